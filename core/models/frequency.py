@@ -1,0 +1,139 @@
+"""The one definition of low and high frequency, and of what is subtracted before a network and added after it.
+
+Source: models.md 1.6, from Scale-MAE (arXiv 2212.14532) section 3 and its released configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Centre = Literal["dataset", "visible_mean", "visible_harmonic"]
+
+
+def area(images: Tensor, side: int) -> Tensor:
+    """Area-averaged to side x side: (b, c, h, w) -> (b, c, side, side)."""
+    return F.interpolate(images, size=(side, side), mode="area")
+
+
+def bilinear(images: Tensor, side: int) -> Tensor:
+    """Bilinear to side x side, pixel centres aligned."""
+    return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+
+
+def mosaic(images: Tensor, blocks: int, side: int) -> Tensor:
+    """What is left of a picture below `blocks` cycles: area-averaged to blocks x blocks, drawn bilinear at side x side."""
+    return bilinear(area(images, blocks), side)
+
+
+def low_target(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
+    """What the low head is asked for at `side` px. The released code uses the second band only where it equals 224."""
+    if band_config[1] == 224:
+        targets = area(targets, 224)
+    return area(targets, side)
+
+
+def high_target(targets: Tensor, band_config: tuple[int, int]) -> Tensor:
+    """What the high head is asked for: everything finer than a mosaic of band_config[0] blocks."""
+    return targets - mosaic(targets, band_config[0], targets.shape[-1])
+
+
+def true_low_band(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
+    """The paper's low band: down to band_config[1] blocks, then up to `side` (not what the released weights were asked for)."""
+    return mosaic(targets, band_config[1], side)
+
+
+def combine(low: Tensor, high: Tensor, blocks: int) -> Tensor:
+    """Low's mosaic of blocks x blocks under the high residual, at the size of `high`."""
+    return mosaic(low, blocks, high.shape[-1]) + high
+
+
+def hidden_pixels(keep: Tensor, grid: int, side: int) -> Tensor:
+    """1 where a pixel is hidden: positions of visible patches (b, k) -> (b, 1, side, side)."""
+    cells = torch.ones(len(keep), grid * grid, device=keep.device).scatter(1, keep, 0.0)
+    return F.interpolate(cells.reshape(-1, 1, grid, grid), size=(side, side), mode="nearest")
+
+
+@dataclass(frozen=True)
+class Centring:
+    """What a network works relative to: pixel = base + scale * network value. `base` (b, c, s, s), `scale` (b, 1, 1, 1),
+    `offset` (b, c, 1, 1) is what is subtracted from visible pixels before the encoder."""
+
+    base: Tensor
+    scale: Tensor
+    offset: Tensor
+
+    def enter(self, images: Tensor) -> Tensor:
+        return (images - self.offset) / self.scale
+
+    def relative(self, images: Tensor) -> Tensor:
+        """A true picture in the decoder's space (at any size: the base is drawn to it)."""
+        return (images - self.base_at(images.shape[-1])) / self.scale
+
+    def base_at(self, side: int) -> Tensor:
+        return self.base if side == self.base.shape[-1] else bilinear(self.base, side)
+
+
+def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -> Centring:
+    """Measure the visible pixels of each picture: their mean and deviation, or the harmonic surface through them.
+
+    `dataset` leaves pictures as they came (all official weights). `visible_mean` takes mean per band and one deviation over the visible pixels
+    of each tile; `visible_harmonic` moreover hands the decoder the harmonic (Laplace) fill of the visible pixels to work on top of.
+    Hidden pixels are never read.
+    """
+    b, c, side = images.shape[:3]
+    if centre == "dataset":
+        zero, one = images.new_zeros(b, c, 1, 1), images.new_ones(b, 1, 1, 1)
+        return Centring(zero.expand_as(images), one, zero)
+    grid = side // patch
+    if keep is None:
+        keep = torch.arange(grid * grid, device=images.device).expand(b, -1)
+    visible = visible_values(images, keep, patch)
+    if not keep.shape[1]:
+        visible = images.new_zeros(b, c, 1)
+    mean = visible.mean(2)[:, :, None, None]
+    scale = visible.flatten(1).sub(mean.squeeze(3).expand_as(visible).flatten(1)).square().mean(1).add(1e-4).sqrt()[:, None, None, None]
+    if centre == "visible_mean":
+        return Centring(mean.expand_as(images), scale, mean)
+    return Centring(harmonic_fill(images, mean, keep, patch), scale, mean)
+
+
+def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
+    """Pixels of the visible patches, (b, c, k*patch*patch)."""
+    b, c, h, w = images.shape
+    cells = images.reshape(b, c, h // patch, patch, w // patch, patch).permute(0, 1, 2, 4, 3, 5).reshape(b, c, -1, patch * patch)
+    return cells.gather(2, keep[:, None, :, None].expand(-1, c, -1, patch * patch)).flatten(2)
+
+
+def harmonic_fill(images: Tensor, mean: Tensor, keep: Tensor, patch: int, sweeps: int = 24) -> Tensor:
+    """Smooth surface through the visible pixels: averages of neighbours relaxed from coarse to fine, hidden pixels unread.
+
+    A multigrid-like relaxation of Laplace's equation with free edges: at each level (one cell a patch, then halving) hidden cells become the mean of
+    their four neighbours, `sweeps` times over.
+    """
+    b, c, side = images.shape[:3]
+    hidden = hidden_pixels(keep, side // patch, side).bool()
+    known = torch.where(hidden, mean, images)
+    surface: Tensor | None = None
+    cell = patch
+    while cell >= 1:
+        size = side // cell
+        here = area(known, size) if cell > 1 else known
+        gap = hidden if cell == 1 else F.interpolate(hidden.to(images.dtype), size=(size, size), mode="nearest").bool()
+        start = here if surface is None else torch.where(gap, bilinear(surface, size), here)
+        surface = _relax(start, gap, sweeps if surface is not None else 2 * size)
+        cell //= 2
+    assert surface is not None
+    return surface
+
+
+def _relax(surface: Tensor, gap: Tensor, sweeps: int) -> Tensor:
+    for _ in range(sweeps):
+        edge = F.pad(surface, (1, 1, 1, 1), mode="replicate")
+        around = edge[:, :, :-2, 1:-1] + edge[:, :, 2:, 1:-1] + edge[:, :, 1:-1, :-2] + edge[:, :, 1:-1, 2:]
+        surface = torch.where(gap, 0.25 * around, surface)
+    return surface

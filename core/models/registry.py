@@ -1,0 +1,239 @@
+"""Cards and builders: what networks there are, what each was trained for, and which weights of ours attach to it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.errors import ExplorerError
+
+WEIGHTS_FOLDER = Path(__file__).with_name("weights")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class ModelNameError(ExplorerError, KeyError):
+    """A model name that is not in the registry, or a size its builder does not know."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WeightsError(ExplorerError):
+    """A weights file that does not fit its card or its network."""
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """How a weights file was made: read from `weights/<preset>.json`, written by training."""
+
+    file: str
+    sha256: str
+    licence: str
+    data: tuple[str, ...]
+    images_seen: int
+    steps: int
+    hours: float
+    restarts: int
+    command: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything the pick list, the captions and the recipes say of a model. `sizes` are its builder's arguments."""
+
+    name: str
+    family: str
+    paper: str
+    description: str
+    sizes: dict[str, Any]
+    reconstructs: bool
+    two_bands: bool
+    gsd_aware: bool
+    input_px: int
+    patch_px: int
+    embed_dim: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    default_policy: str = "native_gsd"
+    res_range: tuple[float, float] | None = None
+    pooling: str = "cls"
+    licence: str = "Apache-2.0"
+    weights: WeightsCard | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def trained(self) -> bool:
+        return self.weights is not None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A builder that takes every size, and its presets."""
+
+    name: str
+    build: Callable[..., Any]
+    paper: str
+    description: str
+    reconstructs: bool
+    two_bands: bool
+    gsd_aware: bool
+    presets: dict[str, dict[str, Any]]
+    defaults: dict[str, Any]
+
+
+def size_defaults(build: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword arguments of a builder and their defaults: what `create` accepts."""
+    return {name: parameter.default for name, parameter in inspect.signature(build).parameters.items()}
+
+
+_families: dict[str, Family] = {}
+
+
+def register(family: Family) -> None:
+    """Make a family known; called once by each model file at import."""
+    _families[family.name] = family
+
+
+@lru_cache(maxsize=1)
+def families() -> dict[str, Family]:
+    """Every family, found by importing the model files of this folder."""
+    import core.models as here
+
+    for module in pkgutil.iter_modules(here.__path__):
+        importlib.import_module(f"core.models.{module.name}")
+    return dict(sorted(_families.items()))
+
+
+def cards() -> dict[str, ModelCard]:
+    """Card of every preset, with its shipped weights where there are any: name -> ModelCard."""
+    return {name: _card(family, name, sizes) for family in families().values() for name, sizes in family.presets.items()}
+
+
+def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
+    """Build a network by family (`scale_mae`, every size free) or preset (`scale_mae_tiny`), in eval mode.
+
+    A preset whose sizes are left alone carries its shipped weights unless `trained` is False. Everything else starts from the paper's
+    random values under the global torch seed. Raises ModelNameError, WeightsError, ModelInputError.
+    """
+    family, preset = _find(name)
+    unknown = sorted(set(sizes) - set(family.defaults))
+    if unknown:
+        raise ModelNameError(f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}.")
+    card = _card(family, name, {**preset, **sizes})
+    attach = trained and not sizes and card.weights is not None
+    if not attach:
+        card = replace(card, weights=None)
+    model = family.build(**{**family.defaults, **card.sizes})
+    model.card = card
+    if attach:
+        load_shipped(model, card)
+    return model.eval()
+
+
+def load_shipped(model: Any, card: ModelCard) -> None:
+    """Fill `model` from the file its card names, after checking the hash. Raises WeightsError."""
+    from safetensors.torch import load_file
+
+    assert card.weights is not None
+    path = WEIGHTS_FOLDER / card.weights.file
+    if not path.is_file():
+        raise WeightsError(f"The weights file {path.name} that the card of {card.name} names is missing: restore it or remove the card.")
+    found = file_sha256(path)
+    if found != card.weights.sha256:
+        raise WeightsError(
+            f"{path.name} is not the file its card describes (sha256 {found[:12]}..., expected {card.weights.sha256[:12]}...): restore it from the repository."
+        )
+    state = {key: tensor.float() for key, tensor in load_file(path).items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    missing = [key for key in missing if not key.endswith("pos_embed")]
+    if missing or unexpected:
+        raise WeightsError(f"{path.name} does not fit {card.name}: missing {missing[:3]}, left over {unexpected[:3]}.")
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_reconstructor() -> str:
+    """Name of the preset shown first: the trained reconstructor with the best measured PSNR, else `scale_mae_tiny`."""
+    trained = [card for card in cards().values() if card.weights and card.reconstructs]
+    best = max(trained, key=lambda card: card.weights.metrics.get("psnr_75", 0.0) if card.weights else 0.0, default=None)
+    return best.name if best else "scale_mae_tiny"
+
+
+def default_embedder() -> str:
+    """Name of the preset whose vectors map the globe: the trained model with the best measured kNN, else the default reconstructor."""
+    trained = [card for card in cards().values() if card.weights and "knn_eurosat" in card.weights.metrics]
+    best = max(trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None)
+    return best.name if best else default_reconstructor()
+
+
+def _find(name: str) -> tuple[Family, dict[str, Any]]:
+    for family in families().values():
+        if name == family.name:
+            return family, {}
+        if name in family.presets:
+            return family, family.presets[name]
+    known = [name for family in families().values() for name in (family.name, *family.presets)]
+    raise ModelNameError(f"There is no model called {name!r}. Choose one of: {', '.join(known)}.")
+
+
+def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
+    full = {**family.defaults, **sizes}
+    card = ModelCard(
+        name=name,
+        family=family.name,
+        paper=family.paper,
+        description=family.description,
+        sizes=dict(sizes),
+        reconstructs=family.reconstructs,
+        two_bands=family.two_bands,
+        gsd_aware=family.gsd_aware and not full.get("absolute_scale", False),
+        input_px=full["img_size"],
+        patch_px=full["patch_size"],
+        embed_dim=full["embed_dim"],
+    )
+    written = WEIGHTS_FOLDER / f"{name}.json"
+    return _with_weights(card, written) if written.is_file() else card
+
+
+def _with_weights(card: ModelCard, written: Path) -> ModelCard:
+    try:
+        said = json.loads(written.read_text())
+        weights = WeightsCard(**{**said.pop("weights"), "data": tuple(said.pop("data"))})
+        tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
+        return replace(card, weights=weights, **tuples)
+    except (ValueError, TypeError, KeyError) as problem:
+        raise WeightsError(f"The card {written.name} cannot be read ({problem}): restore it from the repository or remove it.") from problem
+
+
+def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Write what `weights/<name>.json` holds: the fields training may set, and the weights' own card."""
+    from core.files import write_atomic
+
+    assert card.weights is not None
+    weights = asdict(card.weights)
+    said = {
+        "mean": card.mean,
+        "std": card.std,
+        "sizes": card.sizes,
+        "default_policy": card.default_policy,
+        "res_range": card.res_range,
+        "pooling": card.pooling,
+        "input_px": card.input_px,
+        "data": weights.pop("data"),
+        "weights": weights,
+    }
+    return write_atomic(folder / f"{card.name}.json", json.dumps(said, indent=1).encode() + b"\n")

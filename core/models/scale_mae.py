@@ -1,0 +1,228 @@
+"""Scale-MAE: positions that know the ground sample distance, and a decoder with one head for low and one for high frequencies.
+
+Paper: arXiv 2212.14532. What differs from plain MAE: positions are multiplied by `res`; the decoder drops CLS after adding
+positions, runs few blocks, and deconvolves its map twice into a picture at the input's size (low) and a residual at twice that size (high).
+Parameter names and shapes are those of the released ViT-L (models.md 1.3); the original's dead options are left out. As there, the decoder
+receives the positions of the *input* resolution. Official weights are CC-BY-NC-4.0; weights trained here carry none of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.models.base import Batch, LowHigh, Objective, Reconstructor
+from core.models.frequency import (
+    Centre,
+    centre_on,
+    combine,
+    hidden_pixels,
+    high_target,
+    low_target,
+    mosaic,
+)
+from core.models.registry import Family, register, size_defaults
+from core.models.vit import VisionTransformer, place, transformer_blocks
+
+
+class ChannelNorm(nn.Module):
+    """LayerNorm over the channels of a map (b, c, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.ln = nn.LayerNorm(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ln(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class FeaturePyramid(nn.Module):
+    """Deconvolve a g x g map to 4g (high) and 2g (low). Progressive: the 4g map is made from the 2g map."""
+
+    def __init__(self, width: int, progressive: bool) -> None:
+        super().__init__()
+        self.progressive = progressive
+        self.fpn2 = nn.Sequential(nn.ConvTranspose2d(width, width, 2, 2))
+        steps: list[nn.Module] = [ChannelNorm(width), nn.GELU(), nn.ConvTranspose2d(width, width, 2, 2)]
+        self.fpn1 = nn.Sequential(*steps if progressive else [nn.ConvTranspose2d(width, width, 2, 2), *steps])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        low = self.fpn2(x)
+        return low, self.fpn1(low if self.progressive else x)
+
+
+class ConvBlock(nn.Module):
+    """Grouped 3x3 and 1x1 convolutions beside a 1x1 residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.convs = nn.Sequential(
+            nn.GELU(), nn.Conv2d(width, half, 3, padding=1, groups=half), nn.GELU(), nn.Conv2d(half, width, 1)
+        )
+        self.residual = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convs(x) + self.residual(x)
+
+
+class BandHead(nn.Module):
+    """From a map to a picture `enlarge` times as large: (b, d, m, m) -> (b, 3, enlarge * m, enlarge * m)."""
+
+    def __init__(self, decoder_width: int, width: int, layers: int, enlarge: int) -> None:
+        super().__init__()
+        half, quarter, first = width // 2, width // 4, enlarge // 2
+        self.proj = nn.Conv2d(decoder_width, width, 1)
+        self.conv_blocks = nn.ModuleList(ConvBlock(width) for _ in range(layers))
+        self.pred = nn.Sequential(
+            ChannelNorm(width),
+            nn.ConvTranspose2d(width, half, first, first),
+            nn.GELU(),
+            nn.Conv2d(half, quarter, 3, padding=1, groups=quarter),
+            nn.GELU(),
+            nn.Conv2d(quarter, half, 1),
+            nn.GELU(),
+            nn.ConvTranspose2d(half, 3, 2, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(x)
+        for block in self.conv_blocks:
+            x = block(x)
+        return self.pred(x)
+
+
+class ScaleMAE(VisionTransformer, Reconstructor):
+    """The whole network of the paper with every live option of the released code, and two options of ours.
+
+    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up with patches of 8 px.
+    `centre` says what the network works relative to (core.models.frequency.centre_on); files of others keep `dataset`.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder_embed_dim: int = 512,
+        decoder_depth: int = 3,
+        decoder_num_heads: int = 16,
+        fcn_dim: int = 512,
+        fcn_layers: int = 2,
+        independent_fcn_head: bool = True,
+        progressive: bool = False,
+        band_config: Sequence[int] = (7, 56),
+        absolute_scale: bool = False,
+        head_scale: int = 8,
+        centre: Centre = "dataset",
+        img_size: int = 224,
+        patch_size: int = 16,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__(img_size, patch_size, 3, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=not absolute_scale)
+        self.band_config = (int(band_config[0]), int(band_config[1]))
+        self.centre: Centre = centre
+        self.decoder_width, self.head_scale = decoder_embed_dim, head_scale
+        self.shared_head = not independent_fcn_head
+        positions = 1 + (img_size // patch_size) ** 2
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, decoder_embed_dim), requires_grad=False)
+        self.decoder_embed = nn.Linear(embed_dim, decoder_embed_dim)
+        self.decoder_blocks = transformer_blocks(decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio)
+        self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
+        for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
+            self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
+        self.reset_parameters()
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        centring = centre_on(images, keep, self.patch_size, "dataset" if self.centre == "dataset" else "visible_mean")
+        return super()._encode(centring.enter(images), res, keep)
+
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> tuple[Tensor, Tensor]:
+        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
+        at the paper's head scale)."""
+        tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
+        tokens = tokens + self.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
+        for block in self.decoder_blocks:
+            tokens = block(tokens)
+        tokens = self.decoder_norm(tokens)
+        low, high = self.fpn(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
+        return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
+
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Raw low and high bands straight from pictures, as training sees them."""
+        return self.decode(self._encode(images, res, keep), res, keep, self.grid_of(images))
+
+    def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
+        low_raw, high_raw = self.predict(images, res, keep)
+        centring = centre_on(images, keep, self.patch_size, self.centre)
+        return show_two_bands(low_raw.float(), high_raw.float(), centring, self.band_config[0], self.card)
+
+
+def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring, blocks: int, card) -> LowHigh:
+    """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit)."""
+    std = low_raw.new_tensor(card.std)[None, :, None, None]
+    mean = low_raw.new_tensor(card.mean)[None, :, None, None]
+    side = high_raw.shape[-1]
+    base = centring.base_at(side) * std + mean
+    low = (centring.base_at(low_raw.shape[-1]) + centring.scale * low_raw) * std + mean
+    high = centring.scale * high_raw * std + base - mosaic(base, blocks, side)
+    return LowHigh(low_raw, high_raw, low, high, combine(low, high, blocks), base)
+
+
+class ScaleMAEObjective(Objective):
+    """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high."""
+
+    def __init__(self, network: ScaleMAE, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0) -> None:
+        super().__init__()
+        self.network, self.high_loss, self.l1_weight = network, high_loss, l1_weight
+
+    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+        assert isinstance(self.network, ScaleMAE) and keep is not None
+        low, high = self.network.predict(batch.images, batch.res, keep)
+        centring = centre_on(batch.images, keep, self.network.patch_size, self.network.centre)
+        return self.losses(low, high, centring.relative(batch.targets), keep)
+
+    def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
+        """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
+        hidden pixels and divided by their number."""
+        bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
+        low_error = (low - low_target(targets, low.shape[-1], bands)).square()
+        high_error = high - high_target(targets, bands)
+        high_error = self.l1_weight * high_error.abs() if self.high_loss == "l1" else high_error.square()
+        return {"low": _masked_mean(low_error, keep, grid), "high": _masked_mean(high_error, keep, grid)}
+
+
+def _masked_mean(error: Tensor, keep: Tensor, grid: int) -> Tensor:
+    hidden = hidden_pixels(keep, grid, error.shape[-1])
+    return (error * hidden).sum() / (hidden.sum() + 1e-9)
+
+
+_THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
+
+register(
+    Family(
+        name="scale_mae",
+        build=ScaleMAE,
+        paper="arXiv 2212.14532",
+        description="Scale-MAE: positions know the ground sample distance; low and high frequencies are painted by two heads.",
+        reconstructs=True,
+        two_bands=True,
+        gsd_aware=True,
+        presets={
+            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 12, "num_heads": 3, **_THIN},
+            "scale_mae_small": {"embed_dim": 384, "depth": 12, "num_heads": 6, **_THIN, "decoder_embed_dim": 256, "decoder_num_heads": 8, "fcn_dim": 256},
+            "scale_mae_base": {"embed_dim": 768, "depth": 12, "num_heads": 12},
+            "scale_mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
+        },
+        defaults=size_defaults(ScaleMAE),
+    )
+)
