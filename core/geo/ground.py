@@ -1,0 +1,129 @@
+"""Where pixels lie on the ground: metres per pixel and degrees, from a CRS and an affine transform."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo.tile import Affine6, Footprint
+
+Floats = NDArray[np.float64]
+
+TRUE_SCALE_TOLERANCE = 0.02
+"""Above this a projection's own metres (Web Mercator's, say) are replaced by metres measured on the ellipsoid."""
+
+
+@lru_cache(maxsize=64)
+def _projection(crs: str) -> tuple[Any, Any, Any]:
+    """Give (CRS, transformer from it to WGS84 longitude and latitude, ellipsoid) for a CRS in any textual form."""
+    import pyproj
+
+    system = pyproj.CRS.from_user_input(crs)
+    return system, pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True), pyproj.Geod(ellps="WGS84")
+
+
+def usable_crs(crs: str | None) -> bool:
+    """Tell whether a CRS (WKT, "EPSG:..." or None) places pixels on Earth: projected or geographic and known to PROJ."""
+    if not crs:
+        return False
+    import pyproj
+
+    try:
+        system = _projection(crs)[0]
+    except pyproj.exceptions.ProjError:
+        return False
+    return bool(system.is_projected or system.is_geographic)
+
+
+def apply(transform: Affine6, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Give CRS coordinates (x, y) of pixel positions; (0, 0) is the outer corner of the first pixel."""
+    a, b, c, d, e, f = transform
+    return a * cols + b * rows + c, d * cols + e * rows + f
+
+
+def to_lonlat(crs: str, transform: Affine6, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Give WGS84 (longitudes, latitudes) in degrees of pixel positions; infinite where the CRS does not reach."""
+    lons, lats = _projection(crs)[1].transform(*apply(transform, cols, rows))
+    return np.asarray(lons, dtype=np.float64), np.clip(np.asarray(lats, dtype=np.float64), -90, 90)
+
+
+def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple[float, float] | None:
+    """Give the (column, row) position of a place in WGS84 degrees, or None where the CRS does not reach it."""
+    import pyproj
+
+    system = _projection(crs)[0]
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", system, always_xy=True).transform(*lonlat)
+    if not (math.isfinite(x) and math.isfinite(y)):
+        return None
+    a, b, c, d, e, f = transform
+    if system.is_geographic:  # rasters may count longitude from 0 to 360: take the turn that lies nearest to the raster
+        x += 360 * round((c - x) / 360) if abs(c + 180 * math.copysign(1, a) - x) > 180 else 0
+    det = a * e - b * d
+    return (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
+
+
+def ground_gsd(crs: str, transform: Affine6, col: float, row: float) -> tuple[float, float]:
+    """Measure one pixel on the ground at a pixel position: metres (along a row, along a column).
+
+    Projected CRS: from the transform times the unit's metres, unless the projection's scale there is off by more than
+    2 % (Web Mercator, polar grids far from their true latitude). Otherwise, and for every CRS in degrees, the geodesic
+    length on the WGS84 ellipsoid at that place. Rotated, sheared and south-up transforms need no special case.
+    """
+    system, _, geod = _projection(crs)
+    cols, rows = np.array([col - 0.5, col + 0.5, col, col]), np.array([row, row, row - 0.5, row + 0.5])
+    lons, lats = to_lonlat(crs, transform, cols, rows)
+    true = geod.inv(lons[::2], lats[::2], lons[1::2], lats[1::2])[2] if np.isfinite(lons + lats).all() else None
+    if not system.is_projected:
+        return (float(true[0]), float(true[1])) if true is not None else (math.nan, math.nan)
+    metres = float(system.axis_info[0].unit_conversion_factor)
+    a, b, _, d, e, _ = transform
+    nominal = (math.hypot(a, d) * metres, math.hypot(b, e) * metres)
+    if true is None or all(abs(t / n - 1) <= TRUE_SCALE_TOLERANCE for t, n in zip(true, nominal, strict=True)):
+        return nominal
+    return float(true[0]), float(true[1])
+
+
+def ring_footprint(lons: Floats, lats: Floats) -> Footprint | None:
+    """Bound a closed ring of WGS84 degrees, across the antimeridian and around the poles; None where it is not finite."""
+    if not np.isfinite(lons + lats).all():
+        return None
+    steps = (np.diff(lons, append=lons[:1]) + 180) % 360 - 180
+    south, north = float(lats.min()), float(lats.max())
+    if abs(steps.sum()) > 180:  # the ring goes once around: a pole lies inside
+        return Footprint(-180.0, south, 180.0, 90.0) if lats.mean() > 0 else Footprint(-180.0, -90.0, 180.0, north)
+    unwrapped = lons[0] + np.concatenate([[0.0], np.cumsum(steps[:-1])])
+    west, east = float(unwrapped.min()), float(unwrapped.max())
+    if east - west >= 359.9:
+        return Footprint(-180.0, south, 180.0, north)
+    return Footprint(_wrap(west), south, _wrap(east), north)
+
+
+def box_footprint(crs: str, transform: Affine6, box: tuple[float, float, float, float]) -> Footprint | None:
+    """Bound the pixels of `box` = (column, row, width, height) in WGS84 degrees, along 33 points an edge."""
+    col, row, width, height = box
+    t = np.linspace(0, 1, 33)[:-1]
+    cols = col + width * np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)])
+    rows = row + height * np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t])
+    return ring_footprint(*to_lonlat(crs, transform, cols, rows))
+
+
+def is_global(crs: str | None, transform: Affine6 | None, width: int, height: int) -> bool:
+    """Tell whether a picture is the whole globe in plate carree, north up, to within half a pixel a side."""
+    if crs is None or transform is None or not _projection(crs)[0].is_geographic:
+        return False
+    a, b, c, d, e, f = transform
+    return (
+        b == d == 0
+        and abs(a * width - 360) <= a
+        and abs(e * height + 180) <= -e
+        and abs(c + 180) <= a
+        and abs(f - 90) <= -e
+    )
+
+
+def _wrap(lon: float) -> float:
+    return lon if -180 <= lon <= 180 else (lon + 180) % 360 - 180

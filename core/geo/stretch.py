@@ -1,0 +1,68 @@
+"""From raw values to what a network is fed and to what an eye is shown: two different things, kept apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo.tile import GeoError, Tile
+
+EYE_PERCENTILES = (2.0, 98.0)
+NETWORK_PERCENTILES = (1.0, 99.0)
+
+LEAST_SPAN = 1 / 8
+"""A dull tile (open sea) is stretched from at least this part of its source's range, so that noise stays noise."""
+
+
+def sample_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Give the 1st and 99th percentile of a source's valid values of one band: what becomes 0 and 1 for the network."""
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(known.astype(np.float64), NETWORK_PERCENTILES))
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def to_unit(tile: Tile) -> NDArray[np.float32]:
+    """Give the tile as the network takes it: float32 (3, h, w) in 0..1 by `tile.value_range`, 0 where not valid."""
+    planes = [_unit(tile.pixels[b], *tile.value_range[b]) for b in tile.rgb]
+    return np.stack(planes) * tile.valid
+
+
+def for_eye(tile: Tile) -> NDArray[np.uint8]:
+    """Give the tile as an eye likes it: uint8 (h, w, 3), each band stretched from its own 2nd to 98th percentile here."""
+    planes: list[NDArray[np.float32]] = []
+    for band in tile.rgb:
+        low, high = tile.value_range[band]
+        least = (high - low) * LEAST_SPAN
+        values = tile.pixels[band][tile.valid]
+        if values.size:
+            low, high = (float(v) for v in np.percentile(values.astype(np.float64), EYE_PERCENTILES))
+        short = max(least - (high - low), 0.0)
+        planes.append(_unit(tile.pixels[band], low - short / 2, high + short / 2))
+    return np.round(np.stack(planes, axis=-1) * tile.valid[..., None] * 255).astype(np.uint8)
+
+
+def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:
+    """Give a small picture for a list: uint8 (h, w, 3), longer side `px`, stretched for the eye."""
+    from core.geo.resample import resample
+
+    shown = tuple(dict.fromkeys(tile.rgb))
+    first, second, third = (shown.index(band) for band in tile.rgb)
+    few = replace(
+        tile,
+        pixels=tile.pixels[list(shown)],
+        bands=tuple(tile.bands[b] for b in shown),
+        value_range=tuple(tile.value_range[b] for b in shown),
+        rgb=(first, second, third),
+    )
+    return for_eye(resample(few, size_px=px))
+
+
+def _unit(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    if not high > low:
+        raise GeoError("The range of values is empty: give a low value below the high one.")
+    return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)
