@@ -1,0 +1,15 @@
+"""What can go wrong with a table of embeddings, each a sentence that says what to do next."""
+
+from core.errors import ExplorerError
+
+
+class TableError(ExplorerError):
+    """A table of embeddings that cannot be read, written or used as asked."""
+
+
+class FilterError(ExplorerError):
+    """A filter that is not a plain condition on the columns of a table."""
+
+
+class SearchError(ExplorerError):
+    """A search, projection or labelling that cannot be answered as asked."""

@@ -1,0 +1,65 @@
+"""How a parquet file of embeddings is laid out: which of its columns hold the vectors, the place and the identity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Name a layout and where it keeps what.
+
+    `vectors` one list column, or many numeric columns in order. The place: `geometry` (WKB column), or `bbox` (a struct
+    of sides), or `lonlat` (two columns). `renamed` maps our column names to the file's. `constants` hold for every row.
+    """
+
+    name: str
+    vectors: tuple[str, ...]
+    geometry: str | None = None
+    bbox: str | None = None
+    lonlat: tuple[str, str] | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    constants: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def metadata_json(schema: pa.Schema, key: bytes) -> dict[str, Any]:
+    """Give a JSON object kept in a file's metadata; empty when there is none or it cannot be understood."""
+    try:
+        value = json.loads((schema.metadata or {}).get(key, b"{}"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    """Tell whether a column type holds one vector of numbers per row (list, fixed-size list or fixed-shape tensor)."""
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    lists = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind)
+    return lists and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def place_columns(schema: pa.Schema) -> dict[str, Any]:
+    """Find the place in a schema: the GeoParquet primary column, a WKB `geometry`, a `bbox` struct, or a pair of degrees."""
+    names = set(schema.names)
+    primary = metadata_json(schema, b"geo").get("primary_column", "geometry")
+    for name in (primary, "geometry", "geom", "wkb_geometry"):
+        if name in names and (pa.types.is_binary(schema.field(name).type) or pa.types.is_large_binary(schema.field(name).type)):
+            return {"geometry": name}
+    if "bbox" in names and pa.types.is_struct(schema.field("bbox").type):
+        return {"bbox": "bbox"}
+    folded = {name.lower(): name for name in schema.names}
+    for lon, lat in (("centre_lon", "centre_lat"), ("center_lon", "center_lat"), ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat")):
+        if lon in folded and lat in folded:
+            return {"lonlat": (folded[lon], folded[lat])}
+    return {}
+
+
+def renames(schema: pa.Schema, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Map our column names to the first of each one's candidates that the file has."""
+    return {ours: found for ours, names in wanted.items() if (found := next((n for n in names if n in schema.names), None))}

@@ -1,0 +1,13 @@
+"""Tables that this program wrote: every column of the schema, `emb` metadata, and a scale column when the vectors are int8."""
+
+import pyarrow as pa
+
+from core.atlas.formats.layout import Layout
+from core.atlas.schema import COLUMNS, VECTOR
+
+
+def match(schema: pa.Schema) -> Layout | None:
+    """Recognise our own files by their columns."""
+    if not {VECTOR, "unique_id", "checkpoint_sha256", "input_res_m"} <= set(schema.names):
+        return None
+    return Layout("earth-mae-explorer", (VECTOR,), geometry="geometry", renamed={name: name for name in COLUMNS if name in schema.names})

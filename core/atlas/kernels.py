@@ -1,0 +1,32 @@
+"""One pass over all vectors for one query: dot products of int8 rows with integer accumulation, compiled by Numba.
+
+A float32 query is rounded to int16 (fifteen bits, so that rounding it never decides a rank that the int8 rows themselves
+can tell), the products of a row are summed exactly in int32, and rows are shared out over the cores.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+INT32_MAX = 2**31 - 1
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
+def _dot_rows(rows: NDArray[np.int8], query: NDArray[np.int16], factor: NDArray[np.float32], step: np.float32, out: NDArray[np.float32]) -> None:
+    for i in numba.prange(rows.shape[0]):
+        total = np.int32(0)
+        for j in range(rows.shape[1]):
+            total += np.int32(rows[i, j]) * np.int32(query[j])
+        out[i] = np.float32(total) * factor[i] * step
+
+
+def cosine_int8(rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the cosine of (n, d) int8 rows with one (d,) float query of unit length; `inverse_norm` (n,) of the int8 rows."""
+    largest = np.abs(query).max()
+    levels = min(32767, INT32_MAX // (127 * len(query)))
+    step = np.float32(largest / levels)
+    out = np.empty(len(rows), np.float32)
+    _dot_rows(rows, np.rint(query / step).astype(np.int16), inverse_norm, step, out)
+    return out
