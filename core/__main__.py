@@ -1,0 +1,8 @@
+"""Lets `python -m core ...` reach the command line."""
+
+import sys
+
+from core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
