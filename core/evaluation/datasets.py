@@ -1,0 +1,262 @@
+"""Labelled sets of images: found by name, folder or zip, with classes, splits and GSD, and checked before use.
+
+Three layouts are read: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one folder
+per class, and train/test folders that hold one folder per class. Split lists beside the images (train.txt,
+val-eurosat.txt, eurosat-test.txt ...) win over a random split.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.errors import LabelledSetError
+from core.evaluation.published import PUBLISHED, PublishedSet
+from core.evaluation.splits import TEST_SHARE, listed_splits, random_splits
+from core.evaluation.storage import Store, decode, fingerprint, is_image
+
+DATA_VARIABLE = "EARTH_MAE_DATA"
+SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val"}
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which labelled set, how many images of each class and split (None: all), and the GSD where the files state none."""
+
+    data: str
+    limit: int | None = None
+    gsd_m: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images with their classes and splits; `labels` count into `classes`, `gsd_m` is NaN where unknown."""
+
+    name: str
+    store: Store
+    files: tuple[str, ...]
+    labels: NDArray[np.int64]  # (n,)
+    splits: NDArray[np.str_]  # (n,) "train" or "test"
+    gsd_m: NDArray[np.float64]  # (n,) metres per native pixel
+    classes: tuple[str, ...]
+    native_px: int
+    split_origin: str  # where the split comes from, for the recipe
+    fingerprint: str
+    published: PublishedSet | None = None
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Give the rows of one split, in order of the files."""
+        return np.flatnonzero(self.splits == split)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none)."""
+
+    files: list[str]
+    labels: list[str]
+    splits: list[str]
+    gsd_m: list[float]
+    origin: str
+
+
+def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
+    """List the folders where named sets are looked for: `extra`, $EARTH_MAE_DATA, then data beside the repository."""
+    root = Path(__file__).resolve().parents[2]
+    named = [Path(folder).expanduser() for folder in (extra, os.environ.get(DATA_VARIABLE)) if folder]
+    return tuple(folder for folder in (*named, root / "data", root.parent / "shared" / "data") if folder.is_dir())
+
+
+def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | None]:
+    """Give the path of a set by name, folder or zip, and what is known of it; raises LabelledSetError if there is none."""
+    known = PUBLISHED.get(data.lower().replace("-", "_"))
+    if known is not None:
+        for candidate in (folder / place for folder in folders for place in known.found_as):
+            if candidate.exists():
+                return candidate, known
+    path = Path(data).expanduser()
+    if path.exists():
+        return path, _recognise(path)
+    if known is not None:
+        raise LabelledSetError(
+            f"{known.title} is not here: put {' or '.join(known.found_as[:2])} into a folder and name that folder "
+            f"with --data or ${DATA_VARIABLE}."
+        )
+    raise LabelledSetError(
+        f"There is no labelled set '{data}': give a folder with one sub-folder per class, a zip with index.csv, "
+        f"or one of {', '.join(PUBLISHED)}."
+    )
+
+
+def open_set(spec: DataSpec, folders: Sequence[Path] | None = None) -> LabelledSet:
+    """Open a labelled set and check it; raises LabelledSetError with what to mend.
+
+    Corrupt images are not looked for here: they are skipped, counted and named when the images are read.
+    """
+    if spec.limit is not None and spec.limit < 1:
+        raise LabelledSetError(f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class.")
+    path, known = find_set(spec.data, data_folders() if folders is None else folders)
+    store = Store(path)
+    title = known.name if known else path.stem
+    listing = _from_index(store, title) if "index.csv" in store.names else _from_folders(store, title, known)
+    if not listing.files:
+        raise LabelledSetError(f"'{title}' holds no images; put them in one folder per class, or list them in index.csv.")
+    classes = tuple(sorted(set(listing.labels)))
+    if len(classes) == 1:
+        raise LabelledSetError(f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another.")
+    labels = np.array([classes.index(label) for label in listing.labels], dtype=np.int64)
+    splits, origin = np.array(listing.splits), listing.origin
+    if not origin:
+        splits = random_splits(labels, spec.seed)
+        origin = f"random, {round(100 * TEST_SHARE)} % of each class for test, seed {spec.seed}"
+    keep = _limited(labels, splits, spec)
+    files = tuple(listing.files[row] for row in keep)
+    gsd_m = np.array(listing.gsd_m)[keep]
+    stated = spec.gsd_m if spec.gsd_m is not None else (known.gsd_m if known else None)
+    if stated is not None:
+        gsd_m = np.where(np.isnan(gsd_m) | (spec.gsd_m is not None), stated, gsd_m)
+    labels, splits = labels[keep], splits[keep]
+    _check_splits(title, classes, labels, splits)
+    native_px = known.native_px if known else _native_px(store, files, title)
+    return LabelledSet(
+        title, store, files, labels, splits, gsd_m, classes, native_px, origin, fingerprint(store, files), known
+    )
+
+
+def _recognise(path: Path) -> PublishedSet | None:
+    names = {path.name.lower(), f"{path.parent.name}/{path.name}".lower()}
+    for entry in PUBLISHED.values():
+        if names & {place.lower() for place in entry.found_as}:
+            return entry
+    return None
+
+
+def _from_index(store: Store, title: str) -> _Listing:
+    try:
+        rows = list(csv.DictReader(io.StringIO(store.read("index.csv").decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
+    columns = set(rows[0]) if rows else set()
+    if not {"file", "label"} <= columns:
+        raise LabelledSetError(f"The index.csv of '{title}' needs the columns file and label; it has {sorted(columns)}.")
+    for number, row in enumerate(rows, start=2):
+        if not (row["file"] and row["label"]):
+            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
+    splits = [{"val": "test", "validation": "test"}.get(row.get("split") or "", row.get("split") or "") for row in rows]
+    has_splits = any(splits)
+    if has_splits and not set(splits) <= {"train", "test"}:
+        odd = sorted(set(splits) - {"train", "test"})
+        raise LabelledSetError(f"The index.csv of '{title}' has the splits {odd}; use train and test.")
+    return _Listing(
+        [row["file"] for row in rows],
+        [row["label"] for row in rows],
+        splits,
+        [_number(row.get("gsd_m"), title) for row in rows],
+        "index.csv" if has_splits else "",
+    )
+
+
+def _from_folders(store: Store, title: str, known: PublishedSet | None) -> _Listing:
+    root = _class_root(store)
+    images = [name for name in store.names if is_image(name) and name.startswith(root)]
+    parts = [PurePosixPath(name[len(root) :]).parts for name in images]
+    folders = sorted({p[0] for p in parts if len(p) > 1} | {f[len(root) :] for f in _children(store, root)})
+    if images and not folders:
+        raise LabelledSetError(f"'{title}' holds images but no class folders; put them in one folder per class.")
+    as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
+    depth = 1 if as_splits else 0
+    listed = [(name, part) for name, part in zip(images, parts, strict=True) if len(part) > depth + 1]
+    labels = [part[depth] for _, part in listed]
+    inner = {f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1}
+    empty = sorted((inner if as_splits else set(folders)) - set(labels))
+    if empty and labels:
+        raise LabelledSetError(f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder.")
+    files = [name for name, _ in listed]
+    unknown_gsd = [float("nan")] * len(files)
+    if as_splits:
+        named = [SPLIT_FOLDERS[part[0].lower()] for _, part in listed]
+        splits = named if "test" in named else ["test" if split == "val" else split for split in named]
+        return _Listing(files, labels, splits, unknown_gsd, "train and test folders")
+    lists = listed_splits(store, [name[len(root) :] for name in files], title, known.list_names if known else ())
+    return _Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin)
+
+
+def _class_root(store: Store) -> str:
+    """The folder (with its slash, "" for the top) whose sub-folders are the classes: single wrappers are walked through."""
+    root = ""
+    while True:
+        inside = _children(store, root)
+        has_images = any(is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names)
+        if has_images or len(inside) != 1 or not _children(store, f"{inside[0]}/"):
+            return root
+        root = f"{inside[0]}/"
+
+
+def _children(store: Store, root: str) -> list[str]:
+    below = {name[: len(root)] + name[len(root) :].split("/")[0] for name in store.names if "/" in name[len(root) :]}
+    below |= set(store.folders)
+    return sorted(f for f in below if f.startswith(root) and f != root.rstrip("/") and "/" not in f[len(root) :])
+
+
+def _number(text: str | None, title: str) -> float:
+    if not text:
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError as problem:
+        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number.") from problem
+    if not value > 0:
+        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of {text} m; it must be above 0.")
+    return value
+
+
+def _limited(labels: NDArray[np.int64], splits: NDArray[np.str_], spec: DataSpec) -> NDArray[np.int64]:
+    used = np.isin(splits, ("train", "test"))
+    if spec.limit is None:
+        return np.flatnonzero(used)
+    order = np.random.default_rng(spec.seed).permutation(len(labels))
+    taken: Counter[tuple[int, str]] = Counter()
+    keep: list[int] = []
+    for row in order[used[order]]:
+        key = (int(labels[row]), str(splits[row]))
+        if taken[key] < spec.limit:
+            taken[key] += 1
+            keep.append(int(row))
+    return np.sort(np.array(keep, dtype=np.int64))
+
+
+def _check_splits(
+    title: str, classes: tuple[str, ...], labels: NDArray[np.int64], splits: NDArray[np.str_]
+) -> None:
+    for split in ("train", "test"):
+        if not (splits == split).any():
+            raise LabelledSetError(f"'{title}' has no {split} images; mark some as {split} in its index.csv or folders.")
+    unseen = sorted(set(labels[splits == "test"].tolist()) - set(labels[splits == "train"].tolist()))
+    if unseen:
+        raise LabelledSetError(
+            f"Labels of '{title}' do not match: class '{classes[unseen[0]]}' is in the test images but not in the "
+            "train images; spell both alike, or add train images of it."
+        )
+
+
+def _native_px(store: Store, files: tuple[str, ...], title: str) -> int:
+    """The commonest side of the centred square over some images, or LabelledSetError when none can be read."""
+    sides: Counter[int] = Counter()
+    for name in files[:: max(1, len(files) // 25)]:
+        try:
+            height, width = decode(store.read(name), name).shape[:2]
+        except LabelledSetError:
+            continue
+        sides[min(height, width)] += 1
+    if not sides:
+        raise LabelledSetError(f"None of the images of '{title}' that were tried can be read; check the files.")
+    return sides.most_common(1)[0][0]

@@ -1,0 +1,101 @@
+"""Images of a set as float32 in 0..1, area-resized to an evaluation size; corrupt ones are skipped and named."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.errors import LabelledSetError
+from core.evaluation.storage import Store, decode
+
+DECODERS = 2  # threads; Pillow lets go of the interpreter while it decodes
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that could not be read, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (b, 3, s, s) float32 0..1 and the rows of the set that they are."""
+
+    images: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    skipped: tuple[Skipped, ...]
+
+
+def batches(
+    store: Store, files: Sequence[str], rows: NDArray[np.int64], size_px: int, batch: int
+) -> Iterator[Batch]:
+    """Read the given rows of `files` in order, the centred square of each area-resized to `size_px`."""
+
+    def load(row: int) -> NDArray[np.float32] | Skipped:
+        picture = read_picture(store, files[row])
+        return picture if isinstance(picture, Skipped) else area_resize(centred_square(picture), size_px)
+
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            loaded = list(pool.map(load, part.tolist()))
+            good = [image for image in loaded if not isinstance(image, Skipped)]
+            kept = np.array([not isinstance(image, Skipped) for image in loaded], dtype=bool)
+            images = np.stack(good) if good else np.empty((0, 3, size_px, size_px), np.float32)
+            yield Batch(images, part[kept], tuple(image for image in loaded if isinstance(image, Skipped)))
+
+
+def read_picture(store: Store, name: str) -> NDArray[np.float32] | Skipped:
+    """Read one image as float32 (3, h, w) in 0..1, or say why it cannot be read."""
+    try:
+        pixels = decode(store.read(name), name)
+    except (LabelledSetError, OSError, zipfile.BadZipFile, RuntimeError) as problem:  # RuntimeError: an encrypted zip
+        return Skipped(name, str(problem))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+
+
+def all_skipped(skipped: Sequence[Skipped], title: str) -> LabelledSetError:
+    """Give the error to raise when none of a set's images can be read."""
+    return LabelledSetError(f"None of the images of '{title}' can be read; the first says: {skipped[0].reason}")
+
+
+def centred_square(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut the largest centred square out of (c, h, w)."""
+    height, width = image.shape[1:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[:, top : top + side, left : left + side]
+
+
+def area_resize(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    """Resize (..., h, w) to (..., size_px, size_px) by adaptive averaging, the `area` interpolation of models.md 1.6.
+
+    Every output pixel is the mean of the input pixels that it touches; growing therefore repeats pixels.
+    """
+    height, width = image.shape[-2:]
+    rows, columns = _averaging(height, size_px), _averaging(width, size_px)
+    return np.matmul(np.matmul(rows, image), columns.T) if (height, width) != (size_px, size_px) else image
+
+
+def relative_px(native_px: int, scale: float, multiple_px: int) -> int:
+    """Give native_px x scale, rounded to whole patches of `multiple_px`, at least one."""
+    return max(1, round(native_px * scale / multiple_px)) * multiple_px
+
+
+@lru_cache(maxsize=64)
+def _averaging(before: int, after: int) -> NDArray[np.float32]:
+    weights = np.zeros((after, before), np.float32)
+    for out in range(after):
+        start, end = out * before // after, math.ceil((out + 1) * before / after)
+        weights[out, start:end] = 1.0 / (end - start)
+    weights.setflags(write=False)
+    return weights

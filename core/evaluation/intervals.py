@@ -1,0 +1,86 @@
+"""How sure a number is: bootstrap over test images, and paired comparisons of two models on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from core.evaluation.errors import FeatureError
+
+DRAWS = 2_000
+BLOCK = 4_000_000  # resampled values held at a time
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the central `level` of its bootstrap distribution; plain floats."""
+
+    mean: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Model B minus model A on the same images: bootstrap interval and, for right/wrong values, McNemar's exact test."""
+
+    difference: Interval
+    only_a: int | None
+    only_b: int | None
+    p_value: float | None
+
+
+def bootstrap_mean(
+    values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
+    """Give the mean of one value per image and its percentile interval over resampled images; NaN values are left out."""
+    return bootstrap_mean_of_sets([values], seed=seed, draws=draws, level=level)
+
+
+def bootstrap_mean_of_sets(
+    sets: Sequence[NDArray[np.float64] | NDArray[np.bool_]], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
+    """Give the mean of the sets' means, each set resampled on its own, with its percentile interval."""
+    rng = np.random.default_rng(seed)
+    finite = [_finite(values) for values in sets]
+    means = np.mean([_resampled_means(values, rng, draws) for values in finite], axis=0)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.mean([values.mean() for values in finite])), float(low), float(high), level)
+
+
+def compare(
+    a: NDArray[np.float64] | NDArray[np.bool_], b: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0
+) -> Paired:
+    """Compare two models on the same images, in the same order: one value an image (right or wrong, or a score)."""
+    if a.shape != b.shape:
+        raise FeatureError(f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}.")
+    difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
+    if a.dtype != np.bool_ or b.dtype != np.bool_:
+        return Paired(difference, None, None, None)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p_value = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    return Paired(difference, only_a, only_b, p_value)
+
+
+def _finite(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    numbers = numbers[~np.isnan(numbers)]
+    if numbers.size == 0:
+        raise FeatureError("There are no values to average; score at least one image.")
+    return numbers
+
+
+def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
+    if np.isin(values, (0.0, 1.0)).all():  # resampling right/wrong answers is a binomial draw
+        return rng.binomial(len(values), values.mean(), size=draws) / len(values)
+    means = np.empty(draws)
+    step = max(1, BLOCK // len(values))
+    for start in range(0, draws, step):
+        picks = rng.integers(len(values), size=(min(step, draws - start), len(values)))
+        means[start : start + step] = values[picks].mean(axis=1)
+    return means

@@ -1,0 +1,134 @@
+"""What is known of published scene sets: names, layouts as distributed, native pixels, GSD and colour statistics.
+
+Means and deviations are those of models.md 1.8 (the Scale-MAE evaluation's); nominal GSDs are those of 2.2. Nothing is
+downloaded: a set is found where its user unpacked it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RGB = tuple[float, float, float]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """One published scene set: where it may lie under a data folder, and what its pixels are."""
+
+    name: str
+    title: str
+    found_as: tuple[str, ...]  # folders or zips, tried in this order under every data folder
+    native_px: int
+    gsd_m: float | None  # nominal; None where the set mixes scales
+    classes: int | None = None
+    mean: RGB | None = None
+    std: RGB | None = None
+    author_res: float | None = None  # res of the author recipe where one was published (models.md 1.12)
+    licence: str = "see its publisher"
+    list_names: tuple[str, ...] = ()  # other names its split lists go by
+
+
+PUBLISHED: dict[str, PublishedSet] = {
+    entry.name: entry
+    for entry in (
+        PublishedSet(
+            "eurosat",
+            "EuroSAT RGB",
+            ("eurosat_rgb.zip", "EuroSAT_RGB", "EuroSAT.zip", "EuroSAT/2750", "EuroSAT", "eurosat", "2750"),
+            64,
+            10.0,
+            10,
+            (0.34437, 0.38029, 0.40778),
+            (0.20369, 0.13664, 0.11484),
+            author_res=3.5,
+            licence="MIT; contains Copernicus Sentinel data",
+        ),
+        PublishedSet(
+            "ucmerced",
+            "UC Merced Land Use",
+            ("ucmerced.zip", "UCMerced_LandUse/Images", "UCMerced_LandUse.zip", "UCMerced_LandUse", "ucmerced"),
+            256,
+            0.3048,
+            21,
+            (0.4842, 0.4901, 0.4505),
+            (0.2180, 0.2021, 0.1958),
+            licence="USGS imagery, public domain",
+            list_names=("uc_merced",),
+        ),
+        PublishedSet(
+            "harvey",
+            "Harvey damage, Houston",
+            ("harvey_houston.zip", "harvey_houston", "harvey"),
+            128,
+            0.46,
+            2,
+            licence="CC BY-NC 4.0: evaluation only",
+        ),
+        PublishedSet(
+            "resisc45",
+            "NWPU-RESISC45",
+            ("NWPU-RESISC45", "NWPU-RESISC45.zip", "RESISC45", "resisc45"),
+            256,
+            None,
+            45,
+            (0.368, 0.381, 0.3436),
+            (0.2035, 0.1854, 0.1849),
+            list_names=("resisc",),
+        ),
+        PublishedSet(
+            "whu_rs19",
+            "WHU-RS19",
+            ("WHU-RS19", "WHU-RS19.zip", "WHU_RS19", "RSDataset", "whu_rs19"),
+            600,
+            0.5,
+            19,
+            (0.42647, 0.44830, 0.40256),
+            (0.24204, 0.21878, 0.22890),
+        ),
+        PublishedSet("aid", "AID", ("AID", "AID.zip", "AID_dataset", "aid"), 600, None, 30),
+        PublishedSet(
+            "optimal31",
+            "OPTIMAL-31",
+            ("OPTIMAL-31/Images", "OPTIMAL-31", "OPTIMAL-31.zip", "optimal31"),
+            256,
+            None,
+            31,
+            (0.36884, 0.38078, 0.33778),
+            (0.20127, 0.18058, 0.17759),
+        ),
+        PublishedSet(
+            "mlrsnet",
+            "MLRSNet",
+            ("MLRSNet/Images", "MLRSNet", "MLRSNet.zip", "mlrsnet"),
+            256,
+            None,
+            46,
+            (0.4002, 0.4116, 0.3874),
+            (0.2107, 0.1915, 0.1940),
+        ),
+        PublishedSet(
+            "airound",
+            "AiRound (aerial)",
+            ("AiRound/aerial", "airound/aerial", "AiRound", "airound"),
+            496,
+            None,
+            11,
+            (0.4015, 0.4149, 0.3817),
+            (0.2340, 0.2096, 0.2124),
+            list_names=("aerial",),
+        ),
+        PublishedSet(
+            "cvbrct",
+            "CV-BrCT (aerial)",
+            ("CV-BrCT/aerial", "cv-brct/aerial", "CVBrCT/aerial", "CV-BrCT", "cvbrct"),
+            496,
+            None,
+            9,
+            (0.45240, 0.44331, 0.43006),
+            (0.23977, 0.21992, 0.20903),
+        ),
+        PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
+    )
+}
+SHIPPED_TABLE = ("eurosat", "ucmerced", "harvey")  # the sets of the table that `evaluate all` fills
