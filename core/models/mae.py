@@ -6,18 +6,66 @@ pixels. It paints one band: low and high are derived from its picture by the fil
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
-from core.models.frequency import Centre, area, centre_on, high_target
-from core.models.registry import Family, register, size_defaults
-from core.models.vit import VisionTransformer, from_pixel_patches, place, transformer_blocks
+from core.models.frequency import Centre, centre_on, high_target
+from core.models.registry import Family, ModelCard, register, size_defaults
+from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
 
 
-class PixelDecoder(VisionTransformer, Reconstructor):
+class PixelPainter(Reconstructor):
+    """MAE's decoder and the picture it makes, on a vision transformer that the inheriting network names as its `trunk`."""
+
+    card: ModelCard
+    norm_pix_loss: bool
+
+    @property
+    @abstractmethod
+    def trunk(self) -> VisionTransformer: ...
+
+    def add_pixel_decoder(self, width: int, depth: int, heads: int, mlp_ratio: float, band_config: Sequence[int]) -> None:
+        """Create the decoder's parameters under MAE's names; called once, after the trunk exists."""
+        trunk = self.trunk
+        self.band_config = (int(band_config[0]), int(band_config[1]))
+        self.decoder_width = width
+        self.decoder_embed = nn.Linear(trunk.embed_dim, width)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
+        nn.init.normal_(self.mask_token, std=0.02)
+        self.decoder_pos_embed = nn.Parameter(gsd_positions(width, trunk.img_size // trunk.patch_size, torch.ones(1)), requires_grad=False)
+        self.decoder_blocks = transformer_blocks(depth, width, heads, mlp_ratio)
+        self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
+        self.decoder_pred = nn.Linear(width, trunk.patch_size**2 * trunk.in_chans)
+
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
+        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
+        tokens = self.decoder_embed(latent)
+        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
+        tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(tokens.dtype)
+        for block in self.decoder_blocks:
+            tokens = block(tokens)
+        return self.decoder_pred(self.decoder_norm(tokens))
+
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        """Predicted picture in the decoder's space, (b, c, s, s)."""
+        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        return from_pixel_patches(pixels[:, 1:], self.in_chans)
+
+    def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
+        picture = self.predict(images, res, keep).float()
+        centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        std = picture.new_tensor(self.card.std)[None, :, None, None]
+        mean = picture.new_tensor(self.card.mean)[None, :, None, None]
+        shown = (centring.base + centring.scale * picture) * std + mean
+        high = high_target(shown, self.band_config)
+        return LowHigh(picture, high_target(picture, self.band_config), shown, high, shown, centring.base * std + mean)
+
+
+class PixelDecoder(PixelPainter, VisionTransformer):
     """An encoder with MAE's decoder: width, depth and heads free. `norm_pix_loss`: patches were predicted with their own mean and
     deviation removed, which must be borrowed from the truth to be shown."""
 
@@ -39,67 +87,33 @@ class PixelDecoder(VisionTransformer, Reconstructor):
         mlp_ratio: float = 4.0,
         gsd_aware: bool = False,
     ) -> None:
-        super().__init__(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware)
-        self.band_config = (int(band_config[0]), int(band_config[1]))
-        self.centre: Centre = centre
-        self.norm_pix_loss, self.decoder_width = norm_pix_loss, decoder_embed_dim
-        positions = 1 + (img_size // patch_size) ** 2
-        self.decoder_embed = nn.Linear(embed_dim, decoder_embed_dim)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
-        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, decoder_embed_dim), requires_grad=False)
-        self.decoder_blocks = transformer_blocks(decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio)
-        self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
-        self.decoder_pred = nn.Linear(decoder_embed_dim, patch_size**2 * in_chans)
+        super().__init__(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, centre=centre)
+        self.norm_pix_loss = norm_pix_loss
+        self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         self.reset_parameters()
-        nn.init.normal_(self.mask_token, std=0.02)
 
-    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        centring = centre_on(images, keep, self.patch_size, "dataset" if self.centre == "dataset" else "visible_mean")
-        return super()._encode(centring.enter(images), res, keep)
-
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
-        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
-        tokens = self.decoder_embed(latent)
-        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
-        tokens = torch.cat([cls, patches], dim=1) + self.positions(self.decoder_width, grid, res).to(tokens.dtype)
-        for block in self.decoder_blocks:
-            tokens = block(tokens)
-        return self.decoder_pred(self.decoder_norm(tokens))
-
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        """Predicted picture in the decoder's space, (b, c, s, s)."""
-        pixels = self.decode(self._encode(images, res, keep), res, keep, self.grid_of(images))
-        return from_pixel_patches(pixels[:, 1:], self.in_chans)
-
-    def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        picture = self.predict(images, res, keep).float()
-        centring = centre_on(images, keep, self.patch_size, self.centre)
-        std = picture.new_tensor(self.card.std)[None, :, None, None]
-        mean = picture.new_tensor(self.card.mean)[None, :, None, None]
-        shown = (centring.base + centring.scale * picture) * std + mean
-        high = high_target(shown, self.band_config)
-        return LowHigh(picture, high_target(picture, self.band_config), shown, high, shown, centring.base * std + mean)
+    @property
+    def trunk(self) -> VisionTransformer:
+        return self
 
 
 class PixelObjective(Objective):
     """MAE's loss: squared error per patch, mean over hidden patches."""
 
-    def __init__(self, network: PixelDecoder) -> None:
+    def __init__(self, network: PixelPainter) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
-        assert isinstance(self.network, PixelDecoder) and keep is not None
+        assert isinstance(self.network, PixelPainter) and keep is not None
         network = self.network
         picture = network.predict(batch.images, batch.res, keep)
-        centring = centre_on(batch.images, keep, network.patch_size, network.centre)
+        centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
         return {"pixels": masked_patch_error(picture, centring.relative(batch.images), keep, network.patch_size, network.norm_pix_loss)}
 
 
 def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool) -> Tensor:
     """Mean squared error over hidden patches, each patch counted alike; `norm_pix` compares with patches of zero mean and unit deviation."""
-    from core.models.vit import to_patches
-
     wanted = to_patches(truth, patch)
     if norm_pix:
         wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
@@ -126,5 +140,6 @@ register(
             "mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },
         defaults=size_defaults(PixelDecoder),
+        objective=PixelObjective,
     )
 )

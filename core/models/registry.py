@@ -78,7 +78,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Family:
-    """A builder that takes every size, and its presets."""
+    """A builder that takes every size, its presets, and the objective that trains it (called with the network and named options)."""
 
     name: str
     build: Callable[..., Any]
@@ -89,6 +89,7 @@ class Family:
     gsd_aware: bool
     presets: dict[str, dict[str, Any]]
     defaults: dict[str, Any]
+    objective: Callable[..., Any] | None = None
 
 
 def size_defaults(build: Callable[..., Any]) -> dict[str, Any]:

@@ -8,16 +8,17 @@ receives the positions of the *input* resolution. Official weights are CC-BY-NC-
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
 from core.models.frequency import (
     Centre,
+    Centring,
     centre_on,
     combine,
     hidden_pixels,
@@ -25,8 +26,8 @@ from core.models.frequency import (
     low_target,
     mosaic,
 )
-from core.models.registry import Family, register, size_defaults
-from core.models.vit import VisionTransformer, place, transformer_blocks
+from core.models.registry import Family, ModelCard, register, size_defaults
+from core.models.vit import VisionTransformer, place, transformer_blocks, xavier_linears
 
 
 class ChannelNorm(nn.Module):
@@ -96,7 +97,71 @@ class BandHead(nn.Module):
         return self.pred(x)
 
 
-class ScaleMAE(VisionTransformer, Reconstructor):
+class BandPainter(Reconstructor):
+    """Scale-MAE's decoder and the two bands it paints, on a vision transformer that the inheriting network names as its `trunk`."""
+
+    card: ModelCard
+    head_scale: int
+
+    @property
+    @abstractmethod
+    def trunk(self) -> VisionTransformer: ...
+
+    def add_band_decoder(
+        self,
+        *,
+        decoder_embed_dim: int,
+        decoder_depth: int,
+        decoder_num_heads: int,
+        fcn_dim: int,
+        fcn_layers: int,
+        independent_fcn_head: bool,
+        progressive: bool,
+        band_config: Sequence[int],
+        head_scale: int,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        """Create the decoder's parameters under the original's names; called once, after the trunk exists."""
+        trunk = self.trunk
+        self.band_config = (int(band_config[0]), int(band_config[1]))
+        self.decoder_width, self.head_scale = decoder_embed_dim, head_scale
+        self.shared_head = not independent_fcn_head
+        positions = 1 + (trunk.img_size // trunk.patch_size) ** 2
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        nn.init.normal_(self.mask_token, std=0.02)
+        self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, decoder_embed_dim), requires_grad=False)
+        self.decoder_embed = nn.Linear(trunk.embed_dim, decoder_embed_dim)
+        self.decoder_blocks = transformer_blocks(decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio)
+        xavier_linears(self.decoder_embed)
+        xavier_linears(self.decoder_blocks)
+        self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
+        for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
+            self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
+
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> tuple[Tensor, Tensor]:
+        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
+        at the paper's head scale)."""
+        tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
+        tokens = tokens + self.trunk.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
+        for block in self.decoder_blocks:
+            tokens = block(tokens)
+        tokens = self.decoder_norm(tokens)
+        low, high = self.fpn(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
+        return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
+
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Raw low and high bands straight from pictures, as training sees them."""
+        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+
+    def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
+        low_raw, high_raw = self.predict(images, res, keep)
+        centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        return show_two_bands(low_raw.float(), high_raw.float(), centring, self.band_config[0], self.card)
+
+
+class ScaleMAE(BandPainter, VisionTransformer):
     """The whole network of the paper with every live option of the released code, and two options of ours.
 
     `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up with patches of 8 px.
@@ -124,71 +189,51 @@ class ScaleMAE(VisionTransformer, Reconstructor):
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
     ) -> None:
-        super().__init__(img_size, patch_size, 3, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=not absolute_scale)
-        self.band_config = (int(band_config[0]), int(band_config[1]))
-        self.centre: Centre = centre
-        self.decoder_width, self.head_scale = decoder_embed_dim, head_scale
-        self.shared_head = not independent_fcn_head
-        positions = 1 + (img_size // patch_size) ** 2
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
-        self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
-        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, decoder_embed_dim), requires_grad=False)
-        self.decoder_embed = nn.Linear(embed_dim, decoder_embed_dim)
-        self.decoder_blocks = transformer_blocks(decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio)
-        self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
-        self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
-        for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
-            self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
+        super().__init__(img_size, patch_size, 3, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=not absolute_scale, centre=centre)
+        self.add_band_decoder(
+            decoder_embed_dim=decoder_embed_dim,
+            decoder_depth=decoder_depth,
+            decoder_num_heads=decoder_num_heads,
+            fcn_dim=fcn_dim,
+            fcn_layers=fcn_layers,
+            independent_fcn_head=independent_fcn_head,
+            progressive=progressive,
+            band_config=band_config,
+            head_scale=head_scale,
+            mlp_ratio=mlp_ratio,
+        )
         self.reset_parameters()
-        nn.init.normal_(self.mask_token, std=0.02)
 
-    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        centring = centre_on(images, keep, self.patch_size, "dataset" if self.centre == "dataset" else "visible_mean")
-        return super()._encode(centring.enter(images), res, keep)
-
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> tuple[Tensor, Tensor]:
-        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
-        at the paper's head scale)."""
-        tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
-        tokens = tokens + self.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
-        for block in self.decoder_blocks:
-            tokens = block(tokens)
-        tokens = self.decoder_norm(tokens)
-        low, high = self.fpn(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
-        return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
-
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Raw low and high bands straight from pictures, as training sees them."""
-        return self.decode(self._encode(images, res, keep), res, keep, self.grid_of(images))
-
-    def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        low_raw, high_raw = self.predict(images, res, keep)
-        centring = centre_on(images, keep, self.patch_size, self.centre)
-        return show_two_bands(low_raw.float(), high_raw.float(), centring, self.band_config[0], self.card)
+    @property
+    def trunk(self) -> VisionTransformer:
+        return self
 
 
-def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring, blocks: int, card) -> LowHigh:
-    """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit)."""
+def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard) -> LowHigh:
+    """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit).
+
+    Combined is put together before the mean is added back: averages of large blocks are exact to 1e-5 only where values are far from zero.
+    """
     std = low_raw.new_tensor(card.std)[None, :, None, None]
     mean = low_raw.new_tensor(card.mean)[None, :, None, None]
-    side = high_raw.shape[-1]
-    base = centring.base_at(side) * std + mean
+    base = centring.base_at(high_raw.shape[-1])
     low = (centring.base_at(low_raw.shape[-1]) + centring.scale * low_raw) * std + mean
-    high = centring.scale * high_raw * std + base - mosaic(base, blocks, side)
-    return LowHigh(low_raw, high_raw, low, high, combine(low, high, blocks), base)
+    high = (centring.scale * high_raw + base - mosaic(base, blocks, base.shape[-1])) * std
+    combined = (base + centring.scale * combine(low_raw, high_raw, blocks)) * std + mean
+    return LowHigh(low_raw, high_raw, low, high, combined, base * std + mean)
 
 
 class ScaleMAEObjective(Objective):
     """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high."""
 
-    def __init__(self, network: ScaleMAE, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0) -> None:
+    def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0) -> None:
         super().__init__()
         self.network, self.high_loss, self.l1_weight = network, high_loss, l1_weight
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
-        assert isinstance(self.network, ScaleMAE) and keep is not None
+        assert isinstance(self.network, BandPainter) and keep is not None
         low, high = self.network.predict(batch.images, batch.res, keep)
-        centring = centre_on(batch.images, keep, self.network.patch_size, self.network.centre)
+        centring = centre_on(batch.images, keep, self.network.patch_size, self.network.trunk.centre)
         return self.losses(low, high, centring.relative(batch.targets), keep)
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
@@ -224,5 +269,6 @@ register(
             "scale_mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },
         defaults=size_defaults(ScaleMAE),
+        objective=ScaleMAEObjective,
     )
 )

@@ -6,7 +6,7 @@ ground sample distance.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Encoder, ModelInputError
+from core.models.frequency import Centre, centre_on
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Block
@@ -41,12 +42,12 @@ def transformer_blocks(depth: int, width: int, heads: int, mlp_ratio: float = 4.
     return nn.ModuleList(block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, drop_path=drop_path) for _ in range(depth))
 
 
-@lru_cache(maxsize=32)
 def _frequencies(width: int) -> Tensor:
+    """1 / 10000^(k / (width/4)), worked out in float64 on the host (MPS has none), whatever the default device is."""
     if width % 4:
         raise ModelInputError(f"A width of {width} cannot carry 2-D sine-cosine positions: it must be divisible by 4.")
     quarter = width // 4
-    return 1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64) / quarter)
+    return (1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64, device="cpu") / quarter)).to(torch.float32)
 
 
 def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
     Scale-MAE equation 3 with a reference of 1 m). `res` = 1 gives the static positions of MAE.
     """
     res = res.detach().to(torch.float32)
-    omega = _frequencies(width).to(device=res.device, dtype=torch.float32)
+    omega = _frequencies(width).to(res.device)
     angle = res[:, None, None] * torch.arange(grid, dtype=torch.float32, device=res.device)[None, :, None] * omega
     line = torch.cat([angle.sin(), angle.cos()], dim=2)
     columns = line[:, None].expand(-1, grid, -1, -1)
@@ -93,6 +94,15 @@ def place(tokens: Tensor, keep: Tensor | None, filler: Tensor, count: int) -> Te
     return full.scatter(1, keep[:, :, None].expand_as(tokens), tokens)
 
 
+def xavier_linears(part: nn.Module) -> None:
+    """Xavier-uniform matrices and zero biases for every linear map in `part`, as MAE starts."""
+    for module in part.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 class PatchEmbedding(nn.Module):
     """One linear map per patch, stored as the strided convolution whose names the published files use."""
 
@@ -108,7 +118,7 @@ class VisionTransformer(Encoder):
     """A ViT encoder with the names of MAE's files: cls_token, pos_embed, patch_embed, blocks, norm.
 
     `pos_embed` is carried for the files' sake; positions are computed for the grid at hand. With `gsd_aware` they are multiplied by each
-    sample's `res`, else they are MAE's static ones.
+    sample's `res`, else they are MAE's static ones. `centre` other than `dataset` subtracts the visible pixels' mean first.
     """
 
     def __init__(
@@ -122,12 +132,14 @@ class VisionTransformer(Encoder):
         mlp_ratio: float = 4.0,
         gsd_aware: bool = False,
         drop_path: float = 0.0,
+        centre: Centre = "dataset",
     ) -> None:
         super().__init__()
         if img_size % patch_size:
             raise ModelInputError(f"An input of {img_size} px does not divide into patches of {patch_size} px.")
         self.img_size, self.patch_size, self.in_chans, self.embed_dim = img_size, patch_size, in_chans, embed_dim
         self.gsd_aware = gsd_aware
+        self.centre: Centre = centre
         positions = 1 + (img_size // patch_size) ** 2
         self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, positions, embed_dim), requires_grad=False)
@@ -137,11 +149,7 @@ class VisionTransformer(Encoder):
 
     def reset_parameters(self) -> None:
         """MAE's initial values: xavier-uniform matrices, zero biases, N(0, 0.02) tokens (models.md 1.3)."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        xavier_linears(self)
         nn.init.xavier_uniform_(self.patch_embed.proj.weight.view(self.embed_dim, -1))
         nn.init.normal_(self.cls_token, std=0.02)
         grid = self.img_size // self.patch_size
@@ -163,13 +171,19 @@ class VisionTransformer(Encoder):
     def embed_patches(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """Tokens before the first block, CLS first. Only visible patches are read: hidden pixels never enter the arithmetic."""
         grid = self.grid_of(images)
+        if self.centre != "dataset":
+            images = centre_on(images, keep, self.patch_size, "visible_mean").enter(images)
         tokens = self.patch_embed(take(to_patches(images, self.patch_size), keep))
         where = self.positions(self.embed_dim, grid, res)[:, 1:].expand(len(images), -1, -1)
         tokens = tokens + take(where, keep).to(tokens.dtype)
         return torch.cat([self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
 
-    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+    def tokens_before(self, block: int, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        """What enters block number `block` (0 is the first; negative counts from the end): (b, 1 + k, d)."""
         tokens = self.embed_patches(images, res, keep)
-        for block in self.blocks:
-            tokens = block(tokens)
-        return self.norm(tokens)
+        for layer in self.blocks[:block]:
+            tokens = layer(tokens)
+        return tokens
+
+    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        return self.norm(self.tokens_before(len(self.blocks), images, res, keep))
