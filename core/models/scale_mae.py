@@ -212,7 +212,7 @@ class ScaleMAE(BandPainter, VisionTransformer):
 def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard) -> LowHigh:
     """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit).
 
-    Combined is put together before the mean is added back: averages of large blocks are exact to 1e-5 only where values are far from zero.
+    Combined is put together before the mean is added back: an average over thousands of values far from zero is off by some 1e-5.
     """
     std = low_raw.new_tensor(card.std)[None, :, None, None]
     mean = low_raw.new_tensor(card.mean)[None, :, None, None]
