@@ -69,7 +69,7 @@ def _fill(image: Image, hidden: Hidden, values: Callable[[], NDArray[np.floating
 
 def _nearest(image: Image, hidden: Hidden) -> Image:
     side = _patch_side(hidden)
-    row, col = distance_transform_edt(hidden[::side, ::side], return_distances=False, return_indices=True)
+    row, col = np.asarray(distance_transform_edt(hidden[::side, ::side], return_distances=False, return_indices=True))
     r, c = np.nonzero(hidden)
     patch = r // side, c // side
     return image[:, row[patch] * side + r % side, col[patch] * side + c % side]

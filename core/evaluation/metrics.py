@@ -50,5 +50,5 @@ def ssim_map(pred: Image, truth: Image) -> NDArray[np.floating]:
     height, width = pred.shape[1:]
     pad = ((0, 0), *((0, _WINDOW_PX if side < _WINDOW_PX else 0) for side in (height, width)))
     pair = (np.pad(image.astype(np.float64), pad, mode="symmetric") for image in (pred, truth))
-    _, full = structural_similarity(*pair, channel_axis=0, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True)
-    return full[:, :height, :width]
+    found = structural_similarity(*pair, channel_axis=0, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True)
+    return np.asarray(found[1])[:, :height, :width]
