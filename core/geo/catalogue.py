@@ -1,0 +1,160 @@
+"""All sources known by name, and tiles read from any of them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.geo.picture import Picture
+from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
+from core.geo.sources.opening import SingleSource, open_source
+from core.geo.tile import GeoError, Tile, TileRef, TileSpec
+
+DATA_VARIABLE = "EARTH_MAE_DATA"
+SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+"""Beside the repository, in development only."""
+
+MAX_UPLOAD_BYTES = 256 * 2**20
+
+
+class Catalogue:
+    """Hold sources by name and read tiles by spec. Safe to share between threads."""
+
+    def __init__(self, sources: Iterable[Source] = ()) -> None:
+        self._sources: dict[str, Source] = {}
+        self.problems: list[str] = []
+        for source in sources:
+            self.add(source)
+
+    def names(self) -> tuple[str, ...]:
+        """List the sources."""
+        return tuple(self._sources)
+
+    def source(self, name: str) -> Source:
+        """Give a source; raises GeoError for a name that is not there."""
+        if name not in self._sources:
+            raise GeoError(
+                f"There is no source '{name[:80]}' here: choose one of {', '.join(self._sources) or 'none yet'}, "
+                "or start with the folder that holds it (`--data`)."
+            )
+        return self._sources[name]
+
+    def add(self, source: Source) -> Source:
+        """Add a source under its name; a name that is taken gets a number."""
+        base, number = source.name, 2
+        while source.name in self._sources:
+            source.name, number = f"{base}-{number}", number + 1
+        self._sources[source.name] = source
+        return source
+
+    def add_data(self, folder: Path) -> None:
+        """Add every zip pack of a folder under its name, and the folder itself if it holds rasters or pictures.
+
+        What cannot be opened is left out and its sentence kept in `problems`.
+        """
+        try:
+            packs = sorted(folder.glob("*.zip"))
+        except OSError as error:
+            self.problems.append(f"The folder '{folder.name}' cannot be listed ({error.strerror}): check its permissions.")
+            return
+        found = 0
+        for pack in packs:
+            if pack.stem in self._sources:
+                continue
+            try:
+                self.add(open_source(pack))
+                found += 1
+            except GeoError as error:
+                self.problems.append(str(error))
+        try:
+            self.add(open_source(folder))
+        except GeoError as error:
+            if not found:
+                self.problems.append(str(error))
+
+    def read(self, spec: TileSpec) -> Tile:
+        """Cut the tile that a spec asks for; raises GeoError with a sentence when it cannot be had."""
+        return self.source(spec.ref.source).read(spec)
+
+
+class Uploads(Source):
+    """Hold what people uploaded, under unguessable ids; the oldest go when the memory is full."""
+
+    def __init__(self, limit_bytes: int = MAX_UPLOAD_BYTES) -> None:
+        super().__init__("upload", SourceInfo("Uploads", "upload", 0))
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._held: OrderedDict[str, tuple[int, Source]] = OrderedDict()
+
+    def add(self, data: bytes, name: str, *, gsd_m: float | None = None) -> TileRef:
+        """Take a raster or picture in; raises GeoError where it is too large or unreadable."""
+        if len(data) > self._limit:
+            raise GeoError(f"The upload is larger than {self._limit // 2**20} MiB: cut a part out, or start with its folder (`--data`).")
+        source = open_source(data, name=name, gsd_m=gsd_m)
+        header = source.header(source.keys()[0])
+        kept = len(data) if source.info.kind == "raster" else header.width * header.height * len(header.bands)
+        key = secrets.token_urlsafe(16)
+        with self._lock:
+            self._held[key] = (kept, source)
+            while len(self._held) > 1 and sum(size for size, _ in self._held.values()) > self._limit:
+                self._held.popitem(last=False)
+        return TileRef(self.name, key)
+
+    def remove(self, key: str) -> None:
+        """Forget an upload; nothing happens when it is gone already."""
+        with self._lock:
+            self._held.pop(key, None)
+        self._picture.cache_clear()
+
+    def keys(self) -> tuple[str, ...]:
+        """List the ids, oldest first. For the server only: an id is what gives access."""
+        with self._lock:
+            return tuple(self._held)
+
+    def entry(self, key: str) -> Entry:
+        """Describe an upload."""
+        source = self._of(key)
+        entry = source.entry(source.keys()[0])
+        return Entry(key, entry.title, entry.gsd_m)
+
+    def _of(self, key: str) -> Source:
+        with self._lock:
+            held = self._held.get(key)
+        if held is None:
+            raise GeoError("That upload is no longer held: upload the file again.")
+        return held[1]
+
+    def _open(self, key: str) -> Picture:
+        source = self._of(key)
+        if not isinstance(source, SingleSource):
+            raise missing_key(self.info.title, key)
+        return source.picture
+
+
+def known_sources(data_folders: Iterable[Path | str] = ()) -> Catalogue:
+    """Build the catalogue: what came with the packages, the wheels fetched at set-up, uploads, and packs in data folders.
+
+    Data folders are those given, those in the variable EARTH_MAE_DATA, and `../shared/data` beside the repository.
+    """
+    from core.geo.sources.samples import bundled_sources
+    from core.geo.sources.wheels import WheelSource
+
+    catalogue = Catalogue(bundled_sources())
+    wheels = WheelSource()
+    if wheels.keys():
+        catalogue.add(wheels)
+    catalogue.add(Uploads())
+    named = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
+    folders = [*(Path(folder) for folder in data_folders), *named]
+    for folder in dict.fromkeys(folder.expanduser().resolve() for folder in folders):
+        if folder.is_dir():
+            catalogue.add_data(folder)
+        else:
+            catalogue.problems.append(f"There is no folder '{folder.name}': check the path given as data folder.")
+    if SHARED_DATA.is_dir() and SHARED_DATA.resolve() not in {folder.expanduser().resolve() for folder in folders}:
+        catalogue.add_data(SHARED_DATA)
+    return catalogue

@@ -1,0 +1,64 @@
+"""A dozen real tiles from 0.1 m to 7 km per pixel, for a first look; only those whose source is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.geo.catalogue import Catalogue
+from core.geo.tile import GeoError, TileRef, TileSpec, Window
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """Offer a tile: what it shows, how to read it, metres per pixel as read, whose it is and under which terms."""
+
+    title: str
+    spec: TileSpec
+    gsd_m: float
+    credit: str
+    licence: str
+
+
+def _window(source: str, key: str, window: Window | None = None) -> TileSpec:
+    return TileSpec(TileRef(source, key), window=window)
+
+
+def _globe(lon: float, lat: float, gsd_m: float) -> TileSpec:
+    return TileSpec(TileRef("globe", "blue_marble"), lonlat=(lon, lat), gsd_m=gsd_m, size_px=224)
+
+
+def _ground(source: str, key: str, lon: float, lat: float, gsd_m: float) -> TileSpec:
+    return TileSpec(TileRef(source, key), lonlat=(lon, lat), gsd_m=gsd_m, size_px=224)
+
+
+CHOICES: tuple[tuple[str, TileSpec], ...] = (
+    ("Pine crowns, Florida", _window("wheels", "neon_osbs", (88, 88, 224, 224))),
+    ("Conifers, Yellowstone", _window("wheels", "neon_yell", (500, 400, 224, 224))),
+    ("Suburb, Atlanta", _window("wheels", "atlanta_pan", (300, 300, 224, 224))),
+    ("Polders and roads, Rotterdam", _window("wheels", "rotterdam_ms1", (38, 38, 224, 224))),
+    ("Town and forest, North Carolina", _window("wheels", "wake_county", (120, 110, 224, 224))),
+    ("Fields, Utah", _window("samples", "landsat", (700, 620, 224, 224))),
+    ("San Francisco, false colour", _ground("samples", "landsat7", -122.44, 37.76, 50)),
+    ("Bahama banks", _window("samples", "bahamas_rgb", (250, 250, 224, 224))),
+    ("The Alps and the Po plain", _globe(9.5, 45.5, 2500)),
+    ("Nile delta and Sinai", _globe(31.5, 30.0, 4000)),
+    ("Himalaya", _globe(86.0, 29.0, 7400)),
+    ("Greenland", _globe(-41.0, 73.0, 12000)),
+)
+
+
+def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
+    """List the gallery's tiles whose source is in the catalogue, finest first; each is read by `catalogue.read(spec)`."""
+    found: list[GalleryEntry] = []
+    for title, spec in CHOICES:
+        if spec.ref.source not in catalogue.names():
+            continue
+        source = catalogue.source(spec.ref.source)
+        try:
+            entry = source.entry(spec.ref.key)
+            gsd_m = spec.gsd_m or source.native_gsd_m(spec.ref.key)
+        except GeoError as error:  # a source that lost a file must not cost the whole gallery
+            catalogue.problems.append(str(error))
+            continue
+        found.append(GalleryEntry(title, spec, gsd_m, entry.credit or source.info.credit, entry.licence or source.info.licence))
+    return tuple(sorted(found, key=lambda choice: choice.gsd_m))

@@ -1,0 +1,254 @@
+"""An opened picture of any origin, and cutting a tile out of it at the cost of the pixels shown."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo import ground
+from core.geo.resample import Box, Cut, cut_transform, plan, resize
+from core.geo.stretch import sample_range
+from core.geo.tile import RGB, Affine6, GeoError, Tile, TileSpec
+
+MAX_READ_VALUES = 48_000_000
+"""Most values (bands x rows x columns) that one tile may read: about 4000 x 4000 in colour."""
+
+DEFAULT_SIZE_PX = 224
+SHOWN_PX = 2048
+SAMPLE_PX = 1_000_000
+MARGIN_PX = 3
+
+
+@dataclass(frozen=True)
+class Header:
+    """Describe a picture without reading its pixels; `levels` are the (width, height) of full size and overviews."""
+
+    width: int
+    height: int
+    bands: tuple[str, ...]
+    rgb: RGB
+    crs: str | None
+    transform: Affine6 | None
+    levels: tuple[tuple[int, int], ...]
+    value_range: tuple[float, float] | None
+    """(low, high) fixed by the data type (8 bit), None where it has to be sampled."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Carry values as read: `pixels` (c, h, w), finite, and `valid` (h, w)."""
+
+    pixels: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Say what is known about a picture from beside it (an index, the user, a table); it fills what the file lacks."""
+
+    gsd_m: float | None = None
+    rgb: RGB | None = None
+    credit: str = ""
+
+
+class Picture(ABC):
+    """Read boxes of pixels at any of a picture's levels; safe to share between threads."""
+
+    @property
+    @abstractmethod
+    def header(self) -> Header:
+        """Describe the picture."""
+
+    @abstractmethod
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
+        """Read `box` = (column, row, width, height) in pixels of a level (0 is full size)."""
+
+    @cached_property
+    def value_range(self) -> tuple[tuple[float, float], ...]:
+        """Give per band what becomes 0 and 1 for the network: fixed for 8 bit, else percentiles of a bounded sample."""
+        header = self.header
+        if header.value_range is not None:
+            return (header.value_range,) * len(header.bands)
+        raws = [self.read(level, box) for level, box in _sample_boxes(header)]
+        return tuple(
+            sample_range(np.concatenate([raw.pixels[band][raw.valid] for raw in raws]))
+            for band in range(len(header.bands))
+        )
+
+
+class ArrayPicture(Picture):
+    """Serve a picture that is already decoded: `pixels` (c, h, w) and `valid` (h, w) or None for all."""
+
+    def __init__(
+        self,
+        pixels: NDArray[Any],
+        valid: NDArray[np.bool_] | None = None,
+        *,
+        bands: tuple[str, ...],
+        crs: str | None = None,
+        transform: Affine6 | None = None,
+    ) -> None:
+        self._pixels = pixels
+        self._valid = valid
+        count, height, width = pixels.shape
+        rgb = (0, 1, 2) if count >= 3 else (0, 0, 0)
+        fixed = (0.0, 255.0) if pixels.dtype == np.uint8 else None
+        self._header = Header(width, height, bands, rgb, crs, transform, ((width, height),), fixed)
+
+    @property
+    def header(self) -> Header:
+        """Describe the picture."""
+        return self._header
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """Give all pixels (c, h, w)."""
+        return self._pixels
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
+        """Give a view of the pixels of a box."""
+        col, row, width, height = box
+        window = np.s_[row : row + height, col : col + width]
+        valid = np.ones((height, width), np.bool_) if self._valid is None else self._valid[window]
+        return Raw(self._pixels[:, *window], valid)
+
+
+def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
+    """Cut the tile that a spec asks for; raises GeoError with a sentence for everything that cannot be had."""
+    header = picture.header
+    size = (header.width, header.height)
+    place = _place(header, spec)
+    gsd = _gsd(header, spec, known, place)
+    gsd_m, size_px = spec.gsd_m, spec.size_px
+    if spec.lonlat is not None and size_px is None:
+        size_px = DEFAULT_SIZE_PX
+    if spec.lonlat is not None and gsd_m is None:
+        gsd_m = math.sqrt(gsd[0] * gsd[1])
+    if gsd_m is None and size_px is None and place[2] * place[3] * len(header.bands) > MAX_READ_VALUES:
+        size_px = SHOWN_PX
+    cut = plan(size, place, gsd, gsd_m, size_px)
+    raw = _read_cut(picture, cut)
+    if not raw.valid.any():
+        raise GeoError("There is no valid pixel in this window (nodata, NaN or transparent throughout): choose another place.")
+    transform = cut_transform(header.transform, cut) if header.transform is not None else None
+    georeferenced = header.crs is not None and header.transform is not None
+    rgb = checked_rgb(spec.rgb or known.rgb or header.rgb, len(header.bands))
+    return Tile(
+        ref=spec.ref,
+        pixels=raw.pixels,
+        gsd_m=(gsd[0] * cut.step[0], gsd[1] * cut.step[1]),
+        bands=header.bands,
+        footprint=ground.box_footprint(header.crs, header.transform, cut.box) if georeferenced else None,  # pyright: ignore
+        valid=raw.valid,
+        value_range=picture.value_range,
+        rgb=rgb,
+        native_gsd_m=math.sqrt(gsd[0] * gsd[1]),
+        credit=known.credit,
+        crs=header.crs,
+        transform=transform,
+    )
+
+
+def native_gsd(header: Header, known: Known, at: tuple[float, float] | None = None) -> tuple[float, float] | None:
+    """Give metres per pixel at a pixel position (the middle by default), or None where neither file nor company knows."""
+    if header.crs is not None and header.transform is not None:
+        found = ground.ground_gsd(header.crs, header.transform, *(at or (header.width / 2, header.height / 2)))
+        if all(math.isfinite(g) and g > 0 for g in found):
+            return found
+    return (known.gsd_m, known.gsd_m) if known.gsd_m is not None else None
+
+
+def no_gsd() -> GeoError:
+    """Build the error for a picture whose scale nobody knows."""
+    return GeoError("This picture does not say how much ground a pixel covers: state its GSD in metres per pixel, for example 0.3.")
+
+
+def _place(header: Header, spec: TileSpec) -> Box:
+    """Give the box that a spec points at; for a place by coordinates, a box without extent."""
+    if spec.window is not None:
+        col, row, width, height = spec.window
+        if col < 0 or row < 0 or col + width > header.width or row + height > header.height:
+            raise GeoError(
+                f"The window {col},{row},{width},{height} leaves the picture, which is {header.width} x {header.height} px: "
+                "choose column, row, width and height inside it."
+            )
+        return float(col), float(row), float(width), float(height)
+    if spec.lonlat is not None:
+        if header.crs is None or header.transform is None:
+            raise GeoError("This picture does not know where on Earth it lies: choose a window in pixels instead of coordinates.")
+        found = ground.to_pixel(header.crs, header.transform, spec.lonlat)
+        if found is None or not (0 <= found[0] <= header.width and 0 <= found[1] <= header.height):
+            lon, lat = spec.lonlat
+            raise GeoError(f"Longitude {lon:g}, latitude {lat:g} lies outside this picture: choose a place within it.")
+        return found[0], found[1], 0.0, 0.0
+    side = min(header.width, header.height)
+    if _finest_level_cost(header, side) > MAX_READ_VALUES:
+        side = math.isqrt(MAX_READ_VALUES // len(header.bands))
+    return float((header.width - side) // 2), float((header.height - side) // 2), float(side), float(side)
+
+
+def _finest_level_cost(header: Header, side: int) -> float:
+    """Count the values to read for a square of `side` from the coarsest level that still shows it well."""
+    factor = max([1.0, *(header.width / w for w, h in header.levels if side * w / header.width >= SHOWN_PX)])
+    return (side / factor) ** 2 * len(header.bands)
+
+
+def _gsd(header: Header, spec: TileSpec, known: Known, place: Box) -> tuple[float, float]:
+    if spec.stated_gsd_m is not None:
+        return spec.stated_gsd_m, spec.stated_gsd_m
+    found = native_gsd(header, known, (place[0] + place[2] / 2, place[1] + place[3] / 2))
+    if found is None:
+        raise no_gsd()
+    return found
+
+
+def checked_rgb(rgb: RGB, count: int) -> RGB:
+    """Pass three 0-based bands through; raises GeoError where the picture has fewer."""
+    if max(rgb) >= count:
+        raise GeoError(f"Band {max(rgb) + 1} cannot be shown: the picture has {count}, so choose bands 0 to {count - 1} counted from 0.")
+    return rgb
+
+
+def _read_cut(picture: Picture, cut: Cut) -> Raw:
+    """Read the coarsest level that is still finer than asked, only around the box, and resample the rest of the way."""
+    header = picture.header
+    wanted = min(cut.step) * (1 + 1e-9)
+    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= wanted]
+    level = min(enough, key=lambda i: header.levels[i][0])
+    level_width, level_height = header.levels[level]
+    fx, fy = header.width / level_width, header.height / level_height
+    col, row, width, height = cut.box[0] / fx, cut.box[1] / fy, cut.box[2] / fx, cut.box[3] / fy
+    left, top = max(math.floor(col + 1e-6) - MARGIN_PX, 0), max(math.floor(row + 1e-6) - MARGIN_PX, 0)
+    right = min(math.ceil(col + width - 1e-6) + MARGIN_PX, level_width)
+    bottom = min(math.ceil(row + height - 1e-6) + MARGIN_PX, level_height)
+    values = (right - left) * (bottom - top) * len(header.bands)
+    if max(values, cut.cols * cut.rows * len(header.bands)) > MAX_READ_VALUES:
+        raise GeoError(
+            f"This tile would read {values / 1e6:,.0f} million values: choose a smaller window, or give the raster overviews "
+            "once with `gdaladdo -r average FILE 2 4 8 16 32 64`."
+        )
+    raw = picture.read(level, (left, top, right - left, bottom - top))
+    return Raw(*resize(raw.pixels, raw.valid, Cut((col - left, row - top, width, height), cut.cols, cut.rows)))
+
+
+def _sample_boxes(header: Header) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """List (level, box) that together represent a picture in at most about a million pixels a band."""
+    level = len(header.levels) - 1
+    while level > 0 and math.prod(header.levels[level - 1]) <= SAMPLE_PX:
+        level -= 1
+    width, height = header.levels[level]
+    if width * height <= SAMPLE_PX:
+        return [(level, (0, 0, width, height))]
+    across, down, side = 4, 4, 256
+    boxes: list[tuple[int, tuple[int, int, int, int]]] = []
+    for i in range(across * down):
+        col, row = int((i % across + 0.5) * width / across), int((i // across + 0.5) * height / down)
+        w, h = min(side, width), min(side, height)
+        boxes.append((level, (min(max(col - w // 2, 0), width - w), min(max(row - h // 2, 0), height - h), w, h)))
+    return boxes

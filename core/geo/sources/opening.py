@@ -1,0 +1,138 @@
+"""Opening what a person points at: the bytes decide what it is, and only local files, GTiff, PNG and JPEG get through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from core.geo.picture import Picture
+from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
+from core.geo.sources.picture_file import decode_picture
+from core.geo.sources.raster import GeoTiff
+from core.geo.tile import GeoError, require_gsd
+
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x03\x04"
+MAX_PICTURE_BYTES = 512 * 2**20
+ADDRESSES = ("http://", "https://", "ftp://", "s3://", "gs://", "/vsi", "zip://", "tar://", "file://")
+
+
+class SingleSource(Source):
+    """Serve one raster or picture under its file name."""
+
+    def __init__(self, picture: Picture, entry: Entry, kind: str, *, name: str = "file") -> None:
+        super().__init__(name, SourceInfo(entry.title, kind, 1))
+        self.picture, self._entry = picture, entry
+
+    def keys(self) -> tuple[str, ...]:
+        """List the one name."""
+        return (self._entry.key,)
+
+    def entry(self, key: str) -> Entry:
+        """Describe the one picture."""
+        if key != self._entry.key:
+            raise missing_key(self.info.title, key)
+        return self._entry
+
+    def _open(self, key: str) -> Picture:
+        return self.picture
+
+
+def open_source(
+    path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False
+) -> Source:
+    """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
+
+    `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
+    file does not know. `name` is what to call it in the catalogue. An http(s) address of a COG is opened only with
+    `online=True`. Raises GeoError: missing, empty, damaged or unknown files, addresses while offline, a GSD of -1.
+    """
+    require_gsd(gsd_m)
+    if isinstance(path, bytes):
+        return _from_bytes(path, gsd_m, Path(name or "upload").name)
+    text = str(path)
+    if text.lower().startswith(ADDRESSES):
+        return _from_address(text, gsd_m, online)
+    try:
+        file = Path(path).expanduser().resolve()
+        is_folder, is_file = file.is_dir(), file.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise GeoError("That is not a path that can be opened: give the path of a local file or folder.") from error
+    if is_folder:
+        from core.geo.sources.folder import FolderSource
+
+        return FolderSource(file, gsd_m=gsd_m, name=name)
+    if not is_file:
+        raise GeoError(f"There is no file '{file.name}': check the path, or give the folder that holds it.")
+    with _readable(file).open("rb") as stream:
+        head = stream.read(64)
+    kind = sniff(head, file.name)
+    if kind == "zip":
+        from core.geo.sources.pack import PackSource
+
+        return PackSource(file, name=name)
+    return SingleSource(load_picture(file), Entry(file.name, file.name, gsd_m), kind, name=name or "file")
+
+
+def load_picture(file: Path) -> Picture:
+    """Open one local raster or picture whose path has been checked; raises GeoError where its bytes are neither."""
+    with _readable(file).open("rb") as stream:
+        head = stream.read(64)
+        if sniff(head, file.name) == "raster":
+            return _checked(GeoTiff(file, file.name))
+        if file.stat().st_size > MAX_PICTURE_BYTES:
+            raise GeoError(f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window.")
+        return decode_picture(head + stream.read(), file.name)
+
+
+def load_bytes(data: bytes, name: str) -> Picture:
+    """Open one raster or picture from its bytes; raises GeoError where they are neither."""
+    if sniff(data[:64], name) == "raster":
+        return _checked(GeoTiff(data, name))
+    return decode_picture(data, name)
+
+
+def sniff(head: bytes, name: str) -> str:
+    """Tell "raster", "picture" or "zip" from a file's first bytes, whatever its name says; raises GeoError for the rest."""
+    if not head:
+        raise GeoError(f"'{name}' is empty (0 bytes): copy or download it again.")
+    if head.startswith(TIFF_MAGIC):
+        return "raster"
+    if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
+        return "picture"
+    if head.startswith(ZIP_MAGIC):
+        return "zip"
+    if head.lstrip().startswith((b"<VRT", b"<?xml", b"<GDAL")):
+        raise GeoError(
+            f"'{name}' is a virtual raster, a text that points at other files: "
+            "turn it into a GeoTIFF with `gdal_translate` and open that."
+        )
+    raise GeoError(f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result.")
+
+
+def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
+    if sniff(data[:64], name) == "zip":
+        raise GeoError(f"'{name}' is a zip file: unpack it, or give its path with `--data`.")
+    kind = "raster" if data.startswith(TIFF_MAGIC) else "picture"
+    return SingleSource(load_bytes(data, name), Entry(name, name, gsd_m), kind, name="upload")
+
+
+def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
+    if not address.lower().startswith(("http://", "https://")):
+        raise GeoError("Only local files and, with online access switched on, http(s) addresses can be opened: give one of those.")
+    if not online:
+        raise GeoError("That is an internet address and online access is off: download the file, or switch online access on.")
+    name = address.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or "remote"
+    return SingleSource(_checked(GeoTiff(f"/vsicurl/{address}", name)), Entry(name, address, gsd_m), "raster", name="remote")
+
+
+def _checked(raster: GeoTiff) -> GeoTiff:
+    _ = raster.header  # raises now, not at the first tile
+    return raster
+
+
+def _readable(file: Path) -> Path:
+    try:
+        with file.open("rb"):
+            return file
+    except OSError as error:
+        raise GeoError(f"'{file.name}' may not be read: check its permissions.") from error

@@ -1,0 +1,66 @@
+"""PNG and JPEG through Pillow, its size checked before any pixel is decoded; optionally placed by a world file."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo.picture import ArrayPicture
+from core.geo.tile import Affine6, GeoError
+
+MAX_PICTURE_PX = 64_000_000
+
+
+def decode_picture(
+    data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None
+) -> ArrayPicture:
+    """Decode PNG or JPEG bytes into red, green, blue (grey and palettes expanded, 16-bit grey kept, alpha as validity).
+
+    Raises GeoError for anything else, for damaged files, and beyond 64 million pixels.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+                width, height = image.size
+                if width * height > MAX_PICTURE_PX:
+                    raise _too_large(name, width, height)
+                pixels, valid = _bands(image)
+    except Image.DecompressionBombError as error:
+        raise GeoError(f"'{name}' declares more pixels than can be read: cut it, or store it as a tiled GeoTIFF.") from error
+    except (OSError, ValueError, SyntaxError, MemoryError) as error:
+        raise GeoError(f"'{name}' cannot be read as PNG or JPEG: it is damaged or cut short. Copy or download it again.") from error
+    bands = ("red", "green", "blue") if pixels.shape[0] == 3 else ("grey",)
+    return ArrayPicture(pixels, valid, bands=bands, crs=crs, transform=transform)
+
+
+def parse_world_file(text: str) -> Affine6 | None:
+    """Read the six lines of a world file as an affine transform of outer corners; None where they are not six numbers."""
+    try:
+        a, d, b, e, x, y = (float(line) for line in text.split()[:6])
+    except ValueError:
+        return None
+    return a, b, x - a / 2 - b / 2, d, e, y - d / 2 - e / 2
+
+
+def _bands(image: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        return np.asarray(image)[None], None
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        values = np.asarray(image.convert("RGBA"))
+        return np.ascontiguousarray(values[..., :3].transpose(2, 0, 1)), values[..., 3] > 0
+    values = np.asarray(image.convert("RGB"))
+    return np.ascontiguousarray(values.transpose(2, 0, 1)), None
+
+
+def _too_large(name: str, width: int, height: int) -> GeoError:
+    return GeoError(
+        f"'{name}' is {width:,} x {height:,} px, more than a picture may have ({MAX_PICTURE_PX // 10**6} million): "
+        "cut it, or store it as a tiled GeoTIFF, which is read by window."
+    )

@@ -1,0 +1,156 @@
+"""GeoTIFF and COG: read through rasterio's GTiff driver only, by window, by overview, and with nothing beside the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo import ground
+from core.geo.picture import Header, Picture, Raw
+from core.geo.tile import RGB, Affine6, GeoError
+
+MAX_BANDS = 512
+MAX_BLOCK_BYTES = 128 * 2**20
+
+GDAL_MANNERS: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .ovr, .msk, .aux.xml or world file is looked for
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_CACHEMAX": 64 * 2**20,
+    "GDAL_HTTP_TIMEOUT": "20",
+    "GDAL_HTTP_MAX_RETRY": "1",
+    "OSR_DEFAULT_AXIS_MAPPING_STRATEGY": "TRADITIONAL_GIS_ORDER",
+}
+
+RGB_BY_COUNT: dict[int, RGB] = {
+    4: (0, 1, 2),  # NAIP: red green blue near-infrared
+    5: (2, 1, 0),  # Landsat 5/7 and most others start at blue
+    6: (2, 1, 0),
+    7: (2, 1, 0),
+    8: (4, 2, 1),  # WorldView-2: coastal blue green yellow red
+}
+
+
+class GeoTiff(Picture):
+    """Serve a GeoTIFF: a local path (already checked to exist), its bytes, or an https address when one is online.
+
+    Opened anew for every read, which costs about a millisecond and lets threads share it. Raises GeoError for what is
+    not a readable GeoTIFF, for complex values, more than 512 bands, or blocks too large to read one.
+    """
+
+    def __init__(self, origin: Path | bytes | str, name: str) -> None:
+        self._origin = origin
+        self._name = name
+
+    @contextmanager
+    def _dataset(self, **options: Any) -> Iterator[Any]:
+        import rasterio
+        from rasterio._err import CPLE_BaseError
+        from rasterio.errors import RasterioError
+
+        try:
+            with rasterio.Env(**GDAL_MANNERS):
+                options |= {"driver": "GTiff", "GEOREF_SOURCES": "INTERNAL"}
+                if isinstance(self._origin, bytes):
+                    with rasterio.MemoryFile(self._origin) as memory, memory.open(**options) as dataset:
+                        yield dataset
+                else:
+                    with rasterio.open(str(self._origin), sharing=False, **options) as dataset:
+                        yield dataset
+        except (RasterioError, CPLE_BaseError, ValueError, MemoryError) as error:
+            raise GeoError(
+                f"'{self._name}' cannot be read as a GeoTIFF: it is damaged, cut short or of an unknown kind. "
+                "Copy or download it again, or convert it with `gdal_translate`."
+            ) from error
+
+    @cached_property
+    def header(self) -> Header:
+        """Describe the raster, overviews included."""
+        with self._dataset() as dataset:
+            self._refuse(dataset)
+            bands, rgb = self._names(dataset)
+            crs = dataset.crs.to_wkt() if dataset.crs else None
+            transform: Affine6 | None = tuple(dataset.transform)[:6]
+            a, b, _, d, e, _ = transform
+            if not np.isfinite(transform).all() or a * e - b * d == 0 or not ground.usable_crs(crs):
+                crs, transform = None, None
+            bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
+            eight = dataset.dtypes[0] == "uint8"
+            levels = [(dataset.width, dataset.height)]
+            count = len(dataset.overviews(1))
+        for level in range(count):
+            with self._dataset(overview_level=level) as overview:
+                levels.append((overview.width, overview.height))
+        fixed = (0.0, float(2 ** min(bits, 8) - 1)) if eight else None
+        return Header(*levels[0], bands, rgb, crs, transform, tuple(levels), fixed)
+
+    def _refuse(self, dataset: Any) -> None:
+        if any("complex" in kind for kind in dataset.dtypes):
+            raise GeoError(f"'{self._name}' holds complex values (radar phase): store their amplitude as a real type first.")
+        if dataset.count > MAX_BANDS:
+            raise GeoError(f"'{self._name}' has {dataset.count} bands: keep at most {MAX_BANDS} with `gdal_translate -b`.")
+        height, width = dataset.block_shapes[0]
+        together = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
+        if height * width * np.dtype(dataset.dtypes[0]).itemsize * together > MAX_BLOCK_BYTES:
+            raise GeoError(
+                f"'{self._name}' is stored in blocks of {width} x {height} px, too large to read one: "
+                "rewrite it once with `gdal_translate -co TILED=YES`."
+            )
+
+    def _names(self, dataset: Any) -> tuple[tuple[str, ...], RGB]:
+        """Name the bands that carry values (alpha does not, a palette becomes three) and choose those to show."""
+        kinds = [kind.name for kind in dataset.colorinterp]
+        if self._palette(dataset) is not None:
+            return ("red", "green", "blue"), (0, 1, 2)
+        kept = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
+        names = tuple(dataset.descriptions[i] or kinds[i].replace("undefined", "").replace("gray", "") or f"band {i + 1}" for i in kept)
+        return names, choose_rgb(names)
+
+    @staticmethod
+    def _palette(dataset: Any) -> NDArray[np.uint8] | None:
+        """Give the (256, 4) red, green, blue, alpha of a one-band 8-bit raster with a colour table."""
+        if dataset.count > 2 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0].name != "palette":
+            return None
+        table = np.zeros((256, 4), np.uint8)
+        for index, colour in dataset.colormap(1).items():
+            table[index] = colour
+        return table
+
+    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
+        """Read a box of a level with its validity: nodata, masks, alpha, and NaN in the bands shown."""
+        from rasterio.windows import Window
+
+        header = self.header
+        options = {"overview_level": level - 1} if level else {}
+        with self._dataset(**options) as dataset:
+            window = Window(*box)  # pyright: ignore[reportCallIssue]
+            palette = self._palette(dataset)
+            indexes = [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"] or [1]
+            pixels = dataset.read(indexes, window=window)
+            valid = dataset.dataset_mask(window=window) > 0
+        if palette is not None:
+            colours = palette[pixels[0]]
+            return Raw(np.ascontiguousarray(colours[..., :3].transpose(2, 0, 1)), valid & (colours[..., 3] > 0))
+        if pixels.dtype.kind == "f":
+            finite = np.isfinite(pixels)
+            valid &= finite[list(header.rgb)].all(axis=0)
+            pixels[~finite] = 0
+        pixels[:, ~valid] = 0
+        return Raw(pixels, valid)
+
+
+def choose_rgb(names: tuple[str, ...]) -> RGB:
+    """Choose the bands to show (0-based): those named red, green, blue; else the usual order for that many bands."""
+    lowered = [name.strip().lower() for name in names]
+    found = [next((i for i, name in enumerate(lowered) if name in (c, c[0])), None) for c in ("red", "green", "blue")]
+    if None not in found:
+        return found[0] or 0, found[1] or 0, found[2] or 0
+    count = len(names)
+    if count < 3:
+        return 0, 0, 0
+    return (0, 1, 2) if count == 3 else RGB_BY_COUNT.get(count, (3, 2, 1))

