@@ -30,7 +30,7 @@ class Neighbors:
 
 def similarities(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
     """Give the cosine (n,) of every row with one (d,) query; 0 for rows without a usable vector."""
-    return _cosines(table, _unit(table, query))
+    return _cosines(table, unit_query(table, query))
 
 
 def nearest(
@@ -47,25 +47,28 @@ def nearest(
         raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
     if not 0 <= diversity < 1:
         raise SearchError(f"A diversity of {diversity:g} cannot be: give 0 (closest only) up to 0.99.")
-    unit = _unit(table, query)
-    allowed = _allowed(table, exclude, among)
-    wanted = min(k, int(allowed.sum()))
+    unit = unit_query(table, query)
+    scores = _cosines(table, unit)
+    allowed = table.stored.usable if among is None else table.stored.usable & among
+    if not allowed.all():
+        scores[~allowed] = -np.inf
+    scores[np.asarray(exclude, np.int64)] = -np.inf
+    left = int(allowed.sum()) - int(allowed[np.unique(np.asarray(exclude, np.int64))].sum())
+    wanted = min(k, left)
     if not wanted:
         raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
-    scores = _cosines(table, unit)
-    scores[~allowed] = -np.inf
-    if diversity and wanted < len(scores):
-        pool = top(scores, min(int(allowed.sum()), max(10 * wanted, 200)))
+    if diversity and wanted < left:
+        pool = top(scores, min(left, max(10 * wanted, 200)))
         rows = _spread(table, pool, scores[pool], wanted, diversity)
     else:
         rows = top(scores, wanted)
     note = "" if wanted == k else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {k:,}."
-    return Neighbors(rows, scores[rows], _duplicates(table, unit, rows), note)
+    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), note)
 
 
 def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
     """Find the k closest rows of each of (q, d) queries by one matrix product per block of rows."""
-    units = np.stack([_unit(table, query) for query in queries])
+    units = np.stack([unit_query(table, query) for query in queries])
     best = [_Best(k) for _ in units]
     stored = table.stored
     for start in range(0, len(table), BLOCK_ROWS):
@@ -153,10 +156,11 @@ def _answer(table: EmbeddingTable, unit: NDArray[np.float32], best: _Best) -> Ne
     real = np.isfinite(best.scores)
     rows, scores = best.rows[real], best.scores[real]
     note = "" if len(rows) == best.k else f"The table has only {len(rows):,} rows to search."
-    return Neighbors(rows, scores, _duplicates(table, unit, rows), note)
+    return Neighbors(rows, scores, flag_duplicates(table, unit, rows), note)
 
 
-def _unit(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
+def unit_query(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
+    """Check a query and give it as (d,) float32 of length one; raises SearchError or TableError when it cannot be compared."""
     table.require_one_model()
     vector = np.asarray(query, np.float64).reshape(-1)
     if len(vector) != table.dim:
@@ -181,12 +185,6 @@ def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.flo
     return scores
 
 
-def _allowed(table: EmbeddingTable, exclude: Sequence[int], among: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    allowed = table.stored.usable.copy() if among is None else table.stored.usable & among
-    allowed[np.asarray(exclude, np.int64)] = False
-    return allowed
-
-
 def _spread(
     table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float
 ) -> NDArray[np.int64]:
@@ -203,7 +201,7 @@ def _spread(
     return pool[order]
 
 
-def _duplicates(table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def flag_duplicates(table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
     units = unit_rows(table, rows[:2_000])
     same = np.tril(units @ units.T >= SAME, -1).any(axis=1) | (units @ unit >= SAME)

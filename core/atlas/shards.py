@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,19 @@ class ShardRecord:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace a file by `content` so that a reader, a crash or a full disk sees the old or the new file, never a part."""
-    partial = path.with_name(f".{path.name}.part")
+    replace_by(path, lambda part: part.write_bytes(content))
+
+
+def replace_by(path: Path, write: Callable[[Path], object]) -> None:
+    """Replace a file by what `write` puts into a temporary file beside it, in one step; OSError leaves the old file."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
+        write(part)
+        with part.open("rb") as stream:
             os.fsync(stream.fileno())
-        os.replace(partial, path)
+        os.replace(part, path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 
