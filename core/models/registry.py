@@ -201,7 +201,7 @@ def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
         sizes=dict(sizes),
         reconstructs=family.reconstructs,
         two_bands=family.two_bands,
-        gsd_aware=family.gsd_aware and not full.get("absolute_scale", False),
+        gsd_aware=full.get("gsd_aware", family.gsd_aware) and not full.get("absolute_scale", False),
         input_px=full["img_size"],
         patch_px=full["patch_size"],
         embed_dim=full["embed_dim"],

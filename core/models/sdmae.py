@@ -1,0 +1,230 @@
+"""SDMAE: masked training for small data sets, with a tiny decoder, a location task and a contrastive task beside it.
+
+Paper: arXiv 2212.05677; details from the authors' code (models.md section 3). What differs from plain MAE: the decoder is 128 wide and one block deep; each visible token
+must tell where it lies; the decoder's picture of one view must match a momentum copy's reading of the other, which trains CLS; the
+patch embedding stays at its random start. No official weights exist. Adaptations of ours are named options, off by default: `gsd_aware`,
+`trainable_patch_embed` and `centre` of the network; `scale_shift`, `flips`, `quarter_turns` and `location` of the objective.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.models.base import Batch, ModelInputError, Objective
+from core.models.frequency import Centre, centre_on
+from core.models.mae import PixelPainter, masked_patch_error
+from core.models.registry import Family, register, size_defaults
+from core.models.views import Colour, View, crop_view, fit, recolour
+from core.models.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
+
+
+def projection(*widths: int) -> nn.Sequential:
+    """Linear maps without bias from width to width, each followed by BatchNorm and ReLU, the last by BatchNorm without parameters."""
+    layers: list[nn.Module] = []
+    for width, following in zip(widths[:-2], widths[1:-1], strict=True):
+        layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False), nn.BatchNorm1d(widths[-1], affine=False))
+
+
+class ContrastiveBranch(nn.Module):
+    """Blocks over the decoder's pixels of all patches, then CLS through a projection: (b, 1 + n, w) -> (b, w)."""
+
+    def __init__(self, width: int, depth: int, heads: int, hidden: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.blocks = transformer_blocks(depth, width, heads, mlp_ratio)
+        self.head = projection(width, hidden, hidden, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.head(tokens[:, 0])
+
+
+class SDMAE(PixelPainter):
+    """The whole network under the original's names.
+
+    `base_ctr`, `momentum_ctr`, `predictor` and `locality` only train. They live here rather than in the objective, because the published
+    layout of 264 tensors has them beside the encoder and files must load into it by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        decoder_embed_dim: int = 128,
+        decoder_depth: int = 1,
+        decoder_num_heads: int = 16,
+        ctr_depth: int = 2,
+        ctr_num_heads: int | None = None,
+        mlp_dim: int = 4096,
+        momentum: float = 0.999,
+        temperature: float = 1.0,
+        norm_pix_loss: bool = False,
+        trainable_patch_embed: bool = False,
+        gsd_aware: bool = False,
+        band_config: Sequence[int] = (7, 56),
+        centre: Centre = "dataset",
+        img_size: int = 224,
+        patch_size: int = 16,
+        in_chans: int = 3,
+        embed_dim: int = 768,
+        depth: int = 12,
+        num_heads: int = 12,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__()
+        self.patch_size, self.embed_dim, self.in_chans = patch_size, embed_dim, in_chans
+        self.momentum, self.temperature, self.norm_pix_loss = momentum, temperature, norm_pix_loss
+        self.encoder = VisionTransformer(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, centre=centre)
+        self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
+        pixels, positions = patch_size**2 * in_chans, (img_size // patch_size) ** 2
+        self.base_ctr = ContrastiveBranch(pixels, ctr_depth, ctr_num_heads or num_heads, mlp_dim, mlp_ratio)
+        self.predictor = projection(pixels, mlp_dim, pixels)
+        self.locality = nn.Sequential(nn.Linear(embed_dim, embed_dim // 2), nn.Linear(embed_dim // 2, positions))
+        xavier_linears(self)
+        self.encoder.reset_parameters()
+        self.momentum_ctr = copy.deepcopy(self.base_ctr).requires_grad_(False)
+        self.encoder.patch_embed.requires_grad_(trainable_patch_embed)
+
+    @property
+    def trunk(self) -> VisionTransformer:
+        return self.encoder
+
+    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        return self.encoder.encode(images, res, keep)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move the momentum branch towards the base branch by 1 - momentum (parameters only; BatchNorm keeps its own statistics)."""
+        for slow, fast in zip(self.momentum_ctr.parameters(), self.base_ctr.parameters(), strict=True):
+            slow.lerp_(fast, 1 - self.momentum)
+
+
+class SDMAEObjective(Objective):
+    """The three tasks on two views under one mask: `con` (hidden pixels), `loc` (where a token lies), `ctr` (which picture it is).
+
+    As the original: the first view is the top left crop, the second a random one, flipped and recoloured; both cover 7/8 of the side.
+    Options of ours: `scale_shift` (a range, e.g. (0.5, 1)) lets the second view cover that part of the first's ground, with its own res; `flips` adds
+    vertical ones; `quarter_turns`; `colour` milder than the original's; `location="cross_entropy"`.
+    """
+
+    def __init__(
+        self,
+        network: SDMAE,
+        *,
+        location: Literal["mse", "cross_entropy"] = "mse",
+        scale_shift: Sequence[float] | None = None,
+        flips: bool = False,
+        quarter_turns: bool = False,
+        colour: Colour = Colour(),
+        ctr_weight: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.location, self.colour, self.ctr_weight, self.seed = network, location, colour, ctr_weight, seed
+        self.scale_shift = (float(scale_shift[0]), float(scale_shift[1])) if scale_shift else (1.0, 1.0)
+        self.flips, self.quarter_turns = flips, quarter_turns
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
+        losses = self.losses(*self.views(batch, generator), keep)
+        if self.training:
+            self.steps += 1
+        return losses
+
+    def views(self, batch: Batch, generator: torch.Generator) -> tuple[View, View]:
+        """Two views of each picture at the input's size, drawn from the finest pixels the batch has."""
+        assert isinstance(self.network, SDMAE)
+        card, side = self.network.card, batch.images.shape[-1]
+        whole = round(side / 0.875)
+        source, part = fit(batch.targets, whole), side / whole
+        first = crop_view(source, batch.res, side, generator, span=(part, part), corner=True)
+        span = (part * self.scale_shift[0], part * self.scale_shift[1])
+        second = crop_view(
+            source, batch.res, side, generator, span=span, flips=self.flips, horizontal_flip=True, quarter_turns=self.quarter_turns
+        )
+        return first, View(recolour(second.images, generator, self.colour, card.mean, card.std), second.res)
+
+    def losses(self, first: View, second: View, keep: Tensor | None) -> dict[str, Tensor]:
+        """Named, weighted losses of two ready views; raises ModelInputError for a batch of one, no mask, or another grid."""
+        network = self.network
+        assert isinstance(network, SDMAE)
+        keep = self._check(network, first, keep)
+        if self.training:
+            network.follow()
+        con, loc, read = first.images.new_zeros(()), first.images.new_zeros(()), []
+        for view in (first, second):
+            latent = network.encode(view.images, view.res, keep)
+            pixels = network.decode(latent, view.res, keep, network.trunk.grid_of(view.images))
+            con = con + self._pixel_error(network, view.images, pixels, keep)
+            loc = loc + self._location_error(network.locality(latent[:, 1:]), keep)
+            read.append(pixels)
+        wanted = [network.predictor(network.base_ctr(pixels)) for pixels in read]
+        with torch.no_grad():
+            keys = [network.momentum_ctr(pixels) for pixels in read]
+        ctr = info_nce(wanted[0], keys[1], network.temperature) + info_nce(wanted[1], keys[0], network.temperature)
+        return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr}
+
+    def _check(self, network: SDMAE, view: View, keep: Tensor | None) -> Tensor:
+        if len(view.images) < 2:
+            raise ModelInputError(
+                "SDMAE's contrastive task tells the pictures of a batch apart, so a batch of one has nothing to learn from: give 2 or more (32 is better)."
+            )
+        if keep is None:
+            raise ModelInputError("SDMAE trains on masked pictures: pass the positions of visible patches in `keep`.")
+        positions, found = network.locality[1].out_features, network.trunk.grid_of(view.images) ** 2
+        if positions != found:
+            raise ModelInputError(
+                f"SDMAE's location task knows {positions} positions but the pictures have {found} patches: train at {network.trunk.img_size} px, "
+                f"or create the network with img_size={view.images.shape[-1]}."
+            )
+        return keep
+
+    def _pixel_error(self, network: SDMAE, images: Tensor, pixels: Tensor, keep: Tensor) -> Tensor:
+        centring = centre_on(images, keep, network.patch_size, network.trunk.centre)
+        picture = from_pixel_patches(pixels[:, 1:], network.in_chans)
+        return masked_patch_error(picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss)
+
+    def _location_error(self, logits: Tensor, keep: Tensor) -> Tensor:
+        if self.location == "cross_entropy":
+            return F.cross_entropy(logits.flatten(0, 1).float(), keep.flatten())
+        return F.mse_loss(logits, F.one_hot(keep, logits.shape[-1]).to(logits.dtype))
+
+
+def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding each query's own key among all keys of the batch, times twice the temperature (MoCo v3's scaling)."""
+    queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.float(), dim=1)
+    own = torch.arange(len(queries), device=queries.device)
+    return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
+
+
+_TINY = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 12, "num_heads": 3, "decoder_num_heads": 8, "mlp_dim": 1024}
+
+register(
+    Family(
+        name="sdmae",
+        build=SDMAE,
+        paper="arXiv 2212.05677",
+        description=(
+            "SDMAE is a masked autoencoder for small data sets: its decoder shrinks to one block 128 wide, so that the encoder must do the work. "
+            "Each visible patch must also say where in the picture it lies, which teaches layout from few examples. "
+            "A contrastive task with a momentum copy makes the CLS token tell pictures apart, although every view is mostly hidden."
+        ),
+        reconstructs=True,
+        two_bands=False,
+        gsd_aware=False,
+        presets={
+            "sdmae_tiny": _TINY,
+            "sdmae_small": {"embed_dim": 384, "num_heads": 6, "ctr_num_heads": 12},
+            "sdmae_base": {},
+        },
+        defaults=size_defaults(SDMAE),
+        objective=SDMAEObjective,
+    )
+)
