@@ -1,0 +1,220 @@
+"""Where the networks run and in which precision; the only file that knows the names of devices.
+
+The first that is there of CUDA, Apple's MPS and the CPU, unless EARTH_MAE_DEVICE names one. On CUDA the networks run under bfloat16
+autocast (positions are computed in float32 by the models themselves), elsewhere in float32: bfloat16 is slower on CPUs without it.
+EARTH_MAE_THREADS sets torch's threads, EARTH_MAE_COMPILE=1 switches torch.compile on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from core.errors import ExplorerError
+
+T = TypeVar("T")
+
+
+class DeviceError(ExplorerError):
+    """A device that this machine does not have."""
+
+
+class OutOfMemoryError(ExplorerError):
+    """A single picture that does not fit into the device's memory."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device in words: `kind` is torch's name for it, `name` the product's, `precision` what the networks compute in."""
+
+    kind: str
+    name: str
+    precision: str
+
+    @property
+    def torch(self) -> torch.device:
+        return torch.device(self.kind)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of the device in bytes, and of this process: on a CPU both speak of the same RAM."""
+
+    used: int
+    total: int
+    process: int
+
+
+@lru_cache(maxsize=8)
+def device(wanted: str | None = None) -> Device:
+    """Pick the device: `wanted`, else EARTH_MAE_DEVICE, else the fastest there is. Raises DeviceError."""
+    wanted = (wanted or os.environ.get("EARTH_MAE_DEVICE") or _fastest()).strip().lower()
+    kind = wanted.split(":")[0]
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not there.get(kind):
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise DeviceError(f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or leave it out.")
+    use_threads()
+    if kind == "cuda":
+        try:
+            name = torch.cuda.get_device_name(wanted)
+        except (RuntimeError, AssertionError) as problem:
+            raise DeviceError(f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind.") from problem
+        return Device(wanted, name, "bfloat16")
+    name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    return Device(kind, name, "float32")
+
+
+def _fastest() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def use_threads(count: int | None = None) -> int:
+    """Set how many threads torch computes with (None: EARTH_MAE_THREADS, else torch's own choice) and give the number."""
+    said = os.environ.get("EARTH_MAE_THREADS", "")
+    count = count or (int(said) if said.isdigit() and int(said) > 0 else None)
+    if count and count != torch.get_num_threads():
+        torch.set_num_threads(count)
+    return torch.get_num_threads()
+
+
+def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
+    """The context in which networks run: bfloat16 autocast on CUDA, nothing elsewhere."""
+    if on.precision == "bfloat16":
+        return torch.autocast(on.torch.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def to_device(array: NDArray[Any], on: Device) -> Tensor:
+    """Copy an array to the device; to CUDA from pinned memory, without waiting for the copy to end."""
+    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a read-only view is copied
+    if on.torch.type == "cuda":
+        return tensor.pin_memory().to(on.torch, non_blocking=True)
+    return tensor.to(on.torch)
+
+
+def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
+    """Bring a result back as float32: where tensors stop."""
+    return tensor.detach().float().cpu().numpy()
+
+
+def memory(on: Device) -> Memory:
+    """How much of the device's memory is in use, and how much this process holds in RAM."""
+    process = psutil.Process().memory_info().rss
+    if on.torch.type == "cuda":
+        free, total = torch.cuda.mem_get_info(on.torch)
+        return Memory(total - free, total, process)
+    ram = psutil.virtual_memory()
+    used = torch.mps.current_allocated_memory() if on.kind == "mps" else ram.total - ram.available
+    return Memory(used, ram.total, process)
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What compiling cost: `seconds` of the first call, and one sentence for the sidebar."""
+
+    seconds: float
+    compiled: bool
+    sentence: str
+
+
+def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: bool | None = None) -> WarmUp:
+    """Compile a network in place with torch.compile where wanted (None: EARTH_MAE_COMPILE), and say what the warm-up took.
+
+    `first_call` runs the network once. Where compiling fails (no C++ compiler), the network stays as it was and the sentence says so.
+    """
+    if not (os.environ.get("EARTH_MAE_COMPILE") == "1" if wanted is None else wanted):
+        return WarmUp(0.0, False, "")
+    start = time.perf_counter()
+    try:
+        network.compile()
+        first_call()
+    except Exception as problem:  # torch names its compilers' failures in many ways; none of them may cost the user the picture
+        network._compiled_call_impl = None  # undoes nn.Module.compile
+        reason = type(problem).__name__
+        return WarmUp(time.perf_counter() - start, False, f"torch.compile did not work here ({reason}); the network runs uncompiled.")
+    seconds = time.perf_counter() - start
+    return WarmUp(seconds, True, f"Compiled; the first call took {seconds:.1f} s.")
+
+
+_fitting: dict[Hashable, int] = {}
+_fitting_lock = threading.Lock()
+
+
+def fitting_batches(
+    work: Callable[[slice], T],
+    count: int,
+    *,
+    start: int,
+    key: Hashable,
+    say: Callable[[str], None] | None = None,
+) -> Iterator[tuple[slice, T]]:
+    """Run `work` over 0..count in slices, halving them where the device's memory is too small.
+
+    `start` is the first size tried; what fitted is remembered per `key` for the life of the process. `say` receives one sentence each
+    time a batch had to shrink. Raises OutOfMemoryError where not even one fits.
+    """
+    done = 0
+    while done < count:
+        size = min(_fitting.get(key, start), start)
+        piece = slice(done, min(done + size, count))
+        try:
+            result = work(piece)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
+            if not _ran_out(problem):
+                raise
+            result = None
+        if result is None:
+            size = _shrink(piece.stop - piece.start, key)
+            if say:
+                say(f"The device ran out of memory: {size} picture{'s' * (size > 1)} at a time from here on.")
+            continue
+        yield piece, result
+        done = piece.stop
+
+
+def _shrink(size: int, key: Hashable) -> int:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if size <= 1:
+        raise OutOfMemoryError(
+            "Not even one picture fits into the device's memory: choose a smaller model or input, or set EARTH_MAE_DEVICE=cpu."
+        )
+    with _fitting_lock:
+        _fitting[key] = min(_fitting.get(key, size), size // 2)
+    return size // 2
+
+
+def _ran_out(problem: BaseException) -> bool:
+    """CUDA and MPS have a type or a phrase for it; the CPU's allocator says it in words."""
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
+        return True
+    return any(phrase in str(problem).lower() for phrase in ("out of memory", "can't allocate memory", "not enough memory"))
+
+
+def fabric_for(on: Device) -> Any:
+    """Lightning Fabric on this device, launched: one process here, or as many as torchrun started; bfloat16 mixed precision where networks run in it."""
+    from lightning_fabric import Fabric
+
+    world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    accelerator = on.kind.split(":")[0]
+    nodes = int(os.environ.get("WORLD_SIZE", str(world))) // world
+    precision = "bf16-mixed" if on.precision == "bfloat16" else "32-true"
+    fabric = Fabric(accelerator=accelerator, devices=world, num_nodes=nodes, strategy="ddp" if world * nodes > 1 else "auto", precision=precision)
+    fabric.launch()
+    return fabric

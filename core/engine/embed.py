@@ -1,0 +1,63 @@
+"""Pictures become vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.engine.device import fitting_batches, precision, to_device, to_numpy
+from core.engine.inputs import InputError
+from core.engine.reconstruct import device_of, normalised, res_of
+from core.models.base import Encoder
+from core.policy import Policy
+
+POOLINGS = ("cls", "mean", "cls+mean")
+BATCH = {"cpu": 16, "mps": 64}
+
+
+def embed(
+    model: Encoder,
+    images: NDArray[np.float32] | NDArray[np.uint8],
+    *,
+    gsd_m: float | Sequence[float] | NDArray[np.float64],
+    policy: Policy | None = None,
+    pooling: str | None = None,
+    native_gsd_m: float | None = None,
+    batch: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> NDArray[np.float32]:
+    """One vector for each picture: (n, 3, s, s), float32 in 0..1 or uint8, to float32 (n, d), d twice the width for "cls+mean".
+
+    `gsd_m` metres per pixel as fed, one for all or one each; `native_gsd_m` the source's own, which the policy training_range needs;
+    `policy` and `pooling` None take the card's. s is a multiple of the patch. Raises InputError for a pooling it does not know.
+    """
+    pooling = pooling or model.card.pooling
+    if pooling not in POOLINGS:
+        raise InputError(f"There is no pooling called {pooling!r:.30}: choose one of {', '.join(POOLINGS)}.")
+    policy = policy or Policy(model.card.default_policy)
+    gsds = np.broadcast_to(np.asarray(gsd_m, np.float64), (len(images),))
+    known = {gsd: res_of(model.card, policy, gsd, images.shape[-1], native_gsd_m) for gsd in np.unique(gsds).tolist()}
+    res = np.array([known[gsd] for gsd in gsds.tolist()], np.float32)
+    on = device_of(model)
+
+    def work(piece: slice) -> NDArray[np.float32]:
+        pictures = images[piece].astype(np.float32, copy=False)
+        if images.dtype == np.uint8:
+            pictures = pictures / np.float32(255)
+        with torch.inference_mode(), precision(on):
+            tokens = model.encode(to_device(normalised(pictures, model.card), on), to_device(res[piece], on))
+        return to_numpy(_pool(tokens.float(), pooling))
+
+    start = batch or BATCH.get(on.torch.type, 256)
+    done = fitting_batches(work, len(images), start=start, key=(model.card.name, "embed", images.shape[-1]), say=say)
+    vectors = [part for _, part in done]
+    return np.concatenate(vectors) if vectors else np.empty((0, model.embed_dim * (2 if "+" in pooling else 1)), np.float32)
+
+
+def _pool(tokens: Tensor, pooling: str) -> Tensor:
+    parts = {"cls": tokens[:, 0], "mean": tokens[:, 1:].mean(1)}
+    return torch.cat([parts[name] for name in pooling.split("+")], dim=1)

@@ -1,0 +1,118 @@
+"""From a tile to what a network is fed and compared with: squares of one size, in 0..1, holes filled and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ExplorerError
+from core.geo.resample import resample
+from core.geo.stretch import to_unit
+from core.geo.tile import Tile, TileSpec
+
+SLACK = 1.01
+"""A GSD is as fine as asked for when it is within one percent."""
+
+MAX_GRID = 64
+
+
+class InputError(ExplorerError):
+    """A tile or an input size that a network cannot be fed with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """A square tile ready for a network: `unit` (3, s, s) in 0..1 with holes filled, `valid` (s, s), and the tile it came from."""
+
+    unit: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    tile: Tile
+    resampling: str
+
+    @property
+    def side(self) -> int:
+        return int(self.unit.shape[-1])
+
+
+def read_ground(read: Callable[[TileSpec], Tile], spec: TileSpec, side_px: int) -> Tile:
+    """Read the ground of a spec at twice the network's side where the source is that fine, else at the side itself.
+
+    `spec.gsd_m` is the GSD as fed: the square of side_px * gsd_m metres about the spec's place; None takes the whole place (of a spec
+    with a longitude and latitude: side_px pixels of the source's own GSD). So a reconstruction of twice the input's size is compared
+    with real ground wherever there is some. Raises what `read` raises.
+    """
+    fine = replace(spec, size_px=2 * side_px, gsd_m=spec.gsd_m / 2 if spec.gsd_m else None)
+    if spec.gsd_m is None and spec.lonlat is not None:
+        return read(replace(spec, size_px=side_px))
+    coarse = replace(spec, size_px=side_px)
+    if spec.gsd_m is None:
+        tile = read(fine)
+        return tile if tile.gsd * SLACK >= tile.native_gsd_m else read(coarse)
+    tile = read(coarse)
+    return read(fine) if tile.native_gsd_m * 2 <= spec.gsd_m * SLACK else tile
+
+
+def feed(tile: Tile, side_px: int) -> Fed:
+    """Bring a tile to side_px x side_px: its centred square, averaged by area towards coarser, bicubic towards finer.
+
+    Raises InputError for a tile without a single valid pixel.
+    """
+    if not tile.valid.any():
+        raise InputError("This piece of the picture holds no data at all: choose another window or place.")
+    square = tile.width == tile.height
+    across_m = min(tile.width * tile.gsd_m[0], tile.height * tile.gsd_m[1])
+    small = resample(tile, size_px=side_px) if square else resample(tile, across_m / side_px, side_px)
+    if not small.valid.any():
+        raise InputError("Too little of this piece of the picture holds data: choose another window or place.")
+    return Fed(_filled(to_unit(small), small.valid), small.valid, small, _said(tile, small))
+
+
+def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
+    """The truth at side_px, and a sentence that says what it is: real ground where the tile is fine enough, else the input enlarged."""
+    if side_px == fed.side:
+        return fed, "the input itself"
+    wanted_m = fed.tile.gsd * fed.side / side_px
+    if max(tile.gsd, tile.native_gsd_m) <= wanted_m * SLACK:
+        return feed(tile, side_px), f"the ground at {wanted_m:.3g} m, {side_px} px"
+    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {max(tile.gsd, tile.native_gsd_m):.3g} m"
+
+
+def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
+    """Sides a network may be fed with: grids of 14 to 28 patches, and its own size."""
+    return tuple(sorted({default_px, *(patch_px * grid for grid in (14, 16, 20, 24, 28))}))
+
+
+def require_side(side_px: int, patch_px: int) -> int:
+    """Pass a side through; raises InputError unless it is a whole number of patches, 1 to 64 of them."""
+    if side_px % patch_px or not 1 <= side_px // patch_px <= MAX_GRID:
+        raise InputError(f"An input of {side_px} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MAX_GRID * patch_px} px.")
+    return side_px
+
+
+def band_warning(tile: Tile) -> str | None:
+    """Say how bands were adapted to a network of red, green and blue; None for a plain picture."""
+    shown = tuple(tile.bands[band] for band in tile.rgb)
+    if len(set(tile.rgb)) == 1:
+        return f"The picture has a single band ({shown[0]}); the network was given it as red, green and blue alike."
+    if len(tile.bands) > 4:
+        return f"Of {len(tile.bands)} bands, {', '.join(shown)} were given to the network as red, green and blue; it sees no others."
+    return None
+
+
+def _filled(unit: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Holes take the mean of what is known: they are fed, but never scored."""
+    if valid.all():
+        return np.ascontiguousarray(unit)
+    return np.where(valid, unit, unit[:, valid].mean(axis=1)[:, None, None]).astype(np.float32)
+
+
+def _said(tile: Tile, small: Tile) -> str:
+    factor = small.gsd / tile.native_gsd_m
+    if factor > SLACK:
+        return f"area average over {factor:.3g} source pixels a side"
+    if factor < 1 / SLACK:
+        return f"bicubic enlargement by {1 / factor:.3g}: the source is coarser than the input"
+    return "source pixels as they are"

@@ -1,0 +1,209 @@
+"""Tiles and masks become pictures: low, high and combined, with the truth beside them and the recipe attached. Tensors stop here."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.engine.device import Device, device, fitting_batches, precision, to_device, to_numpy
+from core.engine.inputs import Fed, InputError, band_warning, feed, require_side, target_of
+from core.engine.results import Recipe, Reconstruction, enlarge
+from core.geo.tile import Tile
+from core.masking import Mask, MaskSpec, make_mask, mask_to_text
+from core.models.base import Encoder, Reconstructor
+from core.models.frequency import area, high_target
+from core.policy import Policy, policy_to_text, res_for, warning_for
+
+if TYPE_CHECKING:
+    from core.models.registry import ModelCard
+
+Pictures = NDArray[np.float32]
+BATCH = {"cpu": 4, "mps": 16}
+UNTRAINED = "This network is untrained: its weights are random numbers, and its pictures mean nothing yet."
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Pictures for n inputs: `low` (n, 3, s, s) and `combined` (n, 3, t, t) in 0..1, not clipped; `high` (n, 3, t, t) signed."""
+
+    low: Pictures
+    high: Pictures
+    combined: Pictures
+
+
+def reconstruct(
+    model: Encoder, tile: Tile, mask: MaskSpec | Mask, policy: Policy | None = None, *, size_px: int | None = None
+) -> Reconstruction:
+    """Hide part of a tile, let a network imagine it, and lay the truth beside it.
+
+    The tile's centred square is resampled to `size_px` (None: the card's input size; else a multiple of its patch). A `MaskSpec` is drawn
+    on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
+    left out of scores. Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
+    """
+    if not isinstance(model, Reconstructor):
+        raise InputError(f"{model.card.name} is an encoder without a decoder: it gives embeddings; choose a model that reconstructs.")
+    side = require_side(size_px or model.card.input_px, model.patch_size)
+    spec, drawn = draw(mask, side // model.patch_size)
+    policy = policy or Policy(model.card.default_policy)
+    fed = feed(tile, side)
+    res = res_of(model.card, policy, fed.tile.gsd, side, tile.native_gsd_m)
+    out = reconstruct_batch(model, fed.unit[None], drawn.hidden[None], [res])
+    truth, said = target_of(tile, fed, out.combined.shape[-1])
+    recipe = _recipe(model, tile, fed, policy, res, mask=mask_to_text(spec), cells=drawn, target=said)
+    return _assemble(model, fed, truth, drawn, out, recipe)
+
+
+def draw(mask: MaskSpec | Mask, grid: int) -> tuple[MaskSpec, Mask]:
+    """The mask on a grid of grid x grid cells, and the spec that says it. Raises InputError where a drawn mask has another grid."""
+    if isinstance(mask, MaskSpec):
+        return mask, make_mask(mask, grid, grid)
+    if mask.hidden.shape != (grid, grid):
+        raise InputError(f"The mask has {mask.hidden.shape[0]} x {mask.hidden.shape[1]} cells, the network's grid {grid} x {grid}: draw it for this grid.")
+    return cells_spec(mask), mask
+
+
+def cells_spec(mask: Mask) -> MaskSpec:
+    """The spec that lists the very cells of a mask."""
+    rows, cols = mask.hidden.shape
+    return MaskSpec("cells", cells=tuple(np.flatnonzero(mask.hidden).tolist()), painted_on=(rows, cols))
+
+
+def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
+    """The res a model of this card receives under a policy."""
+    return res_for(policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range)
+
+
+def reconstruct_batch(
+    model: Reconstructor, images: Pictures, hidden: NDArray[np.bool_], res: Sequence[float] | NDArray[np.float64]
+) -> Predicted:
+    """Pictures for n inputs at once, in their order: images (n, 3, s, s) in 0..1, hidden (n, g, g), res (n,)."""
+    done = list(reconstruct_each(model, images, hidden, res))
+    order = np.argsort(np.concatenate([which for which, _ in done]))
+    bands = ((p.low, p.high, p.combined) for _, p in done)
+    low, high, combined = (np.concatenate(band)[order] for band in zip(*bands, strict=True))
+    return Predicted(low, high, combined)
+
+
+def reconstruct_each(
+    model: Reconstructor,
+    images: Pictures,
+    hidden: NDArray[np.bool_],
+    res: Sequence[float] | NDArray[np.float64],
+    *,
+    batch: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Iterator[tuple[NDArray[np.int64], Predicted]]:
+    """Pictures as they come, in batches that fit the device: (which of the n inputs, their pictures).
+
+    Inputs with equally many visible patches go together. `images` may hold a single picture for all masks: (1, 3, s, s).
+    """
+    on = device_of(model)
+    values = np.asarray(res, np.float32)
+    counts = (~hidden).sum(axis=(1, 2))
+    for count in np.unique(counts):
+        members = np.flatnonzero(counts == count)
+
+        def work(piece: slice, members: NDArray[np.int64] = members) -> Predicted:
+            which = members[piece]
+            pictures = images if len(images) == 1 else images[which]
+            return _run(model, on, pictures, hidden[which], values[which])
+
+        start = batch or BATCH.get(on.torch.type, 64)
+        for piece, predicted in fitting_batches(work, len(members), start=start, key=(model.card.name, images.shape[-1]), say=say):
+            yield members[piece], predicted
+
+
+def device_of(model: Encoder) -> Device:
+    """The device that a model's weights are on."""
+    return device(str(next(model.parameters()).device))
+
+
+def normalised(images: Pictures, card: ModelCard) -> Pictures:
+    """Pictures in 0..1 as the network takes them: minus the card's mean, over its deviation."""
+    mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
+    return (images - mean) / std
+
+
+def _run(model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.bool_], res: NDArray[np.float32]) -> Predicted:
+    n = len(hidden)
+    keep = np.stack([np.flatnonzero(~cells) for cells in hidden]).astype(np.int64)
+    pictures = np.broadcast_to(normalised(images, model.card), (n, *images.shape[1:]))
+    with torch.inference_mode(), precision(on):
+        out = model.reconstruct(to_device(pictures, on), to_device(res, on), to_device(keep, on))
+    return Predicted(to_numpy(out.low), to_numpy(out.high), to_numpy(out.combined))
+
+
+def _assemble(model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: Recipe) -> Reconstruction:
+    combined = out.combined[0]
+    true = torch.from_numpy(truth.unit[None])
+    hidden_high = enlarge(mask.hidden, truth.side)
+    return Reconstruction(
+        input=fed.unit,
+        low=out.low[0],
+        high=out.high[0],
+        combined=combined,
+        pasted=np.where(hidden_high, combined, truth.unit),
+        target=truth.unit,
+        target_low=to_numpy(area(true, out.low.shape[-1]))[0],
+        target_high=to_numpy(high_target(true, model.band_config))[0],
+        hidden=enlarge(mask.hidden, fed.side),
+        hidden_high=hidden_high,
+        valid=fed.valid,
+        valid_high=truth.valid,
+        cells=mask.hidden,
+        recipe=recipe,
+        footprint=fed.tile.footprint,
+        crs=fed.tile.crs,
+        transform=fed.tile.transform,
+    )
+
+
+def _recipe(
+    model: Encoder, tile: Tile, fed: Fed, policy: Policy, res: float, *, mask: str, cells: Mask, target: str
+) -> Recipe:
+    card, on = model.card, device_of(model)
+    invalid = int((~fed.valid).sum())
+    warnings = (
+        UNTRAINED if card.weights is None else None,
+        warning_for(policy, res, card.res_range),
+        band_warning(tile),
+        f"{invalid} of {fed.valid.size} pixels hold no data; they were filled with the mean and are not scored." if invalid else None,
+    )
+    red, green, blue = (tile.bands[band] for band in tile.rgb)
+    return Recipe(
+        model=card.name,
+        family=card.family,
+        weights=card.weights.sha256 if card.weights else None,
+        source=tile.ref.source,
+        key=tile.ref.key,
+        credit=tile.credit,
+        bands=(red, green, blue),
+        value_range=tuple(tile.value_range[band] for band in tile.rgb),
+        gsd_m=fed.tile.gsd_m,
+        native_gsd_m=tile.native_gsd_m,
+        input_px=fed.side,
+        patch_px=card.patch_px,
+        policy=policy_to_text(policy),
+        res=res,
+        mask=mask,
+        hidden=mask_to_text(cells_spec(cells)),
+        hidden_cells=int(cells.hidden.sum()),
+        grid=(cells.hidden.shape[0], cells.hidden.shape[1]),
+        invalid_px=invalid,
+        resampling=fed.resampling,
+        target=target,
+        bands_from="two heads" if card.two_bands else "a filter on the one picture that this model paints",
+        mean=card.mean,
+        std=card.std,
+        device=on.name,
+        precision=on.precision,
+        versions={name: importlib.metadata.version(name) for name in ("torch", "timm", "numpy")},
+        notices=card.notices,
+        warnings=tuple(sentence for sentence in warnings if sentence),
+    )

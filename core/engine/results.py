@@ -1,0 +1,146 @@
+"""What comes out of the engine: arrays with their place and the recipe that made them. NumPy only; no torch here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo.tile import Affine6, Footprint
+
+Picture = NDArray[np.float32]
+Grid = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that made a picture, in plain values: enough to make it again and to caption it.
+
+    `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text, `hidden` the very cells that
+    it hid as text. `target` says what the prediction is compared with, `bands_from` whether low and high came from two heads or a filter.
+    `warnings` are whole sentences.
+    """
+
+    model: str
+    family: str
+    weights: str | None
+    source: str
+    key: str
+    credit: str
+    bands: tuple[str, str, str]
+    value_range: tuple[tuple[float, float], ...]
+    gsd_m: tuple[float, float]
+    native_gsd_m: float
+    input_px: int
+    patch_px: int
+    policy: str
+    res: float
+    mask: str
+    hidden: str
+    hidden_cells: int
+    grid: tuple[int, int]
+    invalid_px: int
+    resampling: str
+    target: str
+    bands_from: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    device: str
+    precision: str
+    versions: dict[str, str]
+    notices: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def gsd(self) -> float:
+        """The scalar GSD in metres of a pixel as fed."""
+        return (self.gsd_m[0] * self.gsd_m[1]) ** 0.5
+
+    @property
+    def hidden_share(self) -> float:
+        """The share of patches that the network did not see."""
+        return self.hidden_cells / (self.grid[0] * self.grid[1])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dumps`."""
+        return {**asdict(self), "gsd": self.gsd, "hidden_share": self.hidden_share}
+
+    def caption(self) -> str:
+        """One line under a picture: model, weights, scale, mask."""
+        weights = self.weights[:8] if self.weights else "untrained"
+        return (
+            f"{self.model} ({weights}) · {self.gsd:.3g} m/px, res {self.res:.3g} ({self.policy}) · "
+            f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: {self.hidden_cells} of {self.grid[0] * self.grid[1]} "
+            f"patches hidden · {self.input_px} px"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """What a network made of a tile under a mask, beside what is true. s is the input's side in px, t the output's (2s with two heads).
+
+    `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not clipped; `high` (3, t, t) signed
+    residual in the same unit; `pasted` (3, t, t) the combined picture with the true pixels where they were visible. `target` (3, t, t),
+    `target_low`, `target_high` the truth in the same three forms. `hidden` (s, s) and `hidden_high` (t, t) are True where the network saw
+    nothing; `valid`, `valid_high` False where the source has no data. `cells` (rows, cols) the mask itself.
+    """
+
+    input: Picture
+    low: Picture
+    high: Picture
+    combined: Picture
+    pasted: Picture
+    target: Picture
+    target_low: Picture
+    target_high: Picture
+    hidden: Grid
+    hidden_high: Grid
+    valid: Grid
+    valid_high: Grid
+    cells: Grid
+    recipe: Recipe
+    footprint: Footprint | None = None
+    crs: str | None = None
+    transform: Affine6 | None = None
+
+    @property
+    def res(self) -> float:
+        return self.recipe.res
+
+    @property
+    def gsd_m(self) -> tuple[float, float]:
+        return self.recipe.gsd_m
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.recipe.warnings
+
+    @property
+    def error(self) -> NDArray[np.float32]:
+        """Absolute error of the clipped combined picture, mean over bands, (t, t)."""
+        return np.abs(np.clip(self.combined, 0, 1) - self.target).mean(axis=0)
+
+    @property
+    def scored(self) -> Grid:
+        """Pixels at the input's size that scores are taken over: hidden and valid, (s, s)."""
+        return self.hidden & self.valid
+
+    @property
+    def at_input(self) -> Picture:
+        """The combined picture area-averaged to the input's size, (3, s, s): what scores judge."""
+        return shrink(self.combined, self.input.shape[-1])
+
+
+def shrink(picture: Picture, side: int) -> Picture:
+    """Area-average a picture (c, t, t) to (c, side, side), t a multiple of side."""
+    times = picture.shape[-1] // side
+    if times == 1:
+        return picture
+    return picture.reshape(len(picture), side, times, side, times).mean(axis=(2, 4), dtype=np.float32)
+
+
+def enlarge(grid: NDArray[Any], side: int) -> NDArray[Any]:
+    """Repeat the cells of (..., h, w) so that each side measures `side`, a multiple of h and w."""
+    return grid.repeat(side // grid.shape[-2], axis=-2).repeat(side // grid.shape[-1], axis=-1)

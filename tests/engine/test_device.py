@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+import torch
+from core.engine import device as unit
+from core.engine.device import DeviceError, OutOfMemoryError, compile_network, fitting_batches
+from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    unit.device.cache_clear()
+    unit._fitting.clear()
+    yield
+    unit.device.cache_clear()
+    unit._fitting.clear()
+
+
+@pytest.mark.parametrize(("cuda", "mps", "kind"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+def test_the_fastest_device_wins(monkeypatch, cuda, mps, kind):
+    monkeypatch.delenv("EARTH_MAE_DEVICE", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: "A fake GPU")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    found = unit.device()
+    assert found.kind == kind
+    assert found.precision == ("bfloat16" if kind == "cuda" else "float32")
+
+
+def test_the_environment_overrules(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("EARTH_MAE_DEVICE", "cpu")
+    assert unit.device().kind == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["mps", "gpu", "tpu:3"])
+def test_a_device_that_is_not_there_is_one_sentence(monkeypatch, wanted):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="cpu"):
+        unit.device(wanted)
+
+
+def test_networks_run_under_autocast_where_the_device_says_so():
+    half = unit.Device("cpu", "a fake", "bfloat16")
+    with unit.precision(half):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with unit.precision(unit.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_arrays_go_and_come_back_unchanged_even_when_read_only():
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    array.setflags(write=False)
+    on = unit.device("cpu")
+    assert np.array_equal(unit.to_numpy(unit.to_device(array, on)), array)
+    assert unit.to_numpy(torch.ones(2, dtype=torch.bfloat16)).dtype == np.float32
+
+
+def test_memory_is_that_of_this_machine():
+    memory = unit.memory(unit.device("cpu"))
+    assert 0 < memory.process < memory.total
+    assert 0 < memory.used <= memory.total
+
+
+class Room:
+    """A device on which only so many pictures fit."""
+
+    def __init__(self, fits: int, error: BaseException | None = None) -> None:
+        self.fits, self.tried, self.error = fits, [], error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    def __call__(self, piece: slice) -> list[int]:
+        size = piece.stop - piece.start
+        self.tried.append(size)
+        if size > self.fits:
+            raise self.error
+        return list(range(piece.start, piece.stop))
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
+    room, said = Room(3), []
+    done = [n for _, part in fitting_batches(room, 17, start=16, key="m", say=said.append) for n in part]
+    assert done == list(range(17))
+    assert room.tried[:4] == [16, 8, 4, 2]
+    assert len(said) == 3 and "2 pictures at a time" in said[-1]
+
+
+def test_what_fitted_is_remembered():
+    list(fitting_batches(Room(3), 8, start=8, key="m"))
+    again = Room(3)
+    list(fitting_batches(again, 8, start=8, key="m"))
+    assert max(again.tried) == 2
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+def test_other_devices_run_out_in_other_words(error):
+    assert sum(len(part) for _, part in fitting_batches(Room(1, error), 4, start=4, key="m")) == 4
+
+
+def test_one_picture_that_does_not_fit_is_a_sentence():
+    with pytest.raises(OutOfMemoryError, match="smaller model"):
+        list(fitting_batches(Room(0), 4, start=4, key="m"))
+
+
+def test_other_failures_are_not_swallowed():
+    with pytest.raises(RuntimeError, match="shape"):
+        list(fitting_batches(Room(0, RuntimeError("shape mismatch")), 4, start=4, key="m"))
+
+
+def test_compiling_reports_its_warm_up_and_a_failure_leaves_the_network(monkeypatch):
+    network = nn.Linear(2, 2)
+    assert compile_network(network, lambda: None, wanted=False).sentence == ""
+    ran = []
+    monkeypatch.setattr(nn.Linear, "compile", lambda self: None)
+    report = compile_network(network, lambda: ran.append(1), wanted=True)
+    assert report.compiled and ran == [1] and "first call took" in report.sentence
+
+    def no_compiler():
+        raise RuntimeError("no C++ compiler")
+
+    failed = compile_network(network, no_compiler, wanted=True)
+    assert not failed.compiled and "uncompiled" in failed.sentence
+    assert network(torch.ones(1, 2)).shape == (1, 2)

@@ -1,0 +1,58 @@
+import threading
+
+import pytest
+import torch
+from core.engine import loaded
+from core.engine.loaded import Shelf
+from core.errors import ExplorerError
+from core.models import create
+
+from .conftest import SMALL
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Names built so far; the builder makes a small network for any name."""
+    names = []
+
+    def build(name):
+        names.append(name)
+        return create("mae", **SMALL)
+
+    monkeypatch.setattr(loaded, "_build", build)
+    return names
+
+
+def test_one_copy_for_many_users(built):
+    shelf, got = Shelf(2**30), []
+    threads = [threading.Thread(target=lambda: got.append(shelf.get("mae_tiny"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == ["mae_tiny"]
+    assert len({id(model) for model in got}) == 1
+
+
+def test_the_least_recently_used_goes_when_the_limit_is_reached(built):
+    size = loaded._bytes_of(create("mae", **SMALL))
+    shelf = Shelf(2 * size)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        shelf.get(name)
+    assert built == ["a", "b", "c", "b"]
+
+
+def test_a_single_model_above_the_limit_still_loads(built):
+    shelf = Shelf(1)
+    assert shelf.get("a") is shelf.get("a")
+
+
+def test_an_untrained_network_is_the_same_in_every_process():
+    first, second = loaded._build("mae_tiny"), loaded._build("mae_tiny")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not any(p.requires_grad for p in first.parameters())
+
+
+def test_an_unknown_name_is_a_sentence():
+    with pytest.raises(ExplorerError, match="no model called"):
+        Shelf(2**30).get("mae_gigantic")
