@@ -1,4 +1,4 @@
-"""A dozen real tiles from 0.1 m to 7 km per pixel, for a first look; only those whose source is there."""
+"""A dozen and more real tiles from 0.1 m to 7 km per pixel, for a first look; only those whose source is there."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ def _ground(source: str, key: str, lon: float, lat: float, gsd_m: float) -> Tile
 CHOICES: tuple[tuple[str, TileSpec], ...] = (
     ("Pine crowns, Florida", _window("wheels", "neon_osbs", (88, 88, 224, 224))),
     ("Conifers, Yellowstone", _window("wheels", "neon_yell", (500, 400, 224, 224))),
-    ("Suburb, Atlanta", _window("wheels", "atlanta_pan", (300, 300, 224, 224))),
-    ("Polders and roads, Rotterdam", _window("wheels", "rotterdam_ms1", (38, 38, 224, 224))),
+    ("Cleared ground, Atlanta", _window("wheels", "atlanta_pan", (300, 300, 224, 224))),
+    ("Harbour, United States", _window("ucmerced", "harbor/harbor04.jpg")),
+    ("Streets and a park, Rotterdam", _window("wheels", "rotterdam_ms1", (38, 38, 224, 224))),
     ("Town and forest, North Carolina", _window("wheels", "wake_county", (120, 110, 224, 224))),
-    ("Fields, Utah", _window("samples", "landsat", (700, 620, 224, 224))),
+    ("Prairie potholes, North Dakota", _window("scenes", "naip_nd_20090818.tif", (300, 250, 224, 224))),
+    ("River, Europe", _window("eurosat_rgb", "River/River_1004.jpg")),
+    ("Salt ponds, Utah", _window("samples", "landsat", (700, 620, 224, 224))),
     ("San Francisco, false colour", _ground("samples", "landsat7", -122.44, 37.76, 50)),
-    ("Bahama banks", _window("samples", "bahamas_rgb", (250, 250, 224, 224))),
+    ("Bahama banks", _window("samples", "bahamas_rgb", (420, 330, 224, 224))),
+    ("Smoke over California", _window("scenes", "modis_california_wildfires_490m.tif", (400, 300, 224, 224))),
     ("The Alps and the Po plain", _globe(9.5, 45.5, 2500)),
     ("Nile delta and Sinai", _globe(31.5, 30.0, 4000)),
     ("Himalaya", _globe(86.0, 29.0, 7400)),

@@ -30,11 +30,11 @@ def usable_crs(crs: str | None) -> bool:
     """Tell whether a CRS (WKT, "EPSG:..." or None) places pixels on Earth: projected or geographic and known to PROJ."""
     if not crs:
         return False
-    import pyproj
+    from pyproj.exceptions import ProjError
 
     try:
         system = _projection(crs)[0]
-    except pyproj.exceptions.ProjError:
+    except ProjError:
         return False
     return bool(system.is_projected or system.is_geographic)
 
@@ -116,13 +116,7 @@ def is_global(crs: str | None, transform: Affine6 | None, width: int, height: in
     if crs is None or transform is None or not _projection(crs)[0].is_geographic:
         return False
     a, b, c, d, e, f = transform
-    return (
-        b == d == 0
-        and abs(a * width - 360) <= a
-        and abs(e * height + 180) <= -e
-        and abs(c + 180) <= a
-        and abs(f - 90) <= -e
-    )
+    return b == d == 0 and abs(a * width - 360) <= a and abs(e * height + 180) <= -e and abs(c + 180) <= a and abs(f - 90) <= -e
 
 
 def _wrap(lon: float) -> float:

@@ -60,10 +60,13 @@ class Known:
 class Picture(ABC):
     """Read boxes of pixels at any of a picture's levels; safe to share between threads."""
 
-    @property
-    @abstractmethod
+    @cached_property
     def header(self) -> Header:
         """Describe the picture."""
+        return self._describe()
+
+    @abstractmethod
+    def _describe(self) -> Header: ...
 
     @abstractmethod
     def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
@@ -76,10 +79,7 @@ class Picture(ABC):
         if header.value_range is not None:
             return (header.value_range,) * len(header.bands)
         raws = [self.read(level, box) for level, box in _sample_boxes(header)]
-        return tuple(
-            sample_range(np.concatenate([raw.pixels[band][raw.valid] for raw in raws]))
-            for band in range(len(header.bands))
-        )
+        return tuple(sample_range(np.concatenate([raw.pixels[band][raw.valid] for raw in raws])) for band in range(len(header.bands)))
 
 
 class ArrayPicture(Picture):
@@ -101,9 +101,7 @@ class ArrayPicture(Picture):
         fixed = (0.0, 255.0) if pixels.dtype == np.uint8 else None
         self._header = Header(width, height, bands, rgb, crs, transform, ((width, height),), fixed)
 
-    @property
-    def header(self) -> Header:
-        """Describe the picture."""
+    def _describe(self) -> Header:
         return self._header
 
     @property
@@ -113,6 +111,7 @@ class ArrayPicture(Picture):
 
     def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
         """Give a view of the pixels of a box."""
+        assert level == 0, "a decoded picture has no overviews"
         col, row, width, height = box
         window = np.s_[row : row + height, col : col + width]
         valid = np.ones((height, width), np.bool_) if self._valid is None else self._valid[window]
@@ -195,7 +194,7 @@ def _place(header: Header, spec: TileSpec) -> Box:
 
 def _finest_level_cost(header: Header, side: int) -> float:
     """Count the values to read for a square of `side` from the coarsest level that still shows it well."""
-    factor = max([1.0, *(header.width / w for w, h in header.levels if side * w / header.width >= SHOWN_PX)])
+    factor = max([1.0, *(header.width / w for w, _ in header.levels if side * w / header.width >= SHOWN_PX)])
     return (side / factor) ** 2 * len(header.bands)
 
 

@@ -36,9 +36,7 @@ class Cut:
         return whole and max(abs(s - 1) for s in self.step) < UNCHANGED_PX
 
 
-def plan(
-    size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: float | None, size_px: int | None
-) -> Cut:
+def plan(size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: float | None, size_px: int | None) -> Cut:
     """Decide what is cut from a raster of `size` (width, height) with pixels of `gsd` metres, about a place.
 
     As `TileSpec` words it: `gsd_m` alone trims the place to a whole number of pixels of exactly that size; `size_px`
@@ -93,9 +91,7 @@ def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None)
     return replace(tile, pixels=pixels, valid=valid, gsd_m=gsd, transform=moved, footprint=footprint)
 
 
-def cut_transform(
-    transform: tuple[float, float, float, float, float, float], cut: Cut
-) -> tuple[float, float, float, float, float, float]:
+def cut_transform(transform: tuple[float, float, float, float, float, float], cut: Cut) -> tuple[float, float, float, float, float, float]:
     """Move an affine transform (a, b, c, d, e, f) along with a cut."""
     a, b, c, d, e, f = transform
     (col, row), (sx, sy) = cut.box[:2], cut.step
@@ -117,12 +113,11 @@ def resize(pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut) -> tuple[ND
 
     whole = bool(valid.all())
     weight = None if whole else _validity(valid, x, y, dtype)
-    averages = min(cut.step) >= 1 and weight is not None
     out = np.empty((pixels.shape[0], cut.rows, cut.cols), dtype)
     for band, plane in enumerate(pixels):
         values = plane.astype(dtype)
         limits = _limits(values, valid)
-        if averages:
+        if weight is not None and min(cut.step) >= 1:
             out[band] = apply(np.where(valid, values, 0)) / np.maximum(weight, 1e-6)
         else:
             out[band] = apply(values if whole else _fill_nearest(values, valid))
@@ -130,7 +125,7 @@ def resize(pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut) -> tuple[ND
     if weight is None:
         return out, np.ones(out.shape[1:], np.bool_)
     new_valid = weight >= 0.5
-    out[:, ~new_valid] = 0
+    out[:, weight <= 0] = 0
     return out, new_valid
 
 
@@ -160,9 +155,7 @@ def _keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
 
 
-def _validity(
-    valid: NDArray[np.bool_], x: tuple[int, float, float, int], y: tuple[int, float, float, int], dtype: np.dtype[Any]
-) -> NDArray[Any]:
+def _validity(valid: NDArray[np.bool_], x: tuple[int, float, float, int], y: tuple[int, float, float, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     across, down = (_axis(*axis, dtype=dtype, cubic=False) for axis in (x, y))
     return (across @ (down @ valid.astype(dtype)).T).T
 

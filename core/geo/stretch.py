@@ -12,6 +12,7 @@ from core.geo.tile import GeoError, Tile
 
 EYE_PERCENTILES = (2.0, 98.0)
 NETWORK_PERCENTILES = (1.0, 99.0)
+EIGHT_BIT = (0.0, 255.0)
 
 LEAST_SPAN = 1 / 8
 """A dull tile (open sea) is stretched from at least this part of its source's range, so that noise stays noise."""
@@ -27,9 +28,12 @@ def sample_range(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def to_unit(tile: Tile) -> NDArray[np.float32]:
-    """Give the tile as the network takes it: float32 (3, h, w) in 0..1 by `tile.value_range`, 0 where not valid."""
+    """Give the tile as the network takes it: float32 (3, h, w) in 0..1 by `tile.value_range`.
+
+    Where not valid it is 0, except in 8-bit pictures whose nodata value is a colour: that stays as drawn.
+    """
     planes = [_unit(tile.pixels[b], *tile.value_range[b]) for b in tile.rgb]
-    return np.stack(planes) * tile.valid
+    return np.stack([p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)])
 
 
 def for_eye(tile: Tile) -> NDArray[np.uint8]:
@@ -43,7 +47,8 @@ def for_eye(tile: Tile) -> NDArray[np.uint8]:
             low, high = (float(v) for v in np.percentile(values.astype(np.float64), EYE_PERCENTILES))
         short = max(least - (high - low), 0.0)
         planes.append(_unit(tile.pixels[band], low - short / 2, high + short / 2))
-    return np.round(np.stack(planes, axis=-1) * tile.valid[..., None] * 255).astype(np.uint8)
+    planes = [p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)]
+    return np.round(np.stack(planes, axis=-1) * 255).astype(np.uint8)
 
 
 def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:

