@@ -112,23 +112,29 @@ def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
 def harmonic_fill(images: Tensor, mean: Tensor, keep: Tensor, patch: int, sweeps: int = 24) -> Tensor:
     """Smooth surface through the visible pixels: averages of neighbours relaxed from coarse to fine, hidden pixels unread.
 
-    A multigrid-like relaxation of Laplace's equation with free edges: at each level (one cell a patch, then halving) hidden cells become the mean of
-    their four neighbours, `sweeps` times over.
+    A multigrid-like relaxation of Laplace's equation with free edges: at each level (one cell a patch, then cells that divide it: 16, 8, 4, 2, 1
+    or 14, 7, 1) hidden cells become the mean of their four neighbours, `sweeps` times over.
     """
     b, c, side = images.shape[:3]
     hidden = hidden_pixels(keep, side // patch, side).bool()
     known = torch.where(hidden, mean, images)
     surface: Tensor | None = None
-    cell = patch
-    while cell >= 1:
+    for cell in divisors(patch):
         size = side // cell
         here = area(known, size) if cell > 1 else known
         gap = hidden if cell == 1 else F.interpolate(hidden.to(images.dtype), size=(size, size), mode="nearest").bool()
         start = here if surface is None else torch.where(gap, bilinear(surface, size), here)
         surface = _relax(start, gap, sweeps if surface is not None else 2 * size)
-        cell //= 2
     assert surface is not None
     return surface
+
+
+def divisors(cell: int) -> list[int]:
+    """A cell and ever smaller ones that each divide the one before, down to 1."""
+    found = [cell]
+    while found[-1] > 1:
+        found.append(next(found[-1] // step for step in range(2, found[-1] + 1) if found[-1] % step == 0))
+    return found
 
 
 def _relax(surface: Tensor, gap: Tensor, sweeps: int) -> Tensor:

@@ -119,7 +119,7 @@ def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int,
         wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
     error = (to_patches(picture, patch) - wanted).square().mean(-1)
     hidden = torch.ones_like(error).scatter(1, keep, 0.0)
-    return (error * hidden).sum() / hidden.sum()
+    return (error * hidden).sum() / hidden.sum().clamp(min=1)
 
 
 _THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6}

@@ -216,9 +216,9 @@ def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks
     """
     std = low_raw.new_tensor(card.std)[None, :, None, None]
     mean = low_raw.new_tensor(card.mean)[None, :, None, None]
-    base = centring.base_at(high_raw.shape[-1])
-    low = (centring.base_at(low_raw.shape[-1]) + centring.scale * low_raw) * std + mean
-    high = (centring.scale * high_raw + base - mosaic(base, blocks, base.shape[-1])) * std
+    small, base = centring.base_at(low_raw.shape[-1]), centring.base_at(high_raw.shape[-1])
+    low = (small + centring.scale * low_raw) * std + mean
+    high = (centring.scale * high_raw + base - mosaic(small, blocks, base.shape[-1])) * std
     combined = (base + centring.scale * combine(low_raw, high_raw, blocks)) * std + mean
     return LowHigh(low_raw, high_raw, low, high, combined, base * std + mean)
 

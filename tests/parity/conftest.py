@@ -14,6 +14,11 @@ DATA = Path(__file__).with_name("data")
 Recorded = dict[str, Tensor]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def recorded() -> Callable[[str], Recorded]:
     """Read one recorded file by name: key -> tensor."""
