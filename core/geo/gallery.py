@@ -42,7 +42,7 @@ CHOICES: tuple[tuple[str, TileSpec], ...] = (
     ("River, Europe", _window("eurosat_rgb", "River/River_1004.jpg")),
     ("Salt ponds, Utah", _window("samples", "landsat", (700, 620, 224, 224))),
     ("San Francisco, false colour", _ground("samples", "landsat7", -122.44, 37.76, 50)),
-    ("Bahama banks", _window("samples", "bahamas_rgb", (420, 330, 224, 224))),
+    ("Bahama banks", _window("samples", "bahamas_rgb", (260, 400, 224, 224))),
     ("Smoke over California", _window("scenes", "modis_california_wildfires_490m.tif", (400, 300, 224, 224))),
     ("The Alps and the Po plain", _globe(9.5, 45.5, 2500)),
     ("Nile delta and Sinai", _globe(31.5, 30.0, 4000)),

@@ -37,18 +37,27 @@ def to_unit(tile: Tile) -> NDArray[np.float32]:
 
 
 def for_eye(tile: Tile) -> NDArray[np.uint8]:
-    """Give the tile as an eye likes it: uint8 (h, w, 3), each band stretched from its own 2nd to 98th percentile here."""
-    planes: list[NDArray[np.float32]] = []
-    for band in tile.rgb:
-        low, high = tile.value_range[band]
-        least = (high - low) * LEAST_SPAN
-        values = tile.pixels[band][tile.valid]
-        if values.size:
-            low, high = (float(v) for v in np.percentile(values.astype(np.float64), EYE_PERCENTILES))
-        short = max(least - (high - low), 0.0)
-        planes.append(_unit(tile.pixels[band], low - short / 2, high + short / 2))
+    """Give the tile as an eye likes it: uint8 (h, w, 3), stretched from the 2nd to the 98th percentile of what it shows.
+
+    The three bands of an 8-bit picture share one stretch, so that its colours stay; others, whose bands differ in
+    units and gain, are stretched each on its own.
+    """
+    limits = [_eye_limits(tile, band) for band in tile.rgb]
+    if all(tile.value_range[band] == EIGHT_BIT for band in tile.rgb):
+        limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
+    planes = [_unit(tile.pixels[b], *limit) for b, limit in zip(tile.rgb, limits, strict=True)]
     planes = [p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)]
     return np.round(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+
+
+def _eye_limits(tile: Tile, band: int) -> tuple[float, float]:
+    low, high = tile.value_range[band]
+    least = (high - low) * LEAST_SPAN
+    values = tile.pixels[band][tile.valid]
+    if values.size:
+        low, high = (float(v) for v in np.percentile(values.astype(np.float64), EYE_PERCENTILES))
+    short = max(least - (high - low), 0.0)
+    return low - short / 2, high + short / 2
 
 
 def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:
