@@ -8,7 +8,11 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("house", max_examples=50, deadline=None)  # a busy machine is not a slow function
+hypothesis.settings.load_profile("house")
 
 ROOT = Path(__file__).parents[1]
 CI = os.environ.get("EARTH_MAE_CI") == "1"

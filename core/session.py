@@ -1,0 +1,280 @@
+"""Everything on screen as one spec: the View, to and from a link, JSON, a notebook cell and a command line.
+
+A link comes from anywhere: what it says wrongly is left out, with a sentence, and never raises.
+"""
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.errors import ExplorerError
+from core.geo.tile import TileRef, TileSpec
+from core.masking import KINDS, MaskSpec, mask_from_text, mask_to_text
+from core.policy import Policy, policy_from_text, policy_to_text
+
+UPLOAD = "upload"
+"""The source whose keys mean something to one running server only."""
+
+_LONGEST = 4000
+_WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
+_OWN_FILE = "path/to/your/file.tif"
+
+
+class ViewError(ExplorerError):
+    """One part of a link that cannot be meant; shown as the reason why it was left out."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows. `weights_hash`: first characters of the weights' SHA-256 when the link was made ("" untrained).
+
+    `tile.size_px` is the side that the network is fed with (None: the model's own). `selection` is the page's own, as URL-safe text.
+    """
+
+    model: str
+    weights_hash: str
+    tile: TileSpec
+    policy: Policy
+    mask: MaskSpec
+    selection: str = ""
+
+    def to_params(self) -> dict[str, str]:
+        """Give the URL parameters, short and readable: model, weights, tile, win, at, gsd, size, rgb, stated, policy, mask, sel."""
+        tile = self.tile
+        said = {
+            "model": self.model,
+            "weights": self.weights_hash,
+            "tile": f"{tile.ref.source}/{tile.ref.key}",
+            "win": _joined(tile.window),
+            "at": _joined(tile.lonlat),
+            "gsd": _joined(tile.gsd_m),
+            "size": _joined(tile.size_px),
+            "rgb": _joined(tile.rgb),
+            "stated": _joined(tile.stated_gsd_m),
+            "policy": policy_to_text(self.policy),
+            "mask": mask_to_text(self.mask),
+            "sel": self.selection,
+        }
+        return {name: value for name, value in said.items() if value}
+
+    def to_json(self) -> str:
+        """Give the same parameters as one JSON object."""
+        return json.dumps(self.to_params(), indent=1)
+
+    def to_python(self) -> str:
+        """Write a notebook cell that makes the same reconstruction; run it from the project's root."""
+        upload = self.tile.ref.source == UPLOAD
+        opening = "source = known_sources()"
+        if upload:
+            opening = f"source = open_source({_OWN_FILE!r})  # an upload lives in the app only: name your own copy"
+        spec = _expression(self.tile)
+        if upload:
+            spec = spec.replace(_expression(self.tile.ref), "TileRef(source.name, source.keys()[0])", 1)
+        return "\n".join(
+            (
+                "from core.engine.inputs import read_ground",
+                "from core.engine.loaded import load",
+                "from core.engine.reconstruct import reconstruct",
+                f"from core.geo import TileRef, TileSpec, {'open_source' if upload else 'known_sources'}",
+                "from core.masking import MaskSpec",
+                "from core.policy import Policy",
+                "",
+                f"model = load({self.model!r})" + (f"  # weights {self.weights_hash}" if self.weights_hash else ""),
+                opening,
+                f"spec = {spec}",
+                "side_px = spec.size_px or model.card.input_px",
+                "tile = read_ground(source.read, spec, side_px)",
+                f"result = reconstruct(model, tile, {_expression(self.mask)}, {_expression(self.policy)}, size_px=side_px)",
+                "print(result.recipe.caption())",
+                "",
+            )
+        )
+
+    def to_command(self) -> str:
+        """Write the command line that makes the same reconstruction; run it from the project's root."""
+        tile, mask = self.tile, self.mask
+        simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(mask.kind)  # kind, ratio and seed say all of it
+        options = {
+            "--model": self.model,
+            "--window": _joined(tile.window),
+            "--at": _joined(tile.lonlat),
+            "--gsd-m": _joined(tile.gsd_m),
+            "--size-px": _joined(tile.size_px),
+            "--rgb": _joined(tile.rgb),
+            "--stated-gsd-m": _joined(tile.stated_gsd_m),
+            "--policy": policy_to_text(self.policy),
+            "--mask": mask.kind if simple else mask_to_text(mask),
+            "--ratio": _joined(mask.ratio) if simple and "ratio" in KINDS[mask.kind].uses else "",
+            "--seed": _joined(mask.seed) if simple and "seed" in KINDS[mask.kind].uses else "",
+        }
+        image = _OWN_FILE if tile.ref.source == UPLOAD else f"{tile.ref.source}/{tile.ref.key}"
+        # "=" keeps a value that starts with a minus, such as a western longitude, from being read as an option.
+        said = [f"{name}={value}" if value.startswith("-") else f"{name} {shlex.quote(value)}" for name, value in options.items() if value]
+        return " ".join(["python -m core reconstruct", shlex.quote(image), *said])
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A view that came from outside, and one sentence for each thing that was left out."""
+
+    view: View
+    ignored: tuple[str, ...] = ()
+
+
+def view_from_params(
+    params: Mapping[str, str],
+    default: View,
+    *,
+    models: Collection[str] | None = None,
+    sources: Collection[str] | None = None,
+    others: Collection[str] = (),
+) -> Restored:
+    """Read a link. What is absent or cannot be meant comes from `default`; nothing raises.
+
+    models, sources: the names that exist here (None: any). others: parameters that belong to someone else, passed over in silence.
+    """
+    reader = _Reader(params, models, sources)
+    ignored = [f'The link says "{name[:40]}", which means nothing here and was left out.' for name in params if name not in {*_PARAMS, *others}]
+    view = View(
+        model=reader.get("model", default.model),
+        weights_hash=reader.get("weights", "" if "model" in reader.good else default.weights_hash),
+        tile=reader.tile(default.tile),
+        policy=reader.get("policy", default.policy),
+        mask=reader.get("mask", default.mask),
+        selection=reader.get("sel", ""),
+    )
+    return Restored(view, (*reader.ignored, *ignored))
+
+
+def view_from_json(text: str, default: View, **known: Any) -> Restored:
+    """Read what `View.to_json` wrote, as `view_from_params` does; nothing raises."""
+    try:
+        said = json.loads(text)
+        params = {str(name): str(value) for name, value in said.items()}
+    except (ValueError, AttributeError, RecursionError):
+        return Restored(default, ("This is not a saved view: choose the .json file that the app offered for download.",))
+    return view_from_params(params, default, **known)
+
+
+# --- parts of a link --------------------------------------------------------------------------------------------------------
+
+
+def _joined(value: float | tuple[float, ...] | None) -> str:
+    if value is None:
+        return ""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return ",".join(repr(number).removesuffix(".0") for number in numbers)
+
+
+def _expression(spec: Any) -> str:
+    """A dataclass as the Python that builds it, defaults left out."""
+    said: list[str] = []
+    for field in dataclasses.fields(spec):
+        value = getattr(spec, field.name)
+        if value != field.default:
+            text = _expression(value) if dataclasses.is_dataclass(value) else repr(value)
+            said.append(text if field.default is dataclasses.MISSING else f"{field.name}={text}")
+    return f"{type(spec).__name__}({', '.join(said)})"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ViewError(f"{text!r:.40} is not a number.") from None
+
+
+def _whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ViewError(f"{text!r:.40} is not a whole number.")
+    return int(text)
+
+
+def _several(read: Callable[[str], float], count: int) -> Callable[[str], tuple[Any, ...]]:
+    def parse(text: str) -> tuple[Any, ...]:
+        parts = text.split(",")
+        if len(parts) != count:
+            raise ViewError(f"{text!r:.40} should be {count} numbers with commas between them.")
+        return tuple(read(part) for part in parts)
+
+    return parse
+
+
+def _plain(pattern: str, what: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ViewError(f"{text!r:.40} is not {what}.")
+        return text
+
+    return parse
+
+
+def _ref(text: str) -> TileRef:
+    source, _, key = text.partition("/")
+    if not source or not key or not text.isprintable() or len(text) > 400:
+        raise ViewError(f"{text!r:.40} does not name a tile as source/key.")
+    return TileRef(source, key)
+
+
+_PARAMS: dict[str, Callable[[str], Any]] = {
+    "model": _plain(r"[\w.+-][\w .+-]{0,79}", "the name of a model"),
+    "weights": _plain(r"[0-9a-f]{6,64}", "the hash of a weights file"),
+    "tile": _ref,
+    "win": _several(_whole, 4),
+    "at": _several(_number, 2),
+    "gsd": _number,
+    "size": _whole,
+    "rgb": _several(_whole, 3),
+    "stated": _number,
+    "policy": policy_from_text,
+    "mask": mask_from_text,
+    "sel": _plain(r"[\w.~,;:!*+/-]{0,2000}", "a selection of this page"),
+}
+_OF_TILE = {"win": "window", "at": "lonlat", "gsd": "gsd_m", "size": "size_px", "rgb": "rgb", "stated": "stated_gsd_m"}
+
+
+class _Reader:
+    """Reads each parameter at most once and keeps a sentence for each that was left out."""
+
+    def __init__(self, params: Mapping[str, str], models: Collection[str] | None, sources: Collection[str] | None) -> None:
+        self.ignored: list[str] = []
+        self.good: dict[str, Any] = {}
+        for name, parse in _PARAMS.items():
+            if text := params.get(name):
+                self._read(name, text, parse)
+        if models is not None and (model := self.good.get("model")) and model not in models:
+            self._leave_out("model", f"there is no model called {model} here.")
+        if sources is not None and (ref := self.good.get("tile")) and ref.source not in sources:
+            self._leave_out("tile", f"there is no source called {ref.source:.40} here.")
+            self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}
+
+    def get(self, name: str, default: Any) -> Any:
+        return self.good.get(name, default)
+
+    def tile(self, default: TileSpec) -> TileSpec:
+        """The tile of the link; one that names no place keeps the default's place."""
+        start = TileSpec(self.good["tile"]) if "tile" in self.good else default
+        wanted = {field: self.good[name] for name, field in _OF_TILE.items() if name in self.good}
+        if {"window", "lonlat"} & set(wanted):
+            start = replace(start, window=None, lonlat=None)
+        try:
+            return replace(start, **wanted)
+        except ExplorerError as error:
+            self._leave_out("tile", str(error))
+            return start
+
+    def _read(self, name: str, text: str, parse: Callable[[str], Any]) -> None:
+        try:
+            if len(text) > _LONGEST:
+                raise ViewError("it is longer than any that this app writes.")
+            self.good[name] = parse(text)
+        except ExplorerError as error:
+            self._leave_out(name, str(error))
+
+    def _leave_out(self, name: str, why: str) -> None:
+        self.good.pop(name, None)
+        self.ignored.append(f'The "{name}" of the link was left out: {why}')

@@ -1,0 +1,157 @@
+"""The view: it comes back whole from a link, JSON, a cell and a command, and no link can break it."""
+
+import ast
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.geo.tile import TileRef, TileSpec
+from core.masking import KINDS, MaskSpec, mask_from_text
+from core.policy import POLICIES, Policy
+from core.session import View, view_from_json, view_from_params
+
+DEFAULT = View("scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat.tif")), Policy("log_gsd"), MaskSpec())
+
+coordinates = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
+windows = st.tuples(st.integers(-5, 10**6), st.integers(0, 10**6), st.integers(1, 9999), st.integers(1, 9999))
+metres = st.none() | st.floats(1e-3, 1e5)
+names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=40).filter(lambda text: text.isprintable())
+tiles = st.builds(
+    lambda source, key, place, **rest: TileSpec(TileRef(source, key), **{place[0]: place[1]}, **rest),
+    st.sampled_from(["samples", "globe", "upload"]),
+    names,
+    st.tuples(st.just("window"), st.none() | windows) | st.tuples(st.just("lonlat"), coordinates),
+    gsd_m=metres,
+    size_px=st.none() | st.integers(1, 8192),
+    rgb=st.none() | st.tuples(*[st.integers(0, 12)] * 3),
+    stated_gsd_m=metres,
+)
+masks = st.builds(
+    MaskSpec, st.sampled_from(list(KINDS)), st.floats(0, 1), st.integers(0, 99), st.integers(0, 9), st.just((1, 2)), st.just((4, 4)), st.booleans()
+)
+views = st.builds(
+    View,
+    model=st.sampled_from(["scale_mae_tiny", "sdmae_base", "my-model.2"]),
+    tile=tiles,
+    policy=st.builds(Policy, st.sampled_from(list(POLICIES)), st.floats(0.01, 100)),
+    mask=masks,
+    weights_hash=st.sampled_from(["", "0123456789ab"]),
+    selection=st.sampled_from(["", "row:17", "lasso~3.1,4.2"]),
+)
+
+
+@given(views)
+def test_a_link_and_its_json_restore_the_view(view: View) -> None:
+    for restored in (view_from_params(view.to_params(), DEFAULT), view_from_json(view.to_json(), DEFAULT)):
+        assert restored.view == view
+        assert restored.ignored == ()
+
+
+@given(views)
+def test_the_cell_builds_the_very_specs(view: View) -> None:
+    tree = ast.parse(view.to_python())
+    values = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    scope: dict[str, Any] = {"TileRef": TileRef, "TileSpec": TileSpec, "MaskSpec": MaskSpec, "Policy": Policy}
+
+    def built(node: ast.expr) -> Any:
+        return eval(compile(ast.Expression(node), "cell", "eval"), scope)
+
+    call = values["result"]
+    assert isinstance(call, ast.Call)
+    assert [built(node) for node in call.args[2:]] == [view.mask, view.policy]
+    if view.tile.ref.source != "upload":
+        assert built(values["spec"]) == view.tile
+    else:
+        assert "source.keys()[0]" in ast.unparse(values["spec"])
+        assert view.tile.ref.key not in ast.unparse(values["spec"]) or len(view.tile.ref.key) < 20
+
+
+@pytest.mark.slow
+def test_the_cell_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(DEFAULT.to_python(), "cell", "exec"), {})
+    assert "scale_mae_tiny" in capsys.readouterr().out
+
+
+@given(views)
+def test_the_command_says_everything_that_the_view_does(view: View) -> None:
+    words = shlex.split(view.to_command())
+    assert words[:4] == ["python", "-m", "core", "reconstruct"]
+    said = dict(word.split("=", 1) if "=" in word else (word, words[at + 1]) for at, word in enumerate(words) if word.startswith("--"))
+    mask = mask_from_text(said["--mask"])
+    if "--ratio" in said:
+        mask = MaskSpec(mask.kind, float(said["--ratio"]), int(said.get("--seed", 0)))
+    assert mask == view.mask
+    place = {"--window": view.tile.window, "--at": view.tile.lonlat, "--rgb": view.tile.rgb}
+    for name, value in place.items():
+        assert (tuple(map(float, said[name].split(","))) if name in said else None) == value
+
+
+def test_the_command_of_a_plain_view_is_plain() -> None:
+    assert DEFAULT.to_command() == (
+        "python -m core reconstruct samples/landsat.tif --model scale_mae_tiny --policy log_gsd --mask random --ratio 0.75 --seed 0"
+    )
+
+
+def test_a_link_is_short_and_can_be_read() -> None:
+    assert DEFAULT.to_params() == {"model": "scale_mae_tiny", "tile": "samples/landsat.tif", "policy": "log_gsd", "mask": "random-75-s0"}
+
+
+def test_what_a_link_leaves_open_comes_from_the_default() -> None:
+    assert view_from_params({}, DEFAULT).view == DEFAULT
+    assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(TileRef("samples", "landsat.tif"), gsd_m=30)
+    placed = View("m", "", TileSpec(TileRef("globe", "blue_marble"), lonlat=(8, 47), gsd_m=500), Policy(), MaskSpec())
+    assert view_from_params({"at": "9,48"}, placed).view.tile.lonlat == (9, 48)
+    assert view_from_params({"tile": "samples/other"}, placed).view.tile == TileSpec(TileRef("samples", "other"))
+
+
+@pytest.mark.parametrize(
+    ("params", "kept"),
+    [
+        ({"mask": "random-175-s0"}, {}),
+        ({"mask": "x" * 5000}, {}),
+        ({"policy": "manual-nan"}, {}),
+        ({"gsd": "-1"}, {}),
+        ({"gsd": "1e999"}, {}),
+        ({"size": "9" * 4000}, {}),
+        ({"at": "nan,0"}, {}),
+        ({"at": "8"}, {}),
+        ({"win": "0,0,0,0"}, {}),
+        ({"win": "0,0,9,9", "at": "8,47"}, {}),
+        ({"rgb": "0,1,-2"}, {}),
+        ({"tile": "nothing"}, {}),
+        ({"tile": "a/\x00b"}, {}),
+        ({"model": "<script>"}, {}),
+        ({"model": "unknown_model"}, {}),
+        ({"tile": "elsewhere/x", "win": "1,2,3,4"}, {}),
+        ({"weights": "../../x"}, {}),
+        ({"sel": "<img src=x>"}, {}),
+        ({"evil": "1"}, {}),
+        ({"mask": "fog", "policy": "native_gsd"}, {"policy": Policy("native_gsd")}),
+    ],
+)
+def test_what_cannot_be_meant_is_left_out_with_a_sentence(params: dict[str, str], kept: dict[str, Any]) -> None:
+    restored = view_from_params(params, DEFAULT, models={"scale_mae_tiny"}, sources={"samples", "globe"})
+    for field, value in kept.items():
+        assert getattr(restored.view, field) == value
+    if not kept:
+        assert restored.view == DEFAULT
+    assert len(restored.ignored) == 1
+    assert restored.ignored[0].endswith(".")
+    assert len(restored.ignored[0]) < 400
+
+
+@given(st.dictionaries(st.sampled_from(list(DEFAULT.to_params()) + ["win", "at", "gsd", "size", "rgb", "stated", "sel", "x"]), st.text(max_size=50)))
+def test_no_link_raises(params: dict[str, str]) -> None:
+    view_from_params(params, DEFAULT)
+
+
+@given(st.text(max_size=80) | st.sampled_from(["[1]", "null", '{"mask": 7, "tile": {"a": 1}}', "[" * 100_000]))
+def test_no_json_raises(text: str) -> None:
+    view_from_json(text, DEFAULT)
+
+
+def test_parameters_of_others_are_passed_over() -> None:
+    assert view_from_params({"embed": "true", "job": "7"}, DEFAULT, others={"embed", "job"}).ignored == ()
