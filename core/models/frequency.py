@@ -115,7 +115,7 @@ def harmonic_fill(images: Tensor, mean: Tensor, keep: Tensor, patch: int, sweeps
     A multigrid-like relaxation of Laplace's equation with free edges: at each level (one cell a patch, then cells that divide it: 16, 8, 4, 2, 1
     or 14, 7, 1) hidden cells become the mean of their four neighbours, `sweeps` times over.
     """
-    b, c, side = images.shape[:3]
+    side = images.shape[2]
     hidden = hidden_pixels(keep, side // patch, side).bool()
     known = torch.where(hidden, mean, images)
     surface: Tensor | None = None

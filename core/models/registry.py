@@ -152,13 +152,16 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     found = file_sha256(path)
     if found != card.weights.sha256:
         raise WeightsError(
-            f"{path.name} is not the file its card describes (sha256 {found[:12]}..., expected {card.weights.sha256[:12]}...): restore it from the repository."
+            f"{path.name} is not the file its card describes (sha256 {found[:12]}..., expected {card.weights.sha256[:12]}...): "
+            "restore it from the repository."
         )
     state = {key: tensor.float() for key, tensor in load_file(path).items()}
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [key for key in missing if not key.endswith("pos_embed")]
-    if missing or unexpected:
-        raise WeightsError(f"{path.name} does not fit {card.name}: missing {missing[:3]}, left over {unexpected[:3]}.")
+    wanted = {key: tensor.shape for key, tensor in model.state_dict().items()}
+    misfits = [key for key, tensor in state.items() if tensor.shape != wanted.get(key)]
+    missing = [key for key in wanted if key not in state and not key.endswith("pos_embed")]
+    if missing or misfits:
+        raise WeightsError(f"{path.name} does not fit {card.name}: missing {missing[:3]}, of another shape or left over {misfits[:3]}.")
+    model.load_state_dict(state, strict=False)
 
 
 def file_sha256(path: Path) -> str:

@@ -62,9 +62,7 @@ class ConvBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        self.convs = nn.Sequential(
-            nn.GELU(), nn.Conv2d(width, half, 3, padding=1, groups=half), nn.GELU(), nn.Conv2d(half, width, 1)
-        )
+        self.convs = nn.Sequential(nn.GELU(), nn.Conv2d(width, half, 3, padding=1, groups=half), nn.GELU(), nn.Conv2d(half, width, 1))
         self.residual = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -251,7 +249,7 @@ def _masked_mean(error: Tensor, keep: Tensor, grid: int) -> Tensor:
     return (error * hidden).sum() / (hidden.sum() + 1e-9)
 
 
-_THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
+THIN_DECODER = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
 
 register(
     Family(
@@ -263,8 +261,16 @@ register(
         two_bands=True,
         gsd_aware=True,
         presets={
-            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 12, "num_heads": 3, **_THIN},
-            "scale_mae_small": {"embed_dim": 384, "depth": 12, "num_heads": 6, **_THIN, "decoder_embed_dim": 256, "decoder_num_heads": 8, "fcn_dim": 256},
+            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 12, "num_heads": 3, **THIN_DECODER},
+            "scale_mae_small": {
+                "embed_dim": 384,
+                "depth": 12,
+                "num_heads": 6,
+                **THIN_DECODER,
+                "decoder_embed_dim": 256,
+                "decoder_num_heads": 8,
+                "fcn_dim": 256,
+            },
             "scale_mae_base": {"embed_dim": 768, "depth": 12, "num_heads": 12},
             "scale_mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },

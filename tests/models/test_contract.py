@@ -245,7 +245,7 @@ def test_every_loss_is_finite_and_every_tensor_that_should_learn_gets_a_gradient
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_thirty_steps_on_one_batch_cut_the_loss(name: str) -> None:
-    model, objective, batch, keep = lesson(name)
+    _, objective, batch, keep = lesson(name)
     optimiser = torch.optim.AdamW([tensor for tensor in objective.parameters() if tensor.requires_grad], lr=5e-3)
     seen: list[float] = []
     for _ in range(30):

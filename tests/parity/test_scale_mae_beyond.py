@@ -195,7 +195,13 @@ def test_positions_against_scalar_arithmetic(res: float) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"independent_fcn_head": False}, {"progressive": True}, {"absolute_scale": True}, {"fcn_layers": 1, "decoder_depth": 1}, {"patch_size": 8, "head_scale": 4}],
+    [
+        {"independent_fcn_head": False},
+        {"progressive": True},
+        {"absolute_scale": True},
+        {"fcn_layers": 1, "decoder_depth": 1},
+        {"patch_size": 8, "head_scale": 4},
+    ],
     ids=str,
 )
 @torch.no_grad()
