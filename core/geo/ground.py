@@ -60,8 +60,8 @@ def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple
     if not (math.isfinite(x) and math.isfinite(y)):
         return None
     a, b, c, d, e, f = transform
-    if system.is_geographic:  # rasters may count longitude from 0 to 360: take the turn that lies nearest to the raster
-        x += 360 * round((c - x) / 360) if abs(c + 180 * math.copysign(1, a) - x) > 180 else 0
+    if system.is_geographic and b == d == 0:  # longitudes may count from 0 to 360, or beyond 180: take the raster's own turn
+        x = c + math.copysign(((x - c) * math.copysign(1, a)) % 360, a)
     det = a * e - b * d
     return (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
 

@@ -19,6 +19,9 @@ from core.geo.tile import RGB, Affine6, GeoError, Tile, TileSpec
 MAX_READ_VALUES = 48_000_000
 """Most values (bands x rows x columns) that one tile may read: about 4000 x 4000 in colour."""
 
+STRIP_VALUES = 4_000_000
+"""Values held at once while a coarse tile is averaged from a large window."""
+
 DEFAULT_SIZE_PX = 224
 SHOWN_PX = 2048
 SAMPLE_PX = 1_000_000
@@ -220,18 +223,37 @@ def _read_cut(picture: Picture, cut: Cut) -> Raw:
     wanted = min(cut.step) * (1 + 1e-9)
     enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= wanted]
     level = min(enough, key=lambda i: header.levels[i][0])
-    level_width, level_height = header.levels[level]
-    fx, fy = header.width / level_width, header.height / level_height
+    fx, fy = header.width / header.levels[level][0], header.height / header.levels[level][1]
     col, row, width, height = cut.box[0] / fx, cut.box[1] / fy, cut.box[2] / fx, cut.box[3] / fy
-    left, top = max(math.floor(col + 1e-6) - MARGIN_PX, 0), max(math.floor(row + 1e-6) - MARGIN_PX, 0)
-    right = min(math.ceil(col + width - 1e-6) + MARGIN_PX, level_width)
-    bottom = min(math.ceil(row + height - 1e-6) + MARGIN_PX, level_height)
-    values = (right - left) * (bottom - top) * len(header.bands)
+    inner = Cut((col, row, width, height), cut.cols, cut.rows)
+    values = math.ceil(width) * math.ceil(height) * len(header.bands)
     if max(values, cut.cols * cut.rows * len(header.bands)) > MAX_READ_VALUES:
         raise GeoError(
             f"This tile would read {values / 1e6:,.0f} million values: choose a smaller window, or give the raster overviews "
             "once with `gdaladdo -r average FILE 2 4 8 16 32 64`."
         )
+    if inner.is_copy or not inner.is_coarser:
+        return _read_box(picture, level, inner)
+    at_once = max(1, int(cut.rows * STRIP_VALUES / max(values, 1)))
+    tops = range(0, cut.rows, at_once)
+    strips = [_strip(inner, top, min(at_once, cut.rows - top)) for top in tops]
+    raws = [_read_box(picture, level, strip) for strip in strips]
+    return Raw(np.concatenate([r.pixels for r in raws], axis=1), np.concatenate([r.valid for r in raws]))
+
+
+def _strip(cut: Cut, top: int, rows: int) -> Cut:
+    col, row, width, _ = cut.box
+    return Cut((col, row + top * cut.step[1], width, rows * cut.step[1]), cut.cols, rows)
+
+
+def _read_box(picture: Picture, level: int, cut: Cut) -> Raw:
+    """Read what a cut in pixels of a level needs, and resample it."""
+    col, row, width, height = cut.box
+    level_width, level_height = picture.header.levels[level]
+    margin = 0 if cut.is_coarser else MARGIN_PX  # bicubic looks beyond its box, averaging does not
+    left, top = max(math.floor(col + 1e-6) - margin, 0), max(math.floor(row + 1e-6) - margin, 0)
+    right = min(math.ceil(col + width - 1e-6) + margin, level_width)
+    bottom = min(math.ceil(row + height - 1e-6) + margin, level_height)
     raw = picture.read(level, (left, top, right - left, bottom - top))
     return Raw(*resize(raw.pixels, raw.valid, Cut((col - left, row - top, width, height), cut.cols, cut.rows)))
 

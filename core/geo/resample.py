@@ -30,6 +30,11 @@ class Cut:
         return self.box[2] / self.cols, self.box[3] / self.rows
 
     @property
+    def is_coarser(self) -> bool:
+        """Tell whether both axes are averaged."""
+        return min(self.step) >= 1 - 1e-9
+
+    @property
     def is_copy(self) -> bool:
         """Tell whether pixels are taken as they are."""
         whole = max(abs(v - round(v)) for v in self.box) < UNCHANGED_PX
@@ -116,12 +121,12 @@ def resize(pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut) -> tuple[ND
     out = np.empty((pixels.shape[0], cut.rows, cut.cols), dtype)
     for band, plane in enumerate(pixels):
         values = plane.astype(dtype)
-        limits = _limits(values, valid)
-        if weight is not None and min(cut.step) >= 1:
+        if weight is not None and cut.is_coarser:
             out[band] = apply(np.where(valid, values, 0)) / np.maximum(weight, 1e-6)
-        else:
-            out[band] = apply(values if whole else _fill_nearest(values, valid))
-        np.clip(out[band], *limits, out=out[band])  # bicubic must not invent values outside what was measured
+            continue
+        out[band] = apply(values if whole else _fill_nearest(values, valid))
+        if not cut.is_coarser:  # bicubic must not invent values outside what was measured
+            np.clip(out[band], *_limits(values, valid), out=out[band])
     if weight is None:
         return out, np.ones(out.shape[1:], np.bool_)
     new_valid = weight >= 0.5
