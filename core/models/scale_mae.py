@@ -27,7 +27,7 @@ from core.models.frequency import (
     mosaic,
 )
 from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, place, transformer_blocks, xavier_linears
+from core.models.vit import VisionTransformer, place, start_near_zero, transformer_blocks, xavier_linears
 
 
 class ChannelNorm(nn.Module):
@@ -137,11 +137,14 @@ class BandPainter(Reconstructor):
         self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
         for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
             self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
+            if trunk.centre == "visible_harmonic":
+                start_near_zero(self.get_submodule(f"{head}.pred.7"))
 
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> tuple[Tensor, Tensor]:
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int, fill: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
-        at the paper's head scale)."""
-        tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
+        at the paper's head scale). `fill` (b, grid*grid, d) is added to the mask tokens."""
+        filler = self.mask_token if fill is None else self.mask_token + self.decoder_embed(fill)
+        tokens = place(self.decoder_embed(latent)[:, 1:], keep, filler, grid * grid)
         tokens = tokens + self.trunk.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
         for block in self.decoder_blocks:
             tokens = block(tokens)
@@ -151,7 +154,8 @@ class BandPainter(Reconstructor):
 
     def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
         """Raw low and high bands straight from pictures, as training sees them."""
-        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        fill = self.trunk.fill_tokens(images, keep)
+        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         low_raw, high_raw = self.predict(images, res, keep)
@@ -250,6 +254,7 @@ def _masked_mean(error: Tensor, keep: Tensor, grid: int) -> Tensor:
 
 
 THIN_DECODER = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
+TINY_DECODER = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4, "fcn_dim": 64, "fcn_layers": 1}
 
 register(
     Family(
@@ -261,7 +266,7 @@ register(
         two_bands=True,
         gsd_aware=True,
         presets={
-            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 12, "num_heads": 3, **THIN_DECODER},
+            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 8, "num_heads": 3, **TINY_DECODER},
             "scale_mae_small": {
                 "embed_dim": 384,
                 "depth": 12,
