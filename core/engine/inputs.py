@@ -77,7 +77,8 @@ def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
     wanted_m = fed.tile.gsd * fed.side / side_px
     if max(tile.gsd, tile.native_gsd_m) <= wanted_m * SLACK:
         return feed(tile, side_px), f"the ground at {wanted_m:.3g} m, {side_px} px"
-    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {max(tile.gsd, tile.native_gsd_m):.3g} m"
+    finest_m = max(tile.gsd, tile.native_gsd_m)
+    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {finest_m:.3g} m"
 
 
 def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:

@@ -64,7 +64,8 @@ def draw(mask: MaskSpec | Mask, grid: int) -> tuple[MaskSpec, Mask]:
     if isinstance(mask, MaskSpec):
         return mask, make_mask(mask, grid, grid)
     if mask.hidden.shape != (grid, grid):
-        raise InputError(f"The mask has {mask.hidden.shape[0]} x {mask.hidden.shape[1]} cells, the network's grid {grid} x {grid}: draw it for this grid.")
+        rows, cols = mask.hidden.shape
+        raise InputError(f"The mask has {rows} x {cols} cells, the network's grid {grid} x {grid}: draw it for this grid.")
     return cells_spec(mask), mask
 
 

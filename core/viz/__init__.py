@@ -1,1 +1,1 @@
-"""Pure figure builders: same input, same figure; they show nothing and read nothing, and see only result dataclasses."""
+"""Pure figure builders: same input, same figure; they show nothing and read nothing."""

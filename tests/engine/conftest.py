@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from core.geo.tile import Tile, TileRef
 from core.models import create
 

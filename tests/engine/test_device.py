@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from core.engine import device as unit
 from core.engine.device import DeviceError, OutOfMemoryError, compile_network, fitting_batches
-from torch import nn
 
 
 @pytest.fixture(autouse=True)

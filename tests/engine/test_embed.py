@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from core.engine.embed import embed
 from core.engine.inputs import InputError
 from core.policy import Policy

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 import torch
+
 from core.engine import loaded
 from core.engine.loaded import Shelf
 from core.errors import ExplorerError

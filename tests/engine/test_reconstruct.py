@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from core.engine.inputs import InputError, feed, read_ground
 from core.engine.reconstruct import reconstruct, reconstruct_batch, reconstruct_each
 from core.engine.results import shrink

@@ -1,0 +1,102 @@
+"""What can be taken away: pictures, a georeferenced raster, a printed figure, and the recipe inside each of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.engine.results import Reconstruction, enlarge
+from core.errors import ExplorerError
+from core.files import write_atomic
+from core.judge import Verdict, error_map
+from core.viz.pictures import panels, png
+from core.viz.publication import publication
+
+FIGURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+BANDS = tuple(f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")) + ("error_l1",)
+
+
+class ExportError(ExplorerError):
+    """A format or a folder that cannot be written."""
+
+
+def recipe_json(made: Reconstruction, verdict: Verdict | None = None) -> str:
+    """The recipe, and the scores where there are any, as one JSON object."""
+    said: dict[str, Any] = {"recipe": made.recipe.to_json()}
+    if verdict is not None:
+        said["metrics"] = verdict.to_json()
+    return json.dumps(said, indent=1, allow_nan=False)
+
+
+def geotiff(made: Reconstruction) -> bytes:
+    """Low, high, combined (red, green, blue each) and absolute error as ten float32 bands, in place on the ground where it is known.
+
+    Values are the network's 0..1 (high: signed, same unit). The recipe is in the tag RECIPE.
+    """
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    side = made.combined.shape[-1]
+    low = enlarge(made.low, side)
+    error = np.where(made.valid_high, error_map(made), np.nan)[None].astype(np.float32)
+    stack = np.concatenate([low, made.high, made.combined, error])
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "width": side, "height": side, "count": len(stack), "dtype": "float32",
+        "compress": "deflate", "predictor": 3, "nodata": float("nan"),
+    }
+    if made.crs and made.transform:
+        profile |= {"crs": made.crs, "transform": Affine(*made.transform) * Affine.scale(made.input.shape[-1] / side)}
+    with rasterio.Env(), warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(**profile) as raster:
+            raster.write(stack)
+            raster.descriptions = BANDS
+            raster.update_tags(RECIPE=json.dumps(made.recipe.to_json()))
+        return bytes(memory.read())
+
+
+def figure(made: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = "") -> bytes:
+    """The printed figure as PNG at `dpi`, SVG or PDF, with the recipe in its metadata. Raises ExportError."""
+    if kind not in FIGURES or not 50 <= dpi <= 1200:
+        raise ExportError(f"A figure {kind!r:.10} at {dpi} dpi cannot be drawn: choose {', '.join(FIGURES)} and 50 to 1200 dpi.")
+    import matplotlib as mpl
+
+    said = json.dumps(made.recipe.to_json())
+    metadata = {"svg": {"Description": said, "Date": None}, "pdf": {"Subject": said, "CreationDate": None}}.get(kind, {"Description": said})
+    out = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}):
+        publication(made, verdict, title).savefig(out, format=kind, dpi=dpi, metadata=metadata)
+    return out.getvalue()
+
+
+def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
+    """The six panels as PNG and the recipe, in one zip."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for panel in panels(made):
+            archive.writestr(f"{panel.name}.png", png(panel.pixels))
+        archive.writestr("recipe.json", recipe_json(made, verdict))
+    return out.getvalue()
+
+
+def write_all(made: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Path, ...]:
+    """Write the panels, reconstruction.tif, figure.png and recipe.json into `folder`, each in one step. Raises ExportError."""
+    contents = {f"{panel.name}.png": png(panel.pixels) for panel in panels(made)}
+    contents |= {
+        "reconstruction.tif": geotiff(made),
+        "figure.png": figure(made, verdict),
+        "recipe.json": recipe_json(made, verdict).encode(),
+    }
+    try:
+        return tuple(write_atomic(folder / name, content) for name, content in contents.items())
+    except OSError as problem:
+        raise ExportError(f"Nothing can be written into {folder} ({problem.strerror}): choose another folder with --out.") from problem

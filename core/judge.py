@@ -1,0 +1,98 @@
+"""How good a reconstruction is: scores beside honest fills, and maps of where it errs. NumPy only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.results import Picture, Reconstruction
+from core.errors import ExplorerError
+from core.evaluation.fills import FILLS
+from core.evaluation.metrics import Scores, score, ssim_map
+
+HONEST_FILLS = ("visible_mean", "nearest", "harmonic")
+FILL_NAMES = {"visible_mean": "Mean of the visible", "nearest": "Nearest visible patch", "harmonic": "Harmonic (Laplace)", "telea": "Telea (OpenCV)"}
+ERRORS = {"l1": "absolute difference", "squared": "squared difference", "ssim": "1 - structural similarity"}
+BANDS = {"combined": "Combined", "low": "Low frequencies", "high": "High frequencies"}
+
+
+class JudgeError(ExplorerError):
+    """A kind of error map that there is not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Scores over hidden, valid pixels at the input's size: of the model and of each fill, with the fills' pictures (3, s, s)."""
+
+    model: Scores
+    fills: dict[str, Scores]
+    pictures: dict[str, Picture]
+
+    def to_json(self) -> dict[str, dict[str, float | None]]:
+        """`{"model": {"psnr", "ssim", "l1"}, "visible_mean": {...}, ...}` in plain numbers."""
+        return {"model": self.model.to_json(), **{name: scores.to_json() for name, scores in self.fills.items()}}
+
+    @property
+    def best_fill(self) -> str:
+        """Name of the fill with the highest PSNR."""
+        return max(self.fills, key=lambda name: self.fills[name].psnr)
+
+
+def judge(made: Reconstruction, fills: Sequence[str] = HONEST_FILLS) -> Verdict:
+    """Score the combined picture and what simple fills make of the same visible pixels."""
+    pictures = {name: FILLS[name](made.input, made.hidden) for name in fills}
+    scores = {name: score(picture, made.input, made.scored) for name, picture in pictures.items()}
+    return Verdict(score(made.at_input, made.input, made.scored), scores, pictures)
+
+
+def error_map(made: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None) -> NDArray[np.float32]:
+    """Where a picture errs, (t, t) (low: (s, s)); `kind` of ERRORS, `band` of BANDS, `channel` 0..2 or None for the mean of all three.
+
+    Holes of the source are 0. Combined and low are clipped to 0..1 first, as for scores. Raises JudgeError.
+    """
+    if kind not in ERRORS or band not in BANDS:
+        raise JudgeError(f"There is no error map {kind!r:.20} of {band!r:.20}: choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}.")
+    pred, truth, valid = {
+        "combined": (made.combined, made.target, made.valid_high),
+        "low": (made.low, made.target_low, made.valid),
+        "high": (made.high, made.target_high, made.valid_high),
+    }[band]
+    if band != "high":
+        pred = np.clip(pred, 0, 1)
+    if kind == "ssim":
+        shift = 0.5 if band == "high" else 0.0  # SSIM speaks of intensities: a residual is judged about grey
+        difference: NDArray[Any] = 1 - ssim_map(np.clip(pred + shift, 0, 1), np.clip(truth + shift, 0, 1))
+    else:
+        difference = np.abs(pred - truth) if kind == "l1" else (pred - truth) ** 2
+    chosen = difference.mean(axis=0) if channel is None else difference[channel]
+    return np.where(valid, chosen, 0).astype(np.float32)
+
+
+def shared_scale(maps: Sequence[NDArray[np.float32]], hidden: Sequence[NDArray[np.bool_]]) -> float:
+    """The value at which all maps reach full colour: the 99th percentile over the hidden pixels of all, so that maps compare."""
+    values = [error[where] for error, where in zip(maps, hidden, strict=True) if where.any()]
+    if not values:
+        return 1.0
+    return max(float(np.percentile(np.concatenate(values), 99)), 1e-6)
+
+
+def alike(image: Picture, patch_px: int, cell: tuple[int, int], share: float) -> NDArray[np.bool_]:
+    """The patches that look most like the clicked one: bool (rows, cols), `share` 0..1 of all, the clicked one always among them.
+
+    Patches are compared by mean and deviation of each channel and by mean gradient, each in units of its spread over the tile.
+    """
+    rows, cols = image.shape[1] // patch_px, image.shape[2] // patch_px
+    patches = image.reshape(3, rows, patch_px, cols, patch_px).transpose(1, 3, 0, 2, 4).reshape(rows * cols, 3, patch_px, patch_px)
+    grey = patches.mean(axis=1)
+    slopes = np.stack([np.abs(np.diff(grey, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)], axis=1)
+    features = np.concatenate([patches.mean(axis=(2, 3)), patches.std(axis=(2, 3)), slopes], axis=1)
+    features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
+    distance = np.linalg.norm(features - features[cell[0] * cols + cell[1]], axis=1)
+    count = max(1, round(share * rows * cols))
+    chosen = np.zeros(rows * cols, np.bool_)
+    chosen[np.argsort(distance, kind="stable")[:count]] = True
+    return chosen.reshape(rows, cols)

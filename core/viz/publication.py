@@ -1,0 +1,46 @@
+"""The printed figure: six panels, scores and the recipe, drawn by matplotlib without any global state."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from core.engine.results import Reconstruction
+from core.judge import FILL_NAMES, Verdict
+from core.viz.pictures import Pixels, panels
+from core.viz.theme import TEXT
+
+WIDTH_INCHES = 7.2
+"""Two columns of a journal page."""
+
+
+def publication(made: Reconstruction, verdict: Verdict, title: str = "") -> Figure:
+    """Six panels in two rows, a line of scores over hidden pixels, and the recipe under them."""
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * 0.83), layout="constrained")
+    grid = figure.subplots(2, 3)
+    for axes, panel in zip(grid.flat, panels(made), strict=True):
+        _show(axes, panel.pixels, panel.title, panel.note)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    figure.supxlabel(f"{_scores(verdict)}\n{_caption(made)}", fontsize=6.5, color="#444444")
+    return figure
+
+
+def _show(axes: Any, pixels: Pixels, title: str, note: str) -> None:
+    axes.imshow(pixels, interpolation="nearest")
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel(note, fontsize=7, color=TEXT)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _scores(verdict: Verdict) -> str:
+    fills = ", ".join(f"{FILL_NAMES[name].lower()} {scores.psnr:.1f} dB" for name, scores in verdict.fills.items())
+    return f"PSNR over hidden pixels: {verdict.model.psnr:.1f} dB, SSIM {verdict.model.ssim:.2f} ({fills})"
+
+
+def _caption(made: Reconstruction) -> str:
+    credit = f" · {made.recipe.credit}" if made.recipe.credit else ""
+    return "\n".join(textwrap.wrap(made.recipe.caption() + credit, 120))
