@@ -16,6 +16,9 @@ from core.atlas.errors import FilterError
 
 RELATION = "places"
 LIMIT_S = 30.0
+ENDLESS = {"range", "generate_series", "repeat", "list_resize", "array_resize", "rpad", "lpad"}
+"""Functions that make much out of nothing inside one step, where DuckDB cannot be stopped."""
+
 _LOCKED = (
     "SET enable_external_access=false",
     "SET python_enable_replacements=false",
@@ -69,6 +72,8 @@ def _require_condition(connection: duckdb.DuckDBPyConnection, condition: str) ->
         reads = {"BASE_TABLE": node.get("table_name")}.get(str(kind), RELATION)
         if reads != RELATION or kind in ("TABLE_FUNCTION", "JOIN", "RECURSIVE_CTE_NODE", "CTE_NODE", "SHOW_REF"):
             raise FilterError("The filter may only read this table's own columns (subqueries: FROM places); it cannot open files or other tables.")
+        if node.get("class") == "LAMBDA" or str(node.get("function_name")).lower() in ENDLESS:
+            raise FilterError(f"The filter may not use lambdas or {', '.join(sorted(ENDLESS))}: compare columns with values instead.")
         if (node.get("cte_map") or {}).get("map"):
             raise FilterError("The filter may not use WITH: write the subquery in place.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from core.atlas.table import EmbeddingTable
@@ -25,3 +26,13 @@ def derived_path(table: EmbeddingTable, kind: str, spec: str, suffix: str = "") 
     except OSError:
         return None
     return folder / f"{kind}-{key}{suffix}"
+
+
+def keep(path: Path, write: Callable[[Path], object]) -> None:
+    """Put what `write` makes into a file, in one step; a full disk leaves nothing behind, for what is derived can be made again."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(part)
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from usearch.index import Index, ScalarKind
 
-from core.atlas.derived import derived_path
+from core.atlas.derived import derived_path, keep
 from core.atlas.neighbors import BLOCK_ROWS, Neighbors, flag_duplicates, unit_query, unit_rows
-from core.atlas.shards import replace_by
 from core.atlas.table import EmbeddingTable
 
 EXACT_ROWS = 2_000_000
@@ -58,12 +58,19 @@ def build_index(table: EmbeddingTable, *, connections: int = 24, effort: int = 1
 
 def open_index(table: EmbeddingTable) -> ApproximateIndex:
     """Open the index kept beside a table, or build it and keep it there (in memory only where the folder cannot be written)."""
-    path = derived_path(table, "index", "cos-i8-24-128.usearch")
+    path = derived_path(table, "index", "cos-i8-24-128", ".usearch")
     if path is not None and path.exists():
-        graph = Index.restore(str(path))
+        graph = _restored(path)
         if graph is not None and graph.ndim == table.dim and len(graph) == int(table.stored.usable.sum()):
             return ApproximateIndex(table, graph)
     index = build_index(table)
     if path is not None:
-        replace_by(path, lambda part: index.graph.save(str(part)))
+        keep(path, lambda part: index.graph.save(str(part)))
     return index
+
+
+def _restored(path: Path) -> Index | None:
+    try:
+        return Index.restore(str(path))
+    except (RuntimeError, ValueError, OSError):
+        return None  # damaged: it is built again

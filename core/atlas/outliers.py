@@ -67,7 +67,7 @@ def outliers_by_density(table: EmbeddingTable, k: int = 20, *, neighbors: int = 
 def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:
     middle = np.nanmedian(values)
     spread = 1.4826 * np.nanmedian(np.abs(values - middle))
-    return (values - middle) / (spread or 1.0)
+    return (values - middle) / (spread or np.nanstd(values) or 1.0)
 
 
 def _ranked(score: NDArray[np.float64], k: int, meaning: str) -> Outliers:

@@ -15,10 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.atlas.derived import derived_path
+from core.atlas.derived import derived_path, keep
 from core.atlas.errors import SearchError
 from core.atlas.neighbors import BLOCK_ROWS, unit_rows
-from core.atlas.shards import replace_by
 from core.atlas.table import EmbeddingTable
 
 
@@ -90,7 +89,7 @@ def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> P
     else:
         xy, explained = _everywhere(table, _fitted(table, spec).transform, _embedded(table, spec)), np.zeros(0, np.float32)
     if path is not None:
-        replace_by(path, lambda part: _save(part, xy, explained))
+        keep(path, lambda part: _save(part, xy, explained))
     return Projection(spec, xy, explained)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from core.atlas.errors import TableError
 from core.atlas.grid import grid_cells
 from core.atlas.schema import SCALE, VECTOR, Precision, TableInfo, vector_column, vector_type
+from core.files import write_atomic
 
 MANIFEST = "manifest.json"
 
@@ -33,24 +33,6 @@ class ShardRecord:
     rows: int
     bytes: int
     sha256: str
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Replace a file by `content` so that a reader, a crash or a full disk sees the old or the new file, never a part."""
-    replace_by(path, lambda part: part.write_bytes(content))
-
-
-def replace_by(path: Path, write: Callable[[Path], object]) -> None:
-    """Replace a file by what `write` puts into a temporary file beside it, in one step; OSError leaves the old file."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:

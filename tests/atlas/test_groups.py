@@ -1,0 +1,103 @@
+"""Clusters, outliers and labels by example."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from core.atlas import EmbeddingTable, SearchError
+from core.atlas.cluster import cluster
+from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest
+from core.atlas.outliers import outliers_by_density, outliers_by_loss
+
+
+def test_the_number_of_groups_is_found(rows):
+    table = EmbeddingTable.from_rows(rows(n=400, groups=5))
+    found = cluster(table)
+    assert found.k == 5
+    assert max(found.silhouette, key=found.silhouette.get) == 5
+    for group in range(5):
+        assert len(set(found.labels[group::5])) == 1
+    for label, typical in enumerate(found.representatives):
+        assert len(typical) == 6
+        assert {found.labels[row] for row in typical} == {label}
+    np.testing.assert_array_equal(found.labels, cluster(table).labels)
+
+
+def test_asking_for_too_many_groups(rows):
+    with pytest.raises(SearchError, match="cannot make 9 groups"):
+        cluster(EmbeddingTable.from_rows(rows(n=4)), 9)
+    assert cluster(EmbeddingTable.from_rows(rows(n=40)), 3).k == 3
+
+
+def test_outliers_by_loss(rows):
+    high = np.full(200, 0.1, np.float32)
+    high[[3, 77]], high[5] = (0.9, 0.5), np.nan
+    table = EmbeddingTable.from_rows(rows(recon_loss_high=high, recon_loss_low=np.linspace(0, 0.01, 200, dtype=np.float32)))
+    assert outliers_by_loss(table, 2, "high").rows.tolist() == [3, 77]
+    assert set(outliers_by_loss(table, 2).rows) == {3, 77}
+    with pytest.raises(SearchError, match="no reconstruction losses"):
+        outliers_by_loss(EmbeddingTable.from_rows(rows()))
+
+
+def test_outliers_by_density(rows):
+    original = rows(n=300)
+    vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
+    vectors[42] *= -1
+    column = [vectors.tolist()]
+    table = EmbeddingTable.from_rows(original.set_column(original.schema.get_field_index("embedding"), "embedding", column))
+    assert outliers_by_density(table, 1).rows.tolist() == [42]
+    assert outliers_by_density(table, 1, sample=100).rows.tolist() == [42]
+
+
+@pytest.fixture
+def marked(rows):
+    table = EmbeddingTable.from_rows(rows(n=600, d=32, groups=6, seed=3))
+    return table, Marks((0, 6, 12, 18, 24), (1, 2, 3, 4, 5))
+
+
+def test_labels_find_the_group(marked):
+    table, marks = marked
+    truth = np.arange(600) % 6 == 0
+    labeller = fit(table, marks)
+    probability = labeller.scores(table)
+    assert ((probability >= 0) & (probability <= 1)).all()
+    assert average_precision_score(truth, probability) > 0.99
+    assert average_precision_score(truth, mean_difference(table, marks)) > 0.9
+    assert labeller.accuracy >= 0.8
+    assert labeller.average_precision > 0.9
+
+
+def test_suggestions_are_doubtful_distinct_and_unmarked(marked):
+    table, marks = marked
+    labeller = fit(table, marks)
+    rows = suggest(table, labeller, 8)
+    assert len(set(rows.tolist())) == 8
+    assert not set(rows) & {*marks.yes, *marks.no}
+    doubt = np.abs(labeller.scores(table) - 0.5)
+    assert doubt[rows].mean() < doubt.mean()
+
+
+def test_probabilities_of_many_marks_are_calibrated():
+    generator = np.random.default_rng(0)
+    points = generator.standard_normal((6000, 8)).astype(np.float32)
+    points[:, 7] = 6
+    truth = generator.random(6000) < 1 / (1 + np.exp(-1.5 * points[:, 0]))
+    from core.atlas import make_rows
+
+    table = EmbeddingTable.from_rows(make_rows(points, {}))
+    yes, no = np.flatnonzero(truth)[:300], np.flatnonzero(~truth)[:300]
+    probability = fit(table, Marks(tuple(yes.tolist()), tuple(no.tolist()))).scores(table)
+    assert expected_calibration_error(probability, truth) < 0.06
+
+
+def test_calibration_error_of_known_cases():
+    assert expected_calibration_error(np.array([1.0, 0.0, 1.0]), [True, False, True]) == 0
+    assert expected_calibration_error(np.full(10, 0.8), [True] * 5 + [False] * 5) == pytest.approx(0.3)
+
+
+def test_bad_marks_get_a_sentence(marked):
+    table, _ = marked
+    for marks, sentence in ((Marks((1,), ()), "at least one"), (Marks((1, 2), (2,)), "both yes and no"), (Marks((1,), (9999,)), "no usable vector")):
+        with pytest.raises(SearchError, match=sentence):
+            fit(table, marks)
+    assert fit(table, Marks((1,), (2,))).accuracy is None
