@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
 from core.models.frequency import Centre, centre_on, high_target
 from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
+from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, start_near_zero, to_patches, transformer_blocks
 
 
 class PixelPainter(Reconstructor):
@@ -41,10 +41,11 @@ class PixelPainter(Reconstructor):
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
         self.decoder_pred = nn.Linear(width, trunk.patch_size**2 * trunk.in_chans)
 
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
-        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int, fill: Tensor | None = None) -> Tensor:
+        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c); `fill` (b, grid*grid, d) is added to the mask tokens."""
         tokens = self.decoder_embed(latent)
-        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
+        filler = self.mask_token if fill is None else self.mask_token + self.decoder_embed(fill)
+        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, filler, grid * grid)
         tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(tokens.dtype)
         for block in self.decoder_blocks:
             tokens = block(tokens)
@@ -52,7 +53,8 @@ class PixelPainter(Reconstructor):
 
     def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """Predicted picture in the decoder's space, (b, c, s, s)."""
-        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        fill = self.trunk.fill_tokens(images, keep)
+        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
         return from_pixel_patches(pixels[:, 1:], self.in_chans)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
@@ -91,6 +93,8 @@ class PixelDecoder(PixelPainter, VisionTransformer):
         self.norm_pix_loss = norm_pix_loss
         self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         self.reset_parameters()
+        if centre == "visible_harmonic":
+            start_near_zero(self.decoder_pred)
 
     @property
     def trunk(self) -> VisionTransformer:
@@ -134,7 +138,17 @@ register(
         two_bands=False,
         gsd_aware=False,
         presets={
-            "mae_tiny": {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 12, "num_heads": 3, **_THIN},
+            "mae_tiny": {
+                "img_size": 112,
+                "patch_size": 8,
+                "embed_dim": 192,
+                "depth": 8,
+                "num_heads": 3,
+                "decoder_embed_dim": 128,
+                "decoder_depth": 3,
+                "decoder_num_heads": 4,
+                "centre": "visible_harmonic",
+            },
             "mae_small": {"embed_dim": 384, "num_heads": 6, **_THIN},
             "mae_base": {},
             "mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},

@@ -266,7 +266,16 @@ register(
         two_bands=True,
         gsd_aware=True,
         presets={
-            "scale_mae_tiny": {"img_size": 112, "patch_size": 8, "head_scale": 4, "embed_dim": 192, "depth": 8, "num_heads": 3, **TINY_DECODER},
+            "scale_mae_tiny": {
+                "img_size": 112,
+                "patch_size": 8,
+                "head_scale": 4,
+                "embed_dim": 192,
+                "depth": 8,
+                "num_heads": 3,
+                "centre": "visible_harmonic",
+                **TINY_DECODER,
+            },
             "scale_mae_small": {
                 "embed_dim": 384,
                 "depth": 12,

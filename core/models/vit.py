@@ -94,6 +94,12 @@ def place(tokens: Tensor, keep: Tensor | None, filler: Tensor, count: int) -> Te
     return full.scatter(1, keep[:, :, None].expand_as(tokens), tokens)
 
 
+def start_near_zero(last: nn.Module) -> None:
+    """Shrink a last layer so that a network which works on top of a fill starts as that fill."""
+    for parameter in last.parameters():
+        parameter.data.mul_(0.01)
+
+
 def xavier_linears(part: nn.Module) -> None:
     """Xavier-uniform matrices and zero biases for every linear map in `part`, as MAE starts."""
     for module in part.modules():
@@ -167,6 +173,14 @@ class VisionTransformer(Encoder):
     def positions(self, width: int, grid: int, res: Tensor) -> Tensor:
         """Positional code for one grid, (n, 1 + grid*grid, width); n is 1 for the static code."""
         return gsd_positions(width, grid, res if self.gsd_aware else torch.ones(1, device=res.device))
+
+    def fill_tokens(self, images: Tensor, keep: Tensor | None) -> Tensor | None:
+        """Patches of the harmonic fill, embedded but not encoded, (b, grid*grid, d): what hidden places hand the decoder where the network works
+        on top of that fill; None elsewhere."""
+        if self.centre != "visible_harmonic" or keep is None:
+            return None
+        centring = centre_on(images, keep, self.patch_size, self.centre)
+        return self.patch_embed(to_patches(centring.enter(centring.base), self.patch_size))
 
     def embed_patches(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """Tokens before the first block, CLS first. Only visible patches are read: hidden pixels never enter the arithmetic."""
