@@ -1,0 +1,318 @@
+// Mask painter: paint on a tile which patches are hidden. One small value goes to Python when a stroke ends.
+import { h, keepKeys } from "../dom";
+import { mounted, type Instance, type Send } from "../mount";
+import toolbarCss from "../toolbar.css?inline";
+import { Grid, type Cell } from "./grid";
+import { markAnswer } from "./marks";
+import css from "./painter.css?inline";
+import { Painting } from "./painting";
+import { Surface } from "./surface";
+import { Toolbar, type Action, type Tool } from "./toolbar";
+
+export { decodeBits, encodeBits } from "../bitmap";
+
+export interface PainterData {
+  image: string;
+  rows: number;
+  cols: number;
+  mask: string;
+  known: number;
+  label: string;
+  maxWidth: number;
+  disabled: boolean;
+}
+
+interface Stroke {
+  before: Uint8Array;
+  hide: boolean;
+  from: Cell;
+  last: Cell;
+  lasso: [number, number][];
+  touched: number[];
+}
+
+class Painter implements Instance<PainterData> {
+  private grid = new Grid(1, 1);
+  private painting = new Painting(1, "AA");
+  private tool: Tool = "brush";
+  private brushSize = 1;
+  private peek = false;
+  private cursor: Cell = { row: 0, col: 0 };
+  private cursorShown = false;
+  private hover: Cell | null = null;
+  private stroke: Stroke | null = null;
+  private data: PainterData | null = null;
+
+  private readonly image = h("img", { alt: "", draggable: "false" });
+  private readonly canvas = h("canvas", { tabindex: "0", role: "application" });
+  private readonly failed = h("div", { class: "failed", hidden: true, role: "alert" }, "The picture did not arrive; reload the page.");
+  private readonly stage = h("div", { class: "stage" }, this.image, this.canvas, this.failed);
+  private readonly share = h("span", { class: "share" });
+  private readonly place = h("span", { class: "place" });
+  private readonly spoken = h("div", { class: "unseen", "aria-live": "polite" });
+  private readonly status = h("div", { class: "status" }, this.share, this.place);
+  private readonly surface = new Surface(this.canvas);
+  private readonly toolbar: Toolbar;
+  private readonly observer = new ResizeObserver(() => this.fit());
+
+  constructor(private readonly root: HTMLElement, private readonly send: Send) {
+    this.toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
+    root.className = "painter";
+    root.append(this.toolbar.node, this.stage, this.status, this.spoken);
+    this.image.addEventListener("load", () => this.fit());
+    this.image.addEventListener("error", () => (this.failed.hidden = false));
+    this.listen();
+    keepKeys(root);
+    this.observer.observe(this.stage);
+    this.choose("brush");
+  }
+
+  destroy(): void {
+    this.observer.disconnect();
+  }
+
+  update(data: PainterData): void {
+    const { grid } = this;
+    if (!this.data || grid.rows !== data.rows || grid.cols !== data.cols) {
+      const revision = Math.max(this.painting.revision, data.known);
+      this.grid = new Grid(data.rows, data.cols);
+      this.painting = new Painting(this.grid.size, data.mask);
+      this.painting.revision = revision;
+      this.cursor = this.grid.cellAt(0.5, 0.5);
+      this.hover = this.stroke = null;
+    } else if (this.painting.receive(data.mask, data.known)) this.stroke = null;
+    if (this.data?.image !== data.image) {
+      this.failed.hidden = true;
+      this.image.src = data.image;
+    }
+    this.data = data;
+    this.stage.style.maxWidth = this.status.style.maxWidth = `${data.maxWidth}px`;
+    this.root.toggleAttribute("data-disabled", data.disabled);
+    this.canvas.setAttribute("aria-label", `${data.label}: ${data.rows} rows of ${data.cols} patches. ` +
+      "Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.");
+    this.refresh();
+  }
+
+  // ---- drawing -------------------------------------------------------------------------------------------------
+
+  private fit(): void {
+    const { clientWidth, clientHeight } = this.stage;
+    this.image.classList.toggle("enlarged", this.image.naturalWidth < clientWidth);
+    this.surface.resize(clientWidth, clientHeight);
+    this.draw();
+  }
+
+  private refresh(): void {
+    const { painting, grid } = this;
+    const hidden = painting.hidden;
+    this.share.textContent = `${hidden} of ${grid.size} patches hidden (${Math.round((100 * hidden) / grid.size)} %)`;
+    this.toolbar.show({ tool: this.tool, size: this.brushSize, peek: this.peek, canUndo: painting.canUndo, canRedo: painting.canRedo });
+    this.draw();
+  }
+
+  private draw(): void {
+    const accent = getComputedStyle(this.root).getPropertyValue("--st-primary-color").trim() || "#ff4b4b";
+    this.surface.draw(this.grid, {
+      cells: this.painting.cells,
+      preview: this.preview(),
+      lasso: this.stroke?.lasso ?? [],
+      cursor: this.cursorShown ? this.cursor : null,
+      peek: this.peek,
+    }, accent);
+  }
+
+  private preview(): number[] {
+    if (this.stroke && this.tool === "rectangle") return this.grid.block(this.stroke.from, this.stroke.last);
+    if (!this.hover) return [];
+    return this.grid.brush(this.hover, this.tool === "brush" || this.tool === "eraser" ? this.brushSize : 1);
+  }
+
+  // ---- what the person does ------------------------------------------------------------------------------------
+
+  private choose(tool: Tool): void {
+    this.tool = tool;
+    this.root.dataset.tool = tool;
+    this.refresh();
+  }
+
+  private act(action: Action): void {
+    const { painting } = this;
+    if (action === "undo" || action === "redo") {
+      if (painting.step(action)) this.report(action === "undo" ? "Undone" : "Redone");
+    } else if (action === "smaller" || action === "larger") {
+      this.brushSize = Math.min(Math.max(this.brushSize + (action === "larger" ? 1 : -1), 1), 5);
+      this.spoken.textContent = `Brush ${this.brushSize}`;
+    } else if (action === "peek") {
+      this.peek = !this.peek;
+    } else {
+      const before = painting.cells;
+      painting.cells = before.map((cell) => (action === "invert" ? 1 - cell : action === "hide all" ? 1 : 0));
+      if (painting.commit(before)) this.report(action === "invert" ? "Inverted" : action === "clear" ? "All patches visible" : "All patches hidden");
+    }
+    this.refresh();
+  }
+
+  private report(words: string, pick: Cell | null = null): void {
+    const { bits, revision } = this.painting.send();
+    this.spoken.textContent = `${words}. ${this.painting.hidden} of ${this.grid.size} hidden.`;
+    this.send("paint", { bits, rows: this.grid.rows, cols: this.grid.cols, revision, pick: pick && [pick.row, pick.col] });
+  }
+
+  private listen(): void {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => this.press(event));
+    canvas.addEventListener("pointermove", (event) => this.move(event));
+    canvas.addEventListener("pointerup", (event) => this.release(event));
+    canvas.addEventListener("pointercancel", () => this.abandon());
+    canvas.addEventListener("pointerleave", () => {
+      this.hover = null;
+      this.place.textContent = "";
+      this.draw();
+    });
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("blur", () => {
+      this.cursorShown = false;
+      this.draw();
+    });
+    canvas.addEventListener("focus", () => {
+      this.cursorShown = canvas.matches(":focus-visible");
+      this.draw();
+    });
+    this.root.addEventListener("keydown", (event) => this.key(event));
+  }
+
+  private point(event: PointerEvent): [number, number] {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  }
+
+  private press(event: PointerEvent): void {
+    const began = performance.now();
+    if (event.button > 2 || event.button === 1 || this.stroke) return;
+    event.preventDefault();
+    this.canvas.focus({ preventScroll: true });
+    this.cursorShown = false;
+    const at = this.point(event);
+    const cell = this.grid.cellAt(...at);
+    this.cursor = cell;
+    if (this.tool === "pick") {
+      this.report(`Row ${cell.row + 1}, column ${cell.col + 1} picked`, cell);
+      return;
+    }
+    this.canvas.setPointerCapture(event.pointerId);
+    const reveal = event.button === 2 || event.shiftKey || this.tool === "eraser" ||
+      (this.tool === "brush" && this.painting.cells[this.grid.index(cell)] === 1);
+    this.stroke = { before: this.painting.cells.slice(), hide: !reveal, from: cell, last: cell, lasso: this.tool === "lasso" ? [at] : [], touched: [] };
+    if (this.tool === "brush" || this.tool === "eraser") this.stamp([cell]);
+    this.answer(event, began);
+  }
+
+  private move(event: PointerEvent): void {
+    const began = performance.now();
+    const points = (event.getCoalescedEvents?.() ?? []).map((each) => this.point(each));
+    if (!points.length) points.push(this.point(event));
+    const cell = this.grid.cellAt(...points.at(-1)!);
+    this.hover = cell;
+    this.place.textContent = `row ${cell.row + 1}, column ${cell.col + 1}`;
+    const { stroke } = this;
+    if (stroke) {
+      for (const point of points) {
+        const next = this.grid.cellAt(...point);
+        if (this.tool === "lasso") stroke.lasso.push(point);
+        else if (this.tool !== "rectangle") this.stamp(this.grid.line(stroke.last, next));
+        stroke.last = next;
+      }
+    }
+    this.answer(event, began);
+  }
+
+  private release(event: PointerEvent): void {
+    const began = performance.now();
+    const { stroke, grid } = this;
+    if (!stroke) return;
+    if (this.tool === "rectangle") this.fill(grid.block(stroke.from, stroke.last));
+    if (this.tool === "lasso") this.fill(stroke.lasso.length < 3 ? [grid.index(stroke.from)] : grid.lasso(stroke.lasso));
+    this.stroke = null;
+    if (this.painting.commit(stroke.before)) this.report(stroke.hide ? "Hidden" : "Shown");
+    this.refresh();
+    this.answer(event, began);
+  }
+
+  private abandon(): void {
+    if (this.stroke) this.painting.cells = this.stroke.before;
+    this.stroke = null;
+    this.refresh();
+  }
+
+  private stamp(cells: Cell[]): void {
+    for (const cell of cells) this.fill(this.grid.brush(cell, this.brushSize));
+  }
+
+  private fill(indices: number[]): void {
+    const value = this.stroke!.hide ? 1 : 0;
+    for (const index of indices) this.painting.cells[index] = value;
+  }
+
+  private answer(event: PointerEvent, began: number): void {
+    this.draw();
+    markAnswer(event, began);
+  }
+
+  // ---- keyboard ------------------------------------------------------------------------------------------------
+
+  private key(event: KeyboardEvent): void {
+    if (this.data?.disabled || (this.stroke && event.key !== "Escape")) return;
+    const known = event.ctrlKey || event.metaKey ? this.chord(event) : this.plainKey(event);
+    if (known) event.preventDefault();
+  }
+
+  private chord(event: KeyboardEvent): boolean {
+    const key = event.key.toLowerCase();
+    if (key === "z") this.act(event.shiftKey ? "redo" : "undo");
+    else if (key === "y") this.act("redo");
+    else return false;
+    return true;
+  }
+
+  private plainKey(event: KeyboardEvent): boolean {
+    const tools: Record<string, Tool> = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", p: "pick" };
+    const actions: Record<string, Action> = { "[": "smaller", "]": "larger", i: "invert", delete: "clear", v: "peek" };
+    const key = event.key.toLowerCase();
+    if (key === "escape" && this.stroke) this.abandon();
+    else if (tools[key]) this.choose(tools[key]);
+    else if (actions[key]) this.act(actions[key]);
+    else return event.target === this.canvas && this.cursorKey(event.key);
+    return true;
+  }
+
+  private cursorKey(key: string): boolean {
+    const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const { grid, cursor, painting } = this;
+    this.cursorShown = true;
+    if (steps[key]) {
+      const [down, right] = steps[key];
+      this.cursor = {
+        row: Math.min(Math.max(cursor.row + down, 0), grid.rows - 1),
+        col: Math.min(Math.max(cursor.col + right, 0), grid.cols - 1),
+      };
+      const hidden = painting.cells[grid.index(this.cursor)] === 1;
+      this.spoken.textContent = `Row ${this.cursor.row + 1}, column ${this.cursor.col + 1}, ${hidden ? "hidden" : "visible"}`;
+      this.place.textContent = `row ${this.cursor.row + 1}, column ${this.cursor.col + 1}`;
+      this.draw();
+    } else if (key === " " || key === "Enter") this.toggleAtCursor();
+    else return false;
+    return true;
+  }
+
+  private toggleAtCursor(): void {
+    const { grid, cursor, painting } = this;
+    if (this.tool === "pick") return this.report(`Row ${cursor.row + 1}, column ${cursor.col + 1} picked`, cursor);
+    const before = painting.cells.slice();
+    const value = this.tool === "eraser" || before[grid.index(cursor)] ? 0 : 1;
+    for (const index of grid.brush(cursor, this.brushSize)) painting.cells[index] = value;
+    if (painting.commit(before)) this.report(value ? "Hidden" : "Shown");
+    this.refresh();
+  }
+}
+
+export default mounted<PainterData>(toolbarCss + css, (root, send) => new Painter(root, send));

@@ -1,0 +1,98 @@
+"""Paint on a tile which patches are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from core.errors import ExplorerError
+from numpy.typing import NDArray
+
+from .bitmap import decode_bitmap, encode_bitmap
+from .news import Ledger
+from .picture import picture_url
+from .registered import renderer
+
+MAX_PATCHES_A_SIDE = 128
+
+
+class PainterError(ExplorerError):
+    """A grid the painter cannot show."""
+
+
+@dataclass(frozen=True, eq=False)
+class PaintState:
+    """What somebody painted: `mask` is bool (rows, cols), True = hidden; `pick` is the patch (row, column) clicked
+    with the pick tool, if that is what happened; `revision` grows with every change."""
+
+    mask: NDArray[np.bool_]
+    revision: int
+    pick: tuple[int, int] | None = None
+
+
+def mask_painter(
+    image: bytes | str,
+    rows: int,
+    cols: int,
+    mask: NDArray[np.bool_] | None = None,
+    key: str = "mask_painter",
+    *,
+    label: str = "Mask",
+    max_width_px: int = 560,
+    disabled: bool = False,
+    on_change: Callable[[], None] | None = None,
+) -> PaintState | None:
+    """Show a tile under a grid of patches that can be painted, and return what was painted since the last run.
+
+    The page owns the mask: pass the current one, and store the returned one when there is any. A mask that differs from
+    what was passed before replaces the painting (one step of undo); a mask that came from the painter itself changes nothing.
+
+    image: PNG or JPEG bytes, a data URL or a path on this server. mask: bool (rows, cols), True = hidden; None = all visible.
+    Returns None when nothing new was painted. Raises PainterError for a grid outside 1..128 or a mask of another shape.
+    """
+    if not (1 <= rows <= MAX_PATCHES_A_SIDE and 1 <= cols <= MAX_PATCHES_A_SIDE):
+        raise PainterError(f"A grid of {rows} x {cols} patches cannot be painted; choose 1 to {MAX_PATCHES_A_SIDE} a side.")
+    hidden = np.zeros((rows, cols), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+    if hidden.shape != (rows, cols):
+        raise PainterError(f"The mask is {hidden.shape} but the grid {rows} x {cols}; make both the same.")
+    ledger = Ledger(key, "paint")
+    result = renderer("mask_painter")(
+        key=key,
+        data={
+            "image": picture_url(image),
+            "rows": rows,
+            "cols": cols,
+            "mask": encode_bitmap(hidden),
+            "known": ledger.known,
+            "label": label,
+            "maxWidth": max_width_px,
+            "disabled": disabled,
+        },
+        on_paint_change=on_change or _nothing,
+    )
+    value = ledger.news(result.get("paint"))
+    return None if value is None else _read_state(value, rows, cols)
+
+
+def _nothing() -> None:
+    """Streamlit lists a state only when a callback is named for it."""
+
+
+def _read_state(value: dict[str, Any], rows: int, cols: int) -> PaintState | None:
+    if (value.get("rows"), value.get("cols")) != (rows, cols):
+        return None  # painted on the grid of a moment ago, which the page has just left
+    return PaintState(
+        mask=decode_bitmap(str(value.get("bits", "")), rows, cols),
+        revision=int(value["revision"]),
+        pick=_read_pick(value.get("pick"), rows, cols),
+    )
+
+
+def _read_pick(pick: Any, rows: int, cols: int) -> tuple[int, int] | None:
+    match pick:
+        case [int(row), int(col)] if 0 <= row < rows and 0 <= col < cols:
+            return row, col
+        case _:
+            return None

@@ -1,0 +1,21 @@
+"""The components as Streamlit knows them, registered when a page first shows one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import ComponentRenderer
+
+
+@cache
+def renderer(name: str) -> ComponentRenderer:
+    """Give the mounting command of one component.
+
+    Not done at import: file-backed components can be registered only while a Streamlit server runs, and the pure functions of
+    this package must import without one.
+    """
+    return st.components.v2.component(f"earth-mae-components.{name}", js=f"{name}.js")
