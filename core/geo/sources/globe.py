@@ -100,10 +100,14 @@ PAD_PX = 4
 @lru_cache(maxsize=1)
 def _padded(picture: ArrayPicture) -> NDArray[np.uint8]:
     """Continue the globe over its edges, as (h + 2 pad, w + 2 pad, c): around the turn, and over each pole."""
-    pixels = picture.pixels
-    turned = np.roll(pixels, pixels.shape[2] // 2, axis=2)
-    over = np.concatenate([turned[:, PAD_PX - 1 :: -1], pixels, turned[:, : -PAD_PX - 1 : -1]], axis=1)
-    return np.ascontiguousarray(np.pad(over, ((0, 0), (0, 0), (PAD_PX, PAD_PX)), mode="wrap").transpose(1, 2, 0))
+    pixels = picture.pixels.transpose(1, 2, 0)
+    height, width, count = pixels.shape
+    out = np.empty((height + 2 * PAD_PX, width + 2 * PAD_PX, count), np.uint8)
+    out[PAD_PX:-PAD_PX, PAD_PX:-PAD_PX] = pixels
+    out[:PAD_PX, PAD_PX:-PAD_PX] = np.roll(pixels[PAD_PX - 1 :: -1], width // 2, axis=1)
+    out[-PAD_PX:, PAD_PX:-PAD_PX] = np.roll(pixels[: -PAD_PX - 1 : -1], width // 2, axis=1)
+    out[:, :PAD_PX], out[:, -PAD_PX:] = out[:, -2 * PAD_PX : -PAD_PX], out[:, PAD_PX : 2 * PAD_PX]
+    return out
 
 
 def _sample(

@@ -53,9 +53,9 @@ def _bands(image: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         values = np.asarray(image.convert("RGBA"))
         valid = values[..., 3] > 0
-        return np.ascontiguousarray((values[..., :3] * valid[..., None]).transpose(2, 0, 1)), valid
+        return (values[..., :3] * valid[..., None]).transpose(2, 0, 1), valid
     values = np.asarray(image.convert("RGB"))
-    return np.ascontiguousarray(values.transpose(2, 0, 1)), None
+    return values.transpose(2, 0, 1), None
 
 
 def _too_large(name: str, width: int, height: int) -> GeoError:

@@ -70,6 +70,7 @@ class GeoTiff(Picture):
     def _describe(self) -> Header:
         with self._dataset() as dataset:
             self._refuse(dataset)
+            dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
             bands, rgb = self._names(dataset)
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
