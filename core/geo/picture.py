@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -72,8 +73,8 @@ class Picture(ABC):
     def _describe(self) -> Header: ...
 
     @abstractmethod
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
-        """Read `box` = (column, row, width, height) in pixels of a level (0 is full size)."""
+    def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
+        """Read `box` = (column, row, width, height) in pixels of a level (0 is full size); `bands` (0-based) None for all."""
 
     @cached_property
     def value_range(self) -> tuple[tuple[float, float], ...]:
@@ -112,13 +113,13 @@ class ArrayPicture(Picture):
         """Give all pixels (c, h, w)."""
         return self._pixels
 
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
-        """Give a view of the pixels of a box."""
+    def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
+        """Give the pixels of a box: a view of all bands, or a copy of some."""
         assert level == 0, "a decoded picture has no overviews"
         col, row, width, height = box
         window = np.s_[row : row + height, col : col + width]
         valid = np.ones((height, width), np.bool_) if self._valid is None else self._valid[window]
-        return Raw(self._pixels[:, *window], valid)
+        return Raw(self._pixels[:, *window] if bands is None else self._pixels[(list(bands), *window)], valid)
 
 
 def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:

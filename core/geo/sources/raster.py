@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from core.geo.picture import Header, Picture, Raw
 from core.geo.tile import RGB, Affine6, GeoError
 
 MAX_BANDS = 512
+MAX_BLOCKS = 400_000
 MAX_BLOCK_BYTES = 128 * 2**20
+
+UNDECLARED_FILL = 1e37
+"""Floats beyond this are fill (-3.4e38 is common) even where no nodata value says so."""
 
 GDAL_MANNERS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .ovr, .msk, .aux.xml or world file is looked for
@@ -45,27 +50,71 @@ class GeoTiff(Picture):
     def __init__(self, origin: Path | bytes | str, name: str) -> None:
         self._origin = origin
         self._name = name
+        self._thread = threading.local()
+
+    @contextmanager
+    def kept_open(self) -> Generator[None]:
+        """Hold the file open for the many reads that this thread makes inside: blocks that two of them share are decoded once."""
+        with ExitStack() as stack:
+            self._thread.held = (stack, {})
+            try:
+                yield
+            finally:
+                self._thread.held = None
 
     @contextmanager
     def _dataset(self, **options: Any) -> Generator[Any]:
+        """Open the file, or take it from what this thread holds open."""
+        held = getattr(self._thread, "held", None)
+        if held is None:
+            with self._opened(**options) as dataset:
+                yield dataset
+            return
+        stack, opened = held
+        key = options.get("overview_level")
+        if key not in opened:
+            opened[key] = stack.enter_context(self._opened(**options))
+        with self._in_words():
+            yield opened[key]
+
+    @contextmanager
+    def _opened(self, **options: Any) -> Generator[Any]:
         import rasterio
+
+        with self._in_words(), rasterio.Env(**GDAL_MANNERS):
+            options |= {"driver": "GTiff", "GEOREF_SOURCES": "INTERNAL"}
+            if isinstance(self._origin, bytes):
+                with rasterio.MemoryFile(self._origin) as memory, memory.open(**options) as dataset:
+                    yield dataset
+            else:
+                with rasterio.open(str(self._origin), sharing=False, **options) as dataset:
+                    yield dataset
+
+    @contextmanager
+    def _in_words(self) -> Generator[None]:
         from rasterio._err import CPLE_BaseError
         from rasterio.errors import RasterioError
 
         try:
-            with rasterio.Env(**GDAL_MANNERS):
-                options |= {"driver": "GTiff", "GEOREF_SOURCES": "INTERNAL"}
-                if isinstance(self._origin, bytes):
-                    with rasterio.MemoryFile(self._origin) as memory, memory.open(**options) as dataset:
-                        yield dataset
-                else:
-                    with rasterio.open(str(self._origin), sharing=False, **options) as dataset:
-                        yield dataset
+            yield
         except (RasterioError, CPLE_BaseError, ValueError, MemoryError) as error:
             raise GeoError(
                 f"'{self._name}' cannot be read as a GeoTIFF: it is damaged, cut short or of an unknown kind. "
                 "Copy or download it again, or convert it with `gdal_translate`."
             ) from error
+
+    def written(self) -> NDArray[np.bool_] | None:
+        """Tell which blocks (rows, columns) of a tiled file were ever written; None where all were, or nobody can tell.
+
+        A block that was not written (GDAL's SPARSE_OK) reads as nodata, or as 0.
+        """
+        with self._dataset() as dataset:
+            high, wide = dataset.block_shapes[0]
+            rows, cols = -(-dataset.height // high), -(-dataset.width // wide)
+            if wide >= dataset.width or rows * cols > MAX_BLOCKS:
+                return None
+            there = [dataset.get_tag_item(f"BLOCK_OFFSET_{c}_{r}", "TIFF", bidx=1) is not None for r in range(rows) for c in range(cols)]
+        return None if all(there) else np.array(there).reshape(rows, cols)
 
     def _describe(self) -> Header:
         with self._dataset() as dataset:
@@ -75,7 +124,8 @@ class GeoTiff(Picture):
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
-            if not np.isfinite(transform).all() or a * e - b * d == 0 or not ground.usable_crs(crs):
+            lost = not np.isfinite(transform).all() or a * e - b * d == 0 or dataset.transform.is_identity  # identity: none was written
+            if lost or not ground.usable_crs(crs):
                 crs, transform = None, None
             bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
             eight = dataset.dtypes[0] == "uint8"
@@ -119,8 +169,8 @@ class GeoTiff(Picture):
             table[index] = colour
         return table
 
-    def read(self, level: int, box: tuple[int, int, int, int]) -> Raw:
-        """Read a box of a level with its validity: nodata, masks, alpha, and NaN in the bands shown."""
+    def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
+        """Read a box of a level with its validity: nodata, masks, alpha, and NaN in the bands shown (or in those asked for)."""
         from rasterio.windows import Window
 
         header = self.header
@@ -129,15 +179,18 @@ class GeoTiff(Picture):
             window = Window(*box)  # pyright: ignore[reportCallIssue]
             palette = self._palette(dataset)
             indexes = [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"] or [1]
+            if bands is not None and palette is None:
+                indexes = [indexes[band] for band in bands]
             pixels = dataset.read(indexes, window=window)
             valid = dataset.dataset_mask(window=window) > 0
             drawn = dataset.nodata is not None and pixels.dtype == np.uint8
         if palette is not None:
             colours = palette[pixels[0]]
-            return Raw(np.ascontiguousarray(colours[..., :3].transpose(2, 0, 1)), valid & (colours[..., 3] > 0))
+            shown = colours[..., :3] if bands is None else colours[..., list(bands)]
+            return Raw(np.ascontiguousarray(shown.transpose(2, 0, 1)), valid & (colours[..., 3] > 0))
         if pixels.dtype.kind == "f":
-            finite = np.isfinite(pixels)
-            valid &= finite[list(header.rgb)].all(axis=0)
+            finite = np.abs(pixels) < UNDECLARED_FILL  # False for NaN too
+            valid &= finite[list(header.rgb if bands is None else range(len(bands)))].all(axis=0)
             pixels[~finite] = 0
         if not drawn:  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
             pixels[:, ~valid] = 0
