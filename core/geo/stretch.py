@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.tile import GeoError, Tile
+from core.geo.tile import Tile
 
 EYE_PERCENTILES = (2.0, 98.0)
 NETWORK_PERCENTILES = (1.0, 99.0)
@@ -24,7 +24,7 @@ def sample_range(values: NDArray[Any]) -> tuple[float, float]:
     if not known.size:
         return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(known.astype(np.float64), NETWORK_PERCENTILES))
-    return (low, high) if high > low else (low, low + 1.0)
+    return (low, high) if high > low else (low, low + max(1.0, abs(low) * 1e-6))
 
 
 def to_unit(tile: Tile) -> NDArray[np.float32]:
@@ -77,6 +77,4 @@ def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:
 
 
 def _unit(values: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
-    if not high > low:
-        raise GeoError("The range of values is empty: give a low value below the high one.")
     return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1).astype(np.float32)

@@ -62,3 +62,11 @@ def test_a_thumbnail_reads_the_bands_shown_only(make_tif):
     small = thumbnail(read(make_tif(pixels), window=(0, 0, 80, 50)), 40)
     assert small.shape == (25, 40, 3)
     assert small.dtype == np.uint8
+
+
+@pytest.mark.parametrize("value", [0, 2**63, 255])
+def test_a_source_of_one_value_is_even_and_not_an_error(make_tif, value):
+    tile = read(make_tif(np.full((1, 9, 9), value, np.uint64)))
+    for picture in (to_unit(tile), for_eye(tile)):
+        assert np.isfinite(picture).all()
+        assert np.ptp(picture) == 0

@@ -249,3 +249,31 @@ def test_nothing_beside_a_raster_is_looked_at(make_tif, noise):
 
 def test_rasters_are_pictures_to_the_rest():
     assert issubclass(GeoTiff, Picture)
+
+
+def test_an_undeclared_fill_is_not_valid(make_tif):
+    values = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (1, 64, 1))
+    values[0, :32] = -3.4e38
+    tile = read(make_tif(values), size_px=16)
+    assert not tile.valid[:8].any()
+    assert tile.valid[8:].all()
+    assert -1 < tile.value_range[0][0] < tile.value_range[0][1] <= 1
+
+
+def test_a_crs_without_a_transform_needs_a_stated_gsd(make_tif, noise):
+    path = make_tif(noise, transform=rasterio.Affine.identity())
+    with pytest.raises(GeoError, match="state its GSD"):
+        read(path)
+
+
+def test_threads_share_a_source(make_tif):
+    from concurrent.futures import ThreadPoolExecutor
+
+    ramp = np.arange(200 * 200, dtype=np.uint16).reshape(1, 200, 200)
+    source = open_source(make_tif(ramp))
+
+    def first(i):
+        return source.read(TileSpec(source.ref(), window=(i, i, 16, 16))).pixels[0, 0, 0]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(first, range(100))) == [i * 201 for i in range(100)]
