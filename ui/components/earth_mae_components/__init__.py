@@ -5,17 +5,36 @@ Built from `frontend/`; the built files in `assets/` are committed, so running t
 
 from .bitmap import BitmapError, decode_bitmap, encode_bitmap
 from .compare import compare
+from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, linked_globe
 from .painter import PainterError, PaintState, mask_painter
 from .picture import PictureError, picture_url
+from .points import PointsError, encode_colours, encode_points
+from .polygon import PolygonError, contains, decode_polygon, encode_polygon
 
 __all__ = [
+    "OKABE_ITO",
     "BitmapError",
+    "Camera",
+    "FlyTo",
+    "GlobeError",
+    "GlobeState",
+    "Legend",
     "PaintState",
     "PainterError",
     "PictureError",
+    "PointsError",
+    "PolygonError",
+    "Ring",
+    "Selection",
     "compare",
+    "contains",
     "decode_bitmap",
+    "decode_polygon",
     "encode_bitmap",
+    "encode_colours",
+    "encode_points",
+    "encode_polygon",
+    "linked_globe",
     "mask_painter",
     "picture_url",
 ]
