@@ -22,8 +22,8 @@ from core.evaluation.errors import LabelledSetError
 from core.evaluation.published import PUBLISHED, PublishedSet
 from core.evaluation.splits import TEST_SHARE, listed_splits, random_splits
 from core.evaluation.storage import Store, decode, fingerprint, is_image
+from core.geo.catalogue import DATA_VARIABLE, SHARED_DATA
 
-DATA_VARIABLE = "EARTH_MAE_DATA"
 SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val"}
 
 
@@ -71,9 +71,10 @@ class _Listing:
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
     """List the folders where named sets are looked for: `extra`, $EARTH_MAE_DATA, then data beside the repository."""
-    root = Path(__file__).resolve().parents[2]
-    named = [Path(folder).expanduser() for folder in (extra, os.environ.get(DATA_VARIABLE)) if folder]
-    return tuple(folder for folder in (*named, root / "data", root.parent / "shared" / "data") if folder.is_dir())
+    named = [str(extra)] if extra else []
+    named += [text for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
+    folders = [*(Path(text).expanduser() for text in named), SHARED_DATA]
+    return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 
 
 def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | None]:
@@ -97,24 +98,31 @@ def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | N
     )
 
 
-def open_set(spec: DataSpec, folders: Sequence[Path] | None = None) -> LabelledSet:
+def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled: bool = True) -> LabelledSet:
     """Open a labelled set and check it; raises LabelledSetError with what to mend.
 
-    Corrupt images are not looked for here: they are skipped, counted and named when the images are read.
+    With `labelled` False (reconstruction needs no labels) a set may be of one class or of none, and where it comes
+    without a split every image is for test. Corrupt images are not looked for here: they are skipped, counted and named
+    when the images are read.
     """
     if spec.limit is not None and spec.limit < 1:
         raise LabelledSetError(f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class.")
     path, known = find_set(spec.data, data_folders() if folders is None else folders)
     store = Store(path)
     title = known.name if known else path.stem
-    listing = _from_index(store, title) if "index.csv" in store.names else _from_folders(store, title, known)
+    if "index.csv" in store.names:
+        listing = _from_index(store, title, labelled)
+    else:
+        listing = _from_folders(store, title, known, labelled)
     if not listing.files:
         raise LabelledSetError(f"'{title}' holds no images; put them in one folder per class, or list them in index.csv.")
     classes = tuple(sorted(set(listing.labels)))
-    if len(classes) == 1:
+    if len(classes) == 1 and labelled:
         raise LabelledSetError(f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another.")
     labels = np.array([classes.index(label) for label in listing.labels], dtype=np.int64)
     splits, origin = np.array(listing.splits), listing.origin
+    if not origin and not labelled:
+        splits, origin = np.full(len(labels), "test"), "every image"
     if not origin:
         splits = random_splits(labels, spec.seed)
         origin = f"random, {round(100 * TEST_SHARE)} % of each class for test, seed {spec.seed}"
@@ -125,7 +133,8 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None) -> LabelledS
     if stated is not None:
         gsd_m = np.where(np.isnan(gsd_m) | (spec.gsd_m is not None), stated, gsd_m)
     labels, splits = labels[keep], splits[keep]
-    _check_splits(title, classes, labels, splits)
+    if labelled:
+        _check_splits(title, classes, labels, splits)
     native_px = known.native_px if known else _native_px(store, files, title)
     return LabelledSet(
         title, store, files, labels, splits, gsd_m, classes, native_px, origin, fingerprint(store, files), known
@@ -140,16 +149,17 @@ def _recognise(path: Path) -> PublishedSet | None:
     return None
 
 
-def _from_index(store: Store, title: str) -> _Listing:
+def _from_index(store: Store, title: str, labelled: bool) -> _Listing:
     try:
         rows = list(csv.DictReader(io.StringIO(store.read("index.csv").decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
     columns = set(rows[0]) if rows else set()
-    if not {"file", "label"} <= columns:
-        raise LabelledSetError(f"The index.csv of '{title}' needs the columns file and label; it has {sorted(columns)}.")
+    needed = {"file", "label"} if labelled else {"file"}
+    if not needed <= columns:
+        raise LabelledSetError(f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}.")
     for number, row in enumerate(rows, start=2):
-        if not (row["file"] and row["label"]):
+        if not all(row[column] for column in needed):
             raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
     splits = [{"val": "test", "validation": "test"}.get(row.get("split") or "", row.get("split") or "") for row in rows]
     has_splits = any(splits)
@@ -158,18 +168,20 @@ def _from_index(store: Store, title: str) -> _Listing:
         raise LabelledSetError(f"The index.csv of '{title}' has the splits {odd}; use train and test.")
     return _Listing(
         [row["file"] for row in rows],
-        [row["label"] for row in rows],
+        [row.get("label") or "" for row in rows],
         splits,
         [_number(row.get("gsd_m"), title) for row in rows],
         "index.csv" if has_splits else "",
     )
 
 
-def _from_folders(store: Store, title: str, known: PublishedSet | None) -> _Listing:
+def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> _Listing:
     root = _class_root(store)
     images = [name for name in store.names if is_image(name) and name.startswith(root)]
     parts = [PurePosixPath(name[len(root) :]).parts for name in images]
     folders = sorted({p[0] for p in parts if len(p) > 1} | {f[len(root) :] for f in _children(store, root)})
+    if images and not folders and not labelled:
+        return _Listing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
     if images and not folders:
         raise LabelledSetError(f"'{title}' holds images but no class folders; put them in one folder per class.")
     as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
@@ -178,7 +190,7 @@ def _from_folders(store: Store, title: str, known: PublishedSet | None) -> _List
     labels = [part[depth] for _, part in listed]
     inner = {f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1}
     empty = sorted((inner if as_splits else set(folders)) - set(labels))
-    if empty and labels:
+    if empty and labels and labelled:
         raise LabelledSetError(f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder.")
     files = [name for name, _ in listed]
     unknown_gsd = [float("nan")] * len(files)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from core.evaluation.errors import LabelledSetError
 from core.evaluation.storage import Store, decode
@@ -81,21 +82,26 @@ def area_resize(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]
 
     Every output pixel is the mean of the input pixels that it touches; growing therefore repeats pixels.
     """
-    height, width = image.shape[-2:]
-    rows, columns = _averaging(height, size_px), _averaging(width, size_px)
-    return np.matmul(np.matmul(rows, image), columns.T) if (height, width) != (size_px, size_px) else image
+    for axis in (-2, -1):
+        image = _averaged(image.swapaxes(-1, axis), size_px).swapaxes(-1, axis)
+    return np.ascontiguousarray(image)
 
 
-def relative_px(native_px: int, scale: float, multiple_px: int) -> int:
-    """Give native_px x scale, rounded to whole patches of `multiple_px`, at least one."""
-    return max(1, round(native_px * scale / multiple_px)) * multiple_px
+def _averaged(lines: NDArray[np.float32], after: int) -> NDArray[np.float32]:
+    """Average the last axis to `after` values; without BLAS, whose threads cost more than such small products."""
+    before = lines.shape[-1]
+    if before == after:
+        return lines
+    if before % after == 0:
+        return lines.reshape(*lines.shape[:-1], after, before // after).mean(axis=-1)
+    flat = np.ascontiguousarray(lines.reshape(-1, before).T)
+    return (_averaging(before, after) @ flat).T.reshape(*lines.shape[:-1], after)
 
 
 @lru_cache(maxsize=64)
-def _averaging(before: int, after: int) -> NDArray[np.float32]:
+def _averaging(before: int, after: int) -> sparse.csr_array:
     weights = np.zeros((after, before), np.float32)
     for out in range(after):
         start, end = out * before // after, math.ceil((out + 1) * before / after)
         weights[out, start:end] = 1.0 / (end - start)
-    weights.setflags(write=False)
-    return weights
+    return sparse.csr_array(weights)

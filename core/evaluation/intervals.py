@@ -62,7 +62,7 @@ def compare(
     difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
     if a.dtype != np.bool_ or b.dtype != np.bool_:
         return Paired(difference, None, None, None)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    only_a, only_b = int((a > b).sum()), int((b > a).sum())
     p_value = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
     return Paired(difference, only_a, only_b, p_value)
 

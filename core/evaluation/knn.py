@@ -72,7 +72,7 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scale every row to length 1 in float32; rows of zeros stay zeros."""
     features = np.ascontiguousarray(features, dtype=np.float32)
     length = np.sqrt(np.einsum("nd,nd->n", features, features))
-    return features / np.where(length > 0, length, np.float32(1))[:, None]
+    return np.divide(features, np.where(length > 0, length, 1)[:, None], dtype=np.float32)
 
 
 def overwrite_rows(

@@ -128,7 +128,9 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.45240, 0.44331, 0.43006),
             (0.23977, 0.21992, 0.20903),
         ),
+        PublishedSet("neon", "NEON airborne, three sites", ("neon_0p1m.zip", "neon_0p1m", "neon"), 400, 0.1, 3),
         PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
     )
 }
-SHIPPED_TABLE = ("eurosat", "ucmerced", "harvey")  # the sets of the table that `evaluate all` fills
+LABELLED_TABLE = ("eurosat", "ucmerced", "harvey")  # what `all` means where labels are scored
+RECONSTRUCTION_TABLE = ("eurosat", "ucmerced", "neon", "scenes", "naip2020")  # and where hidden pixels are

@@ -1,0 +1,208 @@
+"""`python -m core evaluate`: score models on sets of images, with intervals, recipes and a cache that resumes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from core.evaluation.paper import PaperRow
+    from core.evaluation.plan import Plan
+    from core.evaluation.results import Result
+    from core.evaluation.subjects import Subject
+
+T = TypeVar("T")
+_EPILOG = """examples:
+  python -m core evaluate eurosat                                  every shipped model, weighted kNN
+  python -m core evaluate all --protocol sweep                     3 sets x 4 scales x 2 policies, resumes where it stopped
+  python -m core evaluate all --protocol reconstruction            hidden pixels against four fills
+  python -m core evaluate folder/ --gsd-m 0.5 --model mae_tiny --protocol probe
+  python -m core evaluate eurosat --model scalemae-vitlarge-800.pth --author author_224 --normalisation dataset
+  python -m core evaluate --recipe out/recipes/3f0a.toml           run one number again"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the verb."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score models: reconstruction, kNN, linear probe, few-shot, sweep over scales",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sets", nargs="*", metavar="DATA", help="name (eurosat, ucmerced, harvey, ...), folder, zip with index.csv, or all")
+    add("--protocol", default=None, choices=("reconstruction", "knn", "probe", "few-shot", "sweep"), help="default: knn")
+    add("--model", nargs="+", action="extend", metavar="NAME|FILE", help="default: every shipped model that fits; colour_histogram is the floor")
+    add("--scales", type=_shares, metavar="PCT,...", help="relative scales in %% (default 100; sweep: 12.5,25,50,100)")
+    add("--policy", type=_texts, metavar="NAME,...", help="how GSD becomes res (default: the card's; sweep: the card's and author_eval)")
+    add("--limit", type=int, metavar="N", help="at most N images of each class and split (reconstruction: 20)")
+    add("--data", type=Path, metavar="DIR", help="folder of sets (default: EARTH_MAE_DATA)")
+    add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
+    add("--feed", choices=("native", "input"), default="native", help="feed pictures at their (scaled) native size or at the model's input size")
+    add("--size", type=int, metavar="PX", help="feed pictures at this size instead, up to whole patches")
+    add("--author", choices=("author", "author_224"), help="use the authors' size, res and pooling for each set")
+    add("--normalisation", choices=("card", "dataset"), default="card", help="colour statistics of the model's card or of the set")
+    add("--pooling", choices=("cls", "mean", "cls+mean"), help="default: the card's")
+    add("--k", type=int, default=20, help="neighbours of kNN (default 20)")
+    add("--tau", type=float, default=0.07, help="temperature of kNN votes (default 0.07)")
+    add("--overwrite-batch", type=int, metavar="N", help="lose gallery rows as the original code does with batches of N")
+    add("--shots", type=_numbers(int), default=(1, 5, 10), metavar="N,...", help="images of each class in few-shot (default 1,5,10)")
+    add("--ratios", type=_numbers(float), default=(0.75, 0.5), metavar="R,...", help="hidden shares in reconstruction (default 0.75,0.5)")
+    add("--seed", type=int, default=0, help="seed of splits, masks, draws and intervals (default 0)")
+    add("--recipe", type=Path, metavar="FILE", help="run the number of a recipe file again and compare")
+    add("--against", choices=("paper",), help="print the papers' tables beside these results")
+    add("--cache", type=Path, metavar="DIR", help="folder of the cache (default: EARTH_MAE_CACHE or cache/evaluation)")
+    add("--fresh", action="store_true", help="compute everything again")
+    add("--out", type=Path, metavar="DIR", help="write results.json, results.csv, results.tex and recipes/ there")
+    add("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, telling progress on standard error; every finished number is kept, so that a second call resumes."""
+    from core.evaluation.cache import Cache, default_cache
+    from core.evaluation.datasets import data_folders
+    from core.evaluation.errors import RecipeError
+    from core.evaluation.paper import against_paper, paper_text
+    from core.evaluation.recipes import read_recipe
+    from core.evaluation.rerun import explain, plan_of
+    from core.evaluation.results import Result
+    from core.evaluation.running import evaluate
+
+    recipe = read_recipe(args.recipe) if args.recipe else None
+    if (recipe is None) != bool(args.sets):
+        raise RecipeError("Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE: one of the two.")
+    plan = plan_of(recipe) if recipe else _plan(args)
+    cache = None if args.fresh or recipe else Cache(args.cache) if args.cache else default_cache()
+    subjects = _subjects([recipe.model] if recipe and not args.model else args.model, plan)
+    results: list[Result] = []
+    for event in evaluate(plan, subjects, folders=data_folders(args.data), cache=cache):
+        if isinstance(event, Result):
+            results.append(event)
+            _say(_line(event), end="\n")
+        else:
+            left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
+            _say(f"{100 * event.share:5.1f} %{left}  {event.text}", end="\r" if sys.stderr.isatty() else "")
+    if recipe:
+        results = [result for result in results if result.recipe.model == results[-1].recipe.model]
+        _say(explain(recipe, results[-1].recipe), end="\n")
+    if args.out:
+        write_results(results, args.out)
+    rows = against_paper(results) if args.against else None
+    if args.json:
+        print(json.dumps(_document(results, rows), allow_nan=False))
+        return 0
+    print(_table(results))
+    if rows is not None:
+        print(paper_text(rows))
+    return 0
+
+
+def write_results(results: list[Result], folder: Path) -> None:
+    """Write results.json, results.csv, results.tex and one recipe file for every number."""
+    from core.evaluation.recipes import write_recipe
+    from core.evaluation.results import to_csv, to_latex
+    from core.files import write_atomic
+
+    write_atomic(folder / "results.json", json.dumps(_document(results, None), indent=1).encode())
+    write_atomic(folder / "results.csv", to_csv(results).encode())
+    write_atomic(folder / "results.tex", to_latex(results).encode())
+    for result in results:
+        write_recipe(result.recipe, folder / "recipes" / f"{result.recipe.key}.toml")
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    from core.evaluation.knn import KnnSpec
+    from core.evaluation.plan import SWEEP, Plan
+    from core.evaluation.published import LABELLED_TABLE, RECONSTRUCTION_TABLE
+
+    protocol = args.protocol or "knn"
+    table = RECONSTRUCTION_TABLE if protocol == "reconstruction" else LABELLED_TABLE
+    sets = dict.fromkeys(name for given in args.sets for name in (table if given == "all" else (given,)))
+    sweep = protocol == "sweep"
+    return Plan(
+        protocol=protocol,
+        data=tuple(sets),
+        scales=args.scales or (SWEEP if sweep else (1.0,)),
+        policies=args.policy or ((None, "author_eval") if sweep else (None,)),
+        feed=args.feed,
+        author=args.author,
+        normalisation=args.normalisation,
+        pooling=args.pooling,
+        limit=args.limit,
+        gsd_m=args.gsd_m,
+        seed=args.seed,
+        knn=KnnSpec(args.k, args.tau, args.overwrite_batch),
+        shots=args.shots,
+        ratios=args.ratios,
+        size_px=args.size,
+    )
+
+
+def _subjects(names: list[str] | None, plan: Plan) -> list[Subject]:
+    from core.evaluation.floors import COLOUR_HISTOGRAM
+    from core.evaluation.subjects import ColourFloor
+
+    if names == [COLOUR_HISTOGRAM]:
+        return [ColourFloor()]
+    from core.engine.evaluate import candidate, shipped
+
+    found = [ColourFloor() if name == COLOUR_HISTOGRAM else candidate(name) for name in names or shipped()]
+    if names is None and plan.protocol == "reconstruction":
+        return [subject for subject in found if subject.reconstructs]
+    return list(found)
+
+
+def _document(results: list[Result], rows: list[PaperRow] | None) -> dict[str, object]:
+    document: dict[str, object] = {"results": [result.to_json() for result in results]}
+    if rows is not None:
+        document["paper"] = [vars(row) for row in rows]
+    return document
+
+
+def _line(result: Result) -> str:
+    digits = 2 if result.metric == "psnr" else 3
+    value, low, high = (f"{number:.{digits}f}" for number in (result.value, result.low, result.high))
+    recipe = result.recipe
+    what = f"{100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f"{100 * recipe.scale:g} %"
+    skipped = f", {len(result.skipped)} unreadable: {'; '.join(result.skipped[:3])}" if result.skipped else ""
+    shots = f", {recipe.shots} shots" if recipe.shots else ""
+    return f"{recipe.data}, {recipe.model}, {recipe.policy or 'no GSD'}, {what}{shots}: {result.metric} {value} [{low}, {high}]{skipped}"
+
+
+def _table(results: list[Result]) -> str:
+    lines = [_line(result) for result in results]
+    for result in results:
+        if "lead_over_best_fill" in result.details:
+            lead, best = result.details["lead_over_best_fill"]["mean"], result.details["best_fill"]
+            lines.append(f"  {result.recipe.model} on {result.recipe.data}, {100 * (result.recipe.ratio or 0):g} %: {lead:+.2f} dB against {best}")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _say(text: str, end: str) -> None:
+    if end:
+        print(f"{text:<110}" if end == "\r" else f"{text:<110}".rstrip(), end=end, file=sys.stderr, flush=True)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    return tuple(number / 100 for number in _numbers(float)(text))
+
+
+def _texts(text: str) -> tuple[str | None, ...]:
+    return tuple(part.strip() or None for part in text.split(","))
+
+
+def _numbers(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    def parse(text: str) -> tuple[T, ...]:
+        parts: Iterable[str] = text.replace("%", "").split(",")
+        return tuple(kind(part) for part in parts)
+
+    parse.__name__ = "comma-separated list of numbers"
+    return parse

@@ -1,0 +1,89 @@
+"""Results and vectors kept on disk by the hash of their recipe, so that a table resumes where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.recipes import Recipe
+from core.evaluation.results import Result
+from core.files import write_atomic
+
+CACHE_VARIABLE = "EARTH_MAE_CACHE"
+VECTOR_BYTES = 2 << 30  # vectors kept at most; the longest unused go first
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of results (`<key>.json`, arrays beside it in `<key>.npz`) and of embedding vectors."""
+
+    folder: Path
+
+    def result(self, recipe: Recipe) -> Result | None:
+        """Give the stored result of a recipe, or None; a damaged file counts as none."""
+        try:
+            stored = Result.from_json(json.loads((self.folder / f"{recipe.key}.json").read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return stored if stored.recipe == recipe else None
+
+    def keep_result(self, result: Result, arrays: dict[str, NDArray[Any]] | None = None) -> None:
+        """Store a result and what a page shows of it (predictions, scores per image)."""
+        if arrays:
+            write_atomic(self.folder / f"{result.recipe.key}.npz", _packed(arrays))
+        write_atomic(self.folder / f"{result.recipe.key}.json", json.dumps(result.to_json(), indent=1).encode())
+
+    def arrays(self, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
+        """Give the arrays stored with a result, or None."""
+        return _unpacked(self.folder / f"{recipe.key}.npz")
+
+    def vectors(self, *parts: object) -> dict[str, NDArray[Any]] | None:
+        """Give the vectors stored under the given parts of a key, or None."""
+        path = self._vector_path(parts)
+        found = _unpacked(path)
+        if found is not None:
+            os.utime(path)
+        return found
+
+    def keep_vectors(self, arrays: dict[str, NDArray[Any]], *parts: object) -> None:
+        """Store vectors, and let the longest unused ones go when all together pass VECTOR_BYTES."""
+        write_atomic(self._vector_path(parts), _packed(arrays))
+        stored = sorted((self.folder / "vectors").glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+        total = 0
+        for path in stored:
+            total += path.stat().st_size
+            if total > VECTOR_BYTES:
+                path.unlink(missing_ok=True)
+
+    def _vector_path(self, parts: tuple[object, ...]) -> Path:
+        name = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:24]
+        return self.folder / "vectors" / f"{name}.npz"
+
+
+def default_cache() -> Cache:
+    """Give the cache in $EARTH_MAE_CACHE, or in `cache/evaluation` of the repository."""
+    stated = os.environ.get(CACHE_VARIABLE)
+    return Cache(Path(stated).expanduser() if stated else Path(__file__).resolve().parents[2] / "cache" / "evaluation")
+
+
+def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]  # the stub takes the keywords for its own flags
+    return content.getvalue()
+
+
+def _unpacked(path: Path) -> dict[str, NDArray[Any]] | None:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

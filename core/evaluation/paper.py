@@ -1,0 +1,116 @@
+"""The papers' own tables, and ours beside them with every difference of protocol named."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from core.evaluation.published import PUBLISHED
+from core.evaluation.results import Result
+
+# Scale-MAE, ICCV 2023, Table 1: kNN accuracy in %, mean over the sweep of relative GSDs, ViT-L.
+SCALE_MAE_KNN: dict[str, dict[str, float]] = {
+    "airound": {"Scale-MAE": 63.2, "SatMAE": 57.8, "ConvMAE": 59.7},
+    "cvbrct": {"Scale-MAE": 69.7, "SatMAE": 66.2, "ConvMAE": 68.4},
+    "eurosat": {"Scale-MAE": 86.7, "SatMAE": 84.4, "ConvMAE": 88.8},
+    "mlrsnet": {"Scale-MAE": 81.7, "SatMAE": 75.0, "ConvMAE": 79.5},
+    "optimal31": {"Scale-MAE": 65.5, "SatMAE": 55.7, "ConvMAE": 61.7},
+    "resisc45": {"Scale-MAE": 70.0, "SatMAE": 61.0, "ConvMAE": 67.0},
+    "ucmerced": {"Scale-MAE": 75.0, "SatMAE": 69.8, "ConvMAE": 70.0},
+    "whu_rs19": {"Scale-MAE": 79.5, "SatMAE": 78.5, "ConvMAE": 77.0},
+}
+# Scale-MAE, Table 4: SpaceNet v1 building segmentation, mIoU in %: (method, backbone, head, mIoU).
+SCALE_MAE_SPACENET: tuple[tuple[str, str, str, float], ...] = (
+    ("scratch", "ResNet50", "PSANet", 75.6),
+    ("GASSL", "ResNet50", "PSANet", 78.5),
+    ("scratch", "ViT-L", "PSANet", 74.7),
+    ("SatMAE", "ViT-L", "PSANet", 78.1),
+    ("scratch", "ViT-L", "UperNet", 71.6),
+    ("MAE", "ViT-L", "UperNet", 77.9),
+    ("SatMAE", "ViT-L", "UperNet", 78.0),
+    ("ConvMAE", "ViT-L", "UperNet", 77.6),
+    ("Scale-MAE", "ViT-L", "UperNet", 78.9),
+)
+# TinyMIM, official README: (method, size, ImageNet-1K top-1 in %, ADE20K mIoU in %).
+TINYMIM: tuple[tuple[str, str, float, float], ...] = (
+    ("MAE", "Ti", 71.6, 37.6),
+    ("TinyMIM", "Ti", 75.8, 44.0),
+    ("TinyMIM*", "Ti", 79.6, 45.0),
+    ("MAE", "S", 80.6, 42.8),
+    ("TinyMIM", "S", 83.0, 48.4),
+    ("MAE", "B", 83.6, 48.1),
+    ("TinyMIM", "B", 85.0, 52.2),
+)
+FULL_GALLERY = {"eurosat": 21_600, "resisc45": 25_200, "mlrsnet": 87_150, "airound": 8_995}
+PAPER_SCALES = (0.125, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """One model on one set: our mean over the scales that were run (in %), the paper's numbers, and what differs."""
+
+    data: str
+    model: str
+    policy: str | None
+    ours: float
+    paper: dict[str, float]
+    differences: tuple[str, ...] = field(default=())
+
+
+def against_paper(results: Sequence[Result]) -> list[PaperRow]:
+    """Give a row for every model, set and policy whose kNN accuracies the Scale-MAE paper also reports."""
+    groups: dict[tuple[str, str, str | None], list[Result]] = defaultdict(list)
+    for result in results:
+        if result.metric == "accuracy" and result.recipe.k and result.recipe.data in SCALE_MAE_KNN:
+            groups[result.recipe.data, result.recipe.model, result.recipe.policy].append(result)
+    return [
+        PaperRow(
+            data,
+            model,
+            policy,
+            100 * sum(result.value for result in members) / len(members),
+            SCALE_MAE_KNN[data],
+            tuple(_differences(data, members)),
+        )
+        for (data, model, policy), members in groups.items()
+    ]
+
+
+def paper_text(rows: Sequence[PaperRow]) -> str:
+    """Write the comparison as text, the papers' other tables below it as what they are: other protocols."""
+    lines = ["kNN, mean over relative scales, % (paper: Scale-MAE, ICCV 2023, Table 1, ViT-L)"]
+    for row in rows:
+        theirs = ", ".join(f"{name} {value:.1f}" for name, value in row.paper.items())
+        lines.append(f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; paper: {theirs}")
+        lines += [f"    differs: {difference}" for difference in row.differences]
+    if not rows:
+        lines.append("  none of these results is on a set that the paper reports")
+    lines.append("SpaceNet v1 segmentation, mIoU % (another protocol: fine-tuned UperNet or PSANet, not run here)")
+    lines += [f"  {method}, {backbone}, {head}: {miou:.1f}" for method, backbone, head, miou in SCALE_MAE_SPACENET]
+    lines.append("ImageNet-1K top-1 / ADE20K mIoU % (TinyMIM; another protocol: fine-tuned on ImageNet, not run here)")
+    lines += [f"  {method}-{size}: {top1:.1f} / {miou:.1f}" for method, size, top1, miou in TINYMIM]
+    return "\n".join(lines)
+
+
+def _differences(data: str, members: Sequence[Result]) -> list[str]:
+    recipe = members[0].recipe
+    found = ["our network is not the paper's ViT-L trained on fMoW"]
+    scales = sorted({result.recipe.scale for result in members})
+    if tuple(scales) != PAPER_SCALES:
+        found.append(f"scales {', '.join(f'{100 * s:g} %' for s in scales)} instead of 12.5, 25, 50 and 100 %")
+    found.append("gallery and test images are both downsampled; the paper's wording downsamples only the test images")
+    gallery = int(members[0].details.get("gallery", 0))
+    if data in FULL_GALLERY and gallery != FULL_GALLERY[data]:
+        found.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")
+    elif data not in FULL_GALLERY:
+        found.append(f"split: {recipe.split}; the paper's is random 90/10")
+    if recipe.normalisation != "dataset":
+        found.append("colours normalised by the model's card; the authors' code uses each set's statistics")
+    if (recipe.k, recipe.tau) != (20, 0.07):
+        found.append(f"k {recipe.k} and temperature {recipe.tau} instead of 20 and 0.07")
+    if recipe.policy != "author_eval":
+        found.append(f"res by the policy {recipe.policy}; the authors' code uses 224 / input size, or 1")
+    if recipe.overwrite_batch is None:
+        found.append("exact gallery; the authors' code loses some rows of the last batch (--overwrite-batch reproduces it)")
+    return found

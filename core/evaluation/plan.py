@@ -1,0 +1,141 @@
+"""What is to be evaluated: models x sets x scales x policies, turned into one recipe for every number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.evaluation.datasets import LabelledSet
+from core.evaluation.errors import LabelledSetError, RecipeError
+from core.evaluation.knn import KnnSpec
+from core.evaluation.published import LABELLED_TABLE
+from core.evaluation.recipes import PROTOCOLS, Recipe, author_recipe
+from core.evaluation.subjects import Subject
+from core.policy import policy_from_text
+
+SWEEP = (0.125, 0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A table to fill. `policies` are texts such as "log_gsd" or "manual-2.5", None the card's; `scales` relative to native.
+
+    `feed` "native" shows the network the picture at its scaled size (up to whole patches), "input" at the model's own size.
+    `limit` images of each class and split; None all of them (reconstruction: 20).
+    """
+
+    protocol: str = "knn"
+    data: tuple[str, ...] = LABELLED_TABLE
+    scales: tuple[float, ...] = (1.0,)
+    policies: tuple[str | None, ...] = (None,)
+    feed: str = "native"
+    author: str | None = None
+    normalisation: str = "card"
+    pooling: str | None = None
+    limit: int | None = None
+    gsd_m: float | None = None
+    seed: int = 0
+    knn: KnnSpec = field(default_factory=KnnSpec)
+    shots: tuple[int, ...] = (1, 5, 10)
+    draws: int = 20
+    ratios: tuple[float, ...] = (0.75, 0.5)
+    size_px: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise RecipeError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+        if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
+            raise RecipeError("Scales are shares of the native size, above 0 and up to 100 %; give for example 12.5,25,50,100.")
+        if not self.ratios or not all(0 < ratio < 1 for ratio in self.ratios):
+            raise RecipeError("Mask ratios lie between 0 and 1; give for example 0.75,0.5.")
+        if self.feed not in ("native", "input"):
+            raise RecipeError(f"Pictures are fed at their 'native' or at the model's 'input' size, not '{self.feed}'; choose one.")
+        if self.normalisation not in ("card", "dataset"):
+            raise RecipeError(f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one.")
+
+
+def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet) -> Iterator[Recipe]:
+    """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set."""
+    seen: set[str] = set()
+    for scale in plan.scales:
+        for policy in plan.policies if subject.default_policy is not None and plan.author is None else (None,):
+            for shots in plan.shots if plan.protocol == "few-shot" else (None,):
+                recipe = _embedding_recipe(plan, subject, data, scale, policy, shots)
+                if recipe.key not in seen:  # the card's policy may also be among those asked for
+                    seen.add(recipe.key)
+                    yield recipe
+
+
+def native_gsd(data: LabelledSet) -> float:
+    """Give the median GSD of a set's native pixels, or NaN when none is stated."""
+    known = data.gsd_m[~np.isnan(data.gsd_m)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def resolve_res(
+    subject: Subject, policy: str, *, gsd_m: float, native_gsd_m: float, input_px: int, data: str
+) -> float:
+    """Give the res of a policy; raises LabelledSetError when the policy needs a GSD that the set does not state."""
+    chosen = policy_from_text(policy)
+    if math.isnan(gsd_m):
+        if chosen.name not in ("author_eval", "manual"):
+            raise LabelledSetError(
+                f"'{data}' states no ground sample distance, which the policy {chosen.name} needs; "
+                "give --gsd-m, or choose the policy author_eval."
+            )
+        gsd_m = native_gsd_m = 1.0
+    return subject.res(chosen, gsd_m, input_px, native_gsd_m)
+
+
+def whole_patches(size_px: int, patch_px: int) -> int:
+    """Give the smallest multiple of the patch that holds size_px."""
+    return max(1, math.ceil(size_px / patch_px)) * patch_px
+
+
+def _embedding_recipe(
+    plan: Plan, subject: Subject, data: LabelledSet, scale: float, policy: str | None, shots: int | None
+) -> Recipe:
+    author = author_recipe(plan.author, data.published) if plan.author else None
+    scaled_px = max(1, round(data.native_px * scale))
+    wanted_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
+    size_px = whole_patches(plan.size_px or (author and author.size_px) or wanted_px, subject.patch_px)
+    native_m = native_gsd(data)
+    gsd_m = native_m * data.native_px / size_px
+    policy = f"manual-{author.res!r}" if author else policy or subject.default_policy
+    res = None
+    if policy is not None and subject.default_policy is not None:
+        res = resolve_res(subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, input_px=size_px, data=data.name)
+    knn = plan.knn if plan.protocol in ("knn", "sweep") else None
+    return Recipe(
+        protocol="knn" if plan.protocol == "sweep" else plan.protocol,
+        data=data.name,
+        data_hash=data.fingerprint,
+        model=subject.name,
+        weights=subject.weights,
+        scale=scale,
+        native_px=data.native_px,
+        scaled_px=scaled_px,
+        size_px=size_px,
+        normalisation=_normalisation(plan, subject, data),
+        gsd_m=None if math.isnan(gsd_m) else gsd_m,
+        policy=policy if res is not None else None,
+        res=res,
+        pooling="cls" if author and plan.pooling is None and subject.default_policy else plan.pooling or subject.pooling,
+        split=data.split_origin,
+        limit=plan.limit,
+        seed=plan.seed,
+        k=knn.k if knn else None,
+        tau=knn.tau if knn else None,
+        overwrite_batch=knn.overwrite_batch if knn else None,
+        shots=shots,
+        draws=plan.draws if shots is not None else None,
+    )
+
+
+def _normalisation(plan: Plan, subject: Subject, data: LabelledSet) -> str:
+    if plan.normalisation == "dataset" and (data.published is None or data.published.mean is None):
+        raise LabelledSetError(f"No colour statistics are known for '{data.name}'; use the card's (--normalisation card).")
+    return plan.normalisation if subject.default_policy is not None else "none"

@@ -1,0 +1,153 @@
+"""Everything that decides a number, as one frozen spec that a file can carry and another machine can run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from core.evaluation.errors import RecipeError
+from core.evaluation.published import PublishedSet
+
+PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep")
+VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One number's recipe; fields that its protocol does not use stay None and are left out of files and hashes.
+
+    `scale` is relative to the native size; the picture is area-resized to `scaled_px`, then to `size_px` where whole patches
+    need it. `res` is what the positional code received under `policy`. `weights` is a SHA-256, "untrained" or "none".
+    """
+
+    protocol: str
+    data: str
+    data_hash: str
+    model: str
+    weights: str
+    scale: float = 1.0
+    native_px: int | None = None
+    scaled_px: int | None = None
+    size_px: int | None = None
+    interpolation: str = "area"
+    normalisation: str = "card"
+    gsd_m: float | None = None  # of a pixel as fed
+    policy: str | None = None
+    res: float | None = None
+    pooling: str | None = None
+    split: str | None = None
+    limit: int | None = None
+    seed: int = 0
+    k: int | None = None
+    tau: float | None = None
+    overwrite_batch: int | None = None
+    shots: int | None = None
+    draws: int | None = None
+    mask: str | None = None
+    ratio: float | None = None
+    crops: int | None = None
+    version: int = VERSION
+
+    def plain(self) -> dict[str, Any]:
+        """Give the used fields as plain values, in order."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def key(self) -> str:
+        """Hash of the recipe (24 hexadecimal digits): the name of its cached result."""
+        return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Author:
+    """A recipe that the model's authors are known to have used on a set; None leaves the choice to the card."""
+
+    size_px: int | None
+    res: float
+    note: str
+
+
+def author_recipe(name: str, known: PublishedSet | None) -> Author:
+    """Give the author recipe `author` (native size, res 1, per-set overrides) or `author_224` (224 px, res 1), models.md 1.12."""
+    if name == "author":
+        res = known.author_res if known is not None and known.author_res is not None else 1.0
+        return Author(None, res, "native size, area interpolation, CLS; res 1.0, EuroSAT 3.5 (torchgeo-bench, with an author)")
+    if name == "author_224":
+        return Author(224, 1.0, "area-resized to 224 px, res 1.0, CLS (official issue #1: 0.9605 on EuroSAT)")
+    raise RecipeError(f"There is no author recipe '{name}'; choose author or author_224, or give a recipe file.")
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as TOML or JSON, by the file's ending, in one atomic step."""
+    from core.files import write_atomic
+
+    plain = recipe.plain()
+    if path.suffix == ".toml":
+        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in plain.items())
+    elif path.suffix == ".json":
+        text = json.dumps(plain, indent=2) + "\n"
+    else:
+        raise RecipeError(f"A recipe is written to a .toml or .json file, not '{path.name}'; choose one of these endings.")
+    write_atomic(path, text.encode())
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file; raises RecipeError naming what is unknown, missing or of the wrong kind."""
+    try:
+        text = path.read_text("utf-8")
+        plain = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as problem:
+        raise RecipeError(f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file.") from problem
+    except (ValueError, tomllib.TOMLDecodeError) as problem:
+        raise RecipeError(f"'{path.name}' is not a recipe file ({problem}); write one with --out.") from problem
+    if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
+        plain = plain["recipe"]  # a result that carries its recipe is as good as the recipe
+    if not isinstance(plain, dict):
+        raise RecipeError(f"'{path.name}' holds no table of settings; write a recipe with --out.")
+    return recipe_from(plain, path.name)
+
+
+def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
+    """Check plain values and make them a recipe; raises RecipeError."""
+    kinds = {field.name: str(field.type) for field in fields(Recipe)}
+    unknown = sorted(set(plain) - set(kinds))
+    if unknown:
+        raise RecipeError(f"'{origin}' has the unknown setting '{unknown[0]}'; the known ones are {', '.join(kinds)}.")
+    missing = [name for name in ("protocol", "data", "data_hash", "model", "weights") if name not in plain]
+    if missing:
+        raise RecipeError(f"'{origin}' lacks '{missing[0]}'; add it, or write a whole recipe with --out.")
+    values = {name: _checked(name, value, kinds[name], origin) for name, value in plain.items()}
+    recipe = Recipe(**values)
+    if recipe.protocol not in PROTOCOLS:
+        raise RecipeError(f"'{origin}' asks for the protocol '{recipe.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+    if recipe.version != VERSION:
+        raise RecipeError(f"'{origin}' is of recipe version {recipe.version}, this program's is {VERSION}; write it anew with --out.")
+    return recipe
+
+
+def differences(asked: Recipe, found: Recipe) -> dict[str, tuple[Any, Any]]:
+    """List the settings in which two recipes differ: name -> (asked, found)."""
+    a, b = asdict(asked), asdict(found)
+    return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
+
+
+def as_protocol(recipe: Recipe, protocol: str) -> Recipe:
+    return replace(recipe, protocol=protocol)
+
+
+def _checked(name: str, value: Any, kind: str, origin: str) -> Any:
+    if "str" in kind:
+        good = isinstance(value, str)
+    elif "float" in kind:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        value = float(value) if good else value
+    else:
+        good = isinstance(value, int) and not isinstance(value, bool)
+    if not good:
+        raise RecipeError(f"'{origin}' sets {name} to {value!r}; it must be {'a text' if 'str' in kind else 'a number'}.")
+    return value

@@ -1,0 +1,89 @@
+"""From vectors and labels to a number with its interval: kNN, linear probe, few-shot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.datasets import LabelledSet
+from core.evaluation.errors import FeatureError
+from core.evaluation.few_shot import few_shot
+from core.evaluation.intervals import bootstrap_mean
+from core.evaluation.knn import KnnSpec, weighted_knn
+from core.evaluation.linear_probe import linear_probe
+from core.evaluation.mistakes import confusion, recall
+from core.evaluation.recipes import Recipe
+from core.evaluation.results import Result
+from core.evaluation.vectors import Vectors
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A result and the arrays that a page shows: rows of the test images, truth, predicted, confidence, right."""
+
+    result: Result
+    arrays: Arrays
+
+
+def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
+    """Score one recipe on the vectors that it describes; raises FeatureError."""
+    gallery, labels, _ = vectors.split(data, "train")
+    queries, truth, rows = vectors.split(data, "test")
+    if not (len(gallery) and len(queries)):
+        raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
+    try:
+        found, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
+    except FeatureError as problem:
+        raise FeatureError(f"{recipe.model} on '{data.name}': {problem}") from problem
+    arrays: Arrays = {"rows": rows, "truth": truth, **found}
+    interval = bootstrap_mean(arrays["right"], seed=recipe.seed)
+    recalled = recall(confusion(truth, arrays["predicted"], len(data.classes)))
+    details |= {
+        "gallery": len(gallery),
+        "mean_recall": float(np.nanmean(recalled)),
+        "recall": {name: float(value) for name, value in zip(data.classes, recalled, strict=True) if not np.isnan(value)},
+    }
+    result = Result(
+        recipe,
+        "accuracy",
+        interval.mean,
+        interval.low,
+        interval.high,
+        len(truth),
+        skipped=tuple(f"{s.file}: {s.reason}" for s in vectors.skipped),
+        details=details,
+    )
+    return Scored(result, arrays)
+
+
+def _knn(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    spec = KnnSpec(recipe.k or KnnSpec.k, recipe.tau or KnnSpec.tau, recipe.overwrite_batch)
+    found = weighted_knn(gallery, labels, queries, spec)
+    confidence = found.votes[np.arange(len(truth)), found.labels]
+    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, {}
+
+
+def _probe(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    found = linear_probe(gallery, labels, queries, seed=recipe.seed)
+    confidence = found.probabilities[np.arange(len(truth)), found.labels]
+    details = {
+        "strength": found.strength,
+        "held_out": {f"{c:g}": value for c, value in found.held_out.items()},
+        "converged": found.converged,
+    }
+    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, details
+
+
+def _few_shot(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    shots, draws = recipe.shots or 1, recipe.draws or 1
+    found = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)
+    details = {"shots": shots, "draws": draws, "deviation_over_draws": float(found.draws.std())}
+    return {"predicted": found.labels, "confidence": found.right, "right": found.right}, details
+
+
+_METHODS = {"knn": _knn, "probe": _probe, "few-shot": _few_shot}

@@ -1,0 +1,78 @@
+"""What an evaluation asks of a model: vectors and reconstructions of arrays, and nothing of torch.
+
+`core.engine.evaluate` gives networks this face; `ColourFloor` is the opponent that needs none.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.floors import COLOUR_HISTOGRAM, colour_histogram
+from core.policy import Policy
+
+
+class Subject(Protocol):
+    """A model under evaluation. `weights` is a SHA-256, "untrained" or "none"; `default_policy` None: it knows no GSD."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def weights(self) -> str: ...
+    @property
+    def patch_px(self) -> int: ...
+    @property
+    def input_px(self) -> int: ...
+    @property
+    def pooling(self) -> str: ...
+    @property
+    def default_policy(self) -> str | None: ...
+    @property
+    def gsd_aware(self) -> bool: ...
+    @property
+    def reconstructs(self) -> bool: ...
+    @property
+    def mean(self) -> tuple[float, float, float]: ...
+    @property
+    def std(self) -> tuple[float, float, float]: ...
+
+    def res(self, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None, /) -> float:
+        """Give the res that the positional code receives under a policy."""
+        ...
+
+    def embed(self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /) -> NDArray[np.float32]:
+        """Turn (n, 3, s, s) in 0..1 into (n, d)."""
+        ...
+
+    def reconstruct(
+        self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /
+    ) -> NDArray[np.float32]:
+        """Give the combined picture (n, 3, s, s) in 0..1 at the input's size, from the cells where `hidden` (n, g, g) is False."""
+        ...
+
+
+class ColourFloor:
+    """The colour histogram as a model: no patches, no GSD, nothing to reconstruct."""
+
+    name = COLOUR_HISTOGRAM
+    weights = "none"
+    patch_px = 1
+    input_px = 64
+    pooling = "histogram"
+    default_policy: str | None = None
+    gsd_aware = False
+    reconstructs = False
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
+
+    def res(self, policy: Policy, *_: object) -> float:
+        raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
+
+    def embed(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
+        """Give the histograms (n, 512)."""
+        return colour_histogram(images)
+
+    def reconstruct(self, *_: object) -> NDArray[np.float32]:
+        raise TypeError(f"{self.name} reconstructs nothing")
