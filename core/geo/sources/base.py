@@ -63,7 +63,7 @@ class Source(ABC):
         """Give the reference of a picture, of the first one when no key is given."""
         return TileRef(self.name, self.keys()[0] if key is None else key)
 
-    def picture(self, key: str) -> Picture:
+    def opened(self, key: str) -> Picture:
         """Give an opened picture, for those who read many boxes of it; raises GeoError for a key that is not there."""
         self.entry(key)
         return self._picture(key)
