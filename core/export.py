@@ -50,8 +50,14 @@ def geotiff(made: Reconstruction) -> bytes:
     error = np.where(made.valid_high, error_map(made), np.nan)[None].astype(np.float32)
     stack = np.concatenate([low, made.high, made.combined, error])
     profile: dict[str, Any] = {
-        "driver": "GTiff", "width": side, "height": side, "count": len(stack), "dtype": "float32",
-        "compress": "deflate", "predictor": 3, "nodata": float("nan"),
+        "driver": "GTiff",
+        "width": side,
+        "height": side,
+        "count": len(stack),
+        "dtype": "float32",
+        "compress": "deflate",
+        "predictor": 3,
+        "nodata": float("nan"),
     }
     if made.crs and made.transform:
         profile |= {"crs": made.crs, "transform": Affine(*made.transform) * Affine.scale(made.input.shape[-1] / side)}

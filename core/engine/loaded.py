@@ -86,7 +86,7 @@ def _build(name: str | Path) -> Encoder:
     if isinstance(name, Path) or _is_file_name(name):
         from core.models import load_checkpoint
 
-        model = load_checkpoint(Path(name)).model
+        model = load_checkpoint(Path(name))
     else:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)

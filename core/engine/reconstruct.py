@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from core.engine.device import Device, device, fitting_batches, precision, to_device, to_numpy
 from core.engine.inputs import Fed, InputError, band_warning, feed, require_side, target_of
@@ -17,7 +18,7 @@ from core.engine.results import Recipe, Reconstruction, enlarge
 from core.geo.tile import Tile
 from core.masking import Mask, MaskSpec, make_mask, mask_to_text
 from core.models.base import Encoder, Reconstructor
-from core.models.frequency import area, high_target
+from core.models.frequency import area, bilinear, high_target
 from core.policy import Policy, policy_to_text, res_for, warning_for
 
 if TYPE_CHECKING:
@@ -46,17 +47,41 @@ def reconstruct(
     on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
     left out of scores. Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
     """
+    model, policy = require_reconstructor(model), policy or Policy(model.card.default_policy)
+    ready = prepare(model, tile, policy, size_px)
+    spec, drawn = draw(mask, ready.grid)
+    out = reconstruct_batch(model, ready.fed.unit[None], drawn.hidden[None], [ready.res])
+    truth, said = target_of(tile, ready.fed, out.combined.shape[-1])
+    recipe = _recipe(model, tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=drawn, target=said)
+    return _assemble(model, ready.fed, truth, drawn, out, recipe)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A tile as one network takes it: `fed` at its side, `grid` patches along that side, and the `res` of its policy."""
+
+    tile: Tile
+    fed: Fed
+    grid: int
+    res: float
+
+    def truth(self, side_px: int) -> Fed:
+        """The truth at the size of an output."""
+        return target_of(self.tile, self.fed, side_px)[0]
+
+
+def prepare(model: Encoder, tile: Tile, policy: Policy, size_px: int | None = None) -> Prepared:
+    """Bring a tile to a network's side and its GSD to res. Raises InputError for a side that is no multiple of its patch."""
+    side = require_side(size_px or model.card.input_px, model.patch_size)
+    fed = feed(tile, side)
+    return Prepared(tile, fed, side // model.patch_size, res_of(model.card, policy, fed.tile.gsd, side, tile.native_gsd_m))
+
+
+def require_reconstructor(model: Encoder) -> Reconstructor:
+    """Pass a network that paints through; raises InputError for an encoder without a decoder."""
     if not isinstance(model, Reconstructor):
         raise InputError(f"{model.card.name} is an encoder without a decoder: it gives embeddings; choose a model that reconstructs.")
-    side = require_side(size_px or model.card.input_px, model.patch_size)
-    spec, drawn = draw(mask, side // model.patch_size)
-    policy = policy or Policy(model.card.default_policy)
-    fed = feed(tile, side)
-    res = res_of(model.card, policy, fed.tile.gsd, side, tile.native_gsd_m)
-    out = reconstruct_batch(model, fed.unit[None], drawn.hidden[None], [res])
-    truth, said = target_of(tile, fed, out.combined.shape[-1])
-    recipe = _recipe(model, tile, fed, policy, res, mask=mask_to_text(spec), cells=drawn, target=said)
-    return _assemble(model, fed, truth, drawn, out, recipe)
+    return model
 
 
 def draw(mask: MaskSpec | Mask, grid: int) -> tuple[MaskSpec, Mask]:
@@ -137,7 +162,16 @@ def _run(model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.
     pictures = np.broadcast_to(normalised(images, model.card), (n, *images.shape[1:]))
     with torch.inference_mode(), precision(on):
         out = model.reconstruct(to_device(pictures, on), to_device(res, on), to_device(keep, on))
-    return Predicted(to_numpy(out.low), to_numpy(out.high), to_numpy(out.combined))
+    side, twice = images.shape[-1], images.shape[-1] * (2 if model.card.two_bands else 1)
+    low, high, combined = (_fit(picture, wanted) for picture, wanted in ((out.low, side), (out.high, twice), (out.combined, twice)))
+    return Predicted(to_numpy(low), to_numpy(high), to_numpy(combined))
+
+
+def _fit(pictures: Tensor, side: int) -> Tensor:
+    """Heads made for other patches than the network's own paint other sizes: brought to the size that lines up with the tile."""
+    if pictures.shape[-1] == side:
+        return pictures
+    return area(pictures, side) if pictures.shape[-1] > side else bilinear(pictures, side)
 
 
 def _assemble(model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: Recipe) -> Reconstruction:

@@ -144,3 +144,26 @@ def shrink(picture: Picture, side: int) -> Picture:
 def enlarge(grid: NDArray[Any], side: int) -> NDArray[Any]:
     """Repeat the cells of (..., h, w) so that each side measures `side`, a multiple of h and w."""
     return grid.repeat(side // grid.shape[-2], axis=-2).repeat(side // grid.shape[-1], axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """What a network imagines under many masks: per pixel over the masks that hid it. t is the output's side.
+
+    `mean` (3, t, t), the truth where no mask hid the pixel; `deviation` (t, t), mean over bands, 0 there; `times` (rows, cols) how often each
+    patch was hidden; `done` of `wanted` masks are in.
+    """
+
+    mean: Picture
+    deviation: Picture
+    times: NDArray[np.int64]
+    done: int
+    wanted: int
+
+
+@dataclass(frozen=True, eq=False)
+class SweepStep:
+    """One step of a sweep over how much is hidden: the reconstruction under that mask."""
+
+    ratio: float
+    made: Reconstruction

@@ -1,0 +1,91 @@
+"""Questions that take many reconstructions of one tile; each answers as a generator, growing as the pictures come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.reconstruct import Predicted, Prepared, prepare, reconstruct, reconstruct_each
+from core.engine.results import Spread, SweepStep, enlarge
+from core.geo.tile import Tile
+from core.masking import KINDS, MaskSpec, make_mask
+from core.models.base import Reconstructor
+from core.policy import Policy
+
+RATIOS = tuple(percent / 100 for percent in range(5, 100, 10))
+
+
+class Turn(Protocol):
+    """Gives the device for as long as its `with` lasts."""
+
+    def __call__(self) -> AbstractContextManager[Any]: ...
+
+
+def monte_carlo(
+    model: Reconstructor, tile: Tile, mask: MaskSpec, policy: Policy, *, count: int, size_px: int | None = None, turn: Turn = nullcontext
+) -> Iterator[Spread]:
+    """Reconstruct under `count` masks of one kind and ratio, seeds `mask.seed` and on; a Spread after every few.
+
+    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so that others get between.
+    """
+    ready = prepare(model, tile, policy, size_px)
+    spec = mask if "seed" in KINDS[mask.kind].uses else MaskSpec("random", make_mask(mask, ready.grid, ready.grid).ratio)
+    hidden = np.stack([make_mask(replace(spec, seed=spec.seed + n), ready.grid, ready.grid).hidden for n in range(count)])
+    pieces = reconstruct_each(model, ready.fed.unit[None], hidden, [ready.res] * count)
+    sums = _Sums(ready, hidden)
+    while True:
+        with turn():
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield sums.with_more(*piece)
+
+
+class _Sums:
+    """Running sums over the masks that hid each pixel."""
+
+    def __init__(self, ready: Prepared, hidden: NDArray[np.bool_]) -> None:
+        self._ready, self._hidden = ready, hidden
+        self._in = np.zeros(len(hidden), np.bool_)
+        self._total = self._squares = np.zeros(())
+
+    def with_more(self, which: NDArray[np.int64], predicted: Predicted) -> Spread:
+        """Take the pictures of masks `which` in, and give the spread so far."""
+        pictures = np.clip(predicted.combined, 0, 1).astype(np.float64)
+        side = pictures.shape[-1]
+        unseen = enlarge(self._hidden[which], side)[:, None]
+        self._total = self._total + (pictures * unseen).sum(axis=0)
+        self._squares = self._squares + (pictures**2 * unseen).sum(axis=0)
+        self._in[which] = True
+        times = self._hidden[self._in].sum(axis=0)
+        count = enlarge(times, side)
+        mean = self._total / np.maximum(count, 1)
+        deviation = np.sqrt(np.maximum(self._squares / np.maximum(count, 1) - mean**2, 0)).mean(axis=0)
+        shown = np.where(count > 0, mean, self._ready.truth(side).unit)
+        return Spread(shown.astype(np.float32), deviation.astype(np.float32), times, int(self._in.sum()), len(self._in))
+
+
+def ratio_sweep(
+    model: Reconstructor,
+    tile: Tile,
+    mask: MaskSpec,
+    policy: Policy,
+    *,
+    ratios: Sequence[float] = RATIOS,
+    size_px: int | None = None,
+    turn: Turn = nullcontext,
+) -> Iterator[SweepStep]:
+    """Reconstruct with more and more hidden; with one seed a higher ratio hides the same patches and more.
+
+    Kinds that do not follow a ratio are replaced by random patches.
+    """
+    spec = mask if "ratio" in KINDS[mask.kind].uses else MaskSpec("random")
+    for ratio in ratios:
+        with turn():
+            made = reconstruct(model, tile, replace(spec, ratio=ratio), policy, size_px=size_px)
+        yield SweepStep(ratio, made)

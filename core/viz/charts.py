@@ -1,0 +1,27 @@
+"""Small interactive charts, drawn by Plotly from plain results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from core.judge import FILL_NAMES
+from core.viz.theme import FILLS, GRID, MODEL, TEXT
+
+
+def sweep_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], model: str) -> go.Figure:
+    """PSNR over hidden pixels against the share that is hidden: the model's line strong, the fills' thin. `psnr` holds "model" and fills."""
+    figure = go.Figure()
+    for name, values in psnr.items():
+        own = name == "model"
+        line = {"color": MODEL if own else FILLS[name], "width": 3 if own else 1.6, "dash": "solid" if own else "dot"}
+        label = model if own else FILL_NAMES[name]
+        figure.add_scatter(x=[100 * r for r in ratios], y=list(values), mode="lines+markers", name=label, line=line)
+    figure.update_xaxes(title="hidden, %", range=[0, 100], gridcolor=GRID)
+    figure.update_yaxes(title="PSNR, dB", gridcolor=GRID)
+    figure.update_layout(
+        height=320, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.12}, font={"color": TEXT},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="x unified",
+    )  # fmt: skip
+    return figure

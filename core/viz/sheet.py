@@ -1,0 +1,45 @@
+"""Panels as one piece of HTML: pictures, headings and notes arrive together, three abreast on a wide screen and two on a phone."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+
+import cv2
+import numpy as np
+
+from core.viz.pictures import Panel, Pixels
+
+QUALITY = 95
+_GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));gap:14px 14px;margin:0"
+_IMAGE = "width:100%;aspect-ratio:1;display:block;border-radius:8px;image-rendering:{rendering};background:rgba(127,140,148,.15)"
+_TITLE = "font-weight:600;font-size:.92rem;line-height:1.3;margin-top:6px"
+_NOTE = "font-size:.8rem;line-height:1.3;opacity:.66"
+
+
+def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
+    """Pixels (h, w, 3) as a JPEG without colour subsampling: for looking at; downloads are PNG."""
+    done, encoded = cv2.imencode(
+        ".jpg",
+        np.ascontiguousarray(pixels[..., ::-1]),
+        (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+    )
+    assert done
+    return encoded.tobytes()
+
+
+def sheet(panels: Sequence[Panel], *, abreast: int = 3, least_px: int = 138, smooth: bool = False) -> str:
+    """Panels as HTML, at most `abreast` in a row and none narrower than `least_px`; each is found by its `data-panel`."""
+    grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
+    return f'<div style="{grid}">{"".join(_figure(panel, smooth) for panel in panels)}</div>'
+
+
+def _figure(panel: Panel, smooth: bool) -> str:
+    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg(panel.pixels)).decode()}"
+    image = _IMAGE.format(rendering="auto" if smooth else "pixelated")
+    return (
+        f'<figure data-panel="{escape(panel.name)}" style="margin:0">'
+        f'<img src="{source}" alt="{escape(f"{panel.title}: {panel.note}")}" style="{image}">'
+        f'<figcaption><div style="{_TITLE}">{escape(panel.title)}</div><div style="{_NOTE}">{escape(panel.note)}</div></figcaption></figure>'
+    )

@@ -1,0 +1,27 @@
+"""Mask Lab: hide patches of a tile, see what each network imagines there, judge it, take it away."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from ui import controls, state
+from ui.page import page
+
+with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there."):
+    from core.viz.pictures import panels
+    from core.viz.sheet import sheet
+    from ui import lab
+    from ui.sections import sections
+
+    view = controls.current_view()
+    pictures, inspector = st.columns([2.7, 1], gap="large")
+    with inspector:
+        view = controls.edit(view)
+    with pictures:
+        view = replace(view, mask=lab.paint(view))
+        state.publish(view)
+        made = lab.reconstruction(view)
+        st.html(sheet(panels(made)))
+        lab.recipe(view, made)
+        lab.scores(view)
+    sections(view, made)

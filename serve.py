@@ -1,0 +1,17 @@
+"""What `make app` runs: the pages, and the models warmed up while the first browser is still on its way."""
+
+import threading
+
+import streamlit as st
+
+
+def warm_up() -> None:
+    """Import torch and load the default network, so that the first picture waits for neither."""
+    from core.engine.loaded import load
+    from core.models import default_reconstructor
+
+    load(default_reconstructor())
+
+
+threading.Thread(target=warm_up, daemon=True).start()
+app = st.App("app.py")

@@ -1,0 +1,203 @@
+"""The only st.cache_*: core functions behind caches that are keyed by specs. torch and timm are imported when first needed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.geo import Catalogue, GalleryEntry, Tile, TileSpec, known_sources, thumbnail
+from core.geo import gallery as gallery_of
+from core.geo.catalogue import DATA_VARIABLE
+from core.session import View
+
+if TYPE_CHECKING:
+    from core.engine.results import Reconstruction, Spread, SweepStep
+    from core.engine.turns import Turns
+    from core.judge import Verdict
+    from core.models.base import Encoder, Reconstructor
+    from core.models.registry import ModelCard
+
+WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+THUMBNAIL_PX = 160
+
+
+class Kept:
+    """Results by their specs, the least recently used given up; shared by all users and therefore never changed."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable) -> Any:
+        """The result, or None."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: Hashable, value: Any) -> Any:
+        """Keep a result and give it back."""
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+        return value
+
+
+@st.cache_resource(show_spinner=False)
+def catalogue() -> Catalogue:
+    """Every source of tiles of this server."""
+    return known_sources()
+
+
+@st.cache_resource(show_spinner=False)
+def gallery() -> tuple[GalleryEntry, ...]:
+    """The gallery's tiles that are there."""
+    return gallery_of(catalogue())
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
+    """A small picture of a tile as JPEG."""
+    from core.viz.sheet import jpeg
+
+    return jpeg(thumbnail(catalogue().read(spec), px), 88)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def ground(spec: TileSpec, side_px: int) -> Tile:
+    """The ground of a spec, as fine as a network of this side can use it."""
+    from core.engine.inputs import read_ground
+
+    return read_ground(catalogue().read, spec, side_px)
+
+
+@st.cache_resource(show_spinner=False)
+def weight_files() -> dict[str, Path]:
+    """Weights files in the folders given at start, by file name: the only paths that a page can reach."""
+    folders = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
+    return {path.name: path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.suffix in WEIGHT_FILES}
+
+
+@st.cache_resource(show_spinner=False)
+def cards() -> dict[str, ModelCard]:
+    """The networks' cards, trained ones first."""
+    from core.models import cards as all_cards
+    from core.models import default_reconstructor
+
+    first = default_reconstructor()
+    return dict(sorted(all_cards().items(), key=lambda item: (item[0] != first, not item[1].trained)))
+
+
+def model(name: str) -> Encoder:
+    """The process's one copy of a network, by preset or by the name of a weights file."""
+    from core.engine.loaded import load
+
+    return load(weight_files().get(name, name))
+
+
+def reconstructor(name: str) -> Reconstructor:
+    """A network that paints. Raises InputError for an encoder."""
+    from core.engine.reconstruct import require_reconstructor
+
+    return require_reconstructor(model(name))
+
+
+def report(name: str) -> tuple[str, ...]:
+    """What became of a weights file, a sentence each; nothing for our own presets."""
+    from core.models import LoadReport
+
+    said = getattr(model(name), "report", None)
+    return said.sentences() if isinstance(said, LoadReport) and name in weight_files() else ()
+
+
+def card_of(name: str) -> ModelCard:
+    """The card of a network; of a weights file, after loading it."""
+    return cards()[name] if name in cards() else model(name).card
+
+
+@st.cache_resource(show_spinner=False)
+def _made() -> Kept:
+    return Kept(128)
+
+
+@st.cache_resource(show_spinner=False)
+def _judged() -> Kept:
+    return Kept(128)
+
+
+@st.cache_resource(show_spinner=False)
+def _studies() -> Kept:
+    return Kept(16)
+
+
+def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
+    """What a view shows. `asker` waits in the queue before the device; its newer wish replaces an older one (Superseded)."""
+    key = question(view)
+    if (found := _made().get(key)) is not None:
+        return found
+    from core.engine.reconstruct import reconstruct
+
+    network = model(view.model)
+    side = view.tile.size_px or network.card.input_px
+    tile = ground(view.tile, side)
+    with _queue(network).turn(asker, on_place):
+        return _made().put(key, reconstruct(network, tile, view.mask, view.policy, size_px=side))
+
+
+def verdict(view: View, made: Reconstruction) -> Verdict:
+    """Scores of a view's reconstruction beside the fills."""
+    from core.judge import judge
+
+    found = _judged().get(question(view))
+    return found if found is not None else _judged().put(question(view), judge(made))
+
+
+def spreads(view: View, count: int, asker: str) -> Iterator[Spread]:
+    """Mean and deviation over `count` masks, growing as the pictures come; once complete, only the last."""
+    key = (question(view), count)
+    if (found := _studies().get(key)) is not None:
+        yield found
+        return
+    from core.studies import monte_carlo
+
+    network, spread = reconstructor(view.model), None
+    side = view.tile.size_px or network.card.input_px
+    for spread in monte_carlo(
+        network, ground(view.tile, side), view.mask, view.policy, count=count, size_px=side, turn=partial(_queue(network).turn, f"{asker} study")
+    ):
+        yield spread
+    _studies().put(key, spread)
+
+
+def sweep(view: View, asker: str) -> tuple[SweepStep, ...]:
+    """Reconstructions of a view with more and more hidden."""
+    key = (view.model, view.tile, view.policy, replace(view.mask, ratio=0.5))
+    if (found := _studies().get(key)) is not None:
+        return found
+    from core.studies import ratio_sweep
+
+    network = reconstructor(view.model)
+    side = view.tile.size_px or network.card.input_px
+    turn = partial(_queue(network).turn, f"{asker} study")
+    return _studies().put(key, tuple(ratio_sweep(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)))
+
+
+def _queue(network: Encoder) -> Turns:
+    from core.engine.reconstruct import device_of
+    from core.engine.turns import turns
+
+    return turns(device_of(network).kind)
+
+
+def question(view: View) -> Hashable:
+    """What a reconstruction depends on."""
+    return view.model, view.tile, view.policy, view.mask

@@ -1,0 +1,230 @@
+"""Widgets that return specs: which model, which mask, at which scale, under which policy. They begin from the view that is shown."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import streamlit as st
+
+from core.geo import GeoError, TileRef, TileSpec
+from core.geo.gallery import GalleryEntry
+from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
+from core.models.registry import ModelCard
+from core.policy import POLICIES, Policy
+from core.session import View
+from ui import cached, state
+
+FIRST_TITLE = "Salt ponds, Utah"
+PAINTED = "cells"
+SIZED = {"block", "grid", "checkerboard", "stripes", "blob"}
+KIND_NAMES = {
+    "random": "Random patches", "block": "Block", "grid": "Grid", "checkerboard": "Checkerboard", "stripes": "Stripes",
+    "blob": "Cloud", "centre": "Centre", "border": "Border", PAINTED: "Paint your own",
+}  # fmt: skip
+POLICY_NAMES = {
+    "native_gsd": "GSD in metres (the paper)", "author_eval": "224 / input size (authors' kNN)", "training_range": "Relative, as in training",
+    "log_gsd": "Logarithm of the GSD", "manual": "My own number",
+}  # fmt: skip
+
+
+def default_view() -> View:
+    """What a newcomer sees: the default network, three quarters of a real tile hidden at random."""
+    entries = cached.gallery()
+    first = next((entry for entry in entries if entry.title == FIRST_TITLE), entries[0])
+    name = next(iter(cached.cards()))
+    return View(name, hash_of(cached.cards()[name]), tile_of(first, cached.cards()[name].input_px), policy_of(cached.cards()[name]), MaskSpec())
+
+
+def current_view() -> View:
+    """The view of this run, with a note for each part of a link that could not be meant."""
+    names = {*cached.cards(), *cached.weight_files()}
+    restored = state.view(default_view(), models=names, sources=set(cached.catalogue().names()))
+    for sentence in restored.ignored:
+        st.warning(sentence, icon=":material/link_off:")
+    return restored.view
+
+
+def hash_of(card: ModelCard) -> str:
+    """The first characters of a model's weights' hash, "" where it is untrained."""
+    return card.weights.sha256[:12] if card.weights else ""
+
+
+def policy_of(card: ModelCard) -> Policy:
+    """The policy that a card asks for."""
+    return Policy(card.default_policy)
+
+
+def tile_of(entry: GalleryEntry, side_px: int) -> TileSpec:
+    """A gallery's tile for a network of this side: the same ground."""
+    spec = entry.spec
+    gsd_m = spec.gsd_m * spec.size_px / side_px if spec.gsd_m and spec.size_px else spec.gsd_m
+    return replace(spec, gsd_m=gsd_m, size_px=None)
+
+
+def other_mask(view: View) -> View:
+    """The same view under another mask of its kind."""
+    return replace(view, mask=replace(view.mask, seed=random.randrange(10_000)))
+
+
+def pick_model(view: View) -> str:
+    """A network that reconstructs: a preset, or a weights file from the folders given at start."""
+    names = [*(name for name, card in cached.cards().items() if card.reconstructs), *cached.weight_files()]
+    if view.model not in names:
+        names.append(view.model)
+    return st.selectbox("Model", names, key=state.widget("model", view.model), format_func=model_label)
+
+
+def model_label(name: str) -> str:
+    """How a pick list names a network."""
+    card = cached.cards().get(name)
+    if card is None:
+        return f"{name} (file)"
+    return name if card.trained else f"{name} (untrained)"
+
+
+def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
+    """What is hidden: kind, ratio, seed, size, inverse; a painting keeps what the last mask hid."""
+    kind = st.selectbox("Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=KIND_NAMES.__getitem__)
+    if kind == PAINTED:
+        return mask if mask.kind == PAINTED else painted(make_mask(mask, rows, cols).hidden)
+    uses = KINDS[kind].uses
+    fresh = MaskSpec(kind) if mask.kind == PAINTED else mask
+    percent = fresh.ratio * 100
+    if "ratio" in uses:
+        percent = st.slider("Share hidden", 0, 100, format="%d %%", key=state.widget("percent", round(percent)))
+        if round(fresh.ratio * 100) == percent:
+            percent = fresh.ratio * 100
+    seed = _seed(fresh.seed) if "seed" in uses else fresh.seed
+    size = fresh.size
+    with st.popover("More of the mask", width="stretch"):
+        if kind in SIZED:
+            size = st.slider("Size in patches, 0: automatic", 0, 14, key=state.widget("cells", min(size, 14)), help=KINDS[kind].size)
+        invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
+        st.caption(f"{KIND_NAMES[kind]}: {KINDS[kind].hides}.")
+    return MaskSpec(kind, ratio=percent / 100, seed=seed, size=size, invert=invert)
+
+
+def painted(hidden: object) -> MaskSpec:
+    """The spec of a painted mask, bool (rows, cols)."""
+    import numpy as np
+
+    grid = np.asarray(hidden, bool)
+    return MaskSpec(PAINTED, cells=tuple(np.flatnonzero(grid).tolist()), painted_on=(grid.shape[0], grid.shape[1]))
+
+
+def _seed(seed: int) -> int:
+    number, dice = st.columns([2.6, 1], vertical_alignment="bottom", gap="small", wrap=False)
+    key = state.widget("seed", seed)
+    with dice:
+        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_roll, width="stretch", key="roll")
+    with number:
+        return int(st.number_input("Seed", 0, MAX_SEED, step=1, key=key))
+
+
+def _roll() -> None:
+    state.set_widget("seed", random.randrange(10_000))
+
+
+def input_size(view: View, card: ModelCard) -> int | None:
+    """The side that the network is fed with; None is the network's own."""
+    from core.engine.inputs import input_sizes
+
+    sizes = sorted({*input_sizes(card.patch_px, card.input_px), view.tile.size_px or card.input_px})
+    label = {size: f"{size} px · {size // card.patch_px} x {size // card.patch_px} patches" for size in sizes}
+    size = st.selectbox("Input", sizes, key=state.widget(f"size:{card.name}", view.tile.size_px or card.input_px), format_func=label.__getitem__)
+    return None if size == card.input_px else size
+
+
+def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
+    """How much ground a pixel covers as fed: the tile as a whole, or steps of the square root of two."""
+    try:
+        finest, coarsest = _gsd_range(tile, side_px)
+    except GeoError as problem:
+        st.caption(str(problem))
+        return tile
+    count = max(0, math.floor(math.log2(coarsest / finest) * 2 + 1e-6))
+    steps = [float(f"{finest * 2 ** (n / 2):.3g}") for n in range(count + 1)]
+    steps = sorted({*(step for step in steps if step <= coarsest), *([tile.gsd_m] if tile.gsd_m else [])})
+    whole = "native" if tile.lonlat else "whole tile"
+    options: list[float | None] = [None, *steps]
+    gsd_m = st.select_slider(
+        "Ground sample distance as fed", options, key=state.widget("gsd", tile.gsd_m), format_func=lambda g: whole if g is None else metres(g),
+        help="Metres on the ground of one pixel that the network receives. Coarser shows more ground, finer less.",
+    )  # fmt: skip
+    return replace(tile, gsd_m=gsd_m)
+
+
+def _gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
+    """From half the native GSD to where the ground ends."""
+    source = cached.catalogue().source(tile.ref.source)
+    native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
+    if tile.ref.source == "globe":
+        return 1000.0, 10_000_000 / (2 * side_px)
+    header = source.header(tile.ref.key)
+    across = min(header.width, header.height) * native
+    return min(native / 2, across / side_px), across / side_px
+
+
+def metres(gsd_m: float) -> str:
+    """A length per pixel in words: 0.3 m, 7.4 km."""
+    return f"{gsd_m / 1000:.3g} km" if gsd_m >= 1000 else f"{gsd_m:.3g} m"
+
+
+def band_control(tile: TileSpec) -> TileSpec:
+    """Which bands are shown and fed, where there are more than three."""
+    header = cached.catalogue().source(tile.ref.source).header(tile.ref.key)
+    if len(header.bands) <= 3:
+        return tile
+    now = tile.rgb or cached.ground(replace(tile, rgb=None), 16).rgb
+    columns = st.columns(3, gap="small", wrap=False)
+    chosen = [
+        column.selectbox(colour, range(len(header.bands)), key=state.widget(colour, band), format_func=header.bands.__getitem__)
+        for column, colour, band in zip(columns, ("Red", "Green", "Blue"), now, strict=True)
+    ]
+    rgb = (chosen[0], chosen[1], chosen[2])
+    return tile if rgb == now else replace(tile, rgb=rgb)
+
+
+def policy_control(policy: Policy, card: ModelCard) -> Policy:
+    """How the GSD becomes res, the number that the positional code receives."""
+    if not card.gsd_aware:
+        st.caption(f"{card.name} does not know the GSD: its positions are static.")
+        return policy
+    name = st.selectbox(
+        "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=POLICY_NAMES.__getitem__,
+        help="How the ground sample distance becomes `res`, the number that the positions are multiplied by.",
+    )  # fmt: skip
+    if name != "manual":
+        return Policy(name)
+    value = st.number_input("res", 0.01, 1e5, step=0.5, key=state.widget("res", policy.value or 1.0))
+    return Policy("manual", float(value))
+
+
+def edit(view: View) -> View:
+    """All controls of a reconstruction, one under the other; gives the view that they now say."""
+    from ui.tile_picker import pick_tile
+
+    tile = pick_tile(view)
+    name = pick_model(view)
+    card = cached.card_of(name)
+    side = (view.tile.size_px if name == view.model else None) or card.input_px
+    grid = side // card.patch_px
+    mask = mask_controls(view.mask, grid, grid)
+    policy = view.policy if name == view.model else policy_of(card)
+    with st.expander("Scale and input", icon=":material/straighten:"):
+        tile = gsd_control(tile, side)
+        policy = policy_control(policy, card)
+        size = input_size(view if name == view.model else replace(view, tile=replace(view.tile, size_px=None)), card)
+        tile = band_control(tile)
+    return View(name, hash_of(card), replace(tile, size_px=size), policy, mask)
+
+
+def ref_title(ref: TileRef) -> str:
+    """What a picture is called."""
+    try:
+        entry = cached.catalogue().source(ref.source).entry(ref.key)
+    except GeoError:
+        return ref.key
+    return entry.title or ref.key

@@ -1,0 +1,101 @@
+"""The frame of every page: title, sidebar with the way to the other pages, the device, and errors as one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+
+import streamlit as st
+
+from core.errors import ExplorerError
+
+ROOT = Path(__file__).parents[1]
+NAME = "Earth MAE Explorer"
+ICONS = {
+    "Mask Lab": ":material/grid_view:",
+    "Scale Lab": ":material/zoom_out_map:",
+    "Globe": ":material/public:",
+    "Evaluate": ":material/leaderboard:",
+    "Train": ":material/model_training:",
+}
+PURPOSES = {
+    "Mask Lab": "Hide patches of a satellite tile and see what a network imagines there.",
+    "Scale Lab": "One place at many ground sample distances, side by side.",
+    "Globe": "Embeddings of the whole Earth, linked with their projection.",
+    "Evaluate": "Numbers one can trust: kNN, probes and reconstruction, with intervals.",
+    "Train": "Start, watch and resume a small pretraining run of your own.",
+}
+
+
+class Page:
+    """A page that has begun. Used with `with`, it shows what goes wrong as one sentence and closes with the device's box."""
+
+    def __init__(self, device_box: st.delta_generator.DeltaGenerator) -> None:
+        self._device_box = device_box
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> bool:
+        if isinstance(problem, ExplorerError):
+            if type(problem).__name__ != "Superseded":  # a newer run of this page is already under way
+                st.error(str(problem), icon=":material/error:")
+        elif problem is not None:
+            return False
+        with self._device_box:
+            _device()
+        return problem is not None
+
+
+def page(title: str, lead: str = "", *, wide: bool = True) -> Page:
+    """Begin a page: its configuration, heading, one line under it, and the shared sidebar."""
+    st.set_page_config(
+        page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered"
+    )
+    st.html("<style>.block-container,[data-testid=stMainBlockContainer]{padding-top:2.6rem;padding-bottom:3rem}</style>")
+    st.title(title, anchor=False)
+    if lead:
+        st.caption(lead)
+    return Page(_sidebar())
+
+
+def labs() -> dict[str, str]:
+    """The labs that exist, by name: the path of each page's file."""
+    return {path.stem.partition("_")[2].replace("_", " "): f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("[0-9]_*.py"))}
+
+
+def _sidebar() -> st.delta_generator.DeltaGenerator:
+    with st.sidebar:
+        st.markdown(f"#### :material/satellite_alt: {NAME}")
+        st.page_link("app.py", label="Home", icon=":material/home:")
+        for name, path in labs().items():
+            st.page_link(path, label=name, icon=ICONS.get(name, ":material/science:"))
+        st.space("small")
+        box = st.container()
+        if os.environ.get("EARTH_MAE_ONLINE") == "1":
+            st.badge("Online access is on", icon=":material/cloud:", color="orange")
+        else:
+            st.badge("Offline: nothing leaves this machine", icon=":material/cloud_off:", color="gray")
+    return box
+
+
+def _device() -> None:
+    """Where the networks run; said only once torch is in memory, for it must not hold a page back."""
+    if "core.engine.loaded" not in sys.modules:
+        return
+    from core.engine.device import device, memory
+    from core.engine.loaded import shelf
+    from core.engine.turns import turns
+
+    on = device()
+    used = memory(on)
+    models = ", ".join(shelf().held()) or "none yet"
+    st.caption(
+        f"**{on.name}**, {on.precision}  \n"
+        f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
+        f"In memory: {models}"
+    )
+    if waiting := turns(on.kind).waiting():
+        st.caption(f"{waiting} call{'s' * (waiting > 1)} before the device")

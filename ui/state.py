@@ -1,0 +1,80 @@
+"""The only place that touches Streamlit's session state and the address bar: typed get and set, View to and from the URL."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core.session import Restored, View, view_from_params
+
+T = TypeVar("T")
+
+OTHERS = frozenset({"tab", "embed", "embed_options"})
+"""Parameters of the address that are not the view's: the open tab, and Streamlit's own."""
+
+_VIEW, _WRITTEN, _WIDGETS = "the view", "the view in the address bar", "w:"
+
+
+def session_id() -> str:
+    """Names this browser tab's session, in the queue before the device and wherever something belongs to one user."""
+    context = get_script_run_ctx()
+    return context.session_id if context else "none"
+
+
+def recall(name: str, default: T) -> T:
+    """What this session kept under a name."""
+    return st.session_state.get(name, default)
+
+
+def keep(name: str, value: object) -> None:
+    """Keep a value for this session."""
+    st.session_state[name] = value
+
+
+def widget(name: str, value: object) -> str:
+    """Give a widget its key and, when it is new on the page, its first value."""
+    key = _WIDGETS + name
+    if key not in st.session_state:
+        st.session_state[key] = value
+    return key
+
+
+def set_widget(name: str, value: object) -> None:
+    """Set a widget that is not on the page yet in this run (from a callback, or before it is drawn)."""
+    st.session_state[_WIDGETS + name] = value
+
+
+def forget_widgets() -> None:
+    """Let every widget start from the view again."""
+    for key in [key for key in st.session_state if str(key).startswith(_WIDGETS)]:
+        del st.session_state[key]
+
+
+def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
+    """The view of this run: what the address says when it is new (a link, reload, back), else what this session last had."""
+    said = {name: value for name, value in st.query_params.items() if name not in OTHERS}
+    kept: View | None = st.session_state.get(_VIEW)
+    if not said or said == st.session_state.get(_WRITTEN):
+        return Restored(kept or default)
+    forget_widgets()
+    restored = view_from_params(said, default, models=models, sources=sources, others=OTHERS)
+    st.session_state[_VIEW] = restored.view
+    return restored
+
+
+def publish(shown: View) -> None:
+    """Remember the view and write it into the address bar, where it can be copied, reloaded and shared."""
+    params = shown.to_params()
+    others = {name: value for name, value in st.query_params.items() if name in OTHERS}
+    if dict(st.query_params.items()) != {**others, **params}:
+        st.query_params.from_dict({**others, **params})
+    st.session_state[_VIEW], st.session_state[_WRITTEN] = shown, params
+
+
+def jump(to: View) -> None:
+    """Show another view from the start of a new run: every widget begins from it again."""
+    forget_widgets()
+    st.session_state[_VIEW] = to
+    st.rerun()
