@@ -13,7 +13,7 @@ from core.masking import KINDS, MaskSpec, mask_from_text
 from core.policy import POLICIES, Policy
 from core.session import View, view_from_json, view_from_params
 
-DEFAULT = View("scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat.tif")), Policy("log_gsd"), MaskSpec())
+DEFAULT = View("scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat")), Policy("log_gsd"), MaskSpec())
 
 coordinates = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 windows = st.tuples(st.integers(-5, 10**6), st.integers(0, 10**6), st.integers(1, 9999), st.integers(1, 9999))
@@ -91,17 +91,17 @@ def test_the_command_says_everything_that_the_view_does(view: View) -> None:
 
 def test_the_command_of_a_plain_view_is_plain() -> None:
     assert DEFAULT.to_command() == (
-        "python -m core reconstruct samples/landsat.tif --model scale_mae_tiny --policy log_gsd --mask random --ratio 0.75 --seed 0"
+        "python -m core reconstruct samples/landsat --model scale_mae_tiny --policy log_gsd --mask random --ratio 0.75 --seed 0"
     )
 
 
 def test_a_link_is_short_and_can_be_read() -> None:
-    assert DEFAULT.to_params() == {"model": "scale_mae_tiny", "tile": "samples/landsat.tif", "policy": "log_gsd", "mask": "random-75-s0"}
+    assert DEFAULT.to_params() == {"model": "scale_mae_tiny", "tile": "samples/landsat", "policy": "log_gsd", "mask": "random-75-s0"}
 
 
 def test_what_a_link_leaves_open_comes_from_the_default() -> None:
     assert view_from_params({}, DEFAULT).view == DEFAULT
-    assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(TileRef("samples", "landsat.tif"), gsd_m=30)
+    assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(TileRef("samples", "landsat"), gsd_m=30)
     placed = View("m", "", TileSpec(TileRef("globe", "blue_marble"), lonlat=(8, 47), gsd_m=500), Policy(), MaskSpec())
     assert view_from_params({"at": "9,48"}, placed).view.tile.lonlat == (9, 48)
     assert view_from_params({"tile": "samples/other"}, placed).view.tile == TileSpec(TileRef("samples", "other"))

@@ -1,0 +1,45 @@
+"""What the README tells a newcomer to type works as it stands."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from core.cli import build_parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_two_commands_come_first() -> None:
+    first = README.split("```")[1].split("\n")
+    assert [line.split("#")[0].strip() for line in first if line] == ["make app", "make test"]
+
+
+def test_every_make_word_is_there() -> None:
+    words = set(re.findall(r"`?make ([a-z]+)", README))
+    listed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert words <= {line.split()[0] for line in listed.splitlines()}
+
+
+def test_every_command_line_is_understood() -> None:
+    lines = [line for line in README.splitlines() if line.startswith(".venv/bin/python -m core ") and not line.endswith("--help")]
+    assert lines
+    for line in lines:
+        build_parser().parse_args(shlex.split(line)[3:])
+
+
+def test_every_file_that_it_names_is_there() -> None:
+    named = set(re.findall(r"`((?:docs/)?[A-Za-z_-]+\.md|LICENSE)`", README))
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+@pytest.mark.slow
+def test_the_python_runs_as_it_stands() -> None:
+    scope: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        exec(compile(block, "README", "exec"), scope)
+    assert "result" in scope
