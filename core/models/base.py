@@ -13,6 +13,7 @@ from core.errors import ExplorerError
 from core.models.frequency import combine
 
 if TYPE_CHECKING:
+    from core.models.checkpoints import LoadReport
     from core.models.registry import ModelCard
 
 
@@ -41,6 +42,8 @@ class Encoder(nn.Module, ABC):
     """A network that turns the visible patches of a picture into tokens."""
 
     card: ModelCard
+    report: LoadReport | None = None
+    """What became of the file it was loaded from, where there was one."""
     patch_size: int
     embed_dim: int
     in_chans: int

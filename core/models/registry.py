@@ -130,13 +130,10 @@ def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
     unknown = sorted(set(sizes) - set(family.defaults))
     if unknown:
         raise ModelNameError(f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}.")
-    card = _card(family, name, {**preset, **sizes})
-    attach = trained and not sizes and card.weights is not None
-    if not attach:
-        card = replace(card, weights=None)
+    card = card_for(family, name, {**preset, **sizes}) if sizes or not trained else _card(family, name, preset)
     model = family.build(**{**family.defaults, **card.sizes})
     model.card = card
-    if attach:
+    if card.weights is not None:
         load_shipped(model, card)
     return model.eval()
 
@@ -194,9 +191,10 @@ def _find(name: str) -> tuple[Family, dict[str, Any]]:
     raise ModelNameError(f"There is no model called {name!r}. Choose one of: {', '.join(known)}.")
 
 
-def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
+def card_for(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
+    """What follows from a family and sizes alone: the card of an untrained network."""
     full = {**family.defaults, **sizes}
-    card = ModelCard(
+    return ModelCard(
         name=name,
         family=family.name,
         paper=family.paper,
@@ -209,17 +207,25 @@ def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
         patch_px=full["patch_size"],
         embed_dim=full["embed_dim"],
     )
+
+
+def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
     written = WEIGHTS_FOLDER / f"{name}.json"
-    return _with_weights(card, written) if written.is_file() else card
+    return read_card(written) if written.is_file() else card_for(family, name, sizes)
 
 
-def _with_weights(card: ModelCard, written: Path) -> ModelCard:
+def read_card(written: Path) -> ModelCard:
+    """The card that `write_card` wrote beside weights; its name is the file's. Raises WeightsError, ModelNameError."""
     try:
         said = json.loads(written.read_text())
+        family = _find(said.pop("family", written.stem))[0]
+        card = card_for(family, written.stem, said.pop("sizes"))
         weights = WeightsCard(**{**said.pop("weights"), "data": tuple(said.pop("data"))})
         tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
         return replace(card, weights=weights, **tuples)
-    except (ValueError, TypeError, KeyError) as problem:
+    except ModelNameError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise WeightsError(f"The card {written.name} cannot be read ({problem}): restore it from the repository or remove it.") from problem
 
 
@@ -230,6 +236,7 @@ def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
     assert card.weights is not None
     weights = asdict(card.weights)
     said = {
+        "family": card.family,
         "mean": card.mean,
         "std": card.std,
         "sizes": card.sizes,
