@@ -22,6 +22,7 @@ OFFENCES = {
     "evaluation/metrics.py": "import torch",
     "session.py": "import core.models",
     "cli.py": "import torch",
+    "engine/results.py": "import core.evaluation",
 }
 REPORTED = (
     "core.geo.tile -> core.masking",
@@ -30,6 +31,7 @@ REPORTED = (
     "core.evaluation.metrics -> torch",
     "core.session -> core.models",
     "core.cli -> torch",
+    "core.engine.results -> core.evaluation",
 )
 
 
