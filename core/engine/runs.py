@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
+
+from filelock import FileLock, Timeout
 
 from core.errors import ExplorerError
 from core.files import write_atomic
 
 
+ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
 """Training specs that come with the program: name -> file."""
 
@@ -74,11 +80,14 @@ def read_spec(path: Path) -> TrainSpec:
     known = ", ".join(PRESETS)
     if not path.is_file():
         raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or your own TOML file.")
+    return spec_from(_parsed(path.read_bytes().decode(errors="replace"), path.name), path.name)
+
+
+def _parsed(toml: str, where: str) -> dict[str, Any]:
     try:
-        said = tomllib.loads(path.read_text())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise RunError(f"{path.name} is not valid TOML ({problem}): correct it and start again.") from problem
-    return spec_from(said, path.name)
+        return tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as problem:
+        raise RunError(f"{where} is not valid TOML ({problem}): correct it and start again.") from problem
 
 
 def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
@@ -130,6 +139,8 @@ class Run:
         self.folder = folder
         self.spec_file, self.state_file = folder / "spec.json", folder / "state.pt"
         self.log_file, self.stop_file = folder / "log.jsonl", folder / "stop"
+        self.previews = folder / "previews"
+        self._lock = FileLock(folder / "lock")
 
     def open(self, spec: TrainSpec) -> None:
         """Claim the folder for `spec`. Raises RunError with the difference where the folder holds another spec."""
@@ -142,6 +153,41 @@ class Run:
         else:
             write_atomic(self.spec_file, json.dumps(asdict(spec), indent=1).encode())
         self.stop_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the folder for one training process; the claim dies with the process. Raises RunError where another one trains in it."""
+        try:
+            with self._lock.acquire(timeout=0):
+                yield
+        except Timeout:
+            raise RunError(f"Another process is training in {self.folder}: follow it on the page, or stop it first.") from None
+
+    @property
+    def running(self) -> bool:
+        """Whether a process trains in this folder now."""
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def launch(self, toml: str, data: Path) -> None:
+        """Start `python -m core train` on a spec's text in a process of its own, which outlives this one. Raises RunError for a bad spec."""
+        spec = spec_from(_parsed(toml, "the spec"), "the spec")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "spec.toml"
+        write_atomic(file, toml.encode())
+        command = [sys.executable, "-m", "core", "train", str(file), "--run", str(self.folder), "--data", str(data)]
+        with (self.folder / "output.txt").open("ab") as output:
+            subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
+        assert spec.name
+
+    def last_words(self) -> str:
+        """The last line that a launched run printed: why it ended, where it ended early."""
+        output = self.folder / "output.txt"
+        lines = output.read_text(errors="replace").strip().splitlines() if output.is_file() else []
+        return lines[-1] if lines else ""
 
     def spec(self) -> TrainSpec:
         """The spec this folder was started with."""

@@ -7,10 +7,12 @@ run killed at any moment and resumed from its last checkpoint gives the same los
 from __future__ import annotations
 
 import io
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.engine.device import device, fabric_for, to_device
+from core.engine.previews import Previews
 from core.engine.runs import Run, RunError, TrainSpec, TrainStep
 from core.files import write_atomic
 from core.geo.crops import Imagery, draw_crops
@@ -93,7 +96,7 @@ class Training:
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
         self.std = torch.tensor(card.std, device=self.fabric.device)[:, None, None]
-        self.enlarge = 2 if card.two_bands else 1
+        self.enlarge = self.objective.target_scale
         self.step, self.seen, self.restarts, self.hours = 0, 0, 0, 0.0
 
     def load_weights(self, path: Path) -> None:
@@ -110,7 +113,7 @@ class Training:
         spec = self.spec
         rise = min(1.0, (self.step + 1) / max(1, spec.warmup_steps))
         through = max(0.0, self.step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
-        return spec.lr * rise * (spec.floor + (1 - spec.floor) * 0.5 * (1 + np.cos(np.pi * min(1.0, through))))
+        return spec.lr * rise * (spec.floor + (1 - spec.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, through))))
 
     def advance(self, draw: Draw) -> dict[str, float]:
         """One optimiser step; named losses."""
@@ -177,11 +180,12 @@ def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterat
     run.open(spec)
     training = Training(spec)
     main = training.fabric.is_global_zero
-    if run.state_file.is_file():
-        training.restore(load_state(run))
-        if main:
-            run.truncate_log(training.step)
-    yield from _steps(training, run, imagery, main)
+    with run.claimed() if main else nullcontext():
+        if run.state_file.is_file():
+            training.restore(load_state(run))
+            if main:
+                run.truncate_log(training.step)
+        yield from _steps(training, run, imagery, main)
 
 
 def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: bool) -> Iterator[TrainStep]:
@@ -190,6 +194,7 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
     saved_at = began = time.monotonic()
     hours_before = training.hours
     pace: deque[tuple[float, int]] = deque([(began, training.seen)], maxlen=50)
+    previews = Previews(imagery, max(spec.sides_px), spec.policy, run.previews)
 
     def drawn(step: int) -> Draw:
         return draw_batch(spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size)
@@ -208,6 +213,8 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                 if due and main:
                     save(training, run)
                     saved_at = time.monotonic()
+                if main and training.step % spec.preview_every == 0:
+                    previews.write(training.ema.module, training.device, training.step)
                 told = _told(training, losses, pace, due)
                 if main and (training.step % LOG_EVERY == 0 or due):
                     run.append(_row(told))
