@@ -1,0 +1,310 @@
+"""Planning a sweep: which windows of which pictures at which scale, in which order; everything a resumed sweep must find again.
+
+A raster is covered row by row. The last window of a row or column is moved inward rather than left out. In degrees every row has its
+own width, so that a tile is square on the ground. The whole globe is covered by places instead, each cut in its own equal-area frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.atlas.schema import Precision
+from core.errors import ExplorerError
+from core.geo.catalogue import known_sources
+from core.geo.picture import Header, Known, Picture, native_gsd
+from core.geo.sources import Source, open_source
+from core.geo.sources.globe import shows_globe
+from core.geo.sources.raster import GeoTiff
+from core.geo.tile import GeoError, require_gsd
+
+STRIPE_PX = 8192
+"""Windows are read in vertical stripes of this width, so that the blocks of one row still lie in the cache when the next row needs them."""
+
+MAP_PX = 4_000_000
+LEFT_OVER = 0.05
+"""A strip at the right or bottom narrower than this part of a tile is not worth a window of its own."""
+
+EARTH_M = 40_030_000.0
+
+
+class SweepError(ExplorerError):
+    """A sweep that cannot start, go on or finish as asked."""
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """Say what to embed and how. Everything here decides the table; how fast it is made does not.
+
+    `sources` are paths, addresses, or names of the catalogue. `gsd_m` lists the GSDs to feed, none for each picture's own. `tile_px`
+    None takes the card's input, `stride_px` None the tile. `policy`, `pooling` None take the card's. `losses` adds a reconstruction pass with
+    a random mask of `mask_ratio` and `mask_seed`. Tiles with less than `min_valid` of their pixels known are left out. `stated_gsd_m`
+    is the pixel size of pictures that do not know theirs. `batch` None leaves it to the device. `most` ends after so many tiles.
+    """
+
+    sources: tuple[str, ...]
+    out: str
+    model: str
+    gsd_m: tuple[float, ...] = ()
+    tile_px: int | None = None
+    stride_px: int | None = None
+    policy: str | None = None
+    pooling: str | None = None
+    data_type: Precision = "float32"
+    losses: bool = False
+    mask_ratio: float = 0.75
+    mask_seed: int = 0
+    min_valid: float = 0.5
+    stated_gsd_m: float | None = None
+    batch: int | None = None
+    shard_tiles: int = 4096
+    most: int | None = None
+    online: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Windows of one picture at one scale, in reading order.
+
+    `boxes` (n, 4) column, row, width, height in pixels at full size (of the globe: zeros), `lonlat` (n, 2) only for the globe. `level`
+    is the overview to read. `gsd_m` as fed, None where nobody knows it.
+    """
+
+    source: Source
+    key: str
+    header: Header
+    rgb: tuple[int, int, int]
+    boxes: NDArray[np.float64]
+    level: int
+    gsd_m: float | None
+    native_gsd_m: float | None
+    lonlat: NDArray[np.float64] | None = None
+
+    @property
+    def place_known(self) -> bool:
+        """Tell whether the tiles can go on a map."""
+        return self.lonlat is not None or (self.header.crs is not None and self.header.transform is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Hold all grids, how many windows were left out as empty, and sentences worth knowing before the first tile."""
+
+    grids: tuple[Grid, ...]
+    empty: int
+    notes: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of windows."""
+        return sum(len(grid.boxes) for grid in self.grids)
+
+    def area_km2(self, tile_px: int) -> float:
+        """The ground that the windows cover, overlaps counted twice; 0 for windows of unknown scale."""
+        return sum(len(grid.boxes) * (tile_px * (grid.gsd_m or 0) / 1000) ** 2 for grid in self.grids)
+
+    def digest(self) -> str:
+        """A hash that changes when any window does."""
+        digest = hashlib.sha256()
+        for grid in self.grids:
+            digest.update(f"{grid.key} {grid.gsd_m} {grid.native_gsd_m} {grid.level} {grid.rgb}".encode())
+            digest.update(grid.boxes.tobytes())
+            digest.update(b"" if grid.lonlat is None else grid.lonlat.tobytes())
+        return digest.hexdigest()
+
+
+def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
+    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError."""
+    for gsd in spec.gsd_m:
+        require_gsd(gsd)
+    stride_px = spec.stride_px or tile_px
+    if not 1 <= stride_px <= 16 * tile_px:
+        raise SweepError(f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px.")
+    grids: list[Grid] = []
+    notes: list[str] = []
+    empty = 0
+    for named in spec.sources:
+        source = open_named(named, spec)
+        for key in source.keys():  # noqa: SIM118 (a Source is no dict)
+            try:
+                for gsd in spec.gsd_m or (None,):
+                    grid, said, left_out = _grid(source, key, gsd, tile_px, stride_px, spec)
+                    grids.append(grid)
+                    notes += said
+                    empty += left_out
+            except GeoError as error:
+                if len(source.keys()) == 1:
+                    raise
+                notes.append(f"{key} was left out: {error}")
+    grids = [grid for grid in grids if len(grid.boxes)]
+    if not grids:
+        why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
+        raise SweepError(f"There is nothing to embed.{why} Choose another source.")
+    return Plan(tuple(_cut_short(grids, spec.most)), empty, tuple(dict.fromkeys(notes)))
+
+
+def open_named(named: str, spec: SweepSpec) -> Source:
+    """Open a path or address, or take a source of that name from the catalogue."""
+    if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
+        catalogue = known_sources()
+        if named in catalogue.names():
+            return catalogue.source(named)
+    return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
+
+
+def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[Grid, list[str], int]:
+    """Lay windows over one picture; also sentences about it and how many windows were empty."""
+    entry, picture = source.entry(key), source.opened(key)
+    header = picture.header
+    rgb = entry.rgb or header.rgb
+    if shows_globe(picture):
+        native = math.pi * 6_371_000 / header.height
+        lonlat = globe_places((gsd or native) * stride_px)
+        zeros = np.zeros((len(lonlat), 4))
+        return Grid(source, key, header, rgb, zeros, 0, gsd or native, native, lonlat), [], 0
+    notes: list[str] = []
+    known = Known(spec.stated_gsd_m or entry.gsd_m)
+    native = native_gsd(header, known)
+    if native is None:
+        notes.append(f"{key} does not say how much ground a pixel covers: its pixels are embedded as they are, with no GSD in the table.")
+    elif header.crs is None:
+        notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
+    fed = gsd if native is not None else None
+    boxes, gsd_fed, small = _windows(header, known, fed, tile_px, stride_px)
+    if small:
+        notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
+    level = _level(header, boxes, tile_px)
+    keep = _not_empty(picture, boxes)
+    scalar = None if native is None else math.sqrt(native[0] * native[1])
+    grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else gsd_fed, scalar)
+    return grid, notes, int((~keep).sum())
+
+
+def _windows(
+    header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int
+) -> tuple[NDArray[np.float64], float, bool]:
+    """Give boxes (n, 4) in reading order, the GSD as fed, and whether the picture is smaller than a tile."""
+    width, height = header.width, header.height
+    middle = native_gsd(header, known) or (1.0, 1.0)
+    gsd_m = gsd or math.sqrt(middle[0] * middle[1])
+    across, down = (tile_px * _step(gsd_m / g) for g in middle)
+    if across > width + 1e-6 or down > height + 1e-6:
+        side_m = min(width * middle[0], height * middle[1])
+        w, h = side_m / middle[0], side_m / middle[1]
+        return np.array([[(width - w) / 2, (height - h) / 2, w, h]]), side_m / tile_px, True
+    hop = stride_px / tile_px
+    in_degrees = header.crs is not None and header.transform is not None and not _is_metric(header)
+    rows: list[NDArray[np.float64]] = []
+    for top in _starts(height, down, down * hop):
+        here = (native_gsd(header, known, (width / 2, top + down / 2)) or middle) if in_degrees else middle
+        wide = min(tile_px * _step(gsd_m / here[0]), float(width))
+        left = _starts(width, wide, wide * hop)
+        rows.append(np.stack([left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1))
+    boxes = np.concatenate(rows)
+    order = np.lexsort((boxes[:, 0], boxes[:, 1], boxes[:, 0] // STRIPE_PX))
+    return boxes[order], gsd_m, False
+
+
+def _step(ratio: float) -> float:
+    """Source pixels per fed pixel; what is a copy but for rounding is a copy."""
+    return 1.0 if abs(ratio - 1) < 1e-6 else ratio
+
+
+def _is_metric(header: Header) -> bool:
+    """Tell whether one pixel size holds for the whole raster: at its top and bottom it is the same to a thousandth."""
+    sizes = [native_gsd(header, Known(), (header.width / 2, row)) for row in (0.5, header.height - 0.5)]
+    return all(size is not None for size in sizes) and abs(sizes[0][0] / sizes[1][0] - 1) < 1e-3  # pyright: ignore[reportOptionalSubscript]
+
+
+def _starts(length: float, side: float, hop: float) -> NDArray[np.float64]:
+    """Where windows of `side` start within `length`: every `hop`, and one flush with the end for what would be left over."""
+    count = int((length - side) / hop + 1e-6) + 1
+    starts = np.arange(count) * hop
+    over = length - (starts[-1] + side)
+    if over > LEFT_OVER * side:
+        starts = np.append(starts, length - side)
+    return np.round(starts) if side == round(side) and hop == round(hop) else starts
+
+
+def _level(header: Header, boxes: NDArray[np.float64], tile_px: int) -> int:
+    """The coarsest overview that is still at least as fine as the tiles."""
+    step = boxes[:, 2:].min() / tile_px * (1 + 1e-9)
+    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= step]
+    return min(enough, key=lambda i: header.levels[i][0])
+
+
+def _not_empty(picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which windows may hold data, from the blocks that were written and from a coarse overview of validity."""
+    keep = np.ones(len(boxes), bool)
+    if not isinstance(picture, GeoTiff):
+        return keep
+    written = picture.written()
+    if written is not None:
+        keep &= _any_inside(written, boxes, picture.header)
+    levels = picture.header.levels
+    level = next((i for i, (w, h) in enumerate(levels) if i and w * h <= MAP_PX), None)
+    if level is not None:
+        try:
+            valid = picture.read(level, (0, 0, *levels[level])).valid
+        except GeoError:  # a damaged overview is no reason to leave ground out
+            return keep
+        keep &= _any_inside(valid, boxes, picture.header)
+    return keep
+
+
+def _any_inside(flags: NDArray[np.bool_], boxes: NDArray[np.float64], header: Header) -> NDArray[np.bool_]:
+    """Tell for each box whether any flag of a coarse (rows, cols) map of the picture is set inside it, by a summed-area table."""
+    rows, cols = flags.shape
+    total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+    fx, fy = header.width / cols, header.height / rows
+    left, top = np.floor(boxes[:, 0] / fx).astype(int), np.floor(boxes[:, 1] / fy).astype(int)
+    right = np.minimum(np.ceil((boxes[:, 0] + boxes[:, 2]) / fx).astype(int), cols)
+    bottom = np.minimum(np.ceil((boxes[:, 1] + boxes[:, 3]) / fy).astype(int), rows)
+    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
+
+
+def globe_places(spacing_m: float) -> NDArray[np.float64]:
+    """Places (n, 2) in degrees that cover the globe about evenly, both poles among them: rings of latitude, each divided by its own length."""
+    rings = max(2, round(EARTH_M / 2 / spacing_m))
+    places: list[NDArray[np.float64]] = []
+    for lat in np.linspace(90, -90, rings + 1):
+        count = max(1, round(EARTH_M * math.cos(math.radians(lat)) / spacing_m))
+        lon = -180 + (np.arange(count) + 0.5) * 360 / count
+        places.append(np.stack([lon, np.full(count, lat)], axis=1))
+    return np.concatenate(places)
+
+
+def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
+    """Keep about `most` windows, spread evenly over all."""
+    total = sum(len(grid.boxes) for grid in grids)
+    if most is None or total <= most:
+        return grids
+    chosen = np.unique(np.linspace(0, total - 1, most).astype(int))
+    kept: list[Grid] = []
+    at = 0
+    for grid in grids:
+        rows = chosen[(chosen >= at) & (chosen < at + len(grid.boxes))] - at
+        at += len(grid.boxes)
+        if len(rows):
+            lonlat = None if grid.lonlat is None else grid.lonlat[rows]
+            kept.append(Grid(grid.source, grid.key, grid.header, grid.rgb, grid.boxes[rows], grid.level, grid.gsd_m, grid.native_gsd_m, lonlat))
+    return kept
+
+
+def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
+    """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
+    said = {**asdict(spec), **decided, "sources": [Path(s).name for s in spec.sources]}
+    for name in ("out", "online"):
+        del said[name]
+    grids = [{"key": g.key, "gsd_m": g.gsd_m, "native_gsd_m": g.native_gsd_m, "windows": len(g.boxes)} for g in plan.grids]
+    found = {"spec": said, "windows": plan.count, "empty": plan.empty, "windows_sha256": plan.digest(), "pictures": grids[:1000], "notes": list(plan.notes)}
+    return json.loads(json.dumps(found))
+
+

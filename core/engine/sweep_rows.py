@@ -1,0 +1,176 @@
+"""What a sweep's table says beside the vectors: place, scale and recipe of every row, made from the plan alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from core.atlas import TableInfo, make_rows
+from core.atlas.outline import geometry_columns, outline_of_ring
+from core.engine.sweep_plan import Grid, Plan, SweepSpec
+from core.engine.sweep_read import EMPTY, UNREADABLE
+from core.geo import ground
+
+EDGE_POINTS = 4
+"""Points along each edge of an outline: enough for a tile that bends in degrees, few enough to stay small."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every vector of a sweep is made."""
+
+    spec: SweepSpec
+    info: TableInfo
+    policy: str
+    tile_px: int
+
+
+def make_table(plan: Plan, recipe: Recipe, first: int, arrays: dict[str, NDArray[Any]]) -> pa.Table:
+    """Make the rows of consecutive windows from number `first` on; windows that were left out as empty make no row.
+
+    `arrays`: `state`, `valid` (n,) of all windows; `vectors` (k, d), `res` (k,) and, with losses, `low`, `high` (k,) of those that are OK.
+    """
+    state = arrays["state"]
+    pieces: list[dict[str, Any]] = []
+    start = 0
+    for grid in plan.grids:
+        rows = np.arange(max(first, start), min(first + len(state), start + len(grid.boxes)))
+        if len(rows):
+            kept = rows[state[rows - first] != EMPTY]
+            pieces.append(_columns(grid, kept - start, recipe))
+        start += len(grid.boxes)
+    joined = {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
+    there = state[state != EMPTY]
+    fine = there != UNREADABLE
+    vectors = np.full((len(there), recipe.info.dimensions), np.nan, np.float32)
+    vectors[fine] = arrays["vectors"]
+    joined |= {
+        "status": np.where(fine, "ok", "unreadable").tolist(),
+        "valid_fraction": arrays["valid"][state != EMPTY],
+        "input_res_m": _where(fine, arrays["res"]),
+    }
+    if recipe.spec.losses:
+        joined |= {"recon_loss_low": _where(fine, arrays["low"]), "recon_loss_high": _where(fine, arrays["high"])}
+    return make_rows(vectors, joined)
+
+
+def _where(fine: NDArray[np.bool_], values: NDArray[Any]) -> pa.Array:
+    full = np.zeros(len(fine), np.float32)
+    full[fine] = values
+    return pa.array(full, mask=~fine)
+
+
+def _joined(pieces: list[Any]) -> pa.Array:
+    arrays = [piece if isinstance(piece, pa.Array) else pa.array(piece, from_pandas=True) for piece in pieces]
+    kinds = [a.type for a in arrays if not pa.types.is_null(a.type)]
+    return pa.concat_arrays([a.cast(kinds[0]) if kinds else a for a in arrays])
+
+
+def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, Any]:
+    """Give the columns of some windows of one grid, all but what the network made."""
+    count, spec, info = len(rows), recipe.spec, recipe.info
+    rings = _rings(grid, rows, recipe.tile_px)
+    centre = np.full((count, 2), np.nan) if rings is None else rings.centre
+    outlines: list[shapely.Geometry | None] = [None] * count if rings is None else rings.outlines()
+    corners = np.round(np.stack([grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T], axis=1)).astype(np.int32)
+    boxes: Any = pa.nulls(count, pa.list_(pa.int32(), 4))
+    if grid.lonlat is None:
+        boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
+
+    def same(value: Any, kind: pa.DataType) -> pa.Array:
+        return pa.repeat(pa.scalar(value, kind), count)
+
+    said: dict[str, tuple[Any, pa.DataType]] = {
+        "product_id": (grid.key, pa.string()),
+        "source": (grid.source.info.title if grid.source.info.kind != "pack" else grid.source.name, pa.string()),
+        "crs": (_short_crs(grid), pa.string()),
+        "gsd_m": (grid.gsd_m, pa.float64()),
+        "native_gsd_m": (grid.native_gsd_m, pa.float64()),
+        "image_size": (recipe.tile_px, pa.int32()),
+        "res_policy": (recipe.policy, pa.string()),
+        "pooling": (info.pooling, pa.string()),
+        "model": (info.model, pa.string()),
+        "checkpoint_sha256": (info.weights_sha256, pa.string()),
+        "mask_kind": ("random" if spec.losses else None, pa.string()),
+        "mask_ratio": (spec.mask_ratio if spec.losses else None, pa.float32()),
+        "mask_seed": (spec.mask_seed if spec.losses else None, pa.int64()),
+    }
+    return {
+        "unique_id": _identities(grid, rows, recipe),
+        "centre_lon": centre[:, 0],
+        "centre_lat": centre[:, 1],
+        **geometry_columns(outlines),
+        "pixel_bbox": boxes,
+        **{name: same(*value) for name, value in said.items()},
+    }
+
+
+def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str]:
+    """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere."""
+    info = recipe.info
+    common = f"{grid.source.info.title} {grid.key} {grid.gsd_m} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
+    where = grid.boxes[rows] if grid.lonlat is None else grid.lonlat[rows]
+    return [hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20] for box in where.round(3).tolist()]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rings:
+    """Outlines (n, p) in degrees and centres (n, 2)."""
+
+    lon: NDArray[np.float64]
+    lat: NDArray[np.float64]
+    centre: NDArray[np.float64]
+
+    def outlines(self) -> list[shapely.Geometry | None]:
+        """Make polygons: all plain ones at once, those near the antimeridian or a pole one by one."""
+        with np.errstate(invalid="ignore"):
+            plain = np.isfinite(self.lon).all(axis=1) & (np.abs(np.diff(self.lon, axis=1)).max(axis=1) < 180) & (np.abs(self.lon).max(axis=1) <= 180)
+        found: list[shapely.Geometry | None] = [None] * len(self.lon)
+        polygons = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
+        for at, polygon in zip(np.flatnonzero(plain), polygons, strict=True):
+            found[at] = polygon
+        for at in np.flatnonzero(~plain):
+            found[at] = outline_of_ring(self.lon[at], self.lat[at])
+        return found
+
+
+def _rings(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> _Rings | None:
+    """Walk around every window and give the walk in degrees; None where the place is unknown."""
+    t = np.linspace(0, 1, EDGE_POINTS + 1)[:-1]
+    x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t), [0.0], [0.5]])
+    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t, [0.0], [0.5]])
+    if grid.lonlat is not None:
+        return _globe_rings(grid.lonlat[rows], x, y, tile_px * (grid.gsd_m or 0))
+    if grid.header.crs is None or grid.header.transform is None:
+        return None
+    boxes = grid.boxes[rows]
+    lon, lat = ground.to_lonlat(grid.header.crs, grid.header.transform, boxes[:, :1] + boxes[:, 2:3] * x, boxes[:, 1:2] + boxes[:, 3:] * y)
+    lon = np.where(np.abs(lon) > 180, (lon + 180) % 360 - 180, lon)
+    return _Rings(lon[:, :-1], lat[:, :-1], np.stack([lon[:, -1], lat[:, -1]], axis=1))
+
+
+def _globe_rings(lonlat: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], side_m: float) -> _Rings:
+    """Walk around squares of ground, each in its own equal-area frame."""
+    walks = np.empty((len(lonlat), len(x), 2))
+    for at, (lon, lat) in enumerate(lonlat.tolist()):
+        crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m +no_defs"
+        walks[at] = np.stack(ground.to_lonlat(crs, (side_m, 0.0, -side_m / 2, 0.0, -side_m, side_m / 2), x, y), axis=1)
+    return _Rings(walks[:, :-1, 0], walks[:, :-1, 1], lonlat)
+
+
+def _short_crs(grid: Grid) -> str | None:
+    """Give "EPSG:32612" where the coordinate system has such a name, else its whole text."""
+    if grid.lonlat is not None:
+        return "local Lambert azimuthal equal-area"
+    if grid.header.crs is None:
+        return None
+    import pyproj
+
+    code = pyproj.CRS.from_user_input(grid.header.crs).to_authority(min_confidence=70)
+    return ":".join(code) if code else grid.header.crs

@@ -1,0 +1,155 @@
+"""The folder of a sweep: its plan, a lock, finished batches that wait for their shard, shards, manifest and a log of times.
+
+Whatever ends the process, the folder stays whole: a batch or a shard is there or not, and what is there is never embedded again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.atlas.schema import TableInfo
+from core.atlas.shards import MANIFEST, ShardRecord, read_manifest, shard_name, write_manifest, write_shard
+from core.engine.sweep_plan import SweepError
+from core.files import write_atomic
+
+PLAN, LOG, LOCK, STOP, PENDING = "plan.json", "log.jsonl", "sweep.lock", "stop", "pending"
+
+
+class SweepFolder:
+    """Keep a sweep on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pending = path / PENDING
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Hold the folder for this process alone. Raises SweepError while another sweep writes into it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("a+") as lock:
+            _lock(lock, self.path.name)
+            (self.path / STOP).unlink(missing_ok=True)
+            yield
+
+    def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
+        """Write the plan, or check that the one that is there is the same. Raises SweepError with the difference.
+
+        Without `resume` a folder that holds a sweep already is refused.
+        """
+        known = self._plan()
+        if known is None:
+            if (self.path / MANIFEST).exists() or any(self.path.glob("*.parquet")):
+                raise SweepError(f"{self.path.name} holds a table that no sweep can go on with: choose another folder.")
+            write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+        elif not resume:
+            raise SweepError(f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder.")
+        elif known != wanted:
+            raise SweepError(f"This is not the sweep that {self.path.name} began with: {_difference(known, wanted)} Resume with the same settings, or choose another folder.")
+        self.pending.mkdir(exist_ok=True)
+        for torn in self.pending.glob(".*"):
+            torn.unlink()
+
+    def _plan(self) -> dict[str, Any] | None:
+        try:
+            return json.loads((self.path / PLAN).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise SweepError(f"The plan of {self.path.name} is damaged: choose another folder, or delete this one.") from error
+
+    def shards(self) -> dict[str, ShardRecord]:
+        """Give the finished shards of the manifest that are really there."""
+        records = [ShardRecord(**record) for record in read_manifest(self.path).get("shards", [])]
+        return {r.file: r for r in records if (self.path / r.file).is_file() and (self.path / r.file).stat().st_size == r.bytes}
+
+    def finished_batches(self) -> set[int]:
+        """Give the numbers of finished batches that wait for their shard."""
+        return {int(file.stem) for file in self.pending.glob("*.npz")}
+
+    def keep_batch(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
+        """Put a finished batch aside in one step; a process that is killed loses nothing that was put here."""
+        part = self.pending / f".{index:08d}.part"
+        with part.open("wb") as stream:
+            np.savez(stream, **arrays)  # pyright: ignore[reportArgumentType]
+        os.replace(part, self.pending / f"{index:08d}.npz")
+
+    def take_batches(self, indexes: range) -> dict[str, NDArray[Any]]:
+        """Give finished batches joined in order."""
+        joined: dict[str, list[NDArray[Any]]] = {}
+        for index in indexes:
+            with np.load(self.pending / f"{index:08d}.npz", allow_pickle=False) as kept:
+                for name in kept.files:
+                    joined.setdefault(name, []).append(kept[name])
+        return {name: np.concatenate([p for p in pieces if p.size] or pieces[:1]) for name, pieces in joined.items()}
+
+    def write_shard(self, number: int, rows: Any, info: TableInfo) -> ShardRecord:
+        """Write a shard; its batches are forgotten by `forget_batches` once the manifest knows it."""
+        return write_shard(self.path / shard_name(number), rows, info)
+
+    def write_manifest(self, info: TableInfo, shards: dict[str, ShardRecord], more: dict[str, Any]) -> None:
+        """Write the manifest."""
+        write_manifest(self.path, info, [shards[name] for name in sorted(shards)], more)
+
+    def forget_batches(self, indexes: range) -> None:
+        """Drop batches that are in a shard."""
+        for index in indexes:
+            (self.pending / f"{index:08d}.npz").unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Tidy up after the last shard."""
+        shutil.rmtree(self.pending, ignore_errors=True)
+
+    def log(self, event: str, **said: Any) -> None:
+        """Append a line with the wall-clock time; the only place where times are kept."""
+        with (self.path / LOG).open("a") as stream:
+            stream.write(json.dumps({"time": time.time(), "event": event, **said}) + "\n")
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Tell whether somebody asked this sweep to stop after the batches in hand."""
+        return (self.path / STOP).exists()
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask the sweep that writes into a folder to stop; it can be resumed."""
+    (folder / STOP).touch()
+
+
+def ran_full(error: BaseException) -> bool:
+    """Tell whether an error means that the disk, or the quota, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _lock(lock: TextIO, name: str) -> None:
+    """Take the lock, which the system releases however the process ends."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.seek(0)
+        raise SweepError(
+            f"Another sweep (process {lock.read().strip() or 'unknown'}) is writing into {name}: wait for it, stop it, or choose another folder."
+        ) from error
+    lock.truncate(0)
+    lock.write(f"{os.getpid()}\n")
+    lock.flush()
+
+
+def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Say in a sentence what differs between two plans, the weights first."""
+    was, now = known.get("spec", {}), wanted["spec"]
+    if was.get("weights_sha256") != now.get("weights_sha256"):
+        return f"it was made with weights {was.get('weights_sha256') or 'untrained'}, now it would be {now.get('weights_sha256') or 'untrained'}."
+    changed = [f"{name} was {was.get(name)!r} and is now {now.get(name)!r}" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+    return f"{'; '.join(changed)}." if changed else "the pictures have changed since."
