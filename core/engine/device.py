@@ -1,7 +1,7 @@
 """Where the networks run and in which precision; the only file that knows the names of devices.
 
 The first that is there of CUDA, Apple's MPS and the CPU, unless EARTH_MAE_DEVICE names one. On CUDA the networks run under bfloat16
-autocast (positions are computed in float32 by the models themselves), elsewhere in float32: bfloat16 is slower on CPUs without it.
+autocast (positions are computed in float32 by the models themselves), elsewhere in float32; training moreover uses it on CPUs that multiply it themselves.
 EARTH_MAE_THREADS sets torch's threads, EARTH_MAE_COMPILE=1 switches torch.compile on.
 """
 
@@ -207,6 +207,12 @@ def _ran_out(problem: BaseException) -> bool:
     return any(phrase in str(problem).lower() for phrase in ("out of memory", "can't allocate memory", "not enough memory"))
 
 
+def _cpu_speaks_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself: training is then about twice as fast in it, elsewhere slower."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+
+
 def fabric_for(on: Device) -> Any:
     """Lightning Fabric on this device, launched: one process here, or as many as torchrun started; bfloat16 mixed precision where networks run in it."""
     from lightning_fabric import Fabric
@@ -214,7 +220,7 @@ def fabric_for(on: Device) -> Any:
     world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     accelerator = on.kind.split(":")[0]
     nodes = int(os.environ.get("WORLD_SIZE", str(world))) // world
-    precision = "bf16-mixed" if on.precision == "bfloat16" else "32-true"
+    precision = "bf16-mixed" if on.precision == "bfloat16" or (accelerator == "cpu" and _cpu_speaks_bfloat16()) else "32-true"
     fabric = Fabric(accelerator=accelerator, devices=world, num_nodes=nodes, strategy="ddp" if world * nodes > 1 else "auto", precision=precision)
     fabric.launch()
     return fabric

@@ -94,6 +94,8 @@ class Objective(nn.Module, ABC):
     """What training adds to a network: a teacher, a head, a view. `network` is what inference keeps."""
 
     network: nn.Module
+    target_scale: int = 1
+    """How many times the input's side a batch's targets should have."""
 
     @abstractmethod
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:

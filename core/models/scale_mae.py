@@ -228,6 +228,8 @@ def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks
 class ScaleMAEObjective(Objective):
     """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high."""
 
+    target_scale = 2
+
     def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0) -> None:
         super().__init__()
         self.network, self.high_loss, self.l1_weight = network, high_loss, l1_weight

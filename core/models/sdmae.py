@@ -110,8 +110,10 @@ class SDMAEObjective(Objective):
 
     As the original: the first view is the top left crop, the second a random one, flipped and recoloured; both cover 7/8 of the side.
     Options of ours: `scale_shift` (a range, e.g. (0.5, 1)) lets the second view cover that part of the first's ground, with its own res; `flips` adds
-    vertical ones; `quarter_turns`; `colour` milder than the original's; `location="cross_entropy"`.
+    vertical ones; `quarter_turns`; `colour` milder than the original's; `location="cross_entropy"`. `log_slope` as in `crop_view`.
     """
+
+    target_scale = 2
 
     def __init__(
         self,
@@ -123,12 +125,13 @@ class SDMAEObjective(Objective):
         quarter_turns: bool = False,
         colour: Colour = Colour(),
         ctr_weight: float = 0.1,
+        log_slope: float = 0.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.location, self.colour, self.ctr_weight, self.seed = network, location, colour, ctr_weight, seed
         self.scale_shift = (float(scale_shift[0]), float(scale_shift[1])) if scale_shift else (1.0, 1.0)
-        self.flips, self.quarter_turns = flips, quarter_turns
+        self.flips, self.quarter_turns, self.log_slope = flips, quarter_turns, log_slope
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
@@ -144,10 +147,18 @@ class SDMAEObjective(Objective):
         card, side = self.network.card, batch.images.shape[-1]
         whole = round(side / 0.875)
         source, part = fit(batch.targets, whole), side / whole
-        first = crop_view(source, batch.res, side, generator, span=(part, part), corner=True)
+        first = crop_view(source, batch.res, side, generator, span=(part, part), corner=True, log_slope=self.log_slope)
         span = (part * self.scale_shift[0], part * self.scale_shift[1])
         second = crop_view(
-            source, batch.res, side, generator, span=span, flips=self.flips, horizontal_flip=True, quarter_turns=self.quarter_turns
+            source,
+            batch.res,
+            side,
+            generator,
+            span=span,
+            flips=self.flips,
+            horizontal_flip=True,
+            quarter_turns=self.quarter_turns,
+            log_slope=self.log_slope,
         )
         return first, View(recolour(second.images, generator, self.colour, card.mean, card.std), second.res)
 
@@ -201,7 +212,8 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Cross-entropy of finding each query's own key among all keys of the batch, times twice the temperature (MoCo v3's scaling)."""
     queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.float(), dim=1)
     own = torch.arange(len(queries), device=queries.device)
-    return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
+    with torch.autocast(queries.device.type, enabled=False):
+        return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
 
 
 _TINY = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 12, "num_heads": 3, "decoder_num_heads": 8, "mlp_dim": 1024}

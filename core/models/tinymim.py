@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from core.models.base import Batch, Encoder, ModelInputError, Objective
@@ -91,7 +91,7 @@ def named(network: Encoder | str) -> Encoder:
     if network.endswith((".safetensors", ".pth", ".pt")):
         from core.models import load_checkpoint
 
-        return load_checkpoint(Path(network)).model
+        return load_checkpoint(Path(network))
     return create(network)
 
 
@@ -160,6 +160,7 @@ class TinyMIMObjective(Objective):
         self.teacher_block = teacher_block or default_teacher_block(len(trunk.blocks), len(network.blocks))
         self._teacher = (whole.requires_grad_(False).eval(), trunk)
         _check_fit(network, trunk, self.teacher_block)
+        self.target_scale = -(-trunk.patch_size // network.patch_size)
         network.card = replace(network.card, pooling=pooling)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 

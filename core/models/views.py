@@ -42,11 +42,13 @@ def crop_view(
     flips: bool = False,
     horizontal_flip: bool = False,
     quarter_turns: bool = False,
+    log_slope: float = 0.0,
 ) -> View:
     """A square crop of each picture drawn at `side_px`, covering between span[0] and span[1] of its side.
 
     `source` (b, c, t, t) shows the ground whose pixels at `side_px` have `res`. `corner` takes the top left crop instead of a random
-    one. Randomness comes from `generator` alone (a CPU one, whatever the device of the pictures).
+    one. The view's res is that of its smaller pixels: in proportion, or, with `log_slope`, less by log_slope for each e-fold (the policy
+    log_gsd). Randomness comes from `generator` alone (a CPU one, whatever the device of the pictures).
     """
     b = len(source)
     draw = torch.rand(6, b, generator=generator).to(source.device)
@@ -60,7 +62,7 @@ def crop_view(
     rows = [torch.stack([part * cos * across, -part * sin * down, centre[0]], 1), torch.stack([part * sin * across, part * cos * down, centre[1]], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), [b, source.shape[1], side_px, side_px], align_corners=False)
     images = F.grid_sample(source, grid.to(source.dtype), mode="bilinear", padding_mode="border", align_corners=False)
-    return View(images, res * part)
+    return View(images, res + log_slope * part.log() if log_slope else res * part)
 
 
 def fit(source: Tensor, side_px: int) -> Tensor:

@@ -1,0 +1,237 @@
+"""Scale-Contrast: vectors that know places, learnt on a small budget. Ours, not a paper's.
+
+A convolutional stem finds textures from few examples (Xiao et al., arXiv 2106.14881), a few transformer blocks with Scale-MAE's positions
+(arXiv 2212.14532) join them. It learns by telling pictures apart (SimCLR, arXiv 2002.05709): two crops of one place, flipped, turned and recoloured,
+must find each other in the batch. Its `vector` takes means and deviations of every level, from the picture's own colours to the last tokens, and
+whitens them: what pictures share is divided out, so that no level drowns another. No label is ever read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.models.base import Batch, Encoder, ModelInputError, Objective
+from core.models.frequency import hidden_pixels
+from core.models.registry import Family, register, size_defaults
+from core.models.views import Colour, View, crop_view, recolour
+from core.models.vit import gsd_positions, take, transformer_blocks, xavier_linears
+
+
+def convolution(channels: int, width: int, stride: int) -> nn.Sequential:
+    """3x3 convolution without bias, BatchNorm."""
+    return nn.Sequential(nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width))
+
+
+class Stage(nn.Module):
+    """Halve a map and look around once more: (b, c, s, s) -> (b, w, s/2, s/2)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.down, self.first, self.second = convolution(channels, width, 2), convolution(width, width, 1), convolution(width, width, 1)
+        nn.init.constant_(self.second[1].weight, 0.2)  # near the identity at first, yet not deaf to gradients
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.down(x))
+        return F.relu(x + self.second(F.relu(self.first(x))))
+
+
+class ScaleContrast(Encoder):
+    """Convolutional stages down to one cell a patch, `depth` transformer blocks with CLS, and a whitened vector of all levels.
+
+    `patch_size` is a power of two: one stage for each halving, `stem_dim` channels in the first and twice as many in each that follows.
+    Hidden patches are blanked before the stem: their pixels never enter the arithmetic.
+    """
+
+    def __init__(
+        self,
+        *,
+        stem_dim: int = 32,
+        vector_dim: int = 256,
+        gsd_aware: bool = True,
+        img_size: int = 64,
+        patch_size: int = 8,
+        in_chans: int = 3,
+        embed_dim: int = 192,
+        depth: int = 2,
+        num_heads: int = 3,
+        mlp_ratio: float = 4.0,
+    ) -> None:
+        super().__init__()
+        halvings = patch_size.bit_length() - 1
+        if patch_size != 1 << halvings or img_size % patch_size:
+            raise ModelInputError(f"Patches of {patch_size} px do not fit: choose a power of two that divides {img_size} px.")
+        self.patch_size, self.embed_dim, self.in_chans, self.gsd_aware = patch_size, embed_dim, in_chans, gsd_aware
+        widths = [in_chans, *(stem_dim << i for i in range(halvings))]
+        self.stages = nn.ModuleList(Stage(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.proj = nn.Conv2d(widths[-1], embed_dim, 1)
+        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, embed_dim))
+        self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio)
+        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        xavier_linears(self.blocks)
+        self.levels_dim = 2 * (embed_dim + sum(widths))
+        self.vector_dim = min(vector_dim, self.levels_dim)
+        self.register_buffer("centre_of_levels", torch.zeros(self.levels_dim))
+        self.register_buffer("whitening", torch.eye(self.levels_dim)[:, : self.vector_dim].clone())
+
+    def grid_of(self, images: Tensor) -> int:
+        """Patches along one side. Raises ModelInputError for pictures that are not square or do not divide into patches."""
+        h, w = images.shape[-2:]
+        if h != w or h % self.patch_size:
+            raise ModelInputError(
+                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not {w} x {h}: resample the tile first."
+            )
+        return h // self.patch_size
+
+    def levels(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Tokens after the final norm, (b, 1 + k, d), and the maps on the way: the picture itself and the output of every stage."""
+        grid = self.grid_of(images)
+        if keep is not None:
+            images = torch.where(hidden_pixels(keep, grid, images.shape[-1]).bool(), torch.zeros_like(images), images)
+        maps = [images.contiguous(memory_format=torch.channels_last)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        tokens = self.proj(maps[-1]).flatten(2).transpose(1, 2)
+        where = gsd_positions(self.embed_dim, grid, res if self.gsd_aware else torch.ones_like(res))[:, 1:]
+        tokens = take(tokens + where.to(tokens.dtype), keep)
+        tokens = torch.cat([self.cls_token.to(tokens.dtype).expand(len(tokens), -1, -1), tokens], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens), maps
+
+    def summary(self, tokens: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """CLS, mean of the patch tokens, then mean and deviation of each map: (b, levels_dim), float32."""
+        parts = [tokens[:, 0], tokens[:, 1:].mean(1) if tokens.shape[1] > 1 else tokens[:, 0]]
+        for level in maps:
+            level = level.float()
+            parts += [level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()]
+        return torch.cat([part.float() for part in parts], dim=1)
+
+    def vector(self, images: Tensor, res: Tensor) -> Tensor:
+        """One whitened vector for each whole picture: (b, vector_dim), float32."""
+        tokens, maps = self.levels(images, res, None)
+        with torch.autocast(images.device.type, enabled=False):
+            return (self.summary(tokens, maps) - self.centre_of_levels) @ self.whitening
+
+    def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        return self.levels(images, res, keep)[0]
+
+
+class ScaleContrastObjective(Objective):
+    """Loss `nce`: each of two views finds the other among all views of the batch (SimCLR's NT-Xent).
+
+    Views cover `crop` of the side's range, are flipped, turned by quarters and recoloured by `colour`; each has the res of its own pixels
+    (`log_slope`: what res gains when a pixel grows e-fold, as under the policy log_gsd; 0: res is proportional to the GSD). Masks are not used.
+    Meanwhile the mean and covariance of the levels of all views are followed, and the network's whitening is settled from them every `settle_every` steps.
+    """
+
+    target_scale = 2
+
+    def __init__(
+        self,
+        network: ScaleContrast,
+        *,
+        crop: Sequence[float] = (0.5, 1.0),
+        temperature: float = 0.2,
+        colour: Colour = Colour(0.4, 0.4, 0.4, 0.05, 1.0, 0.1),
+        hidden_dim: int = 512,
+        projection_dim: int = 128,
+        log_slope: float = 0.651,
+        ridge: float = 0.01,
+        memory: float = 0.995,
+        settle_every: int = 50,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network, self.temperature, self.colour, self.seed = network, temperature, colour, seed
+        self.crop, self.log_slope = (float(crop[0]), float(crop[1])), log_slope
+        self.ridge, self.memory, self.settle_every = ridge, memory, settle_every
+        self.head = nn.Sequential(
+            nn.Linear(2 * network.embed_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, projection_dim)
+        )
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer("level_mean", torch.zeros(network.levels_dim))
+        self.register_buffer("level_products", torch.zeros(network.levels_dim, network.levels_dim))
+
+    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
+        first, second = self.view(batch, generator), self.view(batch, generator)
+        losses = self.losses(first, second)
+        if self.training:
+            self.steps += 1
+        return losses
+
+    def view(self, batch: Batch, generator: torch.Generator) -> View:
+        """One crop of each picture at the input's size."""
+        card, side = self.network.card, batch.images.shape[-1]
+        cut = crop_view(
+            batch.targets, batch.res, side, generator, span=self.crop, flips=True, quarter_turns=True, log_slope=self.log_slope
+        )
+        return View(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
+
+    def losses(self, first: View, second: View) -> dict[str, Tensor]:
+        """The loss of two ready views. Raises ModelInputError for a batch of one."""
+        network = self.network
+        assert isinstance(network, ScaleContrast)
+        if len(first.images) < 2:
+            raise ModelInputError("The contrastive task tells the pictures of a batch apart: give 2 or more (128 is better), not 1.")
+        tokens, maps = network.levels(torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None)
+        if self.training:
+            self._follow(network, network.summary(tokens, maps).detach())
+        vectors = self.head(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1))
+        return {"nce": nt_xent(vectors, self.temperature)}
+
+    @torch.no_grad()
+    def _follow(self, network: ScaleContrast, levels: Tensor) -> None:
+        """Keep running moments of the levels; now and then turn them into the whitening."""
+        share = max(1 - self.memory, 1 / (1 + int(self.steps)))
+        with torch.autocast(levels.device.type, enabled=False):
+            self.level_mean.lerp_(levels.mean(0), share)
+            self.level_products.lerp_(levels.T @ levels / len(levels), share)
+        if int(self.steps) % self.settle_every == 0:
+            covariance = self.level_products - torch.outer(self.level_mean, self.level_mean)
+            network.centre_of_levels.copy_(self.level_mean)
+            network.whitening.copy_(whitening(covariance, network.vector_dim, self.ridge))
+
+
+def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
+    """The map that gives the `width` strongest directions of standardised values equal spread, (n, width).
+
+    Eigenvalues of the correlation matrix are raised by `ridge` times the largest, so that faint directions are not blown up.
+    """
+    spread = covariance.diagonal().clamp(min=1e-8).sqrt()
+    values, directions = torch.linalg.eigh((covariance / spread / spread[:, None]).double())
+    values, directions = values.flip(0)[:width], directions.flip(1)[:, :width]
+    return (directions / (values.clamp(min=0) + ridge * values[0]).sqrt()).to(covariance.dtype) / spread[:, None]
+
+
+def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
+    """Cross-entropy of finding the other view of the same picture among all other views; the first half of `vectors` pairs with the second."""
+    unit = F.normalize(vectors.float(), dim=1)
+    with torch.autocast(unit.device.type, enabled=False):
+        logits = (unit @ unit.T / temperature).fill_diagonal_(float("-inf"))
+    count = len(unit)
+    return F.cross_entropy(logits, torch.arange(count, device=unit.device).roll(count // 2))
+
+
+register(
+    Family(
+        name="scale_contrast",
+        build=ScaleContrast,
+        paper="ours, after arXiv 2002.05709 and 2212.14532",
+        description=(
+            "Scale-Contrast is our own encoder for small budgets, made to map places rather than to paint them. "
+            "A convolutional stem and a few transformer blocks with Scale-MAE's positions learn to recognise two crops of one place among others, without labels. "
+            "Its vector joins every level, from the picture's colours to the last tokens, and whitens them so that none drowns another."
+        ),
+        reconstructs=False,
+        two_bands=False,
+        gsd_aware=True,
+        presets={"scale_contrast_tiny": {}, "scale_contrast_small": {"stem_dim": 48, "embed_dim": 384, "depth": 4, "num_heads": 6}},
+        defaults=size_defaults(ScaleContrast),
+        objective=ScaleContrastObjective,
+    )
+)
