@@ -1,0 +1,72 @@
+"""Take the README's pictures of the app anew: `make pictures`. Each page in headless Chromium, into docs/pictures."""
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = next(filter(Path.exists, map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"))), None)
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run"]
+WAIT_MS = 180_000
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """Run the app on a free port and give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "serve.py", *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/_stcore/health", timeout=1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def settled(page: Page) -> None:
+    """Wait until the script has run, its fragments too, and every picture is there."""
+    page.wait_for_selector("[data-testid=stAppViewContainer]", timeout=WAIT_MS)
+    still = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
+    for _ in range(3):
+        page.wait_for_function(still, timeout=WAIT_MS)
+        page.wait_for_function("[...document.images].every(image => image.complete)", timeout=WAIT_MS)
+        page.wait_for_timeout(1500)
+
+
+def main() -> None:
+    """One picture of each page, 1400 px wide."""
+    folder = ROOT / "docs" / "pictures"
+    folder.mkdir(exist_ok=True)
+    labs = [path.stem.partition("_")[2] for path in sorted((ROOT / "pages").glob("*.py"))]
+    places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
+    with serving() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        for name, place in places.items():
+            page.goto(address + place)
+            settled(page)
+            page.screenshot(path=folder / f"{name}.png")
+            print(folder / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
