@@ -1,1 +1,383 @@
-export default () => undefined;
+// Linked globe: points on the Earth and in their projection, one selection on both, decided in the browser.
+import { h, keepKeys } from "../dom";
+import { Echo } from "../echo";
+import { mounted, type Instance, type Send } from "../mount";
+import { decodeRing, encodeRing, insideMask, type Ring } from "../polygon";
+import toolbarCss from "../toolbar.css?inline";
+import { Paint } from "./colours";
+import { fetchColours, fetchPoints, FileError, type Chosen, type GlobeData, type Points, type Side } from "./data";
+import { DrawSheet, type DrawTool } from "./draw";
+import css from "./globe.css?inline";
+import { legendOf } from "./legend";
+import { globeOutline, planeOutline } from "./outline";
+import { Scene } from "./scene";
+import { Toolbar, type Action, type Tool } from "./toolbar";
+
+export { decodeRing, encodeRing, insideMask } from "../polygon";
+
+const MOST_IDS = 200;
+const REACH_PX = 9;
+const CLICK_PX = 5;
+const CAMERA_RESTS_MS = 600;
+const STEPS_KEPT = 50;
+const NARROW_PX = 640;
+
+class LinkedGlobe implements Instance<GlobeData> {
+  private data: GlobeData | null = null;
+  private tool: Tool = "move";
+  private chosen: Chosen | null = null;
+  private count = 0;
+  private undone: (Chosen | null)[] = [];
+  private flown: string | null = null;
+  private loading: AbortController | null = null;
+  private cameraTimer = 0;
+  private pressed: { x: number; y: number } | null = null;
+  private drawnAt: number | null = null;
+  private statusRevision = 0;
+  private readonly selectionEcho = new Echo("null");
+  private readonly cameraEcho = new Echo("null");
+
+  private readonly place = h("div", { class: "scene" });
+  private readonly message = h("div", { class: "message", role: "status" }, "Loading points …");
+  private readonly tip = h("div", { class: "tip", hidden: true });
+  private readonly counted = h("span", { class: "counted", "aria-live": "polite" });
+  private readonly where = h("span", { class: "where" });
+  private readonly sheet = new DrawSheet((tool, ring, began) => this.drew(tool, ring, began));
+  private readonly toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
+  private legend: HTMLElement | null = null;
+  private readonly scene: Scene | null = null;
+  private readonly observer = new ResizeObserver(() => this.fit());
+
+  constructor(private readonly root: HTMLElement, private readonly send: Send) {
+    root.className = "globe";
+    this.place.setAttribute("role", "group");
+    root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
+    this.place.append(this.message, this.sheet.node, this.tip);
+    keepKeys(root);
+    if (!hasWebGl2()) {
+      this.toolbar.node.hidden = true;
+      this.say("This browser cannot draw the globe (no WebGL 2).");
+      return;
+    }
+    this.scene = new Scene(this.place, {
+      moved: () => this.cameraMoved(),
+      rendered: () => this.rendered(),
+      failed: (words) => console.error(`linked globe: ${words}`),
+    });
+    this.listen();
+    this.observer.observe(this.place);
+    this.choose("move");
+  }
+
+  destroy(): void {
+    this.observer.disconnect();
+    this.loading?.abort();
+    clearTimeout(this.cameraTimer);
+    this.scene?.destroy();
+  }
+
+  update(data: GlobeData): void {
+    const before = this.data;
+    this.data = data;
+    this.statusRevision = Math.max(this.statusRevision, data.knownStatus);
+    if (!this.scene) {
+      if (!before) this.send("status", { webgl: false, revision: ++this.statusRevision });
+      return;
+    }
+    this.place.setAttribute("aria-label", `${data.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`);
+    this.legend?.remove();
+    this.legend = legendOf(data, this.place.clientWidth >= NARROW_PX);
+    if (this.legend) this.place.append(this.legend);
+    if (before?.draw !== data.draw) this.scene.draw = data.draw;
+    this.scene.rings = data.rings;
+    this.scene.basemap = data.basemap;
+    this.fit();
+    const newCamera = this.cameraEcho.isNews(JSON.stringify(data.camera), data.knownCamera);
+    const newSelection = this.selectionEcho.isNews(selectionText(data.selection), data.knownSelection);
+    const reload = before?.points !== data.points;
+    const recolour = reload || before.colours !== data.colours || before.palette.join() !== data.palette.join();
+    if (newSelection && !reload) this.take(data.selection);
+    if (recolour) void this.load(reload, newCamera, newSelection ? data.selection : this.chosen);
+    else this.afterLoad(newCamera);
+    this.refresh();
+  }
+
+  // ---- points --------------------------------------------------------------------------------------------------
+
+  private async load(reload: boolean, newCamera: boolean, selection: Chosen | null): Promise<void> {
+    const { scene, data } = this;
+    if (!scene || !data) return;
+    this.loading?.abort();
+    const { signal } = (this.loading = new AbortController());
+    const began = performance.now();
+    try {
+      const points: Points = reload || !scene.points ? await fetchPoints(data.points, signal) : scene.points;
+      const colours = data.colours ? await fetchColours(data.colours, points.count, signal) : { rgb: false, values: points.classes };
+      if (signal.aborted) return;
+      performance.measure("linked-globe:fetch", { start: began });
+      if (points !== scene.points) scene.setPoints(points);
+      scene.paint = new Paint(colours, data.palette);
+      this.chosen = selection;
+      this.showSelection();
+      this.afterLoad(newCamera);
+      this.say(points.count ? "" : "There are no points in this table.");
+      this.drawnAt = began;
+      this.refresh();
+    } catch (error) {
+      if (signal.aborted) return;
+      const words = error instanceof FileError ? error.message : "The points did not arrive; check that the app still runs, then reload the page.";
+      this.say(words);
+      this.send("status", { webgl: true, problem: words, revision: ++this.statusRevision });
+    }
+  }
+
+  private afterLoad(newCamera: boolean): void {
+    const { scene, data } = this;
+    if (!scene?.points || !data) return;
+    if (newCamera && data.camera) scene.camera = data.camera;
+    const { flyTo } = data;
+    if (flyTo && flyTo.token !== this.flown) {
+      this.flown = flyTo.token;
+      scene.fly(flyTo.lon, flyTo.lat, flyTo.zoom);
+    } else scene.apply();
+  }
+
+  // ---- selection -----------------------------------------------------------------------------------------------
+
+  private drew(tool: DrawTool, screen: Ring, began: number): void {
+    const { scene } = this;
+    const [x, y] = screen[0]!;
+    const side = scene?.sideAt(x, y);
+    if (!scene?.points || !side) return;
+    const projector = scene.projector(side);
+    const ring = scene.viewOf(side) === "globe" ? globeOutline(screen, projector) : planeOutline(screen, projector);
+    if (ring.length < 3) return;
+    this.select({ side, kind: tool, polygon: encodeRing(ring), ids: [] }, began);
+  }
+
+  private clicked(x: number, y: number): void {
+    const { scene } = this;
+    const began = performance.now();
+    const side = scene?.sideAt(x, y);
+    if (!scene?.points || !side) return;
+    const id = scene.pointAt(side, x, y, REACH_PX);
+    const place = scene.placeAt(side, x, y);
+    if (!place || (id < 0 && side === "plane")) {
+      if (this.chosen) this.select(null, began);
+      return;
+    }
+    const pin = place.map(Math.fround) as [number, number];
+    this.select({ side, kind: "click", polygon: encodeRing([pin]), ids: id < 0 ? [] : [id] }, began);
+  }
+
+  /** A selection made here: remember it for undo, show it, tell Python. */
+  private select(next: Chosen | null, began = performance.now()): void {
+    this.undone.push(this.chosen);
+    if (this.undone.length > STEPS_KEPT) this.undone.shift();
+    this.settle(next, began);
+  }
+
+  private settle(next: Chosen | null, began: number): void {
+    this.chosen = next;
+    this.drawnAt = began;
+    this.showSelection();
+    performance.measure("linked-globe:select", { start: began });
+    const { side, kind, polygon, ids } = this.chosen ?? { side: "globe", kind: "none", polygon: "", ids: [] };
+    this.send("selection", { side, kind, polygon, ids, count: this.count, revision: this.selectionEcho.send(selectionText(this.chosen)) });
+    this.refresh();
+  }
+
+  /** A selection made by the page in Python: one step of undo, nothing to report. */
+  private take(next: Chosen | null): void {
+    this.undone.push(this.chosen);
+    this.chosen = next;
+    this.showSelection();
+  }
+
+  private showSelection(): void {
+    const { scene, chosen } = this;
+    if (!scene?.points) return;
+    scene.outline = null;
+    scene.selected = null;
+    scene.pin = null;
+    this.count = 0;
+    const pairs = chosen && scene.coordinates(chosen.side);
+    if (chosen && pairs) {
+      const ring = decodeRing(chosen.polygon);
+      if (chosen.kind === "click") {
+        scene.pin = ring[0] ? { side: chosen.side, place: ring[0], id: chosen.ids[0] ?? -1 } : null;
+        this.count = chosen.ids.length;
+      } else {
+        const inside = insideMask(ring, pairs, chosen.side === "globe");
+        this.count = inside.reduce((sum, one) => sum + one, 0);
+        scene.outline = { side: chosen.side, ring };
+        scene.selected = inside;
+        this.chosen = { ...chosen, ids: firstRows(inside) };
+      }
+    }
+    scene.repaint();
+  }
+
+  private rendered(): void {
+    if (this.drawnAt === null || !this.scene?.points) return;
+    performance.measure("linked-globe:highlight", { start: this.drawnAt });
+    this.drawnAt = null;
+  }
+
+  // ---- what the person does ------------------------------------------------------------------------------------
+
+  private choose(tool: Tool): void {
+    this.tool = tool;
+    this.root.dataset.tool = tool;
+    if (tool !== "move") this.sheet.tool = tool;
+    this.hover(-1);
+    this.refresh();
+  }
+
+  private act(action: Action): void {
+    const { scene } = this;
+    if (!scene) return;
+    if (action === "undo" && this.undone.length) this.settle(this.undone.pop() ?? null, performance.now());
+    else if (action === "clear" && this.chosen) this.select(null);
+    else if (action === "home") scene.home();
+    else if (action === "view") {
+      scene.mapView = scene.mapView === "globe" ? "flat" : "globe";
+      scene.apply();
+      this.cameraMoved();
+    } else if (action === "draw") {
+      scene.draw = ({ auto: "points", points: "cells", cells: "auto" } as const)[scene.draw];
+      scene.apply();
+    } else if (action === "full screen") void (this.isFull ? document.exitFullscreen() : this.root.requestFullscreen());
+    this.refresh();
+  }
+
+  private get isFull(): boolean {
+    return (this.root.getRootNode() as Document | ShadowRoot).fullscreenElement === this.root;
+  }
+
+  private listen(): void {
+    const at = (event: PointerEvent) => {
+      const box = this.place.getBoundingClientRect();
+      return { x: event.clientX - box.left, y: event.clientY - box.top };
+    };
+    this.place.addEventListener("pointerdown", (event) => (this.pressed = event.button === 0 && event.isPrimary ? at(event) : null));
+    this.place.addEventListener("pointerup", (event) => {
+      const { x, y } = at(event);
+      const still = this.pressed && Math.hypot(this.pressed.x - x, this.pressed.y - y) < CLICK_PX;
+      const onScene = !(event.target as Element).closest?.(".legend");
+      this.pressed = null;
+      if (still && onScene && this.tool === "move") this.clicked(x, y);
+    });
+    this.place.addEventListener("pointermove", (event) => {
+      if (event.buttons || event.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
+      const { x, y } = at(event);
+      const side = this.scene?.sideAt(x, y);
+      this.hover(side && this.scene?.points ? this.scene.pointAt(side, x, y, REACH_PX) : -1, x, y, side);
+    });
+    this.place.addEventListener("pointerleave", () => this.hover(-1));
+    this.root.addEventListener("keydown", (event) => {
+      if (this.key(event)) event.preventDefault();
+    });
+  }
+
+  private key(event: KeyboardEvent): boolean {
+    const key = event.key.toLowerCase();
+    if (event.ctrlKey || event.metaKey) {
+      if (key === "z") this.act("undo");
+      return key === "z";
+    }
+    const tools: Record<string, Tool> = { m: "move", l: "lasso", b: "box" };
+    const actions: Record<string, Action> = { delete: "clear", g: "view", d: "draw", h: "home", f: "full screen" };
+    if (key === "escape" && this.sheet.isDrawing) this.sheet.cancel();
+    else if (key === "escape" && this.tool !== "move") this.choose("move");
+    else if (tools[key]) this.choose(tools[key]);
+    else if (actions[key]) this.act(actions[key]);
+    else return false;
+    return true;
+  }
+
+  private hover(id: number, x = 0, y = 0, side: Side | null | undefined = null): void {
+    const { scene, data, tip } = this;
+    if (!scene || !data) return;
+    const place = side && scene.placeAt(side, x, y);
+    this.where.textContent = side === "globe" && place ? `${degrees(place[1], "N", "S")} ${degrees(place[0], "E", "W")}` : "";
+    this.place.style.cursor = id >= 0 ? "pointer" : "";
+    if (scene.hover !== id) {
+      scene.hover = id;
+      scene.apply();
+      tip.replaceChildren(...(id < 0 ? [] : this.tipContent(id)));
+    }
+    tip.hidden = id < 0;
+    if (id < 0) return;
+    const { clientWidth, clientHeight } = this.place;
+    tip.style.left = `${x + 14 + 180 > clientWidth ? Math.max(0, x - 14 - tip.offsetWidth) : x + 14}px`;
+    tip.style.top = `${Math.max(0, Math.min(y + 14, clientHeight - tip.offsetHeight - 4))}px`;
+  }
+
+  private tipContent(id: number): Node[] {
+    const { scene, data } = this;
+    const lonlat = scene!.points!.lonlat;
+    const name = data!.legend?.entries.find(([, position]) => !scene!.paint!.colours.rgb && position === scene!.paint!.colours.values[id])?.[0];
+    const ring = data!.rings.find(([ringed]) => ringed === id)?.[2];
+    const place = lonlat && Number.isFinite(lonlat[2 * id]!) ? `${degrees(lonlat[2 * id + 1]!, "N", "S")} ${degrees(lonlat[2 * id]!, "E", "W")}` : "no place";
+    const words = [ring, name, `No. ${id}`, place].filter((word): word is string => Boolean(word));
+    const picture = data!.thumbnail ? [h("img", { src: data!.thumbnail.replaceAll("{id}", String(id)), alt: `Tile ${id}`, width: 112, height: 112 })] : [];
+    return [...picture, ...words.map((word) => h("div", {}, word))];
+  }
+
+  // ---- frame ---------------------------------------------------------------------------------------------------
+
+  private cameraMoved(): void {
+    if (!this.data?.reportCamera) return;
+    clearTimeout(this.cameraTimer);
+    this.cameraTimer = window.setTimeout(() => {
+      const camera = this.scene!.camera;
+      this.send("camera", { ...camera, revision: this.cameraEcho.send(JSON.stringify(camera)) });
+    }, CAMERA_RESTS_MS);
+  }
+
+  private fit(): void {
+    if (!this.data) return;
+    const narrow = this.root.clientWidth < NARROW_PX;
+    const both = !this.scene?.points || (this.scene.points.lonlat && this.scene.points.xy);
+    const height = narrow && both ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+    if (!this.isFull) this.place.style.height = `${this.scene ? height : 90}px`;
+    this.scene?.layout();
+  }
+
+  private refresh(): void {
+    const { scene } = this;
+    if (!scene) return;
+    this.toolbar.show({ tool: this.tool, canUndo: this.undone.length > 0, hasSelection: this.chosen !== null, view: scene.mapView, draw: scene.draw });
+    const total = scene.points?.count ?? 0;
+    const missing = scene.points && !scene.points.lonlat ? " · this table has no places" : scene.points && !scene.points.xy ? " · this table has no projection" : "";
+    this.counted.textContent = (this.chosen ? `${this.count.toLocaleString("en")} of ${total.toLocaleString("en")} selected` : `${total.toLocaleString("en")} points`) + missing;
+  }
+
+  private say(words: string): void {
+    this.message.textContent = words;
+    this.message.hidden = !words;
+  }
+}
+
+function selectionText(chosen: Chosen | null): string {
+  return chosen ? JSON.stringify([chosen.side, chosen.kind, chosen.polygon]) : "null";
+}
+
+function firstRows(inside: Uint8Array): number[] {
+  const rows: number[] = [];
+  for (let i = 0; i < inside.length && rows.length < MOST_IDS; i++) if (inside[i]) rows.push(i);
+  return rows;
+}
+
+function degrees(value: number, plus: string, minus: string): string {
+  return `${Math.abs(value).toFixed(2)}° ${value >= 0 ? plus : minus}`;
+}
+
+function hasWebGl2(): boolean {
+  const context = document.createElement("canvas").getContext("webgl2");
+  context?.getExtension("WEBGL_lose_context")?.loseContext();
+  return context !== null;
+}
+
+export default mounted<GlobeData>(toolbarCss + css, (root, send) => new LinkedGlobe(root, send));

@@ -33,7 +33,7 @@ interface Stroke {
 
 class Painter implements Instance<PainterData> {
   private grid = new Grid(1, 1);
-  private painting = new Painting(1, "AA");
+  private painting = new Painting(1, "AA", 0);
   private tool: Tool = "brush";
   private brushSize = 1;
   private peek = false;
@@ -74,10 +74,8 @@ class Painter implements Instance<PainterData> {
   update(data: PainterData): void {
     const { grid } = this;
     if (!this.data || grid.rows !== data.rows || grid.cols !== data.cols) {
-      const revision = Math.max(this.painting.revision, data.known);
       this.grid = new Grid(data.rows, data.cols);
-      this.painting = new Painting(this.grid.size, data.mask);
-      this.painting.revision = revision;
+      this.painting = new Painting(this.grid.size, data.mask, Math.max(this.painting.revision, data.known));
       this.cursor = this.grid.cellAt(0.5, 0.5);
       this.hover = this.stroke = null;
     } else if (this.painting.receive(data.mask, data.known)) this.stroke = null;

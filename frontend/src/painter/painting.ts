@@ -1,20 +1,23 @@
-// The painted mask with its undo stack, and the agreement with Python about who changed it last.
+// The painted mask with its undo stack.
 import { decodeBits, encodeBits } from "../bitmap";
+import { Echo } from "../echo";
 
 const STEPS_KEPT = 200;
-const SENT_KEPT = 64;
 
 export class Painting {
   cells: Uint8Array;
-  revision = 0;
   private undone: Uint8Array[] = [];
   private done: Uint8Array[] = [];
-  private passed: string;
-  private sent: { bits: string; revision: number }[] = [];
+  private readonly echo: Echo;
 
-  constructor(readonly size: number, bits: string) {
+  constructor(readonly size: number, bits: string, known: number) {
     this.cells = decodeBits(bits, size);
-    this.passed = bits;
+    this.echo = new Echo(bits);
+    this.echo.revision = known;
+  }
+
+  get revision(): number {
+    return this.echo.revision;
   }
 
   get hidden(): number {
@@ -47,27 +50,14 @@ export class Painting {
     return true;
   }
 
-  /** Note what goes to Python, so that its echo is known when it comes back. */
   send(): { bits: string; revision: number } {
-    const value = { bits: encodeBits(this.cells), revision: ++this.revision };
-    this.sent.push(value);
-    if (this.sent.length > SENT_KEPT) this.sent.shift();
-    return value;
+    const bits = encodeBits(this.cells);
+    return { bits, revision: this.echo.send(bits) };
   }
 
-  /**
-   * Take a mask from Python. Only a change of what Python passes counts, and not when it merely returns what we sent
-   * (`known`: the newest revision Python had seen): a stroke painted meanwhile must not be lost.
-   */
+  /** Take a mask from Python, as one step of undo; false where it is only an echo. */
   receive(bits: string, known: number): boolean {
-    this.revision = Math.max(this.revision, known);
-    if (bits === this.passed) return false;
-    this.passed = bits;
-    const echo = this.sent.findIndex((value) => value.bits === bits && value.revision <= known);
-    if (echo >= 0) {
-      this.sent.splice(0, echo + 1);
-      return false;
-    }
+    if (!this.echo.isNews(bits, known)) return false;
     const before = this.cells;
     this.cells = decodeBits(bits, this.size);
     return this.commit(before);

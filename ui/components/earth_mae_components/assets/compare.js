@@ -1,4 +1,4 @@
-/*! compare sources-sha256:d616db721a2bcfe2d32abcf4ebf7971e3dd61d2c3ef3f6412628e530599b4e31 licences: compare.licences.txt */
+/*! compare sources-sha256:70aa3c69ac7f821177e31c85eda2419265356bd556acb4b7b37b00f61a7aaa6a licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:d616db721a2bcfe2d32abcf4ebf7971e3dd61d2c3ef3f6412628e530599b4e31 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:70aa3c69ac7f821177e31c85eda2419265356bd556acb4b7b37b00f61a7aaa6a licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -124,17 +124,37 @@ function m(e, t) {
 	for (let e = 0; e < t; e++) r[e] = (n.charCodeAt(e >> 3) || 0) >> 7 - (e & 7) & 1;
 	return r;
 }
-// src/painter/painting.ts
-var h = 200, g = 64, _ = class {
+// src/echo.ts
+var h = 64, g = class {
+	passed;
+	revision = 0;
+	sent = [];
+	constructor(e) {
+		this.passed = e;
+	}
+	send(e) {
+		return this.sent.push({
+			text: e,
+			revision: ++this.revision
+		}), this.sent.length > h && this.sent.shift(), this.revision;
+	}
+	isNews(e, t) {
+		if (this.revision = Math.max(this.revision, t), e === this.passed) return !1;
+		this.passed = e;
+		let n = this.sent.findIndex((n) => n.text === e && n.revision <= t);
+		return n >= 0 && this.sent.splice(0, n + 1), n < 0;
+	}
+}, _ = 200, v = class {
 	size;
 	cells;
-	revision = 0;
 	undone = [];
 	done = [];
-	passed;
-	sent = [];
-	constructor(e, t) {
-		this.size = e, this.cells = m(t, e), this.passed = t;
+	echo;
+	constructor(e, t, n) {
+		this.size = e, this.cells = m(t, e), this.echo = new g(t), this.echo.revision = n;
+	}
+	get revision() {
+		return this.echo.revision;
 	}
 	get hidden() {
 		return this.cells.reduce((e, t) => e + t, 0);
@@ -146,28 +166,25 @@ var h = 200, g = 64, _ = class {
 		return this.undone.length > 0;
 	}
 	commit(e) {
-		return !e.every((e, t) => e === this.cells[t]) && (this.done.push(e), this.done.length > h && this.done.shift(), this.undone = [], !0);
+		return !e.every((e, t) => e === this.cells[t]) && (this.done.push(e), this.done.length > _ && this.done.shift(), this.undone = [], !0);
 	}
 	step(e) {
 		let [t, n] = e === "undo" ? [this.done, this.undone] : [this.undone, this.done], r = t.pop();
 		return r ? (n.push(this.cells), this.cells = r, !0) : !1;
 	}
 	send() {
-		let e = {
-			bits: p(this.cells),
-			revision: ++this.revision
+		let e = p(this.cells);
+		return {
+			bits: e,
+			revision: this.echo.send(e)
 		};
-		return this.sent.push(e), this.sent.length > g && this.sent.shift(), e;
 	}
 	receive(e, t) {
-		if (this.revision = Math.max(this.revision, t), e === this.passed) return !1;
-		this.passed = e;
-		let n = this.sent.findIndex((n) => n.bits === e && n.revision <= t);
-		if (n >= 0) return this.sent.splice(0, n + 1), !1;
-		let r = this.cells;
-		return this.cells = m(e, this.size), this.commit(r);
+		if (!this.echo.isNews(e, t)) return !1;
+		let n = this.cells;
+		return this.cells = m(e, this.size), this.commit(n);
 	}
-}, v = 7, y = class {
+}, y = 7, b = class {
 	canvas;
 	context;
 	ratio = 1;
@@ -193,7 +210,7 @@ var h = 200, g = 64, _ = class {
 		e.rect(s, c, this.edge(i + 1, t.cols, a) - s, this.edge(r + 1, t.rows, o) - c);
 	}
 	hatched(e, t) {
-		let n = v * this.ratio, r = new OffscreenCanvas(Math.round(n), Math.round(n)), i = r.getContext("2d");
+		let n = y * this.ratio, r = new OffscreenCanvas(Math.round(n), Math.round(n)), i = r.getContext("2d");
 		i.fillStyle = e, i.fillRect(0, 0, n, n), i.strokeStyle = t, i.lineWidth = this.ratio;
 		for (let e of [
 			-n,
@@ -237,7 +254,7 @@ var h = 200, g = 64, _ = class {
 			[t, 0]
 		]) r.strokeStyle = a, r.lineWidth = (n + o) * i, r.stroke(e);
 	}
-}, b = [
+}, x = [
 	[
 		"brush",
 		"Brush",
@@ -268,7 +285,7 @@ var h = 200, g = 64, _ = class {
 		"P",
 		"<path d=\"m13 7 4 4M3 21l1-4L15 6l3 3L7 20l-4 1ZM15 6l2-2a2 2 0 0 1 3 0 2 2 0 0 1 0 3l-2 2\"/>"
 	]
-], x = [
+], S = [
 	[
 		"undo",
 		"Undo",
@@ -305,14 +322,14 @@ var h = 200, g = 64, _ = class {
 		"V",
 		"<path d=\"M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12Z\"/><circle cx=\"12\" cy=\"12\" r=\"3\"/>"
 	]
-], S = class {
+], C = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	size = e("output", { "aria-label": "Brush size in patches" }, "1");
 	constructor(t, r) {
-		for (let [e, r, i, a] of b) this.tools.set(e, n(r, i, a, () => t(e)));
-		for (let [e, t, i, a] of x) this.actions.set(e, n(t, i, a, () => r(e)));
+		for (let [e, r, i, a] of x) this.tools.set(e, n(r, i, a, () => t(e)));
+		for (let [e, t, i, a] of S) this.actions.set(e, n(t, i, a, () => r(e)));
 		let i = n("Smaller brush", "[", "<path d=\"M6 12h12\"/>", () => r("smaller")), a = n("Larger brush", "]", "<path d=\"M6 12h12M12 6v12\"/>", () => r("larger"));
 		this.actions.set("smaller", i).set("larger", a);
 		let o = (t, ...n) => e("div", {
@@ -334,11 +351,11 @@ var h = 200, g = 64, _ = class {
 		for (let [t, n] of this.tools) n.setAttribute("aria-pressed", String(t === e));
 		this.actions.get("peek").setAttribute("aria-pressed", String(n)), this.actions.get("undo").disabled = !r, this.actions.get("redo").disabled = !i, this.actions.get("smaller").disabled = t <= 1, this.actions.get("larger").disabled = t >= 5, this.size.textContent = String(t);
 	}
-}, C = class {
+}, w = class {
 	root;
 	send;
 	grid = new s(1, 1);
-	painting = new _(1, "AA");
+	painting = new v(1, "AA", 0);
 	tool = "brush";
 	brushSize = 1;
 	peek = !1;
@@ -371,22 +388,18 @@ var h = 200, g = 64, _ = class {
 		"aria-live": "polite"
 	});
 	status = e("div", { class: "status" }, this.share, this.place);
-	surface = new y(this.canvas);
+	surface = new b(this.canvas);
 	toolbar;
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, this.toolbar = new S((e) => this.choose(e), (e) => this.act(e)), e.className = "painter", e.append(this.toolbar.node, this.stage, this.status, this.spoken), this.image.addEventListener("load", () => this.fit()), this.image.addEventListener("error", () => this.failed.hidden = !1), this.listen(), r(e), this.observer.observe(this.stage), this.choose("brush");
+		this.root = e, this.send = t, this.toolbar = new C((e) => this.choose(e), (e) => this.act(e)), e.className = "painter", e.append(this.toolbar.node, this.stage, this.status, this.spoken), this.image.addEventListener("load", () => this.fit()), this.image.addEventListener("error", () => this.failed.hidden = !1), this.listen(), r(e), this.observer.observe(this.stage), this.choose("brush");
 	}
 	destroy() {
 		this.observer.disconnect();
 	}
 	update(e) {
 		let { grid: t } = this;
-		if (!this.data || t.rows !== e.rows || t.cols !== e.cols) {
-			let t = Math.max(this.painting.revision, e.known);
-			this.grid = new s(e.rows, e.cols), this.painting = new _(this.grid.size, e.mask), this.painting.revision = t, this.cursor = this.grid.cellAt(.5, .5), this.hover = this.stroke = null;
-		} else this.painting.receive(e.mask, e.known) && (this.stroke = null);
-		this.data?.image !== e.image && (this.failed.hidden = !0, this.image.src = e.image), this.data = e, this.stage.style.maxWidth = this.status.style.maxWidth = `${e.maxWidth}px`, this.root.toggleAttribute("data-disabled", e.disabled), this.canvas.setAttribute("aria-label", `${e.label}: ${e.rows} rows of ${e.cols} patches. Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.`), this.refresh();
+		!this.data || t.rows !== e.rows || t.cols !== e.cols ? (this.grid = new s(e.rows, e.cols), this.painting = new v(this.grid.size, e.mask, Math.max(this.painting.revision, e.known)), this.cursor = this.grid.cellAt(.5, .5), this.hover = this.stroke = null) : this.painting.receive(e.mask, e.known) && (this.stroke = null), this.data?.image !== e.image && (this.failed.hidden = !0, this.image.src = e.image), this.data = e, this.stage.style.maxWidth = this.status.style.maxWidth = `${e.maxWidth}px`, this.root.toggleAttribute("data-disabled", e.disabled), this.canvas.setAttribute("aria-label", `${e.label}: ${e.rows} rows of ${e.cols} patches. Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.`), this.refresh();
 	}
 	fit() {
 		let { clientWidth: e, clientHeight: t } = this.stage;
@@ -558,5 +571,5 @@ var h = 200, g = 64, _ = class {
 		for (let r of e.brush(t, this.brushSize)) n.cells[r] = i;
 		n.commit(r) && this.report(i ? "Hidden" : "Shown"), this.refresh();
 	}
-}, w = i(a + f, (e, t) => new C(e, t));
-export { m as decodeBits, w as default, p as encodeBits };
+}, T = i(a + f, (e, t) => new w(e, t));
+export { m as decodeBits, T as default, p as encodeBits };

@@ -1,0 +1,53 @@
+// One RGBA value a point: its colour, faded where a selection leaves it out.
+import type { Colours } from "./data";
+
+const FADED_ALPHA = 38;
+export const FULL_ALPHA = 235;
+
+export type Rgb = [number, number, number];
+
+export function parseHex(text: string): Rgb {
+  const value = Number.parseInt(text.replace("#", ""), 16);
+  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+}
+
+export class Paint {
+  private readonly table: Rgb[];
+
+  constructor(readonly colours: Colours, palette: string[]) {
+    this.table = palette.map(parseHex);
+  }
+
+  /** Whether the palette names classes (few, apart) rather than a run of colours. */
+  get isClasses(): boolean {
+    return !this.colours.rgb && this.table.length <= 32;
+  }
+
+  of(i: number): Rgb {
+    const { rgb, values } = this.colours;
+    return rgb ? [values[3 * i]!, values[3 * i + 1]!, values[3 * i + 2]!] : this.at(values[i]!);
+  }
+
+  at(position: number): Rgb {
+    return this.table[position] ?? this.table[this.table.length - 1]!;
+  }
+
+  rgba(count: number, selected: Uint8Array | null): Uint8ClampedArray {
+    const out = new Uint8ClampedArray(4 * count);
+    const { rgb, values } = this.colours;
+    for (let i = 0; i < count; i++) {
+      if (rgb) {
+        out[4 * i] = values[3 * i]!;
+        out[4 * i + 1] = values[3 * i + 1]!;
+        out[4 * i + 2] = values[3 * i + 2]!;
+      } else {
+        const colour = this.at(values[i]!);
+        out[4 * i] = colour[0];
+        out[4 * i + 1] = colour[1];
+        out[4 * i + 2] = colour[2];
+      }
+      out[4 * i + 3] = !selected || selected[i] ? FULL_ALPHA : FADED_ALPHA;
+    }
+    return out;
+  }
+}

@@ -1,0 +1,89 @@
+// What Python says (earth_mae_components/globe.py) and what the fetched files hold (earth_mae_components/points.py).
+
+export type Side = "globe" | "plane";
+export type MapView = "globe" | "flat";
+
+export interface Chosen {
+  side: Side;
+  kind: "lasso" | "box" | "click";
+  polygon: string;
+  ids: number[];
+}
+
+export interface CameraData {
+  view: MapView;
+  map: [number, number, number];
+  plane: [number | null, number | null, number | null];
+}
+
+export interface GlobeData {
+  points: string;
+  colours: string | null;
+  palette: string[];
+  legend: { title: string; entries: [string, number][]; scale: [string, string] | null } | null;
+  basemap: string | null;
+  thumbnail: string | null;
+  selection: Chosen | null;
+  knownSelection: number;
+  camera: CameraData | null;
+  knownCamera: number;
+  flyTo: { lon: number; lat: number; zoom: number; token: string } | null;
+  rings: [number, string, string][];
+  draw: "auto" | "points" | "cells";
+  height: number;
+  label: string;
+  reportCamera: boolean;
+  knownStatus: number;
+}
+
+export interface Points {
+  count: number;
+  lonlat: Float32Array | null;
+  xy: Float32Array | null;
+  classes: Uint8Array;
+}
+
+export interface Colours {
+  rgb: boolean;
+  values: Uint8Array;
+}
+
+export class FileError extends Error {}
+
+const HEADER = 16;
+const [PLACES, PROJECTION, CLASSES] = [1, 2, 4];
+
+async function fetched(url: string, magic: string, signal: AbortSignal): Promise<{ buffer: ArrayBuffer; count: number; word: number }> {
+  const answer = await fetch(url, { signal, credentials: "same-origin" });
+  if (!answer.ok) throw new FileError(`The points did not arrive (${answer.status}); reload the page to ask for them again.`);
+  const buffer = await answer.arrayBuffer();
+  if (buffer.byteLength < HEADER || new TextDecoder().decode(buffer.slice(0, 4)) !== magic)
+    throw new FileError("The points arrived in an unknown form; reload the page to ask for them again.");
+  const head = new DataView(buffer);
+  return { buffer, count: head.getUint32(4, true), word: head.getUint32(8, true) };
+}
+
+export async function fetchPoints(url: string, signal: AbortSignal): Promise<Points> {
+  const { buffer, count, word } = await fetched(url, "EMP1", signal);
+  const pairs = 8 * count;
+  const expected = HEADER + (word & PLACES! ? pairs : 0) + (word & PROJECTION! ? pairs : 0) + (word & CLASSES! ? count : 0);
+  if (buffer.byteLength !== expected) throw new FileError("The points arrived incomplete; reload the page to ask for them again.");
+  let at = HEADER;
+  const take = (flag: number) => {
+    if (!(word & flag)) return null;
+    at += pairs;
+    return new Float32Array(buffer, at - pairs, 2 * count);
+  };
+  const lonlat = take(PLACES!);
+  const xy = take(PROJECTION!);
+  const classes = word & CLASSES! ? new Uint8Array(buffer, at, count) : new Uint8Array(count);
+  return { count, lonlat, xy, classes };
+}
+
+export async function fetchColours(url: string, count: number, signal: AbortSignal): Promise<Colours> {
+  const { buffer, count: own, word } = await fetched(url, "EMC1", signal);
+  const values = new Uint8Array(buffer, HEADER);
+  if (own !== count || values.length !== count * (word === 1 ? 3 : 1))
+    throw new FileError("The colours belong to another table than the points; reload the page.");
+  return { rgb: word === 1, values };
+}

@@ -1,0 +1,305 @@
+// The drawing: one deck.gl canvas with the Earth (globe or flat) and the projection side by side, or one above the other.
+import { Deck, LinearInterpolator, OrthographicView, _GlobeView as GlobeView, type Viewport } from "@deck.gl/core";
+import { cellSize, countCells, isCrowded, type Grid } from "./cells";
+import { parseHex, type Paint } from "./colours";
+import type { CameraData, MapView, Points, Side } from "./data";
+import { layersOf, type Mark, type PointAttributes, type ViewId } from "./layers";
+import { bounds, Nearest } from "./nearest";
+import type { Projector } from "./outline";
+
+const FLY_MS = 900;
+const STACKED_BELOW_PX = 640;
+const [NEAREST_ZOOM, FARTHEST_ZOOM] = [11.5, -2];
+
+interface Box {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+type Look = Record<string, unknown>;
+
+export interface SceneEvents {
+  moved(): void;
+  rendered(): void;
+  failed(words: string): void;
+}
+
+export class Scene {
+  points: Points | null = null;
+  paint: Paint | null = null;
+  selected: Uint8Array | null = null;
+  outline: { side: Side; ring: [number, number][] } | null = null;
+  pin: { side: Side; place: [number, number]; id: number } | null = null;
+  rings: [number, string, string][] = [];
+  hover = -1;
+  basemap: string | null = null;
+  draw: "auto" | "points" | "cells" = "auto";
+  mapView: MapView = "globe";
+  drawn: Record<Side, "points" | "cells"> = { globe: "points", plane: "points" };
+
+  private readonly deck: Deck<never>;
+  private looks: Partial<Record<ViewId, Look>> = {};
+  private boxes: Partial<Record<Side, Box>> = {};
+  private attributes: Partial<Record<Side, PointAttributes>> = {};
+  private positions: Partial<Record<Side, { value: Float32Array; size: 2 }>> = {};
+  private grids = new Map<string, Grid>();
+  private nearest: Partial<Record<Side, Nearest>> = {};
+
+  constructor(private readonly place: HTMLElement, private readonly events: SceneEvents) {
+    this.deck = new Deck({
+      parent: place as HTMLDivElement,
+      views: [],
+      layers: [],
+      viewState: {},
+      useDevicePixels: true,
+      style: { position: "absolute", inset: "0" } as never,
+      layerFilter: ({ layer, viewport }: { layer: { id: string }; viewport: Viewport }) => layer.id.startsWith(`${viewport.id}:`),
+      onViewStateChange: ({ viewId, viewState }: { viewId: string; viewState: Look }) => {
+        this.looks[viewId as ViewId] = viewState;
+        this.apply();
+        this.events.moved();
+      },
+      onAfterRender: () => this.events.rendered(),
+      onError: (error: Error) => this.events.failed(error.message),
+    } as never) as never;
+  }
+
+  destroy(): void {
+    this.deck.finalize();
+  }
+
+  // ---- content -------------------------------------------------------------------------------------------------
+
+  setPoints(points: Points): void {
+    this.points = points;
+    this.nearest = {};
+    this.attributes = {};
+    this.positions = {};
+    this.grids.clear();
+    if (points.lonlat) this.positions.globe = { value: points.lonlat, size: 2 };
+    if (points.xy) this.positions.plane = { value: points.xy, size: 2 };
+    delete this.looks.plane;
+    this.layout();
+  }
+
+  /** Colours changed, or who is selected: positions stay where they are on the graphics card. */
+  repaint(): void {
+    const { points, paint } = this;
+    if (!points || !paint) return;
+    const getFillColor = { value: paint.rgba(points.count, this.selected), size: 4 as const };
+    for (const side of ["globe", "plane"] as const) {
+      const getPosition = this.positions[side];
+      this.attributes[side] = getPosition && { length: points.count, attributes: { getPosition, getFillColor } };
+    }
+    this.grids.clear();
+    this.apply();
+  }
+
+  coordinates(side: Side): Float32Array | null {
+    return (side === "globe" ? this.points?.lonlat : this.points?.xy) ?? null;
+  }
+
+  // ---- where things are ----------------------------------------------------------------------------------------
+
+  /** Fit both sides into the place; a table without places or without projection shows one side only. */
+  layout(): void {
+    const { clientWidth: width, clientHeight: height } = this.place;
+    const sides = (["globe", "plane"] as const).filter((side) => !this.points || this.coordinates(side));
+    const stacked = width < STACKED_BELOW_PX;
+    this.boxes = {};
+    sides.forEach((side, i) => {
+      const n = sides.length;
+      this.boxes[side] = stacked
+        ? { x: 0, y: (height * i) / n, width, height: height / n }
+        : { x: (width * i) / n, y: 0, width: width / n, height };
+    });
+    this.place.dataset.split = sides.length < 2 ? "none" : stacked ? "rows" : "columns";
+    this.apply();
+  }
+
+  sideAt(x: number, y: number): Side | null {
+    for (const side of ["globe", "plane"] as const) {
+      const box = this.boxes[side];
+      if (box && x >= box.x && x < box.x + box.width && y >= box.y && y < box.y + box.height) return side;
+    }
+    return null;
+  }
+
+  viewOf(side: Side): ViewId {
+    return side === "plane" ? "plane" : this.mapView;
+  }
+
+  /** Between the screen (pixels of the whole place) and the coordinates of one side. */
+  projector(side: Side): Projector & { project(a: number, b: number): [number, number] | null } {
+    const box = this.boxes[side]!;
+    const view = this.viewOf(side);
+    const viewport = this.viewport(side);
+    const project = (a: number, b: number): [number, number] | null => {
+      const [x, y] = viewport.project([a, b]) as [number, number];
+      if (view === "globe") {
+        const [lon, lat] = viewport.unproject([x, y]) as [number, number];
+        if (Math.abs(lat - b) > 1 || (Math.abs(((lon - a + 540) % 360) - 180) > 1 && Math.abs(b) < 88)) return null;
+      }
+      return [x + box.x, y + box.y];
+    };
+    return {
+      project,
+      unproject: ([x, y]) => {
+        const [a, b] = viewport.unproject([x - box.x, y - box.y]) as [number, number];
+        return view === "plane" ? [a, b] : view === "flat" ? [Math.min(Math.max(a, -180), 180), Math.min(Math.max(b, -90), 90)] : [a, b];
+      },
+      pole: (north) => (view === "globe" ? project(Number(this.looks.globe?.longitude ?? 0), north ? 89.99 : -89.99) : null),
+      centreLatitude: Number(this.looks.globe?.latitude ?? 0),
+    };
+  }
+
+  /** The place under a pixel, or null beside the globe. */
+  placeAt(side: Side, x: number, y: number): [number, number] | null {
+    const projector = this.projector(side);
+    const place = projector.unproject([x, y]);
+    if (this.viewOf(side) !== "globe") return place;
+    const back = projector.project(...place);
+    return back && Math.hypot(back[0] - x, back[1] - y) < 2 ? place : null;
+  }
+
+  pointAt(side: Side, x: number, y: number, reachPx: number): number {
+    const pairs = this.coordinates(side);
+    const place = this.placeAt(side, x, y);
+    if (!pairs || !place) return -1;
+    const nearest = (this.nearest[side] ??= new Nearest(pairs, side === "globe"));
+    return nearest.find(...place, reachPx * this.unitsPerPixel(side));
+  }
+
+  private unitsPerPixel(side: Side): number {
+    if (side === "plane" || this.mapView === "flat") return 2 ** -Number(this.looks[this.viewOf(side)]?.zoom ?? 0);
+    const viewport = this.viewport(side);
+    const [x, y] = [viewport.width / 2, viewport.height / 2];
+    const [lat0, lat1] = [viewport.unproject([x, y])[1]!, viewport.unproject([x, y + 8])[1]!];
+    return Math.abs(lat1 - lat0) / 8 || 0.1;
+  }
+
+  private viewport(side: Side): Viewport {
+    const { width, height } = this.boxes[side]!;
+    return this.view(side).makeViewport({ width, height, viewState: this.look(side) as never })!;
+  }
+
+  private view(side: Side) {
+    const id = this.viewOf(side);
+    const box = this.boxes[side]!;
+    const shared = { id, ...box, clear: false, controller: { keyboard: { moveSpeed: 60 }, inertia: false, doubleClickZoom: true, dragRotate: false, touchRotate: false } };
+    return id === "globe" ? new GlobeView({ ...shared, resolution: 5 } as never) : new OrthographicView({ ...shared, flipY: false } as never);
+  }
+
+  // ---- camera --------------------------------------------------------------------------------------------------
+
+  private look(side: Side): Look {
+    const id = this.viewOf(side);
+    return (this.looks[id] ??= this.wholeLook(side));
+  }
+
+  private wholeLook(side: Side): Look {
+    const id = this.viewOf(side);
+    const box = this.boxes[side] ?? { x: 0, y: 0, width: 400, height: 400 };
+    if (id === "globe") return { longitude: 10, latitude: 20, zoom: Math.log2((0.86 * Math.min(box.width, box.height)) / 512) + Math.log2(Math.PI), minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
+    const [west, south, east, north] = id === "flat" ? [-180, -90, 180, 90] : bounds(this.points?.xy ?? new Float32Array());
+    const zoom = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
+    return { target: [(west + east) / 2, (south + north) / 2, 0], zoom, minZoom: zoom - 2, maxZoom: zoom + 14 };
+  }
+
+  get camera(): CameraData {
+    const [map, plane] = [this.looks[this.mapView], this.looks.plane];
+    const target = (plane?.target as number[] | undefined) ?? [];
+    const flat = map?.target as number[] | undefined;
+    const six = (value: unknown) => Number(Number(value).toPrecision(7));
+    return {
+      view: this.mapView,
+      map: flat ? [six(flat[0]), six(flat[1]), six(map!.zoom)] : [six(map?.longitude ?? 10), six(map?.latitude ?? 20), six(map?.zoom ?? 0)],
+      plane: plane ? [six(target[0]), six(target[1]), six(plane.zoom)] : [null, null, null],
+    };
+  }
+
+  set camera(camera: CameraData) {
+    this.mapView = camera.view;
+    const [a, b, zoom] = camera.map;
+    const whole = this.wholeLook("globe");
+    this.looks[this.mapView] = this.mapView === "globe" ? { ...whole, longitude: a, latitude: b, zoom } : { ...whole, target: [a, b, 0], zoom };
+    const [x, y, planeZoom] = camera.plane;
+    if (x !== null && y !== null && planeZoom !== null) this.looks.plane = { ...this.wholeLook("plane"), target: [x, y, 0], zoom: planeZoom };
+    this.apply();
+  }
+
+  home(): void {
+    this.looks = {};
+    this.layout();
+    this.events.moved();
+  }
+
+  fly(lon: number, lat: number, zoom: number): void {
+    const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const onGlobe = this.mapView === "globe";
+    const move = onGlobe ? { longitude: lon, latitude: lat, zoom } : { target: [lon, lat, 0], zoom };
+    this.looks[this.mapView] = {
+      ...this.look("globe"), ...move, transitionDuration: quiet ? 0 : FLY_MS,
+      transitionInterpolator: new LinearInterpolator(onGlobe ? ["longitude", "latitude", "zoom"] : ["target", "zoom"]),
+    };
+    this.apply();
+    this.events.moved();
+  }
+
+  // ---- drawing -------------------------------------------------------------------------------------------------
+
+  apply(): void {
+    const sides = Object.keys(this.boxes) as Side[];
+    if (!sides.length || !this.place.clientWidth) return;
+    const style = getComputedStyle(this.place);
+    const accent = style.getPropertyValue("--st-primary-color").trim() || "#ff4b4b";
+    const dark = luminance(style.getPropertyValue("--st-background-color").trim()) < 0.5;
+    const views = sides.map((side) => this.view(side));
+    const viewState = Object.fromEntries(sides.map((side) => [this.viewOf(side), this.look(side)]));
+    const layers = sides.flatMap((side) => {
+      const cells = this.cellsOf(side);
+      this.drawn[side] = cells ? "cells" : "points";
+      return layersOf({
+        view: this.viewOf(side), basemap: this.basemap, points: cells ? null : this.attributes[side] ?? null, cells,
+        outline: this.outline?.side === side ? this.outline.ring : null, marks: this.marks(side, accent), radius: this.radius(), accent, dark,
+      });
+    });
+    this.deck.setProps({ views, viewState, layers } as never);
+  }
+
+  private radius(): number {
+    const count = this.points?.count ?? 0;
+    return count > 200_000 ? 1.6 : count > 20_000 ? 2.2 : 3.2;
+  }
+
+  private cellsOf(side: Side) {
+    const pairs = this.coordinates(side);
+    if (!pairs || !this.paint || this.draw === "points" || !this.attributes[side]) return null;
+    const size = cellSize(this.unitsPerPixel(side));
+    const key = `${side} ${size}`;
+    const grid = this.grids.get(key) ?? countCells(pairs, size, side === "globe", this.paint, this.selected);
+    this.grids.set(key, grid);
+    return this.draw === "cells" || isCrowded(grid, this.points!.count) ? grid.cells : null;
+  }
+
+  private marks(side: Side, accent: string): Mark[] {
+    const pairs = this.coordinates(side);
+    if (!pairs) return [];
+    const wanted: [number, string, boolean][] = this.rings.map(([id, colour]) => [id, colour, false]);
+    if (this.pin && this.pin.id >= 0) wanted.push([this.pin.id, accent, true]);
+    if (this.hover >= 0) wanted.push([this.hover, accent, true]);
+    const placed: Mark[] = this.pin?.side === side && this.pin.id < 0 ? [{ position: this.pin.place, colour: parseHex(accent), strong: true }] : [];
+    return placed.concat(wanted
+      .filter(([id]) => id < pairs.length / 2 && Number.isFinite(pairs[2 * id]! + pairs[2 * id + 1]!))
+      .map(([id, colour, strong]) => ({ position: [pairs[2 * id]!, pairs[2 * id + 1]!], colour: parseHex(colour), strong })));
+  }
+}
+
+function luminance(colour: string): number {
+  const match = colour.match(/^#([0-9a-f]{6})$/i);
+  if (!match) return 1;
+  const [r, g, b] = parseHex(colour);
+  return (0.2126 * r + 0.7152 * g + 0.0722 * b) / 255;
+}

@@ -1,0 +1,192 @@
+"""A globe beside a projection of the embeddings, with one selection on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from core.errors import ExplorerError
+
+from .news import Ledger
+from .picture import local_address
+from .polygon import PolygonError, decode_polygon, encode_polygon
+from .registered import renderer
+
+Side = Literal["globe", "plane"]
+Kind = Literal["lasso", "box", "click", "none"]
+MOST_IDS = 200
+MOST_RINGS = 1000
+OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+"""Eight colours that stay apart for colour-blind readers (Okabe and Ito 2008)."""
+
+
+class GlobeError(ExplorerError):
+    """Settings the globe cannot show."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was selected and where.
+
+    side: "globe" (polygon in degrees longitude, latitude; may run past 180) or "plane" (polygon in projection units).
+    kind: "lasso", "box", "click" (polygon holds the one place clicked; ids the point there, if any) or "none" (selection lifted).
+    count: points inside; ids: row numbers of at most 200 of them. Membership of all: `polygon.contains(polygon, ..., wraps=side == "globe")`.
+    """
+
+    side: Side
+    kind: Kind
+    polygon: tuple[tuple[float, float], ...] = ()
+    count: int = 0
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Where both sides look: view "globe" or "flat" (plate carree), centre in degrees, and the projection's centre in its own units.
+
+    zoom is deck.gl's: one more doubles the size. plane_zoom None = the whole projection.
+    """
+
+    view: Literal["globe", "flat"] = "globe"
+    lon: float = 10.0
+    lat: float = 20.0
+    zoom: float = 0.6
+    x: float | None = None
+    y: float | None = None
+    plane_zoom: float | None = None
+
+
+@dataclass(frozen=True)
+class FlyTo:
+    """A wish to fly to a place; it is carried out once for each new `token`."""
+
+    lon: float
+    lat: float
+    zoom: float = 4.0
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colours mean: `entries` (label, palette position) for classes, or `scale` (low, high) for a run of colours."""
+
+    title: str
+    entries: tuple[tuple[str, int], ...] = ()
+    scale: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A ring around one point on both sides: neighbours, marks, the place under discussion."""
+
+    id: int
+    colour: str = "#ffffff"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class GlobeState:
+    """What happened since the last run: None means nothing new. no_webgl: this browser cannot draw it; draw a picture instead."""
+
+    selection: Selection | None = None
+    camera: Camera | None = None
+    no_webgl: bool = False
+    problem: str | None = None
+
+
+def linked_globe(
+    points_url: str,
+    *,
+    colours_url: str | None = None,
+    palette: Sequence[str] = OKABE_ITO,
+    legend: Legend | None = None,
+    basemap_url: str | None = None,
+    thumbnail_url: str | None = None,
+    selection: Selection | None = None,
+    camera: Camera | None = None,
+    fly_to: FlyTo | None = None,
+    rings: Sequence[Ring] = (),
+    draw: Literal["auto", "points", "cells"] = "auto",
+    height_px: int = 520,
+    label: str = "Embeddings",
+    report_camera: bool = True,
+    key: str = "linked_globe",
+    on_change: Callable[[], None] | None = None,
+) -> GlobeState:
+    """Show points on the Earth and in their projection, one selection on both, and return what was done since the last run.
+
+    points_url: address on this server of `encode_points` bytes; colours_url: of `encode_colours` bytes (missing: the classes of the
+    points). palette: "#rrggbb", at most 256. basemap_url: a plate-carree picture of the whole Earth. thumbnail_url: a template with
+    "{id}" for the row number, shown on hover. selection and camera: pass what the page holds; a change made here, not by the person,
+    is taken over. report_camera: whether moving the camera (0.6 s after it rests) runs the page again.
+    Raises GlobeError for settings out of range and PictureError for an address on another host.
+    """
+    if not 1 <= len(palette) <= 256:
+        raise GlobeError(f"A palette of {len(palette)} colours cannot be shown; give 1 to 256.")
+    if len(rings) > MOST_RINGS:
+        raise GlobeError(f"{len(rings)} rings would hide the map; give at most {MOST_RINGS}.")
+    chosen, moved, status = (Ledger(key, name) for name in ("selection", "camera", "status"))
+    data = {
+        "points": local_address(points_url),
+        "colours": colours_url and local_address(colours_url),
+        "palette": list(palette),
+        "legend": legend and {"title": legend.title, "entries": legend.entries, "scale": legend.scale},
+        "basemap": basemap_url and local_address(basemap_url),
+        "thumbnail": thumbnail_url and local_address(thumbnail_url),
+        "selection": _selection_to_browser(selection),
+        "knownSelection": chosen.known,
+        "camera": camera and _camera_to_browser(camera),
+        "knownCamera": moved.known,
+        "flyTo": fly_to and {"lon": fly_to.lon, "lat": fly_to.lat, "zoom": fly_to.zoom, "token": fly_to.token},
+        "rings": [[ring.id, ring.colour, ring.label] for ring in rings],
+        "draw": draw,
+        "height": height_px,
+        "label": label,
+        "reportCamera": report_camera,
+        "knownStatus": status.known,
+    }
+    callback = on_change or _nothing
+    result = renderer("linked_globe")(
+        key=key, data=data, on_selection_change=callback, on_camera_change=callback, on_status_change=callback
+    )
+    told = result.get("status") or {}
+    return GlobeState(
+        selection=_selection_from_browser(chosen.news(result.get("selection"))),
+        camera=_camera_from_browser(moved.news(result.get("camera"))),
+        no_webgl=told.get("webgl") is False,
+        problem=told.get("problem"),
+    )
+
+
+def _nothing() -> None:
+    """Streamlit lists a state only when a callback is named for it."""
+
+
+def _selection_to_browser(selection: Selection | None) -> dict[str, Any] | None:
+    if selection is None or selection.kind == "none":
+        return None
+    return {"side": selection.side, "kind": selection.kind, "polygon": encode_polygon(selection.polygon), "ids": list(selection.ids)}
+
+
+def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
+    match value:
+        case {"side": "globe" | "plane" as side, "kind": "lasso" | "box" | "click" | "none" as kind, "polygon": str(text), "count": int(count), "ids": list(ids)}:
+            rows = tuple(row for row in ids[:MOST_IDS] if isinstance(row, int) and row >= 0)
+            return Selection(side, kind, decode_polygon(text), count, rows)
+        case None:
+            return None
+        case _:
+            raise PolygonError("The browser sent a selection that cannot be read; reload the page and draw it again.")
+
+
+def _camera_to_browser(camera: Camera) -> dict[str, Any]:
+    return {"view": camera.view, "map": [camera.lon, camera.lat, camera.zoom], "plane": [camera.x, camera.y, camera.plane_zoom]}
+
+
+def _camera_from_browser(value: dict[str, Any] | None) -> Camera | None:
+    match value:
+        case {"view": "globe" | "flat" as view, "map": [lon, lat, zoom], "plane": [x, y, plane_zoom]}:
+            return Camera(view, float(lon), float(lat), float(zoom), *(None if v is None else float(v) for v in (x, y, plane_zoom)))
+        case _:
+            return None
