@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.device import device, fabric_for, to_device
+from core.engine.device import device, fabric_for, to_device, training_precision
 from core.engine.previews import Previews
 from core.engine.runs import Run, RunError, TrainSpec, TrainStep
 from core.files import write_atomic
@@ -121,7 +121,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         batch, keep = self._on_device(draw)
-        losses = self.wrapped(batch, keep)
+        with training_precision(self.device):
+            losses = self.wrapped(batch, keep)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise RunError(f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint.")
