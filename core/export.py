@@ -60,7 +60,7 @@ def geotiff(made: Reconstruction) -> bytes:
         "nodata": float("nan"),
     }
     if made.crs and made.transform:
-        profile |= {"crs": made.crs, "transform": Affine(*made.transform) * Affine.scale(made.input.shape[-1] / side)}
+        profile |= {"crs": made.crs, "transform": Affine(*made.transform) @ Affine.scale(made.input.shape[-1] / side)}
     with rasterio.Env(), warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile) as raster:

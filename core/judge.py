@@ -91,7 +91,9 @@ def alike(image: Picture, patch_px: int, cell: tuple[int, int], share: float) ->
     slopes = np.stack([np.abs(np.diff(grey, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)], axis=1)
     features = np.concatenate([patches.mean(axis=(2, 3)), patches.std(axis=(2, 3)), slopes], axis=1)
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
-    distance = np.linalg.norm(features - features[cell[0] * cols + cell[1]], axis=1)
+    clicked = cell[0] * cols + cell[1]
+    distance = np.linalg.norm(features - features[clicked], axis=1)
+    distance[clicked] = -1  # before its equals
     count = max(1, round(share * rows * cols))
     chosen = np.zeros(rows * cols, np.bool_)
     chosen[np.argsort(distance, kind="stable")[:count]] = True

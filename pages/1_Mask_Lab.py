@@ -23,5 +23,5 @@ with page("Mask Lab", "Hide part of a satellite tile. The network sees only the 
         made = lab.reconstruction(view)
         st.html(sheet(panels(made)))
         lab.recipe(view, made)
-        lab.scores(view)
+    lab.scores(view)
     sections(view, made)

@@ -73,3 +73,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _skipped_in_browser:
         verdict = "which fails this run (EARTH_MAE_CI=1)" if CI else "so no page was looked at"
         terminalreporter.write_line(f"{len(_skipped_in_browser)} browser tests were skipped, {verdict}.", red=CI, yellow=not CI)
+
+
+@pytest.fixture(scope="session")
+def small_scale_mae() -> object:
+    """An untrained Scale-MAE of 4 x 4 patches: enough for shapes and arithmetic."""
+    from core.models import create
+
+    sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2}
+    decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1}
+    return create("scale_mae", **sizes, **decoder, band_config=(4, 8)).requires_grad_(False)

@@ -35,6 +35,7 @@ class Kept:
     def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
         self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable) -> Any:
         """The result, or None."""
@@ -42,6 +43,17 @@ class Kept:
             if key in self._held:
                 self._held.move_to_end(key)
             return self._held.get(key)
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """The result, made by the first who asks while the others wait for it."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            found = self.get(key)
+            found = self.put(key, make()) if found is None else found
+        with self._lock:
+            self._making.pop(key, None)
+        return found
 
     def put(self, key: Hashable, value: Any) -> Any:
         """Keep a result and give it back."""
@@ -157,8 +169,7 @@ def verdict(view: View, made: Reconstruction) -> Verdict:
     """Scores of a view's reconstruction beside the fills."""
     from core.judge import judge
 
-    found = _judged().get(question(view))
-    return found if found is not None else _judged().put(question(view), judge(made))
+    return _judged().once(question(view), lambda: judge(made))
 
 
 def spreads(view: View, count: int, asker: str) -> Iterator[Spread]:

@@ -115,12 +115,13 @@ def painted(hidden: object) -> MaskSpec:
 
 
 def _seed(seed: int) -> int:
-    number, dice = st.columns([2.6, 1], vertical_alignment="bottom", gap="small", wrap=False)
-    key = state.widget("seed", seed)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
+        key = state.widget("seed", seed)
+        dice = st.container(width="content")
+        number = int(st.number_input("Seed", 0, MAX_SEED, step=1, key=key))
     with dice:
-        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_roll, width="stretch", key="roll")
-    with number:
-        return int(st.number_input("Seed", 0, MAX_SEED, step=1, key=key))
+        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_roll, key="roll")
+    return number
 
 
 def _roll() -> None:

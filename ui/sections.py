@@ -172,8 +172,9 @@ SECTIONS = {
 }
 
 
+@st.fragment
 def sections(view: View, made: Reconstruction) -> None:
-    """The sections as tabs; only the open one is computed, and it starts on its own."""
+    """The sections as tabs; only the open one is computed, and what is touched in it runs it alone."""
     tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:
