@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from core.engine.device import fitting_batches, precision, to_device, to_numpy
 from core.engine.inputs import InputError
 from core.engine.reconstruct import device_of, normalised, res_of
 from core.models.base import Encoder
+from core.models.pooling import pooled, poolings, vector_width
 from core.policy import Policy
 
-POOLINGS = ("cls", "mean", "cls+mean")
 BATCH = {"cpu": 16, "mps": 64}
 
 
@@ -36,8 +35,8 @@ def embed(
     `policy` and `pooling` None take the card's. s is a multiple of the patch. Raises InputError for a pooling it does not know.
     """
     pooling = pooling or model.card.pooling
-    if pooling not in POOLINGS:
-        raise InputError(f"There is no pooling called {pooling!r:.30}: choose one of {', '.join(POOLINGS)}.")
+    if pooling not in poolings(model):
+        raise InputError(f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}.")
     policy = policy or Policy(model.card.default_policy)
     gsds = np.broadcast_to(np.asarray(gsd_m, np.float64), (len(images),))
     known = {gsd: res_of(model.card, policy, gsd, images.shape[-1], native_gsd_m) for gsd in np.unique(gsds).tolist()}
@@ -49,15 +48,10 @@ def embed(
         if images.dtype == np.uint8:
             pictures = pictures / np.float32(255)
         with torch.inference_mode(), precision(on):
-            tokens = model.encode(to_device(normalised(pictures, model.card), on), to_device(res[piece], on))
-        return to_numpy(_pool(tokens.float(), pooling))
+            vectors = pooled(model, to_device(normalised(pictures, model.card), on), to_device(res[piece], on), pooling)
+        return to_numpy(vectors)
 
     start = batch or BATCH.get(on.torch.type, 256)
     done = fitting_batches(work, len(images), start=start, key=(model.card.name, "embed", images.shape[-1]), say=say)
     vectors = [part for _, part in done]
-    return np.concatenate(vectors) if vectors else np.empty((0, model.embed_dim * (2 if "+" in pooling else 1)), np.float32)
-
-
-def _pool(tokens: Tensor, pooling: str) -> Tensor:
-    parts = {"cls": tokens[:, 0], "mean": tokens[:, 1:].mean(1)}
-    return torch.cat([parts[name] for name in pooling.split("+")], dim=1)
+    return np.concatenate(vectors) if vectors else np.empty((0, vector_width(model, pooling)), np.float32)

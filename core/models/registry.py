@@ -90,6 +90,7 @@ class Family:
     presets: dict[str, dict[str, Any]]
     defaults: dict[str, Any]
     objective: Callable[..., Any] | None = None
+    pooling: str = "cls"
 
 
 def size_defaults(build: Callable[..., Any]) -> dict[str, Any]:
@@ -206,6 +207,7 @@ def card_for(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
         input_px=full["img_size"],
         patch_px=full["patch_size"],
         embed_dim=full["embed_dim"],
+        pooling=family.pooling,
     )
 
 

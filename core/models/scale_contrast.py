@@ -233,5 +233,6 @@ register(
         presets={"scale_contrast_tiny": {}, "scale_contrast_small": {"stem_dim": 48, "embed_dim": 384, "depth": 4, "num_heads": 6}},
         defaults=size_defaults(ScaleContrast),
         objective=ScaleContrastObjective,
+        pooling="vector",
     )
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 from core.models import create
 from core.models.base import Batch, ModelInputError
 from core.models.scale_contrast import ScaleContrast, ScaleContrastObjective, nt_xent, whitening
+from core.models.views import Colour
 
 SMALL: dict[str, Any] = {"stem_dim": 8, "embed_dim": 24, "depth": 1, "num_heads": 2, "img_size": 32, "vector_dim": 32}
 
@@ -30,7 +31,7 @@ def batch(count: int = 16, side: int = 32) -> Batch:
 
 
 def test_views_of_one_place_find_each_other_after_a_few_steps() -> None:
-    objective = ScaleContrastObjective(network()).train()
+    objective = ScaleContrastObjective(network(), crop=(0.8, 1.0), colour=Colour(0.1, 0.1, 0.1, 0.0, 1.0, 0.0)).train()
     optimiser = torch.optim.AdamW(objective.parameters(), 3e-3)
     pictures, seen = batch(), []
     for _ in range(30):

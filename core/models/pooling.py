@@ -1,0 +1,46 @@
+"""How tokens become one vector: which ways a network offers, how wide each is, and the way itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.models.base import Encoder, ModelInputError
+from core.models.scale_contrast import ScaleContrast
+from core.models.tinymim import DISTILLED, TinyMIM
+
+TOKENS = ("cls", "mean", "cls+mean")
+
+
+def poolings(model: Encoder) -> tuple[str, ...]:
+    """The poolings a network offers, its card's first."""
+    if isinstance(model, ScaleContrast):
+        offered = ("vector", *TOKENS)
+    elif isinstance(model, TinyMIM):
+        offered = DISTILLED if model.distilled else (*TOKENS, *DISTILLED)
+    else:
+        offered = TOKENS
+    return tuple(sorted(offered, key=lambda name: name != model.card.pooling))
+
+
+def vector_width(model: Encoder, pooling: str) -> int:
+    """Length of a network's vectors under a pooling."""
+    if pooling == "vector" and isinstance(model, ScaleContrast):
+        return model.vector_dim
+    return model.embed_dim * len(pooling.split("+"))
+
+
+def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
+    """One vector a picture, (b, d), float32: `cls` and `mean` of the final tokens, a distilled student's of those before its last block
+    (`block11_cls`, `block11_mean`), Scale-Contrast's whitened `vector`. Raises ModelInputError for a pooling the network does not offer."""
+    if pooling not in poolings(model):
+        raise ModelInputError(f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}.")
+    if pooling == "vector" and isinstance(model, ScaleContrast):
+        return model.vector(images, res)
+    if pooling in DISTILLED and isinstance(model, TinyMIM):
+        tokens, pooling = model.embed_tokens(images, res), pooling.removeprefix("block11_")
+    else:
+        tokens = model.encode(images, res)
+    tokens = tokens.float()
+    parts = {"cls": tokens[:, 0], "mean": tokens[:, 1:].mean(1)}
+    return torch.cat([parts[name] for name in pooling.split("+")], dim=1)
