@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -39,14 +41,27 @@ class Page:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> bool:
-        if isinstance(problem, ExplorerError):
-            if type(problem).__name__ != "Superseded":  # a newer run of this page is already under way
-                st.error(str(problem), icon=":material/error:")
-        elif problem is not None:
-            return False
-        with self._device_box:
-            _device()
-        return problem is not None
+        said = _say(problem)
+        if problem is None or said:
+            with self._device_box:
+                _device()
+        return said
+
+
+@contextmanager
+def in_a_sentence() -> Generator[None]:
+    """Show what goes wrong inside as one sentence: for fragments, which run again without their page."""
+    try:
+        yield
+    except ExplorerError as problem:
+        _say(problem)
+
+
+def _say(problem: BaseException | None) -> bool:
+    """Show an ExplorerError; a wish that a newer one replaced is passed over, for that one's run is under way."""
+    if isinstance(problem, ExplorerError) and type(problem).__name__ != "Superseded":
+        st.error(str(problem), icon=":material/error:")
+    return isinstance(problem, ExplorerError)
 
 
 def page(title: str, lead: str = "", *, wide: bool = True) -> Page:

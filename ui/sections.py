@@ -16,6 +16,7 @@ from core.viz.maps import animation, error_panels, fill_panels, scale_bar, sprea
 from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
 from ui import cached, controls, state
+from ui.page import in_a_sentence
 
 WHAT_THE_LOSS_SAW = """
 In training the loss looks at hidden patches only: nothing ever asked the network to paint what it could see. So its visible patches are
@@ -178,5 +179,5 @@ def sections(view: View, made: Reconstruction) -> None:
     tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:
-            with tab:
+            with tab, in_a_sentence():
                 draw(view, made)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+
+from core.masking import mask_from_text
+
+LAB = "pages/1_Mask_Lab.py"
+
+
+def select(app, label):
+    return next(box for box in app.selectbox if box.label == label)
+
+
+def slider(app, label):
+    return next(one for one in app.slider if one.label == label)
+
+
+def captions(app) -> str:
+    return " ".join(caption.value for caption in app.caption)
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """Every reconstruction that the device was asked for: (hidden cells, res)."""
+    from core.engine import reconstruct as engine
+
+    ran = []
+    real = engine._run
+
+    def spy(model, on, images, hidden, res):
+        ran.append((model.card.name, hidden.copy(), res.copy()))
+        return real(model, on, images, hidden, res)
+
+    monkeypatch.setattr(engine, "_run", spy)
+    return ran
+
+
+def test_the_page_opens_on_a_real_tile_with_a_recipe_and_an_address(open_page):
+    app = open_page(LAB)
+    assert not app.exception and not app.error
+    assert "patches hidden" in captions(app)
+    assert app.query_params["tile"] == "samples/landsat" and app.query_params["mask"] == "random-75-s0"
+
+
+def test_a_slider_changes_the_mask_that_the_network_gets(open_page, pictures):
+    app = open_page(LAB)
+    slider(app, "Share hidden").set_value(37).run()
+    assert not app.exception
+    assert app.query_params["mask"] == "random-37-s0"
+    assert pictures[-1][1].mean() == pytest.approx(0.37, abs=0.003)
+
+
+def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
+    mask = "cells-14x14-" + "AQ" * 16 + "AA"
+    app = open_page(LAB, tile="samples/landsat", win="100,100,300,300", mask=mask, policy="manual-2.5")
+    assert not app.exception
+    hidden, res = pictures[-1][1:] if pictures else (None, None)
+    wanted = np.zeros(196, bool)
+    wanted[list(mask_from_text(mask).cells)] = True
+    assert np.array_equal(hidden.reshape(-1), wanted) and res == pytest.approx(2.5)
+    assert app.query_params["mask"] == mask and app.query_params["policy"] == "manual-2.5"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"mask": "random-175"}, {"mask": "cells-14x14-@@"}, {"model": "../../etc/passwd"}, {"model": "nobody"}, {"tile": "nowhere/at/all"},
+        {"gsd": "-1"}, {"gsd": "nan"}, {"win": "1,2,3"}, {"at": "500,500"}, {"policy": "manual-0"}, {"size": "99999999999"}, {"x": "1"},
+    ],
+)  # fmt: skip
+def test_a_link_that_means_nothing_is_a_sentence_and_a_page(open_page, params):
+    app = open_page(LAB, **params)
+    assert not app.exception
+    assert app.warning and "left out" in app.warning[0].value
+    assert "patches hidden" in captions(app)
+
+
+@pytest.mark.parametrize(
+    "params", [{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"tile": "upload/abc"}, {"gsd": "1000000"}, {"at": "100,10"}]
+)
+def test_what_cannot_be_shown_is_one_sentence(open_page, params):
+    app = open_page(LAB, **params)
+    assert not app.exception
+    assert len(app.error) >= 1 and "Traceback" not in app.error[0].value
+
+
+def test_all_kinds_and_the_ends_of_the_ratio(open_page):
+    from core.masking import KINDS
+
+    app = open_page(LAB)
+    for kind in KINDS:
+        select(app, "Hide").set_value(kind)
+        app.run()
+        assert not app.exception and not app.error, kind
+    select(app, "Hide").set_value("random")
+    app.run()
+    for percent in (0, 100):
+        slider(app, "Share hidden").set_value(percent).run()
+        assert not app.exception and not app.error, percent
+
+
+def test_another_model_brings_its_own_policy(open_page, pictures):
+    app = open_page(LAB)
+    select(app, "Model").set_value("mae_tiny")
+    app.run()
+    assert not app.exception
+    assert app.query_params["model"] == "mae_tiny"
+    assert "static" in captions(app)
+
+
+@pytest.mark.parametrize("tab", ["Judge", "Compare", "Many masks", "More and more hidden", "Models", "Take away"])
+def test_every_section_opens(open_page, tab):
+    app = open_page(LAB, tab=tab)
+    assert not app.exception and not app.error
+
+
+def test_nothing_is_computed_twice_and_users_share_results(open_page, pictures):
+    open_page(LAB, mask="random-61-s7")
+    before = len(pictures)
+    open_page(LAB, mask="random-61-s7")
+    assert len(pictures) == before
