@@ -9,7 +9,7 @@ ifdef DATA
 export EARTH_MAE_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: help setup browser app test check bench notebooks pictures train atlas
+.PHONY: help setup browser app test check bench notebooks pictures train atlas frontend
 
 help:           ## list these words
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -53,3 +53,6 @@ train: $(READY) ## pretrain; ARGS="--help" says how
 
 atlas: $(READY) ## embed a raster or the globe; ARGS="--help" says how
 	$(PY) -m core embed $(ARGS)
+
+frontend:       ## rebuild the components in ui/components (needs Node 20.19)
+	cd frontend && npm ci && npm run build

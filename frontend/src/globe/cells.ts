@@ -1,7 +1,8 @@
 // Density cells for far views: points counted in cells of about equal size on screen.
 import type { Paint, Rgb } from "./colours";
 
-const CELL_PX = 11;
+const CELL_PX = 7;
+const MOST_CELLS = 30_000;
 const FEWEST_POINTS = 4000;
 const CROWDED = 6;
 
@@ -12,7 +13,7 @@ export interface Cell {
 
 export interface Grid {
   cells: Cell[];
-  /** Points to a cell on average: many means that points would cover each other. */
+  /** Points to a cell on average: many means that points would cover each other. 0 where the cells had to be larger than asked. */
   crowding: number;
 }
 
@@ -35,7 +36,10 @@ export function isCrowded(grid: Grid, count: number): boolean {
   return count > FEWEST_POINTS && grid.crowding > CROWDED;
 }
 
-/** Count points in cells of `size`; on the globe (`isDegrees`) a row nearer to a pole holds fewer, equally wide cells. */
+/**
+ * Count points in cells of `size`; on the globe (`isDegrees`) a row nearer to a pole holds fewer, equally wide cells. Where the cells
+ * would be too many to draw, larger ones are taken.
+ */
 export function countCells(pairs: Float32Array, size: number, isDegrees: boolean, paint: Paint, selected: Uint8Array | null): Grid {
   const bins = new Map<number, Bin>();
   let total = 0;
@@ -47,6 +51,7 @@ export function countCells(pairs: Float32Array, size: number, isDegrees: boolean
     const col = Math.floor(a / width);
     const key = row * 4_194_304 + col;
     let bin = bins.get(key);
+    if (!bin && bins.size === MOST_CELLS) return { ...countCells(pairs, 2 * size, isDegrees, paint, selected), crowding: 0 };
     if (!bin) bins.set(key, (bin = { a: col * width, b: row * size, width, count: 0, selected: 0, votes: new Map(), sum: [0, 0, 0] }));
     total++;
     bin.count++;
@@ -59,7 +64,8 @@ export function countCells(pairs: Float32Array, size: number, isDegrees: boolean
       for (let c = 0; c < 3; c++) bin.sum[c]! += colour[c]!;
     }
   }
-  const fullest = Math.max(...Array.from(bins.values(), (bin) => bin.count), 1);
+  let fullest = 1;
+  for (const { count } of bins.values()) fullest = Math.max(fullest, count);
   return { cells: Array.from(bins.values(), (bin) => toCell(bin, size, fullest, paint)), crowding: bins.size ? total / bins.size : 0 };
 }
 

@@ -39,6 +39,12 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
   const onGlobe = view === "globe";
   const coordinateSystem = onGlobe ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN;
   const own = { coordinateSystem, extensions: onGlobe ? [horizon] : [], parameters: OVER_ALL };
+  // A dark ring under each coloured one, so that it shows on any ground.
+  const ringsOf = (name: string, all: Mark[], colour: [number, number, number] | null, wider: number) => new ScatterplotLayer<Mark>({
+    id: `${view}:${name}`, ...own, data: all, getPosition: (mark) => mark.position, filled: false, stroked: true, radiusUnits: "pixels",
+    lineWidthUnits: "pixels", getRadius: (mark) => (mark.strong ? 9 : 6.5), getLineWidth: (mark) => (mark.strong ? 3 : 2) + wider,
+    getLineColor: (mark) => [...(colour ?? mark.colour), colour ? 150 : FULL_ALPHA] as never, billboard: true,
+  });
   return [
     view === "plane" ? null : ground(view, basemap, dark),
     view === "plane" ? null : graticule(view),
@@ -55,18 +61,14 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
       getColor: [...parseHex(inputs.accent), 255] as never, getWidth: 2.5, widthUnits: "pixels", jointRounded: true,
       parameters: onGlobe ? { depthCompare: "less-equal", cullMode: "none" } : OVER_ALL,
     }) : null,
-    marks.length ? new ScatterplotLayer<Mark>({
-      id: `${view}:marks`, ...own, data: marks, getPosition: (mark) => mark.position, filled: false, stroked: true, radiusUnits: "pixels",
-      lineWidthUnits: "pixels", getRadius: (mark) => (mark.strong ? 9 : 6.5), getLineWidth: (mark) => (mark.strong ? 3 : 2),
-      getLineColor: (mark) => [...mark.colour, FULL_ALPHA] as never, billboard: true, updateTriggers: { getLineColor: marks },
-    }) : null,
+    ...(marks.length ? [ringsOf("halo", marks, [0, 0, 0], 2.5), ringsOf("marks", marks, null, 0)] : []),
   ];
 }
 
 function ground(view: ViewId, basemap: string | null, dark: boolean): Layer {
   const sea = dark ? [24, 32, 44, 255] : [205, 219, 230, 255];
   if (basemap)
-    return new BitmapLayer({ id: `${view}:earth`, image: basemap, bounds: [-180, -90, 180, 90], parameters: { cullMode: view === "globe" ? "back" : "none" } });
+    return new BitmapLayer({ id: `${view}:earth`, image: basemap, bounds: [-180, -90, 180, 90], desaturate: 0.35, parameters: { cullMode: view === "globe" ? "back" : "none" } });
   const rows = Array.from({ length: 18 }, (_, i) => -90 + 10 * i).flatMap((south) =>
     Array.from({ length: 36 }, (_, i) => -180 + 10 * i).map((west) => [[west, south], [west + 10, south], [west + 10, south + 10], [west, south + 10]]));
   return new SolidPolygonLayer({

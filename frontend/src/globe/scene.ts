@@ -202,7 +202,7 @@ export class Scene {
   private wholeLook(side: Side): Look {
     const id = this.viewOf(side);
     const box = this.boxes[side] ?? { x: 0, y: 0, width: 400, height: 400 };
-    if (id === "globe") return { longitude: 10, latitude: 20, zoom: Math.log2((0.86 * Math.min(box.width, box.height)) / 512) + Math.log2(Math.PI), minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
+    if (id === "globe") return { longitude: 10, latitude: 20, zoom: deckZoom(Math.log2((1.08 * Math.PI * Math.min(box.width, box.height)) / 512), 20), minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
     const [west, south, east, north] = id === "flat" ? [-180, -90, 180, 90] : bounds(this.points?.xy ?? new Float32Array());
     const zoom = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
     return { target: [(west + east) / 2, (south + north) / 2, 0], zoom, minZoom: zoom - 2, maxZoom: zoom + 14 };
@@ -215,7 +215,7 @@ export class Scene {
     const six = (value: unknown) => Number(Number(value).toPrecision(7));
     return {
       view: this.mapView,
-      map: flat ? [six(flat[0]), six(flat[1]), six(map!.zoom)] : [six(map?.longitude ?? 10), six(map?.latitude ?? 20), six(map?.zoom ?? 0)],
+      map: flat ? [six(flat[0]), six(flat[1]), six(map!.zoom)] : [six(map?.longitude ?? 10), six(map?.latitude ?? 20), six(Number(map?.zoom ?? 0) - deckZoom(0, Number(map?.latitude ?? 0)))],
       plane: plane ? [six(target[0]), six(target[1]), six(plane.zoom)] : [null, null, null],
     };
   }
@@ -224,7 +224,7 @@ export class Scene {
     this.mapView = camera.view;
     const [a, b, zoom] = camera.map;
     const whole = this.wholeLook("globe");
-    this.looks[this.mapView] = this.mapView === "globe" ? { ...whole, longitude: a, latitude: b, zoom } : { ...whole, target: [a, b, 0], zoom };
+    this.looks[this.mapView] = this.mapView === "globe" ? { ...whole, longitude: a, latitude: b, zoom: deckZoom(zoom, b) } : { ...whole, target: [a, b, 0], zoom };
     const [x, y, planeZoom] = camera.plane;
     if (x !== null && y !== null && planeZoom !== null) this.looks.plane = { ...this.wholeLook("plane"), target: [x, y, 0], zoom: planeZoom };
     this.apply();
@@ -239,7 +239,7 @@ export class Scene {
   fly(lon: number, lat: number, zoom: number): void {
     const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const onGlobe = this.mapView === "globe";
-    const move = onGlobe ? { longitude: lon, latitude: lat, zoom } : { target: [lon, lat, 0], zoom };
+    const move = onGlobe ? { longitude: lon, latitude: lat, zoom: deckZoom(zoom, lat) } : { target: [lon, lat, 0], zoom };
     this.looks[this.mapView] = {
       ...this.look("globe"), ...move, transitionDuration: quiet ? 0 : FLY_MS,
       transitionInterpolator: new LinearInterpolator(onGlobe ? ["longitude", "latitude", "zoom"] : ["target", "zoom"]),
@@ -295,6 +295,11 @@ export class Scene {
       .filter(([id]) => id < pairs.length / 2 && Number.isFinite(pairs[2 * id]! + pairs[2 * id + 1]!))
       .map(([id, colour, strong]) => ({ position: [pairs[2 * id]!, pairs[2 * id + 1]!], colour: parseHex(colour), strong })));
   }
+}
+
+/** deck.gl's globe grows with latitude, as a Mercator map would; our zoom means the same size everywhere. */
+function deckZoom(zoom: number, latitude: number): number {
+  return zoom + Math.log2(Math.cos((Math.min(Math.abs(latitude), 85.05) * Math.PI) / 180));
 }
 
 function luminance(colour: string): number {

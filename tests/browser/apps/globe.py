@@ -12,7 +12,7 @@ lonlat, xy, classes = table(count)
 painted = st.toggle("colours of the projection")
 held = st.session_state
 held.setdefault("selection", None)
-held.setdefault("camera", Camera(lon=-120, lat=-45, zoom=0.6) if "at0" in st.query_params else None)
+held.setdefault("camera", Camera(*("globe", *map(float, st.query_params["at"].split(","))), zoom=1.6) if "at" in st.query_params else None)
 if st.button("select Fiji"):
     held.selection = Selection("globe", "box", ((160, -40), (200, -40), (200, 0), (160, 0)))
 fly = FlyTo(10, 48, 2.5, "europe") if st.button("fly to Europe") else None
@@ -43,13 +43,18 @@ if chosen is not None and chosen.kind in {"lasso", "box"}:
     own, ids_agree = int(inside.sum()), inside.nonzero()[0][:200].tolist() == list(chosen.ids)
 else:
     own, ids_agree = (0 if chosen is None else len(chosen.ids)), True
-st.code(
-    json.dumps(
-        {
-            "kind": chosen and chosen.kind, "side": chosen and chosen.side, "count": chosen and chosen.count, "own": own, "ids": chosen and chosen.ids[:3],
-            "ids_agree": ids_agree, "vertices": chosen and len(chosen.polygon), "first": chosen and chosen.polygon[:1],
-            "camera": held.camera and [held.camera.view, held.camera.lon, held.camera.lat, held.camera.zoom],
-            "no_webgl": state.no_webgl, "problem": state.problem,
-        }
-    )
-)  # fmt: skip
+told = {
+    "kind": chosen and chosen.kind,
+    "side": chosen and chosen.side,
+    "count": chosen and chosen.count,
+    "own": own,
+    "ids": chosen and chosen.ids[:3],
+    "ids_agree": ids_agree,
+    "vertices": chosen and len(chosen.polygon),
+    "first": chosen and chosen.polygon[:1],
+    "polygon": chosen and chosen.polygon,
+    "camera": held.camera and [held.camera.view, held.camera.lon, held.camera.lat, held.camera.zoom],
+    "no_webgl": state.no_webgl,
+    "problem": state.problem,
+}
+st.code(json.dumps(told))

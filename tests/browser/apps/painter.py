@@ -35,4 +35,5 @@ if painted is not None:
     st.session_state.mask = painted.mask
     st.session_state.pick = painted.pick
 st.session_state.runs = st.session_state.get("runs", 0) + 1
-st.code(f"runs={st.session_state.runs} hidden={int(st.session_state.mask.sum())} pick={st.session_state.get('pick')} bits={encode_bitmap(st.session_state.mask)}")
+mask = st.session_state.mask
+st.code(f"runs={st.session_state.runs} hidden={int(mask.sum())} pick={st.session_state.get('pick')} bits={encode_bitmap(mask)}")

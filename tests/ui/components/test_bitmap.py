@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.errors import ExplorerError
 from earth_mae_components import decode_bitmap, encode_bitmap
+
+from core.errors import ExplorerError
 
 
 @pytest.mark.parametrize(("rows", "cols"), [(1, 1), (14, 14), (28, 28), (3, 5), (7, 128)])

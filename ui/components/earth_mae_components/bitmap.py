@@ -6,8 +6,9 @@ import base64
 import binascii
 
 import numpy as np
-from core.errors import ExplorerError
 from numpy.typing import NDArray
+
+from core.errors import ExplorerError
 
 
 class BitmapError(ExplorerError):

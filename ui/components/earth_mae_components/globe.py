@@ -45,7 +45,7 @@ class Selection:
 class Camera:
     """Where both sides look: view "globe" or "flat" (plate carree), centre in degrees, and the projection's centre in its own units.
 
-    zoom is deck.gl's: one more doubles the size. plane_zoom None = the whole projection.
+    zoom: on the globe 0 shows the Earth 163 px across, flat 0 is 1 px a degree; one more doubles it. plane_zoom None = all of it.
     """
 
     view: Literal["globe", "flat"] = "globe"
@@ -171,7 +171,13 @@ def _selection_to_browser(selection: Selection | None) -> dict[str, Any] | None:
 
 def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
     match value:
-        case {"side": "globe" | "plane" as side, "kind": "lasso" | "box" | "click" | "none" as kind, "polygon": str(text), "count": int(count), "ids": list(ids)}:
+        case {
+            "side": "globe" | "plane" as side,
+            "kind": "lasso" | "box" | "click" | "none" as kind,
+            "polygon": str(text),
+            "count": int(count),
+            "ids": list(ids),
+        }:
             rows = tuple(row for row in ids[:MOST_IDS] if isinstance(row, int) and row >= 0)
             return Selection(side, kind, decode_polygon(text), count, rows)
         case None:

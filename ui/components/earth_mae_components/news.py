@@ -17,7 +17,7 @@ class Ledger:
     def __init__(self, key: str, state: str) -> None:
         self._slot = f"{key}:{state}:seen"
         held = st.session_state.get(key)
-        value = held.get(state) if hasattr(held, "get") else None
+        value = held.get(state) if isinstance(held, dict) else None
         self.known: int = max(_revision(value), int(st.session_state.get(self._slot, 0)))
         """The newest revision the browser has told us, now or before the component left the page."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from core.errors import ExplorerError
 from numpy.typing import NDArray
+
+from core.errors import ExplorerError
 
 from .bitmap import decode_bitmap, encode_bitmap
 from .news import Ledger

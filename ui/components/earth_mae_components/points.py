@@ -12,8 +12,9 @@ import struct
 from typing import Any
 
 import numpy as np
-from core.errors import ExplorerError
 from numpy.typing import ArrayLike, NDArray
+
+from core.errors import ExplorerError
 
 PLACES, PROJECTION, CLASSES = 1, 2, 4
 INDEXED, RGB = 0, 1

@@ -7,8 +7,9 @@ import binascii
 from collections.abc import Sequence
 
 import numpy as np
-from core.errors import ExplorerError
 from numpy.typing import ArrayLike, NDArray
+
+from core.errors import ExplorerError
 
 MAX_VERTICES = 2000
 FULL_CIRCLE_DEG = 360.0

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:70aa3c69ac7f821177e31c85eda2419265356bd556acb4b7b37b00f61a7aaa6a licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:7060710972a5d0b060f35a2fadfc294707f6ae552d30fec9f919ba4dd9ca3d5b licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,0 +1,41 @@
+"""The files the globe fetches."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+from earth_mae_components import PointsError, encode_colours, encode_points
+
+
+def test_seventeen_bytes_a_point() -> None:
+    lonlat, xy = np.float32([[1, 2], [3, 4], [5, 6]]), np.float32([[7, 8], [9, 10], [11, 12]])
+    data = encode_points(lonlat=lonlat, xy=xy, classes=[1, 2, 255])
+    assert len(data) == 16 + 17 * 3
+    assert struct.unpack("<4sIII", data[:16]) == (b"EMP1", 3, 7, 0)
+    assert np.array_equal(np.frombuffer(data[16:40], "<f4").reshape(3, 2), lonlat)
+    assert np.array_equal(np.frombuffer(data[40:64], "<f4").reshape(3, 2), xy)
+    assert list(data[64:]) == [1, 2, 255]
+
+
+def test_a_table_without_places_or_without_rows() -> None:
+    assert struct.unpack("<4sIII", encode_points(xy=np.zeros((2, 2)))[:16]) == (b"EMP1", 2, 2, 0)
+    assert len(encode_points(lonlat=np.zeros((0, 2)), xy=np.zeros((0, 2)))) == 16
+
+
+def test_colours_by_palette_or_by_value() -> None:
+    assert encode_colours([3, 4]) == struct.pack("<4sIII", b"EMC1", 2, 0, 0) + bytes([3, 4])
+    assert encode_colours([[1, 2, 3]]) == struct.pack("<4sIII", b"EMC1", 1, 1, 0) + bytes([1, 2, 3])
+
+
+def test_what_does_not_fit_together_gets_a_sentence() -> None:
+    for make in (
+        lambda: encode_points(),
+        lambda: encode_points(lonlat=np.zeros((2, 2)), xy=np.zeros((3, 2))),
+        lambda: encode_points(lonlat=np.zeros(4)),
+        lambda: encode_points(xy=np.zeros((2, 2)), classes=[1]),
+        lambda: encode_colours(np.zeros((2, 4))),
+    ):
+        with pytest.raises(PointsError):
+            make()
