@@ -81,7 +81,9 @@ def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
     return Labeller(weight.astype(np.float32), bias, marks, *report)
 
 
-def suggest(table: EmbeddingTable, labeller: Labeller, count: int = 8, *, pool: int = 512, among: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+def suggest(
+    table: EmbeddingTable, labeller: Labeller, count: int = 8, *, pool: int = 512, among: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
     """Name the rows that would teach most if marked next: the least certain ones, each chosen far from those before and from the marks."""
     probability = labeller.scores(table)
     doubt = np.where(np.isfinite(probability), np.abs(probability - 0.5), np.inf)

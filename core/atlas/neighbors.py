@@ -96,9 +96,7 @@ def example_query(table: EmbeddingTable, more: Sequence[int], less: Sequence[int
     return mean_more if not len(less) else 2 * mean_more - unit_rows(table, less).mean(axis=0)
 
 
-def more_like(
-    table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = (), k: int = 10, *, diversity: float = 0.0
-) -> Neighbors:
+def more_like(table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = (), k: int = 10, *, diversity: float = 0.0) -> Neighbors:
     """Find the k rows most like `more` and least like `less`, those rows themselves left out."""
     return nearest(table, example_query(table, more, less), k, exclude=[*more, *less], diversity=diversity)
 
@@ -185,9 +183,7 @@ def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.flo
     return scores
 
 
-def _spread(
-    table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float
-) -> NDArray[np.int64]:
+def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float) -> NDArray[np.int64]:
     """Choose k of a pool, each time the row with the best (1 - diversity) closeness - diversity (likeness to those chosen)."""
     units = unit_rows(table, pool)
     chosen = [0]

@@ -23,6 +23,7 @@ def outline_of_ring(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> shape
     """
     if len(lon) < 3 or not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
+    lon, lat = np.round(lon, 9), np.round(lat, 9)
     if lon[0] != lon[-1] or lat[0] != lat[-1]:
         lon, lat = np.append(lon, lon[0]), np.append(lat, lat[0])
     step = (np.diff(lon) + 180) % 360 - 180
@@ -46,7 +47,8 @@ def _wrapped(shape: shapely.Geometry) -> shapely.Geometry | None:
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
     moved = [shapely.transform(shape, lambda xy, t=turn: xy - [360.0 * t, 0]) for turn in turns]
     parts = [part for part in (shapely.intersection(m, _WORLD) for m in moved) if part.area > 0]
-    polygons = [p for part in parts for p in shapely.get_parts(part) if p.geom_type == "Polygon"]
+    joined = shapely.union_all(parts, grid_size=1e-9)  # around a pole two turns meet: parts of a whole must not share an edge
+    polygons = [p for p in shapely.get_parts(joined) if p.geom_type == "Polygon"]
     if not polygons:
         return None
     polygons = [shapely.orient_polygons(p) for p in polygons]

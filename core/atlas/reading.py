@@ -20,6 +20,7 @@ from core.atlas.formats import Layout, recognise
 from core.atlas.schema import BBOX, COLUMNS, SCALE
 from core.atlas.shards import read_manifest
 
+SIDES = (("xmin", "minx", "west"), ("ymin", "miny", "south"), ("xmax", "maxx", "east"), ("ymax", "maxy", "north"))
 SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 
@@ -129,7 +130,7 @@ def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
         shapes = np.where(shapely.is_empty(shapes), None, shapes)
         geometry = raw[layout.geometry].cast(pa.binary())
     elif layout.bbox:
-        sides = [_side(raw[layout.bbox], *names) for names in (("xmin", "minx", "west"), ("ymin", "miny", "south"), ("xmax", "maxx", "east"), ("ymax", "maxy", "north"))]  # fmt: skip
+        sides = [_side(raw[layout.bbox], *names) for names in SIDES]
         shapes = shapely.box(*sides)
         geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
     elif layout.lonlat:
@@ -142,7 +143,8 @@ def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
     bounds = shapely.bounds(shapes)
     box = pa.StructArray.from_arrays([pa.array(b, from_pandas=True) for b in bounds.T], fields=list(BBOX))
     centre = (bounds[:, :2] + bounds[:, 2:]) / 2
-    return {"geometry": geometry, "bbox": box, "centre_lon": pa.array(centre[:, 0], from_pandas=True), "centre_lat": pa.array(centre[:, 1], from_pandas=True)}  # fmt: skip
+    lon, lat = (pa.array(degrees, from_pandas=True) for degrees in centre.T)
+    return {"geometry": geometry, "bbox": box, "centre_lon": lon, "centre_lat": lat}
 
 
 def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:

@@ -110,7 +110,7 @@ def hilbert_order(rows: pa.Table) -> NDArray[np.int64]:
 
 def _with_grid(rows: pa.Table) -> pa.Table:
     cells = grid_cells(rows["centre_lon"].to_numpy(), rows["centre_lat"].to_numpy())
-    unknown = np.array([name is None for name in cells.names])
+    unknown = np.array([name is None for name in cells.names], bool)
     values = {
         "grid_cell": pa.array(cells.names, pa.string()),
         "grid_row_u": pa.array(cells.rows, mask=unknown),

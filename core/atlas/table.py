@@ -166,9 +166,7 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
     digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
     first = found[0] if found[0].is_dir() else found[0].parent
     name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
-    table = EmbeddingTable(
-        length, lambda: read_columns(parts), lambda: _vectors(parts, table.columns), name=name, fingerprint=digest, folder=first
-    )
+    table = EmbeddingTable(length, lambda: read_columns(parts), lambda: _vectors(parts, table.columns), name=name, fingerprint=digest, folder=first)
     return table
 
 

@@ -31,6 +31,7 @@ from core.engine.sweep_rows import Recipe, make_table
 from core.engine.sweep_store import SweepFolder, ask_to_stop, ran_full
 from core.masking import MaskSpec, make_mask
 from core.models.base import Encoder, Reconstructor
+from core.models.pooling import vector_width
 from core.policy import Policy, policy_from_text, policy_to_text
 
 BATCH = {"cpu": 16, "mps": 64}
@@ -71,7 +72,13 @@ def sweep(spec: SweepSpec, *, resume: bool = False) -> Generator[SweepProgress]:
     with folder.locked():
         plan = make_plan(recipe.spec, recipe.tile_px)
         batch = spec.batch or BATCH.get(device.device().torch.type, NETWORK_ALONE)
-        decided = {"tile_px": recipe.tile_px, "policy": recipe.policy, "pooling": recipe.info.pooling, "batch": batch, "weights_sha256": recipe.info.weights_sha256}
+        decided = {
+            "tile_px": recipe.tile_px,
+            "policy": recipe.policy,
+            "pooling": recipe.info.pooling,
+            "batch": batch,
+            "weights_sha256": recipe.info.weights_sha256,
+        }
         folder.agree(plan_json(recipe.spec, plan, decided), resume=resume)
         yield from _Run(folder, plan, recipe, policy, model, batch).go()
 
@@ -83,10 +90,12 @@ def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
     if tile_px % card.patch_px or tile_px <= 0:
         raise SweepError(f"A tile of {tile_px} px cannot be cut into patches of {card.patch_px} px: choose a multiple.")
     if spec.losses and not isinstance(model, Reconstructor):
-        raise SweepError(f"{card.name} is an encoder without a decoder, so it has no reconstruction loss: leave the losses out, or choose another model.")
+        raise SweepError(
+            f"{card.name} is an encoder without a decoder, so it has no reconstruction loss: leave the losses out, or choose another model."
+        )
     policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
     pooling = spec.pooling or card.pooling
-    width = model.embed_dim * len(pooling.split("+"))
+    width = vector_width(model, pooling)
     weights = card.weights.sha256 if card.weights else None
     info = TableInfo(card.name, weights, pooling, width, spec.data_type, tuple(Path(s).name for s in spec.sources), card.licence)
     return Recipe(spec, info, policy_to_text(policy), tile_px), policy
@@ -118,7 +127,9 @@ class _Run:
         except OSError as error:
             if not ran_full(error):
                 raise
-            raise SweepError(f"The disk is full after {self._done():,} of {self.total:,} tiles, which are kept: free some space, then add --resume.") from error
+            raise SweepError(
+                f"The disk is full after {self._done():,} of {self.total:,} tiles, which are kept: free some space, then add --resume."
+            ) from error
 
     def _work(self, todo: list[int], waiting: set[int]) -> Generator[SweepProgress]:
         left = list(todo)
@@ -238,7 +249,9 @@ class _Workers:
         self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
         self._stop = threading.Event()
         self._sayings: list[str] = []
-        self._threads = [threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in [self._reading] + [self._network] * self._count]
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in [self._reading] + [self._network] * self._count
+        ]
 
     def __enter__(self) -> _Workers:
         for thread in self._threads:

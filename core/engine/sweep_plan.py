@@ -124,7 +124,7 @@ def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
     """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError."""
     for gsd in spec.gsd_m:
         require_gsd(gsd)
-    stride_px = spec.stride_px or tile_px
+    stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
         raise SweepError(f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px.")
     grids: list[Grid] = []
@@ -187,9 +187,7 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     return grid, notes, int((~keep).sum())
 
 
-def _windows(
-    header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int
-) -> tuple[NDArray[np.float64], float, bool]:
+def _windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int) -> tuple[NDArray[np.float64], float, bool]:
     """Give boxes (n, 4) in reading order, the GSD as fed, and whether the picture is smaller than a tile."""
     width, height = header.width, header.height
     middle = native_gsd(header, known) or (1.0, 1.0)
@@ -247,7 +245,7 @@ def _not_empty(picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.bool_
         return keep
     written = picture.written()
     if written is not None:
-        keep &= _any_inside(written, boxes, picture.header)
+        keep &= _any_inside(written.blocks, boxes, written.block_px)
     levels = picture.header.levels
     level = next((i for i, (w, h) in enumerate(levels) if i and w * h <= MAP_PX), None)
     if level is not None:
@@ -255,15 +253,15 @@ def _not_empty(picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.bool_
             valid = picture.read(level, (0, 0, *levels[level])).valid
         except GeoError:  # a damaged overview is no reason to leave ground out
             return keep
-        keep &= _any_inside(valid, boxes, picture.header)
+        keep &= _any_inside(valid, boxes, (picture.header.width / valid.shape[1], picture.header.height / valid.shape[0]))
     return keep
 
 
-def _any_inside(flags: NDArray[np.bool_], boxes: NDArray[np.float64], header: Header) -> NDArray[np.bool_]:
-    """Tell for each box whether any flag of a coarse (rows, cols) map of the picture is set inside it, by a summed-area table."""
+def _any_inside(flags: NDArray[np.bool_], boxes: NDArray[np.float64], cell_px: tuple[float, float]) -> NDArray[np.bool_]:
+    """Tell for each box whether any flag of a coarse (rows, cols) map with cells of (width, height) is set inside it, by a summed-area table."""
     rows, cols = flags.shape
     total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
-    fx, fy = header.width / cols, header.height / rows
+    fx, fy = cell_px
     left, top = np.floor(boxes[:, 0] / fx).astype(int), np.floor(boxes[:, 1] / fy).astype(int)
     right = np.minimum(np.ceil((boxes[:, 0] + boxes[:, 2]) / fx).astype(int), cols)
     bottom = np.minimum(np.ceil((boxes[:, 1] + boxes[:, 3]) / fy).astype(int), rows)
@@ -304,7 +302,12 @@ def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str,
     for name in ("out", "online"):
         del said[name]
     grids = [{"key": g.key, "gsd_m": g.gsd_m, "native_gsd_m": g.native_gsd_m, "windows": len(g.boxes)} for g in plan.grids]
-    found = {"spec": said, "windows": plan.count, "empty": plan.empty, "windows_sha256": plan.digest(), "pictures": grids[:1000], "notes": list(plan.notes)}
+    found = {
+        "spec": said,
+        "windows": plan.count,
+        "empty": plan.empty,
+        "windows_sha256": plan.digest(),
+        "pictures": grids[:1000],
+        "notes": list(plan.notes),
+    }
     return json.loads(json.dumps(found))
-
-

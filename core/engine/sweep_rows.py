@@ -78,7 +78,9 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
     rings = _rings(grid, rows, recipe.tile_px)
     centre = np.full((count, 2), np.nan) if rings is None else rings.centre
     outlines: list[shapely.Geometry | None] = [None] * count if rings is None else rings.outlines()
-    corners = np.round(np.stack([grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T], axis=1)).astype(np.int32)
+    corners = np.round(np.stack([grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T], axis=1)).astype(
+        np.int32
+    )
     boxes: Any = pa.nulls(count, pa.list_(pa.int32(), 4))
     if grid.lonlat is None:
         boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
@@ -130,7 +132,11 @@ class _Rings:
     def outlines(self) -> list[shapely.Geometry | None]:
         """Make polygons: all plain ones at once, those near the antimeridian or a pole one by one."""
         with np.errstate(invalid="ignore"):
-            plain = np.isfinite(self.lon).all(axis=1) & (np.abs(np.diff(self.lon, axis=1)).max(axis=1) < 180) & (np.abs(self.lon).max(axis=1) <= 180)
+            plain = (
+                np.isfinite(self.lon).all(axis=1)
+                & (np.abs(np.diff(self.lon, axis=1, append=self.lon[:, :1])).max(axis=1) < 180)
+                & (np.abs(self.lon).max(axis=1) <= 180)
+            )
         found: list[shapely.Geometry | None] = [None] * len(self.lon)
         polygons = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
         for at, polygon in zip(np.flatnonzero(plain), polygons, strict=True):

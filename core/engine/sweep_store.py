@@ -56,7 +56,8 @@ class SweepFolder:
         elif not resume:
             raise SweepError(f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder.")
         elif known != wanted:
-            raise SweepError(f"This is not the sweep that {self.path.name} began with: {_difference(known, wanted)} Resume with the same settings, or choose another folder.")
+            what = _difference(known, wanted)
+            raise SweepError(f"{self.path.name} began as another sweep: {what} Resume with the same settings, or choose another folder.")
         self.pending.mkdir(exist_ok=True)
         for torn in self.pending.glob(".*"):
             torn.unlink()

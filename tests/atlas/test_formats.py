@@ -30,10 +30,20 @@ def centres(table):
 
 
 MAJOR_TOM = {
-    "unique_id": ["a", "b", "c", "d"], "embedding": LISTS, "timestamp": ["20200808T101031"] * 4, "product_id": ["S2A"] * 4, "grid_cell": ["1U_2R"] * 4,
-    "grid_row_u": pa.array([1] * 4, pa.int16()), "grid_col_r": pa.array([2] * 4, pa.int16()), "geometry": WKB, "centre_lat": pa.array([10.5] * 4, pa.float32()),
-    "centre_lon": pa.array([0.5, 20.5, 40.5, 60.5], pa.float32()), "utm_footprint": ["POLYGON EMPTY"] * 4, "utm_crs": ["EPSG:32631"] * 4, "pixel_bbox": pa.array([[0, 0, 224, 224]] * 4),
-}  # fmt: skip
+    "unique_id": ["a", "b", "c", "d"],
+    "embedding": LISTS,
+    "timestamp": ["20200808T101031"] * 4,
+    "product_id": ["S2A"] * 4,
+    "grid_cell": ["1U_2R"] * 4,
+    "grid_row_u": pa.array([1] * 4, pa.int16()),
+    "grid_col_r": pa.array([2] * 4, pa.int16()),
+    "geometry": WKB,
+    "centre_lat": pa.array([10.5] * 4, pa.float32()),
+    "centre_lon": pa.array([0.5, 20.5, 40.5, 60.5], pa.float32()),
+    "utm_footprint": ["POLYGON EMPTY"] * 4,
+    "utm_crs": ["EPSG:32631"] * 4,
+    "pixel_bbox": pa.array([[0, 0, 224, 224]] * 4),
+}
 
 
 def test_major_tom_and_its_thumbnails(tmp_path):
@@ -66,7 +76,10 @@ def test_earth_index_old_and_new(tmp_path, spread):
 
 
 @pytest.mark.parametrize("name", ["embedding", "embeddings", "emb", "vector"])
-@pytest.mark.parametrize("column", [LISTS, pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12), LISTS.cast(pa.list_(pa.float64())).cast(pa.large_list(pa.float64()))])
+@pytest.mark.parametrize(
+    "column",
+    [LISTS, pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12), LISTS.cast(pa.list_(pa.float64())).cast(pa.large_list(pa.float64()))],
+)
 def test_any_list_of_a_usual_name(tmp_path, name, column):
     table = opened(tmp_path, {"uuid": ["a", "b", "c", "d"], "other": pa.array([[1.0]] * 4), name: column, "lat": [1.0, 2, 3, 4], "lon": [5, 6, 7, 8]})
     assert centres(table) == [5, 6, 7, 8]

@@ -6,7 +6,13 @@ import pytest
 from core.atlas import EmbeddingTable, SearchError, TableError, TableInfo, open_table
 from core.atlas.index import build_index, open_index
 from core.atlas.neighbors import (
-    example_query, more_like, nearest, nearest_many, rows_within, similarities, top,
+    example_query,
+    more_like,
+    nearest,
+    nearest_many,
+    rows_within,
+    similarities,
+    top,
 )  # fmt: skip
 from core.atlas.shards import write_table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ RGB_BY_COUNT: dict[int, RGB] = {
     7: (2, 1, 0),
     8: (4, 2, 1),  # WorldView-2: coastal blue green yellow red
 }
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """Say which blocks (rows, columns) of a raster hold data; `block_px` is (width, height) of one."""
+
+    blocks: NDArray[np.bool_]
+    block_px: tuple[int, int]
 
 
 class GeoTiff(Picture):
@@ -74,8 +83,12 @@ class GeoTiff(Picture):
         key = options.get("overview_level")
         if key not in opened:
             opened[key] = stack.enter_context(self._opened(**options))
-        with self._in_words():
-            yield opened[key]
+        try:
+            with self._in_words():
+                yield opened[key]
+        except GeoError:
+            opened.pop(key, None)  # GDAL reports the error of one block once more at the next: start afresh
+            raise
 
     @contextmanager
     def _opened(self, **options: Any) -> Generator[Any]:
@@ -103,8 +116,8 @@ class GeoTiff(Picture):
                 "Copy or download it again, or convert it with `gdal_translate`."
             ) from error
 
-    def written(self) -> NDArray[np.bool_] | None:
-        """Tell which blocks (rows, columns) of a tiled file were ever written; None where all were, or nobody can tell.
+    def written(self) -> Written | None:
+        """Tell which blocks of a tiled file were ever written; None where all were, or nobody can tell.
 
         A block that was not written (GDAL's SPARSE_OK) reads as nodata, or as 0.
         """
@@ -114,7 +127,7 @@ class GeoTiff(Picture):
             if wide >= dataset.width or rows * cols > MAX_BLOCKS:
                 return None
             there = [dataset.get_tag_item(f"BLOCK_OFFSET_{c}_{r}", "TIFF", bidx=1) is not None for r in range(rows) for c in range(cols)]
-        return None if all(there) else np.array(there).reshape(rows, cols)
+        return None if all(there) else Written(np.array(there).reshape(rows, cols), (wide, high))
 
     def _describe(self) -> Header:
         with self._dataset() as dataset:

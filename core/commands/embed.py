@@ -1,0 +1,113 @@
+"""`python -m core embed`: turn rasters, folders, packs or the globe into a table of vectors that can be searched."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ExplorerError
+from core.policy import POLICIES
+
+if TYPE_CHECKING:
+    from core.engine.sweep import SweepProgress
+
+_EPILOG = """examples:
+  python -m core embed scene.tif --out tables/scene
+  python -m core embed scene.tif --out tables/scene --resume
+  python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
+  python -m core embed globe --gsd-m 20000 --out tables/globe
+
+A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
+
+
+class UsageError(ExplorerError):
+    """An option that cannot be read."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the verb."""
+    parser = subparsers.add_parser(
+        "embed",
+        help="turn rasters of any size into a searchable table of vectors",
+        description="Cut rasters into tiles, embed every tile, and keep vectors, places and recipe as GeoParquet.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="GeoTIFF, PNG, JPEG, folder, zip pack, or a source by name such as globe")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the table")
+    parser.add_argument("--resume", action="store_true", help="go on with the sweep in DIR (an empty or missing folder simply starts)")
+    tiles = parser.add_argument_group("what a tile is")
+    tiles.add_argument("--gsd-m", metavar="G[,G2...]", help="metres per pixel as fed, several for several scales (default: the source's own)")
+    tiles.add_argument("--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's own)")
+    tiles.add_argument("--stride-px", type=int, metavar="S", help="from one tile to the next (default: the tile's side)")
+    tiles.add_argument("--stated-gsd-m", type=float, metavar="G", help="metres per pixel of pictures that do not know their own")
+    tiles.add_argument("--min-valid", type=float, default=0.5, metavar="V", help="leave out tiles with less than this share of data (default: 0.5)")
+    network = parser.add_argument_group("what looks at it")
+    network.add_argument("--model", metavar="NAME|FILE", help="a name from `models`, or a weights file (default: the shipped embedding)")
+    network.add_argument("--policy", metavar="P", help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)")
+    network.add_argument("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
+    network.add_argument("--losses", action="store_true", help="also reconstruct each tile and keep the loss of the low and the high band")
+    network.add_argument("--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)")
+    kept = parser.add_argument_group("what is kept")
+    kept.add_argument("--data-type", choices=("float32", "float16", "int8"), default="float32", help="of the vectors on disk (default: float32)")
+    parser.add_argument("--online", action="store_true", help="allow https addresses of cloud-optimised GeoTIFFs as sources")
+    parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
+    from core.engine.sweep import SweepSpec, sweep
+    from core.models.registry import default_embedder
+
+    if not 0 <= args.min_valid <= 1:
+        raise UsageError(f"--min-valid is a share from 0 to 1; {args.min_valid:g} is none.")
+    if args.batch is not None and args.batch < 1:
+        raise UsageError("--batch must be 1 or more.")
+    spec = SweepSpec(
+        tuple(args.sources), str(args.out), args.model or default_embedder(),
+        gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px,
+        policy=args.policy, pooling=args.pooling, data_type=args.data_type, losses=args.losses, min_valid=args.min_valid,
+        stated_gsd_m=args.stated_gsd_m, batch=args.batch, online=args.online,
+    )  # fmt: skip
+    steps = sweep(spec, resume=args.resume)
+    last: SweepProgress | None = None
+    try:
+        for last in steps:
+            _tell(last)
+    finally:
+        steps.close()
+        print(file=sys.stderr)
+    if last is not None and args.json:
+        print(json.dumps({"table": str(args.out), "model": spec.model, **asdict(last)}))
+    return 0
+
+
+def _tell(step: SweepProgress) -> None:
+    """Show the plan once, then one line that is written over."""
+    if step.note:
+        print(f"\n{step.note}", file=sys.stderr)
+    if step.rate is None and not step.finished:
+        print(f"{step.total:,} tiles over {step.area_km2:,.1f} km² in {step.batches:,} batches of {step.batch}; {step.done:,} done", file=sys.stderr)
+        return
+    left = "" if step.seconds_left is None else f", {_duration(step.seconds_left)} left"
+    rate = "" if step.rate is None else f", {step.rate:.1f} tiles/s"
+    marked = f", {step.unreadable:,} unreadable" if step.unreadable else ""
+    empty = f", {step.empty:,} empty" if step.empty else ""
+    print(f"\r{step.done:,} of {step.total:,} tiles{rate}{left}{marked}{empty}    ", end="", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _numbers(text: str | None) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--gsd-m takes metres per pixel, several with commas between, such as 0.5,1; {text!r:.40} is none.") from None
