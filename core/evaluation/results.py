@@ -44,7 +44,7 @@ class Result:
             "low": self.low,
             "high": self.high,
             "count": self.count,
-            "seconds": round(self.seconds, 3),
+            "seconds": self.seconds,
             "skipped": len(self.skipped),
             "skipped_files": list(self.skipped),
             **self.details,

@@ -72,7 +72,7 @@ def evaluate(
         if found is None:
             start = time.perf_counter()
             found = yield from _computed(job, cache, clock, place)
-            found = replace(found, result=replace(found.result, seconds=time.perf_counter() - start))
+            found = replace(found, result=replace(found.result, seconds=round(time.perf_counter() - start, 3)))
             if job.subject is not None and plan.protocol == "reconstruction":
                 found = replace(found, result=with_fills(found, scored))
             if cache:
