@@ -1,6 +1,6 @@
 // The drawing: one deck.gl canvas with the Earth (globe or flat) and the projection side by side, or one above the other.
 import { Deck, LinearInterpolator, OrthographicView, _GlobeView as GlobeView, type Viewport } from "@deck.gl/core";
-import { cellSize, countCells, isCrowded, type Grid } from "./cells";
+import { cellSize, Tally, type Cell } from "./cells";
 import { parseHex, type Paint } from "./colours";
 import type { CameraData, MapView, Points, Side } from "./data";
 import { layersOf, type Mark, type PointAttributes, type ViewId } from "./layers";
@@ -44,7 +44,9 @@ export class Scene {
   private boxes: Partial<Record<Side, Box>> = {};
   private attributes: Partial<Record<Side, PointAttributes>> = {};
   private positions: Partial<Record<Side, { value: Float32Array; size: 2 }>> = {};
-  private grids = new Map<string, Grid>();
+  private tallies = new Map<string, Tally>();
+  private tallied: Paint | null = null;
+  private shownCells: Partial<Record<Side, { tally: Tally; selected: Uint8Array | null; cells: Cell[] }>> = {};
   private nearest: Partial<Record<Side, Nearest>> = {};
 
   constructor(private readonly place: HTMLElement, private readonly events: SceneEvents) {
@@ -77,7 +79,7 @@ export class Scene {
     this.nearest = {};
     this.attributes = {};
     this.positions = {};
-    this.grids.clear();
+    this.tallies.clear();
     if (points.lonlat) this.positions.globe = { value: points.lonlat, size: 2 };
     if (points.xy) this.positions.plane = { value: points.xy, size: 2 };
     delete this.looks.plane;
@@ -86,15 +88,24 @@ export class Scene {
 
   /** Colours changed, or who is selected: positions stay where they are on the graphics card. */
   repaint(): void {
-    const { points, paint } = this;
-    if (!points || !paint) return;
-    const getFillColor = { value: paint.rgba(points.count, this.selected), size: 4 as const };
-    for (const side of ["globe", "plane"] as const) {
-      const getPosition = this.positions[side];
-      this.attributes[side] = getPosition && { length: points.count, attributes: { getPosition, getFillColor } };
-    }
-    this.grids.clear();
+    this.attributes = {};
+    if (this.tallied !== this.paint) this.tallies.clear();
+    this.tallied = this.paint;
     this.apply();
+  }
+
+  /** Made when points are drawn: density cells need none of it. */
+  private attributesOf(side: Side): PointAttributes | null {
+    const { points, paint } = this;
+    if (!points || !paint) return null;
+    if (!this.attributes[side]) {
+      const getFillColor = { value: paint.rgba(points.count, this.selected), size: 4 as const };
+      for (const each of ["globe", "plane"] as const) {
+        const getPosition = this.positions[each];
+        this.attributes[each] = getPosition && { length: points.count, attributes: { getPosition, getFillColor } };
+      }
+    }
+    return this.attributes[side] ?? null;
   }
 
   coordinates(side: Side): Float32Array | null {
@@ -262,7 +273,7 @@ export class Scene {
       const cells = this.cellsOf(side);
       this.drawn[side] = cells ? "cells" : "points";
       return layersOf({
-        view: this.viewOf(side), basemap: this.basemap, points: cells ? null : this.attributes[side] ?? null, cells,
+        view: this.viewOf(side), basemap: this.basemap, points: cells ? null : this.attributesOf(side), cells,
         outline: this.outline?.side === side ? this.outline.ring : null, marks: this.marks(side, accent), radius: this.radius(), accent, dark,
       });
     });
@@ -274,14 +285,19 @@ export class Scene {
     return count > 200_000 ? 1.6 : count > 20_000 ? 2.2 : 3.2;
   }
 
-  private cellsOf(side: Side) {
+  private cellsOf(side: Side): Cell[] | null {
     const pairs = this.coordinates(side);
-    if (!pairs || !this.paint || this.draw === "points" || !this.attributes[side]) return null;
+    if (!pairs || !this.paint || this.draw === "points") return null;
     const size = cellSize(this.unitsPerPixel(side));
     const key = `${side} ${size}`;
-    const grid = this.grids.get(key) ?? countCells(pairs, size, side === "globe", this.paint, this.selected);
-    this.grids.set(key, grid);
-    return this.draw === "cells" || isCrowded(grid, this.points!.count) ? grid.cells : null;
+    const tally = this.tallies.get(key) ?? Tally.of(pairs, size, side === "globe", this.paint);
+    this.tallies.set(key, tally);
+    if (this.draw !== "cells" && !tally.isCrowded(size)) return null;
+    const held = this.shownCells[side];
+    if (held?.tally === tally && held.selected === this.selected) return held.cells;
+    const cells = tally.cells(this.selected);
+    this.shownCells[side] = { tally, selected: this.selected, cells };
+    return cells;
   }
 
   private marks(side: Side, accent: string): Mark[] {

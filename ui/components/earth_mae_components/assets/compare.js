@@ -1,4 +1,4 @@
-/*! compare sources-sha256:7060710972a5d0b060f35a2fadfc294707f6ae552d30fec9f919ba4dd9ca3d5b licences: compare.licences.txt */
+/*! compare sources-sha256:2836eb635f05e2f84d16f3712b897ffc2a7e489b4f34a9a7c563e475cacc95e7 licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:7060710972a5d0b060f35a2fadfc294707f6ae552d30fec9f919ba4dd9ca3d5b licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:2836eb635f05e2f84d16f3712b897ffc2a7e489b4f34a9a7c563e475cacc95e7 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -29563,81 +29563,102 @@ var EI = class {
 			l.geometrySize = o - n[i], l.geometryIndex = i, this.updateGeometryAttributes(a, l);
 		}, o, s), this.vertexCount = t[t.length - 1];
 	}
-}, DI = 7, OI = 3e4, kI = 4e3, AI = 6;
-function jI(e) {
+}, DI = 7, OI = 3e4, kI = 4e3, AI = 6, jI = 4294967295;
+function MI(e) {
 	return 2 ** Math.ceil(Math.log2(DI * e));
 }
-function MI(e, t) {
-	return t > kI && e.crowding > AI;
-}
-function NI(e, t, n, r, i) {
-	let a = /* @__PURE__ */ new Map(), o = 0;
-	for (let s = 0; s < e.length / 2; s++) {
-		let [c, l] = [e[2 * s], e[2 * s + 1]];
-		if (!Number.isFinite(c + l)) continue;
-		let u = Math.floor(l / t), d = n ? PI(u, t) : t, f = Math.floor(c / d), p = u * 4194304 + f, m = a.get(p);
-		if (!m && a.size === OI) return {
-			...NI(e, 2 * t, n, r, i),
-			crowding: 0
-		};
-		if (m || a.set(p, m = {
-			a: f * d,
-			b: u * t,
-			width: d,
-			count: 0,
-			selected: 0,
-			votes: /* @__PURE__ */ new Map(),
-			sum: [
-				0,
-				0,
-				0
-			]
-		}), o++, m.count++, (!i || i[s]) && m.selected++, r.isClasses) {
-			let e = r.colours.values[s];
-			m.votes.set(e, (m.votes.get(e) ?? 0) + 1);
+var NI = class e {
+	size;
+	paint;
+	bins = [];
+	binOf;
+	fullest;
+	constructor(e, t, n, r) {
+		this.size = t, this.paint = r;
+		let i = /* @__PURE__ */ new Map();
+		this.binOf = new Uint32Array(e.length / 2).fill(jI);
+		for (let r = 0; r < this.binOf.length; r++) {
+			let [a, o] = [e[2 * r], e[2 * r + 1]];
+			if (!Number.isFinite(a + o)) continue;
+			let s = Math.floor(o / t), c = n ? PI(s, t) : t, l = Math.floor(a / c), u = s * 4194304 + l, d = i.get(u);
+			if (d === void 0) {
+				if (d = this.bins.length, d > OI) break;
+				i.set(u, d), this.bins.push({
+					a: l * c,
+					b: s * t,
+					width: c,
+					count: 0,
+					votes: /* @__PURE__ */ new Map(),
+					sum: [
+						0,
+						0,
+						0
+					]
+				});
+			}
+			this.binOf[r] = d, this.add(this.bins[d], r);
+		}
+		this.fullest = this.bins.reduce((e, t) => Math.max(e, t.count), 1);
+	}
+	static of(t, n, r, i) {
+		let a = new e(t, n, r, i);
+		return a.bins.length > OI ? e.of(t, 2 * n, r, i) : a;
+	}
+	isCrowded(e) {
+		let t = this.bins.reduce((e, t) => e + t.count, 0);
+		return this.size === e && t > kI && t > AI * this.bins.length;
+	}
+	cells(e) {
+		let t = new Uint32Array(this.bins.length);
+		if (e) for (let n = 0; n < e.length; n++) e[n] && this.binOf[n] !== jI && t[this.binOf[n]]++;
+		return this.bins.map((n, r) => this.cell(n, e ? t[r] / n.count : 1));
+	}
+	add(e, t) {
+		if (e.count++, this.paint.isClasses) {
+			let n = this.paint.colours.values[t];
+			e.votes.set(n, (e.votes.get(n) ?? 0) + 1);
 		} else {
-			let e = r.of(s);
-			for (let t = 0; t < 3; t++) m.sum[t] += e[t];
+			let n = this.paint.of(t);
+			for (let t = 0; t < 3; t++) e.sum[t] += n[t];
 		}
 	}
-	let s = 1;
-	for (let { count: e } of a.values()) s = Math.max(s, e);
-	return {
-		cells: Array.from(a.values(), (e) => FI(e, t, s, r)),
-		crowding: a.size ? o / a.size : 0
-	};
-}
+	cell(e, t) {
+		let n = this.paint.isClasses ? this.paint.at(FI(e.votes)) : e.sum.map((t) => t / e.count), r = Math.log1p(e.count) / Math.log1p(this.fullest), [i, a, o, s] = [
+			e.a,
+			e.a + e.width,
+			e.b,
+			e.b + this.size
+		];
+		return {
+			polygon: [
+				[i, o],
+				[a, o],
+				[a, s],
+				[i, s]
+			],
+			colour: [...n, Math.round((70 + 175 * r) * (t > 0 ? .45 + .55 * t : .16))]
+		};
+	}
+};
 function PI(e, t) {
 	let n = Math.min(Math.abs((e + .5) * t), 89.9);
 	return 360 / Math.max(3, Math.round(360 * Math.cos(n * Math.PI / 180) / t));
 }
-function FI(e, t, n, r) {
-	let i = r.isClasses ? r.at(II(e.votes)) : e.sum.map((t) => t / e.count), a = Math.log1p(e.count) / Math.log1p(n), o = e.selected / e.count, [s, c] = [e.a, e.a + e.width], [l, u] = [e.b, e.b + t];
-	return {
-		polygon: [
-			[s, l],
-			[c, l],
-			[c, u],
-			[s, u]
-		],
-		colour: [...i, Math.round((70 + 175 * a) * (o > 0 ? .45 + .55 * o : .16))]
-	};
-}
-function II(e) {
+function FI(e) {
 	let [t, n] = [0, -1];
 	for (let [r, i] of e) i > n && ([t, n] = [r, i]);
 	return t;
 }
 // node_modules/@deck.gl/layers/dist/bitmap-layer/create-mesh.js
 U();
-var LI = new Uint32Array([
+var II = new Uint32Array([
 	0,
 	2,
 	1,
 	0,
 	3,
 	2
-]), RI = new Float32Array([
+]), LI = new Float32Array([
 	0,
 	1,
 	0,
@@ -29647,13 +29668,13 @@ var LI = new Uint32Array([
 	1,
 	1
 ]);
-function zI(e, t) {
-	if (!t) return BI(e);
+function RI(e, t) {
+	if (!t) return zI(e);
 	let n = Math.max(Math.abs(e[0][0] - e[3][0]), Math.abs(e[1][0] - e[2][0])), r = Math.max(Math.abs(e[1][1] - e[0][1]), Math.abs(e[2][1] - e[3][1])), i = Math.ceil(n / t) + 1, a = Math.ceil(r / t) + 1, o = (i - 1) * (a - 1) * 6, s = new Uint32Array(o), c = new Float32Array(i * a * 2), l = new Float64Array(i * a * 3), u = 0, d = 0;
 	for (let t = 0; t < i; t++) {
 		let n = t / (i - 1);
 		for (let r = 0; r < a; r++) {
-			let i = r / (a - 1), o = VI(e, n, i);
+			let i = r / (a - 1), o = BI(e, n, i);
 			l[u * 3 + 0] = o[0], l[u * 3 + 1] = o[1], l[u * 3 + 2] = o[2] || 0, c[u * 2 + 0] = n, c[u * 2 + 1] = 1 - i, t > 0 && r > 0 && (s[d++] = u - a, s[d++] = u - a - 1, s[d++] = u - 1, s[d++] = u - a, s[d++] = u - 1, s[d++] = u), u++;
 		}
 	}
@@ -29664,25 +29685,25 @@ function zI(e, t) {
 		texCoords: c
 	};
 }
-function BI(e) {
+function zI(e) {
 	let t = /* @__PURE__ */ new Float64Array(12);
 	for (let n = 0; n < e.length; n++) t[n * 3 + 0] = e[n][0], t[n * 3 + 1] = e[n][1], t[n * 3 + 2] = e[n][2] || 0;
 	return {
 		vertexCount: 6,
 		positions: t,
-		indices: LI,
-		texCoords: RI
+		indices: II,
+		texCoords: LI
 	};
 }
-function VI(e, t, n) {
+function BI(e, t, n) {
 	return Bp(Bp(e[0], e[1], n), Bp(e[3], e[2], n), t);
 }
 // node_modules/@deck.gl/layers/dist/bitmap-layer/bitmap-layer-uniforms.js
-var HI = "\nstruct BitmapUniforms {\n  bounds: vec4<f32>,\n  coordinateConversion: f32,\n  desaturate: f32,\n  tintColor: vec3<f32>,\n  transparentColor: vec4<f32>,\n};\n\n@group(0) @binding(auto) var<uniform> bitmap: BitmapUniforms;\n@group(0) @binding(auto) var bitmapTexture: texture_2d<f32>;\n@group(0) @binding(auto) var bitmapTextureSampler: sampler;\n", UI = "layout(std140) uniform bitmapUniforms {\n  vec4 bounds;\n  float coordinateConversion;\n  float desaturate;\n  vec3 tintColor;\n  vec4 transparentColor;\n} bitmap;\n", WI = {
+var VI = "\nstruct BitmapUniforms {\n  bounds: vec4<f32>,\n  coordinateConversion: f32,\n  desaturate: f32,\n  tintColor: vec3<f32>,\n  transparentColor: vec4<f32>,\n};\n\n@group(0) @binding(auto) var<uniform> bitmap: BitmapUniforms;\n@group(0) @binding(auto) var bitmapTexture: texture_2d<f32>;\n@group(0) @binding(auto) var bitmapTextureSampler: sampler;\n", HI = "layout(std140) uniform bitmapUniforms {\n  vec4 bounds;\n  float coordinateConversion;\n  float desaturate;\n  vec3 tintColor;\n  vec4 transparentColor;\n} bitmap;\n", UI = {
 	name: "bitmap",
-	source: HI,
-	vs: UI,
-	fs: UI,
+	source: VI,
+	vs: HI,
+	fs: HI,
 	uniformTypes: {
 		bounds: "vec4<f32>",
 		coordinateConversion: "f32",
@@ -29690,10 +29711,10 @@ var HI = "\nstruct BitmapUniforms {\n  bounds: vec4<f32>,\n  coordinateConversio
 		tintColor: "vec3<f32>",
 		transparentColor: "vec4<f32>"
 	}
-}, GI = "struct Attributes {\n  @location(0) positions: vec3<f32>,\n  @location(1) positions64Low: vec3<f32>,\n  @location(2) texCoords: vec2<f32>,\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vTexCoord: vec2<f32>,\n  @location(1) vTexPos: vec2<f32>,\n  @location(2) pickingColor: vec3<f32>,\n  @location(3) pickingDepth: f32,\n};\n\n// from degrees to Web Mercator\nfn lnglat_to_mercator(lnglat: vec2<f32>) -> vec2<f32> {\n  let x = lnglat.x;\n  let y = clamp(lnglat.y, -89.9, 89.9);\n  return vec2<f32>(\n    radians(x) + PI,\n    PI + log(tan(PI * 0.25 + radians(y) * 0.5))\n  ) * WORLD_SCALE;\n}\n\n// from Web Mercator to degrees\nfn mercator_to_lnglat(xy: vec2<f32>) -> vec2<f32> {\n  let position = xy / WORLD_SCALE;\n  return degrees(vec2<f32>(\n    position.x - PI,\n    atan(exp(position.y - PI)) * 2.0 - PI * 0.5\n  ));\n}\n\nfn color_desaturate(colorValue: vec3<f32>) -> vec3<f32> {\n  let luminance = (colorValue.r + colorValue.g + colorValue.b) * 0.333333333;\n  return mix(colorValue, vec3<f32>(luminance), bitmap.desaturate);\n}\n\nfn color_tint(colorValue: vec3<f32>) -> vec3<f32> {\n  return colorValue * bitmap.tintColor;\n}\n\nfn apply_opacity(colorValue: vec3<f32>, alpha: f32) -> vec4<f32> {\n  if (bitmap.transparentColor.a == 0.0) {\n    return vec4<f32>(colorValue, alpha);\n  }\n  let blendedAlpha = alpha + bitmap.transparentColor.a * (1.0 - alpha);\n  let highLightRatio = alpha / blendedAlpha;\n  let blendedRGB = mix(bitmap.transparentColor.rgb, colorValue, highLightRatio);\n  return vec4<f32>(blendedRGB, blendedAlpha);\n}\n\nfn getUV(position: vec2<f32>) -> vec2<f32> {\n  return vec2<f32>(\n    (position.x - bitmap.bounds[0]) / (bitmap.bounds[2] - bitmap.bounds[0]),\n    (position.y - bitmap.bounds[3]) / (bitmap.bounds[1] - bitmap.bounds[3])\n  );\n}\n\n// Pack the top 12 bits of two normalized floats into three 8-bit values.\nfn packUVsIntoRGB(uv: vec2<f32>) -> vec3<f32> {\n  let uv8bit = floor(uv * 256.0);\n  let uvFraction = fract(uv * 256.0);\n  let uvFraction4bit = floor(uvFraction * 16.0);\n  let fractions = uvFraction4bit.x + uvFraction4bit.y * 16.0;\n  return vec3<f32>(uv8bit, fractions) / 255.0;\n}\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var output: Varyings;\n  geometry.worldPosition = attributes.positions;\n  geometry.uv = attributes.texCoords;\n  geometry.pickingColor = picking_getPickingColorFromIndex(0u);\n\n  let projectedPosition = project_position_to_clipspace_and_commonspace(\n    attributes.positions,\n    attributes.positions64Low,\n    vec3<f32>(0.0)\n  );\n  geometry.position = projectedPosition.commonPosition;\n  output.position = projectedPosition.clipPosition;\n  output.vTexCoord = attributes.texCoords;\n  output.vTexPos = vec2<f32>(0.0);\n  output.pickingColor = geometry.pickingColor;\n  output.pickingDepth = output.position.z / output.position.w;\n\n  if (bitmap.coordinateConversion < -0.5) {\n    output.vTexPos = geometry.position.xy + project.commonOrigin.xy;\n  } else if (bitmap.coordinateConversion > 0.5) {\n    output.vTexPos = geometry.worldPosition.xy;\n  }\n\n  return output;\n}\n\n@fragment\nfn fragmentMain(input: Varyings) -> @location(0) vec4<f32> {\n  var uv = input.vTexCoord;\n  if (bitmap.coordinateConversion < -0.5) {\n    uv = getUV(mercator_to_lnglat(input.vTexPos));\n  } else if (bitmap.coordinateConversion > 0.5) {\n    uv = getUV(lnglat_to_mercator(input.vTexPos));\n  }\n\n  let bitmapColor = textureSample(bitmapTexture, bitmapTextureSampler, uv);\n  var fragColor = apply_opacity(\n    color_tint(color_desaturate(bitmapColor.rgb)),\n    bitmapColor.a * layer.opacity\n  );\n\n  geometry.uv = uv;\n\n  if (picking.isActive > 0.5) {\n    if (picking.isAttribute > 0.5) {\n      return vec4<f32>(input.pickingDepth, 0.0, 0.0, 1.0);\n    }\n    return vec4<f32>(packUVsIntoRGB(uv), 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(input.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  return deckgl_premultiplied_alpha(fragColor);\n}\n", KI = "#version 300 es\n#define SHADER_NAME bitmap-layer-vertex-shader\n\nin vec2 texCoords;\nin vec3 positions;\nin vec3 positions64Low;\n\nout vec2 vTexCoord;\nout vec2 vTexPos;\n\nconst vec3 pickingColor = vec3(1.0, 0.0, 0.0);\n\nvoid main(void) {\n  geometry.worldPosition = positions;\n  geometry.uv = texCoords;\n  geometry.pickingColor = pickingColor;\n\n  gl_Position = project_position_to_clipspace(positions, positions64Low, vec3(0.0), geometry.position);\n  DECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n\n  vTexCoord = texCoords;\n\n  if (bitmap.coordinateConversion < -0.5) {\n    vTexPos = geometry.position.xy + project.commonOrigin.xy;\n  } else if (bitmap.coordinateConversion > 0.5) {\n    vTexPos = geometry.worldPosition.xy;\n  }\n\n  vec4 color = vec4(0.0);\n  DECKGL_FILTER_COLOR(color, geometry);\n}\n", qI = "#version 300 es\n#define SHADER_NAME bitmap-layer-fragment-shader\n\n#ifdef GL_ES\nprecision highp float;\n#endif\n\nuniform sampler2D bitmapTexture;\n\nin vec2 vTexCoord;\nin vec2 vTexPos;\n\nout vec4 fragColor;\n\n/* projection utils */\nconst float TILE_SIZE = 512.0;\nconst float PI = 3.1415926536;\nconst float WORLD_SCALE = TILE_SIZE / PI / 2.0;\n\n// from degrees to Web Mercator\nvec2 lnglat_to_mercator(vec2 lnglat) {\n  float x = lnglat.x;\n  float y = clamp(lnglat.y, -89.9, 89.9);\n  return vec2(\n    radians(x) + PI,\n    PI + log(tan(PI * 0.25 + radians(y) * 0.5))\n  ) * WORLD_SCALE;\n}\n\n// from Web Mercator to degrees\nvec2 mercator_to_lnglat(vec2 xy) {\n  xy /= WORLD_SCALE;\n  return degrees(vec2(\n    xy.x - PI,\n    atan(exp(xy.y - PI)) * 2.0 - PI * 0.5\n  ));\n}\n/* End projection utils */\n\n// apply desaturation\nvec3 color_desaturate(vec3 color) {\n  float luminance = (color.r + color.g + color.b) * 0.333333333;\n  return mix(color, vec3(luminance), bitmap.desaturate);\n}\n\n// apply tint\nvec3 color_tint(vec3 color) {\n  return color * bitmap.tintColor;\n}\n\n// blend with background color\nvec4 apply_opacity(vec3 color, float alpha) {\n  if (bitmap.transparentColor.a == 0.0) {\n    return vec4(color, alpha);\n  }\n  float blendedAlpha = alpha + bitmap.transparentColor.a * (1.0 - alpha);\n  float highLightRatio = alpha / blendedAlpha;\n  vec3 blendedRGB = mix(bitmap.transparentColor.rgb, color, highLightRatio);\n  return vec4(blendedRGB, blendedAlpha);\n}\n\nvec2 getUV(vec2 pos) {\n  return vec2(\n    (pos.x - bitmap.bounds[0]) / (bitmap.bounds[2] - bitmap.bounds[0]),\n    (pos.y - bitmap.bounds[3]) / (bitmap.bounds[1] - bitmap.bounds[3])\n  );\n}\n\n\nvec3 packUVsIntoRGB(vec2 uv) {\n  // Extract the top 8 bits. We want values to be truncated down so we can add a fraction\n  vec2 uv8bit = floor(uv * 256.);\n\n  // Calculate the normalized remainders of u and v parts that do not fit into 8 bits\n  // Scale and clamp to 0-1 range\n  vec2 uvFraction = fract(uv * 256.);\n  vec2 uvFraction4bit = floor(uvFraction * 16.);\n\n  // Remainder can be encoded in blue channel, encode as 4 bits for pixel coordinates\n  float fractions = uvFraction4bit.x + uvFraction4bit.y * 16.;\n\n  return vec3(uv8bit, fractions) / 255.;\n}\n\n\nvoid main(void) {\n  vec2 uv = vTexCoord;\n  if (bitmap.coordinateConversion < -0.5) {\n    vec2 lnglat = mercator_to_lnglat(vTexPos);\n    uv = getUV(lnglat);\n  } else if (bitmap.coordinateConversion > 0.5) {\n    vec2 commonPos = lnglat_to_mercator(vTexPos);\n    uv = getUV(commonPos);\n  }\n  vec4 bitmapColor = texture(bitmapTexture, uv);\n\n  fragColor = apply_opacity(color_tint(color_desaturate(bitmapColor.rgb)), bitmapColor.a * layer.opacity);\n\n  geometry.uv = uv;\n  DECKGL_FILTER_COLOR(fragColor, geometry);\n\n  if (bool(picking.isActive) && !bool(picking.isAttribute)) {\n    // Since instance information is not used, we can use picking color for pixel index\n    fragColor.rgb = packUVsIntoRGB(uv);\n  }\n}\n";
+}, WI = "struct Attributes {\n  @location(0) positions: vec3<f32>,\n  @location(1) positions64Low: vec3<f32>,\n  @location(2) texCoords: vec2<f32>,\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vTexCoord: vec2<f32>,\n  @location(1) vTexPos: vec2<f32>,\n  @location(2) pickingColor: vec3<f32>,\n  @location(3) pickingDepth: f32,\n};\n\n// from degrees to Web Mercator\nfn lnglat_to_mercator(lnglat: vec2<f32>) -> vec2<f32> {\n  let x = lnglat.x;\n  let y = clamp(lnglat.y, -89.9, 89.9);\n  return vec2<f32>(\n    radians(x) + PI,\n    PI + log(tan(PI * 0.25 + radians(y) * 0.5))\n  ) * WORLD_SCALE;\n}\n\n// from Web Mercator to degrees\nfn mercator_to_lnglat(xy: vec2<f32>) -> vec2<f32> {\n  let position = xy / WORLD_SCALE;\n  return degrees(vec2<f32>(\n    position.x - PI,\n    atan(exp(position.y - PI)) * 2.0 - PI * 0.5\n  ));\n}\n\nfn color_desaturate(colorValue: vec3<f32>) -> vec3<f32> {\n  let luminance = (colorValue.r + colorValue.g + colorValue.b) * 0.333333333;\n  return mix(colorValue, vec3<f32>(luminance), bitmap.desaturate);\n}\n\nfn color_tint(colorValue: vec3<f32>) -> vec3<f32> {\n  return colorValue * bitmap.tintColor;\n}\n\nfn apply_opacity(colorValue: vec3<f32>, alpha: f32) -> vec4<f32> {\n  if (bitmap.transparentColor.a == 0.0) {\n    return vec4<f32>(colorValue, alpha);\n  }\n  let blendedAlpha = alpha + bitmap.transparentColor.a * (1.0 - alpha);\n  let highLightRatio = alpha / blendedAlpha;\n  let blendedRGB = mix(bitmap.transparentColor.rgb, colorValue, highLightRatio);\n  return vec4<f32>(blendedRGB, blendedAlpha);\n}\n\nfn getUV(position: vec2<f32>) -> vec2<f32> {\n  return vec2<f32>(\n    (position.x - bitmap.bounds[0]) / (bitmap.bounds[2] - bitmap.bounds[0]),\n    (position.y - bitmap.bounds[3]) / (bitmap.bounds[1] - bitmap.bounds[3])\n  );\n}\n\n// Pack the top 12 bits of two normalized floats into three 8-bit values.\nfn packUVsIntoRGB(uv: vec2<f32>) -> vec3<f32> {\n  let uv8bit = floor(uv * 256.0);\n  let uvFraction = fract(uv * 256.0);\n  let uvFraction4bit = floor(uvFraction * 16.0);\n  let fractions = uvFraction4bit.x + uvFraction4bit.y * 16.0;\n  return vec3<f32>(uv8bit, fractions) / 255.0;\n}\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var output: Varyings;\n  geometry.worldPosition = attributes.positions;\n  geometry.uv = attributes.texCoords;\n  geometry.pickingColor = picking_getPickingColorFromIndex(0u);\n\n  let projectedPosition = project_position_to_clipspace_and_commonspace(\n    attributes.positions,\n    attributes.positions64Low,\n    vec3<f32>(0.0)\n  );\n  geometry.position = projectedPosition.commonPosition;\n  output.position = projectedPosition.clipPosition;\n  output.vTexCoord = attributes.texCoords;\n  output.vTexPos = vec2<f32>(0.0);\n  output.pickingColor = geometry.pickingColor;\n  output.pickingDepth = output.position.z / output.position.w;\n\n  if (bitmap.coordinateConversion < -0.5) {\n    output.vTexPos = geometry.position.xy + project.commonOrigin.xy;\n  } else if (bitmap.coordinateConversion > 0.5) {\n    output.vTexPos = geometry.worldPosition.xy;\n  }\n\n  return output;\n}\n\n@fragment\nfn fragmentMain(input: Varyings) -> @location(0) vec4<f32> {\n  var uv = input.vTexCoord;\n  if (bitmap.coordinateConversion < -0.5) {\n    uv = getUV(mercator_to_lnglat(input.vTexPos));\n  } else if (bitmap.coordinateConversion > 0.5) {\n    uv = getUV(lnglat_to_mercator(input.vTexPos));\n  }\n\n  let bitmapColor = textureSample(bitmapTexture, bitmapTextureSampler, uv);\n  var fragColor = apply_opacity(\n    color_tint(color_desaturate(bitmapColor.rgb)),\n    bitmapColor.a * layer.opacity\n  );\n\n  geometry.uv = uv;\n\n  if (picking.isActive > 0.5) {\n    if (picking.isAttribute > 0.5) {\n      return vec4<f32>(input.pickingDepth, 0.0, 0.0, 1.0);\n    }\n    return vec4<f32>(packUVsIntoRGB(uv), 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(input.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  return deckgl_premultiplied_alpha(fragColor);\n}\n", GI = "#version 300 es\n#define SHADER_NAME bitmap-layer-vertex-shader\n\nin vec2 texCoords;\nin vec3 positions;\nin vec3 positions64Low;\n\nout vec2 vTexCoord;\nout vec2 vTexPos;\n\nconst vec3 pickingColor = vec3(1.0, 0.0, 0.0);\n\nvoid main(void) {\n  geometry.worldPosition = positions;\n  geometry.uv = texCoords;\n  geometry.pickingColor = pickingColor;\n\n  gl_Position = project_position_to_clipspace(positions, positions64Low, vec3(0.0), geometry.position);\n  DECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n\n  vTexCoord = texCoords;\n\n  if (bitmap.coordinateConversion < -0.5) {\n    vTexPos = geometry.position.xy + project.commonOrigin.xy;\n  } else if (bitmap.coordinateConversion > 0.5) {\n    vTexPos = geometry.worldPosition.xy;\n  }\n\n  vec4 color = vec4(0.0);\n  DECKGL_FILTER_COLOR(color, geometry);\n}\n", KI = "#version 300 es\n#define SHADER_NAME bitmap-layer-fragment-shader\n\n#ifdef GL_ES\nprecision highp float;\n#endif\n\nuniform sampler2D bitmapTexture;\n\nin vec2 vTexCoord;\nin vec2 vTexPos;\n\nout vec4 fragColor;\n\n/* projection utils */\nconst float TILE_SIZE = 512.0;\nconst float PI = 3.1415926536;\nconst float WORLD_SCALE = TILE_SIZE / PI / 2.0;\n\n// from degrees to Web Mercator\nvec2 lnglat_to_mercator(vec2 lnglat) {\n  float x = lnglat.x;\n  float y = clamp(lnglat.y, -89.9, 89.9);\n  return vec2(\n    radians(x) + PI,\n    PI + log(tan(PI * 0.25 + radians(y) * 0.5))\n  ) * WORLD_SCALE;\n}\n\n// from Web Mercator to degrees\nvec2 mercator_to_lnglat(vec2 xy) {\n  xy /= WORLD_SCALE;\n  return degrees(vec2(\n    xy.x - PI,\n    atan(exp(xy.y - PI)) * 2.0 - PI * 0.5\n  ));\n}\n/* End projection utils */\n\n// apply desaturation\nvec3 color_desaturate(vec3 color) {\n  float luminance = (color.r + color.g + color.b) * 0.333333333;\n  return mix(color, vec3(luminance), bitmap.desaturate);\n}\n\n// apply tint\nvec3 color_tint(vec3 color) {\n  return color * bitmap.tintColor;\n}\n\n// blend with background color\nvec4 apply_opacity(vec3 color, float alpha) {\n  if (bitmap.transparentColor.a == 0.0) {\n    return vec4(color, alpha);\n  }\n  float blendedAlpha = alpha + bitmap.transparentColor.a * (1.0 - alpha);\n  float highLightRatio = alpha / blendedAlpha;\n  vec3 blendedRGB = mix(bitmap.transparentColor.rgb, color, highLightRatio);\n  return vec4(blendedRGB, blendedAlpha);\n}\n\nvec2 getUV(vec2 pos) {\n  return vec2(\n    (pos.x - bitmap.bounds[0]) / (bitmap.bounds[2] - bitmap.bounds[0]),\n    (pos.y - bitmap.bounds[3]) / (bitmap.bounds[1] - bitmap.bounds[3])\n  );\n}\n\n\nvec3 packUVsIntoRGB(vec2 uv) {\n  // Extract the top 8 bits. We want values to be truncated down so we can add a fraction\n  vec2 uv8bit = floor(uv * 256.);\n\n  // Calculate the normalized remainders of u and v parts that do not fit into 8 bits\n  // Scale and clamp to 0-1 range\n  vec2 uvFraction = fract(uv * 256.);\n  vec2 uvFraction4bit = floor(uvFraction * 16.);\n\n  // Remainder can be encoded in blue channel, encode as 4 bits for pixel coordinates\n  float fractions = uvFraction4bit.x + uvFraction4bit.y * 16.;\n\n  return vec3(uv8bit, fractions) / 255.;\n}\n\n\nvoid main(void) {\n  vec2 uv = vTexCoord;\n  if (bitmap.coordinateConversion < -0.5) {\n    vec2 lnglat = mercator_to_lnglat(vTexPos);\n    uv = getUV(lnglat);\n  } else if (bitmap.coordinateConversion > 0.5) {\n    vec2 commonPos = lnglat_to_mercator(vTexPos);\n    uv = getUV(commonPos);\n  }\n  vec4 bitmapColor = texture(bitmapTexture, uv);\n\n  fragColor = apply_opacity(color_tint(color_desaturate(bitmapColor.rgb)), bitmapColor.a * layer.opacity);\n\n  geometry.uv = uv;\n  DECKGL_FILTER_COLOR(fragColor, geometry);\n\n  if (bool(picking.isActive) && !bool(picking.isAttribute)) {\n    // Since instance information is not used, we can use picking color for pixel index\n    fragColor.rgb = packUVsIntoRGB(uv);\n  }\n}\n";
 // node_modules/@deck.gl/layers/dist/bitmap-layer/bitmap-layer.js
 q();
-var JI = {
+var qI = {
 	image: {
 		type: "image",
 		value: null,
@@ -29738,17 +29759,17 @@ var JI = {
 		ignore: !0,
 		value: null
 	}
-}, YI = class extends VF {
+}, JI = class extends VF {
 	getShaders() {
 		return super.getShaders({
-			vs: KI,
-			fs: qI,
-			source: GI,
+			vs: GI,
+			fs: KI,
+			source: WI,
 			modules: [
 				x_,
 				Iy,
 				Pb,
-				WI
+				UI
 			]
 		});
 	}
@@ -29791,7 +29812,7 @@ var JI = {
 		if (!n.color || !t) return n.bitmap = null, n;
 		let { width: r, height: i } = t;
 		n.index = 0;
-		let a = XI(n.color);
+		let a = YI(n.color);
 		return n.bitmap = {
 			size: {
 				width: r,
@@ -29815,12 +29836,12 @@ var JI = {
 	}
 	_createMesh() {
 		let { bounds: e } = this.props, t = e;
-		return ZI(e) && (t = [
+		return XI(e) && (t = [
 			[e[0], e[1]],
 			[e[0], e[3]],
 			[e[2], e[3]],
 			[e[2], e[1]]
-		]), zI(t, this.context.viewport.resolution);
+		]), RI(t, this.context.viewport.resolution);
 	}
 	_getModel() {
 		let e = this.context.device.type === "webgpu" ? this.getAttributeManager().getBufferLayouts({ isInstanced: !1 }).filter((e) => e.name !== "indices") : this.getAttributeManager().getBufferLayouts();
@@ -29850,7 +29871,7 @@ var JI = {
 		let { _imageCoordinateSystem: e } = this.props;
 		if (e !== "default") {
 			let { bounds: t } = this.props;
-			if (!ZI(t)) throw Error("_imageCoordinateSystem only supports rectangular bounds");
+			if (!XI(t)) throw Error("_imageCoordinateSystem only supports rectangular bounds");
 			let n = this.context.viewport.resolution ? "lnglat" : "cartesian";
 			if (e = e === "lnglat" ? "lnglat" : "cartesian", e === "lnglat" && n === "cartesian") return {
 				coordinateConversion: -1,
@@ -29880,19 +29901,19 @@ var JI = {
 		};
 	}
 };
-YI.layerName = "BitmapLayer", YI.defaultProps = JI;
-function XI(e) {
+JI.layerName = "BitmapLayer", JI.defaultProps = qI;
+function YI(e) {
 	let [t, n, r] = e, i = (r & 240) / 256;
 	return [(t + (r & 15) / 16) / 256, (n + i) / 256];
 }
-function ZI(e) {
+function XI(e) {
 	return Number.isFinite(e[0]);
 }
 // node_modules/@deck.gl/layers/dist/scatterplot-layer/scatterplot-layer-uniforms.js
-var QI = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  float radiusMinPixels;\n  float radiusMaxPixels;\n  float lineWidthScale;\n  float lineWidthMinPixels;\n  float lineWidthMaxPixels;\n  float stroked;\n  float filled;\n  bool antialiasing;\n  bool billboard;\n  highp int radiusUnits;\n  highp int lineWidthUnits;\n} scatterplot;\n", $I = {
+var ZI = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  float radiusMinPixels;\n  float radiusMaxPixels;\n  float lineWidthScale;\n  float lineWidthMinPixels;\n  float lineWidthMaxPixels;\n  float stroked;\n  float filled;\n  bool antialiasing;\n  bool billboard;\n  highp int radiusUnits;\n  highp int lineWidthUnits;\n} scatterplot;\n", QI = {
 	name: "scatterplot",
-	vs: QI,
-	fs: QI,
+	vs: ZI,
+	fs: ZI,
 	source: "",
 	uniformTypes: {
 		radiusScale: "f32",
@@ -29908,12 +29929,12 @@ var QI = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  
 		radiusUnits: "i32",
 		lineWidthUnits: "i32"
 	}
-}, eL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-vertex-shader\nin vec3 positions;\nin vec3 instancePositions;\nin vec3 instancePositions64Low;\nin float instanceRadius;\nin float instanceLineWidths;\nin vec4 instanceFillColors;\nin vec4 instanceLineColors;\n#ifdef USE_ROW_INDEXES\nin float rowIndexes;\n#endif\nin vec2 instancePixelOffset;\nout vec4 vFillColor;\nout vec4 vLineColor;\nout vec2 unitPosition;\nout float innerUnitRadius;\nout float outerRadiusPixels;\nvoid main(void) {\ngeometry.worldPosition = instancePositions;\nouterRadiusPixels = clamp(\nproject_size_to_pixel(scatterplot.radiusScale * instanceRadius, scatterplot.radiusUnits),\nscatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n);\nfloat lineWidthPixels = clamp(\nproject_size_to_pixel(scatterplot.lineWidthScale * instanceLineWidths, scatterplot.lineWidthUnits),\nscatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n);\nouterRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\nfloat edgePadding = scatterplot.antialiasing ? (outerRadiusPixels + SMOOTH_EDGE_RADIUS) / outerRadiusPixels : 1.0;\nunitPosition = edgePadding * positions.xy;\ngeometry.uv = unitPosition;\n#ifdef USE_ROW_INDEXES\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\n#else\ngeometry.pickingColor = picking_getPickingColorFromInstanceID();\n#endif\ninnerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / outerRadiusPixels;\nif (scatterplot.billboard) {\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, vec3(0.0), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nvec3 offset = edgePadding * positions * outerRadiusPixels;\noffset.xy += instancePixelOffset;\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position.xy += project_pixel_size_to_clipspace(offset.xy);\n} else {\nvec3 offset = edgePadding * positions * project_pixel_size(outerRadiusPixels);\noffset.xy += project_pixel_size(instancePixelOffset);\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, offset, geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nvFillColor = vec4(instanceFillColors.rgb, instanceFillColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vFillColor, geometry);\nvLineColor = vec4(instanceLineColors.rgb, instanceLineColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vLineColor, geometry);\n}\n", tL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-fragment-shader\nprecision highp float;\nin vec4 vFillColor;\nin vec4 vLineColor;\nin vec2 unitPosition;\nin float innerUnitRadius;\nin float outerRadiusPixels;\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = unitPosition;\nfloat distToCenter = length(unitPosition) * outerRadiusPixels;\nfloat inCircle = scatterplot.antialiasing ?\nsmoothedge(distToCenter, outerRadiusPixels) :\nstep(distToCenter, outerRadiusPixels);\nif (inCircle == 0.0) {\ndiscard;\n}\nif (scatterplot.stroked > 0.5) {\nfloat isLine = scatterplot.antialiasing ?\nsmoothedge(innerUnitRadius * outerRadiusPixels, distToCenter) :\nstep(innerUnitRadius * outerRadiusPixels, distToCenter);\nif (scatterplot.filled > 0.5) {\nfragColor = mix(vFillColor, vLineColor, isLine);\n} else {\nif (isLine == 0.0) {\ndiscard;\n}\nfragColor = vec4(vLineColor.rgb, vLineColor.a * isLine);\n}\n} else if (scatterplot.filled < 0.5) {\ndiscard;\n} else {\nfragColor = vFillColor;\n}\nfragColor.a *= inCircle;\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n", nL = "// Main shaders\n\nstruct ScatterplotUniforms {\n  radiusScale: f32,\n  radiusMinPixels: f32,\n  radiusMaxPixels: f32,\n  lineWidthScale: f32,\n  lineWidthMinPixels: f32,\n  lineWidthMaxPixels: f32,\n  stroked: f32,\n  filled: i32,\n  antialiasing: i32,\n  billboard: i32,\n  radiusUnits: i32,\n  lineWidthUnits: i32,\n};\n\n@group(0) @binding(0) var<uniform> scatterplot: ScatterplotUniforms;\n\nstruct Attributes {\n  @builtin(instance_index) instanceIndex : u32,\n  @builtin(vertex_index) vertexIndex : u32,\n  @location(0) positions: vec3<f32>,\n  @location(1) instancePositions: vec3<f32>,\n  @location(2) instancePositions64Low: vec3<f32>,\n  @location(3) instanceRadius: f32,\n  @location(4) instanceLineWidths: f32,\n  @location(5) instanceFillColors: vec4<f32>,\n  @location(6) instanceLineColors: vec4<f32>,\n  @location(7) instancePixelOffset: vec2<f32>,\n  PICKING_COLOR_ATTRIBUTE\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vFillColor: vec4<f32>,\n  @location(1) vLineColor: vec4<f32>,\n  @location(2) unitPosition: vec2<f32>,\n  @location(3) innerUnitRadius: f32,\n  @location(4) outerRadiusPixels: f32,\n  @location(5) pickingColor: vec3<f32>,\n  @location(6) clipCoordinates: vec2<f32>,\n};\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  // Draw an inline geometry constant array clip space triangle to verify that rendering works.\n  // var positions = array<vec2<f32>, 3>(vec2(0.0, 0.5), vec2(-0.5, -0.5), vec2(0.5, -0.5));\n  // if (attributes.instanceIndex == 0) {\n  //   varyings.position = vec4<f32>(positions[attributes.vertexIndex], 0.0, 1.0);\n  //   return varyings;\n  // }\n\n  geometry.worldPosition = attributes.instancePositions;\n\n  // Multiply out radius and clamp to limits\n  varyings.outerRadiusPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.radiusScale * attributes.instanceRadius, scatterplot.radiusUnits),\n    scatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n  );\n\n  // Multiply out line width and clamp to limits\n  let lineWidthPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.lineWidthScale * attributes.instanceLineWidths, scatterplot.lineWidthUnits),\n    scatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n  );\n\n  // outer radius needs to offset by half stroke width\n  varyings.outerRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\n  // Expand geometry to accommodate edge smoothing\n  // WGSL selects the second value when the condition is true, so keep the antialiased path second.\n  let edgePadding = select(\n    1.0,\n    (varyings.outerRadiusPixels + SMOOTH_EDGE_RADIUS) / varyings.outerRadiusPixels,\n    scatterplot.antialiasing != 0\n  );\n\n  // position on the containing square in [-1, 1] space\n  varyings.unitPosition = edgePadding * attributes.positions.xy;\n  geometry.uv = varyings.unitPosition;\n  geometry.pickingColor = PICKING_COLOR_VALUE;\n\n  varyings.innerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / varyings.outerRadiusPixels;\n\n  if (scatterplot.billboard != 0) {\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      vec3<f32>(0.0)\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n    var offset = edgePadding * attributes.positions * varyings.outerRadiusPixels;\n    offset = vec3<f32>(offset.xy + attributes.instancePixelOffset, offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let clipPixels = project_pixel_size_to_clipspace(offset.xy);\n    varyings.position = vec4<f32>(varyings.position.x + clipPixels.x, varyings.position.y + clipPixels.y, varyings.position.z, varyings.position.w);\n    geometry.position = vec4<f32>(\n      geometry.position.xy + project_pixel_size_vec2(offset.xy),\n      geometry.position.zw\n    );\n  } else {\n    var offset = edgePadding * attributes.positions * project_pixel_size_float(varyings.outerRadiusPixels);\n    offset = vec3<f32>(offset.xy + project_pixel_size_vec2(attributes.instancePixelOffset), offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      offset\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  // Apply opacity to instance color, or return instance picking color\n  varyings.vFillColor = vec4<f32>(attributes.instanceFillColors.rgb, attributes.instanceFillColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vFillColor, geometry);\n  varyings.vLineColor = vec4<f32>(attributes.instanceLineColors.rgb, attributes.instanceLineColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vLineColor, geometry);\n  varyings.pickingColor = geometry.pickingColor;\n\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  // var geometry: Geometry;\n  // geometry.uv = unitPosition;\n\n  let distToCenter = length(varyings.unitPosition) * varyings.outerRadiusPixels;\n  let inCircle = select(\n    step(distToCenter, varyings.outerRadiusPixels),\n    smoothedge(distToCenter, varyings.outerRadiusPixels),\n    scatterplot.antialiasing != 0\n  );\n\n  if (inCircle == 0.0) {\n    discard;\n  }\n\n  var fragColor: vec4<f32>;\n\n  if (scatterplot.stroked != 0) {\n    let isLine = select(\n      step(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      smoothedge(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      scatterplot.antialiasing != 0\n    );\n\n    if (scatterplot.filled != 0) {\n      fragColor = mix(varyings.vFillColor, varyings.vLineColor, isLine);\n    } else {\n      if (isLine == 0.0) {\n        discard;\n      }\n      fragColor = vec4<f32>(varyings.vLineColor.rgb, varyings.vLineColor.a * isLine);\n    }\n  } else if (scatterplot.filled == 0) {\n    discard;\n  } else {\n    fragColor = varyings.vFillColor;\n  }\n\n  fragColor.a *= inCircle;\n\n  clip_filterColor(varyings.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(varyings.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(varyings.pickingColor, 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(varyings.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  // Apply premultiplied alpha as required by transparent canvas\n  fragColor = deckgl_premultiplied_alpha(fragColor);\n\n  return fragColor;\n  // return vec4<f32>(0, 0, 1, 1);\n}\n";
-function rL(e) {
-	return nL.replace("PICKING_COLOR_ATTRIBUTE", e ? "@location(8) rowIndexes: u32," : "").replace("PICKING_COLOR_VALUE", e ? "picking_getPickingColorFromIndex(attributes.rowIndexes)" : "picking_getPickingColorFromIndex(attributes.instanceIndex)");
+}, $I = "#version 300 es\n#define SHADER_NAME scatterplot-layer-vertex-shader\nin vec3 positions;\nin vec3 instancePositions;\nin vec3 instancePositions64Low;\nin float instanceRadius;\nin float instanceLineWidths;\nin vec4 instanceFillColors;\nin vec4 instanceLineColors;\n#ifdef USE_ROW_INDEXES\nin float rowIndexes;\n#endif\nin vec2 instancePixelOffset;\nout vec4 vFillColor;\nout vec4 vLineColor;\nout vec2 unitPosition;\nout float innerUnitRadius;\nout float outerRadiusPixels;\nvoid main(void) {\ngeometry.worldPosition = instancePositions;\nouterRadiusPixels = clamp(\nproject_size_to_pixel(scatterplot.radiusScale * instanceRadius, scatterplot.radiusUnits),\nscatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n);\nfloat lineWidthPixels = clamp(\nproject_size_to_pixel(scatterplot.lineWidthScale * instanceLineWidths, scatterplot.lineWidthUnits),\nscatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n);\nouterRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\nfloat edgePadding = scatterplot.antialiasing ? (outerRadiusPixels + SMOOTH_EDGE_RADIUS) / outerRadiusPixels : 1.0;\nunitPosition = edgePadding * positions.xy;\ngeometry.uv = unitPosition;\n#ifdef USE_ROW_INDEXES\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\n#else\ngeometry.pickingColor = picking_getPickingColorFromInstanceID();\n#endif\ninnerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / outerRadiusPixels;\nif (scatterplot.billboard) {\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, vec3(0.0), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nvec3 offset = edgePadding * positions * outerRadiusPixels;\noffset.xy += instancePixelOffset;\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position.xy += project_pixel_size_to_clipspace(offset.xy);\n} else {\nvec3 offset = edgePadding * positions * project_pixel_size(outerRadiusPixels);\noffset.xy += project_pixel_size(instancePixelOffset);\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, offset, geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nvFillColor = vec4(instanceFillColors.rgb, instanceFillColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vFillColor, geometry);\nvLineColor = vec4(instanceLineColors.rgb, instanceLineColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vLineColor, geometry);\n}\n", eL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-fragment-shader\nprecision highp float;\nin vec4 vFillColor;\nin vec4 vLineColor;\nin vec2 unitPosition;\nin float innerUnitRadius;\nin float outerRadiusPixels;\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = unitPosition;\nfloat distToCenter = length(unitPosition) * outerRadiusPixels;\nfloat inCircle = scatterplot.antialiasing ?\nsmoothedge(distToCenter, outerRadiusPixels) :\nstep(distToCenter, outerRadiusPixels);\nif (inCircle == 0.0) {\ndiscard;\n}\nif (scatterplot.stroked > 0.5) {\nfloat isLine = scatterplot.antialiasing ?\nsmoothedge(innerUnitRadius * outerRadiusPixels, distToCenter) :\nstep(innerUnitRadius * outerRadiusPixels, distToCenter);\nif (scatterplot.filled > 0.5) {\nfragColor = mix(vFillColor, vLineColor, isLine);\n} else {\nif (isLine == 0.0) {\ndiscard;\n}\nfragColor = vec4(vLineColor.rgb, vLineColor.a * isLine);\n}\n} else if (scatterplot.filled < 0.5) {\ndiscard;\n} else {\nfragColor = vFillColor;\n}\nfragColor.a *= inCircle;\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n", tL = "// Main shaders\n\nstruct ScatterplotUniforms {\n  radiusScale: f32,\n  radiusMinPixels: f32,\n  radiusMaxPixels: f32,\n  lineWidthScale: f32,\n  lineWidthMinPixels: f32,\n  lineWidthMaxPixels: f32,\n  stroked: f32,\n  filled: i32,\n  antialiasing: i32,\n  billboard: i32,\n  radiusUnits: i32,\n  lineWidthUnits: i32,\n};\n\n@group(0) @binding(0) var<uniform> scatterplot: ScatterplotUniforms;\n\nstruct Attributes {\n  @builtin(instance_index) instanceIndex : u32,\n  @builtin(vertex_index) vertexIndex : u32,\n  @location(0) positions: vec3<f32>,\n  @location(1) instancePositions: vec3<f32>,\n  @location(2) instancePositions64Low: vec3<f32>,\n  @location(3) instanceRadius: f32,\n  @location(4) instanceLineWidths: f32,\n  @location(5) instanceFillColors: vec4<f32>,\n  @location(6) instanceLineColors: vec4<f32>,\n  @location(7) instancePixelOffset: vec2<f32>,\n  PICKING_COLOR_ATTRIBUTE\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vFillColor: vec4<f32>,\n  @location(1) vLineColor: vec4<f32>,\n  @location(2) unitPosition: vec2<f32>,\n  @location(3) innerUnitRadius: f32,\n  @location(4) outerRadiusPixels: f32,\n  @location(5) pickingColor: vec3<f32>,\n  @location(6) clipCoordinates: vec2<f32>,\n};\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  // Draw an inline geometry constant array clip space triangle to verify that rendering works.\n  // var positions = array<vec2<f32>, 3>(vec2(0.0, 0.5), vec2(-0.5, -0.5), vec2(0.5, -0.5));\n  // if (attributes.instanceIndex == 0) {\n  //   varyings.position = vec4<f32>(positions[attributes.vertexIndex], 0.0, 1.0);\n  //   return varyings;\n  // }\n\n  geometry.worldPosition = attributes.instancePositions;\n\n  // Multiply out radius and clamp to limits\n  varyings.outerRadiusPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.radiusScale * attributes.instanceRadius, scatterplot.radiusUnits),\n    scatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n  );\n\n  // Multiply out line width and clamp to limits\n  let lineWidthPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.lineWidthScale * attributes.instanceLineWidths, scatterplot.lineWidthUnits),\n    scatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n  );\n\n  // outer radius needs to offset by half stroke width\n  varyings.outerRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\n  // Expand geometry to accommodate edge smoothing\n  // WGSL selects the second value when the condition is true, so keep the antialiased path second.\n  let edgePadding = select(\n    1.0,\n    (varyings.outerRadiusPixels + SMOOTH_EDGE_RADIUS) / varyings.outerRadiusPixels,\n    scatterplot.antialiasing != 0\n  );\n\n  // position on the containing square in [-1, 1] space\n  varyings.unitPosition = edgePadding * attributes.positions.xy;\n  geometry.uv = varyings.unitPosition;\n  geometry.pickingColor = PICKING_COLOR_VALUE;\n\n  varyings.innerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / varyings.outerRadiusPixels;\n\n  if (scatterplot.billboard != 0) {\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      vec3<f32>(0.0)\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n    var offset = edgePadding * attributes.positions * varyings.outerRadiusPixels;\n    offset = vec3<f32>(offset.xy + attributes.instancePixelOffset, offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let clipPixels = project_pixel_size_to_clipspace(offset.xy);\n    varyings.position = vec4<f32>(varyings.position.x + clipPixels.x, varyings.position.y + clipPixels.y, varyings.position.z, varyings.position.w);\n    geometry.position = vec4<f32>(\n      geometry.position.xy + project_pixel_size_vec2(offset.xy),\n      geometry.position.zw\n    );\n  } else {\n    var offset = edgePadding * attributes.positions * project_pixel_size_float(varyings.outerRadiusPixels);\n    offset = vec3<f32>(offset.xy + project_pixel_size_vec2(attributes.instancePixelOffset), offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      offset\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  // Apply opacity to instance color, or return instance picking color\n  varyings.vFillColor = vec4<f32>(attributes.instanceFillColors.rgb, attributes.instanceFillColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vFillColor, geometry);\n  varyings.vLineColor = vec4<f32>(attributes.instanceLineColors.rgb, attributes.instanceLineColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vLineColor, geometry);\n  varyings.pickingColor = geometry.pickingColor;\n\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  // var geometry: Geometry;\n  // geometry.uv = unitPosition;\n\n  let distToCenter = length(varyings.unitPosition) * varyings.outerRadiusPixels;\n  let inCircle = select(\n    step(distToCenter, varyings.outerRadiusPixels),\n    smoothedge(distToCenter, varyings.outerRadiusPixels),\n    scatterplot.antialiasing != 0\n  );\n\n  if (inCircle == 0.0) {\n    discard;\n  }\n\n  var fragColor: vec4<f32>;\n\n  if (scatterplot.stroked != 0) {\n    let isLine = select(\n      step(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      smoothedge(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      scatterplot.antialiasing != 0\n    );\n\n    if (scatterplot.filled != 0) {\n      fragColor = mix(varyings.vFillColor, varyings.vLineColor, isLine);\n    } else {\n      if (isLine == 0.0) {\n        discard;\n      }\n      fragColor = vec4<f32>(varyings.vLineColor.rgb, varyings.vLineColor.a * isLine);\n    }\n  } else if (scatterplot.filled == 0) {\n    discard;\n  } else {\n    fragColor = varyings.vFillColor;\n  }\n\n  fragColor.a *= inCircle;\n\n  clip_filterColor(varyings.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(varyings.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(varyings.pickingColor, 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(varyings.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  // Apply premultiplied alpha as required by transparent canvas\n  fragColor = deckgl_premultiplied_alpha(fragColor);\n\n  return fragColor;\n  // return vec4<f32>(0, 0, 1, 1);\n}\n";
+function nL(e) {
+	return tL.replace("PICKING_COLOR_ATTRIBUTE", e ? "@location(8) rowIndexes: u32," : "").replace("PICKING_COLOR_VALUE", e ? "picking_getPickingColorFromIndex(attributes.rowIndexes)" : "picking_getPickingColorFromIndex(attributes.instanceIndex)");
 }
 // node_modules/@deck.gl/layers/dist/utils/clip-extension.js
-var iL = 0, aL = 1, oL = {
+var rL = 0, iL = 1, aL = {
 	name: "clip",
 	source: `\
 struct ClipUniforms {
@@ -29934,7 +29955,7 @@ fn clip_isInBounds(coordinates: vec2<f32>) -> bool {
 fn clip_filterPosition(position: ptr<function, vec4<f32>>, instanceCoordinates: vec2<f32>) {
   if (
     clipUniforms.enabled != 0 &&
-    clipUniforms.mode == ${aL} &&
+    clipUniforms.mode == ${iL} &&
     !clip_isInBounds(instanceCoordinates)
   ) {
     *position = vec4<f32>(2.0, 2.0, 2.0, 1.0);
@@ -29944,7 +29965,7 @@ fn clip_filterPosition(position: ptr<function, vec4<f32>>, instanceCoordinates: 
 fn clip_filterColor(geometryCoordinates: vec2<f32>) {
   if (
     clipUniforms.enabled != 0 &&
-    clipUniforms.mode == ${iL} &&
+    clipUniforms.mode == ${rL} &&
     !clip_isInBounds(geometryCoordinates)
   ) {
     discard;
@@ -29964,7 +29985,7 @@ fn clip_filterColor(geometryCoordinates: vec2<f32>) {
 	},
 	defaultUniforms: {
 		enabled: 0,
-		mode: iL,
+		mode: rL,
 		bounds: [
 			0,
 			0,
@@ -29974,17 +29995,17 @@ fn clip_filterColor(geometryCoordinates: vec2<f32>) {
 	},
 	getUniforms(e = {}) {
 		let t = {};
-		return e.enabled !== void 0 && (t.enabled = +!!e.enabled), e.mode !== void 0 && (t.mode = e.mode === "instance" ? aL : iL), e.bounds !== void 0 && (t.bounds = e.bounds), t;
+		return e.enabled !== void 0 && (t.enabled = +!!e.enabled), e.mode !== void 0 && (t.mode = e.mode === "instance" ? iL : rL), e.bounds !== void 0 && (t.bounds = e.bounds), t;
 	}
 };
 // node_modules/@deck.gl/layers/dist/scatterplot-layer/scatterplot-layer.js
 q();
-var sL = [
+var oL = [
 	0,
 	0,
 	0,
 	255
-], cL = {
+], sL = {
 	radiusUnits: "meters",
 	radiusScale: {
 		type: "number",
@@ -30031,11 +30052,11 @@ var sL = [
 	},
 	getFillColor: {
 		type: "accessor",
-		value: sL
+		value: oL
 	},
 	getLineColor: {
 		type: "accessor",
-		value: sL
+		value: oL
 	},
 	getLineWidth: {
 		type: "accessor",
@@ -30048,20 +30069,20 @@ var sL = [
 	strokeWidth: { deprecatedFor: "getLineWidth" },
 	outline: { deprecatedFor: "stroked" },
 	getColor: { deprecatedFor: ["getFillColor", "getLineColor"] }
-}, lL = class extends VF {
+}, cL = class extends VF {
 	getShaders() {
 		let e = !!this.props.data?.attributes?.rowIndexes;
 		return super.getShaders({
-			vs: eL,
-			fs: tL,
-			source: rL(e),
+			vs: $I,
+			fs: eL,
+			source: nL(e),
 			defines: e ? { USE_ROW_INDEXES: !0 } : {},
 			modules: [
 				Iy,
 				x_,
 				Pb,
-				$I,
-				...this.context.device.type === "webgpu" ? [oL] : []
+				QI,
+				...this.context.device.type === "webgpu" ? [aL] : []
 			]
 		});
 	}
@@ -30178,29 +30199,29 @@ var sL = [
 		});
 	}
 };
-lL.defaultProps = cL, lL.layerName = "ScatterplotLayer";
+cL.defaultProps = sL, cL.layerName = "ScatterplotLayer";
 // node_modules/@math.gl/polygon/dist/polygon-utils.js
-var uL = {
+var lL = {
 	CLOCKWISE: 1,
 	COUNTER_CLOCKWISE: -1
 };
-function dL(e, t, n = {}) {
-	return fL(e, n) !== t && (hL(e, n), !0);
+function uL(e, t, n = {}) {
+	return dL(e, n) !== t && (mL(e, n), !0);
 }
-function fL(e, t = {}) {
-	return Math.sign(mL(e, t));
+function dL(e, t = {}) {
+	return Math.sign(pL(e, t));
 }
-var pL = {
+var fL = {
 	x: 0,
 	y: 1,
 	z: 2
 };
-function mL(e, t = {}) {
-	let { start: n = 0, end: r = e.length, plane: i = "xy" } = t, a = t.size || 2, o = 0, s = pL[i[0]], c = pL[i[1]];
+function pL(e, t = {}) {
+	let { start: n = 0, end: r = e.length, plane: i = "xy" } = t, a = t.size || 2, o = 0, s = fL[i[0]], c = fL[i[1]];
 	for (let t = n, i = r - a; t < r; t += a) o += (e[t + s] - e[i + s]) * (e[t + c] + e[i + c]), i = t;
 	return o / 2;
 }
-function hL(e, t) {
+function mL(e, t) {
 	let { start: n = 0, end: r = e.length, size: i = 2 } = t, a = (r - n) / i, o = Math.floor(a / 2);
 	for (let t = 0; t < o; ++t) {
 		let r = n + t * i, o = n + (a - 1 - t) * i;
@@ -30211,7 +30232,7 @@ function hL(e, t) {
 	}
 }
 // node_modules/@math.gl/polygon/dist/utils.js
-function gL(e, t) {
+function hL(e, t) {
 	let n = t.length, r = e.length;
 	if (r > 0) {
 		let i = !0;
@@ -30224,17 +30245,17 @@ function gL(e, t) {
 	for (let i = 0; i < n; i++) e[r + i] = t[i];
 	return !0;
 }
-function _L(e, t) {
+function gL(e, t) {
 	let n = t.length;
 	for (let r = 0; r < n; r++) e[r] = t[r];
 }
-function vL(e, t, n, r, i = []) {
+function _L(e, t, n, r, i = []) {
 	let a = r + t * n;
 	for (let t = 0; t < n; t++) i[t] = e[a + t];
 	return i;
 }
 // node_modules/@math.gl/polygon/dist/lineclip.js
-function yL(e, t, n, r, i = []) {
+function vL(e, t, n, r, i = []) {
 	let a, o;
 	if (n & 8) a = (r[3] - e[1]) / (t[1] - e[1]), o = 3;
 	else if (n & 4) a = (r[1] - e[1]) / (t[1] - e[1]), o = 1;
@@ -30244,38 +30265,38 @@ function yL(e, t, n, r, i = []) {
 	for (let n = 0; n < e.length; n++) i[n] = (o & 1) === n ? r[o] : a * (t[n] - e[n]) + e[n];
 	return i;
 }
-function bL(e, t) {
+function yL(e, t) {
 	let n = 0;
 	return e[0] < t[0] ? n |= 1 : e[0] > t[2] && (n |= 2), e[1] < t[1] ? n |= 4 : e[1] > t[3] && (n |= 8), n;
 }
 // node_modules/@math.gl/polygon/dist/cut-by-grid.js
-function xL(e, t) {
-	let { size: n = 2, broken: r = !1, gridResolution: i = 10, gridOffset: a = [0, 0], startIndex: o = 0, endIndex: s = e.length } = t || {}, c = (s - o) / n, l = [], u = [l], d = vL(e, 0, n, o), f, p, m = EL(d, i, a, []), h = [];
-	gL(l, d);
+function bL(e, t) {
+	let { size: n = 2, broken: r = !1, gridResolution: i = 10, gridOffset: a = [0, 0], startIndex: o = 0, endIndex: s = e.length } = t || {}, c = (s - o) / n, l = [], u = [l], d = _L(e, 0, n, o), f, p, m = TL(d, i, a, []), h = [];
+	hL(l, d);
 	for (let t = 1; t < c; t++) {
-		for (f = vL(e, t, n, o, f), p = bL(f, m); p;) {
-			yL(d, f, p, m, h);
-			let e = bL(h, m);
-			e && (yL(d, h, e, m, h), p = e), gL(l, h), _L(d, h), DL(m, i, p), r && l.length > n && (l = [], u.push(l), gL(l, d)), p = bL(f, m);
+		for (f = _L(e, t, n, o, f), p = yL(f, m); p;) {
+			vL(d, f, p, m, h);
+			let e = yL(h, m);
+			e && (vL(d, h, e, m, h), p = e), hL(l, h), gL(d, h), EL(m, i, p), r && l.length > n && (l = [], u.push(l), hL(l, d)), p = yL(f, m);
 		}
-		gL(l, f), _L(d, f);
+		hL(l, f), gL(d, f);
 	}
 	return r ? u : u[0];
 }
-var SL = 0, CL = 1;
-function wL(e, t = null, n) {
+var xL = 0, SL = 1;
+function CL(e, t = null, n) {
 	if (!e.length) return [];
 	let { size: r = 2, gridResolution: i = 10, gridOffset: a = [0, 0], edgeTypes: o = !1 } = n || {}, s = [], c = [{
 		pos: e,
-		types: o ? Array(e.length / r).fill(CL) : null,
+		types: o ? Array(e.length / r).fill(SL) : null,
 		holes: t || []
 	}], l = [[], []], u = [];
 	for (; c.length;) {
 		let { pos: e, types: t, holes: n } = c.shift();
-		OL(e, r, n[0] || e.length, l), u = EL(l[0], i, a, u);
-		let d = bL(l[1], u);
+		DL(e, r, n[0] || e.length, l), u = TL(l[0], i, a, u);
+		let d = yL(l[1], u);
 		if (d) {
-			let i = TL(e, t, r, 0, n[0] || e.length, u, d), a = {
+			let i = wL(e, t, r, 0, n[0] || e.length, u, d), a = {
 				pos: i[0].pos,
 				types: i[0].types,
 				holes: []
@@ -30285,7 +30306,7 @@ function wL(e, t = null, n) {
 				holes: []
 			};
 			c.push(a, s);
-			for (let c = 0; c < n.length; c++) i = TL(e, t, r, n[c], n[c + 1] || e.length, u, d), i[0] && (a.holes.push(a.pos.length), a.pos = kL(a.pos, i[0].pos), o && (a.types = kL(a.types, i[0].types))), i[1] && (s.holes.push(s.pos.length), s.pos = kL(s.pos, i[1].pos), o && (s.types = kL(s.types, i[1].types)));
+			for (let c = 0; c < n.length; c++) i = wL(e, t, r, n[c], n[c + 1] || e.length, u, d), i[0] && (a.holes.push(a.pos.length), a.pos = OL(a.pos, i[0].pos), o && (a.types = OL(a.types, i[0].types))), i[1] && (s.holes.push(s.pos.length), s.pos = OL(s.pos, i[1].pos), o && (s.types = OL(s.types, i[1].types)));
 		} else {
 			let r = { positions: e };
 			o && (r.edgeTypes = t), n.length && (r.holeIndices = n), s.push(r);
@@ -30293,9 +30314,9 @@ function wL(e, t = null, n) {
 	}
 	return s;
 }
-function TL(e, t, n, r, i, a, o) {
-	let s = (i - r) / n, c = [], l = [], u = [], d = [], f = [], p, m, h, g = vL(e, s - 1, n, r), _ = Math.sign(o & 8 ? g[1] - a[3] : g[0] - a[2]), v = t && t[s - 1], y = 0, b = 0;
-	for (let i = 0; i < s; i++) p = vL(e, i, n, r, p), m = Math.sign(o & 8 ? p[1] - a[3] : p[0] - a[2]), h = t && t[r / n + i], m && _ && _ !== m && (yL(g, p, o, a, f), gL(c, f) && u.push(v), gL(l, f) && d.push(v)), m <= 0 ? (gL(c, p) && u.push(h), y -= m) : u.length && (u[u.length - 1] = SL), m >= 0 ? (gL(l, p) && d.push(h), b += m) : d.length && (d[d.length - 1] = SL), _L(g, p), _ = m, v = h;
+function wL(e, t, n, r, i, a, o) {
+	let s = (i - r) / n, c = [], l = [], u = [], d = [], f = [], p, m, h, g = _L(e, s - 1, n, r), _ = Math.sign(o & 8 ? g[1] - a[3] : g[0] - a[2]), v = t && t[s - 1], y = 0, b = 0;
+	for (let i = 0; i < s; i++) p = _L(e, i, n, r, p), m = Math.sign(o & 8 ? p[1] - a[3] : p[0] - a[2]), h = t && t[r / n + i], m && _ && _ !== m && (vL(g, p, o, a, f), hL(c, f) && u.push(v), hL(l, f) && d.push(v)), m <= 0 ? (hL(c, p) && u.push(h), y -= m) : u.length && (u[u.length - 1] = xL), m >= 0 ? (hL(l, p) && d.push(h), b += m) : d.length && (d[d.length - 1] = xL), gL(g, p), _ = m, v = h;
 	return [y ? {
 		pos: c,
 		types: t && u
@@ -30304,14 +30325,14 @@ function TL(e, t, n, r, i, a, o) {
 		types: t && d
 	} : null];
 }
-function EL(e, t, n, r) {
+function TL(e, t, n, r) {
 	let i = Math.floor((e[0] - n[0]) / t) * t + n[0], a = Math.floor((e[1] - n[1]) / t) * t + n[1];
 	return r[0] = i, r[1] = a, r[2] = i + t, r[3] = a + t, r;
 }
-function DL(e, t, n) {
+function EL(e, t, n) {
 	n & 8 ? (e[1] += t, e[3] += t) : n & 4 ? (e[1] -= t, e[3] -= t) : n & 2 ? (e[0] += t, e[2] += t) : n & 1 && (e[0] -= t, e[2] -= t);
 }
-function OL(e, t, n, r) {
+function DL(e, t, n, r) {
 	let i = Infinity, a = -Infinity, o = Infinity, s = -Infinity;
 	for (let r = 0; r < n; r += t) {
 		let t = e[r], n = e[r + 1];
@@ -30319,45 +30340,45 @@ function OL(e, t, n, r) {
 	}
 	return r[0][0] = i, r[0][1] = o, r[1][0] = a, r[1][1] = s, r;
 }
-function kL(e, t) {
+function OL(e, t) {
 	for (let n = 0; n < t.length; n++) e.push(t[n]);
 	return e;
 }
 // node_modules/@math.gl/polygon/dist/cut-by-mercator-bounds.js
-var AL = 85.051129;
-function jL(e, t) {
+var kL = 85.051129;
+function AL(e, t) {
 	let { size: n = 2, startIndex: r = 0, endIndex: i = e.length, normalize: a = !0 } = t || {}, o = e.slice(r, i);
-	FL(o, n, 0, i - r);
-	let s = xL(o, {
+	PL(o, n, 0, i - r);
+	let s = bL(o, {
 		size: n,
 		broken: !0,
 		gridResolution: 360,
 		gridOffset: [-180, -180]
 	});
-	if (a) for (let e of s) IL(e, n);
+	if (a) for (let e of s) FL(e, n);
 	return s;
 }
-function ML(e, t = null, n) {
+function jL(e, t = null, n) {
 	let { size: r = 2, normalize: i = !0, edgeTypes: a = !1 } = n || {};
 	t ||= [];
 	let o = [], s = [], c = 0, l = 0;
 	for (let i = 0; i <= t.length; i++) {
-		let a = t[i] || e.length, u = l, d = NL(e, r, c, a);
+		let a = t[i] || e.length, u = l, d = ML(e, r, c, a);
 		for (let t = d; t < a; t++) o[l++] = e[t];
 		for (let t = c; t < d; t++) o[l++] = e[t];
-		FL(o, r, u, l), PL(o, r, u, l, n?.maxLatitude), c = a, s[i] = l;
+		PL(o, r, u, l), NL(o, r, u, l, n?.maxLatitude), c = a, s[i] = l;
 	}
 	s.pop();
-	let u = wL(o, s, {
+	let u = CL(o, s, {
 		size: r,
 		gridResolution: 360,
 		gridOffset: [-180, -180],
 		edgeTypes: a
 	});
-	if (i) for (let e of u) IL(e.positions, r);
+	if (i) for (let e of u) FL(e.positions, r);
 	return u;
 }
-function NL(e, t, n, r) {
+function ML(e, t, n, r) {
 	let i = -1, a = -1;
 	for (let o = n + 1; o < r; o += t) {
 		let t = Math.abs(e[o]);
@@ -30365,14 +30386,14 @@ function NL(e, t, n, r) {
 	}
 	return a;
 }
-function PL(e, t, n, r, i = AL) {
+function NL(e, t, n, r, i = kL) {
 	let a = e[n], o = e[r - t];
 	if (Math.abs(a - o) > 180) {
-		let r = vL(e, 0, t, n);
-		r[0] += Math.round((o - a) / 360) * 360, gL(e, r), r[1] = Math.sign(r[1]) * i, gL(e, r), r[0] = a, gL(e, r);
+		let r = _L(e, 0, t, n);
+		r[0] += Math.round((o - a) / 360) * 360, hL(e, r), r[1] = Math.sign(r[1]) * i, hL(e, r), r[0] = a, hL(e, r);
 	}
 }
-function FL(e, t, n, r) {
+function PL(e, t, n, r) {
 	let i = e[0], a;
 	for (let o = n; o < r; o += t) {
 		a = e[o];
@@ -30380,27 +30401,27 @@ function FL(e, t, n, r) {
 		(t > 180 || t < -180) && (a -= Math.round(t / 360) * 360), e[o] = i = a;
 	}
 }
-function IL(e, t) {
+function FL(e, t) {
 	let n, r = e.length / t;
 	for (let i = 0; i < r && (n = e[i * t], (n + 180) % 360 == 0); i++);
 	let i = -Math.round(n / 360) * 360;
 	if (i !== 0) for (let n = 0; n < r; n++) e[n * t] += i;
 }
 // node_modules/@deck.gl/layers/dist/path-layer/path.js
-function LL(e, t, n, r) {
+function IL(e, t, n, r) {
 	let i;
 	if (Array.isArray(e[0])) {
 		let n = e.length * t;
 		i = Array(n);
 		for (let n = 0; n < e.length; n++) for (let r = 0; r < t; r++) i[n * t + r] = e[n][r] || 0;
 	} else i = e;
-	return n ? xL(i, {
+	return n ? bL(i, {
 		size: t,
 		gridResolution: n
-	}) : r ? jL(i, { size: t }) : i;
+	}) : r ? AL(i, { size: t }) : i;
 }
 // node_modules/@deck.gl/layers/dist/path-layer/path-tesselator.js
-var RL = 1, zL = 2, BL = 4, VL = class extends EI {
+var LL = 1, RL = 2, zL = 4, BL = class extends EI {
 	constructor(e) {
 		super({
 			...e,
@@ -30423,17 +30444,17 @@ var RL = 1, zL = 2, BL = 4, VL = class extends EI {
 	}
 	getPathSegmentIndices(e) {
 		let t = this.attributes.segmentTypes, n = this.vertexStarts[e], r = Math.min(this.vertexStarts[e + 1] ?? this.instanceCount, this.instanceCount), i = [];
-		for (let e = n; e < r - 1; e++) (t[e] & BL) === 0 && i.push(e);
-		return i.length && (t[n] & BL) !== 0 && i.unshift(i.pop()), i;
+		for (let e = n; e < r - 1; e++) (t[e] & zL) === 0 && i.push(e);
+		return i.length && (t[n] & zL) !== 0 && i.unshift(i.pop()), i;
 	}
 	getGeometryFromBuffer(e) {
 		return this.normalize || this.opts.isWebGPU ? super.getGeometryFromBuffer(e) : null;
 	}
 	normalizeGeometry(e) {
-		return this.normalize ? LL(e, this.positionSize, this.opts.resolution, this.opts.wrapLongitude) : e;
+		return this.normalize ? IL(e, this.positionSize, this.opts.resolution, this.opts.wrapLongitude) : e;
 	}
 	getGeometrySize(e) {
-		if (HL(e)) {
+		if (VL(e)) {
 			let t = 0;
 			for (let n of e) t += this.getGeometrySize(n);
 			return t;
@@ -30443,7 +30464,7 @@ var RL = 1, zL = 2, BL = 4, VL = class extends EI {
 	}
 	updateGeometryAttributes(e, t) {
 		if (t.geometrySize !== 0) {
-			if (e && HL(e)) for (let n of e) {
+			if (e && VL(e)) for (let n of e) {
 				let e = this.getGeometrySize(n);
 				t.geometrySize = e, this.updateGeometryAttributes(n, t), t.vertexStart += e;
 			}
@@ -30452,7 +30473,7 @@ var RL = 1, zL = 2, BL = 4, VL = class extends EI {
 	}
 	_updateSegmentTypes(e, t) {
 		let n = this.attributes.segmentTypes, r = e ? this.isClosed(e) : !1, { vertexStart: i, geometrySize: a } = t;
-		n.fill(0, i, i + a), r ? (n[i] = BL, n[i + a - 2] = BL) : (n[i] += RL, n[i + a - 2] += zL), n[i + a - 1] = BL;
+		n.fill(0, i, i + a), r ? (n[i] = zL, n[i + a - 2] = zL) : (n[i] += LL, n[i + a - 2] += RL), n[i + a - 1] = zL;
 	}
 	_updatePositions(e, t) {
 		let { positions: n } = this.attributes;
@@ -30479,15 +30500,15 @@ var RL = 1, zL = 2, BL = 4, VL = class extends EI {
 		return e[0] === e[n] && e[1] === e[n + 1] && (t === 2 || e[2] === e[n + 2]);
 	}
 };
-function HL(e) {
+function VL(e) {
 	return Array.isArray(e[0]);
 }
 // node_modules/@deck.gl/layers/dist/path-layer/path-layer-uniforms.js
-var UL = "struct PathUniforms {\n  widthScale: f32,\n  widthMinPixels: f32,\n  widthMaxPixels: f32,\n  jointType: f32,\n  capType: f32,\n  miterLimit: f32,\n  billboard: f32,\n  widthUnits: i32,\n};\n\n@group(0) @binding(auto)\nvar<uniform> path: PathUniforms;\n", WL = "layout(std140) uniform pathUniforms {\n  float widthScale;\n  float widthMinPixels;\n  float widthMaxPixels;\n  float jointType;\n  float capType;\n  float miterLimit;\n  bool billboard;\n  highp int widthUnits;\n} path;\n", GL = {
+var HL = "struct PathUniforms {\n  widthScale: f32,\n  widthMinPixels: f32,\n  widthMaxPixels: f32,\n  jointType: f32,\n  capType: f32,\n  miterLimit: f32,\n  billboard: f32,\n  widthUnits: i32,\n};\n\n@group(0) @binding(auto)\nvar<uniform> path: PathUniforms;\n", UL = "layout(std140) uniform pathUniforms {\n  float widthScale;\n  float widthMinPixels;\n  float widthMaxPixels;\n  float jointType;\n  float capType;\n  float miterLimit;\n  bool billboard;\n  highp int widthUnits;\n} path;\n", WL = {
 	name: "path",
-	source: UL,
-	vs: WL,
-	fs: WL,
+	source: HL,
+	vs: UL,
+	fs: UL,
 	uniformTypes: {
 		widthScale: "f32",
 		widthMinPixels: "f32",
@@ -30498,15 +30519,15 @@ var UL = "struct PathUniforms {\n  widthScale: f32,\n  widthMinPixels: f32,\n  w
 		billboard: "f32",
 		widthUnits: "i32"
 	}
-}, KL = "const EPSILON: f32 = 0.001;\nconst ZERO_OFFSET: vec3<f32> = vec3<f32>(0.0, 0.0, 0.0);\n\nstruct JoinResult {\n  offset: vec3<f32>,\n  cornerOffset: vec2<f32>,\n  miterLength: f32,\n  pathPosition: vec2<f32>,\n  pathLength: f32,\n  jointType: f32,\n};\n\nstruct Attributes {\n  @location(0) positions: vec2<f32>,\n  @location(1) instanceTypes: f32,\n  @location(2) instanceLeftPositions: vec3<f32>,\n  @location(3) instanceStartPositions: vec3<f32>,\n  @location(4) instanceEndPositions: vec3<f32>,\n  @location(5) instanceRightPositions: vec3<f32>,\n  @location(6) instanceLeftPositions64Low: vec3<f32>,\n  @location(7) instanceStartPositions64Low: vec3<f32>,\n  @location(8) instanceEndPositions64Low: vec3<f32>,\n  @location(9) instanceRightPositions64Low: vec3<f32>,\n  @location(10) instanceStrokeWidths: f32,\n  @location(11) instanceColors: vec4<f32>,\n  @location(12) rowIndexes: u32,\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vColor: vec4<f32>,\n  @location(1) vCornerOffset: vec2<f32>,\n  @location(2) vMiterLength: f32,\n  @location(3) vPathPosition: vec2<f32>,\n  @location(4) vPathLength: f32,\n  @location(5) vJointType: f32,\n  // Location 6 is reserved for TripsLayer's injected vTime varying.\n  @location(7) clipCoordinates: vec2<f32>,\n#ifdef DASH_ENABLED\n  @location(8) vPathBounds: vec2<f32>,\n#endif\n};\n\nfn flipIfTrue(flag: bool) -> f32 {\n  return select(1.0, -1.0, flag);\n}\n\nfn clipLine(position: vec4<f32>, refPosition: vec4<f32>) -> vec4<f32> {\n  if (position.w < EPSILON) {\n    let r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\n    return refPosition + (position - refPosition) * r;\n  }\n  return position;\n}\n\n#ifdef DASH_ENABLED\n// Return the visible interval of the original segment before clipLine moves either endpoint.\nfn getClippedPathRange(startW: f32, endW: f32) -> vec2<f32> {\n  let startClipped = startW < EPSILON;\n  let endClipped = endW < EPSILON;\n  if (startClipped && endClipped) {\n    return vec2<f32>(0.0, 0.0);\n  }\n  if (startClipped || endClipped) {\n    let intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\n    if (startClipped) {\n      return vec2<f32>(intersection, 1.0);\n    }\n    return vec2<f32>(0.0, intersection);\n  }\n  return vec2<f32>(0.0, 1.0);\n}\n#endif\n\nfn getLineJoinOffset(\n  prevPoint: vec3<f32>,\n  currPoint: vec3<f32>,\n  nextPoint: vec3<f32>,\n  width: vec2<f32>,\n#ifdef DASH_ENABLED\n  sourcePathLength: f32,\n  sourcePathRange: vec2<f32>,\n#endif\n#ifdef ANTIALIASING\n  coverageScale: f32,\n#endif\n  positions: vec2<f32>,\n  instanceTypes: f32\n) -> JoinResult {\n  let isEnd = positions.x > 0.0;\n  let sideOfPath = positions.y;\n  let isJoint = select(0.0, 1.0, sideOfPath == 0.0);\n\n  var deltaA3 = currPoint - prevPoint;\n  var deltaB3 = nextPoint - currPoint;\n\n  let rotationResult = project_needs_rotation(currPoint);\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    deltaA3 = rotationResult.transform * deltaA3;\n    deltaB3 = rotationResult.transform * deltaB3;\n  }\n\n  let deltaA = deltaA3.xy / width;\n  let deltaB = deltaB3.xy / width;\n\n  let lenA = length(deltaA);\n  let lenB = length(deltaB);\n\n  let dirA = select(vec2<f32>(0.0, 0.0), normalize(deltaA), lenA > 0.0);\n  let dirB = select(vec2<f32>(0.0, 0.0), normalize(deltaB), lenB > 0.0);\n\n  let perpA = vec2<f32>(-dirA.y, dirA.x);\n  let perpB = vec2<f32>(-dirB.y, dirB.x);\n\n  var tangent = dirA + dirB;\n  tangent = select(perpA, normalize(tangent), length(tangent) > 0.0);\n  let miterVec = vec2<f32>(-tangent.y, tangent.x);\n  let dir = select(dirB, dirA, isEnd);\n  let perp = select(perpB, perpA, isEnd);\n#ifdef DASH_ENABLED\n  let segmentLength2D = select(lenB, lenA, isEnd);\n\n  // Extrusion happens in the XY plane, so segmentLength2D is a 2D length and pathPosition.y\n  // below measures 2D distance along the segment. For a path that also moves in Z the true\n  // arc length is longer by this ratio. Scaling pathLength and pathPosition.y by it makes\n  // the coordinate measure real 3D distance while leaving the joint tests unchanged, since\n  // they compare the two against each other and both are scaled alike. Billboard mode\n  // extrudes in clip space, where the perspective divide has already reduced the segment to\n  // its screen projection, so its complete common-space length is supplied by the caller.\n  // Mirrors path-layer-vertex.glsl.ts.\n  let currDelta3 = select(deltaB3, deltaA3, isEnd);\n  let currLength2D = length(currDelta3.xy);\n  // Do not clamp a valid denominator to EPSILON: high-zoom Web Mercator deltas are often\n  // smaller than that in common space, and changing their scale corrupts even flat paths.\n  let safeLength2D = select(1.0, currLength2D, currLength2D > 0.0);\n  var arcLengthRatio = 1.0;\n  var pathPositionOffset = 0.0;\n  var pathLength = segmentLength2D;\n  if (path.billboard != 0.0) {\n    // clipLine may shorten the visible screen-space segment. Preserve the corresponding interval\n    // of the complete common-space arclength instead of compressing the full dash period into the\n    // visible span. Keep pathLength complete so justification is stable as the camera clips it.\n    let visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\n    arcLengthRatio = 0.0;\n    if (segmentLength2D > 0.0) {\n      arcLengthRatio = visiblePathLength / segmentLength2D;\n    }\n    pathPositionOffset = sourcePathLength * sourcePathRange.x;\n    pathLength = sourcePathLength;\n  } else if (currLength2D > 0.0) {\n    arcLengthRatio = length(currDelta3) / safeLength2D;\n    pathLength = segmentLength2D * arcLengthRatio;\n  }\n#else\n  let pathLength = select(lenB, lenA, isEnd);\n#endif\n\n  let sinHalfA = abs(dot(miterVec, perp));\n  let cosHalfA = abs(dot(dirA, miterVec));\n  let turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\n  let cornerPosition = sideOfPath * turnDirection;\n\n  var miterSize = 1.0 / max(sinHalfA, EPSILON);\n  miterSize = mix(\n    min(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\n    miterSize,\n    step(0.0, cornerPosition)\n  );\n\n  var offsetVec =\n    mix(miterVec * miterSize, perp, step(0.5, cornerPosition)) *\n    (sideOfPath + isJoint * turnDirection);\n\n  let isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\n  let isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\n  let isCap = isStartCap || isEndCap;\n\n  var jointType = path.jointType;\n  if (isCap) {\n    offsetVec = mix(\n      perp * sideOfPath,\n      dir * path.capType * 4.0 * flipIfTrue(isStartCap),\n      isJoint\n    );\n    jointType = path.capType;\n  }\n\n#ifdef ANTIALIASING\n  let coverageOffsetVec = offsetVec * coverageScale;\n  var miterLength = dot(coverageOffsetVec, miterVec * turnDirection);\n#else\n  var miterLength = dot(offsetVec, miterVec * turnDirection);\n#endif\n  miterLength = select(miterLength, isJoint, isCap);\n\n#ifdef ANTIALIASING\n  let offsetFromStartOfPath = coverageOffsetVec + deltaA * select(0.0, 1.0, isEnd);\n#else\n  let offsetFromStartOfPath = offsetVec + deltaA * select(0.0, 1.0, isEnd);\n#endif\n  let pathPosition = vec2<f32>(\n    dot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\n    pathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\n    dot(offsetFromStartOfPath, dir)\n#endif\n  );\n  let isValid = step(f32(instanceTypes), 3.5);\n#ifdef ANTIALIASING\n  var offset = vec3<f32>(coverageOffsetVec * width * isValid, 0.0);\n#else\n  var offset = vec3<f32>(offsetVec * width * isValid, 0.0);\n#endif\n\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    offset = rotationResult.transform * offset;\n  }\n\n#ifdef ANTIALIASING\n  return JoinResult(\n    offset, coverageOffsetVec, miterLength, pathPosition, pathLength, jointType\n  );\n#else\n  return JoinResult(offset, offsetVec, miterLength, pathPosition, pathLength, jointType);\n#endif\n}\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  geometry.pickingColor = picking_getPickingColorFromIndex(attributes.rowIndexes);\n\n  let isEnd = attributes.positions.x;\n\n  let prevPosition = mix(attributes.instanceLeftPositions, attributes.instanceStartPositions, isEnd);\n  let prevPosition64Low = mix(\n    attributes.instanceLeftPositions64Low,\n    attributes.instanceStartPositions64Low,\n    isEnd\n  );\n  let currPosition = mix(attributes.instanceStartPositions, attributes.instanceEndPositions, isEnd);\n  let currPosition64Low = mix(\n    attributes.instanceStartPositions64Low,\n    attributes.instanceEndPositions64Low,\n    isEnd\n  );\n  let nextPosition = mix(attributes.instanceEndPositions, attributes.instanceRightPositions, isEnd);\n  let nextPosition64Low = mix(\n    attributes.instanceEndPositions64Low,\n    attributes.instanceRightPositions64Low,\n    isEnd\n  );\n\n  geometry.worldPosition = currPosition;\n\n  let widthPixels =\n    clamp(\n      project_unit_size_to_pixel(attributes.instanceStrokeWidths * path.widthScale, path.widthUnits),\n      path.widthMinPixels,\n      path.widthMaxPixels\n    ) / 2.0;\n\n  if (path.billboard != 0.0) {\n#ifdef DASH_ENABLED\n    let prevProjection = project_position_to_clipspace_and_commonspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    let nextProjection = project_position_to_clipspace_and_commonspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n    let prevPositionCommon = prevProjection.commonPosition.xyz;\n    let nextPositionCommon = nextProjection.commonPosition.xyz;\n    var prevPositionScreen = prevProjection.clipPosition;\n    var nextPositionScreen = nextProjection.clipPosition;\n#else\n    var prevPositionScreen = project_position_to_clipspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    var nextPositionScreen = project_position_to_clipspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n#endif\n    let currProjection = project_position_to_clipspace_and_commonspace(\n      currPosition, currPosition64Low, ZERO_OFFSET\n    );\n    geometry.position = currProjection.commonPosition;\n    var currPositionScreen = currProjection.clipPosition;\n#ifdef DASH_ENABLED\n    let currPositionCommon = currProjection.commonPosition.xyz;\n    let sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\n    let sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\n    let billboardPathRange = getClippedPathRange(\n      sourcePathStartScreen.w, sourcePathEndScreen.w\n    );\n#endif\n\n    prevPositionScreen = clipLine(prevPositionScreen, currPositionScreen);\n    nextPositionScreen = clipLine(nextPositionScreen, currPositionScreen);\n    currPositionScreen = clipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\n\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n#ifdef DASH_ENABLED\n    let currentDeltaCommon = select(\n      nextPositionCommon - currPositionCommon,\n      currPositionCommon - prevPositionCommon,\n      isEnd > 0.0\n    );\n    let billboardPathLength = select(\n      0.0,\n      length(currentDeltaCommon) * project.scale / (widthPixels * project.focalDistance),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionScreen.xyz / prevPositionScreen.w,\n      currPositionScreen.xyz / currPositionScreen.w,\n      nextPositionScreen.xyz / nextPositionScreen.w,\n      project_pixel_size_to_clipspace(vec2<f32>(widthPixels, widthPixels)),\n#ifdef DASH_ENABLED\n      billboardPathLength,\n      billboardPathRange,\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    // Phase and justification use the complete source segment, while cap and joint coverage\n    // must still recognize the endpoints moved by clipLine.\n    varyings.vPathBounds = billboardPathLength * billboardPathRange;\n#endif\n\n    geometry.uv = join.pathPosition;\n    varyings.position = vec4<f32>(\n      currPositionScreen.xyz + join.offset * currPositionScreen.w,\n      currPositionScreen.w\n    );\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  } else {\n    let prevPositionCommon = project_position_vec3_f64(prevPosition, prevPosition64Low);\n    let currPositionCommon = project_position_vec3_f64(currPosition, currPosition64Low);\n    let nextPositionCommon = project_position_vec3_f64(nextPosition, nextPosition64Low);\n\n    let width = vec2<f32>(\n      project_pixel_size_float(widthPixels),\n      project_pixel_size_float(widthPixels)\n    );\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionCommon,\n      currPositionCommon,\n      nextPositionCommon,\n      width,\n#ifdef DASH_ENABLED\n      1.0,\n      vec2<f32>(0.0, 1.0),\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    varyings.vPathBounds = vec2<f32>(0.0, join.pathLength);\n#endif\n\n    geometry.position = vec4<f32>(currPositionCommon + join.offset, 1.0);\n    geometry.uv = join.pathPosition;\n    varyings.position = project_common_position_to_clipspace(geometry.position);\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  varyings.vColor = vec4<f32>(\n    attributes.instanceColors.rgb,\n    attributes.instanceColors.a * layer.opacity\n  );\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  geometry.uv = varyings.vPathPosition;\n\n#ifdef ANTIALIASING\n  // Coordinates of the outer silhouette, in units of half-width: rounded joints and caps are\n  // bounded by the corner offset, everywhere else by the edge of the stroke. Dividing by the\n  // screen-space derivative converts the distance to the boundary into device pixels, which stays\n  // correct under perspective foreshortening and under extensions that rescale the stroke.\n#ifdef DASH_ENABLED\n  let isCorner =\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y;\n#else\n  let isCorner = varyings.vPathPosition.y < 0.0 || varyings.vPathPosition.y > varyings.vPathLength;\n#endif\n  let isRound = varyings.vJointType > 0.5;\n\n  // Distance to the silhouette in device pixels, from the derivative of the coordinate that\n  // bounds it. Computed before the discards below: derivatives need uniform control flow and are\n  // undefined after a discard in the quad. See dev-docs/RFCs/v9.4/analytic-antialiasing-rfc.md\n  let bodyCoord = abs(varyings.vPathPosition.x);\n  let cornerCoord = length(varyings.vCornerOffset);\n  // Both evaluated so each derivative stays on one field across the corner/body boundary\n  let bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\n  let cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\n  // Rounded corners still intersect the stroke-width envelope. Extensions may remap\n  // vPathPosition.x independently of vCornerOffset, as PathStyleExtension does for offsets.\n  let edgePixels = select(bodyPixels, min(cornerPixels, bodyPixels), isRound && isCorner);\n#else\n  let edgePixels = select(bodyPixels, cornerPixels, isRound && isCorner);\n#endif\n\n  // Fragments outside the coverage ramp must not write depth or picking colors.\n  if (edgePixels <= -SMOOTH_EDGE_RADIUS) {\n    discard;\n  }\n\n  if (isCorner) {\n    if (!isRound && varyings.vMiterLength > path.miterLimit + 1.0) {\n      discard;\n    }\n  }\n\n  var color = varyings.vColor;\n\n  // Feather one device pixel across the width only, before premultiplication. edgePixels is a\n  // signed device-pixel distance and SMOOTH_EDGE_RADIUS is 0.5, so this ramps across one pixel.\n  color.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\n  if (\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y\n  ) {\n#else\n  if (\n    varyings.vPathPosition.y < 0.0 ||\n    varyings.vPathPosition.y > varyings.vPathLength\n  ) {\n#endif\n    if (varyings.vJointType > 0.5 && length(varyings.vCornerOffset) > 1.0) {\n      discard;\n    }\n    if (\n      varyings.vJointType < 0.5 &&\n      varyings.vMiterLength > path.miterLimit + 1.0\n    ) {\n      discard;\n    }\n  }\n#endif\n\n  // Fragment-layer injections that discard pixels must run after analytic coverage derivatives.\n  // See TripsLayer, which rejects fragments outside of the active time window at this anchor.\n  // DECKGL_FILTER_COLOR\n  clip_filterColor(varyings.clipCoordinates);\n#ifdef ANTIALIASING\n  return deckgl_premultiplied_alpha(color);\n#else\n  return deckgl_premultiplied_alpha(varyings.vColor);\n#endif\n}\n", qL = "#version 300 es\n#define SHADER_NAME path-layer-vertex-shader\nin vec2 positions;\nin float instanceTypes;\nin vec3 instanceStartPositions;\nin vec3 instanceEndPositions;\nin vec3 instanceLeftPositions;\nin vec3 instanceRightPositions;\nin vec3 instanceLeftPositions64Low;\nin vec3 instanceStartPositions64Low;\nin vec3 instanceEndPositions64Low;\nin vec3 instanceRightPositions64Low;\nin float instanceStrokeWidths;\nin vec4 instanceColors;\nin float rowIndexes;\nuniform float opacity;\nout vec4 vColor;\nout vec2 vCornerOffset;\nout float vMiterLength;\nout vec2 vPathPosition;\nout float vPathLength;\nout float vJointType;\n#ifdef DASH_ENABLED\nout vec2 vPathBounds;\n#endif\nconst float EPSILON = 0.001;\nconst vec3 ZERO_OFFSET = vec3(0.0);\nfloat flipIfTrue(bool flag) {\nreturn -(float(flag) * 2. - 1.);\n}\nvec3 getLineJoinOffset(\nvec3 prevPoint, vec3 currPoint, vec3 nextPoint,\nvec2 width\n#ifdef DASH_ENABLED\n, float sourcePathLength, vec2 sourcePathRange\n#endif\n#ifdef ANTIALIASING\n, float coverageScale\n#endif\n) {\nbool isEnd = positions.x > 0.0;\nfloat sideOfPath = positions.y;\nfloat isJoint = float(sideOfPath == 0.0);\nvec3 deltaA3 = (currPoint - prevPoint);\nvec3 deltaB3 = (nextPoint - currPoint);\nmat3 rotationMatrix;\nbool needsRotation = !path.billboard && project_needs_rotation(currPoint, rotationMatrix);\nif (needsRotation) {\ndeltaA3 = deltaA3 * rotationMatrix;\ndeltaB3 = deltaB3 * rotationMatrix;\n}\nvec2 deltaA = deltaA3.xy / width;\nvec2 deltaB = deltaB3.xy / width;\nfloat lenA = length(deltaA);\nfloat lenB = length(deltaB);\nvec2 dirA = lenA > 0. ? normalize(deltaA) : vec2(0.0, 0.0);\nvec2 dirB = lenB > 0. ? normalize(deltaB) : vec2(0.0, 0.0);\nvec2 perpA = vec2(-dirA.y, dirA.x);\nvec2 perpB = vec2(-dirB.y, dirB.x);\nvec2 tangent = dirA + dirB;\ntangent = length(tangent) > 0. ? normalize(tangent) : perpA;\nvec2 miterVec = vec2(-tangent.y, tangent.x);\nvec2 dir = isEnd ? dirA : dirB;\nvec2 perp = isEnd ? perpA : perpB;\nfloat L = isEnd ? lenA : lenB;\n#ifdef DASH_ENABLED\nvec3 currDelta3 = isEnd ? deltaA3 : deltaB3;\nfloat currLength2D = length(currDelta3.xy);\nfloat arcLengthRatio = 1.0;\nfloat pathPositionOffset = 0.0;\nfloat pathLength = L;\nif (path.billboard) {\nfloat visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\narcLengthRatio = L > 0.0 ? visiblePathLength / L : 0.0;\npathPositionOffset = sourcePathLength * sourcePathRange.x;\npathLength = sourcePathLength;\n} else if (currLength2D > 0.0) {\narcLengthRatio = length(currDelta3) / currLength2D;\npathLength = L * arcLengthRatio;\n}\n#endif\nfloat sinHalfA = abs(dot(miterVec, perp));\nfloat cosHalfA = abs(dot(dirA, miterVec));\nfloat turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\nfloat cornerPosition = sideOfPath * turnDirection;\nfloat miterSize = 1.0 / max(sinHalfA, EPSILON);\nmiterSize = mix(\nmin(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\nmiterSize,\nstep(0.0, cornerPosition)\n);\nvec2 offsetVec = mix(miterVec * miterSize, perp, step(0.5, cornerPosition))\n* (sideOfPath + isJoint * turnDirection);\nbool isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\nbool isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\nbool isCap = isStartCap || isEndCap;\nif (isCap) {\noffsetVec = mix(perp * sideOfPath, dir * path.capType * 4.0 * flipIfTrue(isStartCap), isJoint);\nvJointType = path.capType;\n} else {\nvJointType = path.jointType;\n}\n#ifdef ANTIALIASING\nvec2 coverageOffsetVec = offsetVec * coverageScale;\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = coverageOffsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = coverageOffsetVec + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(coverageOffsetVec * width * isValid, 0.0);\n#else\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = offsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = vCornerOffset + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(offsetVec * width * isValid, 0.0);\n#endif\nif (needsRotation) {\noffset = rotationMatrix * offset;\n}\nreturn offset;\n}\nvoid clipLine(inout vec4 position, vec4 refPosition) {\nif (position.w < EPSILON) {\nfloat r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\nposition = refPosition + (position - refPosition) * r;\n}\n}\n#ifdef DASH_ENABLED\nvec2 getClippedPathRange(float startW, float endW) {\nbool startClipped = startW < EPSILON;\nbool endClipped = endW < EPSILON;\nif (startClipped && endClipped) {\nreturn vec2(0.0);\n}\nif (startClipped || endClipped) {\nfloat intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\nreturn startClipped ? vec2(intersection, 1.0) : vec2(0.0, intersection);\n}\nreturn vec2(0.0, 1.0);\n}\n#endif\nvoid main() {\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nvColor = vec4(instanceColors.rgb, instanceColors.a * layer.opacity);\nfloat isEnd = positions.x;\nvec3 prevPosition = mix(instanceLeftPositions, instanceStartPositions, isEnd);\nvec3 prevPosition64Low = mix(instanceLeftPositions64Low, instanceStartPositions64Low, isEnd);\nvec3 currPosition = mix(instanceStartPositions, instanceEndPositions, isEnd);\nvec3 currPosition64Low = mix(instanceStartPositions64Low, instanceEndPositions64Low, isEnd);\nvec3 nextPosition = mix(instanceEndPositions, instanceRightPositions, isEnd);\nvec3 nextPosition64Low = mix(instanceEndPositions64Low, instanceRightPositions64Low, isEnd);\ngeometry.worldPosition = currPosition;\nvec2 widthPixels = vec2(clamp(\nproject_size_to_pixel(instanceStrokeWidths * path.widthScale, path.widthUnits),\npath.widthMinPixels, path.widthMaxPixels) / 2.0);\nvec3 width;\nif (path.billboard) {\n#ifdef DASH_ENABLED\nvec4 prevPositionCommon;\nvec4 nextPositionCommon;\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET, prevPositionCommon\n);\n#else\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET\n);\n#endif\nvec4 currPositionScreen = project_position_to_clipspace(currPosition, currPosition64Low, ZERO_OFFSET, geometry.position);\n#ifdef DASH_ENABLED\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET, nextPositionCommon\n);\n#else\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET\n);\n#endif\n#ifdef DASH_ENABLED\nvec4 sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\nvec4 sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\nvec2 billboardPathRange = getClippedPathRange(\nsourcePathStartScreen.w, sourcePathEndScreen.w\n);\n#endif\nclipLine(prevPositionScreen, currPositionScreen);\nclipLine(nextPositionScreen, currPositionScreen);\nclipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\nwidth = vec3(widthPixels, 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = vec2(0.5 / project.devicePixelRatio);\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\n#ifdef DASH_ENABLED\nvec3 currentDeltaCommon = isEnd > 0.0\n? geometry.position.xyz - prevPositionCommon.xyz\n: nextPositionCommon.xyz - geometry.position.xyz;\nfloat billboardPathLength = width.x > 0.0\n? length(currentDeltaCommon) * project.scale / (width.x * project.focalDistance)\n: 0.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPositionScreen.xyz / prevPositionScreen.w,\ncurrPositionScreen.xyz / currPositionScreen.w,\nnextPositionScreen.xyz / nextPositionScreen.w,\nproject_pixel_size_to_clipspace(width.xy)\n#ifdef DASH_ENABLED\n,\nbillboardPathLength, billboardPathRange\n#endif\n#ifdef ANTIALIASING\n,\ncoverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = billboardPathLength * billboardPathRange;\n#endif\nDECKGL_FILTER_GL_POSITION(currPositionScreen, geometry);\ngl_Position = vec4(currPositionScreen.xyz + offset * currPositionScreen.w, currPositionScreen.w);\n} else {\nprevPosition = project_position(prevPosition, prevPosition64Low);\ncurrPosition = project_position(currPosition, currPosition64Low);\nnextPosition = project_position(nextPosition, nextPosition64Low);\nwidth = vec3(project_pixel_size(widthPixels), 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = project_pixel_size(vec2(0.5 / project.devicePixelRatio));\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPosition, currPosition, nextPosition, width.xy\n#ifdef DASH_ENABLED\n, 1.0, vec2(0.0, 1.0)\n#endif\n#ifdef ANTIALIASING\n, coverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = vec2(0.0, vPathLength);\n#endif\ngeometry.position = vec4(currPosition + offset, 1.0);\ngl_Position = project_common_position_to_clipspace(geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", JL = "#version 300 es\n#define SHADER_NAME path-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nin vec2 vCornerOffset;\nin float vMiterLength;\nin vec2 vPathPosition;\nin float vPathLength;\nin float vJointType;\n#ifdef DASH_ENABLED\nin vec2 vPathBounds;\n#endif\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = vPathPosition;\n#ifdef ANTIALIASING\n#ifdef DASH_ENABLED\nbool isCorner = vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y;\n#else\nbool isCorner = vPathPosition.y < 0.0 || vPathPosition.y > vPathLength;\n#endif\nbool isRound = vJointType > 0.5;\nfloat bodyCoord = abs(vPathPosition.x);\nfloat cornerCoord = length(vCornerOffset);\nfloat bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\nfloat cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\nfloat edgePixels = isRound && isCorner ? min(cornerPixels, bodyPixels) : bodyPixels;\n#else\nfloat edgePixels = isRound && isCorner ? cornerPixels : bodyPixels;\n#endif\nif (edgePixels <= -SMOOTH_EDGE_RADIUS) {\ndiscard;\n}\nif (isCorner) {\nif (!isRound && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\nfragColor.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\nif (vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y) {\n#else\nif (vPathPosition.y < 0.0 || vPathPosition.y > vPathLength) {\n#endif\nif (vJointType > 0.5 && length(vCornerOffset) > 1.0) {\ndiscard;\n}\nif (vJointType < 0.5 && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\n#endif\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
+}, GL = "const EPSILON: f32 = 0.001;\nconst ZERO_OFFSET: vec3<f32> = vec3<f32>(0.0, 0.0, 0.0);\n\nstruct JoinResult {\n  offset: vec3<f32>,\n  cornerOffset: vec2<f32>,\n  miterLength: f32,\n  pathPosition: vec2<f32>,\n  pathLength: f32,\n  jointType: f32,\n};\n\nstruct Attributes {\n  @location(0) positions: vec2<f32>,\n  @location(1) instanceTypes: f32,\n  @location(2) instanceLeftPositions: vec3<f32>,\n  @location(3) instanceStartPositions: vec3<f32>,\n  @location(4) instanceEndPositions: vec3<f32>,\n  @location(5) instanceRightPositions: vec3<f32>,\n  @location(6) instanceLeftPositions64Low: vec3<f32>,\n  @location(7) instanceStartPositions64Low: vec3<f32>,\n  @location(8) instanceEndPositions64Low: vec3<f32>,\n  @location(9) instanceRightPositions64Low: vec3<f32>,\n  @location(10) instanceStrokeWidths: f32,\n  @location(11) instanceColors: vec4<f32>,\n  @location(12) rowIndexes: u32,\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vColor: vec4<f32>,\n  @location(1) vCornerOffset: vec2<f32>,\n  @location(2) vMiterLength: f32,\n  @location(3) vPathPosition: vec2<f32>,\n  @location(4) vPathLength: f32,\n  @location(5) vJointType: f32,\n  // Location 6 is reserved for TripsLayer's injected vTime varying.\n  @location(7) clipCoordinates: vec2<f32>,\n#ifdef DASH_ENABLED\n  @location(8) vPathBounds: vec2<f32>,\n#endif\n};\n\nfn flipIfTrue(flag: bool) -> f32 {\n  return select(1.0, -1.0, flag);\n}\n\nfn clipLine(position: vec4<f32>, refPosition: vec4<f32>) -> vec4<f32> {\n  if (position.w < EPSILON) {\n    let r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\n    return refPosition + (position - refPosition) * r;\n  }\n  return position;\n}\n\n#ifdef DASH_ENABLED\n// Return the visible interval of the original segment before clipLine moves either endpoint.\nfn getClippedPathRange(startW: f32, endW: f32) -> vec2<f32> {\n  let startClipped = startW < EPSILON;\n  let endClipped = endW < EPSILON;\n  if (startClipped && endClipped) {\n    return vec2<f32>(0.0, 0.0);\n  }\n  if (startClipped || endClipped) {\n    let intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\n    if (startClipped) {\n      return vec2<f32>(intersection, 1.0);\n    }\n    return vec2<f32>(0.0, intersection);\n  }\n  return vec2<f32>(0.0, 1.0);\n}\n#endif\n\nfn getLineJoinOffset(\n  prevPoint: vec3<f32>,\n  currPoint: vec3<f32>,\n  nextPoint: vec3<f32>,\n  width: vec2<f32>,\n#ifdef DASH_ENABLED\n  sourcePathLength: f32,\n  sourcePathRange: vec2<f32>,\n#endif\n#ifdef ANTIALIASING\n  coverageScale: f32,\n#endif\n  positions: vec2<f32>,\n  instanceTypes: f32\n) -> JoinResult {\n  let isEnd = positions.x > 0.0;\n  let sideOfPath = positions.y;\n  let isJoint = select(0.0, 1.0, sideOfPath == 0.0);\n\n  var deltaA3 = currPoint - prevPoint;\n  var deltaB3 = nextPoint - currPoint;\n\n  let rotationResult = project_needs_rotation(currPoint);\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    deltaA3 = rotationResult.transform * deltaA3;\n    deltaB3 = rotationResult.transform * deltaB3;\n  }\n\n  let deltaA = deltaA3.xy / width;\n  let deltaB = deltaB3.xy / width;\n\n  let lenA = length(deltaA);\n  let lenB = length(deltaB);\n\n  let dirA = select(vec2<f32>(0.0, 0.0), normalize(deltaA), lenA > 0.0);\n  let dirB = select(vec2<f32>(0.0, 0.0), normalize(deltaB), lenB > 0.0);\n\n  let perpA = vec2<f32>(-dirA.y, dirA.x);\n  let perpB = vec2<f32>(-dirB.y, dirB.x);\n\n  var tangent = dirA + dirB;\n  tangent = select(perpA, normalize(tangent), length(tangent) > 0.0);\n  let miterVec = vec2<f32>(-tangent.y, tangent.x);\n  let dir = select(dirB, dirA, isEnd);\n  let perp = select(perpB, perpA, isEnd);\n#ifdef DASH_ENABLED\n  let segmentLength2D = select(lenB, lenA, isEnd);\n\n  // Extrusion happens in the XY plane, so segmentLength2D is a 2D length and pathPosition.y\n  // below measures 2D distance along the segment. For a path that also moves in Z the true\n  // arc length is longer by this ratio. Scaling pathLength and pathPosition.y by it makes\n  // the coordinate measure real 3D distance while leaving the joint tests unchanged, since\n  // they compare the two against each other and both are scaled alike. Billboard mode\n  // extrudes in clip space, where the perspective divide has already reduced the segment to\n  // its screen projection, so its complete common-space length is supplied by the caller.\n  // Mirrors path-layer-vertex.glsl.ts.\n  let currDelta3 = select(deltaB3, deltaA3, isEnd);\n  let currLength2D = length(currDelta3.xy);\n  // Do not clamp a valid denominator to EPSILON: high-zoom Web Mercator deltas are often\n  // smaller than that in common space, and changing their scale corrupts even flat paths.\n  let safeLength2D = select(1.0, currLength2D, currLength2D > 0.0);\n  var arcLengthRatio = 1.0;\n  var pathPositionOffset = 0.0;\n  var pathLength = segmentLength2D;\n  if (path.billboard != 0.0) {\n    // clipLine may shorten the visible screen-space segment. Preserve the corresponding interval\n    // of the complete common-space arclength instead of compressing the full dash period into the\n    // visible span. Keep pathLength complete so justification is stable as the camera clips it.\n    let visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\n    arcLengthRatio = 0.0;\n    if (segmentLength2D > 0.0) {\n      arcLengthRatio = visiblePathLength / segmentLength2D;\n    }\n    pathPositionOffset = sourcePathLength * sourcePathRange.x;\n    pathLength = sourcePathLength;\n  } else if (currLength2D > 0.0) {\n    arcLengthRatio = length(currDelta3) / safeLength2D;\n    pathLength = segmentLength2D * arcLengthRatio;\n  }\n#else\n  let pathLength = select(lenB, lenA, isEnd);\n#endif\n\n  let sinHalfA = abs(dot(miterVec, perp));\n  let cosHalfA = abs(dot(dirA, miterVec));\n  let turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\n  let cornerPosition = sideOfPath * turnDirection;\n\n  var miterSize = 1.0 / max(sinHalfA, EPSILON);\n  miterSize = mix(\n    min(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\n    miterSize,\n    step(0.0, cornerPosition)\n  );\n\n  var offsetVec =\n    mix(miterVec * miterSize, perp, step(0.5, cornerPosition)) *\n    (sideOfPath + isJoint * turnDirection);\n\n  let isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\n  let isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\n  let isCap = isStartCap || isEndCap;\n\n  var jointType = path.jointType;\n  if (isCap) {\n    offsetVec = mix(\n      perp * sideOfPath,\n      dir * path.capType * 4.0 * flipIfTrue(isStartCap),\n      isJoint\n    );\n    jointType = path.capType;\n  }\n\n#ifdef ANTIALIASING\n  let coverageOffsetVec = offsetVec * coverageScale;\n  var miterLength = dot(coverageOffsetVec, miterVec * turnDirection);\n#else\n  var miterLength = dot(offsetVec, miterVec * turnDirection);\n#endif\n  miterLength = select(miterLength, isJoint, isCap);\n\n#ifdef ANTIALIASING\n  let offsetFromStartOfPath = coverageOffsetVec + deltaA * select(0.0, 1.0, isEnd);\n#else\n  let offsetFromStartOfPath = offsetVec + deltaA * select(0.0, 1.0, isEnd);\n#endif\n  let pathPosition = vec2<f32>(\n    dot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\n    pathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\n    dot(offsetFromStartOfPath, dir)\n#endif\n  );\n  let isValid = step(f32(instanceTypes), 3.5);\n#ifdef ANTIALIASING\n  var offset = vec3<f32>(coverageOffsetVec * width * isValid, 0.0);\n#else\n  var offset = vec3<f32>(offsetVec * width * isValid, 0.0);\n#endif\n\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    offset = rotationResult.transform * offset;\n  }\n\n#ifdef ANTIALIASING\n  return JoinResult(\n    offset, coverageOffsetVec, miterLength, pathPosition, pathLength, jointType\n  );\n#else\n  return JoinResult(offset, offsetVec, miterLength, pathPosition, pathLength, jointType);\n#endif\n}\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  geometry.pickingColor = picking_getPickingColorFromIndex(attributes.rowIndexes);\n\n  let isEnd = attributes.positions.x;\n\n  let prevPosition = mix(attributes.instanceLeftPositions, attributes.instanceStartPositions, isEnd);\n  let prevPosition64Low = mix(\n    attributes.instanceLeftPositions64Low,\n    attributes.instanceStartPositions64Low,\n    isEnd\n  );\n  let currPosition = mix(attributes.instanceStartPositions, attributes.instanceEndPositions, isEnd);\n  let currPosition64Low = mix(\n    attributes.instanceStartPositions64Low,\n    attributes.instanceEndPositions64Low,\n    isEnd\n  );\n  let nextPosition = mix(attributes.instanceEndPositions, attributes.instanceRightPositions, isEnd);\n  let nextPosition64Low = mix(\n    attributes.instanceEndPositions64Low,\n    attributes.instanceRightPositions64Low,\n    isEnd\n  );\n\n  geometry.worldPosition = currPosition;\n\n  let widthPixels =\n    clamp(\n      project_unit_size_to_pixel(attributes.instanceStrokeWidths * path.widthScale, path.widthUnits),\n      path.widthMinPixels,\n      path.widthMaxPixels\n    ) / 2.0;\n\n  if (path.billboard != 0.0) {\n#ifdef DASH_ENABLED\n    let prevProjection = project_position_to_clipspace_and_commonspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    let nextProjection = project_position_to_clipspace_and_commonspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n    let prevPositionCommon = prevProjection.commonPosition.xyz;\n    let nextPositionCommon = nextProjection.commonPosition.xyz;\n    var prevPositionScreen = prevProjection.clipPosition;\n    var nextPositionScreen = nextProjection.clipPosition;\n#else\n    var prevPositionScreen = project_position_to_clipspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    var nextPositionScreen = project_position_to_clipspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n#endif\n    let currProjection = project_position_to_clipspace_and_commonspace(\n      currPosition, currPosition64Low, ZERO_OFFSET\n    );\n    geometry.position = currProjection.commonPosition;\n    var currPositionScreen = currProjection.clipPosition;\n#ifdef DASH_ENABLED\n    let currPositionCommon = currProjection.commonPosition.xyz;\n    let sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\n    let sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\n    let billboardPathRange = getClippedPathRange(\n      sourcePathStartScreen.w, sourcePathEndScreen.w\n    );\n#endif\n\n    prevPositionScreen = clipLine(prevPositionScreen, currPositionScreen);\n    nextPositionScreen = clipLine(nextPositionScreen, currPositionScreen);\n    currPositionScreen = clipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\n\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n#ifdef DASH_ENABLED\n    let currentDeltaCommon = select(\n      nextPositionCommon - currPositionCommon,\n      currPositionCommon - prevPositionCommon,\n      isEnd > 0.0\n    );\n    let billboardPathLength = select(\n      0.0,\n      length(currentDeltaCommon) * project.scale / (widthPixels * project.focalDistance),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionScreen.xyz / prevPositionScreen.w,\n      currPositionScreen.xyz / currPositionScreen.w,\n      nextPositionScreen.xyz / nextPositionScreen.w,\n      project_pixel_size_to_clipspace(vec2<f32>(widthPixels, widthPixels)),\n#ifdef DASH_ENABLED\n      billboardPathLength,\n      billboardPathRange,\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    // Phase and justification use the complete source segment, while cap and joint coverage\n    // must still recognize the endpoints moved by clipLine.\n    varyings.vPathBounds = billboardPathLength * billboardPathRange;\n#endif\n\n    geometry.uv = join.pathPosition;\n    varyings.position = vec4<f32>(\n      currPositionScreen.xyz + join.offset * currPositionScreen.w,\n      currPositionScreen.w\n    );\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  } else {\n    let prevPositionCommon = project_position_vec3_f64(prevPosition, prevPosition64Low);\n    let currPositionCommon = project_position_vec3_f64(currPosition, currPosition64Low);\n    let nextPositionCommon = project_position_vec3_f64(nextPosition, nextPosition64Low);\n\n    let width = vec2<f32>(\n      project_pixel_size_float(widthPixels),\n      project_pixel_size_float(widthPixels)\n    );\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionCommon,\n      currPositionCommon,\n      nextPositionCommon,\n      width,\n#ifdef DASH_ENABLED\n      1.0,\n      vec2<f32>(0.0, 1.0),\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    varyings.vPathBounds = vec2<f32>(0.0, join.pathLength);\n#endif\n\n    geometry.position = vec4<f32>(currPositionCommon + join.offset, 1.0);\n    geometry.uv = join.pathPosition;\n    varyings.position = project_common_position_to_clipspace(geometry.position);\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  varyings.vColor = vec4<f32>(\n    attributes.instanceColors.rgb,\n    attributes.instanceColors.a * layer.opacity\n  );\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  geometry.uv = varyings.vPathPosition;\n\n#ifdef ANTIALIASING\n  // Coordinates of the outer silhouette, in units of half-width: rounded joints and caps are\n  // bounded by the corner offset, everywhere else by the edge of the stroke. Dividing by the\n  // screen-space derivative converts the distance to the boundary into device pixels, which stays\n  // correct under perspective foreshortening and under extensions that rescale the stroke.\n#ifdef DASH_ENABLED\n  let isCorner =\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y;\n#else\n  let isCorner = varyings.vPathPosition.y < 0.0 || varyings.vPathPosition.y > varyings.vPathLength;\n#endif\n  let isRound = varyings.vJointType > 0.5;\n\n  // Distance to the silhouette in device pixels, from the derivative of the coordinate that\n  // bounds it. Computed before the discards below: derivatives need uniform control flow and are\n  // undefined after a discard in the quad. See dev-docs/RFCs/v9.4/analytic-antialiasing-rfc.md\n  let bodyCoord = abs(varyings.vPathPosition.x);\n  let cornerCoord = length(varyings.vCornerOffset);\n  // Both evaluated so each derivative stays on one field across the corner/body boundary\n  let bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\n  let cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\n  // Rounded corners still intersect the stroke-width envelope. Extensions may remap\n  // vPathPosition.x independently of vCornerOffset, as PathStyleExtension does for offsets.\n  let edgePixels = select(bodyPixels, min(cornerPixels, bodyPixels), isRound && isCorner);\n#else\n  let edgePixels = select(bodyPixels, cornerPixels, isRound && isCorner);\n#endif\n\n  // Fragments outside the coverage ramp must not write depth or picking colors.\n  if (edgePixels <= -SMOOTH_EDGE_RADIUS) {\n    discard;\n  }\n\n  if (isCorner) {\n    if (!isRound && varyings.vMiterLength > path.miterLimit + 1.0) {\n      discard;\n    }\n  }\n\n  var color = varyings.vColor;\n\n  // Feather one device pixel across the width only, before premultiplication. edgePixels is a\n  // signed device-pixel distance and SMOOTH_EDGE_RADIUS is 0.5, so this ramps across one pixel.\n  color.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\n  if (\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y\n  ) {\n#else\n  if (\n    varyings.vPathPosition.y < 0.0 ||\n    varyings.vPathPosition.y > varyings.vPathLength\n  ) {\n#endif\n    if (varyings.vJointType > 0.5 && length(varyings.vCornerOffset) > 1.0) {\n      discard;\n    }\n    if (\n      varyings.vJointType < 0.5 &&\n      varyings.vMiterLength > path.miterLimit + 1.0\n    ) {\n      discard;\n    }\n  }\n#endif\n\n  // Fragment-layer injections that discard pixels must run after analytic coverage derivatives.\n  // See TripsLayer, which rejects fragments outside of the active time window at this anchor.\n  // DECKGL_FILTER_COLOR\n  clip_filterColor(varyings.clipCoordinates);\n#ifdef ANTIALIASING\n  return deckgl_premultiplied_alpha(color);\n#else\n  return deckgl_premultiplied_alpha(varyings.vColor);\n#endif\n}\n", KL = "#version 300 es\n#define SHADER_NAME path-layer-vertex-shader\nin vec2 positions;\nin float instanceTypes;\nin vec3 instanceStartPositions;\nin vec3 instanceEndPositions;\nin vec3 instanceLeftPositions;\nin vec3 instanceRightPositions;\nin vec3 instanceLeftPositions64Low;\nin vec3 instanceStartPositions64Low;\nin vec3 instanceEndPositions64Low;\nin vec3 instanceRightPositions64Low;\nin float instanceStrokeWidths;\nin vec4 instanceColors;\nin float rowIndexes;\nuniform float opacity;\nout vec4 vColor;\nout vec2 vCornerOffset;\nout float vMiterLength;\nout vec2 vPathPosition;\nout float vPathLength;\nout float vJointType;\n#ifdef DASH_ENABLED\nout vec2 vPathBounds;\n#endif\nconst float EPSILON = 0.001;\nconst vec3 ZERO_OFFSET = vec3(0.0);\nfloat flipIfTrue(bool flag) {\nreturn -(float(flag) * 2. - 1.);\n}\nvec3 getLineJoinOffset(\nvec3 prevPoint, vec3 currPoint, vec3 nextPoint,\nvec2 width\n#ifdef DASH_ENABLED\n, float sourcePathLength, vec2 sourcePathRange\n#endif\n#ifdef ANTIALIASING\n, float coverageScale\n#endif\n) {\nbool isEnd = positions.x > 0.0;\nfloat sideOfPath = positions.y;\nfloat isJoint = float(sideOfPath == 0.0);\nvec3 deltaA3 = (currPoint - prevPoint);\nvec3 deltaB3 = (nextPoint - currPoint);\nmat3 rotationMatrix;\nbool needsRotation = !path.billboard && project_needs_rotation(currPoint, rotationMatrix);\nif (needsRotation) {\ndeltaA3 = deltaA3 * rotationMatrix;\ndeltaB3 = deltaB3 * rotationMatrix;\n}\nvec2 deltaA = deltaA3.xy / width;\nvec2 deltaB = deltaB3.xy / width;\nfloat lenA = length(deltaA);\nfloat lenB = length(deltaB);\nvec2 dirA = lenA > 0. ? normalize(deltaA) : vec2(0.0, 0.0);\nvec2 dirB = lenB > 0. ? normalize(deltaB) : vec2(0.0, 0.0);\nvec2 perpA = vec2(-dirA.y, dirA.x);\nvec2 perpB = vec2(-dirB.y, dirB.x);\nvec2 tangent = dirA + dirB;\ntangent = length(tangent) > 0. ? normalize(tangent) : perpA;\nvec2 miterVec = vec2(-tangent.y, tangent.x);\nvec2 dir = isEnd ? dirA : dirB;\nvec2 perp = isEnd ? perpA : perpB;\nfloat L = isEnd ? lenA : lenB;\n#ifdef DASH_ENABLED\nvec3 currDelta3 = isEnd ? deltaA3 : deltaB3;\nfloat currLength2D = length(currDelta3.xy);\nfloat arcLengthRatio = 1.0;\nfloat pathPositionOffset = 0.0;\nfloat pathLength = L;\nif (path.billboard) {\nfloat visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\narcLengthRatio = L > 0.0 ? visiblePathLength / L : 0.0;\npathPositionOffset = sourcePathLength * sourcePathRange.x;\npathLength = sourcePathLength;\n} else if (currLength2D > 0.0) {\narcLengthRatio = length(currDelta3) / currLength2D;\npathLength = L * arcLengthRatio;\n}\n#endif\nfloat sinHalfA = abs(dot(miterVec, perp));\nfloat cosHalfA = abs(dot(dirA, miterVec));\nfloat turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\nfloat cornerPosition = sideOfPath * turnDirection;\nfloat miterSize = 1.0 / max(sinHalfA, EPSILON);\nmiterSize = mix(\nmin(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\nmiterSize,\nstep(0.0, cornerPosition)\n);\nvec2 offsetVec = mix(miterVec * miterSize, perp, step(0.5, cornerPosition))\n* (sideOfPath + isJoint * turnDirection);\nbool isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\nbool isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\nbool isCap = isStartCap || isEndCap;\nif (isCap) {\noffsetVec = mix(perp * sideOfPath, dir * path.capType * 4.0 * flipIfTrue(isStartCap), isJoint);\nvJointType = path.capType;\n} else {\nvJointType = path.jointType;\n}\n#ifdef ANTIALIASING\nvec2 coverageOffsetVec = offsetVec * coverageScale;\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = coverageOffsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = coverageOffsetVec + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(coverageOffsetVec * width * isValid, 0.0);\n#else\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = offsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = vCornerOffset + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(offsetVec * width * isValid, 0.0);\n#endif\nif (needsRotation) {\noffset = rotationMatrix * offset;\n}\nreturn offset;\n}\nvoid clipLine(inout vec4 position, vec4 refPosition) {\nif (position.w < EPSILON) {\nfloat r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\nposition = refPosition + (position - refPosition) * r;\n}\n}\n#ifdef DASH_ENABLED\nvec2 getClippedPathRange(float startW, float endW) {\nbool startClipped = startW < EPSILON;\nbool endClipped = endW < EPSILON;\nif (startClipped && endClipped) {\nreturn vec2(0.0);\n}\nif (startClipped || endClipped) {\nfloat intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\nreturn startClipped ? vec2(intersection, 1.0) : vec2(0.0, intersection);\n}\nreturn vec2(0.0, 1.0);\n}\n#endif\nvoid main() {\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nvColor = vec4(instanceColors.rgb, instanceColors.a * layer.opacity);\nfloat isEnd = positions.x;\nvec3 prevPosition = mix(instanceLeftPositions, instanceStartPositions, isEnd);\nvec3 prevPosition64Low = mix(instanceLeftPositions64Low, instanceStartPositions64Low, isEnd);\nvec3 currPosition = mix(instanceStartPositions, instanceEndPositions, isEnd);\nvec3 currPosition64Low = mix(instanceStartPositions64Low, instanceEndPositions64Low, isEnd);\nvec3 nextPosition = mix(instanceEndPositions, instanceRightPositions, isEnd);\nvec3 nextPosition64Low = mix(instanceEndPositions64Low, instanceRightPositions64Low, isEnd);\ngeometry.worldPosition = currPosition;\nvec2 widthPixels = vec2(clamp(\nproject_size_to_pixel(instanceStrokeWidths * path.widthScale, path.widthUnits),\npath.widthMinPixels, path.widthMaxPixels) / 2.0);\nvec3 width;\nif (path.billboard) {\n#ifdef DASH_ENABLED\nvec4 prevPositionCommon;\nvec4 nextPositionCommon;\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET, prevPositionCommon\n);\n#else\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET\n);\n#endif\nvec4 currPositionScreen = project_position_to_clipspace(currPosition, currPosition64Low, ZERO_OFFSET, geometry.position);\n#ifdef DASH_ENABLED\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET, nextPositionCommon\n);\n#else\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET\n);\n#endif\n#ifdef DASH_ENABLED\nvec4 sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\nvec4 sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\nvec2 billboardPathRange = getClippedPathRange(\nsourcePathStartScreen.w, sourcePathEndScreen.w\n);\n#endif\nclipLine(prevPositionScreen, currPositionScreen);\nclipLine(nextPositionScreen, currPositionScreen);\nclipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\nwidth = vec3(widthPixels, 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = vec2(0.5 / project.devicePixelRatio);\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\n#ifdef DASH_ENABLED\nvec3 currentDeltaCommon = isEnd > 0.0\n? geometry.position.xyz - prevPositionCommon.xyz\n: nextPositionCommon.xyz - geometry.position.xyz;\nfloat billboardPathLength = width.x > 0.0\n? length(currentDeltaCommon) * project.scale / (width.x * project.focalDistance)\n: 0.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPositionScreen.xyz / prevPositionScreen.w,\ncurrPositionScreen.xyz / currPositionScreen.w,\nnextPositionScreen.xyz / nextPositionScreen.w,\nproject_pixel_size_to_clipspace(width.xy)\n#ifdef DASH_ENABLED\n,\nbillboardPathLength, billboardPathRange\n#endif\n#ifdef ANTIALIASING\n,\ncoverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = billboardPathLength * billboardPathRange;\n#endif\nDECKGL_FILTER_GL_POSITION(currPositionScreen, geometry);\ngl_Position = vec4(currPositionScreen.xyz + offset * currPositionScreen.w, currPositionScreen.w);\n} else {\nprevPosition = project_position(prevPosition, prevPosition64Low);\ncurrPosition = project_position(currPosition, currPosition64Low);\nnextPosition = project_position(nextPosition, nextPosition64Low);\nwidth = vec3(project_pixel_size(widthPixels), 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = project_pixel_size(vec2(0.5 / project.devicePixelRatio));\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPosition, currPosition, nextPosition, width.xy\n#ifdef DASH_ENABLED\n, 1.0, vec2(0.0, 1.0)\n#endif\n#ifdef ANTIALIASING\n, coverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = vec2(0.0, vPathLength);\n#endif\ngeometry.position = vec4(currPosition + offset, 1.0);\ngl_Position = project_common_position_to_clipspace(geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", qL = "#version 300 es\n#define SHADER_NAME path-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nin vec2 vCornerOffset;\nin float vMiterLength;\nin vec2 vPathPosition;\nin float vPathLength;\nin float vJointType;\n#ifdef DASH_ENABLED\nin vec2 vPathBounds;\n#endif\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = vPathPosition;\n#ifdef ANTIALIASING\n#ifdef DASH_ENABLED\nbool isCorner = vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y;\n#else\nbool isCorner = vPathPosition.y < 0.0 || vPathPosition.y > vPathLength;\n#endif\nbool isRound = vJointType > 0.5;\nfloat bodyCoord = abs(vPathPosition.x);\nfloat cornerCoord = length(vCornerOffset);\nfloat bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\nfloat cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\nfloat edgePixels = isRound && isCorner ? min(cornerPixels, bodyPixels) : bodyPixels;\n#else\nfloat edgePixels = isRound && isCorner ? cornerPixels : bodyPixels;\n#endif\nif (edgePixels <= -SMOOTH_EDGE_RADIUS) {\ndiscard;\n}\nif (isCorner) {\nif (!isRound && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\nfragColor.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\nif (vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y) {\n#else\nif (vPathPosition.y < 0.0 || vPathPosition.y > vPathLength) {\n#endif\nif (vJointType > 0.5 && length(vCornerOffset) > 1.0) {\ndiscard;\n}\nif (vJointType < 0.5 && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\n#endif\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
 // node_modules/@deck.gl/layers/dist/path-layer/path-layer.js
 q();
-var YL = [
+var JL = [
 	0,
 	0,
 	0,
 	255
-], XL = {
+], YL = {
 	widthUnits: "meters",
 	widthScale: {
 		type: "number",
@@ -30539,15 +30560,15 @@ var YL = [
 	},
 	getColor: {
 		type: "accessor",
-		value: YL
+		value: JL
 	},
 	getWidth: {
 		type: "accessor",
 		value: 1
 	},
 	rounded: { deprecatedFor: ["jointRounded", "capRounded"] }
-}, ZL = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e };
-function QL(e) {
+}, XL = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e };
+function ZL(e) {
 	if (e.isGeospatial) return null;
 	let { unitsPerMeter: t } = e.distanceScales;
 	return [
@@ -30556,23 +30577,23 @@ function QL(e) {
 		t[2]
 	];
 }
-function $L(e, t) {
+function QL(e, t) {
 	return e === t || !!(e && t && e.length === t.length && e.every((e, n) => e === t[n]));
 }
-var eR = class extends VF {
+var $L = class extends VF {
 	getShaders() {
 		let { antialiasing: e } = this.props;
 		return super.getShaders({
-			vs: qL,
-			fs: JL,
-			source: KL,
+			vs: KL,
+			fs: qL,
+			source: GL,
 			defines: e ? { ANTIALIASING: 1 } : {},
 			modules: [
 				Iy,
 				x_,
 				Pb,
-				GL,
-				...this.context.device.type === "webgpu" ? [oL] : []
+				WL,
+				...this.context.device.type === "webgpu" ? [aL] : []
 			]
 		});
 	}
@@ -30601,12 +30622,12 @@ var eR = class extends VF {
 				n.commonUnitsPerMeter[2]
 			];
 		}
-		let n = QL(e);
+		let n = ZL(e);
 		return n ? [e.projectionMode, ...n] : [e.projectionMode];
 	}
 	shouldUpdateState(e) {
 		let { viewport: t } = this.context;
-		return super.shouldUpdateState(e) || this.state?.tessellationResolution !== t.resolution || !$L(this.state?.pathProjectionScale, this.getPathProjectionScale(t));
+		return super.shouldUpdateState(e) || this.state?.tessellationResolution !== t.resolution || !QL(this.state?.pathProjectionScale, this.getPathProjectionScale(t));
 	}
 	initializeState() {
 		let e = this.context.device.type === "webgpu";
@@ -30657,7 +30678,7 @@ var eR = class extends VF {
 				vertexOffset: 1,
 				type: "float64",
 				fp64: this.use64bitPositions(),
-				transition: ZL,
+				transition: XL,
 				accessor: "getPath",
 				update: this.calculatePositions,
 				noAlloc: !0,
@@ -30677,7 +30698,7 @@ var eR = class extends VF {
 			instanceStrokeWidths: {
 				size: 1,
 				accessor: "getWidth",
-				transition: !e && ZL,
+				transition: !e && XL,
 				defaultValue: 1,
 				bufferGroup: "path-instance-data"
 			},
@@ -30685,8 +30706,8 @@ var eR = class extends VF {
 				size: this.props.colorFormat.length,
 				type: "unorm8",
 				accessor: "getColor",
-				transition: !e && ZL,
-				defaultValue: YL,
+				transition: !e && XL,
+				defaultValue: JL,
 				bufferGroup: "path-instance-data"
 			},
 			rowIndexes: {
@@ -30696,7 +30717,7 @@ var eR = class extends VF {
 				bufferGroup: "path-instance-data"
 			}
 		}), this.setState({
-			pathTesselator: new VL({
+			pathTesselator: new BL({
 				fp64: this.use64bitPositions(),
 				isWebGPU: e
 			}),
@@ -30706,7 +30727,7 @@ var eR = class extends VF {
 	}
 	updateState(e) {
 		super.updateState(e);
-		let { props: t, oldProps: n, changeFlags: r } = e, i = this.getAttributeManager(), { viewport: a } = this.context, o = this.state.tessellationResolution !== a.resolution, s = this.getPathProjectionScale(a), c = !$L(this.state.pathProjectionScale, s), l = r.updateTriggersChanged && (r.updateTriggersChanged.all || r.updateTriggersChanged.getPath) || t._pathType !== n._pathType || t.positionFormat !== n.positionFormat || t.wrapLongitude !== n.wrapLongitude || o;
+		let { props: t, oldProps: n, changeFlags: r } = e, i = this.getAttributeManager(), { viewport: a } = this.context, o = this.state.tessellationResolution !== a.resolution, s = this.getPathProjectionScale(a), c = !QL(this.state.pathProjectionScale, s), l = r.updateTriggersChanged && (r.updateTriggersChanged.all || r.updateTriggersChanged.getPath) || t._pathType !== n._pathType || t.positionFormat !== n.positionFormat || t.wrapLongitude !== n.wrapLongitude || o;
 		if (r.dataChanged || l) {
 			let { pathTesselator: e } = this.state, n = t.data.attributes || {};
 			e.updateGeometry({
@@ -30829,9 +30850,9 @@ var eR = class extends VF {
 		e.startIndices = t.vertexStarts, e.value = i;
 	}
 };
-eR.defaultProps = XL, eR.layerName = "PathLayer";
+$L.defaultProps = YL, $L.layerName = "PathLayer";
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/polygon.js
-var tR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
+var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 	t.exports = n, t.exports.default = n;
 	function n(e, t, n) {
 		n ||= 2;
@@ -31066,53 +31087,53 @@ var tR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		}
 		return n;
 	};
-})))(), 1), nR = uL.CLOCKWISE, rR = uL.COUNTER_CLOCKWISE, iR = { isClosed: !0 };
-function aR(e) {
+})))(), 1), tR = lL.CLOCKWISE, nR = lL.COUNTER_CLOCKWISE, rR = { isClosed: !0 };
+function iR(e) {
 	if (e = e && e.positions || e, !Array.isArray(e) && !ArrayBuffer.isView(e)) throw Error("invalid polygon");
 }
-function oR(e) {
+function aR(e) {
 	return "positions" in e ? e.positions : e;
 }
-function sR(e) {
+function oR(e) {
 	return "holeIndices" in e ? e.holeIndices : null;
 }
-function cR(e) {
+function sR(e) {
 	return Array.isArray(e[0]);
 }
-function lR(e) {
+function cR(e) {
 	return e.length >= 1 && e[0].length >= 2 && Number.isFinite(e[0][0]);
 }
-function uR(e) {
+function lR(e) {
 	let t = e[0], n = e[e.length - 1];
 	return t[0] === n[0] && t[1] === n[1] && t[2] === n[2];
 }
-function dR(e, t, n, r) {
+function uR(e, t, n, r) {
 	for (let i = 0; i < t; i++) if (e[n + i] !== e[r - t + i]) return !1;
 	return !0;
 }
-function fR(e, t, n, r, i) {
+function dR(e, t, n, r, i) {
 	let a = t, o = n.length;
 	for (let t = 0; t < o; t++) for (let i = 0; i < r; i++) e[a++] = n[t][i] || 0;
-	if (!uR(n)) for (let t = 0; t < r; t++) e[a++] = n[0][t] || 0;
-	return iR.start = t, iR.end = a, iR.size = r, dL(e, i, iR), a;
+	if (!lR(n)) for (let t = 0; t < r; t++) e[a++] = n[0][t] || 0;
+	return rR.start = t, rR.end = a, rR.size = r, uL(e, i, rR), a;
 }
-function pR(e, t, n, r, i = 0, a, o) {
+function fR(e, t, n, r, i = 0, a, o) {
 	a ||= n.length;
 	let s = a - i;
 	if (s <= 0) return t;
 	let c = t;
 	for (let t = 0; t < s; t++) e[c++] = n[i + t];
-	if (!dR(n, r, i, a)) for (let t = 0; t < r; t++) e[c++] = n[i + t];
-	return iR.start = t, iR.end = c, iR.size = r, dL(e, o, iR), c;
+	if (!uR(n, r, i, a)) for (let t = 0; t < r; t++) e[c++] = n[i + t];
+	return rR.start = t, rR.end = c, rR.size = r, uL(e, o, rR), c;
 }
-function mR(e, t) {
-	aR(e);
+function pR(e, t) {
+	iR(e);
 	let n = [], r = [];
 	if ("positions" in e) {
 		let { positions: i, holeIndices: a } = e;
 		if (a) {
 			let e = 0;
-			for (let o = 0; o <= a.length; o++) e = pR(n, e, i, t, a[o - 1], a[o], o === 0 ? nR : rR), r.push(e);
+			for (let o = 0; o <= a.length; o++) e = fR(n, e, i, t, a[o - 1], a[o], o === 0 ? tR : nR), r.push(e);
 			return r.pop(), {
 				positions: n,
 				holeIndices: r
@@ -31120,18 +31141,18 @@ function mR(e, t) {
 		}
 		e = i;
 	}
-	if (!cR(e)) return pR(n, 0, e, t, 0, n.length, nR), n;
-	if (!lR(e)) {
+	if (!sR(e)) return fR(n, 0, e, t, 0, n.length, tR), n;
+	if (!cR(e)) {
 		let i = 0;
-		for (let [a, o] of e.entries()) i = fR(n, i, o, t, a === 0 ? nR : rR), r.push(i);
+		for (let [a, o] of e.entries()) i = dR(n, i, o, t, a === 0 ? tR : nR), r.push(i);
 		return r.pop(), {
 			positions: n,
 			holeIndices: r
 		};
 	}
-	return fR(n, 0, e, t, nR), n;
+	return dR(n, 0, e, t, tR), n;
 }
-function hR(e, t, n) {
+function mR(e, t, n) {
 	let r = e.length / 3, i = 0;
 	for (let a = 0; a < r; a++) {
 		let o = (a + 1) % r;
@@ -31139,17 +31160,17 @@ function hR(e, t, n) {
 	}
 	return Math.abs(i / 2);
 }
-function gR(e, t, n, r) {
+function hR(e, t, n, r) {
 	let i = e.length / 3;
 	for (let a = 0; a < i; a++) {
 		let i = a * 3, o = e[i + 0], s = e[i + 1], c = e[i + 2];
 		e[i + t] = o, e[i + n] = s, e[i + r] = c;
 	}
 }
-function _R(e, t, n, r) {
-	let i = sR(e);
+function gR(e, t, n, r) {
+	let i = oR(e);
 	i &&= i.map((e) => e / t);
-	let a = oR(e), o = r && t === 3;
+	let a = aR(e), o = r && t === 3;
 	if (n) {
 		let e = a.length;
 		a = a.slice();
@@ -31161,14 +31182,14 @@ function _R(e, t, n, r) {
 		}
 	}
 	if (o) {
-		let e = hR(a, 0, 1), t = hR(a, 0, 2), r = hR(a, 1, 2);
+		let e = mR(a, 0, 1), t = mR(a, 0, 2), r = mR(a, 1, 2);
 		if (!e && !t && !r) return [];
-		e > t && e > r || (t > r ? (n || (a = a.slice()), gR(a, 0, 2, 1)) : (n || (a = a.slice()), gR(a, 2, 0, 1)));
+		e > t && e > r || (t > r ? (n || (a = a.slice()), hR(a, 0, 2, 1)) : (n || (a = a.slice()), hR(a, 2, 0, 1)));
 	}
-	return (0, tR.default)(a, i, t);
+	return (0, eR.default)(a, i, t);
 }
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/polygon-tesselator.js
-var vR = class extends EI {
+var _R = class extends EI {
 	constructor(e) {
 		let { fp64: t, IndexType: n = Uint32Array } = e;
 		super({
@@ -31201,12 +31222,12 @@ var vR = class extends EI {
 	}
 	normalizeGeometry(e) {
 		if (this.normalize) {
-			let t = mR(e, this.positionSize);
-			return this.opts.resolution ? wL(oR(t), sR(t), {
+			let t = pR(e, this.positionSize);
+			return this.opts.resolution ? CL(aR(t), oR(t), {
 				size: this.positionSize,
 				gridResolution: this.opts.resolution,
 				edgeTypes: !0
-			}) : this.opts.wrapLongitude ? ML(oR(t), sR(t), {
+			}) : this.opts.wrapLongitude ? jL(aR(t), oR(t), {
 				size: this.positionSize,
 				maxLatitude: 86,
 				edgeTypes: !0
@@ -31215,18 +31236,18 @@ var vR = class extends EI {
 		return e;
 	}
 	getGeometrySize(e) {
-		if (yR(e)) {
+		if (vR(e)) {
 			let t = 0;
 			for (let n of e) t += this.getGeometrySize(n);
 			return t;
 		}
-		return oR(e).length / this.positionSize;
+		return aR(e).length / this.positionSize;
 	}
 	getGeometryFromBuffer(e) {
 		return this.normalize || !this.buffers.indices ? super.getGeometryFromBuffer(e) : null;
 	}
 	updateGeometryAttributes(e, t) {
-		if (e && yR(e)) for (let n of e) {
+		if (e && vR(e)) for (let n of e) {
 			let e = this.getGeometrySize(n);
 			t.geometrySize = e, this.updateGeometryAttributes(n, t), t.vertexStart += e, t.indexStart = this.indexStarts[t.geometryIndex + 1];
 		}
@@ -31238,7 +31259,7 @@ var vR = class extends EI {
 	_updateIndices(e, { geometryIndex: t, vertexStart: n, indexStart: r }) {
 		let { attributes: i, indexStarts: a, typedArrayManager: o } = this, s = i.indices;
 		if (!s || !e) return;
-		let c = r, l = _R(e, this.positionSize, this.opts.preproject, this.opts.full3d);
+		let c = r, l = gR(e, this.positionSize, this.opts.preproject, this.opts.full3d);
 		s = o.allocate(s, r + l.length, { copy: !0 });
 		for (let e = 0; e < l.length; e++) s[c++] = l[e] + n;
 		a[t + 1] = r + l.length, i.indices = s;
@@ -31246,39 +31267,39 @@ var vR = class extends EI {
 	_updatePositions(e, { vertexStart: t, geometrySize: n }) {
 		let { attributes: { positions: r }, positionSize: i } = this;
 		if (!r || !e) return;
-		let a = oR(e);
+		let a = aR(e);
 		for (let e = t, o = 0; o < n; e++, o++) {
 			let t = a[o * i], n = a[o * i + 1], s = i > 2 ? a[o * i + 2] : 0;
 			r[e * 3] = t, r[e * 3 + 1] = n, r[e * 3 + 2] = s;
 		}
 	}
 	_updateVertexValid(e, { vertexStart: t, geometrySize: n }) {
-		let { positionSize: r } = this, i = this.attributes.vertexValid, a = e && sR(e);
+		let { positionSize: r } = this, i = this.attributes.vertexValid, a = e && oR(e);
 		if (e && e.edgeTypes ? i.set(e.edgeTypes, t) : i.fill(1, t, t + n), a) for (let e = 0; e < a.length; e++) i[t + a[e] / r - 1] = 0;
 		i[t + n - 1] = 0;
 	}
 };
-function yR(e) {
+function vR(e) {
 	return Array.isArray(e) && e.length > 0 && !Number.isFinite(e[0]);
 }
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/solid-polygon-layer-uniforms.js
-var bR = "struct SolidPolygonUniforms {\n  extruded: f32,\n  isWireframe: f32,\n  elevationScale: f32,\n};\n\n@group(0) @binding(auto) var<uniform> solidPolygon: SolidPolygonUniforms;\n", xR = "layout(std140) uniform solidPolygonUniforms {\n  bool extruded;\n  bool isWireframe;\n  float elevationScale;\n} solidPolygon;\n", SR = {
+var yR = "struct SolidPolygonUniforms {\n  extruded: f32,\n  isWireframe: f32,\n  elevationScale: f32,\n};\n\n@group(0) @binding(auto) var<uniform> solidPolygon: SolidPolygonUniforms;\n", bR = "layout(std140) uniform solidPolygonUniforms {\n  bool extruded;\n  bool isWireframe;\n  float elevationScale;\n} solidPolygon;\n", xR = {
 	name: "solidPolygon",
-	source: bR,
-	vs: xR,
-	fs: xR,
+	source: yR,
+	vs: bR,
+	fs: bR,
 	uniformTypes: {
 		extruded: "f32",
 		isWireframe: "f32",
 		elevationScale: "f32"
 	}
-}, CR = "in vec4 fillColors;\nin vec4 lineColors;\nin float rowIndexes;\nout vec4 vColor;\nstruct PolygonProps {\nvec3 positions;\nvec3 positions64Low;\nvec3 normal;\nfloat elevations;\n};\nvec3 project_offset_normal(vec3 vector) {\nif (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\nproject.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\nreturn normalize(vector * project.commonUnitsPerWorldUnit);\n}\nreturn project_normal(vector);\n}\nvoid calculatePosition(PolygonProps props) {\nvec3 pos = props.positions;\nvec3 pos64Low = props.positions64Low;\nvec3 normal = props.normal;\nvec4 colors = solidPolygon.isWireframe ? lineColors : fillColors;\ngeometry.worldPosition = props.positions;\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nif (solidPolygon.extruded) {\npos.z += props.elevations * solidPolygon.elevationScale;\n}\ngl_Position = project_position_to_clipspace(pos, pos64Low, vec3(0.), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nif (solidPolygon.extruded) {\n#ifdef IS_SIDE_VERTEX\nnormal = project_offset_normal(normal);\n#else\nnormal = project_normal(normal);\n#endif\ngeometry.normal = normal;\nvec3 lightColor = lighting_getLightColor(colors.rgb, project.cameraPosition, geometry.position.xyz, geometry.normal);\nvColor = vec4(lightColor, colors.a * layer.opacity);\n} else {\nvColor = vec4(colors.rgb, colors.a * layer.opacity);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", wR = `\
+}, SR = "in vec4 fillColors;\nin vec4 lineColors;\nin float rowIndexes;\nout vec4 vColor;\nstruct PolygonProps {\nvec3 positions;\nvec3 positions64Low;\nvec3 normal;\nfloat elevations;\n};\nvec3 project_offset_normal(vec3 vector) {\nif (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\nproject.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\nreturn normalize(vector * project.commonUnitsPerWorldUnit);\n}\nreturn project_normal(vector);\n}\nvoid calculatePosition(PolygonProps props) {\nvec3 pos = props.positions;\nvec3 pos64Low = props.positions64Low;\nvec3 normal = props.normal;\nvec4 colors = solidPolygon.isWireframe ? lineColors : fillColors;\ngeometry.worldPosition = props.positions;\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nif (solidPolygon.extruded) {\npos.z += props.elevations * solidPolygon.elevationScale;\n}\ngl_Position = project_position_to_clipspace(pos, pos64Low, vec3(0.), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nif (solidPolygon.extruded) {\n#ifdef IS_SIDE_VERTEX\nnormal = project_offset_normal(normal);\n#else\nnormal = project_normal(normal);\n#endif\ngeometry.normal = normal;\nvec3 lightColor = lighting_getLightColor(colors.rgb, project.cameraPosition, geometry.position.xyz, geometry.normal);\nvColor = vec4(lightColor, colors.a * layer.opacity);\n} else {\nvColor = vec4(colors.rgb, colors.a * layer.opacity);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", CR = `\
 #version 300 es
 #define SHADER_NAME solid-polygon-layer-vertex-shader
 in vec3 vertexPositions;
 in vec3 vertexPositions64Low;
 in float elevations;
-${CR}
+${SR}
 void main(void) {
 PolygonProps props;
 props.positions = vertexPositions;
@@ -31287,7 +31308,7 @@ props.elevations = elevations;
 props.normal = vec3(0.0, 0.0, 1.0);
 calculatePosition(props);
 }
-`, TR = `\
+`, wR = `\
 #version 300 es
 #define SHADER_NAME solid-polygon-layer-vertex-shader-side
 #define IS_SIDE_VERTEX
@@ -31298,7 +31319,7 @@ in vec3 vertexPositions64Low;
 in vec3 nextVertexPositions64Low;
 in float elevations;
 in float instanceVertexValid;
-${CR}
+${SR}
 void main(void) {
 if(instanceVertexValid < 0.5){
 gl_Position = vec4(0.);
@@ -31329,17 +31350,17 @@ nextPos.x - pos.x + (nextPos64Low.x - pos64Low.x),
 props.elevations = elevations * positions.y;
 calculatePosition(props);
 }
-`, ER = "#version 300 es\n#define SHADER_NAME solid-polygon-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nout vec4 fragColor;\nvoid main(void) {\nfragColor = vColor;\ngeometry.uv = vec2(0.);\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
+`, TR = "#version 300 es\n#define SHADER_NAME solid-polygon-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nout vec4 fragColor;\nvoid main(void) {\nfragColor = vColor;\ngeometry.uv = vec2(0.);\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/solid-polygon-layer.wgsl.js
-function DR() {
+function ER() {
 	return "fn project_offset_normal(vector: vec3<f32>) -> vec3<f32> {\n  if (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\n      project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\n    return normalize(vector * project.commonUnitsPerWorldUnit);\n  }\n  return project_normal(vector);\n}\n\nfn apply_polygon_color(\n  colors: vec4<f32>,\n  normal: vec3<f32>,\n  position: vec4<f32>\n) -> vec4<f32> {\n  if (solidPolygon.extruded > 0.5) {\n    let lightColor = lighting_getLightColor2(\n      colors.rgb,\n      project.cameraPosition,\n      position.xyz,\n      normal\n    );\n    return vec4<f32>(lightColor, colors.a * layer.opacity);\n  }\n  return vec4<f32>(colors.rgb, colors.a * layer.opacity);\n}\n";
 }
-function OR() {
+function DR() {
 	return "@fragment\nfn fragmentMain(inp: Varyings) -> @location(0) vec4<f32> {\n  geometry.uv = vec2<f32>(0.0, 0.0);\n\n  clip_filterColor(inp.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(inp.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(inp.pickingColor, 1.0);\n  }\n\n  var fragColor = inp.vColor;\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(inp.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  return deckgl_premultiplied_alpha(fragColor);\n}\n";
 }
-function kR() {
+function OR() {
 	return `\
-${DR()}
+${ER()}
 
 struct Attributes {
   @location(0) vertexPositions: vec3<f32>,
@@ -31394,14 +31415,14 @@ fn vertexMain(attributes: Attributes) -> Varyings {
   return outp;
 }
 
-${OR()}
+${DR()}
 `;
 }
-function AR(e) {
+function kR(e) {
 	return `\
 const RING_WINDING_ORDER_CW: bool = ${e ? "true" : "false"};
 
-${DR()}
+${ER()}
 
 struct Attributes {
   @location(0) positions: vec2<f32>,
@@ -31488,19 +31509,19 @@ fn vertexMain(attributes: Attributes) -> Varyings {
   return outp;
 }
 
-${OR()}
+${DR()}
 `;
 }
-function jR(e, t) {
-	return e === "top" ? kR() : AR(t);
+function AR(e, t) {
+	return e === "top" ? OR() : kR(t);
 }
 g_(), q();
-var MR = [
+var jR = [
 	0,
 	0,
 	0,
 	255
-], NR = {
+], MR = {
 	filled: !0,
 	extruded: !1,
 	wireframe: !1,
@@ -31522,28 +31543,28 @@ var MR = [
 	},
 	getFillColor: {
 		type: "accessor",
-		value: MR
+		value: jR
 	},
 	getLineColor: {
 		type: "accessor",
-		value: MR
+		value: jR
 	},
 	material: !0
-}, PR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, FR = class extends VF {
+}, NR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, PR = class extends VF {
 	getShaders(e) {
 		let t = !this.props._normalize && this.props._windingOrder === "CCW" ? 0 : 1;
 		return super.getShaders({
-			vs: e === "top" ? wR : TR,
-			fs: ER,
-			source: jR(e, !!t),
+			vs: e === "top" ? CR : wR,
+			fs: TR,
+			source: AR(e, !!t),
 			defines: { RING_WINDING_ORDER_CW: t },
 			modules: [
 				Iy,
 				x_,
 				h_,
 				Pb,
-				SR,
-				...this.context.device.type === "webgpu" ? [oL] : []
+				xR,
+				...this.context.device.type === "webgpu" ? [aL] : []
 			]
 		});
 	}
@@ -31559,7 +31580,7 @@ var MR = [
 		let r;
 		t === "lnglat" && (r = n ? e.projectPosition.bind(e) : e.projectFlat.bind(e)), this.setState({
 			numInstances: 0,
-			polygonTesselator: new vR({
+			polygonTesselator: new _R({
 				preproject: r,
 				fp64: this.use64bitPositions(),
 				IndexType: Uint32Array
@@ -31578,7 +31599,7 @@ var MR = [
 				type: "float64",
 				stepMode: "dynamic",
 				fp64: this.use64bitPositions(),
-				transition: PR,
+				transition: NR,
 				accessor: "getPolygon",
 				update: this.calculatePositions,
 				noAlloc: !0,
@@ -31603,7 +31624,7 @@ var MR = [
 			elevations: {
 				size: 1,
 				stepMode: "dynamic",
-				transition: PR,
+				transition: NR,
 				accessor: "getElevation",
 				bufferGroup: "solid-polygon-instance-data"
 			},
@@ -31611,18 +31632,18 @@ var MR = [
 				size: this.props.colorFormat.length,
 				type: "unorm8",
 				stepMode: "dynamic",
-				transition: PR,
+				transition: NR,
 				accessor: "getFillColor",
-				defaultValue: MR,
+				defaultValue: jR,
 				bufferGroup: "solid-polygon-instance-data"
 			},
 			lineColors: {
 				size: this.props.colorFormat.length,
 				type: "unorm8",
 				stepMode: "dynamic",
-				transition: PR,
+				transition: NR,
 				accessor: "getLineColor",
-				defaultValue: MR,
+				defaultValue: jR,
 				bufferGroup: "solid-polygon-instance-data"
 			},
 			rowIndexes: {
@@ -31796,25 +31817,25 @@ var MR = [
 		e.value = o;
 	}
 };
-FR.defaultProps = NR, FR.layerName = "SolidPolygonLayer";
+PR.defaultProps = MR, PR.layerName = "SolidPolygonLayer";
 // src/globe/layers.ts
-var IR = new class extends TI {
+var FR = new class extends TI {
 	static extensionName = "Horizon";
 	static componentName = "Horizon";
 	getShaders() {
 		return { inject: { "vs:DECKGL_FILTER_GL_POSITION": "\n  if (project.projectionMode == PROJECTION_MODE_GLOBE) {\n    vec3 place = geometry.position.xyz;\n    if (dot(place, project.cameraPosition) < dot(place, place)) position = vec4(2.0, 2.0, 2.0, 1.0);\n  }" } };
 	}
-}(), LR = {
+}(), IR = {
 	depthCompare: "always",
 	depthWriteEnabled: !1,
 	cullMode: "none"
-}, RR = 15e3;
-function zR(e) {
+}, LR = 15e3;
+function RR(e) {
 	let { view: t, basemap: n, points: r, cells: i, outline: a, marks: o, radius: s, dark: c } = e, l = t === "globe", u = l ? fy.LNGLAT : fy.CARTESIAN, d = {
 		coordinateSystem: u,
-		extensions: l ? [IR] : [],
-		parameters: LR
-	}, f = (e, n, r, i) => new lL({
+		extensions: l ? [FR] : [],
+		parameters: IR
+	}, f = (e, n, r, i) => new cL({
 		id: `${t}:${e}`,
 		...d,
 		data: n,
@@ -31829,9 +31850,9 @@ function zR(e) {
 		billboard: !0
 	});
 	return [
-		t === "plane" ? null : BR(t, n, c),
-		t === "plane" ? null : VR(t),
-		i && new FR({
+		t === "plane" ? null : zR(t, n, c),
+		t === "plane" ? null : BR(t),
+		i && new PR({
 			id: `${t}:cells`,
 			coordinateSystem: u,
 			data: i,
@@ -31840,11 +31861,11 @@ function zR(e) {
 			filled: !0,
 			extruded: !1,
 			parameters: {
-				...LR,
+				...IR,
 				cullMode: l ? "back" : "none"
 			}
 		}),
-		r && new lL({
+		r && new cL({
 			id: `${t}:points`,
 			...d,
 			data: r,
@@ -31855,10 +31876,10 @@ function zR(e) {
 			billboard: !0,
 			antialiasing: !0
 		}),
-		a && a.length > 1 ? new eR({
+		a && a.length > 1 ? new $L({
 			id: `${t}:outline`,
 			coordinateSystem: u,
-			data: [HR(a, l)],
+			data: [VR(a, l)],
 			getPath: (e) => e,
 			getColor: [...E(e.accent), 255],
 			getWidth: 2.5,
@@ -31867,7 +31888,7 @@ function zR(e) {
 			parameters: l ? {
 				depthCompare: "less-equal",
 				cullMode: "none"
-			} : LR
+			} : IR
 		}) : null,
 		...o.length ? [f("halo", o, [
 			0,
@@ -31876,7 +31897,7 @@ function zR(e) {
 		], 2.5), f("marks", o, null, 0)] : []
 	];
 }
-function BR(e, t, n) {
+function zR(e, t, n) {
 	let r = n ? [
 		24,
 		32,
@@ -31888,7 +31909,7 @@ function BR(e, t, n) {
 		230,
 		255
 	];
-	if (t) return new YI({
+	if (t) return new JI({
 		id: `${e}:earth`,
 		image: t,
 		bounds: [
@@ -31906,7 +31927,7 @@ function BR(e, t, n) {
 		[t + 10, e + 10],
 		[t, e + 10]
 	]));
-	return new FR({
+	return new PR({
 		id: `${e}:sea`,
 		data: i,
 		getPolygon: (e) => e,
@@ -31915,8 +31936,8 @@ function BR(e, t, n) {
 		parameters: { cullMode: e === "globe" ? "back" : "none" }
 	});
 }
-function VR(e) {
-	let t = (e, t, n) => Array.from({ length: Math.floor((t - e) / n) + 1 }, (t, r) => e + r * n), n = e === "globe" ? RR / 3 : 0, r = [...t(-180, 150, 30).map((e) => t(-90, 90, 5).map((t) => [
+function BR(e) {
+	let t = (e, t, n) => Array.from({ length: Math.floor((t - e) / n) + 1 }, (t, r) => e + r * n), n = e === "globe" ? LR / 3 : 0, r = [...t(-180, 150, 30).map((e) => t(-90, 90, 5).map((t) => [
 		e,
 		t,
 		n
@@ -31925,7 +31946,7 @@ function VR(e) {
 		e,
 		n
 	]))];
-	return new eR({
+	return new $L({
 		id: `${e}:graticule`,
 		data: r,
 		getPath: (e) => e,
@@ -31944,15 +31965,15 @@ function VR(e) {
 		}
 	});
 }
-function HR(e, t) {
+function VR(e, t) {
 	return [...e, e[0]].map(([e, n]) => t ? [
 		e,
 		n,
-		RR
+		LR
 	] : [e, n]);
 }
 // src/globe/nearest.ts
-var UR = 512, WR = class {
+var HR = 512, UR = class {
 	pairs;
 	isDegrees;
 	starts;
@@ -31966,12 +31987,12 @@ var UR = 512, WR = class {
 			-90,
 			180,
 			90
-		] : GR(e);
-		this.low = [n, r], this.step = [(i - n) / UR || 1, (a - r) / UR || 1];
+		] : WR(e);
+		this.low = [n, r], this.step = [(i - n) / HR || 1, (a - r) / HR || 1];
 		let o = e.length / 2, s = new Uint32Array(o);
 		this.starts = /* @__PURE__ */ new Uint32Array(262145);
 		for (let t = 0; t < o; t++) {
-			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + UR * this.bin(1, e[2 * t + 1]) : -1;
+			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + HR * this.bin(1, e[2 * t + 1]) : -1;
 			s[t] = n, n >= 0 && this.starts[n + 1]++;
 		}
 		for (let e = 1; e < this.starts.length; e++) this.starts[e] += this.starts[e - 1];
@@ -31988,7 +32009,7 @@ var UR = 512, WR = class {
 		] : [0]) {
 			let [s, c] = [e + o - n / r, e + o + n / r];
 			if (!(this.isDegrees && (c < -180 || s > 180))) for (let l = this.bin(1, t - n); l <= this.bin(1, t + n); l++) for (let n = this.bin(0, s); n <= this.bin(0, c); n++) {
-				let s = l * UR + n;
+				let s = l * HR + n;
 				for (let n = this.starts[s]; n < this.starts[s + 1]; n++) {
 					let s = this.rows[n], c = Math.hypot((this.pairs[2 * s] - e - o) * r, this.pairs[2 * s + 1] - t);
 					c <= a && ([i, a] = [s, c]);
@@ -32001,7 +32022,7 @@ var UR = 512, WR = class {
 		return Math.min(Math.max(Math.floor((t - this.low[e]) / this.step[e]), 0), 511);
 	}
 };
-function GR(e) {
+function WR(e) {
 	let [t, n, r, i] = [
 		Infinity,
 		Infinity,
@@ -32025,7 +32046,7 @@ function GR(e) {
 	];
 }
 // src/globe/scene.ts
-var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
+var GR = 900, KR = 640, [qR, JR] = [11.5, -2], YR = class {
 	place;
 	events;
 	points = null;
@@ -32047,7 +32068,9 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 	boxes = {};
 	attributes = {};
 	positions = {};
-	grids = /* @__PURE__ */ new Map();
+	tallies = /* @__PURE__ */ new Map();
+	tallied = null;
+	shownCells = {};
 	nearest = {};
 	constructor(e, t) {
 		this.place = e, this.events = t, this.deck = new wk({
@@ -32072,7 +32095,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		this.deck.finalize();
 	}
 	setPoints(e) {
-		this.points = e, this.nearest = {}, this.attributes = {}, this.positions = {}, this.grids.clear(), e.lonlat && (this.positions.globe = {
+		this.points = e, this.nearest = {}, this.attributes = {}, this.positions = {}, this.tallies.clear(), e.lonlat && (this.positions.globe = {
 			value: e.lonlat,
 			size: 2
 		}), e.xy && (this.positions.plane = {
@@ -32081,29 +32104,34 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		}), delete this.looks.plane, this.layout();
 	}
 	repaint() {
-		let { points: e, paint: t } = this;
-		if (!e || !t) return;
-		let n = {
-			value: t.rgba(e.count, this.selected),
-			size: 4
-		};
-		for (let t of ["globe", "plane"]) {
-			let r = this.positions[t];
-			this.attributes[t] = r && {
-				length: e.count,
-				attributes: {
-					getPosition: r,
-					getFillColor: n
-				}
+		this.attributes = {}, this.tallied !== this.paint && this.tallies.clear(), this.tallied = this.paint, this.apply();
+	}
+	attributesOf(e) {
+		let { points: t, paint: n } = this;
+		if (!t || !n) return null;
+		if (!this.attributes[e]) {
+			let e = {
+				value: n.rgba(t.count, this.selected),
+				size: 4
 			};
+			for (let n of ["globe", "plane"]) {
+				let r = this.positions[n];
+				this.attributes[n] = r && {
+					length: t.count,
+					attributes: {
+						getPosition: r,
+						getFillColor: e
+					}
+				};
+			}
 		}
-		this.grids.clear(), this.apply();
+		return this.attributes[e] ?? null;
 	}
 	coordinates(e) {
 		return (e === "globe" ? this.points?.lonlat : this.points?.xy) ?? null;
 	}
 	layout() {
-		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < qR;
+		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < KR;
 		this.boxes = {}, n.forEach((i, a) => {
 			let o = n.length;
 			this.boxes[i] = r ? {
@@ -32156,7 +32184,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 	}
 	pointAt(e, t, n, r) {
 		let i = this.coordinates(e), a = this.placeAt(e, t, n);
-		return !i || !a ? -1 : (this.nearest[e] ??= new WR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
+		return !i || !a ? -1 : (this.nearest[e] ??= new UR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
 	}
 	unitsPerPixel(e) {
 		if (e === "plane" || this.mapView === "flat") return 2 ** -Number(this.looks[this.viewOf(e)]?.zoom ?? 0);
@@ -32206,16 +32234,16 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		if (t === "globe") return {
 			longitude: 10,
 			latitude: 20,
-			zoom: ZR(Math.log2(1.08 * Math.PI * Math.min(n.width, n.height) / 512), 20),
-			minZoom: YR,
-			maxZoom: JR
+			zoom: XR(Math.log2(1.08 * Math.PI * Math.min(n.width, n.height) / 512), 20),
+			minZoom: JR,
+			maxZoom: qR
 		};
 		let [r, i, a, o] = t === "flat" ? [
 			-180,
 			-90,
 			180,
 			90
-		] : GR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()), s = Math.log2(.92 * Math.min(n.width / (a - r || 1), n.height / (o - i || 1)));
+		] : WR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()), s = Math.log2(.92 * Math.min(n.width / (a - r || 1), n.height / (o - i || 1)));
 		return {
 			target: [
 				(r + a) / 2,
@@ -32238,7 +32266,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 			] : [
 				i(e?.longitude ?? 10),
 				i(e?.latitude ?? 20),
-				i(Number(e?.zoom ?? 0) - ZR(0, Number(e?.latitude ?? 0)))
+				i(Number(e?.zoom ?? 0) - XR(0, Number(e?.latitude ?? 0)))
 			],
 			plane: t ? [
 				i(n[0]),
@@ -32258,7 +32286,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 			...i,
 			longitude: t,
 			latitude: n,
-			zoom: ZR(r, n)
+			zoom: XR(r, n)
 		} : {
 			...i,
 			target: [
@@ -32286,7 +32314,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		let r = matchMedia("(prefers-reduced-motion: reduce)").matches, i = this.mapView === "globe", a = i ? {
 			longitude: e,
 			latitude: t,
-			zoom: ZR(n, t)
+			zoom: XR(n, t)
 		} : {
 			target: [
 				e,
@@ -32298,7 +32326,7 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		this.looks[this.mapView] = {
 			...this.look("globe"),
 			...a,
-			transitionDuration: r ? 0 : KR,
+			transitionDuration: r ? 0 : GR,
 			transitionInterpolator: new fw(i ? [
 				"longitude",
 				"latitude",
@@ -32309,12 +32337,12 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 	apply() {
 		let e = Object.keys(this.boxes);
 		if (!e.length || !this.place.clientWidth) return;
-		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = QR(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)])), o = e.flatMap((e) => {
+		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = ZR(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)])), o = e.flatMap((e) => {
 			let t = this.cellsOf(e);
-			return this.drawn[e] = t ? "cells" : "points", zR({
+			return this.drawn[e] = t ? "cells" : "points", RR({
 				view: this.viewOf(e),
 				basemap: this.basemap,
-				points: t ? null : this.attributes[e] ?? null,
+				points: t ? null : this.attributesOf(e),
 				cells: t,
 				outline: this.outline?.side === e ? this.outline.ring : null,
 				marks: this.marks(e, n),
@@ -32335,9 +32363,17 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 	}
 	cellsOf(e) {
 		let t = this.coordinates(e);
-		if (!t || !this.paint || this.draw === "points" || !this.attributes[e]) return null;
-		let n = jI(this.unitsPerPixel(e)), r = `${e} ${n}`, i = this.grids.get(r) ?? NI(t, n, e === "globe", this.paint, this.selected);
-		return this.grids.set(r, i), this.draw === "cells" || MI(i, this.points.count) ? i.cells : null;
+		if (!t || !this.paint || this.draw === "points") return null;
+		let n = MI(this.unitsPerPixel(e)), r = `${e} ${n}`, i = this.tallies.get(r) ?? NI.of(t, n, e === "globe", this.paint);
+		if (this.tallies.set(r, i), this.draw !== "cells" && !i.isCrowded(n)) return null;
+		let a = this.shownCells[e];
+		if (a?.tally === i && a.selected === this.selected) return a.cells;
+		let o = i.cells(this.selected);
+		return this.shownCells[e] = {
+			tally: i,
+			selected: this.selected,
+			cells: o
+		}, o;
 	}
 	marks(e, t) {
 		let n = this.coordinates(e);
@@ -32366,16 +32402,16 @@ var KR = 900, qR = 640, [JR, YR] = [11.5, -2], XR = class {
 		})));
 	}
 };
-function ZR(e, t) {
+function XR(e, t) {
 	return e + Math.log2(Math.cos(Math.min(Math.abs(t), 85.05) * Math.PI / 180));
 }
-function QR(e) {
+function ZR(e) {
 	if (!e.match(/^#([0-9a-f]{6})$/i)) return 1;
 	let [t, n, r] = E(e);
 	return (.2126 * t + .7152 * n + .0722 * r) / 255;
 }
 // src/globe/toolbar.ts
-var $R = [
+var QR = [
 	[
 		"move",
 		"Move and click",
@@ -32394,7 +32430,7 @@ var $R = [
 		"B",
 		"<rect x=\"3\" y=\"5\" width=\"18\" height=\"14\" stroke-dasharray=\"4 3\"/>"
 	]
-], ez = [
+], $R = [
 	[
 		"undo",
 		"Undo the selection",
@@ -32431,15 +32467,15 @@ var $R = [
 		"F",
 		"<path d=\"M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5\"/>"
 	]
-], tz = class {
+], ez = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	drawWord = d("span", { class: "word" });
 	viewWord = d("span", { class: "word" });
 	constructor(e, t) {
-		for (let [t, n, r, i] of $R) this.tools.set(t, p(n, r, i, () => e(t)));
-		for (let [e, n, r, i] of ez) this.actions.set(e, p(n, r, i, () => t(e)));
+		for (let [t, n, r, i] of QR) this.tools.set(t, p(n, r, i, () => e(t)));
+		for (let [e, n, r, i] of $R) this.actions.set(e, p(n, r, i, () => t(e)));
 		this.actions.get("draw").append(this.drawWord), this.actions.get("view").append(this.viewWord);
 		let n = (e, ...t) => d("div", {
 			class: "group",
@@ -32460,7 +32496,7 @@ var $R = [
 			cells: "Cells"
 		}[e.draw] ?? "";
 	}
-}, nz = 200, rz = 9, iz = 5, az = 600, oz = 50, sz = 640, cz = class {
+}, tz = 200, nz = 9, rz = 5, iz = 600, az = 50, oz = 640, sz = class {
 	root;
 	send;
 	data = null;
@@ -32491,12 +32527,12 @@ var $R = [
 	});
 	where = d("span", { class: "where" });
 	sheet = new ce((e, t, n) => this.drew(e, t, n));
-	toolbar = new tz((e) => this.choose(e), (e) => this.act(e));
+	toolbar = new ez((e) => this.choose(e), (e) => this.act(e));
 	legend = null;
 	scene = null;
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.sheet.node, this.tip), m(e), fz() ? (this.scene = new XR(this.place, {
+		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.sheet.node, this.tip), m(e), dz() ? (this.scene = new YR(this.place, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
@@ -32514,8 +32550,8 @@ var $R = [
 			});
 			return;
 		}
-		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= sz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
-		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(lz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
+		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= oz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
+		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(cz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
 		r && !i && this.take(e.selection), a ? this.load(i, n, r ? e.selection : this.chosen) : this.afterLoad(n), this.refresh();
 	}
 	async load(e, t, n) {
@@ -32561,7 +32597,7 @@ var $R = [
 	clicked(e, t) {
 		let { scene: n } = this, r = performance.now(), i = n?.sideAt(e, t);
 		if (!n?.points || !i) return;
-		let a = n.pointAt(i, e, t, rz), o = n.placeAt(i, e, t);
+		let a = n.pointAt(i, e, t, nz), o = n.placeAt(i, e, t);
 		if (!o || a < 0 && i === "plane") {
 			this.chosen && this.select(null, r);
 			return;
@@ -32575,7 +32611,7 @@ var $R = [
 		}, r);
 	}
 	select(e, t = performance.now()) {
-		this.undone.push(this.chosen), this.undone.length > oz && this.undone.shift(), this.settle(e, t);
+		this.undone.push(this.chosen), this.undone.length > az && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
 		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t });
@@ -32591,7 +32627,7 @@ var $R = [
 			polygon: i,
 			ids: a,
 			count: this.count,
-			revision: this.selectionEcho.send(lz(this.chosen))
+			revision: this.selectionEcho.send(cz(this.chosen))
 		}), this.refresh();
 	}
 	take(e) {
@@ -32616,7 +32652,7 @@ var $R = [
 					ring: r
 				}, e.selected = i, this.chosen = {
 					...t,
-					ids: uz(i)
+					ids: lz(i)
 				};
 			}
 		}
@@ -32648,12 +32684,12 @@ var $R = [
 			};
 		};
 		this.place.addEventListener("pointerdown", (t) => this.pressed = t.button === 0 && t.isPrimary ? e(t) : null), this.place.addEventListener("pointerup", (t) => {
-			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < iz, a = !t.target.closest?.(".legend");
+			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < rz, a = !t.target.closest?.(".legend");
 			this.pressed = null, i && a && this.tool === "move" && this.clicked(n, r);
 		}), this.place.addEventListener("pointermove", (t) => {
 			if (t.buttons || t.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
 			let { x: n, y: r } = e(t), i = this.scene?.sideAt(n, r);
-			this.hover(i && this.scene?.points ? this.scene.pointAt(i, n, r, rz) : -1, n, r, i);
+			this.hover(i && this.scene?.points ? this.scene.pointAt(i, n, r, nz) : -1, n, r, i);
 		}), this.place.addEventListener("pointerleave", () => this.hover(-1)), this.root.addEventListener("keydown", (e) => {
 			this.key(e) && e.preventDefault();
 		});
@@ -32683,12 +32719,12 @@ var $R = [
 		let { scene: i, data: a, tip: o } = this;
 		if (!i || !a) return;
 		let s = r && i.placeAt(r, t, n);
-		if (this.where.textContent = r === "globe" && s ? `${dz(s[1], "N", "S")} ${dz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
+		if (this.where.textContent = r === "globe" && s ? `${uz(s[1], "N", "S")} ${uz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
 		let { clientWidth: c, clientHeight: l } = this.place;
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${dz(r[2 * e + 1], "N", "S")} ${dz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${uz(r[2 * e + 1], "N", "S")} ${uz(r[2 * e], "E", "W")}` : "no place", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32708,11 +32744,11 @@ var $R = [
 				...e,
 				revision: this.cameraEcho.send(JSON.stringify(e))
 			});
-		}, az));
+		}, iz));
 	}
 	fit() {
 		if (!this.data) return;
-		let e = this.root.clientWidth < sz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+		let e = this.root.clientWidth < oz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
 		this.isFull || (this.place.style.height = `${this.scene ? n : 90}px`), this.scene?.layout();
 	}
 	refresh() {
@@ -32732,24 +32768,24 @@ var $R = [
 		this.message.textContent = e, this.message.hidden = !e;
 	}
 };
-function lz(e) {
+function cz(e) {
 	return e ? JSON.stringify([
 		e.side,
 		e.kind,
 		e.polygon
 	]) : "null";
 }
-function uz(e) {
+function lz(e) {
 	let t = [];
-	for (let n = 0; n < e.length && t.length < nz; n++) e[n] && t.push(n);
+	for (let n = 0; n < e.length && t.length < tz; n++) e[n] && t.push(n);
 	return t;
 }
-function dz(e, t, n) {
+function uz(e, t, n) {
 	return `${Math.abs(e).toFixed(2)}° ${e >= 0 ? t : n}`;
 }
-function fz() {
+function dz() {
 	let e = document.createElement("canvas").getContext("webgl2");
 	return e?.getExtension("WEBGL_lose_context")?.loseContext(), e !== null;
 }
-var pz = _(w + le, (e, t) => new cz(e, t));
-export { x as decodeRing, pz as default, b as encodeRing, y as insideMask };
+var fz = _(w + le, (e, t) => new sz(e, t));
+export { x as decodeRing, fz as default, b as encodeRing, y as insideMask };

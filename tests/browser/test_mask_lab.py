@@ -1,0 +1,142 @@
+"""The Mask Lab as somebody uses it: a real browser, real tiles, and not one request that leaves this host."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.browser
+FIRST_MS = 60_000
+NEXT_MS = 20_000
+
+
+def picture(page: Page, name: str = "combined") -> str:
+    """The picture in a panel, once it is there."""
+    image = page.locator(f'[data-panel="{name}"] img').first
+    image.wait_for(timeout=FIRST_MS)
+    return image.get_attribute("src") or ""
+
+
+def changed(page: Page, before: str, name: str = "combined") -> str:
+    page.wait_for_function(
+        "([name, before]) => { const i = document.querySelector(`[data-panel=\"${name}\"] img`); return i && i.src !== before }",
+        arg=[name, before],
+        timeout=NEXT_MS,
+    )
+    return picture(page, name)
+
+
+def address(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+@pytest.fixture
+def lab(local_page: Page, serve: Callable[..., str]) -> Page:
+    local_page.set_viewport_size({"width": 1400, "height": 1600})
+    local_page.goto(f"{serve(ROOT / 'serve.py')}/Mask_Lab")
+    picture(local_page)
+    return local_page
+
+
+def test_home_shows_a_picture_and_leads_to_the_lab(local_page: Page, serve: Callable[..., str]) -> None:
+    local_page.goto(serve(ROOT / "serve.py"))
+    before = picture(local_page)
+    local_page.get_by_role("button", name="Hide other patches").click()
+    changed(local_page, before)
+    local_page.get_by_test_id("stMain").get_by_role("link", name="Mask Lab").click()
+    expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible()
+    picture(local_page, "pasted")
+
+
+def test_a_move_of_the_slider_changes_picture_and_address_and_reload_restores_both(lab: Page) -> None:
+    before = picture(lab)
+    handle = lab.get_by_role("slider", name="Share hidden")
+    handle.focus()
+    handle.press("ArrowLeft")
+    after = changed(lab, before)
+    expect(lab).to_have_url(re.compile("mask=random-74-s0"))
+    lab.reload()
+    assert picture(lab) == after
+
+
+def test_scores_follow_the_pictures(lab: Page) -> None:
+    expect(lab.get_by_test_id("stDataFrame").first).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_text("patches hidden").first).to_be_visible()
+
+
+def test_painting_reaches_the_network_and_the_link(lab: Page) -> None:
+    before = picture(lab, "masked")
+    lab.goto(lab.url.replace("random-75-s0", "cells-14x14-" + "A" * 34))
+    canvas = lab.locator(".painter canvas")
+    canvas.wait_for(timeout=NEXT_MS)
+    clear = changed(lab, before, "masked")
+    lab.wait_for_timeout(500)
+    box = canvas.bounding_box()
+    assert box
+    x, y = (box["x"] + box["width"] * 2.5 / 14, box["y"] + box["height"] * 4.5 / 14)
+    lab.mouse.move(x, y)
+    lab.mouse.down()
+    lab.mouse.move(box["x"] + box["width"] * 6.5 / 14, y, steps=6)
+    lab.mouse.up()
+    changed(lab, clear, "masked")
+    from core.masking import mask_from_text
+
+    expect(lab).not_to_have_url(re.compile("A" * 34), timeout=NEXT_MS)
+    assert mask_from_text(address(lab)["mask"]).cells == tuple(4 * 14 + col for col in range(2, 7))
+
+
+def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, tmp_path: Path) -> None:
+    ground = np.kron(np.random.default_rng(0).integers(40, 200, (16, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(ground).save(buffer, "PNG")
+    before = picture(lab, "original")
+    lab.get_by_role("button", name="Salt ponds, Utah").click()
+    lab.get_by_role("tab", name="Upload").click()
+    lab.locator("input[type=file]").set_input_files({"name": "../../x.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    lab.get_by_label("Metres per pixel, if the file does not know").fill("0.5")
+    lab.get_by_label("Metres per pixel, if the file does not know").press("Enter")
+    lab.get_by_role("button", name="Show it").click()
+    changed(lab, before, "original")
+    assert address(lab)["tile"].startswith("upload/") and ".." not in address(lab)["tile"]
+
+
+def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
+    lab.get_by_role("button", name="Salt ponds, Utah").click()
+    lab.get_by_role("tab", name="Upload").click()
+    lab.locator("input[type=file]").set_input_files({"name": "trap.tif", "mimeType": "image/tiff", "buffer": b"<VRTDataset></VRTDataset>"})
+    lab.get_by_role("button", name="Show it").click()
+    expect(lab.get_by_text("virtual raster")).to_be_visible(timeout=NEXT_MS)
+
+
+def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
+    lab.get_by_role("tab", name="Take away").click()
+    with lab.expect_download(timeout=NEXT_MS) as coming:
+        lab.get_by_role("button", name="Pictures (PNG)").click()
+    with zipfile.ZipFile(coming.value.path()) as archive:
+        assert json.loads(archive.read("recipe.json"))["recipe"]["mask"] == "random-75-s0"
+        assert Image.open(archive.open("combined.png")).size == (224, 224)
+
+
+def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
+    lab.get_by_role("tab", name="Compare").click()
+    expect(lab.get_by_text("Point at a pixel")).to_be_visible(timeout=NEXT_MS)
+    lab.get_by_role("button", name="Pin this result").click()
+    expect(lab.get_by_text("Pinned: ")).to_be_visible(timeout=NEXT_MS)
+
+
+def test_many_masks_grow_as_they_come(lab: Page) -> None:
+    lab.get_by_role("tab", name="Many masks").click()
+    lab.get_by_role("button", name="Draw them").click()
+    expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16", timeout=60_000)
