@@ -136,8 +136,8 @@ def _filled(model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor],
     if misfits:
         key = misfits[0]
         raise CheckpointError(
-            f"{name} is {plan.variant}, but {len(misfits)} of its tensors have another shape than its sizes ask for ({key} is {_shape(tensors[key])} where "
-            f"{_shape(wanted[key])} belongs): take an unmixed file, or pass the size that differs."
+            f"{name} is {plan.variant}, but {len(misfits)} of its tensors have another shape than its sizes ask for "
+            f"({key} is {_shape(tensors[key])} where {_shape(wanted[key])} belongs): take an unmixed file, or pass the size that differs."
         )
     strangers = [key for key in left if not key.startswith(tuple(LEFT_OUT))]
     if strangers:

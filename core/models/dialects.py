@@ -110,8 +110,8 @@ def _mae(clues: Clues) -> Plan:
         plan.assumed.append(f"norm_pix_loss = {normalised} (the file does not say; its name does not contradict)")
     if normalised:
         plan.notices.append(
-            "Its patches were predicted with their own mean and deviation removed: to show them as a picture both would have to be borrowed from the hidden truth, "
-            "which leaks it. They are shown without, so contrast and scores do not compare with other models (leak-prone targets)."
+            "Its patches were predicted with their own mean and deviation removed: to show them as a picture both would have to be borrowed "
+            "from the hidden truth, which leaks it. They are shown without, so contrast and scores do not compare with other models (leak-prone targets)."
         )
     plan.sizes = {
         **trunk_sizes(clues, plan),

@@ -71,9 +71,8 @@ def trunk_of(state: State) -> State:
 def test_official_scale_mae(tmp_path: Path, options: dict[str, Any]) -> None:
     source = create("scale_mae", **{**SCALE_MAE, **options})
     state = {key: tensor for key, tensor in source.state_dict().items() if key != "mask_token_decoder"}
-    said = official_args(
-        band_config=list(options.get("band_config", (7, 56))), absolute_scale=options.get("absolute_scale", False), use_l1_loss=True, base_resolution=2.5
-    )
+    bands, absolute = list(options.get("band_config", (7, 56))), options.get("absolute_scale", False)
+    said = official_args(band_config=bands, absolute_scale=absolute, use_l1_loss=True, base_resolution=2.5)
     model = load_checkpoint(written(tmp_path / "scalemae-vitlarge-800.pth", state, args=said))
 
     assert isinstance(model, ScaleMAE)
@@ -313,7 +312,9 @@ def test_mae_with_its_decoder(tmp_path: Path, name: str, said: Namespace | None,
     assert any(said.startswith("norm_pix_loss") for said in model.report.assumed) is (said is None)
 
 
-@pytest.mark.parametrize(("name", "said"), [("fmow_pretrain.pth", None), ("checkpoint-199.pth", official_args(dataset_type="rgb", model_type="vanilla"))])
+@pytest.mark.parametrize(
+    ("name", "said"), [("fmow_pretrain.pth", None), ("checkpoint-199.pth", official_args(dataset_type="rgb", model_type="vanilla"))]
+)
 def test_satmae_rgb_sees_its_own_normalisation(tmp_path: Path, name: str, said: Namespace | None) -> None:
     source = create("mae", **TRUNK, **DECODER)
     model = load_checkpoint(written(tmp_path / name, source.state_dict(), **({"args": said} if said else {})))
