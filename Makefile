@@ -51,8 +51,8 @@ pictures: $(READY) ## take the README's pictures of the app anew
 train: $(READY) ## pretrain; ARGS="--help" says how
 	$(PY) -m core train $(ARGS)
 
-atlas: $(READY) ## embed a raster or the globe; ARGS="--help" says how
-	$(PY) -m core embed $(ARGS)
+atlas: $(READY) ## build the world that the globe opens with; ARGS="--help" says how
+	$(PY) -m core atlas $(ARGS)
 
 frontend:       ## rebuild the components in ui/components (needs Node 20.19)
 	cd frontend && npm ci && npm run build

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "table", nargs="+", metavar="TABLE", help="folder or .parquet file of embeddings, ours or another layout; several read as one"
     )
+    parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")  # argparse takes "-122.4,37.7" for an option otherwise
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument("--row", metavar="ID", help="a unique_id of the table, or a row number")
     query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")

@@ -162,11 +162,14 @@ def _rings(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> _Rings | None:
 
 
 def _globe_rings(lonlat: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], side_m: float) -> _Rings:
-    """Walk around squares of ground, each in its own equal-area frame."""
+    """Walk around squares of ground, each in its own equal-area frame; frames of one latitude differ by a turn only."""
     walks = np.empty((len(lonlat), len(x), 2))
-    for at, (lon, lat) in enumerate(lonlat.tolist()):
-        crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m +no_defs"
-        walks[at] = np.stack(ground.to_lonlat(crs, (side_m, 0.0, -side_m / 2, 0.0, -side_m, side_m / 2), x, y), axis=1)
+    for lat in np.unique(lonlat[:, 1]).tolist():
+        crs = f"+proj=laea +lat_0={lat!r} +lon_0=0 +datum=WGS84 +units=m +no_defs"
+        lon, lats = ground.to_lonlat(crs, (side_m, 0.0, -side_m / 2, 0.0, -side_m, side_m / 2), x, y)
+        here = lonlat[:, 1] == lat
+        walks[here, :, 0] = (lon + lonlat[here, :1] + 180) % 360 - 180
+        walks[here, :, 1] = lats
     return _Rings(walks[:, :-1, 0], walks[:, :-1, 1], lonlat)
 
 

@@ -1,0 +1,107 @@
+"""The verbs embed and search, as a person types them."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from core.cli import main
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    rows, cols = np.mgrid[:128, :160] / 17
+    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    with rasterio.open(
+        path, "w", driver="GTiff", width=160, height=128, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)
+    ) as file:
+        file.write(pixels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(scene):
+    out = scene.parent / "table"
+    assert main(["embed", str(scene), "--out", str(out), "--model", "mae_tiny", "--tile-px", "32", "--batch", "8", "--resume"]) == 0
+    return out
+
+
+def asked(capsys, *words):
+    code = main(list(words))
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_embed_prints_one_object(scene, tmp_path, capsys):
+    code, out, err = asked(capsys, "embed", str(scene), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "--tile-px", "32", "--json")
+    found = json.loads(out)
+    assert (code, found["total"], found["embedded"], found["finished"]) == (0, 20, 20, True)
+    assert "20 tiles over" in err
+
+
+def test_search_by_row_place_and_picture(table, scene, capsys):
+    code, out, _ = asked(capsys, "search", str(table), "--row", "3", "--k", "4", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["query"]["row"] == 3
+    assert len(found["neighbors"]) == 4
+    assert all(n["row"] != 3 for n in found["neighbors"])
+    cosines = [n["similarity"] for n in found["neighbors"]]
+    assert cosines == sorted(cosines, reverse=True)
+    _, by_id, _ = asked(capsys, "search", str(table), "--row", found["query"]["unique_id"], "--k", "4", "--json")
+    assert json.loads(by_id)["neighbors"] == found["neighbors"]
+    lon, lat = found["query"]["centre_lon"], found["query"]["centre_lat"]
+    assert lon < 0  # an argument that begins with a minus
+    _, by_place, _ = asked(capsys, "search", str(table), "--lonlat", f"{lon},{lat}", "--k", "4", "--json")
+    assert json.loads(by_place)["neighbors"] == found["neighbors"]
+    code, by_picture, _ = asked(capsys, "search", str(table), "--image", str(scene), "--json")
+    assert code == 0
+    assert len(json.loads(by_picture)["neighbors"]) == 10
+
+
+def test_a_picture_of_a_tile_finds_that_tile(table, scene, tmp_path, capsys):
+    with rasterio.open(scene) as file:
+        window = rasterio.windows.Window(64, 32, 32, 32)
+        profile = file.profile | {"width": 32, "height": 32, "transform": file.window_transform(window)}
+        with rasterio.open(tmp_path / "tile.tif", "w", **profile) as tile:
+            tile.write(file.read(window=window))
+    _, out, _ = asked(capsys, "search", str(table), "--image", str(tmp_path / "tile.tif"), "--k", "1", "--json")
+    best = json.loads(out)["neighbors"][0]
+    assert best["pixel_bbox"] == [64, 32, 96, 64]
+    assert best["similarity"] > 0.9999
+
+
+def test_search_for_people_with_filter_and_minus(table, capsys):
+    code, out, err = asked(capsys, "search", str(table), "--row", "3", "--minus", "7", "--where", "pixel_bbox[1] >= 64", "--k", "99")
+    assert code == 0
+    assert "instead of 99" in err
+    assert out.splitlines()[0].split() == ["row", "cosine", "longitude", "latitude", "what"]
+    assert "scene.tif" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude, latitude"), (["--row", "3", "--k", "0"], "1 or more"),
+        (["--row", "3", "--where", "x = 1"], "not found"), (["--image", "missing.tif"], "no file"), (["--row", "3", "--minus", "x"], "There is no row"),
+    ],
+)  # fmt: skip
+def test_bad_questions_get_a_sentence(table, capsys, words, sentence):
+    code, out, err = asked(capsys, "search", str(table), *words)
+    assert (code, out) == (2, "")
+    assert sentence in err
+
+
+def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
+    for words, sentence in (
+        ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m takes"),
+        ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "share from 0 to 1"), (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
+        ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
+    ):  # fmt: skip
+        model = [] if "--model" in words else ["--model", "mae_tiny"]
+        code, _, err = asked(capsys, "embed", *words, *model)
+        assert code == 2
+        assert sentence in err
