@@ -47,8 +47,11 @@ def test_the_probe_reads_both_pictures(local_page: Page, stage: Locator) -> None
 
 def test_flip_and_fade(local_page: Page, stage: Locator) -> None:
     right = stage.locator("img").nth(1)
+    blink = local_page.get_by_role("button", name="Blink")
+    expect(blink).to_be_hidden()
     stage.focus()
     local_page.keyboard.press("f")
+    expect(blink).to_be_visible()
     assert right.evaluate("image => image.style.opacity") == "0"
     local_page.keyboard.press("Space")
     assert right.evaluate("image => image.style.opacity") == "1"

@@ -41,6 +41,7 @@ class Compare implements Instance<CompareData> {
   private readonly rightTag = h("div", { class: "tag right" });
   private readonly stage = h("div", { class: "stage", tabindex: "0", role: "group" },
     this.left, this.right, this.line, this.pin, this.leftTag, this.rightTag);
+  private readonly bar = h("div", { class: "bar" });
   private readonly slider = h("input", { type: "range", min: "0", max: "100", step: "1", class: "position" });
   private readonly probe = h("div", { class: "probe" });
   private readonly spoken = h("div", { class: "unseen", "aria-live": "polite" });
@@ -53,7 +54,8 @@ class Compare implements Instance<CompareData> {
     for (const [mode, label, key, paths] of MODES) this.buttons.set(mode, iconButton(label, key, paths, () => this.choose(mode)));
     this.blink = iconButton("Blink: flip by itself", "Space holds", '<path d="M5 4v16l14-8Z"/>', () => this.toggleBlink());
     const modes = h("div", { class: "group", role: "group", "aria-label": "How to compare" }, ...this.buttons.values());
-    root.append(h("div", { class: "bar" }, modes, h("div", { class: "group" }, this.blink), this.slider), this.stage, this.probe, this.spoken);
+    this.bar.append(modes, h("div", { class: "group" }, this.blink), this.slider);
+    root.append(this.bar, this.stage, this.probe, this.spoken);
     this.slider.addEventListener("input", () => this.moveTo(Number(this.slider.value)));
     for (const side of ["left", "right"] as const) {
       this[side].addEventListener("load", () => {
@@ -85,7 +87,7 @@ class Compare implements Instance<CompareData> {
     this.right.alt = data.rightLabel;
     this.leftTag.textContent = data.leftLabel;
     this.rightTag.textContent = data.rightLabel;
-    this.stage.style.maxWidth = this.probe.style.maxWidth = `${data.maxWidth}px`;
+    this.bar.style.maxWidth = this.stage.style.maxWidth = this.probe.style.maxWidth = `${data.maxWidth}px`;
     this.stage.setAttribute("aria-label", `${data.leftLabel} and ${data.rightLabel}. Arrow keys move the line, space flips, W wipe, F flip, O fade.`);
     if (first) this.choose(data.mode);
     else this.show();
