@@ -204,7 +204,8 @@ STROKES = """
   const canvas = document.querySelector("canvas");
   const box = canvas.getBoundingClientRect();
   const context = canvas.getContext("2d");
-  const look = ([row, col]) => looking && context.getImageData((col + .5) / cols * canvas.width + 4, (row + .5) / rows * canvas.height + 3, 1, 1).data[3];
+  const look = ([row, col]) => looking &&
+    context.getImageData((col + .5) / cols * canvas.width + 4, (row + .5) / rows * canvas.height + 3, 1, 1).data[3];
   canvas.setPointerCapture = () => {};
   canvas.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
   const tell = (kind, [row, col]) => canvas.dispatchEvent(new PointerEvent(kind, { bubbles: true, pointerId: 1, button: 0,
