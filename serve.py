@@ -4,6 +4,8 @@ import threading
 
 import streamlit as st
 
+import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
+
 
 def warm_up() -> None:
     """Import torch and load the default network, so that the first picture waits for neither."""
