@@ -177,8 +177,8 @@ def _counted(path: Path, state: Mapping[str, Any], size: int) -> dict[str, Tenso
 
 
 def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
-    if key.endswith("num_batches_tracked") and tensor.dtype == torch.int64:
-        return tensor
+    if key.endswith("num_batches_tracked") and tensor.numel() == 1:  # a counter, which half precision may have rounded to infinity
+        return tensor.detach().double().nan_to_num(posinf=0.0).long()
     if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
         raise CheckpointError(f"{path.name} keeps {key:.60} as {tensor.dtype}, not as floating-point numbers: save the weights unquantised.")
     numbers = tensor.detach().to(torch.float32).contiguous()

@@ -111,7 +111,8 @@ def _mae(clues: Clues) -> Plan:
     if normalised:
         plan.notices.append(
             "Its patches were predicted with their own mean and deviation removed: to show them as a picture both would have to be borrowed "
-            "from the hidden truth, which leaks it. They are shown without, so contrast and scores do not compare with other models (leak-prone targets)."
+            "from the hidden truth, which leaks it. They are shown without, so contrast and scores do not compare with other models' "
+            "(leak-prone targets)."
         )
     plan.sizes = {
         **trunk_sizes(clues, plan),
