@@ -86,7 +86,8 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
     ("words", "sentence"),
     [
         (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude, latitude"), (["--row", "3", "--k", "0"], "1 or more"),
-        (["--row", "3", "--where", "x = 1"], "not found"), (["--image", "missing.tif"], "no file"), (["--row", "3", "--minus", "x"], "There is no row"),
+        (["--row", "3", "--where", "x = 1"], "not found"), (["--image", "missing.tif"], "no file"),
+        (["--row", "3", "--minus", "x"], "There is no row"),
     ],
 )  # fmt: skip
 def test_bad_questions_get_a_sentence(table, capsys, words, sentence):
@@ -98,7 +99,8 @@ def test_bad_questions_get_a_sentence(table, capsys, words, sentence):
 def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
     for words, sentence in (
         ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m takes"),
-        ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "share from 0 to 1"), (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
+        ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "share from 0 to 1"),
+        (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
         ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
     ):  # fmt: skip
         model = [] if "--model" in words else ["--model", "mae_tiny"]
