@@ -30,11 +30,13 @@ class Cache:
 
     def result(self, recipe: Recipe) -> Result | None:
         """Give the stored result of a recipe, or None; a damaged file counts as none."""
-        try:
-            stored = Result.from_json(json.loads((self.folder / f"{recipe.key}.json").read_text()))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return stored if stored.recipe == recipe else None
+        stored = self._read(self.folder / f"{recipe.key}.json")
+        return stored if stored is not None and stored.recipe == recipe else None
+
+    def results(self) -> tuple[Result, ...]:
+        """Give every stored result, newest first; damaged files are passed over."""
+        found = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return tuple(result for path in found if (result := self._read(path)) is not None)
 
     def keep_result(self, result: Result, arrays: dict[str, NDArray[Any]] | None = None) -> None:
         """Store a result and what a page shows of it (predictions, scores per image)."""
@@ -63,6 +65,12 @@ class Cache:
             total += path.stat().st_size
             if total > VECTOR_BYTES:
                 path.unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> Result | None:
+        try:
+            return Result.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _vector_path(self, parts: tuple[object, ...]) -> Path:
         name = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:24]

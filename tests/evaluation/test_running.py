@@ -124,7 +124,7 @@ def test_dataset_colours_and_author_recipes_change_what_the_network_gets(tmp_pat
 
     def run(**options):
         fed.clear()
-        return [e for e in evaluate(Plan(data=("eurosat",), **options), [Watching()], folders=folders) if isinstance(e, Result)][0]
+        return next(e for e in evaluate(Plan(data=("eurosat",), **options), [Watching()], folders=folders) if isinstance(e, Result))
 
     plain = run()
     colours = fed[0][0]

@@ -1,0 +1,78 @@
+"""The verb from the outside: one JSON object on standard output, everything else on standard error, exit codes, files."""
+
+import csv
+import json
+
+import pytest
+
+from core.cli import main
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
+
+
+def test_json_is_exactly_one_object_with_the_promised_fields(index_zip, capsys):
+    assert main(["evaluate", str(index_zip), "--model", "colour_histogram", "mae_tiny", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert list(found) == ["results"]
+    assert [r["model"] for r in found["results"]] == ["colour_histogram", "mae_tiny"]
+    for result in found["results"]:
+        assert {"data", "model", "protocol", "scale", "policy", "accuracy", "low", "high", "recipe"} <= set(result)
+        assert result["low"] <= result["accuracy"] <= result["high"]
+    assert "accuracy" in err
+
+
+def test_a_real_network_reconstructs_beside_the_fills(index_zip, capsys):
+    command = ["evaluate", str(index_zip), "--protocol", "reconstruction", "--model", "scale_mae_tiny", "--ratios", "0.75", "--limit", "1"]
+    assert main([*command, "--size", "64", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["results"]
+    ours = next(r for r in found if r["model"] == "scale_mae_tiny")
+    assert set(ours["fills"]) == {"visible_mean", "nearest", "harmonic", "telea"}
+    assert ours["recipe"]["size_px"] == 64
+    assert ours["psnr"] > 5
+
+
+def test_files_are_written_and_a_recipe_runs_again(index_zip, tmp_path, capsys, monkeypatch):
+    command = ["evaluate", str(index_zip), "--protocol", "sweep", "--model", "mae_tiny", "--scales", "50,100", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("accuracy") == 4
+    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
+    assert len(rows) == 4
+    assert len(list((tmp_path / "out" / "recipes").glob("*.toml"))) == 4
+    assert "\\toprule" in (tmp_path / "out" / "results.tex").read_text()
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "out" / "recipes" / f"{rows[0]['recipe']}.toml"
+    text = recipe.read_text().replace('data = "pack"', 'data = "pack.zip"')
+    recipe.write_text(text)
+    assert main(["evaluate", "--recipe", str(recipe), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["results"][0]["accuracy"] == pytest.approx(float(rows[0]["value"]))
+    assert "followed in every setting" in err or "data 'pack.zip' became 'pack'" in err
+
+
+def test_the_paper_is_printed_on_request(index_zip, capsys):
+    assert main(["evaluate", str(index_zip), "--model", "colour_histogram", "--against", "paper"]) == 0
+    assert "SpaceNet v1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "There is no labelled set 'nowhere'"),
+        ([], "Name a data set"),
+        (["{pack}", "--limit", "1"], "k is 20 but the gallery holds 3 images"),
+        (["{pack}", "--protocol", "few-shot", "--shots", "9"], "smallest class has 8 training images"),
+        (["{pack}", "--protocol", "reconstruction"], "has no decoder"),
+        (["{pack}", "--normalisation", "dataset"], "No colour statistics are known"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_two(index_zip, capsys, arguments, said):
+    arguments = [argument.replace("{pack}", str(index_zip)) for argument in arguments]
+    assert main(["evaluate", *arguments, "--model", "colour_histogram"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
