@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+import ui  # noqa: F401  (sets how torch's threads wait, as the app does)
+
 ROOT = Path(__file__).parents[1]
 MOST_LOAD = 0.3
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

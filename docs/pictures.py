@@ -52,10 +52,39 @@ def settled(page: Page) -> None:
         page.wait_for_timeout(1500)
 
 
+def before_and_after(folder: Path) -> None:
+    """Three rows for the README: what the network sees, what it imagines, what was there; public-domain samples only."""
+    import numpy as np
+
+    from core.engine.inputs import read_ground
+    from core.engine.loaded import load
+    from core.engine.reconstruct import reconstruct
+    from core.geo import TileRef, TileSpec, known_sources
+    from core.masking import MaskSpec
+    from core.models import default_reconstructor
+    from core.viz.pictures import panels, png
+
+    model, read = load(default_reconstructor()), known_sources().read
+    rows = {
+        "row_landsat": (TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)), MaskSpec("random", 0.75)),
+        "row_bahamas": (TileSpec(TileRef("samples", "bahamas_rgb"), window=(420, 330, 224, 224)), MaskSpec("blob", 0.5, 3)),
+        "row_alps": (TileSpec(TileRef("globe", "blue_marble"), lonlat=(9.5, 45.5), gsd_m=5000), MaskSpec("stripes", 0.4)),
+    }
+    for name, (spec, mask) in rows.items():
+        made = reconstruct(model, read_ground(read, spec, model.card.input_px), mask)
+        shown = {panel.name: panel.pixels for panel in panels(made)}
+        gap = np.full((shown["original"].shape[0], 8, 3), 255, np.uint8)
+        row = np.concatenate([shown["masked"], gap, shown["combined"], gap, shown["original"]], axis=1)
+        (folder / f"{name}.png").write_bytes(png(row.repeat(2, axis=0).repeat(2, axis=1)))
+        print(folder / f"{name}.png", made.recipe.caption())
+
+
 def main() -> None:
     """One picture of each page, 1400 px wide."""
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
+    sys.path.insert(0, str(ROOT))
+    before_and_after(folder)
     labs = [path.stem.partition("_")[2] for path in sorted((ROOT / "pages").glob("*.py"))]
     places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
     with serving() as address, sync_playwright() as playwright:
