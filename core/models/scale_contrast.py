@@ -140,7 +140,7 @@ class ScaleContrastObjective(Objective):
         hidden_dim: int = 512,
         projection_dim: int = 128,
         log_slope: float = 0.651,
-        ridge: float = 0.01,
+        ridge: float = 0.001,
         memory: float = 0.995,
         settle_every: int = 50,
         seed: int = 0,

@@ -1,0 +1,63 @@
+"""Any encoder with a head that names classes: mean of the patch tokens, a norm, a linear map (fine-tuning as in MAE, SDMAE and TinyMIM)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from core.models.base import Encoder
+from core.models.scale_contrast import ScaleContrast
+from core.models.tinymim import trunk_of
+
+
+class Classifier(nn.Module):
+    """A copy of an encoder and a fresh head. A distilled student's tail, which never learned, learns here with the rest."""
+
+    def __init__(self, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.card, self.encoder = encoder.card, copy.deepcopy(encoder)
+        self.fc_norm = nn.LayerNorm(encoder.embed_dim, eps=1e-6)
+        self.head = nn.Linear(encoder.embed_dim, classes)
+        nn.init.trunc_normal_(self.head.weight, std=2e-5)
+        nn.init.zeros_(self.head.bias)
+        learning = [*self.stem_and_blocks(), self.fc_norm, self.head]
+        self.requires_grad_(False)
+        for part in learning:
+            part.requires_grad_(True)
+
+    def stem_and_blocks(self) -> list[nn.Module]:
+        """The encoder's parts from the first to learn to the last: stem, then block by block."""
+        if isinstance(self.encoder, ScaleContrast):
+            stem: nn.Module = nn.ModuleList([self.encoder.stages, self.encoder.proj])
+            return [stem, *self.encoder.blocks]
+        trunk = trunk_of(self.encoder)
+        return [trunk.patch_embed, *trunk.blocks]
+
+    def forward(self, images: Tensor, res: Tensor) -> Tensor:
+        """Scores (b, classes) of normalised pictures (b, c, s, s) under their res (b,)."""
+        if isinstance(self.encoder, ScaleContrast):
+            tokens = self.encoder.encode(images, res)
+        else:
+            trunk = trunk_of(self.encoder)
+            tokens = trunk.tokens_before(len(trunk.blocks), images, res, None)
+        return self.head(self.fc_norm(tokens[:, 1:].mean(1)))
+
+    def learning_groups(self, lr: float, layer_decay: float, weight_decay: float) -> list[dict[str, object]]:
+        """Parameter groups whose rate shrinks by `layer_decay` for each part below the head; decay for matrices only."""
+        parts = [*self.stem_and_blocks(), nn.ModuleList([self.fc_norm, self.head])]
+        groups: list[dict[str, object]] = []
+        for depth, part in enumerate(reversed(parts)):
+            for matrices in (True, False):
+                found = [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == matrices]
+                scale = layer_decay**depth
+                groups.append({"params": found, "lr": lr * scale, "scale": scale, "weight_decay": weight_decay if matrices else 0.0})
+        return [group for group in groups if group["params"]]
+
+
+@torch.no_grad()
+def turned(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Each picture in one of the eight ways to lay it down."""
+    ways = torch.randint(8, (len(images),), generator=generator).tolist()
+    return torch.stack([torch.rot90(one.flip(2) if way >= 4 else one, way % 4, (1, 2)) for one, way in zip(images, ways, strict=True)])
