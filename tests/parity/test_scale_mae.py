@@ -234,3 +234,14 @@ def test_gradients_reach_every_trainable_tensor_but_the_unused_one(main: dict[st
     frozen = {"pos_embed", "decoder_pos_embed"}
     assert {name for name, parameter in network.named_parameters() if not parameter.requires_grad} == frozen
     assert reached == {name for name, _ in network.named_parameters()} - frozen - {"mask_token_decoder"}
+
+
+# Row 22 ------------------------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def test_bfloat16_points_where_float32_does(network: ScaleMAE, main: dict[str, Tensor]) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        tokens = network.encode(main["in/imgs"], main["in/input_res"])
+    alike = F.cosine_similarity(tokens.float(), main["out/latent_full"], dim=2)
+    assert float(alike.min()) >= 0.999
