@@ -223,10 +223,17 @@ class _Run:
         """Measure tiles per second of the network on noise, for the estimate that comes with the plan."""
         noise = np.random.default_rng(0).random((2, 3, self.recipe.tile_px, self.recipe.tile_px), np.float32)
         batch = Batch(-1, np.zeros(2, np.uint8), np.ones(2, np.float32), noise, np.ones(2), np.ones(2))
-        self.vectors(batch, lambda _: None)
-        start = time.perf_counter()
-        self.vectors(batch, lambda _: None)
-        return 2 / max(time.perf_counter() - start, 1e-9)
+        cores = device.use_threads()
+        workers = cores if device.device().torch.type == "cpu" else 1
+        if workers > 1:
+            device.use_threads(1)  # as each of the workers will
+        try:
+            self.vectors(batch, lambda _: None)
+            start = time.perf_counter()
+            self.vectors(batch, lambda _: None)
+            return 2 * workers / max(time.perf_counter() - start, 1e-9)
+        finally:
+            device.use_threads(cores)
 
     def _progress(self, left: list[int], rate: float | None, note: str = "") -> SweepProgress:
         embedded, unreadable, empty = (int(n) for n in self.counts)
