@@ -222,7 +222,8 @@ def read_card(written: Path) -> ModelCard:
         said = json.loads(written.read_text())
         family = _find(said.pop("family", written.stem))[0]
         card = card_for(family, written.stem, said.pop("sizes"))
-        weights = WeightsCard(**{**said.pop("weights"), "data": tuple(said.pop("data"))})
+        fields: dict[str, Any] = {**said.pop("weights"), "data": tuple(said.pop("data"))}
+        weights = WeightsCard(**fields)
         tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in said.items()}
         return replace(card, weights=weights, **tuples)
     except ModelNameError:

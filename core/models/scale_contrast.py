@@ -32,7 +32,9 @@ class Stage(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.down, self.first, self.second = convolution(channels, width, 2), convolution(width, width, 1), convolution(width, width, 1)
-        nn.init.constant_(self.second[1].weight, 0.2)  # near the identity at first, yet not deaf to gradients
+        last = self.second[1]
+        assert isinstance(last, nn.BatchNorm2d)
+        nn.init.constant_(last.weight, 0.2)  # near the identity at first, yet not deaf to gradients
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.down(x))
@@ -45,6 +47,9 @@ class ScaleContrast(Encoder):
     `patch_size` is a power of two: one stage for each halving, `stem_dim` channels in the first and twice as many in each that follows.
     Hidden patches are blanked before the stem: their pixels never enter the arithmetic.
     """
+
+    centre_of_levels: Tensor
+    whitening: Tensor
 
     def __init__(
         self,
@@ -129,6 +134,9 @@ class ScaleContrastObjective(Objective):
     """
 
     target_scale = 2
+    steps: Tensor
+    level_mean: Tensor
+    level_products: Tensor
 
     def __init__(
         self,
@@ -166,6 +174,7 @@ class ScaleContrastObjective(Objective):
 
     def view(self, batch: Batch, generator: torch.Generator) -> View:
         """One crop of each picture at the input's size."""
+        assert isinstance(self.network, ScaleContrast)
         card, side = self.network.card, batch.images.shape[-1]
         cut = crop_view(
             batch.targets, batch.res, side, generator, span=self.crop, flips=True, quarter_turns=True, log_slope=self.log_slope

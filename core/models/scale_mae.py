@@ -100,6 +100,9 @@ class BandPainter(Reconstructor):
 
     card: ModelCard
     head_scale: int
+    fcn: BandHead
+    fcn_low: BandHead
+    fcn_high: BandHead
 
     @property
     @abstractmethod
@@ -243,6 +246,7 @@ class ScaleMAEObjective(Objective):
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
         hidden pixels and divided by their number."""
+        assert isinstance(self.network, BandPainter)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
         high_error = high - high_target(targets, bands)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -95,9 +96,15 @@ def named(network: Encoder | str) -> Encoder:
     return create(network)
 
 
+def heads_of(trunk: VisionTransformer, block: int) -> int:
+    """Number of heads of one block (0 is the first; negative counts from the end)."""
+    layer: Any = trunk.blocks[block]
+    return layer.attn.num_heads
+
+
 def queries_keys_values(trunk: VisionTransformer, block: int, images: Tensor, res: Tensor) -> Tensor:
     """Q, K and V inside block number `block` (1 is the first): (3, b, heads, 1 + n, head width)."""
-    layer = trunk.blocks[block - 1]
+    layer: Any = trunk.blocks[block - 1]
     qkv = layer.attn.qkv(layer.norm1(trunk.tokens_before(block - 1, images, res, None)))
     return qkv.unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
 
@@ -205,7 +212,7 @@ class TinyMIMObjective(Objective):
 def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None:
     if not 1 <= block <= len(teacher.blocks):
         raise ModelInputError(f"The teacher has blocks 1 to {len(teacher.blocks)}, not {block}: choose one of them as teacher_block.")
-    theirs, ours = teacher.blocks[block - 1].attn.num_heads, student.blocks[-1].attn.num_heads
+    theirs, ours = heads_of(teacher, block - 1), heads_of(student, -1)
     if theirs != ours:
         raise ModelInputError(
             f"The teacher's block has {theirs} heads and the student's last block {ours}: relations are compared head by head, so create the student with "

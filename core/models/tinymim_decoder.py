@@ -14,7 +14,7 @@ from core.models.base import Encoder, ModelInputError
 from core.models.frequency import Centre
 from core.models.registry import Family, register, size_defaults
 from core.models.scale_mae import THIN_DECODER, BandPainter, ScaleMAEObjective
-from core.models.tinymim import TINY_STUDENT, TinyMIM, named
+from core.models.tinymim import TINY_STUDENT, TinyMIM, heads_of, named
 from core.models.vit import VisionTransformer
 
 
@@ -78,7 +78,7 @@ class TinyMIMDecoder(BandPainter):
         """Take over the weights of a distilled student. Raises ModelInputError where its sizes differ."""
         ours, theirs = self.student.state_dict(), student.state_dict()
         wrong = [key for key in {**ours, **theirs} if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape]
-        if wrong or self.student.blocks[-1].attn.num_heads != student.blocks[-1].attn.num_heads:
+        if wrong or heads_of(self.student, -1) != heads_of(student, -1):
             raise ModelInputError(f"The student {student.card.name} has other sizes than this decoder expects: create tinymim_decoder with the student's sizes.")
         self.student.load_state_dict(theirs)
         return self

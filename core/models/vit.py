@@ -7,7 +7,7 @@ ground sample distance.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +24,7 @@ def _load_timm_block() -> type[Block]:
     """timm imports torchvision, whose published wheel cannot load its compiled operators beside a CPU build of torch and
     then fails on naming two of them. Nothing here uses them: declaring their signatures lets the import pass."""
     try:
-        import torchvision  # noqa: F401
+        import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except RuntimeError:
         for operator in ("nms", "qnms"):
             torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
@@ -38,7 +38,7 @@ def transformer_blocks(depth: int, width: int, heads: int, mlp_ratio: float = 4.
     if width % heads:
         raise ModelInputError(f"A width of {width} cannot be split into {heads} heads: choose a number of heads that divides it.")
     block = _load_timm_block()
-    norm = partial(nn.LayerNorm, eps=1e-6)
+    norm: Any = partial(nn.LayerNorm, eps=1e-6)
     return nn.ModuleList(block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, drop_path=drop_path) for _ in range(depth))
 
 
