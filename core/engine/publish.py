@@ -48,7 +48,7 @@ def _card(training: Training, sha256: str) -> ModelCard:
         steps=training.step,
         hours=round(training.hours, 3),
         restarts=training.restarts,
-        command=" ".join(["python -m core", *sys.argv[1:]]),
+        command=f"python -m core train {Path(sys.argv[2]).stem if len(sys.argv) > 2 else spec.name}",
         notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.",
     )
     sizes = {**card.sizes, **dict(spec.sizes)}
