@@ -72,6 +72,14 @@ def error_map(made: Reconstruction, kind: str = "l1", band: str = "combined", ch
     return np.where(valid, chosen, 0).astype(np.float32)
 
 
+def band_errors(made: Reconstruction) -> dict[str, float] | None:
+    """Mean absolute error of each of BANDS over hidden, valid pixels; None where nothing is hidden."""
+    where = {band: made.scored if band == "low" else made.hidden_high & made.valid_high for band in BANDS}
+    if not all(mask.any() for mask in where.values()):
+        return None
+    return {band: float(error_map(made, "l1", band)[mask].mean()) for band, mask in where.items()}
+
+
 def shared_scale(maps: Sequence[NDArray[np.float32]], hidden: Sequence[NDArray[np.bool_]]) -> float:
     """The value at which all maps reach full colour: the 99th percentile over the hidden pixels of all, so that maps compare."""
     values = [error[where] for error, where in zip(maps, hidden, strict=True) if where.any()]

@@ -152,6 +152,33 @@ def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: b
     return WarmUp(seconds, True, f"Compiled; the first call took {seconds:.1f} s.")
 
 
+_paces: dict[Hashable, dict[int, float]] = {}
+
+
+class Pace:
+    """Finds the batch size that is fastest on this device while the work goes on; what was measured stays for the life of the process.
+
+    Sizes 1, 4, 16 ... up to `most` are each tried where enough is left; the first call warms the device up and is not counted.
+    """
+
+    def __init__(self, key: Hashable, most: int) -> None:
+        self.sizes = tuple(size for size in (1, 4, 16, 64, 256) if size <= most)
+        self._seconds, self._warm = _paces.setdefault(key, {}), key in _paces and bool(_paces[key])
+
+    def size(self, left: int) -> int:
+        """How many to do next of `left`: an untried size that fits, else the fastest."""
+        if not self._warm:
+            return 1
+        untried = [size for size in self.sizes if size <= left and size not in self._seconds]
+        return untried[0] if untried else min(self._seconds, key=self._seconds.__getitem__, default=1)
+
+    def note(self, size: int, seconds: float) -> None:
+        """Remember what a batch took: the best time per picture counts, for a machine may be busy."""
+        if self._warm and size in self.sizes:
+            self._seconds[size] = min(self._seconds.get(size, float("inf")), seconds / size)
+        self._warm = True
+
+
 _fitting: dict[Hashable, int] = {}
 _fitting_lock = threading.Lock()
 
@@ -163,16 +190,18 @@ def fitting_batches(
     start: int,
     key: Hashable,
     say: Callable[[str], None] | None = None,
+    pace: Pace | None = None,
 ) -> Iterator[tuple[slice, T]]:
     """Run `work` over 0..count in slices, halving them where the device's memory is too small.
 
     `start` is the first size tried; what fitted is remembered per `key` for the life of the process. `say` receives one sentence each
-    time a batch had to shrink. Raises OutOfMemoryError where not even one fits.
+    time a batch had to shrink; `pace` chooses sizes up to what fits. Raises OutOfMemoryError where not even one fits.
     """
     done = 0
     while done < count:
-        size = min(_fitting.get(key, start), start)
+        size = min(_fitting.get(key, start), start, pace.size(count - done) if pace else start)
         piece = slice(done, min(done + size, count))
+        began = time.perf_counter()
         try:
             result = work(piece)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
@@ -184,6 +213,8 @@ def fitting_batches(
             if say:
                 say(f"The device ran out of memory: {size} picture{'s' * (size > 1)} at a time from here on.")
             continue
+        if pace:
+            pace.note(piece.stop - piece.start, time.perf_counter() - began)
         yield piece, result
         done = piece.stop
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.device import Device, device, fitting_batches, precision, to_device, to_numpy
+from core.engine.device import Device, Pace, device, fitting_batches, precision, to_device, to_numpy
 from core.engine.inputs import Fed, InputError, band_warning, feed, require_side, target_of
 from core.engine.results import Recipe, Reconstruction, enlarge
 from core.geo.tile import Tile
@@ -47,13 +47,41 @@ def reconstruct(
     on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
     left out of scores. Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
     """
-    model, policy = require_reconstructor(model), policy or Policy(model.card.default_policy)
-    ready = prepare(model, tile, policy, size_px)
-    spec, drawn = draw(mask, ready.grid)
-    out = reconstruct_batch(model, ready.fed.unit[None], drawn.hidden[None], [ready.res])
-    truth, said = target_of(tile, ready.fed, out.combined.shape[-1])
-    recipe = _recipe(model, tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=drawn, target=said)
-    return _assemble(model, ready.fed, truth, drawn, out, recipe)
+    wanted = Wanted(tile, mask, policy or Policy(model.card.default_policy), size_px)
+    return next(made for _, made in reconstruct_many(model, [wanted]))
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """One reconstruction to be made; its fields are the arguments of `reconstruct`."""
+
+    tile: Tile
+    mask: MaskSpec | Mask
+    policy: Policy
+    size_px: int | None = None
+
+
+def reconstruct_many(model: Encoder, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Reconstruction]]:
+    """Reconstructions as they come, (which of `wanted`, it): inputs of one size in whatever batches are fastest on the device."""
+    painter = require_reconstructor(model)
+    ready = [prepare(model, each.tile, each.policy, each.size_px) for each in wanted]
+    drawn = [draw(each.mask, at.grid) for each, at in zip(wanted, ready, strict=True)]
+    for side in dict.fromkeys(at.fed.side for at in ready):
+        members = [n for n, at in enumerate(ready) if at.fed.side == side]
+        images = np.stack([ready[n].fed.unit for n in members])
+        hidden = np.stack([drawn[n][1].hidden for n in members])
+        for which, out in reconstruct_each(painter, images, hidden, [ready[n].res for n in members]):
+            for place, member in enumerate(which.tolist()):
+                n = members[member]
+                one = Predicted(out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1])
+                yield n, _finish(model, ready[n], wanted[n].policy, drawn[n], one)
+
+
+def _finish(model: Encoder, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
+    spec, mask = drawn
+    truth, said = target_of(ready.tile, ready.fed, out.combined.shape[-1])
+    recipe = _recipe(model, ready.tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=mask, target=said)
+    return _assemble(model, ready.fed, truth, mask, out, recipe)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +168,9 @@ def reconstruct_each(
             pictures = images if len(images) == 1 else images[which]
             return _run(model, on, pictures, hidden[which], values[which])
 
-        start = batch or BATCH.get(on.torch.type, 64)
-        for piece, predicted in fitting_batches(work, len(members), start=start, key=(model.card.name, images.shape[-1]), say=say):
+        most, key = BATCH.get(on.torch.type, 64), (model.card.name, images.shape[-1])
+        pace = None if batch else Pace((on.torch.type, *key), most)
+        for piece, predicted in fitting_batches(work, len(members), start=batch or most, key=key, say=say, pace=pace):
             yield members[piece], predicted
 
 

@@ -1,0 +1,30 @@
+"""The paper's low band, drawn from any picture: what the released weights were not asked for, but the paper describes (models.md 1.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from core.engine.device import to_numpy
+from core.engine.inputs import InputError
+from core.engine.results import Picture
+from core.models.frequency import true_low_band
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest; both add up to it."""
+
+    low: Picture
+    high: Picture
+    blocks: int
+
+
+def true_bands(picture: Picture, band_config: tuple[int, int]) -> Bands:
+    """Split a picture (3, t, t) at the second number of the band configuration. Raises InputError where the picture has no more pixels than that."""
+    side, blocks = picture.shape[-1], band_config[1]
+    if blocks >= side:
+        raise InputError(f"A picture of {side} px has nothing finer than {blocks} blocks: choose a larger input for the true band-pass view.")
+    low = to_numpy(true_low_band(torch.from_numpy(picture[None]), side, band_config))[0]
+    return Bands(low, picture - low, blocks)

@@ -1,0 +1,150 @@
+"""One place at many scales: which ground sample distances, which ground, and the same mask on that ground. No network is asked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.engine.inputs import MAX_GRID, InputError, read_ground
+from core.geo.tile import Tile, TileSpec
+from core.masking import Mask, MaskSpec, make_mask
+
+MAX_SCALES = 16
+LEAST_GRID = 4
+HOLDS = {
+    "ground": "Same ground: a coarser scale has fewer pixels, so the network is fed a smaller picture",
+    "pixels": "Same pixels: a coarser scale shows more ground, the network is always fed the same size",
+}
+MASKED = {"ground": "the same ground is hidden at every scale", "patches": "the same patches are hidden at every scale"}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class ScaleSpec:
+    """One place at up to 16 scales about `tile` (its own scale is the middle of comparison). `hold` of HOLDS, `masked` of MASKED.
+
+    Raises InputError for other words and counts outside 2..16.
+    """
+
+    tile: TileSpec
+    mask: MaskSpec
+    hold: str = "ground"
+    masked: str = "ground"
+    count: int = 8
+
+    def __post_init__(self) -> None:
+        if self.hold not in HOLDS or self.masked not in MASKED:
+            raise InputError(f"Scales hold {' or '.join(HOLDS)} and hide the same {' or '.join(MASKED)}, not {self.hold!r:.20} and {self.masked!r:.20}.")
+        if not 2 <= self.count <= MAX_SCALES:
+            raise InputError(f"{self.count} scales cannot be laid side by side: choose 2 to {MAX_SCALES}.")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One step: `tile` and `mask` make its reconstruction, `gsd_m` metres per pixel as fed, `side_px` the input's side; `own` where it is the view's."""
+
+    tile: TileSpec
+    mask: MaskSpec
+    gsd_m: float
+    side_px: int
+    own: bool
+
+
+def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, patch_px: int, limits_m: tuple[float, float]) -> tuple[Scale, ...]:
+    """The scales of a spec, finest first, evenly spaced in the logarithm and always with the spec's own.
+
+    `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. With `hold` ground the input's side shrinks in
+    whole patches, from twice the own grid (no finer than the source) down to 4 patches. Raises what `read` raises.
+    """
+    side = spec.tile.size_px or input_px
+    here = read_ground(read, spec.tile, side)
+    own_m = here.gsd * min(here.width, here.height) / side
+    if spec.hold == "ground":
+        steps = [(_on_same_ground(spec.tile, own_m, side, grid * patch_px), grid * patch_px, own_m * side / (grid * patch_px))
+                 for grid in _grids(side // patch_px, own_m / here.native_gsd_m, spec.count)]  # fmt: skip
+    else:
+        gsds = _gsds(own_m, min(here.native_gsd_m, own_m), max(limits_m[1], own_m), spec.count)
+        steps = [(spec.tile if gsd == own_m else replace(spec.tile, gsd_m=gsd), side, gsd) for gsd in gsds]
+    grid = side // patch_px
+    drawn = make_mask(spec.mask, grid, grid)
+    scales: list[Scale] = []
+    for tile, px, gsd in steps:
+        own = tile == spec.tile
+        mask = spec.mask if own or spec.masked == "patches" else _carried(spec, drawn, here, read, tile, px, px // patch_px)
+        scales.append(Scale(tile, mask, gsd, px, own))
+    return tuple(scales)
+
+
+def _grids(own: int, finer: float, count: int) -> list[int]:
+    """Patches a side, most first: at most twice the own and no finer than the source."""
+    most = min(2 * own, MAX_GRID, max(own, int(own * finer + 1e-6)))
+    return sorted(_with(own, np.unique(np.geomspace(min(LEAST_GRID, own), most, count).round().astype(int)).tolist()), reverse=True)
+
+
+def _gsds(own_m: float, finest_m: float, coarsest_m: float, count: int) -> list[float]:
+    if coarsest_m / finest_m < 1.01:
+        return [own_m]
+    return sorted(_with(own_m, [min(float(f"{gsd:.4g}"), coarsest_m) for gsd in np.geomspace(finest_m, coarsest_m, count)]))
+
+
+def _with(own: float, values: Iterable[float]) -> list:
+    """The values with the one nearest to `own` replaced by it."""
+    found = list(values)
+    found[int(np.argmin([abs(np.log(value / own)) for value in found]))] = own
+    return list(dict.fromkeys(found))
+
+
+def _on_same_ground(tile: TileSpec, own_m: float, own_px: int, side_px: int) -> TileSpec:
+    if side_px == own_px:
+        return tile
+    if tile.gsd_m is None and tile.lonlat is None:
+        return replace(tile, size_px=side_px)
+    return replace(tile, gsd_m=(tile.gsd_m or own_m) * own_px / side_px, size_px=side_px)
+
+
+def _carried(spec: ScaleSpec, drawn: Mask, here: Tile, read: Callable[[TileSpec], Tile], tile: TileSpec, px: int, grid: int) -> MaskSpec:
+    """The spec's mask on the grid of another scale: the same ground."""
+    box: Box = (0.0, 0.0, 1.0, 1.0)
+    if spec.hold == "pixels":
+        box = _box_within(here, read_ground(read, tile, px))
+    hidden = ground_mask(drawn.hidden, box, grid)
+    return MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(grid, grid))
+
+
+def _box_within(here: Tile, there: Tile) -> Box:
+    """Where `there` lies (left, top, width, height) in units of the side of `here`; concentric where neither knows its place."""
+    if here.transform is None or there.transform is None or here.crs != there.crs:
+        zoom = there.gsd * there.width / (here.gsd * here.width)
+        return (0.5 - zoom / 2, 0.5 - zoom / 2, zoom, zoom)
+    (a, _, c, _, e, f), (a2, _, c2, _, e2, f2) = here.transform, there.transform
+    across, down = a * here.width, e * here.height
+    return ((c2 - c) / across, (f2 - f) / down, a2 * there.width / across, e2 * there.height / down)
+
+
+def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bool_]:
+    """Hide the same ground on another grid: bool (g, g) to (grid, grid).
+
+    `box` (left, top, width, height) is the new grid's ground in units of the old one's; outside it nothing is hidden. As many cells are hidden
+    as the hidden ground fills, those that it covers most; equal ones in a fixed, scattered order.
+    """
+    old = hidden.shape[0]
+    rows, cols = (_overlaps(old, start, length, grid) for start, length in ((box[1], box[3]), (box[0], box[2])))
+    covered = rows @ hidden.astype(np.float64) @ cols.T
+    count = round(float(covered.sum()))
+    scattered = np.argsort(np.random.PCG64(0).random_raw(grid * grid), kind="stable").argsort()
+    order = np.lexsort((scattered, -covered.ravel().round(9)))
+    chosen = np.zeros(grid * grid, np.bool_)
+    chosen[order[:count]] = True
+    return (chosen & (covered.ravel() > 1e-9)).reshape(grid, grid)
+
+
+def _overlaps(old: int, start: float, length: float, grid: int) -> NDArray[np.float64]:
+    """Share of each of `grid` cells along one axis that each of `old` cells covers, (grid, old)."""
+    edges = (start + length * np.arange(grid + 1) / grid) * old
+    low, high = edges[:-1, None], edges[1:, None]
+    cells = np.arange(old)[None]
+    return np.clip(np.minimum(high, cells + 1) - np.maximum(low, cells), 0, None) / (high - low)

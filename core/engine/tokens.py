@@ -1,0 +1,119 @@
+"""What single patches look like to a network: how alike they are, what they attend to, how much their surroundings change them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.engine.device import precision, to_device, to_numpy
+from core.engine.inputs import InputError
+from core.engine.reconstruct import Pictures, device_of, normalised
+from core.models.base import Encoder
+from core.models.mae import PixelPainter
+from core.models.scale_mae import BandPainter
+from core.models.tinymim import TinyMIM
+from core.models.vit import VisionTransformer
+
+Vectors = NDArray[np.float32]
+Cell = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchSet:
+    """Pictures (n, 3, s, s) as fed, the res of each (n,), and the vectors of their patches (n, g, g, d)."""
+
+    images: Pictures
+    res: Vectors
+    vectors: Vectors
+
+
+def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32]) -> Vectors:
+    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), one picture at a time."""
+    on = device_of(model)
+    found: list[Vectors] = []
+    for image, one in zip(normalised(images, model.card), np.asarray(res, np.float32), strict=True):
+        with torch.inference_mode(), precision(on):
+            tokens = _tokens(model, to_device(image[None], on), to_device(one[None], on))
+        found.append(to_numpy(tokens[0, 1:]))
+    grid = images.shape[-1] // model.patch_size
+    return np.stack(found).reshape(len(images), grid, grid, -1)
+
+
+def _tokens(model: Encoder, images: Tensor, res: Tensor) -> Tensor:
+    """A distilled student's tokens end where its training ended."""
+    if isinstance(model, TinyMIM) and model.distilled:
+        return model.embed_tokens(images, res)
+    return model.encode(images, res)
+
+
+def similarity(vectors: Vectors, cell: Cell, of: int = 0) -> Vectors:
+    """Cosine of every patch of every picture with patch `cell` (row, column) of picture `of`: (n, g, g, d) to (n, g, g)."""
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return unit @ unit[of, cell[0], cell[1]]
+
+
+def feature_rgb(vectors: Vectors) -> Vectors:
+    """The first three principal components of all patches together as red, green and blue in 0..1: (n, g, g, d) to (n, g, g, 3)."""
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    flat = flat - flat.mean(axis=0)
+    _, _, axes = np.linalg.svd(flat, full_matrices=False)
+    parts = flat @ axes[:3].T
+    parts *= np.where((parts**3).sum(axis=0) < 0, -1, 1)  # an axis has no sign of its own: the longer tail is bright
+    low, high = np.percentile(parts, (1, 99), axis=0)
+    return np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1).reshape(*vectors.shape[:-1], 3).astype(np.float32)
+
+
+def trunk_of(model: Encoder) -> VisionTransformer:
+    """The transformer whose blocks attend. Raises InputError for networks that have none."""
+    if isinstance(model, BandPainter | PixelPainter):
+        return model.trunk
+    if isinstance(model, VisionTransformer):
+        return model
+    raise InputError(f"{model.card.name} has no attention to show: choose a model that is a vision transformer.")
+
+
+def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vectors:
+    """Who looks at whom in block number `block` (0 is the first), nothing hidden: (3, s, s) to (heads, 1 + g*g, 1 + g*g), rows sum to 1, CLS first.
+
+    Raises InputError for a block that there is not.
+    """
+    trunk = trunk_of(model)
+    if not 0 <= block < len(trunk.blocks):
+        raise InputError(f"{model.card.name} has blocks 0 to {len(trunk.blocks) - 1}; there is no block {block}.")
+    on, layer = device_of(model), trunk.blocks[block]
+    with torch.inference_mode():
+        pixels = to_device(normalised(image[None], model.card), on)
+        entering = trunk.tokens_before(block, pixels, to_device(np.array([res], np.float32), on), None)
+        qkv = layer.attn.qkv(layer.norm1(entering)).unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key = qkv[0], qkv[1]
+        weights = cast(Tensor, query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)
+    return to_numpy(weights[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Transplant:
+    """One patch cut out of a picture and pasted, at the same place, into others.
+
+    `pictures` (n, 3, s, s) with it pasted in; `pasted` (n,) cosine between its vector at home and in each new scene; `before` (n,) cosine between
+    its vector at home and that of what the scene had there.
+    """
+
+    pictures: Pictures
+    pasted: Vectors
+    before: Vectors
+
+
+def transplant(model: Encoder, images: Pictures, res: NDArray[np.float32], cell: Cell) -> Transplant:
+    """Paste patch `cell` of the first picture into all others, and measure how its vector changes with its surroundings alone."""
+    side = model.patch_size
+    where = np.s_[:, :, cell[0] * side : (cell[0] + 1) * side, cell[1] * side : (cell[1] + 1) * side]
+    changed = images[1:].copy()
+    changed[where] = images[:1][where]
+    vectors = patch_vectors(model, np.concatenate([images, changed]), np.concatenate([res, res[1:]]))
+    alike = similarity(vectors, cell)[:, cell[0], cell[1]]
+    return Transplant(changed, alike[len(images) :], alike[1 : len(images)])

@@ -1,0 +1,101 @@
+"""Pictures and curves along the scale axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from core.engine.bands import Bands
+from core.engine.results import Reconstruction
+from core.evaluation.spectrum import Spectrum
+from core.judge import BANDS, error_map, shared_scale
+from core.viz.pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
+from core.viz.theme import GRID, MODEL, SERIES, TEXT, TRUTH
+
+BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))
+
+
+@dataclass(frozen=True)
+class Look:
+    """How all rows are drawn, so that scales compare: taken from the tile at its own scale."""
+
+    stretch: Stretch
+    gain: int
+    full: float
+
+
+def look_of(made: Reconstruction) -> Look:
+    """The stretch, the residual's gain and the error at which maps reach full colour."""
+    return Look(stretch_of(made), gain_of(made), shared_scale([error_map(made)], [made.hidden_high]))
+
+
+def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) -> tuple[Panel, ...]:
+    """One scale: what the network sees, low, high, combined, error."""
+    side, said = made.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
+    return (
+        Panel(f"{key}-seen", "Seen", f"{made.recipe.hidden_share:.0%} hidden", cover(look.stretch.draw(made.target), made.hidden_high)),
+        Panel(f"{key}-low", "Low", f"{made.low.shape[-1]} px", enlarge_pixels(look.stretch.draw(made.low), side)),
+        Panel(f"{key}-high", "High", f"about grey, × {look.gain}", draw_residual(made.high, look.gain)),
+        Panel(f"{key}-combined", "Combined", f"{side} px", look.stretch.draw(made.combined)),
+        Panel(f"{key}-error", "Error", said, heat(error_map(made), look.full)),
+    )
+
+
+def band_panels(made: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str) -> tuple[Panel, ...]:
+    """One scale split as the paper words it: true and predicted low band, true and predicted rest."""
+    note = f"{truth.blocks} x {truth.blocks} blocks"
+    return (
+        Panel(f"{key}-seen", "Seen", f"{made.recipe.hidden_share:.0%} hidden", cover(look.stretch.draw(made.target), made.hidden_high)),
+        Panel(f"{key}-low-true", "Low, truth", note, look.stretch.draw(truth.low)),
+        Panel(f"{key}-low", "Low, predicted", note, look.stretch.draw(predicted.low)),
+        Panel(f"{key}-high-true", "High, truth", f"× {look.gain * 2}", draw_residual(truth.high, look.gain * 2)),
+        Panel(f"{key}-high", "High, predicted", f"× {look.gain * 2}", draw_residual(predicted.high, look.gain * 2)),
+    )
+
+
+def error_chart(x: Sequence[float], errors: Mapping[str, Sequence[float | None]], title: str, marks: Mapping[str, float] | None = None) -> go.Figure:
+    """Mean absolute error of each band against a logarithmic axis (GSD in metres, or res); `marks` are named places on it."""
+    figure = go.Figure()
+    for band, values in errors.items():
+        figure.add_scatter(x=list(x), y=list(values), mode="lines+markers", name=BANDS[band], line={"color": BAND_COLOURS[band], "width": 2.4})
+    return _finished(figure, title, "mean absolute error, hidden", marks)
+
+
+def drift_chart(x: Sequence[float], cosine: Sequence[float | None], title: str, marks: Mapping[str, float] | None = None) -> go.Figure:
+    """Cosine of each embedding with the one at the tile's own scale or res."""
+    figure = go.Figure()
+    figure.add_scatter(x=list(x), y=list(cosine), mode="lines+markers", name="cosine", line={"color": MODEL, "width": 2.4}, showlegend=False)
+    return _finished(figure, title, "cosine to its own", marks)
+
+
+def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: float, patch_m: float) -> go.Figure:
+    """Power by wavelength on the ground in metres: truth solid, prediction dotted, one colour a scale; the patch's size is marked."""
+    figure = go.Figure()
+    for colour, (name, (truth, predicted)) in zip(SERIES * 2, curves.items(), strict=False):
+        for spectrum, dash, words in ((truth, "solid", "truth"), (predicted, "dot", "prediction")):
+            figure.add_scatter(
+                x=(ground_m / spectrum.cycles).tolist(), y=spectrum.power.tolist(), mode="lines", name=f"{name}, {words}",
+                line={"color": TRUTH if len(curves) == 1 and dash == "solid" else colour, "dash": dash, "width": 2},
+            )  # fmt: skip
+    figure = _finished(figure, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m})
+    figure.update_xaxes(autorange="reversed")
+    figure.update_yaxes(type="log", exponentformat="power")
+    return figure
+
+
+def _finished(figure: go.Figure, x_title: str, y_title: str, marks: Mapping[str, float] | None) -> go.Figure:
+    for place, (name, value) in enumerate((marks or {}).items()):
+        figure.add_vline(x=value, line={"color": TEXT, "width": 1, "dash": "dash"})
+        label: dict[str, Any] = {"text": name, "x": math.log10(value), "y": 1 - 0.09 * (place % 4), "yref": "paper"}
+        figure.add_annotation(**label, showarrow=False, xanchor="left", font={"size": 11, "color": TEXT})
+    figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, nticks=8)
+    figure.update_yaxes(title=y_title, gridcolor=GRID, color=TEXT, automargin=True)
+    figure.update_layout(
+        height=330, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.14}, font={"color": TEXT},
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+    )  # fmt: skip
+    return figure
