@@ -8,6 +8,7 @@ whitens them: what pictures share is divided out, so that no level drowns anothe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -71,7 +72,7 @@ class ScaleContrast(Encoder):
             raise ModelInputError(f"Patches of {patch_size} px do not fit: choose a power of two that divides {img_size} px.")
         self.patch_size, self.embed_dim, self.in_chans, self.gsd_aware = patch_size, embed_dim, in_chans, gsd_aware
         widths = [in_chans, *(stem_dim << i for i in range(halvings))]
-        self.stages = nn.ModuleList(Stage(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.stages = nn.ModuleList(Stage(a, b) for a, b in itertools.pairwise(widths))
         self.proj = nn.Conv2d(widths[-1], embed_dim, 1)
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, embed_dim))
         self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio)
@@ -130,7 +131,8 @@ class ScaleContrastObjective(Objective):
 
     Views cover `crop` of the side's range, are flipped, turned by quarters and recoloured by `colour`; each has the res of its own pixels
     (`log_slope`: what res gains when a pixel grows e-fold, as under the policy log_gsd; 0: res is proportional to the GSD). Masks are not used.
-    Meanwhile the mean and covariance of the levels of all views are followed, and the network's whitening is settled from them every `settle_every` steps.
+    Meanwhile the mean and covariance of the levels of all views are followed, and the network's whitening is settled from them every
+    `settle_every` steps.
     """
 
     target_scale = 2
@@ -164,7 +166,7 @@ class ScaleContrastObjective(Objective):
         self.register_buffer("level_mean", torch.zeros(network.levels_dim))
         self.register_buffer("level_products", torch.zeros(network.levels_dim, network.levels_dim))
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
         first, second = self.view(batch, generator), self.view(batch, generator)
         losses = self.losses(first, second)
@@ -176,9 +178,7 @@ class ScaleContrastObjective(Objective):
         """One crop of each picture at the input's size."""
         assert isinstance(self.network, ScaleContrast)
         card, side = self.network.card, batch.images.shape[-1]
-        cut = crop_view(
-            batch.targets, batch.res, side, generator, span=self.crop, flips=True, quarter_turns=True, log_slope=self.log_slope
-        )
+        cut = crop_view(batch.targets, batch.res, side, generator, span=self.crop, flips=True, quarter_turns=True, log_slope=self.log_slope)
         return View(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
 
     def losses(self, first: View, second: View) -> dict[str, Tensor]:
@@ -233,7 +233,8 @@ register(
         paper="ours, after arXiv 2002.05709 and 2212.14532",
         description=(
             "Scale-Contrast is our own encoder for small budgets, made to map places rather than to paint them. "
-            "A convolutional stem and a few transformer blocks with Scale-MAE's positions learn to recognise two crops of one place among others, without labels. "
+            "A convolutional stem and a few transformer blocks with Scale-MAE's positions learn to recognise "
+            "two crops of one place among others, without labels. "
             "Its vector joins every level, from the picture's colours to the last tokens, and whitens them so that none drowns another."
         ),
         reconstructs=False,

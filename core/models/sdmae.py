@@ -1,14 +1,16 @@
 """SDMAE: masked training for small data sets, with a tiny decoder, a location task and a contrastive task beside it.
 
-Paper: arXiv 2212.05677; details from the authors' code (models.md section 3). What differs from plain MAE: the decoder is 128 wide and one block deep; each visible token
-must tell where it lies; the decoder's picture of one view must match a momentum copy's reading of the other, which trains CLS; the
-patch embedding stays at its random start. No official weights exist. Adaptations of ours are named options, off by default: `gsd_aware`,
-`trainable_patch_embed` and `centre` of the network; `scale_shift`, `flips`, `quarter_turns` and `location` of the objective.
+Paper: arXiv 2212.05677; details from the authors' code (models.md section 3). What differs from plain MAE: the decoder is 128 wide and one
+block deep; each visible token must tell where it lies; the decoder's picture of one view must match a momentum copy's reading of the other,
+which trains CLS; the patch embedding stays at its random start. No official weights exist. Adaptations of ours are named options, off by
+default: `gsd_aware`, `trainable_patch_embed` and `centre` of the network; `scale_shift`, `flips`, `quarter_turns` and `location` of the
+objective.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,7 +29,7 @@ from core.models.vit import VisionTransformer, from_pixel_patches, transformer_b
 def projection(*widths: int) -> nn.Sequential:
     """Linear maps without bias from width to width, each followed by BatchNorm and ReLU, the last by BatchNorm without parameters."""
     layers: list[nn.Module] = []
-    for width, following in zip(widths[:-2], widths[1:-1], strict=True):
+    for width, following in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False), nn.BatchNorm1d(widths[-1], affine=False))
 
@@ -185,7 +187,8 @@ class SDMAEObjective(Objective):
     def _check(self, network: SDMAE, view: View, keep: Tensor | None) -> Tensor:
         if len(view.images) < 2:
             raise ModelInputError(
-                "SDMAE's contrastive task tells the pictures of a batch apart, so a batch of one has nothing to learn from: give 2 or more (32 is better)."
+                "SDMAE's contrastive task tells the pictures of a batch apart, so a batch of one has "
+                "nothing to learn from: give 2 or more (32 is better)."
             )
         if keep is None:
             raise ModelInputError("SDMAE trains on masked pictures: pass the positions of visible patches in `keep`.")

@@ -1,9 +1,10 @@
 """TinyMIM: a small transformer that learns how a larger one relates patches to each other, without masks and without a decoder.
 
-Paper: arXiv 2301.01296; details from the authors' code (models.md section 4). What differs from plain MAE: the student sees the whole picture; its last
-block's query-key and value-value relations must be those of an intermediate block of a frozen teacher, head by head. So its last block is split into as
-many heads as the teacher's (`last_heads`), and what comes after those relations (that block's projection and MLP, the final norm) never learns. A fresh
-`create("tinymim")` is an ordinary vision transformer; once distilled, its card says `block11_cls` or `block11_mean` and `encode` is refused.
+Paper: arXiv 2301.01296; details from the authors' code (models.md section 4). What differs from plain MAE: the student sees the whole
+picture; its last block's query-key and value-value relations must be those of an intermediate block of a frozen teacher, head by head. So
+its last block is split into as many heads as the teacher's (`last_heads`), and what comes after those relations (that block's projection
+and MLP, the final norm) never learns. A fresh `create("tinymim")` is an ordinary vision transformer; once distilled, its card says
+`block11_cls` or `block11_mean` and `encode` is refused.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ class TinyMIM(VisionTransformer):
     def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         if self.distilled:
             raise UntrainedTailError(
-                "This student learned relations inside its last block; that block's MLP and the final norm never learned anything, so CLS after the final "
-                "norm says nothing. Use the pooling block11_cls or block11_mean (embed_tokens), or fine-tune it first."
+                "This student learned relations inside its last block; that block's MLP and the final norm never learned "
+                "anything, so CLS after the "
+                "final norm says nothing. Use the pooling block11_cls or block11_mean (embed_tokens), or fine-tune it first."
             )
         return super()._encode(images, res, keep)
 
@@ -142,9 +144,9 @@ def default_teacher_block(teacher_depth: int, student_depth: int) -> int:
 class TinyMIMObjective(Objective):
     """Losses `qk` and `vv`: the student's last relations against those of a frozen teacher's block.
 
-    `teacher` is a network, a name of the registry or a file of weights; it stands outside the module, so that checkpoints of the student do not carry it. Teacher and student
-    see the same ground with the same res, the teacher at the size that gives it the same grid; the student's colours are jittered by `colour`.
-    `pooling` is written to the student's card. Raises ModelInputError where heads or grids do not fit.
+    `teacher` is a network, a name of the registry or a file of weights; it stands outside the module, so that checkpoints of the student do not
+    carry it. Teacher and student see the same ground with the same res, the teacher at the size that gives it the same grid; the student's
+    colours are jittered by `colour`. `pooling` is written to the student's card. Raises ModelInputError where heads or grids do not fit.
     """
 
     def __init__(
@@ -171,7 +173,7 @@ class TinyMIMObjective(Objective):
         network.card = replace(network.card, pooling=pooling)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         assert isinstance(self.network, TinyMIM)
         student = batch.images
         if self.colour is not None:
@@ -215,14 +217,14 @@ def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None
     theirs, ours = heads_of(teacher, block - 1), heads_of(student, -1)
     if theirs != ours:
         raise ModelInputError(
-            f"The teacher's block has {theirs} heads and the student's last block {ours}: relations are compared head by head, so create the student with "
-            f"last_heads={theirs}."
+            f"The teacher's block has {theirs} heads and the student's last block {ours}: relations are compared head by head, "
+            f"so create the student with last_heads={theirs}."
         )
     their_grid, our_grid = teacher.img_size // teacher.patch_size, student.img_size // student.patch_size
     if their_grid != our_grid:
         raise ModelInputError(
-            f"The teacher works on {their_grid} x {their_grid} patches and the student on {our_grid} x {our_grid}: relations join patches of the same ground, so "
-            f"create the student with img_size={their_grid * student.patch_size} or another patch_size."
+            f"The teacher works on {their_grid} x {their_grid} patches and the student on {our_grid} x {our_grid}: "
+            f"relations join patches of the same ground, so create the student with img_size={their_grid * student.patch_size} or another patch_size."
         )
 
 
@@ -236,7 +238,8 @@ register(
         paper="arXiv 2301.01296",
         description=(
             "TinyMIM teaches small transformers, which gain little from masked pictures, by distilling a larger masked autoencoder. "
-            "The student copies how the teacher's tokens relate to each other (query with key, value with value) rather than its features or its CLS token. "
+            "The student copies how the teacher's tokens relate to each other (query with key, value with value) rather than its features "
+            "or its CLS token. "
             "An intermediate block of a deeper teacher proved a better model than its last one."
         ),
         reconstructs=False,

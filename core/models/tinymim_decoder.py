@@ -79,7 +79,9 @@ class TinyMIMDecoder(BandPainter):
         ours, theirs = self.student.state_dict(), student.state_dict()
         wrong = [key for key in {**ours, **theirs} if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape]
         if wrong or heads_of(self.student, -1) != heads_of(student, -1):
-            raise ModelInputError(f"The student {student.card.name} has other sizes than this decoder expects: create tinymim_decoder with the student's sizes.")
+            raise ModelInputError(
+                f"The student {student.card.name} has other sizes than this decoder expects: create tinymim_decoder with the student's sizes."
+            )
         self.student.load_state_dict(theirs)
         return self
 
