@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from core.engine.runs import TrainStep
 
-DATA_FOLDER = Path(os.environ.get("EARTH_MAE_DATA", Path(__file__).resolve().parents[2].parent / "shared" / "data"))
+DATA_FOLDER = Path(os.environ.get("EARTH_MAE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,10 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("train", help="train a network on imagery of known GSD; resumes where it stopped")
     parser.add_argument("spec", type=Path, help="a TOML file, or a preset: laptop, gpu, smoke")
     parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME); a run found there goes on")
-    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="folder of imagery packs (default: EARTH_MAE_DATA)")
+    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="folder of packs (default: EARTH_MAE_DATA)")
     parser.add_argument("--folder", type=Path, help="train on the pictures of this folder instead, with --gsd-m")
     parser.add_argument("--gsd-m", type=float, help="metres per pixel of the pictures in --folder")
-    parser.add_argument("--publish", type=Path, metavar="METRICS.json", help="copy the run's weights to the app, with these metrics in their card")
+    said = "copy the run's weights to the app, with these metrics in their card"
+    parser.add_argument("--publish", type=Path, metavar="METRICS.json", help=said)
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
 
 

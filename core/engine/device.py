@@ -1,7 +1,8 @@
 """Where the networks run and in which precision; the only file that knows the names of devices.
 
 The first that is there of CUDA, Apple's MPS and the CPU, unless EARTH_MAE_DEVICE names one. On CUDA the networks run under bfloat16
-autocast (positions are computed in float32 by the models themselves), elsewhere in float32; training moreover uses it on CPUs that multiply it themselves.
+autocast (positions are computed in float32 by the models themselves), elsewhere in float32; training
+moreover uses it on CPUs that multiply it themselves.
 EARTH_MAE_THREADS sets torch's threads, EARTH_MAE_COMPILE=1 switches torch.compile on.
 """
 

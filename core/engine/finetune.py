@@ -80,7 +80,9 @@ def classify(classifier: Classifier, images: NDArray[np.float32], res: NDArray[n
     classifier.eval()
     with torch.inference_mode():
         parts = [
-            classifier(to_device(normalised(images[i : i + batch], classifier.card), on), to_device(res[i : i + batch].astype(np.float32), on)).softmax(1)
+            classifier(
+                to_device(normalised(images[i : i + batch], classifier.card), on), to_device(res[i : i + batch].astype(np.float32), on)
+            ).softmax(1)
             for i in range(0, len(images), batch)
         ]
     classifier.train()

@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from core.errors import ExplorerError
 from core.files import write_atomic
 
-
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
 """Training specs that come with the program: name -> file."""
@@ -31,9 +30,10 @@ class RunError(ExplorerError):
 class TrainSpec:
     """Everything that decides what a run computes; plain values, one TOML file.
 
-    `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches take in turn (drawn with
-    `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts pictures at the first side; larger sides get
-    proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half cosine to `floor` times itself at `steps`; `floor` = 1 holds it.
+    `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches
+    take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
+    pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
+    cosine to `floor` times itself at `steps`; `floor` = 1 holds it.
     """
 
     name: str
@@ -79,7 +79,7 @@ def read_spec(path: Path) -> TrainSpec:
     path = PRESETS.get(str(path), path)
     known = ", ".join(PRESETS)
     if not path.is_file():
-        raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or your own TOML file.")
+        raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file.")
     return spec_from(_parsed(path.read_bytes().decode(errors="replace"), path.name), path.name)
 
 

@@ -1,7 +1,7 @@
 """Train any network of the registry on crops of known ground sample distance: a generator of steps that can stop, resume and be followed.
 
-Every step is a pure function of the spec, the step's number and the state before it: crops, masks and random views are drawn from the seed and the number. So a
-run killed at any moment and resumed from its last checkpoint gives the same losses as one that was never interrupted.
+Every step is a pure function of the spec, the step's number and the state before it: crops, masks and random views are drawn from the
+seed and the number. So a run killed at any moment and resumed from its last checkpoint gives the same losses as one never interrupted.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def _decayed(objective: Objective, decay: float) -> list[dict[str, Any]]:
 def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterator[TrainStep]:
     """Run `spec` in `folder` to its last step, yielding every step; resumes from the folder's checkpoint where there is one.
 
-    Ends early, after saving, when the run is asked to stop or the generator is closed. Raises RunError where the folder belongs to another spec, the loss is
-    not finite, or a checkpoint cannot be read; OSError from a full disk leaves the last checkpoint whole.
+    Ends early, after saving, when the run is asked to stop. Raises RunError where the folder belongs to another spec, the loss is not
+    finite, or a checkpoint cannot be read; OSError from a full disk leaves the last checkpoint whole.
     """
     run = Run(folder)
     run.open(spec)

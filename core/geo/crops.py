@@ -26,9 +26,9 @@ Picture = NDArray[np.uint8]
 class Imagery:
     """Decoded pictures of one kind, uint8 (h, w, 3) each, at `gsd_m` metres per pixel.
 
-    `finer` and `coarser` bound the scale of crops: a crop's GSD is gsd_m times a factor drawn log-uniformly between them. `skipped` names members that
-    could not be decoded. `share` is how often this kind is drawn relative to the others. `plate_carree` pictures span the globe:
-    crops are cut where latitude is drawn uniformly in area, columns stretched by its cosine.
+    `finer` and `coarser` bound the scale of crops: a crop's GSD is gsd_m times a factor drawn log-uniformly between them. `skipped` names
+    members that could not be decoded. `share` is how often this kind is drawn relative to the others. `plate_carree` pictures span the
+    globe: crops are cut where latitude is drawn uniformly in area, columns stretched by its cosine.
     """
 
     name: str
@@ -86,7 +86,8 @@ class FoundImagery:
 def find_imagery(folder: Path, names: tuple[str, ...] = (), cache: Path | None = None) -> FoundImagery:
     """Decode the training members of every wanted pack under `folder` (all of them, or those named). Test splits are never read.
 
-    With `cache`, decoded pictures are kept there as one .npz a pack and found again by the pack's size and time. Raises GeoError where nothing is found.
+    With `cache`, decoded pictures are kept there as one .npz a pack and found again by the pack's size and time. Raises GeoError where
+    nothing is found.
     """
     chosen = [wanted for wanted in WANTED if not names or wanted.name in names]
     unknown = set(names) - {wanted.name for wanted in WANTED}
@@ -95,7 +96,8 @@ def find_imagery(folder: Path, names: tuple[str, ...] = (), cache: Path | None =
     found = [_decode_pack(wanted, folder / wanted.pack, cache) for wanted in chosen if (folder / wanted.pack).is_file()]
     lacking = tuple(wanted.name for wanted in chosen if not (folder / wanted.pack).is_file())
     if not found:
-        raise GeoError(f"No training imagery was found under {folder}: put {', '.join(w.pack for w in chosen)} there or name another folder with --data.")
+        packs = ", ".join(wanted.pack for wanted in chosen)
+        raise GeoError(f"No training imagery was found under {folder}: put {packs} there or name another folder with --data.")
     return FoundImagery(tuple(found), lacking)
 
 

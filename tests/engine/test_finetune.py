@@ -40,10 +40,8 @@ def test_every_family_learns_and_the_original_stays(name: str) -> None:
     model = small(name)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     pictures, labels, res = stripes()
-    last = None
-    for last in finetune(model, pictures, labels, res, FineTune(steps=60, batch=32, lr=5e-3, layer_decay=0.9, warmup_steps=5)):
-        pass
-    assert last is not None and last.step == 60
+    *_, last = finetune(model, pictures, labels, res, FineTune(steps=60, batch=32, lr=5e-3, layer_decay=0.9, warmup_steps=5))
+    assert last.step == 60
     right = classify(last.classifier, pictures, res).argmax(1) == labels
     assert right.mean() > 0.9
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())

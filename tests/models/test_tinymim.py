@@ -50,7 +50,7 @@ def total(losses: dict[str, Tensor]) -> Tensor:
 
 def test_a_teacher_has_nothing_to_learn_from_itself() -> None:
     whole = teacher()
-    q, k, v = queries_keys_values(whole.trunk, 3, batch().images, batch().res)
+    q, k, _ = queries_keys_values(whole.trunk, 3, batch().images, batch().res)
     assert relation_loss((q, k), (q, k)).item() == pytest.approx(0, abs=1e-7)
     twin = student(embed_dim=48, depth=4, num_heads=4)
     twin.load_state_dict({key: whole.state_dict()[key] for key in twin.state_dict()})
