@@ -46,7 +46,7 @@ def cluster(table: EmbeddingTable, k: int | None = None, *, seed: int = 0, repre
     sample = points if len(points) <= FIT_ROWS else points[np.sort(generator.choice(len(points), FIT_ROWS, replace=False))]
     tried = {} if k else _silhouettes(sample, seed)
     count = k or max(tried, key=lambda c: (tried[c], -c))
-    model = KMeans(count, n_init=4, random_state=seed).fit(sample)
+    model = KMeans(count, n_init=4, random_state=seed).fit(sample)  # pyright: ignore[reportArgumentType]
     found, distance = model.predict(points), model.transform(points)
     order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
     rank = np.argsort(order)
@@ -61,7 +61,7 @@ def _silhouettes(sample: NDArray[np.float32], seed: int) -> dict[int, float]:
     rows = sample if len(sample) <= JUDGE_ROWS else sample[:: len(sample) // JUDGE_ROWS + 1]
     scores: dict[int, float] = {}
     for count in (c for c in CANDIDATES if c < len(rows)):
-        labels = KMeans(count, n_init=2, random_state=seed).fit_predict(rows)
+        labels = KMeans(count, n_init=2, random_state=seed).fit_predict(rows)  # pyright: ignore[reportArgumentType]
         if len(np.unique(labels)) > 1:
             scores[count] = float(silhouette_score(rows, labels))
     return scores or {1: 0.0}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from usearch.index import Index, ScalarKind
+from usearch.index import Index
 
 from core.atlas.derived import derived_path, keep
 from core.atlas.neighbors import BLOCK_ROWS, Neighbors, flag_duplicates, unit_query, unit_rows
@@ -48,7 +48,7 @@ def build_index(table: EmbeddingTable, *, connections: int = 24, effort: int = 1
     Raises TableError when the table mixes models.
     """
     table.require_one_model()
-    graph = Index(ndim=table.dim, metric="cos", dtype=ScalarKind.I8, connectivity=connections, expansion_add=effort)
+    graph = Index(ndim=table.dim, metric="cos", dtype="i8", connectivity=connections, expansion_add=effort)
     usable = np.flatnonzero(table.stored.usable)
     for start in range(0, len(usable), BLOCK_ROWS):
         rows = usable[start : start + BLOCK_ROWS]

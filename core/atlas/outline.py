@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ def outline_of_footprint(footprint: Footprint) -> shapely.Geometry | None:
     return _wrapped(shapely.box(footprint.west, footprint.south, east, footprint.north))
 
 
-def _wrapped(shape: shapely.Geometry) -> shapely.Geometry | None:
+def _wrapped(shape: Any) -> shapely.Geometry | None:
     """Bring a shape of unrolled longitudes back into -180..180, in as many parts as that needs."""
     west, _, east, _ = shape.bounds
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
@@ -55,7 +56,7 @@ def _wrapped(shape: shapely.Geometry) -> shapely.Geometry | None:
     return polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
 
 
-def geometry_columns(outlines: Sequence[shapely.Geometry | None]) -> dict[str, pa.Array]:
+def geometry_columns(outlines: Sequence[Any]) -> dict[str, pa.Array]:
     """Give the columns `geometry` (WKB) and `bbox` of outlines; None becomes null in both."""
     geometry = pa.array([None if o is None else shapely.to_wkb(o, byte_order=1) for o in outlines], pa.binary())
     boxes = [None if o is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), o.bounds, strict=True)) for o in outlines]

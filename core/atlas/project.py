@@ -42,7 +42,7 @@ class Axes:
 
     def apply(self, units: NDArray[np.float32]) -> NDArray[np.float32]:
         """Give the (m, c) coordinates of (m, d) unit vectors."""
-        return (units - self.mean) @ self.components.T
+        return np.asarray((units - self.mean) @ self.components.T, np.float32)
 
 
 @dataclass(frozen=True, eq=False)

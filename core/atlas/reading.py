@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from core.atlas.errors import TableError
 from core.atlas.formats import Layout, recognise
 from core.atlas.schema import BBOX, COLUMNS, SCALE
 from core.atlas.shards import read_manifest
+
+pc: Any = pyarrow.compute
 
 SIDES = (("xmin", "minx", "west"), ("ymin", "miny", "south"), ("xmax", "maxx", "east"), ("ymax", "maxy", "north"))
 SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
@@ -45,7 +47,7 @@ class Part:
         if self.memory is not None:
             return self.memory.select(columns)
         try:
-            return pq.read_table(self.path, columns=columns, partitioning=None)
+            return pq.read_table(self.path, columns=columns, partitioning=None)  # pyright: ignore[reportArgumentType]
         except (OSError, pa.ArrowException) as error:
             raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
 
@@ -131,12 +133,13 @@ def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
         geometry = raw[layout.geometry].cast(pa.binary())
     elif layout.bbox:
         sides = [_side(raw[layout.bbox], *names) for names in SIDES]
-        shapes = shapely.box(*sides)
+        shapes: Any = np.array([shapely.box(*side) for side in zip(*sides, strict=True)])
         geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
     elif layout.lonlat:
         lon, lat = (pc.cast(raw[name], pa.float64(), safe=False).to_numpy() for name in layout.lonlat)
         known = np.isfinite(lon) & np.isfinite(lat)
-        shapes = np.where(known, shapely.points(np.where(known, lon, 0), np.where(known, lat, 0)), None)
+        points: Any = shapely.points(np.where(known, lon, 0), np.where(known, lat, 0))
+        shapes = np.where(known, points, None)
         geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
     else:
         return {}

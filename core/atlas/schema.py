@@ -110,7 +110,7 @@ def make_rows(vectors: NDArray[Any], columns: Mapping[str, Sequence[Any] | NDArr
         raise TableError(f"The column {wrong} has {len(given[wrong]):,} values for {count:,} vectors: give one each.")
     arrays = [_column(given.get(name), kind, count) for name, (kind, _) in COLUMNS.items()]
     vectors = np.asarray(vectors)
-    missing = None if vectors.dtype == np.int8 else ~np.isfinite(vectors).all(axis=1)
+    missing = None if vectors.dtype == np.int8 else np.asarray(~np.isfinite(vectors).all(axis=1))
     return pa.table([*arrays, vector_column(vectors, missing)], names=[*COLUMNS, VECTOR])
 
 

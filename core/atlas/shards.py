@@ -46,8 +46,8 @@ def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
     rows = _with_vectors(rows, info, scale)
     metadata = {b"geo": json.dumps(_geo(rows), sort_keys=True).encode(), b"emb": info.to_metadata(scale)}
     sink = pa.BufferOutputStream()
-    split = [f"{VECTOR}.list.element"] if info.data_type == "float32" else []
-    words = [f.name for f in rows.schema if pa.types.is_string(f.type)]
+    split: Any = [f"{VECTOR}.list.element"] if info.data_type == "float32" else []
+    words: Any = [f.name for f in rows.schema if pa.types.is_string(f.type)]
     pq.write_table(
         rows.replace_schema_metadata(metadata), sink, compression="zstd", compression_level=3, version="2.6",
         row_group_size=16_384, use_dictionary=words, use_byte_stream_split=split, write_page_index=True,
@@ -141,7 +141,7 @@ def _scale(rows: pa.Table) -> float:
 def quantise(vectors: NDArray[np.floating[Any]], precision: Precision, scale: float | None) -> NDArray[Any]:
     """Turn float vectors into what a file stores; int8 is round(v / scale) within -127..127."""
     if precision == "int8":
-        return np.clip(np.rint(vectors / scale), -127, 127).astype(np.int8)
+        return np.clip(np.rint(vectors / (scale or 1.0)), -127, 127).astype(np.int8)
     return vectors.astype(precision)
 
 

@@ -11,13 +11,15 @@ from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from core.atlas.conditions import matching_rows
 from core.atlas.errors import TableError
 from core.atlas.reading import Part, open_parts, read_columns, read_vectors
 from core.atlas.schema import COLUMNS, VECTOR
+
+pc: Any = pyarrow.compute
 
 
 @dataclass(frozen=True, eq=False)

@@ -208,7 +208,9 @@ class _Run:
             )  # fmt: skip
         found: dict[str, NDArray[Any]] = {"state": batch.state, "valid": batch.valid, "vectors": vectors, "res": res.astype(np.float32)}
         if self.mask is not None and isinstance(self.model, Reconstructor):
-            images = batch.images if batch.images.dtype == np.float32 else batch.images.astype(np.float32) / 255
+            images = batch.images.astype(np.float32, copy=False)
+            if batch.images.dtype == np.uint8:
+                images = images / np.float32(255)
             lost = tile_losses(self.model, images, res, self.mask) if len(images) else None
             found |= {"low": lost.low if lost else np.empty(0, np.float32), "high": lost.high if lost else np.empty(0, np.float32)}
         return found

@@ -228,7 +228,7 @@ def _starts(length: float, side: float, hop: float) -> NDArray[np.float64]:
     over = length - (starts[-1] + side)
     if over > LEFT_OVER * side:
         starts = np.append(starts, length - side)
-    return np.round(starts) if side == round(side) and hop == round(hop) else starts
+    return np.asarray(np.round(starts) if side == round(side) and hop == round(hop) else starts, np.float64)
 
 
 def _level(header: Header, boxes: NDArray[np.float64], tile_px: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ OK, UNREADABLE, EMPTY = 0, 1, 2
 
 MARGIN_PX = 3
 
-Images = NDArray[np.uint8] | NDArray[np.float32]
+Images = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,7 +138,7 @@ class _Rings:
                 & (np.abs(self.lon).max(axis=1) <= 180)
             )
         found: list[shapely.Geometry | None] = [None] * len(self.lon)
-        polygons = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
+        polygons: Any = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
         for at, polygon in zip(np.flatnonzero(plain), polygons, strict=True):
             found[at] = polygon
         for at in np.flatnonzero(~plain):
