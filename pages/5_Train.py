@@ -4,8 +4,8 @@ import streamlit as st
 
 from core.engine.runs import PRESETS, Run, RunError
 from core.viz.training import loss_figure
-from ui.runs import data_folder, free_name, runs, start_run
 from ui.page import page
+from ui.runs import data_folder, free_name, runs, start_run
 from ui.state import keep, recall, widget
 
 PRESET_HELP = {

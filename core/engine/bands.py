@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from core.engine.device import to_numpy
 from core.engine.inputs import InputError
-from core.engine.results import Picture
+from core.engine.results import Bands, Picture
 from core.models.frequency import true_low_band
-
-
-@dataclass(frozen=True, eq=False)
-class Bands:
-    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest; both add up to it."""
-
-    low: Picture
-    high: Picture
-    blocks: int
 
 
 def true_bands(picture: Picture, band_config: tuple[int, int]) -> Bands:

@@ -167,3 +167,12 @@ class SweepStep:
 
     ratio: float
     made: Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest; both add up to it."""
+
+    low: Picture
+    high: Picture
+    blocks: int

@@ -9,8 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.engine.bands import Bands
-from core.engine.results import Reconstruction
+from core.engine.results import Bands, Reconstruction
 from core.evaluation.spectrum import Spectrum
 from core.judge import BANDS, error_map, shared_scale
 from core.viz.pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
@@ -78,9 +77,12 @@ def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: fl
     for colour, (name, (truth, predicted)) in zip(SERIES * 2, curves.items(), strict=False):
         for spectrum, dash, words in ((truth, "solid", "truth"), (predicted, "dot", "prediction")):
             figure.add_scatter(
-                x=(ground_m / spectrum.cycles).tolist(), y=spectrum.power.tolist(), mode="lines", name=f"{name}, {words}",
+                x=(ground_m / spectrum.cycles).tolist(),
+                y=spectrum.power.tolist(),
+                mode="lines",
+                name=f"{name}, {words}",
                 line={"color": TRUTH if len(curves) == 1 and dash == "solid" else colour, "dash": dash, "width": 2},
-            )  # fmt: skip
+            )
     figure = _finished(figure, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m})
     figure.update_xaxes(autorange="reversed")
     figure.update_yaxes(type="log", exponentformat="power")
@@ -95,7 +97,11 @@ def _finished(figure: go.Figure, x_title: str, y_title: str, marks: Mapping[str,
     figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, nticks=8)
     figure.update_yaxes(title=y_title, gridcolor=GRID, color=TEXT, automargin=True)
     figure.update_layout(
-        height=330, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.14}, font={"color": TEXT},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
-    )  # fmt: skip
+        height=330,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        legend={"orientation": "h", "y": 1.14},
+        font={"color": TEXT},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
     return figure
