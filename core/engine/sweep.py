@@ -7,10 +7,8 @@ that was killed anywhere goes on to the very same bytes.
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from core.engine.sweep_plan import Plan, SweepError, SweepSpec, make_plan, plan_
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe, make_table
 from core.engine.sweep_store import SweepFolder, ask_to_stop, ran_full
+from core.engine.sweep_workers import Workers, network_threads
 from core.masking import MaskSpec, make_mask
 from core.models.base import Encoder, Reconstructor
 from core.models.pooling import vector_width
@@ -136,7 +135,8 @@ class _Run:
         self._seal(waiting)
         began, before = time.perf_counter(), self._done()
         note = ""
-        with _Workers(self, todo) as workers:
+        reader = Reader(self.plan, self.recipe.tile_px, self.batch, self.recipe.spec.min_valid)
+        with Workers(reader.batches(iter(todo)), self._embed, len(todo)) as workers:
             for index, state in workers.finished():
                 left.remove(index)
                 waiting.add(index)
@@ -192,6 +192,15 @@ class _Run:
             said |= {"tiles": int(self.counts[OK]), "unreadable": int(self.counts[UNREADABLE]), "empty": int(self.counts[EMPTY]) + self.plan.empty}
         self.folder.write_manifest(self.recipe.info, self.shards, said)
 
+    def _embed(self, batch: Batch, say: Callable[[str], None]) -> None:
+        """Run the network on a batch and put the result on disk."""
+
+        def shrunk(sentence: str) -> None:
+            self.fits = max(1, (self.fits or self.batch) // 2)
+            say(sentence)
+
+        self.folder.keep_batch(batch.index, self.vectors(batch, shrunk))
+
     def vectors(self, batch: Batch, say: Callable[[str], None]) -> dict[str, NDArray[Any]]:
         """Run the network on a batch: what `make_table` needs of it."""
         gsd = np.where(np.isfinite(batch.gsd_m), batch.gsd_m, ASSUMED_GSD_M)
@@ -226,7 +235,7 @@ class _Run:
         noise = np.random.default_rng(0).random((2, 3, self.recipe.tile_px, self.recipe.tile_px), np.float32)
         batch = Batch(-1, np.zeros(2, np.uint8), np.ones(2, np.float32), noise, np.ones(2), np.ones(2))
         cores = device.use_threads()
-        workers = cores if device.device().torch.type == "cpu" else 1
+        workers = network_threads()
         if workers > 1:
             device.use_threads(1)  # as each of the workers will
         try:
@@ -244,108 +253,6 @@ class _Run:
             self._done(), self.total, embedded, unreadable, empty, self.plan.area_km2(self.recipe.tile_px), self.batches, self.batch, rate, seconds,
             len(self.shards), note=note,
         )  # fmt: skip
-
-
-class _Workers:
-    """Threads that read and threads that run the network; the first error of any of them is raised where the results are awaited."""
-
-    def __init__(self, run: _Run, todo: list[int]) -> None:
-        self._run, self._todo = run, todo
-        self._threads_before = device.use_threads()
-        cores = self._threads_before if device.device().torch.type == "cpu" else 1
-        self._count = max(1, min(cores, len(todo)))
-        self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=self._count + 1)
-        self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
-        self._stop = threading.Event()
-        self._sayings: list[str] = []
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), daemon=True) for work in [self._reading] + [self._network] * self._count
-        ]
-
-    def __enter__(self) -> _Workers:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        for thread in self._threads:
-            while thread.is_alive():
-                _drain(self._read)
-                thread.join(0.05)
-        device.use_threads(self._threads_before)
-
-    def stop(self) -> None:
-        """Let every thread end after the batch in hand."""
-        self._stop.set()
-
-    def said(self) -> str:
-        """Give the sentences that the device said since the last time."""
-        sentences, self._sayings = self._sayings, []
-        return " ".join(sentences)
-
-    def finished(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Give the number and the states of batches as they are finished and on disk."""
-        running = self._count
-        while running:
-            item = self._done.get()
-            if item is None:
-                running -= 1
-            elif isinstance(item, BaseException):
-                self.stop()
-                raise item
-            else:
-                yield item
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # raised again by `finished`, in the thread of whoever iterates
-            self._done.put(error)
-
-    def _reading(self) -> None:
-        run = self._run
-        reader = Reader(run.plan, run.recipe.tile_px, run.batch, run.recipe.spec.min_valid)
-        for batch in reader.batches(iter(self._todo)):
-            if not self._put(batch):
-                return
-        for _ in range(self._count):
-            self._put(None)
-
-    def _put(self, batch: Batch | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._read.put(batch, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def _network(self) -> None:
-        if device.device().torch.type == "cpu":
-            device.use_threads(1)
-        while not self._stop.is_set():
-            try:
-                batch = self._read.get(timeout=0.1)
-            except queue.Empty:
-                continue
-            if batch is None:
-                break
-            self._run.folder.keep_batch(batch.index, self._run.vectors(batch, self._say))
-            self._done.put((batch.index, batch.state))
-        self._done.put(None)
-
-    def _say(self, sentence: str) -> None:
-        self._sayings.append(sentence)
-        self._run.fits = max(1, (self._run.fits or self._run.batch) // 2)
-
-
-def _drain(waiting: queue.Queue[Batch | None]) -> None:
-    try:
-        while True:
-            waiting.get_nowait()
-    except queue.Empty:
-        return
 
 
 __all__ = ["SweepError", "SweepProgress", "SweepSpec", "ask_to_stop", "sweep"]
