@@ -17,10 +17,10 @@ PRESET_HELP = {
 
 def start_form() -> None:
     """Choose a preset, edit its spec, start."""
-    preset = st.segmented_control("Preset", [n for n in PRESET_HELP if n in PRESETS], default="smoke", key=widget("preset", "smoke"))
+    preset = st.segmented_control("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
-    toml = st.text_area("Spec (TOML)", PRESETS[preset].read_text(), height=300, key=widget(f"toml {preset}", PRESETS[preset].read_text()))
+    toml = st.text_area("Spec (TOML)", height=300, key=widget(f"toml {preset}", PRESETS[preset].read_text()))
     name = st.text_input("Name of the run", free_name(preset), max_chars=40, help="Letters, digits, - and _")
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         start_run(name, toml)
