@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--out", type=Path, default=WORLD, metavar="DIR", help="folder of the table (default: the one that is shipped)")
     parser.add_argument("--model", metavar="NAME", help="a name from `models` (default: the shipped embedding)")
     parser.add_argument("--tile-px", type=int, metavar="P", help="side of a tile (default: the model's own)")
-    parser.add_argument("--stride-px", type=int, metavar="S", help="from one place to the next (default: a fifth of a tile)")
+    parser.add_argument("--stride-px", type=int, metavar="S", help="from one place to the next (default: 22)")
     parser.add_argument("--most", type=int, metavar="N", help="only so many places, spread over the globe: a trial")
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 

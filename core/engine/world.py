@@ -12,8 +12,8 @@ from core.engine.sweep_store import LOCK, LOG
 GSDS_M = (7_400.0, 15_000.0, 30_000.0)
 """Blue Marble's own scale, twice and four times as coarse."""
 
-OVERLAP = 0.8
-"""Part of a tile's side that it shares with its neighbour; stated in the manifest through `stride_px`."""
+STRIDE_PX = 22
+"""From one place to the next, in pixels of each scale: some 25,000 places in all. Tiles are wider, so they overlap; the plan states both."""
 
 MAX_BYTES = 15_000_000
 SHARD_TILES = 65_536
@@ -30,7 +30,7 @@ def build_world(
 
     tile_px = tile_px or load(model).card.input_px
     spec = SweepSpec(
-        ("globe",), str(out), model, gsd_m=gsd_m, tile_px=tile_px, stride_px=stride_px or round(tile_px * (1 - OVERLAP)), data_type="int8",
+        ("globe",), str(out), model, gsd_m=gsd_m, tile_px=tile_px, stride_px=stride_px or STRIDE_PX, data_type="int8",
         shard_tiles=SHARD_TILES, most=most,
     )  # fmt: skip
     yield from sweep(spec, resume=True)
