@@ -27,7 +27,7 @@ def start_form() -> None:
         keep("run shown", name)
         st.toast(f"{name} is starting: reading imagery takes some seconds.")
         st.rerun()
-    st.caption(f"Imagery is read from `{data_folder()}`; packs that are not there are left out and named in the run's output.")
+    st.caption(f"Imagery is read from the folder `{data_folder().name}`; packs that are not there are left out and named in the run's output.")
 
 
 @st.fragment(run_every=2.0)
