@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
+from core.errors import ExplorerError
 from core.geo import Catalogue, GalleryEntry, Tile, TileSpec, known_sources, thumbnail
 from core.geo import gallery as gallery_of
 from core.geo.catalogue import DATA_VARIABLE
@@ -20,6 +22,7 @@ from core.session import View
 
 if TYPE_CHECKING:
     from core.engine.results import Reconstruction, Spread, SweepStep
+    from core.engine.tokens import PatchSet
     from core.engine.turns import Turns
     from core.judge import Verdict
     from core.models.base import Encoder, Reconstructor
@@ -147,6 +150,11 @@ def _judged() -> Kept:
 
 
 @st.cache_resource(show_spinner=False)
+def _vectors() -> Kept:
+    return Kept(1024)
+
+
+@st.cache_resource(show_spinner=False)
 def _studies() -> Kept:
     return Kept(16)
 
@@ -163,6 +171,59 @@ def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | Non
     tile = ground(view.tile, side)
     with _queue(network).turn(asker, on_place):
         return _made().put(key, reconstruct(network, tile, view.mask, view.policy, size_px=side))
+
+
+def reconstructions(views: Sequence[View], asker: str) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
+    """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
+    from core.engine.reconstruct import Wanted, reconstruct_many
+
+    network, missing, wanted = model(views[0].model), [], []
+    for n, view in enumerate(views):
+        if (found := _made().get(question(view))) is not None:
+            yield n, found
+            continue
+        side = view.tile.size_px or network.card.input_px
+        try:
+            wanted.append(Wanted(ground(view.tile, side), view.mask, view.policy, side))
+            missing.append(n)
+        except ExplorerError as problem:
+            yield n, problem
+    pieces, queue = reconstruct_many(network, wanted), _queue(network)
+    while True:
+        with queue.turn(f"{asker} scales"):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        n = missing[piece[0]]
+        yield n, _made().put(question(views[n]), piece[1])
+
+
+def vectors(views: Sequence[View]) -> list[Any]:
+    """One vector for each view's whole picture, nothing hidden, by its model, scale and policy: float32 (d,) each."""
+    from core.engine.embed import embed
+    from core.engine.inputs import feed
+
+    def make(view: View) -> Any:
+        network = model(view.model)
+        tile = ground(view.tile, view.tile.size_px or network.card.input_px)
+        fed = feed(tile, view.tile.size_px or network.card.input_px)
+        return embed(network, fed.unit[None], gsd_m=fed.tile.gsd, policy=view.policy, native_gsd_m=tile.native_gsd_m)[0]
+
+    return [_vectors().once((view.model, view.tile, view.policy), partial(make, view)) for view in views]
+
+
+def patches(views: Sequence[View]) -> PatchSet:
+    """Every patch's vector of several tiles under one network, nothing hidden."""
+    from core.engine.reconstruct import prepare
+    from core.engine.tokens import PatchSet, patch_vectors
+
+    def make() -> PatchSet:
+        network, side = model(views[0].model), views[0].tile.size_px or card_of(views[0].model).input_px
+        ready = [prepare(network, ground(view.tile, side), view.policy, side) for view in views]
+        images, res = np.stack([at.fed.unit for at in ready]), np.array([at.res for at in ready], np.float32)
+        return PatchSet(images, res, patch_vectors(network, images, res))
+
+    return _studies().once(("patches", *((view.model, view.tile, view.policy) for view in views)), make)
 
 
 def verdict(view: View, made: Reconstruction) -> Verdict:

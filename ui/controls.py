@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.geo import GeoError, TileRef, TileSpec
 from core.geo.gallery import GalleryEntry
+from core.geo.ground import ground_gsd
 from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
 from core.models.registry import ModelCard
 from core.policy import POLICIES, Policy
@@ -141,7 +142,7 @@ def input_size(view: View, card: ModelCard) -> int | None:
 def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
     """How much ground a pixel covers as fed: the tile as a whole, or steps of the square root of two."""
     try:
-        finest, coarsest = _gsd_range(tile, side_px)
+        finest, coarsest = gsd_range(tile, side_px)
     except GeoError as problem:
         st.caption(str(problem))
         return tile
@@ -157,14 +158,18 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
     return replace(tile, gsd_m=gsd_m)
 
 
-def _gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
+def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
     """From half the native GSD to where the ground ends."""
     source = cached.catalogue().source(tile.ref.source)
     native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
     if tile.ref.source == "globe":
         return 1000.0, 10_000_000 / (2 * side_px)
     header = source.header(tile.ref.key)
-    across = min(header.width, header.height) * native
+    wide, high = 1.0, 1.0
+    if header.crs is not None and header.transform is not None:  # degrees are shorter across than down
+        east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
+        wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
+    across = min(header.width * wide, header.height * high) * native
     return min(native / 2, across / side_px), across / side_px
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engine.inputs import MAX_GRID, InputError, read_ground
-from core.geo.tile import Tile, TileSpec
+from core.geo.tile import GeoError, Tile, TileSpec
 from core.masking import Mask, MaskSpec, make_mask
 
 MAX_SCALES = 16
@@ -38,7 +38,9 @@ class ScaleSpec:
 
     def __post_init__(self) -> None:
         if self.hold not in HOLDS or self.masked not in MASKED:
-            raise InputError(f"Scales hold {' or '.join(HOLDS)} and hide the same {' or '.join(MASKED)}, not {self.hold!r:.20} and {self.masked!r:.20}.")
+            raise InputError(
+                f"Scales hold {' or '.join(HOLDS)} and hide the same {' or '.join(MASKED)}, not {self.hold!r:.20} and {self.masked!r:.20}."
+            )
         if not 2 <= self.count <= MAX_SCALES:
             raise InputError(f"{self.count} scales cannot be laid side by side: choose 2 to {MAX_SCALES}.")
 
@@ -64,8 +66,10 @@ def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, 
     here = read_ground(read, spec.tile, side)
     own_m = here.gsd * min(here.width, here.height) / side
     if spec.hold == "ground":
-        steps = [(_on_same_ground(spec.tile, own_m, side, grid * patch_px), grid * patch_px, own_m * side / (grid * patch_px))
-                 for grid in _grids(side // patch_px, own_m / here.native_gsd_m, spec.count)]  # fmt: skip
+        steps = [
+            (_on_same_ground(spec.tile, own_m, side, grid * patch_px), grid * patch_px, own_m * side / (grid * patch_px))
+            for grid in _grids(side // patch_px, own_m / here.native_gsd_m, spec.count)
+        ]
     else:
         gsds = _gsds(own_m, min(here.native_gsd_m, own_m), max(limits_m[1], own_m), spec.count)
         steps = [(spec.tile if gsd == own_m else replace(spec.tile, gsd_m=gsd), side, gsd) for gsd in gsds]
@@ -110,7 +114,10 @@ def _carried(spec: ScaleSpec, drawn: Mask, here: Tile, read: Callable[[TileSpec]
     """The spec's mask on the grid of another scale: the same ground."""
     box: Box = (0.0, 0.0, 1.0, 1.0)
     if spec.hold == "pixels":
-        box = _box_within(here, read_ground(read, tile, px))
+        try:
+            box = _box_within(here, read_ground(read, tile, px))
+        except GeoError:  # whoever reads this scale for its picture will be told the same
+            return spec.mask
     hidden = ground_mask(drawn.hidden, box, grid)
     return MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(grid, grid))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -85,7 +85,8 @@ def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vector
     trunk = trunk_of(model)
     if not 0 <= block < len(trunk.blocks):
         raise InputError(f"{model.card.name} has blocks 0 to {len(trunk.blocks) - 1}; there is no block {block}.")
-    on, layer = device_of(model), trunk.blocks[block]
+    on = device_of(model)
+    layer: Any = trunk.blocks[block]  # a timm block, whose parts torch does not type
     with torch.inference_mode():
         pixels = to_device(normalised(image[None], model.card), on)
         entering = trunk.tokens_before(block, pixels, to_device(np.array([res], np.float32), on), None)

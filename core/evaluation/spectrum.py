@@ -37,6 +37,6 @@ def radial_power(picture: NDArray[Any], *, window: bool = True) -> Spectrum:
     power = (np.abs(np.fft.fft2(values)) ** 2).mean(axis=0) / side**4
     steps = np.fft.fftfreq(side, 1 / side)
     ring = np.rint(np.hypot(steps[:, None], steps[None])).astype(np.int64)
-    total = np.bincount(ring.ravel(), power.ravel())
+    total = np.asarray(np.bincount(ring.ravel(), power.ravel()), np.float64)
     last = side // 2 if window else len(total) - 1
     return Spectrum(np.arange(1, last + 1), total[1 : last + 1])

@@ -23,7 +23,9 @@ def picture(image: NDArray[np.float32]) -> Pixels:
     return Stretch(float(low), max(float(high), float(low) + 0.1)).draw(image)
 
 
-def heat_panel(image: NDArray[np.float32], values: NDArray[np.float32], name: str, title: str, *, low: float, high: float, cell: tuple[int, int] | None) -> Panel:
+def heat_panel(
+    image: NDArray[np.float32], values: NDArray[np.float32], name: str, title: str, *, low: float, high: float, cell: tuple[int, int] | None
+) -> Panel:
     """Values of patches (g, g) as colours over a paled picture, `low` black and `high` pale yellow; `cell` is framed."""
     base = _shown(picture(image)).mean(axis=2, keepdims=True)
     colours = _shown(heat(np.clip(values - low, 0, None), max(high - low, 1e-6)))
@@ -45,20 +47,34 @@ def click_figure(image: NDArray[np.float32], grid: int, cell: tuple[int, int]) -
     """The picture under an invisible lattice of points, one a patch, that can be clicked; the chosen one is framed."""
     pixels = _framed(_shown(picture(image)), cell, grid)
     rows, cols = np.divmod(np.arange(grid * grid), grid)
-    figure = go.Figure(go.Scatter(x=cols + 0.5, y=rows + 0.5, mode="markers", marker={"size": 22, "opacity": 0.01, "symbol": "square"},
-                                  hovertemplate="row %{customdata[0]}, column %{customdata[1]}<extra></extra>", customdata=np.stack([rows, cols], 1).tolist()))  # fmt: skip
+    figure = go.Figure(
+        go.Scatter(
+            x=cols + 0.5,
+            y=rows + 0.5,
+            mode="markers",
+            marker={"size": 22, "opacity": 0.01, "symbol": "square"},
+            hovertemplate="row %{customdata[0]}, column %{customdata[1]}<extra></extra>",
+            customdata=np.stack([rows, cols], 1).tolist(),
+        )
+    )
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg(pixels)).decode()}"
     figure.add_layout_image(source=source, x=0, y=0, sizex=grid, sizey=grid, xref="x", yref="y", sizing="stretch", layer="below")
     axis: dict[str, Any] = {"visible": False, "fixedrange": True}
     figure.update_xaxes(range=[0, grid], **axis)
     figure.update_yaxes(range=[grid, 0], scaleanchor="x", **axis)
-    figure.update_layout(height=320, margin={"l": 0, "r": 0, "t": 0, "b": 0}, dragmode=False, clickmode="event+select",
-                         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)")  # fmt: skip
+    figure.update_layout(
+        height=320,
+        margin={"l": 0, "r": 0, "t": 0, "b": 0},
+        dragmode=False,
+        clickmode="event+select",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
     return figure
 
 
 def _shown(pixels: Pixels) -> Pixels:
-    return np.asarray(cv2.resize(pixels, (SHOWN_PX, SHOWN_PX), interpolation=cv2.INTER_NEAREST))
+    return np.asarray(cv2.resize(pixels, (SHOWN_PX, SHOWN_PX), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 def _framed(pixels: Pixels, cell: tuple[int, int] | None, grid: int) -> Pixels:

@@ -79,7 +79,10 @@ def test_words_and_counts_that_cannot_be_meant():
 
 def test_many_at_once_are_what_each_is_alone(scale_mae):
     policy = Policy("manual", 2.0)
-    wanted = [Wanted(plain_tile(128, seed=n), MaskSpec(ratio=ratio, seed=n), policy, px) for n, (ratio, px) in enumerate([(0.75, 64), (0.5, 64), (0.75, 32)])]
+    wanted = [
+        Wanted(plain_tile(128, seed=n), MaskSpec(ratio=ratio, seed=n), policy, px)
+        for n, (ratio, px) in enumerate([(0.75, 64), (0.5, 64), (0.75, 32)])
+    ]
     found = dict(reconstruct_many(scale_mae, wanted))
     assert sorted(found) == [0, 1, 2]
     for n, each in enumerate(wanted):

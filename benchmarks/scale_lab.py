@@ -1,0 +1,89 @@
+"""Sixteen scales of one place: the default network on two threads, whichever batches are fastest; and ViT-L's time.
+
+    python benchmarks/scale_lab.py [--anyway] [--large] [--threads 2]
+
+Refuses on a machine that is busy (load average above 0.3), for then the numbers say nothing; --anyway measures all the same and says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+
+from core.engine.device import use_threads
+from core.engine.inputs import read_ground
+from core.engine.loaded import load
+from core.engine.reconstruct import Wanted, device_of, reconstruct_each, reconstruct_many
+from core.engine.scales import ScaleSpec, ladder
+from core.geo import TileRef, TileSpec, known_sources
+from core.masking import MaskSpec
+from core.models import default_reconstructor
+from core.policy import Policy
+
+PLACE = TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224))
+LIMITS_M = (13.0, 340.0)
+
+
+def sweep(name: str, hold: str, repeat: int) -> dict[str, object]:
+    """Best of `repeat` sweeps: seconds of all pictures with their truth, and of the first."""
+    network, read = load(name), known_sources().read
+    card = network.card
+    spec = ScaleSpec(PLACE, MaskSpec(), hold, count=16)
+    start = time.perf_counter()
+    scales = ladder(spec, read, input_px=card.input_px, patch_px=card.patch_px, limits_m=LIMITS_M)
+    policy = Policy(card.default_policy)
+    wanted = [Wanted(read_ground(read, scale.tile, scale.side_px), scale.mask, policy, scale.side_px) for scale in scales]
+    reading_s = time.perf_counter() - start
+    best, first = float("inf"), 0.0
+    for _ in range(repeat):
+        start, came = time.perf_counter(), []
+        for _ in reconstruct_many(network, wanted):
+            came.append(time.perf_counter() - start)
+        if came[-1] < best:
+            best, first = came[-1], came[0]
+    return {"model": name, "hold": hold, "scales": len(scales), "input_px": card.input_px, "seconds": round(best, 3), "first_s": round(first, 3),
+            "reading_s": round(reading_s, 3), "device": device_of(network).name}  # fmt: skip
+
+
+def batches(name: str) -> dict[int, float]:
+    """Seconds for sixteen equal inputs at fixed batch sizes."""
+    import numpy as np
+
+    from core.masking import make_mask
+
+    network = load(name)
+    side, grid = network.card.input_px, network.card.input_px // network.card.patch_px
+    images = np.random.default_rng(0).random((16, 3, side, side), dtype=np.float32)
+    hidden = np.stack([make_mask(MaskSpec(), grid, grid).hidden] * 16)
+    found: dict[int, float] = {}
+    for size in (1, 4, 16):
+        start = time.perf_counter()
+        list(reconstruct_each(network, images, hidden, [1.0] * 16, batch=size))
+        found[size] = round(time.perf_counter() - start, 3)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine, too")
+    parser.add_argument("--large", action="store_true", help="time the untrained ViT-L as well")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=3)
+    args = parser.parse_args()
+    load_average = os.getloadavg()[0]
+    if load_average > 0.3 and not args.anyway:
+        sys.exit(f"The load average is {load_average:.2f}: the machine is busy and nothing was measured. Wait, or add --anyway.")
+    name = default_reconstructor()
+    results = [sweep(name, hold, args.repeat) for hold in ("pixels", "ground") if use_threads(args.threads)]
+    large = [sweep("scale_mae_large", "pixels", 1)] if args.large else []
+    said = {"load_average": round(load_average, 2), "threads": args.threads, "sweeps": [*results, *large], "seconds_by_batch_size": batches(name)}
+    print(json.dumps(said, indent=1))
+    if results[0]["seconds"] > 2:  # type: ignore[operator]
+        sys.exit("Sixteen scales took more than 2 s.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Scale Lab: one place at many ground sample distances, and what a network makes of each."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from ui import cached, controls, state
+from ui.page import page
+
+with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?"):
+    from core.engine.results import Reconstruction
+    from core.errors import ExplorerError
+    from core.viz.maps import scale_bar
+    from core.viz.scales import Look, look_of
+    from ui import lab, scale_sections
+    from ui.patch_sections import patches
+    from ui.scale_choices import scale_controls, scales_of, views_of
+    from ui.scale_rows import draw_row
+
+    view = controls.current_view()
+    pictures, inspector = st.columns([2.7, 1], gap="large")
+    with inspector:
+        choices = scale_controls(view)
+        st.divider()
+        view = replace(controls.edit(view), selection=choices.to_text())
+        card = cached.card_of(view.model)
+    with pictures:
+        view = replace(view, mask=lab.paint(view))
+        state.publish(view)
+        scales = scales_of(view, choices, card)
+        views = views_of(view, scales)
+        own = next(n for n, scale in enumerate(scales) if scale.own)
+        if len(scales) < choices.count:
+            st.caption(f"{len(scales)} different scales fit here, not {choices.count}: patches are whole.")
+        places = [st.empty() for _ in scales]
+        bar = st.progress(0.0)
+        order = [own, *(n for n in range(len(scales)) if n != own)]
+        rows: dict[int, Reconstruction] = {}
+        look: Look | None = None
+        for done, (n, made) in enumerate(cached.reconstructions([views[n] for n in order], state.session_id()), 1):
+            at = order[n]
+            bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
+            if isinstance(made, ExplorerError):
+                places[at].warning(f"{controls.metres(scales[at].gsd_m)}: {made}")
+                continue
+            look = look or look_of(made)
+            rows[at] = made
+            with places[at].container():
+                draw_row(made, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
+        bar.empty()
+        if look:
+            st.html(scale_bar(look.full, "absolute error, the same for all scales"))
+        if card.two_bands:
+            st.caption(
+                "The decoder paints twice the input's pixels but is told the input's res only: the released code works out an encoding for "
+                "the target's resolution and never uses it. So the target's scale changes nothing here."
+            )
+        if own in rows:
+            lab.recipe(views[own], rows[own])
+    if rows:
+        tabs = st.tabs(["Curves", "Response to res", "Spectrum", "Patches"], key="tab", bind="query-params")
+        drawn = (scale_sections.curves, scale_sections.response, scale_sections.spectra)
+        for tab, draw in zip(tabs[:3], drawn, strict=True):
+            if tab.open:
+                with tab:
+                    draw(view, scales, views, rows)
+        if tabs[3].open:
+            with tabs[3]:
+                choices = patches(view, choices)
+                state.publish(replace(view, selection=choices.to_text()))

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest
+
+from ui.scale_choices import Choices, choices_from
+
+ROOT = Path(__file__).parents[2]
+
+
+def lab(**params):
+    test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=180).switch_page("pages/2_Scale_Lab.py")
+    for name, value in params.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def rows(test):
+    return [m.value for m in test.markdown if "patches" in m.value and " · fed " in m.value]
+
+
+@pytest.mark.parametrize("hold", ["ground", "pixels"])
+def test_rows_say_what_the_network_receives(hold):
+    test = lab(model="scale_mae_tiny", sel=f"scales;hold:{hold};count:3")
+    assert not test.exception and not test.error
+    said = rows(test)
+    assert len(said) == 3 and sum("own scale" in row for row in said) == 1
+    assert all("res " in row for row in said)
+    sides = {row.split("fed ")[1].split(" px")[0] for row in said}
+    assert len(sides) == (3 if hold == "ground" else 1)
+    assert any("told the input's res only" in caption.value for caption in test.caption)
+    assert "".join(test.query_params["sel"]).startswith("scales")
+
+
+def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
+    from core.engine import reconstruct
+
+    seen = []
+    real = reconstruct._run
+    monkeypatch.setattr(reconstruct, "_run", lambda *args: (seen.append(len(args[3])), real(*args))[1])
+    test = lab(model="scale_mae_tiny", mask="random-75-s77", sel="scales;count:3")
+    assert sum(seen) == 3
+    test.toggle(key="w:band").set_value(True).run()
+    assert not test.exception and sum(seen) == 3
+
+
+@pytest.mark.parametrize("tab", ["Response to res", "Spectrum", "Patches"])
+def test_every_section(tab):
+    test = lab(model="scale_mae_tiny", tab=tab, sel="scales;count:2;row:3;col:4;block:1;head:0")
+    assert not test.exception and not test.error
+    if tab == "Patches":
+        assert "row:3" in "".join(test.query_params["sel"]) and "block:1" in "".join(test.query_params["sel"])
+
+
+def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
+    chosen = Choices("pixels", "patches", 16, 1, 3, 4, 2, 0)
+    assert choices_from(chosen.to_text()) == (chosen, ())
+    found, ignored = choices_from("scales;count:99;hold:water;colour:red;count:5")
+    assert found == Choices(count=5) and len(ignored) == 3
+    assert choices_from("another page's") == (Choices(), ())
+    test = lab(sel="scales;count:1")
+    assert any("count:1" in warning.value for warning in test.warning)

@@ -1,0 +1,37 @@
+"""One row of the Scale Lab: what the network truly receives, in words, and its pictures."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.engine.bands import true_bands
+from core.engine.results import Reconstruction
+from core.errors import ExplorerError
+from core.judge import band_errors
+from core.viz.pictures import Panel
+from core.viz.scales import Look, band_panels, row_panels
+from core.viz.sheet import sheet
+from ui import cached, controls
+
+
+def draw_row(made: Reconstruction, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
+    """Low, high, combined and error, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
+    fed = made.recipe
+    res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(fed.model).gsd_aware else "no res: static positions"
+    place = " · own scale" if made is own else ""
+    st.markdown(f"**{controls.metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
+    errors = band_errors(made)
+    try:
+        panels = _bands(made, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
+    except ExplorerError as problem:
+        st.caption(str(problem))
+        return
+    st.html(sheet(panels, abreast=5, least_px=98))
+    for sentence in made.warnings:
+        if own is None or sentence not in own.warnings:
+            st.caption(f":orange[:material/info:] {sentence}")
+
+
+def _bands(made: Reconstruction, look: Look, key: str) -> tuple[Panel, ...]:
+    config = cached.reconstructor(made.recipe.model).band_config
+    return band_panels(made, true_bands(made.target, config), true_bands(made.combined, config), look, key)
