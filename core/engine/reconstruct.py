@@ -74,10 +74,10 @@ def reconstruct_many(model: Encoder, wanted: Sequence[Wanted]) -> Iterator[tuple
             for place, member in enumerate(which.tolist()):
                 n = members[member]
                 one = Predicted(out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1])
-                yield n, _finish(model, ready[n], wanted[n].policy, drawn[n], one)
+                yield n, _finish(painter, ready[n], wanted[n].policy, drawn[n], one)
 
 
-def _finish(model: Encoder, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
+def _finish(model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
     spec, mask = drawn
     truth, said = target_of(ready.tile, ready.fed, out.combined.shape[-1])
     recipe = _recipe(model, ready.tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=mask, target=said)

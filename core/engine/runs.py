@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -155,7 +155,7 @@ class Run:
         self.stop_file.unlink(missing_ok=True)
 
     @contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> Generator[None]:
         """Hold the folder for one training process; the claim dies with the process. Raises RunError where another one trains in it."""
         try:
             with self._lock.acquire(timeout=0):

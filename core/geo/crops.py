@@ -162,7 +162,7 @@ def _decode(name: str, content: bytes, row: dict[str, str]) -> Picture | None:
 
     if not name.endswith((".tif", ".tiff")):
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1])
+        return None if picture is None else np.ascontiguousarray(picture[:, :, ::-1], np.uint8)
     from rasterio.errors import RasterioError
     from rasterio.io import MemoryFile
 
@@ -196,10 +196,11 @@ def draw_crops(imagery: tuple[Imagery, ...], side_px: int, seed: int, numbers: r
 def _draw(imagery: tuple[Imagery, ...], side_px: int, rng: np.random.Generator) -> tuple[Picture, float]:
     shares = np.array([kind.share for kind in imagery])
     kind = imagery[int(rng.choice(len(imagery), p=shares / shares.sum()))]
-    for _ in range(8):
-        pixels, gsd_m = _cut(kind, side_px, rng)
+    pixels, gsd_m = _cut(kind, side_px, rng)
+    for _ in range(7):
         if pixels.std() > 1.5:
             break
+        pixels, gsd_m = _cut(kind, side_px, rng)
     turned = np.rot90(pixels, int(rng.integers(4)))
     return np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned), gsd_m
 
@@ -221,7 +222,7 @@ def _cut(kind: Imagery, side_px: int, rng: np.random.Generator) -> tuple[Picture
     window = picture[top : top + tall, left : left + wide]
     shrinks = tall >= side_px
     pixels = cv2.resize(window, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return pixels, gsd_m * tall / side_px
+    return np.asarray(pixels, np.uint8), gsd_m * tall / side_px
 
 
 def stream(imagery: tuple[Imagery, ...], side_px: int, seed: int, batch: int) -> Iterator[Crops]:
