@@ -79,7 +79,7 @@ def _identity(name: str | Path) -> tuple[object, ...]:
 
 
 def _is_file_name(name: str) -> bool:
-    return name.endswith((".pth", ".pt", ".safetensors")) or (os.sep in name and name not in cards())
+    return name.endswith((".pth", ".pt", ".bin", ".safetensors")) or (os.sep in name and name not in cards())
 
 
 def _build(name: str | Path) -> Encoder:
