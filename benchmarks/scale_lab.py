@@ -24,7 +24,7 @@ from core.models import default_reconstructor
 from core.policy import Policy
 
 PLACE = TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224))
-LIMITS_M = (13.0, 340.0)
+LIMITS_M = (13.0, 300.0)
 
 
 def sweep(name: str, hold: str, repeat: int) -> dict[str, object]:

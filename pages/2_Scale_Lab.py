@@ -26,7 +26,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         card = cached.card_of(view.model)
     with pictures:
         view = replace(view, mask=lab.paint(view))
-        state.publish(view)
+        state.publish(view)  # before the tabs: they write to the address themselves
         scales = scales_of(view, choices, card)
         views = views_of(view, scales)
         own = next(n for n, scale in enumerate(scales) if scale.own)
@@ -66,5 +66,4 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
                     draw(view, scales, views, rows)
         if tabs[3].open:
             with tabs[3]:
-                choices = patches(view, choices)
-                state.publish(replace(view, selection=choices.to_text()))
+                patches(view, choices)

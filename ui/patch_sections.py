@@ -17,15 +17,15 @@ from ui.scale_choices import Choices
 MOST_OTHERS = 7
 
 
-def patches(view: View, choices: Choices) -> Choices:
-    """Click a patch; everything below follows. Gives the choices that the page now shows."""
+def patches(view: View, choices: Choices) -> None:
+    """Click a patch; everything below follows."""
     card = cached.card_of(view.model)
     grid = (view.tile.size_px or card.input_px) // card.patch_px
     others = _others(view)
     tiles = [view, *others.values()]
     titles = [controls.ref_title(view.tile.ref), *others]
     seen = cached.patches(tiles)
-    cell, choices = _pick(seen.images[0], grid, choices)
+    cell = _pick(seen.images[0], grid, choices)
     st.markdown("##### Patches that the network takes for alike")
     alike = similarity(seen.vectors, cell)
     low, high = float(alike.min()), 1.0
@@ -43,10 +43,9 @@ def patches(view: View, choices: Choices) -> Choices:
     colours = feature_rgb(seen.vectors)
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption("Principal components over all these tiles together, so that one colour means the same everywhere.")
-    choices = _attention(view, seen, cell, choices)
+    _attention(view, seen, cell, choices)
     if len(tiles) > 1:
         _transplant(view, seen, cell, titles)
-    return choices
 
 
 def _others(view: View) -> dict[str, View]:
@@ -56,9 +55,9 @@ def _others(view: View) -> dict[str, View]:
     return {title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px)) for title in chosen}
 
 
-def _pick(image: Any, grid: int, choices: Choices) -> tuple[tuple[int, int], Choices]:
+def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
     left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="center")
-    keys = state.widget(f"row {grid}", min(choices.row, grid - 1)), state.widget(f"col {grid}", min(choices.col, grid - 1))
+    keys = _within("row", choices.row, 0, grid - 1), _within("col", choices.col, 0, grid - 1)
     with right:
         st.markdown("**Click a patch**, or say where it lies.")
         row = int(st.number_input("Row", 0, grid - 1, step=1, key=keys[0]))
@@ -67,25 +66,32 @@ def _pick(image: Any, grid: int, choices: Choices) -> tuple[tuple[int, int], Cho
     def clicked() -> None:
         event: Any = state.recall(f"clicked {grid}", {})
         if points := event.get("selection", {}).get("point_indices"):
-            state.set_widget(f"row {grid}", int(points[0]) // grid)
-            state.set_widget(f"col {grid}", int(points[0]) % grid)
+            state.set_widget("row", int(points[0]) // grid)
+            state.set_widget("col", int(points[0]) % grid)
 
     figure = click_figure(image, grid, (row, col))
     left.plotly_chart(figure, on_select=clicked, selection_mode="points", key=f"clicked {grid}", config={"displayModeBar": False})
-    return (row, col), replace(choices, row=row, col=col)
+    return row, col
 
 
-def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> Choices:
+def _within(name: str, value: int, least: int, most: int) -> str:
+    """The key of a widget whose limits follow the network: another one may have fewer patches, blocks or heads."""
+    key = state.widget(name, value)
+    if not least <= state.said(name, value) <= most:
+        state.set_widget(name, min(max(value, least), most))
+    return key
+
+
+def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
     st.markdown("##### What attends to what")
     network = cached.model(view.model)
     blocks = len(trunk_of(network).blocks)
     left, right = st.columns(2)
-    block = left.slider("Block", 1, blocks, key=state.widget(f"block {blocks}", min(choices.block, blocks - 1) + 1)) - 1
+    block = left.slider("Block", 1, blocks, key=_within("block", choices.block, 1, blocks)) - 1
     weights = attention(network, seen.images[0], float(seen.res[0]), block)
     heads = [-1, *range(len(weights))]
     name = {-1: "Mean of all", **{n: f"Head {n + 1}" for n in range(len(weights))}}
-    start = choices.head if choices.head in heads else -1
-    head = right.selectbox("Head", heads, format_func=name.__getitem__, key=state.widget(f"head {len(weights)}", start))
+    head = right.selectbox("Head", heads, format_func=name.__getitem__, key=_within("head", choices.head, -1, len(weights) - 1))
     shown, grid = (weights.mean(axis=0) if head == -1 else weights[head]), seen.vectors.shape[1]
     rows = {"CLS looks at": (shown[0, 1:], None), "The patch looks at": (shown[1 + cell[0] * grid + cell[1], 1:], cell)}
     maps = {title: (values.reshape(grid, grid), at) for title, (values, at) in rows.items()}
@@ -98,7 +104,6 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
             abreast=4,
         )
     )
-    return replace(choices, block=block, head=head)
 
 
 def _transplant(view: View, seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:

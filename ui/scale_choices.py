@@ -14,7 +14,7 @@ from ui import cached, controls, state
 
 MARK = "scales"
 HOLD_NAMES = {"ground": "Same ground", "pixels": "Same pixels"}
-MASKED_NAMES = {"ground": "Same ground hidden", "patches": "Same patches hidden"}
+MASKED_NAMES = {"ground": "Same ground", "patches": "Same patches"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Choices:
     band: int = 0
     row: int = 5
     col: int = 5
-    block: int = 99
+    block: int = 12
     head: int = -1
 
     def to_text(self) -> str:
@@ -42,7 +42,7 @@ LIMITS: dict[str, Any] = {
     "band": (0, 1),
     "row": (0, 63),
     "col": (0, 63),
-    "block": (0, 99),
+    "block": (1, 99),
     "head": (-1, 63),
 }
 
@@ -74,7 +74,7 @@ def scale_controls(view: View) -> Choices:
     )
     st.caption(f"{HOLDS[hold]}.")
     count = st.slider("Scales", 2, MAX_SCALES, key=state.widget("count", was.count))
-    masked = st.segmented_control("Mask", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True)
+    masked = st.segmented_control("Hidden", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True)
     band = st.toggle(
         "True band-pass",
         key=state.widget("band", bool(was.band)),
@@ -83,7 +83,8 @@ def scale_controls(view: View) -> Choices:
             "splits truth and prediction where the paper says: at the second number of the band configuration. Computed by us; no network was asked for it."
         ),
     )
-    return replace(was, hold=hold, count=count, masked=masked or was.masked, band=int(band))
+    patch = {name: state.said(name, getattr(was, name)) for name in ("row", "col", "block", "head")}
+    return replace(was, hold=hold, count=count, masked=masked or was.masked, band=int(band), **patch)
 
 
 def scales_of(view: View, choices: Choices, card: ModelCard) -> tuple[Scale, ...]:

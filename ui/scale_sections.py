@@ -22,6 +22,7 @@ from ui.page import labs
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 COMPARED = tuple(name for name in POLICIES if name != "manual")
+CLOSE = 1.02
 
 Rows = dict[int, Reconstruction]
 
@@ -82,6 +83,8 @@ def response(view: View, scales: Sequence[Scale], views: Sequence[View], rows: R
     rows_said = [{"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, 5)} for name, error in ranked]
     st.dataframe(rows_said, hide_index=True, width="stretch")
     st.markdown(f"**{best}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
+    if max(scored.values()) < CLOSE * scored[best]:
+        st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
     winner = replace(view, policy=Policy(best))
     if best != view.policy.name and st.button(f"Use {best}", icon=":material/check:"):
         state.jump(winner)

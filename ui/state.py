@@ -46,6 +46,11 @@ def set_widget(name: str, value: object) -> None:
     st.session_state[_WIDGETS + name] = value
 
 
+def said(name: str, default: T) -> T:
+    """What a widget further down the page says in this run; `default` before it was ever drawn."""
+    return st.session_state.get(_WIDGETS + name, default)
+
+
 def forget_widgets() -> None:
     """Let every widget start from the view again."""
     for key in [key for key in st.session_state if str(key).startswith(_WIDGETS)]:
@@ -54,12 +59,12 @@ def forget_widgets() -> None:
 
 def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
     """The view of this run: what the address says when it is new (a link, reload, back), else what this session last had."""
-    said = {name: value for name, value in st.query_params.items() if name not in OTHERS}
+    asked = {name: value for name, value in st.query_params.items() if name not in OTHERS}
     kept: View | None = st.session_state.get(_VIEW)
-    if not said or said == st.session_state.get(_WRITTEN):
+    if not asked or asked == st.session_state.get(_WRITTEN):
         return Restored(kept or default)
     forget_widgets()
-    restored = view_from_params(said, default, models=models, sources=sources, others=OTHERS)
+    restored = view_from_params(asked, default, models=models, sources=sources, others=OTHERS)
     st.session_state[_VIEW] = restored.view
     return restored
 
@@ -67,9 +72,11 @@ def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
 def publish(shown: View) -> None:
     """Remember the view and write it into the address bar, where it can be copied, reloaded and shared."""
     params = shown.to_params()
-    others = {name: value for name, value in st.query_params.items() if name in OTHERS}
-    if dict(st.query_params.items()) != {**others, **params}:
-        st.query_params.from_dict({**others, **params})
+    now = {name: value for name, value in st.query_params.items() if name not in OTHERS}
+    for name in now.keys() - params.keys():
+        del st.query_params[name]
+    if now != params:
+        st.query_params.update(params)  # never the open tab's: it is bound to its widget, and writing it raises
     st.session_state[_VIEW], st.session_state[_WRITTEN] = shown, params
 
 

@@ -52,6 +52,8 @@ def test_every_section(tab):
     assert not test.exception and not test.error
     if tab == "Patches":
         assert "row:3" in "".join(test.query_params["sel"]) and "block:1" in "".join(test.query_params["sel"])
+        next(number for number in test.number_input if number.label == "Row").set_value(8).run()
+        assert not test.exception and "row:8" in "".join(test.query_params["sel"])
 
 
 def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
