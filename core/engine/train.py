@@ -262,5 +262,5 @@ def load_state(run: Run) -> dict[str, Any]:
     """The checkpoint of a run, read without running any code from it."""
     try:
         return torch.load(run.state_file, map_location="cpu", weights_only=True)
-    except Exception as problem:
+    except Exception as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
         raise RunError(f"The checkpoint {run.state_file} cannot be read ({problem}): remove it to start again.") from problem
