@@ -159,6 +159,12 @@ def _studies() -> Kept:
     return Kept(16)
 
 
+@st.cache_resource(max_entries=32, show_spinner=False)
+def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
+    """The `most` latest results of one kind, shared by all users, for modules that know their own keys."""
+    return Kept(most)
+
+
 def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
     """What a view shows. `asker` waits in the queue before the device; its newer wish replaces an older one (Superseded)."""
     key = question(view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import streamlit as st
@@ -11,8 +12,9 @@ from core.session import Restored, View, view_from_params
 
 T = TypeVar("T")
 
-OTHERS = frozenset({"tab", "embed", "embed_options"})
-"""Parameters of the address that are not the view's: the open tab, and Streamlit's own."""
+GLOBE = frozenset({"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"})
+OTHERS = frozenset({"tab", "embed", "embed_options"}) | GLOBE
+"""Parameters of the address that are not the view's: the open tab, Streamlit's own, and those of the Globe page (`ui/globe/sight.py`)."""
 
 _VIEW, _WRITTEN, _WIDGETS = "the view", "the view in the address bar", "w:"
 
@@ -78,6 +80,20 @@ def publish(shown: View) -> None:
     if now != params:
         st.query_params.update(params)  # never the open tab's: it is bound to its widget, and writing it raises
     st.session_state[_VIEW], st.session_state[_WRITTEN] = shown, params
+
+
+def others(names: Iterable[str]) -> dict[str, str]:
+    """What the address says under names that are not the view's."""
+    return {name: st.query_params[name] for name in names if name in st.query_params}
+
+
+def publish_others(names: Iterable[str], params: Mapping[str, str]) -> None:
+    """Write a page's own parameters into the address bar: of `names`, those in `params` are set and the others removed."""
+    now = others(names)
+    for name in now.keys() - params.keys():
+        del st.query_params[name]
+    if now != params:
+        st.query_params.update(params)
 
 
 def jump(to: View) -> None:

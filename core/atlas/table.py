@@ -104,7 +104,7 @@ class EmbeddingTable:
     def models(self) -> tuple[str, ...]:
         """Every distinct way in which the vectors were made: model, weights and pooling, as short words."""
         keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(["model", "checkpoint_sha256", "pooling"])
-        return tuple(sorted(_recipe(row) for row in keys.aggregate([]).to_pylist()))
+        return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
 
     def require_one_model(self) -> None:
         """Raise TableError when rows were made by different models, weights or poolings: their vectors cannot be compared."""
@@ -215,10 +215,10 @@ def _taken(stored: Vectors, rows: NDArray[np.int64]) -> Vectors:
     return Vectors(stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems)
 
 
-def _recipe(row: dict[str, Any]) -> str:
-    weights = f" ({str(row['checkpoint_sha256'])[:8]})" if row["checkpoint_sha256"] else ""
-    pooling = f" {row['pooling']}" if row["pooling"] else ""
-    return f"{row['model'] or 'an unnamed model'}{weights}{pooling}"
+def recipe_of(model: str | None, checkpoint_sha256: str | None, pooling: str | None) -> str:
+    """Name a way of making vectors in short words, as `EmbeddingTable.models` lists them."""
+    weights = f" ({checkpoint_sha256[:8]})" if checkpoint_sha256 else ""
+    return f"{model or 'an unnamed model'}{weights}{f' {pooling}' if pooling else ''}"
 
 
 def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
