@@ -13,7 +13,7 @@ from core.errors import ExplorerError
 from core.policy import POLICIES
 
 if TYPE_CHECKING:
-    from core.engine.sweep import SweepProgress
+    from core.engine.sweep import SweepProgress, SweepSpec
 
 _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene
@@ -22,6 +22,9 @@ _EPILOG = """examples:
   python -m core embed globe --gsd-m 20000 --out tables/globe
 
 A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
+
+
+MIN_VALID = 0.5
 
 
 class UsageError(ExplorerError):
@@ -38,6 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="GeoTIFF, PNG, JPEG, folder, zip pack, or a source by name such as globe")
+    parser.add_argument("--only", action="append", default=[], metavar="KEY", help="only this picture of the sources; may be given several times")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the table")
     parser.add_argument("--resume", action="store_true", help="go on with the sweep in DIR (an empty or missing folder simply starts)")
     tiles = parser.add_argument_group("what a tile is")
@@ -45,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     tiles.add_argument("--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's own)")
     tiles.add_argument("--stride-px", type=int, metavar="S", help="from one tile to the next (default: the tile's side)")
     tiles.add_argument("--stated-gsd-m", type=float, metavar="G", help="metres per pixel of pictures that do not know their own")
-    tiles.add_argument("--min-valid", type=float, default=0.5, metavar="V", help="leave out tiles with less than this share of data (default: 0.5)")
+    tiles.add_argument("--min-valid", type=float, default=MIN_VALID, metavar="V", help="leave out tiles with less than this share of data (default: 0.5)")
     network = parser.add_argument_group("what looks at it")
     network.add_argument("--model", metavar="NAME|FILE", help="a name from `models`, or a weights file (default: the shipped embedding)")
     network.add_argument("--policy", metavar="P", help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)")
@@ -58,21 +62,28 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
 
-def run(args: argparse.Namespace) -> int:
-    """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
-    from core.engine.sweep import SweepSpec, sweep
+def spec_of(args: argparse.Namespace) -> SweepSpec:
+    """What a parsed command line asks for. Raises UsageError for a value that cannot be meant."""
+    from core.engine.sweep_plan import SweepSpec
     from core.models.registry import default_embedder
 
     if not 0 <= args.min_valid <= 1:
         raise UsageError(f"--min-valid is a share from 0 to 1; {args.min_valid:g} is none.")
     if args.batch is not None and args.batch < 1:
         raise UsageError("--batch must be 1 or more.")
-    spec = SweepSpec(
+    return SweepSpec(
         tuple(args.sources), str(args.out), args.model or default_embedder(),
         gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px,
         policy=args.policy, pooling=args.pooling, data_type=args.data_type, losses=args.losses, min_valid=args.min_valid,
-        stated_gsd_m=args.stated_gsd_m, batch=args.batch, online=args.online,
+        stated_gsd_m=args.stated_gsd_m, batch=args.batch, online=args.online, only=tuple(args.only),
     )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
+    from core.engine.sweep import sweep
+
+    spec = spec_of(args)
     steps = sweep(spec, resume=args.resume)
     last: SweepProgress | None = None
     try:
@@ -84,6 +95,25 @@ def run(args: argparse.Namespace) -> int:
     if last is not None and args.json:
         print(json.dumps({"table": str(args.out), "model": spec.model, **asdict(last)}))
     return 0
+
+
+def arguments(spec: SweepSpec, *, resume: bool = False) -> list[str]:
+    """The command line, after `python -m core`, that makes a sweep: what is as by default is left out."""
+    said: list[str] = [f"--model={spec.model}", f"--out={spec.out}"]
+    if spec.gsd_m:
+        said.append(f"--gsd-m={','.join(f'{gsd:.12g}' for gsd in spec.gsd_m)}")
+    values = {
+        "tile-px": spec.tile_px, "stride-px": spec.stride_px, "stated-gsd-m": spec.stated_gsd_m, "policy": spec.policy,
+        "pooling": spec.pooling, "batch": spec.batch,
+    }  # fmt: skip
+    said += [f"--{name}={value}" for name, value in values.items() if value is not None]
+    said += [f"--only={key}" for key in spec.only]
+    if spec.min_valid != MIN_VALID:
+        said.append(f"--min-valid={spec.min_valid!r}")
+    if spec.data_type != "float32":
+        said.append(f"--data-type={spec.data_type}")
+    said += [f"--{name}" for name, wanted in (("losses", spec.losses), ("online", spec.online), ("resume", resume)) if wanted]
+    return ["embed", *said, "--", *spec.sources]
 
 
 def _tell(step: SweepProgress) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tomllib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -14,10 +12,11 @@ from typing import Any, get_type_hints
 
 from filelock import FileLock, Timeout
 
+from core.engine import background
 from core.errors import ExplorerError
 from core.files import write_atomic
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = background.ROOT
 PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
 """Training specs that come with the program: name -> file."""
 
@@ -165,7 +164,9 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a process trains in this folder now."""
+        """Whether a process trains in this folder now, or is on its way there."""
+        if background.alive(self.folder):
+            return True
         try:
             with self._lock.acquire(timeout=0):
                 return False
@@ -178,16 +179,12 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "spec.toml"
         write_atomic(file, toml.encode())
-        command = [sys.executable, "-m", "core", "train", str(file), "--run", str(self.folder), "--data", str(data)]
-        with (self.folder / "output.txt").open("ab") as output:
-            subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True)
+        background.launch(self.folder, ["train", str(file), "--run", str(self.folder), "--data", str(data)])
         assert spec.name
 
     def last_words(self) -> str:
         """The last line that a launched run printed: why it ended, where it ended early."""
-        output = self.folder / "output.txt"
-        lines = output.read_text(errors="replace").strip().splitlines() if output.is_file() else []
-        return lines[-1] if lines else ""
+        return background.last_words(self.folder)
 
     def spec(self) -> TrainSpec:
         """The spec this folder was started with."""

@@ -23,10 +23,11 @@ from core.engine.embed import embed
 from core.engine.loaded import load
 from core.engine.reconstruct import res_of
 from core.engine.sweep_losses import tile_losses
+from core.engine.sweep_pace import pace
 from core.engine.sweep_plan import Plan, SweepError, SweepSpec, make_plan, plan_json
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe, make_table
-from core.engine.sweep_store import SweepFolder, ask_to_stop, ran_full
+from core.engine.sweep_store import Standing, SweepFolder, ask_to_stop, ran_full, standing
 from core.engine.sweep_workers import Workers, network_threads
 from core.masking import MaskSpec, make_mask
 from core.models.base import Encoder, Reconstructor
@@ -144,7 +145,8 @@ class _Run:
                 self._seal(waiting, {index // self.per_shard})
                 rate = (self._done() - before) / max(time.perf_counter() - began, 1e-9)
                 note = workers.said()
-                self.folder.log("batch", index=index, done=self._done(), rate=round(rate, 3), **({"note": note} if note else {}))
+                counted = {"done": self._done(), "unreadable": int(self.counts[UNREADABLE])}
+                self.folder.log("batch", index=index, rate=round(rate, 3), **counted, **({"note": note} if note else {}))
                 yield self._progress(left, rate, note=note)
                 if self.folder.asked_to_stop:
                     workers.stop()
@@ -232,17 +234,12 @@ class _Run:
 
     def _measure(self) -> float:
         """Measure tiles per second of the network on noise, for the estimate that comes with the plan."""
-        noise = np.random.default_rng(0).random((2, 3, self.recipe.tile_px, self.recipe.tile_px), np.float32)
-        batch = Batch(-1, np.zeros(2, np.uint8), np.ones(2, np.float32), noise, np.ones(2), np.ones(2))
         cores = device.use_threads()
         workers = network_threads()
         if workers > 1:
             device.use_threads(1)  # as each of the workers will
         try:
-            self.vectors(batch, lambda _: None)
-            start = time.perf_counter()
-            self.vectors(batch, lambda _: None)
-            return 2 * workers / max(time.perf_counter() - start, 1e-9)
+            return workers * pace(self.model, self.recipe.tile_px, policy=self.policy, pooling=self.recipe.info.pooling, mask=self.mask)
         finally:
             device.use_threads(cores)
 
@@ -255,4 +252,4 @@ class _Run:
         )  # fmt: skip
 
 
-__all__ = ["SweepError", "SweepProgress", "SweepSpec", "ask_to_stop", "sweep"]
+__all__ = ["Standing", "SweepError", "SweepProgress", "SweepSpec", "ask_to_stop", "standing", "sweep"]

@@ -46,7 +46,8 @@ class SweepSpec:
     `sources` are paths, addresses, or names of the catalogue. `gsd_m` lists the GSDs to feed, none for each picture's own. `tile_px`
     None takes the card's input, `stride_px` None the tile. `policy`, `pooling` None take the card's. `losses` adds a reconstruction pass with
     a random mask of `mask_ratio` and `mask_seed`. Tiles with less than `min_valid` of their pixels known are left out. `stated_gsd_m`
-    is the pixel size of pictures that do not know theirs. `batch` None leaves it to the device. `most` ends after so many tiles.
+    is the pixel size of pictures that do not know theirs. `batch` None leaves it to the device. `most` ends after so many tiles. `only`
+    names the pictures to take where the sources hold several, none for all.
     """
 
     sources: tuple[str, ...]
@@ -67,6 +68,7 @@ class SweepSpec:
     shard_tiles: int = 4096
     most: int | None = None
     online: bool = False
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +134,8 @@ def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
     empty = 0
     for named in spec.sources:
         source = open_named(named, spec)
-        for key in source.keys():  # noqa: SIM118 (a Source is no dict)
+        keys = [key for key in source.keys() if not spec.only or key in spec.only]  # noqa: SIM118 (a Source is no dict)
+        for key in keys:
             try:
                 for gsd in spec.gsd_m or (None,):
                     grid, said, left_out = _grid(source, key, gsd, tile_px, stride_px, spec)
@@ -140,7 +143,7 @@ def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
                     notes += said
                     empty += left_out
             except GeoError as error:
-                if len(source.keys()) == 1:
+                if len(keys) == 1:
                     raise
                 notes.append(f"{key} was left out: {error}")
     grids = [grid for grid in grids if len(grid.boxes)]
@@ -299,7 +302,7 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
 def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
     """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
     said = {**asdict(spec), **decided, "sources": [Path(s).name for s in spec.sources]}
-    for name in ("out", "online"):
+    for name in ("out", "online", *(() if spec.only else ("only",))):
         del said[name]
     grids = [{"key": g.key, "gsd_m": g.gsd_m, "native_gsd_m": g.native_gsd_m, "windows": len(g.boxes)} for g in plan.grids]
     found = {

@@ -11,8 +11,9 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +26,7 @@ from core.engine.sweep_plan import SweepError
 from core.files import write_atomic
 
 PLAN, LOG, LOCK, STOP, PENDING = "plan.json", "log.jsonl", "sweep.lock", "stop", "pending"
+TAIL_BYTES = 4096
 
 
 class SweepFolder:
@@ -121,6 +123,47 @@ class SweepFolder:
     def asked_to_stop(self) -> bool:
         """Tell whether somebody asked this sweep to stop after the batches in hand."""
         return (self.path / STOP).exists()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a sweep on disk stands: `done` of `total` windows, `unreadable` of them marked, tiles per second and seconds left (None until
+    known), whether it is `finished`, and when something last happened (seconds since the epoch)."""
+
+    done: int
+    total: int
+    unreadable: int
+    rate: float | None
+    seconds_left: float | None
+    finished: bool
+    when: float
+
+
+def standing(folder: Path) -> Standing | None:
+    """Read where the sweep in a folder stands, without holding it up; None before its plan is written."""
+    try:
+        total = int(json.loads((folder / PLAN).read_text("utf-8"))["windows"])
+        events = list(_last_events(folder / LOG))
+    except (OSError, ValueError, KeyError):
+        return None
+    known = next((e for e in reversed(events) if "done" in e), {})
+    done, rate = int(known.get("done", 0)), known.get("rate")
+    finished = bool(read_manifest(folder).get("complete"))
+    left = (total - done) / rate if rate and not finished else None
+    when = float(events[-1]["time"]) if events else 0.0
+    return Standing(total if finished else done, total, int(known.get("unreadable", 0)), rate, left, finished, when)
+
+
+def _last_events(log: Path) -> Iterator[dict[str, Any]]:
+    """Read the end of a log; a line that is half there is passed over."""
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = stream.read().decode(errors="replace").splitlines()
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
 
 
 def ask_to_stop(folder: Path) -> None:

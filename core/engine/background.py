@@ -1,0 +1,69 @@
+"""A verb of the command line in a process of its own, which outlives whoever started it; its folder tells whether it is still there.
+
+The process inherits a locked file. The system lets go of the lock when the process ends, however it ends, so nobody has to trust a number
+in a file, and a server that starts again finds what still runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from core.errors import ExplorerError
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTPUT, LOCK = "output.txt", "process.lock"
+TRIES = 40
+
+
+class BackgroundError(ExplorerError):
+    """A process that cannot be started in this folder."""
+
+
+def launch(folder: Path, arguments: Sequence[str]) -> None:
+    """Start `python -m core ARGUMENTS`, its words kept in the folder. Raises BackgroundError while an earlier one still runs there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
+        if not _take(lock, fcntl.LOCK_EX, TRIES):
+            raise BackgroundError(f"A process is at work in {folder.name} already: wait for it, or stop it first.")
+        subprocess.Popen(
+            [sys.executable, "-m", "core", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, pass_fds=(lock.fileno(),),
+        )  # fmt: skip
+
+
+def alive(folder: Path) -> bool:
+    """Tell whether a process that was launched in a folder is still there."""
+    try:
+        with (folder / LOCK).open() as lock:
+            return not _take(lock, fcntl.LOCK_SH, 1)  # shared: those who only ask do not see each other
+    except FileNotFoundError:
+        return False
+
+
+def last_words(folder: Path) -> str:
+    """The last line that a launched process printed: why it ended, where it ended early."""
+    try:
+        with (folder / OUTPUT).open("rb") as output:
+            output.seek(max(0, (folder / OUTPUT).stat().st_size - 4096))
+            said = output.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _take(lock: IO[str], kind: int, tries: int) -> bool:
+    for left in reversed(range(tries)):
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            if left:
+                time.sleep(0.005)
+    return False
