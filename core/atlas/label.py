@@ -12,11 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, balanced_accuracy_score
-from sklearn.model_selection import StratifiedKFold
 
 from core.atlas.errors import SearchError
 from core.atlas.neighbors import example_query, similarities, unit_rows
@@ -24,6 +20,8 @@ from core.atlas.table import EmbeddingTable
 
 STRENGTHS = (1.0, 10.0, 100.0)
 FOLDS = 5
+LEAST_SLOPE = 0.02
+"""Of the calibrating sigmoid: below it, scores of left-out marks say nothing, or the opposite."""
 
 
 @dataclass(frozen=True)
@@ -64,20 +62,22 @@ def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
     """Learn from marks. Raises SearchError without at least one yes and one no, or for a mark on a row that has no vector."""
     _require_marks(table, marks)
     units = unit_rows(table, [*marks.yes, *marks.no]).astype(np.float64)
-    truth = np.array([1] * len(marks.yes) + [0] * len(marks.no))
+    truth = np.array([1.0] * len(marks.yes) + [0.0] * len(marks.no))
     centre = units.mean(axis=0)
+    units -= centre
     folds = min(FOLDS, len(marks.yes), len(marks.no))
-    strength, slope, offset, report = 10.0, 1.0, 0.0, (None, None, None)
+    seen = _folds(truth, folds) if folds >= 2 else np.ones((0, len(truth)), bool)
+    weights, biases = _regressions(units, truth, np.concatenate([seen, np.ones((1, len(truth)), bool)]), STRENGTHS)
+    best, slope, offset, report = STRENGTHS.index(10.0), 1.0, 0.0, (None, None, None)
     if folds >= 2:
-        left_out = {c: _left_out_logits(units - centre, truth, c, folds) for c in STRENGTHS}
-        calibrated = {c: _platt(logits, truth) for c, logits in left_out.items()}
-        strength = min(STRENGTHS, key=lambda c: calibrated[c][2])
-        slope, offset, loss = calibrated[strength]
-        logits = left_out[strength]
-        report = (float(balanced_accuracy_score(truth, logits > 0)), float(average_precision_score(truth, logits)), loss)
-    model = _regression(strength).fit(units - centre, truth)
-    weight = slope * model.coef_[0]
-    bias = slope * float(model.intercept_[0]) + offset - float(weight @ centre)
+        left_out = np.where(seen, 0, weights[:, :-1] @ units.T + biases[:, :-1, None]).sum(axis=1)
+        slopes, offsets, losses = _platt(left_out, truth)
+        best = int(losses.argmin())
+        slope, offset, logits, yes = float(slopes[best]), float(offsets[best]), left_out[best], truth == 1
+        accuracy = float(((logits[yes] > 0).mean() + (logits[~yes] <= 0).mean()) / 2)
+        report = (accuracy, _average_precision(yes, logits), float(losses[best]))
+    weight = slope * weights[best, -1]
+    bias = slope * float(biases[best, -1]) + offset - float(weight @ centre)
     return Labeller(weight.astype(np.float32), bias, marks, *report)
 
 
@@ -135,25 +135,83 @@ def _require_marks(table: EmbeddingTable, marks: Marks) -> None:
             raise SearchError(f"Row {row} has no usable vector: take its mark away.")
 
 
-def _regression(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, class_weight="balanced", max_iter=200)
+def _regressions(
+    units: NDArray[np.float64], truth: NDArray[np.float64], seen: NDArray[np.bool_], strengths: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit logistic regressions to (m, d) vectors, one for each (strength, subset `seen` (b, m)): weights (s, b, d) and biases (s, b).
+
+    The same optimum as scikit-learn's LogisticRegression(C=strength, class_weight="balanced"), for all fits at once and in the space
+    that the marks span: ten marks need 11 unknowns whatever the width of the vectors.
+    """
+    left, singular, right = np.linalg.svd(units, full_matrices=False)
+    points = np.concatenate([left * singular, np.ones((len(units), 1))], axis=1)
+    yes = truth == 1
+    of_kind = np.where(yes, (seen & yes).sum(axis=1, keepdims=True), (seen & ~yes).sum(axis=1, keepdims=True))
+    balance = seen * seen.sum(axis=1, keepdims=True) / (2.0 * np.maximum(of_kind, 1))
+    weight = np.multiply.outer(np.asarray(strengths), balance)
+    ridge = np.append(np.ones(points.shape[1] - 1), 0.0)
+    found = _newton(points, truth, weight, ridge)
+    return found[..., :-1] @ right, found[..., -1]
 
 
-def _left_out_logits(units: NDArray[np.float64], truth: NDArray[np.int64], strength: float, folds: int) -> NDArray[np.float64]:
-    logits = np.zeros(len(truth))
-    for seen, unseen in StratifiedKFold(folds, shuffle=True, random_state=0).split(units, truth):
-        logits[unseen] = _regression(strength).fit(units[seen], truth[seen]).decision_function(units[unseen])
-    return logits
+def _newton(
+    points: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64], ridge: NDArray[np.float64], most: int = 50
+) -> NDArray[np.float64]:
+    """Minimise weighted logistic loss plus ridge |x|^2 / 2 for every row of weights (..., m) at once; points (..., m, r) to x (..., r)."""
+    found = np.zeros((*weight.shape[:-1], points.shape[-1]))
+
+    def logits(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (points @ at[..., None])[..., 0]
+
+    def loss(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        logit = logits(at)
+        return (weight * (np.logaddexp(0, logit) - target * logit)).sum(axis=-1) + 0.5 * (ridge * at * at).sum(axis=-1)
+
+    now, across = loss(found), np.swapaxes(points, -1, -2)
+    for _ in range(most):
+        share = expit(logits(found))
+        slope = (across @ (weight * (share - target))[..., None])[..., 0] + ridge * found
+        if np.abs(slope).max() < 1e-6:
+            break
+        bend = (across * (weight * share * (1 - share))[..., None, :]) @ points + np.diag(ridge + 1e-9)
+        step = np.linalg.solve(bend, slope[..., None])[..., 0]
+        ahead = loss(found - step)
+        for _ in range(30):
+            worse = ahead > now + 1e-12
+            if not worse.any():
+                break
+            step[worse] /= 2  # it went too far
+            ahead = loss(found - step)
+        found, now = found - step, ahead
+    return found
 
 
-def _platt(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Fit slope and offset of a sigmoid to left-out scores; gives them with the loss. Targets are smoothed as in Platt 1999, eq. 2."""
+def _folds(truth: NDArray[np.float64], folds: int) -> NDArray[np.bool_]:
+    """Say, for each of the folds, which marks are seen while fitting (folds, m); the others are left out, some of each kind every time."""
+    out = np.empty(len(truth), np.int64)
+    for kind in (0, 1):
+        mine = np.flatnonzero(truth == kind)
+        out[np.random.default_rng(kind).permutation(mine)] = np.arange(len(mine)) % folds
+    return out != np.arange(folds)[:, None]
+
+
+def _platt(logits: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Fit slope and offset of a sigmoid to each row of left-out scores (s, m); gives slopes, offsets and losses (s,).
+
+    Targets are smoothed as in Platt 1999, eq. 2. Scores that rank the wrong way get no weight: then only the share of yes is known.
+    """
     positives, negatives = truth.sum(), (1 - truth).sum()
     target = np.where(truth == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    points = np.stack([logits, np.ones_like(logits)], axis=-1)
+    slope, offset = _newton(points, target, np.full(logits.shape, 1 / len(truth)), np.zeros(2)).T
+    wrong = slope < LEAST_SLOPE
+    slope = np.where(wrong, LEAST_SLOPE, slope)
+    offset = np.where(wrong, np.log(target.mean() / (1 - target.mean())) - slope * logits.mean(axis=1), offset)
+    z = slope[:, None] * logits + offset[:, None]
+    return slope, offset, (np.logaddexp(0, z) - target * z).mean(axis=1)
 
-    def loss(parameters: NDArray[np.float64]) -> float:
-        z = np.exp(parameters[0]) * logits + parameters[1]
-        return float(np.mean(np.logaddexp(0, z) - target * z))
 
-    found = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=[(-4, 4), (-8, 8)])
-    return float(np.exp(found.x[0])), float(found.x[1]), float(found.fun)
+def _average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float:
+    """Give the mean, over the true ones, of the share of true ones among all that score no less."""
+    reached = np.array([truth[scores >= score].mean() for score in scores[truth]])
+    return float(reached.mean())
