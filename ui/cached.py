@@ -70,7 +70,11 @@ class Kept:
 @st.cache_resource(show_spinner=False)
 def catalogue() -> Catalogue:
     """Every source of tiles of this server."""
-    return known_sources()
+    from ui.uploads import LaidIn
+
+    known = known_sources()
+    known.add(LaidIn())
+    return known
 
 
 @st.cache_resource(show_spinner=False)
@@ -267,6 +271,21 @@ def sweep(view: View, asker: str) -> tuple[SweepStep, ...]:
     side = view.tile.size_px or network.card.input_px
     turn = partial(_queue(network).turn, f"{asker} study")
     return _studies().put(key, tuple(ratio_sweep(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)))
+
+
+def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
+    """Tiles per second of a sweep on this device, measured once."""
+
+    def measure() -> float:
+        from core.engine.sweep_pace import pace
+        from core.masking import MaskSpec, make_mask
+
+        network = model(name)
+        cells = tile_px // network.card.patch_px
+        with _queue(network).turn(f"{asker} pace"):
+            return pace(network, tile_px, mask=make_mask(MaskSpec(), cells, cells) if losses else None)
+
+    return shelf("pace", 64).once((name, tile_px, losses), measure)
 
 
 def _queue(network: Encoder) -> Turns:

@@ -13,8 +13,10 @@ from core.session import Restored, View, view_from_params
 T = TypeVar("T")
 
 GLOBE = frozenset({"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"})
-OTHERS = frozenset({"tab", "embed", "embed_options"}) | GLOBE
-"""Parameters of the address that are not the view's: the open tab, Streamlit's own, and those of the Globe page (`ui/globe/sight.py`)."""
+JOBS = "jobs"
+OTHERS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE
+"""Parameters of the address that are not the view's: the open tab, Streamlit's own, those of the Globe page (`ui/globe/sight.py`), and
+the key to what runs in the background (`ui/jobs.py`)."""
 
 _VIEW, _WRITTEN, _WIDGETS = "the view", "the view in the address bar", "w:"
 
@@ -94,6 +96,19 @@ def publish_others(names: Iterable[str], params: Mapping[str, str]) -> None:
         del st.query_params[name]
     if now != params:
         st.query_params.update(params)
+
+
+def owner() -> str:
+    """The key to this user's background jobs, from the address (a reload) or from earlier in this session; "" before the first one."""
+    said = st.query_params.get(JOBS) or recall(JOBS, "")
+    keep(JOBS, said)
+    return said
+
+
+def own(key: str) -> None:
+    """Make a key this user's, and let the address hold it, so that a reload finds the jobs again."""
+    keep(JOBS, key)
+    publish_others((JOBS,), {JOBS: key})
 
 
 def jump(to: View) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.atlas.schema import Precision
 from core.errors import ExplorerError
-from core.geo.catalogue import known_sources
+from core.geo.catalogue import Catalogue, known_sources
 from core.geo.picture import Header, Known, Picture, native_gsd
 from core.geo.sources import Source, open_source
 from core.geo.sources.globe import shows_globe
@@ -122,8 +122,11 @@ class Plan:
         return digest.hexdigest()
 
 
-def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
-    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError."""
+def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None) -> Plan:
+    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
+
+    `catalogue` knows the sources by name; None makes one.
+    """
     for gsd in spec.gsd_m:
         require_gsd(gsd)
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
@@ -133,7 +136,7 @@ def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
     notes: list[str] = []
     empty = 0
     for named in spec.sources:
-        source = open_named(named, spec)
+        source = open_named(named, spec, catalogue)
         keys = [key for key in source.keys() if not spec.only or key in spec.only]  # noqa: SIM118 (a Source is no dict)
         for key in keys:
             try:
@@ -153,10 +156,10 @@ def make_plan(spec: SweepSpec, tile_px: int) -> Plan:
     return Plan(tuple(_cut_short(grids, spec.most)), empty, tuple(dict.fromkeys(notes)))
 
 
-def open_named(named: str, spec: SweepSpec) -> Source:
+def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) -> Source:
     """Open a path or address, or take a source of that name from the catalogue."""
     if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
-        catalogue = known_sources()
+        catalogue = catalogue or known_sources()
         if named in catalogue.names():
             return catalogue.source(named)
     return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)

@@ -9,10 +9,10 @@ import numpy as np
 from core.atlas import EmbeddingTable
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
-from ui import cached
+from ui import cached, uploads
 
 SIDE_PX = 128
-FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "image_size")
+FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "native_gsd_m", "image_size")
 
 
 def source_name(said: str | None) -> str | None:
@@ -24,13 +24,14 @@ def source_name(said: str | None) -> str | None:
 def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
     """The ground that a row was embedded from, at the row's scale; None where its source is not here or the row does not say."""
     values: dict[str, Any] = {name: table.columns[name][int(row)].as_py() for name in FIELDS}
-    source = source_name(values["source"])
-    if source is None or not values["product_id"]:
+    source, laid_in = source_name(values["source"]), uploads.ref_in(table.folder, values["product_id"] or "")
+    if (source is None and laid_in is None) or not values["product_id"]:
         return None
-    ref, gsd_m, size_px = TileRef(source, values["product_id"]), values["gsd_m"], values["image_size"]
+    ref, gsd_m, size_px = laid_in or TileRef(source or "", values["product_id"]), values["gsd_m"], values["image_size"]
     if values["pixel_bbox"]:
         left, top, right, bottom = values["pixel_bbox"]
-        return TileSpec(ref, window=(left, top, max(right - left, 1), max(bottom - top, 1)), size_px=size_px)
+        stated = (values["native_gsd_m"] or 1.0) if laid_in and values["centre_lon"] is None else None
+        return TileSpec(ref, window=(left, top, max(right - left, 1), max(bottom - top, 1)), size_px=size_px, stated_gsd_m=stated)
     if values["centre_lon"] is None or not gsd_m or not size_px:
         return None
     return TileSpec(ref, lonlat=(values["centre_lon"], values["centre_lat"]), gsd_m=gsd_m, size_px=size_px)

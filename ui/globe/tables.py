@@ -16,8 +16,9 @@ from core.atlas.table import recipe_of
 from core.commands.atlas import WORLD
 from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
-from ui import cached
+from ui import cached, state
 from ui.globe.desk import own_tables
+from ui.jobs import tables_of
 
 SHIPPED = "The world at 7 to 30 km"
 OPEN_AT_ONCE, SHOWN_AT_ONCE = 4, 6
@@ -49,7 +50,7 @@ def known() -> dict[str, Path]:
         found |= (
             {file.stem: file for file in sorted(folder.glob("*.parquet"))} if folder.is_dir() and not (folder / "manifest.json").is_file() else {}
         )
-    return {**found, **own_tables()}
+    return {**found, **tables_of(state.owner()), **own_tables()}
 
 
 def table_at(path: Path) -> EmbeddingTable:

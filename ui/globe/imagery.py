@@ -1,0 +1,173 @@
+"""The panel "My imagery": a raster of one's own becomes a table; the plan first, then a job in the background, then the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import ExplorerError
+from core.geo import Source, open_source
+from ui import cached, controls, jobs, state, uploads
+from ui.globe import plans
+from ui.globe.desk import Desk
+from ui.globe.following import follow
+from ui.tile_picker import MOST_LISTED, UPLOAD_MB
+
+MOST_TILES = 200_000
+FROM_HERE, UPLOAD = "From this server", "Upload"
+STEPS = {"edge to edge": 1.0, "half overlapping": 0.5, "three quarters overlapping": 0.25}
+COARSER = (2, 4, 8, 16)
+ALL = "all of them"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the user points at: the source as a sweep names it, the picture in it ("" for all), and the first one to look at."""
+
+    named: str
+    only: str
+    source: Source
+    key: str
+    title: str
+    stated_gsd_m: float | None = None
+
+
+def draw(desk: Desk) -> None:
+    """Choose imagery and settings, see the plan, start; below, this user's jobs."""
+    left, right = st.columns([1, 1.35], gap="large")
+    with left:
+        chosen = _choose()
+    if chosen is None:
+        with right:
+            st.info("Choose a picture or upload your own: where its tiles will lie, how many and how long it takes is shown here first.",
+                    icon=":material/satellite:")  # fmt: skip
+    else:
+        with left:
+            title, wanted = _settings(desk, chosen)
+        with right:
+            _plan(chosen, title, wanted)
+    if jobs.jobs_of(state.owner()):
+        state.own(state.owner())
+        follow(state.owner())
+
+
+def _choose() -> Chosen | None:
+    origin = st.segmented_control("Imagery", [FROM_HERE, UPLOAD], key=state.widget("imagery origin", FROM_HERE), required=True)
+    return _upload() if origin == UPLOAD else _from_here()
+
+
+def _from_here() -> Chosen | None:
+    catalogue = cached.catalogue()
+    names = [name for name in catalogue.names() if catalogue.source(name).keys() and name != "upload"]
+    if not names:
+        st.caption("No imagery is on this server: upload your own, or start with a folder of it: `make app DATA=folder`.")
+        return None
+    name = st.selectbox("Source", names, format_func=lambda n: catalogue.source(n).info.title, key=state.widget("imagery source", names[0]))
+    source = catalogue.source(name)
+    keys = list(source.keys()[:MOST_LISTED])
+    options = keys if len(keys) == 1 else [*keys, ALL]
+    key = st.selectbox("Picture", options, format_func=lambda k: _label(source, k), key=state.widget(f"imagery of {name}", keys[0]))
+    only = "" if key == ALL else key
+    entry = source.entry(only or keys[0])
+    st.caption(" · ".join(filter(None, (entry.credit or source.info.credit, entry.licence or source.info.licence))))
+    return Chosen(name, only, source, only or keys[0], source.info.title if key == ALL else _label(source, key))
+
+
+def _label(source: Source, key: str) -> str:
+    return f"All {len(source.keys()):,} pictures" if key == ALL else source.entry(key).title or key
+
+
+def _upload() -> Chosen | None:
+    file = st.file_uploader(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
+    st.caption("It is kept on this server for your jobs only, and deleted with them or after two weeks.")
+    if file is None:
+        return None
+    path = cached.shelf("laid in", 64).once((state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), file.getvalue(), file.name))
+    source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path))
+    stated = _state_gsd(source)
+    return Chosen(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
+
+
+def _owner() -> str:
+    """This user's key; made when the first thing is kept."""
+    if not jobs.is_owner(state.owner()):
+        state.own(jobs.new_owner())
+    return state.owner()
+
+
+def _state_gsd(source: Source) -> float | None:
+    """Metres per pixel, asked for only where the file does not know."""
+    try:
+        source.native_gsd_m(source.keys()[0])
+    except ExplorerError:
+        return st.number_input("Metres per pixel (the file does not say)", 0.01, 1e5, value=None, placeholder="0.3", format="%.3f")
+    return None
+
+
+def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
+    """The settings of a sweep; the model begins as that of the open table, so that both can be searched with one another."""
+    from core.models.registry import default_embedder
+
+    open_with = desk.table.columns["model"][0].as_py()
+    first = open_with if open_with in cached.cards() else default_embedder()
+    names = sorted([*cached.cards(), *cached.weight_files()], key=lambda n: (n != first, n not in cached.cards()))
+    name = st.selectbox("Model", names, format_func=controls.model_label, key=state.widget("imagery model", first))
+    card = cached.card_of(name)
+    gsd_m = _scales(chosen)
+    step = st.selectbox("Tiles lie", list(STEPS), key=state.widget("imagery step", next(iter(STEPS))), help="Overlap gives a finer map and takes longer.")
+    losses = card.reconstructs and st.toggle(
+        "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
+        help="How well the network imagines what is hidden, for the low and the high band: finds what is strange. Takes about twice as long.",
+    )  # fmt: skip
+    with st.expander("More", icon=":material/tune:"):
+        from core.engine.inputs import input_sizes
+
+        sizes = sorted({*input_sizes(card.patch_px, card.input_px), card.input_px})
+        tile_px = st.selectbox("Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {name}", card.input_px))
+        least = st.slider("Leave out tiles with less data than", 0, 100, format="%d %%", key=state.widget("imagery valid", 50))
+        kind = st.selectbox("Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32"))
+        title = st.text_input("Name of the table", max_chars=50, key=state.widget(f"imagery title {chosen.title}", _free_title(chosen.title)))
+    stride_px = max(1, round(tile_px * STEPS[step]))
+    return title, plans.Wanted(name, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
+
+
+def _scales(chosen: Chosen) -> tuple[float, ...]:
+    """The GSDs to feed; none is the picture's own."""
+    try:
+        native = chosen.stated_gsd_m or chosen.source.native_gsd_m(chosen.key)
+    except ExplorerError:
+        return ()
+    options = ["native", *(f"{float(f'{native * n:.3g}'):g} m" for n in COARSER)]
+    said = st.multiselect(
+        "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
+        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {controls.metres(native)}. Type any other.",
+    )  # fmt: skip
+    return () if said in ([], ["native"]) else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in said}))
+
+
+def _free_title(wish: str) -> str:
+    taken = {job.title for job in jobs.jobs_of(state.owner())}
+    return next(name for n in range(1, 1000) if (name := wish if n == 1 else f"{wish} {n}") not in taken)
+
+
+def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
+    """Show what would be done, and the button that does it."""
+    spec = wanted.spec(chosen.named, (chosen.only,) if chosen.only else (), chosen.stated_gsd_m)
+    plan = plans.plan_of(spec, wanted.tile_px)
+    st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch")
+    plans.legend(plan)
+    for sentence in plan.notes[:3]:
+        st.caption(f":orange[:material/info:] {sentence}")
+    with st.spinner("Measuring how fast this device is", show_time=True):
+        rate = cached.pace(wanted.model, wanted.tile_px, wanted.losses, state.session_id())
+    plans.numbers(plan, wanted, rate)
+    if plan.count > MOST_TILES:
+        st.warning(f"{plan.count:,} tiles are more than a page may start ({MOST_TILES:,}): choose a coarser scale, or use the command line below.")
+    elif st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
+        jobs.start(_owner(), title, replace(spec, model=str(cached.weight_files().get(spec.model, spec.model))))
+        st.rerun(scope="app")
+    with st.expander("The same on the command line", icon=":material/terminal:"):
+        st.code(plans.command(spec, chosen.title), language="bash", wrap_lines=True)
+

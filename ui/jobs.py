@@ -1,0 +1,268 @@
+"""Background jobs of this server's users: imagery becoming tables. A job is a folder on disk, worked on by a process of its own.
+
+`JOBS/<owner>/<job>/` holds job.json, the process's words and the table; `JOBS/<owner>/uploads/` what was uploaded. The owner is an
+unguessable key that stands in the user's address bar: whoever has it sees these jobs and nobody else's, and after a reload or a restart of
+the server they are found again. Pages only follow the folders. A keeper thread starts those that wait, in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from core.commands.embed import arguments
+from core.engine.background import ROOT, alive, last_words, launch
+from core.engine.sweep_plan import SweepSpec
+from core.engine.sweep_store import Standing, ask_to_stop, standing
+from core.errors import ExplorerError
+from core.files import write_atomic
+
+JOBS = Path(os.environ.get("EARTH_MAE_JOBS", ROOT / "jobs"))
+AT_ONCE = 1
+MOST_WAITING, MOST_EACH, MOST_OWNERS = 8, 12, 200
+KEPT_DAYS = 14
+KEEPER_S, EXPIRE_EVERY = 1.0, 600
+WORDS, WAITING, CANCELLED, TABLE, UPLOADS = "job.json", "waiting", "cancelled", "table", "uploads"
+
+State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
+
+
+class JobError(ExplorerError):
+    """A job that cannot be started, followed or resumed as asked."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job on disk: everything else about it is read from its folder when it is asked for."""
+
+    folder: Path
+
+    @property
+    def key(self) -> str:
+        """What tells this job from its owner's others."""
+        return self.folder.name
+
+    @property
+    def table(self) -> Path:
+        """The folder of the table, growing or finished."""
+        return self.folder / TABLE
+
+    @cached_property
+    def words(self) -> dict[str, object]:
+        """What was said when it was started: title, settings, time."""
+        return json.loads((self.folder / WORDS).read_text("utf-8"))
+
+    @property
+    def title(self) -> str:
+        """What the user called it."""
+        return str(self.words["title"])
+
+    @property
+    def started(self) -> float:
+        """When it was asked for, in seconds since the epoch."""
+        return float(self.words["time"])  # pyright: ignore[reportArgumentType]
+
+    @cached_property
+    def spec(self) -> SweepSpec:
+        """What it computes."""
+        said: dict = self.words["spec"]  # pyright: ignore[reportAssignmentType]
+        return SweepSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+
+    @property
+    def standing(self) -> Standing | None:
+        """How far it is; None before its plan is written."""
+        return standing(self.table)
+
+    @property
+    def state(self) -> State:
+        """What it is doing."""
+        cancelled = (self.folder / CANCELLED).exists()
+        if alive(self.folder):
+            return "stopping" if cancelled else "running"
+        if (now := self.standing) is not None and now.finished:
+            return "finished"
+        if cancelled:
+            return "cancelled"
+        return "waiting" if (self.folder / WAITING).exists() else "stopped"
+
+    @property
+    def last_words(self) -> str:
+        """Why it ended, where it ended early."""
+        return last_words(self.folder).removeprefix("core: ")
+
+
+def new_owner() -> str:
+    """A key that nobody can guess."""
+    return secrets.token_urlsafe(16)
+
+
+def is_owner(text: str) -> bool:
+    """Tell whether a text from outside has the form of a key; whether anything belongs to it is another matter."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{22}", text) is not None
+
+
+def jobs_of(owner: str) -> tuple[Job, ...]:
+    """The jobs of an owner, newest first; none for a key that was never given out."""
+    return tuple(sorted(_jobs(JOBS / owner), key=lambda job: job.started, reverse=True)) if is_owner(owner) else ()
+
+
+def tables_of(owner: str) -> dict[str, Path]:
+    """The finished tables of an owner, by title."""
+    return {job.title: job.table for job in jobs_of(owner) if job.state == "finished"}
+
+
+def start(owner: str, title: str, spec: SweepSpec) -> Job:
+    """Queue a job. Raises JobError for a title that names another job of this owner, and where too many wait or are kept."""
+    title = " ".join(title.split())[:60]
+    held = jobs_of(owner)
+    if not is_owner(owner) or not title:
+        raise JobError("A table needs a name: write one, then start again.")
+    if any(job.title == title for job in held):
+        raise JobError(f"You have a table called {title} already: choose another name.")
+    if len(held) >= MOST_EACH:
+        raise JobError(f"You keep {MOST_EACH} tables here already: delete one that you no longer need.")
+    if not held and not (JOBS / owner).exists() and len(_owners()) >= MOST_OWNERS:
+        raise JobError("This server keeps as many people's tables as it may: try again tomorrow, or use `python -m core embed`.")
+    if sum(map(_waits, _all())) >= MOST_WAITING:
+        raise JobError("Too many jobs wait on this server already: try again when one of them is done.")
+    folder = JOBS / owner / secrets.token_hex(6)
+    job = Job(folder)
+    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table)))}
+    write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
+    _queue(job)
+    return job
+
+
+def cancel(job: Job) -> None:
+    """Have a job stop after the batches in hand; what is done stays, and `resume` goes on from there."""
+    (job.folder / WAITING).unlink(missing_ok=True)
+    (job.folder / CANCELLED).touch()
+    _press(job)
+
+
+def resume(job: Job) -> None:
+    """Queue a job that was cancelled or ended early; it goes on where it was."""
+    if job.state in ("cancelled", "stopped"):
+        (job.folder / CANCELLED).unlink(missing_ok=True)
+        _queue(job)
+
+
+def remove(job: Job) -> None:
+    """Delete a job and its table. Raises JobError while its process is there."""
+    (job.folder / WAITING).unlink(missing_ok=True)
+    if alive(job.folder):
+        raise JobError("The job is still at work: cancel it first, and delete it when it has stopped.")
+    laid_in = {Path(source).parent for source in job.spec.sources if Path(source).parent.parent == job.folder.parent / UPLOADS}
+    shutil.rmtree(job.folder, ignore_errors=True)
+    for upload in laid_in - _used(job.folder.parent):
+        shutil.rmtree(upload, ignore_errors=True)
+
+
+def place_in_queue(job: Job) -> int:
+    """How many jobs are before this one."""
+    everyone = _all()
+    return sum(_since(other) < _since(job) for other in filter(_waits, everyone)) + sum(alive(other.folder) for other in everyone)
+
+
+def keep() -> None:
+    """Start the thread that tends the queue, once a process."""
+    with _keeping:
+        if not any(thread.name == _KEEPER for thread in threading.enumerate()):
+            threading.Thread(target=_keeper, name=_KEEPER, daemon=True).start()
+
+
+def tend() -> None:
+    """Start jobs that wait while there is room, press those that were cancelled. One process at a time does it."""
+    if not JOBS.is_dir():
+        return
+    with suppress(Timeout), FileLock(JOBS / "keeper.lock").acquire(timeout=0):
+        everyone = _all()
+        running = [job for job in everyone if alive(job.folder)]
+        for job in running:
+            _press(job)
+        waiting = sorted(filter(_waits, everyone), key=_since)
+        for job in waiting[: max(0, AT_ONCE - len(running))]:
+            (job.folder / WAITING).unlink(missing_ok=True)
+            launch(job.folder, arguments(job.spec, resume=True))
+
+
+def forget_expired() -> None:
+    """Delete what nobody came back for: jobs and uploads whose folder was not touched for `KEPT_DAYS`, then owners with nothing left."""
+    before = time.time() - KEPT_DAYS * 86_400
+    for owner in _owners():
+        for job in _jobs(owner):
+            if max(job.started, (job.standing or _NEVER).when) < before and job.state in ("finished", "cancelled", "stopped"):
+                remove(job)
+        used = _used(owner)
+        for upload in owner.glob(f"{UPLOADS}/*"):
+            if upload not in used and upload.stat().st_mtime < before:
+                shutil.rmtree(upload, ignore_errors=True)
+        for folder in (owner / UPLOADS, owner):
+            with suppress(OSError):
+                folder.rmdir()  # only when empty
+
+
+_KEEPER = "keeper of jobs"
+_keeping = threading.Lock()
+
+
+def _keeper() -> None:
+    for round_ in itertools.count():
+        with suppress(OSError, ValueError, ExplorerError):
+            tend()
+            if round_ % EXPIRE_EVERY == 0:
+                forget_expired()
+        time.sleep(KEEPER_S)
+
+
+def _queue(job: Job) -> None:
+    (job.folder / WAITING).touch()
+    keep()
+
+
+def _press(job: Job) -> None:
+    """Ask a cancelled job's process to stop, again and again: one that is still on its way to its folder does not hear the first time."""
+    if (job.folder / CANCELLED).exists() and job.table.is_dir():
+        ask_to_stop(job.table)
+
+
+def _waits(job: Job) -> bool:
+    return (job.folder / WAITING).exists()
+
+
+def _since(job: Job) -> float:
+    with suppress(FileNotFoundError):
+        return (job.folder / WAITING).stat().st_mtime
+    return 0.0
+
+
+def _owners() -> list[Path]:
+    return [folder for folder in JOBS.iterdir() if is_owner(folder.name)] if JOBS.is_dir() else []
+
+
+def _all() -> list[Job]:
+    return [job for owner in _owners() for job in _jobs(owner)]
+
+
+def _used(owner: Path) -> set[Path]:
+    return {Path(source).parent for job in _jobs(owner) for source in job.spec.sources}
+
+
+def _jobs(owner: Path) -> list[Job]:
+    return [Job(words.parent) for words in owner.glob(f"*/{WORDS}")]
+
+
+_NEVER = Standing(0, 0, 0, None, None, False, 0.0)

@@ -1,0 +1,93 @@
+"""Imagery that users laid in for their jobs: on disk, each file under an unguessable key of its own, gone when nobody comes back for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from core.errors import ExplorerError
+from core.files import write_atomic
+from core.geo import Source, SourceInfo, TileRef, open_source
+from core.geo.picture import Picture
+from core.geo.sources import Entry
+from core.geo.sources.base import missing_key
+from core.geo.sources.opening import load_picture, sniff
+from ui import jobs
+
+SOURCE = "imagery"
+MOST_BYTES = 500 * 2**20
+SUFFIXES = {"raster": ".tif", "picture": ".png"}
+
+
+class UploadError(ExplorerError):
+    """A file that cannot be laid in."""
+
+
+class LaidIn(Source):
+    """Serve what users laid in, by the key of the file: who has the key may see that file, and no other."""
+
+    def __init__(self) -> None:
+        super().__init__(SOURCE, SourceInfo("Imagery laid in", "upload", 0))
+
+    def keys(self) -> tuple[str, ...]:
+        """List nothing: a key is what gives access."""
+        return ()
+
+    def entry(self, key: str) -> Entry:
+        """Describe a file."""
+        file = file_of(key)
+        if file is None:
+            raise missing_key(self.info.title, key)
+        return Entry(key, file.stem.rpartition("-")[0] or file.stem)
+
+    def _open(self, key: str) -> Picture:
+        file = file_of(key)
+        if file is None:
+            raise missing_key(self.info.title, key)
+        return load_picture(file)
+
+
+def lay_in(owner: str, data: bytes, name: str) -> Path:
+    """Keep an upload on disk for its owner's jobs, under a name of our own making; the same bytes are kept once.
+
+    Raises UploadError where the owner keeps too much, and GeoError where it is no raster or picture that can be opened.
+    """
+    kind = sniff(data[:64], name[:80])
+    open_source(data, name=name[:80])
+    digest = hashlib.sha256(owner.encode() + data).hexdigest()
+    folder = jobs.JOBS / owner / jobs.UPLOADS / digest[:32]
+    file = folder / f"{_plain(name)}-{digest[:6]}{SUFFIXES[kind]}"
+    if not file.is_file():
+        kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
+        if kept + len(data) > MOST_BYTES:
+            raise UploadError(f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again.")
+        write_atomic(file, data)
+        folder.parent.parent.chmod(0o700)
+    os.utime(folder)
+    return file
+
+
+def file_of(key: str) -> Path | None:
+    """The file of a key; None where there is none."""
+    if not re.fullmatch(r"[0-9a-f]{32}", key):
+        return None
+    return next(iter(jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*.[tp]*")), None)
+
+
+def ref_of(path: str | Path) -> TileRef | None:
+    """The reference of a picture in a file that was laid in; None for any other file."""
+    key = Path(path).parent.name
+    return TileRef(SOURCE, key) if file_of(key) == Path(path) else None
+
+
+def ref_in(table: Path | None, name: str) -> TileRef | None:
+    """The reference of the picture of that name that a job's table was made from; None where it was made from something else."""
+    if table is None or table.name != jobs.TABLE or not (table.parent / jobs.WORDS).is_file():
+        return None
+    return next((ref_of(source) for source in jobs.Job(table.parent).spec.sources if Path(source).name == name), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:40] or "picture"
