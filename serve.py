@@ -1,10 +1,11 @@
-"""What `make app` runs: the pages, and the models warmed up while the first browser is still on its way."""
+"""What `make app` runs: the pages and our own HTTP routes, and the models warmed up while the first browser is still on its way."""
 
 import threading
 
 import streamlit as st
 
 import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
+from ui.routes import routes
 
 
 def warm_up() -> None:
@@ -16,4 +17,4 @@ def warm_up() -> None:
 
 
 threading.Thread(target=warm_up, daemon=True).start()
-app = st.App("app.py")
+app = st.App("app.py", routes=routes())

@@ -1,12 +1,14 @@
 """Globe: embeddings on the Earth and in their projection, linked; what is clicked, searched, labelled and grouped is one selection."""
 
+from functools import partial
+
 import streamlit as st
 
 from ui import controls, state
 from ui.page import page
 
-with page("Globe", "Every point is a place as a network sees it: on the Earth at the left, beside what looks like it at the right."):
-    from ui.globe import panels, scene, sight, tables
+with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label."):
+    from ui.globe import choices, colour, panels, scene, sight, tables
     from ui.globe.desk import Desk, lay
 
     view = controls.current_view()
@@ -14,15 +16,22 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth at
         st.warning(sentence, icon=":material/link_off:")
     known = tables.known()
     if not known:
-        st.info("No table of embeddings is here yet. Make one with `make atlas`, or start with a folder of tables: `make app DATA=folder`.")
+        panels.nothing_yet()
         st.stop()
-    shown = sight.sight()
-    name = shown.table if shown.table in known else next(iter(known))
-    made = tables.scene(known[name], shown.model, shown.gsd_m)
-    place = tables.row_at(made, shown.place)
-    scene.draw(made, place)
-    shown = sight.sight()
-    desk = lay(Desk(view, name, made.table, made.lonlat, made.plane, scene.selected_rows(made, shown.selection), place, made.table.folder))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        name = choices.choose_rows(list(known))
+        whole = tables.table_at(known[name])
+        choices.choose_model_and_scale(whole)
+        with st.spinner("Opening the table", show_time=True):
+            made = tables.scene(known[name], sight.sight().model, sight.sight().gsd_m)
+        place = tables.row_at(made, sight.sight().place)
+        by = choices.choose_colour(made.table, place)
+        choices.undo_button()
+    with st.spinner("Colouring the points", show_time=True):
+        painted = colour.paint_by(made.table, by, place)
+    scene.show(made, painted, place, partial(scene.nearest_row, made))
+    selected = scene.selected_rows(made, sight.sight().selection)
+    panels.remarks(made, painted, selected)
     state.publish(view)
     sight.publish()
-    panels.panels(desk)
+    panels.panels(lay(Desk(view, name, made.table, made.lonlat, made.plane, selected, place, known[name], whole)))

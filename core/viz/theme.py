@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 HIDDEN = (99, 115, 123)
 """What covers a hidden patch: a slate that hardly any ground has."""
 
@@ -11,3 +13,22 @@ FILLS = {"visible_mean": "#999999", "nearest": "#E69F00", "harmonic": "#CC79A7",
 SERIES = ("#0f9488", "#E69F00", "#56B4E9", "#CC79A7", "#D55E00", "#F0E442", "#0072B2", "#999999")
 GRID = "rgba(128,140,148,0.25)"
 TEXT = "#7b8a93"
+UNKNOWN = "#8a949a"
+"""What has no value, class or vector."""
+VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
+"""A run of colours whose lightness grows evenly (van der Walt and Smith 2015)."""
+HEAT = ("#1b1044", "#4f127b", "#812581", "#b5367a", "#e55064", "#fb8761", "#fec287", "#fcfdbf")
+"""The same for what is sought: dark is unlike, light is like (magma, by the same authors)."""
+CLASSES = (
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c6bb1",
+    "#66c2a4", "#a65628", "#b2df8a", "#fb9a99", "#1f4e79", "#c7c0a0", "#7fcdbb", "#e7298a",
+)  # fmt: skip
+"""Classes: the eight of Okabe and Ito (grey replaced by violet), then eight more for readers who need them."""
+
+
+def run_of(anchors: tuple[str, ...], count: int = 64) -> tuple[str, ...]:
+    """Colours evenly along a run, "#rrggbb" from low to high."""
+    table = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in anchors], np.float64)
+    at = np.linspace(0, len(table) - 1, count)
+    mixed = np.stack([np.interp(at, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1)
+    return tuple("#{:02x}{:02x}{:02x}".format(*row) for row in np.rint(mixed).astype(int).tolist())

@@ -50,7 +50,9 @@ class Desk:
     place: int | None = None
     """The row that was clicked, chosen or flown to."""
     folder: Path | None = None
-    """Where the open table lies on disk; None for one in memory."""
+    """Where the open table lies on disk: a folder of shards, or one file."""
+    whole: EmbeddingTable | None = None
+    """The open table with the rows of every model and scale."""
 
     def identity(self, row: int) -> str:
         """The unique_id of a row, by which links name it; of a table without identities, its number."""

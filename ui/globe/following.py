@@ -80,13 +80,22 @@ def _buttons(job: Job) -> None:
         if state == "finished" and st.button("Explore it", type="primary", icon=":material/public:", key=f"explore {job.key}"):
             ask.add_table(job.title, job.table, show=True)
         if state in ("waiting", "running"):
-            st.button("Cancel", icon=":material/stop:", key=f"cancel {job.key}", on_click=jobs.cancel, args=(job,), help="What is done is kept; you can go on later.")
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                key=f"cancel {job.key}",
+                on_click=jobs.cancel,
+                args=(job,),
+                help="What is done is kept; you can go on later.",
+            )
         if state in ("cancelled", "stopped"):
             st.button("Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}", on_click=jobs.resume, args=(job,))
         if state == "finished":
             st.download_button("Download", partial(_zipped, job.table), f"{job.title}.zip", "application/zip", icon=":material/download:",
                                key=f"download {job.key}", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
-        if state in ("finished", "cancelled", "stopped") and st.button("", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"):
+        if state in ("finished", "cancelled", "stopped") and st.button(
+            "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
+        ):
             jobs.remove(job)
             st.rerun(scope="app")
 

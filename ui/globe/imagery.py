@@ -116,7 +116,9 @@ def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
     name = st.selectbox("Model", names, format_func=controls.model_label, key=state.widget("imagery model", first))
     card = cached.card_of(name)
     gsd_m = _scales(chosen)
-    step = st.selectbox("Tiles lie", list(STEPS), key=state.widget("imagery step", next(iter(STEPS))), help="Overlap gives a finer map and takes longer.")
+    step = st.selectbox(
+        "Tiles lie", list(STEPS), key=state.widget("imagery step", next(iter(STEPS))), help="Overlap gives a finer map and takes longer."
+    )
     losses = card.reconstructs and st.toggle(
         "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
         help="How well the network imagines what is hidden, for the low and the high band: finds what is strange. Takes about twice as long.",
@@ -170,4 +172,3 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
         st.rerun(scope="app")
     with st.expander("The same on the command line", icon=":material/terminal:"):
         st.code(plans.command(spec, chosen.title), language="bash", wrap_lines=True)
-

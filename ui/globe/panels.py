@@ -5,15 +5,46 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from ui import routes
+from ui.globe.colour import Painted
 from ui.globe.desk import Desk, changed
+from ui.globe.scene import WITHOUT_ROUTES
+from ui.globe.sight import sight
+from ui.globe.tables import Scene
 from ui.page import in_a_sentence
 
 PANELS = {
     "Place": "place", "Find": "find", "Label": "label", "Groups": "groups", "Compare": "compare", "My imagery": "imagery",
     "Map": "region", "Anywhere": "anywhere",
 }  # fmt: skip
+
+
+def nothing_yet() -> None:
+    """What there is to do where no table is here yet."""
+    st.info(
+        "No table of embeddings is here yet. `make atlas` embeds the whole Earth (some minutes); `make app DATA=folder` brings tables of "
+        "your own, written by `python -m core embed` or by others (Major TOM, Clay, Earth Index, any GeoParquet with vectors).",
+        icon=":material/public_off:",
+    )
+
+
+def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None:
+    """One line each: what the colours mean, what is wrong with rows, what cannot be shown."""
+    if painted.layer.note:
+        st.caption(painted.layer.note)
+    for sentence in scene.problems:
+        st.caption(f":orange[:material/info:] {sentence}")
+    if not scene.placed:
+        st.caption(":orange[:material/info:] This table does not say where its rows are, so only their projection is shown.")
+    chosen = sight().selection
+    if chosen is not None and not len(selected):
+        st.caption(":orange[:material/info:] There is no point inside the selection; draw it larger, or lift it.")
+    if not routes.served():
+        st.caption(f":orange[:material/info:] {WITHOUT_ROUTES}")
 
 
 @st.fragment

@@ -110,7 +110,11 @@ def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
     area = plan.area_km2(wanted.tile_px)
     cells[0].metric("Tiles", f"{plan.count:,}", help=f"{plan.empty:,} windows hold no data and are left out" if plan.empty else None)
     cells[1].metric("Ground", "unknown" if not area else f"{area:,.0f} km²" if area >= 10 else f"{area:.2g} km²", help="Overlaps count twice")
-    cells[2].metric("Time", f"about {duration(plan.count / rate)}", help=f"{rate:,.0f} tiles/s measured on this device just now; it is quicker when nobody else works.")
+    cells[2].metric(
+        "Time",
+        f"about {duration(plan.count / rate)}",
+        help=f"{rate:,.0f} tiles/s measured on this device just now; it is quicker when nobody else works.",
+    )
 
 
 def duration(seconds: float) -> str:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
 import streamlit as st
-from earth_mae_components import FlyTo, Ring, Selection, contains, linked_globe
+from earth_mae_components import FlyTo, Ring, Selection, Still, contains, linked_globe
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
-from ui import cached
+from core.viz.sheet import jpeg
+from core.viz.stills import EARTH, bounds_of, still
+from ui import cached, routes, state
+from ui.globe.colour import Painted, rgb_of
 from ui.globe.desk import flight, rings
 from ui.globe.sight import look, sight
 from ui.globe.tables import Scene
 
 HEIGHT_PX = 560
-EARTH_PX = 2048
+EARTH_PX, STILL_PX = 2048, 512
+FAR_DEG, FAR_SHARE = 15.0, 0.05
+HAND, RINGED = "#ffffff", "#f0e442"
+WITHOUT_ROUTES = "Started with `streamlit run app.py`, the maps show no pictures on hover; start with `make app` to have them."
+_STILLS = "globe stills"
 
 
 def selected_rows(scene: Scene, selection: Selection | None) -> NDArray[np.int64]:
@@ -29,7 +37,7 @@ def selected_rows(scene: Scene, selection: Selection | None) -> NDArray[np.int64
     return np.flatnonzero(contains(selection.polygon, a, b, wraps=selection.side == "globe"))
 
 
-def earth() -> bytes:
+def earth(_: int = 0) -> bytes:
     """NASA Blue Marble, 2048 px across, as JPEG."""
 
     def make() -> bytes:
@@ -43,34 +51,91 @@ def earth() -> bytes:
     return cached.shelf("earth", 1).once(EARTH_PX, make)
 
 
-def served(name: str, data: bytes, kind: str) -> str:
-    """The address of a file that Streamlit itself serves while this session shows it."""
-    return get_instance().media_file_mgr.add(data, kind, f"globe {name}")
-
-
-def draw(scene: Scene, place: int | None) -> None:
-    """Show the maps; what the person did since the last run changes the sight."""
+def show(scene: Scene, made: Painted, place: int | None, near: Callable[[Selection], int | None]) -> None:
+    """Show the maps; what the person did there since the last run becomes the sight. `near` finds the row of a click beside all points."""
     now, wish = sight(), flight()
+    marks = [*([Ring(place, HAND, "the place in hand")] if place is not None else []), *(Ring(row, RINGED) for row in rings() if row != place)]
     told = linked_globe(
-        served("points", scene.points, "application/octet-stream"),
-        basemap_url=served("earth", earth(), "image/jpeg"),
+        _address("points", scene.points),
+        colours_url=_address("colours", made.colours),
+        palette=made.palette,
+        legend=made.legend,
+        basemap_url=_address("pictures", earth, "earth", "0.jpg"),
+        thumbnail_url=_address("pictures", scene.picture, "hover", "{id}.jpg") if routes.served() else None,
         selection=now.selection,
         camera=now.camera,
         fly_to=wish and FlyTo(wish.lon, wish.lat, 4.0 if wish.zoom is None else wish.zoom, str(wish.number)),
-        rings=[*([Ring(place, "#ffffff", "the place in hand")] if place is not None else []), *(Ring(row, "#f0e442") for row in rings())],
+        rings=marks,
         height_px=HEIGHT_PX,
+        label=f"{len(scene.table):,} places",
+        still=_stills(scene, made, place) if state.recall(_STILLS, False) else None,
         key="globe",
     )
     if told.camera is not None:
         look(replace(sight(), camera=told.camera), remember=False)
     if told.selection is not None:
-        _selected(scene, told.selection)
+        _take(scene, told.selection, near)
+    if told.no_webgl and not state.recall(_STILLS, False):
+        state.keep(_STILLS, True)
+        st.rerun()
 
 
-def _selected(scene: Scene, told: Selection) -> None:
-    if told.kind == "click":
-        if told.ids:
-            look(replace(sight(), place=str(scene.table.columns["unique_id"][told.ids[0]].as_py())))
-            st.rerun()
+def _take(scene: Scene, told: Selection, near: Callable[[Selection], int | None]) -> None:
+    """A click chooses a place and leaves the lasso; a lasso or box selects; a click beside everything lifts the selection."""
+    if told.kind != "click":
+        look(replace(sight(), selection=None if told.kind == "none" else told))
         return
-    look(replace(sight(), selection=None if told.kind == "none" else told))
+    row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else near(told)
+    if row is not None:
+        look(replace(sight(), place=scene.identity(row)))
+    st.rerun()
+
+
+def nearest_row(scene: Scene, told: Selection) -> int | None:
+    """The row nearest to a click that hit no point: within 15 degrees on the Earth, a twentieth of the projection on its side; else None."""
+    if not told.polygon:
+        return None
+    x, y = told.polygon[0]
+    with np.errstate(invalid="ignore"):
+        if told.side == "globe":
+            away = (scene.lonlat - (x, y) + (180, 0)) % (360, 400) - (180, 0)
+            away[:, 1] = scene.lonlat[:, 1] - y
+            distance, far = np.hypot(away[:, 0] * np.cos(np.radians(y)), away[:, 1]), FAR_DEG
+        else:
+            sides = np.nanmax(scene.plane, axis=0) - np.nanmin(scene.plane, axis=0)
+            distance, far = np.hypot(*((scene.plane - (x, y)) / np.maximum(sides, 1e-9)).T), FAR_SHARE
+    if not np.isfinite(distance).any() or np.nanmin(distance) > far:
+        return None
+    return int(np.nanargmin(distance))
+
+
+def _stills(scene: Scene, made: Painted, place: int | None) -> Still:
+    """The same two maps as pictures drawn here."""
+    from PIL import Image
+
+    rgb, bounds = rgb_of(made), bounds_of(scene.plane)
+    ringed = np.array([*([place] if place is not None else []), *rings()], np.int64)
+    picked = selected_rows(scene, sight().selection)
+    ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
+    paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
+    radius = 2 if len(scene.table) < 20_000 else 1
+    globe = still(ground, EARTH, scene.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius) if scene.placed else None
+    plane = still(paper, bounds, scene.plane, rgb, selected=picked, ringed=ringed, radius_px=radius)
+    globe_url = None if globe is None else _address("pictures", jpeg(globe, 88), "globe still", "0.jpg")
+    return Still(globe_url, _address("pictures", jpeg(plane, 88), "plane still", "0.jpg"), (bounds.left, bounds.bottom, bounds.right, bounds.top))
+
+
+def _address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str = "globe", end: str = "") -> str:
+    """An address of our own routes; where the app runs without them, of a media file of Streamlit's, found by its content's hash."""
+    if routes.served():
+        held = payload if callable(payload) or kind != "pictures" else _Still(payload)
+        return f"/{kind}/{routes.share(state.session_id(), kind, held, name=name)}{end and '/' + end}"
+    data = payload(0) if callable(payload) else payload
+    return get_instance().media_file_mgr.add(data, "image/jpeg" if kind == "pictures" else "application/octet-stream", f"globe {kind} {name}")
+
+
+class _Still(bytes):
+    """A picture that the pictures' route can call; equal pictures keep their address."""
+
+    def __call__(self, _: int) -> bytes:
+        return bytes(self)

@@ -34,6 +34,14 @@ export interface GlobeData {
   label: string;
   reportCamera: boolean;
   knownStatus: number;
+  still: Still | null;
+}
+
+/** Pictures drawn by Python for a browser that cannot draw: the Earth as a flat map, the projection within its bounds. */
+export interface Still {
+  globe: string | null;
+  plane: string | null;
+  bounds: [left: number, bottom: number, right: number, top: number];
 }
 
 export interface Points {

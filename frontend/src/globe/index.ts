@@ -11,6 +11,7 @@ import css from "./globe.css?inline";
 import { legendOf } from "./legend";
 import { globeOutline, planeOutline } from "./outline";
 import { Scene } from "./scene";
+import { StillScene } from "./still";
 import { Toolbar, type Action, type Tool } from "./toolbar";
 
 export { decodeRing, encodeRing, insideMask } from "../polygon";
@@ -46,6 +47,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
   private legend: HTMLElement | null = null;
   private readonly scene: Scene | null = null;
+  private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
   private readonly observer = new ResizeObserver(() => this.fit());
 
   constructor(private readonly root: HTMLElement, private readonly send: Send) {
@@ -82,6 +84,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.statusRevision = Math.max(this.statusRevision, data.knownStatus);
     if (!this.scene) {
       if (!before) this.send("status", { webgl: false, revision: ++this.statusRevision });
+      if (data.still) this.showStill(data);
       return;
     }
     this.place.setAttribute("aria-label", `${data.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`);
@@ -100,6 +103,22 @@ class LinkedGlobe implements Instance<GlobeData> {
     if (recolour) void this.load(reload, newCamera, newSelection ? data.selection : this.chosen);
     else this.afterLoad(newCamera);
     this.refresh();
+  }
+
+  private showStill(data: GlobeData): void {
+    this.say("");
+    this.still.show(data.still!, data.label);
+    this.legend?.remove();
+    this.legend = legendOf(data, true);
+    this.place.replaceChildren(this.still.node, ...(this.legend ? [this.legend] : []));
+    this.place.style.height = "auto";
+    this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
+  }
+
+  private clickedStill(side: Side, place: [number, number]): void {
+    const pin = place.map(Math.fround) as [number, number];
+    const chosen: Chosen = { side, kind: "click", polygon: encodeRing([pin]), ids: [] };
+    this.send("selection", { ...chosen, count: 0, revision: this.selectionEcho.send(selectionText(chosen)) });
   }
 
   // ---- points --------------------------------------------------------------------------------------------------

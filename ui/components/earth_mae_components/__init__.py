@@ -5,7 +5,7 @@ Built from `frontend/`; the built files in `assets/` are committed, so running t
 
 from .bitmap import BitmapError, decode_bitmap, encode_bitmap
 from .compare import compare
-from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, linked_globe
+from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, Still, linked_globe
 from .painter import PainterError, PaintState, mask_painter
 from .picture import PictureError, picture_url
 from .points import PointsError, encode_colours, encode_points
@@ -26,6 +26,7 @@ __all__ = [
     "PolygonError",
     "Ring",
     "Selection",
+    "Still",
     "compare",
     "contains",
     "decode_bitmap",

@@ -86,6 +86,16 @@ class Ring:
 
 
 @dataclass(frozen=True)
+class Still:
+    """Addresses of pictures for a browser without WebGL 2: the Earth as a whole flat map, and the projection within `bounds`
+    (left, bottom, right, top in its units). A click comes back as a Selection of kind "click" without ids."""
+
+    globe_url: str | None
+    plane_url: str | None
+    bounds: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
 class GlobeState:
     """What happened since the last run: None means nothing new. no_webgl: this browser cannot draw it; draw a picture instead."""
 
@@ -111,6 +121,7 @@ def linked_globe(
     height_px: int = 520,
     label: str = "Embeddings",
     report_camera: bool = True,
+    still: Still | None = None,
     key: str = "linked_globe",
     on_change: Callable[[], None] | None = None,
 ) -> GlobeState:
@@ -119,7 +130,8 @@ def linked_globe(
     points_url: address on this server of `encode_points` bytes; colours_url: of `encode_colours` bytes (missing: the classes of the
     points). palette: "#rrggbb", at most 256. basemap_url: a plate-carree picture of the whole Earth. thumbnail_url: a template with
     "{id}" for the row number, shown on hover. selection and camera: pass what the page holds; a change made here, not by the person,
-    is taken over. report_camera: whether moving the camera (0.6 s after it rests) runs the page again.
+    is taken over. report_camera: whether moving the camera (0.6 s after it rests) runs the page again. still: what to show where
+    `no_webgl` was told.
     Raises GlobeError for settings out of range and PictureError for an address on another host.
     """
     if not 1 <= len(palette) <= 256:
@@ -145,6 +157,11 @@ def linked_globe(
         "label": label,
         "reportCamera": report_camera,
         "knownStatus": status.known,
+        "still": still and {
+            "globe": still.globe_url and local_address(still.globe_url),
+            "plane": still.plane_url and local_address(still.plane_url),
+            "bounds": still.bounds,
+        },
     }
     callback = on_change or _nothing
     result = renderer("linked_globe")(

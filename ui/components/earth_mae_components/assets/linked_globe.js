@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:2e0e632e7009be8f949e9b093f2f015e4f59c8fac36b5e15f8cee2806c8e7e1e licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:926c511165467ec98e11988df9ba3b0491be871f133a4cc3110db060772ce176 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -274,7 +274,7 @@ var oe = "http://www.w3.org/2000/svg", se = 4, ce = class {
 		let e = this.ring();
 		this.path.setAttribute("d", e.length > 1 ? `M${e.map(([e, t]) => `${e} ${t}`).join("L")}Z` : "");
 	}
-}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}", ue = 40;
+}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}", ue = 40;
 function de(e, t) {
 	let { legend: n, palette: r } = e;
 	if (!n) return null;
@@ -32410,8 +32410,35 @@ function ZR(e) {
 	let [t, n, r] = E(e);
 	return (.2126 * t + .7152 * n + .0722 * r) / 255;
 }
-// src/globe/toolbar.ts
+// src/globe/still.ts
 var QR = [
+	-180,
+	-90,
+	180,
+	90
+], $R = class {
+	clicked;
+	node = d("div", { class: "stills" });
+	constructor(e) {
+		this.clicked = e;
+	}
+	show(e, t) {
+		let n = [this.picture("globe", e.globe, QR, `${t} on the Earth`), this.picture("plane", e.plane, e.bounds, `${t}, projected`)];
+		this.node.replaceChildren(...n.filter((e) => e !== null));
+	}
+	picture(e, t, [n, r, i, a], o) {
+		if (!t) return null;
+		let s = d("img", {
+			src: t,
+			alt: o,
+			draggable: "false"
+		});
+		return s.addEventListener("click", (t) => {
+			let o = s.getBoundingClientRect(), [c, l] = [(t.clientX - o.left) / o.width, (t.clientY - o.top) / o.height];
+			this.clicked(e, [n + c * (i - n), a - l * (a - r)]);
+		}), s;
+	}
+}, ez = [
 	[
 		"move",
 		"Move and click",
@@ -32430,7 +32457,7 @@ var QR = [
 		"B",
 		"<rect x=\"3\" y=\"5\" width=\"18\" height=\"14\" stroke-dasharray=\"4 3\"/>"
 	]
-], $R = [
+], tz = [
 	[
 		"undo",
 		"Undo the selection",
@@ -32467,15 +32494,15 @@ var QR = [
 		"F",
 		"<path d=\"M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5\"/>"
 	]
-], ez = class {
+], nz = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	drawWord = d("span", { class: "word" });
 	viewWord = d("span", { class: "word" });
 	constructor(e, t) {
-		for (let [t, n, r, i] of QR) this.tools.set(t, p(n, r, i, () => e(t)));
-		for (let [e, n, r, i] of $R) this.actions.set(e, p(n, r, i, () => t(e)));
+		for (let [t, n, r, i] of ez) this.tools.set(t, p(n, r, i, () => e(t)));
+		for (let [e, n, r, i] of tz) this.actions.set(e, p(n, r, i, () => t(e)));
 		this.actions.get("draw").append(this.drawWord), this.actions.get("view").append(this.viewWord);
 		let n = (e, ...t) => d("div", {
 			class: "group",
@@ -32496,7 +32523,7 @@ var QR = [
 			cells: "Cells"
 		}[e.draw] ?? "";
 	}
-}, tz = 200, nz = 9, rz = 5, iz = 600, az = 50, oz = 640, sz = class {
+}, rz = 200, iz = 9, az = 5, oz = 600, sz = 50, cz = 640, lz = class {
 	root;
 	send;
 	data = null;
@@ -32527,12 +32554,13 @@ var QR = [
 	});
 	where = d("span", { class: "where" });
 	sheet = new ce((e, t, n) => this.drew(e, t, n));
-	toolbar = new ez((e) => this.choose(e), (e) => this.act(e));
+	toolbar = new nz((e) => this.choose(e), (e) => this.act(e));
 	legend = null;
 	scene = null;
+	still = new $R((e, t) => this.clickedStill(e, t));
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.sheet.node, this.tip), m(e), dz() ? (this.scene = new YR(this.place, {
+		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.sheet.node, this.tip), m(e), pz() ? (this.scene = new YR(this.place, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
@@ -32547,12 +32575,28 @@ var QR = [
 			t || this.send("status", {
 				webgl: !1,
 				revision: ++this.statusRevision
-			});
+			}), e.still && this.showStill(e);
 			return;
 		}
-		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= oz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
-		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(cz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
+		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= cz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
+		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(uz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
 		r && !i && this.take(e.selection), a ? this.load(i, n, r ? e.selection : this.chosen) : this.afterLoad(n), this.refresh();
+	}
+	showStill(e) {
+		this.say(""), this.still.show(e.still, e.label), this.legend?.remove(), this.legend = de(e, !0), this.place.replaceChildren(this.still.node, ...this.legend ? [this.legend] : []), this.place.style.height = "auto", this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
+	}
+	clickedStill(e, t) {
+		let n = {
+			side: e,
+			kind: "click",
+			polygon: b([t.map(Math.fround)]),
+			ids: []
+		};
+		this.send("selection", {
+			...n,
+			count: 0,
+			revision: this.selectionEcho.send(uz(n))
+		});
 	}
 	async load(e, t, n) {
 		let { scene: r, data: i } = this;
@@ -32597,7 +32641,7 @@ var QR = [
 	clicked(e, t) {
 		let { scene: n } = this, r = performance.now(), i = n?.sideAt(e, t);
 		if (!n?.points || !i) return;
-		let a = n.pointAt(i, e, t, nz), o = n.placeAt(i, e, t);
+		let a = n.pointAt(i, e, t, iz), o = n.placeAt(i, e, t);
 		if (!o || a < 0 && i === "plane") {
 			this.chosen && this.select(null, r);
 			return;
@@ -32611,7 +32655,7 @@ var QR = [
 		}, r);
 	}
 	select(e, t = performance.now()) {
-		this.undone.push(this.chosen), this.undone.length > az && this.undone.shift(), this.settle(e, t);
+		this.undone.push(this.chosen), this.undone.length > sz && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
 		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t });
@@ -32627,7 +32671,7 @@ var QR = [
 			polygon: i,
 			ids: a,
 			count: this.count,
-			revision: this.selectionEcho.send(cz(this.chosen))
+			revision: this.selectionEcho.send(uz(this.chosen))
 		}), this.refresh();
 	}
 	take(e) {
@@ -32652,7 +32696,7 @@ var QR = [
 					ring: r
 				}, e.selected = i, this.chosen = {
 					...t,
-					ids: lz(i)
+					ids: dz(i)
 				};
 			}
 		}
@@ -32684,12 +32728,12 @@ var QR = [
 			};
 		};
 		this.place.addEventListener("pointerdown", (t) => this.pressed = t.button === 0 && t.isPrimary ? e(t) : null), this.place.addEventListener("pointerup", (t) => {
-			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < rz, a = !t.target.closest?.(".legend");
+			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < az, a = !t.target.closest?.(".legend");
 			this.pressed = null, i && a && this.tool === "move" && this.clicked(n, r);
 		}), this.place.addEventListener("pointermove", (t) => {
 			if (t.buttons || t.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
 			let { x: n, y: r } = e(t), i = this.scene?.sideAt(n, r);
-			this.hover(i && this.scene?.points ? this.scene.pointAt(i, n, r, nz) : -1, n, r, i);
+			this.hover(i && this.scene?.points ? this.scene.pointAt(i, n, r, iz) : -1, n, r, i);
 		}), this.place.addEventListener("pointerleave", () => this.hover(-1)), this.root.addEventListener("keydown", (e) => {
 			this.key(e) && e.preventDefault();
 		});
@@ -32719,12 +32763,12 @@ var QR = [
 		let { scene: i, data: a, tip: o } = this;
 		if (!i || !a) return;
 		let s = r && i.placeAt(r, t, n);
-		if (this.where.textContent = r === "globe" && s ? `${uz(s[1], "N", "S")} ${uz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
+		if (this.where.textContent = r === "globe" && s ? `${fz(s[1], "N", "S")} ${fz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
 		let { clientWidth: c, clientHeight: l } = this.place;
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${uz(r[2 * e + 1], "N", "S")} ${uz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${fz(r[2 * e + 1], "N", "S")} ${fz(r[2 * e], "E", "W")}` : "no place", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32744,11 +32788,11 @@ var QR = [
 				...e,
 				revision: this.cameraEcho.send(JSON.stringify(e))
 			});
-		}, iz));
+		}, oz));
 	}
 	fit() {
 		if (!this.data) return;
-		let e = this.root.clientWidth < oz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+		let e = this.root.clientWidth < cz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
 		this.isFull || (this.place.style.height = `${this.scene ? n : 90}px`), this.scene?.layout();
 	}
 	refresh() {
@@ -32768,24 +32812,24 @@ var QR = [
 		this.message.textContent = e, this.message.hidden = !e;
 	}
 };
-function cz(e) {
+function uz(e) {
 	return e ? JSON.stringify([
 		e.side,
 		e.kind,
 		e.polygon
 	]) : "null";
 }
-function lz(e) {
+function dz(e) {
 	let t = [];
-	for (let n = 0; n < e.length && t.length < tz; n++) e[n] && t.push(n);
+	for (let n = 0; n < e.length && t.length < rz; n++) e[n] && t.push(n);
 	return t;
 }
-function uz(e, t, n) {
+function fz(e, t, n) {
 	return `${Math.abs(e).toFixed(2)}° ${e >= 0 ? t : n}`;
 }
-function dz() {
+function pz() {
 	let e = document.createElement("canvas").getContext("webgl2");
 	return e?.getExtension("WEBGL_lose_context")?.loseContext(), e !== null;
 }
-var fz = _(w + le, (e, t) => new sz(e, t));
-export { x as decodeRing, fz as default, b as encodeRing, y as insideMask };
+var mz = _(w + le, (e, t) => new lz(e, t));
+export { x as decodeRing, mz as default, b as encodeRing, y as insideMask };

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:2e0e632e7009be8f949e9b093f2f015e4f59c8fac36b5e15f8cee2806c8e7e1e licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:926c511165467ec98e11988df9ba3b0491be871f133a4cc3110db060772ce176 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
