@@ -82,10 +82,14 @@ def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
 
 
 def suggest(
-    table: EmbeddingTable, labeller: Labeller, count: int = 8, *, pool: int = 512, among: NDArray[np.bool_] | None = None
-) -> NDArray[np.int64]:
-    """Name the rows that would teach most if marked next: the least certain ones, each chosen far from those before and from the marks."""
-    probability = labeller.scores(table)
+    table: EmbeddingTable, labeller: Labeller, count: int = 8, *, pool: int = 512,
+    among: NDArray[np.bool_] | None = None, probability: NDArray[np.float32] | None = None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Name the rows that would teach most if marked next: the least certain ones, each chosen far from those before and from the marks.
+
+    `among` (n,) keeps only rows where True; `probability` (n,) spares the pass over all rows where it is known already.
+    """
+    probability = labeller.scores(table) if probability is None else probability
     doubt = np.where(np.isfinite(probability), np.abs(probability - 0.5), np.inf)
     if among is not None:
         doubt[~among] = np.inf

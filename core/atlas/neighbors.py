@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atlas.errors import SearchError
-from core.atlas.kernels import cosine_int8
+from core.atlas.kernels import cosine_float32, cosine_int8
 from core.atlas.table import EmbeddingTable
 
 BLOCK_ROWS = 65_536
@@ -175,12 +175,7 @@ def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.flo
     stored = table.stored
     if stored.values.dtype == np.int8:
         return cosine_int8(stored.values, stored.inverse_norm, unit)
-    scores = np.empty(len(table), np.float32)
-    for start in range(0, len(table), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        np.matmul(stored.values[rows], unit, out=scores[rows])
-        scores[rows] *= stored.inverse_norm[rows]
-    return scores
+    return cosine_float32(stored.values, stored.inverse_norm, unit)
 
 
 def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float) -> NDArray[np.int64]:
