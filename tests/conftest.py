@@ -6,7 +6,9 @@ for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
     os.environ.setdefault(_threads, "1")  # before NumPy or torch is imported: tests measure behaviour, not cores
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -83,3 +85,22 @@ def small_scale_mae() -> object:
     sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2}
     decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1}
     return create("scale_mae", **sizes, **decoder, band_config=(4, 8)).requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def _stac_server() -> Iterator[Any]:
+    from tests.stac_server import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def server(_stac_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A STAC API and COG server on this machine with an empty log, and online access switched on for this test, this machine included."""
+    monkeypatch.setenv("EARTH_MAE_ONLINE", "1")
+    monkeypatch.setenv("EARTH_MAE_ONLINE_LOCAL", "1")
+    monkeypatch.setenv("EARTH_MAE_STAC", f"{_stac_server.base}/v1")
+    _stac_server.service.forget()
+    return _stac_server

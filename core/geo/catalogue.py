@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.geo.picture import Picture
 from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
+from core.geo.sources.online import OnlineSource
 from core.geo.sources.opening import SingleSource, open_source
 from core.geo.tile import GeoError, Tile, TileRef, TileSpec
 
@@ -136,7 +137,7 @@ class Uploads(Source):
 
 
 def known_sources(data_folders: Iterable[Path | str] = ()) -> Catalogue:
-    """Build the catalogue: what came with the packages, the wheels fetched at set-up, uploads, and packs in data folders.
+    """Build the catalogue: what came with the packages, the wheels fetched at set-up, uploads, addresses, and packs in data folders.
 
     Data folders are those given, those in the variable EARTH_MAE_DATA, and `../shared/data` beside the repository.
     """
@@ -148,6 +149,7 @@ def known_sources(data_folders: Iterable[Path | str] = ()) -> Catalogue:
     if wheels.keys():
         catalogue.add(wheels)
     catalogue.add(Uploads())
+    catalogue.add(OnlineSource())
     named = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = [*(Path(folder) for folder in data_folders), *named]
     for folder in dict.fromkeys(folder.expanduser().resolve() for folder in folders):

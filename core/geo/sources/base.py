@@ -27,7 +27,10 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """Describe one picture of a source as far as is known without opening it; `gsd_m` None where the file itself knows."""
+    """Describe one picture of a source as far as is known without opening it.
+
+    `gsd_m` None where the file itself knows, `when` it was taken (ISO 8601) where somebody said.
+    """
 
     key: str
     title: str = ""
@@ -38,6 +41,7 @@ class Entry:
     rgb: RGB | None = None
     credit: str = ""
     licence: str = ""
+    when: str = ""
 
 
 class Source(ABC):

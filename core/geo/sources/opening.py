@@ -13,7 +13,7 @@ from core.geo.tile import GeoError, require_gsd
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x03\x04"
 MAX_PICTURE_BYTES = 512 * 2**20
-ADDRESSES = ("http://", "https://", "ftp://", "s3://", "gs://", "/vsi", "zip://", "tar://", "file://")
+ADDRESSES = ("http://", "https://", "stac:", "ftp://", "s3://", "gs://", "/vsi", "zip://", "tar://", "file://")
 
 
 class SingleSource(Source):
@@ -42,8 +42,9 @@ def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: s
     """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
 
     `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
-    file does not know. `name` is what to call it in the catalogue. An http(s) address of a COG is opened only with
-    `online=True`. Raises GeoError: missing, empty, damaged or unknown files, addresses while offline, a GSD of -1.
+    file does not know. `name` is what to call it in the catalogue. An https address of a COG, and `stac:` with that of a STAC item, are
+    opened with `online=True` or where online access is on (`core.online`). Raises GeoError: missing, empty, damaged or unknown files, a GSD
+    of -1; OnlineError: addresses while it is off, and whatever goes wrong on the net.
     """
     require_gsd(gsd_m)
     if isinstance(path, bytes):
@@ -115,12 +116,11 @@ def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
 
 
 def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
-    if not address.lower().startswith(("http://", "https://")):
-        raise GeoError("Only local files and, with online access switched on, http(s) addresses can be opened: give one of those.")
-    if not online:
-        raise GeoError("That is an internet address and online access is off: download the file, or switch online access on.")
-    name = address.split("?")[0].rstrip("/").rsplit("/", 1)[-1] or "remote"
-    return SingleSource(_checked(GeoTiff(f"/vsicurl/{address}", name)), Entry(name, address, gsd_m), "raster", name="remote")
+    if not address.lower().startswith(("http://", "https://", "stac:")):
+        raise GeoError("Only local files and, with online access switched on, https addresses can be opened: give one of those.")
+    from core.geo.sources.online import from_address
+
+    return from_address(address, gsd_m, asked=online)
 
 
 def _checked(raster: GeoTiff) -> GeoTiff:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.geo import ground
 from core.geo.picture import Header, Picture, Raw
+from core.geo.sources.remote import RemoteFile, require_cloud_optimised
 from core.geo.tile import RGB, Affine6, GeoError
 
 MAX_BANDS = 512
@@ -27,8 +29,6 @@ GDAL_MANNERS: dict[str, Any] = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .ovr, .msk, .aux.xml or world file is looked for
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_CACHEMAX": 64 * 2**20,
-    "GDAL_HTTP_TIMEOUT": "20",
-    "GDAL_HTTP_MAX_RETRY": "1",
     "OSR_DEFAULT_AXIS_MAPPING_STRATEGY": "TRADITIONAL_GIS_ORDER",
 }
 
@@ -49,59 +49,113 @@ class Written:
     block_px: tuple[int, int]
 
 
+class Held:
+    """Datasets of one file that stay open between reads, by overview level; closed once, by whoever gives them up, and never under a reader."""
+
+    def __init__(self) -> None:
+        self.given_up = False
+        self._opened: dict[int | None, ExitStack] = {}
+        self._datasets: dict[int | None, Any] = {}
+        self._reading = threading.Lock()
+
+    @contextmanager
+    def in_use(self) -> Generator[None]:
+        """Mark that a read is under way."""
+        try:
+            with self._reading:
+                yield
+        finally:
+            if self.given_up:
+                self.close()
+
+    def dataset(self, level: int | None, opened: Callable[[ExitStack], Any]) -> Any:
+        """Give the dataset of a level, opened now unless it is already."""
+        if level not in self._datasets:
+            with ExitStack() as stack:
+                self._datasets[level] = opened(stack)
+                self._opened[level] = stack.pop_all()
+        return self._datasets[level]
+
+    def forget(self, level: int | None) -> None:
+        """Close the dataset of a level."""
+        self._datasets.pop(level, None)
+        if (stack := self._opened.pop(level, None)) is not None:
+            stack.close()
+
+    def close(self) -> None:
+        """Close everything; while a read is under way, that read does it when it ends."""
+        self.given_up = True
+        if self._reading.acquire(blocking=False):
+            try:
+                for level in list(self._opened):
+                    self.forget(level)
+            finally:
+                self._reading.release()
+
+
 class GeoTiff(Picture):
-    """Serve a GeoTIFF: a local path (already checked to exist), its bytes, or an https address when one is online.
+    """Serve a GeoTIFF: a local path (already checked to exist), its bytes, or a remote one when one is online.
 
     Opened anew for every read, which costs about a millisecond and lets threads share it. Raises GeoError for what is
-    not a readable GeoTIFF, for complex values, more than 512 bands, or blocks too large to read one.
+    not a readable GeoTIFF, for complex values, more than 512 bands, or blocks too large to read one; OnlineError where the net fails.
     """
 
-    def __init__(self, origin: Path | bytes | str, name: str) -> None:
+    def __init__(self, origin: Path | bytes | RemoteFile, name: str) -> None:
         self._origin = origin
         self._name = name
         self._thread = threading.local()
 
     @contextmanager
     def kept_open(self) -> Generator[None]:
-        """Hold the file open for the many reads that this thread makes inside: blocks that two of them share are decoded once."""
-        with ExitStack() as stack:
-            self._thread.held = (stack, {})
-            try:
-                yield
-            finally:
-                self._thread.held = None
+        """Hold the file open for the many reads that this thread makes inside: blocks that two of them share are decoded once.
 
-    @contextmanager
-    def _dataset(self, **options: Any) -> Generator[Any]:
-        """Open the file, or take it from what this thread holds open."""
-        held = getattr(self._thread, "held", None)
-        if held is None:
-            with self._opened(**options) as dataset:
-                yield dataset
+        May end in another thread, as when a reader that was given up half-way is collected there: the file is closed then, the thread
+        that held it opens it anew. A remote file is not held: what came of it is kept anyhow, and its datasets cannot change threads.
+        """
+        if isinstance(self._origin, RemoteFile):
+            yield
             return
-        stack, opened = held
-        key = options.get("overview_level")
-        if key not in opened:
-            opened[key] = stack.enter_context(self._opened(**options))
+        held = self._thread.held = Held()
         try:
-            with self._in_words():
-                yield opened[key]
-        except GeoError:
-            opened.pop(key, None)  # GDAL reports the error of one block once more at the next: start afresh
-            raise
+            yield
+        finally:
+            held.close()
 
     @contextmanager
-    def _opened(self, **options: Any) -> Generator[Any]:
+    def _dataset(self, overview_level: int | None = None) -> Generator[Any]:
+        """Open the file, or take it from what this thread holds open.
+
+        Only ever entered and left inside one call: GDAL's settings belong to a thread, so the one that set them must put them back.
+        """
         import rasterio
 
-        with self._in_words(), rasterio.Env(**GDAL_MANNERS):
-            options |= {"driver": "GTiff", "GEOREF_SOURCES": "INTERNAL"}
-            if isinstance(self._origin, bytes):
-                with rasterio.MemoryFile(self._origin) as memory, memory.open(**options) as dataset:
-                    yield dataset
-            else:
-                with rasterio.open(str(self._origin), sharing=False, **options) as dataset:
-                    yield dataset
+        kept: Held | None = getattr(self._thread, "held", None)
+        held = Held() if kept is None or kept.given_up else kept
+        with self._in_words(), rasterio.Env(**GDAL_MANNERS), held.in_use():
+            try:
+                yield held.dataset(overview_level, partial(self._opened, overview_level))
+                if isinstance(self._origin, RemoteFile):
+                    self._origin.raise_problem()  # GDAL lets a missing mask or tag pass
+            except Exception:
+                held.forget(overview_level)  # GDAL reports the error of one block once more at the next: start afresh
+                raise
+            finally:
+                held.given_up = held.given_up or held is not kept
+
+    def _opened(self, overview_level: int | None, stack: ExitStack) -> Any:
+        import rasterio
+
+        options: dict[str, Any] = {"driver": "GTiff", "GEOREF_SOURCES": "INTERNAL"}
+        if overview_level is not None:
+            options["overview_level"] = overview_level
+        if isinstance(self._origin, bytes):
+            dataset = stack.enter_context(rasterio.MemoryFile(self._origin)).open(**options)
+        elif isinstance(self._origin, RemoteFile):
+            dataset = rasterio.open(self._origin.pseudonym(), opener=self._origin, sharing=False, **options)
+        else:
+            dataset = rasterio.open(str(self._origin), sharing=False, **options)
+        stack.callback(dataset.close)
+        return dataset
 
     @contextmanager
     def _in_words(self) -> Generator[None]:
@@ -111,6 +165,8 @@ class GeoTiff(Picture):
         try:
             yield
         except (RasterioError, CPLE_BaseError, ValueError, MemoryError) as error:
+            if isinstance(self._origin, RemoteFile):
+                self._origin.raise_problem()
             raise GeoError(
                 f"'{self._name}' cannot be read as a GeoTIFF: it is damaged, cut short or of an unknown kind. "
                 "Copy or download it again, or convert it with `gdal_translate`."
@@ -131,8 +187,11 @@ class GeoTiff(Picture):
 
     def _describe(self) -> Header:
         with self._dataset() as dataset:
+            if isinstance(self._origin, RemoteFile):
+                require_cloud_optimised(dataset, self._name)
             self._refuse(dataset)
-            dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
+            if not isinstance(self._origin, RemoteFile):
+                dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
             bands, rgb = self._names(dataset)
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
@@ -145,7 +204,7 @@ class GeoTiff(Picture):
             levels = [(dataset.width, dataset.height)]
             count = len(dataset.overviews(1))
         for level in range(count):
-            with self._dataset(overview_level=level) as overview:
+            with self._dataset(level) as overview:
                 levels.append((overview.width, overview.height))
         fixed = (0.0, float(2 ** min(bits, 8) - 1)) if eight else None
         return Header(*levels[0], bands, rgb, crs, transform, tuple(levels), fixed)
@@ -187,8 +246,7 @@ class GeoTiff(Picture):
         from rasterio.windows import Window
 
         header = self.header
-        options = {"overview_level": level - 1} if level else {}
-        with self._dataset(**options) as dataset:
+        with self._dataset(level - 1 if level else None) as dataset:
             window = Window(*box)  # pyright: ignore[reportCallIssue]
             palette = self._palette(dataset)
             indexes = [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"] or [1]

@@ -1,0 +1,227 @@
+"""A file on a server, read in the parts that are wanted, so that a window of a cloud-optimised GeoTIFF costs its own bytes and little more.
+
+GDAL could read addresses itself (/vsicurl/). Here it is handed a Python object instead, because that is the safer of the two: GDAL never
+sees an address, so no address can carry options for it, name another driver or lead its own HTTP client to a file, a socket or a host inside
+the network; every byte comes through `core.web`, which checks, limits and words what goes wrong (of /vsicurl/ one learns "not recognised");
+no credentials are looked up in the environment or the instance's metadata; and the bytes are counted, which a test holds us to. The
+price is one Python call for each read: GDAL asks for the blocks of a window all at once, and those are fetched side by side.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from core.geo.tile import GeoError
+from core.online import OnlineError
+
+if TYPE_CHECKING:
+    from core.web import Web
+
+CHUNK_BYTES = 2**14
+AHEAD_CHUNKS = 4
+"""Chunks fetched at least where GDAL reads on its own account: the list of blocks comes in many small reads."""
+
+KEPT_BYTES = 48 * 2**20
+AT_ONCE_BYTES = 160 * 2**20
+RUN_CHUNKS = 512
+LINES = 6
+
+MAX_SIDE_PX = 400_000
+SMALL_PX = 4096
+"""A raster whose longer side is at most this needs no overviews."""
+
+
+class RemoteFile:
+    """Hold the parts of one remote file that were read, the least recently used given up. Safe to share between threads.
+
+    Asks the server for the beginning at once: raises OnlineError where it does not answer as it should. Itself what rasterio calls an
+    opener: a container in which there is exactly one file, under a name that nobody can guess.
+    """
+
+    def __init__(self, web: Web, address: str) -> None:
+        self._web, self.address = web, address
+        self.name = name_of(address)
+        self._lock = threading.Lock()
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._here = threading.local()
+        first = web.part(address, 0, CHUNK_BYTES * AHEAD_CHUNKS)
+        self.size_bytes, self._tag = first.total, first.tag
+        self.fetched_bytes = 0
+        self._put(0, first.data)
+
+    def head(self, count: int) -> bytes:
+        """Give the first bytes."""
+        return self.parts([(0, min(count, self.size_bytes))])[0]
+
+    def parts(self, spans: Sequence[tuple[int, int]], *, ahead: int = 1) -> list[bytes]:
+        """Give the bytes of (first, count) spans; what is missing is fetched, neighbours together, several runs side by side."""
+        spans = [(first, max(0, min(count, self.size_bytes - first))) for first, count in spans]
+        if sum(count for _, count in spans) > AT_ONCE_BYTES:
+            raise OnlineError(f"'{self.name}' wants more than {AT_ONCE_BYTES // 2**20} MiB for one window: choose a smaller window or a coarser GSD.")
+        wanted = sorted({n for first, count in spans if count for n in range(first // CHUNK_BYTES, (first + count - 1) // CHUNK_BYTES + 1)})
+        with self._lock:
+            have = {n: self._chunks[n] for n in wanted if n in self._chunks}
+            for n in have:
+                self._chunks.move_to_end(n)
+        runs = self._runs([n for n in wanted if n not in have], ahead)
+        if len(runs) > 1:
+            with ThreadPoolExecutor(min(LINES, len(runs)), thread_name_prefix="remote") as pool:
+                fetched = list(pool.map(self._fetch, runs))
+        else:
+            fetched = [self._fetch(run) for run in runs]
+        for chunks in fetched:
+            have |= chunks
+        return [self._cut(have, first, count) for first, count in spans]
+
+    def _runs(self, missing: list[int], ahead: int) -> list[tuple[int, int]]:
+        """Join neighbours into (first, count) of chunks, none of more than RUN_CHUNKS."""
+        last = -(-self.size_bytes // CHUNK_BYTES)
+        runs: list[tuple[int, int]] = []
+        for n in missing:
+            start, count = runs[-1] if runs else (n, 0)
+            if runs and n < start + count:
+                continue
+            if runs and n == start + count and count < RUN_CHUNKS:
+                runs[-1] = (start, count + 1)
+            else:
+                runs.append((n, min(ahead, last - n)))
+        return runs
+
+    def _fetch(self, run: tuple[int, int]) -> dict[int, bytes]:
+        first, count = run
+        part = self._web.part(self.address, first * CHUNK_BYTES, count * CHUNK_BYTES)
+        if part.total != self.size_bytes or part.tag != self._tag:
+            raise OnlineError(f"'{self.name}' has changed on its server while it was read: open it again.")
+        return self._put(first, part.data)
+
+    def _put(self, first: int, data: bytes) -> dict[int, bytes]:
+        chunks = {first + i: data[at : at + CHUNK_BYTES] for i, at in enumerate(range(0, len(data), CHUNK_BYTES))}
+        with self._lock:
+            self.fetched_bytes += len(data)
+            self._chunks |= chunks
+            while len(self._chunks) > KEPT_BYTES // CHUNK_BYTES:
+                self._chunks.popitem(last=False)
+        return chunks
+
+    @staticmethod
+    def _cut(chunks: dict[int, bytes], first: int, count: int) -> bytes:
+        if not count:
+            return b""
+        start = first // CHUNK_BYTES
+        joined = b"".join(chunks[n] for n in range(start, (first + count - 1) // CHUNK_BYTES + 1))
+        return joined[first - start * CHUNK_BYTES :][:count]
+
+    def pseudonym(self) -> str:
+        """Give a name for GDAL to open this file by, once; forgets what went wrong in this thread before."""
+        from rasterio.abc import MultiByteRangeResourceContainer
+
+        MultiByteRangeResourceContainer.register(RemoteFile)
+        self._here.problem, self._here.name = None, f"{secrets.token_hex(8)}.tif"
+        return self._here.name
+
+    def note(self, problem: OnlineError) -> None:
+        """Remember why a read of this thread failed: GDAL only passes on that it did."""
+        self._here.problem = problem
+
+    def raise_problem(self) -> None:
+        """Raise what made the last read of this thread fail, if the net did."""
+        problem, self._here.problem = getattr(self._here, "problem", None), None
+        if problem is not None:
+            raise problem
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> RemoteStream:
+        """Open the one file there is; raises FileNotFoundError for what GDAL looks for beside it."""
+        if mode not in ("r", "rb") or not self.isfile(path):
+            raise FileNotFoundError(path)
+        return RemoteStream(self)
+
+    def isfile(self, path: str) -> bool:
+        """Tell whether a path is that of the one file."""
+        return path.rsplit("/", 1)[-1] == getattr(self._here, "name", None)
+
+    def isdir(self, path: str) -> bool:  # noqa: ARG002 (rasterio gives it)
+        """Say that nothing is a folder."""
+        return False
+
+    def ls(self, path: str) -> list[str]:  # noqa: ARG002
+        """List nothing."""
+        return []
+
+    def mtime(self, path: str) -> int:  # noqa: ARG002
+        """Give no time."""
+        return 0
+
+    def size(self, path: str) -> int:
+        """Give the size of the one file in bytes."""
+        if not self.isfile(path):
+            raise FileNotFoundError(path)
+        return self.size_bytes
+
+
+class RemoteStream(io.RawIOBase):
+    """A reader with a place of its own in a remote file. Never raises into GDAL: a failure is noted and reads as the end of the file."""
+
+    def __init__(self, file: RemoteFile) -> None:
+        super().__init__()
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def tell(self) -> int:
+        """Give the place in bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place."""
+        self._at = max(0, offset + (0, self._at, self._file.size_bytes)[whence])
+        return self._at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read up to `size` bytes."""
+        count = self._file.size_bytes - self._at if size < 0 else size
+        data = self._tried([(self._at, count)], AHEAD_CHUNKS)[0]
+        self._at += len(data)
+        return data
+
+    def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
+        """Read many pieces at once: the blocks of a window."""
+        return self._tried(list(zip(offsets, sizes, strict=True)), 1)
+
+    def _tried(self, spans: list[tuple[int, int]], ahead: int) -> list[bytes]:
+        try:
+            return self._file.parts(spans, ahead=ahead)
+        except OnlineError as problem:
+            self._file.note(problem)
+            return [b""] * len(spans)
+
+
+def name_of(address: str) -> str:
+    """Give the file name in an address: what may be shown and written down, without the query, where signatures are."""
+    return unquote(urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1])[:120] or "remote"
+
+
+def require_cloud_optimised(dataset: Any, name: str) -> None:
+    """Refuse a remote raster of which a window could not be read cheaply: stored in strips, large without overviews, or beyond measure."""
+    width, height = dataset.width, dataset.height
+    if max(width, height) > MAX_SIDE_PX:
+        raise GeoError(f"'{name}' declares {width:,} x {height:,} px, more than any remote raster that is read: download the part you need.")
+    if max(width, height) <= min(1024, SMALL_PX):
+        return
+    if dataset.block_shapes[0][1] >= width or (max(width, height) > SMALL_PX and not dataset.overviews(1)):
+        raise GeoError(
+            f"'{name}' is a GeoTIFF but not a cloud-optimised one (tiled, with overviews), so a window of it cannot be read alone: "
+            "download it, or have it converted with `gdal_translate -of COG`."
+        )
