@@ -53,6 +53,24 @@ def bootstrap_mean_of_sets(
     return Interval(float(np.mean([values.mean() for values in finite])), float(low), float(high), level)
 
 
+def bootstrap_crossed(values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+    """Give the mean of (runs, images) values and its interval when both the runs and the images are drawn anew; one run: images alone.
+
+    Few runs tell little about the spread between runs: show each of them beside the interval.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 2 or numbers.size == 0 or np.isnan(numbers).any():
+        raise FeatureError("Give one value for every run and image; none may be missing.")
+    rng = np.random.default_rng(seed)
+    runs, images = numbers.shape
+    means = np.empty(draws)
+    for draw in range(draws):
+        over_runs = numbers[rng.integers(runs, size=runs)].mean(axis=0) if runs > 1 else numbers[0]
+        means[draw] = over_runs[rng.integers(images, size=images)].mean()
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(numbers.mean()), float(low), float(high), level)
+
+
 def compare(
     a: NDArray[np.float64] | NDArray[np.bool_], b: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0
 ) -> Paired:

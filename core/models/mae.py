@@ -102,11 +102,14 @@ class PixelDecoder(PixelPainter, VisionTransformer):
 
 
 class PixelObjective(Objective):
-    """MAE's loss: squared error per patch, mean over hidden patches."""
+    """MAE's loss: squared error per patch, mean over hidden patches.
 
-    def __init__(self, network: PixelPainter) -> None:
+    `target_scale` above 1 draws the very pictures that an objective with finer targets draws, so that the two can be compared.
+    """
+
+    def __init__(self, network: PixelPainter, target_scale: int = 1) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.target_scale = network, target_scale
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         assert isinstance(self.network, PixelPainter) and keep is not None

@@ -219,7 +219,7 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
 
 
-_TINY = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 12, "num_heads": 3, "decoder_num_heads": 8, "mlp_dim": 1024}
+_TINY = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3, "decoder_num_heads": 8, "mlp_dim": 1024}
 
 register(
     Family(

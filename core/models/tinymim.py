@@ -228,8 +228,8 @@ def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None
         )
 
 
-TINY_STUDENT = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "num_heads": 3, "last_heads": 3, "gsd_aware": True}
-"""Sizes that go with a teacher of scale_mae_tiny's grid and heads."""
+TINY_STUDENT = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 4, "num_heads": 3, "last_heads": 3, "gsd_aware": True}
+"""Half as deep as a teacher of scale_mae_tiny's grid and heads."""
 
 register(
     Family(

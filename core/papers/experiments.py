@@ -1,0 +1,90 @@
+"""What is compared for each paper: two training specs that see the same pictures, and where their vectors are scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.engine.runs import TrainSpec
+from core.evaluation.errors import RecipeError
+from core.evaluation.plan import SWEEP
+
+ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3}
+"""The encoder that both arms of Scale-MAE and SDMAE share: that of the shipped tiny models."""
+DECODER: dict[str, Any] = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4}
+STUDENT: dict[str, Any] = {**ENCODER, "img_size": 112, "depth": 4, "gsd_aware": True}
+"""Half a teacher's depth; img_size is the teacher's, for relations join the same grid. Both arms are fed 64 px."""
+PLAIN = (("centre", "dataset"),)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Two arms, trained with each of `seeds`; `readings` pairs the poolings at which ours and the other's vectors are taken.
+
+    `subset`: train on that many EuroSAT pictures, which are then the gallery too; None: on every training picture of the house.
+    """
+
+    name: str
+    ours: TrainSpec
+    other: TrainSpec
+    seeds: tuple[int, ...] = (0,)
+    sets: tuple[str, ...] = ("eurosat", "ucmerced")
+    scales: tuple[float, ...] = (1.0,)
+    protocols: tuple[str, ...] = ("knn",)
+    readings: tuple[tuple[str, str], ...] = (("cls", "cls"),)
+    subset: int | None = None
+
+    @property
+    def runs(self) -> int:
+        """Number of training runs."""
+        return 2 * len(self.seeds)
+
+    def of(self, steps: int) -> Experiment:
+        """The same with every run `steps` long."""
+        changed = {"steps": steps, "warmup_steps": max(1, steps // 20)}
+        return replace(self, ours=replace(self.ours, **changed), other=replace(self.other, **changed))
+
+
+def experiment(name: str, *, teacher: str = "scale_mae_tiny", batch: int = 64, seeds: int | None = None) -> Experiment:
+    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file. Raises RecipeError."""
+    if name not in _EXPERIMENTS:
+        raise RecipeError(f"There is no paper called {name!r:.40}: choose one of {', '.join(_EXPERIMENTS)}.")
+    found = _EXPERIMENTS[name](teacher, batch)
+    if seeds is None:
+        return found
+    if seeds < 1:
+        raise RecipeError(f"{seeds} seeds train nothing: give 1 or more.")
+    return replace(found, seeds=tuple(range(seeds)))
+
+
+def _spec(name: str, model: str, batch: int, sizes: dict[str, Any], **objective: Any) -> TrainSpec:
+    """The recipe that all arms share (models.md 1.9 at a small budget): AdamW, 75 % hidden, 64 px, rate to 0 along half a cosine."""
+    return TrainSpec(
+        name, model, 1, sizes=tuple(sorted({**dict(PLAIN), **sizes}.items())), objective=tuple(sorted(objective.items())),
+        batch=batch, lr=1e-3, ema=0.99, checkpoint_minutes=1.0, preview_every=100,
+    )  # fmt: skip
+
+
+def _scale_mae(_: str, batch: int) -> Experiment:
+    """Scale-MAE draws targets of twice the side; `target_scale` lets MAE see the very same pictures."""
+    heads = {"head_scale": 4, "fcn_dim": 64, "fcn_layers": 1}
+    ours = _spec("scale_mae_arm", "scale_mae", batch, {**ENCODER, **DECODER, **heads})
+    other = _spec("mae_arm", "mae", batch, {**ENCODER, **DECODER}, target_scale=2)
+    return Experiment("scale_mae", ours, other, scales=SWEEP)
+
+
+def _tinymim(teacher: str, batch: int) -> Experiment:
+    ours = _spec("tinymim_tiny", "tinymim", batch, {**STUDENT, "last_heads": STUDENT["num_heads"]}, teacher=teacher)
+    other = _spec("mae_student", "mae", batch, {**STUDENT, **DECODER})
+    return Experiment("tinymim", ours, other, protocols=("knn", "probe"), readings=(("block11_mean", "mean"), ("block11_cls", "cls")))
+
+
+def _sdmae(_: str, batch: int) -> Experiment:
+    ours = _spec("sdmae_tiny", "sdmae", batch, {**ENCODER, "decoder_num_heads": 8, "mlp_dim": 1024})
+    other = _spec("mae_2000", "mae", batch, {**ENCODER, **DECODER}, target_scale=2)
+    return Experiment(
+        "sdmae", ours, other, seeds=(0, 1, 2), sets=("eurosat",), protocols=("knn", "probe"), readings=(("cls", "cls"), ("mean", "mean")), subset=2_000
+    )
+
+
+_EXPERIMENTS = {"scale_mae": _scale_mae, "tinymim": _tinymim, "sdmae": _sdmae}

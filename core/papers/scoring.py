@@ -1,0 +1,98 @@
+"""From the trained arms to numbers: the same images, the same protocol, differences paired image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.cache import Cache
+from core.evaluation.claims import Comparison, Measured
+from core.evaluation.datasets import LabelledSet
+from core.evaluation.intervals import Interval, bootstrap_crossed, compare
+from core.evaluation.plan import Plan, embedding_recipes
+from core.evaluation.scoring import score
+from core.evaluation.subjects import ColourFloor, Subject
+from core.evaluation.vectors import vectors
+from core.papers.experiments import Experiment
+
+Right = NDArray[np.bool_]
+T = TypeVar("T")
+
+
+def comparisons(
+    experiment: Experiment, sets: Sequence[LabelledSet], ours: Sequence[Subject], other: Sequence[Subject], cache: Cache
+) -> Generator[str, None, tuple[Comparison, ...]]:
+    """Score every arm of every seed; yields what is being computed. The means over scales come first, then every scale."""
+    rows: list[Comparison] = []
+    for data in sets:
+        for protocol in experiment.protocols:
+            floors = yield from _floors(experiment, data, protocol, cache)
+            for pooling in experiment.readings:
+                first = yield from _scored(experiment, data, protocol, ours, pooling[0], cache)
+                second = yield from _scored(experiment, data, protocol, other, pooling[1], cache)
+                gallery = int((data.splits == "train").sum())
+                blank = Comparison(data.name, protocol, None, pooling, *(Measured(0, 0, 0),) * 3, (), None, None, 0, gallery)
+                if len(experiment.scales) > 1:
+                    floor = float(np.mean(list(floors.values()))) if floors else None
+                    rows.append(_compared(replace(blank, floor=floor), np.mean(first, axis=0), np.mean(second, axis=0)))
+                for scale, a, b in zip(experiment.scales, first, second, strict=True):
+                    rows.append(_compared(replace(blank, scale=scale, floor=floors.get(scale)), a, b))
+    return tuple(sorted(rows, key=lambda row: row.scale is not None))
+
+
+def _scored(
+    experiment: Experiment, data: LabelledSet, protocol: str, subjects: Sequence[Subject], pooling: str | None, cache: Cache
+) -> Generator[str, None, list[NDArray[np.bool_]]]:
+    """Right or wrong for each scale: (seeds, images) each."""
+    per_scale: list[list[Right]] = [[] for _ in experiment.scales]
+    plan = Plan(protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling)
+    for subject in subjects:
+        for place, recipe in enumerate(embedding_recipes(plan, subject, data)):
+            yield f"{subject.name} on {data.name}, {protocol} at {100 * recipe.scale:g} %, {recipe.pooling}"
+            arrays = cache.arrays(recipe) if cache.result(recipe) else None
+            if arrays is None:
+                found = score(recipe, data, _finished(vectors(recipe, subject, data, cache)))
+                cache.keep_result(found.result, found.arrays)
+                arrays = found.arrays
+            per_scale[place].append(arrays["right"])
+    return [np.stack(members) for members in per_scale]
+
+
+def _finished(steps: Generator[int, None, T]) -> T:
+    """What a generator returns, its steps passed over."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return finished.value
+
+
+def _floors(experiment: Experiment, data: LabelledSet, protocol: str, cache: Cache) -> Generator[str, None, dict[float, float]]:
+    """What a colour histogram reaches under kNN at each scale; none under other protocols."""
+    if protocol != "knn":
+        return {}
+    right = yield from _scored(experiment, data, protocol, [ColourFloor()], None, cache)
+    return {scale: float(found.mean()) for scale, found in zip(experiment.scales, right, strict=True)}
+
+
+def _compared(blank: Comparison, ours: NDArray[np.float64] | Right, other: NDArray[np.float64] | Right) -> Comparison:
+    """Fill a comparison from (seeds, images) of either arm."""
+    a, b = ours.astype(np.float64), other.astype(np.float64)
+    single = len(a) == 1 and ours.dtype == np.bool_
+    return replace(
+        blank,
+        ours=_measured(bootstrap_crossed(a)),
+        other=_measured(bootstrap_crossed(b)),
+        difference=_measured(bootstrap_crossed(a - b)),
+        seeds=tuple((a - b).mean(axis=1).tolist()),
+        p_value=compare(other[0], ours[0]).p_value if single else None,
+        images=a.shape[1],
+    )
+
+
+def _measured(interval: Interval) -> Measured:
+    return Measured(round(interval.mean, 5), round(interval.low, 5), round(interval.high, 5))
