@@ -31,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
     add("--seeds", type=int, metavar="N", help="seeds (default: one; sdmae: three)")
     add("--teacher", default="scale_mae_tiny", metavar="NAME|FILE", help="TinyMIM's teacher (default scale_mae_tiny)")
+    add("--sets", type=lambda text: tuple(text.split(",")), metavar="A,B", help="sets to score on (default: eurosat,ucmerced; sdmae: eurosat)")
     add("--limit", type=int, metavar="N", help="score on at most N images of each class and split")
     add("--data", type=Path, metavar="DIR", help="folder of packs (default: EARTH_MAE_DATA)")
     add("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="folder of runs and records (default runs/papers)")
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     names = tuple(STATEMENTS) if args.paper == "all" else (args.paper,)
     claims: list[Claim] = []
     for name in names:
-        chosen = experiment(name, teacher=args.teacher, batch=args.batch, seeds=args.seeds)
+        chosen = experiment(name, teacher=args.teacher, batch=args.batch, seeds=args.seeds, sets=args.sets)
         told = run_claim(
             chosen,
             args.out,
@@ -80,5 +81,6 @@ def command_of(args: argparse.Namespace, name: str) -> str:
     said = [f"python -m core papers {name} --minutes-per-run {args.minutes_per_run:g}"]
     said += [f"--pictures {args.pictures}"] * (args.pictures is not None) + [f"--batch {args.batch}"] * (args.batch != 64)
     said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (args.limit is not None)
+    said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
     said += [f"--teacher {Path(args.teacher).name}"] * (name == "tinymim" and args.teacher != "scale_mae_tiny")
     return " ".join(said)

@@ -45,16 +45,16 @@ class Experiment:
         return replace(self, ours=replace(self.ours, **changed), other=replace(self.other, **changed))
 
 
-def experiment(name: str, *, teacher: str = "scale_mae_tiny", batch: int = 64, seeds: int | None = None) -> Experiment:
-    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file. Raises RecipeError."""
+def experiment(name: str, *, teacher: str = "scale_mae_tiny", batch: int = 64, seeds: int | None = None, sets: tuple[str, ...] | None = None) -> Experiment:
+    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on. Raises RecipeError."""
     if name not in _EXPERIMENTS:
         raise RecipeError(f"There is no paper called {name!r:.40}: choose one of {', '.join(_EXPERIMENTS)}.")
     found = _EXPERIMENTS[name](teacher, batch)
-    if seeds is None:
-        return found
-    if seeds < 1:
+    if seeds is not None and seeds < 1:
         raise RecipeError(f"{seeds} seeds train nothing: give 1 or more.")
-    return replace(found, seeds=tuple(range(seeds)))
+    if sets and found.subset and sets != found.sets:
+        raise RecipeError(f"{name} is scored on what it trained on, {found.sets[0]}: leave the sets out.")
+    return replace(found, seeds=tuple(range(seeds)) if seeds else found.seeds, sets=sets or found.sets)
 
 
 def _spec(name: str, model: str, batch: int, sizes: dict[str, Any], **objective: Any) -> TrainSpec:

@@ -24,10 +24,9 @@ from core.geo.crops import Imagery
 from core.models.registry import read_card
 from core.papers.experiments import Experiment
 from core.papers.pictures import pictures_for
-from core.papers.scoring import comparisons
+from core.papers.scoring import SAY_SECONDS, comparisons
 
 PACE_SECONDS = 6.0
-SAY_SECONDS = 15.0
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,14 @@ from core.evaluation.claims import Comparison, Measured
 from core.evaluation.datasets import LabelledSet
 from core.evaluation.intervals import Interval, bootstrap_crossed, compare
 from core.evaluation.plan import Plan, embedding_recipes
+from core.evaluation.recipes import Recipe
 from core.evaluation.scoring import score
 from core.evaluation.subjects import ColourFloor, Subject
-from core.evaluation.vectors import vectors
+from core.evaluation.vectors import Vectors, vectors
 from core.papers.experiments import Experiment
 
 Right = NDArray[np.bool_]
-T = TypeVar("T")
+SAY_SECONDS = 15.0
 
 
 def comparisons(
@@ -52,23 +53,36 @@ def _scored(
     plan = Plan(protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling)
     for subject in subjects:
         for place, recipe in enumerate(embedding_recipes(plan, subject, data)):
-            yield f"{subject.name} on {data.name}, {protocol} at {100 * recipe.scale:g} %, {recipe.pooling}"
             arrays = cache.arrays(recipe) if cache.result(recipe) else None
             if arrays is None:
-                found = score(recipe, data, _finished(vectors(recipe, subject, data, cache)))
+                embedded = yield from _embedded(recipe, subject, data, cache)
+                found = score(recipe, data, embedded)
                 cache.keep_result(found.result, found.arrays)
                 arrays = found.arrays
+                yield f"{subject.name} on {data.name}, {protocol} at {100 * recipe.scale:g} %, {recipe.pooling}: {found.result.value:.3f}"
             per_scale[place].append(arrays["right"])
     return [np.stack(members) for members in per_scale]
 
 
-def _finished(steps: Generator[int, None, T]) -> T:
-    """What a generator returns, its steps passed over."""
+def _embedded(recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache) -> Generator[str, None, Vectors]:
+    """The vectors of a recipe; CLS and mean come from one pass over the pictures. Says how far it is every few seconds."""
+    wide = recipe.pooling in ("cls", "mean")
+    steps = vectors(replace(recipe, pooling="cls+mean") if wide else recipe, subject, data, cache)
+    said = time.monotonic()
     while True:
         try:
-            next(steps)
+            done = next(steps)
         except StopIteration as finished:
-            return finished.value
+            made: Vectors = finished.value
+            break
+        if time.monotonic() - said > SAY_SECONDS:
+            said = time.monotonic()
+            yield f"{subject.name} on {data.name} at {100 * recipe.scale:g} %: {done:,} of {len(data.files):,} pictures embedded"
+    if not wide:
+        return made
+    width = made.features.shape[1] // 2
+    half = slice(0, width) if recipe.pooling == "cls" else slice(width, None)
+    return replace(made, features=np.ascontiguousarray(made.features[:, half]))
 
 
 def _floors(experiment: Experiment, data: LabelledSet, protocol: str, cache: Cache) -> Generator[str, None, dict[float, float]]:
