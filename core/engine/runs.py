@@ -32,7 +32,8 @@ class TrainSpec:
     `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches
     take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
     pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
-    cosine to `floor` times itself at `steps`; `floor` = 1 holds it.
+    cosine to `floor` times itself at `steps`; `floor` = 1 holds it. A run may go on from weights alone (`start_from`); `start_parts` names
+    what of them is taken (the first parts of their keys: blocks, decoder_blocks), everything else then starts afresh.
     """
 
     name: str
@@ -56,6 +57,7 @@ class TrainSpec:
     seed: int = 0
     policy: str = "log_gsd"
     start_from: str = ""
+    start_parts: tuple[str, ...] = ()
     checkpoint_minutes: float = 3.0
     preview_every: int = 250
 

@@ -58,6 +58,18 @@ def hidden_pixels(keep: Tensor, grid: int, side: int) -> Tensor:
     return F.interpolate(cells.reshape(-1, 1, grid, grid), size=(side, side), mode="nearest")
 
 
+def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor:
+    """Mean of an error (b, ...) where `hidden` is 1 (same shape, or one channel of it), over the batch.
+
+    `log_each` averages the logarithm of each picture's own mean instead: every picture then counts by its decibels, as scores do, and one whose
+    visible pixels are nearly flat cannot outweigh the rest. 0.001 of the visible variance is added first.
+    """
+    if log_each:
+        shares = (error * hidden).flatten(1).sum(1) / hidden.expand_as(error).flatten(1).sum(1).clamp(min=1)
+        return (shares + 1e-3).log().mean()
+    return (error * hidden).sum() / hidden.sum().clamp(min=1)
+
+
 @dataclass(frozen=True)
 class Centring:
     """What a network works relative to: pixel = base + scale * network value. `base` (b, c, s, s), `scale` (b, 1, 1, 1),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
-from core.models.frequency import Centre, centre_on, high_target
+from core.models.frequency import Centre, centre_on, high_target, masked_mean
 from core.models.registry import Family, ModelCard, register, size_defaults
 from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, start_near_zero, to_patches, transformer_blocks
 
@@ -102,31 +102,31 @@ class PixelDecoder(PixelPainter, VisionTransformer):
 
 
 class PixelObjective(Objective):
-    """MAE's loss: squared error per patch, mean over hidden patches.
+    """MAE's loss: squared error per patch, mean over hidden patches. `log_each`: see masked_mean.
 
     `target_scale` above 1 draws the very pictures that an objective with finer targets draws, so that the two can be compared.
     """
 
-    def __init__(self, network: PixelPainter, target_scale: int = 1) -> None:
+    def __init__(self, network: PixelPainter, target_scale: int = 1, log_each: bool = False) -> None:
         super().__init__()
-        self.network, self.target_scale = network, target_scale
+        self.network, self.target_scale, self.log_each = network, target_scale, log_each
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         assert isinstance(self.network, PixelPainter) and keep is not None
         network = self.network
         picture = network.predict(batch.images, batch.res, keep)
         centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
-        return {"pixels": masked_patch_error(picture, centring.relative(batch.images), keep, network.patch_size, network.norm_pix_loss)}
+        return {"pixels": masked_patch_error(picture, centring.relative(batch.images), keep, network.patch_size, network.norm_pix_loss, self.log_each)}
 
 
-def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool) -> Tensor:
+def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False) -> Tensor:
     """Mean squared error over hidden patches, each patch counted alike; `norm_pix` compares with patches of zero mean and unit deviation."""
     wanted = to_patches(truth, patch)
     if norm_pix:
         wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
     error = (to_patches(picture, patch) - wanted).square().mean(-1)
     hidden = torch.ones_like(error).scatter(1, keep, 0.0)
-    return (error * hidden).sum() / hidden.sum().clamp(min=1)
+    return masked_mean(error, hidden, log_each)
 
 
 _THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6}

@@ -24,10 +24,11 @@ from core.models.frequency import (
     hidden_pixels,
     high_target,
     low_target,
+    masked_mean,
     mosaic,
 )
 from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, place, start_near_zero, transformer_blocks, xavier_linears
+from core.models.vit import VisionTransformer, he_convolutions, place, start_near_zero, transformer_blocks, xavier_linears
 
 
 class ChannelNorm(nn.Module):
@@ -141,7 +142,10 @@ class BandPainter(Reconstructor):
         for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
             self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
             if trunk.centre == "visible_harmonic":
+                he_convolutions(self.get_submodule(head))
                 start_near_zero(self.get_submodule(f"{head}.pred.7"))
+        if trunk.centre == "visible_harmonic":
+            he_convolutions(self.fpn)
 
     def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int, fill: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
@@ -229,13 +233,13 @@ def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks
 
 
 class ScaleMAEObjective(Objective):
-    """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high."""
+    """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high. `log_each`: see masked_mean."""
 
     target_scale = 2
 
-    def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0) -> None:
+    def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0, log_each: bool = False) -> None:
         super().__init__()
-        self.network, self.high_loss, self.l1_weight = network, high_loss, l1_weight
+        self.network, self.high_loss, self.l1_weight, self.log_each = network, high_loss, l1_weight, log_each
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         assert isinstance(self.network, BandPainter) and keep is not None
@@ -251,12 +255,8 @@ class ScaleMAEObjective(Objective):
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
         high_error = high - high_target(targets, bands)
         high_error = self.l1_weight * high_error.abs() if self.high_loss == "l1" else high_error.square()
-        return {"low": _masked_mean(low_error, keep, grid), "high": _masked_mean(high_error, keep, grid)}
-
-
-def _masked_mean(error: Tensor, keep: Tensor, grid: int) -> Tensor:
-    hidden = hidden_pixels(keep, grid, error.shape[-1])
-    return (error * hidden).sum() / (hidden.sum() + 1e-9)
+        errors = {"low": low_error, "high": high_error}
+        return {name: masked_mean(error, hidden_pixels(keep, grid, error.shape[-1]), self.log_each) for name, error in errors.items()}
 
 
 THIN_DECODER = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}

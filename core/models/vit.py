@@ -100,6 +100,17 @@ def start_near_zero(last: nn.Module) -> None:
         parameter.data.mul_(0.01)
 
 
+def he_convolutions(part: nn.Module) -> None:
+    """He-normal kernels and zero biases for every convolution in `part`; a transposed one whose stride is its kernel feeds `in_channels`
+    values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing is learnt."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            inputs = module.in_channels if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
+            nn.init.normal_(module.weight, std=(2 / inputs) ** 0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def xavier_linears(part: nn.Module) -> None:
     """Xavier-uniform matrices and zero biases for every linear map in `part`, as MAE starts."""
     for module in part.modules():

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from core.engine.publish import publish
 from core.engine.runs import PRESETS, Run, RunError, TrainSpec, read_spec, spec_from
-from core.engine.train import draw_batch, train
+from core.engine.train import Training, draw_batch, train
 from core.geo.crops import Imagery, folder_imagery
 from core.geo.tile import GeoError
 from core.models.registry import ModelCard, WeightsError, create
@@ -170,6 +172,17 @@ def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
     weights = tmp_path / "first" / "weights" / "smoke.safetensors"
     seen = losses(replace(spec, start_from=str(weights), steps=3), tmp_path / "second", imagery)
     assert len(seen) == 3
+
+
+def test_a_run_takes_named_parts_of_other_weights_and_starts_the_rest_afresh(tmp_path, spec, imagery):
+    losses(spec, tmp_path / "first", imagery)
+    weights = tmp_path / "first" / "weights" / "smoke.safetensors"
+    taken = Training(replace(spec, start_from=str(weights), start_parts=("blocks", "cls_token"))).network.state_dict()
+    whole, fresh = load_file(weights), Training(spec).network.state_dict()
+    assert torch.equal(taken["blocks.0.attn.qkv.weight"], whole["blocks.0.attn.qkv.weight"].float())
+    assert torch.equal(taken["fcn_low.proj.weight"], fresh["fcn_low.proj.weight"])
+    with pytest.raises(RunError, match="no part called block:"):
+        Training(replace(spec, start_from=str(weights), start_parts=("block",)))
 
 
 @pytest.mark.slow

@@ -99,3 +99,10 @@ def test_a_surface_that_brightens_is_a_base_that_brightens(centre: str) -> None:
     bright = centre_on(3 * images + 5, keep, 8, centre)  # type: ignore[arg-type]
     torch.testing.assert_close(bright.enter(3 * images + 5), plain.enter(images), atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(bright.base, 3 * plain.base + 5, atol=1e-4, rtol=1e-4)
+
+
+def test_a_logarithm_counts_every_picture_by_its_decibels() -> None:
+    error = torch.tensor([[1.0, 9.0], [100.0, 100.0]])
+    hidden = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    assert torch.allclose(masked_mean(error, hidden), torch.tensor(201 / 3))
+    assert torch.allclose(masked_mean(error, hidden, log_each=True), (torch.tensor([1.0, 100.0]) + 1e-3).log().mean())
