@@ -162,7 +162,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(b'{"type": "FeatureCollection", "features": [{"type": "Feature", "assets": 7}, 3, {"id": []}], "links": [{"rel": "x"}]}', "x")
         elif self.path == "/endless/search":
             page = self.service.search(self.base, asked)
-            page["features"], page["links"] = [{"type": "Feature"}], [{"rel": "next", "href": f"{self.base}/endless/search", "method": "POST", "body": {}}]
+            page["features"], page["links"] = [{"type": "Feature"}], [{"rel": "next", "href": f"{self.base}/endless/search", "method": "POST", "merge": True}]
             self.send(json.dumps(page).encode(), "application/json")
         else:
             self.do_GET()

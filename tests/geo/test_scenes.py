@@ -1,0 +1,118 @@
+"""Asking a STAC catalogue for scenes, and what it may answer."""
+
+import pytest
+
+from core.geo import GeoError
+from core.geo.scenes import EARTH_SEARCH, Catalogue, SceneQuery, catalogue, read_scenes, scene_of, search
+from core.online import OnlineError
+from core.web import Limits, Web
+
+HERE = (-112.7, 40.8)
+SUMMER = ("2024-05-01", "2024-08-31")
+
+
+def ask(server, api="v1", lonlat=HERE, days=SUMMER, cloud=100.0, **more):
+    return search(Web(limits=Limits(wait_s=0.5)), SceneQuery(lonlat, *days, cloud, **more), Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"))
+
+
+@pytest.mark.parametrize("api", ["v1", "plain"])
+def test_the_least_cloudy_come_first_whether_the_catalogue_sorts_or_not(server, api):
+    scenes = ask(server, api)
+    assert [(s.id, s.cloud_percent) for s in scenes] == [("clear", 1.5), ("hazy", 12.0), ("cloudy", 80.0)]  # over two pages
+    assert [s.id for s in ask(server, api, cloud=20)] == ["clear", "hazy"]
+    assert [s.id for s in ask(server, api, days=("2024-07-01", "2024-07-01"))] == ["hazy"]
+    assert [s.id for s in ask(server, api, lonlat=(HERE[0] + 360, HERE[1]), most=1)] == ["clear"]
+
+
+def test_a_scene_says_what_a_person_wants_to_know(server):
+    scene = ask(server)[0]
+    assert scene.when == "2024-06-11T18:20:00Z"
+    assert len(scene.outline) == 1
+    assert scene.outline[0][0] == (-112.909, 40.607)
+    assert Web().picture(scene.thumbnail).startswith(b"\xff\xd8\xff")
+    assert [a.key for a in scene.assets] == ["red", "visual"]  # not what lies in a bucket
+    assert scene.asset().address == f"{server.base}/cog/visual.tif"  # written relative to the item
+    listed = scene.listed("red")
+    assert (listed.entry.key, listed.entry.credit) == (f"{server.base}/cog/deep.tif", "Contains modified Copernicus Sentinel data 2024")
+
+
+def test_the_question_is_one_that_the_catalogue_understands(server):
+    ask(server, cloud=15, most=2)
+    (asked,) = server.service.questions[:1]
+    assert asked["collections"] == ["sentinel-2-l2a"]
+    assert asked["intersects"] == {"type": "Point", "coordinates": list(HERE)}
+    assert asked["datetime"] == "2024-05-01T00:00:00Z/2024-08-31T23:59:59Z"
+    assert asked["query"] == {"eo:cloud_cover": {"lte": 15}}
+    assert asked["limit"] == 2
+
+
+@pytest.mark.parametrize(
+    ("api", "said"),
+    [
+        ("odd", "No scene of"), ("endless", "as a STAC API does"), ("nothing", "instead of JSON"), ("html", "web page"), ("none", "nothing at this address"),
+        ("slow", "in time"), ("drip", "too slow"),
+    ],
+)  # fmt: skip
+def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
+    with pytest.raises(OnlineError, match=said) as caught:
+        search(Web(limits=Limits(wait_s=0.5, whole_s=0.3)), SceneQuery(HERE, *SUMMER), Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"))
+    assert str(caught.value).endswith(".")
+
+
+def test_an_empty_answer_says_what_to_change(server):
+    with pytest.raises(OnlineError, match="widen the dates, allow more cloud"):
+        ask(server, lonlat=(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        (((200, 95), *SUMMER), "no place on Earth"),
+        (((float("nan"), 0), *SUMMER), "no place on Earth"),
+        ((HERE, "2024-08-01", "2024-05-01"), "exchange"),
+        ((HERE, "yesterday", "2024-05-01"), "span of days"),
+        ((HERE, *SUMMER, 130.0), "percent"),
+        ((HERE, *SUMMER, 20.0, 5000), "scenes"),
+    ],
+)
+def test_a_question_that_cannot_be_is_not_asked(query, said):
+    with pytest.raises(GeoError, match=said):
+        SceneQuery(*query)
+
+
+def test_the_catalogue_is_a_setting(monkeypatch):
+    monkeypatch.delenv("EARTH_MAE_STAC", raising=False)
+    assert catalogue() == Catalogue(EARTH_SEARCH, "sentinel-2-l2a")
+    monkeypatch.setenv("EARTH_MAE_STAC", "https://stac.example.org")
+    monkeypatch.setenv("EARTH_MAE_STAC_COLLECTION", "ortho")
+    assert catalogue() == Catalogue("https://stac.example.org", "ortho")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"assets": 7}, {"assets": []}, {"type": "Catalog"},
+    ],
+)  # fmt: skip
+def test_what_is_no_item_is_none(server, change):
+    assert scene_of(server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0) | change) is None
+    assert scene_of([1]) is None
+
+
+def test_a_strange_item_keeps_what_can_be_believed(server):
+    item = server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0)
+    item |= {"properties": {"datetime": ["x"], "eo:cloud_cover": 1e9}, "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1e9, "x"]]]}}
+    item |= {"id": "a\x00b", "links": [{"rel": "self", "href": 3}, 4]}
+    item["assets"]["visual"] |= {"href": "file:///etc/passwd", "roles": 4, "gsd": "x"}
+    scene = scene_of(item, "https://example.org/items/here.json")
+    assert (scene.id, scene.when, scene.cloud_percent, scene.outline) == ("here.json", "", None, ())
+    assert [a.key for a in scene.assets] == ["red"]
+    assert scene.asset().key == "red"
+    item["assets"] = {"x": {"href": "s3://a/b.tif", "type": "image/tiff"}}
+    with pytest.raises(GeoError, match="lists no GeoTIFF"):
+        scene_of(item).asset()
+
+
+def test_items_are_read_from_their_address(server):
+    assert read_scenes(Web(), f"{server.base}/items/clear.json")[0].id == "clear"
+    assert len(read_scenes(Web(), f"{server.base}/list.json")) == 3
