@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.evaluation.fills import fill_harmonic
-from core.models.frequency import centre_on, combine, divisors, hidden_pixels, high_target, low_target, mosaic, true_low_band
+from core.models.frequency import centre_on, combine, divisors, hidden_pixels, high_target, low_target, masked_mean, mosaic, true_low_band
 
 
 @pytest.fixture(autouse=True)
