@@ -1,7 +1,5 @@
 """Globe: embeddings on the Earth and in their projection, linked; what is clicked, searched, labelled and grouped is one selection."""
 
-from functools import partial
-
 import streamlit as st
 
 from ui import controls, state
@@ -29,7 +27,8 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
         choices.undo_button()
     with st.spinner("Colouring the points", show_time=True):
         painted = colour.paint_by(made.table, by, place)
-    scene.show(made, painted, place, partial(scene.nearest_row, made))
+    scene.show(made, painted, place)
+    place = tables.row_at(made, sight.sight().place)
     selected = scene.selected_rows(made, sight.sight().selection)
     panels.remarks(made, painted, selected)
     state.publish(view)

@@ -116,3 +116,10 @@ def jump(to: View) -> None:
     forget_widgets()
     st.session_state[_VIEW] = to
     st.rerun()
+
+
+def carry(to: View, page: str) -> None:
+    """Open another page with this view."""
+    forget_widgets()
+    st.session_state[_VIEW] = to
+    st.switch_page(page)

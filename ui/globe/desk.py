@@ -10,6 +10,7 @@ Row numbers are those of `desk.table`, the rows on show: the chosen model's and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -23,10 +24,17 @@ from numpy.typing import NDArray
 from core.atlas import EmbeddingTable
 from core.session import View
 from ui import cached, state
-from ui.globe.rows import picture
+from ui.globe.rows import address
 from ui.globe.sight import NOTES, Sight, look, sight
 
 LONGEST_NOTE = 400
+STRIP_CSS = """<style>
+[class*="st-key-strip"] button[kind="tertiary"]{padding:0;min-height:0;border-radius:10px}
+[class*="st-key-strip"] button[kind="tertiary"] p{font-size:.78rem;line-height:1.3;opacity:.85}
+[class*="st-key-strip"] button[kind="tertiary"] img{display:block;width:112px;height:112px;max-height:none;object-fit:cover;border-radius:10px;
+margin:0 0 4px;background:rgba(127,140,148,.15);transition:transform .12s}
+[class*="st-key-strip"] button[kind="tertiary"]:hover img{transform:scale(1.04)}
+</style>"""
 MOST_RINGS = 200
 _DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED = (f"globe {name}" for name in ("desk", "layer", "rings", "fly", "tables", "changed"))
 
@@ -116,7 +124,7 @@ def paint(layer: Layer) -> None:
     if not layer.same(state.recall(_LAYER, None)):
         state.keep(_LAYER, layer)
         look(replace(sight(), by="painted"))
-        _change()
+        ask_again()
 
 
 def painted() -> Layer | None:
@@ -132,22 +140,24 @@ def choose(row: int, *, fly: bool = True) -> None:
     identity = desk.identity(row)
     if sight().place != identity:
         look(replace(sight(), place=identity))
-        _change()
+        ask_again()
         if fly and np.isfinite(desk.lonlat[row]).all():
             _fly(*desk.lonlat[row].tolist(), None)
 
 
 def ring(rows: Sequence[int]) -> None:
     """Ring these rows on both sides (at most 200: neighbours, suggestions); an empty list lifts the rings."""
+    desk: Desk | None = state.recall(_DESK, None)
     wanted = tuple(int(row) for row in rows)[:MOST_RINGS]
-    if rings() != wanted:
-        state.keep(_RINGS, wanted)
-        _change()
+    if desk is not None and rings(desk.table) != wanted:
+        state.keep(_RINGS, (desk.table.fingerprint, wanted))
+        ask_again()
 
 
-def rings() -> tuple[int, ...]:
-    """The rows that a panel ringed."""
-    return state.recall(_RINGS, ())
+def rings(table: EmbeddingTable) -> tuple[int, ...]:
+    """The rows of a table that a panel ringed."""
+    fingerprint, rows = state.recall(_RINGS, ("", ()))
+    return rows if fingerprint == table.fingerprint else ()
 
 
 def fly(lon: float, lat: float, zoom: float | None = None) -> None:
@@ -156,7 +166,7 @@ def fly(lon: float, lat: float, zoom: float | None = None) -> None:
     The only wish that is not idempotent: call it when a button was pressed, not in every run.
     """
     _fly(lon, lat, zoom)
-    _change()
+    ask_again()
 
 
 def flight() -> Flight | None:
@@ -173,10 +183,10 @@ def add_table(name: str, folder: Path, *, show: bool = False) -> None:
     """Put a table of this user's (a folder of shards, growing or finished) into the pick list of this session; `show` opens it at once."""
     if own_tables().get(name) != folder:
         state.keep(_TABLES, {**own_tables(), name: folder})
-        _change()
+        ask_again()
     if show and sight().table != name:
         look(Sight(table=name, camera=sight().camera))
-        _change()
+        ask_again()
 
 
 def own_tables() -> dict[str, Path]:
@@ -195,7 +205,7 @@ def note(name: str, text: str) -> None:
     if now.get(name, "") != text:
         kept = {**now, name: text}
         look(replace(sight(), notes=tuple((n, kept[n]) for n in NOTES if kept.get(n))), remember=False)
-        _change()
+        ask_again()
 
 
 def noted(name: str) -> str:
@@ -203,24 +213,40 @@ def noted(name: str) -> str:
     return sight().noted(name)
 
 
+def colour_by(by: str) -> None:
+    """Colour the points by one of the page's own choices: "appearance", "groups", "similar" (to the place in hand) or "column:NAME"."""
+    if sight().by != by:
+        look(replace(sight(), by=by))
+        ask_again()
+
+
 def pictures(
     desk: Desk, rows: Sequence[int], captions: Sequence[str], *, key: str = "", actions: Sequence[tuple[str, Callable[[int], None]]] = ()
 ) -> int | None:
     """Show rows' tiles in a strip that wraps, each with a caption; give the row whose picture was clicked in this run, else None.
 
-    `key` tells strips of one page apart. `actions`: small buttons under each picture, (label, what it does with the row).
+    `key` tells strips of one page apart. `actions`: small buttons under each picture, (label, what it does with the row). The picture
+    is the button, so the keyboard reaches it; captions are plain text.
     """
     clicked = None
+    st.html(STRIP_CSS)
     with st.container(horizontal=True, gap="small", key=f"strip {key}"):
         for n, (row, caption) in enumerate(zip(rows, captions, strict=True)):
-            with st.container(width=112, gap=None):
-                st.image(picture(desk.table, row), width="stretch")
-                if st.button(caption, key=f"strip {key} {n} {row}", type="tertiary", width="stretch"):
+            with st.container(width=116, gap="xxsmall", key=f"strip {key} {n}"):
+                label = f"![{'tile of row ' + str(row)}]({address(desk.table, int(row))}) {_plain(caption)}"
+                if st.button(label, key=f"strip {key} {n} {row}", type="tertiary", width="stretch"):
                     clicked = int(row)
-                for label, act in actions:
-                    if st.button(label, key=f"strip {key} {n} {row} {label}", width="stretch"):
-                        act(int(row))
+                if actions:
+                    with st.container(horizontal=True, gap="xxsmall"):
+                        for word, act in actions:
+                            if st.button(word, key=f"strip {key} {n} {row} {word}"):
+                                act(int(row))
     return clicked
+
+
+def _plain(text: str) -> str:
+    """Text with what Markdown would read as its own taken literally."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|:$~-])", r"\\\1", text)
 
 
 def changed() -> bool:
@@ -230,7 +256,8 @@ def changed() -> bool:
     return was
 
 
-def _change() -> None:
+def ask_again() -> None:
+    """Let the page run once more when the panels have drawn."""
     state.keep(_CHANGED, True)
 
 

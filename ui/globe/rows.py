@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from core.atlas import EmbeddingTable
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
-from ui import cached, uploads
+from ui import cached, routes, state, uploads
 
 SIDE_PX = 128
 FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "native_gsd_m", "image_size")
@@ -37,6 +39,12 @@ def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
     return TileSpec(ref, lonlat=(values["centre_lon"], values["centre_lat"]), gsd_m=gsd_m, size_px=size_px)
 
 
+def same_ground(spec: TileSpec, side_px: int) -> TileSpec:
+    """A row's ground for a network fed with `side_px` pixels: no more and no less of it."""
+    gsd_m = spec.gsd_m * spec.size_px / side_px if spec.gsd_m and spec.size_px else spec.gsd_m
+    return replace(spec, gsd_m=gsd_m, size_px=None)
+
+
 def picture(table: EmbeddingTable, row: int) -> bytes:
     """A row's tile as a small JPEG; a grey card that says so where it cannot be had."""
     spec = spec_of(table, row)
@@ -46,6 +54,26 @@ def picture(table: EmbeddingTable, row: int) -> bytes:
         return cached.thumbnail_of(spec, SIDE_PX)
     except ExplorerError:
         return card("The picture of this place cannot be read")
+
+
+@dataclass(frozen=True)
+class RowPictures:
+    """The pictures of a table's rows, as the route of pictures calls them; two of the same table are the same."""
+
+    table: EmbeddingTable
+
+    def __call__(self, row: int) -> bytes:
+        """A row's picture as JPEG. Raises IndexError for a row that is not there."""
+        if not 0 <= row < len(self.table):
+            raise IndexError(row)
+        return picture(self.table, row)
+
+
+def address(table: EmbeddingTable, row: int) -> str:
+    """Where the browser of this session finds a row's picture."""
+    if routes.served():
+        return f"/pictures/{routes.share(state.session_id(), 'pictures', RowPictures(table))}/{row}.jpg"
+    return f"data:image/jpeg;base64,{base64.b64encode(picture(table, row)).decode()}"
 
 
 def card(text: str) -> bytes:

@@ -17,7 +17,8 @@ from core.viz.sheet import jpeg
 from core.viz.stills import EARTH, bounds_of, still
 from ui import cached, routes, state
 from ui.globe.colour import Painted, rgb_of
-from ui.globe.desk import flight, rings
+from ui.globe.desk import ask_again, flight, rings
+from ui.globe.rows import RowPictures
 from ui.globe.sight import look, sight
 from ui.globe.tables import Scene
 
@@ -51,17 +52,20 @@ def earth(_: int = 0) -> bytes:
     return cached.shelf("earth", 1).once(EARTH_PX, make)
 
 
-def show(scene: Scene, made: Painted, place: int | None, near: Callable[[Selection], int | None]) -> None:
-    """Show the maps; what the person did there since the last run becomes the sight. `near` finds the row of a click beside all points."""
+def show(scene: Scene, made: Painted, place: int | None) -> None:
+    """Show the maps; what the person did there since the last run becomes the sight."""
     now, wish = sight(), flight()
-    marks = [*([Ring(place, HAND, "the place in hand")] if place is not None else []), *(Ring(row, RINGED) for row in rings() if row != place)]
+    marks = [
+        *([Ring(place, HAND, "the place in hand")] if place is not None else []),
+        *(Ring(row, RINGED) for row in rings(scene.table) if row != place),
+    ]
     told = linked_globe(
         _address("points", scene.points),
         colours_url=_address("colours", made.colours),
         palette=made.palette,
-        legend=made.legend,
+        legend=made.legend if made.legend.entries or made.legend.scale else None,
         basemap_url=_address("pictures", earth, "earth", "0.jpg"),
-        thumbnail_url=_address("pictures", scene.picture, "hover", "{id}.jpg") if routes.served() else None,
+        thumbnail_url=_address("pictures", RowPictures(scene.table), None, "{id}.jpg") if routes.served() else None,
         selection=now.selection,
         camera=now.camera,
         fly_to=wish and FlyTo(wish.lon, wish.lat, 4.0 if wish.zoom is None else wish.zoom, str(wish.number)),
@@ -74,21 +78,21 @@ def show(scene: Scene, made: Painted, place: int | None, near: Callable[[Selecti
     if told.camera is not None:
         look(replace(sight(), camera=told.camera), remember=False)
     if told.selection is not None:
-        _take(scene, told.selection, near)
+        _take(scene, told.selection)
     if told.no_webgl and not state.recall(_STILLS, False):
         state.keep(_STILLS, True)
         st.rerun()
 
 
-def _take(scene: Scene, told: Selection, near: Callable[[Selection], int | None]) -> None:
+def _take(scene: Scene, told: Selection) -> None:
     """A click chooses a place and leaves the lasso; a lasso or box selects; a click beside everything lifts the selection."""
     if told.kind != "click":
         look(replace(sight(), selection=None if told.kind == "none" else told))
         return
-    row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else near(told)
+    row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else nearest_row(scene, told)
     if row is not None:
         look(replace(sight(), place=scene.identity(row)))
-    st.rerun()
+    ask_again()
 
 
 def nearest_row(scene: Scene, told: Selection) -> int | None:
@@ -114,7 +118,7 @@ def _stills(scene: Scene, made: Painted, place: int | None) -> Still:
     from PIL import Image
 
     rgb, bounds = rgb_of(made), bounds_of(scene.plane)
-    ringed = np.array([*([place] if place is not None else []), *rings()], np.int64)
+    ringed = np.array([*([place] if place is not None else []), *rings(scene.table)], np.int64)
     picked = selected_rows(scene, sight().selection)
     ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
     paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
@@ -125,7 +129,7 @@ def _stills(scene: Scene, made: Painted, place: int | None) -> Still:
     return Still(globe_url, _address("pictures", jpeg(plane, 88), "plane still", "0.jpg"), (bounds.left, bounds.bottom, bounds.right, bounds.top))
 
 
-def _address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str = "globe", end: str = "") -> str:
+def _address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = "") -> str:
     """An address of our own routes; where the app runs without them, of a media file of Streamlit's, found by its content's hash."""
     if routes.served():
         held = payload if callable(payload) or kind != "pictures" else _Still(payload)

@@ -18,7 +18,6 @@ from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
 from ui import cached, state
 from ui.globe.desk import own_tables
-from ui.globe.rows import picture
 from ui.jobs import tables_of
 
 SHIPPED = "The world at 7 to 30 km"
@@ -39,12 +38,6 @@ class Scene:
         """The name of a row in links: its unique_id, or its number where the table has none."""
         found = self.table.columns["unique_id"][int(row)].as_py()
         return str(int(row)) if found is None else str(found)
-
-    def picture(self, row: int) -> bytes:
-        """A row's tile as a small JPEG. Raises IndexError for a row that is not there."""
-        if not 0 <= row < len(self.table):
-            raise IndexError(row)
-        return picture(self.table, row)
 
     @property
     def placed(self) -> bool:
