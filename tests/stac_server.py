@@ -55,12 +55,13 @@ class Service:
     sent: list[Sent] = field(default_factory=list)
     questions: list[dict] = field(default_factory=list)
     busy: int = 0
+    expired: bool = True
 
     def forget(self) -> None:
         """Empty the log."""
         self.sent.clear()
         self.questions.clear()
-        self.busy = 0
+        self.busy, self.expired = 0, True
 
     @cached_property
     def pixels(self) -> tuple[np.ndarray, dict]:
@@ -205,7 +206,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/changing/"):
             self.file(self.service.files["visual.tif"], tag=f'"{time.monotonic()}"')
         elif path.startswith("/fails-later/"):
-            late = self.headers.get("Range", "").removeprefix("bytes=").split("-")[0] not in ("0", "")
+            late = self.service.expired and self.headers.get("Range", "").removeprefix("bytes=").split("-")[0] not in ("0", "")
             self.send(b"", "x", 403) if late else self.file(self.service.files["visual.tif"])
         elif path.startswith("/bomb"):
             self.send(b"[" + b" " * 40_000_000 + b"]", "application/json")

@@ -20,6 +20,8 @@ _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene --resume
   python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
   python -m core embed globe --gsd-m 20000 --out tables/globe
+  python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
+  python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
 
 A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
 
@@ -40,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="GeoTIFF, PNG, JPEG, folder, zip pack, or a source by name such as globe")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="GeoTIFF, PNG, JPEG, folder, zip pack, a source by name such as globe, https://COG, stac:ITEM")
     parser.add_argument("--only", action="append", default=[], metavar="KEY", help="only this picture of the sources; may be given several times")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the table")
     parser.add_argument("--resume", action="store_true", help="go on with the sweep in DIR (an empty or missing folder simply starts)")
@@ -58,7 +60,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     network.add_argument("--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)")
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--data-type", choices=("float32", "float16", "int8"), default="float32", help="of the vectors on disk (default: float32)")
-    parser.add_argument("--online", action="store_true", help="allow https addresses of cloud-optimised GeoTIFFs as sources")
+    parser.add_argument("--online", action="store_true", help="let this command use the internet: https addresses of COGs, stac:URL of items")
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
 

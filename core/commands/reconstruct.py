@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _EPILOG = """examples:
   python -m core reconstruct scene.tif --mask blob --ratio 0.5 --out out
   python -m core reconstruct photo.png --gsd-m 0.3 --window 100,80,224,224 --json
-  python -m core reconstruct samples/landsat --gsd-m 60 --model mae_tiny"""
+  python -m core reconstruct samples/landsat --gsd-m 60 --model mae_tiny
+  python -m core reconstruct stac:https://example.org/items/scene --online --at 11.4,47.3 --gsd-m 10"""
 
 
 class UsageError(ExplorerError):
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, PNG, JPEG, folder, zip pack, or a sample such as samples/landsat")
+    parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, https://COG or stac:ITEM (see --online)")
     place = parser.add_argument_group("what is shown (default: the largest centred square)")
     place.add_argument("--window", metavar="C,R,W,H", help="column, row, width and height in source pixels")
     place.add_argument("--at", metavar="LON,LAT", help="a place instead of a window, in degrees")
@@ -56,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     hidden.add_argument("--mask", default="random", metavar="KIND", help=f"{', '.join(KINDS)}, or a mask as a link writes it")
     hidden.add_argument("--ratio", type=float, metavar="R", help="share of the patches to hide, 0..1 (default: 0.75)")
     hidden.add_argument("--seed", type=int, metavar="S", help="of the random kinds (default: 0)")
+    parser.add_argument("--online", action="store_true", help="let this command use the internet: an https address of a COG, stac:URL of an item")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures, a GeoTIFF, a figure and the recipe there")
     parser.add_argument("--json", action="store_true", help="print one JSON object: recipe and metrics")
 
@@ -95,7 +97,7 @@ def _source_and_spec(args: argparse.Namespace) -> tuple[Callable[[TileSpec], Til
         ref = TileRef(name, key)
         source.entry(key)
     else:
-        source = open_source(args.image)
+        source = open_source(args.image, online=args.online)
         ref = source.ref()
     spec = TileSpec(
         ref,

@@ -24,7 +24,7 @@ from core.engine.loaded import load
 from core.engine.reconstruct import res_of
 from core.engine.sweep_losses import tile_losses
 from core.engine.sweep_pace import pace
-from core.engine.sweep_plan import Plan, SweepError, SweepSpec, make_plan, plan_json
+from core.engine.sweep_plan import Plan, SweepError, SweepSpec, make_plan, plan_json, source_names
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe, make_table
 from core.engine.sweep_store import Standing, SweepFolder, ask_to_stop, ran_full, standing
@@ -97,7 +97,7 @@ def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
     pooling = spec.pooling or card.pooling
     width = vector_width(model, pooling)
     weights = card.weights.sha256 if card.weights else None
-    info = TableInfo(card.name, weights, pooling, width, spec.data_type, tuple(Path(s).name for s in spec.sources), card.licence)
+    info = TableInfo(card.name, weights, pooling, width, spec.data_type, source_names(spec), card.licence)
     return Recipe(spec, info, policy_to_text(policy), tile_px), policy
 
 

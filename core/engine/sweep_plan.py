@@ -22,6 +22,7 @@ from core.geo.catalogue import Catalogue, known_sources
 from core.geo.picture import Header, Known, Picture, native_gsd
 from core.geo.sources import Source, open_source
 from core.geo.sources.globe import shows_globe
+from core.geo.sources.online import plain
 from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError, require_gsd
 
@@ -165,6 +166,11 @@ def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) 
     return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
 
 
+def source_names(spec: SweepSpec) -> tuple[str, ...]:
+    """Name the sources for people and manifests: without folders, and of addresses without the query, where signatures are."""
+    return tuple(Path(plain(s) if s.lower().startswith(("http:", "https:", "stac:")) else s).name for s in spec.sources)
+
+
 def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[Grid, list[str], int]:
     """Lay windows over one picture; also sentences about it and how many windows were empty."""
     entry, picture = source.entry(key), source.opened(key)
@@ -187,7 +193,7 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     if small:
         notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
     level = _level(header, boxes, tile_px)
-    keep = _not_empty(picture, boxes)
+    keep = _not_empty(picture, boxes, level)
     scalar = None if native is None else math.sqrt(native[0] * native[1])
     grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else gsd_fed, scalar)
     return grid, notes, int((~keep).sum())
@@ -244,8 +250,11 @@ def _level(header: Header, boxes: NDArray[np.float64], tile_px: int) -> int:
     return min(enough, key=lambda i: header.levels[i][0])
 
 
-def _not_empty(picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which windows may hold data, from the blocks that were written and from a coarse overview of validity."""
+def _not_empty(picture: Picture, boxes: NDArray[np.float64], read: int) -> NDArray[np.bool_]:
+    """Tell which windows may hold data, from the blocks that were written and from a coarse overview of validity.
+
+    No finer one than the overview that will be `read`: of a remote raster it would cost more than the tiles.
+    """
     keep = np.ones(len(boxes), bool)
     if not isinstance(picture, GeoTiff):
         return keep
@@ -253,7 +262,7 @@ def _not_empty(picture: Picture, boxes: NDArray[np.float64]) -> NDArray[np.bool_
     if written is not None:
         keep &= _any_inside(written.blocks, boxes, written.block_px)
     levels = picture.header.levels
-    level = next((i for i, (w, h) in enumerate(levels) if i and w * h <= MAP_PX), None)
+    level = next((i for i, (w, h) in enumerate(levels) if i >= max(read, 1) and w * h <= MAP_PX), None)
     if level is not None:
         try:
             valid = picture.read(level, (0, 0, *levels[level])).valid
@@ -304,7 +313,7 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
 
 def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
     """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
-    said = {**asdict(spec), **decided, "sources": [Path(s).name for s in spec.sources]}
+    said = {**asdict(spec), **decided, "sources": list(source_names(spec))}
     for name in ("out", "online", *(() if spec.only else ("only",))):
         del said[name]
     grids = [{"key": g.key, "gsd_m": g.gsd_m, "native_gsd_m": g.native_gsd_m, "windows": len(g.boxes)} for g in plan.grids]

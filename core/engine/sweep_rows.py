@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
     if grid.lonlat is None:
         boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
 
+    entry = grid.source.entry(grid.key)
+
     def same(value: Any, kind: pa.DataType) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), count)
 
@@ -92,6 +95,7 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
         "product_id": (grid.key, pa.string()),
         "source": (grid.source.info.title if grid.source.info.kind != "pack" else grid.source.name, pa.string()),
         "crs": (_short_crs(grid), pa.string()),
+        "timestamp": (acquired(entry.when), pa.timestamp("us", tz="UTC")),
         "gsd_m": (grid.gsd_m, pa.float64()),
         "native_gsd_m": (grid.native_gsd_m, pa.float64()),
         "image_size": (recipe.tile_px, pa.int32()),
@@ -111,6 +115,15 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
         "pixel_bbox": boxes,
         **{name: same(*value) for name, value in said.items()},
     }
+
+
+def acquired(when: str) -> datetime | None:
+    """Understand the time of an acquisition (ISO 8601, UTC unless it says otherwise); None where it says none."""
+    try:
+        found = datetime.fromisoformat(when)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str]:
