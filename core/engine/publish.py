@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.engine.runs import Run, RunError
+from core.engine.runs import Run, RunError, TrainSpec
 from core.files import write_atomic
 from core.models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
 from core.policy import LOG_GSD_M, Policy, res_for
@@ -48,11 +48,24 @@ def _card(training: Training, sha256: str) -> ModelCard:
         steps=training.step,
         hours=round(training.hours, 3),
         restarts=training.restarts,
-        command=f"python -m core train {Path(sys.argv[2]).stem if len(sys.argv) > 2 else spec.name}",
-        notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.",
+        command=_command(spec.name),
+        notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
     )
     sizes = {**card.sizes, **dict(spec.sizes)}
     return replace(card, name=spec.name, sizes=sizes, weights=weights, default_policy=spec.policy, res_range=(min(ends), max(ends)))
+
+
+def _options(spec: TrainSpec) -> str:
+    """The options of the objective in words, files by name: which teacher, which views."""
+    said = [f"{key} {Path(value).stem if isinstance(value, str) else value}" for key, value in spec.objective]
+    return f" Objective: {', '.join(said)}." if said else ""
+
+
+def _command(name: str) -> str:
+    """The command that is running, its files by name alone; the preset's where a page or a test trains."""
+    said = sys.argv[1:3]
+    verb, what = said if len(said) == 2 and said[0] in ("train", "papers") else ("train", name)
+    return f"python -m core {verb} {Path(what).stem}"
 
 
 def publish(run: Run, metrics: dict[str, Any], notes: str = "", folder: Path = WEIGHTS_FOLDER) -> Path:

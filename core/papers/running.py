@@ -150,7 +150,6 @@ def _told(seed: int, weights: Path) -> TrainedRun:
 
 def _without_paths(plain: dict[str, Any]) -> dict[str, Any]:
     """A spec for a record that others read: files are named without their folders."""
-    named: Sequence[tuple[str, Any]] = plain["objective"]
-    plain["objective"] = {key: Path(value).name if key == "teacher" else value for key, value in named}
-    plain["sizes"] = dict(plain["sizes"])
-    return plain
+    options: Sequence[tuple[str, Any]] = plain["objective"]
+    named = {key: Path(value).name if key == "teacher" else value for key, value in options}
+    return json.loads(json.dumps({**plain, "objective": named, "sizes": dict(plain["sizes"])}))
