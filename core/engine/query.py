@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engine.embed import embed
-from core.engine.inputs import InputError, feed
+from core.engine.inputs import Fed, InputError, feed
 from core.engine.loaded import load
+from core.engine.reconstruct import res_of
 from core.geo import TileSpec, open_source
 from core.geo.tile import Tile
+from core.models.base import Encoder
 from core.models.registry import cards
-from core.policy import policy_from_text
+from core.policy import Policy, policy_from_text
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A tile brought to what a table's row says that its network was fed; `res` as the positional code receives it."""
+
+    model: Encoder
+    fed: Fed
+    policy: Policy
+    pooling: str | None
+    native_gsd_m: float
+
+    @property
+    def res(self) -> float:
+        """What the positional code receives."""
+        return res_of(self.model.card, self.policy, self.fed.tile.gsd, self.fed.side, self.native_gsd_m)
+
+    def embed(self) -> NDArray[np.float32]:
+        """Give the vector (d,)."""
+        unit, gsd_m = self.fed.unit[None], self.fed.tile.gsd
+        return embed(self.model, unit, gsd_m=gsd_m, policy=self.policy, pooling=self.pooling, native_gsd_m=self.native_gsd_m)[0]
 
 
 def embed_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None) -> NDArray[np.float32]:
@@ -24,6 +48,11 @@ def embed_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: floa
     A picture that does not know its scale is taken to have `gsd_m`, else the row's. Raises InputError where the model or its very
     weights are not here, and GeoError where the picture cannot be read.
     """
+    return ready_like(row, picture, gsd_m).embed()
+
+
+def ready_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None) -> Ready:
+    """Load the very network that made a row and bring a picture to what it was fed; raises as `embed_like` does."""
     name, weights = row.get("model"), row.get("checkpoint_sha256")
     card = cards().get(str(name))
     here = card.weights.sha256 if card and card.weights else None
@@ -35,9 +64,8 @@ def embed_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: floa
         )
     tile = picture if isinstance(picture, Tile) else _tile(picture, gsd_m or row.get("gsd_m"))
     fed = feed(tile, int(row.get("image_size") or card.input_px))
-    policy = policy_from_text(str(row["res_policy"])) if row.get("res_policy") else None
-    native = tile.native_gsd_m
-    return embed(load(card.name), fed.unit[None], gsd_m=fed.tile.gsd, policy=policy, pooling=row.get("pooling"), native_gsd_m=native)[0]
+    policy = policy_from_text(str(row["res_policy"])) if row.get("res_policy") else Policy(card.default_policy)
+    return Ready(load(card.name), fed, policy, row.get("pooling"), tile.native_gsd_m)
 
 
 def _tile(picture: Path | bytes, gsd_m: float | None) -> Tile:
