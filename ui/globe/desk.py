@@ -161,7 +161,7 @@ def rings(table: EmbeddingTable) -> tuple[int, ...]:
 
 
 def fly(lon: float, lat: float, zoom: float | None = None) -> None:
-    """Turn the globe to a place in degrees, each time it is called; zoom 0 shows the whole Earth, one more doubles it (None: as it is).
+    """Turn the globe to a place in degrees, each time it is called; zoom 0 shows the whole Earth, one more doubles it (None: 2).
 
     The only wish that is not idempotent: call it when a button was pressed, not in every run.
     """

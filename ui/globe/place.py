@@ -71,7 +71,7 @@ def alike(desk: Desk, row: int) -> None:
     """The nearest neighbours, ringed on the maps and as pictures; and the whole Earth coloured by likeness."""
     one, two = st.columns([1, 1.3], vertical_alignment="center")
     elsewhere = one.toggle(
-        "Only elsewhere", key=state.widget("elsewhere", True), help="Leave out tiles that show some of the same ground.",
+        "Only elsewhere", value=True, key="elsewhere", help="Leave out tiles that show some of the same ground.",
         disabled=not np.isfinite(desk.lonlat[row]).all(),
     )  # fmt: skip
     heat = two.toggle("Where else on Earth does it look like this?", value=sight().by == "similar", key=f"heat {sight().by == 'similar'}")

@@ -23,6 +23,7 @@ from ui.globe.sight import look, sight
 from ui.globe.tables import Scene
 
 HEIGHT_PX = 560
+FLY_ZOOM = 2.0
 EARTH_PX, STILL_PX = 2048, 512
 FAR_DEG, FAR_SHARE = 15.0, 0.05
 HAND, RINGED = "#ffffff", "#f0e442"
@@ -68,7 +69,7 @@ def show(scene: Scene, made: Painted, place: int | None) -> None:
         thumbnail_url=_address("pictures", RowPictures(scene.table), None, "{id}.jpg") if routes.served() else None,
         selection=now.selection,
         camera=now.camera,
-        fly_to=wish and FlyTo(wish.lon, wish.lat, 4.0 if wish.zoom is None else wish.zoom, str(wish.number)),
+        fly_to=wish and FlyTo(wish.lon, wish.lat, FLY_ZOOM if wish.zoom is None else wish.zoom, str(wish.number)),
         rings=marks,
         height_px=HEIGHT_PX,
         label=f"{len(scene.table):,} places",
