@@ -1,4 +1,4 @@
-"""What this app serves over HTTP beside Streamlit's own pages: points, colours, map tiles and small pictures, each to one session only.
+"""What this app serves over HTTP beside Streamlit's own pages: points, colours, maps and their tiles, and small pictures, each to one session only.
 
 An address holds nothing but an unguessable id that stands for something held in memory; no route takes a path or a name. The id belongs
 to the session that shared it. A request is answered only if
@@ -30,7 +30,7 @@ from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_tok
 
 from core.errors import ExplorerError
 
-Kind = Literal["points", "colours", "tiles", "pictures"]
+Kind = Literal["points", "colours", "tiles", "pictures", "maps"]
 COOKIE = "_streamlit_xsrf"
 GRACE_S = 60.0
 SWEEP_S = 15.0
@@ -153,6 +153,7 @@ def routes() -> Sequence[Route]:
         Route("/colours/{id}", lambda request: _answer(request, "colours", "application/octet-stream")),
         Route("/pictures/{id}/{row:int}.jpg", lambda request: _answer(request, "pictures", "image/jpeg", "row")),
         Route("/tiles/{id}/{z:int}/{x:int}/{y:int}.png", lambda request: _answer(request, "tiles", "image/png", "z", "x", "y")),
+        Route("/maps/{id}", lambda request: _answer(request, "maps", "text/html; charset=utf-8")),
     )
 
 

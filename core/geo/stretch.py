@@ -42,12 +42,18 @@ def for_eye(tile: Tile) -> NDArray[np.uint8]:
     The three bands of an 8-bit picture share one stretch, so that its colours stay; others, whose bands differ in
     units and gain, are stretched each on its own.
     """
-    limits = [_eye_limits(tile, band) for band in tile.rgb]
-    if all(tile.value_range[band] == EIGHT_BIT for band in tile.rgb):
-        limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
+    limits = eye_limits(tile)
     planes = [_unit(tile.pixels[b], *limit) for b, limit in zip(tile.rgb, limits, strict=True)]
     planes = [p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)]
     return np.round(np.stack(planes, axis=-1) * 255).astype(np.uint8)
+
+
+def eye_limits(tile: Tile) -> list[tuple[float, float]]:
+    """Give for each band shown the values that become black and full, as `for_eye` stretches them."""
+    limits = [_eye_limits(tile, band) for band in tile.rgb]
+    if all(tile.value_range[band] == EIGHT_BIT for band in tile.rgb):
+        limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
+    return limits
 
 
 def _eye_limits(tile: Tile, band: int) -> tuple[float, float]:

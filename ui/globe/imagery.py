@@ -123,6 +123,7 @@ def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
         "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
         help="How well the network imagines what is hidden, for the low and the high band: finds what is strange. Takes about twice as long.",
     )  # fmt: skip
+    free = _free_title(chosen.title)
     with st.expander("More", icon=":material/tune:"):
         from core.engine.inputs import input_sizes
 
@@ -130,7 +131,7 @@ def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
         tile_px = st.selectbox("Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {name}", card.input_px))
         least = st.slider("Leave out tiles with less data than", 0, 100, format="%d %%", key=state.widget("imagery valid", 50))
         kind = st.selectbox("Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32"))
-        title = st.text_input("Name of the table", max_chars=50, key=state.widget(f"imagery title {chosen.title}", _free_title(chosen.title)))
+        title = st.text_input("Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free))
     stride_px = max(1, round(tile_px * STEPS[step]))
     return title, plans.Wanted(name, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
 

@@ -172,6 +172,12 @@ class GeoTiff(Picture):
                 "Copy or download it again, or convert it with `gdal_translate`."
             ) from error
 
+    @contextmanager
+    def dataset(self) -> Generator[Any]:
+        """Lend the opened rasterio dataset, for libraries that read from one; raises GeoError like every read."""
+        with self._dataset() as dataset:
+            yield dataset
+
     def written(self) -> Written | None:
         """Tell which blocks of a tiled file were ever written; None where all were, or nobody can tell.
 

@@ -1,0 +1,123 @@
+"""A raster as the square tiles of a web map (Web Mercator, 256 px), through rio-tiler, from its overviews where it has any."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.geo.picture import ArrayPicture, Picture
+from core.geo.sources.base import Source
+from core.geo.sources.raster import GeoTiff
+from core.geo.stretch import eye_limits
+from core.geo.tile import GeoError, Tile, TileSpec
+
+TILE_PX = 256
+LOOK_PX = 512
+MERCATOR_LAT = 85.0511
+
+RGBA = NDArray[np.uint8]
+Bounds = tuple[float, float, float, float]
+
+
+class WebTiles:
+    """Draw one georeferenced picture as map tiles, stretched for the eye as a whole. Safe to share between threads.
+
+    Raises GeoError for a picture that does not know where on Earth it lies.
+    """
+
+    def __init__(self, source: Source, key: str) -> None:
+        picture, entry = source.opened(key), source.entry(key)
+        header = picture.header
+        if header.crs is None or header.transform is None:
+            raise GeoError(f"'{entry.title or key}' does not know where on Earth it lies, so it cannot be laid on a map: use a GeoTIFF with a CRS.")
+        look = _look(source, key)
+        self._rgb, self._limits = look.rgb, eye_limits(look)
+        self._raster = picture if isinstance(picture, GeoTiff) else GeoTiff(_geotiff(picture), entry.title or key)
+        self.title, self.credit = entry.title or key, look.credit
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """West, south, east, north in degrees, within Web Mercator."""
+        with self._reader() as reader:
+            west, south, east, north = reader.get_geographic_bounds("EPSG:4326")
+        return max(west, -180.0), max(south, -MERCATOR_LAT), min(east, 180.0), min(north, MERCATOR_LAT)
+
+    @cached_property
+    def finest(self) -> int:
+        """The zoom at which a tile's pixels are as fine as the raster's."""
+        with self._reader() as reader:
+            return int(reader.maxzoom)
+
+    def draw(self, z: int, x: int, y: int) -> RGBA | None:
+        """One tile as (256, 256, 4); None where the raster does not reach."""
+        from rio_tiler.errors import RioTilerError
+
+        with self._reader() as reader:
+            if not 0 <= z <= 30 or not reader.tile_exists(x, y, z):
+                return None
+            try:
+                palette = palette_of(reader.dataset)
+                indexes = [1] if palette is not None else [_index(reader.dataset, band) for band in self._rgb]
+                image = reader.tile(x, y, z, tilesize=TILE_PX, indexes=indexes, resampling_method="nearest" if palette is not None else "bilinear")
+            except RioTilerError:
+                return None
+        valid = np.asarray(image.mask > 0)
+        if not valid.any():
+            return None
+        drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+        if palette is not None:
+            drawn[...] = palette[np.asarray(image.data[0])]
+        else:
+            for place, (low, high) in enumerate(self._limits):
+                drawn[..., place] = np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
+            drawn[..., 3] = 255
+        drawn[~valid] = 0
+        return drawn
+
+    @contextmanager
+    def _reader(self) -> Generator[Any]:
+        from rio_tiler.io import Reader
+
+        with self._raster.dataset() as dataset, Reader(None, dataset=dataset) as reader:
+            yield reader
+
+
+def palette_of(dataset: Any) -> RGBA | None:
+    """The (256, 4) colours of a raster that stores them in a table; None for one that stores values."""
+    return GeoTiff._palette(dataset)
+
+
+def _index(dataset: Any, band: int) -> int:
+    """The 1-based index of one of the bands that carry values."""
+    return [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"][band]
+
+
+def _look(source: Source, key: str) -> Tile:
+    """The picture as a whole, small; where that would read too much, its middle."""
+    header = source.header(key)
+    try:
+        return source.read(TileSpec(source.ref(key), window=(0, 0, header.width, header.height), size_px=LOOK_PX))
+    except GeoError:
+        return source.read(TileSpec(source.ref(key), window=None, size_px=LOOK_PX))
+
+
+def _geotiff(picture: Picture) -> bytes:
+    """A GeoTIFF in memory, with overviews, of a picture that is decoded already."""
+    import rasterio
+    from rasterio.transform import Affine
+
+    assert isinstance(picture, ArrayPicture)
+    header, pixels = picture.header, picture.pixels
+    with rasterio.MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=header.width, height=header.height, count=len(pixels), dtype=pixels.dtype.name, crs=header.crs,
+            transform=Affine(*header.transform or ()), tiled=True, compress="deflate", BIGTIFF="IF_SAFER",
+        ) as made:  # fmt: skip
+            made.write(pixels)
+            made.build_overviews([2, 4, 8, 16])
+        return bytes(memory.read())

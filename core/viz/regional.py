@@ -1,0 +1,248 @@
+"""A regional map of rasters and tables, as a leafmap (MapLibre) object: the same in a notebook, in a file and on the Globe page.
+
+A layer is anything that draws the square tiles of a web map. With an address each layer is fetched tile by tile; without one it is laid
+on as a single picture, so that a notebook needs no server. Nothing is asked of the internet: style, script and pictures are inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from core.geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
+
+if TYPE_CHECKING:
+    from leafmap.maplibregl import Map
+
+SHIFT = 4
+OVERLAY_PX = 1024
+MOST_OUTLINED = 3000
+GROUNDS = {"light": "#eef3f3", "dark": "#0d171c"}
+EDGE = (255, 255, 255, 170)
+
+
+@dataclass(frozen=True, eq=False)
+class MapLayer:
+    """Something to lay on a map: `draw(z, x, y)` gives a tile (256, 256, 4) or None; `bounds` west, south, east, north in degrees.
+
+    `finest` is the zoom beyond which nothing more is to be seen, `shown` whether it is on at first.
+    """
+
+    name: str
+    draw: Callable[[int, int, int], RGBA | None]
+    bounds: Bounds
+    finest: int
+    opacity: float = 1.0
+    shown: bool = True
+
+
+class Cells:
+    """Draw the footprints of a table's rows, filled with a colour each or as outlines. Safe to share between threads.
+
+    `outlines` (n,) polygons in WGS84 degrees or None; `rgb` (n, 3) uint8, None for outlines alone. Where footprints overlap each is drawn
+    smaller about its centre, so that all are seen; large ones lie below small ones.
+    """
+
+    def __init__(self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None) -> None:
+        kept = np.array([i for i, outline in enumerate(outlines) if outline is not None and not outline.is_empty], np.int64)
+        shapes: Any = np.array([outlines[i] for i in kept], object)
+        order = np.argsort(-shapely.area(shapes), kind="stable")
+        self._shapes, self._rows = shapes[order], kept[order]
+        self._rgb = rgb
+        self._share = _share(self._shapes) if rgb is not None else 1.0
+        self._tree = shapely.STRtree(self._shapes)
+
+    @property
+    def bounds(self) -> Bounds:
+        """West, south, east, north in degrees, within Web Mercator."""
+        west, south, east, north = shapely.total_bounds(self._shapes).tolist()
+        return max(west, -180.0), max(south, -MERCATOR_LAT), min(east, 180.0), min(north, MERCATOR_LAT)
+
+    @property
+    def finest(self) -> int:
+        """The zoom at which the smallest footprints fill a tile."""
+        width = float(np.percentile(np.ptp(shapely.bounds(self._shapes)[:, ::2], axis=1), 5))
+        return min(22, max(0, math.ceil(math.log2(360 / max(width, 1e-6)))))
+
+    def draw(self, z: int, x: int, y: int) -> RGBA | None:
+        """One tile as (256, 256, 4); None where no footprint reaches."""
+        found = np.sort(self._tree.query(shapely.box(*tile_bounds(z, x, y))))
+        if not len(found) or (self._rgb is None and len(found) > MOST_OUTLINED):
+            return None
+        drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+        if len(found) > MOST_OUTLINED and self._rgb is not None:
+            return self._dots(drawn, found, z, x, y)
+        for at in found.tolist():
+            ring = shapely.get_coordinates(shapely.get_exterior_ring(_largest(self._shapes[at])))
+            points = _pixels(_about_centre(ring, self._share), z, x, y)
+            if self._rgb is None:
+                cv2.polylines(drawn, [points], True, EDGE, 1, cv2.LINE_AA, SHIFT)
+            else:
+                cv2.fillPoly(drawn, [points], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
+        return drawn
+
+
+    def _dots(self, drawn: RGBA, found: NDArray[np.int64], z: int, x: int, y: int) -> RGBA:
+        """Small squares where footprints are only a few pixels wide: thousands at the cost of one."""
+        assert self._rgb is not None
+        boxes = shapely.bounds(self._shapes[found])
+        corners = (np.concatenate([_mercator(boxes[:, [0, 3]]), _mercator(boxes[:, [2, 1]])], axis=1) * 2**z - [x, y, x, y]) * TILE_PX
+        side = max(1, round(float(np.median(corners[:, 2] - corners[:, 0])) * self._share))
+        left, top = np.round((corners[:, :2] + corners[:, 2:]) / 2 - side / 2).astype(np.int64).T
+        for down in range(side):
+            for across in range(side):
+                cols, rows = left + across, top + down
+                inside = (cols >= 0) & (cols < TILE_PX) & (rows >= 0) & (rows < TILE_PX)
+                drawn[rows[inside], cols[inside], :3] = self._rgb[self._rows[found[inside]]]
+                drawn[rows[inside], cols[inside], 3] = 255
+        return drawn
+
+
+def stacked(drawers: Sequence[Callable[[int, int, int], RGBA | None]]) -> Callable[[int, int, int], RGBA | None]:
+    """Draw several things as one layer, the first lowest."""
+
+    def draw(z: int, x: int, y: int) -> RGBA | None:
+        drawn: RGBA | None = None
+        for drawer in drawers:
+            one = drawer(z, x, y)
+            if one is not None:
+                drawn = one if drawn is None else np.where(one[..., 3:] > 0, one, drawn)
+        return drawn
+
+    return draw
+
+
+def png(tile: RGBA) -> bytes:
+    """A tile (h, w, 4) as PNG."""
+    done, encoded = cv2.imencode(".png", tile[..., [2, 1, 0, 3]], (cv2.IMWRITE_PNG_COMPRESSION, 4))
+    assert done
+    return encoded.tobytes()
+
+
+def regional_map(
+    layers: Sequence[MapLayer], *, addresses: Mapping[str, str] | None = None, theme: str = "light", height: str = "600px",
+    marker: tuple[float, float] | None = None, for_html: bool = True,
+) -> Map:  # fmt: skip
+    """Lay layers on a leafmap map over plain ground, with a switch for each, scaled to the finest of them.
+
+    `addresses` by layer name are templates with {z}/{x}/{y}; a layer without one becomes a picture inside the map. `marker` (longitude,
+    latitude) marks a place. `for_html` False is for showing the object in a live notebook.
+    """
+    logging.getLogger("maplibre").setLevel(logging.ERROR)  # it regrets at every import that another framework is not here
+    from leafmap.maplibregl import Map
+
+    bounds = _joined([layer.bounds for layer in layers])
+    style = {"version": 8, "sources": {}, "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}]}
+    shown = Map(
+        style=style, bounds=list(bounds), fit_bounds_options={"padding": 24}, height=height, use_message_queue=for_html,
+        controls={"navigation": "top-right", "fullscreen": "top-right", "scale": "bottom-left"},
+    )  # fmt: skip
+    for layer in layers:
+        _lay(shown, layer, (addresses or {}).get(layer.name))
+    if marker is not None:
+        shown.add_marker(lng_lat=list(marker))
+    shown.add_layer_control(layer_ids=[layer.name for layer in layers], css_text=_CSS[theme], position="top-left")
+    return shown
+
+
+_CSS = {
+    "light": "padding:8px 10px;border-radius:8px;background:rgba(255,255,255,.92);color:#14232b;font:13px sans-serif",
+    "dark": "padding:8px 10px;border-radius:8px;background:rgba(22,36,43,.92);color:#e4edef;font:13px sans-serif",
+}
+
+
+def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
+    from maplibre import Layer, LayerType
+
+    if address is None:
+        pixels, bounds = overlay(layer)
+        west, south, east, north = bounds
+        url = f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
+        source: dict[str, Any] = {"type": "image", "url": url, "coordinates": [[west, north], [east, north], [east, south], [west, south]]}
+    else:
+        coarsest = max(0, min(layer.finest, _fitting_zoom(layer.bounds, TILE_PX)) - 4)
+        source = {
+            "type": "raster", "tiles": [address], "tileSize": TILE_PX, "bounds": list(layer.bounds), "minzoom": coarsest, "maxzoom": layer.finest,
+        }  # fmt: skip
+    shown.add_source(layer.name, source)
+    paint = {"raster-resampling": "nearest" if address is None else "linear", "raster-fade-duration": 0}
+    shown.add_layer(
+        Layer(id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint), name=layer.name, opacity=layer.opacity, visible=layer.shown
+    )
+
+
+def overlay(layer: MapLayer, side_px: int = OVERLAY_PX) -> tuple[RGBA, Bounds]:
+    """A whole layer as one picture in Web Mercator of at most about `side_px` a side, and its bounds in degrees."""
+    zoom = min(layer.finest, _fitting_zoom(layer.bounds, side_px))
+    west, south, east, north = layer.bounds
+    (left, top), (right, bottom) = _mercator(np.array([[west, north], [east, south]])) * 2**zoom
+    xs, ys = range(int(left), math.ceil(right - 1e-9)), range(int(top), math.ceil(bottom - 1e-9))
+    empty = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+    rows = [np.concatenate([tile if (tile := layer.draw(zoom, x, y)) is not None else empty for x in xs], axis=1) for y in ys]
+    corner, end = tile_bounds(zoom, xs[0], ys[0]), tile_bounds(zoom, xs[-1], ys[-1])
+    return np.concatenate(rows), (corner[0], end[1], end[2], corner[3])
+
+
+def tile_bounds(z: int, x: int, y: int) -> Bounds:
+    """West, south, east, north of a web map's tile in degrees."""
+    n = 2**z
+    north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * at / n)))) for at in (y, y + 1))
+    return x / n * 360 - 180, south, (x + 1) / n * 360 - 180, north
+
+
+def _mercator(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions (n, 2) in the unit square of Web Mercator, from the north-western corner."""
+    lat = np.radians(lonlat[:, 1].clip(-MERCATOR_LAT, MERCATOR_LAT))
+    return np.stack([lonlat[:, 0] / 360 + 0.5, 0.5 - np.arcsinh(np.tan(lat)) / (2 * np.pi)], axis=1)
+
+
+def _pixels(ring: NDArray[np.float64], z: int, x: int, y: int) -> NDArray[np.int32]:
+    """A ring of degrees in pixels of a tile, in the fixed-point numbers that OpenCV draws with."""
+    at = (_mercator(ring) * 2**z - (x, y)) * TILE_PX
+    return np.round(at.clip(-1e4, 1e4) * 2**SHIFT).astype(np.int32)
+
+
+def _about_centre(ring: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    centre = (ring.min(axis=0) + ring.max(axis=0)) / 2
+    return centre + (ring - centre) * share
+
+
+def _share(shapes: NDArray[Any]) -> float:
+    """How far footprints of one size must shrink so as not to overlap: what lies between two centres over what one is wide."""
+    if len(shapes) < 2:
+        return 1.0
+    from scipy.spatial import cKDTree
+
+    boxes = shapely.bounds(shapes)
+    centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
+    size = np.stack([np.ptp(boxes[:, ::2], axis=1), np.ptp(boxes[:, 1::2], axis=1)], axis=1)
+    scaled = centres / np.median(size, axis=0)
+    apart = cKDTree(scaled).query(scaled, k=2)[0][:, 1]
+    return float(np.clip(np.median(apart), 0.05, 1.0))
+
+
+def _largest(shape: shapely.Geometry) -> shapely.Geometry:
+    """The polygon, or of several (across the antimeridian) the largest."""
+    parts = shapely.get_parts(shape)
+    return parts[int(np.argmax(shapely.area(parts)))]
+
+
+def _joined(bounds: Sequence[Bounds]) -> Bounds:
+    every = np.array(bounds)
+    west, south, east, north = *every[:, :2].min(axis=0).tolist(), *every[:, 2:].max(axis=0).tolist()
+    return west, south, east, north
+
+
+def _fitting_zoom(bounds: Bounds, side_px: int) -> int:
+    """The finest zoom at which bounds take at most `side_px` a side."""
+    corners = _mercator(np.array([[bounds[0], bounds[3]], [bounds[2], bounds[1]]]))
+    return max(0, math.floor(math.log2(side_px / TILE_PX / max(float(np.ptp(corners, axis=0).max()), 1e-9))))
