@@ -67,14 +67,15 @@ def test_labels_find_the_group(marked):
     assert labeller.average_precision > 0.9
 
 
-def test_suggestions_are_doubtful_distinct_and_unmarked(marked):
-    table, marks = marked
+def test_suggestions_are_doubtful_distinct_and_unmarked(rows):
+    table, marks = EmbeddingTable.from_rows(rows(n=6000, d=32, groups=6, seed=3)), Marks((0, 6, 12, 18, 24), (1, 2, 3, 4, 5))
     labeller = fit(table, marks)
-    rows = suggest(table, labeller, 8)
-    assert len(set(rows.tolist())) == 8
-    assert not set(rows) & {*marks.yes, *marks.no}
+    chosen = suggest(table, labeller, 8)
+    assert len(set(chosen.tolist())) == 8
+    assert not set(chosen) & {*marks.yes, *marks.no}
     doubt = np.abs(labeller.scores(table) - 0.5)
-    assert doubt[rows].mean() < doubt.mean()
+    assert doubt[chosen].max() < np.quantile(doubt, 0.2)
+    np.testing.assert_array_equal(chosen, suggest(table, labeller, 8, probability=labeller.scores(table)))
 
 
 def test_probabilities_of_many_marks_are_calibrated():
@@ -101,3 +102,38 @@ def test_bad_marks_get_a_sentence(marked):
         with pytest.raises(SearchError, match=sentence):
             fit(table, marks)
     assert fit(table, Marks((1,), (2,))).accuracy is None
+
+
+def test_fits_are_those_of_scikit_learn_where_nothing_stands_beside_the_marks():
+    from sklearn.linear_model import LogisticRegression
+
+    from core.atlas.logistic import fit_all
+
+    generator = np.random.default_rng(1)
+    units = generator.standard_normal((14, 40)) / 6
+    truth = np.array([1.0] * 5 + [0.0] * 9)
+    seen = np.ones((2, 14), bool)
+    seen[1, [0, 7]] = False
+    fits = fit_all(units, truth, np.zeros((0, 40)), seen)
+    for s, strength in enumerate((1.0, 10.0, 100.0)):
+        for b in range(2):
+            theirs = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000, tol=1e-9).fit(units[seen[b]], truth[seen[b]])
+            np.testing.assert_allclose(fits.weight[s, b], theirs.coef_[0], atol=1e-4 * np.abs(theirs.coef_).max())
+            assert fits.bias[s, b] == pytest.approx(theirs.intercept_[0], abs=1e-4)
+
+
+def test_a_rare_thing_is_not_said_to_be_half_the_world(marked):
+    table, marks = marked
+    probability = fit(table, marks).scores(table)
+    assert np.arange(600)[probability > 0.5].size < 200
+    assert probability.mean() < 0.4
+
+
+def test_suggestions_keep_to_the_rows_allowed(marked):
+    table, marks = marked
+    labeller = fit(table, marks)
+    among = np.zeros(600, bool)
+    among[[0, 100, 101, 200]] = True
+    assert set(suggest(table, labeller, 8, among=among).tolist()) == {100, 101, 200}
+    with pytest.raises(SearchError, match="nothing left"):
+        suggest(table, labeller, 8, among=np.zeros(600, bool))

@@ -1,0 +1,163 @@
+"""Label by example: from ten marks to new colours of a million places, and how good the colours are on real sets.
+
+    python benchmarks/label.py [--rows 1000000] [--dim 192] [--anyway]      times, beside one read of the vectors in the same run
+    python benchmarks/label.py --sets eurosat harvey [--draws 10]           mean average precision and calibration on test splits
+
+For every class of a set, marks are drawn from the test split with its truth, and all other rows of that split are ranked. Refuses to
+measure times while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from core.atlas import EmbeddingTable
+from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest
+from core.atlas.schema import SCALE, make_rows, vector_column
+
+QUIET, LIMIT_MS = 0.3, 150.0
+
+
+def median_ms(work: Callable[[], object], times: int = 15) -> float:
+    """The median of `times` runs in milliseconds, after one that warms up."""
+    work()
+    taken: list[float] = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - start) * 1000)
+    return statistics.median(taken)
+
+
+def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
+    """Vectors around a few thousand centres, as float32 or int8."""
+    import pyarrow as pa
+
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((4000, dim), dtype=np.float32)
+    vectors = np.empty((rows, dim), np.float32 if precision == "float32" else np.int8)
+    for at in range(0, rows, 100_000):
+        count = min(100_000, rows - at)
+        block = centres[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal((count, dim), dtype=np.float32)
+        vectors[at : at + count] = block if precision == "float32" else np.rint(block * 20).clip(-127, 127)
+    if precision == "float32":
+        return EmbeddingTable.from_rows(make_rows(vectors, {}), precision)
+    known = make_rows(np.zeros((rows, 1), np.float32), {}).drop_columns(["embedding"])
+    return EmbeddingTable.from_rows(
+        known.append_column("embedding", vector_column(vectors)).append_column(SCALE, pa.array(np.full(rows, 0.05, np.float32))), precision
+    )
+
+
+def times(rows: int, dim: int) -> dict[str, object]:
+    """Milliseconds of the fit, the scores, the colours as bytes, and all three together as the page does them."""
+    from core.atlas.layers import bytes_of_shares
+
+    found: dict[str, object] = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "rows": rows, "dim": dim, "limit_ms": LIMIT_MS}
+    marks = Marks(tuple(range(5)), tuple(range(rows - 5, rows)))
+    for precision in ("int8", "float32"):
+        table = million(rows, dim, precision)
+        values = table.stored.values
+        flat = values.view(np.float32 if precision == "float32" else np.int64).reshape(-1)
+        labeller, read = fit(table, marks), median_ms(lambda f=flat: f.max(), 7)
+        share = labeller.scores(table)
+        whole = median_ms(lambda t=table: bytes_of_shares(fit(t, marks).scores(t)))
+        found[precision] = {
+            "fit_ms": median_ms(lambda t=table: fit(t, marks)),
+            "scores_ms": median_ms(lambda t=table, one=labeller: one.scores(t)),
+            "bytes_ms": median_ms(lambda s=share: bytes_of_shares(s)),
+            "marks_to_bytes_ms": whole,
+            "times_one_read": whole / read,
+            "suggest_ms": median_ms(lambda t=table, one=labeller, s=share: suggest(t, one, probability=s), 5),
+            "within_limit": whole <= LIMIT_MS,
+        }
+    return found
+
+
+def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[str, object]:
+    """Mean average precision of the classifier and of the rule, and calibration, over classes and draws of marks in a set's test split."""
+    from core.engine.evaluate import candidate
+    from core.evaluation.cache import default_cache
+    from core.evaluation.datasets import DataSpec, data_folders, open_set
+    from core.evaluation.plan import Plan, embedding_recipes
+    from core.evaluation.vectors import vectors
+    from core.models import default_embedder
+
+    subject, data = candidate(model or default_embedder()), open_set(DataSpec(name), data_folders())
+    recipe = next(iter(embedding_recipes(Plan(protocol="knn", data=(name,)), subject, data)))
+    steps = vectors(recipe, subject, data, default_cache())
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            features, labels, _ = finished.value.split(data, "test")
+            break
+    table, generator = EmbeddingTable.from_rows(make_rows(features, {})), np.random.default_rng(seed)
+    scored: dict[str, list[tuple[float, float, float]]] = {}
+    for kind in np.unique(labels):
+        for _ in range(draws):
+            for way, marks in ways(table, labels == kind, generator).items():
+                scored.setdefault(way, []).append(quality(table, labels == kind, marks))
+    means = {way: np.mean(values, axis=0) for way, values in scored.items()}
+    named = ("map", "map_of_rule", "expected_calibration_error")
+    said = {way: dict(zip(named, (round(float(v), 4) for v in mean), strict=True)) for way, mean in means.items()}
+    return {"model": subject.name, "test_rows": len(labels), "classes": len(data.classes), "draws_per_class": draws, **said}
+
+
+def ways(table: EmbeddingTable, truth: NDArray[np.bool_], generator: np.random.Generator) -> dict[str, Marks]:
+    """Five and ten marks of each kind drawn by chance; and five of each, then ten more that were suggested, or drawn by chance."""
+    yes, no = (generator.choice(np.flatnonzero(kind), 10, replace=False).tolist() for kind in (truth, ~truth))
+    few = Marks(tuple(yes[:5]), tuple(no[:5]))
+    free = np.setdiff1d(np.arange(len(truth)), [*few.yes, *few.no])
+    more = {"suggested": suggest(table, fit(table, few), 10).tolist(), "random": generator.choice(free, 10, replace=False).tolist()}
+    grown = {
+        f"5+5, then 10 {how}": Marks((*few.yes, *(r for r in rows if truth[r])), (*few.no, *(r for r in rows if not truth[r])))
+        for how, rows in more.items()
+    }
+    return {"5+5": few, "10+10": Marks(tuple(yes), tuple(no)), **grown}
+
+
+def quality(table: EmbeddingTable, truth: NDArray[np.bool_], marks: Marks) -> tuple[float, float, float]:
+    """Average precision of the classifier and of the rule, and calibration error, over the rows that are not marked."""
+    rest = np.ones(len(truth), bool)
+    rest[[*marks.yes, *marks.no]] = False
+    probability, rule = fit(table, marks).scores(table)[rest], mean_difference(table, marks)[rest]
+    precision, of_rule = (float(average_precision_score(truth[rest], scores)) for scores in (probability, rule))
+    return precision, of_rule, expected_calibration_error(probability, truth[rest])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=192)
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="measure how good it is on these sets instead of how fast")
+    parser.add_argument("--model", help="default: the embedder that is shipped")
+    parser.add_argument("--draws", type=int, default=10, help="draws of marks for each class (default: 10)")
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
+    args = parser.parse_args()
+    if args.sets:
+        print(json.dumps({name: accuracy(name, args.model, args.draws) for name in args.sets}, indent=1))
+        return 0
+    load = os.getloadavg()[0]
+    print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
+    if load > QUIET and not args.anyway:
+        print(f"The machine is busy (load average {load:.2f} above {QUIET}): wait, or add --anyway.", file=sys.stderr)
+        return 2
+    print(json.dumps(times(args.rows, args.dim), indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
