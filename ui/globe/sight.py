@@ -77,6 +77,7 @@ def restore() -> tuple[str, ...]:
         return ()
     found, left_out = from_params(asked)
     state.keep(_SIGHT, found)
+    state.keep(_WRITTEN, asked)  # taken over once: a run that ends early must not hear it again
     return left_out
 
 
