@@ -207,9 +207,11 @@ def _arm(said: dict[str, Any]) -> TrainedArm:
 
 
 def _comparison(said: dict[str, Any]) -> Comparison:
-    measured = {side: Measured(**{key: float(value) for key, value in said[side].items()}) for side in ("ours", "other", "difference")}
     first, second = said["pooling"]
-    return Comparison(**{**said, **measured, "pooling": (str(first), str(second)), "seeds": tuple(map(float, said["seeds"]))})
+    fields: dict[str, Any] = {**said, "pooling": (str(first), str(second)), "seeds": tuple(map(float, said["seeds"]))}
+    for side in ("ours", "other", "difference"):
+        fields[side] = Measured(**{key: float(value) for key, value in said[side].items()})
+    return Comparison(**fields)
 
 
 def write_claim(claim: Claim, folder: Path) -> Path:

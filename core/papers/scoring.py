@@ -22,6 +22,7 @@ from core.papers.experiments import Experiment
 
 Right = NDArray[np.bool_]
 SAY_SECONDS = 15.0
+NOTHING = Measured(0, 0, 0)
 
 
 def comparisons(
@@ -36,7 +37,7 @@ def comparisons(
                 first = yield from _scored(experiment, data, protocol, ours, pooling[0], cache)
                 second = yield from _scored(experiment, data, protocol, other, pooling[1], cache)
                 gallery = int((data.splits == "train").sum())
-                blank = Comparison(data.name, protocol, None, pooling, *(Measured(0, 0, 0),) * 3, (), None, None, 0, gallery)
+                blank = Comparison(data.name, protocol, None, pooling, NOTHING, NOTHING, NOTHING, (), None, None, 0, gallery)
                 if len(experiment.scales) > 1:
                     floor = float(np.mean(list(floors.values()))) if floors else None
                     rows.append(_compared(replace(blank, floor=floor), np.mean(first, axis=0), np.mean(second, axis=0)))
