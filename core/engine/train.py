@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.device import device, fabric_for, to_device, training_precision
+from core.engine.device import device, fabric_for, suit_attention, to_device, training_precision
 from core.engine.previews import Previews
 from core.engine.runs import Run, RunError, TrainSpec, TrainStep
 from core.files import write_atomic
@@ -87,6 +87,7 @@ class Training:
         if spec.start_from:
             self.load_weights(Path(spec.start_from))
         self.objective: Objective = family.objective(self.network, **dict(spec.objective))
+        suit_attention(self.objective, self.device)
         self.ema = torch.optim.swa_utils.AveragedModel(
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
-from core.models.frequency import Centre, centre_on, high_target, masked_mean
+from core.models.frequency import Centre, Centring, centre_on, high_target, masked_mean
 from core.models.registry import Family, ModelCard, register, size_defaults
 from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, start_near_zero, to_patches, transformer_blocks
 
@@ -51,15 +51,15 @@ class PixelPainter(Reconstructor):
             tokens = block(tokens)
         return self.decoder_pred(self.decoder_norm(tokens))
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        """Predicted picture in the decoder's space, (b, c, s, s)."""
-        fill = self.trunk.fill_tokens(images, keep)
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor:
+        """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
+        fill = self.trunk.fill_tokens(images, keep, centring)
         pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
         return from_pixel_patches(pixels[:, 1:], self.in_chans)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        picture = self.predict(images, res, keep).float()
         centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        picture = self.predict(images, res, keep, centring).float()
         std = picture.new_tensor(self.card.std)[None, :, None, None]
         mean = picture.new_tensor(self.card.mean)[None, :, None, None]
         shown = (centring.base + centring.scale * picture) * std + mean
@@ -114,8 +114,8 @@ class PixelObjective(Objective):
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         assert isinstance(self.network, PixelPainter) and keep is not None
         network = self.network
-        picture = network.predict(batch.images, batch.res, keep)
         centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
+        picture = network.predict(batch.images, batch.res, keep, centring)
         return {"pixels": masked_patch_error(picture, centring.relative(batch.images), keep, network.patch_size, network.norm_pix_loss, self.log_each)}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
@@ -57,13 +58,25 @@ class FeaturePyramid(nn.Module):
         return low, self.fpn1(low if self.progressive else x)
 
 
+class PairConv(nn.Conv2d):
+    """A 3x3 convolution of two channels a group, (b, 2n, h, w) -> (b, n, h, w), worked out as the sum of two depthwise ones: on
+    processors the grouped kernel takes two to four times as long, forward and backward."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__(2 * groups, groups, 3, padding=1, groups=groups)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (the name of what is overridden)
+        first = F.conv2d(input[:, 0::2], self.weight[:, :1], self.bias, padding=1, groups=self.groups)
+        return first + F.conv2d(input[:, 1::2], self.weight[:, 1:], padding=1, groups=self.groups)
+
+
 class ConvBlock(nn.Module):
     """Grouped 3x3 and 1x1 convolutions beside a 1x1 residual."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         half = width // 2
-        self.convs = nn.Sequential(nn.GELU(), nn.Conv2d(width, half, 3, padding=1, groups=half), nn.GELU(), nn.Conv2d(half, width, 1))
+        self.convs = nn.Sequential(nn.GELU(), PairConv(half), nn.GELU(), nn.Conv2d(half, width, 1))
         self.residual = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +95,7 @@ class BandHead(nn.Module):
             ChannelNorm(width),
             nn.ConvTranspose2d(width, half, first, first),
             nn.GELU(),
-            nn.Conv2d(half, quarter, 3, padding=1, groups=quarter),
+            PairConv(quarter),
             nn.GELU(),
             nn.Conv2d(quarter, half, 1),
             nn.GELU(),
@@ -159,14 +172,14 @@ class BandPainter(Reconstructor):
         low, high = self.fpn(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
         return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Raw low and high bands straight from pictures, as training sees them."""
-        fill = self.trunk.fill_tokens(images, keep)
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> tuple[Tensor, Tensor]:
+        """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
+        fill = self.trunk.fill_tokens(images, keep, centring)
         return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        low_raw, high_raw = self.predict(images, res, keep)
         centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        low_raw, high_raw = self.predict(images, res, keep, centring)
         return show_two_bands(low_raw.float(), high_raw.float(), centring, self.band_config[0], self.card)
 
 
@@ -243,8 +256,8 @@ class ScaleMAEObjective(Objective):
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         assert isinstance(self.network, BandPainter) and keep is not None
-        low, high = self.network.predict(batch.images, batch.res, keep)
         centring = centre_on(batch.images, keep, self.network.patch_size, self.network.trunk.centre)
+        low, high = self.network.predict(batch.images, batch.res, keep, centring)
         return self.losses(low, high, centring.relative(batch.targets), keep)
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Encoder, ModelInputError
-from core.models.frequency import Centre, centre_on
+from core.models.frequency import Centre, Centring, centre_on
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Block
@@ -185,12 +185,12 @@ class VisionTransformer(Encoder):
         """Positional code for one grid, (n, 1 + grid*grid, width); n is 1 for the static code."""
         return gsd_positions(width, grid, res if self.gsd_aware else torch.ones(1, device=res.device))
 
-    def fill_tokens(self, images: Tensor, keep: Tensor | None) -> Tensor | None:
+    def fill_tokens(self, images: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor | None:
         """Patches of the harmonic fill, embedded but not encoded, (b, grid*grid, d): what hidden places hand the decoder where the network works
-        on top of that fill; None elsewhere."""
+        on top of that fill; None elsewhere. `centring`: where the fill is known already."""
         if self.centre != "visible_harmonic" or keep is None:
             return None
-        centring = centre_on(images, keep, self.patch_size, self.centre)
+        centring = centring or centre_on(images, keep, self.patch_size, self.centre)
         return self.patch_embed(to_patches(centring.enter(centring.base), self.patch_size))
 
     def embed_patches(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
