@@ -53,7 +53,7 @@ class Cells:
     """
 
     def __init__(self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None) -> None:
-        kept = np.array([i for i, outline in enumerate(outlines) if outline is not None and not outline.is_empty], np.int64)
+        kept = np.array([i for i, outline in enumerate(outlines) if outline is not None and not shapely.is_empty(outline)], np.int64)
         shapes: Any = np.array([outlines[i] for i in kept], object)
         order = np.argsort(-shapely.area(shapes), kind="stable")
         self._shapes, self._rows = shapes[order], kept[order]
@@ -141,7 +141,7 @@ def regional_map(
     from leafmap.maplibregl import Map
 
     bounds = _joined([layer.bounds for layer in layers])
-    style = {"version": 8, "sources": {}, "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}]}
+    style: Any = {"version": 8, "sources": {}, "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}]}
     shown = Map(
         style=style, bounds=list(bounds), fit_bounds_options={"padding": 24}, height=height, use_message_queue=for_html,
         controls={"navigation": "top-right", "fullscreen": "top-right", "scale": "bottom-left"},
@@ -161,7 +161,7 @@ _CSS = {
 
 
 def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
-    from maplibre import Layer, LayerType
+    from maplibre.layer import Layer, LayerType
 
     if address is None:
         pixels, bounds = overlay(layer)
@@ -175,9 +175,8 @@ def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
         }  # fmt: skip
     shown.add_source(layer.name, source)
     paint = {"raster-resampling": "nearest" if address is None else "linear", "raster-fade-duration": 0}
-    shown.add_layer(
-        Layer(id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint), name=layer.name, opacity=layer.opacity, visible=layer.shown
-    )
+    raster: Any = Layer(id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint)  # pyright: ignore[reportCallIssue]
+    shown.add_layer(raster, name=layer.name, opacity=layer.opacity, visible=layer.shown)
 
 
 def overlay(layer: MapLayer, side_px: int = OVERLAY_PX) -> tuple[RGBA, Bounds]:
@@ -220,13 +219,13 @@ def _share(shapes: NDArray[Any]) -> float:
     """How far footprints of one size must shrink so as not to overlap: what lies between two centres over what one is wide."""
     if len(shapes) < 2:
         return 1.0
-    from scipy.spatial import cKDTree
+    from sklearn.neighbors import KDTree
 
     boxes = shapely.bounds(shapes)
     centres = np.stack([boxes[:, [0, 2]].mean(axis=1), boxes[:, [1, 3]].mean(axis=1)], axis=1)
     size = np.stack([np.ptp(boxes[:, ::2], axis=1), np.ptp(boxes[:, 1::2], axis=1)], axis=1)
     scaled = centres / np.median(size, axis=0)
-    apart = cKDTree(scaled).query(scaled, k=2)[0][:, 1]
+    apart = KDTree(scaled).query(scaled, k=2)[0][:, 1]
     return float(np.clip(np.median(apart), 0.05, 1.0))
 
 

@@ -107,3 +107,31 @@ def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
         code, _, err = asked(capsys, "embed", *words, *model)
         assert code == 2
         assert sentence in err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"gsd_m": (0.1, 7400.0), "tile_px": 64, "stride_px": 3, "policy": "manual-4.5", "pooling": "mean", "data_type": "int8", "losses": True},
+        {"min_valid": 0.0, "stated_gsd_m": 0.3, "batch": 2, "online": True, "only": ("a picture, with spaces.tif", "-b")},
+    ],
+)
+def test_a_spec_written_as_a_command_line_is_read_back(more):
+    from core.cli import build_parser
+    from core.commands.embed import arguments, spec_of
+    from core.engine.sweep_plan import SweepSpec
+
+    spec = SweepSpec(("samples", "-odd name.tif"), "tables/x", "mae_tiny", **more)
+    args = build_parser().parse_args(arguments(spec, resume=True))
+    assert spec_of(args) == spec
+    assert args.resume
+
+
+def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
+    (tmp_path / "two").mkdir()
+    for name in ("a.tif", "b.tif"):
+        (tmp_path / "two" / name).write_bytes(scene.read_bytes())
+    words = ("embed", str(tmp_path / "two"), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "--tile-px", "32", "--only", "b.tif", "--json")
+    code, out, _ = asked(capsys, *words)
+    assert (code, json.loads(out)["total"]) == (0, 20)
