@@ -62,8 +62,8 @@ def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
 
 
 def times(rows: int, dim: int) -> dict[str, object]:
-    """Milliseconds of the fit, the scores, the colours as bytes, and all three together as the page does them."""
-    from core.atlas.layers import bytes_of_shares
+    """Milliseconds of the fit, the scores, the colours as the browser gets them, and all three together as the page does them."""
+    from ui.globe.label import colours_of
 
     found: dict[str, object] = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "rows": rows, "dim": dim, "limit_ms": LIMIT_MS}
     marks = Marks(tuple(range(5)), tuple(range(rows - 5, rows)))
@@ -73,12 +73,12 @@ def times(rows: int, dim: int) -> dict[str, object]:
         flat = values.view(np.float32 if precision == "float32" else np.int64).reshape(-1)
         labeller, read = fit(table, marks), median_ms(lambda f=flat: f.max(), 7)
         share = labeller.scores(table)
-        whole = median_ms(lambda t=table: bytes_of_shares(fit(t, marks).scores(t)))
+        whole = median_ms(lambda t=table: colours_of(fit(t, marks).scores(t)))
         found[precision] = {
             "fit_ms": median_ms(lambda t=table: fit(t, marks)),
             "scores_ms": median_ms(lambda t=table, one=labeller: one.scores(t)),
-            "bytes_ms": median_ms(lambda s=share: bytes_of_shares(s)),
-            "marks_to_bytes_ms": whole,
+            "colours_ms": median_ms(lambda s=share: colours_of(s)),
+            "marks_to_colours_ms": whole,
             "times_one_read": whole / read,
             "suggest_ms": median_ms(lambda t=table, one=labeller, s=share: suggest(t, one, probability=s), 5),
             "within_limit": whole <= LIMIT_MS,

