@@ -47,12 +47,13 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, object], browse
 
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
-    """Start a Streamlit script once per session and give its address: serve("painter.py") or serve(ROOT / "app.py", theme="dark")."""
-    running: dict[tuple[str, str], tuple[subprocess.Popen[bytes], str]] = {}
+    """Start a Streamlit script once per session and give its address: serve("painter.py") or serve(ROOT / "serve.py", data=folder)."""
+    running: dict[tuple[str, str, str], tuple[subprocess.Popen[bytes], str]] = {}
 
-    def start(script: str | Path, *, theme: str = "light") -> str:
+    def start(script: str | Path, *, theme: str = "light", data: Path | None = None) -> str:
         path = APPS / script
-        if (str(path), theme) not in running:
+        key = (str(path), theme, str(data))
+        if key not in running:
             port = free_port()
             log = (tmp_path_factory.mktemp("server") / "log.txt").open("wb")
             options = {
@@ -60,10 +61,11 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
                 "browser.gatherUsageStats": "false", "theme.base": theme,
             }  # fmt: skip
             command = [sys.executable, "-m", "streamlit", "run", str(path), *(f"--{k}={v}" for k, v in options.items())]
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            running[(str(path), theme)] = (process, f"http://127.0.0.1:{port}")
+            given = {} if data is None else {"EARTH_MAE_DATA": str(data)}
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **given})
+            running[key] = (process, f"http://127.0.0.1:{port}")
             _wait_until_healthy(process, port, Path(log.name))
-        return running[(str(path), theme)][1]
+        return running[key][1]
 
     yield start
     for process, _ in running.values():

@@ -23,7 +23,7 @@ def choose_rows(names: Sequence[str]) -> str:
     name = now.table if now.table in names else names[0]
     if now.table and now.table != name:
         st.warning(f"The table {now.table} is not here, so {name} is shown.", icon=":material/table_view:")
-    _pick("Table", list(names), name, lambda chosen: Sight(table=chosen, camera=sight().camera), width=260)
+    _pick("Table", list(names), name, lambda chosen: Sight(table=chosen, camera=sight().camera), width=220)
     return name
 
 
@@ -46,7 +46,7 @@ def choose_colour(table: EmbeddingTable, place: int | None) -> str:
     """What the colours mean."""
     found = colour.choices(table, place)
     by = sight().by if sight().by in found else "appearance"
-    _pick("Colour by", list(found), by, lambda chosen: replace(sight(), by=chosen), width=280, words=found.__getitem__)
+    _pick("Colour by", list(found), by, lambda chosen: replace(sight(), by=chosen), width=250, words=found.__getitem__)
     return by
 
 

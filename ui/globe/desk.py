@@ -31,12 +31,12 @@ LONGEST_NOTE = 400
 STRIP_CSS = """<style>
 [class*="st-key-strip"] button[kind="tertiary"]{padding:0;min-height:0;border-radius:10px}
 [class*="st-key-strip"] button[kind="tertiary"] p{font-size:.78rem;line-height:1.3;opacity:.85}
-[class*="st-key-strip"] button[kind="tertiary"] img{display:block;width:112px;height:112px;max-height:none;object-fit:cover;border-radius:10px;
+[class*="st-key-strip"] button[kind="tertiary"] img{display:block;width:104px;height:104px;max-height:none;object-fit:cover;border-radius:10px;
 margin:0 0 4px;background:rgba(127,140,148,.15);transition:transform .12s}
 [class*="st-key-strip"] button[kind="tertiary"]:hover img{transform:scale(1.04)}
 </style>"""
 MOST_RINGS = 200
-_DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED = (f"globe {name}" for name in ("desk", "layer", "rings", "fly", "tables", "changed"))
+_DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED, _SPOT = (f"globe {name}" for name in ("desk", "layer", "rings", "fly", "tables", "changed", "spot"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +179,17 @@ def _fly(lon: float, lat: float, zoom: float | None) -> None:
     state.keep(_FLY, Flight(1 if last is None else last.number + 1, float(lon), float(lat), zoom))
 
 
+def mark_spot(lon: float, lat: float) -> None:
+    """Remember the very spot of a click on the globe, as long as the place in hand stays the same; only the page does."""
+    state.keep(_SPOT, (sight().place, float(lon), float(lat)))
+
+
+def spot() -> tuple[float, float] | None:
+    """Where on the globe was clicked last, in degrees; None where the place in hand came otherwise since."""
+    identity, lon, lat = state.recall(_SPOT, ("", np.nan, np.nan))
+    return (lon, lat) if identity == sight().place and np.isfinite([lon, lat]).all() else None
+
+
 def add_table(name: str, folder: Path, *, show: bool = False) -> None:
     """Put a table of this user's (a folder of shards, growing or finished) into the pick list of this session; `show` opens it at once."""
     if own_tables().get(name) != folder:
@@ -232,7 +243,7 @@ def pictures(
     st.html(STRIP_CSS)
     with st.container(horizontal=True, gap="small", key=f"strip {key}"):
         for n, (row, caption) in enumerate(zip(rows, captions, strict=True)):
-            with st.container(width=116, gap="xxsmall", key=f"strip {key} {n}"):
+            with st.container(width=108, gap="xxsmall", key=f"strip {key} {n}"):
                 label = f"![{'tile of row ' + str(row)}]({address(desk.table, int(row))}) {_plain(caption)}"
                 if st.button(label, key=f"strip {key} {n} {row}", type="tertiary", width="stretch"):
                     clicked = int(row)
