@@ -9,6 +9,7 @@ from core.evaluation.recipes import PROTOCOLS
 from core.evaluation.results import Result, to_csv, to_latex
 from core.viz.evaluation import confusion_figure, scale_chart
 from ui import cached, evaluations
+from ui.claims import three_papers
 from ui.page import in_a_sentence, page
 from ui.state import widget
 
@@ -139,3 +140,5 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
             if len({r.recipe.scale for r in swept}) > 1:
                 st.plotly_chart(scale_chart(swept))
             details(shown)
+    st.divider()
+    three_papers()

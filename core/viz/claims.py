@@ -1,0 +1,97 @@
+"""The papers' claims as figures: what our two arms reached, with intervals, and apart from them the paper's own figures under another protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from core.evaluation.claims import Claim, Comparison, Measured, Statement
+from core.viz.theme import FILLS, GRID, MODEL, SERIES, TEXT
+
+OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
+
+
+def claim_figure(claim: Claim) -> go.Figure:
+    """Accuracy of both arms with 95 % intervals: over relative scales where there are several, else a row for each way to score.
+
+    The dotted line, or the stroke in a row, is what a colour histogram reaches.
+    """
+    scaled = [row for row in claim.comparisons if row.scale is not None]
+    figure = over_scales(claim, scaled) if len({row.scale for row in scaled}) > 1 else by_row(claim, scaled)
+    return _plain(figure, 330)
+
+
+def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
+    """Lines over relative scales, one for each arm and set."""
+    figure, said = go.Figure(), claim.statement
+    for number, data in enumerate(dict.fromkeys(row.data for row in rows)):
+        members = sorted((row for row in rows if row.data == data), key=lambda row: row.scale or 0)
+        x = [100 * (row.scale or 1) for row in members]
+        dash = ("solid", "dash", "dot")[number % 3]
+        suffix = f", {data}" if len({row.data for row in rows}) > 1 else ""
+        for label, colour, values in ((said.ours, OURS, [r.ours for r in members]), (said.other, OTHER, [r.other for r in members])):
+            figure.add_scatter(
+                x=x, y=[100 * m.value for m in values], error_y=_spread(values), mode="lines+markers", name=label + suffix,
+                line={"color": colour, "dash": dash, "width": 2.5}, marker={"size": 8},
+            )  # fmt: skip
+        if all(row.floor is not None for row in members):
+            floor = [100 * (row.floor or 0) for row in members]
+            figure.add_scatter(x=x, y=floor, mode="lines", name="colour histogram" + suffix, line={"color": FLOOR, "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
+    figure.update_yaxes(title="kNN accuracy, %", gridcolor=GRID)
+    return figure
+
+
+def by_row(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
+    """A row for each set, protocol and pooling; both arms as points with intervals."""
+    figure, said = go.Figure(), claim.statement
+    names = [_name(row, rows) for row in rows]
+    for label, colour, values in ((said.ours, OURS, [r.ours for r in rows]), (said.other, OTHER, [r.other for r in rows])):
+        figure.add_scatter(
+            x=[100 * m.value for m in values], y=names, error_x=_spread(values), mode="markers", name=label, marker={"color": colour, "size": 10}
+        )
+    floors = [(name, row.floor) for name, row in zip(names, rows, strict=True) if row.floor is not None]
+    if floors:
+        mark = {"symbol": "line-ns-open", "size": 16, "color": FLOOR}
+        figure.add_scatter(x=[100 * f for _, f in floors if f], y=[name for name, _ in floors], mode="markers", name="colour histogram", marker=mark)
+    figure.update_xaxes(title="accuracy, %", gridcolor=GRID)
+    figure.update_yaxes(autorange="reversed", gridcolor=GRID)
+    return figure
+
+
+def paper_figure(statement: Statement) -> go.Figure:
+    """The paper's own figures as hatched bars, so that nobody reads them on our axis."""
+    labels = [label for label, _ in statement.paper.rows]
+    values = [value for _, value in statement.paper.rows]
+    colours = [OURS if label.split(",")[0] == statement.ours else OTHER for label in labels]
+    bars = go.Bar(
+        x=values, y=labels, orientation="h", text=[f"{value:.1f}" for value in values], textposition="inside",
+        marker={"color": colours, "opacity": 0.75, "pattern": {"shape": "/", "fillmode": "overlay", "solidity": 0.25}},
+    )  # fmt: skip
+    figure = go.Figure(bars)
+    figure.update_xaxes(title=f"{statement.paper.measure}, %", range=[0, 100], gridcolor=GRID)
+    figure.update_yaxes(autorange="reversed")
+    return _plain(figure, 330)
+
+
+def _name(row: Comparison, rows: Sequence[Comparison]) -> str:
+    how = {"knn": "kNN", "probe": "linear probe"}.get(row.protocol, row.protocol)
+    where = f"{row.data}, " if len({other.data for other in rows}) > 1 else ""
+    return f"{where}{how}<br>{' / '.join(dict.fromkeys(row.pooling))}"
+
+
+def _spread(values: Sequence[Measured]) -> dict[str, object]:
+    above, below = [100 * (m.high - m.value) for m in values], [100 * (m.value - m.low) for m in values]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5}
+
+
+def _plain(figure: go.Figure, height: int) -> go.Figure:
+    return figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        font={"color": TEXT},
+        legend={"orientation": "h", "y": 1.14, "x": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
