@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,6 +57,7 @@ class Service:
     questions: list[dict] = field(default_factory=list)
     busy: int = 0
     expired: bool = True
+    scenes: tuple[tuple[str, str, float], ...] = SCENES
 
     def forget(self) -> None:
         """Empty the log."""
@@ -126,7 +128,7 @@ class Service:
         first, last = (text[:10] for text in asked["datetime"].split("/"))
         most = asked.get("query", {}).get("eo:cloud_cover", {}).get("lte", 100)
         here = WEST <= lon <= EAST and SOUTH <= lat <= NORTH
-        found = [s for s in SCENES if here and first <= s[1][:10] <= last and s[2] <= most]
+        found = [s for s in self.scenes if here and first <= s[1][:10] <= last and s[2] <= most]
         if asked.get("sortby"):
             found.sort(key=lambda s: s[2])
         start = int(asked.get("token", 0))
@@ -177,10 +179,10 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/signed/"):
             self.file(self.service.files[name]) if query.get("sig") == ["good"] else self.send(b"<?xml version='1.0'?><Error/>", "text/xml", 403)
         elif path.startswith("/items/"):
-            scene = next((s for s in SCENES if f"{s[0]}.json" == name), None)
+            scene = next((s for s in self.service.scenes if f"{s[0]}.json" == name), None)
             self.send(json.dumps(self.service.item(self.base, *scene)).encode(), "application/json") if scene else self.send(b"", "x", 404)
         elif path == "/list.json":
-            items = [self.service.item(self.base, *scene, query="?sig=secret") for scene in SCENES]
+            items = [self.service.item(self.base, *scene, query="?sig=secret") for scene in self.service.scenes]
             self.send(json.dumps({"type": "FeatureCollection", "features": items}).encode(), "application/json")
         elif path.startswith("/thumb/"):
             self.send(self.service.preview, "image/jpeg")
@@ -252,10 +254,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server:
-    """The service at a port of this machine, in threads of its own."""
+    """The service at a port of this machine, in threads of its own; `recent` scenes were taken in the last months, as a page asks by default."""
 
-    def __init__(self, port: int = 0) -> None:
-        self.service = Service()
+    def __init__(self, port: int = 0, *, recent: bool = False) -> None:
+        today = datetime.now(UTC)
+        late = tuple((name, f"{today - timedelta(days=30 * n + 10):%Y-%m-%dT10:00:00Z}", cloud) for n, (name, _, cloud) in enumerate(SCENES))
+        self.service = Service(scenes=late if recent else SCENES)
         self._http = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"service": self.service}))
         self._http.daemon_threads = True
         self.base = f"http://127.0.0.1:{self._http.server_port}"
@@ -273,5 +277,5 @@ class Server:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    print(Server(int(sys.argv[1])).base, flush=True)
+    print(Server(int(sys.argv[1]), recent=True).base, flush=True)
     threading.Event().wait()

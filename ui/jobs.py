@@ -1,6 +1,7 @@
 """Background jobs of this server's users: imagery becoming tables. A job is a folder on disk, worked on by a process of its own.
 
-`JOBS/<owner>/<job>/` holds job.json, the process's words and the table; `JOBS/<owner>/uploads/` what was uploaded. The owner is an
+`JOBS/<owner>/<job>/` holds job.json, the process's words and the table; `JOBS/<owner>/uploads/` what was uploaded;
+`JOBS/<owner>/places/` tables of places kept one by one. The owner is an
 unguessable key that stands in the user's address bar: whoever has it sees these jobs and nobody else's, and after a reload or a restart of
 the server they are found again. Pages only follow the folders. A keeper thread starts those that wait, in order.
 """
@@ -35,7 +36,7 @@ AT_ONCE = 1
 MOST_WAITING, MOST_EACH, MOST_OWNERS = 8, 12, 200
 KEPT_DAYS = 14
 KEEPER_S, EXPIRE_EVERY = 1.0, 600
-WORDS, WAITING, CANCELLED, TABLE, UPLOADS = "job.json", "waiting", "cancelled", "table", "uploads"
+WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = "job.json", "waiting", "cancelled", "table", "uploads", "places"
 
 State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
 
@@ -120,8 +121,26 @@ def jobs_of(owner: str) -> tuple[Job, ...]:
 
 
 def tables_of(owner: str) -> dict[str, Path]:
-    """The finished tables of an owner, by title."""
-    return {job.title: job.table for job in jobs_of(owner) if job.state == "finished"}
+    """The finished tables of an owner, by title, and those of places kept one by one."""
+    places = sorted((JOBS / owner / PLACES).glob("*/manifest.json")) if is_owner(owner) else []
+    kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
+    return {**kept, **{job.title: job.table for job in jobs_of(owner) if job.state == "finished"}}
+
+
+def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Path]:
+    """Title and folder of an owner's table of places made with a recipe: model, hash of its weights, pooling."""
+    if not is_owner(owner):
+        raise JobError("Your key is no key: open the Globe page anew.")
+    model, weights, pooling = recipe
+    folder = JOBS / owner / PLACES / re.sub(r"[^A-Za-z0-9_+ -]", "-", f"{model} {pooling} {(weights or 'untrained')[:8]}")
+    return _places_title(folder), folder
+
+
+def _places_title(folder: Path) -> str:
+    """By the model; where there are several of one model, by all of the recipe."""
+    model = folder.name.partition(" ")[0]
+    others = [other for other in folder.parent.glob(f"{model} *") if other != folder]
+    return f"My places ({folder.name if others else model})"
 
 
 def start(owner: str, title: str, spec: SweepSpec) -> Job:
@@ -200,7 +219,7 @@ def tend() -> None:
 
 
 def forget_expired() -> None:
-    """Delete what nobody came back for: jobs and uploads whose folder was not touched for `KEPT_DAYS`, then owners with nothing left."""
+    """Delete what nobody came back for: jobs, uploads and tables of places whose folder was not touched for `KEPT_DAYS`, then owners with nothing left."""
     before = time.time() - KEPT_DAYS * 86_400
     for owner in _owners():
         for job in _jobs(owner):
@@ -210,7 +229,10 @@ def forget_expired() -> None:
         for upload in owner.glob(f"{UPLOADS}/*"):
             if upload not in used and upload.stat().st_mtime < before:
                 shutil.rmtree(upload, ignore_errors=True)
-        for folder in (owner / UPLOADS, owner):
+        for table in owner.glob(f"{PLACES}/*"):
+            if table.stat().st_mtime < before:
+                shutil.rmtree(table, ignore_errors=True)
+        for folder in (owner / UPLOADS, owner / PLACES, owner):
             with suppress(OSError):
                 folder.rmdir()  # only when empty
 

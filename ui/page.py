@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from types import TracebackType
 
 import streamlit as st
 
+from core import online
 from core.errors import ExplorerError
 
 ROOT = Path(__file__).parents[1]
@@ -89,7 +89,7 @@ def _sidebar() -> st.delta_generator.DeltaGenerator:
             st.page_link(path, label=name, icon=ICONS.get(name, ":material/science:"))
         st.space("small")
         box = st.container()
-        if os.environ.get("EARTH_MAE_ONLINE") == "1":
+        if online.is_on():
             st.badge("Online access is on", icon=":material/cloud:", color="orange")
         else:
             st.badge("Offline: nothing leaves this machine", icon=":material/cloud_off:", color="gray")

@@ -111,7 +111,11 @@ def imagined(desk: Desk, row: int) -> None:
             "The source of this place is not on this machine, so it cannot be reconstructed: start with the folder that holds it, `make app DATA=folder`."
         )
         return
-    view = view_of(desk.view, spec)
+    show_imagined(view_of(desk.view, spec))
+
+
+def show_imagined(view: View) -> None:
+    """The ground of a view, hidden in part and imagined, and the doors to the labs."""
     st.markdown("##### What the network imagines here")
     try:
         made = lab.reconstruction(view)

@@ -17,7 +17,7 @@ from core.viz.sheet import jpeg
 from core.viz.stills import EARTH, bounds_of, still
 from ui import cached, routes, state
 from ui.globe.colour import Painted, rgb_of
-from ui.globe.desk import ask_again, flight, rings
+from ui.globe.desk import ask_again, flight, mark_spot, rings
 from ui.globe.rows import RowPictures
 from ui.globe.sight import look, sight
 from ui.globe.tables import Scene
@@ -93,6 +93,8 @@ def _take(scene: Scene, told: Selection) -> None:
     row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else nearest_row(scene, told)
     if row is not None:
         look(replace(sight(), place=scene.identity(row)))
+    if told.side == "globe" and told.polygon:
+        mark_spot(*told.polygon[0])
     ask_again()
 
 

@@ -105,6 +105,11 @@ class GeoTiff(Picture):
         self._name = name
         self._thread = threading.local()
 
+    @property
+    def remote(self) -> RemoteFile | None:
+        """The remote file that this is read from; None for one that is here."""
+        return self._origin if isinstance(self._origin, RemoteFile) else None
+
     @contextmanager
     def kept_open(self) -> Generator[None]:
         """Hold the file open for the many reads that this thread makes inside: blocks that two of them share are decoded once.

@@ -1,0 +1,36 @@
+"""A table of the user's own, of places read here and there; it lies with the user's jobs and is found again by the same key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from core.atlas.append import append_rows
+from core.engine.places import EmbeddedPlace
+from ui import jobs, state
+from ui.globe import desk as ask
+
+
+def keep(place: EmbeddedPlace) -> None:
+    """Add a place to this user's table of its model; say so, and offer to open it."""
+    if not jobs.is_owner(state.owner()):
+        state.own(jobs.new_owner())
+    state.own(state.owner())
+    info = place.info
+    title, folder = jobs.places_of(state.owner(), (info.model, info.weights_sha256, info.pooling))
+    added = append_rows(folder, place.row, info)
+    ask.add_table(title, folder)
+    if added:
+        st.toast(f"Added to “{title}”.", icon=":material/bookmark_added:")
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.caption(f":material/bookmark_added: In your table “{title}” ({_count(folder)}). Keep this page's address: it holds the key to your tables.")
+    if right.button("Open it", key="anywhere open", icon=":material/table_view:", width="stretch"):
+        ask.add_table(title, folder, show=True)
+
+
+def _count(folder: Any) -> str:
+    from core.atlas.shards import read_manifest
+
+    rows = sum(int(shard["rows"]) for shard in read_manifest(folder)["shards"])
+    return f"{rows:,} place{'s' * (rows != 1)}"
