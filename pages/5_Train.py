@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.engine.runs import PRESETS, Run, RunError
-from core.viz.training import loss_figure
+from core.viz.training import loss_figure, progress_figure
 from ui.page import page
 from ui.runs import data_folder, free_name, runs, start_run
 from ui.state import keep, recall, widget
@@ -57,7 +57,11 @@ def follow(run: Run, others: list[Run]) -> None:
     if not running and not done and run.last_words():
         st.caption(f"Last words: {run.last_words()}")
     if log:
-        st.plotly_chart(loss_figure({r.folder.name: r.log() for r in [run, *others]}), key="losses")
+        logs = {r.folder.name: r.log() for r in [run, *others]}
+        st.plotly_chart(loss_figure(logs), key="losses")
+        if any("psnr" in row for rows in logs.values() for row in rows):
+            st.plotly_chart(progress_figure(logs), key="progress")
+            st.caption("The fixed tiles below, 75 % hidden; they come from the imagery trained on. Scores on test images are on the page Evaluate.")
     previews = sorted(run.previews.glob("*.png"))
     if previews:
         steps = {int(path.stem): path for path in previews}

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -219,11 +219,11 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                 if due and main:
                     save(training, run)
                     saved_at = time.monotonic()
-                if main and training.step % spec.preview_every == 0:
-                    previews.write(training.ema.module, training.device, training.step)
                 told = _told(training, losses, pace, due)
-                if main and (training.step % LOG_EVERY == 0 or due):
-                    run.append(_row(told))
+                previewed = training.step % spec.preview_every == 0
+                if main and (training.step % LOG_EVERY == 0 or due or previewed):
+                    progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
+                    run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
                 yield told
                 if stopping:
                     return
@@ -242,7 +242,7 @@ def _told(training: Training, losses: dict[str, float], pace: deque[tuple[float,
     )
 
 
-def _row(told: TrainStep) -> dict[str, Any]:
+def _row(told: TrainStep, hours: float) -> dict[str, Any]:
     return {
         "step": told.step,
         "seen": told.seen,
@@ -250,6 +250,7 @@ def _row(told: TrainStep) -> dict[str, Any]:
         "losses": told.losses,
         "lr": told.lr,
         "images_per_s": round(told.images_per_s, 1),
+        "hours": round(hours, 4),
     }
 
 

@@ -21,15 +21,30 @@ def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 2
         if width:
             running = np.convolve(y, np.ones(width) / width, mode="valid")
             figure.add_scatter(x=x[width - 1 :], y=running, mode="lines", name=name, line={"color": colour, "width": 2.5})
+    return _dress(figure, "step" if by == "step" else "pictures seen", "loss")
+
+
+def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+    """PSNR of the fixed tiles' hidden pixels over hours of training, a curve a run; dashed, what the network works on top of."""
+    figure = go.Figure()
+    for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
+        scored = [row for row in rows if "psnr" in row]
+        hours = [row["hours"] for row in scored]
+        figure.add_scatter(x=hours, y=[row["psnr"] for row in scored], mode="lines+markers", name=name, line={"color": colour, "width": 2.5})
+        fill = [row["fill_psnr"] for row in scored]
+        figure.add_scatter(x=hours, y=fill, mode="lines", name=f"{name}: fill below it", line={"color": colour, "width": 1.5, "dash": "dash"})
+    return _dress(figure, "hours of training", "PSNR of hidden pixels (dB)")
+
+
+def _dress(figure: go.Figure, across: str, up: str) -> go.Figure:
     axis = {"gridcolor": GRID, "zeroline": False, "color": TEXT}
-    figure.update_layout(
+    return figure.update_layout(
         height=320,
         margin={"l": 50, "r": 10, "t": 10, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": TEXT},
         legend={"orientation": "h", "y": 1.1},
-        xaxis={**axis, "title": {"text": "step" if by == "step" else "pictures seen"}},
-        yaxis={**axis, "title": {"text": "loss"}},
+        xaxis={**axis, "title": {"text": across}},
+        yaxis={**axis, "title": {"text": up}},
     )
-    return figure

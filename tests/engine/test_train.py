@@ -58,6 +58,13 @@ def test_a_stopped_and_resumed_run_gives_the_losses_of_an_uninterrupted_one(tmp_
     assert logged == sorted(set(logged))
 
 
+def test_fixed_tiles_are_scored_beside_the_fill_as_hours_pass(tmp_path, spec, imagery):
+    losses(replace(spec, steps=4, preview_every=2), tmp_path, imagery)
+    scored = [row for row in Run(tmp_path).log() if "psnr" in row]
+    assert [row["step"] for row in scored] == [2, 4] and scored[0]["hours"] <= scored[1]["hours"]
+    assert scored[0]["fill_psnr"] == scored[1]["fill_psnr"] and abs(scored[0]["psnr"] - scored[0]["fill_psnr"]) < 3
+
+
 def test_forty_steps_lower_the_high_band_s_loss(tmp_path, spec, imagery):
     plain = tuple((key, value) for key, value in spec.sizes if key != "centre")
     told = [step.losses["high"] for step in train(replace(spec, steps=40, lr=3e-3, sizes=plain), tmp_path, imagery)]
