@@ -220,7 +220,7 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                     save(training, run)
                     saved_at = time.monotonic()
                 told = _told(training, losses, pace, due)
-                previewed = training.step % spec.preview_every == 0
+                previewed = training.step % spec.preview_every == 0 or training.step == spec.steps
                 if main and (training.step % LOG_EVERY == 0 or due or previewed):
                     progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
                     run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
