@@ -16,12 +16,12 @@ STEPS = 12
 
 
 def span_m(place: tuple[float, float], outlines: Sequence[Sequence[Ring]]) -> float:
-    """Give the side in metres of a square about a place that shows all outlines with room around them: 1,000 km at least, 4,000 at most."""
+    """Give the side in metres of a square about a place that shows all outlines with room around them: 600 km at least, 4,000 at most."""
     lon, lat = place
     points = np.array([point for rings in outlines for ring in rings for point in ring] or [place], np.float64)
     east = ((points[:, 0] - lon + 180) % 360 - 180) * np.cos(np.radians(lat))
     reach = np.hypot(east, points[:, 1] - lat).max() * 111_195.0
-    return float(np.clip(2.6 * reach, 1_000_000.0, 4_000_000.0))
+    return float(np.clip(2.6 * reach, 600_000.0, 4_000_000.0))
 
 
 def located(earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float, float], chosen: int | None = None) -> NDArray[np.uint8]:
@@ -36,8 +36,8 @@ def located(earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float,
             cv2.polylines(picture, [line], True, _rgb(SERIES[1] if strong else UNKNOWN), 3 if strong else 1, cv2.LINE_AA)
     (at_place,) = _walk(earth, [place])
     centre = (int(at_place[0]), int(at_place[1]))
-    cv2.circle(picture, centre, 7, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.circle(picture, centre, 7, (255, 255, 255), 2, cv2.LINE_AA)
+    cv2.circle(picture, centre, 4, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(picture, centre, 3, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
 
 
