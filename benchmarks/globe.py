@@ -1,0 +1,213 @@
+"""How fast and how large the Globe page is: 60,000 places, a million, and 300,000 with text columns.
+
+    python benchmarks/globe.py [--rows 60000 1000000] [--text-rows 300000] [--dim 192] [--no-browser] [--anyway]
+
+For each table: what the server does (open, project, encode; a lasso's rows; likeness of all rows; its memory), and what a browser sees
+(page to first full picture warm; lasso to both sides recoloured, to Python's answer in the address; bytes through the socket and over
+HTTP). Headless Chromium draws in software, so its frames say nothing about a graphics card; bytes, selection and answers do.
+Refuses to measure while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+QUIET = 0.3
+FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+BARS = {"page_warm_s": 3.0, "select_ms": 100.0, "answer_ms": 400.0, "socket_bytes": 100_000}
+
+
+def write_table(folder: Path, rows: int, dim: int, text: bool) -> None:
+    """A table of so many places in 24 bunches, int8; with `text`, three more columns of words as other programs write them."""
+    from core.atlas import TableInfo, make_rows
+    from core.atlas.shards import write_manifest, write_shard
+
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((24, dim)).astype(np.float32)
+    info = TableInfo("benchmark", None, "vector", dim, "int8")
+    folder.mkdir(parents=True)
+    shards = []
+    for n, start in enumerate(range(0, rows, 65_536)):
+        count = min(65_536, rows - start)
+        group = generator.integers(0, 24, count)
+        lat = np.degrees(np.arcsin(generator.uniform(-0.98, 0.98, count)))
+        known: dict[str, Any] = {
+            "unique_id": [f"row{i:08d}" for i in range(start, start + count)], "centre_lon": generator.uniform(-180, 180, count), "centre_lat": lat,
+            "source": ["The globe at 7.4 km"] * count, "gsd_m": np.full(count, 7400.0), "image_size": [64] * count, "model": ["benchmark"] * count,
+        }  # fmt: skip
+        known["product_id"] = (
+            [f"a caption of some length about group {g} and row {i}" for i, g in enumerate(group)] if text else ["blue_marble"] * count
+        )
+        if text:
+            known |= {"crs": [f"described as {g}" for g in group], "res_policy": [f"words {i % 977}" for i in range(count)]}
+        vectors = centres[group] + 0.4 * generator.standard_normal((count, dim), np.float32)
+        made = make_rows(vectors, known)
+        shards.append(write_shard(folder / f"part-{n:05d}.parquet", made, info))
+    write_manifest(folder, info, shards, {"complete": True})
+
+
+def timed(work: Any, times: int = 1) -> tuple[float, Any]:
+    """Median seconds, and the last result."""
+    taken, result = [], None
+    for _ in range(times):
+        start = time.perf_counter()
+        result = work()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken)), result
+
+
+def server_side(folder: Path) -> dict[str, float]:
+    """What the page does before it answers, by the page's own functions, and the memory that takes."""
+    import logging
+
+    logging.disable(logging.WARNING)  # Streamlit's, about running without it
+    from core.atlas.neighbors import similarities
+    from ui.globe import colour, scene, tables
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told: dict[str, float] = {}
+    told["open_project_encode_s"], made = timed(lambda: tables.scene(folder))
+    told["pca_rgb_s"], _ = timed(lambda: colour.paint_by(made.table, "appearance", None))
+    ring = [(40 * math.cos(a / 10) + 10, 30 * math.sin(a / 10) + 10) for a in range(63)]
+    from earth_mae_components import Selection
+
+    told["lasso_rows_ms"], rows = timed(lambda: scene.selected_rows(made, Selection("globe", "lasso", tuple(ring))), 9)
+    told["lasso_rows_ms"] *= 1000
+    similarities(made.table, made.table.vectors_of([0])[0])
+    told["likeness_ms"], _ = timed(lambda: similarities(made.table, made.table.vectors_of([1])[0]), 9)
+    told["likeness_ms"] *= 1000
+    told["likeness_to_bytes_ms"] = (
+        1000 * timed(lambda: colour.encode(colour.Layer("", values=similarities(made.table, made.table.vectors_of([2])[0]))), 5)[0]
+    )
+    told["rows"], told["lasso_rows"], told["points_bytes"] = len(made.table), len(rows), len(made.points)
+    told["memory_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return told
+
+
+def in_browser(data: Path, name: str, wait_s: float) -> dict[str, float]:
+    """What somebody sees: warm page load, lassos, bytes."""
+    from playwright.sync_api import sync_playwright
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "serve.py", f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "EARTH_MAE_DATA": str(data)}, **quiet)
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+            address = f"http://127.0.0.1:{port}/Globe?table={name}"
+            visit(browser, address, wait_s, lassos=0)
+            told = visit(browser, address, wait_s, lassos=5)
+            browser.close()
+        told["server_mb"] = int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())[1]) / 1024  # type: ignore[index]
+        return told
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def visit(browser: Any, address: str, wait_s: float, *, lassos: int) -> dict[str, float]:
+    """Open the page in a new context and draw lassos on the projection's side and the globe's in turn."""
+    page = browser.new_context(viewport={"width": 1400, "height": 1000}).new_page()
+    page.set_default_timeout(wait_s * 1000)
+    moved, fetched = [0], [0]
+    page.on(
+        "websocket", lambda ws: [ws.on(kind, lambda frame: moved.__setitem__(0, moved[0] + len(frame))) for kind in ("framereceived", "framesent")]
+    )
+    page.on(
+        "response",
+        lambda r: (
+            fetched.__setitem__(0, fetched[0] + int(r.headers.get("content-length", 0))) if "/points/" in r.url or "/colours/" in r.url else None
+        ),
+    )
+    start = time.perf_counter()
+    page.goto(address)
+    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", polling=50)
+    told = {"page_warm_s": time.perf_counter() - start, "page_socket_bytes": moved[0], "page_http_bytes": fetched[0]}
+    box = page.locator(".scene").bounding_box()
+    answers, used = [], []
+    for n in range(lassos):
+        page.wait_for_timeout(1500)
+        moved[0] = 0
+        page.get_by_role("button", name="Lasso").click()
+        cx, cy = box["x"] + box["width"] * (0.75 if n % 2 else 0.25), box["y"] + box["height"] / 2
+        page.mouse.move(cx + 60 + 5 * n, cy)
+        page.mouse.down()
+        for step in range(1, 13):
+            page.mouse.move(cx + (60 + 5 * n) * math.cos(step / 2), cy + (60 + 5 * n) * math.sin(step / 2))
+        before = page.url
+        start = time.perf_counter()
+        page.mouse.up()
+        page.wait_for_function("before => location.href !== before", arg=before, polling=5)
+        answers.append(1000 * (time.perf_counter() - start))
+        page.wait_for_timeout(1000)
+        used.append(moved[0])
+    if lassos:
+        durations = "name => performance.getEntriesByName(`linked-globe:${name}`).slice(1).map(entry => entry.duration)"
+        told |= {f"{name}_ms": float(np.median(page.evaluate(durations, name) or [math.nan])) for name in ("select", "highlight")}
+        told |= {"answer_ms": float(np.median(answers)), "socket_bytes": max(used)}
+        told["browser_heap_mb"] = page.evaluate("performance.memory?.usedJSHeapSize ?? 0") / 2**20
+    page.context.close()
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[60_000, 1_000_000])
+    parser.add_argument("--text-rows", type=int, nargs="*", default=[300_000])
+    parser.add_argument("--dim", type=int, default=192)
+    parser.add_argument("--wait-s", type=float, default=180)
+    parser.add_argument("--no-browser", action="store_true")
+    parser.add_argument("--anyway", action="store_true")
+    args = parser.parse_args()
+    if os.getloadavg()[0] > QUIET and not args.anyway:
+        sys.exit(f"The machine is busy (load {os.getloadavg()[0]:.1f}): wait, or say --anyway.")
+    found: dict[str, dict[str, float]] = {}
+    for rows, text in [*((n, False) for n in args.rows), *((n, True) for n in args.text_rows)]:
+        name = f"{rows}{'_text' if text else ''}"
+        with tempfile.TemporaryDirectory() as folder:
+            write_table(Path(folder) / name, rows, args.dim, text)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                told = pool.apply(server_side, (Path(folder) / name,))
+            if not args.no_browser:
+                try:
+                    told |= in_browser(Path(folder), name, args.wait_s)
+                except Exception as problem:  # a browser that draws in software may give up on a million points: say so and go on
+                    print(f"{name}: the browser part ended early: {str(problem).splitlines()[0]}")
+        found[name] = told
+        print(f"== {rows:,} rows{' with text' if text else ''}")
+        for what, value in told.items():
+            bar = BARS.get(what)
+            print(f"  {what:24} {value:14,.1f}" + (f"   bar {bar:,.0f}: {'kept' if value <= bar else 'MISSED'}" if bar else ""))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
