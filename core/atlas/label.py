@@ -103,16 +103,28 @@ def suggest(
     if len(rows) > LOOKED_AT:
         rows = np.sort(np.random.default_rng(len(marked)).choice(rows, LOOKED_AT, replace=False))
     rows = rows[np.argsort(np.abs(probability[rows] - 0.5), kind="stable")[:POOL]]
-    units = unit_rows(table, rows)
+    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, marked), count)]
+
+
+def variety(table: EmbeddingTable, count: int = 8, *, seed: int = 0, beside: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Name rows that together stand for as much of the table as `count` can (a seeded sample of it), and for what `beside` does not."""
+    rows = np.setdiff1d(np.flatnonzero(table.stored.usable), beside)
+    if len(rows) > POOL:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, POOL, replace=False))
+    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, beside), count)]
+
+
+def _standing_for(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -> list[int]:
+    """Choose, one after the other, the vector that most raises how well all of them are stood for by a known or chosen one."""
     alike = (units @ units.T).clip(0) ** SHARPNESS
-    covered = (units @ unit_rows(table, marked).T).clip(0).max(axis=1) ** SHARPNESS
+    covered = (units @ known.T).clip(0).max(axis=1, initial=0.0) ** SHARPNESS
     chosen: list[int] = []
-    for _ in range(min(count, len(rows))):
+    for _ in range(min(count, len(units))):
         worth = (alike - covered).clip(0).sum(axis=1)
         worth[chosen] = -1
         chosen.append(int(worth.argmax()))
         covered = np.maximum(covered, alike[chosen[-1]])
-    return rows[chosen]
+    return chosen
 
 
 def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:

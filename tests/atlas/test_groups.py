@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score
 
 from core.atlas import EmbeddingTable, SearchError
 from core.atlas.cluster import cluster
-from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest
+from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest, variety
 from core.atlas.outliers import outliers_by_density, outliers_by_loss
 
 
@@ -137,3 +137,10 @@ def test_suggestions_keep_to_the_rows_allowed(marked):
     assert set(suggest(table, labeller, 8, among=among).tolist()) == {100, 101, 200}
     with pytest.raises(SearchError, match="nothing left"):
         suggest(table, labeller, 8, among=np.zeros(600, bool))
+
+
+def test_variety_shows_every_group_before_it_repeats_one(rows):
+    table = EmbeddingTable.from_rows(rows(n=600, d=32, groups=6, seed=3))
+    assert {row % 6 for row in variety(table, 6).tolist()} == set(range(6))
+    assert {row % 6 for row in variety(table, 5, beside=[0, 6, 12]).tolist()} == {1, 2, 3, 4, 5}
+    assert variety(table, 6, seed=1).tolist() != variety(table, 6).tolist()
