@@ -45,6 +45,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly where = h("span", { class: "where" });
   private readonly sheet = new DrawSheet((tool, ring, began) => this.drew(tool, ring, began));
   private readonly toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
+  private readonly names = { globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"), plane: h("div", { class: "side", "data-side": "plane" }, "By likeness") };
   private legend: HTMLElement | null = null;
   private readonly scene: Scene | null = null;
   private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
@@ -54,10 +55,10 @@ class LinkedGlobe implements Instance<GlobeData> {
     root.className = "globe";
     this.place.setAttribute("role", "group");
     root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
-    this.place.append(this.message, this.sheet.node, this.tip);
+    this.place.append(this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip);
     keepKeys(root);
     if (!hasWebGl2()) {
-      this.toolbar.node.hidden = true;
+      this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = true;
       this.say("This browser cannot draw the globe (no WebGL 2).");
       return;
     }
@@ -368,6 +369,8 @@ class LinkedGlobe implements Instance<GlobeData> {
     const { scene } = this;
     if (!scene) return;
     this.toolbar.show({ tool: this.tool, canUndo: this.undone.length > 0, hasSelection: this.chosen !== null, view: scene.mapView, draw: scene.draw });
+    this.names.globe.hidden = !scene.points?.lonlat;
+    this.names.plane.hidden = !scene.points?.xy;
     const total = scene.points?.count ?? 0;
     const missing = scene.points && !scene.points.lonlat ? " · this table has no places" : scene.points && !scene.points.xy ? " · this table has no projection" : "";
     this.counted.textContent = (this.chosen ? `${this.count.toLocaleString("en")} of ${total.toLocaleString("en")} selected` : `${total.toLocaleString("en")} points`) + missing;

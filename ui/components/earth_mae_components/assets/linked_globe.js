@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:926c511165467ec98e11988df9ba3b0491be871f133a4cc3110db060772ce176 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:12a8b64b0084789900f223be969596faa7a8f9d67560a0674ba813dbdbdfbab0 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -274,7 +274,7 @@ var oe = "http://www.w3.org/2000/svg", se = 4, ce = class {
 		let e = this.ring();
 		this.path.setAttribute("d", e.length > 1 ? `M${e.map(([e, t]) => `${e} ${t}`).join("L")}Z` : "");
 	}
-}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}", ue = 40;
+}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}.side{z-index:1;pointer-events:none;background:color-mix(in srgb, var(--st-background-color,#fff) 78%, transparent);border-radius:6px;padding:1px 8px;font-size:12px;font-weight:600;position:absolute;top:8px;left:8px}.side[hidden]{display:none}.scene[data-split=columns] .side[data-side=plane]{left:calc(50% + 8px)}.scene[data-split=rows] .side[data-side=plane]{top:calc(50% + 8px)}", ue = 40;
 function de(e, t) {
 	let { legend: n, palette: r } = e;
 	if (!n) return null;
@@ -32555,16 +32555,26 @@ var QR = [
 	where = d("span", { class: "where" });
 	sheet = new ce((e, t, n) => this.drew(e, t, n));
 	toolbar = new nz((e) => this.choose(e), (e) => this.act(e));
+	names = {
+		globe: d("div", {
+			class: "side",
+			"data-side": "globe"
+		}, "On the Earth"),
+		plane: d("div", {
+			class: "side",
+			"data-side": "plane"
+		}, "By likeness")
+	};
 	legend = null;
 	scene = null;
 	still = new $R((e, t) => this.clickedStill(e, t));
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.sheet.node, this.tip), m(e), pz() ? (this.scene = new YR(this.place, {
+		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e), pz() ? (this.scene = new YR(this.place, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
-		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = !0, this.say("This browser cannot draw the globe (no WebGL 2)."));
+		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = !0, this.say("This browser cannot draw the globe (no WebGL 2)."));
 	}
 	destroy() {
 		this.observer.disconnect(), this.loading?.abort(), clearTimeout(this.cameraTimer), this.scene?.destroy();
@@ -32804,7 +32814,7 @@ var QR = [
 			hasSelection: this.chosen !== null,
 			view: e.mapView,
 			draw: e.draw
-		});
+		}), this.names.globe.hidden = !e.points?.lonlat, this.names.plane.hidden = !e.points?.xy;
 		let t = e.points?.count ?? 0, n = e.points && !e.points.lonlat ? " · this table has no places" : e.points && !e.points.xy ? " · this table has no projection" : "";
 		this.counted.textContent = (this.chosen ? `${this.count.toLocaleString("en")} of ${t.toLocaleString("en")} selected` : `${t.toLocaleString("en")} points`) + n;
 	}

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:926c511165467ec98e11988df9ba3b0491be871f133a4cc3110db060772ce176 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:12a8b64b0084789900f223be969596faa7a8f9d67560a0674ba813dbdbdfbab0 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
