@@ -57,13 +57,14 @@ class Service:
     questions: list[dict] = field(default_factory=list)
     busy: int = 0
     expired: bool = True
+    raster: str = "cog/visual.tif"
     scenes: tuple[tuple[str, str, float], ...] = SCENES
 
     def forget(self) -> None:
         """Empty the log."""
         self.sent.clear()
         self.questions.clear()
-        self.busy, self.expired = 0, True
+        self.busy, self.expired, self.raster = 0, True, "cog/visual.tif"
 
     @cached_property
     def pixels(self) -> tuple[np.ndarray, dict]:
@@ -108,8 +109,8 @@ class Service:
 
     def item(self, base: str, name: str, when: str, cloud: float, query: str = "") -> dict:
         """A STAC item as Earth Search gives it, with what it adds."""
-        ring = [[WEST, SOUTH], [EAST, SOUTH], [EAST, NORTH], [WEST, NORTH], [WEST, SOUTH]]
         tiff = "image/tiff; application=geotiff; profile=cloud-optimized"
+        ring = [[WEST, SOUTH], [EAST, SOUTH], [EAST, NORTH], [WEST, NORTH], [WEST, SOUTH]]
         return {
             "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "sentinel-2-l2a", "bbox": [WEST, SOUTH, EAST, NORTH],
             "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {"datetime": when, "eo:cloud_cover": cloud},
@@ -117,7 +118,7 @@ class Service:
             "assets": {
                 "thumbnail": {"href": f"{base}/thumb/{name}.jpg", "type": "image/jpeg", "roles": ["thumbnail"]},
                 "red": {"href": f"{base}/cog/deep.tif{query}", "type": tiff, "roles": ["data"], "gsd": 30},
-                "visual": {"href": f"../cog/visual.tif{query}", "type": tiff, "roles": ["visual"], "gsd": 30},
+                "visual": {"href": f"../{self.raster}{query}", "type": tiff, "roles": ["visual"], "gsd": 30},
                 "granule": {"href": "s3://bucket/granule.jp2", "type": "image/jp2"},
             },
         }  # fmt: skip

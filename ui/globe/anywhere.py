@@ -50,13 +50,7 @@ def draw(desk: Desk) -> None:
     with right, in_a_sentence():
         with st.spinner("Asking the catalogue", show_time=True):
             found = shown.answer(asked)
-        before = state.recall("anywhere scene", "")
-        now = shown.choose(found, before)
-        if now != before:
-            state.keep("anywhere scene", now)
-            if before:
-                st.rerun(scope="fragment")
-        chosen = next(scene for scene in found if scene.id == now)
+        chosen = shown.choose(found)
     if chosen is None:
         return
     with left:
@@ -96,7 +90,6 @@ def _question(desk: Desk) -> Any:
     if st.button("Ask for scenes", type="primary", icon=":material/satellite_alt:", disabled=not ready, width="stretch"):
         lonlat = _read(said)
         state.keep("anywhere asked", Asked.now(SceneQuery(lonlat, span[0], span[1], float(cloud))))
-        state.keep("anywhere scene", "")
         ask.fly(*lonlat)
     st.caption(f"Asks {catalogue().title}. The place, the dates and the cloud leave this machine.")
     return state.recall("anywhere asked", None)

@@ -17,10 +17,11 @@ from core.geo.sources.picture_file import decode_picture
 from core.viz.footprints import located, span_m
 from core.viz.sheet import jpeg
 from core.web import Web
-from ui import cached
+from ui import cached, state
 from ui.globe.rows import card
 
 PREVIEW_PX, MAP_PX = 180, 360
+_CHOSEN = "anywhere scene"
 FRESH_S = 600.0
 """How long an answer is kept: signed links live about an hour."""
 
@@ -69,18 +70,19 @@ def preview(scene: Scene, web: Web | None = None) -> bytes:
     return cached.shelf("previews", 512).once((scene.collection, scene.id, scene.thumbnail and scene.thumbnail.partition("?")[0]), fetch)
 
 
-def choose(scenes: tuple[Scene, ...], chosen: str) -> str:
+def choose(scenes: tuple[Scene, ...]) -> Scene:
     """Show scenes as a strip of previews with date, cloud and a button each; gives the one chosen, the least cloudy at first."""
-    ids = [scene.id for scene in scenes]
-    chosen = chosen if chosen in ids else ids[0]
+    chosen = next((scene for scene in scenes if scene.id == state.recall(_CHOSEN, "")), scenes[0])
     with st.container(horizontal=True, gap="small", key="scenes strip"):
         for n, scene in enumerate(scenes):
             with st.container(width=132, gap="small", key=f"scene {n}"):
                 st.image(preview(scene), width="stretch")
                 st.caption(f"**{day(scene)}**  \n{cloud(scene)}")
-                here = scene.id == chosen
-                if st.button("Shown below" if here else "Show", key=f"scene {n} {scene.id}", type="primary" if here else "secondary", width="stretch"):
-                    chosen = scene.id
+                here = scene is chosen
+                st.button(
+                    "Shown below" if here else "Show", key=f"scene {n} {scene.id}", type="primary" if here else "secondary", width="stretch",
+                    on_click=state.keep, args=(_CHOSEN, scene.id),
+                )  # fmt: skip
     return chosen
 
 

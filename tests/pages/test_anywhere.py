@@ -1,0 +1,95 @@
+"""The panel "Anywhere" of the Globe page, against a STAC API and COG server on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.atlas import open_table
+from core.geo.catalogue import DATA_VARIABLE
+from core.online import SWITCH
+from tests.globe_tables import write_world
+from ui import cached, jobs
+
+Open = Callable[..., AppTest]
+SUMMER = (date(2024, 5, 1), date(2024, 8, 31))
+
+
+@pytest.fixture
+def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open) -> Callable[[], AppTest]:
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
+    monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
+    write_world(tmp_path / "world", 60)
+    cached.shelf.clear()
+    return lambda: open_page("pages/3_Globe.py", tab="Anywhere")
+
+
+def words(app: AppTest) -> str:
+    assert not app.exception, app.exception
+    kinds = (app.caption, app.info, app.warning, app.error, app.markdown)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def named(widgets: Any, label: str) -> Any:
+    return next(widget for widget in widgets if widget.label == label)
+
+
+def ask(app: AppTest, place: str = "-112.7, 40.8", days: tuple[date, date] = SUMMER) -> AppTest:
+    named(app.text_input, "Longitude, latitude").set_value(place)
+    named(app.date_input, "Taken between").set_value(days)
+    app.run()
+    return named(app.button, "Ask for scenes").click().run()
+
+
+def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SWITCH)
+    app = panel()
+    assert "nothing leaves this machine" in words(app)
+    assert any(f"{SWITCH}=1 make app" in code.value for code in app.code)
+    assert not any(button.label == "Ask for scenes" for button in app.button)
+    assert not server.service.sent and not server.service.questions
+
+
+def test_a_place_is_found_read_imagined_compared_and_kept(panel: Callable[[], AppTest], server: Any, tmp_path: Path) -> None:
+    app = panel()
+    assert named(app.button, "Ask for scenes").disabled
+    assert not server.service.questions  # nothing is asked before a person asks
+    app = ask(app)
+    said = words(app)
+    assert "11 Jun 2024" in said and "1.5 % cloud" in said and "1 Jul 2024" in said
+    assert "What the network imagines here" in said
+    assert "of this file's 3.84 MB were read" in said
+    assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(server.service.files["visual.tif"])
+    (folder,) = (tmp_path / "jobs").glob("*/places/*")
+    table = open_table(folder)
+    assert len(table) == 1
+    assert table.lonlat[0] == pytest.approx((-112.7, 40.8), abs=1e-3)
+    assert "My places (" in said
+
+    named(app.button, "Show").click().run()
+    assert "hazy, 1 Jul 2024" in words(app)
+    asked = len(server.service.questions)
+    app.run()
+    assert len(server.service.questions) == asked  # everything is kept
+    assert len(open_table(folder)) == 1  # the same window of the same file
+
+
+def test_each_thing_that_goes_wrong_is_a_sentence(panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = ask(panel(), place="0, 0")
+    assert any("widen the dates, allow more cloud" in error.value for error in app.error)
+    app = ask(app, place="somewhere")
+    assert any("is no place: write longitude" in error.value for error in app.error)
+    monkeypatch.setenv("EARTH_MAE_STAC", f"{server.base}/html")
+    app = ask(app, place="-112.71, 40.81")
+    assert any("web page" in error.value for error in app.error)
+    monkeypatch.setenv("EARTH_MAE_STAC", f"{server.base}/v1")
+    monkeypatch.setattr(server.service, "raster", "signed/visual.tif?sig=old")
+    app = ask(app, place="-112.72, 40.82")
+    assert any("expired or needs signing" in error.value for error in app.error)
+    words(app)
