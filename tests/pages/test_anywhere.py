@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.atlas import open_table
+from core.atlas.append import append_rows
+from core.engine.places import default_recipe, embed_place
+from core.geo import TileRef, TileSpec, known_sources
 from core.geo.catalogue import DATA_VARIABLE
 from core.online import SWITCH
 from tests.globe_tables import write_world
@@ -20,12 +24,24 @@ Open = Callable[..., AppTest]
 SUMMER = (date(2024, 5, 1), date(2024, 8, 31))
 
 
+@pytest.fixture(scope="module")
+def known_places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of eight windows of a real scene, made by the shipped embedding."""
+    folder = tmp_path_factory.mktemp("made") / "places"
+    source, like = known_sources().source("samples"), {**default_recipe(), "image_size": 64}
+    for n in range(8):
+        tile = source.read(TileSpec(TileRef("samples", "landsat7"), window=(60 * n, 50 * n, 64, 64)))
+        made = embed_place(like, tile, source.header("landsat7"), source.entry("landsat7"))
+        append_rows(folder, made.row, made.info)
+    return folder
+
+
 @pytest.fixture
-def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open) -> Callable[[], AppTest]:
+def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, known_places: Path) -> Callable[[], AppTest]:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    write_world(tmp_path / "world", 60)
+    shutil.copytree(known_places, tmp_path / "Eight places")
     cached.shelf.clear()
     return lambda: open_page("pages/3_Globe.py", tab="Anywhere")
 
@@ -65,6 +81,7 @@ def test_a_place_is_found_read_imagined_compared_and_kept(panel: Callable[[], Ap
     assert "11 Jun 2024" in said and "1.5 % cloud" in said and "1 Jul 2024" in said
     assert "What the network imagines here" in said
     assert "of this file's 3.84 MB were read" in said
+    assert "What in “Eight places” is most like it" in said
     assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(server.service.files["visual.tif"])
     (folder,) = (tmp_path / "jobs").glob("*/places/*")
     table = open_table(folder)
@@ -78,6 +95,17 @@ def test_a_place_is_found_read_imagined_compared_and_kept(panel: Callable[[], Ap
     app.run()
     assert len(server.service.questions) == asked  # everything is kept
     assert len(open_table(folder)) == 1  # the same window of the same file
+
+
+def test_a_table_of_other_weights_is_not_compared_with_but_the_place_is_kept(
+    panel: Callable[[], AppTest], server: Any, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "Eight places")
+    write_world(tmp_path / "world", 60)
+    said = words(ask(panel()))
+    assert "only be compared with the same weights" in said
+    assert "is most like it" not in said
+    assert len(list((tmp_path / "jobs").glob("*/places/*"))) == 1
 
 
 def test_each_thing_that_goes_wrong_is_a_sentence(panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
