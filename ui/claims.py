@@ -44,7 +44,7 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
     with theirs:
         st.markdown("The paper's own figures: :orange[another protocol]")
         st.plotly_chart(paper_figure(statement), key=f"paper {statement.name}")
-        st.caption(f"{statement.paper.source}. {statement.paper.protocol.capitalize()}.")
+        st.caption(f"{statement.paper.source}; {statement.paper.protocol}.")
     if claim is not None:
         with st.expander("Every number, and the recipe"):
             st.dataframe([_row(comparison, statement) for comparison in claim.comparisons], hide_index=True)

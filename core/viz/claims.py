@@ -46,17 +46,18 @@ def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
 def by_row(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
     """A row for each set, protocol and pooling; both arms as points with intervals."""
     figure, said = go.Figure(), claim.statement
-    names = [_name(row, rows) for row in rows]
-    for label, colour, values in ((said.ours, OURS, [r.ours for r in rows]), (said.other, OTHER, [r.other for r in rows])):
+    places = list(range(len(rows)))
+    for label, colour, values, shift in ((said.ours, OURS, [r.ours for r in rows], -0.13), (said.other, OTHER, [r.other for r in rows], 0.13)):
         figure.add_scatter(
-            x=[100 * m.value for m in values], y=names, error_x=_spread(values), mode="markers", name=label, marker={"color": colour, "size": 10}
-        )
-    floors = [(name, row.floor) for name, row in zip(names, rows, strict=True) if row.floor is not None]
+            x=[100 * m.value for m in values], y=[place + shift for place in places], error_x=_spread(values), mode="markers", name=label,
+            marker={"color": colour, "size": 10}, hovertemplate="%{x:.1f} %",
+        )  # fmt: skip
+    floors = [(100 * row.floor, place) for place, row in zip(places, rows, strict=True) if row.floor is not None]
     if floors:
-        mark = {"symbol": "line-ns-open", "size": 16, "color": FLOOR}
-        figure.add_scatter(x=[100 * f for _, f in floors if f], y=[name for name, _ in floors], mode="markers", name="colour histogram", marker=mark)
+        mark = {"symbol": "line-ns-open", "size": 20, "color": FLOOR}
+        figure.add_scatter(x=[x for x, _ in floors], y=[y for _, y in floors], mode="markers", name="colour histogram", marker=mark)
     figure.update_xaxes(title="accuracy, %", gridcolor=GRID)
-    figure.update_yaxes(autorange="reversed", gridcolor=GRID)
+    figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=[_name(row, rows) for row in rows], gridcolor=GRID, zeroline=False)
     return figure
 
 
@@ -64,13 +65,13 @@ def paper_figure(statement: Statement) -> go.Figure:
     """The paper's own figures as hatched bars, so that nobody reads them on our axis."""
     labels = [label for label, _ in statement.paper.rows]
     values = [value for _, value in statement.paper.rows]
-    colours = [OURS if label.split(",")[0] == statement.ours else OTHER for label in labels]
+    colours = [OURS if label.startswith(statement.paper.method) else OTHER for label in labels]
     bars = go.Bar(
-        x=values, y=labels, orientation="h", text=[f"{value:.1f}" for value in values], textposition="inside",
+        x=values, y=labels, orientation="h", text=[f"{value:.1f}" for value in values], textposition="outside",
         marker={"color": colours, "opacity": 0.75, "pattern": {"shape": "/", "fillmode": "overlay", "solidity": 0.25}},
     )  # fmt: skip
     figure = go.Figure(bars)
-    figure.update_xaxes(title=f"{statement.paper.measure}, %", range=[0, 100], gridcolor=GRID)
+    figure.update_xaxes(title=f"{statement.paper.measure}, %", range=[0, 109], tickvals=[0, 25, 50, 75, 100], gridcolor=GRID)
     figure.update_yaxes(autorange="reversed")
     return _plain(figure, 330)
 

@@ -56,3 +56,24 @@ def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, 
     app.run()
     assert not app.exception
     assert len(app.dataframe[0].value) == 1
+
+
+def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, monkeypatch):
+    from core.evaluation.claims import STATEMENTS, write_claim
+    from tests.evaluation.test_claims import claim
+    from ui import claims
+
+    monkeypatch.setattr(claims, "RECORDED", tmp_path / "recorded")
+    monkeypatch.setattr(claims, "RUNS", tmp_path / "runs")
+    app = open_page(PAGE)
+    assert not app.exception
+    assert [code.value for code in app.code] == [f"python -m core papers {name} --minutes-per-run 20" for name in STATEMENTS]
+    write_claim(claim(), tmp_path / "runs" / "papers")
+    app = app.run()
+    assert not app.exception and not app.error
+    assert any("Scale-MAE is ahead of MAE" in text.value for text in app.markdown)
+    assert sum("another protocol" in text.value for text in app.markdown) == 3
+    assert len(app.code) == 3 and "another protocol" in " ".join(caption.value for caption in app.caption)
+    (tmp_path / "runs" / "papers" / "scale_mae.json").write_text("{")
+    app = app.run()
+    assert not app.exception and "cannot be read" in app.error[0].value

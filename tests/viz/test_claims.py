@@ -1,0 +1,46 @@
+"""Figures of the papers' claims: intervals drawn as measured, the paper's own figures never on our axis."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.evaluation.claims import STATEMENTS, Claim, Comparison, Measured, TrainedArm, TrainedRun
+from core.viz.claims import claim_figure, paper_figure
+
+
+def claim(name: str, *rows: Comparison) -> Claim:
+    said = STATEMENTS[name]
+    arms = [TrainedArm(label, {}, (TrainedRun(0, 64, 1, 0.1, "ab"),)) for label in (said.ours, said.other)]
+    return Claim(name, "", "CPU", 64, "all", None, arms[0], arms[1], rows)
+
+
+ROW = Comparison(
+    "eurosat", "knn", 1.0, ("cls", "cls"), Measured(0.6, 0.58, 0.63), Measured(0.5, 0.49, 0.52), Measured(0.1, 0.07, 0.13), (0.1,), 0.01, 0.75, 100, 50
+)
+
+
+def test_scales_become_lines_with_their_intervals() -> None:
+    figure = claim_figure(claim("scale_mae", replace(ROW, scale=None), ROW, replace(ROW, scale=0.125, ours=Measured(0.4, 0.3, 0.5))))
+    ours, other, floor = figure.data
+    assert (ours.name, other.name, floor.name) == ("Scale-MAE", "MAE", "colour histogram")
+    assert list(ours.x) == [12.5, 100] and list(ours.y) == pytest.approx([40, 60])
+    assert list(ours.error_y.array) == pytest.approx([10, 3]) and list(ours.error_y.arrayminus) == pytest.approx([10, 2])
+    assert list(floor.y) == [75, 75]
+
+
+def test_one_scale_becomes_a_row_for_each_way_to_score() -> None:
+    figure = claim_figure(claim("tinymim", replace(ROW, pooling=("block11_mean", "mean")), replace(ROW, protocol="probe", floor=None)))
+    ours, other, floor = figure.data
+    assert list(figure.layout.yaxis.ticktext) == ["kNN<br>block11_mean / mean", "linear probe<br>cls"]
+    assert all(a < place < b for a, place, b in zip(ours.y, figure.layout.yaxis.tickvals, other.y, strict=True))
+    assert list(ours.error_x.array) == pytest.approx([3, 3]) and list(floor.y) == [0] and list(floor.x) == [75]
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_the_paper_s_figures_stand_apart_hatched(name: str) -> None:
+    statement = STATEMENTS[name]
+    (bars,) = paper_figure(statement).data
+    assert list(zip(bars.y, bars.x, strict=True)) == list(statement.paper.rows)
+    assert bars.y[0].startswith(statement.paper.method) and bars.marker.color[0] != bars.marker.color[-1]
+    assert bars.marker.pattern.shape == "/" and max(bars.x) <= 100
+    assert paper_figure(statement).layout.xaxis.title.text.startswith(statement.paper.measure)
