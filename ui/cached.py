@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +17,8 @@ from core.geo import Catalogue, GalleryEntry, Tile, TileSpec, known_sources, thu
 from core.geo import gallery as gallery_of
 from core.geo.catalogue import DATA_VARIABLE
 from core.session import View
+from ui import weights
+from ui.kept import Kept
 
 if TYPE_CHECKING:
     from core.engine.results import Reconstruction, Spread, SweepStep
@@ -28,43 +28,7 @@ if TYPE_CHECKING:
     from core.models.base import Encoder, Reconstructor
     from core.models.registry import ModelCard
 
-WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 THUMBNAIL_PX = 160
-
-
-class Kept:
-    """Results by their specs, the least recently used given up; shared by all users and therefore never changed."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._held: OrderedDict[Hashable, Any] = OrderedDict()
-        self._making: dict[Hashable, threading.Lock] = {}
-
-    def get(self, key: Hashable) -> Any:
-        """The result, or None."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
-
-    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The result, made by the first who asks while the others wait for it."""
-        with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
-            found = self.get(key)
-            found = self.put(key, make()) if found is None else found
-        with self._lock:
-            self._making.pop(key, None)
-        return found
-
-    def put(self, key: Hashable, value: Any) -> Any:
-        """Keep a result and give it back."""
-        with self._lock:
-            self._held[key] = value
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        return value
 
 
 @st.cache_resource(show_spinner=False)
@@ -103,7 +67,7 @@ def ground(spec: TileSpec, side_px: int) -> Tile:
 def weight_files() -> dict[str, Path]:
     """Weights files in the folders given at start, by file name: the only paths that a page can reach."""
     folders = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
-    return {path.name: path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.suffix in WEIGHT_FILES}
+    return {path.name: path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.suffix in weights.SUFFIXES}
 
 
 @st.cache_resource(show_spinner=False)
@@ -117,10 +81,10 @@ def cards() -> dict[str, ModelCard]:
 
 
 def model(name: str) -> Encoder:
-    """The process's one copy of a network, by preset or by the name of a weights file."""
+    """The process's one copy of a network, by preset or by the name of a weights file (see `weights.located`)."""
     from core.engine.loaded import load
 
-    return load(weight_files().get(name, name))
+    return load(weights.located(name, weight_files()))
 
 
 def reconstructor(name: str) -> Reconstructor:
@@ -135,7 +99,7 @@ def report(name: str) -> tuple[str, ...]:
     from core.models import LoadReport
 
     said = getattr(model(name), "report", None)
-    return said.sentences() if isinstance(said, LoadReport) and name in weight_files() else ()
+    return said.sentences() if isinstance(said, LoadReport) and weights.is_file(name, weight_files()) else ()
 
 
 def card_of(name: str) -> ModelCard:
@@ -167,6 +131,13 @@ def _studies() -> Kept:
 def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
     """The `most` latest results of one kind, shared by all users, for modules that know their own keys."""
     return Kept(most)
+
+
+def forget(name: str) -> None:
+    """Give up what was computed with a network that is gone."""
+    for kept in (_made(), _judged(), _vectors(), _studies(), shelf("pace", 64)):
+        for ending in ("", "+gsd", "+static"):
+            kept.drop(name + ending)
 
 
 def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
@@ -286,6 +257,23 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
             return pace(network, tile_px, mask=make_mask(MaskSpec(), cells, cells) if losses else None)
 
     return shelf("pace", 64).once((name, tile_px, losses), measure)
+
+
+def vector_like(recipe: tuple[tuple[str, Any], ...], picture: bytes | TileSpec, gsd_m: float | None, asker: str) -> Any:
+    """A picture's vector (d,), made as the rows of a table were: `recipe` (column, value) of one of them."""
+    from hashlib import sha256
+
+    def make() -> Any:
+        from core.engine.device import device
+        from core.engine.query import embed_like
+        from core.engine.turns import turns
+
+        shown = catalogue().read(picture) if isinstance(picture, TileSpec) else picture
+        with turns(device().kind).turn(f"{asker} query"):
+            return embed_like(dict(recipe), shown, gsd_m)
+
+    what = picture if isinstance(picture, TileSpec) else sha256(picture).digest()
+    return shelf("queries", 128).once((recipe, what, gsd_m), make)
 
 
 def _queue(network: Encoder) -> Turns:
