@@ -21,6 +21,7 @@ from tests.globe_tables import write_world
 pytestmark = pytest.mark.browser
 SLOW_MS = 120_000  # software WebGL on a shared machine
 MOST_SOCKET_BYTES = 100_000
+WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +100,7 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     local_page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
     picture = local_page.locator(".tip img")
     picture.wait_for(timeout=SLOW_MS)
-    local_page.wait_for_function("document.querySelector('.tip img')?.naturalWidth === 128", timeout=SLOW_MS)
+    assert picture.evaluate(WIDTH) == 128
     assert re.fullmatch(r"/pictures/[\w-]{22}/\d+\.jpg", picture.get_attribute("src") or "")
 
 
@@ -213,7 +214,7 @@ def test_without_webgl_pictures_are_drawn_here_and_a_click_finds_the_place(page_
     page.goto(address)
     pictures = page.locator(".stills img")
     expect(pictures).to_have_count(2, timeout=SLOW_MS)
-    page.wait_for_function("[...document.querySelectorAll('.stills img')].every(image => image.naturalWidth >= 512)", timeout=SLOW_MS)
+    assert [pictures.nth(n).evaluate(WIDTH) for n in (0, 1)] == [1024, 512]
     box = pictures.first.bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] * (180 - 120) / 360, box["y"] + box["height"] * (90 + 45) / 180)

@@ -16,11 +16,12 @@ from core.atlas.cluster import Clusters, cluster
 from core.atlas.neighbors import similarities
 from core.atlas.project import colours
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, run_of
-from ui import cached
+from ui import cached, state
 from ui.globe.desk import Layer, painted
 
 pc: Any = pyarrow.compute
 
+_ENCODED = "globe painted"
 MOST_NAMED = len(CLASSES) - 1
 COLUMN = "column:"
 TITLES = {
@@ -67,9 +68,12 @@ def paint_by(table: EmbeddingTable, by: str, place: int | None) -> Painted:
     if by not in choices(table, place):
         by = "appearance"
     if by == "painted":
-        layer = painted()
+        layer, kept = painted(), state.recall(_ENCODED, None)
         assert layer is not None
-        return cached.shelf("painted colours", 16).once(layer, lambda: encode(layer))
+        if kept is None or kept.layer is not layer:
+            kept = encode(layer)
+            state.keep(_ENCODED, kept)  # the session's own, and gone with it
+        return kept
     key = (table.fingerprint, by, place if by == "similar" else None)
     return cached.shelf("colours", 24).once(key, lambda: encode(_layer(table, by, place)))
 
