@@ -61,12 +61,12 @@ def show(scene: Scene, made: Painted, place: int | None) -> None:
         *(Ring(row, RINGED) for row in rings(scene.table) if row != place),
     ]
     told = linked_globe(
-        _address("points", scene.points),
-        colours_url=_address("colours", made.colours),
+        address("points", scene.points),
+        colours_url=address("colours", made.colours),
         palette=made.palette,
         legend=made.legend if made.legend.entries or made.legend.scale else None,
-        basemap_url=_address("pictures", earth, "earth", "0.jpg"),
-        thumbnail_url=_address("pictures", RowPictures(scene.table), None, "{id}.jpg") if routes.served() else None,
+        basemap_url=address("pictures", earth, "earth", "0.jpg"),
+        thumbnail_url=address("pictures", RowPictures(scene.table), None, "{id}.jpg") if routes.served() else None,
         selection=now.selection,
         camera=now.camera,
         fly_to=wish and FlyTo(wish.lon, wish.lat, FLY_ZOOM if wish.zoom is None else wish.zoom, str(wish.number)),
@@ -128,11 +128,11 @@ def _stills(scene: Scene, made: Painted, place: int | None) -> Still:
     radius = 2 if len(scene.table) < 20_000 else 1
     globe = still(ground, EARTH, scene.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius) if scene.placed else None
     plane = still(paper, bounds, scene.plane, rgb, selected=picked, ringed=ringed, radius_px=radius)
-    globe_url = None if globe is None else _address("pictures", jpeg(globe, 88), "globe still", "0.jpg")
-    return Still(globe_url, _address("pictures", jpeg(plane, 88), "plane still", "0.jpg"), (bounds.left, bounds.bottom, bounds.right, bounds.top))
+    globe_url = None if globe is None else address("pictures", jpeg(globe, 88), "globe still", "0.jpg")
+    return Still(globe_url, address("pictures", jpeg(plane, 88), "plane still", "0.jpg"), (bounds.left, bounds.bottom, bounds.right, bounds.top))
 
 
-def _address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = "") -> str:
+def address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = "") -> str:
     """An address of our own routes; where the app runs without them, of a media file of Streamlit's, found by its content's hash."""
     if routes.served():
         held = payload if callable(payload) or kind != "pictures" else _Still(payload)

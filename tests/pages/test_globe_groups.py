@@ -1,0 +1,85 @@
+"""The panels Groups and Compare without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.atlas import TableInfo, make_rows, open_table
+from core.atlas.shards import write_table
+from tests.pages.test_globe import PAGE, calm, data, param, plain, said, world  # noqa: F401  (two fixtures among them)
+
+Open = Callable[..., AppTest]
+
+
+def strips(app: AppTest, start: str) -> int:
+    return sum((b.key or "").startswith(f"strip {start}") for b in app.button)
+
+
+@pytest.mark.usefixtures("data")
+def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
+    app = calm(open_page(PAGE, tab="Groups"))
+    assert "have the best silhouette" in said(app) and param(app, "by") == "painted"
+    assert strips(app, "group 0") == 6 and len(app.get("download_button")) == 3
+    calm(app.selectbox(key="w:groups count").set_value(5).run())
+    assert param(app, "groups") == "groups 5" and strips(app, "group 4") and not strips(app, "group 5")
+    again = calm(open_page(PAGE, tab="Groups", groups="groups 5"))
+    assert strips(again, "group 4") and not strips(again, "group 5")
+    strange = calm(open_page(PAGE, tab="Groups", groups="<b> 99999"))
+    assert "have the best silhouette" in said(strange)
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(("way", "words"), [("density", "cosine distance to the 10th"), ("low", "reconstruction loss")])
+def test_strange_places(open_page: Open, way: str, words: str) -> None:
+    app = calm(open_page(PAGE, tab="Groups", groups=way))
+    assert words in said(app) and strips(app, f"strange {way}") == 24 and param(app, "groups") == way
+
+
+def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> None:  # noqa: F811
+    plain(data, "bare")
+    app = calm(open_page(PAGE, table="bare", tab="Groups", groups="both"))
+    assert not app.error and app.segmented_control(key="w:groups way").options == ["Groups", "Strange: unlike everything"]
+
+
+def other_model(folder: Path, like: Path, name: str, noise: float, keep: slice = slice(None)) -> None:
+    """The same places as another network might see them."""
+    first = open_table(like)
+    generator = np.random.default_rng(0)
+    turn = np.linalg.qr(generator.normal(size=(first.dim, first.dim)))[0]
+    vectors = (first.vectors @ turn + noise * generator.normal(size=(len(first), first.dim))).astype(np.float32)
+    known = {
+        column: first.columns[column].combine_chunks()
+        for column in first.columns.column_names
+        if column not in ("model", "unique_id", "embedding_scale")
+    }
+    rows = make_rows(vectors, {**known, "model": ["another"] * len(first), "unique_id": [f"other{n}" for n in range(len(first))]})
+    write_table(folder / name, rows.take(np.arange(len(first))[keep]), TableInfo("another", None, "cls", first.dim))
+
+
+def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:  # noqa: F811
+    other_model(data, data / "world", "turned", 0.0)
+    app = calm(open_page(PAGE, tab="Compare", table="world", place="place000003"))
+    assert "**100%** of a place's 20 nearest places" in said(app) and "Linear CKA: **1.00**" in said(app)
+    assert "another" in param(app, "with") and param(app, "by") == "painted"
+    assert strips(app, "compare beside") == 16
+    assert all(b.label.endswith("both") for b in app.button if (b.key or "").startswith("strip compare beside"))
+
+
+def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Path, open_page: Open) -> None:  # noqa: F811
+    other_model(data, data / "world", "noisy", 0.2, slice(0, 200))
+    app = calm(open_page(PAGE, tab="Compare", table="world"))
+    assert "over 200 shared places" in said(app) and "**100%**" not in said(app)
+    assert strips(app, "compare Most disputed") == 8
+
+
+def test_nothing_to_compare_with_and_no_shared_place(data: Path, open_page: Open) -> None:  # noqa: F811
+    app = calm(open_page(PAGE, tab="Compare", table="world"))
+    assert "embed the same imagery with each" in said(app)
+    plain(data, "nowhere")
+    app = calm(open_page(PAGE, tab="Compare", table="world"))
+    assert "share 0 places, too few to compare" in said(app)
