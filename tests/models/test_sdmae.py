@@ -177,4 +177,4 @@ def test_presets_stand_in_the_list_with_three_sentences() -> None:
     for name in ("sdmae_tiny", "sdmae_small", "sdmae_base"):
         assert known[name].reconstructs and known[name].description.count(". ") == 2
     tiny = create("sdmae_tiny", trained=False)
-    assert (tiny.embed_dim, tiny.patch_size, tiny.card.input_px) == (192, 8, 112)
+    assert (tiny.embed_dim, tiny.patch_size, tiny.card.input_px) == (192, 8, 64)
