@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def command_of(args: argparse.Namespace, name: str) -> str:
     """The command line that gives one claim, with what differs from the defaults."""
-    said = [f"python -m core papers {name} --minutes-per-run {args.minutes_per_run:g}"]
-    said += [f"--pictures {args.pictures}"] * (args.pictures is not None) + [f"--batch {args.batch}"] * (args.batch != 64)
+    length = f"--pictures {args.pictures}" if args.pictures else f"--minutes-per-run {args.minutes_per_run:g}"
+    said = [f"python -m core papers {name} {length}"] + [f"--batch {args.batch}"] * (args.batch != 64)
     said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (args.limit is not None)
     said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
     said += [f"--teacher {Path(args.teacher).name}"] * (name == "tinymim" and args.teacher != "scale_mae_tiny")
