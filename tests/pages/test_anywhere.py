@@ -121,3 +121,17 @@ def test_each_thing_that_goes_wrong_is_a_sentence(panel: Callable[[], AppTest], 
     app = ask(app, place="-112.72, 40.82")
     assert any("expired or needs signing" in error.value for error in app.error)
     words(app)
+
+
+def test_a_link_opens_an_online_tile_in_the_labs_only_where_that_is_allowed(server: Any, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = {"tile": f"online/{server.base}/cog/visual.tif", "at": "-112.7,40.8", "gsd": "30"}
+    app = open_page("pages/1_Mask_Lab.py", **link)
+    assert not app.error and "30 m/px" in words(app)
+    server.service.forget()
+    cached.ground.clear()
+    cached.shelf.clear()
+    monkeypatch.delenv(SWITCH)
+    cached.catalogue.clear()
+    app = open_page("pages/1_Mask_Lab.py", **{**link, "gsd": "31"})
+    assert any("online access is off" in error.value for error in app.error)
+    assert not server.service.sent
