@@ -104,6 +104,17 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     assert re.fullmatch(r"/pictures/[\w-]{22}/\d+\.jpg", picture.get_attribute("src") or "")
 
 
+def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(local_page: Page, address: str) -> None:
+    scene = opened(local_page, f"{address}&cam=g,-120,-45,4.5")
+    tile = local_page.locator(".near img").first
+    tile.wait_for(timeout=SLOW_MS)
+    assert tile.evaluate(WIDTH) == 128
+    box = scene.bounding_box()
+    assert box
+    local_page.mouse.click(box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22)  # a corner: no point lies there
+    expect(local_page).to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
+
+
 def test_a_lasso_is_one_selection_for_browser_python_and_address(local_page: Page, scene: Locator, table: EmbeddingTable) -> None:
     received: list[int] = []
     sent: list[int] = []

@@ -12,6 +12,7 @@ import { legendOf } from "./legend";
 import { globeOutline, planeOutline } from "./outline";
 import { Scene } from "./scene";
 import { StillScene } from "./still";
+import { NearTiles } from "./tiles";
 import { Toolbar, type Action, type Tool } from "./toolbar";
 
 export { decodeRing, encodeRing, insideMask } from "../polygon";
@@ -20,6 +21,7 @@ const MOST_IDS = 200;
 const REACH_PX = 9;
 const CLICK_PX = 5;
 const CAMERA_RESTS_MS = 600;
+const TILES_COME_MS = 250;
 const STEPS_KEPT = 50;
 const NARROW_PX = 640;
 
@@ -48,6 +50,8 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly names = { globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"), plane: h("div", { class: "side", "data-side": "plane" }, "By likeness") };
   private legend: HTMLElement | null = null;
   private readonly scene: Scene | null = null;
+  private readonly near = new NearTiles();
+  private nearTimer = 0;
   private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
   private readonly observer = new ResizeObserver(() => this.fit());
 
@@ -55,7 +59,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     root.className = "globe";
     this.place.setAttribute("role", "group");
     root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
-    this.place.append(this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip);
+    this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip);
     keepKeys(root);
     if (!hasWebGl2()) {
       this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = true;
@@ -76,6 +80,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.observer.disconnect();
     this.loading?.abort();
     clearTimeout(this.cameraTimer);
+    clearTimeout(this.nearTimer);
     this.scene?.destroy();
   }
 
@@ -175,12 +180,17 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.select({ side, kind: tool, polygon: encodeRing(ring), ids: [] }, began);
   }
 
+  private rowAt(side: Side, x: number, y: number): number {
+    const tile = this.near.at(x, y);
+    return tile >= 0 ? tile : this.scene!.pointAt(side, x, y, REACH_PX);
+  }
+
   private clicked(x: number, y: number): void {
     const { scene } = this;
     const began = performance.now();
     const side = scene?.sideAt(x, y);
     if (!scene?.points || !side) return;
-    const id = scene.pointAt(side, x, y, REACH_PX);
+    const id = this.rowAt(side, x, y);
     const place = scene.placeAt(side, x, y);
     if (!place || (id < 0 && side === "plane")) {
       if (this.chosen) this.select(null, began);
@@ -292,7 +302,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       if (event.buttons || event.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
       const { x, y } = at(event);
       const side = this.scene?.sideAt(x, y);
-      this.hover(side && this.scene?.points ? this.scene.pointAt(side, x, y, REACH_PX) : -1, x, y, side);
+      this.hover(side && this.scene?.points ? this.rowAt(side, x, y) : -1, x, y, side);
     });
     this.place.addEventListener("pointerleave", () => this.hover(-1));
     this.root.addEventListener("keydown", (event) => {
@@ -347,7 +357,18 @@ class LinkedGlobe implements Instance<GlobeData> {
 
   // ---- frame ---------------------------------------------------------------------------------------------------
 
+  /** Tiles in place of points, once nothing moves any more. */
+  private bringNear(): void {
+    clearTimeout(this.nearTimer);
+    this.nearTimer = window.setTimeout(() => {
+      if (this.scene?.points && this.data?.thumbnail) this.near.show(this.scene, this.data.thumbnail);
+      else this.near.hide();
+    }, TILES_COME_MS);
+  }
+
   private cameraMoved(): void {
+    this.near.hide();
+    this.bringNear();
     if (!this.data?.reportCamera) return;
     clearTimeout(this.cameraTimer);
     this.cameraTimer = window.setTimeout(() => {
@@ -368,6 +389,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private refresh(): void {
     const { scene } = this;
     if (!scene) return;
+    this.bringNear();
     this.toolbar.show({ tool: this.tool, canUndo: this.undone.length > 0, hasSelection: this.chosen !== null, view: scene.mapView, draw: scene.draw });
     this.names.globe.hidden = !scene.points?.lonlat;
     this.names.plane.hidden = !scene.points?.xy;

@@ -11,7 +11,7 @@ const FLY_MS = 900;
 const STACKED_BELOW_PX = 640;
 const [NEAREST_ZOOM, FARTHEST_ZOOM] = [11.5, -2];
 
-interface Box {
+export interface Box {
   x: number;
   y: number;
   width: number;
@@ -136,6 +136,10 @@ export class Scene {
       if (box && x >= box.x && x < box.x + box.width && y >= box.y && y < box.y + box.height) return side;
     }
     return null;
+  }
+
+  boxOf(side: Side): Box | null {
+    return this.boxes[side] ?? null;
   }
 
   viewOf(side: Side): ViewId {

@@ -1,4 +1,4 @@
-/*! compare sources-sha256:12a8b64b0084789900f223be969596faa7a8f9d67560a0674ba813dbdbdfbab0 licences: compare.licences.txt */
+/*! compare sources-sha256:53d8613144fa362656d53bf286526b0f750bccfce177ecd6a14db28f6d0bb38c licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

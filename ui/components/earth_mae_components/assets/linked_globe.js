@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:12a8b64b0084789900f223be969596faa7a8f9d67560a0674ba813dbdbdfbab0 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:53d8613144fa362656d53bf286526b0f750bccfce177ecd6a14db28f6d0bb38c licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -158,7 +158,7 @@ function E(e) {
 		t & 255
 	];
 }
-var ee = class {
+var D = class {
 	colours;
 	table;
 	constructor(e, t) {
@@ -190,7 +190,7 @@ var ee = class {
 		}
 		return n;
 	}
-}, D = class extends Error {}, O = 16, [k, te, ne] = [
+}, O = class extends Error {}, ee = 16, [k, te, ne] = [
 	1,
 	2,
 	4
@@ -200,9 +200,9 @@ async function re(e, t, n) {
 		signal: n,
 		credentials: "same-origin"
 	});
-	if (!r.ok) throw new D(`The points did not arrive (${r.status}); reload the page to ask for them again.`);
+	if (!r.ok) throw new O(`The points did not arrive (${r.status}); reload the page to ask for them again.`);
 	let i = await r.arrayBuffer();
-	if (i.byteLength < O || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new D("The points arrived in an unknown form; reload the page to ask for them again.");
+	if (i.byteLength < ee || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new O("The points arrived in an unknown form; reload the page to ask for them again.");
 	let a = new DataView(i);
 	return {
 		buffer: i,
@@ -211,9 +211,9 @@ async function re(e, t, n) {
 	};
 }
 async function ie(e, t) {
-	let { buffer: n, count: r, word: i } = await re(e, "EMP1", t), a = 8 * r, o = O + (i & k ? a : 0) + (i & te ? a : 0) + (i & ne ? r : 0);
-	if (n.byteLength !== o) throw new D("The points arrived incomplete; reload the page to ask for them again.");
-	let s = O, c = (e) => i & e ? (s += a, new Float32Array(n, s - a, 2 * r)) : null;
+	let { buffer: n, count: r, word: i } = await re(e, "EMP1", t), a = 8 * r, o = ee + (i & k ? a : 0) + (i & te ? a : 0) + (i & ne ? r : 0);
+	if (n.byteLength !== o) throw new O("The points arrived incomplete; reload the page to ask for them again.");
+	let s = ee, c = (e) => i & e ? (s += a, new Float32Array(n, s - a, 2 * r)) : null;
 	return {
 		count: r,
 		lonlat: c(k),
@@ -222,8 +222,8 @@ async function ie(e, t) {
 	};
 }
 async function ae(e, t, n) {
-	let { buffer: r, count: i, word: a } = await re(e, "EMC1", n), o = new Uint8Array(r, O);
-	if (i !== t || o.length !== t * (a === 1 ? 3 : 1)) throw new D("The colours belong to another table than the points; reload the page.");
+	let { buffer: r, count: i, word: a } = await re(e, "EMC1", n), o = new Uint8Array(r, ee);
+	if (i !== t || o.length !== t * (a === 1 ? 3 : 1)) throw new O("The colours belong to another table than the points; reload the page.");
 	return {
 		rgb: a === 1,
 		values: o
@@ -274,7 +274,7 @@ var oe = "http://www.w3.org/2000/svg", se = 4, ce = class {
 		let e = this.ring();
 		this.path.setAttribute("d", e.length > 1 ? `M${e.map(([e, t]) => `${e} ${t}`).join("L")}Z` : "");
 	}
-}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}.side{z-index:1;pointer-events:none;background:color-mix(in srgb, var(--st-background-color,#fff) 78%, transparent);border-radius:6px;padding:1px 8px;font-size:12px;font-weight:600;position:absolute;top:8px;left:8px}.side[hidden]{display:none}.scene[data-split=columns] .side[data-side=plane]{left:calc(50% + 8px)}.scene[data-split=rows] .side[data-side=plane]{top:calc(50% + 8px)}", ue = 40;
+}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}.side{z-index:1;pointer-events:none;background:color-mix(in srgb, var(--st-background-color,#fff) 78%, transparent);border-radius:6px;padding:1px 8px;font-size:12px;font-weight:600;position:absolute;top:8px;left:8px}.side[hidden]{display:none}.scene[data-split=columns] .side[data-side=plane]{left:calc(50% + 8px)}.scene[data-split=rows] .side[data-side=plane]{top:calc(50% + 8px)}.near{pointer-events:none;position:absolute;inset:0;overflow:hidden}.near img{box-sizing:border-box;object-fit:cover;background:#8886;border:2px solid;border-radius:8px;width:56px;height:56px;position:absolute;box-shadow:0 1px 5px #0007}", ue = 40;
 function de(e, t) {
 	let { legend: n, palette: r } = e;
 	if (!n) return null;
@@ -8229,8 +8229,8 @@ function Xm(e, t) {
 	return e;
 }
 function Zm(e, t) {
-	let n = t[0], r = t[1], i = t[2], a = t[3], o = t[4], s = t[5], c = t[6], l = t[7], u = t[8], d = t[9], f = t[10], p = t[11], m = t[12], h = t[13], g = t[14], _ = t[15], v = n * s - r * o, y = n * c - i * o, b = n * l - a * o, x = r * c - i * s, S = r * l - a * s, C = i * l - a * c, w = u * h - d * m, T = u * g - f * m, E = u * _ - p * m, ee = d * g - f * h, D = d * _ - p * h, O = f * _ - p * g, k = v * O - y * D + b * ee + x * E - S * T + C * w;
-	return k ? (k = 1 / k, e[0] = (s * O - c * D + l * ee) * k, e[1] = (i * D - r * O - a * ee) * k, e[2] = (h * C - g * S + _ * x) * k, e[3] = (f * S - d * C - p * x) * k, e[4] = (c * E - o * O - l * T) * k, e[5] = (n * O - i * E + a * T) * k, e[6] = (g * b - m * C - _ * y) * k, e[7] = (u * C - f * b + p * y) * k, e[8] = (o * D - s * E + l * w) * k, e[9] = (r * E - n * D - a * w) * k, e[10] = (m * S - h * b + _ * v) * k, e[11] = (d * b - u * S - p * v) * k, e[12] = (s * T - o * ee - c * w) * k, e[13] = (n * ee - r * T + i * w) * k, e[14] = (h * y - m * x - g * v) * k, e[15] = (u * x - d * y + f * v) * k, e) : null;
+	let n = t[0], r = t[1], i = t[2], a = t[3], o = t[4], s = t[5], c = t[6], l = t[7], u = t[8], d = t[9], f = t[10], p = t[11], m = t[12], h = t[13], g = t[14], _ = t[15], v = n * s - r * o, y = n * c - i * o, b = n * l - a * o, x = r * c - i * s, S = r * l - a * s, C = i * l - a * c, w = u * h - d * m, T = u * g - f * m, E = u * _ - p * m, D = d * g - f * h, O = d * _ - p * h, ee = f * _ - p * g, k = v * ee - y * O + b * D + x * E - S * T + C * w;
+	return k ? (k = 1 / k, e[0] = (s * ee - c * O + l * D) * k, e[1] = (i * O - r * ee - a * D) * k, e[2] = (h * C - g * S + _ * x) * k, e[3] = (f * S - d * C - p * x) * k, e[4] = (c * E - o * ee - l * T) * k, e[5] = (n * ee - i * E + a * T) * k, e[6] = (g * b - m * C - _ * y) * k, e[7] = (u * C - f * b + p * y) * k, e[8] = (o * O - s * E + l * w) * k, e[9] = (r * E - n * O - a * w) * k, e[10] = (m * S - h * b + _ * v) * k, e[11] = (d * b - u * S - p * v) * k, e[12] = (s * T - o * D - c * w) * k, e[13] = (n * D - r * T + i * w) * k, e[14] = (h * y - m * x - g * v) * k, e[15] = (u * x - d * y + f * v) * k, e) : null;
 }
 function Qm(e) {
 	let t = e[0], n = e[1], r = e[2], i = e[3], a = e[4], o = e[5], s = e[6], c = e[7], l = e[8], u = e[9], d = e[10], f = e[11], p = e[12], m = e[13], h = e[14], g = e[15], _ = t * o - n * a, v = t * s - r * a, y = n * s - r * o, b = l * m - u * p, x = l * h - d * p, S = u * h - d * m, C = t * S - n * x + r * b, w = a * S - o * x + s * b, T = l * y - u * v + d * _, E = p * y - m * v + h * _;
@@ -8249,8 +8249,8 @@ function th(e, t, n) {
 	return e[0] = t[0] * r, e[1] = t[1] * r, e[2] = t[2] * r, e[3] = t[3] * r, e[4] = t[4] * i, e[5] = t[5] * i, e[6] = t[6] * i, e[7] = t[7] * i, e[8] = t[8] * a, e[9] = t[9] * a, e[10] = t[10] * a, e[11] = t[11] * a, e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15], e;
 }
 function nh(e, t, n, r) {
-	let i = r[0], a = r[1], o = r[2], s = Math.sqrt(i * i + a * a + o * o), c, l, u, d, f, p, m, h, g, _, v, y, b, x, S, C, w, T, E, ee, D, O, k, te;
-	return s < 1e-6 ? null : (s = 1 / s, i *= s, a *= s, o *= s, l = Math.sin(n), c = Math.cos(n), u = 1 - c, d = t[0], f = t[1], p = t[2], m = t[3], h = t[4], g = t[5], _ = t[6], v = t[7], y = t[8], b = t[9], x = t[10], S = t[11], C = i * i * u + c, w = a * i * u + o * l, T = o * i * u - a * l, E = i * a * u - o * l, ee = a * a * u + c, D = o * a * u + i * l, O = i * o * u + a * l, k = a * o * u - i * l, te = o * o * u + c, e[0] = d * C + h * w + y * T, e[1] = f * C + g * w + b * T, e[2] = p * C + _ * w + x * T, e[3] = m * C + v * w + S * T, e[4] = d * E + h * ee + y * D, e[5] = f * E + g * ee + b * D, e[6] = p * E + _ * ee + x * D, e[7] = m * E + v * ee + S * D, e[8] = d * O + h * k + y * te, e[9] = f * O + g * k + b * te, e[10] = p * O + _ * k + x * te, e[11] = m * O + v * k + S * te, t !== e && (e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e);
+	let i = r[0], a = r[1], o = r[2], s = Math.sqrt(i * i + a * a + o * o), c, l, u, d, f, p, m, h, g, _, v, y, b, x, S, C, w, T, E, D, O, ee, k, te;
+	return s < 1e-6 ? null : (s = 1 / s, i *= s, a *= s, o *= s, l = Math.sin(n), c = Math.cos(n), u = 1 - c, d = t[0], f = t[1], p = t[2], m = t[3], h = t[4], g = t[5], _ = t[6], v = t[7], y = t[8], b = t[9], x = t[10], S = t[11], C = i * i * u + c, w = a * i * u + o * l, T = o * i * u - a * l, E = i * a * u - o * l, D = a * a * u + c, O = o * a * u + i * l, ee = i * o * u + a * l, k = a * o * u - i * l, te = o * o * u + c, e[0] = d * C + h * w + y * T, e[1] = f * C + g * w + b * T, e[2] = p * C + _ * w + x * T, e[3] = m * C + v * w + S * T, e[4] = d * E + h * D + y * O, e[5] = f * E + g * D + b * O, e[6] = p * E + _ * D + x * O, e[7] = m * E + v * D + S * O, e[8] = d * ee + h * k + y * te, e[9] = f * ee + g * k + b * te, e[10] = p * ee + _ * k + x * te, e[11] = m * ee + v * k + S * te, t !== e && (e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e);
 }
 function rh(e, t, n) {
 	let r = Math.sin(n), i = Math.cos(n), a = t[4], o = t[5], s = t[6], c = t[7], l = t[8], u = t[9], d = t[10], f = t[11];
@@ -30924,7 +30924,7 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		var r = e;
 		do {
 			var a = r.prev, o = r.next.next;
-			!S(a, o) && C(a, r, r.next, o) && ee(a, o) && ee(o, a) && (t.push(a.i / n | 0), t.push(r.i / n | 0), t.push(o.i / n | 0), te(r), te(r.next), r = e = o), r = r.next;
+			!S(a, o) && C(a, r, r.next, o) && D(a, o) && D(o, a) && (t.push(a.i / n | 0), t.push(r.i / n | 0), t.push(o.i / n | 0), te(r), te(r.next), r = e = o), r = r.next;
 		} while (r !== e);
 		return i(r);
 	}
@@ -30933,7 +30933,7 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		do {
 			for (var l = c.next.next; l !== c.prev;) {
 				if (c.i !== l.i && b(c, l)) {
-					var u = O(c, l);
+					var u = ee(c, l);
 					c = i(c, c.next), u = i(u, u.next), a(c, t, n, r, o, s, 0), a(u, t, n, r, o, s, 0);
 					return;
 				}
@@ -30953,7 +30953,7 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 	function f(e, t) {
 		var n = p(e, t);
 		if (!n) return t;
-		var r = O(n, e);
+		var r = ee(n, e);
 		return i(r, r.next), i(n, n.next);
 	}
 	function p(e, t) {
@@ -30969,7 +30969,7 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		var c = o, l = o.x, u = o.y, d = Infinity, f;
 		n = o;
 		do
-			r >= n.x && n.x >= l && r !== n.x && y(i < u ? r : a, i, l, u, i < u ? a : r, i, n.x, n.y) && (f = Math.abs(i - n.y) / (r - n.x), ee(n, e) && (f < d || f === d && (n.x > o.x || n.x === o.x && m(o, n))) && (o = n, d = f)), n = n.next;
+			r >= n.x && n.x >= l && r !== n.x && y(i < u ? r : a, i, l, u, i < u ? a : r, i, n.x, n.y) && (f = Math.abs(i - n.y) / (r - n.x), D(n, e) && (f < d || f === d && (n.x > o.x || n.x === o.x && m(o, n))) && (o = n, d = f)), n = n.next;
 		while (n !== c);
 		return o;
 	}
@@ -31009,7 +31009,7 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		return (i - o) * (t - s) >= (e - o) * (a - s) && (e - o) * (r - s) >= (n - o) * (t - s) && (n - o) * (a - s) >= (i - o) * (r - s);
 	}
 	function b(e, t) {
-		return e.next.i !== t.i && e.prev.i !== t.i && !E(e, t) && (ee(e, t) && ee(t, e) && D(e, t) && (x(e.prev, e, t.prev) || x(e, t.prev, t)) || S(e, t) && x(e.prev, e, e.next) > 0 && x(t.prev, t, t.next) > 0);
+		return e.next.i !== t.i && e.prev.i !== t.i && !E(e, t) && (D(e, t) && D(t, e) && O(e, t) && (x(e.prev, e, t.prev) || x(e, t.prev, t)) || S(e, t) && x(e.prev, e, e.next) > 0 && x(t.prev, t, t.next) > 0);
 	}
 	function x(e, t, n) {
 		return (t.y - e.y) * (n.x - t.x) - (t.x - e.x) * (n.y - t.y);
@@ -31035,17 +31035,17 @@ var eR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		} while (n !== e);
 		return !1;
 	}
-	function ee(e, t) {
+	function D(e, t) {
 		return x(e.prev, e, e.next) < 0 ? x(e, t, e.next) >= 0 && x(e, e.prev, t) >= 0 : x(e, t, e.prev) < 0 || x(e, e.next, t) < 0;
 	}
-	function D(e, t) {
+	function O(e, t) {
 		var n = e, r = !1, i = (e.x + t.x) / 2, a = (e.y + t.y) / 2;
 		do
 			n.y > a != n.next.y > a && n.next.y !== n.y && i < (n.next.x - n.x) * (a - n.y) / (n.next.y - n.y) + n.x && (r = !r), n = n.next;
 		while (n !== e);
 		return r;
 	}
-	function O(e, t) {
+	function ee(e, t) {
 		var n = new ne(e.i, e.x, e.y), r = new ne(t.i, t.x, t.y), i = e.next, a = t.prev;
 		return e.next = t, t.prev = e, n.next = i, i.prev = n, r.next = n, n.prev = r, a.next = r, r.prev = a, r;
 	}
@@ -32154,6 +32154,9 @@ var GR = 900, KR = 640, [qR, JR] = [11.5, -2], YR = class {
 		}
 		return null;
 	}
+	boxOf(e) {
+		return this.boxes[e] ?? null;
+	}
 	viewOf(e) {
 		return e === "plane" ? "plane" : this.mapView;
 	}
@@ -32438,7 +32441,74 @@ var QR = [
 			this.clicked(e, [n + c * (i - n), a - l * (a - r)]);
 		}), s;
 	}
-}, ez = [
+}, ez = 60, tz = 56, nz = [
+	.02,
+	.26,
+	.5,
+	.74,
+	.98
+], rz = class {
+	node = d("div", {
+		class: "near",
+		"aria-hidden": "true"
+	});
+	tiles = [];
+	shown = "";
+	hide() {
+		this.tiles = [], this.shown = "", this.node.replaceChildren();
+	}
+	show(e, t) {
+		this.tiles = ["globe", "plane"].flatMap((t) => e.drawn[t] === "points" ? iz(e, t) : []);
+		let n = JSON.stringify([
+			this.tiles,
+			t,
+			e.selected && this.tiles.map(({ id: t }) => e.selected[t])
+		]);
+		n !== this.shown && (this.shown = n, this.node.replaceChildren(...this.tiles.map(({ id: n, x: r, y: i }) => {
+			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - tz / 2}px;top:${i - tz / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
+			return d("img", {
+				src: t.replaceAll("{id}", String(n)),
+				alt: "",
+				style: o
+			});
+		})));
+	}
+	at(e, t) {
+		return this.tiles.find((n) => Math.abs(n.x - e) <= tz / 2 && Math.abs(n.y - t) <= tz / 2)?.id ?? -1;
+	}
+};
+function iz(e, t) {
+	let [n, r] = [e.boxOf(t), e.coordinates(t)];
+	if (!n || !r || !e.paint) return [];
+	let i = nz.flatMap((r) => nz.map((i) => e.placeAt(t, n.x + i * n.width, n.y + r * n.height))), a = i[12];
+	if (!a || i.some((e) => e === null)) return [];
+	let o = (e) => t === "globe" ? ((e - a[0]) % 360 + 540) % 360 - 180 : e - a[0], [s, c] = [i.map((e) => o(e[0])), i.map((e) => e[1])], [l, u, d, f] = [
+		Math.min(...s),
+		Math.max(...s),
+		Math.min(...c),
+		Math.max(...c)
+	], p = [];
+	for (let e = 0; e < r.length / 2; e++) {
+		let t = r[2 * e + 1];
+		if (!(t >= d && t <= f)) continue;
+		let n = o(r[2 * e]);
+		if (n >= l && n <= u && (p.push(e), p.length > ez)) return [];
+	}
+	let m = e.projector(t), h = [];
+	for (let n of p) {
+		let i = m.project(r[2 * n], r[2 * n + 1]);
+		if (!i || e.sideAt(...i) !== t) continue;
+		let [a, o] = i.map(Math.round);
+		h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
+			id: n,
+			x: a,
+			y: o
+		});
+	}
+	return h;
+}
+// src/globe/toolbar.ts
+var az = [
 	[
 		"move",
 		"Move and click",
@@ -32457,7 +32527,7 @@ var QR = [
 		"B",
 		"<rect x=\"3\" y=\"5\" width=\"18\" height=\"14\" stroke-dasharray=\"4 3\"/>"
 	]
-], tz = [
+], oz = [
 	[
 		"undo",
 		"Undo the selection",
@@ -32494,15 +32564,15 @@ var QR = [
 		"F",
 		"<path d=\"M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5\"/>"
 	]
-], nz = class {
+], sz = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	drawWord = d("span", { class: "word" });
 	viewWord = d("span", { class: "word" });
 	constructor(e, t) {
-		for (let [t, n, r, i] of ez) this.tools.set(t, p(n, r, i, () => e(t)));
-		for (let [e, n, r, i] of tz) this.actions.set(e, p(n, r, i, () => t(e)));
+		for (let [t, n, r, i] of az) this.tools.set(t, p(n, r, i, () => e(t)));
+		for (let [e, n, r, i] of oz) this.actions.set(e, p(n, r, i, () => t(e)));
 		this.actions.get("draw").append(this.drawWord), this.actions.get("view").append(this.viewWord);
 		let n = (e, ...t) => d("div", {
 			class: "group",
@@ -32523,7 +32593,7 @@ var QR = [
 			cells: "Cells"
 		}[e.draw] ?? "";
 	}
-}, rz = 200, iz = 9, az = 5, oz = 600, sz = 50, cz = 640, lz = class {
+}, cz = 200, lz = 9, uz = 5, dz = 600, fz = 250, pz = 50, mz = 640, hz = class {
 	root;
 	send;
 	data = null;
@@ -32554,7 +32624,7 @@ var QR = [
 	});
 	where = d("span", { class: "where" });
 	sheet = new ce((e, t, n) => this.drew(e, t, n));
-	toolbar = new nz((e) => this.choose(e), (e) => this.act(e));
+	toolbar = new sz((e) => this.choose(e), (e) => this.act(e));
 	names = {
 		globe: d("div", {
 			class: "side",
@@ -32567,17 +32637,19 @@ var QR = [
 	};
 	legend = null;
 	scene = null;
+	near = new rz();
+	nearTimer = 0;
 	still = new $R((e, t) => this.clickedStill(e, t));
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e), pz() ? (this.scene = new YR(this.place, {
+		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e), yz() ? (this.scene = new YR(this.place, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
 		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = !0, this.say("This browser cannot draw the globe (no WebGL 2)."));
 	}
 	destroy() {
-		this.observer.disconnect(), this.loading?.abort(), clearTimeout(this.cameraTimer), this.scene?.destroy();
+		this.observer.disconnect(), this.loading?.abort(), clearTimeout(this.cameraTimer), clearTimeout(this.nearTimer), this.scene?.destroy();
 	}
 	update(e) {
 		let t = this.data;
@@ -32588,8 +32660,8 @@ var QR = [
 			}), e.still && this.showStill(e);
 			return;
 		}
-		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= cz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
-		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(uz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
+		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= mz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
+		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(gz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
 		r && !i && this.take(e.selection), a ? this.load(i, n, r ? e.selection : this.chosen) : this.afterLoad(n), this.refresh();
 	}
 	showStill(e) {
@@ -32605,7 +32677,7 @@ var QR = [
 		this.send("selection", {
 			...n,
 			count: 0,
-			revision: this.selectionEcho.send(uz(n))
+			revision: this.selectionEcho.send(gz(n))
 		});
 	}
 	async load(e, t, n) {
@@ -32619,10 +32691,10 @@ var QR = [
 				values: s.classes
 			};
 			if (a.aborted) return;
-			performance.measure("linked-globe:fetch", { start: o }), s !== r.points && r.setPoints(s), r.paint = new ee(c, i.palette), this.chosen = n, this.showSelection(), this.afterLoad(t), this.say(s.count ? "" : "There are no points in this table."), this.drawnAt = o, this.refresh();
+			performance.measure("linked-globe:fetch", { start: o }), s !== r.points && r.setPoints(s), r.paint = new D(c, i.palette), this.chosen = n, this.showSelection(), this.afterLoad(t), this.say(s.count ? "" : "There are no points in this table."), this.drawnAt = o, this.refresh();
 		} catch (e) {
 			if (a.aborted) return;
-			let t = e instanceof D ? e.message : "The points did not arrive; check that the app still runs, then reload the page.";
+			let t = e instanceof O ? e.message : "The points did not arrive; check that the app still runs, then reload the page.";
 			this.say(t), this.send("status", {
 				webgl: !0,
 				problem: t,
@@ -32648,10 +32720,14 @@ var QR = [
 			ids: []
 		}, n);
 	}
+	rowAt(e, t, n) {
+		let r = this.near.at(t, n);
+		return r >= 0 ? r : this.scene.pointAt(e, t, n, lz);
+	}
 	clicked(e, t) {
 		let { scene: n } = this, r = performance.now(), i = n?.sideAt(e, t);
 		if (!n?.points || !i) return;
-		let a = n.pointAt(i, e, t, iz), o = n.placeAt(i, e, t);
+		let a = this.rowAt(i, e, t), o = n.placeAt(i, e, t);
 		if (!o || a < 0 && i === "plane") {
 			this.chosen && this.select(null, r);
 			return;
@@ -32665,7 +32741,7 @@ var QR = [
 		}, r);
 	}
 	select(e, t = performance.now()) {
-		this.undone.push(this.chosen), this.undone.length > sz && this.undone.shift(), this.settle(e, t);
+		this.undone.push(this.chosen), this.undone.length > pz && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
 		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t });
@@ -32681,7 +32757,7 @@ var QR = [
 			polygon: i,
 			ids: a,
 			count: this.count,
-			revision: this.selectionEcho.send(uz(this.chosen))
+			revision: this.selectionEcho.send(gz(this.chosen))
 		}), this.refresh();
 	}
 	take(e) {
@@ -32706,7 +32782,7 @@ var QR = [
 					ring: r
 				}, e.selected = i, this.chosen = {
 					...t,
-					ids: dz(i)
+					ids: _z(i)
 				};
 			}
 		}
@@ -32738,12 +32814,12 @@ var QR = [
 			};
 		};
 		this.place.addEventListener("pointerdown", (t) => this.pressed = t.button === 0 && t.isPrimary ? e(t) : null), this.place.addEventListener("pointerup", (t) => {
-			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < az, a = !t.target.closest?.(".legend");
+			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < uz, a = !t.target.closest?.(".legend");
 			this.pressed = null, i && a && this.tool === "move" && this.clicked(n, r);
 		}), this.place.addEventListener("pointermove", (t) => {
 			if (t.buttons || t.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
 			let { x: n, y: r } = e(t), i = this.scene?.sideAt(n, r);
-			this.hover(i && this.scene?.points ? this.scene.pointAt(i, n, r, iz) : -1, n, r, i);
+			this.hover(i && this.scene?.points ? this.rowAt(i, n, r) : -1, n, r, i);
 		}), this.place.addEventListener("pointerleave", () => this.hover(-1)), this.root.addEventListener("keydown", (e) => {
 			this.key(e) && e.preventDefault();
 		});
@@ -32773,12 +32849,12 @@ var QR = [
 		let { scene: i, data: a, tip: o } = this;
 		if (!i || !a) return;
 		let s = r && i.placeAt(r, t, n);
-		if (this.where.textContent = r === "globe" && s ? `${fz(s[1], "N", "S")} ${fz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
+		if (this.where.textContent = r === "globe" && s ? `${vz(s[1], "N", "S")} ${vz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
 		let { clientWidth: c, clientHeight: l } = this.place;
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${fz(r[2 * e + 1], "N", "S")} ${fz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${vz(r[2 * e + 1], "N", "S")} ${vz(r[2 * e], "E", "W")}` : "no place", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32791,24 +32867,29 @@ var QR = [
 			height: 112
 		})] : [], ...s.map((e) => d("div", {}, e))];
 	}
+	bringNear() {
+		clearTimeout(this.nearTimer), this.nearTimer = window.setTimeout(() => {
+			this.scene?.points && this.data?.thumbnail ? this.near.show(this.scene, this.data.thumbnail) : this.near.hide();
+		}, fz);
+	}
 	cameraMoved() {
-		this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => {
+		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => {
 			let e = this.scene.camera;
 			this.send("camera", {
 				...e,
 				revision: this.cameraEcho.send(JSON.stringify(e))
 			});
-		}, oz));
+		}, dz));
 	}
 	fit() {
 		if (!this.data) return;
-		let e = this.root.clientWidth < cz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+		let e = this.root.clientWidth < mz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
 		this.isFull || (this.place.style.height = `${this.scene ? n : 90}px`), this.scene?.layout();
 	}
 	refresh() {
 		let { scene: e } = this;
 		if (!e) return;
-		this.toolbar.show({
+		this.bringNear(), this.toolbar.show({
 			tool: this.tool,
 			canUndo: this.undone.length > 0,
 			hasSelection: this.chosen !== null,
@@ -32822,24 +32903,24 @@ var QR = [
 		this.message.textContent = e, this.message.hidden = !e;
 	}
 };
-function uz(e) {
+function gz(e) {
 	return e ? JSON.stringify([
 		e.side,
 		e.kind,
 		e.polygon
 	]) : "null";
 }
-function dz(e) {
+function _z(e) {
 	let t = [];
-	for (let n = 0; n < e.length && t.length < rz; n++) e[n] && t.push(n);
+	for (let n = 0; n < e.length && t.length < cz; n++) e[n] && t.push(n);
 	return t;
 }
-function fz(e, t, n) {
+function vz(e, t, n) {
 	return `${Math.abs(e).toFixed(2)}° ${e >= 0 ? t : n}`;
 }
-function pz() {
+function yz() {
 	let e = document.createElement("canvas").getContext("webgl2");
 	return e?.getExtension("WEBGL_lose_context")?.loseContext(), e !== null;
 }
-var mz = _(w + le, (e, t) => new lz(e, t));
-export { x as decodeRing, mz as default, b as encodeRing, y as insideMask };
+var bz = _(w + le, (e, t) => new hz(e, t));
+export { x as decodeRing, bz as default, b as encodeRing, y as insideMask };
