@@ -19,9 +19,12 @@ from core.policy import Policy, policy_from_text, policy_to_text
 UPLOAD = "upload"
 """The source whose keys mean something to one running server only."""
 
+UPLOADED_WEIGHTS = "upload-"
+"""How the name of a model begins that somebody laid in: it means something to one session only."""
+
 _LONGEST = 4000
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
-_OWN_FILE = "path/to/your/file.tif"
+_OWN_FILE, _OWN_WEIGHTS = "path/to/your/file.tif", "path/to/your/weights.pth"
 
 
 class ViewError(ExplorerError):
@@ -83,7 +86,7 @@ class View:
                 "from core.masking import MaskSpec",
                 "from core.policy import Policy",
                 "",
-                f"model = load({self.model!r})" + (f"  # weights {self.weights_hash}" if self.weights_hash else ""),
+                f"model = load({model_outside(self.model)!r})" + (f"  # weights {self.weights_hash}" if self.weights_hash else ""),
                 opening,
                 f"spec = {spec}",
                 "side_px = spec.size_px or model.card.input_px",
@@ -99,7 +102,7 @@ class View:
         tile, mask = self.tile, self.mask
         simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(mask.kind)  # kind, ratio and seed say all of it
         options = {
-            "--model": self.model,
+            "--model": model_outside(self.model),
             "--window": _joined(tile.window),
             "--at": _joined(tile.lonlat),
             "--gsd-m": _joined(tile.gsd_m),
@@ -115,6 +118,16 @@ class View:
         # "=" keeps a value that starts with a minus, such as a western longitude, from being read as an option.
         said = [f"{name}={value}" if value.startswith("-") else f"{name} {shlex.quote(value)}" for name, value in options.items() if value]
         return " ".join(["python -m core reconstruct", shlex.quote(image), *said])
+
+    @property
+    def lives_here(self) -> bool:
+        """Whether a link to this view means nothing elsewhere, for its tile or its weights were uploaded."""
+        return self.tile.ref.source == UPLOAD or self.model.startswith(UPLOADED_WEIGHTS)
+
+
+def model_outside(name: str) -> str:
+    """A model as a notebook or command line knows it: of uploaded weights, one's own copy."""
+    return _OWN_WEIGHTS + "".join(name.partition("+")[1:]) if name.startswith(UPLOADED_WEIGHTS) else name
 
 
 @dataclass(frozen=True)
@@ -247,7 +260,8 @@ class _Reader:
             if text := params.get(name):
                 self._read(name, text, parse)
         if models is not None and (model := self.good.get("model")) and model not in models:
-            self._leave_out("model", f"there is no model called {model} here.")
+            uploaded = "it is a file of weights that lives in another session only: upload the file here."
+            self._leave_out("model", uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.")
         if sources is not None and (ref := self.good.get("tile")) and ref.source not in sources:
             self._leave_out("tile", f"there is no source called {ref.source:.40} here.")
             self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}

@@ -22,6 +22,6 @@ with page("Mask Lab", "Hide part of a satellite tile. The network sees only the 
         state.publish(view)
         made = lab.reconstruction(view)
         st.html(sheet(panels(made)))
-        lab.recipe(view, made)
+        lab.recipe(made)
     lab.scores(view)
     sections(view, made)

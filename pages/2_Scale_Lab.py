@@ -56,7 +56,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
                 "the target's resolution and never uses it. So the target's scale changes nothing here."
             )
         if own in rows:
-            lab.recipe(views[own], rows[own])
+            lab.recipe(rows[own])
     if rows:
         tabs = st.tabs(["Curves", "Response to res", "Spectrum", "Patches"], key="tab", bind="query-params")
         drawn = (scale_sections.curves, scale_sections.response, scale_sections.spectra)

@@ -2,6 +2,7 @@
 
 import ast
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -155,3 +156,14 @@ def test_no_json_raises(text: str) -> None:
 
 def test_parameters_of_others_are_passed_over() -> None:
     assert view_from_params({"embed": "true", "job": "7"}, DEFAULT, others={"embed", "job"}).ignored == ()
+
+
+def test_uploaded_weights_are_ones_own_copy_elsewhere():
+    uploaded = replace(DEFAULT, model="upload-abcDEF_-123")
+    assert uploaded.lives_here and not DEFAULT.lives_here
+    assert "load('path/to/your/weights.pth')" in uploaded.to_python()
+    assert "--model path/to/your/weights.pth+gsd" in replace(uploaded, model="upload-abc+gsd").to_command()
+    assert "upload-" not in uploaded.to_python() + uploaded.to_command()
+    restored = view_from_params(uploaded.to_params(), DEFAULT, models={"mae_tiny"})
+    assert restored.view.model == DEFAULT.model
+    assert "lives in another session only" in restored.ignored[0]

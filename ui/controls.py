@@ -40,8 +40,9 @@ def default_view() -> View:
 
 def current_view() -> View:
     """The view of this run, with a note for each part of a link that could not be meant."""
-    names = {*cached.cards(), *cached.weight_files()}
-    restored = state.view(default_view(), models=names, sources=set(cached.catalogue().names()))
+    from ui.model_picker import known_names
+
+    restored = state.view(default_view(), models=known_names(), sources=set(cached.catalogue().names()))
     for sentence in restored.ignored:
         st.warning(sentence, icon=":material/link_off:")
     return restored.view
@@ -67,22 +68,6 @@ def tile_of(entry: GalleryEntry, side_px: int) -> TileSpec:
 def other_mask(view: View) -> View:
     """The same view under another mask of its kind."""
     return replace(view, mask=replace(view.mask, seed=random.randrange(10_000)))
-
-
-def pick_model(view: View) -> str:
-    """A network that reconstructs: a preset, or a weights file from the folders given at start."""
-    names = [*(name for name, card in cached.cards().items() if card.reconstructs), *cached.weight_files()]
-    if view.model not in names:
-        names.append(view.model)
-    return st.selectbox("Model", names, key=state.widget("model", view.model), format_func=model_label)
-
-
-def model_label(name: str) -> str:
-    """How a pick list names a network."""
-    card = cached.cards().get(name)
-    if card is None:
-        return f"{name} (file)"
-    return name if card.trained else f"{name} (untrained)"
 
 
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
@@ -178,6 +163,20 @@ def metres(gsd_m: float) -> str:
     return f"{gsd_m / 1000:.3g} km" if gsd_m >= 1000 else f"{gsd_m:.3g} m"
 
 
+def there(tile: TileSpec) -> TileSpec:
+    """The tile, without bands that a link asks for and the picture does not have."""
+    try:
+        bands = cached.catalogue().source(tile.ref.source).header(tile.ref.key).bands
+    except GeoError:
+        return tile  # which is said where the tile is drawn
+    if tile.rgb is None or max(tile.rgb) < len(bands):
+        return tile
+    asked = ", ".join(str(band + 1) for band in tile.rgb)
+    have = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
+    st.warning(f"The link asks for the bands {asked}, but this picture has {have}: its usual colours are shown instead.", icon=":material/link_off:")
+    return replace(tile, rgb=None)
+
+
 def band_control(tile: TileSpec) -> TileSpec:
     """Which bands are shown and fed, where there are more than three."""
     header = cached.catalogue().source(tile.ref.source).header(tile.ref.key)
@@ -210,9 +209,10 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
 
 def edit(view: View) -> View:
     """All controls of a reconstruction, one under the other; gives the view that they now say."""
+    from ui.model_picker import pick_model
     from ui.tile_picker import pick_tile
 
-    tile = pick_tile(view)
+    tile = there(pick_tile(view))
     name = pick_model(view)
     card = cached.card_of(name)
     side = (view.tile.size_px if name == view.model else None) or card.input_px

@@ -184,7 +184,8 @@ def remove(job: Job) -> None:
     (job.folder / WAITING).unlink(missing_ok=True)
     if alive(job.folder):
         raise JobError("The job is still at work: cancel it first, and delete it when it has stopped.")
-    laid_in = {Path(source).parent for source in job.spec.sources if Path(source).parent.parent == job.folder.parent / UPLOADS}
+    needed = (*job.spec.sources, job.spec.model)
+    laid_in = {Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS}
     shutil.rmtree(job.folder, ignore_errors=True)
     for upload in laid_in - _used(job.folder.parent):
         shutil.rmtree(upload, ignore_errors=True)
@@ -280,7 +281,7 @@ def _all() -> list[Job]:
 
 
 def _used(owner: Path) -> set[Path]:
-    return {Path(source).parent for job in _jobs(owner) for source in job.spec.sources}
+    return {Path(file).parent for job in _jobs(owner) for file in (*job.spec.sources, job.spec.model)}
 
 
 def _jobs(owner: Path) -> list[Job]:

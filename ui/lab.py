@@ -30,15 +30,11 @@ def reconstruction(view: View) -> Reconstruction:
     return made
 
 
-def recipe(view: View, made: Reconstruction) -> None:
+def recipe(made: Reconstruction) -> None:
     """The warnings, one line each, and the recipe of every picture above."""
     for sentence in made.warnings:
         st.caption(f":orange[:material/info:] {sentence}")
     st.caption(f"{made.recipe.caption()}  \nCompared with {made.recipe.target}. {made.recipe.credit}")
-    report = cached.report(view.model)
-    if report:
-        with st.expander("About this file", icon=":material/description:"):
-            st.markdown("\n".join(f"- {sentence}" for sentence in report))
 
 
 @st.fragment(parallel=True)

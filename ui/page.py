@@ -103,14 +103,17 @@ def _device() -> None:
     from core.engine.device import device, memory
     from core.engine.loaded import shelf
     from core.engine.turns import turns
+    from ui.weights import store
 
     on = device()
     used = memory(on)
-    models = ", ".join(shelf().held()) or "none yet"
+    held = shelf().held()
+    models = ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held) or "none yet"
+    taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {shelf().limit_bytes / 2**30:.1f} GB"
     st.caption(
         f"**{on.name}**, {on.precision}  \n"
         f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
-        f"In memory: {models}"
+        f"Models in memory ({taken}): {models}"
     )
     if waiting := turns(on.kind).waiting():
         st.caption(f"{waiting} call{'s' * (waiting > 1)} before the device")

@@ -15,7 +15,7 @@ from core.viz.charts import sweep_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
 from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
-from ui import cached, controls, state
+from ui import cached, controls, model_picker, state
 from ui.page import in_a_sentence
 
 WHAT_THE_LOSS_SAW = """
@@ -117,7 +117,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
-        "Models", [*names, *cached.weight_files()], default=default, max_selections=6, key="models", format_func=controls.model_label
+        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label
     )
     rows: list[Panel] = []
     for name in chosen:
@@ -155,6 +155,11 @@ def taking_away(view: View, made: Reconstruction) -> None:
     st.caption(
         "The GeoTIFF lies in place where the tile's place is known. The recipe is inside every file. The address of this page is the link to it."
     )
+    if view.lives_here:
+        st.info(
+            "What you uploaded lives in this session only: elsewhere the link says that it is not there. Send the file along, or use the cell or command below.",
+            icon=":material/link_off:",
+        )
     st.markdown("**As a notebook cell**")
     st.code(view.to_python(), "python")
     st.markdown("**As a command**")

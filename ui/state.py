@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
 
 from core.session import Restored, View, view_from_params
 
@@ -25,6 +27,25 @@ def session_id() -> str:
     """Names this browser tab's session, in the queue before the device and wherever something belongs to one user."""
     context = get_script_run_ctx()
     return context.session_id if context else "none"
+
+
+def cookie() -> str | None:
+    """What this user's browser is known by, where Streamlit's XSRF protection gives it a cookie."""
+    return st.context.cookies.get("_streamlit_xsrf")
+
+
+def upload_limit_mb() -> int:
+    """The most that this server takes in one file, in MB (`server.maxUploadSize`)."""
+    return int(st.get_option("server.maxUploadSize"))
+
+
+def release(file: Uploaded) -> None:
+    """Give an uploaded file's memory back before its session ends."""
+    context = get_script_run_ctx()
+    with suppress(AttributeError):  # other upload managers than Streamlit's own keep it until then
+        if context:
+            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)  # pyright: ignore[reportAttributeAccessIssue]
+    file.close()
 
 
 def recall(name: str, default: T) -> T:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
+import shutil
 from pathlib import Path
 
 from core.errors import ExplorerError
@@ -69,11 +71,20 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
     return file
 
 
+def lay_in_weights(owner: str, path: Path) -> Path:
+    """Keep a copy of a session's uploaded weights for a job of its owner, which outlives the session; it goes with the job."""
+    kept = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
+    kept.parent.mkdir(parents=True)
+    (jobs.JOBS / owner).chmod(0o700)
+    shutil.copyfile(path, kept)
+    return kept
+
+
 def file_of(key: str) -> Path | None:
     """The file of a key; None where there is none."""
     if not re.fullmatch(r"[0-9a-f]{32}", key):
         return None
-    return next(iter(jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*.[tp]*")), None)
+    return next((file for file in jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*") if file.suffix in SUFFIXES.values()), None)
 
 
 def ref_of(path: str | Path) -> TileRef | None:

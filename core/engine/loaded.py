@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import psutil
 import torch
@@ -15,8 +18,20 @@ from core.engine.device import device
 from core.models.base import Encoder
 from core.models.registry import cards, create
 
+if TYPE_CHECKING:
+    from core.models.dialects_encoder import Positions
+
 SEED = 0
 """Untrained networks are drawn from it, so that a shared link shows the same noise to everybody."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A model in memory: its card's name, the weights file it came from (None: a preset), and its size."""
+
+    name: str
+    path: Path | None
+    size_bytes: int
 
 
 class Shelf:
@@ -31,6 +46,7 @@ class Shelf:
     def get(self, name: str | Path) -> Encoder:
         """The model of a preset's name or a weights file, in eval mode on the device; shared, so do not change it.
 
+        A file's name may end in +gsd or +static, which says what its positions are where the file cannot.
         Raises ModelNameError, WeightsError and what `load_checkpoint` raises.
         """
         key = _identity(name)
@@ -47,10 +63,17 @@ class Shelf:
                 self._give_up()
                 return model
 
-    def held(self) -> dict[str, int]:
-        """Names and sizes in bytes of the models in memory, least recently used first."""
+    def held(self) -> tuple[Held, ...]:
+        """The models in memory, least recently used first."""
         with self._lock:
-            return {model.card.name: _bytes_of(model) for model in self._models.values()}
+            return tuple(Held(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m)) for k, m in self._models.items())
+
+    def drop(self, path: Path) -> None:
+        """Let go of what was loaded from a file, for instance because the file is about to go."""
+        with self._lock:
+            for key in [key for key in self._models if len(key) > 1 and key[0] == str(path.resolve())]:
+                del self._models[key]
+                self._building.pop(key, None)
 
     def _give_up(self) -> None:
         while len(self._models) > 1 and sum(map(_bytes_of, self._models.values())) > self.limit_bytes:
@@ -70,23 +93,32 @@ def load(name: str | Path) -> Encoder:
     return shelf().get(name)
 
 
+def split_positions(name: str) -> tuple[str, Positions | None]:
+    """Split `encoder.pth+gsd` into the file's name and what it says of the positions; None where it says nothing."""
+    found = re.fullmatch(r"(.+)\+(gsd|static)", name, re.DOTALL)
+    return (found[1], cast("Positions", found[2])) if found else (name, None)
+
+
 def _identity(name: str | Path) -> tuple[object, ...]:
-    if isinstance(name, str) and not _is_file_name(name):
+    if not _is_file(name):
         return (name,)
-    path = Path(name).resolve()
+    file, positions = split_positions(str(name))
+    path = Path(file).resolve()
     known = path.stat() if path.is_file() else None
-    return (str(path), known and known.st_mtime_ns, known and known.st_size)
+    return (str(path), positions, known and known.st_mtime_ns, known and known.st_size)
 
 
-def _is_file_name(name: str) -> bool:
-    return name.endswith((".pth", ".pt", ".bin", ".safetensors")) or (os.sep in name and name not in cards())
+def _is_file(name: str | Path) -> bool:
+    file = split_positions(str(name))[0]
+    return isinstance(name, Path) or file.endswith((".pth", ".pt", ".bin", ".safetensors")) or (os.sep in file and file not in cards())
 
 
 def _build(name: str | Path) -> Encoder:
-    if isinstance(name, Path) or _is_file_name(name):
+    if _is_file(name):
         from core.models import load_checkpoint
 
-        model = load_checkpoint(Path(name))
+        file, positions = split_positions(str(name))
+        model = load_checkpoint(Path(file), positions=positions)
     else:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)

@@ -77,7 +77,7 @@ def positions_of(clues: Clues, said: Positions | None, plan: Plan) -> Positions:
     if found is None:
         raise AmbiguousPositionsError(
             f"{clues.path.name} holds an encoder alone, and nothing in it tells whether its positions follow the GSD: "
-            "pass positions='gsd' if it comes from Scale-MAE, 'static' if from MAE, SDMAE or TinyMIM."
+            "pass positions='gsd' if it comes from Scale-MAE, 'static' if from MAE, SDMAE or TinyMIM (or write +gsd or +static after its name)."
         )
     if not said and evidence:
         plan.assumed.append(f"{found} positions ({evidence[1]}; pass positions='...' to say otherwise)")

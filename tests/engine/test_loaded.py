@@ -57,3 +57,17 @@ def test_an_untrained_network_is_the_same_in_every_process():
 def test_an_unknown_name_is_a_sentence():
     with pytest.raises(ExplorerError, match="no model called"):
         Shelf(2**30).get("mae_gigantic")
+
+
+def test_positions_that_a_file_cannot_tell_stand_after_its_name(tmp_path):
+    from core.models.checkpoints import AmbiguousPositionsError
+
+    torch.save(create("encoder", **SMALL).state_dict(), tmp_path / "enc.pth")
+    shelf = Shelf(2**30)
+    with pytest.raises(AmbiguousPositionsError, match=r"\+gsd or \+static"):
+        shelf.get(tmp_path / "enc.pth")
+    assert shelf.get(tmp_path / "enc.pth+gsd").card.gsd_aware
+    assert not shelf.get(str(tmp_path / "enc.pth+static")).card.gsd_aware
+    assert [one.path.name for one in shelf.held()] == ["enc.pth", "enc.pth"]
+    shelf.drop(tmp_path / "enc.pth")
+    assert shelf.held() == ()

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.geo import Source, open_source
-from ui import cached, controls, jobs, state, uploads
+from core.session import UPLOADED_WEIGHTS, model_outside
+from ui import cached, controls, jobs, model_picker, state, uploads, weights
 from ui.globe import plans
 from ui.globe.desk import Desk
 from ui.globe.following import follow
@@ -112,8 +113,9 @@ def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
 
     open_with = desk.table.columns["model"][0].as_py()
     first = open_with if open_with in cached.cards() else default_embedder()
-    names = sorted([*cached.cards(), *cached.weight_files()], key=lambda n: (n != first, n not in cached.cards()))
-    name = st.selectbox("Model", names, format_func=controls.model_label, key=state.widget("imagery model", first))
+    names = sorted([*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards()))
+    name = st.selectbox("Model", names, format_func=model_picker.model_label, key=state.widget("imagery model", first))
+    name = model_picker.settled(name)
     card = cached.card_of(name)
     gsd_m = _scales(chosen)
     step = st.selectbox(
@@ -169,7 +171,16 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     if plan.count > MOST_TILES:
         st.warning(f"{plan.count:,} tiles are more than a page may start ({MOST_TILES:,}): choose a coarser scale, or use the command line below.")
     elif st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
-        jobs.start(_owner(), title, replace(spec, model=str(cached.weight_files().get(spec.model, spec.model))))
+        jobs.start(_owner(), title, replace(spec, model=_model_for_a_job(spec.model)))
         st.rerun(scope="app")
     with st.expander("The same on the command line", icon=":material/terminal:"):
-        st.code(plans.command(spec, chosen.title), language="bash", wrap_lines=True)
+        st.code(plans.command(replace(spec, model=model_outside(spec.model)), chosen.title), language="bash", wrap_lines=True)
+
+
+def _model_for_a_job(name: str) -> str:
+    """A network as the job's own process finds it; of uploaded weights a copy, for the job outlives the session."""
+    found = weights.located(name, cached.weight_files())
+    if not name.startswith(UPLOADED_WEIGHTS):
+        return str(found)
+    kept = uploads.lay_in_weights(_owner(), weights.store.get(name.partition("+")[0]).path)
+    return str(kept.with_name(Path(found).name))
