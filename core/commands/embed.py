@@ -20,6 +20,7 @@ _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene --resume
   python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
   python -m core embed globe --gsd-m 20000 --out tables/globe
+  python -m core embed scene.tif --patches --data-type int8 --out rasters
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
 
@@ -60,6 +61,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     network.add_argument("--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)")
     kept = parser.add_argument_group("what is kept")
     kept.add_argument("--data-type", choices=("float32", "float16", "int8"), default="float32", help="of the vectors on disk (default: float32)")
+    kept.add_argument(
+        "--patches", action="store_true",
+        help="instead of a table, a raster of patch embeddings (COG, a band for each value) of every picture, overlapping tiles blended",
+    )  # fmt: skip
     parser.add_argument("--online", action="store_true", help="let this command use the internet: https addresses of COGs, stac:URL of items")
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
@@ -86,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
     from core.engine.sweep import sweep
 
     spec = spec_of(args)
+    if args.patches:
+        return _patches(spec, as_json=args.json)
     steps = sweep(spec, resume=args.resume)
     last: SweepProgress | None = None
     try:
@@ -96,6 +103,32 @@ def run(args: argparse.Namespace) -> int:
         print(file=sys.stderr)
     if last is not None and args.json:
         print(json.dumps({"table": str(args.out), "model": spec.model, **asdict(last)}))
+    return 0
+
+
+def _patches(spec: SweepSpec, *, as_json: bool) -> int:
+    """Write a raster of patch embeddings for every picture of the sources; a picture that has one already is passed over."""
+    from core.engine.patch_raster import PatchRasterSpec, embed_patches
+    from core.engine.sweep_plan import open_named
+
+    if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
+        raise UsageError("--patches takes one GSD, float32 or int8, and neither --losses nor --pooling: leave the others out.")
+    wanted = PatchRasterSpec(
+        spec.model, next(iter(spec.gsd_m), None), spec.tile_px, spec.stride_px, spec.policy,
+        "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m,
+    )  # fmt: skip
+    made: list[str] = []
+    for named in spec.sources:
+        source = open_named(named, spec)
+        for key in [key for key in source.keys() if not spec.only or key in spec.only]:  # noqa: SIM118 (a Source is no dict)
+            out = Path(spec.out) / f"{Path(key).with_suffix('').as_posix().replace('/', '_')}.patches.tif"
+            made.append(str(out))
+            for step in () if out.exists() else embed_patches(source, key, wanted, out):
+                told = f"{key}: {step.done:,} of {step.total:,} tiles, {step.rows} x {step.cols} patches of {step.bands} values"
+                print(f"\r{told}    ", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    if as_json:
+        print(json.dumps({"rasters": made, "model": spec.model}))
     return 0
 
 

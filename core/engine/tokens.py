@@ -32,16 +32,18 @@ class PatchSet:
     vectors: Vectors
 
 
-def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32]) -> Vectors:
-    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), one picture at a time."""
+def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *, batch: int = 1) -> Vectors:
+    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), `batch` pictures at a time."""
     on = device_of(model)
     found: list[Vectors] = []
-    for image, one in zip(normalised(images, model.card), np.asarray(res, np.float32), strict=True):
+    res = np.asarray(res, np.float32)
+    for start in range(0, len(images), batch):
+        piece = slice(start, start + batch)
         with torch.inference_mode(), precision(on):
-            tokens = _tokens(model, to_device(image[None], on), to_device(one[None], on))
-        found.append(to_numpy(tokens[0, 1:]))
+            tokens = _tokens(model, to_device(normalised(images[piece], model.card), on), to_device(res[piece], on))
+        found.append(to_numpy(tokens[:, 1:]))
     grid = images.shape[-1] // model.patch_size
-    return np.stack(found).reshape(len(images), grid, grid, -1)
+    return np.concatenate(found).reshape(len(images), grid, grid, -1)
 
 
 def _tokens(model: Encoder, images: Tensor, res: Tensor) -> Tensor:

@@ -1,0 +1,99 @@
+"""Patch embeddings as a raster: the right vector at the right place, seams blended, cloud-optimised."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from core.cli import main
+from core.engine.loaded import load
+from core.engine.patch_raster import PatchRasterSpec, embed_patches
+from core.engine.reconstruct import res_of
+from core.engine.sweep_plan import SweepError
+from core.engine.tokens import patch_vectors
+from core.geo import open_source
+from core.policy import Policy
+
+MODEL = "mae_tiny"
+PATCH = load(MODEL).card.patch_px
+SIDE = 4 * PATCH
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    rows, cols = np.mgrid[: 9 * PATCH + 3, : 11 * PATCH + 5] / 9
+    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    size = {"width": pixels.shape[2], "height": pixels.shape[1]}
+    with rasterio.open(path, "w", driver="GTiff", **size, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+        file.write(pixels)
+    return path
+
+
+def made(scene, out, **more):
+    source = open_source(scene)
+    *_, step = embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, **more), out)
+    with rasterio.open(out) as file:
+        return step, file.read(), file.profile, file.tags(), file.transform
+
+
+def test_one_tile_alone_gives_its_own_vectors(scene, tmp_path):
+    step, found, profile, tags, transform = made(scene, tmp_path / "a.tif", stride_px=SIDE)
+    assert (step.rows, step.cols, step.bands) == (9, 11, found.shape[0])
+    with rasterio.open(scene) as file:
+        tile = file.read()[:, :SIDE, :SIDE] / np.float32(255)
+    card = load(MODEL).card
+    res = res_of(card, Policy(card.default_policy), 10.0, SIDE, 10.0)
+    alone = patch_vectors(load(MODEL), tile[None].astype(np.float32), np.array([res], np.float32))[0]
+    np.testing.assert_allclose(found[:, :4, :4].transpose(1, 2, 0), alone, atol=1e-4)
+    assert (transform.a, transform.e, transform.c, transform.f) == (10 * PATCH, -10 * PATCH, 5e5, 4e6)
+    assert profile["compress"] == "zstd"
+    assert json.loads(tags["RECIPE"])["model"] == MODEL
+    assert [f.name for f in tmp_path.iterdir()] == ["a.tif"], "nothing is left beside it"
+
+
+def test_overlap_is_the_weighted_mean_of_what_each_tile_says(scene, tmp_path):
+    _, found, *_ = made(scene, tmp_path / "a.tif", stride_px=2 * PATCH)
+    with rasterio.open(scene) as file:
+        pixels = file.read() / np.float32(255)
+    card = load(MODEL).card
+    res = np.array([res_of(card, Policy(card.default_policy), 10.0, SIDE, 10.0)], np.float32)
+    at = (3, 5)  # a patch that four tiles see
+    ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(4) + 0.5) / 4)
+    total, weight = 0.0, 0.0
+    for row in (0, 2):
+        for col in (2, 4):
+            tile = pixels[:, row * PATCH : row * PATCH + SIDE, col * PATCH : col * PATCH + SIDE]
+            vectors = patch_vectors(load(MODEL), tile[None].astype(np.float32), res)[0]
+            w = ramp[at[0] - row] * ramp[at[1] - col]
+            total, weight = total + w * vectors[at[0] - row, at[1] - col], weight + w
+    np.testing.assert_allclose(found[:, at[0], at[1]], total / weight, atol=1e-4)
+
+
+def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, tmp_path):
+    _, exact, *_ = made(scene, tmp_path / "a.tif")
+    _, small, profile, *_ = made(scene, tmp_path / "b.tif", data_type="int8")
+    assert np.isfinite(exact).all()
+    assert profile["dtype"] == "int8"
+    cosine = (exact * small).sum(0) / np.linalg.norm(exact, axis=0) / np.linalg.norm(small.astype(np.float32), axis=0)
+    assert cosine.min() > 0.99
+
+
+def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
+    source = open_source(scene)
+    for wrong, words in (({"stride_px": SIDE + PATCH}, "leaves gaps"), ({"tile_px": 100 * PATCH}, "smaller than one tile"), ({"gsd_m": 500.0}, "smaller")):
+        with pytest.raises(SweepError, match=words):
+            list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}), tmp_path / "x.tif"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command(scene, tmp_path, capsys):
+    words = ["embed", str(scene), "--patches", "--model", MODEL, "--tile-px", str(SIDE), "--data-type", "int8", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [f.name for f in tmp_path.iterdir()] == ["scene.patches.tif"]
+    assert said["rasters"][0].endswith("scene.patches.tif")
+    assert main([*words, "--losses"]) == 2
+    assert "--patches takes one GSD" in capsys.readouterr().err
