@@ -5,21 +5,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from core.evaluation.cache import Cache
     from core.evaluation.paper import PaperRow
     from core.evaluation.plan import Plan
+    from core.evaluation.recipes import Recipe
     from core.evaluation.results import Result
+    from core.evaluation.segmentation import Learn
     from core.evaluation.subjects import Subject
 
 T = TypeVar("T")
+_RETURN = "\r" if sys.stderr.isatty() else ""
 _EPILOG = """examples:
   python -m core evaluate eurosat                                  every shipped model, weighted kNN
   python -m core evaluate all --protocol sweep                     3 sets x 4 scales x 2 policies, resumes where it stopped
   python -m core evaluate all --protocol reconstruction            hidden pixels against four fills
+  python -m core evaluate all --protocol segmentation --scales 25,50,100
   python -m core evaluate folder/ --gsd-m 0.5 --model mae_tiny --protocol probe
   python -m core evaluate eurosat --model scalemae-vitlarge-800.pth --author author_224 --normalisation dataset
   python -m core evaluate --recipe out/recipes/3f0a.toml           run one number again"""
@@ -29,13 +35,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Describe the verb."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="score models: reconstruction, kNN, linear probe, few-shot, sweep over scales",
+        help="score models: reconstruction, kNN, linear probe, few-shot, sweep over scales, segmentation",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("sets", nargs="*", metavar="DATA", help="name (eurosat, ucmerced, harvey, ...), folder, zip with index.csv, or all")
-    add("--protocol", default=None, choices=("reconstruction", "knn", "probe", "few-shot", "sweep"), help="default: knn")
+    add("--protocol", default=None, choices=("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation"), help="default: knn")
     add("--model", nargs="+", action="extend", metavar="NAME|FILE", help="default: every shipped model that fits; colour_histogram is the floor")
     add("--scales", type=_shares, metavar="PCT,...", help="relative scales in %% (default 100; sweep: 12.5,25,50,100)")
     add("--policy", type=_texts, metavar="NAME,...", help="how GSD becomes res (default: the card's; sweep: the card's and author_eval)")
@@ -55,6 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--seed", type=int, default=0, help="seed of splits, masks, draws and intervals (default 0)")
     add("--recipe", type=Path, metavar="FILE", help="run the number of a recipe file again and compare")
     add("--against", choices=("paper",), help="print the papers' tables beside these results")
+    add("--compare", action="store_true", help="test every model against the first one on the same images: difference, neighbours shared, CKA")
+    add("--duplicates", action="store_true", help="list images that stand on both sides of the split, before anything is scored")
     add("--cache", type=Path, metavar="DIR", help="folder of the cache (default: EARTH_MAE_CACHE or cache/evaluation)")
     add("--fresh", action="store_true", help="compute everything again")
     add("--out", type=Path, metavar="DIR", help="write results.json, results.csv, results.tex and recipes/ there")
@@ -64,41 +72,71 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, telling progress on standard error; every finished number is kept, so that a second call resumes."""
     from core.evaluation.cache import Cache, default_cache
-    from core.evaluation.datasets import data_folders
     from core.evaluation.errors import RecipeError
-    from core.evaluation.paper import against_paper, paper_text
     from core.evaluation.recipes import read_recipe
-    from core.evaluation.rerun import explain, plan_of
-    from core.evaluation.results import Result
-    from core.evaluation.running import evaluate
+    from core.evaluation.rerun import plan_of
 
     recipe = read_recipe(args.recipe) if args.recipe else None
     if (recipe is None) != bool(args.sets):
         raise RecipeError("Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE: one of the two.")
     plan = plan_of(recipe) if recipe else _plan(args)
-    cache = None if args.fresh or recipe else Cache(args.cache) if args.cache else default_cache()
+    kept = Cache(args.cache) if args.cache else default_cache()
+    with TemporaryDirectory() as passing:  # a number asked for anew is compared with what is computed now
+        return _evaluated(args, plan, recipe, Cache(Path(passing)) if args.fresh or recipe else kept)
+
+
+def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:
+    from core.evaluation.comparing import comparisons
+    from core.evaluation.datasets import data_folders
+    from core.evaluation.paper import against_paper, paper_text
+    from core.evaluation.rerun import explain
+    from core.evaluation.results import Result
+    from core.evaluation.running import evaluate
+
+    folders = data_folders(args.data)
+    twice = _duplicates(plan, folders) if args.duplicates else None
     subjects = _subjects([recipe.model] if recipe and not args.model else args.model, plan)
     results: list[Result] = []
-    for event in evaluate(plan, subjects, folders=data_folders(args.data), cache=cache):
+    for event in evaluate(plan, subjects, folders=folders, cache=cache, learn=_head(plan)):
         if isinstance(event, Result):
             results.append(event)
             _say(_line(event), end="\n")
         else:
             left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
-            _say(f"{100 * event.share:5.1f} %{left}  {event.text}", end="\r" if sys.stderr.isatty() else "")
+            _say(f"{100 * event.share:5.1f} %{left}  {event.text}", end=_RETURN)
     if recipe:
         results = [result for result in results if result.recipe.model == results[-1].recipe.model]
         _say(explain(recipe, results[-1].recipe), end="\n")
     if args.out:
         write_results(results, args.out)
     rows = against_paper(results) if args.against else None
+    pairs = list(comparisons(results, cache)) if args.compare else []
     if args.json:
-        print(json.dumps(_document(results, rows), allow_nan=False))
+        more = {"comparisons": [pair.to_json() for pair in pairs]} if args.compare else {}
+        print(json.dumps(_document(results, rows) | more | ({} if twice is None else {"duplicates": twice}), allow_nan=False))
         return 0
-    print(_table(results))
+    print("\n".join([_table(results), *(pair.sentence() for pair in pairs)]))
     if rows is not None:
         print(paper_text(rows))
     return 0
+
+
+def _duplicates(plan: Plan, folders: Sequence[Path]) -> dict[str, list[dict[str, object]]]:
+    """Duplicates of every set of the plan, told one a line on standard error: set -> files, exact or nearly, labels."""
+    from core.evaluation.datasets import DataSpec, open_set
+    from core.evaluation.duplicates import split_duplicates
+
+    found: dict[str, list[dict[str, object]]] = {}
+    for name in plan.data:
+        data = open_set(DataSpec(name, plan.limit, plan.gsd_m, plan.seed), folders)
+        listed = split_duplicates(data, tell=lambda share, name=name: _say(f"{100 * share:5.1f} %  duplicates in {name}", end=_RETURN))
+        found[data.name] = [
+            {**vars(one), "test_label": data.classes[one.test_label], "train_label": data.classes[one.train_label]} for one in listed
+        ]
+        _say(f"{data.name}: {len(listed)} of {len(data.rows('test'))} test images are also among the training images", end="\n")
+        for one in listed:
+            _say(f"  {one.test} {'is' if one.exact else 'is nearly'} {one.train}", end="\n")
+    return found
 
 
 def write_results(results: list[Result], folder: Path) -> None:
@@ -117,10 +155,10 @@ def write_results(results: list[Result], folder: Path) -> None:
 def _plan(args: argparse.Namespace) -> Plan:
     from core.evaluation.knn import KnnSpec
     from core.evaluation.plan import SWEEP, Plan
-    from core.evaluation.published import LABELLED_TABLE, RECONSTRUCTION_TABLE
+    from core.evaluation.published import LABELLED_TABLE, RECONSTRUCTION_TABLE, SEGMENTATION_TABLE
 
     protocol = args.protocol or "knn"
-    table = RECONSTRUCTION_TABLE if protocol == "reconstruction" else LABELLED_TABLE
+    table = {"reconstruction": RECONSTRUCTION_TABLE, "segmentation": SEGMENTATION_TABLE}.get(protocol, LABELLED_TABLE)
     sets = dict.fromkeys(name for given in args.sets for name in (table if given == "all" else (given,)))
     sweep = protocol == "sweep"
     return Plan(
@@ -154,6 +192,14 @@ def _subjects(names: list[str] | None, plan: Plan) -> list[Subject]:
     if names is None and plan.protocol == "reconstruction":
         return [subject for subject in found if subject.reconstructs]
     return list(found)
+
+
+def _head(plan: Plan) -> Learn | None:
+    if plan.protocol != "segmentation":
+        return None
+    from core.engine.segment import train_head
+
+    return train_head
 
 
 def _document(results: list[Result], rows: list[PaperRow] | None) -> dict[str, object]:

@@ -13,6 +13,7 @@ from core.engine.inputs import InputError
 from core.engine.loaded import load
 from core.engine.reconstruct import reconstruct_batch, res_of
 from core.engine.results import shrink
+from core.engine.tokens import patch_vectors
 from core.models.base import Encoder, Reconstructor
 from core.models.registry import cards, file_sha256
 from core.policy import Policy
@@ -72,6 +73,10 @@ class Candidate:
                 vectors = np.empty((len(images), found.shape[1]), np.float32)
             vectors[here] = found
         return vectors
+
+    def patches(self, images: NDArray[np.float32], res: NDArray[np.float64], /) -> NDArray[np.float32]:
+        """Vectors of every patch (n, g, g, d) of pictures (n, 3, s, s) in 0..1, each under its own res."""
+        return patch_vectors(self.model, images, res.astype(np.float32))
 
     def reconstruct(
         self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /

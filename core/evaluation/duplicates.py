@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ THUMBNAIL_PX = 16
 NEAR_RMS = 4 / 255  # mean difference of two thumbnails, in 0..1
 NEAR_CORRELATION = 0.95  # of their structure, so that two plain seas do not count as one
 BLOCK = 512
+TELL_EVERY = 64
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class Duplicate:
     train_label: int
 
 
-def split_duplicates(data: LabelledSet, *, near: bool = True) -> tuple[Duplicate, ...]:
+def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[float], None] | None = None) -> tuple[Duplicate, ...]:
     """Find test images that are also, or nearly, among the training images; unreadable images are left out.
 
     Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels closer than NEAR_RMS whose deviations from
     their own mean colour correlate above NEAR_CORRELATION. For every test image the closest training image is reported.
+    `tell` hears the share of images read.
     """
-    rows, digests, thumbnails = _described(data)
+    rows, digests, thumbnails = _described(data, tell or (lambda _: None))
     first: dict[str, int] = {}
     is_train = data.splits[rows] == "train"
     for place in np.flatnonzero(is_train):
@@ -46,9 +49,11 @@ def split_duplicates(data: LabelledSet, *, near: bool = True) -> tuple[Duplicate
     return tuple(_duplicate(data, int(rows[t]), int(rows[g]), exact) for t, (g, exact) in sorted(pairs.items()))
 
 
-def _described(data: LabelledSet) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
+def _described(data: LabelledSet, tell: Callable[[float], None]) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
     rows, digests, thumbnails = [], [], []
     for row, name in enumerate(data.files):
+        if row % TELL_EVERY == 0:
+            tell(row / len(data.files))
         picture = read_picture(data.store, name)
         if isinstance(picture, Skipped):
             continue

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 8
+CELL_PX = 8  # side of a cell, as large as a patch of the small networks
 COLOUR_HISTOGRAM = "colour_histogram"  # the name under which a table lists this floor
 
 
@@ -19,3 +20,12 @@ def colour_histogram(images: NDArray[np.float32]) -> NDArray[np.float32]:
     flat += np.arange(len(images))[:, None] * BINS**3
     counts = np.bincount(flat.ravel(), minlength=len(images) * BINS**3).reshape(len(images), BINS**3)
     return np.sqrt(counts / flat.shape[1]).astype(np.float32)
+
+
+def cell_colours(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Describe cells of CELL_PX pixels of images (n, 3, s, s) by mean and deviation of each colour: (n, g, g, 6); a rest of the side is cut off."""
+    grid = images.shape[-1] // CELL_PX
+    cut = images[:, :, : grid * CELL_PX, : grid * CELL_PX]
+    cells = cut.reshape(len(images), 3, grid, CELL_PX, grid, CELL_PX)
+    both = np.concatenate([cells.mean(axis=(3, 5)), cells.std(axis=(3, 5))], axis=1)
+    return np.ascontiguousarray(both.transpose(0, 2, 3, 1))

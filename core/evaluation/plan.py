@@ -11,12 +11,14 @@ import numpy as np
 from core.evaluation.datasets import LabelledSet
 from core.evaluation.errors import LabelledSetError, RecipeError
 from core.evaluation.knn import KnnSpec
+from core.evaluation.masked import MaskedSet
 from core.evaluation.published import LABELLED_TABLE
 from core.evaluation.recipes import PROTOCOLS, Recipe, author_recipe
 from core.evaluation.subjects import Subject
 from core.policy import policy_from_text
 
 SWEEP = (0.125, 0.25, 0.5, 1.0)
+LINEAR_HEAD = "linear over standardised patch tokens, bilinear"
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Plan:
             raise RecipeError(f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one.")
 
 
-def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet) -> Iterator[Recipe]:
+def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> Iterator[Recipe]:
     """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set."""
     seen: set[str] = set()
     for scale in plan.scales:
@@ -69,7 +71,7 @@ def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet) -> Iterat
                     yield recipe
 
 
-def native_gsd(data: LabelledSet) -> float:
+def native_gsd(data: LabelledSet | MaskedSet) -> float:
     """Give the median GSD of a set's native pixels, or NaN when none is stated."""
     known = data.gsd_m[~np.isnan(data.gsd_m)]
     return float(np.median(known)) if known.size else float("nan")
@@ -96,7 +98,7 @@ def whole_patches(size_px: int, patch_px: int) -> int:
 
 
 def _embedding_recipe(
-    plan: Plan, subject: Subject, data: LabelledSet, scale: float, policy: str | None, shots: int | None
+    plan: Plan, subject: Subject, data: LabelledSet | MaskedSet, scale: float, policy: str | None, shots: int | None
 ) -> Recipe:
     author = author_recipe(plan.author, data.published) if plan.author else None
     scaled_px = max(1, round(data.native_px * scale))
@@ -108,6 +110,7 @@ def _embedding_recipe(
     res = None
     if policy is not None and subject.default_policy is not None:
         res = resolve_res(subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, input_px=size_px, data=data.name)
+    dense = plan.protocol == "segmentation"
     knn = plan.knn if plan.protocol in ("knn", "sweep") else None
     return Recipe(
         protocol="knn" if plan.protocol == "sweep" else plan.protocol,
@@ -123,7 +126,7 @@ def _embedding_recipe(
         gsd_m=None if math.isnan(gsd_m) else gsd_m,
         policy=policy if res is not None else None,
         res=res,
-        pooling="cls" if author and plan.pooling is None and subject.default_policy else plan.pooling or subject.pooling,
+        pooling="patches" if dense else "cls" if author and plan.pooling is None and subject.default_policy else plan.pooling or subject.pooling,
         split=data.split_origin,
         limit=plan.limit,
         seed=plan.seed,
@@ -132,10 +135,11 @@ def _embedding_recipe(
         overwrite_batch=knn.overwrite_batch if knn else None,
         shots=shots,
         draws=plan.draws if shots is not None else None,
+        head=LINEAR_HEAD if dense else None,
     )
 
 
-def _normalisation(plan: Plan, subject: Subject, data: LabelledSet) -> str:
+def _normalisation(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> str:
     if plan.normalisation == "dataset" and (data.published is None or data.published.mean is None):
         raise LabelledSetError(f"No colour statistics are known for '{data.name}'; use the card's (--normalisation card).")
     return plan.normalisation if subject.default_policy is not None else "none"

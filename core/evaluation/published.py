@@ -133,4 +133,5 @@ PUBLISHED: dict[str, PublishedSet] = {
     )
 }
 LABELLED_TABLE = ("eurosat", "ucmerced", "harvey")  # what `all` means where labels are scored
+SEGMENTATION_TABLE = ("atlanta_buildings", "nc_landcover")  # where pixels are
 RECONSTRUCTION_TABLE = ("eurosat", "ucmerced", "neon", "scenes", "naip2020")  # and where hidden pixels are

@@ -13,7 +13,7 @@ from typing import Any
 from core.evaluation.errors import RecipeError
 from core.evaluation.published import PublishedSet
 
-PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep")
+PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
 VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
 
 
@@ -51,6 +51,7 @@ class Recipe:
     mask: str | None = None
     ratio: float | None = None
     crops: int | None = None
+    head: str | None = None
     version: int = VERSION
 
     def plain(self) -> dict[str, Any]:

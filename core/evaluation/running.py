@@ -18,11 +18,13 @@ from core.evaluation.crops import Picture, PictureSet, crops_per_image, open_pic
 from core.evaluation.datasets import DataSpec, LabelledSet, data_folders, open_set
 from core.evaluation.errors import RecipeError
 from core.evaluation.fills import FILLS
+from core.evaluation.masked import MaskedSet, open_masked
 from core.evaluation.plan import Plan, embedding_recipes, resolve_res, whole_patches
 from core.evaluation.recipes import Recipe
 from core.evaluation.reconstruction import Paint, reconstruction_scores
 from core.evaluation.results import Result
 from core.evaluation.scoring import Scored, score
+from core.evaluation.segmentation import Learn, segmentation_scores
 from core.evaluation.subjects import Subject
 from core.evaluation.vectors import vectors
 
@@ -45,7 +47,7 @@ class Job:
     """One number to compute, with what it needs; `subject` None: a fill."""
 
     recipe: Recipe
-    data: LabelledSet | PictureSet
+    data: LabelledSet | PictureSet | MaskedSet
     subject: Subject | None
     patch_px: int
 
@@ -57,11 +59,16 @@ class Job:
 
 
 def evaluate(
-    plan: Plan, subjects: Sequence[Subject], *, folders: Sequence[Path] | None = None, cache: Cache | None = None
+    plan: Plan,
+    subjects: Sequence[Subject],
+    *,
+    folders: Sequence[Path] | None = None,
+    cache: Cache | None = None,
+    learn: Learn | None = None,
 ) -> Iterator[Progress | Result]:
     """Yield the results of a plan as they come, with progress between them.
 
-    Results found in the cache come at once and cost nothing. Raises EvaluationError (no such set, k too large, vectors
+    Results found in the cache come at once and cost nothing. `learn` is what segmentation learns its head with. Raises EvaluationError (no such set, k too large, vectors
     that are not finite) before or at the number that cannot be computed; what came before is kept.
     """
     jobs = list(plan_jobs(plan, subjects, data_folders() if folders is None else folders))
@@ -71,7 +78,7 @@ def evaluate(
         found = _cached(job, cache)
         if found is None:
             start = time.perf_counter()
-            found = yield from _computed(job, cache, clock, place)
+            found = yield from _computed(job, cache, clock, place, learn)
             found = replace(found, result=replace(found.result, seconds=round(time.perf_counter() - start, 3)))
             if job.subject is not None and plan.protocol == "reconstruction":
                 found = replace(found, result=with_fills(found, scored))
@@ -92,7 +99,8 @@ def plan_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) 
         yield from _reconstruction_jobs(plan, subjects, folders)
         return
     for data in plan.data:
-        opened = open_set(DataSpec(data, plan.limit, plan.gsd_m, plan.seed), folders)
+        spec = DataSpec(data, plan.limit, plan.gsd_m, plan.seed)
+        opened = open_masked(spec, folders) if plan.protocol == "segmentation" else open_set(spec, folders)
         for subject in subjects:
             for recipe in embedding_recipes(plan, subject, opened):
                 yield Job(recipe, opened, subject, subject.patch_px)
@@ -159,7 +167,7 @@ def _cached(job: Job, cache: Cache | None) -> Scored | None:
     return Scored(result, arrays) if result is not None and arrays is not None else None
 
 
-def _computed(job: Job, cache: Cache | None, clock: Clock, place: int) -> Generator[Progress, None, Scored]:
+def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Learn | None) -> Generator[Progress, None, Scored]:
     recipe, data, subject = job.recipe, job.data, job.subject
     hidden = f", {100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f" at {100 * recipe.scale:g} %"
     text = f"{recipe.model} on {recipe.data}, {recipe.protocol}{hidden}"
@@ -167,6 +175,11 @@ def _computed(job: Job, cache: Cache | None, clock: Clock, place: int) -> Genera
         assert subject is not None
         embedded = yield from clock.told(vectors(recipe, subject, data, cache), place, len(data.files), text)
         return score(recipe, data, embedded)
+    if isinstance(data, MaskedSet):
+        if subject is None or learn is None:
+            raise RecipeError("Segmentation learns a head; give `evaluate` what learns it (core.engine.segment.train_head).")
+        steps = segmentation_scores(recipe, subject, data, learn)
+        return (yield from clock.told(steps, place, len(data.names), text))
     steps = reconstruction_scores(recipe, data, job.patch_px, _painter(job))
     return (yield from clock.told(steps, place, len(data.files), text))
 

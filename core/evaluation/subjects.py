@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.floors import COLOUR_HISTOGRAM, colour_histogram
+from core.evaluation.floors import COLOUR_HISTOGRAM, cell_colours, colour_histogram
 from core.policy import Policy
 
 
@@ -46,6 +46,10 @@ class Subject(Protocol):
         """Turn (n, 3, s, s) in 0..1 into (n, d)."""
         ...
 
+    def patches(self, images: NDArray[np.float32], res: NDArray[np.float64], /) -> NDArray[np.float32]:
+        """Describe every patch: (n, 3, s, s) in 0..1 to (n, g, g, d)."""
+        ...
+
     def reconstruct(
         self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /
     ) -> NDArray[np.float32]:
@@ -73,6 +77,10 @@ class ColourFloor:
     def embed(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
         """Give the histograms (n, 512)."""
         return colour_histogram(images)
+
+    def patches(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
+        """Give mean and deviation of the colours of every cell (n, g, g, 6)."""
+        return cell_colours(images)
 
     def reconstruct(self, *_: object) -> NDArray[np.float32]:
         raise TypeError(f"{self.name} reconstructs nothing")

@@ -37,12 +37,11 @@ def vectors(
     recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache | None
 ) -> Generator[int, None, Vectors]:
     """Embed every image of a set, yielding how many are done; raises FeatureError for vectors that are not finite."""
-    key = vectors_key(recipe, subject)
-    stored = cache.vectors(*key) if cache else None
+    key = vectors_key(recipe, heard=subject.gsd_aware)
+    stored = _stored(cache, key) if cache else None
     if stored is not None:
-        skipped = tuple(Skipped(*pair) for pair in stored["skipped"].tolist())
         yield len(data.files)
-        return Vectors(stored["features"], stored["rows"], skipped)
+        return stored
     made = yield from _embedded(recipe, subject, data)
     if cache:
         pairs = np.array([(s.file, s.reason) for s in made.skipped], dtype=np.str_).reshape(-1, 2)
@@ -50,9 +49,21 @@ def vectors(
     return made
 
 
-def vectors_key(recipe: Recipe, subject: Subject) -> tuple[object, ...]:
-    """Give what decides the vectors of a recipe; res only for models that listen to it."""
-    res = recipe.res if subject.gsd_aware else None
+def stored_vectors(recipe: Recipe, cache: Cache) -> Vectors | None:
+    """Give the vectors that a recipe's number was scored from where the cache still holds them, whoever computed them."""
+    return _stored(cache, vectors_key(recipe, heard=True)) or _stored(cache, vectors_key(recipe, heard=False))
+
+
+def _stored(cache: Cache, key: tuple[object, ...]) -> Vectors | None:
+    found = cache.vectors(*key)
+    if found is None:
+        return None
+    return Vectors(found["features"], found["rows"], tuple(Skipped(*pair) for pair in found["skipped"].tolist()))
+
+
+def vectors_key(recipe: Recipe, *, heard: bool) -> tuple[object, ...]:
+    """Give what decides the vectors of a recipe; res only where the model has `heard` it."""
+    res = recipe.res if heard else None
     return (
         recipe.data_hash,
         recipe.weights if recipe.weights not in ("untrained", "none") else f"{recipe.weights} {recipe.model}",

@@ -1,0 +1,106 @@
+"""Two numbers on the same images side by side: a paired test, and how alike the two models' embeddings are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.agreement import linear_cka, neighbour_overlap
+from core.evaluation.cache import Cache
+from core.evaluation.errors import FeatureError
+from core.evaluation.intervals import Interval, Paired, bootstrap_mean, compare
+from core.evaluation.results import Result
+from core.evaluation.segmentation import compare_miou
+from core.evaluation.vectors import stored_vectors
+
+NEIGHBOURS = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Second minus first on the same test images; overlap of nearest neighbours and linear CKA where both models' vectors are kept."""
+
+    first: Result
+    second: Result
+    paired: Paired
+    neighbours: int | None
+    overlap: Interval | None
+    cka: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values."""
+        return {
+            "first": self.first.recipe.key,
+            "second": self.second.recipe.key,
+            "data": self.first.recipe.data,
+            "models": [self.first.recipe.model, self.second.recipe.model],
+            "scales": [self.first.recipe.scale, self.second.recipe.scale],
+            "metric": self.first.metric,
+            **{name: value for name, value in asdict(self.paired).items()},
+            "neighbours": self.neighbours,
+            "overlap": self.overlap and asdict(self.overlap),
+            "cka": self.cka,
+        }
+
+    def sentence(self) -> str:
+        """Say what was found in one line."""
+        a, b, apart = self.first.recipe, self.second.recipe, self.paired.difference
+        same = a.model == b.model
+        names = (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %") if same else (a.model, b.model)
+        where = a.data if same else f"{a.data} at {100 * a.scale:g} %"
+        sure = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
+        alike = "" if self.overlap is None else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
+        return f"{where}: {names[1]} minus {names[0]}: {self.first.metric} {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{sure}{alike}"
+
+
+def comparable(first: Result, second: Result) -> bool:
+    """Whether two numbers were scored on the same images by the same metric and protocol."""
+    a, b = first.recipe, second.recipe
+    same = ("data_hash", "split", "limit", "seed", "ratio", "shots", "crops")
+    metrics = first.metric == second.metric and (first.metric == "accuracy" or a.size_px == b.size_px or first.metric == "miou")
+    return a != b and metrics and all(getattr(a, name) == getattr(b, name) for name in same)
+
+
+def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]:
+    """Compare every model with the first one that was scored alike: on the same set, at the same scale, by the same protocol."""
+    first: dict[tuple[object, ...], Result] = {}
+    for result in results:
+        recipe = result.recipe
+        key = (recipe.data_hash, recipe.protocol, recipe.scale, recipe.shots, recipe.ratio)
+        other = first.setdefault(key, result)
+        if other.recipe.model != recipe.model and comparable(other, result):
+            yield compare_results(other, result, cache)
+
+
+def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
+    """Compare two stored numbers. Raises FeatureError where what they were scored from is not kept, or is of other images."""
+    a, b = (cache.arrays(result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe) for result in (first, second))
+    if a is None or b is None:
+        raise FeatureError("What one of the two numbers was computed from is no longer kept: evaluate it again.")
+    if first.metric == "miou":
+        return Comparison(first, second, compare_miou(a["confusions"], b["confusions"]), None, None, None)
+    name = "psnr" if first.metric == "psnr" else "right"
+    if "rows" in a and not np.array_equal(a["rows"], b["rows"]):
+        raise FeatureError("The two were not scored on the same images one by one: some could not be read under one of them.")
+    neighbours, overlap, cka = _alike(first, second, a.get("rows"), cache)
+    return Comparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
+
+
+def _alike(
+    first: Result, second: Result, rows: NDArray[np.int64] | None, cache: Cache
+) -> tuple[int | None, Interval | None, float | None]:
+    """Neighbours asked for, overlap and CKA over test images; nothing where vectors are not kept or one model gives all images the same."""
+    a, b = (stored_vectors(result.recipe, cache) for result in (first, second))
+    if rows is None or a is None or b is None or not np.array_equal(a.rows, b.rows):
+        return None, None, None
+    here = np.isin(a.rows, rows)
+    x, y = a.features[here], b.features[here]
+    count = min(NEIGHBOURS, len(x) - 1)
+    try:
+        return count, bootstrap_mean(neighbour_overlap(x, y, count)), linear_cka(x, y)
+    except FeatureError:
+        return None, None, None

@@ -1,0 +1,76 @@
+"""Two models on the same images: paired tests from what the cache keeps, agreement of their vectors, and what cannot be compared."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from core.cli import main
+from core.evaluation.agreement import linear_cka, neighbour_overlap
+from core.evaluation.cache import Cache
+from core.evaluation.comparing import comparable, compare_results, comparisons
+from core.evaluation.errors import FeatureError
+from core.evaluation.intervals import compare
+from core.evaluation.plan import Plan
+from core.evaluation.results import Result
+from core.evaluation.running import evaluate
+from core.evaluation.subjects import ColourFloor
+from core.evaluation.vectors import stored_vectors
+
+
+def results(plan, subjects, cache):
+    return [e for e in evaluate(plan, subjects, folders=(), cache=cache) if isinstance(e, Result)]
+
+
+def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    found = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0)), [ColourFloor(), network], cache)
+    pairs = list(comparisons(found, cache))
+    assert [(p.first.recipe.model, p.second.recipe.model, p.first.recipe.scale) for p in pairs] == [
+        ("colour_histogram", "fake", 0.5), ("colour_histogram", "fake", 1.0)
+    ]  # fmt: skip
+    pair = pairs[1]
+    first, second = (result.relabelled("knn") for result in (pair.first, pair.second))
+    a, b = (cache.arrays(result.recipe)["right"] for result in (first, second))
+    assert pair.paired == compare(a, b)
+    assert pair.paired.difference.mean == pytest.approx(second.value - first.value)
+    rows = cache.arrays(first.recipe)["rows"]
+    x, y = (stored_vectors(result.recipe, cache).features[rows] for result in (first, second))
+    assert pair.neighbours == len(rows) - 1 == 11
+    assert pair.cka == pytest.approx(linear_cka(x, y))
+    assert pair.overlap.mean == pytest.approx(neighbour_overlap(x, y, 11).mean())
+    assert "fake minus colour_histogram" in pair.sentence() and "McNemar" in pair.sentence()
+
+
+def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp_path):
+    cache = Cache(tmp_path)
+    whole = results(Plan(data=(str(index_zip),)), [ColourFloor()], cache)[0]
+    other = results(Plan(data=(str(index_zip),), seed=1), [network], cache)[0]
+    assert not comparable(whole, other) and not comparable(whole, whole)
+    lost = replace(whole, recipe=replace(whole.recipe, k=3))
+    with pytest.raises(FeatureError, match="no longer kept: evaluate it again"):
+        compare_results(whole, lost, cache)
+
+
+def test_without_vectors_the_paired_test_still_stands(index_zip, network, tmp_path):
+    cache = Cache(tmp_path)
+    first, second = results(Plan(data=(str(index_zip),)), [ColourFloor(), network], cache)
+    for path in (tmp_path / "vectors").glob("*.npz"):
+        path.unlink()
+    pair = compare_results(first, second, cache)
+    assert pair.overlap is None and pair.cka is None
+    assert np.isfinite(pair.paired.difference.mean)
+
+
+def test_the_command_compares_and_lists_duplicates(index_zip, tmp_path, capsys):
+    command = ["evaluate", str(index_zip), "--model", "colour_histogram", "mae_tiny", "--compare", "--duplicates", "--cache", str(tmp_path)]
+    assert main([*command, "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert found["comparisons"][0]["models"] == ["colour_histogram", "mae_tiny"]
+    assert 0 <= found["comparisons"][0]["cka"] <= 1
+    assert found["duplicates"] == {"pack": []}
+    assert "0 of 12 test images" in err
+    assert main([*command, "--fresh"]) == 0
+    assert "neighbours shared, linear CKA" in capsys.readouterr().out
