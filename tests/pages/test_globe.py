@@ -91,6 +91,14 @@ def test_the_mask_lab_opens_with_the_place(data: Path, open_page: Open) -> None:
     assert param(app, "mask") == "block-50-s3"
 
 
+def test_another_mask_is_chosen_here_and_goes_into_the_address(data: Path, open_page: Open) -> None:
+    app = open_page(PAGE, place="place000000")
+    app.selectbox(key="w:kind").set_value("stripes").run()
+    calm(app)
+    assert param(app, "mask").startswith("stripes")
+    assert param(app, "place") == "place000000"
+
+
 def test_a_click_on_a_neighbour_makes_it_the_place(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000")
     first = next(button for button in app.button if (button.key or "").startswith("strip near 0"))

@@ -112,6 +112,7 @@ def imagined(desk: Desk, row: int) -> None:
         )
         return
     show_imagined(view_of(desk.view, spec))
+    network_and_mask(desk.view)
 
 
 def show_imagined(view: View) -> None:
@@ -129,6 +130,21 @@ def show_imagined(view: View) -> None:
         for name, (path, icon) in LABS.items():
             if st.button(f"Open in {name}", icon=icon, key=f"open in {name}"):
                 state.carry(view, path)
+
+
+def network_and_mask(view: View) -> None:
+    """Another network, or another mask: for the whole app, and the page runs again with it."""
+    with st.popover("Network and mask", icon=":material/tune:"):
+        names = list(dict.fromkeys([view.model, *(name for name, card in cached.cards().items() if card.reconstructs and card.trained)]))
+        name = st.selectbox("Network", names, key=state.widget("globe network", view.model))
+        card = cached.card_of(name)
+        grid = card.input_px // card.patch_px
+        mask = controls.mask_controls(view.mask, grid, grid)
+    if name != view.model:
+        view = replace(view, model=name, weights_hash=controls.hash_of(card), policy=controls.policy_of(card), tile=replace(view.tile, size_px=None))
+        state.jump(replace(view, mask=mask))
+    if mask != view.mask:
+        state.jump(replace(view, mask=mask))
 
 
 def view_of(view: View, spec: TileSpec) -> View:
