@@ -146,6 +146,17 @@ class Training:
         images = area(targets, draw.side_px) if targets.shape[-1] != draw.side_px else targets
         return Batch(images, targets, to_device(draw.res, self.device)), to_device(draw.keep, self.device)
 
+    def finish(self, imagery: tuple[Imagery, ...]) -> None:
+        """Let the objective measure what it needs on pictures of the run that no step has drawn."""
+        first, network = self.spec.steps, self.ema.module if self.step else self.network
+        if not self.objective.measured:
+            return
+        steps = range(first, first + -(-self.objective.measured // self.spec.batch))
+        draws = (draw_batch(self.spec, imagery, self.network.patch_size, self.enlarge, step) for step in steps)
+        training = network.training
+        self.objective.finish(network.eval(), (self._on_device(draw)[0] for draw in draws))
+        network.train(training)
+
     def state(self) -> dict[str, Any]:
         """Everything a resumed run needs."""
         return {
@@ -217,6 +228,7 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                 stopping = run.asked_to_stop
                 due = now - saved_at > 60 * spec.checkpoint_minutes or training.step >= spec.steps or stopping
                 if due and main:
+                    training.finish(imagery)
                     save(training, run)
                     saved_at = time.monotonic()
                 told = _told(training, losses, pace, due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
@@ -96,11 +97,15 @@ class Objective(nn.Module, ABC):
     network: nn.Module
     target_scale: int = 1
     """How many times the input's side a batch's targets should have."""
+    measured: int = 0
+    """How many pictures `finish` wants to see."""
 
     @abstractmethod
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         """Named losses, already weighted: their sum is what is minimised."""
 
+    def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
+        """Before weights are written: measure in `network` (averaged, in eval mode) what is measured rather than learnt. Mostly nothing is."""
 
 def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int, patch: int) -> None:
     """Raise ModelInputError with a sentence where shapes do not fit together."""

@@ -9,7 +9,7 @@ whitens them: what pictures share is divided out, so that no level drowns anothe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -131,14 +131,12 @@ class ScaleContrastObjective(Objective):
 
     Views cover `crop` of the side's range, are flipped, turned by quarters and recoloured by `colour`; each has the res of its own pixels
     (`log_slope`: what res gains when a pixel grows e-fold, as under the policy log_gsd; 0: res is proportional to the GSD). Masks are not used.
-    Meanwhile the mean and covariance of the levels of all views are followed, and the network's whitening is settled from them every
-    `settle_every` steps.
+    The whitening is measured when weights are written, on pictures as they are: recoloured ones would have colour count for less.
     """
 
     target_scale = 2
+    measured = 4096
     steps: Tensor
-    level_mean: Tensor
-    level_products: Tensor
 
     def __init__(
         self,
@@ -151,20 +149,16 @@ class ScaleContrastObjective(Objective):
         projection_dim: int = 128,
         log_slope: float = 0.651,
         ridge: float = 0.001,
-        memory: float = 0.995,
-        settle_every: int = 50,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.temperature, self.colour, self.seed = network, temperature, colour, seed
         self.crop, self.log_slope = (float(crop[0]), float(crop[1])), log_slope
-        self.ridge, self.memory, self.settle_every = ridge, memory, settle_every
+        self.ridge = ridge
         self.head = nn.Sequential(
             nn.Linear(2 * network.embed_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, projection_dim)
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
-        self.register_buffer("level_mean", torch.zeros(network.levels_dim))
-        self.register_buffer("level_products", torch.zeros(network.levels_dim, network.levels_dim))
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
@@ -187,23 +181,17 @@ class ScaleContrastObjective(Objective):
         assert isinstance(network, ScaleContrast)
         if len(first.images) < 2:
             raise ModelInputError("The contrastive task tells the pictures of a batch apart: give 2 or more (128 is better), not 1.")
-        tokens, maps = network.levels(torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None)
-        if self.training:
-            self._follow(network, network.summary(tokens, maps).detach())
+        tokens, _ = network.levels(torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None)
         vectors = self.head(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1))
         return {"nce": nt_xent(vectors, self.temperature)}
 
     @torch.no_grad()
-    def _follow(self, network: ScaleContrast, levels: Tensor) -> None:
-        """Keep running moments of the levels; now and then turn them into the whitening."""
-        share = max(1 - self.memory, 1 / (1 + int(self.steps)))
-        with torch.autocast(levels.device.type, enabled=False):
-            self.level_mean.lerp_(levels.mean(0), share)
-            self.level_products.lerp_(levels.T @ levels / len(levels), share)
-        if int(self.steps) % self.settle_every == 0:
-            covariance = self.level_products - torch.outer(self.level_mean, self.level_mean)
-            network.centre_of_levels.copy_(self.level_mean)
-            network.whitening.copy_(whitening(covariance, network.vector_dim, self.ridge))
+    def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
+        """Settle the whitening from the mean and covariance of the levels of whole pictures."""
+        assert isinstance(network, ScaleContrast)
+        levels = torch.cat([network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]).double()
+        network.centre_of_levels.copy_(levels.mean(0))
+        network.whitening.copy_(whitening(levels.T.cov(correction=0), network.vector_dim, self.ridge))
 
 
 def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:

@@ -22,6 +22,7 @@ from core.engine.train import Training, draw_batch, train
 from core.geo.crops import Imagery, folder_imagery
 from core.geo.tile import GeoError
 from core.models.registry import ModelCard, WeightsError, create
+from core.models.scale_contrast import ScaleContrastObjective
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -190,6 +191,16 @@ def test_a_run_takes_named_parts_of_other_weights_and_starts_the_rest_afresh(tmp
     assert torch.equal(taken["fcn_low.proj.weight"], fresh["fcn_low.proj.weight"])
     with pytest.raises(RunError, match="no part called block:"):
         Training(replace(spec, start_from=str(weights), start_parts=("block",)))
+
+
+def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery, monkeypatch):
+    monkeypatch.setattr(ScaleContrastObjective, "measured", 64)
+    sizes = (("embed_dim", 24), ("img_size", 32), ("num_heads", 2), ("stem_dim", 8), ("vector_dim", 16))
+    spec = TrainSpec("measured", "scale_contrast", steps=2, batch=8, sides_px=(32,), sizes=sizes, warmup_steps=1)
+    losses(spec, tmp_path, imagery)
+    written = load_file(tmp_path / "weights" / "measured.safetensors")
+    assert written["centre_of_levels"].abs().max() > 0
+    assert not torch.equal(written["whitening"].float(), torch.eye(*written["whitening"].shape))
 
 
 @pytest.mark.slow
