@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,18 +11,23 @@ from numpy.typing import NDArray
 
 from core.errors import ExplorerError
 from core.evaluation.cache import Cache, default_cache
+from core.evaluation.crops import SCENE_SETS
 from core.evaluation.datasets import DataSpec, LabelledSet, data_folders, find_set, open_set
+from core.evaluation.duplicates import Duplicate, split_duplicates
 from core.evaluation.errors import LabelledSetError
 from core.evaluation.floors import COLOUR_HISTOGRAM
 from core.evaluation.images import Skipped, area_resize, centred_square, read_picture
+from core.evaluation.masked import SCENES
 from core.evaluation.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.plan import Plan
 from core.evaluation.published import PUBLISHED
 from core.evaluation.results import Result
 from core.evaluation.running import Progress, evaluate
+from core.evaluation.segmentation import Learn
 from core.evaluation.subjects import ColourFloor, Subject
 
 PICTURE_PX = 96
+PAIRS_SHOWN = 8
 
 
 @dataclass
@@ -46,6 +52,15 @@ class Wrong:
     mistakes: tuple[tuple[Mistake, NDArray[np.uint8]], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Twice:
+    """Duplicates of a set across its split, among `tests` test images; the first of them as pictures, test beside train (h, 2h, 3)."""
+
+    tests: int
+    pairs: tuple[Duplicate, ...]
+    pictures: tuple[NDArray[np.uint8], ...]
+
+
 _lock = threading.Lock()
 _current: list[Job] = []
 
@@ -55,9 +70,13 @@ def cache() -> Cache:
     return default_cache()
 
 
-def sets_here() -> tuple[str, ...]:
-    """Names of the labelled sets that this server finds."""
-    return tuple(name for name in PUBLISHED if _is_here(name))
+def sets_here(protocol: str) -> tuple[str, ...]:
+    """Names of the sets that this server finds for a protocol."""
+    scenes = any((folder / "scenes.zip").is_file() for folder in data_folders())
+    if protocol == "segmentation":
+        return tuple(SCENES) if scenes else ()
+    labelled = tuple(name for name in PUBLISHED if _is_here(name))
+    return labelled + (SCENE_SETS if scenes and protocol == "reconstruction" else ())
 
 
 def current() -> Job | None:
@@ -93,9 +112,18 @@ def wrong(result: Result) -> Wrong | None:
     return Wrong(counts, data.classes, pictures)
 
 
+def twice(name: str, tell: Callable[[float], object]) -> Twice:
+    """Test images of a set that are also among its training images. Raises LabelledSetError."""
+    data = open_set(DataSpec(name), data_folders())
+    found = split_duplicates(data, tell=tell)
+    row = {file: number for number, file in enumerate(data.files)}
+    pictures = tuple(np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1) for d in found[:PAIRS_SHOWN])
+    return Twice(len(data.rows("test")), found, pictures)
+
+
 def _run(job: Job) -> None:
     try:
-        for event in evaluate(job.plan, [_subject(name) for name in job.models], cache=cache()):
+        for event in evaluate(job.plan, [_subject(name) for name in job.models], cache=cache(), learn=_learn(job.plan)):
             if isinstance(event, Result):
                 job.finished += 1
             else:
@@ -114,6 +142,14 @@ def _subject(name: str) -> Subject:
     from core.engine.evaluate import candidate
 
     return candidate(name)
+
+
+def _learn(plan: Plan) -> Learn | None:
+    if plan.protocol != "segmentation":
+        return None
+    from core.engine.segment import train_head
+
+    return train_head
 
 
 def _is_here(name: str) -> bool:

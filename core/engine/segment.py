@@ -22,6 +22,7 @@ Classes = NDArray[np.uint8]
 
 def train_head(tokens: Tokens, masks: Classes, classes: int, seed: int = 0) -> Callable[[Tokens], Classes]:
     """Learn one linear layer over standardised tokens, bilinearly enlarged to the masks, by cross-entropy (the linear protocol of DINOv2).
+    Classes weigh 1 / sqrt(their pixels), so that a rare one is not given up.
 
     `tokens` (n, g, g, d), `masks` (n, t, t) with 255 where nothing is known. Gives what turns tokens (m, g, g, d) into classes (m, t, t). The
     layer starts at zero and AdamW runs STEPS steps with a cosine rate, so the same seed gives the same head.
@@ -33,6 +34,9 @@ def train_head(tokens: Tokens, masks: Classes, classes: int, seed: int = 0) -> C
     def standardised(part: Tokens) -> Tensor:
         return to_device(((part.astype(np.float32) - mean) / deviation).transpose(0, 3, 1, 2), on)
 
+    counts = np.bincount(masks[masks != UNLABELLED], minlength=classes)[:classes]
+    worth = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1)), 0).astype(np.float32)
+    worths = to_device(worth / worth.max(), on)
     weight = to_device(np.zeros((classes, tokens.shape[-1], 1, 1), np.float32), on).requires_grad_()
     bias = to_device(np.zeros(classes, np.float32), on).requires_grad_()
     optimiser = torch.optim.AdamW([weight, bias], lr=RATE, weight_decay=1e-2)
@@ -43,7 +47,7 @@ def train_head(tokens: Tokens, masks: Classes, classes: int, seed: int = 0) -> C
         truth = to_device(masks[rows].astype(np.int64), on)
         if not bool((truth != UNLABELLED).any()):
             continue
-        loss = F.cross_entropy(_logits(standardised(tokens[rows]), weight, bias, size), truth, ignore_index=UNLABELLED)
+        loss = F.cross_entropy(_logits(standardised(tokens[rows]), weight, bias, size), truth, worths, ignore_index=UNLABELLED)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -18,7 +18,7 @@ from core.evaluation.subjects import Subject
 from core.policy import policy_from_text
 
 SWEEP = (0.125, 0.25, 0.5, 1.0)
-LINEAR_HEAD = "linear over standardised patch tokens, bilinear"
+LINEAR_HEAD = "linear over standardised patch tokens, bilinear, classes by 1 / sqrt(pixels)"
 
 
 @dataclass(frozen=True)

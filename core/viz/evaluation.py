@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
+from core.evaluation.masked import UNLABELLED
 from core.evaluation.results import Result
-from core.viz.theme import GRID, MODEL, SERIES, TEXT
+from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
 
 def scale_chart(results: Sequence[Result]) -> go.Figure:
-    """Accuracy against relative scale with 95 % intervals, a line for each model, set and policy."""
+    """Accuracy (or mean IoU) against relative scale with 95 % intervals, a line for each model, set and policy."""
     lines: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         recipe = result.recipe
@@ -33,7 +35,8 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
         x, y = [100 * r.recipe.scale for r in members], [r.value for r in members]
         figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=name, line={"color": colour})
     figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
-    figure.update_yaxes(title="accuracy", gridcolor=GRID)
+    names = {"miou": "mean IoU", "psnr": "PSNR, dB"}
+    figure.update_yaxes(title=names.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID)
     return _plain(figure, 380)
 
 
@@ -56,6 +59,35 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
     figure.update_yaxes(autorange="reversed", title="is")
     figure.update_xaxes(title="taken for", tickangle=-40)
     return _plain(figure, 220 + 24 * len(names))
+
+
+def example_pictures(pictures: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Picture, truth and prediction side by side, each twice as large: (n, t, t, 3) and classes (n, t, t), 255 plain, to n (2t, 6t + 8, 3)."""
+    rows = zip(pictures, truth, predicted, strict=True)
+    gap = np.full((2 * pictures.shape[1], 4, 3), 128, np.uint8)
+    return [
+        np.concatenate([_double(plain), gap, _double(_painted(plain, true)), gap, _double(_painted(plain, found))], axis=1)
+        for plain, true, found in rows
+    ]
+
+
+def legend(classes: Sequence[str]) -> str:
+    """Names of classes beside their colours, as HTML."""
+    dots = (
+        f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{CLASSES[number % len(CLASSES)]}"></span> {escape(name)}'
+        for number, name in enumerate(classes)
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:.2em 1em">{"".join(f"<span>{dot}</span>" for dot in dots)}</div>'
+
+
+def _painted(picture: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    colours = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in CLASSES])
+    mixed = (0.45 * picture + 0.55 * colours[classes % len(CLASSES)]).astype(np.uint8)
+    return np.where((classes == UNLABELLED)[..., None], picture, mixed)
+
+
+def _double(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def _plain(figure: go.Figure, height: int) -> go.Figure:
