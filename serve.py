@@ -9,11 +9,13 @@ from ui.routes import routes
 
 
 def warm_up() -> None:
-    """Import torch and load the default network, so that the first picture waits for neither."""
+    """Import torch and load the default network, so that the first picture waits for neither; then go on with jobs that wait."""
     from core.engine.loaded import load
     from core.models import default_reconstructor
+    from ui import jobs
 
     load(default_reconstructor())
+    jobs.keep()
 
 
 threading.Thread(target=warm_up, daemon=True).start()

@@ -1,0 +1,82 @@
+"""One's own imagery, as somebody uses it: upload, plan, start, reload, cancel, resume, explore, and the map of what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+import rasterio
+from playwright.sync_api import Page, expect
+from rasterio.transform import from_origin
+
+from tests.globe_tables import write_world
+
+pytestmark = pytest.mark.browser
+SLOW_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def address(serve: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    data = tmp_path_factory.mktemp("data")
+    write_world(data / "world of tests")
+    os.environ["EARTH_MAE_JOBS"] = str(tmp_path_factory.mktemp("jobs"))
+    try:
+        return serve("panels_server.py", data=data)
+    finally:
+        del os.environ["EARTH_MAE_JOBS"]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    rows, cols = np.mgrid[:1600, :1600] / 17
+    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    path = tmp_path / "my field.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=1600, height=1600, count=3, dtype="uint8", crs="EPSG:32633", transform=from_origin(5e5, 5e6, 10, 10)
+    ) as file:
+        file.write(pixels)
+    return path
+
+
+def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None:
+    page = local_page
+    page.set_viewport_size({"width": 1400, "height": 1600})
+    page.goto(f"{address}/?tab=My+imagery")
+    page.get_by_role("radio", name="Upload").click(timeout=SLOW_MS)
+    page.locator("input[type=file]").set_input_files(scene)
+    expect(page.get_by_text("625", exact=True)).to_be_visible(timeout=SLOW_MS)  # 25 x 25 tiles of 64 px, said before anything starts
+    page.get_by_role("button", name="Embed it").click(timeout=SLOW_MS)
+    expect(page.get_by_text("Your tables")).to_be_visible(timeout=SLOW_MS)
+
+    key = parse_qs(urlsplit(page.url).query)["jobs"][0]
+    page.goto(f"{address}/?tab=My+imagery&jobs={key}")  # as a reload does: a new session that knows nothing but the address
+    cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore it")
+    expect(cancel.or_(explore)).to_be_visible(timeout=SLOW_MS)
+    if cancel.is_visible():
+        cancel.click()
+        resume = page.get_by_role("button", name="Resume")
+        expect(resume.or_(explore)).to_be_visible(timeout=SLOW_MS)
+        if resume.is_visible():
+            resume.click()
+    explore.click(timeout=SLOW_MS)
+    expect(page.get_by_text("open: my field, 625 rows")).to_be_visible(timeout=SLOW_MS)
+
+    with page.expect_response(lambda answer: "/tiles/" in answer.url, timeout=SLOW_MS) as tile:
+        page.get_by_role("tab", name="Map", exact=True).click()
+    assert tile.value.status == 200
+    assert tile.value.body().startswith(b"\x89PNG")
+    inside = page.frame_locator("iframe").first
+    expect(inside.get_by_text("What the network sees")).to_be_visible(timeout=SLOW_MS)
+    stolen = page.context.browser.new_page()  # another browser: no cookie, and the id is of no use
+    assert stolen.goto(tile.value.url).status == 404
+    stolen.close()
+
+
+def test_another_user_sees_none_of_it(local_page: Page, address: str) -> None:
+    local_page.goto(f"{address}/?tab=My+imagery&jobs={'A' * 22}")
+    expect(local_page.get_by_role("button", name="Embed it")).to_be_visible(timeout=SLOW_MS)
+    assert local_page.get_by_text("Your tables").count() == 0
