@@ -1,4 +1,4 @@
-/*! compare sources-sha256:53d8613144fa362656d53bf286526b0f750bccfce177ecd6a14db28f6d0bb38c licences: compare.licences.txt */
+/*! compare sources-sha256:c2d9a17d75e96ea4a9aa6a4ba0ec3454a95124b7a2deddaf2c05845c3b5dc9dc licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
