@@ -33,7 +33,7 @@ def start_form() -> None:
         st.info("No labelled set is here: put EuroSAT or another set into a folder and name it in EARTH_MAE_DATA.", icon=":material/folder_off:")
         return
     with st.form("evaluate", border=False):
-        models = st.multiselect("Models", [*cached.cards(), COLOUR_HISTOGRAM], default=trained or [COLOUR_HISTOGRAM])
+        models = st.multiselect("Models", [*cached.cards(), *cached.weight_files(), COLOUR_HISTOGRAM], default=trained or [COLOUR_HISTOGRAM])
         sets = st.multiselect("Sets", here, default=here[:1])
         limit = st.number_input(
             "Images a class and split (0: all)", 0, 10_000, 50, help="A small limit answers quickly; its interval says how sure it is."

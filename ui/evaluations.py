@@ -25,6 +25,7 @@ from core.evaluation.results import Result
 from core.evaluation.running import Progress, evaluate
 from core.evaluation.segmentation import Learn
 from core.evaluation.subjects import ColourFloor, Subject
+from ui import cached
 
 PICTURE_PX = 96
 PAIRS_SHOWN = 8
@@ -141,7 +142,7 @@ def _subject(name: str) -> Subject:
         return ColourFloor()
     from core.engine.evaluate import candidate
 
-    return candidate(name)
+    return candidate(cached.weight_files().get(name, name))
 
 
 def _learn(plan: Plan) -> Learn | None:

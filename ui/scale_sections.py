@@ -18,7 +18,7 @@ from core.policy import POLICIES, Policy
 from core.session import View
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
 from ui import cached, controls, state
-from ui.page import labs
+from ui.scale_accuracy import accuracy
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 COMPARED = tuple(name for name in POLICIES if name != "manual")
@@ -27,7 +27,7 @@ CLOSE = 1.02
 Rows = dict[int, Reconstruction]
 
 
-def curves(_view: View, scales: Sequence[Scale], views: Sequence[View], rows: Rows) -> None:
+def curves(view: View, scales: Sequence[Scale], views: Sequence[View], rows: Rows) -> None:
     """Error per band and embedding drift against the GSD as fed."""
     found = sorted(rows)
     gsds = [scales[n].gsd_m for n in found]
@@ -48,8 +48,7 @@ def curves(_view: View, scales: Sequence[Scale], views: Sequence[View], rows: Ro
     st.caption(
         "Left: over hidden pixels, each scale at its own size. Right: cosine between the whole picture's vector here and at the tile's own scale."
     )
-    if "Evaluate" in labs():
-        st.page_link(labs()["Evaluate"], label="Accuracy of kNN over scales, on labelled sets", icon=":material/leaderboard:")
+    accuracy(view)
 
 
 def response(view: View, scales: Sequence[Scale], views: Sequence[View], rows: Rows) -> None:

@@ -64,3 +64,16 @@ def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
     assert choices_from("another page's") == (Choices(), ())
     test = lab(sel="scales;count:1")
     assert any("count:1" in warning.value for warning in test.warning)
+
+
+def test_accuracy_over_scales_is_computed_when_asked_and_kept(tmp_path, monkeypatch, shared_data):
+    monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path))
+    monkeypatch.setattr("ui.scale_accuracy.FEW", 2)
+    monkeypatch.setattr("ui.scale_accuracy.IN_ALL", 24)
+    test = lab(model="scale_mae_tiny", sel="scales;count:2", tab="Curves")
+    assert not test.exception and not list(tmp_path.rglob("*.json"))
+    next(box for box in test.selectbox if box.label == "Labelled set").set_value("harvey").run()
+    next(button for button in test.button if button.label == "Compute").click().run()
+    assert not test.exception and not test.error
+    assert len(list(tmp_path.glob("*.json"))) == 4
+    assert any("Weighted kNN on 24 test images" in caption.value for caption in test.caption)
