@@ -23,7 +23,10 @@ from core.geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
 if TYPE_CHECKING:
     from leafmap.maplibregl import Map
 
+    from core.atlas import EmbeddingTable
+
 SHIFT = 4
+METRES_PER_DEGREE = 111_320.0
 OVERLAY_PX = 1024
 MOST_OUTLINED = 3000
 GROUNDS = {"light": "#eef3f3", "dark": "#0d171c"}
@@ -105,6 +108,24 @@ class Cells:
                 drawn[rows[inside], cols[inside], :3] = self._rgb[self._rows[found[inside]]]
                 drawn[rows[inside], cols[inside], 3] = 255
         return drawn
+
+
+def footprints(table: EmbeddingTable) -> NDArray[Any]:
+    """The outlines (n,) of a table's rows; of a row that gives only a point, the square of its tile, or one that fills its share of the map.
+
+    None where a row does not say where it is.
+    """
+    shapes: Any = shapely.from_wkb(table.columns["geometry"].to_numpy())
+    bare = ~(shapely.area(shapes) > 0) & np.isfinite(table.lonlat).all(axis=1)
+    shapes[~bare & ~(shapely.area(shapes) > 0)] = None
+    if bare.any():
+        lon, lat = table.lonlat[bare].T
+        gsd_m, side_px = (table.columns[name].to_numpy().astype(np.float64)[bare] for name in ("gsd_m", "image_size"))
+        share = max(float(np.ptp(lon)), float(np.ptp(lat)), 1e-3) / math.sqrt(len(lon))
+        high = np.where(np.isfinite(gsd_m * side_px), gsd_m * side_px / METRES_PER_DEGREE, share) / 2
+        wide = high / np.cos(np.radians(lat)).clip(0.02)
+        shapes[bare] = shapely.box(lon - wide, lat - high, lon + wide, lat + high)
+    return shapes
 
 
 def stacked(drawers: Sequence[Callable[[int, int, int], RGBA | None]]) -> Callable[[int, int, int], RGBA | None]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import shapely
 
-from core.viz.regional import Cells, MapLayer, overlay, png, regional_map, stacked, tile_bounds
+from core.atlas import EmbeddingTable, make_rows
+from core.viz.regional import Cells, MapLayer, footprints, overlay, png, regional_map, stacked, tile_bounds
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -94,3 +95,17 @@ def test_the_page_asks_nothing_off_host(addressed):
     assert '"addLayer"' in live, "without the message queue every layer is lost"
     assert live.count("127.0.0.1:1/tiles/") == (2 if addressed else 0)
     assert live.count("data:image/png;base64,") >= (0 if addressed else 2)
+
+
+def test_rows_that_give_only_a_point_get_the_square_of_their_tile():
+    columns = {"centre_lon": [10.0, 11.0, None], "centre_lat": [45.0, 60.0, None], "gsd_m": [10.0, None, 10.0], "image_size": [64, None, 64]}
+    table = EmbeddingTable.from_rows(make_rows(np.ones((3, 4), np.float32), columns))
+    one, unsized, nowhere = footprints(table)
+    west, south, east, north = one.bounds
+    assert (north - south) * 111_320 == pytest.approx(640)
+    assert (east - west) * 111_320 * np.cos(np.radians(45)) == pytest.approx(640)
+    assert unsized.area > 0
+    assert unsized.contains(shapely.Point(11, 60))
+    assert nowhere is None
+    cells = Cells([one, unsized, nowhere], np.array([RED, GREEN, RED], np.uint8))
+    assert at(cells, 10, 45, 16) == (*RED, 255)

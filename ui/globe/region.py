@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import numpy as np
-import shapely
 import streamlit as st
 
 from core.atlas import EmbeddingTable
 from core.errors import ExplorerError
 from core.geo import TileRef
 from core.geo.web_tiles import WebTiles
-from core.viz.regional import Cells, MapLayer, png, regional_map, stacked
+from core.viz.regional import Cells, MapLayer, footprints, png, regional_map, stacked
 from ui import cached, routes, state
 from ui.globe.colour import choices, paint_by, rgb_of
 from ui.globe.desk import Desk
@@ -105,12 +104,8 @@ def _html(desk: Desk, layers: list[Drawn]) -> bytes:
 
 
 def _cells(desk: Desk, what: Hashable, rgb: np.ndarray | None) -> Cells:
-    outlines = cached.shelf("footprints", 4).once(desk.table.fingerprint, lambda: _outlines(desk.table))
+    outlines = cached.shelf("footprints", 4).once(desk.table.fingerprint, lambda: footprints(desk.table))
     return cached.shelf("map cells", 16).once((desk.table.fingerprint, what), lambda: Cells(outlines, rgb))
-
-
-def _outlines(table: EmbeddingTable) -> np.ndarray:
-    return shapely.from_wkb(table.columns["geometry"].to_numpy())
 
 
 def _pictures(table: EmbeddingTable) -> list[WebTiles]:
