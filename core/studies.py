@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
@@ -27,16 +27,25 @@ class Turn(Protocol):
 
 
 def monte_carlo(
-    model: Reconstructor, tile: Tile, mask: MaskSpec, policy: Policy, *, count: int, size_px: int | None = None, turn: Turn = nullcontext
+    model: Reconstructor,
+    tile: Tile,
+    mask: MaskSpec,
+    policy: Policy,
+    *,
+    count: int,
+    size_px: int | None = None,
+    turn: Turn = nullcontext,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[Spread]:
     """Reconstruct under `count` masks of one kind and ratio, seeds `mask.seed` and on; a Spread after every few.
 
-    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so that others get between.
+    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so that others get between;
+    `say` hears a sentence each time a batch had to shrink to fit the device's memory.
     """
     ready = prepare(model, tile, policy, size_px)
     spec = mask if "seed" in KINDS[mask.kind].uses else MaskSpec("random", make_mask(mask, ready.grid, ready.grid).ratio)
     hidden = np.stack([make_mask(replace(spec, seed=spec.seed + n), ready.grid, ready.grid).hidden for n in range(count)])
-    pieces = reconstruct_each(model, ready.fed.unit[None], hidden, [ready.res] * count)
+    pieces = reconstruct_each(model, ready.fed.unit[None], hidden, [ready.res] * count, say=say)
     sums = _Sums(ready, hidden)
     while True:
         with turn():

@@ -49,9 +49,12 @@ def gallery() -> tuple[GalleryEntry, ...]:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
-    """A small picture of a tile as JPEG."""
+    """A small picture of a tile as JPEG; of a large picture's middle, no more than that needs is read."""
     from core.viz.sheet import jpeg
 
+    header = catalogue().source(spec.ref.source).header(spec.ref.key)
+    if not (spec.window or spec.lonlat or spec.gsd_m or spec.size_px) and min(header.width, header.height) > 4 * px:
+        spec = replace(spec, size_px=2 * px)
     return jpeg(thumbnail(catalogue().read(spec), px), 88)
 
 
@@ -214,7 +217,7 @@ def verdict(view: View, made: Reconstruction) -> Verdict:
     return _judged().once(question(view), lambda: judge(made))
 
 
-def spreads(view: View, count: int, asker: str) -> Iterator[Spread]:
+def spreads(view: View, count: int, asker: str, say: Callable[[str], None] | None = None) -> Iterator[Spread]:
     """Mean and deviation over `count` masks, growing as the pictures come; once complete, only the last."""
     key = (question(view), count)
     if (found := _studies().get(key)) is not None:
@@ -224,9 +227,8 @@ def spreads(view: View, count: int, asker: str) -> Iterator[Spread]:
 
     network, spread = reconstructor(view.model), None
     side = view.tile.size_px or network.card.input_px
-    for spread in monte_carlo(
-        network, ground(view.tile, side), view.mask, view.policy, count=count, size_px=side, turn=partial(_queue(network).turn, f"{asker} study")
-    ):
+    turn = partial(_queue(network).turn, f"{asker} study")
+    for spread in monte_carlo(network, ground(view.tile, side), view.mask, view.policy, count=count, size_px=side, turn=turn, say=say):
         yield spread
     _studies().put(key, spread)
 

@@ -80,7 +80,7 @@ def many_masks(view: View, made: Reconstruction) -> None:
         return
     state.keep("many", (view, count))
     place, bar = st.empty(), st.progress(0.0)
-    for spread in cached.spreads(view, count, state.session_id()):
+    for spread in cached.spreads(view, count, state.session_id(), st.caption):
         place.html(sheet(spread_panels(made, spread)))
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()

@@ -122,7 +122,7 @@ def _build(name: str | Path) -> Encoder:
     else:
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
-            model = create(name)
+            model = create(str(name))
     model.requires_grad_(False)
     return model.to(device().torch).eval()
 

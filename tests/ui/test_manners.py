@@ -1,0 +1,221 @@
+"""The labs under load, through the functions that the pages call: nothing is mixed up, what is painted is what the network gets, memory keeps its limits."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from streamlit.testing.v1 import AppTest
+
+from core.engine import loaded
+from core.engine.loaded import Shelf
+from core.engine.results import Reconstruction
+from core.geo import TileRef, TileSpec
+from core.masking import MaskSpec, mask_from_text
+from core.policy import Policy
+from core.session import View, view_from_params
+from ui import cached
+from ui.kept import Kept
+
+SIDE = 112
+WAIT_S = 120
+TILES = (TileSpec(TileRef("samples", "landsat"), size_px=SIDE), TileSpec(TileRef("samples", "landsat"), window=(60, 90, 200, 200), size_px=SIDE))
+MODELS = ("scale_mae_tiny", "mae_tiny")
+VIEWS = tuple(View(model, "", tile, Policy(), MaskSpec("random", seed=seed)) for model in MODELS for tile in TILES for seed in range(3))
+
+
+@pytest.fixture
+def forgetful(monkeypatch):
+    """Caches that hold a handful, so that the same question is now answered from memory and now computed again."""
+    held = Kept(3)
+    monkeypatch.setattr(cached, "_made", lambda: held)
+    return held
+
+
+def alone(network: Any, view: View) -> Reconstruction:
+    """What one user with no caches gets."""
+    from core.engine.inputs import read_ground
+    from core.engine.reconstruct import reconstruct
+
+    tile = read_ground(cached.catalogue().read, view.tile, SIDE)
+    return reconstruct(network, tile, view.mask, view.policy, size_px=SIDE)
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[View, Reconstruction]:
+    networks = {model: loaded._build(model) for model in MODELS}
+    return {view: alone(networks[view.model], view) for view in VIEWS}
+
+
+def crossed(count: int, expected: dict[View, Reconstruction]) -> int:
+    """Two users ask `count` times in turn and at once; how many answers are not the bytes that one user alone gets."""
+    wrong: list[View] = []
+    failed: list[BaseException] = []
+    meet = threading.Barrier(2)
+
+    def user(name: str, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(count // 2):
+                view = VIEWS[rng.integers(len(VIEWS))]
+                meet.wait(60)
+                made, right = cached.reconstruction(view, name), expected[view]
+                same = all(
+                    np.array_equal(getattr(made, part), getattr(right, part)) for part in ("input", "combined", "low", "high", "hidden", "target")
+                )
+                if not same or made.recipe != right.recipe:
+                    wrong.append(view)
+        except BaseException as problem:
+            failed.append(problem)
+            meet.abort()
+
+    users = [threading.Thread(target=user, args=(name, seed)) for seed, name in enumerate(("ann", "bob"))]
+    for each in users:
+        each.start()
+    for each in users:
+        each.join(WAIT_S)
+    assert not failed, failed
+    return len(wrong)
+
+
+def test_two_users_two_tiles_two_models_never_cross(forgetful, expected):
+    assert len({made.combined.tobytes() for made in expected.values()}) == len(VIEWS)
+    assert crossed(200, expected) == 0
+
+
+@pytest.mark.parametrize("forgotten", ["model", "tile", "mask"])
+def test_a_key_that_leaves_something_out_would_be_noticed(forgetful, expected, monkeypatch, forgotten):
+    monkeypatch.setattr(cached, "question", lambda view: tuple(getattr(view, part) for part in ("model", "tile", "mask") if part != forgotten))
+    assert crossed(40, expected) > 0
+
+
+def lab_with_painter(view: dict[str, str]) -> None:
+    """The Mask Lab's own path from the painter to the picture."""
+    from dataclasses import replace as with_
+
+    import streamlit as st
+
+    from ui import controls, lab, state
+
+    for name, value in view.items():
+        if name not in st.query_params:
+            st.query_params[name] = value
+    shown = controls.current_view()
+    shown = with_(shown, mask=lab.paint(shown))
+    state.publish(shown)
+    lab.reconstruction(shown)
+
+
+def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
+    import earth_mae_components
+    import torch
+    from earth_mae_components.painter import PaintState
+
+    from core.models.base import Reconstructor
+
+    fed: list[torch.Tensor] = []
+    plain = Reconstructor.reconstruct
+
+    def spy(self: Any, images: torch.Tensor, res: torch.Tensor, keep: torch.Tensor | None = None) -> Any:
+        assert keep is not None
+        fed.append(keep.clone())
+        return plain(self, images, res, keep)
+
+    brush: list[np.ndarray] = []
+    monkeypatch.setattr(Reconstructor, "reconstruct", spy)
+    monkeypatch.setattr(earth_mae_components, "mask_painter", lambda *_, **__: PaintState(brush[-1], len(brush)))
+    rng, grid = np.random.default_rng(4), SIDE // 8
+    start = View("scale_mae_tiny", "", TILES[0], Policy(), MaskSpec("cells", cells=(0,), painted_on=(grid, grid)))
+    app = AppTest.from_function(lab_with_painter, default_timeout=WAIT_S, args=(start.to_params(),))
+    for n in range(200):
+        brush.append(rng.random((grid, grid)) < rng.uniform(0.05, 0.95))
+        app.run()
+        assert not app.exception and not app.error, n
+        visible = np.zeros(grid * grid, bool)
+        visible[fed[-1][0].numpy()] = True
+        assert fed[-1].shape == (1, visible.sum()), n
+        assert np.array_equal(~visible.reshape(grid, grid), brush[-1]), n
+        assert np.array_equal(np.flatnonzero(brush[-1]), mask_from_text(app.query_params["mask"]).cells), n
+
+
+def test_a_painted_link_says_the_same_mask_anywhere():
+    rng = np.random.default_rng(5)
+    for rows in (7, 14, 16, 28):
+        hidden = rng.random((rows, rows)) < 0.5
+        view = replace(VIEWS[0], mask=MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(rows, rows)))
+        assert view_from_params(view.to_params(), VIEWS[0]).view.mask == view.mask
+
+
+def upload_lab() -> None:
+    """The upload tab of the tile dialog, and what it leads to."""
+    from ui import controls, lab, state, tile_picker
+
+    shown = controls.current_view()
+    tile_picker._upload(shown)
+    state.publish(shown)
+    lab.reconstruction(shown)
+
+
+def peak_growth_mb(before_kb: int) -> float:
+    said = Path("/proc/self/status").read_text()
+    return (int(said.split("VmHWM:")[1].split()[0]) - before_kb) / 1024
+
+
+def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        pytest.skip("the peak of a process's memory can be reset on Linux only")
+    side = 60_000
+    options = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint16", "crs": "EPSG:32631", "tiled": True}
+    options |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "sparse_ok": True, "bigtiff": "YES"}
+    path = tmp_path / "giant.tif"
+    with rasterio.open(path, "w", transform=rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_760_000), **options) as out:
+        ground = np.random.default_rng(0).integers(100, 900, (1, 512, 512), dtype=np.uint16)
+        out.write(ground, window=rasterio.windows.Window(side // 2 - 256, side // 2 - 256, 512, 512))
+    assert path.stat().st_size < 1_500_000
+    app = AppTest.from_function(upload_lab, default_timeout=WAIT_S).run()  # the network is in memory from here on
+    reset.write_text("5")
+    before_kb = int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+    app.file_uploader[0].set_value(("giant.tif", path.read_bytes(), "image/tiff")).run()
+    next(button for button in app.button if button.label == "Show it").click().run()
+    assert not app.exception and not app.error
+    assert app.query_params["tile"].startswith("upload/")
+    assert peak_growth_mb(before_kb) < 200
+
+
+def test_models_in_pages_keep_within_the_limit_least_recently_used_first(monkeypatch):
+    sizes = {name: loaded._bytes_of(cached.model(name)) for name in (*MODELS, "scale_mae_small")}
+    shelf = Shelf(sum(sizes.values()) - 1)
+    monkeypatch.setattr(loaded, "shelf", lambda: shelf)
+    made = {}
+    for name in (*MODELS, MODELS[0], "scale_mae_small", MODELS[1]):
+        made[name] = cached.reconstruction(replace(VIEWS[0], model=name, mask=MaskSpec(seed=900 + len(made))), "ann")
+        assert sum(one.size_bytes for one in shelf.held()) <= shelf.limit_bytes
+    assert [one.name for one in shelf.held()][-1] == MODELS[1]
+
+
+def test_a_device_that_is_too_small_gets_smaller_batches_and_a_sentence(monkeypatch):
+    from core.engine import device
+    from core.engine import reconstruct as engine
+
+    plain, sizes, said = engine._run, [], []
+
+    def small(model: Any, on: Any, images: Any, hidden: Any, res: Any) -> Any:
+        sizes.append(len(hidden))
+        if len(hidden) > 2:
+            raise MemoryError
+        return plain(model, on, images, hidden, res)
+
+    monkeypatch.setattr(engine, "_run", small)
+    monkeypatch.setattr(device, "_fitting", {})
+    monkeypatch.setattr(device, "_paces", {})
+    monkeypatch.setitem(engine.BATCH, "cpu", 16)
+    view = replace(VIEWS[0], mask=MaskSpec("random", seed=777))
+    spread = list(cached.spreads(view, 16, "ann", said.append))[-1]
+    assert spread.done == 16 and max(sizes) > 2
+    assert said and all(sentence.startswith("The device ran out of memory:") for sentence in said)
