@@ -4,6 +4,7 @@ import streamlit as st
 
 from core.engine.runs import PRESETS, Run, RunError
 from core.viz.training import loss_figure, progress_figure
+from ui.controls import duration
 from ui.page import page
 from ui.runs import data_folder, free_name, runs, start_run
 from ui.state import keep, recall, widget
@@ -69,11 +70,6 @@ def follow(run: Run, others: list[Run]) -> None:
         steps = {int(path.stem): path for path in previews}
         step = st.select_slider("Fixed tiles at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
         st.image(str(steps[step]), caption="Rows: truth, what is visible, prediction, prediction with true pixels pasted", width="stretch")
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit a person would use."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 with page("Train", "A small pretraining run of your own: start it, watch it learn, stop and resume it, compare two."):

@@ -177,6 +177,11 @@ def there(tile: TileSpec) -> TileSpec:
     return replace(tile, rgb=None)
 
 
+def duration(seconds: float) -> str:
+    """Seconds in the unit a person would use."""
+    return f"{max(1, seconds):.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def band_control(tile: TileSpec) -> TileSpec:
     """Which bands are shown and fed, where there are more than three."""
     header = cached.catalogue().source(tile.ref.source).header(tile.ref.key)

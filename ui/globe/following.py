@@ -10,8 +10,8 @@ from pathlib import Path
 import streamlit as st
 
 from ui import jobs
+from ui.controls import duration
 from ui.globe import desk as ask
-from ui.globe.plans import duration
 from ui.jobs import Job
 from ui.page import in_a_sentence
 

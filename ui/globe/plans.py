@@ -18,7 +18,7 @@ from core.geo import Source, TileRef, TileSpec, thumbnail
 from core.viz.plan import colour_of, plan_picture
 from core.viz.sheet import jpeg
 from ui import cached
-from ui.controls import metres
+from ui.controls import duration, metres
 
 PICTURE_PX = 900
 MOST_DRAWN = 60_000
@@ -115,11 +115,6 @@ def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
         f"about {duration(plan.count / rate)}",
         help=f"{rate:,.0f} tiles/s measured on this device just now; it is quicker when nobody else works.",
     )
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit a person would use."""
-    return f"{max(1, seconds):.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def command(spec: SweepSpec, title: str) -> str:
