@@ -109,6 +109,7 @@ def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(local_p
     tile = local_page.locator(".near img").first
     tile.wait_for(timeout=SLOW_MS)
     assert tile.evaluate(WIDTH) == 128
+    assert tile.evaluate("image => +getComputedStyle(image.parentNode).zIndex") > 0, "else the canvas covers it"
     box = scene.bounding_box()
     assert box
     local_page.mouse.click(box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22)  # a corner: no point lies there

@@ -70,6 +70,6 @@ def test_a_lasso_of_two_thousand_corners_still_fits() -> None:
 
 
 def test_notes_are_short_and_printable() -> None:
-    found, _ = from_params({name: "x" * 1000 for name in NOTES})
+    found, _ = from_params(dict.fromkeys(NOTES, "x" * 1000))
     assert all(len(text) == 400 for _, text in found.notes)
     assert from_params({"labels": "a\x07b"})[0].notes == ()
