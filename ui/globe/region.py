@@ -19,11 +19,12 @@ from ui import cached, routes, state
 from ui.globe.colour import choices, paint_by, rgb_of
 from ui.globe.desk import Desk
 from ui.globe.rows import spec_of
+from ui.globe.sight import sight
 
 HEIGHT_PX = 620
 MOST_PICTURES = 24
 MOST_CELLS = 300_000
-OFFERED = ("similar", "appearance", "column:recon_loss_low", "column:recon_loss_high", "groups", "painted")
+OFFERED = ("similar", "appearance", "column:recon_loss_low", "column:recon_loss_high", "painted")
 GROUND, OUTLINES = "Imagery", "Tile outlines"
 
 
@@ -71,7 +72,7 @@ def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
         ground = MapLayer(GROUND, stacked([one.draw for one in pictures]), (west, south, east, north), max(one.finest for one in pictures))
         found.append(Drawn((table.fingerprint, GROUND), ground))
     offered = choices(table, desk.place)
-    shown = [by for by in OFFERED if by in offered]
+    shown = [by for by in dict.fromkeys((sight().by, *OFFERED)) if by in offered]  # first what the globe shows
     for by in reversed(shown):
         painted = paint_by(table, by, desk.place)
         cells = _cells(desk, painted.layer, rgb_of(painted))
