@@ -72,7 +72,8 @@ def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
         ground = MapLayer(GROUND, stacked([one.draw for one in pictures]), (west, south, east, north), max(one.finest for one in pictures))
         found.append(Drawn((table.fingerprint, GROUND), ground))
     offered = choices(table, desk.place)
-    shown = [by for by in dict.fromkeys((sight().by, *OFFERED)) if by in offered]  # first what the globe shows
+    first = () if sight().by == "appearance" else (sight().by,)  # what the globe shows, where somebody chose it
+    shown = [by for by in dict.fromkeys((*first, *OFFERED)) if by in offered]
     for by in reversed(shown):
         painted = paint_by(table, by, desk.place)
         cells = _cells(desk, painted.layer, rgb_of(painted))
