@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.conftest import ROOT
 
 
@@ -17,6 +19,7 @@ def command(pack, cache, *more):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_at_work_resumes_and_gives_the_same_table(index_zip, tmp_path):
     cache, environment = tmp_path / "cache", {**os.environ, "OMP_NUM_THREADS": "1"}
     started = subprocess.Popen(command(index_zip, cache), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
