@@ -125,6 +125,10 @@ def _duplicates(plan: Plan, folders: Sequence[Path]) -> dict[str, list[dict[str,
     """Duplicates of every set of the plan, told one a line on standard error: set -> files, exact or nearly, labels."""
     from core.evaluation.datasets import DataSpec, open_set
     from core.evaluation.duplicates import split_duplicates
+    from core.evaluation.errors import RecipeError
+
+    if plan.protocol in ("segmentation", "reconstruction"):
+        raise RecipeError(f"Duplicates are looked for among labelled images, which {plan.protocol} does not use; leave --duplicates out.")
 
     found: dict[str, list[dict[str, object]]] = {}
     for name in plan.data:

@@ -1,0 +1,59 @@
+"""The verb on sets that cannot be scored: one sentence that says what to mend, exit code 2, and what was computed before is kept."""
+
+import csv
+import shutil
+
+import pytest
+
+from core.cli import main
+from core.evaluation.cache import Cache
+from core.evaluation.plan import Plan
+from core.evaluation.running import evaluate
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
+
+
+def empty_class(folder):
+    (folder / "Desert").mkdir()
+
+
+def single_class(folder):
+    for name in ("Forest", "River"):
+        shutil.rmtree(folder / name)
+
+
+def labels_that_do_not_match(folder):
+    rows = [(f"Forest/Forest_{n}.png", "Forest" if n < 8 else "forest", "train" if n < 8 else "test") for n in range(12)]
+    rows += [(f"River/River_{n}.png", "River", "train") for n in range(12)]
+    with (folder / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "label", "split"), *rows])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "said"),
+    [
+        (empty_class, (), "Class folder 'Desert' of 'set' holds no images; add some or remove the folder."),
+        (single_class, (), "'set' has the single class 'Town'"),
+        (labels_that_do_not_match, (), "class 'forest' is in the test images but not in the train images; spell both alike"),
+        (lambda folder: None, ("--k", "99"), "k is 99 but the gallery holds 33 images; choose k from 1 to 33"),
+        (lambda folder: None, ("--protocol", "segmentation"), "holds 0 pairs of image and mask"),
+        (lambda folder: None, ("--protocol", "segmentation", "--duplicates"), "Duplicates are looked for among labelled images"),
+    ],
+)
+def test_one_sentence_and_exit_code_two(class_folders, capsys, spoil, more, said):
+    spoil(class_folders)
+    assert main(["evaluate", str(class_folders), "--model", "colour_histogram", "--gsd-m", "1", *more]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, make_network, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    with pytest.raises(Exception, match=r"Model 'nan_net' gives values that are not finite for image '.*\.png'"):
+        list(evaluate(Plan(data=(str(index_zip),)), [network, make_network("nan_net", broken=True)], folders=(), cache=cache))
+    assert [result.recipe.model for result in cache.results()] == ["fake"]
