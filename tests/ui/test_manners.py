@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,41 @@ def test_a_device_that_is_too_small_gets_smaller_batches_and_a_sentence(monkeypa
     spread = list(cached.spreads(view, 16, "ann", said.append))[-1]
     assert spread.done == 16 and max(sizes) > 2
     assert said and all(sentence.startswith("The device ran out of memory:") for sentence in said)
+
+
+def test_ten_fast_moves_run_two_predictions_and_the_place_in_the_queue_is_told(forgetful, monkeypatch):
+    from core.engine import reconstruct as engine
+    from core.engine.turns import Superseded, turns
+
+    plain, ran, dropped, made, places = engine._run, [], [], {}, []
+    started, go = threading.Event(), threading.Event()
+
+    def held(model: Any, on: Any, images: Any, hidden: Any, res: Any) -> Any:
+        ran.append(hidden)
+        started.set()
+        assert go.wait(60)
+        return plain(model, on, images, hidden, res)
+
+    def move(n: int) -> None:
+        try:
+            made[n] = cached.reconstruction(replace(VIEWS[0], mask=MaskSpec("random", ratio=n / 20, seed=3)), "ann", places.append)
+        except Superseded:
+            dropped.append(n)
+
+    monkeypatch.setattr(engine, "_run", held)
+    cached.ground(TILES[0], SIDE)
+    queue = turns("cpu")
+    moves = [threading.Thread(target=move, args=(n,)) for n in range(10)]
+    moves[0].start()
+    assert started.wait(60)
+    for n in range(1, 10):
+        moves[n].start()
+        while queue.waiting() < 2 or len(dropped) < n - 1 or len(places) < n:
+            time.sleep(0.001)
+    go.set()
+    for each in moves:
+        each.join(60)
+    assert len(ran) == 2
+    assert sorted(made) == [0, 9] and sorted(dropped) == list(range(1, 9))
+    assert set(places) == {1}
+    assert made[9].recipe.mask == "random-45-s3"
