@@ -11,6 +11,7 @@ from core.errors import ExplorerError
 from core.geo import GeoError, TileRef, TileSpec, Uploads
 from core.session import View
 from ui import cached, controls, state
+from ui.uploads import content
 
 MOST_LISTED = 400
 UPLOAD_MB = 50
@@ -32,10 +33,10 @@ def _same_place(one: TileSpec, other: TileSpec) -> bool:
 @st.dialog("Choose a tile", width="large")
 def _dialog(view: View) -> None:
     tabs = st.tabs(["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun")
-    for tab, content in zip(tabs, (_gallery, _pictures, _upload, _place), strict=True):
+    for tab, draw in zip(tabs, (_gallery, _pictures, _upload, _place), strict=True):
         if tab.open:
             with tab:
-                content(view)
+                draw(view)
 
 
 def _use(view: View, tile: TileSpec) -> None:
@@ -93,7 +94,7 @@ def _upload(view: View) -> None:
     uploads = cached.catalogue().source("upload")
     assert isinstance(uploads, Uploads)
     try:
-        ref = uploads.add(file.getvalue(), file.name, gsd_m=gsd or None)
+        ref = uploads.add(content(file, UPLOAD_MB), file.name, gsd_m=gsd or None)
         uploads.native_gsd_m(ref.key)
         cached.thumbnail_of(TileSpec(ref))
     except ExplorerError as problem:

@@ -9,6 +9,8 @@ import secrets
 import shutil
 from pathlib import Path
 
+from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
+
 from core.errors import ExplorerError
 from core.files import write_atomic
 from core.geo import Source, SourceInfo, TileRef, open_source
@@ -25,6 +27,13 @@ SUFFIXES = {"raster": ".tif", "picture": ".png"}
 
 class UploadError(ExplorerError):
     """A file that cannot be laid in."""
+
+
+def content(file: Uploaded, most_mb: int) -> bytes:
+    """The bytes of an upload. Raises UploadError above the limit that its field states: the server's own is that of weights, and larger."""
+    if file.size > most_mb * 2**20:
+        raise UploadError(f"The picture is larger than {most_mb} MB: cut a part out, or have the server started with the folder that holds it.")
+    return file.getvalue()
 
 
 class LaidIn(Source):

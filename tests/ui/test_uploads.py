@@ -80,3 +80,12 @@ def test_a_table_knows_its_own_upload_and_it_goes_with_the_job(raster):
     jobs.cancel(job)
     jobs.remove(job)
     assert not path.exists()
+
+
+def test_the_limit_that_a_field_states_holds_on_the_server_too():
+    class Sent(io.BytesIO):
+        size = 2**20 + 1
+
+    with pytest.raises(UploadError, match="larger than 1 MB"):
+        uploads.content(Sent(b""), 1)
+    assert uploads.content(Sent(b"picture"), 2) == b"picture"

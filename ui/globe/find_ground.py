@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.geo.parts import parts_of
 from core.geo.tile import TileSpec
-from ui import cached, state
+from ui import cached, state, uploads
 from ui.globe.desk import Desk
 from ui.globe.rows import spec_of
 
@@ -35,7 +35,7 @@ def picture(desk: Desk) -> Found | None:
     if file is None:
         st.caption("It stays in this server's memory, and only its vector is kept. Nothing is asked on the internet.")
         return None
-    content = file.getvalue()
+    content = uploads.content(file, UPLOAD_MB)
     vector = vector_of(desk, 0, content, gsd_m or None)
     return vector, file.name, ()
 

@@ -85,7 +85,7 @@ def _upload() -> Chosen | None:
     st.caption("It is kept on this server for your jobs only, and deleted with them or after two weeks.")
     if file is None:
         return None
-    path = cached.shelf("laid in", 64).once((state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), file.getvalue(), file.name))
+    path = cached.shelf("laid in", 64).once((state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name))
     source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path))
     stated = _state_gsd(source)
     return Chosen(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
