@@ -68,6 +68,8 @@ function tilesOf(scene: Scene, side: Side): Tile[] {
     const at = projector.project(pairs[2 * id]!, pairs[2 * id + 1]!);
     if (!at || scene.sideAt(...at) !== side) continue;
     const [x, y] = at.map(Math.round) as [number, number];
+    const corners = [-1, 1].flatMap((u) => [-1, 1].map((v) => scene.sideAt(x + (u * SIDE_PX) / 2, y + (v * SIDE_PX) / 2)));
+    if (corners.some((other) => other !== null && other !== side)) continue; // it would reach over to the other map
     if (tiles.every((tile) => Math.max(Math.abs(tile.x - x), Math.abs(tile.y - y)) > SIDE_PX + 4)) tiles.push({ id, x, y });
   }
   return tiles;

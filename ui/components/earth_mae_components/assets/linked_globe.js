@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:c2d9a17d75e96ea4a9aa6a4ba0ec3454a95124b7a2deddaf2c05845c3b5dc9dc licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:88fc17531a5a1f093fd74292f79d5d1804339ada3fadb33672b490515932cf07 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32499,7 +32499,7 @@ function iz(e, t) {
 		let i = m.project(r[2 * n], r[2 * n + 1]);
 		if (!i || e.sideAt(...i) !== t) continue;
 		let [a, o] = i.map(Math.round);
-		h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
+		[-1, 1].flatMap((t) => [-1, 1].map((n) => e.sideAt(a + t * tz / 2, o + n * tz / 2))).some((e) => e !== null && e !== t) || h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
 			id: n,
 			x: a,
 			y: o

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:c2d9a17d75e96ea4a9aa6a4ba0ec3454a95124b7a2deddaf2c05845c3b5dc9dc licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:88fc17531a5a1f093fd74292f79d5d1804339ada3fadb33672b490515932cf07 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
