@@ -3,7 +3,7 @@
 A convolutional stem finds textures from few examples (Xiao et al., arXiv 2106.14881), a few transformer blocks with Scale-MAE's positions
 (arXiv 2212.14532) join them. It learns by telling pictures apart (SimCLR, arXiv 2002.05709): two crops of one place, flipped, turned and recoloured,
 must find each other in the batch. Its `vector` takes means and deviations of every level, from the picture's own colours to the last tokens, and
-whitens them: what pictures share is divided out, so that no level drowns another. No label is ever read.
+whitens each: what pictures share is divided out, so that no level drowns another. No label is ever read.
 """
 
 from __future__ import annotations
@@ -42,6 +42,39 @@ class Stage(nn.Module):
         return F.relu(x + self.second(F.relu(self.first(x))))
 
 
+class LevelWhitening(nn.Module):
+    """One vector of many parts: each part whitened to its strongest `part_dim` directions and brought to unit length, all of them then
+    reduced to the strongest `width` directions of the whole. Nothing but a cut until `settle` has measured pictures."""
+
+    rotation: Tensor
+
+    def __init__(self, parts: Sequence[int], part_dim: int, width: int) -> None:
+        super().__init__()
+        self.part_dims = [min(part_dim, size) for size in parts]
+        for i, (size, kept) in enumerate(zip(parts, self.part_dims, strict=True)):
+            self.register_buffer(f"centre_{i}", torch.zeros(size))
+            self.register_buffer(f"whitening_{i}", torch.eye(size)[:, :kept].clone())
+        self.width = min(width, sum(self.part_dims))
+        self.register_buffer("rotation", torch.eye(sum(self.part_dims))[:, : self.width].clone())
+
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Every part whitened, of unit length, side by side: (n, sum of part_dims)."""
+        made = [(part - self.get_buffer(f"centre_{i}")) @ self.get_buffer(f"whitening_{i}") for i, part in enumerate(parts)]
+        return torch.cat([F.normalize(part, dim=1) for part in made], dim=1)
+
+    def forward(self, parts: Sequence[Tensor]) -> Tensor:
+        return self.joined(parts) @ self.rotation
+
+    @torch.no_grad()
+    def settle(self, parts: Sequence[Tensor], ridge: float) -> None:
+        """Measure means and covariances over the rows of `parts`."""
+        for i, part in enumerate(parts):
+            self.get_buffer(f"centre_{i}").copy_(part.mean(0))
+            self.get_buffer(f"whitening_{i}").copy_(whitening(part.double().T.cov(correction=0), self.part_dims[i], ridge))
+        directions = torch.linalg.eigh(self.joined(parts).double().T.cov(correction=0)).eigenvectors
+        self.rotation.copy_(directions.flip(1)[:, : self.width])
+
+
 class ScaleContrast(Encoder):
     """Convolutional stages down to one cell a patch, `depth` transformer blocks with CLS, and a whitened vector of all levels.
 
@@ -49,13 +82,11 @@ class ScaleContrast(Encoder):
     Hidden patches are blanked before the stem: their pixels never enter the arithmetic.
     """
 
-    centre_of_levels: Tensor
-    whitening: Tensor
-
     def __init__(
         self,
         *,
         stem_dim: int = 32,
+        part_dim: int = 128,
         vector_dim: int = 256,
         gsd_aware: bool = True,
         img_size: int = 64,
@@ -78,10 +109,8 @@ class ScaleContrast(Encoder):
         self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio)
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         xavier_linears(self.blocks)
-        self.levels_dim = 2 * (embed_dim + sum(widths))
-        self.vector_dim = min(vector_dim, self.levels_dim)
-        self.register_buffer("centre_of_levels", torch.zeros(self.levels_dim))
-        self.register_buffer("whitening", torch.eye(self.levels_dim)[:, : self.vector_dim].clone())
+        self.whitening = LevelWhitening([embed_dim, embed_dim, *(2 * width for width in widths)], part_dim, vector_dim)
+        self.vector_dim = self.whitening.width
 
     def grid_of(self, images: Tensor) -> int:
         """Patches along one side. Raises ModelInputError for pictures that are not square or do not divide into patches."""
@@ -108,19 +137,19 @@ class ScaleContrast(Encoder):
             tokens = block(tokens)
         return self.norm(tokens), maps
 
-    def summary(self, tokens: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """CLS, mean of the patch tokens, then mean and deviation of each map: (b, levels_dim), float32."""
+    def summary(self, tokens: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+        """CLS, mean of the patch tokens, then mean and deviation of each map, side by side: (b, .) each, float32."""
         parts = [tokens[:, 0], tokens[:, 1:].mean(1) if tokens.shape[1] > 1 else tokens[:, 0]]
         for level in maps:
             level = level.float()
-            parts += [level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()]
-        return torch.cat([part.float() for part in parts], dim=1)
+            parts.append(torch.cat([level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()], dim=1))
+        return [part.float() for part in parts]
 
     def vector(self, images: Tensor, res: Tensor) -> Tensor:
         """One whitened vector for each whole picture: (b, vector_dim), float32."""
         tokens, maps = self.levels(images, res, None)
         with torch.autocast(images.device.type, enabled=False):
-            return (self.summary(tokens, maps) - self.centre_of_levels) @ self.whitening
+            return self.whitening(self.summary(tokens, maps))
 
     def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         return self.levels(images, res, keep)[0]
@@ -187,11 +216,10 @@ class ScaleContrastObjective(Objective):
 
     @torch.no_grad()
     def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
-        """Settle the whitening from the mean and covariance of the levels of whole pictures."""
+        """Settle the whitening from whole pictures."""
         assert isinstance(network, ScaleContrast)
-        levels = torch.cat([network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]).double()
-        network.centre_of_levels.copy_(levels.mean(0))
-        network.whitening.copy_(whitening(levels.T.cov(correction=0), network.vector_dim, self.ridge))
+        seen = [network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]
+        network.whitening.settle([torch.cat(part) for part in zip(*seen, strict=True)], self.ridge)
 
 
 def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:

@@ -199,8 +199,8 @@ def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery
     spec = TrainSpec("measured", "scale_contrast", steps=2, batch=8, sides_px=(32,), sizes=sizes, warmup_steps=1)
     losses(spec, tmp_path, imagery)
     written = load_file(tmp_path / "weights" / "measured.safetensors")
-    assert written["centre_of_levels"].abs().max() > 0
-    assert not torch.equal(written["whitening"].float(), torch.eye(*written["whitening"].shape))
+    assert written["whitening.centre_0"].abs().max() > 0
+    assert not torch.equal(written["whitening.rotation"].float(), torch.eye(*written["whitening.rotation"].shape))
 
 
 @pytest.mark.slow
