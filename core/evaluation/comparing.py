@@ -40,7 +40,7 @@ class Comparison:
             "models": [self.first.recipe.model, self.second.recipe.model],
             "scales": [self.first.recipe.scale, self.second.recipe.scale],
             "metric": self.first.metric,
-            **{name: value for name, value in asdict(self.paired).items()},
+            **asdict(self.paired),
             "neighbours": self.neighbours,
             "overlap": self.overlap and asdict(self.overlap),
             "cka": self.cka,

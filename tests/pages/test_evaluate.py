@@ -77,3 +77,59 @@ def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, mo
     (tmp_path / "runs" / "papers" / "scale_mae.json").write_text("{")
     app = app.run()
     assert not app.exception and "cannot be read" in app.error[0].value
+
+
+def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_path):
+    from core.engine.segment import train_head
+    from tests.evaluation.conftest import FakeNetwork
+    from tests.evaluation.test_segmentation import write_pair
+
+    for number in range(8):
+        write_pair(tmp_path / "fields", str(number), seed=number)
+    plan = Plan(protocol="segmentation", data=(str(tmp_path / "fields"),), gsd_m=1.0)
+    list(evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(), cache=own_cache, learn=train_head))
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert any("labelled test pixels are right" in caption.value for caption in app.caption)
+    assert sorted(app.dataframe[1].value["class"]) == ["class 0", "class 1"]
+    against = next(box for box in app.selectbox if box.label == "Against")
+    against.set_value(against.options[0]).run()
+    assert not app.exception
+    assert any("Second minus first" in text.value for text in app.markdown)
+
+
+def test_two_models_agreement_is_told(open_page, own_cache, shared_data):
+    from tests.evaluation.conftest import FakeNetwork
+
+    plan = Plan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
+    list(evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache))
+    app = open_page(PAGE)
+    against = next(box for box in app.selectbox if box.label == "Against")
+    against.set_value(against.options[0]).run()
+    assert not app.exception
+    assert {metric.label for metric in app.metric} >= {"20 nearest neighbours shared", "Linear CKA"}
+    assert any("McNemar" in caption.value for caption in app.caption)
+
+
+def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_data, monkeypatch):
+    from ui import evaluations
+
+    seen = []
+    real = evaluations.open_set
+    monkeypatch.setattr(evaluations, "open_set", lambda spec, *rest: (seen.append(spec.data), real(evaluations.DataSpec(spec.data, 3), *rest))[1])
+    app = open_page(PAGE)
+    assert seen == []
+    next(box for box in app.selectbox if box.label == "Set").set_value("ucmerced").run()
+    next(button for button in app.button if button.label == "Look for them").click().run()
+    assert not app.exception and seen == ["ucmerced"]
+    assert any("test images of ucmerced are also among its training images" in text.value for text in app.markdown)
+    app.run()
+    assert seen == ["ucmerced"], "found once"
+
+
+def test_each_protocol_offers_its_own_sets(open_page, own_cache, shared_data):
+    app = open_page(PAGE)
+    sets = next(box for box in app.multiselect if box.label == "Sets")
+    assert "eurosat" in sets.options and "scenes" not in sets.options
+    app.selectbox(key="protocol").set_value("segmentation").run()
+    assert next(box for box in app.multiselect if box.label == "Sets").options == ["atlanta_buildings", "nc_landcover"]
