@@ -12,9 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from core.models import create
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
@@ -31,7 +33,7 @@ def picture(page: Page, name: str = "combined") -> str:
 
 def changed(page: Page, before: str, name: str = "combined") -> str:
     page.wait_for_function(
-        "([name, before]) => { const i = document.querySelector(`[data-panel=\"${name}\"] img`); return i && i.src !== before }",
+        '([name, before]) => { const i = document.querySelector(`[data-panel="${name}"] img`); return i && i.src !== before }',
         arg=[name, before],
         timeout=NEXT_MS,
     )
@@ -132,6 +134,17 @@ def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
 def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     lab.get_by_role("tab", name="Compare").click()
     expect(lab.get_by_text("Point at a pixel")).to_be_visible(timeout=NEXT_MS)
+    stage = lab.locator(".compare .stage")
+    stage.scroll_into_view_if_needed()
+    box = stage.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    lab.mouse.move(box["x"] + box["width"] / 2, middle)
+    lab.mouse.down()
+    lab.mouse.move(box["x"] + box["width"] / 4, middle, steps=5)
+    lab.mouse.up()
+    shown = stage.locator("img").nth(1).evaluate("image => image.style.clipPath.match(/([\\d.]+)%\\)/)[1]")
+    assert float(shown) == pytest.approx(25, abs=2)
     lab.get_by_role("button", name="Pin this result").click()
     expect(lab.get_by_text("Pinned: ")).to_be_visible(timeout=NEXT_MS)
 
@@ -140,3 +153,25 @@ def test_many_masks_grow_as_they_come(lab: Page) -> None:
     lab.get_by_role("tab", name="Many masks").click()
     lab.get_by_role("button", name="Draw them").click()
     expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16", timeout=60_000)
+
+
+def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, browser: Browser) -> None:
+    buffer = io.BytesIO()
+    torch.manual_seed(0)
+    torch.save(
+        create("mae", img_size=64, embed_dim=64, depth=1, num_heads=2, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2).state_dict(),
+        buffer,
+    )
+    before = picture(lab)
+    lab.get_by_role("button", name="Weights of your own").click()
+    lab.locator("input[type=file]").set_input_files({"name": "../../mine.pth", "mimeType": "application/octet-stream", "buffer": buffer.getvalue()})
+    lab.get_by_role("button", name="Load it").click()
+    after = changed(lab, before)
+    expect(lab.get_by_text("About this file")).to_be_visible()
+    expect(lab).to_have_url(re.compile("model=upload-"), timeout=NEXT_MS)
+    lab.reload()
+    assert picture(lab) == after
+    other = browser.new_context().new_page()
+    other.goto(lab.url)
+    expect(other.get_by_text("lives in another session only")).to_be_visible(timeout=FIRST_MS)
+    other.context.close()
