@@ -25,7 +25,7 @@ _EPILOG = """examples:
   python -m core evaluate eurosat                                  every shipped model, weighted kNN
   python -m core evaluate all --protocol sweep                     3 sets x 4 scales x 2 policies, resumes where it stopped
   python -m core evaluate all --protocol reconstruction            hidden pixels against four fills
-  python -m core evaluate all --protocol segmentation --scales 25,50,100
+  python -m core evaluate all --protocol segmentation --scales 25,50,100    or a folder of images/ and masks/
   python -m core evaluate folder/ --gsd-m 0.5 --model mae_tiny --protocol probe
   python -m core evaluate eurosat --model scalemae-vitlarge-800.pth --author author_224 --normalisation dataset     # Scale-MAE: 0.960
   python -m core evaluate --recipe out/recipes/3f0a.toml           run one number again"""
