@@ -89,7 +89,7 @@ def segmentation(chosen: Result) -> None:
         return
     classes = tuple(str(name) for name in arrays["classes"])
     st.html(legend(classes))
-    st.image(example_pictures(arrays["example_picture"], arrays["example_truth"], arrays["example_predicted"]), width=340)
+    st.image(example_pictures(arrays["example_picture"], arrays["example_truth"], arrays["example_predicted"]), width=300)
     st.caption("Test tiles from the least to the most accurate: picture, truth, prediction. Where the truth shows the plain picture, nothing is labelled.")
 
 
@@ -100,7 +100,7 @@ def duplicates() -> None:
         return
     with st.expander("Duplicates across the split", icon=":material/content_copy:"):
         st.caption("A test image that is also a training image flatters every kNN: equal pixels, or thumbnails that nearly agree.")
-        name = st.selectbox("Set", here, key=state.widget("duplicates in", here[0]))
+        name = st.selectbox("In which set", here, key=state.widget("duplicates in", here[0]))
         asked: frozenset[str] = state.recall("duplicates asked", frozenset())
         if st.button("Look for them", icon=":material/search:"):
             asked = asked | {name}

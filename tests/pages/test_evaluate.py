@@ -119,7 +119,7 @@ def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_
     monkeypatch.setattr(evaluations, "open_set", lambda spec, *rest: (seen.append(spec.data), real(evaluations.DataSpec(spec.data, 3), *rest))[1])
     app = open_page(PAGE)
     assert seen == []
-    next(box for box in app.selectbox if box.label == "Set").set_value("ucmerced").run()
+    next(box for box in app.selectbox if box.label == "In which set").set_value("ucmerced").run()
     next(button for button in app.button if button.label == "Look for them").click().run()
     assert not app.exception and seen == ["ucmerced"]
     assert any("test images of ucmerced are also among its training images" in text.value for text in app.markdown)

@@ -1,0 +1,78 @@
+"""The Evaluate page in a real browser: stored numbers, filtered and taken away, a pair compared, nothing off-host, at two widths and in the dark."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.engine.segment import train_head
+from core.evaluation.cache import Cache
+from core.evaluation.plan import Plan
+from core.evaluation.running import evaluate
+from core.evaluation.subjects import ColourFloor
+from tests.evaluation.conftest import CLASSES, FakeNetwork, picture
+from tests.evaluation.test_segmentation import write_pair
+
+pytestmark = pytest.mark.browser
+ROOT = Path(__file__).parents[2]
+SLOW_MS = 120_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, serve):
+    """Addresses of servers in both themes, over a small EuroSAT and a cache of a sweep and a segmentation of two models."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    for kind, name in enumerate(CLASSES):
+        (folder / "data" / "EuroSAT_RGB" / name).mkdir(parents=True)
+        for number in range(20):
+            picture(kind, number, 64).save(folder / "data" / "EuroSAT_RGB" / name / f"{name}_{number}.png")
+    for number in range(8):
+        write_pair(folder / "fields", str(number), seed=number)
+    subjects, cache = [ColourFloor(), FakeNetwork()], Cache(folder / "cache")
+    list(evaluate(Plan(protocol="sweep", data=("eurosat",), scales=(0.5, 1.0)), subjects, folders=(folder / "data",), cache=cache))
+    dense = Plan(protocol="segmentation", data=(str(folder / "fields"),), gsd_m=1.0)
+    list(evaluate(dense, subjects, folders=(), cache=cache, learn=train_head))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EARTH_MAE_CACHE", str(folder / "cache"))
+        yield {theme: f"{serve(ROOT / 'app.py', theme=theme, data=folder / 'data')}/Evaluate" for theme in ("light", "dark")}
+
+
+def choose(page: Page, title: str, option: str) -> None:
+    kind = "stSelectbox" if title == "Against" else "stMultiSelect"
+    box = page.get_by_test_id(kind).filter(has=page.get_by_text(title, exact=True))
+    box.get_by_role("combobox").click()
+    page.get_by_role("option", name=option).first.click()
+    page.keyboard.press("Escape")
+
+
+def taken(page: Page, name: str) -> str:
+    with page.expect_download(timeout=SLOW_MS) as waiting:
+        page.get_by_role("button", name=name, exact=True).click()
+    return Path(waiting.value.path()).read_text()
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1400), ("dark", 400)])
+def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place, theme: str, width: int):
+    local_page.set_viewport_size({"width": width, "height": 1000})
+    local_page.goto(place[theme])
+    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
+    everything = list(csv.DictReader(taken(local_page, "CSV").splitlines()))
+    assert len(everything) == 6 and {row["model"] for row in everything} == {"colour_histogram", "fake"}
+    assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in everything)
+    choose(local_page, "Set", "fields")
+    expect(local_page.get_by_text("Test tiles from the least to the most accurate")).to_be_visible(timeout=SLOW_MS)
+    assert "0.5" not in {row["scale"] for row in csv.DictReader(taken(local_page, "CSV").splitlines())}
+    latex = taken(local_page, "LaTeX")
+    assert "\\toprule" in latex and "fields" in latex and "eurosat" not in latex
+    choose(local_page, "Against", "colour_histogram on fields")
+    expect(local_page.get_by_text("Second minus first")).to_be_visible(timeout=SLOW_MS)
+    assert local_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_duplicates_are_looked_for_on_request(local_page: Page, place):
+    local_page.set_viewport_size({"width": 1400, "height": 1000})
+    local_page.goto(place["light"])
+    local_page.get_by_text("Duplicates across the split").click(timeout=SLOW_MS)
+    local_page.get_by_role("button", name="Look for them").click(timeout=SLOW_MS)
+    expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible(timeout=SLOW_MS)
