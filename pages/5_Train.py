@@ -20,7 +20,7 @@ PRESET_HELP = {
 
 def start_form() -> None:
     """Choose a preset, edit its spec, start."""
-    preset = st.segmented_control("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
+    preset = st.pills("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
     toml = st.text_area("Spec (TOML)", height=300, key=widget(f"toml {preset}", PRESETS[preset].read_text()))

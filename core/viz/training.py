@@ -32,8 +32,10 @@ def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figur
         hours = [row["hours"] for row in scored]
         figure.add_scatter(x=hours, y=[row["psnr"] for row in scored], mode="lines+markers", name=name, line={"color": colour, "width": 2.5})
         fill = [row["fill_psnr"] for row in scored]
-        figure.add_scatter(x=hours, y=fill, mode="lines", name=f"{name}: fill below it", line={"color": colour, "width": 1.5, "dash": "dash"})
-    return _dress(figure, "hours of training", "PSNR of hidden pixels (dB)")
+        dashed = {"color": colour, "width": 1.5, "dash": "dash"}
+        figure.add_scatter(x=hours, y=fill, mode="lines+markers", name=f"{name}: fill below it", marker={"symbol": "line-ew-open"}, line=dashed)
+    _dress(figure, "hours of training", "PSNR of hidden pixels (dB)")
+    return figure.update_xaxes(rangemode="tozero")
 
 
 def _dress(figure: go.Figure, across: str, up: str) -> go.Figure:
