@@ -21,7 +21,7 @@ SLOW_MS = 120_000
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, serve):
-    """Addresses of servers in both themes, over a small EuroSAT and a cache of a sweep and a segmentation of two models."""
+    """Address of the page over a small EuroSAT and a cache of a sweep and a segmentation of two models."""
     folder = tmp_path_factory.mktemp("evaluate")
     for kind, name in enumerate(CLASSES):
         (folder / "data" / "EuroSAT_RGB" / name).mkdir(parents=True)
@@ -35,7 +35,7 @@ def place(tmp_path_factory, serve):
     list(evaluate(dense, subjects, folders=(), cache=cache, learn=train_head))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARTH_MAE_CACHE", str(folder / "cache"))
-        yield {theme: f"{serve(ROOT / 'app.py', theme=theme, data=folder / 'data')}/Evaluate" for theme in ("light", "dark")}
+        yield f"{serve(ROOT / 'app.py', data=folder / 'data')}/Evaluate"
 
 
 def choose(page: Page, title: str, option: str) -> None:
@@ -53,9 +53,10 @@ def taken(page: Page, name: str) -> str:
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1400), ("dark", 400)])
-def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place, theme: str, width: int):
+def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place, theme, width: int):
+    local_page.emulate_media(color_scheme=theme)
     local_page.set_viewport_size({"width": width, "height": 1000})
-    local_page.goto(place[theme])
+    local_page.goto(place)
     expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
     everything = list(csv.DictReader(taken(local_page, "CSV").splitlines()))
     assert len(everything) == 6 and {row["model"] for row in everything} == {"colour_histogram", "fake"}
@@ -72,7 +73,7 @@ def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place, t
 
 def test_duplicates_are_looked_for_on_request(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
-    local_page.goto(place["light"])
+    local_page.goto(place)
     local_page.get_by_text("Duplicates across the split").click(timeout=SLOW_MS)
     local_page.get_by_role("button", name="Look for them").click(timeout=SLOW_MS)
     expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible(timeout=SLOW_MS)
