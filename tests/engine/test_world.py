@@ -46,7 +46,6 @@ def test_the_bundled_world_is_full_and_small(bundled):
     assert bundled.stored.usable.all()
 
 
-@pytest.mark.slow
 def test_latitude_is_not_written_into_the_vectors(bundled):
     """Latitude predicts the vectors no better than it predicts the tiles' own colours, so the cut does not leak where a tile lies."""
     from sklearn.ensemble import HistGradientBoostingRegressor
@@ -58,7 +57,7 @@ def test_latitude_is_not_written_into_the_vectors(bundled):
     globe = known_sources().source("globe")
     rows = np.random.default_rng(0).choice(bundled.rows_where(f"gsd_m = {world.GSDS_M[0]}"), 400, replace=False)
     size = bundled.columns["image_size"][0].as_py()
-    specs = [TileSpec(TileRef("globe", globe.keys()[0]), lonlat=tuple(bundled.lonlat[r]), gsd_m=world.GSDS_M[0], size_px=size) for r in rows]
+    specs = [TileSpec(TileRef("globe", globe.keys()[0]), lonlat=tuple(bundled.lonlat[r].tolist()), gsd_m=world.GSDS_M[0], size_px=size) for r in rows]
     pixels = [globe.read(spec).pixels[:3] for spec in specs]
     colour = np.array([[*p.mean(axis=(1, 2)), *p.std(axis=(1, 2))] for p in pixels])
     vectors = bundled.vectors_of(rows)
