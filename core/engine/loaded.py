@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Untrained networks are drawn from it, so that a shared link shows the same noise to everybody."""
+_DRAWING = threading.Lock()
+"""torch has one generator for all threads: two networks drawn at once would get each other's numbers."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _build(name: str | Path) -> Encoder:
         file, positions = split_positions(str(name))
         model = load_checkpoint(Path(file), positions=positions)
     else:
-        with torch.random.fork_rng():
+        with _DRAWING, torch.random.fork_rng():
             torch.manual_seed(SEED)
             model = create(str(name))
     model.requires_grad_(False)

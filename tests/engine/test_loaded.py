@@ -54,6 +54,23 @@ def test_an_untrained_network_is_the_same_in_every_process():
     assert not any(p.requires_grad for p in first.parameters())
 
 
+def test_networks_drawn_at_once_are_those_drawn_alone():
+    names = ("sdmae_tiny", "mae_tiny", "sdmae_tiny", "mae_tiny")
+    alone = {name: loaded._build(name).state_dict() for name in names}
+    meet, drawn = threading.Barrier(len(names)), {}
+
+    def draw(n):
+        meet.wait(30)
+        drawn[n] = loaded._build(names[n]).state_dict()
+
+    threads = [threading.Thread(target=draw, args=(n,)) for n in range(len(names))]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+    assert all(torch.equal(tensor, alone[name][key]) for n, name in enumerate(names) for key, tensor in drawn[n].items())
+
+
 def test_an_unknown_name_is_a_sentence():
     with pytest.raises(ExplorerError, match="no model called"):
         Shelf(2**30).get("mae_gigantic")
