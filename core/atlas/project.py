@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,10 @@ class Projection:
     explained: NDArray[np.float32]
 
 
+_AXES: WeakKeyDictionary[EmbeddingTable, Axes] = WeakKeyDictionary()
+"""The axes of tables that are open, d x d x 4 bytes each; a table that is forgotten takes its own with it."""
+
+
 def principal_axes(table: EmbeddingTable, count: int = 2) -> Axes:
     """Find the first principal axes of a table's unit vectors, from the (d, d) covariance summed block by block.
 
@@ -64,17 +69,28 @@ def principal_axes(table: EmbeddingTable, count: int = 2) -> Axes:
     count = min(count, table.dim)
     if len(usable) < 2:
         raise SearchError("A projection needs at least two rows with vectors: embed more places.")
+    axes = _AXES.get(table)
+    if axes is None:
+        axes = _AXES[table] = _all_axes(table, usable)
+    return Axes(axes.mean, axes.components[:count], axes.explained[:count])
+
+
+def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
+    """Work out every axis in one pass over the vectors: a layout, its colours and its groups all begin with them."""
     total, square = np.zeros(table.dim), np.zeros((table.dim, table.dim))
     for start in range(0, len(usable), BLOCK_ROWS):
         block = unit_rows(table, usable[start : start + BLOCK_ROWS])
         total += block.sum(axis=0, dtype=np.float64)
         square += block.T @ block
     mean = total / len(usable)
-    values, axes = np.linalg.eigh(square / len(usable) - np.outer(mean, mean))
-    components = axes[:, ::-1][:, :count].T
-    components *= np.sign(np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1))
-    explained = values[::-1][:count].clip(0) / max(values.clip(0).sum(), 1e-30)
-    return Axes(mean.astype(np.float32), components.astype(np.float32), explained.astype(np.float32))
+    values, vectors = np.linalg.eigh(square / len(usable) - np.outer(mean, mean))
+    components = vectors[:, ::-1].T
+    components = components * np.sign(np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1))
+    explained = values[::-1].clip(0) / max(values.clip(0).sum(), 1e-30)
+    found = Axes(*(array.astype(np.float32) for array in (mean, components, explained)))
+    for array in (found.mean, found.components, found.explained):
+        array.flags.writeable = False
+    return found
 
 
 def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> Projection:

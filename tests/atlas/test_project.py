@@ -5,7 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from core.atlas import EmbeddingTable, SearchError, TableInfo, open_table
-from core.atlas.project import ProjectionSpec, colours, place, principal_axes, project
+from core.atlas.project import ProjectionSpec, _all_axes, colours, place, principal_axes, project
 from core.atlas.shards import write_table
 
 
@@ -30,6 +30,14 @@ def test_projection_is_cached_by_table_and_spec(rows, tmp_path, monkeypatch):
     kept.write_bytes(kept.read_bytes()[:50])
     monkeypatch.undo()
     np.testing.assert_array_equal(project(open_table(tmp_path / "t")).xy, first.xy)
+
+
+def test_a_layout_its_colours_and_more_axes_read_the_vectors_for_their_axes_once(rows, monkeypatch):
+    table, passes = EmbeddingTable.from_rows(rows(n=80)), []
+    monkeypatch.setattr("core.atlas.project._all_axes", lambda *a, work=_all_axes: passes.append(a) or work(*a))
+    project(table), colours(table), principal_axes(table, 8)
+    assert len(passes) == 1
+    assert principal_axes(table, 8).components.shape == (8, table.dim)
 
 
 def test_unusable_rows_have_no_place_and_a_grey_colour(rows):

@@ -68,7 +68,9 @@ def test_without_any_table_the_page_says_how_to_get_one(data: Path, open_page: O
     shutil.rmtree(data / "world")
     app = calm(open_page(PAGE))
     assert "make atlas" in said(app)
-    assert not app.selectbox
+    assert not app.error
+    assert "imagery of your own" in said(app)
+    assert "Embed it" in [button.label for button in app.button], "what needs no table is offered all the same"
 
 
 def test_a_place_shows_its_neighbours_and_the_doors_to_the_labs(data: Path, open_page: Open) -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.atlas import make_rows
+from core.atlas.marking import Sheet, new_key, save_sheet
+from core.atlas.shards import write_table
+from tests.globe_tables import INFO, columns_of, places, vectors_at
 from tests.pages.test_globe import PAGE, calm, data, param, said, world  # noqa: F401  (two fixtures among them)
 
 Open = Callable[..., AppTest]
@@ -47,6 +52,19 @@ def test_marks_colour_the_world_and_are_scored_on_what_was_left_out(open_page: O
     press(app, "ask", 1, "No")
     assert "On marks left out while learning" in said(app) and "**2** yes · **2** no" in said(app)
     assert len(app.get("download_button")) == 3
+
+
+def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(data: Path, sheets: Path, open_page: Open) -> None:  # noqa: F811
+    twice = np.tile(places(30), (2, 1))
+    write_table(data / "twins", make_rows(vectors_at(twice), columns_of(twice)), INFO)
+    sheet = Sheet(table="twins")
+    for n in (7, 8):
+        sheet = sheet.marked(f"place{n:06d}", "yes").marked(f"place{n + 30:06d}", "no")
+    key = new_key()
+    save_sheet(sheets, key, sheet)
+    app = calm(open_page(PAGE, tab="Label", table="twins", labels=key))
+    assert "contradict each other" in said(app) and "Mark these next" in said(app)
+    assert "by" not in app.query_params
 
 
 @pytest.mark.usefixtures("data")

@@ -178,9 +178,10 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
         clicked = ask.pictures(desk, found.rows.tolist(), [f"{score:.3f}" for score in found.similarity], key="anywhere")
         scale = desk.table.columns["gsd_m"][0].as_py()
         if scale and not 0.5 <= scale / tile.gsd <= 2:
-            st.caption(f":orange[:material/info:] The table's tiles have {controls.metres(scale)} per pixel: its places show far more or less ground.")
+            st.caption(
+                f":orange[:material/info:] The table's tiles have {controls.metres(scale)} per pixel: its places show far more or less ground."
+            )
         if clicked is not None:
             ask.choose(clicked)
     if state.said("anywhere keep", True):
         keeping.keep(embedded)
-

@@ -35,8 +35,8 @@ class Chosen:
     stated_gsd_m: float | None = None
 
 
-def draw(desk: Desk) -> None:
-    """Choose imagery and settings, see the plan, start; below, this user's jobs."""
+def draw(desk: Desk | None) -> None:
+    """Choose imagery and settings, see the plan, start; below, this user's jobs. Without a desk, no table is here yet."""
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         chosen = _choose()
@@ -85,7 +85,9 @@ def _upload() -> Chosen | None:
     st.caption("It is kept on this server for your jobs only, and deleted with them or after two weeks.")
     if file is None:
         return None
-    path = cached.shelf("laid in", 64).once((state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name))
+    path = cached.shelf("laid in", 64).once(
+        (state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name)
+    )
     source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path))
     stated = _state_gsd(source)
     return Chosen(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
@@ -107,11 +109,11 @@ def _state_gsd(source: Source) -> float | None:
     return None
 
 
-def _settings(desk: Desk, chosen: Chosen) -> tuple[str, plans.Wanted]:
+def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     """The settings of a sweep; the model begins as that of the open table, so that both can be searched with one another."""
     from core.models.registry import default_embedder
 
-    open_with = desk.table.columns["model"][0].as_py()
+    open_with = "" if desk is None else desk.table.columns["model"][0].as_py()
     first = open_with if open_with in cached.cards() else default_embedder()
     names = sorted([*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards()))
     name = st.selectbox("Model", names, format_func=model_picker.model_label, key=state.widget("imagery model", first))

@@ -29,6 +29,7 @@ from ui.page import ROOT
 
 LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
 SHOWN = 8
+FLAT = 0.02
 _HELD, _OWN, _SEED = "globe label held", "globe label own", "globe label seed"
 WORDS = {"yes": "Yes", "no": "No"}
 
@@ -40,6 +41,12 @@ class Learnt:
     labeller: Labeller
     probability: NDArray[np.float32]
     layer: Layer
+
+    @property
+    def flat(self) -> bool:
+        """Whether the marks tell no place from another, so that there is no map to show."""
+        known = self.probability[np.isfinite(self.probability)]
+        return not len(known) or float(np.ptp(known)) < FLAT
 
 
 def draw(desk: Desk) -> None:
@@ -55,10 +62,10 @@ def draw(desk: Desk) -> None:
         _standing(desk, sheet, marks, missing, learnt)
     with right:
         _ask_for_marks(desk, sheet, marks, learnt)
-        if learnt is not None:
+        if learnt is not None and not learnt.flat:
             _likely(desk, sheet, marks, learnt)
         _marked(desk, sheet, marks)
-    if learnt is not None:
+    if learnt is not None and not learnt.flat:
         ask.paint(learnt.layer)
 
 
@@ -133,6 +140,13 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
             _again()
     if learnt is None:
         return
+    if learnt.flat:
+        st.info(
+            "**These marks contradict each other:** places with a yes look like places with a no to this network, so it cannot tell which of the "
+            "others show it, and there is no map yet. Mark some more on the right, or take a doubtful mark back.",
+            icon=":material/balance:",
+        )
+        return
     st.markdown(_verdict(learnt.labeller))
     share = float(np.nanmean(learnt.probability))
     st.caption(f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it.")
@@ -169,7 +183,7 @@ def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None
         rows = variety(desk.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
         st.markdown(f"##### Now mark one {kind}")
         st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
-    captions = [f"{learnt.probability[row]:.0%}" if learnt else " " for row in rows]
+    captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
     _strip(desk, sheet, rows.tolist(), captions, "ask")
     ask.ring(rows.tolist())
     if learnt is None and st.button("Show others", icon=":material/casino:", key="label others"):
@@ -222,7 +236,7 @@ def _change(sheet: Sheet, desk: Desk | None = None) -> None:
     ask.note("labels", key)
     if desk is not None:
         learnt = learn(desk, sheet, sheet.marks(desk.table)[0])
-        if learnt is not None:
+        if learnt is not None and not learnt.flat:
             ask.paint(learnt.layer)
         elif ask.painted() is not None:
             ask.colour_by("appearance")

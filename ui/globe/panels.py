@@ -30,6 +30,17 @@ def nothing_yet() -> None:
         "your own, written by `python -m core embed` or by others (Major TOM, Clay, Earth Index, any GeoParquet with vectors).",
         icon=":material/public_off:",
     )
+    st.markdown("##### Or embed imagery of your own now")
+    _imagery()
+
+
+@st.fragment
+def _imagery() -> None:
+    """The one panel that needs no table; when a table of the user's own was made or chosen, the page runs again with it."""
+    with in_a_sentence():
+        import_module("ui.globe.imagery").draw(None)
+    if changed():
+        st.rerun()
 
 
 def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None:

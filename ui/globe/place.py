@@ -14,7 +14,7 @@ from core.geo import TileSpec
 from core.session import View
 from core.viz.pictures import panels
 from core.viz.sheet import sheet
-from ui import cached, controls, lab, state
+from ui import cached, controls, lab, model_picker, state
 from ui.globe import desk as ask
 from ui.globe.desk import Desk
 from ui.globe.rows import picture, same_ground, spec_of
@@ -135,8 +135,9 @@ def show_imagined(view: View) -> None:
 def network_and_mask(view: View) -> None:
     """Another network, or another mask: for the whole app, and the page runs again with it."""
     with st.popover("Network and mask", icon=":material/tune:"):
-        names = list(dict.fromkeys([view.model, *(name for name, card in cached.cards().items() if card.reconstructs and card.trained)]))
-        name = st.selectbox("Network", names, key=state.widget("globe network", view.model))
+        key = state.widget("globe network", view.model)
+        name = st.selectbox("Network", model_picker.names_for(view), key=key, format_func=model_picker.model_label)
+        name = model_picker.settled(name)
         card = cached.card_of(name)
         grid = card.input_px // card.patch_px
         mask = controls.mask_controls(view.mask, grid, grid)

@@ -95,7 +95,9 @@ def _html(desk: Desk, layers: list[Drawn]) -> bytes:
         here = urlsplit(st.context.url or "")
         for one in layers:
             name = f"map {one.layer.name}"
-            addresses[one.layer.name] = f"{here.scheme}://{here.netloc}/tiles/{routes.share(state.session_id(), 'tiles', one, name=name)}/{{z}}/{{x}}/{{y}}.png"
+            addresses[one.layer.name] = (
+                f"{here.scheme}://{here.netloc}/tiles/{routes.share(state.session_id(), 'tiles', one, name=name)}/{{z}}/{{x}}/{{y}}.png"
+            )
     asked = (tuple(layers), tuple(one.layer.opacity for one in layers), tuple(addresses.values()), theme, place)
 
     def make() -> bytes:
