@@ -56,7 +56,9 @@ def draw(desk: Desk) -> None:
         _twin(desk, other, found)
     if desk.place is not None:
         _beside(desk, other, found, desk.place)
-    columns = {"neighbour_overlap": found.layer.values}
+    values = found.layer.values
+    assert values is not None
+    columns = {"neighbour_overlap": values}
     downloads(desk, "agreement", columns, columns, {"compared_with": " and ".join(other.table.models), "neighbours": NEIGHBOURS}, key="compare")
 
 
@@ -72,7 +74,7 @@ def _choose(desk: Desk) -> Scene | None:
         )
         return None
     said = ask.noted("with")
-    labels = list(choices)
+    labels = sorted(choices, key=lambda label: choices[label][1] == here)  # another network says more than other rows of the same
     name = st.selectbox(f"Compare {here} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
     ask.note("with", name)
     table, model = choices[name]

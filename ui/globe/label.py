@@ -31,7 +31,8 @@ LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
 SHOWN = 8
 FLAT = 0.02
 _HELD, _OWN, _SEED = "globe label held", "globe label own", "globe label seed"
-WORDS = {"yes": "Yes", "no": "No"}
+WORDS: dict[Word, str] = {"yes": "Yes", "no": "No"}
+KEYS: dict[Word, str] = {"yes": "y", "no": "n"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,7 @@ def _place(desk: Desk, sheet: Sheet) -> None:
             st.caption("It has no vector, so it cannot be marked.")
             return
         with st.container(horizontal=True, gap="small"):
-            for value, letter in (("yes", "y"), ("no", "n")):
+            for value, letter in KEYS.items():
                 if st.button(WORDS[value], key=f"label place {value}", shortcut=letter, type="primary" if word == value else "secondary"):
                     _mark(desk, sheet, value, desk.place)
 

@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.atlas.label import variety
 from core.atlas.neighbors import Neighbors, nearest
 from core.errors import ExplorerError
 from core.geo import TileSpec
@@ -36,7 +37,8 @@ def draw(desk: Desk) -> None:
             icon=":material/ads_click:",
         )
         if st.button("Show me one", icon=":material/casino:"):
-            ask.choose(int(np.random.default_rng().choice(np.flatnonzero(desk.table.stored.usable))))
+            generator = np.random.default_rng()  # of places that stand for many others: most of the Earth by area is open sea
+            ask.choose(int(generator.choice(variety(desk.table, SHOWN, seed=int(generator.integers(2**31))))))
         return
     left, right = st.columns([1, 2.4], gap="large")
     with left:
