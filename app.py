@@ -35,6 +35,6 @@ with page(NAME, "See what masked autoencoders know about the Earth"):
     st.space("small")
     doors = labs()
     for column, (name, path) in zip(st.columns(max(3, len(doors))), doors.items(), strict=False):
-        with column.container(border=True):
+        with column.container(border=True, height="stretch"):
             st.page_link(path, label=f"**{name}**", icon=ICONS.get(name))
             st.caption(PURPOSES.get(name, ""))

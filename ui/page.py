@@ -66,9 +66,7 @@ def _say(problem: BaseException | None) -> bool:
 
 def page(title: str, lead: str = "", *, wide: bool = True) -> Page:
     """Begin a page: its configuration, heading, one line under it, and the shared sidebar."""
-    st.set_page_config(
-        page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered"
-    )
+    st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered")
     st.html("<style>.block-container,[data-testid=stMainBlockContainer]{padding-top:2.6rem;padding-bottom:3rem}</style>")
     st.title(title, anchor=False)
     if lead:

@@ -75,7 +75,8 @@ def device(wanted: str | None = None) -> Device:
         except (RuntimeError, AssertionError) as problem:
             raise DeviceError(f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind.") from problem
         return Device(wanted, name, "bfloat16")
-    name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    count = torch.get_num_threads()
+    name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {count} thread{'s' * (count != 1)})"
     return Device(kind, name, "float32")
 
 
