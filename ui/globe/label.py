@@ -141,16 +141,16 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
             _again()
     if learnt is None:
         return
+    st.markdown(_verdict(learnt.labeller))
     if learnt.flat:
         st.info(
             "**These marks contradict each other:** places with a yes look like places with a no to this network, so it cannot tell which of the "
             "others show it, and there is no map yet. Mark some more on the right, or take a doubtful mark back.",
             icon=":material/balance:",
         )
-        return
-    st.markdown(_verdict(learnt.labeller))
-    share = float(np.nanmean(learnt.probability))
-    st.caption(f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it.")
+    else:
+        share = float(np.nanmean(learnt.probability))
+        st.caption(f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it.")
     st.markdown("**Take the map and your marks away**")
     words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
     columns = {"probability": learnt.probability, "mark": [words.get(row) for row in range(len(desk.table))]}
