@@ -83,7 +83,8 @@ class WebTiles:
     def _reader(self) -> Generator[Any]:
         from rio_tiler.io import Reader
 
-        with self._raster.dataset() as dataset, Reader(None, dataset=dataset) as reader:
+        opened: Any = Reader  # its generated constructor is unknown to type checkers
+        with self._raster.dataset() as dataset, opened(None, dataset=dataset) as reader:
             yield reader
 
 
