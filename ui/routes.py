@@ -68,14 +68,14 @@ class Shelf:
         self._sweeper: threading.Thread | None = None
 
     def put(self, session_id: str, kind: Kind, payload: Any, *, name: str | None = None, cookie: str | None = None) -> str:
-        """Hold something for a session and give its id: the same one as before where this very thing was shared before.
+        """Hold something for a session and give its id: the same one as before where this very thing, or an equal one, was shared before.
 
         With a `name`, what the session shared before under it is let go. A session holds at most 64 things; the oldest go.
         """
         with self._lock:
             mine = {key: one for key, one in self._held.items() if one.session_id == session_id}
             for key, one in mine.items():
-                if one.kind == kind and one.name == name and (one.payload is payload or (callable(payload) and one.payload == payload)):
+                if one.kind == kind and one.name == name and (one.payload is payload or one.payload == payload):
                     one.cookie = cookie or one.cookie
                     return key
             old = [key for key, one in mine.items() if name is not None and (one.kind, one.name) == (kind, name)]

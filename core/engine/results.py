@@ -67,11 +67,16 @@ class Recipe:
         """Plain values for `json.dumps`."""
         return {**asdict(self), "gsd": self.gsd, "hidden_share": self.hidden_share}
 
+    @property
+    def ground(self) -> str:
+        """The metres of a pixel as fed, in words: 0.3 m, 4,230 m."""
+        return f"{float(f'{self.gsd:.3g}'):,.0f} m" if self.gsd >= 1000 else f"{self.gsd:.3g} m"
+
     def caption(self) -> str:
         """One line under a picture: model, weights, scale, mask."""
         weights = self.weights[:8] if self.weights else "untrained"
         return (
-            f"{self.model} ({weights}) · {self.gsd:.3g} m/px, res {self.res:.3g} ({self.policy}) · "
+            f"{self.model} ({weights}) · {self.ground}/px, res {self.res:.3g} ({self.policy}) · "
             f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: {self.hidden_cells} of {self.grid[0] * self.grid[1]} "
             f"patches hidden · {self.input_px} px"
         )

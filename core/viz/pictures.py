@@ -76,7 +76,7 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     original = stretch.draw(made.target)
     share = f"{made.recipe.hidden_share:.0%} hidden"
     return (
-        Panel("original", "Original", f"{made.recipe.gsd:.3g} m per pixel as fed", original, shown),
+        Panel("original", "Original", f"{made.recipe.ground} per pixel as fed", original, shown),
         Panel("masked", "What the network sees", share, cover(original, made.hidden_high), shown),
         Panel("low", "Low frequencies", f"{made.low.shape[-1]} px{derived}", enlarge_pixels(stretch.draw(made.low), side), shown),
         Panel("high", "High frequencies", f"about grey, × {gain}{derived}", draw_residual(made.high, gain), (-0.5 / gain, 0.5 / gain)),

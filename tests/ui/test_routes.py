@@ -200,3 +200,10 @@ def test_the_app_knows_whether_it_has_the_routes(shelf: Shelf) -> None:
     assert not routes.served()
     routes.routes()
     assert routes.served()
+
+
+def test_equal_bytes_keep_their_address_so_that_a_run_that_follows_at_once_takes_nothing_away(shelf: Shelf) -> None:
+    first = shelf.put("alice", "colours", bytes(range(200)), name="twin colours")
+    assert shelf.put("alice", "colours", bytes(range(200)), name="twin colours") == first
+    assert shelf.put("alice", "colours", bytes(200), name="twin colours") != first
+    assert shelf.get("colours", first, ALICE) is None
