@@ -78,8 +78,9 @@ def settled(name: str) -> str:
 
 
 def _own_weights(view: View) -> None:
-    """Lay a file of weights in, see which there are, take them away."""
-    with st.popover("Weights of your own", icon=":material/upload_file:", width="stretch"):
+    """Lay a file of weights in, see which there are, take them away; what was chosen closes it, a refusal does not."""
+    opened = state.widget("own weights", False)
+    with st.popover("Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"):
         most = state.upload_limit_mb()
         st.caption(
             f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most} MB; nothing in the file is run. It lives in this session only: nobody "
