@@ -164,7 +164,7 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
     )
     before = picture(lab)
     lab.get_by_role("button", name="Weights of your own").click()
-    field, load = lab.locator("input[type=file]"), lab.get_by_role("button", name="Load it")
+    field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load it")
     field.set_input_files({"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"})
     load.click()
     expect(lab.get_by_text("holiday.pth is neither")).to_be_visible(timeout=NEXT_MS)

@@ -116,9 +116,14 @@ def promises_of_a_mask(model: Encoder) -> None:
 # Inputs --------------------------------------------------------------------------------------------------------------------------------
 
 
+def preset(name: str) -> Any:
+    """A preset with its weights; a student drawn anew, for a trained one refuses to be read at its tail."""
+    return create(name, trained=cards()[name].family != "tinymim")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_read_visible_pixels_and_only_those(name: str) -> None:
-    promises_of_a_mask(create(name))
+    promises_of_a_mask(preset(name))
 
 
 @pytest.mark.parametrize(("name", "centre"), CENTRED)
@@ -166,7 +171,7 @@ def test_the_card_says_whether_res_matters(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_feel_res_exactly_when_their_card_says_so(name: str) -> None:
-    model = create(name)
+    model = preset(name)
     images, res, keep = scene(model)
     with torch.no_grad():
         assert torch.equal(model.encode(images, res, keep), model.encode(images, res * 1.7, keep)) != model.card.gsd_aware

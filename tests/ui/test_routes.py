@@ -7,6 +7,7 @@ import gc
 import re
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -61,7 +62,8 @@ def ask(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int, dic
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Starlette(routes=list(routes.routes()))(scope, receive, send))
+    with ThreadPoolExecutor(1) as elsewhere:  # a browser test of the same run may have left an event loop in this thread
+        elsewhere.submit(asyncio.run, Starlette(routes=list(routes.routes()))(scope, receive, send)).result()
     start = next(message for message in sent if message["type"] == "http.response.start")
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
     return start["status"], {name.decode(): value.decode() for name, value in start["headers"]}, body
