@@ -29,9 +29,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from _quiet import load_or_leave
 
 ROOT = Path(__file__).parents[1]
-QUIET = 0.3
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 BARS = {"page_warm_s": 3.0, "select_ms": 100.0, "answer_ms": 400.0, "socket_bytes": 100_000}
 
@@ -187,8 +187,7 @@ def main() -> None:
     parser.add_argument("--no-browser", action="store_true")
     parser.add_argument("--anyway", action="store_true")
     args = parser.parse_args()
-    if os.getloadavg()[0] > QUIET and not args.anyway:
-        sys.exit(f"The machine is busy (load {os.getloadavg()[0]:.1f}): wait, or say --anyway.")
+    load_or_leave(args.anyway)
     found: dict[str, dict[str, float]] = {}
     for rows, text in [*((n, False) for n in args.rows), *((n, True) for n in args.text_rows)]:
         name = f"{rows}{'_text' if text else ''}"

@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from _quiet import load_or_leave
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
@@ -28,7 +29,7 @@ from core.atlas import EmbeddingTable
 from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest
 from core.atlas.schema import SCALE, make_rows, vector_column
 
-QUIET, LIMIT_MS = 0.3, 150.0
+LIMIT_MS = 150.0
 
 
 def median_ms(work: Callable[[], object], times: int = 15) -> float:
@@ -150,11 +151,7 @@ def main() -> int:
     if args.sets:
         print(json.dumps({name: accuracy(name, args.model, args.draws) for name in args.sets}, indent=1))
         return 0
-    load = os.getloadavg()[0]
-    print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
-    if load > QUIET and not args.anyway:
-        print(f"The machine is busy (load average {load:.2f} above {QUIET}): wait, or add --anyway.", file=sys.stderr)
-        return 2
+    load_or_leave(args.anyway)
     print(json.dumps(times(args.rows, args.dim), indent=1))
     return 0
 

@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from _quiet import load_or_leave
 
 import ui  # noqa: F401  (sets how torch's threads wait, as the app does)
 
 ROOT = Path(__file__).parents[1]
-MOST_LOAD = 0.3
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -162,11 +162,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help="measure ViT-L too (1.3 GB)")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"load average {load:.2f}, {os.cpu_count()} cores")
-    if load > MOST_LOAD and not args.anyway:
-        print(f"The machine is busy: wait until the load average is below {MOST_LOAD}, or measure with --anyway.")
-        return
+    load_or_leave(args.anyway)
     from core.models import default_reconstructor
 
     in_the_browser(max(10, args.moves // 2))

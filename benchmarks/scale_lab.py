@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
+
+from _quiet import load_or_leave
 
 from core.engine.device import use_threads
 from core.engine.inputs import read_ground
@@ -73,9 +74,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
-    load_average = os.getloadavg()[0]
-    if load_average > 0.3 and not args.anyway:
-        sys.exit(f"The load average is {load_average:.2f}: the machine is busy and nothing was measured. Wait, or add --anyway.")
+    load_average = load_or_leave(args.anyway)
     name = default_reconstructor()
     results = [sweep(name, hold, args.repeat) for hold in ("pixels", "ground") if use_threads(args.threads)]
     large = [sweep("scale_mae_large", "pixels", 1, (13.0, 150.0))] if args.large else []

@@ -7,7 +7,6 @@ Refuses to measure while the machine is busy (load average above 0.3) unless tol
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numba
 import numpy as np
+from _quiet import load_or_leave
 
 from core.atlas import EmbeddingTable
 from core.atlas.index import build_index
@@ -25,7 +25,6 @@ from core.atlas.label import Marks, fit
 from core.atlas.neighbors import nearest, nearest_many
 from core.atlas.schema import SCALE, make_rows, vector_column
 
-QUIET = 0.3
 K = 100
 
 
@@ -89,11 +88,7 @@ def main() -> int:
     parser.add_argument("--no-index", action="store_true", help="leave the approximate index out, which takes minutes to build")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
-    if load > QUIET and not args.anyway:
-        print(f"The machine is busy (load average {load:.2f} above {QUIET}): wait, or add --anyway.", file=sys.stderr)
-        return 2
+    load = load_or_leave(args.anyway)
     found: dict[str, object] = {"load": load, "rows": args.rows, "dim": args.dim, "k": K}
     for table in tables(args.rows, args.dim):
         values = table.stored.values

@@ -24,8 +24,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from _quiet import load_or_leave
 
-QUIET = 0.3
 SIDE = 224
 BARS = {"mae_base": 0.97, "mae_tiny224": 0.92}
 KINDS: dict[str, dict[str, Any]] = {
@@ -217,11 +217,7 @@ def main() -> int:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
-    load = os.getloadavg()[0]
-    print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
-    if load > QUIET and not args.anyway:
-        print(f"The machine is busy (load average {load:.2f} above {QUIET}): wait, or add --anyway.", file=sys.stderr)
-        return 2
+    load = load_or_leave(args.anyway)
     found: dict[str, Any] = {"load": load, "tiles": args.tiles}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

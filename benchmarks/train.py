@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from _quiet import load_or_leave
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -108,9 +107,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine, too")
     args = parser.parse_args()
-    load_average = os.getloadavg()[0]
-    if load_average > 0.3 and not args.anyway:
-        sys.exit(f"The load average is {load_average:.2f}: the machine is busy and nothing was measured. Wait, or add --anyway.")
+    load_average = load_or_leave(args.anyway)
     use_threads(args.threads)
     training = Training(TrainSpec("benchmark", args.model, steps=10**6, sides_px=(args.side_px,), batch=args.batch, ratios=(args.ratio,)))
     card, sizes = training.network.card, training.network.card.sizes

@@ -1,0 +1,15 @@
+"""Benchmarks say how busy the machine is, and refuse to measure one that is not quiet."""
+
+import os
+import sys
+
+MOST_LOAD = 0.3
+
+
+def load_or_leave(anyway: bool) -> float:
+    """Print the load average and give it; leave with a sentence above 0.3, unless told to measure anyway."""
+    load = os.getloadavg()[0]
+    print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
+    if load > MOST_LOAD and not anyway:
+        sys.exit(f"The machine is busy (load average {load:.2f} above {MOST_LOAD}) and nothing was measured: wait, or add --anyway.")
+    return load
