@@ -18,7 +18,7 @@ def _dot_rows(rows: NDArray[np.int8], query: NDArray[np.int16], factor: NDArray[
     for i in numba.prange(rows.shape[0]):
         total = np.int32(0)
         for j in range(rows.shape[1]):
-            total += np.int32(rows[i, j]) * np.int32(query[j])
+            total = np.int32(total + np.int32(rows[i, j]) * np.int32(query[j]))  # else Numba sums in int64, at half the pace
         out[i] = np.float32(total) * factor[i] * step
 
 
@@ -46,3 +46,21 @@ def cosine_int8(rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query
     out = np.empty(len(rows), np.float32)
     _dot_rows(rows, np.rint(query / step).astype(np.int16), inverse_norm, step, out)
     return out
+
+
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def repeats(units: NDArray[np.float32], query: NDArray[np.float32], same: float) -> NDArray[np.bool_]:
+    """Tell which of (m, d) unit rows has a cosine of at least `same` with the (d,) query or with a row before it.
+
+    On one core and without BLAS, whose threads and Numba's would wait for each other longer than this takes.
+    """
+    found = np.zeros(len(units), np.bool_)
+    for i in range(len(units)):
+        for other in range(-1, i):
+            total = np.float32(0)
+            for j in range(units.shape[1]):
+                total += units[i, j] * (query[j] if other < 0 else units[other, j])
+            if total >= same:
+                found[i] = True
+                break
+    return found

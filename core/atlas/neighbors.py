@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atlas.errors import SearchError
-from core.atlas.kernels import cosine_float32, cosine_int8
+from core.atlas.kernels import cosine_float32, cosine_int8, repeats
 from core.atlas.table import EmbeddingTable
 
 BLOCK_ROWS = 65_536
@@ -194,8 +194,6 @@ def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[n
 
 def flag_duplicates(table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
-    units = unit_rows(table, rows[:2_000])
-    same = np.tril(units @ units.T >= SAME, -1).any(axis=1) | (units @ unit >= SAME)
     flags = np.zeros(len(rows), bool)
-    flags[: len(same)] = same
+    flags[:2_000] = repeats(unit_rows(table, rows[:2_000]), unit, SAME)
     return flags

@@ -5,6 +5,7 @@ import pytest
 
 from core.atlas import EmbeddingTable, SearchError, TableError, TableInfo, open_table
 from core.atlas.index import build_index, open_index
+from core.atlas.kernels import cosine_int8
 from core.atlas.neighbors import (
     example_query,
     more_like,
@@ -98,6 +99,25 @@ def test_duplicates_are_flagged(rows):
     found = nearest(EmbeddingTable.from_rows(_with(original, vectors)), vectors[30], 5)
     assert sorted(found.rows[:3].tolist()) == [10, 20, 30]
     assert found.duplicate.tolist() == [True, True, True, False, False]
+
+
+def test_rows_that_repeat_a_better_row_are_flagged(rows):
+    original = rows(n=60)
+    vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
+    vectors[20] = vectors[10]
+    found = nearest(EmbeddingTable.from_rows(_with(original, vectors)), vectors[10] + 0.05 * vectors[11], 60)
+    assert found.rows[found.duplicate].tolist() == [20]  # ties stand by row, so row 10 came first
+
+
+@pytest.mark.parametrize("width", [1, 16, 63, 192, 1024])
+def test_int8_rows_at_their_limits_are_summed_exactly(width):
+    codes = np.full((3, width), 127, np.int8)
+    codes[1] = -127
+    codes[2, ::2] = -127
+    query = np.full(width, 1 / np.sqrt(width), np.float32)
+    inverse = (1 / np.sqrt((codes.astype(np.float64) ** 2).sum(axis=1))).astype(np.float32)
+    truth = codes.astype(np.float64) @ query.astype(np.float64) * inverse
+    np.testing.assert_allclose(cosine_int8(codes, inverse, query), truth, atol=1e-4)
 
 
 def test_diversity_spreads_the_answers(table):
