@@ -112,7 +112,9 @@ def _canonical(part: Part) -> pa.Table:
     columns: dict[str, Any] = {ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()}
     columns |= {name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows) for name, value in layout.constants.items()}
     columns |= {name: column for name, column in _place(layout, raw).items() if name not in columns}
-    columns.setdefault("unique_id", pa.array([f"{Path(part.name).stem}-{i}" for i in range(part.rows)]))
+    if "unique_id" not in columns:
+        stem = Path(part.name).stem
+        columns["unique_id"] = pa.array([f"{stem}-{i}" for i in range(part.rows)])
     return pa.table({name: columns.get(name, pa.nulls(part.rows, kind)) for name, (kind, _) in COLUMNS.items()})
 
 
