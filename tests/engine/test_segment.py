@@ -9,9 +9,12 @@ from core.engine.segment import UNLABELLED, train_head
 
 @pytest.fixture(autouse=True)
 def shorter(monkeypatch):
-    """A fifth of the steps at four times the rate: enough for eight numbers a token."""
+    """Half of the steps: enough for eight numbers a token."""
     monkeypatch.setattr(segment, "STEPS", 80)
-    monkeypatch.setattr(segment, "RATE", 2e-2)
+
+
+def learnt(tokens, masks, classes, seed=0, balance=0.5):
+    return train_head(tokens, masks, classes, 2e-2, balance, seed)
 
 
 def sample(count=12, grid=6, px=24, share=0.3, seed=0):
@@ -32,14 +35,14 @@ def middle(masks, grid=6):
 def test_what_tokens_tell_is_found_on_others_too():
     tokens, masks, _ = sample()
     others, _, truth = sample(seed=1)
-    found = train_head(tokens, masks, 2)(others)
+    found = learnt(tokens, masks, 2)(others)
     assert found.dtype == np.uint8 and found.shape == (12, 24, 24)
     assert (middle(found) == truth).mean() > 0.9
 
 
 def test_the_same_seed_gives_the_same_head_and_half_precision_will_do():
     tokens, masks, _ = sample()
-    first, again = (train_head(tokens.astype(np.float16), masks, 2, 3)(tokens.astype(np.float16)) for _ in range(2))
+    first, again = (learnt(tokens.astype(np.float16), masks, 2, 3)(tokens.astype(np.float16)) for _ in range(2))
     assert np.array_equal(first, again)
 
 
@@ -48,12 +51,19 @@ def test_pixels_without_a_label_teach_nothing():
     lied = masks.copy()
     lied[:6] = 1 - lied[:6]
     lied[:6] = UNLABELLED
-    found = train_head(tokens, lied, 2)(tokens)
+    found = learnt(tokens, lied, 2)(tokens)
     assert (middle(found) == cells).mean() > 0.85
 
 
 def test_a_rare_class_is_not_given_up():
     tokens, masks, cells = sample(count=40, share=0.03)
-    found = middle(train_head(tokens, masks, 3)(tokens))
+    found = middle(learnt(tokens, masks, 3)(tokens))
     assert found[cells].mean() > 0.5
     assert set(np.unique(found)) <= {0, 1}
+
+
+def test_balance_decides_how_much_a_rare_class_counts():
+    tokens, masks, cells = sample(count=40, share=0.03)
+    tokens[..., 2] += np.random.default_rng(5).normal(0, 1.5, cells.shape)
+    alike, balanced = (middle(learnt(tokens, masks, 2, balance=balance)(tokens))[cells].mean() for balance in (0.0, 0.5))
+    assert balanced > alike + 0.2

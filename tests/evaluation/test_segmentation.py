@@ -12,7 +12,7 @@ from core.evaluation.masked import UNLABELLED, Piece, open_masked
 from core.evaluation.plan import Plan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
-from core.evaluation.segmentation import bootstrap_miou, compare_miou, confusion_of, iou
+from core.evaluation.segmentation import BALANCES, RATES, bootstrap_miou, compare_miou, confusion_of, iou
 from core.evaluation.subjects import ColourFloor
 
 
@@ -88,6 +88,30 @@ def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
     arrays = cache.arrays(whole.recipe)
     assert arrays["example_picture"].shape == (4, 32, 32, 3) and arrays["example_truth"].shape == arrays["example_predicted"].shape
     assert list(evaluate(plan, [ColourFloor(), network], folders=(), cache=cache)) == found, "kept numbers need no head"
+
+
+def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked_once(masked_folder, network):
+    seen = []
+
+    def learn(tokens, masks, classes, rate, balance, seed):
+        fitted = [tokens.shape[0], rate, balance, 0]
+        seen.append(fitted)
+
+        def segment(part):
+            fitted[3] += len(part)
+            right = (rate, balance) == (RATES[1], BALANCES[0])
+            return np.full((len(part), 32, 32), 0 if right else 1, np.uint8)
+
+        return segment
+
+    plan = Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0)
+    found = next(e for e in evaluate(plan, [network], folders=(), learn=learn) if isinstance(e, Result))
+    *tried, last = seen
+    assert [(rate, balance) for _, rate, balance, _ in tried] == [(rate, balance) for rate in RATES for balance in BALANCES]
+    assert {(fitted, asked) for fitted, *_, asked in tried} == {(5, 1)}, "six train pieces, one of them held back"
+    assert last == [6, found.details["rate"], found.details["balance"], 4], "all train pieces, and the four test pieces"
+    held_back = found.details["held_back"]
+    assert len(set(held_back.values())) == 2 and max(held_back, key=held_back.get) == f"rate {last[1]:g}, balance {last[2]:g}"
 
 
 def test_zero_and_255_alone_are_two_classes_else_255_is_not_labelled(tmp_path):
