@@ -83,10 +83,11 @@ def mistakes(chosen: Result) -> None:
 def segmentation(chosen: Result) -> None:
     """IoU of each class, and test pieces from the worst to the best: picture, truth, prediction."""
     st.dataframe([{"class": name, "IoU": round(value, 3)} for name, value in chosen.details["iou"].items()], hide_index=True)
-    st.caption(
-        f"{100 * chosen.details['pixel_accuracy']:.1f} % of {chosen.details['labelled_pixels']:,} labelled test pixels are right. The head's rate "
-        f"({chosen.details['rate']:g}) and class balance ({chosen.details['balance']:g}) were chosen on training tiles that were held back."
-    )
+    said = f"{100 * chosen.details['pixel_accuracy']:.1f} % of {chosen.details['labelled_pixels']:,} labelled test pixels are right."
+    if "rate" in chosen.details:  # numbers of earlier versions do not say it
+        head = f"rate {chosen.details['rate']:g}, balance {chosen.details['balance']:g}"
+        said += f" The head ({head}) was chosen on training tiles that were held back."
+    st.caption(said)
     arrays = evaluations.cache().arrays(chosen.recipe)
     if arrays is None or "example_picture" not in arrays:
         return
