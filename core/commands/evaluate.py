@@ -53,7 +53,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--author", choices=("author", "author_224"), help="use the authors' size, res and pooling for each set")
     add("--normalisation", choices=("card", "dataset"), default="card", help="colour statistics of the model's card or of the set")
     add("--pooling", choices=("cls", "mean", "cls+mean"), help="default: the card's")
-    add("--k", type=int, default=20, help="neighbours of kNN (default 20)")
+    add("--k", type=int, help="neighbours of kNN (default 20, or the whole gallery where --limit leaves fewer)")
     add("--tau", type=float, default=0.07, help="temperature of kNN votes (default 0.07)")
     add("--overwrite-batch", type=int, metavar="N", help="lose gallery rows as the original code does with batches of N")
     add("--shots", type=_numbers(int), default=(1, 5, 10), metavar="N,...", help="images of each class in few-shot (default 1,5,10)")
@@ -177,7 +177,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         limit=args.limit,
         gsd_m=args.gsd_m,
         seed=args.seed,
-        knn=KnnSpec(args.k, args.tau, args.overwrite_batch),
+        knn=KnnSpec(args.k if args.k is not None else KnnSpec.k, args.tau, args.overwrite_batch),
+        fit_k=args.k is None,
         shots=args.shots,
         ratios=args.ratios,
         size_px=args.size,

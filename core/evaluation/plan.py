@@ -18,7 +18,7 @@ from core.evaluation.subjects import Subject
 from core.policy import policy_from_text
 
 SWEEP = (0.125, 0.25, 0.5, 1.0)
-LINEAR_HEAD = "linear over standardised patch tokens, bilinear, classes by 1 / sqrt(pixels)"
+LINEAR_HEAD = "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Plan:
     """A table to fill. `policies` are texts such as "log_gsd" or "manual-2.5", None the card's; `scales` relative to native.
 
     `feed` "native" shows the network the picture at its scaled size (up to whole patches), "input" at the model's own size.
-    `limit` images of each class and split; None all of them (reconstruction: 20).
+    `limit` images of each class and split; None all of them (reconstruction: 20). With `fit_k` a gallery that the limit left smaller than k
+    votes as a whole.
     """
 
     protocol: str = "knn"
@@ -41,6 +42,7 @@ class Plan:
     gsd_m: float | None = None
     seed: int = 0
     knn: KnnSpec = field(default_factory=KnnSpec)
+    fit_k: bool = True
     shots: tuple[int, ...] = (1, 5, 10)
     draws: int = 20
     ratios: tuple[float, ...] = (0.75, 0.5)
@@ -130,13 +132,18 @@ def _embedding_recipe(
         split=data.split_origin,
         limit=plan.limit,
         seed=plan.seed,
-        k=knn.k if knn else None,
+        k=_neighbours(plan, data) if knn else None,
         tau=knn.tau if knn else None,
         overwrite_batch=knn.overwrite_batch if knn else None,
         shots=shots,
         draws=plan.draws if shots is not None else None,
         head=LINEAR_HEAD if dense else None,
     )
+
+
+def _neighbours(plan: Plan, data: LabelledSet | MaskedSet) -> int:
+    limited = plan.fit_k and plan.limit is not None
+    return min(plan.knn.k, len(data.rows("train"))) if limited else plan.knn.k
 
 
 def _normalisation(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> str:

@@ -23,6 +23,7 @@ def plan_of(recipe: Recipe) -> Plan:
         limit=recipe.limit,
         seed=recipe.seed,
         knn=KnnSpec(recipe.k or KnnSpec.k, recipe.tau or KnnSpec.tau, recipe.overwrite_batch),
+        fit_k=False,
         shots=(recipe.shots,) if recipe.shots else (1,),
         draws=recipe.draws or 20,
         ratios=(recipe.ratio,) if recipe.ratio else (0.75,),

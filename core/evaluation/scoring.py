@@ -62,7 +62,8 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
 
 
 def _knn(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
-    spec = KnnSpec(recipe.k or KnnSpec.k, recipe.tau or KnnSpec.tau, recipe.overwrite_batch)
+    k, tau = (default if stated is None else stated for stated, default in ((recipe.k, KnnSpec.k), (recipe.tau, KnnSpec.tau)))
+    spec = KnnSpec(int(k), tau, recipe.overwrite_batch)
     found = weighted_knn(gallery, labels, queries, spec)
     confidence = found.votes[np.arange(len(truth)), found.labels]
     return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, {}

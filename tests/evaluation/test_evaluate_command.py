@@ -63,7 +63,9 @@ def test_the_paper_is_printed_on_request(index_zip, capsys):
     [
         (["nowhere"], "There is no labelled set 'nowhere'"),
         ([], "Name a data set"),
-        (["{pack}", "--limit", "1"], "k is 20 but the gallery holds 3 images"),
+        (["{pack}", "--limit", "1", "--k", "20"], "k is 20 but the gallery holds 3 images"),
+        (["{pack}", "--k", "0"], "choose k from 1 to 24"),
+        (["{pack}", "--tau", "0"], "The temperature is 0"),
         (["{pack}", "--protocol", "few-shot", "--shots", "9"], "smallest class has 8 training images"),
         (["{pack}", "--protocol", "reconstruction"], "has no decoder"),
         (["{pack}", "--normalisation", "dataset"], "No colour statistics are known"),

@@ -95,9 +95,22 @@ def test_models_that_hear_no_gsd_are_embedded_once_for_all_policies(index_zip, m
     assert len(found) == 2
 
 
+def test_policies_that_come_to_the_same_res_are_embedded_once(index_zip, network, tmp_path):
+    plan = Plan(data=(str(index_zip),), policies=("native_gsd", "manual-2.0", "manual-3.0"))
+    same, also, other = results(plan, [network], cache=Cache(tmp_path))
+    assert (same.recipe.res, also.recipe.res, other.recipe.res) == (2.0, 2.0, 3.0)
+    assert network.embedded == 2 * 36
+
+
+def test_a_gallery_that_a_limit_made_small_votes_as_a_whole(index_zip, network):
+    small = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), limit=3), [network])
+    assert {(r.recipe.k, r.details["gallery"]) for r in small} == {(9, 9)}
+    assert results(Plan(data=(str(index_zip),), limit=8), [network])[0].recipe.k == 20
+
+
 def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
     with pytest.raises(FeatureError, match=r"fake on 'pack': k is 20 but the gallery holds 9 images"):
-        results(Plan(data=(str(index_zip),), limit=3), [make_network()])
+        results(Plan(data=(str(index_zip),), limit=3, fit_k=False), [make_network()])
     with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values that are not finite for image"):
         results(Plan(data=(str(index_zip),)), [make_network("nan_net", broken=True)])
     with pytest.raises(LabelledSetError, match="states no ground sample distance, which the policy native_gsd needs"):
