@@ -39,16 +39,18 @@ class Batch:
 def batches(
     store: Store, files: Sequence[str], rows: NDArray[np.int64], size_px: int, batch: int
 ) -> Iterator[Batch]:
-    """Read the given rows of `files` in order, the centred square of each area-resized to `size_px`."""
+    """Read the given rows of `files` in order, the centred square of each area-resized to `size_px`; one batch ahead of who asks."""
 
     def load(row: int) -> NDArray[np.float32] | Skipped:
         picture = read_picture(store, files[row])
         return picture if isinstance(picture, Skipped) else area_resize(centred_square(picture), size_px)
 
+    parts = [rows[start : start + batch] for start in range(0, len(rows), batch)]
     with ThreadPoolExecutor(DECODERS) as pool:
-        for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            loaded = list(pool.map(load, part.tolist()))
+        loading = pool.map(load, parts[0].tolist() if parts else ())
+        for part, following in zip(parts, [*parts[1:], rows[:0]], strict=True):
+            loaded = list(loading)
+            loading = pool.map(load, following.tolist())  # while whoever asked is at work
             good = [image for image in loaded if not isinstance(image, Skipped)]
             kept = np.array([not isinstance(image, Skipped) for image in loaded], dtype=bool)
             images = np.stack(good) if good else np.empty((0, 3, size_px, size_px), np.float32)
