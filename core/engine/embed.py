@@ -15,7 +15,8 @@ from core.models.base import Encoder
 from core.models.pooling import pooled, poolings, vector_width
 from core.policy import Policy
 
-BATCH = {"cpu": 16, "mps": 64}
+BATCH = {"mps": 64}
+CPU_PATCHES = 2048  # in a batch: more of them fall out of the cache, fewer waste calls
 
 
 def embed(
@@ -51,7 +52,8 @@ def embed(
             vectors = pooled(model, to_device(normalised(pictures, model.card), on), to_device(res[piece], on), pooling)
         return to_numpy(vectors)
 
-    start = batch or BATCH.get(on.torch.type, 256)
+    side = images.shape[-1] // model.patch_size
+    start = batch or (max(1, CPU_PATCHES // side**2) if on.torch.type == "cpu" else BATCH.get(on.torch.type, 256))
     done = fitting_batches(work, len(images), start=start, key=(model.card.name, "embed", images.shape[-1]), say=say)
     vectors = [part for _, part in done]
     return np.concatenate(vectors) if vectors else np.empty((0, vector_width(model, pooling)), np.float32)
