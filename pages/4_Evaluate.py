@@ -23,6 +23,14 @@ HELP = {
 }
 
 
+FILTERS = {"Set": "data", "Model": "model", "Protocol": "protocol", "Scale": "scale", "Policy": "policy"}
+
+
+def in_words(value: str | float | None) -> str:
+    """A setting as a list shows it: a scale in per cent, a model without policy in words."""
+    return "no GSD" if value is None else value if isinstance(value, str) else f"{100 * value:g} %"
+
+
 def start_form() -> None:
     """Choose what to evaluate on what, and start."""
     trained = [name for name, card in cached.cards().items() if card.trained]
@@ -70,14 +78,15 @@ def follow() -> None:
 
 def table(results: tuple[Result, ...]) -> tuple[Result, ...]:
     """The stored numbers, filtered and sortable; gives the rows that are shown."""
-    names = {"Set": "data", "Model": "model", "Protocol": "protocol"}
-    columns = st.columns(3)
     shown = results
-    for column, (title, name) in zip(columns, names.items(), strict=True):
-        chosen = column.multiselect(title, sorted({getattr(result.recipe, name) for result in results}), key=widget(f"filter {name}", []))
+    for column, (title, name) in zip(st.columns(len(FILTERS)), FILTERS.items(), strict=True):
+        values = sorted({getattr(result.recipe, name) for result in results}, key=str)
+        chosen = column.multiselect(title, values, key=widget(f"filter {name}", []), format_func=in_words, placeholder="all")
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     rows = [{**r.row(), "hidden": r.recipe.ratio, "shots": r.recipe.shots, "limit": r.recipe.limit, "recipe": r.recipe.key[:8]} for r in shown]
-    st.dataframe(rows, hide_index=True, height=min(420, 60 + 35 * len(rows)))
+    digits = {name: st.column_config.NumberColumn(format="%.3f") for name in ("value", "low", "high")}
+    shares = {name: st.column_config.NumberColumn(format="percent") for name in ("scale", "hidden")}
+    st.dataframe(rows, hide_index=True, height=min(420, 60 + 35 * len(rows)), column_config=digits | shares)
     buttons = st.columns([1, 1, 4])
     buttons[0].download_button("CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:")
     buttons[1].download_button("LaTeX", to_latex(shown), "evaluation.tex", "text/plain", icon=":material/download:")

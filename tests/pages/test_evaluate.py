@@ -38,6 +38,11 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
     assert {"low", "high", "policy", "scale"} <= set(rows.columns)
     assert any("95 % interval" in text.value for text in app.markdown)
     assert "data_hash" in app.json[0].value
+    scale = next(box for box in app.multiselect if box.label == "Scale")
+    assert scale.options == ["25 %", "100 %"] and next(box for box in app.multiselect if box.label == "Policy").options == ["no GSD"]
+    scale.set_value([0.25]).run()
+    assert not app.exception
+    assert app.dataframe[0].value["scale"].tolist() == [0.25] and app.dataframe[0].value["value"].tolist() == [stored[0].value]
 
 
 def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, own_cache, shared_data):
