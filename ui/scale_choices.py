@@ -14,7 +14,7 @@ from ui import cached, controls, state
 
 MARK = "scales"
 HOLD_NAMES = {"ground": "Same ground", "pixels": "Same pixels"}
-MASKED_NAMES = {"ground": "Same ground", "patches": "Same patches"}
+MASKED_NAMES = {"ground": "Ground", "patches": "Patches"}
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,16 @@ def scale_controls(view: View) -> Choices:
     for sentence in ignored:
         st.warning(sentence, icon=":material/link_off:")
     hold = (
-        st.segmented_control("Across scales", list(HOLDS), format_func=HOLD_NAMES.__getitem__, key=state.widget("hold", was.hold), required=True)
+        st.segmented_control(
+            "Across scales", list(HOLDS), format_func=HOLD_NAMES.__getitem__, key=state.widget("hold", was.hold), required=True, width="stretch"
+        )
         or was.hold
     )
     st.caption(f"{HOLDS[hold]}.")
     count = st.slider("Scales", 2, MAX_SCALES, key=state.widget("count", was.count))
-    masked = st.segmented_control("Hidden", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True)
+    masked = st.segmented_control(
+        "Hide the same", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True, width="stretch"
+    )
     band = st.toggle(
         "True band-pass",
         key=state.widget("band", bool(was.band)),

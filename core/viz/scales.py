@@ -61,14 +61,16 @@ def error_chart(x: Sequence[float], errors: Mapping[str, Sequence[float | None]]
     figure = go.Figure()
     for band, values in errors.items():
         figure.add_scatter(x=list(x), y=list(values), mode="lines+markers", name=BANDS[band], line={"color": BAND_COLOURS[band], "width": 2.4})
-    return _finished(figure, title, "mean absolute error, hidden", marks)
+    return _finished(figure, x, title, "mean absolute error, hidden", marks)
 
 
 def drift_chart(x: Sequence[float], cosine: Sequence[float | None], title: str, marks: Mapping[str, float] | None = None) -> go.Figure:
     """Cosine of each embedding with the one at the tile's own scale or res."""
     figure = go.Figure()
     figure.add_scatter(x=list(x), y=list(cosine), mode="lines+markers", name="cosine", line={"color": MODEL, "width": 2.4}, showlegend=False)
-    return _finished(figure, title, "cosine to its own", marks)
+    least = min((value for value in cosine if value is not None), default=1.0)
+    figure.update_yaxes(range=[min(0.9, least - 0.02), 1.01])  # never so fine that nothing looks like something
+    return _finished(figure, x, title, "cosine to its own", marks)
 
 
 def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: float, patch_m: float) -> go.Figure:
@@ -83,18 +85,34 @@ def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: fl
                 name=f"{name}, {words}",
                 line={"color": TRUTH if len(curves) == 1 and dash == "solid" else colour, "dash": dash, "width": 2},
             )
-    figure = _finished(figure, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m})
+    lengths = [ground_m / float(cycles) for pair in curves.values() for cycles in pair[0].cycles]
+    figure = _finished(figure, lengths, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m})
     figure.update_xaxes(autorange="reversed")
     figure.update_yaxes(type="log", exponentformat="power")
     return figure
 
 
-def _finished(figure: go.Figure, x_title: str, y_title: str, marks: Mapping[str, float] | None) -> go.Figure:
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers for a logarithmic axis from `low` to `high`: about three to eight, as far apart as the range lets them be."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
+        found = [float(f"{step}e{decade}") for decade in decades for step in steps]
+        found = [tick for tick in found if low / 1.05 <= tick <= high * 1.05]
+        if len(found) >= 3:
+            break
+    return found
+
+
+def _finished(figure: go.Figure, x: Sequence[float], x_title: str, y_title: str, marks: Mapping[str, float] | None) -> go.Figure:
     for place, (name, value) in enumerate((marks or {}).items()):
         figure.add_vline(x=value, line={"color": TEXT, "width": 1, "dash": "dash"})
         label: dict[str, Any] = {"text": name, "x": math.log10(value), "y": 1 - 0.09 * (place % 4), "yref": "paper"}
         figure.add_annotation(**label, showarrow=False, xanchor="left", font={"size": 11, "color": TEXT})
-    figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, nticks=8)
+    figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, tickangle=0)
+    if x:
+        ticks = log_ticks(min(x), max(x))
+        figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     figure.update_yaxes(title=y_title, gridcolor=GRID, color=TEXT, automargin=True)
     figure.update_layout(
         height=330,
