@@ -19,12 +19,13 @@ _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene
   python -m core embed scene.tif --out tables/scene --resume
   python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
+  python -m core embed scene.tif --model mae_tiny scale_mae_tiny --gsd-m 10,20 --out tables/scene
   python -m core embed globe --gsd-m 20000 --out tables/globe
   python -m core embed scene.tif --patches --data-type int8 --out rasters
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
 
-A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
+Several models and scales are embedded in one reading of the pictures. A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
 
 
 MIN_VALID = 0.5
@@ -54,7 +55,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     tiles.add_argument("--stated-gsd-m", type=float, metavar="G", help="metres per pixel of pictures that do not know their own")
     tiles.add_argument("--min-valid", type=float, default=MIN_VALID, metavar="V", help="leave out tiles with less than this share of data (default: 0.5)")
     network = parser.add_argument_group("what looks at it")
-    network.add_argument("--model", metavar="NAME|FILE", help="a name from `models`, or a weights file (default: the shipped embedding)")
+    network.add_argument(
+        "--model", nargs="+", metavar="NAME|FILE",
+        help="names from `models`, or weights files (default: the shipped embedding); of several each writes a table of its own into DIR",
+    )  # fmt: skip
     network.add_argument("--policy", metavar="P", help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)")
     network.add_argument("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
     network.add_argument("--losses", action="store_true", help="also reconstruct each tile and keep the loss of the low and the high band")
@@ -79,7 +83,7 @@ def spec_of(args: argparse.Namespace) -> SweepSpec:
     if args.batch is not None and args.batch < 1:
         raise UsageError("--batch must be 1 or more.")
     return SweepSpec(
-        tuple(args.sources), str(args.out), args.model or default_embedder(),
+        tuple(args.sources), str(args.out), args.model[0] if args.model else default_embedder(),
         gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px,
         policy=args.policy, pooling=args.pooling, data_type=args.data_type, losses=args.losses, min_valid=args.min_valid,
         stated_gsd_m=args.stated_gsd_m, batch=args.batch, online=args.online, only=tuple(args.only),
@@ -88,12 +92,16 @@ def spec_of(args: argparse.Namespace) -> SweepSpec:
 
 def run(args: argparse.Namespace) -> int:
     """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
-    from core.engine.sweep import sweep
+    from core.engine.sweep import folder_of, sweep, sweep_models
 
     spec = spec_of(args)
+    models: list[str] = args.model or [spec.model]
     if args.patches:
+        if len(models) > 1:
+            raise UsageError("--patches takes one model: name one, or write the rasters of the others apart.")
         return _patches(spec, as_json=args.json)
-    steps = sweep(spec, resume=args.resume)
+    several = len(models) > 1
+    steps = sweep_models(spec, models, resume=args.resume) if several else sweep(spec, resume=args.resume)
     last: SweepProgress | None = None
     try:
         for last in steps:
@@ -102,7 +110,8 @@ def run(args: argparse.Namespace) -> int:
         steps.close()
         print(file=sys.stderr)
     if last is not None and args.json:
-        print(json.dumps({"table": str(args.out), "model": spec.model, **asdict(last)}))
+        made = {"tables": [str(folder_of(spec, model)) for model in models], "models": models} if several else {"table": spec.out, "model": spec.model}
+        print(json.dumps({**made, **asdict(last)}))
     return 0
 
 

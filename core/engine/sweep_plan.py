@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,11 +141,13 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
         keys = [key for key in source.keys() if not spec.only or key in spec.only]  # noqa: SIM118 (a Source is no dict)
         for key in keys:
             try:
+                scales: list[Grid] = []
                 for gsd in spec.gsd_m or (None,):
                     grid, said, left_out = _grid(source, key, gsd, tile_px, stride_px, spec)
-                    grids.append(grid)
+                    scales.append(grid)
                     notes += said
                     empty += left_out
+                grids += _side_by_side(scales)
             except GeoError as error:
                 if len(keys) == 1:
                     raise
@@ -220,6 +222,29 @@ def _windows(header: Header, known: Known, gsd: float | None, tile_px: int, stri
     boxes = np.concatenate(rows)
     order = np.lexsort((boxes[:, 0], boxes[:, 1], boxes[:, 0] // STRIPE_PX))
     return boxes[order], gsd_m, False
+
+
+def _side_by_side(scales: list[Grid]) -> list[Grid]:
+    """Lay the scales of one picture that are read from one level beside each other, strip by strip, so that its blocks are decoded once for all.
+
+    A strip is a row of the coarsest windows within a stripe of columns, narrow enough that its blocks stay in the cache.
+    """
+    grids: list[Grid] = []
+    for level in dict.fromkeys(grid.level for grid in scales):
+        shared = sorted((grid for grid in scales if grid.level == level and len(grid.boxes)), key=lambda grid: -(grid.gsd_m or 0))
+        if len(shared) < 2 or shared[0].lonlat is not None:
+            grids += shared
+            continue
+        tops = np.unique(shared[0].boxes[:, 1])
+        pieces: list[tuple[int, int, int, Grid]] = []
+        for number, grid in enumerate(shared):
+            stripe = (grid.boxes[:, 0] // (STRIPE_PX // 2)).astype(int)
+            strip = np.searchsorted(tops, grid.boxes[:, 1], "right")
+            order = np.lexsort((grid.boxes[:, 0], grid.boxes[:, 1], strip, stripe))
+            ends = np.flatnonzero(np.diff(stripe[order]) | np.diff(strip[order])) + 1
+            pieces += [(int(stripe[rows[0]]), int(strip[rows[0]]), number, replace(grid, boxes=grid.boxes[rows])) for rows in np.split(order, ends)]
+        grids += [piece for *_, piece in sorted(pieces, key=lambda piece: piece[:3])]
+    return grids
 
 
 def _step(ratio: float) -> float:
@@ -307,7 +332,7 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
         at += len(grid.boxes)
         if len(rows):
             lonlat = None if grid.lonlat is None else grid.lonlat[rows]
-            kept.append(Grid(grid.source, grid.key, grid.header, grid.rgb, grid.boxes[rows], grid.level, grid.gsd_m, grid.native_gsd_m, lonlat))
+            kept.append(replace(grid, boxes=grid.boxes[rows], lonlat=lonlat))
     return kept
 
 
@@ -316,7 +341,11 @@ def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str,
     said = {**asdict(spec), **decided, "sources": list(source_names(spec))}
     for name in ("out", "online", *(() if spec.only else ("only",))):
         del said[name]
-    grids = [{"key": g.key, "gsd_m": g.gsd_m, "native_gsd_m": g.native_gsd_m, "windows": len(g.boxes)} for g in plan.grids]
+    scales: dict[tuple[str, float | None, float | None], int] = {}
+    for grid in plan.grids:
+        known = (grid.key, grid.gsd_m, grid.native_gsd_m)
+        scales[known] = scales.get(known, 0) + len(grid.boxes)
+    grids = [{"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": count} for (key, gsd, native), count in scales.items()]
     found = {
         "spec": said,
         "windows": plan.count,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -190,9 +191,12 @@ def _short_crs(grid: Grid) -> str | None:
     """Give "EPSG:32612" where the coordinate system has such a name, else its whole text."""
     if grid.lonlat is not None:
         return "local Lambert azimuthal equal-area"
-    if grid.header.crs is None:
-        return None
+    return None if grid.header.crs is None else _named(grid.header.crs)
+
+
+@lru_cache(maxsize=64)
+def _named(crs: str) -> str:
     import pyproj
 
-    code = pyproj.CRS.from_user_input(grid.header.crs).to_authority(min_confidence=70)
-    return ":".join(code) if code else grid.header.crs
+    code = pyproj.CRS.from_user_input(crs).to_authority(min_confidence=70)
+    return ":".join(code) if code else crs

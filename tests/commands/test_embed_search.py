@@ -42,6 +42,21 @@ def test_embed_prints_one_object(scene, tmp_path, capsys):
     assert "20 tiles over" in err
 
 
+def test_several_models_write_a_table_each(scene, tmp_path, capsys):
+    words = ("embed", str(scene), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "tinymim_tiny", "--tile-px", "32", "--gsd-m", "10,20")
+    code, out, err = asked(capsys, *words, "--json")
+    found = json.loads(out)
+    assert (code, found["models"], found["embedded"]) == (0, ["mae_tiny", "tinymim_tiny"], 2 * (20 + 6))
+    assert "52 tiles over" in err
+    for folder, model in zip(found["tables"], found["models"], strict=True):
+        code, out, _ = asked(capsys, "search", folder, "--row", "3", "--where", "gsd_m = 20", "--json")
+        assert (code, len(json.loads(out)["neighbors"])) == (0, 6)
+        assert model in folder
+    code, _, err = asked(capsys, *words, "--patches")
+    assert code == 2
+    assert "one model" in err
+
+
 def test_search_by_row_place_and_picture(table, scene, capsys):
     code, out, _ = asked(capsys, "search", str(table), "--row", "3", "--k", "4", "--json")
     found = json.loads(out)

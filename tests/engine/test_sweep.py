@@ -20,10 +20,12 @@ from core.atlas import open_table
 from core.engine import device
 from core.engine.embed import embed
 from core.engine.loaded import load
-from core.engine.sweep import SweepError, SweepSpec, ask_to_stop, sweep
+from core.engine.sweep import SweepError, SweepSpec, ask_to_stop, sweep, sweep_models
 from core.engine.sweep_plan import globe_places, make_plan
+from core.engine.sweep_read import Reader
 from core.engine.sweep_store import SweepFolder
 from core.geo import TileSpec, open_source
+from core.geo.sources.raster import GeoTiff
 from core.geo.stretch import to_unit
 from core.geo.tile import GeoError
 
@@ -115,6 +117,43 @@ def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
         assert abs((bottom - top) - 73.6) < 1
 
 
+@pytest.mark.parametrize("overviews", [[], [2]])
+def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
+    source = write(tmp_path / "scene.tif", picture(400, 400), tiled=True, blockxsize=128, blockysize=128)
+    if overviews:
+        with rasterio.open(source, "r+") as file:
+            file.build_overviews(overviews, rasterio.enums.Resampling.average)
+    scales = (10.0, 13.0, 23.0)
+    together = make_plan(SweepSpec((source,), "out", MODEL, gsd_m=scales), SIDE)
+    found = {gsd: np.concatenate([grid.boxes for grid in together.grids if grid.gsd_m == gsd]) for gsd in scales}
+    for gsd in scales:
+        alone = np.concatenate([grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids])
+        assert sorted(found[gsd].tolist()) == sorted(alone.tolist())
+    order = [grid.gsd_m for grid in together.grids]
+    assert order[:3] == ([23.0, 13.0, 10.0] if not overviews else [13.0, 10.0, 13.0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")
+def test_several_scales_decode_the_raster_once(tmp_path):
+    source = tmp_path / "scene.tif"
+    strip = np.broadcast_to(np.random.default_rng(0).integers(1, 255, (3, 512, 512), np.uint8)[..., :1], (3, 512, 512))
+    with rasterio.open(
+        source, "w", driver="GTiff", width=4096, height=8192, count=3, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
+        blockxsize=512, blockysize=512, compress="zstd", interleave="pixel",
+    ) as file:  # fmt: skip
+        for top in range(0, 8192, 512):
+            file.write(np.tile(strip, 8), window=((top, top + 512), (0, 4096)))
+
+    def bytes_read(gsds):
+        plan = make_plan(SweepSpec((str(source),), "out", MODEL, gsd_m=gsds), 256)
+        reader = Reader(plan, 256, 16, 0.5)
+        before = int(Path("/proc/self/io").read_text().split()[1])
+        assert sum(len(batch.images) for batch in reader.batches(iter(range(-(-plan.count // 16))))) == plan.count
+        return int(Path("/proc/self/io").read_text().split()[1]) - before
+
+    assert bytes_read((10.0, 30.0)) < 1.4 * bytes_read((10.0,))  # 100 MB of pixels, more than the cache of blocks holds
+
+
 def test_tiles_in_degrees_are_square_on_the_ground(tmp_path):
     source = write(tmp_path / "scene.tif", picture(600, 300), from_origin(10, 62, 0.001, 0.001), "EPSG:4326")
     plan = make_plan(SweepSpec((source,), "out", MODEL), 32)
@@ -160,6 +199,46 @@ def kill_and_resume(spec, tmp_path, seed):
 def _rows_in_shards(folder):
     manifest = Path(folder) / "manifest.json"
     return sum(s["rows"] for s in json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
+
+
+def test_several_models_read_once_and_write_what_each_alone_would(spec, tmp_path, monkeypatch):
+    reads = []
+    read = GeoTiff.read
+    monkeypatch.setattr(GeoTiff, "read", lambda self, *args: reads.append(args) or read(self, *args))
+    models = (MODEL, "tinymim_tiny")
+    for model in models:
+        finish(replace(spec, model=model, out=str(tmp_path / "alone" / model)))
+    alone = len(reads) // 2
+    reads.clear()
+    steps = list(sweep_models(spec, models))
+    assert len(reads) == alone > 0
+    assert (steps[-1].finished, steps[-1].embedded, steps[-1].total) == (True, 126, 126)
+    for model in models:
+        assert table_bytes(tmp_path / "out" / model) == table_bytes(tmp_path / "alone" / model)
+        assert open_table(tmp_path / "out" / model).models[0].startswith(model)
+    assert list(sweep_models(spec, models, resume=True))[-1].finished
+
+
+def test_several_models_stopped_apart_go_on_together(spec, tmp_path):
+    models = (MODEL, "tinymim_tiny")
+    for model in models:
+        finish(replace(spec, model=model, out=str(tmp_path / "alone" / model)))
+    for most, model in zip((3, 5), models, strict=True):
+        steps = sweep(replace(spec, model=model, out=str(tmp_path / "out" / model)))
+        next(step for step in steps if step.done >= most * spec.batch)
+        steps.close()
+    first, *_, last = sweep_models(spec, models, resume=True)
+    assert first.done >= 8 * spec.batch
+    assert last.finished
+    for model in models:
+        assert table_bytes(tmp_path / "out" / model) == table_bytes(tmp_path / "alone" / model)
+
+
+def test_models_that_do_not_agree_are_refused(spec):
+    with pytest.raises(SweepError, match=r"takes tiles of \d+ px and mae_base of 224 px: state one size"):
+        next(sweep_models(replace(spec, tile_px=None), (MODEL, "mae_base")))
+    with pytest.raises(SweepError, match="share one folder"):
+        next(sweep_models(spec, (MODEL, MODEL)))
 
 
 def test_a_closed_generator_stops_and_resumes(spec):
