@@ -58,12 +58,13 @@ def start_form() -> None:
             st.rerun()
 
 
-@st.fragment(run_every=1.0)
-def follow() -> None:
-    """The evaluation under way, with the time left and a way to stop it."""
+def follow(watched: bool) -> None:
+    """The evaluation under way, with the time left and a way to stop it; where it is `watched` and ends, the whole page runs again."""
     job = evaluations.current()
     if job is None:
         return
+    if watched and job.over:
+        st.rerun()
     if job.problem:
         st.error(job.problem, icon=":material/error:")
     if job.over:
@@ -97,7 +98,8 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
     left, right = st.columns([1, 2.4], gap="large")
     with left, in_a_sentence():
         start_form()
-        follow()
+        watched = evaluations.under_way()
+        st.fragment(follow, run_every=1.0 if watched else None)(watched)  # runs that change nothing would hold back the table's first drawing
     with right:
         stored = evaluations.cache().results()
         if not stored:

@@ -85,10 +85,15 @@ def current() -> Job | None:
     return _current[0] if _current else None
 
 
+def under_way() -> bool:
+    """Whether an evaluation runs now."""
+    return bool(_current) and not _current[0].over
+
+
 def start(plan: Plan, models: tuple[str, ...]) -> Job:
     """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
     with _lock:
-        if _current and not _current[0].over:
+        if under_way():
             raise LabelledSetError("An evaluation is under way on this server already: stop it or wait until it is done.")
         job = Job(plan, models)
         _current[:] = [job]
