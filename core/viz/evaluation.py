@@ -14,17 +14,20 @@ from core.evaluation.masked import UNLABELLED
 from core.evaluation.results import Result
 from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
+MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
+
 
 def scale_chart(results: Sequence[Result]) -> go.Figure:
-    """Accuracy (or mean IoU) against relative scale with 95 % intervals, a line for each model, set and policy."""
-    lines: dict[str, list[Result]] = defaultdict(list)
-    for result in results:
+    """Accuracy (or mean IoU) against relative scale with 95 % intervals: a colour for each model, a mark for each set, dashes for each policy."""
+    lines: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in sorted(results, key=lambda result: result.recipe.scale):
         recipe = result.recipe
-        lines[f"{recipe.model}, {recipe.data}, {recipe.policy or 'no GSD'}"].append(result)
+        lines[recipe.model, recipe.data, recipe.policy or "no GSD"].append(result)
+    models, sets, policies = (list(dict.fromkeys(names)) for names in zip(*sorted(lines), strict=True)) if lines else ([], [], [])
     figure = go.Figure()
-    for number, (name, members) in enumerate(lines.items()):
-        members = sorted(members, key=lambda result: result.recipe.scale)
-        colour = SERIES[number % len(SERIES)]
+    for (model, data, policy), members in sorted(lines.items()):
+        colour = SERIES[models.index(model) % len(SERIES)]
+        look = {"color": colour, "dash": DASHES[policies.index(policy) % len(DASHES)]}
         spread = {
             "type": "data",
             "symmetric": False,
@@ -33,11 +36,12 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
             "thickness": 1,
         }
         x, y = [100 * r.recipe.scale for r in members], [r.value for r in members]
-        figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=name, line={"color": colour})
+        mark = {"symbol": MARKS[sets.index(data) % len(MARKS)], "size": 8}
+        figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=f"{model}, {data}, {policy}", line=look, marker=mark)
     figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
     names = {"miou": "mean IoU", "psnr": "PSNR, dB"}
     figure.update_yaxes(title=names.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID)
-    return _plain(figure, 380)
+    return _plain(figure, 340 + 10 * len(lines))
 
 
 def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Figure:

@@ -1,0 +1,27 @@
+"""The chart over scales: a model keeps its colour on every set and under every policy."""
+
+from core.evaluation.recipes import Recipe
+from core.evaluation.results import Result
+from core.viz.evaluation import scale_chart
+
+
+def number(model: str, data: str, policy: str | None, scale: float) -> Result:
+    recipe = Recipe("knn", data, "hash", model, "none", scale=scale, policy=policy)
+    return Result(recipe, "accuracy", scale / 2, scale / 2 - 0.1, scale / 2 + 0.2, 10)
+
+
+def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
+    asked = [(model, data, policy) for model in ("a", "b") for data in ("x", "y") for policy in ("log_gsd", None)]
+    figure = scale_chart([number(*one, scale) for one in asked for scale in (1.0, 0.5)])
+    looks = {trace.name: (trace.line.color, trace.marker.symbol, trace.line.dash) for trace in figure.data}
+    assert len(set(looks.values())) == 8
+    for place, told in enumerate((lambda name: name[0], lambda name: name[1], lambda name: name[2])):
+        parts = {name: told(name.split(", ")) for name in looks}
+        assert len({(parts[name], looks[name][place]) for name in looks}) == 2
+    line = figure.data[0]
+    assert list(line.x) == [50, 100] and list(line.y) == [0.25, 0.5]
+    assert [round(low, 6) for low in line.error_y.arrayminus] == [0.1, 0.1] and [round(high, 6) for high in line.error_y.array] == [0.2, 0.2]
+
+
+def test_nothing_is_an_empty_chart() -> None:
+    assert not scale_chart([]).data
