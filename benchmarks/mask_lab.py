@@ -1,6 +1,6 @@
-"""How fast the Mask Lab answers: event to encoded pictures on the server, slider to picture in a browser, start to first picture.
+"""How fast the Mask Lab answers: event to encoded pictures on the server; in a browser slider and painting to picture, start to first picture.
 
-    python benchmarks/mask_lab.py [--moves 40] [--large] [--anyway]
+    python benchmarks/mask_lab.py [--moves 40] [--browser] [--large] [--anyway]
 
 The figures are p50 and p95. On a machine that is busy (load average above 0.3) it refuses unless told --anyway.
 """
@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from _app import ROOT, chromium, serving
 from _quiet import load_or_leave
 
 import ui  # noqa: F401  (sets how torch's threads wait, as the app does)
 
-ROOT = Path(__file__).parents[1]
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 def report(what: str, seconds: list[float], bar_ms: float | None = None) -> None:
@@ -86,59 +83,66 @@ def of_the_page(moves: int) -> None:
     report("page: slider event to low, high, combined encoded", taken[2:], 250)
 
 
-@contextmanager
-def serving() -> Iterator[tuple[str, float]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "serve.py", *options], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}", start
-    finally:
-        process.terminate()
-        process.wait(20)
+def in_the_browser(page: Page, address: str, started: float, moves: int) -> None:
+    """Start of the server to the first computed picture, and a key on the slider to the changed picture."""
+    page.goto(address)
+    page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
+    first = time.perf_counter() - started
+    print(f"{'server start to the first computed picture on Home':58} {first:.1f} s   bar 10 s: {'kept' if first <= 10 else 'MISSED'}")
+    page.goto(f"{address}/Mask_Lab")
+    page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
+    slider = page.get_by_role("slider", name="Share hidden")
+    slider.focus()
+    changed = "before => document.querySelector('[data-panel=\"combined\"] img')?.src !== before"
+    taken: list[float] = []
+    for _ in range(moves):
+        page.wait_for_timeout(1500)  # the fragment and the section below end before the next move
+        before = page.locator('[data-panel="combined"] img').first.get_attribute("src")
+        start = time.perf_counter()
+        slider.press("ArrowLeft")
+        page.wait_for_function(changed, arg=before, timeout=60_000, polling=10)
+        taken.append(time.perf_counter() - start)
+    report("browser: slider key to changed picture", taken[1:], 700)
 
 
-def in_the_browser(moves: int) -> None:
-    """Start of the server to the first computed picture, and a key on the slider to the changed picture, in headless Chromium."""
-    import shutil
+WATCH = """() => {
+  const picture = () => document.querySelector('[data-panel="combined"] img')?.src;
+  const note = (name) => { if (seen.up && !seen[name]) seen[name] = performance.now(); };
+  window.seen = {};
+  addEventListener("pointerdown", () => { seen = { before: picture() }; }, true);
+  addEventListener("pointerup", () => { seen.up = performance.now(); }, true);
+  for (const name of ["pushState", "replaceState"]) {
+    const real = history[name].bind(history);
+    history[name] = (...said) => { const was = location.search; real(...said); if (location.search !== was) note("address"); };
+  }
+  const look = () => { const now = picture(); if (now && now !== seen.before) note("picture"); };
+  new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["src"] });
+}"""
 
-    from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
-        with serving() as (address, started):
-            page = browser.new_page(viewport={"width": 1400, "height": 1200})
-            page.goto(address)
-            page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
-            first = time.perf_counter() - started
-            print(f"{'server start to the first computed picture on Home':58} {first:.1f} s   bar 10 s: {'kept' if first <= 10 else 'MISSED'}")
-            page.goto(f"{address}/Mask_Lab")
-            image = page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
-            slider = page.get_by_role("slider", name="Share hidden")
-            slider.focus()
-            changed = "before => document.querySelector('[data-panel=\"combined\"] img')?.src !== before"
-            taken: list[float] = []
-            for _ in range(moves):
-                page.wait_for_timeout(1500)  # the fragment and the section below end before the next move
-                assert image
-                before = page.locator('[data-panel="combined"] img').first.get_attribute("src")
-                start = time.perf_counter()
-                slider.press("ArrowLeft")
-                page.wait_for_function(changed, arg=before, timeout=60_000, polling=10)
-                taken.append(time.perf_counter() - start)
-            report("browser: slider key to changed picture", taken[1:], 700)
-        browser.close()
+def painting(page: Page, address: str, strokes: int) -> None:
+    """A stroke on the tile: drawn in the browser, then from letting go to the address that Python writes, and to the changed picture."""
+    page.goto(f"{address}/Mask_Lab?mask=cells-14x14-{'A' * 34}")
+    page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
+    canvas = page.locator(".painter canvas")
+    canvas.wait_for(timeout=60_000)
+    page.evaluate(WATCH)
+    answered: dict[str, list[float]] = {"address": [], "picture": []}
+    for n in range(strokes + 2):
+        page.wait_for_timeout(1500)
+        box = canvas.bounding_box()
+        assert box
+        for act, column in ((page.mouse.down, 2), (page.mouse.up, 9)):
+            page.mouse.move(box["x"] + (column + 0.5) / 14 * box["width"], box["y"] + (n % 12 + 1.5) / 14 * box["height"], steps=10)
+            act()
+        page.wait_for_function("seen.address && seen.picture", timeout=60_000)
+        seen = page.evaluate("seen")
+        for name, taken in answered.items():
+            taken.append((seen[name] - seen["up"]) / 1000)
+    drawn = page.evaluate("performance.getEntriesByName('mask-painter:draw').map((entry) => entry.duration / 1000)")
+    report("painting: pointer event to drawn in the browser", drawn, 1000 / 60)
+    report("painting: mouse up to the address written by Python", answered["address"][2:], 300)
+    report("painting: mouse up to the changed picture", answered["picture"][2:], 700)
 
 
 def many_masks() -> None:
@@ -160,12 +164,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moves", type=int, default=40)
     parser.add_argument("--large", action="store_true", help="measure ViT-L too (1.3 GB)")
+    parser.add_argument("--browser", action="store_true", help="only what is timed in a browser")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
     load_or_leave(args.anyway)
     from core.models import default_reconstructor
 
-    in_the_browser(max(10, args.moves // 2))
+    with chromium() as browser, serving() as (address, started):
+        page = browser.new_page(viewport={"width": 1400, "height": 1200})
+        in_the_browser(page, address, started, max(10, args.moves // 2))
+        painting(page, address, max(10, args.moves // 2))
+    if args.browser:
+        return
     on_the_server(default_reconstructor(), args.moves, 250)
     of_the_page(args.moves)
     many_masks()
