@@ -1,8 +1,9 @@
 """Weighted kNN against the machine's matrix-multiply rate and scikit-learn's brute force, in one run.
 
-    python benchmarks/knn.py [--gallery 27000] [--queries 5400] [--width 1024] [--repeat 3]
+    python benchmarks/knn.py [--gallery 27000] [--queries 5400] [--width 1024] [--repeat 3] [--anyway]
 
-Vectors are drawn around class centres, so that neighbours are as unevenly spread as those of real images.
+Vectors are drawn around class centres, so that neighbours are as unevenly spread as those of real images. On a machine that is busy (load
+average above 0.3) it refuses unless told --anyway.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from _quiet import load_or_leave
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -56,7 +59,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=5_400)
     parser.add_argument("--width", type=int, default=1_024)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
+    load_average = load_or_leave(args.anyway)
 
     centres = np.random.default_rng(1).standard_normal((10, args.width), dtype=np.float32)
     gallery, labels = vectors(args.gallery, centres, 2)
@@ -81,6 +86,7 @@ def main() -> None:
                 "gallery": args.gallery,
                 "queries": args.queries,
                 "width": args.width,
+                "load_average": round(load_average, 2),
                 "cores": os.cpu_count(),
                 "processor": platform.processor() or platform.machine(),
                 "ours_s": round(ours_s, 3),
@@ -94,6 +100,8 @@ def main() -> None:
             indent=2,
         )
     )
+    if (args.gallery, args.queries, args.width) == (27_000, 5_400, 1_024) and (ours_s > 2 or flops / ours_s < 0.6 * rate or theirs_s <= ours_s):
+        sys.exit("A bar was missed: at most 2 s, at least 0.6 of the matrix-multiply rate, faster than scikit-learn.")
 
 
 if __name__ == "__main__":
