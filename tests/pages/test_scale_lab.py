@@ -44,6 +44,8 @@ def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
     assert sum(seen) == 3
     test.toggle(key="w:band").set_value(True).run()
     assert not test.exception and sum(seen) == 3
+    test.segmented_control(key="w:masked").set_value("patches").run()
+    assert not test.exception and sum(seen) == 5, "the tile's own scale has the mask that it had"
 
 
 @pytest.mark.parametrize("tab", ["Response to res", "Spectrum", "Patches"])
