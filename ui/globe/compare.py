@@ -69,7 +69,7 @@ def _choose(desk: Desk) -> Scene | None:
     if not choices:
         st.info(
             "To compare two networks, embed the same imagery with each: a second table is all that is missing here. `python -m core embed` "
-            "takes `--model`; put both tables into the folder that the app starts with.",
+            "takes several with `--model` and reads the imagery once; put the tables into the folder that the app starts with.",
             icon=":material/compare:",
         )
         return None
