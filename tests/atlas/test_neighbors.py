@@ -66,10 +66,13 @@ def test_exclude_among_and_large_k(table):
 def test_unusable_rows_are_never_found(rows):
     original = rows(n=50)
     vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
-    vectors[3] = 0
+    vectors[3], vectors[7, 2], vectors[9, 0] = 0, np.nan, np.inf
     table = EmbeddingTable.from_rows(_with(original, vectors))
-    assert 3 not in nearest(table, vectors[4], 50).rows
-    assert similarities(table, vectors[4])[3] == 0
+    for found in (nearest(table, vectors[4], 50), nearest_many(table, vectors[4:5], 50)[0], build_index(table).nearest(vectors[4], 50)):
+        assert sorted(found.rows.tolist()) == [row for row in range(50) if row not in (3, 7, 9)]
+        assert np.isfinite(found.similarity).all()
+    assert (similarities(table, vectors[4])[[3, 7, 9]] == 0).all()
+    assert "NaN or infinity" in " ".join(table.stored.problems)
 
 
 def test_bad_queries_get_a_sentence(table):
