@@ -68,7 +68,8 @@ def follow(watched: bool) -> None:
     if job.problem:
         st.error(job.problem, icon=":material/error:")
     if job.over:
-        st.caption(f"Done: {job.finished} numbers." if not job.stop.is_set() else f"Stopped after {job.finished} numbers; they are kept.")
+        numbers = f"{job.finished} number{'s' * (job.finished != 1)}"
+        st.caption(f"Stopped after {numbers}; they are kept." if job.stop.is_set() else f"Done: {numbers}.")
         return
     told = job.progress
     left = f", about {told.seconds_left:.0f} s left" if told and told.seconds_left is not None else ""

@@ -84,3 +84,19 @@ def test_duplicates_are_looked_for_on_request(local_page: Page, place):
     local_page.get_by_text("Duplicates across the split").click(timeout=SLOW_MS)
     local_page.get_by_role("button", name="Look for them").click(timeout=SLOW_MS)
     expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible(timeout=SLOW_MS)
+
+
+def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Page, place):
+    local_page.set_viewport_size({"width": 1400, "height": 1000})
+    local_page.goto(place)
+    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
+    before = len(taken(local_page, "CSV").splitlines())
+    models = local_page.get_by_test_id("stMultiSelect").filter(has=local_page.get_by_text("Models", exact=True))
+    models.get_by_role("button", name="Clear all").click()
+    models.get_by_role("combobox").fill("colour_histogram")
+    local_page.keyboard.press("Enter")
+    local_page.keyboard.press("Escape")
+    local_page.get_by_test_id("stNumberInput").locator("input").first.fill("4")
+    local_page.get_by_role("button", name="Evaluate", exact=True).click()
+    expect(local_page.get_by_text("Done: 1 number.")).to_be_visible(timeout=SLOW_MS)
+    assert len(taken(local_page, "CSV").splitlines()) == before + 1
