@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from earth_mae_components import contains
+from PIL import Image
 from playwright.sync_api import Locator, Page, Playwright, expect
 
 pytestmark = pytest.mark.browser
@@ -55,6 +57,13 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float) -> None
     page.mouse.up()
 
 
+def colourful(scene: Locator) -> int:
+    """How many pixels of the projection's side are of a strong colour: points or cells, but those a selection leaves out."""
+    picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB")).astype(int)
+    right = picture[60:, picture.shape[1] // 2 + 4 :]
+    return int((right.max(axis=2) - right.min(axis=2) > 70).sum())
+
+
 @pytest.mark.parametrize(("side", "x"), [("globe", 0.25), ("plane", 0.9)])
 def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, side: str, x: float) -> None:
     lasso(local_page, scene, x, 0.5, 100)
@@ -85,6 +94,22 @@ def test_a_box_and_its_undo(local_page: Page, scene: Locator) -> None:
     assert told(local_page, kind="box")["count"] == first["count"]
     local_page.get_by_role("button", name="Lift").click()
     assert told(local_page, kind="none")["count"] == 0
+
+
+def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(local_page: Page, scene: Locator) -> None:
+    wrong: list[str] = []
+    local_page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    draw = local_page.get_by_role("button", name="Points, cells")
+    draw.click(), draw.click()
+    expect(draw).to_contain_text("Cells")
+    local_page.wait_for_timeout(500)
+    whole = colourful(scene)
+    lasso(local_page, scene, 0.9, 0.5, 60)
+    said = told(local_page, kind="lasso", side="plane")
+    assert said["count"] == said["own"] > 20
+    local_page.wait_for_timeout(500)
+    assert 0 < colourful(scene) < whole
+    assert wrong == []
 
 
 def test_a_lasso_around_nothing(local_page: Page, scene: Locator) -> None:

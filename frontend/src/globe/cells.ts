@@ -1,24 +1,22 @@
 // Density cells for far views: points counted in cells of about equal size on screen.
-import type { Paint, Rgb } from "./colours";
+import type { Paint } from "./colours";
 
 const CELL_PX = 7;
-const MOST_CELLS = 30_000;
+const MOST_CELLS = 200_000;
 const FEWEST_POINTS = 4000;
-const CROWDED = 6;
+const COVERED = 0.6;
 const NOWHERE = 0xffffffff;
+const SLOTS = 2 ** 19; // more than twice the cells, so that a free one is near
 
-export interface Cell {
-  polygon: [number, number][];
-  colour: [number, number, number, number];
-}
-
-interface Bin {
-  a: number;
-  b: number;
-  width: number;
-  count: number;
-  votes: Map<number, number>;
-  sum: Rgb;
+/** Cells as deck.gl takes them without working on them: corners, triangles and a colour for each corner. */
+export interface Cells {
+  length: number;
+  startIndices: Uint32Array;
+  attributes: {
+    getPolygon: { value: Float32Array; size: 2 };
+    indices: { value: Uint32Array; size: 1 };
+    getFillColor: { value: Uint8ClampedArray; size: 4 };
+  };
 }
 
 /** The cell size for a scale: a power of two, so that it changes rarely while zooming. */
@@ -26,82 +24,117 @@ export function cellSize(unitsPerPixel: number): number {
   return 2 ** Math.ceil(Math.log2(CELL_PX * unitsPerPixel));
 }
 
-/** The cells of one size, counted once; a new selection then only counts again who is selected. */
+/** The cells of one size: laid once, coloured anew for other colours or another selection, while their corners stay on the card. */
 export class Tally {
-  private readonly bins: Bin[] = [];
-  private readonly binOf: Uint32Array;
-  private readonly fullest: number;
+  private readonly cellOf: Uint32Array;
+  private readonly counts = new Uint32Array(MOST_CELLS);
+  private readonly points: number = 0;
+  private readonly fixed: { startIndices: Uint32Array; getPolygon: { value: Float32Array; size: 2 }; indices: { value: Uint32Array; size: 1 } };
+  private cells = 0;
+  private mean: { paint: Paint; rgb: Float32Array } | null = null;
 
-  private constructor(pairs: Float32Array, private readonly size: number, isDegrees: boolean, private readonly paint: Paint) {
-    const numbers = new Map<number, number>();
-    this.binOf = new Uint32Array(pairs.length / 2).fill(NOWHERE);
-    for (let i = 0; i < this.binOf.length; i++) {
+  private constructor(pairs: Float32Array, private readonly size: number, isDegrees: boolean) {
+    const rows = new Int32Array(MOST_CELLS);
+    const cols = new Int32Array(MOST_CELLS);
+    const slots = new Int32Array(SLOTS).fill(-1);
+    this.cellOf = new Uint32Array(pairs.length / 2).fill(NOWHERE);
+    for (let i = 0; i < this.cellOf.length; i++) {
       const [a, b] = [pairs[2 * i]!, pairs[2 * i + 1]!];
       if (!Number.isFinite(a + b)) continue;
       const row = Math.floor(b / size);
-      const width = isDegrees ? rowWidth(row, size) : size;
-      const col = Math.floor(a / width);
-      const key = row * 4_194_304 + col;
-      let number = numbers.get(key);
-      if (number === undefined) {
-        number = this.bins.length;
-        if (number > MOST_CELLS) break;
-        numbers.set(key, number);
-        this.bins.push({ a: col * width, b: row * size, width, count: 0, votes: new Map(), sum: [0, 0, 0] });
+      const col = Math.floor(a / (isDegrees ? rowWidth(row, size) : size));
+      let slot = (Math.imul(row, 73_856_093) ^ Math.imul(col, 19_349_663)) & (SLOTS - 1);
+      let cell = slots[slot]!;
+      while (cell >= 0 && (rows[cell] !== row || cols[cell] !== col)) cell = slots[(slot = (slot + 1) & (SLOTS - 1))]!;
+      if (cell < 0) {
+        cell = this.cells++;
+        if (cell === MOST_CELLS) break;
+        slots[slot] = cell;
+        rows[cell] = row;
+        cols[cell] = col;
       }
-      this.binOf[i] = number;
-      this.add(this.bins[number]!, i);
+      this.cellOf[i] = cell;
+      this.counts[cell]!++;
+      this.points++;
     }
-    this.fullest = this.bins.reduce((most, bin) => Math.max(most, bin.count), 1);
+    this.fixed = corners(rows, cols, this.cells > MOST_CELLS ? 0 : this.cells, size, isDegrees);
   }
 
   /** Cells of `size`, or larger ones where those would be too many to draw; on the globe (`isDegrees`) equally wide towards the poles. */
-  static of(pairs: Float32Array, size: number, isDegrees: boolean, paint: Paint): Tally {
-    const tally = new Tally(pairs, size, isDegrees, paint);
-    return tally.bins.length > MOST_CELLS ? Tally.of(pairs, 2 * size, isDegrees, paint) : tally;
+  static of(pairs: Float32Array, size: number, isDegrees: boolean): Tally {
+    const tally = new Tally(pairs, size, isDegrees);
+    return tally.cells > MOST_CELLS ? Tally.of(pairs, 2 * size, isDegrees) : tally;
   }
 
-  /** Whether points would cover each other: many to a cell on average. */
-  isCrowded(wantedSize: number): boolean {
-    const points = this.bins.reduce((sum, bin) => sum + bin.count, 0);
-    return this.size === wantedSize && points > FEWEST_POINTS && points > CROWDED * this.bins.length;
+  /** Whether discs of `radiusPx` would cover most of the ground where points are. */
+  isCrowded(unitsPerPixel: number, radiusPx: number): boolean {
+    const cellPx = this.size / unitsPerPixel;
+    const covered = (this.points * Math.PI * radiusPx ** 2) / (this.cells * cellPx ** 2);
+    return this.size === cellSize(unitsPerPixel) && this.points > FEWEST_POINTS && covered > COVERED;
   }
 
-  cells(selected: Uint8Array | null): Cell[] {
-    const chosen = new Uint32Array(this.bins.length);
-    if (selected) for (let i = 0; i < selected.length; i++) if (selected[i] && this.binOf[i] !== NOWHERE) chosen[this.binOf[i]!]!++;
-    return this.bins.map((bin, number) => this.cell(bin, selected ? chosen[number]! / bin.count : 1));
-  }
-
-  private add(bin: Bin, i: number): void {
-    bin.count++;
-    if (this.paint.isClasses) {
-      const vote = this.paint.colours.values[i]!;
-      bin.votes.set(vote, (bin.votes.get(vote) ?? 0) + 1);
-    } else {
-      const colour = this.paint.of(i);
-      for (let c = 0; c < 3; c++) bin.sum[c]! += colour[c]!;
+  coloured(paint: Paint, selected: Uint8Array | null): Cells {
+    if (this.mean?.paint !== paint) this.mean = { paint, rgb: this.meanColours(paint) };
+    const { rgb } = this.mean;
+    const chosen = new Uint32Array(this.cells);
+    if (selected) for (let i = 0; i < selected.length; i++) if (selected[i] && this.cellOf[i] !== NOWHERE) chosen[this.cellOf[i]!]!++;
+    let fullest = 1;
+    for (let cell = 0; cell < this.cells; cell++) fullest = Math.max(fullest, this.counts[cell]!);
+    const value = new Uint8ClampedArray(16 * this.cells);
+    for (let cell = 0; cell < this.cells; cell++) {
+      const share = selected ? chosen[cell]! / this.counts[cell]! : 1;
+      const density = Math.log1p(this.counts[cell]!) / Math.log1p(fullest);
+      const alpha = (70 + 175 * density) * (share > 0 ? 0.45 + 0.55 * share : 0.16);
+      for (let at = 16 * cell; at < 16 * cell + 16; at += 4) {
+        for (let c = 0; c < 3; c++) value[at + c] = rgb[3 * cell + c]!;
+        value[at + 3] = alpha;
+      }
     }
+    const { startIndices, getPolygon, indices } = this.fixed;
+    return { length: this.cells, startIndices, attributes: { getPolygon, indices, getFillColor: { value, size: 4 } } };
   }
 
-  private cell(bin: Bin, share: number): Cell {
-    const colour = this.paint.isClasses ? this.paint.at(commonest(bin.votes)) : (bin.sum.map((value) => value / bin.count) as Rgb);
-    const density = Math.log1p(bin.count) / Math.log1p(this.fullest);
-    const [west, east, south, north] = [bin.a, bin.a + bin.width, bin.b, bin.b + this.size];
-    return {
-      polygon: [[west, south], [east, south], [east, north], [west, north]],
-      colour: [...colour, Math.round((70 + 175 * density) * (share > 0 ? 0.45 + 0.55 * share : 0.16))],
-    };
+  /** The colour of each cell: the commonest of classes, else the mean. */
+  private meanColours(paint: Paint): Float32Array {
+    const rgb = new Float32Array(3 * this.cells);
+    const { rgb: given, values } = paint.colours;
+    const kinds = paint.classes;
+    const votes = new Uint32Array(kinds * this.cells);
+    for (let i = 0; i < this.cellOf.length; i++) {
+      const cell = this.cellOf[i]!;
+      if (cell === NOWHERE) continue;
+      if (kinds) votes[kinds * cell + Math.min(values[i]!, kinds - 1)]!++;
+      else {
+        const share = 1 / this.counts[cell]!;
+        const table = given ? null : paint.at(values[i]!);
+        for (let c = 0; c < 3; c++) rgb[3 * cell + c]! += share * (table ? table[c]! : values[3 * i + c]!);
+      }
+    }
+    for (let cell = 0; kinds && cell < this.cells; cell++) {
+      let best = 0;
+      for (let kind = 1; kind < kinds; kind++) if (votes[kinds * cell + kind]! > votes[kinds * cell + best]!) best = kind;
+      rgb.set(paint.at(best), 3 * cell);
+    }
+    return rgb;
   }
+}
+
+function corners(rows: Int32Array, cols: Int32Array, count: number, size: number, isDegrees: boolean) {
+  const value = new Float32Array(8 * count);
+  const triangles = new Uint32Array(6 * count);
+  const startIndices = new Uint32Array(count + 1);
+  for (let cell = 0; cell < count; cell++) {
+    const width = isDegrees ? rowWidth(rows[cell]!, size) : size;
+    const [west, south] = [cols[cell]! * width, rows[cell]! * size];
+    value.set([west, south, west + width, south, west + width, south + size, west, south + size], 8 * cell);
+    const first = 4 * cell;
+    triangles.set([first, first + 1, first + 2, first, first + 2, first + 3], 6 * cell);
+    startIndices[cell + 1] = first + 4;
+  }
+  return { startIndices, getPolygon: { value, size: 2 as const }, indices: { value: triangles, size: 1 as const } };
 }
 
 function rowWidth(row: number, size: number): number {
   const latitude = Math.min(Math.abs((row + 0.5) * size), 89.9);
   return 360 / Math.max(3, Math.round((360 * Math.cos((latitude * Math.PI) / 180)) / size));
-}
-
-function commonest(votes: Map<number, number>): number {
-  let [best, most] = [0, -1];
-  for (const [vote, count] of votes) if (count > most) [best, most] = [vote, count];
-  return best;
 }

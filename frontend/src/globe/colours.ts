@@ -2,6 +2,7 @@
 import type { Colours } from "./data";
 
 const FADED_ALPHA = 38;
+const MOST_CLASSES = 32;
 export const FULL_ALPHA = 235;
 
 export type Rgb = [number, number, number];
@@ -18,9 +19,9 @@ export class Paint {
     this.table = palette.map(parseHex);
   }
 
-  /** Whether the palette names classes (few, apart) rather than a run of colours. */
-  get isClasses(): boolean {
-    return !this.colours.rgb && this.table.length <= 32;
+  /** How many classes (few, apart) the palette names; 0 where it is a run of colours. */
+  get classes(): number {
+    return !this.colours.rgb && this.table.length <= MOST_CLASSES ? this.table.length : 0;
   }
 
   of(i: number): Rgb {

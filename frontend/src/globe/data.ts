@@ -52,6 +52,7 @@ export interface Points {
 }
 
 export interface Colours {
+  count: number;
   rgb: boolean;
   values: Uint8Array;
 }
@@ -88,10 +89,9 @@ export async function fetchPoints(url: string, signal: AbortSignal): Promise<Poi
   return { count, lonlat, xy, classes };
 }
 
-export async function fetchColours(url: string, count: number, signal: AbortSignal): Promise<Colours> {
-  const { buffer, count: own, word } = await fetched(url, "EMC1", signal);
+export async function fetchColours(url: string, signal: AbortSignal): Promise<Colours> {
+  const { buffer, count, word } = await fetched(url, "EMC1", signal);
   const values = new Uint8Array(buffer, HEADER);
-  if (own !== count || values.length !== count * (word === 1 ? 3 : 1))
-    throw new FileError("The colours belong to another table than the points; reload the page.");
-  return { rgb: word === 1, values };
+  if (values.length !== count * (word === 1 ? 3 : 1)) throw new FileError("The colours arrived incomplete; reload the page to ask for them again.");
+  return { count, rgb: word === 1, values };
 }

@@ -5,12 +5,12 @@ import { mounted, type Instance, type Send } from "../mount";
 import { decodeRing, encodeRing, insideMask, type Ring } from "../polygon";
 import toolbarCss from "../toolbar.css?inline";
 import { Paint } from "./colours";
-import { fetchColours, fetchPoints, FileError, type Chosen, type GlobeData, type Points, type Side } from "./data";
+import { fetchColours, fetchPoints, FileError, type Chosen, type GlobeData, type Side } from "./data";
 import { DrawSheet, type DrawTool } from "./draw";
 import css from "./globe.css?inline";
 import { legendOf } from "./legend";
 import { globeOutline, planeOutline } from "./outline";
-import { Scene } from "./scene";
+import { Scene, surface } from "./scene";
 import { StillScene } from "./still";
 import { NearTiles } from "./tiles";
 import { Toolbar, type Action, type Tool } from "./toolbar";
@@ -61,12 +61,13 @@ class LinkedGlobe implements Instance<GlobeData> {
     root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
     this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip);
     keepKeys(root);
-    if (!hasWebGl2()) {
+    const drawnOn = surface();
+    if (!drawnOn) {
       this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = true;
       this.say("This browser cannot draw the globe (no WebGL 2).");
       return;
     }
-    this.scene = new Scene(this.place, {
+    this.scene = new Scene(this.place, drawnOn, {
       moved: () => this.cameraMoved(),
       rendered: () => this.rendered(),
       failed: (words) => console.error(`linked globe: ${words}`),
@@ -136,9 +137,12 @@ class LinkedGlobe implements Instance<GlobeData> {
     const { signal } = (this.loading = new AbortController());
     const began = performance.now();
     try {
-      const points: Points = reload || !scene.points ? await fetchPoints(data.points, signal) : scene.points;
-      const colours = data.colours ? await fetchColours(data.colours, points.count, signal) : { rgb: false, values: points.classes };
+      const [points, own] = await Promise.all([
+        reload || !scene.points ? fetchPoints(data.points, signal) : scene.points, data.colours && fetchColours(data.colours, signal),
+      ]);
       if (signal.aborted) return;
+      const colours = own || { count: points.count, rgb: false, values: points.classes };
+      if (colours.count !== points.count) throw new FileError("The colours belong to another table than the points; reload the page.");
       performance.measure("linked-globe:fetch", { start: began });
       if (points !== scene.points) scene.setPoints(points);
       scene.paint = new Paint(colours, data.palette);
@@ -239,8 +243,8 @@ class LinkedGlobe implements Instance<GlobeData> {
         this.count = chosen.ids.length;
       } else {
         const inside = insideMask(ring, pairs, chosen.side === "globe");
-        this.count = inside.reduce((sum, one) => sum + one, 0);
-        scene.outline = { side: chosen.side, ring };
+        for (const one of inside) this.count += one;
+        scene.outline = { side: chosen.side, ring: [ring] };
         scene.selected = inside;
         this.chosen = { ...chosen, ids: firstRows(inside) };
       }
@@ -249,7 +253,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   }
 
   private rendered(): void {
-    if (this.drawnAt === null || !this.scene?.points) return;
+    if (this.drawnAt === null || !this.scene?.points || !this.scene.isComplete) return;
     performance.measure("linked-globe:highlight", { start: this.drawnAt });
     this.drawnAt = null;
   }
@@ -416,12 +420,6 @@ function firstRows(inside: Uint8Array): number[] {
 
 function degrees(value: number, plus: string, minus: string): string {
   return `${Math.abs(value).toFixed(2)}° ${value >= 0 ? plus : minus}`;
-}
-
-function hasWebGl2(): boolean {
-  const context = document.createElement("canvas").getContext("webgl2");
-  context?.getExtension("WEBGL_lose_context")?.loseContext();
-  return context !== null;
 }
 
 export default mounted<GlobeData>(toolbarCss + css, (root, send) => new LinkedGlobe(root, send));

@@ -1,7 +1,7 @@
 // deck.gl layers of one view: the Earth, points or density cells, the outline of the selection, rings.
 import { COORDINATE_SYSTEM, type Layer } from "@deck.gl/core";
 import { BitmapLayer, PathLayer, ScatterplotLayer, SolidPolygonLayer } from "@deck.gl/layers";
-import type { Cell } from "./cells";
+import type { Cells } from "./cells";
 import { FULL_ALPHA, parseHex } from "./colours";
 import { Horizon } from "./horizon";
 
@@ -18,12 +18,15 @@ export interface Mark {
   strong: boolean;
 }
 
+/** A selection's ring, alone in a list that stays the same as long as the selection does. */
+export type Outline = [[number, number][]];
+
 export interface LayerInputs {
   view: ViewId;
   basemap: string | null;
   points: PointAttributes | null;
-  cells: Cell[] | null;
-  outline: [number, number][] | null;
+  cells: Cells | null;
+  outline: Outline | null;
   marks: Mark[];
   radius: number;
   accent: string;
@@ -35,7 +38,7 @@ const OVER_ALL = { depthCompare: "always", depthWriteEnabled: false, cullMode: "
 const OUTLINE_HEIGHT_M = 15_000;
 
 export function layersOf(inputs: LayerInputs): (Layer | null)[] {
-  const { view, basemap, points, cells, outline, marks, radius, dark } = inputs;
+  const { view, points, cells, outline, marks, radius } = inputs;
   const onGlobe = view === "globe";
   const coordinateSystem = onGlobe ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN;
   const own = { coordinateSystem, extensions: onGlobe ? [horizon] : [], parameters: OVER_ALL };
@@ -46,18 +49,18 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
     getLineColor: (mark) => [...(colour ?? mark.colour), colour ? 150 : FULL_ALPHA] as never, billboard: true,
   });
   return [
-    view === "plane" ? null : ground(view, basemap, dark),
+    view === "plane" ? null : ground(view, inputs),
     view === "plane" ? null : graticule(view),
-    cells && new SolidPolygonLayer<Cell>({
-      id: `${view}:cells`, coordinateSystem, data: cells, getPolygon: (cell) => cell.polygon, getFillColor: (cell) => cell.colour,
-      filled: true, extruded: false, parameters: { ...OVER_ALL, cullMode: onGlobe ? "back" : "none" },
+    cells && new SolidPolygonLayer({
+      id: `${view}:cells`, coordinateSystem, data: cells as never, _normalize: false, filled: true, extruded: false,
+      parameters: { ...OVER_ALL, cullMode: onGlobe ? "back" : "none" },
     }),
     points && new ScatterplotLayer({
       id: `${view}:points`, ...own, data: points as never, getRadius: radius, radiusUnits: "pixels", stroked: false, filled: true, billboard: true,
       antialiasing: true,
     }),
-    outline && outline.length > 1 ? new PathLayer({
-      id: `${view}:outline`, coordinateSystem, data: [closed(outline, onGlobe)], getPath: (path: number[][]) => path as never,
+    outline && outline[0].length > 1 ? new PathLayer({
+      id: `${view}:outline`, coordinateSystem, data: outline, getPath: (ring: [number, number][]) => closed(ring, onGlobe) as never,
       getColor: [...parseHex(inputs.accent), 255] as never, getWidth: 2.5, widthUnits: "pixels", jointRounded: true,
       parameters: onGlobe ? { depthCompare: "less-equal", cullMode: "none" } : OVER_ALL,
     }) : null,
@@ -65,31 +68,34 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
   ];
 }
 
-function ground(view: ViewId, basemap: string | null, dark: boolean): Layer {
-  const sea = dark ? [24, 32, 44, 255] : [205, 219, 230, 255];
-  if (basemap)
-    return new BitmapLayer({ id: `${view}:earth`, image: basemap, bounds: [-180, -90, 180, 90], desaturate: 0.35, parameters: { cullMode: view === "globe" ? "back" : "none" } });
-  const rows = Array.from({ length: 18 }, (_, i) => -90 + 10 * i).flatMap((south) =>
-    Array.from({ length: 36 }, (_, i) => -180 + 10 * i).map((west) => [[west, south], [west + 10, south], [west + 10, south + 10], [west, south + 10]]));
+// What never changes is made once: deck.gl works on a layer's data anew whenever it is handed another array.
+const SEA = Array.from({ length: 18 }, (_, i) => -90 + 10 * i).flatMap((south) =>
+  Array.from({ length: 36 }, (_, i) => -180 + 10 * i).map((west) => [[west, south], [west + 10, south], [west + 10, south + 10], [west, south + 10]]));
+const NET = { globe: netOf(OUTLINE_HEIGHT_M / 3), flat: netOf(0) };
+
+function ground(view: "globe" | "flat", { basemap, dark }: LayerInputs): Layer {
+  const parameters = { cullMode: view === "globe" ? "back" : "none" } as const;
+  if (basemap) return new BitmapLayer({ id: `${view}:earth`, image: basemap, bounds: [-180, -90, 180, 90], desaturate: 0.35, parameters });
   return new SolidPolygonLayer({
-    id: `${view}:sea`, data: rows, getPolygon: (ring: number[][]) => ring as never, getFillColor: sea as never,
-    coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN,
-    parameters: { cullMode: view === "globe" ? "back" : "none" },
+    id: `${view}:sea`, data: SEA, getPolygon: (ring: number[][]) => ring as never, getFillColor: (dark ? [24, 32, 44, 255] : [205, 219, 230, 255]) as never,
+    coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN, parameters,
   });
 }
 
-function graticule(view: ViewId): Layer {
-  const span = (from: number, to: number, step: number) => Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
-  const high = view === "globe" ? OUTLINE_HEIGHT_M / 3 : 0;
-  const lines = [
-    ...span(-180, 150, 30).map((lon) => span(-90, 90, 5).map((lat) => [lon, lat, high])),
-    ...span(-60, 60, 30).map((lat) => span(-180, 180, 5).map((lon) => [lon, lat, high])),
-  ];
+function graticule(view: "globe" | "flat"): Layer {
   return new PathLayer({
-    id: `${view}:graticule`, data: lines, getPath: (line: number[][]) => line as never, getColor: [255, 255, 255, 46], getWidth: 1, widthUnits: "pixels",
+    id: `${view}:graticule`, data: NET[view], getPath: (line: number[][]) => line as never, getColor: [255, 255, 255, 46], getWidth: 1, widthUnits: "pixels",
     coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN,
     parameters: { cullMode: "none", depthWriteEnabled: false },
   });
+}
+
+function netOf(high: number): number[][][] {
+  const span = (from: number, to: number, step: number) => Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
+  return [
+    ...span(-180, 150, 30).map((lon) => span(-90, 90, 5).map((lat) => [lon, lat, high])),
+    ...span(-60, 60, 30).map((lat) => span(-180, 180, 5).map((lon) => [lon, lat, high])),
+  ];
 }
 
 /** The ring closed; on the globe a little above the ground, so that the ground does not cover it. */

@@ -1,9 +1,9 @@
 // The drawing: one deck.gl canvas with the Earth (globe or flat) and the projection side by side, or one above the other.
-import { Deck, LinearInterpolator, OrthographicView, _GlobeView as GlobeView, type Viewport } from "@deck.gl/core";
-import { cellSize, Tally, type Cell } from "./cells";
+import { Deck, LinearInterpolator, type Layer, OrthographicView, _GlobeView as GlobeView, type Viewport } from "@deck.gl/core";
+import { cellSize, Tally, type Cells } from "./cells";
 import { parseHex, type Paint } from "./colours";
 import type { CameraData, MapView, Points, Side } from "./data";
-import { layersOf, type Mark, type PointAttributes, type ViewId } from "./layers";
+import { layersOf, type Mark, type Outline, type PointAttributes, type ViewId } from "./layers";
 import { bounds, Nearest } from "./nearest";
 import type { Projector } from "./outline";
 
@@ -20,6 +20,19 @@ export interface Box {
 
 type Look = Record<string, unknown>;
 
+/** What is drawn on; where the processor draws it, there is no time for smooth edges or more than a pixel a pixel. */
+export interface Surface {
+  canvas: HTMLCanvasElement;
+  inSoftware: boolean;
+}
+
+/** A canvas with WebGL 2, or null where there is none. It is asked for once: in software, a second one to try takes a tenth of a second. */
+export function surface(): Surface | null {
+  const canvas = document.createElement("canvas");
+  if (canvas.getContext("webgl2", { failIfMajorPerformanceCaveat: true })) return { canvas, inSoftware: false };
+  return canvas.getContext("webgl2", { antialias: false }) && { canvas, inSoftware: true };
+}
+
 export interface SceneEvents {
   moved(): void;
   rendered(): void;
@@ -30,7 +43,7 @@ export class Scene {
   points: Points | null = null;
   paint: Paint | null = null;
   selected: Uint8Array | null = null;
-  outline: { side: Side; ring: [number, number][] } | null = null;
+  outline: { side: Side; ring: Outline } | null = null;
   pin: { side: Side; place: [number, number]; id: number } | null = null;
   rings: [number, string, string][] = [];
   hover = -1;
@@ -40,22 +53,25 @@ export class Scene {
   drawn: Record<Side, "points" | "cells"> = { globe: "points", plane: "points" };
 
   private readonly deck: Deck<never>;
+  private layers: (Layer | null)[] = [];
   private looks: Partial<Record<ViewId, Look>> = {};
   private boxes: Partial<Record<Side, Box>> = {};
   private attributes: Partial<Record<Side, PointAttributes>> = {};
   private positions: Partial<Record<Side, { value: Float32Array; size: 2 }>> = {};
   private tallies = new Map<string, Tally>();
-  private tallied: Paint | null = null;
-  private shownCells: Partial<Record<Side, { tally: Tally; selected: Uint8Array | null; cells: Cell[] }>> = {};
+  private shownCells: Partial<Record<Side, { tally: Tally; cells: Cells }>> = {};
+  private shownMarks: Partial<Record<Side, { text: string; marks: Mark[] }>> = {};
   private nearest: Partial<Record<Side, Nearest>> = {};
 
-  constructor(private readonly place: HTMLElement, private readonly events: SceneEvents) {
+  constructor(private readonly place: HTMLElement, private readonly surface: Surface, private readonly events: SceneEvents) {
+    place.append(surface.canvas);
     this.deck = new Deck({
+      canvas: surface.canvas,
       parent: place as HTMLDivElement,
       views: [],
       layers: [],
       viewState: {},
-      useDevicePixels: true,
+      useDevicePixels: !surface.inSoftware,
       style: { position: "absolute", inset: "0" } as never,
       layerFilter: ({ layer, viewport }: { layer: { id: string }; viewport: Viewport }) => layer.id.startsWith(`${viewport.id}:`),
       onViewStateChange: ({ viewId, viewState }: { viewId: string; viewState: Look }) => {
@@ -70,6 +86,12 @@ export class Scene {
 
   destroy(): void {
     this.deck.finalize();
+    this.surface.canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers hold only some 16 of them
+  }
+
+  /** Whether all that was asked for is here, the Earth's picture too. */
+  get isComplete(): boolean {
+    return this.layers.every((layer) => !layer || layer.isLoaded);
   }
 
   // ---- content -------------------------------------------------------------------------------------------------
@@ -80,6 +102,7 @@ export class Scene {
     this.attributes = {};
     this.positions = {};
     this.tallies.clear();
+    this.shownCells = {};
     if (points.lonlat) this.positions.globe = { value: points.lonlat, size: 2 };
     if (points.xy) this.positions.plane = { value: points.xy, size: 2 };
     delete this.looks.plane;
@@ -89,8 +112,7 @@ export class Scene {
   /** Colours changed, or who is selected: positions stay where they are on the graphics card. */
   repaint(): void {
     this.attributes = {};
-    if (this.tallied !== this.paint) this.tallies.clear();
-    this.tallied = this.paint;
+    this.shownCells = {};
     this.apply();
   }
 
@@ -267,13 +289,13 @@ export class Scene {
 
   apply(): void {
     const sides = Object.keys(this.boxes) as Side[];
-    if (!sides.length || !this.place.clientWidth) return;
+    if (!this.points || !sides.length || !this.place.clientWidth) return;
     const style = getComputedStyle(this.place);
     const accent = style.getPropertyValue("--st-primary-color").trim() || "#ff4b4b";
     const dark = luminance(style.getPropertyValue("--st-background-color").trim()) < 0.5;
     const views = sides.map((side) => this.view(side));
     const viewState = Object.fromEntries(sides.map((side) => [this.viewOf(side), this.look(side)]));
-    const layers = sides.flatMap((side) => {
+    this.layers = sides.flatMap((side) => {
       const cells = this.cellsOf(side);
       this.drawn[side] = cells ? "cells" : "points";
       return layersOf({
@@ -281,7 +303,7 @@ export class Scene {
         outline: this.outline?.side === side ? this.outline.ring : null, marks: this.marks(side, accent), radius: this.radius(), accent, dark,
       });
     });
-    this.deck.setProps({ views, viewState, layers } as never);
+    this.deck.setProps({ views, viewState, layers: this.layers } as never);
   }
 
   private radius(): number {
@@ -289,22 +311,27 @@ export class Scene {
     return count > 200_000 ? 1.6 : count > 20_000 ? 2.2 : 3.2;
   }
 
-  private cellsOf(side: Side): Cell[] | null {
+  private cellsOf(side: Side): Cells | null {
     const pairs = this.coordinates(side);
     if (!pairs || !this.paint || this.draw === "points") return null;
-    const size = cellSize(this.unitsPerPixel(side));
-    const key = `${side} ${size}`;
-    const tally = this.tallies.get(key) ?? Tally.of(pairs, size, side === "globe", this.paint);
+    const scale = this.unitsPerPixel(side);
+    const key = `${side} ${cellSize(scale)}`;
+    const tally = this.tallies.get(key) ?? Tally.of(pairs, cellSize(scale), side === "globe");
     this.tallies.set(key, tally);
-    if (this.draw !== "cells" && !tally.isCrowded(size)) return null;
-    const held = this.shownCells[side];
-    if (held?.tally === tally && held.selected === this.selected) return held.cells;
-    const cells = tally.cells(this.selected);
-    this.shownCells[side] = { tally, selected: this.selected, cells };
-    return cells;
+    if (this.draw !== "cells" && !tally.isCrowded(scale, this.radius())) return null;
+    if (this.shownCells[side]?.tally !== tally) this.shownCells[side] = { tally, cells: tally.coloured(this.paint, this.selected) };
+    return this.shownCells[side]!.cells;
   }
 
+  /** The rings of one side; the same list while they stay the same. */
   private marks(side: Side, accent: string): Mark[] {
+    const marks = this.marksNow(side, accent);
+    const text = JSON.stringify(marks);
+    if (this.shownMarks[side]?.text !== text) this.shownMarks[side] = { text, marks };
+    return this.shownMarks[side]!.marks;
+  }
+
+  private marksNow(side: Side, accent: string): Mark[] {
     const pairs = this.coordinates(side);
     if (!pairs) return [];
     const wanted: [number, string, boolean][] = this.rings.map(([id, colour]) => [id, colour, false]);

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:88fc17531a5a1f093fd74292f79d5d1804339ada3fadb33672b490515932cf07 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:f796ef21874b2e7721a82d37c08f58077f5c59c81d166ba53fe60e9d5b14f206 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
