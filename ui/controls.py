@@ -154,7 +154,7 @@ def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
     if header.crs is not None and header.transform is not None:  # degrees are shorter across than down
         east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
         wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
-    across = min(header.width * wide, header.height * high) * native
+    across = 0.99 * min(header.width * wide, header.height * high) * native  # a projection's metres are not the same everywhere on the picture
     return min(native / 2, across / side_px), across / side_px
 
 

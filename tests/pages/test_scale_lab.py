@@ -34,6 +34,21 @@ def test_rows_say_what_the_network_receives(hold):
     assert "".join(test.query_params["sel"]).startswith("scales")
 
 
+def test_the_coarsest_of_sixteen_scales_is_on_the_picture_wherever_the_place_lies():
+    from core.engine.inputs import read_ground
+    from core.engine.scales import ScaleSpec, ladder
+    from core.geo import TileRef, TileSpec, known_sources
+    from core.masking import MaskSpec
+    from ui.controls import gsd_range
+
+    read = known_sources().read
+    for left, top in ((700, 620), (600, 500), (0, 0), (1000, 1000)):
+        tile = TileSpec(TileRef("samples", "landsat"), window=(left, top, 224, 224))
+        found = ladder(ScaleSpec(tile, MaskSpec(), "pixels", "ground", 16), read, input_px=112, patch_px=8, limits_m=gsd_range(tile, 112))
+        assert len(found) == 16
+        assert all(read_ground(read, scale.tile, 112).width >= 112 for scale in found[-2:])
+
+
 def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
     from core.engine import reconstruct
 
