@@ -231,10 +231,11 @@ def _side_by_side(scales: list[Grid]) -> list[Grid]:
     """
     grids: list[Grid] = []
     for level in dict.fromkeys(grid.level for grid in scales):
-        shared = sorted((grid for grid in scales if grid.level == level and len(grid.boxes)), key=lambda grid: -(grid.gsd_m or 0))
+        shared = [grid for grid in scales if grid.level == level and len(grid.boxes)]
         if len(shared) < 2 or shared[0].lonlat is not None:
             grids += shared
             continue
+        shared.sort(key=lambda grid: -(grid.gsd_m or 0))
         tops = np.unique(shared[0].boxes[:, 1])
         pieces: list[tuple[int, int, int, Grid]] = []
         for number, grid in enumerate(shared):

@@ -129,6 +129,8 @@ def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
     for gsd in scales:
         alone = np.concatenate([grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids])
         assert sorted(found[gsd].tolist()) == sorted(alone.tolist())
+    globe = make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(60_000, 90_000)), SIDE)
+    assert [grid.gsd_m for grid in globe.grids] == [60_000, 90_000]
     order = [grid.gsd_m for grid in together.grids]
     assert order[:3] == ([23.0, 13.0, 10.0] if not overviews else [13.0, 10.0, 13.0])
 
