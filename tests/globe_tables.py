@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.atlas import TableInfo, make_rows
+from core.atlas import TableInfo, make_rows, open_table
 from core.atlas.outline import geometry_columns, outline_of_footprint
 from core.atlas.shards import write_table
 from core.geo import Footprint
@@ -74,6 +74,19 @@ def write_world(folder: Path, count: int = 3000, **more: Any) -> Path:
     rows = make_rows(vectors_at(lonlat), columns_of(lonlat, **more))
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder, rows, INFO)
+    return folder
+
+
+def write_other(folder: Path, like: Path, noise: float, keep: slice = slice(None)) -> Path:
+    """Write the places of a table as another network might see them: its vectors turned, with some noise."""
+    first = open_table(like)
+    generator = np.random.default_rng(0)
+    turn = np.linalg.qr(generator.normal(size=(first.dim, first.dim)))[0]
+    vectors = (first.vectors @ turn + noise * generator.normal(size=(len(first), first.dim))).astype(np.float32)
+    own = ("model", "unique_id", "embedding_scale")
+    known = {name: first.columns[name].combine_chunks() for name in first.columns.column_names if name not in own}
+    rows = make_rows(vectors, {**known, "model": ["another"] * len(first), "unique_id": [f"other{n}" for n in range(len(first))]})
+    write_table(folder, rows.take(np.arange(len(first))[keep]), TableInfo("another", None, "cls", first.dim))
     return folder
 
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from core.atlas import EmbeddingTable, open_table
 from tests.conftest import ROOT
-from tests.globe_tables import write_world
+from tests.globe_tables import write_other, write_world
 
 pytestmark = pytest.mark.browser
 SLOW_MS = 120_000  # software WebGL on a shared machine
@@ -27,7 +27,7 @@ WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    write_world(folder / "world of tests")
+    write_other(folder / "as another sees it", write_world(folder / "world of tests"), 0.05)
     return folder
 
 
@@ -65,8 +65,8 @@ def click(page: Page, scene: Locator, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
-def lasso(page: Page, scene: Locator, x: float, y: float, radius: float) -> None:
-    page.get_by_role("button", name="Lasso").click()
+def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: int = 0) -> None:
+    page.get_by_role("button", name="Lasso").nth(nth).click()
     box = scene.bounding_box()
     assert box
     cx, cy = box["x"] + x * box["width"], box["y"] + y * box["height"]
@@ -167,6 +167,32 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_undo_takes_it_back(loc
     expect(local_page.locator(".legend summary")).to_have_text("Likeness to the place in hand", timeout=SLOW_MS)
     local_page.get_by_role("button", name="Undo", exact=True).click()
     expect(local_page.locator(".legend")).to_have_count(0, timeout=SLOW_MS)
+
+
+def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(local_page: Page, address: str, table: EmbeddingTable) -> None:
+    def selected() -> int:
+        return int(contains(decode_polygon(said(local_page)["area"][2:]), *table.lonlat.T, wraps=True).sum())
+
+    main = opened(local_page, f"{address}&tab=Compare")
+    counted = local_page.locator(".counted")
+    expect(counted).to_have_text(["3,000 points"] * 2, timeout=SLOW_MS)
+    twin = local_page.locator(".scene").nth(1)
+    twin.scroll_into_view_if_needed()
+    lasso(local_page, twin, 0.25, 0.5, 60, nth=1)
+    expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
+    first = selected()
+    assert first > 20
+    expect(counted).to_have_text([f"{first:,} of 3,000 selected"] * 2, timeout=SLOW_MS)
+    main.scroll_into_view_if_needed()
+    lasso(local_page, main, 0.25, 0.5, 130)
+    expect(counted.first).not_to_have_text(f"{first:,} of 3,000 selected")
+    expect(counted.nth(1)).not_to_have_text(f"{first:,} of 3,000 selected", timeout=SLOW_MS)
+    assert selected() > first
+    expect(counted).to_have_text([f"{selected():,} of 3,000 selected"] * 2, timeout=SLOW_MS)
+    twin.scroll_into_view_if_needed()
+    local_page.get_by_role("button", name="Move and click").nth(1).click()
+    click(local_page, twin, 0.25, 0.5)
+    expect(local_page).to_have_url(re.compile("place=place"), timeout=SLOW_MS)
 
 
 def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(local_page: Page, address: str) -> None:

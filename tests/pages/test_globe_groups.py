@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.atlas import TableInfo, make_rows, open_table
-from core.atlas.shards import write_table
+from tests.globe_tables import write_other
 from tests.pages.test_globe import PAGE, calm, data, param, plain, said, world  # noqa: F401  (two fixtures among them)
 
 Open = Callable[..., AppTest]
@@ -46,23 +44,8 @@ def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> 
     assert not app.error and app.segmented_control(key="w:groups way").options == ["Groups", "Strange: unlike everything"]
 
 
-def other_model(folder: Path, like: Path, name: str, noise: float, keep: slice = slice(None)) -> None:
-    """The same places as another network might see them."""
-    first = open_table(like)
-    generator = np.random.default_rng(0)
-    turn = np.linalg.qr(generator.normal(size=(first.dim, first.dim)))[0]
-    vectors = (first.vectors @ turn + noise * generator.normal(size=(len(first), first.dim))).astype(np.float32)
-    known = {
-        column: first.columns[column].combine_chunks()
-        for column in first.columns.column_names
-        if column not in ("model", "unique_id", "embedding_scale")
-    }
-    rows = make_rows(vectors, {**known, "model": ["another"] * len(first), "unique_id": [f"other{n}" for n in range(len(first))]})
-    write_table(folder / name, rows.take(np.arange(len(first))[keep]), TableInfo("another", None, "cls", first.dim))
-
-
 def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:  # noqa: F811
-    other_model(data, data / "world", "turned", 0.0)
+    write_other(data / "turned", data / "world", 0.0)
     app = calm(open_page(PAGE, tab="Compare", table="world", place="place000003"))
     assert "**100%** of a place's 20 nearest places" in said(app) and "Linear CKA: **1.00**" in said(app)
     assert "another" in param(app, "with") and param(app, "by") == "painted"
@@ -71,7 +54,7 @@ def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:  
 
 
 def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Path, open_page: Open) -> None:  # noqa: F811
-    other_model(data, data / "world", "noisy", 0.2, slice(0, 200))
+    write_other(data / "noisy", data / "world", 0.2, slice(0, 200))
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "over 200 shared places" in said(app) and "**100%**" not in said(app)
     assert strips(app, "compare Most disputed") == 8
