@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.engine.device import device, fabric_for, suit_attention, to_device, training_precision
 from core.engine.previews import Previews
@@ -31,6 +31,7 @@ from core.masking import MaskSpec, make_mask
 from core.models.base import Batch, Objective
 from core.models.frequency import area
 from core.models.registry import create, families
+from core.models.vit import ENCODER_PARTS
 from core.policy import Policy, res_for
 
 LOG_EVERY = 10
@@ -92,7 +93,7 @@ class Training:
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )
         self.ema.to(self.fabric.device)
-        self.optimizer = torch.optim.AdamW(_decayed(self.objective, spec.weight_decay), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]))
+        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]))
         self.wrapped, self.optimizer = self.fabric.setup(self.objective, self.optimizer)
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
@@ -124,7 +125,7 @@ class Training:
         """One optimiser step; named losses."""
         torch.manual_seed(self.spec.seed * 1_000_003 + self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["share"]
         batch, keep = self._on_device(draw)
         with training_precision(self.device):
             losses = self.wrapped(batch, keep)
@@ -178,13 +179,15 @@ class Training:
         self.restarts = state["restarts"] + 1
 
 
-def _decayed(objective: Objective, decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only, as MAE does (models.md 1.9)."""
-    learning = [p for p in objective.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _groups(objective: Objective, spec: TrainSpec) -> list[dict[str, Any]]:
+    """What learns, by its share of the rate and its decay: matrices alone decay, as in MAE (models.md 1.9); the encoder has a share of its own."""
+    encoder = {id(p) for key, p in objective.network.named_parameters() if key.removeprefix("encoder.").split(".")[0] in ENCODER_PARTS}
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            share = spec.encoder_rate if id(parameter) in encoder else 1.0
+            found.setdefault((share, spec.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return [{"params": parameters, "share": share, "weight_decay": decay} for (share, decay), parameters in found.items()]
 
 
 def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterator[TrainStep]:

@@ -86,6 +86,12 @@ class Centring:
         """A true picture in the decoder's space (at any size: the base is drawn to it)."""
         return (images - self.base_at(images.shape[-1])) / self.scale
 
+    def known(self, keep: Tensor | None, patch: int) -> tuple[Tensor, Tensor]:
+        """The base as the encoder would see it (b, c, s, s), and 1 where a pixel of it is fill (b, 1, s, s)."""
+        side = self.base.shape[-1]
+        hidden = self.base.new_zeros(len(self.base), 1, side, side) if keep is None else hidden_pixels(keep, side // patch, side)
+        return self.enter(self.base), hidden
+
     def base_at(self, side: int) -> Tensor:
         return self.base if side == self.base.shape[-1] else bilinear(self.base, side)
 
@@ -94,7 +100,7 @@ def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -
     """Measure the visible pixels of each picture: their mean and deviation, or the harmonic surface through them.
 
     `dataset` leaves pictures as they came (all official weights). `visible_mean` takes mean per band and one deviation over the visible pixels
-    of each tile; `visible_harmonic` moreover hands the decoder the harmonic (Laplace) fill of the visible pixels to work on top of.
+    of each tile; `visible_harmonic` moreover lays the harmonic (Laplace) fill of the visible pixels under what is painted.
     Hidden pixels are never read.
     """
     b, c, side = images.shape[:3]
