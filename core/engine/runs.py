@@ -33,8 +33,7 @@ class TrainSpec:
     take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
     pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
     cosine to `floor` times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a hot encoder falls silent:
-    docs/models.md). A run may go on from weights alone (`start_from`); `start_parts` names
-    what of them is taken (the first parts of their keys: blocks, decoder_blocks), everything else then starts afresh.
+    docs/models.md). A run may go on from weights alone (`start_from`).
     """
 
     name: str
@@ -59,7 +58,6 @@ class TrainSpec:
     seed: int = 0
     policy: str = "log_gsd"
     start_from: str = ""
-    start_parts: tuple[str, ...] = ()
     checkpoint_minutes: float = 3.0
     preview_every: int = 250
 

@@ -105,13 +105,8 @@ class Training:
         """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
         from safetensors.torch import load_file
 
-        state, parts = {key: value.float() for key, value in load_file(path).items()}, self.spec.start_parts
-        if absent := [part for part in parts if not any(key.split(".")[0] == part for key in state)]:
-            raise RunError(f"{path.name} has no part called {', '.join(absent)}: correct start_parts.")
-        if parts:
-            state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
-        missing, left = self.network.load_state_dict(state, strict=False)
-        if left or [key for key in missing if not key.endswith("pos_embed") and not (parts and key.split(".")[0] not in parts)]:
+        missing, left = self.network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, strict=False)
+        if left or [key for key in missing if not key.endswith("pos_embed")]:
             raise RunError(f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}.")
 
     def learning_rate(self) -> float:
