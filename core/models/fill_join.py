@@ -17,6 +17,8 @@ class JoinBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        he_convolutions(self)
+        self.second.weight.data.mul_(0.3)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.relu(self.first(F.relu(x))))
@@ -32,9 +34,8 @@ class FillJoin(nn.Module):
         self.enter = nn.Conv2d(imagined + (channels + 1) * patch**2, width, 1)
         self.blocks = nn.ModuleList(JoinBlock(width) for _ in range(depth))
         self.leave = nn.Conv2d(width, made, 1)
-        he_convolutions(self)
-        for block in self.blocks:
-            block.second.weight.data.mul_(0.3)
+        he_convolutions(self.enter)
+        he_convolutions(self.leave)
 
     def forward(self, imagined: Tensor, known: Tensor, hidden: Tensor) -> Tensor:
         around = F.pixel_unshuffle(torch.cat([known, hidden], dim=1), self.patch)

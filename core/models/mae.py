@@ -70,8 +70,9 @@ class PixelPainter(Reconstructor):
         made = self.join(F.pixel_unshuffle((imagined - known) * hidden, self.patch_size), known, hidden)
         return F.pixel_shuffle(made, self.patch_size)
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
-        """Predicted picture in the decoder's space, (b, c, s, s)."""
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor:
+        """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
+        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
         return self.paint(self.imagine(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:

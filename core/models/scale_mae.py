@@ -186,8 +186,9 @@ class BandPainter(Reconstructor):
         low, high = self.fpn(tokens)
         return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring) -> tuple[Tensor, Tensor]:
-        """Raw low and high bands straight from pictures, as training sees them."""
+    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> tuple[Tensor, Tensor]:
+        """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
+        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
         return self.paint(self.imagine(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
