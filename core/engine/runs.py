@@ -32,8 +32,8 @@ class TrainSpec:
     `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches
     take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
     pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
-    cosine to `floor` times itself at `steps`; `floor` = 1 holds it. A run may go on from weights alone (`start_from`); `start_parts` names
-    what of them is taken (the first parts of their keys: blocks, decoder_blocks), everything else then starts afresh.
+    cosine to `floor` times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a hot encoder falls silent:
+    docs/models.md). A run may go on from weights alone (`start_from`).
     """
 
     name: str
@@ -48,6 +48,7 @@ class TrainSpec:
     mask_kinds: tuple[tuple[str, float], ...] = (("random", 1.0),)
     batch: int = 64
     lr: float = 1.5e-3
+    encoder_rate: float = 1.0
     betas: tuple[float, ...] = (0.9, 0.95)
     weight_decay: float = 0.05
     warmup_steps: int = 200
@@ -57,7 +58,6 @@ class TrainSpec:
     seed: int = 0
     policy: str = "log_gsd"
     start_from: str = ""
-    start_parts: tuple[str, ...] = ()
     checkpoint_minutes: float = 3.0
     preview_every: int = 250
 
@@ -68,6 +68,7 @@ class TrainSpec:
             (not all(0 < r < 1 for r in self.ratios) or not self.ratios, "ratios must lie between 0 and 1"),
             (len(self.sides_px) != len(self.side_shares), "sides_px and side_shares must have the same length"),
             (self.lr <= 0, "lr must be above 0"),
+            (not 0 <= self.encoder_rate <= 1, "encoder_rate must lie in 0..1"),
             (not 0 <= self.ema < 1, "ema must lie in 0..1"),
         ]
         wrong = [sentence for bad, sentence in problems if bad]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.engine.device import device, fabric_for, suit_attention, to_device, training_precision
 from core.engine.previews import Previews
@@ -31,6 +31,7 @@ from core.masking import MaskSpec, make_mask
 from core.models.base import Batch, Objective
 from core.models.frequency import area
 from core.models.registry import create, families
+from core.models.vit import ENCODER_PARTS
 from core.policy import Policy, res_for
 
 LOG_EVERY = 10
@@ -92,7 +93,7 @@ class Training:
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )
         self.ema.to(self.fabric.device)
-        self.optimizer = torch.optim.AdamW(_decayed(self.objective, spec.weight_decay), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]))
+        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]))
         self.wrapped, self.optimizer = self.fabric.setup(self.objective, self.optimizer)
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
@@ -104,13 +105,8 @@ class Training:
         """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
         from safetensors.torch import load_file
 
-        state, parts = {key: value.float() for key, value in load_file(path).items()}, self.spec.start_parts
-        if absent := [part for part in parts if not any(key.split(".")[0] == part for key in state)]:
-            raise RunError(f"{path.name} has no part called {', '.join(absent)}: correct start_parts.")
-        if parts:
-            state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
-        missing, left = self.network.load_state_dict(state, strict=False)
-        if left or [key for key in missing if not key.endswith("pos_embed") and not (parts and key.split(".")[0] not in parts)]:
+        missing, left = self.network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, strict=False)
+        if left or [key for key in missing if not key.endswith("pos_embed")]:
             raise RunError(f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}.")
 
     def learning_rate(self) -> float:
@@ -124,7 +120,7 @@ class Training:
         """One optimiser step; named losses."""
         torch.manual_seed(self.spec.seed * 1_000_003 + self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+            group["lr"] = self.learning_rate() * group["share"]
         batch, keep = self._on_device(draw)
         with training_precision(self.device):
             losses = self.wrapped(batch, keep)
@@ -178,13 +174,15 @@ class Training:
         self.restarts = state["restarts"] + 1
 
 
-def _decayed(objective: Objective, decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices only, as MAE does (models.md 1.9)."""
-    learning = [p for p in objective.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def _groups(objective: Objective, spec: TrainSpec) -> list[dict[str, Any]]:
+    """What learns, by its share of the rate and its decay: matrices alone decay, as in MAE (models.md 1.9); the encoder has a share of its own."""
+    encoder = {id(p) for key, p in objective.network.named_parameters() if key.removeprefix("encoder.").split(".")[0] in ENCODER_PARTS}
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            share = spec.encoder_rate if id(parameter) in encoder else 1.0
+            found.setdefault((share, spec.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return [{"params": parameters, "share": share, "weight_decay": decay} for (share, decay), parameters in found.items()]
 
 
 def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterator[TrainStep]:

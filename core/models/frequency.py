@@ -86,6 +86,12 @@ class Centring:
         """A true picture in the decoder's space (at any size: the base is drawn to it)."""
         return (images - self.base_at(images.shape[-1])) / self.scale
 
+    def known(self, keep: Tensor | None, patch: int) -> tuple[Tensor, Tensor]:
+        """The base as the encoder would see it (b, c, s, s), and 1 where a pixel of it is fill (b, 1, s, s)."""
+        side = self.base.shape[-1]
+        hidden = self.base.new_zeros(len(self.base), 1, side, side) if keep is None else hidden_pixels(keep, side // patch, side)
+        return self.enter(self.base), hidden
+
     def base_at(self, side: int) -> Tensor:
         return self.base if side == self.base.shape[-1] else bilinear(self.base, side)
 
@@ -94,7 +100,7 @@ def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -
     """Measure the visible pixels of each picture: their mean and deviation, or the harmonic surface through them.
 
     `dataset` leaves pictures as they came (all official weights). `visible_mean` takes mean per band and one deviation over the visible pixels
-    of each tile; `visible_harmonic` moreover hands the decoder the harmonic (Laplace) fill of the visible pixels to work on top of.
+    of each tile; `visible_harmonic` moreover lays the harmonic (Laplace) fill of the visible pixels under what is painted.
     Hidden pixels are never read.
     """
     b, c, side = images.shape[:3]
@@ -121,6 +127,7 @@ def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
     return cells.gather(2, keep[:, None, :, None].expand(-1, c, -1, patch * patch)).flatten(2)
 
 
+@torch.no_grad()
 def harmonic_fill(images: Tensor, mean: Tensor, keep: Tensor, patch: int, sweeps: int = 24) -> Tensor:
     """Smooth surface through the visible pixels: averages of neighbours relaxed from coarse to fine, hidden pixels unread.
 
@@ -150,8 +157,15 @@ def divisors(cell: int) -> list[int]:
 
 
 def _relax(surface: Tensor, gap: Tensor, sweeps: int) -> Tensor:
+    """`surface` with its gaps averaged over four neighbours `sweeps` times, edges mirrored; worked out in place, for this is most of a fill's time."""
+    edge = F.pad(surface, (1, 1, 1, 1), mode="replicate")
+    inner = edge[:, :, 1:-1, 1:-1]
+    share, fixed = 0.25 * gap, torch.where(gap, 0.0, surface)
+    around = torch.empty_like(surface)
     for _ in range(sweeps):
-        edge = F.pad(surface, (1, 1, 1, 1), mode="replicate")
-        around = edge[:, :, :-2, 1:-1] + edge[:, :, 2:, 1:-1] + edge[:, :, 1:-1, :-2] + edge[:, :, 1:-1, 2:]
-        surface = torch.where(gap, 0.25 * around, surface)
-    return surface
+        torch.add(edge[:, :, :-2, 1:-1], edge[:, :, 2:, 1:-1], out=around)
+        around.add_(edge[:, :, 1:-1, :-2]).add_(edge[:, :, 1:-1, 2:]).mul_(share)
+        torch.add(around, fixed, out=inner)
+        edge[:, :, 0], edge[:, :, -1] = edge[:, :, 1], edge[:, :, -2]
+        edge[:, :, :, 0], edge[:, :, :, -1] = edge[:, :, :, 1], edge[:, :, :, -2]
+    return inner

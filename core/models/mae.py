@@ -10,12 +10,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
+from core.models.fill_join import FillJoin, start_near_zero
 from core.models.frequency import Centre, Centring, centre_on, high_target, masked_mean
 from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, start_near_zero, to_patches, transformer_blocks
+from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
 
 
 class PixelPainter(Reconstructor):
@@ -40,22 +42,38 @@ class PixelPainter(Reconstructor):
         self.decoder_blocks = transformer_blocks(depth, width, heads, mlp_ratio)
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
         self.decoder_pred = nn.Linear(width, trunk.patch_size**2 * trunk.in_chans)
+        self.join: FillJoin | None = None
+        if trunk.centre == "visible_harmonic":
+            pixels = trunk.in_chans * trunk.patch_size**2
+            self.join = FillJoin(pixels, pixels, trunk.patch_size, trunk.in_chans)
+            start_near_zero(self.join.leave)
 
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int, fill: Tensor | None = None) -> Tensor:
-        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c); `fill` (b, grid*grid, d) is added to the mask tokens."""
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
+        """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
         tokens = self.decoder_embed(latent)
-        filler = self.mask_token if fill is None else self.mask_token + self.decoder_embed(fill)
-        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, filler, grid * grid)
+        cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
         tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(tokens.dtype)
         for block in self.decoder_blocks:
             tokens = block(tokens)
         return self.decoder_pred(self.decoder_norm(tokens))
 
+    def imagine(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        """The picture that the transformer paints, (b, c, s, s), in the space that visible pixels enter in."""
+        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        return from_pixel_patches(pixels[:, 1:], self.in_chans)
+
+    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
+        """What is added to the centring's base, (b, c, s, s): the imagined picture, joined with the fill where there is one."""
+        if self.join is None:
+            return imagined
+        known, hidden = centring.known(keep, self.patch_size)
+        made = self.join(F.pixel_unshuffle((imagined - known) * hidden, self.patch_size), known, hidden)
+        return F.pixel_shuffle(made, self.patch_size)
+
     def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor:
         """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
-        fill = self.trunk.fill_tokens(images, keep, centring)
-        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
-        return from_pixel_patches(pixels[:, 1:], self.in_chans)
+        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
+        return self.paint(self.imagine(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
@@ -93,8 +111,6 @@ class PixelDecoder(PixelPainter, VisionTransformer):
         self.norm_pix_loss = norm_pix_loss
         self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         self.reset_parameters()
-        if centre == "visible_harmonic":
-            start_near_zero(self.decoder_pred)
 
     @property
     def trunk(self) -> VisionTransformer:
@@ -104,6 +120,8 @@ class PixelDecoder(PixelPainter, VisionTransformer):
 class PixelObjective(Objective):
     """MAE's loss: squared error per patch, mean over hidden patches. `log_each`: see masked_mean.
 
+    Where the picture is joined with a fill there are two: `pixels` of the joined picture, and `imagined` of the transformer's own, which keeps the
+    encoder speaking where the fill alone would do.
     `target_scale` above 1 draws the very pictures that an objective with finer targets draws, so that the two can be compared.
     """
 
@@ -115,8 +133,15 @@ class PixelObjective(Objective):
         assert isinstance(self.network, PixelPainter) and keep is not None
         network = self.network
         centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
-        picture = network.predict(batch.images, batch.res, keep, centring)
-        return {"pixels": masked_patch_error(picture, centring.relative(batch.images), keep, network.patch_size, network.norm_pix_loss, self.log_each)}
+        imagined = network.imagine(batch.images, batch.res, keep)
+        losses = {"pixels": self._error(network.paint(imagined, keep, centring), centring.relative(batch.images), keep)}
+        if network.join is not None:
+            losses["imagined"] = self._error(imagined, centring.enter(batch.images), keep)
+        return losses
+
+    def _error(self, picture: Tensor, truth: Tensor, keep: Tensor) -> Tensor:
+        assert isinstance(self.network, PixelPainter)
+        return masked_patch_error(picture, truth, keep, self.network.patch_size, self.network.norm_pix_loss, self.log_each)
 
 
 def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False) -> Tensor:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Batch, LowHigh, Objective, Reconstructor
+from core.models.fill_join import FillJoin, he_convolutions, start_near_zero
 from core.models.frequency import (
     Centre,
     Centring,
@@ -29,7 +30,7 @@ from core.models.frequency import (
     mosaic,
 )
 from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, he_convolutions, place, start_near_zero, transformer_blocks, xavier_linears
+from core.models.vit import VisionTransformer, place, to_patches, transformer_blocks, xavier_linears
 
 
 class ChannelNorm(nn.Module):
@@ -152,30 +153,43 @@ class BandPainter(Reconstructor):
         xavier_linears(self.decoder_blocks)
         self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
-        for head in ("fcn",) if self.shared_head else ("fcn_high", "fcn_low"):
+        heads = ("fcn",) if self.shared_head else ("fcn_high", "fcn_low")
+        for head in heads:
             self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
-            if trunk.centre == "visible_harmonic":
+        self.join: FillJoin | None = None
+        if trunk.centre == "visible_harmonic":
+            self.join = FillJoin(decoder_embed_dim, decoder_embed_dim, trunk.patch_size, trunk.in_chans)
+            he_convolutions(self.fpn)
+            for head in heads:
                 he_convolutions(self.get_submodule(head))
                 start_near_zero(self.get_submodule(f"{head}.pred.7"))
-        if trunk.centre == "visible_harmonic":
-            he_convolutions(self.fpn)
 
-    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int, fill: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from encoder tokens (models.md 1.5, steps 4 to 8; s = 16 px a patch
-        at the paper's head scale). `fill` (b, grid*grid, d) is added to the mask tokens."""
-        filler = self.mask_token if fill is None else self.mask_token + self.decoder_embed(fill)
-        tokens = place(self.decoder_embed(latent)[:, 1:], keep, filler, grid * grid)
+    def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
+        """Decoded tokens of every patch, (b, grid*grid, d): CLS dropped after positions are added (models.md 1.5, steps 4 to 6)."""
+        tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
         tokens = tokens + self.trunk.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
         for block in self.decoder_blocks:
             tokens = block(tokens)
-        tokens = self.decoder_norm(tokens)
-        low, high = self.fpn(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
+        return self.decoder_norm(tokens)
+
+    def imagine(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        """What the transformer makes of the visible patches, a token for every patch: (b, grid*grid, d)."""
+        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+
+    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> tuple[Tensor, Tensor]:
+        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where there is one (models.md 1.5,
+        steps 7 and 8; s = 16 px a patch at the paper's head scale)."""
+        grid = round(imagined.shape[1] ** 0.5)
+        tokens = imagined.transpose(1, 2).reshape(len(imagined), -1, grid, grid)
+        if self.join is not None:
+            tokens = tokens + self.join(tokens, *centring.known(keep, self.trunk.patch_size))
+        low, high = self.fpn(tokens)
         return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
 
     def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> tuple[Tensor, Tensor]:
         """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
-        fill = self.trunk.fill_tokens(images, keep, centring)
-        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images), fill)
+        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
+        return self.paint(self.imagine(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
@@ -246,19 +260,31 @@ def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks
 
 
 class ScaleMAEObjective(Objective):
-    """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high. `log_each`: see masked_mean."""
+    """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high. `log_each`: see masked_mean.
+
+    Where the bands are joined with a fill, `imagined` is added: MAE's loss of what one linear map reads off the transformer's tokens, which keeps
+    the encoder speaking where the fill alone would do.
+    """
 
     target_scale = 2
 
     def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0, log_each: bool = False) -> None:
         super().__init__()
         self.network, self.high_loss, self.l1_weight, self.log_each = network, high_loss, l1_weight, log_each
+        trunk = network.trunk
+        self.reader = nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if network.join is not None else None
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
-        assert isinstance(self.network, BandPainter) and keep is not None
-        centring = centre_on(batch.images, keep, self.network.patch_size, self.network.trunk.centre)
-        low, high = self.network.predict(batch.images, batch.res, keep, centring)
-        return self.losses(low, high, centring.relative(batch.targets), keep)
+        network = self.network
+        assert isinstance(network, BandPainter) and keep is not None
+        centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
+        imagined = network.imagine(batch.images, batch.res, keep)
+        losses = self.losses(*network.paint(imagined, keep, centring), centring.relative(batch.targets), keep)
+        if self.reader is not None:
+            wanted = to_patches(centring.enter(batch.images), network.patch_size)
+            error = (self.reader(imagined) - wanted).square().mean(-1)
+            losses["imagined"] = masked_mean(error, torch.ones_like(error).scatter(1, keep, 0.0), self.log_each)
+        return losses
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
@@ -273,7 +299,7 @@ class ScaleMAEObjective(Objective):
 
 
 THIN_DECODER = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
-TINY_DECODER = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4, "fcn_dim": 64, "fcn_layers": 1}
+TINY_DECODER = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4, "fcn_dim": 32, "fcn_layers": 1}
 
 register(
     Family(

@@ -202,7 +202,7 @@ class SDMAEObjective(Objective):
 
     def _pixel_error(self, network: SDMAE, images: Tensor, pixels: Tensor, keep: Tensor) -> Tensor:
         centring = centre_on(images, keep, network.patch_size, network.trunk.centre)
-        picture = from_pixel_patches(pixels[:, 1:], network.in_chans)
+        picture = network.paint(from_pixel_patches(pixels[:, 1:], network.in_chans), keep, centring)
         return masked_patch_error(picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss)
 
     def _location_error(self, logits: Tensor, keep: Tensor) -> Tensor:

@@ -14,10 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.base import Encoder, ModelInputError
-from core.models.frequency import Centre, Centring, centre_on
+from core.models.frequency import Centre, centre_on
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import Block
+
+
+ENCODER_PARTS = ("cls_token", "patch_embed", "blocks", "norm")
+"""Where the names of an encoder's parameters begin, in MAE's files and ours."""
 
 
 def _load_timm_block() -> type[Block]:
@@ -94,23 +98,6 @@ def place(tokens: Tensor, keep: Tensor | None, filler: Tensor, count: int) -> Te
     return full.scatter(1, keep[:, :, None].expand_as(tokens), tokens)
 
 
-def start_near_zero(last: nn.Module) -> None:
-    """Shrink a last layer so that a network which works on top of a fill starts as that fill."""
-    for parameter in last.parameters():
-        parameter.data.mul_(0.01)
-
-
-def he_convolutions(part: nn.Module) -> None:
-    """He-normal kernels and zero biases for every convolution in `part`; a transposed one whose stride is its kernel feeds `in_channels`
-    values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing is learnt."""
-    for module in part.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            inputs = module.in_channels if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
-            nn.init.normal_(module.weight, std=(2 / inputs) ** 0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-
 def xavier_linears(part: nn.Module) -> None:
     """Xavier-uniform matrices and zero biases for every linear map in `part`, as MAE starts."""
     for module in part.modules():
@@ -184,14 +171,6 @@ class VisionTransformer(Encoder):
     def positions(self, width: int, grid: int, res: Tensor) -> Tensor:
         """Positional code for one grid, (n, 1 + grid*grid, width); n is 1 for the static code."""
         return gsd_positions(width, grid, res if self.gsd_aware else torch.ones(1, device=res.device))
-
-    def fill_tokens(self, images: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor | None:
-        """Patches of the harmonic fill, embedded but not encoded, (b, grid*grid, d): what hidden places hand the decoder where the network works
-        on top of that fill; None elsewhere. `centring`: where the fill is known already."""
-        if self.centre != "visible_harmonic" or keep is None:
-            return None
-        centring = centring or centre_on(images, keep, self.patch_size, self.centre)
-        return self.patch_embed(to_patches(centring.enter(centring.base), self.patch_size))
 
     def embed_patches(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """Tokens before the first block, CLS first. Only visible patches are read: hidden pixels never enter the arithmetic."""

@@ -182,15 +182,14 @@ def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
     assert len(seen) == 3
 
 
-def test_a_run_takes_named_parts_of_other_weights_and_starts_the_rest_afresh(tmp_path, spec, imagery):
-    losses(spec, tmp_path / "first", imagery)
-    weights = tmp_path / "first" / "weights" / "smoke.safetensors"
-    taken = Training(replace(spec, start_from=str(weights), start_parts=("blocks", "cls_token"))).network.state_dict()
-    whole, fresh = load_file(weights), Training(spec).network.state_dict()
-    assert torch.equal(taken["blocks.0.attn.qkv.weight"], whole["blocks.0.attn.qkv.weight"].float())
-    assert torch.equal(taken["fcn_low.proj.weight"], fresh["fcn_low.proj.weight"])
-    with pytest.raises(RunError, match="no part called block:"):
-        Training(replace(spec, start_from=str(weights), start_parts=("block",)))
+def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
+    training = Training(replace(spec, encoder_rate=0.25, warmup_steps=0))
+    named = {id(parameter): key for key, parameter in training.network.named_parameters()}
+    shares = {named[id(p)]: group["share"] for group in training.optimizer.param_groups for p in group["params"] if id(p) in named}
+    assert {key.split(".")[0] for key, share in shares.items() if share == 0.25} == {"cls_token", "patch_embed", "blocks", "norm"}
+    assert shares["decoder_blocks.0.attn.qkv.weight"] == 1.0
+    training.advance(draw_batch(training.spec, imagery, 8, training.enlarge, 0))
+    assert sorted({group["lr"] / training.spec.lr for group in training.optimizer.param_groups}) == pytest.approx([0.25, 1.0])
 
 
 def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery, monkeypatch):
