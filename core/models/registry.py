@@ -169,9 +169,10 @@ def file_sha256(path: Path) -> str:
 
 
 def default_reconstructor() -> str:
-    """Name of the preset shown first: the trained reconstructor with the best measured PSNR, else `scale_mae_tiny`."""
+    """Name of the preset shown first: of the trained reconstructors, those that paint two bands before others, the one with the best measured PSNR;
+    else `scale_mae_tiny`."""
     trained = [card for card in cards().values() if card.weights and card.reconstructs]
-    best = max(trained, key=lambda card: card.weights.metrics.get("psnr_75", 0.0) if card.weights else 0.0, default=None)
+    best = max(trained, key=lambda card: (card.two_bands, card.weights.metrics.get("psnr_75", 0.0) if card.weights else 0.0), default=None)
     return best.name if best else "scale_mae_tiny"
 
 
