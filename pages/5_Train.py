@@ -11,7 +11,7 @@ from ui.state import keep, recall, widget
 
 PRESET_HELP = {
     "smoke": "Under a minute: proves that everything is connected, teaches nothing.",
-    "laptop": "Hours on two cores: the recipe of the weights that come with this app.",
+    "laptop": "An hour and a half on one core: the recipe of the weights that come with this app.",
     "sdmae": "Minutes: SDMAE's location and contrastive tasks beside hidden pixels, with our changes for satellite tiles.",
     "tinymim": "Minutes: a student half as deep copies how the patches of scale_mae_tiny relate. It paints nothing.",
     "gpu": "The paper's ViT-L. Needs CUDA and days.",
