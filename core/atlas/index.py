@@ -42,17 +42,21 @@ class ApproximateIndex:
         return Neighbors(rows, scores[order], flag_duplicates(self.table, unit, rows))
 
 
+ALONE_ROWS = 20_000
+"""So many rows begin a graph one after the other: rows that join a small graph side by side can miss each other for good."""
+
+
 def build_index(table: EmbeddingTable, *, connections: int = 24, effort: int = 128, threads: int = 0) -> ApproximateIndex:
-    """Build the graph over unit vectors kept as int8; all cores (`threads` 0). Takes minutes for a million rows.
+    """Build the graph over unit vectors kept as int8; all cores (`threads` 0) once it has begun. Takes minutes for a million rows.
 
     Raises TableError when the table mixes models.
     """
     table.require_one_model()
     graph = Index(ndim=table.dim, metric="cos", dtype="i8", connectivity=connections, expansion_add=effort)
     usable = np.flatnonzero(table.stored.usable)
-    for start in range(0, len(usable), BLOCK_ROWS):
-        rows = usable[start : start + BLOCK_ROWS]
-        graph.add(rows.astype(np.uint64), unit_rows(table, rows), threads=threads)
+    first, later = usable[:ALONE_ROWS], usable[ALONE_ROWS:]
+    for rows in [first, *(later[start : start + BLOCK_ROWS] for start in range(0, len(later), BLOCK_ROWS))]:
+        graph.add(rows.astype(np.uint64), unit_rows(table, rows), threads=1 if rows is first else threads)
     return ApproximateIndex(table, graph)
 
 

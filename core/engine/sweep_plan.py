@@ -1,7 +1,6 @@
 """Planning a sweep: which windows of which pictures at which scale, in which order; everything a resumed sweep must find again.
 
-A raster is covered row by row. The last window of a row or column is moved inward rather than left out. In degrees every row has its
-own width, so that a tile is square on the ground. The whole globe is covered by places instead, each cut in its own equal-area frame.
+A raster is covered by windows (core.engine.sweep_windows); the whole globe by places instead, each cut in its own equal-area frame.
 """
 
 from __future__ import annotations
@@ -17,21 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atlas.schema import Precision
+from core.engine.sweep_windows import STRIPE_PX, level_for, not_empty, windows
 from core.errors import ExplorerError
 from core.geo.catalogue import Catalogue, known_sources
-from core.geo.picture import Header, Known, Picture, native_gsd
+from core.geo.picture import Header, Known, native_gsd
 from core.geo.sources import Source, open_source
 from core.geo.sources.globe import shows_globe
 from core.geo.sources.online import plain
-from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError, require_gsd
-
-STRIPE_PX = 8192
-"""Windows are read in vertical stripes of this width, so that the blocks of one row still lie in the cache when the next row needs them."""
-
-MAP_PX = 4_000_000
-LEFT_OVER = 0.05
-"""A strip at the right or bottom narrower than this part of a tile is not worth a window of its own."""
 
 EARTH_M = 40_030_000.0
 
@@ -191,37 +183,14 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     elif header.crs is None:
         notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
     fed = gsd if native is not None else None
-    boxes, gsd_fed, small = _windows(header, known, fed, tile_px, stride_px)
+    boxes, gsd_fed, small = windows(header, known, fed, tile_px, stride_px)
     if small:
         notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
-    level = _level(header, boxes, tile_px)
-    keep = _not_empty(picture, boxes, level)
+    level = level_for(header, boxes, tile_px)
+    keep = not_empty(picture, boxes, level)
     scalar = None if native is None else math.sqrt(native[0] * native[1])
     grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else gsd_fed, scalar)
     return grid, notes, int((~keep).sum())
-
-
-def _windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int) -> tuple[NDArray[np.float64], float, bool]:
-    """Give boxes (n, 4) in reading order, the GSD as fed, and whether the picture is smaller than a tile."""
-    width, height = header.width, header.height
-    middle = native_gsd(header, known) or (1.0, 1.0)
-    gsd_m = gsd or math.sqrt(middle[0] * middle[1])
-    across, down = (tile_px * _step(gsd_m / g) for g in middle)
-    if across > width + 1e-6 or down > height + 1e-6:
-        side_m = min(width * middle[0], height * middle[1])
-        w, h = side_m / middle[0], side_m / middle[1]
-        return np.array([[(width - w) / 2, (height - h) / 2, w, h]]), side_m / tile_px, True
-    hop = stride_px / tile_px
-    in_degrees = header.crs is not None and header.transform is not None and not _is_metric(header)
-    rows: list[NDArray[np.float64]] = []
-    for top in _starts(height, down, down * hop):
-        here = (native_gsd(header, known, (width / 2, top + down / 2)) or middle) if in_degrees else middle
-        wide = min(tile_px * _step(gsd_m / here[0]), float(width))
-        left = _starts(width, wide, wide * hop)
-        rows.append(np.stack([left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1))
-    boxes = np.concatenate(rows)
-    order = np.lexsort((boxes[:, 0], boxes[:, 1], boxes[:, 0] // STRIPE_PX))
-    return boxes[order], gsd_m, False
 
 
 def _side_by_side(scales: list[Grid]) -> list[Grid]:
@@ -246,67 +215,6 @@ def _side_by_side(scales: list[Grid]) -> list[Grid]:
             pieces += [(int(stripe[rows[0]]), int(strip[rows[0]]), number, replace(grid, boxes=grid.boxes[rows])) for rows in np.split(order, ends)]
         grids += [piece for *_, piece in sorted(pieces, key=lambda piece: piece[:3])]
     return grids
-
-
-def _step(ratio: float) -> float:
-    """Source pixels per fed pixel; what is a copy but for rounding is a copy."""
-    return 1.0 if abs(ratio - 1) < 1e-6 else ratio
-
-
-def _is_metric(header: Header) -> bool:
-    """Tell whether one pixel size holds for the whole raster: at its top and bottom it is the same to a thousandth."""
-    sizes = [native_gsd(header, Known(), (header.width / 2, row)) for row in (0.5, header.height - 0.5)]
-    return all(size is not None for size in sizes) and abs(sizes[0][0] / sizes[1][0] - 1) < 1e-3  # pyright: ignore[reportOptionalSubscript]
-
-
-def _starts(length: float, side: float, hop: float) -> NDArray[np.float64]:
-    """Where windows of `side` start within `length`: every `hop`, and one flush with the end for what would be left over."""
-    count = int((length - side) / hop + 1e-6) + 1
-    starts = np.arange(count) * hop
-    over = length - (starts[-1] + side)
-    if over > LEFT_OVER * side:
-        starts = np.append(starts, length - side)
-    return np.asarray(np.round(starts) if side == round(side) and hop == round(hop) else starts, np.float64)
-
-
-def _level(header: Header, boxes: NDArray[np.float64], tile_px: int) -> int:
-    """The coarsest overview that is still at least as fine as the tiles."""
-    step = boxes[:, 2:].min() / tile_px * (1 + 1e-9)
-    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= step]
-    return min(enough, key=lambda i: header.levels[i][0])
-
-
-def _not_empty(picture: Picture, boxes: NDArray[np.float64], read: int) -> NDArray[np.bool_]:
-    """Tell which windows may hold data, from the blocks that were written and from a coarse overview of validity.
-
-    No finer one than the overview that will be `read`: of a remote raster it would cost more than the tiles.
-    """
-    keep = np.ones(len(boxes), bool)
-    if not isinstance(picture, GeoTiff):
-        return keep
-    written = picture.written()
-    if written is not None:
-        keep &= _any_inside(written.blocks, boxes, written.block_px)
-    levels = picture.header.levels
-    level = next((i for i, (w, h) in enumerate(levels) if i >= max(read, 1) and w * h <= MAP_PX), None)
-    if level is not None:
-        try:
-            valid = picture.read(level, (0, 0, *levels[level])).valid
-        except GeoError:  # a damaged overview is no reason to leave ground out
-            return keep
-        keep &= _any_inside(valid, boxes, (picture.header.width / valid.shape[1], picture.header.height / valid.shape[0]))
-    return keep
-
-
-def _any_inside(flags: NDArray[np.bool_], boxes: NDArray[np.float64], cell_px: tuple[float, float]) -> NDArray[np.bool_]:
-    """Tell for each box whether any flag of a coarse (rows, cols) map with cells of (width, height) is set inside it, by a summed-area table."""
-    rows, cols = flags.shape
-    total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
-    fx, fy = cell_px
-    left, top = np.floor(boxes[:, 0] / fx).astype(int), np.floor(boxes[:, 1] / fy).astype(int)
-    right = np.minimum(np.ceil((boxes[:, 0] + boxes[:, 2]) / fx).astype(int), cols)
-    bottom = np.minimum(np.ceil((boxes[:, 1] + boxes[:, 3]) / fy).astype(int), rows)
-    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
 
 
 def globe_places(spacing_m: float) -> NDArray[np.float64]:

@@ -173,10 +173,10 @@ def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(loca
     def selected() -> int:
         return int(contains(decode_polygon(said(local_page)["area"][2:]), *table.lonlat.T, wraps=True).sum())
 
-    main = opened(local_page, f"{address}&tab=Compare&with={quote('another vector · as another sees it')}")
+    opened(local_page, f"{address}&tab=Compare&with={quote('another vector · as another sees it')}")
     counted = local_page.locator(".counted")
     expect(counted).to_have_text(["3,000 points"] * 2, timeout=SLOW_MS)
-    twin = local_page.locator(".scene").nth(1)
+    main, twin = local_page.locator(".scene").first, local_page.locator(".scene").nth(1)
     twin.scroll_into_view_if_needed()
     lasso(local_page, twin, 0.5, 0.25, 60, nth=1)  # it is narrow, so its globe stands above its projection
     expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
