@@ -18,7 +18,11 @@ DATA_FOLDER = Path(os.environ.get("EARTH_MAE_DATA", Path(__file__).resolve().par
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
-    parser = subparsers.add_parser("train", help="train a network on imagery of known GSD; resumes where it stopped")
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network on imagery of known GSD; resumes where it stopped",
+        epilog="On several GPUs: python -m torch.distributed.run --nproc-per-node 4 -m -- core train SPEC (the two dashes keep its options from torchrun).",
+    )
     parser.add_argument("spec", type=Path, help="a TOML file, or a preset: laptop, gpu, smoke, sdmae, tinymim, tinymim_decoder, ...")
     parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME); a run found there goes on")
     parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="folder of packs (default: EARTH_MAE_DATA)")

@@ -267,6 +267,7 @@ def fabric_for(on: Device) -> Any:
     world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     accelerator = on.kind.split(":")[0]
     nodes = int(os.environ.get("WORLD_SIZE", str(world))) // world
-    fabric = Fabric(accelerator=accelerator, devices=world, num_nodes=nodes, strategy="ddp" if world * nodes > 1 else "auto")
+    strategy = "ddp_find_unused_parameters_true" if world * nodes > 1 else "auto"  # Scale-MAE carries a token that it never uses
+    fabric = Fabric(accelerator=accelerator, devices=world, num_nodes=nodes, strategy=strategy)
     fabric.launch()
     return fabric

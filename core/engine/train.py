@@ -93,7 +93,7 @@ class Training:
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )
         self.ema.to(self.fabric.device)
-        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]))
+        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]), fused=True)
         self.wrapped, self.optimizer = self.fabric.setup(self.objective, self.optimizer)
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]

@@ -233,7 +233,7 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_two_cpu_processes_train_together(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29555", "-m", "core", "train", "smoke"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29555", "-m", "--", "core", "train", "smoke"]
     import cv2
 
     folder = tmp_path / "pictures"
