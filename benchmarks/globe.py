@@ -6,7 +6,8 @@ For each table: what the server does (open, project, encode; a lasso's rows; lik
 (page to first full picture: first of all, in a new browser, and once more in the same one, which is "warm"; lasso to both sides drawn, to
 the screen by the browser's own event timing, to Python's answer in the address; a click to its likest places; bytes through the socket;
 memory of server and browser). Headless Chromium draws in software, so every frame costs the processor what a graphics card would do.
-Refuses to measure while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+What does not come within --wait-s ends that table's part in the browser with a sentence, and the command with 1. Refuses to measure while
+the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
 """
 
 from __future__ import annotations
@@ -103,33 +104,51 @@ def server_side(folder: Path) -> dict[str, float]:
     return told
 
 
-def in_browser(data: Path, name: str, wait_s: float, lassos: int) -> dict[str, float]:
-    """What somebody sees: the page opened first, in a new browser and once more in the same one; lassos, a click, bytes and memory."""
+def in_browser(data: Path, name: str, wait_s: float, lassos: int, told: dict[str, float]) -> None:
+    """What somebody sees: the page opened first, in a new browser and once more in the same one; lassos, a click, bytes and memory.
+
+    Writes into `told` as it goes, so that what was measured before something failed is not lost.
+    """
     os.environ[DATA_VARIABLE] = str(data)
     with serving() as (server_address, _), chromium() as browser:
         server = next(one for one in psutil.Process().children() if "streamlit" in one.cmdline())
         _until_it_rests(server)
         address = f"{server_address}/Globe?table={name}"
         context = _context(browser, wait_s)
-        told = {"page_first_s": _open(context, address)[1]}
+        told["page_first_s"] = _open(context, address)[1]
         context.close()
         context = _context(browser, wait_s)
         page, told["page_new_browser_s"] = _open(context, address)
+        _until_it_rests(server)
         page.close()
         moved = [0]
         page, told["page_warm_s"] = _open(context, address, moved)
+        _until_it_rests(server)
         told["page_socket_bytes"] = moved[0]
-        told |= lassos_of(page, moved, lassos) | click_of(page, moved)
+        told |= lassos_of(page, moved, lassos)
+        told |= click_of(page, moved)
         told["server_mb"] = _memory_mb([server])
         told["browser_mb"] = _memory_mb([one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()])
-    return told
 
 
-def _until_it_rests(server: psutil.Process) -> None:
-    """Wait until the server has warmed its models up: two seconds with next to no work."""
-    calm = 0
-    while calm < 4:
+def _until_it_rests(server: psutil.Process, limit_s: float = 90) -> None:
+    """Wait until the server has warmed its models up: two seconds with next to no work. One that never rests is measured as it is, and said."""
+    calm, deadline = 0, time.monotonic() + limit_s
+    while calm < 4 and time.monotonic() < deadline:
         calm = calm + 1 if server.cpu_percent(0.5) < 10 else 0
+    if calm < 4:
+        print(f"The server still worked after {limit_s:.0f} s; what follows is measured beside that work.", file=sys.stderr)
+
+
+def _wait(page: Any, what: str, script: str, *args: Any) -> None:
+    """Wait for something on the page; a wait that ends says for what it was."""
+    from playwright.sync_api import TimeoutError as TooLong
+
+    try:
+        page.wait_for_function(script, arg=args[0] if args else None, polling=5)
+    except TooLong:
+        said = page.locator(".globe .message:visible, [data-testid=stException], [data-testid=stAlert]").all_inner_texts()
+        raise TimeoutError(f"{what} did not come in time (longer with --wait-s). The page says: {' / '.join(said) or 'nothing'}") from None
 
 
 def _context(browser: Any, wait_s: float) -> Any:
@@ -152,7 +171,7 @@ def _open(context: Any, address: str, moved: list[int] | None = None) -> tuple[A
         )
     start = time.perf_counter()
     page.goto(address)
-    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", polling=20)
+    _wait(page, "The first full picture", "performance.getEntriesByName('linked-globe:highlight').length > 0")
     return page, time.perf_counter() - start
 
 
@@ -172,7 +191,7 @@ def lassos_of(page: Any, moved: list[int], count: int) -> dict[str, float]:
         before = page.url
         start = time.perf_counter()
         page.mouse.up()
-        page.wait_for_function("before => location.href !== before", arg=before, polling=5)
+        _wait(page, f"Python's answer to lasso {n + 1}", "before => location.href !== before", before)
         answers.append(1000 * (time.perf_counter() - start))
         page.wait_for_timeout(600)
         used.append(moved[0])
@@ -189,7 +208,7 @@ def click_of(page: Any, moved: list[int]) -> dict[str, float]:
     moved[0] = 0
     start = time.perf_counter()
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
-    page.locator('[class*="st-key-strip-near"] button img').nth(11).wait_for()
+    _wait(page, "The places most alike", """() => document.querySelectorAll('[class*="st-key-strip-near"] button img').length >= 12""")
     told = {"click_to_alike_s": time.perf_counter() - start}
     page.wait_for_timeout(3000)
     return told | {"click_socket_bytes": moved[0]}
@@ -212,6 +231,7 @@ def main() -> None:
     args = parser.parse_args()
     load_or_leave(args.anyway)
     found: dict[str, dict[str, float]] = {}
+    failed = False
     for rows, text in [*((n, False) for n in args.rows), *((n, True) for n in args.text_rows)]:
         name = f"{rows}{'_text' if text else ''}"
         with tempfile.TemporaryDirectory() as folder:
@@ -220,15 +240,17 @@ def main() -> None:
                 told = pool.apply(server_side, (Path(folder) / name,))
             if not args.no_browser:
                 try:
-                    told |= in_browser(Path(folder), name, args.wait_s, args.lassos)
+                    in_browser(Path(folder), name, args.wait_s, args.lassos, told)
                 except Exception as problem:  # a browser that draws in software may give up on a million points: say so and go on
                     print(f"{name}: the browser part ended early: {str(problem).splitlines()[0]}")
+                    failed = True
         found[name] = told
         print(f"== {rows:,} rows{' with text' if text else ''}")
         for what, value in told.items():
             bar = BARS.get(what) if rows <= BARRED_ROWS or what.endswith("bytes") else None
             print(f"  {what:24} {value:14,.1f}" + (f"   bar {bar:,.0f}: {'kept' if value <= bar else 'MISSED'}" if bar else ""))
     print(json.dumps(found))
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
