@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from core.atlas.errors import TableError
 from core.atlas.table import EmbeddingTable
+
+FEWEST = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,27 +30,32 @@ def same_places(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
     """
     for table in (a, b):
         table.require_one_model()
-    pairs = _keys(a).merge(_keys(b), on="key", suffixes=("_a", "_b")).sort_values("row_a")
-    if len(pairs) < 3:
+    pairs = pairs_of(a, b)
+    if len(pairs.a) < FEWEST:
         raise TableError(
-            f"{a.name} and {b.name} share {len(pairs)} places, too few to compare: embed the same imagery with both models, at the same scale."
+            f"{a.name} and {b.name} share {len(pairs.a)} places, too few to compare: embed the same imagery with both models, at the same scale."
         )
-    return SamePlaces(pairs["row_a"].to_numpy(np.int64), pairs["row_b"].to_numpy(np.int64))
+    return pairs
 
 
-def _keys(table: EmbeddingTable) -> pd.DataFrame:
-    """Give a key for every usable row that has one; of rows with the same key the first."""
+def pairs_of(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
+    """Pair rows as `same_places` does, of any two tables: possibly none."""
+    placed, others = (
+        keys_a.merge(keys_b, on=[*keys_a.columns[1:]], suffixes=("_a", "_b")) for keys_a, keys_b in zip(_keys(a), _keys(b), strict=True)
+    )
+    rows = pd.concat([placed, others])[["row_a", "row_b"]].to_numpy(np.int64)
+    return SamePlaces(*rows[np.argsort(rows[:, 0], kind="stable")].T)
+
+
+def _keys(table: EmbeddingTable) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every usable row that says where it is: those with a centre, by it and the GSD, and the others, by picture, window and GSD; the first of equals."""
     rows = np.flatnonzero(table.stored.usable)
-    lonlat = np.round(table.lonlat[rows], 4) + 0.0
-    gsd = table.columns["gsd_m"].to_numpy().astype(np.float64)[rows]
-    windows, products = (table.columns[name].to_pylist() for name in ("pixel_bbox", "product_id"))
-    keys: list[Any] = []
-    for row, (lon, lat), metres in zip(rows.tolist(), lonlat.tolist(), gsd.tolist(), strict=True):
-        scale = f"{metres:.3g}"
-        if np.isfinite(lon):
-            keys.append(f"{(lon + 180) % 360 - 180:.4f} {lat:.4f} {scale}")
-        elif windows[row]:
-            keys.append(f"{products[row]} {windows[row]} {scale}")
-        else:
-            keys.append(None)
-    return pd.DataFrame({"row": rows, "key": keys}).dropna(subset="key").drop_duplicates("key")
+    lon, lat = np.round(table.lonlat[rows] * 1e4).T
+    gsd, back = np.unique(table.columns["gsd_m"].to_numpy().astype(np.float64)[rows], return_inverse=True)
+    gsd = np.array([float(f"{metres:.3g}") for metres in gsd.tolist()])[back]
+    here = np.isfinite(lon)
+    placed = pd.DataFrame({"row": rows[here], "lon": (lon[here] + 1_800_000) % 3_600_000, "lat": lat[here], "gsd": gsd[here]})
+    bare = table.columns.select(["product_id", "pixel_bbox"]).take(rows[~here]).to_pydict()
+    windows = [f"{product} {box}" if box else "" for product, box in zip(bare["product_id"], bare["pixel_bbox"], strict=True)]
+    others = pd.DataFrame({"row": rows[~here], "window": pd.Series(windows, dtype=object), "gsd": gsd[~here]})
+    return placed.drop_duplicates(["lon", "lat", "gsd"]), others.query("window != ''").drop_duplicates(["window", "gsd"])

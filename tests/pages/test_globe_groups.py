@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,9 +61,14 @@ def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Pat
     assert strips(app, "compare Most disputed") == 8
 
 
-def test_nothing_to_compare_with_and_no_shared_place(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_only_tables_that_share_places_are_offered_and_the_others_are_named(data: Path, open_page: Open) -> None:  # noqa: F811
     app = calm(open_page(PAGE, tab="Compare", table="world"))
-    assert "embed the same imagery with each" in said(app)
+    assert "embed the same imagery with each" in said(app) and "Not offered" not in said(app)
     plain(data, "nowhere")
     app = calm(open_page(PAGE, tab="Compare", table="world"))
-    assert "share 0 places, too few to compare" in said(app)
+    assert "embed the same imagery with each" in said(app) and re.search(r"share no three places.*· nowhere\.", said(app))
+    write_other(data / "turned", data / "world", 0.0)
+    app = calm(open_page(PAGE, tab="Compare", table="world"))
+    offered = next(box for box in app.selectbox if (box.key or "").startswith("compare with"))
+    assert [option.rpartition(" · ")[2] for option in offered.options] == ["turned"]
+    assert re.search(r"share no three places.*· nowhere\.", said(app)) and "Linear CKA" in said(app)

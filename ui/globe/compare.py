@@ -10,7 +10,7 @@ import streamlit as st
 from earth_mae_components import Legend, Ring, Selection, contains, encode_points, linked_globe
 from numpy.typing import NDArray
 
-from core.atlas.match import SamePlaces, same_places
+from core.atlas.match import FEWEST, SamePlaces, pairs_of, same_places
 from core.atlas.neighbors import nearest, unit_rows
 from core.errors import ExplorerError
 from core.evaluation.agreement import linear_cka, neighbour_overlap
@@ -25,7 +25,7 @@ from ui.globe.tables import Scene
 from ui.globe.takeaway import downloads
 
 NEIGHBOURS, SHOWN, STRIP = 20, 8, 8
-MOST_PLACES = 12_000
+MOST_PLACES, MOST_NAMED = 12_000, 6
 TWIN_PX = 420
 
 
@@ -65,20 +65,36 @@ def draw(desk: Desk) -> None:
 def _choose(desk: Desk) -> Scene | None:
     """The table (or the other model of this one) to compare with; None, with a sentence, where there is none."""
     known, here = tables.known(), " and ".join(desk.table.models)
-    choices = {f"{model} · {name}": (name, model) for name in known for model in _models(known[name]) if (name, model) != (desk.name, here)}
+    every = {f"{model} · {name}": (name, model) for name in known for model in _models(known[name]) if (name, model) != (desk.name, here)}
+    choices = {label: one for label, one in every.items() if _shared(desk, known[one[0]], one[1]) >= FEWEST}
+    apart = [label for label in every if label not in choices]
+    why = f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}." if apart else ""
     if not choices:
         st.info(
-            "To compare two networks, embed the same imagery with each: a second table is all that is missing here. `python -m core embed` "
-            "takes several with `--model` and reads the imagery once; put the tables into the folder that the app starts with.",
+            "To compare two networks, embed the same imagery with each, at the same scale: a second table is all that is missing here. "
+            f"`python -m core embed` takes several with `--model` and reads the imagery once; put the tables into the folder that the app starts with. {why}",
             icon=":material/compare:",
         )
         return None
     said = ask.noted("with")
     labels = sorted(choices, key=lambda label: choices[label][1] == here)  # another network says more than other rows of the same
     name = st.selectbox(f"Compare {here} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
+    if why:
+        st.caption(why)
     ask.note("with", name)
     table, model = choices[name]
     return tables.scene(known[table], model)
+
+
+def _shared(desk: Desk, path: Path, model: str) -> int:
+    """How many places the open table and the rows of one model of another have in common; counted once for all users."""
+    other = tables.table_at(path)
+
+    def count() -> int:
+        rows = tables.rows_of(other, model, 0.0)
+        return len(pairs_of(desk.table, other if rows is None else other.take(rows)).a)
+
+    return cached.shelf("shared places", 64).once((desk.table.fingerprint, other.fingerprint, model), count)
 
 
 def _models(path: Path) -> tuple[str, ...]:
