@@ -101,8 +101,8 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
         start_form()
         watched = evaluations.under_way()
         st.fragment(follow, run_every=1.0 if watched else None)(watched)  # runs that change nothing would hold back the table's first drawing
-    with right:
-        stored = evaluations.cache().results()
+    with right, in_a_sentence():
+        stored = evaluations.numbers()
         if not stored:
             st.info("No numbers yet. Start with the colour histogram on the left: every network should beat it.", icon=":material/leaderboard:")
         elif shown := table(stored):

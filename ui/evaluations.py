@@ -21,6 +21,7 @@ from core.evaluation.masked import SCENES
 from core.evaluation.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.plan import Plan
 from core.evaluation.published import PUBLISHED
+from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.results import Result
 from core.evaluation.running import Progress, evaluate
 from core.evaluation.segmentation import Learn
@@ -69,6 +70,13 @@ _current: list[Job] = []
 def cache() -> Cache:
     """The server's results, shared with the command line."""
     return default_cache()
+
+
+def numbers() -> tuple[Result, ...]:
+    """What this server has found, newest first, then what comes with the program and was not found here. Raises RecipeError."""
+    found = cache().results()
+    here = {result.recipe.key for result in found}
+    return found + tuple(result for result in read_numbers() if result.recipe.key not in here)
 
 
 def sets_here(protocol: str) -> tuple[str, ...]:

@@ -68,6 +68,8 @@ def mistakes(chosen: Result) -> None:
     """Confusion matrix and the most confident mistakes, where the images are here."""
     found = evaluations.wrong(chosen)
     if found is None:
+        if chosen.metric == "accuracy":
+            st.caption("What it got wrong is shown once this number is found on this server: choose the same on the left and evaluate.")
         return
     left, right = st.columns([3, 2])
     left.plotly_chart(confusion_figure(found.counts, found.classes))

@@ -66,6 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--cache", type=Path, metavar="DIR", help="folder of the cache (default: EARTH_MAE_CACHE or cache/evaluation)")
     add("--fresh", action="store_true", help="compute everything again")
     add("--out", type=Path, metavar="DIR", help="write results.json, results.csv, results.tex and recipes/ there")
+    add("--record", action="store_true", help="also keep the numbers with the program, where page Evaluate looks")
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -89,6 +90,7 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
     from core.evaluation.comparing import comparisons
     from core.evaluation.datasets import data_folders
     from core.evaluation.paper import against_paper, paper_text
+    from core.evaluation.recorded_numbers import record_numbers
     from core.evaluation.rerun import explain
     from core.evaluation.results import Result
     from core.evaluation.running import evaluate
@@ -109,6 +111,8 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
         _say(explain(recipe, results[-1].recipe), end="\n")
     if args.out:
         write_results(results, args.out)
+    if args.record:
+        record_numbers(results)
     rows = against_paper(results) if args.against else None
     pairs = list(comparisons(results, cache)) if args.compare else []
     if args.json:

@@ -18,6 +18,7 @@ def own_cache(tmp_path, monkeypatch):
     from ui import evaluations
 
     monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(evaluations, "read_numbers", lambda: ())
     evaluations._current.clear()
     return Cache(tmp_path / "cache")
 
@@ -26,6 +27,18 @@ def test_without_numbers_the_page_says_how_to_get_some(open_page):
     app = open_page(PAGE)
     assert not app.exception
     assert "No numbers yet" in " ".join(info.value for info in app.info)
+
+
+def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, monkeypatch):
+    from core.evaluation.recorded_numbers import read_numbers
+    from ui import evaluations
+
+    shipped = read_numbers()
+    assert shipped
+    monkeypatch.setattr(evaluations, "read_numbers", lambda: shipped)
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert sorted(app.dataframe[0].value["recipe"]) == sorted(result.recipe.key[:8] for result in shipped)
 
 
 def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):

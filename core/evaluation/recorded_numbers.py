@@ -1,0 +1,39 @@
+"""Numbers that come with the program, so that page Evaluate opens full where no labelled set is: written by `python -m core evaluate --record`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.evaluation.claims import RECORDED
+from core.evaluation.errors import RecipeError
+from core.evaluation.results import Result
+from core.files import write_atomic
+
+NUMBERS = RECORDED / "numbers.json"
+MAX_BYTES = 4 << 20
+
+
+def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
+    """The numbers kept in a file, as they were recorded; none where there is no file. Raises RecipeError for a damaged one."""
+    if not path.is_file():
+        return ()
+    try:
+        return tuple(Result.from_json(plain) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise RecipeError(f"{path.name} holds no numbers that can be read ({problem}): write it again with python -m core evaluate --record.") from problem
+
+
+def record_numbers(results: Sequence[Result], path: Path = NUMBERS) -> Path:
+    """Add numbers to those kept, in one atomic step: they replace what has the same recipe, or is of other weights under the same name."""
+    weights = {result.recipe.model: result.recipe.weights for result in results}
+    kept = {r.recipe.key: r for r in read_numbers(path) if weights.get(r.recipe.model, r.recipe.weights) == r.recipe.weights}
+    kept |= {result.recipe.key: result for result in results}
+    lines = ",\n".join(json.dumps(result.to_json(), sort_keys=True) for result in sorted(kept.values(), key=_order))
+    return write_atomic(path, f'{{"results": [\n{lines}\n]}}\n'.encode())
+
+
+def _order(result: Result) -> tuple[str, str, str, str, float, str]:
+    recipe = result.recipe
+    return recipe.protocol, recipe.data, recipe.model, recipe.policy or "", recipe.scale, recipe.key

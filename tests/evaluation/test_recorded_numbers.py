@@ -1,0 +1,51 @@
+"""The numbers that come with the program: of the weights that come with it, and kept without loss."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.evaluation.errors import RecipeError
+from core.evaluation.floors import COLOUR_HISTOGRAM
+from core.evaluation.published import LABELLED_TABLE
+from core.evaluation.recipes import Recipe
+from core.evaluation.recorded_numbers import read_numbers, record_numbers
+from core.evaluation.results import Result
+from core.models.registry import cards
+
+FOUND = Result(Recipe("knn", "eurosat", "0" * 64, "mae_tiny", "1" * 64, scale=0.5, policy="log_gsd"), "accuracy", 0.7, 0.6, 0.8, 100)
+
+
+def test_they_are_of_the_weights_that_come_with_the_program():
+    known = {name: card.weights.sha256 for name, card in cards().items() if card.weights}
+    stale = {r.recipe.model for r in read_numbers() if r.recipe.model != COLOUR_HISTOGRAM and known.get(r.recipe.model) != r.recipe.weights}
+    assert not stale, f"numbers of other weights than those shipped: {stale}; run core evaluate --record for them"
+
+
+def test_every_trained_model_stands_in_the_table_of_sets_scales_and_policies():
+    swept = [r.recipe for r in read_numbers() if r.recipe.protocol in ("knn", "sweep") and r.recipe.limit is None]
+    for name, card in cards().items():
+        if card.trained:
+            policies = {None} if not card.gsd_aware else {card.default_policy, "author_eval"}
+            there = {(recipe.data, recipe.scale, recipe.policy) for recipe in swept if recipe.model == name}
+            missing = {(d, s, p) for d in LABELLED_TABLE for s in (0.125, 0.25, 0.5, 1.0) for p in policies} - there
+            assert not missing, f"{name}: {sorted(missing, key=str)[:3]}"
+
+
+def test_recording_keeps_replaces_and_drops(tmp_path):
+    path = tmp_path / "numbers.json"
+    other = replace(FOUND, recipe=replace(FOUND.recipe, scale=1.0))
+    record_numbers([FOUND, other], path)
+    assert sorted(read_numbers(path), key=lambda r: r.recipe.scale) == [FOUND, other]
+    record_numbers([replace(FOUND, value=0.75)], path)
+    assert sorted(r.value for r in read_numbers(path)) == [0.7, 0.75]
+    trained_anew = replace(FOUND, recipe=replace(FOUND.recipe, weights="2" * 64))
+    record_numbers([trained_anew], path)
+    assert [r.recipe.weights for r in read_numbers(path)] == ["2" * 64]
+    assert read_numbers(path)[0] == trained_anew
+
+
+def test_a_damaged_file_gets_a_sentence(tmp_path):
+    (tmp_path / "numbers.json").write_text('{"results": [{"data": 1}]}')
+    with pytest.raises(RecipeError, match="write it again"):
+        read_numbers(tmp_path / "numbers.json")
+    assert read_numbers(tmp_path / "none.json") == ()
