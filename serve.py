@@ -1,4 +1,4 @@
-"""What `make app` runs: the pages and our own HTTP routes, and the models warmed up while the first browser is still on its way."""
+"""What `make app` runs: the pages and our own HTTP routes; what takes seconds to import or load is fetched while the first browser is on its way."""
 
 import threading
 
@@ -9,13 +9,15 @@ from ui.routes import routes
 
 
 def warm_up() -> None:
-    """Import torch and load the default network, so that the first picture waits for neither; then go on with jobs that wait."""
+    """Import torch and load the default network, so that the first picture waits for neither; go on with jobs that wait; last, the Map's library."""
     from core.engine.loaded import load
     from core.models import default_reconstructor
+    from core.viz.regional import map_class
     from ui import jobs
 
     load(default_reconstructor())
     jobs.keep()
+    map_class()
 
 
 threading.Thread(target=warm_up, daemon=True).start()

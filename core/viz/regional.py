@@ -10,6 +10,7 @@ import base64
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,14 @@ class Cells:
         order = np.argsort(-shapely.area(shapes), kind="stable")
         self._shapes, self._rows = shapes[order], kept[order]
         self._rgb = rgb
-        self._share = _share(self._shapes) if rgb is not None else 1.0
+        self._share = _share(self._shapes)
         self._tree = shapely.STRtree(self._shapes)
+
+    def coloured(self, rgb: NDArray[np.uint8]) -> Cells:
+        """The same footprints filled with other colours (n, 3); what was laid is shared."""
+        other = copy(self)
+        other._rgb = rgb
+        return other
 
     @property
     def bounds(self) -> Bounds:
@@ -86,13 +93,12 @@ class Cells:
             return self._dots(drawn, found, z, x, y)
         for at in found.tolist():
             ring = shapely.get_coordinates(shapely.get_exterior_ring(_largest(self._shapes[at])))
-            points = _pixels(_about_centre(ring, self._share), z, x, y)
             if self._rgb is None:
-                cv2.polylines(drawn, [points], True, EDGE, 1, cv2.LINE_AA, SHIFT)
+                cv2.polylines(drawn, [_pixels(ring, z, x, y)], True, EDGE, 1, cv2.LINE_AA, SHIFT)
             else:
-                cv2.fillPoly(drawn, [points], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
+                filled = _pixels(_about_centre(ring, self._share), z, x, y)
+                cv2.fillPoly(drawn, [filled], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
         return drawn
-
 
     def _dots(self, drawn: RGBA, found: NDArray[np.int64], z: int, x: int, y: int) -> RGBA:
         """Small squares where footprints are only a few pixels wide: thousands at the cost of one."""
@@ -149,6 +155,14 @@ def png(tile: RGBA) -> bytes:
     return encoded.tobytes()
 
 
+def map_class() -> type[Map]:
+    """Leafmap's map; its first import takes seconds, so a server calls this before somebody waits for it."""
+    logging.getLogger("maplibre").setLevel(logging.ERROR)  # it regrets at every import that another framework is not here
+    from leafmap.maplibregl import Map
+
+    return Map
+
+
 def regional_map(
     layers: Sequence[MapLayer], *, addresses: Mapping[str, str] | None = None, theme: str = "light", height: str = "600px",
     marker: tuple[float, float] | None = None, for_html: bool = True,
@@ -158,12 +172,9 @@ def regional_map(
     `addresses` by layer name are templates with {z}/{x}/{y}; a layer without one becomes a picture inside the map. `marker` (longitude,
     latitude) marks a place. `for_html` False is for showing the object in a live notebook.
     """
-    logging.getLogger("maplibre").setLevel(logging.ERROR)  # it regrets at every import that another framework is not here
-    from leafmap.maplibregl import Map
-
     bounds = _joined([layer.bounds for layer in layers])
     style: Any = {"version": 8, "sources": {}, "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}]}
-    shown = Map(
+    shown = map_class()(
         style=style, bounds=list(bounds), fit_bounds_options={"padding": 24}, height=height, use_message_queue=for_html,
         controls={"navigation": "top-right", "fullscreen": "top-right", "scale": "bottom-left"},
     )  # fmt: skip

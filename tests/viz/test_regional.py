@@ -56,6 +56,14 @@ def test_many_footprints_in_a_tile_are_dots_of_their_colours():
     assert Cells(places).draw(5, 16, 15) is None, "outlines that would be a grey mass are left out"
 
 
+def test_the_same_footprints_in_other_colours_leave_the_first_as_they_were():
+    outlines = Cells(squares(2))
+    red = outlines.coloured(np.array([RED, RED], np.uint8))
+    green = red.coloured(np.array([GREEN, GREEN], np.uint8))
+    assert (at(red, 10.01, 45.01), at(green, 10.01, 45.01)) == ((*RED, 255), (*GREEN, 255))
+    assert at(outlines, 10.01, 45.01) == (0, 0, 0, 0), "outlines are hollow"
+
+
 def test_overlay_is_the_tiles_put_together():
     cells = Cells(squares(3), np.array([RED, GREEN, RED], np.uint8))
     pixels, (west, south, east, north) = overlay(MapLayer("a", cells.draw, cells.bounds, 14))

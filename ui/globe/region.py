@@ -71,15 +71,15 @@ def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
         east, north = np.max([one.bounds[2:] for one in pictures], axis=0).tolist()
         ground = MapLayer(GROUND, stacked([one.draw for one in pictures]), (west, south, east, north), max(one.finest for one in pictures))
         found.append(Drawn((table.fingerprint, GROUND), ground))
+    outlines = cached.shelf("footprints", 4).once(table.fingerprint, lambda: Cells(footprints(table)))
     offered = choices(table, desk.place)
     first = () if sight().by == "appearance" else (sight().by,)  # what the globe shows, where somebody chose it
     shown = [by for by in dict.fromkeys((*first, *OFFERED)) if by in offered]
     for by in reversed(shown):
         painted = paint_by(table, by, desk.place)
-        cells = _cells(desk, painted.layer, rgb_of(painted))
+        cells = outlines.coloured(rgb_of(painted))
         layer = MapLayer(_plain(offered[by]), cells.draw, cells.bounds, min(22, cells.finest + 2), opacity, by == shown[0])
         found.append(Drawn((table.fingerprint, by, painted.layer), layer))
-    outlines = _cells(desk, OUTLINES, None)
     found.append(Drawn((table.fingerprint, OUTLINES), MapLayer(OUTLINES, outlines.draw, outlines.bounds, min(22, outlines.finest + 3), 1.0, False)))
     return found, sorted({one.credit for one in pictures if one.credit})
 
@@ -105,11 +105,6 @@ def _html(desk: Desk, layers: list[Drawn]) -> bytes:
         return made.to_html(title="Regional map", remove_port=False).encode()
 
     return cached.shelf("maps", 8).once(asked, make)
-
-
-def _cells(desk: Desk, what: Hashable, rgb: np.ndarray | None) -> Cells:
-    outlines = cached.shelf("footprints", 4).once(desk.table.fingerprint, lambda: footprints(desk.table))
-    return cached.shelf("map cells", 16).once((desk.table.fingerprint, what), lambda: Cells(outlines, rgb))
 
 
 def _pictures(table: EmbeddingTable) -> list[WebTiles]:
