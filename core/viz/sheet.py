@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 
 import cv2
@@ -29,14 +29,23 @@ def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
     return encoded.tobytes()
 
 
-def sheet(panels: Sequence[Panel], *, abreast: int = 3, least_px: int = 138, smooth: bool = False) -> str:
-    """Panels as HTML, at most `abreast` in a row and none narrower than `least_px`; each is found by its `data-panel`."""
+def inside(_: str, picture: bytes) -> str:
+    """A JPEG as an address that holds it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def sheet(
+    panels: Sequence[Panel], *, abreast: int = 3, least_px: int = 138, smooth: bool = False, address: Callable[[str, bytes], str] = inside
+) -> str:
+    """Panels as HTML, at most `abreast` in a row and none narrower than `least_px`; each is found by its `data-panel`.
+
+    `address` says where the browser finds a panel's picture, given the panel's name and its JPEG.
+    """
     grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
-    return f'<div style="{grid}">{"".join(_figure(panel, smooth) for panel in panels)}</div>'
+    return f'<div style="{grid}">{"".join(_figure(panel, smooth, address(panel.name, jpeg(panel.pixels))) for panel in panels)}</div>'
 
 
-def _figure(panel: Panel, smooth: bool) -> str:
-    source = f"data:image/jpeg;base64,{base64.b64encode(jpeg(panel.pixels)).decode()}"
+def _figure(panel: Panel, smooth: bool, source: str) -> str:
     image = _IMAGE.format(rendering="auto" if smooth else "pixelated")
     return (
         f'<figure data-panel="{escape(panel.name)}" style="margin:0">'

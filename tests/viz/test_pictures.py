@@ -67,6 +67,13 @@ def test_the_sheet_names_its_panels_and_stays_on_this_host(made):
     assert "http" not in html and "<script" not in html
 
 
+def test_a_sheet_takes_its_pictures_from_where_they_are_laid(made):
+    laid = {}
+    html = sheet(panels(made), address=lambda name, jpeg: laid.setdefault(name, jpeg) and f"/pictures/{name}.jpg")
+    assert "data:" not in html and all(f'src="/pictures/{panel.name}.jpg"' in html for panel in panels(made))
+    assert all(jpeg.startswith(b"\xff\xd8\xff") for jpeg in laid.values())
+
+
 def test_names_in_a_sheet_cannot_become_markup(made):
     from dataclasses import replace
 

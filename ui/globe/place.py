@@ -17,6 +17,7 @@ from core.viz.pictures import panels
 from core.viz.sheet import sheet
 from ui import cached, controls, lab, model_picker, state
 from ui.globe import desk as ask
+from ui.globe import scene
 from ui.globe.desk import Desk
 from ui.globe.rows import picture, same_ground, spec_of
 from ui.globe.sight import sight
@@ -126,7 +127,13 @@ def show_imagined(view: View) -> None:
         st.caption(str(problem))
         return
     shown = {panel.name: panel for panel in panels(made)}
-    st.html(sheet([shown[name] for name in ("original", "masked", "combined", "pasted")], abreast=4))
+    st.html(
+        sheet(
+            [shown[name] for name in ("original", "masked", "combined", "pasted")],
+            abreast=4,
+            address=lambda name, jpeg: scene.address("pictures", jpeg, f"imagined {name}", "0.jpg"),
+        )
+    )
     st.caption(f"{made.recipe.caption()}. {made.recipe.credit}")
     with st.container(horizontal=True):
         for name, (path, icon) in LABS.items():
