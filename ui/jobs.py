@@ -16,6 +16,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -58,8 +59,20 @@ class Job:
 
     @property
     def table(self) -> Path:
-        """The folder of the table, growing or finished."""
+        """The folder of the table, growing or finished; of several models' that which holds the folder of each."""
         return self.folder / TABLE
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The networks that look at it, each for a table of its own."""
+        return tuple(self.words.get("models") or (self.spec.model,))  # pyright: ignore[reportArgumentType]
+
+    @property
+    def tables(self) -> dict[str, Path]:
+        """The folders of its tables by their titles, laid as `python -m core embed` lays them."""
+        if len(self.models) == 1:
+            return {self.title: self.table}
+        return {f"{self.title} ({Path(model).stem})": self.table / Path(model).stem for model in self.models}
 
     @cached_property
     def words(self) -> dict[str, object]:
@@ -84,8 +97,9 @@ class Job:
 
     @property
     def standing(self) -> Standing | None:
-        """How far it is; None before its plan is written."""
-        return standing(self.table)
+        """How far it is, with all its models; None before its plan is written."""
+        parts = [part for table in self.tables.values() if (part := standing(table)) is not None]
+        return _together(parts) if len(parts) == len(self.models) else None
 
     @property
     def state(self) -> State:
@@ -124,7 +138,13 @@ def tables_of(owner: str) -> dict[str, Path]:
     """The finished tables of an owner, by title, and those of places kept one by one."""
     places = sorted((JOBS / owner / PLACES).glob("*/manifest.json")) if is_owner(owner) else []
     kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
-    return {**kept, **{job.title: job.table for job in jobs_of(owner) if job.state == "finished"}}
+    return kept | {title: table for job in jobs_of(owner) if job.state == "finished" for title, table in job.tables.items()}
+
+
+def made_by(table: Path) -> Job | None:
+    """The job that a table's folder belongs to; None for any other folder."""
+    folder = next((folder.parent for folder in (table, table.parent) if folder.name == TABLE), None)
+    return Job(folder) if folder is not None and (folder / WORDS).is_file() else None
 
 
 def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Path]:
@@ -143,13 +163,15 @@ def _places_title(folder: Path) -> str:
     return f"My places ({folder.name if others else model})"
 
 
-def start(owner: str, title: str, spec: SweepSpec) -> Job:
-    """Queue a job. Raises JobError for a title that names another job of this owner, and where too many wait or are kept."""
+def start(owner: str, title: str, spec: SweepSpec, models: Sequence[str] = ()) -> Job:
+    """Queue a job; with several `models` each writes a table of its own, from one reading.
+
+    Raises JobError for a title that names another job of this owner, and where too many wait or are kept."""
     title = " ".join(title.split())[:60]
     held = jobs_of(owner)
     if not is_owner(owner) or not title:
         raise JobError("A table needs a name: write one, then start again.")
-    if any(job.title == title for job in held):
+    if any(title in (job.title, *job.tables) for job in held):
         raise JobError(f"You have a table called {title} already: choose another name.")
     if len(held) >= MOST_EACH:
         raise JobError(f"You keep {MOST_EACH} tables here already: delete one that you no longer need.")
@@ -159,7 +181,7 @@ def start(owner: str, title: str, spec: SweepSpec) -> Job:
         raise JobError("Too many jobs wait on this server already: try again when one of them is done.")
     folder = JOBS / owner / secrets.token_hex(6)
     job = Job(folder)
-    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table)))}
+    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table))), "models": models or (spec.model,)}
     write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
     _queue(job)
     return job
@@ -184,7 +206,7 @@ def remove(job: Job) -> None:
     (job.folder / WAITING).unlink(missing_ok=True)
     if alive(job.folder):
         raise JobError("The job is still at work: cancel it first, and delete it when it has stopped.")
-    needed = (*job.spec.sources, job.spec.model)
+    needed = (*job.spec.sources, *job.models)
     laid_in = {Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS}
     shutil.rmtree(job.folder, ignore_errors=True)
     for upload in laid_in - _used(job.folder.parent):
@@ -216,7 +238,7 @@ def tend() -> None:
         waiting = sorted(filter(_waits, everyone), key=_since)
         for job in waiting[: max(0, AT_ONCE - len(running))]:
             (job.folder / WAITING).unlink(missing_ok=True)
-            launch(job.folder, arguments(job.spec, resume=True))
+            launch(job.folder, arguments(job.spec, models=job.models, resume=True))
 
 
 def forget_expired() -> None:
@@ -258,8 +280,9 @@ def _queue(job: Job) -> None:
 
 def _press(job: Job) -> None:
     """Ask a cancelled job's process to stop, again and again: one that is still on its way to its folder does not hear the first time."""
-    if (job.folder / CANCELLED).exists() and job.table.is_dir():
-        ask_to_stop(job.table)
+    for table in job.tables.values() if (job.folder / CANCELLED).exists() else ():
+        if table.is_dir():
+            ask_to_stop(table)
 
 
 def _waits(job: Job) -> bool:
@@ -281,11 +304,19 @@ def _all() -> list[Job]:
 
 
 def _used(owner: Path) -> set[Path]:
-    return {Path(file).parent for job in _jobs(owner) for file in (*job.spec.sources, job.spec.model)}
+    return {Path(file).parent for job in _jobs(owner) for file in (*job.spec.sources, *job.models)}
 
 
 def _jobs(owner: Path) -> list[Job]:
     return [Job(words.parent) for words in owner.glob(f"*/{WORDS}")]
+
+
+def _together(parts: Sequence[Standing]) -> Standing:
+    """Where a sweep of several models stands: windows counted once for each."""
+    done, total, unreadable = (sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable"))
+    left = [part.seconds_left for part in parts if part.seconds_left is not None]
+    rate = sum(part.rate or 0 for part in parts) or None
+    return Standing(done, total, unreadable, rate, max(left, default=None), all(part.finished for part in parts), max(part.when for part in parts))
 
 
 _NEVER = Standing(0, 0, 0, None, None, False, 0.0)

@@ -104,9 +104,8 @@ def ref_of(path: str | Path) -> TileRef | None:
 
 def ref_in(table: Path | None, name: str) -> TileRef | None:
     """The reference of the picture of that name that a job's table was made from; None where it was made from something else."""
-    if table is None or table.name != jobs.TABLE or not (table.parent / jobs.WORDS).is_file():
-        return None
-    return next((ref_of(source) for source in jobs.Job(table.parent).spec.sources if Path(source).name == name), None)
+    job = jobs.made_by(table) if table is not None else None
+    return next((ref_of(source) for source in job.spec.sources if Path(source).name == name), None) if job is not None else None
 
 
 def _plain(name: str) -> str:

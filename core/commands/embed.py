@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,9 +142,10 @@ def _patches(spec: SweepSpec, *, as_json: bool) -> int:
     return 0
 
 
-def arguments(spec: SweepSpec, *, resume: bool = False) -> list[str]:
-    """The command line, after `python -m core`, that makes a sweep: what is as by default is left out."""
-    said: list[str] = [f"--model={spec.model}", f"--out={spec.out}"]
+def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
+    """The command line, after `python -m core`, that makes a sweep, or that of several models: what is as by default is left out."""
+    said: list[str] = ["--model", *models] if len(models) > 1 else [f"--model={spec.model}"]
+    said.append(f"--out={spec.out}")
     if spec.gsd_m:
         said.append(f"--gsd-m={','.join(f'{gsd:.12g}' for gsd in spec.gsd_m)}")
     values = {

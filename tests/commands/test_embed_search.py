@@ -141,6 +141,8 @@ def test_a_spec_written_as_a_command_line_is_read_back(more):
     args = build_parser().parse_args(arguments(spec, resume=True))
     assert spec_of(args) == spec
     assert args.resume
+    assert args.model == ["mae_tiny"]
+    assert build_parser().parse_args(arguments(spec, models=["mae_tiny", "a file.pth"])).model == ["mae_tiny", "a file.pth"]
 
 
 def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):

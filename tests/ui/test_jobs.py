@@ -12,6 +12,8 @@ import rasterio
 from rasterio.transform import from_origin
 
 from core.atlas import open_table
+from core.atlas.match import same_places
+from core.engine.sweep import folder_of
 from core.engine.sweep_plan import SweepSpec
 from core.engine.sweep_store import LOCK
 from ui import jobs
@@ -89,6 +91,21 @@ def test_cancelled_killed_resumed_and_found_again(scene):
     assert jobs.tables_of(owner) == {"My scene": again.table}
     jobs.remove(again)
     assert jobs.jobs_of(owner) == ()
+
+
+def test_several_models_write_a_table_each_from_one_job(scene, tmp_path):
+    owner, models = jobs.new_owner(), ["mae_tiny", "scale_mae_tiny"]
+    job = jobs.start(owner, "pair", spec(scene, stride_px=64), models)
+    wait_until(lambda: job.state in ("finished", "stopped"))
+    tables = jobs.tables_of(owner)
+    assert list(tables) == ["pair (mae_tiny)", "pair (scale_mae_tiny)"], job.last_words
+    assert list(tables.values()) == [folder_of(job.spec, model) for model in models]
+    opened = [open_table(folder) for folder in tables.values()]
+    assert [table.columns["model"][0].as_py() for table in opened] == models
+    assert job.standing.done == job.standing.total == 2 * len(opened[0]) == 2 * len(same_places(*opened).a)
+    assert [jobs.made_by(folder) for folder in (*tables.values(), tmp_path)] == [job, job, None]
+    with pytest.raises(JobError, match="already"):
+        jobs.start(owner, "pair (mae_tiny)", spec(scene))
 
 
 def test_what_goes_wrong_is_its_last_words(tmp_path):

@@ -50,7 +50,7 @@ def _job(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{job.title}**")
         st.badge(words, icon=icon, color=colour)
-        st.caption(f"{job.spec.model if '/' not in job.spec.model else Path(job.spec.model).name}")
+        st.caption(", ".join(Path(model).name for model in job.models))
     if state == "waiting":
         before = jobs.place_in_queue(job)
         st.caption(f"{before} job{'s' * (before != 1)} before yours" if before else "It starts in a moment.")
@@ -77,8 +77,10 @@ def _progress(job: Job) -> str:
 def _buttons(job: Job) -> None:
     state = job.state
     with st.container(horizontal=True):
-        if state == "finished" and st.button("Explore it", type="primary", icon=":material/public:", key=f"explore {job.key}"):
-            ask.add_table(job.title, job.table, show=True)
+        for title, table in job.tables.items() if state == "finished" else ():
+            words = "Explore it" if len(job.models) == 1 else f"Explore {table.name}"
+            if st.button(words, type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"):
+                ask.add_table(title, table, show=True)
         if state in ("waiting", "running"):
             st.button(
                 "Cancel",
@@ -91,7 +93,7 @@ def _buttons(job: Job) -> None:
         if state in ("cancelled", "stopped"):
             st.button("Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}", on_click=jobs.resume, args=(job,))
         if state == "finished":
-            st.download_button("Download", partial(_zipped, job.table), f"{job.title}.zip", "application/zip", icon=":material/download:",
+            st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
                                key=f"download {job.key}", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
         if state in ("finished", "cancelled", "stopped") and st.button(
             "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
@@ -100,9 +102,10 @@ def _buttons(job: Job) -> None:
             st.rerun(scope="app")
 
 
-def _zipped(table: Path) -> bytes:
+def _zipped(job: Job) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted([*table.glob("*.parquet"), *table.glob("*.json")]):
-            archive.write(file, f"{table.parent.name}/{file.name}")
+        for table in job.tables.values():
+            for file in sorted([*table.glob("*.parquet"), *table.glob("*.json")]):
+                archive.write(file, f"{job.key}/{file.relative_to(job.table)}")
     return out.getvalue()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.engine.sweep_plan import SweepError
 from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
@@ -16,7 +18,10 @@ from ui.globe.desk import Desk
 from ui.globe.following import follow
 from ui.tile_picker import MOST_LISTED, UPLOAD_MB
 
-MOST_TILES = 200_000
+if TYPE_CHECKING:
+    from core.models.registry import ModelCard
+
+MOST_TILES, MOST_MODELS = 200_000, 4
 FROM_HERE, UPLOAD = "From this server", "Upload"
 STEPS = {"edge to edge": 1.0, "half overlapping": 0.5, "three quarters overlapping": 0.25}
 COARSER = (2, 4, 8, 16)
@@ -116,28 +121,40 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     open_with = "" if desk is None else desk.table.columns["model"][0].as_py()
     first = open_with if open_with in cached.cards() else default_embedder()
     names = sorted([*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards()))
-    name = st.selectbox("Model", names, format_func=model_picker.model_label, key=state.widget("imagery model", first))
-    name = model_picker.settled(name)
-    card = cached.card_of(name)
+    said = st.multiselect(
+        "Models", names, format_func=model_picker.model_label, key=state.widget("imagery models", [first]), max_selections=MOST_MODELS,
+        help="The imagery is read once; each model writes a table of its own, and two of them can be compared place by place.",
+    )  # fmt: skip
+    models = tuple(model_picker.settled(name) for name in said or [first])
+    cards = [cached.card_of(name) for name in models]
     gsd_m = _scales(chosen)
     step = st.selectbox(
         "Tiles lie", list(STEPS), key=state.widget("imagery step", next(iter(STEPS))), help="Overlap gives a finer map and takes longer."
     )
-    losses = card.reconstructs and st.toggle(
+    losses = all(card.reconstructs for card in cards) and st.toggle(
         "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
         help="How well the network imagines what is hidden, for the low and the high band: finds what is strange. Takes about twice as long.",
     )  # fmt: skip
     free = _free_title(chosen.title)
     with st.expander("More", icon=":material/tune:"):
-        from core.engine.inputs import input_sizes
-
-        sizes = sorted({*input_sizes(card.patch_px, card.input_px), card.input_px})
-        tile_px = st.selectbox("Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {name}", card.input_px))
+        sizes, usual = _sizes(cards)
+        tile_px = st.selectbox("Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {models}", usual))
         least = st.slider("Leave out tiles with less data than", 0, 100, format="%d %%", key=state.widget("imagery valid", 50))
         kind = st.selectbox("Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32"))
         title = st.text_input("Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free))
     stride_px = max(1, round(tile_px * STEPS[step]))
-    return title, plans.Wanted(name, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
+    return title, plans.Wanted(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
+
+
+def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:
+    """The sides in pixels that all these networks take, and the usual one. Raises SweepError where there is none."""
+    from core.engine.inputs import input_sizes
+
+    each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
+    sizes = sorted(set.intersection(*each))
+    if not sizes:
+        raise SweepError(f"{' and '.join(card.name for card in cards)} take no tile of one size: choose fewer of them at a time.")
+    return sizes, next((card.input_px for card in cards if card.input_px in sizes), sizes[-1])
 
 
 def _scales(chosen: Chosen) -> tuple[float, ...]:
@@ -168,15 +185,16 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     for sentence in plan.notes[:3]:
         st.caption(f":orange[:material/info:] {sentence}")
     with st.spinner("Measuring how fast this device is", show_time=True):
-        rate = cached.pace(wanted.model, wanted.tile_px, wanted.losses, state.session_id())
+        rate = 1 / sum(1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models)
     plans.numbers(plan, wanted, rate)
     if plan.count > MOST_TILES:
         st.warning(f"{plan.count:,} tiles are more than a page may start ({MOST_TILES:,}): choose a coarser scale, or use the command line below.")
     elif st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
-        jobs.start(_owner(), title, replace(spec, model=_model_for_a_job(spec.model)))
+        models = [_model_for_a_job(name) for name in wanted.models]
+        jobs.start(_owner(), title, replace(spec, model=models[0]), models)
         st.rerun(scope="app")
     with st.expander("The same on the command line", icon=":material/terminal:"):
-        st.code(plans.command(replace(spec, model=model_outside(spec.model)), chosen.title), language="bash", wrap_lines=True)
+        st.code(plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))), language="bash", wrap_lines=True)
 
 
 def _model_for_a_job(name: str) -> str:

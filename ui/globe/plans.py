@@ -28,7 +28,7 @@ MOST_DRAWN = 60_000
 class Wanted:
     """The settings of a sweep as the page asks for them."""
 
-    model: str
+    models: tuple[str, ...]
     gsd_m: tuple[float, ...]
     tile_px: int
     stride_px: int
@@ -39,7 +39,7 @@ class Wanted:
     def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> SweepSpec:
         """The sweep, with everything that is as by default left to the default."""
         return SweepSpec(
-            (named,), "table", self.model, gsd_m=self.gsd_m, tile_px=self.tile_px, stride_px=None if self.stride_px == self.tile_px else self.stride_px,
+            (named,), "table", self.models[0], gsd_m=self.gsd_m, tile_px=self.tile_px, stride_px=None if self.stride_px == self.tile_px else self.stride_px,
             losses=self.losses, min_valid=self.min_valid, data_type=self.data_type, stated_gsd_m=stated_gsd_m, only=only,
         )  # fmt: skip
 
@@ -108,16 +108,21 @@ def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
     """How many tiles, how much ground, how long."""
     cells = st.columns(3)
     area = plan.area_km2(wanted.tile_px)
-    cells[0].metric("Tiles", f"{plan.count:,}", help=f"{plan.empty:,} windows hold no data and are left out" if plan.empty else None)
+    cells[0].metric(
+        "Tiles" if len(wanted.models) == 1 else f"Tiles, for each of {len(wanted.models)} models",
+        f"{plan.count:,}",
+        help=f"{plan.empty:,} windows hold no data and are left out" if plan.empty else None,
+    )
     cells[1].metric("Ground", "unknown" if not area else f"{area:,.0f} km²" if area >= 10 else f"{area:.2g} km²", help="Overlaps count twice")
     cells[2].metric(
         "Time",
         f"about {duration(plan.count / rate)}",
-        help=f"{rate:,.0f} tiles/s measured on this device just now; it is quicker when nobody else works.",
+        help=f"{rate:,.0f} tiles/s{' with all models' if len(wanted.models) > 1 else ''} measured on this device just now; it is quicker when nobody else works.",
     )
 
 
-def command(spec: SweepSpec, title: str) -> str:
-    """The command line that makes the same table, with names instead of this server's paths."""
+def command(spec: SweepSpec, title: str, models: tuple[str, ...]) -> str:
+    """The command line that makes the same tables, with names instead of this server's paths."""
     sources = tuple(f"{title}.tif" if Path(source).is_absolute() else source for source in spec.sources)
-    return shlex.join(["python", "-m", "core", *arguments(replace(spec, sources=sources, out=f"tables/{title.replace(' ', '_')}"))])
+    spec = replace(spec, model=models[0], sources=sources, out=f"tables/{title.replace(' ', '_')}")
+    return shlex.join(["python", "-m", "core", *arguments(spec, models=models)])
