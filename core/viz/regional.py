@@ -57,10 +57,10 @@ class Cells:
     """
 
     def __init__(self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None) -> None:
-        kept = np.array([i for i, outline in enumerate(outlines) if outline is not None and not shapely.is_empty(outline)], np.int64)
-        shapes: Any = np.array([outlines[i] for i in kept], object)
+        known: Any = np.array(list(outlines), object)
+        shapes, rows = shapely.get_parts(known, return_index=True)  # of one across the antimeridian a part on either side
         order = np.argsort(-shapely.area(shapes), kind="stable")
-        self._shapes, self._rows = shapes[order], kept[order]
+        self._shapes, self._rows = shapes[order], rows[order]
         self._rgb = rgb
         self._share = _share(self._shapes)
         self._tree = shapely.STRtree(self._shapes)
@@ -92,7 +92,7 @@ class Cells:
         if len(found) > MOST_OUTLINED and self._rgb is not None:
             return self._dots(drawn, found, z, x, y)
         for at in found.tolist():
-            ring = shapely.get_coordinates(shapely.get_exterior_ring(_largest(self._shapes[at])))
+            ring = shapely.get_coordinates(shapely.get_exterior_ring(self._shapes[at]))
             if self._rgb is None:
                 cv2.polylines(drawn, [_pixels(ring, z, x, y)], True, EDGE, 1, cv2.LINE_AA, SHIFT)
             else:
@@ -259,12 +259,6 @@ def _share(shapes: NDArray[Any]) -> float:
     scaled = centres / np.median(size, axis=0)
     apart = KDTree(scaled).query(scaled, k=2)[0][:, 1]
     return float(np.clip(np.median(apart), 0.05, 1.0))
-
-
-def _largest(shape: shapely.Geometry) -> shapely.Geometry:
-    """The polygon, or of several (across the antimeridian) the largest."""
-    parts = shapely.get_parts(shape)
-    return parts[int(np.argmax(shapely.area(parts)))]
 
 
 def _joined(bounds: Sequence[Bounds]) -> Bounds:

@@ -64,6 +64,17 @@ def test_the_same_footprints_in_other_colours_leave_the_first_as_they_were():
     assert at(outlines, 10.01, 45.01) == (0, 0, 0, 0), "outlines are hollow"
 
 
+@pytest.mark.parametrize("others", [0, 4000])
+def test_a_footprint_across_the_antimeridian_is_drawn_on_either_side_of_it_and_nowhere_else(others):
+    split = shapely.MultiPolygon([shapely.box(176, -2, 180, 2), shapely.box(-180, -2, -177, 2)])
+    far = [shapely.box(x, 60, x + 1, 61) for x in np.linspace(-170, 170, others)]  # so many that dots are drawn
+    cells = Cells([split, *far], np.array([RED] + [GREEN] * others, np.uint8))
+    cells._share = 1.0
+    assert at(cells, 178, 0.5, 2) == at(cells, -178.5, 0.5, 2) == (*RED, 255)
+    middle = at(cells, 0.0, 0.5, 2)
+    assert middle is None or middle[3] == 0
+
+
 def test_overlay_is_the_tiles_put_together():
     cells = Cells(squares(3), np.array([RED, GREEN, RED], np.uint8))
     pixels, (west, south, east, north) = overlay(MapLayer("a", cells.draw, cells.bounds, 14))

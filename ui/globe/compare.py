@@ -71,8 +71,8 @@ def _choose(desk: Desk) -> Scene | None:
     why = f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}." if apart else ""
     if not choices:
         st.info(
-            "To compare two networks, embed the same imagery with each, at the same scale: a second table is all that is missing here. "
-            f"`python -m core embed` takes several with `--model` and reads the imagery once; put the tables into the folder that the app starts with. {why}",
+            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) takes several models in one "
+            f"go, and so does `python -m core embed --model A B`, for tables in the folder that the app starts with. {why}",
             icon=":material/compare:",
         )
         return None
