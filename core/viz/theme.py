@@ -20,10 +20,10 @@ VIRIDIS = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5
 HEAT = ("#1b1044", "#4f127b", "#812581", "#b5367a", "#e55064", "#fb8761", "#fec287", "#fcfdbf")
 """The same for what is sought: dark is unlike, light is like (magma, by the same authors)."""
 CLASSES = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c6bb1",
-    "#66c2a4", "#a65628", "#b2df8a", "#fb9a99", "#1f4e79", "#c7c0a0", "#7fcdbb", "#e7298a",
+    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#87f096",
+    "#870f0f", "#4b3c5a", "#5af0c3", "#5af0ff", "#0096ff", "#87a55a", "#0f3c96", "#693c3c",
 )  # fmt: skip
-"""Classes: the eight of Okabe and Ito (grey replaced by violet), then eight more for readers who need them."""
+"""Classes: the seven colours of Okabe and Ito, then each time the one that is farthest from all before it for any eye."""
 
 
 def run_of(anchors: tuple[str, ...], count: int = 64) -> tuple[str, ...]:
