@@ -106,7 +106,7 @@ def _title(sheet: Sheet) -> None:
 def _place(desk: Desk, sheet: Sheet) -> None:
     """The place that was clicked, to be marked too."""
     if desk.place is None:
-        st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures on the right.")
+        st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
         return
     word = sheet.now().get(desk.identity(desk.place), "none")
     said = {"yes": "marked **yes**", "no": "marked **no**", "none": "not marked"}[word]
@@ -145,7 +145,7 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
     if learnt.flat:
         st.info(
             "**These marks contradict each other:** places with a yes look like places with a no to this network, so it cannot tell which of the "
-            "others show it, and there is no map yet. Mark some more on the right, or take a doubtful mark back.",
+            "others show it, and there is no map yet. Mark some more of the pictures, or take a doubtful mark back.",
             icon=":material/balance:",
         )
     else:
