@@ -59,7 +59,7 @@ class Memory:
     process: int
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def device(wanted: str | None = None) -> Device:
     """Pick the device: `wanted`, else EARTH_MAE_DEVICE, else the fastest there is. Raises DeviceError."""
     wanted = (wanted or os.environ.get("EARTH_MAE_DEVICE") or _fastest()).strip().lower()
@@ -78,6 +78,14 @@ def device(wanted: str | None = None) -> Device:
     count = torch.get_num_threads()
     name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {count} thread{'s' * (count != 1)})"
     return Device(kind, name, "float32")
+
+
+def devices() -> tuple[Device, ...]:
+    """Every device that long work may spread over: all of CUDA's, unless EARTH_MAE_DEVICE names one by its number; elsewhere the one there is."""
+    first = device()
+    if first.kind != "cuda":
+        return (first,)
+    return tuple(device(f"cuda:{number}") for number in range(torch.cuda.device_count()))
 
 
 def _fastest() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import threading
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import psutil
 import torch
 
-from core.engine.device import device
+from core.engine.device import device, devices
 from core.models.base import Encoder
 from core.models.registry import cards, create
 
@@ -93,6 +94,11 @@ def shelf() -> Shelf:
 def load(name: str | Path) -> Encoder:
     """The one copy in this process of a preset or of a weights file."""
     return shelf().get(name)
+
+
+def on_every_device(model: Encoder) -> tuple[Encoder, ...]:
+    """A network for each of `devices()`, in their order: the one at hand on the first, copies of it on the others."""
+    return tuple(model if not number else copy.deepcopy(model).to(on.torch) for number, on in enumerate(devices()))
 
 
 def split_positions(name: str) -> tuple[str, Positions | None]:

@@ -1,8 +1,8 @@
 """A raster of any size becomes shards of vectors, at the speed of the network: plan, run, stop, resume.
 
-One or more threads read (decode, cut, resample) ahead; as many threads as there are cores run the network, one core each, so that no core waits for
-another inside a layer; every finished batch is put on disk before the next is begun. Batches are cut from the plan alone, so a sweep
-that was killed anywhere goes on to the very same bytes.
+One thread reads (decodes, cuts, resamples) ahead; as many threads as there are cores run the network, one core each, so that no core waits for
+another inside a layer, or one for each accelerator, with a network of its own; every finished batch is put on disk before the next is
+begun. Batches are cut from the plan alone, so a sweep that was killed anywhere goes on to the very same bytes.
 """
 
 from __future__ import annotations
@@ -140,10 +140,10 @@ def _work(runs: list[Run]) -> Generator[SweepProgress]:
     began, before = time.perf_counter(), sum(run.done for run in runs)
     first = runs[0]
 
-    def embed_all(batch: Batch, say: Callable[[str], None]) -> None:
+    def embed_all(batch: Batch, thread: int, say: Callable[[str], None]) -> None:
         for run in runs:
             if batch.index in run.left:
-                run.embed(batch, say)
+                run.embed(batch, thread, say)
 
     reader = Reader(first.plan, first.recipe.tile_px, first.batch, first.recipe.spec.min_valid)
     with Workers(reader.batches(iter(todo)), embed_all, len(todo)) as workers:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.atlas.shards import ShardRecord, read_manifest, shard_name
 from core.engine.embed import embed
+from core.engine.loaded import on_every_device
 from core.engine.reconstruct import res_of
 from core.engine.sweep_losses import tile_losses
 from core.engine.sweep_pace import pace
@@ -30,6 +31,7 @@ class Run:
 
     def __init__(self, folder: SweepFolder, plan: Plan, recipe: Recipe, policy: Policy, model: Encoder, batch: int) -> None:
         self.folder, self.plan, self.recipe, self.policy, self.model, self.batch = folder, plan, recipe, policy, model, batch
+        self._networks = on_every_device(model)
         self.total = plan.count
         self.batches = -(-self.total // batch)
         self.per_shard = max(1, recipe.spec.shard_tiles // batch)
@@ -127,17 +129,17 @@ class Run:
             said |= {"tiles": int(self.counts[OK]), "unreadable": int(self.counts[UNREADABLE]), "empty": int(self.counts[EMPTY]) + self.plan.empty}
         self.folder.write_manifest(self.recipe.info, self.shards, said)
 
-    def embed(self, batch: Batch, say: Callable[[str], None]) -> None:
-        """Run the network on a batch and put the result on disk."""
+    def embed(self, batch: Batch, thread: int, say: Callable[[str], None]) -> None:
+        """Run the network of a thread's device on a batch and put the result on disk."""
 
         def shrunk(sentence: str) -> None:
             self.fits = max(1, (self.fits or self.batch) // 2)
             say(sentence)
 
-        self.folder.keep_batch(batch.index, self.vectors(batch, shrunk))
+        self.folder.keep_batch(batch.index, self.vectors(batch, self._networks[thread % len(self._networks)], shrunk))
 
-    def vectors(self, batch: Batch, say: Callable[[str], None]) -> dict[str, NDArray[Any]]:
-        """Run the network on a batch: what `make_table` needs of it."""
+    def vectors(self, batch: Batch, network: Encoder, say: Callable[[str], None]) -> dict[str, NDArray[Any]]:
+        """Run a network on a batch: what `make_table` needs of it."""
         gsd = np.where(np.isfinite(batch.gsd_m), batch.gsd_m, ASSUMED_GSD_M)
         native = np.where(np.isfinite(batch.native_gsd_m), batch.native_gsd_m, ASSUMED_GSD_M)
         vectors = np.empty((len(gsd), self.recipe.info.dimensions), np.float32)
@@ -147,15 +149,15 @@ class Run:
             images = batch.images if len(rows) == len(gsd) else batch.images[rows]
             res[rows] = [res_of(self.model.card, self.policy, g, self.recipe.tile_px, one) for g in gsd[rows].tolist()]
             vectors[rows] = embed(
-                self.model, images, gsd_m=gsd[rows], policy=self.policy, pooling=self.recipe.info.pooling, native_gsd_m=float(one),
+                network, images, gsd_m=gsd[rows], policy=self.policy, pooling=self.recipe.info.pooling, native_gsd_m=float(one),
                 batch=self.fits or self.batch, say=say,
             )  # fmt: skip
         found: dict[str, NDArray[Any]] = {"state": batch.state, "valid": batch.valid, "vectors": vectors, "res": res.astype(np.float32)}
-        if self.mask is not None and isinstance(self.model, Reconstructor):
+        if self.mask is not None and isinstance(network, Reconstructor):
             images = batch.images.astype(np.float32, copy=False)
             if batch.images.dtype == np.uint8:
                 images = images / np.float32(255)
-            lost = tile_losses(self.model, images, res, self.mask) if len(images) else None
+            lost = tile_losses(network, images, res, self.mask) if len(images) else None
             found |= {"low": lost.low if lost else np.empty(0, np.float32), "high": lost.high if lost else np.empty(0, np.float32)}
         return found
 

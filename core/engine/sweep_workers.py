@@ -1,10 +1,12 @@
-"""Threads of a sweep: one reads ahead, the others run the network, one core each, so that no core waits for another inside a layer."""
+"""Threads of a sweep: one reads ahead, the others run the network: on a CPU one core each, so that no core waits for another inside a layer;
+on accelerators one each. Batches go to whichever thread is free; each is put on disk under its number, so the table does not know who made it."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,9 @@ from core.engine.sweep_read import Batch
 class Workers:
     """Threads that read and threads that run the network; the first error of any of them is raised where the results are awaited."""
 
-    def __init__(self, read: Iterable[Batch], work: Callable[[Batch, Callable[[str], None]], None], most: int) -> None:
-        """Join what reads batches with the `work` that runs the network on one and puts it on disk; `most` threads do any good."""
+    def __init__(self, read: Iterable[Batch], work: Callable[[Batch, int, Callable[[str], None]], None], most: int) -> None:
+        """Join what reads batches with the `work` that runs the network on one and puts it on disk, given the number of its thread; `most`
+        threads do any good."""
         self._source, self._work = read, work
         self._threads_before = device.use_threads()
         self._count = max(1, min(network_threads(), most))
@@ -25,7 +28,7 @@ class Workers:
         self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
         self._stop = threading.Event()
         self._sayings: list[str] = []
-        works = [self._reading] + [self._network] * self._count
+        works = [self._reading, *(partial(self._network, number) for number in range(self._count))]
         self._threads = [threading.Thread(target=self._guarded, args=(one,), daemon=True) for one in works]
 
     def __enter__(self) -> Workers:
@@ -85,7 +88,7 @@ class Workers:
                 continue
         return False
 
-    def _network(self) -> None:
+    def _network(self, number: int) -> None:
         if device.device().torch.type == "cpu":
             device.use_threads(1)
         while not self._stop.is_set():
@@ -95,14 +98,14 @@ class Workers:
                 continue
             if batch is None:
                 break
-            self._work(batch, self._sayings.append)
+            self._work(batch, number, self._sayings.append)
             self._done.put((batch.index, batch.state))
         self._done.put(None)
 
 
 def network_threads() -> int:
-    """How many threads run the network: one a core on the CPU, one on an accelerator."""
-    return device.use_threads() if device.device().torch.type == "cpu" else 1
+    """How many threads run the network: one a core on the CPU, one on each accelerator."""
+    return len(device.devices()) * (device.use_threads() if device.device().torch.type == "cpu" else 1)
 
 
 def _drain(waiting: queue.Queue[Batch | None]) -> None:

@@ -120,3 +120,15 @@ def test_compiling_reports_its_warm_up_and_a_failure_leaves_the_network(monkeypa
     failed = compile_network(network, no_compiler, wanted=True)
     assert not failed.compiled and "uncompiled" in failed.sentence
     assert network(torch.ones(1, 2)).shape == (1, 2)
+
+
+@pytest.mark.parametrize(("named", "kinds"), [(None, ["cuda:0", "cuda:1", "cuda:2"]), ("cuda:1", ["cuda:1"]), ("cpu", ["cpu"])])
+def test_long_work_spreads_over_every_card_unless_one_is_named(monkeypatch, named, kinds):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: "A fake GPU")
+    if named:
+        monkeypatch.setenv("EARTH_MAE_DEVICE", named)
+    else:
+        monkeypatch.delenv("EARTH_MAE_DEVICE", raising=False)
+    assert [on.kind for on in unit.devices()] == kinds
