@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from core.engine.sweep import SweepSpec
 from core.geo.tile import Tile, TileRef
 from core.models import create
+from tests.engine.sweeping import MODEL, SIDE, picture, write
 
 
 def plain_tile(side: int = 64, *, bands: int = 3, gsd_m: float = 1.0, native_gsd_m: float | None = None, seed: int = 0) -> Tile:
@@ -35,3 +37,9 @@ def scale_mae():
 @pytest.fixture(scope="session")
 def mae():
     return create("mae", **SMALL, **SMALL_DECODER, band_config=(4, 8)).requires_grad_(False)
+
+
+@pytest.fixture
+def spec(tmp_path):
+    source = write(tmp_path / "scene.tif", picture())
+    return SweepSpec((source,), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8, shard_tiles=24)

@@ -1,0 +1,98 @@
+"""Which windows a sweep takes, and how often their pixels are read."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from core.engine.sweep import SweepSpec
+from core.engine.sweep_plan import globe_places, make_plan
+from core.engine.sweep_read import Reader
+from tests.engine.sweeping import MODEL, SIDE, UTM, finish, picture, write
+
+
+@pytest.mark.parametrize("overviews", [[], [2]])
+def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
+    source = write(tmp_path / "scene.tif", picture(400, 400), tiled=True, blockxsize=128, blockysize=128)
+    if overviews:
+        with rasterio.open(source, "r+") as file:
+            file.build_overviews(overviews, rasterio.enums.Resampling.average)
+    scales = (10.0, 13.0, 23.0)
+    together = make_plan(SweepSpec((source,), "out", MODEL, gsd_m=scales), SIDE)
+    found = {gsd: np.concatenate([grid.boxes for grid in together.grids if grid.gsd_m == gsd]) for gsd in scales}
+    for gsd in scales:
+        alone = np.concatenate([grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids])
+        assert sorted(found[gsd].tolist()) == sorted(alone.tolist())
+    globe = make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(60_000, 90_000)), SIDE)
+    assert [grid.gsd_m for grid in globe.grids] == [60_000, 90_000]
+    order = [grid.gsd_m for grid in together.grids]
+    assert order[:3] == ([23.0, 13.0, 10.0] if not overviews else [13.0, 10.0, 13.0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")
+def test_several_scales_decode_the_raster_once(tmp_path):
+    source = tmp_path / "scene.tif"
+    strip = np.broadcast_to(np.random.default_rng(0).integers(1, 255, (3, 512, 512), np.uint8)[..., :1], (3, 512, 512))
+    with rasterio.open(
+        source, "w", driver="GTiff", width=4096, height=8192, count=3, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
+        blockxsize=512, blockysize=512, compress="zstd", interleave="pixel",
+    ) as file:  # fmt: skip
+        for top in range(0, 8192, 512):
+            file.write(np.tile(strip, 8), window=((top, top + 512), (0, 4096)))
+
+    def bytes_read(gsds):
+        plan = make_plan(SweepSpec((str(source),), "out", MODEL, gsd_m=gsds), 256)
+        reader = Reader(plan, 256, 16, 0.5)
+        before = int(Path("/proc/self/io").read_text().split()[1])
+        assert sum(len(batch.images) for batch in reader.batches(iter(range(-(-plan.count // 16))))) == plan.count
+        return int(Path("/proc/self/io").read_text().split()[1]) - before
+
+    bytes_read((10.0, 30.0))  # what is imported on the way is read as well
+    assert bytes_read((10.0, 30.0)) < 1.4 * bytes_read((10.0,))  # 100 MB of pixels, more than the cache of blocks holds
+
+
+def test_tiles_in_degrees_are_square_on_the_ground(tmp_path):
+    source = write(tmp_path / "scene.tif", picture(600, 300), from_origin(10, 62, 0.001, 0.001), "EPSG:4326")
+    plan = make_plan(SweepSpec((source,), "out", MODEL), 32)
+    boxes = plan.grids[0].boxes
+    wide = boxes[:, 2] / np.cos(np.radians(62 - (boxes[:, 1] + boxes[:, 3] / 2) * 0.001)) ** -1
+    assert np.ptp(boxes[:, 2]) > 0.5
+    np.testing.assert_allclose(wide, boxes[:, 3], rtol=0.01)
+
+
+def test_nodata_is_skipped_before_it_is_read(tmp_path):
+    pixels = picture(512, 512, dtype="int16")
+    pixels[:, :, 256:] = -1
+    path = write(tmp_path / "scene.tif", pixels, nodata=-1, tiled=True, blockxsize=128, blockysize=128)
+    with rasterio.open(path, "r+") as file:
+        file.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    spec = SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE)
+    plan = make_plan(spec, SIDE)
+    assert plan.count == 128
+    assert plan.empty == 128
+    pixels[:, :250] = -1
+    path = write(tmp_path / "few.tif", pixels, nodata=-1)
+    last = finish(replace(spec, sources=(path,)))[-1]  # no overviews: found empty on reading
+    assert (last.total, last.empty) == (256, 120 + 64 + 8)
+
+
+def test_blocks_never_written_are_skipped(tmp_path):
+    path = tmp_path / "sparse.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
+        blockxsize=512, blockysize=512, sparse_ok=True,
+    ) as file:  # fmt: skip
+        file.write(picture(512, 512, 1)[0], 1, window=((5120, 5632), (10240, 10752)))
+    plan = make_plan(SweepSpec((str(path),), "out", MODEL), 256)
+    assert plan.count == 4
+    assert plan.empty == (40_000 // 256 + 1) ** 2 - 4
+
+
+def test_places_of_the_globe_are_evenly_spread():
+    places = globe_places(500_000)
+    assert 1950 < len(places) < 2150  # the globe's 510 million km² over 250,000 km² each
+    north = (places[:, 1] > 30).mean()
+    assert north == pytest.approx(0.25, abs=0.01)  # a quarter of the sphere lies north of 30 degrees
