@@ -41,7 +41,9 @@ def write_scene(path: Path, kind: dict[str, Any], tiles: int) -> None:
 
 
 def write_sparse(path: Path, side: int) -> None:
-    """A raster of 1 m pixels, `side` px wide and high, with data in one stripe of blocks; the other blocks were never written."""
+    """A raster of 1 m pixels, `side` px wide and high, with data in one row of blocks, 40,000 px of it at most: more tiles than a shard takes.
+
+    The other blocks were never written."""
     import rasterio
     from rasterio.transform import from_origin
 
@@ -49,5 +51,5 @@ def write_sparse(path: Path, side: int) -> None:
         path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32612", transform=from_origin(4e5, 4.5e6, 1, 1),
         tiled=True, blockxsize=512, blockysize=512, compress="deflate", sparse_ok=True, bigtiff="yes",
     ) as file:  # fmt: skip
-        stripe = np.random.default_rng(0).integers(1, 255, (3, 512, side), dtype=np.uint8)
-        file.write(stripe, window=((512, 1024), (0, side)))
+        stripe = np.random.default_rng(0).integers(1, 255, (3, 512, min(side, 40_000)), dtype=np.uint8)
+        file.write(stripe, window=((512, 1024), (0, stripe.shape[2])))
