@@ -244,7 +244,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       } else {
         const inside = insideMask(ring, pairs, chosen.side === "globe");
         for (const one of inside) this.count += one;
-        scene.outline = { side: chosen.side, ring: [ring] };
+        scene.outline = { side: chosen.side, ring };
         scene.selected = inside;
         this.chosen = { ...chosen, ids: firstRows(inside) };
       }

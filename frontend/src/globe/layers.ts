@@ -1,6 +1,6 @@
 // deck.gl layers of one view: the Earth, points or density cells, the outline of the selection, rings.
 import { COORDINATE_SYSTEM, type Layer } from "@deck.gl/core";
-import { BitmapLayer, PathLayer, ScatterplotLayer, SolidPolygonLayer } from "@deck.gl/layers";
+import { BitmapLayer, LineLayer, ScatterplotLayer, SolidPolygonLayer } from "@deck.gl/layers";
 import type { Cells } from "./cells";
 import { FULL_ALPHA, parseHex } from "./colours";
 import { Horizon } from "./horizon";
@@ -18,8 +18,8 @@ export interface Mark {
   strong: boolean;
 }
 
-/** A selection's ring, alone in a list that stays the same as long as the selection does. */
-export type Outline = [[number, number][]];
+/** A selection's ring; the same list as long as the selection is the same. */
+export type Outline = [number, number][];
 
 export interface LayerInputs {
   view: ViewId;
@@ -59,9 +59,10 @@ export function layersOf(inputs: LayerInputs): (Layer | null)[] {
       id: `${view}:points`, ...own, data: points as never, getRadius: radius, radiusUnits: "pixels", stroked: false, filled: true, billboard: true,
       antialiasing: true,
     }),
-    outline && outline[0].length > 1 ? new PathLayer({
-      id: `${view}:outline`, coordinateSystem, data: outline, getPath: (ring: [number, number][]) => closed(ring, onGlobe) as never,
-      getColor: [...parseHex(inputs.accent), 255] as never, getWidth: 2.5, widthUnits: "pixels", jointRounded: true,
+    outline && outline.length > 1 ? new LineLayer({
+      id: `${view}:outline`, coordinateSystem, data: outline, getSourcePosition: (at: [number, number]) => raised(at, onGlobe) as never,
+      getTargetPosition: (_: unknown, { index }: { index: number }) => raised(outline[(index + 1) % outline.length]!, onGlobe) as never,
+      getColor: [...parseHex(inputs.accent), 255] as never, getWidth: 2.5, widthUnits: "pixels",
       parameters: onGlobe ? { depthCompare: "less-equal", cullMode: "none" } : OVER_ALL,
     }) : null,
     ...(marks.length ? [ringsOf("halo", marks, [0, 0, 0], 2.5), ringsOf("marks", marks, null, 0)] : []),
@@ -82,23 +83,27 @@ function ground(view: "globe" | "flat", { basemap, dark }: LayerInputs): Layer {
   });
 }
 
+// Lines, not paths: where the processor draws, making the program for paths ready takes most of a second.
 function graticule(view: "globe" | "flat"): Layer {
-  return new PathLayer({
-    id: `${view}:graticule`, data: NET[view], getPath: (line: number[][]) => line as never, getColor: [255, 255, 255, 46], getWidth: 1, widthUnits: "pixels",
+  return new LineLayer({
+    id: `${view}:graticule`, data: NET[view], getSourcePosition: ([from]: Segment) => from as never, getTargetPosition: ([, to]: Segment) => to as never,
+    getColor: [255, 255, 255, 46], getWidth: 1, widthUnits: "pixels",
     coordinateSystem: view === "globe" ? COORDINATE_SYSTEM.LNGLAT : COORDINATE_SYSTEM.CARTESIAN,
     parameters: { cullMode: "none", depthWriteEnabled: false },
   });
 }
 
-function netOf(high: number): number[][][] {
+type Segment = [from: number[], to: number[]];
+
+function netOf(high: number): Segment[] {
   const span = (from: number, to: number, step: number) => Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, i) => from + i * step);
   return [
-    ...span(-180, 150, 30).map((lon) => span(-90, 90, 5).map((lat) => [lon, lat, high])),
-    ...span(-60, 60, 30).map((lat) => span(-180, 180, 5).map((lon) => [lon, lat, high])),
+    ...span(-180, 150, 30).flatMap((lon) => span(-90, 85, 5).map((lat): Segment => [[lon, lat, high], [lon, lat + 5, high]])),
+    ...span(-60, 60, 30).flatMap((lat) => span(-180, 175, 5).map((lon): Segment => [[lon, lat, high], [lon + 5, lat, high]])),
   ];
 }
 
-/** The ring closed; on the globe a little above the ground, so that the ground does not cover it. */
-function closed(outline: [number, number][], onGlobe: boolean): number[][] {
-  return [...outline, outline[0]!].map(([x, y]) => (onGlobe ? [x, y, OUTLINE_HEIGHT_M] : [x, y]));
+/** On the globe a little above the ground, so that the ground does not cover it. */
+function raised([x, y]: [number, number], onGlobe: boolean): number[] {
+  return onGlobe ? [x, y, OUTLINE_HEIGHT_M] : [x, y];
 }

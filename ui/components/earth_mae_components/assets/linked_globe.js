@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:f796ef21874b2e7721a82d37c08f58077f5c59c81d166ba53fe60e9d5b14f206 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:53a9bfff1ceb4d7f934ac074b8d2fe93ed985b439c764f1184b4802398212e95 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -29952,11 +29952,173 @@ function ZI(e) {
 function QI(e) {
 	return Number.isFinite(e[0]);
 }
-// node_modules/@deck.gl/layers/dist/scatterplot-layer/scatterplot-layer-uniforms.js
-var $I = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  float radiusMinPixels;\n  float radiusMaxPixels;\n  float lineWidthScale;\n  float lineWidthMinPixels;\n  float lineWidthMaxPixels;\n  float stroked;\n  float filled;\n  bool antialiasing;\n  bool billboard;\n  highp int radiusUnits;\n  highp int lineWidthUnits;\n} scatterplot;\n", eL = {
-	name: "scatterplot",
+// node_modules/@deck.gl/layers/dist/line-layer/line-layer-uniforms.js
+var $I = "layout(std140) uniform lineUniforms {\n  float widthScale;\n  float widthMinPixels;\n  float widthMaxPixels;\n  float useShortestPath;\n  highp int widthUnits;\n} line;\n", eL = {
+	name: "line",
+	source: "",
 	vs: $I,
 	fs: $I,
+	uniformTypes: {
+		widthScale: "f32",
+		widthMinPixels: "f32",
+		widthMaxPixels: "f32",
+		useShortestPath: "f32",
+		widthUnits: "i32"
+	}
+}, tL = "// ---------- Helper Structures & Functions ----------\n\n// Placeholder filter functions.\nfn deckgl_filter_size(offset: vec3<f32>, geometry: Geometry) -> vec3<f32> {\n  return offset;\n}\nfn deckgl_filter_gl_position(p: vec4<f32>, geometry: Geometry) -> vec4<f32> {\n  if (picking.isAttribute > 0.5) {\n    // For depth picking, write normalized depth into the picking payload.\n    // This mirrors the legacy DECKGL_FILTER_GL_POSITION hook on WebGL.\n  }\n  return p;\n}\n\n// Compute an extrusion offset given a line direction (in clipspace),\n// an offset direction (-1 or 1), and a width in pixels.\n// Assumes a uniform \"project\" with a viewportSize field is available.\nfn getExtrusionOffset(line_clipspace: vec2<f32>, offset_direction: f32, width: f32) -> vec2<f32> {\n  // project.viewportSize should be provided as a uniform (not shown here)\n  let dir_screenspace = normalize(line_clipspace * project.viewportSize);\n  // Rotate by 90°: (x,y) becomes (-y,x)\n  let rotated = vec2<f32>(-dir_screenspace.y, dir_screenspace.x);\n  return rotated * offset_direction * width / 2.0;\n}\n\n// Splits the line between two points at a given x coordinate.\n// Interpolates the y and z components.\nfn splitLine(a: vec3<f32>, b: vec3<f32>, x: f32) -> vec3<f32> {\n  let t: f32 = (x - a.x) / (b.x - a.x);\n  return vec3<f32>(x, a.yz + t * (b.yz - a.yz));\n}\n\n// ---------- Uniforms & Global Structures ----------\n\nstruct LineUniforms {\n  widthScale: f32,\n  widthMinPixels: f32,\n  widthMaxPixels: f32,\n  useShortestPath: f32,\n  widthUnits: i32,\n};\n\n@group(0) @binding(0)\nvar<uniform> line: LineUniforms;\n\n\n\n// ---------- Vertex Output Structure ----------\n\nstruct Varyings {\n  @builtin(position) gl_Position: vec4<f32>,\n  @location(0) vColor: vec4<f32>,\n  @location(1) uv: vec2<f32>,\n  @location(2) pickingColor: vec3<f32>,\n};\n\n// ---------- Vertex Shader Entry Point ----------\n\n@vertex\nfn vertexMain(\n  @builtin(instance_index) instanceIndex: u32,\n  @location(0) positions: vec3<f32>,\n  @location(1) instanceSourcePositions: vec3<f32>,\n  @location(2) instanceTargetPositions: vec3<f32>,\n  @location(3) instanceSourcePositions64Low: vec3<f32>,\n  @location(4) instanceTargetPositions64Low: vec3<f32>,\n  @location(5) instanceColors: vec4<f32>,\n  @location(6) instanceWidths: f32\n) -> Varyings {\n  geometry.worldPosition = instanceSourcePositions;\n  geometry.worldPositionAlt = instanceTargetPositions;\n\n  var source_world: vec3<f32> = instanceSourcePositions;\n  var target_world: vec3<f32> = instanceTargetPositions;\n  var source_world_64low: vec3<f32> = instanceSourcePositions64Low;\n  var target_world_64low: vec3<f32> = instanceTargetPositions64Low;\n\n  // Apply shortest-path adjustments if needed.\n  if (line.useShortestPath > 0.5 || line.useShortestPath < -0.5) {\n    source_world.x = (source_world.x + 180.0 % 360.0) - 180.0;\n    target_world.x = (target_world.x + 180.0 % 360.0) - 180.0;\n    let deltaLng: f32 = target_world.x - source_world.x;\n\n    if (deltaLng * line.useShortestPath > 180.0) {\n      source_world.x = source_world.x + 360.0 * line.useShortestPath;\n      source_world = splitLine(source_world, target_world, 180.0 * line.useShortestPath);\n      source_world_64low = vec3<f32>(0.0, 0.0, 0.0);\n    } else if (deltaLng * line.useShortestPath < -180.0) {\n      target_world.x = target_world.x + 360.0 * line.useShortestPath;\n      target_world = splitLine(source_world, target_world, 180.0 * line.useShortestPath);\n      target_world_64low = vec3<f32>(0.0, 0.0, 0.0);\n    } else if (line.useShortestPath < 0.0) {\n      var abortOut: Varyings;\n      abortOut.gl_Position = vec4<f32>(0.0);\n      abortOut.vColor = vec4<f32>(0.0);\n      abortOut.uv = vec2<f32>(0.0);\n      return abortOut;\n    }\n  }\n\n  // Project Pos and target positions to clip space.\n  let sourceResult = project_position_to_clipspace_and_commonspace(source_world, source_world_64low, vec3<f32>(0.0));\n  let targetResult = project_position_to_clipspace_and_commonspace(target_world, target_world_64low, vec3<f32>(0.0));\n  let sourcePos: vec4<f32> = sourceResult.clipPosition;\n  let targetPos: vec4<f32> = targetResult.clipPosition;\n  let source_commonspace: vec4<f32> = sourceResult.commonPosition;\n  let target_commonspace: vec4<f32> = targetResult.commonPosition;\n\n  // Interpolate along the line segment.\n  let segmentIndex: f32 = positions.x;\n  let p: vec4<f32> = sourcePos + segmentIndex * (targetPos - sourcePos);\n  geometry.position = source_commonspace + segmentIndex * (target_commonspace - source_commonspace);\n#ifdef ANTIALIASING\n  var uv: vec2<f32> = positions.xy;\n#else\n  let uv: vec2<f32> = positions.xy;\n#endif\n  geometry.uv = uv;\n  geometry.pickingColor = picking_getPickingColorFromIndex(instanceIndex);\n\n  // Determine width in pixels.\n  let widthPixels: f32 = clamp(\n    project_unit_size_to_pixel(instanceWidths * line.widthScale, line.widthUnits),\n    line.widthMinPixels, line.widthMaxPixels\n  );\n\n  // Compute extrusion offset.\n  let extrusion: vec2<f32> = getExtrusionOffset(targetPos.xy - sourcePos.xy, positions.y, widthPixels);\n  let offset: vec3<f32> = vec3<f32>(extrusion, 0.0);\n\n  // Apply deck.gl filter functions.\n#ifdef ANTIALIASING\n  var filteredOffset = deckgl_filter_size(offset, geometry);\n  let halfWidthPixels = length(filteredOffset.xy);\n  if (halfWidthPixels > 0.0) {\n    // Keep the declared edge at abs(uv.y) == 1 while rasterizing the outer half of the centered\n    // one-device-pixel coverage ramp.\n    let coverageScale = 1.0 + 0.5 / project.devicePixelRatio / halfWidthPixels;\n    filteredOffset *= coverageScale;\n    uv.y *= coverageScale;\n  }\n  geometry.uv = uv;\n#else\n  let filteredOffset = deckgl_filter_size(offset, geometry);\n#endif\n  let filteredP = deckgl_filter_gl_position(p, geometry);\n\n  let clipOffset: vec2<f32> = project_pixel_size_to_clipspace(filteredOffset.xy);\n  let finalPosition: vec4<f32> = filteredP + vec4<f32>(clipOffset, 0.0, 0.0);\n\n  // Compute color.\n  var vColor: vec4<f32> = vec4<f32>(instanceColors.rgb, instanceColors.a * layer.opacity);\n  // vColor = deckgl_filter_color(vColor, geometry);\n\n  var output: Varyings;\n  output.gl_Position = finalPosition;\n  output.vColor = vColor;\n  output.uv = uv;\n  output.pickingColor = geometry.pickingColor;\n  return output;\n}\n\n@fragment\nfn fragmentMain(\n  @location(0) vColor: vec4<f32>,\n  @location(1) uv: vec2<f32>,\n  @location(2) pickingColor: vec3<f32>\n) -> @location(0) vec4<f32> {\n  // Create and initialize geometry with the provided uv.\n  var geometry: Geometry;\n  geometry.uv = uv;\n\n  // Start with the input color.\n  var fragColor: vec4<f32> = vColor;\n\n#ifdef ANTIALIASING\n  // Distance to the edge in device pixels, from the derivative of uv.y. Taken in uniform control\n  // flow, ahead of the picking discard below\n  let edgeCoord = abs(uv.y);\n  let edgePixels = (1.0 - edgeCoord) / max(fwidth(edgeCoord), 1e-6);\n\n  // Fragments outside the coverage ramp must not write depth or picking colors.\n  if (edgePixels <= -SMOOTH_EDGE_RADIUS) {\n    discard;\n  }\n\n  // Feather one device pixel across the width, before premultiplication below. The ends are left\n  // hard - they abut neighbors\n  fragColor.a *= smoothedge(0.0, edgePixels);\n#endif\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(pickingColor, 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  // Apply premultiplied alpha as required by transparent canvas\n  fragColor = deckgl_premultiplied_alpha(fragColor);\n\n  return fragColor;\n}\n", nL = "#version 300 es\n#define SHADER_NAME line-layer-vertex-shader\nin vec3 positions;\nin vec3 instanceSourcePositions;\nin vec3 instanceTargetPositions;\nin vec3 instanceSourcePositions64Low;\nin vec3 instanceTargetPositions64Low;\nin vec4 instanceColors;\nin float instanceWidths;\nout vec4 vColor;\nout vec2 uv;\nvec2 getExtrusionOffset(vec2 line_clipspace, float offset_direction, float width) {\nvec2 dir_screenspace = normalize(line_clipspace * project.viewportSize);\ndir_screenspace = vec2(-dir_screenspace.y, dir_screenspace.x);\nreturn dir_screenspace * offset_direction * width / 2.0;\n}\nvec3 splitLine(vec3 a, vec3 b, float x) {\nfloat t = (x - a.x) / (b.x - a.x);\nreturn vec3(x, mix(a.yz, b.yz, t));\n}\nvoid main(void) {\ngeometry.worldPosition = instanceSourcePositions;\ngeometry.worldPositionAlt = instanceTargetPositions;\nvec3 source_world = instanceSourcePositions;\nvec3 target_world = instanceTargetPositions;\nvec3 source_world_64low = instanceSourcePositions64Low;\nvec3 target_world_64low = instanceTargetPositions64Low;\nif (line.useShortestPath > 0.5 || line.useShortestPath < -0.5) {\nsource_world.x = mod(source_world.x + 180., 360.0) - 180.;\ntarget_world.x = mod(target_world.x + 180., 360.0) - 180.;\nfloat deltaLng = target_world.x - source_world.x;\nif (deltaLng * line.useShortestPath > 180.) {\nsource_world.x += 360. * line.useShortestPath;\nsource_world = splitLine(source_world, target_world, 180. * line.useShortestPath);\nsource_world_64low = vec3(0.0);\n} else if (deltaLng * line.useShortestPath < -180.) {\ntarget_world.x += 360. * line.useShortestPath;\ntarget_world = splitLine(source_world, target_world, 180. * line.useShortestPath);\ntarget_world_64low = vec3(0.0);\n} else if (line.useShortestPath < 0.) {\ngl_Position = vec4(0.);\nreturn;\n}\n}\nvec4 source_commonspace;\nvec4 target_commonspace;\nvec4 source = project_position_to_clipspace(source_world, source_world_64low, vec3(0.), source_commonspace);\nvec4 target = project_position_to_clipspace(target_world, target_world_64low, vec3(0.), target_commonspace);\nfloat segmentIndex = positions.x;\nvec4 p = mix(source, target, segmentIndex);\ngeometry.position = mix(source_commonspace, target_commonspace, segmentIndex);\nuv = positions.xy;\ngeometry.uv = uv;\ngeometry.pickingColor = picking_getPickingColorFromInstanceID();\nfloat widthPixels = clamp(\nproject_size_to_pixel(instanceWidths * line.widthScale, line.widthUnits),\nline.widthMinPixels, line.widthMaxPixels\n);\nvec3 offset = vec3(\ngetExtrusionOffset(target.xy - source.xy, positions.y, widthPixels),\n0.0);\nDECKGL_FILTER_SIZE(offset, geometry);\n#ifdef ANTIALIASING\nfloat halfWidthPixels = length(offset.xy);\nif (halfWidthPixels > 0.0) {\nfloat coverageScale = 1.0 + 0.5 / project.devicePixelRatio / halfWidthPixels;\noffset.xy *= coverageScale;\nuv.y *= coverageScale;\n}\ngeometry.uv = uv;\n#endif\nDECKGL_FILTER_GL_POSITION(p, geometry);\ngl_Position = p + vec4(project_pixel_size_to_clipspace(offset.xy), 0.0, 0.0);\nvColor = vec4(instanceColors.rgb, instanceColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", rL = "#version 300 es\n#define SHADER_NAME line-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nin vec2 uv;\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = uv;\nfragColor = vColor;\n#ifdef ANTIALIASING\nfloat edgeCoord = abs(uv.y);\nfloat edgePixels = (1.0 - edgeCoord) / max(fwidth(edgeCoord), 1e-6);\nif (edgePixels <= -SMOOTH_EDGE_RADIUS) {\ndiscard;\n}\nfragColor.a *= smoothedge(0.0, edgePixels);\n#endif\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
+// node_modules/@deck.gl/layers/dist/line-layer/line-layer.js
+q();
+var iL = {
+	getSourcePosition: {
+		type: "accessor",
+		value: (e) => e.sourcePosition
+	},
+	getTargetPosition: {
+		type: "accessor",
+		value: (e) => e.targetPosition
+	},
+	getColor: {
+		type: "accessor",
+		value: [
+			0,
+			0,
+			0,
+			255
+		]
+	},
+	getWidth: {
+		type: "accessor",
+		value: 1
+	},
+	widthUnits: "pixels",
+	widthScale: {
+		type: "number",
+		value: 1,
+		min: 0
+	},
+	widthMinPixels: {
+		type: "number",
+		value: 0,
+		min: 0
+	},
+	widthMaxPixels: {
+		type: "number",
+		value: 2 ** 53 - 1,
+		min: 0
+	},
+	antialiasing: !1
+}, aL = class extends HF {
+	getBounds() {
+		return this.getAttributeManager()?.getBounds(["instanceSourcePositions", "instanceTargetPositions"]);
+	}
+	getShaders() {
+		let { antialiasing: e } = this.props;
+		return super.getShaders({
+			vs: nL,
+			fs: rL,
+			source: tL,
+			defines: e ? { ANTIALIASING: 1 } : {},
+			modules: [
+				Ly,
+				S_,
+				Fb,
+				eL
+			]
+		});
+	}
+	get wrapLongitude() {
+		return !1;
+	}
+	initializeState() {
+		this.getAttributeManager().addInstanced({
+			instanceSourcePositions: {
+				size: 3,
+				type: "float64",
+				fp64: this.use64bitPositions(),
+				transition: !0,
+				accessor: "getSourcePosition"
+			},
+			instanceTargetPositions: {
+				size: 3,
+				type: "float64",
+				fp64: this.use64bitPositions(),
+				transition: !0,
+				accessor: "getTargetPosition"
+			},
+			instanceColors: {
+				size: this.props.colorFormat.length,
+				type: "unorm8",
+				transition: !0,
+				accessor: "getColor",
+				defaultValue: [
+					0,
+					0,
+					0,
+					255
+				]
+			},
+			instanceWidths: {
+				size: 1,
+				transition: !0,
+				accessor: "getWidth",
+				defaultValue: 1
+			}
+		});
+	}
+	updateState(e) {
+		super.updateState(e);
+		let { props: t, oldProps: n, changeFlags: r } = e;
+		(r.extensionsChanged || t.antialiasing !== n.antialiasing) && (this.state.model?.destroy(), this.state.model = this._getModel(), this.getAttributeManager().invalidateAll());
+	}
+	draw({ uniforms: e }) {
+		let { widthUnits: t, widthScale: n, widthMinPixels: r, widthMaxPixels: i, wrapLongitude: a } = this.props, o = this.state.model, s = {
+			widthUnits: hy[t],
+			widthScale: n,
+			widthMinPixels: r,
+			widthMaxPixels: i,
+			useShortestPath: +!!a
+		};
+		o.shaderInputs.setProps({ line: s }), o.draw(this.context.renderPass), a && (o.shaderInputs.setProps({ line: {
+			...s,
+			useShortestPath: -1
+		} }), o.draw(this.context.renderPass));
+	}
+	_getModel() {
+		let e = [
+			0,
+			-1,
+			0,
+			0,
+			1,
+			0,
+			1,
+			-1,
+			0,
+			1,
+			1,
+			0
+		];
+		return new dC(this.context.device, {
+			...this.getShaders(),
+			id: this.props.id,
+			bufferLayout: this.getAttributeManager().getBufferLayouts(),
+			geometry: new Px({
+				topology: "triangle-strip",
+				attributes: { positions: {
+					size: 3,
+					value: new Float32Array(e)
+				} }
+			}),
+			isInstanced: !0
+		});
+	}
+};
+aL.layerName = "LineLayer", aL.defaultProps = iL;
+// node_modules/@deck.gl/layers/dist/scatterplot-layer/scatterplot-layer-uniforms.js
+var oL = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  float radiusMinPixels;\n  float radiusMaxPixels;\n  float lineWidthScale;\n  float lineWidthMinPixels;\n  float lineWidthMaxPixels;\n  float stroked;\n  float filled;\n  bool antialiasing;\n  bool billboard;\n  highp int radiusUnits;\n  highp int lineWidthUnits;\n} scatterplot;\n", sL = {
+	name: "scatterplot",
+	vs: oL,
+	fs: oL,
 	source: "",
 	uniformTypes: {
 		radiusScale: "f32",
@@ -29972,12 +30134,12 @@ var $I = "layout(std140) uniform scatterplotUniforms {\n  float radiusScale;\n  
 		radiusUnits: "i32",
 		lineWidthUnits: "i32"
 	}
-}, tL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-vertex-shader\nin vec3 positions;\nin vec3 instancePositions;\nin vec3 instancePositions64Low;\nin float instanceRadius;\nin float instanceLineWidths;\nin vec4 instanceFillColors;\nin vec4 instanceLineColors;\n#ifdef USE_ROW_INDEXES\nin float rowIndexes;\n#endif\nin vec2 instancePixelOffset;\nout vec4 vFillColor;\nout vec4 vLineColor;\nout vec2 unitPosition;\nout float innerUnitRadius;\nout float outerRadiusPixels;\nvoid main(void) {\ngeometry.worldPosition = instancePositions;\nouterRadiusPixels = clamp(\nproject_size_to_pixel(scatterplot.radiusScale * instanceRadius, scatterplot.radiusUnits),\nscatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n);\nfloat lineWidthPixels = clamp(\nproject_size_to_pixel(scatterplot.lineWidthScale * instanceLineWidths, scatterplot.lineWidthUnits),\nscatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n);\nouterRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\nfloat edgePadding = scatterplot.antialiasing ? (outerRadiusPixels + SMOOTH_EDGE_RADIUS) / outerRadiusPixels : 1.0;\nunitPosition = edgePadding * positions.xy;\ngeometry.uv = unitPosition;\n#ifdef USE_ROW_INDEXES\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\n#else\ngeometry.pickingColor = picking_getPickingColorFromInstanceID();\n#endif\ninnerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / outerRadiusPixels;\nif (scatterplot.billboard) {\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, vec3(0.0), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nvec3 offset = edgePadding * positions * outerRadiusPixels;\noffset.xy += instancePixelOffset;\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position.xy += project_pixel_size_to_clipspace(offset.xy);\n} else {\nvec3 offset = edgePadding * positions * project_pixel_size(outerRadiusPixels);\noffset.xy += project_pixel_size(instancePixelOffset);\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, offset, geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nvFillColor = vec4(instanceFillColors.rgb, instanceFillColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vFillColor, geometry);\nvLineColor = vec4(instanceLineColors.rgb, instanceLineColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vLineColor, geometry);\n}\n", nL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-fragment-shader\nprecision highp float;\nin vec4 vFillColor;\nin vec4 vLineColor;\nin vec2 unitPosition;\nin float innerUnitRadius;\nin float outerRadiusPixels;\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = unitPosition;\nfloat distToCenter = length(unitPosition) * outerRadiusPixels;\nfloat inCircle = scatterplot.antialiasing ?\nsmoothedge(distToCenter, outerRadiusPixels) :\nstep(distToCenter, outerRadiusPixels);\nif (inCircle == 0.0) {\ndiscard;\n}\nif (scatterplot.stroked > 0.5) {\nfloat isLine = scatterplot.antialiasing ?\nsmoothedge(innerUnitRadius * outerRadiusPixels, distToCenter) :\nstep(innerUnitRadius * outerRadiusPixels, distToCenter);\nif (scatterplot.filled > 0.5) {\nfragColor = mix(vFillColor, vLineColor, isLine);\n} else {\nif (isLine == 0.0) {\ndiscard;\n}\nfragColor = vec4(vLineColor.rgb, vLineColor.a * isLine);\n}\n} else if (scatterplot.filled < 0.5) {\ndiscard;\n} else {\nfragColor = vFillColor;\n}\nfragColor.a *= inCircle;\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n", rL = "// Main shaders\n\nstruct ScatterplotUniforms {\n  radiusScale: f32,\n  radiusMinPixels: f32,\n  radiusMaxPixels: f32,\n  lineWidthScale: f32,\n  lineWidthMinPixels: f32,\n  lineWidthMaxPixels: f32,\n  stroked: f32,\n  filled: i32,\n  antialiasing: i32,\n  billboard: i32,\n  radiusUnits: i32,\n  lineWidthUnits: i32,\n};\n\n@group(0) @binding(0) var<uniform> scatterplot: ScatterplotUniforms;\n\nstruct Attributes {\n  @builtin(instance_index) instanceIndex : u32,\n  @builtin(vertex_index) vertexIndex : u32,\n  @location(0) positions: vec3<f32>,\n  @location(1) instancePositions: vec3<f32>,\n  @location(2) instancePositions64Low: vec3<f32>,\n  @location(3) instanceRadius: f32,\n  @location(4) instanceLineWidths: f32,\n  @location(5) instanceFillColors: vec4<f32>,\n  @location(6) instanceLineColors: vec4<f32>,\n  @location(7) instancePixelOffset: vec2<f32>,\n  PICKING_COLOR_ATTRIBUTE\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vFillColor: vec4<f32>,\n  @location(1) vLineColor: vec4<f32>,\n  @location(2) unitPosition: vec2<f32>,\n  @location(3) innerUnitRadius: f32,\n  @location(4) outerRadiusPixels: f32,\n  @location(5) pickingColor: vec3<f32>,\n  @location(6) clipCoordinates: vec2<f32>,\n};\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  // Draw an inline geometry constant array clip space triangle to verify that rendering works.\n  // var positions = array<vec2<f32>, 3>(vec2(0.0, 0.5), vec2(-0.5, -0.5), vec2(0.5, -0.5));\n  // if (attributes.instanceIndex == 0) {\n  //   varyings.position = vec4<f32>(positions[attributes.vertexIndex], 0.0, 1.0);\n  //   return varyings;\n  // }\n\n  geometry.worldPosition = attributes.instancePositions;\n\n  // Multiply out radius and clamp to limits\n  varyings.outerRadiusPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.radiusScale * attributes.instanceRadius, scatterplot.radiusUnits),\n    scatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n  );\n\n  // Multiply out line width and clamp to limits\n  let lineWidthPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.lineWidthScale * attributes.instanceLineWidths, scatterplot.lineWidthUnits),\n    scatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n  );\n\n  // outer radius needs to offset by half stroke width\n  varyings.outerRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\n  // Expand geometry to accommodate edge smoothing\n  // WGSL selects the second value when the condition is true, so keep the antialiased path second.\n  let edgePadding = select(\n    1.0,\n    (varyings.outerRadiusPixels + SMOOTH_EDGE_RADIUS) / varyings.outerRadiusPixels,\n    scatterplot.antialiasing != 0\n  );\n\n  // position on the containing square in [-1, 1] space\n  varyings.unitPosition = edgePadding * attributes.positions.xy;\n  geometry.uv = varyings.unitPosition;\n  geometry.pickingColor = PICKING_COLOR_VALUE;\n\n  varyings.innerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / varyings.outerRadiusPixels;\n\n  if (scatterplot.billboard != 0) {\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      vec3<f32>(0.0)\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n    var offset = edgePadding * attributes.positions * varyings.outerRadiusPixels;\n    offset = vec3<f32>(offset.xy + attributes.instancePixelOffset, offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let clipPixels = project_pixel_size_to_clipspace(offset.xy);\n    varyings.position = vec4<f32>(varyings.position.x + clipPixels.x, varyings.position.y + clipPixels.y, varyings.position.z, varyings.position.w);\n    geometry.position = vec4<f32>(\n      geometry.position.xy + project_pixel_size_vec2(offset.xy),\n      geometry.position.zw\n    );\n  } else {\n    var offset = edgePadding * attributes.positions * project_pixel_size_float(varyings.outerRadiusPixels);\n    offset = vec3<f32>(offset.xy + project_pixel_size_vec2(attributes.instancePixelOffset), offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      offset\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  // Apply opacity to instance color, or return instance picking color\n  varyings.vFillColor = vec4<f32>(attributes.instanceFillColors.rgb, attributes.instanceFillColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vFillColor, geometry);\n  varyings.vLineColor = vec4<f32>(attributes.instanceLineColors.rgb, attributes.instanceLineColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vLineColor, geometry);\n  varyings.pickingColor = geometry.pickingColor;\n\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  // var geometry: Geometry;\n  // geometry.uv = unitPosition;\n\n  let distToCenter = length(varyings.unitPosition) * varyings.outerRadiusPixels;\n  let inCircle = select(\n    step(distToCenter, varyings.outerRadiusPixels),\n    smoothedge(distToCenter, varyings.outerRadiusPixels),\n    scatterplot.antialiasing != 0\n  );\n\n  if (inCircle == 0.0) {\n    discard;\n  }\n\n  var fragColor: vec4<f32>;\n\n  if (scatterplot.stroked != 0) {\n    let isLine = select(\n      step(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      smoothedge(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      scatterplot.antialiasing != 0\n    );\n\n    if (scatterplot.filled != 0) {\n      fragColor = mix(varyings.vFillColor, varyings.vLineColor, isLine);\n    } else {\n      if (isLine == 0.0) {\n        discard;\n      }\n      fragColor = vec4<f32>(varyings.vLineColor.rgb, varyings.vLineColor.a * isLine);\n    }\n  } else if (scatterplot.filled == 0) {\n    discard;\n  } else {\n    fragColor = varyings.vFillColor;\n  }\n\n  fragColor.a *= inCircle;\n\n  clip_filterColor(varyings.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(varyings.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(varyings.pickingColor, 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(varyings.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  // Apply premultiplied alpha as required by transparent canvas\n  fragColor = deckgl_premultiplied_alpha(fragColor);\n\n  return fragColor;\n  // return vec4<f32>(0, 0, 1, 1);\n}\n";
-function iL(e) {
-	return rL.replace("PICKING_COLOR_ATTRIBUTE", e ? "@location(8) rowIndexes: u32," : "").replace("PICKING_COLOR_VALUE", e ? "picking_getPickingColorFromIndex(attributes.rowIndexes)" : "picking_getPickingColorFromIndex(attributes.instanceIndex)");
+}, cL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-vertex-shader\nin vec3 positions;\nin vec3 instancePositions;\nin vec3 instancePositions64Low;\nin float instanceRadius;\nin float instanceLineWidths;\nin vec4 instanceFillColors;\nin vec4 instanceLineColors;\n#ifdef USE_ROW_INDEXES\nin float rowIndexes;\n#endif\nin vec2 instancePixelOffset;\nout vec4 vFillColor;\nout vec4 vLineColor;\nout vec2 unitPosition;\nout float innerUnitRadius;\nout float outerRadiusPixels;\nvoid main(void) {\ngeometry.worldPosition = instancePositions;\nouterRadiusPixels = clamp(\nproject_size_to_pixel(scatterplot.radiusScale * instanceRadius, scatterplot.radiusUnits),\nscatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n);\nfloat lineWidthPixels = clamp(\nproject_size_to_pixel(scatterplot.lineWidthScale * instanceLineWidths, scatterplot.lineWidthUnits),\nscatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n);\nouterRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\nfloat edgePadding = scatterplot.antialiasing ? (outerRadiusPixels + SMOOTH_EDGE_RADIUS) / outerRadiusPixels : 1.0;\nunitPosition = edgePadding * positions.xy;\ngeometry.uv = unitPosition;\n#ifdef USE_ROW_INDEXES\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\n#else\ngeometry.pickingColor = picking_getPickingColorFromInstanceID();\n#endif\ninnerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / outerRadiusPixels;\nif (scatterplot.billboard) {\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, vec3(0.0), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nvec3 offset = edgePadding * positions * outerRadiusPixels;\noffset.xy += instancePixelOffset;\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position.xy += project_pixel_size_to_clipspace(offset.xy);\n} else {\nvec3 offset = edgePadding * positions * project_pixel_size(outerRadiusPixels);\noffset.xy += project_pixel_size(instancePixelOffset);\nDECKGL_FILTER_SIZE(offset, geometry);\ngl_Position = project_position_to_clipspace(instancePositions, instancePositions64Low, offset, geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nvFillColor = vec4(instanceFillColors.rgb, instanceFillColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vFillColor, geometry);\nvLineColor = vec4(instanceLineColors.rgb, instanceLineColors.a * layer.opacity);\nDECKGL_FILTER_COLOR(vLineColor, geometry);\n}\n", lL = "#version 300 es\n#define SHADER_NAME scatterplot-layer-fragment-shader\nprecision highp float;\nin vec4 vFillColor;\nin vec4 vLineColor;\nin vec2 unitPosition;\nin float innerUnitRadius;\nin float outerRadiusPixels;\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = unitPosition;\nfloat distToCenter = length(unitPosition) * outerRadiusPixels;\nfloat inCircle = scatterplot.antialiasing ?\nsmoothedge(distToCenter, outerRadiusPixels) :\nstep(distToCenter, outerRadiusPixels);\nif (inCircle == 0.0) {\ndiscard;\n}\nif (scatterplot.stroked > 0.5) {\nfloat isLine = scatterplot.antialiasing ?\nsmoothedge(innerUnitRadius * outerRadiusPixels, distToCenter) :\nstep(innerUnitRadius * outerRadiusPixels, distToCenter);\nif (scatterplot.filled > 0.5) {\nfragColor = mix(vFillColor, vLineColor, isLine);\n} else {\nif (isLine == 0.0) {\ndiscard;\n}\nfragColor = vec4(vLineColor.rgb, vLineColor.a * isLine);\n}\n} else if (scatterplot.filled < 0.5) {\ndiscard;\n} else {\nfragColor = vFillColor;\n}\nfragColor.a *= inCircle;\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n", uL = "// Main shaders\n\nstruct ScatterplotUniforms {\n  radiusScale: f32,\n  radiusMinPixels: f32,\n  radiusMaxPixels: f32,\n  lineWidthScale: f32,\n  lineWidthMinPixels: f32,\n  lineWidthMaxPixels: f32,\n  stroked: f32,\n  filled: i32,\n  antialiasing: i32,\n  billboard: i32,\n  radiusUnits: i32,\n  lineWidthUnits: i32,\n};\n\n@group(0) @binding(0) var<uniform> scatterplot: ScatterplotUniforms;\n\nstruct Attributes {\n  @builtin(instance_index) instanceIndex : u32,\n  @builtin(vertex_index) vertexIndex : u32,\n  @location(0) positions: vec3<f32>,\n  @location(1) instancePositions: vec3<f32>,\n  @location(2) instancePositions64Low: vec3<f32>,\n  @location(3) instanceRadius: f32,\n  @location(4) instanceLineWidths: f32,\n  @location(5) instanceFillColors: vec4<f32>,\n  @location(6) instanceLineColors: vec4<f32>,\n  @location(7) instancePixelOffset: vec2<f32>,\n  PICKING_COLOR_ATTRIBUTE\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vFillColor: vec4<f32>,\n  @location(1) vLineColor: vec4<f32>,\n  @location(2) unitPosition: vec2<f32>,\n  @location(3) innerUnitRadius: f32,\n  @location(4) outerRadiusPixels: f32,\n  @location(5) pickingColor: vec3<f32>,\n  @location(6) clipCoordinates: vec2<f32>,\n};\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  // Draw an inline geometry constant array clip space triangle to verify that rendering works.\n  // var positions = array<vec2<f32>, 3>(vec2(0.0, 0.5), vec2(-0.5, -0.5), vec2(0.5, -0.5));\n  // if (attributes.instanceIndex == 0) {\n  //   varyings.position = vec4<f32>(positions[attributes.vertexIndex], 0.0, 1.0);\n  //   return varyings;\n  // }\n\n  geometry.worldPosition = attributes.instancePositions;\n\n  // Multiply out radius and clamp to limits\n  varyings.outerRadiusPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.radiusScale * attributes.instanceRadius, scatterplot.radiusUnits),\n    scatterplot.radiusMinPixels, scatterplot.radiusMaxPixels\n  );\n\n  // Multiply out line width and clamp to limits\n  let lineWidthPixels = clamp(\n    project_unit_size_to_pixel(scatterplot.lineWidthScale * attributes.instanceLineWidths, scatterplot.lineWidthUnits),\n    scatterplot.lineWidthMinPixels, scatterplot.lineWidthMaxPixels\n  );\n\n  // outer radius needs to offset by half stroke width\n  varyings.outerRadiusPixels += scatterplot.stroked * lineWidthPixels / 2.0;\n  // Expand geometry to accommodate edge smoothing\n  // WGSL selects the second value when the condition is true, so keep the antialiased path second.\n  let edgePadding = select(\n    1.0,\n    (varyings.outerRadiusPixels + SMOOTH_EDGE_RADIUS) / varyings.outerRadiusPixels,\n    scatterplot.antialiasing != 0\n  );\n\n  // position on the containing square in [-1, 1] space\n  varyings.unitPosition = edgePadding * attributes.positions.xy;\n  geometry.uv = varyings.unitPosition;\n  geometry.pickingColor = PICKING_COLOR_VALUE;\n\n  varyings.innerUnitRadius = 1.0 - scatterplot.stroked * lineWidthPixels / varyings.outerRadiusPixels;\n\n  if (scatterplot.billboard != 0) {\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      vec3<f32>(0.0)\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n    var offset = edgePadding * attributes.positions * varyings.outerRadiusPixels;\n    offset = vec3<f32>(offset.xy + attributes.instancePixelOffset, offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let clipPixels = project_pixel_size_to_clipspace(offset.xy);\n    varyings.position = vec4<f32>(varyings.position.x + clipPixels.x, varyings.position.y + clipPixels.y, varyings.position.z, varyings.position.w);\n    geometry.position = vec4<f32>(\n      geometry.position.xy + project_pixel_size_vec2(offset.xy),\n      geometry.position.zw\n    );\n  } else {\n    var offset = edgePadding * attributes.positions * project_pixel_size_float(varyings.outerRadiusPixels);\n    offset = vec3<f32>(offset.xy + project_pixel_size_vec2(attributes.instancePixelOffset), offset.z);\n    // DECKGL_FILTER_SIZE(offset, geometry);\n    let projectedPosition = project_position_to_clipspace_and_commonspace(\n      attributes.instancePositions,\n      attributes.instancePositions64Low,\n      offset\n    );\n    geometry.position = projectedPosition.commonPosition;\n    varyings.position = projectedPosition.clipPosition;\n    // DECKGL_FILTER_GL_POSITION(varyings.position, geometry);\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  // Apply opacity to instance color, or return instance picking color\n  varyings.vFillColor = vec4<f32>(attributes.instanceFillColors.rgb, attributes.instanceFillColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vFillColor, geometry);\n  varyings.vLineColor = vec4<f32>(attributes.instanceLineColors.rgb, attributes.instanceLineColors.a * layer.opacity);\n  // DECKGL_FILTER_COLOR(varyings.vLineColor, geometry);\n  varyings.pickingColor = geometry.pickingColor;\n\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  // var geometry: Geometry;\n  // geometry.uv = unitPosition;\n\n  let distToCenter = length(varyings.unitPosition) * varyings.outerRadiusPixels;\n  let inCircle = select(\n    step(distToCenter, varyings.outerRadiusPixels),\n    smoothedge(distToCenter, varyings.outerRadiusPixels),\n    scatterplot.antialiasing != 0\n  );\n\n  if (inCircle == 0.0) {\n    discard;\n  }\n\n  var fragColor: vec4<f32>;\n\n  if (scatterplot.stroked != 0) {\n    let isLine = select(\n      step(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      smoothedge(varyings.innerUnitRadius * varyings.outerRadiusPixels, distToCenter),\n      scatterplot.antialiasing != 0\n    );\n\n    if (scatterplot.filled != 0) {\n      fragColor = mix(varyings.vFillColor, varyings.vLineColor, isLine);\n    } else {\n      if (isLine == 0.0) {\n        discard;\n      }\n      fragColor = vec4<f32>(varyings.vLineColor.rgb, varyings.vLineColor.a * isLine);\n    }\n  } else if (scatterplot.filled == 0) {\n    discard;\n  } else {\n    fragColor = varyings.vFillColor;\n  }\n\n  fragColor.a *= inCircle;\n\n  clip_filterColor(varyings.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(varyings.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(varyings.pickingColor, 1.0);\n  }\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(varyings.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  // Apply premultiplied alpha as required by transparent canvas\n  fragColor = deckgl_premultiplied_alpha(fragColor);\n\n  return fragColor;\n  // return vec4<f32>(0, 0, 1, 1);\n}\n";
+function dL(e) {
+	return uL.replace("PICKING_COLOR_ATTRIBUTE", e ? "@location(8) rowIndexes: u32," : "").replace("PICKING_COLOR_VALUE", e ? "picking_getPickingColorFromIndex(attributes.rowIndexes)" : "picking_getPickingColorFromIndex(attributes.instanceIndex)");
 }
 // node_modules/@deck.gl/layers/dist/utils/clip-extension.js
-var aL = 0, oL = 1, sL = {
+var fL = 0, pL = 1, mL = {
 	name: "clip",
 	source: `\
 struct ClipUniforms {
@@ -29998,7 +30160,7 @@ fn clip_isInBounds(coordinates: vec2<f32>) -> bool {
 fn clip_filterPosition(position: ptr<function, vec4<f32>>, instanceCoordinates: vec2<f32>) {
   if (
     clipUniforms.enabled != 0 &&
-    clipUniforms.mode == ${oL} &&
+    clipUniforms.mode == ${pL} &&
     !clip_isInBounds(instanceCoordinates)
   ) {
     *position = vec4<f32>(2.0, 2.0, 2.0, 1.0);
@@ -30008,7 +30170,7 @@ fn clip_filterPosition(position: ptr<function, vec4<f32>>, instanceCoordinates: 
 fn clip_filterColor(geometryCoordinates: vec2<f32>) {
   if (
     clipUniforms.enabled != 0 &&
-    clipUniforms.mode == ${aL} &&
+    clipUniforms.mode == ${fL} &&
     !clip_isInBounds(geometryCoordinates)
   ) {
     discard;
@@ -30028,7 +30190,7 @@ fn clip_filterColor(geometryCoordinates: vec2<f32>) {
 	},
 	defaultUniforms: {
 		enabled: 0,
-		mode: aL,
+		mode: fL,
 		bounds: [
 			0,
 			0,
@@ -30038,17 +30200,17 @@ fn clip_filterColor(geometryCoordinates: vec2<f32>) {
 	},
 	getUniforms(e = {}) {
 		let t = {};
-		return e.enabled !== void 0 && (t.enabled = +!!e.enabled), e.mode !== void 0 && (t.mode = e.mode === "instance" ? oL : aL), e.bounds !== void 0 && (t.bounds = e.bounds), t;
+		return e.enabled !== void 0 && (t.enabled = +!!e.enabled), e.mode !== void 0 && (t.mode = e.mode === "instance" ? pL : fL), e.bounds !== void 0 && (t.bounds = e.bounds), t;
 	}
 };
 // node_modules/@deck.gl/layers/dist/scatterplot-layer/scatterplot-layer.js
 q();
-var cL = [
+var hL = [
 	0,
 	0,
 	0,
 	255
-], lL = {
+], gL = {
 	radiusUnits: "meters",
 	radiusScale: {
 		type: "number",
@@ -30095,11 +30257,11 @@ var cL = [
 	},
 	getFillColor: {
 		type: "accessor",
-		value: cL
+		value: hL
 	},
 	getLineColor: {
 		type: "accessor",
-		value: cL
+		value: hL
 	},
 	getLineWidth: {
 		type: "accessor",
@@ -30112,20 +30274,20 @@ var cL = [
 	strokeWidth: { deprecatedFor: "getLineWidth" },
 	outline: { deprecatedFor: "stroked" },
 	getColor: { deprecatedFor: ["getFillColor", "getLineColor"] }
-}, uL = class extends HF {
+}, _L = class extends HF {
 	getShaders() {
 		let e = !!this.props.data?.attributes?.rowIndexes;
 		return super.getShaders({
-			vs: tL,
-			fs: nL,
-			source: iL(e),
+			vs: cL,
+			fs: lL,
+			source: dL(e),
 			defines: e ? { USE_ROW_INDEXES: !0 } : {},
 			modules: [
 				Ly,
 				S_,
 				Fb,
-				eL,
-				...this.context.device.type === "webgpu" ? [sL] : []
+				sL,
+				...this.context.device.type === "webgpu" ? [mL] : []
 			]
 		});
 	}
@@ -30242,29 +30404,29 @@ var cL = [
 		});
 	}
 };
-uL.defaultProps = lL, uL.layerName = "ScatterplotLayer";
+_L.defaultProps = gL, _L.layerName = "ScatterplotLayer";
 // node_modules/@math.gl/polygon/dist/polygon-utils.js
-var dL = {
+var vL = {
 	CLOCKWISE: 1,
 	COUNTER_CLOCKWISE: -1
 };
-function fL(e, t, n = {}) {
-	return pL(e, n) !== t && (gL(e, n), !0);
+function yL(e, t, n = {}) {
+	return bL(e, n) !== t && (CL(e, n), !0);
 }
-function pL(e, t = {}) {
-	return Math.sign(hL(e, t));
+function bL(e, t = {}) {
+	return Math.sign(SL(e, t));
 }
-var mL = {
+var xL = {
 	x: 0,
 	y: 1,
 	z: 2
 };
-function hL(e, t = {}) {
-	let { start: n = 0, end: r = e.length, plane: i = "xy" } = t, a = t.size || 2, o = 0, s = mL[i[0]], c = mL[i[1]];
+function SL(e, t = {}) {
+	let { start: n = 0, end: r = e.length, plane: i = "xy" } = t, a = t.size || 2, o = 0, s = xL[i[0]], c = xL[i[1]];
 	for (let t = n, i = r - a; t < r; t += a) o += (e[t + s] - e[i + s]) * (e[t + c] + e[i + c]), i = t;
 	return o / 2;
 }
-function gL(e, t) {
+function CL(e, t) {
 	let { start: n = 0, end: r = e.length, size: i = 2 } = t, a = (r - n) / i, o = Math.floor(a / 2);
 	for (let t = 0; t < o; ++t) {
 		let r = n + t * i, o = n + (a - 1 - t) * i;
@@ -30275,7 +30437,7 @@ function gL(e, t) {
 	}
 }
 // node_modules/@math.gl/polygon/dist/utils.js
-function _L(e, t) {
+function wL(e, t) {
 	let n = t.length, r = e.length;
 	if (r > 0) {
 		let i = !0;
@@ -30288,17 +30450,17 @@ function _L(e, t) {
 	for (let i = 0; i < n; i++) e[r + i] = t[i];
 	return !0;
 }
-function vL(e, t) {
+function TL(e, t) {
 	let n = t.length;
 	for (let r = 0; r < n; r++) e[r] = t[r];
 }
-function yL(e, t, n, r, i = []) {
+function EL(e, t, n, r, i = []) {
 	let a = r + t * n;
 	for (let t = 0; t < n; t++) i[t] = e[a + t];
 	return i;
 }
 // node_modules/@math.gl/polygon/dist/lineclip.js
-function bL(e, t, n, r, i = []) {
+function DL(e, t, n, r, i = []) {
 	let a, o;
 	if (n & 8) a = (r[3] - e[1]) / (t[1] - e[1]), o = 3;
 	else if (n & 4) a = (r[1] - e[1]) / (t[1] - e[1]), o = 1;
@@ -30308,38 +30470,25 @@ function bL(e, t, n, r, i = []) {
 	for (let n = 0; n < e.length; n++) i[n] = (o & 1) === n ? r[o] : a * (t[n] - e[n]) + e[n];
 	return i;
 }
-function xL(e, t) {
+function OL(e, t) {
 	let n = 0;
 	return e[0] < t[0] ? n |= 1 : e[0] > t[2] && (n |= 2), e[1] < t[1] ? n |= 4 : e[1] > t[3] && (n |= 8), n;
 }
 // node_modules/@math.gl/polygon/dist/cut-by-grid.js
-function SL(e, t) {
-	let { size: n = 2, broken: r = !1, gridResolution: i = 10, gridOffset: a = [0, 0], startIndex: o = 0, endIndex: s = e.length } = t || {}, c = (s - o) / n, l = [], u = [l], d = yL(e, 0, n, o), f, p, m = DL(d, i, a, []), h = [];
-	_L(l, d);
-	for (let t = 1; t < c; t++) {
-		for (f = yL(e, t, n, o, f), p = xL(f, m); p;) {
-			bL(d, f, p, m, h);
-			let e = xL(h, m);
-			e && (bL(d, h, e, m, h), p = e), _L(l, h), vL(d, h), OL(m, i, p), r && l.length > n && (l = [], u.push(l), _L(l, d)), p = xL(f, m);
-		}
-		_L(l, f), vL(d, f);
-	}
-	return r ? u : u[0];
-}
-var CL = 0, wL = 1;
-function TL(e, t = null, n) {
+var kL = 0, AL = 1;
+function jL(e, t = null, n) {
 	if (!e.length) return [];
 	let { size: r = 2, gridResolution: i = 10, gridOffset: a = [0, 0], edgeTypes: o = !1 } = n || {}, s = [], c = [{
 		pos: e,
-		types: o ? Array(e.length / r).fill(wL) : null,
+		types: o ? Array(e.length / r).fill(AL) : null,
 		holes: t || []
 	}], l = [[], []], u = [];
 	for (; c.length;) {
 		let { pos: e, types: t, holes: n } = c.shift();
-		kL(e, r, n[0] || e.length, l), u = DL(l[0], i, a, u);
-		let d = xL(l[1], u);
+		PL(e, r, n[0] || e.length, l), u = NL(l[0], i, a, u);
+		let d = OL(l[1], u);
 		if (d) {
-			let i = EL(e, t, r, 0, n[0] || e.length, u, d), a = {
+			let i = ML(e, t, r, 0, n[0] || e.length, u, d), a = {
 				pos: i[0].pos,
 				types: i[0].types,
 				holes: []
@@ -30349,7 +30498,7 @@ function TL(e, t = null, n) {
 				holes: []
 			};
 			c.push(a, s);
-			for (let c = 0; c < n.length; c++) i = EL(e, t, r, n[c], n[c + 1] || e.length, u, d), i[0] && (a.holes.push(a.pos.length), a.pos = AL(a.pos, i[0].pos), o && (a.types = AL(a.types, i[0].types))), i[1] && (s.holes.push(s.pos.length), s.pos = AL(s.pos, i[1].pos), o && (s.types = AL(s.types, i[1].types)));
+			for (let c = 0; c < n.length; c++) i = ML(e, t, r, n[c], n[c + 1] || e.length, u, d), i[0] && (a.holes.push(a.pos.length), a.pos = FL(a.pos, i[0].pos), o && (a.types = FL(a.types, i[0].types))), i[1] && (s.holes.push(s.pos.length), s.pos = FL(s.pos, i[1].pos), o && (s.types = FL(s.types, i[1].types)));
 		} else {
 			let r = { positions: e };
 			o && (r.edgeTypes = t), n.length && (r.holeIndices = n), s.push(r);
@@ -30357,9 +30506,9 @@ function TL(e, t = null, n) {
 	}
 	return s;
 }
-function EL(e, t, n, r, i, a, o) {
-	let s = (i - r) / n, c = [], l = [], u = [], d = [], f = [], p, m, h, g = yL(e, s - 1, n, r), _ = Math.sign(o & 8 ? g[1] - a[3] : g[0] - a[2]), v = t && t[s - 1], y = 0, b = 0;
-	for (let i = 0; i < s; i++) p = yL(e, i, n, r, p), m = Math.sign(o & 8 ? p[1] - a[3] : p[0] - a[2]), h = t && t[r / n + i], m && _ && _ !== m && (bL(g, p, o, a, f), _L(c, f) && u.push(v), _L(l, f) && d.push(v)), m <= 0 ? (_L(c, p) && u.push(h), y -= m) : u.length && (u[u.length - 1] = CL), m >= 0 ? (_L(l, p) && d.push(h), b += m) : d.length && (d[d.length - 1] = CL), vL(g, p), _ = m, v = h;
+function ML(e, t, n, r, i, a, o) {
+	let s = (i - r) / n, c = [], l = [], u = [], d = [], f = [], p, m, h, g = EL(e, s - 1, n, r), _ = Math.sign(o & 8 ? g[1] - a[3] : g[0] - a[2]), v = t && t[s - 1], y = 0, b = 0;
+	for (let i = 0; i < s; i++) p = EL(e, i, n, r, p), m = Math.sign(o & 8 ? p[1] - a[3] : p[0] - a[2]), h = t && t[r / n + i], m && _ && _ !== m && (DL(g, p, o, a, f), wL(c, f) && u.push(v), wL(l, f) && d.push(v)), m <= 0 ? (wL(c, p) && u.push(h), y -= m) : u.length && (u[u.length - 1] = kL), m >= 0 ? (wL(l, p) && d.push(h), b += m) : d.length && (d[d.length - 1] = kL), TL(g, p), _ = m, v = h;
 	return [y ? {
 		pos: c,
 		types: t && u
@@ -30368,14 +30517,11 @@ function EL(e, t, n, r, i, a, o) {
 		types: t && d
 	} : null];
 }
-function DL(e, t, n, r) {
+function NL(e, t, n, r) {
 	let i = Math.floor((e[0] - n[0]) / t) * t + n[0], a = Math.floor((e[1] - n[1]) / t) * t + n[1];
 	return r[0] = i, r[1] = a, r[2] = i + t, r[3] = a + t, r;
 }
-function OL(e, t, n) {
-	n & 8 ? (e[1] += t, e[3] += t) : n & 4 ? (e[1] -= t, e[3] -= t) : n & 2 ? (e[0] += t, e[2] += t) : n & 1 && (e[0] -= t, e[2] -= t);
-}
-function kL(e, t, n, r) {
+function PL(e, t, n, r) {
 	let i = Infinity, a = -Infinity, o = Infinity, s = -Infinity;
 	for (let r = 0; r < n; r += t) {
 		let t = e[r], n = e[r + 1];
@@ -30383,45 +30529,33 @@ function kL(e, t, n, r) {
 	}
 	return r[0][0] = i, r[0][1] = o, r[1][0] = a, r[1][1] = s, r;
 }
-function AL(e, t) {
+function FL(e, t) {
 	for (let n = 0; n < t.length; n++) e.push(t[n]);
 	return e;
 }
 // node_modules/@math.gl/polygon/dist/cut-by-mercator-bounds.js
-var jL = 85.051129;
-function ML(e, t) {
-	let { size: n = 2, startIndex: r = 0, endIndex: i = e.length, normalize: a = !0 } = t || {}, o = e.slice(r, i);
-	IL(o, n, 0, i - r);
-	let s = SL(o, {
-		size: n,
-		broken: !0,
-		gridResolution: 360,
-		gridOffset: [-180, -180]
-	});
-	if (a) for (let e of s) LL(e, n);
-	return s;
-}
-function NL(e, t = null, n) {
+var IL = 85.051129;
+function LL(e, t = null, n) {
 	let { size: r = 2, normalize: i = !0, edgeTypes: a = !1 } = n || {};
 	t ||= [];
 	let o = [], s = [], c = 0, l = 0;
 	for (let i = 0; i <= t.length; i++) {
-		let a = t[i] || e.length, u = l, d = PL(e, r, c, a);
+		let a = t[i] || e.length, u = l, d = RL(e, r, c, a);
 		for (let t = d; t < a; t++) o[l++] = e[t];
 		for (let t = c; t < d; t++) o[l++] = e[t];
-		IL(o, r, u, l), FL(o, r, u, l, n?.maxLatitude), c = a, s[i] = l;
+		BL(o, r, u, l), zL(o, r, u, l, n?.maxLatitude), c = a, s[i] = l;
 	}
 	s.pop();
-	let u = TL(o, s, {
+	let u = jL(o, s, {
 		size: r,
 		gridResolution: 360,
 		gridOffset: [-180, -180],
 		edgeTypes: a
 	});
-	if (i) for (let e of u) LL(e.positions, r);
+	if (i) for (let e of u) VL(e.positions, r);
 	return u;
 }
-function PL(e, t, n, r) {
+function RL(e, t, n, r) {
 	let i = -1, a = -1;
 	for (let o = n + 1; o < r; o += t) {
 		let t = Math.abs(e[o]);
@@ -30429,14 +30563,14 @@ function PL(e, t, n, r) {
 	}
 	return a;
 }
-function FL(e, t, n, r, i = jL) {
+function zL(e, t, n, r, i = IL) {
 	let a = e[n], o = e[r - t];
 	if (Math.abs(a - o) > 180) {
-		let r = yL(e, 0, t, n);
-		r[0] += Math.round((o - a) / 360) * 360, _L(e, r), r[1] = Math.sign(r[1]) * i, _L(e, r), r[0] = a, _L(e, r);
+		let r = EL(e, 0, t, n);
+		r[0] += Math.round((o - a) / 360) * 360, wL(e, r), r[1] = Math.sign(r[1]) * i, wL(e, r), r[0] = a, wL(e, r);
 	}
 }
-function IL(e, t, n, r) {
+function BL(e, t, n, r) {
 	let i = e[0], a;
 	for (let o = n; o < r; o += t) {
 		a = e[o];
@@ -30444,458 +30578,14 @@ function IL(e, t, n, r) {
 		(t > 180 || t < -180) && (a -= Math.round(t / 360) * 360), e[o] = i = a;
 	}
 }
-function LL(e, t) {
+function VL(e, t) {
 	let n, r = e.length / t;
 	for (let i = 0; i < r && (n = e[i * t], (n + 180) % 360 == 0); i++);
 	let i = -Math.round(n / 360) * 360;
 	if (i !== 0) for (let n = 0; n < r; n++) e[n * t] += i;
 }
-// node_modules/@deck.gl/layers/dist/path-layer/path.js
-function RL(e, t, n, r) {
-	let i;
-	if (Array.isArray(e[0])) {
-		let n = e.length * t;
-		i = Array(n);
-		for (let n = 0; n < e.length; n++) for (let r = 0; r < t; r++) i[n * t + r] = e[n][r] || 0;
-	} else i = e;
-	return n ? SL(i, {
-		size: t,
-		gridResolution: n
-	}) : r ? ML(i, { size: t }) : i;
-}
-// node_modules/@deck.gl/layers/dist/path-layer/path-tesselator.js
-var zL = 1, BL = 2, VL = 4, HL = class extends DI {
-	constructor(e) {
-		super({
-			...e,
-			attributes: {
-				positions: {
-					size: 3,
-					padding: 18,
-					initialize: !0,
-					type: e.fp64 ? Float64Array : Float32Array
-				},
-				segmentTypes: {
-					size: 1,
-					type: e.isWebGPU ? Float32Array : Uint8ClampedArray
-				}
-			}
-		});
-	}
-	get(e) {
-		return this.attributes[e];
-	}
-	getPathSegmentIndices(e) {
-		let t = this.attributes.segmentTypes, n = this.vertexStarts[e], r = Math.min(this.vertexStarts[e + 1] ?? this.instanceCount, this.instanceCount), i = [];
-		for (let e = n; e < r - 1; e++) (t[e] & VL) === 0 && i.push(e);
-		return i.length && (t[n] & VL) !== 0 && i.unshift(i.pop()), i;
-	}
-	getGeometryFromBuffer(e) {
-		return this.normalize || this.opts.isWebGPU ? super.getGeometryFromBuffer(e) : null;
-	}
-	normalizeGeometry(e) {
-		return this.normalize ? RL(e, this.positionSize, this.opts.resolution, this.opts.wrapLongitude) : e;
-	}
-	getGeometrySize(e) {
-		if (UL(e)) {
-			let t = 0;
-			for (let n of e) t += this.getGeometrySize(n);
-			return t;
-		}
-		let t = this.getPathLength(e);
-		return t < 2 ? 0 : this.isClosed(e) ? t < 3 ? 0 : t + 2 : t;
-	}
-	updateGeometryAttributes(e, t) {
-		if (t.geometrySize !== 0) {
-			if (e && UL(e)) for (let n of e) {
-				let e = this.getGeometrySize(n);
-				t.geometrySize = e, this.updateGeometryAttributes(n, t), t.vertexStart += e;
-			}
-			else this._updateSegmentTypes(e, t), this._updatePositions(e, t);
-		}
-	}
-	_updateSegmentTypes(e, t) {
-		let n = this.attributes.segmentTypes, r = e ? this.isClosed(e) : !1, { vertexStart: i, geometrySize: a } = t;
-		n.fill(0, i, i + a), r ? (n[i] = VL, n[i + a - 2] = VL) : (n[i] += zL, n[i + a - 2] += BL), n[i + a - 1] = VL;
-	}
-	_updatePositions(e, t) {
-		let { positions: n } = this.attributes;
-		if (!n || !e) return;
-		let { vertexStart: r, geometrySize: i } = t, a = [
-			,
-			,
-			,
-		];
-		for (let t = r, o = 0; o < i; t++, o++) this.getPointOnPath(e, o, a), n[t * 3] = a[0], n[t * 3 + 1] = a[1], n[t * 3 + 2] = a[2];
-	}
-	getPathLength(e) {
-		return e.length / this.positionSize;
-	}
-	getPointOnPath(e, t, n = []) {
-		let { positionSize: r } = this;
-		t * r >= e.length && (t += 1 - e.length / r);
-		let i = t * r;
-		return n[0] = e[i], n[1] = e[i + 1], n[2] = r === 3 && e[i + 2] || 0, n;
-	}
-	isClosed(e) {
-		if (!this.normalize) return !!this.opts.loop;
-		let { positionSize: t } = this, n = e.length - t;
-		return e[0] === e[n] && e[1] === e[n + 1] && (t === 2 || e[2] === e[n + 2]);
-	}
-};
-function UL(e) {
-	return Array.isArray(e[0]);
-}
-// node_modules/@deck.gl/layers/dist/path-layer/path-layer-uniforms.js
-var WL = "struct PathUniforms {\n  widthScale: f32,\n  widthMinPixels: f32,\n  widthMaxPixels: f32,\n  jointType: f32,\n  capType: f32,\n  miterLimit: f32,\n  billboard: f32,\n  widthUnits: i32,\n};\n\n@group(0) @binding(auto)\nvar<uniform> path: PathUniforms;\n", GL = "layout(std140) uniform pathUniforms {\n  float widthScale;\n  float widthMinPixels;\n  float widthMaxPixels;\n  float jointType;\n  float capType;\n  float miterLimit;\n  bool billboard;\n  highp int widthUnits;\n} path;\n", KL = {
-	name: "path",
-	source: WL,
-	vs: GL,
-	fs: GL,
-	uniformTypes: {
-		widthScale: "f32",
-		widthMinPixels: "f32",
-		widthMaxPixels: "f32",
-		jointType: "f32",
-		capType: "f32",
-		miterLimit: "f32",
-		billboard: "f32",
-		widthUnits: "i32"
-	}
-}, qL = "const EPSILON: f32 = 0.001;\nconst ZERO_OFFSET: vec3<f32> = vec3<f32>(0.0, 0.0, 0.0);\n\nstruct JoinResult {\n  offset: vec3<f32>,\n  cornerOffset: vec2<f32>,\n  miterLength: f32,\n  pathPosition: vec2<f32>,\n  pathLength: f32,\n  jointType: f32,\n};\n\nstruct Attributes {\n  @location(0) positions: vec2<f32>,\n  @location(1) instanceTypes: f32,\n  @location(2) instanceLeftPositions: vec3<f32>,\n  @location(3) instanceStartPositions: vec3<f32>,\n  @location(4) instanceEndPositions: vec3<f32>,\n  @location(5) instanceRightPositions: vec3<f32>,\n  @location(6) instanceLeftPositions64Low: vec3<f32>,\n  @location(7) instanceStartPositions64Low: vec3<f32>,\n  @location(8) instanceEndPositions64Low: vec3<f32>,\n  @location(9) instanceRightPositions64Low: vec3<f32>,\n  @location(10) instanceStrokeWidths: f32,\n  @location(11) instanceColors: vec4<f32>,\n  @location(12) rowIndexes: u32,\n};\n\nstruct Varyings {\n  @builtin(position) position: vec4<f32>,\n  @location(0) vColor: vec4<f32>,\n  @location(1) vCornerOffset: vec2<f32>,\n  @location(2) vMiterLength: f32,\n  @location(3) vPathPosition: vec2<f32>,\n  @location(4) vPathLength: f32,\n  @location(5) vJointType: f32,\n  // Location 6 is reserved for TripsLayer's injected vTime varying.\n  @location(7) clipCoordinates: vec2<f32>,\n#ifdef DASH_ENABLED\n  @location(8) vPathBounds: vec2<f32>,\n#endif\n};\n\nfn flipIfTrue(flag: bool) -> f32 {\n  return select(1.0, -1.0, flag);\n}\n\nfn clipLine(position: vec4<f32>, refPosition: vec4<f32>) -> vec4<f32> {\n  if (position.w < EPSILON) {\n    let r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\n    return refPosition + (position - refPosition) * r;\n  }\n  return position;\n}\n\n#ifdef DASH_ENABLED\n// Return the visible interval of the original segment before clipLine moves either endpoint.\nfn getClippedPathRange(startW: f32, endW: f32) -> vec2<f32> {\n  let startClipped = startW < EPSILON;\n  let endClipped = endW < EPSILON;\n  if (startClipped && endClipped) {\n    return vec2<f32>(0.0, 0.0);\n  }\n  if (startClipped || endClipped) {\n    let intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\n    if (startClipped) {\n      return vec2<f32>(intersection, 1.0);\n    }\n    return vec2<f32>(0.0, intersection);\n  }\n  return vec2<f32>(0.0, 1.0);\n}\n#endif\n\nfn getLineJoinOffset(\n  prevPoint: vec3<f32>,\n  currPoint: vec3<f32>,\n  nextPoint: vec3<f32>,\n  width: vec2<f32>,\n#ifdef DASH_ENABLED\n  sourcePathLength: f32,\n  sourcePathRange: vec2<f32>,\n#endif\n#ifdef ANTIALIASING\n  coverageScale: f32,\n#endif\n  positions: vec2<f32>,\n  instanceTypes: f32\n) -> JoinResult {\n  let isEnd = positions.x > 0.0;\n  let sideOfPath = positions.y;\n  let isJoint = select(0.0, 1.0, sideOfPath == 0.0);\n\n  var deltaA3 = currPoint - prevPoint;\n  var deltaB3 = nextPoint - currPoint;\n\n  let rotationResult = project_needs_rotation(currPoint);\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    deltaA3 = rotationResult.transform * deltaA3;\n    deltaB3 = rotationResult.transform * deltaB3;\n  }\n\n  let deltaA = deltaA3.xy / width;\n  let deltaB = deltaB3.xy / width;\n\n  let lenA = length(deltaA);\n  let lenB = length(deltaB);\n\n  let dirA = select(vec2<f32>(0.0, 0.0), normalize(deltaA), lenA > 0.0);\n  let dirB = select(vec2<f32>(0.0, 0.0), normalize(deltaB), lenB > 0.0);\n\n  let perpA = vec2<f32>(-dirA.y, dirA.x);\n  let perpB = vec2<f32>(-dirB.y, dirB.x);\n\n  var tangent = dirA + dirB;\n  tangent = select(perpA, normalize(tangent), length(tangent) > 0.0);\n  let miterVec = vec2<f32>(-tangent.y, tangent.x);\n  let dir = select(dirB, dirA, isEnd);\n  let perp = select(perpB, perpA, isEnd);\n#ifdef DASH_ENABLED\n  let segmentLength2D = select(lenB, lenA, isEnd);\n\n  // Extrusion happens in the XY plane, so segmentLength2D is a 2D length and pathPosition.y\n  // below measures 2D distance along the segment. For a path that also moves in Z the true\n  // arc length is longer by this ratio. Scaling pathLength and pathPosition.y by it makes\n  // the coordinate measure real 3D distance while leaving the joint tests unchanged, since\n  // they compare the two against each other and both are scaled alike. Billboard mode\n  // extrudes in clip space, where the perspective divide has already reduced the segment to\n  // its screen projection, so its complete common-space length is supplied by the caller.\n  // Mirrors path-layer-vertex.glsl.ts.\n  let currDelta3 = select(deltaB3, deltaA3, isEnd);\n  let currLength2D = length(currDelta3.xy);\n  // Do not clamp a valid denominator to EPSILON: high-zoom Web Mercator deltas are often\n  // smaller than that in common space, and changing their scale corrupts even flat paths.\n  let safeLength2D = select(1.0, currLength2D, currLength2D > 0.0);\n  var arcLengthRatio = 1.0;\n  var pathPositionOffset = 0.0;\n  var pathLength = segmentLength2D;\n  if (path.billboard != 0.0) {\n    // clipLine may shorten the visible screen-space segment. Preserve the corresponding interval\n    // of the complete common-space arclength instead of compressing the full dash period into the\n    // visible span. Keep pathLength complete so justification is stable as the camera clips it.\n    let visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\n    arcLengthRatio = 0.0;\n    if (segmentLength2D > 0.0) {\n      arcLengthRatio = visiblePathLength / segmentLength2D;\n    }\n    pathPositionOffset = sourcePathLength * sourcePathRange.x;\n    pathLength = sourcePathLength;\n  } else if (currLength2D > 0.0) {\n    arcLengthRatio = length(currDelta3) / safeLength2D;\n    pathLength = segmentLength2D * arcLengthRatio;\n  }\n#else\n  let pathLength = select(lenB, lenA, isEnd);\n#endif\n\n  let sinHalfA = abs(dot(miterVec, perp));\n  let cosHalfA = abs(dot(dirA, miterVec));\n  let turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\n  let cornerPosition = sideOfPath * turnDirection;\n\n  var miterSize = 1.0 / max(sinHalfA, EPSILON);\n  miterSize = mix(\n    min(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\n    miterSize,\n    step(0.0, cornerPosition)\n  );\n\n  var offsetVec =\n    mix(miterVec * miterSize, perp, step(0.5, cornerPosition)) *\n    (sideOfPath + isJoint * turnDirection);\n\n  let isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\n  let isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\n  let isCap = isStartCap || isEndCap;\n\n  var jointType = path.jointType;\n  if (isCap) {\n    offsetVec = mix(\n      perp * sideOfPath,\n      dir * path.capType * 4.0 * flipIfTrue(isStartCap),\n      isJoint\n    );\n    jointType = path.capType;\n  }\n\n#ifdef ANTIALIASING\n  let coverageOffsetVec = offsetVec * coverageScale;\n  var miterLength = dot(coverageOffsetVec, miterVec * turnDirection);\n#else\n  var miterLength = dot(offsetVec, miterVec * turnDirection);\n#endif\n  miterLength = select(miterLength, isJoint, isCap);\n\n#ifdef ANTIALIASING\n  let offsetFromStartOfPath = coverageOffsetVec + deltaA * select(0.0, 1.0, isEnd);\n#else\n  let offsetFromStartOfPath = offsetVec + deltaA * select(0.0, 1.0, isEnd);\n#endif\n  let pathPosition = vec2<f32>(\n    dot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\n    pathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\n    dot(offsetFromStartOfPath, dir)\n#endif\n  );\n  let isValid = step(f32(instanceTypes), 3.5);\n#ifdef ANTIALIASING\n  var offset = vec3<f32>(coverageOffsetVec * width * isValid, 0.0);\n#else\n  var offset = vec3<f32>(offsetVec * width * isValid, 0.0);\n#endif\n\n  if (path.billboard == 0.0 && rotationResult.needsRotation) {\n    offset = rotationResult.transform * offset;\n  }\n\n#ifdef ANTIALIASING\n  return JoinResult(\n    offset, coverageOffsetVec, miterLength, pathPosition, pathLength, jointType\n  );\n#else\n  return JoinResult(offset, offsetVec, miterLength, pathPosition, pathLength, jointType);\n#endif\n}\n\n@vertex\nfn vertexMain(attributes: Attributes) -> Varyings {\n  var varyings: Varyings;\n\n  geometry.pickingColor = picking_getPickingColorFromIndex(attributes.rowIndexes);\n\n  let isEnd = attributes.positions.x;\n\n  let prevPosition = mix(attributes.instanceLeftPositions, attributes.instanceStartPositions, isEnd);\n  let prevPosition64Low = mix(\n    attributes.instanceLeftPositions64Low,\n    attributes.instanceStartPositions64Low,\n    isEnd\n  );\n  let currPosition = mix(attributes.instanceStartPositions, attributes.instanceEndPositions, isEnd);\n  let currPosition64Low = mix(\n    attributes.instanceStartPositions64Low,\n    attributes.instanceEndPositions64Low,\n    isEnd\n  );\n  let nextPosition = mix(attributes.instanceEndPositions, attributes.instanceRightPositions, isEnd);\n  let nextPosition64Low = mix(\n    attributes.instanceEndPositions64Low,\n    attributes.instanceRightPositions64Low,\n    isEnd\n  );\n\n  geometry.worldPosition = currPosition;\n\n  let widthPixels =\n    clamp(\n      project_unit_size_to_pixel(attributes.instanceStrokeWidths * path.widthScale, path.widthUnits),\n      path.widthMinPixels,\n      path.widthMaxPixels\n    ) / 2.0;\n\n  if (path.billboard != 0.0) {\n#ifdef DASH_ENABLED\n    let prevProjection = project_position_to_clipspace_and_commonspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    let nextProjection = project_position_to_clipspace_and_commonspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n    let prevPositionCommon = prevProjection.commonPosition.xyz;\n    let nextPositionCommon = nextProjection.commonPosition.xyz;\n    var prevPositionScreen = prevProjection.clipPosition;\n    var nextPositionScreen = nextProjection.clipPosition;\n#else\n    var prevPositionScreen = project_position_to_clipspace(\n      prevPosition, prevPosition64Low, ZERO_OFFSET\n    );\n    var nextPositionScreen = project_position_to_clipspace(\n      nextPosition, nextPosition64Low, ZERO_OFFSET\n    );\n#endif\n    let currProjection = project_position_to_clipspace_and_commonspace(\n      currPosition, currPosition64Low, ZERO_OFFSET\n    );\n    geometry.position = currProjection.commonPosition;\n    var currPositionScreen = currProjection.clipPosition;\n#ifdef DASH_ENABLED\n    let currPositionCommon = currProjection.commonPosition.xyz;\n    let sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\n    let sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\n    let billboardPathRange = getClippedPathRange(\n      sourcePathStartScreen.w, sourcePathEndScreen.w\n    );\n#endif\n\n    prevPositionScreen = clipLine(prevPositionScreen, currPositionScreen);\n    nextPositionScreen = clipLine(nextPositionScreen, currPositionScreen);\n    currPositionScreen = clipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\n\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n#ifdef DASH_ENABLED\n    let currentDeltaCommon = select(\n      nextPositionCommon - currPositionCommon,\n      currPositionCommon - prevPositionCommon,\n      isEnd > 0.0\n    );\n    let billboardPathLength = select(\n      0.0,\n      length(currentDeltaCommon) * project.scale / (widthPixels * project.focalDistance),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionScreen.xyz / prevPositionScreen.w,\n      currPositionScreen.xyz / currPositionScreen.w,\n      nextPositionScreen.xyz / nextPositionScreen.w,\n      project_pixel_size_to_clipspace(vec2<f32>(widthPixels, widthPixels)),\n#ifdef DASH_ENABLED\n      billboardPathLength,\n      billboardPathRange,\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    // Phase and justification use the complete source segment, while cap and joint coverage\n    // must still recognize the endpoints moved by clipLine.\n    varyings.vPathBounds = billboardPathLength * billboardPathRange;\n#endif\n\n    geometry.uv = join.pathPosition;\n    varyings.position = vec4<f32>(\n      currPositionScreen.xyz + join.offset * currPositionScreen.w,\n      currPositionScreen.w\n    );\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  } else {\n    let prevPositionCommon = project_position_vec3_f64(prevPosition, prevPosition64Low);\n    let currPositionCommon = project_position_vec3_f64(currPosition, currPosition64Low);\n    let nextPositionCommon = project_position_vec3_f64(nextPosition, nextPosition64Low);\n\n    let width = vec2<f32>(\n      project_pixel_size_float(widthPixels),\n      project_pixel_size_float(widthPixels)\n    );\n#ifdef ANTIALIASING\n    let coverageScale = select(\n      1.0,\n      (widthPixels + 0.5 / project.devicePixelRatio) / max(widthPixels, 1e-6),\n      widthPixels > 0.0\n    );\n#endif\n    let join = getLineJoinOffset(\n      prevPositionCommon,\n      currPositionCommon,\n      nextPositionCommon,\n      width,\n#ifdef DASH_ENABLED\n      1.0,\n      vec2<f32>(0.0, 1.0),\n#endif\n#ifdef ANTIALIASING\n      coverageScale,\n#endif\n      attributes.positions,\n      attributes.instanceTypes\n    );\n#ifdef DASH_ENABLED\n    varyings.vPathBounds = vec2<f32>(0.0, join.pathLength);\n#endif\n\n    geometry.position = vec4<f32>(currPositionCommon + join.offset, 1.0);\n    geometry.uv = join.pathPosition;\n    varyings.position = project_common_position_to_clipspace(geometry.position);\n    varyings.vCornerOffset = join.cornerOffset;\n    varyings.vMiterLength = join.miterLength;\n    varyings.vPathPosition = join.pathPosition;\n    varyings.vPathLength = join.pathLength;\n    varyings.vJointType = join.jointType;\n  }\n\n  varyings.clipCoordinates = geometry.position.xy;\n  clip_filterPosition(&varyings.position, geometry.worldPosition.xy);\n\n  varyings.vColor = vec4<f32>(\n    attributes.instanceColors.rgb,\n    attributes.instanceColors.a * layer.opacity\n  );\n  return varyings;\n}\n\n@fragment\nfn fragmentMain(varyings: Varyings) -> @location(0) vec4<f32> {\n  geometry.uv = varyings.vPathPosition;\n\n#ifdef ANTIALIASING\n  // Coordinates of the outer silhouette, in units of half-width: rounded joints and caps are\n  // bounded by the corner offset, everywhere else by the edge of the stroke. Dividing by the\n  // screen-space derivative converts the distance to the boundary into device pixels, which stays\n  // correct under perspective foreshortening and under extensions that rescale the stroke.\n#ifdef DASH_ENABLED\n  let isCorner =\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y;\n#else\n  let isCorner = varyings.vPathPosition.y < 0.0 || varyings.vPathPosition.y > varyings.vPathLength;\n#endif\n  let isRound = varyings.vJointType > 0.5;\n\n  // Distance to the silhouette in device pixels, from the derivative of the coordinate that\n  // bounds it. Computed before the discards below: derivatives need uniform control flow and are\n  // undefined after a discard in the quad. See dev-docs/RFCs/v9.4/analytic-antialiasing-rfc.md\n  let bodyCoord = abs(varyings.vPathPosition.x);\n  let cornerCoord = length(varyings.vCornerOffset);\n  // Both evaluated so each derivative stays on one field across the corner/body boundary\n  let bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\n  let cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\n  // Rounded corners still intersect the stroke-width envelope. Extensions may remap\n  // vPathPosition.x independently of vCornerOffset, as PathStyleExtension does for offsets.\n  let edgePixels = select(bodyPixels, min(cornerPixels, bodyPixels), isRound && isCorner);\n#else\n  let edgePixels = select(bodyPixels, cornerPixels, isRound && isCorner);\n#endif\n\n  // Fragments outside the coverage ramp must not write depth or picking colors.\n  if (edgePixels <= -SMOOTH_EDGE_RADIUS) {\n    discard;\n  }\n\n  if (isCorner) {\n    if (!isRound && varyings.vMiterLength > path.miterLimit + 1.0) {\n      discard;\n    }\n  }\n\n  var color = varyings.vColor;\n\n  // Feather one device pixel across the width only, before premultiplication. edgePixels is a\n  // signed device-pixel distance and SMOOTH_EDGE_RADIUS is 0.5, so this ramps across one pixel.\n  color.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\n  if (\n    varyings.vPathPosition.y < varyings.vPathBounds.x ||\n    varyings.vPathPosition.y > varyings.vPathBounds.y\n  ) {\n#else\n  if (\n    varyings.vPathPosition.y < 0.0 ||\n    varyings.vPathPosition.y > varyings.vPathLength\n  ) {\n#endif\n    if (varyings.vJointType > 0.5 && length(varyings.vCornerOffset) > 1.0) {\n      discard;\n    }\n    if (\n      varyings.vJointType < 0.5 &&\n      varyings.vMiterLength > path.miterLimit + 1.0\n    ) {\n      discard;\n    }\n  }\n#endif\n\n  // Fragment-layer injections that discard pixels must run after analytic coverage derivatives.\n  // See TripsLayer, which rejects fragments outside of the active time window at this anchor.\n  // DECKGL_FILTER_COLOR\n  clip_filterColor(varyings.clipCoordinates);\n#ifdef ANTIALIASING\n  return deckgl_premultiplied_alpha(color);\n#else\n  return deckgl_premultiplied_alpha(varyings.vColor);\n#endif\n}\n", JL = "#version 300 es\n#define SHADER_NAME path-layer-vertex-shader\nin vec2 positions;\nin float instanceTypes;\nin vec3 instanceStartPositions;\nin vec3 instanceEndPositions;\nin vec3 instanceLeftPositions;\nin vec3 instanceRightPositions;\nin vec3 instanceLeftPositions64Low;\nin vec3 instanceStartPositions64Low;\nin vec3 instanceEndPositions64Low;\nin vec3 instanceRightPositions64Low;\nin float instanceStrokeWidths;\nin vec4 instanceColors;\nin float rowIndexes;\nuniform float opacity;\nout vec4 vColor;\nout vec2 vCornerOffset;\nout float vMiterLength;\nout vec2 vPathPosition;\nout float vPathLength;\nout float vJointType;\n#ifdef DASH_ENABLED\nout vec2 vPathBounds;\n#endif\nconst float EPSILON = 0.001;\nconst vec3 ZERO_OFFSET = vec3(0.0);\nfloat flipIfTrue(bool flag) {\nreturn -(float(flag) * 2. - 1.);\n}\nvec3 getLineJoinOffset(\nvec3 prevPoint, vec3 currPoint, vec3 nextPoint,\nvec2 width\n#ifdef DASH_ENABLED\n, float sourcePathLength, vec2 sourcePathRange\n#endif\n#ifdef ANTIALIASING\n, float coverageScale\n#endif\n) {\nbool isEnd = positions.x > 0.0;\nfloat sideOfPath = positions.y;\nfloat isJoint = float(sideOfPath == 0.0);\nvec3 deltaA3 = (currPoint - prevPoint);\nvec3 deltaB3 = (nextPoint - currPoint);\nmat3 rotationMatrix;\nbool needsRotation = !path.billboard && project_needs_rotation(currPoint, rotationMatrix);\nif (needsRotation) {\ndeltaA3 = deltaA3 * rotationMatrix;\ndeltaB3 = deltaB3 * rotationMatrix;\n}\nvec2 deltaA = deltaA3.xy / width;\nvec2 deltaB = deltaB3.xy / width;\nfloat lenA = length(deltaA);\nfloat lenB = length(deltaB);\nvec2 dirA = lenA > 0. ? normalize(deltaA) : vec2(0.0, 0.0);\nvec2 dirB = lenB > 0. ? normalize(deltaB) : vec2(0.0, 0.0);\nvec2 perpA = vec2(-dirA.y, dirA.x);\nvec2 perpB = vec2(-dirB.y, dirB.x);\nvec2 tangent = dirA + dirB;\ntangent = length(tangent) > 0. ? normalize(tangent) : perpA;\nvec2 miterVec = vec2(-tangent.y, tangent.x);\nvec2 dir = isEnd ? dirA : dirB;\nvec2 perp = isEnd ? perpA : perpB;\nfloat L = isEnd ? lenA : lenB;\n#ifdef DASH_ENABLED\nvec3 currDelta3 = isEnd ? deltaA3 : deltaB3;\nfloat currLength2D = length(currDelta3.xy);\nfloat arcLengthRatio = 1.0;\nfloat pathPositionOffset = 0.0;\nfloat pathLength = L;\nif (path.billboard) {\nfloat visiblePathLength = sourcePathLength * (sourcePathRange.y - sourcePathRange.x);\narcLengthRatio = L > 0.0 ? visiblePathLength / L : 0.0;\npathPositionOffset = sourcePathLength * sourcePathRange.x;\npathLength = sourcePathLength;\n} else if (currLength2D > 0.0) {\narcLengthRatio = length(currDelta3) / currLength2D;\npathLength = L * arcLengthRatio;\n}\n#endif\nfloat sinHalfA = abs(dot(miterVec, perp));\nfloat cosHalfA = abs(dot(dirA, miterVec));\nfloat turnDirection = flipIfTrue(dirA.x * dirB.y >= dirA.y * dirB.x);\nfloat cornerPosition = sideOfPath * turnDirection;\nfloat miterSize = 1.0 / max(sinHalfA, EPSILON);\nmiterSize = mix(\nmin(miterSize, max(lenA, lenB) / max(cosHalfA, EPSILON)),\nmiterSize,\nstep(0.0, cornerPosition)\n);\nvec2 offsetVec = mix(miterVec * miterSize, perp, step(0.5, cornerPosition))\n* (sideOfPath + isJoint * turnDirection);\nbool isStartCap = lenA == 0.0 || (!isEnd && (instanceTypes == 1.0 || instanceTypes == 3.0));\nbool isEndCap = lenB == 0.0 || (isEnd && (instanceTypes == 2.0 || instanceTypes == 3.0));\nbool isCap = isStartCap || isEndCap;\nif (isCap) {\noffsetVec = mix(perp * sideOfPath, dir * path.capType * 4.0 * flipIfTrue(isStartCap), isJoint);\nvJointType = path.capType;\n} else {\nvJointType = path.jointType;\n}\n#ifdef ANTIALIASING\nvec2 coverageOffsetVec = offsetVec * coverageScale;\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = coverageOffsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = coverageOffsetVec + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(coverageOffsetVec * width * isValid, 0.0);\n#else\n#ifdef DASH_ENABLED\nvPathLength = pathLength;\n#else\nvPathLength = L;\n#endif\nvCornerOffset = offsetVec;\nvMiterLength = dot(vCornerOffset, miterVec * turnDirection);\nvMiterLength = isCap ? isJoint : vMiterLength;\nvec2 offsetFromStartOfPath = vCornerOffset + deltaA * float(isEnd);\nvPathPosition = vec2(\ndot(offsetFromStartOfPath, perp),\n#ifdef DASH_ENABLED\npathPositionOffset + dot(offsetFromStartOfPath, dir) * arcLengthRatio\n#else\ndot(offsetFromStartOfPath, dir)\n#endif\n);\ngeometry.uv = vPathPosition;\nfloat isValid = step(instanceTypes, 3.5);\nvec3 offset = vec3(offsetVec * width * isValid, 0.0);\n#endif\nif (needsRotation) {\noffset = rotationMatrix * offset;\n}\nreturn offset;\n}\nvoid clipLine(inout vec4 position, vec4 refPosition) {\nif (position.w < EPSILON) {\nfloat r = (EPSILON - refPosition.w) / (position.w - refPosition.w);\nposition = refPosition + (position - refPosition) * r;\n}\n}\n#ifdef DASH_ENABLED\nvec2 getClippedPathRange(float startW, float endW) {\nbool startClipped = startW < EPSILON;\nbool endClipped = endW < EPSILON;\nif (startClipped && endClipped) {\nreturn vec2(0.0);\n}\nif (startClipped || endClipped) {\nfloat intersection = clamp((EPSILON - startW) / (endW - startW), 0.0, 1.0);\nreturn startClipped ? vec2(intersection, 1.0) : vec2(0.0, intersection);\n}\nreturn vec2(0.0, 1.0);\n}\n#endif\nvoid main() {\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nvColor = vec4(instanceColors.rgb, instanceColors.a * layer.opacity);\nfloat isEnd = positions.x;\nvec3 prevPosition = mix(instanceLeftPositions, instanceStartPositions, isEnd);\nvec3 prevPosition64Low = mix(instanceLeftPositions64Low, instanceStartPositions64Low, isEnd);\nvec3 currPosition = mix(instanceStartPositions, instanceEndPositions, isEnd);\nvec3 currPosition64Low = mix(instanceStartPositions64Low, instanceEndPositions64Low, isEnd);\nvec3 nextPosition = mix(instanceEndPositions, instanceRightPositions, isEnd);\nvec3 nextPosition64Low = mix(instanceEndPositions64Low, instanceRightPositions64Low, isEnd);\ngeometry.worldPosition = currPosition;\nvec2 widthPixels = vec2(clamp(\nproject_size_to_pixel(instanceStrokeWidths * path.widthScale, path.widthUnits),\npath.widthMinPixels, path.widthMaxPixels) / 2.0);\nvec3 width;\nif (path.billboard) {\n#ifdef DASH_ENABLED\nvec4 prevPositionCommon;\nvec4 nextPositionCommon;\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET, prevPositionCommon\n);\n#else\nvec4 prevPositionScreen = project_position_to_clipspace(\nprevPosition, prevPosition64Low, ZERO_OFFSET\n);\n#endif\nvec4 currPositionScreen = project_position_to_clipspace(currPosition, currPosition64Low, ZERO_OFFSET, geometry.position);\n#ifdef DASH_ENABLED\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET, nextPositionCommon\n);\n#else\nvec4 nextPositionScreen = project_position_to_clipspace(\nnextPosition, nextPosition64Low, ZERO_OFFSET\n);\n#endif\n#ifdef DASH_ENABLED\nvec4 sourcePathStartScreen = mix(currPositionScreen, prevPositionScreen, isEnd);\nvec4 sourcePathEndScreen = mix(nextPositionScreen, currPositionScreen, isEnd);\nvec2 billboardPathRange = getClippedPathRange(\nsourcePathStartScreen.w, sourcePathEndScreen.w\n);\n#endif\nclipLine(prevPositionScreen, currPositionScreen);\nclipLine(nextPositionScreen, currPositionScreen);\nclipLine(currPositionScreen, mix(nextPositionScreen, prevPositionScreen, isEnd));\nwidth = vec3(widthPixels, 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = vec2(0.5 / project.devicePixelRatio);\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\n#ifdef DASH_ENABLED\nvec3 currentDeltaCommon = isEnd > 0.0\n? geometry.position.xyz - prevPositionCommon.xyz\n: nextPositionCommon.xyz - geometry.position.xyz;\nfloat billboardPathLength = width.x > 0.0\n? length(currentDeltaCommon) * project.scale / (width.x * project.focalDistance)\n: 0.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPositionScreen.xyz / prevPositionScreen.w,\ncurrPositionScreen.xyz / currPositionScreen.w,\nnextPositionScreen.xyz / nextPositionScreen.w,\nproject_pixel_size_to_clipspace(width.xy)\n#ifdef DASH_ENABLED\n,\nbillboardPathLength, billboardPathRange\n#endif\n#ifdef ANTIALIASING\n,\ncoverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = billboardPathLength * billboardPathRange;\n#endif\nDECKGL_FILTER_GL_POSITION(currPositionScreen, geometry);\ngl_Position = vec4(currPositionScreen.xyz + offset * currPositionScreen.w, currPositionScreen.w);\n} else {\nprevPosition = project_position(prevPosition, prevPosition64Low);\ncurrPosition = project_position(currPosition, currPosition64Low);\nnextPosition = project_position(nextPosition, nextPosition64Low);\nwidth = vec3(project_pixel_size(widthPixels), 0.0);\nDECKGL_FILTER_SIZE(width, geometry);\n#ifdef ANTIALIASING\nvec2 coveragePadding = project_pixel_size(vec2(0.5 / project.devicePixelRatio));\nfloat coverageScale = length(width.xy) > 0.0\n? length(width.xy + coveragePadding) / length(width.xy)\n: 1.0;\n#endif\nvec3 offset = getLineJoinOffset(\nprevPosition, currPosition, nextPosition, width.xy\n#ifdef DASH_ENABLED\n, 1.0, vec2(0.0, 1.0)\n#endif\n#ifdef ANTIALIASING\n, coverageScale\n#endif\n);\n#ifdef DASH_ENABLED\nvPathBounds = vec2(0.0, vPathLength);\n#endif\ngeometry.position = vec4(currPosition + offset, 1.0);\ngl_Position = project_common_position_to_clipspace(geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", YL = "#version 300 es\n#define SHADER_NAME path-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nin vec2 vCornerOffset;\nin float vMiterLength;\nin vec2 vPathPosition;\nin float vPathLength;\nin float vJointType;\n#ifdef DASH_ENABLED\nin vec2 vPathBounds;\n#endif\nout vec4 fragColor;\nvoid main(void) {\ngeometry.uv = vPathPosition;\n#ifdef ANTIALIASING\n#ifdef DASH_ENABLED\nbool isCorner = vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y;\n#else\nbool isCorner = vPathPosition.y < 0.0 || vPathPosition.y > vPathLength;\n#endif\nbool isRound = vJointType > 0.5;\nfloat bodyCoord = abs(vPathPosition.x);\nfloat cornerCoord = length(vCornerOffset);\nfloat bodyPixels = (1.0 - bodyCoord) / max(fwidth(bodyCoord), 1e-6);\nfloat cornerPixels = (1.0 - cornerCoord) / max(fwidth(cornerCoord), 1e-6);\n#ifdef PATH_STYLE_OFFSET\nfloat edgePixels = isRound && isCorner ? min(cornerPixels, bodyPixels) : bodyPixels;\n#else\nfloat edgePixels = isRound && isCorner ? cornerPixels : bodyPixels;\n#endif\nif (edgePixels <= -SMOOTH_EDGE_RADIUS) {\ndiscard;\n}\nif (isCorner) {\nif (!isRound && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\nfragColor.a *= smoothedge(0.0, edgePixels);\n#else\n#ifdef DASH_ENABLED\nif (vPathPosition.y < vPathBounds.x || vPathPosition.y > vPathBounds.y) {\n#else\nif (vPathPosition.y < 0.0 || vPathPosition.y > vPathLength) {\n#endif\nif (vJointType > 0.5 && length(vCornerOffset) > 1.0) {\ndiscard;\n}\nif (vJointType < 0.5 && vMiterLength > path.miterLimit + 1.0) {\ndiscard;\n}\n}\nfragColor = vColor;\n#endif\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
-// node_modules/@deck.gl/layers/dist/path-layer/path-layer.js
-q();
-var XL = [
-	0,
-	0,
-	0,
-	255
-], ZL = {
-	widthUnits: "meters",
-	widthScale: {
-		type: "number",
-		min: 0,
-		value: 1
-	},
-	widthMinPixels: {
-		type: "number",
-		min: 0,
-		value: 0
-	},
-	widthMaxPixels: {
-		type: "number",
-		min: 0,
-		value: 2 ** 53 - 1
-	},
-	jointRounded: !1,
-	capRounded: !1,
-	miterLimit: {
-		type: "number",
-		min: 0,
-		value: 4
-	},
-	antialiasing: !1,
-	billboard: !1,
-	_pathType: null,
-	getPath: {
-		type: "accessor",
-		value: (e) => e.path
-	},
-	getColor: {
-		type: "accessor",
-		value: XL
-	},
-	getWidth: {
-		type: "accessor",
-		value: 1
-	},
-	rounded: { deprecatedFor: ["jointRounded", "capRounded"] }
-}, QL = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e };
-function $L(e) {
-	if (e.isGeospatial) return null;
-	let { unitsPerMeter: t } = e.distanceScales;
-	return [
-		t[0],
-		t[1],
-		t[2]
-	];
-}
-function eR(e, t) {
-	return e === t || !!(e && t && e.length === t.length && e.every((e, n) => e === t[n]));
-}
-var tR = class extends HF {
-	getShaders() {
-		let { antialiasing: e } = this.props;
-		return super.getShaders({
-			vs: JL,
-			fs: YL,
-			source: qL,
-			defines: e ? { ANTIALIASING: 1 } : {},
-			modules: [
-				Ly,
-				S_,
-				Fb,
-				KL,
-				...this.context.device.type === "webgpu" ? [sL] : []
-			]
-		});
-	}
-	get wrapLongitude() {
-		return !1;
-	}
-	getBounds() {
-		return this.context.device.type === "webgpu" ? null : this.getAttributeManager()?.getBounds(["vertexPositions"]);
-	}
-	getPathProjectionScale(e) {
-		let t = this.props.coordinateSystem;
-		if (!this.getAttributeManager()?.getAttributes().instanceDashOffsets) return null;
-		if (e instanceof Cx && e.zoom >= 12 && (t === "default" || t === "lnglat" || t === "cartesian")) {
-			let n = Iy.getUniforms({
-				viewport: e,
-				coordinateSystem: t,
-				coordinateOrigin: this.props.coordinateOrigin,
-				autoWrapLongitude: this.wrapLongitude
-			});
-			return [
-				e.projectionMode,
-				n.coordinateOrigin[1],
-				n.commonOrigin[1],
-				...n.commonUnitsPerWorldUnit,
-				...n.commonUnitsPerWorldUnit2,
-				n.commonUnitsPerMeter[2]
-			];
-		}
-		let n = $L(e);
-		return n ? [e.projectionMode, ...n] : [e.projectionMode];
-	}
-	shouldUpdateState(e) {
-		let { viewport: t } = this.context;
-		return super.shouldUpdateState(e) || this.state?.tessellationResolution !== t.resolution || !eR(this.state?.pathProjectionScale, this.getPathProjectionScale(t));
-	}
-	initializeState() {
-		let e = this.context.device.type === "webgpu";
-		this.getAttributeManager().addInstanced({
-			...e ? { pathPositions: {
-				size: 24,
-				type: "float32",
-				transition: !1,
-				accessor: "getPath",
-				update: this.calculateWebGPUPositions,
-				shaderAttributes: {
-					instanceLeftPositions: {
-						size: 3,
-						elementOffset: 0
-					},
-					instanceStartPositions: {
-						size: 3,
-						elementOffset: 3
-					},
-					instanceEndPositions: {
-						size: 3,
-						elementOffset: 6
-					},
-					instanceRightPositions: {
-						size: 3,
-						elementOffset: 9
-					},
-					instanceLeftPositions64Low: {
-						size: 3,
-						elementOffset: 12
-					},
-					instanceStartPositions64Low: {
-						size: 3,
-						elementOffset: 15
-					},
-					instanceEndPositions64Low: {
-						size: 3,
-						elementOffset: 18
-					},
-					instanceRightPositions64Low: {
-						size: 3,
-						elementOffset: 21
-					}
-				},
-				noAlloc: !0
-			} } : { vertexPositions: {
-				size: 3,
-				vertexOffset: 1,
-				type: "float64",
-				fp64: this.use64bitPositions(),
-				transition: QL,
-				accessor: "getPath",
-				update: this.calculatePositions,
-				noAlloc: !0,
-				shaderAttributes: {
-					instanceLeftPositions: { vertexOffset: 0 },
-					instanceStartPositions: { vertexOffset: 1 },
-					instanceEndPositions: { vertexOffset: 2 },
-					instanceRightPositions: { vertexOffset: 3 }
-				}
-			} },
-			instanceTypes: {
-				size: 1,
-				type: e ? "float32" : "uint8",
-				update: this.calculateSegmentTypes,
-				noAlloc: !0
-			},
-			instanceStrokeWidths: {
-				size: 1,
-				accessor: "getWidth",
-				transition: !e && QL,
-				defaultValue: 1,
-				bufferGroup: "path-instance-data"
-			},
-			instanceColors: {
-				size: this.props.colorFormat.length,
-				type: "unorm8",
-				accessor: "getColor",
-				transition: !e && QL,
-				defaultValue: XL,
-				bufferGroup: "path-instance-data"
-			},
-			rowIndexes: {
-				size: 1,
-				type: "uint32",
-				accessor: (e, { index: t }) => e && e.__source ? e.__source.index : t,
-				bufferGroup: "path-instance-data"
-			}
-		}), this.setState({
-			pathTesselator: new HL({
-				fp64: this.use64bitPositions(),
-				isWebGPU: e
-			}),
-			tessellationResolution: this.context.viewport.resolution,
-			pathProjectionScale: this.getPathProjectionScale(this.context.viewport)
-		});
-	}
-	updateState(e) {
-		super.updateState(e);
-		let { props: t, oldProps: n, changeFlags: r } = e, i = this.getAttributeManager(), { viewport: a } = this.context, o = this.state.tessellationResolution !== a.resolution, s = this.getPathProjectionScale(a), c = !eR(this.state.pathProjectionScale, s), l = r.updateTriggersChanged && (r.updateTriggersChanged.all || r.updateTriggersChanged.getPath) || t._pathType !== n._pathType || t.positionFormat !== n.positionFormat || t.wrapLongitude !== n.wrapLongitude || o;
-		if (r.dataChanged || l) {
-			let { pathTesselator: e } = this.state, n = t.data.attributes || {};
-			e.updateGeometry({
-				data: t.data,
-				geometryBuffer: n.getPath,
-				buffers: n,
-				normalize: !t._pathType,
-				loop: t._pathType === "loop",
-				getGeometry: t.getPath,
-				positionFormat: t.positionFormat,
-				wrapLongitude: t.wrapLongitude,
-				resolution: a.resolution,
-				dataChanged: l ? void 0 : r.dataChanged
-			}), this.setState({
-				numInstances: e.instanceCount,
-				startIndices: e.vertexStarts,
-				tessellationResolution: a.resolution,
-				pathProjectionScale: s
-			}), !r.dataChanged || l ? i.invalidateAll() : c && i.invalidate("instanceDashOffsets");
-		} else c && (this.setState({ pathProjectionScale: s }), i.invalidate("instanceDashOffsets"));
-		(r.extensionsChanged || t.antialiasing !== n.antialiasing) && (this.state.model?.destroy(), this.state.model = this._getModel(), i.invalidateAll());
-	}
-	getPickingInfo(e) {
-		let t = super.getPickingInfo(e), { index: n } = t, r = this.props.data;
-		return r[0] && r[0].__source && (t.object = r.find((e) => e.__source.index === n)), t;
-	}
-	disablePickingIndex(e) {
-		let t = this.props.data;
-		if (t[0] && t[0].__source) for (let n = 0; n < t.length; n++) t[n].__source.index === e && this._disablePickingIndex(n);
-		else super.disablePickingIndex(e);
-	}
-	draw({ uniforms: e }) {
-		let { jointRounded: t, capRounded: n, billboard: r, miterLimit: i, widthUnits: a, widthScale: o, widthMinPixels: s, widthMaxPixels: c } = this.props, l = this.state.model, u = {
-			jointType: Number(t),
-			capType: Number(n),
-			billboard: r,
-			widthUnits: hy[a],
-			widthScale: o,
-			miterLimit: i,
-			widthMinPixels: s,
-			widthMaxPixels: c
-		};
-		l.shaderInputs.setProps({ path: u }), l.draw(this.context.renderPass);
-	}
-	_getModel() {
-		let e = [
-			0,
-			1,
-			2,
-			1,
-			4,
-			2,
-			1,
-			3,
-			4,
-			3,
-			5,
-			4
-		], t = [
-			0,
-			0,
-			0,
-			-1,
-			0,
-			1,
-			1,
-			-1,
-			1,
-			1,
-			1,
-			0
-		];
-		return new dC(this.context.device, {
-			...this.getShaders(),
-			id: this.props.id,
-			bufferLayout: this.getAttributeManager().getBufferLayouts(),
-			geometry: new Px({
-				topology: "triangle-list",
-				attributes: {
-					indices: new Uint16Array(e),
-					positions: {
-						value: new Float32Array(t),
-						size: 2
-					}
-				}
-			}),
-			isInstanced: !0
-		});
-	}
-	calculatePositions(e) {
-		let { pathTesselator: t } = this.state;
-		e.startIndices = t.vertexStarts, e.value = t.get("positions");
-	}
-	calculateSegmentTypes(e) {
-		let { pathTesselator: t } = this.state;
-		e.startIndices = t.vertexStarts, e.value = t.get("segmentTypes");
-	}
-	calculateWebGPUPositions(e) {
-		let { pathTesselator: t } = this.state, n = t.get("positions");
-		if (!n) {
-			e.value = null;
-			return;
-		}
-		let r = t.instanceCount, i = new Float32Array(r * 24), a = [
-			-1,
-			0,
-			1,
-			2
-		];
-		for (let e = 0; e < r; e++) {
-			let t = e * 24;
-			for (let o = 0; o < 4; o++) {
-				let s = e + a[o], c = t + o * 3;
-				for (let e = 0; e < 3; e++) {
-					let t = s >= 0 && s < r ? n[s * 3 + e] : 0, a = Math.fround(t);
-					i[c + e] = a, i[c + e + 12] = t - a;
-				}
-			}
-		}
-		e.startIndices = t.vertexStarts, e.value = i;
-	}
-};
-tR.defaultProps = ZL, tR.layerName = "PathLayer";
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/polygon.js
-var nR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
+var HL = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 	t.exports = n, t.exports.default = n;
 	function n(e, t, n) {
 		n ||= 2;
@@ -31130,53 +30820,53 @@ var nR = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		}
 		return n;
 	};
-})))(), 1), rR = dL.CLOCKWISE, iR = dL.COUNTER_CLOCKWISE, aR = { isClosed: !0 };
-function oR(e) {
+})))(), 1), UL = vL.CLOCKWISE, WL = vL.COUNTER_CLOCKWISE, GL = { isClosed: !0 };
+function KL(e) {
 	if (e = e && e.positions || e, !Array.isArray(e) && !ArrayBuffer.isView(e)) throw Error("invalid polygon");
 }
-function sR(e) {
+function qL(e) {
 	return "positions" in e ? e.positions : e;
 }
-function cR(e) {
+function JL(e) {
 	return "holeIndices" in e ? e.holeIndices : null;
 }
-function lR(e) {
+function YL(e) {
 	return Array.isArray(e[0]);
 }
-function uR(e) {
+function XL(e) {
 	return e.length >= 1 && e[0].length >= 2 && Number.isFinite(e[0][0]);
 }
-function dR(e) {
+function ZL(e) {
 	let t = e[0], n = e[e.length - 1];
 	return t[0] === n[0] && t[1] === n[1] && t[2] === n[2];
 }
-function fR(e, t, n, r) {
+function QL(e, t, n, r) {
 	for (let i = 0; i < t; i++) if (e[n + i] !== e[r - t + i]) return !1;
 	return !0;
 }
-function pR(e, t, n, r, i) {
+function $L(e, t, n, r, i) {
 	let a = t, o = n.length;
 	for (let t = 0; t < o; t++) for (let i = 0; i < r; i++) e[a++] = n[t][i] || 0;
-	if (!dR(n)) for (let t = 0; t < r; t++) e[a++] = n[0][t] || 0;
-	return aR.start = t, aR.end = a, aR.size = r, fL(e, i, aR), a;
+	if (!ZL(n)) for (let t = 0; t < r; t++) e[a++] = n[0][t] || 0;
+	return GL.start = t, GL.end = a, GL.size = r, yL(e, i, GL), a;
 }
-function mR(e, t, n, r, i = 0, a, o) {
+function eR(e, t, n, r, i = 0, a, o) {
 	a ||= n.length;
 	let s = a - i;
 	if (s <= 0) return t;
 	let c = t;
 	for (let t = 0; t < s; t++) e[c++] = n[i + t];
-	if (!fR(n, r, i, a)) for (let t = 0; t < r; t++) e[c++] = n[i + t];
-	return aR.start = t, aR.end = c, aR.size = r, fL(e, o, aR), c;
+	if (!QL(n, r, i, a)) for (let t = 0; t < r; t++) e[c++] = n[i + t];
+	return GL.start = t, GL.end = c, GL.size = r, yL(e, o, GL), c;
 }
-function hR(e, t) {
-	oR(e);
+function tR(e, t) {
+	KL(e);
 	let n = [], r = [];
 	if ("positions" in e) {
 		let { positions: i, holeIndices: a } = e;
 		if (a) {
 			let e = 0;
-			for (let o = 0; o <= a.length; o++) e = mR(n, e, i, t, a[o - 1], a[o], o === 0 ? rR : iR), r.push(e);
+			for (let o = 0; o <= a.length; o++) e = eR(n, e, i, t, a[o - 1], a[o], o === 0 ? UL : WL), r.push(e);
 			return r.pop(), {
 				positions: n,
 				holeIndices: r
@@ -31184,18 +30874,18 @@ function hR(e, t) {
 		}
 		e = i;
 	}
-	if (!lR(e)) return mR(n, 0, e, t, 0, n.length, rR), n;
-	if (!uR(e)) {
+	if (!YL(e)) return eR(n, 0, e, t, 0, n.length, UL), n;
+	if (!XL(e)) {
 		let i = 0;
-		for (let [a, o] of e.entries()) i = pR(n, i, o, t, a === 0 ? rR : iR), r.push(i);
+		for (let [a, o] of e.entries()) i = $L(n, i, o, t, a === 0 ? UL : WL), r.push(i);
 		return r.pop(), {
 			positions: n,
 			holeIndices: r
 		};
 	}
-	return pR(n, 0, e, t, rR), n;
+	return $L(n, 0, e, t, UL), n;
 }
-function gR(e, t, n) {
+function nR(e, t, n) {
 	let r = e.length / 3, i = 0;
 	for (let a = 0; a < r; a++) {
 		let o = (a + 1) % r;
@@ -31203,17 +30893,17 @@ function gR(e, t, n) {
 	}
 	return Math.abs(i / 2);
 }
-function _R(e, t, n, r) {
+function rR(e, t, n, r) {
 	let i = e.length / 3;
 	for (let a = 0; a < i; a++) {
 		let i = a * 3, o = e[i + 0], s = e[i + 1], c = e[i + 2];
 		e[i + t] = o, e[i + n] = s, e[i + r] = c;
 	}
 }
-function vR(e, t, n, r) {
-	let i = cR(e);
+function iR(e, t, n, r) {
+	let i = JL(e);
 	i &&= i.map((e) => e / t);
-	let a = sR(e), o = r && t === 3;
+	let a = qL(e), o = r && t === 3;
 	if (n) {
 		let e = a.length;
 		a = a.slice();
@@ -31225,14 +30915,14 @@ function vR(e, t, n, r) {
 		}
 	}
 	if (o) {
-		let e = gR(a, 0, 1), t = gR(a, 0, 2), r = gR(a, 1, 2);
+		let e = nR(a, 0, 1), t = nR(a, 0, 2), r = nR(a, 1, 2);
 		if (!e && !t && !r) return [];
-		e > t && e > r || (t > r ? (n || (a = a.slice()), _R(a, 0, 2, 1)) : (n || (a = a.slice()), _R(a, 2, 0, 1)));
+		e > t && e > r || (t > r ? (n || (a = a.slice()), rR(a, 0, 2, 1)) : (n || (a = a.slice()), rR(a, 2, 0, 1)));
 	}
-	return (0, nR.default)(a, i, t);
+	return (0, HL.default)(a, i, t);
 }
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/polygon-tesselator.js
-var yR = class extends DI {
+var aR = class extends DI {
 	constructor(e) {
 		let { fp64: t, IndexType: n = Uint32Array } = e;
 		super({
@@ -31265,12 +30955,12 @@ var yR = class extends DI {
 	}
 	normalizeGeometry(e) {
 		if (this.normalize) {
-			let t = hR(e, this.positionSize);
-			return this.opts.resolution ? TL(sR(t), cR(t), {
+			let t = tR(e, this.positionSize);
+			return this.opts.resolution ? jL(qL(t), JL(t), {
 				size: this.positionSize,
 				gridResolution: this.opts.resolution,
 				edgeTypes: !0
-			}) : this.opts.wrapLongitude ? NL(sR(t), cR(t), {
+			}) : this.opts.wrapLongitude ? LL(qL(t), JL(t), {
 				size: this.positionSize,
 				maxLatitude: 86,
 				edgeTypes: !0
@@ -31279,18 +30969,18 @@ var yR = class extends DI {
 		return e;
 	}
 	getGeometrySize(e) {
-		if (bR(e)) {
+		if (oR(e)) {
 			let t = 0;
 			for (let n of e) t += this.getGeometrySize(n);
 			return t;
 		}
-		return sR(e).length / this.positionSize;
+		return qL(e).length / this.positionSize;
 	}
 	getGeometryFromBuffer(e) {
 		return this.normalize || !this.buffers.indices ? super.getGeometryFromBuffer(e) : null;
 	}
 	updateGeometryAttributes(e, t) {
-		if (e && bR(e)) for (let n of e) {
+		if (e && oR(e)) for (let n of e) {
 			let e = this.getGeometrySize(n);
 			t.geometrySize = e, this.updateGeometryAttributes(n, t), t.vertexStart += e, t.indexStart = this.indexStarts[t.geometryIndex + 1];
 		}
@@ -31302,7 +30992,7 @@ var yR = class extends DI {
 	_updateIndices(e, { geometryIndex: t, vertexStart: n, indexStart: r }) {
 		let { attributes: i, indexStarts: a, typedArrayManager: o } = this, s = i.indices;
 		if (!s || !e) return;
-		let c = r, l = vR(e, this.positionSize, this.opts.preproject, this.opts.full3d);
+		let c = r, l = iR(e, this.positionSize, this.opts.preproject, this.opts.full3d);
 		s = o.allocate(s, r + l.length, { copy: !0 });
 		for (let e = 0; e < l.length; e++) s[c++] = l[e] + n;
 		a[t + 1] = r + l.length, i.indices = s;
@@ -31310,39 +31000,39 @@ var yR = class extends DI {
 	_updatePositions(e, { vertexStart: t, geometrySize: n }) {
 		let { attributes: { positions: r }, positionSize: i } = this;
 		if (!r || !e) return;
-		let a = sR(e);
+		let a = qL(e);
 		for (let e = t, o = 0; o < n; e++, o++) {
 			let t = a[o * i], n = a[o * i + 1], s = i > 2 ? a[o * i + 2] : 0;
 			r[e * 3] = t, r[e * 3 + 1] = n, r[e * 3 + 2] = s;
 		}
 	}
 	_updateVertexValid(e, { vertexStart: t, geometrySize: n }) {
-		let { positionSize: r } = this, i = this.attributes.vertexValid, a = e && cR(e);
+		let { positionSize: r } = this, i = this.attributes.vertexValid, a = e && JL(e);
 		if (e && e.edgeTypes ? i.set(e.edgeTypes, t) : i.fill(1, t, t + n), a) for (let e = 0; e < a.length; e++) i[t + a[e] / r - 1] = 0;
 		i[t + n - 1] = 0;
 	}
 };
-function bR(e) {
+function oR(e) {
 	return Array.isArray(e) && e.length > 0 && !Number.isFinite(e[0]);
 }
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/solid-polygon-layer-uniforms.js
-var xR = "struct SolidPolygonUniforms {\n  extruded: f32,\n  isWireframe: f32,\n  elevationScale: f32,\n};\n\n@group(0) @binding(auto) var<uniform> solidPolygon: SolidPolygonUniforms;\n", SR = "layout(std140) uniform solidPolygonUniforms {\n  bool extruded;\n  bool isWireframe;\n  float elevationScale;\n} solidPolygon;\n", CR = {
+var sR = "struct SolidPolygonUniforms {\n  extruded: f32,\n  isWireframe: f32,\n  elevationScale: f32,\n};\n\n@group(0) @binding(auto) var<uniform> solidPolygon: SolidPolygonUniforms;\n", cR = "layout(std140) uniform solidPolygonUniforms {\n  bool extruded;\n  bool isWireframe;\n  float elevationScale;\n} solidPolygon;\n", lR = {
 	name: "solidPolygon",
-	source: xR,
-	vs: SR,
-	fs: SR,
+	source: sR,
+	vs: cR,
+	fs: cR,
 	uniformTypes: {
 		extruded: "f32",
 		isWireframe: "f32",
 		elevationScale: "f32"
 	}
-}, wR = "in vec4 fillColors;\nin vec4 lineColors;\nin float rowIndexes;\nout vec4 vColor;\nstruct PolygonProps {\nvec3 positions;\nvec3 positions64Low;\nvec3 normal;\nfloat elevations;\n};\nvec3 project_offset_normal(vec3 vector) {\nif (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\nproject.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\nreturn normalize(vector * project.commonUnitsPerWorldUnit);\n}\nreturn project_normal(vector);\n}\nvoid calculatePosition(PolygonProps props) {\nvec3 pos = props.positions;\nvec3 pos64Low = props.positions64Low;\nvec3 normal = props.normal;\nvec4 colors = solidPolygon.isWireframe ? lineColors : fillColors;\ngeometry.worldPosition = props.positions;\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nif (solidPolygon.extruded) {\npos.z += props.elevations * solidPolygon.elevationScale;\n}\ngl_Position = project_position_to_clipspace(pos, pos64Low, vec3(0.), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nif (solidPolygon.extruded) {\n#ifdef IS_SIDE_VERTEX\nnormal = project_offset_normal(normal);\n#else\nnormal = project_normal(normal);\n#endif\ngeometry.normal = normal;\nvec3 lightColor = lighting_getLightColor(colors.rgb, project.cameraPosition, geometry.position.xyz, geometry.normal);\nvColor = vec4(lightColor, colors.a * layer.opacity);\n} else {\nvColor = vec4(colors.rgb, colors.a * layer.opacity);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", TR = `\
+}, uR = "in vec4 fillColors;\nin vec4 lineColors;\nin float rowIndexes;\nout vec4 vColor;\nstruct PolygonProps {\nvec3 positions;\nvec3 positions64Low;\nvec3 normal;\nfloat elevations;\n};\nvec3 project_offset_normal(vec3 vector) {\nif (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\nproject.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\nreturn normalize(vector * project.commonUnitsPerWorldUnit);\n}\nreturn project_normal(vector);\n}\nvoid calculatePosition(PolygonProps props) {\nvec3 pos = props.positions;\nvec3 pos64Low = props.positions64Low;\nvec3 normal = props.normal;\nvec4 colors = solidPolygon.isWireframe ? lineColors : fillColors;\ngeometry.worldPosition = props.positions;\ngeometry.pickingColor = picking_getPickingColorFromIndex(rowIndexes);\nif (solidPolygon.extruded) {\npos.z += props.elevations * solidPolygon.elevationScale;\n}\ngl_Position = project_position_to_clipspace(pos, pos64Low, vec3(0.), geometry.position);\nDECKGL_FILTER_GL_POSITION(gl_Position, geometry);\nif (solidPolygon.extruded) {\n#ifdef IS_SIDE_VERTEX\nnormal = project_offset_normal(normal);\n#else\nnormal = project_normal(normal);\n#endif\ngeometry.normal = normal;\nvec3 lightColor = lighting_getLightColor(colors.rgb, project.cameraPosition, geometry.position.xyz, geometry.normal);\nvColor = vec4(lightColor, colors.a * layer.opacity);\n} else {\nvColor = vec4(colors.rgb, colors.a * layer.opacity);\n}\nDECKGL_FILTER_COLOR(vColor, geometry);\n}\n", dR = `\
 #version 300 es
 #define SHADER_NAME solid-polygon-layer-vertex-shader
 in vec3 vertexPositions;
 in vec3 vertexPositions64Low;
 in float elevations;
-${wR}
+${uR}
 void main(void) {
 PolygonProps props;
 props.positions = vertexPositions;
@@ -31351,7 +31041,7 @@ props.elevations = elevations;
 props.normal = vec3(0.0, 0.0, 1.0);
 calculatePosition(props);
 }
-`, ER = `\
+`, fR = `\
 #version 300 es
 #define SHADER_NAME solid-polygon-layer-vertex-shader-side
 #define IS_SIDE_VERTEX
@@ -31362,7 +31052,7 @@ in vec3 vertexPositions64Low;
 in vec3 nextVertexPositions64Low;
 in float elevations;
 in float instanceVertexValid;
-${wR}
+${uR}
 void main(void) {
 if(instanceVertexValid < 0.5){
 gl_Position = vec4(0.);
@@ -31393,17 +31083,17 @@ nextPos.x - pos.x + (nextPos64Low.x - pos64Low.x),
 props.elevations = elevations * positions.y;
 calculatePosition(props);
 }
-`, DR = "#version 300 es\n#define SHADER_NAME solid-polygon-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nout vec4 fragColor;\nvoid main(void) {\nfragColor = vColor;\ngeometry.uv = vec2(0.);\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
+`, pR = "#version 300 es\n#define SHADER_NAME solid-polygon-layer-fragment-shader\nprecision highp float;\nin vec4 vColor;\nout vec4 fragColor;\nvoid main(void) {\nfragColor = vColor;\ngeometry.uv = vec2(0.);\nDECKGL_FILTER_COLOR(fragColor, geometry);\n}\n";
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/solid-polygon-layer.wgsl.js
-function OR() {
+function mR() {
 	return "fn project_offset_normal(vector: vec3<f32>) -> vec3<f32> {\n  if (project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT ||\n      project.coordinateSystem == COORDINATE_SYSTEM_LNGLAT_OFFSETS) {\n    return normalize(vector * project.commonUnitsPerWorldUnit);\n  }\n  return project_normal(vector);\n}\n\nfn apply_polygon_color(\n  colors: vec4<f32>,\n  normal: vec3<f32>,\n  position: vec4<f32>\n) -> vec4<f32> {\n  if (solidPolygon.extruded > 0.5) {\n    let lightColor = lighting_getLightColor2(\n      colors.rgb,\n      project.cameraPosition,\n      position.xyz,\n      normal\n    );\n    return vec4<f32>(lightColor, colors.a * layer.opacity);\n  }\n  return vec4<f32>(colors.rgb, colors.a * layer.opacity);\n}\n";
 }
-function kR() {
+function hR() {
 	return "@fragment\nfn fragmentMain(inp: Varyings) -> @location(0) vec4<f32> {\n  geometry.uv = vec2<f32>(0.0, 0.0);\n\n  clip_filterColor(inp.clipCoordinates);\n\n  if (picking.isActive > 0.5) {\n    if (!picking_isColorValid(inp.pickingColor)) {\n      discard;\n    }\n    return vec4<f32>(inp.pickingColor, 1.0);\n  }\n\n  var fragColor = inp.vColor;\n\n  if (picking.isHighlightActive > 0.5) {\n    let highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n    if (picking_isColorZero(abs(inp.pickingColor - highlightedObjectColor))) {\n      let highLightAlpha = picking.highlightColor.a;\n      let blendedAlpha = highLightAlpha + fragColor.a * (1.0 - highLightAlpha);\n      if (blendedAlpha > 0.0) {\n        let highLightRatio = highLightAlpha / blendedAlpha;\n        fragColor = vec4<f32>(\n          mix(fragColor.rgb, picking.highlightColor.rgb, highLightRatio),\n          blendedAlpha\n        );\n      } else {\n        fragColor = vec4<f32>(fragColor.rgb, 0.0);\n      }\n    }\n  }\n\n  return deckgl_premultiplied_alpha(fragColor);\n}\n";
 }
-function AR() {
+function gR() {
 	return `\
-${OR()}
+${mR()}
 
 struct Attributes {
   @location(0) vertexPositions: vec3<f32>,
@@ -31458,14 +31148,14 @@ fn vertexMain(attributes: Attributes) -> Varyings {
   return outp;
 }
 
-${kR()}
+${hR()}
 `;
 }
-function jR(e) {
+function _R(e) {
 	return `\
 const RING_WINDING_ORDER_CW: bool = ${e ? "true" : "false"};
 
-${OR()}
+${mR()}
 
 struct Attributes {
   @location(0) positions: vec2<f32>,
@@ -31552,19 +31242,19 @@ fn vertexMain(attributes: Attributes) -> Varyings {
   return outp;
 }
 
-${kR()}
+${hR()}
 `;
 }
-function MR(e, t) {
-	return e === "top" ? AR() : jR(t);
+function vR(e, t) {
+	return e === "top" ? gR() : _R(t);
 }
 __(), q();
-var NR = [
+var yR = [
 	0,
 	0,
 	0,
 	255
-], PR = {
+], bR = {
 	filled: !0,
 	extruded: !1,
 	wireframe: !1,
@@ -31586,28 +31276,28 @@ var NR = [
 	},
 	getFillColor: {
 		type: "accessor",
-		value: NR
+		value: yR
 	},
 	getLineColor: {
 		type: "accessor",
-		value: NR
+		value: yR
 	},
 	material: !0
-}, FR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, IR = class extends HF {
+}, xR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, SR = class extends HF {
 	getShaders(e) {
 		let t = !this.props._normalize && this.props._windingOrder === "CCW" ? 0 : 1;
 		return super.getShaders({
-			vs: e === "top" ? TR : ER,
-			fs: DR,
-			source: MR(e, !!t),
+			vs: e === "top" ? dR : fR,
+			fs: pR,
+			source: vR(e, !!t),
 			defines: { RING_WINDING_ORDER_CW: t },
 			modules: [
 				Ly,
 				S_,
 				g_,
 				Fb,
-				CR,
-				...this.context.device.type === "webgpu" ? [sL] : []
+				lR,
+				...this.context.device.type === "webgpu" ? [mL] : []
 			]
 		});
 	}
@@ -31623,7 +31313,7 @@ var NR = [
 		let r;
 		t === "lnglat" && (r = n ? e.projectPosition.bind(e) : e.projectFlat.bind(e)), this.setState({
 			numInstances: 0,
-			polygonTesselator: new yR({
+			polygonTesselator: new aR({
 				preproject: r,
 				fp64: this.use64bitPositions(),
 				IndexType: Uint32Array
@@ -31642,7 +31332,7 @@ var NR = [
 				type: "float64",
 				stepMode: "dynamic",
 				fp64: this.use64bitPositions(),
-				transition: FR,
+				transition: xR,
 				accessor: "getPolygon",
 				update: this.calculatePositions,
 				noAlloc: !0,
@@ -31667,7 +31357,7 @@ var NR = [
 			elevations: {
 				size: 1,
 				stepMode: "dynamic",
-				transition: FR,
+				transition: xR,
 				accessor: "getElevation",
 				bufferGroup: "solid-polygon-instance-data"
 			},
@@ -31675,18 +31365,18 @@ var NR = [
 				size: this.props.colorFormat.length,
 				type: "unorm8",
 				stepMode: "dynamic",
-				transition: FR,
+				transition: xR,
 				accessor: "getFillColor",
-				defaultValue: NR,
+				defaultValue: yR,
 				bufferGroup: "solid-polygon-instance-data"
 			},
 			lineColors: {
 				size: this.props.colorFormat.length,
 				type: "unorm8",
 				stepMode: "dynamic",
-				transition: FR,
+				transition: xR,
 				accessor: "getLineColor",
-				defaultValue: NR,
+				defaultValue: yR,
 				bufferGroup: "solid-polygon-instance-data"
 			},
 			rowIndexes: {
@@ -31860,25 +31550,25 @@ var NR = [
 		e.value = o;
 	}
 };
-IR.defaultProps = PR, IR.layerName = "SolidPolygonLayer";
+SR.defaultProps = bR, SR.layerName = "SolidPolygonLayer";
 // src/globe/layers.ts
-var LR = new class extends EI {
+var CR = new class extends EI {
 	static extensionName = "Horizon";
 	static componentName = "Horizon";
 	getShaders() {
 		return { inject: { "vs:DECKGL_FILTER_GL_POSITION": "\n  if (project.projectionMode == PROJECTION_MODE_GLOBE) {\n    vec3 place = geometry.position.xyz;\n    if (dot(place, project.cameraPosition) < dot(place, place)) position = vec4(2.0, 2.0, 2.0, 1.0);\n  }" } };
 	}
-}(), RR = {
+}(), wR = {
 	depthCompare: "always",
 	depthWriteEnabled: !1,
 	cullMode: "none"
-}, zR = 15e3;
-function BR(e) {
+}, TR = 15e3;
+function ER(e) {
 	let { view: t, points: n, cells: r, outline: i, marks: a, radius: o } = e, s = t === "globe", c = s ? py.LNGLAT : py.CARTESIAN, l = {
 		coordinateSystem: c,
-		extensions: s ? [LR] : [],
-		parameters: RR
-	}, u = (e, n, r, i) => new uL({
+		extensions: s ? [CR] : [],
+		parameters: wR
+	}, u = (e, n, r, i) => new _L({
 		id: `${t}:${e}`,
 		...l,
 		data: n,
@@ -31893,9 +31583,9 @@ function BR(e) {
 		billboard: !0
 	});
 	return [
-		t === "plane" ? null : UR(t, e),
-		t === "plane" ? null : WR(t),
-		r && new IR({
+		t === "plane" ? null : kR(t, e),
+		t === "plane" ? null : AR(t),
+		r && new SR({
 			id: `${t}:cells`,
 			coordinateSystem: c,
 			data: r,
@@ -31903,11 +31593,11 @@ function BR(e) {
 			filled: !0,
 			extruded: !1,
 			parameters: {
-				...RR,
+				...wR,
 				cullMode: s ? "back" : "none"
 			}
 		}),
-		n && new uL({
+		n && new _L({
 			id: `${t}:points`,
 			...l,
 			data: n,
@@ -31918,19 +31608,19 @@ function BR(e) {
 			billboard: !0,
 			antialiasing: !0
 		}),
-		i && i[0].length > 1 ? new tR({
+		i && i.length > 1 ? new aL({
 			id: `${t}:outline`,
 			coordinateSystem: c,
 			data: i,
-			getPath: (e) => KR(e, s),
+			getSourcePosition: (e) => MR(e, s),
+			getTargetPosition: (e, { index: t }) => MR(i[(t + 1) % i.length], s),
 			getColor: [...D(e.accent), 255],
 			getWidth: 2.5,
 			widthUnits: "pixels",
-			jointRounded: !0,
 			parameters: s ? {
 				depthCompare: "less-equal",
 				cullMode: "none"
-			} : RR
+			} : wR
 		}) : null,
 		...a.length ? [u("halo", a, [
 			0,
@@ -31939,16 +31629,16 @@ function BR(e) {
 		], 2.5), u("marks", a, null, 0)] : []
 	];
 }
-var VR = Array.from({ length: 18 }, (e, t) => -90 + 10 * t).flatMap((e) => Array.from({ length: 36 }, (e, t) => -180 + 10 * t).map((t) => [
+var DR = Array.from({ length: 18 }, (e, t) => -90 + 10 * t).flatMap((e) => Array.from({ length: 36 }, (e, t) => -180 + 10 * t).map((t) => [
 	[t, e],
 	[t + 10, e],
 	[t + 10, e + 10],
 	[t, e + 10]
-])), HR = {
-	globe: GR(zR / 3),
-	flat: GR(0)
+])), OR = {
+	globe: jR(TR / 3),
+	flat: jR(0)
 };
-function UR(e, { basemap: t, dark: n }) {
+function kR(e, { basemap: t, dark: n }) {
 	let r = { cullMode: e === "globe" ? "back" : "none" };
 	return t ? new XI({
 		id: `${e}:earth`,
@@ -31961,9 +31651,9 @@ function UR(e, { basemap: t, dark: n }) {
 		],
 		desaturate: .35,
 		parameters: r
-	}) : new IR({
+	}) : new SR({
 		id: `${e}:sea`,
-		data: VR,
+		data: DR,
 		getPolygon: (e) => e,
 		getFillColor: n ? [
 			24,
@@ -31980,11 +31670,12 @@ function UR(e, { basemap: t, dark: n }) {
 		parameters: r
 	});
 }
-function WR(e) {
-	return new tR({
+function AR(e) {
+	return new aL({
 		id: `${e}:graticule`,
-		data: HR[e],
-		getPath: (e) => e,
+		data: OR[e],
+		getSourcePosition: ([e]) => e,
+		getTargetPosition: ([, e]) => e,
 		getColor: [
 			255,
 			255,
@@ -32000,27 +31691,35 @@ function WR(e) {
 		}
 	});
 }
-function GR(e) {
+function jR(e) {
 	let t = (e, t, n) => Array.from({ length: Math.floor((t - e) / n) + 1 }, (t, r) => e + r * n);
-	return [...t(-180, 150, 30).map((n) => t(-90, 90, 5).map((t) => [
+	return [...t(-180, 150, 30).flatMap((n) => t(-90, 85, 5).map((t) => [[
 		n,
 		t,
 		e
-	])), ...t(-60, 60, 30).map((n) => t(-180, 180, 5).map((t) => [
+	], [
+		n,
+		t + 5,
+		e
+	]])), ...t(-60, 60, 30).flatMap((n) => t(-180, 175, 5).map((t) => [[
 		t,
 		n,
 		e
-	]))];
+	], [
+		t + 5,
+		n,
+		e
+	]]))];
 }
-function KR(e, t) {
-	return [...e, e[0]].map(([e, n]) => t ? [
+function MR([e, t], n) {
+	return n ? [
 		e,
-		n,
-		zR
-	] : [e, n]);
+		t,
+		TR
+	] : [e, t];
 }
 // src/globe/nearest.ts
-var qR = 512, JR = class {
+var NR = 512, PR = class {
 	pairs;
 	isDegrees;
 	starts;
@@ -32034,12 +31733,12 @@ var qR = 512, JR = class {
 			-90,
 			180,
 			90
-		] : YR(e);
-		this.low = [n, r], this.step = [(i - n) / qR || 1, (a - r) / qR || 1];
+		] : FR(e);
+		this.low = [n, r], this.step = [(i - n) / NR || 1, (a - r) / NR || 1];
 		let o = e.length / 2, s = new Uint32Array(o);
 		this.starts = /* @__PURE__ */ new Uint32Array(262145);
 		for (let t = 0; t < o; t++) {
-			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + qR * this.bin(1, e[2 * t + 1]) : -1;
+			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + NR * this.bin(1, e[2 * t + 1]) : -1;
 			s[t] = n, n >= 0 && this.starts[n + 1]++;
 		}
 		for (let e = 1; e < this.starts.length; e++) this.starts[e] += this.starts[e - 1];
@@ -32056,7 +31755,7 @@ var qR = 512, JR = class {
 		] : [0]) {
 			let [s, c] = [e + o - n / r, e + o + n / r];
 			if (!(this.isDegrees && (c < -180 || s > 180))) for (let l = this.bin(1, t - n); l <= this.bin(1, t + n); l++) for (let n = this.bin(0, s); n <= this.bin(0, c); n++) {
-				let s = l * qR + n;
+				let s = l * NR + n;
 				for (let n = this.starts[s]; n < this.starts[s + 1]; n++) {
 					let s = this.rows[n], c = Math.hypot((this.pairs[2 * s] - e - o) * r, this.pairs[2 * s + 1] - t);
 					c <= a && ([i, a] = [s, c]);
@@ -32069,7 +31768,7 @@ var qR = 512, JR = class {
 		return Math.min(Math.max(Math.floor((t - this.low[e]) / this.step[e]), 0), 511);
 	}
 };
-function YR(e) {
+function FR(e) {
 	let [t, n, r, i] = [
 		Infinity,
 		Infinity,
@@ -32093,8 +31792,8 @@ function YR(e) {
 	];
 }
 // src/globe/scene.ts
-var XR = 900, ZR = 640, [QR, $R] = [11.5, -2];
-function ez() {
+var IR = 900, LR = 640, [RR, zR] = [11.5, -2];
+function BR() {
 	let e = document.createElement("canvas");
 	return e.getContext("webgl2", { failIfMajorPerformanceCaveat: !0 }) ? {
 		canvas: e,
@@ -32104,7 +31803,7 @@ function ez() {
 		inSoftware: !0
 	};
 }
-var tz = class {
+var VR = class {
 	place;
 	surface;
 	events;
@@ -32195,7 +31894,7 @@ var tz = class {
 		return (e === "globe" ? this.points?.lonlat : this.points?.xy) ?? null;
 	}
 	layout() {
-		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < ZR;
+		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < LR;
 		this.boxes = {}, n.forEach((i, a) => {
 			let o = n.length;
 			this.boxes[i] = r ? {
@@ -32251,7 +31950,7 @@ var tz = class {
 	}
 	pointAt(e, t, n, r) {
 		let i = this.coordinates(e), a = this.placeAt(e, t, n);
-		return !i || !a ? -1 : (this.nearest[e] ??= new JR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
+		return !i || !a ? -1 : (this.nearest[e] ??= new PR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
 	}
 	unitsPerPixel(e) {
 		if (e === "plane" || this.mapView === "flat") return 2 ** -Number(this.looks[this.viewOf(e)]?.zoom ?? 0);
@@ -32301,16 +32000,16 @@ var tz = class {
 		if (t === "globe") return {
 			longitude: 10,
 			latitude: 20,
-			zoom: nz(Math.log2(1.08 * Math.PI * Math.min(n.width, n.height) / 512), 20),
-			minZoom: $R,
-			maxZoom: QR
+			zoom: HR(Math.log2(1.08 * Math.PI * Math.min(n.width, n.height) / 512), 20),
+			minZoom: zR,
+			maxZoom: RR
 		};
 		let [r, i, a, o] = t === "flat" ? [
 			-180,
 			-90,
 			180,
 			90
-		] : YR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()), s = Math.log2(.92 * Math.min(n.width / (a - r || 1), n.height / (o - i || 1)));
+		] : FR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()), s = Math.log2(.92 * Math.min(n.width / (a - r || 1), n.height / (o - i || 1)));
 		return {
 			target: [
 				(r + a) / 2,
@@ -32333,7 +32032,7 @@ var tz = class {
 			] : [
 				i(e?.longitude ?? 10),
 				i(e?.latitude ?? 20),
-				i(Number(e?.zoom ?? 0) - nz(0, Number(e?.latitude ?? 0)))
+				i(Number(e?.zoom ?? 0) - HR(0, Number(e?.latitude ?? 0)))
 			],
 			plane: t ? [
 				i(n[0]),
@@ -32353,7 +32052,7 @@ var tz = class {
 			...i,
 			longitude: t,
 			latitude: n,
-			zoom: nz(r, n)
+			zoom: HR(r, n)
 		} : {
 			...i,
 			target: [
@@ -32381,7 +32080,7 @@ var tz = class {
 		let r = matchMedia("(prefers-reduced-motion: reduce)").matches, i = this.mapView === "globe", a = i ? {
 			longitude: e,
 			latitude: t,
-			zoom: nz(n, t)
+			zoom: HR(n, t)
 		} : {
 			target: [
 				e,
@@ -32393,7 +32092,7 @@ var tz = class {
 		this.looks[this.mapView] = {
 			...this.look("globe"),
 			...a,
-			transitionDuration: r ? 0 : XR,
+			transitionDuration: r ? 0 : IR,
 			transitionInterpolator: new pw(i ? [
 				"longitude",
 				"latitude",
@@ -32404,10 +32103,10 @@ var tz = class {
 	apply() {
 		let e = Object.keys(this.boxes);
 		if (!this.points || !e.length || !this.place.clientWidth) return;
-		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = rz(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)]));
+		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = UR(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)]));
 		this.layers = e.flatMap((e) => {
 			let t = this.cellsOf(e);
-			return this.drawn[e] = t ? "cells" : "points", BR({
+			return this.drawn[e] = t ? "cells" : "points", ER({
 				view: this.viewOf(e),
 				basemap: this.basemap,
 				points: t ? null : this.attributesOf(e),
@@ -32471,28 +32170,28 @@ var tz = class {
 		})));
 	}
 };
-function nz(e, t) {
+function HR(e, t) {
 	return e + Math.log2(Math.cos(Math.min(Math.abs(t), 85.05) * Math.PI / 180));
 }
-function rz(e) {
+function UR(e) {
 	if (!e.match(/^#([0-9a-f]{6})$/i)) return 1;
 	let [t, n, r] = D(e);
 	return (.2126 * t + .7152 * n + .0722 * r) / 255;
 }
 // src/globe/still.ts
-var iz = [
+var WR = [
 	-180,
 	-90,
 	180,
 	90
-], az = class {
+], GR = class {
 	clicked;
 	node = d("div", { class: "stills" });
 	constructor(e) {
 		this.clicked = e;
 	}
 	show(e, t) {
-		let n = [this.picture("globe", e.globe, iz, `${t} on the Earth`), this.picture("plane", e.plane, e.bounds, `${t}, projected`)];
+		let n = [this.picture("globe", e.globe, WR, `${t} on the Earth`), this.picture("plane", e.plane, e.bounds, `${t}, projected`)];
 		this.node.replaceChildren(...n.filter((e) => e !== null));
 	}
 	picture(e, t, [n, r, i, a], o) {
@@ -32507,13 +32206,13 @@ var iz = [
 			this.clicked(e, [n + c * (i - n), a - l * (a - r)]);
 		}), s;
 	}
-}, oz = 60, sz = 56, cz = [
+}, KR = 60, qR = 56, JR = [
 	.02,
 	.26,
 	.5,
 	.74,
 	.98
-], lz = class {
+], YR = class {
 	node = d("div", {
 		class: "near",
 		"aria-hidden": "true"
@@ -32524,14 +32223,14 @@ var iz = [
 		this.tiles = [], this.shown = "", this.node.replaceChildren();
 	}
 	show(e, t) {
-		this.tiles = ["globe", "plane"].flatMap((t) => e.drawn[t] === "points" ? uz(e, t) : []);
+		this.tiles = ["globe", "plane"].flatMap((t) => e.drawn[t] === "points" ? XR(e, t) : []);
 		let n = JSON.stringify([
 			this.tiles,
 			t,
 			e.selected && this.tiles.map(({ id: t }) => e.selected[t])
 		]);
 		n !== this.shown && (this.shown = n, this.node.replaceChildren(...this.tiles.map(({ id: n, x: r, y: i }) => {
-			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - sz / 2}px;top:${i - sz / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
+			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - qR / 2}px;top:${i - qR / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
 			return d("img", {
 				src: t.replaceAll("{id}", String(n)),
 				alt: "",
@@ -32540,13 +32239,13 @@ var iz = [
 		})));
 	}
 	at(e, t) {
-		return this.tiles.find((n) => Math.abs(n.x - e) <= sz / 2 && Math.abs(n.y - t) <= sz / 2)?.id ?? -1;
+		return this.tiles.find((n) => Math.abs(n.x - e) <= qR / 2 && Math.abs(n.y - t) <= qR / 2)?.id ?? -1;
 	}
 };
-function uz(e, t) {
+function XR(e, t) {
 	let [n, r] = [e.boxOf(t), e.coordinates(t)];
 	if (!n || !r || !e.paint) return [];
-	let i = cz.flatMap((r) => cz.map((i) => e.placeAt(t, n.x + i * n.width, n.y + r * n.height))), a = i[12];
+	let i = JR.flatMap((r) => JR.map((i) => e.placeAt(t, n.x + i * n.width, n.y + r * n.height))), a = i[12];
 	if (!a || i.some((e) => e === null)) return [];
 	let o = (e) => t === "globe" ? ((e - a[0]) % 360 + 540) % 360 - 180 : e - a[0], [s, c] = [i.map((e) => o(e[0])), i.map((e) => e[1])], [l, u, d, f] = [
 		Math.min(...s),
@@ -32558,14 +32257,14 @@ function uz(e, t) {
 		let t = r[2 * e + 1];
 		if (!(t >= d && t <= f)) continue;
 		let n = o(r[2 * e]);
-		if (n >= l && n <= u && (p.push(e), p.length > oz)) return [];
+		if (n >= l && n <= u && (p.push(e), p.length > KR)) return [];
 	}
 	let m = e.projector(t), h = [];
 	for (let n of p) {
 		let i = m.project(r[2 * n], r[2 * n + 1]);
 		if (!i || e.sideAt(...i) !== t) continue;
 		let [a, o] = i.map(Math.round);
-		[-1, 1].flatMap((t) => [-1, 1].map((n) => e.sideAt(a + t * sz / 2, o + n * sz / 2))).some((e) => e !== null && e !== t) || h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
+		[-1, 1].flatMap((t) => [-1, 1].map((n) => e.sideAt(a + t * qR / 2, o + n * qR / 2))).some((e) => e !== null && e !== t) || h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
 			id: n,
 			x: a,
 			y: o
@@ -32574,7 +32273,7 @@ function uz(e, t) {
 	return h;
 }
 // src/globe/toolbar.ts
-var dz = [
+var ZR = [
 	[
 		"move",
 		"Move and click",
@@ -32593,7 +32292,7 @@ var dz = [
 		"B",
 		"<rect x=\"3\" y=\"5\" width=\"18\" height=\"14\" stroke-dasharray=\"4 3\"/>"
 	]
-], fz = [
+], QR = [
 	[
 		"undo",
 		"Undo the selection",
@@ -32630,15 +32329,15 @@ var dz = [
 		"F",
 		"<path d=\"M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5\"/>"
 	]
-], pz = class {
+], $R = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	drawWord = d("span", { class: "word" });
 	viewWord = d("span", { class: "word" });
 	constructor(e, t) {
-		for (let [t, n, r, i] of dz) this.tools.set(t, p(n, r, i, () => e(t)));
-		for (let [e, n, r, i] of fz) this.actions.set(e, p(n, r, i, () => t(e)));
+		for (let [t, n, r, i] of ZR) this.tools.set(t, p(n, r, i, () => e(t)));
+		for (let [e, n, r, i] of QR) this.actions.set(e, p(n, r, i, () => t(e)));
 		this.actions.get("draw").append(this.drawWord), this.actions.get("view").append(this.viewWord);
 		let n = (e, ...t) => d("div", {
 			class: "group",
@@ -32659,7 +32358,7 @@ var dz = [
 			cells: "Cells"
 		}[e.draw] ?? "";
 	}
-}, mz = 200, hz = 9, gz = 5, _z = 600, vz = 250, yz = 50, bz = 640, xz = class {
+}, ez = 200, tz = 9, nz = 5, rz = 600, iz = 250, az = 50, oz = 640, sz = class {
 	root;
 	send;
 	data = null;
@@ -32690,7 +32389,7 @@ var dz = [
 	});
 	where = d("span", { class: "where" });
 	sheet = new le((e, t, n) => this.drew(e, t, n));
-	toolbar = new pz((e) => this.choose(e), (e) => this.act(e));
+	toolbar = new $R((e) => this.choose(e), (e) => this.act(e));
 	names = {
 		globe: d("div", {
 			class: "side",
@@ -32703,14 +32402,14 @@ var dz = [
 	};
 	legend = null;
 	scene = null;
-	near = new lz();
+	near = new YR();
 	nearTimer = 0;
-	still = new az((e, t) => this.clickedStill(e, t));
+	still = new GR((e, t) => this.clickedStill(e, t));
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
 		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e);
-		let n = ez();
-		n ? (this.scene = new tz(this.place, n, {
+		let n = BR();
+		n ? (this.scene = new VR(this.place, n, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
@@ -32728,8 +32427,8 @@ var dz = [
 			}), e.still && this.showStill(e);
 			return;
 		}
-		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = fe(e, this.place.clientWidth >= bz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
-		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(Sz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
+		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = fe(e, this.place.clientWidth >= oz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
+		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(cz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
 		r && !i && this.take(e.selection), a ? this.load(i, n, r ? e.selection : this.chosen) : this.afterLoad(n), this.refresh();
 	}
 	showStill(e) {
@@ -32745,7 +32444,7 @@ var dz = [
 		this.send("selection", {
 			...n,
 			count: 0,
-			revision: this.selectionEcho.send(Sz(n))
+			revision: this.selectionEcho.send(cz(n))
 		});
 	}
 	async load(e, t, n) {
@@ -32793,7 +32492,7 @@ var dz = [
 	}
 	rowAt(e, t, n) {
 		let r = this.near.at(t, n);
-		return r >= 0 ? r : this.scene.pointAt(e, t, n, hz);
+		return r >= 0 ? r : this.scene.pointAt(e, t, n, tz);
 	}
 	clicked(e, t) {
 		let { scene: n } = this, r = performance.now(), i = n?.sideAt(e, t);
@@ -32812,7 +32511,7 @@ var dz = [
 		}, r);
 	}
 	select(e, t = performance.now()) {
-		this.undone.push(this.chosen), this.undone.length > yz && this.undone.shift(), this.settle(e, t);
+		this.undone.push(this.chosen), this.undone.length > az && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
 		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t });
@@ -32828,7 +32527,7 @@ var dz = [
 			polygon: i,
 			ids: a,
 			count: this.count,
-			revision: this.selectionEcho.send(Sz(this.chosen))
+			revision: this.selectionEcho.send(cz(this.chosen))
 		}), this.refresh();
 	}
 	take(e) {
@@ -32851,10 +32550,10 @@ var dz = [
 				for (let e of i) this.count += e;
 				e.outline = {
 					side: t.side,
-					ring: [r]
+					ring: r
 				}, e.selected = i, this.chosen = {
 					...t,
-					ids: Cz(i)
+					ids: lz(i)
 				};
 			}
 		}
@@ -32886,7 +32585,7 @@ var dz = [
 			};
 		};
 		this.place.addEventListener("pointerdown", (t) => this.pressed = t.button === 0 && t.isPrimary ? e(t) : null), this.place.addEventListener("pointerup", (t) => {
-			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < gz, a = !t.target.closest?.(".legend");
+			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < nz, a = !t.target.closest?.(".legend");
 			this.pressed = null, i && a && this.tool === "move" && this.clicked(n, r);
 		}), this.place.addEventListener("pointermove", (t) => {
 			if (t.buttons || t.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
@@ -32921,12 +32620,12 @@ var dz = [
 		let { scene: i, data: a, tip: o } = this;
 		if (!i || !a) return;
 		let s = r && i.placeAt(r, t, n);
-		if (this.where.textContent = r === "globe" && s ? `${wz(s[1], "N", "S")} ${wz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
+		if (this.where.textContent = r === "globe" && s ? `${uz(s[1], "N", "S")} ${uz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
 		let { clientWidth: c, clientHeight: l } = this.place;
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${wz(r[2 * e + 1], "N", "S")} ${wz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${uz(r[2 * e + 1], "N", "S")} ${uz(r[2 * e], "E", "W")}` : "no place", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32942,7 +32641,7 @@ var dz = [
 	bringNear() {
 		clearTimeout(this.nearTimer), this.nearTimer = window.setTimeout(() => {
 			this.scene?.points && this.data?.thumbnail ? this.near.show(this.scene, this.data.thumbnail) : this.near.hide();
-		}, vz);
+		}, iz);
 	}
 	cameraMoved() {
 		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => {
@@ -32951,11 +32650,11 @@ var dz = [
 				...e,
 				revision: this.cameraEcho.send(JSON.stringify(e))
 			});
-		}, _z));
+		}, rz));
 	}
 	fit() {
 		if (!this.data) return;
-		let e = this.root.clientWidth < bz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+		let e = this.root.clientWidth < oz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
 		this.isFull || (this.place.style.height = `${this.scene ? n : 90}px`), this.scene?.layout();
 	}
 	refresh() {
@@ -32975,20 +32674,20 @@ var dz = [
 		this.message.textContent = e, this.message.hidden = !e;
 	}
 };
-function Sz(e) {
+function cz(e) {
 	return e ? JSON.stringify([
 		e.side,
 		e.kind,
 		e.polygon
 	]) : "null";
 }
-function Cz(e) {
+function lz(e) {
 	let t = [];
-	for (let n = 0; n < e.length && t.length < mz; n++) e[n] && t.push(n);
+	for (let n = 0; n < e.length && t.length < ez; n++) e[n] && t.push(n);
 	return t;
 }
-function wz(e, t, n) {
+function uz(e, t, n) {
 	return `${Math.abs(e).toFixed(2)}° ${e >= 0 ? t : n}`;
 }
-var Tz = _(w + ue, (e, t) => new xz(e, t));
-export { x as decodeRing, Tz as default, b as encodeRing, y as insideMask };
+var dz = _(w + ue, (e, t) => new sz(e, t));
+export { x as decodeRing, dz as default, b as encodeRing, y as insideMask };

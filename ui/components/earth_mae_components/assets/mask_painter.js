@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:f796ef21874b2e7721a82d37c08f58077f5c59c81d166ba53fe60e9d5b14f206 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:53a9bfff1ceb4d7f934ac074b8d2fe93ed985b439c764f1184b4802398212e95 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
