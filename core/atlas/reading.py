@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 
+from core.atlas import patch_rasters
 from core.atlas.errors import TableError
 from core.atlas.formats import Layout, recognise
 from core.atlas.schema import BBOX, COLUMNS, SCALE
@@ -64,7 +65,7 @@ class Part:
 
 
 def open_parts(path: Path) -> list[Part]:
-    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it)."""
+    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches."""
     if not path.exists():
         raise TableError(f"There is no table at {path.name}: check the path, or make one with `python -m core embed`.")
     if path.is_file():
@@ -79,15 +80,23 @@ def open_parts(path: Path) -> list[Part]:
 
 
 def _open_file(path: Path, sha256: str | None) -> Part:
+    if path.suffix.lower() in patch_rasters.SUFFIXES:
+        rows = patch_rasters.patch_rows(path)
+        return Part(path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows)
     try:
         with pq.ParquetFile(path) as file:
             schema, rows = file.schema_arrow, file.metadata.num_rows
-        state = path.stat()
+        key = _key(path, sha256)
     except (OSError, pa.ArrowException) as error:
         why = "is missing" if not path.exists() else "is not a whole parquet file"
         raise TableError(f"{path.name} {why}: copy it again, or resume the sweep that wrote it.") from error
-    key = hashlib.sha256(f"{sha256 or (path.name, state.st_size, state.st_mtime_ns)}".encode()).hexdigest()
     return Part(path.name, _layout(schema, path.name), rows, key, path=path)
+
+
+def _key(path: Path, sha256: str | None) -> str:
+    """Give a fingerprint of a file: of its known hash, else of its name, size and time."""
+    state = path.stat()
+    return hashlib.sha256(f"{sha256 or (path.name, state.st_size, state.st_mtime_ns)}".encode()).hexdigest()
 
 
 def _layout(schema: pa.Schema, name: str) -> Layout:

@@ -22,7 +22,7 @@ _EPILOG = """examples:
   python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
   python -m core embed scene.tif --model mae_tiny scale_mae_tiny --gsd-m 10,20 --out tables/scene
   python -m core embed globe --gsd-m 20000 --out tables/globe
-  python -m core embed scene.tif --patches --data-type int8 --out rasters
+  python -m core embed scene.tif --patches --data-type int8 --out rasters       (search finds patches in rasters/scene.patches.tif)
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
 

@@ -20,7 +20,8 @@ _EPILOG = """examples:
   python -m core search tables/scene --row 12 --k 20
   python -m core search tables/globe --lonlat 12.5,41.9 --json
   python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
-  python -m core search tables/scene --row 12 --minus 40 --minus 41"""
+  python -m core search tables/scene --row 12 --minus 40 --minus 41
+  python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
 
 SHOWN = ("unique_id", "product_id", "centre_lon", "centre_lat", "gsd_m", "recon_loss_low", "recon_loss_high", "pixel_bbox")
 
@@ -39,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "table", nargs="+", metavar="TABLE", help="folder or .parquet file of embeddings, ours or another layout; several read as one"
+        "table", nargs="+", metavar="TABLE", help="folder or .parquet file of embeddings, ours or another layout, or a raster of patches; several read as one"
     )
     parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")  # argparse takes "-122.4,37.7" for an option otherwise
     query = parser.add_mutually_exclusive_group(required=True)

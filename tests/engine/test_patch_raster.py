@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from rasterio import warp
 from rasterio.transform import from_origin
 
+from core.atlas import TableError, open_table
 from core.cli import main
 from core.engine.loaded import load
 from core.engine.patch_raster import PatchRasterSpec, embed_patches
@@ -83,7 +85,11 @@ def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, tmp_path):
 
 def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
     source = open_source(scene)
-    for wrong, words in (({"stride_px": SIDE + PATCH}, "leaves gaps"), ({"tile_px": 100 * PATCH}, "smaller than one tile"), ({"gsd_m": 500.0}, "smaller")):
+    for wrong, words in (
+        ({"stride_px": SIDE + PATCH}, "leaves gaps"),
+        ({"tile_px": 100 * PATCH}, "smaller than one tile"),
+        ({"gsd_m": 500.0}, "smaller"),
+    ):
         with pytest.raises(SweepError, match=words):
             list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}), tmp_path / "x.tif"))
     assert not list(tmp_path.iterdir())
@@ -97,3 +103,35 @@ def test_the_command(scene, tmp_path, capsys):
     assert said["rasters"][0].endswith("scene.patches.tif")
     assert main([*words, "--losses"]) == 2
     assert "--patches takes one GSD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_patches_are_searched_as_tiles_are(scene, tmp_path, capsys, kind):
+    _, found, _, _, transform = made(scene, tmp_path / "scene.patches.tif", data_type=kind)
+    table = open_table(tmp_path / "scene.patches.tif")
+    assert len(table) == 9 * 11
+    assert table.models[0].endswith("patch")
+    vectors = found.reshape(len(found), -1).T.astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lon, lat = warp.transform("EPSG:32610", "EPSG:4326", *([v] for v in transform @ (5.5, 3.5)))
+    assert main(["search", str(tmp_path / "scene.patches.tif"), f"--lonlat={lon[0]},{lat[0]}", "--k", "3", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["query"]["unique_id"] == "scene-r3-c5"
+    here = 3 * 11 + 5
+    best = [row for row in np.argsort(-(unit @ unit[here]), kind="stable") if row != here][:3]
+    assert [one["row"] for one in said["neighbors"]] == best
+
+
+def test_any_other_raster_is_no_table(scene, tmp_path):
+    with pytest.raises(TableError, match="does not hold patch embeddings"):
+        open_table(scene)
+    (tmp_path / "bad.tif").write_bytes(b"II*\0 nothing")
+    with pytest.raises(TableError, match="cannot be read as a raster of patch embeddings"):
+        open_table(tmp_path / "bad.tif")
+
+
+def test_a_patch_without_data_makes_no_row(scene, tmp_path):
+    made(scene, tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.write(np.full((file.count, 2, 2), np.nan, np.float32), window=((0, 2), (0, 2)))
+    assert len(open_table(tmp_path / "a.tif")) == 9 * 11 - 4
