@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need requirements-dev.txt")
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page, Route, expect
 
 ROOT = Path(__file__).parents[2]
 APPS = Path(__file__).parent / "apps"
@@ -29,6 +29,9 @@ QUIET = [
     "--no-first-run", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
 ]  # fmt: skip
 START_S = 60
+SLOW_MS = 120_000
+"""What appears is promised, not how fast: on a loaded machine one run of a page outlasts Playwright's own 5 and 30 s."""
+expect.set_options(timeout=SLOW_MS)
 
 
 def free_port() -> int:
@@ -100,6 +103,7 @@ def local_page(page: Page) -> Iterator[Page]:
             off_host.append(route.request.url)
             route.abort()
 
+    page.set_default_timeout(SLOW_MS)
     page.route("**/*", judge)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

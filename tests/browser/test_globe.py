@@ -112,6 +112,17 @@ def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(local_pa
     assert wrong == []
 
 
+def test_full_screen_and_back(local_page: Page, scene: Locator) -> None:
+    local_page.get_by_role("button", name="Full screen").click()
+    local_page.wait_for_function("document.fullscreenElement !== null")
+    box = scene.bounding_box()
+    assert box and box["height"] > 0.8 * local_page.evaluate("innerHeight")
+    lasso(local_page, scene, 0.25, 0.5, 60)
+    told(local_page, kind="lasso", side="globe")
+    local_page.get_by_role("button", name="Full screen").click()
+    local_page.wait_for_function("document.fullscreenElement === null")
+
+
 def test_a_lasso_around_nothing(local_page: Page, scene: Locator) -> None:
     lasso(local_page, scene, 0.53, 0.06, 15)
     assert told(local_page, kind="lasso")["count"] == 0

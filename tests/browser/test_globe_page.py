@@ -21,6 +21,8 @@ from tests.globe_tables import write_other, write_world
 pytestmark = pytest.mark.browser
 SLOW_MS = 120_000  # software WebGL on a shared machine
 MOST_SOCKET_BYTES = 100_000
+RESTS = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
+"""No run of the page is asked for or under way; Streamlit's own status picture comes late and is no sign of that."""
 WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 
 
@@ -116,21 +118,20 @@ def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(local_p
     expect(local_page).to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
 
 
+def through_the_socket(page: Page) -> list[int]:
+    """The bytes of every frame from now on; the page is loaded anew, for listeners must be there before the socket opens."""
+    moved: list[int] = []
+    page.on("websocket", lambda socket: [socket.on(kind, lambda frame: moved.append(len(frame))) for kind in ("framereceived", "framesent")])
+    page.reload()
+    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", timeout=SLOW_MS)
+    page.wait_for_function(RESTS, timeout=SLOW_MS)
+    page.wait_for_timeout(2000)
+    moved.clear()
+    return moved
+
+
 def test_a_lasso_is_one_selection_for_browser_python_and_address(local_page: Page, scene: Locator, table: EmbeddingTable) -> None:
-    received: list[int] = []
-    sent: list[int] = []
-    local_page.reload()  # the socket's listeners must be there before it opens
-    local_page.on(
-        "websocket",
-        lambda socket: (
-            socket.on("framereceived", lambda frame: received.append(len(frame))),
-            socket.on("framesent", lambda frame: sent.append(len(frame))),
-        ),
-    )
-    local_page.reload()
-    local_page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", timeout=SLOW_MS)
-    local_page.wait_for_timeout(2000)
-    received.clear(), sent.clear()
+    moved = through_the_socket(local_page)
     lasso(local_page, scene, 0.25, 0.5, 90)
     expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
     local_page.wait_for_timeout(1500)
@@ -138,9 +139,22 @@ def test_a_lasso_is_one_selection_for_browser_python_and_address(local_page: Pag
     own = int(contains(polygon, *table.lonlat.T, wraps=True).sum())
     assert own > 20
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
-    total = sum(received) + sum(sent)
-    print(f"lasso of {own} places: {total:,} bytes through the socket")
-    assert 0 < total <= MOST_SOCKET_BYTES
+    print(f"lasso of {own} places: {sum(moved):,} bytes through the socket")
+    assert 0 < sum(moved) <= MOST_SOCKET_BYTES
+
+
+def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, address: str) -> None:
+    scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
+    moved = through_the_socket(local_page)
+    click(local_page, scene, 0.25, 0.5)
+    imagined = local_page.locator('[data-panel="combined"] img')
+    imagined.wait_for(timeout=SLOW_MS)
+    assert re.fullmatch(r"/pictures/[\w-]{22}/0\.jpg", imagined.get_attribute("src") or "")
+    assert imagined.evaluate(WIDTH) >= 64
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.wait_for_timeout(1500)
+    print(f"click: {sum(moved):,} bytes through the socket")
+    assert 0 < sum(moved) <= MOST_SOCKET_BYTES
 
 
 def test_the_address_restores_colour_camera_and_selection(local_page: Page, address: str, table: EmbeddingTable) -> None:
@@ -211,8 +225,8 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
     tabs = local_page.get_by_test_id("stMain").get_by_role("tab")
     for name in tabs.all_inner_texts():
         local_page.get_by_role("tab", name=name, exact=True).click()
-        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
-        local_page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=SLOW_MS)
+        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW_MS)
+        local_page.wait_for_function(RESTS, timeout=SLOW_MS)
         expect(local_page.get_by_test_id("stException")).to_have_count(0)
         expect(local_page.get_by_test_id("stAlertContentError")).to_have_count(0)
 
@@ -220,13 +234,15 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
 def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten(local_page: Page, address: str, browser: Browser) -> None:
     seen: list[str] = []
     local_page.on("request", lambda request: seen.append(request.url))
-    opened(local_page, address)
+    lasso(local_page, opened(local_page, address), 0.25, 0.5, 90)
+    expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
     mine = [url for url in seen if re.search(r"/(points|colours|pictures)/", url)]
     assert len(mine) >= 3
     stranger = browser.new_context()
     try:
         other = stranger.new_page()
         opened(other, address)
+        expect(other.locator(".counted")).to_have_text("3,000 points")  # a selection is its owner's
         for url in mine:
             assert local_page.request.get(url).status == 200
             assert other.request.get(url).status == 404
