@@ -173,7 +173,7 @@ def main() -> int:
         sys.exit("torchgeo is not installed: python -m pip install torchgeo==0.8.1, in an environment of its own; nothing else here needs it.")
     load = load_or_leave(args.anyway)
     tiles = args.tiles or TILES["torchgeo" if args.torchgeo else "more" if args.more else "speed"]
-    found: dict[str, Any] = {"load": load, "model": args.model, "tiles": tiles}
+    found: dict[str, Any] = {"load": load} | ({"model": "mae_tiny"} if args.memory else {"model": args.model, "tiles": tiles})
     kinds = ("int16 deflate", "uint8 striped") if args.torchgeo else ("int16 deflate",) if args.more else args.kinds
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
