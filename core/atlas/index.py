@@ -1,10 +1,11 @@
 """An approximate index for tables too large to read whole at every query: usearch's graph (HNSW, Malkov and Yashunin 2018).
 
-`benchmarks/search.py` compares it with the exact scan in one run; below EXACT_ROWS the scan is quick enough to need no index.
+`benchmarks/search.py --index` compares it with the exact scan in one run; it is built where `core search --index` asks for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,6 @@ from core.atlas.derived import derived_path, keep
 from core.atlas.neighbors import BLOCK_ROWS, Neighbors, flag_duplicates, unit_query, unit_rows
 from core.atlas.table import EmbeddingTable
 
-EXACT_ROWS = 2_000_000
-"""From here on an index is worth its minutes of building: the exact scan of 192 values takes longer than a click should."""
-
 
 @dataclass(frozen=True, eq=False)
 class ApproximateIndex:
@@ -27,15 +25,15 @@ class ApproximateIndex:
     table: EmbeddingTable
     graph: Index
 
-    def nearest(self, query: NDArray[np.floating], k: int = 10, *, effort: int = 128) -> Neighbors:
-        """Find about the k closest rows of a (d,) query; `effort` is how many candidates the graph keeps while it walks.
+    def nearest(self, query: NDArray[np.floating], k: int = 10, *, exclude: Sequence[int] = (), effort: int = 128) -> Neighbors:
+        """Find about the k closest rows of a (d,) query other than `exclude`; `effort` is how many candidates the graph keeps while it walks.
 
         What the graph finds (four times k) is compared exactly, so similarities are exact and only a missed row is approximate.
         """
         unit = unit_query(self.table, query)
         self.graph.expansion_search = max(effort, 2 * k)
-        wanted = min(4 * k, len(self.graph))
-        found = np.asarray(self.graph.search(unit, wanted).keys, np.int64)
+        wanted = min(4 * (k + len(exclude)), len(self.graph))
+        found = np.setdiff1d(np.asarray(self.graph.search(unit, wanted).keys, np.int64), np.asarray(exclude, np.int64))
         scores = unit_rows(self.table, found) @ unit
         order = np.lexsort((found, -scores))[:k]
         rows = found[order]

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,15 @@ from core.atlas import EmbeddingTable, open_table
 from core.atlas.neighbors import Neighbors, nearest
 from core.errors import ExplorerError
 
+if TYPE_CHECKING:
+    from core.atlas.index import ApproximateIndex
+
 _EPILOG = """examples:
   python -m core search tables/scene --row 12 --k 20
   python -m core search tables/globe --lonlat 12.5,41.9 --json
   python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
   python -m core search tables/scene --row 12 --minus 40 --minus 41
+  python -m core search tables/millions --row 12 --index
   python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
 
 SHOWN = ("unique_id", "product_id", "centre_lon", "centre_lat", "gsd_m", "recon_loss_low", "recon_loss_high", "pixel_bbox")
@@ -35,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "search",
         help="find the places of a table that look most alike",
-        description="Find the rows of a table whose vectors are closest in direction: exact cosine over every row.",
+        description="Find the rows of a table whose vectors are closest in direction: exact cosine over every row, unless --index.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--where", metavar="SQL", help="only rows for which this condition holds")
     parser.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
     parser.add_argument("--diversity", type=float, default=0.0, metavar="D", help="0: the closest; towards 1: different from each other as well")
+    parser.add_argument("--index", action="store_true", help="look in an approximate index, built beside the table the first time: for tables of millions")
     parser.add_argument("--gsd-m", type=float, metavar="G", help="metres per pixel of --image, where it does not know")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -67,14 +72,26 @@ def run(args: argparse.Namespace) -> int:
     row = _row(table, args)
     vector = table.vectors_of([row])[0] if row is not None else _of_image(table, args.image, args.gsd_m)
     less = [table.row_of(text) for text in args.minus]
-    found = nearest(
-        table, _less(table, vector, less), args.k, exclude=[*([] if row is None else [row]), *less], among=among, diversity=args.diversity
-    )
+    query, exclude = _less(table, vector, less), [*([] if row is None else [row]), *less]
+    if args.index:
+        found = _by_index(table, args).nearest(query, args.k, exclude=exclude)
+    else:
+        found = nearest(table, query, args.k, exclude=exclude, among=among, diversity=args.diversity)
     if args.json:
         print(json.dumps({"table": table.name, "query": _said(table, row, args), "note": found.note, "neighbors": _rows(table, found)}))
     else:
         _show(table, found)
     return 0
+
+
+def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateIndex:
+    """Open the index beside a table, or build it. Raises UsageError for what only the exact search does."""
+    from core.atlas.index import open_index
+
+    if args.where or args.diversity:
+        raise UsageError("--index finds the closest rows of the whole table: leave --where and --diversity out, or search without it.")
+    print("Opening the index; where there is none yet it is built, some minutes for a million rows.", file=sys.stderr)
+    return open_index(table)
 
 
 def _row(table: EmbeddingTable, args: argparse.Namespace) -> int | None:

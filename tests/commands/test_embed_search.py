@@ -77,6 +77,18 @@ def test_search_by_row_place_and_picture(table, scene, capsys):
     assert len(json.loads(by_picture)["neighbors"]) == 10
 
 
+def test_the_index_finds_what_the_exact_search_finds(table, capsys):
+    words = ("search", str(table), "--row", "3", "--minus", "7", "--k", "5", "--json")
+    _, exact, _ = asked(capsys, *words)
+    code, by_index, err = asked(capsys, *words, "--index")
+    assert code == 0 and "index" in err
+    exact, found = (json.loads(answer)["neighbors"] for answer in (exact, by_index))
+    assert [one["row"] for one in found] == [one["row"] for one in exact]
+    assert [one["similarity"] for one in found] == pytest.approx([one["similarity"] for one in exact], abs=1e-5)
+    code, _, err = asked(capsys, *words, "--index", "--where", "gsd_m > 1")
+    assert code == 2 and "--where" in err
+
+
 def test_a_picture_of_a_tile_finds_that_tile(table, scene, tmp_path, capsys):
     with rasterio.open(scene) as file:
         window = rasterio.windows.Window(64, 32, 32, 32)
