@@ -30,6 +30,8 @@ from core.policy import Policy, policy_from_text, policy_to_text
 
 BATCH = {"cpu": 16, "mps": 64}
 NETWORK_ALONE = 256
+CACHED_PX = 8 * 224**2
+"""On a CPU a batch holds no more pixels than this: past it the network leaves the caches, and the cores wait longer for the last batch."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,17 @@ def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgre
             folder = SweepFolder(Path(spec.out))
             held.enter_context(folder.locked())
             plan = plan or make_plan(recipe.spec, recipe.tile_px)
-            runs.append(Run(folder, plan, recipe, policy, model, spec.batch or BATCH.get(device.device().torch.type, NETWORK_ALONE)))
+            runs.append(Run(folder, plan, recipe, policy, model, spec.batch or _batch(recipe.tile_px)))
         for run in runs:
             run.folder.agree(run.plan_json(), resume=resume)
         yield from _go(runs)
+
+
+def _batch(tile_px: int) -> int:
+    """How many tiles the device takes at once, where the spec leaves it open; the same for every model, so that several can share a pass."""
+    kind = device.device().torch.type
+    most = BATCH.get(kind, NETWORK_ALONE)
+    return max(1, min(most, CACHED_PX // tile_px**2)) if kind == "cpu" else most
 
 
 def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
