@@ -84,14 +84,21 @@ class Yardstick:
         cores = os.cpu_count() or 1
         self._ways = {"one process": [Hand(cores)], "one a core": [Hand(1) for _ in range(cores)]}
         self._batch: dict[tuple[Network, str], int] = {}
+        self._faster: dict[Network, str] = {}
         self.found: dict[Network, dict[str, list[Rate]]] = {}
 
     def measure(self, network: Network, seconds: float) -> Rate:
-        """Measure both ways once and give the faster; the first time, find each way's best batch before."""
-        rates = {way: self._way(network, way, seconds) for way in self._ways}
+        """Measure once and give the faster of both ways, or the way that was settled on; the first time, find each way's best batch before."""
+        ways = [self._faster[network]] if network in self._faster else list(self._ways)
+        rates = {way: self._way(network, way, seconds) for way in ways}
         for way, rate in rates.items():
             self.found.setdefault(network, {}).setdefault(way, []).append(rate)
         return max(rates.values(), key=lambda rate: rate.wall)
+
+    def settle(self) -> None:
+        """From now on measure only the way that was the faster so far, which halves the time between a sweep and its yardstick."""
+        for network, rates in self.found.items():
+            self._faster.setdefault(network, max(rates, key=lambda way: statistics.median(rate.wall for rate in rates[way])))
 
     def said(self, network: Network) -> dict[str, Any]:
         """Median tiles per second of each way, and the batch that it was measured with."""

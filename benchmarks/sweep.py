@@ -7,7 +7,8 @@
     python benchmarks/sweep.py --memory     peak memory on a sparse raster of 100,000 x 100,000 against 5,000 x 5,000
 
 Bare (`_bare.py`) is the faster of one process with all threads and one process per core with one thread each, each at the fastest of several
-batches, tensors already in memory. Every share is the median of interleaved pairs. Neither side pays for starting: processes stay, networks are
+batches, tensors already in memory. It is measured right before and right after every sweep, for machines drift; every share is the median of such
+pairs. Neither side pays for starting: processes stay, networks are
 loaded and warm, and a sweep is timed from its plan to its finished table, so its two ends, where a core waits for the first batch or
 for the last, count against the sweep alone. Shares of processors' time are printed beside those of wall-clock time: what a sweep computes besides
 the network, however busy the machine is; the two differ by the time that cores stood idle. Sources are written for the run: int16 deflate and zstd
@@ -67,21 +68,25 @@ def swept(name: str, source: str, tile_px: int | None = SIDE, models: Sequence[s
 
 
 def shares(cases: dict[str, Case], pairs: int) -> dict[str, Any]:
-    """Interleave bare and swept runs of every case; the first round warms up and finds the best batches."""
+    """Every sweep between two runs of its bare network; the first round warms up, finds the best batches and the faster way."""
     yardstick, hand = Yardstick(), Hand()
     found: dict[str, list[tuple[Rate, float, float]]] = {label: [] for label in cases}
     for pair in range(pairs + 1):
-        best: dict[Network, Rate] = {}
+        before: dict[Network, Rate] = {}
         for label, case in cases.items():
             network = case.network
-            if network not in best:
-                best[network] = yardstick.measure(network, BARE_S)
+            if network not in before:
+                before[network] = yardstick.measure(network, BARE_S)
             rate = hand.do(swept, network.name, case.source, network.side, losses=network.losses, **case.options)
-            wall, cpu = rate.wall / best[network].wall, rate.cpu / best[network].cpu
+            beside = before[network], yardstick.measure(network, BARE_S)
+            before[network] = beside[1]
+            bare = Rate(statistics.mean(one.wall for one in beside), statistics.mean(one.cpu for one in beside))
+            wall, cpu = rate.wall / bare.wall, rate.cpu / bare.cpu
             if pair:
                 found[label].append((rate, wall, cpu))
-            said = f"{rate.wall:.2f} of {best[network].wall:.2f} tiles/s = {wall:.3f}, {cpu:.3f} of processors' time"
+            said = f"{rate.wall:.2f} of {bare.wall:.2f} tiles/s = {wall:.3f}, {cpu:.3f} of processors' time"
             print(f"{network.name} pair {pair}, {label}: {said}", file=sys.stderr)
+        yardstick.settle()
     yardstick.leave()
     hand.leave()
     return {
