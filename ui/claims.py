@@ -17,8 +17,8 @@ def three_papers() -> None:
     """A row for each paper: ours on the left, the paper's own on the right; without a run, how to make one."""
     st.subheader("Three papers", anchor=False)
     st.caption(
-        "Each paper's method against its opponent, at small scale: both trained on the same pictures, as many, by one recipe, and scored on the same test "
-        "images. Intervals are 95 %, over test images (and seeds, where there are several)."
+        "Each paper's method against its opponent, at small scale: both trained on the same pictures, as many, by one recipe (the encoder at "
+        "the rate that suits it), and scored on the same test images. Intervals are 95 %, over test images (and seeds, where there are several)."
     )
     places = {
         place: {claim.name: claim for claim in read_claims(folder)} for place, folder in {"Recorded": RECORDED, "This machine": RUNS / "papers"}.items()
