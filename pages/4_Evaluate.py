@@ -78,12 +78,12 @@ def follow(watched: bool) -> None:
         job.stop.set()
 
 
-def table(results: tuple[Result, ...]) -> tuple[Result, ...]:
-    """The stored numbers, filtered and sortable; gives the rows that are shown."""
+def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
+    """The numbers of one place, filtered and sortable; gives the rows that are shown."""
     shown = results
     for column, (title, name) in zip(st.columns(len(FILTERS)), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
-        chosen = column.multiselect(title, values, key=widget(f"filter {name}", []), format_func=in_words, placeholder="all")
+        chosen = column.multiselect(title, values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     rows = [{**r.row(), "hidden": r.recipe.ratio, "shots": r.recipe.shots, "limit": r.recipe.limit, "recipe": r.recipe.key[:8]} for r in shown]
     digits = {name: st.column_config.NumberColumn(format="%.3f") for name in ("value", "low", "high")}
@@ -102,10 +102,12 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
         watched = evaluations.under_way()
         st.fragment(follow, run_every=1.0 if watched else None)(watched)  # runs that change nothing would hold back the table's first drawing
     with right, in_a_sentence():
-        stored = evaluations.numbers()
-        if not stored:
+        held = evaluations.numbers()
+        places = list(held)
+        place = st.segmented_control("Numbers", places, default=places[0], key="numbers from", required=True) if len(places) > 1 else "".join(places)
+        if not place:
             st.info("No numbers yet. Start with the colour histogram on the left: every network should beat it.", icon=":material/leaderboard:")
-        elif shown := table(stored):
+        elif shown := table(place, held[place]):
             for kind in ("knn", "segmentation"):
                 swept = [r for r in shown if r.recipe.protocol == kind]
                 if len({r.recipe.scale for r in swept}) > 1:

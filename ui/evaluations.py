@@ -72,11 +72,9 @@ def cache() -> Cache:
     return default_cache()
 
 
-def numbers() -> tuple[Result, ...]:
-    """What this server has found, newest first, then what comes with the program and was not found here. Raises RecipeError."""
-    found = cache().results()
-    here = {result.recipe.key for result in found}
-    return found + tuple(result for result in read_numbers() if result.recipe.key not in here)
+def numbers() -> dict[str, tuple[Result, ...]]:
+    """What this machine has found, newest first, and what comes with the program; either only where there is some. Raises RecipeError."""
+    return {place: found for place, found in {"This machine": cache().results(), "Recorded": read_numbers()}.items() if found}
 
 
 def sets_here(protocol: str) -> tuple[str, ...]:
