@@ -108,9 +108,11 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
         if not place:
             st.info("No numbers yet. Start with the colour histogram on the left: every network should beat it.", icon=":material/leaderboard:")
         elif shown := table(place, held[place]):
-            for kind in ("knn", "segmentation"):
+            for kind in ("knn", "sweep", "segmentation"):
                 swept = [r for r in shown if r.recipe.protocol == kind]
+                swept = [r for r in swept if r.recipe.data == swept[0].recipe.data]
                 if len({r.recipe.scale for r in swept}) > 1:
+                    st.markdown(f"**{swept[0].recipe.data} over scales** (the first set shown: choose another under Set)")
                     st.plotly_chart(scale_chart(swept), key=f"over scales {kind}")
             details(shown)
         duplicates()
