@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 
 from core.commands.embed import arguments
 from core.engine.background import ROOT, alive, last_words, launch
-from core.engine.sweep_plan import SweepSpec
+from core.engine.sweep_plan import SweepSpec, folder_of
 from core.engine.sweep_store import Standing, ask_to_stop, standing
 from core.errors import ExplorerError
 from core.files import write_atomic
@@ -72,7 +72,7 @@ class Job:
         """The folders of its tables by their titles, laid as `python -m core embed` lays them."""
         if len(self.models) == 1:
             return {self.title: self.table}
-        return {f"{self.title} ({Path(model).stem})": self.table / Path(model).stem for model in self.models}
+        return {f"{self.title} ({Path(model).stem})": folder_of(self.table, model) for model in self.models}
 
     @cached_property
     def words(self) -> dict[str, object]:

@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         steps.close()
         print(file=sys.stderr)
     if last is not None and args.json:
-        made = {"tables": [str(folder_of(spec, model)) for model in models], "models": models} if several else {"table": spec.out, "model": spec.model}
+        made = {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models} if several else {"table": spec.out, "model": spec.model}
         print(json.dumps({**made, **asdict(last)}))
     return 0
 

@@ -18,7 +18,7 @@ import numpy as np
 from core.atlas import TableInfo
 from core.engine import device
 from core.engine.loaded import load
-from core.engine.sweep_plan import Plan, SweepError, SweepSpec, make_plan, source_names
+from core.engine.sweep_plan import Plan, SweepError, SweepSpec, folder_of, make_plan, source_names
 from core.engine.sweep_read import Batch, Reader
 from core.engine.sweep_rows import Recipe
 from core.engine.sweep_run import Run
@@ -69,15 +69,10 @@ def sweep_models(spec: SweepSpec, models: Sequence[str], *, resume: bool = False
     Each folder is what `sweep` with that model alone would have written, and either goes on with the other's. Progress counts a window once for
     each model. Raises as `sweep` does, and SweepError where the models' cards do not agree on the tile.
     """
-    specs = [replace(spec, model=model, out=str(folder_of(spec, model))) for model in models]
+    specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
     if len({one.out for one in specs}) < len(specs):
         raise SweepError(f"Two of the models would share one folder ({', '.join(Path(one.out).name for one in specs)}): name each model once.")
     yield from _sweep(specs, resume=resume)
-
-
-def folder_of(spec: SweepSpec, model: str) -> Path:
-    """Give the folder of one of several models: of its name, inside that of the spec."""
-    return Path(spec.out) / Path(model).stem
 
 
 def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgress]:

@@ -160,6 +160,11 @@ def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) 
     return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
 
 
+def folder_of(out: str | Path, model: str) -> Path:
+    """Give the folder of one of several models that share a pass: of its name, inside that of the spec."""
+    return Path(out) / Path(model).stem
+
+
 def source_names(spec: SweepSpec) -> tuple[str, ...]:
     """Name the sources for people and manifests: without folders, and of addresses without the query, where signatures are."""
     return tuple(Path(plain(s) if s.lower().startswith(("http:", "https:", "stac:")) else s).name for s in spec.sources)

@@ -13,8 +13,7 @@ from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.atlas.match import same_places
-from core.engine.sweep import folder_of
-from core.engine.sweep_plan import SweepSpec
+from core.engine.sweep_plan import SweepSpec, folder_of
 from core.engine.sweep_store import LOCK
 from ui import jobs
 from ui.jobs import Job, JobError
@@ -99,7 +98,7 @@ def test_several_models_write_a_table_each_from_one_job(scene, tmp_path):
     wait_until(lambda: job.state in ("finished", "stopped"))
     tables = jobs.tables_of(owner)
     assert list(tables) == ["pair (mae_tiny)", "pair (scale_mae_tiny)"], job.last_words
-    assert list(tables.values()) == [folder_of(job.spec, model) for model in models]
+    assert list(tables.values()) == [folder_of(job.spec.out, model) for model in models]
     opened = [open_table(folder) for folder in tables.values()]
     assert [table.columns["model"][0].as_py() for table in opened] == models
     assert job.standing.done == job.standing.total == 2 * len(opened[0]) == 2 * len(same_places(*opened).a)
