@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from core.engine.allocator import keep_freed_memory
 from core.errors import ExplorerError
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ def device(wanted: str | None = None) -> Device:
         except (RuntimeError, AssertionError) as problem:
             raise DeviceError(f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind.") from problem
         return Device(wanted, name, "bfloat16")
+    keep_freed_memory()
     count = torch.get_num_threads()
     name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {count} thread{'s' * (count != 1)})"
     return Device(kind, name, "float32")

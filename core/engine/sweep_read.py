@@ -146,7 +146,7 @@ def _cut(grid: Grid, picture: Picture, rows: NDArray[np.int64], tile_px: int) ->
     ranges = [picture.value_range[band] for band in grid.rgb]
     for box in boxes:
         piece = _piece(raw, box - (left, top, 0, 0), tile_px, copied=copied)
-        yield _Tile(_unit(piece, order, ranges), float(piece.valid.mean()))
+        yield _Tile(_unit(piece, order, ranges), np.count_nonzero(piece.valid) / piece.valid.size)
 
 
 def _piece(raw: Raw, box: NDArray[np.float64], tile_px: int, *, copied: bool) -> Raw:

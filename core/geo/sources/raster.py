@@ -274,7 +274,7 @@ class GeoTiff(Picture):
             finite = np.abs(pixels) < UNDECLARED_FILL  # False for NaN too
             valid &= finite[list(header.rgb if bands is None else range(len(bands)))].all(axis=0)
             pixels[~finite] = 0
-        if not drawn:  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
+        if not drawn and not valid.all():  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
 

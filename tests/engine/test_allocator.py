@@ -1,0 +1,49 @@
+"""Memory that is freed between two layers stays with the process, so that the next layer need not fault it in."""
+
+import platform
+import resource
+
+import numpy as np
+import pytest
+
+from core.engine.allocator import MB, keep_freed_memory
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+
+ROUNDS = 20
+PAGES = 16 * MB // resource.getpagesize()
+
+
+def faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def take_and_free(size: int) -> None:
+    np.empty(size, np.uint8).fill(1)
+
+
+def test_what_a_layer_frees_is_not_faulted_in_again():
+    assert keep_freed_memory()
+    take_and_free(16 * MB)
+    before = faults()
+    for _ in range(ROUNDS):
+        take_and_free(16 * MB)
+    assert faults() - before < PAGES  # by default every round faults in all of its pages anew
+
+
+def test_a_large_array_is_still_handed_back_whole():
+    assert keep_freed_memory()
+    large = 64 * MB
+    before = faults()
+    for _ in range(4):
+        take_and_free(large)
+    assert faults() - before >= 3 * large // resource.getpagesize() // 512  # 512: where the system lends pages of 2 MB
+
+
+def test_the_engine_says_so_before_its_first_network(monkeypatch):
+    from core.engine import device
+
+    told: list[bool] = []
+    monkeypatch.setattr(device, "keep_freed_memory", lambda: told.append(True))
+    device.device.__wrapped__("cpu")
+    assert told
