@@ -46,7 +46,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
             look = look or look_of(made)
             rows[at] = made
             with places[at].container():
-                draw_row(made, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
+                draw_row(made, view.model, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
         bar.empty()
         if look:
             st.html(scale_bar(look.full, "absolute error, the same for all scales"))

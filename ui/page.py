@@ -12,6 +12,7 @@ import streamlit as st
 
 from core import online
 from core.errors import ExplorerError
+from ui import state
 
 ROOT = Path(__file__).parents[1]
 NAME = "Earth MAE Explorer"
@@ -66,6 +67,7 @@ def _say(problem: BaseException | None) -> bool:
 
 def page(title: str, lead: str = "", *, wide: bool = True) -> Page:
     """Begin a page: its configuration, heading, one line under it, and the shared sidebar."""
+    state.enter(title)
     st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered")
     st.html("<style>.block-container,[data-testid=stMainBlockContainer]{padding-top:2.6rem;padding-bottom:3rem}</style>")
     st.title(title, anchor=False)

@@ -14,15 +14,15 @@ from core.viz.sheet import sheet
 from ui import cached, controls
 
 
-def draw_row(made: Reconstruction, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
-    """Low, high, combined and error, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
+def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
+    """Low, high, combined and error of the view's `model`, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
     fed = made.recipe
-    res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(fed.model).gsd_aware else "no res: static positions"
+    res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(model).gsd_aware else "no res: static positions"
     place = " · own scale" if made is own else ""
     st.markdown(f"**{controls.metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
     errors = band_errors(made)
     try:
-        panels = _bands(made, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
+        panels = _bands(made, model, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
     except ExplorerError as problem:
         st.caption(str(problem))
         return
@@ -32,6 +32,6 @@ def draw_row(made: Reconstruction, look: Look, key: str, own: Reconstruction | N
             st.caption(f":orange[:material/info:] {sentence}")
 
 
-def _bands(made: Reconstruction, look: Look, key: str) -> tuple[Panel, ...]:
-    config = cached.reconstructor(made.recipe.model).band_config
+def _bands(made: Reconstruction, model: str, look: Look, key: str) -> tuple[Panel, ...]:
+    config = cached.reconstructor(model).band_config
     return band_panels(made, true_bands(made.target, config), true_bands(made.combined, config), look, key)

@@ -20,7 +20,7 @@ OTHERS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE
 """Parameters of the address that are not the view's: the open tab, Streamlit's own, those of the Globe page (`ui/globe/sight.py`), and
 the key to what runs in the background (`ui/jobs.py`)."""
 
-_VIEW, _WRITTEN, _WIDGETS = "the view", "the view in the address bar", "w:"
+_VIEW, _WRITTEN, _PAGE, _WIDGETS = "the view", "the view in the address bar", "the page", "w:"
 
 
 def session_id() -> str:
@@ -80,6 +80,16 @@ def forget_widgets() -> None:
     """Let every widget start from the view again."""
     for key in [key for key in st.session_state if str(key).startswith(_WIDGETS)]:
         del st.session_state[key]
+
+
+def enter(page: str) -> None:
+    """Begin a run of a page; on the way from another page its widgets are forgotten.
+
+    Widgets of one key on two pages are two to Streamlit: the second would find the key taken, and begin at the least of its values.
+    """
+    if recall(_PAGE, page) != page:
+        forget_widgets()
+    keep(_PAGE, page)
 
 
 def view(default: View, *, models: set[str], sources: set[str]) -> Restored:

@@ -94,3 +94,11 @@ def test_accuracy_over_scales_is_computed_when_asked_and_kept(tmp_path, monkeypa
     assert not test.exception and not test.error
     assert len(list(tmp_path.glob("*.json"))) == 4
     assert any("Weighted kNN on 24 test images" in caption.value for caption in test.caption)
+
+
+def test_what_was_chosen_in_one_lab_holds_in_the_next():
+    test = lab(model="scale_mae_tiny", mask="block-50-s3", sel="scales;count:2")
+    for page in ("pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py"):
+        test.switch_page(page).run()
+        assert not test.exception and not test.error
+        assert {name: "".join(test.query_params[name]) for name in ("model", "mask")} == {"model": "scale_mae_tiny", "mask": "block-50-s3"}
