@@ -171,6 +171,16 @@ def test_the_address_restores_colour_camera_and_selection(local_page: Page, addr
     assert {name: said(local_page)[name] for name in ("by", "cam")} == {"by": "column:recon_loss_low", "cam": "f,12.00,3.00,1.50"}
 
 
+def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str, table: EmbeddingTable) -> None:
+    opened(local_page, f"{address}&place=place000007")
+    local_page.wait_for_url(re.compile("cam="), timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    view, lon, lat, _ = said(local_page)["cam"].split(",")[:4]
+    row = table.columns["unique_id"].to_pylist().index("place000007")
+    assert view == "g"
+    assert np.allclose((float(lon), float(lat)), table.lonlat[row], atol=0.5)
+
+
 def test_recolouring_by_likeness_sends_a_byte_a_point_and_undo_takes_it_back(local_page: Page, address: str) -> None:
     opened(local_page, f"{address}&place=place000000")
     local_page.locator('[data-panel="combined"] img').wait_for(timeout=SLOW_MS)
@@ -216,7 +226,9 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(lo
     expect(local_page).to_have_url(re.compile(r"tile=globe%2Fblue_marble.*at=-120%2C-45.*mask=block-50-s3"), timeout=SLOW_MS)
     local_page.get_by_test_id("stSidebar").get_by_role("link", name="Globe").click()
     expect(local_page).to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
-    assert said(local_page)["by"] == "column:gsd_m"
+    expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible(timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    assert {name: said(local_page)[name] for name in ("by", "mask")} == {"by": "column:gsd_m", "mask": "block-50-s3"}
 
 
 def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> None:

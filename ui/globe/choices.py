@@ -59,4 +59,9 @@ def _pick(label: str, options: list[T], now: T, then: Callable[[T], Sight], *, w
     """A pick list that always shows what the sight says; a choice becomes the sight before the page runs."""
     name = f"globe {label}"
     state.set_widget(name, now)
-    st.selectbox(label, options, key=state.widget(name, now), format_func=words, width=width, on_change=lambda: look(then(state.said(name, now))))
+
+    def chosen() -> None:
+        if (choice := state.said(name, now)) != now:  # a run that was cut short makes Streamlit report what is chosen already
+            look(then(choice))
+
+    st.selectbox(label, options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen)

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 import numpy as np
 import streamlit as st
-from earth_mae_components import FlyTo, Ring, Selection, Still, contains, linked_globe
+from earth_mae_components import Camera, FlyTo, Ring, Selection, Still, contains, linked_globe
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
@@ -19,7 +19,7 @@ from ui import cached, routes, state
 from ui.globe.colour import Painted, rgb_of
 from ui.globe.desk import ask_again, flight, mark_spot, rings
 from ui.globe.rows import RowPictures
-from ui.globe.sight import look, sight
+from ui.globe.sight import led_to_place, look, sight
 from ui.globe.tables import Scene
 
 HEIGHT_PX = 560
@@ -55,6 +55,8 @@ def earth(_: int = 0) -> bytes:
 
 def show(scene: Scene, made: Painted, place: int | None) -> None:
     """Show the maps; what the person did there since the last run becomes the sight."""
+    if place is not None and led_to_place() and np.isfinite(scene.lonlat[place]).all():
+        look(replace(sight(), camera=Camera("globe", *scene.lonlat[place].tolist(), FLY_ZOOM)), remember=False)
     now, wish = sight(), flight()
     marks = [
         *([Ring(place, HAND, "the place in hand")] if place is not None else []),

@@ -16,7 +16,7 @@ NOTES = ("labels", "with", "search", "groups")
 
 SIDES = {"g": "globe", "p": "plane"}
 KINDS = {"l": "lasso", "b": "box", "c": "click"}
-_SIGHT, _WRITTEN, _PAST = "globe sight", "globe address", "globe past"
+_SIGHT, _WRITTEN, _PAST, _LED = "globe sight", "globe address", "globe past", "globe led to"
 MOST_PAST = 50
 
 
@@ -77,8 +77,16 @@ def restore() -> tuple[str, ...]:
         return ()
     found, left_out = from_params(asked)
     state.keep(_SIGHT, found)
+    state.keep(_LED, found.place if found.camera is None else "")
     state.keep(_WRITTEN, asked)  # taken over once: a run that ends early must not hear it again
     return left_out
+
+
+def led_to_place() -> bool:
+    """Tell, once, that a link led to the place in hand without saying where to look from."""
+    led = state.recall(_LED, "")
+    state.keep(_LED, "")
+    return bool(led) and led == sight().place
 
 
 def publish() -> None:
