@@ -57,6 +57,14 @@ def follow(run: Run, others: list[Run]) -> None:
         run.ask_to_stop()
     if not running and not done and buttons[0].button("Resume", icon=":material/play_arrow:", width="stretch"):
         run.launch((run.folder / "spec.toml").read_text(), data_folder())
+    if (file := run.weights_file()) is not None:
+        buttons[2].download_button(
+            f"Take the weights away ({file.stat().st_size / 2**20:.1f} MB)",
+            file.read_bytes,
+            file.name,
+            icon=":material/download:",
+            help="As of the last checkpoint. Any lab takes the file in under Weights of your own, and so does every command's --model.",
+        )
     if not running and not done and run.last_words():
         st.caption(f"Last words: {run.last_words()}")
     if log:

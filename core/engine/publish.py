@@ -14,6 +14,7 @@ import torch
 from core.engine.runs import Run, RunError, TrainSpec
 from core.files import write_atomic
 from core.models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
+from core.models.stated import metadata
 from core.policy import LOG_GSD_M, Policy, res_for
 
 if TYPE_CHECKING:
@@ -28,20 +29,22 @@ def write_weights(training: Training, run: Run) -> Path:
 
     network = training.ema.module if training.step else training.network
     state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items() if not k.endswith("pos_embed")}
-    content = save(state)
     name = training.spec.name
     folder = run.folder / "weights"
+    card = _card(training)
+    content = save(state, metadata(card))
     write_atomic(folder / f"{name}.safetensors", content)
-    card = _card(training, hashlib.sha256(content).hexdigest())
-    return write_card(card, folder)
+    assert card.weights is not None
+    return write_card(replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder)
 
 
-def _card(training: Training, sha256: str) -> ModelCard:
+def _card(training: Training) -> ModelCard:
+    """The card of what was trained so far, but for the hash of its file."""
     spec, card = training.spec, training.network.card
     ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
     weights = WeightsCard(
         file=f"{spec.name}.safetensors",
-        sha256=sha256,
+        sha256="",
         licence=LICENCE,
         data=spec.data,
         images_seen=training.seen,

@@ -196,6 +196,10 @@ class Run:
         except (OSError, ValueError) as problem:
             raise RunError(f"{self.folder} holds no readable run ({problem}): choose another folder.") from problem
 
+    def weights_file(self) -> Path | None:
+        """The weights of the last checkpoint, which say themselves what they are; None before the first."""
+        return next(iter(sorted((self.folder / "weights").glob("*.safetensors"))), None)
+
     def log(self) -> list[dict[str, Any]]:
         """Every logged step in order; a half-written last line is passed over."""
         return list(_lines(self.log_file))

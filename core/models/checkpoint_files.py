@@ -13,7 +13,7 @@ import stat
 import threading
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +51,19 @@ class CheckpointError(WeightsError):
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What a file holds: `tensors` by name (float32 but for counters), the script's `args`, and the names of what was passed over."""
+    """What a file holds: `tensors` by name (float32 but for counters), the script's `args`, the names of what was passed over, and the
+    texts that a safetensors file carries as `metadata`."""
 
     path: Path
     tensors: dict[str, Tensor]
     args: dict[str, Any]
     ignored: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> CheckpointFile:
     """Read a torch or safetensors file without running anything from it. Raises CheckpointError."""
-    size = _checked_size(path)
+    size, metadata = _checked_size(path), dict[str, str]()
     with path.open("rb") as file:
         head = file.read(64)
     if head.startswith(_TORCH_ZIP):
@@ -71,11 +73,11 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         payload = _unpickled(path)
     elif head[8:9] == b"{":
         _check_header(path, size, int.from_bytes(head[:8], "little"))
-        payload = _safetensors(path)
+        payload, metadata = _safetensors(path)
     else:
         raise CheckpointError(f"{path.name} {_mistaken(head)}.")
     state, args, ignored = _unwrapped(path, payload)
-    return CheckpointFile(path, _counted(path, state, size), args, ignored)
+    return CheckpointFile(path, _counted(path, state, size), args, ignored, metadata)
 
 
 def _checked_size(path: Path) -> int:
@@ -138,12 +140,14 @@ def _check_header(path: Path, size: int, claimed: int) -> None:
         raise CheckpointError(f"{path.name} claims a header of {claimed} bytes in a file of {size}: it is damaged or a trap, download it again.")
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load
 
     try:
-        return load(path.read_bytes())
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        return load(path.read_bytes()), metadata
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as problem:
         raise CheckpointError(f"{path.name} is cut short or damaged ({problem!s:.120}): download it again.") from problem
 

@@ -21,7 +21,8 @@ from core.models.checkpoint_files import CheckpointError, CheckpointFile, read_c
 from core.models.clues import Clues, Plan
 from core.models.dialects import COMPUTED, LEFT_OUT, recognise, renamed
 from core.models.dialects_encoder import AmbiguousPositionsError, Positions
-from core.models.registry import ModelCard, WeightsCard, card_for, create, families, file_sha256, read_card
+from core.models.registry import ModelCard, WeightsCard, card_for, cards, create, families, file_sha256, read_card
+from core.models.stated import stated
 from core.models.vit import gsd_positions, transformer_blocks
 
 __all__ = ["AmbiguousPositionsError", "CheckpointError", "LoadReport", "load_checkpoint"]
@@ -64,7 +65,8 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     """The network of a file of weights, an Encoder or a Reconstructor in eval mode, with its `card` and a LoadReport as `report`.
 
     What the file is follows from its tensors and its own arguments (models.md 1.10). `positions` ("gsd" or "static") and `sizes` (num_heads=...,
-    decoder_num_heads=..., as `create` takes them) say what it cannot. Our own files are read by the card beside them. Nothing in the
+    decoder_num_heads=..., as `create` takes them) say what it cannot. Our own files are read by their card (that came
+    with the program, or lies beside them) or by the recipe inside them. Nothing in the
     file is run. Raises CheckpointError, AmbiguousPositionsError, WeightsError, ModelInputError.
     """
     path = Path(path)
@@ -72,8 +74,9 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     sha256 = file_sha256(path)
     card = _own_card(path, sha256)
     if card is not None:
-        clues, plan = Clues(file, sha256), Plan(card.family, f"{card.name}, weights made here", {}, card.licence)
-        plan.sizes = dict(card.sizes)
+        clues, plan = Clues(file, sha256), Plan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence)
+    elif (said := stated(file)) is not None:
+        clues, plan = Clues(file, sha256), said
     else:
         clues, plan = recognise(file, positions, sha256)
         if clues.official:
@@ -88,7 +91,13 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
 
 
 def _own_card(path: Path, sha256: str) -> ModelCard | None:
-    """The card that training wrote beside a file of ours; None where there is none. Raises WeightsError where it is of another file."""
+    """The card of a file that came with the program, or the one that training wrote beside it; None where there is none.
+
+    Raises WeightsError where the card is of another file.
+    """
+    shipped = next((card for card in cards().values() if card.weights and card.weights.sha256 == sha256), None)
+    if shipped is not None:
+        return shipped
     written = path.with_suffix(".json")
     if path.suffix != ".safetensors" or not written.is_file() or written.stat().st_size > MAX_CARD_BYTES:
         return None

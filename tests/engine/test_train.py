@@ -21,6 +21,7 @@ from core.engine.runs import PRESETS, Run, RunError, TrainSpec, read_spec, spec_
 from core.engine.train import Training, draw_batch, train
 from core.geo.crops import Imagery, folder_imagery
 from core.geo.tile import GeoError
+from core.models import load_checkpoint
 from core.models.registry import ModelCard, WeightsError, create
 from core.models.scale_contrast import ScaleContrastObjective
 
@@ -173,6 +174,18 @@ def test_published_weights_load_and_a_changed_file_is_refused(tmp_path, spec, im
     (shelf / "scale_mae_tiny.safetensors").write_bytes(content)
     with pytest.raises(WeightsError, match="is not the file its card describes"):
         create("scale_mae_tiny")
+
+
+def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, imagery):
+    losses(replace(spec, steps=2), tmp_path / "run", imagery)
+    file = Run(tmp_path / "run").weights_file()
+    assert file is not None
+    beside = load_checkpoint(file).card
+    alone = tmp_path / "elsewhere.safetensors"
+    alone.write_bytes(file.read_bytes())
+    card = load_checkpoint(alone).card
+    assert card == replace(beside, name="elsewhere", weights=card.weights, licence=card.licence, notices=card.notices, description=card.description)
+    assert (card.default_policy, card.res_range) == ("log_gsd", (0.5, 8.0))
 
 
 def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):

@@ -1,0 +1,34 @@
+"""The page Train: a run is followed, and its weights can be taken away."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("streamlit")
+
+from core.engine.runs import PRESETS, read_spec
+from core.engine.train import train
+from core.geo.crops import Imagery
+
+PAGE = "pages/5_Train.py"
+
+
+def test_without_a_run_the_page_says_how_to_start_one(open_page, tmp_path, monkeypatch):
+    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert "smoke preset" in app.info[0].value
+
+
+def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, tmp_path, monkeypatch):
+    pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
+    spec = replace(read_spec(PRESETS["smoke"]), steps=2, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
+    for _ in train(spec, tmp_path / "sunday", (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)):
+        pass
+    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert [metric.label for metric in app.metric][:2] == ["Loss", "Pictures seen"]
+    (button,) = app.get("download_button")
+    assert "Take the weights away" in button.proto.label
