@@ -24,7 +24,7 @@ class Workers:
         self._source, self._work = read, work
         self._threads_before = device.use_threads()
         self._count = max(1, min(network_threads(), most))
-        self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=self._count + 1)
+        self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=self._count)  # more of them push the network out of the caches
         self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
         self._stop = threading.Event()
         self._sayings: list[str] = []
