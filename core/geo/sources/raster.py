@@ -264,7 +264,7 @@ class GeoTiff(Picture):
             if bands is not None and palette is None:
                 indexes = [indexes[band] for band in bands]
             pixels = dataset.read(indexes, window=window)
-            valid = dataset.dataset_mask(window=window) > 0
+            valid = _valid(dataset, window)
             drawn = dataset.nodata is not None and pixels.dtype == np.uint8
         if palette is not None:
             colours = palette[pixels[0]]
@@ -277,6 +277,15 @@ class GeoTiff(Picture):
         if not drawn and not valid.all():  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
+
+
+def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:
+    """Tell which pixels of a window are known, bool (h, w); a raster without nodata, mask and alpha is not asked."""
+    from rasterio.enums import MaskFlags
+
+    if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
+        return np.ones((round(window.height), round(window.width)), np.bool_)
+    return dataset.dataset_mask(window=window) > 0
 
 
 def choose_rgb(names: tuple[str, ...]) -> RGB:
