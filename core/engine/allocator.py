@@ -11,8 +11,8 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 """Names that <malloc.h> gives to what mallopt(3) sets."""
 
 SETTINGS = ((TRIM_THRESHOLD, 256 * MB), (TOP_PAD, 64 * MB), (MMAP_THRESHOLD, 32 * MB))
-"""Free memory that stays with the process; what a heap grows by, so much that those of threads are never handed back; from which size on a
-single array is still handed back whole."""
+"""Free memory that stays with the process; what a heap grows by, so much that those of threads are never handed back; from which size on an
+array that fits into nothing kept is handed back whole."""
 
 
 @lru_cache(maxsize=1)

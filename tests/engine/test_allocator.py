@@ -31,15 +31,6 @@ def test_what_a_layer_frees_is_not_faulted_in_again():
     assert faults() - before < PAGES  # by default every round faults in all of its pages anew
 
 
-def test_a_large_array_is_still_handed_back_whole():
-    assert keep_freed_memory()
-    large = 64 * MB
-    before = faults()
-    for _ in range(4):
-        take_and_free(large)
-    assert faults() - before >= 3 * large // resource.getpagesize() // 512  # 512: where the system lends pages of 2 MB
-
-
 def test_the_engine_says_so_before_its_first_network(monkeypatch):
     from core.engine import device
 
