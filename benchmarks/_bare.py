@@ -24,11 +24,13 @@ HIDDEN = 0.75
 
 @dataclass(frozen=True)
 class Network:
-    """What is measured: a model at a side in px (None: its card's), with a reconstruction of hidden patches as well if `losses`."""
+    """What is measured: a model at a side in px (None: its card's), with a reconstruction of hidden patches as well if `losses`; if
+    `given_back`, in processes that return freed memory to the system, as torch leaves it, where the engine keeps it."""
 
     name: str
     side: int | None = None
     losses: bool = False
+    given_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,11 @@ def bare(network: Network, patches_in_batch: int, seconds: float) -> Rate:
     """How fast this process runs the network on noise, for so many seconds after one call that warms up."""
     import torch
 
-    from core.engine.device import device, precision
+    from core.engine import device as engine
 
+    if network.given_back:
+        engine.keep_freed_memory = lambda: False
+    engine.device()
     model = kept(network.name)
     side = network.side or model.card.input_px
     patches = (side // model.patch_size) ** 2
@@ -68,7 +73,7 @@ def bare(network: Network, patches_in_batch: int, seconds: float) -> Rate:
         if network.losses:
             model.reconstruct(images, res, visible)
 
-    with torch.inference_mode(), precision(device()):
+    with torch.inference_mode(), engine.precision(engine.device()):
         once()
         start, cpu, done = time.perf_counter(), time.process_time(), 0
         while time.perf_counter() - start < seconds:
