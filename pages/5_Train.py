@@ -52,13 +52,13 @@ def follow(run: Run, others: list[Run]) -> None:
     cells[1].metric("Pictures seen", f"{last['seen']:,}")
     cells[2].metric("Pictures/s", f"{last['images_per_s']:.0f}")
     cells[3].metric("Learning rate", f"{last.get('lr', 0):.1e}")
-    buttons = st.columns([1, 1, 3])
-    if running and buttons[0].button("Stop", icon=":material/stop:", help="Saves first; resume goes on from there.", width="stretch"):
+    buttons = st.container(horizontal=True)
+    if running and buttons.button("Stop", icon=":material/stop:", help="Saves first; resume goes on from there."):
         run.ask_to_stop()
-    if not running and not done and buttons[0].button("Resume", icon=":material/play_arrow:", width="stretch"):
+    if not running and not done and buttons.button("Resume", icon=":material/play_arrow:"):
         run.launch((run.folder / "spec.toml").read_text(), data_folder())
     if (file := run.weights_file()) is not None:
-        buttons[2].download_button(
+        buttons.download_button(
             f"Take the weights away ({file.stat().st_size / 2**20:.1f} MB)",
             file.read_bytes,
             file.name,
