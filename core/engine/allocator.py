@@ -19,7 +19,7 @@ array that fits into nothing kept is handed back whole."""
 def keep_freed_memory() -> bool:
     """Let the process keep what networks on the CPU free, for the next layer to use; tell whether the C library could be told.
 
-    Without it up to an eighth of a small network's time goes into page faults (docs/measured.md). Other C libraries are left as they are.
+    Without it up to a fifth of a small network's time goes into page faults (docs/measured.md). Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -27,7 +27,7 @@ from core.engine.sweep_plan import SweepError
 from core.files import write_atomic
 
 PLAN, LOG, LOCK, STOP, PENDING = "plan.json", "log.jsonl", "sweep.lock", "stop", "pending"
-BATCH = ".safetensors"  # an eighteenth of the time that .npz takes to read
+BATCH_ENDING = ".safetensors"  # an eighteenth of the time that .npz takes to read
 TAIL_BYTES = 4096
 
 
@@ -81,19 +81,19 @@ class SweepFolder:
 
     def finished_batches(self) -> set[int]:
         """Give the numbers of finished batches that wait for their shard."""
-        return {int(file.stem) for file in self.pending.glob(f"*{BATCH}")}
+        return {int(file.stem) for file in self.pending.glob(f"*{BATCH_ENDING}")}
 
     def keep_batch(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Put a finished batch aside in one step; a process that is killed loses nothing that was put here."""
         part = self.pending / f".{index:08d}.part"
         part.write_bytes(save(arrays))
-        os.replace(part, self.pending / f"{index:08d}{BATCH}")
+        os.replace(part, self.pending / f"{index:08d}{BATCH_ENDING}")
 
     def take_batches(self, indexes: range) -> dict[str, NDArray[Any]]:
         """Give finished batches joined in order."""
         joined: dict[str, list[NDArray[Any]]] = {}
         for index in indexes:
-            for name, kept in load((self.pending / f"{index:08d}{BATCH}").read_bytes()).items():
+            for name, kept in load((self.pending / f"{index:08d}{BATCH_ENDING}").read_bytes()).items():
                 joined.setdefault(name, []).append(kept)
         return {name: np.concatenate([p for p in pieces if p.size] or pieces[:1]) for name, pieces in joined.items()}
 
@@ -108,7 +108,7 @@ class SweepFolder:
     def forget_batches(self, indexes: range) -> None:
         """Drop batches that are in a shard."""
         for index in indexes:
-            (self.pending / f"{index:08d}{BATCH}").unlink(missing_ok=True)
+            (self.pending / f"{index:08d}{BATCH_ENDING}").unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Tidy up after the last shard."""
