@@ -60,7 +60,7 @@ def test_a_file_that_came_with_the_program_is_known_wherever_it_lies(tmp_path: P
     assert load_checkpoint(path).card == create(name).card
 
 
-WELL = {"family": "mae", "sizes": {}, "mean": [0, 0, 0], "std": [1, 1, 1], "default_policy": "native_gsd", "res_range": None, "pooling": "cls", "input_px": 64}
+WELL = {"family": "mae", "sizes": {**TRUNK, **DECODER}, "mean": [0, 0, 0], "std": [1, 1, 1], "default_policy": "native_gsd", "res_range": None, "pooling": "cls", "input_px": 64}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ WELL = {"family": "mae", "sizes": {}, "mean": [0, 0, 0], "std": [1, 1, 1], "defa
     [
         "", "[]", "[" * 100_000, '{"family": "mae"}', "9" * 100_000,
         *(json.dumps(WELL | wrong) for wrong in (
-            {"family": "unheard_of"}, {"family": ["mae"]}, {"sizes": {"depth": 10**9}}, {"sizes": {"depth": "2"}}, {"sizes": {"depth": True}},
+            {"family": "unheard_of"}, {"family": ["mae"]}, {"sizes": {"depth": "2"}}, {"sizes": {"depth": True}},
             {"sizes": {"unheard_of": 2}}, {"sizes": {"centre": "a" * 200}}, {"sizes": {"patch_size": 0}}, {"mean": [0, 0]}, {"mean": [0, 0, "<b>"]},
             {"std": [1, 1, 0]}, {"std": [1, 1, float("nan")]}, {"default_policy": "<b>"}, {"default_policy": 3}, {"res_range": [1, 2, 3]},
             {"pooling": {}}, {"input_px": 10**9}, {"input_px": 63}, {"input_px": "64"},
@@ -76,6 +76,15 @@ WELL = {"family": "mae", "sizes": {}, "mean": [0, 0, 0], "std": [1, 1, 1], "defa
     ],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_meant_is_refused(alone: Callable[..., Path], entry: str) -> None:
-    with pytest.raises(CheckpointError, match="sunday_run") as refused:
+    with pytest.raises(CheckpointError, match="sunday_run.* states a network that cannot be meant") as refused:
         load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=entry))
     assert len(str(refused.value)) < 500
+
+
+def test_the_recipe_that_those_are_made_from_is_taken(alone: Callable[..., Path]) -> None:
+    assert load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL))).card.input_px == 64
+
+
+def test_a_recipe_of_a_giant_is_refused_before_anything_is_built(alone: Callable[..., Path]) -> None:
+    with pytest.raises(CheckpointError, match="depth = 1000000000"):
+        load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL | {"sizes": {"depth": 10**9}})))
