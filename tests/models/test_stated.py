@@ -60,7 +60,10 @@ def test_a_file_that_came_with_the_program_is_known_wherever_it_lies(tmp_path: P
     assert load_checkpoint(path).card == create(name).card
 
 
-WELL = {"family": "mae", "sizes": {**TRUNK, **DECODER}, "mean": [0, 0, 0], "std": [1, 1, 1], "default_policy": "native_gsd", "res_range": None, "pooling": "cls", "input_px": 64}
+WELL = {
+    "family": "mae", "sizes": {**TRUNK, **DECODER}, "mean": [0, 0, 0], "std": [1, 1, 1],
+    "default_policy": "native_gsd", "res_range": None, "pooling": "cls", "input_px": 64,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ WELL = {"family": "mae", "sizes": {**TRUNK, **DECODER}, "mean": [0, 0, 0], "std"
     ],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_meant_is_refused(alone: Callable[..., Path], entry: str) -> None:
-    with pytest.raises(CheckpointError, match="sunday_run.* states a network that cannot be meant") as refused:
+    with pytest.raises(CheckpointError, match=r"sunday_run.* states a network that cannot be meant") as refused:
         load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=entry))
     assert len(str(refused.value)) < 500
 
