@@ -90,8 +90,8 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     shares = {name: st.column_config.NumberColumn(format="percent") for name in ("scale", "hidden")}
     st.dataframe(rows, hide_index=True, height=min(420, 60 + 35 * len(rows)), column_config=digits | shares)
     buttons = st.columns([1, 1, 4])
-    buttons[0].download_button("CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:")
-    buttons[1].download_button("LaTeX", to_latex(shown), "evaluation.tex", "text/plain", icon=":material/download:")
+    buttons[0].download_button("CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:", on_click="ignore")
+    buttons[1].download_button("LaTeX", to_latex(shown), "evaluation.tex", "text/plain", icon=":material/download:", on_click="ignore")
     return shown
 
 

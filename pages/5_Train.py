@@ -63,6 +63,7 @@ def follow(run: Run, others: list[Run]) -> None:
             file.read_bytes,
             file.name,
             icon=":material/download:",
+            on_click="ignore",
             help="As of the last checkpoint. Any lab takes the file in under Weights of your own, and so does every command's --model.",
         )
     if not running and not done and run.last_words():

@@ -131,6 +131,19 @@ def test_pages_and_what_they_share_load_neither_torch_nor_the_networks() -> None
     assert not [path for path in pages if any(name.split(".")[0] in {"torch", "timm"} for name in imports(sources()[path]))]
 
 
+def test_taking_something_away_does_not_run_the_page_again() -> None:
+    calls = [
+        (path, call.lineno, {word.arg: word.value for word in call.keywords})
+        for path, text in sources().items()
+        if path.startswith(("ui/", "pages/"))
+        for call in ast.walk(ast.parse(text))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "download_button"
+    ]
+    assert len(calls) > 5
+    for path, line, words in calls:
+        assert "on_click" in words and ast.literal_eval(words["on_click"]) == "ignore", f'{path}:{line}: st.download_button wants on_click="ignore"'
+
+
 def test_no_file_is_named_after_nothing() -> None:
     empty = {"utils", "util", "helpers", "helper", "common", "misc"}
     assert not [path for path in sources() if empty & {*Path(path).parts[:-1], Path(path).stem}]

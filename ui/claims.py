@@ -50,7 +50,8 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
             st.dataframe([_row(comparison, statement) for comparison in claim.comparisons], hide_index=True)
             st.code(claim.command, language="bash")
             st.json({"ours": claim.ours.spec, "other": claim.other.spec}, expanded=False)
-            st.download_button("JSON", json.dumps(claim.to_json(), indent=1), f"{claim.name}.json", "application/json", icon=":material/download:")
+            made = json.dumps(claim.to_json(), indent=1)
+            st.download_button("JSON", made, f"{claim.name}.json", "application/json", icon=":material/download:", on_click="ignore")
 
 
 def recipe(claim: Claim) -> str:

@@ -39,12 +39,13 @@ def place(tmp_path_factory, serve):
 
 
 def choose(page: Page, title: str, option: str) -> None:
-    kind = "stSelectbox" if title == "Against" else "stMultiSelect"
-    box = page.get_by_test_id(kind).filter(has=page.get_by_text(title, exact=True))
+    several = title != "Against"
+    box = page.get_by_test_id("stMultiSelect" if several else "stSelectbox").filter(has=page.get_by_text(title, exact=True))
     box.get_by_role("combobox").click()
     page.wait_for_timeout(500)  # a rerun under way redraws the list once
     page.get_by_role("option", name=option).first.click()
-    page.keyboard.press("Escape")
+    if several:  # its list stays open; one of a single choice has closed by itself, and there Escape would take the choice back
+        page.keyboard.press("Escape")
 
 
 def taken(page: Page, name: str) -> str:

@@ -94,7 +94,7 @@ def _buttons(job: Job) -> None:
             st.button("Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}", on_click=jobs.resume, args=(job,))
         if state == "finished":
             st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
-                               key=f"download {job.key}", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
+                               key=f"download {job.key}", on_click="ignore", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
         if state in ("finished", "cancelled", "stopped") and st.button(
             "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
         ):
