@@ -136,7 +136,7 @@ def jobs_of(owner: str) -> tuple[Job, ...]:
 
 def tables_of(owner: str) -> dict[str, Path]:
     """The finished tables of an owner, by title, and those of places kept one by one."""
-    places = sorted((JOBS / owner / PLACES).glob("*/manifest.json")) if is_owner(owner) else []
+    places = sorted((JOBS / owner / PLACES).glob("*/*manifest.json")) if is_owner(owner) else []
     kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
     return kept | {title: table for job in jobs_of(owner) if job.state == "finished" for title, table in job.tables.items()}
 

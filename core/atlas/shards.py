@@ -22,7 +22,11 @@ from core.atlas.grid import grid_cells
 from core.atlas.schema import SCALE, VECTOR, Precision, TableInfo, vector_column, vector_type
 from core.files import write_atomic
 
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
+"""Begins with _, for pyarrow, and so geopandas, passes such files over where it reads a folder as one table."""
+
+OLD_MANIFEST = "manifest.json"
+"""Its name in tables that were written before; read, never written."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
 def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: int = 65_536) -> None:
     """Write rows as a folder of shards, spatially ordered as a whole, with a manifest; an existing table there is refused."""
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / MANIFEST).exists():
+    if has_manifest(folder):
         raise TableError(f"{folder.name} already holds a table: choose another folder, or delete that one first.")
     if not rows.num_rows:
         raise TableError("There are no rows to write: embed something first.")
@@ -76,15 +80,22 @@ def shard_name(index: int) -> str:
 
 
 def write_manifest(folder: Path, info: TableInfo, shards: list[ShardRecord], more: Mapping[str, Any]) -> None:
-    """Write `manifest.json` atomically: how the vectors were made, every shard with its hash, and `more`; no times in it."""
+    """Write the manifest atomically: how the vectors were made, every shard with its hash, and `more`; no times in it."""
     manifest = {"format": "earth-mae-explorer embeddings 1", "emb": asdict(info), "shards": [asdict(s) for s in shards], **more}
     write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
+    (folder / OLD_MANIFEST).unlink(missing_ok=True)
+
+
+def has_manifest(folder: Path) -> bool:
+    """Tell whether a folder is a table that this program wrote."""
+    return any((folder / name).is_file() for name in (MANIFEST, OLD_MANIFEST))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """Read a folder's manifest; empty when there is none. Raises TableError when it cannot be understood."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        old = not (folder / MANIFEST).exists()
+        manifest = json.loads((folder / (OLD_MANIFEST if old else MANIFEST)).read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

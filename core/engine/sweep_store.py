@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from core.atlas.schema import TableInfo
-from core.atlas.shards import MANIFEST, ShardRecord, read_manifest, shard_name, write_manifest, write_shard
+from core.atlas.shards import ShardRecord, has_manifest, read_manifest, shard_name, write_manifest, write_shard
 from core.engine.sweep_plan import SweepError
 from core.files import write_atomic
 
-PLAN, LOG, LOCK, STOP, PENDING = "plan.json", "log.jsonl", "sweep.lock", "stop", "pending"
+PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
+"""Files beside the shards: what begins with _ or . is passed over by whoever reads a folder of parquet files as one table."""
 BATCH_ENDING = ".safetensors"  # an eighteenth of the time that .npz takes to read
 TAIL_BYTES = 4096
 
@@ -54,7 +55,7 @@ class SweepFolder:
         """
         known = self._plan()
         if known is None:
-            if (self.path / MANIFEST).exists() or any(self.path.glob("*.parquet")):
+            if has_manifest(self.path) or any(self.path.glob("*.parquet")):
                 raise SweepError(f"{self.path.name} holds a table that no sweep can go on with: choose another folder.")
             write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:

@@ -37,6 +37,6 @@ def finish(spec, **more):
 
 
 def table_bytes(folder):
-    names = ("manifest.json", "plan.json")
+    names = ("_manifest.json", "_plan.json")
     files = sorted(f for f in Path(folder).iterdir() if f.suffix == ".parquet" or f.name in names)
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files}

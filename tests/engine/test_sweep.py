@@ -112,7 +112,7 @@ def test_one_unreadable_block_is_marked_and_counted(tmp_path):
     assert boxes == {(64, 64), (96, 64), (64, 96), (96, 96)}
     assert not table.stored.usable[marked].any()
     assert "could not be read" in " ".join(table.stored.problems)
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["unreadable"] == 4
+    assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["unreadable"] == 4
 
 
 def test_batches_shrink_when_memory_is_short_and_stay_so(spec, monkeypatch):
@@ -127,7 +127,7 @@ def test_batches_shrink_when_memory_is_short_and_stay_so(spec, monkeypatch):
     monkeypatch.setattr(type(load(MODEL)), "_encode", hungry)
     steps = finish(spec)
     assert any("ran out of memory" in step.note for step in steps)
-    assert json.loads((Path(spec.out) / "manifest.json").read_text())["batch_that_fits"] == 2
+    assert json.loads((Path(spec.out) / "_manifest.json").read_text())["batch_that_fits"] == 2
     assert steps[-1].embedded == 63
 
 
@@ -177,7 +177,7 @@ def test_bad_input_gets_a_sentence(spec, tmp_path):
     ):  # fmt: skip
         with pytest.raises(error, match=r"\.$"):
             list(sweep(replace(spec, **change)))
-    assert not (Path(spec.out) / "plan.json").exists()
+    assert not (Path(spec.out) / "_plan.json").exists()
     last = finish(replace(spec, sources=(blank,)))[-1]
     assert (last.embedded, last.empty) == (0, 4)
 
@@ -186,10 +186,10 @@ def test_int8_tables_and_the_log_of_times(spec):
     finish(replace(spec, data_type="int8"))
     table = open_table(spec.out)
     assert table.stored.values.dtype == np.int8
-    lines = [json.loads(line) for line in (Path(spec.out) / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (Path(spec.out) / "_log.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["start", *["batch"] * 8, "finished"]
     assert all(line["time"] > 1.7e9 for line in lines)
-    assert "time" not in (Path(spec.out) / "manifest.json").read_text()
+    assert "time" not in (Path(spec.out) / "_manifest.json").read_text()
 
 
 def test_several_devices_write_the_table_that_one_writes(spec, monkeypatch):

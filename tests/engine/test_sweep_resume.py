@@ -49,11 +49,11 @@ def kill_and_resume(spec, tmp_path, seed):
     assert table_bytes(broken.out) == whole
     assert steps[0].done >= min(after * spec.batch, 63) - spec.batch
     assert steps[0].done <= kept
-    assert not (Path(broken.out) / "pending").exists()
+    assert not (Path(broken.out) / "_pending").exists()
 
 
 def _rows_in_shards(folder):
-    manifest = Path(folder) / "manifest.json"
+    manifest = Path(folder) / "_manifest.json"
     return sum(s["rows"] for s in json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
 
 
@@ -113,7 +113,7 @@ def test_other_settings_and_other_weights_are_refused(spec):
     next(sweep(spec))
     with pytest.raises(SweepError, match="tile_px was 32 and is now 40"):
         next(sweep(replace(spec, tile_px=40), resume=True))
-    plan = Path(spec.out) / "plan.json"
+    plan = Path(spec.out) / "_plan.json"
     changed = json.loads(plan.read_text())
     known = changed["spec"]["weights_sha256"]
     changed["spec"]["weights_sha256"] = "ab" * 32

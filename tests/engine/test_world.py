@@ -21,8 +21,8 @@ def test_fifty_places_at_three_scales(tmp_path):
     assert len(table) == 50
     assert table.stored.values.dtype == np.int8
     assert set(table.columns["gsd_m"].to_pylist()) == set(world.GSDS_M)
-    assert sorted(f.name for f in (tmp_path / "world").iterdir()) == ["manifest.json", "part-00000.parquet", "plan.json"]
-    assert json.loads((tmp_path / "world" / "plan.json").read_text())["spec"]["stride_px"] == 16  # the overlap is stated
+    assert sorted(f.name for f in (tmp_path / "world").iterdir()) == ["_manifest.json", "_plan.json", "part-00000.parquet"]
+    assert json.loads((tmp_path / "world" / "_plan.json").read_text())["spec"]["stride_px"] == 16  # the overlap is stated
 
 
 def test_a_world_too_large_to_ship_is_refused(tmp_path, monkeypatch):

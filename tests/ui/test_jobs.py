@@ -84,7 +84,7 @@ def test_cancelled_killed_resumed_and_found_again(scene):
     jobs.resume(again)
     assert wait_until(lambda: again.state in ("finished", "stopped") and again.state) == "finished", again.last_words
     assert len(open_table(again.table)) == kept.total
-    logged = [json.loads(line) for line in (again.table / "log.jsonl").read_text().splitlines()]
+    logged = [json.loads(line) for line in (again.table / "_log.jsonl").read_text().splitlines()]
     repeated = [line["index"] for line in logged if line["event"] == "batch"]
     assert len(repeated) - len(set(repeated)) <= 1, "what was done is not done again"
     assert jobs.tables_of(owner) == {"My scene": again.table}

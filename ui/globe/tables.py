@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableError, open_table
 from core.atlas.project import ProjectionSpec, project
+from core.atlas.shards import has_manifest
 from core.atlas.table import recipe_of
 from core.commands.atlas import WORLD
 from core.errors import ExplorerError
@@ -51,9 +52,9 @@ def known() -> dict[str, Path]:
     for text in filter(None, os.environ.get(DATA_VARIABLE, "").split(os.pathsep)):
         folder = Path(text)
         candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())] if folder.is_dir() else []
-        found |= {child.name: child for child in candidates if (child / "manifest.json").is_file() and any(child.glob("*.parquet"))}
+        found |= {child.name: child for child in candidates if has_manifest(child) and any(child.glob("*.parquet"))}
         found |= (
-            {file.stem: file for file in sorted(folder.glob("*.parquet"))} if folder.is_dir() and not (folder / "manifest.json").is_file() else {}
+            {file.stem: file for file in sorted(folder.glob("*.parquet"))} if folder.is_dir() and not has_manifest(folder) else {}
         )
     return {**found, **tables_of(state.owner()), **own_tables()}
 
