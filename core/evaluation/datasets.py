@@ -2,12 +2,14 @@
 
 Three layouts are read: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one folder
 per class, and train/test folders that hold one folder per class. Split lists beside the images (train.txt,
-val-eurosat.txt, eurosat-test.txt ...) win over a random split.
+val-eurosat.txt, eurosat-test.txt ...) win over a random split. In every layout val stands for test where there is no test,
+and is left out where there is one.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections import Counter
@@ -39,7 +41,10 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images with their classes and splits; `labels` count into `classes`, `gsd_m` is NaN where unknown."""
+    """Images with their classes and splits; `labels` count into `classes`, `gsd_m` is NaN where unknown.
+
+    `fingerprint` changes with the images, and with labels and splits that an index.csv or list files state.
+    """
 
     name: str
     store: Store
@@ -60,13 +65,24 @@ class LabelledSet:
 
 @dataclass(frozen=True)
 class _Listing:
-    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none)."""
+    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none).
+
+    `stated`: a file beside the images says labels or splits, which their paths alone do not tell.
+    """
 
     files: list[str]
     labels: list[str]
     splits: list[str]
     gsd_m: list[float]
     origin: str
+    stated: bool = False
+
+    def digest(self) -> str:
+        """Hash of the labels and splits that a file states (16 hexadecimal digits), "" where paths tell them all."""
+        if not self.stated:
+            return ""
+        rows = sorted(zip(self.files, self.labels, self.splits, strict=True))
+        return hashlib.sha256("\n".join("\0".join(row) for row in rows).encode()).hexdigest()[:16]
 
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
@@ -78,24 +94,37 @@ def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...
 
 
 def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | None]:
-    """Give the path of a set by name, folder or zip, and what is known of it; raises LabelledSetError if there is none."""
+    """Give the path of a set and what is known of it: by its published name, as a folder or zip, or by its name in one of `folders`.
+
+    Raises LabelledSetError if there is none.
+    """
     known = PUBLISHED.get(data.lower().replace("-", "_"))
     if known is not None:
         for candidate in (folder / place for folder in folders for place in known.found_as):
             if candidate.exists():
                 return candidate, known
     path = Path(data).expanduser()
-    if path.exists():
-        return path, _recognise(path)
+    found = path if path.exists() else None if known else set_beneath(data, folders)
+    if found is not None:
+        return found, _recognise(found)
     if known is not None:
         raise LabelledSetError(
             f"{known.title} is not here: put {' or '.join(known.found_as[:2])} into a folder and name that folder "
             f"with --data or ${DATA_VARIABLE}."
         )
     raise LabelledSetError(
-        f"There is no labelled set '{data}': give a folder with one sub-folder per class, a zip with index.csv, "
-        f"or one of {', '.join(PUBLISHED)}."
+        f"There is no labelled set '{data}': give a folder with one sub-folder per class, a zip with index.csv, the name of one "
+        f"that lies in the folder of --data, or one of {', '.join(PUBLISHED)}."
     )
+
+
+def set_beneath(name: str, folders: Sequence[Path]) -> Path | None:
+    """Give the folder or zip called `name`, with or without its ending, that is or lies in one of `folders`; None where there is none."""
+    for folder in folders:
+        for path in (folder, *sorted(folder.glob("*"))):
+            if name in (path.name, path.stem) and (path.is_dir() or path.suffix.lower() == ".zip"):
+                return path
+    return None
 
 
 def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled: bool = True) -> LabelledSet:
@@ -136,9 +165,9 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled:
     if labelled:
         _check_splits(title, classes, labels, splits)
     native_px = known.native_px if known else _native_px(store, files, title)
-    return LabelledSet(
-        title, store, files, labels, splits, gsd_m, classes, native_px, origin, fingerprint(store, files), known
-    )
+    stated = listing.digest()
+    content = fingerprint(store, files, "" if known and stated == known.packed else stated)
+    return LabelledSet(title, store, files, labels, splits, gsd_m, classes, native_px, origin, content, known)
 
 
 def _recognise(path: Path) -> PublishedSet | None:
@@ -154,6 +183,9 @@ def _from_index(store: Store, title: str, labelled: bool) -> _Listing:
         rows = list(csv.DictReader(io.StringIO(store.read("index.csv").decode("utf-8-sig"))))
     except (UnicodeDecodeError, csv.Error) as problem:
         raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
+    long = next((number for number, row in enumerate(rows, start=2) if None in row), None)
+    if long is not None:
+        raise LabelledSetError(f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes.")
     columns = set(rows[0]) if rows else set()
     needed = {"file", "label"} if labelled else {"file"}
     if not needed <= columns:
@@ -161,18 +193,15 @@ def _from_index(store: Store, title: str, labelled: bool) -> _Listing:
     for number, row in enumerate(rows, start=2):
         if not all(row[column] for column in needed):
             raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
-    splits = [{"val": "test", "validation": "test"}.get(row.get("split") or "", row.get("split") or "") for row in rows]
+    splits = ["val" if row.get("split") == "validation" else row.get("split") or "" for row in rows]
     has_splits = any(splits)
-    if has_splits and not set(splits) <= {"train", "test"}:
-        odd = sorted(set(splits) - {"train", "test"})
+    if has_splits and not set(splits) <= {"train", "test", "val"}:
+        odd = sorted(set(splits) - {"train", "test", "val"})
         raise LabelledSetError(f"The index.csv of '{title}' has the splits {odd}; use train and test.")
-    return _Listing(
-        [row["file"] for row in rows],
-        [row.get("label") or "" for row in rows],
-        splits,
-        [_number(row.get("gsd_m"), title) for row in rows],
-        "index.csv" if has_splits else "",
-    )
+    files, labels = [row["file"] for row in rows], [row.get("label") or "" for row in rows]
+    as_folders = all(PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True))
+    gsd_m = [_number(row.get("gsd_m"), title) for row in rows]
+    return _Listing(files, labels, _without_val(splits), gsd_m, "index.csv" if has_splits else "", has_splits or not as_folders)
 
 
 def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> _Listing:
@@ -195,11 +224,15 @@ def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled
     files = [name for name, _ in listed]
     unknown_gsd = [float("nan")] * len(files)
     if as_splits:
-        named = [SPLIT_FOLDERS[part[0].lower()] for _, part in listed]
-        splits = named if "test" in named else ["test" if split == "val" else split for split in named]
+        splits = _without_val([SPLIT_FOLDERS[part[0].lower()] for _, part in listed])
         return _Listing(files, labels, splits, unknown_gsd, "train and test folders")
     lists = listed_splits(store, [name[len(root) :] for name in files], title, known.list_names if known else ())
-    return _Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin)
+    return _Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
+
+
+def _without_val(splits: list[str]) -> list[str]:
+    """Val stands for test where there is no test; where there is one, it stays "val" and is used by nothing."""
+    return splits if "test" in splits else ["test" if split == "val" else split for split in splits]
 
 
 def _class_root(store: Store) -> str:

@@ -27,6 +27,7 @@ class PublishedSet:
     author_res: float | None = None  # res of the author recipe where one was published (models.md 1.12)
     licence: str = "see its publisher"
     list_names: tuple[str, ...] = ()  # other names its split lists go by
+    packed: str | None = None  # digest of the labels and splits in the project's pack of it: numbers recorded before these counted are of them
 
 
 PUBLISHED: dict[str, PublishedSet] = {
@@ -43,6 +44,7 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.20369, 0.13664, 0.11484),
             author_res=3.5,
             licence="MIT; contains Copernicus Sentinel data",
+            packed="f6a8a64d9788745e",
         ),
         PublishedSet(
             "ucmerced",
@@ -55,6 +57,7 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.2180, 0.2021, 0.1958),
             licence="USGS imagery, public domain",
             list_names=("uc_merced",),
+            packed="e0a62053789861b7",
         ),
         PublishedSet(
             "harvey",
@@ -64,6 +67,7 @@ PUBLISHED: dict[str, PublishedSet] = {
             0.46,
             2,
             licence="CC BY-NC 4.0: evaluation only",
+            packed="2f056eb9698a8b9b",
         ),
         PublishedSet(
             "resisc45",
@@ -128,7 +132,7 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.45240, 0.44331, 0.43006),
             (0.23977, 0.21992, 0.20903),
         ),
-        PublishedSet("neon", "NEON airborne, three sites", ("neon_0p1m.zip", "neon_0p1m", "neon"), 400, 0.1, 3),
+        PublishedSet("neon", "NEON airborne, three sites", ("neon_0p1m.zip", "neon_0p1m", "neon"), 400, 0.1, 3, packed="2757785c2bcd02eb"),
         PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
     )
 }

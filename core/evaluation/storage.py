@@ -7,6 +7,7 @@ import io
 import threading
 import zipfile
 import zlib
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -18,6 +19,7 @@ from core.evaluation.errors import LabelledSetError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_FILE_BYTES = 200 << 20
 MAX_PIXELS = 40_000_000
+MOST_ENTRIES = 2_000_000  # files and folders below a set; more is somebody's whole disk
 
 
 class Store:
@@ -27,9 +29,7 @@ class Store:
         self.path = path
         self._threads = threading.local()
         if path.is_dir():
-            found = (entry for entry in sorted(path.rglob("*")) if entry.is_file())
-            self.names = tuple(entry.relative_to(path).as_posix() for entry in found)
-            self.folders = tuple(e.relative_to(path).as_posix() for e in sorted(path.rglob("*")) if e.is_dir())
+            self.names, self.folders = _walked(path)
             self._members: dict[str, zipfile.ZipInfo] = {}
         else:
             with _open_zip(path) as archive:
@@ -41,7 +41,7 @@ class Store:
         self.folders = tuple(name for name in self.folders if not _is_hidden(name))
 
     def read(self, name: str) -> bytes:
-        """Give the bytes of one file; raises LabelledSetError for a name that leaves the set or a file too large."""
+        """Give the bytes of one file; raises LabelledSetError for a name that leaves the set, a file too large or a damaged one."""
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise LabelledSetError(f"'{name}' points outside of {self.path.name}; list files by their path inside it.")
         size = self._size(name)
@@ -49,7 +49,10 @@ class Store:
             raise LabelledSetError(f"{self.path.name} lists '{name}' but does not hold it; add the file or drop its row.")
         if size > MAX_FILE_BYTES:
             raise LabelledSetError(f"'{name}' is {size >> 20} MB; images of up to {MAX_FILE_BYTES >> 20} MB are read.")
-        return self._archive().read(name) if self._members else (self.path / name).read_bytes()
+        try:
+            return self._archive().read(name) if self._members else (self.path / name).read_bytes()
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as problem:  # RuntimeError: encrypted, or packed in a way not known here
+            raise LabelledSetError(f"'{name}' of {self.path.name} cannot be read ({problem}); copy or pack it again.") from problem
 
     def checksum(self, name: str) -> str:
         """Give size and CRC-32 of a file as text; of a zip's member without unpacking it, "absent" where there is none."""
@@ -83,9 +86,12 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
         raise LabelledSetError(f"'{name}' cannot be read as a picture ({problem}); replace or remove it.") from problem
 
 
-def fingerprint(store: Store, names: tuple[str, ...]) -> str:
-    """Hash the names, sizes and CRC-32 of the given files (16 hexadecimal digits): equal for a zip and its folder."""
-    digest = hashlib.sha256()
+def fingerprint(store: Store, names: tuple[str, ...], stated: str = "") -> str:
+    """Hash the names, sizes and CRC-32 of the given files (16 hexadecimal digits): equal for a zip and its folder.
+
+    `stated` is whatever else decides a number and is in none of the files, such as the digest of labels and splits; "" leaves it out.
+    """
+    digest = hashlib.sha256(f"stated\0{stated}\n".encode() if stated else b"")
     for name in names:
         digest.update(f"{name}\0{store.checksum(name)}\n".encode())
     return digest.hexdigest()[:16]
@@ -97,6 +103,18 @@ def is_image(name: str) -> bool:
 
 def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _walked(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files and folders below a folder, by their path inside it, sorted."""
+    try:
+        found = sorted(islice(path.rglob("*"), MOST_ENTRIES + 1))
+        if len(found) > MOST_ENTRIES:
+            raise LabelledSetError(f"'{path}' holds more than {MOST_ENTRIES:,} files; give the folder of one set of images.")
+        files = tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_file())
+        return files, tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_dir())
+    except OSError as problem:
+        raise LabelledSetError(f"'{path}' cannot be read throughout ({problem.strerror}); give the folder of one set of images.") from problem
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

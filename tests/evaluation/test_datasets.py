@@ -160,3 +160,62 @@ def test_data_folders_come_from_the_option_and_the_variable(tmp_path, monkeypatc
     (tmp_path / "b").mkdir()
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "b"))
     assert data_folders(tmp_path / "a")[:2] == (tmp_path / "a", tmp_path / "b")
+
+
+def test_val_stands_for_test_only_where_there_is_no_test(index_zip, class_folders, tmp_path):
+    val_alone = open_set(DataSpec(str(rewritten(index_zip, tmp_path / "val.zip", lambda text: text.replace(",test,", ",validation,")))), ())
+    assert (len(val_alone.rows("train")), len(val_alone.rows("test"))) == (24, 12)
+
+    def some_for_val(text):
+        return text.replace("_8.png,Forest,test", "_8.png,Forest,val").replace("_8.png,Town,test", "_8.png,Town,validation")
+
+    both = open_set(DataSpec(str(rewritten(index_zip, tmp_path / "both.zip", some_for_val))), ())
+    assert (len(both.files), len(both.rows("test"))) == (34, 10)
+    for split in ("train", "val", "test"):
+        shutil.copytree(class_folders, tmp_path / "parted" / split)
+    assert len(open_set(DataSpec(str(tmp_path / "parted")), ()).files) == 72
+
+
+def test_an_index_whose_rows_are_longer_than_its_header_gets_a_sentence(index_zip, tmp_path):
+    path = rewritten(index_zip, tmp_path / "long.zip", lambda text: text.replace("_3.png,Forest,train,2", "_3.png,Forest,train,2,and,more"))
+    assert "Row 5 of the index.csv of 'long' has more cells than its header" in refused(path)
+
+
+def damaged(path: Path, name: str) -> Path:
+    """The zip with one byte of one stored member flipped, so that its CRC no longer holds."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    content = bytearray(path.read_bytes())
+    content[info.header_offset + 30 + len(name) + info.file_size // 2] ^= 0xFF
+    path.write_bytes(content)
+    return path
+
+
+def test_a_damaged_image_of_a_zip_is_skipped_and_a_damaged_index_gets_a_sentence(index_zip):
+    found = open_set(DataSpec(str(damaged(index_zip, "Forest/Forest_0.png"))), ())
+    assert found.native_px == 32
+    read = next(batches(found.store, found.files, np.arange(36), 32, 36))
+    assert [skip.file for skip in read.skipped] == ["Forest/Forest_0.png"]
+    assert "cannot be read (Bad CRC-32" in read.skipped[0].reason
+    assert "'index.csv' of pack.zip cannot be read (Bad CRC-32" in refused(damaged(index_zip, "index.csv"))
+
+
+def test_a_folder_that_may_not_be_looked_into_or_is_a_whole_disk_gets_a_sentence(class_folders, monkeypatch):
+    monkeypatch.setattr("core.evaluation.storage.MOST_ENTRIES", 10)
+    assert "holds more than 10 files; give the folder of one set" in refused(class_folders)
+
+    def closed(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    monkeypatch.setattr("core.evaluation.storage.MOST_ENTRIES", 1000)
+    assert "cannot be read throughout (Permission denied)" in refused(class_folders)
+
+
+def test_a_set_is_found_by_its_name_in_a_data_folder(class_folders, index_zip, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path("/"))
+    assert len(open_set(DataSpec("set"), (tmp_path,)).files) == 36
+    assert len(open_set(DataSpec("set"), (class_folders,)).files) == 36
+    assert open_set(DataSpec("pack"), (tmp_path,)).store.path == index_zip
+    with pytest.raises(LabelledSetError, match="lies in the folder of --data"):
+        open_set(DataSpec("packs"), (tmp_path,))
