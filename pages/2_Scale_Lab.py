@@ -15,14 +15,14 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
     from ui import lab, scale_sections
     from ui.patch_sections import patches
     from ui.scale_choices import scale_controls, scales_of, views_of
-    from ui.scale_rows import draw_row
+    from ui.scale_rows import draw_fed, draw_row
 
     view = controls.current_view()
     pictures, inspector = st.columns([2.7, 1], gap="large")
     with inspector:
         choices = scale_controls(view)
         st.divider()
-        view = replace(controls.edit(view), selection=choices.to_text())
+        view = replace(controls.edit(view, encoders=True), selection=choices.to_text())
         card = cached.card_of(view.model)
     with pictures:
         view = replace(view, mask=lab.paint(view))
@@ -32,11 +32,14 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
             st.caption(f"{len(scales)} different scales fit here, not {choices.count}: patches are whole.")
+        rows: dict[int, Reconstruction] = {}
+        found: list[int] = []
+        look: Look | None = None
         places = [st.empty() for _ in scales]
         bar = st.progress(0.0)
         order = [own, *(n for n in range(len(scales)) if n != own)]
-        rows: dict[int, Reconstruction] = {}
-        look: Look | None = None
+        if not card.reconstructs:
+            found, order = draw_fed(views), []
         for done, (n, made) in enumerate(cached.reconstructions([views[n] for n in order], state.session_id()), 1):
             at = order[n]
             bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
@@ -57,13 +60,13 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
             )
         if own in rows:
             lab.recipe(rows[own])
-    if rows:
+    if found := found or sorted(rows):
         tabs = st.tabs(["Curves", "Response to res", "Spectrum", "Patches"], key="tab", bind="query-params")
-        drawn = (scale_sections.curves, scale_sections.response, scale_sections.spectra)
-        for tab, draw in zip(tabs[:3], drawn, strict=True):
+        shown = [scales[n] for n in found], [views[n] for n in found], [rows[n] for n in found if n in rows]
+        for tab, draw in zip(tabs[:3], (scale_sections.curves, scale_sections.response, scale_sections.spectra), strict=True):
             if tab.open:
                 with tab:
-                    draw(view, scales, views, rows)
+                    draw(*shown)
         if tabs[3].open:
             with tabs[3]:
                 patches(view, choices)

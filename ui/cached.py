@@ -21,6 +21,7 @@ from ui import weights
 from ui.kept import Kept
 
 if TYPE_CHECKING:
+    from core.engine.reconstruct import Prepared
     from core.engine.results import Reconstruction, Spread, SweepStep
     from core.engine.tokens import PatchSet
     from core.engine.turns import Turns
@@ -138,7 +139,7 @@ def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache
 
 def forget(name: str) -> None:
     """Give up what was computed with a network that is gone."""
-    for kept in (_made(), _judged(), _vectors(), _studies(), shelf("pace", 64)):
+    for kept in (_made(), _judged(), _vectors(), _studies(), shelf("pace", 64), shelf("patches", 64)):
         for ending in ("", "+gsd", "+static"):
             kept.drop(name + ending)
 
@@ -161,6 +162,8 @@ def reconstructions(views: Sequence[View], asker: str) -> Iterator[tuple[int, Re
     """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
     from core.engine.reconstruct import Wanted, reconstruct_many
 
+    if not views:
+        return
     network, missing, wanted = model(views[0].model), [], []
     for n, view in enumerate(views):
         if (found := _made().get(question(view))) is not None:
@@ -182,32 +185,42 @@ def reconstructions(views: Sequence[View], asker: str) -> Iterator[tuple[int, Re
         yield n, _made().put(question(views[n]), piece[1])
 
 
+def prepared(view: View) -> Prepared:
+    """A view's tile as its network is fed it."""
+    from core.engine.reconstruct import prepare
+
+    network = model(view.model)
+    side = view.tile.size_px or network.card.input_px
+    return prepare(network, ground(view.tile, side), view.policy, side)
+
+
 def vectors(views: Sequence[View]) -> list[Any]:
     """One vector for each view's whole picture, nothing hidden, by its model, scale and policy: float32 (d,) each."""
     from core.engine.embed import embed
-    from core.engine.inputs import feed
 
     def make(view: View) -> Any:
-        network = model(view.model)
-        tile = ground(view.tile, view.tile.size_px or network.card.input_px)
-        fed = feed(tile, view.tile.size_px or network.card.input_px)
-        return embed(network, fed.unit[None], gsd_m=fed.tile.gsd, policy=view.policy, native_gsd_m=tile.native_gsd_m)[0]
+        ready = prepared(view)
+        gsd_m, native_m = ready.fed.tile.gsd, ready.tile.native_gsd_m
+        return embed(model(view.model), ready.fed.unit[None], gsd_m=gsd_m, policy=view.policy, native_gsd_m=native_m)[0]
 
     return [_vectors().once((view.model, view.tile, view.policy), partial(make, view)) for view in views]
 
 
 def patches(views: Sequence[View]) -> PatchSet:
     """Every patch's vector of several tiles under one network, nothing hidden."""
-    from core.engine.reconstruct import prepare
     from core.engine.tokens import PatchSet, patch_vectors
 
     def make() -> PatchSet:
-        network, side = model(views[0].model), views[0].tile.size_px or card_of(views[0].model).input_px
-        ready = [prepare(network, ground(view.tile, side), view.policy, side) for view in views]
+        ready = [prepared(view) for view in views]
         images, res = np.stack([at.fed.unit for at in ready]), np.array([at.res for at in ready], np.float32)
-        return PatchSet(images, res, patch_vectors(network, images, res))
+        return PatchSet(images, res, patch_vectors(model(views[0].model), images, res))
 
-    return _studies().once(("patches", *((view.model, view.tile, view.policy) for view in views)), make)
+    return of_patches("vectors", views, make)
+
+
+def of_patches(what: str, views: Sequence[View], make: Callable[[], Any], *more: Hashable) -> Any:
+    """What was found about the patches of several tiles, by what it is and what `more` it hangs on; made once."""
+    return shelf("patches", 64).once((what, *more, *((view.model, view.tile, view.policy) for view in views)), make)
 
 
 def verdict(view: View, made: Reconstruction) -> Verdict:

@@ -212,13 +212,13 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
     return Policy("manual", float(value))
 
 
-def edit(view: View) -> View:
-    """All controls of a reconstruction, one under the other; gives the view that they now say."""
+def edit(view: View, *, encoders: bool = False) -> View:
+    """All controls of a reconstruction, one under the other; gives the view that they now say. With `encoders` networks without a decoder too."""
     from ui.model_picker import pick_model
     from ui.tile_picker import pick_tile
 
     tile = there(pick_tile(view))
-    name = pick_model(view)
+    name = pick_model(view, encoders=encoders)
     card = cached.card_of(name)
     side = (view.tile.size_px if name == view.model else None) or card.input_px
     grid = side // card.patch_px

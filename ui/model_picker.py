@@ -36,17 +36,20 @@ def model_label(name: str) -> str:
     return name if card.trained else f"{name} (untrained)"
 
 
-def names_for(view: View) -> list[str]:
-    """The networks that reconstruct, files of weights among them, with that of the view in any case."""
-    names = [*(name for name, card in cached.cards().items() if card.reconstructs), *file_names()]
+def names_for(view: View, *, encoders: bool = False) -> list[str]:
+    """The networks that reconstruct, and with `encoders` the trained others; files of weights among them, that of the view in any case."""
+    cards = cached.cards().items()
+    names = [name for name, card in cards if card.reconstructs]
+    names += [name for name, card in cards if encoders and card.trained and not card.reconstructs]
+    names += file_names()
     bare = view.model.rsplit("+", 1)[0]
     names = [view.model if name == bare else name for name in names]
     return names if view.model in names else [*names, view.model]
 
 
-def pick_model(view: View) -> str:
-    """A network: a preset that reconstructs, or a file of weights, with what is known of the file."""
-    name = st.selectbox("Model", names_for(view), key=state.widget("model", view.model), format_func=model_label, help=_memory())
+def pick_model(view: View, *, encoders: bool = False) -> str:
+    """A network: a preset that reconstructs (with `encoders` any), or a file of weights, with what is known of the file."""
+    name = st.selectbox("Model", names_for(view, encoders=encoders), key=state.widget("model", view.model), format_func=model_label, help=_memory())
     _own_weights(view)
     if (said := settled(name)) != name:
         _show(view, said)

@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.engine.inputs import InputError
 from core.engine.tokens import PatchSet, attention, feature_rgb, similarity, transplant, trunk_of
 from core.session import View
 from core.viz.patches import click_figure, heat_panel, picture_panel, rgb_panel
@@ -40,12 +41,12 @@ def patches(view: View, choices: Choices) -> None:
     )
     st.caption(f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors.")
     st.markdown("##### Feature colours")
-    colours = feature_rgb(seen.vectors)
+    colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption("Principal components over all these tiles together, so that one colour means the same everywhere.")
     _attention(view, seen, cell, choices)
     if len(tiles) > 1:
-        _transplant(view, seen, cell, titles)
+        _transplant(tiles, seen, cell, titles)
 
 
 def _others(view: View) -> dict[str, View]:
@@ -85,10 +86,14 @@ def _within(name: str, value: int, least: int, most: int) -> str:
 def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
     st.markdown("##### What attends to what")
     network = cached.model(view.model)
-    blocks = len(trunk_of(network).blocks)
+    try:
+        blocks = len(trunk_of(network).blocks)
+    except InputError as problem:
+        st.caption(str(problem))
+        return
     left, right = st.columns(2)
     block = left.slider("Block", 1, blocks, key=_within("block", choices.block, 1, blocks)) - 1
-    weights = attention(network, seen.images[0], float(seen.res[0]), block)
+    weights = cached.of_patches("attention", [view], lambda: attention(network, seen.images[0], float(seen.res[0]), block), block)
     heads = [-1, *range(len(weights))]
     name = {-1: "Mean of all", **{n: f"Head {n + 1}" for n in range(len(weights))}}
     head = right.selectbox("Head", heads, format_func=name.__getitem__, key=_within("head", choices.head, -1, len(weights) - 1))
@@ -106,9 +111,9 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
     )
 
 
-def _transplant(view: View, seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
+def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
     st.markdown("##### The same patch in another scene")
-    moved = transplant(cached.model(view.model), seen.images, seen.res, cell)
+    moved = cached.of_patches("moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell)
     grid = seen.vectors.shape[1]
     panels = [picture_panel(seen.images[0], "home", titles[0], "cosine 1: at home", cell, grid)]
     for n, title in enumerate(titles[1:]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from core.engine.bands import true_bands
 from core.engine.results import Reconstruction
 from core.errors import ExplorerError
 from core.judge import band_errors
+from core.session import View
+from core.viz.patches import picture_panel
 from core.viz.pictures import Panel
 from core.viz.scales import Look, band_panels, row_panels
 from core.viz.sheet import sheet
@@ -30,6 +34,22 @@ def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Recons
     for sentence in made.warnings:
         if own is None or sentence not in own.warnings:
             st.caption(f":orange[:material/info:] {sentence}")
+
+
+def draw_fed(views: Sequence[View]) -> list[int]:
+    """For a network without a decoder: what it is fed at each scale; gives the numbers of the views that could be read."""
+    st.caption("This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it.")
+    panels: dict[int, Panel] = {}
+    for n, view in enumerate(views):
+        try:
+            ready = cached.prepared(view)
+        except ExplorerError as problem:
+            st.warning(str(problem))
+            continue
+        res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
+        panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", controls.metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)
+    st.html(sheet(list(panels.values()), abreast=4, least_px=98))
+    return list(panels)
 
 
 def _bands(made: Reconstruction, model: str, look: Look, key: str) -> tuple[Panel, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -23,57 +24,79 @@ from ui.scale_accuracy import accuracy
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 COMPARED = tuple(name for name in POLICIES if name != "manual")
 CLOSE = 1.02
+UNEQUAL = 1.5
 
-Rows = dict[int, Reconstruction]
+NO_PICTURE = "This network has no decoder: it paints nothing that could be compared. Curves and patches show what its embeddings do."
 
 
-def curves(view: View, scales: Sequence[Scale], views: Sequence[View], rows: Rows) -> None:
-    """Error per band and embedding drift against the GSD as fed."""
-    found = sorted(rows)
-    gsds = [scales[n].gsd_m for n in found]
-    errors = [band_errors(rows[n]) for n in found]
-    own = next(n for n, scale in enumerate(scales) if scale.own)
-    vectors = dict(zip(found, cached.vectors([views[n] for n in found]), strict=True))
-    own_at, axis = {"own scale": scales[own].gsd_m}, "metres per pixel as fed"
-    bands = {band: [e and e[band] for e in errors] for band in BANDS}
+def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
+    """Error per band, where the network paints, and embedding drift against the GSD as fed."""
+    gsds = [scale.gsd_m for scale in scales]
+    own = next((n for n, scale in enumerate(scales) if scale.own), None)
+    own_at, axis = {} if own is None else {"own scale": scales[own].gsd_m}, "metres per pixel as fed"
     left, right = st.columns(2, gap="medium")
-    with left:
-        st.markdown("**Error of each band**")
-        st.plotly_chart(error_chart(gsds, bands, axis, own_at), key="error by scale")
-    with right:
+    if rows:
+        errors = [band_errors(row) for row in rows]
+        bands = {band: [e and e[band] for e in errors] for band in BANDS}
+        with left:
+            st.markdown("**Error of each band**")
+            st.plotly_chart(error_chart(gsds, bands, axis, own_at), key="error by scale")
+            st.caption(f"Over hidden pixels, each scale at its own size.{_shares(rows)}")
+    with right if rows else left:
         st.markdown("**Embedding drift**")
-        if own in vectors:
-            drift = [cosine(vectors[n], vectors[own]) for n in found]
-            st.plotly_chart(drift_chart(gsds, drift, axis, own_at), key="drift by scale")
-    st.caption(
-        "Left: over hidden pixels, each scale at its own size. Right: cosine between the whole picture's vector here and at the tile's own scale."
-    )
-    accuracy(view)
+        if own is not None:
+            vectors = cached.vectors(views)
+            st.plotly_chart(drift_chart(gsds, [cosine(vector, vectors[own]) for vector in vectors], axis, own_at), key="drift by scale")
+            st.caption("Cosine between the whole picture's vector here and at the tile's own scale.")
+    accuracy(views[0] if own is None else views[own])
 
 
-def response(view: View, scales: Sequence[Scale], views: Sequence[View], rows: Rows) -> None:
+def _shares(rows: Sequence[Reconstruction]) -> str:
+    """A warning where the hidden share differs much between scales, so that errors do not compare."""
+    shares = [row.recipe.hidden_share for row in rows]
+    if max(shares) < UNEQUAL * min(shares):
+        return ""
+    return f" The hidden ground takes {max(shares):.0%} of one scale's picture and {min(shares):.0%} of another's: few patches make a shaky mean."
+
+
+def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
     """Error and drift of one scale against res; each policy is a mark, and the best is named with its recipe."""
-    card = cached.card_of(view.model)
+    model = views[0].model
+    card = cached.card_of(model)
     if not card.gsd_aware:
-        st.info(f"{view.model} has static positions: no policy changes what it paints. Choose a model that is told its scale, such as Scale-MAE.")
+        st.info(f"{model} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE.")
         return
-    found = sorted(rows)
-    start = next((n for n in found if scales[n].own), found[0])
-    chosen = st.select_slider("At", found, start, format_func=lambda n: controls.metres(scales[n].gsd_m), key=f"response {len(scales)}")
-    made, base = rows[chosen], replace(views[chosen], selection="")
-    at = {name: res_of(card, Policy(name), made.recipe.gsd, made.recipe.input_px, made.recipe.native_gsd_m) for name in COMPARED}
-    asked = [replace(base, policy=Policy("manual", res)) for res in sorted({*RES, *at.values()})]
-    with st.spinner(f"{len(asked)} values of res", show_time=True):
-        done = {n: out for n, out in cached.reconstructions(asked, state.session_id()) if not isinstance(out, ExplorerError)}
-    errors = {asked[n].policy.value: band_errors(out) for n, out in done.items()}
-    res = sorted(errors)
-    own = cached.vectors([base])[0]
-    drift = [cosine(vector, own) for vector in cached.vectors([replace(base, policy=Policy("manual", value)) for value in res])]
+    start = next((n for n, scale in enumerate(scales) if scale.own), 0)
+    steps = range(len(scales))
+    chosen = st.select_slider("At", steps, start, format_func=lambda n: controls.metres(scales[n].gsd_m), key=f"response {len(scales)}")
+    base = replace(views[chosen], selection="")
+    ready = cached.prepared(base)
+    at = {name: res_of(card, Policy(name), ready.fed.tile.gsd, ready.fed.side, ready.tile.native_gsd_m) for name in COMPARED}
+    res = sorted({*RES, *at.values()})
+    asked = [replace(base, policy=Policy("manual", value)) for value in res]
     left, right = st.columns(2, gap="medium")
-    bands = {band: [(errors[r] or {}).get(band) for r in res] for band in BANDS}
-    left.plotly_chart(error_chart(res, bands, "res", at), key="error by res")
-    right.plotly_chart(drift_chart(res, drift, "res", at), key="drift by res")
-    scored = {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)}
+    errors: dict[float, Any] = {}
+    if rows:
+        with st.spinner(f"{len(asked)} values of res", show_time=True):
+            done = {n: out for n, out in cached.reconstructions(asked, state.session_id()) if not isinstance(out, ExplorerError)}
+        errors = {res[n]: band_errors(out) or {} for n, out in done.items()}
+        bands = {band: [errors.get(value, {}).get(band) for value in res] for band in BANDS}
+        with left:
+            st.markdown("**Error of each band**")
+            st.plotly_chart(error_chart(res, bands, "res", at), key="error by res")
+    with right if rows else left, st.spinner(f"{len(asked)} values of res", show_time=True):
+        own = cached.vectors([base])[0]
+        drift = [cosine(vector, own) for vector in cached.vectors(asked)]
+        st.markdown("**Embedding drift**")
+        st.plotly_chart(drift_chart(res, drift, "res", at), key="drift by res")
+    if rows:
+        _winner(base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)})
+    else:
+        st.caption(f"{NO_PICTURE} Which policy serves it is seen by kNN over scales, under Curves.")
+
+
+def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
+    """The policies by their error, the best one with its recipe."""
     if not scored:
         st.caption("Nothing is hidden at this scale, so there is no error to compare.")
         return
@@ -84,18 +107,20 @@ def response(view: View, scales: Sequence[Scale], views: Sequence[View], rows: R
     st.markdown(f"**{best}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
-    winner = replace(view, policy=Policy(best))
-    if best != view.policy.name and st.button(f"Use {best}", icon=":material/check:"):
-        state.jump(winner)
+    if best != base.policy.name and st.button(f"Use {best}", icon=":material/check:"):
+        state.jump(replace(controls.current_view(), policy=Policy(best)))
     st.code(replace(base, policy=Policy(best)).to_command(), "bash", wrap_lines=True)
     st.caption("One tile under one mask decides little: try several places before you write this recipe down.")
 
 
-def spectra(_view: View, scales: Sequence[Scale], _views: Sequence[View], rows: Rows) -> None:
+def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
     """How much of truth and prediction lies at which wavelength, at chosen scales."""
-    found = sorted(rows)
-    name = {n: controls.metres(scales[n].gsd_m) for n in found}
-    start = dict.fromkeys((found[0], next((n for n in found if scales[n].own), found[0]), found[-1]))
+    if not rows:
+        st.info(NO_PICTURE)
+        return
+    found = range(len(rows))
+    name = [controls.metres(scale.gsd_m) for scale in scales]
+    start = dict.fromkeys((0, next((n for n in found if scales[n].own), 0), len(rows) - 1))
     chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}")
     pasted = st.toggle("True pixels pasted", key="spectra pasted", help="Off: as painted, visible patches too, which training never compared.")
     if not chosen:

@@ -111,12 +111,12 @@ class Transplant:
     before: Vectors
 
 
-def transplant(model: Encoder, images: Pictures, res: NDArray[np.float32], cell: Cell) -> Transplant:
+def transplant(model: Encoder, seen: PatchSet, cell: Cell) -> Transplant:
     """Paste patch `cell` of the first picture into all others, and measure how its vector changes with its surroundings alone."""
     side = model.patch_size
     where = np.s_[:, :, cell[0] * side : (cell[0] + 1) * side, cell[1] * side : (cell[1] + 1) * side]
-    changed = images[1:].copy()
-    changed[where] = images[:1][where]
-    vectors = patch_vectors(model, np.concatenate([images, changed]), np.concatenate([res, res[1:]]))
+    changed = seen.images[1:].copy()
+    changed[where] = seen.images[:1][where]
+    vectors = np.concatenate([seen.vectors, patch_vectors(model, changed, seen.res[1:])])
     alike = similarity(vectors, cell)[:, cell[0], cell[1]]
-    return Transplant(changed, alike[len(images) :], alike[1 : len(images)])
+    return Transplant(changed, alike[len(seen.images) :], alike[1 : len(seen.images)])

@@ -15,6 +15,7 @@ from core.judge import BANDS, error_map, shared_scale
 from core.viz.pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
 from core.viz.theme import GRID, MODEL, SERIES, TEXT, TRUTH
 
+MARK_PX = 16
 BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))
 
 
@@ -105,19 +106,20 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def _finished(figure: go.Figure, x: Sequence[float], x_title: str, y_title: str, marks: Mapping[str, float] | None) -> go.Figure:
-    for place, (name, value) in enumerate((marks or {}).items()):
+    for step, (name, value) in enumerate(sorted((marks or {}).items(), key=lambda mark: mark[1])):
         figure.add_vline(x=value, line={"color": TEXT, "width": 1, "dash": "dash"})
-        label: dict[str, Any] = {"text": name, "x": math.log10(value), "y": 1 - 0.09 * (place % 4), "yref": "paper"}
-        figure.add_annotation(**label, showarrow=False, xanchor="left", font={"size": 11, "color": TEXT})
+        label: dict[str, Any] = {"text": name, "x": math.log10(value), "y": 1, "yref": "paper", "yshift": MARK_PX * step, "yanchor": "bottom"}
+        right = bool(x) and value > math.sqrt(min(x) * max(x))
+        figure.add_annotation(**label, showarrow=False, xanchor="right" if right else "left", font={"size": 11, "color": TEXT})
     figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, tickangle=0)
     if x:
         ticks = log_ticks(min(x), max(x))
         figure.update_xaxes(tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     figure.update_yaxes(title=y_title, gridcolor=GRID, color=TEXT, automargin=True)
     figure.update_layout(
-        height=330,
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
-        legend={"orientation": "h", "y": 1.14},
+        height=330 + MARK_PX * len(marks or {}),
+        margin={"l": 10, "r": 10, "t": 10 + MARK_PX * len(marks or {}), "b": 10},
+        legend={"orientation": "h", "y": -0.24, "yanchor": "top"},
         font={"color": TEXT},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.engine.inputs import InputError
-from core.engine.tokens import attention, feature_rgb, patch_vectors, similarity, transplant
+from core.engine.tokens import PatchSet, attention, feature_rgb, patch_vectors, similarity, transplant
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_blocks_that_are_not_there(scale_mae, pictures):
 
 def test_a_patch_among_other_neighbours_is_another_vector(scale_mae, pictures):
     same = np.stack([pictures[0], pictures[0], pictures[1]])
-    found = transplant(scale_mae, same, ONE, (2, 1))
+    found = transplant(scale_mae, PatchSet(same, ONE, patch_vectors(scale_mae, same, ONE)), (2, 1))
     np.testing.assert_array_equal(found.pictures[1][:, 32:48, 16:32], pictures[0][:, 32:48, 16:32])
     np.testing.assert_array_equal(found.pictures[1][:, :32], pictures[1][:, :32])
     assert found.pasted[0] == pytest.approx(1, abs=1e-5) and found.before[0] == pytest.approx(1, abs=1e-5)

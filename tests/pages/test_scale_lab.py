@@ -63,6 +63,41 @@ def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
     assert not test.exception and sum(seen) == 5, "the tile's own scale has the mask that it had"
 
 
+def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
+    from core.engine import tokens
+    from ui import patch_sections
+
+    made = []
+
+    def counted(module, name):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args: (made.append(name), real(*args))[1])
+
+    for name in ("attention", "feature_rgb", "transplant"):
+        counted(patch_sections, name)
+    counted(tokens, "patch_vectors")
+    test = lab(model="scale_mae_tiny", tab="Patches", sel="scales;count:2;row:2;col:3;block:3")
+    assert sorted(made) == ["attention", "feature_rgb", "patch_vectors", "patch_vectors", "transplant"]
+    made.clear()
+    next(box for box in test.selectbox if box.label == "Head").set_value(1).run()
+    assert not test.exception and made == []
+    next(slider for slider in test.slider if slider.label == "Block").set_value(2).run()
+    assert made == ["attention"]
+    next(number for number in test.number_input if number.label == "Row").set_value(6).run()
+    assert made == ["attention", "transplant", "patch_vectors"], "one more patch: the pictures it was pasted into, no others"
+
+
+@pytest.mark.parametrize("model", ["tinymim_tiny", "scale_contrast_tiny"])
+@pytest.mark.parametrize("tab", ["Curves", "Response to res", "Spectrum", "Patches"])
+def test_a_network_without_a_decoder_shows_what_it_sees_and_what_its_vectors_do(model, tab):
+    test = lab(model=model, tab=tab, sel="scales;count:3")
+    assert not test.exception and not test.error
+    assert any("no decoder" in caption.value for caption in test.caption) and not rows(test)
+    assert sum("data-panel=\"fed-" in html.proto.body for html in test.get("html")) == 1
+    drawn = {"Curves": "**Embedding drift**", "Patches": "##### Feature colours"}.get(tab)
+    assert drawn is None or drawn in [m.value for m in test.markdown]
+
+
 @pytest.mark.parametrize("tab", ["Response to res", "Spectrum", "Patches"])
 def test_every_section(tab):
     test = lab(model="scale_mae_tiny", tab=tab, sel="scales;count:2;row:3;col:4;block:1;head:0")
