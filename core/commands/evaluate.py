@@ -28,7 +28,7 @@ _EPILOG = """examples:
   python -m core evaluate all --protocol segmentation --scales 25,50,100    or a folder of images/ and masks/
   python -m core evaluate folder/ --gsd-m 0.5 --model mae_tiny --protocol probe
   python -m core evaluate eurosat --model scalemae-vitlarge-800.pth --author author_224 --normalisation dataset     # Scale-MAE: 0.960
-  python -m core evaluate --recipe out/recipes/3f0a.toml           run one number again"""
+  python -m core evaluate --recipe out/recipes/3f0a.toml --data sets/      run one number again: the set is found by its name, or give it"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,10 +56,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--k", type=int, help="neighbours of kNN (default 20, or the whole gallery where --limit leaves fewer)")
     add("--tau", type=float, default=0.07, help="temperature of kNN votes (default 0.07)")
     add("--overwrite-batch", type=int, metavar="N", help="lose gallery rows as the original code does with batches of N")
-    add("--shots", type=_numbers(int), default=(1, 5, 10), metavar="N,...", help="images of each class in few-shot (default 1,5,10)")
-    add("--ratios", type=_numbers(float), default=(0.75, 0.5), metavar="R,...", help="hidden shares in reconstruction (default 0.75,0.5)")
+    add("--shots", type=_numbers(int), metavar="N,...", help="images of each class in few-shot (default 1,5,10, or as many as there are)")
+    add("--ratios", type=_numbers(float, "0.75,0.5"), default=(0.75, 0.5), metavar="R,...", help="hidden shares in reconstruction (default 0.75,0.5)")
     add("--seed", type=int, default=0, help="seed of splits, masks, draws and intervals (default 0)")
-    add("--recipe", type=Path, metavar="FILE", help="run the number of a recipe file again and compare")
+    add("--recipe", type=Path, metavar="FILE", help="run the number of a recipe file again and compare; DATA says where its set lies")
     add("--against", choices=("paper",), help="print the papers' tables beside these results")
     add("--compare", action="store_true", help="test every model against the first one on the same images: difference, neighbours shared, CKA")
     add("--duplicates", action="store_true", help="list images that stand on both sides of the split, before anything is scored")
@@ -73,14 +73,20 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, telling progress on standard error; every finished number is kept, so that a second call resumes."""
     from core.evaluation.cache import Cache, default_cache
+    from core.evaluation.datasets import data_folders
     from core.evaluation.errors import RecipeError
     from core.evaluation.recipes import read_recipe
-    from core.evaluation.rerun import plan_of
+    from core.evaluation.rerun import located, plan_of
 
     recipe = read_recipe(args.recipe) if args.recipe else None
-    if (recipe is None) != bool(args.sets):
-        raise RecipeError("Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE: one of the two.")
-    plan = plan_of(recipe) if recipe else _plan(args)
+    if recipe is None and not args.sets:
+        raise RecipeError("Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE.")
+    if recipe and len(args.sets) > 1:
+        raise RecipeError("A recipe is of one set: give one DATA beside --recipe, or none to have it found by its name.")
+    if recipe:
+        plan = plan_of(recipe, args.sets[0] if args.sets else located(recipe.data, data_folders(args.data)))
+    else:
+        plan = _plan(args)
     kept = Cache(args.cache) if args.cache else default_cache()
     with TemporaryDirectory() as passing:  # a number asked for anew is compared with what is computed now
         return _evaluated(args, plan, recipe, Cache(Path(passing)) if args.fresh or recipe else kept)
@@ -91,13 +97,14 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
     from core.evaluation.datasets import data_folders
     from core.evaluation.paper import against_paper, paper_text
     from core.evaluation.recorded_numbers import record_numbers
-    from core.evaluation.rerun import explain
+    from core.evaluation.rerun import explain, fill_of
     from core.evaluation.results import Result
     from core.evaluation.running import evaluate
 
     folders = data_folders(args.data)
     twice = _duplicates(plan, folders) if args.duplicates else None
-    subjects = _subjects([recipe.model] if recipe and not args.model else args.model, plan)
+    fill = fill_of(recipe) if recipe and not args.model else None
+    subjects = [fill] if fill else _subjects([recipe.model] if recipe and not args.model else args.model, plan)
     results: list[Result] = []
     for event in evaluate(plan, subjects, folders=folders, cache=cache, learn=_head(plan)):
         if isinstance(event, Result):
@@ -183,7 +190,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         seed=args.seed,
         knn=KnnSpec(args.k if args.k is not None else KnnSpec.k, args.tau, args.overwrite_batch),
         fit_k=args.k is None,
-        shots=args.shots,
+        shots=args.shots or Plan.shots,
+        fit_shots=args.shots is None,
         ratios=args.ratios,
         size_px=args.size,
     )
@@ -247,17 +255,19 @@ def _say(text: str, end: str) -> None:
 
 
 def _shares(text: str) -> tuple[float, ...]:
-    return tuple(number / 100 for number in _numbers(float)(text))
+    return tuple(number / 100 for number in _numbers(float, "25,50,100")(text))
 
 
 def _texts(text: str) -> tuple[str | None, ...]:
     return tuple(part.strip() or None for part in text.split(","))
 
 
-def _numbers(kind: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+def _numbers(kind: Callable[[str], T], example: str = "") -> Callable[[str], tuple[T, ...]]:
     def parse(text: str) -> tuple[T, ...]:
         parts: Iterable[str] = text.replace("%", "").split(",")
-        return tuple(kind(part) for part in parts)
+        try:
+            return tuple(kind(part) for part in parts)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; give for example {example or '1,5'}") from None
 
-    parse.__name__ = "comma-separated list of numbers"
     return parse

@@ -8,6 +8,7 @@ one of the k groups with the largest maxima, so all but a few columns are read o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from core.evaluation.errors import FeatureError
 
 GROUP = 64  # columns a group holds: 27,000 columns leave about 420 maxima a row
+SMALL_TAU = 0.005  # below it exp((similarity - 1) / tau) may vanish for all neighbours
 BLOCK_BYTES = 64 << 20  # similarities held at a time
 
 
@@ -120,7 +122,7 @@ def _check(
             f"k is {spec.k} but the gallery holds {len(gallery)} images; choose k from 1 to {len(gallery)}, "
             "or a larger gallery."
         )
-    if spec.tau <= 0:
+    if not (spec.tau > 0 and math.isfinite(spec.tau)):
         raise FeatureError(f"The temperature is {spec.tau}; choose one above 0 (the paper's is 0.07).")
     for name, features in (("gallery", gallery), ("query", queries)):
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
@@ -175,7 +177,8 @@ def _largest(sims: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 def _votes(
     similarity: NDArray[np.float32], labels: NDArray[np.int64], classes: int, tau: float
 ) -> NDArray[np.float64]:
-    weights = np.exp((similarity.astype(np.float64) - 1.0) / tau)  # a common factor leaves every comparison as it is
+    reference = 1.0 if tau >= SMALL_TAU else similarity[:, :1].astype(np.float64)  # a common factor leaves every comparison as it is
+    weights = np.exp((similarity.astype(np.float64) - reference) / tau)
     votes = np.zeros((len(labels), classes))
     rows = np.arange(len(labels))
     for rank in range(labels.shape[1]):

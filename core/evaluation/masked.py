@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.evaluation.datasets import DataSpec
+from core.evaluation.datasets import DataSpec, set_beneath
 from core.evaluation.errors import LabelledSetError
 from core.evaluation.images import Skipped, read_picture
 from core.evaluation.storage import MAX_PIXELS, Store, fingerprint, is_image
@@ -89,10 +89,10 @@ SCENES = {
 
 
 def open_masked(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
-    """Open a set with masks by its name in scenes.zip or as a folder or zip. Raises LabelledSetError with what to mend."""
+    """Open a set with masks by its name in scenes.zip, as a folder or zip, or by its name in one of `folders`. Raises LabelledSetError with what to mend."""
     if spec.limit is not None and spec.limit < 1:
         raise LabelledSetError(f"A limit of {spec.limit} images leaves nothing; give at least 1.")
-    found = _from_scenes(spec, folders) if spec.data in SCENES else _from_folder(spec)
+    found = _from_scenes(spec, folders) if spec.data in SCENES else _from_folder(spec, folders)
     for split in ("train", "test"):
         if not len(found.rows(split)):
             raise LabelledSetError(f"'{found.name}' has no {split} images with masks; give at least one of train and one of test.")
@@ -168,9 +168,10 @@ def _scene_classes(content: bytes, scene: _Scene, transform: Any, shape: tuple[i
 # Folders -----------------------------------------------------------------------------------------------------------------------------------
 
 
-def _from_folder(spec: DataSpec) -> MaskedSet:
-    path = Path(spec.data).expanduser()
-    if not path.exists():
+def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
+    stated = Path(spec.data).expanduser()
+    path = stated if stated.exists() else set_beneath(spec.data, folders)
+    if path is None:
         raise LabelledSetError(f"There is no set with masks '{spec.data}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}.")
     store = Store(path)
     pairs = _pairs(store, path.stem)

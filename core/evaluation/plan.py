@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.evaluation.bounds import MAX_SIZE_PX, check_settings
 from core.evaluation.datasets import LabelledSet
-from core.evaluation.errors import LabelledSetError, RecipeError
+from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
 from core.evaluation.knn import KnnSpec
 from core.evaluation.masked import MaskedSet
 from core.evaluation.published import LABELLED_TABLE
@@ -27,7 +28,8 @@ class Plan:
 
     `feed` "native" shows the network the picture at its scaled size (up to whole patches), "input" at the model's own size.
     `limit` images of each class and split; None all of them (reconstruction: 20). With `fit_k` a gallery that the limit left smaller than k
-    votes as a whole.
+    votes as a whole; with `fit_shots` more shots than the smallest class has become as many as it has. `gsd_m` metres of a native pixel,
+    where the set does not say. Raises RecipeError for what cannot be meant.
     """
 
     protocol: str = "knn"
@@ -44,6 +46,7 @@ class Plan:
     knn: KnnSpec = field(default_factory=KnnSpec)
     fit_k: bool = True
     shots: tuple[int, ...] = (1, 5, 10)
+    fit_shots: bool = True
     draws: int = 20
     ratios: tuple[float, ...] = (0.75, 0.5)
     size_px: int | None = None
@@ -59,14 +62,25 @@ class Plan:
             raise RecipeError(f"Pictures are fed at their 'native' or at the model's 'input' size, not '{self.feed}'; choose one.")
         if self.normalisation not in ("card", "dataset"):
             raise RecipeError(f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one.")
+        if not self.shots:
+            raise RecipeError("No number of shots was given; give for example 1,5,10.")
+        knn = self.knn
+        check_settings(
+            seed=self.seed, k=knn.k, tau=knn.tau, overwrite_batch=knn.overwrite_batch, draws=self.draws, size_px=self.size_px, gsd_m=self.gsd_m
+        )
+        for shots in self.shots:
+            check_settings(shots=shots)
 
 
 def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> Iterator[Recipe]:
-    """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set."""
+    """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set.
+
+    Raises EvaluationError where the set has too few images for k or the shots, or pictures too large for a network.
+    """
     seen: set[str] = set()
     for scale in plan.scales:
         for policy in plan.policies if subject.default_policy is not None and plan.author is None else (None,):
-            for shots in plan.shots if plan.protocol == "few-shot" else (None,):
+            for shots in _shots(plan, data) if plan.protocol == "few-shot" else (None,):
                 recipe = _embedding_recipe(plan, subject, data, scale, policy, shots)
                 if recipe.key not in seen:  # the card's policy may also be among those asked for
                     seen.add(recipe.key)
@@ -106,6 +120,11 @@ def _embedding_recipe(
     scaled_px = max(1, round(data.native_px * scale))
     wanted_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
     size_px = whole_patches(plan.size_px or (author and author.size_px) or wanted_px, subject.patch_px)
+    if size_px > MAX_SIZE_PX and subject.default_policy is not None:
+        raise LabelledSetError(
+            f"Pictures of '{data.name}' would be fed at {size_px:,} px, more than the {MAX_SIZE_PX:,} px that are tried; "
+            "feed them smaller with --size, or at the model's own size with --feed input."
+        )
     native_m = native_gsd(data)
     gsd_m = native_m * data.native_px / size_px
     policy = f"manual-{author.res!r}" if author else policy or subject.default_policy
@@ -126,13 +145,14 @@ def _embedding_recipe(
         size_px=size_px,
         normalisation=_normalisation(plan, subject, data),
         gsd_m=None if math.isnan(gsd_m) else gsd_m,
+        stated_gsd_m=plan.gsd_m,
         policy=policy if res is not None else None,
         res=res,
         pooling="patches" if dense else "cls" if author and plan.pooling is None and subject.default_policy else plan.pooling or subject.pooling,
         split=data.split_origin,
         limit=plan.limit,
         seed=plan.seed,
-        k=_neighbours(plan, data) if knn else None,
+        k=_neighbours(plan, subject, data) if knn else None,
         tau=knn.tau if knn else None,
         overwrite_batch=knn.overwrite_batch if knn else None,
         shots=shots,
@@ -141,9 +161,29 @@ def _embedding_recipe(
     )
 
 
-def _neighbours(plan: Plan, data: LabelledSet | MaskedSet) -> int:
-    limited = plan.fit_k and plan.limit is not None
-    return min(plan.knn.k, len(data.rows("train"))) if limited else plan.knn.k
+def _neighbours(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> int:
+    """The plan's k, fitted to the gallery where it may be; known before anything is embedded."""
+    gallery = len(data.rows("train"))
+    if plan.knn.k <= gallery:
+        return plan.knn.k
+    if plan.fit_k and plan.limit is not None:
+        return gallery
+    raise FeatureError(
+        f"{subject.name} on '{data.name}': k is {plan.knn.k} but the gallery holds {gallery} images; choose k from 1 to {gallery}, or a larger gallery."
+    )
+
+
+def _shots(plan: Plan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
+    """Shots that every class has training images for; known before anything is embedded."""
+    assert isinstance(data, LabelledSet)  # few-shot is scored on classes of pictures
+    fewest = int(np.unique(data.labels[data.rows("train")], return_counts=True)[1].min())
+    if plan.fit_shots:
+        return tuple(dict.fromkeys(min(shots, fewest) for shots in plan.shots))
+    if max(plan.shots) > fewest:
+        raise FeatureError(
+            f"{max(plan.shots)} shots were asked for, but the smallest class of '{data.name}' has {fewest} training images; choose 1 to {fewest}."
+        )
+    return plan.shots
 
 
 def _normalisation(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> str:

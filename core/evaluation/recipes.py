@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from core.evaluation.bounds import check_settings
 from core.evaluation.errors import RecipeError
 from core.evaluation.published import PublishedSet
 
@@ -22,7 +23,8 @@ class Recipe:
     """One number's recipe; fields that its protocol does not use stay None and are left out of files and hashes.
 
     `scale` is relative to the native size; the picture is area-resized to `scaled_px`, then to `size_px` where whole patches
-    need it. `res` is what the positional code received under `policy`. `weights` is a SHA-256, "untrained" or "none".
+    need it. `res` is what the positional code received under `policy`. `weights` is a SHA-256, "untrained" or "none". `stated_gsd_m`
+    is the GSD of a native pixel that was given with the set, None where the set's own was taken.
     """
 
     protocol: str
@@ -37,6 +39,7 @@ class Recipe:
     interpolation: str = "area"
     normalisation: str = "card"
     gsd_m: float | None = None  # of a pixel as fed
+    stated_gsd_m: float | None = None
     policy: str | None = None
     res: float | None = None
     pooling: str | None = None
@@ -104,7 +107,7 @@ def read_recipe(path: Path) -> Recipe:
         plain = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as problem:
         raise RecipeError(f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file.") from problem
-    except (ValueError, tomllib.TOMLDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise RecipeError(f"'{path.name}' is not a recipe file ({problem}); write one with --out.") from problem
     if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
         plain = plain["recipe"]  # a result that carries its recipe is as good as the recipe
@@ -114,7 +117,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
-    """Check plain values and make them a recipe; raises RecipeError."""
+    """Check plain values and make them a recipe; raises RecipeError for what is unknown, missing, of the wrong kind or out of bounds."""
     kinds = {field.name: str(field.type) for field in fields(Recipe)}
     unknown = sorted(set(plain) - set(kinds))
     if unknown:
@@ -128,6 +131,10 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
         raise RecipeError(f"'{origin}' asks for the protocol '{recipe.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
     if recipe.version != VERSION:
         raise RecipeError(f"'{origin}' is of recipe version {recipe.version}, this program's is {VERSION}; write it anew with --out.")
+    check_settings(
+        seed=recipe.seed, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch, shots=recipe.shots, draws=recipe.draws,
+        size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
+    )  # fmt: skip
     return recipe
 
 

@@ -56,7 +56,7 @@ def reconstruction_scores(
         if isinstance(picture, Skipped):
             skipped.append(picture)
         else:
-            seeds = [recipe.seed + number + 1_000_003 * crop for crop in range(len(picture.crops))]
+            seeds = [(recipe.seed + number + 1_000_003 * crop) % 2**32 for crop in range(len(picture.crops))]
             hidden = np.stack([make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds])
             painted = paint(picture.crops, hidden, picture)
             if not np.isfinite(painted).all():

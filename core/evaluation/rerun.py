@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from core.evaluation.crops import SCENE_SETS
+from core.evaluation.datasets import set_beneath
 from core.evaluation.errors import RecipeError
+from core.evaluation.fills import FILLS
 from core.evaluation.knn import KnnSpec
+from core.evaluation.masked import SCENES
 from core.evaluation.plan import Plan
+from core.evaluation.published import PUBLISHED
 from core.evaluation.recipes import Recipe, differences
+from core.evaluation.subjects import FillAlone
+
+MAX_PATCH_PX = 512
+T = TypeVar("T")
 
 
-def plan_of(recipe: Recipe) -> Plan:
-    """Give the plan that asks for exactly this recipe's number; the data are found by their name on this machine."""
+def plan_of(recipe: Recipe, data: str | None = None) -> Plan:
+    """Give the plan that asks for exactly this recipe's number, on `data` (a name, folder or zip), else on the set of the recipe's name.
+
+    Raises RecipeError for a mean over sets, and for settings that cannot be meant.
+    """
     if recipe.data.startswith("mean of "):
         raise RecipeError("This recipe is a mean over sets; run the recipes of the single sets again.")
     manual = f"manual-{recipe.res!r}" if recipe.res is not None else None
     return Plan(
         protocol="knn" if recipe.protocol == "sweep" else recipe.protocol,
-        data=(recipe.data,),
+        data=(data or recipe.data,),
         scales=(recipe.scale,),
         policies=(recipe.policy or manual,),
         normalisation=recipe.normalisation if recipe.normalisation in ("card", "dataset") else "card",
         pooling=None if recipe.policy is None else recipe.pooling,
         limit=recipe.limit,
+        gsd_m=recipe.stated_gsd_m,
         seed=recipe.seed,
-        knn=KnnSpec(recipe.k or KnnSpec.k, recipe.tau or KnnSpec.tau, recipe.overwrite_batch),
+        knn=KnnSpec(_or(recipe.k, KnnSpec.k), _or(recipe.tau, KnnSpec.tau), recipe.overwrite_batch),
         fit_k=False,
-        shots=(recipe.shots,) if recipe.shots else (1,),
-        draws=recipe.draws or 20,
-        ratios=(recipe.ratio,) if recipe.ratio else (0.75,),
+        shots=(_or(recipe.shots, 1),),
+        fit_shots=False,
+        draws=_or(recipe.draws, Plan.draws),
+        ratios=(_or(recipe.ratio, 0.75),),
         size_px=recipe.size_px,
     )
+
+
+def located(name: str, folders: Sequence[Path]) -> str:
+    """Give where the set that a recipe names lies: a published name as it is, else the folder or zip of that name in one of `folders`."""
+    if name in (*PUBLISHED, *SCENE_SETS, *SCENES):
+        return name
+    found = set_beneath(name, folders)
+    return name if found is None else str(found)
+
+
+def fill_of(recipe: Recipe) -> FillAlone | None:
+    """Give the fill whose number a recipe is of, on the patches that its mask names; None for a model's. Raises RecipeError."""
+    if recipe.model not in FILLS or recipe.protocol != "reconstruction":
+        return None
+    found = re.search(r"patches of (\d{1,4}) px", recipe.mask or "")
+    if found is None or not 1 <= int(found[1]) <= MAX_PATCH_PX:
+        raise RecipeError(f"The recipe of the fill '{recipe.model}' does not say of which patches its mask is; write it anew with --out.")
+    return FillAlone(recipe.model, int(found[1]))
 
 
 def explain(asked: Recipe, found: Recipe) -> str:
     """Say in one sentence whether this machine ran the same recipe, and what differs where it did not."""
     unlike = {name: pair for name, pair in differences(asked, found).items() if name != "protocol"}
+    if "data_hash" not in unlike:
+        unlike.pop("data", None)  # the same images, labels and splits under another name
     if not unlike:
         return "The recipe was followed in every setting."
-    listed = "; ".join(f"{name} {theirs!r} became {ours!r}" for name, (theirs, ours) in unlike.items())
-    return f"The recipe could not be followed in every setting: {listed}."
+    content = unlike.pop("data_hash", None)
+    listed = [f"its images, labels or splits are not those of the recipe (fingerprint {content[0]}, here {content[1]})"] if content else []
+    listed += [f"{name} {theirs!r} became {ours!r}" for name, (theirs, ours) in unlike.items()]
+    return f"The recipe could not be followed in every setting: {'; '.join(listed)}."
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value

@@ -25,11 +25,12 @@ from core.evaluation.reconstruction import Paint, reconstruction_scores
 from core.evaluation.results import Result
 from core.evaluation.scoring import Scored, score
 from core.evaluation.segmentation import Learn, segmentation_scores
-from core.evaluation.subjects import Subject
+from core.evaluation.subjects import FillAlone, Subject
 from core.evaluation.vectors import vectors
 
 T = TypeVar("T")
 RECONSTRUCTION_LIMIT = 20  # images of each class where the plan states no limit
+MANY_TOKENS = 1_024  # a picture; attention's cost grows with their square
 SMALL_GRID = 8  # the least cells a side that pictures smaller than a network's input are fed with as they are
 
 
@@ -117,12 +118,12 @@ def _reconstruction_jobs(plan: Plan, subjects: Sequence[Subject], folders: Seque
         for subject in able:
             for ratio in plan.ratios:
                 recipe = _reconstruction_recipe(plan, subject, pictures, ratio, limit)
-                for fill in FILLS:
+                for fill in (subject.name,) if isinstance(subject, FillAlone) else FILLS:
                     job = Job(_fill_recipe(recipe, fill, subject.patch_px), pictures, None, subject.patch_px)
                     if job.recipe.key not in painted:
                         painted.add(job.recipe.key)
                         yield job
-                for policy in plan.policies:
+                for policy in () if isinstance(subject, FillAlone) else plan.policies:
                     chosen = policy or subject.default_policy
                     yield Job(replace(recipe, policy=chosen), pictures, subject, subject.patch_px)
 
@@ -142,6 +143,7 @@ def _reconstruction_recipe(plan: Plan, subject: Subject, pictures: PictureSet, r
         split=pictures.split,
         limit=limit,
         seed=plan.seed,
+        stated_gsd_m=plan.gsd_m,
         mask="random, seed = image index",
         ratio=ratio,
         crops=crops_per_image(pictures),
@@ -173,6 +175,8 @@ def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Le
     text = f"{recipe.model} on {recipe.data}, {recipe.protocol}{hidden}"
     if isinstance(data, LabelledSet):
         assert subject is not None
+        text += _slow(recipe, subject)
+        yield clock.begun(place, text)
         embedded = yield from clock.told(vectors(recipe, subject, data, cache), place, len(data.files), text)
         return score(recipe, data, embedded)
     if isinstance(data, MaskedSet):
@@ -182,6 +186,14 @@ def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Le
         return (yield from clock.told(steps, place, len(data.names), text))
     steps = reconstruction_scores(recipe, data, job.patch_px, _painter(job))
     return (yield from clock.told(steps, place, len(data.files), text))
+
+
+def _slow(recipe: Recipe, subject: Subject) -> str:
+    """What to add to the progress of a network that is fed so many tokens a picture that it takes very long."""
+    tokens = ((recipe.size_px or 0) // subject.patch_px) ** 2
+    if subject.default_policy is None or tokens <= MANY_TOKENS:
+        return ""
+    return f"; {tokens:,} tokens a picture take long: at the model's input size ({subject.input_px} px, --feed input) or a smaller --size it is far faster"
 
 
 def _painter(job: Job) -> Paint:
@@ -220,6 +232,10 @@ class Clock:
     def skip(self, place: int) -> None:
         """Leave a job out of the count: its number was there already."""
         self._work[place] = 0.0
+
+    def begun(self, place: int, text: str) -> Progress:
+        """Progress at the beginning of a job, before its first images are done."""
+        return self._progress(place, 0.0, text)
 
     def told(self, steps: Generator[int, None, T], place: int, count: int, text: str) -> Generator[Progress, None, T]:
         """Turn a generator of images done into one of progress, with the same return value."""

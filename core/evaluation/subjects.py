@@ -1,10 +1,11 @@
 """What an evaluation asks of a model: vectors and reconstructions of arrays, and nothing of torch.
 
-`core.engine.evaluate` gives networks this face; `ColourFloor` is the opponent that needs none.
+`core.engine.evaluate` gives networks this face; `ColourFloor` and `FillAlone` are opponents that need none.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -84,3 +85,31 @@ class ColourFloor:
 
     def reconstruct(self, *_: object) -> NDArray[np.float32]:
         raise TypeError(f"{self.name} reconstructs nothing")
+
+
+@dataclass(frozen=True)
+class FillAlone:
+    """One of `fills.FILLS` by its `name`, scored without a network beside it, on patches of `patch_px`; it embeds nothing."""
+
+    name: str
+    patch_px: int
+    weights = "none"
+    input_px = 224
+    pooling = "none"
+    default_policy: str | None = None
+    gsd_aware = False
+    reconstructs = True
+    mean = (0.0, 0.0, 0.0)
+    std = (1.0, 1.0, 1.0)
+
+    def res(self, policy: Policy, *_: object) -> float:
+        raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
+
+    def embed(self, *_: object) -> NDArray[np.float32]:
+        raise TypeError(f"{self.name} embeds nothing")
+
+    def patches(self, *_: object) -> NDArray[np.float32]:
+        raise TypeError(f"{self.name} describes no patches")
+
+    def reconstruct(self, *_: object) -> NDArray[np.float32]:
+        raise TypeError(f"{self.name} is painted by the protocol itself")

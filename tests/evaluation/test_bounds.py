@@ -1,0 +1,131 @@
+"""What a plan, a recipe file or an option may ask for: anything else is one sentence, before anything is read or embedded."""
+
+import math
+
+import numpy as np
+import pytest
+
+from core.cli import main
+from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
+from core.evaluation.knn import KnnSpec, weighted_knn
+from core.evaluation.plan import Plan
+from core.evaluation.recipes import read_recipe
+from core.evaluation.results import Result
+from core.evaluation.running import Progress, evaluate
+
+WHOLE = 'protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n'
+
+
+def results(plan, subjects):
+    return [event for event in evaluate(plan, subjects, folders=()) if isinstance(event, Result)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"seed": -1}, "seed is -1; choose a whole number, 0 to 4,294,967,295"),
+        ({"seed": 2**32}, "seed is 4294967296"),
+        ({"draws": -3}, "draws is -3; choose a whole number, 1 to 10,000"),
+        ({"size_px": -5}, "The size in pixels is -5; choose a whole number, 1 to 4,096"),
+        ({"size_px": 1_000_000}, "The size in pixels is 1000000"),
+        ({"shots": (5, 0)}, "shots is 0; choose a whole number, 1 or more"),
+        ({"shots": ()}, "No number of shots"),
+        ({"knn": KnnSpec(k=0)}, "k is 0"),
+        ({"knn": KnnSpec(tau=math.nan)}, "The temperature is nan; choose a number above 0"),
+        ({"knn": KnnSpec(tau=math.inf)}, "The temperature is inf"),
+        ({"knn": KnnSpec(overwrite_batch=0)}, "row-overwrite switch is 0"),
+        ({"gsd_m": math.nan}, "The GSD is nan; choose a number above 0"),
+        ({"gsd_m": -2.0}, "The GSD is -2"),
+    ],
+)
+def test_a_plan_that_cannot_be_meant_cannot_be_built(setting, said):
+    with pytest.raises(RecipeError, match=said):
+        Plan(**setting)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("seed=-1", "seed is -1"), ("draws=-3", "draws is -3"), ("size_px=1000000", "size in pixels is 1000000"), ("k=0", "k is 0"),
+        ("tau=0", "temperature is 0"), ("shots=0", "shots is 0"), ("stated_gsd_m=-1.0", "GSD is -1"),
+    ],
+)  # fmt: skip
+def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
+    (tmp_path / "recipe.toml").write_text(WHOLE + line + "\n")
+    with pytest.raises(RecipeError, match=said):
+        read_recipe(tmp_path / "recipe.toml")
+
+
+@pytest.mark.parametrize(("name", "text"), [("deep.json", '{"a":' * 100_000), ("deep.toml", "a = " + "[" * 100_000)], ids=["json", "toml"])
+def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RecipeError, match="is not a recipe file"):
+        read_recipe(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--tau", "nan", "--json"], "The temperature is nan"),
+        (["--size", "-5"], "The size in pixels is -5"),
+        (["--protocol", "few-shot", "--shots", "0"], "shots is 0"),
+        (["--seed", "-1"], "seed is -1"),
+    ],
+)
+def test_options_are_held_to_them_too(index_zip, capsys, options, said):
+    assert main(["evaluate", str(index_zip), "--model", "colour_histogram", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and said in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(("option", "example"), [("--scales", "25,50,100"), ("--ratios", "0.75,0.5"), ("--shots", "1,5")])
+def test_a_list_that_is_none_is_answered_with_an_example(capsys, option, example):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "eurosat", option, "x"])
+    assert f"argument {option}: 'x' is no list of numbers; give for example {example}" in capsys.readouterr().err
+
+
+def test_votes_at_a_temperature_near_zero_are_those_of_the_nearest():
+    rng = np.random.default_rng(0)
+    gallery, queries = rng.normal(size=(40, 8)).astype(np.float32), rng.normal(size=(10, 8)).astype(np.float32)
+    labels = np.arange(40) % 4
+    found = weighted_knn(gallery, labels, queries, KnnSpec(5, 1e-300))
+    assert found.labels.tolist() == labels[found.neighbours[:, 0]].tolist()
+    assert np.isfinite(found.votes).all()
+    with pytest.raises(FeatureError, match="The temperature is nan"):
+        weighted_knn(gallery, labels, queries, KnnSpec(5, math.nan))
+
+
+@pytest.mark.parametrize("plan", [{"limit": 3, "fit_k": False}, {"protocol": "few-shot", "shots": (1, 9), "fit_shots": False}])
+def test_too_large_a_k_and_too_many_shots_are_found_before_anything_is_embedded(index_zip, network, plan):
+    with pytest.raises(FeatureError, match=r"choose k from 1 to 9|smallest class of 'pack' has 8 training images; choose 1 to 8"):
+        results(Plan(data=(str(index_zip),), **plan), [network])
+    assert network.embedded == 0
+
+
+@pytest.mark.parametrize(("limit", "shots"), [(None, [1, 5, 8]), (5, [1, 5]), (1, [1])])
+def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(index_zip, make_network, limit, shots):
+    found = results(Plan(protocol="few-shot", data=(str(index_zip),), limit=limit), [make_network("one"), make_network("other")])
+    assert [(r.recipe.model, r.recipe.shots) for r in found] == [(name, count) for name in ("one", "other") for count in shots]
+
+
+def test_the_command_fits_usual_shots_and_refuses_stated_ones(index_zip, tmp_path, capsys):
+    command = ["evaluate", str(index_zip), "--protocol", "few-shot", "--model", "colour_histogram", "--limit", "4", "--cache", str(tmp_path / "cache")]
+    assert main(command) == 0
+    assert capsys.readouterr().out.count("shots: accuracy") == 2
+    assert main([*command, "--shots", "1,10"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "10 shots were asked for" in err and "accuracy" not in err
+
+
+def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of(index_zip, network, monkeypatch):
+    def first(**plan):
+        return next(e for e in evaluate(Plan(data=(str(index_zip),), **plan), [network], folders=()) if isinstance(e, Progress))
+
+    told = first(size_px=512)
+    assert "4,096 tokens a picture take long: at the model's input size (32 px, --feed input)" in told.text
+    assert (told.share, network.embedded) == (0.0, 0)
+    assert "tokens" not in first(size_px=256).text
+    monkeypatch.setattr("core.evaluation.plan.MAX_SIZE_PX", 24)
+    with pytest.raises(LabelledSetError, match="would be fed at 32 px, more than the 24 px"):
+        first()
