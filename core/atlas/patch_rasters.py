@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from core.atlas.errors import TableError
 from core.atlas.schema import make_rows
 from core.geo import ground
 
 SUFFIXES = (".tif", ".tiff")
+ENDING = ".patches.tif"
+POOLING = "patch"
 MAX_VALUES = 2**28
 """A gigabyte of float32; the raster of a larger picture is read in parts."""
 
@@ -27,7 +33,7 @@ def patch_rows(path: Path) -> pa.Table:
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.open(path, driver="GTiff") as file:
+        with _quiet(), rasterio.open(path, driver="GTiff") as file:
             recipe = _recipe(path.name, file.tags().get("RECIPE", ""))
             if file.count * file.height * file.width > MAX_VALUES:
                 raise TableError(
@@ -39,18 +45,54 @@ def patch_rows(path: Path) -> pa.Table:
             rows, cols = (at.reshape(-1)[there] for at in np.mgrid[: file.height, : file.width])
             crs, transform = file.crs.to_wkt() if file.crs else None, tuple(file.transform)[:6]
     except RasterioError as error:
-        raise TableError(
-            f"{path.name} cannot be read as a raster of patch embeddings: write it again with `python -m core embed --patches`."
-        ) from error
-    columns: dict[str, Any] = {"unique_id": [f"{path.name.split('.')[0]}-r{row}-c{col}" for row, col in zip(rows, cols, strict=True)]}
+        raise _unreadable(path) from error
+    name = path.stem.removesuffix(".patches")
+    columns: dict[str, Any] = {"unique_id": [f"{name}-r{row}-c{col}" for row, col in zip(rows, cols, strict=True)]}
     if crs is not None:
-        columns["centre_lon"], columns["centre_lat"] = ground.to_lonlat(crs, transform, cols + 0.5, rows + 0.5)
+        columns["centre_lon"], columns["centre_lat"] = _centres(crs, transform, cols, rows)
     same = {
-        "product_id": recipe.get("source"), "crs": crs, "gsd_m": recipe.get("gsd_m"), "image_size": recipe.get("tile_px"), "pooling": "patch",
+        "product_id": recipe.get("source"), "crs": crs, "gsd_m": recipe.get("gsd_m"), "image_size": recipe.get("tile_px"), "pooling": POOLING,
         "input_res_m": recipe.get("input_res_m"), "res_policy": recipe.get("policy"), "model": recipe["model"],
         "checkpoint_sha256": recipe.get("weights_sha256"),
     }  # fmt: skip
     return make_rows(vectors[there], columns | {name: [value] * len(rows) for name, value in same.items()})
+
+
+def require_readable(paths: Sequence[Path]) -> None:
+    """Raise TableError where the rasters of a folder hold more than MAX_VALUES values together, or one of them cannot be opened."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    total = 0
+    for path in paths:
+        try:
+            with _quiet(), rasterio.open(path, driver="GTiff") as file:
+                total += file.count * file.height * file.width
+        except RasterioError as error:
+            raise _unreadable(path) from error
+    if total > MAX_VALUES:
+        raise TableError(f"The {len(paths):,} rasters of {paths[0].parent.name} hold too many patches to read at once: name some of them instead.")
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """A raster of a picture without a place is none the worse for it."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+        yield
+
+
+def _unreadable(path: Path) -> TableError:
+    return TableError(f"{path.name} cannot be read as a raster of patch embeddings: write it again with `python -m core embed --patches`.")
+
+
+def _centres(crs: str, transform: Any, cols: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitudes in -180..180 (a raster may run on past the antimeridian) and latitudes of patches' centres; NaN where the CRS does not reach."""
+    lon, lat = ground.to_lonlat(crs, transform, *(np.asarray(at, np.float64) + 0.5 for at in (cols, rows)))
+    known = np.isfinite(lon) & np.isfinite(lat)
+    wrapped = np.where(known & (np.abs(lon) > 180), np.mod(np.where(known, lon, 0) + 180, 360) - 180, lon)
+    return np.where(known, wrapped, np.nan), np.where(known, lat, np.nan)
 
 
 def _recipe(name: str, text: str) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class Part:
 
 
 def open_parts(path: Path) -> list[Part]:
-    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches."""
+    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches, or
+    all those of a folder that holds nothing else."""
     if not path.exists():
         raise TableError(f"There is no table at {path.name}: check the path, or make one with `python -m core embed`.")
     if path.is_file():
@@ -75,7 +76,10 @@ def open_parts(path: Path) -> list[Part]:
         return [_open_file(path / Path(shard["file"]).name, shard.get("sha256")) for shard in manifest["shards"]]
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     if not files:
-        raise TableError(f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote.")
+        files = sorted(f for f in path.glob(f"*{patch_rasters.ENDING}") if not f.name.startswith("."))
+        if not files:
+            raise TableError(f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote.")
+        patch_rasters.require_readable(files)
     return [_open_file(f, None) for f in files]
 
 

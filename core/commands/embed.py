@@ -14,6 +14,7 @@ from core.errors import ExplorerError
 from core.policy import POLICIES
 
 if TYPE_CHECKING:
+    from core.engine.patch_folder import FolderProgress
     from core.engine.sweep import SweepProgress, SweepSpec
 
 _EPILOG = """examples:
@@ -104,9 +105,11 @@ def run(args: argparse.Namespace) -> int:
     several = len(models) > 1
     steps = sweep_models(spec, models, resume=args.resume) if several else sweep(spec, resume=args.resume)
     last: SweepProgress | None = None
+    shown = False
     try:
         for last in steps:
-            _tell(last)
+            _tell(last, shown=shown)
+            shown = True
     finally:
         steps.close()
         print(file=sys.stderr)
@@ -117,29 +120,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _patches(spec: SweepSpec, *, as_json: bool) -> int:
-    """Write a raster of patch embeddings for every picture of the sources; a picture that has one already is passed over."""
-    from core.engine.patch_raster import PatchRasterSpec, embed_patches
-    from core.engine.sweep_plan import open_named
+    """Write a raster of patch embeddings for every picture of the sources; those that are there already are kept, with or without --resume."""
+    from core.engine.patch_folder import FolderProgress, embed_pictures
+    from core.engine.patch_raster import PatchRasterSpec
 
     if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
         raise UsageError("--patches takes one GSD, float32 or int8, and neither --losses nor --pooling: leave the others out.")
     wanted = PatchRasterSpec(
         spec.model, next(iter(spec.gsd_m), None), spec.tile_px, spec.stride_px, spec.policy,
-        "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m,
+        "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m, spec.batch,
     )  # fmt: skip
-    made: list[str] = []
-    for named in spec.sources:
-        source = open_named(named, spec)
-        for key in [key for key in source.keys() if not spec.only or key in spec.only]:  # noqa: SIM118 (a Source is no dict)
-            out = Path(spec.out) / f"{Path(key).with_suffix('').as_posix().replace('/', '_')}.patches.tif"
-            made.append(str(out))
-            for step in () if out.exists() else embed_patches(source, key, wanted, out):
-                told = f"{key}: {step.done:,} of {step.total:,} tiles, {step.rows} x {step.cols} patches of {step.bands} values"
-                print(f"\r{told}    ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    steps, last = embed_pictures(spec, wanted), FolderProgress(0, 0)
+    try:
+        for last in steps:
+            _tell_patches(last)
+    finally:
+        steps.close()
+        print(file=sys.stderr)
     if as_json:
-        print(json.dumps({"rasters": made, "model": spec.model}))
+        print(json.dumps({"rasters": [str(path) for path in last.rasters], "model": spec.model}))
     return 0
+
+
+def _tell_patches(step: FolderProgress) -> None:
+    """Show one line that is written over, and each note on its own."""
+    if step.note:
+        print(f"\n{step.note}", file=sys.stderr)
+    if step.picture is None or step.finished:
+        return
+    size = f"{step.picture.rows:,} x {step.picture.cols:,} patches of {step.picture.bands} values"
+    print(f"\r{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}    ", end="", file=sys.stderr, flush=True)
 
 
 def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
@@ -162,18 +172,23 @@ def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = Fal
     return ["embed", *said, "--", *spec.sources]
 
 
-def _tell(step: SweepProgress) -> None:
-    """Show the plan once, then one line that is written over."""
+def _tell(step: SweepProgress, *, shown: bool) -> None:
+    """Show the plan, unless it was `shown`, then one line that is written over."""
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
-    if step.rate is None and not step.finished:
+    if not shown:
         print(f"{step.total:,} tiles over {step.area_km2:,.1f} km² in {step.batches:,} batches of {step.batch}; {step.done:,} done", file=sys.stderr)
         return
-    left = "" if step.seconds_left is None else f", {_duration(step.seconds_left)} left"
-    rate = "" if step.rate is None else f", {step.rate:.1f} tiles/s"
     marked = f", {step.unreadable:,} unreadable" if step.unreadable else ""
     empty = f", {step.empty:,} empty" if step.empty else ""
-    print(f"\r{step.done:,} of {step.total:,} tiles{rate}{left}{marked}{empty}    ", end="", file=sys.stderr, flush=True)
+    told = f"{step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}{marked}{empty}"
+    print(f"\r{told}    ", end="", file=sys.stderr, flush=True)
+
+
+def _pace(rate: float | None, seconds_left: float | None) -> str:
+    """Tiles per second and the time left, as far as they are known."""
+    left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
+    return ("" if rate is None else f", {rate:.1f} tiles/s") + left
 
 
 def _duration(seconds: float) -> str:

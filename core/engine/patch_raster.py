@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +24,7 @@ from numpy.typing import NDArray
 from core.engine.loaded import load
 from core.engine.reconstruct import res_of
 from core.engine.sweep_plan import Grid, Plan, SweepError
-from core.engine.sweep_read import OK, Reader
+from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Reader
 from core.engine.tokens import patch_vectors
 from core.geo.picture import Known, native_gsd
 from core.geo.sources import Source
@@ -30,7 +34,13 @@ from core.policy import Policy, policy_from_text, policy_to_text
 BATCH = 16
 ROWS_AT_ONCE = 64
 INT8_STEP = 127.0
+SCRATCH = ".patches-"
+"""How the folders of unfinished work begin; one that a killed run left behind can be deleted."""
 Precision = Literal["float32", "int8"]
+
+
+class DiskFull(SweepError):
+    """A raster for which the disk has no room."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class PatchRasterSpec:
     """Say how a picture becomes a raster of patch embeddings.
 
     `gsd_m` metres per pixel as fed (None: the picture's own), `tile_px` and `policy` None as the card has them, `stride_px` None half a tile;
-    a whole number of patches. int8 keeps unit vectors times 127, float32 the network's own values. `stated_gsd_m` as in SweepSpec.
+    a whole number of patches. int8 keeps unit vectors times 127, float32 the network's own values. `stated_gsd_m` as in SweepSpec. `batch`
+    tiles at a time, None for 16; it changes nothing but the speed.
     """
 
     model: str
@@ -49,50 +60,106 @@ class PatchRasterSpec:
     data_type: Precision = "float32"
     min_valid: float = 0.5
     stated_gsd_m: float | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True)
 class PatchProgress:
-    """Tiles `done` of `total`; the raster has `rows` x `cols` patches of `bands` values; `path` once it is written."""
+    """Tiles `done` of `total`, of which `unreadable` could not be read and `empty` hold too little data; the raster has `rows` x `cols` patches of
+    `bands` values; `path` once it is written, and then `bare` patches have no vector."""
 
     done: int
     total: int
     rows: int
     cols: int
     bands: int
+    unreadable: int = 0
+    empty: int = 0
+    bare: int = 0
     path: Path | None = None
 
 
-def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path) -> Generator[PatchProgress]:
+@dataclass(frozen=True)
+class Intent:
+    """What a raster will be, told before any tile is embedded: its `recipe` as kept in the file, its size in patches, `tiles` to embed."""
+
+    recipe: dict[str, Any]
+    rows: int
+    cols: int
+    tiles: int
+    data_type: Precision
+
+
+def intent(source: Source, key: str, spec: PatchRasterSpec, stamp: str | None = None) -> Intent:
+    """Say what `embed_patches` would write for a picture; raises as it does. `stamp` tells pictures of one name apart, None where nobody knows."""
+    model = load(spec.model)
+    return _intent(_lay(source, key, spec, model), source, key, spec, model, stamp)
+
+
+def _intent(lay: _Lay, source: Source, key: str, spec: PatchRasterSpec, model: Encoder, stamp: str | None) -> Intent:
+    card, grid = model.card, lay.plan.grids[0]
+    policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
+    res = res_of(card, policy, grid.gsd_m or 1.0, lay.tile_px, grid.native_gsd_m or 1.0)
+    recipe = {
+        "model": card.name, "weights_sha256": card.weights.sha256 if card.weights else None, "policy": policy_to_text(policy),
+        "gsd_m": grid.gsd_m, "input_res_m": res, "tile_px": lay.tile_px, "stride_px": lay.stride_px, "patch_px": lay.patch_px,
+        "min_valid": spec.min_valid, "blend": "hann", "source": key, "source_stamp": stamp, "credit": source.info.credit, "licence": card.licence,
+    }  # fmt: skip
+    return Intent(recipe, lay.rows, lay.cols, len(lay.corners), spec.data_type)
+
+
+def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path, *, stamp: str | None = None) -> Generator[PatchProgress]:
     """Write the raster of patch embeddings of one picture to `out`, in one step at the end; yields after every batch.
 
-    Raises SweepError for a stride or picture that does not fit, GeoError where it cannot be read.
+    Raises SweepError for a stride or picture that does not fit, a picture in which no tile can be embedded, and a full disk; GeoError where
+    it cannot be opened. Tiles that cannot be read are counted; patches that only they cover have no vector.
     """
     model = load(spec.model)
     lay = _lay(source, key, spec, model)
-    policy = policy_from_text(spec.policy) if spec.policy else Policy(model.card.default_policy)
-    grid = lay.plan.grids[0]
-    gsd_m, native = grid.gsd_m or 1.0, grid.native_gsd_m or 1.0
-    res = res_of(model.card, policy, gsd_m, lay.tile_px, native)
-    total = len(grid.boxes)
+    wanted = _intent(lay, source, key, spec, model, stamp)
+    at = PatchProgress(0, wanted.tiles, lay.rows, lay.cols, model.embed_dim)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".patches-") as scratch:
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=SCRATCH) as scratch, _room(lay, model.embed_dim, spec.data_type, key, out.parent):
         sums = _Sums(Path(scratch), lay, model.embed_dim)
-        done = 0
-        yield PatchProgress(done, total, lay.rows, lay.cols, model.embed_dim)
-        for start, images, fine in _batches(lay, spec.min_valid):
+        yield at
+        for start, images, state in _batches(lay, spec):
             if len(images):
                 unit = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
-                sums.add(start + np.flatnonzero(fine), patch_vectors(model, unit, np.full(len(unit), res, np.float32), batch=BATCH))
-            done += len(fine)
-            yield PatchProgress(done, total, lay.rows, lay.cols, model.embed_dim)
-        recipe = {
-            "model": model.card.name, "weights_sha256": model.card.weights.sha256 if model.card.weights else None, "policy": policy_to_text(policy),
-            "input_res_m": res, "gsd_m": grid.gsd_m, "tile_px": lay.tile_px, "stride_px": lay.stride_px, "patch_px": lay.patch_px,
-            "blend": "hann", "source": key, "credit": source.info.credit, "licence": model.card.licence,
-        }  # fmt: skip
-        _write(sums, lay, spec.data_type, recipe, Path(scratch) / "plain.tif", out)
-    yield PatchProgress(done, total, lay.rows, lay.cols, model.embed_dim, out)
+                res = np.full(len(unit), wanted.recipe["input_res_m"], np.float32)
+                sums.add(start + np.flatnonzero(state == OK), patch_vectors(model, unit, res, batch=spec.batch or BATCH))
+            unreadable, empty = (int(np.count_nonzero(state == what)) for what in (UNREADABLE, EMPTY))
+            at = replace(at, done=at.done + len(state), unreadable=at.unreadable + unreadable, empty=at.empty + empty)
+            yield at
+        if at.unreadable + at.empty == at.total:
+            why = "no tile of it can be read" if at.unreadable == at.total else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
+            raise SweepError(f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid.")
+        _write(sums, lay, spec.data_type, wanted.recipe, Path(scratch) / "plain.tif", out)
+        bare = lay.rows * lay.cols - sums.known()
+    yield replace(at, bare=bare, path=out)
+
+
+@contextmanager
+def _room(lay: _Lay, bands: int, kind: Precision, key: str, folder: Path) -> Generator[None]:
+    """Refuse what will not fit before hours of work, and turn a disk that fills up all the same into a sentence."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    block, patches = _block(lay), lay.rows * lay.cols
+    padded = math.prod(-(-length // block) * block for length in (lay.rows, lay.cols))
+    needed = patches * (bands + 1) * 4 + 2 * padded * bands * (1 if kind == "int8" else 4)
+    sentence = f"The raster of {key} needs about {needed / 1e6:,.1f} MB in {folder.name} while it is made, and {{}}: free some space, or choose another folder."
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(sentence.format(f"{free / 1e6:,.1f} MB are free"))
+    try:
+        yield
+    except (OSError, RasterioError, CPLE_BaseError) as error:
+        raise DiskFull(sentence.format(f"writing failed ({error})")) from error
+
+
+def _block(lay: _Lay) -> int:
+    """The side of the plain raster's blocks: no larger than the raster needs."""
+    return min(256, -(-max(lay.rows, lay.cols) // 16) * 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,22 +205,24 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     return _Lay(Plan((grid,), 0, ()), corners, rows, cols, side, tile_px, stride_px, patch_px, step)
 
 
-def _batches(lay: _Lay, min_valid: float) -> Iterator[tuple[int, NDArray[Any], NDArray[np.bool_]]]:
-    """The first tile's number, the pictures that can be embedded, and which of the batch's tiles they are."""
-    reader = Reader(lay.plan, lay.tile_px, BATCH, min_valid)
-    for batch in reader.batches(iter(range(-(-len(lay.corners) // BATCH)))):
-        yield batch.index * BATCH, batch.images, batch.state == OK
+def _batches(lay: _Lay, spec: PatchRasterSpec) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
+    """The first tile's number, the pictures that can be embedded, and what became of each of the batch's tiles."""
+    size = spec.batch or BATCH
+    reader = Reader(lay.plan, lay.tile_px, size, spec.min_valid)
+    for batch in reader.batches(iter(range(-(-len(lay.corners) // size)))):
+        yield batch.index * size, batch.images, batch.state
 
 
 class _Sums:
-    """Weighted sums of vectors (rows, cols, d) and of weights (rows, cols), in files."""
+    """Weighted sums of vectors (rows, cols, d) and of weights (rows, cols), in files that have all their blocks from the start: where the disk is
+    full, making one raises OSError, while writing into a hole of a mapped file would end the process."""
 
     def __init__(self, folder: Path, lay: _Lay, bands: int) -> None:
         self._lay = lay
         ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(lay.side) + 0.5) / lay.side)
         self._weight = np.outer(ramp, ramp).astype(np.float32)
-        self._sum = np.memmap(folder / "sum.bin", np.float32, "w+", shape=(lay.rows, lay.cols, bands))
-        self._of = np.memmap(folder / "weight.bin", np.float32, "w+", shape=(lay.rows, lay.cols))
+        self._sum = _mapped(folder / "sum.bin", (lay.rows, lay.cols, bands))
+        self._of = _mapped(folder / "weight.bin", (lay.rows, lay.cols))
 
     def add(self, tiles: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Add the patches (n, g, g, d) of some tiles."""
@@ -170,6 +239,22 @@ class _Sums:
             return np.where(weight[..., None] > 0, self._sum[rows] / weight[..., None], np.nan).astype(np.float32)
 
 
+    def known(self) -> int:
+        """How many patches have a vector."""
+        return sum(int(np.count_nonzero(self._of[start : start + ROWS_AT_ONCE])) for start in range(0, len(self._of), ROWS_AT_ONCE))
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Zeros in a file whose blocks are all taken from the disk now; raises OSError where it is full."""
+    with path.open("wb") as file:
+        if sys.platform == "darwin":  # which has no such call
+            for _ in range(shape[0]):
+                file.write(bytes(math.prod(shape[1:]) * 4))
+        else:
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * 4)
+    return np.memmap(path, np.float32, "r+", shape=shape)
+
+
 def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plain: Path, out: Path) -> None:
     """Write a plain raster row by row, then the cloud-optimised one beside `out`, then rename it."""
     import warnings
@@ -182,7 +267,7 @@ def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plai
     header, bands = lay.plan.grids[0].header, sums._sum.shape[2]
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": lay.cols, "height": lay.rows, "count": bands, "dtype": kind, "nodata": -128 if kind == "int8" else float("nan"),
-        "tiled": True, "blockxsize": 256, "blockysize": 256, "BIGTIFF": "IF_SAFER", "interleave": "pixel",
+        "tiled": True, "blockxsize": _block(lay), "blockysize": _block(lay), "BIGTIFF": "IF_SAFER", "interleave": "pixel",
     }  # fmt: skip
     if header.crs is not None and header.transform is not None:
         across, down = lay.step[0] * lay.patch_px, lay.step[1] * lay.patch_px
@@ -200,9 +285,21 @@ def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plai
                 file.scales = [1 / INT8_STEP] * bands
         try:
             rasterio.shutil.copy(plain, ready, driver="COG", compress="ZSTD", predictor="YES" if kind == "float32" else "NO", overviews="NONE")
+            _require_whole(ready, sums.known())
             ready.replace(out)
         finally:
             ready.unlink(missing_ok=True)
+
+
+def _require_whole(raster: Path, patches: int) -> None:
+    """Read a raster back, for a block that a full disk swallowed is no error when a file is closed; raises OSError where patches are missing."""
+    import rasterio
+
+    with rasterio.open(raster) as file:
+        rows = (file.read(1, window=((at, min(at + 512, file.height)), (0, file.width))) for at in range(0, file.height, 512))
+        found = sum(int(np.count_nonzero(np.isfinite(part) & (part != file.nodata))) for part in rows)
+    if found != patches:
+        raise OSError(f"{found:,} of {patches:,} patches arrived in the file")
 
 
 def _kept(vectors: NDArray[np.float32], kind: Precision) -> NDArray[Any]:

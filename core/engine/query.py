@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.atlas.patch_rasters import POOLING
 from core.engine.embed import embed
 from core.engine.inputs import Fed, InputError, feed
 from core.engine.loaded import load
 from core.engine.reconstruct import res_of
+from core.engine.tokens import patch_vectors
 from core.geo import TileSpec, open_source
 from core.geo.tile import Tile
 from core.models.base import Encoder
@@ -37,8 +39,10 @@ class Ready:
         return res_of(self.model.card, self.policy, self.fed.tile.gsd, self.fed.side, self.native_gsd_m)
 
     def embed(self) -> NDArray[np.float32]:
-        """Give the vector (d,)."""
+        """Give the vector (d,); beside the patches of a raster, the mean of the picture's own patches."""
         unit, gsd_m = self.fed.unit[None], self.fed.tile.gsd
+        if self.pooling == POOLING:
+            return patch_vectors(self.model, unit, np.array([self.res], np.float32))[0].mean(axis=(0, 1))
         return embed(self.model, unit, gsd_m=gsd_m, policy=self.policy, pooling=self.pooling, native_gsd_m=self.native_gsd_m)[0]
 
 

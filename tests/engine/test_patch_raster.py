@@ -1,6 +1,9 @@
 """Patch embeddings as a raster: the right vector at the right place, seams blended, cloud-optimised."""
 
+import errno
 import json
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +13,14 @@ from rasterio.transform import from_origin
 
 from core.atlas import TableError, open_table
 from core.cli import main
+from core.engine import patch_raster
 from core.engine.loaded import load
-from core.engine.patch_raster import PatchRasterSpec, embed_patches
+from core.engine.patch_raster import DiskFull, PatchRasterSpec, embed_patches
 from core.engine.reconstruct import res_of
 from core.engine.sweep_plan import SweepError
 from core.engine.tokens import patch_vectors
 from core.geo import open_source
+from core.geo.tile import GeoError
 from core.policy import Policy
 
 MODEL = "mae_tiny"
@@ -99,7 +104,7 @@ def test_the_command(scene, tmp_path, capsys):
     words = ["embed", str(scene), "--patches", "--model", MODEL, "--tile-px", str(SIDE), "--data-type", "int8", "--out", str(tmp_path), "--json"]
     assert main(words) == 0
     said = json.loads(capsys.readouterr().out)
-    assert [f.name for f in tmp_path.iterdir()] == ["scene.patches.tif"]
+    assert [f.name for f in tmp_path.glob("[!_.]*")] == ["scene.patches.tif"]
     assert said["rasters"][0].endswith("scene.patches.tif")
     assert main([*words, "--losses"]) == 2
     assert "--patches takes one GSD" in capsys.readouterr().err
@@ -120,6 +125,105 @@ def test_patches_are_searched_as_tiles_are(scene, tmp_path, capsys, kind):
     here = 3 * 11 + 5
     best = [row for row in np.argsort(-(unit @ unit[here]), kind="stable") if row != here][:3]
     assert [one["row"] for one in said["neighbors"]] == best
+
+
+def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_path, capsys):
+    _, found, *_ = made(scene, tmp_path / "scene.patches.tif", stride_px=SIDE)
+    with rasterio.open(scene) as file:
+        window = rasterio.windows.Window(0, 0, SIDE, SIDE)
+        with rasterio.open(tmp_path / "tile.tif", "w", **file.profile | {"width": SIDE, "height": SIDE}) as tile:
+            tile.write(file.read(window=window))
+    code = main(["search", str(tmp_path / "scene.patches.tif"), "--image", str(tmp_path / "tile.tif"), "--k", "3", "--json"])
+    said = capsys.readouterr()
+    assert code == 0 and "mean of its patches" in said.err
+    mean = found[:, :4, :4].reshape(len(found), -1).mean(axis=1)
+    vectors = found.reshape(len(found), -1).T
+    cosine = vectors @ mean / np.linalg.norm(vectors, axis=1) / np.linalg.norm(mean)
+    best = json.loads(said.out)["neighbors"]
+    assert [one["row"] for one in best] == np.argsort(-cosine, kind="stable")[:3].tolist()
+    assert best[0]["similarity"] == pytest.approx(cosine.max(), abs=1e-4)
+
+
+def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
+    made(scene, tmp_path / "s.jpg.patches.tif", stride_px=SIDE)
+    made(scene, tmp_path / "s.tif.patches.tif", stride_px=SIDE)
+    table = open_table(tmp_path)
+    assert len(table) == 2 * 9 * 11
+    assert len(set(table.columns["unique_id"].to_pylist())) == len(table)
+    monkeypatch.setattr("core.atlas.patch_rasters.MAX_VALUES", 9 * 11 * table.dim)
+    with pytest.raises(TableError, match="too many patches to read at once: name some"):
+        open_table(tmp_path)
+
+
+def test_patches_past_the_antimeridian_lie_where_they_are_looked_for(tmp_path):
+    from core.atlas.neighbors import rows_within
+
+    recipe = json.dumps({"model": MODEL})
+    size = {"width": 8, "height": 2, "count": 2, "dtype": "float32", "nodata": np.nan}
+    with rasterio.open(tmp_path / "a.patches.tif", "w", driver="GTiff", **size, crs="EPSG:4326", transform=from_origin(176, 1, 1, 1)) as file:
+        file.write(np.ones((2, 2, 8), np.float32))
+        file.update_tags(RECIPE=recipe)
+    table = open_table(tmp_path / "a.patches.tif")
+    assert np.abs(table.lonlat[:, 0]).max() <= 180
+    assert rows_within(table, [(-180, -2), (-178, -2), (-178, 2), (-180, 2)]).tolist() == [4, 5, 12, 13]
+
+
+def test_damaged_and_empty_tiles_are_counted(scene, tmp_path, monkeypatch):
+    from core.engine import sweep_read
+
+    whole = sweep_read._cut
+
+    def torn(grid, picture, rows, tile_px):
+        if (grid.boxes[rows, 0] == 0).any() and (grid.boxes[rows, 1] == 0).any():
+            raise GeoError("a damaged block")
+        return whole(grid, picture, rows, tile_px)
+
+    monkeypatch.setattr(sweep_read, "_cut", torn)
+    step, found, *_ = made(scene, tmp_path / "a.tif", stride_px=SIDE)
+    assert (step.unreadable, step.empty) == (1, 0)
+    assert step.bare == np.isnan(found[0]).sum() == 16
+
+
+def test_a_picture_without_data_makes_no_raster(tmp_path):
+    size = {"width": 6 * PATCH, "height": 6 * PATCH, "count": 3, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(tmp_path / "bare.tif", "w", driver="GTiff", **size, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+        file.write(np.zeros((3, 6 * PATCH, 6 * PATCH), np.uint8))
+    with pytest.raises(SweepError, match="gives no patch a vector"):
+        made(tmp_path / "bare.tif", tmp_path / "out" / "a.tif")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_size_of_a_batch_changes_nothing_but_the_batches(scene, tmp_path):
+    source = open_source(scene)
+    steps = list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=7), tmp_path / "b.tif"))
+    assert [step.done for step in steps[:4]] == [0, 7, 14, 20]
+    _, found, *_ = made(scene, tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "b.tif") as file:
+        np.testing.assert_allclose(file.read(), found, atol=1e-4)
+
+
+def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypatch):
+    def fills(fd, offset, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", fills)
+        with pytest.raises(DiskFull, match=r"No space left on device.*free some space"):
+            made(scene, tmp_path / "a.tif")
+    with monkeypatch.context() as patch:
+        patch.setattr(patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan))  # blocks that never arrived
+        with pytest.raises(DiskFull, match="0 of 99 patches arrived"):
+            made(scene, tmp_path / "a.tif")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(DiskFull, match="needs about"):
+        made(scene, tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path):
+    patch_raster._mapped(tmp_path / "sum.bin", (64, 64, 16))
+    assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
 
 
 def test_any_other_raster_is_no_table(scene, tmp_path):
