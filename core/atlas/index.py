@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from usearch.index import Index
 
 from core.atlas.derived import derived_path, keep
-from core.atlas.neighbors import BLOCK_ROWS, Neighbors, flag_duplicates, unit_query, unit_rows
+from core.atlas.neighbors import BLOCK_ROWS, Neighbors, few, flag_duplicates, require_count, rows_left, unit_query, unit_rows
 from core.atlas.table import EmbeddingTable
 
 
@@ -28,8 +28,11 @@ class ApproximateIndex:
     def nearest(self, query: NDArray[np.floating], k: int = 10, *, exclude: Sequence[int] = (), effort: int = 128) -> Neighbors:
         """Find about the k closest rows of a (d,) query other than `exclude`; `effort` is how many candidates the graph keeps while it walks.
 
-        What the graph finds (four times k) is compared exactly, so similarities are exact and only a missed row is approximate.
+        What the graph finds (four times k) is compared exactly, so similarities are exact and only a missed row is approximate. Raises SearchError as
+        `nearest` does, and says in the same words where there are fewer rows than asked for.
         """
+        require_count(k)
+        left = rows_left(self.table.stored.usable, exclude)
         unit = unit_query(self.table, query)
         self.graph.expansion_search = max(effort, 2 * k)
         wanted = min(4 * (k + len(exclude)), len(self.graph))
@@ -37,7 +40,9 @@ class ApproximateIndex:
         scores = unit_rows(self.table, found) @ unit
         order = np.lexsort((found, -scores))[:k]
         rows = found[order]
-        return Neighbors(rows, scores[order], flag_duplicates(self.table, unit, rows))
+        missed = min(k, left) - len(rows)
+        note = f"The index did not reach {missed:,} of the rows: search without it to see them." if missed else few(left, k)
+        return Neighbors(rows, scores[order], flag_duplicates(self.table, unit, rows), note)
 
 
 ALONE_ROWS = 20_000

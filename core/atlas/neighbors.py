@@ -41,29 +41,44 @@ def nearest(
 
     `exclude` rows are left out; `among` (n,) keeps only rows where True. `diversity` in 0..1 trades closeness to the query
     for distance between the results (maximal marginal relevance, Carbonell and Goldstein 1998). A k larger than the table gives
-    every usable row. Raises SearchError for a query that is not finite, zero or of another width, and TableError for mixed models.
+    every usable row. Raises SearchError for a query that is not finite, zero or of another width, and TableError where the rows to search mix models.
     """
-    if k < 1:
-        raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
+    require_count(k)
     if not 0 <= diversity < 1:
         raise SearchError(f"A diversity of {diversity:g} cannot be: give 0 (closest only) up to 0.99.")
-    unit = unit_query(table, query)
+    unit = unit_query(table, query, among)
     scores = _cosines(table, unit)
     allowed = table.stored.usable if among is None else table.stored.usable & among
     if not allowed.all():
         scores[~allowed] = -np.inf
     scores[np.asarray(exclude, np.int64)] = -np.inf
-    left = int(allowed.sum()) - int(allowed[np.unique(np.asarray(exclude, np.int64))].sum())
+    left = rows_left(allowed, exclude)
     wanted = min(k, left)
-    if not wanted:
-        raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
     if diversity and wanted < left:
         pool = top(scores, min(left, max(10 * wanted, 200)))
         rows = _spread(table, pool, scores[pool], wanted, diversity)
     else:
         rows = top(scores, wanted)
-    note = "" if wanted == k else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {k:,}."
-    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), note)
+    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), few(wanted, k))
+
+
+def require_count(k: int) -> None:
+    """Raise SearchError unless some neighbours are asked for."""
+    if k < 1:
+        raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
+
+
+def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
+    """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
+    left = int(allowed.sum()) - int(allowed[np.unique(np.asarray(exclude, np.int64))].sum())
+    if not left:
+        raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
+    return left
+
+
+def few(wanted: int, asked: int) -> str:
+    """Say that there are fewer rows to search than were asked for; empty where there are enough."""
+    return "" if wanted >= asked else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {asked:,}."
 
 
 def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
@@ -157,9 +172,11 @@ def _answer(table: EmbeddingTable, unit: NDArray[np.float32], best: _Best) -> Ne
     return Neighbors(rows, scores, flag_duplicates(table, unit, rows), note)
 
 
-def unit_query(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
-    """Check a query and give it as (d,) float32 of length one; raises SearchError or TableError when it cannot be compared."""
-    table.require_one_model()
+def unit_query(
+    table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float], among: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:  # fmt: skip
+    """Check a query and give it as (d,) float32 of length one; raises SearchError or TableError when it cannot be compared with the rows (n,) `among`."""
+    table.require_one_model(among)
     vector = np.asarray(query, np.float64).reshape(-1)
     if len(vector) != table.dim:
         raise SearchError(f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model.")

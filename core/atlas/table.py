@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from core.atlas.conditions import matching_rows
 from core.atlas.errors import TableError
+from core.atlas.grid import EARTH_RADIUS_KM
+from core.atlas.mixture import RECIPE, mixture, recipe_of
 from core.atlas.reading import Part, open_parts, read_columns, read_vectors
 from core.atlas.schema import COLUMNS, VECTOR
 
@@ -106,13 +108,18 @@ class EmbeddingTable:
         keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(["model", "checkpoint_sha256", "pooling"])
         return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
 
-    def require_one_model(self) -> None:
-        """Raise TableError when rows were made by different models, weights or poolings: their vectors cannot be compared."""
-        if len(self.models) > 1:
-            raise TableError(
-                f"This table mixes vectors of {' and '.join(self.models)}, which cannot be compared: "
-                "open them apart, or filter on model, checkpoint_sha256 or pooling."
-            )
+    def require_one_model(self, among: NDArray[np.bool_] | None = None) -> None:
+        """Raise TableError when rows (those of the (n,) `among`, else all) were made in ways that cannot be compared.
+
+        Those are different models, weights or poolings, pictures of different sizes, and policies where the network received different numbers.
+        """
+        said = self._mixed if among is None else mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        if said:
+            raise TableError(said)
+
+    @cached_property
+    def _mixed(self) -> str:
+        return mixture(self.columns.select(list(RECIPE)))
 
     def where(self, condition: str) -> EmbeddingTable:
         """Keep the rows for which a SQL condition holds; raises FilterError, and TableError when no row is left."""
@@ -142,15 +149,21 @@ class EmbeddingTable:
             return int(unique_id)
         raise TableError(f"There is no row {unique_id!r} in {self.name}: give a unique_id of the table, or a number below {len(self):,}.")
 
-    def nearest_place(self, lon: float, lat: float) -> int:
-        """Find the usable row whose centre is closest on the globe to a place in degrees; a table without places is refused."""
+    def nearest_place(self, lon: float, lat: float, among: NDArray[np.bool_] | None = None) -> int:
+        """Find the usable row (of those `among`, where given) whose centre is closest on the globe to a place in degrees; a table without places is
+        refused."""
         if not (np.isfinite([lon, lat]).all() and abs(lon) <= 360 and abs(lat) <= 90):
             raise TableError(f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees.")
         here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
-        closeness = np.where(self.stored.usable, places @ here[0], np.nan)
+        closeness = np.where(self.stored.usable if among is None else self.stored.usable & among, places @ here[0], np.nan)
         if np.isnan(closeness).all():
             raise TableError(f"{self.name} does not say where its rows are: search by row or by image instead.")
         return int(np.nanargmax(closeness))
+
+    def distance_km(self, row: int, lon: float, lat: float) -> float:
+        """Give how far the centre of a row lies from a place in degrees, in kilometres on a sphere; NaN where the row has no place."""
+        here, there = _on_sphere(np.array([[lon, lat], self.lonlat[row]]))
+        return float(np.arctan2(np.linalg.norm(np.cross(here, there)), here @ there)) * EARTH_RADIUS_KM
 
 
 def open_table(*paths: str | Path) -> EmbeddingTable:
@@ -185,7 +198,7 @@ def _vectors(parts: list[Part], columns: pa.Table) -> Vectors:
         values[bad] = 0
     missing = pc.equal(pc.fill_null(columns["status"], "ok"), "unreadable").to_numpy()
     usable = ~bad & ~missing & (norm > 0) & np.isfinite(norm)
-    problems = _problems(columns, bad, missing, ~usable & ~bad & ~missing)
+    problems = _problems(columns, bad & ~missing, missing, ~usable & ~bad & ~missing)
     if not usable.any():
         raise TableError(f"No row has a usable vector. {' '.join(problems)} Embed the places again.")
     inverse = np.zeros(len(values), np.float32)
@@ -215,15 +228,9 @@ def _taken(stored: Vectors, rows: NDArray[np.int64]) -> Vectors:
     return Vectors(stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems)
 
 
-def recipe_of(model: str | None, checkpoint_sha256: str | None, pooling: str | None) -> str:
-    """Name a way of making vectors in short words, as `EmbeddingTable.models` lists them."""
-    weights = f" ({checkpoint_sha256[:8]})" if checkpoint_sha256 else ""
-    return f"{model or 'an unnamed model'}{weights}{f' {pooling}' if pooling else ''}"
-
-
 def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
     lon, lat = np.radians(lonlat).T
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-__all__ = ["COLUMNS", "EmbeddingTable", "Vectors", "open_table"]
+__all__ = ["COLUMNS", "EmbeddingTable", "Vectors", "open_table", "recipe_of"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, open_table
-from core.atlas.neighbors import Neighbors, nearest
+from core.atlas.neighbors import Neighbors, example_query, nearest, unit_rows
 from core.errors import ExplorerError
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ _EPILOG = """examples:
   python -m core search tables/scene --row 12 --k 20
   python -m core search tables/globe --lonlat 12.5,41.9 --json
   python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
-  python -m core search tables/scene --row 12 --minus 40 --minus 41
+  python -m core search tables/scene --row 12 --row 13 --minus 40 --minus 41      more like these two, less like those
   python -m core search tables/millions --row 12 --index
   python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
 
@@ -48,7 +51,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")  # argparse takes "-122.4,37.7" for an option otherwise
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--row", metavar="ID", help="a unique_id of the table, or a row number")
+    query.add_argument("--row", action="append", metavar="ID", help="a unique_id of the table, or a row number; several for more like all of these")
     query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")
     query.add_argument("--image", type=Path, metavar="FILE", help="a picture, embedded with the table's own model")
     parser.add_argument("--minus", action="append", default=[], metavar="ID", help="a row to look unlike; may be repeated")
@@ -69,16 +72,17 @@ def run(args: argparse.Namespace) -> int:
     if args.where:
         among = np.zeros(len(table), bool)
         among[table.rows_where(args.where)] = True
-    row = _row(table, args)
-    vector = table.vectors_of([row])[0] if row is not None else _of_image(table, args.image, args.gsd_m)
+    rows = _rows_asked(table, args, among)
     less = [table.row_of(text) for text in args.minus]
-    query, exclude = _less(table, vector, less), [*([] if row is None else [row]), *less]
+    _require_comparable(table, among, [*rows, *less])
+    query = example_query(table, rows, less) if rows else _away(table, _of_image(table, args, among), less)
+    exclude = [*rows, *less]
     if args.index:
         found = _by_index(table, args).nearest(query, args.k, exclude=exclude)
     else:
         found = nearest(table, query, args.k, exclude=exclude, among=among, diversity=args.diversity)
     if args.json:
-        print(json.dumps({"table": table.name, "query": _said(table, row, args), "note": found.note, "neighbors": _rows(table, found)}))
+        print(json.dumps({"table": table.name, "query": _said(table, rows, args), "note": found.note, "neighbors": _rows(table, found)}))
     else:
         _show(table, found)
     return 0
@@ -94,42 +98,88 @@ def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateInd
     return open_index(table)
 
 
-def _row(table: EmbeddingTable, args: argparse.Namespace) -> int | None:
-    """The row that is searched for, None for a picture."""
+def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, rows: list[int]) -> None:
+    """Raise TableError where the rows that are left, and those asked about, were not made in one way."""
+    if among is None:
+        return table.require_one_model()
+    considered = among.copy()
+    considered[rows] = True
+    return table.require_one_model(considered)
+
+
+def _rows_asked(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> list[int]:
+    """The rows that are searched for, none for a picture."""
     if args.row is not None:
-        row = table.row_of(args.row)
-        if not table.stored.usable[row]:
-            raise UsageError(f"Row {args.row} has no usable vector: choose another one.")
-        return row
+        rows = [table.row_of(text) for text in args.row]
+        for text, row in zip(args.row, rows, strict=True):
+            if not table.stored.usable[row]:
+                raise UsageError(f"Row {text} has no usable vector: choose another one.")
+        return rows
     if args.lonlat is None:
-        return None
+        return []
+    lon, lat = _place(args.lonlat)
+    row = table.nearest_place(lon, lat, among)
+    print(_how_far(table, row, lon, lat), file=sys.stderr)
+    return [row]
+
+
+def _place(text: str) -> tuple[float, float]:
     try:
-        lon, lat = (float(part) for part in args.lonlat.split(","))
+        lon, lat = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {args.lonlat!r:.40} is none.") from None
-    return table.nearest_place(lon, lat)
+        raise UsageError(f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {text!r:.40} is none.") from None
+    return lon, lat
 
 
-def _less(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
-    """Turn a query away from some rows: twice its direction minus their mean direction."""
+def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
+    """Say how far the row that a search starts from is from the place that was asked for, and whether its tile reaches there."""
+    away_km = table.distance_km(row, lon, lat)
+    one = table.columns.select(["gsd_m", "image_size"]).slice(row, 1).to_pylist()[0]
+    said = f"The search starts from row {row}, {away_km:,.1f} km from that place"
+    if not one["gsd_m"] or not one["image_size"]:
+        return f"{said}."
+    side_km = one["gsd_m"] * one["image_size"] / 1000
+    if away_km <= side_km / math.sqrt(2):
+        return f"{said}, inside its tile."
+    return f"{said}: its tile, {side_km:,.1f} km across, does not reach there, for the table has nothing nearer."
+
+
+def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
+    """Turn a picture's vector (d,) away from some rows: twice its direction minus their mean direction."""
     if not less:
         return vector
-    from core.atlas.neighbors import unit_rows
-
     return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - unit_rows(table, less).mean(axis=0)
 
 
-def _of_image(table: EmbeddingTable, file: Path, gsd_m: float | None) -> NDArray[np.float32]:
-    """Embed a picture as the table's rows were embedded. Raises UsageError where the table does not say how."""
+def _of_image(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """Embed a picture as the table's rows, or those that are left, were embedded; a picture that does not know its GSD gets their most frequent."""
+    from core.atlas.patch_rasters import POOLING
     from core.engine.query import embed_like
 
-    table.require_one_model()
-    first = table.columns.select(["model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m"]).slice(0, 1).to_pylist()[0]
-    return embed_like(first, file, gsd_m)
+    recipes = table.columns.select(["model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m"])
+    if among is not None and among.any():
+        recipes = recipes.filter(pa.array(among))
+    counted = Counter(recipes["gsd_m"].to_pylist()).most_common()
+    most = counted[0][0]
+    like = recipes.slice(recipes["gsd_m"].to_pylist().index(most), 1).to_pylist()[0]
+    if len(counted) > 1 and args.gsd_m is None and most is not None:
+        print(
+            f"The table mixes {len(counted)} GSDs: a picture that does not know its own is taken to have the most frequent, {most:g} m (--gsd-m says another).",
+            file=sys.stderr,
+        )
+    if like["pooling"] == POOLING:
+        print("The table's rows are patches: the picture is compared by the mean of its patches.", file=sys.stderr)
+    return embed_like(like, args.image, args.gsd_m)
 
 
-def _said(table: EmbeddingTable, row: int | None, args: argparse.Namespace) -> dict[str, Any]:
-    return {"image": args.image.name} if row is None else {"row": row, **_one(table, row)}
+def _said(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as printed with --json: one row, several, or a picture; of a place also how far the row is."""
+    if not rows:
+        return {"image": args.image.name}
+    if len(rows) > 1:
+        return {"rows": [{"row": row, **_one(table, row)} for row in rows]}
+    away = {} if args.lonlat is None else {"distance_km": round(table.distance_km(rows[0], *_place(args.lonlat)), 3)}
+    return {"row": rows[0], **_one(table, rows[0]), **away}
 
 
 def _rows(table: EmbeddingTable, found: Neighbors) -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ def test_nan_zero_and_missing_vectors_are_named(rows):
     assert "000000001" in said
     assert "length zero (000000002)" in said
     assert "could not be read there (000000005)" in said
+    assert said.count("000000005") == 1, "a row is reported once"
 
 
 def test_a_table_without_any_usable_vector_is_refused(rows):
@@ -100,6 +101,26 @@ def test_mixed_models_are_refused_with_their_names(rows, tmp_path):
     with pytest.raises(TableError, match="other and test"):
         table.require_one_model()
     table.where("model = 'other'").require_one_model()
+
+
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [
+        ({"image_size": [64, 112] * 10}, "image_size"),
+        ({"res_policy": ["log_gsd", "native_gsd"] * 10, "input_res_m": [1.0, 2.0] * 10}, "res_policy"),
+    ],
+)
+def test_rows_made_in_different_ways_are_refused(rows, columns, column):
+    table = EmbeddingTable.from_rows(rows(n=20, **columns))
+    with pytest.raises(TableError, match=f"filter on {column}"):
+        table.require_one_model()
+    table.require_one_model(np.arange(20) % 2 == 0)
+
+
+def test_a_policy_that_changed_nothing_may_differ(rows):
+    for columns in ({"input_res_m": [1.0] * 20}, {}):
+        EmbeddingTable.from_rows(rows(n=20, res_policy=["log_gsd", "native_gsd"] * 10, **columns)).require_one_model()
+    EmbeddingTable.from_rows(rows(n=20, res_policy=["log_gsd"] * 20, input_res_m=[1.0, 2.0] * 10)).require_one_model()
 
 
 def test_mixed_widths_are_refused(rows, tmp_path):

@@ -164,3 +164,84 @@ def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
     words = ("embed", str(tmp_path / "two"), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "--tile-px", "32", "--only", "b.tif", "--json")
     code, out, _ = asked(capsys, *words)
     assert (code, json.loads(out)["total"]) == (0, 20)
+
+
+def test_the_plan_of_a_finished_sweep_is_told_once(scene, table, capsys):
+    words = ("embed", str(scene), "--out", str(table), "--model", "mae_tiny", "--tile-px", "32", "--batch", "8", "--resume")
+    code, _, err = asked(capsys, *words)
+    assert (code, err.count("20 tiles over")) == (0, 1)
+    assert "20 of 20 tiles" in err
+
+
+def test_the_index_says_what_the_exact_search_says(table, capsys):
+    for k, sentence in (("0", "ask for 1 or more"), ("99", "only 19 rows to search, so 19 are shown instead of 99")):
+        for way in ((), ("--index",)):
+            code, _, err = asked(capsys, "search", str(table), "--row", "3", "--k", k, *way)
+            assert (code, sentence in err) == (2 if k == "0" else 0, True), (k, way, err)
+
+
+@pytest.fixture(scope="module")
+def mixed(scene):
+    out = scene.parent / "mixed"
+    words = ["embed", str(scene), "--out", str(out), "--model", "mae_tiny", "tinymim_tiny", "--tile-px", "32", "--gsd-m", "10,20"]
+    assert main(words) == 0
+    return str(out / "mae_tiny"), str(out / "tinymim_tiny")
+
+
+def test_a_filter_on_the_model_makes_tables_comparable(mixed, scene, capsys):
+    code, _, err = asked(capsys, "search", *mixed, "--row", "1")
+    assert code == 2 and "filter on model" in err
+    row, last = 1, str(2 * 26 - 1)
+    here = ("--where", "model = 'mae_tiny'", "--json")
+    code, out, _ = asked(capsys, "search", *mixed, "--row", str(row), *here)
+    _, alone, _ = asked(capsys, "search", mixed[0], "--row", str(row), "--json")
+    assert code == 0
+    assert json.loads(out)["neighbors"] == json.loads(alone)["neighbors"]
+    code, _, err = asked(capsys, "search", *mixed, "--row", last, *here)
+    assert code == 2 and "filter on model" in err, "the row itself is of the other model"
+    code, out, _ = asked(capsys, "search", *mixed, "--lonlat=-123,36.14", "--where", "model = 'tinymim_tiny'", "--json")
+    assert code == 0 and json.loads(out)["query"]["row"] >= 26
+    code, out, _ = asked(capsys, "search", *mixed, "--image", str(scene), "--where", "model = 'tinymim_tiny'", "--json")
+    assert code == 0 and json.loads(out)["neighbors"][0]["row"] >= 26
+
+
+def test_a_place_far_from_the_table_is_said(table, capsys):
+    _, out, _ = asked(capsys, "search", str(table), "--row", "3", "--json")
+    lon, lat = (json.loads(out)["query"][f"centre_{what}"] for what in ("lon", "lat"))
+    code, out, err = asked(capsys, "search", str(table), f"--lonlat={lon},{lat + 0.001}", "--json")
+    assert code == 0 and "0.1 km from that place, inside its tile" in err
+    assert json.loads(out)["query"]["distance_km"] == pytest.approx(0.111, abs=0.001)
+    code, out, err = asked(capsys, "search", str(table), "--lonlat=15,45", "--json")
+    assert code == 0 and "does not reach there" in err
+    from pyproj import Geod
+
+    found = json.loads(out)["query"]
+    there_m = Geod(ellps="WGS84").inv(15, 45, found["centre_lon"], found["centre_lat"])[2]
+    assert found["distance_km"] == pytest.approx(there_m / 1000, rel=0.005)
+
+
+def test_several_rows_are_looked_for_together(table, capsys):
+    from core.atlas import open_table
+    from core.atlas.neighbors import more_like
+
+    code, out, _ = asked(capsys, "search", str(table), "--row", "3", "--row", "8", "--minus", "7", "--minus", "1", "--k", "5", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [one["row"] for one in found["query"]["rows"]] == [3, 8]
+    assert [one["row"] for one in found["neighbors"]] == more_like(open_table(table), [3, 8], [7, 1], 5).rows.tolist()
+
+
+def test_a_picture_without_scale_takes_the_most_frequent_one(mixed, tmp_path, capsys, monkeypatch):
+    from PIL import Image
+
+    from core.engine import query
+
+    asked_for = []
+    monkeypatch.setattr(query, "embed_like", lambda like, file, gsd_m: asked_for.append(like["gsd_m"]) or np.ones(192, np.float32))
+    Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "a.png")
+    words = ("search", mixed[0], "--image", str(tmp_path / "a.png"))
+    code, _, err = asked(capsys, *words)
+    assert code == 0 and "the most frequent, 10 m" in err
+    code, _, err = asked(capsys, *words, "--where", "gsd_m = 20")
+    assert code == 0 and "most frequent" not in err
+    assert asked_for == [10.0, 20.0]
