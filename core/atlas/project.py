@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.atlas.derived import derived_path, keep
 from core.atlas.errors import SearchError
-from core.atlas.neighbors import BLOCK_ROWS, unit_rows
+from core.atlas.neighbors import BLOCK_ROWS, SAME, nearest_many, unit_rows
 from core.atlas.table import EmbeddingTable
 
 
@@ -110,13 +110,34 @@ def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> P
 
 
 def place(table: EmbeddingTable, spec: ProjectionSpec, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Give where (m, d) new vectors fall in a table's projection, as (m, 2)."""
+    """Give where (m, d) vectors fall in a table's projection, as (m, 2).
+
+    A vector that a row of the table has (cosine above SAME) gets that row's own spot, as `project` plots it. A new one gets what PCA's axes say,
+    exactly; of UMAP, what `transform` makes of the fitted rows nearest to it: among its like, but possibly a unit or so from where a fit that
+    knew it would have put it. Raises SearchError for another width.
+    """
     vectors = np.atleast_2d(np.asarray(vectors, np.float32))
     if vectors.shape[1] != table.dim:
         raise SearchError(f"The vectors have {vectors.shape[1]} values, the table's {table.dim}: embed them with the table's model.")
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    xy = principal_axes(table).apply(units) if spec.kind == "pca" else _fitted(table, spec).transform(units)
-    return np.asarray(xy, np.float32)
+    if spec.kind == "pca":
+        return np.asarray(principal_axes(table).apply(units), np.float32)
+    rows = _own_rows(table, vectors)
+    xy = np.empty((len(vectors), 2), np.float32)
+    xy[rows >= 0] = project(table, spec).xy[rows[rows >= 0]]
+    if (rows < 0).any():
+        xy[rows < 0] = _fitted(table, spec).transform(units[rows < 0])
+    return xy
+
+
+def _own_rows(table: EmbeddingTable, vectors: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The row of a table that has a vector, for each of (m, d); -1 for those that none has."""
+    rows = np.full(len(vectors), -1, np.int64)
+    pointing = np.flatnonzero(vectors.any(axis=1) & np.isfinite(vectors).all(axis=1))
+    for at, found in zip(pointing, nearest_many(table, vectors[pointing], 1) if len(pointing) else (), strict=True):
+        if len(found.rows) and found.similarity[0] >= SAME:
+            rows[at] = found.rows[0]
+    return rows
 
 
 def colours(table: EmbeddingTable) -> NDArray[np.uint8]:

@@ -56,6 +56,19 @@ def test_too_few_rows_are_refused(rows):
         project(EmbeddingTable.from_rows(rows(n=1)))
 
 
+def test_rows_keep_their_plotted_spot_and_only_new_ones_are_transformed(rows, monkeypatch):
+    class Far:
+        embedding_ = np.arange(400, dtype=np.float32).reshape(200, 2)
+
+        def transform(self, units):
+            return np.full((len(units), 2), -1, np.float32)
+
+    monkeypatch.setattr("core.atlas.project._fitted", lambda table, spec: Far())
+    table = EmbeddingTable.from_rows(rows())
+    found = place(table, ProjectionSpec("umap"), np.concatenate([table.vectors_of([7, 0]), table.vectors_of([7]) + 1, 3 * table.vectors_of([199])]))
+    np.testing.assert_array_equal(found, [[14, 15], [0, 1], [-1, -1], [398, 399]])
+
+
 @pytest.mark.slow  # UMAP compiles for most of a minute
 def test_umap_is_seeded_and_places_new_rows(rows):
     table = EmbeddingTable.from_rows(rows(n=300))
@@ -65,5 +78,10 @@ def test_umap_is_seeded_and_places_new_rows(rows):
     np.testing.assert_array_equal(first, again)
     assert np.isfinite(first).all()
     groups = np.array([first[g::4].mean(axis=0) for g in range(4)])
-    new = place(table, spec, table.vectors_of([0, 1, 2, 3]))
+    np.testing.assert_array_equal(place(table, spec, table.vectors_of([7, 0, 299])), first[[7, 0, 299]], "a row keeps its plotted spot")
+    moved = table.vectors_of([0, 1, 2, 3]) + np.float32(0.02)
+    new = place(table, spec, np.concatenate([moved, table.vectors_of([5])]))
+    np.testing.assert_array_equal(new[4], first[5])
+    assert not np.isin(new[:4], first).any()
+    new = new[:4]
     assert np.linalg.norm(new[:, None] - groups[None], axis=2).argmin(axis=1).tolist() == [0, 1, 2, 3]
