@@ -10,7 +10,7 @@ from typing import Any
 
 from core.evaluation.recipes import Recipe
 
-COLUMNS = ("data", "model", "protocol", "scale", "policy", "metric", "value", "low", "high", "count", "skipped")
+COLUMNS = ("data", "model", "protocol", "scale", "policy", "metric", "value", "low", "high", "count", "skipped", "shots", "hidden", "limit")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ class Result:
         return replace(self, recipe=replace(self.recipe, protocol=protocol))
 
     def row(self) -> dict[str, Any]:
-        """Give the columns of a table, as plain values."""
-        plain = self.to_json()
-        return {name: plain[name] if name != "value" else self.value for name in COLUMNS}
+        """Give the columns of a table, as plain values: `hidden` the share of patches hidden, `shots`, `hidden` and `limit` None where not used."""
+        recipe = self.recipe
+        own = {"value": self.value, "shots": recipe.shots, "hidden": recipe.ratio, "limit": recipe.limit}
+        plain = self.to_json() | own
+        return {name: plain[name] for name in COLUMNS}
 
 
 def to_csv(results: Sequence[Result]) -> str:
@@ -89,20 +91,44 @@ def to_csv(results: Sequence[Result]) -> str:
 
 
 def to_latex(results: Sequence[Result]) -> str:
-    """Write results as a LaTeX tabular (booktabs): models down, data and scale across, policies as rows of their own."""
-    rows = list(dict.fromkeys((r.recipe.model, r.recipe.policy or "-") for r in results))
-    across = list(dict.fromkeys((r.recipe.data, r.recipe.scale, _extra(r)) for r in results))
-    cells = {((r.recipe.model, r.recipe.policy or "-"), (r.recipe.data, r.recipe.scale, _extra(r))): r for r in results}
-    heads = [f"{_escape(data)} {scale:.4g}\\,\\%{extra}" for data, scale, extra in ((d, 100 * s, x) for d, s, x in across)]
+    """Write results as a LaTeX tabular (booktabs): models down, with policies as rows of their own; across, what was asked of them.
+
+    A column is a set, scale, protocol, metric, shots, hidden share and limit. Numbers that agree in all of it and differ by another setting
+    (k, seed, weights ...) stand in rows of their own, told apart by the beginning of their recipe's key; none is left out.
+    """
+    cells: dict[tuple[_Row, _Column], Result] = {}
+    for result in {(result.recipe.key, result.metric, result.value): result for result in results}.values():
+        recipe = result.recipe
+        column = (recipe.data, recipe.scale, recipe.protocol, result.metric, recipe.shots, recipe.ratio, recipe.limit)
+        key = recipe.key[:8]
+        notes = ("", key, *(f"{key} ({number})" for number in range(2, len(results) + 1)))
+        rows_of_its_own = ((recipe.model, recipe.policy or "-", note) for note in notes)
+        cells[next(row for row in rows_of_its_own if (row, column) not in cells), column] = result
+    rows, across = list(dict.fromkeys(row for row, _ in cells)), list(dict.fromkeys(column for _, column in cells))
+    heads = [_escape(_head(column, across)) for column in across]
     lines = [f"\\begin{{tabular}}{{ll{'r' * len(across)}}}", "\\toprule", " & ".join(["model", "policy", *heads]) + " \\\\", "\\midrule"]
     for row in rows:
         values = [_cell(cells.get((row, column))) for column in across]
-        lines.append(" & ".join([_escape(row[0]), _escape(row[1]), *values]) + " \\\\")
+        policy = f"{row[1]}, recipe {row[2]}" if row[2] else row[1]
+        lines.append(" & ".join([_escape(row[0]), _escape(policy), *values]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-def _extra(result: Result) -> str:
-    return f", mask {result.recipe.ratio:.2g}" if result.recipe.ratio is not None else ""
+_Row = tuple[str, str, str]  # model, policy, and a recipe's key where the first two do not tell numbers apart
+_Column = tuple[str, float, str, str, int | None, float | None, int | None]  # set, scale, protocol, metric, shots, hidden share, limit
+
+
+def _head(column: _Column, across: Sequence[_Column]) -> str:
+    """A column's title: set and scale, what its protocol was asked for, and whatever else differs among the columns."""
+    data, scale, protocol, metric, shots, ratio, limit = column
+    protocols, metrics, limits = ({other[place] for other in across} for place in (2, 3, 6))
+    parts = [f"{data} {100 * scale:.4g} %"]
+    parts += [protocol] if len(protocols) > 1 else []
+    parts += [metric] if len(metrics) > 1 else []
+    parts += [f"{shots} shot{'s' * (shots > 1)}"] if shots is not None else []
+    parts += [f"mask {ratio:.3g}"] if ratio is not None else []
+    parts += [f"limit {limit}" if limit is not None else "no limit"] if len(limits) > 1 else []
+    return ", ".join(parts)
 
 
 def _cell(result: Result | None) -> str:
