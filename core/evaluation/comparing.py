@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from core.evaluation.agreement import linear_cka, neighbour_overlap
 from core.evaluation.cache import Cache
 from core.evaluation.errors import FeatureError
 from core.evaluation.intervals import Interval, Paired, bootstrap_mean, compare
+from core.evaluation.recipes import Recipe
 from core.evaluation.results import Result
 from core.evaluation.segmentation import compare_miou
 from core.evaluation.vectors import stored_vectors
@@ -39,6 +40,7 @@ class Comparison:
             "data": self.first.recipe.data,
             "models": [self.first.recipe.model, self.second.recipe.model],
             "scales": [self.first.recipe.scale, self.second.recipe.scale],
+            "policies": [self.first.recipe.policy, self.second.recipe.policy],
             "metric": self.first.metric,
             **asdict(self.paired),
             "neighbours": self.neighbours,
@@ -47,10 +49,10 @@ class Comparison:
         }
 
     def sentence(self) -> str:
-        """Say what was found in one line."""
+        """Say what was found in one line; a model is named with the policy that its positions heard."""
         a, b, apart = self.first.recipe, self.second.recipe, self.paired.difference
         same = a.model == b.model
-        names = (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %") if same else (a.model, b.model)
+        names = (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %") if same else (_named(a), _named(b))
         where = a.data if same else f"{a.data} at {100 * a.scale:g} %"
         sure = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
         alike = "" if self.overlap is None else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
@@ -58,22 +60,33 @@ class Comparison:
 
 
 def comparable(first: Result, second: Result) -> bool:
-    """Whether two numbers were scored on the same images by the same metric and protocol."""
-    a, b = first.recipe, second.recipe
-    same = ("data_hash", "split", "limit", "seed", "ratio", "shots", "crops")
+    """Whether two numbers were scored on the same images by the same metric and protocol, with the same k, temperature, shots and draws.
+
+    A sweep is kNN at several scales; scales, policies and poolings may differ.
+    """
+    a, b = (replace(result.recipe, protocol="knn") if result.recipe.protocol == "sweep" else result.recipe for result in (first, second))
+    same = ("protocol", "data_hash", "split", "limit", "seed", "ratio", "shots", "draws", "crops", "k", "tau", "overwrite_batch")
     metrics = first.metric == second.metric and (first.metric == "accuracy" or a.size_px == b.size_px or first.metric == "miou")
     return a != b and metrics and all(getattr(a, name) == getattr(b, name) for name in same)
 
 
 def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]:
-    """Compare every model with the first one that was scored alike: on the same set, at the same scale, by the same protocol."""
-    first: dict[tuple[object, ...], Result] = {}
+    """Compare every model with the first one that was scored alike: on the same set, at the same scale, by the same protocol.
+
+    Where the first one was scored under several policies, the one that the other was scored under too is its partner, else its first.
+    """
+    first: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
         recipe = result.recipe
         key = (recipe.data_hash, recipe.protocol, recipe.scale, recipe.shots, recipe.ratio)
-        other = first.setdefault(key, result)
-        if other.recipe.model != recipe.model and comparable(other, result):
-            yield compare_results(other, result, cache)
+        opponents = first.setdefault(key, [result])
+        if opponents[0].recipe.model == recipe.model:
+            opponents.append(result)
+            continue
+        alike = [other for other in opponents if comparable(other, result)]
+        partner = next((other for other in alike if other.recipe.policy == recipe.policy), alike[0] if alike else None)
+        if partner is not None:
+            yield compare_results(partner, result, cache)
 
 
 def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
@@ -88,6 +101,10 @@ def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
         raise FeatureError("The two were not scored on the same images one by one: some could not be read under one of them.")
     neighbours, overlap, cka = _alike(first, second, a.get("rows"), cache)
     return Comparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
+
+
+def _named(recipe: Recipe) -> str:
+    return f"{recipe.model} ({recipe.policy})" if recipe.policy else recipe.model
 
 
 def _alike(

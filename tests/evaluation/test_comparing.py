@@ -12,6 +12,7 @@ from core.evaluation.cache import Cache
 from core.evaluation.comparing import comparable, compare_results, comparisons
 from core.evaluation.errors import FeatureError
 from core.evaluation.intervals import compare
+from core.evaluation.knn import KnnSpec
 from core.evaluation.plan import Plan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
@@ -40,7 +41,7 @@ def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_p
     assert pair.neighbours == len(rows) - 1 == 11
     assert pair.cka == pytest.approx(linear_cka(x, y))
     assert pair.overlap.mean == pytest.approx(neighbour_overlap(x, y, 11).mean())
-    assert "fake minus colour_histogram" in pair.sentence() and "McNemar" in pair.sentence()
+    assert "fake (native_gsd) minus colour_histogram" in pair.sentence() and "McNemar" in pair.sentence()
 
 
 def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp_path):
@@ -51,6 +52,24 @@ def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp
     lost = replace(whole, recipe=replace(whole.recipe, k=3))
     with pytest.raises(FeatureError, match="no longer kept: evaluate it again"):
         compare_results(whole, lost, cache)
+
+
+def test_after_a_sweep_the_same_policies_are_paired_and_named(index_zip, make_network, tmp_path):
+    cache, one, other = Cache(tmp_path), make_network("one"), make_network("other")
+    other.default_policy = "log_gsd"
+    found = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5,), policies=(None, "author_eval")), [one, other], cache)
+    pairs = list(comparisons(found, cache))
+    assert [pair.to_json()["policies"] for pair in pairs] == [["native_gsd", "log_gsd"], ["author_eval", "author_eval"]]
+    assert "other (author_eval) minus one (author_eval)" in pairs[1].sentence()
+
+
+def test_numbers_of_other_protocols_or_neighbours_are_not_comparable(index_zip, network, tmp_path):
+    cache, data = Cache(tmp_path), (str(index_zip),)
+    whole = results(Plan(data=data), [ColourFloor()], cache)[0]
+    swept = results(Plan(protocol="sweep", data=data, scales=(1.0,)), [network], cache)[0]
+    assert comparable(whole, swept)  # a sweep is kNN
+    for plan in (Plan(protocol="probe", data=data), Plan(data=data, knn=KnnSpec(k=5)), Plan(data=data, knn=KnnSpec(tau=0.5))):
+        assert not comparable(whole, results(plan, [network], cache)[0])
 
 
 def test_without_vectors_the_paired_test_still_stands(index_zip, network, tmp_path):
