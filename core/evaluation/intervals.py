@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from core.evaluation.errors import FeatureError
 
@@ -40,6 +40,20 @@ def bootstrap_mean(
 ) -> Interval:
     """Give the mean of one value per image and its percentile interval over resampled images; NaN values are left out."""
     return bootstrap_mean_of_sets([values], seed=seed, draws=draws, level=level)
+
+
+def accuracy_interval(right: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+    """Give the share of right answers and its interval: the bootstrap's, but Wilson's where every answer is right or every one is wrong.
+
+    There every resampling is the same and the bootstrap would claim to be certain: 3 of 3 right give [0.439, 1] instead of [1, 1]
+    (Wilson 1927, n / (n + z^2) from the nearer end).
+    """
+    found = bootstrap_mean(right, seed=seed, draws=draws, level=level)
+    if found.mean not in (0.0, 1.0):
+        return found
+    count, z = len(_finite(right)), float(norm.ppf((1 + level) / 2))
+    width = z**2 / (count + z**2)
+    return Interval(found.mean, 1 - width, 1.0, level) if found.mean == 1.0 else Interval(found.mean, 0.0, width, level)
 
 
 def bootstrap_mean_of_sets(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.evaluation.datasets import LabelledSet
 from core.evaluation.errors import FeatureError
 from core.evaluation.few_shot import few_shot
-from core.evaluation.intervals import bootstrap_mean
+from core.evaluation.intervals import accuracy_interval
 from core.evaluation.knn import KnnSpec, weighted_knn
 from core.evaluation.linear_probe import linear_probe
 from core.evaluation.mistakes import confusion, recall
@@ -41,7 +41,7 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
     except FeatureError as problem:
         raise FeatureError(f"{recipe.model} on '{data.name}': {problem}") from problem
     arrays: Arrays = {"rows": rows, "truth": truth, **found}
-    interval = bootstrap_mean(arrays["right"], seed=recipe.seed)
+    interval = accuracy_interval(arrays["right"], seed=recipe.seed)
     recalled = recall(confusion(truth, arrays["predicted"], len(data.classes)))
     details |= {
         "gallery": len(gallery),

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from core.evaluation.errors import FeatureError
-from core.evaluation.intervals import bootstrap_mean, bootstrap_mean_of_sets, compare
+from core.evaluation.intervals import accuracy_interval, bootstrap_mean, bootstrap_mean_of_sets, compare
+from core.evaluation.plan import Plan
+from core.evaluation.results import Result
+from core.evaluation.running import evaluate
 
 
 def test_the_interval_of_right_and_wrong_answers_has_the_width_that_statistics_predicts():
@@ -52,3 +56,19 @@ def test_a_model_compared_with_itself_does_not_differ_and_other_images_are_refus
     assert compare(a.astype(float), a.astype(float)).p_value is None
     with pytest.raises(FeatureError, match="same images"):
         compare(a, a[:-1])
+
+
+def test_few_answers_that_are_all_right_or_all_wrong_are_not_certain():
+    right, wrong = accuracy_interval(np.ones(3, bool)), accuracy_interval(np.zeros(3, bool))
+    wilson = binomtest(3, 3).proportion_ci(0.95, "wilson")
+    assert (right.mean, right.low, right.high) == (1.0, pytest.approx(wilson.low), 1.0)
+    assert (wrong.mean, wrong.low, wrong.high) == (0.0, 0.0, pytest.approx(1 - wilson.low))
+    assert accuracy_interval(np.ones(3)).low == right.low  # shares of draws, as few-shot has them
+    mixed = np.arange(40) < 30
+    assert accuracy_interval(mixed, seed=4) == bootstrap_mean(mixed, seed=4)
+
+
+def test_a_score_of_few_images_is_not_certain(class_folders, network):
+    found = next(e for e in evaluate(Plan(data=(str(class_folders),), gsd_m=1.0), [network], folders=()) if isinstance(e, Result))
+    assert (found.count, found.value) == (3, 1.0)
+    assert found.low == pytest.approx(0.4385, abs=1e-4)
