@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
 def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:
     from core.evaluation.comparing import comparisons
     from core.evaluation.datasets import data_folders
-    from core.evaluation.paper import against_paper, paper_text
+    from core.evaluation.paper import paper_text
     from core.evaluation.recorded_numbers import record_numbers
     from core.evaluation.rerun import explain, fill_of
     from core.evaluation.results import Result
@@ -120,7 +120,7 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
         write_results(results, args.out)
     if args.record:
         record_numbers(results)
-    rows = against_paper(results) if args.against else None
+    rows = _paper_rows(results) if args.against else None
     pairs = list(comparisons(results, cache)) if args.compare else []
     if args.json:
         more = {"comparisons": [pair.to_json() for pair in pairs]} if args.compare else {}
@@ -130,6 +130,13 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
     if rows is not None:
         print(paper_text(rows))
     return 0
+
+
+def _paper_rows(results: list[Result]) -> list[PaperRow]:
+    from core.evaluation.paper import against_paper
+    from core.models.releases import OFFICIAL_SHA256
+
+    return against_paper(results, OFFICIAL_SHA256)
 
 
 def _duplicates(plan: Plan, folders: Sequence[Path]) -> dict[str, list[dict[str, object]]]:

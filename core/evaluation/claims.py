@@ -73,7 +73,7 @@ STATEMENTS = {
                 "TinyMIM, official README",
                 "TinyMIM",
                 "ImageNet-1K top-1 after fine-tuning, ViT-Ti",
-                tuple((method, top1) for method, size, top1, _ in reversed(TINYMIM) if size == "Ti" and method in ("TinyMIM", "MAE")),
+                tuple((method, top1) for method, size, top1, *_ in reversed(TINYMIM) if size == "Ti" and method in ("TinyMIM", "MAE")),
                 "another protocol: 300 epochs of ImageNet-1K, then fine-tuned with labels",
             ),
         ),

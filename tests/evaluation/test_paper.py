@@ -1,0 +1,59 @@
+"""What stands beside the papers' numbers: the differences that there are, and no others."""
+
+from dataclasses import replace
+
+import pytest
+
+from core.cli import main
+from core.evaluation.paper import against_paper, paper_text
+from core.evaluation.recipes import Recipe
+from core.evaluation.results import Result
+from core.models.releases import OFFICIAL_SHA256, RELEASES
+
+OFFICIAL = RELEASES["scale-mae"].sha256
+RECIPE = Recipe("knn", "eurosat", "0" * 16, "scalemae-vitlarge-800.pth", OFFICIAL, size_px=224, policy="manual-1.0", res=1.0, k=20, tau=0.07)
+
+
+def differences(**settings):
+    found = Result(replace(RECIPE, **settings), "accuracy", 0.96, 0.95, 0.97, 5400, details={"gallery": 21_600})
+    return " ".join(against_paper([found], OFFICIAL_SHA256)[0].differences)
+
+
+def test_the_papers_own_weights_are_not_called_another_network():
+    assert "ViT-L" not in differences()
+    assert "not the paper's ViT-L" in differences(weights="1" * 64)
+    found = Result(RECIPE, "accuracy", 0.96, 0.95, 0.97, 5400)
+    assert "not the paper's ViT-L" in " ".join(against_paper([found])[0].differences)  # who names no files is told
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, False),
+        ({"size_px": 64, "policy": "manual-3.5", "res": 3.5}, False),
+        ({"size_px": 64, "policy": "author_eval", "res": 3.5}, False),
+        ({"size_px": 64, "policy": None, "res": None}, False),
+        ({"size_px": 64, "policy": "log_gsd", "res": 2.9}, True),
+        ({"policy": "manual-2.0", "res": 2.0}, True),
+    ],
+)
+def test_res_is_told_of_only_where_it_is_not_what_the_authors_code_gives(settings, told):
+    assert ("res by the policy" in differences(**settings)) == told
+
+
+def test_tinymim_s_table_is_whole():
+    lines = paper_text([]).splitlines()
+    assert "  TinyMIM-Ti: 75.8 / 44.0 / 11.0 / 39.8 / 50.1" in lines
+    assert "  TinyMIM*-Ti: 79.6 / 45.0 / - / - / -" in lines
+    assert "  TinyMIM-B: 85.0 / 52.2 / 43.0 / 54.6 / 32.7" in lines
+
+
+def test_the_command_knows_the_official_files(class_folders, tmp_path, capsys, monkeypatch):
+    (tmp_path / "data").mkdir()
+    class_folders.rename(tmp_path / "data" / "EuroSAT_RGB")
+    command = ["evaluate", "eurosat", "--data", str(tmp_path / "data"), "--model", "colour_histogram", "--against", "paper", "--cache", str(tmp_path / "kept")]
+    assert main(command) == 0
+    assert "not the paper's ViT-L" in capsys.readouterr().out
+    monkeypatch.setattr("core.models.releases.OFFICIAL_SHA256", {"none": "as if the histogram were the official file"})
+    assert main(command) == 0
+    assert "not the paper's ViT-L" not in capsys.readouterr().out
