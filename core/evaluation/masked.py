@@ -1,7 +1,8 @@
 """Pictures with a class for every pixel: building footprints and land cover of scenes.zip, or a folder of images/ and masks/.
 
-A folder holds `images/` and `masks/` of the same file names (any ending), or `train/` and `test/` folders that do. A mask is one band of class
-numbers; 255 is not labelled, unless masks hold 0 and 255 alone. `classes.txt` may name the classes, one a line from number 0.
+A folder holds `images/` and `masks/` of the same file names (any ending), or `train/` and `test/` folders that do; `val/` stands for test
+where there is none, and is left out where there is one. A mask is one band of class numbers; 255 is not labelled, unless masks hold
+0 and 255 alone. `classes.txt` may name the classes, one a line from number 0.
 """
 
 from __future__ import annotations
@@ -229,12 +230,14 @@ def _pairs(store: Store, title: str) -> list[tuple[str, str, str]]:
         if mask is None:
             raise LabelledSetError(f"'{name}' of '{title}' has no mask; put one of the same file name into the folder masks beside images.")
         above = part[-3].lower() if len(part) > 2 else ""
-        found.append((name, mask, {"train": "train", "test": "test", "val": "test"}.get(above, "")))
+        found.append((name, mask, above if above in ("train", "test", "val") else ""))
     if len(found) < 2:
         raise LabelledSetError(f"'{title}' holds {len(found)} pairs of image and mask; segmentation needs folders images and masks with two or more.")
     if len({bool(split) for *_, split in found}) > 1:
         raise LabelledSetError(f"Only some images of '{title}' lie below train or test; put all of them there, or none.")
-    return found
+    if any(split == "test" for *_, split in found):
+        return [pair for pair in found if pair[2] != "val"]
+    return [(name, mask, "test" if split == "val" else split) for name, mask, split in found]
 
 
 def _with_splits(pairs: list[tuple[str, str, str]], seed: int) -> Iterable[tuple[str, str, str]]:

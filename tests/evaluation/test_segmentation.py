@@ -185,3 +185,11 @@ def test_the_scenes_masks_lie_on_their_pixels(shared_data, name, classes):
         assert found.gsd_m[0] == pytest.approx(0.5, rel=0.01)
     else:
         assert counts[:7].sum() > 2_000 and counts[UNLABELLED] > counts[:7].sum()
+
+
+def test_val_stands_for_test_only_where_there_is_no_test(masked_folder):
+    write_pair(masked_folder / "val", "val0", seed=50)
+    assert not any("val0" in name for name in open_masked(DataSpec(str(masked_folder)), ()).names)
+    (masked_folder / "test").rename(masked_folder.parent / "laid aside")
+    found = open_masked(DataSpec(str(masked_folder)), ())
+    assert {found.names[row].partition("@")[0] for row in found.rows("test")} == {"val/images/val0.png"}
