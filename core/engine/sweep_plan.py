@@ -15,53 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.atlas.schema import Precision
-from core.engine.sweep_windows import STRIPE_PX, level_for, not_empty, windows
-from core.errors import ExplorerError
-from core.geo.catalogue import Catalogue, known_sources
+from core.engine.sweep_sources import Opened, content_of, named_twice, open_all, open_named, source_names
+from core.engine.sweep_spec import SweepError, SweepSpec
+from core.engine.sweep_windows import STRIPE_PX, how_many, level_for, not_empty, windows
+from core.geo.catalogue import Catalogue
 from core.geo.picture import Header, Known, native_gsd
-from core.geo.sources import Source, open_source
-from core.geo.sources.globe import shows_globe
-from core.geo.sources.online import plain
+from core.geo.sources import Source
+from core.geo.sources.globe import MAX_ACROSS_M, shows_globe
 from core.geo.tile import GeoError, require_gsd
 
 EARTH_M = 40_030_000.0
-
-
-class SweepError(ExplorerError):
-    """A sweep that cannot start, go on or finish as asked."""
-
-
-@dataclass(frozen=True)
-class SweepSpec:
-    """Say what to embed and how. Everything here decides the table; how fast it is made does not.
-
-    `sources` are paths, addresses, or names of the catalogue. `gsd_m` lists the GSDs to feed, none for each picture's own. `tile_px`
-    None takes the card's input, `stride_px` None the tile. `policy`, `pooling` None take the card's. `losses` adds a reconstruction pass with
-    a random mask of `mask_ratio` and `mask_seed`. Tiles with less than `min_valid` of their pixels known are left out. `stated_gsd_m`
-    is the pixel size of pictures that do not know theirs. `batch` None leaves it to the device. `most` ends after so many tiles. `only`
-    names the pictures to take where the sources hold several, none for all.
-    """
-
-    sources: tuple[str, ...]
-    out: str
-    model: str
-    gsd_m: tuple[float, ...] = ()
-    tile_px: int | None = None
-    stride_px: int | None = None
-    policy: str | None = None
-    pooling: str | None = None
-    data_type: Precision = "float32"
-    losses: bool = False
-    mask_ratio: float = 0.75
-    mask_seed: int = 0
-    min_valid: float = 0.5
-    stated_gsd_m: float | None = None
-    batch: int | None = None
-    shard_tiles: int = 4096
-    most: int | None = None
-    online: bool = False
-    only: tuple[str, ...] = ()
+EARTH_M2 = 5.1e14
+MOST_TILES = 20_000_000
+"""A plan of more windows than this is refused before they are laid: they would not fit in memory, and their vectors on few disks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +35,8 @@ class Grid:
     """Windows of one picture at one scale, in reading order.
 
     `boxes` (n, 4) column, row, width, height in pixels at full size (of the globe: zeros), `lonlat` (n, 2) only for the globe. `level`
-    is the overview to read. `gsd_m` as fed, None where nobody knows it.
+    is the overview to read. `gsd_m` as fed, None where nobody knows it. `label` and `product` are what the table calls source and picture,
+    `content` a digest of what it holds, `identity` what names its rows: the same on every machine, and no other picture's of the plan.
     """
 
     source: Source
@@ -81,6 +48,10 @@ class Grid:
     gsd_m: float | None
     native_gsd_m: float | None
     lonlat: NDArray[np.float64] | None = None
+    label: str = ""
+    product: str = ""
+    content: str = ""
+    identity: str = ""
 
     @property
     def place_known(self) -> bool:
@@ -114,6 +85,10 @@ class Plan:
             digest.update(b"" if grid.lonlat is None else grid.lonlat.tobytes())
         return digest.hexdigest()
 
+    def contents(self) -> dict[str, str]:
+        """The digest of what each picture holds, by what the table calls it."""
+        return {grid.product if grid.product == grid.label else f"{grid.label}/{grid.product}": grid.content for grid in self.grids}
+
 
 def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None) -> Plan:
     """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
@@ -126,48 +101,86 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
     if not 1 <= stride_px <= 16 * tile_px:
         raise SweepError(f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px.")
     grids: list[Grid] = []
-    notes: list[str] = []
+    notes = named_twice(spec)
     empty = 0
-    for named in spec.sources:
-        source = open_named(named, spec, catalogue)
-        keys = [key for key in source.keys() if not spec.only or key in spec.only]  # noqa: SIM118 (a Source is no dict)
+    seen: set[Path] = set()
+    for opened in open_all(spec, catalogue):
+        keys = opened.keys(spec.only)
         for key in keys:
+            file = opened.file(key)
+            if file is not None and file in seen:
+                notes.append(f"{opened.product(key)} was named before and is embedded once.")
+                continue
+            seen |= {file} if file is not None else set()
             try:
-                scales: list[Grid] = []
-                for gsd in spec.gsd_m or (None,):
-                    grid, said, left_out = _grid(source, key, gsd, tile_px, stride_px, spec)
-                    scales.append(grid)
-                    notes += said
-                    empty += left_out
-                grids += _side_by_side(scales)
+                scales, said, left_out = _scales(opened, key, tile_px, stride_px, spec)
             except GeoError as error:
                 if len(keys) == 1:
                     raise
                 notes.append(f"{key} was left out: {error}")
+                continue
+            grids += _side_by_side(scales)
+            notes += said
+            empty += left_out
+            _require_few(sum(len(grid.boxes) for grid in grids), "The sources together")
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
         raise SweepError(f"There is nothing to embed.{why} Choose another source.")
-    return Plan(tuple(_cut_short(grids, spec.most)), empty, tuple(dict.fromkeys(notes)))
+    return Plan(tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)))
 
 
-def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) -> Source:
-    """Open a path or address, or take a source of that name from the catalogue."""
-    if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
-        catalogue = catalogue or known_sources()
-        if named in catalogue.names():
-            return catalogue.source(named)
-    return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
+def distinct_gsds(gsds: tuple[float, ...]) -> tuple[float, ...]:
+    """Drop a GSD that was asked for twice; nine digits tell two apart."""
+    return tuple({f"{gsd:.9g}": gsd for gsd in reversed(gsds)}.values())[::-1]
+
+
+def _require_few(count: float, what: str) -> None:
+    if count > MOST_TILES:
+        many = f"{count:,.0f}" if count < 1e15 else f"{count:.0e}"
+        raise SweepError(
+            f"{what} would make {many} tiles, more than the {MOST_TILES:,} that one sweep may hold: "
+            "feed coarser pixels (--gsd-m), take wider steps (--stride-px), or embed parts of it into tables of their own."
+        )
+
+
+def _identified(grids: list[Grid]) -> list[Grid]:
+    """Give every picture the text that its rows are named by: its key and content, and where two share both, also its source."""
+    pictures: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for grid in grids:
+        pictures.setdefault((grid.key, grid.content), set()).add((grid.label, grid.product))
+
+    def identity(grid: Grid) -> str:
+        alone = len(pictures[grid.key, grid.content]) == 1
+        return f"{grid.key} {grid.content}" if alone else f"{grid.label} {grid.product} {grid.content}"
+
+    return [replace(grid, identity=identity(grid)) for grid in grids]
+
+
+def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[list[Grid], list[str], int]:
+    """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
+    scales: list[Grid] = []
+    notes: list[str] = []
+    empty = 0
+    called = {"label": opened.label, "product": opened.product(key), "content": content_of(opened.source.opened(key))}
+    for gsd in distinct_gsds(spec.gsd_m) or (None,):
+        grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec)
+        notes += said
+        if any(_same(grid, other) for other in scales):  # a picture smaller than a tile, or of unknown scale, has one scale only
+            continue
+        scales.append(replace(grid, **called))
+        empty += left_out
+    return scales, notes, empty
+
+
+def _same(one: Grid, other: Grid) -> bool:
+    """Tell whether two grids would make the same rows."""
+    return one.gsd_m == other.gsd_m and one.lonlat is other.lonlat is None and np.array_equal(one.boxes, other.boxes)
 
 
 def folder_of(out: str | Path, model: str) -> Path:
     """Give the folder of one of several models that share a pass: of its name, inside that of the spec."""
     return Path(out) / Path(model).stem
-
-
-def source_names(spec: SweepSpec) -> tuple[str, ...]:
-    """Name the sources for people and manifests: without folders, and of addresses without the query, where signatures are."""
-    return tuple(Path(plain(s) if s.lower().startswith(("http:", "https:", "stac:")) else s).name for s in spec.sources)
 
 
 def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[Grid, list[str], int]:
@@ -177,6 +190,13 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     rgb = entry.rgb or header.rgb
     if shows_globe(picture):
         native = math.pi * 6_371_000 / header.height
+        across_m = (gsd or native) * tile_px
+        if across_m > MAX_ACROSS_M:
+            raise SweepError(
+                f"A tile of {tile_px} px at {gsd or native:,.0f} m is {across_m / 1000:,.0f} km wide, more than the {MAX_ACROSS_M / 1000:,.0f} km "
+                f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:,.0f} m (--gsd-m), or smaller tiles (--tile-px)."
+            )
+        _require_few(EARTH_M2 / ((gsd or native) * stride_px) ** 2, "The globe at this scale")
         lonlat = globe_places((gsd or native) * stride_px)
         zeros = np.zeros((len(lonlat), 4))
         return Grid(source, key, header, rgb, zeros, 0, gsd or native, native, lonlat), [], 0
@@ -188,6 +208,7 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     elif header.crs is None:
         notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
     fed = gsd if native is not None else None
+    _require_few(how_many(header, known, fed, stride_px), f"{key} at this scale")
     boxes, gsd_fed, small = windows(header, known, fed, tile_px, stride_px)
     if small:
         notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
@@ -252,20 +273,26 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
 
 def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
     """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
-    said = {**asdict(spec), **decided, "sources": list(source_names(spec))}
+    said = {**asdict(spec), **decided, "sources": list(source_names(spec)), "gsd_m": distinct_gsds(spec.gsd_m)}
     for name in ("out", "online", *(() if spec.only else ("only",))):
         del said[name]
     scales: dict[tuple[str, float | None, float | None], int] = {}
     for grid in plan.grids:
-        known = (grid.key, grid.gsd_m, grid.native_gsd_m)
+        known = (grid.product, grid.gsd_m, grid.native_gsd_m)
         scales[known] = scales.get(known, 0) + len(grid.boxes)
     grids = [{"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": count} for (key, gsd, native), count in scales.items()]
+    contents = plan.contents()
     found = {
         "spec": said,
         "windows": plan.count,
         "empty": plan.empty,
         "windows_sha256": plan.digest(),
+        "contents": dict(list(contents.items())[:1000]),
+        "contents_sha256": hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
         "pictures": grids[:1000],
         "notes": list(plan.notes),
     }
     return json.loads(json.dumps(found))
+
+
+__all__ = ["Grid", "Plan", "SweepError", "SweepSpec", "folder_of", "make_plan", "open_named", "plan_json", "source_names"]

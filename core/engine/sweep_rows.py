@@ -93,8 +93,8 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
         return pa.repeat(pa.scalar(value, kind), count)
 
     said: dict[str, tuple[Any, pa.DataType]] = {
-        "product_id": (grid.key, pa.string()),
-        "source": (grid.source.info.title if grid.source.info.kind != "pack" else grid.source.name, pa.string()),
+        "product_id": (grid.product, pa.string()),
+        "source": (grid.label, pa.string()),
         "crs": (_short_crs(grid), pa.string()),
         "timestamp": (acquired(entry.when), pa.timestamp("us", tz="UTC")),
         "gsd_m": (grid.gsd_m, pa.float64()),
@@ -128,11 +128,12 @@ def acquired(when: str) -> datetime | None:
 
 
 def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str]:
-    """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere."""
+    """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere, and no other has it."""
     info = recipe.info
-    common = f"{grid.source.info.title} {grid.key} {grid.gsd_m} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
+    scale = "unknown" if grid.gsd_m is None else f"{grid.gsd_m:.9g}"  # rounded, as the boxes are: libraries of two machines differ in the last digits
+    common = f"{grid.identity} {scale} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
     where = grid.boxes[rows] if grid.lonlat is None else grid.lonlat[rows]
-    return [hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20] for box in where.round(3).tolist()]
+    return [hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20] for box in (where.round(6) + 0.0).tolist()]
 
 
 @dataclass(frozen=True, eq=False)

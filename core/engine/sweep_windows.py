@@ -46,6 +46,14 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
     return boxes[order], gsd_m, False
 
 
+def how_many(header: Header, known: Known, gsd: float | None, stride_px: int) -> float:
+    """Count the windows that `windows` would lay, without laying them; in degrees about, from the raster's middle."""
+    middle = native_gsd(header, known) or (1.0, 1.0)
+    gsd_m = gsd or math.sqrt(middle[0] * middle[1])
+    hops = (max(gsd_m / g, 1e-300) * stride_px for g in middle)
+    return math.prod(max(length / hop, 1.0) for length, hop in zip((header.width, header.height), hops, strict=True))
+
+
 def _step(ratio: float) -> float:
     """Source pixels per fed pixel; what is a copy but for rounding is a copy."""
     return 1.0 if abs(ratio - 1) < 1e-6 else ratio

@@ -106,6 +106,11 @@ class GeoTiff(Picture):
         self._thread = threading.local()
 
     @property
+    def origin(self) -> Path | bytes | RemoteFile:
+        """What this is read from."""
+        return self._origin
+
+    @property
     def remote(self) -> RemoteFile | None:
         """The remote file that this is read from; None for one that is here."""
         return self._origin if isinstance(self._origin, RemoteFile) else None
