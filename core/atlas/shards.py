@@ -105,6 +105,20 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def shard_records(folder: Path) -> list[ShardRecord]:
+    """Read what a folder's manifest says of its shards; none when there is no manifest. Raises TableError where it cannot be understood."""
+    found = read_manifest(folder).get("shards", [])
+    kinds = {"file": str, "rows": int, "bytes": int, "sha256": str}
+    for record in found:
+        good = isinstance(record, dict) and record.keys() == kinds.keys() and all(isinstance(record[name], kind) for name, kind in kinds.items())
+        if not good or Path(record["file"]).name != record["file"]:
+            raise TableError(
+                f"The manifest of {folder.name} says of a shard what this program does not understand: "
+                "restore it, open it with the version that wrote it, or embed into another folder."
+            )
+    return [ShardRecord(**record) for record in found]
+
+
 def hilbert_order(rows: pa.Table) -> NDArray[np.int64]:
     """Give the order of rows along a Hilbert curve over their centres; rows without a place keep their order, at the end."""
     lon, lat = (rows[name].to_numpy() for name in ("centre_lon", "centre_lat"))

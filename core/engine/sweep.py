@@ -19,7 +19,7 @@ from core.atlas import TableInfo
 from core.engine import device
 from core.engine.loaded import load
 from core.engine.sweep_plan import Plan, SweepError, SweepSpec, folder_of, make_plan, source_names
-from core.engine.sweep_read import Batch, Reader
+from core.engine.sweep_read import OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe
 from core.engine.sweep_run import Run
 from core.engine.sweep_store import Standing, SweepFolder, ask_to_stop, ran_full, standing
@@ -76,8 +76,18 @@ def sweep_models(spec: SweepSpec, models: Sequence[str], *, resume: bool = False
 
 
 def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgress]:
+    runs: list[Run] = []
+    try:
+        yield from _held(specs, runs, resume=resume)
+    except OSError as error:
+        if not ran_full(error):
+            raise
+        raise _full(runs) from error
+
+
+def _held(specs: Sequence[SweepSpec], runs: list[Run], *, resume: bool) -> Generator[SweepProgress]:
+    """Hold the folders of all models and work through their plan; `runs` are told as soon as they are known."""
     with ExitStack() as held:
-        runs: list[Run] = []
         plan: Plan | None = None
         for spec in specs:
             model = load(spec.model)
@@ -96,6 +106,13 @@ def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgre
         yield from _go(runs)
 
 
+def _full(runs: list[Run]) -> SweepError:
+    """Say that the disk is full, and what is kept."""
+    done, total = (sum(getattr(run, what) for run in runs) for what in ("done", "total"))
+    kept = f" after {done:,} of {total:,} tiles, which are kept" if total else ""
+    return SweepError(f"The disk is full{kept}: free some space, then {'add --resume' if total else 'start again'}.")
+
+
 def _batch(tile_px: int) -> int:
     """How many tiles the device takes at once, where the spec leaves it open; the same for every model, so that several can share a pass."""
     kind = device.device().torch.type
@@ -106,8 +123,8 @@ def _batch(tile_px: int) -> int:
 def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
     """Settle what the spec leaves to the model's card."""
     card = model.card
-    tile_px = spec.tile_px or card.input_px
-    if tile_px % card.patch_px or tile_px <= 0:
+    tile_px = card.input_px if spec.tile_px is None else spec.tile_px
+    if tile_px <= 0 or tile_px % card.patch_px:
         raise SweepError(f"A tile of {tile_px} px cannot be cut into patches of {card.patch_px} px: choose a multiple.")
     if spec.losses and not isinstance(model, Reconstructor):
         raise SweepError(
@@ -125,16 +142,10 @@ def _go(runs: list[Run]) -> Generator[SweepProgress]:
     """Work through one plan with all models, from what is on disk to the end or to wherever it is stopped."""
     for run in runs:
         run.start()
-    yield _progress(runs, None, note=" ".join(runs[0].plan.notes))
+    yield _progress(runs, None, note=" ".join([*runs[0].plan.notes, *(run.said for run in runs if run.said)]))
     rate = _measured(runs) if any(run.left for run in runs) else None
     yield _progress(runs, rate)
-    try:
-        yield from _work(runs)
-    except OSError as error:
-        if not ran_full(error):
-            raise
-        done, total = (sum(getattr(run, what) for run in runs) for what in ("done", "total"))
-        raise SweepError(f"The disk is full after {done:,} of {total:,} tiles, which are kept: free some space, then add --resume.") from error
+    yield from _work(runs)
 
 
 def _work(runs: list[Run]) -> Generator[SweepProgress]:
@@ -164,7 +175,9 @@ def _work(runs: list[Run]) -> Generator[SweepProgress]:
     if not all(ended):
         yield _progress(runs, None, note="Stopped as asked; add --resume to go on.")
         return
-    yield replace(_progress(runs, None), finished=True)
+    none = not any(run.counts[OK] + run.counts[UNREADABLE] for run in runs)
+    note = "No tile holds data (nodata, or less of it known than the least share asked for): the table has no rows." if none else ""
+    yield replace(_progress(runs, None, note=note), finished=True)
 
 
 def _measured(runs: list[Run]) -> float:

@@ -40,6 +40,7 @@ class Run:
         self.waiting: set[int] = set()
         self.left: set[int] = set()
         self.fits: int | None = None
+        self.said = ""
         grid = recipe.tile_px // model.card.patch_px
         self.mask = make_mask(MaskSpec("random", recipe.spec.mask_ratio, recipe.spec.mask_seed), grid, grid) if recipe.spec.losses else None
 
@@ -58,11 +59,14 @@ class Run:
         return plan_json(self.recipe.spec, self.plan, decided)
 
     def start(self) -> None:
-        """Find what earlier goes left behind, and what is left to do."""
-        self.shards = self.folder.shards()
+        """Find what earlier goes left behind, and what is left to do; a shard or a batch that was damaged since is made anew."""
+        self.shards, damaged = self.folder.shards()
         self.fits = read_manifest(self.folder.path).get("batch_that_fits")
         self.waiting = self._on_disk()
         self.left = {i for i in range(self.batches) if i not in self.waiting and shard_name(i // self.per_shard) not in self.shards}
+        if damaged:
+            self.said = f"{self.folder.path.name}: {', '.join(damaged[:5])}{' and others' if len(damaged) > 5 else ''} is missing or damaged and is made anew."
+            self._write_manifest(complete=False)  # until then the table is not what it says
         self.folder.log("start", batches=self.batches, to_do=len(self.left), tiles=self.total)
 
     def take(self, index: int, state: NDArray[np.uint8]) -> bool:
@@ -96,9 +100,12 @@ class Run:
 
     def _on_disk(self) -> set[int]:
         """Count what earlier goes have done, and give the batches that wait for their shard."""
-        waiting = {i for i in self.folder.finished_batches() if shard_name(i // self.per_shard) not in self.shards}
-        for index in waiting:
-            self._count(self.folder.take_batches(range(index, index + 1))["state"])
+        found = {i for i in self.folder.finished_batches() if i < self.batches and shard_name(i // self.per_shard) not in self.shards}
+        states = {index: self.folder.state_of(index) for index in sorted(found)}
+        waiting = {index for index, state in states.items() if state is not None}
+        for state in states.values():
+            if state is not None:
+                self._count(state)
         for record in self.shards.values():
             first = int(record.file.split("-")[1].split(".")[0]) * self.per_shard * self.batch
             windows = min(self.per_shard * self.batch, self.total - first)

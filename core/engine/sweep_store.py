@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -19,10 +20,11 @@ from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from core.atlas.schema import TableInfo
-from core.atlas.shards import ShardRecord, has_manifest, read_manifest, shard_name, write_manifest, write_shard
+from core.atlas.shards import ShardRecord, has_manifest, read_manifest, shard_name, shard_records, write_manifest, write_shard
 from core.engine.sweep_plan import SweepError
 from core.files import write_atomic
 
@@ -41,12 +43,23 @@ class SweepFolder:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the folder for this process alone. Raises SweepError while another sweep writes into it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOCK).open("a+") as lock:
+        """Hold the folder for this process alone. Raises SweepError while another sweep writes into it, and where nobody can write."""
+        with self._opened() as lock:
             _lock(lock, self.path.name)
             (self.path / STOP).unlink(missing_ok=True)
             yield
+
+    def _opened(self) -> TextIO:
+        """Make the folder and open its lock."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / LOCK).open("a+")
+        except OSError as error:
+            if ran_full(error):
+                raise
+            if self.path.exists() and not self.path.is_dir():
+                raise SweepError(f"{self.path.name} is a file: give a folder for the table (--out).") from error
+            raise SweepError(f"Nothing can be written to {self.path} ({error.strerror}): give another folder for the table (--out).") from error
 
     def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
         """Write the plan, or check that the one that is there is the same. Raises SweepError with the difference.
@@ -68,21 +81,40 @@ class SweepFolder:
             torn.unlink()
 
     def _plan(self) -> dict[str, Any] | None:
+        sentence = f"The plan of {self.path.name} is damaged: choose another folder, or delete this one."
         try:
-            return json.loads((self.path / PLAN).read_text("utf-8"))
+            found = json.loads((self.path / PLAN).read_text("utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise SweepError(f"The plan of {self.path.name} is damaged: choose another folder, or delete this one.") from error
+            raise SweepError(sentence) from error
+        if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
+            raise SweepError(sentence)
+        return found
 
-    def shards(self) -> dict[str, ShardRecord]:
-        """Give the finished shards of the manifest that are really there."""
-        records = [ShardRecord(**record) for record in read_manifest(self.path).get("shards", [])]
-        return {r.file: r for r in records if (self.path / r.file).is_file() and (self.path / r.file).stat().st_size == r.bytes}
+    def shards(self) -> tuple[dict[str, ShardRecord], list[str]]:
+        """Give the finished shards of the manifest that are there as they were written, and the names of those that are not.
+
+        Reads all of every shard, so once, when a sweep starts. Raises TableError where the manifest cannot be understood.
+        """
+        records = shard_records(self.path)
+        whole = {r.file: r for r in records if _is_whole(self.path / r.file, r)}
+        return whole, [r.file for r in records if r.file not in whole]
 
     def finished_batches(self) -> set[int]:
         """Give the numbers of finished batches that wait for their shard."""
-        return {int(file.stem) for file in self.pending.glob(f"*{BATCH_ENDING}")}
+        return {int(file.stem) for file in self.pending.glob(f"*{BATCH_ENDING}") if file.stem.isdecimal()}
+
+    def state_of(self, index: int) -> NDArray[np.uint8] | None:
+        """Give what became of the windows of a finished batch; a file that cannot be read is dropped, so that the batch is made anew."""
+        try:
+            arrays = self.take_batches(range(index, index + 1))
+            return arrays["state"] if {"state", "valid", "vectors", "res"} <= arrays.keys() else self._dropped(index)
+        except (SafetensorError, OSError, ValueError):
+            return self._dropped(index)
+
+    def _dropped(self, index: int) -> None:
+        self.forget_batches(range(index, index + 1))
 
     def keep_batch(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
         """Put a finished batch aside in one step; a process that is killed loses nothing that was put here."""
@@ -145,7 +177,7 @@ def standing(folder: Path) -> Standing | None:
     try:
         total = int(json.loads((folder / PLAN).read_text("utf-8"))["windows"])
         events = list(_last_events(folder / LOG))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     known = next((e for e in reversed(events) if "done" in e), {})
     done, rate = int(known.get("done", 0)), known.get("rate")
@@ -191,10 +223,27 @@ def _lock(lock: TextIO, name: str) -> None:
     lock.flush()
 
 
+def _is_whole(file: Path, record: ShardRecord) -> bool:
+    """Tell whether a shard holds the bytes that the manifest says."""
+    try:
+        if file.stat().st_size != record.bytes:
+            return False
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == record.sha256
+    except OSError:
+        return False
+
+
 def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Say in a sentence what differs between two plans, the weights first."""
     was, now = known.get("spec", {}), wanted["spec"]
     if was.get("weights_sha256") != now.get("weights_sha256"):
         return f"it was made with weights {was.get('weights_sha256') or 'untrained'}, now it would be {now.get('weights_sha256') or 'untrained'}."
     changed = [f"{name} was {was.get(name)!r} and is now {now.get(name)!r}" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
-    return f"{'; '.join(changed)}." if changed else "the pictures have changed since."
+    if changed:
+        return f"{'; '.join(changed)}."
+    if "contents_sha256" not in known:
+        return "a version of this program began it that did not note what the pictures hold."
+    were, are = known.get("contents"), wanted["contents"]
+    others = [name for name in are if isinstance(were, dict) and name in were and were[name] != are[name]]
+    return f"the pictures have changed since{f', {others[0]} among them' if others else ''}."

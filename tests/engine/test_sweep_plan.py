@@ -8,7 +8,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from core.engine.sweep import SweepSpec
+from core.engine.sweep import SweepError, SweepSpec, sweep
 from core.engine.sweep_plan import globe_places, make_plan
 from core.engine.sweep_read import Reader
 from tests.engine.sweeping import MODEL, SIDE, UTM, finish, picture, write
@@ -96,3 +96,29 @@ def test_places_of_the_globe_are_evenly_spread():
     assert 1950 < len(places) < 2150  # the globe's 510 million km² over 250,000 km² each
     north = (places[:, 1] > 30).mean()
     assert north == pytest.approx(0.25, abs=0.01)  # a quarter of the sphere lies north of 30 degrees
+
+
+def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_path):
+    source = write(tmp_path / "utm.tif", picture(700, 900))
+    degrees = write(tmp_path / "degrees.tif", picture(700, 900), from_origin(10, 62, 0.0001, 0.0001), "EPSG:4326")
+    for named, gsd in ((source, 0.01), (degrees, 0.005), ("globe", 10.0), (source, 0.001)):
+        with pytest.raises(SweepError, match=r"would make [\d,e+]+ tiles, more than the 20,000,000 .* \(--gsd-m\)"):
+            make_plan(SweepSpec((named,), "out", MODEL, gsd_m=(gsd,)), SIDE)
+
+
+def test_tiles_wider_than_the_globe_can_be_cut_are_refused():
+    with pytest.raises(SweepError, match=r"44,800 km wide, more than the 10,000 km .* at most 44,643 m"):
+        make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(200_000,)), 224)
+
+
+def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
+    with pytest.raises(SweepError, match="A tile of 0 px"):
+        next(sweep(replace(spec, tile_px=0)))
+    with pytest.raises(SweepError, match=r"--only nope names no picture of the sources: choose among scene\.tif"):
+        next(sweep(replace(spec, only=("nope",))))
+
+
+def test_a_raster_of_nodata_alone_says_so(tmp_path):
+    blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
+    last = finish(SweepSpec((blank,), str(tmp_path / "out"), MODEL, tile_px=SIDE))[-1]
+    assert "No tile holds data" in last.note
