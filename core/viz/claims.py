@@ -10,6 +10,9 @@ from core.evaluation.claims import Claim, Comparison, Measured, Statement
 from core.viz.theme import FILLS, GRID, MODEL, SERIES, TEXT
 
 OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
+SETS = {"eurosat": "EuroSAT", "ucmerced": "UC Merced", "harvey": "Harvey"}
+POOLED = {"cls": "CLS", "mean": "the mean"}
+HEIGHT, LEGEND_ROW, ROW = 330, 22, 42
 
 
 def claim_figure(claim: Claim) -> go.Figure:
@@ -18,8 +21,10 @@ def claim_figure(claim: Claim) -> go.Figure:
     The dotted line, or the stroke in a row, is what a colour histogram reaches.
     """
     scaled = [row for row in claim.comparisons if row.scale is not None]
-    figure = over_scales(claim, scaled) if len({row.scale for row in scaled}) > 1 else by_row(claim, scaled)
-    return _plain(figure, 330)
+    if len({row.scale for row in scaled}) > 1:
+        figure = over_scales(claim, scaled)
+        return _plain(figure, HEIGHT + LEGEND_ROW * 3 * len({row.data for row in scaled}))
+    return _plain(by_row(claim, scaled), max(HEIGHT, 150 + ROW * len(scaled)))
 
 
 def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
@@ -28,8 +33,8 @@ def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
     for number, data in enumerate(dict.fromkeys(row.data for row in rows)):
         members = sorted((row for row in rows if row.data == data), key=lambda row: row.scale or 0)
         x = [100 * (row.scale or 1) for row in members]
-        dash = ("solid", "dash", "dot")[number % 3]
-        suffix = f", {data}" if len({row.data for row in rows}) > 1 else ""
+        dash, dots = (("solid", "dot"), ("dash", "dashdot"), ("longdash", "longdashdot"))[number % 3]
+        suffix = f", {SETS.get(data, data)}" if len({row.data for row in rows}) > 1 else ""
         for label, colour, values in ((said.ours, OURS, [r.ours for r in members]), (said.other, OTHER, [r.other for r in members])):
             figure.add_scatter(
                 x=x, y=[100 * m.value for m in values], error_y=_spread(values), mode="lines+markers", name=label + suffix,
@@ -37,7 +42,7 @@ def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
             )  # fmt: skip
         if all(row.floor is not None for row in members):
             floor = [100 * (row.floor or 0) for row in members]
-            figure.add_scatter(x=x, y=floor, mode="lines", name="colour histogram" + suffix, line={"color": FLOOR, "dash": "dot", "width": 1.5})
+            figure.add_scatter(x=x, y=floor, mode="lines", name="colour histogram" + suffix, line={"color": FLOOR, "dash": dots, "width": 1.5})
     figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
     figure.update_yaxes(title="kNN accuracy, %", gridcolor=GRID)
     return figure
@@ -50,7 +55,7 @@ def by_row(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
     for label, colour, values, shift in ((said.ours, OURS, [r.ours for r in rows], -0.13), (said.other, OTHER, [r.other for r in rows], 0.13)):
         figure.add_scatter(
             x=[100 * m.value for m in values], y=[place + shift for place in places], error_x=_spread(values), mode="markers", name=label,
-            marker={"color": colour, "size": 10}, hovertemplate="%{x:.1f} %",
+            marker={"color": colour, "size": 10}, customdata=[" / ".join(dict.fromkeys(r.pooling)) for r in rows], hovertemplate="%{x:.1f} %, pooling %{customdata}",
         )  # fmt: skip
     floors = [(100 * row.floor, place) for place, row in zip(places, rows, strict=True) if row.floor is not None]
     if floors:
@@ -77,9 +82,11 @@ def paper_figure(statement: Statement) -> go.Figure:
 
 
 def _name(row: Comparison, rows: Sequence[Comparison]) -> str:
+    """A row's name in words; both arms pool alike, a distilled network at the block that learned."""
     how = {"knn": "kNN", "probe": "linear probe"}.get(row.protocol, row.protocol)
-    where = f"{row.data}, " if len({other.data for other in rows}) > 1 else ""
-    return f"{where}{how}<br>{' / '.join(dict.fromkeys(row.pooling))}"
+    where = f"{SETS.get(row.data, row.data)},<br>" if len({other.data for other in rows}) > 1 else ""
+    pooled = row.pooling[0].removeprefix("block11_")
+    return f"{where}{how} of {POOLED.get(pooled, pooled)}"
 
 
 def _spread(values: Sequence[Measured]) -> dict[str, object]:
@@ -92,7 +99,7 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
         height=height,
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         font={"color": TEXT},
-        legend={"orientation": "h", "y": 1.14, "x": 0},
+        legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )
