@@ -14,6 +14,8 @@ from core.evaluation.masked import UNLABELLED
 from core.evaluation.results import Result
 from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
+MOST_COUNTED = 21
+"""Classes of a confusion matrix whose cells are large enough for a count."""
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
 
 
@@ -45,7 +47,7 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
 
 
 def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Figure:
-    """A confusion matrix as shares of each true class, counts on hover; true class down, predicted across."""
+    """A confusion matrix coloured by shares of each true class, counts in its cells where they fit; true class down, predicted across."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(classes)
     heat = go.Heatmap(
@@ -53,6 +55,8 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         x=names,
         y=names,
         customdata=counts,
+        text=[[str(count) if count else "" for count in row] for row in counts.tolist()],
+        texttemplate="%{text}" if len(names) <= MOST_COUNTED else None,
         zmin=0,
         zmax=1,
         colorscale=[[0, "rgba(128,140,148,0.06)"], [1, MODEL]],
@@ -60,8 +64,8 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         showscale=False,
     )
     figure = go.Figure(heat)
-    figure.update_yaxes(autorange="reversed", title="is")
-    figure.update_xaxes(title="taken for", tickangle=-40)
+    figure.update_yaxes(autorange="reversed", title="true class", showgrid=False)
+    figure.update_xaxes(title="predicted class", tickangle=-40, showgrid=False)
     return _plain(figure, 220 + 24 * len(names))
 
 

@@ -1,8 +1,10 @@
 """The chart over scales: a model keeps its colour on every set and under every policy."""
 
+import numpy as np
+
 from core.evaluation.recipes import Recipe
 from core.evaluation.results import Result
-from core.viz.evaluation import scale_chart
+from core.viz.evaluation import confusion_figure, scale_chart
 
 
 def number(model: str, data: str, policy: str | None, scale: float) -> Result:
@@ -25,3 +27,11 @@ def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
 
 def test_nothing_is_an_empty_chart() -> None:
     assert not scale_chart([]).data
+
+
+def test_a_confusion_matrix_names_its_axes_and_counts_where_cells_are_large() -> None:
+    small = confusion_figure(np.array([[3, 0], [1, 2]]), ["a", "b"])
+    assert small.layout.yaxis.title.text == "true class" and small.layout.xaxis.title.text == "predicted class"
+    assert small.data[0].texttemplate == "%{text}" and [list(row) for row in small.data[0].text] == [["3", ""], ["1", "2"]]
+    many = confusion_figure(np.eye(45, dtype=int), [str(number) for number in range(45)])
+    assert many.data[0].texttemplate is None and "%{customdata}" in many.data[0].hovertemplate
