@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,30 +18,35 @@ from core.evaluation.cache import Cache, default_cache
 from core.evaluation.crops import SCENE_SETS
 from core.evaluation.datasets import DataSpec, LabelledSet, data_folders, find_set, open_set
 from core.evaluation.duplicates import Duplicate, split_duplicates
-from core.evaluation.errors import LabelledSetError
+from core.evaluation.errors import LabelledSetError, RecipeError
 from core.evaluation.floors import COLOUR_HISTOGRAM
 from core.evaluation.images import Skipped, area_resize, centred_square, read_picture
 from core.evaluation.masked import SCENES
 from core.evaluation.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.plan import Plan
 from core.evaluation.published import PUBLISHED
+from core.evaluation.recipes import Recipe, read_recipe, write_recipe
 from core.evaluation.recorded_numbers import read_numbers
+from core.evaluation.rerun import explain, fill_of, plan_of
 from core.evaluation.results import Result
 from core.evaluation.running import Progress, evaluate
 from core.evaluation.segmentation import Learn
 from core.evaluation.subjects import ColourFloor, Subject
 from ui import cached
+from ui.own_sets import own_sets
 
-PICTURE_PX = 96
+PICTURE_PX = 112
 PAIRS_SHOWN = 8
 
 
 @dataclass
 class Job:
-    """One evaluation under way: its thread writes, pages read."""
+    """One evaluation under way: its thread writes, pages read. `asked` is the recipe that it runs again, `said` what came of it."""
 
-    plan: Plan
+    plans: tuple[Plan, ...]
     models: tuple[str, ...]
+    asked: Recipe | None = None
+    said: str = ""
     progress: Progress | None = None
     finished: int = 0
     problem: str = ""
@@ -63,6 +72,7 @@ class Twice:
     pictures: tuple[NDArray[np.uint8], ...]
 
 
+_log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _current: list[Job] = []
 
@@ -78,12 +88,52 @@ def numbers() -> dict[str, tuple[Result, ...]]:
 
 
 def sets_here(protocol: str) -> tuple[str, ...]:
-    """Names of the sets that this server finds for a protocol."""
+    """Names of the published sets that this server finds for a protocol."""
     scenes = any((folder / "scenes.zip").is_file() for folder in data_folders())
     if protocol == "segmentation":
         return tuple(SCENES) if scenes else ()
     labelled = tuple(name for name in PUBLISHED if _is_here(name))
     return labelled + (SCENE_SETS if scenes and protocol == "reconstruction" else ())
+
+
+def offered(protocol: str) -> dict[str, str]:
+    """Every set of this server for a protocol, published ones first: its name, and what opens it."""
+    published = {name: name for name in sets_here(protocol)}
+    return published | {name: place for name, place in own_sets(protocol).items() if name not in published}
+
+
+def place_of(data: str, protocol: str) -> str | None:
+    """What opens the set that a recipe names; None where this server has none of that name."""
+    here = offered(protocol)
+    return here.get(data, next((place for place in here.values() if Path(place).stem == data), None))
+
+
+def is_kept(result: Result) -> bool:
+    """Whether what a number was computed from is still here, to compare it and to show its mistakes."""
+    recipe = result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe
+    return (cache().folder / f"{recipe.key}.npz").is_file()
+
+
+def recipe_file(recipe: Recipe) -> bytes:
+    """A recipe as the TOML file that a command and this page run again."""
+    with TemporaryDirectory() as passing:
+        write_recipe(recipe, Path(passing) / "recipe.toml")
+        return (Path(passing) / "recipe.toml").read_bytes()
+
+
+def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
+    """A recipe that a user laid in, and the plan for its number. Raises RecipeError for a bad file, or what this server does not hold."""
+    with TemporaryDirectory() as passing:
+        path = Path(passing) / ("recipe.json" if name.lower().endswith(".json") else "recipe.toml")
+        path.write_bytes(content)
+        recipe = read_recipe(path)
+    place = place_of(recipe.data, recipe.protocol)
+    plan = plan_of(recipe, place)
+    if place is None:
+        raise RecipeError(f"The set '{recipe.data:.80}' of this recipe is not on this server: put it into a folder and name that in EARTH_MAE_DATA.")
+    if not fill_of(recipe) and recipe.model not in {COLOUR_HISTOGRAM, *cached.cards(), *cached.weight_files()}:
+        raise RecipeError(f"The model '{recipe.model:.80}' of this recipe is not on this server: put its weights into a folder of EARTH_MAE_DATA.")
+    return recipe, plan
 
 
 def current() -> Job | None:
@@ -96,12 +146,12 @@ def under_way() -> bool:
     return bool(_current) and not _current[0].over
 
 
-def start(plan: Plan, models: tuple[str, ...]) -> Job:
+def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None) -> Job:
     """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
     with _lock:
         if under_way():
             raise LabelledSetError("An evaluation is under way on this server already: stop it or wait until it is done.")
-        job = Job(plan, models)
+        job = Job(plans, models, asked)
         _current[:] = [job]
     threading.Thread(target=_run, args=(job,), daemon=True).start()
     return job
@@ -113,7 +163,8 @@ def wrong(result: Result) -> Wrong | None:
     if arrays is None or "predicted" not in arrays:
         return None
     try:
-        data = open_set(DataSpec(result.recipe.data, result.recipe.limit, None, result.recipe.seed), data_folders())
+        place = place_of(result.recipe.data, result.recipe.protocol) or result.recipe.data
+        data = open_set(DataSpec(place, result.recipe.limit, None, result.recipe.seed), data_folders())
     except LabelledSetError:
         return None
     if data.fingerprint != result.recipe.data_hash:
@@ -127,7 +178,11 @@ def wrong(result: Result) -> Wrong | None:
 def twice(name: str, tell: Callable[[float], object]) -> Twice:
     """Test images of a set that are also among its training images. Raises LabelledSetError."""
     data = open_set(DataSpec(name), data_folders())
-    found = split_duplicates(data, tell=tell)
+
+    def heard(share: float) -> None:
+        tell(share)
+
+    found = split_duplicates(data, tell=heard)
     row = {file: number for number, file in enumerate(data.files)}
     pictures = tuple(np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1) for d in found[:PAIRS_SHOWN])
     return Twice(len(data.rows("test")), found, pictures)
@@ -135,17 +190,50 @@ def twice(name: str, tell: Callable[[float], object]) -> Twice:
 
 def _run(job: Job) -> None:
     try:
-        for event in evaluate(job.plan, [_subject(name) for name in job.models], cache=cache(), learn=_learn(job.plan)):
-            if isinstance(event, Result):
-                job.finished += 1
-            else:
-                job.progress = event
-            if job.stop.is_set():
-                break
+        with _results(job) as kept:
+            _follow(job, kept)
     except ExplorerError as problem:
         job.problem = str(problem)
+    except Exception as problem:
+        _log.exception("An evaluation of %s failed unexpectedly", job.models)
+        job.problem = f"The evaluation failed unexpectedly ({type(problem).__name__}): the server's log tells where. Start it again, or with fewer models."
     finally:
         job.over = True
+
+
+def _follow(job: Job, kept: Cache) -> None:
+    """Compute a job's plans one after the other, telling it how far they are."""
+    fill = fill_of(job.asked) if job.asked else None
+    subjects = [fill] if fill else [_subject(name) for name in job.models]
+    for place, plan in enumerate(job.plans):
+        for event in evaluate(plan, subjects, cache=kept, learn=_learn(plan)):
+            if isinstance(event, Result):
+                _found(job, event, kept)
+            else:
+                last = place + 1 == len(job.plans)
+                left = event.seconds_left if last else None  # what comes after is not known yet
+                job.progress = replace(event, share=(place + event.share) / len(job.plans), seconds_left=left)
+            if job.stop.is_set():
+                return
+
+
+def _found(job: Job, result: Result, kept: Cache) -> None:
+    job.finished += 1
+    if job.asked is None:
+        return
+    cache().keep_result(result, kept.arrays(result.recipe))
+    if result.recipe.model == job.asked.model:
+        job.said = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]. {explain(job.asked, result.recipe)}"
+
+
+@contextmanager
+def _results(job: Job) -> Generator[Cache]:
+    """Where a job looks for its numbers: what is run again is computed anew."""
+    if job.asked is None:
+        yield cache()
+        return
+    with TemporaryDirectory() as passing:
+        yield Cache(Path(passing))
 
 
 def _subject(name: str) -> Subject:

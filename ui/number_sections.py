@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import streamlit as st
 
 from core.errors import ExplorerError
@@ -9,7 +11,10 @@ from core.evaluation.comparing import comparable, compare_results
 from core.evaluation.results import Result
 from core.viz.evaluation import confusion_figure, example_pictures, legend
 from ui import cached, evaluations, state
+from ui.number_table import in_words, policy_in_words
 
+LONGEST = 14
+"""Letters of a word that fit under a small picture."""
 
 def details(shown: tuple[Result, ...]) -> None:
     """Choose a number and look into it."""
@@ -18,24 +23,39 @@ def details(shown: tuple[Result, ...]) -> None:
     st.markdown(f"**{chosen.metric} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to {chosen.high:.3f} over {chosen.count:,} images")
     if chosen.skipped:
         st.warning(f"{len(chosen.skipped)} images could not be read: {'; '.join(chosen.skipped[:3])}")
-    others = {name: result for name, result in keys.items() if comparable(chosen, result)}
-    against = st.selectbox("Against", list(others), index=None, placeholder="another number on the same images") if others else None
-    if against:
-        paired(chosen, others[against])
+    compared(chosen, keys)
     if chosen.metric == "miou":
         segmentation(chosen)
     else:
         mistakes(chosen)
     with st.expander("Recipe"):
         st.json(chosen.recipe.plain())
+        made = evaluations.recipe_file(chosen.recipe)
+        st.download_button("TOML", made, f"{chosen.recipe.key[:8]}.toml", "application/toml", icon=":material/download:", on_click="ignore")
+        st.caption("Laid in under Re-run a recipe, or given to python -m core evaluate --recipe, it runs this number again.")
+
+
+def compared(chosen: Result, keys: dict[str, Result]) -> None:
+    """Choose a second number on the same images, where what both were computed from is kept; else how it comes to be."""
+    alike = {name: result for name, result in keys.items() if comparable(chosen, result)}
+    kept = evaluations.is_kept(chosen)
+    others = {name: result for name, result in alike.items() if kept and evaluations.is_kept(result)}
+    if others:
+        against = st.selectbox("Against", list(others), index=None, placeholder="another number on the same images")
+        if against:
+            paired(chosen, others[against])
+    elif alike and kept:
+        st.caption("To test it against another number on the same images, let this server find that one too: choose the same on the left and evaluate.")
+    elif not kept:
+        st.caption("What it got wrong, and tests against other numbers, show once this server has found it: choose the same on the left and evaluate.")
 
 
 def label(result: Result) -> str:
     """A result's name in a list."""
     recipe = result.recipe
-    shots = f", {recipe.shots} shots" if recipe.shots else ""
+    shots = f", {recipe.shots} shot{'s' * (recipe.shots > 1)}" if recipe.shots else ""
     hidden = f", {100 * recipe.ratio:g} % hidden" if recipe.ratio else ""
-    return f"{recipe.model} on {recipe.data}, {recipe.protocol}{shots}{hidden}, {100 * recipe.scale:g} %, {recipe.policy or 'no GSD'} ({recipe.key[:6]})"
+    return f"{recipe.model} on {recipe.data}, {recipe.protocol}{shots}{hidden}, {in_words(recipe.scale)}, {policy_in_words(recipe)} ({recipe.key[:6]})"
 
 
 def paired(first: Result, second: Result) -> None:
@@ -68,18 +88,19 @@ def mistakes(chosen: Result) -> None:
     """Confusion matrix and the most confident mistakes, where the images are here."""
     found = evaluations.wrong(chosen)
     if found is None:
-        if chosen.metric == "accuracy":
-            st.caption("What it got wrong is shown once this number is found on this server: choose the same on the left and evaluate.")
         return
-    left, right = st.columns([3, 2])
-    left.plotly_chart(confusion_figure(found.counts, found.classes))
-    with right:
-        st.caption("Wrong with the most confidence")
-        st.image(
-            [picture for _, picture in found.mistakes],
-            [f"{found.classes[m.truth]}, taken for {found.classes[m.predicted]}" for m, _ in found.mistakes],
-            width=96,
-        )
+    st.plotly_chart(confusion_figure(found.counts, found.classes), key="confusion")
+    st.caption("Wrong with the most confidence")
+    with st.container(horizontal=True, gap="small"):
+        for mistake, picture in found.mistakes:
+            truth, said = (short_name(found.classes[number]) for number in (mistake.truth, mistake.predicted))
+            st.image(picture, f"{truth}, taken for {said}", width=evaluations.PICTURE_PX)
+
+
+def short_name(name: str) -> str:
+    """A class's name that may break between its words (CamelCase, _ and -), words too long for a small picture cut with an ellipsis."""
+    words = [word for word in re.split(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\s/-])", name) if word]
+    return "\u200b".join(word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}\u2026" for word in words)
 
 
 def segmentation(chosen: Result) -> None:
@@ -101,12 +122,12 @@ def segmentation(chosen: Result) -> None:
 
 def duplicates() -> None:
     """Test images of a set that are also among its training images, found on request."""
-    here = list(evaluations.sets_here("knn"))
+    here = evaluations.offered("knn")
     if not here:
         return
     with st.expander("Duplicates across the split", icon=":material/content_copy:"):
         st.caption("A test image that is also a training image flatters every kNN: equal pixels, or thumbnails that nearly agree.")
-        name = st.selectbox("In which set", here, key=state.widget("duplicates in", here[0]))
+        name = st.selectbox("In which set", list(here), key=state.widget("duplicates in", next(iter(here))))
         asked: frozenset[str] = state.recall("duplicates asked", frozenset())
         if st.button("Look for them", icon=":material/search:"):
             asked = asked | {name}
@@ -114,7 +135,7 @@ def duplicates() -> None:
         if name not in asked:
             return
         bar = st.progress(0.0, text=f"Reading every image of {name}")
-        found = cached.shelf("duplicates", 16).once(name, lambda: evaluations.twice(name, bar.progress))
+        found = cached.shelf("duplicates", 16).once(name, lambda: evaluations.twice(here[name], bar.progress))
         bar.empty()
         st.markdown(f"**{len(found.pairs)}** of {found.tests:,} test images of {name} are also among its training images.")
         if found.pairs:

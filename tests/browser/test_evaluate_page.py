@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from core.engine.segment import train_head
 from core.evaluation.cache import Cache
@@ -46,6 +46,10 @@ def choose(page: Page, title: str, option: str) -> None:
     page.get_by_role("option", name=option).first.click()
     if several:  # its list stays open; one of a single choice has closed by itself, and there Escape would take the choice back
         page.keyboard.press("Escape")
+
+
+def several(page: Page, title: str) -> Locator:
+    return page.get_by_test_id("stMultiSelect").filter(has=page.get_by_text(title, exact=True))
 
 
 def taken(page: Page, name: str) -> str:
@@ -92,7 +96,7 @@ def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Pag
     local_page.goto(place)
     expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
     before = len(taken(local_page, "CSV").splitlines())
-    models = local_page.get_by_test_id("stMultiSelect").filter(has=local_page.get_by_text("Models", exact=True))
+    models = several(local_page, "Models")
     models.get_by_role("button", name="Clear all").click()
     models.get_by_role("combobox").fill("colour_histogram")
     local_page.keyboard.press("Enter")
@@ -101,3 +105,27 @@ def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Pag
     local_page.get_by_role("button", name="Evaluate", exact=True).click()
     expect(local_page.get_by_text("Done: 1 number.")).to_be_visible(timeout=SLOW_MS)
     assert len(taken(local_page, "CSV").splitlines()) == before + 1
+
+
+def test_every_chosen_model_is_seen_and_settings_wait_closed(local_page: Page, place):
+    local_page.set_viewport_size({"width": 1400, "height": 1000})
+    local_page.goto(place)
+    tags = several(local_page, "Models").get_by_test_id("stMultiSelectTagsContainer")
+    expect(tags).to_be_visible(timeout=SLOW_MS)
+    assert tags.evaluate("box => box.scrollHeight - box.clientHeight") <= 0
+    neighbours = local_page.get_by_label("Neighbours k", exact=True)
+    expect(neighbours).to_be_hidden()
+    local_page.get_by_text("Protocol settings").click()
+    expect(neighbours).to_be_visible(timeout=SLOW_MS)
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_legends_of_the_papers_stand_clear_of_their_curves(local_page: Page, place, width):
+    local_page.set_viewport_size({"width": width, "height": 1000})
+    local_page.goto(place)
+    charts = local_page.locator(".js-plotly-plot").filter(has=local_page.get_by_text("colour histogram"))
+    expect(charts).to_have_count(3, timeout=SLOW_MS)
+    for number in range(3):
+        legend, plot = (charts.nth(number).locator(part).first.bounding_box() for part in ("g.legend .bg", ".nsewdrag"))
+        assert legend and plot and legend["y"] + legend["height"] <= plot["y"] + 1, (number, legend, plot)
+        assert plot["height"] > 150

@@ -38,7 +38,7 @@ def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, m
     monkeypatch.setattr(evaluations, "read_numbers", lambda: shipped)
     app = open_page(PAGE)
     assert not app.exception and not app.error
-    assert sorted(app.dataframe[0].value["recipe"]) == sorted(result.recipe.key[:8] for result in shipped)
+    assert sorted(app.dataframe[0].value["recipe"]) == sorted(result.recipe.key[:6] for result in shipped)
 
 
 def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):
@@ -48,7 +48,7 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
     assert not app.exception
     rows = app.dataframe[0].value
     assert sorted(rows["value"]) == sorted(r.value for r in stored)
-    assert {"low", "high", "policy", "scale"} <= set(rows.columns)
+    assert {"interval", "policy", "scale"} <= set(rows.columns)
     assert any("95 % interval" in text.value for text in app.markdown)
     assert "data_hash" in app.json[0].value
     scale = next(box for box in app.multiselect if box.label == "Scale")
@@ -151,3 +151,271 @@ def test_each_protocol_offers_its_own_sets(open_page, own_cache, shared_data):
     assert "eurosat" in sets.options and "scenes" not in sets.options
     app.selectbox(key="protocol").set_value("segmentation").run()
     assert next(box for box in app.multiselect if box.label == "Sets").options == ["atlanta_buildings", "nc_landcover"]
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """A data folder with RSSCN7, which states no scale, and a set of a user's own, which nobody published."""
+    from tests.evaluation.conftest import CLASSES, picture
+
+    for place in ("RSSCN7", "orchards"):
+        for kind, name in enumerate(CLASSES):
+            (tmp_path / "sets" / place / name).mkdir(parents=True)
+            for number in range(12):
+                picture(kind, number).save(tmp_path / "sets" / place / name / f"{name}_{number}.png")
+    monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "sets"))
+    return tmp_path / "sets"
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What the page starts, instead of starting it."""
+    from ui import evaluations
+
+    calls: list[tuple] = []
+    monkeypatch.setattr(evaluations, "start", lambda *asked: calls.append(asked))
+    return calls
+
+
+def press(app, label):
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def wait(app):
+    from ui import evaluations
+
+    deadline = time.monotonic() + 60
+    while not evaluations.current().over and time.monotonic() < deadline:
+        time.sleep(0.05)
+    app.run()
+    assert not app.exception
+    return evaluations.current()
+
+
+def many(app, label):
+    return next(box for box in app.multiselect if box.label == label)
+
+
+@pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "sweep", "reconstruction", "segmentation"])
+def test_untouched_settings_are_the_protocol_s_own(open_page, shared_data, started, protocol):
+    from core.evaluation.plan import SWEEP
+
+    app = open_page(PAGE)
+    app.selectbox(key="protocol").set_value(protocol).run()
+    press(app, "Evaluate")
+    assert not app.exception and not app.error
+    usual = {"sweep": {"scales": SWEEP, "policies": (None, "author_eval")}, "segmentation": {"scales": SWEEP[1:]}}.get(protocol, {})
+    data = "atlanta_buildings" if protocol == "segmentation" else "eurosat"
+    assert started[0][0] == (Plan(protocol=protocol, data=(data,), limit=50, **usual),)
+
+
+def test_every_setting_reaches_the_plan(open_page, shared_data, started):
+    from core.evaluation.knn import KnnSpec
+
+    app = open_page(PAGE)
+    app.selectbox(key="protocol").set_value("sweep").run()
+    many(app, "Policies").set_value(["log_gsd", "manual"]).run()
+    numbers = {box.label.partition(" (")[0].partition(",")[0]: box for box in app.number_input}
+    for label, value in {"Neighbours k": 5, "Temperature": 0.1, "Rows overwritten": 64, "Res of manual": 2.5, "Seed": 7}.items():
+        numbers[label].set_value(value)
+    numbers["Side fed to the network"].set_value(96)
+    choices = {box.label: box for box in app.selectbox}
+    choices["Fed at"].set_value("input")
+    choices["The authors' recipe"].set_value("author_224")
+    choices["Colours normalised by"].set_value("dataset")
+    choices["Pooling"].set_value("cls+mean")
+    next(box for box in app.text_input if box.label == "Scales, %").set_value("6.25, 100")
+    press(app, "Evaluate")
+    assert not app.exception and not app.error
+    assert started[0][0] == (
+        Plan(
+            protocol="sweep", data=("eurosat",), scales=(0.0625, 1.0), policies=("log_gsd", "manual-2.5"), feed="input", author="author_224",
+            normalisation="dataset", pooling="cls+mean", limit=50, seed=7, knn=KnnSpec(5, 0.1, 64), fit_k=False, size_px=96,
+        ),
+    )  # fmt: skip
+    next(box for box in app.text_input if box.label == "Scales, %").set_value("half").run()
+    assert "write them apart by commas" in app.error[0].value
+
+
+def test_changed_shots_are_meant(open_page, shared_data, started):
+    app = open_page(PAGE)
+    app.selectbox(key="protocol").set_value("few-shot").run()
+    next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2, 3")
+    press(app, "Evaluate")
+    assert (started[0][0][0].shots, started[0][0][0].fit_shots) == ((2, 3), False)
+    next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2.5").run()
+    assert "whole numbers" in app.error[0].value
+
+
+def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_data, monkeypatch):
+    from tests.evaluation.conftest import FakeNetwork
+    from ui import evaluations
+
+    monkeypatch.setattr(evaluations, "_subject", lambda name: FakeNetwork(name))
+    app = open_page(PAGE)
+    assert not [box for box in app.number_input if box.label.startswith("Metres per pixel")], "EuroSAT states 10 m"
+    many(app, "Models").set_value(["mae_tiny"])
+    many(app, "Sets").set_value(["rsscn7", "eurosat"]).run()
+    asked = [box for box in app.number_input if box.label.startswith("Metres per pixel")]
+    assert [box.label for box in asked] == ["Metres per pixel of rsscn7"]
+    press(app, "Evaluate")
+    assert "Say how many metres a pixel of rsscn7 measures" in app.error[0].value and evaluations.current() is None
+    next(box for box in app.number_input if box.label.startswith("Metres per pixel")).set_value(2.0)
+    next(box for box in app.number_input if box.label.startswith("Images a class")).set_value(2)
+    press(app, "Evaluate")
+    job = wait(app)
+    assert job.problem == "" and job.finished == 2
+    assert [(plan.data, plan.gsd_m) for plan in job.plans] == [(("rsscn7",), 2.0), (("eurosat",), None)], "EuroSAT keeps its own"
+
+
+def test_without_its_scale_a_set_serves_what_hears_none(open_page, own_data, started):
+    app = open_page(PAGE)
+    many(app, "Sets").set_value(["rsscn7"])
+    many(app, "Policies").set_value(["author_eval"])
+    press(app, "Evaluate")
+    many(app, "Policies").set_value([])
+    many(app, "Models").set_value(["colour_histogram"])
+    press(app, "Evaluate")
+    assert not app.exception and not app.error
+    assert [plans[0].policies for plans, *_ in started] == [("author_eval",), (None,)]
+
+
+def test_own_sets_are_offered_after_the_published_and_their_mistakes_are_shown(open_page, own_data):
+    app = open_page(PAGE)
+    sets = many(app, "Sets")
+    assert "orchards" in sets.options and sets.options.index("rsscn7") < sets.options.index("orchards")
+    sets.set_value(["orchards"])
+    many(app, "Models").set_value(["colour_histogram"])
+    press(app, "Evaluate")
+    assert wait(app).problem == ""
+    assert app.dataframe[0].value["data"].tolist() == ["orchards"]
+    assert any("Wrong with the most confidence" in caption.value for caption in app.caption)
+
+
+def lay_in(app, name, content):
+    app.file_uploader[0].set_value((name, content, "application/octet-stream"))
+    return app.run()
+
+
+def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, own_data):
+    from ui import evaluations
+
+    plan = Plan(data=(str(own_data / "orchards"),), gsd_m=2.0)
+    stored = [e for e in evaluate(plan, [ColourFloor()], folders=(), cache=own_cache) if isinstance(e, Result)]
+    app = open_page(PAGE)
+    lay_in(app, "mine.toml", evaluations.recipe_file(stored[0].recipe))
+    assert not app.error and any("**colour_histogram** on **orchards**" in text.value for text in app.markdown)
+    press(app, "Run it again")
+    job = wait(app)
+    assert job.problem == "" and job.finished == 1
+    said = " ".join(caption.value for caption in app.caption)
+    assert "The recipe was followed in every setting" in said and f"{stored[0].value:.4f}" in said
+
+
+def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
+    from tests.evaluation.conftest import FakeNetwork
+    from ui import evaluations
+
+    plan = Plan(protocol="reconstruction", data=(str(own_data / "orchards"),), ratios=(0.5,), limit=1, gsd_m=2.0)
+    stored = [e for e in evaluate(plan, [FakeNetwork()], folders=(), cache=own_cache) if isinstance(e, Result)]
+    fill = next(result.recipe for result in stored if result.recipe.model == "nearest")
+    app = lay_in(open_page(PAGE), "fill.toml", evaluations.recipe_file(fill))
+    press(app, "Run it again")
+    job = wait(app)
+    assert job.problem == "" and "followed in every setting" in job.said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.toml", b"no recipe", "is not a recipe file"),
+        ("a.json", b'{"protocol": "knn"}', "lacks 'data'"),
+        ("a.json", b'{"protocol":"knn","data":"/etc","data_hash":"0","model":"mae_tiny","weights":"0"}', "is not on this server"),
+        ("a.json", b'{"protocol":"knn","data":"orchards","data_hash":"0","model":"/etc/passwd","weights":"0"}', "is not on this server"),
+    ],
+)
+def test_a_bad_recipe_is_refused_in_a_sentence_and_reaches_no_file(open_page, own_data, started, name, content, sentence):
+    app = lay_in(open_page(PAGE), name, content)
+    assert not app.exception and sentence in app.error[0].value
+    assert "Run it again" not in [button.label for button in app.button] and not started
+
+
+def test_a_job_that_dies_of_anything_says_so_and_is_logged(open_page, shared_data, monkeypatch, caplog):
+    from ui import evaluations
+
+    def dies(*_, **__):
+        raise ValueError("a defect")
+        yield
+
+    monkeypatch.setattr(evaluations, "evaluate", dies)
+    app = open_page(PAGE)
+    press(app, "Evaluate")
+    wait(app)
+    assert "failed unexpectedly (ValueError)" in app.error[0].value and "a defect" in caplog.text
+    assert any(caption.value == "Ended early after 0 numbers; they are kept." for caption in app.caption)
+    assert not any("Done:" in caption.value for caption in app.caption)
+
+
+def numbered(model="scale_mae_tiny", **more):
+    from core.evaluation.recipes import Recipe
+
+    recipe = Recipe("knn", "eurosat", "hash", model, "none", **({"policy": "log_gsd"} | more))
+    return Result(recipe, "accuracy", 0.9, 0.85, 0.95, 100)
+
+
+def test_columns_tell_rows_apart_first_and_say_something():
+    from ui.number_table import rows
+
+    plain = ["model", "value", "data", "protocol", "scale", "policy", "interval", "count", "recipe"]
+    assert list(rows((numbered(),))[0]) == plain
+    mixed = rows((numbered(), numbered(ratio=0.75)))
+    assert set(mixed[0]) - set(plain) == {"hidden"}
+    assert rows((numbered(policy=None),))[0]["policy"] == "no GSD"
+
+
+def test_the_table_of_all_that_is_recorded_fits_beside_the_form():
+    from core.evaluation.recorded_numbers import read_numbers
+    from ui.number_table import _columns, rows
+
+    shown = read_numbers()
+    lines = rows(shown)
+    columns = _columns(lines, shown)
+    assert sum(columns[name]["width"] for name in lines[0]) <= 759, "the column's width on a screen of 1,400 px"
+    assert columns["model"]["width"] + columns["value"]["width"] <= 368 and columns["model"]["pinned"] and columns["value"]["pinned"]
+
+
+def test_static_positions_are_said_to_hear_no_policy(open_page, own_cache):
+    for model in ("mae_tiny", "scale_mae_tiny"):
+        own_cache.keep_result(numbered(model))
+    app = open_page(PAGE)
+    told = dict(zip(*(app.dataframe[0].value[name] for name in ("model", "policy")), strict=True))
+    assert told == {"mae_tiny": "none heard", "scale_mae_tiny": "log_gsd"}
+    assert [caption.value for caption in app.caption if "None heard" in caption.value] == [
+        "None heard: the positions of mae_tiny are static, so every policy gives them the same number."
+    ]
+
+
+def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, own_cache, shared_data):
+    from tests.evaluation.conftest import FakeNetwork
+
+    plan = Plan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
+    found = [e for e in evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result)]
+    assert [box.label for box in open_page(PAGE).selectbox if box.label == "Against"]
+    files = [own_cache.folder / f"{result.recipe.key}.npz" for result in found]
+    captions = []
+    for file in files:
+        file.unlink()
+        app = open_page(PAGE)
+        assert not [box for box in app.selectbox if box.label == "Against"]
+        captions.append(" ".join(caption.value for caption in app.caption))
+    assert any("let this server find that one too" in said or "once this server has found it" in said for said in captions)
+    assert "once this server has found it" in captions[-1]
+
+
+def test_names_of_classes_break_between_their_words():
+    from ui.number_sections import short_name
+
+    assert short_name("PermanentCrop") == "Permanent\u200bCrop"
+    assert short_name("mobile_home") == "mobile_\u200bhome"
+    assert short_name("denseresidential") == "denseresident\u2026"
+    assert short_name("Forest") == "Forest"
