@@ -22,6 +22,7 @@ from core.geo.catalogue import Catalogue
 from core.geo.picture import Header, Known, native_gsd
 from core.geo.sources import Source
 from core.geo.sources.globe import MAX_ACROSS_M, shows_globe
+from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError, require_gsd
 
 EARTH_M = 40_030_000.0
@@ -37,6 +38,7 @@ class Grid:
     `boxes` (n, 4) column, row, width, height in pixels at full size (of the globe: zeros), `lonlat` (n, 2) only for the globe. `level`
     is the overview to read. `gsd_m` as fed, None where nobody knows it. `label` and `product` are what the table calls source and picture,
     `content` a digest of what it holds, `identity` what names its rows: the same on every machine, and no other picture's of the plan.
+    `when` it was taken (ISO 8601), empty where nobody knows.
     """
 
     source: Source
@@ -52,6 +54,7 @@ class Grid:
     product: str = ""
     content: str = ""
     identity: str = ""
+    when: str = ""
 
     @property
     def place_known(self) -> bool:
@@ -162,7 +165,9 @@ def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepS
     scales: list[Grid] = []
     notes: list[str] = []
     empty = 0
-    called = {"label": opened.label, "product": opened.product(key), "content": content_of(opened.source.opened(key))}
+    picture = opened.source.opened(key)
+    when = opened.source.entry(key).when or (picture.when if isinstance(picture, GeoTiff) else "")
+    called = {"label": opened.label, "product": opened.product(key), "content": content_of(picture), "when": when}
     for gsd in distinct_gsds(spec.gsd_m) or (None,):
         grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec)
         notes += said

@@ -116,6 +116,24 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
     assert content_of(open_source(path).opened("scene.tif")) != before
 
 
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"TIFFTAG_DATETIME": "2015:07:14 10:20:30"}, "2015-07-14T10:20:30+00:00"),
+        ({"TIFFTAG_DATETIME": "2022:01:01 00:00:00", "ACQUISITIONDATETIME": "2021-06-05T10:20:30Z"}, "2021-06-05T10:20:30+00:00"),
+        ({"ACQUISITION_DATE": "2020-02-03"}, "2020-02-03T00:00:00+00:00"),
+        ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00"}, None),
+        ({"TIFFTAG_DATETIME": "in summer"}, None),
+    ],
+)
+def test_when_a_raster_was_taken_is_in_its_rows(spec, tags, said):
+    with rasterio.open(spec.sources[0], "r+") as file:
+        file.update_tags(**tags)
+    finish(replace(spec, most=3))
+    (when,) = columns_of(spec.out, "timestamp")
+    assert {one and one.isoformat() for one in when} == {said}
+
+
 def test_ends_of_paths_that_tell_them_apart():
     assert told_apart(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
     assert told_apart(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == ("1/a.tif", "2/a.tif", "c.tif")

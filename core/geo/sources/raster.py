@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.geo import ground
 from core.geo.picture import Header, Picture, Raw
 from core.geo.sources.remote import RemoteFile, require_cloud_optimised
+from core.geo.sources.taken import when_taken
 from core.geo.tile import RGB, Affine6, GeoError
 
 MAX_BANDS = 512
@@ -104,6 +105,13 @@ class GeoTiff(Picture):
         self._origin = origin
         self._name = name
         self._thread = threading.local()
+        self._when = ""
+
+    @property
+    def when(self) -> str:
+        """When it was taken as its tags say: ISO 8601, UTC unless that says otherwise; empty where they do not say."""
+        _ = self.header
+        return self._when
 
     @property
     def origin(self) -> Path | bytes | RemoteFile:
@@ -209,6 +217,7 @@ class GeoTiff(Picture):
             if not isinstance(self._origin, RemoteFile):
                 dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
             bands, rgb = self._names(dataset)
+            self._when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
