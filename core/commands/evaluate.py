@@ -97,14 +97,13 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
     from core.evaluation.datasets import data_folders
     from core.evaluation.paper import paper_text
     from core.evaluation.recorded_numbers import record_numbers
-    from core.evaluation.rerun import explain, fill_of
+    from core.evaluation.rerun import explain
     from core.evaluation.results import Result
     from core.evaluation.running import evaluate
 
     folders = data_folders(args.data)
     twice = _duplicates(plan, folders) if args.duplicates else None
-    fill = fill_of(recipe) if recipe and not args.model else None
-    subjects = [fill] if fill else _subjects([recipe.model] if recipe and not args.model else args.model, plan)
+    subjects = _subject_of(recipe, plan) if recipe and not args.model else _subjects(args.model, plan)
     results: list[Result] = []
     for event in evaluate(plan, subjects, folders=folders, cache=cache, learn=_head(plan)):
         if isinstance(event, Result):
@@ -216,6 +215,20 @@ def _subjects(names: list[str] | None, plan: Plan) -> list[Subject]:
     if names is None and plan.protocol == "reconstruction":
         return [subject for subject in found if subject.reconstructs]
     return list(found)
+
+
+def _subject_of(recipe: Recipe, plan: Plan) -> list[Subject]:
+    """The fill, preset or file of weights in this folder that a recipe names."""
+    from core.evaluation.errors import RecipeError
+    from core.evaluation.floors import COLOUR_HISTOGRAM
+    from core.evaluation.rerun import fill_of
+    from core.models.registry import cards
+
+    if fill := fill_of(recipe):
+        return [fill]
+    if recipe.model not in (COLOUR_HISTOGRAM, *cards()) and recipe.model not in {path.name for path in Path().iterdir()}:
+        raise RecipeError(f"The recipe's model '{recipe.model:.80}' is neither a preset nor a file in this folder: give its file of weights with --model.")
+    return _subjects([recipe.model], plan)
 
 
 def _head(plan: Plan) -> Learn | None:

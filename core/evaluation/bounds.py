@@ -8,7 +8,7 @@ from core.evaluation.errors import RecipeError
 
 MAX_SEED = 2**32 - 1
 MAX_SIZE_PX = 4096  # a side that patches still make a sequence of: 65,536 tokens of 16 px
-MAX_DRAWS = 10_000
+MAX_DRAWS = 1_000  # of few-shot; answers of all draws are held at once
 
 _WHOLE = {
     "seed": (0, MAX_SEED),
@@ -25,7 +25,7 @@ _NAMES = {"tau": "The temperature", "gsd_m": "The GSD", "size_px": "The size in 
 def check_settings(**settings: float | None) -> None:
     """Raise RecipeError for the first setting out of its bounds, in one sentence that gives them; None is not looked at.
 
-    `seed` 0 .. 2**32 - 1, `size_px` 1 .. 4,096, `draws` 1 .. 10,000, `k`, `shots` and `overwrite_batch` from 1; `tau` and `gsd_m` above 0
+    `seed` 0 .. 2**32 - 1, `size_px` 1 .. 4,096, `draws` 1 .. 1,000, `k`, `shots` and `overwrite_batch` from 1; `tau` and `gsd_m` above 0
     and finite.
     """
     for name, value in settings.items():

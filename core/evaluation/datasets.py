@@ -103,8 +103,7 @@ def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | N
         for candidate in (folder / place for folder in folders for place in known.found_as):
             if candidate.exists():
                 return candidate, known
-    path = Path(data).expanduser()
-    found = path if path.exists() else None if known else set_beneath(data, folders)
+    found = own_path(data) or (None if known else set_beneath(data, folders))
     if found is not None:
         return found, _recognise(found)
     if known is not None:
@@ -113,9 +112,18 @@ def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | N
             f"with --data or ${DATA_VARIABLE}."
         )
     raise LabelledSetError(
-        f"There is no labelled set '{data}': give a folder with one sub-folder per class, a zip with index.csv, the name of one "
+        f"There is no labelled set '{data:.80}': give a folder with one sub-folder per class, a zip with index.csv, the name of one "
         f"that lies in the folder of --data, or one of {', '.join(PUBLISHED)}."
     )
+
+
+def own_path(data: str) -> Path | None:
+    """Give the folder or file that a text names as a path; None where there is none, or the text cannot be a path."""
+    try:
+        path = Path(data).expanduser()
+        return path if data and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a home that is not there
+        return None
 
 
 def set_beneath(name: str, folders: Sequence[Path]) -> Path | None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.evaluation.datasets import DataSpec, set_beneath
+from core.evaluation.datasets import DataSpec, own_path, set_beneath
 from core.evaluation.errors import LabelledSetError
 from core.evaluation.images import Skipped, read_picture
 from core.evaluation.storage import MAX_PIXELS, Store, fingerprint, is_image
@@ -170,10 +170,9 @@ def _scene_classes(content: bytes, scene: _Scene, transform: Any, shape: tuple[i
 
 
 def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
-    stated = Path(spec.data).expanduser()
-    path = stated if stated.exists() else set_beneath(spec.data, folders)
+    path = own_path(spec.data) or set_beneath(spec.data, folders)
     if path is None:
-        raise LabelledSetError(f"There is no set with masks '{spec.data}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}.")
+        raise LabelledSetError(f"There is no set with masks '{spec.data:.80}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}.")
     store = Store(path)
     pairs = _pairs(store, path.stem)
     masks = {mask: _read_mask(store, mask) for _, mask, _ in pairs}

@@ -25,7 +25,7 @@ def results(plan, subjects):
     [
         ({"seed": -1}, "seed is -1; choose a whole number, 0 to 4,294,967,295"),
         ({"seed": 2**32}, "seed is 4294967296"),
-        ({"draws": -3}, "draws is -3; choose a whole number, 1 to 10,000"),
+        ({"draws": -3}, "draws is -3; choose a whole number, 1 to 1,000"),
         ({"size_px": -5}, "The size in pixels is -5; choose a whole number, 1 to 4,096"),
         ({"size_px": 1_000_000}, "The size in pixels is 1000000"),
         ({"shots": (5, 0)}, "shots is 0; choose a whole number, 1 or more"),

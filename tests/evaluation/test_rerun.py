@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,10 @@ from core.cli import main
 from core.evaluation.fills import FILLS
 from core.evaluation.recipes import read_recipe
 from core.evaluation.rerun import fill_of
+from core.models import registry
 from tests.evaluation.test_segmentation import write_pair
+
+WEIGHTS = Path(registry.__file__).parent / "weights"
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +119,25 @@ def test_a_segmentation_of_own_masks_runs_again(tmp_path, capsys, elsewhere):
     found, err = again(capsys, path, "--data", tmp_path)
     assert (found["recipe"], found["miou"]) == (first["recipe"], first["miou"])
     assert "followed in every setting" in err
+
+
+def test_a_recipe_of_weights_runs_again_with_the_file_that_is_given(index_zip, tmp_path, capsys, elsewhere):
+    weights = tmp_path / "kept" / "mine.safetensors"
+    weights.parent.mkdir()
+    shutil.copy(WEIGHTS / "mae_tiny.safetensors", weights)
+    (path, first), = written(capsys, tmp_path / "out", index_zip, "--model", weights, "--gsd-m", "2")  # fmt: skip
+    elsewhere()
+    assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
+    assert "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its file" in capsys.readouterr().err
+    found, err = again(capsys, path, index_zip, "--model", weights)
+    assert (found["recipe"], found["accuracy"]) == (first["recipe"], first["accuracy"])
+    assert "followed in every setting" in err
+
+
+@pytest.mark.parametrize("name", ["", "x" * 5000, "a\\u0000b", "~nobody-of-this-name/set"])
+def test_a_recipe_that_names_no_path_gets_a_sentence(tmp_path, capsys, name):
+    text = f'protocol="knn"\ndata="{name}"\ndata_hash="b"\nmodel="colour_histogram"\nweights="none"\n'
+    (tmp_path / "recipe.toml").write_text(text)
+    assert main(["evaluate", "--recipe", str(tmp_path / "recipe.toml")]) == 2
+    err = capsys.readouterr().err
+    assert "There is no labelled set" in err and len(err) < 500
