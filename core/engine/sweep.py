@@ -53,6 +53,11 @@ class SweepProgress:
     finished: bool = False
     note: str = ""
 
+    @property
+    def ground(self) -> str:
+        """The ground that the tiles cover, in words: unknown where no picture says how much a pixel covers."""
+        return f"{self.area_km2:,.1f} km²" if self.area_km2 else "an unknown area"
+
 
 def sweep(spec: SweepSpec, *, resume: bool = False) -> Generator[SweepProgress]:
     """Embed everything that a spec names into a folder of GeoParquet shards; yields the plan first, then after every batch.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.engine.sweep_sources import Opened, content_of, named_twice, open_all, open_named, source_names
 from core.engine.sweep_spec import SweepError, SweepSpec
-from core.engine.sweep_windows import STRIPE_PX, how_many, level_for, not_empty, windows
+from core.engine.sweep_windows import STRIPE_PX, how_many, level_for, not_empty, on_earth, windows
 from core.geo.catalogue import Catalogue
 from core.geo.picture import Header, Known, native_gsd
 from core.geo.sources import Source
@@ -214,14 +214,29 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
         notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
     fed = gsd if native is not None else None
     _require_few(how_many(header, known, fed, stride_px), f"{key} at this scale")
-    boxes, gsd_fed, small = windows(header, known, fed, tile_px, stride_px)
-    if small:
+    laid = windows(header, known, fed, tile_px, stride_px)
+    boxes = laid.boxes
+    if header.crs is not None and not on_earth(header):
+        notes.append(f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map.")
+        header = replace(header, crs=None, transform=None)
+    if laid.polar:
+        notes.append(
+            f"{laid.polar:,} tiles of {key} near a pole were left out: in degrees it is narrower there than a tile; "
+            "reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
+        )
+    if laid.small:
         notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
     level = level_for(header, boxes, tile_px)
     keep = not_empty(picture, boxes, level)
     scalar = None if native is None else math.sqrt(native[0] * native[1])
-    grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else gsd_fed, scalar)
+    grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else laid.gsd_m, scalar)
     return grid, notes, int((~keep).sum())
+
+
+def _where(header: Header) -> str:
+    """Say where a raster's upper left corner is, in its own coordinates."""
+    assert header.transform is not None
+    return f"x {header.transform[2]:.9g}, y {header.transform[5]:.9g}"
 
 
 def _side_by_side(scales: list[Grid]) -> list[Grid]:

@@ -14,13 +14,10 @@ import shapely
 from numpy.typing import NDArray
 
 from core.atlas import TableInfo, make_rows
-from core.atlas.outline import geometry_columns, outline_of_ring
+from core.atlas.outline import geometry_columns
+from core.engine.sweep_outlines import rings_of
 from core.engine.sweep_plan import Grid, Plan, SweepSpec
 from core.engine.sweep_read import EMPTY, UNREADABLE
-from core.geo import ground
-
-EDGE_POINTS = 4
-"""Points along each edge of an outline: enough for a tile that bends in degrees, few enough to stay small."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def _joined(pieces: list[Any]) -> pa.Array:
 def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, Any]:
     """Give the columns of some windows of one grid, all but what the network made."""
     count, spec, info = len(rows), recipe.spec, recipe.info
-    rings = _rings(grid, rows, recipe.tile_px)
+    rings = rings_of(grid, rows, recipe.tile_px)
     centre = np.full((count, 2), np.nan) if rings is None else rings.centre
     outlines: list[shapely.Geometry | None] = [None] * count if rings is None else rings.outlines()
     corners = np.round(np.stack([grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T], axis=1)).astype(
@@ -87,8 +84,6 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
     if grid.lonlat is None:
         boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
 
-    entry = grid.source.entry(grid.key)
-
     def same(value: Any, kind: pa.DataType) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), count)
 
@@ -96,7 +91,7 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
         "product_id": (grid.product, pa.string()),
         "source": (grid.label, pa.string()),
         "crs": (_short_crs(grid), pa.string()),
-        "timestamp": (acquired(entry.when), pa.timestamp("us", tz="UTC")),
+        "timestamp": (acquired(grid.when), pa.timestamp("us", tz="UTC")),
         "gsd_m": (grid.gsd_m, pa.float64()),
         "native_gsd_m": (grid.native_gsd_m, pa.float64()),
         "image_size": (recipe.tile_px, pa.int32()),
@@ -134,58 +129,6 @@ def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str
     common = f"{grid.identity} {scale} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
     where = grid.boxes[rows] if grid.lonlat is None else grid.lonlat[rows]
     return [hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20] for box in (where.round(6) + 0.0).tolist()]
-
-
-@dataclass(frozen=True, eq=False)
-class _Rings:
-    """Outlines (n, p) in degrees and centres (n, 2)."""
-
-    lon: NDArray[np.float64]
-    lat: NDArray[np.float64]
-    centre: NDArray[np.float64]
-
-    def outlines(self) -> list[shapely.Geometry | None]:
-        """Make polygons: all plain ones at once, those near the antimeridian or a pole one by one."""
-        with np.errstate(invalid="ignore"):
-            plain = (
-                np.isfinite(self.lon).all(axis=1)
-                & (np.abs(np.diff(self.lon, axis=1, append=self.lon[:, :1])).max(axis=1) < 180)
-                & (np.abs(self.lon).max(axis=1) <= 180)
-            )
-        found: list[shapely.Geometry | None] = [None] * len(self.lon)
-        polygons: Any = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
-        for at, polygon in zip(np.flatnonzero(plain), polygons, strict=True):
-            found[at] = polygon
-        for at in np.flatnonzero(~plain):
-            found[at] = outline_of_ring(self.lon[at], self.lat[at])
-        return found
-
-
-def _rings(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> _Rings | None:
-    """Walk around every window and give the walk in degrees; None where the place is unknown."""
-    t = np.linspace(0, 1, EDGE_POINTS + 1)[:-1]
-    x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t), [0.0], [0.5]])
-    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t, [0.0], [0.5]])
-    if grid.lonlat is not None:
-        return _globe_rings(grid.lonlat[rows], x, y, tile_px * (grid.gsd_m or 0))
-    if grid.header.crs is None or grid.header.transform is None:
-        return None
-    boxes = grid.boxes[rows]
-    lon, lat = ground.to_lonlat(grid.header.crs, grid.header.transform, boxes[:, :1] + boxes[:, 2:3] * x, boxes[:, 1:2] + boxes[:, 3:] * y)
-    lon = np.where(np.abs(lon) > 180, (lon + 180) % 360 - 180, lon)
-    return _Rings(lon[:, :-1], lat[:, :-1], np.stack([lon[:, -1], lat[:, -1]], axis=1))
-
-
-def _globe_rings(lonlat: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64], side_m: float) -> _Rings:
-    """Walk around squares of ground, each in its own equal-area frame; frames of one latitude differ by a turn only."""
-    walks = np.empty((len(lonlat), len(x), 2))
-    for lat in np.unique(lonlat[:, 1]).tolist():
-        crs = f"+proj=laea +lat_0={lat!r} +lon_0=0 +datum=WGS84 +units=m +no_defs"
-        lon, lats = ground.to_lonlat(crs, (side_m, 0.0, -side_m / 2, 0.0, -side_m, side_m / 2), x, y)
-        here = lonlat[:, 1] == lat
-        walks[here, :, 0] = (lon + lonlat[here, :1] + 180) % 360 - 180
-        walks[here, :, 1] = lats
-    return _Rings(walks[:, :-1, 0], walks[:, :-1, 1], lonlat)
 
 
 def _short_crs(grid: Grid) -> str | None:

@@ -7,10 +7,12 @@ own width, so that a tile is square on the ground.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.geo import ground
 from core.geo.picture import Header, Known, Picture, native_gsd
 from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError
@@ -23,8 +25,22 @@ LEFT_OVER = 0.05
 """A strip at the right or bottom narrower than this part of a tile is not worth a window of its own."""
 
 
-def windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int) -> tuple[NDArray[np.float64], float, bool]:
-    """Give boxes (n, 4) in reading order, the GSD as fed, and whether the picture is smaller than a tile."""
+TOO_WIDE = 1.02
+"""Near a pole a raster in degrees is narrower than a tile; up to this the tile counts as square, as scales up to 2 % off count as true."""
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """Boxes (n, 4) in reading order, the GSD as fed, whether the picture is `small`er than a tile, and how many tiles near a pole were left out."""
+
+    boxes: NDArray[np.float64]
+    gsd_m: float
+    small: bool = False
+    polar: int = 0
+
+
+def windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int) -> Laid:
+    """Lay windows over a picture. Raises GeoError where none of them would be square on the ground."""
     width, height = header.width, header.height
     middle = native_gsd(header, known) or (1.0, 1.0)
     gsd_m = gsd or math.sqrt(middle[0] * middle[1])
@@ -32,18 +48,25 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
     if across > width + 1e-6 or down > height + 1e-6:
         side_m = min(width * middle[0], height * middle[1])
         w, h = side_m / middle[0], side_m / middle[1]
-        return np.array([[(width - w) / 2, (height - h) / 2, w, h]]), side_m / tile_px, True
+        return Laid(np.array([[(width - w) / 2, (height - h) / 2, w, h]]), side_m / tile_px, small=True)
     hop = stride_px / tile_px
     in_degrees = header.crs is not None and header.transform is not None and not _is_metric(header)
     rows: list[NDArray[np.float64]] = []
+    polar = 0
     for top in _starts(height, down, down * hop):
         here = (native_gsd(header, known, (width / 2, top + down / 2)) or middle) if in_degrees else middle
-        wide = min(tile_px * _step(gsd_m / here[0]), float(width))
+        wide = tile_px * _step(gsd_m / here[0])
+        if wide > width * TOO_WIDE:
+            polar += 1
+            continue
+        wide = min(wide, float(width))
         left = _starts(width, wide, wide * hop)
         rows.append(np.stack([left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1))
+    if not rows:
+        raise GeoError("It lies so near a pole that it is narrower than a tile everywhere: reproject it to a polar grid (EPSG:3413 or EPSG:3031).")
     boxes = np.concatenate(rows)
     order = np.lexsort((boxes[:, 0], boxes[:, 1], boxes[:, 0] // STRIPE_PX))
-    return boxes[order], gsd_m, False
+    return Laid(boxes[order], gsd_m, polar=polar)
 
 
 def how_many(header: Header, known: Known, gsd: float | None, stride_px: int) -> float:
@@ -52,6 +75,16 @@ def how_many(header: Header, known: Known, gsd: float | None, stride_px: int) ->
     gsd_m = gsd or math.sqrt(middle[0] * middle[1])
     hops = (max(gsd_m / g, 1e-300) * stride_px for g in middle)
     return math.prod(max(length / hop, 1.0) for length, hop in zip((header.width, header.height), hops, strict=True))
+
+
+def on_earth(header: Header) -> bool:
+    """Tell whether a raster's coordinate system and transform place any of it on Earth: some of 81 points spread over it."""
+    if header.crs is None or header.transform is None:
+        return False
+    cols, rows = (side.ravel() for side in np.meshgrid(np.linspace(0, header.width, 9), np.linspace(0, header.height, 9)))
+    lon, lat = ground.to_lonlat(header.crs, header.transform, cols, rows)
+    there = np.isfinite(lon) & (np.abs(lon) <= 720) & (np.abs(lat) < 90)  # latitudes beyond 90 come as 90
+    return bool(there.any())
 
 
 def _step(ratio: float) -> float:
