@@ -54,7 +54,8 @@ def embed_place(like: Mapping[str, Any], tile: Tile, header: Header, entry: Entr
         "res_policy": policy, "pooling": pooling, "model": card.name, "checkpoint_sha256": weights,
     }  # fmt: skip
     box = _pixel_box(tile, header)
-    common = f"{said['source']} {said['product_id']} {said['gsd_m']} {fed.side} {card.name} {weights} {pooling} {policy} {box}"
+    where = box or (tile.crs, tile.transform)  # of the globe every tile has a frame of its own
+    common = f"{said['source']} {said['product_id']} {said['gsd_m']} {fed.side} {card.name} {weights} {pooling} {policy} {where}"
     columns = {name: [value] for name, value in said.items()}
     columns |= {"unique_id": [hashlib.sha256(common.encode()).hexdigest()[:20]], "pixel_bbox": [box]}
     return EmbeddedPlace(vector, make_rows(vector[None], {**columns, **_place(tile)}), info)

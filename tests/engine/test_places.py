@@ -10,6 +10,7 @@ from core.engine.inputs import InputError, feed
 from core.engine.loaded import load
 from core.engine.places import default_recipe, embed_place
 from core.geo import TileSpec, open_source
+from core.geo.catalogue import known_sources
 
 PLACE = (-112.7, 40.8)
 
@@ -51,3 +52,12 @@ def test_a_place_becomes_a_row_that_says_everything(read, tmp_path, server):
 def test_other_weights_are_refused(read):
     with pytest.raises(InputError, match="same weights"):
         embed_place({**default_recipe(), "checkpoint_sha256": "0" * 64}, *read)
+
+
+def test_two_places_of_the_globe_are_two_rows(tmp_path):
+    source = known_sources().source("globe")
+    key = source.keys()[0]
+    for lon in (10.0, 20.0):
+        tile = source.read(TileSpec(source.ref(), lonlat=(lon, 45.0), gsd_m=10_000, size_px=64))
+        made = embed_place({**default_recipe(), "image_size": 64}, tile, source.header(key), source.entry(key))
+        assert append_rows(tmp_path, made.row, made.info) == 1
