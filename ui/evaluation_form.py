@@ -28,6 +28,7 @@ HELP = {
 SCALES = {"sweep": SWEEP, "segmentation": SWEEP[1:]}
 CARD = "the card's"
 AUTHORS: dict[str | None, str] = {None: "none", "author": "native size, res 1 (EuroSAT 3.5), CLS", "author_224": "224 px, res 1, CLS"}
+COLOURS = {"card": CARD, "dataset": "the set's statistics"}
 BLIND = {"author_eval", "manual"}
 """Policies whose res does not follow from metres per pixel."""
 
@@ -132,7 +133,7 @@ def _vectors(protocol: str) -> dict[str, Any]:
         help="Size, res and pooling as Scale-MAE's authors evaluate; it overrules the policies.",
     )  # fmt: skip
     colours = st.selectbox(
-        "Colours normalised by", ("card", "dataset"), key=f"colours {protocol}",
+        "Colours normalised by", list(COLOURS), format_func=COLOURS.__getitem__, key=f"colours {protocol}",
         help="Means and deviations of the network's card, or the set's where they are published.",
     )  # fmt: skip
     chosen = {"scales": tuple(share / 100 for share in scales), "feed": feed, "author": author, "normalisation": colours}
@@ -183,7 +184,7 @@ def rerun_form() -> None:
         if laid is None:
             return
         asked, plan = evaluations.read_asked(laid.name, laid.getvalue())
-        what = {**asked.plain(), "weights": asked.weights[:12]}
+        what = {**asked.plain(), "weights": asked.weights[:12], "data_hash": asked.data_hash[:12]}
         st.markdown(f"**{asked.model}** on **{asked.data}**, {asked.protocol} at {100 * asked.scale:g} %")
         st.dataframe([{"setting": name, "value": str(value)} for name, value in what.items()], hide_index=True, height=220)
         if st.button("Run it again", icon=":material/replay:", help="Computed anew, whatever is kept, and compared with the recipe."):

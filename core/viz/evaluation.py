@@ -16,6 +16,7 @@ from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
 MOST_COUNTED = 21
 """Classes of a confusion matrix whose cells are large enough for a count."""
+ON_MODEL = "white"
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
 
 
@@ -55,8 +56,6 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         x=names,
         y=names,
         customdata=counts,
-        text=[[str(count) if count else "" for count in row] for row in counts.tolist()],
-        texttemplate="%{text}" if len(names) <= MOST_COUNTED else None,
         zmin=0,
         zmax=1,
         colorscale=[[0, "rgba(128,140,148,0.06)"], [1, MODEL]],
@@ -64,6 +63,13 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         showscale=False,
     )
     figure = go.Figure(heat)
+    if len(names) <= MOST_COUNTED:
+        rows, columns = np.nonzero(counts)
+        colours = np.where(shares[rows, columns] > 0.45, ON_MODEL, TEXT)  # a heat map's own choice knows no dark ground
+        figure.add_scatter(
+            x=[names[at] for at in columns], y=[names[at] for at in rows], text=[str(count) for count in counts[rows, columns]],
+            mode="text", textfont={"color": list(colours)}, hoverinfo="skip", showlegend=False,
+        )  # fmt: skip
     figure.update_yaxes(autorange="reversed", title="true class", showgrid=False)
     figure.update_xaxes(title="predicted class", tickangle=-40, showgrid=False)
     return _plain(figure, 220 + 24 * len(names))

@@ -32,6 +32,8 @@ def test_nothing_is_an_empty_chart() -> None:
 def test_a_confusion_matrix_names_its_axes_and_counts_where_cells_are_large() -> None:
     small = confusion_figure(np.array([[3, 0], [1, 2]]), ["a", "b"])
     assert small.layout.yaxis.title.text == "true class" and small.layout.xaxis.title.text == "predicted class"
-    assert small.data[0].texttemplate == "%{text}" and [list(row) for row in small.data[0].text] == [["3", ""], ["1", "2"]]
+    said = small.data[1]
+    assert list(zip(said.y, said.x, said.text, strict=True)) == [("a", "a", "3"), ("b", "a", "1"), ("b", "b", "2")]
+    assert said.textfont.color[0] != said.textfont.color[1], "white on full cells; on pale ones what reads on light and dark ground"
     many = confusion_figure(np.eye(45, dtype=int), [str(number) for number in range(45)])
-    assert many.data[0].texttemplate is None and "%{customdata}" in many.data[0].hovertemplate
+    assert len(many.data) == 1 and "%{customdata}" in many.data[0].hovertemplate
