@@ -2,7 +2,8 @@
 
 One thread reads (decodes, cuts, resamples) ahead; as many threads as there are cores run the network, one core each, so that no core waits for
 another inside a layer, or one for each accelerator, with a network of its own; every finished batch is put on disk before the next is
-begun. Batches are cut from the plan alone, so a sweep that was killed anywhere goes on to the very same bytes.
+begun. Batches are cut from the plan alone, so a sweep that was killed anywhere goes on to the very same bytes; what it repeats is the batch that
+each network thread had in hand, one for each at most.
 """
 
 from __future__ import annotations
