@@ -2,9 +2,11 @@
 
     python benchmarks/search.py [--rows 1000000] [--dim 192] [--anyway]
     python benchmarks/search.py --index [--rows 250000]
+    python benchmarks/search.py --libraries [--rows 200000]
 
 The read bandwidth is that of the same array, read in one stream by as many threads as the search uses, or by one where that is faster. The index
-takes minutes to build for a million rows, so it is measured apart; its answers are compared with exact ones. Refuses to measure while the machine
+takes minutes to build for a million rows, so it is measured apart; its answers are compared with exact ones. --libraries compares usearch with hnswlib
+and faiss, where they are installed, over the bundled world's vectors with noise: one thread, least effort for a recall of 0.98. Refuses to measure while the machine
 is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
 """
 
@@ -21,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numba
 import numpy as np
 from _quiet import load_or_leave
+from threadpoolctl import threadpool_limits
 
 from core.atlas import EmbeddingTable
 from core.atlas.index import build_index
@@ -105,14 +108,35 @@ def recall(table: EmbeddingTable, queries: np.ndarray) -> dict[str, float]:
     return {"build_s": build_s, "recall_at_10": float(hits), "bar": 0.98, "ms": fast, "exact_ms": slow, "speed_up": slow / fast}
 
 
+def libraries(rows: int, load: float) -> int:
+    """Compare libraries, and print what each gave as soon as it is known."""
+    from _vector_libraries import compare, world_with_noise
+
+    from core.commands.atlas import WORLD
+
+    numba.set_num_threads(1)
+    units, queries = world_with_noise(WORLD, rows, 300)
+    found: dict[str, object] = {"load": load, "threads": 1, "rows": rows, "dim": units.shape[1]}
+    with threadpool_limits(1):
+        for name, measured in compare(units, queries):
+            print(name, measured, file=sys.stderr)
+            found[name] = measured
+    print(json.dumps(found, indent=1))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, help="default: 1,000,000, of --libraries 200,000")
     parser.add_argument("--dim", type=int, default=192)
     parser.add_argument("--index", action="store_true", help="measure the approximate index instead of the scan")
+    parser.add_argument("--libraries", action="store_true", help="compare the index's library with others")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
     load = load_or_leave(args.anyway)
+    if args.libraries:
+        return libraries(args.rows or 200_000, load)
+    args.rows = args.rows or 1_000_000
     whole, small = tables(args.rows, args.dim)
     found: dict[str, object] = {"load": load, "threads": numba.get_num_threads(), "rows": args.rows, "dim": args.dim}
     queries = [int(row) for row in np.linspace(0, args.rows - 1, 100)]
