@@ -1,5 +1,6 @@
 """The Evaluate page on a cache of its own: empty state, a real run in the background, its table, details and downloads."""
 
+import os
 import time
 
 import pytest
@@ -251,6 +252,7 @@ def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_
     from tests.evaluation.conftest import FakeNetwork
     from ui import evaluations
 
+    monkeypatch.setenv("EARTH_MAE_DATA", f"{own_data}{os.pathsep}{shared_data}")
     monkeypatch.setattr(evaluations, "_subject", lambda name: FakeNetwork(name))
     app = open_page(PAGE)
     assert not [box for box in app.number_input if box.label.startswith("Metres per pixel")], "EuroSAT states 10 m"
