@@ -105,7 +105,7 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
         raise SweepError(f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px.")
     grids: list[Grid] = []
     notes = named_twice(spec)
-    empty = 0
+    empty = laid = 0
     seen: set[Path] = set()
     for opened in open_all(spec, catalogue):
         keys = opened.keys(spec.only)
@@ -125,7 +125,8 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
             grids += _side_by_side(scales)
             notes += said
             empty += left_out
-            _require_few(sum(len(grid.boxes) for grid in grids), "The sources together")
+            laid += sum(len(grid.boxes) for grid in scales)
+            _require_few(laid, "The sources together")
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""

@@ -28,13 +28,12 @@ LISTED = 12
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A source, the path or name that it was asked for by, and the `label` that rows of it carry."""
+    """A source, the local file or folder that it is, if it is one, and the `label` that rows of it carry; that of a file `alone` names its picture too."""
 
     source: Source
-    asked: str
+    here: Path | None
     label: str
     alone: bool
-    """Whether it is one file, whose name the label is."""
 
     def keys(self, only: Sequence[str]) -> list[str]:
         """List its pictures, or those of them that are wanted."""
@@ -46,10 +45,9 @@ class Opened:
 
     def file(self, key: str) -> Path | None:
         """Give the local file that a picture is read from; None for what is in a pack, a package or on the internet."""
-        here = _path(self.asked)
-        if here is None or self.source.info.kind == "pack":
+        if self.here is None or self.source.info.kind == "pack":
             return None
-        return (here / key).resolve() if here.is_dir() else here
+        return self.here if isinstance(self.source, SingleSource) else (self.here / key).resolve()
 
 
 def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opened, ...]:
@@ -61,7 +59,7 @@ def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opene
     found: list[Opened] = []
     for source, one, title, name in zip(sources, asked, titles, names, strict=True):
         same = shared[title] > 1 and source.info.kind != ONLINE  # of an online raster the key is an address
-        found.append(Opened(source, one, name if same else title, same and isinstance(source, SingleSource)))
+        found.append(Opened(source, _path(one), name if same else title, same and isinstance(source, SingleSource)))
     for only in spec.only:
         if not any(only in one.source.keys() for one in found):  # noqa: SIM118
             keys = [key for one in found for key in one.source.keys()]  # noqa: SIM118

@@ -106,6 +106,14 @@ def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_p
             make_plan(SweepSpec((named,), "out", MODEL, gsd_m=(gsd,)), SIDE)
 
 
+def test_sources_together_hold_no_more_than_one_may(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.engine.sweep_plan.MOST_TILES", 30)
+    sources = tuple(write(tmp_path / f"{name}.tif", picture(128, 128)) for name in "abc")
+    assert make_plan(SweepSpec(sources[:1], "out", MODEL), SIDE).count == 16
+    with pytest.raises(SweepError, match="The sources together would make 32 tiles, more than the 30"):
+        make_plan(SweepSpec(sources, "out", MODEL), SIDE)
+
+
 def test_tiles_wider_than_the_globe_can_be_cut_are_refused():
     with pytest.raises(SweepError, match=r"44,800 km wide, more than the 10,000 km .* at most 44,643 m"):
         make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(200_000,)), 224)
