@@ -12,6 +12,7 @@ from core.policy import policy_to_text
 from core.session import View
 from core.viz.evaluation import scale_chart
 from ui import cached, evaluations, state, weights
+from ui.own_sets import states_gsd
 from ui.page import in_a_sentence, labs
 
 FEW, IN_ALL = 10, 200
@@ -21,9 +22,9 @@ FEW, IN_ALL = 10, 200
 def accuracy(view: View) -> None:
     """Choose a labelled set, start, see accuracy with intervals over relative scales; numbers are kept with those of the page Evaluate."""
     st.markdown("**kNN over scales**")
-    here = evaluations.sets_here("knn")
+    here = [name for name in evaluations.sets_here("knn") if states_gsd(name)]  # without a scale nothing says what relative scales are heard as
     if not here:
-        st.info("No labelled set is here: put EuroSAT or another set into a folder and name it in EARTH_MAE_DATA.", icon=":material/folder_off:")
+        st.info("No labelled set that states its metres per pixel is here: put EuroSAT or another into a folder and name it in EARTH_MAE_DATA.", icon=":material/folder_off:")
         return
     own = next((name for name in here if _is_of(view, name)), here[0])
     left, right = st.columns([3, 1], vertical_alignment="bottom")
