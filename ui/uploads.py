@@ -103,9 +103,10 @@ def ref_of(path: str | Path) -> TileRef | None:
 
 
 def ref_in(table: Path | None, name: str) -> TileRef | None:
-    """The reference of the picture of that name that a job's table was made from; None where it was made from something else."""
+    """The reference of the picture that a job's table was made from, by its name or the end of its path; None where it was something else."""
     job = jobs.made_by(table) if table is not None else None
-    return next((ref_of(source) for source in job.spec.sources if Path(source).name == name), None) if job is not None else None
+    of_that_name = (source for source in (job.spec.sources if job else ()) if f"/{Path(source).as_posix()}".endswith(f"/{name}"))
+    return next((ref_of(source) for source in of_that_name), None)
 
 
 def _plain(name: str) -> str:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from core.atlas.errors import TableError
 from core.atlas.schema import TableInfo
-from core.atlas.shards import MANIFEST, ShardRecord, read_manifest, shard_name, write_manifest, write_shard
+from core.atlas.shards import MANIFEST, read_manifest, shard_name, shard_records, write_manifest, write_shard
 
 FULL_ROWS = 4096
 WAIT_S = 10.0
@@ -44,7 +44,7 @@ def remove_table(folder: Path) -> None:
 def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
     manifest = read_manifest(folder)
     _require_same(folder, manifest, info)
-    shards = [ShardRecord(**record) for record in manifest.get("shards", [])]
+    shards = shard_records(folder)
     known = {name for shard in shards for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()}
     fresh = [at for at, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
     if not fresh:

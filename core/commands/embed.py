@@ -177,7 +177,7 @@ def _tell(step: SweepProgress, *, shown: bool) -> None:
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
     if not shown:
-        print(f"{step.total:,} tiles over {step.area_km2:,.1f} km² in {step.batches:,} batches of {step.batch}; {step.done:,} done", file=sys.stderr)
+        print(f"{step.total:,} tiles over {step.ground} in {step.batches:,} batches of {step.batch}; {step.done:,} done", file=sys.stderr)
         return
     marked = f", {step.unreadable:,} unreadable" if step.unreadable else ""
     empty = f", {step.empty:,} empty" if step.empty else ""
