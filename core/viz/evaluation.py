@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from core.evaluation.masked import UNLABELLED
+from core.evaluation.recipes import Recipe
 from core.evaluation.results import Result
 from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
 MOST_COUNTED = 21
 """Classes of a confusion matrix whose cells are large enough for a count."""
 ON_MODEL = "white"
+OF_THE_SCALE: dict[str, Any] = {"scale": 1.0, **dict.fromkeys(("native_px", "scaled_px", "size_px", "gsd_m", "res", "head"))}
+"""What of a recipe follows from the relative scale, with a value in its place."""
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
 
 
 def scale_chart(results: Sequence[Result]) -> go.Figure:
-    """Accuracy (or mean IoU) against relative scale with 95 % intervals: a colour for each model, a mark for each set, dashes for each policy."""
-    lines: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    """Accuracy (or mean IoU) against relative scale with 95 % intervals: a colour for each model, a mark for each set, dashes for each policy.
+
+    A line joins numbers of one recipe but for the scale; where settings besides these three tell lines apart, their names say which.
+    """
+    lines: dict[Recipe, list[Result]] = defaultdict(list)
     for result in sorted(results, key=lambda result: result.recipe.scale):
-        recipe = result.recipe
-        lines[recipe.model, recipe.data, recipe.policy or "no GSD"].append(result)
-    models, sets, policies = (list(dict.fromkeys(names)) for names in zip(*sorted(lines), strict=True)) if lines else ([], [], [])
+        lines[replace(result.recipe, **OF_THE_SCALE)].append(result)
+    names = _line_names(list(lines))
+    models, sets, policies = (list(dict.fromkeys(sorted(_look(line)[n] for line in lines))) for n in range(3))
     figure = go.Figure()
-    for (model, data, policy), members in sorted(lines.items()):
+    for line, members in sorted(lines.items(), key=lambda item: names[item[0]]):
+        model, data, policy = _look(line)
         colour = SERIES[models.index(model) % len(SERIES)]
         look = {"color": colour, "dash": DASHES[policies.index(policy) % len(DASHES)]}
         spread = {
@@ -40,11 +49,25 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
         }
         x, y = [100 * r.recipe.scale for r in members], [r.value for r in members]
         mark = {"symbol": MARKS[sets.index(data) % len(MARKS)], "size": 8}
-        figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=f"{model}, {data}, {policy}", line=look, marker=mark)
+        figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=names[line], line=look, marker=mark)
     figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
-    names = {"miou": "mean IoU", "psnr": "PSNR, dB"}
-    figure.update_yaxes(title=names.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID)
+    metrics = {"miou": "mean IoU", "psnr": "PSNR, dB"}
+    figure.update_yaxes(title=metrics.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID)
     return _plain(figure, 340 + 10 * len(lines))
+
+
+def _look(line: Recipe) -> tuple[str, str, str]:
+    return line.model, line.data, line.policy or "no GSD"
+
+
+def _line_names(lines: Sequence[Recipe]) -> dict[Recipe, str]:
+    names: dict[Recipe, str] = {}
+    for line in lines:
+        alike = [other for other in lines if _look(other) == _look(line)]
+        apart = [field.name for field in fields(Recipe) if len({getattr(other, field.name) for other in alike}) > 1]
+        said = [f"{name.replace('_', ' ')} {str(getattr(line, name) or 'none')[:8]}" for name in apart]
+        names[line] = ", ".join((*_look(line), *said))
+    return names
 
 
 def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Figure:

@@ -1,5 +1,7 @@
 """The chart over scales: a model keeps its colour on every set and under every policy."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from core.evaluation.recipes import Recipe
@@ -23,6 +25,14 @@ def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
     line = figure.data[0]
     assert list(line.x) == [50, 100] and list(line.y) == [0.25, 0.5]
     assert [round(low, 6) for low in line.error_y.arrayminus] == [0.1, 0.1] and [round(high, 6) for high in line.error_y.array] == [0.2, 0.2]
+
+
+def test_numbers_of_other_weights_or_fewer_images_are_lines_of_their_own() -> None:
+    new, old = ([number("a", "x", "log_gsd", scale) for scale in (0.5, 1.0)] for _ in range(2))
+    old = [replace(one, recipe=replace(one.recipe, weights="0123456789", limit=50)) for one in old]
+    figure = scale_chart([*new, *old])
+    assert [list(line.x) for line in figure.data] == [[50, 100], [50, 100]]
+    assert {line.name for line in figure.data} == {"a, x, log_gsd, weights none, limit none", "a, x, log_gsd, weights 01234567, limit 50"}
 
 
 def test_nothing_is_an_empty_chart() -> None:
