@@ -109,7 +109,8 @@ def pictures_of(spec: SweepSpec) -> list[Named]:
         source = open_named(named, spec)
         local = Path(named).expanduser()
         root = local.resolve().parts if local.exists() else (plain(named),)
-        for key in source.keys():  # noqa: SIM118 (a Source is no dict)
+        keys = source.keys()
+        for key in keys:
             if spec.only and key not in spec.only:
                 continue
             own = Path(key).parts

@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,8 @@ class Opened:
 
     def keys(self, only: Sequence[str]) -> list[str]:
         """List its pictures, or those of them that are wanted."""
-        return [key for key in self.source.keys() if not only or key in only]  # noqa: SIM118 (a Source is no dict)
+        keys = self.source.keys()
+        return [key for key in keys if not only or key in only]
 
     def product(self, key: str) -> str:
         """Give what a table calls one of its pictures."""
@@ -60,9 +62,9 @@ def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opene
     for source, one, title, name in zip(sources, asked, titles, names, strict=True):
         same = shared[title] > 1 and source.info.kind != ONLINE  # of an online raster the key is an address
         found.append(Opened(source, _path(one), name if same else title, same and isinstance(source, SingleSource)))
+    keys = list(chain.from_iterable(one.source.keys() for one in found)) if spec.only else []
     for only in spec.only:
-        if not any(only in one.source.keys() for one in found):  # noqa: SIM118
-            keys = [key for one in found for key in one.source.keys()]  # noqa: SIM118
+        if only not in keys:
             choices = f"{', '.join(keys[:LISTED])}{' and others' if len(keys) > LISTED else ''}"
             raise SweepError(f"--only {only[:80]} names no picture of the sources: choose among {choices}, or leave --only out.")
     return tuple(found)

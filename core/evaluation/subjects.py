@@ -58,22 +58,28 @@ class Subject(Protocol):
         ...
 
 
-class ColourFloor:
-    """The colour histogram as a model: no patches, no GSD, nothing to reconstruct."""
+class _NoNetwork:
+    """What is scored as a model is, without a network: no weights, no positions that hear a GSD, pixels taken as they are."""
 
-    name = COLOUR_HISTOGRAM
+    name: str
     weights = "none"
-    patch_px = 1
-    input_px = 64
-    pooling = "histogram"
     default_policy: str | None = None
     gsd_aware = False
-    reconstructs = False
     mean = (0.0, 0.0, 0.0)
     std = (1.0, 1.0, 1.0)
 
     def res(self, policy: Policy, *_: object) -> float:
         raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
+
+
+class ColourFloor(_NoNetwork):
+    """The colour histogram as a model: no patches, no GSD, nothing to reconstruct."""
+
+    name = COLOUR_HISTOGRAM
+    patch_px = 1
+    input_px = 64
+    pooling = "histogram"
+    reconstructs = False
 
     def embed(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
         """Give the histograms (n, 512)."""
@@ -88,22 +94,14 @@ class ColourFloor:
 
 
 @dataclass(frozen=True)
-class FillAlone:
+class FillAlone(_NoNetwork):
     """One of `fills.FILLS` by its `name`, scored without a network beside it, on patches of `patch_px`; it embeds nothing."""
 
     name: str
     patch_px: int
-    weights = "none"
     input_px = 224
     pooling = "none"
-    default_policy: str | None = None
-    gsd_aware = False
     reconstructs = True
-    mean = (0.0, 0.0, 0.0)
-    std = (1.0, 1.0, 1.0)
-
-    def res(self, policy: Policy, *_: object) -> float:
-        raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
 
     def embed(self, *_: object) -> NDArray[np.float32]:
         raise TypeError(f"{self.name} embeds nothing")
