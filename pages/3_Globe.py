@@ -10,8 +10,9 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
     from ui.globe.desk import Desk, lay
 
     view = controls.current_view()
-    for sentence in sight.restore():
-        st.warning(sentence, icon=":material/link_off:")
+    with st.container():  # holds its place, as in `controls.current_view`
+        for sentence in sight.restore():
+            st.warning(sentence, icon=":material/link_off:")
     known = tables.known()
     if not known:
         panels.nothing_yet()
@@ -30,7 +31,8 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
     scene.show(made, painted, place)
     place = tables.row_at(made, sight.sight().place)
     selected = scene.selected_rows(made, sight.sight().selection)
-    panels.remarks(made, painted, selected)
+    with st.container():
+        panels.remarks(made, painted, selected)
     state.publish(view)
     sight.publish()
     panels.panels(lay(Desk(view, name, made.table, made.lonlat, made.plane, selected, place, known[name], whole)))

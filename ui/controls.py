@@ -43,8 +43,9 @@ def current_view() -> View:
     from ui.model_picker import known_names
 
     restored = state.view(default_view(), models=known_names(), sources=set(cached.catalogue().names()))
-    for sentence in restored.ignored:
-        st.warning(sentence, icon=":material/link_off:")
+    with st.container():  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
+        for sentence in restored.ignored:
+            st.warning(sentence, icon=":material/link_off:")
     return restored.view
 
 

@@ -92,11 +92,21 @@ def enter(page: str) -> None:
     keep(_PAGE, page)
 
 
+def address_is_news(written: object) -> bool:
+    """Tell whether this run is to follow the address: the first of a session (a link, a reload), and one where the browser went back or forward.
+
+    In any other run this session knows better: whoever clicks before the browser heard the last address written says an older one.
+    """
+    context = get_script_run_ctx()
+    return written is None or bool(context and context.is_history_navigation)
+
+
 def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
-    """The view of this run: what the address says when it is new (a link, reload, back), else what this session last had."""
+    """The view of this run: what the address says when it is news (a link, reload, back), else what this session last had."""
     asked = {name: value for name, value in st.query_params.items() if name not in OTHERS}
     kept: View | None = st.session_state.get(_VIEW)
-    if not asked or asked == st.session_state.get(_WRITTEN):
+    written: dict[str, str] | None = st.session_state.get(_WRITTEN)
+    if not asked or asked == written or not address_is_news(written):
         return Restored(kept or default)
     forget_widgets()
     restored = view_from_params(asked, default, models=models, sources=sources, others=OTHERS)
@@ -110,7 +120,7 @@ def publish(shown: View) -> None:
     now = {name: value for name, value in st.query_params.items() if name not in OTHERS}
     for name in now.keys() - params.keys():
         del st.query_params[name]
-    if now != params:
+    if now != params or recall(_WRITTEN, params) != params:  # the browser may have heard of the last address only since it said this one
         st.query_params.update(params)  # never the open tab's: it is bound to its widget, and writing it raises
     st.session_state[_VIEW], st.session_state[_WRITTEN] = shown, params
 

@@ -181,16 +181,23 @@ def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str,
     assert np.allclose((float(lon), float(lat)), table.lonlat[row], atol=0.5)
 
 
-def test_recolouring_by_likeness_sends_a_byte_a_point_and_undo_takes_it_back(local_page: Page, address: str) -> None:
+def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_back(local_page: Page, address: str) -> None:
     opened(local_page, f"{address}&place=place000000")
     local_page.locator('[data-panel="combined"] img').wait_for(timeout=SLOW_MS)
     with local_page.expect_response(re.compile("/colours/"), timeout=SLOW_MS) as coming:
         local_page.get_by_text("Where else on Earth does it look like this?").click()
     assert coming.value.status == 200
     assert len(coming.value.body()) == 16 + 3000
-    expect(local_page.locator(".legend summary")).to_have_text("Likeness to the place in hand", timeout=SLOW_MS)
+    likeness, legend = "Likeness to the place in hand", local_page.locator(".legend")
+    expect(legend.locator("summary")).to_have_text(likeness, timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.go_back()
+    expect(legend).to_have_count(0, timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.go_forward()
+    expect(legend.locator("summary")).to_have_text(likeness, timeout=SLOW_MS)
     local_page.get_by_role("button", name="Undo", exact=True).click()
-    expect(local_page.locator(".legend")).to_have_count(0, timeout=SLOW_MS)
+    expect(legend).to_have_count(0, timeout=SLOW_MS)
 
 
 def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(local_page: Page, address: str, table: EmbeddingTable) -> None:
@@ -232,15 +239,21 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(lo
 
 
 def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> None:
-    """Off-host requests and script errors on any of them fail at the end of the test (`local_page`)."""
+    """Off-host requests and script errors on any of them fail at the end of the test (`local_page`).
+
+    The row of tabs stays the one it was: built anew, it would take the panels' scroll, focus and chosen files with it.
+    """
     opened(local_page, f"{address}&place=place000000")
+    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
     tabs = local_page.get_by_test_id("stMain").get_by_role("tab")
+    row = tabs.first.element_handle()
     for name in tabs.all_inner_texts():
         local_page.get_by_role("tab", name=name, exact=True).click()
         expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW_MS)
         local_page.wait_for_function(RESTS, timeout=SLOW_MS)
         expect(local_page.get_by_test_id("stException")).to_have_count(0)
         expect(local_page.get_by_test_id("stAlertContentError")).to_have_count(0)
+        assert row.evaluate("tab => tab.isConnected"), f"{name} moved the row of tabs"
 
 
 def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten(local_page: Page, address: str, browser: Browser) -> None:

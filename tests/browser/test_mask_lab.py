@@ -62,13 +62,18 @@ def test_home_shows_a_picture_and_leads_to_the_lab(local_page: Page, serve: Call
     picture(local_page, "pasted")
 
 
-def test_a_move_of_the_slider_changes_picture_and_address_and_reload_restores_both(lab: Page) -> None:
+def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_reload_restore_both(lab: Page) -> None:
     before = picture(lab)
     handle = lab.get_by_role("slider", name="Share hidden")
     handle.focus()
     handle.press("ArrowLeft")
     after = changed(lab, before)
     expect(lab).to_have_url(re.compile("mask=random-74-s0"))
+    lab.go_back()
+    assert changed(lab, after) == before
+    expect(handle).to_have_value("75")
+    lab.go_forward()
+    assert changed(lab, before) == after
     lab.reload()
     assert picture(lab) == after
 

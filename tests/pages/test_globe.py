@@ -119,6 +119,29 @@ def test_a_link_restores_the_colours(data: Path, open_page: Open, by: str) -> No
     assert app.selectbox(key="w:globe Colour by").value == by
 
 
+def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(data: Path, open_page: Open) -> None:
+    """Whoever clicks twice before the answer is there sends the address of before along."""
+    app = calm(open_page(PAGE, place="place000001"))
+    before = dict(app.query_params)
+    app.selectbox(key="w:globe Colour by").set_value("groups").run()
+    app.query_params.clear()
+    app.query_params.update(before)
+    app.selectbox(key="w:globe Pixels of").set_value(15_000.0).run()
+    calm(app)
+    assert (param(app, "by"), param(app, "rows")) == ("groups", "15000m")
+
+
+def test_remarks_above_the_tabs_do_not_move_them(data: Path, open_page: Open) -> None:
+    """Moved, the panels would be built anew in the browser, without what was scrolled to, typed or chosen in them."""
+
+    def row_of_tabs(app: AppTest) -> list[int]:
+        return [n for n, child in app.main.children.items() if getattr(child, "children", None) and child.children[0].type == "tab_container"]
+
+    remarked = calm(open_page(PAGE, by="../etc", area="gl!!"))
+    assert len(remarked.warning) == 2
+    assert row_of_tabs(remarked) == row_of_tabs(calm(open_page(PAGE, by="column:gsd_m"))) != []
+
+
 def test_what_a_link_says_wrongly_is_left_out_and_said(data: Path, open_page: Open) -> None:
     app = calm(open_page(PAGE, cam="x,1,2", area="gl!!", by="../etc", rows="7e999m", place="nowhere"))
     told = said(app)

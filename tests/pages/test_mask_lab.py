@@ -49,6 +49,18 @@ def test_a_slider_changes_the_mask_that_the_network_gets(open_page, pictures):
     assert pictures[-1][1].mean() == pytest.approx(0.37, abs=0.003)
 
 
+def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(open_page):
+    """Whoever moves a slider again before the answer is there sends the address of before along."""
+    app = open_page(LAB)
+    before = dict(app.query_params)
+    slider(app, "Share hidden").set_value(37).run()
+    app.query_params.clear()
+    app.query_params.update(before)
+    slider(app, "Share hidden").set_value(52).run()
+    assert slider(app, "Share hidden").value == 52
+    assert app.query_params["mask"] == "random-52-s0"
+
+
 def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
     mask = "cells-14x14-" + "AQ" * 16 + "AA"
     app = open_page(LAB, tile="samples/landsat", win="100,100,300,300", mask=mask, policy="manual-2.5")

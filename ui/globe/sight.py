@@ -71,9 +71,9 @@ def can_undo() -> bool:
 
 
 def restore() -> tuple[str, ...]:
-    """Take over what the address says when it is new (a link, reload, back); gives a sentence for each part that was left out."""
-    asked = state.others(state.GLOBE)
-    if not asked or asked == state.recall(_WRITTEN, None):
+    """Take over what the address says when it is news (a link, reload, back); gives a sentence for each part that was left out."""
+    asked, written = state.others(state.GLOBE), state.recall(_WRITTEN, None)
+    if not asked or asked == written or not state.address_is_news(written):
         return ()
     found, left_out = from_params(asked)
     state.keep(_SIGHT, found)
