@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -90,30 +90,41 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe as TOML or JSON, by the file's ending, in one atomic step."""
     from core.files import write_atomic
 
-    plain = recipe.plain()
     if path.suffix == ".toml":
-        text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in plain.items())
+        text = recipe_toml(recipe)
     elif path.suffix == ".json":
-        text = json.dumps(plain, indent=2) + "\n"
+        text = json.dumps(recipe.plain(), indent=2) + "\n"
     else:
         raise RecipeError(f"A recipe is written to a .toml or .json file, not '{path.name}'; choose one of these endings.")
     write_atomic(path, text.encode())
 
 
+def recipe_toml(recipe: Recipe) -> str:
+    """Give a recipe as the text of a TOML file."""
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in recipe.plain().items())
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe file; raises RecipeError naming what is unknown, missing or of the wrong kind."""
     try:
-        text = path.read_text("utf-8")
-        plain = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        content = path.read_bytes()
     except OSError as problem:
         raise RecipeError(f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file.") from problem
+    return parse_recipe(content, path.name)
+
+
+def parse_recipe(content: bytes, name: str) -> Recipe:
+    """Understand a recipe file's content, JSON where its name ends in .json, else TOML; raises RecipeError as `read_recipe` does."""
+    try:
+        text = content.decode()
+        plain = json.loads(text) if name.lower().endswith(".json") else tomllib.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise RecipeError(f"'{path.name}' is not a recipe file ({problem}); write one with --out.") from problem
+        raise RecipeError(f"'{name}' is not a recipe file ({problem}); write one with --out.") from problem
     if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
         plain = plain["recipe"]  # a result that carries its recipe is as good as the recipe
     if not isinstance(plain, dict):
-        raise RecipeError(f"'{path.name}' holds no table of settings; write a recipe with --out.")
-    return recipe_from(plain, path.name)
+        raise RecipeError(f"'{name}' holds no table of settings; write a recipe with --out.")
+    return recipe_from(plain, name)
 
 
 def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
@@ -144,8 +155,13 @@ def differences(asked: Recipe, found: Recipe) -> dict[str, tuple[Any, Any]]:
     return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
 
 
-def as_protocol(recipe: Recipe, protocol: str) -> Recipe:
-    return replace(recipe, protocol=protocol)
+def _toml(value: str | float) -> str:
+    """A value as TOML writes it: as JSON does, but for letters beyond the basic plane, which TOML knows no pairs of escapes for.
+
+    Bytes of a file's name that are no text become question marks.
+    """
+    text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+    return text.replace("\x7f", "\\u007f")
 
 
 def _checked(name: str, value: Any, kind: str, origin: str) -> Any:

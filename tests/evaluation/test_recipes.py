@@ -6,7 +6,7 @@ import pytest
 from core.evaluation.errors import RecipeError
 from core.evaluation.paper import SCALE_MAE_KNN, against_paper, paper_text
 from core.evaluation.plan import Plan
-from core.evaluation.recipes import Recipe, author_recipe, differences, read_recipe, write_recipe
+from core.evaluation.recipes import Recipe, author_recipe, differences, parse_recipe, read_recipe, write_recipe
 from core.evaluation.rerun import explain, plan_of
 from core.evaluation.results import Result, to_csv, to_latex
 from core.evaluation.running import evaluate
@@ -31,6 +31,20 @@ def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, 
     assert explain(read, again.recipe) == "The recipe was followed in every setting."
 
 
+@pytest.mark.parametrize("ending", [".toml", ".json"])
+@pytest.mark.parametrize("name", ["Äcker", "\U0001f33e", "a\x7fb\x01", 'q"\\'])
+def test_any_name_of_a_set_is_read_again(tmp_path, ending, name):
+    recipe = Recipe("knn", name, "0", "mae_tiny", "0")
+    write_recipe(recipe, tmp_path / f"recipe{ending}")
+    assert read_recipe(tmp_path / f"recipe{ending}") == recipe
+    assert parse_recipe((tmp_path / f"recipe{ending}").read_bytes(), f"LAID IN{ending.upper()}") == recipe
+
+
+def test_a_name_that_is_no_text_leaves_a_recipe_that_can_be_read(tmp_path):
+    write_recipe(Recipe("knn", "f\udcffld", "0", "mae_tiny", "0"), tmp_path / "recipe.toml")
+    assert read_recipe(tmp_path / "recipe.toml").data == "f?ld"
+
+
 def test_what_could_not_be_followed_is_named(index_zip, network):
     recipe = results(Plan(data=(str(index_zip),)), [network])[0].recipe
     other = Recipe(**{**recipe.plain(), "weights": "abc"})
@@ -53,6 +67,8 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
     (tmp_path / "recipe.toml").write_text(content)
     with pytest.raises(RecipeError, match=said):
         read_recipe(tmp_path / "recipe.toml")
+    with pytest.raises(RecipeError, match=r"'mine\.toml' is not a recipe file"):
+        parse_recipe(b"\xff", "mine.toml")
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "missing.toml")
     with pytest.raises(RecipeError, match="no author recipe 'mine'"):
