@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
 
+from core.evaluation.bounds import MAX_DRAWS, MAX_SEED, MAX_SIZE_PX
 from core.evaluation.errors import RecipeError
 from core.evaluation.floors import COLOUR_HISTOGRAM
 from core.evaluation.knn import KnnSpec
@@ -101,10 +103,10 @@ def settings(protocol: str) -> dict[str, Any]:
     if protocol != "reconstruction":
         chosen |= _vectors(protocol)
     size = st.number_input(
-        "Side fed to the network, px (0: by itself)", 0, 2048, 0, key=f"size {protocol}", help="Pictures are resized to it, up to whole patches."
+        "Side fed to the network, px (0: by itself)", 0, MAX_SIZE_PX, 0, key=f"size {protocol}", help="Pictures are resized to it, up to whole patches."
     )
     seed = st.number_input(
-        "Seed", 0, 2**31 - 1, 0, key=f"seed {protocol}", help="Of random splits, of which images a limit keeps, of masks, draws and intervals."
+        "Seed", 0, MAX_SEED, 0, key=f"seed {protocol}", help="Of random splits, of which images a limit keeps, of masks, draws and intervals."
     )
     return chosen | {"size_px": int(size) or None, "seed": int(seed)}
 
@@ -157,7 +159,7 @@ def _shots() -> dict[str, Any]:
     shots = _numbers("Images a class (shots)", Plan.shots, "few-shot", "Images that a class's mean is taken of, a number each. Left as they are, they fit small sets.")
     if any(count != round(count) for count in shots):
         raise RecipeError("Shots are whole numbers of images; give for example 1, 5, 10.")
-    draws = st.number_input("Draws", 1, 1000, Plan.draws, help="How often the images are drawn anew.")
+    draws = st.number_input("Draws", 1, MAX_DRAWS, Plan.draws, help="How often the images are drawn anew.")
     return {"shots": tuple(int(count) for count in shots), "fit_shots": shots == Plan.shots, "draws": int(draws)}
 
 
@@ -168,12 +170,16 @@ def _hidden() -> dict[str, Any]:
 
 
 def _numbers(title: str, default: Iterable[float], protocol: str, said: str) -> tuple[float, ...]:
-    """Numbers apart by commas. Raises RecipeError for anything else."""
+    """Finite numbers apart by commas. Raises RecipeError for anything else."""
     text = st.text_input(title, ", ".join(f"{number:g}" for number in default), key=f"{title} {protocol}", help=said)
+    sentence = f"'{text:.60}' under {title} are no numbers: write them apart by commas, such as 12.5, 25."
     try:
-        return tuple(float(part) for part in text.replace("%", "").split(",") if part.strip())
+        found = tuple(float(part) for part in text.replace("%", "").split(",") if part.strip())
     except ValueError:
-        raise RecipeError(f"'{text:.60}' under {title} are no numbers: write them apart by commas, such as 12.5, 25.") from None
+        raise RecipeError(sentence) from None
+    if not all(map(math.isfinite, found)):
+        raise RecipeError(sentence)
+    return found
 
 
 def rerun_form() -> None:

@@ -25,7 +25,7 @@ from core.evaluation.masked import SCENES
 from core.evaluation.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.plan import Plan
 from core.evaluation.published import PUBLISHED
-from core.evaluation.recipes import Recipe, read_recipe, write_recipe
+from core.evaluation.recipes import Recipe, parse_recipe, recipe_toml
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.rerun import explain, fill_of, plan_of
 from core.evaluation.results import Result
@@ -110,25 +110,24 @@ def place_of(data: str, protocol: str) -> str | None:
 
 def is_kept(result: Result) -> bool:
     """Whether what a number was computed from is still here, to compare it and to show its mistakes."""
-    recipe = result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe
-    return (cache().folder / f"{recipe.key}.npz").is_file()
+    return (cache().folder / f"{_kept_as(result).key}.npz").is_file()
+
+
+def _kept_as(result: Result) -> Recipe:
+    """The recipe that a number's file is named after: a sweep is kept as kNN at each of its scales."""
+    return result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe
 
 
 def recipe_file(recipe: Recipe) -> bytes:
     """A recipe as the TOML file that a command and this page run again."""
-    with TemporaryDirectory() as passing:
-        write_recipe(recipe, Path(passing) / "recipe.toml")
-        return (Path(passing) / "recipe.toml").read_bytes()
+    return recipe_toml(recipe).encode()
 
 
 def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
     """A recipe that a user laid in, and the plan for its number. Raises RecipeError for a bad file, or what this server does not hold."""
-    with TemporaryDirectory() as passing:
-        path = Path(passing) / ("recipe.json" if name.lower().endswith(".json") else "recipe.toml")
-        path.write_bytes(content)
-        recipe = read_recipe(path)
+    recipe = parse_recipe(content, name)
     place = place_of(recipe.data, recipe.protocol)
-    plan = plan_of(recipe, place)
+    plan = plan_of(recipe, place)  # what cannot be meant is said before what is not here
     if place is None:
         raise RecipeError(f"The set '{recipe.data:.80}' of this recipe is not on this server: put it into a folder and name that in EARTH_MAE_DATA.")
     if not fill_of(recipe) and recipe.model not in {COLOUR_HISTOGRAM, *cached.cards(), *cached.weight_files()}:
@@ -159,7 +158,7 @@ def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None
 
 def wrong(result: Result) -> Wrong | None:
     """Confusion and worst mistakes of a stored classification; None where its arrays or its images are not here."""
-    arrays = cache().arrays(result.recipe)
+    arrays = cache().arrays(_kept_as(result))
     if arrays is None or "predicted" not in arrays:
         return None
     try:
@@ -178,6 +177,7 @@ def wrong(result: Result) -> Wrong | None:
 def twice(name: str, tell: Callable[[float], object]) -> Twice:
     """Test images of a set that are also among its training images. Raises LabelledSetError."""
     data = open_set(DataSpec(name), data_folders())
+
 
     def heard(share: float) -> None:
         tell(share)

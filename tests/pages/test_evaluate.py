@@ -59,6 +59,15 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
     assert app.dataframe[0].value["scale"].tolist() == [0.25] and app.dataframe[0].value["value"].tolist() == [stored[0].value]
 
 
+def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(own_cache, shared_data):
+    from ui import evaluations
+
+    plan = Plan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
+    swept = next(e for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result))
+    assert swept.recipe.protocol == "sweep" and evaluations.is_kept(swept)
+    assert evaluations.wrong(swept) is not None
+
+
 def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, own_cache, shared_data):
     from ui import evaluations
 
@@ -244,8 +253,9 @@ def test_changed_shots_are_meant(open_page, shared_data, started):
     next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2, 3")
     press(app, "Evaluate")
     assert (started[0][0][0].shots, started[0][0][0].fit_shots) == ((2, 3), False)
-    next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2.5").run()
-    assert "whole numbers" in app.error[0].value
+    for said, sentence in (("2.5", "whole numbers"), ("1, nan", "write them apart by commas"), ("inf", "write them apart by commas")):
+        next(box for box in app.text_input if box.label.startswith("Images a class")).set_value(said).run()
+        assert not app.exception and sentence in app.error[0].value
 
 
 def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_data, monkeypatch):
