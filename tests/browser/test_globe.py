@@ -188,6 +188,15 @@ def test_the_camera_is_told_and_flies(local_page: Page, scene: Locator) -> None:
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'", timeout=SLOW_MS)
 
 
+def test_a_button_pressed_while_the_map_still_moves_is_not_lost(local_page: Page, serve: Callable[..., str]) -> None:
+    """A run that the camera asks for after the button's would take its place: here every run waits long enough for that."""
+    scene = opened(local_page, f"{serve('globe_server.py')}/?slow=2")
+    local_page.mouse.move(*at(scene, 0.25, 0.5))
+    local_page.mouse.wheel(0, -300)
+    local_page.get_by_role("button", name="select Fiji").click()
+    assert told(local_page, kind="box")["side"] == "globe"
+
+
 def test_recolouring_sends_no_place_again(local_page: Page, scene: Locator) -> None:
     asked: list[str] = []
     local_page.on("request", lambda request: asked.append(request.url))

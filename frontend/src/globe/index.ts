@@ -53,6 +53,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly near = new NearTiles();
   private nearTimer = 0;
   private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
+  private readonly gone = new AbortController();
   private readonly observer = new ResizeObserver(() => this.fit());
 
   constructor(private readonly root: HTMLElement, private readonly send: Send) {
@@ -80,6 +81,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   destroy(): void {
     this.observer.disconnect();
     this.loading?.abort();
+    this.gone.abort();
     clearTimeout(this.cameraTimer);
     clearTimeout(this.nearTimer);
     this.scene?.destroy();
@@ -312,6 +314,8 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.root.addEventListener("keydown", (event) => {
       if (this.key(event)) event.preventDefault();
     });
+    for (const press of ["pointerdown", "keydown"])
+      window.addEventListener(press, (event) => this.pressedElsewhere(event), { capture: true, signal: this.gone.signal });
   }
 
   private key(event: KeyboardEvent): boolean {
@@ -375,10 +379,19 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.bringNear();
     if (!this.data?.reportCamera) return;
     clearTimeout(this.cameraTimer);
-    this.cameraTimer = window.setTimeout(() => {
-      const camera = this.scene!.camera;
-      this.send("camera", { ...camera, revision: this.cameraEcho.send(JSON.stringify(camera)) });
-    }, CAMERA_RESTS_MS);
+    this.cameraTimer = window.setTimeout(() => this.tellCamera(), CAMERA_RESTS_MS);
+  }
+
+  private tellCamera(): void {
+    clearTimeout(this.cameraTimer);
+    this.cameraTimer = 0;
+    const camera = this.scene!.camera;
+    this.send("camera", { ...camera, revision: this.cameraEcho.send(JSON.stringify(camera)) });
+  }
+
+  /** A press beside the map: the camera is told before it, for a run that the camera asks for after a button's takes that button's place. */
+  private pressedElsewhere(event: Event): void {
+    if (this.cameraTimer && !event.composedPath().includes(this.root)) this.tellCamera();
   }
 
   private fit(): void {

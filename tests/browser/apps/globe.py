@@ -1,12 +1,14 @@
 """The smallest page with a linked globe: it holds the selection and checks every count against its own."""
 
 import json
+import time
 
 import streamlit as st
 from earth_mae_components import OKABE_ITO, Camera, FlyTo, Legend, Ring, Selection, contains, linked_globe
 from globe_points import table
 
 st.set_page_config(layout="wide")
+time.sleep(float(st.query_params.get("slow", 0)))
 count = int(st.query_params.get("n", 3000))
 lonlat, xy, classes = table(count)
 painted = st.toggle("colours of the projection")

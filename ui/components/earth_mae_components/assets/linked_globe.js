@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:53a9bfff1ceb4d7f934ac074b8d2fe93ed985b439c764f1184b4802398212e95 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:7453bc2ba5afaef3261c2659c34990f4a81b329a44be2810dbf2ef31c1fb21f6 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32405,6 +32405,7 @@ var ZR = [
 	near = new YR();
 	nearTimer = 0;
 	still = new GR((e, t) => this.clickedStill(e, t));
+	gone = new AbortController();
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
 		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e);
@@ -32416,7 +32417,7 @@ var ZR = [
 		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = !0, this.say("This browser cannot draw the globe (no WebGL 2)."));
 	}
 	destroy() {
-		this.observer.disconnect(), this.loading?.abort(), clearTimeout(this.cameraTimer), clearTimeout(this.nearTimer), this.scene?.destroy();
+		this.observer.disconnect(), this.loading?.abort(), this.gone.abort(), clearTimeout(this.cameraTimer), clearTimeout(this.nearTimer), this.scene?.destroy();
 	}
 	update(e) {
 		let t = this.data;
@@ -32594,6 +32595,10 @@ var ZR = [
 		}), this.place.addEventListener("pointerleave", () => this.hover(-1)), this.root.addEventListener("keydown", (e) => {
 			this.key(e) && e.preventDefault();
 		});
+		for (let e of ["pointerdown", "keydown"]) window.addEventListener(e, (e) => this.pressedElsewhere(e), {
+			capture: !0,
+			signal: this.gone.signal
+		});
 	}
 	key(e) {
 		let t = e.key.toLowerCase();
@@ -32644,13 +32649,18 @@ var ZR = [
 		}, iz);
 	}
 	cameraMoved() {
-		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => {
-			let e = this.scene.camera;
-			this.send("camera", {
-				...e,
-				revision: this.cameraEcho.send(JSON.stringify(e))
-			});
-		}, rz));
+		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => this.tellCamera(), rz));
+	}
+	tellCamera() {
+		clearTimeout(this.cameraTimer), this.cameraTimer = 0;
+		let e = this.scene.camera;
+		this.send("camera", {
+			...e,
+			revision: this.cameraEcho.send(JSON.stringify(e))
+		});
+	}
+	pressedElsewhere(e) {
+		this.cameraTimer && !e.composedPath().includes(this.root) && this.tellCamera();
 	}
 	fit() {
 		if (!this.data) return;

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:53a9bfff1ceb4d7f934ac074b8d2fe93ed985b439c764f1184b4802398212e95 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:7453bc2ba5afaef3261c2659c34990f4a81b329a44be2810dbf2ef31c1fb21f6 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
