@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -49,14 +50,16 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from core.engine.finetune import FineTune, classify, finetune
+    from core.evaluation.bounds import check_settings
     from core.evaluation.datasets import DataSpec, data_folders, open_set
     from core.evaluation.errors import RecipeError
-    from core.evaluation.intervals import bootstrap_mean
+    from core.evaluation.intervals import accuracy_interval
     from core.evaluation.plan import native_gsd, resolve_res, whole_patches
     from core.files import write_atomic
 
-    if args.steps < 1 or args.batch < 1 or not args.lr > 0:
+    if args.steps < 1 or args.batch < 1 or not 0 < args.lr < math.inf:
         raise RecipeError("Give steps and batch of at least 1 and a rate above 0.")
+    check_settings(seed=args.seed, size_px=args.size, gsd_m=args.gsd_m)
     subject = _subject(args.model, args.untrained)
     data = open_set(DataSpec(args.set, args.limit, args.gsd_m, args.seed), data_folders(args.data))
     size = whole_patches(args.size or min(data.native_px, subject.input_px), subject.patch_px)
@@ -75,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{step.step}/{step.steps}  loss {step.loss:.4f}  {left:.0f} s left", file=sys.stderr, flush=True)
     assert step is not None
     right = classify(step.classifier, test[0], np.full(len(test[1]), res, np.float32)).argmax(1) == test[1]
-    found = bootstrap_mean(right, seed=args.seed)
+    found = accuracy_interval(right, seed=args.seed)
     told = {
         "data": data.name, "data_hash": data.fingerprint, "model": subject.name, "weights": subject.weights, "protocol": "finetune",
         "accuracy": found.mean, "low": found.low, "high": found.high, "count": len(right), "gallery": len(train[1]), "size_px": size, "res": res,

@@ -32,6 +32,7 @@ def test_it_learns_writes_and_says_where_it_came_from(textures: Path, capsys: py
     said = json.loads(told.out)
     assert said == json.loads(out.read_text())
     assert said["model"] == "scale_contrast_tiny" and len(said["weights"]) == 64 and said["low"] <= said["accuracy"] <= said["high"]
+    assert said["low"] < said["high"], "sixteen pictures are certain of nothing"
     assert (said["count"], said["gallery"]) == (16, 32) and said["accuracy"] > 0.8
     assert "40/40" in told.err and "s left" in told.err
     assert main([*words, "--untrained", "--steps", "1"]) == OK
@@ -40,8 +41,12 @@ def test_it_learns_writes_and_says_where_it_came_from(textures: Path, capsys: py
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance")],
-)
+    [
+        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance"),
+        (["--lr", "inf"], "a rate above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
+        (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
+    ],
+)  # fmt: skip
 def test_what_cannot_be_meant_is_one_sentence(textures: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["finetune", str(textures), *words]) == BAD_INPUT
     assert said in capsys.readouterr().err
