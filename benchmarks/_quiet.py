@@ -1,7 +1,13 @@
-"""Benchmarks say how busy the machine is, and refuse to measure one that is not quiet."""
+"""Benchmarks say how busy the machine is, and refuse to measure one that is not quiet.
+
+Every benchmark imports this before anything of the program, which it lets Python find from whichever folder it is run.
+"""
 
 import os
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 MOST_LOAD = 0.3
 

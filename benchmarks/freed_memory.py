@@ -13,10 +13,7 @@ import json
 import resource
 import statistics
 import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _bare import Network, bare
 from _hands import Hand

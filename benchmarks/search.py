@@ -6,8 +6,8 @@
 
 The read bandwidth is that of the same array, read in one stream by as many threads as the search uses, or by one where that is faster. The index
 takes minutes to build for a million rows, so it is measured apart; its answers are compared with exact ones. --libraries compares usearch with hnswlib
-and faiss, where they are installed, over the bundled world's vectors with noise: one thread, least effort for a recall of 0.98. Refuses to measure while the machine
-is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
+and faiss, where they are installed, over the bundled world's vectors with noise: one thread, least effort for a recall of 0.98.
+Refuses to measure while the machine is busy (load average above 0.3) unless told --anyway. Prints one JSON object last.
 """
 
 import argparse
@@ -16,9 +16,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numba
 import numpy as np

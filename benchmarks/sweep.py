@@ -29,8 +29,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from _bare import Network, Rate, Yardstick, kept
 from _hands import Hand
 from _quiet import load_or_leave
