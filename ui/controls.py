@@ -13,13 +13,16 @@ from core.geo.gallery import GalleryEntry
 from core.geo.ground import ground_gsd
 from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
 from core.models.registry import ModelCard
-from core.policy import POLICIES, Policy
+from core.policy import MAX_RES, POLICIES, Policy
 from core.session import View
 from ui import cached, state
 
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
 SIZED = {"block", "grid", "checkerboard", "stripes", "blob"}
+LARGEST_SLID = 14
+"""Patches that the slider goes up to; a larger size of a link stays as it is until the slider is moved."""
+LEAST_RES = 1e-6
 KIND_NAMES = {
     "random": "Random patches", "block": "Block", "grid": "Grid", "checkerboard": "Checkerboard", "stripes": "Stripes",
     "blob": "Cloud", "centre": "Centre", "border": "Border", PAINTED: "Paint your own",
@@ -87,7 +90,9 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     size = fresh.size
     with st.popover("More of the mask", width="stretch"):
         if kind in SIZED:
-            size = st.slider("Size in patches, 0: automatic", 0, 14, key=state.widget("cells", min(size, 14)), help=KINDS[kind].size)
+            shown = min(size, LARGEST_SLID)
+            slid = st.slider("Size in patches, 0: automatic", 0, LARGEST_SLID, key=state.widget("cells", shown), help=KINDS[kind].size)
+            size = size if slid == shown else slid
         invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
         st.caption(f"{KIND_NAMES[kind]}: {KINDS[kind].hides}.")
     return MaskSpec(kind, ratio=percent / 100, seed=seed, size=size, invert=invert)
@@ -209,7 +214,7 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
     )  # fmt: skip
     if name != "manual":
         return Policy(name)
-    value = st.number_input("res", 0.01, 1e5, step=0.5, key=state.widget("res", policy.value or 1.0))
+    value = st.number_input("res", LEAST_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0))
     return Policy("manual", float(value))
 
 

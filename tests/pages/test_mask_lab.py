@@ -61,6 +61,15 @@ def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(open_pa
     assert app.query_params["mask"] == "random-52-s0"
 
 
+@pytest.mark.parametrize("said", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str)
+def test_what_lies_beyond_the_usual_range_of_a_control_stays_what_the_link_says(open_page, said):
+    app = open_page(LAB, **said)
+    assert not app.exception and not app.warning
+    assert {name: app.query_params[name] for name in said} == said
+    slider(app, "Share hidden").set_value(37).run()
+    assert {name: app.query_params[name] for name in said} == {name: text.replace("-50-", "-37-") for name, text in said.items()}
+
+
 def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
     mask = "cells-14x14-" + "AQ" * 16 + "AA"
     app = open_page(LAB, tile="samples/landsat", win="100,100,300,300", mask=mask, policy="manual-2.5")
