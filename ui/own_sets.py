@@ -12,8 +12,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from core.evaluation.crops import SCENE_SETS
-from core.evaluation.datasets import SPLIT_FOLDERS, data_folders, find_set
+from core.evaluation.datasets import data_folders, find_set
 from core.evaluation.errors import LabelledSetError
+from core.evaluation.layouts import SPLIT_FOLDERS
 from core.evaluation.masked import SCENES
 from core.evaluation.published import PUBLISHED
 from core.evaluation.storage import is_image

@@ -1,32 +1,22 @@
-"""Labelled sets of images: found by name, folder or zip, with classes, splits and GSD, and checked before use.
-
-Three layouts are read: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one folder
-per class, and train/test folders that hold one folder per class. Split lists beside the images (train.txt,
-val-eurosat.txt, eurosat-test.txt ...) win over a random split. In every layout val stands for test where there is no test,
-and is left out where there is one.
-"""
+"""Labelled sets of images: found by name, folder or zip, with classes, splits and GSD, and checked before use."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.errors import LabelledSetError
+from core.evaluation.layouts import listed
 from core.evaluation.published import PUBLISHED, PublishedSet
-from core.evaluation.splits import TEST_SHARE, listed_splits, random_splits
-from core.evaluation.storage import Store, decode, fingerprint, is_image
+from core.evaluation.splits import TEST_SHARE, random_splits
+from core.evaluation.storage import Store, decode, fingerprint
 from core.geo.catalogue import DATA_VARIABLE, SHARED_DATA
-
-SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val"}
 
 
 @dataclass(frozen=True)
@@ -61,28 +51,6 @@ class LabelledSet:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Give the rows of one split, in order of the files."""
         return np.flatnonzero(self.splits == split)
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none).
-
-    `stated`: a file beside the images says labels or splits, which their paths alone do not tell.
-    """
-
-    files: list[str]
-    labels: list[str]
-    splits: list[str]
-    gsd_m: list[float]
-    origin: str
-    stated: bool = False
-
-    def digest(self) -> str:
-        """Hash of the labels and splits that a file states (16 hexadecimal digits), "" where paths tell them all."""
-        if not self.stated:
-            return ""
-        rows = sorted(zip(self.files, self.labels, self.splits, strict=True))
-        return hashlib.sha256("\n".join("\0".join(row) for row in rows).encode()).hexdigest()[:16]
 
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
@@ -147,10 +115,7 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled:
     path, known = find_set(spec.data, data_folders() if folders is None else folders)
     store = Store(path)
     title = known.name if known else path.stem
-    if "index.csv" in store.names:
-        listing = _from_index(store, title, labelled)
-    else:
-        listing = _from_folders(store, title, known, labelled)
+    listing = listed(store, title, known, labelled)
     if not listing.files:
         raise LabelledSetError(f"'{title}' holds no images; put them in one folder per class, or list them in index.csv.")
     classes = tuple(sorted(set(listing.labels)))
@@ -161,6 +126,7 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled:
     if not origin and not labelled:
         splits, origin = np.full(len(labels), "test"), "every image"
     if not origin:
+        _check_divisible(title, classes, labels)
         splits = random_splits(labels, spec.seed)
         origin = f"random, {round(100 * TEST_SHARE)} % of each class for test, seed {spec.seed}"
     keep = _limited(labels, splits, spec)
@@ -186,92 +152,6 @@ def _recognise(path: Path) -> PublishedSet | None:
     return None
 
 
-def _from_index(store: Store, title: str, labelled: bool) -> _Listing:
-    try:
-        rows = list(csv.DictReader(io.StringIO(store.read("index.csv").decode("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as problem:
-        raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
-    long = next((number for number, row in enumerate(rows, start=2) if None in row), None)
-    if long is not None:
-        raise LabelledSetError(f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes.")
-    columns = set(rows[0]) if rows else set()
-    needed = {"file", "label"} if labelled else {"file"}
-    if not needed <= columns:
-        raise LabelledSetError(f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}.")
-    for number, row in enumerate(rows, start=2):
-        if not all(row[column] for column in needed):
-            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
-    splits = ["val" if row.get("split") == "validation" else row.get("split") or "" for row in rows]
-    has_splits = any(splits)
-    if has_splits and not set(splits) <= {"train", "test", "val"}:
-        odd = sorted(set(splits) - {"train", "test", "val"})
-        raise LabelledSetError(f"The index.csv of '{title}' has the splits {odd}; use train and test.")
-    files, labels = [row["file"] for row in rows], [row.get("label") or "" for row in rows]
-    as_folders = all(PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True))
-    gsd_m = [_number(row.get("gsd_m"), title) for row in rows]
-    return _Listing(files, labels, _without_val(splits), gsd_m, "index.csv" if has_splits else "", has_splits or not as_folders)
-
-
-def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> _Listing:
-    root = _class_root(store)
-    images = [name for name in store.names if is_image(name) and name.startswith(root)]
-    parts = [PurePosixPath(name[len(root) :]).parts for name in images]
-    folders = sorted({p[0] for p in parts if len(p) > 1} | {f[len(root) :] for f in _children(store, root)})
-    if images and not folders and not labelled:
-        return _Listing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
-    if images and not folders:
-        raise LabelledSetError(f"'{title}' holds images but no class folders; put them in one folder per class.")
-    as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
-    depth = 1 if as_splits else 0
-    listed = [(name, part) for name, part in zip(images, parts, strict=True) if len(part) > depth + 1]
-    labels = [part[depth] for _, part in listed]
-    inner = {f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1}
-    empty = sorted((inner if as_splits else set(folders)) - set(labels))
-    if empty and labels and labelled:
-        raise LabelledSetError(f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder.")
-    files = [name for name, _ in listed]
-    unknown_gsd = [float("nan")] * len(files)
-    if as_splits:
-        splits = _without_val([SPLIT_FOLDERS[part[0].lower()] for _, part in listed])
-        return _Listing(files, labels, splits, unknown_gsd, "train and test folders")
-    lists = listed_splits(store, [name[len(root) :] for name in files], title, known.list_names if known else ())
-    return _Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
-
-
-def _without_val(splits: list[str]) -> list[str]:
-    """Val stands for test where there is no test; where there is one, it stays "val" and is used by nothing."""
-    return splits if "test" in splits else ["test" if split == "val" else split for split in splits]
-
-
-def _class_root(store: Store) -> str:
-    """The folder (with its slash, "" for the top) whose sub-folders are the classes: single wrappers are walked through."""
-    root = ""
-    while True:
-        inside = _children(store, root)
-        has_images = any(is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names)
-        if has_images or len(inside) != 1 or not _children(store, f"{inside[0]}/"):
-            return root
-        root = f"{inside[0]}/"
-
-
-def _children(store: Store, root: str) -> list[str]:
-    below = {name[: len(root)] + name[len(root) :].split("/")[0] for name in store.names if "/" in name[len(root) :]}
-    below |= set(store.folders)
-    return sorted(f for f in below if f.startswith(root) and f != root.rstrip("/") and "/" not in f[len(root) :])
-
-
-def _number(text: str | None, title: str) -> float:
-    if not text:
-        return float("nan")
-    try:
-        value = float(text)
-    except ValueError as problem:
-        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number.") from problem
-    if not value > 0:
-        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of {text} m; it must be above 0.")
-    return value
-
-
 def _limited(labels: NDArray[np.int64], splits: NDArray[np.str_], spec: DataSpec) -> NDArray[np.int64]:
     used = np.isin(splits, ("train", "test"))
     if spec.limit is None:
@@ -285,6 +165,14 @@ def _limited(labels: NDArray[np.int64], splits: NDArray[np.str_], spec: DataSpec
             taken[key] += 1
             keep.append(int(row))
     return np.sort(np.array(keep, dtype=np.int64))
+
+
+def _check_divisible(title: str, classes: tuple[str, ...], labels: NDArray[np.int64]) -> None:
+    alone = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 1)
+    if alone.size:
+        raise LabelledSetError(
+            f"In '{title}' the class '{classes[int(alone[0])]}' has one image, which cannot be split into train and test: add images of it, or remove the class."
+        )
 
 
 def _check_splits(
@@ -304,12 +192,14 @@ def _check_splits(
 def _native_px(store: Store, files: tuple[str, ...], title: str) -> int:
     """The commonest side of the centred square over some images, or LabelledSetError when none can be read."""
     sides: Counter[int] = Counter()
+    first = ""
     for name in files[:: max(1, len(files) // 25)]:
         try:
             height, width = decode(store.read(name), name).shape[:2]
-        except LabelledSetError:
+        except LabelledSetError as problem:
+            first = first or str(problem)
             continue
         sides[min(height, width)] += 1
     if not sides:
-        raise LabelledSetError(f"None of the images of '{title}' that were tried can be read; check the files.")
+        raise LabelledSetError(f"None of the images of '{title}' that were tried can be read; the first says: {first}")
     return sides.most_common(1)[0][0]

@@ -36,7 +36,7 @@ PUBLISHED: dict[str, PublishedSet] = {
         PublishedSet(
             "eurosat",
             "EuroSAT RGB",
-            ("eurosat_rgb.zip", "EuroSAT_RGB", "EuroSAT.zip", "EuroSAT/2750", "EuroSAT", "eurosat", "2750"),
+            ("eurosat_rgb.zip", "EuroSAT_RGB", "EuroSAT_RGB.zip", "EuroSAT.zip", "EuroSAT/2750", "EuroSAT", "eurosat", "2750"),
             64,
             10.0,
             10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,20 +38,19 @@ def random_splits(labels: NDArray[np.int64], seed: int) -> NDArray[np.str_]:
 def listed_splits(store: Store, files: Sequence[str], title: str, other_names: Sequence[str]) -> ListedSplits:
     """Read train / val / test lists that lie among the images or beside them; val stands for test where there is none.
 
-    A list holds one image a line, as its path below the class folders' parent or its bare file name. Raises
-    LabelledSetError when lists exist but name none of the images.
+    A list holds one image a line, as its path below the class folders' parent, a longer one that ends in it, or its bare file name where no
+    other image has it. Raises LabelledSetError when lists exist but name none of the images.
     """
     lists = _find_lists(store, (title, *other_names))
     if "train" not in lists or not lists.keys() & {"val", "test"}:
         return ListedSplits(("",) * len(files), "")
     test = "test" if "test" in lists else "val"
-    by_path = {name: row for row, name in enumerate(files)}
-    by_file = {PurePosixPath(name).name: row for row, name in enumerate(files)}
+    by_end = _by_end(files)
     splits = [""] * len(files)
     for key, split in ((test, "test"), ("train", "train")):
         for line in lists[key][1].splitlines():
-            entry = line.strip().removeprefix("./")
-            row = by_path.get(entry, by_file.get(PurePosixPath(entry).name) if entry else None)
+            parts = PurePosixPath(line.strip()).parts
+            row = next((by_end[parts[start:]] for start in range(len(parts)) if parts[start:] in by_end), None)
             if row is not None:
                 splits[row] = split
     if not {"train", "test"} <= set(splits):
@@ -59,6 +59,13 @@ def listed_splits(store: Store, files: Sequence[str], title: str, other_names: S
             "one image a line as class/file is expected."
         )
     return ListedSplits(tuple(splits), f"lists {lists['train'][0]} and {lists[test][0]}")
+
+
+def _by_end(files: Sequence[str]) -> dict[tuple[str, ...], int]:
+    """Rows of the files by their path and, where one file alone has it, by their bare name."""
+    names = [PurePosixPath(file).parts for file in files]
+    bare = Counter(parts[-1] for parts in names)
+    return {parts: row for row, parts in enumerate(names)} | {parts[-1:]: row for row, parts in enumerate(names) if bare[parts[-1]] == 1}
 
 
 def _find_lists(store: Store, titles: Sequence[str]) -> dict[str, tuple[str, str]]:

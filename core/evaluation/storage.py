@@ -120,5 +120,5 @@ def _walked(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as problem:
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as problem:  # packed by a later version, or names in no known encoding
         raise LabelledSetError(f"{path.name} is not a readable zip ({problem}); download or pack it again.") from problem

@@ -219,3 +219,70 @@ def test_a_set_is_found_by_its_name_in_a_data_folder(class_folders, index_zip, t
     assert open_set(DataSpec("pack"), (tmp_path,)).store.path == index_zip
     with pytest.raises(LabelledSetError, match="lies in the folder of --data"):
         open_set(DataSpec("packs"), (tmp_path,))
+
+
+def test_an_index_inside_the_one_folder_of_a_zip_is_read(index_zip, tmp_path):
+    with zipfile.ZipFile(index_zip) as old, zipfile.ZipFile(tmp_path / "wrapped.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(f"pack/{name}", old.read(name))
+    plain, wrapped = (open_set(DataSpec(str(path)), ()) for path in (index_zip, tmp_path / "wrapped.zip"))
+    assert wrapped.split_origin == "index.csv"
+    assert wrapped.files == tuple(f"pack/{name}" for name in plain.files)
+    assert (wrapped.splits == plain.splits).all() and (wrapped.gsd_m == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace("Forest_1.png,Forest", "Forest_0.png,River"), "lists 'Forest/Forest_0.png' a second time"),
+        (lambda text: text.replace(",train,2", ",train,inf"), "write metres as a number"),
+        (lambda text: text.splitlines()[0] + "\n", "holds no images"),
+        (lambda text: text.replace("Forest_1.png,Forest,train", "Forest_1.png,Forest,"), "Row 3 .* states no split, others do"),
+    ],
+)
+def test_an_index_that_contradicts_itself_gets_a_sentence(index_zip, tmp_path, change, said):
+    with pytest.raises(LabelledSetError, match=said):
+        open_set(DataSpec(str(rewritten(index_zip, tmp_path / "changed.zip", change))), ())
+
+
+def test_blanks_around_cells_and_rows_of_nothing_mean_nothing(index_zip, tmp_path):
+    spaced = rewritten(index_zip, tmp_path / "spaced.zip", lambda text: text.replace(",", " , ") + ",,,\n")
+    plain, found = (open_set(DataSpec(str(path)), ()) for path in (index_zip, spaced))
+    assert (found.files, found.classes, found.fingerprint) == (plain.files, plain.classes, plain.fingerprint)
+
+
+def test_lists_with_longer_paths_name_the_image_that_their_end_names(class_folders):
+    for split, numbers in (("train", range(9)), ("test", range(9, 12))):
+        for kind in ("Forest", "River", "Town"):
+            for number in numbers:
+                (class_folders / kind / f"{kind}_{number}.png").rename(class_folders / kind / f"{number}.png")
+        lines = [f"data/set/{kind}/{number}.png" for kind in ("Forest", "River", "Town") for number in numbers]
+        (class_folders / f"{split}.txt").write_text("\n".join(lines))
+    found = open_set(DataSpec(str(class_folders)), ())
+    assert len(found.rows("train")) == 27 and len(found.rows("test")) == 9
+    for split, numbers in (("train", range(9)), ("test", range(9, 12))):
+        (class_folders / f"{split}.txt").write_text("\n".join(f"{number}.png" for number in numbers))
+    assert "do not match its images" in refused(class_folders)  # a bare name that three classes have is no image's
+
+
+def test_a_class_of_one_image_cannot_be_split(class_folders):
+    for number in range(1, 12):
+        (class_folders / "Town" / f"Town_{number}.png").unlink()
+    assert "class 'Town' has one image, which cannot be split into train and test: add images of it" in refused(class_folders)
+
+
+@pytest.mark.parametrize(("name", "packed", "inside"), [("eurosat", "EuroSAT_RGB.zip", "EuroSAT_RGB"), ("mlrsnet", "MLRSNet.zip", "MLRSNet/Images")])
+def test_published_zips_are_found_as_they_are_downloaded(class_folders, tmp_path, name, packed, inside):
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "data" / packed, "w") as archive:
+        archive.writestr("MLRSNet/Labels/Forest.csv", "file,forest") if name == "mlrsnet" else None
+        for path in sorted(class_folders.glob("*/*.png")):
+            archive.write(path, f"{inside}/{path.relative_to(class_folders)}")
+    assert open_set(DataSpec(name), (tmp_path / "data",)).classes == ("Forest", "River", "Town")
+
+
+def test_a_zip_of_an_unknown_version_is_refused(index_zip, tmp_path):
+    content = bytearray(index_zip.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 250  # the version that is needed to unpack it
+    (tmp_path / "future.zip").write_bytes(content)
+    assert "not a readable zip" in refused(tmp_path / "future.zip")
