@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from core.atlas import EmbeddingTable
 from core.session import View
 from ui import cached, state
-from ui.globe.rows import address
+from ui.globe.rows import address, identity_of
 from ui.globe.sight import NOTES, Sight, look, sight
 
 LONGEST_NOTE = 400
@@ -64,8 +64,7 @@ class Desk:
 
     def identity(self, row: int) -> str:
         """The unique_id of a row, by which links name it; of a table without identities, its number."""
-        found = self.table.columns["unique_id"][int(row)].as_py()
-        return str(row) if found is None else str(found)
+        return identity_of(self.table, row)
 
     @cached_property
     def unit(self) -> NDArray[np.float32]:

@@ -104,9 +104,7 @@ def by_place(desk: Desk) -> Query | None:
 
 
 def _distance(desk: Desk, place: NamedPlace, row: int) -> str:
-    from pyproj import Geod
-
-    km = Geod(ellps="WGS84").inv(place.lon, place.lat, *desk.lonlat[row].astype(float).tolist())[2] / 1000
+    km = desk.table.distance_km(row, place.lon, place.lat)
     far = " **That is far: this table may not cover the place.**" if km > FAR_KM else ""
     return f"{place.label}: the nearest row's centre lies {km:,.0f} km away.{far}"
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import streamlit as st
 
 from core.atlas.append import append_rows
+from core.atlas.shards import shard_records
 from core.engine.places import EmbeddedPlace
 from ui import jobs, state
 from ui.globe import desk as ask
@@ -29,8 +30,6 @@ def keep(place: EmbeddedPlace) -> None:
         ask.add_table(title, folder, show=True)
 
 
-def _count(folder: Any) -> str:
-    from core.atlas.shards import read_manifest
-
-    rows = sum(int(shard["rows"]) for shard in read_manifest(folder)["shards"])
+def _count(folder: Path) -> str:
+    rows = sum(shard.rows for shard in shard_records(folder))
     return f"{rows:,} place{'s' * (rows != 1)}"

@@ -1,9 +1,8 @@
-"""The panels under the maps as tabs: those whose module is there, and only the open one runs."""
+"""The panels under the maps as tabs: a module each, and only the open one runs."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 import numpy as np
 import streamlit as st
@@ -61,8 +60,7 @@ def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None
 @st.fragment
 def panels(desk: Desk) -> None:
     """Draw the tab row and the open panel; when it asked for something, the page runs again with it."""
-    here = {title: module for title, module in PANELS.items() if find_spec(f"ui.globe.{module}")}
-    for module, tab in zip(here.values(), st.tabs(list(here), key="tab", bind="query-params", on_change="rerun"), strict=True):
+    for module, tab in zip(PANELS.values(), st.tabs(list(PANELS), key="tab", bind="query-params", on_change="rerun"), strict=True):
         if tab.open:
             with tab, in_a_sentence():
                 import_module(f"ui.globe.{module}").draw(desk)

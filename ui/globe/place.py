@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.atlas.grid import EARTH_RADIUS_KM
 from core.atlas.label import variety
 from core.atlas.neighbors import Neighbors, nearest
 from core.errors import ExplorerError
@@ -24,7 +25,6 @@ from ui.globe.sight import sight
 from ui.page import in_a_sentence
 
 SHOWN = 12
-EARTH_RADIUS_M = 6_371_000.0
 APART = 1.5
 LABS = {"Mask Lab": ("pages/1_Mask_Lab.py", ":material/grid_view:"), "Scale Lab": ("pages/2_Scale_Lab.py", ":material/zoom_out_map:")}
 
@@ -102,7 +102,7 @@ def apart(desk: Desk, row: int) -> NDArray[np.bool_]:
     sides = np.nan_to_num(sides, nan=0.0)
     lon, lat = np.radians(desk.lonlat.astype(np.float64)).T
     half = np.sin((lat - lat[row]) / 2) ** 2 + np.cos(lat) * np.cos(lat[row]) * np.sin((lon - lon[row]) / 2) ** 2
-    away_m = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(half.clip(0, 1)))
+    away_m = 2000 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(half.clip(0, 1)))
     return ~(away_m < APART * np.maximum(sides, sides[row]))
 
 

@@ -17,6 +17,12 @@ SIDE_PX = 128
 FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "native_gsd_m", "image_size")
 
 
+def identity_of(table: EmbeddingTable, row: int) -> str:
+    """The unique_id of a row, by which links name it; of a table without identities, its number."""
+    found = table.columns["unique_id"][int(row)].as_py()
+    return str(int(row)) if found is None else str(found)
+
+
 def source_name(said: str | None) -> str | None:
     """The catalogue's name of what a table calls its source (name or title); None where it is not here."""
     catalogue = cached.catalogue()

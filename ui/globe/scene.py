@@ -18,7 +18,7 @@ from core.viz.stills import EARTH, bounds_of, still
 from ui import cached, routes, state
 from ui.globe.colour import Painted, rgb_of
 from ui.globe.desk import ask_again, flight, mark_spot, rings
-from ui.globe.rows import RowPictures
+from ui.globe.rows import RowPictures, identity_of
 from ui.globe.sight import led_to_place, look, sight
 from ui.globe.tables import Scene
 
@@ -94,7 +94,7 @@ def _take(scene: Scene, told: Selection) -> None:
         return
     row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else nearest_row(scene, told)
     if row is not None:
-        look(replace(sight(), place=scene.identity(row)))
+        look(replace(sight(), place=identity_of(scene.table, row)))
     if told.side == "globe" and told.polygon:
         mark_spot(*told.polygon[0])
     ask_again()
@@ -107,9 +107,8 @@ def nearest_row(scene: Scene, told: Selection) -> int | None:
     x, y = told.polygon[0]
     with np.errstate(invalid="ignore"):
         if told.side == "globe":
-            away = (scene.lonlat - (x, y) + (180, 0)) % (360, 400) - (180, 0)
-            away[:, 1] = scene.lonlat[:, 1] - y
-            distance, far = np.hypot(away[:, 0] * np.cos(np.radians(y)), away[:, 1]), FAR_DEG
+            east, north = (scene.lonlat[:, 0] - x + 180) % 360 - 180, scene.lonlat[:, 1] - y
+            distance, far = np.hypot(east * np.cos(np.radians(y)), north), FAR_DEG
         else:
             sides = np.nanmax(scene.plane, axis=0) - np.nanmin(scene.plane, axis=0)
             distance, far = np.hypot(*((scene.plane - (x, y)) / np.maximum(sides, 1e-9)).T), FAR_SHARE

@@ -21,14 +21,15 @@ from ui import cached, state
 from ui.globe.rows import card
 
 PREVIEW_PX, MAP_PX = 180, 360
-_CHOSEN = "anywhere scene"
 FRESH_S = 600.0
 """How long an answer is kept: signed links live about an hour."""
+
+_CHOSEN = "anywhere scene"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and when it was asked, in seconds since the epoch."""
+    """A question and when it was asked, in spans of FRESH_S since the epoch."""
 
     query: SceneQuery
     when: float
@@ -49,7 +50,7 @@ def answer(asked: Asked) -> tuple[Scene, ...]:
             list(pool.map(lambda scene: preview(scene, web), scenes))
         return scenes
 
-    return cached.shelf("scenes", 64).once(asked, ask)
+    return cached.shelf("scene answers", 64).once(asked, ask)
 
 
 def preview(scene: Scene, web: Web | None = None) -> bytes:

@@ -35,11 +35,6 @@ class Scene:
     points: bytes
     problems: tuple[str, ...]
 
-    def identity(self, row: int) -> str:
-        """The name of a row in links: its unique_id, or its number where the table has none."""
-        found = self.table.columns["unique_id"][int(row)].as_py()
-        return str(int(row)) if found is None else str(found)
-
     @property
     def placed(self) -> bool:
         """Whether any row says where it is."""
@@ -51,11 +46,12 @@ def known() -> dict[str, Path]:
     found = {SHIPPED: WORLD} if any(WORLD.glob("*.parquet")) else {}
     for text in filter(None, os.environ.get(DATA_VARIABLE, "").split(os.pathsep)):
         folder = Path(text)
-        candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())] if folder.is_dir() else []
+        if not folder.is_dir():
+            continue
+        candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
         found |= {child.name: child for child in candidates if has_manifest(child) and any(child.glob("*.parquet"))}
-        found |= (
-            {file.stem: file for file in sorted(folder.glob("*.parquet"))} if folder.is_dir() and not has_manifest(folder) else {}
-        )
+        if not has_manifest(folder):
+            found |= {file.stem: file for file in sorted(folder.glob("*.parquet"))}
     return {**found, **tables_of(state.owner()), **own_tables()}
 
 
