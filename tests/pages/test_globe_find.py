@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
@@ -101,6 +102,22 @@ def test_a_part_of_a_tile_and_an_upload_need_the_tables_own_weights(open_page: O
     assert sum((b.key or "").startswith("find part") for b in app.button) == 9
     calm(app.button(key="find part 4").click().run())
     assert "only be compared with the same weights" in said(app)
+
+
+@pytest.mark.parametrize(("scales", "taken"), [([20.0] * 10 + [10.0] * 25 + [None] * 5, 10.0), ([None] * 40, None)])
+def test_a_picture_without_scale_takes_that_of_most_rows(
+    data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch, scales: list[float | None], taken: float | None  # noqa: F811
+) -> None:
+    from ui import cached
+
+    asked = []
+    monkeypatch.setattr(cached, "vector_like", lambda recipe, *_: asked.append(dict(recipe)["gsd_m"]) or np.ones(8, np.float32))
+    plain(data, "mixed", gsd_m=pa.array(scales, pa.float64()))
+    app = calm(open_page(PAGE, table="mixed", tab="Find", search="picture:"))
+    shot = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(shot, "PNG")
+    calm(app.file_uploader(key="find upload").set_value(("mine.png", shot.getvalue(), "image/png")).run())
+    assert "Most like mine.png" in said(app) and set(asked) == {taken}
 
 
 @pytest.mark.slow

@@ -6,14 +6,18 @@ import base64
 from typing import Any
 
 import numpy as np
+import pyarrow.compute
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.atlas import EmbeddingTable
 from core.geo.parts import parts_of
 from core.geo.tile import TileSpec
 from ui import cached, state, uploads
 from ui.globe.desk import Desk
 from ui.globe.rows import spec_of
+
+pc: Any = pyarrow.compute
 
 RECIPE = ("model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m")
 UPLOAD_MB = 50
@@ -30,14 +34,20 @@ def picture(desk: Desk) -> Found | None:
         max_upload_size=UPLOAD_MB, key="find upload",
     )  # fmt: skip
     gsd_m = right.number_input(
-        "Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="as the table's", key="find gsd"
+        "Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="as most of the table's", key="find gsd"
     )
     if file is None:
         st.caption("It stays in this server's memory, and only its vector is kept. Nothing is asked on the internet.")
         return None
     content = uploads.content(file, UPLOAD_MB)
-    vector = vector_of(desk, 0, content, gsd_m or None)
-    return vector, file.name, ()
+    return vector_of(desk, usual_row(desk.table), content, gsd_m or None), file.name, ()
+
+
+def usual_row(table: EmbeddingTable) -> int:
+    """The first row of the most frequent GSD, for what does not know its own; the first of all where no row knows one."""
+    column = table.columns["gsd_m"]
+    most: list[dict[str, Any]] = pc.mode(column).to_pylist()
+    return pc.index(column, most[0]["mode"]).as_py() if most else 0
 
 
 def part(desk: Desk) -> Found | None:
