@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -87,9 +87,25 @@ def run(args: argparse.Namespace) -> int:
         plan = plan_of(recipe, args.sets[0] if args.sets else located(recipe.data, data_folders(args.data)))
     else:
         plan = _plan(args)
+    if args.compare and not recipe and plan.protocol != "reconstruction" and args.model and len(set(args.model)) == 1:
+        raise RecipeError("There is one model and nothing to compare it with; name two or more with --model.")
     kept = Cache(args.cache) if args.cache else default_cache()
+    for option, folder in (("--cache", kept.folder), ("--out", args.out)):
+        if folder:
+            _check_writable(option, folder)
     with TemporaryDirectory() as passing:  # a number asked for anew is compared with what is computed now
         return _evaluated(args, plan, recipe, Cache(Path(passing)) if args.fresh or recipe else kept)
+
+
+def _check_writable(option: str, folder: Path) -> None:
+    from core.evaluation.errors import RecipeError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise RecipeError(f"The folder of {option} cannot be written ({problem.strerror}: {folder}); give another one.") from problem
 
 
 def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:

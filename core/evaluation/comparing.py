@@ -116,7 +116,9 @@ def _alike(
         return None, None, None
     here = np.isin(a.rows, rows)
     x, y = a.features[here], b.features[here]
-    count = min(NEIGHBOURS, len(x) - 1)
+    count = min(NEIGHBOURS, (len(x) - 1) // 2)  # all the others are shared by any two models
+    if count < 1:
+        return None, None, None
     try:
         return count, bootstrap_mean(neighbour_overlap(x, y, count)), linear_cka(x, y)
     except FeatureError:

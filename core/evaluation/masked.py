@@ -22,7 +22,7 @@ from PIL import Image
 from core.evaluation.datasets import DataSpec, own_path, set_beneath
 from core.evaluation.errors import LabelledSetError
 from core.evaluation.images import Skipped, read_picture
-from core.evaluation.storage import MAX_PIXELS, Store, fingerprint, is_image
+from core.evaluation.storage import MAX_PIXELS, Store, fingerprint, is_image, why_unreadable
 from core.geo.sources import open_source
 from core.geo.stretch import to_unit
 from core.geo.tile import TileRef, TileSpec
@@ -30,6 +30,7 @@ from core.geo.tile import TileRef, TileSpec
 UNLABELLED = 255
 TEST_EVERY = 4  # a scene's every fourth column of tiles, or a quarter of a folder's images, is for test
 MOST_PX = 256  # side of the tiles that larger pictures of a folder are cut into
+LEAST_PX = 8
 MOST_CLASSES = 200
 
 Classes = NDArray[np.uint8]
@@ -254,9 +255,13 @@ def _read_mask(store: Store, name: str) -> Classes:
                 raise LabelledSetError(f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller masks.")
             values = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
-        raise LabelledSetError(f"The mask '{name}' cannot be read ({problem}); replace or remove it.") from problem
+        raise LabelledSetError(f"The mask '{name}' cannot be read ({why_unreadable(problem)}); replace or remove it.") from problem
     if values.ndim != 2:
         raise LabelledSetError(f"The mask '{name}' is a colour picture; save class numbers as a picture of one band.")
+    if min(values.shape) < LEAST_PX:
+        raise LabelledSetError(f"The mask '{name}' has {values.shape[1]} x {values.shape[0]} pixels; all are cut to the smallest, so remove those below {LEAST_PX}.")
+    if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
+        raise LabelledSetError(f"The mask '{name}' holds numbers that are not whole; save the number of each pixel's class.")
     if values.min() < 0 or values.max() > UNLABELLED:
         raise LabelledSetError(f"The mask '{name}' holds numbers from {values.min()} to {values.max()}; use 0 to 254, and 255 where nothing is known.")
     return values.astype(np.uint8)

@@ -114,6 +114,10 @@ def _differences(data: str, members: Sequence[Result], official: Collection[str]
         found.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")
     elif data not in FULL_GALLERY:
         found.append(f"split: {recipe.split}; the paper's is random 90/10")
+    if recipe.limit is not None:
+        found.append(f"at most {recipe.limit} images of each class and split")
+    if recipe.pooling not in (None, "cls"):
+        found.append(f"vectors by the pooling {recipe.pooling}; the paper's are the class token")
     if recipe.normalisation != "dataset":
         found.append("colours normalised by the model's card; the authors' code uses each set's statistics")
     if (recipe.k, recipe.tau) != (20, 0.07):

@@ -36,6 +36,7 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
     queries, truth, rows = vectors.split(data, "test")
     if not (len(gallery) and len(queries)):
         raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
+    _check_classes(data, labels, vectors)
     try:
         found, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
     except FeatureError as problem:
@@ -59,6 +60,17 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
         details=details,
     )
     return Scored(result, arrays)
+
+
+def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: Vectors) -> None:
+    """Raise FeatureError for a class that lost all its train images: the others would be told apart as if it had never been there."""
+    lost = np.setdiff1d(data.labels[data.rows("train")], labels)
+    if lost.size:
+        rows = [row for row in data.rows("train").tolist() if data.labels[row] == lost[0]]
+        reasons = {skipped.file: skipped.reason for skipped in vectors.skipped}
+        raise FeatureError(
+            f"None of the train images of class '{data.classes[int(lost[0])]}' of '{data.name}' can be read; the first says: {reasons[data.files[rows[0]]]}"
+        )
 
 
 def _knn(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:

@@ -53,6 +53,9 @@ def segmentation_scores(recipe: Recipe, subject: Subject, data: MaskedSet, learn
     if not (train.any() and test.any()):
         raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
     tokens, masks, count = found.tokens[train], found.classes[train], len(data.classes)
+    for name, here in (("train", train), ("test", test)):
+        if not (found.classes[here] != UNLABELLED).any():
+            raise FeatureError(f"The masks of the {name} images of '{data.name}' hold no labelled pixel; add some that do.")
     held_back = _held_back(tokens, masks, count, learn, recipe.seed)
     rate, balance = max(held_back, key=held_back.__getitem__) if held_back else (RATES[1], BALANCES[1])
     predicted = learn(tokens, masks, count, rate, balance, recipe.seed)(found.tokens[test])

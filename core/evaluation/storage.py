@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from core.evaluation.errors import LabelledSetError
 
@@ -81,9 +81,16 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise LabelledSetError(f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller images.")
+            if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+                raise LabelledSetError(f"'{name}' holds numbers beyond 8 bit (mode {image.mode}), whose white is not known; save it as 8 bit, 0 to 255.")
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
-        raise LabelledSetError(f"'{name}' cannot be read as a picture ({problem}); replace or remove it.") from problem
+        raise LabelledSetError(f"'{name}' cannot be read as a picture ({why_unreadable(problem)}); replace or remove it.") from problem
+
+
+def why_unreadable(problem: Exception) -> str:
+    """What Pillow says of a file; where it knows no reason it names an address in memory, which tells nobody anything."""
+    return "it is of no known format, or not of 8 bit" if isinstance(problem, UnidentifiedImageError) else str(problem)
 
 
 def fingerprint(store: Store, names: tuple[str, ...], stated: str = "") -> str:

@@ -32,14 +32,21 @@ def labels_that_do_not_match(folder):
         csv.writer(file).writerows([("file", "label", "split"), *rows])
 
 
+def unreadable_class(folder):
+    for image in (folder / "Town").glob("*.png"):
+        image.write_bytes(b"not a picture")
+
+
 @pytest.mark.parametrize(
     ("spoil", "more", "said"),
     [
         (empty_class, (), "Class folder 'Desert' of 'set' holds no images; add some or remove the folder."),
         (single_class, (), "'set' has the single class 'Town'"),
         (labels_that_do_not_match, (), "class 'forest' is in the test images but not in the train images; spell both alike"),
+        (unreadable_class, (), "None of the train images of class 'Town' of 'set' can be read; the first says: 'Town/Town_0.png' cannot be read"),
         (lambda folder: None, ("--k", "99"), "k is 99 but the gallery holds 33 images; choose k from 1 to 33"),
         (lambda folder: None, ("--protocol", "segmentation"), "holds 0 pairs of image and mask"),
+        (lambda folder: None, ("--compare",), "There is one model and nothing to compare it with; name two or more with --model."),
         (lambda folder: None, ("--protocol", "segmentation", "--duplicates"), "Duplicates are looked for among labelled images"),
     ],
 )
@@ -57,3 +64,12 @@ def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, ma
     with pytest.raises(Exception, match=r"Model 'nan_net' gives values that are not finite for image '.*\.png'"):
         list(evaluate(Plan(data=(str(index_zip),)), [network, make_network("nan_net", broken=True)], folders=(), cache=cache))
     assert [result.recipe.model for result in cache.results()] == ["fake"]
+
+
+@pytest.mark.parametrize("option", ["--cache", "--out"])
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(class_folders, tmp_path, capsys, option):
+    (tmp_path / "taken").write_text("a file")
+    assert main(["evaluate", str(class_folders), "--model", "colour_histogram", option, str(tmp_path / "taken" / "below")]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "accuracy" not in err
+    assert f"The folder of {option} cannot be written" in err

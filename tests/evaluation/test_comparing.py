@@ -38,9 +38,10 @@ def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_p
     assert pair.paired.difference.mean == pytest.approx(second.value - first.value)
     rows = cache.arrays(first.recipe)["rows"]
     x, y = (stored_vectors(result.recipe, cache).features[rows] for result in (first, second))
-    assert pair.neighbours == len(rows) - 1 == 11
+    assert pair.neighbours == 5  # less than half of the 12: all 11 others would be shared by any two models
     assert pair.cka == pytest.approx(linear_cka(x, y))
-    assert pair.overlap.mean == pytest.approx(neighbour_overlap(x, y, 11).mean())
+    assert pair.overlap.mean == pytest.approx(neighbour_overlap(x, y, 5).mean())
+    assert pair.overlap.mean < 1
     assert "fake (native_gsd) minus colour_histogram" in pair.sentence() and "McNemar" in pair.sentence()
 
 

@@ -41,6 +41,12 @@ def test_res_is_told_of_only_where_it_is_not_what_the_authors_code_gives(setting
     assert ("res by the policy" in differences(**settings)) == told
 
 
+def test_pooling_and_a_limit_are_told_of():
+    assert "vectors" not in differences(pooling="cls") and "at most" not in differences()
+    assert "vectors by the pooling mean; the paper's are the class token" in differences(pooling="mean")
+    assert "at most 5 images of each class and split" in differences(data="ucmerced", limit=5)
+
+
 def test_tinymim_s_table_is_whole():
     lines = paper_text([]).splitlines()
     assert "  TinyMIM-Ti: 75.8 / 44.0 / 11.0 / 39.8 / 50.1" in lines

@@ -159,11 +159,23 @@ def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
     said("is a colour picture")
     victim.write_bytes(b"no picture")
     said("cannot be read")
+    Image.new("L", (3, 40), 1).save(victim)
+    said("has 3 x 40 pixels; all are cut to the smallest")
+    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(victim.with_suffix(".tif"))
     victim.unlink()
+    said("holds numbers that are not whole")
+    victim.with_suffix(".tif").unlink()
     said(r"test1\.png' of 'fields' has no mask")
     write_pair(tmp_path / "plain", "a", values=(1, 1))
     write_pair(tmp_path / "plain", "b", values=(1, 1))
     said("single class 1", tmp_path / "plain")
+
+
+def test_test_masks_without_a_labelled_pixel_are_refused(masked_folder):
+    for mask in (masked_folder / "test" / "masks").iterdir():
+        Image.new("L", (32, 32), UNLABELLED).save(mask)
+    with pytest.raises(FeatureError, match="The masks of the test images of 'fields' hold no labelled pixel"):
+        results(Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0), [ColourFloor()])
 
 
 def test_a_mask_of_another_size_is_skipped_and_named(masked_folder):
