@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
 from _quiet import load_or_leave
+from _timing import median_ms
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
@@ -27,17 +25,6 @@ from core.atlas.label import Marks, expected_calibration_error, fit, mean_differ
 from core.atlas.schema import SCALE, make_rows, vector_column
 
 LIMIT_MS = 150.0
-
-
-def median_ms(work: Callable[[], object], times: int = 15) -> float:
-    """The median of `times` runs in milliseconds, after one that warms up."""
-    work()
-    taken: list[float] = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append((time.perf_counter() - start) * 1000)
-    return statistics.median(taken)
 
 
 def million(rows: int, dim: int, precision: str) -> EmbeddingTable:

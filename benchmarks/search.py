@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numba
 import numpy as np
 from _quiet import load_or_leave
+from _timing import median_ms
 from threadpoolctl import threadpool_limits
 
 from core.atlas import EmbeddingTable
@@ -38,17 +39,6 @@ def _sum(values: np.ndarray) -> np.float32:
     for i in numba.prange(values.size):
         total += values[i]
     return total
-
-
-def median_ms(work: Callable[[], object], times: int = 15) -> float:
-    """The median of `times` runs in milliseconds, after one that warms up."""
-    work()
-    taken: list[float] = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append((time.perf_counter() - start) * 1000)
-    return statistics.median(taken)
 
 
 def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
