@@ -1,6 +1,7 @@
 """Rasters of patch embeddings of many pictures, in one folder: each under a name of its own, what is there already left as it is.
 
-A raster is written in one step, so a run that was stopped goes on with the first picture that has none. One run at a time holds the folder.
+A raster is written in one step, so a run that was stopped or killed goes on with the first picture that has none, after the last batch of it that was
+finished. One run at a time holds the folder.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from core.atlas.patch_rasters import ENDING
-from core.engine.patch_raster import SCRATCH, DiskFull, Intent, PatchProgress, PatchRasterSpec, embed_patches, intent
+from core.engine.patch_raster import SCRATCH, DiskFull, Intent, PatchProgress, PatchRasterSpec, embed_patches, intent, scratch_of
 from core.engine.sweep_plan import SweepError, SweepSpec, open_named
+from core.engine.sweep_sources import pictures_in
 from core.engine.sweep_store import SweepFolder
 from core.geo.sources import Source
 from core.geo.sources.online import plain
@@ -70,23 +72,28 @@ def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[Folder
     a full disk; GeoError for the only picture.
     """
     folder = Path(spec.out)
-    with SweepFolder(folder).locked():
-        _tidy(folder)
+    held = SweepFolder(folder)
+    with held.locked():
         pictures = pictures_of(spec)
         todo, there, notes = _planned(pictures, folder, wanted)
+        _tidy(folder, todo, wanted)
         total = sum(one.tiles for one in todo)
         at = FolderProgress(0, total, rasters=tuple(there), note="\n".join(notes))
         yield at
-        began = time.perf_counter()
+        began, known = time.perf_counter(), 0
         for one in todo:
             before, at = at.done, replace(at, note="")
             try:
-                for step in embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp):
+                for number, step in enumerate(embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp)):
                     done = before + step.done
-                    rate = done / max(time.perf_counter() - began, 1e-9) if done else None
+                    known += step.done if number == 0 else 0  # what an earlier run did says nothing about the pace of this one
+                    rate = (done - known) / max(time.perf_counter() - began, 1e-9) if done > known else None
                     left = (total - done) / rate if rate else None
                     at = FolderProgress(done, total, rate, left, one.named.key, step, at.rasters)
                     yield at
+                    if held.asked_to_stop and step.path is None:
+                        yield replace(at, rate=None, seconds_left=None, note="Stopped as asked; give the same command again to go on.")
+                        return
             except (GeoError, SweepError) as error:
                 if len(pictures) == 1 or isinstance(error, DiskFull):
                     raise
@@ -109,8 +116,7 @@ def pictures_of(spec: SweepSpec) -> list[Named]:
         source = open_named(named, spec)
         local = Path(named).expanduser()
         root = local.resolve().parts if local.exists() else (plain(named),)
-        keys = source.keys()
-        for key in keys:
+        for key in pictures_in(source):
             if spec.only and key not in spec.only:
                 continue
             own = Path(key).parts
@@ -221,9 +227,10 @@ def _stamp(path: Path) -> str | None:
         return hashlib.sha256(f"{path.stat().st_size} ".encode() + file.read(STAMP_BYTES)).hexdigest()[:16]
 
 
-def _tidy(folder: Path) -> None:
-    """Delete what a killed run left behind; the folder is held, so nobody is at work in it."""
-    for left in folder.glob(f"{SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _tidy(folder: Path, todo: Sequence[_Todo], wanted: PatchRasterSpec) -> None:
+    """Delete what a killed run left behind and no picture of this one goes on with; the folder is held, so nobody is at work in it."""
+    if left := set(folder.glob(f"{SCRATCH}*")):
+        for old in left - {scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo}:
+            shutil.rmtree(old, ignore_errors=True)
     for torn in folder.glob(f".*{ENDING}.tmp"):
         torn.unlink(missing_ok=True)

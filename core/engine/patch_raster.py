@@ -1,19 +1,18 @@
 """A raster of patch embeddings: every patch of a picture as a pixel of d bands, overlapping tiles blended, as a cloud-optimised GeoTIFF.
 
 A patch near the edge of a tile has seen less of its surroundings than one in the middle. Tiles therefore overlap, and each contributes to a
-patch with the weight of a raised cosine (Hann) over the tile, so that no seam shows. Sums are kept in a file, so memory stays constant.
+patch with the weight of a raised cosine (Hann) over the tile, so that no seam shows. Sums are kept in files (core.engine.patch_sums), so memory
+stays constant, and what was stopped or killed goes on after the last finished batch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,20 +21,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.engine.loaded import load
+from core.engine.patch_sums import ROWS_AT_ONCE, Sums
 from core.engine.reconstruct import res_of
-from core.engine.sweep_plan import Grid, Plan, SweepError
+from core.engine.sweep_plan import MOST_TILES, Grid, Plan, SweepError
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Reader
+from core.engine.sweep_sources import content_of
 from core.engine.tokens import patch_vectors
 from core.geo.picture import Known, native_gsd
 from core.geo.sources import Source
+from core.geo.tile import require_gsd
 from core.models.base import Encoder
 from core.policy import Policy, policy_from_text, policy_to_text
 
 BATCH = 16
-ROWS_AT_ONCE = 64
 INT8_STEP = 127.0
 SCRATCH = ".patches-"
-"""How the folders of unfinished work begin; one that a killed run left behind can be deleted."""
+"""How the folders of unfinished work begin; one that a run left behind is gone on with, or can be deleted."""
 Precision = Literal["float32", "int8"]
 
 
@@ -111,45 +112,56 @@ def _intent(lay: _Lay, source: Source, key: str, spec: PatchRasterSpec, model: E
 def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path, *, stamp: str | None = None) -> Generator[PatchProgress]:
     """Write the raster of patch embeddings of one picture to `out`, in one step at the end; yields after every batch.
 
-    Raises SweepError for a stride or picture that does not fit, a picture in which no tile can be embedded, and a full disk; GeoError where
-    it cannot be opened. Tiles that cannot be read are counted; patches that only they cover have no vector.
+    What was closed or killed goes on after the last finished batch when it is asked for again. Raises SweepError for a stride or picture that does
+    not fit, a picture in which no tile can be embedded, a full disk, and while another process makes it; GeoError where it cannot be opened.
+    Tiles that cannot be read are counted; patches that only they cover have no vector.
     """
     model = load(spec.model)
     lay = _lay(source, key, spec, model)
     wanted = _intent(lay, source, key, spec, model, stamp)
     at = PatchProgress(0, wanted.tiles, lay.rows, lay.cols, model.embed_dim)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=SCRATCH) as scratch, _room(lay, model.embed_dim, spec.data_type, key, out.parent):
-        sums = _Sums(Path(scratch), lay, model.embed_dim)
+    scratch, shape = scratch_of(source, key, spec, out, stamp), (lay.rows, lay.cols, model.embed_dim)
+    with _room(lay, model.embed_dim, spec.data_type, key, scratch), closing(Sums(scratch, lay.corners, lay.side, shape)) as sums:
+        at = replace(at, **sums.counts)
         yield at
-        for start, images, state in _batches(lay, spec):
-            if len(images):
-                unit = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
-                res = np.full(len(unit), wanted.recipe["input_res_m"], np.float32)
-                sums.add(start + np.flatnonzero(state == OK), patch_vectors(model, unit, res, batch=spec.batch or BATCH))
+        for start, images, state in _batches(lay, spec, sums.batches):
+            unit = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
+            res = np.full(len(unit), wanted.recipe["input_res_m"], np.float32)
+            vectors = patch_vectors(model, unit, res, batch=spec.batch or BATCH) if len(unit) else np.empty((0, 1, 1, 1), np.float32)
             unreadable, empty = (int(np.count_nonzero(state == what)) for what in (UNREADABLE, EMPTY))
             at = replace(at, done=at.done + len(state), unreadable=at.unreadable + unreadable, empty=at.empty + empty)
+            sums.add(start + np.flatnonzero(state == OK), vectors, {"done": at.done, "unreadable": at.unreadable, "empty": at.empty})
             yield at
         if at.unreadable + at.empty == at.total:
+            shutil.rmtree(scratch, ignore_errors=True)
             why = "no tile of it can be read" if at.unreadable == at.total else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
             raise SweepError(f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid.")
-        _write(sums, lay, spec.data_type, wanted.recipe, Path(scratch) / "plain.tif", out)
+        _write(sums, lay, spec.data_type, wanted.recipe, scratch / "plain.tif", out)
         bare = lay.rows * lay.cols - sums.known()
+        shutil.rmtree(scratch, ignore_errors=True)
     yield replace(at, bare=bare, path=out)
 
 
+def scratch_of(source: Source, key: str, spec: PatchRasterSpec, out: Path, stamp: str | None = None) -> Path:
+    """Give the folder beside a raster in which it is made: another one for another recipe or content, so that work is gone on with or left alone."""
+    meant = intent(source, key, spec, stamp)
+    said = [out.name, meant.recipe, meant.rows, meant.cols, meant.data_type, spec.batch or BATCH, content_of(source.opened(key))]
+    return out.parent / f"{SCRATCH}{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
 @contextmanager
-def _room(lay: _Lay, bands: int, kind: Precision, key: str, folder: Path) -> Generator[None]:
-    """Refuse what will not fit before hours of work, and turn a disk that fills up all the same into a sentence."""
+def _room(lay: _Lay, bands: int, kind: Precision, key: str, scratch: Path) -> Generator[None]:
+    """Refuse what will not fit before hours of work, and turn a disk that fills up all the same into a sentence; `scratch` may hold a part already."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
-    block, patches = _block(lay), lay.rows * lay.cols
+    folder, block, patches = scratch.parent, _block(lay), lay.rows * lay.cols
     padded = math.prod(-(-length // block) * block for length in (lay.rows, lay.cols))
     needed = patches * (bands + 1) * 4 + 2 * padded * bands * (1 if kind == "int8" else 4)
     sentence = f"The raster of {key} needs about {needed / 1e6:,.1f} MB in {folder.name} while it is made, and {{}}: free some space, or choose another folder."
     free = shutil.disk_usage(folder).free
-    if free < needed:
+    if free + sum(file.stat().st_size for file in scratch.glob("*.bin")) < needed:
         raise DiskFull(sentence.format(f"{free / 1e6:,.1f} MB are free"))
     try:
         yield
@@ -179,10 +191,12 @@ class _Lay:
 
 
 def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _Lay:
+    require_gsd(spec.gsd_m)
+    require_gsd(spec.stated_gsd_m)
     picture, entry, patch_px = source.opened(key), source.entry(key), model.card.patch_px
     header = picture.header
-    tile_px = spec.tile_px or model.card.input_px
-    stride_px = spec.stride_px or max(tile_px // 2 // patch_px, 1) * patch_px
+    tile_px = model.card.input_px if spec.tile_px is None else spec.tile_px
+    stride_px = max(tile_px // 2 // patch_px, 1) * patch_px if spec.stride_px is None else spec.stride_px
     if tile_px % patch_px or stride_px % patch_px or not 0 < stride_px <= tile_px:
         raise SweepError(f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile.")
     native = native_gsd(header, Known(spec.stated_gsd_m or entry.gsd_m))
@@ -194,6 +208,8 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     side, hop = tile_px // patch_px, stride_px // patch_px
     if cols < side or rows < side:
         raise SweepError(f"{key} is smaller than one tile of {tile_px} px at this scale: choose a smaller tile or a finer GSD.")
+    if (many := rows / hop * cols / hop) > MOST_TILES:
+        raise SweepError(f"{key} would make {many:,.0f} tiles at this scale, more than {MOST_TILES:,}: feed coarser pixels (--gsd-m), or cut the picture.")
     starts = [sorted({*range(0, length - side + 1, hop), length - side}) for length in (rows, cols)]
     corners = np.array([(row, col) for row in starts[0] for col in starts[1]], np.int64)
     boxes = np.empty((len(corners), 4))
@@ -205,57 +221,15 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     return _Lay(Plan((grid,), 0, ()), corners, rows, cols, side, tile_px, stride_px, patch_px, step)
 
 
-def _batches(lay: _Lay, spec: PatchRasterSpec) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
+def _batches(lay: _Lay, spec: PatchRasterSpec, first: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
     """The first tile's number, the pictures that can be embedded, and what became of each of the batch's tiles."""
     size = spec.batch or BATCH
     reader = Reader(lay.plan, lay.tile_px, size, spec.min_valid)
-    for batch in reader.batches(iter(range(-(-len(lay.corners) // size)))):
+    for batch in reader.batches(iter(range(first, -(-len(lay.corners) // size)))):
         yield batch.index * size, batch.images, batch.state
 
 
-class _Sums:
-    """Weighted sums of vectors (rows, cols, d) and of weights (rows, cols), in files that have all their blocks from the start: where the disk is
-    full, making one raises OSError, while writing into a hole of a mapped file would end the process."""
-
-    def __init__(self, folder: Path, lay: _Lay, bands: int) -> None:
-        self._lay = lay
-        ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(lay.side) + 0.5) / lay.side)
-        self._weight = np.outer(ramp, ramp).astype(np.float32)
-        self._sum = _mapped(folder / "sum.bin", (lay.rows, lay.cols, bands))
-        self._of = _mapped(folder / "weight.bin", (lay.rows, lay.cols))
-
-    def add(self, tiles: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        """Add the patches (n, g, g, d) of some tiles."""
-        for (row, col), patches in zip(self._lay.corners[tiles].tolist(), vectors, strict=True):
-            where = np.s_[row : row + self._lay.side, col : col + self._lay.side]
-            self._sum[where] += patches * self._weight[..., None]
-            self._of[where] += self._weight
-
-    def blended(self, start: int) -> NDArray[np.float32]:
-        """Rows from `start` on, (at most 64, cols, d); NaN where no tile was."""
-        rows = slice(start, start + ROWS_AT_ONCE)
-        weight = np.asarray(self._of[rows])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(weight[..., None] > 0, self._sum[rows] / weight[..., None], np.nan).astype(np.float32)
-
-
-    def known(self) -> int:
-        """How many patches have a vector."""
-        return sum(int(np.count_nonzero(self._of[start : start + ROWS_AT_ONCE])) for start in range(0, len(self._of), ROWS_AT_ONCE))
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Zeros in a file whose blocks are all taken from the disk now; raises OSError where it is full."""
-    with path.open("wb") as file:
-        if sys.platform == "darwin":  # which has no such call
-            for _ in range(shape[0]):
-                file.write(bytes(math.prod(shape[1:]) * 4))
-        else:
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape) * 4)
-    return np.memmap(path, np.float32, "r+", shape=shape)
-
-
-def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plain: Path, out: Path) -> None:
+def _write(sums: Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plain: Path, out: Path) -> None:
     """Write a plain raster row by row, then the cloud-optimised one beside `out`, then rename it."""
     import warnings
 
@@ -264,7 +238,7 @@ def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plai
     from rasterio.errors import NotGeoreferencedWarning
     from rasterio.transform import Affine
 
-    header, bands = lay.plan.grids[0].header, sums._sum.shape[2]
+    header, bands = lay.plan.grids[0].header, sums.bands
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": lay.cols, "height": lay.rows, "count": bands, "dtype": kind, "nodata": -128 if kind == "int8" else float("nan"),
         "tiled": True, "blockxsize": _block(lay), "blockysize": _block(lay), "BIGTIFF": "IF_SAFER", "interleave": "pixel",
@@ -288,6 +262,7 @@ def _write(sums: _Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plai
             _require_whole(ready, sums.known())
             ready.replace(out)
         finally:
+            plain.unlink(missing_ok=True)
             ready.unlink(missing_ok=True)
 
 

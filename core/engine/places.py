@@ -49,7 +49,7 @@ def embed_place(like: Mapping[str, Any], tile: Tile, header: Header, entry: Entr
     weights = card.weights.sha256 if card.weights else None
     info = TableInfo(card.name, weights, pooling, len(vector), source_data=(tile.ref.source,), licence=card.licence)
     said: dict[str, Any] = {
-        "product_id": tile.ref.key, "source": tile.ref.source, "timestamp": acquired(entry.when), "crs": tile.crs, "gsd_m": fed.tile.gsd,
+        "product_id": tile.ref.key, "source": tile.ref.source, "timestamp": acquired(entry.when or header.when), "crs": tile.crs, "gsd_m": fed.tile.gsd,
         "native_gsd_m": tile.native_gsd_m, "image_size": fed.side, "valid_fraction": float(fed.valid.mean()), "input_res_m": ready.res,
         "res_policy": policy, "pooling": pooling, "model": card.name, "checkpoint_sha256": weights,
     }  # fmt: skip

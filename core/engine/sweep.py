@@ -23,6 +23,7 @@ from core.engine.sweep_plan import Plan, SweepError, SweepSpec, folder_of, make_
 from core.engine.sweep_read import OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe
 from core.engine.sweep_run import Run
+from core.engine.sweep_sources import written_since
 from core.engine.sweep_store import Standing, SweepFolder, ask_to_stop, ran_full, standing
 from core.engine.sweep_workers import Workers, network_threads
 from core.models.base import Encoder, Reconstructor
@@ -148,7 +149,8 @@ def _go(runs: list[Run]) -> Generator[SweepProgress]:
     """Work through one plan with all models, from what is on disk to the end or to wherever it is stopped."""
     for run in runs:
         run.start()
-    yield _progress(runs, None, note=" ".join([*runs[0].plan.notes, *(run.said for run in runs if run.said)]))
+    changed = written_since(runs[0].plan.sampled, min(run.folder.began for run in runs))
+    yield _progress(runs, None, note=" ".join([*runs[0].plan.notes, *changed, *(run.said for run in runs if run.said)]))
     rate = _measured(runs) if any(run.left for run in runs) else None
     yield _progress(runs, rate)
     yield from _work(runs)

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.sweep_sources import Opened, content_of, named_twice, open_all, open_named, source_names
+from core.engine.sweep_sources import Opened, content_of, named_twice, only_sampled, open_all, open_named, source_names
 from core.engine.sweep_spec import SweepError, SweepSpec
 from core.engine.sweep_windows import STRIPE_PX, how_many, level_for, not_empty, on_earth, windows
 from core.geo.catalogue import Catalogue
 from core.geo.picture import Header, Known, native_gsd
 from core.geo.sources import Source
 from core.geo.sources.globe import MAX_ACROSS_M, shows_globe
-from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError, require_gsd
 
 EARTH_M = 40_030_000.0
@@ -64,11 +63,13 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Hold all grids, how many windows were left out as empty, and sentences worth knowing before the first tile."""
+    """Hold all grids, how many windows were left out as empty, sentences worth knowing before the first tile, and local files that are told from
+    others by pieces only."""
 
     grids: tuple[Grid, ...]
     empty: int
     notes: tuple[str, ...]
+    sampled: tuple[Path, ...] = ()
 
     @property
     def count(self) -> int:
@@ -98,7 +99,7 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
 
     `catalogue` knows the sources by name; None makes one.
     """
-    for gsd in spec.gsd_m:
+    for gsd in (*spec.gsd_m, spec.stated_gsd_m):
         require_gsd(gsd)
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
@@ -107,6 +108,7 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
     notes = named_twice(spec)
     empty = laid = 0
     seen: set[Path] = set()
+    sampled: list[Path] = []
     for opened in open_all(spec, catalogue):
         keys = opened.keys(spec.only)
         for key in keys:
@@ -123,6 +125,7 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
                 notes.append(f"{key} was left out: {error}")
                 continue
             grids += _side_by_side(scales)
+            sampled += [file] if file is not None and only_sampled(opened.source.opened(key)) else []
             notes += said
             empty += left_out
             laid += sum(len(grid.boxes) for grid in scales)
@@ -131,7 +134,7 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
         raise SweepError(f"There is nothing to embed.{why} Choose another source.")
-    return Plan(tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)))
+    return Plan(tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled))
 
 
 def distinct_gsds(gsds: tuple[float, ...]) -> tuple[float, ...]:
@@ -167,7 +170,7 @@ def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepS
     notes: list[str] = []
     empty = 0
     picture = opened.source.opened(key)
-    when = opened.source.entry(key).when or (picture.when if isinstance(picture, GeoTiff) else "")
+    when = opened.source.entry(key).when or picture.header.when
     called = {"label": opened.label, "product": opened.product(key), "content": content_of(picture), "when": when}
     for gsd in distinct_gsds(spec.gsd_m) or (None,):
         grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec)

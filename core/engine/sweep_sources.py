@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.atlas.patch_rasters import ENDING
 from core.engine.sweep_spec import SweepError, SweepSpec
 from core.geo.catalogue import Catalogue, known_sources
 from core.geo.picture import ArrayPicture, Picture
@@ -22,6 +23,7 @@ from core.geo.sources.raster import GeoTiff
 from core.geo.tile import GeoError
 
 PIECES, PIECE_BYTES = 64, 65_536
+ALL_BYTES = (PIECES + 2) * PIECE_BYTES
 """Of what is larger than all of them together, so many evenly spaced pieces are hashed, and both ends."""
 
 LISTED = 12
@@ -38,8 +40,7 @@ class Opened:
 
     def keys(self, only: Sequence[str]) -> list[str]:
         """List its pictures, or those of them that are wanted."""
-        keys = self.source.keys()
-        return [key for key in keys if not only or key in only]
+        return [key for key in pictures_in(self.source) if not only or key in only]
 
     def product(self, key: str) -> str:
         """Give what a table calls one of its pictures."""
@@ -79,6 +80,12 @@ def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) 
     return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
 
 
+def pictures_in(source: Source) -> tuple[str, ...]:
+    """List the pictures of a source; the rasters of patch embeddings that earlier runs put into its folder are none."""
+    keys = source.keys()
+    return tuple(key for key in keys if not key.endswith(ENDING)) if source.info.kind == "folder" else keys
+
+
 def source_names(spec: SweepSpec) -> tuple[str, ...]:
     """Name the sources for people and manifests: with no more folders than tell them apart, and of addresses without the query, where signatures are."""
     return told_apart(_once(spec.sources))
@@ -110,6 +117,22 @@ def content_of(picture: Picture) -> str:
     elif isinstance(picture, GeoTiff):
         _hash_raster(digest, picture)
     return digest.hexdigest()
+
+
+def only_sampled(picture: Picture) -> bool:
+    """Tell whether `content_of` a picture leaves some of it out."""
+    if isinstance(picture, ArrayPicture):
+        return picture.pixels.nbytes > ALL_BYTES
+    return isinstance(picture, GeoTiff) and isinstance(picture.origin, Path) and picture.origin.stat().st_size > ALL_BYTES
+
+
+def written_since(files: Sequence[Path], when: float) -> list[str]:
+    """Say which files that are told from others by pieces only were written to after a time: what changed between the pieces is not seen."""
+    late = [file.name for file in files if file.exists() and file.stat().st_mtime > when]
+    return [
+        f"{name} was written to after this sweep began, and of a file that large only pieces are compared: if its pixels are others now, "
+        "embed it into another folder." for name in late[:3]
+    ]  # fmt: skip
 
 
 def _hash_raster(digest: hashlib._Hash, picture: GeoTiff) -> None:

@@ -92,6 +92,11 @@ class SweepFolder:
             raise SweepError(sentence)
         return found
 
+    @property
+    def began(self) -> float:
+        """When the plan was written, in seconds since the epoch."""
+        return (self.path / PLAN).stat().st_mtime
+
     def shards(self) -> tuple[dict[str, ShardRecord], list[str]]:
         """Give the finished shards of the manifest that are there as they were written, and the names of those that are not.
 

@@ -42,6 +42,8 @@ class Header:
     levels: tuple[tuple[int, int], ...]
     value_range: tuple[float, float] | None
     """(low, high) fixed by the data type (8 bit), None where it has to be sampled."""
+    when: str = ""
+    """When it was taken as the file says: ISO 8601, UTC unless that says otherwise; empty where it does not say."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from core.engine.loaded import load
 from core.engine.patch_folder import Named, embed_pictures, names_of
 from core.engine.patch_raster import PatchRasterSpec
 from core.engine.sweep_plan import SweepError, SweepSpec
-from core.engine.sweep_store import SweepFolder
+from core.engine.sweep_store import SweepFolder, ask_to_stop
 
 MODEL = "mae_tiny"
 PATCH = load(MODEL).card.patch_px
@@ -134,6 +134,28 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
     (tmp_path / "out" / ".a.patches.tif.tmp").write_bytes(b"torn")
     run(drawn(tmp_path / "a.tif"), out=tmp_path / "out")
     assert [f.name for f in (tmp_path / "out").glob(".*")] == []
+
+
+def test_a_run_stops_inside_a_picture_as_asked_and_goes_on_there(tmp_path):
+    scene, out = drawn(tmp_path / "a.tif"), tmp_path / "out"
+    spec, wanted = SweepSpec((str(scene),), str(out), MODEL), PatchRasterSpec(MODEL, tile_px=SIDE, batch=1)
+    steps = embed_pictures(spec, wanted)
+    while next(steps).done < 2:
+        pass
+    ask_to_stop(out)
+    *_, last = steps
+    assert not last.finished and last.done < last.total and "Stopped as asked" in last.note
+    again = list(embed_pictures(spec, wanted))
+    assert again[1].done == last.done and again[1].rate is None, "what is done is not done again, and says nothing about the pace"
+    assert again[-1].finished and [file.name for file in out.glob(".*")] == []
+
+
+def test_rasters_that_were_made_among_the_pictures_are_no_pictures(tmp_path):
+    drawn(tmp_path / "a.tif"), drawn(tmp_path / "b.tif", 2)
+    run(tmp_path, out=tmp_path / "made", data_type="int8")
+    again = run(tmp_path, out=tmp_path / "made", data_type="int8")
+    assert [path.name for path in again[-1].rasters] == ["a.patches.tif", "b.patches.tif"]
+    assert "2 of 2 rasters are there already" in notes(again)
 
 
 def test_the_command_tells_rate_notes_and_rasters(tmp_path, capsys):

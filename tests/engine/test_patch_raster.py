@@ -16,6 +16,7 @@ from core.cli import main
 from core.engine import patch_raster
 from core.engine.loaded import load
 from core.engine.patch_raster import DiskFull, PatchRasterSpec, embed_patches
+from core.engine.patch_sums import Sums, mapped
 from core.engine.reconstruct import res_of
 from core.engine.sweep_plan import SweepError
 from core.engine.tokens import patch_vectors
@@ -214,6 +215,11 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
         patch.setattr(patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan))  # blocks that never arrived
         with pytest.raises(DiskFull, match="0 of 99 patches arrived"):
             made(scene, tmp_path / "a.tif")
+    kept = [file.name for file in tmp_path.glob(".patches-*/*")]
+    assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], "the work is kept, what was half written is not"
+    monkeypatch.setattr(patch_raster, "patch_vectors", None)
+    assert made(scene, tmp_path / "a.tif")[0].bare == 0, "no tile is embedded again once there is room"
+    (tmp_path / "a.tif").unlink()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     with pytest.raises(DiskFull, match="needs about"):
@@ -222,7 +228,7 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
 
 
 def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path):
-    patch_raster._mapped(tmp_path / "sum.bin", (64, 64, 16))
+    mapped(tmp_path / "sum.bin", (64, 64, 16))
     assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
 
 
@@ -239,3 +245,47 @@ def test_a_patch_without_data_makes_no_row(scene, tmp_path):
     with rasterio.open(tmp_path / "a.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
         file.write(np.full((file.count, 2, 2), np.nan, np.float32), window=((0, 2), (0, 2)))
     assert len(open_table(tmp_path / "a.tif")) == 9 * 11 - 4
+
+
+def test_a_raster_that_was_closed_or_killed_goes_on_in_the_middle(scene, tmp_path, monkeypatch):
+    source = open_source(scene)
+    key, spec = source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=2)
+    whole = made(scene, tmp_path / "whole.tif", batch=2)[1]
+    steps = embed_patches(source, key, spec, tmp_path / "a.tif")
+    assert [next(steps).done for _ in range(3)] == [0, 2, 4]
+    steps.close()
+    flush = np.memmap.flush
+
+    def killed(array):
+        flush(array)
+        raise KeyboardInterrupt  # the batch is added, and nothing says so
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.memmap, "flush", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(embed_patches(source, key, spec, tmp_path / "a.tif"))
+    again = list(embed_patches(source, key, spec, tmp_path / "a.tif"))
+    assert [step.done for step in again[:2]] == [4, 6]
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert np.array_equal(file.read(), whole)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "whole.tif"]
+
+
+def test_two_processes_do_not_make_one_raster(tmp_path):
+    corners = np.zeros((1, 2), np.int64)
+    first = Sums(tmp_path / "x", corners, 4, (4, 4, 2))
+    with pytest.raises(SweepError, match="Another process makes this very raster"):
+        Sums(tmp_path / "x", corners, 4, (4, 4, 2))
+    first.close()
+    Sums(tmp_path / "x", corners, 4, (4, 4, 2)).close()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"gsd_m": 0.0}, "A GSD of 0 m"), ({"gsd_m": float("nan")}, "A GSD of nan m"), ({"stated_gsd_m": -3.0}, "A GSD of -3 m"),
+     ({"gsd_m": 1e-4}, "more than 20,000,000"), ({"stride_px": 0}, "leaves gaps"), ({"tile_px": 0}, "leaves gaps")],
+)  # fmt: skip
+def test_numbers_that_cannot_be_meant_are_refused(scene, tmp_path, more, words):
+    source = open_source(scene)
+    with pytest.raises((GeoError, SweepError), match=words):
+        next(embed_patches(source, source.keys()[0], PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more}), tmp_path / "a.tif"))

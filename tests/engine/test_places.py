@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 
 from core.atlas.append import append_rows
 from core.atlas.table import open_table
@@ -11,6 +12,7 @@ from core.engine.loaded import load
 from core.engine.places import default_recipe, embed_place
 from core.geo import TileSpec, open_source
 from core.geo.catalogue import known_sources
+from tests.engine.sweeping import picture, write
 
 PLACE = (-112.7, 40.8)
 
@@ -61,3 +63,12 @@ def test_two_places_of_the_globe_are_two_rows(tmp_path):
         tile = source.read(TileSpec(source.ref(), lonlat=(lon, 45.0), gsd_m=10_000, size_px=64))
         made = embed_place({**default_recipe(), "image_size": 64}, tile, source.header(key), source.entry(key))
         assert append_rows(tmp_path, made.row, made.info) == 1
+
+
+def test_a_place_says_when_its_raster_was_taken(tmp_path):
+    with rasterio.open(write(tmp_path / "a.tif", picture(80, 80)), "r+") as file:
+        file.update_tags(TIFFTAG_DATETIME="2015:07:14 10:20:30")
+    source = open_source(tmp_path / "a.tif")
+    tile = source.read(TileSpec(source.ref(), window=(0, 0, 64, 64)))
+    made = embed_place({**default_recipe(), "image_size": 64}, tile, source.header("a.tif"), source.entry("a.tif"))
+    assert made.row["timestamp"][0].as_py().isoformat() == "2015-07-14T10:20:30+00:00"

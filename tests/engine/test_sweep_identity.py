@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
@@ -114,6 +115,20 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
         rows = slice(int(at * 1590), int(at * 1590) + 10)
         file.write(picture(10, 1600, seed=5), window=((rows.start, rows.stop), (0, 1600)))
     assert content_of(open_source(path).opened("scene.tif")) != before
+
+
+def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
+    scene = Path(write(tmp_path / "scene.tif", np.tile(picture(600, 640), (1, 2, 2))))
+    spec = SweepSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
+    assert "written to" not in "".join(step.note for step in finish(spec))
+    pieces = np.linspace(0, scene.stat().st_size - PIECE_BYTES, PIECES + 2).astype(int)
+    with scene.open("r+b") as stream:
+        stream.seek(pieces[33] + PIECE_BYTES + 10)  # after one of those that are compared
+        stream.write(bytes(100))
+    assert "written to" in finish(spec, resume=True)[0].note
+    began = (tmp_path / "out" / "_plan.json").stat().st_mtime
+    os.utime(scene, (began - 1, began - 1))
+    assert "written to" not in finish(spec, resume=True)[0].note
 
 
 @pytest.mark.parametrize(

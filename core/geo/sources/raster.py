@@ -105,13 +105,6 @@ class GeoTiff(Picture):
         self._origin = origin
         self._name = name
         self._thread = threading.local()
-        self._when = ""
-
-    @property
-    def when(self) -> str:
-        """When it was taken as its tags say: ISO 8601, UTC unless that says otherwise; empty where they do not say."""
-        _ = self.header
-        return self._when
 
     @property
     def origin(self) -> Path | bytes | RemoteFile:
@@ -217,7 +210,7 @@ class GeoTiff(Picture):
             if not isinstance(self._origin, RemoteFile):
                 dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
             bands, rgb = self._names(dataset)
-            self._when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
+            when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
@@ -232,7 +225,7 @@ class GeoTiff(Picture):
             with self._dataset(level) as overview:
                 levels.append((overview.width, overview.height))
         fixed = (0.0, float(2 ** min(bits, 8) - 1)) if eight else None
-        return Header(*levels[0], bands, rgb, crs, transform, tuple(levels), fixed)
+        return Header(*levels[0], bands, rgb, crs, transform, tuple(levels), fixed, when)
 
     def _refuse(self, dataset: Any) -> None:
         if any("complex" in kind for kind in dataset.dtypes):
