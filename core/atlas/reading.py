@@ -19,7 +19,7 @@ from core.atlas import patch_rasters
 from core.atlas.errors import TableError
 from core.atlas.formats import Layout, recognise
 from core.atlas.schema import BBOX, COLUMNS, SCALE
-from core.atlas.shards import read_manifest
+from core.atlas.shards import has_manifest, read_manifest
 
 pc: Any = pyarrow.compute
 
@@ -78,6 +78,9 @@ def open_parts(path: Path) -> list[Part]:
     if not files:
         files = sorted(f for f in path.glob(f"*{patch_rasters.ENDING}") if not f.name.startswith("."))
         if not files:
+            tables = sorted(f"{path.name}/{f.name}" for f in path.iterdir() if f.is_dir() and has_manifest(f))
+            if tables:
+                raise TableError(f"The folder {path.name} holds {len(tables)} tables, one for each model: open one of {', '.join(tables[:8])}.")
             raise TableError(f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote.")
         patch_rasters.require_readable(files)
     return [_open_file(f, None) for f in files]

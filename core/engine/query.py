@@ -74,4 +74,6 @@ def ready_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: floa
 
 def _tile(picture: Path | bytes, gsd_m: float | None) -> Tile:
     source = open_source(picture, gsd_m=gsd_m or 1.0)
+    if source.info.count > 1:
+        raise InputError(f"{source.info.title} holds {source.info.count:,} pictures: name one of them, for a search starts from one.")
     return source.read(TileSpec(source.ref()))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 from rasterio.transform import from_origin
 
 from core.cli import main
@@ -52,6 +53,9 @@ def test_several_models_write_a_table_each(scene, tmp_path, capsys):
         code, out, _ = asked(capsys, "search", folder, "--row", "3", "--where", "gsd_m = 20", "--json")
         assert (code, len(json.loads(out)["neighbors"])) == (0, 6)
         assert model in folder
+    code, _, err = asked(capsys, "search", str(tmp_path / "t"), "--row", "3")
+    assert code == 2
+    assert "t holds 2 tables, one for each model: open one of t/mae_tiny, t/tinymim_tiny" in err
     code, _, err = asked(capsys, *words, "--patches")
     assert code == 2
     assert "one model" in err
@@ -123,12 +127,21 @@ def test_bad_questions_get_a_sentence(table, capsys, words, sentence):
     assert sentence in err
 
 
+def test_a_folder_of_pictures_is_no_picture_to_search_with(table, tmp_path, capsys):
+    for name in "ab":
+        Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / f"{name}.png")
+    code, _, err = asked(capsys, "search", str(table), "--image", str(tmp_path))
+    assert code == 2
+    assert "holds 2 pictures: name one of them" in err
+
+
 def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
     for words, sentence in (
         ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m takes"),
         ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "share from 0 to 1"),
         (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
         ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
+        (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"], "A GSD of -1 m cannot be"),
     ):  # fmt: skip
         model = [] if "--model" in words else ["--model", "mae_tiny"]
         code, _, err = asked(capsys, "embed", *words, *model)
