@@ -130,12 +130,15 @@ def others(names: Iterable[str]) -> dict[str, str]:
     return {name: st.query_params[name] for name in names if name in st.query_params}
 
 
-def publish_others(names: Iterable[str], params: Mapping[str, str]) -> None:
-    """Write a page's own parameters into the address bar: of `names`, those in `params` are set and the others removed."""
+def publish_others(names: Iterable[str], params: Mapping[str, str], *, written: Mapping[str, str] | None = None) -> None:
+    """Write a page's own parameters into the address bar: of `names`, those in `params` are set and the others removed.
+
+    `written` is what was written last, where the page knows: the browser may not have heard of it yet when it says what is wanted already.
+    """
     now = others(names)
     for name in now.keys() - params.keys():
         del st.query_params[name]
-    if now != params:
+    if now != params or written not in (None, params):
         st.query_params.update(params)
 
 

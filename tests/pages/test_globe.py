@@ -131,6 +131,24 @@ def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(data: P
     assert (param(app, "by"), param(app, "rows")) == ("groups", "15000m")
 
 
+def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamlit.runtime.state.query_params import QueryParams
+
+    app = calm(open_page(PAGE, place="place000001"))
+    before = dict(app.query_params)
+    calm(app.selectbox(key="w:globe Colour by").set_value("groups").run())
+    app.query_params.clear()
+    app.query_params.update(before)
+    sent: list[str] = []
+    send = QueryParams._send_query_param_msg
+    monkeypatch.setattr(QueryParams, "_send_query_param_msg", lambda self: (sent.append(str(dict(self))), send(self))[1])
+    calm(app.button(key="globe undo").click().run())
+    assert "by" not in app.query_params and sent
+    sent.clear()
+    calm(app.run())
+    assert not sent
+
+
 def test_remarks_above_the_tabs_do_not_move_them(data: Path, open_page: Open) -> None:
     """Moved, the panels would be built anew in the browser, without what was scrolled to, typed or chosen in them."""
 

@@ -92,7 +92,7 @@ def led_to_place() -> bool:
 def publish() -> None:
     """Write what is shown into the address bar."""
     params = to_params(sight())
-    state.publish_others(state.GLOBE, params)
+    state.publish_others(state.GLOBE, params, written=state.recall(_WRITTEN, None))
     state.keep(_WRITTEN, params)
 
 
