@@ -89,6 +89,12 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], port: int, log: Path) 
     raise RuntimeError(f"The Streamlit server did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
+def patient(page: Page) -> Page:
+    """A page that waits as long as a loaded machine needs."""
+    page.set_default_timeout(SLOW_MS)
+    return page
+
+
 @pytest.fixture
 def local_page(page: Page) -> Iterator[Page]:
     """A page on which every off-host request is refused and, like every script error, fails the test at its end."""
@@ -103,8 +109,7 @@ def local_page(page: Page) -> Iterator[Page]:
             off_host.append(route.request.url)
             route.abort()
 
-    page.set_default_timeout(SLOW_MS)
-    page.route("**/*", judge)
+    patient(page).route("**/*", judge)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     assert off_host == [], f"the page asked off-host: {off_host}"

@@ -16,7 +16,6 @@ from tests.evaluation.test_segmentation import write_pair
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
-SLOW_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,7 @@ def several(page: Page, title: str) -> Locator:
 
 
 def taken(page: Page, name: str) -> str:
-    with page.expect_download(timeout=SLOW_MS) as waiting:
+    with page.expect_download() as waiting:
         page.get_by_role("button", name=name, exact=True).click()
     return Path(waiting.value.path()).read_text()
 
@@ -62,7 +61,7 @@ def test_a_narrow_dark_page_holds_its_numbers(local_page: Page, place):
     local_page.emulate_media(color_scheme="dark")
     local_page.set_viewport_size({"width": 400, "height": 1000})
     local_page.goto(place)
-    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
     assert len(taken(local_page, "CSV").splitlines()) == 7
     assert local_page.evaluate("document.documentElement.scrollWidth") <= 400
 
@@ -70,31 +69,31 @@ def test_a_narrow_dark_page_holds_its_numbers(local_page: Page, place):
 def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
-    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
     everything = list(csv.DictReader(taken(local_page, "CSV").splitlines()))
     assert len(everything) == 6 and {row["model"] for row in everything} == {"colour_histogram", "fake"}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in everything)
     choose(local_page, "Set", "fields")
-    expect(local_page.get_by_text("Test tiles from the least to the most accurate")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_text("Test tiles from the least to the most accurate")).to_be_visible()
     assert "0.5" not in {row["scale"] for row in csv.DictReader(taken(local_page, "CSV").splitlines())}
     latex = taken(local_page, "LaTeX")
     assert "\\toprule" in latex and "fields" in latex and "eurosat" not in latex
     choose(local_page, "Against", "colour_histogram on fields")
-    expect(local_page.get_by_text("Second minus first")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_text("Second minus first")).to_be_visible()
 
 
 def test_duplicates_are_looked_for_on_request(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
-    local_page.get_by_text("Duplicates across the split").click(timeout=SLOW_MS)
-    local_page.get_by_role("button", name="Look for them").click(timeout=SLOW_MS)
-    expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible(timeout=SLOW_MS)
+    local_page.get_by_text("Duplicates across the split").click()
+    local_page.get_by_role("button", name="Look for them").click()
+    expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible()
 
 
 def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
-    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
     before = len(taken(local_page, "CSV").splitlines())
     models = several(local_page, "Models")
     models.get_by_role("button", name="Clear all").click()
@@ -103,7 +102,7 @@ def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Pag
     local_page.keyboard.press("Escape")
     local_page.get_by_test_id("stNumberInput").locator("input").first.fill("4")
     local_page.get_by_role("button", name="Evaluate", exact=True).click()
-    expect(local_page.get_by_text("Done: 1 number.")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_text("Done: 1 number.")).to_be_visible()
     assert len(taken(local_page, "CSV").splitlines()) == before + 1
 
 
@@ -111,12 +110,12 @@ def test_every_chosen_model_is_seen_and_settings_wait_closed(local_page: Page, p
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
     tags = several(local_page, "Models").get_by_test_id("stMultiSelectTagsContainer")
-    expect(tags).to_be_visible(timeout=SLOW_MS)
+    expect(tags).to_be_visible()
     assert tags.evaluate("box => box.scrollHeight - box.clientHeight") <= 0
     neighbours = local_page.get_by_label("Neighbours k", exact=True)
     expect(neighbours).to_be_hidden()
     local_page.get_by_text("Protocol settings").click()
-    expect(neighbours).to_be_visible(timeout=SLOW_MS)
+    expect(neighbours).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [1400, 400])
@@ -124,7 +123,7 @@ def test_legends_of_the_papers_stand_clear_of_their_curves(local_page: Page, pla
     local_page.set_viewport_size({"width": width, "height": 1000})
     local_page.goto(place)
     charts = local_page.locator(".js-plotly-plot").filter(has=local_page.get_by_text("colour histogram"))
-    expect(charts).to_have_count(3, timeout=SLOW_MS)
+    expect(charts).to_have_count(3)
     for number in range(3):
         legend, plot = (charts.nth(number).locator(part).first.bounding_box() for part in ("g.legend .bg", ".nsewdrag"))
         assert legend and plot and legend["y"] + legend["height"] <= plot["y"] + 1, (number, legend, plot)

@@ -14,15 +14,16 @@ from earth_mae_components import contains
 from PIL import Image
 from playwright.sync_api import Locator, Page, Playwright, expect
 
+from tests.browser.conftest import patient
+
 pytestmark = pytest.mark.browser
-SLOW_MS = 60_000  # software WebGL on a shared machine
 
 
 def opened(page: Page, address: str) -> Locator:
     """The scene, once its first picture with points is drawn."""
     page.set_viewport_size({"width": 1300, "height": 950})
     page.goto(address)
-    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", timeout=SLOW_MS)
+    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
     return page.locator(".scene")
 
 
@@ -35,7 +36,7 @@ def told(page: Page, **wanted: Any) -> dict[str, Any]:
     """What Python says, once it says what is wanted."""
     test = " && ".join(f"told[{json.dumps(name)}] === {json.dumps(value)}" for name, value in wanted.items())
     page.wait_for_function(
-        f"() => {{ const told = JSON.parse(document.querySelector('code').innerText); return {test or 'true'}; }}", timeout=SLOW_MS
+        f"() => {{ const told = JSON.parse(document.querySelector('code').innerText); return {test or 'true'}; }}"
     )
     return json.loads(page.locator("code").inner_text())
 
@@ -164,7 +165,7 @@ def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(local_pag
     scene = opened(local_page, serve("globe_server.py") + "/?at=-120,-45")
     local_page.mouse.move(*at(scene, 0.25, 0.5))
     tip = local_page.locator(".tip")
-    expect(tip).to_contain_text("No. 0", timeout=SLOW_MS)
+    expect(tip).to_contain_text("No. 0")
     expect(tip.locator("img")).to_have_attribute("src", "/test/thumb/0")
     local_page.mouse.down()
     local_page.mouse.up()
@@ -182,10 +183,10 @@ def test_a_click_on_open_sea_names_the_place(local_page: Page, scene: Locator) -
 
 def test_the_camera_is_told_and_flies(local_page: Page, scene: Locator) -> None:
     local_page.get_by_role("button", name="fly to Europe").click()
-    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[3] === 2.5", timeout=SLOW_MS)
+    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[3] === 2.5")
     assert told(local_page)["camera"] == ["globe", 10.0, 48.0, 2.5]
     local_page.get_by_role("button", name="Globe or flat").click()
-    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'", timeout=SLOW_MS)
+    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'")
 
 
 def test_a_button_pressed_while_the_map_still_moves_is_not_lost(local_page: Page, serve: Callable[..., str]) -> None:
@@ -201,7 +202,7 @@ def test_recolouring_sends_no_place_again(local_page: Page, scene: Locator) -> N
     asked: list[str] = []
     local_page.on("request", lambda request: asked.append(request.url))
     local_page.get_by_text("colours of the projection").click()
-    local_page.wait_for_function("performance.getEntriesByName('linked-globe:fetch').length === 2", timeout=SLOW_MS)
+    local_page.wait_for_function("performance.getEntriesByName('linked-globe:fetch').length === 2")
     routes = [url.split("/test/")[1].split("?")[0] for url in asked if "/test/" in url]
     assert routes == ["colours"]
 
@@ -216,21 +217,21 @@ def test_keys_meant_for_the_map_do_not_reach_the_app(local_page: Page, scene: Lo
 
 def test_points_that_do_not_come_are_said(local_page: Page, serve: Callable[..., str]) -> None:
     local_page.goto(serve("globe_server.py") + "/?missing")
-    expect(local_page.locator(".scene .message")).to_contain_text("reload the page", timeout=SLOW_MS)
-    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).problem !== null", timeout=SLOW_MS)
+    expect(local_page.locator(".scene .message")).to_contain_text("reload the page")
+    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).problem !== null")
 
 
 @pytest.fixture
 def page_without_webgl(playwright: Playwright, browser_type_launch_args: dict[str, Any]) -> Iterator[Page]:
     args = [*(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg), "--disable-3d-apis"]
     browser = playwright.chromium.launch(**{**browser_type_launch_args, "args": args})
-    yield browser.new_page()
+    yield patient(browser.new_page())
     browser.close()
 
 
 def test_without_webgl_python_is_told(page_without_webgl: Page, serve: Callable[..., str]) -> None:
     page_without_webgl.goto(serve("globe_server.py"))
-    expect(page_without_webgl.locator(".scene .message")).to_contain_text("no WebGL 2", timeout=SLOW_MS)
+    expect(page_without_webgl.locator(".scene .message")).to_contain_text("no WebGL 2")
     told(page_without_webgl, no_webgl=True)
 
 

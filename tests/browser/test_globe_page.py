@@ -15,11 +15,11 @@ from earth_mae_components import contains, decode_polygon
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from core.atlas import EmbeddingTable, open_table
+from tests.browser.conftest import patient
 from tests.conftest import ROOT
 from tests.globe_tables import write_other, write_world
 
 pytestmark = pytest.mark.browser
-SLOW_MS = 120_000  # software WebGL on a shared machine
 MOST_SOCKET_BYTES = 100_000
 RESTS = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'notRunning'"
 """No run of the page is asked for or under way; Streamlit's own status picture comes late and is no sign of that."""
@@ -47,7 +47,7 @@ def opened(page: Page, address: str) -> Locator:
     """The scene, once its points are drawn."""
     page.set_viewport_size({"width": 1400, "height": 1300})
     page.goto(address)
-    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", timeout=SLOW_MS)
+    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
     return page.locator(".scene")
 
 
@@ -82,17 +82,16 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: in
 def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
     click(local_page, scene, 0.25, 0.5)
-    expect(local_page.get_by_text("45.00° S, 120.00° W")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_text("45.00° S, 120.00° W")).to_be_visible()
     assert said(local_page)["place"] == "place000000"
     strip = local_page.locator('[class*="st-key-strip-near"] button img')
-    expect(strip).to_have_count(12, timeout=SLOW_MS)
+    expect(strip).to_have_count(12)
     local_page.wait_for_function(
         """() => [...document.querySelectorAll('[class*="st-key-strip-near"] button img')].every(i => i.complete && i.naturalWidth === 128)""",
-        timeout=SLOW_MS,
     )
-    local_page.locator('[data-panel="combined"] img').wait_for(timeout=SLOW_MS)
+    local_page.locator('[data-panel="combined"] img').wait_for()
     strip.first.click()
-    expect(local_page).not_to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
+    expect(local_page).not_to_have_url(re.compile("place=place000000"))
 
 
 def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
@@ -101,7 +100,7 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     assert box
     local_page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
     picture = local_page.locator(".tip img")
-    picture.wait_for(timeout=SLOW_MS)
+    picture.wait_for()
     assert picture.evaluate(WIDTH) == 128
     assert re.fullmatch(r"/pictures/[\w-]{22}/\d+\.jpg", picture.get_attribute("src") or "")
 
@@ -109,13 +108,13 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
 def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(local_page: Page, address: str) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,4.5")
     tile = local_page.locator(".near img").first
-    tile.wait_for(timeout=SLOW_MS)
+    tile.wait_for()
     assert tile.evaluate(WIDTH) == 128
     assert tile.evaluate("image => +getComputedStyle(image.parentNode).zIndex") > 0, "else the canvas covers it"
     box = scene.bounding_box()
     assert box
     local_page.mouse.click(box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22)  # a corner: no point lies there
-    expect(local_page).to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("place=place000000"))
 
 
 def through_the_socket(page: Page) -> list[int]:
@@ -123,8 +122,8 @@ def through_the_socket(page: Page) -> list[int]:
     moved: list[int] = []
     page.on("websocket", lambda socket: [socket.on(kind, lambda frame: moved.append(len(frame))) for kind in ("framereceived", "framesent")])
     page.reload()
-    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0", timeout=SLOW_MS)
-    page.wait_for_function(RESTS, timeout=SLOW_MS)
+    page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
+    page.wait_for_function(RESTS)
     page.wait_for_timeout(2000)
     moved.clear()
     return moved
@@ -133,7 +132,7 @@ def through_the_socket(page: Page) -> list[int]:
 def test_a_lasso_is_one_selection_for_browser_python_and_address(local_page: Page, scene: Locator, table: EmbeddingTable) -> None:
     moved = through_the_socket(local_page)
     lasso(local_page, scene, 0.25, 0.5, 90)
-    expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("area=gl"))
     local_page.wait_for_timeout(1500)
     polygon = decode_polygon(said(local_page)["area"][2:])
     own = int(contains(polygon, *table.lonlat.T, wraps=True).sum())
@@ -148,10 +147,10 @@ def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, 
     moved = through_the_socket(local_page)
     click(local_page, scene, 0.25, 0.5)
     imagined = local_page.locator('[data-panel="combined"] img')
-    imagined.wait_for(timeout=SLOW_MS)
+    imagined.wait_for()
     assert re.fullmatch(r"/pictures/[\w-]{22}/0\.jpg", imagined.get_attribute("src") or "")
     assert imagined.evaluate(WIDTH) >= 64
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS)
     local_page.wait_for_timeout(1500)
     print(f"click: {sum(moved):,} bytes through the socket")
     assert 0 < sum(moved) <= MOST_SOCKET_BYTES
@@ -163,18 +162,18 @@ def test_the_address_restores_colour_camera_and_selection(local_page: Page, addr
     area = [(-30.0, -40.0), (60.0, -40.0), (60.0, 40.0), (-30.0, 40.0)]
     own = int(contains(np.float32(area), *table.lonlat.T, wraps=True).sum())
     opened(local_page, f"{address}&by=column:recon_loss_low&cam=f,12,3,1.5&area=gb{encode_polygon(area)}")
-    expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected", timeout=SLOW_MS)
+    expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
     expect(local_page.locator(".legend summary")).to_have_text("Reconstruction loss, low frequencies")
     expect(local_page.locator(".tool .word").first).to_have_text("Flat")
     local_page.reload()
-    expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected", timeout=SLOW_MS)
+    expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
     assert {name: said(local_page)[name] for name in ("by", "cam")} == {"by": "column:recon_loss_low", "cam": "f,12.00,3.00,1.50"}
 
 
 def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str, table: EmbeddingTable) -> None:
     opened(local_page, f"{address}&place=place000007")
-    local_page.wait_for_url(re.compile("cam="), timeout=SLOW_MS)
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.wait_for_url(re.compile("cam="))
+    local_page.wait_for_function(RESTS)
     view, lon, lat, _ = said(local_page)["cam"].split(",")[:4]
     row = table.columns["unique_id"].to_pylist().index("place000007")
     assert view == "g"
@@ -183,21 +182,21 @@ def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str,
 
 def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_back(local_page: Page, address: str) -> None:
     opened(local_page, f"{address}&place=place000000")
-    local_page.locator('[data-panel="combined"] img').wait_for(timeout=SLOW_MS)
-    with local_page.expect_response(re.compile("/colours/"), timeout=SLOW_MS) as coming:
+    local_page.locator('[data-panel="combined"] img').wait_for()
+    with local_page.expect_response(re.compile("/colours/")) as coming:
         local_page.get_by_text("Where else on Earth does it look like this?").click()
     assert coming.value.status == 200
     assert len(coming.value.body()) == 16 + 3000
     likeness, legend = "Likeness to the place in hand", local_page.locator(".legend")
-    expect(legend.locator("summary")).to_have_text(likeness, timeout=SLOW_MS)
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    expect(legend.locator("summary")).to_have_text(likeness)
+    local_page.wait_for_function(RESTS)
     local_page.go_back()
-    expect(legend).to_have_count(0, timeout=SLOW_MS)
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    expect(legend).to_have_count(0)
+    local_page.wait_for_function(RESTS)
     local_page.go_forward()
-    expect(legend.locator("summary")).to_have_text(likeness, timeout=SLOW_MS)
+    expect(legend.locator("summary")).to_have_text(likeness)
     local_page.get_by_role("button", name="Undo", exact=True).click()
-    expect(legend).to_have_count(0, timeout=SLOW_MS)
+    expect(legend).to_have_count(0)
 
 
 def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(local_page: Page, address: str, table: EmbeddingTable) -> None:
@@ -206,35 +205,35 @@ def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(loca
 
     opened(local_page, f"{address}&tab=Compare&with={quote('another vector · as another sees it')}")
     counted = local_page.locator(".counted")
-    expect(counted).to_have_text(["3,000 points"] * 2, timeout=SLOW_MS)
+    expect(counted).to_have_text(["3,000 points"] * 2)
     main, twin = local_page.locator(".scene").first, local_page.locator(".scene").nth(1)
     twin.scroll_into_view_if_needed()
     lasso(local_page, twin, 0.5, 0.25, 60, nth=1)  # it is narrow, so its globe stands above its projection
-    expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("area=gl"))
     first = selected()
     assert first > 20
-    expect(counted).to_have_text([f"{first:,} of 3,000 selected"] * 2, timeout=SLOW_MS)
+    expect(counted).to_have_text([f"{first:,} of 3,000 selected"] * 2)
     main.scroll_into_view_if_needed()
     lasso(local_page, main, 0.25, 0.5, 130)
     expect(counted.first).not_to_have_text(f"{first:,} of 3,000 selected")
-    expect(counted.nth(1)).not_to_have_text(f"{first:,} of 3,000 selected", timeout=SLOW_MS)
+    expect(counted.nth(1)).not_to_have_text(f"{first:,} of 3,000 selected")
     assert selected() > first
-    expect(counted).to_have_text([f"{selected():,} of 3,000 selected"] * 2, timeout=SLOW_MS)
+    expect(counted).to_have_text([f"{selected():,} of 3,000 selected"] * 2)
     twin.scroll_into_view_if_needed()
     local_page.get_by_role("button", name="Move and click").nth(1).click()
     click(local_page, twin, 0.5, 0.25)
-    expect(local_page).to_have_url(re.compile("place=place"), timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("place=place"))
 
 
 def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(local_page: Page, address: str) -> None:
     opened(local_page, f"{address}&place=place000000&mask=block-50-s3-z0&by=column:gsd_m")
-    local_page.get_by_role("button", name="Open in Mask Lab").click(timeout=SLOW_MS)
-    expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible(timeout=SLOW_MS)
-    expect(local_page).to_have_url(re.compile(r"tile=globe%2Fblue_marble.*at=-120%2C-45.*mask=block-50-s3"), timeout=SLOW_MS)
+    local_page.get_by_role("button", name="Open in Mask Lab").click()
+    expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible()
+    expect(local_page).to_have_url(re.compile(r"tile=globe%2Fblue_marble.*at=-120%2C-45.*mask=block-50-s3"))
     local_page.get_by_test_id("stSidebar").get_by_role("link", name="Globe").click()
-    expect(local_page).to_have_url(re.compile("place=place000000"), timeout=SLOW_MS)
-    expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible(timeout=SLOW_MS)
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("place=place000000"))
+    expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible()
+    local_page.wait_for_function(RESTS)
     assert {name: said(local_page)[name] for name in ("by", "mask")} == {"by": "column:gsd_m", "mask": "block-50-s3"}
 
 
@@ -244,13 +243,13 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
     The row of tabs stays the one it was: built anew, it would take the panels' scroll, focus and chosen files with it.
     """
     opened(local_page, f"{address}&place=place000000")
-    local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+    local_page.wait_for_function(RESTS)
     tabs = local_page.get_by_test_id("stMain").get_by_role("tab")
     row = tabs.first.element_handle()
     for name in tabs.all_inner_texts():
         local_page.get_by_role("tab", name=name, exact=True).click()
-        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true", timeout=SLOW_MS)
-        local_page.wait_for_function(RESTS, timeout=SLOW_MS)
+        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+        local_page.wait_for_function(RESTS)
         expect(local_page.get_by_test_id("stException")).to_have_count(0)
         expect(local_page.get_by_test_id("stAlertContentError")).to_have_count(0)
         assert row.evaluate("tab => tab.isConnected"), f"{name} moved the row of tabs"
@@ -260,12 +259,12 @@ def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten
     seen: list[str] = []
     local_page.on("request", lambda request: seen.append(request.url))
     lasso(local_page, opened(local_page, address), 0.25, 0.5, 90)
-    expect(local_page).to_have_url(re.compile("area=gl"), timeout=SLOW_MS)
+    expect(local_page).to_have_url(re.compile("area=gl"))
     mine = [url for url in seen if re.search(r"/(points|colours|pictures)/", url)]
     assert len(mine) >= 3
     stranger = browser.new_context()
     try:
-        other = stranger.new_page()
+        other = patient(stranger.new_page())
         opened(other, address)
         expect(other.locator(".counted")).to_have_text("3,000 points")  # a selection is its owner's
         for url in mine:
@@ -284,7 +283,7 @@ def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten
 def page_without_webgl(playwright: Playwright, browser_type_launch_args: dict[str, Any]) -> Iterator[Page]:
     args = [*(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg), "--disable-3d-apis"]
     browser = playwright.chromium.launch(**{**browser_type_launch_args, "args": args})
-    yield browser.new_page(viewport={"width": 1400, "height": 1300})
+    yield patient(browser.new_page(viewport={"width": 1400, "height": 1300}))
     browser.close()
 
 
@@ -292,9 +291,9 @@ def test_without_webgl_pictures_are_drawn_here_and_a_click_finds_the_place(page_
     page = page_without_webgl
     page.goto(address)
     pictures = page.locator(".stills img")
-    expect(pictures).to_have_count(2, timeout=SLOW_MS)
+    expect(pictures).to_have_count(2)
     assert [pictures.nth(n).evaluate(WIDTH) for n in (0, 1)] == [1024, 512]
     box = pictures.first.bounding_box()
     assert box
     page.mouse.click(box["x"] + box["width"] * (180 - 120) / 360, box["y"] + box["height"] * (90 + 45) / 180)
-    expect(page.get_by_text("45.00° S, 120.00° W")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text("45.00° S, 120.00° W")).to_be_visible()

@@ -17,17 +17,16 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from core.models import create
+from tests.browser.conftest import patient
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
-FIRST_MS = 60_000
-NEXT_MS = 20_000
 
 
 def picture(page: Page, name: str = "combined") -> str:
     """The picture in a panel, once it is there."""
     image = page.locator(f'[data-panel="{name}"] img').first
-    image.wait_for(timeout=FIRST_MS)
+    image.wait_for()
     return image.get_attribute("src") or ""
 
 
@@ -35,7 +34,6 @@ def changed(page: Page, before: str, name: str = "combined") -> str:
     page.wait_for_function(
         '([name, before]) => { const i = document.querySelector(`[data-panel="${name}"] img`); return i && i.src !== before }',
         arg=[name, before],
-        timeout=NEXT_MS,
     )
     return picture(page, name)
 
@@ -79,7 +77,7 @@ def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_r
 
 
 def test_scores_follow_the_pictures(lab: Page) -> None:
-    expect(lab.get_by_test_id("stDataFrame").first).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_test_id("stDataFrame").first).to_be_visible()
     expect(lab.get_by_text("patches hidden").first).to_be_visible()
 
 
@@ -87,7 +85,7 @@ def test_painting_reaches_the_network_and_the_link(lab: Page) -> None:
     before = picture(lab, "masked")
     lab.goto(lab.url.replace("random-75-s0", "cells-14x14-" + "A" * 34))
     canvas = lab.locator(".painter canvas")
-    canvas.wait_for(timeout=NEXT_MS)
+    canvas.wait_for()
     clear = changed(lab, before, "masked")
     lab.wait_for_timeout(500)
     box = canvas.bounding_box()
@@ -100,7 +98,7 @@ def test_painting_reaches_the_network_and_the_link(lab: Page) -> None:
     changed(lab, clear, "masked")
     from core.masking import mask_from_text
 
-    expect(lab).not_to_have_url(re.compile("A" * 34), timeout=NEXT_MS)
+    expect(lab).not_to_have_url(re.compile("A" * 34))
     assert mask_from_text(address(lab)["mask"]).cells == tuple(4 * 14 + col for col in range(2, 7))
 
 
@@ -124,12 +122,12 @@ def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
     lab.get_by_role("tab", name="Upload").click()
     lab.locator("input[type=file]").set_input_files({"name": "trap.tif", "mimeType": "image/tiff", "buffer": b"<VRTDataset></VRTDataset>"})
     lab.get_by_role("button", name="Show it").click()
-    expect(lab.get_by_text("virtual raster")).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_text("virtual raster")).to_be_visible()
 
 
 def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
     lab.get_by_role("tab", name="Take away").click()
-    with lab.expect_download(timeout=NEXT_MS) as coming:
+    with lab.expect_download() as coming:
         lab.get_by_role("button", name="Pictures (PNG)").click()
     with zipfile.ZipFile(coming.value.path()) as archive:
         assert json.loads(archive.read("recipe.json"))["recipe"]["mask"] == "random-75-s0"
@@ -138,7 +136,7 @@ def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
 
 def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     lab.get_by_role("tab", name="Compare").click()
-    expect(lab.get_by_text("Point at a pixel")).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_text("Point at a pixel")).to_be_visible()
     stage = lab.locator(".compare .stage")
     stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
@@ -151,7 +149,7 @@ def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
     shown = stage.locator("img").nth(1).evaluate("image => image.style.clipPath.match(/([\\d.]+)%\\)/)[1]")
     assert float(shown) == pytest.approx(25, abs=2)
     lab.get_by_role("button", name="Pin this result").click()
-    expect(lab.get_by_text("Pinned: ")).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_text("Pinned: ")).to_be_visible()
 
 
 def test_many_masks_grow_as_they_come(lab: Page) -> None:
@@ -172,16 +170,16 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
     field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load it")
     field.set_input_files({"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"})
     load.click()
-    expect(lab.get_by_text("holiday.pth is neither")).to_be_visible(timeout=NEXT_MS)
+    expect(lab.get_by_text("holiday.pth is neither")).to_be_visible()
     field.set_input_files({"name": "../../mine.pth", "mimeType": "application/octet-stream", "buffer": buffer.getvalue()})
     load.click()
     after = changed(lab, before)
-    expect(load).to_be_hidden(timeout=NEXT_MS)
+    expect(load).to_be_hidden()
     expect(lab.get_by_text("About this file")).to_be_visible()
-    expect(lab).to_have_url(re.compile("model=upload-"), timeout=NEXT_MS)
+    expect(lab).to_have_url(re.compile("model=upload-"))
     lab.reload()
     assert picture(lab) == after
-    other = browser.new_context().new_page()
+    other = patient(browser.new_context().new_page())
     other.goto(lab.url)
-    expect(other.get_by_text("lives in another session only")).to_be_visible(timeout=FIRST_MS)
+    expect(other.get_by_text("lives in another session only")).to_be_visible()
     other.context.close()

@@ -13,10 +13,10 @@ import rasterio
 from playwright.sync_api import Page, expect
 from rasterio.transform import from_origin
 
+from tests.browser.conftest import patient
 from tests.globe_tables import write_world
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]  # a server, a browser and two processes that import torch: minutes on a busy machine
-SLOW_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -46,37 +46,37 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     page = local_page
     page.set_viewport_size({"width": 1400, "height": 1600})
     page.goto(f"{address}/?tab=My+imagery")
-    page.get_by_text("Upload", exact=True).first.click(timeout=SLOW_MS)
+    page.get_by_text("Upload", exact=True).first.click()
     page.locator("input[type=file]").set_input_files(scene)
-    expect(page.get_by_text("625", exact=True)).to_be_visible(timeout=SLOW_MS)  # 25 x 25 tiles of 64 px, said before anything starts
-    page.get_by_role("button", name="Embed it").click(timeout=SLOW_MS)
-    expect(page.get_by_text("Your tables")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text("625", exact=True)).to_be_visible()  # 25 x 25 tiles of 64 px, said before anything starts
+    page.get_by_role("button", name="Embed it").click()
+    expect(page.get_by_text("Your tables")).to_be_visible()
 
     key = parse_qs(urlsplit(page.url).query)["jobs"][0]
     page.goto(f"{address}/?tab=My+imagery&jobs={key}")  # as a reload does: a new session that knows nothing but the address
     cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore it")
-    expect(cancel.or_(explore)).to_be_visible(timeout=SLOW_MS)
+    expect(cancel.or_(explore)).to_be_visible()
     if cancel.is_visible():
         cancel.click()
         resume = page.get_by_role("button", name="Resume")
-        expect(resume.or_(explore)).to_be_visible(timeout=SLOW_MS)
+        expect(resume.or_(explore)).to_be_visible()
         if resume.is_visible():
             resume.click()
-    explore.click(timeout=SLOW_MS)
-    expect(page.get_by_text("open: my field, 625 rows")).to_be_visible(timeout=SLOW_MS)
+    explore.click()
+    expect(page.get_by_text("open: my field, 625 rows")).to_be_visible()
 
-    with page.expect_response(lambda answer: "/tiles/" in answer.url, timeout=SLOW_MS) as tile:
+    with page.expect_response(lambda answer: "/tiles/" in answer.url) as tile:
         page.get_by_role("tab", name="Map", exact=True).click()
     assert tile.value.status == 200
     assert tile.value.body().startswith(b"\x89PNG")
     inside = page.frame_locator("iframe").first
-    expect(inside.get_by_text("What the network sees")).to_be_visible(timeout=SLOW_MS)
-    stolen = page.context.browser.new_page()  # another browser: no cookie, and the id is of no use
+    expect(inside.get_by_text("What the network sees")).to_be_visible()
+    stolen = patient(page.context.browser.new_page())  # another browser: no cookie, and the id is of no use
     assert stolen.goto(tile.value.url).status == 404
     stolen.close()
 
 
 def test_another_user_sees_none_of_it(local_page: Page, address: str) -> None:
     local_page.goto(f"{address}/?tab=My+imagery&jobs={'A' * 22}")
-    expect(local_page.get_by_role("button", name="Embed it")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_role("button", name="Embed it")).to_be_visible()
     assert local_page.get_by_text("Your tables").count() == 0

@@ -13,6 +13,8 @@ from earth_mae_components import decode_bitmap, encode_bitmap
 from numpy.typing import NDArray
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import patient
+
 pytestmark = pytest.mark.browser
 FRAME_MS = 1000 / 60
 
@@ -176,7 +178,7 @@ def test_nothing_painted_while_python_works_is_lost(local_page: Page, canvas: Lo
 
 def test_touch_paints(browser_type_launch_args: object, browser: object, serve: Callable[..., str]) -> None:
     context = browser.new_context(has_touch=True, viewport={"width": 400, "height": 1300}, device_scale_factor=3)  # type: ignore[attr-defined]
-    page = context.new_page()
+    page = patient(context.new_page())
     page.goto(serve("painter.py"))
     canvas = page.locator(".painter canvas")
     canvas.wait_for()

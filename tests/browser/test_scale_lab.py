@@ -7,11 +7,10 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
-SLOW_MS = 120_000
 
 
 def errors_shown(page: Page, count: int) -> None:
-    expect(page.locator("[data-panel$='-error']")).to_have_count(count, timeout=SLOW_MS)
+    expect(page.locator("[data-panel$='-error']")).to_have_count(count)
 
 
 @pytest.mark.parametrize("width", [1400, 400])
@@ -19,10 +18,10 @@ def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     local_page.set_viewport_size({"width": width, "height": 900})
     local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3&tab=Patches")
     errors_shown(local_page, 3)
-    expect(local_page.get_by_text("own scale")).to_be_visible(timeout=SLOW_MS)
-    expect(local_page.locator("[data-panel='alike-0'] img")).to_be_visible(timeout=SLOW_MS)
+    expect(local_page.get_by_text("own scale")).to_be_visible()
+    expect(local_page.locator("[data-panel='alike-0'] img")).to_be_visible()
     expect(local_page.get_by_label("Row", exact=True)).to_have_value("2")
-    expect(local_page.locator("[data-panel='attention-1']")).to_be_attached(timeout=SLOW_MS)
+    expect(local_page.locator("[data-panel='attention-1']")).to_be_attached()
     assert local_page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -30,13 +29,13 @@ def test_a_click_on_a_patch_moves_everything_and_the_link(local_page: Page, serv
     local_page.set_viewport_size({"width": 1400, "height": 900})
     local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:2&tab=Patches")
     plot = local_page.locator(".js-plotly-plot .nsewdrag").first
-    expect(plot).to_be_attached(timeout=SLOW_MS)
+    expect(plot).to_be_attached()
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     assert box is not None
     side = box["height"] / 14
     left = box["x"] + (box["width"] - box["height"]) / 2
     local_page.mouse.click(left + 10.5 * side, box["y"] + 8.5 * side)
-    expect(local_page.get_by_label("Row", exact=True)).to_have_value("8", timeout=SLOW_MS)
+    expect(local_page.get_by_label("Row", exact=True)).to_have_value("8")
     expect(local_page.get_by_label("Column", exact=True)).to_have_value("10")
-    local_page.wait_for_function("decodeURIComponent(location.search).includes('row:8')", timeout=SLOW_MS)
+    local_page.wait_for_function("decodeURIComponent(location.search).includes('row:8')")
