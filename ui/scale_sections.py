@@ -131,7 +131,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
         pair = radial_power(made.target), radial_power(made.pasted if pasted else made.combined)
         st.plotly_chart(spectrum_chart({name[n]: pair}, gsd * made.recipe.input_px, gsd * made.recipe.patch_px), key=f"spectrum {n}")
     st.caption(
-        "Radially averaged, Hann window, mean of three bands. Where the dotted line lies below the solid one, the network paints too smoothly."
+        "Variance summed over rings of equal frequency, Hann window, mean of three bands. Where the dotted line lies below the solid one, the network paints too smoothly."
     )
 
 

@@ -54,6 +54,7 @@ class Comparison:
         same = a.model == b.model
         names = (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %") if same else (_named(a), _named(b))
         where = a.data if same else f"{a.data} at {100 * a.scale:g} %"
+        where += f", {a.shots} shot{'s' * (a.shots > 1)}" if a.shots else f", {100 * a.ratio:g} % hidden" if a.ratio else ""
         sure = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
         alike = "" if self.overlap is None else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
         return f"{where}: {names[1]} minus {names[0]}: {self.first.metric} {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{sure}{alike}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +51,7 @@ def accuracy_interval(right: NDArray[np.float64] | NDArray[np.bool_], *, seed: i
     found = bootstrap_mean(right, seed=seed, draws=draws, level=level)
     if found.mean not in (0.0, 1.0):
         return found
-    count, z = len(_finite(right)), float(norm.ppf((1 + level) / 2))
-    width = z**2 / (count + z**2)
+    width = _wilson_width(len(_finite(right)), level)
     return Interval(found.mean, 1 - width, 1.0, level) if found.mean == 1.0 else Interval(found.mean, 0.0, width, level)
 
 
@@ -88,15 +87,27 @@ def bootstrap_crossed(values: NDArray[np.float64] | NDArray[np.bool_], *, seed: 
 def compare(
     a: NDArray[np.float64] | NDArray[np.bool_], b: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0
 ) -> Paired:
-    """Compare two models on the same images, in the same order: one value an image (right or wrong, or a score)."""
+    """Compare two models on the same images, in the same order: one value an image (right or wrong, or a score).
+
+    Where right/wrong answers differ alike on every image (or on none) the interval has Wilson's width instead of the bootstrap's, which is 0.
+    """
     if a.shape != b.shape:
         raise FeatureError(f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}.")
     difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
     if a.dtype != np.bool_ or b.dtype != np.bool_:
         return Paired(difference, None, None, None)
+    if difference.low == difference.high:
+        mean, width = difference.mean, _wilson_width(len(a), difference.level)
+        difference = replace(difference, low=max(-1.0, mean - width), high=min(1.0, mean + width))
     only_a, only_b = int((a > b).sum()), int((b > a).sum())
     p_value = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
     return Paired(difference, only_a, only_b, p_value)
+
+
+def _wilson_width(count: int, level: float) -> float:
+    """How far a share of 0 or 1 among `count` images may be from the truth (Wilson 1927)."""
+    z = float(norm.ppf((1 + level) / 2))
+    return z**2 / (count + z**2)
 
 
 def _finite(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -139,4 +139,5 @@ def _cell(result: Result | None) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "/").translate(str.maketrans({c: f"\\{c}" for c in "_%&#$"}))
+    own = {c: f"\\{c}" for c in "_%&#${}"} | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    return text.replace("\\", "/").translate(str.maketrans(own))

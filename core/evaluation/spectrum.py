@@ -1,4 +1,4 @@
-"""How much of a picture lies at which fineness: the radially averaged power spectrum."""
+"""How much of a picture lies at which fineness: the power spectrum, summed over rings of equal frequency."""
 
 from __future__ import annotations
 

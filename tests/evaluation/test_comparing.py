@@ -94,3 +94,11 @@ def test_the_command_compares_and_lists_duplicates(index_zip, tmp_path, capsys):
     assert "0 of 12 test images" in err
     assert main([*command, "--fresh"]) == 0
     assert "neighbours shared, linear CKA" in capsys.readouterr().out
+
+
+def test_a_pair_says_how_many_shots_or_how_much_was_hidden(index_zip, network, tmp_path):
+    cache, data = Cache(tmp_path), (str(index_zip),)
+    shots = list(comparisons(results(Plan(protocol="few-shot", data=data, shots=(1, 2), draws=2), [ColourFloor(), network], cache), cache))
+    assert [pair.sentence().split(":")[0] for pair in shots] == ["pack at 100 %, 1 shot", "pack at 100 %, 2 shots"]
+    hidden = list(comparisons(results(Plan(protocol="reconstruction", data=data, ratios=(0.75,), limit=1), [network], cache), cache))
+    assert hidden[0].sentence().startswith("pack at 100 %, 75 % hidden: ")

@@ -34,7 +34,7 @@ def test_the_centred_square_is_cut_from_the_middle():
 def test_bands_that_are_not_8_bit_are_not_taken_for_white_or_black(dtype, ending):
     content = io.BytesIO()
     Image.fromarray((1000 * np.random.default_rng(0).random((8, 8))).astype(dtype)).save(content, ending)
-    with pytest.raises(LabelledSetError, match="'deep' holds numbers beyond 8 bit .* save it as 8 bit, 0 to 255"):
+    with pytest.raises(LabelledSetError, match=r"'deep' holds numbers beyond 8 bit .* save it as 8 bit, 0 to 255"):
         decode(content.getvalue(), "deep")
 
 

@@ -72,3 +72,13 @@ def test_a_score_of_few_images_is_not_certain(class_folders, network):
     found = next(e for e in evaluate(Plan(data=(str(class_folders),), gsd_m=1.0), [network], folders=()) if isinstance(e, Result))
     assert (found.count, found.value) == (3, 1.0)
     assert found.low == pytest.approx(0.4385, abs=1e-4)
+
+
+def test_models_that_differ_on_no_image_or_alike_on_all_are_not_compared_with_certainty():
+    right, wrong = np.ones(3, bool), np.zeros(3, bool)
+    assert compare(right, wrong).difference.mean == -1 and compare(right, wrong).difference.low == -1
+    assert compare(right, wrong).difference.high == pytest.approx(-1 + 1.96**2 / (3 + 1.96**2), abs=1e-3)
+    same = compare(right, right).difference
+    assert (same.low, same.mean, same.high) == pytest.approx((-0.561, 0, 0.561), abs=1e-3)
+    many = compare(np.ones(400, bool), np.ones(400, bool)).difference
+    assert 0 < many.high < 0.01

@@ -65,3 +65,8 @@ def test_a_row_says_shots_hidden_share_and_limit():
     few, hidden = csv.DictReader(io.StringIO(text))
     assert (few["shots"], few["hidden"], few["limit"]) == ("5", "", "20")
     assert (hidden["shots"], hidden["hidden"], hidden["limit"]) == ("", "0.75", "")
+
+
+def test_letters_that_latex_takes_for_its_own_are_escaped():
+    text = to_latex([other(0.5, data="a{b}~c^d")])
+    assert r"a\{b\}\textasciitilde{}c\textasciicircum{}d" in text
