@@ -27,7 +27,8 @@ _EPILOG = """examples:
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
 
-Several models and scales are embedded in one reading of the pictures. A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table."""
+Several models and scales are embedded in one reading of the pictures. A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table;
+so does a raster of patches, when the same command is given again."""
 
 
 MIN_VALID = 0.5
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _patches(spec: SweepSpec, *, as_json: bool) -> int:
-    """Write a raster of patch embeddings for every picture of the sources; those that are there already are kept, with or without --resume."""
+    """Write a raster of patch embeddings for every picture of the sources; what is there already is kept and gone on with, with or without --resume."""
     from core.engine.patch_folder import FolderProgress, embed_pictures
     from core.engine.patch_raster import PatchRasterSpec
 
