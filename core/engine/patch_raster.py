@@ -26,6 +26,7 @@ from core.engine.reconstruct import res_of
 from core.engine.sweep_plan import MOST_TILES, Grid, Plan, SweepError
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Reader
 from core.engine.sweep_sources import content_of
+from core.engine.sweep_spec import require_tile
 from core.engine.tokens import patch_vectors
 from core.geo.picture import Known, native_gsd
 from core.geo.sources import Source
@@ -195,9 +196,9 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     require_gsd(spec.stated_gsd_m)
     picture, entry, patch_px = source.opened(key), source.entry(key), model.card.patch_px
     header = picture.header
-    tile_px = model.card.input_px if spec.tile_px is None else spec.tile_px
+    tile_px = require_tile(model.card.input_px if spec.tile_px is None else spec.tile_px, patch_px)
     stride_px = max(tile_px // 2 // patch_px, 1) * patch_px if spec.stride_px is None else spec.stride_px
-    if tile_px % patch_px or stride_px % patch_px or not 0 < stride_px <= tile_px:
+    if stride_px % patch_px or not 0 < stride_px <= tile_px:
         raise SweepError(f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile.")
     native = native_gsd(header, Known(spec.stated_gsd_m or entry.gsd_m))
     scalar = None if native is None else math.sqrt(native[0] * native[1])

@@ -24,6 +24,7 @@ from core.engine.sweep_read import OK, UNREADABLE, Batch, Reader
 from core.engine.sweep_rows import Recipe
 from core.engine.sweep_run import Run
 from core.engine.sweep_sources import written_since
+from core.engine.sweep_spec import require_tile
 from core.engine.sweep_store import Standing, SweepFolder, ask_to_stop, ran_full, standing
 from core.engine.sweep_workers import Workers, network_threads
 from core.models.base import Encoder, Reconstructor
@@ -130,9 +131,7 @@ def _batch(tile_px: int) -> int:
 def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
     """Settle what the spec leaves to the model's card."""
     card = model.card
-    tile_px = card.input_px if spec.tile_px is None else spec.tile_px
-    if tile_px <= 0 or tile_px % card.patch_px:
-        raise SweepError(f"A tile of {tile_px} px cannot be cut into patches of {card.patch_px} px: choose a multiple.")
+    tile_px = require_tile(card.input_px if spec.tile_px is None else spec.tile_px, card.patch_px)
     if spec.losses and not isinstance(model, Reconstructor):
         raise SweepError(
             f"{card.name} is an encoder without a decoder, so it has no reconstruction loss: leave the losses out, or choose another model."

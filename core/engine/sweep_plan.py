@@ -229,7 +229,8 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
             "reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
         )
     if laid.small:
-        notes.append(f"{key} is smaller than a tile of {tile_px} px: its largest centred square is embedded, resampled.")
+        what = "its largest centred square is" if len(boxes) == 1 else "squares as wide as it is are"
+        notes.append(f"{key} is smaller than a tile of {tile_px} px: {what} embedded, resampled.")
     level = level_for(header, boxes, tile_px)
     keep = not_empty(picture, boxes, level)
     scalar = None if native is None else math.sqrt(native[0] * native[1])

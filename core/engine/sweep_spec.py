@@ -12,6 +12,17 @@ class SweepError(ExplorerError):
     """A sweep that cannot start, go on or finish as asked."""
 
 
+MOST_GRID = 128
+"""Patches a side of a tile: what a network compares with one another is the fourth power of it, and beyond this no device comes to an end."""
+
+
+def require_tile(tile_px: int, patch_px: int) -> int:
+    """Pass the side of a tile through; raises SweepError unless it is a whole number of patches, and not too many of them."""
+    if tile_px % patch_px or not 1 <= tile_px // patch_px <= MOST_GRID:
+        raise SweepError(f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MOST_GRID * patch_px:,} px.")
+    return tile_px
+
+
 @dataclass(frozen=True)
 class SweepSpec:
     """Say what to embed and how. Everything here decides the table; how fast it is made does not.

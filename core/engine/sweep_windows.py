@@ -25,6 +25,10 @@ LEFT_OVER = 0.05
 """A strip at the right or bottom narrower than this part of a tile is not worth a window of its own."""
 
 
+STRIP = 0.5
+"""A raster as long as a tile but narrower is cut into squares of its own width, down to this part of a tile; of less, enlarging would make more than
+there is."""
+
 TOO_WIDE = 1.02
 """Near a pole a raster in degrees is narrower than a tile; up to this the tile counts as square, as scales up to 2 % off count as true."""
 
@@ -45,12 +49,15 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
     middle = native_gsd(header, known) or (1.0, 1.0)
     gsd_m = gsd or math.sqrt(middle[0] * middle[1])
     across, down = (tile_px * _step(gsd_m / g) for g in middle)
+    hop = stride_px / tile_px
+    in_degrees = header.crs is not None and header.transform is not None and not _is_metric(header)
     if across > width + 1e-6 or down > height + 1e-6:
         side_m = min(width * middle[0], height * middle[1])
         w, h = side_m / middle[0], side_m / middle[1]
-        return Laid(np.array([[(width - w) / 2, (height - h) / 2, w, h]]), side_m / tile_px, small=True)
-    hop = stride_px / tile_px
-    in_degrees = header.crs is not None and header.transform is not None and not _is_metric(header)
+        boxes = np.array([[(width - w) / 2, (height - h) / 2, w, h]])
+        if not in_degrees and w >= STRIP * across and (width >= across or height >= down):
+            boxes = np.array([[left, top, w, h] for top in _starts(height, h, h * hop) for left in _starts(width, w, w * hop)])
+        return Laid(boxes, side_m / tile_px, small=True)
     rows: list[NDArray[np.float64]] = []
     polar = 0
     for top in _starts(height, down, down * hop):

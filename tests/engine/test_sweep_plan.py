@@ -122,8 +122,20 @@ def test_tiles_wider_than_the_globe_can_be_cut_are_refused():
 def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
     with pytest.raises(SweepError, match="A tile of 0 px"):
         next(sweep(replace(spec, tile_px=0)))
+    with pytest.raises(SweepError, match="up to 1,024 px"):
+        next(sweep(replace(spec, tile_px=4096)))
     with pytest.raises(SweepError, match=r"--only nope names no picture of the sources: choose among scene\.tif"):
         next(sweep(replace(spec, only=("nope",))))
+
+
+def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
+    for name, height, width, count in (("long", 24, 320, 14), ("tall", 320, 24, 14), ("thin", 8, 320, 1), ("small", 24, 30, 1)):
+        plan = make_plan(SweepSpec((write(tmp_path / f"{name}.tif", picture(height, width)),), "out", MODEL), SIDE)
+        boxes, (grid,) = plan.grids[0].boxes, plan.grids
+        assert (plan.count, grid.gsd_m) == (count, 10 * min(height, width) / SIDE), name
+        assert (boxes[:, 2:] == min(height, width)).all()
+        assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= (width, height)).all()
+        assert ("squares as wide as it is" in plan.notes[0]) == (count > 1)
 
 
 def test_a_raster_of_nodata_alone_says_so(tmp_path):
