@@ -43,7 +43,7 @@ def states_gsd(place: str) -> bool:
         return True
     try:
         path, recognised = find_set(place, data_folders())
-        index = path / "index.csv" if path.is_dir() else path
+        index = _index_in(path) if path.is_dir() else path
         return bool(recognised and recognised.gsd_m is not None) or _index_has(path, "gsd_m", *_stamp(index))
     except (LabelledSetError, OSError):
         return False
@@ -62,8 +62,8 @@ def _kind(path: Path) -> str:
 @lru_cache(512)
 def _folder_kind(path: Path, stamps: tuple[tuple[int, int], ...]) -> str:
     del stamps  # they are the cache's key
-    if (path / "index.csv").is_file():
-        return "labelled" if _index_has(path, "label", *_stamp(path / "index.csv")) else ""
+    if (index := _index_in(path)).is_file():
+        return "labelled" if _index_has(path, "label", *_stamp(index)) else ""
     inside = _folders(path)
     if any({"images", "masks"} <= {folder.name.lower() for folder in _folders(place)} for place in (path, *inside)):
         return "masked"
@@ -80,7 +80,7 @@ def _zip_kind(path: Path, changed: int, size: int) -> str:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError):
         return ""
-    if "index.csv" in names:
+    if _packed_index(names):
         return "labelled" if _index_has(path, "label", changed, size) else ""
     holders = {PurePosixPath(name).parent for name in names if is_image(name)}
     if {"images", "masks"} <= {holder.name.lower() for holder in holders}:
@@ -102,12 +102,24 @@ def _index_has(path: Path, column: str, changed: int, size: int) -> bool:
 def _index(path: Path) -> str:
     try:
         if path.is_dir():
-            with (path / "index.csv").open("rb") as file:
+            with _index_in(path).open("rb") as file:
                 return file.read(INDEX_BYTES).decode("utf-8-sig", "replace")
-        with zipfile.ZipFile(path) as archive, archive.open("index.csv") as member:
+        with zipfile.ZipFile(path) as archive, archive.open(_packed_index(archive.namelist())) as member:
             return member.read(INDEX_BYTES).decode("utf-8-sig", "replace")
     except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: a zip with a password
         return ""
+
+
+def _index_in(folder: Path) -> Path:
+    """Where a set's index.csv lies or would: in its folder, or in the only one in there."""
+    inside = _listed(folder)
+    return inside[0] / "index.csv" if len(inside) == 1 and inside[0].is_dir() else folder / "index.csv"
+
+
+def _packed_index(names: list[str]) -> str:
+    """The same of a zip's names; "" where there is none."""
+    tops = {top for name in names if not (top := name.split("/")[0]).startswith((".", "__MACOSX"))}
+    return next((name for name in ("index.csv", *(f"{top}/index.csv" for top in tops if len(tops) == 1)) if name in names), "")
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -47,7 +47,7 @@ class Listing:
 
 def listed(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
     """List the images of a set by its index.csv, at the top or in the only folder there, else by its folders. Raises LabelledSetError with what to mend."""
-    tops = {PurePosixPath(name).parts[0] for name in (*store.names, *store.folders)}
+    tops = {name.split("/")[0] for name in (*store.names, *store.folders)}
     for root in ("", *(f"{top}/" for top in tops if len(tops) == 1)):
         if f"{root}index.csv" in store.names:
             return _from_index(store, root, title, labelled)

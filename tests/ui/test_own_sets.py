@@ -96,3 +96,20 @@ def test_huge_folders_are_looked_at_in_part(data, monkeypatch):
 def test_published_sets_say_their_scale_or_do_not():
     assert states_gsd("eurosat") and states_gsd("scenes") and states_gsd("atlanta_buildings")
     assert not states_gsd("aid") and not states_gsd("resisc45")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_index_inside_the_one_folder_of_a_set_is_seen(tmp_path, monkeypatch, packed):
+    inside = {"mine/index.csv": "file,label,split,gsd_m\npics/a.png,x,train,2\npics/b.png,y,test,2\n", "mine/pics/a.png": "", "mine/pics/b.png": ""}
+    place = tmp_path / "sets" / ("wrapped.zip" if packed else "wrapped")
+    place.parent.mkdir()
+    if packed:
+        with zipfile.ZipFile(place, "w") as archive:
+            for name, text in inside.items():
+                archive.writestr(name, text)
+    for name, text in ({} if packed else inside).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(text)
+    monkeypatch.setenv("EARTH_MAE_DATA", str(place.parent))
+    assert own_sets("knn").get("wrapped") == str(place)
+    assert states_gsd(str(place))
