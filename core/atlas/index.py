@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from usearch.index import Index
 
 from core.atlas.derived import derived_path, keep
-from core.atlas.neighbors import BLOCK_ROWS, Neighbors, few, flag_duplicates, require_count, rows_left, unit_query, unit_rows
+from core.atlas.neighbors import BLOCK_ROWS, Neighbors, few, flag_duplicates, require_count, require_rows, rows_left, unit_query, unit_rows
 from core.atlas.table import EmbeddingTable
 
 
@@ -32,6 +32,7 @@ class ApproximateIndex:
         `nearest` does, and says in the same words where there are fewer rows than asked for.
         """
         require_count(k)
+        require_rows(self.table, exclude)
         left = rows_left(self.table.stored.usable, exclude)
         unit = unit_query(self.table, query)
         self.graph.expansion_search = max(effort, 2 * k)

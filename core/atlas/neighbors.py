@@ -44,6 +44,7 @@ def nearest(
     every usable row. Raises SearchError for a query that is not finite, zero or of another width, and TableError where the rows to search mix models.
     """
     require_count(k)
+    require_rows(table, exclude)
     if not 0 <= diversity < 1:
         raise SearchError(f"A diversity of {diversity:g} cannot be: give 0 (closest only) up to 0.99.")
     unit = unit_query(table, query, among)
@@ -68,6 +69,13 @@ def require_count(k: int) -> None:
         raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
 
 
+def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
+    """Raise SearchError where a row number is none of the table."""
+    wrong = next((row for row in rows if not 0 <= row < len(table)), None)
+    if wrong is not None:
+        raise SearchError(f"There is no row {wrong} in {table.name}: give numbers from 0 to {len(table) - 1:,}.")
+
+
 def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
     """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
     left = int(allowed.sum()) - int(allowed[np.unique(np.asarray(exclude, np.int64))].sum())
@@ -82,7 +90,10 @@ def few(wanted: int, asked: int) -> str:
 
 
 def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
-    """Find the k closest rows of each of (q, d) queries by one matrix product per block of rows."""
+    """Find the k closest rows of each of (q, d) queries by one matrix product per block of rows; raises as `nearest` does."""
+    require_count(k)
+    if not len(queries):
+        return ()
     units = np.stack([unit_query(table, query) for query in queries])
     best = [_Best(k) for _ in units]
     stored = table.stored
@@ -104,6 +115,7 @@ def example_query(table: EmbeddingTable, more: Sequence[int], less: Sequence[int
     if not len(more):
         raise SearchError("Choose at least one row to look for more of.")
     for rows in (more, less):
+        require_rows(table, rows)
         unusable = [r for r in rows if not table.stored.usable[r]]
         if unusable:
             raise SearchError(f"Row {unusable[0]} has no usable vector: choose another example.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atlas.errors import SearchError
-from core.atlas.neighbors import BLOCK_ROWS, unit_rows
+from core.atlas.neighbors import BLOCK_ROWS, require_count, unit_rows
 from core.atlas.table import EmbeddingTable
 
 
@@ -71,5 +71,6 @@ def _robust(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _ranked(score: NDArray[np.float64], k: int, meaning: str) -> Outliers:
+    require_count(k)
     order = np.argsort(np.where(np.isfinite(score), -score, np.inf), kind="stable")
     return Outliers(order[: min(k, int(np.isfinite(score).sum()))], score.astype(np.float32), meaning)

@@ -32,6 +32,10 @@ class ProjectionSpec:
     seed: int = 0
     sample: int = 20_000
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("pca", "umap"):
+            raise SearchError(f"There is no projection {self.kind!r:.40}: choose pca or umap.")
+
 
 @dataclass(frozen=True, eq=False)
 class Axes:

@@ -15,6 +15,7 @@ from core.atlas.neighbors import (
     similarities,
     top,
 )  # fmt: skip
+from core.atlas.outliers import outliers_by_density
 from core.atlas.shards import write_table
 
 
@@ -87,6 +88,22 @@ def test_bad_queries_get_a_sentence(table):
         nearest(table, np.ones(48), 3, diversity=1.5)
     with pytest.raises(SearchError, match="No row is left"):
         nearest(table, np.ones(48), 3, among=np.zeros(3000, bool))
+
+
+def test_rows_and_counts_that_are_none_are_refused_everywhere(rows):
+    table = EmbeddingTable.from_rows(rows(n=20))
+    query = table.vectors[0]
+    for ask in (
+        lambda row: nearest(table, query, 3, exclude=[row]), lambda row: example_query(table, [row]), lambda row: example_query(table, [1], [row]),
+        lambda row: build_index(table).nearest(query, 3, exclude=[row]),
+    ):  # fmt: skip
+        for row in (-1, 20):
+            with pytest.raises(SearchError, match=f"There is no row {row} "):
+                ask(row)
+    for ask in (lambda: nearest_many(table, table.vectors[:2], 0), lambda: outliers_by_density(table, 0), lambda: outliers_by_density(table, -1)):
+        with pytest.raises(SearchError, match="ask for 1 or more"):
+            ask()
+    assert nearest_many(table, table.vectors[:0], 3) == ()
 
 
 def test_mixed_models_are_refused(rows):

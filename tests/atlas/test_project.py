@@ -51,6 +51,11 @@ def test_unusable_rows_have_no_place_and_a_grey_colour(rows):
     assert colours(table).std() > 20
 
 
+def test_a_projection_of_another_kind_is_refused():
+    with pytest.raises(SearchError, match="choose pca or umap"):
+        ProjectionSpec("tsne")
+
+
 def test_too_few_rows_are_refused(rows):
     with pytest.raises(SearchError, match="at least two"):
         project(EmbeddingTable.from_rows(rows(n=1)))
