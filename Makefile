@@ -32,7 +32,12 @@ app: $(READY)   ## start the app; PORT=8501, HOST=0.0.0.0 for other machines, DA
 	$(PY) -m streamlit run serve.py --server.port $(PORT) --server.address $(HOST)
 
 test: $(READY)  ## run the tests, slow ones apart (ARGS="-m slow" for those)
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not browser"
+	$(PY) -m pytest -m "browser and not slow"
+endif
 
 check: $(READY) ## style, layers and types
 	$(PY) -m ruff check .
@@ -40,7 +45,7 @@ check: $(READY) ## style, layers and types
 	.venv/bin/pyright
 
 bench: $(READY) ## measure speed and memory beside peers
-	@for file in benchmarks/[!_]*.py; do echo "== $$file"; PYTHONPATH=. $(PY) "$$file" || exit 1; done
+	@for file in benchmarks/[!_]*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
 notebooks: $(READY) ## run every notebook in place
 	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-execute --inplace [0-9]*.ipynb

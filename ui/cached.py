@@ -131,7 +131,7 @@ def _studies() -> Kept:
     return Kept(16)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@st.cache_resource(show_spinner=False)  # no limit: the names are the few that stand in this program
 def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
     """The `most` latest results of one kind, shared by all users, for modules that know their own keys."""
     return Kept(most)

@@ -27,12 +27,13 @@ class Kept:
         """The result, made by the first who asks while the others wait for it."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
-        with making:
-            found = self.get(key)
-            found = self.put(key, make()) if found is None else found
-        with self._lock:
-            self._making.pop(key, None)
-        return found
+        try:
+            with making:
+                found = self.get(key)
+                return self.put(key, make()) if found is None else found
+        finally:
+            with self._lock:
+                self._making.pop(key, None)
 
     def drop(self, part: Hashable) -> None:
         """Give up every result whose key holds `part`, however deep."""
