@@ -25,7 +25,7 @@ from core.evaluation.masked import SCENES
 from core.evaluation.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.plan import Plan
 from core.evaluation.published import PUBLISHED
-from core.evaluation.recipes import Recipe, parse_recipe, recipe_toml
+from core.evaluation.recipes import Recipe, parse_recipe
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.rerun import explain, fill_of, plan_of
 from core.evaluation.results import Result
@@ -110,17 +110,7 @@ def place_of(data: str, protocol: str) -> str | None:
 
 def is_kept(result: Result) -> bool:
     """Whether what a number was computed from is still here, to compare it and to show its mistakes."""
-    return (cache().folder / f"{_kept_as(result).key}.npz").is_file()
-
-
-def _kept_as(result: Result) -> Recipe:
-    """The recipe that a number's file is named after: a sweep is kept as kNN at each of its scales."""
-    return result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe
-
-
-def recipe_file(recipe: Recipe) -> bytes:
-    """A recipe as the TOML file that a command and this page run again."""
-    return recipe_toml(recipe).encode()
+    return cache().holds_arrays(result.recipe)
 
 
 def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
@@ -158,7 +148,7 @@ def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None
 
 def wrong(result: Result) -> Wrong | None:
     """Confusion and worst mistakes of a stored classification; None where its arrays or its images are not here."""
-    arrays = cache().arrays(_kept_as(result))
+    arrays = cache().arrays(result.recipe)
     if arrays is None or "predicted" not in arrays:
         return None
     try:
@@ -177,12 +167,7 @@ def wrong(result: Result) -> Wrong | None:
 def twice(name: str, tell: Callable[[float], object]) -> Twice:
     """Test images of a set that are also among its training images. Raises LabelledSetError."""
     data = open_set(DataSpec(name), data_folders())
-
-
-    def heard(share: float) -> None:
-        tell(share)
-
-    found = split_duplicates(data, tell=heard)
+    found = split_duplicates(data, tell=tell)
     row = {file: number for number, file in enumerate(data.files)}
     pictures = tuple(np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1) for d in found[:PAIRS_SHOWN])
     return Twice(len(data.rows("test")), found, pictures)

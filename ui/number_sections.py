@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.evaluation.comparing import comparable, compare_results
+from core.evaluation.recipes import recipe_toml
 from core.evaluation.results import Result
 from core.viz.evaluation import confusion_figure, example_pictures, legend
 from ui import cached, evaluations, state
@@ -30,8 +31,11 @@ def details(shown: tuple[Result, ...]) -> None:
         mistakes(chosen)
     with st.expander("Recipe"):
         st.json(chosen.recipe.plain())
-        made = evaluations.recipe_file(chosen.recipe)
-        st.download_button("TOML", made, f"{chosen.recipe.key[:8]}.toml", "application/toml", icon=":material/download:", on_click="ignore")
+        if chosen.recipe.is_mean:
+            st.caption("A mean over sets: the recipes of the single sets run again.")
+            return
+        toml, name = recipe_toml(chosen.recipe), f"{chosen.recipe.key[:8]}.toml"
+        st.download_button("TOML", toml, name, "application/toml", icon=":material/download:", on_click="ignore")
         st.caption("Laid in under Re-run a recipe, or given to python -m core evaluate --recipe, it runs this number again.")
 
 

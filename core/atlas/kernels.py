@@ -6,6 +6,9 @@ can tell), the products of a row are summed exactly in int32, and rows are share
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +16,19 @@ from numpy.typing import NDArray
 INT32_MAX = 2**31 - 1
 
 
-@numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _dot_rows(rows: NDArray[np.int8], query: NDArray[np.int16], factor: NDArray[np.float32], step: np.float32, out: NDArray[np.float32]) -> None:
-    for i in numba.prange(rows.shape[0]):
-        total = np.int32(0)
-        for j in range(rows.shape[1]):
-            total = np.int32(total + np.int32(rows[i, j]) * np.int32(query[j]))  # else Numba sums in int64, at half the pace
-        out[i] = np.float32(total) * factor[i] * step
+@cache
+def _dot_rows(width: int) -> Callable[..., None]:
+    """The pass over int8 rows of one width: known as it is compiled, it is a sixth faster where memory does not hold it back."""
+
+    @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
+    def dot_rows(rows: NDArray[np.int8], query: NDArray[np.int16], factor: NDArray[np.float32], step: np.float32, out: NDArray[np.float32]) -> None:
+        for i in numba.prange(rows.shape[0]):
+            total = np.int32(0)
+            for j in range(width):
+                total = np.int32(total + np.int32(rows[i, j]) * np.int32(query[j]))  # else Numba sums in int64, at half the pace
+            out[i] = np.float32(total) * factor[i] * step
+
+    return dot_rows
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
@@ -44,7 +53,7 @@ def cosine_int8(rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query
     levels = min(32767, INT32_MAX // (127 * len(query)))
     step = np.float32(largest / levels)
     out = np.empty(len(rows), np.float32)
-    _dot_rows(rows, np.rint(query / step).astype(np.int16), inverse_norm, step, out)
+    _dot_rows(len(query))(rows, np.rint(query / step).astype(np.int16), inverse_norm, step, out)
     return out
 
 

@@ -78,7 +78,7 @@ def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
 
 def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
     """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
-    left = int(allowed.sum()) - int(allowed[np.unique(np.asarray(exclude, np.int64))].sum())
+    left = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[np.unique(np.asarray(exclude, np.int64))]))
     if not left:
         raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
     return left

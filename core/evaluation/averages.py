@@ -13,6 +13,7 @@ import numpy as np
 from core.evaluation.crops import SCENE_SETS
 from core.evaluation.fills import FILLS
 from core.evaluation.intervals import bootstrap_mean_of_sets, compare
+from core.evaluation.recipes import MEAN_OF
 from core.evaluation.reconstruction import pooled_psnr
 from core.evaluation.results import Result
 from core.evaluation.scoring import Scored
@@ -53,7 +54,7 @@ def _mean(members: list[Scored], seed: int) -> Result:
     psnr = bootstrap_mean_of_sets([m.arrays["psnr"] for m in members], seed=seed)
     results = [m.result for m in members]
     keys = "".join(result.recipe.key for result in results)
-    name = "mean of " + ", ".join(result.recipe.data for result in results)
+    name = MEAN_OF + ", ".join(result.recipe.data for result in results)
     recipe = replace(
         results[0].recipe,
         data=name,

@@ -41,12 +41,16 @@ class Cache:
     def keep_result(self, result: Result, arrays: dict[str, NDArray[Any]] | None = None) -> None:
         """Store a result and what a page shows of it (predictions, scores per image)."""
         if arrays:
-            write_atomic(self.folder / f"{result.recipe.key}.npz", _packed(arrays))
+            write_atomic(self._arrays_path(result.recipe), _packed(arrays))
         write_atomic(self.folder / f"{result.recipe.key}.json", json.dumps(result.to_json(), indent=1).encode())
 
     def arrays(self, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored with a result, or None."""
-        return _unpacked(self.folder / f"{recipe.key}.npz")
+        return _unpacked(self._arrays_path(recipe))
+
+    def holds_arrays(self, recipe: Recipe) -> bool:
+        """Tell whether arrays are stored with a result."""
+        return self._arrays_path(recipe).is_file()
 
     def vectors(self, *parts: object) -> dict[str, NDArray[Any]] | None:
         """Give the vectors stored under the given parts of a key, or None."""
@@ -71,6 +75,9 @@ class Cache:
             return Result.from_json(json.loads(path.read_text()))
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def _arrays_path(self, recipe: Recipe) -> Path:
+        return self.folder / f"{recipe.scored_as.key}.npz"
 
     def _vector_path(self, parts: tuple[object, ...]) -> Path:
         name = hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:24]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def comparable(first: Result, second: Result) -> bool:
 
     A sweep is kNN at several scales; scales, policies and poolings may differ.
     """
-    a, b = (replace(result.recipe, protocol="knn") if result.recipe.protocol == "sweep" else result.recipe for result in (first, second))
+    a, b = first.recipe.scored_as, second.recipe.scored_as
     same = ("protocol", "data_hash", "split", "limit", "seed", "ratio", "shots", "draws", "crops", "k", "tau", "overwrite_batch")
     metrics = first.metric == second.metric and (first.metric == "accuracy" or a.size_px == b.size_px or first.metric == "miou")
     return a != b and metrics and all(getattr(a, name) == getattr(b, name) for name in same)
@@ -92,7 +92,7 @@ def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]
 
 def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
     """Compare two stored numbers. Raises FeatureError where what they were scored from is not kept, or is of other images."""
-    a, b = (cache.arrays(result.relabelled("knn").recipe if result.recipe.protocol == "sweep" else result.recipe) for result in (first, second))
+    a, b = (cache.arrays(result.recipe) for result in (first, second))
     if a is None or b is None:
         raise FeatureError("What one of the two numbers was computed from is no longer kept: evaluate it again.")
     if first.metric == "miou":

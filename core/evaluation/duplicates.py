@@ -30,7 +30,7 @@ class Duplicate:
     train_label: int
 
 
-def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[float], None] | None = None) -> tuple[Duplicate, ...]:
+def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[float], object] | None = None) -> tuple[Duplicate, ...]:
     """Find test images that are also, or nearly, among the training images; unreadable images are left out.
 
     Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels closer than NEAR_RMS whose deviations from
@@ -49,7 +49,7 @@ def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[fl
     return tuple(_duplicate(data, int(rows[t]), int(rows[g]), exact) for t, (g, exact) in sorted(pairs.items()))
 
 
-def _described(data: LabelledSet, tell: Callable[[float], None]) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
+def _described(data: LabelledSet, tell: Callable[[float], object]) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
     rows, digests, thumbnails = [], [], []
     for row, name in enumerate(data.files):
         if row % TELL_EVERY == 0:

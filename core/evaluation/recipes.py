@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from core.evaluation.published import PublishedSet
 
 PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
 VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
+
+
+MEAN_OF = "mean of "
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,16 @@ class Recipe:
     def plain(self) -> dict[str, Any]:
         """Give the used fields as plain values, in order."""
         return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def scored_as(self) -> Recipe:
+        """The recipe under which the number and what it was computed from are kept: a sweep is kNN at each of its scales."""
+        return replace(self, protocol="knn") if self.protocol == "sweep" else self
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether this is a mean over sets, which runs again only as the recipes of the single sets."""
+        return self.data.startswith(MEAN_OF)
 
     @property
     def key(self) -> str:

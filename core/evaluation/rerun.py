@@ -27,11 +27,11 @@ def plan_of(recipe: Recipe, data: str | None = None) -> Plan:
 
     Raises RecipeError for a mean over sets, and for settings that cannot be meant.
     """
-    if recipe.data.startswith("mean of "):
+    if recipe.is_mean:
         raise RecipeError("This recipe is a mean over sets; run the recipes of the single sets again.")
     manual = f"manual-{recipe.res!r}" if recipe.res is not None else None
     return Plan(
-        protocol="knn" if recipe.protocol == "sweep" else recipe.protocol,
+        protocol=recipe.scored_as.protocol,
         data=(data or recipe.data,),
         scales=(recipe.scale,),
         policies=(recipe.policy or manual,),

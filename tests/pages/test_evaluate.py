@@ -7,6 +7,7 @@ import pytest
 
 from core.evaluation.cache import Cache
 from core.evaluation.plan import Plan
+from core.evaluation.recipes import recipe_toml
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.evaluation.subjects import ColourFloor
@@ -310,12 +311,10 @@ def lay_in(app, name, content):
 
 
 def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, own_data):
-    from ui import evaluations
-
     plan = Plan(data=(str(own_data / "orchards"),), gsd_m=2.0)
     stored = [e for e in evaluate(plan, [ColourFloor()], folders=(), cache=own_cache) if isinstance(e, Result)]
     app = open_page(PAGE)
-    lay_in(app, "mine.toml", evaluations.recipe_file(stored[0].recipe))
+    lay_in(app, "mine.toml", recipe_toml(stored[0].recipe).encode())
     assert not app.error and any("**colour_histogram** on **orchards**" in text.value for text in app.markdown)
     press(app, "Run it again")
     job = wait(app)
@@ -326,12 +325,11 @@ def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, ow
 
 def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
     from tests.evaluation.conftest import FakeNetwork
-    from ui import evaluations
 
     plan = Plan(protocol="reconstruction", data=(str(own_data / "orchards"),), ratios=(0.5,), limit=1, gsd_m=2.0)
     stored = [e for e in evaluate(plan, [FakeNetwork()], folders=(), cache=own_cache) if isinstance(e, Result)]
     fill = next(result.recipe for result in stored if result.recipe.model == "nearest")
-    app = lay_in(open_page(PAGE), "fill.toml", evaluations.recipe_file(fill))
+    app = lay_in(open_page(PAGE), "fill.toml", recipe_toml(fill).encode())
     press(app, "Run it again")
     job = wait(app)
     assert job.problem == "" and "followed in every setting" in job.said
