@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from ui import controls, state
-from ui.page import page
+from ui.page import page, pictures_and_controls
 
 with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there."):
     from core.viz.pictures import panels
@@ -14,7 +14,7 @@ with page("Mask Lab", "Hide part of a satellite tile. The network sees only the 
     from ui.sections import sections
 
     view = controls.current_view()
-    pictures, inspector = st.columns([2.7, 1], gap="large")
+    pictures, inspector = pictures_and_controls()
     with inspector:
         view = controls.edit(view)
     with pictures:

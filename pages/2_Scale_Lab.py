@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from ui import cached, controls, state
-from ui.page import page
+from ui.page import page, pictures_and_controls
 
 with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?"):
     from core.engine.results import Reconstruction
@@ -18,7 +18,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
     from ui.scale_rows import draw_fed, draw_row
 
     view = controls.current_view()
-    pictures, inspector = st.columns([2.7, 1], gap="large")
+    pictures, inspector = pictures_and_controls()
     with inspector:
         choices = scale_controls(view)
         st.divider()

@@ -32,6 +32,11 @@ PURPOSES = {
 }
 
 
+CONTROLS = "controls"
+_ONLY_NARROW = f"@media(min-width:641px){{[data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'],#{CONTROLS}){{display:none}}}}"
+"""Below 641 px Streamlit lays columns under each other: there, and only there, a link leads past the pictures to their controls."""
+
+
 class Page:
     """A page that has begun. Used with `with`, it shows what goes wrong as one sentence and closes with the device's box."""
 
@@ -69,11 +74,19 @@ def page(title: str, lead: str = "", *, wide: bool = True) -> Page:
     """Begin a page: its configuration, heading, one line under it, and the shared sidebar."""
     state.enter(title)
     st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered")
-    st.html("<style>.block-container,[data-testid=stMainBlockContainer]{padding-top:2.6rem;padding-bottom:3rem}</style>")
+    st.html(f"<style>.block-container,[data-testid=stMainBlockContainer]{{padding-top:2.6rem;padding-bottom:3rem}}{_ONLY_NARROW}</style>")
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
     return Page(_sidebar())
+
+
+def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
+    """The two columns of a lab: pictures, and beside them (on a narrow screen below, where a link leads) what they are made with."""
+    pictures, inspector = st.columns([2.7, 1], gap="large")
+    pictures.markdown(f"[:material/tune: To the controls](#{CONTROLS})")
+    inspector.html(f"<span id='{CONTROLS}'></span>")
+    return pictures, inspector
 
 
 def labs() -> dict[str, str]:

@@ -23,6 +23,11 @@ def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     expect(local_page.get_by_label("Row", exact=True)).to_have_value("2")
     expect(local_page.locator("[data-panel='attention-1']")).to_be_attached()
     assert local_page.evaluate("document.documentElement.scrollWidth") <= width
+    way = local_page.get_by_role("link", name="To the controls")
+    expect(way).to_be_visible(visible=width < 641)
+    if width < 641:
+        way.click()
+        expect(local_page.get_by_text("Across scales")).to_be_in_viewport()
 
 
 def test_a_click_on_a_patch_moves_everything_and_the_link(local_page: Page, serve):
