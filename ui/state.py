@@ -59,11 +59,26 @@ def keep(name: str, value: object) -> None:
 
 
 def widget(name: str, value: object) -> str:
-    """Give a widget its key and, when it is new on the page, its first value."""
+    """Give a widget its key and, when it is new on the page, its first value.
+
+    What the browser has not answered yet is told again: a run that another cut short may never have reached it, and it would show, and then
+    answer, the least of its values.
+    """
     key = _WIDGETS + name
     if key not in st.session_state:
         st.session_state[key] = value
+    elif not _answered(key):
+        st.session_state[key] = st.session_state[key]
     return key
+
+
+def _answered(key: str) -> bool:
+    """Whether the browser said this widget's value when it asked for this run; Streamlit itself knows, but does not tell."""
+    context = get_script_run_ctx()
+    with suppress(AttributeError):
+        inside = context.session_state._state  # pyright: ignore[reportOptionalMemberAccess]
+        return inside._key_id_mapper.get_id_from_key(key, None) in inside._new_widget_state.states
+    return True
 
 
 def set_widget(name: str, value: object) -> None:

@@ -182,7 +182,9 @@ def device_of(model: Encoder) -> Device:
 def normalised(images: Pictures, card: ModelCard) -> Pictures:
     """Pictures in 0..1 as the network takes them: minus the card's mean, over its deviation."""
     mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
-    return (images - mean) / std
+    ready = images - mean
+    ready /= std
+    return ready
 
 
 def _run(model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.bool_], res: NDArray[np.float32]) -> Predicted:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 
 from core.masking import mask_from_text
 
@@ -68,6 +69,19 @@ def test_what_lies_beyond_the_usual_range_of_a_control_stays_what_the_link_says(
     assert {name: app.query_params[name] for name in said} == said
     slider(app, "Share hidden").set_value(37).run()
     assert {name: app.query_params[name] for name in said} == {name: text.replace("-50-", "-37-") for name, text in said.items()}
+
+
+def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open_page, monkeypatch):
+    """Whoever clicks before a first run has reached the browser cuts it short: the widgets of it would begin at their least values."""
+    app = open_page(LAB, mask="random-60-s4")
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(type(app._tree), "get_widget_states", lambda _: WidgetStates())
+        app.run()
+    for shown in (slider(app, "Share hidden"), app.selectbox(key="w:kind"), app.number_input(key="w:seed")):
+        assert shown.proto.set_value, shown.label
+    assert slider(app, "Share hidden").value == 60 and app.query_params["mask"] == "random-60-s4"
+    app.run()
+    assert not slider(app, "Share hidden").proto.set_value, "else it would fight who is moving it"
 
 
 def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
