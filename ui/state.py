@@ -125,7 +125,7 @@ def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
         return Restored(kept or default)
     forget_widgets()
     restored = view_from_params(asked, default, models=models, sources=sources, others=OTHERS)
-    st.session_state[_VIEW] = restored.view
+    st.session_state[_VIEW], st.session_state[_WRITTEN] = restored.view, asked  # heard once: who clicks in a first run that long is not undone
     return restored
 
 

@@ -84,6 +84,16 @@ def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open
     assert not slider(app, "Share hidden").proto.set_value, "else it would fight who is moving it"
 
 
+def test_a_first_run_that_is_cut_short_hears_its_link_once(open_page, monkeypatch):
+    from ui import state
+
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(state, "publish", lambda _: state.st.stop())
+        app = open_page(LAB, mask="random-60-s4")
+    slider(app, "Share hidden").set_value(40).run()
+    assert app.query_params["mask"] == "random-40-s4"
+
+
 def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
     mask = "cells-14x14-" + "AQ" * 16 + "AA"
     app = open_page(LAB, tile="samples/landsat", win="100,100,300,300", mask=mask, policy="manual-2.5")
