@@ -12,25 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.geo.catalogue import DATA_VARIABLE
 from tests.globe_tables import write_world
 
 PAGE = "pages/3_Globe.py"
 Open = Callable[..., AppTest]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("tables") / "world", 300)
-
-
-@pytest.fixture
-def data(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of tables that the app was started with; no table is shipped."""
-    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
-    shutil.copytree(world, tmp_path / "world")
-    return tmp_path
 
 
 def said(app: AppTest) -> str:

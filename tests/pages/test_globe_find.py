@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from core.atlas import make_rows
 from core.atlas.schema import TableInfo
 from core.atlas.shards import write_table
-from tests.pages.test_globe import PAGE, calm, data, param, plain, said, world  # noqa: F401  (two fixtures among them)
+from tests.pages.test_globe import PAGE, calm, param, plain, said
 
 Open = Callable[..., AppTest]
 
@@ -106,7 +106,7 @@ def test_a_part_of_a_tile_and_an_upload_need_the_tables_own_weights(open_page: O
 
 @pytest.mark.parametrize(("scales", "taken"), [([20.0] * 10 + [10.0] * 25 + [None] * 5, 10.0), ([None] * 40, None)])
 def test_a_picture_without_scale_takes_that_of_most_rows(
-    data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch, scales: list[float | None], taken: float | None  # noqa: F811
+    data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch, scales: list[float | None], taken: float | None
 ) -> None:
     from ui import cached
 
@@ -142,13 +142,13 @@ def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(tmp_p
     assert app.error and not found(app)
 
 
-def test_a_table_without_places_says_so(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_a_table_without_places_says_so(data: Path, open_page: Open) -> None:
     plain(data, "nowhere")
     app = find(calm(open_page(PAGE, table="nowhere", tab="Find")), "Rome")
     assert "does not say where its rows are" in said(app)
 
 
-def test_duplicates_are_shown_as_such(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_duplicates_are_shown_as_such(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[5] = vectors[6] = vectors[0]
     write_table(data / "twins", make_rows(vectors, {"centre_lon": np.arange(40.0), "centre_lat": np.zeros(40)}), TableInfo("m", None, "cls", 8))

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.globe_tables import write_other
-from tests.pages.test_globe import PAGE, calm, data, param, plain, said, world  # noqa: F401  (two fixtures among them)
+from tests.pages.test_globe import PAGE, calm, param, plain, said
 
 Open = Callable[..., AppTest]
 
@@ -39,13 +39,13 @@ def test_strange_places(open_page: Open, way: str, words: str) -> None:
     assert words in said(app) and strips(app, f"strange {way}") == 24 and param(app, "groups") == way
 
 
-def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> None:
     plain(data, "bare")
     app = calm(open_page(PAGE, table="bare", tab="Groups", groups="both"))
     assert not app.error and app.segmented_control(key="w:groups way").options == ["Groups", "Strange: unlike everything"]
 
 
-def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:
     write_other(data / "turned", data / "world", 0.0)
     app = calm(open_page(PAGE, tab="Compare", table="world", place="place000003"))
     assert "**100%** of a place's 20 nearest places" in said(app) and "Linear CKA: **1.00**" in said(app)
@@ -54,14 +54,14 @@ def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:  
     assert all(b.label.endswith("both") for b in app.button if (b.key or "").startswith("strip compare beside"))
 
 
-def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Path, open_page: Open) -> None:
     write_other(data / "noisy", data / "world", 0.2, slice(0, 200))
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "over 200 shared places" in said(app) and "**100%**" not in said(app)
     assert strips(app, "compare Most disputed") == 8
 
 
-def test_only_tables_that_share_places_are_offered_and_the_others_are_named(data: Path, open_page: Open) -> None:  # noqa: F811
+def test_only_tables_that_share_places_are_offered_and_the_others_are_named(data: Path, open_page: Open) -> None:
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "embed the same imagery with each" in said(app) and "Not offered" not in said(app)
     plain(data, "nowhere")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_globe import PAGE, calm, data, said, world  # noqa: F401  (two fixtures among them)
+from tests.pages.test_globe import PAGE, calm, said
 from ui import jobs
 
 Open = Callable[..., AppTest]

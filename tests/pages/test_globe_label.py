@@ -13,7 +13,7 @@ from core.atlas import make_rows
 from core.atlas.marking import Sheet, new_key, save_sheet
 from core.atlas.shards import write_table
 from tests.globe_tables import INFO, columns_of, places, vectors_at
-from tests.pages.test_globe import PAGE, calm, data, param, said, world  # noqa: F401  (two fixtures among them)
+from tests.pages.test_globe import PAGE, calm, param, said
 
 Open = Callable[..., AppTest]
 
@@ -54,7 +54,7 @@ def test_marks_colour_the_world_and_are_scored_on_what_was_left_out(open_page: O
     assert len(app.get("download_button")) == 3
 
 
-def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(data: Path, sheets: Path, open_page: Open) -> None:  # noqa: F811
+def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(data: Path, sheets: Path, open_page: Open) -> None:
     twice = np.tile(places(30), (2, 1))
     write_table(data / "twins", make_rows(vectors_at(twice), columns_of(twice)), INFO)
     sheet = Sheet(table="twins")
