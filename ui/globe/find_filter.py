@@ -1,4 +1,4 @@
-"""Searching by a condition on the columns: what would follow WHERE in SQL, run by DuckDB on the rows on show."""
+"""Searching by a condition on the columns: what would follow WHERE in SQL."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.atlas.condition_syntax import SUMMARIES
 from core.atlas.errors import FilterError
 from core.atlas.schema import COLUMNS
 from core.errors import ExplorerError
@@ -20,10 +21,14 @@ DIM = "#3d474d"
 _LAST = "globe find filter"
 EXAMPLES = {
     "Far north": ("centre_lat", "centre_lat > 66.5"),
-    "Tropics": ("centre_lat", "abs(centre_lat) < 23.4"),
+    "Tropics": ("centre_lat", "centre_lat BETWEEN -23.4 AND 23.4"),
     "Finest scale": ("gsd_m", "gsd_m = (SELECT min(gsd_m) FROM places)"),
     "Strangest 1 %": ("recon_loss_high", "recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places)"),
 }
+HELP = (
+    "Columns, numbers, 'text' and points in time with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
+    f"A subquery can sum up one column, as in (SELECT max(gsd_m) FROM places): {', '.join(SUMMARIES)}."
+)
 
 
 def draw(desk: Desk) -> None:
@@ -37,7 +42,7 @@ def draw(desk: Desk) -> None:
                 st.rerun()
     text = st.text_area(
         "Condition, as after WHERE in SQL", key=state.widget("find filter", ""), height=80, max_chars=LONGEST_NOTE - 10,
-        placeholder="centre_lat > 66.5 AND gsd_m < 10000", help="DuckDB's functions; subqueries read FROM places, which is this table.",
+        placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
     )  # fmt: skip
     with st.expander("Columns of this table", icon=":material/table_rows:"):
         st.dataframe({"column": list(columns), "meaning": [COLUMNS[name][1] for name in columns]}, hide_index=True)
