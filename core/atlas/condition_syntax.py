@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from core.atlas.condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
 from core.atlas.errors import FilterError
 
 RELATION = "places"
@@ -38,90 +39,6 @@ _TOKEN = re.compile(
 )
 _WORDS = {"and", "or", "not", "between", "in", "like", "ilike", "is", "null", "true", "false", "select", "from"}
 _SHOWN = 40
-
-
-@dataclass(frozen=True)
-class Column:
-    """Name a column, or with a dot a field of one."""
-
-    name: str
-    field: str | None = None
-
-
-@dataclass(frozen=True)
-class Value:
-    """Hold a literal."""
-
-    value: str | float | int | bool
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Name one number that sums up a column; `share` is the quantile that quantile_cont takes."""
-
-    name: str
-    column: Column
-    share: float | None = None
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """Join two numbers by one of + - * / %."""
-
-    sign: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Compare two operands."""
-
-    sign: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Test an operand against a list of literals."""
-
-    operand: Node
-    values: tuple[Value, ...]
-
-
-@dataclass(frozen=True)
-class Like:
-    """Match text with a pattern in which % stands for any text and _ for one character."""
-
-    operand: Node
-    pattern: str
-    ignore_case: bool
-
-
-@dataclass(frozen=True)
-class IsNull:
-    """Test whether an operand has no value."""
-
-    operand: Node
-
-
-@dataclass(frozen=True)
-class Not:
-    """Negate a condition."""
-
-    operand: Node
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Join conditions by `and` or `or`."""
-
-    word: str
-    terms: tuple[Node, ...]
-
-
-Node = Column | Value | Summary | Arithmetic | Comparison | OneOf | Like | IsNull | Not | Joined
 
 
 @dataclass(frozen=True)

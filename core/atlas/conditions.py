@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from core.atlas.condition_syntax import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value, parse
+from core.atlas.condition_syntax import parse
+from core.atlas.condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
 from core.atlas.errors import FilterError
 
 pc: Any = pyarrow.compute

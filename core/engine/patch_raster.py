@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from core.engine.loaded import load
 from core.engine.patch_sums import ROWS_AT_ONCE, Sums
 from core.engine.reconstruct import res_of
-from core.engine.sweep_plan import MOST_TILES, Grid, Plan, SweepError
+from core.engine.sweep_count import MOST_TILES
+from core.engine.sweep_plan import Grid, Plan, SweepError
 from core.engine.sweep_read import EMPTY, OK, UNREADABLE, Reader
 from core.engine.sweep_sources import content_of
 from core.engine.sweep_spec import require_tile

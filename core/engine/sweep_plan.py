@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.engine.sweep_count import MOST_TILES, distinct_gsds, globe_gsd, require_few, too_many, windows_needed
 from core.engine.sweep_sources import Opened, content_of, named_twice, only_sampled, open_all, open_named, source_names
 from core.engine.sweep_spec import SweepError, SweepSpec
-from core.engine.sweep_windows import STRIPE_PX, how_many, level_for, not_empty, on_earth, windows
+from core.engine.sweep_windows import STRIPE_PX, TooManyWindowsError, level_for, not_empty, on_earth, windows
 from core.geo.catalogue import Catalogue
 from core.geo.picture import Header, Known, native_gsd
 from core.geo.sources import Source
@@ -25,9 +26,6 @@ from core.geo.sources.globe import MAX_ACROSS_M, shows_globe
 from core.geo.tile import GeoError, require_gsd
 
 EARTH_M = 40_030_000.0
-EARTH_M2 = 5.1e14
-MOST_TILES = 20_000_000
-"""A plan of more windows than this is refused before they are laid: they would not fit in memory, and their vectors on few disks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +92,13 @@ class Plan:
         return {grid.product if grid.product == grid.label else f"{grid.label}/{grid.product}": grid.content for grid in self.grids}
 
 
-def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None) -> Plan:
+def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None, most: int | None = None) -> Plan:
     """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
 
-    `catalogue` knows the sources by name; None makes one.
+    `catalogue` knows the sources by name; None makes one. The windows of a picture are counted at all scales before any of them is laid, and
+    TooManyTilesError is raised where the plan would hold more than `most` (None: MOST_TILES).
     """
+    most = MOST_TILES if most is None else min(most, MOST_TILES)
     for gsd in (*spec.gsd_m, spec.stated_gsd_m):
         require_gsd(gsd)
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
@@ -118,7 +118,10 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
                 continue
             seen |= {file} if file is not None else set()
             try:
-                scales, said, left_out = _scales(opened, key, tile_px, stride_px, spec)
+                require_few(laid + windows_needed(opened.source, key, stride_px, spec), most, f"{key} at this scale" if not laid else "The sources together")
+                scales, said, left_out = _scales(opened, key, tile_px, stride_px, spec, most - laid)
+            except TooManyWindowsError as error:
+                raise too_many(laid + error.count, most, "The sources together" if laid else f"{key} at this scale") from error
             except GeoError as error:
                 if len(keys) == 1:
                     raise
@@ -129,26 +132,12 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None)
             notes += said
             empty += left_out
             laid += sum(len(grid.boxes) for grid in scales)
-            _require_few(laid, "The sources together")
+            require_few(laid, most, "The sources together")
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
         raise SweepError(f"There is nothing to embed.{why} Choose another source.")
     return Plan(tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled))
-
-
-def distinct_gsds(gsds: tuple[float, ...]) -> tuple[float, ...]:
-    """Drop a GSD that was asked for twice; nine digits tell two apart."""
-    return tuple({f"{gsd:.9g}": gsd for gsd in reversed(gsds)}.values())[::-1]
-
-
-def _require_few(count: float, what: str) -> None:
-    if count > MOST_TILES:
-        many = f"{count:,.0f}" if count < 1e15 else f"{count:.0e}"
-        raise SweepError(
-            f"{what} would make {many} tiles, more than the {MOST_TILES:,} that one sweep may hold: "
-            "feed coarser pixels (--gsd-m), take wider steps (--stride-px), or embed parts of it into tables of their own."
-        )
 
 
 def _identified(grids: list[Grid]) -> list[Grid]:
@@ -164,7 +153,7 @@ def _identified(grids: list[Grid]) -> list[Grid]:
     return [replace(grid, identity=identity(grid)) for grid in grids]
 
 
-def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[list[Grid], list[str], int]:
+def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec, most: int) -> tuple[list[Grid], list[str], int]:
     """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
     scales: list[Grid] = []
     notes: list[str] = []
@@ -173,7 +162,7 @@ def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepS
     when = opened.source.entry(key).when or picture.header.when
     called = {"label": opened.label, "product": opened.product(key), "content": content_of(picture), "when": when}
     for gsd in distinct_gsds(spec.gsd_m) or (None,):
-        grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec)
+        grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec, most)
         notes += said
         if any(_same(grid, other) for other in scales):  # a picture smaller than a tile, or of unknown scale, has one scale only
             continue
@@ -192,20 +181,21 @@ def folder_of(out: str | Path, model: str) -> Path:
     return Path(out) / Path(model).stem
 
 
-def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec) -> tuple[Grid, list[str], int]:
+def _grid(
+    source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec, most: int
+) -> tuple[Grid, list[str], int]:
     """Lay windows over one picture; also sentences about it and how many windows were empty."""
     entry, picture = source.entry(key), source.opened(key)
     header = picture.header
     rgb = entry.rgb or header.rgb
     if shows_globe(picture):
-        native = math.pi * 6_371_000 / header.height
+        native = globe_gsd(header)
         across_m = (gsd or native) * tile_px
         if across_m > MAX_ACROSS_M:
             raise SweepError(
                 f"A tile of {tile_px} px at {gsd or native:,.0f} m is {across_m / 1000:,.0f} km wide, more than the {MAX_ACROSS_M / 1000:,.0f} km "
                 f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:,.0f} m (--gsd-m), or smaller tiles (--tile-px)."
             )
-        _require_few(EARTH_M2 / ((gsd or native) * stride_px) ** 2, "The globe at this scale")
         lonlat = globe_places((gsd or native) * stride_px)
         zeros = np.zeros((len(lonlat), 4))
         return Grid(source, key, header, rgb, zeros, 0, gsd or native, native, lonlat), [], 0
@@ -217,8 +207,7 @@ def _grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: 
     elif header.crs is None:
         notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
     fed = gsd if native is not None else None
-    _require_few(how_many(header, known, fed, stride_px), f"{key} at this scale")
-    laid = windows(header, known, fed, tile_px, stride_px)
+    laid = windows(header, known, fed, tile_px, stride_px, most)
     boxes = laid.boxes
     if header.crs is not None and not on_earth(header):
         notes.append(f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map.")

@@ -43,8 +43,17 @@ class Laid:
     polar: int = 0
 
 
-def windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int) -> Laid:
-    """Lay windows over a picture. Raises GeoError where none of them would be square on the ground."""
+class TooManyWindowsError(Exception):
+    """A picture that needs more windows than the caller allows; `count` is how many at least."""
+
+    def __init__(self, count: float) -> None:
+        super().__init__(count)
+        self.count = count
+
+
+def windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int, most: int = 2**31) -> Laid:
+    """Lay windows over a picture. Raises GeoError where none of them would be square on the ground, and TooManyWindowsError before
+    more than `most` of them take memory."""
     width, height = header.width, header.height
     middle = native_gsd(header, known) or (1.0, 1.0)
     gsd_m = gsd or math.sqrt(middle[0] * middle[1])
@@ -60,6 +69,7 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
         return Laid(boxes, side_m / tile_px, small=True)
     rows: list[NDArray[np.float64]] = []
     polar = 0
+    count = 0.0
     for top in _starts(height, down, down * hop):
         here = (native_gsd(header, known, (width / 2, top + down / 2)) or middle) if in_degrees else middle
         wide = tile_px * _step(gsd_m / here[0])
@@ -67,6 +77,9 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
             polar += 1
             continue
         wide = min(wide, float(width))
+        count += max((width - wide) / (wide * hop), 1.0)
+        if count > most:
+            raise TooManyWindowsError(count)
         left = _starts(width, wide, wide * hop)
         rows.append(np.stack([left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1))
     if not rows:

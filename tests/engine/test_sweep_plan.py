@@ -1,5 +1,7 @@
 """Which windows a sweep takes, and how often their pixels are read."""
 
+import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,12 @@ import rasterio
 from rasterio.transform import from_origin
 
 from core.engine.sweep import SweepError, SweepSpec, sweep
+from core.engine.sweep_count import TooManyTilesError
 from core.engine.sweep_plan import globe_places, make_plan
 from core.engine.sweep_read import Reader
+from core.engine.sweep_windows import TooManyWindowsError, how_many, windows
+from core.geo.picture import Known
+from core.geo.sources.raster import GeoTiff
 from tests.engine.sweeping import MODEL, SIDE, UTM, finish, picture, write
 
 
@@ -108,10 +114,38 @@ def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_p
 
 def test_sources_together_hold_no_more_than_one_may(tmp_path, monkeypatch):
     monkeypatch.setattr("core.engine.sweep_plan.MOST_TILES", 30)
+    monkeypatch.setattr("core.engine.sweep_count.MOST_TILES", 30)
     sources = tuple(write(tmp_path / f"{name}.tif", picture(128, 128)) for name in "abc")
     assert make_plan(SweepSpec(sources[:1], "out", MODEL), SIDE).count == 16
     with pytest.raises(SweepError, match="The sources together would make 32 tiles, more than the 30"):
         make_plan(SweepSpec(sources, "out", MODEL), SIDE)
+
+
+def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path):
+    path = str(tmp_path / "sparse.tif")
+    shape = {"width": 300_000, "height": 190_000, "count": 3, "dtype": "uint8", "tiled": True, "blockxsize": 4096, "blockysize": 4096}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", transform=from_origin(0, 80, 4e-4, 4e-4), SPARSE_OK=True, **shape):
+        pass
+    for most, scales in ((200_000, ()), (None, (45.0, 46.0, 47.0)), (20_000_000, tuple(45 + n / 100 for n in range(500)))):
+        began = time.monotonic()
+        tracemalloc.start()
+        with pytest.raises(TooManyTilesError, match=r"would make [\d,]+ tiles, more than the"):
+            make_plan(SweepSpec((path,), "out", MODEL, gsd_m=scales), SIDE, most=most)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+        assert time.monotonic() - began < 2
+
+
+def test_windows_that_grow_away_from_the_middle_are_counted_too(tmp_path):
+    """A raster whose middle lies near the pole: the estimate from there is far too low for the rows at the equator."""
+    path = write(tmp_path / "polar.tif", picture(400, 300), from_origin(0, 107.5, 0.45, 0.09), "EPSG:4326")
+    header = GeoTiff(Path(path), "polar").header
+    needed = len(windows(header, Known(), 4000.0, 1, 1).boxes)
+    assert how_many(header, Known(), 4000.0, 1) < needed / 2
+    with pytest.raises(TooManyWindowsError):
+        windows(header, Known(), 4000.0, 1, 1, most=needed // 2)
+    with pytest.raises(TooManyTilesError, match="allowed here"):
+        make_plan(SweepSpec((path,), "out", MODEL, gsd_m=(4000.0,)), 1, most=needed // 2)
 
 
 def test_tiles_wider_than_the_globe_can_be_cut_are_refused():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from core.engine.sweep_count import TooManyTilesError
 from core.engine.sweep_plan import SweepError
 from core.errors import ExplorerError
 from core.geo import Source, open_source
@@ -19,9 +20,10 @@ from ui.globe.following import follow
 from ui.tile_picker import MOST_LISTED, UPLOAD_MB
 
 if TYPE_CHECKING:
+    from core.engine.sweep_spec import SweepSpec
     from core.models.registry import ModelCard
 
-MOST_TILES, MOST_MODELS = 200_000, 4
+MOST_MODELS = 4
 FROM_HERE, UPLOAD = "From this server", "Upload"
 STEPS = {"edge to edge": 1.0, "half overlapping": 0.5, "three quarters overlapping": 0.25}
 COARSER = (2, 4, 8, 16)
@@ -179,7 +181,12 @@ def _free_title(wish: str) -> str:
 def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     """Show what would be done, and the button that does it."""
     spec = wanted.spec(chosen.named, (chosen.only,) if chosen.only else (), chosen.stated_gsd_m)
-    plan = plans.plan_of(spec, wanted.tile_px)
+    try:
+        plan = plans.plan_of(spec, wanted.tile_px)
+    except TooManyTilesError as problem:
+        st.warning(f"{problem} The command line below has no such limit.")
+        _command(spec, chosen, wanted)
+        return
     st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch")
     plans.legend(plan)
     for sentence in plan.notes[:3]:
@@ -187,12 +194,14 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     with st.spinner("Measuring how fast this device is", show_time=True):
         rate = 1 / sum(1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models)
     plans.numbers(plan, wanted, rate)
-    if plan.count > MOST_TILES:
-        st.warning(f"{plan.count:,} tiles are more than a page may start ({MOST_TILES:,}): choose a coarser scale, or use the command line below.")
-    elif st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
+    if st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
         models = [_model_for_a_job(name) for name in wanted.models]
         jobs.start(_owner(), title, replace(spec, model=models[0]), models)
         st.rerun(scope="app")
+    _command(spec, chosen, wanted)
+
+
+def _command(spec: SweepSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
     with st.expander("The same on the command line", icon=":material/terminal:"):
         st.code(plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))), language="bash", wrap_lines=True)
 

@@ -22,6 +22,8 @@ from ui.controls import duration, metres
 
 PICTURE_PX = 900
 MOST_DRAWN = 60_000
+MOST_TILES = 200_000
+"""The most tiles that a page plans or starts; the command line goes further."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def metres_of(text: str) -> float:
 
 def plan_of(spec: SweepSpec, tile_px: int) -> Plan:
     """The plan of a sweep, laid once for the same settings."""
-    return cached.shelf("plans", 16).once((spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue()))
+    return cached.shelf("plans", 16).once((spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES))
 
 
 def picture(source: Source, key: str, plan: Plan) -> bytes:
