@@ -22,7 +22,7 @@ UPLOAD = "upload"
 UPLOADED_WEIGHTS = "upload-"
 """How the name of a model begins that somebody laid in: it means something to one session only."""
 
-_LONGEST = 4000
+_LONGEST, _LONGEST_FILE = 4000, 2**16
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
 _OWN_FILE, _OWN_WEIGHTS = "path/to/your/file.tif", "path/to/your/weights.pth"
 
@@ -166,7 +166,7 @@ def view_from_params(
 def view_from_json(text: str, default: View, **known: Any) -> Restored:
     """Read what `View.to_json` wrote, as `view_from_params` does; nothing raises."""
     try:
-        said = json.loads(text)
+        said = json.loads(text if len(text) <= _LONGEST_FILE else "")
         params = {str(name): str(value) for name, value in said.items()}
     except (ValueError, AttributeError, RecursionError):
         return Restored(default, ("This is not a saved view: choose the .json file that the app offered for download.",))

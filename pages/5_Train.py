@@ -9,6 +9,7 @@ from ui.page import page
 from ui.runs import data_folder, free_name, runs, start_run
 from ui.state import keep, recall, widget
 
+MAX_SPEC = 20_000
 PRESET_HELP = {
     "smoke": "Under a minute: proves that everything is connected, teaches nothing.",
     "laptop": "An hour and a half on one core: the recipe of the weights that come with this app.",
@@ -23,7 +24,7 @@ def start_form() -> None:
     preset = st.pills("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
-    toml = st.text_area("Spec (TOML)", height=300, key=widget(f"toml {preset}", PRESETS[preset].read_text()))
+    toml = st.text_area("Spec (TOML)", height=300, max_chars=MAX_SPEC, key=widget(f"toml {preset}", PRESETS[preset].read_text()))
     name = st.text_input("Name of the run", free_name(preset), max_chars=40, help="Letters, digits, - and _")
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         start_run(name, toml)

@@ -18,6 +18,7 @@ from core.policy import POLICIES
 from ui import cached, evaluations
 from ui.own_sets import states_gsd
 from ui.page import in_a_sentence
+from ui.uploads import content
 
 HELP = {
     "knn": "Weighted kNN: k 20, cosine, exp(similarity / 0.07).",
@@ -189,7 +190,7 @@ def rerun_form() -> None:
         laid = st.file_uploader("Recipe (TOML or JSON)", ["toml", "json"], max_upload_size=1, help=told)
         if laid is None:
             return
-        asked, plan = evaluations.read_asked(laid.name, laid.getvalue())
+        asked, plan = evaluations.read_asked(laid.name, content(laid, 1))
         what = {**asked.plain(), "weights": asked.weights[:12], "data_hash": asked.data_hash[:12]}
         st.markdown(f"**{asked.model}** on **{asked.data}**, {asked.protocol} at {100 * asked.scale:g} %")
         st.dataframe([{"setting": name, "value": str(value)} for name, value in what.items()], hide_index=True, height=220)

@@ -32,7 +32,9 @@ class UploadError(ExplorerError):
 def content(file: Uploaded, most_mb: int) -> bytes:
     """The bytes of an upload. Raises UploadError above the limit that its field states: the server's own is that of weights, and larger."""
     if file.size > most_mb * 2**20:
-        raise UploadError(f"The picture is larger than {most_mb} MB: cut a part out, or have the server started with the folder that holds it.")
+        raise UploadError(
+            f"The file is larger than {most_mb} MB: take a part of it, or have the server started with the folder that holds it."
+        )
     return file.getvalue()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 from core.engine import background
 from core.errors import ExplorerError
 from core.files import write_atomic
+from core.untrusted.text import MAX_BYTES, parse
 
 ROOT = background.ROOT
 PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
@@ -82,14 +82,12 @@ def read_spec(path: Path) -> TrainSpec:
     known = ", ".join(PRESETS)
     if not path.is_file():
         raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file.")
-    return spec_from(_parsed(path.read_bytes().decode(errors="replace"), path.name), path.name)
+    with path.open("rb") as file:
+        return spec_from(_parsed(file.read(MAX_BYTES + 1), path.name), path.name)
 
 
-def _parsed(toml: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(toml)
-    except tomllib.TOMLDecodeError as problem:
-        raise RunError(f"{where} is not valid TOML ({problem}): correct it and start again.") from problem
+def _parsed(toml: bytes | str, where: str) -> dict[str, Any]:
+    return parse(toml, where, "toml", RunError)
 
 
 def spec_from(said: dict[str, Any], where: str) -> TrainSpec:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from core.evaluation.bounds import check_settings
 from core.evaluation.errors import RecipeError
 from core.evaluation.published import PublishedSet
+from core.untrusted.text import MAX_BYTES, parse
 
 PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
 VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
@@ -120,7 +120,8 @@ def recipe_toml(recipe: Recipe) -> str:
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe file; raises RecipeError naming what is unknown, missing or of the wrong kind."""
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)  # more than that is refused by its size
     except OSError as problem:
         raise RecipeError(f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file.") from problem
     return parse_recipe(content, path.name)
@@ -128,11 +129,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def parse_recipe(content: bytes, name: str) -> Recipe:
     """Understand a recipe file's content, JSON where its name ends in .json, else TOML; raises RecipeError as `read_recipe` does."""
-    try:
-        text = content.decode()
-        plain = json.loads(text) if name.lower().endswith(".json") else tomllib.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise RecipeError(f"'{name}' is not a recipe file ({problem}); write one with --out.") from problem
+    plain = parse(content, name, "json" if name.lower().endswith(".json") else "toml", RecipeError)
     if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
         plain = plain["recipe"]  # a result that carries its recipe is as good as the recipe
     if not isinstance(plain, dict):

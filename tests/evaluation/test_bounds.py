@@ -56,10 +56,10 @@ def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
         read_recipe(tmp_path / "recipe.toml")
 
 
-@pytest.mark.parametrize(("name", "text"), [("deep.json", '{"a":' * 100_000), ("deep.toml", "a = " + "[" * 100_000)], ids=["json", "toml"])
+@pytest.mark.parametrize(("name", "text"), [("deep.json", '{"a":' * 20_000), ("deep.toml", "a = " + "[" * 20_000)], ids=["json", "toml"])
 def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(RecipeError, match="is not a recipe file"):
+    with pytest.raises(RecipeError, match="is not well-formed"):
         read_recipe(tmp_path / name)
 
 

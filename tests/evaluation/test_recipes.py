@@ -57,7 +57,7 @@ def test_what_could_not_be_followed_is_named(index_zip, network):
     [
         ('protocol = "knn"\nspeed = 3\n', "unknown setting 'speed'"),
         ('protocol = "knn"\n', "lacks 'data'"),
-        ("no toml at all", "is not a recipe file"),
+        ("no toml at all", "is not well-formed"),
         ('protocol="magic"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n', "asks for the protocol 'magic'"),
         ('protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nk="many"\n', "sets k to 'many'; it must be a number"),
         ('protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nversion=99\n', "recipe version 99"),
@@ -67,7 +67,7 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
     (tmp_path / "recipe.toml").write_text(content)
     with pytest.raises(RecipeError, match=said):
         read_recipe(tmp_path / "recipe.toml")
-    with pytest.raises(RecipeError, match=r"'mine\.toml' is not a recipe file"):
+    with pytest.raises(RecipeError, match=r"'mine\.toml' is not well-formed"):
         parse_recipe(b"\xff", "mine.toml")
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "missing.toml")

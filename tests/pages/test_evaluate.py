@@ -338,7 +338,7 @@ def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.toml", b"no recipe", "is not a recipe file"),
+        ("a.toml", b"no recipe", "is not well-formed"),
         ("a.json", b'{"protocol": "knn"}', "lacks 'data'"),
         ("a.json", b'{"protocol":"knn","data":"/etc","data_hash":"0","model":"mae_tiny","weights":"0"}', "is not on this server"),
         ("a.json", b'{"protocol":"knn","data":"orchards","data_hash":"0","model":"/etc/passwd","weights":"0"}', "is not on this server"),

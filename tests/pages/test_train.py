@@ -21,6 +21,18 @@ def test_without_a_run_the_page_says_how_to_start_one(open_page, tmp_path, monke
     assert "smoke preset" in app.info[0].value
 
 
+@pytest.mark.parametrize("bomb", ["[" * 5000, ".".join(["a"] * 19_000) + "=1", "steps = " + "9" * 5000, "#" * 200_000])
+def test_a_spec_that_is_a_bomb_is_refused_in_a_sentence(open_page, tmp_path, monkeypatch, bomb):
+    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    app = open_page(PAGE)
+    assert app.text_area[0].proto.max_chars == 20_000
+    app.text_area[0].set_value(bomb)  # a program that is no browser heeds no max_chars
+    next(button for button in app.button if button.label == "Start training").click().run()
+    assert not app.exception
+    assert "the spec" in app.error[0].value
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, tmp_path, monkeypatch):
     pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
     spec = replace(read_spec(PRESETS["smoke"]), steps=2, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)

@@ -122,7 +122,7 @@ def test_no_route_takes_a_path(shelf: Shelf) -> None:
     for route in routes.routes():
         kinds = {name: type(convertor).__name__ for name, convertor in route.param_convertors.items()}
         assert kinds.pop("id") == "StringConvertor"  # no slash
-        assert set(kinds.values()) <= {"IntegerConvertor"}
+        assert set(kinds.values()) <= {"StringConvertor"}  # read as numbers of at most nine digits
     for path in ("/points/../../etc/passwd", "/pictures/x/../../../etc/passwd", "/tiles/x/0/0/..%2f..%2fetc.png", "/points//etc/passwd"):
         assert ask(path)[0] == 404
 
@@ -209,3 +209,12 @@ def test_equal_bytes_keep_their_address_so_that_a_run_that_follows_at_once_takes
     assert shelf.put("alice", "colours", bytes(range(200)), name="twin colours") == first
     assert shelf.put("alice", "colours", bytes(200), name="twin colours") != first
     assert shelf.get("colours", first, ALICE) is None
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 10, "-1", "1.5", "x", "%00", "١"])
+def test_a_number_that_no_row_has_is_404_and_no_error(shelf: Shelf, number: str) -> None:
+    pictures = shelf.put("alice", "pictures", lambda row: b"picture", cookie=ALICE)
+    tiles = shelf.put("alice", "tiles", lambda z, x, y: b"tile", cookie=ALICE)
+    for path in (f"/pictures/{pictures}/{number}.jpg", f"/tiles/{tiles}/{number}/0/0.png", f"/tiles/{tiles}/0/0/{number}.png"):
+        assert ask(path)[::2] == (404, routes.GONE.encode())
+    assert ask(f"/pictures/{pictures}/12.jpg")[0] == 200

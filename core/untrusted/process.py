@@ -1,0 +1,209 @@
+"""Run one function of this program on a file from a stranger in a child process that time and memory end, never the server.
+
+    header = call(describe, str(path), name="field.tif", error=GeoError)
+
+A small pool of children is kept and started again when one was killed, crashed or grew. On Linux the kernel enforces the limits
+(RLIMIT_AS, RLIMIT_CPU, an alarm) even when the server is gone; everywhere the calling process measures the child's time and memory
+and kills it. On macOS and Windows the measuring alone holds memory, so a child may exceed its limit for a moment.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from core.errors import ExplorerError
+from core.untrusted.messages import MessageError, receive, send
+from core.untrusted.worker import MEMORY
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_AT_ONCE = 3
+WAIT_S = 60.0
+EVERY_S = 0.02
+KEPT_MB = 400
+"""A child that holds more after its answer is replaced."""
+_START = "import sys; sys.path.insert(0, {root!r}); from core.untrusted.worker import serve; serve()"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may take: processor seconds, seconds, megabytes of memory above the idle child's, megabytes of answer."""
+
+    cpu_s: float = 10.0
+    wall_s: float = 40.0
+    memory_mb: int = 1536
+    answer_mb: int = 1024
+
+
+def call(
+    function: Callable[..., Any], *arguments: Any, name: str, error: type[ExplorerError], limits: Limits = Limits()
+) -> Any:
+    """Give what a module's function makes of plain arguments, computed in a child process.
+
+    `name` is what a person calls the file, for the sentence. Arguments and result: None, bool, int, float, str, bytes, arrays, and
+    lists and dictionaries of them. Raises `error` with the function's own sentence where it refuses the file, and with one about
+    the limit where it exceeds one or fails.
+    """
+    with _pool.lent(name, error) as child:
+        return child.answer(function, arguments, name, error, limits)
+
+
+class _Child:
+    """One child process. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START.format(root=str(ROOT))], cwd=ROOT, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.measured = psutil.Process(self.process.pid)
+
+    def answer(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], name: str, error: type[ExplorerError], limits: Limits
+    ) -> Any:
+        assert self.process.stdin and self.process.stdout
+        request = {"function": f"{function.__module__}:{function.__qualname__}", "arguments": arguments, **vars(limits)}
+        with _Watch(self, limits) as watch:
+            try:
+                send(self.process.stdin, request)
+                answer = receive(self.process.stdout, limits.answer_mb * 2**20)
+            except (OSError, EOFError, MessageError) as problem:
+                self.end()
+                raise error(_sentence(name, watch.exceeded or str(problem), limits)) from None
+        if "refused" in answer:
+            raise error(str(answer["refused"])[:2000])
+        if "failed" in answer:
+            raise error(_sentence(name, "memory" if answer["failed"] == MEMORY else "", limits))
+        return answer["result"]
+
+    def fit(self) -> bool:
+        """Whether the child is there and as small as a new one."""
+        with suppress(psutil.Error):
+            return self.process.poll() is None and self.measured.memory_info().rss < KEPT_MB * 2**20
+        return False
+
+    def end(self) -> None:
+        """Kill the child and wait for its end."""
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            with suppress(OSError):
+                assert pipe
+                pipe.close()
+        self.process.wait()
+
+
+class _Watch:
+    """Kills a child that exceeds its limits, or whose server is on its way out; `exceeded` says which."""
+
+    def __init__(self, child: _Child, limits: Limits) -> None:
+        self.exceeded = ""
+        self._child, self._limits = child, limits
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch of an opening file", daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+
+    def _run(self) -> None:
+        started = time.monotonic()
+        with suppress(psutil.Error):
+            measured = self._child.measured
+            cpu, memory = _cpu_s(measured), measured.memory_info().rss
+            while not self._over.wait(EVERY_S) and not self.exceeded:
+                if _cpu_s(measured) - cpu > self._limits.cpu_s or time.monotonic() - started > self._limits.wall_s:
+                    self.exceeded = "time"
+                elif measured.memory_info().rss - memory > self._limits.memory_mb * 2**20:
+                    self.exceeded = "memory"
+                elif not threading.main_thread().is_alive():
+                    self.exceeded = "end"
+        if self.exceeded:
+            self._child.process.kill()
+
+
+class _Pool:
+    """Idle children, and turns for those who wait for one."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self.forget()
+
+    @contextmanager
+    def lent(self, name: str, error: type[ExplorerError]) -> Generator[_Child]:
+        if not self._turns.acquire(timeout=WAIT_S):
+            raise error(f"'{name}' was not opened because this server is busy opening other files: try again in a minute.")
+        try:
+            child = self._idle_one() or _Child()
+            try:
+                yield child
+            finally:
+                self._take_back(child)
+        except OSError as problem:
+            raise error(f"'{name}' was not opened because no process could be started ({problem.strerror}): try again later.") from None
+        finally:
+            self._turns.release()
+
+    def forget(self) -> None:
+        """Know of no child: those of a parent process answer to it alone."""
+        self._turns = threading.BoundedSemaphore(self._most)
+        self._idle: list[_Child] = []
+
+    def close(self) -> None:
+        """End every idle child."""
+        while (child := self._idle_one()) is not None:
+            child.end()
+
+    def _idle_one(self) -> _Child | None:
+        with self._lock:
+            while self._idle:
+                child = self._idle.pop()
+                if child.fit():
+                    return child
+                child.end()
+        return None
+
+    def _take_back(self, child: _Child) -> None:
+        if child.fit():
+            with self._lock:
+                self._idle.append(child)
+        else:
+            child.end()
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    used = process.cpu_times()
+    return used.user + used.system
+
+
+def _sentence(name: str, exceeded: str, limits: Limits) -> str:
+    if exceeded == "end":
+        return f"'{name}' was not opened because this server is shutting down: try again when it is back."
+    if exceeded == "time":
+        why = "takes too long to open"
+    elif exceeded:
+        why = f"takes more than {limits.memory_mb:,} MB of memory to open"
+    else:
+        why = "makes the program that reads it fail"
+    return f"'{name}' {why}: it is damaged or made to do harm. Export it again with another program, or take another file."
+
+
+_pool = _Pool(MOST_AT_ONCE)
+atexit.register(_pool.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.forget)

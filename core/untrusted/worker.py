@@ -1,0 +1,91 @@
+"""The child's side: wait for a request, bound time and memory, run one function of this program, answer.
+
+Started as `python -c "from core.untrusted.worker import serve; serve()"` by core.untrusted.process. It imports what a request needs and
+nothing else, so that the first answer about a recipe takes 0.1 s and no file of weights waits for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any
+
+from core.errors import ExplorerError
+from core.untrusted.messages import receive, send
+
+try:
+    import resource
+except ImportError:  # Windows: the parent's watch alone bounds time and memory
+    resource = None
+
+MEMORY, FAILED = "memory", "failed"
+_GRACE_S = 2
+"""The parent's watch ends a request first; these are the limits that hold when the parent is gone."""
+
+
+def serve() -> None:
+    """Answer requests from standard input on standard output until the parent closes it."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123  (libraries may print: their words must not mix with the answers)
+        for number in (0, 1, 2):
+            os.dup2(nothing.fileno(), number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if resource is not None:
+        os.nice(5)  # pages come first
+        for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):  # no core dumps, and no files at all
+            resource.setrlimit(what, (0, 0))
+    while True:
+        try:
+            request = receive(requests, sys.maxsize)
+        except EOFError:
+            return
+        send(answers, _answer(request))
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    module, _, name = request["function"].partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)  # before the limits: a library is not the file's fault
+        _bound(request["cpu_s"], request["wall_s"], request["memory_mb"])
+        return {"result": function(*request["arguments"])}
+    except ExplorerError as refusal:
+        return {"refused": str(refusal)}
+    except MemoryError:
+        return {"failed": MEMORY}
+    except Exception as problem:  # a hostile file can raise anything
+        return {"failed": FAILED, "kind": type(problem).__name__}
+    finally:
+        _unbound()
+
+
+def _bound(cpu_s: float, wall_s: float, memory_mb: int) -> None:
+    if resource is None:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s + _GRACE_S))
+    if sys.platform == "linux":
+        _limit(resource.RLIMIT_AS, _address_space() + memory_mb * 2**20)
+    signal.setitimer(signal.ITIMER_REAL, wall_s + _GRACE_S)  # ends the process wherever it is, even inside a C loop
+
+
+def _unbound() -> None:
+    if resource is None:
+        return
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for what in (resource.RLIMIT_CPU, resource.RLIMIT_AS):
+        _limit(what, resource.getrlimit(what)[1])
+
+
+def _limit(what: int, value: int) -> None:
+    assert resource is not None
+    hard = resource.getrlimit(what)[1]
+    with suppress(ValueError, OSError):  # a lower limit that the system set already is as good
+        resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

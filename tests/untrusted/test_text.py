@@ -1,0 +1,68 @@
+"""TOML and JSON from strangers: bounded in size, depth and numbers, whatever they unfold to."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.engine.runs import Run, RunError
+from core.evaluation.errors import RecipeError
+from core.evaluation.recipes import parse_recipe
+from core.session import View, view_from_json
+
+DOTTED = ".".join(["a"] * 19_000) + "=1"
+BOMBS = {
+    "brackets": "[" * 5000,
+    "a deep list": "a = " + "[" * 5000,
+    "an integer of 5,000 digits": "a = " + "9" * 5000,
+    "an integer of 100 digits": "a = " + "9" * 100,
+    "a dotted key of 38 kB": DOTTED,
+    "deep headers": "\n".join(f"[{'.'.join('a' * depth)}]" for depth in range(1, 300)),
+    "deep inline tables": "a = " + "{b=" * 400 + "1" + "}" * 400,
+    "many values": "a = [" + "1," * 40_000 + "]",
+    "200 kB": "#" * 200_000,
+    "a date": "a = 1979-05-27T07:32:00Z",
+    "no text": "a = \x00",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_bomb_in_toml_is_a_sentence_through_both_doors(bomb: str, tmp_path: Path) -> None:
+    memory = psutil.Process().memory_info().rss
+    for door in (
+        lambda: parse_recipe(BOMBS[bomb].encode(), "mine.toml"),
+        lambda: Run(tmp_path / "run").launch(BOMBS[bomb], tmp_path),
+    ):
+        started = time.monotonic()
+        with pytest.raises((RecipeError, RunError), match=r"(?s)^'.*\.$") as refusal:
+            door()
+        assert len(str(refusal.value)) < 400
+        assert time.monotonic() - started < 8
+    assert psutil.Process().memory_info().rss - memory < 50 * 2**20
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "bomb", ["[" * 100_000, '{"a":' * 20_000, '{"a": ' + "9" * 5000 + "}", '{"a": 1' + "0" * 90 + "}", "[" + "0," * 50_000 + "0]", "{", "\ud800"]
+)
+def test_a_bomb_in_json_is_a_sentence(bomb: str) -> None:
+    with pytest.raises(RecipeError, match=r"^'mine\.json'"):
+        parse_recipe(bomb.encode(errors="surrogatepass"), "mine.json")
+
+
+def test_97_megabytes_of_json_are_refused_by_their_size() -> None:
+    content = b"[" + b"{}," * 32_000_000 + b"{}]"
+    started = time.monotonic()
+    with pytest.raises(RecipeError, match="larger than 128 kB"):
+        parse_recipe(content, "mine.json")
+    assert time.monotonic() - started < 0.5
+
+
+def test_a_saved_view_without_end_is_not_read() -> None:
+    default, text = View.__new__(View), '{"a": "' + "b" * 50_000_000 + '"}'
+    started = time.monotonic()
+    assert view_from_json(text, default).ignored
+    assert time.monotonic() - started < 0.05
