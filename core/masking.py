@@ -296,8 +296,12 @@ def mask_from_text(text: str) -> MaskSpec:
     match = _TEXT.fullmatch(text)
     if not match or match["kind"] == "cells":
         raise MaskError(f"{text!r:.60} does not describe a mask; write it like random-75-s3, not-centre-50 or cells-3.4.17.")
+    kind = match["kind"]
+    for part, field in (("percent", "ratio"), ("seed", "seed"), ("size", "size")):
+        if match[part] and kind in KINDS and field not in KINDS[kind].uses:
+            raise MaskError(f"A {kind} mask takes no {field}; leave {match[part]} out of {text!r:.60}.")
     return MaskSpec(
-        kind=match["kind"],
+        kind=kind,
         ratio=float(match["percent"] or 75) / 100,
         seed=int(match["seed"] or 0),
         size=int(match["size"] or 0),

@@ -144,14 +144,21 @@ def view_from_params(
     *,
     models: Collection[str] | None = None,
     sources: Collection[str] | None = None,
+    weights: Callable[[str], str | None] | None = None,
     others: Collection[str] = (),
+    unused: Collection[str] = (),
 ) -> Restored:
-    """Read a link. What is absent or cannot be meant comes from `default`; nothing raises.
+    """Read a link. What is absent or cannot be honoured comes from `default`, with a sentence; nothing raises.
 
-    models, sources: the names that exist here (None: any). others: parameters that belong to someone else, passed over in silence.
+    models, sources: the names that exist here (None: any). weights: the SHA-256 of a model's weights here ("" untrained, None
+    unknown), to compare with the hash in the link. others: parameters that belong to something else and are not reported. unused: parameters of a view
+    that this page has no use for.
     """
-    reader = _Reader(params, models, sources)
-    ignored = [f'The link says "{name[:40]}", which means nothing here and was left out.' for name in params if name not in {*_PARAMS, *others}]
+    reader = _Reader({name: text for name, text in params.items() if name not in unused}, models, sources)
+    read_here = {*_PARAMS, *others} - {*unused}
+    ignored = [ignored_parameter(name) for name in params if name not in read_here]
+    if weights is not None:
+        reader.compare_weights(weights, default.model)
     view = View(
         model=reader.get("model", default.model),
         weights_hash=reader.get("weights", "" if "model" in reader.good else default.weights_hash),
@@ -161,6 +168,11 @@ def view_from_params(
         selection=reader.get("sel", ""),
     )
     return Restored(view, (*reader.ignored, *ignored))
+
+
+def ignored_parameter(name: str) -> str:
+    """Say that nothing here reads this parameter of a link."""
+    return f'The link says "{name[:40]}", which means nothing here and was left out.'
 
 
 def view_from_json(text: str, default: View, **known: Any) -> Restored:
@@ -262,9 +274,20 @@ class _Reader:
         if models is not None and (model := self.good.get("model")) and model not in models:
             uploaded = "it is a file of weights that lives in another session only: upload the file here."
             self._leave_out("model", uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.")
+            self.good.pop("weights", None)  # they are weights of the model that is not here
         if sources is not None and (ref := self.good.get("tile")) and ref.source not in sources:
             self._leave_out("tile", f"there is no source called {ref.source:.40} here.")
             self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}
+
+    def compare_weights(self, weights: Callable[[str], str | None], default: str) -> None:
+        """Leave out the hash of weights that are not the ones of the model here; the network that runs is then another one."""
+        said, model = self.good.get("weights", ""), self.good.get("model", default)
+        if not said:
+            return
+        here = weights(model)
+        if here is not None and not here.startswith(said):
+            found = f"{model} has the weights {here[:12]} here" if here else f"{model} is untrained here"
+            self._leave_out("weights", f"it was made with the weights {said[:12]}, but {found}, so its pictures and scores differ.")
 
     def get(self, name: str, default: Any) -> Any:
         return self.good.get(name, default)

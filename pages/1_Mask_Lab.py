@@ -7,13 +7,13 @@ import streamlit as st
 from ui import controls, state
 from ui.page import page, pictures_and_controls
 
-with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there."):
+with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there.", linked=True):
     from core.viz.pictures import panels
     from core.viz.sheet import sheet
     from ui import lab
-    from ui.sections import sections
+    from ui.sections import SECTIONS, sections
 
-    view = controls.current_view()
+    view = controls.current_view(tabs=SECTIONS)
     pictures, inspector = pictures_and_controls()
     with inspector:
         view = controls.edit(view)

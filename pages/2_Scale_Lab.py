@@ -7,7 +7,7 @@ import streamlit as st
 from ui import cached, controls, state
 from ui.page import page, pictures_and_controls
 
-with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?"):
+with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?", linked=True):
     from core.engine.results import Reconstruction
     from core.errors import ExplorerError
     from core.viz.maps import scale_bar
@@ -17,7 +17,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
     from ui.scale_choices import scale_controls, scales_of, views_of
     from ui.scale_rows import draw_fed, draw_row
 
-    view = controls.current_view()
+    view = controls.current_view(unused=(), tabs=scale_sections.TABS)
     pictures, inspector = pictures_and_controls()
     with inspector:
         choices = scale_controls(view)
@@ -31,7 +31,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         views = views_of(view, scales)
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
-            st.caption(f"{len(scales)} different scales fit here, not {choices.count}: patches are whole.")
+            st.caption(f"Only {len(scales)} different scales fit here, not {choices.count}: patches are whole, and the source knows nothing finer.")
         rows: dict[int, Reconstruction] = {}
         found: list[int] = []
         look: Look | None = None
@@ -61,7 +61,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         if own in rows:
             lab.recipe(rows[own])
     if found := found or sorted(rows):
-        tabs = st.tabs(["Curves", "Response to res", "Spectrum", "Patches"], key="tab", bind="query-params")
+        tabs = st.tabs(scale_sections.TABS, key="tab", bind="query-params")
         shown = [scales[n] for n in found], [views[n] for n in found], [rows[n] for n in found if n in rows]
         for tab, draw in zip(tabs[:3], (scale_sections.curves, scale_sections.response, scale_sections.spectra), strict=True):
             if tab.open:

@@ -5,11 +5,11 @@ import streamlit as st
 from ui import controls, state
 from ui.page import page
 
-with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label."):
+with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.", linked=True):
     from ui.globe import choices, colour, panels, scene, sight, tables
     from ui.globe.desk import Desk, lay
 
-    view = controls.current_view()
+    view = controls.current_view(tabs=panels.PANELS)
     with st.container():  # holds its place, as in `controls.current_view`
         for sentence in sight.restore():
             st.warning(sentence, icon=":material/link_off:")

@@ -167,3 +167,30 @@ def test_uploaded_weights_are_ones_own_copy_elsewhere():
     restored = view_from_params(uploaded.to_params(), DEFAULT, models={"mae_tiny"})
     assert restored.view.model == DEFAULT.model
     assert "lives in another session only" in restored.ignored[0]
+
+
+SHA256 = {"scale_mae_tiny": "df4c609403c1" + "0" * 52, "mae_large": "", "broken.pth": None}
+
+
+@pytest.mark.parametrize(
+    ("params", "sentences"),
+    [
+        ({"weights": "df4c609403c1"}, []),
+        ({"weights": "df4c60"}, []),
+        ({"model": "broken.pth", "weights": "deadbeef0000"}, []),
+        ({"weights": "deadbeef0000"}, ["made with the weights deadbeef0000, but scale_mae_tiny has the weights df4c609403c1 here"]),
+        ({"model": "mae_large", "weights": "deadbeef0000"}, ["mae_large is untrained here"]),
+        ({"model": "nobody", "weights": "deadbeef0000"}, ["no model called nobody"]),
+    ],
+)
+def test_a_link_made_with_other_weights_says_so(params: dict[str, str], sentences: list[str]) -> None:
+    restored = view_from_params(params, DEFAULT, models=set(SHA256), weights=SHA256.__getitem__)
+    assert len(restored.ignored) == len(sentences)
+    assert all(part in said for part, said in zip(sentences, restored.ignored, strict=True))
+    if sentences:
+        assert restored.view.weights_hash == ""
+
+
+def test_a_parameter_that_this_page_has_no_use_for_is_left_out_with_a_sentence() -> None:
+    restored = view_from_params({"sel": "row:17"}, DEFAULT, unused=("sel",))
+    assert restored.view == DEFAULT and '"sel"' in restored.ignored[0]

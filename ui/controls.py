@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Collection
 from dataclasses import replace
 
 import streamlit as st
 
+from core.errors import ExplorerError
 from core.geo import GeoError, TileRef, TileSpec
 from core.geo.gallery import GalleryEntry
 from core.geo.ground import ground_gsd
@@ -41,15 +43,34 @@ def default_view() -> View:
     return View(name, hash_of(cached.cards()[name]), tile_of(first, cached.cards()[name].input_px), policy_of(cached.cards()[name]), MaskSpec())
 
 
-def current_view() -> View:
-    """The view of this run, with a note for each part of a link that could not be meant."""
+def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> View:
+    """The view of this run, with a warning for each part of a link that could not be honoured.
+
+    `unused` names the parameters of a view that this page has no use for, `tabs` its tabs.
+    """
     from ui.model_picker import known_names
 
-    restored = state.view(default_view(), models=known_names(), sources=set(cached.catalogue().names()))
+    restored = state.view(
+        default_view(),
+        models=known_names(),
+        sources=set(cached.catalogue().names()),
+        weights=_weights_sha256,
+        unused=unused,
+        tabs=tabs,
+    )
     with st.container():  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
         for sentence in restored.ignored:
             st.warning(sentence, icon=":material/link_off:")
     return restored.view
+
+
+def _weights_sha256(name: str) -> str | None:
+    """The SHA-256 of a model's weights, "" where it is untrained, None where it cannot be loaded (which the page reports)."""
+    try:
+        card = cached.card_of(name)
+    except ExplorerError:
+        return None
+    return card.weights.sha256 if card.weights else ""
 
 
 def hash_of(card: ModelCard) -> str:

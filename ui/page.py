@@ -70,14 +70,20 @@ def _say(problem: BaseException | None) -> bool:
     return isinstance(problem, ExplorerError)
 
 
-def page(title: str, lead: str = "", *, wide: bool = True) -> Page:
-    """Begin a page: its configuration, heading, one line under it, and the shared sidebar."""
+def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
+    """Begin a page: its configuration, heading, one line under it, and the shared sidebar.
+
+    A page that is not `linked` reads nothing from its address, and says so to whoever followed a link with parameters.
+    """
     state.enter(title)
-    st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide" if wide else "centered")
+    st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide")
     st.html(f"<style>.block-container,[data-testid=stMainBlockContainer]{{padding-top:2.6rem;padding-bottom:3rem}}{_ONLY_NARROW}</style>")
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
+    if not linked:
+        for sentence in state.ignored_parameters():
+            st.warning(sentence, icon=":material/link_off:")
     return Page(_sidebar())
 
 

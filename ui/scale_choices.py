@@ -48,10 +48,12 @@ LIMITS: dict[str, Any] = {
 
 
 def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
-    """Read a selection; one of another page gives the defaults, a part that cannot be meant is left out with a sentence."""
+    """Read a selection; what is not the Scale Lab's is left out with a sentence."""
     mark, *parts = text.split(";")
+    if text and mark != MARK:
+        return Choices(), (f'The selection "{text[:40]}" in the link is not one of the Scale Lab and was left out.',)
     found, ignored = Choices(), []
-    for part in parts if mark == MARK else ():
+    for part in parts:
         name, _, value = part.partition(":")
         limits = LIMITS.get(name, ())
         if value in limits:
@@ -79,6 +81,7 @@ def scale_controls(view: View) -> Choices:
     masked = st.segmented_control(
         "Hide the same", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True, width="stretch"
     )
+    st.caption(f"{MASKED[masked or was.masked]}.")
     band = st.toggle(
         "True band-pass",
         key=state.widget("band", bool(was.band)),

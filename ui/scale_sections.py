@@ -22,9 +22,11 @@ from ui import cached, controls, state
 from ui.scale_accuracy import accuracy
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
+TABS = ("Curves", "Response to res", "Spectrum", "Patches")
 COMPARED = tuple(name for name in POLICIES if name != "manual")
 CLOSE = 1.02
-UNEQUAL = 1.5
+TOLD = 4
+"""Decimals that an error is told with; policies that agree in them tie."""
 
 NO_PICTURE = "This network has no decoder: it paints nothing that could be compared. Curves and patches show what its embeddings do."
 
@@ -41,7 +43,7 @@ def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Recons
         with left:
             st.markdown("**Error of each band**")
             st.plotly_chart(error_chart(gsds, bands, axis, own_at), key="error by scale")
-            st.caption(f"Over hidden pixels, each scale at its own size.{_shares(rows)}")
+            st.caption("Over hidden pixels, each scale at its own size.")
     with right if rows else left:
         st.markdown("**Embedding drift**")
         if own is not None:
@@ -49,14 +51,6 @@ def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Recons
             st.plotly_chart(drift_chart(gsds, [cosine(vector, vectors[own]) for vector in vectors], axis, own_at), key="drift by scale")
             st.caption("Cosine between the whole picture's vector here and at the tile's own scale.")
     accuracy(views[0] if own is None else views[own])
-
-
-def _shares(rows: Sequence[Reconstruction]) -> str:
-    """A warning where the hidden share differs much between scales, so that errors do not compare."""
-    shares = [row.recipe.hidden_share for row in rows]
-    if max(shares) < UNEQUAL * min(shares):
-        return ""
-    return f" The hidden ground takes {max(shares):.0%} of one scale's picture and {min(shares):.0%} of another's: few patches make a shaky mean."
 
 
 def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
@@ -100,17 +94,28 @@ def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) ->
     if not scored:
         st.caption("Nothing is hidden at this scale, so there is no error to compare.")
         return
-    best = min(scored, key=scored.__getitem__)
     ranked = sorted(scored.items(), key=lambda item: item[1])
-    rows_said = [{"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, 5)} for name, error in ranked]
-    st.dataframe(rows_said, hide_index=True, width="stretch")
-    st.markdown(f"**{best}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
+    rows_said = [{"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, TOLD)} for name, error in ranked]
+    error = st.column_config.NumberColumn(format=f"%.{TOLD}f")
+    st.dataframe(rows_said, hide_index=True, width="stretch", column_config={"Error, combined": error})
+    tied = least(scored)
+    best = tied[0]
+    if len(tied) > 1:
+        st.markdown(f"**{', '.join(tied[:-1])}** and **{tied[-1]}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart.")
+    else:
+        st.markdown(f"**{best}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
-    if best != base.policy.name and st.button(f"Use {best}", icon=":material/check:"):
+    if base.policy.name not in tied and st.button(f"Use {best}", icon=":material/check:"):
         state.jump(replace(controls.current_view(), policy=Policy(best)))
-    st.code(replace(base, policy=Policy(best)).to_command(), "bash", wrap_lines=True)
+    st.code(replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(), "bash", wrap_lines=True)
     st.caption("One tile under one mask decides little: try several places before you write this recipe down.")
+
+
+def least(scored: Mapping[str, float]) -> list[str]:
+    """The policies with the least error, as errors are told; several where they tie."""
+    error = min(round(value, TOLD) for value in scored.values())
+    return [name for name, value in scored.items() if round(value, TOLD) == error]
 
 
 def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reconstruction]) -> None:

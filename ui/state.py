@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
 
-from core.session import Restored, View, view_from_params
+from core.session import Restored, View, ignored_parameter, view_from_params
 
 T = TypeVar("T")
 
@@ -21,6 +22,8 @@ OTHERS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE
 the key to what runs in the background (`ui/jobs.py`)."""
 
 _VIEW, _WRITTEN, _PAGE, _WIDGETS = "the view", "the view in the address bar", "the page", "w:"
+_IGNORED, _IGNORED_FOR = "what the link says in vain", "the view that the link gave"
+_READ_ANYWHERE = frozenset({"embed", "embed_options", JOBS})
 
 
 def session_id() -> str:
@@ -104,6 +107,7 @@ def enter(page: str) -> None:
     """
     if recall(_PAGE, page) != page:
         forget_widgets()
+        keep(_IGNORED, ())
     keep(_PAGE, page)
 
 
@@ -116,28 +120,74 @@ def address_is_news(written: object) -> bool:
     return written is None or bool(context and context.is_history_navigation)
 
 
-def view(default: View, *, models: set[str], sources: set[str]) -> Restored:
-    """The view of this run: what the address says when it is news (a link, reload, back), else what this session last had."""
-    asked = {name: value for name, value in st.query_params.items() if name not in OTHERS}
+def view(
+    default: View,
+    *,
+    models: set[str],
+    sources: set[str],
+    weights: Callable[[str], str | None],
+    unused: Collection[str] = (),
+    tabs: Collection[str] = (),
+) -> Restored:
+    """The view of this run: what the address says when it is news (a link, reload, back), else what this session last had.
+
+    Sentences about what the link says in vain stay until the view changes. unused: parameters that this page has no use for.
+    tabs: the page's tabs, to check the one that the link opens.
+    """
+    passed_over = _passed_over()
+    asked = {name: value for name, value in st.query_params.items() if name not in passed_over}
     kept: View | None = st.session_state.get(_VIEW)
     written: dict[str, str] | None = st.session_state.get(_WRITTEN)
-    if not asked or asked == written or not address_is_news(written):
-        return Restored(kept or default)
-    forget_widgets()
-    restored = view_from_params(asked, default, models=models, sources=sources, others=OTHERS)
-    st.session_state[_VIEW], st.session_state[_WRITTEN] = restored.view, asked  # heard once: who clicks in a first run that long is not undone
-    return restored
+    if not address_is_news(written) or asked == written:
+        return Restored(_without(kept or default, unused), recall(_IGNORED, ()))
+    restored = Restored(_without(kept or default, unused))
+    if asked:
+        forget_widgets()
+        restored = view_from_params(
+            asked, default, models=models, sources=sources, weights=weights, others=passed_over, unused=unused
+        )
+        keep(_VIEW, restored.view)
+        keep(_WRITTEN, asked)  # heard once: a click during a long first run is not undone
+    ignored = (*restored.ignored, *_ignored_tab(tabs))
+    keep(_IGNORED, ignored)
+    keep(_IGNORED_FOR, None)
+    return Restored(restored.view, ignored)
+
+
+def _passed_over() -> frozenset[str]:
+    """Parameters that are not the view's on this page: only the Globe reads its own."""
+    return OTHERS if recall(_PAGE, "") == "Globe" else OTHERS - GLOBE
+
+
+def _without(kept: View, unused: Collection[str]) -> View:
+    """The view for a page that has no use for another page's selection."""
+    return replace(kept, selection="") if "sel" in unused else kept
+
+
+def _ignored_tab(tabs: Collection[str]) -> tuple[str, ...]:
+    tab = st.query_params.get("tab", "")
+    return (f'The "tab" of the link was left out: there is no tab called {tab:.40} here.',) if tab and tab not in tabs else ()
+
+
+def ignored_parameters() -> tuple[str, ...]:
+    """A sentence for each parameter of the address, for pages that read none."""
+    return tuple(ignored_parameter(name) for name in st.query_params if name not in _READ_ANYWHERE)
 
 
 def publish(shown: View) -> None:
     """Remember the view and write it into the address bar, where it can be copied, reloaded and shared."""
     params = shown.to_params()
-    now = {name: value for name, value in st.query_params.items() if name not in OTHERS}
+    passed_over = _passed_over()
+    now = {name: value for name, value in st.query_params.items() if name not in passed_over}
     for name in now.keys() - params.keys():
         del st.query_params[name]
     if now != params or recall(_WRITTEN, params) != params:  # the browser may have heard of the last address only since it said this one
         st.query_params.update(params)  # never the open tab's: it is bound to its widget, and writing it raises
-    st.session_state[_VIEW], st.session_state[_WRITTEN] = shown, params
+    keep(_VIEW, shown)
+    keep(_WRITTEN, params)
+    if recall(_IGNORED_FOR, None) not in (None, params):
+        keep(_IGNORED, ())
+    keep(_IGNORED_FOR, params)
 
 
 def others(names: Iterable[str]) -> dict[str, str]:

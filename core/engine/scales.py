@@ -18,7 +18,11 @@ HOLDS = {
     "ground": "Same ground: a coarser scale has fewer pixels, so the network is fed a smaller picture",
     "pixels": "Same pixels: a coarser scale shows more ground, the network is always fed the same size",
 }
-MASKED = {"ground": "the same ground is hidden at every scale", "patches": "the same patches are hidden at every scale"}
+MASKED = {
+    "ground": "The same ground is hidden at every scale. Where a scale shows more ground than the tile, the mask repeats, mirrored, so that "
+    "every scale hides the same share",
+    "patches": "The same patches are hidden at every scale, so the hidden ground differs",
+}
 
 Box = tuple[float, float, float, float]
 
@@ -84,9 +88,12 @@ def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, 
 
 
 def _grids(own: int, finer: float, count: int) -> list[int]:
-    """Patches a side, most first: at most twice the own and no finer than the source."""
-    most = min(2 * own, MAX_GRID, max(own, int(own * finer + 1e-6)))
-    return sorted(_with(own, np.unique(np.geomspace(min(LEAST_GRID, own), most, count).round().astype(int)).tolist()), reverse=True)
+    """Patches a side, most first: at most twice the own and no finer than the source; fewer than `count` only where no more exist."""
+    least, most = min(LEAST_GRID, own), min(2 * own, MAX_GRID, max(own, int(own * finer + 1e-6)))
+    grids = np.geomspace(least, most, min(count, most - least + 1)).round().astype(int)
+    for n in range(1, len(grids)):  # small grids round to the same whole number: take the next one
+        grids[n] = max(grids[n], grids[n - 1] + 1)
+    return sorted(_with(own, grids.tolist()), reverse=True)
 
 
 def _gsds(own_m: float, finest_m: float, coarsest_m: float, count: int) -> list[float]:
@@ -135,23 +142,25 @@ def _box_within(here: Tile, there: Tile) -> Box:
 def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bool_]:
     """Hide the same ground on another grid: bool (g, g) to (grid, grid).
 
-    `box` (left, top, width, height) is the new grid's ground in units of the old one's; outside it nothing is hidden. As many cells are hidden
-    as the hidden ground fills, those that it covers most; equal ones in a fixed, scattered order.
+    `box` (left, top, width, height) is the new grid's ground in units of the old one's; beyond that ground the old mask repeats, mirrored.
+    The same share is hidden on both grids, so that their errors compare: the cells that hidden ground covers most, equal ones in a fixed,
+    scattered order.
     """
     old = hidden.shape[0]
     rows, cols = (_overlaps(old, start, length, grid) for start, length in ((box[1], box[3]), (box[0], box[2])))
     covered = rows @ hidden.astype(np.float64) @ cols.T
-    count = round(float(covered.sum()))
+    count = round(float(hidden.mean()) * grid * grid)
     scattered = np.argsort(np.random.PCG64(0).random_raw(grid * grid), kind="stable").argsort()
     order = np.lexsort((scattered, -covered.ravel().round(9)))
     chosen = np.zeros(grid * grid, np.bool_)
     chosen[order[:count]] = True
-    return (chosen & (covered.ravel() > 1e-9)).reshape(grid, grid)
+    return chosen.reshape(grid, grid)
 
 
 def _overlaps(old: int, start: float, length: float, grid: int) -> NDArray[np.float64]:
-    """Share of each of `grid` cells along one axis that each of `old` cells covers, (grid, old)."""
+    """Share of each of `grid` cells along one axis that each of `old` cells and its mirror images cover, (grid, old)."""
     edges = (start + length * np.arange(grid + 1) / grid) * old
-    low, high = edges[:-1, None], edges[1:, None]
+    turns, rest = np.divmod(edges[:, None], 2 * old)  # each turn passes every cell there and back
     cells = np.arange(old)[None]
-    return np.clip(np.minimum(high, cells + 1) - np.maximum(low, cells), 0, None) / (high - low)
+    passed = 2 * turns + np.clip(rest - cells, 0, 1) + np.clip(rest - (2 * old - 1 - cells), 0, 1)
+    return np.diff(passed, axis=0) / np.diff(edges)[:, None]

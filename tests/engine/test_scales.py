@@ -34,7 +34,7 @@ def scales(read, **said):
 def test_same_ground_is_the_same_ground_with_fewer_and_fewer_pixels(read):
     found = scales(read, hold="ground", count=16)
     sides = [scale.side_px for scale in found]
-    assert sides == sorted(sides, reverse=True) and sides[0] == 224 and sides[-1] == 32 and len(found) >= 14
+    assert sides == sorted(sides, reverse=True) and sides[0] == 224 and sides[-1] == 32 and len(set(sides)) == 16
     assert [scale.tile for scale in found if scale.own] == [PONDS]
     across = [scale.gsd_m * scale.side_px for scale in found]
     assert max(across) == pytest.approx(min(across))
@@ -50,15 +50,24 @@ def test_same_pixels_shows_more_ground_at_one_size(read):
 
 
 def test_the_same_ground_is_hidden(read):
-    for scale in scales(read, hold="ground", count=6):
-        grid = scale.side_px // 8
-        assert make_mask(scale.mask, grid, grid).ratio == pytest.approx(0.75, abs=0.5 / grid**2 + 1e-9)
-    for scale in scales(read, hold="pixels", count=6):
-        hidden = make_mask(scale.mask, 14, 14).hidden
-        if scale.gsd_m > 60:
-            rows, cols = np.nonzero(hidden)  # the tile's ground is the middle of the wider view
-            assert len(rows) < 0.75 * 196 and abs(rows.mean() - 6.5) < 2 and abs(cols.mean() - 6.5) < 2
+    for hold in ("ground", "pixels"):
+        found = scales(read, hold=hold, count=6)
+        shares = [make_mask(scale.mask, scale.side_px // 8, scale.side_px // 8).ratio for scale in found]
+        assert shares == pytest.approx([0.75] * 6, abs=0.5 / 4**2 + 1e-9), "errors compare only where the same share is hidden"
     assert {scale.mask for scale in scales(read, hold="pixels", count=6, masked="patches")} == {MaskSpec()}
+
+
+def test_a_scale_with_twice_the_ground_hides_the_same_middle():
+    hidden = make_mask(MaskSpec("block", 0.25, seed=4), 8, 8).hidden
+    wider = ground_mask(hidden, (-0.5, -0.5, 2, 2), 16)
+    np.testing.assert_array_equal(wider[4:12, 4:12], hidden)
+    np.testing.assert_array_equal(wider[4:12, :4], hidden[:, :4][:, ::-1])
+    assert wider.mean() == hidden.mean()
+
+
+@pytest.mark.parametrize("count", range(2, 17))
+def test_as_many_scales_as_asked_for_where_so_many_grids_exist(read, count):
+    assert len({scale.side_px for scale in scales(read, hold="ground", count=count)}) == count
 
 
 def test_a_mask_that_doubles_its_grid_is_itself():
@@ -66,8 +75,9 @@ def test_a_mask_that_doubles_its_grid_is_itself():
     finer = ground_mask(hidden, (0, 0, 1, 1), 14)
     np.testing.assert_array_equal(finer, hidden.repeat(2, 0).repeat(2, 1))
     np.testing.assert_array_equal(ground_mask(finer, (0, 0, 1, 1), 7), hidden)
-    assert not ground_mask(hidden, (2, 2, 1, 1), 7).any()
-    np.testing.assert_array_equal(ground_mask(np.ones((7, 7), bool), (-1, -1, 3, 3), 6).nonzero()[0], [2, 2, 3, 3])
+    np.testing.assert_array_equal(ground_mask(hidden, (2, 2, 1, 1), 7), hidden)
+    np.testing.assert_array_equal(ground_mask(hidden, (1, -3, 1, 1), 7), hidden[::-1, ::-1])
+    assert ground_mask(np.ones((7, 7), bool), (-1, -1, 3, 3), 6).all()
 
 
 def test_words_and_counts_that_cannot_be_meant():

@@ -113,7 +113,9 @@ def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
     assert choices_from(chosen.to_text()) == (chosen, ())
     found, ignored = choices_from("scales;count:99;hold:water;colour:red;count:5")
     assert found == Choices(count=5) and len(ignored) == 3
-    assert choices_from("another page's") == (Choices(), ())
+    found, ignored = choices_from("another page's")
+    assert found == Choices() and "left out" in ignored[0]
+    assert choices_from("") == (Choices(), ())
     test = lab(sel="scales;count:1")
     assert any("count:1" in warning.value for warning in test.warning)
 
@@ -137,3 +139,39 @@ def test_what_was_chosen_in_one_lab_holds_in_the_next():
         test.switch_page(page).run()
         assert not test.exception and not test.error
         assert {name: "".join(test.query_params[name]) for name in ("model", "mask")} == {"model": "scale_mae_tiny", "mask": "block-50-s3"}
+
+
+@pytest.mark.parametrize(
+    ("scored", "tied"),
+    [
+        ({"native_gsd": 0.0312, "log_gsd": 0.02588, "author_eval": 0.02591, "training_range": 0.02594}, ["log_gsd", "author_eval", "training_range"]),
+        ({"native_gsd": 0.0312, "log_gsd": 0.0258, "author_eval": 0.0259}, ["log_gsd"]),
+    ],
+)
+def test_policies_whose_errors_read_the_same_tie(scored, tied):
+    from ui.scale_sections import least
+
+    assert least(scored) == tied
+
+
+def test_a_tie_is_called_a_tie():
+    """Flat ground: the errors of all policies read the same, so none of them has the least."""
+    test = lab(model="scale_mae_tiny", tab="Response to res", sel="scales;count:2", mask="random-5-s1")
+    table = next(frame.value for frame in test.dataframe if "Policy" in frame.value)
+    least = table["Error, combined"].min()
+    tied = table[table["Error, combined"] == least]["Policy"].tolist()
+    told = next(m.value for m in test.markdown if "least error" in m.value or "tie at" in m.value)
+    assert all(name in told for name in tied) and ("tie at" in told) == (len(tied) > 1)
+
+
+def test_same_pixels_hides_the_same_share_at_every_scale():
+    from core.masking import make_mask
+    from ui import cached, controls
+    from ui.scale_choices import scales_of
+
+    view = controls.default_view()
+    card = cached.card_of(view.model)
+    found = scales_of(view, Choices(hold="pixels", count=6), card)
+    assert len(found) == 6
+    grid = card.input_px // card.patch_px
+    assert {make_mask(scale.mask, grid, grid).hidden.sum() for scale in found} == {round(0.75 * grid**2)}

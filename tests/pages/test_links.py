@@ -1,0 +1,64 @@
+"""What a link asks for and a page cannot do is said, on every page and for every parameter."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+MASK_LAB, SCALE_LAB, GLOBE = "pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py", "pages/3_Globe.py"
+UNLINKED = (None, "pages/4_Evaluate.py", "pages/5_Train.py")
+
+
+def reported(app: AppTest) -> str:
+    return " ".join(box.value for box in (*app.warning, *app.error))
+
+
+@pytest.mark.parametrize(
+    ("page", "params", "named"),
+    [
+        (MASK_LAB, {"weights": "deadbeef0000"}, "made with the weights deadbeef0000"),
+        (MASK_LAB, {"model": "mae_tiny", "weights": "deadbeef0000"}, "mae_tiny has the weights"),
+        (SCALE_LAB, {"weights": "deadbeef0000", "sel": "scales;count:2"}, "made with the weights deadbeef0000"),
+        (MASK_LAB, {"sel": "scales;count:4"}, '"sel"'),
+        (MASK_LAB, {"cam": "1,2,3"}, '"cam"'),
+        (MASK_LAB, {"tab": "Nonsense"}, "no tab called Nonsense"),
+        (SCALE_LAB, {"tab": "Judge", "sel": "scales;count:2"}, "no tab called Judge"),
+        (SCALE_LAB, {"sel": "row:17"}, "row:17"),
+        (MASK_LAB, {"mask": "checkerboard-30"}, "takes no ratio"),
+        (MASK_LAB, {"mask": "random-50-z5"}, "takes no size"),
+        (MASK_LAB, {"tile": "samples/none"}, "'none' is not in"),
+        (MASK_LAB, {"win": "99999,0,50,50"}, "leaves the picture"),
+        (MASK_LAB, {"at": "0,0"}, "outside this picture"),
+        (MASK_LAB, {"gsd": "1e6"}, "ask for a GSD of at most"),
+        (MASK_LAB, {"size": "13"}, "13 px cannot be cut into patches"),
+        (MASK_LAB, {"rgb": "0,1,99"}, "asks for the bands"),
+        *((page, {"model": "nobody"}, '"model"') for page in UNLINKED),
+    ],
+    ids=str,
+)
+def test_a_parameter_that_cannot_be_honoured_is_named(open_page, page, params, named):
+    app = open_page(page, **params)
+    assert not app.exception
+    assert named in reported(app)
+
+
+def test_the_globe_compares_weights_too(open_page, data):
+    app = open_page(GLOBE, weights="deadbeef0000", tab="Nonsense")
+    assert not app.exception
+    assert "made with the weights deadbeef0000" in reported(app) and "no tab called Nonsense" in reported(app)
+
+
+def test_a_link_with_the_weights_that_are_here_says_nothing(open_page):
+    from ui import cached
+
+    card = cached.cards()["mae_tiny"]
+    app = open_page(MASK_LAB, model="mae_tiny", weights=card.weights.sha256[:12], tab="Compare")
+    assert not app.exception and not app.warning
+
+
+def test_the_sentence_stays_until_the_view_changes(open_page):
+    """A component that answers runs the page again at once; what was said about the link must outlast that."""
+    app = open_page(MASK_LAB, weights="deadbeef0000")
+    app.run()
+    assert "deadbeef0000" in reported(app)
+    next(one for one in app.slider if one.label == "Share hidden").set_value(37).run()
+    app.run()
+    assert "deadbeef0000" not in reported(app)
