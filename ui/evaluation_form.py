@@ -39,7 +39,7 @@ BLIND = {"author_eval", "manual"}
 def start_form() -> None:
     """Choose what to evaluate on what, and start; or lay in a recipe."""
     with in_a_sentence():
-        protocol = st.selectbox("Protocol", PROTOCOLS, index=1, format_func=lambda name: name.replace("knn", "kNN"), key="protocol")
+        protocol = st.selectbox("Protocol to run", PROTOCOLS, index=1, format_func=lambda name: name.replace("knn", "kNN"), key="protocol")
         st.caption(HELP[protocol])
         here = evaluations.offered(protocol)
         if here:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result, to_csv, to_latex
+from core.evaluation.results import Result, in_order, to_csv, to_latex
 from ui import cached
 from ui.state import widget
 
@@ -39,7 +39,7 @@ def policy_in_words(recipe: Recipe) -> str:
 
 def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     """The numbers of one place, filtered and sortable; gives the rows that are shown."""
-    shown = results
+    shown = in_order(results)
     for column, (title, name) in zip(st.columns(len(FILTERS), gap="small"), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
         chosen = column.multiselect(title, values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")

@@ -80,6 +80,19 @@ class Result:
         return {name: plain[name] for name in COLUMNS}
 
 
+def in_order(results: Sequence[Result]) -> tuple[Result, ...]:
+    """Sort results for reading: what compares stands together (set, protocol, metric, shots, hidden share, scale), the best first."""
+
+    def place(result: Result) -> tuple[Any, ...]:
+        recipe = result.recipe
+        return (
+            recipe.data.casefold(), recipe.protocol, result.metric, recipe.shots or 0, recipe.ratio or 0.0, -recipe.scale, recipe.limit or 0,
+            -result.value, recipe.model, recipe.key,
+        )  # fmt: skip
+
+    return tuple(sorted(results, key=place))
+
+
 def to_csv(results: Sequence[Result]) -> str:
     """Write results as CSV, one row each, with the recipe's key last."""
     text = io.StringIO()
@@ -93,7 +106,8 @@ def to_csv(results: Sequence[Result]) -> str:
 def to_latex(results: Sequence[Result]) -> str:
     """Write results as a LaTeX tabular (booktabs): models down, with policies as rows of their own; across, what was asked of them.
 
-    A column is a set, scale, protocol, metric, shots, hidden share and limit. Numbers that agree in all of it and differ by another setting
+    A column is a set, scale, protocol, metric, shots, hidden share and limit; its head says the limit and the number of test images, a cell
+    says its own number where the column's differ. Numbers that agree in all of it and differ by another setting
     (k, seed, weights ...) stand in rows of their own, told apart by the beginning of their recipe's key; none is left out.
     """
     cells: dict[tuple[_Row, _Column], Result] = {}
@@ -105,10 +119,11 @@ def to_latex(results: Sequence[Result]) -> str:
         rows_of_its_own = ((recipe.model, recipe.policy or "-", note) for note in notes)
         cells[next(row for row in rows_of_its_own if (row, column) not in cells), column] = result
     rows, across = list(dict.fromkeys(row for row, _ in cells)), list(dict.fromkeys(column for _, column in cells))
-    heads = [_escape(_head(column, across)) for column in across]
+    counts = {column: {result.count for (_, at), result in cells.items() if at == column} for column in across}
+    heads = [_escape(_head(column, across, counts[column])) for column in across]
     lines = [f"\\begin{{tabular}}{{ll{'r' * len(across)}}}", "\\toprule", " & ".join(["model", "policy", *heads]) + " \\\\", "\\midrule"]
     for row in rows:
-        values = [_cell(cells.get((row, column))) for column in across]
+        values = [_cell(cells.get((row, column)), with_count=len(counts[column]) > 1) for column in across]
         policy = f"{row[1]}, recipe {row[2]}" if row[2] else row[1]
         lines.append(" & ".join([_escape(row[0]), _escape(policy), *values]) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
@@ -118,24 +133,26 @@ _Row = tuple[str, str, str]  # model, policy, and a recipe's key where the first
 _Column = tuple[str, float, str, str, int | None, float | None, int | None]  # set, scale, protocol, metric, shots, hidden share, limit
 
 
-def _head(column: _Column, across: Sequence[_Column]) -> str:
-    """A column's title: set and scale, what its protocol was asked for, and whatever else differs among the columns."""
+def _head(column: _Column, across: Sequence[_Column], counts: set[int]) -> str:
+    """A column's title: set and scale, what its protocol was asked for, whatever else differs among the columns, limit and images."""
     data, scale, protocol, metric, shots, ratio, limit = column
-    protocols, metrics, limits = ({other[place] for other in across} for place in (2, 3, 6))
+    protocols, metrics = ({other[place] for other in across} for place in (2, 3))
     parts = [f"{data} {100 * scale:.4g} %"]
     parts += [protocol] if len(protocols) > 1 else []
     parts += [metric] if len(metrics) > 1 else []
     parts += [f"{shots} shot{'s' * (shots > 1)}"] if shots is not None else []
     parts += [f"mask {ratio:.3g}"] if ratio is not None else []
-    parts += [f"limit {limit}" if limit is not None else "no limit"] if len(limits) > 1 else []
+    parts += [f"limit {limit}" if limit is not None else "no limit"]
+    parts += [f"n = {next(iter(counts))}"] if len(counts) == 1 else []
     return ", ".join(parts)
 
 
-def _cell(result: Result | None) -> str:
+def _cell(result: Result | None, *, with_count: bool) -> str:
     if result is None:
         return "--"
     digits = 2 if result.metric == "psnr" else 3
-    return f"{result.value:.{digits}f} [{result.low:.{digits}f}, {result.high:.{digits}f}]"
+    said = f"{result.value:.{digits}f} [{result.low:.{digits}f}, {result.high:.{digits}f}]"
+    return f"{said}, n = {result.count}" if with_count else said
 
 
 def _escape(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result, to_csv, to_latex
+from core.evaluation.results import Result, in_order, to_csv, to_latex
 
 RECIPE = Recipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
 FOUND = Result(RECIPE, "accuracy", 0.5, 0.4, 0.6, 12)
@@ -41,7 +41,7 @@ def test_numbers_of_other_protocols_metrics_limits_and_shots_have_columns_of_the
 
 def test_three_numbers_of_shots_are_three_cells():
     heads, rows = cells(to_latex([other(share, protocol="few-shot", shots=shots) for share, shots in ((0.1, 1), (0.2, 5), (0.3, 10))]))
-    assert heads[2:] == ["pack 100 \\%, 1 shot", "pack 100 \\%, 5 shots", "pack 100 \\%, 10 shots"]
+    assert heads[2:] == [f"pack 100 \\%, {shots}, no limit, n = 12" for shots in ("1 shot", "5 shots", "10 shots")]
     assert [cell[:5] for cell in rows[0][2:]] == ["0.100", "0.200", "0.300"]
 
 
@@ -70,3 +70,22 @@ def test_a_row_says_shots_hidden_share_and_limit():
 def test_letters_that_latex_takes_for_its_own_are_escaped():
     text = to_latex([other(0.5, data="a{b}~c^d")])
     assert r"a\{b\}\textasciitilde{}c\textasciicircum{}d" in text
+
+
+def test_limit_and_number_of_images_stand_in_the_export():
+    few, many = other(0.7, limit=5), replace(other(0.8, limit=5, model="sdmae_tiny"), count=11)
+    heads, rows = cells(to_latex([FOUND, few, many]))
+    assert heads[2:] == ["pack 100 \\%, no limit, n = 12", "pack 100 \\%, limit 5"]
+    assert rows[0][3] == "0.700 [0.700, 0.700], n = 12" and rows[1][3] == "0.800 [0.800, 0.800], n = 11"
+
+
+def test_results_are_sorted_so_that_what_compares_stands_together_the_best_first():
+    given = [
+        other(0.2), other(0.9, data="zurich"), other(0.5, scale=0.25), other(0.8), other(0.3, protocol="probe", k=None), other(0.6, scale=0.25),
+    ]  # fmt: skip
+    found = [(r.recipe.data, r.recipe.protocol, r.recipe.scale, r.value) for r in in_order(given)]
+    assert found == [
+        ("pack", "knn", 1.0, 0.8), ("pack", "knn", 1.0, 0.2), ("pack", "knn", 0.25, 0.6), ("pack", "knn", 0.25, 0.5), ("pack", "probe", 1.0, 0.3),
+        ("zurich", "knn", 1.0, 0.9),
+    ]  # fmt: skip
+    assert in_order(given[::-1]) == in_order(given)
