@@ -8,6 +8,7 @@ from typing import Any
 from core.engine.runs import TrainSpec
 from core.evaluation.errors import RecipeError
 from core.evaluation.plan import SWEEP
+from core.models.tinymim import named
 
 ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3}
 """The encoder that both arms of Scale-MAE and SDMAE share: that of the shipped tiny models."""
@@ -46,9 +47,14 @@ class Experiment:
 
 
 def experiment(name: str, *, teacher: str = "scale_mae_tiny", batch: int = 64, seeds: int | None = None, sets: tuple[str, ...] | None = None) -> Experiment:
-    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on. Raises RecipeError."""
+    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on.
+
+    Raises RecipeError, and what loading the teacher raises.
+    """
     if name not in _EXPERIMENTS:
         raise RecipeError(f"There is no paper called {name!r:.40}: choose one of {', '.join(_EXPERIMENTS)}.")
+    if name == "tinymim":
+        named(teacher)  # a teacher that cannot be loaded is refused before any pack is looked for
     found = _EXPERIMENTS[name](teacher, batch)
     if seeds is not None and seeds < 1:
         raise RecipeError(f"{seeds} seeds train nothing: give 1 or more.")
