@@ -147,14 +147,15 @@ def view_from_params(
     weights: Callable[[str], str | None] | None = None,
     others: Collection[str] = (),
     unused: Collection[str] = (),
+    closed: Callable[[TileRef], str] | None = None,
 ) -> Restored:
     """Read a link. What is absent or cannot be honoured comes from `default`, with a sentence; nothing raises.
 
     models, sources: the names that exist here (None: any). weights: the SHA-256 of a model's weights here ("" untrained, None
     unknown), to compare with the hash in the link. others: parameters that belong to something else and are not reported. unused: parameters of a view
-    that this page has no use for.
+    that this page has no use for. closed: says why a picture may not be shown to whoever opens the link; "" where it may.
     """
-    reader = _Reader({name: text for name, text in params.items() if name not in unused}, models, sources)
+    reader = _Reader({name: text for name, text in params.items() if name not in unused}, models, sources, closed)
     read_here = {*_PARAMS, *others} - {*unused}
     ignored = [ignored_parameter(name) for name in params if name not in read_here]
     if weights is not None:
@@ -265,7 +266,13 @@ _OF_TILE = {"win": "window", "at": "lonlat", "gsd": "gsd_m", "size": "size_px", 
 class _Reader:
     """Reads each parameter at most once and keeps a sentence for each that was left out."""
 
-    def __init__(self, params: Mapping[str, str], models: Collection[str] | None, sources: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        params: Mapping[str, str],
+        models: Collection[str] | None,
+        sources: Collection[str] | None,
+        closed: Callable[[TileRef], str] | None = None,
+    ) -> None:
         self.ignored: list[str] = []
         self.good: dict[str, Any] = {}
         for name, parse in _PARAMS.items():
@@ -275,9 +282,12 @@ class _Reader:
             uploaded = "it is a file of weights that lives in another session only: upload the file here."
             self._leave_out("model", uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.")
             self.good.pop("weights", None)  # they are weights of the model that is not here
-        if sources is not None and (ref := self.good.get("tile")) and ref.source not in sources:
-            self._leave_out("tile", f"there is no source called {ref.source:.40} here.")
-            self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}
+        if ref := self.good.get("tile"):
+            missing = sources is not None and ref.source not in sources
+            why = f"there is no source called {ref.source:.40} here." if missing else closed(ref) if closed else ""
+            if why:
+                self._leave_out("tile", why)
+                self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}
 
     def compare_weights(self, weights: Callable[[str], str | None], default: str) -> None:
         """Leave out the hash of weights that are not the ones of the model here; the network that runs is then another one."""

@@ -35,9 +35,10 @@ THUMBNAIL_PX = 160
 @st.cache_resource(show_spinner=False)
 def catalogue() -> Catalogue:
     """Every source of tiles of this server."""
+    from ui.pictures import pictures
     from ui.uploads import LaidIn
 
-    known = known_sources()
+    known = known_sources(uploads=pictures.source)  # held outside: clearing this cache takes nobody's uploads away
     known.add(LaidIn())
     return known
 

@@ -49,6 +49,7 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
     `unused` names the parameters of a view that this page has no use for, `tabs` its tabs.
     """
     from ui.model_picker import known_names
+    from ui.uploads import closed
 
     restored = state.view(
         default_view(),
@@ -57,6 +58,7 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
         weights=_weights_sha256,
         unused=unused,
         tabs=tabs,
+        closed=closed,
     )
     with st.container():  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
         for sentence in restored.ignored:

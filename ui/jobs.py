@@ -34,10 +34,13 @@ from core.files import write_atomic
 
 JOBS = Path(os.environ.get("EARTH_MAE_JOBS", ROOT / "jobs"))
 AT_ONCE = 1
-MOST_WAITING, MOST_EACH, MOST_OWNERS = 8, 12, 200
+MOST_WAITING, MOST_WAITING_EACH, MOST_EACH, MOST_OWNERS = 24, 3, 12, 200
+MOST_BYTES_EACH, MOST_BYTES = 8 * 2**30, 64 * 2**30
 KEPT_DAYS = 14
 KEEPER_S, EXPIRE_EVERY = 1.0, 600
 WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = "job.json", "waiting", "cancelled", "table", "uploads", "places"
+SERVED = "served"
+"""Its time is when a job of this owner was last started."""
 
 State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
 
@@ -164,9 +167,21 @@ def _places_title(folder: Path) -> str:
 
 
 def start(owner: str, title: str, spec: SweepSpec, models: Sequence[str] = ()) -> Job:
-    """Queue a job; with several `models` each writes a table of its own, from one reading.
+    """Queue a job; with several `models` each writes a table of its own, from one reading. Raises JobError where `admit` does."""
+    title = admit(owner, title)
+    folder = JOBS / owner / secrets.token_hex(6)
+    job = Job(folder)
+    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table))), "models": models or (spec.model,)}
+    write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
+    _queue(job)
+    return job
 
-    Raises JobError for a title that names another job of this owner, and where too many wait or are kept."""
+
+def admit(owner: str, title: str) -> str:
+    """The title under which a job may be queued now.
+
+    Raises JobError for one that names another job of this owner, where too many wait, and where too much is kept.
+    """
     title = " ".join(title.split())[:60]
     held = jobs_of(owner)
     if not is_owner(owner) or not title:
@@ -177,14 +192,25 @@ def start(owner: str, title: str, spec: SweepSpec, models: Sequence[str] = ()) -
         raise JobError(f"You keep {MOST_EACH} tables here already: delete one that you no longer need.")
     if not held and not (JOBS / owner).exists() and len(_owners()) >= MOST_OWNERS:
         raise JobError("This server keeps as many people's tables as it may: try again tomorrow, or use `python -m core embed`.")
+    _require_turn(held)
+    require_room(owner)
+    return title
+
+
+def _require_turn(held: Sequence[Job]) -> None:
+    """Raise JobError where this owner's jobs, or everybody's, fill the queue."""
+    if sum(map(_waits, held)) >= MOST_WAITING_EACH:
+        raise JobError(f"{MOST_WAITING_EACH} of your jobs wait already: start the next one when one of them is done.")
     if sum(map(_waits, _all())) >= MOST_WAITING:
         raise JobError("Too many jobs wait on this server already: try again when one of them is done.")
-    folder = JOBS / owner / secrets.token_hex(6)
-    job = Job(folder)
-    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table))), "models": models or (spec.model,)}
-    write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
-    _queue(job)
-    return job
+
+
+def require_room(owner: str, size_bytes: int = 0) -> None:
+    """Raise JobError where an owner's folder, or those of all, would take more of the disk than they may with so many bytes more."""
+    if _size_of(JOBS / owner) + size_bytes > MOST_BYTES_EACH:
+        raise JobError(f"Your tables and uploads take the {MOST_BYTES_EACH // 2**30} GB that they may: delete a table that you no longer need.")
+    if sum(map(_size_of, _owners())) + size_bytes > MOST_BYTES:
+        raise JobError("The tables of all visitors take the disk space that they may: try again tomorrow, or use `python -m core embed`.")
 
 
 def cancel(job: Job) -> None:
@@ -195,8 +221,9 @@ def cancel(job: Job) -> None:
 
 
 def resume(job: Job) -> None:
-    """Queue a job that was cancelled or ended early; it goes on where it was."""
+    """Queue a job that was cancelled or ended early; it goes on where it was. Raises JobError where too many wait."""
     if job.state in ("cancelled", "stopped"):
+        _require_turn(_jobs(job.folder.parent))
         (job.folder / CANCELLED).unlink(missing_ok=True)
         _queue(job)
 
@@ -216,7 +243,9 @@ def remove(job: Job) -> None:
 def place_in_queue(job: Job) -> int:
     """How many jobs are before this one."""
     everyone = _all()
-    return sum(_since(other) < _since(job) for other in filter(_waits, everyone)) + sum(alive(other.folder) for other in everyone)
+    running = [other for other in everyone if alive(other.folder)]
+    before = [other.folder for other in _in_turn(everyone)]
+    return len(running) + (before.index(job.folder) if job.folder in before else 0)
 
 
 def keep() -> None:
@@ -235,9 +264,9 @@ def tend() -> None:
         running = [job for job in everyone if alive(job.folder)]
         for job in running:
             _press(job)
-        waiting = sorted(filter(_waits, everyone), key=_since)
-        for job in waiting[: max(0, AT_ONCE - len(running))]:
+        for job in _in_turn(everyone)[: max(0, AT_ONCE - len(running))]:
             (job.folder / WAITING).unlink(missing_ok=True)
+            (job.folder.parent / SERVED).touch()
             launch(job.folder, arguments(job.spec, models=job.models, resume=True))
 
 
@@ -255,9 +284,13 @@ def forget_expired() -> None:
         for table in owner.glob(f"{PLACES}/*"):
             if table.stat().st_mtime < before:
                 shutil.rmtree(table, ignore_errors=True)
-        for folder in (owner / UPLOADS, owner / PLACES, owner):
+        for folder in (owner / UPLOADS, owner / PLACES):
             with suppress(OSError):
                 folder.rmdir()  # only when empty
+        if [file.name for file in owner.iterdir()] == [SERVED]:
+            (owner / SERVED).unlink(missing_ok=True)
+        with suppress(OSError):
+            owner.rmdir()
 
 
 _KEEPER = "keeper of jobs"
@@ -289,10 +322,39 @@ def _waits(job: Job) -> bool:
     return (job.folder / WAITING).exists()
 
 
+def _in_turn(everyone: Sequence[Job]) -> list[Job]:
+    """The jobs that wait, in the order in which they start: owners take turns, so that nobody waits for all jobs of another.
+
+    Each later job of an owner waits for a round in which every other owner has one; within a round it counts since when an owner waits,
+    and one that was served meanwhile waits since then.
+    """
+    waiting = sorted(filter(_waits, everyone), key=_since)
+    rounds: dict[Path, int] = {}
+    order: list[tuple[int, float, Job]] = []
+    for job in waiting:
+        owner = job.folder.parent
+        rounds[owner] = rounds.get(owner, -1) + 1
+        order.append((rounds[owner], max(_since(job), _time(owner / SERVED)), job))
+    return [job for *_, job in sorted(order, key=lambda item: item[:2])]
+
+
 def _since(job: Job) -> float:
+    return _time(job.folder / WAITING)
+
+
+def _time(file: Path) -> float:
     with suppress(FileNotFoundError):
-        return (job.folder / WAITING).stat().st_mtime
+        return file.stat().st_mtime
     return 0.0
+
+
+def _size_of(folder: Path) -> int:
+    """The bytes of all files in a folder; what goes meanwhile counts nothing."""
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):
+            size += file.lstat().st_size
+    return size
 
 
 def _owners() -> list[Path]:

@@ -33,6 +33,8 @@ from core.errors import ExplorerError
 
 Kind = Literal["points", "colours", "tiles", "pictures", "maps"]
 COOKIE = "_streamlit_xsrf"
+OWNER_COOKIE = "earth_mae_owner"
+"""Holds the key of a browser's background jobs (`ui/guard.py`)."""
 GRACE_S = 60.0
 SWEEP_S = 15.0
 MOST_OF_A_SESSION = 64

@@ -11,7 +11,9 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
 
+from core.geo import TileRef
 from core.session import Restored, View, ignored_parameter, view_from_params
+from ui import routes
 
 T = TypeVar("T")
 
@@ -128,11 +130,12 @@ def view(
     weights: Callable[[str], str | None],
     unused: Collection[str] = (),
     tabs: Collection[str] = (),
+    closed: Callable[[TileRef], str] | None = None,
 ) -> Restored:
     """The view of this run: what the address says when it is news (a link, reload, back), else what this session last had.
 
     Sentences about what the link says in vain stay until the view changes. unused: parameters that this page has no use for.
-    tabs: the page's tabs, to check the one that the link opens.
+    tabs: the page's tabs, to check the one that the link opens. closed: says why a picture is not for this user, "" where it is.
     """
     passed_over = _passed_over()
     asked = {name: value for name, value in st.query_params.items() if name not in passed_over}
@@ -144,7 +147,7 @@ def view(
     if asked:
         forget_widgets()
         restored = view_from_params(
-            asked, default, models=models, sources=sources, weights=weights, others=passed_over, unused=unused
+            asked, default, models=models, sources=sources, weights=weights, others=passed_over, unused=unused, closed=closed
         )
         keep(_VIEW, restored.view)
         keep(_WRITTEN, asked)  # heard once: a click during a long first run is not undone
@@ -208,16 +211,28 @@ def publish_others(names: Iterable[str], params: Mapping[str, str], *, written: 
 
 
 def owner() -> str:
-    """The key to this user's background jobs, from the address (a reload) or from earlier in this session; "" before the first one."""
-    said = st.query_params.get(JOBS) or recall(JOBS, "")
+    """The key to this user's background jobs; "" before the first one.
+
+    Our own server keeps it in a cookie that no link carries (`ui/guard.py`). Under plain `streamlit run app.py` nothing but the address
+    survives a reload, and whoever receives a copy of that address has the key too.
+    """
+    held = st.context.cookies.get(routes.OWNER_COOKIE) if routes.served() else st.query_params.get(JOBS)
+    said = held or recall(JOBS, "")
     keep(JOBS, said)
     return said
 
 
 def own(key: str) -> None:
-    """Make a key this user's, and let the address hold it, so that a reload finds the jobs again."""
+    """Make a key this user's, and have a reload find the jobs again."""
     keep(JOBS, key)
-    publish_others((JOBS,), {JOBS: key})
+    publish_others((JOBS,), {} if routes.served() else {JOBS: key})
+
+
+def how_to_return() -> str:
+    """What a user needs in order to find their jobs and tables again, in a sentence."""
+    if routes.served():
+        return "This browser finds them again; a link to this page does not give them to others."
+    return "The address above holds the key to them: keep it if you want to come back, share it with care."
 
 
 def jump(to: View) -> None:

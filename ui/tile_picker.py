@@ -8,9 +8,10 @@ from dataclasses import replace
 import streamlit as st
 
 from core.errors import ExplorerError
-from core.geo import GeoError, TileRef, TileSpec, Uploads
+from core.geo import GeoError, TileRef, TileSpec
 from core.session import View
 from ui import cached, controls, state
+from ui.pictures import pictures
 from ui.uploads import content
 
 MOST_LISTED = 400
@@ -86,16 +87,14 @@ def _pictures(view: View) -> None:
 
 
 def _upload(view: View) -> None:
-    st.caption(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from your session only.")
+    st.caption(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab.")
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
     gsd = st.number_input("Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="0.3")
     if file is None or not st.button("Show it", type="primary"):
         return
-    uploads = cached.catalogue().source("upload")
-    assert isinstance(uploads, Uploads)
     try:
-        ref = uploads.add(content(file, UPLOAD_MB), file.name, gsd_m=gsd or None)
-        uploads.native_gsd_m(ref.key)
+        ref = pictures.take_in(state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie())
+        pictures.source.native_gsd_m(ref.key)
         cached.thumbnail_of(TileSpec(ref))
     except ExplorerError as problem:
         st.error(str(problem), icon=":material/error:")

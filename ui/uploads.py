@@ -7,6 +7,8 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
@@ -18,7 +20,8 @@ from core.geo.picture import Picture
 from core.geo.sources import Entry
 from core.geo.sources.base import missing_key
 from core.geo.sources.opening import load_picture, sniff
-from ui import jobs
+from ui import jobs, state
+from ui.pictures import pictures
 
 SOURCE = "imagery"
 MOST_BYTES = 500 * 2**20
@@ -76,19 +79,36 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
         kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
         if kept + len(data) > MOST_BYTES:
             raise UploadError(f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again.")
+        jobs.require_room(owner, len(data))
         write_atomic(file, data)
         folder.parent.parent.chmod(0o700)
     os.utime(folder)
     return file
 
 
-def lay_in_weights(owner: str, path: Path) -> Path:
-    """Keep a copy of a session's uploaded weights for a job of its owner, which outlives the session; it goes with the job."""
-    kept = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
-    kept.parent.mkdir(parents=True)
-    (jobs.JOBS / owner).chmod(0o700)
-    shutil.copyfile(path, kept)
-    return kept
+@contextmanager
+def weights_for_a_job(owner: str) -> Generator[Callable[[Path], Path]]:
+    """Copy a session's uploaded weights for a job of its owner, which outlives the session. They go with the job.
+
+    Where the job is not started after all, its copies are deleted.
+    """
+    copies: list[Path] = []
+
+    def copy(path: Path) -> Path:
+        jobs.require_room(owner, path.stat().st_size)
+        kept = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
+        kept.parent.mkdir(parents=True)
+        copies.append(kept)
+        (jobs.JOBS / owner).chmod(0o700)
+        shutil.copyfile(path, kept)
+        return kept
+
+    try:
+        yield copy
+    except BaseException:
+        for kept in copies:
+            shutil.rmtree(kept.parent, ignore_errors=True)
+        raise
 
 
 def file_of(key: str) -> Path | None:
@@ -109,6 +129,21 @@ def ref_in(table: Path | None, name: str) -> TileRef | None:
     job = jobs.made_by(table) if table is not None else None
     of_that_name = (source for source in (job.spec.sources if job else ()) if f"/{Path(source).as_posix()}".endswith(f"/{name}"))
     return next((ref_of(source) for source in of_that_name), None)
+
+
+def closed(ref: TileRef) -> str:
+    """Why a picture may not be shown to this session's user: it is somebody else's upload, or no longer held. "" where it may."""
+    if ref.source == pictures.source.name and not pictures.open_to(ref.key, state.session_id(), state.cookie()):
+        return "it is a picture that somebody uploaded, and only their browser may see it while its tab is open: upload yours here."
+    if ref.source == SOURCE and not is_of(state.owner(), ref.key):
+        return "it is imagery that somebody uploaded for their own tables: upload yours in the Globe's My imagery."
+    return ""
+
+
+def is_of(owner: str, key: str) -> bool:
+    """Whether a file that was uploaded for jobs belongs to an owner."""
+    file = file_of(key)
+    return file is not None and file.is_relative_to(jobs.JOBS / owner) and jobs.is_owner(owner)
 
 
 def _plain(name: str) -> str:

@@ -6,9 +6,11 @@ reload in the same browser finds them again; then file, network and results go.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import tempfile
 import threading
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock, Timeout
 from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
 
 from core.errors import ExplorerError
@@ -28,6 +31,8 @@ from ui.routes import connected
 SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
 MOST_EACH, MOST_BYTES = 4, 8 * 2**30
 GRACE_S, SWEEP_S = 120.0, 15.0
+PREFIX, LOCK = "earth-mae-weights-", "server.lock"
+SETTLED_S = 60.0
 BLOCK_BYTES = 2**20
 
 
@@ -55,6 +60,7 @@ class Store:
         self._lock = threading.Lock()
         self._held: dict[str, LaidIn] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._in_use: FileLock | None = None
 
     def take_in(self, session_id: str, file: IO[bytes], name: str, most_bytes: int, cookie: str | None = None) -> str:
         """Keep a file for a session and give its key. Raises WeightsUploadError for one too large, too many, or no room."""
@@ -124,7 +130,9 @@ class Store:
     def _opened(self) -> Path:
         """The folder, and the sweeper, from the first file on; both go with the process."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="earth-mae-weights-", ignore_cleanup_errors=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+            self._in_use = FileLock(Path(self._folder.name) / LOCK)
+            self._in_use.acquire()  # for as long as this process lives
             if self._sweep_s is not None:
                 threading.Thread(target=self._sweep_on, args=(self._sweep_s,), name="sweep of uploaded weights", daemon=True).start()
         return Path(self._folder.name)
@@ -136,6 +144,17 @@ class Store:
 
 
 store = Store()
+
+
+def remove_leftovers() -> None:
+    """Delete the folders of servers that were killed: no process holds their lock. A folder that is only just being made is left alone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, Timeout):
+            about = folder.lstat()
+            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or time.time() - about.st_mtime < SETTLED_S:
+                continue
+            with FileLock(folder / LOCK).acquire(timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def located(name: str, known: dict[str, Path]) -> str | Path:

@@ -7,6 +7,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.geo.picture import Picture
@@ -19,7 +20,8 @@ DATA_VARIABLE = "EARTH_MAE_DATA"
 SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 """Beside the repository, in development only."""
 
-MAX_UPLOAD_BYTES = 256 * 2**20
+MAX_UPLOAD_BYTES = 2 * 2**30
+MAX_UPLOAD_BYTES_EACH, MAX_UPLOADS_EACH = 256 * 2**20, 8
 
 
 class Catalogue:
@@ -82,27 +84,47 @@ class Catalogue:
         return self.source(spec.ref.source).read(spec)
 
 
+@dataclass(frozen=True)
+class _Upload:
+    owner: str
+    size_bytes: int
+    source: Source
+
+
 class Uploads(Source):
-    """Hold what people uploaded, under unguessable ids; the oldest go when the memory is full."""
+    """Hold what people uploaded, under unguessable ids. Each owner has a share of the memory, in which a new upload takes the oldest's place."""
 
-    def __init__(self, limit_bytes: int = MAX_UPLOAD_BYTES) -> None:
+    def __init__(
+        self,
+        limit_bytes: int = MAX_UPLOAD_BYTES,
+        *,
+        each_bytes: int = MAX_UPLOAD_BYTES_EACH,
+        each: int = MAX_UPLOADS_EACH,
+    ) -> None:
         super().__init__("upload", SourceInfo("Uploads", "upload", 0))
-        self._limit = limit_bytes
+        self._limit, self._each_bytes, self._each = limit_bytes, min(each_bytes, limit_bytes), each
         self._lock = threading.Lock()
-        self._held: OrderedDict[str, tuple[int, Source]] = OrderedDict()
+        self._held: OrderedDict[str, _Upload] = OrderedDict()
 
-    def add(self, data: bytes, name: str, *, gsd_m: float | None = None) -> TileRef:
-        """Take a raster or picture in; raises GeoError where it is too large or unreadable."""
-        if len(data) > self._limit:
-            raise GeoError(f"The upload is larger than {self._limit // 2**20} MiB: cut a part out, or start with its folder (`--data`).")
+    def add(self, data: bytes, name: str, *, gsd_m: float | None = None, owner: str = "") -> TileRef:
+        """Take a raster or picture in; raises GeoError where it is too large or unreadable, or where other people's uploads leave no room."""
+        if len(data) > self._each_bytes:
+            raise GeoError(f"The upload is larger than {self._each_bytes // 2**20} MiB: cut a part out, or start with its folder (`--data`).")
         source = open_source(data, name=name, gsd_m=gsd_m)
         header = source.header(source.keys()[0])
-        kept = len(data) if source.info.kind == "raster" else header.width * header.height * len(header.bands)
+        size = len(data) if source.info.kind == "raster" else header.width * header.height * len(header.bands)
         key = secrets.token_urlsafe(16)
         with self._lock:
-            self._held[key] = (kept, source)
-            while len(self._held) > 1 and sum(size for size, _ in self._held.values()) > self._limit:
-                self._held.popitem(last=False)
+            mine = [one for one, held in self._held.items() if held.owner == owner]
+            others = sum(held.size_bytes for held in self._held.values() if held.owner != owner)
+            if others + size > self._limit:
+                raise GeoError("Other people's uploads fill this server's memory: try again in some minutes.")
+            self._held[key] = _Upload(owner, size, source)
+            for old in mine:
+                own = [held.size_bytes for held in self._held.values() if held.owner == owner]
+                if len(own) <= self._each and sum(own) <= min(self._each_bytes, self._limit - others):
+                    break
+                del self._held[old]
         return TileRef(self.name, key)
 
     def remove(self, key: str) -> None:
@@ -127,7 +149,7 @@ class Uploads(Source):
             held = self._held.get(key)
         if held is None:
             raise GeoError("That upload is no longer held: upload the file again.")
-        return held[1]
+        return held.source
 
     def _open(self, key: str) -> Picture:
         source = self._of(key)
@@ -136,7 +158,7 @@ class Uploads(Source):
         return source.picture
 
 
-def known_sources(data_folders: Iterable[Path | str] = ()) -> Catalogue:
+def known_sources(data_folders: Iterable[Path | str] = (), *, uploads: Uploads | None = None) -> Catalogue:
     """Build the catalogue: what came with the packages, the wheels fetched at set-up, uploads, addresses, and packs in data folders.
 
     Data folders are those given, those in the variable EARTH_MAE_DATA, and `../shared/data` beside the repository.
@@ -148,7 +170,7 @@ def known_sources(data_folders: Iterable[Path | str] = ()) -> Catalogue:
     wheels = WheelSource()
     if wheels.keys():
         catalogue.add(wheels)
-    catalogue.add(Uploads())
+    catalogue.add(uploads or Uploads())
     catalogue.add(OnlineSource())
     named = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = [*(Path(folder) for folder in data_folders), *named]

@@ -119,8 +119,16 @@ def test_a_link_that_means_nothing_is_a_sentence_and_a_page(open_page, params):
     assert "patches hidden" in captions(app)
 
 
+@pytest.mark.parametrize("tile", ["upload/abc", "imagery/" + "0" * 32])
+def test_a_link_to_somebody_elses_upload_says_so(open_page, tile):
+    app = open_page(LAB, tile=tile)
+    assert not app.exception and not app.error
+    assert "somebody uploaded" in app.warning[0].value
+    assert "patches hidden" in captions(app)
+
+
 @pytest.mark.parametrize(
-    "params", [{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"tile": "upload/abc"}, {"gsd": "1000000"}, {"at": "100,10"}]
+    "params", [{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"gsd": "1000000"}, {"at": "100,10"}]
 )
 def test_what_cannot_be_shown_is_one_sentence(open_page, params):
     app = open_page(LAB, **params)

@@ -182,3 +182,46 @@ def test_the_spec_survives_the_disk(scene, launched):
     found = Job(job.folder).spec
     assert found.out == str(job.table)
     assert {**vars(found), "out": ""} == vars(wanted)
+
+
+def test_owners_take_turns_and_nobody_waits_for_all_jobs_of_another(scene, launched):
+    greedy, modest = jobs.new_owner(), jobs.new_owner()
+    first, second, third = (jobs.start(greedy, name, spec(scene)) for name in "abc")
+    for at, job in enumerate((first, second, third)):
+        os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
+    jobs.tend()
+    assert launched == [first.folder]
+    only = jobs.start(modest, "d", spec(scene))
+    os.utime(only.folder / jobs.WAITING, (1500, 1500))  # after all of the other's, before the first of them was started
+    assert [jobs.place_in_queue(job) for job in (only, second, third)] == [1, 2, 3]
+    launched.clear()
+    jobs.tend()
+    assert launched == [only.folder]
+
+
+def test_one_visitor_cannot_fill_the_queue(scene, launched):
+    greedy = jobs.new_owner()
+    for n in range(jobs.MOST_WAITING_EACH):
+        jobs.start(greedy, f"table {n}", spec(scene))
+    with pytest.raises(JobError, match="of your jobs wait already"):
+        jobs.start(greedy, "one more", spec(scene))
+    held = jobs.jobs_of(greedy)
+    jobs.cancel(held[0])
+    jobs.start(greedy, "one more", spec(scene))
+    with pytest.raises(JobError, match="of your jobs wait already"):
+        jobs.resume(held[0])  # the other way into the queue
+    assert jobs.start(jobs.new_owner(), "mine", spec(scene)).state == "waiting"
+
+
+def test_disk_space_has_an_end_for_each_and_for_all(scene, launched, monkeypatch):
+    owner = jobs.new_owner()
+    job = jobs.start(owner, "a", spec(scene))
+    job.table.mkdir()
+    (job.table / "shard.parquet").write_bytes(b"x" * 5000)
+    monkeypatch.setattr(jobs, "MOST_BYTES_EACH", 5000)
+    with pytest.raises(JobError, match="delete a table"):
+        jobs.start(owner, "b", spec(scene))
+    jobs.start(jobs.new_owner(), "c", spec(scene))
+    monkeypatch.setattr(jobs, "MOST_BYTES", 5000)
+    with pytest.raises(JobError, match="all visitors"):
+        jobs.start(jobs.new_owner(), "d", spec(scene))

@@ -1,6 +1,7 @@
 """Uploaded weights: whose they are, where they lie, and that they go with their session."""
 
 import io
+import os
 import re
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def test_a_reloaded_tab_finds_it_and_another_browser_does_not(store, there):
 def test_there_is_an_end_to_size_number_and_room(store, monkeypatch):
     with pytest.raises(WeightsUploadError, match="larger than the 1 MB"):
         lay_in(store, data=bytes(2**20 + 1), most=2**20)
-    assert list(store._opened().iterdir()) == []
+    assert [file.name for file in store._opened().iterdir()] == [weights.LOCK]
     for _ in range(weights.MOST_EACH):
         lay_in(store)
     with pytest.raises(WeightsUploadError, match="remove one"):
@@ -152,7 +153,8 @@ def test_a_jobs_copy_outlives_the_session_and_goes_with_the_job(store, tmp_path,
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
     monkeypatch.setattr(jobs, "keep", lambda: None)
     owner, key = jobs.new_owner(), lay_in(store)
-    kept = uploads.lay_in_weights(owner, store.get(key).path)
+    with uploads.weights_for_a_job(owner) as copy:
+        kept = copy(store.get(key).path)
     store.remove(key)
     job = jobs.start(owner, "field", SweepSpec((str(tmp_path / "field.tif"),), "", str(kept), tile_px=32))
     assert kept.read_bytes() == b"weights"
@@ -160,3 +162,43 @@ def test_a_jobs_copy_outlives_the_session_and_goes_with_the_job(store, tmp_path,
     jobs.cancel(job)
     jobs.remove(job)
     assert not kept.exists()
+
+
+def test_weights_copied_for_a_job_that_is_refused_are_deleted(store, tmp_path, monkeypatch):
+    from ui import jobs
+
+    monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
+    owner, key = jobs.new_owner(), lay_in(store)
+    with pytest.raises(jobs.JobError), uploads.weights_for_a_job(owner) as copy:
+        assert copy(store.get(key).path).is_file()
+        raise jobs.JobError("Too many jobs wait.")
+    assert not list((tmp_path / "jobs").rglob("*.pth"))
+
+
+def test_weights_are_not_copied_beyond_the_room_of_their_owner(store, tmp_path, monkeypatch):
+    from ui import jobs
+
+    monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
+    monkeypatch.setattr(jobs, "MOST_BYTES_EACH", 3)
+    key = lay_in(store)
+    with pytest.raises(jobs.JobError, match="delete a table"), uploads.weights_for_a_job(jobs.new_owner()) as copy:
+        copy(store.get(key).path)
+    assert not list((tmp_path / "jobs").rglob("*.pth"))
+
+
+def test_the_folder_of_a_server_that_was_killed_is_deleted_at_the_next_start(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights.tempfile, "tempdir", str(tmp_path))
+    alive = store.get(lay_in(store)).path
+    left, new, link = (tmp_path / f"{weights.PREFIX}{name}" for name in ("left", "new", "link"))
+    victim = tmp_path / "victim"
+    for folder in (left, new, victim):
+        (folder / "upload-x").mkdir(parents=True)
+        (folder / "upload-x" / "mine.pth").write_bytes(b"weights")
+    link.symlink_to(victim, target_is_directory=True)
+    for folder in (left, alive.parents[1]):
+        os.utime(folder, (1000, 1000))
+    weights.remove_leftovers()
+    assert not left.exists()
+    assert alive.is_file()  # its server is at work
+    assert new.exists()  # its server may be about to lock it
+    assert victim.exists()

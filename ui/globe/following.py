@@ -14,6 +14,7 @@ from ui.controls import duration
 from ui.globe import desk as ask
 from ui.jobs import Job
 from ui.page import in_a_sentence
+from ui.state import how_to_return
 
 EVERY_S = 1.0
 BADGES = {
@@ -32,7 +33,7 @@ def follow(owner: str) -> None:
     if active:
         jobs.keep()
     st.fragment(_jobs, run_every=EVERY_S if active else None)(owner, active)
-    st.caption("Jobs go on when you close this page. The address above holds the key to them: keep it if you want to come back, share it with care.")
+    st.caption(f"Jobs go on when you close this page. {how_to_return()}")
 
 
 def _jobs(owner: str, was_active: bool) -> None:
@@ -90,8 +91,11 @@ def _buttons(job: Job) -> None:
                 args=(job,),
                 help="What is done is kept; you can go on later.",
             )
-        if state in ("cancelled", "stopped"):
-            st.button("Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}", on_click=jobs.resume, args=(job,))
+        if state in ("cancelled", "stopped") and st.button(
+            "Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}"
+        ):
+            jobs.resume(job)
+            st.rerun(scope="app")
         if state == "finished":
             st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
                                key=f"download {job.key}", on_click="ignore", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip

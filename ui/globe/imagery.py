@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.engine.sweep_count import TooManyTilesError
-from core.engine.sweep_plan import SweepError
+from core.engine.sweep_plan import SweepError, SweepSpec
 from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
@@ -195,8 +196,7 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
         rate = 1 / sum(1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models)
     plans.numbers(plan, wanted, rate)
     if st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
-        models = [_model_for_a_job(name) for name in wanted.models]
-        jobs.start(_owner(), title, replace(spec, model=models[0]), models)
+        _start(title, spec, wanted.models)
         st.rerun(scope="app")
     _command(spec, chosen, wanted)
 
@@ -206,10 +206,18 @@ def _command(spec: SweepSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
         st.code(plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))), language="bash", wrap_lines=True)
 
 
-def _model_for_a_job(name: str) -> str:
-    """A network as the job's own process finds it; of uploaded weights a copy, for the job outlives the session."""
+def _start(title: str, spec: SweepSpec, names: Sequence[str]) -> None:
+    """Start a job. It outlives the session, so it gets copies of uploaded weights; one that is refused leaves none."""
+    owner = _owner()
+    jobs.admit(owner, title)
+    with uploads.weights_for_a_job(owner) as copy:
+        models = [_model_for_a_job(name, copy) for name in names]
+        jobs.start(owner, title, replace(spec, model=models[0]), models)
+
+
+def _model_for_a_job(name: str, copy: Callable[[Path], Path]) -> str:
+    """A network as the job's own process finds it."""
     found = weights.located(name, cached.weight_files())
     if not name.startswith(UPLOADED_WEIGHTS):
         return str(found)
-    kept = uploads.lay_in_weights(_owner(), weights.store.get(name.partition("+")[0]).path)
-    return str(kept.with_name(Path(found).name))
+    return str(copy(weights.store.get(name.partition("+")[0]).path).with_name(Path(found).name))

@@ -25,7 +25,7 @@ def keep(place: EmbeddedPlace) -> None:
     if added:
         st.toast(f"Added to “{title}”.", icon=":material/bookmark_added:")
     left, right = st.columns([3, 1], vertical_alignment="center")
-    left.caption(f":material/bookmark_added: In your table “{title}” ({_count(folder)}). Keep this page's address: it holds the key to your tables.")
+    left.caption(f":material/bookmark_added: In your table “{title}” ({_count(folder)}). {state.how_to_return()}")
     if right.button("Open it", key="anywhere open", icon=":material/table_view:", width="stretch"):
         ask.add_table(title, folder, show=True)
 
