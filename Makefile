@@ -29,7 +29,8 @@ browser:
 	@bash .ci/browser
 
 app: $(READY)   ## start the app; PORT=8501, HOST=0.0.0.0 for other machines, DATA=folder of data packs
-	$(PY) -m streamlit run serve.py --server.port $(PORT) --server.address $(HOST)
+	$(PY) -m streamlit run serve.py --server.port $(PORT) --server.address $(HOST) \
+	  --browser.serverAddress $(if $(filter 0.0.0.0 ::,$(HOST)),localhost,$(HOST))
 
 test: $(READY)  ## run the tests, slow ones apart (ARGS="-m slow" for those)
 ifdef ARGS

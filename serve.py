@@ -3,8 +3,10 @@
 import threading
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
+from ui.guard import Guard, keep_streamlit_offline, new_login, server_names
 from ui.routes import routes
 
 
@@ -13,12 +15,15 @@ def warm_up() -> None:
     from core.engine.loaded import load
     from core.models import default_reconstructor
     from core.viz.regional import map_class
-    from ui import jobs
+    from ui import jobs, weights
 
     load(default_reconstructor())
+    weights.remove_leftovers()
     jobs.keep()
     map_class()
 
 
+keep_streamlit_offline()
 threading.Thread(target=warm_up, daemon=True).start()
-app = st.App("app.py", routes=routes())
+guard = Middleware(Guard, names=server_names(), login=new_login())
+app = st.App("app.py", routes=routes(), middleware=[guard])

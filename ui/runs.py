@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.engine.runs import ROOT, Run, RunError, list_runs
 from core.geo.catalogue import DATA_VARIABLE, SHARED_DATA
+from ui.permissions import require
 
 RUNS = Path(os.environ.get("EARTH_MAE_RUNS", ROOT / "runs"))
 MOST_AT_ONCE = 1
@@ -32,6 +33,7 @@ def free_name(preset: str) -> str:
 
 def start_run(name: str, toml: str) -> Run:
     """Start a run under a new name. Raises RunError for a name that is no plain name or taken, a bad spec, or while another run goes on."""
+    require("train")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
         raise RunError(f"{name!r:.50} cannot name a run: use letters, digits, - and _, at most 40.")
     if (RUNS / name).exists():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.engine.sweep_count import TooManyTilesError
-from core.engine.sweep_plan import SweepError, SweepSpec
+from core.engine.sweep_plan import SweepError
 from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
