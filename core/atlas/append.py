@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.atlas.errors import TableError
+from core.atlas.integrity import require_all_recorded
 from core.atlas.schema import TableInfo
 from core.atlas.shards import MANIFEST, read_manifest, shard_name, shard_records, write_manifest, write_shard
 
@@ -45,6 +46,7 @@ def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
     manifest = read_manifest(folder)
     _require_same(folder, manifest, info)
     shards = shard_records(folder)
+    require_all_recorded([(folder / shard.file, shard.sha256) for shard in shards])
     known = {name for shard in shards for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()}
     fresh = [at for at, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
     if not fresh:

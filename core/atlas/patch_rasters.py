@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.atlas.errors import TableError
+from core.atlas.integrity import require_bounded
 from core.atlas.schema import make_rows
 from core.geo import ground
 
@@ -23,11 +24,15 @@ POOLING = "patch"
 MAX_VALUES = 2**28
 """A gigabyte of float32; the raster of a larger picture is read in parts."""
 
+READ_COPIES = 3
+"""How often the values of a raster are held while it is read."""
+
 
 def patch_rows(path: Path) -> pa.Table:
     """Make a row of every patch that has a vector: where its centre lies (WGS84), row and column of the raster as its identity, recipe as written.
 
-    Raises TableError for a raster that holds no patch embeddings, cannot be read, or has more than MAX_VALUES values.
+    Raises TableError for a raster that holds no patch embeddings, cannot be read, has more than MAX_VALUES values, or unpacks to
+    far more than its size on disk explains.
     """
     import rasterio
     from rasterio.errors import RasterioError
@@ -39,6 +44,7 @@ def patch_rows(path: Path) -> pa.Table:
                 raise TableError(
                     f"{path.name} holds {file.height * file.width:,} patches, too many to read at once: cut it with `gdal_translate -srcwin`."
                 )
+            require_bounded(path.name, READ_COPIES * 4 * file.count * file.height * file.width, path.stat().st_size)
             vectors = file.read(out_dtype="float32").reshape(file.count, -1).T
             there = np.isfinite(vectors).all(axis=1) & ~(vectors == (file.nodata if file.nodata is not None else np.nan)).all(axis=1)
             vectors *= np.asarray(file.scales, np.float32)

@@ -97,6 +97,10 @@ def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
     return found
 
 
+KEPT_BYTES = 2**20
+"""What a kept projection may hold beside its two coordinates a row; a file that unpacks to more is not one."""
+
+
 def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> Projection:
     """Lay a table out in two dimensions; read from beside the table where the same table and spec were laid out before."""
     path = derived_path(table, "projection", repr(spec), ".npz")
@@ -198,10 +202,13 @@ def _kept(path: Path | None, count: int) -> tuple[NDArray[np.float32], NDArray[n
     if path is None or not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > 16 * count + KEPT_BYTES:
+                return None
         with np.load(path, allow_pickle=False) as kept:
             xy, explained = kept["xy"], kept["explained"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # a damaged cache is no reason to stop: it is made again
+    except (OSError, ValueError, KeyError, MemoryError, zipfile.BadZipFile):
+        return None  # a damaged cache is no reason to stop: it is computed again
     return (xy, explained) if xy.shape == (count, 2) else None
 
 

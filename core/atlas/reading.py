@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from core.atlas import patch_rasters
 from core.atlas.errors import TableError
 from core.atlas.formats import Layout, recognise
+from core.atlas.integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
 from core.atlas.schema import BBOX, COLUMNS, SCALE
-from core.atlas.shards import has_manifest, read_manifest
+from core.atlas.shards import has_manifest, shard_records
 
 pc: Any = pyarrow.compute
 
@@ -29,7 +30,10 @@ SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Hold one file (or rows in memory) with its layout; `fingerprint` changes when the content does."""
+    """Hold one file (or rows in memory) with its layout; `fingerprint` changes when the content does.
+
+    `sha256` as the manifest records it, None where there is none; `decoded_bytes` is what its rows take in memory.
+    """
 
     name: str
     layout: Layout
@@ -37,6 +41,8 @@ class Part:
     fingerprint: str
     path: Path | None = None
     memory: pa.Table | None = None
+    sha256: str | None = None
+    decoded_bytes: float = 0.0
 
     @classmethod
     def of_rows(cls, rows: pa.Table) -> Part:
@@ -47,8 +53,10 @@ class Part:
         """Read some columns. Raises TableError when the file is damaged."""
         if self.memory is not None:
             return self.memory.select(columns)
+        assert self.path is not None
         try:
-            return pq.read_table(self.path, columns=columns, partitioning=None)  # pyright: ignore[reportArgumentType]
+            require_recorded(self.path, self.sha256)
+            return read_bounded(self.path, columns, self.path.stat().st_size)
         except (OSError, pa.ArrowException) as error:
             raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
 
@@ -57,7 +65,9 @@ class Part:
         if self.memory is not None:
             yield from self.memory.select(columns).to_batches()
             return
+        assert self.path is not None
         try:
+            require_recorded(self.path, self.sha256)
             with pq.ParquetFile(self.path) as file:
                 yield from file.iter_batches(batch_size=16_384, columns=columns)
         except (OSError, pa.ArrowException) as error:
@@ -71,9 +81,10 @@ def open_parts(path: Path) -> list[Part]:
         raise TableError(f"There is no table at {path.name}: check the path, or make one with `python -m core embed`.")
     if path.is_file():
         return [_open_file(path, None)]
-    manifest = read_manifest(path)
-    if manifest:
-        return [_open_file(path / Path(shard["file"]).name, shard.get("sha256")) for shard in manifest["shards"]]
+    if has_manifest(path):
+        shards = [(path / shard.file, shard.sha256) for shard in shard_records(path)]
+        require_all_recorded(shards)
+        return [_open_file(file, sha256) for file, sha256 in shards]
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
     if not files:
         files = sorted(f for f in path.glob(f"*{patch_rasters.ENDING}") if not f.name.startswith("."))
@@ -92,12 +103,15 @@ def _open_file(path: Path, sha256: str | None) -> Part:
         return Part(path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows)
     try:
         with pq.ParquetFile(path) as file:
-            schema, rows = file.schema_arrow, file.metadata.num_rows
-        key = _key(path, sha256)
+            schema, metadata = file.schema_arrow, file.metadata
+        key, size = _key(path, sha256), path.stat().st_size
     except (OSError, pa.ArrowException) as error:
         why = "is missing" if not path.exists() else "is not a whole parquet file"
         raise TableError(f"{path.name} {why}: copy it again, or resume the sweep that wrote it.") from error
-    return Part(path.name, _layout(schema, path.name), rows, key, path=path)
+    layout = _layout(schema, path.name)
+    needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
+    require_bounded(path.name, needed, size)
+    return Part(path.name, layout, metadata.num_rows, key, path=path, sha256=sha256, decoded_bytes=needed)
 
 
 def _key(path: Path, sha256: str | None) -> str:
@@ -123,8 +137,7 @@ def read_columns(parts: list[Part]) -> pa.Table:
 
 def _canonical(part: Part) -> pa.Table:
     layout = part.layout
-    wanted = set(layout.renamed.values()) | {n for n in (layout.geometry, layout.bbox) if n} | set(layout.lonlat or ())
-    raw = part.read(sorted(wanted))
+    raw = part.read(sorted(_column_names(layout)))
     columns: dict[str, Any] = {ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()}
     columns |= {name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows) for name, value in layout.constants.items()}
     columns |= {name: column for name, column in _place(layout, raw).items() if name not in columns}
@@ -132,6 +145,10 @@ def _canonical(part: Part) -> pa.Table:
         stem = Path(part.name).stem
         columns["unique_id"] = pa.array([f"{stem}-{i}" for i in range(part.rows)])
     return pa.table({name: columns.get(name, pa.nulls(part.rows, kind)) for name, (kind, _) in COLUMNS.items()})
+
+
+def _column_names(layout: Layout) -> set[str]:
+    return set(layout.renamed.values()) | {n for n in (layout.geometry, layout.bbox) if n} | set(layout.lonlat or ())
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:

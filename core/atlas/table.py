@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.atlas.conditions import matching_rows
 from core.atlas.errors import TableError
 from core.atlas.grid import EARTH_RADIUS_KM
+from core.atlas.integrity import require_memory
 from core.atlas.mixture import RECIPE, mixture, recipe_of
 from core.atlas.reading import Part, open_parts, read_columns, read_vectors
 from core.atlas.schema import COLUMNS, VECTOR
@@ -176,6 +177,7 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
     found = [Path(p) for p in paths]
     parts = [part for path in found for part in open_parts(path)]
     length = sum(part.rows for part in parts)
+    require_memory(found[0].name if len(found) == 1 else "The tables together", sum(part.decoded_bytes for part in parts))
     if not length:
         raise TableError(f"{found[0].name} has 0 rows: embed something into it first, or open another table.")
     digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()

@@ -134,7 +134,7 @@ def test_bad_files_get_a_sentence(rows, tmp_path):
     (tmp_path / "odd" / "manifest.json").write_text("[1]")
     for name, sentence in {
         "text.parquet": "not a whole parquet file", "empty": "holds no .parquet file", "plain.parquet": "holds no vectors",
-        "none.parquet": "has 0 rows", "absent": "There is no table", "torn": "not a whole parquet file", "lost": "is missing",
+        "none.parquet": "has 0 rows", "absent": "There is no table", "torn": "it is damaged, or belongs to another table", "lost": "is missing",
         "odd": "does not list any shards",
     }.items():  # fmt: skip
         with pytest.raises(TableError, match=sentence):
