@@ -17,6 +17,7 @@ SLACK = 1.01
 """A GSD is as fine as asked for when it is within one percent."""
 
 MAX_GRID = 64
+"""As core.models.base has it; repeated because pages import this module before torch."""
 
 
 class InputError(ExplorerError):

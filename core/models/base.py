@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from core.models.registry import ModelCard
 
 
+MAX_GRID = 64
+"""Patches along one side of a picture, at most: attention's cost grows with the fourth power."""
+
+
 class ModelInputError(ExplorerError, ValueError):
     """A size, a mask or a picture that the network cannot take."""
 

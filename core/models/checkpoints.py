@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ExplorerError
-from core.models.base import Encoder
+from core.models.base import MAX_GRID, Encoder
 from core.models.checkpoint_files import CheckpointError, CheckpointFile, read_checkpoint
 from core.models.clues import Clues, Plan
 from core.models.dialects import COMPUTED, LEFT_OUT, recognise, renamed
@@ -28,6 +28,7 @@ from core.models.vit import gsd_positions, transformer_blocks
 __all__ = ["AmbiguousPositionsError", "CheckpointError", "LoadReport", "load_checkpoint"]
 
 MAX_DEPTH, MAX_SIZE = 100, 20_000
+MAX_SIDE_PX, MAX_BLOCKS, MAX_PAINTED_PX = 4096, 1024, 4096
 MAX_CARD_BYTES = 2**20
 
 
@@ -117,12 +118,7 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
 
 def _built(path: Path, plan: Plan) -> Encoder:
     """The network without memory for its numbers, so that what a file claims costs nothing until its tensors fit."""
-    for name, size in plan.sizes.items():
-        limit = MAX_DEPTH if "depth" in name or "layers" in name else MAX_SIZE
-        for number in size if isinstance(size, list | tuple) else (size,):
-            if isinstance(number, int | float) and not (0 <= number <= limit):
-                raise CheckpointError(f"{path.name} would need {name} = {number}, beyond any model known here: it is damaged or a trap.")
-    families()
+    _require_bounded(path, {**families()[plan.family].defaults, **plan.sizes})
     transformer_blocks(0, 4, 1)  # imports happen outside the device context below
     with torch.device("meta"):
         try:
@@ -131,6 +127,28 @@ def _built(path: Path, plan: Plan) -> Encoder:
             raise
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as problem:
             raise CheckpointError(f"{path.name} describes a network that cannot be built ({problem}): take another file.") from problem
+
+
+def _require_bounded(path: Path, sizes: Mapping[str, Any]) -> None:
+    """Refuse sizes beyond any model, before anything is built: numbers that no tensor of the file backs cost memory when it is used."""
+    for name, size in sizes.items():
+        for number in size if isinstance(size, list | tuple) else (size,):
+            if isinstance(number, int | float) and not (0 <= number <= _limit(name)):
+                raise CheckpointError(
+                    f"{path.name} would need {name} = {number}, beyond any model known here: it is damaged or a trap."
+                )
+    side, patch, scale = sizes["img_size"], sizes["patch_size"], 2 * sizes.get("head_scale", 1)
+    if not 1 <= patch <= side <= MAX_GRID * patch or side // patch * scale > MAX_PAINTED_PX:
+        raise CheckpointError(
+            f"{path.name} would cut pictures of {side} px into patches of {patch} px, beyond any model known here: "
+            f"take a file for at most {MAX_GRID} patches a side."
+        )
+
+
+def _limit(name: str) -> int:
+    if "depth" in name or "layers" in name:
+        return MAX_DEPTH
+    return {"img_size": MAX_SIDE_PX, "patch_size": MAX_SIDE_PX, "band_config": MAX_BLOCKS}.get(name, MAX_SIZE)
 
 
 def _filled(model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: Plan, sha256: str) -> LoadReport:

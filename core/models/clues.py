@@ -16,6 +16,9 @@ from core.models.releases import OFFICIAL_SHA256
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 """Heads by width, as every published vision transformer of MAE's kind has them."""
 
+MAX_WIDTH = 20_000
+"""Wider networks are refused later; their divisors are not searched."""
+
 PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.")
 """Prefixes that wrappers put before every name: data parallelism, torch.compile, Lightning and rshf, SDMAE's encoder."""
 
@@ -121,7 +124,7 @@ def heads(clues: Clues, plan: Plan, argument: str, width: int, convention: int |
     if convention and width % convention == 0:
         plan.assumed.append(f"{argument} = {convention} (convention for a width of {width}; files do not store it)")
         return convention
-    guess = min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: (abs(width / h - 64), h))
+    guess = 1 if width > MAX_WIDTH else min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: (abs(width / h - 64), h))
     plan.assumed.append(
         f"{argument} = {guess} (a guess of about 64 a head: neither the file nor convention says it; pass {argument}=... if you know it)"
     )

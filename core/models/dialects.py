@@ -60,7 +60,7 @@ def _scale_mae(clues: Clues) -> Plan:
     width = clues.shape("mask_token", 3)[2]
     head = "fcn_high" if clues.has("fcn_high.") else "fcn"
     bands = clues.args.get("band_config")
-    if not (isinstance(bands, list | tuple) and len(bands) == 2 and all(type(band) is int and 1 <= band <= 4096 for band in bands)):
+    if not (isinstance(bands, list | tuple) and len(bands) == 2 and all(type(band) is int and 1 <= band <= 1024 for band in bands)):
         bands = (7, 56)
         plan.assumed.append("band_config = (7, 56) (the released default; tensors do not store it)")
     absolute = clues.flag("absolute_scale")

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from core.errors import ExplorerError
+from core.models.base import MAX_GRID
 from core.models.checkpoint_files import CheckpointError, CheckpointFile
 from core.models.clues import OWNER_NOTICE, Plan
 from core.models.registry import ModelCard, families
@@ -41,7 +42,7 @@ def stated(file: CheckpointFile) -> Plan | None:
         side, patch = card["input_px"], sizes.get("patch_size", family.defaults["patch_size"])
         if not all(re.fullmatch(r"[a-z0-9_+]{1,30}", card[name]) for name in ("default_policy", "pooling")):
             raise ValueError("default_policy or pooling")
-        if not isinstance(side, int) or not patch <= side <= MAX_SIDE or side % patch:
+        if not isinstance(side, int) or not patch <= side <= min(MAX_SIDE, MAX_GRID * patch) or side % patch:
             raise ValueError("input_px")
         card |= {name: _numbers(card[name], 3, least) for name, least in (("mean", -math.inf), ("std", 1e-6))}
         if card["res_range"] is not None:
