@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from ui import cached, controls, state
-from ui.page import ICONS, NAME, PURPOSES, labs, page
+from ui.pickers import controls
+from ui.shell import cached, state
+from ui.shell.page import ICONS, NAME, PURPOSES, labs, page
 
 FOUR_SENTENCES = """
 A **masked autoencoder** learns about the Earth by hiding most of a satellite tile from itself and imagining the rest.

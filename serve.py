@@ -6,8 +6,8 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
-from ui.guard import Guard, keep_streamlit_offline, new_login, server_names
-from ui.routes import routes
+from ui.shell.guard import Guard, keep_streamlit_offline, new_login, server_names
+from ui.shell.routes import routes
 
 
 def warm_up() -> None:
@@ -15,7 +15,7 @@ def warm_up() -> None:
     from core.engine.loaded import load
     from core.models import default_reconstructor
     from core.viz.regional import map_class
-    from ui import jobs, weights
+    from ui.shell import jobs, weights
 
     load(default_reconstructor())
     weights.remove_leftovers()

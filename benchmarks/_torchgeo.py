@@ -42,8 +42,8 @@ def _loader(source: str, workers: int) -> Any:
 
 def delivery_rate(source: str) -> float:
     """Tiles per second that the sweep's reader delivers without a network behind it."""
-    from core.engine.sweep_plan import SweepSpec, make_plan
-    from core.engine.sweep_read import Reader
+    from core.engine.embedding.plan import SweepSpec, make_plan
+    from core.engine.embedding.read import Reader
 
     plan = make_plan(SweepSpec((source,), "out", "mae_tiny"), SIDE)
     start = time.perf_counter()
@@ -56,8 +56,8 @@ def least_cosine(name: str, source: str) -> float:
     import rasterio
 
     from core.atlas import open_table
-    from core.engine import sweep as engine
     from core.engine.embed import embed
+    from core.engine.embedding import run as engine
 
     engine.load, model = kept, kept(name)
     pictures = np.concatenate([batch["image"].numpy() for batch in _loader(source, 0)]).astype(np.uint8)

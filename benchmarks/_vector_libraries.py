@@ -1,6 +1,6 @@
 """Approximate indexes of several libraries over the same vectors, each walked with the least effort that reaches the recall asked for.
 
-Every index hands on four times as many candidates as are wanted, which are compared exactly, as `core.atlas.index` does. A library that is not
+Every index hands on four times as many candidates as are wanted, which are compared exactly, as `core.atlas.search.index` does. A library that is not
 installed is left out; none of them but usearch is a dependency of this program.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, make_rows, open_table
-from core.atlas.neighbors import nearest
+from core.atlas.search.neighbors import nearest
 
 K, CANDIDATES, CONNECTIONS, EFFORT = 10, 40, 24, 128
 EFFORTS = (40, 64, 96, 128, 192, 256, 384, 512)

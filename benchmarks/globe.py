@@ -38,7 +38,7 @@ BARRED_ROWS = 60_000
 def write_table(folder: Path, rows: int, dim: int, text: bool) -> None:
     """A table of so many places in 24 bunches, int8; with `text`, three more columns of words as other programs write them."""
     from core.atlas import TableInfo, make_rows
-    from core.atlas.shards import write_manifest, write_shard
+    from core.atlas.store.shards import write_manifest, write_shard
 
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((24, dim)).astype(np.float32)
@@ -79,8 +79,9 @@ def server_side(folder: Path) -> dict[str, float]:
     import logging
 
     logging.disable(logging.WARNING)  # Streamlit's, about running without it
-    from core.atlas.neighbors import similarities
-    from ui.globe import colour, scene, tables
+    from core.atlas.search.neighbors import similarities
+    from ui.globe import tables
+    from ui.globe.map import colour, scene
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told: dict[str, float] = {}

@@ -21,7 +21,7 @@ from _quiet import load_or_leave
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
-from core.evaluation.knn import KnnSpec, weighted_knn
+from core.evaluation.protocols.knn import KnnSpec, weighted_knn
 
 
 def best_of(repeat: int, action: Callable[[], object]) -> float:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
 from core.atlas import EmbeddingTable
-from core.atlas.label import Marks, expected_calibration_error, fit, mean_difference, suggest
+from core.atlas.analysis.label import Marks, expected_calibration_error, fit, mean_difference, suggest
 from core.atlas.schema import SCALE, make_rows, vector_column
 
 LIMIT_MS = 150.0
@@ -48,7 +48,7 @@ def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
 
 def times(rows: int, dim: int) -> dict[str, object]:
     """Milliseconds of the fit, the scores, the colours as the browser gets them, and all three together as the page does them."""
-    from ui.globe.label import colours_of
+    from ui.globe.panels.label import colours_of
 
     found: dict[str, object] = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "rows": rows, "dim": dim, "limit_ms": LIMIT_MS}
     marks = Marks(tuple(range(5)), tuple(range(rows - 5, rows)))
@@ -73,11 +73,11 @@ def times(rows: int, dim: int) -> dict[str, object]:
 
 def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[str, object]:
     """Mean average precision of the classifier and of the rule, and calibration, over classes and draws of marks in a set's test split."""
-    from core.engine.evaluate import candidate
+    from core.engine.candidates import candidate
     from core.evaluation.cache import default_cache
-    from core.evaluation.datasets import DataSpec, data_folders, open_set
+    from core.evaluation.data.datasets import DataSpec, data_folders, open_set
     from core.evaluation.plan import Plan, embedding_recipes
-    from core.evaluation.vectors import vectors
+    from core.evaluation.protocols.vectors import vectors
     from core.models import default_embedder
 
     subject, data = candidate(model or default_embedder()), open_set(DataSpec(name), data_folders())

@@ -24,10 +24,10 @@ from _timing import median_ms
 from threadpoolctl import threadpool_limits
 
 from core.atlas import EmbeddingTable
-from core.atlas.index import build_index
-from core.atlas.label import Marks, fit
-from core.atlas.neighbors import nearest, nearest_many
+from core.atlas.analysis.label import Marks, fit
 from core.atlas.schema import SCALE, make_rows, vector_column
+from core.atlas.search.index import build_index
+from core.atlas.search.neighbors import nearest, nearest_many
 
 K = 100
 BARS = {"float32 ms": 40, "int8 ms": 18, "share_of_read": 0.6}
@@ -99,7 +99,7 @@ def libraries(rows: int, load: float) -> int:
     """Compare libraries, and print what each gave as soon as it is known."""
     from _vector_libraries import compare, world_with_noise
 
-    from core.commands.atlas import WORLD
+    from core.cli.verbs.atlas import WORLD
 
     numba.set_num_threads(1)
     units, queries = world_with_noise(WORLD, rows, 300)

@@ -52,7 +52,7 @@ class Case:
 
 def swept(name: str, source: str, tile_px: int | None = SIDE, models: Sequence[str] = (), **options: Any) -> Rate:
     """Tiles per second of a whole sweep; the plan and the estimate are left out, as the loading of the network is of the bare run."""
-    from core.engine import sweep as engine
+    from core.engine.embedding import run as engine
 
     engine.load = kept
     with tempfile.TemporaryDirectory() as place:

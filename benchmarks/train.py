@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.engine.device import device, training_precision, use_threads
-from core.engine.runs import TrainSpec
-from core.engine.train import Draw, Training
-from core.models.vit import transformer_blocks
+from core.engine.training.runs import TrainSpec
+from core.engine.training.train import Draw, Training
+from core.models.layers.vit import transformer_blocks
 
 
 class PlainMAE(nn.Module):

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from core.engine.results import Reconstruction, enlarge
-from core.errors import ExplorerError
-from core.files import write_atomic
-from core.judge import Verdict, error_map
-from core.viz.pictures import panels, png
-from core.viz.publication import publication
+from .engine.results import Reconstruction, enlarge
+from .errors import ExplorerError
+from .files import write_atomic
+from .judge import Verdict, error_map
+from .viz.pictures import panels, png
+from .viz.publication import publication
 
 FIGURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 BANDS = tuple(f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")) + ("error_l1",)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.results import Picture, Reconstruction
-from core.errors import ExplorerError
-from core.evaluation.fills import FILLS
-from core.evaluation.metrics import Scores, score, ssim_map
+from .engine.results import Picture, Reconstruction
+from .errors import ExplorerError
+from .evaluation.baselines.fills import FILLS
+from .evaluation.stats.metrics import Scores, score, ssim_map
 
 HONEST_FILLS = ("visible_mean", "nearest", "harmonic")
 FILL_NAMES = {"visible_mean": "Mean of the visible", "nearest": "Nearest visible patch", "harmonic": "Harmonic (Laplace)", "telea": "Telea (OpenCV)"}

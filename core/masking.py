@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from core.errors import ExplorerError
+from .errors import ExplorerError
 
 BoolGrid = NDArray[np.bool_]
 IntGrid = NDArray[np.int64]

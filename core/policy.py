@@ -8,7 +8,7 @@ joined by a policy with a name. The paper's wording, the authors' evaluation cod
 import math
 from dataclasses import dataclass
 
-from core.errors import ExplorerError
+from .errors import ExplorerError
 
 POLICIES: dict[str, str] = {
     "native_gsd": "res is the GSD in metres, as the Scale-MAE paper words it; meaningful to about 30 m",

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.errors import ExplorerError
-from core.geo.tile import TileRef, TileSpec
-from core.masking import KINDS, MaskSpec, mask_from_text, mask_to_text
-from core.policy import Policy, policy_from_text, policy_to_text
+from .errors import ExplorerError
+from .geo.tile import TileRef, TileSpec
+from .masking import KINDS, MaskSpec, mask_from_text, mask_to_text
+from .policy import Policy, policy_from_text, policy_to_text
 
 UPLOAD = "upload"
 """The source whose keys mean something to one running server only."""

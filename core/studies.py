@@ -10,12 +10,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.reconstruct import Predicted, Prepared, prepare, reconstruct, reconstruct_each
-from core.engine.results import Spread, SweepStep, enlarge
-from core.geo.tile import Tile
-from core.masking import KINDS, MaskSpec, make_mask
-from core.models.base import Reconstructor
-from core.policy import Policy
+from .engine.reconstruct import Predicted, Prepared, prepare, reconstruct, reconstruct_each
+from .engine.results import Spread, SweepStep, enlarge
+from .geo.tile import Tile
+from .masking import KINDS, MaskSpec, make_mask
+from .models.base import Reconstructor
+from .policy import Policy
 
 RATIOS = tuple(percent / 100 for percent in range(5, 100, 10))
 

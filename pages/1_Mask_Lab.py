@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import controls, state
-from ui.page import page, pictures_and_controls
+from ui.pickers import controls
+from ui.shell import state
+from ui.shell.page import page, pictures_and_controls
 
 with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there.", linked=True):
     from core.viz.pictures import panels
     from core.viz.sheet import sheet
-    from ui import lab
-    from ui.sections import SECTIONS, sections
+    from ui.mask_lab import lab
+    from ui.mask_lab.sections import SECTIONS, sections
 
     view = controls.current_view(tabs=SECTIONS)
     pictures, inspector = pictures_and_controls()

@@ -4,20 +4,22 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui import cached, controls, state
-from ui.page import page, pictures_and_controls
+from ui.pickers import controls
+from ui.shell import cached, state
+from ui.shell.page import page, pictures_and_controls
 
 with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?", linked=True):
     from core.engine.results import Reconstruction
     from core.errors import ExplorerError
     from core.viz.maps import scale_bar
     from core.viz.scales import Look, look_of
-    from ui import lab, scale_sections
-    from ui.patch_sections import patches
-    from ui.scale_choices import scale_controls, scales_of, views_of
-    from ui.scale_rows import draw_fed, draw_row
+    from ui.mask_lab import lab
+    from ui.scale_lab import sections
+    from ui.scale_lab.choices import scale_controls, scales_of, views_of
+    from ui.scale_lab.patches import patches
+    from ui.scale_lab.rows import draw_fed, draw_row
 
-    view = controls.current_view(unused=(), tabs=scale_sections.TABS)
+    view = controls.current_view(unused=(), tabs=sections.TABS)
     pictures, inspector = pictures_and_controls()
     with inspector:
         choices = scale_controls(view)
@@ -61,9 +63,9 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         if own in rows:
             lab.recipe(rows[own])
     if found := found or sorted(rows):
-        tabs = st.tabs(scale_sections.TABS, key="tab", bind="query-params")
+        tabs = st.tabs(sections.TABS, key="tab", bind="query-params")
         shown = [scales[n] for n in found], [views[n] for n in found], [rows[n] for n in found if n in rows]
-        for tab, draw in zip(tabs[:3], (scale_sections.curves, scale_sections.response, scale_sections.spectra), strict=True):
+        for tab, draw in zip(tabs[:3], (sections.curves, sections.response, sections.spectra), strict=True):
             if tab.open:
                 with tab:
                     draw(*shown)

@@ -2,12 +2,15 @@
 
 import streamlit as st
 
-from ui import controls, state
-from ui.page import page
+from ui.pickers import controls
+from ui.shell import state
+from ui.shell.page import page
 
 with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.", linked=True):
-    from ui.globe import choices, colour, panels, scene, sight, tables
+    from ui.globe import choices, sight, tables
     from ui.globe.desk import Desk, lay
+    from ui.globe.map import colour, scene
+    from ui.globe.panels import tabs as panels
 
     view = controls.current_view(tabs=panels.PANELS)
     with st.container():  # holds its place, as in `controls.current_view`

@@ -3,12 +3,12 @@
 import streamlit as st
 
 from core.viz.evaluation import scale_chart
-from ui import evaluations
-from ui.claims import three_papers
-from ui.evaluation_form import start_form
-from ui.number_sections import details, duplicates
-from ui.number_table import table
-from ui.page import in_a_sentence, page
+from ui.evaluate import evaluations
+from ui.evaluate.form import start_form
+from ui.evaluate.sections import details, duplicates
+from ui.evaluate.table import table
+from ui.shell.page import in_a_sentence, page
+from ui.train.claims import three_papers
 
 ROOM = """<style>
 [data-testid=stMultiSelect] div[role=group]{max-height:24rem}

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from core.engine.runs import PRESETS, Run, RunError
+from core.engine.training.runs import PRESETS, Run, RunError
 from core.viz.training import loss_figure, progress_figure
-from ui.controls import duration
-from ui.page import page
-from ui.runs import data_folder, free_name, runs, start_run
-from ui.state import keep, recall, widget
+from ui.pickers.controls import duration
+from ui.shell.page import page
+from ui.shell.state import keep, recall, widget
+from ui.train.runs import data_folder, free_name, runs, start_run
 
 MAX_SPEC = 20_000
 PRESET_HELP = {

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from core.atlas import TableInfo, make_rows, open_table
-from core.atlas.outline import geometry_columns, outline_of_footprint
-from core.atlas.shards import write_table
+from core.atlas.store.outline import geometry_columns, outline_of_footprint
+from core.atlas.store.shards import write_table
 from core.geo import Footprint
 
 SIDE_DEG = 4.0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.engine.reconstruct import reconstruct
-from core.evaluation.metrics import score
+from core.evaluation.stats.metrics import score
 from core.judge import JudgeError, alike, error_map, judge, shared_scale
 from core.masking import MaskSpec
 from tests.engine.conftest import plain_tile

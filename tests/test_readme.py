@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import build_parser
+from core.cli.entry import build_parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -1,6 +1,6 @@
 """What can go wrong with a table of embeddings, each a sentence that says what to do next."""
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 
 class TableError(ExplorerError):

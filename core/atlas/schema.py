@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core.atlas.errors import TableError
+from .errors import TableError
 
 Precision = Literal["float32", "float16", "int8"]
 

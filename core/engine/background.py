@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT, LOCK = "output.txt", "process.lock"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from core.engine.device import to_numpy
-from core.engine.inputs import InputError
-from core.engine.results import Bands, Picture
-from core.models.frequency import true_low_band
+from ..models.frequency import true_low_band
+from .device import to_numpy
+from .inputs import InputError
+from .results import Bands, Picture
 
 
 def true_bands(picture: Picture, band_config: tuple[int, int]) -> Bands:

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.engine.allocator import keep_freed_memory
-from core.errors import ExplorerError
+from ..errors import ExplorerError
+from .allocator import keep_freed_memory
 
 T = TypeVar("T")
 

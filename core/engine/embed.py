@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.engine.device import fitting_batches, precision, to_device, to_numpy
-from core.engine.inputs import InputError
-from core.engine.reconstruct import device_of, normalised, res_of
-from core.models.base import Encoder
-from core.models.pooling import pooled, poolings, vector_width
-from core.policy import Policy
+from ..models.base import Encoder
+from ..models.pooling import pooled, poolings, vector_width
+from ..policy import Policy
+from .device import fitting_batches, precision, to_device, to_numpy
+from .inputs import InputError
+from .reconstruct import device_of, normalised, res_of
 
 BATCH = {"mps": 64}
 CPU_PATCHES = 2048  # in a batch: more of them fall out of the cache, fewer waste calls

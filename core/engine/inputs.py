@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ExplorerError
-from core.geo.resample import resample
-from core.geo.stretch import to_unit
-from core.geo.tile import Tile, TileSpec
+from ..errors import ExplorerError
+from ..geo.resample import resample
+from ..geo.stretch import to_unit
+from ..geo.tile import Tile, TileSpec
 
 SLACK = 1.01
 """A GSD is as fine as asked for when it is within one percent."""

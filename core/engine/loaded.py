@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, cast
 import psutil
 import torch
 
-from core.engine.device import device, devices
-from core.models.base import Encoder
-from core.models.registry import cards, create
+from ..models.base import Encoder
+from ..models.registry import cards, create
+from .device import device, devices
 
 if TYPE_CHECKING:
-    from core.models.dialects_encoder import Positions
+    from ..models.checkpoints.encoder_dialects import Positions
 
 SEED = 0
 """Untrained networks are drawn from it, so that a shared link shows the same noise to everybody."""
@@ -123,7 +123,7 @@ def _is_file(name: str | Path) -> bool:
 
 def _build(name: str | Path) -> Encoder:
     if _is_file(name):
-        from core.models import load_checkpoint
+        from ..models import load_checkpoint
 
         file, positions = split_positions(str(name))
         model = load_checkpoint(Path(file), positions=positions)

@@ -12,17 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.device import Device, Pace, device, fitting_batches, precision, to_device, to_numpy
-from core.engine.inputs import Fed, InputError, band_warning, feed, require_side, target_of
-from core.engine.results import Recipe, Reconstruction, enlarge
-from core.geo.tile import Tile
-from core.masking import Mask, MaskSpec, make_mask, mask_to_text
-from core.models.base import Encoder, Reconstructor
-from core.models.frequency import area, bilinear, high_target
-from core.policy import Policy, policy_to_text, res_for, warning_for
+from ..geo.tile import Tile
+from ..masking import Mask, MaskSpec, make_mask, mask_to_text
+from ..models.base import Encoder, Reconstructor
+from ..models.frequency import area, bilinear, high_target
+from ..policy import Policy, policy_to_text, res_for, warning_for
+from .device import Device, Pace, device, fitting_batches, precision, to_device, to_numpy
+from .inputs import Fed, InputError, band_warning, feed, require_side, target_of
+from .results import Recipe, Reconstruction, enlarge
 
 if TYPE_CHECKING:
-    from core.models.registry import ModelCard
+    from ..models.registry import ModelCard
 
 Pictures = NDArray[np.float32]
 BATCH = {"cpu": 1, "mps": 16}  # one by one is fastest on few cores: the heads' maps then stay in the cache

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.tile import Affine6, Footprint
+from ..geo.tile import Affine6, Footprint
 
 Picture = NDArray[np.float32]
 Grid = NDArray[np.bool_]

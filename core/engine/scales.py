@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.inputs import MAX_GRID, InputError, read_ground
-from core.geo.tile import GeoError, Tile, TileSpec
-from core.masking import Mask, MaskSpec, make_mask
+from ..geo.tile import GeoError, Tile, TileSpec
+from ..masking import Mask, MaskSpec, make_mask
+from .inputs import MAX_GRID, InputError, read_ground
 
 MAX_SCALES = 16
 LEAST_GRID = 4

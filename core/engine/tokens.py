@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.engine.device import precision, to_device, to_numpy
-from core.engine.inputs import InputError
-from core.engine.reconstruct import Pictures, device_of, normalised
-from core.models.base import Encoder
-from core.models.mae import PixelPainter
-from core.models.scale_mae import BandPainter
-from core.models.tinymim import TinyMIM
-from core.models.vit import VisionTransformer
+from ..models.base import Encoder
+from ..models.layers.vit import VisionTransformer
+from ..models.mae import PixelPainter
+from ..models.scale_mae import BandPainter
+from ..models.tinymim import TinyMIM
+from .device import precision, to_device, to_numpy
+from .inputs import InputError
+from .reconstruct import Pictures, device_of, normalised
 
 Vectors = NDArray[np.float32]
 Cell = tuple[int, int]

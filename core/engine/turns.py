@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 
 class Superseded(ExplorerError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from core.evaluation.errors import RecipeError
+from .errors import RecipeError
 
 MAX_SEED = 2**32 - 1
 MAX_SIZE_PX = 4096  # a side that patches still make a sequence of: 65,536 tokens of 16 px

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result
-from core.files import write_atomic
+from ..files import write_atomic
+from .recipes import Recipe
+from .results import Result
 
 CACHE_VARIABLE = "EARTH_MAE_CACHE"
 VECTOR_BYTES = 2 << 30  # vectors kept at most; the longest unused go first

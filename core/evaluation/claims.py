@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.evaluation.errors import RecipeError
-from core.evaluation.paper import CMAE, SCALE_MAE_KNN, TINYMIM
-from core.files import write_atomic
+from ..files import write_atomic
+from .errors import RecipeError
+from .paper import CMAE, SCALE_MAE_KNN, TINYMIM
 
 RECORDED = Path(__file__).with_name("recorded")
 MAX_BYTES = 2**20

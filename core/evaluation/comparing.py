@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.agreement import linear_cka, neighbour_overlap
-from core.evaluation.cache import Cache
-from core.evaluation.errors import FeatureError
-from core.evaluation.intervals import Interval, Paired, bootstrap_mean, compare
-from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result
-from core.evaluation.segmentation import compare_miou
-from core.evaluation.vectors import stored_vectors
+from .cache import Cache
+from .errors import FeatureError
+from .protocols.agreement import linear_cka, neighbour_overlap
+from .protocols.segmentation import compare_miou
+from .protocols.vectors import stored_vectors
+from .recipes import Recipe
+from .results import Result
+from .stats.intervals import Interval, Paired, bootstrap_mean, compare
 
 NEIGHBOURS = 20
 

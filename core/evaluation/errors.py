@@ -1,6 +1,6 @@
 """What can go wrong when a model is scored, each with a sentence that says what to do next."""
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 
 class EvaluationError(ExplorerError):

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from core.evaluation.published import PUBLISHED
-from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result
+from .data.published import PUBLISHED
+from .recipes import Recipe
+from .results import Result
 
 # Scale-MAE, ICCV 2023, Table 1: kNN accuracy in %, mean over the sweep of relative GSDs, ViT-L.
 SCALE_MAE_KNN: dict[str, dict[str, float]] = {
@@ -67,7 +67,7 @@ class PaperRow:
 def against_paper(results: Sequence[Result], official: Collection[str] = ()) -> list[PaperRow]:
     """Give a row for every model, set and policy whose kNN accuracies the Scale-MAE paper also reports.
 
-    `official` holds the SHA-256 of files with the paper's own weights (core.models.releases): of those no other network is told.
+    `official` holds the SHA-256 of files with the paper's own weights (core.models.checkpoints.releases): of those no other network is told.
     """
     groups: dict[tuple[str, str, str | None], list[Result]] = defaultdict(list)
     for result in results:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from core.evaluation.bounds import MAX_SIZE_PX, check_settings
-from core.evaluation.datasets import LabelledSet
-from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
-from core.evaluation.knn import KnnSpec
-from core.evaluation.masked import MaskedSet
-from core.evaluation.published import LABELLED_TABLE
-from core.evaluation.recipes import PROTOCOLS, Recipe, author_recipe
-from core.evaluation.subjects import Subject
-from core.policy import policy_from_text
+from ..policy import policy_from_text
+from .bounds import MAX_SIZE_PX, check_settings
+from .data.datasets import LabelledSet
+from .data.masked import MaskedSet
+from .data.published import LABELLED_TABLE
+from .errors import FeatureError, LabelledSetError, RecipeError
+from .protocols.knn import KnnSpec
+from .recipes import PROTOCOLS, Recipe, author_recipe
+from .subjects import Subject
 
 SWEEP = (0.125, 0.25, 0.5, 1.0)
 LINEAR_HEAD = "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"

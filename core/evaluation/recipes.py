@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from core.evaluation.bounds import check_settings
-from core.evaluation.errors import RecipeError
-from core.evaluation.published import PublishedSet
-from core.untrusted.text import MAX_BYTES, parse
+from ..untrusted.text import MAX_BYTES, parse
+from .bounds import check_settings
+from .data.published import PublishedSet
+from .errors import RecipeError
 
 PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
 VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
@@ -101,7 +101,7 @@ def author_recipe(name: str, known: PublishedSet | None) -> Author:
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe as TOML or JSON, by the file's ending, in one atomic step."""
-    from core.files import write_atomic
+    from ..files import write_atomic
 
     if path.suffix == ".toml":
         text = recipe_toml(recipe)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.evaluation.claims import RECORDED
-from core.evaluation.errors import RecipeError
-from core.evaluation.results import Result
-from core.files import write_atomic
+from ..files import write_atomic
+from .claims import RECORDED
+from .errors import RecipeError
+from .results import Result
 
 NUMBERS = RECORDED / "numbers.json"
 MAX_BYTES = 4 << 20

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from core.evaluation.crops import SCENE_SETS
-from core.evaluation.datasets import set_beneath
-from core.evaluation.errors import RecipeError
-from core.evaluation.fills import FILLS
-from core.evaluation.knn import KnnSpec
-from core.evaluation.masked import SCENES
-from core.evaluation.plan import Plan
-from core.evaluation.published import PUBLISHED
-from core.evaluation.recipes import Recipe, differences
-from core.evaluation.subjects import FillAlone
+from .baselines.fills import FILLS
+from .data.crops import SCENE_SETS
+from .data.datasets import set_beneath
+from .data.masked import SCENES
+from .data.published import PUBLISHED
+from .errors import RecipeError
+from .plan import Plan
+from .protocols.knn import KnnSpec
+from .recipes import Recipe, differences
+from .subjects import FillAlone
 
 MAX_PATCH_PX = 512
 T = TypeVar("T")

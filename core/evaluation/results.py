@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.evaluation.recipes import Recipe
+from .recipes import Recipe
 
 COLUMNS = ("data", "model", "protocol", "scale", "policy", "metric", "value", "low", "high", "count", "skipped", "shots", "hidden", "limit")
 

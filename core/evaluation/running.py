@@ -12,21 +12,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.averages import mean_over_sets, with_fills
-from core.evaluation.cache import Cache
-from core.evaluation.crops import Picture, PictureSet, crops_per_image, open_pictures
-from core.evaluation.datasets import DataSpec, LabelledSet, data_folders, open_set
-from core.evaluation.errors import RecipeError
-from core.evaluation.fills import FILLS
-from core.evaluation.masked import MaskedSet, open_masked
-from core.evaluation.plan import Plan, embedding_recipes, resolve_res, whole_patches
-from core.evaluation.recipes import Recipe
-from core.evaluation.reconstruction import Paint, reconstruction_scores
-from core.evaluation.results import Result
-from core.evaluation.scoring import Scored, score
-from core.evaluation.segmentation import Learn, segmentation_scores
-from core.evaluation.subjects import FillAlone, Subject
-from core.evaluation.vectors import vectors
+from .baselines.fills import FILLS
+from .cache import Cache
+from .data.crops import Picture, PictureSet, crops_per_image, open_pictures
+from .data.datasets import DataSpec, LabelledSet, data_folders, open_set
+from .data.masked import MaskedSet, open_masked
+from .errors import RecipeError
+from .plan import Plan, embedding_recipes, resolve_res, whole_patches
+from .protocols.averages import mean_over_sets, with_fills
+from .protocols.reconstruction import Paint, reconstruction_scores
+from .protocols.scoring import Scored, score
+from .protocols.segmentation import Learn, segmentation_scores
+from .protocols.vectors import vectors
+from .recipes import Recipe
+from .results import Result
+from .subjects import FillAlone, Subject
 
 T = TypeVar("T")
 RECONSTRUCTION_LIMIT = 20  # images of each class where the plan states no limit
@@ -181,7 +181,7 @@ def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Le
         return score(recipe, data, embedded)
     if isinstance(data, MaskedSet):
         if subject is None or learn is None:
-            raise RecipeError("Segmentation learns a head; give `evaluate` what learns it (core.engine.segment.train_head).")
+            raise RecipeError("Segmentation learns a head; give `evaluate` what learns it (core.engine.training.segment.train_head).")
         steps = segmentation_scores(recipe, subject, data, learn)
         return (yield from clock.told(steps, place, len(data.names), text))
     steps = reconstruction_scores(recipe, data, job.patch_px, _painter(job))

@@ -1,6 +1,6 @@
 """What an evaluation asks of a model: vectors and reconstructions of arrays, and nothing of torch.
 
-`core.engine.evaluate` gives networks this face; `ColourFloor` and `FillAlone` are opponents that need none.
+`core.engine.candidates` gives networks this face; `ColourFloor` and `FillAlone` are opponents that need none.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.floors import COLOUR_HISTOGRAM, cell_colours, colour_histogram
-from core.policy import Policy
+from ..policy import Policy
+from .baselines.floors import COLOUR_HISTOGRAM, cell_colours, colour_histogram
 
 
 class Subject(Protocol):

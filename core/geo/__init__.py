@@ -1,11 +1,11 @@
 """What the ground looks like: tiles with a true ground sample distance, from any of the known kinds of source. No torch."""
 
-from core.geo.catalogue import Catalogue, Uploads, known_sources
-from core.geo.gallery import GalleryEntry, gallery
-from core.geo.resample import resample
-from core.geo.sources import Entry, Source, SourceInfo, open_source
-from core.geo.stretch import for_eye, thumbnail, to_unit
-from core.geo.tile import Footprint, GeoError, Tile, TileRef, TileSpec
+from .catalogue import Catalogue, Uploads, known_sources
+from .gallery import GalleryEntry, gallery
+from .resample import resample
+from .sources import Entry, Source, SourceInfo, open_source
+from .stretch import for_eye, thumbnail, to_unit
+from .tile import Footprint, GeoError, Tile, TileRef, TileSpec
 
 __all__ = [
     "Catalogue",

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.online import OnlineSource
-from core.geo.sources.opening import SingleSource, open_source
-from core.geo.tile import GeoError, Tile, TileRef, TileSpec
+from .picture import Picture
+from .sources.base import Entry, Source, SourceInfo, missing_key
+from .sources.online import OnlineSource
+from .sources.opening import SingleSource, open_source
+from .tile import GeoError, Tile, TileRef, TileSpec
 
 DATA_VARIABLE = "EARTH_MAE_DATA"
 SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -163,8 +163,8 @@ def known_sources(data_folders: Iterable[Path | str] = (), *, uploads: Uploads |
 
     Data folders are those given, those in the variable EARTH_MAE_DATA, and `../shared/data` beside the repository.
     """
-    from core.geo.sources.samples import bundled_sources
-    from core.geo.sources.wheels import WheelSource
+    from .sources.samples import bundled_sources
+    from .sources.wheels import WheelSource
 
     catalogue = Catalogue(bundled_sources())
     wheels = WheelSource()

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.files import write_atomic
-from core.geo.tile import GeoError
+from ..files import write_atomic
+from .tile import GeoError
 
 Picture = NDArray[np.uint8]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.geo.catalogue import Catalogue
-from core.geo.tile import GeoError, TileRef, TileSpec, Window
+from .catalogue import Catalogue
+from .tile import GeoError, TileRef, TileSpec, Window
 
 
 @dataclass(frozen=True)

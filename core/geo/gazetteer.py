@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from core.geo.tile import GeoError
+from .tile import GeoError
 
 LONGEST = 120
 _NUMBER = r"([+-]?\d{1,3}(?:[.,]\d+)?)"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.tile import Affine6, Footprint
+from .tile import Affine6, Footprint
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import atan2, degrees, hypot
 
-from core.geo.tile import GeoError, TileSpec
+from .tile import GeoError, TileSpec
 
 
 def parts_of(spec: TileSpec, n: int) -> tuple[TileSpec, ...]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo import ground
-from core.geo.resample import Box, Cut, cut_transform, plan, resize
-from core.geo.stretch import sample_range
-from core.geo.tile import RGB, Affine6, GeoError, Tile, TileSpec
+from . import ground
+from .resample import Box, Cut, cut_transform, plan, resize
+from .stretch import sample_range
+from .tile import RGB, Affine6, GeoError, Tile, TileSpec
 
 MAX_READ_VALUES = 48_000_000
 """Most values (bands x rows x columns) that one tile may read: about 4000 x 4000 in colour."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.tile import MAX_SIDE_PX, GeoError, Tile, require_gsd
+from .tile import MAX_SIDE_PX, GeoError, Tile, require_gsd
 
 Box = tuple[float, float, float, float]
 
@@ -88,7 +88,7 @@ def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None)
     moved = None
     footprint = tile.footprint
     if tile.transform is not None:
-        from core.geo.ground import box_footprint
+        from .ground import box_footprint
 
         moved = cut_transform(tile.transform, cut)
         if tile.crs is not None:

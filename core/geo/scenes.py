@@ -1,7 +1,7 @@
 """Scenes of a STAC catalogue: asked for by place, dates and cloud, or read from the address of an item.
 
 The default is Earth Search's Sentinel-2 L2A: cloud-optimised, all land, every few days, free and without an account. EARTH_MAE_STAC and
-EARTH_MAE_STAC_COLLECTION name another. pystac-client forms the question and follows the pages; its own HTTP is replaced by `core.web`, so
+EARTH_MAE_STAC_COLLECTION name another. pystac-client forms the question and follows the pages; its own HTTP is replaced by `core.net.client`, so
 that one door has all the limits. What comes back is hostile until it is understood: an item is taken apart here, and wrong ones are left out.
 """
 
@@ -14,12 +14,12 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from core.geo.sources.base import Entry
-from core.geo.sources.online import Listed, plain
-from core.geo.sources.remote import name_of
-from core.geo.tile import GeoError
-from core.online import OnlineError
-from core.web import RefusedError, Web
+from ..net.client import RefusedError, Web
+from ..net.online import OnlineError
+from .sources.base import Entry
+from .sources.online import Listed, plain
+from .sources.remote import name_of
+from .tile import GeoError
 
 STAC_VARIABLE, COLLECTION_VARIABLE = "EARTH_MAE_STAC", "EARTH_MAE_STAC_COLLECTION"
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"

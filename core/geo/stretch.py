@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.tile import Tile
+from .tile import Tile
 
 EYE_PERCENTILES = (2.0, 98.0)
 NETWORK_PERCENTILES = (1.0, 99.0)
@@ -68,7 +68,7 @@ def _eye_limits(tile: Tile, band: int) -> tuple[float, float]:
 
 def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:
     """Give a small picture for a list: uint8 (h, w, 3), longer side `px`, stretched for the eye."""
-    from core.geo.resample import resample
+    from .resample import resample
 
     shown = tuple(dict.fromkeys(tile.rgb))
     first, second, third = (shown.index(band) for band in tile.rgb)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 RGB = tuple[int, int, int]
 Window = tuple[int, int, int, int]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.picture import ArrayPicture, Picture
-from core.geo.sources.base import Source
-from core.geo.sources.raster import GeoTiff
-from core.geo.stretch import eye_limits
-from core.geo.tile import GeoError, Tile, TileSpec
+from .picture import ArrayPicture, Picture
+from .sources.base import Source
+from .sources.raster import GeoTiff
+from .stretch import eye_limits
+from .tile import GeoError, Tile, TileSpec
 
 TILE_PX = 256
 LOOK_PX = 512

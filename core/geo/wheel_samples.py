@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.geo.tile import GeoError
+from .tile import GeoError
 
 WHEELS_FOLDER = Path(__file__).resolve().parents[2] / "data" / "wheels"
 """Where the wheels are kept: git-ignored, optional."""

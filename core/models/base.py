@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor, nn
 
-from core.errors import ExplorerError
-from core.models.frequency import combine
+from ..errors import ExplorerError
+from .frequency import combine
 
 if TYPE_CHECKING:
-    from core.models.checkpoints import LoadReport
-    from core.models.registry import ModelCard
+    from .checkpoints.loading import LoadReport
+    from .registry import ModelCard
 
 
 MAX_GRID = 64

@@ -7,9 +7,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from core.models.base import Encoder
-from core.models.scale_contrast import ScaleContrast
-from core.models.tinymim import trunk_of
+from .base import Encoder
+from .scale_contrast import ScaleContrast
+from .tinymim import trunk_of
 
 
 class Classifier(nn.Module):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.models.frequency import Centre
-from core.models.registry import Family, register, size_defaults
-from core.models.vit import VisionTransformer
+from .frequency import Centre
+from .layers.vit import VisionTransformer
+from .registry import Family, register, size_defaults
 
 
 class PlainEncoder(VisionTransformer):

@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Batch, LowHigh, Objective, Reconstructor
-from core.models.fill_join import FillJoin, start_near_zero
-from core.models.frequency import Centre, Centring, centre_on, high_target, masked_mean
-from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
+from .base import Batch, LowHigh, Objective, Reconstructor
+from .frequency import Centre, Centring, centre_on, high_target, masked_mean
+from .layers.fill_join import FillJoin, start_near_zero
+from .layers.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
+from .registry import Family, ModelCard, register, size_defaults
 
 
 class PixelPainter(Reconstructor):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.models.base import Encoder, ModelInputError
-from core.models.scale_contrast import ScaleContrast
-from core.models.tinymim import DISTILLED, TinyMIM
+from .base import Encoder, ModelInputError
+from .scale_contrast import ScaleContrast
+from .tinymim import DISTILLED, TinyMIM
 
 TOKENS = ("cls", "mean", "cls+mean")
 

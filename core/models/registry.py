@@ -7,13 +7,14 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.errors import ExplorerError
+from ..errors import ExplorerError
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -109,10 +110,8 @@ def register(family: Family) -> None:
 @lru_cache(maxsize=1)
 def families() -> dict[str, Family]:
     """Every family, found by importing the model files of this folder."""
-    import core.models as here
-
-    for module in pkgutil.iter_modules(here.__path__):
-        importlib.import_module(f"core.models.{module.name}")
+    for module in pkgutil.iter_modules(sys.modules[__package__].__path__):
+        importlib.import_module(f"{__package__}.{module.name}")
     return dict(sorted(_families.items()))
 
 
@@ -235,7 +234,7 @@ def read_card(written: Path) -> ModelCard:
 
 def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Write what `weights/<name>.json` holds: the fields training may set, and the weights' own card."""
-    from core.files import write_atomic
+    from ..files import write_atomic
 
     assert card.weights is not None
     weights = asdict(card.weights)

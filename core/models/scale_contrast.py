@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Batch, Encoder, ModelInputError, Objective
-from core.models.frequency import hidden_pixels
-from core.models.registry import Family, register, size_defaults
-from core.models.views import Colour, View, crop_view, recolour
-from core.models.vit import gsd_positions, take, transformer_blocks, xavier_linears
+from .base import Batch, Encoder, ModelInputError, Objective
+from .frequency import hidden_pixels
+from .layers.vit import gsd_positions, take, transformer_blocks, xavier_linears
+from .registry import Family, register, size_defaults
+from .views import Colour, View, crop_view, recolour
 
 
 def convolution(channels: int, width: int, stride: int) -> nn.Sequential:

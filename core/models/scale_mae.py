@@ -15,10 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from core.models.band_heads import BandHead, FeaturePyramid
-from core.models.base import Batch, LowHigh, Objective, Reconstructor
-from core.models.fill_join import FillJoin, he_convolutions, start_near_zero
-from core.models.frequency import (
+from .base import Batch, LowHigh, Objective, Reconstructor
+from .frequency import (
     Centre,
     Centring,
     centre_on,
@@ -29,8 +27,10 @@ from core.models.frequency import (
     masked_mean,
     mosaic,
 )
-from core.models.registry import Family, ModelCard, register, size_defaults
-from core.models.vit import VisionTransformer, place, to_patches, transformer_blocks, xavier_linears
+from .layers.band_heads import BandHead, FeaturePyramid
+from .layers.fill_join import FillJoin, he_convolutions, start_near_zero
+from .layers.vit import VisionTransformer, place, to_patches, transformer_blocks, xavier_linears
+from .registry import Family, ModelCard, register, size_defaults
 
 
 class BandPainter(Reconstructor):

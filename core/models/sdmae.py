@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.base import Batch, ModelInputError, Objective
-from core.models.frequency import Centre, centre_on
-from core.models.mae import PixelPainter, masked_patch_error
-from core.models.registry import Family, register, size_defaults
-from core.models.views import Colour, View, crop_view, fit, recolour
-from core.models.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
+from .base import Batch, ModelInputError, Objective
+from .frequency import Centre, centre_on
+from .layers.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
+from .mae import PixelPainter, masked_patch_error
+from .registry import Family, register, size_defaults
+from .views import Colour, View, crop_view, fit, recolour
 
 
 def projection(*widths: int) -> nn.Sequential:

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from core.models.base import Batch, Encoder, ModelInputError, Objective
-from core.models.frequency import Centre
-from core.models.registry import Family, create, register, size_defaults
-from core.models.views import Colour, fit, recolour
-from core.models.vit import VisionTransformer, transformer_blocks
+from .base import Batch, Encoder, ModelInputError, Objective
+from .frequency import Centre
+from .layers.vit import VisionTransformer, transformer_blocks
+from .registry import Family, create, register, size_defaults
+from .views import Colour, fit, recolour
 
 DISTILLED = ("block11_cls", "block11_mean")
 """Poolings of a distilled student, named after the paper's depth of 12: tokens as they enter its last block."""
@@ -77,8 +77,8 @@ class TinyMIM(VisionTransformer):
 
 def trunk_of(encoder: Encoder) -> VisionTransformer:
     """The vision transformer inside any encoder of the registry."""
-    from core.models.mae import PixelPainter
-    from core.models.scale_mae import BandPainter
+    from .mae import PixelPainter
+    from .scale_mae import BandPainter
 
     if isinstance(encoder, PixelPainter | BandPainter):
         return encoder.trunk
@@ -92,7 +92,7 @@ def named(network: Encoder | str) -> Encoder:
     if not isinstance(network, str):
         return network
     if network.endswith((".safetensors", ".pth", ".pt")):
-        from core.models import load_checkpoint
+        from . import load_checkpoint
 
         return load_checkpoint(Path(network))
     return create(network)

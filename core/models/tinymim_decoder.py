@@ -10,12 +10,12 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from core.models.base import Encoder, ModelInputError
-from core.models.frequency import Centre
-from core.models.registry import Family, register, size_defaults
-from core.models.scale_mae import THIN_DECODER, BandPainter, ScaleMAEObjective
-from core.models.tinymim import TINY_STUDENT, TinyMIM, heads_of, named
-from core.models.vit import VisionTransformer
+from .base import Encoder, ModelInputError
+from .frequency import Centre
+from .layers.vit import VisionTransformer
+from .registry import Family, register, size_defaults
+from .scale_mae import THIN_DECODER, BandPainter, ScaleMAEObjective
+from .tinymim import TINY_STUDENT, TinyMIM, heads_of, named
 
 
 class TinyMIMDecoder(BandPainter):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.engine.runs import TrainSpec
-from core.evaluation.errors import RecipeError
-from core.evaluation.plan import SWEEP
-from core.models.tinymim import named
+from ..engine.training.runs import TrainSpec
+from ..evaluation.errors import RecipeError
+from ..evaluation.plan import SWEEP
+from ..models.tinymim import named
 
 ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3}
 """The encoder that both arms of Scale-MAE and SDMAE share: that of the shipped tiny models."""

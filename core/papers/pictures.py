@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.evaluation.datasets import DataSpec, LabelledSet, open_set
-from core.evaluation.errors import LabelledSetError
-from core.evaluation.storage import decode, fingerprint
-from core.geo.crops import Imagery, find_imagery
-from core.papers.experiments import Experiment
+from ..evaluation.data.datasets import DataSpec, LabelledSet, open_set
+from ..evaluation.data.storage import decode, fingerprint
+from ..evaluation.errors import LabelledSetError
+from ..geo.crops import Imagery, find_imagery
+from .experiments import Experiment
 
 SUBSET_SEED = 2_000
 CACHE = Path("cache") / "crops"

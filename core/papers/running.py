@@ -1,6 +1,6 @@
 """One paper's comparison from nothing to its record: measure the pace, fix the number of pictures, train every arm, score, write.
 
-Everything lies in one folder: `plan.json`, one run of core.engine.train for each arm and seed, vectors and scores, `<name>.json` at the end.
+Everything lies in one folder: `plan.json`, one run of core.engine.training.train for each arm and seed, vectors and scores, `<name>.json` at the end.
 A command that was stopped or killed goes on there: finished runs are not trained again, and the number of pictures stays.
 """
 
@@ -13,18 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.engine.device import device
-from core.engine.evaluate import Candidate, candidate
-from core.engine.runs import Run, RunError, TrainSpec
-from core.engine.train import Training, draw_batch, train
-from core.evaluation.cache import Cache
-from core.evaluation.claims import STATEMENTS, Claim, TrainedArm, TrainedRun, write_claim
-from core.files import write_atomic
-from core.geo.crops import Imagery
-from core.models.registry import read_card
-from core.papers.experiments import Experiment
-from core.papers.pictures import pictures_for
-from core.papers.scoring import SAY_SECONDS, comparisons
+from ..engine.candidates import Candidate, candidate
+from ..engine.device import device
+from ..engine.training.runs import Run, RunError, TrainSpec
+from ..engine.training.train import Training, draw_batch, train
+from ..evaluation.cache import Cache
+from ..evaluation.claims import STATEMENTS, Claim, TrainedArm, TrainedRun, write_claim
+from ..files import write_atomic
+from ..geo.crops import Imagery
+from ..models.registry import read_card
+from .experiments import Experiment
+from .pictures import pictures_for
+from .scoring import SAY_SECONDS, comparisons
 
 PACE_SECONDS = 6.0
 

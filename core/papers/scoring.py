@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.cache import Cache
-from core.evaluation.claims import Comparison, Measured
-from core.evaluation.datasets import LabelledSet
-from core.evaluation.intervals import Interval, bootstrap_crossed, compare
-from core.evaluation.plan import Plan, embedding_recipes
-from core.evaluation.recipes import Recipe
-from core.evaluation.scoring import score
-from core.evaluation.subjects import ColourFloor, Subject
-from core.evaluation.vectors import Vectors, vectors
-from core.papers.experiments import Experiment
+from ..evaluation.cache import Cache
+from ..evaluation.claims import Comparison, Measured
+from ..evaluation.data.datasets import LabelledSet
+from ..evaluation.plan import Plan, embedding_recipes
+from ..evaluation.protocols.scoring import score
+from ..evaluation.protocols.vectors import Vectors, vectors
+from ..evaluation.recipes import Recipe
+from ..evaluation.stats.intervals import Interval, bootstrap_crossed, compare
+from ..evaluation.subjects import ColourFloor, Subject
+from .experiments import Experiment
 
 Right = NDArray[np.bool_]
 SAY_SECONDS = 15.0

@@ -1,5 +1,5 @@
 """Files from strangers: opened in a child process with hard limits, which answers with plain data or one sentence."""
 
-from core.untrusted.process import Limits, call
+from .process import Limits, call
 
 __all__ = ["Limits", "call"]

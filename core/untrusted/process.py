@@ -24,9 +24,9 @@ from typing import Any
 
 import psutil
 
-from core.errors import ExplorerError
-from core.untrusted.messages import MessageError, receive, send
-from core.untrusted.worker import MEMORY
+from ..errors import ExplorerError
+from .messages import MessageError, receive, send
+from .worker import MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_AT_ONCE = 3

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from core.errors import ExplorerError
-from core.untrusted.pickles import GlobalRefusedError, Namespace, PickleError, Storage, Strange, TensorClaim, read_pickle
-from core.untrusted.process import Limits, call
+from ..errors import ExplorerError
+from .pickles import GlobalRefusedError, Namespace, PickleError, Storage, Strange, TensorClaim, read_pickle
+from .process import Limits, call
 
 WIDTHS = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,

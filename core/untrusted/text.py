@@ -6,8 +6,8 @@ import json
 import tomllib
 from typing import Any
 
-from core.errors import ExplorerError
-from core.untrusted.process import Limits, call
+from ..errors import ExplorerError
+from .process import Limits, call
 
 MAX_BYTES = 128 * 2**10
 """A recipe takes 1 kB, a training spec 2 kB, a result with everything that it records 20 kB."""

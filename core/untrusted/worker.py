@@ -13,8 +13,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from core.errors import ExplorerError
-from core.untrusted.messages import receive, send
+from ..errors import ExplorerError
+from .messages import receive, send
 
 try:
     import resource

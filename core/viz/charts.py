@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from core.judge import FILL_NAMES
-from core.viz.theme import FILLS, GRID, MODEL, TEXT
+from ..judge import FILL_NAMES
+from .theme import FILLS, GRID, MODEL, TEXT
 
 
 def sweep_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], model: str) -> go.Figure:

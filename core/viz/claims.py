@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from core.evaluation.claims import Claim, Comparison, Measured, Statement
-from core.viz.theme import FILLS, GRID, MODEL, SERIES, TEXT
+from ..evaluation.claims import Claim, Comparison, Measured, Statement
+from .theme import FILLS, GRID, MODEL, SERIES, TEXT
 
 OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
 SETS = {"eurosat": "EuroSAT", "ucmerced": "UC Merced", "harvey": "Harvey"}

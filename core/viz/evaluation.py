@@ -12,10 +12,10 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from core.evaluation.masked import UNLABELLED
-from core.evaluation.recipes import Recipe
-from core.evaluation.results import Result
-from core.viz.theme import CLASSES, GRID, MODEL, SERIES, TEXT
+from ..evaluation.data.masked import UNLABELLED
+from ..evaluation.recipes import Recipe
+from ..evaluation.results import Result
+from .theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
 MOST_COUNTED = 21
 """Classes of a confusion matrix whose cells are large enough for a count."""

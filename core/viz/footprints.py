@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo import Tile, for_eye, ground
-from core.viz.theme import SERIES, UNKNOWN
+from ..geo import Tile, for_eye, ground
+from .theme import SERIES, UNKNOWN
 
 Ring = Sequence[tuple[float, float]]
 STEPS = 12

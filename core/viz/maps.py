@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.results import Reconstruction, Spread, enlarge
-from core.judge import BANDS, FILL_NAMES, Verdict, error_map, shared_scale
-from core.viz.pictures import HEAT, Panel, Pixels, Stretch, enlarge_pixels, heat, stretch_of
+from ..engine.results import Reconstruction, Spread, enlarge
+from ..judge import BANDS, FILL_NAMES, Verdict, error_map, shared_scale
+from .pictures import HEAT, Panel, Pixels, Stretch, enlarge_pixels, heat, stretch_of
 
 UNSEEN_BY_LOSS = 0.72
 """How far visible patches fade where only the hidden ones, which the loss judged, are to be looked at."""
@@ -77,7 +77,7 @@ def animation(steps: Sequence[Reconstruction], *, frame_ms: int = 700) -> bytes:
 
     from PIL import Image
 
-    from core.viz.pictures import cover
+    from .pictures import cover
 
     stretch: Stretch = stretch_of(steps[0])
     frames: list[Image.Image] = []

@@ -10,8 +10,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from core.viz.pictures import Panel, Pixels, Stretch, heat
-from core.viz.sheet import jpeg
+from .pictures import Panel, Pixels, Stretch, heat
+from .sheet import jpeg
 
 CELL = (255, 255, 255)
 SHOWN_PX = 224

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.engine.results import Reconstruction, enlarge
-from core.viz.theme import HIDDEN
+from ..engine.results import Reconstruction, enlarge
+from .theme import HIDDEN
 
 Pixels = NDArray[np.uint8]
 LEAST_SPAN = 1 / 4

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.viz.pictures import Pixels
-from core.viz.theme import SERIES
+from .pictures import Pixels
+from .theme import SERIES
 
 LEAST_PX = 5
 """Tiles smaller than this on the picture are tinted rather than outlined: their lines would hide the ground."""

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from core.engine.results import Reconstruction
-from core.judge import FILL_NAMES, Verdict
-from core.viz.pictures import Pixels, panels
-from core.viz.theme import TEXT
+from ..engine.results import Reconstruction
+from ..judge import FILL_NAMES, Verdict
+from .pictures import Pixels, panels
+from .theme import TEXT
 
 WIDTH_INCHES = 7.2
 """Two columns of a journal page."""

@@ -19,12 +19,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from core.geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
+from ..geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
 
 if TYPE_CHECKING:
     from leafmap.maplibregl import Map
 
-    from core.atlas import EmbeddingTable
+    from ..atlas import EmbeddingTable
 
 SHIFT = 4
 METRES_PER_DEGREE = 111_320.0

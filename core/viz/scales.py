@@ -9,11 +9,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.engine.results import Bands, Reconstruction
-from core.evaluation.spectrum import Spectrum
-from core.judge import BANDS, error_map, shared_scale
-from core.viz.pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
-from core.viz.theme import GRID, MODEL, SERIES, TEXT, TRUTH
+from ..engine.results import Bands, Reconstruction
+from ..evaluation.stats.spectrum import Spectrum
+from ..judge import BANDS, error_map, shared_scale
+from .pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
+from .theme import GRID, MODEL, SERIES, TEXT, TRUTH
 
 MARK_PX = 16
 BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))

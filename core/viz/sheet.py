@@ -9,7 +9,7 @@ from html import escape
 import cv2
 import numpy as np
 
-from core.viz.pictures import Panel, Pixels
+from .pictures import Panel, Pixels
 
 QUALITY = 95
 _GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));gap:14px 14px;margin:0"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.evaluation.metrics import Scores
-from core.judge import FILL_NAMES, Verdict
+from ..evaluation.stats.metrics import Scores
+from ..judge import FILL_NAMES, Verdict
 
 
 def score_rows(verdict: Verdict, model: str) -> list[dict[str, str | float | None]]:

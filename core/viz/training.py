@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from core.viz.theme import GRID, SERIES, TEXT
+from .theme import GRID, SERIES, TEXT
 
 
 def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 20, by: str = "step") -> go.Figure:

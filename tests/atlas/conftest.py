@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from core.atlas import make_rows
-from core.atlas.outline import geometry_columns, outline_of_footprint
+from core.atlas.store.outline import geometry_columns, outline_of_footprint
 from core.geo import Footprint
 
 Rows = Callable[..., pa.Table]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from core.atlas import FilterError
-from core.atlas.conditions import matching_rows
+from core.atlas.store.conditions import matching_rows
 
 COLUMNS = pa.table(
     {
@@ -139,7 +139,7 @@ def test_the_longest_filter_on_a_million_rows_is_bounded_in_time_and_memory():
 
 
 def test_a_slow_filter_is_stopped_within_a_pass(monkeypatch):
-    monkeypatch.setattr("core.atlas.conditions.LIMIT_S", 0.05)
+    monkeypatch.setattr("core.atlas.store.conditions.LIMIT_S", 0.05)
     columns = pa.table({"name": ["a" * 400] * 200_000})
     began = time.monotonic()
     with pytest.raises(FilterError, match="took more than"):

@@ -14,10 +14,10 @@ import pytest
 import rasterio
 
 from core.atlas import TableError, TableInfo, open_table
-from core.atlas.append import append_rows
+from core.atlas.analysis.project import ProjectionSpec, project
 from core.atlas.integrity import _digest, decoded_bytes, require_bounded
-from core.atlas.project import ProjectionSpec, project
-from core.atlas.shards import write_table
+from core.atlas.store.append import append_rows
+from core.atlas.store.shards import write_table
 from tests.conftest import ROOT
 
 INFO = TableInfo("test", None, "cls", 16)

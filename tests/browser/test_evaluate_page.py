@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from core.engine.segment import train_head
+from core.engine.training.segment import train_head
 from core.evaluation.cache import Cache
 from core.evaluation.plan import Plan
 from core.evaluation.running import evaluate
 from core.evaluation.subjects import ColourFloor
 from tests.evaluation.conftest import CLASSES, FakeNetwork, picture
-from tests.evaluation.test_segmentation import write_pair
+from tests.evaluation.protocols.test_segmentation import write_pair
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]

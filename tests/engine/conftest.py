@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from core.engine.sweep import SweepSpec
+from core.engine.embedding.run import SweepSpec
 from core.geo.tile import Tile, TileRef
 from core.models import create
-from tests.engine.sweeping import MODEL, SIDE, picture, write
+from tests.engine.embedding.sweeping import MODEL, SIDE, picture, write
 
 
 def plain_tile(side: int = 64, *, bands: int = 3, gsd_m: float = 1.0, native_gsd_m: float | None = None, seed: int = 0) -> Tile:

@@ -77,7 +77,7 @@ def test_an_unknown_name_is_a_sentence():
 
 
 def test_positions_that_a_file_cannot_tell_stand_after_its_name(tmp_path):
-    from core.models.checkpoints import AmbiguousPositionsError
+    from core.models.checkpoints.loading import AmbiguousPositionsError
 
     torch.save(create("encoder", **SMALL).state_dict(), tmp_path / "enc.pth")
     shelf = Shelf(2**30)

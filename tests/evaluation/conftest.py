@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.evaluation.floors import colour_histogram
-from core.evaluation.images import area_resize
+from core.evaluation.baselines.floors import colour_histogram
+from core.evaluation.data.images import area_resize
 from core.policy import Policy, res_for
 
 CLASSES = ("Forest", "River", "Town")

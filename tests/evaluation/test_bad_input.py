@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from core.cli import main
+from core.cli.entry import main
 from core.evaluation.cache import Cache
 from core.evaluation.plan import Plan
 from core.evaluation.running import evaluate

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from core.cli import main
+from core.cli.entry import main
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
-from core.evaluation.knn import KnnSpec, weighted_knn
 from core.evaluation.plan import Plan
+from core.evaluation.protocols.knn import KnnSpec, weighted_knn
 from core.evaluation.recipes import read_recipe
 from core.evaluation.results import Result
 from core.evaluation.running import Progress, evaluate

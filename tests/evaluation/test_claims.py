@@ -11,7 +11,7 @@ import pytest
 
 from core.evaluation.claims import RECORDED, STATEMENTS, Claim, Comparison, Measured, TrainedArm, TrainedRun, read_claims, text_of, write_claim
 from core.evaluation.errors import FeatureError, RecipeError
-from core.evaluation.intervals import bootstrap_crossed, bootstrap_mean
+from core.evaluation.stats.intervals import bootstrap_crossed, bootstrap_mean
 
 
 def claim(difference: tuple[float, float, float] = (0.05, 0.02, 0.08)) -> Claim:

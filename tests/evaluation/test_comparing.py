@@ -6,18 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.cli import main
-from core.evaluation.agreement import linear_cka, neighbour_overlap
+from core.cli.entry import main
 from core.evaluation.cache import Cache
 from core.evaluation.comparing import comparable, compare_results, comparisons
 from core.evaluation.errors import FeatureError
-from core.evaluation.intervals import compare
-from core.evaluation.knn import KnnSpec
 from core.evaluation.plan import Plan
+from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
+from core.evaluation.protocols.knn import KnnSpec
+from core.evaluation.protocols.vectors import stored_vectors
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
+from core.evaluation.stats.intervals import compare
 from core.evaluation.subjects import ColourFloor
-from core.evaluation.vectors import stored_vectors
 
 
 def results(plan, subjects, cache):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from core.cli import main
+from core.cli.entry import main
 
 
 @pytest.fixture(autouse=True)

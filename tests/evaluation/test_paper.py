@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from core.cli import main
+from core.cli.entry import main
 from core.evaluation.paper import against_paper, paper_text
 from core.evaluation.recipes import Recipe
 from core.evaluation.results import Result
-from core.models.releases import OFFICIAL_SHA256, RELEASES
+from core.models.checkpoints.releases import OFFICIAL_SHA256, RELEASES
 
 OFFICIAL = RELEASES["scale-mae"].sha256
 RECIPE = Recipe("knn", "eurosat", "0" * 16, "scalemae-vitlarge-800.pth", OFFICIAL, size_px=224, policy="manual-1.0", res=1.0, k=20, tau=0.07)
@@ -60,6 +60,6 @@ def test_the_command_knows_the_official_files(class_folders, tmp_path, capsys, m
     command = ["evaluate", "eurosat", "--data", str(tmp_path / "data"), "--model", "colour_histogram", "--against", "paper", "--cache", str(tmp_path / "kept")]
     assert main(command) == 0
     assert "not the paper's ViT-L" in capsys.readouterr().out
-    monkeypatch.setattr("core.models.releases.OFFICIAL_SHA256", {"none": "as if the histogram were the official file"})
+    monkeypatch.setattr("core.models.checkpoints.releases.OFFICIAL_SHA256", {"none": "as if the histogram were the official file"})
     assert main(command) == 0
     assert "not the paper's ViT-L" not in capsys.readouterr().out

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from core.evaluation.baselines.floors import COLOUR_HISTOGRAM
+from core.evaluation.data.published import LABELLED_TABLE
 from core.evaluation.errors import RecipeError
-from core.evaluation.floors import COLOUR_HISTOGRAM
 from core.evaluation.plan import SWEEP
-from core.evaluation.published import LABELLED_TABLE
 from core.evaluation.recipes import Recipe
 from core.evaluation.recorded_numbers import read_numbers, record_numbers
 from core.evaluation.results import Result

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from core.cli import main
+from core.cli.entry import main
 from core.evaluation.cache import Cache
-from core.evaluation.images import read_picture
+from core.evaluation.data.images import read_picture
+from core.evaluation.data.storage import Store
 from core.evaluation.recipes import Recipe
-from core.evaluation.storage import Store
 from core.models import create, load_checkpoint
 from tests.evaluation.conftest import CLASSES, picture
 

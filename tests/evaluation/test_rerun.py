@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from core.cli import main
-from core.evaluation.fills import FILLS
+from core.cli.entry import main
+from core.evaluation.baselines.fills import FILLS
 from core.evaluation.recipes import read_recipe
 from core.evaluation.rerun import fill_of
 from core.models import registry
-from tests.evaluation.test_segmentation import write_pair
+from tests.evaluation.protocols.test_segmentation import write_pair
 
 WEIGHTS = Path(registry.__file__).parent / "weights"
 

@@ -4,8 +4,8 @@ import pytest
 
 from core.geo import GeoError
 from core.geo.scenes import EARTH_SEARCH, Catalogue, SceneQuery, catalogue, read_scenes, scene_of, search
-from core.online import OnlineError
-from core.web import Limits, Web
+from core.net.client import Limits, Web
+from core.net.online import OnlineError
 
 HERE = (-112.7, 40.8)
 SUMMER = ("2024-05-01", "2024-08-31")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.evaluation.fills import fill_harmonic
+from core.evaluation.baselines.fills import fill_harmonic
 from core.models.frequency import centre_on, combine, divisors, hidden_pixels, high_target, low_target, masked_mean, mosaic, true_low_band
 
 

@@ -12,13 +12,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.atlas import open_table
-from core.atlas.append import append_rows
-from core.engine.places import default_recipe, embed_place
+from core.atlas.store.append import append_rows
+from core.engine.embedding.places import default_recipe, embed_place
 from core.geo import TileRef, TileSpec, known_sources
 from core.geo.catalogue import DATA_VARIABLE
-from core.online import SWITCH
+from core.net.online import SWITCH
 from tests.globe_tables import write_world
-from ui import cached, jobs
+from ui.shell import cached, jobs
 
 Open = Callable[..., AppTest]
 SUMMER = (date(2024, 5, 1), date(2024, 8, 31))

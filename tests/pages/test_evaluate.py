@@ -17,7 +17,7 @@ PAGE = "pages/4_Evaluate.py"
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(evaluations, "read_numbers", lambda: ())
@@ -33,7 +33,7 @@ def test_without_numbers_the_page_says_how_to_get_some(open_page):
 
 def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, monkeypatch):
     from core.evaluation.recorded_numbers import read_numbers
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     shipped = read_numbers()
     assert shipped
@@ -61,7 +61,7 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
 
 
 def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(own_cache, shared_data):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     plan = Plan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
     swept = next(e for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result))
@@ -70,7 +70,7 @@ def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(
 
 
 def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, own_cache, shared_data):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     app = open_page(PAGE)
     form = {box.label: box for box in app.multiselect}
@@ -90,7 +90,7 @@ def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, 
 def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, monkeypatch):
     from core.evaluation.claims import STATEMENTS, write_claim
     from tests.evaluation.test_claims import claim
-    from ui import claims
+    from ui.train import claims
 
     monkeypatch.setattr(claims, "RECORDED", tmp_path / "recorded")
     monkeypatch.setattr(claims, "RUNS", tmp_path / "runs")
@@ -109,9 +109,9 @@ def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, mo
 
 
 def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_path):
-    from core.engine.segment import train_head
+    from core.engine.training.segment import train_head
     from tests.evaluation.conftest import FakeNetwork
-    from tests.evaluation.test_segmentation import write_pair
+    from tests.evaluation.protocols.test_segmentation import write_pair
 
     for number in range(8):
         write_pair(tmp_path / "fields", str(number), seed=number)
@@ -141,7 +141,7 @@ def test_two_models_agreement_is_told(open_page, own_cache, shared_data):
 
 
 def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_data, monkeypatch):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     seen = []
     real = evaluations.open_set
@@ -181,7 +181,7 @@ def own_data(tmp_path, monkeypatch):
 @pytest.fixture
 def started(monkeypatch):
     """What the page starts, instead of starting it."""
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     calls: list[tuple] = []
     monkeypatch.setattr(evaluations, "start", lambda *asked: calls.append(asked))
@@ -193,7 +193,7 @@ def press(app, label):
 
 
 def wait(app):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     deadline = time.monotonic() + 60
     while not evaluations.current().over and time.monotonic() < deadline:
@@ -221,7 +221,7 @@ def test_untouched_settings_are_the_protocol_s_own(open_page, shared_data, start
 
 
 def test_every_setting_reaches_the_plan(open_page, shared_data, started):
-    from core.evaluation.knn import KnnSpec
+    from core.evaluation.protocols.knn import KnnSpec
 
     app = open_page(PAGE)
     app.selectbox(key="protocol").set_value("sweep").run()
@@ -261,7 +261,7 @@ def test_changed_shots_are_meant(open_page, shared_data, started):
 
 def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_data, monkeypatch):
     from tests.evaluation.conftest import FakeNetwork
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     monkeypatch.setenv("EARTH_MAE_DATA", f"{own_data}{os.pathsep}{shared_data}")
     monkeypatch.setattr(evaluations, "_subject", lambda name: FakeNetwork(name))
@@ -351,7 +351,7 @@ def test_a_bad_recipe_is_refused_in_a_sentence_and_reaches_no_file(open_page, ow
 
 
 def test_a_job_that_dies_of_anything_says_so_and_is_logged(open_page, shared_data, monkeypatch, caplog):
-    from ui import evaluations
+    from ui.evaluate import evaluations
 
     def dies(*_, **__):
         raise ValueError("a defect")
@@ -374,7 +374,7 @@ def numbered(model="scale_mae_tiny", **more):
 
 
 def test_columns_tell_rows_apart_first_and_say_something():
-    from ui.number_table import rows
+    from ui.evaluate.table import rows
 
     plain = ["model", "value", "data", "protocol", "scale", "policy", "interval", "count", "recipe"]
     assert list(rows((numbered(),))[0]) == plain
@@ -385,7 +385,7 @@ def test_columns_tell_rows_apart_first_and_say_something():
 
 def test_the_table_of_all_that_is_recorded_fits_beside_the_form():
     from core.evaluation.recorded_numbers import read_numbers
-    from ui.number_table import _columns, rows
+    from ui.evaluate.table import _columns, rows
 
     shown = read_numbers()
     lines = rows(shown)
@@ -423,7 +423,7 @@ def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, o
 
 
 def test_names_of_classes_break_between_their_words():
-    from ui.number_sections import short_name
+    from ui.evaluate.sections import short_name
 
     assert short_name("PermanentCrop") == "Permanent\u200bCrop"
     assert short_name("mobile_home") == "mobile_\u200bhome"

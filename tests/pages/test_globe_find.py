@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from core.atlas import make_rows
 from core.atlas.schema import TableInfo
-from core.atlas.shards import write_table
+from core.atlas.store.shards import write_table
 from tests.pages.test_globe import PAGE, calm, param, plain, said
 
 Open = Callable[..., AppTest]
@@ -108,7 +108,7 @@ def test_a_part_of_a_tile_and_an_upload_need_the_tables_own_weights(open_page: O
 def test_a_picture_without_scale_takes_that_of_most_rows(
     data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch, scales: list[float | None], taken: float | None
 ) -> None:
-    from ui import cached
+    from ui.shell import cached
 
     asked = []
     monkeypatch.setattr(cached, "vector_like", lambda recipe, *_: asked.append(dict(recipe)["gsd_m"]) or np.ones(8, np.float32))
@@ -122,7 +122,7 @@ def test_a_picture_without_scale_takes_that_of_most_rows(
 
 @pytest.mark.slow
 def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open) -> None:
-    from core.engine.sweep import SweepSpec, sweep
+    from core.engine.embedding.run import SweepSpec, sweep
     from core.geo.catalogue import DATA_VARIABLE
     from core.models import default_embedder
 

@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.pages.test_globe import PAGE, calm, said
-from ui import jobs
+from ui.shell import jobs
 
 Open = Callable[..., AppTest]
 

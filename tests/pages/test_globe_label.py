@@ -10,8 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.atlas import make_rows
-from core.atlas.marking import Sheet, new_key, save_sheet
-from core.atlas.shards import write_table
+from core.atlas.analysis.marking import Sheet, new_key, save_sheet
+from core.atlas.store.shards import write_table
 from tests.globe_tables import INFO, columns_of, places, vectors_at
 from tests.pages.test_globe import PAGE, calm, param, said
 
@@ -21,7 +21,7 @@ Open = Callable[..., AppTest]
 @pytest.fixture
 def sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the marks of this test are kept."""
-    monkeypatch.setattr("ui.globe.label.LABELS", tmp_path / "labels")
+    monkeypatch.setattr("ui.globe.panels.label.LABELS", tmp_path / "labels")
     return tmp_path / "labels"
 
 

@@ -47,7 +47,7 @@ def test_the_globe_compares_weights_too(open_page, data):
 
 
 def test_a_link_with_the_weights_that_are_here_says_nothing(open_page):
-    from ui import cached
+    from ui.shell import cached
 
     card = cached.cards()["mae_tiny"]
     app = open_page(MASK_LAB, model="mae_tiny", weights=card.weights.sha256[:12], tab="Compare")

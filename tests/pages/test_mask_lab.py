@@ -85,7 +85,7 @@ def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open
 
 
 def test_a_first_run_that_is_cut_short_hears_its_link_once(open_page, monkeypatch):
-    from ui import state
+    from ui.shell import state
 
     with monkeypatch.context() as cut_short:
         cut_short.setattr(state, "publish", lambda _: state.st.stop())

@@ -11,8 +11,8 @@ import torch
 from core.engine.loaded import shelf
 from core.models import create, default_reconstructor
 from core.models.registry import file_sha256
-from tests.models.test_checkpoints_hostile import HOSTILE, scale_mae
-from ui import weights
+from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
+from ui.shell import weights
 
 LAB = "pages/1_Mask_Lab.py"
 NO_UPLOADS = {"a folder", "a pipe", "no file", "links in a circle", "17 GiB of nothing", "too many tensors"}
@@ -84,7 +84,7 @@ def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, 
         app.switch_page(page).run()
         assert not app.exception and not app.error, page
         assert "mine.pth (your upload)" in next(box for box in app.selectbox if box.label == "Model").options
-    monkeypatch.setattr("ui.state.session_id", lambda: "somebody else")
+    monkeypatch.setattr("ui.shell.state.session_id", lambda: "somebody else")
     other = open_page(LAB, model=key)
     assert not other.exception
     assert "lives in another session only" in other.warning[0].value
@@ -102,7 +102,7 @@ def test_a_link_says_that_an_upload_lives_only_here(open_page, files):
 
 
 def test_removing_it_frees_disk_memory_and_results(open_page, files, store):
-    from ui import cached
+    from ui.shell import cached
 
     app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes())
     (key,) = store.names("test session id")

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("streamlit")
 from streamlit.testing.v1 import AppTest
 
-from ui.scale_choices import Choices, choices_from
+from ui.scale_lab.choices import Choices, choices_from
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def test_the_coarsest_of_sixteen_scales_is_on_the_picture_wherever_the_place_lie
     from core.engine.scales import ScaleSpec, ladder
     from core.geo import TileRef, TileSpec, known_sources
     from core.masking import MaskSpec
-    from ui.controls import gsd_range
+    from ui.pickers.controls import gsd_range
 
     read = known_sources().read
     for left, top in ((700, 620), (600, 500), (0, 0), (1000, 1000)):
@@ -65,7 +65,7 @@ def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
 
 def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
     from core.engine import tokens
-    from ui import patch_sections
+    from ui.scale_lab import patches
 
     made = []
 
@@ -74,7 +74,7 @@ def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
         monkeypatch.setattr(module, name, lambda *args: (made.append(name), real(*args))[1])
 
     for name in ("attention", "feature_rgb", "transplant"):
-        counted(patch_sections, name)
+        counted(patches, name)
     counted(tokens, "patch_vectors")
     test = lab(model="scale_mae_tiny", tab="Patches", sel="scales;count:2;row:2;col:3;block:3")
     assert sorted(made) == ["attention", "feature_rgb", "patch_vectors", "patch_vectors", "transplant"]
@@ -122,8 +122,8 @@ def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
 
 def test_accuracy_over_scales_is_computed_when_asked_and_kept(tmp_path, monkeypatch, shared_data):
     monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path))
-    monkeypatch.setattr("ui.scale_accuracy.FEW", 2)
-    monkeypatch.setattr("ui.scale_accuracy.IN_ALL", 24)
+    monkeypatch.setattr("ui.scale_lab.accuracy.FEW", 2)
+    monkeypatch.setattr("ui.scale_lab.accuracy.IN_ALL", 24)
     test = lab(model="scale_mae_tiny", sel="scales;count:2", tab="Curves")
     assert not test.exception and not list(tmp_path.rglob("*.json"))
     next(box for box in test.selectbox if box.label == "Labelled set").set_value("harvey").run()
@@ -149,7 +149,7 @@ def test_what_was_chosen_in_one_lab_holds_in_the_next():
     ],
 )
 def test_policies_whose_errors_read_the_same_tie(scored, tied):
-    from ui.scale_sections import least
+    from ui.scale_lab.sections import least
 
     assert least(scored) == tied
 
@@ -166,8 +166,9 @@ def test_a_tie_is_called_a_tie():
 
 def test_same_pixels_hides_the_same_share_at_every_scale():
     from core.masking import make_mask
-    from ui import cached, controls
-    from ui.scale_choices import scales_of
+    from ui.pickers import controls
+    from ui.scale_lab.choices import scales_of
+    from ui.shell import cached
 
     view = controls.default_view()
     card = cached.card_of(view.model)

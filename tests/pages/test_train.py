@@ -7,15 +7,15 @@ import pytest
 
 pytest.importorskip("streamlit")
 
-from core.engine.runs import PRESETS, read_spec
-from core.engine.train import train
+from core.engine.training.runs import PRESETS, read_spec
+from core.engine.training.train import train
 from core.geo.crops import Imagery
 
 PAGE = "pages/5_Train.py"
 
 
 def test_without_a_run_the_page_says_how_to_start_one(open_page, tmp_path, monkeypatch):
-    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert "smoke preset" in app.info[0].value
@@ -23,7 +23,7 @@ def test_without_a_run_the_page_says_how_to_start_one(open_page, tmp_path, monke
 
 @pytest.mark.parametrize("bomb", ["[" * 5000, ".".join(["a"] * 19_000) + "=1", "steps = " + "9" * 5000, "#" * 200_000])
 def test_a_spec_that_is_a_bomb_is_refused_in_a_sentence(open_page, tmp_path, monkeypatch, bomb):
-    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
     app = open_page(PAGE)
     assert app.text_area[0].proto.max_chars == 20_000
     app.text_area[0].set_value(bomb)  # a program that is no browser heeds no max_chars
@@ -38,7 +38,7 @@ def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, tmp_path
     spec = replace(read_spec(PRESETS["smoke"]), steps=2, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
     for _ in train(spec, tmp_path / "sunday", (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)):
         pass
-    monkeypatch.setattr("ui.runs.RUNS", tmp_path)
+    monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert [metric.label for metric in app.metric][:2] == ["Loss", "Pictures seen"]

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.cli import BAD_INPUT, main
-from core.engine.evaluate import candidate
-from core.engine.runs import Run, RunError
-from core.engine.train import Training, draw_batch
+from core.cli.entry import BAD_INPUT, main
+from core.engine.candidates import candidate
+from core.engine.training.runs import Run, RunError
+from core.engine.training.train import Training, draw_batch
 from core.evaluation.claims import Claim, read_claims
-from core.evaluation.datasets import DataSpec, open_set
+from core.evaluation.data.datasets import DataSpec, open_set
+from core.evaluation.data.storage import decode
 from core.evaluation.errors import LabelledSetError, RecipeError
-from core.evaluation.storage import decode
 from core.papers import experiments, running
 from core.papers.experiments import Experiment, experiment
 from core.papers.pictures import pictures_for, subset_rows, training_pictures

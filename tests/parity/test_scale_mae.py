@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from core.models import create
 from core.models.frequency import combine, hidden_pixels, high_target, low_target
+from core.models.layers.vit import gsd_positions
 from core.models.scale_mae import ScaleMAE, ScaleMAEObjective
-from core.models.vit import gsd_positions
 
 Read = Callable[[str], dict[str, Tensor]]
 TINY: dict[str, Any] = {

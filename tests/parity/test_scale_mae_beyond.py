@@ -185,7 +185,7 @@ def test_any_grid_and_res_with_mixed_res_in_one_batch(grid: int) -> None:
 
 @pytest.mark.parametrize("res", [0.1, 0.3, 1.0, 3.8, 10.0, 30.0])
 def test_positions_against_scalar_arithmetic(res: float) -> None:
-    from core.models.vit import gsd_positions
+    from core.models.layers.vit import gsd_positions
 
     for width, grid in [(32, 3), (192, 14), (64, 28)]:
         # float32 coordinates of up to 27 * 30 carry 3e-5 of rounding into the sine: the original computes them so as well

@@ -21,8 +21,8 @@ from core.geo import TileRef, TileSpec
 from core.masking import MaskSpec, mask_from_text
 from core.policy import Policy
 from core.session import View, view_from_params
-from ui import cached
-from ui.kept import Kept
+from ui.shell import cached
+from ui.shell.kept import Kept
 
 SIDE = 112
 WAIT_S = 120
@@ -115,7 +115,9 @@ def lab_with_painter(view: dict[str, str]) -> None:
 
     import streamlit as st
 
-    from ui import controls, lab, state
+    from ui.mask_lab import lab
+    from ui.pickers import controls
+    from ui.shell import state
 
     for name, value in view.items():
         if name not in st.query_params:
@@ -168,7 +170,9 @@ def test_a_painted_link_says_the_same_mask_anywhere():
 
 def upload_lab() -> None:
     """The upload tab of the tile dialog, and what it leads to."""
-    from ui import controls, lab, state, tile_picker
+    from ui.mask_lab import lab
+    from ui.pickers import controls, tile_picker
+    from ui.shell import state
 
     shown = controls.current_view()
     tile_picker._upload(shown)

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.engine.runs import Run, RunError
+from core.engine.training.runs import Run, RunError
 from core.evaluation.errors import RecipeError
 from core.evaluation.recipes import parse_recipe
 from core.session import View, view_from_json

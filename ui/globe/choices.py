@@ -9,10 +9,11 @@ from typing import TypeVar
 import streamlit as st
 
 from core.atlas import EmbeddingTable
-from ui import state
-from ui.controls import metres
-from ui.globe import colour, tables
+from ui.globe import tables
+from ui.globe.map import colour
 from ui.globe.sight import Sight, can_undo, look, sight, undo
+from ui.pickers.controls import metres
+from ui.shell import state
 
 T = TypeVar("T")
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable
 from core.session import View
-from ui import cached, state
 from ui.globe.rows import address, identity_of
 from ui.globe.sight import NOTES, Sight, look, sight
+from ui.shell import cached, state
 
 LONGEST_NOTE = 400
 STRIP_CSS = """<style>
@@ -69,7 +69,7 @@ class Desk:
     @cached_property
     def unit(self) -> NDArray[np.float32]:
         """(n, d) unit vectors, made on first use and shared: n x d x 4 bytes, so prefer `core.atlas` functions on `table` where they do."""
-        from core.atlas.neighbors import unit_rows
+        from core.atlas.search.neighbors import unit_rows
 
         table = self.table
         return cached.shelf("globe units", 2).once(table.fingerprint, lambda: _frozen(unit_rows(table, np.arange(len(table)))))

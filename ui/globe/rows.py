@@ -11,7 +11,7 @@ import numpy as np
 from core.atlas import EmbeddingTable
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
-from ui import cached, routes, state, uploads
+from ui.shell import cached, routes, state, uploads
 
 SIDE_PX = 128
 FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "native_gsd_m", "image_size")

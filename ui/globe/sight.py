@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from earth_mae_components import Camera, Selection, decode_polygon, encode_polygon
 
 from core.errors import ExplorerError
-from ui import state
+from ui.shell import state
 
 NOTES = ("labels", "with", "search", "groups")
 """Names under which panels may leave a short text in the address."""

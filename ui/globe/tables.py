@@ -11,15 +11,15 @@ from earth_mae_components import encode_points
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable, TableError, open_table
-from core.atlas.project import ProjectionSpec, project
-from core.atlas.shards import has_manifest
-from core.atlas.table import recipe_of
-from core.commands.atlas import WORLD
+from core.atlas.analysis.project import ProjectionSpec, project
+from core.atlas.store.shards import has_manifest
+from core.atlas.store.table import recipe_of
+from core.cli.verbs.atlas import WORLD
 from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
-from ui import cached, state
 from ui.globe.desk import own_tables
-from ui.jobs import tables_of
+from ui.shell import cached, state
+from ui.shell.jobs import tables_of
 
 SHIPPED = "The world at 7 to 30 km"
 OPEN_AT_ONCE, SHOWN_AT_ONCE = 4, 6

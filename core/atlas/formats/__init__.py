@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from core.atlas.formats import clay, earth_index, generic, major_tom, own
-from core.atlas.formats.layout import Layout
+from . import clay, earth_index, generic, major_tom, own
+from .layout import Layout
 
 _LAYOUTS = (own, major_tom, clay, earth_index, generic)
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from core.atlas.formats.layout import Layout, is_vector, place_columns
+from .layout import Layout, is_vector, place_columns
 
 
 def match(schema: pa.Schema) -> Layout | None:

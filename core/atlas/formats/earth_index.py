@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from core.atlas.formats.generic import vector_columns
-from core.atlas.formats.layout import Layout, metadata_json, place_columns, renames
+from .generic import vector_columns
+from .layout import Layout, metadata_json, place_columns, renames
 
 
 def match(schema: pa.Schema) -> Layout | None:

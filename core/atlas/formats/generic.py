@@ -4,7 +4,7 @@ import re
 
 import pyarrow as pa
 
-from core.atlas.formats.layout import Layout, is_vector, place_columns, renames
+from .layout import Layout, is_vector, place_columns, renames
 
 VECTOR_NAMES = ("embedding", "embeddings", "emb", "vector", "vectors", "features")
 FEWEST_COLUMNS = 8

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from core.atlas.formats.layout import Layout
-from core.atlas.schema import COLUMNS, VECTOR
+from ..schema import COLUMNS, VECTOR
+from .layout import Layout
 
 
 def match(schema: pa.Schema) -> Layout | None:

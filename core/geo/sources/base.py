@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.geo.picture import Header, Known, Picture, cut_tile, native_gsd, no_gsd
-from core.geo.sources.globe import cut_globe_tile, shows_globe
-from core.geo.tile import RGB, GeoError, Tile, TileRef, TileSpec
+from ..picture import Header, Known, Picture, cut_tile, native_gsd, no_gsd
+from ..tile import RGB, GeoError, Tile, TileRef, TileSpec
+from .globe import cut_globe_tile, shows_globe
 
 OPEN_PICTURES = 4
 

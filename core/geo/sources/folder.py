@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.opening import load_picture
-from core.geo.tile import GeoError
+from ..picture import Picture
+from ..tile import GeoError
+from .base import Entry, Source, SourceInfo, missing_key
+from .opening import load_picture
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 MAX_FILES = 100_000

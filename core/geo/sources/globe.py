@@ -11,9 +11,9 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo import ground
-from core.geo.picture import DEFAULT_SIZE_PX, ArrayPicture, Known, Picture, checked_rgb
-from core.geo.tile import GeoError, Tile, TileSpec
+from .. import ground
+from ..picture import DEFAULT_SIZE_PX, ArrayPicture, Known, Picture, checked_rgb
+from ..tile import GeoError, Tile, TileSpec
 
 GLOBE_KEY = "blue_marble"
 GLOBE_TRANSFORM = (1 / 15, 0.0, -180.0, 0.0, -1 / 15, 90.0)

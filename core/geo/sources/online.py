@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from core import online
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.raster import GeoTiff
-from core.geo.sources.remote import RemoteFile, name_of
-from core.geo.tile import GeoError
+from ...net import online
+from ..picture import Picture
+from ..tile import GeoError
+from .base import Entry, Source, SourceInfo, missing_key
+from .raster import GeoTiff
+from .remote import RemoteFile, name_of
 
 if TYPE_CHECKING:
-    from core.web import Web
+    from ...net.client import Web
 
 NAME = "online"
 STAC = "stac:"
@@ -68,7 +68,7 @@ class OnlineSource(Source):
                 self._picture.cache_clear()
 
     def _open(self, key: str) -> Picture:
-        from core.web import Web
+        from ...net.client import Web
 
         listed = self._listed.get(key)
         with self._lock:
@@ -95,7 +95,7 @@ def plain(address: str) -> str:
 
 
 def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSource:
-    """Open an https address of a raster, or `stac:` and the address of a STAC item or of a list of them; `asked` as in `core.online`.
+    """Open an https address of a raster, or `stac:` and the address of a STAC item or of a list of them; `asked` as in `core.net.online`.
 
     `stac:URL#ASSET` chooses an asset, else the picture for the eye is taken. A raster is opened at once, the scenes of a list when they are
     read. Raises OnlineError and GeoError.
@@ -106,8 +106,8 @@ def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSou
         source = OnlineSource({key: Listed(Entry(key, name_of(address), gsd_m), address)}, asked=asked)
         source.header(key)
         return source
-    from core.geo.scenes import read_scenes
-    from core.web import Web
+    from ...net.client import Web
+    from ..scenes import read_scenes
 
     to, _, asset = address[len(STAC) :].partition("#")
     scenes = read_scenes(Web(asked), to)

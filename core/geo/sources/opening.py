@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.picture_file import decode_picture
-from core.geo.sources.raster import GeoTiff
-from core.geo.tile import GeoError, require_gsd
+from ..picture import Picture
+from ..tile import GeoError, require_gsd
+from .base import Entry, Source, SourceInfo, missing_key
+from .picture_file import decode_picture
+from .raster import GeoTiff
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x03\x04"
@@ -43,7 +43,7 @@ def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: s
 
     `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
     file does not know. `name` is what to call it in the catalogue. An https address of a COG, and `stac:` with that of a STAC item, are
-    opened with `online=True` or where online access is on (`core.online`). Raises GeoError: missing, empty, damaged or unknown files, a GSD
+    opened with `online=True` or where online access is on (`core.net.online`). Raises GeoError: missing, empty, damaged or unknown files, a GSD
     of -1; OnlineError: addresses while it is off, and whatever goes wrong on the net.
     """
     require_gsd(gsd_m)
@@ -58,7 +58,7 @@ def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: s
     except (OSError, ValueError, RuntimeError) as error:
         raise GeoError("That is not a path that can be opened: give the path of a local file or folder.") from error
     if is_folder:
-        from core.geo.sources.folder import FolderSource
+        from .folder import FolderSource
 
         return FolderSource(file, gsd_m=gsd_m, name=name)
     if not is_file:
@@ -67,7 +67,7 @@ def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: s
         head = stream.read(64)
     kind = sniff(head, file.name)
     if kind == "zip":
-        from core.geo.sources.pack import PackSource
+        from .pack import PackSource
 
         return PackSource(file, name=name)
     return SingleSource(load_picture(file), Entry(file.name, file.name, gsd_m), kind, name=name or "file")
@@ -118,7 +118,7 @@ def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
 def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
     if not address.lower().startswith(("http://", "https://", "stac:")):
         raise GeoError("Only local files and, with online access switched on, https addresses can be opened: give one of those.")
-    from core.geo.sources.online import from_address
+    from .online import from_address
 
     return from_address(address, gsd_m, asked=online)
 

@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from core.geo import ground
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.opening import load_bytes, sniff
-from core.geo.sources.picture_file import decode_picture, parse_world_file
-from core.geo.tile import RGB, GeoError
+from .. import ground
+from ..picture import Picture
+from ..tile import RGB, GeoError
+from .base import Entry, Source, SourceInfo, missing_key
+from .opening import load_bytes, sniff
+from .picture_file import decode_picture, parse_world_file
 
 INDEX = "index.csv"
 MAX_INDEX_BYTES = 64 * 2**20

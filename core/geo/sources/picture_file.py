@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo.picture import ArrayPicture
-from core.geo.tile import Affine6, GeoError
+from ..picture import ArrayPicture
+from ..tile import Affine6, GeoError
 
 MAX_PICTURE_PX = 64_000_000
 

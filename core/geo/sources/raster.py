@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.geo import ground
-from core.geo.picture import Header, Picture, Raw
-from core.geo.sources.remote import RemoteFile, require_cloud_optimised
-from core.geo.sources.taken import when_taken
-from core.geo.tile import RGB, Affine6, GeoError
+from .. import ground
+from ..picture import Header, Picture, Raw
+from ..tile import RGB, Affine6, GeoError
+from .remote import RemoteFile, require_cloud_optimised
+from .taken import when_taken
 
 MAX_BANDS = 512
 MAX_BLOCKS = 400_000

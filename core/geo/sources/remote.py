@@ -2,7 +2,7 @@
 
 GDAL could read addresses itself (/vsicurl/). Here it is handed a Python object instead, because that is the safer of the two: GDAL never
 sees an address, so no address can carry options for it, name another driver or lead its own HTTP client to a file, a socket or a host inside
-the network; every byte comes through `core.web`, which checks, limits and words what goes wrong (of /vsicurl/ one learns "not recognised");
+the network; every byte comes through `core.net.client`, which checks, limits and words what goes wrong (of /vsicurl/ one learns "not recognised");
 no credentials are looked up in the environment or the instance's metadata; and the bytes are counted, which a test holds us to. The
 price is one Python call for each read: GDAL asks for the blocks of a window all at once, and those are fetched side by side.
 """
@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from core.geo.tile import GeoError
-from core.online import OnlineError
+from ...net.online import OnlineError
+from ..tile import GeoError
 
 if TYPE_CHECKING:
-    from core.web import Web
+    from ...net.client import Web
 
 CHUNK_BYTES = 2**14
 AHEAD_CHUNKS = 4

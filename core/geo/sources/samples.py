@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.globe import GLOBE_CREDIT, GLOBE_KEY, GLOBE_TRANSFORM, globe_file
-from core.geo.sources.opening import load_picture
-from core.geo.sources.picture_file import decode_picture
+from ..picture import Picture
+from .base import Entry, Source, SourceInfo, missing_key
+from .globe import GLOBE_CREDIT, GLOBE_KEY, GLOBE_TRANSFORM, globe_file
+from .opening import load_picture
+from .picture_file import decode_picture
 
 LANDSAT = "USGS/NASA Landsat, through localtileserver"
 SRTM = "NASA SRTM, through localtileserver"

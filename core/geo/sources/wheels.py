@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.geo.picture import Picture
-from core.geo.sources.base import Entry, Source, SourceInfo, missing_key
-from core.geo.sources.opening import load_bytes
-from core.geo.sources.pack import Archive
-from core.geo.wheel_samples import WHEELS, WHEELS_FOLDER
+from ..picture import Picture
+from ..wheel_samples import WHEELS, WHEELS_FOLDER
+from .base import Entry, Source, SourceInfo, missing_key
+from .opening import load_bytes
+from .pack import Archive
 
 DEEPFOREST = "NEON airborne data, through DeepForest (Weinstein et al. 2019)"
 SPACENET6 = "SpaceNet 6 (WorldView-2), through solaris"

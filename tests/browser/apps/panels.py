@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from ui import controls, state
 from ui.globe import sight, tables
 from ui.globe.desk import Desk, lay
-from ui.globe.panels import panels
-from ui.page import in_a_sentence
+from ui.globe.panels.tabs import panels
+from ui.pickers import controls
+from ui.shell import state
+from ui.shell.page import in_a_sentence
 
 st.set_page_config(layout="wide")
 with in_a_sentence():

@@ -3,6 +3,6 @@
 import streamlit as st
 
 import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
-from ui.routes import routes
+from ui.shell.routes import routes
 
 app = st.App("panels.py", routes=routes())

@@ -10,8 +10,8 @@ from core.geo import GeoError, TileRef, TileSpec, known_sources, open_source
 from core.geo.sources import remote
 from core.geo.sources.online import NAME, Listed, OnlineSource, open_remote
 from core.geo.sources.remote import CHUNK_BYTES, RemoteFile
-from core.online import LOCAL_SWITCH, SWITCH, OnlineError
-from core.web import Limits, Web
+from core.net.client import Limits, Web
+from core.net.online import LOCAL_SWITCH, SWITCH, OnlineError
 
 PLACE = (-112.7, 40.8)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ui.globe.sight import NOTES, Sight, from_params, to_params
-from ui.state import GLOBE
+from ui.shell.state import GLOBE
 
 SHOWN = Sight(
     table="The world at 7 to 30 km", model="scale_contrast_tiny (7618ae81) vector", gsd_m=7400.0, by="column:recon_loss_low",

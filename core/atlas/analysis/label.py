@@ -1,0 +1,162 @@
+"""Label by example: a few places marked yes or no become a calibrated probability for every row, and a list of what to mark next.
+
+Logistic regression on unit vectors, calibrated on marks that were left out while fitting (see `logistic`). `benchmarks/label.py` prints how
+well it ranks and how true its probabilities are, beside the rule of thumb "twice the mean of yes minus the mean of no".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ..errors import SearchError
+from ..search.neighbors import example_query, similarities, unit_rows
+from ..store.table import EmbeddingTable
+from .logistic import FIRST_STRENGTH, STRENGTHS, average_precision, fit_all, folds_of, platt, prior_shift
+
+FOLDS = 5
+SAMPLE_ROWS = 256
+POOL, LOOKED_AT = 512, 5_120
+SHARPNESS = 4
+"""Of likeness between suggestions: cosines are raised to this power, so that only close ones stand for each other."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Hold what a person marked: rows that show the thing, and rows that do not."""
+
+    yes: tuple[int, ...]
+    no: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Labeller:
+    """Score rows: probability = sigmoid(`weight` . unit vector + `bias`), calibration included.
+
+    `accuracy` (balanced), `average_precision` and `log_loss` are of marks left out while fitting; None with fewer than two of a kind.
+    """
+
+    weight: NDArray[np.float32]
+    bias: float
+    marks: Marks
+    accuracy: float | None
+    average_precision: float | None
+    log_loss: float | None
+
+    def scores(self, table: EmbeddingTable) -> NDArray[np.float32]:
+        """Give the probability (n,) of every row; NaN for rows without a usable vector. One read of the vectors."""
+        length = float(np.linalg.norm(self.weight))
+        logit = np.zeros(len(table), np.float32) if length == 0 else similarities(table, self.weight)
+        logit *= np.float32(length)
+        logit += np.float32(self.bias)
+        expit(logit, out=logit)
+        if not table.stored.usable.all():
+            logit[~table.stored.usable] = np.nan
+        return logit
+
+
+def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
+    """Learn from marks. Raises SearchError without at least one yes and one no, or for a mark on a row that has no vector."""
+    _require_marks(table, marks)
+    units = unit_rows(table, [*marks.yes, *marks.no]).astype(np.float64)
+    truth = np.array([1.0] * len(marks.yes) + [0.0] * len(marks.no))
+    centre = units.mean(axis=0)
+    units, others = units - centre, _sample(table) - centre
+    folds = min(FOLDS, len(marks.yes), len(marks.no))
+    seen = folds_of(truth, folds) if folds >= 2 else np.ones((0, len(truth)), bool)
+    fits = fit_all(units, truth, others, np.concatenate([seen, np.ones((1, len(truth)), bool)]))
+    best, slope, offset, report = STRENGTHS.index(FIRST_STRENGTH), 1.0, 0.0, (None, None, None)
+    if folds >= 2:
+        left_out = np.where(seen, 0, fits.logits(units)[:, :-1]).sum(axis=1)
+        slopes, offsets, losses = platt(left_out, truth)
+        best = int(losses.argmin())
+        slope, offset, logits, yes = float(slopes[best]), float(offsets[best]), left_out[best], truth == 1
+        accuracy = float(((logits[yes] > 0).mean() + (logits[~yes] <= 0).mean()) / 2)
+        report = (accuracy, average_precision(yes, logits), float(losses[best]))
+    weight = slope * fits.weight[best, -1]
+    bias = slope * float(fits.bias[best, -1]) + offset
+    bias += prior_shift(others @ weight + bias, float(truth.mean())) - float(weight @ centre)
+    return Labeller(weight.astype(np.float32), bias, marks, *report)
+
+
+def suggest(
+    table: EmbeddingTable, labeller: Labeller, count: int = 8,
+    *, among: NDArray[np.bool_] | None = None, probability: NDArray[np.float32] | None = None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Name the rows that would teach most if marked next: those that stand for the most of what is doubtful and like no mark yet.
+
+    The most doubtful tenth of a seeded sample is covered greedily, one row after the other (facility location: Wei, Iyer and Bilmes
+    2015). `among` (n,) keeps only rows where True; `probability` (n,) spares the pass over all rows where it is known already.
+    """
+    probability = labeller.scores(table) if probability is None else probability
+    marked = [*labeller.marks.yes, *labeller.marks.no]
+    free = np.isfinite(probability) if among is None else np.isfinite(probability) & among
+    free[marked] = False
+    rows = np.flatnonzero(free)
+    if not len(rows):
+        raise SearchError("Every row is marked already: there is nothing left to suggest.")
+    if len(rows) > LOOKED_AT:
+        rows = np.sort(np.random.default_rng(len(marked)).choice(rows, LOOKED_AT, replace=False))
+    rows = rows[np.argsort(np.abs(probability[rows] - 0.5), kind="stable")[:POOL]]
+    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, marked), count)]
+
+
+def variety(table: EmbeddingTable, count: int = 8, *, seed: int = 0, beside: Sequence[int] = ()) -> NDArray[np.int64]:
+    """Name rows that together stand for as much of the table as `count` can (a seeded sample of it), and for what `beside` does not."""
+    rows = np.setdiff1d(np.flatnonzero(table.stored.usable), beside)
+    if len(rows) > POOL:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, POOL, replace=False))
+    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, beside), count)]
+
+
+def _standing_for(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -> list[int]:
+    """Choose, one after the other, the vector that most raises how well all of them are stood for by a known or chosen one."""
+    alike = (units @ units.T).clip(0) ** SHARPNESS
+    covered = (units @ known.T).clip(0).max(axis=1, initial=0.0) ** SHARPNESS
+    chosen: list[int] = []
+    for _ in range(min(count, len(units))):
+        worth = (alike - covered).clip(0).sum(axis=1)
+        worth[chosen] = -1
+        chosen.append(int(worth.argmax()))
+        covered = np.maximum(covered, alike[chosen[-1]])
+    return chosen
+
+
+def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:
+    """Score every row (n,) by the rule of thumb: cosine with twice the mean of yes minus the mean of no."""
+    _require_marks(table, marks)
+    return similarities(table, example_query(table, marks.yes, marks.no))
+
+
+def expected_calibration_error(probability: NDArray[np.floating], truth: NDArray[np.bool_] | Sequence[bool], bins: int = 15) -> float:
+    """Give the mean gap between stated probability and observed share, over equally wide bins weighted by their rows (Naeini 2015)."""
+    probability, truth = np.asarray(probability, np.float64), np.asarray(truth, bool)
+    at = np.minimum((probability * bins).astype(int), bins - 1)
+    rows = np.bincount(at, minlength=bins)
+    gap = np.abs(np.bincount(at, probability, bins) - np.bincount(at, truth, bins))
+    return float(gap.sum() / max(rows.sum(), 1))
+
+
+@lru_cache(maxsize=8)
+def _sample(table: EmbeddingTable) -> NDArray[np.float64]:
+    """Give unit vectors of a seeded sample of a table's rows (o, d)."""
+    usable = np.flatnonzero(table.stored.usable)
+    rows = np.random.default_rng(0).choice(usable, min(SAMPLE_ROWS, len(usable)), replace=False)
+    return unit_rows(table, np.sort(rows)).astype(np.float64)
+
+
+def _require_marks(table: EmbeddingTable, marks: Marks) -> None:
+    table.require_one_model()
+    if not marks.yes or not marks.no:
+        raise SearchError("Mark at least one place that shows the thing and one that does not.")
+    both = sorted(set(marks.yes) & set(marks.no))
+    if both:
+        raise SearchError(f"Row {both[0]} is marked both yes and no: take one of the two marks away.")
+    for row in (*marks.yes, *marks.no):
+        if not 0 <= row < len(table) or not table.stored.usable[row]:
+            raise SearchError(f"Row {row} has no usable vector: take its mark away.")

@@ -1,0 +1,99 @@
+"""What a person marked, kept on disk under an unguessable key: a log of marks, so that the last one can always be taken back."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute
+
+from ...files import write_atomic
+from ..errors import SearchError
+from ..store.table import EmbeddingTable
+from .label import Marks
+
+pc: Any = pyarrow.compute
+
+Word = Literal["yes", "no", "none"]
+KEY = re.compile(r"[A-Za-z0-9_-]{16}")
+MOST_MARKS, MOST_SHEETS = 5_000, 2_000
+MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Hold what is looked for and every mark in the order it was made: (unique_id, "yes", "no" or "none" for a mark taken away)."""
+
+    title: str = ""
+    table: str = ""
+    log: tuple[tuple[str, Word], ...] = ()
+
+    def marked(self, unique_id: str, word: Word) -> Sheet:
+        """Add a mark; saying the same again changes nothing. Raises SearchError beyond MOST_MARKS."""
+        if self.now().get(unique_id, "none") == word:
+            return self
+        if len(self.log) >= MOST_MARKS:
+            raise SearchError(f"{MOST_MARKS:,} marks are as many as are kept: start a new list of marks.")
+        return replace(self, log=(*self.log, (unique_id, word)))
+
+    def undone(self) -> Sheet:
+        """Take back the last mark."""
+        return replace(self, log=self.log[:-1])
+
+    def now(self) -> dict[str, Word]:
+        """Give the marks that stand, by unique_id, oldest first."""
+        found: dict[str, Word] = {}
+        for unique_id, word in self.log:
+            found.pop(unique_id, None)
+            if word != "none":
+                found[unique_id] = word
+        return found
+
+    def marks(self, table: EmbeddingTable) -> tuple[Marks, int]:
+        """Give the marks as rows of a table, and how many of them it does not hold (or holds without a usable vector)."""
+        now = self.now()
+        rows = pc.index_in(pa.array(list(now), pa.string()), table.columns["unique_id"].combine_chunks()).to_pylist() if now else []
+        here = [(row, word) for row, word in zip(rows, now.values(), strict=True) if row is not None and table.stored.usable[row]]
+        yes, no = (tuple(row for row, said in here if said == word) for word in ("yes", "no"))
+        return Marks(yes, no), len(now) - len(here)
+
+
+def new_key() -> str:
+    """Give a key that cannot be guessed."""
+    return secrets.token_urlsafe(12)
+
+
+def save_sheet(folder: Path, key: str, sheet: Sheet) -> None:
+    """Keep a sheet under its key, and let the longest unused go when there are more than MOST_SHEETS. Raises SearchError on a full disk."""
+    try:
+        write_atomic(_path(folder, key), json.dumps({"title": sheet.title, "table": sheet.table, "log": sheet.log}).encode())
+        kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[MOST_SHEETS:]:
+            path.unlink(missing_ok=True)
+    except OSError as problem:
+        raise SearchError(f"Your marks could not be saved ({problem.strerror}): make room on the server's disk, then mark once more.") from problem
+
+
+def load_sheet(folder: Path, key: str) -> Sheet:
+    """Read what is kept under a key. Raises SearchError for a key that nothing is kept under, and for a damaged file."""
+    path = _path(folder, key)
+    try:
+        content = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
+        said = json.loads(content)
+        log: tuple[tuple[str, Word], ...] = tuple((str(unique_id), word) for unique_id, word in said["log"][:MOST_MARKS] if word in ("yes", "no", "none"))
+        return Sheet(str(said["title"])[:80], str(said["table"])[:120], log)
+    except FileNotFoundError:
+        raise SearchError("The marks that the link names are not kept here (any longer): mark some places to begin anew.") from None
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise SearchError("The marks that the link names cannot be read: mark some places to begin anew.") from problem
+
+
+def _path(folder: Path, key: str) -> Path:
+    if not KEY.fullmatch(key):
+        raise SearchError("The link names no list of marks: copy the whole link, or mark some places to begin anew.")
+    return folder / f"{key}.json"

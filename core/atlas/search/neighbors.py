@@ -1,0 +1,228 @@
+"""Exact nearest neighbours by cosine: blocked matrix-vector products, so that one query costs one read of the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import SearchError
+from ..store.table import EmbeddingTable
+from .kernels import cosine_float32, cosine_int8, repeats
+
+BLOCK_ROWS = 65_536
+SAME = 1 - 1e-6
+"""Cosine from which two vectors count as duplicates (float32 rounding of equal pictures stays above it)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """Answer a search, best first: `rows` (k,) of the table, `similarity` (k,) cosines, `duplicate` (k,) True where a row's
+    vector equals the query or a better row; `note` says in a sentence why there are fewer rows than asked for, if so."""
+
+    rows: NDArray[np.int64]
+    similarity: NDArray[np.float32]
+    duplicate: NDArray[np.bool_]
+    note: str = ""
+
+
+def similarities(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
+    """Give the cosine (n,) of every row with one (d,) query; 0 for rows without a usable vector."""
+    return _cosines(table, unit_query(table, query))
+
+
+def nearest(
+    table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float], k: int = 10,
+    *, exclude: Sequence[int] = (), among: NDArray[np.bool_] | None = None, diversity: float = 0.0,
+) -> Neighbors:  # fmt: skip
+    """Find the k rows whose vectors are closest in direction to a (d,) query.
+
+    `exclude` rows are left out; `among` (n,) keeps only rows where True. `diversity` in 0..1 trades closeness to the query
+    for distance between the results (maximal marginal relevance, Carbonell and Goldstein 1998). A k larger than the table gives
+    every usable row. Raises SearchError for a query that is not finite, zero or of another width, and TableError where the rows to search mix models.
+    """
+    require_count(k)
+    require_rows(table, exclude)
+    if not 0 <= diversity < 1:
+        raise SearchError(f"A diversity of {diversity:g} cannot be: give 0 (closest only) up to 0.99.")
+    unit = unit_query(table, query, among)
+    scores = _cosines(table, unit)
+    allowed = table.stored.usable if among is None else table.stored.usable & among
+    if not allowed.all():
+        scores[~allowed] = -np.inf
+    scores[np.asarray(exclude, np.int64)] = -np.inf
+    left = rows_left(allowed, exclude)
+    wanted = min(k, left)
+    if diversity and wanted < left:
+        pool = top(scores, min(left, max(10 * wanted, 200)))
+        rows = _spread(table, pool, scores[pool], wanted, diversity)
+    else:
+        rows = top(scores, wanted)
+    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), few(wanted, k))
+
+
+def require_count(k: int) -> None:
+    """Raise SearchError unless some neighbours are asked for."""
+    if k < 1:
+        raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
+
+
+def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
+    """Raise SearchError where a row number is none of the table."""
+    wrong = next((row for row in rows if not 0 <= row < len(table)), None)
+    if wrong is not None:
+        raise SearchError(f"There is no row {wrong} in {table.name}: give numbers from 0 to {len(table) - 1:,}.")
+
+
+def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
+    """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
+    left = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[np.unique(np.asarray(exclude, np.int64))]))
+    if not left:
+        raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
+    return left
+
+
+def few(wanted: int, asked: int) -> str:
+    """Say that there are fewer rows to search than were asked for; empty where there are enough."""
+    return "" if wanted >= asked else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {asked:,}."
+
+
+def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
+    """Find the k closest rows of each of (q, d) queries by one matrix product per block of rows; raises as `nearest` does."""
+    require_count(k)
+    if not len(queries):
+        return ()
+    units = np.stack([unit_query(table, query) for query in queries])
+    best = [_Best(k) for _ in units]
+    stored = table.stored
+    for start in range(0, len(table), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        scores = units @ stored.values[rows].astype(np.float32, copy=False).T
+        scores *= stored.inverse_norm[rows]
+        scores[:, ~stored.usable[rows]] = -np.inf
+        for one, found in zip(best, scores, strict=True):
+            one.add(found, start)
+    return tuple(_answer(table, unit, one) for unit, one in zip(units, best, strict=True))
+
+
+def example_query(table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = ()) -> NDArray[np.float32]:
+    """Make the query "more like these rows, less like those": twice the mean of `more` minus the mean of `less`, unit vectors.
+
+    Raises SearchError when `more` is empty or one of the rows has no usable vector.
+    """
+    if not len(more):
+        raise SearchError("Choose at least one row to look for more of.")
+    for rows in (more, less):
+        require_rows(table, rows)
+        unusable = [r for r in rows if not table.stored.usable[r]]
+        if unusable:
+            raise SearchError(f"Row {unusable[0]} has no usable vector: choose another example.")
+    mean_more = unit_rows(table, more).mean(axis=0)
+    return mean_more if not len(less) else 2 * mean_more - unit_rows(table, less).mean(axis=0)
+
+
+def more_like(table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = (), k: int = 10, *, diversity: float = 0.0) -> Neighbors:
+    """Find the k rows most like `more` and least like `less`, those rows themselves left out."""
+    return nearest(table, example_query(table, more, less), k, exclude=[*more, *less], diversity=diversity)
+
+
+def rows_within(table: EmbeddingTable, outline: Sequence[tuple[float, float]]) -> NDArray[np.int64]:
+    """Give the rows whose centre lies inside a drawn polygon of (longitude, latitude) degrees; edges may cross the antimeridian."""
+    import shapely
+
+    from ..store.outline import outline_of_ring
+
+    ring = np.asarray(outline, np.float64)
+    shape = outline_of_ring(ring[:, 0], ring[:, 1]) if ring.ndim == 2 and len(ring) >= 3 else None
+    if shape is None:
+        raise SearchError("The drawn area is no polygon: give three or more places.")
+    lon, lat = table.lonlat.T
+    return np.flatnonzero(shapely.contains_xy(shape, lon, lat))
+
+
+def unit_rows(table: EmbeddingTable, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+    """Give the vectors of some rows as (m, d) float32 of length one."""
+    at = np.asarray(rows, np.int64)
+    return table.stored.values[at].astype(np.float32) * table.stored.inverse_norm[at, None]
+
+
+def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Give the places of the k largest scores, largest first, ties by place.
+
+    The k-th largest maximum of columns of 64 scores bounds the k-th largest score from below, so only the few scores above it are sorted.
+    """
+    columns = len(scores) // 64
+    if columns > 4 * k:
+        maxima = scores[: columns * 64].reshape(64, columns).max(axis=0)
+        bound = np.partition(maxima, columns - k)[columns - k]
+        candidates = np.flatnonzero(scores >= bound)
+    else:
+        candidates = np.arange(len(scores))
+    order = np.lexsort((candidates, -scores[candidates]))[:k]
+    return candidates[order].astype(np.int64)
+
+
+class _Best:
+    """Keep the k best of scores that come in blocks."""
+
+    def __init__(self, k: int) -> None:
+        self.k, self.rows, self.scores = k, np.empty(0, np.int64), np.empty(0, np.float32)
+
+    def add(self, scores: NDArray[np.float32], start: int) -> None:
+        found = top(scores, min(self.k, len(scores)))
+        rows, scores = np.append(self.rows, found + start), np.append(self.scores, scores[found])
+        order = np.lexsort((rows, -scores))[: self.k]
+        self.rows, self.scores = rows[order], scores[order]
+
+
+def _answer(table: EmbeddingTable, unit: NDArray[np.float32], best: _Best) -> Neighbors:
+    real = np.isfinite(best.scores)
+    rows, scores = best.rows[real], best.scores[real]
+    note = "" if len(rows) == best.k else f"The table has only {len(rows):,} rows to search."
+    return Neighbors(rows, scores, flag_duplicates(table, unit, rows), note)
+
+
+def unit_query(
+    table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float], among: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:  # fmt: skip
+    """Check a query and give it as (d,) float32 of length one; raises SearchError or TableError when it cannot be compared with the rows (n,) `among`."""
+    table.require_one_model(among)
+    vector = np.asarray(query, np.float64).reshape(-1)
+    if len(vector) != table.dim:
+        raise SearchError(f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model.")
+    if not np.isfinite(vector).all():
+        raise SearchError("The query holds NaN or infinity, so nothing is near to it: choose another place, row or image.")
+    length = np.sqrt(vector @ vector)
+    if length == 0:
+        raise SearchError("The query is a vector of length zero, which has no direction: choose another place, row or image.")
+    return (vector / length).astype(np.float32)
+
+
+def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.float32]:
+    stored = table.stored
+    if stored.values.dtype == np.int8:
+        return cosine_int8(stored.values, stored.inverse_norm, unit)
+    return cosine_float32(stored.values, stored.inverse_norm, unit)
+
+
+def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float) -> NDArray[np.int64]:
+    """Choose k of a pool, each time the row with the best (1 - diversity) closeness - diversity (likeness to those chosen)."""
+    units = unit_rows(table, pool)
+    chosen = [0]
+    likeness = units @ units[0]
+    for _ in range(k - 1):
+        worth = (1 - diversity) * closeness - diversity * likeness
+        worth[chosen] = -np.inf
+        chosen.append(int(worth.argmax()))
+        likeness = np.maximum(likeness, units @ units[chosen[-1]])
+    order = np.array(chosen)
+    return pool[order]
+
+
+def flag_duplicates(table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
+    flags = np.zeros(len(rows), bool)
+    flags[:2_000] = repeats(unit_rows(table, rows[:2_000]), unit, SAME)
+    return flags

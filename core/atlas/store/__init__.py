@@ -1,0 +1,1 @@
+"""Tables on disk: shards, manifest, reading, appending, and conditions over rows."""

@@ -1,0 +1,78 @@
+"""Adding rows to a table of one's own, a few at a time: each time whole or not at all, and never under the eyes of a reader."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from ..errors import TableError
+from ..integrity import require_all_recorded
+from ..schema import TableInfo
+from .shards import MANIFEST, read_manifest, shard_name, shard_records, write_manifest, write_shard
+
+FULL_ROWS = 4096
+WAIT_S = 10.0
+RECIPE = ("model", "weights_sha256", "pooling", "dimensions")
+
+
+def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
+    """Add rows as from `make_rows` to the table in a folder, made now if there is none; gives how many were new.
+
+    A row whose `unique_id` is there already is left out. The rows join the last shard, written anew under another name until it holds
+    4,096; the manifest, replaced in one step, then says which files count. The file that it replaced stays until the next call, for whoever has it
+    open. Raises TableError for a table made by a sweep or with another model, and while another process adds; OSError when the disk is full.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".append.lock", timeout=WAIT_S):
+            return _append(folder, rows, info)
+    except Timeout as error:
+        raise TableError(f"{folder.name} is being written to by another process: try again in a moment.") from error
+
+
+def remove_table(folder: Path) -> None:
+    """Delete a table that was made by `append_rows`; raises TableError for any other."""
+    if not read_manifest(folder).get("appended"):
+        raise TableError(f"{folder.name} was not made by adding places: delete its folder yourself if you are sure.")
+    shutil.rmtree(folder)
+
+
+def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
+    manifest = read_manifest(folder)
+    _require_same(folder, manifest, info)
+    shards = shard_records(folder)
+    require_all_recorded([(folder / shard.file, shard.sha256) for shard in shards])
+    known = {name for shard in shards for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()}
+    fresh = [at for at, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
+    if not fresh:
+        return 0
+    rows = rows.take(pa.array(fresh))
+    number = 1 + max((int(Path(shard.file).stem.rpartition("-")[2]) for shard in shards), default=-1)
+    before = {shard.file for shard in shards}
+    if shards and shards[-1].rows + rows.num_rows <= FULL_ROWS:
+        last = pq.read_table(folder / shards.pop().file)
+        rows = pa.concat_tables([last.select(rows.column_names).cast(rows.schema), rows])
+    shards.append(write_shard(folder / shard_name(number), rows, info))
+    write_manifest(folder, info, shards, {"appended": True})
+    for file in folder.glob("part-*.parquet"):
+        if file.name not in before and file.name != shards[-1].file:
+            file.unlink(missing_ok=True)
+    return len(fresh)
+
+
+def _require_same(folder: Path, manifest: dict[str, object], info: TableInfo) -> None:
+    if not manifest:
+        if any(folder.glob("*.parquet")):
+            raise TableError(f"{folder.name} holds parquet files without a manifest ({MANIFEST}): choose an empty folder for your places.")
+        return
+    if not manifest.get("appended"):
+        raise TableError(f"{folder.name} was made by a sweep, which owns it: keep your places in another folder.")
+    made, wanted = manifest.get("emb"), asdict(info)
+    differs = [name for name in RECIPE if not isinstance(made, dict) or made.get(name) != wanted[name]]
+    if differs:
+        raise TableError(f"{folder.name} was made with another {differs[0]}: vectors of both cannot be compared, so keep these in another folder.")

@@ -1,0 +1,250 @@
+"""Reading parquet files of embeddings, whatever their layout, into our columns and one array of vectors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+
+from ..errors import TableError
+from ..formats import Layout, recognise
+from ..integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
+from ..schema import BBOX, COLUMNS, SCALE
+from . import patch_rasters
+from .shards import has_manifest, shard_records
+
+pc: Any = pyarrow.compute
+
+SIDES = (("xmin", "minx", "west"), ("ymin", "miny", "south"), ("xmax", "maxx", "east"), ("ymax", "maxy", "north"))
+SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Hold one file (or rows in memory) with its layout; `fingerprint` changes when the content does.
+
+    `sha256` as the manifest records it, None where there is none; `decoded_bytes` is what its rows take in memory.
+    """
+
+    name: str
+    layout: Layout
+    rows: int
+    fingerprint: str
+    path: Path | None = None
+    memory: pa.Table | None = None
+    sha256: str | None = None
+    decoded_bytes: float = 0.0
+
+    @classmethod
+    def of_rows(cls, rows: pa.Table) -> Part:
+        """Wrap rows in memory."""
+        return cls("rows in memory", _layout(rows.schema, "rows in memory"), rows.num_rows, "", memory=rows)
+
+    def read(self, columns: list[str]) -> pa.Table:
+        """Read some columns. Raises TableError when the file is damaged."""
+        if self.memory is not None:
+            return self.memory.select(columns)
+        assert self.path is not None
+        try:
+            require_recorded(self.path, self.sha256)
+            return read_bounded(self.path, columns, self.path.stat().st_size)
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
+
+    def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        """Read some columns piece by piece, so that a large file needs little more memory than its result."""
+        if self.memory is not None:
+            yield from self.memory.select(columns).to_batches()
+            return
+        assert self.path is not None
+        try:
+            require_recorded(self.path, self.sha256)
+            with pq.ParquetFile(self.path) as file:
+                yield from file.iter_batches(batch_size=16_384, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
+
+
+def open_parts(path: Path) -> list[Part]:
+    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches, or
+    all those of a folder that holds nothing else."""
+    if not path.exists():
+        raise TableError(f"There is no table at {path.name}: check the path, or make one with `python -m core embed`.")
+    if path.is_file():
+        return [_open_file(path, None)]
+    if has_manifest(path):
+        shards = [(path / shard.file, shard.sha256) for shard in shard_records(path)]
+        require_all_recorded(shards)
+        return [_open_file(file, sha256) for file, sha256 in shards]
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+    if not files:
+        files = sorted(f for f in path.glob(f"*{patch_rasters.ENDING}") if not f.name.startswith("."))
+        if not files:
+            tables = sorted(f"{path.name}/{f.name}" for f in path.iterdir() if f.is_dir() and has_manifest(f))
+            if tables:
+                raise TableError(f"The folder {path.name} holds {len(tables)} tables, one for each model: open one of {', '.join(tables[:8])}.")
+            raise TableError(f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote.")
+        patch_rasters.require_readable(files)
+    return [_open_file(f, None) for f in files]
+
+
+def _open_file(path: Path, sha256: str | None) -> Part:
+    if path.suffix.lower() in patch_rasters.SUFFIXES:
+        rows = patch_rasters.patch_rows(path)
+        return Part(path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows)
+    try:
+        with pq.ParquetFile(path) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+        key, size = _key(path, sha256), path.stat().st_size
+    except (OSError, pa.ArrowException) as error:
+        why = "is missing" if not path.exists() else "is not a whole parquet file"
+        raise TableError(f"{path.name} {why}: copy it again, or resume the sweep that wrote it.") from error
+    layout = _layout(schema, path.name)
+    needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
+    require_bounded(path.name, needed, size)
+    return Part(path.name, layout, metadata.num_rows, key, path=path, sha256=sha256, decoded_bytes=needed)
+
+
+def _key(path: Path, sha256: str | None) -> str:
+    """Give a fingerprint of a file: of its known hash, else of its name, size and time."""
+    state = path.stat()
+    return hashlib.sha256(f"{sha256 or (path.name, state.st_size, state.st_mtime_ns)}".encode()).hexdigest()
+
+
+def _layout(schema: pa.Schema, name: str) -> Layout:
+    layout = recognise(schema)
+    if layout is None:
+        raise TableError(
+            f"{name} holds no vectors: it needs a column named embedding, embeddings, emb or vector with a list of numbers, "
+            "or at least 8 numbered columns."
+        )
+    return layout
+
+
+def read_columns(parts: list[Part]) -> pa.Table:
+    """Read everything but the vectors of all parts, in the columns of the schema."""
+    return pa.concat_tables([_canonical(part) for part in parts]).combine_chunks()
+
+
+def _canonical(part: Part) -> pa.Table:
+    layout = part.layout
+    raw = part.read(sorted(_column_names(layout)))
+    columns: dict[str, Any] = {ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()}
+    columns |= {name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows) for name, value in layout.constants.items()}
+    columns |= {name: column for name, column in _place(layout, raw).items() if name not in columns}
+    if "unique_id" not in columns:
+        stem = Path(part.name).stem
+        columns["unique_id"] = pa.array([f"{stem}-{i}" for i in range(part.rows)])
+    return pa.table({name: columns.get(name, pa.nulls(part.rows, kind)) for name, (kind, _) in COLUMNS.items()})
+
+
+def _column_names(layout: Layout) -> set[str]:
+    return set(layout.renamed.values()) | {n for n in (layout.geometry, layout.bbox) if n} | set(layout.lonlat or ())
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
+    if column.type == kind:
+        return column
+    try:
+        return pc.cast(column, kind, safe=False)
+    except pa.ArrowException:  # a foreign column of another meaning: better absent than wrong
+        return pa.nulls(len(column), kind)
+
+
+def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
+    """Give geometry, covering and centre of whatever place a foreign file has."""
+    if layout.geometry:
+        shapes = shapely.from_wkb(raw[layout.geometry].to_numpy(), on_invalid="ignore")
+        shapes = np.where(shapely.is_empty(shapes), None, shapes)
+        geometry = raw[layout.geometry].cast(pa.binary())
+    elif layout.bbox:
+        sides = [_side(raw[layout.bbox], *names) for names in SIDES]
+        shapes: Any = np.array([shapely.box(*side) for side in zip(*sides, strict=True)])
+        geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
+    elif layout.lonlat:
+        lon, lat = (pc.cast(raw[name], pa.float64(), safe=False).to_numpy() for name in layout.lonlat)
+        known = np.isfinite(lon) & np.isfinite(lat)
+        points: Any = shapely.points(np.where(known, lon, 0), np.where(known, lat, 0))
+        shapes = np.where(known, points, None)
+        geometry = pa.array(shapely.to_wkb(shapes), pa.binary())
+    else:
+        return {}
+    bounds = shapely.bounds(shapes)
+    box = pa.StructArray.from_arrays([pa.array(b, from_pandas=True) for b in bounds.T], fields=list(BBOX))
+    centre = (bounds[:, :2] + bounds[:, 2:]) / 2
+    lon, lat = (pa.array(degrees, from_pandas=True) for degrees in centre.T)
+    return {"geometry": geometry, "bbox": box, "centre_lon": lon, "centre_lat": lat}
+
+
+def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:
+    fields = {f.name: f.name for f in boxes.type}
+    name = next((fields[n] for n in names if n in fields), None)
+    if name is None:
+        raise TableError(f"The bbox column has the sides {', '.join(fields)}: xmin, ymin, xmax and ymax are needed.")
+    return pc.cast(pc.struct_field(boxes, name), pa.float64()).to_numpy()
+
+
+def read_vectors(parts: list[Part]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """Read the vectors of all parts as (n, d) float32 (NaN where null), or int8 with its (n,) scale when every part is our int8."""
+    count = sum(part.rows for part in parts)
+    as_stored = all(_is_scaled(part) for part in parts)
+    scales = np.ones(count, np.float32) if as_stored else None
+    values: NDArray[Any] | None = None
+    at = 0
+    for part in parts:
+        for piece, scale in _pieces(part):
+            if values is None:
+                values = np.empty((count, piece.shape[1]), np.int8 if as_stored else np.float32)
+            if piece.shape[1] != values.shape[1]:
+                raise TableError(f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): open tables of one model at a time.")
+            rows = slice(at, at := at + len(piece))
+            if scales is not None and scale is not None:
+                values[rows], scales[rows] = piece, scale
+            else:
+                values[rows] = piece if scale is None else piece * scale[:, None]
+    if values is None:
+        raise TableError("The table has 0 rows: embed something into it first, or open another table.")
+    return values, scales
+
+
+def _is_scaled(part: Part) -> bool:
+    """Tell whether a part holds int8 vectors of ours with their scale."""
+    schema = part.memory.schema if part.memory is not None else pq.read_schema(part.path)
+    return SCALE in schema.names and part.layout.name == "earth-mae-explorer"
+
+
+def _pieces(part: Part) -> Iterator[tuple[NDArray[Any], NDArray[np.float32] | None]]:
+    names, scaled = list(part.layout.vectors), _is_scaled(part)
+    for batch in part.batches([*names, SCALE] if scaled else names):
+        if not batch.num_rows:
+            continue
+        if len(names) > 1:
+            yield np.stack([batch[n].to_numpy(zero_copy_only=False).astype(np.float32) for n in names], axis=1), None
+        else:
+            scale = batch[SCALE].to_numpy().astype(np.float32) if scaled else None
+            yield _matrix(batch[names[0]], part.name, integers=scaled), scale
+
+
+def _matrix(column: pa.Array, name: str, *, integers: bool) -> NDArray[Any]:
+    """Turn a column of vectors into (n, d); null rows and null values become NaN (0 for our int8)."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
+    if pa.types.is_fixed_size_list(column.type):
+        lengths = [column.type.list_size]
+    if len(lengths) != 1 or not lengths[0]:
+        raise TableError(f"The vectors of {name} have different lengths ({lengths[:4]}): every row needs the same number of values.")
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    dtype = np.int8 if integers else np.float32
+    matrix = np.full((len(column), lengths[0]), 0 if integers else np.nan, dtype)
+    matrix[~missing] = column.flatten().to_numpy(zero_copy_only=False).astype(dtype).reshape(-1, lengths[0])
+    return matrix

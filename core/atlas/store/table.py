@@ -1,0 +1,238 @@
+"""A table of embeddings: one or many files or folders read as one, lazily; the vectors only when they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from ..errors import TableError
+from ..integrity import require_memory
+from ..schema import COLUMNS, VECTOR
+from .conditions import matching_rows
+from .grid import EARTH_RADIUS_KM
+from .mixture import RECIPE, mixture, recipe_of
+from .reading import Part, open_parts, read_columns, read_vectors
+
+pc: Any = pyarrow.compute
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Hold the vectors of a table as stored: `values` (n, d) float32 or int8, zeros where not usable.
+
+    `scale` (n,) float32 turns int8 into the network's values (None for floats). `usable` (n,) False where the file has
+    no vector, one that is not finite, or one of length zero. `inverse_norm` (n,) float32 of `values`, 0 where not usable.
+    """
+
+    values: NDArray[Any]
+    scale: NDArray[np.float32] | None
+    usable: NDArray[np.bool_]
+    inverse_norm: NDArray[np.float32]
+    problems: tuple[str, ...]
+
+
+@final
+class EmbeddingTable:
+    """Rows of places with a vector each. `open_table` reads one; `EmbeddingTable.from_rows` wraps rows in memory."""
+
+    def __init__(
+        self, length: int, columns: Callable[[], pa.Table], vectors: Callable[[], Vectors],
+        *, name: str, fingerprint: str, folder: Path | None = None,
+    ) -> None:  # fmt: skip
+        """Join a table of `length` rows from what reads its columns and its vectors on first use."""
+        self._length, self._columns, self._vectors = length, columns, vectors
+        self.name, self.fingerprint, self.folder = name, fingerprint, folder
+
+    def __len__(self) -> int:
+        """Give the number of rows."""
+        return self._length
+
+    @classmethod
+    def from_rows(cls, rows: pa.Table, name: str = "in memory") -> EmbeddingTable:
+        """Wrap rows made by `make_rows`; raises TableError when there are none."""
+        if not rows.num_rows:
+            raise TableError("The table has no rows: embed something first, or widen the filter.")
+        columns = rows.drop_columns([VECTOR])
+        digest = hashlib.sha256()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        digest.update(sink.getvalue())
+        part = Part.of_rows(rows)
+        return cls(rows.num_rows, lambda: columns, lambda: _vectors([part], columns), name=name, fingerprint=digest.hexdigest())
+
+    @cached_property
+    def columns(self) -> pa.Table:
+        """Everything but the vectors, as an Arrow table with the columns of `core.atlas.schema.COLUMNS`."""
+        return self._columns()
+
+    @cached_property
+    def stored(self) -> Vectors:
+        """The vectors as stored, read on first use. Raises TableError when no row has a usable one, or widths differ."""
+        return self._vectors()
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors as (n, d) float32 in the network's own values; zeros where a row has none."""
+        if self.stored.scale is None:
+            return self.stored.values
+        return self.stored.values.astype(np.float32) * self.stored.scale[:, None]
+
+    def vectors_of(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
+        """Give the vectors of some rows as (m, d) float32, without converting the others."""
+        at = np.asarray(rows, np.int64)
+        values = self.stored.values[at].astype(np.float32)
+        return values if self.stored.scale is None else values * self.stored.scale[at, None]
+
+    @property
+    def dim(self) -> int:
+        """The number of values in a vector."""
+        return int(self.stored.values.shape[1])
+
+    @cached_property
+    def lonlat(self) -> NDArray[np.float64]:
+        """Centres as (n, 2) longitude and latitude in degrees, NaN where the place is unknown."""
+        return np.stack([self.columns[name].to_numpy() for name in ("centre_lon", "centre_lat")], axis=1)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Every distinct way in which the vectors were made: model, weights and pooling, as short words."""
+        keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(["model", "checkpoint_sha256", "pooling"])
+        return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
+
+    def require_one_model(self, among: NDArray[np.bool_] | None = None) -> None:
+        """Raise TableError when rows (those of the (n,) `among`, else all) were made in ways that cannot be compared.
+
+        Those are different models, weights or poolings, pictures of different sizes, and policies where the network received different numbers.
+        """
+        said = self._mixed if among is None else mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        if said:
+            raise TableError(said)
+
+    @cached_property
+    def _mixed(self) -> str:
+        return mixture(self.columns.select(list(RECIPE)))
+
+    def where(self, condition: str) -> EmbeddingTable:
+        """Keep the rows for which a SQL condition holds; raises FilterError, and TableError when no row is left."""
+        return self.take(self.rows_where(condition))
+
+    def rows_where(self, condition: str) -> NDArray[np.int64]:
+        """Give the numbers of the rows for which a SQL condition holds (see `core.atlas.store.conditions`)."""
+        return matching_rows(self.columns, condition)
+
+    def take(self, rows: NDArray[np.int64]) -> EmbeddingTable:
+        """Keep some rows, in the order given; vectors still come lazily."""
+        rows = np.asarray(rows, np.int64)
+        if not len(rows):
+            raise TableError("No row is left: widen the filter or the selection.")
+        key = hashlib.sha256(self.fingerprint.encode() + rows.tobytes()).hexdigest()
+        return EmbeddingTable(
+            len(rows), lambda: self.columns.take(pa.array(rows)), lambda: _taken(self.stored, rows),
+            name=self.name, fingerprint=key, folder=self.folder,
+        )  # fmt: skip
+
+    def row_of(self, unique_id: str) -> int:
+        """Find a row by its identity (or, failing that, by its number in decimal). Raises TableError when there is none."""
+        at = pc.index(self.columns["unique_id"], unique_id).as_py()
+        if at >= 0:
+            return int(at)
+        if unique_id.isdecimal() and int(unique_id) < len(self):
+            return int(unique_id)
+        raise TableError(f"There is no row {unique_id!r} in {self.name}: give a unique_id of the table, or a number below {len(self):,}.")
+
+    def nearest_place(self, lon: float, lat: float, among: NDArray[np.bool_] | None = None) -> int:
+        """Find the usable row (of those `among`, where given) whose centre is closest on the globe to a place in degrees; a table without places is
+        refused."""
+        if not (np.isfinite([lon, lat]).all() and abs(lon) <= 360 and abs(lat) <= 90):
+            raise TableError(f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees.")
+        here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
+        closeness = np.where(self.stored.usable if among is None else self.stored.usable & among, places @ here[0], np.nan)
+        if np.isnan(closeness).all():
+            raise TableError(f"{self.name} does not say where its rows are: search by row or by image instead.")
+        return int(np.nanargmax(closeness))
+
+    def distance_km(self, row: int, lon: float, lat: float) -> float:
+        """Give how far the centre of a row lies from a place in degrees, in kilometres on a sphere; NaN where the row has no place."""
+        here, there = _on_sphere(np.array([[lon, lat], self.lonlat[row]]))
+        return float(np.arctan2(np.linalg.norm(np.cross(here, there)), here @ there)) * EARTH_RADIUS_KM
+
+
+def open_table(*paths: str | Path) -> EmbeddingTable:
+    """Open files or folders of parquet as one table, ours or a foreign layout; only their footers are read now.
+
+    Raises TableError for a missing path, a file that is not parquet or holds no vectors, and a table of 0 rows.
+    """
+    if not paths:
+        raise TableError("No table was named: give a folder or a .parquet file of embeddings.")
+    found = [Path(p) for p in paths]
+    parts = [part for path in found for part in open_parts(path)]
+    length = sum(part.rows for part in parts)
+    require_memory(found[0].name if len(found) == 1 else "The tables together", sum(part.decoded_bytes for part in parts))
+    if not length:
+        raise TableError(f"{found[0].name} has 0 rows: embed something into it first, or open another table.")
+    digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
+    first = found[0] if found[0].is_dir() else found[0].parent
+    name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
+    table = EmbeddingTable(length, lambda: read_columns(parts), lambda: _vectors(parts, table.columns), name=name, fingerprint=digest, folder=first)
+    return table
+
+
+def _vectors(parts: list[Part], columns: pa.Table) -> Vectors:
+    values, scale = read_vectors(parts)
+    if values.dtype == np.int8:
+        norm = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.int32).astype(np.float32))
+        bad = np.zeros(len(values), bool)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            norm = np.sqrt(np.einsum("ij,ij->i", values, values))
+        bad = ~np.isfinite(norm)
+        bad[bad] = ~np.isfinite(values[bad]).all(axis=1)
+        values[bad] = 0
+    missing = pc.equal(pc.fill_null(columns["status"], "ok"), "unreadable").to_numpy()
+    usable = ~bad & ~missing & (norm > 0) & np.isfinite(norm)
+    problems = _problems(columns, bad & ~missing, missing, ~usable & ~bad & ~missing)
+    if not usable.any():
+        raise TableError(f"No row has a usable vector. {' '.join(problems)} Embed the places again.")
+    inverse = np.zeros(len(values), np.float32)
+    inverse[usable] = 1 / norm[usable]
+    return Vectors(values, scale, usable, inverse, problems)
+
+
+def _problems(columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.bool_], zero: NDArray[np.bool_]) -> tuple[str, ...]:
+    said = (
+        (bad, "a vector that holds NaN or infinity, or none at all"),
+        (missing, "no vector because the picture could not be read there"),
+        (zero, "a vector of length zero"),
+    )
+    sentences: list[str] = []
+    for mask, what in said:
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            ids = ", ".join(str(v) for v in columns["unique_id"].take(pa.array(rows[:3])).to_pylist())
+            more = f" and {len(rows) - 3:,} more" if len(rows) > 3 else ""
+            have = "row has" if len(rows) == 1 else "rows have"
+            sentences.append(f"{len(rows):,} {have} {what} ({ids}{more}); left out of every search.")
+    return tuple(sentences)
+
+
+def _taken(stored: Vectors, rows: NDArray[np.int64]) -> Vectors:
+    scale = None if stored.scale is None else stored.scale[rows]
+    return Vectors(stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems)
+
+
+def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
+    lon, lat = np.radians(lonlat).T
+    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+
+
+__all__ = ["COLUMNS", "EmbeddingTable", "Vectors", "open_table", "recipe_of"]

@@ -1,0 +1,137 @@
+"""`python -m core fetch`: download published weights, check what arrived, and say how to do it by hand where there is no internet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import ExplorerError
+from ...files import write_atomic
+from ...net.download import DownloadError, Progress, download, part_of, sha256_of
+
+if TYPE_CHECKING:
+    from ...models.base import Encoder
+    from ...models.checkpoints.releases import Release
+
+WEIGHTS_FOLDER = Path("data") / "weights"
+TIMEOUT_S = 30.0
+
+
+class FetchError(ExplorerError):
+    """Weights that could not be had; the message says how to get them by hand."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file in its place: `official` where its hash is the published one, else its structure alone was checked."""
+
+    path: Path
+    sha256: str
+    official: bool
+    model: Encoder
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the verb."""
+    parser = subparsers.add_parser(
+        "fetch",
+        help="download published weights (the only verb that uses the internet)",
+        description="Download published weights, check them, and record their hash. Goes on where an earlier run stopped; Ctrl-C is safe.",
+    )
+    parser.add_argument("name", help="scale-mae (1.29 GB, pictures and embeddings) or scale-mae-torchgeo (1.21 GB, embeddings only)")
+    parser.add_argument("--to", type=Path, default=WEIGHTS_FOLDER, metavar="DIR", help="folder of the file (default: data/weights)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object about the file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, verify, report."""
+    from ...models.checkpoints.releases import RELEASES
+
+    if args.name not in RELEASES:
+        raise FetchError(f"There is nothing to fetch called {args.name!r:.40}: choose {' or '.join(RELEASES)}.")
+    release = RELEASES[args.name]
+    print(f"{release.file}: {release.variant}, {release.size_bytes / 1e9:.2f} GB, {release.licence}", file=sys.stderr)
+    fetched = fetch(release, args.to, _Teller())
+    report = fetched.model.report
+    assert report is not None
+    for sentence in report.sentences():
+        print(sentence, file=sys.stderr)
+    if not fetched.official:
+        print(f"Its hash {fetched.sha256} is not the one known for this file, but its tensors are Scale-MAE's.", file=sys.stderr)
+    print(f"Use it: --model {fetched.path}", file=sys.stderr)
+    if args.json:
+        said = {"name": release.name, "path": str(fetched.path), "sha256": fetched.sha256, "official": fetched.official}
+        print(json.dumps({**said, "variant": report.variant, "licence": report.licence, "notices": list(report.notices)}))
+    return 0
+
+
+def fetch(release: Release, folder: Path, progress: Callable[[Progress], None] | None = None) -> Fetched:
+    """The file of `release` in `folder`, downloaded where it is not there yet; its hash is recorded beside it. Raises FetchError."""
+    target = folder / release.file
+    if target.is_file():
+        return _checked(release, target, target)
+    try:
+        part = download(release.urls, target, int(1.1 * release.size_bytes), timeout_s=TIMEOUT_S, progress=progress)
+    except DownloadError as problem:
+        raise FetchError(f"{problem} {_by_hand(release, target)}") from problem
+    except KeyboardInterrupt:
+        print("\nWhat has arrived is kept: the same command goes on from there.", file=sys.stderr)
+        raise
+    fetched = _checked(release, part, target)
+    os.replace(part, target)
+    write_atomic(target.with_name(f"{target.name}.sha256"), f"{fetched.sha256}  {target.name}\n".encode())
+    return fetched
+
+
+def _checked(release: Release, path: Path, target: Path) -> Fetched:
+    """The file at `path`, which is or will become `target`, if it is what the release says. Raises FetchError."""
+    from ...models import load_checkpoint
+
+    sha256 = sha256_of(path)
+    official = sha256 == release.sha256
+    try:
+        model = load_checkpoint(path, positions="gsd")
+    except ExplorerError as problem:
+        model = None
+        why = str(problem).replace(path.name, "it")
+    else:
+        why = "it holds another network" if not model.card.gsd_aware else ""
+    if model is None or why:
+        if path == part_of(target):
+            path.unlink()
+        else:
+            why += " (move the file away to download it anew)"
+        raise FetchError(f"What {target.name} holds is not what was published: {why}. {_by_hand(release, target)}")
+    assert model.report is not None
+    model.report = replace(model.report, file=target.name)
+    return Fetched(target, sha256, official, model)
+
+
+def _by_hand(release: Release, target: Path) -> str:
+    return (
+        f"By hand: open {' or '.join(release.urls)} on a machine with internet, put the file ({release.size_bytes / 1e9:.2f} GB) "
+        f"into {target.parent} as {release.file}, and give this command again to check it."
+    )
+
+
+class _Teller:
+    """One line on standard error, rewritten each second on a terminal, every ten seconds elsewhere."""
+
+    def __init__(self) -> None:
+        self.told_at = 0.0
+
+    def __call__(self, told: Progress) -> None:
+        now, live = time.monotonic(), sys.stderr.isatty()
+        if now - self.told_at < (1 if live else 10) and told.done_bytes < told.total_bytes:
+            return
+        self.told_at = now
+        left_s = (told.total_bytes - told.done_bytes) / max(told.bytes_per_s, 1)
+        line = f"{told.done_bytes / told.total_bytes:6.1%}  {told.bytes_per_s / 1e6:.1f} MB/s  {left_s / 60:.0f} min left"
+        print(f"\r{line}   " if live else line, end="" if live and told.done_bytes < told.total_bytes else "\n", file=sys.stderr, flush=True)

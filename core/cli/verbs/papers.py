@@ -1,0 +1,86 @@
+"""`python -m core papers`: test what the three papers claim, at small scale, each against its opponent."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+_EPILOG = """examples:
+  python -m core papers scale_mae                          two runs of 20 minutes, then kNN over 12.5, 25, 50 and 100 % of native size
+  python -m core papers tinymim --teacher mae_tiny
+  python -m core papers sdmae --minutes-per-run 5          2,000 EuroSAT pictures, three seeds: six runs
+  python -m core papers all --minutes-per-run 0.2 --limit 20 --out runs/try
+
+Both arms see the same pictures, as many as the slower one manages in the minutes given. A command that was stopped or killed goes on."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the verb."""
+    parser = subparsers.add_parser(
+        "papers",
+        help="test the three papers' claims at small scale: Scale-MAE, TinyMIM, SDMAE against MAE",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paper", choices=("scale_mae", "tinymim", "sdmae", "all"))
+    add("--minutes-per-run", type=float, default=20.0, metavar="M", help="what the slower arm may take (default 20)")
+    add("--pictures", type=int, metavar="N", help="pictures a run, instead of minutes")
+    add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
+    add("--seeds", type=int, metavar="N", help="seeds (default: one; sdmae: three)")
+    add("--teacher", default="scale_mae_tiny", metavar="NAME|FILE", help="TinyMIM's teacher (default scale_mae_tiny)")
+    add("--sets", type=lambda text: tuple(text.split(",")), metavar="A,B", help="sets to score on (default: eurosat,ucmerced; sdmae: eurosat)")
+    add("--limit", type=int, metavar="N", help="score on at most N images of each class and split")
+    add("--data", type=Path, metavar="DIR", help="folder of packs (default: EARTH_MAE_DATA)")
+    add("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="folder of runs and records (default runs/papers)")
+    add("--record", action="store_true", help="also keep the result with the program, where the page and the notebook look")
+    add("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, score and record; every sentence of progress goes to standard error."""
+    from ...evaluation.claims import RECORDED, STATEMENTS, Claim, text_of, write_claim
+    from ...evaluation.data.datasets import data_folders
+    from ...evaluation.errors import RecipeError
+    from ...papers.experiments import experiment
+    from ...papers.running import run_claim
+
+    if not args.minutes_per_run > 0 or (args.pictures is not None and args.pictures < 1) or args.batch < 2:
+        raise RecipeError("Give minutes and pictures above 0, and a batch of at least 2, for contrastive tasks tell the pictures of a batch apart.")
+    names = tuple(STATEMENTS) if args.paper == "all" else (args.paper,)
+    claims: list[Claim] = []
+    for name in names:
+        chosen = experiment(name, teacher=args.teacher, batch=args.batch, seeds=args.seeds, sets=args.sets)
+        told = run_claim(
+            chosen,
+            args.out,
+            data_folders(args.data),
+            minutes_per_run=args.minutes_per_run,
+            pictures=args.pictures,
+            limit=args.limit,
+            command=command_of(args, name),
+        )
+        for event in told:
+            if isinstance(event, Claim):
+                claims.append(event)
+                if args.record:
+                    write_claim(event, RECORDED)
+            else:
+                print(event, file=sys.stderr, flush=True)
+    if args.json:
+        print(json.dumps({"claims": [claim.to_json() for claim in claims]}, allow_nan=False))
+        return 0
+    print(text_of(claims))
+    return 0
+
+
+def command_of(args: argparse.Namespace, name: str) -> str:
+    """The command line that gives one claim, with what differs from the defaults."""
+    length = f"--pictures {args.pictures}" if args.pictures else f"--minutes-per-run {args.minutes_per_run:g}"
+    said = [f"python -m core papers {name} {length}"] + [f"--batch {args.batch}"] * (args.batch != 64)
+    said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (args.limit is not None)
+    said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
+    said += [f"--teacher {Path(args.teacher).name}"] * (name == "tinymim" and args.teacher != "scale_mae_tiny")
+    return " ".join(said)

@@ -1,0 +1,201 @@
+"""`python -m core search`: find the rows of a table that look most like a row, a place or a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ...atlas import EmbeddingTable, open_table
+from ...atlas.search.neighbors import Neighbors, example_query, nearest, unit_rows
+from ...errors import ExplorerError
+
+if TYPE_CHECKING:
+    from ...atlas.search.index import ApproximateIndex
+
+_EPILOG = """examples:
+  python -m core search tables/scene --row 12 --k 20
+  python -m core search tables/globe --lonlat 12.5,41.9 --json
+  python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
+  python -m core search tables/scene --row 12 --row 13 --minus 40 --minus 41      more like these two, less like those
+  python -m core search tables/millions --row 12 --index
+  python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
+
+SHOWN = ("unique_id", "product_id", "centre_lon", "centre_lat", "gsd_m", "recon_loss_low", "recon_loss_high", "pixel_bbox")
+
+
+class UsageError(ExplorerError):
+    """An option that cannot be read."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the verb."""
+    parser = subparsers.add_parser(
+        "search",
+        help="find the places of a table that look most alike",
+        description="Find the rows of a table whose vectors are closest in direction: exact cosine over every row, unless --index.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "table", nargs="+", metavar="TABLE", help="folder or .parquet file of embeddings, ours or another layout, or a raster of patches; several read as one"
+    )
+    parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")  # argparse takes "-122.4,37.7" for an option otherwise
+    query = parser.add_mutually_exclusive_group(required=True)
+    query.add_argument("--row", action="append", metavar="ID", help="a unique_id of the table, or a row number; several for more like all of these")
+    query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")
+    query.add_argument("--image", type=Path, metavar="FILE", help="a picture, embedded with the table's own model")
+    parser.add_argument("--minus", action="append", default=[], metavar="ID", help="a row to look unlike; may be repeated")
+    parser.add_argument("--where", metavar="SQL", help="only rows for which this condition holds")
+    parser.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    parser.add_argument("--diversity", type=float, default=0.0, metavar="D", help="0: the closest; towards 1: different from each other as well")
+    parser.add_argument("--index", action="store_true", help="look in an approximate index, built beside the table the first time: for tables of millions")
+    parser.add_argument("--gsd-m", type=float, metavar="G", help="metres per pixel of --image, where it does not know")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search and print the neighbours, best first."""
+    table = open_table(*args.table)
+    for problem in table.stored.problems:
+        print(problem, file=sys.stderr)
+    among = None
+    if args.where:
+        among = np.zeros(len(table), bool)
+        among[table.rows_where(args.where)] = True
+    rows = _rows_asked(table, args, among)
+    less = [table.row_of(text) for text in args.minus]
+    _require_comparable(table, among, [*rows, *less])
+    query = example_query(table, rows, less) if rows else _away(table, _of_image(table, args, among), less)
+    exclude = [*rows, *less]
+    if args.index:
+        found = _by_index(table, args).nearest(query, args.k, exclude=exclude)
+    else:
+        found = nearest(table, query, args.k, exclude=exclude, among=among, diversity=args.diversity)
+    if args.json:
+        print(json.dumps({"table": table.name, "query": _said(table, rows, args), "note": found.note, "neighbors": _rows(table, found)}))
+    else:
+        _show(table, found)
+    return 0
+
+
+def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateIndex:
+    """Open the index beside a table, or build it. Raises UsageError for what only the exact search does."""
+    from ...atlas.search.index import open_index
+
+    if args.where or args.diversity:
+        raise UsageError("--index finds the closest rows of the whole table: leave --where and --diversity out, or search without it.")
+    print("Opening the index; where there is none yet it is built, some minutes for a million rows.", file=sys.stderr)
+    return open_index(table)
+
+
+def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, rows: list[int]) -> None:
+    """Raise TableError where the rows that are left, and those asked about, were not made in one way."""
+    if among is None:
+        return table.require_one_model()
+    considered = among.copy()
+    considered[rows] = True
+    return table.require_one_model(considered)
+
+
+def _rows_asked(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> list[int]:
+    """The rows that are searched for, none for a picture."""
+    if args.row is not None:
+        rows = [table.row_of(text) for text in args.row]
+        for text, row in zip(args.row, rows, strict=True):
+            if not table.stored.usable[row]:
+                raise UsageError(f"Row {text} has no usable vector: choose another one.")
+        return rows
+    if args.lonlat is None:
+        return []
+    lon, lat = _place(args.lonlat)
+    row = table.nearest_place(lon, lat, among)
+    print(_how_far(table, row, lon, lat), file=sys.stderr)
+    return [row]
+
+
+def _place(text: str) -> tuple[float, float]:
+    try:
+        lon, lat = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {text!r:.40} is none.") from None
+    return lon, lat
+
+
+def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
+    """Say how far the row that a search starts from is from the place that was asked for, and whether its tile reaches there."""
+    away_km = table.distance_km(row, lon, lat)
+    one = table.columns.select(["gsd_m", "image_size"]).slice(row, 1).to_pylist()[0]
+    said = f"The search starts from row {row}, {away_km:,.1f} km from that place"
+    if not one["gsd_m"] or not one["image_size"]:
+        return f"{said}."
+    side_km = one["gsd_m"] * one["image_size"] / 1000
+    if away_km <= side_km / math.sqrt(2):
+        return f"{said}, inside its tile."
+    return f"{said}: its tile, {side_km:,.1f} km across, does not reach there, for the table has nothing nearer."
+
+
+def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
+    """Turn a picture's vector (d,) away from some rows: twice its direction minus their mean direction."""
+    if not less:
+        return vector
+    return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - unit_rows(table, less).mean(axis=0)
+
+
+def _of_image(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """Embed a picture as the table's rows, or those that are left, were embedded; a picture that does not know its GSD gets their most frequent."""
+    from ...atlas.store.patch_rasters import POOLING
+    from ...engine.embedding.query import embed_like
+
+    recipes = table.columns.select(["model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m"])
+    if among is not None and among.any():
+        recipes = recipes.filter(pa.array(among))
+    counted = Counter(recipes["gsd_m"].to_pylist()).most_common()
+    most = counted[0][0]
+    like = recipes.slice(recipes["gsd_m"].to_pylist().index(most), 1).to_pylist()[0]
+    if len(counted) > 1 and args.gsd_m is None and most is not None:
+        print(
+            f"The table mixes {len(counted)} GSDs: a picture that does not know its own is taken to have the most frequent, {most:g} m (--gsd-m says another).",
+            file=sys.stderr,
+        )
+    if like["pooling"] == POOLING:
+        print("The table's rows are patches: the picture is compared by the mean of its patches.", file=sys.stderr)
+    return embed_like(like, args.image, args.gsd_m)
+
+
+def _said(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
+    """What was asked for, as printed with --json: one row, several, or a picture; of a place also how far the row is."""
+    if not rows:
+        return {"image": args.image.name}
+    if len(rows) > 1:
+        return {"rows": [{"row": row, **_one(table, row)} for row in rows]}
+    away = {} if args.lonlat is None else {"distance_km": round(table.distance_km(rows[0], *_place(args.lonlat)), 3)}
+    return {"row": rows[0], **_one(table, rows[0]), **away}
+
+
+def _rows(table: EmbeddingTable, found: Neighbors) -> list[dict[str, Any]]:
+    pairs = zip(found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True)
+    return [{"row": row, "similarity": round(similarity, 6), "duplicate": duplicate, **_one(table, row)} for row, similarity, duplicate in pairs]
+
+
+def _one(table: EmbeddingTable, row: int) -> dict[str, Any]:
+    return table.columns.select(list(SHOWN)).slice(row, 1).to_pylist()[0]
+
+
+def _show(table: EmbeddingTable, found: Neighbors) -> None:
+    if found.note:
+        print(found.note, file=sys.stderr)
+    print(f"{'row':>9}  {'cosine':>7}  {'longitude':>10}  {'latitude':>9}  what")
+    for one in _rows(table, found):
+        place = "{:>10.4f}  {:>9.4f}".format(one["centre_lon"], one["centre_lat"]) if one["centre_lon"] is not None else f"{'-':>10}  {'-':>9}"
+        same = "  (the same picture)" if one["duplicate"] else ""
+        print(f"{one['row']:>9}  {one['similarity']:>7.4f}  {place}  {one['product_id'] or one['unique_id']}{same}")

@@ -1,0 +1,1 @@
+"""What an embedding run writes: shards of a table, or rasters with one vector a patch."""

@@ -1,0 +1,236 @@
+"""Rasters of patch embeddings of many pictures, in one folder: each under a name of its own, what is there already left as it is.
+
+A raster is written in one step, so a run that was stopped or killed goes on with the first picture that has none, after the last batch of it that was
+finished. One run at a time holds the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ....atlas.store.patch_rasters import ENDING
+from ....geo.sources import Source
+from ....geo.sources.online import plain
+from ....geo.tile import GeoError
+from ..folder import SweepFolder
+from ..plan import SweepError, SweepSpec, open_named
+from ..sources import pictures_in
+from .patch_raster import SCRATCH, DiskFull, Intent, PatchProgress, PatchRasterSpec, embed_patches, intent, scratch_of
+
+STAMP_BYTES = 2**20
+NOT_COMPARED = ("credit", "licence")
+
+
+@dataclass(frozen=True)
+class FolderProgress:
+    """Where a run over pictures stands: tiles `done` of `total` in all; `rate` tiles per second and `seconds_left`, None until measured; `key` is the
+    picture in hand and `picture` how far it is; `rasters` are there, made now or before, in the order of the pictures; `note` a sentence when
+    something happened; `finished` only at the very end."""
+
+    done: int
+    total: int
+    rate: float | None = None
+    seconds_left: float | None = None
+    key: str = ""
+    picture: PatchProgress | None = None
+    rasters: tuple[Path, ...] = ()
+    note: str = ""
+    finished: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """A picture of a source; `parts` of the path that leads to it, the file's name last; `stamp` tells its content, None where it is no local file."""
+
+    source: Source
+    key: str
+    parts: tuple[str, ...]
+    stamp: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Todo:
+    named: Named
+    out: Path
+    tiles: int
+
+
+def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[FolderProgress]:
+    """Write a raster of patch embeddings for every picture that `spec` names into its folder; yields the plan first, then after every batch.
+
+    A picture that cannot be opened or does not fit is left out with a note where there are others; a raster that is there already is kept where
+    it is what would be written. Raises SweepError where it is not, where nothing can be embedded, while another run holds the folder, and for
+    a full disk; GeoError for the only picture.
+    """
+    folder = Path(spec.out)
+    held = SweepFolder(folder)
+    with held.locked():
+        pictures = pictures_of(spec)
+        todo, there, notes = _planned(pictures, folder, wanted)
+        _tidy(folder, todo, wanted)
+        total = sum(one.tiles for one in todo)
+        at = FolderProgress(0, total, rasters=tuple(there), note="\n".join(notes))
+        yield at
+        began, known = time.perf_counter(), 0
+        for one in todo:
+            before, at = at.done, replace(at, note="")
+            try:
+                for number, step in enumerate(embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp)):
+                    done = before + step.done
+                    known += step.done if number == 0 else 0  # what an earlier run did says nothing about the pace of this one
+                    rate = (done - known) / max(time.perf_counter() - began, 1e-9) if done > known else None
+                    left = (total - done) / rate if rate else None
+                    at = FolderProgress(done, total, rate, left, one.named.key, step, at.rasters)
+                    yield at
+                    if held.asked_to_stop and step.path is None:
+                        yield replace(at, rate=None, seconds_left=None, note="Stopped as asked; give the same command again to go on.")
+                        return
+            except (GeoError, SweepError) as error:
+                if len(pictures) == 1 or isinstance(error, DiskFull):
+                    raise
+                at = replace(at, done=before + one.tiles, note=f"{one.named.key} was left out: {error}")
+                yield at
+                continue
+            at = replace(at, rasters=(*at.rasters, one.out), note=_said(one.named.key, at.picture))
+            yield at
+        if not at.rasters:
+            raise SweepError("There is nothing to embed: no picture gave a raster. Choose another source.")
+        inside = set(at.rasters)
+        order = tuple(path for path in _outs(pictures, folder) if path in inside)
+        yield replace(at, rasters=order, note="", finished=True)
+
+
+def pictures_of(spec: SweepSpec) -> list[Named]:
+    """Every picture that a spec names, in its order, each once."""
+    found: dict[tuple[str, ...], Named] = {}
+    for named in spec.sources:
+        source = open_named(named, spec)
+        local = Path(named).expanduser()
+        root = local.resolve().parts if local.exists() else (plain(named),)
+        for key in pictures_in(source):
+            if spec.only and key not in spec.only:
+                continue
+            own = Path(key).parts
+            parts = root if root[-1] == key else (*root, *own)
+            found.setdefault(parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None))
+    if not found:
+        raise SweepError("None of the sources holds the picture that --only names: see `python -m core embed --help`.")
+    return list(found.values())
+
+
+def names_of(pictures: Sequence[Named]) -> list[str]:
+    """A file name for each picture, without its ending: that of its key; where keys collide, the shortest tail of the path that tells them apart.
+
+    Raises SweepError where no tail does.
+    """
+    names: list[str | None] = [None] * len(pictures)
+    for level in range(2 + 2 * max(len(one.parts) for one in pictures)):
+        tried = [_tail(one, level) for one in pictures]
+        taken = Counter(name.casefold() for name in (kept or new for kept, new in zip(names, tried, strict=True)))
+        names = [kept or (new if taken[new.casefold()] == 1 else None) for kept, new in zip(names, tried, strict=True)]
+    missing = next((one.key for one, name in zip(pictures, names, strict=True) if name is None), None)
+    if missing is not None:
+        raise SweepError(f"No name tells {missing} from the other pictures of this run: write its raster into a folder of its own.")
+    return [name or "" for name in names]
+
+
+def _tail(one: Named, level: int) -> str:
+    """Level 0: the key without its ending; 1: with it; then ever longer tails of the path, without and with the ending."""
+    if level < 2:
+        parts = Path(one.key).parts
+    else:
+        parts = tuple(part for part in one.parts if part.strip("/\\"))[-(level // 2 + 1) :]
+    last = parts[-1] if level % 2 else Path(parts[-1]).stem
+    return "_".join((*parts[:-1], last)).replace("/", "_").replace("\\", "_")
+
+
+def _outs(pictures: Sequence[Named], folder: Path) -> list[Path]:
+    return [folder / f"{name}{ENDING}" for name in names_of(pictures)]
+
+
+def _planned(pictures: Sequence[Named], folder: Path, wanted: PatchRasterSpec) -> tuple[list[_Todo], list[Path], list[str]]:
+    """What is to do, which rasters are there already, and sentences about the others; refuses a raster that is another."""
+    todo: list[_Todo] = []
+    there: list[Path] = []
+    notes: list[str] = []
+    for named, out in zip(pictures, _outs(pictures, folder), strict=True):
+        try:
+            meant = intent(named.source, named.key, wanted, named.stamp)
+        except (GeoError, SweepError) as error:
+            if len(pictures) == 1:
+                raise
+            notes.append(f"{named.key} was left out: {error}")
+            continue
+        if out.exists():
+            _require_same(out, meant)
+            there.append(out)
+        else:
+            todo.append(_Todo(named, out, meant.tiles))
+    if there:
+        notes.append(f"{len(there):,} of {len(pictures):,} rasters are there already and are kept.")
+    if not todo and not there:
+        raise SweepError(f"There is nothing to embed. {' '.join(notes[:3])} Choose another source.")
+    return todo, there, notes
+
+
+def _require_same(out: Path, meant: Intent) -> None:
+    """Raise SweepError, with the difference, unless a raster that is there is what would be written."""
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    choose = "choose another folder, or delete that raster."
+    try:
+        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(out) as file:
+            was: dict[str, Any] = json.loads(file.tags().get("RECIPE", "{}"))
+            found = {**was, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
+    except (RasterioError, ValueError) as error:
+        raise SweepError(f"{out.name} is there already and is no raster of patch embeddings: {choose}") from error
+    now = {**meant.recipe, "data_type": meant.data_type, "rows": meant.rows, "cols": meant.cols}
+    if "model" not in was:
+        raise SweepError(f"{out.name} is there already and is no raster of patch embeddings: {choose}")
+    for name, value in now.items():
+        if name not in NOT_COMPARED and name in found and not _alike(found[name], value):
+            what = "its picture's content is another" if name == "source_stamp" else f"its {name} is {found[name]!r} and would now be {value!r}"
+            raise SweepError(f"{out.name} was made otherwise ({what}): {choose}")
+
+
+def _alike(was: Any, now: Any) -> bool:
+    numbers = isinstance(was, int | float) and isinstance(now, int | float)
+    return math.isclose(was, now, rel_tol=1e-9) if numbers else was == now
+
+
+def _said(key: str, step: PatchProgress | None) -> str:
+    """A sentence about what a finished raster lacks; empty where it lacks nothing."""
+    if step is None or not (step.unreadable or step.bare):
+        return ""
+    lost = [f"{step.unreadable:,} could not be read"] if step.unreadable else []
+    lost += [f"{step.empty:,} hold too little data"] if step.empty else []
+    return f"{key}: of {step.total:,} tiles {' and '.join(lost)}; {step.bare:,} of {step.rows * step.cols:,} patches have no vector."
+
+
+def _stamp(path: Path) -> str | None:
+    """Tell the content of a file by its size and its first megabyte; None where there is no such file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.sha256(f"{path.stat().st_size} ".encode() + file.read(STAMP_BYTES)).hexdigest()[:16]
+
+
+def _tidy(folder: Path, todo: Sequence[_Todo], wanted: PatchRasterSpec) -> None:
+    """Delete what a killed run left behind and no picture of this one goes on with; the folder is held, so nobody is at work in it."""
+    if left := set(folder.glob(f"{SCRATCH}*")):
+        for old in left - {scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo}:
+            shutil.rmtree(old, ignore_errors=True)
+    for torn in folder.glob(f".*{ENDING}.tmp"):
+        torn.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Training: runs in folders, previews, publication, fine-tuning and segmentation heads."""

@@ -1,0 +1,86 @@
+"""From a run to weights that others can use: float16 safetensors of the moving average, and the card that says how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...files import write_atomic
+from ...models.checkpoints.stated import metadata
+from ...models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
+from ...policy import LOG_GSD_M, Policy, res_for
+from .runs import Run, RunError, TrainSpec
+
+if TYPE_CHECKING:
+    from .train import Training
+
+LICENCE = "Apache-2.0 (trained from scratch on openly licensed imagery)"
+
+
+def write_weights(training: Training, run: Run) -> Path:
+    """Write `weights/<name>.safetensors` and its card into the run's folder; returns the card's path."""
+    from safetensors.torch import save
+
+    network = training.ema.module if training.step else training.network
+    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items() if not k.endswith("pos_embed")}
+    name = training.spec.name
+    folder = run.folder / "weights"
+    card = _card(training)
+    content = save(state, metadata(card))
+    write_atomic(folder / f"{name}.safetensors", content)
+    assert card.weights is not None
+    return write_card(replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder)
+
+
+def _card(training: Training) -> ModelCard:
+    """The card of what was trained so far, but for the hash of its file."""
+    spec, card = training.spec, training.network.card
+    ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
+    weights = WeightsCard(
+        file=f"{spec.name}.safetensors",
+        sha256="",
+        licence=LICENCE,
+        data=spec.data,
+        images_seen=training.seen,
+        steps=training.step,
+        hours=round(training.hours, 3),
+        restarts=training.restarts,
+        command=_command(spec.name),
+        notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
+    )
+    sizes = {**card.sizes, **dict(spec.sizes)}
+    return replace(card, name=spec.name, sizes=sizes, weights=weights, default_policy=spec.policy, res_range=(min(ends), max(ends)))
+
+
+def _options(spec: TrainSpec) -> str:
+    """The options of the objective in words, files by name: which teacher, which views."""
+    said = [f"{key} {Path(value).stem if isinstance(value, str) else value}" for key, value in spec.objective]
+    return f" Objective: {', '.join(said)}." if said else ""
+
+
+def _command(name: str) -> str:
+    """The command that is running, its files by name alone; the preset's where a page or a test trains."""
+    said = sys.argv[1:3]
+    verb, what = said if len(said) == 2 and said[0] in ("train", "papers") else ("train", name)
+    return f"python -m core {verb} {Path(what).stem}"
+
+
+def publish(run: Run, metrics: dict[str, Any], notes: str = "", folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Copy a run's weights and card to where the app finds them, with measured metrics in the card. Raises RunError."""
+    name = run.spec().name
+    source = run.folder / "weights"
+    try:
+        said = json.loads((source / f"{name}.json").read_text())
+        content = (source / f"{name}.safetensors").read_bytes()
+    except (OSError, ValueError) as problem:
+        raise RunError(f"The run in {run.folder} has no weights to publish yet ({problem}): let it save a checkpoint first.") from problem
+    said["weights"]["metrics"] = metrics
+    said["weights"]["notes"] = " ".join(filter(None, [said["weights"]["notes"], notes]))
+    write_atomic(folder / f"{name}.safetensors", content)
+    return write_atomic(folder / f"{name}.json", json.dumps(said, indent=1).encode() + b"\n")

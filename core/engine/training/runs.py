@@ -1,0 +1,237 @@
+"""Training runs on disk: the spec that starts one, the folder that holds it, the log that others follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from filelock import FileLock, Timeout
+
+from ...errors import ExplorerError
+from ...files import write_atomic
+from ...untrusted.text import MAX_BYTES, parse
+from .. import background
+
+ROOT = background.ROOT
+PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
+"""Training specs that come with the program: name -> file."""
+
+
+class RunError(ExplorerError):
+    """A training spec or run folder that cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """Everything that decides what a run computes; plain values, one TOML file.
+
+    `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches
+    take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
+    pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
+    cosine to `floor` times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a hot encoder falls silent:
+    docs/models.md). A run may go on from weights alone (`start_from`).
+    """
+
+    name: str
+    model: str
+    steps: int
+    data: tuple[str, ...] = ()
+    sizes: tuple[tuple[str, Any], ...] = ()
+    objective: tuple[tuple[str, Any], ...] = ()
+    sides_px: tuple[int, ...] = (64,)
+    side_shares: tuple[float, ...] = (1.0,)
+    ratios: tuple[float, ...] = (0.75,)
+    mask_kinds: tuple[tuple[str, float], ...] = (("random", 1.0),)
+    batch: int = 64
+    lr: float = 1.5e-3
+    encoder_rate: float = 1.0
+    betas: tuple[float, ...] = (0.9, 0.95)
+    weight_decay: float = 0.05
+    warmup_steps: int = 200
+    floor: float = 0.0
+    ema: float = 0.999
+    clip: float = 1.0
+    seed: int = 0
+    policy: str = "log_gsd"
+    start_from: str = ""
+    checkpoint_minutes: float = 3.0
+    preview_every: int = 250
+
+    def __post_init__(self) -> None:
+        problems = [
+            (self.steps < 1, "steps must be at least 1"),
+            (self.batch < 1, "batch must be at least 1"),
+            (not all(0 < r < 1 for r in self.ratios) or not self.ratios, "ratios must lie between 0 and 1"),
+            (len(self.sides_px) != len(self.side_shares), "sides_px and side_shares must have the same length"),
+            (self.lr <= 0, "lr must be above 0"),
+            (not 0 <= self.encoder_rate <= 1, "encoder_rate must lie in 0..1"),
+            (not 0 <= self.ema < 1, "ema must lie in 0..1"),
+        ]
+        wrong = [sentence for bad, sentence in problems if bad]
+        if wrong:
+            raise RunError(f"The training spec cannot be used: {'; '.join(wrong)}.")
+
+
+def read_spec(path: Path) -> TrainSpec:
+    """A spec from its TOML file, or from a preset's name. Raises RunError for a missing file, bad TOML, an unknown key or a value of the wrong type."""
+    path = PRESETS.get(str(path), path)
+    known = ", ".join(PRESETS)
+    if not path.is_file():
+        raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file.")
+    with path.open("rb") as file:
+        return spec_from(_parsed(file.read(MAX_BYTES + 1), path.name), path.name)
+
+
+def _parsed(toml: bytes | str, where: str) -> dict[str, Any]:
+    return parse(toml, where, "toml", RunError)
+
+
+def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
+    """A spec from plain values, every key and type checked."""
+    known = get_type_hints(TrainSpec)
+    unknown = sorted(set(said) - set(known))
+    if unknown:
+        raise RunError(f"{where} has unknown keys: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}.")
+    for key in ("name", "model", "steps"):
+        if key not in said:
+            raise RunError(f"{where} lacks the key {key!r}: add it.")
+    try:
+        return TrainSpec(**{key: _plain(known[key], value) for key, value in said.items()})
+    except (TypeError, ValueError) as problem:
+        raise RunError(f"{where} holds a value of the wrong type ({problem}): correct it.") from problem
+
+
+def _plain(kind: Any, value: Any) -> Any:
+    if kind in (int, float, str):
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            raise TypeError(f"{value!r} is not {kind.__name__}")
+        return kind(value)
+    if isinstance(value, dict):
+        return tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in sorted(value.items()))
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(tuple(v) if isinstance(v, list) else v for v in value)
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second, seconds left."""
+
+    step: int
+    steps: int
+    seen: int
+    losses: dict[str, float]
+    loss: float
+    lr: float
+    images_per_s: float
+    seconds_left: float
+    saved: bool = False
+
+
+class Run:
+    """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spec_file, self.state_file = folder / "spec.json", folder / "state.pt"
+        self.log_file, self.stop_file = folder / "log.jsonl", folder / "stop"
+        self.previews = folder / "previews"
+        self._lock = FileLock(folder / "lock")
+
+    def open(self, spec: TrainSpec) -> None:
+        """Claim the folder for `spec`. Raises RunError with the difference where the folder holds another spec."""
+        if self.spec_file.is_file():
+            held = self.spec()
+            changed = [f.name for f in fields(TrainSpec) if getattr(held, f.name) != getattr(spec, f.name)]
+            if changed:
+                said = "; ".join(f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed)
+                raise RunError(f"The run in {self.folder} was started with another spec ({said}): use another folder or the old spec.")
+        else:
+            write_atomic(self.spec_file, json.dumps(asdict(spec), indent=1).encode())
+        self.stop_file.unlink(missing_ok=True)
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        """Hold the folder for one training process; the claim dies with the process. Raises RunError where another one trains in it."""
+        try:
+            with self._lock.acquire(timeout=0):
+                yield
+        except Timeout:
+            raise RunError(f"Another process is training in {self.folder}: follow it on the page, or stop it first.") from None
+
+    @property
+    def running(self) -> bool:
+        """Whether a process trains in this folder now, or is on its way there."""
+        if background.alive(self.folder):
+            return True
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def launch(self, toml: str, data: Path) -> None:
+        """Start `python -m core train` on a spec's text in a process of its own, which outlives this one. Raises RunError for a bad spec."""
+        spec = spec_from(_parsed(toml, "the spec"), "the spec")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "spec.toml"
+        write_atomic(file, toml.encode())
+        background.launch(self.folder, ["train", str(file), "--run", str(self.folder), "--data", str(data)])
+        assert spec.name
+
+    def last_words(self) -> str:
+        """The last line that a launched run printed: why it ended, where it ended early."""
+        return background.last_words(self.folder)
+
+    def spec(self) -> TrainSpec:
+        """The spec this folder was started with."""
+        try:
+            return spec_from(json.loads(self.spec_file.read_text()), self.spec_file.name)
+        except (OSError, ValueError) as problem:
+            raise RunError(f"{self.folder} holds no readable run ({problem}): choose another folder.") from problem
+
+    def weights_file(self) -> Path | None:
+        """The weights of the last checkpoint, which say themselves what they are; None before the first."""
+        return next(iter(sorted((self.folder / "weights").glob("*.safetensors"))), None)
+
+    def log(self) -> list[dict[str, Any]]:
+        """Every logged step in order; a half-written last line is passed over."""
+        return list(_lines(self.log_file))
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Add one line to the log."""
+        with self.log_file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def truncate_log(self, step: int) -> None:
+        """Forget logged steps after `step`, so that a resumed run does not tell them twice."""
+        kept = [row for row in self.log() if row["step"] <= step]
+        write_atomic(self.log_file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+    def ask_to_stop(self) -> None:
+        """Have the running process save and end after its current step."""
+        self.stop_file.touch()
+
+    @property
+    def asked_to_stop(self) -> bool:
+        return self.stop_file.exists()
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    for line in path.read_text().splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def list_runs(folder: Path) -> tuple[Run, ...]:
+    """Every run below a folder, newest first."""
+    found = [Run(path.parent) for path in folder.glob("*/spec.json")]
+    return tuple(sorted(found, key=lambda run: run.spec_file.stat().st_mtime, reverse=True))

@@ -1,0 +1,282 @@
+"""Train any network of the registry on crops of known ground sample distance: a generator of steps that can stop, resume and be followed.
+
+Every step is a pure function of the spec, the step's number and the state before it: crops, masks and random views are drawn from the
+seed and the number. So a run killed at any moment and resumed from its last checkpoint gives the same losses as one never interrupted.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...files import write_atomic
+from ...geo.crops import Imagery, draw_crops
+from ...masking import MaskSpec, make_mask
+from ...models.base import Batch, Objective
+from ...models.frequency import area
+from ...models.layers.vit import ENCODER_PARTS
+from ...models.registry import create, families
+from ...policy import Policy, res_for
+from ..device import device, fabric_for, suit_attention, to_device, training_precision
+from .previews import Previews
+from .runs import Run, RunError, TrainSpec, TrainStep
+
+LOG_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One step's pictures before the device: uint8 (n, 3, t, t) at target size, input side, visible positions, res."""
+
+    pixels: NDArray[np.uint8]
+    side_px: int
+    keep: NDArray[np.int64]
+    res: NDArray[np.float32]
+
+
+def draw_batch(spec: TrainSpec, imagery: tuple[Imagery, ...], patch_px: int, enlarge: int, step: int, rank: int = 0, world: int = 1) -> Draw:
+    """The pictures, masks and res of one step for one of `world` processes. `enlarge` is target side over input side."""
+    rng = np.random.default_rng([spec.seed, 7, step])
+    shares = np.array(spec.side_shares) / sum(spec.side_shares)
+    side = int(rng.choice(spec.sides_px, p=shares))
+    count = max(world, round(spec.batch * (spec.sides_px[0] / side) ** 2))
+    numbers = [step * spec.batch + i for i in range(rank, count, world)]
+    crops = draw_crops(imagery, side * enlarge, spec.seed, numbers)
+    gsd = crops.gsd_m * enlarge
+    policy = Policy(spec.policy)
+    res = [res_for(policy, gsd_m=float(g), input_px=side, native_gsd_m=float(g)) for g in gsd]
+    keep = _draw_masks(spec, rng, side // patch_px, count)[rank::world]
+    return Draw(np.ascontiguousarray(crops.pixels.transpose(0, 3, 1, 2)), side, keep, np.array(res, np.float32))
+
+
+def _draw_masks(spec: TrainSpec, rng: np.random.Generator, grid: int, count: int) -> NDArray[np.int64]:
+    ratio = float(rng.choice(spec.ratios))
+    kinds, shares = zip(*spec.mask_kinds, strict=True)
+    kind = str(rng.choice(kinds, p=np.array(shares) / sum(shares)))
+    visible = max(1, round(grid * grid * (1 - ratio)))
+    if kind == "random":
+        return rng.random((count, grid * grid)).argsort(axis=1, kind="stable")[:, :visible]
+    masks = [make_mask(MaskSpec(kind, ratio, int(rng.integers(2**31))), grid, grid).keep for _ in range(count)]
+    shortest = min(len(keep) for keep in masks)
+    return np.stack([rng.permutation(keep)[:shortest] for keep in masks])
+
+
+class Training:
+    """A network, its objective, optimiser and moving average, on however many processes launched it."""
+
+    def __init__(self, spec: TrainSpec) -> None:
+        self.spec, self.device = spec, device()
+        self.fabric = fabric_for(self.device)
+        torch.manual_seed(spec.seed)
+        self.network = create(spec.model, trained=False, **dict(spec.sizes)).train()
+        family = families()[self.network.card.family]
+        if family.objective is None:
+            raise RunError(f"{family.name} has no objective to train it with: choose another model.")
+        if spec.start_from:
+            self.load_weights(Path(spec.start_from))
+        self.objective: Objective = family.objective(self.network, **dict(spec.objective))
+        suit_attention(self.objective, self.device)
+        self.ema = torch.optim.swa_utils.AveragedModel(
+            self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
+        )
+        self.ema.to(self.fabric.device)
+        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]), fused=True)
+        self.wrapped, self.optimizer = self.fabric.setup(self.objective, self.optimizer)
+        card = self.network.card
+        self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
+        self.std = torch.tensor(card.std, device=self.fabric.device)[:, None, None]
+        self.enlarge = self.objective.target_scale
+        self.step, self.seen, self.restarts, self.hours = 0, 0, 0, 0.0
+
+    def load_weights(self, path: Path) -> None:
+        """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
+        from safetensors.torch import load_file
+
+        missing, left = self.network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, strict=False)
+        if left or [key for key in missing if not key.endswith("pos_embed")]:
+            raise RunError(f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}.")
+
+    def learning_rate(self) -> float:
+        """Linear rise, then half a cosine down to `floor` (models.md 1.9)."""
+        spec = self.spec
+        rise = min(1.0, (self.step + 1) / max(1, spec.warmup_steps))
+        through = max(0.0, self.step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
+        return spec.lr * rise * (spec.floor + (1 - spec.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, through))))
+
+    def advance(self, draw: Draw) -> dict[str, float]:
+        """One optimiser step; named losses."""
+        torch.manual_seed(self.spec.seed * 1_000_003 + self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate() * group["share"]
+        batch, keep = self._on_device(draw)
+        with training_precision(self.device):
+            losses = self.wrapped(batch, keep)
+        total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise RunError(f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint.")
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(total)
+        if self.spec.clip:
+            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.spec.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.ema.update_parameters(self.network)
+        self.step += 1
+        self.seen += len(draw.pixels) * self.fabric.world_size
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def _on_device(self, draw: Draw) -> tuple[Batch, Tensor]:
+        targets = (to_device(draw.pixels, self.device).float() / 255 - self.mean) / self.std
+        images = area(targets, draw.side_px) if targets.shape[-1] != draw.side_px else targets
+        return Batch(images, targets, to_device(draw.res, self.device)), to_device(draw.keep, self.device)
+
+    def finish(self, imagery: tuple[Imagery, ...]) -> None:
+        """Let the objective measure what it needs on pictures of the run that no step has drawn."""
+        first, network = self.spec.steps, self.ema.module if self.step else self.network
+        if not self.objective.measured:
+            return
+        steps = range(first, first + -(-self.objective.measured // self.spec.batch))
+        draws = (draw_batch(self.spec, imagery, self.network.patch_size, self.enlarge, step) for step in steps)
+        training = network.training
+        self.objective.finish(network.eval(), (self._on_device(draw)[0] for draw in draws))
+        network.train(training)
+
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs."""
+        return {
+            "objective": self.objective.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seen": self.seen,
+            "restarts": self.restarts,
+            "hours": self.hours,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue exactly where `state` was taken."""
+        self.objective.load_state_dict(state["objective"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seen, self.hours = state["step"], state["seen"], state["hours"]
+        self.restarts = state["restarts"] + 1
+
+
+def _groups(objective: Objective, spec: TrainSpec) -> list[dict[str, Any]]:
+    """What learns, by its share of the rate and its decay: matrices alone decay, as in MAE (models.md 1.9); the encoder has a share of its own."""
+    encoder = {id(p) for key, p in objective.network.named_parameters() if key.removeprefix("encoder.").split(".")[0] in ENCODER_PARTS}
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in objective.parameters():
+        if parameter.requires_grad:
+            share = spec.encoder_rate if id(parameter) in encoder else 1.0
+            found.setdefault((share, spec.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+    return [{"params": parameters, "share": share, "weight_decay": decay} for (share, decay), parameters in found.items()]
+
+
+def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterator[TrainStep]:
+    """Run `spec` in `folder` to its last step, yielding every step; resumes from the folder's checkpoint where there is one.
+
+    Ends early, after saving, when the run is asked to stop. Raises RunError where the folder belongs to another spec, the loss is not
+    finite, or a checkpoint cannot be read; OSError from a full disk leaves the last checkpoint whole.
+    """
+    run = Run(folder)
+    run.open(spec)
+    training = Training(spec)
+    main = training.fabric.is_global_zero
+    with run.claimed() if main else nullcontext():
+        if run.state_file.is_file():
+            training.restore(load_state(run))
+            if main:
+                run.truncate_log(training.step)
+        yield from _steps(training, run, imagery, main)
+
+
+def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: bool) -> Iterator[TrainStep]:
+    spec, fabric = training.spec, training.fabric
+    patch = training.network.patch_size
+    saved_at = began = time.monotonic()
+    hours_before = training.hours
+    pace: deque[tuple[float, int]] = deque([(began, training.seen)], maxlen=50)
+    previews = Previews(imagery, max(spec.sides_px), spec.policy, run.previews)
+
+    def drawn(step: int) -> Draw:
+        return draw_batch(spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size)
+
+    with ThreadPoolExecutor(1) as loader:
+        ahead = deque(loader.submit(drawn, training.step + i) for i in range(3))
+        try:
+            while training.step < spec.steps:
+                losses = training.advance(ahead.popleft().result())
+                ahead.append(loader.submit(drawn, training.step + 2))
+                now = time.monotonic()
+                training.hours = hours_before + (now - began) / 3600
+                pace.append((now, training.seen))
+                stopping = run.asked_to_stop
+                due = now - saved_at > 60 * spec.checkpoint_minutes or training.step >= spec.steps or stopping
+                if due and main:
+                    training.finish(imagery)
+                    save(training, run)
+                    saved_at = time.monotonic()
+                told = _told(training, losses, pace, due)
+                previewed = training.step % spec.preview_every == 0 or training.step == spec.steps
+                if main and (training.step % LOG_EVERY == 0 or due or previewed):
+                    progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
+                    run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
+                yield told
+                if stopping:
+                    return
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+def _told(training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool) -> TrainStep:
+    (t0, n0), (t1, n1) = pace[0], pace[-1]
+    rate = (n1 - n0) / max(t1 - t0, 1e-9)
+    steps_per_s = (len(pace) - 1) / max(t1 - t0, 1e-9)
+    left = (training.spec.steps - training.step) / max(steps_per_s, 1e-9)
+    return TrainStep(
+        training.step, training.spec.steps, training.seen, losses, sum(losses.values()), float(training.learning_rate()), rate, left, saved
+    )
+
+
+def _row(told: TrainStep, hours: float) -> dict[str, Any]:
+    return {
+        "step": told.step,
+        "seen": told.seen,
+        "loss": told.loss,
+        "losses": told.losses,
+        "lr": told.lr,
+        "images_per_s": round(told.images_per_s, 1),
+        "hours": round(hours, 4),
+    }
+
+
+def save(training: Training, run: Run) -> None:
+    """Write the checkpoint, then the averaged weights with their card, each in one step."""
+    from .publish import write_weights
+
+    held = io.BytesIO()
+    torch.save(training.state(), held)
+    write_atomic(run.state_file, held.getvalue())
+    write_weights(training, run)
+
+
+def load_state(run: Run) -> dict[str, Any]:
+    """The checkpoint of a run, read without running any code from it."""
+    try:
+        return torch.load(run.state_file, map_location="cpu", weights_only=True)
+    except Exception as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
+        raise RunError(f"The checkpoint {run.state_file} cannot be read ({problem}): remove it to start again.") from problem

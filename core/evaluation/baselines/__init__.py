@@ -1,0 +1,1 @@
+"""Baselines that no network made: fills of hidden pixels, and colour histograms."""

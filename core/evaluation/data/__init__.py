@@ -1,0 +1,1 @@
+"""Labelled sets and pictures: found, opened, checked, split and cut."""

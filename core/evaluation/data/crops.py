@@ -1,0 +1,138 @@
+"""Pictures for the reconstruction protocol: test images of a set, cut or resized to the size that a network is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geo.sources import open_source
+from ...geo.stretch import to_unit
+from ...geo.tile import GeoError, TileRef, TileSpec
+from ..errors import LabelledSetError
+from ..plan import native_gsd
+from .datasets import DataSpec, LabelledSet, open_set
+from .images import Skipped, area_resize, centred_square, read_picture
+from .storage import Store, fingerprint
+
+SCENE_SETS = ("scenes", "naip2020")  # the held-back scenes, and the one kept apart
+APART = "naip_nd_2020"  # its ground was seen in other years
+FEW_IMAGES = 60  # sets with fewer test images give up to MANY crops of each, others up to SOME
+MANY, SOME = 9, 4
+MIN_VALID = 0.999
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and of the source, in metres."""
+
+    name: str
+    crops: NDArray[np.float32]
+    gsd_m: float
+    native_gsd_m: float
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Test images of one set: `native_px` the side of its images (the smallest of the scenes), `hash` of their content."""
+
+    name: str
+    count: int
+    native_px: int
+    gsd_m: float
+    split: str
+    hash: str
+    source: LabelledSet | Path
+    files: tuple[str, ...]
+
+
+def open_pictures(data: str, folders: Sequence[Path], limit: int | None, gsd_m: float | None, seed: int) -> PictureSet:
+    """Open the test images of a set by name, folder or zip; `scenes` and `naip2020` come from scenes.zip."""
+    if data in SCENE_SETS:
+        return _scenes(data, folders)
+    found = open_set(DataSpec(data, limit, gsd_m, seed), folders, labelled=False)
+    files = tuple(found.files[row] for row in found.rows("test"))
+    if not files:
+        raise LabelledSetError(f"'{found.name}' has no test images; mark some as test in its index.csv.")
+    return PictureSet(
+        found.name, len(files), found.native_px, native_gsd(found), found.split_origin, found.fingerprint, found, files
+    )
+
+
+def crops_per_image(pictures: PictureSet) -> int:
+    """Give the most crops that one image of this set contributes."""
+    return MANY if pictures.count < FEW_IMAGES else SOME
+
+
+def cut(pictures: PictureSet, size_px: int) -> Iterator[Picture | Skipped]:
+    """Yield every test image as crops of size_px at native GSD, evenly spread; smaller images are enlarged (bicubic) whole."""
+    most = crops_per_image(pictures)
+    for name in pictures.files:
+        if isinstance(pictures.source, Path):
+            yield _scene_crops(pictures.source, name, size_px, most)
+            continue
+        image = read_picture(pictures.source.store, name)
+        if isinstance(image, Skipped):
+            yield image
+            continue
+        side = min(image.shape[1:])
+        if side < size_px:
+            crops, gsd_m = _resized(centred_square(image), size_px)[None], pictures.gsd_m * side / size_px
+        else:
+            places = _places(image.shape[1], image.shape[2], size_px, most)
+            crops = np.stack([image[:, top : top + size_px, left : left + size_px] for top, left in places])
+            gsd_m = pictures.gsd_m
+        yield Picture(name, crops, gsd_m, pictures.gsd_m)
+
+
+def _places(height: int, width: int, size_px: int, most: int) -> list[tuple[int, int]]:
+    """Top-left corners of up to `most` crops that do not overlap more than they must, evenly from edge to edge."""
+    across = max(1, int(most**0.5))
+    rows, columns = (max(1, min(across, side // size_px)) for side in (height, width))
+    tops = np.linspace(0, height - size_px, rows) if rows > 1 else [(height - size_px) / 2]
+    lefts = np.linspace(0, width - size_px, columns) if columns > 1 else [(width - size_px) / 2]
+    return [(round(float(top)), round(float(left))) for top in tops for left in lefts]
+
+
+def _resized(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    if image.shape[-1] >= size_px:
+        return area_resize(image, size_px)
+    enlarged = cv2.resize(image.transpose(1, 2, 0), (size_px, size_px), interpolation=cv2.INTER_CUBIC)
+    return np.clip(enlarged.transpose(2, 0, 1), 0, 1).astype(np.float32)
+
+
+def _scenes(data: str, folders: Sequence[Path]) -> PictureSet:
+    path = next((folder / "scenes.zip" for folder in folders if (folder / "scenes.zip").is_file()), None)
+    if path is None:
+        raise LabelledSetError("scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA.")
+    source = open_source(path)
+    listed = source.keys()
+    keys = [key for key in listed if source.entry(key).split == "test" and Path(key).name.startswith(APART) == (data == "naip2020")]
+    if not keys:
+        raise LabelledSetError(f"scenes.zip holds no test scene for '{data}'; its index.csv must mark some as test.")
+    headers = [source.header(key) for key in keys]
+    native_px = min(min(header.width, header.height) for header in headers)
+    content = fingerprint(Store(path), tuple(keys))
+    return PictureSet(data, len(keys), native_px, float("nan"), "index.csv", content, path, tuple(keys))
+
+
+def _scene_crops(path: Path, key: str, size_px: int, most: int) -> Picture | Skipped:
+    source = open_source(path)
+    header = source.header(key)
+    crops: list[NDArray[np.float32]] = []
+    gsd_m = float("nan")
+    for top, left in _places(header.height, header.width, size_px, most):
+        try:
+            tile = source.read(TileSpec(TileRef(source.name, key), window=(left, top, size_px, size_px)))
+        except GeoError as problem:
+            return Skipped(key, str(problem))
+        gsd_m = tile.gsd
+        if tile.valid.mean() >= MIN_VALID:
+            crops.append(to_unit(tile))
+    if not crops:
+        return Skipped(key, "no window of it holds data all over")
+    return Picture(key, np.stack(crops), gsd_m, gsd_m)

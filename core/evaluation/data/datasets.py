@@ -1,0 +1,205 @@
+"""Labelled sets of images: found by name, folder or zip, with classes, splits and GSD, and checked before use."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geo.catalogue import DATA_VARIABLE, SHARED_DATA
+from ..errors import LabelledSetError
+from .layouts import listed
+from .published import PUBLISHED, PublishedSet
+from .splits import TEST_SHARE, random_splits
+from .storage import Store, decode, fingerprint
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which labelled set, how many images of each class and split (None: all), and the GSD where the files state none."""
+
+    data: str
+    limit: int | None = None
+    gsd_m: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Images with their classes and splits; `labels` count into `classes`, `gsd_m` is NaN where unknown.
+
+    `fingerprint` changes with the images, and with labels and splits that an index.csv or list files state.
+    """
+
+    name: str
+    store: Store
+    files: tuple[str, ...]
+    labels: NDArray[np.int64]  # (n,)
+    splits: NDArray[np.str_]  # (n,) "train" or "test"
+    gsd_m: NDArray[np.float64]  # (n,) metres per native pixel
+    classes: tuple[str, ...]
+    native_px: int
+    split_origin: str  # where the split comes from, for the recipe
+    fingerprint: str
+    published: PublishedSet | None = None
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Give the rows of one split, in order of the files."""
+        return np.flatnonzero(self.splits == split)
+
+
+def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
+    """List the folders where named sets are looked for: `extra`, $EARTH_MAE_DATA, then data beside the repository."""
+    named = [str(extra)] if extra else []
+    named += [text for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
+    folders = [*(Path(text).expanduser() for text in named), SHARED_DATA]
+    return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+
+
+def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | None]:
+    """Give the path of a set and what is known of it: by its published name, as a folder or zip, or by its name in one of `folders`.
+
+    Raises LabelledSetError if there is none.
+    """
+    known = PUBLISHED.get(data.lower().replace("-", "_"))
+    if known is not None:
+        for candidate in (folder / place for folder in folders for place in known.found_as):
+            if candidate.exists():
+                return candidate, known
+    found = own_path(data) or (None if known else set_beneath(data, folders))
+    if found is not None:
+        return found, _recognise(found)
+    if known is not None:
+        raise LabelledSetError(
+            f"{known.title} is not here: put {' or '.join(known.found_as[:2])} into a folder and name that folder "
+            f"with --data or ${DATA_VARIABLE}."
+        )
+    raise LabelledSetError(
+        f"There is no labelled set '{data:.80}': give a folder with one sub-folder per class, a zip with index.csv, the name of one "
+        f"that lies in the folder of --data, or one of {', '.join(PUBLISHED)}."
+    )
+
+
+def own_path(data: str) -> Path | None:
+    """Give the folder or file that a text names as a path; None where there is none, or the text cannot be a path."""
+    try:
+        path = Path(data).expanduser()
+        return path if data and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a home that is not there
+        return None
+
+
+def set_beneath(name: str, folders: Sequence[Path]) -> Path | None:
+    """Give the folder or zip called `name`, with or without its ending, that is or lies in one of `folders`; None where there is none."""
+    for folder in folders:
+        for path in (folder, *sorted(folder.glob("*"))):
+            if name in (path.name, path.stem) and (path.is_dir() or path.suffix.lower() == ".zip"):
+                return path
+    return None
+
+
+def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled: bool = True) -> LabelledSet:
+    """Open a labelled set and check it; raises LabelledSetError with what to mend.
+
+    With `labelled` False (reconstruction needs no labels) a set may be of one class or of none, and where it comes
+    without a split every image is for test. Corrupt images are not looked for here: they are skipped, counted and named
+    when the images are read.
+    """
+    if spec.limit is not None and spec.limit < 1:
+        raise LabelledSetError(f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class.")
+    path, known = find_set(spec.data, data_folders() if folders is None else folders)
+    store = Store(path)
+    title = known.name if known else path.stem
+    listing = listed(store, title, known, labelled)
+    if not listing.files:
+        raise LabelledSetError(f"'{title}' holds no images; put them in one folder per class, or list them in index.csv.")
+    classes = tuple(sorted(set(listing.labels)))
+    if len(classes) == 1 and labelled:
+        raise LabelledSetError(f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another.")
+    labels = np.array([classes.index(label) for label in listing.labels], dtype=np.int64)
+    splits, origin = np.array(listing.splits), listing.origin
+    if not origin and not labelled:
+        splits, origin = np.full(len(labels), "test"), "every image"
+    if not origin:
+        _check_divisible(title, classes, labels)
+        splits = random_splits(labels, spec.seed)
+        origin = f"random, {round(100 * TEST_SHARE)} % of each class for test, seed {spec.seed}"
+    keep = _limited(labels, splits, spec)
+    files = tuple(listing.files[row] for row in keep)
+    gsd_m = np.array(listing.gsd_m)[keep]
+    stated = spec.gsd_m if spec.gsd_m is not None else (known.gsd_m if known else None)
+    if stated is not None:
+        gsd_m = np.where(np.isnan(gsd_m) | (spec.gsd_m is not None), stated, gsd_m)
+    labels, splits = labels[keep], splits[keep]
+    if labelled:
+        _check_splits(title, classes, labels, splits)
+    native_px = known.native_px if known else _native_px(store, files, title)
+    stated = listing.digest()
+    content = fingerprint(store, files, "" if known and stated == known.packed else stated)
+    return LabelledSet(title, store, files, labels, splits, gsd_m, classes, native_px, origin, content, known)
+
+
+def _recognise(path: Path) -> PublishedSet | None:
+    names = {path.name.lower(), f"{path.parent.name}/{path.name}".lower()}
+    for entry in PUBLISHED.values():
+        if names & {place.lower() for place in entry.found_as}:
+            return entry
+    return None
+
+
+def _limited(labels: NDArray[np.int64], splits: NDArray[np.str_], spec: DataSpec) -> NDArray[np.int64]:
+    used = np.isin(splits, ("train", "test"))
+    if spec.limit is None:
+        return np.flatnonzero(used)
+    order = np.random.default_rng(spec.seed).permutation(len(labels))
+    taken: Counter[tuple[int, str]] = Counter()
+    keep: list[int] = []
+    for row in order[used[order]]:
+        key = (int(labels[row]), str(splits[row]))
+        if taken[key] < spec.limit:
+            taken[key] += 1
+            keep.append(int(row))
+    return np.sort(np.array(keep, dtype=np.int64))
+
+
+def _check_divisible(title: str, classes: tuple[str, ...], labels: NDArray[np.int64]) -> None:
+    alone = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 1)
+    if alone.size:
+        raise LabelledSetError(
+            f"In '{title}' the class '{classes[int(alone[0])]}' has one image, which cannot be split into train and test: add images of it, or remove the class."
+        )
+
+
+def _check_splits(
+    title: str, classes: tuple[str, ...], labels: NDArray[np.int64], splits: NDArray[np.str_]
+) -> None:
+    for split in ("train", "test"):
+        if not (splits == split).any():
+            raise LabelledSetError(f"'{title}' has no {split} images; mark some as {split} in its index.csv or folders.")
+    unseen = sorted(set(labels[splits == "test"].tolist()) - set(labels[splits == "train"].tolist()))
+    if unseen:
+        raise LabelledSetError(
+            f"Labels of '{title}' do not match: class '{classes[unseen[0]]}' is in the test images but not in the "
+            "train images; spell both alike, or add train images of it."
+        )
+
+
+def _native_px(store: Store, files: tuple[str, ...], title: str) -> int:
+    """The commonest side of the centred square over some images, or LabelledSetError when none can be read."""
+    sides: Counter[int] = Counter()
+    first = ""
+    for name in files[:: max(1, len(files) // 25)]:
+        try:
+            height, width = decode(store.read(name), name).shape[:2]
+        except LabelledSetError as problem:
+            first = first or str(problem)
+            continue
+        sides[min(height, width)] += 1
+    if not sides:
+        raise LabelledSetError(f"None of the images of '{title}' that were tried can be read; the first says: {first}")
+    return sides.most_common(1)[0][0]

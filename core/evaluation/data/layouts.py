@@ -1,0 +1,158 @@
+"""How a labelled set may lie on disk, and what each layout says of its images: class, split and GSD.
+
+Three are read: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one folder
+per class, and train/test folders that hold one folder per class. Split lists beside the images (train.txt,
+val-eurosat.txt, eurosat-test.txt ...) win over a random split. In every layout val stands for test where there is no test,
+and is left out where there is one.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from ..errors import LabelledSetError
+from .published import PublishedSet
+from .splits import listed_splits
+from .storage import Store, is_image
+
+SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none).
+
+    `stated`: a file beside the images says labels or splits, which their paths alone do not tell.
+    """
+
+    files: list[str]
+    labels: list[str]
+    splits: list[str]
+    gsd_m: list[float]
+    origin: str
+    stated: bool = False
+
+    def digest(self) -> str:
+        """Hash of the labels and splits that a file states (16 hexadecimal digits), "" where paths tell them all."""
+        if not self.stated:
+            return ""
+        rows = sorted(zip(self.files, self.labels, self.splits, strict=True))
+        return hashlib.sha256("\n".join("\0".join(row) for row in rows).encode()).hexdigest()[:16]
+
+
+def listed(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
+    """List the images of a set by its index.csv, at the top or in the only folder there, else by its folders. Raises LabelledSetError with what to mend."""
+    tops = {name.split("/")[0] for name in (*store.names, *store.folders)}
+    for root in ("", *(f"{top}/" for top in tops if len(tops) == 1)):
+        if f"{root}index.csv" in store.names:
+            return _from_index(store, root, title, labelled)
+    return _from_folders(store, title, known, labelled)
+
+
+def _from_index(store: Store, root: str, title: str, labelled: bool) -> Listing:
+    columns, rows = _rows(store.read(f"{root}index.csv"), title)
+    needed = {"file", "label"} if labelled else {"file"}
+    if not needed <= columns:
+        raise LabelledSetError(f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}.")
+    splits = ["val" if row.get("split") == "validation" else row.get("split", "") for row in rows.values()]
+    has_splits = any(splits)
+    odd = sorted(set(splits) - {"train", "test", "val", ""})
+    if odd:
+        raise LabelledSetError(f"The index.csv of '{title}' has the splits {odd}; use train and test.")
+    seen: set[str] = set()
+    for (number, row), split in zip(rows.items(), splits, strict=True):
+        if not all(row[column] for column in needed):
+            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
+        if row["file"] in seen:
+            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; keep one row for each image.")
+        if has_splits and not split:
+            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' states no split, others do; write train or test into it.")
+        seen.add(row["file"])
+    files, labels = [root + row["file"] for row in rows.values()], [row.get("label", "") for row in rows.values()]
+    as_folders = all(PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True))
+    gsd_m = [_number(row.get("gsd_m"), title) for row in rows.values()]
+    return Listing(files, labels, _without_val(splits), gsd_m, "index.csv" if has_splits else "", has_splits or not as_folders)
+
+
+def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str]]]:
+    """The columns of a table and its rows by number, without the blanks around cells; rows of nothing are left out."""
+    try:
+        table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+        numbered = dict(enumerate(table, start=2))
+    except (UnicodeDecodeError, csv.Error) as problem:
+        raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
+    long = next((number for number, row in numbered.items() if None in row), None)
+    if long is not None:
+        raise LabelledSetError(f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes.")
+    rows = {number: {name.strip(): (cell or "").strip() for name, cell in row.items()} for number, row in numbered.items()}
+    return {name.strip() for name in table.fieldnames or ()}, {number: row for number, row in rows.items() if any(row.values())}
+
+
+def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
+    root = _class_root(store)
+    images = [name for name in store.names if is_image(name) and name.startswith(root)]
+    parts = [PurePosixPath(name[len(root) :]).parts for name in images]
+    folders = sorted({p[0] for p in parts if len(p) > 1} | {f[len(root) :] for f in _children(store, root)})
+    if images and not folders and not labelled:
+        return Listing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
+    if images and not folders:
+        raise LabelledSetError(f"'{title}' holds images but no class folders; put them in one folder per class.")
+    as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
+    depth = 1 if as_splits else 0
+    listed = [(name, part) for name, part in zip(images, parts, strict=True) if len(part) > depth + 1]
+    labels = [part[depth] for _, part in listed]
+    inner = {f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1}
+    empty = sorted((inner if as_splits else set(folders)) - set(labels))
+    if empty and labels and labelled:
+        raise LabelledSetError(f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder.")
+    files = [name for name, _ in listed]
+    unknown_gsd = [float("nan")] * len(files)
+    if as_splits:
+        splits = _without_val([SPLIT_FOLDERS[part[0].lower()] for _, part in listed])
+        return Listing(files, labels, splits, unknown_gsd, "train and test folders")
+    lists = listed_splits(store, [name[len(root) :] for name in files], title, known.list_names if known else ())
+    return Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
+
+
+def _without_val(splits: list[str]) -> list[str]:
+    """Val stands for test where there is no test; where there is one, it stays "val" and is used by nothing."""
+    return splits if "test" in splits else ["test" if split == "val" else split for split in splits]
+
+
+def _class_root(store: Store) -> str:
+    """The folder (with its slash, "" for the top) whose sub-folders are the classes: single wrappers are walked through."""
+    root = ""
+    while True:
+        inside = _children(store, root)
+        pictures = [folder for folder in inside if PurePosixPath(folder).name.lower() == "images"]
+        if pictures and not any(is_image(name) for name in store.names if name.startswith(root) and not name.startswith(f"{pictures[0]}/")):
+            inside = pictures  # beside lists and labels
+        has_images = any(is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names)
+        if has_images or len(inside) != 1 or not _children(store, f"{inside[0]}/"):
+            return root
+        root = f"{inside[0]}/"
+
+
+def _children(store: Store, root: str) -> list[str]:
+    below = {name[: len(root)] + name[len(root) :].split("/")[0] for name in store.names if "/" in name[len(root) :]}
+    below |= set(store.folders)
+    return sorted(f for f in below if f.startswith(root) and f != root.rstrip("/") and "/" not in f[len(root) :])
+
+
+def _number(text: str | None, title: str) -> float:
+    if not text:
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if math.isinf(value):
+        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number.")
+    if not value > 0:
+        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of {text} m; it must be above 0.")
+    return value

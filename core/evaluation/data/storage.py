@@ -1,0 +1,131 @@
+"""Files of a labelled set, from a folder or a zip, read the same way and never outside of it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import zipfile
+import zlib
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import LabelledSetError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+MAX_FILE_BYTES = 200 << 20
+MAX_PIXELS = 40_000_000
+MOST_ENTRIES = 2_000_000  # files and folders below a set; more is somebody's whole disk
+
+
+class Store:
+    """A folder or zip of files; `names` are relative with forward slashes, sorted. Safe to read from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._threads = threading.local()
+        if path.is_dir():
+            self.names, self.folders = _walked(path)
+            self._members: dict[str, zipfile.ZipInfo] = {}
+        else:
+            with _open_zip(path) as archive:
+                entries = archive.infolist()
+            self._members = {info.filename: info for info in entries if not info.is_dir()}
+            self.names = tuple(sorted(self._members))
+            self.folders = tuple(sorted(info.filename.rstrip("/") for info in entries if info.is_dir()))
+        self.names = tuple(name for name in self.names if not _is_hidden(name))
+        self.folders = tuple(name for name in self.folders if not _is_hidden(name))
+
+    def read(self, name: str) -> bytes:
+        """Give the bytes of one file; raises LabelledSetError for a name that leaves the set, a file too large or a damaged one."""
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise LabelledSetError(f"'{name}' points outside of {self.path.name}; list files by their path inside it.")
+        size = self._size(name)
+        if size is None:
+            raise LabelledSetError(f"{self.path.name} lists '{name}' but does not hold it; add the file or drop its row.")
+        if size > MAX_FILE_BYTES:
+            raise LabelledSetError(f"'{name}' is {size >> 20} MB; images of up to {MAX_FILE_BYTES >> 20} MB are read.")
+        try:
+            return self._archive().read(name) if self._members else (self.path / name).read_bytes()
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as problem:  # RuntimeError: encrypted, or packed in a way not known here
+            raise LabelledSetError(f"'{name}' of {self.path.name} cannot be read ({problem}); copy or pack it again.") from problem
+
+    def checksum(self, name: str) -> str:
+        """Give size and CRC-32 of a file as text; of a zip's member without unpacking it, "absent" where there is none."""
+        if name in self._members:
+            return f"{self._members[name].file_size}:{self._members[name].CRC:08x}"
+        if self._members or self._size(name) is None:
+            return "absent"
+        content = self.read(name)
+        return f"{len(content)}:{zlib.crc32(content):08x}"
+
+    def _size(self, name: str) -> int | None:
+        if self._members:
+            return self._members[name].file_size if name in self._members else None
+        file = self.path / name
+        return file.stat().st_size if file.is_file() else None
+
+    def _archive(self) -> zipfile.ZipFile:
+        if not hasattr(self._threads, "archive"):  # a ZipFile is one read position: one for each thread
+            self._threads.archive = _open_zip(self.path)
+        return self._threads.archive
+
+
+def decode(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode one image to uint8 (h, w, 3); raises LabelledSetError for anything that is not a readable picture."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise LabelledSetError(f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller images.")
+            if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+                raise LabelledSetError(f"'{name}' holds numbers beyond 8 bit (mode {image.mode}), whose white is not known; save it as 8 bit, 0 to 255.")
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
+        raise LabelledSetError(f"'{name}' cannot be read as a picture ({why_unreadable(problem)}); replace or remove it.") from problem
+
+
+def why_unreadable(problem: Exception) -> str:
+    """What Pillow says of a file; where it knows no reason it names an address in memory, which tells nobody anything."""
+    return "it is of no known format, or not of 8 bit" if isinstance(problem, UnidentifiedImageError) else str(problem)
+
+
+def fingerprint(store: Store, names: tuple[str, ...], stated: str = "") -> str:
+    """Hash the names, sizes and CRC-32 of the given files (16 hexadecimal digits): equal for a zip and its folder.
+
+    `stated` is whatever else decides a number and is in none of the files, such as the digest of labels and splits; "" leaves it out.
+    """
+    digest = hashlib.sha256(f"stated\0{stated}\n".encode() if stated else b"")
+    for name in names:
+        digest.update(f"{name}\0{store.checksum(name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _walked(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files and folders below a folder, by their path inside it, sorted."""
+    try:
+        found = sorted(islice(path.rglob("*"), MOST_ENTRIES + 1))
+        if len(found) > MOST_ENTRIES:
+            raise LabelledSetError(f"'{path}' holds more than {MOST_ENTRIES:,} files; give the folder of one set of images.")
+        files = tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_file())
+        return files, tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_dir())
+    except OSError as problem:
+        raise LabelledSetError(f"'{path}' cannot be read throughout ({problem.strerror}); give the folder of one set of images.") from problem
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as problem:  # packed by a later version, or names in no known encoding
+        raise LabelledSetError(f"{path.name} is not a readable zip ({problem}); download or pack it again.") from problem

@@ -1,0 +1,1 @@
+"""Protocols: kNN, linear probe, few-shot, segmentation, reconstruction, agreement."""

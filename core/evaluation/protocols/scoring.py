@@ -1,0 +1,102 @@
+"""From vectors and labels to a number with its interval: kNN, linear probe, few-shot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.datasets import LabelledSet
+from ..errors import FeatureError
+from ..recipes import Recipe
+from ..results import Result
+from ..stats.intervals import accuracy_interval
+from ..stats.mistakes import confusion, recall
+from .few_shot import few_shot
+from .knn import KnnSpec, weighted_knn
+from .linear_probe import linear_probe
+from .vectors import Vectors
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A result and the arrays that a page shows: rows of the test images, truth, predicted, confidence, right."""
+
+    result: Result
+    arrays: Arrays
+
+
+def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
+    """Score one recipe on the vectors that it describes; raises FeatureError."""
+    gallery, labels, _ = vectors.split(data, "train")
+    queries, truth, rows = vectors.split(data, "test")
+    if not (len(gallery) and len(queries)):
+        raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
+    _check_classes(data, labels, vectors)
+    try:
+        found, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
+    except FeatureError as problem:
+        raise FeatureError(f"{recipe.model} on '{data.name}': {problem}") from problem
+    arrays: Arrays = {"rows": rows, "truth": truth, **found}
+    interval = accuracy_interval(arrays["right"], seed=recipe.seed)
+    recalled = recall(confusion(truth, arrays["predicted"], len(data.classes)))
+    details |= {
+        "gallery": len(gallery),
+        "mean_recall": float(np.nanmean(recalled)),
+        "recall": {name: float(value) for name, value in zip(data.classes, recalled, strict=True) if not np.isnan(value)},
+    }
+    result = Result(
+        recipe,
+        "accuracy",
+        interval.mean,
+        interval.low,
+        interval.high,
+        len(truth),
+        skipped=tuple(f"{s.file}: {s.reason}" for s in vectors.skipped),
+        details=details,
+    )
+    return Scored(result, arrays)
+
+
+def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: Vectors) -> None:
+    """Raise FeatureError for a class that lost all its train images: the others would be told apart as if it had never been there."""
+    lost = np.setdiff1d(data.labels[data.rows("train")], labels)
+    if lost.size:
+        rows = [row for row in data.rows("train").tolist() if data.labels[row] == lost[0]]
+        reasons = {skipped.file: skipped.reason for skipped in vectors.skipped}
+        raise FeatureError(
+            f"None of the train images of class '{data.classes[int(lost[0])]}' of '{data.name}' can be read; the first says: {reasons[data.files[rows[0]]]}"
+        )
+
+
+def _knn(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    k, tau = (default if stated is None else stated for stated, default in ((recipe.k, KnnSpec.k), (recipe.tau, KnnSpec.tau)))
+    spec = KnnSpec(int(k), tau, recipe.overwrite_batch)
+    found = weighted_knn(gallery, labels, queries, spec)
+    confidence = found.votes[np.arange(len(truth)), found.labels]
+    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, {}
+
+
+def _probe(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    found = linear_probe(gallery, labels, queries, seed=recipe.seed)
+    confidence = found.probabilities[np.arange(len(truth)), found.labels]
+    details = {
+        "strength": found.strength,
+        "held_out": {f"{c:g}": value for c, value in found.held_out.items()},
+        "converged": found.converged,
+    }
+    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, details
+
+
+def _few_shot(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+    shots, draws = recipe.shots or 1, recipe.draws or 1
+    found = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)
+    details = {"shots": shots, "draws": draws, "deviation_over_draws": float(found.draws.std())}
+    return {"predicted": found.labels, "confidence": found.right, "right": found.right}, details
+
+
+_METHODS = {"knn": _knn, "probe": _probe, "few-shot": _few_shot}

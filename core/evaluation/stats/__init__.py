@@ -1,0 +1,1 @@
+"""Metrics, bootstrap intervals, confusion and power spectra."""

@@ -1,0 +1,129 @@
+"""How sure a number is: bootstrap over test images, and paired comparisons of two models on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm
+
+from ..errors import FeatureError
+
+DRAWS = 2_000
+BLOCK = 4_000_000  # resampled values held at a time
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the central `level` of its bootstrap distribution; plain floats."""
+
+    mean: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Model B minus model A on the same images: bootstrap interval and, for right/wrong values, McNemar's exact test."""
+
+    difference: Interval
+    only_a: int | None
+    only_b: int | None
+    p_value: float | None
+
+
+def bootstrap_mean(
+    values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
+    """Give the mean of one value per image and its percentile interval over resampled images; NaN values are left out."""
+    return bootstrap_mean_of_sets([values], seed=seed, draws=draws, level=level)
+
+
+def accuracy_interval(right: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+    """Give the share of right answers and its interval: the bootstrap's, but Wilson's where every answer is right or every one is wrong.
+
+    There every resampling is the same and the bootstrap would claim to be certain: 3 of 3 right give [0.439, 1] instead of [1, 1]
+    (Wilson 1927, n / (n + z^2) from the nearer end).
+    """
+    found = bootstrap_mean(right, seed=seed, draws=draws, level=level)
+    if found.mean not in (0.0, 1.0):
+        return found
+    width = _wilson_width(len(_finite(right)), level)
+    return Interval(found.mean, 1 - width, 1.0, level) if found.mean == 1.0 else Interval(found.mean, 0.0, width, level)
+
+
+def bootstrap_mean_of_sets(
+    sets: Sequence[NDArray[np.float64] | NDArray[np.bool_]], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
+    """Give the mean of the sets' means, each set resampled on its own, with its percentile interval."""
+    rng = np.random.default_rng(seed)
+    finite = [_finite(values) for values in sets]
+    means = np.mean([_resampled_means(values, rng, draws) for values in finite], axis=0)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.mean([values.mean() for values in finite])), float(low), float(high), level)
+
+
+def bootstrap_crossed(values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+    """Give the mean of (runs, images) values and its interval when both the runs and the images are drawn anew; one run: images alone.
+
+    Few runs tell little about the spread between runs: show each of them beside the interval.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.ndim != 2 or numbers.size == 0 or np.isnan(numbers).any():
+        raise FeatureError("Give one value for every run and image; none may be missing.")
+    rng = np.random.default_rng(seed)
+    runs, images = numbers.shape
+    means = np.empty(draws)
+    for draw in range(draws):
+        over_runs = numbers[rng.integers(runs, size=runs)].mean(axis=0) if runs > 1 else numbers[0]
+        means[draw] = over_runs[rng.integers(images, size=images)].mean()
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(numbers.mean()), float(low), float(high), level)
+
+
+def compare(
+    a: NDArray[np.float64] | NDArray[np.bool_], b: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0
+) -> Paired:
+    """Compare two models on the same images, in the same order: one value an image (right or wrong, or a score).
+
+    Where right/wrong answers differ alike on every image (or on none) the interval has Wilson's width instead of the bootstrap's, which is 0.
+    """
+    if a.shape != b.shape:
+        raise FeatureError(f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}.")
+    difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
+    if a.dtype != np.bool_ or b.dtype != np.bool_:
+        return Paired(difference, None, None, None)
+    if difference.low == difference.high:
+        mean, width = difference.mean, _wilson_width(len(a), difference.level)
+        difference = replace(difference, low=max(-1.0, mean - width), high=min(1.0, mean + width))
+    only_a, only_b = int((a > b).sum()), int((b > a).sum())
+    p_value = float(binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    return Paired(difference, only_a, only_b, p_value)
+
+
+def _wilson_width(count: int, level: float) -> float:
+    """How far a share of 0 or 1 among `count` images may be from the truth (Wilson 1927)."""
+    z = float(norm.ppf((1 + level) / 2))
+    return z**2 / (count + z**2)
+
+
+def _finite(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float64]:
+    numbers = np.asarray(values, dtype=np.float64)
+    numbers = numbers[~np.isnan(numbers)]
+    if numbers.size == 0:
+        raise FeatureError("There are no values to average; score at least one image.")
+    return numbers
+
+
+def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
+    if np.isin(values, (0.0, 1.0)).all():  # resampling right/wrong answers is a binomial draw
+        return rng.binomial(len(values), values.mean(), size=draws) / len(values)
+    means = np.empty(draws)
+    step = max(1, BLOCK // len(values))
+    for start in range(0, draws, step):
+        picks = rng.integers(len(values), size=(min(step, draws - start), len(values)))
+        means[start : start + step] = values[picks].mean(axis=1)
+    return means

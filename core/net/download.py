@@ -1,0 +1,159 @@
+"""Fetching one file over HTTP: only when asked, resumed where it stopped, whole or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from ipaddress import ip_address
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from ..errors import ExplorerError
+
+CHUNK_BYTES = 2**20
+TRIES, PAUSE_S = 3, 0.2
+"""Connections to one address before the next is tried, each going on where the last one broke, and the first pause between them."""
+
+
+class DownloadError(ExplorerError):
+    """A file that could not be fetched; what had arrived is kept for the next try unless it was wrong."""
+
+
+class _NextAddressError(Exception):
+    """This address will not give the file; the message says why."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done_bytes` of `total_bytes` are on disk; `bytes_per_s` is the mean of this run."""
+
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def part_of(target: Path) -> Path:
+    """Where an unfinished download waits beside its target."""
+    return target.with_name(f".{target.name}.part")
+
+
+def download(
+    urls: Sequence[str], target: Path, max_bytes: int, *, timeout_s: float = 30.0, progress: Callable[[Progress], None] | None = None
+) -> Path:
+    """Fetch the first of `urls` that answers into the part beside `target`, which the caller checks and renames; returns the part.
+
+    A part left by an earlier run is gone on with by a Range request. `timeout_s` bounds every wait for the network, `max_bytes` the file. Raises
+    DownloadError, the part kept.
+    """
+    part = part_of(target)
+    reasons: list[str] = []
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for url in urls:
+            try:
+                _from_one(url, part, max_bytes, timeout_s, progress)
+                return part
+            except _NextAddressError as why:
+                reasons.append(f"{urlsplit(url).hostname}: {why}")
+    except OSError as problem:
+        raise DownloadError(f"{target.name} cannot be written to {target.parent} ({problem.strerror}): choose another folder with --to.") from problem
+    raise DownloadError(f"{target.name} could not be fetched ({'; '.join(reasons)}).")
+
+
+def _from_one(url: str, part: Path, max_bytes: int, timeout_s: float, progress: Callable[[Progress], None] | None) -> None:
+    why = ""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(PAUSE_S * 2**attempt)
+        before = part.stat().st_size if part.exists() else 0
+        try:
+            with _open(url, before, timeout_s) as response:
+                start, total = _placed(response, before, max_bytes)
+                _check_room(part.parent, total - start)
+                with part.open("r+b" if start else "wb") as file:
+                    file.seek(start)
+                    file.truncate()
+                    for told in _copied(response, file, start, total):
+                        if progress:
+                            progress(told)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if part.stat().st_size == total:
+                return
+            why = f"the connection broke after {part.stat().st_size} of {total} bytes"
+        except urllib.error.HTTPError as problem:
+            if problem.code == 416 and before:
+                part.unlink()
+                why = "it would not go on with the unfinished part"
+                continue
+            raise _NextAddressError(f"answered {problem.code} {problem.reason}") from problem
+        except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as problem:
+            why = f"no answer ({getattr(problem, 'reason', problem) or type(problem).__name__})"
+    raise _NextAddressError(why)
+
+
+def _open(url: str, start: int, timeout_s: float) -> HTTPResponse:
+    if not _trusted(url):
+        raise _NextAddressError("only https addresses are fetched")
+    request = urllib.request.Request(url, headers={"User-Agent": "earth-mae-explorer", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=timeout_s)
+    if not _trusted(response.url):
+        response.close()
+        raise _NextAddressError("it led to an address that is not https")
+    return response
+
+
+def _trusted(url: str) -> bool:
+    """https anywhere, plain http on this machine only."""
+    parts = urlsplit(url)
+    if parts.scheme == "https":
+        return True
+    try:
+        return parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _placed(response: HTTPResponse, asked_from: int, max_bytes: int) -> tuple[int, int]:
+    """Where the answer's bytes belong and how many the file has in all."""
+    length = response.headers.get("Content-Length", "")
+    if not length.isdigit():
+        raise _NextAddressError("it does not say how large the file is")
+    start = asked_from if response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {asked_from}-") else 0
+    if response.status == 206 and not start:
+        raise _NextAddressError("it answered with another part than was asked for")
+    if start + int(length) > max_bytes:
+        raise _NextAddressError(f"it offers {start + int(length)} bytes, more than this file can have")
+    return start, start + int(length)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DownloadError(
+            f"{needed / 1e9:.2f} GB are still to come but {folder} has {free / 1e9:.2f} GB left: make room or choose another folder with --to."
+        )
+
+
+def _copied(response: HTTPResponse, file: IO[bytes], start: int, total: int) -> Iterator[Progress]:
+    began, done = time.monotonic(), start
+    while chunk := response.read(min(CHUNK_BYTES, total - done)):
+        file.write(chunk)
+        done += len(chunk)
+        yield Progress(done, total, (done - start) / max(time.monotonic() - began, 1e-6))

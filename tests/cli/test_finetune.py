@@ -1,0 +1,52 @@
+"""`python -m core finetune`: a shipped encoder learns two classes, and what cannot be meant is one sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.cli.entry import BAD_INPUT, OK, main
+
+
+@pytest.fixture
+def textures(tmp_path: Path) -> Path:
+    """Sixteen pictures of each of two classes to learn from and eight to be judged by, 16 px: strong and faint stripes of any colour."""
+    rng = np.random.default_rng(0)
+    for kind, name in enumerate(("Faint", "Strong")):
+        for split in ("train", "test"):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+        for number in range(24):
+            lines = (70 if kind else 6) * np.sin(np.arange(16) * 1.3 + number)
+            pixels = 128 + lines[None, :, None] + rng.uniform(-40, 40, 3) + np.zeros((16, 1, 1))
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(tmp_path / "set" / ("train" if number < 16 else "test") / name / f"{number}.png")
+    return tmp_path / "set"
+
+
+def test_it_learns_writes_and_says_where_it_came_from(textures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = textures.parent / "result.json"
+    words = ["finetune", str(textures), "--model", "scale_contrast_tiny", "--gsd-m", "1", "--steps", "40", "--batch", "16", "--lr", "2e-3", "--out", str(out), "--json"]
+    assert main(words) == OK
+    told = capsys.readouterr()
+    said = json.loads(told.out)
+    assert said == json.loads(out.read_text())
+    assert said["model"] == "scale_contrast_tiny" and len(said["weights"]) == 64 and said["low"] <= said["accuracy"] <= said["high"]
+    assert said["low"] < said["high"], "sixteen pictures are certain of nothing"
+    assert (said["count"], said["gallery"]) == (16, 32) and said["accuracy"] > 0.8
+    assert "40/40" in told.err and "s left" in told.err
+    assert main([*words, "--untrained", "--steps", "1"]) == OK
+    assert json.loads(capsys.readouterr().out)["weights"] == "untrained"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance"),
+        (["--lr", "inf"], "a rate above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
+        (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_one_sentence(textures: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", str(textures), *words]) == BAD_INPUT
+    assert said in capsys.readouterr().err

@@ -1,0 +1,47 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.cli.entry import BAD_INPUT, OK, main
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    return str(path)
+
+
+def test_json_is_one_object_and_all_else_goes_to_standard_error(capsys):
+    assert main(["reconstruct", "samples/landsat", "--model", "mae_tiny", "--json", "--mask", "block", "--ratio", "0.5", "--seed", "3"]) == OK
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["recipe"]["mask"] == "block-50-s3" and said["recipe"]["hidden_share"] == 0.5
+    assert set(said["metrics"]) == {"model", "visible_mean", "nearest", "harmonic"}
+    assert all(set(scores) == {"psnr", "ssim", "l1"} for scores in said["metrics"].values())
+    assert err
+
+
+def test_a_stated_gsd_belongs_to_the_pictures_own_pixels(photo, capsys):
+    assert main(["reconstruct", photo, "--gsd-m", "10", "--model", "mae_tiny", "--json"]) == OK
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    assert recipe["native_gsd_m"] == 10 and recipe["gsd"] == pytest.approx(640 / recipe["input_px"])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [[], ["--gsd-m", "-1"], ["--gsd-m", "1", "--ratio", "1.5"], ["--gsd-m", "1", "--window", "60,60,10,10"], ["--gsd-m", "1", "--window", "1,2"],
+     ["--gsd-m", "1", "--policy", "manual"], ["--gsd-m", "1", "--mask", "spiral"], ["--gsd-m", "1", "--model", "nobody"]],
+)  # fmt: skip
+def test_bad_input_is_one_sentence_and_exit_code_2(photo, capsys, extra):
+    assert main(["reconstruct", photo, *extra]) == BAD_INPUT
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("core: ") and "Traceback" not in err and len(err.strip().splitlines()) == 1
+
+
+def test_models_lists_every_card(capsys):
+    assert main(["models", "--json"]) == OK
+    said = json.loads(capsys.readouterr().out)
+    assert said["default_reconstructor"] in {card["name"] for card in said["models"]}

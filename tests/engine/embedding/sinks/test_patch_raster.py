@@ -1,0 +1,297 @@
+"""Patch embeddings as a raster: the right vector at the right place, seams blended, cloud-optimised."""
+
+import errno
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio import warp
+from rasterio.transform import from_origin
+
+from core.atlas import TableError, open_table
+from core.cli.entry import main
+from core.engine.embedding.plan import SweepError
+from core.engine.embedding.sinks import patch_raster
+from core.engine.embedding.sinks.patch_raster import DiskFull, PatchRasterSpec, embed_patches
+from core.engine.embedding.sinks.patch_sums import Sums, mapped
+from core.engine.loaded import load
+from core.engine.reconstruct import res_of
+from core.engine.tokens import patch_vectors
+from core.geo import open_source
+from core.geo.tile import GeoError
+from core.policy import Policy
+
+MODEL = "mae_tiny"
+PATCH = load(MODEL).card.patch_px
+SIDE = 4 * PATCH
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.tif"
+    rows, cols = np.mgrid[: 9 * PATCH + 3, : 11 * PATCH + 5] / 9
+    pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    size = {"width": pixels.shape[2], "height": pixels.shape[1]}
+    with rasterio.open(path, "w", driver="GTiff", **size, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+        file.write(pixels)
+    return path
+
+
+def made(scene, out, **more):
+    source = open_source(scene)
+    *_, step = embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, **more), out)
+    with rasterio.open(out) as file:
+        return step, file.read(), file.profile, file.tags(), file.transform
+
+
+@pytest.fixture(scope="module")
+def plain(scene):
+    """The raster of the scene as by default, and its values."""
+    out = scene.parent / "plain.tif"
+    return out, made(scene, out)[1]
+
+
+def test_one_tile_alone_gives_its_own_vectors(scene, tmp_path):
+    step, found, profile, tags, transform = made(scene, tmp_path / "a.tif", stride_px=SIDE)
+    assert (step.rows, step.cols, step.bands) == (9, 11, found.shape[0])
+    with rasterio.open(scene) as file:
+        tile = file.read()[:, :SIDE, :SIDE] / np.float32(255)
+    card = load(MODEL).card
+    res = res_of(card, Policy(card.default_policy), 10.0, SIDE, 10.0)
+    alone = patch_vectors(load(MODEL), tile[None].astype(np.float32), np.array([res], np.float32))[0]
+    np.testing.assert_allclose(found[:, :4, :4].transpose(1, 2, 0), alone, atol=1e-4)
+    assert (transform.a, transform.e, transform.c, transform.f) == (10 * PATCH, -10 * PATCH, 5e5, 4e6)
+    assert profile["compress"] == "zstd"
+    assert json.loads(tags["RECIPE"])["model"] == MODEL
+    assert [f.name for f in tmp_path.iterdir()] == ["a.tif"], "nothing is left beside it"
+
+
+def test_overlap_is_the_weighted_mean_of_what_each_tile_says(scene, tmp_path):
+    _, found, *_ = made(scene, tmp_path / "a.tif", stride_px=2 * PATCH)
+    with rasterio.open(scene) as file:
+        pixels = file.read() / np.float32(255)
+    card = load(MODEL).card
+    res = np.array([res_of(card, Policy(card.default_policy), 10.0, SIDE, 10.0)], np.float32)
+    at = (3, 5)  # a patch that four tiles see
+    ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(4) + 0.5) / 4)
+    total, weight = 0.0, 0.0
+    for row in (0, 2):
+        for col in (2, 4):
+            tile = pixels[:, row * PATCH : row * PATCH + SIDE, col * PATCH : col * PATCH + SIDE]
+            vectors = patch_vectors(load(MODEL), tile[None].astype(np.float32), res)[0]
+            w = ramp[at[0] - row] * ramp[at[1] - col]
+            total, weight = total + w * vectors[at[0] - row, at[1] - col], weight + w
+    np.testing.assert_allclose(found[:, at[0], at[1]], total / weight, atol=1e-4)
+
+
+def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, plain, tmp_path):
+    _, exact = plain
+    _, small, profile, *_ = made(scene, tmp_path / "b.tif", data_type="int8")
+    assert np.isfinite(exact).all()
+    assert profile["dtype"] == "int8"
+    cosine = (exact * small).sum(0) / np.linalg.norm(exact, axis=0) / np.linalg.norm(small.astype(np.float32), axis=0)
+    assert cosine.min() > 0.99
+
+
+def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
+    source = open_source(scene)
+    for wrong, words in (
+        ({"stride_px": SIDE + PATCH}, "leaves gaps"),
+        ({"tile_px": 100 * PATCH}, "smaller than one tile"),
+        ({"gsd_m": 500.0}, "smaller"),
+    ):
+        with pytest.raises(SweepError, match=words):
+            list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}), tmp_path / "x.tif"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command(scene, tmp_path, capsys):
+    words = ["embed", str(scene), "--patches", "--model", MODEL, "--tile-px", str(SIDE), "--data-type", "int8", "--out", str(tmp_path), "--json"]
+    assert main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [f.name for f in tmp_path.glob("[!_.]*")] == ["scene.patches.tif"]
+    assert said["rasters"][0].endswith("scene.patches.tif")
+    assert main([*words, "--losses"]) == 2
+    assert "--patches takes one GSD" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_patches_are_searched_as_tiles_are(scene, tmp_path, capsys, kind):
+    _, found, _, _, transform = made(scene, tmp_path / "scene.patches.tif", data_type=kind)
+    table = open_table(tmp_path / "scene.patches.tif")
+    assert len(table) == 9 * 11
+    assert table.models[0].endswith("patch")
+    vectors = found.reshape(len(found), -1).T.astype(np.float32)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    lon, lat = warp.transform("EPSG:32610", "EPSG:4326", *([v] for v in transform @ (5.5, 3.5)))
+    assert main(["search", str(tmp_path / "scene.patches.tif"), f"--lonlat={lon[0]},{lat[0]}", "--k", "3", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["query"]["unique_id"] == "scene-r3-c5"
+    here = 3 * 11 + 5
+    best = [row for row in np.argsort(-(unit @ unit[here]), kind="stable") if row != here][:3]
+    assert [one["row"] for one in said["neighbors"]] == best
+
+
+def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_path, capsys):
+    _, found, *_ = made(scene, tmp_path / "scene.patches.tif", stride_px=SIDE)
+    with rasterio.open(scene) as file:
+        window = rasterio.windows.Window(0, 0, SIDE, SIDE)
+        with rasterio.open(tmp_path / "tile.tif", "w", **file.profile | {"width": SIDE, "height": SIDE}) as tile:
+            tile.write(file.read(window=window))
+    code = main(["search", str(tmp_path / "scene.patches.tif"), "--image", str(tmp_path / "tile.tif"), "--k", "3", "--json"])
+    said = capsys.readouterr()
+    assert code == 0 and "mean of its patches" in said.err
+    mean = found[:, :4, :4].reshape(len(found), -1).mean(axis=1)
+    vectors = found.reshape(len(found), -1).T
+    cosine = vectors @ mean / np.linalg.norm(vectors, axis=1) / np.linalg.norm(mean)
+    best = json.loads(said.out)["neighbors"]
+    assert [one["row"] for one in best] == np.argsort(-cosine, kind="stable")[:3].tolist()
+    assert best[0]["similarity"] == pytest.approx(cosine.max(), abs=1e-4)
+
+
+def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
+    made(scene, tmp_path / "s.jpg.patches.tif", stride_px=SIDE)
+    shutil.copy(tmp_path / "s.jpg.patches.tif", tmp_path / "s.tif.patches.tif")
+    table = open_table(tmp_path)
+    assert len(table) == 2 * 9 * 11
+    assert len(set(table.columns["unique_id"].to_pylist())) == len(table)
+    monkeypatch.setattr("core.atlas.store.patch_rasters.MAX_VALUES", 9 * 11 * table.dim)
+    with pytest.raises(TableError, match="too many patches to read at once: name some"):
+        open_table(tmp_path)
+
+
+def test_patches_past_the_antimeridian_lie_where_they_are_looked_for(tmp_path):
+    from core.atlas.search.neighbors import rows_within
+
+    recipe = json.dumps({"model": MODEL})
+    size = {"width": 8, "height": 2, "count": 2, "dtype": "float32", "nodata": np.nan}
+    with rasterio.open(tmp_path / "a.patches.tif", "w", driver="GTiff", **size, crs="EPSG:4326", transform=from_origin(176, 1, 1, 1)) as file:
+        file.write(np.ones((2, 2, 8), np.float32))
+        file.update_tags(RECIPE=recipe)
+    table = open_table(tmp_path / "a.patches.tif")
+    assert np.abs(table.lonlat[:, 0]).max() <= 180
+    assert rows_within(table, [(-180, -2), (-178, -2), (-178, 2), (-180, 2)]).tolist() == [4, 5, 12, 13]
+
+
+def test_damaged_and_empty_tiles_are_counted(scene, tmp_path, monkeypatch):
+    from core.engine.embedding import read
+
+    whole = read._cut
+
+    def torn(grid, picture, rows, tile_px):
+        if (grid.boxes[rows, 0] == 0).any() and (grid.boxes[rows, 1] == 0).any():
+            raise GeoError("a damaged block")
+        return whole(grid, picture, rows, tile_px)
+
+    monkeypatch.setattr(read, "_cut", torn)
+    step, found, *_ = made(scene, tmp_path / "a.tif", stride_px=SIDE)
+    assert (step.unreadable, step.empty) == (1, 0)
+    assert step.bare == np.isnan(found[0]).sum() == 16
+
+
+def test_a_picture_without_data_makes_no_raster(tmp_path):
+    size = {"width": 6 * PATCH, "height": 6 * PATCH, "count": 3, "dtype": "uint8", "nodata": 0}
+    with rasterio.open(tmp_path / "bare.tif", "w", driver="GTiff", **size, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+        file.write(np.zeros((3, 6 * PATCH, 6 * PATCH), np.uint8))
+    with pytest.raises(SweepError, match="gives no patch a vector"):
+        made(tmp_path / "bare.tif", tmp_path / "out" / "a.tif")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_the_size_of_a_batch_changes_nothing_but_the_batches(scene, plain, tmp_path):
+    source = open_source(scene)
+    steps = list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=7), tmp_path / "b.tif"))
+    assert [step.done for step in steps[:4]] == [0, 7, 14, 20]
+    with rasterio.open(tmp_path / "b.tif") as file:
+        np.testing.assert_allclose(file.read(), plain[1], atol=1e-4)
+
+
+def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypatch):
+    def fills(fd, offset, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", fills)
+        with pytest.raises(DiskFull, match=r"No space left on device.*free some space"):
+            made(scene, tmp_path / "a.tif")
+    with monkeypatch.context() as patch:
+        patch.setattr(patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan))  # blocks that never arrived
+        with pytest.raises(DiskFull, match="0 of 99 patches arrived"):
+            made(scene, tmp_path / "a.tif")
+    kept = [file.name for file in tmp_path.glob(".patches-*/*")]
+    assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], "the work is kept, what was half written is not"
+    monkeypatch.setattr(patch_raster, "patch_vectors", None)
+    assert made(scene, tmp_path / "a.tif")[0].bare == 0, "no tile is embedded again once there is room"
+    (tmp_path / "a.tif").unlink()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(DiskFull, match="needs about"):
+        made(scene, tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path):
+    mapped(tmp_path / "sum.bin", (64, 64, 16))
+    assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
+
+
+def test_any_other_raster_is_no_table(scene, tmp_path):
+    with pytest.raises(TableError, match="does not hold patch embeddings"):
+        open_table(scene)
+    (tmp_path / "bad.tif").write_bytes(b"II*\0 nothing")
+    with pytest.raises(TableError, match="cannot be read as a raster of patch embeddings"):
+        open_table(tmp_path / "bad.tif")
+
+
+def test_a_patch_without_data_makes_no_row(plain, tmp_path):
+    shutil.copy(plain[0], tmp_path / "a.tif")
+    with rasterio.open(tmp_path / "a.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        file.write(np.full((file.count, 2, 2), np.nan, np.float32), window=((0, 2), (0, 2)))
+    assert len(open_table(tmp_path / "a.tif")) == 9 * 11 - 4
+
+
+def test_a_raster_that_was_closed_or_killed_goes_on_in_the_middle(scene, tmp_path, monkeypatch):
+    source = open_source(scene)
+    key, spec = source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=2)
+    whole = made(scene, tmp_path / "whole.tif", batch=2)[1]
+    steps = embed_patches(source, key, spec, tmp_path / "a.tif")
+    assert [next(steps).done for _ in range(3)] == [0, 2, 4]
+    steps.close()
+    flush = np.memmap.flush
+
+    def killed(array):
+        flush(array)
+        raise KeyboardInterrupt  # the batch is added, and nothing says so
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np.memmap, "flush", killed)
+        with pytest.raises(KeyboardInterrupt):
+            list(embed_patches(source, key, spec, tmp_path / "a.tif"))
+    again = list(embed_patches(source, key, spec, tmp_path / "a.tif"))
+    assert [step.done for step in again[:2]] == [4, 6]
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert np.array_equal(file.read(), whole)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "whole.tif"]
+
+
+def test_two_processes_do_not_make_one_raster(tmp_path):
+    corners = np.zeros((1, 2), np.int64)
+    first = Sums(tmp_path / "x", corners, 4, (4, 4, 2))
+    with pytest.raises(SweepError, match="Another process makes this very raster"):
+        Sums(tmp_path / "x", corners, 4, (4, 4, 2))
+    first.close()
+    Sums(tmp_path / "x", corners, 4, (4, 4, 2)).close()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"gsd_m": 0.0}, "A GSD of 0 m"), ({"gsd_m": float("nan")}, "A GSD of nan m"), ({"stated_gsd_m": -3.0}, "A GSD of -3 m"),
+     ({"gsd_m": 1e-4}, "more than 20,000,000"), ({"stride_px": 0}, "leaves gaps"), ({"tile_px": 0}, "A tile of 0 px"), ({"tile_px": 8192}, "up to 1,024 px")],
+)  # fmt: skip
+def test_numbers_that_cannot_be_meant_are_refused(scene, tmp_path, more, words):
+    source = open_source(scene)
+    with pytest.raises((GeoError, SweepError), match=words):
+        next(embed_patches(source, source.keys()[0], PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more}), tmp_path / "a.tif"))

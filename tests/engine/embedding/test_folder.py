@@ -1,0 +1,127 @@
+"""The folder of a sweep as others find it: other programs that read it, files in it that were damaged, places that cannot be written to."""
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import geopandas as gpd
+import pytest
+
+from core.atlas import open_table
+from core.atlas.store.shards import MANIFEST, OLD_MANIFEST, has_manifest, read_manifest, write_manifest
+from core.engine.embedding.folder import SweepFolder
+from core.engine.embedding.run import SweepError, ask_to_stop, standing, sweep
+from core.errors import ExplorerError
+from tests.engine.embedding.sweeping import finish, table_bytes
+
+
+def test_a_finished_folder_opens_elsewhere_as_it_is(spec):
+    finish(spec)
+    names = {file.name for file in Path(spec.out).iterdir()}
+    assert len([name for name in names if name.endswith(".parquet")]) > 1
+    assert all(name.endswith(".parquet") or name[0] in "._" for name in names)
+    frame = gpd.read_parquet(spec.out)
+    assert (len(frame), frame.crs.to_string()) == (63, "OGC:CRS84")
+    assert duckdb.sql(f"select count(distinct unique_id) from read_parquet('{spec.out}/*.parquet')").fetchall() == [(63,)]
+
+
+def test_a_folder_opens_elsewhere_while_it_is_written(spec):
+    for step in sweep(spec):
+        if step.shards:
+            ask_to_stop(Path(spec.out))
+            break
+    assert len(gpd.read_parquet(spec.out)) > 0
+
+
+def test_a_table_of_before_still_opens(spec):
+    finish(spec)
+    folder = Path(spec.out)
+    (folder / MANIFEST).rename(folder / OLD_MANIFEST)
+    (folder / "part-00000.parquet").rename(folder / "part-00000.parquet.gone")
+    assert has_manifest(folder)
+    with pytest.raises(Exception, match="is missing"):  # its list of shards is believed
+        open_table(folder)
+    (folder / "part-00000.parquet.gone").rename(folder / "part-00000.parquet")
+    assert len(open_table(folder)) == 63
+    write_manifest(folder, open_info(folder), [], {})
+    assert not (folder / OLD_MANIFEST).exists()
+
+
+def open_info(folder):
+    from core.atlas import TableInfo
+
+    return TableInfo(**read_manifest(folder)["emb"])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_shard_is_made_anew(spec, finished):
+    finish(replace(spec, out=spec.out + "-whole"))
+    if finished:
+        finish(spec)
+    else:
+        next(step for step in sweep(spec) if step.shards > 1)
+    shard = Path(spec.out) / "part-00001.parquet"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 255
+    shard.write_bytes(content)
+    steps = sweep(spec, resume=True)
+    first = next(steps)
+    assert "part-00001.parquet is missing or damaged and is made anew" in first.note
+    assert first.done <= 63 - 24
+    assert not standing(Path(spec.out)).finished
+    assert list(steps)[-1].finished
+    assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")
+
+
+def test_a_batch_that_cannot_be_read_is_made_anew(spec):
+    finish(replace(spec, out=spec.out + "-whole"))
+    next(step for step in sweep(spec) if step.done >= 16)
+    pending = Path(spec.out) / "_pending"
+    kept = sorted(pending.iterdir())
+    kept[0].write_bytes(kept[0].read_bytes()[:50])
+    kept[1].write_bytes(b"")
+    (pending / "odd.safetensors").write_bytes(b"")
+    (pending / "00000999.safetensors").write_bytes(b"")
+    assert finish(spec, resume=True)[0].done == 8 * (len(kept) - 2)
+    assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")
+
+
+@pytest.mark.parametrize("where", ["locked", "agree", "log", "write_manifest"])
+def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SweepFolder, where, full)
+        with pytest.raises(SweepError, match="The disk is full"):
+            list(sweep(spec))
+    assert finish(spec, resume=True)[-1].embedded == 63
+
+
+def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out, sentence in ((tmp_path / "file", "file is a file: give a folder"), (tmp_path / "file" / "in", "Nothing can be written"), ("/proc/x", "Nothing can")):
+        with pytest.raises(SweepError, match=sentence):
+            next(sweep(replace(spec, out=str(out))))
+
+
+@pytest.mark.parametrize("plan", ["[1]", "{", '{"spec": 3}', "\xff"])
+def test_a_damaged_plan_is_a_sentence(spec, plan):
+    next(sweep(spec))
+    (Path(spec.out) / "_plan.json").write_text(plan, "latin-1")
+    with pytest.raises(SweepError, match="plan of out is damaged"):
+        next(sweep(spec, resume=True))
+    assert standing(Path(spec.out)) is None
+
+
+@pytest.mark.parametrize("change", [{"more": 1}, {"file": "../part-00000.parquet"}, {"rows": "many"}])
+def test_a_manifest_that_says_more_is_a_sentence(spec, change):
+    finish(spec)
+    path = Path(spec.out) / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["shards"][0] |= change
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ExplorerError, match="does not understand"):
+        next(sweep(spec, resume=True))

@@ -1,0 +1,156 @@
+"""Rows have names of their own, the same on every machine; a sweep knows its pictures by what they hold, not by their names or dates."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from core.atlas import open_table
+from core.engine.embedding.plan import make_plan
+from core.engine.embedding.run import SweepError, SweepSpec, sweep
+from core.engine.embedding.sources import PIECE_BYTES, PIECES, content_of, told_apart
+from core.geo import open_source
+from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
+
+
+def columns_of(folder, *names):
+    columns = open_table(folder).columns
+    return tuple(columns[name].to_pylist() for name in names)
+
+
+def test_rasters_of_one_name_are_told_apart(tmp_path):
+    for number, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "utm.tif", picture(64, 96), from_origin(500_000 + 50_000 * number, 4_600_000, 10, 10))
+    sources = tuple(str(tmp_path / name / "utm.tif") for name in "ab")
+    finish(SweepSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
+    assert len(set(ids)) == len(ids) == 12
+    assert set(products) == set(said) == {"a/utm.tif", "b/utm.tif"}
+    finish(SweepSpec(sources[:1], str(tmp_path / "alone"), MODEL, tile_px=SIDE))
+    alone, products = columns_of(tmp_path / "alone", "unique_id", "product_id")
+    assert set(products) == {"utm.tif"}
+    assert set(alone) < set(ids)
+
+
+def test_the_same_raster_elsewhere_gives_the_same_ids(spec, tmp_path):
+    finish(spec)
+    (tmp_path / "elsewhere").mkdir()
+    copy = shutil.copy(spec.sources[0], tmp_path / "elsewhere")
+    os.utime(copy, (0, 0))
+    finish(replace(spec, sources=(str(copy),), out=str(tmp_path / "again")))
+    assert columns_of(spec.out, "unique_id") == columns_of(tmp_path / "again", "unique_id")
+    both = replace(spec, sources=(*spec.sources, str(copy)), out=str(tmp_path / "both"))  # the same content under the same name
+    finish(both)
+    (ids,) = columns_of(both.out, "unique_id")
+    assert len(set(ids)) == len(ids) == 126
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path):
+    for year in ("2019", "2020"):
+        (tmp_path / year / "img").mkdir(parents=True)
+        write(tmp_path / year / "img" / "x.tif", picture(64, 64))
+    sources = tuple(str(tmp_path / year / "img") for year in ("2019", "2020"))
+    finish(SweepSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
+    assert len(set(ids)) == 8
+    assert set(products) == {"x.tif"}
+    assert set(said) == {"2019/img", "2020/img"}
+
+
+def test_what_is_named_twice_is_embedded_once(spec, tmp_path):
+    source = Path(spec.sources[0])
+    (tmp_path / "link.tif").symlink_to(source)
+    steps = finish(replace(spec, sources=(str(source), str(tmp_path / "link.tif"))))
+    assert (steps[-1].embedded, "scene.tif was named 2 times and is embedded once" in steps[0].note) == (63, True)
+    (tmp_path / "link.tif").unlink()
+    (tmp_path / "folder").mkdir()
+    inside = shutil.copy(source, tmp_path / "folder")
+    steps = finish(replace(spec, sources=(str(tmp_path / "folder"), str(inside)), out=str(tmp_path / "twice")))
+    assert (steps[-1].embedded, "scene.tif was named before and is embedded once" in steps[0].note) == (63, True)
+
+
+def test_one_gsd_asked_for_twice_is_one(spec, tmp_path):
+    steps = finish(replace(spec, gsd_m=(10.0, 10.0)))
+    assert steps[-1].embedded == 63
+    assert finish(replace(spec, gsd_m=(10.0,)), resume=True)[0].done == 63
+    small = write(tmp_path / "small.tif", picture(24, 24))
+    plan = make_plan(SweepSpec((small,), "out", MODEL, gsd_m=(10.0, 20.0)), SIDE)
+    assert plan.count == 1  # both are its largest square
+
+
+def test_other_content_of_the_same_size_is_not_gone_on_with(spec):
+    next(step for step in sweep(spec) if step.done)
+    before = Path(spec.sources[0]).stat().st_size
+    write(spec.sources[0], 255 - picture())
+    assert Path(spec.sources[0]).stat().st_size == before
+    with pytest.raises(SweepError, match=r"the pictures have changed since, scene\.tif among them"):
+        next(sweep(spec, resume=True))
+    write(spec.sources[0], picture())
+    os.utime(spec.sources[0], (0, 0))
+    assert finish(spec, resume=True)[0].done > 0
+
+
+def test_a_sweep_of_an_earlier_version_is_refused(spec):
+    next(sweep(spec))
+    plan = Path(spec.out) / "_plan.json"
+    plan.write_text(plan.read_text().replace("contents_sha256", "nothing"))
+    with pytest.raises(SweepError, match="did not note what the pictures hold"):
+        next(sweep(spec, resume=True))
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
+def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
+    size = (PIECES + 10) * PIECE_BYTES
+    path = tmp_path / "scene.tif"
+    write(path, picture(1600, 1600, bands=3))
+    assert path.stat().st_size > size
+    before = content_of(open_source(path).opened("scene.tif"))
+    with rasterio.open(path, "r+") as file:
+        rows = slice(int(at * 1590), int(at * 1590) + 10)
+        file.write(picture(10, 1600, seed=5), window=((rows.start, rows.stop), (0, 1600)))
+    assert content_of(open_source(path).opened("scene.tif")) != before
+
+
+def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
+    scene = Path(write(tmp_path / "scene.tif", np.tile(picture(600, 640), (1, 2, 2))))
+    spec = SweepSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
+    assert "written to" not in "".join(step.note for step in finish(spec))
+    pieces = np.linspace(0, scene.stat().st_size - PIECE_BYTES, PIECES + 2).astype(int)
+    with scene.open("r+b") as stream:
+        stream.seek(pieces[33] + PIECE_BYTES + 10)  # after one of those that are compared
+        stream.write(bytes(100))
+    assert "written to" in finish(spec, resume=True)[0].note
+    began = (tmp_path / "out" / "_plan.json").stat().st_mtime
+    os.utime(scene, (began - 1, began - 1))
+    assert "written to" not in finish(spec, resume=True)[0].note
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"TIFFTAG_DATETIME": "2015:07:14 10:20:30"}, "2015-07-14T10:20:30+00:00"),
+        ({"TIFFTAG_DATETIME": "2022:01:01 00:00:00", "ACQUISITIONDATETIME": "2021-06-05T10:20:30Z"}, "2021-06-05T10:20:30+00:00"),
+        ({"ACQUISITION_DATE": "2020-02-03"}, "2020-02-03T00:00:00+00:00"),
+        ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00"}, None),
+        ({"TIFFTAG_DATETIME": "in summer"}, None),
+    ],
+)
+def test_when_a_raster_was_taken_is_in_its_rows(spec, tags, said):
+    with rasterio.open(spec.sources[0], "r+") as file:
+        file.update_tags(**tags)
+    finish(replace(spec, most=3))
+    (when,) = columns_of(spec.out, "timestamp")
+    assert {one and one.isoformat() for one in when} == {said}
+
+
+def test_ends_of_paths_that_tell_them_apart():
+    assert told_apart(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
+    assert told_apart(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == ("1/a.tif", "2/a.tif", "c.tif")
+    assert told_apart(["https://h.org/a.tif?k=1", "https://h.org/a.tif?k=2"]) == ("a.tif (1)", "a.tif (2)")
+    assert told_apart(["globe"]) == ("globe",)

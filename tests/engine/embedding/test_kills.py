@@ -1,0 +1,88 @@
+"""A sweep that is killed in planning, in writing, at its very end or with two workers goes on to the same bytes, and repeats one batch a worker at most."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.engine.embedding.sinks.table import Run
+from tests.engine.embedding.sweeping import finish, table_bytes
+
+ROOT = Path(__file__).parents[3]
+BATCHES = 8
+CHILD = """
+import os, signal, sys
+from core.engine.embedding import folder as sweep_store, run as engine
+from core.engine.embedding.sinks import table as sweep_run
+from core.engine.embedding.run import SweepSpec
+from core.engine.embedding.sinks.table import Run
+from core.engine.embedding.folder import SweepFolder
+
+def dies(owner, name, number):
+    whole, calls = getattr(owner, name), [0]
+    def dying(*args, **more):
+        calls[0] += 1
+        if calls[0] == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*args, **more)
+    setattr(owner, name, dying)
+
+embed = Run.embed
+def told(self, batch, *more):
+    with open({told!r}, "a") as file:
+        file.write(f"{{batch.index}}\\n")
+    embed(self, batch, *more)
+Run.embed = told
+dies({owner}, {name!r}, {number})
+for _ in engine.sweep({spec!r}):
+    pass
+"""
+
+slow = pytest.mark.slow
+MOMENTS = [
+    ("SweepFolder", "write_manifest", 2),
+    ("SweepFolder", "finish", 1),
+    *(
+        pytest.param(*moment, marks=slow)
+        for moment in (
+            ("engine", "make_plan", 1), ("SweepFolder", "agree", 1), ("SweepFolder", "write_manifest", 1), ("SweepFolder", "write_manifest", 4),
+            ("SweepFolder", "write_shard", 2), ("SweepFolder", "forget_batches", 1), ("SweepFolder", "log", 1), ("SweepFolder", "log", 10),
+            *(("os", "replace", number) for number in (1, 2, 5, 6, 7, 12, 15)),
+        )
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("owner", "name", "number"), MOMENTS)
+def test_killed_at_a_moment_that_matters(spec, tmp_path, monkeypatch, owner, name, number):
+    kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, workers=1)
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=slow) for seed in range(1, 8))])
+def test_killed_with_two_workers(spec, tmp_path, monkeypatch, seed):
+    number = int(np.random.default_rng(seed).integers(2, BATCHES + 1))
+    kill_and_resume(spec, tmp_path, monkeypatch, "SweepFolder", "keep_batch", number, workers=2)
+
+
+def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers):
+    finish(spec)
+    broken, told = replace(spec, out=str(tmp_path / "broken")), tmp_path / "embedded.txt"
+    script = CHILD.format(told=str(told), owner=owner, name=name, number=number, spec=broken)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(workers), "EARTH_MAE_THREADS": str(workers)}
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == -9, ended.stderr
+    first = told.read_text().split() if told.exists() else []
+    again = []
+    embed = Run.embed
+    monkeypatch.setattr(Run, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more))
+    finish(broken, resume=True)
+    assert table_bytes(broken.out) == table_bytes(spec.out)
+    assert {int(index) for index in first} | set(again) == set(range(BATCHES))
+    assert len(first) + len(again) <= BATCHES + workers
+    left = {file.name for file in Path(broken.out).iterdir()}
+    assert not (Path(broken.out) / "_pending").exists()
+    assert not any(name.endswith(".part") for name in left)

@@ -1,0 +1,80 @@
+"""What training publishes is what the app then lists, loads and reads: students where they learned, SDMAE with its own grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.engine.embed import embed
+from core.engine.inputs import InputError
+from core.engine.training.publish import publish
+from core.engine.training.runs import Run, TrainSpec, read_spec
+from core.engine.training.train import train
+from core.geo.crops import Imagery
+from core.models import create, load_checkpoint, registry
+from core.models.registry import cards
+from core.models.tinymim import UntrainedTailError
+
+
+@pytest.fixture
+def imagery() -> tuple[Imagery, ...]:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (6, 12, 12, 3), np.uint8)
+    return (Imagery("made up", "none", tuple(p.repeat(8, 0).repeat(8, 1) for p in coarse), (10.0,) * 6, 1.0, 0.5, 1.0),)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the shipped weights."""
+    monkeypatch.setattr(registry, "WEIGHTS_FOLDER", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def trained(preset: str, folder: Path, imagery: tuple[Imagery, ...], **changes: Any) -> TrainSpec:
+    spec = replace(read_spec(Path(preset)), steps=2, batch=4, warmup_steps=1, **changes)
+    assert [step.step for step in train(spec, folder, imagery)] == [1, 2]
+    return spec
+
+
+def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, imagery, shelf):
+    trained("tinymim", tmp_path / "run", imagery, sides_px=(32,))
+    publish(Run(tmp_path / "run"), {"knn_eurosat": 0.5}, folder=shelf)
+    card = cards()["tinymim_tiny"]
+    assert card.trained and card.pooling == "block11_mean" and card.gsd_aware and card.embed_dim == 192
+    assert card.weights and card.weights.images_seen == 8 and "teacher scale_mae_tiny" in card.weights.notes
+    student = create("tinymim_tiny")
+    pictures = np.random.default_rng(1).random((2, 3, 32, 32), np.float32)
+    assert embed(student, pictures, gsd_m=10.0).shape == (2, 192)
+    with pytest.raises(InputError, match="no pooling called 'cls'"):
+        embed(student, pictures, gsd_m=10.0, pooling="cls")
+
+
+def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder_s_preset(tmp_path, imagery, shelf):
+    import torch
+
+    trained("tinymim", tmp_path / "student", imagery, sides_px=(32,))
+    file = tmp_path / "student" / "weights" / "tinymim_tiny.safetensors"
+    with pytest.raises(UntrainedTailError, match="never learned anything"):
+        load_checkpoint(file).encode(torch.zeros(1, 3, 32, 32), torch.ones(1))
+    options = (("high_loss", "l2"), ("student", str(file)))
+    trained("tinymim_decoder", tmp_path / "painter", imagery, sides_px=(32,), objective=options)
+    publish(Run(tmp_path / "painter"), {}, folder=shelf)
+    painter = create("tinymim_decoder_tiny")
+    student = load_checkpoint(file).state_dict()
+    assert painter.card.trained and painter.card.reconstructs
+    assert all(torch.equal(tensor, student[key]) for key, tensor in painter.student.state_dict().items() if not key.endswith("pos_embed"))
+
+
+def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
+    trained("sdmae", tmp_path / "run", imagery)
+    publish(Run(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
+    card = cards()["sdmae_tiny"]
+    assert card.trained and card.reconstructs and card.input_px == 64 and card.sizes["trainable_patch_embed"]
+    assert (shelf / "sdmae_tiny.safetensors").stat().st_size < 20_000_000
+    pictures = np.random.default_rng(1).random((2, 3, 64, 64), np.float32)
+    vectors = embed(create("sdmae_tiny"), pictures, gsd_m=10.0)
+    assert vectors.shape == (2, 192) and np.isfinite(vectors).all() and not np.allclose(vectors[0], vectors[1])

@@ -1,0 +1,260 @@
+"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every spec that cannot be meant."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.engine.training.publish import publish
+from core.engine.training.runs import PRESETS, Run, RunError, TrainSpec, read_spec, spec_from
+from core.engine.training.train import Training, draw_batch, train
+from core.geo.crops import Imagery, folder_imagery
+from core.geo.tile import GeoError
+from core.models import load_checkpoint
+from core.models.registry import ModelCard, WeightsError, create
+from core.models.scale_contrast import ScaleContrastObjective
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def imagery() -> tuple[Imagery, ...]:
+    y, x = np.mgrid[:96, :96] / 96
+    waves = [np.stack([np.sin(6 * x + i), np.cos(5 * y - i), np.sin(4 * (x + y) + c)], -1) for i, c in enumerate((0, 1, 2, 3, 4, 5))]
+    pictures = tuple((127 + 100 * wave).astype(np.uint8) for wave in waves)
+    return (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)
+
+
+@pytest.fixture
+def spec() -> TrainSpec:
+    return replace(read_spec(PRESETS["smoke"]), steps=12, batch=4, warmup_steps=2, checkpoint_minutes=1000.0)
+
+
+def losses(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...], until: int | None = None) -> dict[int, float]:
+    seen: dict[int, float] = {}
+    for step in train(spec, folder, imagery):
+        seen[step.step] = step.loss
+        if step.step == until:
+            Run(folder).ask_to_stop()
+    return seen
+
+
+def test_a_stopped_and_resumed_run_gives_the_losses_of_an_uninterrupted_one(tmp_path, spec, imagery):
+    whole = losses(spec, tmp_path / "whole", imagery)
+    first = losses(spec, tmp_path / "parts", imagery, until=5)
+    second = losses(spec, tmp_path / "parts", imagery)
+    assert max(first) < max(second) == spec.steps
+    assert {**first, **second} == whole
+    logged = [row["step"] for row in Run(tmp_path / "parts").log()]
+    assert logged == sorted(set(logged))
+
+
+def test_fixed_tiles_are_scored_beside_the_fill_as_hours_pass(tmp_path, spec, imagery):
+    losses(replace(spec, steps=4, preview_every=2), tmp_path, imagery)
+    scored = [row for row in Run(tmp_path).log() if "psnr" in row]
+    assert [row["step"] for row in scored] == [2, 4] and scored[0]["hours"] <= scored[1]["hours"]
+    assert scored[0]["fill_psnr"] == scored[1]["fill_psnr"] and abs(scored[0]["psnr"] - scored[0]["fill_psnr"]) < 3
+
+
+def test_forty_steps_lower_the_high_band_s_loss(tmp_path, spec, imagery):
+    plain = tuple((key, value) for key, value in spec.sizes if key != "centre")
+    told = [step.losses["high"] for step in train(replace(spec, steps=40, lr=3e-3, sizes=plain), tmp_path, imagery)]
+    assert np.mean(told[-10:]) < 0.9 * np.mean(told[:5])
+
+
+def test_mixed_sides_and_ratios_are_drawn_alike_every_time(spec, imagery):
+    mixed = replace(spec, sides_px=(32, 48), side_shares=(0.5, 0.5), ratios=(0.5, 0.75), mask_kinds=(("random", 0.5), ("block", 0.5)))
+    draws = [draw_batch(mixed, imagery, 8, 2, step) for step in range(20)]
+    again = draw_batch(mixed, imagery, 8, 2, 7)
+    assert {d.side_px for d in draws} == {32, 48}
+    assert np.array_equal(draws[7].pixels, again.pixels) and np.array_equal(draws[7].keep, again.keep)
+    assert all(len(set(row)) == len(row) for d in draws for row in d.keep.tolist())
+    assert len({d.keep.shape[1] / (d.side_px // 8) ** 2 for d in draws}) > 1
+
+
+def test_two_processes_see_each_picture_of_a_step_once(spec, imagery):
+    whole = draw_batch(spec, imagery, 8, 2, 3)
+    halves = [draw_batch(spec, imagery, 8, 2, 3, rank, 2) for rank in (0, 1)]
+    together = np.concatenate([h.pixels for h in halves])
+    assert sorted(p.tobytes() for p in together) == sorted(p.tobytes() for p in whole.pixels)
+
+
+def test_a_changed_spec_is_refused_with_the_difference(tmp_path, spec, imagery):
+    losses(spec, tmp_path, imagery, until=2)
+    with pytest.raises(RunError, match=r"lr was 0\.002, now 0\.01"):
+        losses(replace(spec, lr=0.01), tmp_path, imagery)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, spec, imagery, monkeypatch):
+    losses(spec, tmp_path, imagery, until=4)
+    before = (tmp_path / "state.pt").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        losses(spec, tmp_path, imagery)
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, imagery):
+    with pytest.raises(RunError, match="lower lr"):
+        losses(replace(spec, lr=1e30, warmup_steps=0, clip=0.0), tmp_path, imagery)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"name": "x", "model": "mae_tiny", "steps": 5, "learning_rate": 1.0}, "unknown keys: learning_rate"),
+        ({"name": "x", "model": "mae_tiny"}, "lacks the key 'steps'"),
+        ({"name": "x", "model": "mae_tiny", "steps": "many"}, "wrong type"),
+        ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1"),
+        ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64, 112]}, "same length"),
+    ],
+)
+def test_a_spec_that_cannot_be_meant_gets_a_sentence(said, sentence):
+    with pytest.raises(RunError, match=sentence):
+        spec_from(said, "run.toml")
+
+
+def test_presets_are_readable():
+    assert {"laptop", "gpu", "smoke"} <= set(PRESETS)
+    for path in PRESETS.values():
+        assert read_spec(path).name
+
+
+def test_an_unreadable_checkpoint_is_named(tmp_path, spec, imagery):
+    losses(spec, tmp_path, imagery, until=2)
+    (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(RunError, match="cannot be read"):
+        losses(spec, tmp_path, imagery)
+
+
+def test_a_corrupt_picture_is_skipped_counted_and_named(tmp_path):
+    import cv2
+
+    for i in range(5):
+        cv2.imwrite(str(tmp_path / f"good{i}.png"), np.full((40, 40, 3), 40 * i, np.uint8))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    found = folder_imagery(tmp_path, 10.0)
+    assert len(found.pictures) == 5 and found.skipped == ("bad.png",)
+
+
+def test_an_empty_folder_gets_a_sentence(tmp_path):
+    with pytest.raises(GeoError, match="no readable picture"):
+        folder_imagery(tmp_path, 10.0)
+
+
+def test_published_weights_load_and_a_changed_file_is_refused(tmp_path, spec, imagery, monkeypatch):
+    from core.models import registry
+
+    named = replace(spec, name="scale_mae_tiny", model="scale_mae_tiny", sizes=(), steps=2, sides_px=(32,))
+    losses(named, tmp_path / "run", imagery)
+    shelf = tmp_path / "weights"
+    publish(Run(tmp_path / "run"), {"psnr_75": 20.0}, folder=shelf)
+    monkeypatch.setattr(registry, "WEIGHTS_FOLDER", shelf)
+    card: ModelCard = create("scale_mae_tiny").card
+    assert card.weights and card.weights.images_seen == 8 and card.weights.metrics == {"psnr_75": 20.0}
+    assert card.default_policy == "log_gsd" and card.res_range == (0.5, 8.0)
+    content = bytearray((shelf / "scale_mae_tiny.safetensors").read_bytes())
+    content[-1] ^= 1
+    (shelf / "scale_mae_tiny.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match="is not the file its card describes"):
+        create("scale_mae_tiny")
+
+
+def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, imagery):
+    losses(replace(spec, steps=2), tmp_path / "run", imagery)
+    file = Run(tmp_path / "run").weights_file()
+    assert file is not None
+    beside = load_checkpoint(file).card
+    alone = tmp_path / "elsewhere.safetensors"
+    alone.write_bytes(file.read_bytes())
+    card = load_checkpoint(alone).card
+    assert card == replace(beside, name="elsewhere", weights=card.weights, licence=card.licence, notices=card.notices, description=card.description)
+    assert (card.default_policy, card.res_range) == ("log_gsd", (0.5, 8.0))
+
+
+def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
+    losses(spec, tmp_path / "first", imagery)
+    weights = tmp_path / "first" / "weights" / "smoke.safetensors"
+    seen = losses(replace(spec, start_from=str(weights), steps=3), tmp_path / "second", imagery)
+    assert len(seen) == 3
+
+
+def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
+    training = Training(replace(spec, encoder_rate=0.25, warmup_steps=0))
+    named = {id(parameter): key for key, parameter in training.network.named_parameters()}
+    shares = {named[id(p)]: group["share"] for group in training.optimizer.param_groups for p in group["params"] if id(p) in named}
+    assert {key.split(".")[0] for key, share in shares.items() if share == 0.25} == {"cls_token", "patch_embed", "blocks", "norm"}
+    assert shares["decoder_blocks.0.attn.qkv.weight"] == 1.0
+    training.advance(draw_batch(training.spec, imagery, 8, training.enlarge, 0))
+    assert sorted({group["lr"] / training.spec.lr for group in training.optimizer.param_groups}) == pytest.approx([0.25, 1.0])
+
+
+def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery, monkeypatch):
+    monkeypatch.setattr(ScaleContrastObjective, "measured", 64)
+    sizes = (("embed_dim", 24), ("img_size", 32), ("num_heads", 2), ("stem_dim", 8), ("vector_dim", 16))
+    spec = TrainSpec("measured", "scale_contrast", steps=2, batch=8, sides_px=(32,), sizes=sizes, warmup_steps=1)
+    losses(spec, tmp_path, imagery)
+    written = load_file(tmp_path / "weights" / "measured.safetensors")
+    assert written["whitening.centre_0"].abs().max() > 0
+    assert not torch.equal(written["whitening.rotation"].float(), torch.eye(*written["whitening.rotation"].shape))
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
+    import cv2
+
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
+    toml = tmp_path / "spec.toml"
+    toml.write_text(PRESETS["smoke"].read_text().replace("steps = 30", "steps = 60\ncheckpoint_minutes = 0.002"))
+
+    def launch(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "core", "train", str(toml), "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / name)]
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+
+    assert launch("whole").wait(300) == 0
+    for _ in range(3):
+        process = launch("killed")
+        try:
+            process.wait(float(rng.uniform(7, 11)))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    assert launch("killed").wait(300) == 0
+    told = [{row["step"]: row["loss"] for row in map(json.loads, (tmp_path / n / "log.jsonl").read_text().splitlines())} for n in ("whole", "killed")]
+    assert told[0] and all(told[1][step] == loss for step, loss in told[0].items() if step in told[1]) and max(told[1]) == 60
+
+
+@pytest.mark.slow
+def test_two_cpu_processes_train_together(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29555", "-m", "--", "core", "train", "smoke"]
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
+    told = subprocess.run(
+        [*command, "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr.decode()[-2000:]
+    assert max(row["step"] for row in Run(tmp_path / "run").log()) == 30

@@ -1,0 +1,105 @@
+"""What colours say: what can be chosen, and bytes, palette and legend that agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from core.atlas import EmbeddingTable, make_rows
+from core.viz.theme import CLASSES, HEAT, UNKNOWN, run_of
+from tests.globe_tables import columns_of, places, vectors_at
+from ui.globe.desk import Layer
+from ui.globe.map.colour import MOST_NAMED, choices, encode, paint_by, rgb_of
+
+
+def table_of(count: int = 200, **more: object) -> EmbeddingTable:
+    lonlat = places(count)
+    return EmbeddingTable.from_rows(make_rows(vectors_at(lonlat), columns_of(lonlat, **more)))
+
+
+@pytest.fixture(scope="module")
+def table() -> EmbeddingTable:
+    return table_of()
+
+
+def positions(colours: bytes) -> np.ndarray:
+    return np.frombuffer(colours, np.uint8, offset=16)
+
+
+def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
+    found = choices(table, None)
+    assert list(found)[:3] == ["appearance", "groups", "column:recon_loss_low"]
+    assert "column:gsd_m" in found  # two scales
+    assert not {"similar", "column:model", "column:unique_id", "column:geometry", "column:recon_loss_high"} & set(found)
+    assert "similar" in choices(table, 3)
+
+
+def test_appearance_is_three_bytes_a_point_without_a_legend(table: EmbeddingTable) -> None:
+    made = paint_by(table, "appearance", None)
+    assert len(made.colours) == 16 + 3 * len(table)
+    assert not made.legend.entries and made.legend.scale is None
+    assert len(np.unique(rgb_of(made), axis=0)) > 50
+
+
+def test_likeness_is_brightest_at_the_place_itself(table: EmbeddingTable) -> None:
+    made = paint_by(table, "similar", 7)
+    at = positions(made.colours)
+    assert len(made.colours) == 16 + len(table)
+    assert at[7] == at.max() == len(made.palette) - 1
+    assert made.palette[-1] == HEAT[-1]
+
+
+def test_a_run_ends_where_the_legend_says_and_what_is_unknown_is_grey() -> None:
+    values = np.array([0, 5, 10, np.nan, 20], np.float32)
+    made = encode(Layer("loss", values=values, limits=(0, 10)))
+    at = positions(made.colours)
+    assert [made.palette[n] for n in at] == [run_of(("#440154", "#fde725"))[0], made.palette[at[1]], "#fde725", UNKNOWN, "#fde725"]
+    assert made.legend.scale == ("0", "10")
+    assert made.palette.count(UNKNOWN) == 1
+    ramp = {round(n * (len(made.palette) - 1) / 23) for n in range(24)}
+    assert made.palette.index(UNKNOWN) not in ramp, "the legend draws 24 of the palette's colours and must not pass through grey"
+
+
+@pytest.mark.parametrize("values", [np.full(5, 3.0), np.full(5, np.nan), np.zeros(5), np.array([1, 1, 1, 1, np.inf])])
+def test_columns_without_a_range_still_have_colours(values: np.ndarray) -> None:
+    made = encode(Layer("flat", values=values.astype(np.float32)))
+    assert len(positions(made.colours)) == 5
+    assert positions(made.colours).max() < len(made.palette)
+
+
+def test_classes_keep_their_names_and_minus_one_is_unknown() -> None:
+    made = encode(Layer("kinds", categories=np.array([0, 1, 1, -1]), names=("sea", "land", "never seen")))
+    assert made.legend.entries == (("sea", 0), ("land", 1), ("not known", len(made.palette) - 1))
+    assert rgb_of(made)[0].tolist() == [int(CLASSES[0][n : n + 2], 16) for n in (1, 3, 5)]
+    assert made.palette[positions(made.colours)[3]] == UNKNOWN
+
+
+def test_many_words_become_the_commonest_and_others() -> None:
+    words = [f"kind {n % 40 if n % 2 else 0}" for n in range(200)]
+    table = table_of(product_id=words)
+    made = paint_by(table, "column:product_id", None)
+    names = [name for name, _ in made.legend.entries]
+    assert names[0] == "kind 0"
+    assert len(names) == MOST_NAMED + 1
+    assert names[-1].endswith("others")
+
+
+def test_a_choice_without_meaning_gives_the_appearance(table: EmbeddingTable) -> None:
+    for by in ("similar", "column:nothing", "painted", "nonsense"):
+        assert paint_by(table, by, None).layer.rgb is not None
+
+
+def test_layers_know_their_likes() -> None:
+    values = np.array([1, np.nan], np.float32)
+    assert Layer("a", values=values).same(Layer("a", values=values.copy()))
+    assert not Layer("a", values=values).same(Layer("b", values=values))
+    assert not Layer("a", values=values).same(Layer("a", values=np.array([1, 2], np.float32)))
+    assert not Layer("a", values=values).same(None)
+
+
+def test_timestamps_are_years() -> None:
+    stamps = pa.array([0, 365 * 24 * 3600 * 10**6] * 100, pa.timestamp("us", tz="UTC"))
+    made = paint_by(table_of(timestamp=stamps), "column:timestamp", None)
+    assert made.layer.values is not None
+    assert made.layer.values[:2].round(1).tolist() == [1970.0, 1971.0]

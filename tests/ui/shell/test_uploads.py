@@ -1,0 +1,91 @@
+"""What users lay in: checked, renamed, kept apart, found by its key alone."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.transform import from_origin
+
+from core.engine.embedding.plan import SweepSpec
+from core.geo import GeoError, TileSpec
+from ui.shell import jobs, uploads
+from ui.shell.uploads import LaidIn, UploadError, lay_in
+
+
+@pytest.fixture(autouse=True)
+def house(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
+    monkeypatch.setattr(jobs, "keep", lambda: None)
+
+
+@pytest.fixture
+def raster():
+    with rasterio.MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=40, height=30, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)
+        ) as file:
+            file.write(np.arange(3600, dtype="uint8").reshape(3, 30, 40))
+        return bytes(memory.read())
+
+
+def test_it_is_kept_under_a_name_of_our_own(raster):
+    owner = jobs.new_owner()
+    path = lay_in(owner, raster, "../../My <b>field</b> 2024.vrt")
+    assert path.suffix == ".tif"
+    assert path.name.startswith("b-2024-")  # what looks like a folder is none, what looks like markup is a dash
+    assert path.resolve().is_relative_to(jobs.JOBS / owner)
+    assert lay_in(owner, raster, "../../My <b>field</b> 2024.vrt") == path
+    ref = uploads.ref_of(path)
+    assert LaidIn().read(TileSpec(ref)).gsd == pytest.approx(10, rel=1e-3)
+    assert LaidIn().keys() == ()
+
+
+def test_the_same_file_of_two_users_has_two_keys(raster):
+    one, other = lay_in(jobs.new_owner(), raster, "a.tif"), lay_in(jobs.new_owner(), raster, "a.tif")
+    assert one.parent.name != other.parent.name
+
+
+@pytest.mark.parametrize("key", ["", "*", "..", "../*", "0" * 32, "g" * 32, "?" * 32])
+def test_a_key_that_is_none_opens_nothing(raster, key):
+    lay_in(jobs.new_owner(), raster, "a.tif")
+    with pytest.raises(GeoError):
+        LaidIn().entry(key)
+
+
+@pytest.mark.parametrize("data", [b"", b"<VRTDataset/>", b"PK\x03\x04 zip", b"II*\0 cut short", b"\x89PNG\r\n\x1a\n no more"])
+def test_what_is_no_picture_is_refused_and_leaves_nothing(data):
+    with pytest.raises(GeoError):
+        lay_in(jobs.new_owner(), data, "a.tif")
+    assert not jobs.JOBS.exists() or not list(jobs.JOBS.rglob("*.tif"))
+
+
+def test_there_is_an_end_to_what_one_may_keep(monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_BYTES", 1000)
+    out = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(out, "PNG")
+    with pytest.raises(UploadError, match="delete a table"):
+        lay_in(jobs.new_owner(), out.getvalue(), "a.png")
+
+
+def test_a_table_knows_its_own_upload_and_it_goes_with_the_job(raster):
+    owner = jobs.new_owner()
+    path = lay_in(owner, raster, "field.tif")
+    job = jobs.start(owner, "field", SweepSpec((str(path),), "", "mae_tiny", tile_px=32))
+    assert uploads.ref_in(job.table, path.name) == uploads.ref_of(path)
+    assert uploads.ref_in(job.table, "another.tif") is None
+    assert uploads.ref_in(Path("elsewhere"), path.name) is None
+    jobs.cancel(job)
+    jobs.remove(job)
+    assert not path.exists()
+
+
+def test_the_limit_that_a_field_states_holds_on_the_server_too():
+    class Sent(io.BytesIO):
+        size = 2**20 + 1
+
+    with pytest.raises(UploadError, match="larger than 1 MB"):
+        uploads.content(Sent(b""), 1)
+    assert uploads.content(Sent(b"picture"), 2) == b"picture"

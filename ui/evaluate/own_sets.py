@@ -1,0 +1,153 @@
+"""Sets that users put beside the published ones: found by a bounded look at names, looked at again when a folder or file changes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from core.evaluation.data.crops import SCENE_SETS
+from core.evaluation.data.datasets import data_folders, find_set
+from core.evaluation.data.layouts import SPLIT_FOLDERS
+from core.evaluation.data.masked import SCENES
+from core.evaluation.data.published import PUBLISHED
+from core.evaluation.data.storage import is_image
+from core.evaluation.errors import LabelledSetError
+
+LOOKED_AT = 200
+"""Entries of a folder that are looked at: what lies in a data folder, classes of a set, files of a class."""
+WRAPPERS = 3
+INDEX_BYTES = 32 << 20
+_TAKEN = {PurePosixPath(place).parts[0] for known in PUBLISHED.values() for place in known.found_as}
+
+
+def own_sets(protocol: str) -> dict[str, str]:
+    """Sets of the data folders that no publisher names: what each is called, and the path that opens it."""
+    wanted, found = "masked" if protocol == "segmentation" else "labelled", dict[str, str]()
+    for path in (path for folder in data_folders() for path in _listed(folder)):
+        if path.name not in _TAKEN and _kind(path) == wanted:
+            name = path.stem if path.stem not in {*found, *PUBLISHED, *SCENES, *SCENE_SETS} else path.name
+            found.setdefault(name, str(path))
+    return found
+
+
+def states_gsd(place: str) -> bool:
+    """Whether a set says how many metres its pixels measure: a published one, a scene, or in the column gsd_m of its index.csv."""
+    known = PUBLISHED.get(place)
+    if place in {*SCENES, *SCENE_SETS} or (known and known.gsd_m is not None):
+        return True
+    try:
+        path, recognised = find_set(place, data_folders())
+        index = _index_in(path) if path.is_dir() else path
+        return bool(recognised and recognised.gsd_m is not None) or _index_has(path, "gsd_m", *_stamp(index))
+    except (LabelledSetError, OSError):
+        return False
+
+
+def _kind(path: Path) -> str:
+    """ "labelled", "masked" or "" for what is neither."""
+    try:
+        if path.is_dir():
+            return _folder_kind(path, tuple(_stamp(one) for one in (path, *_folders(path))))
+        return _zip_kind(path, *_stamp(path)) if path.suffix.lower() == ".zip" else ""
+    except OSError:
+        return ""
+
+
+@lru_cache(512)
+def _folder_kind(path: Path, stamps: tuple[tuple[int, int], ...]) -> str:
+    del stamps  # they are the cache's key
+    if (index := _index_in(path)).is_file():
+        return "labelled" if _index_has(path, "label", *_stamp(index)) else ""
+    inside = _folders(path)
+    if any({"images", "masks"} <= {folder.name.lower() for folder in _folders(place)} for place in (path, *inside)):
+        return "masked"
+    for _ in range(WRAPPERS):
+        if len(inside) == 1 or (inside and all(folder.name.lower() in SPLIT_FOLDERS for folder in inside)):
+            inside = _folders(inside[0])
+    return "labelled" if len(list(islice(filter(_has_picture, inside), 2))) == 2 else ""
+
+
+@lru_cache(256)
+def _zip_kind(path: Path, changed: int, size: int) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return ""
+    if _packed_index(names):
+        return "labelled" if _index_has(path, "label", changed, size) else ""
+    holders = {PurePosixPath(name).parent for name in names if is_image(name)}
+    if {"images", "masks"} <= {holder.name.lower() for holder in holders}:
+        return "masked"
+    return "labelled" if len({holder for holder in holders if holder.name}) > 1 else ""
+
+
+@lru_cache(256)
+def _index_has(path: Path, column: str, changed: int, size: int) -> bool:
+    """Whether some row of a set's index.csv names its file and says something in a column."""
+    del changed, size
+    rows = csv.DictReader(io.StringIO(_index(path)))
+    try:
+        return any(row.get("file") and row.get(column) for row in rows)
+    except csv.Error:
+        return False
+
+
+def _index(path: Path) -> str:
+    try:
+        if path.is_dir():
+            with _index_in(path).open("rb") as file:
+                return file.read(INDEX_BYTES).decode("utf-8-sig", "replace")
+        with zipfile.ZipFile(path) as archive, archive.open(_packed_index(archive.namelist())) as member:
+            return member.read(INDEX_BYTES).decode("utf-8-sig", "replace")
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: a zip with a password
+        return ""
+
+
+def _index_in(folder: Path) -> Path:
+    """Where a set's index.csv lies or would: in its folder, or in the only one in there."""
+    inside = _listed(folder)
+    return inside[0] / "index.csv" if len(inside) == 1 and inside[0].is_dir() else folder / "index.csv"
+
+
+def _packed_index(names: list[str]) -> str:
+    """The same of a zip's names; "" where there is none."""
+    tops = {top for name in names if not (top := name.split("/")[0]).startswith((".", "__MACOSX"))}
+    return next((name for name in ("index.csv", *(f"{top}/index.csv" for top in tops if len(tops) == 1)) if name in names), "")
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name; of very many only some."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in islice(_plain(entries), LOOKED_AT))
+    except OSError:
+        return []
+
+
+def _plain(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    return (entry for entry in entries if not entry.name.startswith((".", "__MACOSX")))
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            inside = islice(_plain(entries), LOOKED_AT)
+            return sorted(Path(entry.path) for entry in inside if entry.is_dir())
+    except OSError:
+        return []
+
+
+def _has_picture(folder: Path) -> bool:
+    return any(is_image(path.name) for path in _listed(folder))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    said = path.stat()
+    return said.st_mtime_ns, said.st_size

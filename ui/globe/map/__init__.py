@@ -1,0 +1,1 @@
+"""The two linked maps and their colours."""

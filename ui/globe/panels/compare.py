@@ -1,0 +1,221 @@
+"""The panel "Compare": what two networks make of the same places; a twin of the maps beside them, and how far their neighbours agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from earth_mae_components import Legend, Ring, Selection, contains, encode_points, linked_globe
+from numpy.typing import NDArray
+
+from core.atlas.analysis.match import FEWEST, SamePlaces, pairs_of, same_places
+from core.atlas.search.neighbors import nearest, unit_rows
+from core.errors import ExplorerError
+from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
+from core.viz.theme import VIRIDIS, run_of
+from ui.globe import desk as ask
+from ui.globe import tables
+from ui.globe.desk import Desk, Layer
+from ui.globe.map import scene
+from ui.globe.map.colour import encode
+from ui.globe.panels.takeaway import downloads
+from ui.globe.sight import look, sight
+from ui.globe.tables import Scene
+from ui.shell import cached
+
+NEIGHBOURS, SHOWN, STRIP = 20, 8, 8
+MOST_PLACES, MOST_NAMED = 12_000, 6
+TWIN_PX = 420
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far two tables agree: `pairs` of rows, `overlap` (m,) shares of common neighbours, linear CKA, and the layer (n,) for the first."""
+
+    pairs: SamePlaces
+    overlap: NDArray[np.float64]
+    cka: float
+    layer: Layer
+    shared: int
+
+
+def draw(desk: Desk) -> None:
+    """Choose the other table, show both and where they disagree."""
+    other = _choose(desk)
+    if other is None:
+        return
+    with st.spinner("Comparing neighbours", show_time=True):
+        found = agreement(desk, other)
+    ask.paint(found.layer)
+    left, right = st.columns([1, 1.35], gap="large")
+    with left:
+        st.markdown(sentence(desk, other, found))
+        _extremes(desk, found)
+    with right:
+        _twin(desk, other, found)
+    if desk.place is not None:
+        _beside(desk, other, found, desk.place)
+    values = found.layer.values
+    assert values is not None
+    columns = {"neighbour_overlap": values}
+    downloads(desk, "agreement", columns, columns, {"compared_with": " and ".join(other.table.models), "neighbours": NEIGHBOURS}, key="compare")
+
+
+def _choose(desk: Desk) -> Scene | None:
+    """The table (or the other model of this one) to compare with; None, with a sentence, where there is none."""
+    known, here = tables.known(), " and ".join(desk.table.models)
+    every = {f"{model} · {name}": (name, model) for name in known for model in _models(known[name]) if (name, model) != (desk.name, here)}
+    choices = {label: one for label, one in every.items() if _shared(desk, known[one[0]], one[1]) >= FEWEST}
+    apart = [label for label in every if label not in choices]
+    why = f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}." if apart else ""
+    if not choices:
+        st.info(
+            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) takes several models in one "
+            f"go, and so does `python -m core embed --model A B`, for tables in the folder that the app starts with. {why}",
+            icon=":material/compare:",
+        )
+        return None
+    said = ask.noted("with")
+    labels = sorted(choices, key=lambda label: choices[label][1] == here)  # another network says more than other rows of the same
+    name = st.selectbox(f"Compare {here} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
+    if why:
+        st.caption(why)
+    ask.note("with", name)
+    table, model = choices[name]
+    return tables.scene(known[table], model)
+
+
+def _shared(desk: Desk, path: Path, model: str) -> int:
+    """How many places the open table and the rows of one model of another have in common; counted once for all users."""
+    other = tables.table_at(path)
+
+    def count() -> int:
+        rows = tables.rows_of(other, model, 0.0)
+        return len(pairs_of(desk.table, other if rows is None else other.take(rows)).a)
+
+    return cached.shelf("shared places", 64).once((desk.table.fingerprint, other.fingerprint, model), count)
+
+
+def _models(path: Path) -> tuple[str, ...]:
+    """The models of a table; none of one that cannot be opened."""
+    try:
+        return tables.table_at(path).models
+    except ExplorerError:
+        return ()
+
+
+def agreement(desk: Desk, other: Scene) -> Agreement:
+    """Pair the places of both tables and compare each place's neighbours; once for all users. Raises TableError for too few."""
+
+    def find() -> Agreement:
+        pairs = same_places(desk.table, other.table)
+        shared = len(pairs.a)
+        if shared > MOST_PLACES:
+            keep = np.sort(np.random.default_rng(0).choice(shared, MOST_PLACES, replace=False))
+            pairs = SamePlaces(pairs.a[keep], pairs.b[keep])
+        k = min(NEIGHBOURS, len(pairs.a) - 1)
+        one, two = unit_rows(desk.table, pairs.a), unit_rows(other.table, pairs.b)
+        overlap = neighbour_overlap(one, two, k)
+        values = np.full(len(desk.table), np.nan, np.float32)
+        values[pairs.a] = overlap
+        values.flags.writeable = False
+        note = f"Share of each place's {k} nearest places that both networks name. Grey: not in both tables."
+        layer = Layer("Agreement of neighbours", values=values, palette=run_of(VIRIDIS), note=note, limits=(0.0, max(0.2, float(overlap.max()))))
+        return Agreement(pairs, overlap, linear_cka(one, two), layer, shared)
+
+    return cached.shelf("agreement", 8).once((desk.table.fingerprint, other.table.fingerprint), find)
+
+
+def sentence(desk: Desk, other: Scene, found: Agreement) -> str:
+    """What the comparison says, in words."""
+    m = len(found.pairs.a)
+    k = min(NEIGHBOURS, m - 1)
+    sampled = f" (a sample of {m:,} was compared)" if found.shared > m else ""
+    return (
+        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {' and '.join(desk.table.models)} and for "
+        f"{' and '.join(other.table.models)}, on average over {found.shared:,} shared places{sampled}; two networks that had nothing in "
+        f"common would share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** of at most 1."
+    )
+
+
+def _extremes(desk: Desk, found: Agreement) -> None:
+    """Where the two agree least, and most."""
+    order = np.argsort(found.overlap, kind="stable")
+    for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
+        st.markdown(f"##### {words}")
+        shown = found.pairs.a[rows].tolist()
+        clicked = ask.pictures(desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}")
+        if clicked is not None:
+            ask.choose(clicked)
+
+
+def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
+    """The other network's maps of the shared places, with the same colours, camera, selection and place in hand."""
+    st.markdown(f"##### The twin: {' and '.join(other.table.models)}")
+    a, b = found.pairs.a, found.pairs.b
+    lonlat, plane = desk.lonlat[a], other.plane[b]
+    inside = np.isin(a, desk.selected)
+    values = np.where(inside, found.overlap, np.nan).astype(np.float32) if inside.any() else found.overlap.astype(np.float32)
+    made = encode(replace(found.layer, values=values, note=""))
+    points = cached.shelf("twins", 8).once(
+        (desk.table.fingerprint, other.table.fingerprint),
+        lambda: encode_points(lonlat=lonlat if np.isfinite(lonlat).all(axis=1).any() else None, xy=plane),
+    )
+    now = sight()
+    rings = [Ring(int(at), scene.HAND, "the place in hand") for at in np.flatnonzero(a == desk.place)] if desk.place is not None else []
+    told = linked_globe(
+        scene.address("points", points, "twin points"),
+        colours_url=scene.address("colours", made.colours, "twin colours"),
+        palette=made.palette,
+        legend=Legend("Agreement of neighbours", (), made.legend.scale),
+        basemap_url=scene.address("pictures", scene.earth, "earth", "0.jpg"),
+        selection=now.selection if now.selection is not None and now.selection.side == "globe" else None,
+        camera=now.camera and replace(now.camera, x=None, y=None, plane_zoom=None),
+        rings=rings,
+        height_px=TWIN_PX,
+        label=f"{len(a):,} shared places",
+        report_camera=False,
+        key="twin",
+    )
+    st.caption("A lasso on either globe selects on both. With a selection, the twin keeps the colours of what was selected and greys the rest.")
+    if told.selection is not None:
+        _take(found, plane, told.selection)
+
+
+def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None:
+    """A click chooses the place; a lasso on the globe is the page's own; one on the twin's projection rings the places inside."""
+    a = found.pairs.a
+    if told.kind == "click":
+        if told.ids and told.ids[0] < len(a):
+            ask.choose(int(a[told.ids[0]]), fly=False)
+    elif told.side == "globe" or told.kind == "none":
+        look(replace(sight(), selection=None if told.kind == "none" else told))
+        ask.ask_again()
+    else:
+        ask.ring(a[contains(told.polygon, *plane.T)].tolist())
+
+
+def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
+    """The place in hand: what each network finds most like it."""
+    at = np.flatnonzero(found.pairs.a == row)
+    if not len(at):
+        st.caption("The place in hand is not among the places that both tables share (or not in the sample): click another.")
+        return
+    a, b = found.pairs.a, found.pairs.b
+    back = np.full(len(other.table), -1)
+    back[b] = a
+    among_a, among_b = np.zeros(len(desk.table), bool), np.zeros(len(other.table), bool)
+    among_a[a], among_b[b] = True, True
+    most = min(STRIP, len(a) - 1)
+    mine = nearest(desk.table, desk.table.vectors_of([row])[0], most, exclude=[row], among=among_a)
+    its = int(b[at[0]])
+    theirs = back[nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows]
+    st.markdown(f"##### Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
+    for n, (name, rows, others) in enumerate(((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))):
+        st.caption(" and ".join(name))
+        captions = ["both" if row in others else "only here" for row in rows]
+        clicked = ask.pictures(desk, rows.tolist(), captions, key=f"compare beside {n}")
+        if clicked is not None:
+            ask.choose(clicked)

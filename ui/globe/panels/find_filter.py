@@ -1,0 +1,109 @@
+"""Searching by a condition on the columns: what would follow WHERE in SQL."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.atlas.condition_syntax import SUMMARIES
+from core.atlas.errors import FilterError
+from core.atlas.schema import COLUMNS
+from core.errors import ExplorerError
+from core.viz.theme import CLASSES
+from ui.globe import desk as ask
+from ui.globe.desk import LONGEST_NOTE, Desk, Layer
+from ui.globe.panels.takeaway import downloads
+from ui.shell import cached, state
+
+SHOWN = 24
+DIM = "#3d474d"
+_LAST = "globe find filter"
+EXAMPLES = {
+    "Far north": ("centre_lat", "centre_lat > 66.5"),
+    "Tropics": ("centre_lat", "centre_lat BETWEEN -23.4 AND 23.4"),
+    "Finest scale": ("gsd_m", "gsd_m = (SELECT min(gsd_m) FROM places)"),
+    "Strangest 1 %": ("recon_loss_high", "recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places)"),
+}
+HELP = (
+    "Columns, numbers, 'text' and points in time with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
+    f"A subquery can sum up one column, as in (SELECT max(gsd_m) FROM places): {', '.join(SUMMARIES)}."
+)
+
+
+def draw(desk: Desk) -> None:
+    """Ask for a condition, show which rows meet it."""
+    columns = _filled(desk)
+    with st.container(horizontal=True, gap="small"):
+        for name, (needs, text) in EXAMPLES.items():
+            if needs in columns and st.button(name, key=f"find example {name}", type="tertiary", help=text):
+                ask.note("search", f"filter:{text}")
+                ask.changed()
+                st.rerun()
+    text = st.text_area(
+        "Condition, as after WHERE in SQL", key=state.widget("find filter", ""), height=80, max_chars=LONGEST_NOTE - 10,
+        placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
+    )  # fmt: skip
+    with st.expander("Columns of this table", icon=":material/table_rows:"):
+        st.dataframe({"column": list(columns), "meaning": [COLUMNS[name][1] for name in columns]}, hide_index=True)
+    if not text.strip():
+        return
+    rows = rows_of(desk, text)
+    one_line = " ".join(text.split())
+    state.keep("globe find seen", f"filter:{one_line}")
+    ask.note("search", f"filter:{one_line}")
+    state.keep(_LAST, text)
+    if not len(rows):
+        st.info("The condition can be read, but no row meets it: loosen it.", icon=":material/filter_alt_off:")
+        ask.ring([])
+        return
+    st.markdown(f"**{len(rows):,}** of {len(desk.table):,} rows meet it ({len(rows) / len(desk.table):.1%}).")
+    meets = np.zeros(len(desk.table), np.int64)
+    meets[rows] = 1
+    ask.paint(Layer("Condition", categories=meets, names=("does not meet it", "meets it"), palette=(DIM, CLASSES[1]), note=one_line[:120]))
+    ask.ring([])
+    shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)].tolist()
+    clicked = ask.pictures(desk, shown, [desk.identity(row)[:10] for row in shown], key="find filter")
+    if len(rows) > SHOWN:
+        st.caption(f"{SHOWN} of them, evenly through the table. In the other searches, “Where” can now be limited to what meets the condition.")
+    downloads(desk, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter")
+    if clicked is not None:
+        ask.choose(clicked)
+
+
+def limit(desk: Desk) -> dict[str, NDArray[np.int64]]:
+    """The rows that meet the last condition, as a choice for other searches; nothing where there is none, or none any longer."""
+    text = state.recall(_LAST, "")
+    if not text:
+        return {}
+    try:
+        rows = rows_of(desk, text)
+    except ExplorerError:
+        return {}
+    return {"Where my condition holds": rows} if len(rows) else {}
+
+
+def rows_of(desk: Desk, text: str) -> NDArray[np.int64]:
+    """The rows that meet a condition. Raises FilterError with a sentence and an example."""
+
+    def find() -> NDArray[np.int64]:
+        try:
+            return desk.table.rows_where(text)
+        except FilterError as problem:
+            raise FilterError(f"{problem} For example: {_example(desk)}") from problem
+
+    return cached.shelf("conditions", 32).once((desk.table.fingerprint, text), find)
+
+
+def _example(desk: Desk) -> str:
+    columns = _filled(desk)
+    return next((text for needs, text in EXAMPLES.values() if needs in columns), "unique_id = 'a'")
+
+
+def _filled(desk: Desk) -> list[str]:
+    """Columns that hold anything."""
+
+    def find() -> list[str]:
+        return [name for name in desk.table.columns.column_names if desk.table.columns[name].null_count < len(desk.table) and name in COLUMNS]
+
+    return cached.shelf("filled columns", 16).once(desk.table.fingerprint, find)

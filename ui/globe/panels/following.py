@@ -1,0 +1,115 @@
+"""This user's jobs as they go: progress, rate, time left; cancel, resume, explore, download, delete."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from ui.globe import desk as ask
+from ui.pickers.controls import duration
+from ui.shell import jobs
+from ui.shell.jobs import Job
+from ui.shell.page import in_a_sentence
+from ui.shell.state import how_to_return
+
+EVERY_S = 1.0
+BADGES = {
+    "waiting": ("waiting", ":material/hourglass_top:", "gray"), "running": ("running", ":material/play_arrow:", "blue"),
+    "stopping": ("stopping", ":material/hourglass_bottom:", "orange"), "finished": ("finished", ":material/check:", "green"),
+    "cancelled": ("cancelled", ":material/stop:", "gray"), "stopped": ("ended early", ":material/error:", "red"),
+}  # fmt: skip
+ACTIVE = ("waiting", "running", "stopping")
+
+
+def follow(owner: str) -> None:
+    """Show an owner's jobs, and go on showing them while one is at work."""
+    st.divider()
+    st.markdown("**Your tables**")
+    active = any(job.state in ACTIVE for job in jobs.jobs_of(owner))
+    if active:
+        jobs.keep()
+    st.fragment(_jobs, run_every=EVERY_S if active else None)(owner, active)
+    st.caption(f"Jobs go on when you close this page. {how_to_return()}")
+
+
+def _jobs(owner: str, was_active: bool) -> None:
+    held = jobs.jobs_of(owner)
+    for job in held:
+        with st.container(border=True), in_a_sentence():
+            _job(job)
+    if ask.changed() or was_active != any(job.state in ACTIVE for job in held):
+        st.rerun(scope="app")  # the pick list gains a table, and the polling begins or ends
+
+
+def _job(job: Job) -> None:
+    state, now = job.state, job.standing
+    words, icon, colour = BADGES[state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{job.title}**")
+        st.badge(words, icon=icon, color=colour)
+        st.caption(", ".join(Path(model).name for model in job.models))
+    if state == "waiting":
+        before = jobs.place_in_queue(job)
+        st.caption(f"{before} job{'s' * (before != 1)} before yours" if before else "It starts in a moment.")
+    elif now is None:
+        st.caption("Loading the network and laying the plan…" if state in ACTIVE else job.last_words)
+    else:
+        st.progress(min(1.0, now.done / max(now.total, 1)), text=_progress(job))
+    if state == "stopped" and now is not None:
+        st.caption(f"Last words: {job.last_words}" if job.last_words else "Its process is gone.")
+    _buttons(job)
+
+
+def _progress(job: Job) -> str:
+    now, state = job.standing, job.state
+    assert now is not None
+    said = [f"{now.done:,} of {now.total:,} tiles"]
+    if now.rate and state == "running":
+        said += [f"{now.rate:.1f} tiles/s", f"{duration(now.seconds_left)} left"] if now.seconds_left is not None else []
+    if now.unreadable:
+        said.append(f"{now.unreadable:,} unreadable")
+    return " · ".join(said)
+
+
+def _buttons(job: Job) -> None:
+    state = job.state
+    with st.container(horizontal=True):
+        for title, table in job.tables.items() if state == "finished" else ():
+            words = "Explore it" if len(job.models) == 1 else f"Explore {table.name}"
+            if st.button(words, type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"):
+                ask.add_table(title, table, show=True)
+        if state in ("waiting", "running"):
+            st.button(
+                "Cancel",
+                icon=":material/stop:",
+                key=f"cancel {job.key}",
+                on_click=jobs.cancel,
+                args=(job,),
+                help="What is done is kept; you can go on later.",
+            )
+        if state in ("cancelled", "stopped") and st.button(
+            "Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}"
+        ):
+            jobs.resume(job)
+            st.rerun(scope="app")
+        if state == "finished":
+            st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
+                               key=f"download {job.key}", on_click="ignore", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
+        if state in ("finished", "cancelled", "stopped") and st.button(
+            "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
+        ):
+            jobs.remove(job)
+            st.rerun(scope="app")
+
+
+def _zipped(job: Job) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for table in job.tables.values():
+            for file in sorted([*table.glob("*.parquet"), *table.glob("*.json")]):
+                archive.write(file, f"{job.key}/{file.relative_to(job.table)}")
+    return out.getvalue()

@@ -1,0 +1,265 @@
+"""The panel "Label": a few places marked yes or no, and the whole Earth is coloured by how likely it shows the same.
+
+Marks are kept on the server under a key that stands in the page's address (`labels=`). Whoever has the link sees them; the first mark that
+somebody else makes starts a copy of their own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from core.atlas.analysis.label import Labeller, Marks, fit, suggest, variety
+from core.atlas.analysis.marking import Sheet, Word, load_sheet, new_key, save_sheet
+from core.atlas.search.neighbors import top
+from core.errors import ExplorerError
+from core.viz.theme import HEAT, run_of
+from ui.globe import desk as ask
+from ui.globe.desk import Desk, Layer
+from ui.globe.map.colour import Painted, encode
+from ui.globe.panels.takeaway import downloads
+from ui.shell import cached, state
+from ui.shell.page import ROOT
+
+LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
+SHOWN = 8
+FLAT = 0.02
+_HELD, _OWN, _SEED = "globe label held", "globe label own", "globe label seed"
+WORDS: dict[Word, str] = {"yes": "Yes", "no": "No"}
+KEYS: dict[Word, str] = {"yes": "y", "no": "n"}
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What marks teach: the classifier, each row's probability, and the layer that shows it."""
+
+    labeller: Labeller
+    probability: NDArray[np.float32]
+    layer: Layer
+
+    @property
+    def flat(self) -> bool:
+        """Whether the marks tell no place from another, so that there is no map to show."""
+        known = self.probability[np.isfinite(self.probability)]
+        return not len(known) or float(np.ptp(known)) < FLAT
+
+
+def draw(desk: Desk) -> None:
+    """Show what to mark, what was learnt, and the ways to take it away."""
+    desk.table.require_one_model()
+    sheet = _sheet()
+    marks, missing = sheet.marks(desk.table)
+    learnt = learn(desk, sheet, marks)
+    left, right = st.columns([1, 2.4], gap="large")
+    with left:
+        _title(sheet)
+        _place(desk, sheet)
+        _standing(desk, sheet, marks, missing, learnt)
+    with right:
+        _ask_for_marks(desk, sheet, marks, learnt)
+        if learnt is not None and not learnt.flat:
+            _likely(desk, sheet, marks, learnt)
+        _marked(desk, sheet, marks)
+    if learnt is not None and not learnt.flat:
+        ask.paint(learnt.layer)
+
+
+def learn(desk: Desk, sheet: Sheet, marks: Marks) -> Learnt | None:
+    """Learn from marks, once for each set of them; None until there is a yes and a no."""
+    if not marks.yes or not marks.no:
+        return None
+
+    def make() -> Learnt:
+        labeller = fit(desk.table, marks)
+        probability = labeller.scores(desk.table)
+        probability.flags.writeable = False
+        return Learnt(labeller, probability, layer_of(probability, sheet.title))
+
+    return cached.shelf("learnt", 12).once((desk.table.fingerprint, marks, sheet.title), make)
+
+
+def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
+    """Colours for probabilities (n,)."""
+    note = "From your marks: light is likely. Grey has no vector."
+    return Layer(f"Probability of {title or 'what you marked'}", values=probability, palette=run_of(HEAT), note=note, limits=(0.0, 1.0))
+
+
+def colours_of(probability: NDArray[np.float32]) -> Painted:
+    """Probabilities as the browser receives them."""
+    return encode(layer_of(probability, ""))
+
+
+def _title(sheet: Sheet) -> None:
+    said = st.text_input(
+        "What are you looking for?", sheet.title, max_chars=80, placeholder="sand dunes, sea ice, cities ...", key=f"label title {sheet.title}"
+    )
+    if said != sheet.title:
+        _change(replace(sheet, title=said))
+
+
+def _place(desk: Desk, sheet: Sheet) -> None:
+    """The place that was clicked, to be marked too."""
+    if desk.place is None:
+        st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
+        return
+    word = sheet.now().get(desk.identity(desk.place), "none")
+    said = {"yes": "marked **yes**", "no": "marked **no**", "none": "not marked"}[word]
+    one, two = st.columns([1, 1.2], vertical_alignment="center")
+    with one:
+        ask.pictures(desk, [desk.place], ["the place in hand"], key="label place")
+    with two:
+        st.caption(f"The place you clicked: {said}.")
+        if not desk.table.stored.usable[desk.place]:
+            st.caption("It has no vector, so it cannot be marked.")
+            return
+        with st.container(horizontal=True, gap="small"):
+            for value, letter in KEYS.items():
+                if st.button(WORDS[value], key=f"label place {value}", shortcut=letter, type="primary" if word == value else "secondary"):
+                    _mark(desk, sheet, value, desk.place)
+
+
+def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Learnt | None) -> None:
+    """Marks so far, undo, what was learnt from them, and downloads."""
+    st.markdown(f"**{len(marks.yes)}** yes · **{len(marks.no)}** no")
+    if missing:
+        st.caption(f"{missing} more of your marks are on places that are not among the rows on show.")
+    with st.container(horizontal=True, gap="small"):
+        if st.button("Undo mark", icon=":material/undo:", disabled=not sheet.log, key="label undo"):
+            _change(sheet.undone(), desk)
+        if st.button(
+            "Begin anew", icon=":material/restart_alt:", disabled=not sheet.log, key="label anew", help="These marks stay under their link."
+        ):
+            state.keep(_HELD, ("", Sheet()))
+            ask.note("labels", "")
+            ask.colour_by("appearance")
+            _again()
+    if learnt is None:
+        return
+    st.markdown(_verdict(learnt.labeller))
+    if learnt.flat:
+        st.info(
+            "**These marks contradict each other:** places with a yes look like places with a no to this network, so it cannot tell which of the "
+            "others show it, and there is no map yet. Mark some more of the pictures, or take a doubtful mark back.",
+            icon=":material/balance:",
+        )
+    else:
+        share = float(np.nanmean(learnt.probability))
+        st.caption(f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it.")
+    st.markdown("**Take the map and your marks away**")
+    words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
+    columns = {"probability": learnt.probability, "mark": [words.get(row) for row in range(len(desk.table))]}
+    about = {"looked_for": sheet.title, "marked_yes": len(marks.yes), "marked_no": len(marks.no), "left_out_accuracy": learnt.labeller.accuracy}
+    downloads(desk, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label")
+    st.caption("Your marks are kept under this page's address: copy it to come back to them.")
+
+
+def _verdict(labeller: Labeller) -> str:
+    if labeller.accuracy is None or labeller.average_precision is None:
+        return "Mark at least two of each kind to see how well it does on marks it was not shown."
+    return (
+        f"On marks left out while learning: **{labeller.accuracy:.0%}** right (each kind weighing the same; chance is 50 %), "
+        f"average precision **{labeller.average_precision:.2f}**."
+    )
+
+
+def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None) -> None:
+    """The places whose marks would teach most."""
+    seed = int(state.recall(_SEED, 0))
+    if learnt is not None:
+        rows = suggest(desk.table, learnt.labeller, SHOWN, probability=learnt.probability)
+        st.markdown("##### Mark these next: they teach the most")
+        st.caption("Doubtful places, each of which stands for many others. They carry yellow rings on the maps.")
+    elif not (marks.yes or marks.no):
+        rows = variety(desk.table, SHOWN, seed=seed, beside=() if desk.place is None or not desk.table.stored.usable[desk.place] else (desk.place,))
+        st.markdown("##### Which of these show what you are looking for?")
+        st.caption("Mark at least one yes and one no; then the whole Earth is coloured by what you marked.")
+    else:
+        kind = "no" if marks.yes else "yes"
+        rows = variety(desk.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
+        st.markdown(f"##### Now mark one {kind}")
+        st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
+    captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
+    _strip(desk, sheet, rows.tolist(), captions, "ask")
+    ask.ring(rows.tolist())
+    if learnt is None and st.button("Show others", icon=":material/casino:", key="label others"):
+        state.keep(_SEED, seed + 1)
+        _again()
+
+
+def _likely(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
+    """The most likely places that are not marked: where a wrong one shows at once."""
+    open_to = np.where(np.isfinite(learnt.probability), learnt.probability, -1.0).astype(np.float32)
+    open_to[[*marks.yes, *marks.no]] = -1
+    rows = [row for row in top(open_to, min(SHOWN, len(open_to))).tolist() if open_to[row] >= 0]
+    if not rows:
+        return
+    st.markdown("##### Most likely so far")
+    _strip(desk, sheet, rows, [f"{open_to[row]:.0%}" for row in rows], "likely")
+
+
+def _marked(desk: Desk, sheet: Sheet, marks: Marks) -> None:
+    rows = [*marks.yes, *marks.no]
+    if not rows:
+        return
+    with st.expander(f"Your {len(rows)} marks", icon=":material/checklist:"):
+        shown = [*marks.yes[-24:], *marks.no[-24:]]
+        captions = ["yes" if row in marks.yes else "no" for row in shown]
+        clicked = ask.pictures(desk, shown, captions, key="label marks", actions=[("Take away", partial(_mark, desk, sheet, "none"))])
+        if clicked is not None:
+            ask.choose(clicked)
+
+
+def _strip(desk: Desk, sheet: Sheet, rows: list[int], captions: list[str], key: str) -> None:
+    actions = [(WORDS[word], partial(_mark, desk, sheet, word)) for word in ("yes", "no")]
+    clicked = ask.pictures(desk, rows, captions, key=f"label {key}", actions=actions)
+    if clicked is not None:
+        ask.choose(clicked)
+
+
+def _mark(desk: Desk, sheet: Sheet, word: Word, row: int) -> None:
+    """Mark a row, and show at once what that teaches."""
+    _change(replace(sheet, table=desk.name).marked(desk.identity(row), word), desk)
+
+
+def _change(sheet: Sheet, desk: Desk | None = None) -> None:
+    """Keep changed marks under this session's own key, colour the points anew, and run the page again."""
+    held, own = state.recall(_HELD, ("", Sheet())), state.recall(_OWN, frozenset())
+    key = held[0] if held[0] in own else new_key()
+    save_sheet(LABELS, key, sheet)
+    state.keep(_OWN, own | {key})
+    state.keep(_HELD, (key, sheet))
+    ask.note("labels", key)
+    if desk is not None:
+        learnt = learn(desk, sheet, sheet.marks(desk.table)[0])
+        if learnt is not None and not learnt.flat:
+            ask.paint(learnt.layer)
+        elif ask.painted() is not None:
+            ask.colour_by("appearance")
+    _again()
+
+
+def _again() -> None:
+    ask.changed()
+    st.rerun()
+
+
+def _sheet() -> Sheet:
+    """The marks in hand: this session's, or those that the address names."""
+    key = ask.noted("labels")
+    held: tuple[str, Sheet] = state.recall(_HELD, ("", Sheet()))
+    if not key or key == held[0]:
+        ask.note("labels", held[0])  # the page's own undo may have gone back to before the first mark
+        return held[1]
+    try:
+        sheet = load_sheet(LABELS, key)
+    except ExplorerError as problem:
+        st.warning(str(problem), icon=":material/link_off:")
+        return Sheet()
+    state.keep(_HELD, (key, sheet))
+    return sheet

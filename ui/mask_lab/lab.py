@@ -1,0 +1,77 @@
+"""What the Mask Lab shows around its pictures: the painter, the recipe, and scores that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import streamlit as st
+
+from core.engine.results import Reconstruction
+from core.judge import alike
+from core.masking import MaskSpec, make_mask
+from core.session import View
+from core.viz.pictures import stretch_of
+from core.viz.sheet import jpeg
+from ui.pickers import controls
+from ui.shell import cached, state
+
+ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
+
+
+def reconstruction(view: View) -> Reconstruction:
+    """The view's reconstruction; while others are before the device, the place in the queue is shown."""
+    place = st.empty()
+
+    def tell(ahead: int) -> None:
+        place.info(f"{ahead} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
+
+    made = cached.reconstruction(view, state.session_id(), tell)
+    place.empty()
+    return made
+
+
+def recipe(made: Reconstruction) -> None:
+    """The warnings, one line each, and the recipe of every picture above."""
+    for sentence in made.warnings:
+        st.caption(f":orange[:material/info:] {sentence}")
+    st.caption(f"{made.recipe.caption()}  \nCompared with {made.recipe.target}. {made.recipe.credit}")
+
+
+@st.fragment(parallel=True)
+def scores(view: View) -> None:
+    """PSNR, SSIM and L1 over hidden pixels beside the fills; they arrive after the pictures and never hold them back."""
+    from core.viz.tables import score_rows
+
+    made = cached.reconstruction(view, f"{state.session_id()} scores")
+    if not made.scored.any():
+        st.caption("Nothing is hidden, so there is nothing to score.")
+        return
+    digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("PSNR (dB)", 2), ("SSIM", 3), ("L1", 4))}
+    st.dataframe(score_rows(cached.verdict(view, made), made.recipe.model), column_config=digits, hide_index=True, width="stretch")
+
+
+def paint(view: View) -> MaskSpec:
+    """The painter, where the mask is painted by hand; gives the mask that the network will see."""
+    if view.mask.kind != controls.PAINTED:
+        return view.mask
+    from earth_mae_components import mask_painter
+
+    card = cached.card_of(view.model)
+    grid = (view.tile.size_px or card.input_px) // card.patch_px
+    mask = make_mask(view.mask, grid, grid)
+    shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
+    canvas, words = st.columns([1.7, 1], gap="medium")
+    with words:
+        st.markdown("**Paint what is hidden.** Drag on the tile; the bar above it holds brush, rectangle, lasso, eraser and undo.")
+        kind = st.segmented_control("The pick tool hides this kind of patch", list(ALIKE), default="some", key="alike", required=True)
+        st.caption("Pick a patch with the dropper: patches that look like it (colour, contrast, slope) are hidden too.")
+    with canvas:
+        image = jpeg(stretch_of(shown).draw(shown.target))
+        done = mask_painter(image, grid, grid, mask.hidden, key=f"painter {grid}", label="Patches to hide", max_width_px=460)
+    if done is None:
+        return view.mask
+    hidden = done.mask
+    if done.pick is not None:
+        hidden = np.asarray(hidden) | alike(shown.input, card.patch_px, done.pick, ALIKE[kind or "some"])
+    return controls.painted(hidden)

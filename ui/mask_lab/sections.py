@@ -1,0 +1,189 @@
+"""The sections under the Mask Lab's pictures: judge, compare, many masks, more and more hidden, models side by side, take away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from core import export
+from core.engine.results import Reconstruction
+from core.judge import ERRORS, judge
+from core.session import View
+from core.viz.charts import sweep_chart
+from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
+from core.viz.pictures import Panel, panels, png, stretch_of
+from core.viz.sheet import sheet
+from ui.pickers import controls, model_picker
+from ui.shell import cached, state
+from ui.shell.page import in_a_sentence
+
+WHAT_THE_LOSS_SAW = """
+In training the loss looks at hidden patches only: nothing ever asked the network to paint what it could see. So its visible patches are
+often worse than its hidden ones, with seams between them, and that is no fault. Judge it where it was judged, and paste the true pixels
+for the rest.
+"""
+COLOURS = {"All bands": None, "Red": 0, "Green": 1, "Blue": 2}
+KINDS = {"l1": "Absolute", "squared": "Squared", "ssim": "1 - SSIM"}
+PICTURES = {"original": "Truth", "combined": "Prediction", "pasted": "Prediction, true pixels pasted", "low": "Low", "pinned": "Pinned result"}
+
+
+def judging(view: View, made: Reconstruction) -> None:
+    """Error maps on a shared scale, and the fills as pictures."""
+    left, middle, right = st.columns([1.3, 1.3, 1], vertical_alignment="bottom")
+    kind = left.segmented_control("Error", list(KINDS), default="l1", format_func=KINDS.__getitem__, key="error", required=True) or "l1"
+    colour = middle.segmented_control("Of", list(COLOURS), default="All bands", key="error of", required=True) or "All bands"
+    judged = right.toggle("Only what the loss saw", key="judged", help="Fades the visible patches: training never compared them.")
+    maps, full = error_panels(made, kind, COLOURS[colour], judged_only=judged)
+    st.html(sheet(maps))
+    st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale for all three"))
+    with st.expander("What the loss never saw", icon=":material/visibility_off:"):
+        st.markdown(WHAT_THE_LOSS_SAW)
+    if made.scored.any():
+        st.markdown("##### Beside fills that no network made")
+        st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
+        st.caption("PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three.")
+
+
+def comparing(view: View, made: Reconstruction) -> None:
+    """Wipe or flip between two of truth, prediction and a pinned result; the pointer reads both."""
+    from earth_mae_components import compare
+
+    pinned: View | None = state.recall("pinned", None)
+    left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
+    names = [name for name in PICTURES if name != "pinned" or pinned]
+    one = left.selectbox("Left", names, format_func=PICTURES.__getitem__, key="compare left")
+    other = middle.selectbox(
+        "Right", names, index=len(names) - 1 if pinned else 1, format_func=PICTURES.__getitem__, key=f"compare right {bool(pinned)}"
+    )
+    right.button("Pin this result", icon=":material/push_pin:", on_click=state.keep, args=("pinned", view), width="stretch")
+    pictures: dict[str, Panel] = {panel.name: panel for panel in panels(made)}
+    if pinned:
+        kept = cached.reconstruction(pinned, state.session_id())
+        pictures["pinned"] = replace(pictures["combined"], pixels=stretch_of(made).draw(kept.combined))
+    low, high = pictures["original"].value_range
+    compare(
+        png(pictures[one].pixels), png(pictures[other].pixels), left_label=PICTURES[one], right_label=PICTURES[other],
+        value_range=(low, high), digits=3, key="compare",
+    )  # fmt: skip
+    st.caption("The pointer reads both pictures in the network's unit, 0 to 1.")
+    if pinned:
+        st.caption(f"Pinned: {kept.recipe.caption()}")
+
+
+def many_masks(view: View, made: Reconstruction) -> None:
+    """The same share hidden at other places, again and again: where does the network always say the same?"""
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    count = left.select_slider("Masks", [4, 8, 16, 32, 64], 16, key="masks")
+    if not right.button("Draw them", type="primary", icon=":material/casino:") and state.recall("many", None) != (view, count):
+        st.caption("Mean, standard deviation and how often each patch was hidden, over many masks of this kind and share.")
+        return
+    state.keep("many", (view, count))
+    place, bar = st.empty(), st.progress(0.0)
+    for spread in cached.spreads(view, count, state.session_id(), st.caption):
+        place.html(sheet(spread_panels(made, spread)))
+        bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
+    bar.empty()
+    st.caption("Per pixel, over the masks that hid it; a pixel that none hid shows the truth. Where the deviation is high, the network guesses.")
+
+
+def more_hidden(view: View, made: Reconstruction) -> None:
+    """From almost everything visible to almost nothing: the curve, a slider through it, and an animation."""
+    if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall("swept", None) != sweep_of(view):
+        st.caption("Ten steps from 5 % to 95 % hidden; each hides the same patches and more.")
+        return
+    state.keep("swept", sweep_of(view))
+    with st.spinner("Ten reconstructions", show_time=True):
+        steps = cached.sweep(view, state.session_id())
+    verdicts = [judge(step.made) for step in steps]
+    lines = {"model": [v.model.psnr for v in verdicts], **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills}}
+    st.plotly_chart(sweep_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
+    chosen = st.select_slider("Hidden", range(len(steps)), len(steps) // 2, format_func=lambda n: f"{steps[n].ratio:.0%}", key="sweep step")
+    shown = {panel.name: panel for panel in panels(steps[chosen].made)}
+    st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
+    with st.expander("As an animation", icon=":material/animation:"):
+        film = animation([step.made for step in steps])
+        st.image(film, width=460)
+        st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
+
+
+def sweep_of(view: View) -> tuple[Any, ...]:
+    """What a sweep over the ratio depends on."""
+    return view.model, view.tile, view.policy, replace(view.mask, ratio=0.5)
+
+
+def models_side_by_side(view: View, made: Reconstruction) -> None:
+    """Any set of models under the one mask."""
+    names = [name for name, card in cached.cards().items() if card.reconstructs]
+    default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
+    chosen = st.multiselect(
+        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label
+    )
+    rows: list[Panel] = []
+    for name in chosen:
+        card = cached.card_of(name)
+        policy = view.policy if name == view.model else controls.policy_of(card)
+        tile = replace(view.tile, size_px=None) if name != view.model else view.tile
+        other = cached.reconstruction(replace(view, model=name, policy=policy, tile=tile), state.session_id())
+        scores = judge(other, ()).model
+        picture = next(panel for panel in panels(other) if panel.name == "pasted")
+        rows.append(
+            replace(picture, name=f"model-{name}", title=name, note=f"{scores.psnr:.2f} dB, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px")
+        )
+    st.html(sheet([next(p for p in panels(made) if p.name == "masked"), *rows], abreast=4))
+    st.caption("True pixels pasted; PSNR over hidden pixels at each model's own input size, each under its own policy.")
+
+
+def taking_away(view: View, made: Reconstruction) -> None:
+    """Pictures, raster, figure and recipe to download; the same reconstruction as a notebook cell and as a command."""
+    verdict = cached.verdict(view, made)
+    one, two, three = st.columns(3)
+    one.download_button(
+        "Pictures (PNG)", lambda: export.pictures_zip(made, verdict), "reconstruction.zip", "application/zip", on_click="ignore", width="stretch"
+    )
+    two.download_button("GeoTIFF", lambda: export.geotiff(made), "reconstruction.tif", "image/tiff", on_click="ignore", width="stretch")
+    three.download_button(
+        "Recipe (JSON)", lambda: export.recipe_json(made, verdict), "recipe.json", "application/json", on_click="ignore", width="stretch"
+    )
+    kind_at, dpi_at, get = st.columns(3, vertical_alignment="bottom")
+    kind = kind_at.selectbox("Figure for print", list(export.FIGURES), format_func=str.upper, key="figure")
+    dpi = dpi_at.number_input("dpi", 50, 1200, 300, step=50, key="dpi", disabled=kind != "png")
+    get.download_button(
+        "Figure", lambda: export.figure(made, verdict, kind, dpi=int(dpi)), f"reconstruction.{kind}", export.FIGURES[kind],
+        on_click="ignore", width="stretch", icon=":material/print:",
+    )  # fmt: skip
+    st.caption(
+        "The GeoTIFF lies in place where the tile's place is known. The recipe is inside every file. The address of this page is the link to it."
+    )
+    if view.lives_here:
+        st.info(
+            "What you uploaded lives in this session only: elsewhere the link says that it is not there. Send the file along, or use the cell or command below.",
+            icon=":material/link_off:",
+        )
+    st.markdown("**As a notebook cell**")
+    st.code(view.to_python(), "python")
+    st.markdown("**As a command**")
+    st.code(view.to_command(), "bash", wrap_lines=True)
+    if made.recipe.notices:
+        st.warning(" ".join(made.recipe.notices), icon=":material/gavel:")
+
+
+SECTIONS = {
+    "Judge": judging,
+    "Compare": comparing,
+    "Many masks": many_masks,
+    "More and more hidden": more_hidden,
+    "Models": models_side_by_side,
+    "Take away": taking_away,
+}
+
+
+@st.fragment
+def sections(view: View, made: Reconstruction) -> None:
+    """The sections as tabs; only the open one is computed, and what is touched in it runs it alone."""
+    tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
+    for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
+        if tab.open:
+            with tab, in_a_sentence():
+                draw(view, made)

@@ -1,0 +1,156 @@
+"""Choosing the network: a preset, a file from the folders given at start, or a file of the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from core.errors import ExplorerError
+from core.session import View
+from ui.pickers import controls
+from ui.shell import cached, state, weights
+
+POSITIONS = {
+    "gsd": "Follow the GSD, as in Scale-MAE",
+    "static": "Stand still, as in MAE, SDMAE and TinyMIM",
+}
+NON_COMMERCIAL = "NC"
+
+
+def file_names() -> list[str]:
+    """Files of weights that this user may choose: of the folders given at start, and this session's own."""
+    return [*cached.weight_files(), *weights.store.names(state.session_id())]
+
+
+def known_names() -> set[str]:
+    """Every name of a model that a link of this user may say. A tab that was reloaded finds its uploads again."""
+    weights.store.adopt(state.others(("model",)).get("model", "").partition("+")[0], state.session_id(), state.cookie())
+    return {*cached.cards(), *(name + ending for name in file_names() for ending in ("", *(f"+{kind}" for kind in POSITIONS)))}
+
+
+def model_label(name: str) -> str:
+    """How a pick list names a network."""
+    card = cached.cards().get(name)
+    if card is None:
+        return weights.title_of(name)
+    return name if card.trained else f"{name} (untrained)"
+
+
+def names_for(view: View, *, encoders: bool = False) -> list[str]:
+    """The networks that reconstruct, and with `encoders` the trained others; files of weights among them, that of the view in any case."""
+    cards = cached.cards().items()
+    names = [name for name, card in cards if card.reconstructs]
+    names += [name for name, card in cards if encoders and card.trained and not card.reconstructs]
+    names += file_names()
+    bare = view.model.rsplit("+", 1)[0]
+    names = [view.model if name == bare else name for name in names]
+    return names if view.model in names else [*names, view.model]
+
+
+def pick_model(view: View, *, encoders: bool = False) -> str:
+    """A network: a preset that reconstructs (with `encoders` any), or a file of weights, with what is known of the file."""
+    name = st.selectbox("Model", names_for(view, encoders=encoders), key=state.widget("model", view.model), format_func=model_label, help=_memory())
+    _own_weights(view)
+    if (said := settled(name)) != name:
+        _show(view, said)
+    card = cached.card_of(name)
+    if NON_COMMERCIAL in card.licence.split("-"):
+        st.caption(f":orange[:material/gavel:] {card.licence}: these weights are for non-commercial use only.")
+    if report := cached.report(name):
+        with st.expander("About this file", icon=":material/description:", expanded=state.recall("new weights", "") == name):
+            st.markdown("\n".join(f"- {_plain(sentence)}" for sentence in report))
+    return name
+
+
+def settled(name: str) -> str:
+    """The name of a network with what its positions do, where its file cannot tell: the user says it. Ends the run until then."""
+    try:
+        cached.card_of(name)
+        return name
+    except ExplorerError as problem:
+        if type(problem).__name__ != "AmbiguousPositionsError":  # by name: pages do without torch until a network is needed
+            raise
+    st.warning(
+        "This file holds an encoder alone, and nothing in it tells whether its positions follow the ground sample distance. Where is it from?",
+        icon=":material/help:",
+    )
+    kind = st.radio("Its positions", list(POSITIONS), index=None, format_func=POSITIONS.__getitem__, key=f"positions {name}")
+    if kind is None:
+        st.stop()
+    return f"{name}+{kind}"
+
+
+def _own_weights(view: View) -> None:
+    """Lay a file of weights in, see which there are, take them away; what was chosen closes it, a refusal does not."""
+    opened = state.widget("own weights", False)
+    with st.popover("Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"):
+        most = state.upload_limit_mb()
+        st.caption(
+            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most} MB; nothing in the file is run. It lives in this session only: nobody "
+            "else sees it, no link leads to it, and it is deleted soon after you close this tab."
+        )
+        file = st.file_uploader("File of weights", [suffix[1:] for suffix in weights.SUFFIXES], key=f"weights {state.recall('weights taken', 0)}")
+        if st.button("Load it", type="primary", disabled=file is None, key="load weights", width="stretch") and file is not None:
+            _take_in(view, file, most)
+        if refused := state.recall("weights refused", ""):
+            st.error(refused, icon=":material/error:")
+            state.keep("weights refused", "")
+        for key in weights.store.names(state.session_id()):
+            held = weights.store.get(key)
+            if st.button(
+                f"Remove {_plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)", icon=":material/delete:", type="tertiary", key=f"remove {key}"
+            ):
+                weights.store.remove(key)
+                _show(view, next(iter(cached.cards())) if view.model.startswith(key) else view.model)
+        st.caption(_memory())
+
+
+def _take_in(view: View, file: state.Uploaded, most_mb: int) -> None:
+    """Keep and check a file, and begin anew with it; one that is no network known here goes at once, with its sentence."""
+    state.keep("weights taken", state.recall("weights taken", 0) + 1)  # the next run shows an empty field
+    name = ""
+    try:
+        name = weights.store.take_in(state.session_id(), file, file.name, most_mb * 2**20, state.cookie())
+        state.release(file)
+        with st.spinner("Reading and checking the file", show_time=True):
+            cached.card_of(name)
+    except ExplorerError as problem:
+        if type(problem).__name__ != "AmbiguousPositionsError":
+            weights.store.remove(name)
+            state.release(file)
+            state.keep("weights refused", str(problem))
+            name = view.model
+    state.keep("new weights", name)
+    _show(view, name)
+
+
+def _show(view: View, name: str) -> None:
+    """Begin anew with a network, at its own input size and under its own policy."""
+    if name == view.model:
+        st.rerun()
+    try:
+        policy = controls.policy_of(cached.card_of(name))
+    except ExplorerError:
+        policy = view.policy
+    state.keep("new weights", name)
+    state.jump(replace(view, model=name, weights_hash="", policy=policy, tile=replace(view.tile, size_px=None)))
+
+
+def _memory() -> str:
+    from core.engine.loaded import shelf
+
+    used, limit = sum(held.size_bytes for held in shelf().held()), shelf().limit_bytes
+    return (
+        f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The one that was not used for longest makes room, and is read again "
+        "when it is next chosen."
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
+def _plain(text: str) -> str:
+    """Text from a file or its name, which must not be read as markup."""
+    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+!|<>$:~" else letter for letter in text)

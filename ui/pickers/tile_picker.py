@@ -1,0 +1,116 @@
+"""Choosing the tile: a gallery, every picture of every source, an upload, a place on the globe."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import streamlit as st
+
+from core.errors import ExplorerError
+from core.geo import GeoError, TileRef, TileSpec
+from core.session import View
+from ui.pickers import controls
+from ui.shell import cached, state
+from ui.shell.pictures import pictures
+from ui.shell.uploads import content
+
+MOST_LISTED = 400
+UPLOAD_MB = 50
+ABREAST = 4
+
+
+def pick_tile(view: View) -> TileSpec:
+    """The tile that is shown, by name, with the door to others; a choice starts the page anew with it."""
+    title = next((e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)), controls.ref_title(view.tile.ref))
+    if st.button(title, icon=":material/photo_library:", help="Choose another tile", width="stretch", key="choose tile"):
+        _dialog(view)
+    return view.tile
+
+
+def _same_place(one: TileSpec, other: TileSpec) -> bool:
+    return (one.ref, one.window, one.lonlat) == (other.ref, other.window, other.lonlat)
+
+
+@st.dialog("Choose a tile", width="large")
+def _dialog(view: View) -> None:
+    tabs = st.tabs(["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun")
+    for tab, draw in zip(tabs, (_gallery, _pictures, _upload, _place), strict=True):
+        if tab.open:
+            with tab:
+                draw(view)
+
+
+def _use(view: View, tile: TileSpec) -> None:
+    state.jump(replace(view, tile=replace(tile, size_px=view.tile.size_px)))
+
+
+def _gallery(view: View) -> None:
+    side = view.tile.size_px or cached.card_of(view.model).input_px
+    entries = cached.gallery()
+    for start in range(0, len(entries), ABREAST):
+        for column, entry in zip(st.columns(ABREAST, gap="small"), entries[start : start + ABREAST], strict=False):
+            with column:
+                try:
+                    st.image(cached.thumbnail_of(entry.spec), width="stretch", alt=entry.title)
+                except ExplorerError as problem:
+                    st.caption(str(problem))
+                    continue
+                label = f"{entry.title} · {controls.metres(entry.gsd_m)}"
+                if st.button(label, help=f"{entry.credit} ({entry.licence})", width="stretch", key=f"gallery {entry.title}", type="tertiary"):
+                    _use(view, controls.tile_of(entry, side))
+
+
+def _pictures(view: View) -> None:
+    catalogue = cached.catalogue()
+    names = [name for name in catalogue.names() if name != "upload" and catalogue.source(name).keys()]
+    name = st.selectbox("Source", names, format_func=lambda name: f"{catalogue.source(name).info.title} ({len(catalogue.source(name).keys())})")
+    source = catalogue.source(name)
+    wanted = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
+    keys = source.keys()
+    found = [key for key in keys if wanted in f"{key} {source.entry(key).label}".lower()]
+    if not found:
+        st.info(f"No picture of {source.info.title} is called so: write less, or choose another source.")
+        return
+    key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {wanted}")
+    left, right = st.columns([1, 2], vertical_alignment="bottom")
+    spec = TileSpec(TileRef(name, key))
+    try:
+        left.image(cached.thumbnail_of(spec), width="stretch", alt=key)
+    except GeoError as problem:
+        st.warning(str(problem))
+    entry = source.entry(key)
+    right.caption(f"{entry.credit or source.info.credit}  \n{entry.licence or source.info.licence}")
+    if right.button("Show this one", type="primary", width="stretch"):
+        _use(view, spec)
+    if right.button("Any other of this source", icon=":material/casino:", width="stretch"):
+        _use(view, TileSpec(TileRef(name, random.choice(found))))
+
+
+def _upload(view: View) -> None:
+    st.caption(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab.")
+    file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
+    gsd = st.number_input("Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="0.3")
+    if file is None or not st.button("Show it", type="primary"):
+        return
+    try:
+        ref = pictures.take_in(state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie())
+        pictures.source.native_gsd_m(ref.key)
+        cached.thumbnail_of(TileSpec(ref))
+    except ExplorerError as problem:
+        st.error(str(problem), icon=":material/error:")
+        return
+    _use(view, TileSpec(ref))
+
+
+def _place(view: View) -> None:
+    st.caption("NASA Blue Marble, 7.4 km per pixel, cut where you say; no internet is asked.")
+    left, middle, right = st.columns(3)
+    lon = left.number_input("Longitude", -180.0, 180.0, 10.0, step=1.0)
+    lat = middle.number_input("Latitude", -90.0, 90.0, 45.0, step=1.0)
+    across = right.select_slider("Kilometres across", [250, 500, 1000, 2000, 4000, 8000], 1000)
+    side = view.tile.size_px or cached.card_of(view.model).input_px
+    spec = TileSpec(TileRef("globe", "blue_marble"), lonlat=(lon, lat), gsd_m=across * 1000 / side)
+    st.image(cached.thumbnail_of(replace(spec, size_px=side)), width=220, alt="The place")
+    if st.button("Show this place", type="primary"):
+        _use(view, spec)

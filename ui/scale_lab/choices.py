@@ -1,0 +1,107 @@
+"""What the Scale Lab adds to a view: which scales, what they hold, which patch is looked at; it travels in the view's selection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import streamlit as st
+
+from core.engine.scales import HOLDS, MASKED, MAX_SCALES, Scale, ScaleSpec, ladder
+from core.models.registry import ModelCard
+from core.session import View
+from ui.pickers import controls
+from ui.shell import cached, state
+
+MARK = "scales"
+HOLD_NAMES = {"ground": "Same ground", "pixels": "Same pixels"}
+MASKED_NAMES = {"ground": "Ground", "patches": "Patches"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """`hold`, `masked`, `count` as in ScaleSpec; `band` 1 for the true band-pass view; the rest is the patch view's (head -1: all)."""
+
+    hold: str = "ground"
+    masked: str = "ground"
+    count: int = 8
+    band: int = 0
+    row: int = 5
+    col: int = 5
+    block: int = 12
+    head: int = -1
+
+    def to_text(self) -> str:
+        """Write what differs from the defaults: `scales;hold:pixels;count:16`."""
+        return ";".join([MARK, *(f"{f.name}:{getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default)])
+
+
+LIMITS: dict[str, Any] = {
+    "hold": tuple(HOLDS),
+    "masked": tuple(MASKED),
+    "count": (2, MAX_SCALES),
+    "band": (0, 1),
+    "row": (0, 63),
+    "col": (0, 63),
+    "block": (1, 99),
+    "head": (-1, 63),
+}
+
+
+def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
+    """Read a selection; what is not the Scale Lab's is left out with a sentence."""
+    mark, *parts = text.split(";")
+    if text and mark != MARK:
+        return Choices(), (f'The selection "{text[:40]}" in the link is not one of the Scale Lab and was left out.',)
+    found, ignored = Choices(), []
+    for part in parts:
+        name, _, value = part.partition(":")
+        limits = LIMITS.get(name, ())
+        if value in limits:
+            found = replace(found, **{name: value})
+        elif limits and isinstance(limits[0], int) and value.lstrip("-").isdecimal() and limits[0] <= int(value[:4]) <= limits[1]:
+            found = replace(found, **{name: int(value[:4])})
+        else:
+            ignored.append(f'"{part[:40]}" in the link means nothing to the Scale Lab and was left out.')
+    return found, tuple(ignored)
+
+
+def scale_controls(view: View) -> Choices:
+    """How many scales, what stays the same among them, what is hidden, and which bands are drawn."""
+    was, ignored = choices_from(view.selection)
+    for sentence in ignored:
+        st.warning(sentence, icon=":material/link_off:")
+    hold = (
+        st.segmented_control(
+            "Across scales", list(HOLDS), format_func=HOLD_NAMES.__getitem__, key=state.widget("hold", was.hold), required=True, width="stretch"
+        )
+        or was.hold
+    )
+    st.caption(f"{HOLDS[hold]}.")
+    count = st.slider("Scales", 2, MAX_SCALES, key=state.widget("count", was.count))
+    masked = st.segmented_control(
+        "Hide the same", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True, width="stretch"
+    )
+    st.caption(f"{MASKED[masked or was.masked]}.")
+    band = st.toggle(
+        "True band-pass",
+        key=state.widget("band", bool(was.band)),
+        help=(
+            "The released networks' low output is the whole picture at input size, their high output all that is finer than 7 x 7 blocks. This view instead "
+            "splits truth and prediction where the paper says: at the second number of the band configuration. Computed by us; no network was asked for it."
+        ),
+    )
+    patch = {name: state.said(name, getattr(was, name)) for name in ("row", "col", "block", "head")}
+    return replace(was, hold=hold, count=count, masked=masked or was.masked, band=int(band), **patch)
+
+
+def scales_of(view: View, choices: Choices, card: ModelCard) -> tuple[Scale, ...]:
+    """The ladder of this view."""
+    side = view.tile.size_px or card.input_px
+    spec = ScaleSpec(view.tile, view.mask, choices.hold, choices.masked, choices.count)
+    return ladder(spec, cached.catalogue().read, input_px=card.input_px, patch_px=card.patch_px, limits_m=controls.gsd_range(view.tile, side))
+
+
+def views_of(view: View, scales: tuple[Scale, ...]) -> list[View]:
+    """Each scale as a view of its own, which any lab can show."""
+    return [replace(view, tile=scale.tile, mask=scale.mask, selection="") for scale in scales]

@@ -1,0 +1,126 @@
+"""The Scale Lab's look at single patches: alike ones, feature colours, attention, and the same patch in another scene."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from core.engine.inputs import InputError
+from core.engine.tokens import PatchSet, attention, feature_rgb, similarity, transplant, trunk_of
+from core.session import View
+from core.viz.patches import click_figure, heat_panel, picture_panel, rgb_panel
+from core.viz.sheet import sheet
+from ui.pickers import controls
+from ui.scale_lab.choices import Choices
+from ui.shell import cached, state
+
+MOST_OTHERS = 7
+
+
+def patches(view: View, choices: Choices) -> None:
+    """Click a patch; everything below follows."""
+    card = cached.card_of(view.model)
+    grid = (view.tile.size_px or card.input_px) // card.patch_px
+    others = _others(view)
+    tiles = [view, *others.values()]
+    titles = [controls.ref_title(view.tile.ref), *others]
+    seen = cached.patches(tiles)
+    cell = _pick(seen.images[0], grid, choices)
+    st.markdown("##### Patches that the network takes for alike")
+    alike = similarity(seen.vectors, cell)
+    low, high = float(alike.min()), 1.0
+    st.html(
+        sheet(
+            [
+                heat_panel(seen.images[n], alike[n], f"alike-{n}", title, low=low, high=high, cell=cell if n == 0 else None)
+                for n, title in enumerate(titles)
+            ],
+            abreast=4,
+        )
+    )
+    st.caption(f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors.")
+    st.markdown("##### Feature colours")
+    colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
+    st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
+    st.caption("Principal components over all these tiles together, so that one colour means the same everywhere.")
+    _attention(view, seen, cell, choices)
+    if len(tiles) > 1:
+        _transplant(tiles, seen, cell, titles)
+
+
+def _others(view: View) -> dict[str, View]:
+    entries = {entry.title: entry for entry in cached.gallery() if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window}
+    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles")
+    side = view.tile.size_px or cached.card_of(view.model).input_px
+    return {title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px)) for title in chosen}
+
+
+def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
+    left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="center")
+    keys = _within("row", choices.row, 0, grid - 1), _within("col", choices.col, 0, grid - 1)
+    with right:
+        st.markdown("**Click a patch**, or say where it lies.")
+        row = int(st.number_input("Row", 0, grid - 1, step=1, key=keys[0]))
+        col = int(st.number_input("Column", 0, grid - 1, step=1, key=keys[1]))
+
+    def clicked() -> None:
+        event: Any = state.recall(f"clicked {grid}", {})
+        if points := event.get("selection", {}).get("point_indices"):
+            state.set_widget("row", int(points[0]) // grid)
+            state.set_widget("col", int(points[0]) % grid)
+
+    figure = click_figure(image, grid, (row, col))
+    left.plotly_chart(figure, on_select=clicked, selection_mode="points", key=f"clicked {grid}", config={"displayModeBar": False})
+    return row, col
+
+
+def _within(name: str, value: int, least: int, most: int) -> str:
+    """The key of a widget whose limits follow the network: another one may have fewer patches, blocks or heads."""
+    key = state.widget(name, value)
+    if not least <= state.said(name, value) <= most:
+        state.set_widget(name, min(max(value, least), most))
+    return key
+
+
+def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
+    st.markdown("##### What attends to what")
+    network = cached.model(view.model)
+    try:
+        blocks = len(trunk_of(network).blocks)
+    except InputError as problem:
+        st.caption(str(problem))
+        return
+    left, right = st.columns(2)
+    block = left.slider("Block", 1, blocks, key=_within("block", choices.block, 1, blocks)) - 1
+    weights = cached.of_patches("attention", [view], lambda: attention(network, seen.images[0], float(seen.res[0]), block), block)
+    heads = [-1, *range(len(weights))]
+    name = {-1: "Mean of all", **{n: f"Head {n + 1}" for n in range(len(weights))}}
+    head = right.selectbox("Head", heads, format_func=name.__getitem__, key=_within("head", choices.head, -1, len(weights) - 1))
+    shown, grid = (weights.mean(axis=0) if head == -1 else weights[head]), seen.vectors.shape[1]
+    rows = {"CLS looks at": (shown[0, 1:], None), "The patch looks at": (shown[1 + cell[0] * grid + cell[1], 1:], cell)}
+    maps = {title: (values.reshape(grid, grid), at) for title, (values, at) in rows.items()}
+    st.html(
+        sheet(
+            [
+                heat_panel(seen.images[0], values, f"attention-{n}", title, low=0.0, high=float(values.max()), cell=at)
+                for n, (title, (values, at)) in enumerate(maps.items())
+            ],
+            abreast=4,
+        )
+    )
+
+
+def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
+    st.markdown("##### The same patch in another scene")
+    moved = cached.of_patches("moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell)
+    grid = seen.vectors.shape[1]
+    panels = [picture_panel(seen.images[0], "home", titles[0], "cosine 1: at home", cell, grid)]
+    for n, title in enumerate(titles[1:]):
+        note = f"cosine {moved.pasted[n]:.2f}; what was there: {moved.before[n]:.2f}"
+        panels.append(picture_panel(moved.pictures[n], f"pasted-{n}", title, note, cell, grid))
+    st.html(sheet(panels, abreast=4))
+    st.caption(
+        "The same pixels at the same place, other surroundings: a cosine below 1 is context alone. A patch's vector is no name for its pixels."
+    )

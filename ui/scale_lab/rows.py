@@ -1,0 +1,58 @@
+"""One row of the Scale Lab: what the network truly receives, in words, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.engine.bands import true_bands
+from core.engine.results import Reconstruction
+from core.errors import ExplorerError
+from core.judge import band_errors
+from core.session import View
+from core.viz.patches import picture_panel
+from core.viz.pictures import Panel
+from core.viz.scales import Look, band_panels, row_panels
+from core.viz.sheet import sheet
+from ui.pickers import controls
+from ui.shell import cached
+
+
+def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
+    """Low, high, combined and error of the view's `model`, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
+    fed = made.recipe
+    res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(model).gsd_aware else "no res: static positions"
+    place = " · own scale" if made is own else ""
+    st.markdown(f"**{controls.metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
+    errors = band_errors(made)
+    try:
+        panels = _bands(made, model, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
+    except ExplorerError as problem:
+        st.caption(str(problem))
+        return
+    st.html(sheet(panels, abreast=5, least_px=98))
+    for sentence in made.warnings:
+        if own is None or sentence not in own.warnings:
+            st.caption(f":orange[:material/info:] {sentence}")
+
+
+def draw_fed(views: Sequence[View]) -> list[int]:
+    """For a network without a decoder: what it is fed at each scale; gives the numbers of the views that could be read."""
+    st.caption("This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it.")
+    panels: dict[int, Panel] = {}
+    for n, view in enumerate(views):
+        try:
+            ready = cached.prepared(view)
+        except ExplorerError as problem:
+            st.warning(str(problem))
+            continue
+        res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
+        panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", controls.metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)
+    st.html(sheet(list(panels.values()), abreast=4, least_px=98))
+    return list(panels)
+
+
+def _bands(made: Reconstruction, model: str, look: Look, key: str) -> tuple[Panel, ...]:
+    config = cached.reconstructor(model).band_config
+    return band_panels(made, true_bands(made.target, config), true_bands(made.combined, config), look, key)

@@ -1,0 +1,90 @@
+"""Pictures that users uploaded to look at: each belongs to one session, and goes when that session is gone.
+
+The picture's key stands in its user's address bar, and a copied address carries it: whoever opens that link in another browser is told that
+the picture is not theirs. A reloaded tab finds it again for `GRACE_S`, known by its browser's cookie.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
+
+from core.geo import TileRef, Uploads
+from ui.shell.routes import connected
+
+GRACE_S, SWEEP_S = 120.0, 15.0
+
+
+@dataclass(eq=False)
+class _Owned:
+    session_id: str
+    cookie: str | None
+    seen: float
+
+
+class Pictures:
+    """Whose each upload is. Safe to use from any thread; the pictures themselves lie in `source`."""
+
+    def __init__(
+        self,
+        source: Uploads | None = None,
+        alive: Callable[[str], bool] = connected,
+        *,
+        grace_s: float = GRACE_S,
+        sweep_s: float | None = SWEEP_S,
+    ) -> None:
+        self.source = source or Uploads()
+        self._alive, self._grace_s, self._sweep_s = alive, grace_s, sweep_s
+        self._lock = threading.Lock()
+        self._owned: dict[str, _Owned] = {}
+        self._sweeper: threading.Thread | None = None
+
+    def take_in(self, session_id: str, data: bytes, name: str, *, gsd_m: float | None = None, cookie: str | None = None) -> TileRef:
+        """Hold a picture for a session and give its reference. Raises GeoError for one that cannot be held."""
+        ref = self.source.add(data, name, gsd_m=gsd_m, owner=cookie or session_id)
+        with self._lock:
+            held = set(self.source.keys())
+            self._owned = {key: one for key, one in self._owned.items() if key in held}
+            self._owned[ref.key] = _Owned(session_id, cookie, time.monotonic())
+            if self._sweep_s is not None and self._sweeper is None:
+                self._sweeper = threading.Thread(target=self._sweep_on, args=(self._sweep_s,), name="sweep of pictures", daemon=True)
+                self._sweeper.start()
+        return ref
+
+    def open_to(self, key: str, session_id: str, cookie: str | None) -> bool:
+        """Whether a session may see a picture: it uploaded it, or comes from the same browser, and then takes over what a closed tab left."""
+        with self._lock:
+            one = self._owned.get(key)
+            if one is None or key not in set(self.source.keys()):
+                return False
+            if one.session_id == session_id:
+                return True
+            if not one.cookie or not validate_xsrf_token(one.cookie, cookie):
+                return False
+            if not self._alive(one.session_id):
+                one.session_id, one.seen = session_id, time.monotonic()
+            return True
+
+    def sweep(self) -> None:
+        """Let go of what belongs to sessions that are gone for longer than the grace time."""
+        with self._lock:
+            now = time.monotonic()
+            for one in self._owned.values():
+                one.seen = now if self._alive(one.session_id) else one.seen
+            gone = [key for key, one in self._owned.items() if now - one.seen > self._grace_s]
+            for key in gone:
+                del self._owned[key]
+        for key in gone:
+            self.source.remove(key)
+
+    def _sweep_on(self, every_s: float) -> None:
+        while True:
+            time.sleep(every_s)
+            self.sweep()
+
+
+pictures = Pictures()

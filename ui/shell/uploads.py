@@ -1,0 +1,150 @@
+"""Imagery that users laid in for their jobs: on disk, each file under an unguessable key of its own, gone when nobody comes back for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
+
+from core.errors import ExplorerError
+from core.files import write_atomic
+from core.geo import Source, SourceInfo, TileRef, open_source
+from core.geo.picture import Picture
+from core.geo.sources import Entry
+from core.geo.sources.base import missing_key
+from core.geo.sources.opening import load_picture, sniff
+from ui.shell import jobs, state
+from ui.shell.pictures import pictures
+
+SOURCE = "imagery"
+MOST_BYTES = 500 * 2**20
+SUFFIXES = {"raster": ".tif", "picture": ".png"}
+
+
+class UploadError(ExplorerError):
+    """A file that cannot be laid in."""
+
+
+def content(file: Uploaded, most_mb: int) -> bytes:
+    """The bytes of an upload. Raises UploadError above the limit that its field states: the server's own is that of weights, and larger."""
+    if file.size > most_mb * 2**20:
+        raise UploadError(
+            f"The file is larger than {most_mb} MB: take a part of it, or have the server started with the folder that holds it."
+        )
+    return file.getvalue()
+
+
+class LaidIn(Source):
+    """Serve what users laid in, by the key of the file: who has the key may see that file, and no other."""
+
+    def __init__(self) -> None:
+        super().__init__(SOURCE, SourceInfo("Imagery laid in", "upload", 0))
+
+    def keys(self) -> tuple[str, ...]:
+        """List nothing: a key is what gives access."""
+        return ()
+
+    def entry(self, key: str) -> Entry:
+        """Describe a file."""
+        file = file_of(key)
+        if file is None:
+            raise missing_key(self.info.title, key)
+        return Entry(key, file.stem.rpartition("-")[0] or file.stem)
+
+    def _open(self, key: str) -> Picture:
+        file = file_of(key)
+        if file is None:
+            raise missing_key(self.info.title, key)
+        return load_picture(file)
+
+
+def lay_in(owner: str, data: bytes, name: str) -> Path:
+    """Keep an upload on disk for its owner's jobs, under a name of our own making; the same bytes are kept once.
+
+    Raises UploadError where the owner keeps too much, and GeoError where it is no raster or picture that can be opened.
+    """
+    kind = sniff(data[:64], name[:80])
+    open_source(data, name=name[:80])
+    digest = hashlib.sha256(owner.encode() + data).hexdigest()
+    folder = jobs.JOBS / owner / jobs.UPLOADS / digest[:32]
+    file = folder / f"{_plain(name)}-{digest[:6]}{SUFFIXES[kind]}"
+    if not file.is_file():
+        kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
+        if kept + len(data) > MOST_BYTES:
+            raise UploadError(f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again.")
+        jobs.require_room(owner, len(data))
+        write_atomic(file, data)
+        folder.parent.parent.chmod(0o700)
+    os.utime(folder)
+    return file
+
+
+@contextmanager
+def weights_for_a_job(owner: str) -> Generator[Callable[[Path], Path]]:
+    """Copy a session's uploaded weights for a job of its owner, which outlives the session. They go with the job.
+
+    Where the job is not started after all, its copies are deleted.
+    """
+    copies: list[Path] = []
+
+    def copy(path: Path) -> Path:
+        jobs.require_room(owner, path.stat().st_size)
+        kept = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
+        kept.parent.mkdir(parents=True)
+        copies.append(kept)
+        (jobs.JOBS / owner).chmod(0o700)
+        shutil.copyfile(path, kept)
+        return kept
+
+    try:
+        yield copy
+    except BaseException:
+        for kept in copies:
+            shutil.rmtree(kept.parent, ignore_errors=True)
+        raise
+
+
+def file_of(key: str) -> Path | None:
+    """The file of a key; None where there is none."""
+    if not re.fullmatch(r"[0-9a-f]{32}", key):
+        return None
+    return next((file for file in jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*") if file.suffix in SUFFIXES.values()), None)
+
+
+def ref_of(path: str | Path) -> TileRef | None:
+    """The reference of a picture in a file that was laid in; None for any other file."""
+    key = Path(path).parent.name
+    return TileRef(SOURCE, key) if file_of(key) == Path(path) else None
+
+
+def ref_in(table: Path | None, name: str) -> TileRef | None:
+    """The reference of the picture that a job's table was made from, by its name or the end of its path; None where it was something else."""
+    job = jobs.made_by(table) if table is not None else None
+    of_that_name = (source for source in (job.spec.sources if job else ()) if f"/{Path(source).as_posix()}".endswith(f"/{name}"))
+    return next((ref_of(source) for source in of_that_name), None)
+
+
+def closed(ref: TileRef) -> str:
+    """Why a picture may not be shown to this session's user: it is somebody else's upload, or no longer held. "" where it may."""
+    if ref.source == pictures.source.name and not pictures.open_to(ref.key, state.session_id(), state.cookie()):
+        return "it is a picture that somebody uploaded, and only their browser may see it while its tab is open: upload yours here."
+    if ref.source == SOURCE and not is_of(state.owner(), ref.key):
+        return "it is imagery that somebody uploaded for their own tables: upload yours in the Globe's My imagery."
+    return ""
+
+
+def is_of(owner: str, key: str) -> bool:
+    """Whether a file that was uploaded for jobs belongs to an owner."""
+    file = file_of(key)
+    return file is not None and file.is_relative_to(jobs.JOBS / owner) and jobs.is_owner(owner)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:40] or "picture"

@@ -1,0 +1,1 @@
+"""The parts of the Train page: training runs and the three papers' claims."""
