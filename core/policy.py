@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from .errors import ExplorerError
+from .units import metres
 
 POLICIES: dict[str, str] = {
     "native_gsd": "res is the GSD in metres, as the Scale-MAE paper words it; meaningful to about 30 m",
@@ -64,7 +65,7 @@ def res_for(
     """
     native_gsd_m = gsd_m if native_gsd_m is None else native_gsd_m
     if not (0 < gsd_m < math.inf and 0 < native_gsd_m < math.inf):
-        raise PolicyError(f"A pixel cannot measure {gsd_m:g} m on the ground; state a GSD above zero, such as 10.")
+        raise PolicyError(f"A pixel cannot measure {metres(gsd_m)} on the ground; state a GSD above zero, such as 10.")
     match policy.name:
         case "native_gsd":
             return float(gsd_m)
@@ -89,8 +90,8 @@ def warning_for(policy: Policy, res: float, res_range: tuple[float, float] | Non
         return f"These weights saw res {low:.3g} to {high:.3g} in training and now get {res:.3g}; the policy training_range stays within."
     if policy.name == "native_gsd" and res > MEANINGFUL_RES:
         return (
-            f"At {res:.3g} m per pixel the positional code of native_gsd turns so fast that neighbouring patches look unrelated "
-            f"to the network (it means something to about {MEANINGFUL_RES:.0f} m); try log_gsd or training_range."
+            f"At {metres(res)} per pixel the positional code of native_gsd turns so fast that neighbouring patches look unrelated "
+            f"to the network (it means something to about {metres(MEANINGFUL_RES)}); try log_gsd or training_range."
         )
     return None
 

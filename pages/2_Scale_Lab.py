@@ -11,6 +11,7 @@ from ui.shell.page import page, pictures_and_controls
 with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?", linked=True):
     from core.engine.results import Reconstruction
     from core.errors import ExplorerError
+    from core.units import metres
     from core.viz.maps import scale_bar
     from core.viz.scales import Look, look_of
     from ui.mask_lab import lab
@@ -46,7 +47,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
             at = order[n]
             bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
             if isinstance(made, ExplorerError):
-                places[at].warning(f"{controls.metres(scales[at].gsd_m)}: {made}")
+                places[at].warning(f"{metres(scales[at].gsd_m)}: {made}")
                 continue
             look = look or look_of(made)
             rows[at] = made

@@ -12,6 +12,7 @@ from ..errors import ExplorerError
 from ..geo.resample import resample
 from ..geo.stretch import to_unit
 from ..geo.tile import Tile, TileSpec
+from ..units import metres
 
 SLACK = 1.01
 """A GSD is as fine as asked for when it is within one percent."""
@@ -77,9 +78,9 @@ def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
         return fed, "the input itself"
     wanted_m = fed.tile.gsd * fed.side / side_px
     if max(tile.gsd, tile.native_gsd_m) <= wanted_m * SLACK:
-        return feed(tile, side_px), f"the ground at {wanted_m:.3g} m, {side_px} px"
+        return feed(tile, side_px), f"the ground at {metres(wanted_m)}, {side_px} px"
     finest_m = max(tile.gsd, tile.native_gsd_m)
-    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {finest_m:.3g} m"
+    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {metres(finest_m)}"
 
 
 def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geo.tile import Affine6, Footprint
+from ..units import metres
 
 Picture = NDArray[np.float32]
 Grid = NDArray[np.bool_]
@@ -69,8 +70,8 @@ class Recipe:
 
     @property
     def ground(self) -> str:
-        """The metres of a pixel as fed, in words: 0.3 m, 4,230 m."""
-        return f"{float(f'{self.gsd:.3g}'):,.0f} m" if self.gsd >= 1000 else f"{self.gsd:.3g} m"
+        """The metres of a pixel as fed, in words: 0.3 m, 4.23 km."""
+        return metres(self.gsd)
 
     def caption(self) -> str:
         """One line under a picture: model, weights, scale, mask."""

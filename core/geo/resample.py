@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..units import metres
 from .tile import MAX_SIDE_PX, GeoError, Tile, require_gsd
 
 Box = tuple[float, float, float, float]
@@ -64,8 +65,8 @@ def plan(size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: flo
         across_m = min(size[0] * gsd[0], size[1] * gsd[1])
         finest = across_m / (size_px or 1)
         raise GeoError(
-            f"The picture covers {across_m:,.4g} m, less than {size_px or 1} px of {gsd_m:g} m: "
-            f"ask for a GSD of at most {finest:.3g} m, or for fewer pixels."
+            f"The picture covers {metres(across_m)}, less than {size_px or 1} px of {metres(gsd_m)}: "
+            f"ask for a GSD of at most {metres(finest)}, or for fewer pixels."
         )
     if max(cols, rows) > MAX_SIDE_PX:
         raise GeoError(f"That tile would be {max(cols, rows):,} px a side: ask for a coarser GSD or at most {MAX_SIDE_PX} px.")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExplorerError
+from ..units import metres
 
 RGB = tuple[int, int, int]
 Window = tuple[int, int, int, int]
@@ -135,7 +136,7 @@ MAX_SIDE_PX = 8192
 def require_gsd(gsd_m: float | None) -> float | None:
     """Pass a GSD in metres through (or None); raises GeoError unless it is a finite number above zero."""
     if gsd_m is not None and not (math.isfinite(gsd_m) and 1e-4 <= gsd_m <= 1e6):
-        raise GeoError(f"A GSD of {gsd_m:g} m cannot be: give metres per pixel above zero, for example 0.3 or 10.")
+        raise GeoError(f"A GSD of {metres(gsd_m)} cannot be: give metres per pixel above zero, for example 0.3 or 10.")
     return gsd_m
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..engine.results import Reconstruction, Spread, enlarge
 from ..judge import BANDS, FILL_NAMES, Verdict, error_map, shared_scale
+from ..units import decibels
 from .pictures import HEAT, Panel, Pixels, Stretch, enlarge_pixels, heat, stretch_of
 
 UNSEEN_BY_LOSS = 0.72
@@ -38,7 +39,7 @@ def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
     pasted = np.where(made.hidden, made.at_input, made.input)
     pictures = {"model": (made.recipe.model, pasted, verdict.model)}
     pictures |= {name: (FILL_NAMES[name], picture, verdict.fills[name]) for name, picture in verdict.pictures.items()}
-    return tuple(Panel(f"fill-{name}", title, f"{scores.psnr:.1f} dB", stretch.draw(picture)) for name, (title, picture, scores) in pictures.items())
+    return tuple(Panel(f"fill-{name}", title, decibels(scores.psnr, 1), stretch.draw(picture)) for name, (title, picture, scores) in pictures.items())
 
 
 def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:

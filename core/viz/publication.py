@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ..engine.results import Reconstruction
 from ..judge import FILL_NAMES, Verdict
+from ..units import decibels
 from .pictures import Pixels, panels
 from .theme import TEXT
 
@@ -37,8 +38,8 @@ def _show(axes: Any, pixels: Pixels, title: str, note: str) -> None:
 
 
 def _scores(verdict: Verdict) -> str:
-    fills = ", ".join(f"{FILL_NAMES[name].lower()} {scores.psnr:.1f} dB" for name, scores in verdict.fills.items())
-    return f"PSNR over hidden pixels: {verdict.model.psnr:.1f} dB, SSIM {verdict.model.ssim:.2f} ({fills})"
+    fills = ", ".join(f"{FILL_NAMES[name].lower()} {decibels(scores.psnr, 1)}" for name, scores in verdict.fills.items())
+    return f"PSNR over hidden pixels: {decibels(verdict.model.psnr, 1)}, SSIM {verdict.model.ssim:.2f} ({fills})"
 
 
 def _caption(made: Reconstruction) -> str:

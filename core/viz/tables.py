@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from ..evaluation.stats.metrics import Scores
 from ..judge import FILL_NAMES, Verdict
+from ..units import decibels
 
 
 def score_rows(verdict: Verdict, model: str) -> list[dict[str, str | float | None]]:
-    """One row for the model and one for each fill: PSNR in dB, SSIM, mean absolute error, over hidden pixels."""
+    """One row for the model and one for each fill, in words: PSNR, and SSIM and mean absolute error as numbers, over hidden pixels."""
     rows = {model: verdict.model, **{FILL_NAMES[name]: scores for name, scores in verdict.fills.items()}}
     return [_row(name, scores) for name, scores in rows.items()]
 
 
 def _row(name: str, scores: Scores) -> dict[str, str | float | None]:
-    said = scores.to_json()
-    rounded = {key: None if value is None else round(value, digits) for (key, value), digits in zip(said.items(), (2, 3, 4), strict=True)}
-    return {"Over hidden pixels": name, "PSNR (dB)": rounded["psnr"], "SSIM": rounded["ssim"], "L1": rounded["l1"]}
+    return {
+        "Over hidden pixels": name,
+        "PSNR": decibels(scores.psnr),
+        "SSIM": round(scores.ssim, 3),
+        "L1": round(scores.l1, 4),
+    }

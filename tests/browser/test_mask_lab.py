@@ -110,8 +110,8 @@ def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, t
     lab.get_by_role("button", name="Salt ponds, Utah").click()
     lab.get_by_role("tab", name="Upload").click()
     lab.locator("input[type=file]").set_input_files({"name": "../../x.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
-    lab.get_by_label("Metres per pixel, if the file does not know").fill("0.5")
-    lab.get_by_label("Metres per pixel, if the file does not know").press("Enter")
+    lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").fill("0.5")
+    lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").press("Enter")
     lab.get_by_role("button", name="Show it").click()
     changed(lab, before, "original")
     assert address(lab)["tile"].startswith("upload/") and ".." not in address(lab)["tile"]

@@ -222,7 +222,7 @@ def test_a_place_far_from_the_table_is_said(table, capsys):
     _, out, _ = asked(capsys, "search", str(table), "--row", "3", "--json")
     lon, lat = (json.loads(out)["query"][f"centre_{what}"] for what in ("lon", "lat"))
     code, out, err = asked(capsys, "search", str(table), f"--lonlat={lon},{lat + 0.001}", "--json")
-    assert code == 0 and "0.1 km from that place, inside its tile" in err
+    assert code == 0 and "111 m from that place, inside its tile" in err
     assert json.loads(out)["query"]["distance_km"] == pytest.approx(0.111, abs=0.001)
     code, out, err = asked(capsys, "search", str(table), "--lonlat=15,45", "--json")
     assert code == 0 and "does not reach there" in err

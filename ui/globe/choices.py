@@ -9,10 +9,10 @@ from typing import TypeVar
 import streamlit as st
 
 from core.atlas import EmbeddingTable
+from core.units import metres
 from ui.globe import tables
 from ui.globe.map import colour
 from ui.globe.sight import Sight, can_undo, look, sight, undo
-from ui.pickers.controls import metres
 from ui.shell import state
 
 T = TypeVar("T")

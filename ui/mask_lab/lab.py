@@ -47,7 +47,7 @@ def scores(view: View) -> None:
     if not made.scored.any():
         st.caption("Nothing is hidden, so there is nothing to score.")
         return
-    digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("PSNR (dB)", 2), ("SSIM", 3), ("L1", 4))}
+    digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
     st.dataframe(score_rows(cached.verdict(view, made), made.recipe.model), column_config=digits, hide_index=True, width="stretch")
 
 

@@ -11,6 +11,7 @@ from core import export
 from core.engine.results import Reconstruction
 from core.judge import ERRORS, judge
 from core.session import View
+from core.units import decibels
 from core.viz.charts import sweep_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
 from core.viz.pictures import Panel, panels, png, stretch_of
@@ -129,7 +130,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
         scores = judge(other, ()).model
         picture = next(panel for panel in panels(other) if panel.name == "pasted")
         rows.append(
-            replace(picture, name=f"model-{name}", title=name, note=f"{scores.psnr:.2f} dB, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px")
+            replace(picture, name=f"model-{name}", title=name, note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px")
         )
     st.html(sheet([next(p for p in panels(made) if p.name == "masked"), *rows], abreast=4))
     st.caption("True pixels pasted; PSNR over hidden pixels at each model's own input size, each under its own policy.")

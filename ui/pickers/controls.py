@@ -17,6 +17,7 @@ from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
 from core.models.registry import ModelCard
 from core.policy import MAX_RES, POLICIES, Policy
 from core.session import View
+from core.units import metres
 from ui.shell import cached, state
 
 FIRST_TITLE = "Salt ponds, Utah"
@@ -185,11 +186,6 @@ def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
         wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
     across = 0.99 * min(header.width * wide, header.height * high) * native  # a projection's metres are not the same everywhere on the picture
     return min(native / 2, across / side_px), across / side_px
-
-
-def metres(gsd_m: float) -> str:
-    """A length per pixel in words: 0.3 m, 7.4 km."""
-    return f"{gsd_m / 1000:.3g} km" if gsd_m >= 1000 else f"{gsd_m:.3g} m"
 
 
 def there(tile: TileSpec) -> TileSpec:

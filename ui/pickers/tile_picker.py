@@ -10,6 +10,7 @@ import streamlit as st
 from core.errors import ExplorerError
 from core.geo import GeoError, TileRef, TileSpec
 from core.session import View
+from core.units import metres
 from ui.pickers import controls
 from ui.shell import cached, state
 from ui.shell.pictures import pictures
@@ -18,6 +19,8 @@ from ui.shell.uploads import content
 MOST_LISTED = 400
 UPLOAD_MB = 50
 ABREAST = 4
+PLAIN = (".png", ".jpg", ".jpeg")
+"""Pictures that do not state their ground sample distance."""
 
 
 def pick_tile(view: View) -> TileSpec:
@@ -56,7 +59,7 @@ def _gallery(view: View) -> None:
                 except ExplorerError as problem:
                     st.caption(str(problem))
                     continue
-                label = f"{entry.title} · {controls.metres(entry.gsd_m)}"
+                label = f"{entry.title} · {metres(entry.gsd_m)}"
                 if st.button(label, help=f"{entry.credit} ({entry.licence})", width="stretch", key=f"gallery {entry.title}", type="tertiary"):
                     _use(view, controls.tile_of(entry, side))
 
@@ -90,8 +93,14 @@ def _pictures(view: View) -> None:
 def _upload(view: View) -> None:
     st.caption(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab.")
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
-    gsd = st.number_input("Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="0.3")
-    if file is None or not st.button("Show it", type="primary"):
+    plain = file is not None and file.name.lower().endswith(PLAIN)
+    gsd = st.number_input(
+        "Metres per pixel: a PNG or JPEG does not state them" if plain else "Metres per pixel, if the file does not state them",
+        0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="not stated", key="metres per pixel",
+    )  # fmt: skip
+    if plain and not gsd:
+        st.caption("Type how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph.")
+    if not st.button("Show it", type="primary", disabled=file is None or (plain and not gsd)) or file is None:
         return
     try:
         ref = pictures.take_in(state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie())

@@ -11,11 +11,11 @@ from core.engine.results import Reconstruction
 from core.errors import ExplorerError
 from core.judge import band_errors
 from core.session import View
+from core.units import metres
 from core.viz.patches import picture_panel
 from core.viz.pictures import Panel
 from core.viz.scales import Look, band_panels, row_panels
 from core.viz.sheet import sheet
-from ui.pickers import controls
 from ui.shell import cached
 
 
@@ -24,7 +24,7 @@ def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Recons
     fed = made.recipe
     res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(model).gsd_aware else "no res: static positions"
     place = " · own scale" if made is own else ""
-    st.markdown(f"**{controls.metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
+    st.markdown(f"**{metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
     errors = band_errors(made)
     try:
         panels = _bands(made, model, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
@@ -48,7 +48,7 @@ def draw_fed(views: Sequence[View]) -> list[int]:
             st.warning(str(problem))
             continue
         res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
-        panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", controls.metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)
+        panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)
     st.html(sheet(list(panels.values()), abreast=4, least_px=98))
     return list(panels)
 

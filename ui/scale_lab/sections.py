@@ -17,6 +17,7 @@ from core.evaluation.stats.spectrum import radial_power
 from core.judge import BANDS, band_errors
 from core.policy import POLICIES, Policy
 from core.session import View
+from core.units import metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
 from ui.pickers import controls
 from ui.scale_lab.accuracy import accuracy
@@ -63,7 +64,7 @@ def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reco
         return
     start = next((n for n, scale in enumerate(scales) if scale.own), 0)
     steps = range(len(scales))
-    chosen = st.select_slider("At", steps, start, format_func=lambda n: controls.metres(scales[n].gsd_m), key=f"response {len(scales)}")
+    chosen = st.select_slider("At", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}")
     base = replace(views[chosen], selection="")
     ready = cached.prepared(base)
     at = {name: res_of(card, Policy(name), ready.fed.tile.gsd, ready.fed.side, ready.tile.native_gsd_m) for name in COMPARED}
@@ -125,7 +126,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
         st.info(NO_PICTURE)
         return
     found = range(len(rows))
-    name = [controls.metres(scale.gsd_m) for scale in scales]
+    name = [metres(scale.gsd_m) for scale in scales]
     start = dict.fromkeys((0, next((n for n in found if scales[n].own), 0), len(rows) - 1))
     chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}")
     pasted = st.toggle("True pixels pasted", key="spectra pasted", help="Off: as painted, visible patches too, which training never compared.")

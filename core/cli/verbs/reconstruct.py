@@ -14,6 +14,7 @@ from ...errors import ExplorerError
 from ...geo.tile import GeoError, TileRef, TileSpec
 from ...masking import KINDS, MaskSpec, mask_from_text
 from ...policy import POLICIES, Policy, policy_from_text
+from ...units import decibels
 
 if TYPE_CHECKING:
     from ...engine.results import Reconstruction
@@ -140,7 +141,7 @@ def _tell(made: Reconstruction, verdict: Verdict, *, as_json: bool) -> None:
     print(made.recipe.caption())
     print(f"{'over hidden pixels':24}{'PSNR dB':>9}{'SSIM':>8}{'L1':>9}")
     for name, scores in {made.recipe.model: verdict.model, **verdict.fills}.items():
-        print(f"{name:24}{scores.psnr:9.2f}{scores.ssim:8.3f}{scores.l1:9.4f}")
+        print(f"{name:24}{decibels(scores.psnr).removesuffix(' dB'):>9}{scores.ssim:8.3f}{scores.l1:9.4f}")
 
 
 def _numbers(text: str | None, option: str, form: str, read: Callable[[str], float]) -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ...atlas import EmbeddingTable, open_table
 from ...atlas.search.neighbors import Neighbors, example_query, nearest, unit_rows
 from ...errors import ExplorerError
+from ...units import metres
 
 if TYPE_CHECKING:
     from ...atlas.search.index import ApproximateIndex
@@ -135,13 +136,13 @@ def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
     """Say how far the row that a search starts from is from the place that was asked for, and whether its tile reaches there."""
     away_km = table.distance_km(row, lon, lat)
     one = table.columns.select(["gsd_m", "image_size"]).slice(row, 1).to_pylist()[0]
-    said = f"The search starts from row {row}, {away_km:,.1f} km from that place"
+    said = f"The search starts from row {row}, {metres(1000 * away_km)} from that place"
     if not one["gsd_m"] or not one["image_size"]:
         return f"{said}."
     side_km = one["gsd_m"] * one["image_size"] / 1000
     if away_km <= side_km / math.sqrt(2):
         return f"{said}, inside its tile."
-    return f"{said}: its tile, {side_km:,.1f} km across, does not reach there, for the table has nothing nearer."
+    return f"{said}: its tile, {metres(1000 * side_km)} across, does not reach there, for the table has nothing nearer."
 
 
 def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
@@ -164,7 +165,7 @@ def _of_image(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np
     like = recipes.slice(recipes["gsd_m"].to_pylist().index(most), 1).to_pylist()[0]
     if len(counted) > 1 and args.gsd_m is None and most is not None:
         print(
-            f"The table mixes {len(counted)} GSDs: a picture that does not know its own is taken to have the most frequent, {most:g} m (--gsd-m says another).",
+            f"The table mixes {len(counted)} GSDs: a picture that does not know its own is taken to have the most frequent, {metres(most)} (--gsd-m says another).",
             file=sys.stderr,
         )
     if like["pooling"] == POOLING:

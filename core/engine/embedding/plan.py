@@ -20,6 +20,7 @@ from ...geo.picture import Header, Known, native_gsd
 from ...geo.sources import Source
 from ...geo.sources.globe import MAX_ACROSS_M, shows_globe
 from ...geo.tile import GeoError, require_gsd
+from ...units import metres
 from .count import MOST_TILES, distinct_gsds, globe_gsd, require_few, too_many, windows_needed
 from .sources import Opened, content_of, named_twice, only_sampled, open_all, open_named, source_names
 from .spec import SweepError, SweepSpec
@@ -193,8 +194,8 @@ def _grid(
         across_m = (gsd or native) * tile_px
         if across_m > MAX_ACROSS_M:
             raise SweepError(
-                f"A tile of {tile_px} px at {gsd or native:,.0f} m is {across_m / 1000:,.0f} km wide, more than the {MAX_ACROSS_M / 1000:,.0f} km "
-                f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:,.0f} m (--gsd-m), or smaller tiles (--tile-px)."
+                f"A tile of {tile_px} px at {metres(gsd or native)} is {metres(across_m)} wide, more than the {metres(MAX_ACROSS_M)} "
+                f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:.0f} m (--gsd-m), or smaller tiles (--tile-px)."
             )
         lonlat = globe_places((gsd or native) * stride_px)
         zeros = np.zeros((len(lonlat), 4))

@@ -11,6 +11,7 @@ from typing import TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from ...units import metres
 from .. import ground
 from ..picture import DEFAULT_SIZE_PX, ArrayPicture, Known, Picture, checked_rgb
 from ..tile import GeoError, Tile, TileSpec
@@ -60,8 +61,8 @@ def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
     gsd_m = spec.gsd_m or native_m
     if size_px * gsd_m > MAX_ACROSS_M or size_px > MAX_GLOBE_PX:
         raise GeoError(
-            f"A tile of {size_px} px at {gsd_m:,.0f} m spans {size_px * gsd_m / 1000:,.0f} km: "
-            f"stay within {MAX_ACROSS_M / 1000:,.0f} km and {MAX_GLOBE_PX} px a side."
+            f"A tile of {size_px} px at {metres(gsd_m)} spans {metres(size_px * gsd_m)}: "
+            f"stay within {metres(MAX_ACROSS_M)} and {MAX_GLOBE_PX} px a side."
         )
     lon, lat = lonlat
     crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m +no_defs"

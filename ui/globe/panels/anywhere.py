@@ -15,10 +15,10 @@ from core.geo.sources.online import NAME, OnlineSource
 from core.geo.sources.raster import GeoTiff
 from core.net import online
 from core.session import View
+from core.units import metres
 from ui.globe import desk as ask
 from ui.globe.desk import Desk
 from ui.globe.panels import keeping, place
-from ui.pickers import controls
 from ui.shell import cached, state
 from ui.shell.page import in_a_sentence
 
@@ -82,7 +82,7 @@ def _question(desk: Desk) -> Any:
 
     here = _here(desk)
     first = "" if here is None else f"{here[0]:.4f}, {here[1]:.4f}"
-    said = st.text_input("Longitude, latitude", key=state.widget(f"anywhere place {first}", first), placeholder="11.4, 47.3")
+    said = st.text_input("Longitude, latitude", key=state.widget(f"anywhere place {first}", first), placeholder="longitude, latitude")
     today = date.today()
     days = st.date_input("Taken between", key=state.widget("anywhere days", (today - YEAR, today)), max_value=today, format="YYYY-MM-DD")
     cloud = st.slider("At most so much cloud", 0, 100, format="%d %%", key=state.widget("anywhere cloud", 20))
@@ -180,7 +180,7 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
         scale = desk.table.columns["gsd_m"][0].as_py()
         if scale and not 0.5 <= scale / tile.gsd <= 2:
             st.caption(
-                f":orange[:material/info:] The table's tiles have {controls.metres(scale)} per pixel: its places show far more or less ground."
+                f":orange[:material/info:] The table's tiles have {metres(scale)} per pixel: its places show far more or less ground."
             )
         if clicked is not None:
             ask.choose(clicked)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.atlas import SearchError
 from core.atlas.search.neighbors import Neighbors, example_query, nearest, similarities
 from core.geo.gazetteer import NamedPlace, find_places
+from core.units import metres
 from core.viz.theme import HEAT, run_of
 from ui.globe import desk as ask
 from ui.globe.desk import Desk, Layer
@@ -106,7 +107,7 @@ def by_place(desk: Desk) -> Query | None:
 def _distance(desk: Desk, place: NamedPlace, row: int) -> str:
     km = desk.table.distance_km(row, place.lon, place.lat)
     far = " **That is far: this table may not cover the place.**" if km > FAR_KM else ""
-    return f"{place.label}: the nearest row's centre lies {km:,.0f} km away.{far}"
+    return f"{place.label}: the nearest row's centre lies {metres(1000 * km)} away.{far}"
 
 
 def by_selection(desk: Desk) -> Query | None:

@@ -14,10 +14,11 @@ from core.engine.embedding.plan import SweepError
 from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
+from core.units import metres
 from ui.globe.desk import Desk
 from ui.globe.panels import plans
 from ui.globe.panels.following import follow
-from ui.pickers import controls, model_picker
+from ui.pickers import model_picker
 from ui.pickers.tile_picker import MOST_LISTED, UPLOAD_MB
 from ui.shell import cached, jobs, state, uploads, weights
 
@@ -114,7 +115,7 @@ def _state_gsd(source: Source) -> float | None:
     try:
         source.native_gsd_m(source.keys()[0])
     except ExplorerError:
-        return st.number_input("Metres per pixel (the file does not say)", 0.01, 1e5, value=None, placeholder="0.3", format="%.3f")
+        return st.number_input("Metres per pixel (the file does not say)", 0.01, 1e5, value=None, placeholder="not stated", format="%.3f")
     return None
 
 
@@ -167,10 +168,10 @@ def _scales(chosen: Chosen) -> tuple[float, ...]:
         native = chosen.stated_gsd_m or chosen.source.native_gsd_m(chosen.key)
     except ExplorerError:
         return ()
-    options = ["native", *(f"{float(f'{native * n:.3g}'):g} m" for n in COARSER)]
+    options = ["native", *(metres(native * n) for n in COARSER)]
     said = st.multiselect(
         "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
-        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {controls.metres(native)}. Type any other.",
+        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {metres(native)}. Type any other.",
     )  # fmt: skip
     return () if said in ([], ["native"]) else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in said}))
 

@@ -14,6 +14,7 @@ from core.atlas.store.grid import EARTH_RADIUS_KM
 from core.errors import ExplorerError
 from core.geo import TileSpec
 from core.session import View
+from core.units import metres
 from core.viz.pictures import panels
 from core.viz.sheet import sheet
 from ui.globe import desk as ask
@@ -57,7 +58,7 @@ def facts(desk: Desk, row: int) -> None:
     st.image(picture(desk.table, row), width=220)
     values = desk.table.columns.slice(row, 1).to_pylist()[0]
     st.markdown(f"**{where(desk, row)}**")
-    gsd = f" · {controls.metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
+    gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
     st.caption(f"{values['source'] or 'unnamed source'}{gsd}")
     with st.expander("What the table says", icon=":material/table_rows:"):
         said = {name: str(value)[:80] for name, value in values.items() if value is not None and name not in ("geometry", "bbox")}

@@ -15,9 +15,10 @@ from core.cli.verbs.embed import arguments
 from core.engine.embedding.plan import Plan, SweepError, SweepSpec, make_plan
 from core.errors import ExplorerError
 from core.geo import Source, TileRef, TileSpec, thumbnail
+from core.units import metres
 from core.viz.plan import colour_of, plan_picture
 from core.viz.sheet import jpeg
-from ui.pickers.controls import duration, metres
+from ui.pickers.controls import duration
 from ui.shell import cached
 
 PICTURE_PX = 900

@@ -15,6 +15,7 @@ from core.geo import TileRef, TileSpec
 from core.geo.scenes import Scene, SceneQuery, search
 from core.geo.sources.picture_file import decode_picture
 from core.net.client import Web
+from core.units import metres
 from core.viz.footprints import located, span_m
 from core.viz.sheet import jpeg
 from ui.globe.rows import card
@@ -96,8 +97,7 @@ def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) ->
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
-    km = MAP_PX * earth.gsd / 1000
-    st.image(jpeg(located(earth, outlines, place, at)), width="stretch", caption=f"Outlines of the scenes; the map is {km:,.0f} km wide.")
+    st.image(jpeg(located(earth, outlines, place, at)), width="stretch", caption=f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.")
 
 
 def day(scene: Scene) -> str:

@@ -1,0 +1,46 @@
+"""Uploading a picture: what the file does not state is asked for before it is needed, not after it failed."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import ROOT
+
+
+def upload_tab() -> None:
+    from ui.pickers import controls, tile_picker
+
+    tile_picker._upload(controls.default_view())
+
+
+def picture() -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 255, (240, 240, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def show_it(app: AppTest):
+    return next(one for one in app.button if one.label == "Show it")
+
+
+def test_a_first_png_is_shown_once_its_pixels_are_known():
+    app = AppTest.from_function(upload_tab, default_timeout=120).run()
+    assert show_it(app).disabled
+    app.file_uploader[0].set_value(("field.png", picture(), "image/png")).run()
+    asked = app.number_input[0]
+    assert "does not state" in asked.label
+    assert show_it(app).disabled and not app.error, "else the first click can only fail"
+    asked.set_value(0.3).run()
+    assert not show_it(app).disabled
+    show_it(app).click().run()
+    assert not app.exception and not app.error
+    assert app.session_state["the view"].tile.ref.source == "upload"
+
+
+def test_no_placeholder_looks_like_a_number_already_typed():
+    sources = [path for folder in ("ui", "pages") for path in (ROOT / folder).rglob("*.py")]
+    assert [path for path in sources if re.search(r'placeholder="[\d., ]+"', path.read_text())] == []
