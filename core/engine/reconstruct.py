@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ..models.registry import ModelCard
 
 Pictures = NDArray[np.float32]
-BATCH = {"cpu": 1, "mps": 16}  # one by one is fastest on few cores: the heads' maps then stay in the cache
+BATCH = {"cpu": 4, "mps": 16}  # up to which sizes are tried: on few cores the heads' maps of more do not stay in the cache
 UNTRAINED = "This network is untrained: its weights are random numbers, and its pictures mean nothing yet."
 
 
@@ -74,10 +75,11 @@ def reconstruct_many(model: Encoder, wanted: Sequence[Wanted]) -> Iterator[tuple
             for place, member in enumerate(which.tolist()):
                 n = members[member]
                 one = Predicted(out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1])
-                yield n, _finish(painter, ready[n], wanted[n].policy, drawn[n], one)
+                yield n, finish(painter, ready[n], wanted[n].policy, drawn[n], one)
 
 
-def _finish(model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
+def finish(model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
+    """One network's pictures (1, ...) of a prepared tile, with the truth and the recipe beside them."""
     spec, mask = drawn
     truth, said = target_of(ready.tile, ready.fed, out.combined.shape[-1])
     recipe = _recipe(model, ready.tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=mask, target=said)
@@ -230,6 +232,11 @@ def _assemble(model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predi
     )
 
 
+@lru_cache(maxsize=1)
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple((name, importlib.metadata.version(name)) for name in ("torch", "timm", "numpy"))
+
+
 def _recipe(
     model: Encoder, tile: Tile, fed: Fed, policy: Policy, res: float, *, mask: str, cells: Mask, target: str
 ) -> Recipe:
@@ -269,7 +276,7 @@ def _recipe(
         std=card.std,
         device=on.name,
         precision=on.precision,
-        versions={name: importlib.metadata.version(name) for name in ("torch", "timm", "numpy")},
+        versions=dict(_versions()),
         notices=card.notices,
         warnings=tuple(sentence for sentence in warnings if sentence),
     )

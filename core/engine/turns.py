@@ -1,14 +1,19 @@
-"""One model call at a time: who waits, how many are ahead, and whose wish a newer one has replaced."""
+"""One model call at a time: who waits, how many are ahead, whose request a newer one has replaced, and what can be computed in one call."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from ..errors import ExplorerError
+
+Asked, Answer = TypeVar("Asked"), TypeVar("Answer")
+MOST_TOGETHER = 16
+"""Requests answered in one call: more would make the first of them wait for the last."""
 
 
 class Superseded(ExplorerError):
@@ -19,6 +24,14 @@ class Superseded(ExplorerError):
 class _Ticket:
     token: Hashable
     replaced: bool = False
+    kind: Hashable = None
+    asked: Any = None
+    answers: list[Any] = field(default_factory=list)
+    problem: BaseException | None = None
+
+    @property
+    def answered(self) -> bool:
+        return bool(self.answers) or self.problem is not None
 
 
 class Turns:
@@ -40,22 +53,66 @@ class Turns:
 
         `token` names who asks (a browser session; None: nobody in particular): a later call with the same token makes earlier ones
         that still wait raise Superseded, and inherits their place. `on_place` hears, in the calling thread, how many calls are ahead
-        each time that number changes.
+        each time that number changes, and 0 when the turn has come; what it raises gives the turn up.
         """
-        ticket = self._queue(token)
+        ticket = self._queue(_Ticket(token))
         try:
             self._await(ticket, on_place)
             yield
         finally:
-            with self._changed:
-                if self._running is ticket:
-                    self._running = None
-                elif ticket in self._waiting:
-                    self._waiting.remove(ticket)
-                self._changed.notify_all()
+            self._leave(ticket)
 
-    def _queue(self, token: Hashable) -> _Ticket:
-        ticket = _Ticket(token)
+    def share(
+        self,
+        kind: Hashable,
+        asked: Asked,
+        work: Callable[[Sequence[Asked]], Sequence[Answer]],
+        token: Hashable = None,
+        on_place: Callable[[int], None] | None = None,
+    ) -> Answer:
+        """Wait for the device and give what `work` makes of `asked`; whatever else waits under the same `kind` goes into the same call.
+
+        `work` receives up to MOST_TOGETHER requests and answers each of them in order; its error reaches everybody whose request was in
+        the call. `token` and `on_place` are as in `turn`.
+        """
+        ticket = self._queue(_Ticket(token, kind=kind, asked=asked))
+        try:
+            self._await(ticket, on_place)
+            if not ticket.answered:
+                self._answer([ticket, *self._alike(ticket)], work)
+        finally:
+            self._leave(ticket)
+        if ticket.problem is not None:
+            raise ticket.problem
+        return ticket.answers[0]
+
+    def _alike(self, ticket: _Ticket) -> list[_Ticket]:
+        """Take out of the queue what can be computed together with a ticket."""
+        with self._changed:
+            found = [other for other in self._waiting if other.kind is not None and other.kind == ticket.kind][: MOST_TOGETHER - 1]
+            self._waiting = [other for other in self._waiting if other not in found]
+            return found
+
+    def _answer(self, tickets: list[_Ticket], work: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
+        try:
+            answers = work([ticket.asked for ticket in tickets])
+        except BaseException as problem:
+            for ticket in tickets:
+                ticket.problem = problem
+        else:
+            for ticket, answer in zip(tickets, answers, strict=True):
+                ticket.answers.append(answer)
+
+    def _leave(self, ticket: _Ticket) -> None:
+        with self._changed:
+            if self._running is ticket:
+                self._running = None
+            elif ticket in self._waiting:
+                self._waiting.remove(ticket)
+            self._changed.notify_all()
+
+    def _queue(self, ticket: _Ticket) -> _Ticket:
+        token = ticket.token
         with self._changed:
             older = [place for place, other in enumerate(self._waiting) if token is not None and other.token == token]
             for place in older:
@@ -74,16 +131,23 @@ class Turns:
             with self._changed:
                 if ticket.replaced:
                     raise Superseded("A newer setting has replaced this one; its picture is on the way.")
+                if ticket.answered:
+                    return
+                if ticket not in self._waiting:  # another thread computes it in its own call
+                    self._changed.wait()
+                    continue
                 ahead = self._waiting.index(ticket) + (self._running is not None)
                 if ahead == 0:
                     self._waiting.remove(ticket)
                     self._running = ticket
-                    return
-                if ahead == told or on_place is None:
+                elif ahead == told or on_place is None:
                     self._changed.wait()
                     continue
-            told = ahead
-            on_place(ahead)  # outside the lock: it may draw on a page
+            if on_place is not None:
+                told = ahead
+                on_place(ahead)  # outside the lock: it may draw on a page, and end the call there
+            if ahead == 0:
+                return
 
 
 @lru_cache(maxsize=8)

@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from core.engine.in_turn import reconstruct_in_turn
 from core.engine.inputs import InputError, feed, read_ground
-from core.engine.reconstruct import reconstruct, reconstruct_batch, reconstruct_each
+from core.engine.reconstruct import Wanted, reconstruct, reconstruct_batch, reconstruct_each
 from core.engine.results import shrink
+from core.engine.turns import Turns
 from core.geo.tile import TileRef, TileSpec
 from core.masking import Mask, MaskSpec, make_mask
 from core.policy import Policy
@@ -143,3 +145,29 @@ class Ground:
 def test_ground_is_read_at_twice_the_size_where_the_source_is_that_fine(across, gsd_m, got_px):
     ground = Ground(across)
     assert read_ground(ground.read, TileSpec(TileRef("a", "b"), gsd_m=gsd_m), 64).width == got_px
+
+
+def test_people_who_share_a_call_get_the_very_bits_of_their_own():
+    """With the shipped networks: seven people, three shares hidden, two tiles; those of one share go into one call."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from core.engine.loaded import load
+
+    for name in ("scale_mae_tiny", "mae_tiny"):
+        model, turns, calls = load(name), Turns(), []
+        real = turns._answer
+        turns._answer = lambda tickets, work, real=real, calls=calls: (calls.append(len(tickets)), real(tickets, work))  # counts, then works
+        tiles = (plain_tile(112), plain_tile(224, gsd_m=3.0))
+        wanted = [Wanted(tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd")) for n in range(7)]
+        alone = [reconstruct(model, one.tile, one.mask, one.policy) for one in wanted]
+        with ThreadPoolExecutor(7) as pool:
+            with turns.turn():
+                asked = [pool.submit(reconstruct_in_turn, model, one, turns, n) for n, one in enumerate(wanted)]
+                while turns.waiting() < 8:
+                    pass
+            together = [one.result(60) for one in asked]
+        assert sorted(calls) == [2, 2, 3]
+        for one, other in zip(alone, together, strict=True):
+            assert one.recipe == other.recipe
+            for band in ("low", "high", "combined", "pasted"):
+                np.testing.assert_array_equal(getattr(one, band), getattr(other, band))

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from core.engine.turns import Superseded, Turns
+from core.engine.turns import MOST_TOGETHER, Superseded, Turns
 
 
 def test_one_at_a_time_and_in_order():
@@ -87,6 +87,7 @@ def test_other_people_keep_their_place_and_see_it():
     for thread in (first, second, third):
         thread.join(5)
     assert order == ["ann", "bob"]
+    assert places[-1] == 0, "the turn itself is announced"
 
 
 def test_a_failure_inside_passes_the_turn_on():
@@ -95,3 +96,97 @@ def test_a_failure_inside_passes_the_turn_on():
         raise ZeroDivisionError
     with turns.turn():
         assert turns.waiting() == 1
+
+
+def hold(turns: Turns) -> tuple[threading.Thread, threading.Event]:
+    """Occupy the device from another thread until the event is set."""
+    holding, go = threading.Event(), threading.Event()
+
+    def body() -> None:
+        with turns.turn():
+            holding.set()
+            go.wait(5)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    assert holding.wait(5)
+    return thread, go
+
+
+def ask_all(turns: Turns, asks, work) -> dict[int, object]:
+    """Let every (kind, token) of `asks` wait behind a held device, in order; gives each one's answer or error."""
+    holder, go = hold(turns)
+    found: dict[int, object] = {}
+
+    def ask(n: int, kind: str, token: str) -> None:
+        try:
+            found[n] = turns.share(kind, n, work, token)
+        except Exception as problem:
+            found[n] = problem
+
+    threads = [holder]
+    for n, (kind, token) in enumerate(asks):
+        threads.append(threading.Thread(target=ask, args=(n, kind, token)))
+        threads[-1].start()
+        deadline = time.monotonic() + 5
+        while turns.waiting() + len(found) < n + 2 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert turns.waiting() == 0
+    return found
+
+
+def test_equal_work_of_different_people_shares_one_call():
+    calls = []
+
+    def work(asked):
+        calls.append(list(asked))
+        return [10 * n for n in asked]
+
+    asks = [("a", "ann"), ("b", "bob"), ("a", "cem"), ("a", "dan"), ("b", "eva")]
+    assert ask_all(Turns(), asks, work) == {n: 10 * n for n in range(5)}
+    assert calls == [[0, 2, 3], [1, 4]]
+
+
+def test_a_call_is_shared_by_a_bounded_number():
+    calls = []
+
+    def work(asked):
+        calls.append(len(asked))
+        return asked
+
+    ask_all(Turns(), [("a", str(n)) for n in range(MOST_TOGETHER + 3)], work)
+    assert calls == [MOST_TOGETHER, 3]
+
+
+def test_a_request_that_was_overtaken_is_not_computed():
+    seen = []
+
+    def work(asked):
+        seen.extend(asked)
+        return asked
+
+    found = ask_all(Turns(), [("a", "ann"), ("a", "bob"), ("a", "ann")], work)
+    assert isinstance(found[0], Superseded)
+    assert seen == [2, 1], "the newer request inherits the place of the older one"
+
+
+def test_an_error_in_a_shared_call_reaches_everybody_in_it():
+    def work(asked):
+        raise ZeroDivisionError
+
+    found = ask_all(Turns(), [("a", "ann"), ("a", "bob")], work)
+    assert [type(found[n]) for n in (0, 1)] == [ZeroDivisionError, ZeroDivisionError]
+
+
+def test_whoever_leaves_when_the_turn_comes_passes_it_on():
+    turns = Turns()
+
+    def leave(ahead: int) -> None:
+        raise KeyError(ahead)
+
+    with pytest.raises(KeyError):
+        turns.share("a", 1, list, "ann", leave)
+    assert turns.share("a", 2, list, "bob") == 2

@@ -20,15 +20,19 @@ ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
 
 def reconstruction(view: View) -> Reconstruction:
-    """The view's reconstruction; while others are before the device, the place in the queue is shown."""
+    """The view's reconstruction; while others are before the device, the place in the queue is shown.
+
+    Writing to the page also ends this run where the same person has moved on, so that nothing outdated is computed.
+    """
     place = st.empty()
 
     def tell(ahead: int) -> None:
-        place.info(f"{ahead} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
+        if ahead:
+            place.info(f"{ahead} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
+        else:
+            place.empty()
 
-    made = cached.reconstruction(view, state.session_id(), tell)
-    place.empty()
-    return made
+    return cached.reconstruction(view, state.session_id(), tell)
 
 
 def recipe(made: Reconstruction) -> None:

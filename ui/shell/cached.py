@@ -146,17 +146,17 @@ def forget(name: str) -> None:
 
 
 def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
-    """What a view shows. `asker` waits in the queue before the device; its newer wish replaces an older one (Superseded)."""
+    """What a view shows. `asker` waits in the queue before the device; its newer request replaces an older one (Superseded)."""
     key = question(view)
     if (found := _made().get(key)) is not None:
         return found
-    from core.engine.reconstruct import reconstruct
+    from core.engine.in_turn import reconstruct_in_turn
+    from core.engine.reconstruct import Wanted
 
     network = model(view.model)
     side = view.tile.size_px or network.card.input_px
-    tile = ground(view.tile, side)
-    with _queue(network).turn(asker, on_place):
-        return _made().put(key, reconstruct(network, tile, view.mask, view.policy, size_px=side))
+    wanted = Wanted(ground(view.tile, side), view.mask, view.policy, side)
+    return _made().put(key, reconstruct_in_turn(network, wanted, _queue(network), asker, on_place))
 
 
 def reconstructions(views: Sequence[View], asker: str) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:

@@ -1,0 +1,46 @@
+"""A reconstruction that waits for the device among others, and shares a call of the network with those that are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.base import Encoder
+from .reconstruct import Pictures, Predicted, Wanted, draw, finish, prepare, reconstruct_batch, require_reconstructor
+from .results import Reconstruction
+from .turns import Turns
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """What one person asks of the network: a picture (3, s, s), the cells hidden from it (g, g), and its res."""
+
+    image: Pictures
+    hidden: NDArray[np.bool_]
+    res: float
+
+
+def reconstruct_in_turn(
+    model: Encoder, wanted: Wanted, queue: Turns, token: Hashable = None, on_place: Callable[[int], None] | None = None
+) -> Reconstruction:
+    """A reconstruction as `reconstruct` makes it, waiting for the device in a queue; equal work of others there shares the call.
+
+    Only the network itself runs in the turn. Work is equal where model, input size and the number of visible patches are. Raises what
+    `reconstruct` raises, and Superseded where the same `token` has asked for something newer.
+    """
+    painter = require_reconstructor(model)
+    ready = prepare(model, wanted.tile, wanted.policy, wanted.size_px)
+    drawn = draw(wanted.mask, ready.grid)
+    cells = drawn[1].hidden
+
+    def paint(asked: Sequence[_Ready]) -> list[Predicted]:
+        images, hidden = np.stack([one.image for one in asked]), np.stack([one.hidden for one in asked])
+        out = reconstruct_batch(painter, images, hidden, [one.res for one in asked])
+        return [Predicted(out.low[n : n + 1], out.high[n : n + 1], out.combined[n : n + 1]) for n in range(len(asked))]
+
+    kind = (painter, ready.fed.side, int(cells.sum()))
+    out = queue.share(kind, _Ready(ready.fed.unit, cells, ready.res), paint, token, on_place)
+    return finish(painter, ready, wanted.policy, drawn, out)
