@@ -1,6 +1,5 @@
 """What `make app` runs: the pages and our own HTTP routes; what takes seconds to import or load is fetched while the first browser is on its way."""
 
-import gc
 import threading
 
 import streamlit as st
@@ -17,25 +16,13 @@ def warm_up() -> None:
     from core.models import default_reconstructor
     from core.viz.regional import map_class
     from ui.shell import jobs, weights
+    from ui.shell.garbage import freeze_imports
 
     load(default_reconstructor())
     weights.remove_leftovers()
     jobs.keep()
     map_class()
     freeze_imports()
-
-
-def freeze_imports() -> None:
-    """Exempt what is in memory now from garbage collection.
-
-    Streamlit collects every generation after each run of a page. Looking through the objects of torch and the other libraries took 0.3 s of
-    processor time, more than everything else that a move of a slider needs.
-    """
-    import ui.mask_lab.lab
-    import ui.mask_lab.sections  # noqa: F401  (what the Mask Lab imports when it is first opened)
-
-    gc.collect()
-    gc.freeze()
 
 
 keep_streamlit_offline()

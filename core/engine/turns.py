@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from ..errors import ExplorerError
 
-Asked, Answer = TypeVar("Asked"), TypeVar("Answer")
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 MOST_TOGETHER = 16
 """Requests answered in one call: more would make the first of them wait for the last."""
 
