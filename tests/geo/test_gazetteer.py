@@ -17,6 +17,12 @@ from core.geo.tile import GeoError
         ("Москва", "Moscow, Russia", 37.6, 55.75),
         ("東京", "Tokyo, Japan", 139.7, 35.7),
         ("timbuk", "Timbuktu, Mali", -3.0, 16.8),
+        ("Deutschland", "Germany (its capital, Berlin)", 13.4, 52.5),
+        ("Österreich", "Austria (its capital, Vienna)", 16.4, 48.2),
+        ("España", "Spain (its capital, Madrid)", -3.7, 40.4),
+        ("日本", "Japan (its capital, Tokyo)", 139.7, 35.7),
+        ("Allemagne", "Germany (its capital, Berlin)", 13.4, 52.5),
+        ("Mongolia", "Mongolia (its largest town, Ulan Bator)", 106.9, 47.9),
         ("Australia", "Australia (its capital, Canberra)", 149.1, -35.3),
     ],
 )
