@@ -26,13 +26,13 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
         choices.choose_model_and_scale(whole)
         with st.spinner("Opening the table", show_time=True):
             made = tables.scene(known[name], sight.sight().model, sight.sight().gsd_m)
+        scene.hear(made)
         place = tables.row_at(made, sight.sight().place)
         by = choices.choose_colour(made.table, place)
         choices.undo_button()
     with st.spinner("Colouring the points", show_time=True):
         painted = colour.paint_by(made.table, by, place)
     scene.show(made, painted, place)
-    place = tables.row_at(made, sight.sight().place)
     selected = scene.selected_rows(made, sight.sight().selection)
     with st.container():
         panels.remarks(made, painted, selected)

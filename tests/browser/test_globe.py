@@ -174,6 +174,98 @@ def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(local_pag
     assert said["first"][0] == pytest.approx([-120, -45], abs=1.5)
 
 
+def camera_of(page: Page) -> list[Any]:
+    return told(page)["camera"] or ["globe", 10.0, 20.0, 0.0]
+
+
+def rested(page: Page, what: str) -> list[Any]:
+    """The camera as Python has it, once a JavaScript condition on it holds."""
+    page.wait_for_function(f"() => {{ const c = JSON.parse(document.querySelector('code').innerText).camera; return c && ({what}); }}")
+    return camera_of(page)
+
+
+def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(local_page: Page, serve: Callable[..., str]) -> None:
+    scene = opened(local_page, serve("globe_server.py") + "/?at=-120,-45")
+    local_page.mouse.click(*at(scene, 0.25, 0.5))
+    local_page.keyboard.press("ArrowRight")
+    rested(local_page, "c[1] > -119")
+    projection = told(local_page)["plane"]
+    for _ in range(2):
+        local_page.keyboard.press("ArrowRight")
+    east = rested(local_page, "c[1] > -100")
+    assert (east[0], east[2], east[3]) == ("globe", -45, 1.6)
+    local_page.keyboard.press("ArrowUp")
+    north = rested(local_page, "c[2] > -44")
+    assert north[1] == pytest.approx(east[1])
+    local_page.keyboard.press("ArrowLeft")
+    rested(local_page, f"c[1] < {east[1]} - 5")
+    local_page.keyboard.press("ArrowDown")
+    rested(local_page, f"c[2] < {north[2]} - 5")
+    local_page.keyboard.press("+")
+    local_page.keyboard.press("+")
+    assert rested(local_page, "c[3] > 2.5")[3] == pytest.approx(2.6)
+    local_page.keyboard.press("-")
+    assert rested(local_page, "c[3] < 2.5")[3] == pytest.approx(2.1)
+    local_page.mouse.move(*at(scene, 0.25, 0.4))
+    local_page.mouse.wheel(0, -300)
+    rested(local_page, "c[3] > 2.2")
+    assert told(local_page)["plane"] == projection
+
+
+def test_many_keys_end_at_the_pole_and_at_the_limits_of_zoom(local_page: Page, scene: Locator) -> None:
+    local_page.mouse.click(*at(scene, 0.25, 0.5))
+    for key in ("ArrowUp", "ArrowRight", "-"):
+        for _ in range(40):
+            local_page.keyboard.press(key)
+    camera = rested(local_page, "c[3] === -2")
+    assert camera[2] == 85
+    assert -180 <= camera[1] <= 180
+    for _ in range(40):
+        local_page.keyboard.press("+")
+    assert rested(local_page, "c[3] === 11.5")[2] == 85
+
+
+def test_keys_move_the_flat_map_and_the_projection(local_page: Page, scene: Locator) -> None:
+    local_page.keyboard.press("Tab")
+    local_page.get_by_role("button", name="Globe or flat").click()
+    rested(local_page, "c[0] === 'flat'")
+    local_page.mouse.click(*at(scene, 0.25, 0.5))
+    local_page.keyboard.press("ArrowRight")
+    rested(local_page, "c[1] > 20")
+    local_page.mouse.click(*at(scene, 0.75, 0.5))
+    local_page.keyboard.press("+")
+    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).plane?.[2] > 0")
+    assert told(local_page)["kind"] in (None, "click", "none")
+
+
+def test_cells_of_the_flat_map_stay_on_the_map(local_page: Page, serve: Callable[..., str]) -> None:
+    scene = opened(local_page, serve("globe_server.py") + "/?draw=cells")
+    local_page.get_by_role("button", name="Globe or flat").click()
+    rested(local_page, "c[0] === 'flat'")
+    local_page.wait_for_timeout(500)
+    local_page.locator(".legend").evaluate("legend => legend.remove()")
+    picture = np.asarray(Image.open(io.BytesIO(scene.screenshot())).convert("RGB")).astype(int)
+    half = picture[:, : picture.shape[1] // 2]
+    strong = half.max(axis=2) - half.min(axis=2) > 40
+    across = 2 ** camera_of(local_page)[3]
+    beside = np.abs(np.arange(half.shape[1]) - half.shape[1] / 2) > 180 * across + 3
+    assert beside.sum() > 20
+    assert strong.sum() > 1000
+    assert strong[100:-100, beside].sum() == 0
+
+
+def test_a_click_during_a_flight_is_not_lost(local_page: Page, scene: Locator) -> None:
+    for n in range(3):
+        local_page.get_by_role("button", name=("fly to Europe", "fly to Fiji")[n % 2]).click()
+        local_page.wait_for_timeout(300)
+        local_page.mouse.click(*at(scene, 0.2 + 0.05 * n, 0.45))
+        said = told(local_page, kind="click", side="globe")
+        local_page.wait_for_timeout(1500)
+        assert told(local_page)["first"] == said["first"]
+        local_page.get_by_role("button", name="select Fiji").click()
+        told(local_page, kind="box")
+
+
 def test_a_click_on_open_sea_names_the_place(local_page: Page, scene: Locator) -> None:
     local_page.mouse.click(*at(scene, 0.12, 0.5))
     said = told(local_page, kind="click", side="globe")

@@ -155,6 +155,58 @@ def test_pick_reports_the_patch_and_paints_nothing(local_page: Page, canvas: Loc
     expect(local_page.locator("code")).to_contain_text("hidden=0 pick=(3, 11)")
 
 
+def shown(page: Page, hidden: int) -> None:
+    expect(page.locator(".painter .share")).to_contain_text(f"{hidden} of 196")
+
+
+def test_what_python_makes_of_a_picked_patch_is_shown_at_once_and_undone_in_one_step(local_page: Page, canvas: Locator) -> None:
+    local_page.get_by_text("a picked patch hides its row").click()
+    drag(local_page, canvas, (1, 1), (1, 4))
+    received(local_page, 4)
+    canvas.focus()
+    for row, hidden in ((5, 18), (9, 32), (11, 46)):
+        local_page.keyboard.press("p")
+        drag(local_page, canvas, (row, 7))
+        received(local_page, hidden)
+        shown(local_page, hidden)
+    for hidden in (32, 18, 4):
+        local_page.keyboard.press("Control+z")
+        shown(local_page, hidden)
+        received(local_page, hidden)
+
+
+def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(local_page: Page, canvas: Locator) -> None:
+    local_page.get_by_text("a picked patch hides its row").click()
+    drag(local_page, canvas, (1, 1))
+    received(local_page, 1)
+    local_page.get_by_role("button", name="slow").click()
+    canvas.focus()
+    local_page.keyboard.press("p")
+    drag(local_page, canvas, (5, 7))
+    local_page.keyboard.press("b")
+    drag(local_page, canvas, (8, 0), (8, 2))
+    assert received(local_page, 18)[5].all()
+    shown(local_page, 18)
+
+
+def test_a_stroke_under_way_goes_on_above_what_python_answers(local_page: Page, canvas: Locator) -> None:
+    local_page.get_by_text("a picked patch hides its row").click()
+    canvas.focus()
+    local_page.keyboard.press("p")
+    drag(local_page, canvas, (5, 7))
+    local_page.keyboard.press("b")
+    local_page.mouse.move(*centre(canvas, 8, 0))
+    local_page.mouse.down()
+    received(local_page, 14)
+    shown(local_page, 15)
+    local_page.mouse.move(*centre(canvas, 8, 2), steps=4)
+    local_page.mouse.up()
+    assert received(local_page, 17)[8, :3].all()
+    canvas.focus()
+    local_page.keyboard.press("Control+z")
+    received(local_page, 14)
+
+
 def test_a_mask_from_python_can_be_undone(local_page: Page, canvas: Locator) -> None:
     drag(local_page, canvas, (1, 1), (1, 4))
     own = received(local_page, 4)

@@ -24,7 +24,7 @@ def choose_rows(names: Sequence[str]) -> str:
     name = now.table if now.table in names else names[0]
     if now.table and now.table != name:
         st.warning(f"The table {now.table} is not here, so {name} is shown.", icon=":material/table_view:")
-    _pick("Table", list(names), name, lambda chosen: Sight(table=chosen, camera=sight().camera), width=220)
+    _pick("Table", list(names), name, lambda chosen: Sight(table=chosen), width=220)
     return name
 
 

@@ -36,7 +36,9 @@ margin:0 0 4px;background:rgba(127,140,148,.15);transition:transform .12s}
 [class*="st-key-strip"] button[kind="tertiary"]:hover img{transform:scale(1.04)}
 </style>"""
 MOST_RINGS = 200
-_DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED, _SPOT = (f"globe {name}" for name in ("desk", "layer", "rings", "fly", "tables", "changed", "spot"))
+_DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED, _SPOT, _REVEAL = (
+    f"globe {name}" for name in ("desk", "layer", "rings", "fly", "tables", "changed", "spot", "reveal")
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,13 +192,23 @@ def spot() -> tuple[float, float] | None:
 
 
 def add_table(name: str, folder: Path, *, show: bool = False) -> None:
-    """Put a table of this user's (a folder of shards, growing or finished) into the pick list of this session; `show` opens it at once."""
+    """Put a table of this user's (a folder of shards, growing or finished) into the pick list of this session; `show` opens it and scrolls to the maps.
+
+    A table that is opened is looked at as a whole: its places may be far from those on show.
+    """
     if own_tables().get(name) != folder:
         state.keep(_TABLES, {**own_tables(), name: folder})
         ask_again()
     if show and sight().table != name:
-        look(Sight(table=name, camera=sight().camera))
+        look(Sight(table=name))
+    if show:
+        state.keep(_REVEAL, state.recall(_REVEAL, 0) + 1)
         ask_again()
+
+
+def revealed() -> str:
+    """Changes whenever the page is to scroll to the maps."""
+    return str(state.recall(_REVEAL, 0))
 
 
 def own_tables() -> dict[str, Path]:

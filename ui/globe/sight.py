@@ -62,7 +62,8 @@ def undo() -> None:
     past: tuple[Sight, ...] = state.recall(_PAST, ())
     if past:
         state.keep(_PAST, past[:-1])
-        state.keep(_SIGHT, replace(past[-1], camera=sight().camera))
+        now = sight()
+        state.keep(_SIGHT, replace(past[-1], camera=now.camera) if past[-1].table == now.table else past[-1])
 
 
 def can_undo() -> bool:

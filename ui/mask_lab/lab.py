@@ -59,23 +59,24 @@ def paint(view: View) -> MaskSpec:
     """The painter, where the mask is painted by hand; gives the mask that the network will see."""
     if view.mask.kind != controls.PAINTED:
         return view.mask
-    from earth_mae_components import mask_painter
+    from earth_mae_components import mask_painter, painted
 
     card = cached.card_of(view.model)
     grid = (view.tile.size_px or card.input_px) // card.patch_px
-    mask = make_mask(view.mask, grid, grid)
     shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
     canvas, words = st.columns([1.7, 1], gap="medium")
     with words:
         st.markdown("**Paint what is hidden.** Drag on the tile; the bar above it holds brush, rectangle, lasso, eraser and undo.")
         kind = st.segmented_control("The pick tool hides this kind of patch", list(ALIKE), default="some", key="alike", required=True)
         st.caption("Pick a patch with the dropper: patches that look like it (colour, contrast, slope) are hidden too.")
+    key = f"painter {grid}"
+    if (done := painted(grid, grid, key)) is not None:
+        hidden = done.mask
+        if done.pick is not None:
+            hidden = np.asarray(hidden) | alike(shown.input, card.patch_px, done.pick, ALIKE[kind or "some"])
+        view = replace(view, mask=controls.painted(hidden))
+        state.publish(view)
     with canvas:
         image = jpeg(stretch_of(shown).draw(shown.target))
-        done = mask_painter(image, grid, grid, mask.hidden, key=f"painter {grid}", label="Patches to hide", max_width_px=460)
-    if done is None:
-        return view.mask
-    hidden = done.mask
-    if done.pick is not None:
-        hidden = np.asarray(hidden) | alike(shown.input, card.patch_px, done.pick, ALIKE[kind or "some"])
-    return controls.painted(hidden)
+        mask_painter(image, grid, grid, make_mask(view.mask, grid, grid).hidden, key, label="Patches to hide", max_width_px=460)
+    return view.mask

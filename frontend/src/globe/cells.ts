@@ -6,6 +6,7 @@ const MOST_CELLS = 200_000;
 const FEWEST_POINTS = 4000;
 const COVERED = 0.6;
 const NOWHERE = 0xffffffff;
+const EDGE = 1e-6; // degrees: what lies on the rim of the map counts with the cell inside it
 const SLOTS = 2 ** 19; // more than twice the cells, so that a free one is near
 
 /** Cells as deck.gl takes them without working on them: corners, triangles and a colour for each corner. */
@@ -41,8 +42,8 @@ export class Tally {
     for (let i = 0; i < this.cellOf.length; i++) {
       const [a, b] = [pairs[2 * i]!, pairs[2 * i + 1]!];
       if (!Number.isFinite(a + b)) continue;
-      const row = Math.floor(b / size);
-      const col = Math.floor(a / (isDegrees ? rowWidth(row, size) : size));
+      const row = Math.floor((isDegrees ? Math.min(b, 90 - EDGE) : b) / size);
+      const col = Math.floor((isDegrees ? Math.min(a, 180 - EDGE) : a) / (isDegrees ? rowWidth(row, size) : size));
       let slot = (Math.imul(row, 73_856_093) ^ Math.imul(col, 19_349_663)) & (SLOTS - 1);
       let cell = slots[slot]!;
       while (cell >= 0 && (rows[cell] !== row || cols[cell] !== col)) cell = slots[(slot = (slot + 1) & (SLOTS - 1))]!;
@@ -125,13 +126,19 @@ function corners(rows: Int32Array, cols: Int32Array, count: number, size: number
   const startIndices = new Uint32Array(count + 1);
   for (let cell = 0; cell < count; cell++) {
     const width = isDegrees ? rowWidth(rows[cell]!, size) : size;
-    const [west, south] = [cols[cell]! * width, rows[cell]! * size];
-    value.set([west, south, west + width, south, west + width, south + size, west, south + size], 8 * cell);
+    const [w, s] = [cols[cell]! * width, rows[cell]! * size];
+    const [west, south, east, north] = isDegrees ? onTheMap(w, s, w + width, s + size) : [w, s, w + width, s + size];
+    value.set([west, south, east, south, east, north, west, north], 8 * cell);
     const first = 4 * cell;
     triangles.set([first, first + 1, first + 2, first, first + 2, first + 3], 6 * cell);
     startIndices[cell + 1] = first + 4;
   }
   return { startIndices, getPolygon: { value, size: 2 as const }, indices: { value: triangles, size: 1 as const } };
+}
+
+/** A cell without what would lie beyond the poles and the antimeridian: the flat map ends there. */
+function onTheMap(west: number, south: number, east: number, north: number): [number, number, number, number] {
+  return [Math.max(west, -180), Math.max(south, -90), Math.min(east, 180), Math.min(north, 90)];
 }
 
 function rowWidth(row: number, size: number): number {

@@ -18,6 +18,7 @@ export interface CameraData {
 
 export interface GlobeData {
   points: string;
+  about: string;
   colours: string | null;
   palette: string[];
   legend: { title: string; entries: [string, number][]; scale: [string, string] | null } | null;
@@ -28,12 +29,12 @@ export interface GlobeData {
   camera: CameraData | null;
   knownCamera: number;
   flyTo: { lon: number; lat: number; zoom: number; token: string } | null;
+  reveal: string;
   rings: [number, string, string][];
   draw: "auto" | "points" | "cells";
   height: number;
   label: string;
   reportCamera: boolean;
-  knownStatus: number;
   still: Still | null;
 }
 

@@ -24,6 +24,11 @@ const CAMERA_RESTS_MS = 600;
 const TILES_COME_MS = 250;
 const STEPS_KEPT = 50;
 const NARROW_PX = 640;
+const [STEP_PX, STEP_DOUBLINGS] = [60, 0.5];
+const STEPS: Record<string, [rightPx: number, upPx: number, doublings: number]> = {
+  ArrowLeft: [-STEP_PX, 0, 0], ArrowRight: [STEP_PX, 0, 0], ArrowUp: [0, STEP_PX, 0], ArrowDown: [0, -STEP_PX, 0],
+  "+": [0, 0, STEP_DOUBLINGS], "=": [0, 0, STEP_DOUBLINGS], "-": [0, 0, -STEP_DOUBLINGS], "_": [0, 0, -STEP_DOUBLINGS],
+};
 
 class LinkedGlobe implements Instance<GlobeData> {
   private data: GlobeData | null = null;
@@ -32,7 +37,12 @@ class LinkedGlobe implements Instance<GlobeData> {
   private count = 0;
   private undone: (Chosen | null)[] = [];
   private flown: string | null = null;
+  private revealed: string | null = null;
+  private keySide: Side = "globe";
   private loading: AbortController | null = null;
+  private loaded: string | null = null;
+  private newCamera = false;
+  private newSelection: { chosen: Chosen | null } | null = null;
   private cameraTimer = 0;
   private pressed: { x: number; y: number } | null = null;
   private drawnAt: number | null = null;
@@ -90,13 +100,12 @@ class LinkedGlobe implements Instance<GlobeData> {
   update(data: GlobeData): void {
     const before = this.data;
     this.data = data;
-    this.statusRevision = Math.max(this.statusRevision, data.knownStatus);
     if (!this.scene) {
       if (!before) this.send("status", { webgl: false, revision: ++this.statusRevision });
       if (data.still) this.showStill(data);
       return;
     }
-    this.place.setAttribute("aria-label", `${data.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`);
+    this.place.setAttribute("aria-label", `${data.label}: globe and projection. Arrow keys move and plus and minus zoom the map that was clicked last. M moves, L lasso, B box, G flat map, H shows everything, F full screen.`);
     this.legend?.remove();
     this.legend = legendOf(data, this.place.clientWidth >= NARROW_PX);
     if (this.legend) this.place.append(this.legend);
@@ -104,13 +113,13 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.scene.rings = data.rings;
     this.scene.basemap = data.basemap;
     this.fit();
-    const newCamera = this.cameraEcho.isNews(JSON.stringify(data.camera), data.knownCamera);
-    const newSelection = this.selectionEcho.isNews(selectionText(data.selection), data.knownSelection);
-    const reload = before?.points !== data.points;
-    const recolour = reload || before.colours !== data.colours || before.palette.join() !== data.palette.join();
-    if (newSelection && !reload) this.take(data.selection);
-    if (recolour) void this.load(reload, newCamera, newSelection ? data.selection : this.chosen);
-    else this.afterLoad(newCamera);
+    if (this.revealed !== null && this.revealed !== data.reveal) this.root.scrollIntoView({ block: "start", behavior: "smooth" });
+    this.revealed = data.reveal;
+    if (this.cameraEcho.isNews(JSON.stringify(data.camera), data.knownCamera)) this.newCamera = true;
+    if (this.selectionEcho.isNews(selectionText(data.selection), data.knownSelection)) this.newSelection = { chosen: data.selection };
+    const recolour = before?.points !== data.points || before.colours !== data.colours || before.palette.join() !== data.palette.join();
+    if (recolour) void this.load();
+    else if (this.loaded === data.points) this.afterLoad();
     this.refresh();
   }
 
@@ -127,30 +136,32 @@ class LinkedGlobe implements Instance<GlobeData> {
   private clickedStill(side: Side, place: [number, number]): void {
     const pin = place.map(Math.fround) as [number, number];
     const chosen: Chosen = { side, kind: "click", polygon: encodeRing([pin]), ids: [] };
-    this.send("selection", { ...chosen, count: 0, revision: this.selectionEcho.send(selectionText(chosen)) });
+    this.tell(chosen, 0);
   }
 
   // ---- points --------------------------------------------------------------------------------------------------
 
-  private async load(reload: boolean, newCamera: boolean, selection: Chosen | null): Promise<void> {
+  /** Fetch what is not here yet. Another call ends one under way; what Python wanted meanwhile waits for the last one. */
+  private async load(): Promise<void> {
     const { scene, data } = this;
     if (!scene || !data) return;
+    const reload = this.loaded !== data.points;
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
     const began = performance.now();
     try {
       const [points, own] = await Promise.all([
-        reload || !scene.points ? fetchPoints(data.points, signal) : scene.points, data.colours && fetchColours(data.colours, signal),
+        reload ? fetchPoints(data.points, signal) : scene.points!, data.colours && fetchColours(data.colours, signal),
       ]);
       if (signal.aborted) return;
       const colours = own || { count: points.count, rgb: false, values: points.classes };
       if (colours.count !== points.count) throw new FileError("The colours belong to another table than the points; reload the page.");
       performance.measure("linked-globe:fetch", { start: began });
-      if (points !== scene.points) scene.setPoints(points);
+      if (points !== scene.points) scene.setPoints(points, this.data!.camera !== null);
+      this.loaded = data.points;
       scene.paint = new Paint(colours, data.palette);
-      this.chosen = selection;
       this.showSelection();
-      this.afterLoad(newCamera);
+      this.afterLoad();
       this.say(points.count ? "" : "There are no points in this table.");
       this.drawnAt = began;
       this.refresh();
@@ -162,10 +173,14 @@ class LinkedGlobe implements Instance<GlobeData> {
     }
   }
 
-  private afterLoad(newCamera: boolean): void {
+  private afterLoad(): void {
     const { scene, data } = this;
     if (!scene?.points || !data) return;
-    if (newCamera && data.camera) scene.camera = data.camera;
+    if (this.newSelection) this.take(this.newSelection.chosen);
+    if (this.newCamera && data.camera) scene.camera = data.camera;
+    else if (this.newCamera) scene.home();
+    this.newSelection = null;
+    this.newCamera = false;
     const { flyTo } = data;
     if (flyTo && flyTo.token !== this.flown) {
       this.flown = flyTo.token;
@@ -203,7 +218,11 @@ class LinkedGlobe implements Instance<GlobeData> {
       return;
     }
     const pin = place.map(Math.fround) as [number, number];
-    this.select({ side, kind: "click", polygon: encodeRing([pin]), ids: id < 0 ? [] : [id] }, began);
+    scene.pin = { side, place: pin, id };
+    this.drawnAt = began;
+    scene.apply();
+    const ids = id < 0 ? [] : [id];
+    this.tell({ side, kind: "click", polygon: encodeRing([pin]), ids }, ids.length); // a place in hand, beside what is selected
   }
 
   /** A selection made here: remember it for undo, show it, tell Python. */
@@ -218,9 +237,14 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.drawnAt = began;
     this.showSelection();
     performance.measure("linked-globe:select", { start: began });
-    const { side, kind, polygon, ids } = this.chosen ?? { side: "globe", kind: "none", polygon: "", ids: [] };
-    this.send("selection", { side, kind, polygon, ids, count: this.count, revision: this.selectionEcho.send(selectionText(this.chosen)) });
+    this.tell(this.chosen ?? { side: "globe", kind: "none", polygon: "", ids: [] }, this.count);
     this.refresh();
+  }
+
+  private tell(said: Chosen | Lifted, count: number): void {
+    const { side, kind, polygon, ids } = said;
+    const revision = this.selectionEcho.send(selectionText(this.chosen));
+    this.send("selection", { side, kind, polygon, ids, count, points: this.data!.points, about: this.data!.about, revision });
   }
 
   /** A selection made by the page in Python: one step of undo, nothing to report. */
@@ -235,7 +259,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     if (!scene?.points) return;
     scene.outline = null;
     scene.selected = null;
-    scene.pin = null;
+    if (!chosen || chosen.kind === "click") scene.pin = null;
     this.count = 0;
     const pairs = chosen && scene.coordinates(chosen.side);
     if (chosen && pairs) {
@@ -296,7 +320,10 @@ class LinkedGlobe implements Instance<GlobeData> {
       const box = this.place.getBoundingClientRect();
       return { x: event.clientX - box.left, y: event.clientY - box.top };
     };
-    this.place.addEventListener("pointerdown", (event) => (this.pressed = event.button === 0 && event.isPrimary ? at(event) : null));
+    this.place.addEventListener("pointerdown", (event) => {
+      this.pressed = event.button === 0 && event.isPrimary ? at(event) : null;
+      this.keySide = this.scene?.sideAt(at(event).x, at(event).y) ?? this.keySide;
+    });
     this.place.addEventListener("pointerup", (event) => {
       const { x, y } = at(event);
       const still = this.pressed && Math.hypot(this.pressed.x - x, this.pressed.y - y) < CLICK_PX;
@@ -324,6 +351,7 @@ class LinkedGlobe implements Instance<GlobeData> {
       if (key === "z") this.act("undo");
       return key === "z";
     }
+    if (STEPS[event.key] && this.place.contains(event.target as Node)) return this.step(...STEPS[event.key]!);
     const tools: Record<string, Tool> = { m: "move", l: "lasso", b: "box" };
     const actions: Record<string, Action> = { delete: "clear", g: "view", d: "draw", h: "home", f: "full screen" };
     if (key === "escape" && this.sheet.isDrawing) this.sheet.cancel();
@@ -331,6 +359,16 @@ class LinkedGlobe implements Instance<GlobeData> {
     else if (tools[key]) this.choose(tools[key]);
     else if (actions[key]) this.act(actions[key]);
     else return false;
+    return true;
+  }
+
+  /** A key moves the map that was pressed last, or the only one there is. */
+  private step(rightPx: number, upPx: number, doublings: number): boolean {
+    const { scene } = this;
+    if (!scene?.points) return false;
+    const side = scene.boxOf(this.keySide) ? this.keySide : this.keySide === "globe" ? "plane" : "globe";
+    this.hover(-1);
+    scene.step(side, rightPx, upPx, doublings);
     return true;
   }
 
@@ -386,7 +424,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     clearTimeout(this.cameraTimer);
     this.cameraTimer = 0;
     const camera = this.scene!.camera;
-    this.send("camera", { ...camera, revision: this.cameraEcho.send(JSON.stringify(camera)) });
+    this.send("camera", { ...camera, about: this.data!.about, revision: this.cameraEcho.send(JSON.stringify(camera)) });
   }
 
   /** A press beside the map: the camera is told before it, for a run that the camera asks for after a button's takes that button's place. */
@@ -420,6 +458,8 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.message.hidden = !words;
   }
 }
+
+type Lifted = { side: Side; kind: "none"; polygon: string; ids: number[] };
 
 function selectionText(chosen: Chosen | null): string {
   return chosen ? JSON.stringify([chosen.side, chosen.kind, chosen.polygon]) : "null";

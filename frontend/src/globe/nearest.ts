@@ -1,5 +1,7 @@
 // The point nearest to a place, from bins over its coordinates: works the same with every graphics driver.
 
+import { extent } from "./extent";
+
 const BINS_A_SIDE = 512;
 
 export class Nearest {
@@ -9,7 +11,7 @@ export class Nearest {
   private readonly step: [number, number];
 
   constructor(private readonly pairs: Float32Array, private readonly isDegrees: boolean) {
-    const [west, south, east, north] = isDegrees ? [-180, -90, 180, 90] : bounds(pairs);
+    const [west, south, east, north] = isDegrees ? [-180, -90, 180, 90] : extent(pairs);
     this.low = [west, south];
     this.step = [(east - west) / BINS_A_SIDE || 1, (north - south) / BINS_A_SIDE || 1];
     const count = pairs.length / 2;
@@ -50,17 +52,4 @@ export class Nearest {
   private bin(axis: 0 | 1, value: number): number {
     return Math.min(Math.max(Math.floor((value - this.low[axis]) / this.step[axis]), 0), BINS_A_SIDE - 1);
   }
-}
-
-export function bounds(pairs: Float32Array): [number, number, number, number] {
-  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (let i = 0; i < pairs.length; i += 2) {
-    const [x, y] = [pairs[i]!, pairs[i + 1]!];
-    if (!Number.isFinite(x + y)) continue;
-    if (x < west) west = x;
-    if (x > east) east = x;
-    if (y < south) south = y;
-    if (y > north) north = y;
-  }
-  return west <= east ? [west, south, east, north] : [-1, -1, 1, 1];
 }

@@ -4,10 +4,15 @@ import { cellSize, Tally, type Cells } from "./cells";
 import { parseHex, type Paint } from "./colours";
 import type { CameraData, MapView, Points, Side } from "./data";
 import { layersOf, type Mark, type Outline, type PointAttributes, type ViewId } from "./layers";
-import { bounds, Nearest } from "./nearest";
+import { extent, onEarth } from "./extent";
+import { Nearest } from "./nearest";
 import type { Projector } from "./outline";
 
 const FLY_MS = 900;
+const STEP_MS = 220;
+const FARTHEST_STEP_LATITUDE = 85;
+const WORLD: [number, number] = [10, 20];
+const NEAREST_FIT = 11;
 const STACKED_BELOW_PX = 640;
 const [NEAREST_ZOOM, FARTHEST_ZOOM] = [11.5, -2];
 
@@ -19,6 +24,10 @@ export interface Box {
 }
 
 type Look = Record<string, unknown>;
+type Place = [a: number, b: number, zoom: number];
+
+/** One object for all views: deck.gl registers the key handler again, without end, for every new one. The keys are handled here. */
+const CONTROLLER = { keyboard: false, inertia: false, doubleClickZoom: true, dragRotate: false, touchRotate: false };
 
 /** What is drawn on; where the processor draws it, there is no time for smooth edges or more than a pixel a pixel. */
 export interface Surface {
@@ -55,6 +64,7 @@ export class Scene {
   private readonly deck: Deck<never>;
   private layers: (Layer | null)[] = [];
   private looks: Partial<Record<ViewId, Look>> = {};
+  private goals: Partial<Record<ViewId, Place>> = {};
   private boxes: Partial<Record<Side, Box>> = {};
   private attributes: Partial<Record<Side, PointAttributes>> = {};
   private positions: Partial<Record<Side, { value: Float32Array; size: 2 }>> = {};
@@ -74,8 +84,10 @@ export class Scene {
       useDevicePixels: !surface.inSoftware,
       style: { position: "absolute", inset: "0" } as never,
       layerFilter: ({ layer, viewport }: { layer: { id: string }; viewport: Viewport }) => layer.id.startsWith(`${viewport.id}:`),
-      onViewStateChange: ({ viewId, viewState }: { viewId: string; viewState: Look }) => {
-        this.looks[viewId as ViewId] = viewState;
+      onViewStateChange: ({ viewId, viewState, interactionState }: { viewId: ViewId; viewState: Look; interactionState?: { inTransition?: boolean } }) => {
+        if (!isFinite(viewState)) return;
+        this.looks[viewId] = viewState;
+        if (!interactionState?.inTransition) delete this.goals[viewId];
         this.apply();
         this.events.moved();
       },
@@ -96,8 +108,11 @@ export class Scene {
 
   // ---- content -------------------------------------------------------------------------------------------------
 
-  setPoints(points: Points): void {
+  /** Show other points; `keepMap`: the map goes on looking where it does, instead of at all of them. */
+  setPoints(points: Points, keepMap: boolean): void {
     this.points = points;
+    this.pin = null;
+    this.hover = -1;
     this.nearest = {};
     this.attributes = {};
     this.positions = {};
@@ -105,7 +120,9 @@ export class Scene {
     this.shownCells = {};
     if (points.lonlat) this.positions.globe = { value: points.lonlat, size: 2 };
     if (points.xy) this.positions.plane = { value: points.xy, size: 2 };
-    delete this.looks.plane;
+    const map = keepMap ? this.looks[this.mapView] : undefined;
+    this.looks = map ? { [this.mapView]: map } : {};
+    this.goals = {};
     this.layout();
   }
 
@@ -225,7 +242,7 @@ export class Scene {
   private view(side: Side) {
     const id = this.viewOf(side);
     const box = this.boxes[side]!;
-    const shared = { id, ...box, clear: false, controller: { keyboard: { moveSpeed: 60 }, inertia: false, doubleClickZoom: true, dragRotate: false, touchRotate: false } };
+    const shared = { id, ...box, clear: false, controller: CONTROLLER };
     return id === "globe" ? new GlobeView({ ...shared, resolution: 5 } as never) : new OrthographicView({ ...shared, flipY: false } as never);
   }
 
@@ -236,51 +253,95 @@ export class Scene {
     return (this.looks[id] ??= this.wholeLook(side));
   }
 
+  /** Where a side shows all of its points; the whole Earth where they lie far apart. */
   private wholeLook(side: Side): Look {
-    const id = this.viewOf(side);
     const box = this.boxes[side] ?? { x: 0, y: 0, width: 400, height: 400 };
-    if (id === "globe") return { longitude: 10, latitude: 20, zoom: deckZoom(Math.log2((1.08 * Math.PI * Math.min(box.width, box.height)) / 512), 20), minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
-    const [west, south, east, north] = id === "flat" ? [-180, -90, 180, 90] : bounds(this.points?.xy ?? new Float32Array());
+    const pairs = this.coordinates(side);
+    const id = this.viewOf(side);
+    const area = id === "plane" ? null : pairs && onEarth(pairs);
+    if (id === "globe") {
+      const [lon, lat] = area ? area.centre : WORLD;
+      const filled = Math.log2((Math.PI * Math.min(box.width, box.height)) / 512);
+      return this.lookAt(id, [lon, lat, area ? Math.min(filled + Math.log2(0.8 / Math.sin(area.radians)), NEAREST_FIT) : filled + Math.log2(1.08)]);
+    }
+    const [west, south, east, north] = id === "plane" ? extent(pairs ?? new Float32Array()) : (area?.box ?? [-180, -90, 180, 90]);
     const zoom = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
-    return { target: [(west + east) / 2, (south + north) / 2, 0], zoom, minZoom: zoom - 2, maxZoom: zoom + 14 };
+    return this.lookAt(id, [(west + east) / 2, (south + north) / 2, id === "flat" ? Math.min(zoom, this.limits(id)[1] - 1) : zoom]);
+  }
+
+  /** A view of one place with the limits of its zoom. */
+  private lookAt(id: ViewId, [a, b, zoom]: Place): Look {
+    if (id === "globe") return { longitude: a, latitude: b, zoom: deckZoom(zoom, b), bearing: 0, pitch: 0, minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
+    const [from, to] = this.limits(id);
+    return { target: [a, b, 0], zoom, minZoom: from, maxZoom: to };
+  }
+
+  private limits(id: ViewId): [number, number] {
+    if (id === "globe") return [FARTHEST_ZOOM, NEAREST_ZOOM];
+    const box = this.boxes[id === "plane" ? "plane" : "globe"] ?? { width: 400, height: 400 };
+    const [west, south, east, north] = id === "plane" ? extent(this.points?.xy ?? new Float32Array()) : [-180, -90, 180, 90];
+    const whole = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
+    return [whole - 2, whole + 14];
+  }
+
+  /** Where a view looks, in the numbers of `CameraData`. */
+  private placeOf(id: ViewId): Place {
+    const look = this.look(id === "plane" ? "plane" : "globe");
+    const target = look.target as [number, number] | undefined;
+    if (target) return [target[0], target[1], Number(look.zoom)];
+    const latitude = Number(look.latitude);
+    return [Number(look.longitude), latitude, Number(look.zoom) - deckZoom(0, latitude)];
   }
 
   get camera(): CameraData {
-    const [map, plane] = [this.looks[this.mapView], this.looks.plane];
-    const target = (plane?.target as number[] | undefined) ?? [];
-    const flat = map?.target as number[] | undefined;
-    const six = (value: unknown) => Number(Number(value).toPrecision(7));
+    const six = (value: number) => Number(value.toPrecision(7));
     return {
       view: this.mapView,
-      map: flat ? [six(flat[0]), six(flat[1]), six(map!.zoom)] : [six(map?.longitude ?? 10), six(map?.latitude ?? 20), six(Number(map?.zoom ?? 0) - deckZoom(0, Number(map?.latitude ?? 0)))],
-      plane: plane ? [six(target[0]), six(target[1]), six(plane.zoom)] : [null, null, null],
+      map: this.placeOf(this.mapView).map(six) as Place,
+      plane: this.looks.plane ? (this.placeOf("plane").map(six) as Place) : [null, null, null],
     };
   }
 
   set camera(camera: CameraData) {
     this.mapView = camera.view;
-    const [a, b, zoom] = camera.map;
-    const whole = this.wholeLook("globe");
-    this.looks[this.mapView] = this.mapView === "globe" ? { ...whole, longitude: a, latitude: b, zoom: deckZoom(zoom, b) } : { ...whole, target: [a, b, 0], zoom };
-    const [x, y, planeZoom] = camera.plane;
-    if (x !== null && y !== null && planeZoom !== null) this.looks.plane = { ...this.wholeLook("plane"), target: [x, y, 0], zoom: planeZoom };
+    this.goals = {};
+    this.looks[this.mapView] = this.lookAt(this.mapView, camera.map);
+    const [x, y, zoom] = camera.plane;
+    if (x !== null && y !== null && zoom !== null) this.looks.plane = this.lookAt("plane", [x, y, zoom]);
     this.apply();
   }
 
   home(): void {
     this.looks = {};
+    this.goals = {};
     this.layout();
     this.events.moved();
   }
 
   fly(lon: number, lat: number, zoom: number): void {
+    this.go(this.mapView, [lon, lat, zoom], FLY_MS);
+  }
+
+  /** Move one side by so many pixels to the right and up, and zoom by so many doublings; steps in quick succession add up. */
+  step(side: Side, rightPx: number, upPx: number, doublings: number): void {
+    if (!this.boxes[side]) return;
+    const id = this.viewOf(side);
+    const [a, b, zoom] = this.goals[id] ?? this.placeOf(id);
+    const [least, most] = this.limits(id);
+    const nextZoom = Math.min(Math.max(zoom + doublings, least), most);
+    if (id !== "globe") return this.go(id, [a + rightPx * 2 ** -zoom, b + upPx * 2 ** -zoom, nextZoom], STEP_MS);
+    const degrees = (360 / 512) * 2 ** -zoom;
+    const latitude = Math.min(Math.max(b + upPx * degrees, -FARTHEST_STEP_LATITUDE), FARTHEST_STEP_LATITUDE);
+    const longitude = a + (rightPx * degrees) / Math.max(Math.cos((b * Math.PI) / 180), 0.2);
+    this.go(id, [((((longitude + 180) % 360) + 360) % 360) - 180, latitude, nextZoom], STEP_MS);
+  }
+
+  private go(id: ViewId, place: Place, ms: number): void {
+    if (!place.every(Number.isFinite)) return;
     const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    const onGlobe = this.mapView === "globe";
-    const move = onGlobe ? { longitude: lon, latitude: lat, zoom: deckZoom(zoom, lat) } : { target: [lon, lat, 0], zoom };
-    this.looks[this.mapView] = {
-      ...this.look("globe"), ...move, transitionDuration: quiet ? 0 : FLY_MS,
-      transitionInterpolator: new LinearInterpolator(onGlobe ? ["longitude", "latitude", "zoom"] : ["target", "zoom"]),
-    };
+    const moving = id === "globe" ? ["longitude", "latitude", "zoom", "bearing"] : ["target", "zoom"];
+    this.goals[id] = place;
+    this.looks[id] = { ...this.lookAt(id, place), transitionDuration: quiet ? 0 : ms, transitionInterpolator: new LinearInterpolator(moving) };
     this.apply();
     this.events.moved();
   }
@@ -315,6 +376,7 @@ export class Scene {
     const pairs = this.coordinates(side);
     if (!pairs || !this.paint || this.draw === "points") return null;
     const scale = this.unitsPerPixel(side);
+    if (!(scale > 0 && scale < Infinity)) return null;
     const key = `${side} ${cellSize(scale)}`;
     const tally = this.tallies.get(key) ?? Tally.of(pairs, cellSize(scale), side === "globe");
     this.tallies.set(key, tally);
@@ -342,6 +404,11 @@ export class Scene {
       .filter(([id]) => id < pairs.length / 2 && Number.isFinite(pairs[2 * id]! + pairs[2 * id + 1]!))
       .map(([id, colour, strong]) => ({ position: [pairs[2 * id]!, pairs[2 * id + 1]!], colour: parseHex(colour), strong })));
   }
+}
+
+function isFinite(look: Look): boolean {
+  const target = look.target as number[] | undefined;
+  return [...(target ?? [look.longitude, look.latitude]), look.zoom].every(Number.isFinite);
 }
 
 /** deck.gl's globe grows with latitude, as a Mercator map would; our zoom means the same size everywhere. */

@@ -22,6 +22,12 @@ export interface PainterData {
   disabled: boolean;
 }
 
+/** A patch picked with the dropper, of which Python has not said yet what it hides. */
+interface Pick {
+  cell: Cell;
+  revision: number;
+}
+
 interface Stroke {
   before: Uint8Array;
   hide: boolean;
@@ -41,6 +47,7 @@ class Painter implements Instance<PainterData> {
   private cursorShown = false;
   private hover: Cell | null = null;
   private stroke: Stroke | null = null;
+  private pending: Pick | null = null;
   private data: PainterData | null = null;
 
   private readonly image = h("img", { alt: "", draggable: "false" });
@@ -77,8 +84,9 @@ class Painter implements Instance<PainterData> {
       this.grid = new Grid(data.rows, data.cols);
       this.painting = new Painting(this.grid.size, data.mask, Math.max(this.painting.revision, data.known));
       this.cursor = this.grid.cellAt(0.5, 0.5);
-      this.hover = this.stroke = null;
-    } else if (this.painting.receive(data.mask, data.known)) this.stroke = null;
+      this.hover = this.stroke = this.pending = null;
+    } else this.receive(data.mask, data.known);
+    if (this.pending && data.known >= this.pending.revision) this.pending = null;
     if (this.data?.image !== data.image) {
       this.failed.hidden = true;
       this.image.src = data.image;
@@ -89,6 +97,18 @@ class Painter implements Instance<PainterData> {
     this.canvas.setAttribute("aria-label", `${data.label}: ${data.rows} rows of ${data.cols} patches. ` +
       "Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.");
     this.refresh();
+  }
+
+  /** Take what Python wants; a stroke that is being drawn goes on above it. */
+  private receive(mask: string, known: number): void {
+    const { painting, stroke } = this;
+    if (!stroke) return void painting.receive(mask, known);
+    const drawn = painting.cells;
+    painting.cells = stroke.before;
+    if (!painting.receive(mask, known)) return void (painting.cells = drawn);
+    stroke.before = painting.cells;
+    painting.cells = stroke.before.slice();
+    for (const index of stroke.touched) painting.cells[index] = stroke.hide ? 1 : 0;
   }
 
   // ---- drawing -------------------------------------------------------------------------------------------------
@@ -135,6 +155,7 @@ class Painter implements Instance<PainterData> {
 
   private act(action: Action): void {
     const { painting } = this;
+    if (["undo", "redo", "invert", "clear", "hide all"].includes(action)) this.pending = null;
     if (action === "undo" || action === "redo") {
       if (painting.step(action)) this.report(action === "undo" ? "Undone" : "Redone");
     } else if (action === "smaller" || action === "larger") {
@@ -150,10 +171,18 @@ class Painter implements Instance<PainterData> {
     this.refresh();
   }
 
-  private report(words: string, pick: Cell | null = null): void {
+  private report(words: string): void {
     const { bits, revision } = this.painting.send();
+    if (this.pending?.revision === 0) this.pending.revision = revision;
+    const pick = this.pending && [this.pending.cell.row, this.pending.cell.col];
     this.spoken.textContent = `${words}. ${this.painting.hidden} of ${this.grid.size} hidden.`;
-    this.send("paint", { bits, rows: this.grid.rows, cols: this.grid.cols, revision, pick: pick && [pick.row, pick.col] });
+    this.send("paint", { bits, rows: this.grid.rows, cols: this.grid.cols, revision, pick });
+  }
+
+  /** Python hides what looks like a picked patch. Its value takes the place of one sent before, so what is painted meanwhile repeats it. */
+  private pick(cell: Cell): void {
+    this.pending = { cell, revision: 0 };
+    this.report(`Row ${cell.row + 1}, column ${cell.col + 1} picked`);
   }
 
   private listen(): void {
@@ -194,7 +223,7 @@ class Painter implements Instance<PainterData> {
     const cell = this.grid.cellAt(...at);
     this.cursor = cell;
     if (this.tool === "pick") {
-      this.report(`Row ${cell.row + 1}, column ${cell.col + 1} picked`, cell);
+      this.pick(cell);
       return;
     }
     this.canvas.setPointerCapture(event.pointerId);
@@ -247,8 +276,9 @@ class Painter implements Instance<PainterData> {
   }
 
   private fill(indices: number[]): void {
-    const value = this.stroke!.hide ? 1 : 0;
-    for (const index of indices) this.painting.cells[index] = value;
+    const stroke = this.stroke!;
+    for (const index of indices) this.painting.cells[index] = stroke.hide ? 1 : 0;
+    stroke.touched.push(...indices);
   }
 
   private answer(event: PointerEvent, began: number): void {
@@ -304,7 +334,7 @@ class Painter implements Instance<PainterData> {
 
   private toggleAtCursor(): void {
     const { grid, cursor, painting } = this;
-    if (this.tool === "pick") return this.report(`Row ${cursor.row + 1}, column ${cursor.col + 1} picked`, cursor);
+    if (this.tool === "pick") return this.pick(cursor);
     const before = painting.cells.slice();
     const value = this.tool === "eraser" || before[grid.index(cursor)] ? 0 : 1;
     for (const index of grid.brush(cursor, this.brushSize)) painting.cells[index] = value;

@@ -55,7 +55,7 @@ export class Painting {
     return { bits, revision: this.echo.send(bits) };
   }
 
-  /** Take a mask from Python, as one step of undo; false where it is only an echo. */
+  /** Take a mask from Python, as one step of undo; false where Python wants no other one. */
   receive(bits: string, known: number): boolean {
     if (!this.echo.isNews(bits, known)) return false;
     const before = this.cells;

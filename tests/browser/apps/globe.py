@@ -4,7 +4,7 @@ import json
 import time
 
 import streamlit as st
-from earth_mae_components import OKABE_ITO, Camera, FlyTo, Legend, Ring, Selection, contains, linked_globe
+from earth_mae_components import OKABE_ITO, Camera, FlyTo, Legend, Ring, Selection, contains, globe_news, linked_globe
 from globe_points import table
 
 st.set_page_config(layout="wide")
@@ -18,9 +18,16 @@ held.setdefault("camera", Camera(*("globe", *map(float, st.query_params["at"].sp
 if st.button("select Fiji"):
     held.selection = Selection("globe", "box", ((160, -40), (200, -40), (200, 0), (160, 0)))
 fly = FlyTo(10, 48, 2.5, "europe") if st.button("fly to Europe") else None
+if st.button("fly to Fiji"):
+    fly = FlyTo(178, -17, 2.5, "fiji")
 if fly:
     held.fly = fly
-state = linked_globe(
+state = globe_news("g")
+if state.selection is not None:
+    held.selection = state.selection
+if state.camera is not None:
+    held.camera = state.camera
+linked_globe(
     "/test/missing" if "missing" in st.query_params else f"/test/points?n={count}",
     colours_url=f"/test/colours?n={count}" if painted else None,
     palette=OKABE_ITO,
@@ -34,10 +41,6 @@ state = linked_globe(
     draw=st.query_params.get("draw", "auto"),
     key="g",
 )
-if state.selection is not None:
-    held.selection = state.selection
-if state.camera is not None:
-    held.camera = state.camera
 chosen = held.selection
 if chosen is not None and chosen.kind in {"lasso", "box"}:
     a, b = (lonlat if chosen.side == "globe" else xy).T
@@ -56,6 +59,7 @@ told = {
     "first": chosen and chosen.polygon[:1],
     "polygon": chosen and chosen.polygon,
     "camera": held.camera and [held.camera.view, held.camera.lon, held.camera.lat, held.camera.zoom],
+    "plane": held.camera and [held.camera.x, held.camera.y, held.camera.plane_zoom],
     "no_webgl": state.no_webgl,
     "problem": state.problem,
 }

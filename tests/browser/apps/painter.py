@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import streamlit as st
-from earth_mae_components import encode_bitmap, mask_painter
+from earth_mae_components import encode_bitmap, mask_painter, painted
 from PIL import Image
 
 st.set_page_config(layout="wide")
@@ -28,12 +28,17 @@ if st.session_state.get("grid") != (rows, cols):
 if st.button("chequered"):
     st.session_state.mask = np.indices((rows, cols)).sum(0) % 2 == 1
 st.button("nothing")
+hides_row = st.toggle("a picked patch hides its row")
 if st.button("slow"):
     time.sleep(1.5)
-painted = mask_painter(tile(), rows, cols, st.session_state.mask, key="p", label="Test mask")
-if painted is not None:
-    st.session_state.mask = painted.mask
-    st.session_state.pick = painted.pick
+told = painted(rows, cols, "p")
+if told is not None:
+    st.session_state.mask = told.mask
+    st.session_state.pick = told.pick
+    if told.pick is not None and hides_row:
+        st.session_state.mask = told.mask.copy()
+        st.session_state.mask[told.pick[0]] = True
+mask_painter(tile(), rows, cols, st.session_state.mask, key="p", label="Test mask")
 st.session_state.runs = st.session_state.get("runs", 0) + 1
 mask = st.session_state.mask
 st.code(f"runs={st.session_state.runs} hidden={int(mask.sum())} pick={st.session_state.get('pick')} bits={encode_bitmap(mask)}")

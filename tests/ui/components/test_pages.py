@@ -9,12 +9,13 @@ from streamlit.testing.v1 import AppTest
 def _page() -> None:
     import numpy as np
     import streamlit as st
-    from earth_mae_components import compare, mask_painter
+    from earth_mae_components import compare, mask_painter, painted
 
     png = b"\x89PNG\r\n\x1a\n"
-    painted = mask_painter(png, 14, 14, np.zeros((14, 14), dtype=bool), key="p")
+    told = painted(14, 14, "p")
+    mask_painter(png, 14, 14, np.zeros((14, 14), dtype=bool), key="p")
     compare(png, png, key="c")
-    st.text(f"painted={painted}")
+    st.text(f"painted={told}")
 
 
 @pytest.mark.parametrize("time", ["first", "second runtime"])

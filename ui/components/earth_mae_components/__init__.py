@@ -5,8 +5,8 @@ Built from `frontend/`; the built files in `assets/` are committed, so running t
 
 from .bitmap import BitmapError, decode_bitmap, encode_bitmap
 from .compare import compare
-from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, Still, linked_globe
-from .painter import PainterError, PaintState, mask_painter
+from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, Still, globe_news, linked_globe
+from .painter import PainterError, PaintState, mask_painter, painted
 from .picture import PictureError, picture_url
 from .points import PointsError, encode_colours, encode_points
 from .polygon import PolygonError, contains, decode_polygon, encode_polygon
@@ -35,7 +35,9 @@ __all__ = [
     "encode_colours",
     "encode_points",
     "encode_polygon",
+    "globe_news",
     "linked_globe",
     "mask_painter",
+    "painted",
     "picture_url",
 ]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import streamlit as st
+
 from core.errors import ExplorerError
 
 from .news import Ledger
@@ -97,17 +99,44 @@ class Still:
 
 @dataclass(frozen=True)
 class GlobeState:
-    """What happened since the last run: None means nothing new. no_webgl: this browser cannot draw it; draw a picture instead."""
+    """What happened since the globe was last drawn: None means nothing new.
+
+    no_webgl: this browser cannot draw it; draw a picture instead. selected_on: the address of the points on show when the selection
+    was made (its ids count those). selected_about, camera_about: what the page then called them.
+    """
 
     selection: Selection | None = None
     camera: Camera | None = None
     no_webgl: bool = False
     problem: str | None = None
+    selected_on: str = ""
+    selected_about: str = ""
+    camera_about: str = ""
+
+
+def globe_news(key: str = "linked_globe") -> GlobeState:
+    """Return what was done on the globe of this key since it was last drawn.
+
+    Call it before `linked_globe`, which then shows what the page made of it.
+    """
+    selected, moved = (Ledger(key, name).news() for name in ("selection", "camera"))
+    held = st.session_state.get(key)
+    told = (held.get("status") if isinstance(held, dict) else None) or {}
+    return GlobeState(
+        selection=_selection_from_browser(selected),
+        camera=_camera_from_browser(moved),
+        no_webgl=told.get("webgl") is False,
+        problem=told.get("problem"),
+        selected_on=str((selected or {}).get("points", "")),
+        selected_about=str((selected or {}).get("about", "")),
+        camera_about=str((moved or {}).get("about", "")),
+    )
 
 
 def linked_globe(
     points_url: str,
     *,
+    about: str = "",
     colours_url: str | None = None,
     palette: Sequence[str] = OKABE_ITO,
     legend: Legend | None = None,
@@ -116,6 +145,7 @@ def linked_globe(
     selection: Selection | None = None,
     camera: Camera | None = None,
     fly_to: FlyTo | None = None,
+    reveal: str = "",
     rings: Sequence[Ring] = (),
     draw: Literal["auto", "points", "cells"] = "auto",
     height_px: int = 520,
@@ -124,39 +154,40 @@ def linked_globe(
     still: Still | None = None,
     key: str = "linked_globe",
     on_change: Callable[[], None] | None = None,
-) -> GlobeState:
-    """Show points on the Earth and in their projection, one selection on both, and return what was done since the last run.
+) -> None:
+    """Show points on the Earth and in their projection, with one selection on both.
 
     points_url: address on this server of `encode_points` bytes; colours_url: of `encode_colours` bytes (missing: the classes of the
     points). palette: "#rrggbb", at most 256. basemap_url: a plate-carree picture of the whole Earth. thumbnail_url: a template with
-    "{id}" for the row number, shown on hover. selection and camera: pass what the page holds; a change made here, not by the person,
-    is taken over. report_camera: whether moving the camera (0.6 s after it rests) runs the page again. still: what to show where
-    `no_webgl` was told.
+    "{id}" for the row number, shown on hover. selection and camera: pass what the page holds after it asked `globe_news`; the
+    browser shows it. Without a camera both sides show all of their points. about: what the page calls the points; it comes back with
+    what is done on them. reveal: another text than before scrolls the page to the globe. report_camera: whether moving the camera
+    (0.6 s after it rests) runs the page again. still: what to show where `no_webgl` was told.
     Raises GlobeError for settings out of range and PictureError for an address on another host.
     """
     if not 1 <= len(palette) <= 256:
         raise GlobeError(f"A palette of {len(palette)} colours cannot be shown; give 1 to 256.")
     if len(rings) > MOST_RINGS:
         raise GlobeError(f"{len(rings)} rings would hide the map; give at most {MOST_RINGS}.")
-    chosen, moved, status = (Ledger(key, name) for name in ("selection", "camera", "status"))
     data = {
         "points": local_address(points_url),
+        "about": about,
         "colours": colours_url and local_address(colours_url),
         "palette": list(palette),
         "legend": legend and {"title": legend.title, "entries": legend.entries, "scale": legend.scale},
         "basemap": basemap_url and local_address(basemap_url),
         "thumbnail": thumbnail_url and local_address(thumbnail_url),
         "selection": _selection_to_browser(selection),
-        "knownSelection": chosen.known,
+        "knownSelection": Ledger(key, "selection").settle(),
         "camera": camera and _camera_to_browser(camera),
-        "knownCamera": moved.known,
+        "knownCamera": Ledger(key, "camera").settle(),
         "flyTo": fly_to and {"lon": fly_to.lon, "lat": fly_to.lat, "zoom": fly_to.zoom, "token": fly_to.token},
+        "reveal": reveal,
         "rings": [[ring.id, ring.colour, ring.label] for ring in rings],
         "draw": draw,
         "height": height_px,
         "label": label,
         "reportCamera": report_camera,
-        "knownStatus": status.known,
         "still": still and {
             "globe": still.globe_url and local_address(still.globe_url),
             "plane": still.plane_url and local_address(still.plane_url),
@@ -164,15 +195,8 @@ def linked_globe(
         },
     }
     callback = on_change or _nothing
-    result = renderer("linked_globe")(
+    renderer("linked_globe")(
         key=key, data=data, on_selection_change=callback, on_camera_change=callback, on_status_change=callback
-    )
-    told = result.get("status") or {}
-    return GlobeState(
-        selection=_selection_from_browser(chosen.news(result.get("selection"))),
-        camera=_camera_from_browser(moved.news(result.get("camera"))),
-        no_webgl=told.get("webgl") is False,
-        problem=told.get("problem"),
     )
 
 

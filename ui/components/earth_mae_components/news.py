@@ -8,26 +8,33 @@ import streamlit as st
 
 
 class Ledger:
-    """The last revision of one component's state that was handed to the page.
+    """Which revision of a component's state the page has acted on.
 
     A Streamlit state value stays after the run that it caused. Were it handed out again, a page that has since changed its own
-    mind (a slider, a link) would be overruled by an old painting. So every value carries a revision, and each is handed out once.
+    mind (a slider, a link) would be overruled by an old painting. So every value carries a revision. A page first asks for what
+    is new (`news`), stores what follows from it, and then draws the component with the result; drawing settles the account
+    (`settle`). What is drawn is therefore never older than what the page was told. A run that is cut short before it drew the
+    component leaves the account open, and the next run is told the same value again.
     """
 
     def __init__(self, key: str, state: str) -> None:
-        self._slot = f"{key}:{state}:seen"
+        self._heard, self._settled = f"{key}:{state}:heard", f"{key}:{state}:settled"
         held = st.session_state.get(key)
-        value = held.get(state) if isinstance(held, dict) else None
-        self.known: int = max(_revision(value), int(st.session_state.get(self._slot, 0)))
-        """The newest revision the browser has told us, now or before the component left the page."""
+        self._value = held.get(state) if isinstance(held, dict) else None
 
-    def news(self, value: Any) -> dict[str, Any] | None:
-        """Give the value if its revision was not seen before, else None."""
-        revision = _revision(value)
-        if revision <= int(st.session_state.get(self._slot, 0)):
+    def news(self) -> dict[str, Any] | None:
+        """Give the value if the page has not acted on its revision yet, else None."""
+        revision = _revision(self._value)
+        if revision <= int(st.session_state.get(self._settled, 0)):
             return None
-        st.session_state[self._slot] = revision
-        return dict(value)
+        st.session_state[self._heard] = revision
+        return dict(self._value)
+
+    def settle(self) -> int:
+        """Note that the page has acted on all it was told; gives the newest such revision, which the browser needs."""
+        newest = max(int(st.session_state.get(name, 0)) for name in (self._heard, self._settled))
+        st.session_state[self._settled] = newest
+        return newest
 
 
 def _revision(value: Any) -> int:

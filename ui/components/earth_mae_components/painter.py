@@ -33,6 +33,15 @@ class PaintState:
     pick: tuple[int, int] | None = None
 
 
+def painted(rows: int, cols: int, key: str = "mask_painter") -> PaintState | None:
+    """Return what was painted since the painter of this key was last drawn, or None when nothing was.
+
+    Call it before `mask_painter`, which then shows the mask that the page made of it.
+    """
+    value = Ledger(key, "paint").news()
+    return None if value is None else _read_state(value, rows, cols)
+
+
 def mask_painter(
     image: bytes | str,
     rows: int,
@@ -44,37 +53,34 @@ def mask_painter(
     max_width_px: int = 560,
     disabled: bool = False,
     on_change: Callable[[], None] | None = None,
-) -> PaintState | None:
-    """Show a tile under a grid of patches that can be painted, and return what was painted since the last run.
+) -> None:
+    """Show a tile under a grid of patches that can be painted.
 
-    The page owns the mask: pass the current one, and store the returned one when there is any. A mask that differs from
-    what was passed before replaces the painting (one step of undo); a mask that came from the painter itself changes nothing.
+    The page owns the mask: ask `painted` first, store what follows from it, and pass that. A mask other than the one on show
+    replaces the painting, as one step of undo.
 
     image: PNG or JPEG bytes, a data URL or a path on this server. mask: bool (rows, cols), True = hidden; None = all visible.
-    Returns None when nothing new was painted. Raises PainterError for a grid outside 1..128 or a mask of another shape.
+    Raises PainterError for a grid outside 1..128 or a mask of another shape.
     """
     if not (1 <= rows <= MAX_PATCHES_A_SIDE and 1 <= cols <= MAX_PATCHES_A_SIDE):
         raise PainterError(f"A grid of {rows} x {cols} patches cannot be painted; choose 1 to {MAX_PATCHES_A_SIDE} a side.")
     hidden = np.zeros((rows, cols), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if hidden.shape != (rows, cols):
         raise PainterError(f"The mask is {hidden.shape} but the grid {rows} x {cols}; make both the same.")
-    ledger = Ledger(key, "paint")
-    result = renderer("mask_painter")(
+    renderer("mask_painter")(
         key=key,
         data={
             "image": picture_url(image),
             "rows": rows,
             "cols": cols,
             "mask": encode_bitmap(hidden),
-            "known": ledger.known,
+            "known": Ledger(key, "paint").settle(),
             "label": label,
             "maxWidth": max_width_px,
             "disabled": disabled,
         },
         on_paint_change=on_change or _nothing,
     )
-    value = ledger.news(result.get("paint"))
-    return None if value is None else _read_state(value, rows, cols)
 
 
 def _nothing() -> None:

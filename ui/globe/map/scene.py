@@ -8,14 +8,13 @@ from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
-import streamlit as st
-from earth_mae_components import Camera, FlyTo, Ring, Selection, Still, contains, linked_globe
+from earth_mae_components import Camera, FlyTo, GlobeState, Ring, Selection, Still, contains, globe_news, linked_globe
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
 from core.viz.sheet import jpeg
 from core.viz.stills import EARTH, bounds_of, still
-from ui.globe.desk import ask_again, flight, mark_spot, rings
+from ui.globe.desk import flight, mark_spot, revealed, rings
 from ui.globe.map.colour import Painted, rgb_of
 from ui.globe.rows import RowPictures, identity_of
 from ui.globe.sight import led_to_place, look, sight
@@ -23,6 +22,7 @@ from ui.globe.tables import Scene
 from ui.shell import cached, routes, state
 
 HEIGHT_PX = 560
+KEY = "globe"
 FLY_ZOOM = 2.0
 EARTH_PX, STILL_PX = 2048, 512
 FAR_DEG, FAR_SHARE = 15.0, 0.05
@@ -53,8 +53,34 @@ def earth(_: int = 0) -> bytes:
     return cached.shelf("earth", 1).once(EARTH_PX, make)
 
 
+def hear(scene: Scene) -> None:
+    """Make what was done on the maps since they were last drawn part of the sight; the page asks before it shows anything of it."""
+    told = globe_news(KEY)
+    if told.camera is not None and told.camera_about == sight().table:
+        look(replace(sight(), camera=told.camera), remember=False)
+    if told.selection is not None and told.selected_about == sight().table:
+        _take(scene, told)
+    if told.no_webgl:
+        state.keep(_STILLS, True)
+
+
+def _take(scene: Scene, told: GlobeState) -> None:
+    """A click chooses a place and leaves the lasso; a lasso or box selects; a click beside everything lifts the selection."""
+    chosen = told.selection
+    assert chosen is not None
+    if chosen.kind != "click":
+        look(replace(sight(), selection=None if chosen.kind == "none" else chosen))
+        return
+    on_show = told.selected_on == address("points", scene.points)
+    row = chosen.ids[0] if on_show and chosen.ids and chosen.ids[0] < len(scene.table) else nearest_row(scene, chosen)
+    if row is not None:
+        look(replace(sight(), place=identity_of(scene.table, row)))
+    if chosen.side == "globe" and chosen.polygon:
+        mark_spot(*chosen.polygon[0])
+
+
 def show(scene: Scene, made: Painted, place: int | None) -> None:
-    """Show the maps; what the person did there since the last run becomes the sight."""
+    """Show the maps."""
     if place is not None and led_to_place() and np.isfinite(scene.lonlat[place]).all():
         look(replace(sight(), camera=Camera("globe", *scene.lonlat[place].tolist(), FLY_ZOOM)), remember=False)
     now, wish = sight(), flight()
@@ -62,8 +88,9 @@ def show(scene: Scene, made: Painted, place: int | None) -> None:
         *([Ring(place, HAND, "the place in hand")] if place is not None else []),
         *(Ring(row, RINGED) for row in rings(scene.table) if row != place),
     ]
-    told = linked_globe(
+    linked_globe(
         address("points", scene.points),
+        about=now.table,
         colours_url=address("colours", made.colours),
         palette=made.palette,
         legend=made.legend if made.legend.entries or made.legend.scale else None,
@@ -72,32 +99,13 @@ def show(scene: Scene, made: Painted, place: int | None) -> None:
         selection=now.selection,
         camera=now.camera,
         fly_to=wish and FlyTo(wish.lon, wish.lat, FLY_ZOOM if wish.zoom is None else wish.zoom, str(wish.number)),
+        reveal=revealed(),
         rings=marks,
         height_px=HEIGHT_PX,
         label=f"{len(scene.table):,} places",
         still=_stills(scene, made, place) if state.recall(_STILLS, False) else None,
-        key="globe",
+        key=KEY,
     )
-    if told.camera is not None:
-        look(replace(sight(), camera=told.camera), remember=False)
-    if told.selection is not None:
-        _take(scene, told.selection)
-    if told.no_webgl and not state.recall(_STILLS, False):
-        state.keep(_STILLS, True)
-        st.rerun()
-
-
-def _take(scene: Scene, told: Selection) -> None:
-    """A click chooses a place and leaves the lasso; a lasso or box selects; a click beside everything lifts the selection."""
-    if told.kind != "click":
-        look(replace(sight(), selection=None if told.kind == "none" else told))
-        return
-    row = told.ids[0] if told.ids and told.ids[0] < len(scene.table) else nearest_row(scene, told)
-    if row is not None:
-        look(replace(sight(), place=identity_of(scene.table, row)))
-    if told.side == "globe" and told.polygon:
-        mark_spot(*told.polygon[0])
-    ask_again()
 
 
 def nearest_row(scene: Scene, told: Selection) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import streamlit as st
-from earth_mae_components import Legend, Ring, Selection, contains, encode_points, linked_globe
+from earth_mae_components import Legend, Ring, Selection, contains, encode_points, globe_news, linked_globe
 from numpy.typing import NDArray
 
 from core.atlas.analysis.match import FEWEST, SamePlaces, pairs_of, same_places
@@ -27,7 +27,7 @@ from ui.shell import cached
 
 NEIGHBOURS, SHOWN, STRIP = 20, 8, 8
 MOST_PLACES, MOST_NAMED = 12_000, 6
-TWIN_PX = 420
+TWIN, TWIN_PX = "twin", 420
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +163,14 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
         (desk.table.fingerprint, other.table.fingerprint),
         lambda: encode_points(lonlat=lonlat if np.isfinite(lonlat).all(axis=1).any() else None, xy=plane),
     )
+    told = globe_news(TWIN)
+    points_url = scene.address("points", points, "twin points")
+    if told.selection is not None and told.selected_on == points_url:
+        _take(found, plane, told.selection)
     now = sight()
     rings = [Ring(int(at), scene.HAND, "the place in hand") for at in np.flatnonzero(a == desk.place)] if desk.place is not None else []
-    told = linked_globe(
-        scene.address("points", points, "twin points"),
+    linked_globe(
+        points_url,
         colours_url=scene.address("colours", made.colours, "twin colours"),
         palette=made.palette,
         legend=Legend("Agreement of neighbours", (), made.legend.scale),
@@ -177,11 +181,9 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
         height_px=TWIN_PX,
         label=f"{len(a):,} shared places",
         report_camera=False,
-        key="twin",
+        key=TWIN,
     )
     st.caption("A lasso on either globe selects on both. With a selection, the twin keeps the colours of what was selected and greys the rest.")
-    if told.selection is not None:
-        _take(found, plane, told.selection)
 
 
 def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None:

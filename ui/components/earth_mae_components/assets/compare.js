@@ -1,4 +1,4 @@
-/*! compare sources-sha256:7453bc2ba5afaef3261c2659c34990f4a81b329a44be2810dbf2ef31c1fb21f6 licences: compare.licences.txt */
+/*! compare sources-sha256:89971731d37d0cfa92950e48531c09c1631e6db8f8ba268e1dfae648e3f893e0 licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

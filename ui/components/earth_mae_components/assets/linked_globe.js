@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:7453bc2ba5afaef3261c2659c34990f4a81b329a44be2810dbf2ef31c1fb21f6 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:89971731d37d0cfa92950e48531c09c1631e6db8f8ba268e1dfae648e3f893e0 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -52,28 +52,21 @@ function m(e) {
 	]) e.addEventListener(t, (e) => e.stopPropagation());
 }
 // src/echo.ts
-var h = 64, g = class {
-	passed;
+var h = class {
+	agreed;
 	revision = 0;
-	sent = [];
 	constructor(e) {
-		this.passed = e;
+		this.agreed = e;
 	}
 	send(e) {
-		return this.sent.push({
-			text: e,
-			revision: ++this.revision
-		}), this.sent.length > h && this.sent.shift(), this.revision;
+		return this.agreed = e, ++this.revision;
 	}
 	isNews(e, t) {
-		if (this.revision = Math.max(this.revision, t), e === this.passed) return !1;
-		this.passed = e;
-		let n = this.sent.findIndex((n) => n.text === e && n.revision <= t);
-		return n >= 0 && this.sent.splice(0, n + 1), n < 0;
+		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.agreed ? !1 : (this.agreed = e, !0);
 	}
 };
 // src/mount.ts
-function _(e, t) {
+function g(e, t) {
 	let n = /* @__PURE__ */ new Map(), r = () => {
 		for (let [e, { instance: t }] of n) e.isConnected || (n.delete(e), t.destroy());
 	};
@@ -92,12 +85,12 @@ function _(e, t) {
 	};
 }
 // src/polygon.ts
-function v(e, t, n) {
+function _(e, t, n) {
 	let r = !1, [i, a] = e[e.length - 1];
 	for (let [o, s] of e) a > n != s > n && t < (o - i) * (n - a) / (s - a) + i && (r = !r), i = o, a = s;
 	return r;
 }
-function y(e, t, n) {
+function v(e, t, n) {
 	let r = new Uint8Array(t.length / 2);
 	if (e.length < 3) return r;
 	let i = e.map(([e]) => e), a = e.map(([, e]) => e), [o, s, c, l] = [
@@ -112,11 +105,11 @@ function y(e, t, n) {
 		-360
 	] : [0]) for (let n = 0; n < r.length; n++) {
 		let a = t[2 * n] + i, u = t[2 * n + 1];
-		a >= o && a <= s && u >= c && u <= l && v(e, a, u) && (r[n] = 1);
+		a >= o && a <= s && u >= c && u <= l && _(e, a, u) && (r[n] = 1);
 	}
 	return r;
 }
-function b(e) {
+function y(e) {
 	let t = /* @__PURE__ */ new DataView(/* @__PURE__ */ new ArrayBuffer(8 * e.length));
 	e.forEach(([e, n], r) => {
 		t.setFloat32(8 * r, e, !0), t.setFloat32(8 * r + 4, n, !0);
@@ -125,11 +118,11 @@ function b(e) {
 	for (let e = 0; e < t.byteLength; e++) n += String.fromCharCode(t.getUint8(e));
 	return btoa(n).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
-function x(e) {
+function b(e) {
 	let t = atob(e.replaceAll("-", "+").replaceAll("_", "/")), n = new DataView(Uint8Array.from(t, (e) => e.charCodeAt(0)).buffer);
 	return Array.from({ length: n.byteLength >> 3 }, (e, t) => [n.getFloat32(8 * t, !0), n.getFloat32(8 * t + 4, !0)]);
 }
-function S(e, t) {
+function x(e, t) {
 	if (e.length < 3) return e.map(([e, t]) => [e, t]);
 	let n = new Uint8Array(e.length);
 	n[0] = n[e.length - 1] = 1;
@@ -137,20 +130,20 @@ function S(e, t) {
 	for (let i = r.pop(); i; i = r.pop()) {
 		let [a, o] = i, [s, c] = [-1, t];
 		for (let t = a + 1; t < o; t++) {
-			let n = C(e[t], e[a], e[o]);
+			let n = S(e[t], e[a], e[o]);
 			n > c && ([s, c] = [t, n]);
 		}
 		s < 0 || (n[s] = 1, r.push([a, s], [s, o]));
 	}
 	return e.filter((e, t) => n[t]).map(([e, t]) => [e, t]);
 }
-function C([e, t], [n, r], [i, a]) {
+function S([e, t], [n, r], [i, a]) {
 	let [o, s] = [i - n, a - r], c = o || s ? Math.min(Math.max(((e - n) * o + (t - r) * s) / (o * o + s * s), 0), 1) : 0;
 	return Math.hypot(e - n - c * o, t - r - c * s);
 }
 // src/toolbar.css?inline
-var w = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;display:flex}.group{border:1px solid var(--st-widget-border-color,var(--st-border-color,#8885));border-radius:var(--st-button-radius,8px);display:inline-flex;overflow:hidden}.tool{all:unset;box-sizing:border-box;cursor:pointer;min-width:34px;height:34px;color:var(--st-text-color,#222);justify-content:center;align-items:center;gap:4px;padding:0 7px;font-size:13px;display:inline-flex}.tool+.tool{border-left:1px solid var(--st-border-color,#8883)}.tool:hover{background:var(--st-secondary-background-color,#8882)}.tool[aria-pressed=true],.tool[aria-checked=true]{background:var(--st-primary-color,#ff4b4b);color:var(--st-background-color,#fff)}.tool:focus-visible{outline:2px solid var(--st-primary-color,#ff4b4b);outline-offset:-2px}.tool[aria-pressed=true]:focus-visible,.tool[aria-checked=true]:focus-visible{outline-color:var(--st-background-color,#fff)}.tool:disabled{opacity:.35;cursor:default}.status{color:var(--st-text-color,#222);font-variant-numeric:tabular-nums;opacity:.85;flex-wrap:wrap;justify-content:space-between;gap:2px 16px;min-height:1.4em;margin-top:6px;font-size:13px;display:flex}.unseen{clip-path:inset(50%);white-space:nowrap;width:1px;height:1px;position:absolute;overflow:hidden}@media (pointer:coarse){.tool{min-width:40px;height:40px}}[hidden]{display:none!important}", T = 38, E = 32;
-function D(e) {
+var C = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;display:flex}.group{border:1px solid var(--st-widget-border-color,var(--st-border-color,#8885));border-radius:var(--st-button-radius,8px);display:inline-flex;overflow:hidden}.tool{all:unset;box-sizing:border-box;cursor:pointer;min-width:34px;height:34px;color:var(--st-text-color,#222);justify-content:center;align-items:center;gap:4px;padding:0 7px;font-size:13px;display:inline-flex}.tool+.tool{border-left:1px solid var(--st-border-color,#8883)}.tool:hover{background:var(--st-secondary-background-color,#8882)}.tool[aria-pressed=true],.tool[aria-checked=true]{background:var(--st-primary-color,#ff4b4b);color:var(--st-background-color,#fff)}.tool:focus-visible{outline:2px solid var(--st-primary-color,#ff4b4b);outline-offset:-2px}.tool[aria-pressed=true]:focus-visible,.tool[aria-checked=true]:focus-visible{outline-color:var(--st-background-color,#fff)}.tool:disabled{opacity:.35;cursor:default}.status{color:var(--st-text-color,#222);font-variant-numeric:tabular-nums;opacity:.85;flex-wrap:wrap;justify-content:space-between;gap:2px 16px;min-height:1.4em;margin-top:6px;font-size:13px;display:flex}.unseen{clip-path:inset(50%);white-space:nowrap;width:1px;height:1px;position:absolute;overflow:hidden}@media (pointer:coarse){.tool{min-width:40px;height:40px}}[hidden]{display:none!important}", w = 38, T = 32;
+function E(e) {
 	let t = Number.parseInt(e.replace("#", ""), 16);
 	return [
 		t >> 16 & 255,
@@ -158,14 +151,14 @@ function D(e) {
 		t & 255
 	];
 }
-var ee = class {
+var D = class {
 	colours;
 	table;
 	constructor(e, t) {
-		this.colours = e, this.table = t.map(D);
+		this.colours = e, this.table = t.map(E);
 	}
 	get classes() {
-		return !this.colours.rgb && this.table.length <= E ? this.table.length : 0;
+		return !this.colours.rgb && this.table.length <= T ? this.table.length : 0;
 	}
 	of(e) {
 		let { rgb: t, values: n } = this.colours;
@@ -186,23 +179,23 @@ var ee = class {
 				let e = this.at(i[a]);
 				n[4 * a] = e[0], n[4 * a + 1] = e[1], n[4 * a + 2] = e[2];
 			}
-			n[4 * a + 3] = !t || t[a] ? 235 : T;
+			n[4 * a + 3] = !t || t[a] ? 235 : w;
 		}
 		return n;
 	}
-}, O = class extends Error {}, k = 16, [te, ne, re] = [
+}, O = class extends Error {}, ee = 16, [k, te, ne] = [
 	1,
 	2,
 	4
 ];
-async function ie(e, t, n) {
+async function re(e, t, n) {
 	let r = await fetch(e, {
 		signal: n,
 		credentials: "same-origin"
 	});
 	if (!r.ok) throw new O(`The points did not arrive (${r.status}); reload the page to ask for them again.`);
 	let i = await r.arrayBuffer();
-	if (i.byteLength < k || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new O("The points arrived in an unknown form; reload the page to ask for them again.");
+	if (i.byteLength < ee || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new O("The points arrived in an unknown form; reload the page to ask for them again.");
 	let a = new DataView(i);
 	return {
 		buffer: i,
@@ -210,19 +203,19 @@ async function ie(e, t, n) {
 		word: a.getUint32(8, !0)
 	};
 }
-async function ae(e, t) {
-	let { buffer: n, count: r, word: i } = await ie(e, "EMP1", t), a = 8 * r, o = k + (i & te ? a : 0) + (i & ne ? a : 0) + (i & re ? r : 0);
+async function ie(e, t) {
+	let { buffer: n, count: r, word: i } = await re(e, "EMP1", t), a = 8 * r, o = ee + (i & k ? a : 0) + (i & te ? a : 0) + (i & ne ? r : 0);
 	if (n.byteLength !== o) throw new O("The points arrived incomplete; reload the page to ask for them again.");
-	let s = k, c = (e) => i & e ? (s += a, new Float32Array(n, s - a, 2 * r)) : null;
+	let s = ee, c = (e) => i & e ? (s += a, new Float32Array(n, s - a, 2 * r)) : null;
 	return {
 		count: r,
-		lonlat: c(te),
-		xy: c(ne),
-		classes: i & re ? new Uint8Array(n, s, r) : new Uint8Array(r)
+		lonlat: c(k),
+		xy: c(te),
+		classes: i & ne ? new Uint8Array(n, s, r) : new Uint8Array(r)
 	};
 }
-async function oe(e, t) {
-	let { buffer: n, count: r, word: i } = await ie(e, "EMC1", t), a = new Uint8Array(n, k);
+async function ae(e, t) {
+	let { buffer: n, count: r, word: i } = await re(e, "EMC1", t), a = new Uint8Array(n, ee);
 	if (a.length !== r * (i === 1 ? 3 : 1)) throw new O("The colours arrived incomplete; reload the page to ask for them again.");
 	return {
 		count: r,
@@ -231,10 +224,10 @@ async function oe(e, t) {
 	};
 }
 // src/globe/draw.ts
-var se = "http://www.w3.org/2000/svg", ce = 4, le = class {
+var oe = "http://www.w3.org/2000/svg", se = 4, ce = class {
 	done;
-	node = document.createElementNS(se, "svg");
-	path = document.createElementNS(se, "path");
+	node = document.createElementNS(oe, "svg");
+	path = document.createElementNS(oe, "path");
 	points = [];
 	tool = "lasso";
 	constructor(e) {
@@ -248,7 +241,7 @@ var se = "http://www.w3.org/2000/svg", ce = 4, le = class {
 			let e = performance.now(), t = this.ring();
 			this.cancel();
 			let n = t.map(([e]) => e), r = t.map(([, e]) => e), i = Math.max(Math.max(...n) - Math.min(...n), Math.max(...r) - Math.min(...r));
-			t.length >= 3 && i >= ce && this.done(this.tool, t, e);
+			t.length >= 3 && i >= se && this.done(this.tool, t, e);
 		}), this.node.addEventListener("pointercancel", () => this.cancel());
 	}
 	get isDrawing() {
@@ -275,109 +268,109 @@ var se = "http://www.w3.org/2000/svg", ce = 4, le = class {
 		let e = this.ring();
 		this.path.setAttribute("d", e.length > 1 ? `M${e.map(([e, t]) => `${e} ${t}`).join("L")}Z` : "");
 	}
-}, ue = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}.side{z-index:1;pointer-events:none;background:color-mix(in srgb, var(--st-background-color,#fff) 78%, transparent);border-radius:6px;padding:1px 8px;font-size:12px;font-weight:600;position:absolute;top:8px;left:8px}.side[hidden]{display:none}.scene[data-split=columns] .side[data-side=plane]{left:calc(50% + 8px)}.scene[data-split=rows] .side[data-side=plane]{top:calc(50% + 8px)}.near{z-index:1;pointer-events:none;position:absolute;inset:0;overflow:hidden}.near img{box-sizing:border-box;object-fit:cover;background:#8886;border:2px solid;border-radius:8px;width:56px;height:56px;position:absolute;box-shadow:0 1px 5px #0007}", de = 40;
-function fe(e, t) {
+}, le = ".globe{font-family:var(--st-font,sans-serif);color:var(--st-text-color,#222);background:var(--st-background-color,#fff);scroll-margin-top:140px;position:relative}.globe:fullscreen{box-sizing:border-box;flex-direction:column;padding:12px;display:flex}.globe:fullscreen .scene{flex:1;height:auto!important}.scene{border:1px solid var(--st-border-color,#8884);background:var(--st-secondary-background-color,#f3f4f6);border-radius:6px;position:relative;overflow:hidden}.scene canvas{outline:none}.scene:has(canvas:focus-visible){outline:2px solid var(--st-primary-color,#ff4b4b);outline-offset:1px}.scene:focus-within{border-color:var(--st-primary-color,#ff4b4b)}.scene[data-split=columns]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;width:1px;position:absolute;top:0;bottom:0;left:50%}.scene[data-split=rows]:after{content:\"\";background:var(--st-border-color,#8886);pointer-events:none;height:1px;position:absolute;top:50%;left:0;right:0}.drawing{z-index:1;touch-action:none;cursor:crosshair;width:100%;height:100%;display:none;position:absolute;inset:0}.globe[data-tool=lasso] .drawing,.globe[data-tool=box] .drawing{display:block}.drawing path{fill:#fff2;stroke:#fff;stroke-width:2px;paint-order:stroke;filter:drop-shadow(0 0 1px #000);stroke-dasharray:5 3}.legend{z-index:1;background:color-mix(in srgb, var(--st-background-color,#fff) 86%, transparent);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:min(240px,46%);max-height:55%;padding:6px 9px;font-size:12px;line-height:1.5;position:absolute;bottom:8px;left:8px;overflow:auto}.legend summary{cursor:pointer;font-weight:600}.legend .swatch{vertical-align:-1px;border-radius:3px;width:10px;height:10px;margin-right:6px;display:inline-block}.legend .ramp{border-radius:3px;min-width:120px;height:9px;margin:4px 0 1px}.legend .ends{justify-content:space-between;gap:10px;display:flex}.tip{z-index:2;pointer-events:none;background:var(--st-background-color,#fff);border:1px solid var(--st-border-color,#8884);border-radius:6px;max-width:180px;padding:6px;font-size:12px;line-height:1.35;position:absolute;box-shadow:0 2px 10px #0005}.tip img{object-fit:cover;image-rendering:auto;background:#8883;border-radius:4px;width:112px;height:112px;margin-bottom:4px;display:block}.message{z-index:1;text-align:center;pointer-events:none;justify-content:center;align-items:center;padding:24px;font-size:14px;display:flex;position:absolute;inset:0}.tool .word{white-space:nowrap;font-size:12.5px}.stills{flex-wrap:wrap;gap:1px;display:flex}.stills img{cursor:crosshair;flex:2 340px;min-width:0;max-width:100%;display:block}.stills img:nth-child(2){flex:170px}.stills+.legend{border:0;max-width:none;position:static}.side{z-index:1;pointer-events:none;background:color-mix(in srgb, var(--st-background-color,#fff) 78%, transparent);border-radius:6px;padding:1px 8px;font-size:12px;font-weight:600;position:absolute;top:8px;left:8px}.side[hidden]{display:none}.scene[data-split=columns] .side[data-side=plane]{left:calc(50% + 8px)}.scene[data-split=rows] .side[data-side=plane]{top:calc(50% + 8px)}.near{z-index:1;pointer-events:none;position:absolute;inset:0;overflow:hidden}.near img{box-sizing:border-box;object-fit:cover;background:#8886;border:2px solid;border-radius:8px;width:56px;height:56px;position:absolute;box-shadow:0 1px 5px #0007}", ue = 40;
+function de(e, t) {
 	let { legend: n, palette: r } = e;
 	if (!n) return null;
 	let i = n.scale ? [d("div", {
 		class: "ramp",
-		style: `background:linear-gradient(90deg,${pe(r, 24).join(",")})`
-	}), d("div", { class: "ends" }, d("span", {}, n.scale[0]), d("span", {}, n.scale[1]))] : n.entries.slice(0, de).map(([e, t]) => d("div", {}, d("span", {
+		style: `background:linear-gradient(90deg,${fe(r, 24).join(",")})`
+	}), d("div", { class: "ends" }, d("span", {}, n.scale[0]), d("span", {}, n.scale[1]))] : n.entries.slice(0, ue).map(([e, t]) => d("div", {}, d("span", {
 		class: "swatch",
 		style: `background:${r[t] ?? "#888"}`
-	}), e)), a = n.entries.length - de;
+	}), e)), a = n.entries.length - ue;
 	return a > 0 && i.push(d("div", {}, `and ${a} more`)), d("details", {
 		class: "legend",
 		open: t
 	}, d("summary", {}, n.title), ...i);
 }
-function pe(e, t) {
+function fe(e, t) {
 	return e.length <= t ? e : Array.from({ length: t }, (n, r) => e[Math.round(r * (e.length - 1) / (t - 1))]);
 }
 // src/globe/outline.ts
-var me = 1, he = 10, ge = 2e3, _e = (e) => e.map(([e, t]) => [Math.fround(e), Math.fround(t)]);
-function ve(e, t) {
-	return _e(S(e, me).map((e) => t.unproject(e)));
+var pe = 1, me = 10, he = 2e3, ge = (e) => e.map(([e, t]) => [Math.fround(e), Math.fround(t)]);
+function _e(e, t) {
+	return ge(x(e, pe).map((e) => t.unproject(e)));
 }
-function ye(e, t) {
-	let n = Se(S(e, me)).map((e) => t.unproject(e));
-	for (let e = 1; e < n.length; e++) n[e][0] = be(n[e][0], n[e - 1][0]);
-	let [r, i] = [n[0], n[n.length - 1]], a = be(r[0], i[0]);
+function ve(e, t) {
+	let n = xe(x(e, pe)).map((e) => t.unproject(e));
+	for (let e = 1; e < n.length; e++) n[e][0] = ye(n[e][0], n[e - 1][0]);
+	let [r, i] = [n[0], n[n.length - 1]], a = ye(r[0], i[0]);
 	if (Math.abs(a - r[0]) > 180) {
-		let i = 90 * xe(e, t);
+		let i = 90 * be(e, t);
 		n.push([a, r[1]], [a, i], [r[0], i]);
 	}
 	let o = (Math.min(...n.map(([e]) => e)) + Math.max(...n.map(([e]) => e))) / 2, s = 360 * Math.round(o / 360);
-	return _e(n.map(([e, t]) => [e - s, t]));
+	return ge(n.map(([e, t]) => [e - s, t]));
 }
-function be(e, t) {
+function ye(e, t) {
 	return e - 360 * Math.round((e - t) / 360);
 }
-function xe(e, t) {
+function be(e, t) {
 	let n = (n) => {
 		let r = t.pole(n);
-		return r !== null && v(e, ...r);
+		return r !== null && _(e, ...r);
 	}, [r, i] = [n(!0), n(!1)];
 	return r === i ? t.centreLatitude >= 0 ? 1 : -1 : r ? 1 : -1;
 }
-function Se(e) {
+function xe(e) {
 	let t = e.reduce((t, [n, r], i) => {
 		let [a, o] = e[(i || e.length) - 1];
 		return t + Math.hypot(n - a, r - o);
-	}, 0), n = Math.max(he, t / ge * 1.2), r = [];
+	}, 0), n = Math.max(me, t / he * 1.2), r = [];
 	return e.forEach(([t, i], a) => {
 		let [o, s] = e[(a + 1) % e.length], c = Math.max(1, Math.ceil(Math.hypot(o - t, s - i) / n));
 		for (let e = 0; e < c; e++) r.push([t + (o - t) * e / c, i + (s - i) * e / c]);
 	}), r;
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/env-utils/assert.js
-function Ce(e, t) {
+function Se(e, t) {
 	if (!e) throw Error(t || "loader assertion failed.");
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/env-utils/globals.js
-var we = {
+var Ce = {
 	self: typeof self < "u" && self,
 	window: typeof window < "u" && window,
 	global: typeof global < "u" && global,
 	document: typeof document < "u" && document
 };
-we.self || we.window || we.global, we.window || we.self || we.global, we.global || we.self || we.window, we.document;
-var Te = !!(typeof process != "object" || String(process) !== "[object process]" || process.browser), Ee = typeof process < "u" && process.version && /v([0-9]*)/.exec(process.version);
-Ee && parseFloat(Ee[1]);
+Ce.self || Ce.window || Ce.global, Ce.window || Ce.self || Ce.global, Ce.global || Ce.self || Ce.window, Ce.document;
+var we = !!(typeof process != "object" || String(process) !== "[object process]" || process.browser), Te = typeof process < "u" && process.version && /v([0-9]*)/.exec(process.version);
+Te && parseFloat(Te[1]);
 // node_modules/@probe.gl/env/dist/lib/globals.js
-var De, Oe, ke, Ae = o((() => {
-	De = globalThis, globalThis.document, Oe = globalThis.process || {}, globalThis.console, ke = globalThis.navigator || {};
+var Ee, De, Oe, ke = o((() => {
+	Ee = globalThis, globalThis.document, De = globalThis.process || {}, globalThis.console, Oe = globalThis.navigator || {};
 }));
 // node_modules/@probe.gl/env/dist/lib/is-electron.js
-function je(e) {
+function Ae(e) {
 	if (typeof window < "u" && window.process?.type === "renderer" || typeof process < "u" && process.versions?.electron) return !0;
 	let t = typeof navigator < "u" && navigator.userAgent, n = e || t;
 	return !!(n && n.indexOf("Electron") >= 0);
 }
-var Me = o((() => {}));
+var je = o((() => {}));
 // node_modules/@probe.gl/env/dist/lib/is-browser.js
-function Ne() {
-	return !(typeof process == "object" && String(process) === "[object process]" && !process?.browser) || je();
+function Me() {
+	return !(typeof process == "object" && String(process) === "[object process]" && !process?.browser) || Ae();
 }
-var Pe = o((() => {
-	Me();
+var Ne = o((() => {
+	je();
 }));
 // node_modules/@probe.gl/env/dist/lib/get-browser.js
-function Fe(e) {
-	return !e && !Ne() ? "Node" : je(e) ? "Electron" : (e || ke.userAgent || "").indexOf("Edge") > -1 ? "Edge" : globalThis.chrome ? "Chrome" : globalThis.safari ? "Safari" : globalThis.mozInnerScreenX ? "Firefox" : "Unknown";
+function Pe(e) {
+	return !e && !Me() ? "Node" : Ae(e) ? "Electron" : (e || Oe.userAgent || "").indexOf("Edge") > -1 ? "Edge" : globalThis.chrome ? "Chrome" : globalThis.safari ? "Safari" : globalThis.mozInnerScreenX ? "Firefox" : "Unknown";
 }
-var Ie = o((() => {
-	Pe(), Me(), Ae();
-})), Le, Re = o((() => {
-	Ae(), Pe(), Ie(), Le = "4.1.2";
+var Fe = o((() => {
+	Ne(), je(), ke();
+})), Ie, Le = o((() => {
+	ke(), Ne(), Fe(), Ie = "4.1.2";
 }));
 // node_modules/@probe.gl/log/dist/utils/assert.js
-function ze(e, t) {
+function Re(e, t) {
 	if (!e) throw Error(t || "Assertion failed");
 }
-var Be = o((() => {}));
+var ze = o((() => {}));
 // node_modules/@probe.gl/log/dist/loggers/log-utils.js
-function Ve(e) {
+function Be(e) {
 	if (!e) return 0;
 	let t;
 	switch (typeof e) {
@@ -389,11 +382,11 @@ function Ve(e) {
 			break;
 		default: return 0;
 	}
-	return ze(Number.isFinite(t) && t >= 0), t;
+	return Re(Number.isFinite(t) && t >= 0), t;
 }
-function He(e) {
+function Ve(e) {
 	let { logLevel: t, message: n } = e;
-	e.logLevel = Ve(t);
+	e.logLevel = Be(t);
 	let r = e.args ? Array.from(e.args) : [];
 	for (; r.length && r.shift() !== n;);
 	switch (typeof t) {
@@ -405,12 +398,12 @@ function He(e) {
 	}
 	typeof e.message == "function" && (e.message = e.message());
 	let i = typeof e.message;
-	return ze(i === "string" || i === "object"), Object.assign(e, { args: r }, e.opts);
+	return Re(i === "string" || i === "object"), Object.assign(e, { args: r }, e.opts);
 }
-var Ue = o((() => {
-	Be();
-})), We, Ge, Ke = o((() => {
-	Ue(), We = () => {}, Ge = class {
+var He = o((() => {
+	ze();
+})), Ue, We, Ge = o((() => {
+	He(), Ue = () => {}, We = class {
 		constructor({ level: e = 0 } = {}) {
 			this.userData = {}, this._onceCache = /* @__PURE__ */ new Set(), this._level = e;
 		}
@@ -442,7 +435,7 @@ var Ue = o((() => {
 			return this._log("once", e, t, n, { once: !0 });
 		}
 		_log(e, t, n, r, i = {}) {
-			let a = He({
+			let a = Ve({
 				logLevel: t,
 				message: n,
 				args: this._buildArgs(t, n, r),
@@ -458,16 +451,16 @@ var Ue = o((() => {
 			];
 		}
 		_createLogFunction(e, t, n) {
-			if (!this._shouldLog(t.logLevel)) return We;
+			if (!this._shouldLog(t.logLevel)) return Ue;
 			let r = this._getOnceTag(n.tag ?? t.tag ?? t.message);
 			if ((n.once || t.once) && r !== void 0) {
-				if (this._onceCache.has(r)) return We;
+				if (this._onceCache.has(r)) return Ue;
 				this._onceCache.add(r);
 			}
 			return this._emit(e, t);
 		}
 		_shouldLog(e) {
-			return this.getLevel() >= Ve(e);
+			return this.getLevel() >= Be(e);
 		}
 		_getOnceTag(e) {
 			if (e !== void 0) try {
@@ -479,7 +472,7 @@ var Ue = o((() => {
 	};
 }));
 // node_modules/@probe.gl/log/dist/utils/local-storage.js
-function qe(e) {
+function Ke(e) {
 	try {
 		let t = window[e], n = "__storage_test__";
 		return t.setItem(n, n), t.removeItem(n), t;
@@ -487,10 +480,10 @@ function qe(e) {
 		return null;
 	}
 }
-var Je, Ye = o((() => {
-	Je = class {
+var qe, Je = o((() => {
+	qe = class {
 		constructor(e, t, n = "sessionStorage") {
-			this.storage = qe(n), this.id = e, this.config = t, this._loadConfiguration();
+			this.storage = Ke(n), this.id = e, this.config = t, this._loadConfiguration();
 		}
 		getConfiguration() {
 			return this.config;
@@ -512,77 +505,77 @@ var Je, Ye = o((() => {
 	};
 }));
 // node_modules/@probe.gl/log/dist/utils/formatters.js
-function Xe(e) {
+function Ye(e) {
 	let t;
 	return t = e < 10 ? `${e.toFixed(2)}ms` : e < 100 ? `${e.toFixed(1)}ms` : e < 1e3 ? `${e.toFixed(0)}ms` : `${(e / 1e3).toFixed(2)}s`, t;
 }
-function Ze(e, t = 8) {
+function Xe(e, t = 8) {
 	let n = Math.max(t - e.length, 0);
 	return `${" ".repeat(n)}${e}`;
 }
-var Qe = o((() => {}));
+var Ze = o((() => {}));
 // node_modules/@probe.gl/log/dist/utils/color.js
-function $e(e) {
-	return typeof e == "string" ? (e = e.toUpperCase(), tt[e] || tt.WHITE) : e;
+function Qe(e) {
+	return typeof e == "string" ? (e = e.toUpperCase(), et[e] || et.WHITE) : e;
 }
-function et(e, t, n) {
-	return !Ne && typeof e == "string" && (t && (e = `\u001b[${$e(t)}m${e}\u001b[39m`), n && (e = `\u001b[${$e(n) + nt}m${e}\u001b[49m`)), e;
+function $e(e, t, n) {
+	return !Me && typeof e == "string" && (t && (e = `\u001b[${Qe(t)}m${e}\u001b[39m`), n && (e = `\u001b[${Qe(n) + tt}m${e}\u001b[49m`)), e;
 }
-var tt, nt, rt = o((() => {
-	Re(), (function(e) {
+var et, tt, nt = o((() => {
+	Le(), (function(e) {
 		e[e.BLACK = 30] = "BLACK", e[e.RED = 31] = "RED", e[e.GREEN = 32] = "GREEN", e[e.YELLOW = 33] = "YELLOW", e[e.BLUE = 34] = "BLUE", e[e.MAGENTA = 35] = "MAGENTA", e[e.CYAN = 36] = "CYAN", e[e.WHITE = 37] = "WHITE", e[e.BRIGHT_BLACK = 90] = "BRIGHT_BLACK", e[e.BRIGHT_RED = 91] = "BRIGHT_RED", e[e.BRIGHT_GREEN = 92] = "BRIGHT_GREEN", e[e.BRIGHT_YELLOW = 93] = "BRIGHT_YELLOW", e[e.BRIGHT_BLUE = 94] = "BRIGHT_BLUE", e[e.BRIGHT_MAGENTA = 95] = "BRIGHT_MAGENTA", e[e.BRIGHT_CYAN = 96] = "BRIGHT_CYAN", e[e.BRIGHT_WHITE = 97] = "BRIGHT_WHITE";
-	})(tt ||= {}), nt = 10;
+	})(et ||= {}), tt = 10;
 }));
 // node_modules/@probe.gl/log/dist/utils/autobind.js
-function it(e, t = ["constructor"]) {
+function rt(e, t = ["constructor"]) {
 	let n = Object.getPrototypeOf(e), r = Object.getOwnPropertyNames(n), i = e;
 	for (let n of r) {
 		let r = i[n];
 		typeof r == "function" && (t.find((e) => n === e) || (i[n] = r.bind(e)));
 	}
 }
-var at = o((() => {})), ot, st, ct = o((() => {
-	Re(), ot = class {
+var it = o((() => {})), at, ot, st = o((() => {
+	Le(), at = class {
 		getHighResolutionTimer() {
 			let e;
-			if (Ne() && De.performance) e = De?.performance?.now?.();
-			else if ("hrtime" in Oe) {
-				let t = Oe?.hrtime?.();
+			if (Me() && Ee.performance) e = Ee?.performance?.now?.();
+			else if ("hrtime" in De) {
+				let t = De?.hrtime?.();
 				e = t[0] * 1e3 + t[1] / 1e6;
 			} else e = Date.now();
 			return e;
 		}
 		getMemoryUsageMB() {
-			let e = (De?.performance)?.memory?.usedJSHeapSize;
+			let e = (Ee?.performance)?.memory?.usedJSHeapSize;
 			return e == null ? null : Math.trunc(e / 1024 / 1024);
 		}
-	}, st = new ot(), globalThis.Probe = ot, globalThis.probe = st;
+	}, ot = new at(), globalThis.Probe = at, globalThis.probe = ot;
 }));
 // node_modules/@probe.gl/log/dist/loggers/probe-log.js
-function lt(e, t, n) {
+function ct(e, t, n) {
 	if (typeof t == "string") {
-		let r = n.time ? Ze(Xe(n.total)) : "";
-		t = n.time ? `${e}: ${r}  ${t}` : `${e}: ${t}`, t = et(t, n.color, n.background);
+		let r = n.time ? Xe(Ye(n.total)) : "";
+		t = n.time ? `${e}: ${r}  ${t}` : `${e}: ${t}`, t = $e(t, n.color, n.background);
 	}
 	return t;
 }
-function ut(e) {
+function lt(e) {
 	for (let t in e) for (let n in e[t]) return n || "untitled";
 	return "empty";
 }
-var dt, ft, pt, mt = o((() => {
-	Re(), Ke(), Ye(), Qe(), rt(), at(), Be(), ct(), Ue(), dt = {
-		debug: Ne() && console.debug || console.log,
+var ut, dt, ft, pt = o((() => {
+	Le(), Ge(), Je(), Ze(), nt(), it(), ze(), st(), He(), ut = {
+		debug: Me() && console.debug || console.log,
 		log: console.log,
 		info: console.info,
 		warn: console.warn,
 		error: console.error
-	}, ft = {
+	}, dt = {
 		enabled: !0,
 		level: 0
-	}, pt = class extends Ge {
+	}, ft = class extends We {
 		constructor({ id: e } = { id: "" }) {
-			super({ level: 0 }), this.VERSION = Le, this._startTs = st.getHighResolutionTimer(), this._deltaTs = st.getHighResolutionTimer(), this.userData = {}, this.LOG_THROTTLE_TIMEOUT = 0, this.id = e, this.userData = {}, this._storage = new Je(`__probe-${this.id}__`, { [this.id]: ft }), this.timeStamp(`${this.id} started`), it(this), Object.seal(this);
+			super({ level: 0 }), this.VERSION = Ie, this._startTs = ot.getHighResolutionTimer(), this._deltaTs = ot.getHighResolutionTimer(), this.userData = {}, this.LOG_THROTTLE_TIMEOUT = 0, this.id = e, this.userData = {}, this._storage = new qe(`__probe-${this.id}__`, { [this.id]: dt }), this.timeStamp(`${this.id} started`), rt(this), Object.seal(this);
 		}
 		isEnabled() {
 			return this._getConfiguration().enabled;
@@ -591,10 +584,10 @@ var dt, ft, pt, mt = o((() => {
 			return this._getConfiguration().level;
 		}
 		getTotal() {
-			return Number((st.getHighResolutionTimer() - this._startTs).toPrecision(10));
+			return Number((ot.getHighResolutionTimer() - this._startTs).toPrecision(10));
 		}
 		getDelta() {
-			return Number((st.getHighResolutionTimer() - this._deltaTs).toPrecision(10));
+			return Number((ot.getHighResolutionTimer() - this._deltaTs).toPrecision(10));
 		}
 		set priority(e) {
 			this.level = e;
@@ -625,12 +618,12 @@ var dt, ft, pt, mt = o((() => {
 		}
 		warn(e, ...t) {
 			return this._log("warn", 0, e, t, {
-				method: dt.warn,
+				method: ut.warn,
 				once: !0
 			});
 		}
 		error(e, ...t) {
-			return this._log("error", 0, e, t, { method: dt.error });
+			return this._log("error", 0, e, t, { method: ut.error });
 		}
 		deprecated(e, t) {
 			return this.warn(`\`${e}\` is deprecated and will be removed \
@@ -640,34 +633,34 @@ in a later version. Use \`${t}\` instead`);
 			return this.error(`\`${e}\` has been removed. Use \`${t}\` instead`);
 		}
 		probe(e, t, ...n) {
-			let r = st.getMemoryUsageMB();
+			let r = ot.getMemoryUsageMB();
 			if (r !== null) {
 				let e = `${r}MB `;
 				typeof t == "function" ? t = () => `${e}${t()}` : typeof t == "string" && (t = `${e}${t}`);
 			}
 			return this._log("log", e, t, n, {
-				method: dt.log,
+				method: ut.log,
 				time: !0,
 				once: !0
 			});
 		}
 		log(e, t, ...n) {
-			return this._log("log", e, t, n, { method: dt.debug });
+			return this._log("log", e, t, n, { method: ut.debug });
 		}
 		info(e, t, ...n) {
 			return this._log("info", e, t, n, { method: console.info });
 		}
 		once(e, t, ...n) {
 			return this._log("once", e, t, n, {
-				method: dt.debug || dt.info,
+				method: ut.debug || ut.info,
 				once: !0
 			});
 		}
 		table(e, t, n) {
 			return t ? this._log("table", e, t, n && [n] || [], {
-				method: console.table || We,
-				tag: ut(t)
-			}) : We;
+				method: console.table || Ue,
+				tag: lt(t)
+			}) : Ue;
 		}
 		time(e, t) {
 			return this._log("time", e, t, [], { method: console.time ? console.time : console.info });
@@ -676,7 +669,7 @@ in a later version. Use \`${t}\` instead`);
 			return this._log("time", e, t, [], { method: console.timeEnd ? console.timeEnd : console.info });
 		}
 		timeStamp(e, t) {
-			return this._log("time", e, t, [], { method: console.timeStamp || We });
+			return this._log("time", e, t, [], { method: console.timeStamp || Ue });
 		}
 		group(e, t, n = { collapsed: !1 }) {
 			let r = (n.collapsed ? console.groupCollapsed : console.group) || console.info;
@@ -686,7 +679,7 @@ in a later version. Use \`${t}\` instead`);
 			return this.group(e, t, Object.assign({}, n, { collapsed: !0 }));
 		}
 		groupEnd(e) {
-			return this._log("groupEnd", e, "", [], { method: console.groupEnd || We });
+			return this._log("groupEnd", e, "", [], { method: console.groupEnd || Ue });
 		}
 		withGroup(e, t, n) {
 			this.group(e, t)();
@@ -704,67 +697,67 @@ in a later version. Use \`${t}\` instead`);
 		}
 		_emit(e, t) {
 			let n = t.method;
-			ze(n), t.total = this.getTotal(), t.delta = this.getDelta(), this._deltaTs = st.getHighResolutionTimer();
-			let r = lt(this.id, t.message, t);
+			Re(n), t.total = this.getTotal(), t.delta = this.getDelta(), this._deltaTs = ot.getHighResolutionTimer();
+			let r = ct(this.id, t.message, t);
 			return n.bind(console, r, ...t.args);
 		}
 		_getConfiguration() {
-			return this._storage.config[this.id] || this._updateConfiguration(ft), this._storage.config[this.id];
+			return this._storage.config[this.id] || this._updateConfiguration(dt), this._storage.config[this.id];
 		}
 		_updateConfiguration(e) {
-			let t = this._storage.config[this.id] || { ...ft };
+			let t = this._storage.config[this.id] || { ...dt };
 			this._storage.setConfiguration({ [this.id]: {
 				...t,
 				...e
 			} });
 		}
-	}, pt.VERSION = Le;
+	}, ft.VERSION = Ie;
+})), mt = o((() => {
+	st(), globalThis.probe || (globalThis.probe = ot);
 })), ht = o((() => {
-	ct(), globalThis.probe || (globalThis.probe = st);
-})), gt = o((() => {
-	ct(), mt(), Ke(), rt(), Ye(), ht();
+	st(), pt(), Ge(), nt(), Je(), mt();
 }));
 // node_modules/@loaders.gl/loader-utils/dist/lib/log-utils/log.js
-gt();
-var _t = "v4.5.4";
-function vt() {
-	let e = new pt({ id: "loaders.gl" });
-	return globalThis.loaders ||= {}, globalThis.loaders.log = e, globalThis.loaders.version = _t, globalThis.probe ||= {}, globalThis.probe.loaders = e, e;
+ht();
+var gt = "v4.5.4";
+function _t() {
+	let e = new ft({ id: "loaders.gl" });
+	return globalThis.loaders ||= {}, globalThis.loaders.log = e, globalThis.loaders.version = gt, globalThis.probe ||= {}, globalThis.probe.loaders = e, e;
 }
-var yt = vt(), bt = (e) => typeof e == "boolean", xt = (e) => typeof e == "function", St = (e) => typeof e == "object" && !!e, Ct = (e) => St(e) && e.constructor === {}.constructor, wt = (e) => typeof SharedArrayBuffer < "u" && e instanceof SharedArrayBuffer, Tt = (e) => St(e) && typeof e.byteLength == "number" && typeof e.slice == "function", Et = (e) => !!e && xt(e[Symbol.iterator]), Dt = (e) => !!e && xt(e[Symbol.asyncIterator]), Ot = (e) => typeof Response < "u" && e instanceof Response || St(e) && xt(e.arrayBuffer) && xt(e.text) && xt(e.json), kt = (e) => typeof Blob < "u" && e instanceof Blob, At = (e) => typeof ReadableStream < "u" && e instanceof ReadableStream || St(e) && xt(e.tee) && xt(e.cancel) && xt(e.getReader), jt = (e) => St(e) && xt(e.read) && xt(e.pipe) && bt(e.readable), Mt = (e) => At(e) || jt(e);
+var vt = _t(), yt = (e) => typeof e == "boolean", bt = (e) => typeof e == "function", xt = (e) => typeof e == "object" && !!e, St = (e) => xt(e) && e.constructor === {}.constructor, Ct = (e) => typeof SharedArrayBuffer < "u" && e instanceof SharedArrayBuffer, wt = (e) => xt(e) && typeof e.byteLength == "number" && typeof e.slice == "function", Tt = (e) => !!e && bt(e[Symbol.iterator]), Et = (e) => !!e && bt(e[Symbol.asyncIterator]), Dt = (e) => typeof Response < "u" && e instanceof Response || xt(e) && bt(e.arrayBuffer) && bt(e.text) && bt(e.json), Ot = (e) => typeof Blob < "u" && e instanceof Blob, kt = (e) => typeof ReadableStream < "u" && e instanceof ReadableStream || xt(e) && bt(e.tee) && bt(e.cancel) && bt(e.getReader), At = (e) => xt(e) && bt(e.read) && bt(e.pipe) && yt(e.readable), jt = (e) => kt(e) || At(e);
 // node_modules/@loaders.gl/loader-utils/dist/lib/option-utils/merge-options.js
-function Nt(e, t) {
-	return Pt(e || {}, t);
+function Mt(e, t) {
+	return Nt(e || {}, t);
 }
-function Pt(e, t, n = 0) {
+function Nt(e, t, n = 0) {
 	if (n > 3) return t;
 	let r = { ...e };
-	for (let [e, i] of Object.entries(t)) r[e] = i && typeof i == "object" && !Array.isArray(i) ? Pt(r[e] || {}, t[e], n + 1) : t[e];
+	for (let [e, i] of Object.entries(t)) r[e] = i && typeof i == "object" && !Array.isArray(i) ? Nt(r[e] || {}, t[e], n + 1) : t[e];
 	return r;
 }
 // node_modules/@loaders.gl/worker-utils/dist/lib/npm-tag.js
-var Ft = "latest";
+var Pt = "latest";
 // node_modules/@loaders.gl/worker-utils/dist/lib/env-utils/version.js
-function It() {
+function Ft() {
 	return globalThis._loadersgl_?.version || (globalThis._loadersgl_ = globalThis._loadersgl_ || {}, globalThis._loadersgl_.version = "4.5.4"), globalThis._loadersgl_.version;
 }
-var Lt = It();
+var It = Ft();
 // node_modules/@loaders.gl/worker-utils/dist/lib/env-utils/assert.js
-function Rt(e, t) {
+function Lt(e, t) {
 	if (!e) throw Error(t || "loaders.gl assertion failed.");
 }
 // node_modules/@loaders.gl/worker-utils/dist/lib/env-utils/globals.js
-var zt = {
+var Rt = {
 	self: typeof self < "u" && self,
 	window: typeof window < "u" && window,
 	global: typeof global < "u" && global,
 	document: typeof document < "u" && document
 };
-zt.self || zt.window || zt.global, zt.window || zt.self || zt.global, zt.global || zt.self || zt.window, zt.document;
-var Bt = typeof process != "object" || String(process) !== "[object process]" || process.browser, Vt = typeof window < "u" && window.orientation !== void 0, Ht = typeof process < "u" && process.version && /v([0-9]*)/.exec(process.version);
-Ht && parseFloat(Ht[1]);
+Rt.self || Rt.window || Rt.global, Rt.window || Rt.self || Rt.global, Rt.global || Rt.self || Rt.window, Rt.document;
+var zt = typeof process != "object" || String(process) !== "[object process]" || process.browser, Bt = typeof window < "u" && window.orientation !== void 0, Vt = typeof process < "u" && process.version && /v([0-9]*)/.exec(process.version);
+Vt && parseFloat(Vt[1]);
 // node_modules/@loaders.gl/worker-utils/dist/lib/worker-farm/worker-job.js
-var Ut = class {
+var Ht = class {
 	name;
 	workerThread;
 	isRunning = !0;
@@ -784,27 +777,27 @@ var Ut = class {
 		});
 	}
 	done(e) {
-		Rt(this.isRunning), this.isRunning = !1, this._resolve(e);
+		Lt(this.isRunning), this.isRunning = !1, this._resolve(e);
 	}
 	error(e) {
-		Rt(this.isRunning), this.isRunning = !1, this._reject(e);
+		Lt(this.isRunning), this.isRunning = !1, this._reject(e);
 	}
-}, Wt = class {
+}, Ut = class {
 	terminate() {}
-}, Gt = /* @__PURE__ */ new Map();
+}, Wt = /* @__PURE__ */ new Map();
+function Gt(e) {
+	Lt(e.source && !e.url || !e.source && e.url);
+	let t = Wt.get(e.source || e.url);
+	return t || (e.url && (t = Kt(e.url), Wt.set(e.url, t)), e.source && (t = qt(e.source), Wt.set(e.source, t))), Lt(t), t;
+}
 function Kt(e) {
-	Rt(e.source && !e.url || !e.source && e.url);
-	let t = Gt.get(e.source || e.url);
-	return t || (e.url && (t = qt(e.url), Gt.set(e.url, t)), e.source && (t = Jt(e.source), Gt.set(e.source, t))), Rt(t), t;
+	return e.startsWith("http") ? qt(Jt(e)) : e;
 }
 function qt(e) {
-	return e.startsWith("http") ? Jt(Yt(e)) : e;
-}
-function Jt(e) {
 	let t = new Blob([e], { type: "application/javascript" });
 	return URL.createObjectURL(t);
 }
-function Yt(e) {
+function Jt(e) {
 	return `\
 try {
   importScripts('${e}');
@@ -814,20 +807,20 @@ try {
 }`;
 }
 // node_modules/@loaders.gl/worker-utils/dist/lib/worker-utils/get-transfer-list.js
-function Xt(e, t = !0, n) {
+function Yt(e, t = !0, n) {
 	let r = n || /* @__PURE__ */ new Set();
 	if (e) {
-		if (Zt(e)) r.add(e);
-		else if (Zt(e.buffer)) r.add(e.buffer);
-		else if (!ArrayBuffer.isView(e) && t && typeof e == "object") for (let n in e) Xt(e[n], t, r);
+		if (Xt(e)) r.add(e);
+		else if (Xt(e.buffer)) r.add(e.buffer);
+		else if (!ArrayBuffer.isView(e) && t && typeof e == "object") for (let n in e) Yt(e[n], t, r);
 	}
 	return n === void 0 ? Array.from(r) : [];
 }
-function Zt(e) {
+function Xt(e) {
 	return e ? e instanceof ArrayBuffer || typeof MessagePort < "u" && e instanceof MessagePort || typeof ImageBitmap < "u" && e instanceof ImageBitmap || typeof OffscreenCanvas < "u" && e instanceof OffscreenCanvas : !1;
 }
 // node_modules/@loaders.gl/worker-utils/dist/lib/worker-farm/worker-thread.js
-var Qt = () => {}, $t = class {
+var Zt = () => {}, Qt = class {
 	name;
 	source;
 	url;
@@ -837,27 +830,27 @@ var Qt = () => {}, $t = class {
 	onError;
 	_loadableURL = "";
 	static isSupported() {
-		return typeof Worker < "u" && Bt || Wt !== void 0 && !Bt;
+		return typeof Worker < "u" && zt || Ut !== void 0 && !zt;
 	}
 	constructor(e) {
 		let { name: t, source: n, url: r } = e;
-		Rt(n || r), this.name = t, this.source = n, this.url = r, this.onMessage = Qt, this.onError = (e) => console.log(e), this.worker = Bt ? this._createBrowserWorker() : this._createNodeWorker();
+		Lt(n || r), this.name = t, this.source = n, this.url = r, this.onMessage = Zt, this.onError = (e) => console.log(e), this.worker = zt ? this._createBrowserWorker() : this._createNodeWorker();
 	}
 	destroy() {
-		this.onMessage = Qt, this.onError = Qt, this.worker.terminate(), this.terminated = !0;
+		this.onMessage = Zt, this.onError = Zt, this.worker.terminate(), this.terminated = !0;
 	}
 	get isRunning() {
 		return !!this.onMessage;
 	}
 	postMessage(e, t) {
-		t ||= Xt(e), this.worker.postMessage(e, t);
+		t ||= Yt(e), this.worker.postMessage(e, t);
 	}
 	_getErrorFromErrorEvent(e) {
 		let t = "Failed to load ";
 		return t += `worker ${this.name} from ${this.url}. `, e.message && (t += `${e.message} in `), e.lineno && (t += `:${e.lineno}:${e.colno}`), Error(t);
 	}
 	_createBrowserWorker() {
-		this._loadableURL = Kt({
+		this._loadableURL = Gt({
 			source: this.source,
 			url: this.url
 		});
@@ -870,11 +863,11 @@ var Qt = () => {}, $t = class {
 	}
 	_createNodeWorker() {
 		let e;
-		if (this.url) e = new Wt(this.url.includes(":/") || this.url.startsWith("/") ? this.url : `./${this.url}`, {
+		if (this.url) e = new Ut(this.url.includes(":/") || this.url.startsWith("/") ? this.url : `./${this.url}`, {
 			eval: !1,
 			type: this.url.endsWith(".ts") || this.url.endsWith(".mjs") ? "module" : "commonjs"
 		});
-		else if (this.source) e = new Wt(this.source, { eval: !0 });
+		else if (this.source) e = new Ut(this.source, { eval: !0 });
 		else throw Error("no worker");
 		return e.on("message", (e) => {
 			this.onMessage(e);
@@ -882,7 +875,7 @@ var Qt = () => {}, $t = class {
 			this.onError(e);
 		}), e.on("exit", (e) => {}), e;
 	}
-}, en = class {
+}, $t = class {
 	name = "unnamed";
 	source;
 	url;
@@ -896,7 +889,7 @@ var Qt = () => {}, $t = class {
 	count = 0;
 	isDestroyed = !1;
 	static isSupported() {
-		return $t.isSupported();
+		return Qt.isSupported();
 	}
 	constructor(e) {
 		this.source = e.source, this.url = e.url, this.setProps(e);
@@ -931,7 +924,7 @@ var Qt = () => {}, $t = class {
 				workerThread: e,
 				backlog: this.jobQueue.length
 			});
-			let n = new Ut(t.name, e);
+			let n = new Ht(t.name, e);
 			e.onMessage = (e) => t.onMessage(n, e.type, e.payload), e.onError = (e) => t.onError(n, e), t.onStart(n);
 			try {
 				await n.result;
@@ -943,35 +936,35 @@ var Qt = () => {}, $t = class {
 		}
 	}
 	returnWorkerToQueue(e) {
-		!Bt || this.isDestroyed || !this.reuseWorkers || this.count > this._getMaxConcurrency() ? (e.destroy(), this.count--) : this.idleQueue.push(e), this.isDestroyed || this._startQueuedJob();
+		!zt || this.isDestroyed || !this.reuseWorkers || this.count > this._getMaxConcurrency() ? (e.destroy(), this.count--) : this.idleQueue.push(e), this.isDestroyed || this._startQueuedJob();
 	}
 	_getAvailableWorker() {
-		return this.idleQueue.length > 0 ? this.idleQueue.shift() || null : this.count < this._getMaxConcurrency() ? (this.count++, new $t({
+		return this.idleQueue.length > 0 ? this.idleQueue.shift() || null : this.count < this._getMaxConcurrency() ? (this.count++, new Qt({
 			name: `${this.name.toLowerCase()} (#${this.count} of ${this.maxConcurrency})`,
 			source: this.source,
 			url: this.url
 		})) : null;
 	}
 	_getMaxConcurrency() {
-		return Vt ? this.maxMobileConcurrency : this.maxConcurrency;
+		return Bt ? this.maxMobileConcurrency : this.maxConcurrency;
 	}
-}, tn = {
+}, en = {
 	maxConcurrency: 3,
 	maxMobileConcurrency: 1,
 	reuseWorkers: !0,
 	onDebug: () => {}
-}, nn = class e {
+}, tn = class e {
 	props;
 	workerPools = /* @__PURE__ */ new Map();
 	static _workerFarm;
 	static isSupported() {
-		return $t.isSupported();
+		return Qt.isSupported();
 	}
 	static getWorkerFarm(t = {}) {
 		return e._workerFarm = e._workerFarm || new e({}), e._workerFarm.setProps(t), e._workerFarm;
 	}
 	constructor(e) {
-		this.props = { ...tn }, this.setProps(e), this.workerPools = /* @__PURE__ */ new Map();
+		this.props = { ...en }, this.setProps(e), this.workerPools = /* @__PURE__ */ new Map();
 	}
 	destroy() {
 		for (let e of this.workerPools.values()) e.destroy();
@@ -986,7 +979,7 @@ var Qt = () => {}, $t = class {
 	}
 	getWorkerPool(e) {
 		let { name: t, source: n, url: r } = e, i = this.workerPools.get(t);
-		return i || (i = new en({
+		return i || (i = new $t({
 			name: t,
 			source: n,
 			url: r
@@ -1002,44 +995,44 @@ var Qt = () => {}, $t = class {
 	}
 };
 // node_modules/@loaders.gl/worker-utils/dist/lib/worker-api/get-worker-url.js
-function rn(e, t = {}) {
-	let n = t[e.id] || {}, r = Bt ? e.workerFile || `${e.id}-worker.js` : `${e.id}-worker-node.js`, i = n.workerUrl;
-	if (!i && e.id === "compression" && (i = t.workerUrl), (t._workerType || t?.core?._workerType) === "test" && (i = Bt ? `modules/${e.module}/dist/${r}` : `modules/${e.module}/src/workers/${e.id}-worker-node.ts`), !i) {
+function nn(e, t = {}) {
+	let n = t[e.id] || {}, r = zt ? e.workerFile || `${e.id}-worker.js` : `${e.id}-worker-node.js`, i = n.workerUrl;
+	if (!i && e.id === "compression" && (i = t.workerUrl), (t._workerType || t?.core?._workerType) === "test" && (i = zt ? `modules/${e.module}/dist/${r}` : `modules/${e.module}/src/workers/${e.id}-worker-node.ts`), !i) {
 		let t = e.version;
-		t === "latest" && (t = Ft);
+		t === "latest" && (t = Pt);
 		let n = t ? `@${t}` : "";
 		i = `https://unpkg.com/@loaders.gl/${e.module}${n}/dist/${r}`;
 	}
-	return Rt(i), i;
+	return Lt(i), i;
 }
 // node_modules/@loaders.gl/worker-utils/dist/lib/worker-api/validate-worker-version.js
-function an(e, t = Lt) {
-	Rt(e, "no worker provided");
+function rn(e, t = It) {
+	Lt(e, "no worker provided");
 	let n = e.version;
 	return !(!t || !n);
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/worker-loader-utils/parse-with-worker.js
-function on(e, t) {
-	if (!nn.isSupported()) return !1;
+function an(e, t) {
+	if (!tn.isSupported()) return !1;
 	let n = t?._nodeWorkers ?? t?.core?._nodeWorkers;
-	if (!Bt && !n) return !1;
+	if (!zt && !n) return !1;
 	let r = t?.worker ?? t?.core?.worker;
 	return !!(e.worker && r);
 }
-async function sn(e, t, n, r, i) {
-	let a = e.id, o = rn(e, n), s = nn.getWorkerFarm(n?.core).getWorkerPool({
+async function on(e, t, n, r, i) {
+	let a = e.id, o = nn(e, n), s = tn.getWorkerFarm(n?.core).getWorkerPool({
 		name: a,
 		url: o
 	});
 	n = JSON.parse(JSON.stringify(n || {})), n._workerLoaderId = e.id, r = JSON.parse(JSON.stringify(r || {}));
-	let c = await s.startJob("process-on-worker", cn.bind(null, i));
+	let c = await s.startJob("process-on-worker", sn.bind(null, i));
 	return c.postMessage("process", {
 		input: t,
 		options: n,
 		context: r
 	}), await (await c.result).result;
 }
-async function cn(e, t, n, r) {
+async function sn(e, t, n, r) {
 	switch (n) {
 		case "done":
 			t.done(r);
@@ -1067,40 +1060,40 @@ async function cn(e, t, n, r) {
 	}
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/binary-utils/array-buffer-utils.js
-function ln(e, t, n) {
+function cn(e, t, n) {
 	if (n ||= e.byteLength, e.byteLength < n || t.byteLength < n) return !1;
 	let r = new Uint8Array(e), i = new Uint8Array(t);
 	for (let e = 0; e < r.length; ++e) if (r[e] !== i[e]) return !1;
 	return !0;
 }
-function un(...e) {
-	return dn(e);
+function ln(...e) {
+	return un(e);
 }
-function dn(e) {
+function un(e) {
 	let t = e.map((e) => e instanceof ArrayBuffer ? new Uint8Array(e) : e), n = t.reduce((e, t) => e + t.byteLength, 0), r = new Uint8Array(n), i = 0;
 	for (let e of t) r.set(e, i), i += e.byteLength;
 	return r.buffer;
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/iterators/async-iteration.js
-async function fn(e) {
+async function dn(e) {
 	let t = [];
-	for await (let n of e) t.push(pn(n));
-	return un(...t);
+	for await (let n of e) t.push(fn(n));
+	return ln(...t);
 }
-function pn(e) {
+function fn(e) {
 	if (e instanceof ArrayBuffer) return e;
 	if (ArrayBuffer.isView(e)) {
 		let { buffer: t, byteOffset: n, byteLength: r } = e;
-		return mn(t, n, r);
+		return pn(t, n, r);
 	}
-	return mn(e);
+	return pn(e);
 }
-function mn(e, t = 0, n = e.byteLength - t) {
+function pn(e, t = 0, n = e.byteLength - t) {
 	let r = new Uint8Array(e, t, n), i = new Uint8Array(r.length);
 	return i.set(r), i.buffer;
 }
 // node_modules/@probe.gl/stats/dist/utils/hi-res-timestamp.js
-function hn() {
+function mn() {
 	let e;
 	if (typeof window < "u" && window.performance) e = window.performance.now();
 	else if (typeof process < "u" && process.hrtime) {
@@ -1109,8 +1102,8 @@ function hn() {
 	} else e = Date.now();
 	return e;
 }
-var gn = o((() => {})), _n, vn = o((() => {
-	gn(), _n = class {
+var hn = o((() => {})), gn, _n = o((() => {
+	hn(), gn = class {
 		constructor(e, t) {
 			this.sampleSize = 1, this.time = 0, this.count = 0, this.samples = 0, this.lastTiming = 0, this.lastSampleTime = 0, this.lastSampleCount = 0, this._count = 0, this._time = 0, this._samples = 0, this._startTime = 0, this._timerPending = !1, this.name = e, this.type = t, this.reset();
 		}
@@ -1136,10 +1129,10 @@ var gn = o((() => {})), _n, vn = o((() => {
 			return this._time += e, this.lastTiming = e, this._samples++, this._checkSampling(), this;
 		}
 		timeStart() {
-			return this._startTime = hn(), this._timerPending = !0, this;
+			return this._startTime = mn(), this._timerPending = !0, this;
 		}
 		timeEnd() {
-			return this._timerPending && (this.addTime(hn() - this._startTime), this._timerPending = !1, this._checkSampling()), this;
+			return this._timerPending && (this.addTime(mn() - this._startTime), this._timerPending = !1, this._checkSampling()), this;
 		}
 		getSampleAverageCount() {
 			return this.sampleSize > 0 ? this.lastSampleCount / this.sampleSize : 0;
@@ -1163,8 +1156,8 @@ var gn = o((() => {})), _n, vn = o((() => {
 			this._samples === this.sampleSize && (this.lastSampleTime = this._time, this.lastSampleCount = this._count, this.count += this._count, this.time += this._time, this.samples += this._samples, this._time = 0, this._count = 0, this._samples = 0);
 		}
 	};
-})), yn, bn = o((() => {
-	vn(), yn = class {
+})), vn, yn = o((() => {
+	_n(), vn = class {
 		constructor(e) {
 			this.stats = {}, this.id = e.id, this.stats = {}, this._initializeStats(e.stats), Object.seal(this);
 		}
@@ -1200,31 +1193,31 @@ var gn = o((() => {})), _n, vn = o((() => {
 		}
 		_getOrCreate(e) {
 			let { name: t, type: n } = e, r = this.stats[t];
-			return r || (r = e instanceof _n ? e : new _n(t, n), this.stats[t] = r), r;
+			return r || (r = e instanceof gn ? e : new gn(t, n), this.stats[t] = r), r;
 		}
 	};
-})), xn = o((() => {
-	bn(), vn(), gn();
-})), Sn = "", Cn = {};
-function wn(e) {
-	for (let t in Cn) if (e.startsWith(t)) {
-		let n = Cn[t];
+})), bn = o((() => {
+	yn(), _n(), hn();
+})), xn = "", Sn = {};
+function Cn(e) {
+	for (let t in Sn) if (e.startsWith(t)) {
+		let n = Sn[t];
 		e = e.replace(t, n);
 	}
-	return !e.startsWith("http://") && !e.startsWith("https://") && (e = `${Sn}${e}`), e;
+	return !e.startsWith("http://") && !e.startsWith("https://") && (e = `${xn}${e}`), e;
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/node/buffer.browser.js
-function Tn(e) {
+function wn(e) {
 	return e;
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/binary-utils/memory-conversion-utils.js
-function En(e) {
+function Tn(e) {
 	return e && typeof e == "object" && e.isBuffer;
 }
-function Dn(e) {
-	if (En(e)) return Tn(e);
+function En(e) {
+	if (Tn(e)) return wn(e);
 	if (e instanceof ArrayBuffer) return e;
-	if (wt(e)) return kn(e);
+	if (Ct(e)) return On(e);
 	if (ArrayBuffer.isView(e)) {
 		let t = e.buffer;
 		return e.byteOffset === 0 && e.byteLength === e.buffer.byteLength ? t : t.slice(e.byteOffset, e.byteOffset + e.byteLength);
@@ -1236,93 +1229,93 @@ function Dn(e) {
 	if (e && typeof e == "object" && e._toArrayBuffer) return e._toArrayBuffer();
 	throw Error("toArrayBuffer");
 }
-function On(e) {
+function Dn(e) {
 	if (e instanceof ArrayBuffer) return e;
-	if (wt(e)) return kn(e);
+	if (Ct(e)) return On(e);
 	let { buffer: t, byteOffset: n, byteLength: r } = e;
-	return t instanceof ArrayBuffer && n === 0 && r === t.byteLength ? t : kn(t, n, r);
+	return t instanceof ArrayBuffer && n === 0 && r === t.byteLength ? t : On(t, n, r);
 }
-function kn(e, t = 0, n = e.byteLength - t) {
+function On(e, t = 0, n = e.byteLength - t) {
 	let r = new Uint8Array(e, t, n), i = new Uint8Array(r.length);
 	return i.set(r), i.buffer;
 }
-function An(e) {
+function kn(e) {
 	return ArrayBuffer.isView(e) ? e : new Uint8Array(e);
 }
 // node_modules/@loaders.gl/loader-utils/dist/lib/path-utils/path.js
-function jn(e) {
+function An(e) {
 	let t = e ? e.lastIndexOf("/") : -1;
 	return t >= 0 ? e.substr(t + 1) : e;
 }
-function Mn(e) {
+function jn(e) {
 	let t = e ? e.lastIndexOf("/") : -1;
 	return t >= 0 ? e.substr(0, t) : "";
 }
 // node_modules/@loaders.gl/core/dist/lib/fetch/fetch-error.js
-var Nn = class extends Error {
+var Mn = class extends Error {
 	constructor(e, t) {
 		super(e), this.reason = t.reason, this.url = t.url, this.response = t.response;
 	}
 	reason;
 	url;
 	response;
-}, Pn = /^data:([-\w.]+\/[-\w.+]+)(;|,)/, Fn = /^([-\w.]+\/[-\w.+]+)/;
-function In(e, t) {
+}, Nn = /^data:([-\w.]+\/[-\w.+]+)(;|,)/, Pn = /^([-\w.]+\/[-\w.+]+)/;
+function Fn(e, t) {
 	return e.toLowerCase() === t.toLowerCase();
 }
-function Ln(e) {
-	let t = Fn.exec(e);
+function In(e) {
+	let t = Pn.exec(e);
 	return t ? t[1] : e;
 }
-function Rn(e) {
-	let t = Pn.exec(e);
+function Ln(e) {
+	let t = Nn.exec(e);
 	return t ? t[1] : "";
 }
 // node_modules/@loaders.gl/core/dist/lib/utils/url-utils.js
-var zn = /\?.*/;
-function Bn(e) {
-	let t = e.match(zn);
+var Rn = /\?.*/;
+function zn(e) {
+	let t = e.match(Rn);
 	return t && t[0];
 }
-function Vn(e) {
-	return e.replace(zn, "");
+function Bn(e) {
+	return e.replace(Rn, "");
 }
-function Hn(e) {
+function Vn(e) {
 	if (e.length < 50) return e;
 	let t = e.slice(e.length - 15);
 	return `${e.substr(0, 32)}...${t}`;
 }
 // node_modules/@loaders.gl/core/dist/lib/utils/resource-utils.js
+function Hn(e) {
+	return Dt(e) ? e.url : Ot(e) ? ("name" in e ? e.name : "") || "" : typeof e == "string" ? e : "";
+}
 function Un(e) {
-	return Ot(e) ? e.url : kt(e) ? ("name" in e ? e.name : "") || "" : typeof e == "string" ? e : "";
+	if (Dt(e)) {
+		let t = e.headers.get("content-type") || "", n = Bn(e.url);
+		return In(t) || Ln(n);
+	}
+	return Ot(e) ? e.type || "" : typeof e == "string" ? Ln(e) : "";
 }
 function Wn(e) {
-	if (Ot(e)) {
-		let t = e.headers.get("content-type") || "", n = Vn(e.url);
-		return Ln(t) || Rn(n);
-	}
-	return kt(e) ? e.type || "" : typeof e == "string" ? Rn(e) : "";
-}
-function Gn(e) {
-	return Ot(e) ? e.headers["content-length"] || -1 : kt(e) ? e.size : typeof e == "string" ? e.length : e instanceof ArrayBuffer || ArrayBuffer.isView(e) ? e.byteLength : -1;
+	return Dt(e) ? e.headers["content-length"] || -1 : Ot(e) ? e.size : typeof e == "string" ? e.length : e instanceof ArrayBuffer || ArrayBuffer.isView(e) ? e.byteLength : -1;
 }
 // node_modules/@loaders.gl/core/dist/lib/utils/response-utils.js
-async function Kn(e) {
-	if (Ot(e)) return e;
-	let t = {}, n = Gn(e);
+async function Gn(e) {
+	if (Dt(e)) return e;
+	let t = {}, n = Wn(e);
 	n >= 0 && (t["content-length"] = String(n));
-	let r = Un(e), i = Wn(e);
+	let r = Hn(e), i = Un(e);
 	i && (t["content-type"] = i);
-	let a = await Yn(e);
+	let a = await Jn(e);
 	a && (t["x-first-bytes"] = a), typeof e == "string" && (e = new TextEncoder().encode(e));
 	let o = new Response(e, { headers: t });
 	return Object.defineProperty(o, "url", { value: r }), o;
 }
-async function qn(e) {
-	if (!e.ok) throw await Jn(e);
+async function Kn(e) {
+	if (!e.ok) throw await qn(e);
 }
-async function Jn(e) {
-	let t = Hn(e.url), n = `Failed to fetch resource (${e.status}) ${e.statusText}: ${t}`;
+async function qn(e) {
+	let t = Vn(e.url), n = `Failed to fetch resource (${e.status}) ${e.statusText}: ${t}`;
 	n = n.length > 100 ? `${n.slice(0, 100)}...` : n;
 	let r = {
 		reason: e.statusText,
@@ -1333,9 +1326,9 @@ async function Jn(e) {
 		let t = e.headers.get("Content-Type");
 		r.reason = !e.bodyUsed && t?.includes("application/json") ? await e.json() : await e.text();
 	} catch {}
-	return new Nn(n, r);
+	return new Mn(n, r);
 }
-async function Yn(e) {
+async function Jn(e) {
 	if (typeof e == "string") return `data:,${e.slice(0, 5)}`;
 	if (e instanceof Blob) {
 		let t = e.slice(0, 5);
@@ -1344,33 +1337,33 @@ async function Yn(e) {
 			n.onload = (t) => e(t?.target?.result), n.readAsDataURL(t);
 		});
 	}
-	return e instanceof ArrayBuffer ? `data:base64,${Xn(e.slice(0, 5))}` : null;
+	return e instanceof ArrayBuffer ? `data:base64,${Yn(e.slice(0, 5))}` : null;
 }
-function Xn(e) {
+function Yn(e) {
 	let t = "", n = new Uint8Array(e);
 	for (let e = 0; e < n.byteLength; e++) t += String.fromCharCode(n[e]);
 	return btoa(t);
 }
 // node_modules/@loaders.gl/core/dist/lib/fetch/fetch-file.js
-function Zn(e) {
-	return !Qn(e) && !$n(e);
+function Xn(e) {
+	return !Zn(e) && !Qn(e);
 }
-function Qn(e) {
+function Zn(e) {
 	return e.startsWith("http:") || e.startsWith("https:");
 }
-function $n(e) {
+function Qn(e) {
 	return e.startsWith("data:");
 }
-async function er(e, t) {
+async function $n(e, t) {
 	if (typeof e == "string") {
-		let n = wn(e);
-		return Zn(n) && globalThis.loaders?.fetchNode ? globalThis.loaders?.fetchNode(n, t) : await fetch(n, t);
+		let n = Cn(e);
+		return Xn(n) && globalThis.loaders?.fetchNode ? globalThis.loaders?.fetchNode(n, t) : await fetch(n, t);
 	}
-	return await Kn(e);
+	return await Gn(e);
 }
 // node_modules/@loaders.gl/core/dist/lib/loader-utils/loggers.js
-gt();
-var tr = new pt({ id: "loaders.gl" }), nr = class {
+ht();
+var er = new ft({ id: "loaders.gl" }), tr = class {
 	log() {
 		return () => {};
 	}
@@ -1383,7 +1376,7 @@ var tr = new pt({ id: "loaders.gl" }), nr = class {
 	error() {
 		return () => {};
 	}
-}, rr = { core: {
+}, nr = { core: {
 	baseUrl: void 0,
 	fetch: null,
 	mimeType: void 0,
@@ -1413,7 +1406,7 @@ var tr = new pt({ id: "loaders.gl" }), nr = class {
 	worker: !0,
 	maxConcurrency: 3,
 	maxMobileConcurrency: 1,
-	reuseWorkers: Te,
+	reuseWorkers: we,
 	_nodeWorkers: !1,
 	_workerType: "",
 	limit: 0,
@@ -1422,7 +1415,7 @@ var tr = new pt({ id: "loaders.gl" }), nr = class {
 	batchDebounceMs: 0,
 	metadata: !1,
 	transforms: []
-} }, ir = {
+} }, rr = {
 	baseUri: "core.baseUrl",
 	fetch: "core.fetch",
 	mimeType: "core.mimeType",
@@ -1460,7 +1453,7 @@ var tr = new pt({ id: "loaders.gl" }), nr = class {
 	integrity: "core.fetch.integrity",
 	keepalive: "core.fetch.keepalive",
 	signal: "core.fetch.signal"
-}, ar = [
+}, ir = [
 	"baseUrl",
 	"fetch",
 	"mimeType",
@@ -1483,48 +1476,48 @@ var tr = new pt({ id: "loaders.gl" }), nr = class {
 	"metadata",
 	"transforms"
 ];
-function or() {
+function ar() {
 	globalThis.loaders = globalThis.loaders || {};
 	let { loaders: e } = globalThis;
 	return e._state ||= {}, e._state;
 }
-function sr() {
-	let e = or();
+function or() {
+	let e = ar();
 	return e.globalOptions = e.globalOptions || {
-		...rr,
-		core: { ...rr.core }
-	}, lr(e.globalOptions);
+		...nr,
+		core: { ...nr.core }
+	}, cr(e.globalOptions);
 }
-function cr(e, t, n, r) {
-	return n ||= [], n = Array.isArray(n) ? n : [n], ur(e, n), lr(pr(t, e, r));
+function sr(e, t, n, r) {
+	return n ||= [], n = Array.isArray(n) ? n : [n], lr(e, n), cr(fr(t, e, r));
 }
-function lr(e) {
-	let t = gr(e);
-	_r(t);
-	for (let e of ar) t.core && t.core[e] !== void 0 && delete t[e];
+function cr(e) {
+	let t = hr(e);
+	gr(t);
+	for (let e of ir) t.core && t.core[e] !== void 0 && delete t[e];
 	return t.core && t.core._workerType !== void 0 && delete t._worker, t;
 }
-function ur(e, t) {
-	dr(e, null, rr, ir, t);
+function lr(e, t) {
+	ur(e, null, nr, rr, t);
 	for (let n of t) {
 		let r = e && e[n.id] || {}, i = n.options && n.options[n.id] || {}, a = n.deprecatedOptions && n.deprecatedOptions[n.id] || {};
-		dr(r, n.id, i, a, t);
+		ur(r, n.id, i, a, t);
 	}
 }
-function dr(e, t, n, r, i) {
+function ur(e, t, n, r, i) {
 	let a = t || "Top level", o = t ? `${t}.` : "";
 	for (let s in e) {
-		let c = !t && St(e[s]), l = s === "baseUri" && !t, u = s === "workerUrl" && t;
+		let c = !t && xt(e[s]), l = s === "baseUri" && !t, u = s === "workerUrl" && t;
 		if (!(s in n) && !l && !u) {
-			if (s in r) tr.level > 0 && tr.warn(`${a} loader option \'${o}${s}\' no longer supported, use \'${r[s]}\'`)();
-			else if (!c && tr.level > 0) {
-				let e = fr(s, i);
-				tr.warn(`${a} loader option \'${o}${s}\' not recognized. ${e}`)();
+			if (s in r) er.level > 0 && er.warn(`${a} loader option \'${o}${s}\' no longer supported, use \'${r[s]}\'`)();
+			else if (!c && er.level > 0) {
+				let e = dr(s, i);
+				er.warn(`${a} loader option \'${o}${s}\' not recognized. ${e}`)();
 			}
 		}
 	}
 }
-function fr(e, t) {
+function dr(e, t) {
 	let n = e.toLowerCase(), r = "";
 	for (let i of t) for (let t in i.options) {
 		if (e === t) return `Did you mean \'${i.id}.${t}\'?`;
@@ -1533,48 +1526,48 @@ function fr(e, t) {
 	}
 	return r;
 }
-function pr(e, t, n) {
+function fr(e, t, n) {
 	let r = e.options || {}, i = { ...r };
-	return r.core && (i.core = { ...r.core }), _r(i), i.core?.log === null && (i.core = {
+	return r.core && (i.core = { ...r.core }), gr(i), i.core?.log === null && (i.core = {
 		...i.core,
-		log: new nr()
-	}), mr(i, lr(sr())), mr(i, lr(t)), hr(i, n), vr(i), i;
+		log: new tr()
+	}), pr(i, cr(or())), pr(i, cr(t)), mr(i, n), _r(i), i;
 }
-function mr(e, t) {
+function pr(e, t) {
 	for (let n in t) if (n in t) {
 		let r = t[n];
-		e[n] = Ct(r) && Ct(e[n]) ? {
+		e[n] = St(r) && St(e[n]) ? {
 			...e[n],
 			...t[n]
 		} : t[n];
 	}
 }
-function hr(e, t) {
-	t && e.core?.baseUrl === void 0 && (e.core ||= {}, e.core.baseUrl = Mn(Vn(t)));
+function mr(e, t) {
+	t && e.core?.baseUrl === void 0 && (e.core ||= {}, e.core.baseUrl = jn(Bn(t)));
 }
-function gr(e) {
+function hr(e) {
 	let t = { ...e };
 	return e.core && (t.core = { ...e.core }), t;
 }
-function _r(e) {
+function gr(e) {
 	e.baseUri !== void 0 && (e.core ||= {}, e.core.baseUrl === void 0 && (e.core.baseUrl = e.baseUri));
-	for (let t of ar) if (e[t] !== void 0) {
+	for (let t of ir) if (e[t] !== void 0) {
 		let n = e.core = e.core || {};
 		n[t] === void 0 && (n[t] = e[t]);
 	}
 	let t = e._worker;
 	t !== void 0 && (e.core ||= {}, e.core._workerType === void 0 && (e.core._workerType = t));
 }
-function vr(e) {
+function _r(e) {
 	let t = e.core;
-	if (t) for (let n of ar) t[n] !== void 0 && (e[n] = t[n]);
+	if (t) for (let n of ir) t[n] !== void 0 && (e[n] = t[n]);
 }
 // node_modules/@loaders.gl/core/dist/lib/loader-utils/normalize-loader.js
-function yr(e) {
+function vr(e) {
 	return e ? (Array.isArray(e) && (e = e[0]), Array.isArray(e?.extensions)) : !1;
 }
-function br(e) {
-	Ce(e, "null loader"), Ce(yr(e), "invalid loader");
+function yr(e) {
+	Se(e, "null loader"), Se(vr(e), "invalid loader");
 	let t;
 	return Array.isArray(e) && (t = e[1], e = e[0], e = {
 		...e,
@@ -1585,28 +1578,28 @@ function br(e) {
 	}), (e?.parseTextSync || e?.parseText) && (e.text = !0), e.text || (e.binary = !0), e;
 }
 // node_modules/@loaders.gl/core/dist/lib/api/register-loaders.js
-var xr = () => {
-	let e = or();
+var br = () => {
+	let e = ar();
 	return e.loaderRegistry = e.loaderRegistry || [], e.loaderRegistry;
 };
-function Sr(e) {
-	let t = xr();
+function xr(e) {
+	let t = br();
 	e = Array.isArray(e) ? e : [e];
 	for (let n of e) {
-		let e = br(n);
+		let e = yr(n);
 		t.find((t) => e === t) || t.unshift(e);
 	}
 }
-function Cr() {
-	return xr();
+function Sr() {
+	return br();
 }
 // node_modules/@loaders.gl/core/dist/lib/api/select-loader.js
-var wr = /\.([^.]+)$/;
-async function Tr(e, t = [], n, r) {
-	if (!kr(e)) return null;
-	let i = lr(n || {});
-	if (i.core ||= {}, e instanceof Response && Er(e)) {
-		let n = Dr(await e.clone().text(), t, {
+var Cr = /\.([^.]+)$/;
+async function wr(e, t = [], n, r) {
+	if (!Or(e)) return null;
+	let i = cr(n || {});
+	if (i.core ||= {}, e instanceof Response && Tr(e)) {
+		let n = Er(await e.clone().text(), t, {
 			...i,
 			core: {
 				...i.core,
@@ -1615,7 +1608,7 @@ async function Tr(e, t = [], n, r) {
 		}, r);
 		if (n) return n;
 	}
-	let a = Dr(e, t, {
+	let a = Er(e, t, {
 		...i,
 		core: {
 			...i.core,
@@ -1623,116 +1616,116 @@ async function Tr(e, t = [], n, r) {
 		}
 	}, r);
 	if (a) return a;
-	if (kt(e) && (e = await e.slice(0, 10).arrayBuffer(), a = Dr(e, t, i, r)), !a && e instanceof Response && Er(e) && (a = Dr(await e.clone().text(), t, i, r)), !a && !i.core.nothrow) throw Error(Ar(e));
+	if (Ot(e) && (e = await e.slice(0, 10).arrayBuffer(), a = Er(e, t, i, r)), !a && e instanceof Response && Tr(e) && (a = Er(await e.clone().text(), t, i, r)), !a && !i.core.nothrow) throw Error(kr(e));
 	return a;
 }
-function Er(e) {
-	let t = Wn(e);
+function Tr(e) {
+	let t = Un(e);
 	return !!(t && (t.startsWith("text/") || t === "application/json" || t.endsWith("+json")));
 }
-function Dr(e, t = [], n, r) {
-	if (!kr(e)) return null;
-	let i = lr(n || {});
-	if (i.core ||= {}, t && !Array.isArray(t)) return br(t);
+function Er(e, t = [], n, r) {
+	if (!Or(e)) return null;
+	let i = cr(n || {});
+	if (i.core ||= {}, t && !Array.isArray(t)) return yr(t);
 	let a = [];
-	t && (a = a.concat(t)), i.core.ignoreRegisteredLoaders || a.push(...Cr()), jr(a);
-	let o = Or(e, a, i, r);
-	if (!o && !i.core.nothrow) throw Error(Ar(e));
+	t && (a = a.concat(t)), i.core.ignoreRegisteredLoaders || a.push(...Sr()), Ar(a);
+	let o = Dr(e, a, i, r);
+	if (!o && !i.core.nothrow) throw Error(kr(e));
 	return o;
 }
-function Or(e, t, n, r) {
-	let i = Un(e), a = Wn(e), o = Vn(i) || r?.url, s = null, c = "";
-	return n?.core?.mimeType && (s = Pr(t, n?.core?.mimeType), c = `match forced by supplied MIME type ${n?.core?.mimeType}`), s ||= Mr(t, o), c ||= s ? `matched url ${o}` : "", s ||= Pr(t, a), c ||= s ? `matched MIME type ${a}` : "", s ||= Fr(t, e), c ||= s ? `matched initial data ${zr(e)}` : "", n?.core?.fallbackMimeType && (s ||= Pr(t, n?.core?.fallbackMimeType), c ||= s ? `matched fallback MIME type ${a}` : ""), c && yt.log(1, `selectLoader selected ${s?.name}: ${c}.`), s;
+function Dr(e, t, n, r) {
+	let i = Hn(e), a = Un(e), o = Bn(i) || r?.url, s = null, c = "";
+	return n?.core?.mimeType && (s = Nr(t, n?.core?.mimeType), c = `match forced by supplied MIME type ${n?.core?.mimeType}`), s ||= jr(t, o), c ||= s ? `matched url ${o}` : "", s ||= Nr(t, a), c ||= s ? `matched MIME type ${a}` : "", s ||= Pr(t, e), c ||= s ? `matched initial data ${Rr(e)}` : "", n?.core?.fallbackMimeType && (s ||= Nr(t, n?.core?.fallbackMimeType), c ||= s ? `matched fallback MIME type ${a}` : ""), c && vt.log(1, `selectLoader selected ${s?.name}: ${c}.`), s;
 }
-function kr(e) {
+function Or(e) {
 	return !(e instanceof Response && e.status === 204);
 }
-function Ar(e) {
-	let t = Un(e), n = Wn(e), r = "No valid loader found (";
-	r += t ? `${jn(t)}, ` : "no url provided, ", r += `MIME type: ${n ? `"${n}"` : "not provided"}, `;
-	let i = e ? zr(e) : "";
+function kr(e) {
+	let t = Hn(e), n = Un(e), r = "No valid loader found (";
+	r += t ? `${An(t)}, ` : "no url provided, ", r += `MIME type: ${n ? `"${n}"` : "not provided"}, `;
+	let i = e ? Rr(e) : "";
 	return r += i ? ` first bytes: "${i}"` : "first bytes: not available", r += ")", r;
 }
-function jr(e) {
-	for (let t of e) br(t);
+function Ar(e) {
+	for (let t of e) yr(t);
+}
+function jr(e, t) {
+	let n = t && Cr.exec(t), r = n && n[1];
+	return r ? Mr(e, r) : null;
 }
 function Mr(e, t) {
-	let n = t && wr.exec(t), r = n && n[1];
-	return r ? Nr(e, r) : null;
-}
-function Nr(e, t) {
 	t = t.toLowerCase();
 	for (let n of e) for (let e of n.extensions) if (e.toLowerCase() === t) return n;
 	return null;
 }
+function Nr(e, t) {
+	for (let n of e) if (n.mimeTypes?.some((e) => Fn(t, e)) || Fn(t, `application/x.${n.id}`)) return n;
+	return null;
+}
 function Pr(e, t) {
-	for (let n of e) if (n.mimeTypes?.some((e) => In(t, e)) || In(t, `application/x.${n.id}`)) return n;
+	if (!t) return null;
+	for (let n of e) if (typeof t == "string") {
+		if (Fr(t, n)) return n;
+	} else if (ArrayBuffer.isView(t)) {
+		if (Ir(t.buffer, t.byteOffset, n)) return n;
+	} else if (t instanceof ArrayBuffer && Ir(t, 0, n)) return n;
 	return null;
 }
 function Fr(e, t) {
-	if (!t) return null;
-	for (let n of e) if (typeof t == "string") {
-		if (Ir(t, n)) return n;
-	} else if (ArrayBuffer.isView(t)) {
-		if (Lr(t.buffer, t.byteOffset, n)) return n;
-	} else if (t instanceof ArrayBuffer && Lr(t, 0, n)) return n;
-	return null;
-}
-function Ir(e, t) {
 	return t.testText ? t.testText(e) : (Array.isArray(t.tests) ? t.tests : [t.tests]).some((t) => e.startsWith(t));
 }
-function Lr(e, t, n) {
-	return (Array.isArray(n.tests) ? n.tests : [n.tests]).some((r) => Rr(e, t, n, r));
+function Ir(e, t, n) {
+	return (Array.isArray(n.tests) ? n.tests : [n.tests]).some((r) => Lr(e, t, n, r));
 }
-function Rr(e, t, n, r) {
-	if (Tt(r)) return ln(r, e, r.byteLength);
+function Lr(e, t, n, r) {
+	if (wt(r)) return cn(r, e, r.byteLength);
 	switch (typeof r) {
-		case "function": return r(On(e));
-		case "string": return r === Br(e, t, r.length);
+		case "function": return r(Dn(e));
+		case "string": return r === zr(e, t, r.length);
 		default: return !1;
 	}
 }
-function zr(e, t = 5) {
-	return typeof e == "string" ? e.slice(0, t) : ArrayBuffer.isView(e) ? Br(e.buffer, e.byteOffset, t) : e instanceof ArrayBuffer ? Br(e, 0, t) : "";
+function Rr(e, t = 5) {
+	return typeof e == "string" ? e.slice(0, t) : ArrayBuffer.isView(e) ? zr(e.buffer, e.byteOffset, t) : e instanceof ArrayBuffer ? zr(e, 0, t) : "";
 }
-function Br(e, t, n) {
+function zr(e, t, n) {
 	if (e.byteLength < t + n) return "";
 	let r = new DataView(e), i = "";
 	for (let e = 0; e < n; e++) i += String.fromCharCode(r.getUint8(t + e));
 	return i;
 }
 // node_modules/@loaders.gl/core/dist/iterators/make-iterator/make-string-iterator.js
-var Vr = 262144;
-function* Hr(e, t) {
-	let n = t?.chunkSize || Vr, r = 0, i = new TextEncoder();
+var Br = 262144;
+function* Vr(e, t) {
+	let n = t?.chunkSize || Br, r = 0, i = new TextEncoder();
 	for (; r < e.length;) {
 		let t = Math.min(e.length - r, n), a = e.slice(r, r + t);
-		r += t, yield On(i.encode(a));
+		r += t, yield Dn(i.encode(a));
 	}
 }
 // node_modules/@loaders.gl/core/dist/iterators/make-iterator/make-array-buffer-iterator.js
-var Ur = 262144;
-function* Wr(e, t = {}) {
-	let { chunkSize: n = Ur } = t, r = 0;
+var Hr = 262144;
+function* Ur(e, t = {}) {
+	let { chunkSize: n = Hr } = t, r = 0;
 	for (; r < e.byteLength;) {
 		let t = Math.min(e.byteLength - r, n), i = new ArrayBuffer(t), a = new Uint8Array(e, r, t);
 		new Uint8Array(i).set(a), r += t, yield i;
 	}
 }
 // node_modules/@loaders.gl/core/dist/iterators/make-iterator/make-blob-iterator.js
-var Gr = 1048576;
-async function* Kr(e, t) {
-	let n = t?.chunkSize || Gr, r = 0;
+var Wr = 1048576;
+async function* Gr(e, t) {
+	let n = t?.chunkSize || Wr, r = 0;
 	for (; r < e.size;) {
 		let t = r + n, i = await e.slice(r, t).arrayBuffer();
 		r = t, yield i;
 	}
 }
 // node_modules/@loaders.gl/core/dist/iterators/make-iterator/make-stream-iterator.js
-function qr(e, t) {
-	return Te ? Jr(e, t) : Yr(e, t);
+function Kr(e, t) {
+	return we ? qr(e, t) : Jr(e, t);
 }
-async function* Jr(e, t) {
+async function* qr(e, t) {
 	let n = e.getReader(), r;
 	try {
 		for (;;) {
@@ -1740,63 +1733,63 @@ async function* Jr(e, t) {
 			t?._streamReadAhead && (r = n.read());
 			let { done: i, value: a } = await e;
 			if (i) return;
-			yield Dn(a);
+			yield En(a);
 		}
 	} catch {
 		n.releaseLock();
 	}
 }
-async function* Yr(e, t) {
-	for await (let t of e) yield Dn(t);
+async function* Jr(e, t) {
+	for await (let t of e) yield En(t);
 }
 // node_modules/@loaders.gl/core/dist/iterators/make-iterator/make-iterator.js
-function Xr(e, t) {
-	if (typeof e == "string") return Hr(e, t);
-	if (e instanceof ArrayBuffer) return Wr(e, t);
-	if (kt(e)) return Kr(e, t);
-	if (Mt(e)) return qr(e, t);
-	if (Ot(e)) {
+function Yr(e, t) {
+	if (typeof e == "string") return Vr(e, t);
+	if (e instanceof ArrayBuffer) return Ur(e, t);
+	if (Ot(e)) return Gr(e, t);
+	if (jt(e)) return Kr(e, t);
+	if (Dt(e)) {
 		let n = e.body;
 		if (!n) throw Error("Readable stream not available on Response");
-		return qr(n, t);
+		return Kr(n, t);
 	}
 	throw Error("makeIterator");
 }
 // node_modules/@loaders.gl/core/dist/lib/loader-utils/get-data.js
-var Zr = "Cannot convert supplied data type";
-function Qr(e, t, n) {
+var Xr = "Cannot convert supplied data type";
+function Zr(e, t, n) {
 	if (t.text && typeof e == "string") return e;
-	if (En(e) && (e = e.buffer), Tt(e)) {
-		let n = An(e);
-		return t.text && !t.binary ? new TextDecoder("utf8").decode(n) : Dn(n);
+	if (Tn(e) && (e = e.buffer), wt(e)) {
+		let n = kn(e);
+		return t.text && !t.binary ? new TextDecoder("utf8").decode(n) : En(n);
 	}
-	throw Error(Zr);
+	throw Error(Xr);
 }
-async function $r(e, t, n) {
-	if (typeof e == "string" || Tt(e)) return Qr(e, t, n);
-	if (kt(e) && (e = await Kn(e)), Ot(e)) return await qn(e), t.binary ? await e.arrayBuffer() : await e.text();
-	if (Mt(e) && (e = Xr(e, n)), Et(e) || Dt(e)) return fn(e);
-	throw Error(Zr);
+async function Qr(e, t, n) {
+	if (typeof e == "string" || wt(e)) return Zr(e, t, n);
+	if (Ot(e) && (e = await Gn(e)), Dt(e)) return await Kn(e), t.binary ? await e.arrayBuffer() : await e.text();
+	if (jt(e) && (e = Yr(e, n)), Tt(e) || Et(e)) return dn(e);
+	throw Error(Xr);
 }
 // node_modules/@loaders.gl/core/dist/lib/loader-utils/get-fetch-function.js
-function ei(e, t) {
-	let n = sr(), r = e || n, i = r.fetch ?? r.core?.fetch;
-	return typeof i == "function" ? i : St(i) ? (e) => er(e, i) : t?.fetch ? t?.fetch : er;
+function $r(e, t) {
+	let n = or(), r = e || n, i = r.fetch ?? r.core?.fetch;
+	return typeof i == "function" ? i : xt(i) ? (e) => $n(e, i) : t?.fetch ? t?.fetch : $n;
 }
 // node_modules/@loaders.gl/core/dist/lib/loader-utils/loader-context.js
-function ti(e, t, n) {
+function ei(e, t, n) {
 	if (n) return n;
 	let r = {
-		fetch: ei(t, e),
+		fetch: $r(t, e),
 		...e
 	};
 	if (r.url) {
-		let e = Vn(r.url);
-		r.baseUrl = e, r.queryString = Bn(r.url), r.filename = jn(e), r.baseUrl = Mn(e);
+		let e = Bn(r.url);
+		r.baseUrl = e, r.queryString = zn(r.url), r.filename = An(e), r.baseUrl = jn(e);
 	}
 	return Array.isArray(r.loaders) || (r.loaders = null), r;
 }
-function ni(e, t) {
+function ti(e, t) {
 	if (e && !Array.isArray(e)) return e;
 	let n;
 	if (e && (n = Array.isArray(e) ? e : [e]), t && t.loaders) {
@@ -1806,19 +1799,19 @@ function ni(e, t) {
 	return n && n.length ? n : void 0;
 }
 // node_modules/@loaders.gl/core/dist/lib/api/parse.js
-async function ri(e, t, n, r) {
-	t && !Array.isArray(t) && !yr(t) && (r = void 0, n = t, t = void 0), e = await e, n ||= {};
-	let i = Un(e), a = ni(t, r), o = await Tr(e, a, n);
+async function ni(e, t, n, r) {
+	t && !Array.isArray(t) && !vr(t) && (r = void 0, n = t, t = void 0), e = await e, n ||= {};
+	let i = Hn(e), a = ti(t, r), o = await wr(e, a, n);
 	if (!o) return null;
-	let s = cr(n, o, a, i);
-	return r = ti({
+	let s = sr(n, o, a, i);
+	return r = ei({
 		url: i,
-		_parse: ri,
+		_parse: ni,
 		loaders: a
-	}, s, r || null), await ii(o, e, s, r);
+	}, s, r || null), await ri(o, e, s, r);
 }
-async function ii(e, t, n, r) {
-	if (an(e), n = Nt(e.options, n), Ot(t)) {
+async function ri(e, t, n, r) {
+	if (rn(e), n = Mt(e.options, n), Dt(t)) {
 		let { ok: e, redirected: n, status: i, statusText: a, type: o, url: s } = t;
 		r.response = {
 			headers: Object.fromEntries(t.headers.entries()),
@@ -1830,65 +1823,65 @@ async function ii(e, t, n, r) {
 			url: s
 		};
 	}
-	t = await $r(t, e, n);
+	t = await Qr(t, e, n);
 	let i = e;
 	if (i.parseTextSync && typeof t == "string") return i.parseTextSync(t, n, r);
-	if (on(e, n)) return await sn(e, t, n, r, ri);
+	if (an(e, n)) return await on(e, t, n, r, ni);
 	if (i.parseText && typeof t == "string") return await i.parseText(t, n, r);
 	if (i.parse) return await i.parse(t, n, r);
-	throw Rt(!i.parseSync), Error(`${e.id} loader - no parser found and worker is disabled`);
+	throw Lt(!i.parseSync), Error(`${e.id} loader - no parser found and worker is disabled`);
 }
 // node_modules/@math.gl/types/dist/is-array.js
-function ai(e) {
+function ii(e) {
 	return ArrayBuffer.isView(e) && !(e instanceof DataView);
 }
-function oi(e) {
+function ai(e) {
 	return Array.isArray(e) ? e.length === 0 || typeof e[0] == "number" : !1;
 }
-function si(e) {
-	return ai(e) || oi(e);
+function oi(e) {
+	return ii(e) || ai(e);
 }
-var ci = o((() => {})), li = o((() => {
-	ci();
+var si = o((() => {})), ci = o((() => {
+	si();
 }));
 // node_modules/@loaders.gl/core/dist/lib/api/load.js
-async function ui(e, t, n, r) {
+async function li(e, t, n, r) {
 	let i, a;
-	!Array.isArray(t) && !yr(t) ? (i = [], a = t, r = void 0) : (i = t, a = n);
-	let o = ei(a), s = e;
-	return typeof e == "string" && (s = await o(e)), kt(e) && (s = await o(e)), typeof e == "string" && (lr(a || {}).core?.baseUrl || (a = {
+	!Array.isArray(t) && !vr(t) ? (i = [], a = t, r = void 0) : (i = t, a = n);
+	let o = $r(a), s = e;
+	return typeof e == "string" && (s = await o(e)), Ot(e) && (s = await o(e)), typeof e == "string" && (cr(a || {}).core?.baseUrl || (a = {
 		...a,
 		core: {
 			...a?.core,
 			baseUrl: e
 		}
-	})), await ri(s, i, a);
+	})), await ni(s, i, a);
 }
 // node_modules/@loaders.gl/images/dist/lib/utils/version.js
-var di = "4.5.4", fi = globalThis.loaders?.parseImageNode, pi = typeof Image < "u", mi = typeof ImageBitmap < "u", hi = Te ? !0 : !!fi;
-function gi(e) {
+var ui = "4.5.4", di = globalThis.loaders?.parseImageNode, fi = typeof Image < "u", pi = typeof ImageBitmap < "u", mi = we ? !0 : !!di;
+function hi(e) {
 	switch (e) {
-		case "auto": return mi || pi || hi;
-		case "imagebitmap": return mi;
-		case "image": return pi;
-		case "data": return hi;
+		case "auto": return pi || fi || mi;
+		case "imagebitmap": return pi;
+		case "image": return fi;
+		case "data": return mi;
 		default: throw Error(`@loaders.gl/images: image ${e} not supported in this environment`);
 	}
 }
-function _i() {
-	if (mi) return "imagebitmap";
-	if (pi) return "image";
-	if (hi) return "data";
+function gi() {
+	if (pi) return "imagebitmap";
+	if (fi) return "image";
+	if (mi) return "data";
 	throw Error("Install '@loaders.gl/polyfills' to parse images under Node.js");
 }
 // node_modules/@loaders.gl/images/dist/lib/category-api/parsed-image-api.js
-function vi(e) {
-	let t = bi(e);
+function _i(e) {
+	let t = yi(e);
 	if (!t) throw Error("Not an image");
 	return t;
 }
-function yi(e) {
-	switch (vi(e)) {
+function vi(e) {
+	switch (_i(e)) {
 		case "data": return e;
 		case "image":
 		case "imagebitmap":
@@ -1898,16 +1891,16 @@ function yi(e) {
 		default: throw Error("getImageData");
 	}
 }
-function bi(e) {
+function yi(e) {
 	return typeof ImageBitmap < "u" && e instanceof ImageBitmap ? "imagebitmap" : typeof Image < "u" && e instanceof Image ? "image" : e && typeof e == "object" && e.data && e.width && e.height ? "data" : null;
 }
 // node_modules/@loaders.gl/images/dist/lib/parsers/svg-utils.js
-var xi = /^data:image\/svg\+xml/, Si = /\.svg((\?|#).*)?$/;
-function Ci(e) {
-	return e && (xi.test(e) || Si.test(e));
+var bi = /^data:image\/svg\+xml/, xi = /\.svg((\?|#).*)?$/;
+function Si(e) {
+	return e && (bi.test(e) || xi.test(e));
 }
-function wi(e, t) {
-	if (Ci(t)) {
+function Ci(e, t) {
+	if (Si(t)) {
 		let t = new TextDecoder().decode(e);
 		try {
 			typeof unescape == "function" && typeof encodeURIComponent == "function" && (t = unescape(encodeURIComponent(t)));
@@ -1916,22 +1909,22 @@ function wi(e, t) {
 		}
 		return `data:image/svg+xml;base64,${btoa(t)}`;
 	}
-	return Ti(e, t);
+	return wi(e, t);
 }
-function Ti(e, t) {
-	if (Ci(t)) throw Error("SVG cannot be parsed directly to imagebitmap");
+function wi(e, t) {
+	if (Si(t)) throw Error("SVG cannot be parsed directly to imagebitmap");
 	return new Blob([new Uint8Array(e)]);
 }
 // node_modules/@loaders.gl/images/dist/lib/parsers/parse-to-image.js
-async function Ei(e, t, n) {
-	let r = wi(e, n), i = self.URL || self.webkitURL, a = typeof r != "string" && i.createObjectURL(r);
+async function Ti(e, t, n) {
+	let r = Ci(e, n), i = self.URL || self.webkitURL, a = typeof r != "string" && i.createObjectURL(r);
 	try {
-		return await Di(a || r, t);
+		return await Ei(a || r, t);
 	} finally {
 		a && i.revokeObjectURL(a);
 	}
 }
-async function Di(e, t) {
+async function Ei(e, t) {
 	let n = new Image();
 	return n.src = e, t.image && t.image.decode && n.decode ? (await n.decode(), n) : await new Promise((e, t) => {
 		try {
@@ -1945,32 +1938,32 @@ async function Di(e, t) {
 	});
 }
 // node_modules/@loaders.gl/images/dist/lib/parsers/parse-to-image-bitmap.js
-var Oi = !0;
-async function ki(e, t, n) {
+var Di = !0;
+async function Oi(e, t, n) {
 	let r;
-	r = Ci(n) ? await Ei(e, t, n) : Ti(e, n);
+	r = Si(n) ? await Ti(e, t, n) : wi(e, n);
 	let i = t && t.imagebitmap;
-	return await Ai(r, i);
+	return await ki(r, i);
 }
-async function Ai(e, t = null) {
-	if ((ji(t) || !Oi) && (t = null), t) try {
+async function ki(e, t = null) {
+	if ((Ai(t) || !Di) && (t = null), t) try {
 		return await createImageBitmap(e, t);
 	} catch (e) {
-		console.warn(e), Oi = !1;
+		console.warn(e), Di = !1;
 	}
 	return await createImageBitmap(e);
 }
-function ji(e) {
+function Ai(e) {
 	if (!e) return !0;
 	for (let t in e) if (Object.prototype.hasOwnProperty.call(e, t)) return !1;
 	return !0;
 }
 // node_modules/@loaders.gl/images/dist/lib/category-api/parse-isobmff-binary.js
-function Mi(e) {
-	return !Ii(e, "ftyp", 4) || !(e[8] & 96) ? null : Ni(e);
+function ji(e) {
+	return !Fi(e, "ftyp", 4) || !(e[8] & 96) ? null : Mi(e);
 }
-function Ni(e) {
-	switch (Pi(e, 8, 12).replace("\0", " ").trim()) {
+function Mi(e) {
+	switch (Ni(e, 8, 12).replace("\0", " ").trim()) {
 		case "avif":
 		case "avis": return {
 			extension: "avif",
@@ -1979,72 +1972,72 @@ function Ni(e) {
 		default: return null;
 	}
 }
-function Pi(e, t, n) {
+function Ni(e, t, n) {
 	return String.fromCharCode(...e.slice(t, n));
 }
-function Fi(e) {
+function Pi(e) {
 	return [...e].map((e) => e.charCodeAt(0));
 }
-function Ii(e, t, n = 0) {
-	let r = Fi(t);
+function Fi(e, t, n = 0) {
+	let r = Pi(t);
 	for (let t = 0; t < r.length; ++t) if (r[t] !== e[t + n]) return !1;
 	return !0;
 }
 // node_modules/@loaders.gl/images/dist/lib/category-api/binary-image-api.js
-var Li = !1, Ri = !0;
-function zi(e) {
-	let t = Ki(e);
-	return Vi(t) || Wi(t) || Hi(t) || Ui(t) || Bi(t);
+var Ii = !1, Li = !0;
+function Ri(e) {
+	let t = Gi(e);
+	return Bi(t) || Ui(t) || Vi(t) || Hi(t) || zi(t);
 }
-function Bi(e) {
-	let t = Mi(new Uint8Array(e instanceof DataView ? e.buffer : e));
+function zi(e) {
+	let t = ji(new Uint8Array(e instanceof DataView ? e.buffer : e));
 	return t ? {
 		mimeType: t.mimeType,
 		width: 0,
 		height: 0
 	} : null;
 }
-function Vi(e) {
-	let t = Ki(e);
-	return t.byteLength >= 24 && t.getUint32(0, Li) === 2303741511 ? {
+function Bi(e) {
+	let t = Gi(e);
+	return t.byteLength >= 24 && t.getUint32(0, Ii) === 2303741511 ? {
 		mimeType: "image/png",
-		width: t.getUint32(16, Li),
-		height: t.getUint32(20, Li)
+		width: t.getUint32(16, Ii),
+		height: t.getUint32(20, Ii)
+	} : null;
+}
+function Vi(e) {
+	let t = Gi(e);
+	return t.byteLength >= 10 && t.getUint32(0, Ii) === 1195984440 ? {
+		mimeType: "image/gif",
+		width: t.getUint16(6, Li),
+		height: t.getUint16(8, Li)
 	} : null;
 }
 function Hi(e) {
-	let t = Ki(e);
-	return t.byteLength >= 10 && t.getUint32(0, Li) === 1195984440 ? {
-		mimeType: "image/gif",
-		width: t.getUint16(6, Ri),
-		height: t.getUint16(8, Ri)
+	let t = Gi(e);
+	return t.byteLength >= 14 && t.getUint16(0, Ii) === 16973 && t.getUint32(2, Li) === t.byteLength ? {
+		mimeType: "image/bmp",
+		width: t.getUint32(18, Li),
+		height: t.getUint32(22, Li)
 	} : null;
 }
 function Ui(e) {
-	let t = Ki(e);
-	return t.byteLength >= 14 && t.getUint16(0, Li) === 16973 && t.getUint32(2, Ri) === t.byteLength ? {
-		mimeType: "image/bmp",
-		width: t.getUint32(18, Ri),
-		height: t.getUint32(22, Ri)
-	} : null;
-}
-function Wi(e) {
-	let t = Ki(e);
-	if (!(t.byteLength >= 3 && t.getUint16(0, Li) === 65496 && t.getUint8(2) === 255)) return null;
-	let { tableMarkers: n, sofMarkers: r } = Gi(), i = 2;
+	let t = Gi(e);
+	if (!(t.byteLength >= 3 && t.getUint16(0, Ii) === 65496 && t.getUint8(2) === 255)) return null;
+	let { tableMarkers: n, sofMarkers: r } = Wi(), i = 2;
 	for (; i + 9 < t.byteLength;) {
-		let e = t.getUint16(i, Li);
+		let e = t.getUint16(i, Ii);
 		if (r.has(e)) return {
 			mimeType: "image/jpeg",
-			height: t.getUint16(i + 5, Li),
-			width: t.getUint16(i + 7, Li)
+			height: t.getUint16(i + 5, Ii),
+			width: t.getUint16(i + 7, Ii)
 		};
 		if (!n.has(e)) return null;
-		i += 2, i += t.getUint16(i, Li);
+		i += 2, i += t.getUint16(i, Ii);
 	}
 	return null;
 }
-function Gi() {
+function Wi() {
 	let e = /* @__PURE__ */ new Set([
 		65499,
 		65476,
@@ -2073,49 +2066,49 @@ function Gi() {
 		])
 	};
 }
-function Ki(e) {
+function Gi(e) {
 	if (e instanceof DataView) return e;
 	if (ArrayBuffer.isView(e)) return new DataView(e.buffer);
 	if (e instanceof ArrayBuffer) return new DataView(e);
 	throw Error("toDataView");
 }
 // node_modules/@loaders.gl/images/dist/lib/parsers/parse-to-node-image.js
-async function qi(e, t) {
-	let { mimeType: n } = zi(e) || {}, r = globalThis.loaders?.parseImageNode;
-	return Ce(r), await r(e, n);
+async function Ki(e, t) {
+	let { mimeType: n } = Ri(e) || {}, r = globalThis.loaders?.parseImageNode;
+	return Se(r), await r(e, n);
 }
 // node_modules/@loaders.gl/images/dist/lib/parsers/parse-image.js
-async function Ji(e, t, n) {
+async function qi(e, t, n) {
 	t ||= {};
-	let r = (t.image || {}).type || "auto", { url: i } = n || {}, a = Yi(r), o;
+	let r = (t.image || {}).type || "auto", { url: i } = n || {}, a = Ji(r), o;
 	switch (a) {
 		case "imagebitmap":
-			o = await ki(e, t, i);
+			o = await Oi(e, t, i);
 			break;
 		case "image":
-			o = await Ei(e, t, i);
+			o = await Ti(e, t, i);
 			break;
 		case "data":
-			o = await qi(e, t);
+			o = await Ki(e, t);
 			break;
-		default: Ce(!1);
+		default: Se(!1);
 	}
-	return r === "data" && (o = yi(o)), o;
+	return r === "data" && (o = vi(o)), o;
 }
-function Yi(e) {
+function Ji(e) {
 	switch (e) {
 		case "auto":
-		case "data": return _i();
-		default: return gi(e), e;
+		case "data": return gi();
+		default: return hi(e), e;
 	}
 }
-var Xi = {
+var Yi = {
 	dataType: null,
 	batchType: null,
 	id: "image",
 	module: "images",
 	name: "Images",
-	version: di,
+	version: ui,
 	mimeTypes: [
 		"image/png",
 		"image/jpeg",
@@ -2137,28 +2130,28 @@ var Xi = {
 		"svg",
 		"avif"
 	],
-	parse: Ji,
-	tests: [(e) => !!zi(new DataView(e))],
+	parse: qi,
+	tests: [(e) => !!Ri(new DataView(e))],
 	options: { image: {
 		type: "auto",
 		decode: !0
 	} }
 };
 // node_modules/@deck.gl/core/dist/utils/log.js
-gt();
-var A = new pt({ id: "deck" }), Zi = {};
-function Qi(e) {
-	Zi = e;
+ht();
+var A = new ft({ id: "deck" }), Xi = {};
+function Zi(e) {
+	Xi = e;
 }
-function $i(e, t, n, r) {
-	A.level > 0 && Zi[e] && Zi[e].call(null, t, n, r);
+function Qi(e, t, n, r) {
+	A.level > 0 && Xi[e] && Xi[e].call(null, t, n, r);
 }
 // node_modules/@deck.gl/core/dist/utils/json-loader.js
-function ea(e) {
+function $i(e) {
 	let t = e[0], n = e[e.length - 1];
 	return t === "{" && n === "}" || t === "[" && n === "]";
 }
-var ta = {
+var ea = {
 	dataType: null,
 	batchType: null,
 	id: "JSON",
@@ -2168,11 +2161,11 @@ var ta = {
 	options: {},
 	extensions: ["json", "geojson"],
 	mimeTypes: ["application/json", "application/geo+json"],
-	testText: ea,
+	testText: $i,
 	parseTextSync: JSON.parse
 };
 // node_modules/@deck.gl/core/dist/lib/init.js
-function na() {
+function ta() {
 	let e = "9.4.0", t = globalThis.deck && globalThis.deck.VERSION;
 	if (t && t !== e) throw Error(`deck.gl - multiple versions detected: ${t} vs ${e}`);
 	return t || (A.log(1, `deck.gl ${e}`)(), globalThis.deck = {
@@ -2180,12 +2173,12 @@ function na() {
 		VERSION: e,
 		version: e,
 		log: A,
-		_registerLoggers: Qi
-	}, Sr([ta, [Xi, { imagebitmap: { premultiplyAlpha: "none" } }]])), e;
+		_registerLoggers: Zi
+	}, xr([ea, [Yi, { imagebitmap: { premultiplyAlpha: "none" } }]])), e;
 }
-var ra = na();
+var na = ta();
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/wgsl-binding-scan.js
-function ia(e) {
+function ra(e) {
 	let t = e.split(""), n = 0, r = 0, i = !1, a = !1, o = !1;
 	for (; n < e.length;) {
 		let s = e[n], c = e[n + 1];
@@ -2205,8 +2198,8 @@ function ia(e) {
 	}
 	return t.join("");
 }
-function aa(e, t) {
-	let n = ia(e), r = [];
+function ia(e, t) {
+	let n = ra(e), r = [];
 	for (let i of t) {
 		i.lastIndex = 0;
 		let a;
@@ -2225,56 +2218,56 @@ function aa(e, t) {
 	}
 	return r.sort((e, t) => e.index - t.index);
 }
-function oa(e, t, n) {
-	let r = aa(e, t);
+function aa(e, t, n) {
+	let r = ia(e, t);
 	if (!r.length) return e;
 	let i = "", a = 0;
 	for (let t of r) i += e.slice(a, t.index), i += n(t), a = t.index + t.length;
 	return i += e.slice(a), i;
 }
-function sa(e) {
-	return /@binding\(\s*auto\s*\)/.test(ia(e));
+function oa(e) {
+	return /@binding\(\s*auto\s*\)/.test(ra(e));
 }
-function ca(e, t) {
-	return aa(e, t === da || t === fa ? ma : t).find((e) => e.bindingToken === "auto");
+function sa(e, t) {
+	return ia(e, t === ua || t === da ? pa : t).find((e) => e.bindingToken === "auto");
 }
-var la, ua, da, fa, pa, ma, ha = o((() => {
-	la = "(?:var<\\s*(uniform|storage(?:\\s*,\\s*[A-Za-z_][A-Za-z0-9_]*)?)\\s*>|var)\\s+([A-Za-z_][A-Za-z0-9_]*)", ua = "\\s*", da = [RegExp(`@binding\\(\\s*(auto|\\d+)\\s*\\)${ua}@group\\(\\s*(\\d+)\\s*\\)${ua}${la}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${ua}@binding\\(\\s*(auto|\\d+)\\s*\\)${ua}${la}`, "g")], fa = [RegExp(`@binding\\(\\s*(auto|\\d+)\\s*\\)${ua}@group\\(\\s*(\\d+)\\s*\\)${ua}${la}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${ua}@binding\\(\\s*(auto|\\d+)\\s*\\)${ua}${la}`, "g")], pa = [RegExp(`@binding\\(\\s*(\\d+)\\s*\\)${ua}@group\\(\\s*(\\d+)\\s*\\)${ua}${la}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${ua}@binding\\(\\s*(\\d+)\\s*\\)${ua}${la}`, "g")], ma = [
-		RegExp(`@binding\\(\\s*(auto)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)\\s*${la}`, "g"),
-		RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(auto)\\s*\\)\\s*${la}`, "g"),
-		RegExp(`@binding\\(\\s*(auto)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)(?:[\\s\\n\\r]*@[A-Za-z_][^\\n\\r]*)*[\\s\\n\\r]*${la}`, "g"),
-		RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(auto)\\s*\\)(?:[\\s\\n\\r]*@[A-Za-z_][^\\n\\r]*)*[\\s\\n\\r]*${la}`, "g")
+var ca, la, ua, da, fa, pa, ma = o((() => {
+	ca = "(?:var<\\s*(uniform|storage(?:\\s*,\\s*[A-Za-z_][A-Za-z0-9_]*)?)\\s*>|var)\\s+([A-Za-z_][A-Za-z0-9_]*)", la = "\\s*", ua = [RegExp(`@binding\\(\\s*(auto|\\d+)\\s*\\)${la}@group\\(\\s*(\\d+)\\s*\\)${la}${ca}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${la}@binding\\(\\s*(auto|\\d+)\\s*\\)${la}${ca}`, "g")], da = [RegExp(`@binding\\(\\s*(auto|\\d+)\\s*\\)${la}@group\\(\\s*(\\d+)\\s*\\)${la}${ca}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${la}@binding\\(\\s*(auto|\\d+)\\s*\\)${la}${ca}`, "g")], fa = [RegExp(`@binding\\(\\s*(\\d+)\\s*\\)${la}@group\\(\\s*(\\d+)\\s*\\)${la}${ca}`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)${la}@binding\\(\\s*(\\d+)\\s*\\)${la}${ca}`, "g")], pa = [
+		RegExp(`@binding\\(\\s*(auto)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)\\s*${ca}`, "g"),
+		RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(auto)\\s*\\)\\s*${ca}`, "g"),
+		RegExp(`@binding\\(\\s*(auto)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)(?:[\\s\\n\\r]*@[A-Za-z_][^\\n\\r]*)*[\\s\\n\\r]*${ca}`, "g"),
+		RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(auto)\\s*\\)(?:[\\s\\n\\r]*@[A-Za-z_][^\\n\\r]*)*[\\s\\n\\r]*${ca}`, "g")
 	];
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/wgsl-interface-scan.js
-function ga(e, t = {}) {
-	let n = _a(e), r = va(n);
+function ha(e, t = {}) {
+	let n = ga(e), r = _a(n);
 	if (!r) return null;
-	let i = ya(n, r);
+	let i = va(n, r);
 	if (!i) return null;
-	let a = xa(n, r, i);
+	let a = ba(n, r, i);
 	if (!a) return null;
 	if (t.scanVertexAttributes === !1) return {
 		attributes: [],
 		bindings: a
 	};
-	let o = ba(n, r);
+	let o = ya(n, r);
 	if (!o) return null;
-	let s = Ea(n, r, i, o, t.vertexEntryPoint);
+	let s = Ta(n, r, i, o, t.vertexEntryPoint);
 	return s ? {
 		attributes: s,
 		bindings: a
 	} : null;
 }
-function _a(e) {
-	let t = ia(e), n = /[A-Za-z_][A-Za-z0-9_]*|(?:0[xX][0-9A-Fa-f]+|\d+)|[@(){}<>\[\]:,;=]/g, r = [], i = n.exec(t);
+function ga(e) {
+	let t = ra(e), n = /[A-Za-z_][A-Za-z0-9_]*|(?:0[xX][0-9A-Fa-f]+|\d+)|[@(){}<>\[\]:,;=]/g, r = [], i = n.exec(t);
 	for (; i;) r.push({
 		value: i[0],
 		index: i.index
 	}), i = n.exec(t);
 	return r;
 }
-function va(e) {
+function _a(e) {
 	let t = [], n = 0;
 	for (let r of e) {
 		if (r.value === "}" && n === 0) return null;
@@ -2282,52 +2275,52 @@ function va(e) {
 	}
 	return n === 0 ? t : null;
 }
-function ya(e, t) {
+function va(e, t) {
 	let n = /* @__PURE__ */ new Map();
 	for (let r = 0; r < e.length; r++) {
 		if (t[r] !== 0 || e[r].value !== "alias") continue;
 		let i = e[r + 1]?.value;
-		if (!Ha(i) || e[r + 2]?.value !== "=" || n.has(i)) return null;
-		let a = Ra(e, t, r + 3, ";");
+		if (!Va(i) || e[r + 2]?.value !== "=" || n.has(i)) return null;
+		let a = La(e, t, r + 3, ";");
 		if (a < 0 || a === r + 3) return null;
-		n.set(i, Va(e.slice(r + 3, a))), r = a;
+		n.set(i, Ba(e.slice(r + 3, a))), r = a;
 	}
 	return n;
 }
-function ba(e, t) {
+function ya(e, t) {
 	let n = /* @__PURE__ */ new Map();
 	for (let r = 0; r < e.length; r++) {
 		if (t[r] !== 0 || e[r].value !== "struct") continue;
 		let i = e[r + 1]?.value, a = r + 2;
-		if (!Ha(i) || n.has(i) || e[a]?.value !== "{") return null;
-		let o = Fa(e, a, "{", "}");
+		if (!Va(i) || n.has(i) || e[a]?.value !== "{") return null;
+		let o = Pa(e, a, "{", "}");
 		if (o < 0) return null;
 		n.set(i, e.slice(a + 1, o)), r = o;
 	}
 	return n;
 }
-function xa(e, t, n) {
+function ba(e, t, n) {
 	let r = [], i = /* @__PURE__ */ new Set(), a = /* @__PURE__ */ new Set();
 	for (let o = 0; o < e.length; o++) {
 		if (t[o] !== 0 || e[o].value !== "var") continue;
-		let s = za(e, t, o), c = e.slice(s, o), l = Ma(c, "group"), u = Ma(c, "binding");
+		let s = Ra(e, t, o), c = e.slice(s, o), l = ja(c, "group"), u = ja(c, "binding");
 		if (l === null || u === null || l === void 0 != (u === void 0)) return null;
 		if (l === void 0 || u === void 0) continue;
 		let d = o + 1, f = [];
 		if (e[d]?.value === "<") {
-			let t = Fa(e, d, "<", ">");
+			let t = Pa(e, d, "<", ">");
 			if (t < 0) return null;
-			let n = Ia(e.slice(d + 1, t), ",");
+			let n = Fa(e.slice(d + 1, t), ",");
 			if (!n) return null;
-			f = n.map(Va), d = t + 1;
+			f = n.map(Ba), d = t + 1;
 		}
 		let p = e[d]?.value;
-		if (!Ha(p) || e[d + 1]?.value !== ":") return null;
-		let m = Ra(e, t, d + 2, ";");
+		if (!Va(p) || e[d + 1]?.value !== ":") return null;
+		let m = La(e, t, d + 2, ";");
 		if (m < 0 || m === d + 2) return null;
-		let h = ka(Va(e.slice(d + 2, m)), n);
+		let h = Oa(Ba(e.slice(d + 2, m)), n);
 		if (!h) return null;
-		let g = Sa({
+		let g = xa({
 			name: p,
 			group: l,
 			location: u,
@@ -2337,9 +2330,9 @@ function xa(e, t, n) {
 		if (!g || i.has(_) || a.has(p)) return null;
 		r.push(g), i.add(_), a.add(p), o = m;
 	}
-	return Ta(r), r.sort((e, t) => e.group - t.group || e.location - t.location || e.name.localeCompare(t.name));
+	return wa(r), r.sort((e, t) => e.group - t.group || e.location - t.location || e.name.localeCompare(t.name));
 }
-function Sa(e) {
+function xa(e) {
 	let { name: t, group: n, location: r, addressSpace: i, resourceType: a } = e, o = {
 		name: t,
 		group: n,
@@ -2366,9 +2359,9 @@ function Sa(e) {
 	} : a === "texture_external" ? {
 		...o,
 		type: "external-texture"
-	} : Ca(o, a) || wa(o, a);
+	} : Sa(o, a) || Ca(o, a);
 }
-function Ca(e, t) {
+function Sa(e, t) {
 	let n = /^texture_storage_(1d|2d|2d_array|3d)<([A-Za-z0-9_]+),(read|write|read_write)>$/.exec(t);
 	if (!n) return null;
 	let r = {
@@ -2381,10 +2374,10 @@ function Ca(e, t) {
 		type: "storage",
 		format: n[2],
 		access: r,
-		viewDimension: Pa(n[1])
+		viewDimension: Na(n[1])
 	};
 }
-function wa(e, t) {
+function Ca(e, t) {
 	let n = /^texture_(multisampled_)?(1d|2d|2d_array|cube|cube_array|3d)<(f32|i32|u32)>$/.exec(t);
 	if (n) {
 		if (n[1] && n[2] !== "2d") return null;
@@ -2396,7 +2389,7 @@ function wa(e, t) {
 		return {
 			...e,
 			type: "texture",
-			viewDimension: Pa(n[2]),
+			viewDimension: Na(n[2]),
 			sampleType: t,
 			multisampled: !!n[1]
 		};
@@ -2405,27 +2398,27 @@ function wa(e, t) {
 	return !r || r[1] && r[2] !== "2d" ? null : {
 		...e,
 		type: "texture",
-		viewDimension: Pa(r[2]),
+		viewDimension: Na(r[2]),
 		sampleType: "depth",
 		multisampled: !!r[1]
 	};
 }
-function Ta(e) {
+function wa(e) {
 	for (let t of e) {
 		if (t.type !== "sampler" || t.samplerType || !t.name.endsWith("Sampler")) continue;
 		let n = t.name.slice(0, -7);
 		e.find((e) => e.type === "texture" && e.name === n && e.group === t.group)?.sampleType === "depth" && (t.samplerType = "non-filtering");
 	}
 }
-function Ea(e, t, n, r, i) {
-	let a = Da(e, t);
+function Ta(e, t, n, r, i) {
+	let a = Ea(e, t);
 	if (!a) return null;
 	let o = a.filter((e) => e.vertex), s = i ? o.find((e) => e.name === i) : o.length === 1 ? o[0] : void 0;
 	if (!s) return o.length === 0 && !i ? [] : null;
-	let c = Ia(s.parameters, ",");
+	let c = Fa(s.parameters, ",");
 	if (!c) return null;
 	let l = [], u = /* @__PURE__ */ new Set(), d = /* @__PURE__ */ new Set(), f = /* @__PURE__ */ new Set();
-	for (let e of c) if (e.length > 0 && !Oa({
+	for (let e of c) if (e.length > 0 && !Da({
 		declaration: e,
 		aliases: n,
 		structures: r,
@@ -2436,30 +2429,30 @@ function Ea(e, t, n, r, i) {
 	})) return null;
 	return l.sort((e, t) => e.location - t.location || e.name.localeCompare(t.name));
 }
-function Da(e, t) {
+function Ea(e, t) {
 	let n = [], r = /* @__PURE__ */ new Set();
 	for (let i = 0; i < e.length; i++) {
 		if (t[i] !== 0 || e[i].value !== "fn") continue;
 		let a = e[i + 1]?.value, o = i + 2;
-		if (!Ha(a) || r.has(a) || e[o]?.value !== "(") return null;
-		let s = Fa(e, o, "(", ")");
+		if (!Va(a) || r.has(a) || e[o]?.value !== "(") return null;
+		let s = Pa(e, o, "(", ")");
 		if (s < 0) return null;
-		let c = za(e, t, i);
+		let c = Ra(e, t, i);
 		n.push({
 			name: a,
-			vertex: Na(e.slice(c, i), "vertex"),
+			vertex: Ma(e.slice(c, i), "vertex"),
 			parameters: e.slice(o + 1, s)
 		}), r.add(a), i = s;
 	}
 	return n;
 }
-function Oa(e) {
-	let { declaration: t, aliases: n, structures: r, attributes: i, attributeLocations: a, attributeNames: o, visitedStructures: s } = e, c = La(t, ":");
+function Da(e) {
+	let { declaration: t, aliases: n, structures: r, attributes: i, attributeLocations: a, attributeNames: o, visitedStructures: s } = e, c = Ia(t, ":");
 	if (c < 1 || c === t.length - 1) return !1;
-	let l = Ba(t.slice(0, c)), u = Ma(t.slice(0, c), "location"), d = Na(t.slice(0, c), "builtin"), f = ka(Va(t.slice(c + 1)), n);
+	let l = za(t.slice(0, c)), u = ja(t.slice(0, c), "location"), d = Ma(t.slice(0, c), "builtin"), f = Oa(Ba(t.slice(c + 1)), n);
 	if (!l || u === null || !f || u !== void 0 && d) return !1;
 	if (u !== void 0) {
-		let e = ja(f);
+		let e = Aa(f);
 		return !e || a.has(u) || o.has(l) ? !1 : (i.push({
 			name: l,
 			location: u,
@@ -2469,33 +2462,33 @@ function Oa(e) {
 	if (d) return !0;
 	let p = r.get(f);
 	if (!p || s.has(f)) return !1;
-	let m = Ia(p, ",");
+	let m = Fa(p, ",");
 	if (!m) return !1;
 	s.add(f);
-	for (let t of m) if (t.length > 0 && !Oa({
+	for (let t of m) if (t.length > 0 && !Da({
 		...e,
 		declaration: t
 	})) return !1;
 	return s.delete(f), !0;
 }
-function ka(e, t, n = /* @__PURE__ */ new Set()) {
-	let r = _a(e), i = "";
+function Oa(e, t, n = /* @__PURE__ */ new Set()) {
+	let r = ga(e), i = "";
 	for (let e of r) {
 		let r = t.get(e.value);
 		if (!r) {
-			i += Aa(e.value);
+			i += ka(e.value);
 			continue;
 		}
 		if (n.has(e.value)) return null;
 		let a = new Set(n);
 		a.add(e.value);
-		let o = ka(r, t, a);
+		let o = Oa(r, t, a);
 		if (!o) return null;
 		i += o;
 	}
 	return i;
 }
-function Aa(e) {
+function ka(e) {
 	let t = /^(vec[234]|mat[234]x[234])([fiuh])$/.exec(e);
 	if (!t) return e;
 	let n = {
@@ -2506,10 +2499,10 @@ function Aa(e) {
 	}[t[2]];
 	return `${t[1]}<${n}>`;
 }
-function ja(e) {
+function Aa(e) {
 	return /^(?:i32|u32|f32|f16|vec[234]<(?:i32|u32|f32|f16)>)$/.test(e) ? e : null;
 }
-function Ma(e, t) {
+function ja(e, t) {
 	let n;
 	for (let r = 0; r < e.length; r++) if (e[r].value === "@" && e[r + 1]?.value === t) {
 		if (n !== void 0 || e[r + 2]?.value !== "(" || !/^\d+$/.test(e[r + 3]?.value || "") || e[r + 4]?.value !== ")") return null;
@@ -2517,19 +2510,19 @@ function Ma(e, t) {
 	}
 	return n;
 }
-function Na(e, t) {
+function Ma(e, t) {
 	return e.some((n, r) => n.value === "@" && e[r + 1]?.value === t);
 }
-function Pa(e) {
+function Na(e) {
 	return e.replace("_", "-");
 }
-function Fa(e, t, n, r) {
+function Pa(e, t, n, r) {
 	let i = 0;
 	for (let a = t; a < e.length; a++) if (e[a].value === n) i++;
 	else if (e[a].value === r && --i === 0) return a;
 	return -1;
 }
-function Ia(e, t) {
+function Fa(e, t) {
 	let n = [], r = 0, i = {
 		"(": 0,
 		"<": 0,
@@ -2552,62 +2545,62 @@ function Ia(e, t) {
 	}
 	return a.every((e) => i[e] === 0) ? (n.push(e.slice(r)), n) : null;
 }
-function La(e, t) {
-	let n = Ia(e, t);
+function Ia(e, t) {
+	let n = Fa(e, t);
 	return n && n.length === 2 ? n[0].length : -1;
 }
-function Ra(e, t, n, r) {
+function La(e, t, n, r) {
 	for (let i = n; i < e.length; i++) if (t[i] === 0 && e[i].value === r) return i;
 	return -1;
 }
-function za(e, t, n) {
+function Ra(e, t, n) {
 	for (let r = n - 1; r >= 0; r--) if (e[r].value === ";" && t[r] === 0 || e[r].value === "}" && t[r] === 1) return r + 1;
 	return 0;
 }
-function Ba(e) {
-	for (let t = e.length - 1; t >= 0; t--) if (Ha(e[t].value)) return e[t].value;
+function za(e) {
+	for (let t = e.length - 1; t >= 0; t--) if (Va(e[t].value)) return e[t].value;
 	return null;
 }
-function Va(e) {
+function Ba(e) {
 	return e.map((e) => e.value).join("");
 }
-function Ha(e) {
+function Va(e) {
 	return !!(e && /^[A-Za-z_][A-Za-z0-9_]*$/.test(e));
 }
-var Ua = o((() => {
-	ha();
+var Ha = o((() => {
+	ma();
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/utils/assert.js
-function Wa(e, t) {
+function Ua(e, t) {
 	if (!e) {
 		let e = Error(t || "shadertools: assertion failed.");
-		throw Error.captureStackTrace?.(e, Wa), e;
+		throw Error.captureStackTrace?.(e, Ua), e;
 	}
 }
-var Ga = o((() => {}));
+var Wa = o((() => {}));
 // node_modules/@luma.gl/shadertools/dist/lib/filters/prop-types.js
-function Ka(e) {
+function Ga(e) {
 	let t = {};
-	for (let [n, r] of Object.entries(e)) t[n] = qa(r);
+	for (let [n, r] of Object.entries(e)) t[n] = Ka(r);
 	return t;
 }
-function qa(e) {
-	let t = Ja(e);
+function Ka(e) {
+	let t = qa(e);
 	if (t !== "object") return {
 		value: e,
-		...Ya[t],
+		...Ja[t],
 		type: t
 	};
 	if (typeof e == "object") return e ? e.type === void 0 ? e.value === void 0 ? {
 		type: "object",
 		value: e
-	} : (t = Ja(e.value), {
+	} : (t = qa(e.value), {
 		...e,
-		...Ya[t],
+		...Ja[t],
 		type: t
 	}) : {
 		...e,
-		...Ya[e.type],
+		...Ja[e.type],
 		type: e.type
 	} : {
 		type: "object",
@@ -2615,11 +2608,11 @@ function qa(e) {
 	};
 	throw Error("props");
 }
-function Ja(e) {
+function qa(e) {
 	return Array.isArray(e) || ArrayBuffer.isView(e) ? "array" : typeof e;
 }
-var Ya, Xa = o((() => {
-	Ya = {
+var Ja, Ya = o((() => {
+	Ja = {
 		number: {
 			type: "number",
 			validate(e, t) {
@@ -2633,17 +2626,17 @@ var Ya, Xa = o((() => {
 			}
 		}
 	};
-})), Za, Qa, $a = o((() => {
-	Za = "#ifdef MODULE_LOGDEPTH\n  logdepth_adjustPosition(gl_Position);\n#endif\n", Qa = "#ifdef MODULE_MATERIAL\n  fragColor = material_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_LIGHTING\n  fragColor = lighting_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_FOG\n  fragColor = fog_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_PICKING\n  fragColor = picking_filterHighlightColor(fragColor);\n  fragColor = picking_filterPickingColor(fragColor);\n#endif\n\n#ifdef MODULE_LOGDEPTH\n  logdepth_setFragDepth();\n#endif\n";
+})), Xa, Za, Qa = o((() => {
+	Xa = "#ifdef MODULE_LOGDEPTH\n  logdepth_adjustPosition(gl_Position);\n#endif\n", Za = "#ifdef MODULE_MATERIAL\n  fragColor = material_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_LIGHTING\n  fragColor = lighting_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_FOG\n  fragColor = fog_filterColor(fragColor);\n#endif\n\n#ifdef MODULE_PICKING\n  fragColor = picking_filterHighlightColor(fragColor);\n  fragColor = picking_filterPickingColor(fragColor);\n#endif\n\n#ifdef MODULE_LOGDEPTH\n  logdepth_setFragDepth();\n#endif\n";
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/shader-injections.js
-function eo(e) {
+function $a(e) {
 	let t = {
 		vertex: {},
 		fragment: {}
 	};
 	for (let n in e) {
-		let r = e[n], i = to(n);
+		let r = e[n], i = eo(n);
 		typeof r == "string" && (r = {
 			order: 0,
 			injection: r
@@ -2651,7 +2644,7 @@ function eo(e) {
 	}
 	return t;
 }
-function to(e) {
+function eo(e) {
 	let t = e.slice(0, 2);
 	switch (t) {
 		case "vs": return "vertex";
@@ -2659,39 +2652,39 @@ function to(e) {
 		default: throw Error(t);
 	}
 }
-function no(e, t, n, r = !1, i = "glsl", a = {}) {
+function to(e, t, n, r = !1, i = "glsl", a = {}) {
 	let o = t === "vertex";
 	for (let t in n) {
 		let r = n[t];
-		r.sort((e, t) => e.order - t.order), lo.length = r.length;
-		for (let e = 0, t = r.length; e < t; ++e) lo[e] = r[e].injection;
-		let s = `${lo.join("\n")}\n`;
+		r.sort((e, t) => e.order - t.order), co.length = r.length;
+		for (let e = 0, t = r.length; e < t; ++e) co[e] = r[e].injection;
+		let s = `${co.join("\n")}\n`;
 		switch (t) {
 			case "vs:#decl":
-				(i === "wgsl" || o) && (e = e.replace(uo, s));
+				(i === "wgsl" || o) && (e = e.replace(lo, s));
 				break;
 			case "vs:#main-start":
-				(i === "wgsl" || o) && (e = i === "wgsl" ? ro(e, "vertex", s, "start", a.vertex) : e.replace(so, (e) => e + s));
+				(i === "wgsl" || o) && (e = i === "wgsl" ? no(e, "vertex", s, "start", a.vertex) : e.replace(oo, (e) => e + s));
 				break;
 			case "vs:#main-end":
-				(i === "wgsl" || o) && (e = i === "wgsl" ? ro(e, "vertex", s, "end", a.vertex) : e.replace(co, (e) => s + e));
+				(i === "wgsl" || o) && (e = i === "wgsl" ? no(e, "vertex", s, "end", a.vertex) : e.replace(so, (e) => s + e));
 				break;
 			case "fs:#decl":
-				i !== "wgsl" && o || (e = e.replace(uo, s));
+				i !== "wgsl" && o || (e = e.replace(lo, s));
 				break;
 			case "fs:#main-start":
-				i !== "wgsl" && o || (e = i === "wgsl" ? ro(e, "fragment", s, "start", a.fragment) : e.replace(so, (e) => e + s));
+				i !== "wgsl" && o || (e = i === "wgsl" ? no(e, "fragment", s, "start", a.fragment) : e.replace(oo, (e) => e + s));
 				break;
 			case "fs:#main-end":
-				i !== "wgsl" && o || (e = i === "wgsl" ? ro(e, "fragment", s, "end", a.fragment) : e.replace(co, (e) => s + e));
+				i !== "wgsl" && o || (e = i === "wgsl" ? no(e, "fragment", s, "end", a.fragment) : e.replace(so, (e) => s + e));
 				break;
 			default: e = e.replace(t, (e) => e + s);
 		}
 	}
-	return e = e.replace(uo, ""), r && (e = e.replace(/\}\s*$/, (e) => e + oo[t])), e;
+	return e = e.replace(lo, ""), r && (e = e.replace(/\}\s*$/, (e) => e + ao[t])), e;
 }
-function ro(e, t, n, r, i) {
-	let a = io(e, t, i);
+function no(e, t, n, r, i) {
+	let a = ro(e, t, i);
 	if (!a) return e;
 	if (r === "start") {
 		let t = a.openBraceIndex + 1;
@@ -2699,10 +2692,10 @@ function ro(e, t, n, r, i) {
 	}
 	return `${e.slice(0, a.closeBraceIndex)}${n}${e.slice(a.closeBraceIndex)}`;
 }
-function io(e, t, n) {
+function ro(e, t, n) {
 	let r = t === "vertex" ? "@vertex" : "@fragment", i = e.indexOf(r);
 	if (i < 0) return null;
-	let a = n ? e.search(RegExp(`\\bfn\\s+${ao(n)}\\s*\\(`)) : e.indexOf("fn", i);
+	let a = n ? e.search(RegExp(`\\bfn\\s+${io(n)}\\s*\\(`)) : e.indexOf("fn", i);
 	if (a < 0) return null;
 	let o = e.indexOf("{", a);
 	if (o < 0) return null;
@@ -2717,27 +2710,27 @@ function io(e, t, n) {
 	}
 	return null;
 }
-function ao(e) {
+function io(e) {
 	return e.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
-var oo, so, co, lo, uo, fo = o((() => {
-	$a(), oo = {
-		vertex: Za,
-		fragment: Qa
-	}, so = /void\s+main\s*\([^)]*\)\s*\{\n?/, co = /}\n?[^{}]*$/, lo = [], uo = "__LUMA_INJECT_DECLARATIONS__";
+var ao, oo, so, co, lo, uo = o((() => {
+	Qa(), ao = {
+		vertex: Xa,
+		fragment: Za
+	}, oo = /void\s+main\s*\([^)]*\)\s*\{\n?/, so = /}\n?[^{}]*$/, co = [], lo = "__LUMA_INJECT_DECLARATIONS__";
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-module/shader-module.js
-function po(e) {
-	e.map((e) => mo(e));
+function fo(e) {
+	e.map((e) => po(e));
 }
-function mo(e) {
+function po(e) {
 	if (e.instance) return;
-	po(e.dependencies || []);
+	fo(e.dependencies || []);
 	let { propTypes: t = {}, deprecations: n = [], inject: r = {} } = e, i = {
-		normalizedInjections: eo(r),
-		parsedDeprecations: go(n)
+		normalizedInjections: $a(r),
+		parsedDeprecations: ho(n)
 	};
-	t && (i.propValidators = Ka(t)), e.instance = i;
+	t && (i.propValidators = Ga(t)), e.instance = i;
 	let a = {};
 	t && (a = Object.entries(t).reduce((e, [t, n]) => {
 		let r = n?.value;
@@ -2747,12 +2740,12 @@ function mo(e) {
 		...a
 	};
 }
-function ho(e, t, n) {
+function mo(e, t, n) {
 	e.deprecations?.forEach((e) => {
 		e.regex?.test(t) && (e.deprecated ? n.deprecated(e.old, e.new)() : n.removed(e.old, e.new)());
 	});
 }
-function go(e) {
+function ho(e) {
 	return e.forEach((e) => {
 		switch (e.type) {
 			case "function":
@@ -2762,51 +2755,51 @@ function go(e) {
 		}
 	}), e;
 }
-var _o = o((() => {
-	Xa(), fo();
+var go = o((() => {
+	Ya(), uo();
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-module/shader-module-dependencies.js
-function vo(e) {
-	po(e);
+function _o(e) {
+	fo(e);
 	let t = {}, n = {};
-	yo({
+	vo({
 		modules: e,
 		level: 0,
 		moduleMap: t,
 		moduleDepth: n
 	});
 	let r = Object.keys(n).sort((e, t) => n[t] - n[e]).map((e) => t[e]);
-	return po(r), r;
+	return fo(r), r;
 }
-function yo(e) {
+function vo(e) {
 	let { modules: t, level: n, moduleMap: r, moduleDepth: i } = e;
 	if (n >= 5) throw Error("Possible loop in shader dependency graph");
 	for (let e of t) r[e.name] = e, (i[e.name] === void 0 || i[e.name] < n) && (i[e.name] = n);
-	for (let e of t) e.dependencies && yo({
+	for (let e of t) e.dependencies && vo({
 		modules: e.dependencies,
 		level: n + 1,
 		moduleMap: r,
 		moduleDepth: i
 	});
 }
-var bo = o((() => {
-	_o();
-})), j, xo = o((() => {
-	gt(), j = new pt({ id: "luma.gl" });
+var yo = o((() => {
+	go();
+})), j, bo = o((() => {
+	ht(), j = new ft({ id: "luma.gl" });
 }));
 // node_modules/@luma.gl/core/dist/adapter/device-defaults.js
-function So(e, t) {
+function xo(e, t) {
 	return e == null ? t !== void 0 && t !== "production" : !!e;
 }
-function Co() {
-	return So(j.get("debug"), wo());
+function So() {
+	return xo(j.get("debug"), Co());
 }
-function wo() {
+function Co() {
 	let e = globalThis.process;
 	if (e?.env) return e.env.NODE_ENV;
 }
-var To, Eo = o((() => {
-	xo(), To = {
+var wo, To = o((() => {
+	bo(), wo = {
 		id: null,
 		powerPreference: "high-performance",
 		failIfMajorPerformanceCaveat: !1,
@@ -2826,7 +2819,7 @@ var To, Eo = o((() => {
 		},
 		onVisibilityChange: (e) => j.log(1, `${e} Visibility changed ${e.isVisible}`)(),
 		onDevicePixelRatioChange: (e, t) => j.log(1, `${e} DPR changed ${t.oldRatio} => ${e.devicePixelRatio}`)(),
-		debug: Co(),
+		debug: So(),
 		debugGPUTime: !1,
 		debugShaders: j.get("debug-shaders") || void 0,
 		debugFramebuffers: !!j.get("debug-framebuffers"),
@@ -2846,23 +2839,23 @@ var To, Eo = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/utils/stats-manager.js
-function Do(e, t) {
+function Eo(e, t) {
 	let n = e.stats, r = !1;
 	for (let i of t) n[i] || (e.get(i), r = !0);
-	let i = Object.keys(n).length, a = Ao.get(e);
+	let i = Object.keys(n).length, a = ko.get(e);
 	if (!r && a?.orderedStatNames === t && a.statCount === i) return;
-	let o = {}, s = jo.get(t);
-	s || (s = new Set(t), jo.set(t, s));
+	let o = {}, s = Ao.get(t);
+	s || (s = new Set(t), Ao.set(t, s));
 	for (let e of t) n[e] && (o[e] = n[e]);
 	for (let [e, t] of Object.entries(n)) s.has(e) || (o[e] = t);
 	for (let e of Object.keys(n)) delete n[e];
-	Object.assign(n, o), Ao.set(e, {
+	Object.assign(n, o), ko.set(e, {
 		orderedStatNames: t,
 		statCount: i
 	});
 }
-var Oo, ko, Ao, jo, Mo, No, Po = o((() => {
-	xn(), Oo = "GPU Time and Memory", ko = [
+var Do, Oo, ko, Ao, jo, Mo, No = o((() => {
+	bn(), Do = "GPU Time and Memory", Oo = [
 		"Adapter",
 		"GPU",
 		"GPU Type",
@@ -2876,26 +2869,26 @@ var Oo, ko, Ao, jo, Mo, No, Po = o((() => {
 		"External Buffer Memory",
 		"External Texture Memory",
 		"Swap Chain Texture"
-	], Ao = /* @__PURE__ */ new WeakMap(), jo = /* @__PURE__ */ new WeakMap(), Mo = class {
+	], ko = /* @__PURE__ */ new WeakMap(), Ao = /* @__PURE__ */ new WeakMap(), jo = class {
 		stats = /* @__PURE__ */ new Map();
 		getStats(e) {
 			return this.get(e);
 		}
 		get(e) {
-			this.stats.has(e) || this.stats.set(e, new yn({ id: e }));
+			this.stats.has(e) || this.stats.set(e, new vn({ id: e }));
 			let t = this.stats.get(e);
-			return e === Oo && Do(t, ko), t;
+			return e === Do && Eo(t, Oo), t;
 		}
-	}, No = new Mo();
-})), Fo, Io, Lo, Ro, zo = o((() => {
-	Eo(), Po(), xo(), Fo = "set luma.log.level=1 (or higher) to trace rendering", Io = "No matching device found. Ensure `@luma.gl/webgl` and/or `@luma.gl/webgpu` modules are imported.", Lo = class e {
+	}, Mo = new jo();
+})), Po, Fo, Io, Lo, Ro = o((() => {
+	To(), No(), bo(), Po = "set luma.log.level=1 (or higher) to trace rendering", Fo = "No matching device found. Ensure `@luma.gl/webgl` and/or `@luma.gl/webgpu` modules are imported.", Io = class e {
 		static defaultProps = {
-			...To,
+			...wo,
 			type: "best-available",
 			adapters: void 0,
 			waitForPageLoad: !0
 		};
-		stats = No;
+		stats = Mo;
 		log = j;
 		VERSION = "9.4.2";
 		spector;
@@ -2905,19 +2898,19 @@ var Oo, ko, Ao, jo, Mo, No, Po = o((() => {
 				if (globalThis.luma.VERSION !== this.VERSION) throw j.error(`Found luma.gl ${globalThis.luma.VERSION} while initialzing ${this.VERSION}`)(), j.error("'yarn why @luma.gl/core' can help identify the source of the conflict")(), Error("luma.gl - multiple versions detected: see console log");
 				j.error("This version of luma.gl has already been initialized")();
 			}
-			j.log(1, `${this.VERSION} - ${Fo}`)(), globalThis.luma = this;
+			j.log(1, `${this.VERSION} - ${Po}`)(), globalThis.luma = this;
 		}
 		async createDevice(t = {}) {
 			let n = {
 				...e.defaultProps,
 				...t
 			}, r = this.selectAdapter(n.type, n.adapters);
-			if (!r) throw Error(Io);
+			if (!r) throw Error(Fo);
 			return n.waitForPageLoad && await r.pageLoaded, await r.create(n);
 		}
 		async attachDevice(e, t) {
 			let n = this._getTypeFromHandle(e, t.adapters), r = n && this.selectAdapter(n, t.adapters);
-			if (!r) throw Error(Io);
+			if (!r) throw Error(Fo);
 			return await r?.attach?.(e, t);
 		}
 		registerAdapters(e) {
@@ -2957,59 +2950,59 @@ var Oo, ko, Ao, jo, Mo, No, Po = o((() => {
 		_getTypeFromHandle(e, t = []) {
 			return e instanceof WebGL2RenderingContext ? "webgl" : typeof GPUDevice < "u" && e instanceof GPUDevice || e?.queue ? "webgpu" : e === null ? "null" : (e instanceof WebGLRenderingContext ? j.warn("WebGL1 is not supported", e)() : j.warn("Unknown handle type", e)(), null);
 		}
-	}, Ro = new Lo();
+	}, Lo = new Io();
 }));
 // node_modules/@luma.gl/core/dist/adapter/adapter.js
-function Bo() {
-	return Wo ||= Uo() || typeof window > "u" ? Promise.resolve() : new Promise((e) => window.addEventListener("load", () => e())), Wo;
+function zo() {
+	return Uo ||= Ho() || typeof window > "u" ? Promise.resolve() : new Promise((e) => window.addEventListener("load", () => e())), Uo;
 }
-var Vo, Ho, Uo, Wo, Go = o((() => {
-	Re(), Vo = class {
+var Bo, Vo, Ho, Uo, Wo = o((() => {
+	Le(), Bo = class {
 		get pageLoaded() {
-			return Bo();
+			return zo();
 		}
-	}, Ho = Ne() && typeof document < "u", Uo = () => Ho && document.readyState === "complete", Wo = null;
+	}, Vo = Me() && typeof document < "u", Ho = () => Vo && document.readyState === "complete", Uo = null;
 }));
 // node_modules/@luma.gl/core/dist/utils/uid.js
-function Ko(e = "id") {
-	return qo[e] = qo[e] || 1, `${e}-${qo[e]++}`;
+function Go(e = "id") {
+	return Ko[e] = Ko[e] || 1, `${e}-${Ko[e]++}`;
 }
-var qo, Jo = o((() => {
-	qo = {};
+var Ko, qo = o((() => {
+	Ko = {};
 }));
 // node_modules/@luma.gl/core/dist/adapter/resources/resource.js
-function Yo(e, t) {
+function Jo(e, t) {
 	let n = { ...t };
 	for (let t in e) e[t] !== void 0 && (n[t] = e[t]);
 	return n;
 }
-function Xo(e, t) {
+function Yo(e, t) {
 	let n = e.stats, r = !1;
 	for (let i of t) n[i] || (e.get(i), r = !0);
-	let i = Object.keys(n).length, a = ds.get(e);
+	let i = Object.keys(n).length, a = us.get(e);
 	if (!r && a?.orderedStatNames === t && a.statCount === i) return;
-	let o = {}, s = fs.get(t);
-	s || (s = new Set(t), fs.set(t, s));
+	let o = {}, s = ds.get(t);
+	s || (s = new Set(t), ds.set(t, s));
 	for (let e of t) n[e] && (o[e] = n[e]);
 	for (let [e, t] of Object.entries(n)) s.has(e) || (o[e] = t);
 	for (let e of Object.keys(n)) delete n[e];
-	Object.assign(n, o), ds.set(e, {
+	Object.assign(n, o), us.set(e, {
 		orderedStatNames: t,
 		statCount: i
 	});
 }
-function Zo(e) {
-	return e.type === "webgl" ? us : ls;
+function Xo(e) {
+	return e.type === "webgl" ? ls : cs;
 }
-function Qo(e) {
-	let t = e.userData[rs];
+function Zo(e) {
+	let t = e.userData[ns];
 	return t?.enabled ? t : null;
 }
-function $o() {
+function Qo() {
 	return globalThis.performance?.now?.() ?? Date.now();
 }
-function es(e, t) {
-	let n = Qo(e);
+function $o(e, t) {
+	let n = Zo(e);
 	if (n && n.activeDefaultFramebufferAcquireDepth) switch (n.transientCanvasResourceCreates = (n.transientCanvasResourceCreates || 0) + 1, t) {
 		case "Texture":
 			n.transientCanvasTextureCreates = (n.transientCanvasTextureCreates || 0) + 1;
@@ -3023,21 +3016,21 @@ function es(e, t) {
 		case "Framebuffer": n.transientCanvasFramebufferCreates = (n.transientCanvasFramebufferCreates || 0) + 1;
 	}
 }
-function ts(e) {
+function es(e) {
 	let t = Object.getPrototypeOf(e);
 	for (; t;) {
 		let n = Object.getPrototypeOf(t);
-		if (!n || n === M.prototype) return ns(t) || e[Symbol.toStringTag] || e.constructor.name;
+		if (!n || n === M.prototype) return ts(t) || e[Symbol.toStringTag] || e.constructor.name;
 		t = n;
 	}
 	return e[Symbol.toStringTag] || e.constructor.name;
 }
-function ns(e) {
+function ts(e) {
 	let t = Object.getOwnPropertyDescriptor(e, Symbol.toStringTag);
 	return typeof t?.get == "function" ? t.get.call(e) : typeof t?.value == "string" ? t.value : null;
 }
-var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
-	Jo(), rs = "cpu-hotspot-profiler", is = "GPU Resource Counts", as = "Resource Counts", os = "GPU Time and Memory", ss = [
+var ns, rs, is, as, os, ss, cs, ls, us, ds, M, N = o((() => {
+	qo(), ns = "cpu-hotspot-profiler", rs = "GPU Resource Counts", is = "Resource Counts", as = "GPU Time and Memory", os = [
 		"Resources",
 		"Buffers",
 		"Textures",
@@ -3056,7 +3049,7 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 		"ComputePasss",
 		"CommandEncoders",
 		"CommandBuffers"
-	], cs = [
+	], ss = [
 		"Resources",
 		"Buffers",
 		"Textures",
@@ -3076,7 +3069,7 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 		"ComputePasss",
 		"CommandEncoders",
 		"CommandBuffers"
-	], ls = ss.flatMap((e) => [`${e} Created`, `${e} Active`]), us = cs.flatMap((e) => [`${e} Created`, `${e} Active`]), ds = /* @__PURE__ */ new WeakMap(), fs = /* @__PURE__ */ new WeakMap(), M = class {
+	], cs = os.flatMap((e) => [`${e} Created`, `${e} Active`]), ls = ss.flatMap((e) => [`${e} Created`, `${e} Active`]), us = /* @__PURE__ */ new WeakMap(), ds = /* @__PURE__ */ new WeakMap(), M = class {
 		static defaultProps = {
 			id: "undefined",
 			handle: void 0,
@@ -3105,8 +3098,8 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 		}
 		constructor(e, t, n) {
 			if (!e) throw Error("no device");
-			this._device = e, this.props = Yo(t, n);
-			let r = this.props.id === "undefined" ? Ko(this[Symbol.toStringTag]) : this.props.id;
+			this._device = e, this.props = Jo(t, n);
+			let r = this.props.id === "undefined" ? Go(this[Symbol.toStringTag]) : this.props.id;
 			this.props.id = r, this.id = r, this.userData = this.props.userData || {}, this.addStats();
 		}
 		destroy() {
@@ -3135,15 +3128,15 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 			this.destroyed ||= (this.destroyAttachedResources(), this.removeStats(), !0);
 		}
 		removeStats() {
-			let e = Qo(this._device), t = e ? $o() : 0, n = [this._device.statsManager.getStats(is), this._device.statsManager.getStats(as)], r = Zo(this._device);
-			for (let e of n) Xo(e, r);
+			let e = Zo(this._device), t = e ? Qo() : 0, n = [this._device.statsManager.getStats(rs), this._device.statsManager.getStats(is)], r = Xo(this._device);
+			for (let e of n) Yo(e, r);
 			let i = this.getStatsName();
 			for (let e of n) e.get("Resources Active").decrementCount(), e.get(`${i}s Active`).decrementCount();
-			e && (e.statsBookkeepingCalls = (e.statsBookkeepingCalls || 0) + 1, e.statsBookkeepingTimeMs = (e.statsBookkeepingTimeMs || 0) + ($o() - t));
+			e && (e.statsBookkeepingCalls = (e.statsBookkeepingCalls || 0) + 1, e.statsBookkeepingTimeMs = (e.statsBookkeepingTimeMs || 0) + (Qo() - t));
 		}
 		trackAllocatedMemory(e, t = this.getStatsName()) {
-			let n = Qo(this._device), r = n ? $o() : 0, i = this._device.statsManager.getStats(os);
-			this.allocatedBytes > 0 && this.allocatedBytesName && (i.get("GPU Memory").subtractCount(this.allocatedBytes), i.get(`${this.allocatedBytesName} Memory`).subtractCount(this.allocatedBytes)), i.get("GPU Memory").addCount(e), i.get(`${t} Memory`).addCount(e), n && (n.statsBookkeepingCalls = (n.statsBookkeepingCalls || 0) + 1, n.statsBookkeepingTimeMs = (n.statsBookkeepingTimeMs || 0) + ($o() - r)), this.allocatedBytes = e, this.allocatedBytesName = t;
+			let n = Zo(this._device), r = n ? Qo() : 0, i = this._device.statsManager.getStats(as);
+			this.allocatedBytes > 0 && this.allocatedBytesName && (i.get("GPU Memory").subtractCount(this.allocatedBytes), i.get(`${this.allocatedBytesName} Memory`).subtractCount(this.allocatedBytes)), i.get("GPU Memory").addCount(e), i.get(`${t} Memory`).addCount(e), n && (n.statsBookkeepingCalls = (n.statsBookkeepingCalls || 0) + 1, n.statsBookkeepingTimeMs = (n.statsBookkeepingTimeMs || 0) + (Qo() - r)), this.allocatedBytes = e, this.allocatedBytesName = t;
 		}
 		trackReferencedMemory(e, t = this.getStatsName()) {
 			this.trackAllocatedMemory(e, `External ${t}`);
@@ -3153,23 +3146,23 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 				this.allocatedBytesName = null;
 				return;
 			}
-			let t = Qo(this._device), n = t ? $o() : 0, r = this._device.statsManager.getStats(os);
-			r.get("GPU Memory").subtractCount(this.allocatedBytes), r.get(`${this.allocatedBytesName || e} Memory`).subtractCount(this.allocatedBytes), t && (t.statsBookkeepingCalls = (t.statsBookkeepingCalls || 0) + 1, t.statsBookkeepingTimeMs = (t.statsBookkeepingTimeMs || 0) + ($o() - n)), this.allocatedBytes = 0, this.allocatedBytesName = null;
+			let t = Zo(this._device), n = t ? Qo() : 0, r = this._device.statsManager.getStats(as);
+			r.get("GPU Memory").subtractCount(this.allocatedBytes), r.get(`${this.allocatedBytesName || e} Memory`).subtractCount(this.allocatedBytes), t && (t.statsBookkeepingCalls = (t.statsBookkeepingCalls || 0) + 1, t.statsBookkeepingTimeMs = (t.statsBookkeepingTimeMs || 0) + (Qo() - n)), this.allocatedBytes = 0, this.allocatedBytesName = null;
 		}
 		trackDeallocatedReferencedMemory(e = this.getStatsName()) {
 			this.trackDeallocatedMemory(`Referenced ${e}`);
 		}
 		addStats() {
-			let e = this.getStatsName(), t = Qo(this._device), n = t ? $o() : 0, r = [this._device.statsManager.getStats(is), this._device.statsManager.getStats(as)], i = Zo(this._device);
-			for (let e of r) Xo(e, i);
+			let e = this.getStatsName(), t = Zo(this._device), n = t ? Qo() : 0, r = [this._device.statsManager.getStats(rs), this._device.statsManager.getStats(is)], i = Xo(this._device);
+			for (let e of r) Yo(e, i);
 			for (let t of r) t.get("Resources Created").incrementCount(), t.get("Resources Active").incrementCount(), t.get(`${e}s Created`).incrementCount(), t.get(`${e}s Active`).incrementCount();
-			t && (t.statsBookkeepingCalls = (t.statsBookkeepingCalls || 0) + 1, t.statsBookkeepingTimeMs = (t.statsBookkeepingTimeMs || 0) + ($o() - n)), es(this._device, e);
+			t && (t.statsBookkeepingCalls = (t.statsBookkeepingCalls || 0) + 1, t.statsBookkeepingTimeMs = (t.statsBookkeepingTimeMs || 0) + (Qo() - n)), $o(this._device, e);
 		}
 		getStatsName() {
-			return ts(this);
+			return es(this);
 		}
 	};
-})), P, ps = o((() => {
+})), P, fs = o((() => {
 	N(), P = class e extends M {
 		static INDEX = 16;
 		static VERTEX = 32;
@@ -3223,18 +3216,18 @@ var rs, is, as, os, ss, cs, ls, us, ds, fs, M, N = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/types.js
-function ms() {
-	return gs ?? Uint16Array;
+function ps() {
+	return hs ?? Uint16Array;
 }
-function hs(e) {
-	return !!(gs && e === gs);
+function ms(e) {
+	return !!(hs && e === hs);
 }
-var gs, _s = o((() => {
-	gs = globalThis.Float16Array;
+var hs, gs = o((() => {
+	hs = globalThis.Float16Array;
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/data-types/decode-data-types.js
-function vs(e) {
-	let t = e.includes("norm"), n = !t && !e.startsWith("float"), r = e.startsWith("s"), [i, a, o] = Ts[e] || [
+function _s(e) {
+	let t = e.includes("norm"), n = !t && !e.startsWith("float"), r = e.startsWith("s"), [i, a, o] = ws[e] || [
 		"uint8 ",
 		"i32",
 		1
@@ -3248,7 +3241,7 @@ function vs(e) {
 		signed: r
 	};
 }
-function ys(e) {
+function vs(e) {
 	let t = e;
 	switch (t) {
 		case "uint8": return "unorm8";
@@ -3258,36 +3251,36 @@ function ys(e) {
 		default: return t;
 	}
 }
-function bs(e, t) {
+function ys(e, t) {
 	switch (t) {
 		case 1: return e;
 		case 2: return e + e % 2;
 		default: return e + (4 - e % 4) % 4;
 	}
 }
-function xs(e) {
+function bs(e) {
 	let t = ArrayBuffer.isView(e) ? e.constructor : e;
-	if (hs(t)) return "float16";
+	if (ms(t)) return "float16";
 	if (t === Uint8ClampedArray) return "uint8";
-	let n = Object.values(Ts).find((e) => t === e[4]);
+	let n = Object.values(ws).find((e) => t === e[4]);
 	if (!n) throw Error(t.name);
 	return n[0];
 }
-function Ss(e) {
-	return xs(e);
+function xs(e) {
+	return bs(e);
 }
-function Cs(e) {
-	if (e === "float16") return ms();
-	let t = Ts[e];
+function Ss(e) {
+	if (e === "float16") return ps();
+	let t = ws[e];
 	if (!t) throw Error(e);
 	let [, , , , n] = t;
 	return n;
 }
-function ws(e) {
-	return Cs(e);
+function Cs(e) {
+	return Ss(e);
 }
-var Ts, Es = o((() => {
-	_s(), Ts = {
+var ws, Ts = o((() => {
+	gs(), ws = {
 		uint8: [
 			"uint8",
 			"u32",
@@ -3373,40 +3366,40 @@ var Ts, Es = o((() => {
 			Int32Array
 		]
 	};
-})), Ds, Os, ks = o((() => {
-	Es(), Ds = class {
+})), Es, Ds, Os = o((() => {
+	Ts(), Es = class {
 		getDataTypeInfo(e) {
-			return vs(e);
+			return _s(e);
 		}
 		getNormalizedDataType(e) {
-			return ys(e);
+			return vs(e);
 		}
 		alignTo(e, t) {
-			return bs(e, t);
+			return ys(e, t);
 		}
 		getDataType(e) {
-			return Ss(e);
+			return xs(e);
 		}
 		getTypedArrayConstructor(e) {
-			return ws(e);
+			return Cs(e);
 		}
-	}, Os = new Ds();
+	}, Ds = new Es();
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/vertex-types/vertex-format-decoder.js
-function As(e, t) {
+function ks(e, t) {
 	try {
-		return Os.getDataTypeInfo(t);
+		return Ds.getDataTypeInfo(t);
 	} catch {
 		throw Error(`Unsupported vertex format: ${e}`);
 	}
 }
-function js(e, t) {
+function As(e, t) {
 	if (!t) return 1;
 	let n = Number(t);
 	if (n === 2 || n === 3 || n === 4) return n;
 	throw Error(`Unsupported vertex format: ${e}`);
 }
-function Ms(e, t, n) {
+function js(e, t, n) {
 	if (n !== 3) throw Error(`Unsupported vertex format: ${e}`);
 	switch (t) {
 		case "uint8":
@@ -3420,8 +3413,8 @@ function Ms(e, t, n) {
 		default: throw Error(`Unsupported vertex format: ${e}`);
 	}
 }
-var Ns, F, Ps = o((() => {
-	ks(), Ns = class {
+var Ms, F, Ns = o((() => {
+	Os(), Ms = class {
 		getVertexFormatInfo(e) {
 			if (e === "unorm10-10-10-2") return {
 				type: "unorm8",
@@ -3435,9 +3428,9 @@ var Ns, F, Ps = o((() => {
 			t.endsWith("-webgl") && (t = t.slice(0, -6), n = !0);
 			let r = t.split("x");
 			if (r.length > 2) throw Error(`Unsupported vertex format: ${e}`);
-			let [i, a] = r, o = i, s = js(e, a), c = As(e, o), l;
+			let [i, a] = r, o = i, s = As(e, a), c = ks(e, o), l;
 			try {
-				l = n ? Ms(e, o, s) : this.makeVertexFormat(c.signedType, s, c.normalized);
+				l = n ? js(e, o, s) : this.makeVertexFormat(c.signedType, s, c.normalized);
 			} catch {
 				throw Error(`Unsupported vertex format: ${e}`);
 			}
@@ -3453,7 +3446,7 @@ var Ns, F, Ps = o((() => {
 			return n && (u.webglOnly = !0), u;
 		}
 		makeVertexFormat(e, t, n) {
-			let r = n ? Os.getNormalizedDataType(e) : e;
+			let r = n ? Ds.getNormalizedDataType(e) : e;
 			switch (r) {
 				case "unorm8": return t === 1 ? "unorm8" : t === 3 ? "unorm8x3-webgl" : `${r}x${t}`;
 				case "snorm8": return t === 1 ? "snorm8" : t === 3 ? "snorm8x3-webgl" : `${r}x${t}`;
@@ -3473,7 +3466,7 @@ var Ns, F, Ps = o((() => {
 		}
 		getVertexFormatFromAttribute(e, t, n) {
 			if (!t || t > 4) throw Error(`size ${t}`);
-			let r = t, i = Os.getDataType(e);
+			let r = t, i = Ds.getDataType(e);
 			return this.makeVertexFormat(i, r, n);
 		}
 		getCompatibleVertexFormat(e) {
@@ -3492,128 +3485,128 @@ var Ns, F, Ps = o((() => {
 			}
 			return e.components === 1 ? t : `${t}x${e.components}`;
 		}
-	}, F = new Ns();
+	}, F = new Ms();
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/texture-types/texture-format-table.js
-function Fs(e) {
-	let t = ac[e];
+function Ps(e) {
+	let t = ic[e];
 	if (!t) throw Error(`Unsupported texture format ${e}`);
 	return t;
 }
-function Is() {
-	return ac;
+function Fs() {
+	return ic;
 }
-var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec, tc, nc, rc, ic, ac, oc = o((() => {
-	I = "texture-compression-bc", L = "texture-compression-astc", Ls = "texture-compression-etc2", Rs = "texture-compression-etc1-webgl", zs = "texture-compression-pvrtc-webgl", Bs = "texture-compression-atc-webgl", Vs = "float32-renderable-webgl", Hs = "float16-renderable-webgl", Us = "rgb9e5ufloat-renderable-webgl", Ws = "snorm8-renderable-webgl", Gs = "norm16-webgl", Ks = "norm16-renderable-webgl", qs = "snorm16-renderable-webgl", Js = "float32-filterable", Ys = "float16-filterable-webgl", Xs = 3, Zs = 5, Qs = 15, $s = 19, ec = 31, tc = 992, nc = 15360, rc = {
+var I, L, Is, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec, tc, nc, rc, ic, ac = o((() => {
+	I = "texture-compression-bc", L = "texture-compression-astc", Is = "texture-compression-etc2", Ls = "texture-compression-etc1-webgl", Rs = "texture-compression-pvrtc-webgl", zs = "texture-compression-atc-webgl", Bs = "float32-renderable-webgl", Vs = "float16-renderable-webgl", Hs = "rgb9e5ufloat-renderable-webgl", Us = "snorm8-renderable-webgl", Ws = "norm16-webgl", Gs = "norm16-renderable-webgl", Ks = "snorm16-renderable-webgl", qs = "float32-filterable", Js = "float16-filterable-webgl", Ys = 3, Xs = 5, Zs = 15, Qs = 19, $s = 31, ec = 992, tc = 15360, nc = {
 		r8unorm: { webgpu: 527 },
 		rg8unorm: { webgpu: 527 },
 		"rgb8unorm-webgl": {},
-		rgba8unorm: { webgpu: ec },
-		"rgba8unorm-srgb": { webgpu: Qs },
+		rgba8unorm: { webgpu: $s },
+		"rgba8unorm-srgb": { webgpu: Zs },
 		r8snorm: {
-			render: Ws,
+			render: Us,
 			webgpu: 837
 		},
 		rg8snorm: {
-			render: Ws,
+			render: Us,
 			webgpu: 837
 		},
 		"rgb8snorm-webgl": {},
 		rgba8snorm: {
-			render: Ws,
+			render: Us,
 			webgpu: 341
 		},
 		r8uint: { webgpu: 515 },
 		rg8uint: { webgpu: 515 },
-		rgba8uint: { webgpu: $s },
+		rgba8uint: { webgpu: Qs },
 		r8sint: { webgpu: 515 },
 		rg8sint: { webgpu: 515 },
-		rgba8sint: { webgpu: $s },
-		bgra8unorm: { webgpu: Qs },
-		"bgra8unorm-srgb": { webgpu: nc },
+		rgba8sint: { webgpu: Qs },
+		bgra8unorm: { webgpu: Zs },
+		"bgra8unorm-srgb": { webgpu: tc },
 		r16unorm: {
-			f: Gs,
-			render: Ks,
-			webgpu: tc
+			f: Ws,
+			render: Gs,
+			webgpu: ec
 		},
 		rg16unorm: {
-			f: Gs,
-			render: Ks,
-			webgpu: tc
+			f: Ws,
+			render: Gs,
+			webgpu: ec
 		},
 		"rgb16unorm-webgl": {
-			f: Gs,
+			f: Ws,
 			render: !1
 		},
 		rgba16unorm: {
-			f: Gs,
-			render: Ks,
-			webgpu: tc
+			f: Ws,
+			render: Gs,
+			webgpu: ec
 		},
 		r16snorm: {
-			f: Gs,
-			render: qs,
-			webgpu: tc
+			f: Ws,
+			render: Ks,
+			webgpu: ec
 		},
 		rg16snorm: {
-			f: Gs,
-			render: qs,
-			webgpu: tc
+			f: Ws,
+			render: Ks,
+			webgpu: ec
 		},
 		"rgb16snorm-webgl": {
-			f: Gs,
+			f: Ws,
 			render: !1
 		},
 		rgba16snorm: {
-			f: Gs,
-			render: qs,
-			webgpu: tc
+			f: Ws,
+			render: Ks,
+			webgpu: ec
 		},
 		r16uint: { webgpu: 515 },
 		rg16uint: { webgpu: 515 },
-		rgba16uint: { webgpu: $s },
+		rgba16uint: { webgpu: Qs },
 		r16sint: { webgpu: 515 },
 		rg16sint: { webgpu: 515 },
-		rgba16sint: { webgpu: $s },
+		rgba16sint: { webgpu: Qs },
 		r16float: {
-			render: Hs,
+			render: Vs,
 			filter: "float16-filterable-webgl",
 			webgpu: 527
 		},
 		rg16float: {
-			render: Hs,
-			filter: Ys,
+			render: Vs,
+			filter: Js,
 			webgpu: 527
 		},
 		rgba16float: {
-			render: Hs,
-			filter: Ys,
-			webgpu: ec
-		},
-		r32uint: { webgpu: $s },
-		rg32uint: { webgpu: 16387 },
-		rgba32uint: { webgpu: $s },
-		r32sint: { webgpu: $s },
-		rg32sint: { webgpu: 16387 },
-		rgba32sint: { webgpu: $s },
-		r32float: {
 			render: Vs,
 			filter: Js,
 			webgpu: $s
+		},
+		r32uint: { webgpu: Qs },
+		rg32uint: { webgpu: 16387 },
+		rgba32uint: { webgpu: Qs },
+		r32sint: { webgpu: Qs },
+		rg32sint: { webgpu: 16387 },
+		rgba32sint: { webgpu: Qs },
+		r32float: {
+			render: Bs,
+			filter: qs,
+			webgpu: Qs
 		},
 		rg32float: {
 			render: !1,
-			filter: Js,
+			filter: qs,
 			webgpu: 16387
 		},
 		"rgb32float-webgl": {
-			render: Vs,
-			filter: Js
+			render: Bs,
+			filter: qs
 		},
 		rgba32float: {
-			render: Vs,
-			filter: Js,
-			webgpu: $s
+			render: Bs,
+			filter: qs,
+			webgpu: Qs
 		},
 		"rgba4unorm-webgl": {
 			channels: "rgba",
@@ -3648,8 +3641,8 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 		rgb9e5ufloat: {
 			channels: "rgb",
 			packed: !0,
-			render: Us,
-			webgpu: Zs
+			render: Hs,
+			webgpu: Xs
 		},
 		rg11b10ufloat: {
 			channels: "rgb",
@@ -3661,7 +3654,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 			],
 			packed: !0,
 			p: 1,
-			render: Vs,
+			render: Bs,
 			webgpu: 517
 		},
 		rgb10a2unorm: {
@@ -3697,7 +3690,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 				0
 			],
 			dataType: "uint8",
-			webgpu: Xs
+			webgpu: Ys
 		},
 		depth16unorm: {
 			attachment: "depth",
@@ -3708,7 +3701,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 				0
 			],
 			dataType: "uint16",
-			webgpu: Xs
+			webgpu: Ys
 		},
 		depth24plus: {
 			attachment: "depth",
@@ -3719,7 +3712,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 				0
 			],
 			dataType: "uint32",
-			webgpu: Xs
+			webgpu: Ys
 		},
 		depth32float: {
 			attachment: "depth",
@@ -3730,7 +3723,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 				0
 			],
 			dataType: "float32",
-			webgpu: Xs
+			webgpu: Ys
 		},
 		"depth24plus-stencil8": {
 			attachment: "depth-stencil",
@@ -3741,7 +3734,7 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 				0
 			],
 			packed: !0,
-			webgpu: Xs
+			webgpu: Ys
 		},
 		"depth32float-stencil8": {
 			attachment: "depth-stencil",
@@ -3753,9 +3746,9 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 			],
 			packed: !0,
 			f: "depth32float-stencil8",
-			webgpu: Xs
+			webgpu: Ys
 		}
-	}, ic = {
+	}, rc = {
 		"bc1-rgb-unorm-webgl": { f: I },
 		"bc1-rgb-unorm-srgb-webgl": { f: I },
 		"bc1-rgba-unorm": { f: I },
@@ -3772,16 +3765,16 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 		"bc6h-rgb-float": { f: I },
 		"bc7-rgba-unorm": { f: I },
 		"bc7-rgba-unorm-srgb": { f: I },
-		"etc2-rgb8unorm": { f: Ls },
-		"etc2-rgb8unorm-srgb": { f: Ls },
-		"etc2-rgb8a1unorm": { f: Ls },
-		"etc2-rgb8a1unorm-srgb": { f: Ls },
-		"etc2-rgba8unorm": { f: Ls },
-		"etc2-rgba8unorm-srgb": { f: Ls },
-		"eac-r11unorm": { f: Ls },
-		"eac-r11snorm": { f: Ls },
-		"eac-rg11unorm": { f: Ls },
-		"eac-rg11snorm": { f: Ls },
+		"etc2-rgb8unorm": { f: Is },
+		"etc2-rgb8unorm-srgb": { f: Is },
+		"etc2-rgb8a1unorm": { f: Is },
+		"etc2-rgb8a1unorm-srgb": { f: Is },
+		"etc2-rgba8unorm": { f: Is },
+		"etc2-rgba8unorm-srgb": { f: Is },
+		"eac-r11unorm": { f: Is },
+		"eac-r11snorm": { f: Is },
+		"eac-rg11unorm": { f: Is },
+		"eac-rg11snorm": { f: Is },
 		"astc-4x4-unorm": { f: L },
 		"astc-4x4-unorm-srgb": { f: L },
 		"astc-5x4-unorm": { f: L },
@@ -3810,22 +3803,22 @@ var I, L, Ls, Rs, zs, Bs, Vs, Hs, Us, Ws, Gs, Ks, qs, Js, Ys, Xs, Zs, Qs, $s, ec
 		"astc-12x10-unorm-srgb": { f: L },
 		"astc-12x12-unorm": { f: L },
 		"astc-12x12-unorm-srgb": { f: L },
-		"pvrtc-rgb4unorm-webgl": { f: zs },
-		"pvrtc-rgba4unorm-webgl": { f: zs },
-		"pvrtc-rgb2unorm-webgl": { f: zs },
-		"pvrtc-rgba2unorm-webgl": { f: zs },
-		"etc1-rbg-unorm-webgl": { f: Rs },
-		"atc-rgb-unorm-webgl": { f: Bs },
-		"atc-rgba-unorm-webgl": { f: Bs },
-		"atc-rgbai-unorm-webgl": { f: Bs }
-	}, ac = {
-		...rc,
-		...ic
+		"pvrtc-rgb4unorm-webgl": { f: Rs },
+		"pvrtc-rgba4unorm-webgl": { f: Rs },
+		"pvrtc-rgb2unorm-webgl": { f: Rs },
+		"pvrtc-rgba2unorm-webgl": { f: Rs },
+		"etc1-rbg-unorm-webgl": { f: Ls },
+		"atc-rgb-unorm-webgl": { f: zs },
+		"atc-rgba-unorm-webgl": { f: zs },
+		"atc-rgbai-unorm-webgl": { f: zs }
+	}, ic = {
+		...nc,
+		...rc
 	};
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/texture-types/texture-format-decoder.js
-function sc({ format: e, width: t, height: n, depth: r, byteAlignment: i }) {
-	let { bytesPerPixel: a, bytesPerBlock: o = a, blockWidth: s = 1, blockHeight: c = 1, compressed: l = !1 } = yc.getInfo(e), u = l ? Math.ceil(t / s) : t, d = l ? Math.ceil(n / c) : n, f = u * o, p = Math.ceil(f / i) * i, m = d, h = p * m * r;
+function oc({ format: e, width: t, height: n, depth: r, byteAlignment: i }) {
+	let { bytesPerPixel: a, bytesPerBlock: o = a, blockWidth: s = 1, blockHeight: c = 1, compressed: l = !1 } = vc.getInfo(e), u = l ? Math.ceil(t / s) : t, d = l ? Math.ceil(n / c) : n, f = u * o, p = Math.ceil(f / i) * i, m = d, h = p * m * r;
 	return {
 		bytesPerPixel: a,
 		bytesPerRow: p,
@@ -3835,27 +3828,27 @@ function sc({ format: e, width: t, height: n, depth: r, byteAlignment: i }) {
 		byteLength: h
 	};
 }
-function cc(e) {
-	let t = Fs(e), n = {
+function sc(e) {
+	let t = Ps(e), n = {
 		format: e,
 		create: t.f ?? !0,
 		render: t.render ?? !0,
 		filter: t.filter ?? !0,
 		blend: t.blend ?? !0,
 		store: t.store ?? !0
-	}, r = lc(e), i = e.startsWith("depth") || e.startsWith("stencil"), a = r?.signed, o = r?.integer, s = r?.webgl, c = !!r?.compressed;
+	}, r = cc(e), i = e.startsWith("depth") || e.startsWith("stencil"), a = r?.signed, o = r?.integer, s = r?.webgl, c = !!r?.compressed;
 	return n.render &&= !i && !c, n.filter &&= !i && !a && !o && !s, n;
 }
-function lc(e) {
-	let t = uc(e);
-	if (yc.isCompressed(e)) {
-		t.channels = "rgb", t.components = 3, t.bytesPerPixel = 1, t.srgb = !1, t.compressed = !0, t.bytesPerBlock = fc(e);
-		let n = dc(e);
+function cc(e) {
+	let t = lc(e);
+	if (vc.isCompressed(e)) {
+		t.channels = "rgb", t.components = 3, t.bytesPerPixel = 1, t.srgb = !1, t.compressed = !0, t.bytesPerBlock = dc(e);
+		let n = uc(e);
 		n && (t.blockWidth = n.blockWidth, t.blockHeight = n.blockHeight);
 	}
-	let n = t.packed ? null : pc.exec(e);
+	let n = t.packed ? null : fc.exec(e);
 	if (n) {
-		let [, r, i, a, o, s] = n, c = `${a}${i}`, l = Os.getDataTypeInfo(c), u = l.byteLength * 8, d = r?.length ?? 1, f = [
+		let [, r, i, a, o, s] = n, c = `${a}${i}`, l = Ds.getDataTypeInfo(c), u = l.byteLength * 8, d = r?.length ?? 1, f = [
 			u,
 			d >= 2 ? u : 0,
 			d >= 3 ? u : 0,
@@ -3878,8 +3871,8 @@ function lc(e) {
 	}
 	return e.endsWith("-webgl") && (t.webgl = !0), e.endsWith("-srgb") && (t.srgb = !0), t;
 }
-function uc(e) {
-	let t = { ...Fs(e) }, n = t.bytesPerPixel || 1, r = t.bitsPerChannel || [
+function lc(e) {
+	let t = { ...Ps(e) }, n = t.bytesPerPixel || 1, r = t.bitsPerChannel || [
 		8,
 		8,
 		8,
@@ -3903,7 +3896,7 @@ function uc(e) {
 		compressed: t.compressed ?? !1
 	};
 }
-function dc(e) {
+function uc(e) {
 	let t = /.*-(\d+)x(\d+)-.*/.exec(e);
 	if (t) {
 		let [, e, n] = t;
@@ -3920,15 +3913,15 @@ function dc(e) {
 		blockHeight: 4
 	} : null;
 }
-function fc(e) {
+function dc(e) {
 	return e.startsWith("bc1") || e.startsWith("bc4") || e.startsWith("etc1") || e.startsWith("etc2-rgb8") || e.startsWith("etc2-rgb8a1") || e.startsWith("eac-r11") || e === "atc-rgb-unorm-webgl" ? 8 : e.startsWith("bc2") || e.startsWith("bc3") || e.startsWith("bc5") || e.startsWith("bc6h") || e.startsWith("bc7") || e.startsWith("etc2-rgba8") || e.startsWith("eac-rg11") || e.startsWith("astc") || e === "atc-rgba-unorm-webgl" || e === "atc-rgbai-unorm-webgl" ? 16 : e.startsWith("pvrtc") ? 8 : 16;
 }
-var pc, mc, hc, gc, _c, vc, yc, bc = o((() => {
-	ks(), oc(), pc = /^(r|rg|rgb|rgba|bgra)([0-9]*)([a-z]*)(-srgb)?(-webgl)?$/, mc = [
+var fc, pc, mc, hc, gc, _c, vc, yc = o((() => {
+	Os(), ac(), fc = /^(r|rg|rgb|rgba|bgra)([0-9]*)([a-z]*)(-srgb)?(-webgl)?$/, pc = [
 		"rgb",
 		"rgba",
 		"bgra"
-	], hc = ["depth", "stencil"], gc = 5, _c = [
+	], mc = ["depth", "stencil"], hc = 5, gc = [
 		"bc1",
 		"bc2",
 		"bc3",
@@ -3942,36 +3935,36 @@ var pc, mc, hc, gc, _c, vc, yc, bc = o((() => {
 		"atc",
 		"astc",
 		"pvrtc"
-	], vc = class {
+	], _c = class {
 		isColor(e) {
-			return mc.some((t) => e.startsWith(t));
+			return pc.some((t) => e.startsWith(t));
 		}
 		isDepthStencil(e) {
-			return hc.some((t) => e.startsWith(t));
+			return mc.some((t) => e.startsWith(t));
 		}
 		isCompressed(e) {
-			return _c.some((t) => e.startsWith(t));
+			return gc.some((t) => e.startsWith(t));
 		}
 		getInfo(e) {
-			return lc(e);
-		}
-		getCapabilities(e) {
 			return cc(e);
 		}
-		getWebGPUCapabilities(e) {
-			let t = Fs(e);
-			return t.webgpu === void 0 ? this.isCompressed(e) && !e.endsWith("-webgl") ? gc : 0 : t.webgpu;
-		}
-		computeMemoryLayout(e) {
+		getCapabilities(e) {
 			return sc(e);
 		}
-	}, yc = new vc();
+		getWebGPUCapabilities(e) {
+			let t = Ps(e);
+			return t.webgpu === void 0 ? this.isCompressed(e) && !e.endsWith("-webgl") ? hc : 0 : t.webgpu;
+		}
+		computeMemoryLayout(e) {
+			return oc(e);
+		}
+	}, vc = new _c();
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/image-types/image-types.js
-function xc(e) {
+function bc(e) {
 	return typeof ImageData < "u" && e instanceof ImageData || typeof ImageBitmap < "u" && e instanceof ImageBitmap || typeof HTMLImageElement < "u" && e instanceof HTMLImageElement || typeof HTMLVideoElement < "u" && e instanceof HTMLVideoElement || typeof VideoFrame < "u" && e instanceof VideoFrame || typeof HTMLCanvasElement < "u" && e instanceof HTMLCanvasElement || typeof OffscreenCanvas < "u" && e instanceof OffscreenCanvas;
 }
-function Sc(e) {
+function xc(e) {
 	if (typeof ImageData < "u" && e instanceof ImageData || typeof ImageBitmap < "u" && e instanceof ImageBitmap || typeof HTMLCanvasElement < "u" && e instanceof HTMLCanvasElement || typeof OffscreenCanvas < "u" && e instanceof OffscreenCanvas) return {
 		width: e.width,
 		height: e.height
@@ -3990,43 +3983,43 @@ function Sc(e) {
 	};
 	throw Error("Unknown image type");
 }
-var Cc = o((() => {}));
+var Sc = o((() => {}));
 // node_modules/@luma.gl/core/dist/adapter/device.js
-function wc(e, t) {
-	return [Tc(e), ...t.map(Tc).filter((e) => e !== void 0)].filter((e) => e !== void 0);
+function Cc(e, t) {
+	return [wc(e), ...t.map(wc).filter((e) => e !== void 0)].filter((e) => e !== void 0);
 }
-function Tc(e) {
+function wc(e) {
 	if (e !== void 0) {
 		if (e === null || typeof e == "string" || typeof e == "number" || typeof e == "boolean") return e;
 		if (e instanceof Error) return e.message;
-		if (Array.isArray(e)) return e.map(Tc);
+		if (Array.isArray(e)) return e.map(wc);
 		if (typeof e == "object") {
-			if (Ec(e)) {
+			if (Tc(e)) {
 				let t = String(e);
 				if (t !== "[object Object]") return t;
 			}
-			return Dc(e) ? Oc(e) : e.constructor?.name || "Object";
+			return Ec(e) ? Dc(e) : e.constructor?.name || "Object";
 		}
 		return String(e);
 	}
 }
-function Ec(e) {
+function Tc(e) {
 	return "toString" in e && typeof e.toString == "function" && e.toString !== Object.prototype.toString;
 }
-function Dc(e) {
+function Ec(e) {
 	return "message" in e && "type" in e;
 }
-function Oc(e) {
+function Dc(e) {
 	let t = typeof e.type == "string" ? e.type : "message", n = typeof e.message == "string" ? e.message : "", r = typeof e.lineNum == "number" ? e.lineNum : null, i = typeof e.linePos == "number" ? e.linePos : null;
 	return `${t}${r !== null && i !== null ? ` @ ${r}:${i}` : r === null ? "" : ` @ ${r}`}: ${n}`.trim();
 }
-function kc() {
+function Oc() {
 	if (typeof HTMLCanvasElement > "u") return !1;
 	let e = HTMLCanvasElement.prototype;
 	return "layoutSubtree" in e && typeof e.requestPaint == "function";
 }
-var Ac, jc, Mc, Nc = o((() => {
-	Po(), xo(), Jo(), ps(), Ps(), bc(), Cc(), oc(), Eo(), Ac = class {}, jc = class {
+var kc, Ac, jc, Mc = o((() => {
+	No(), bo(), qo(), fs(), Ns(), yc(), Sc(), ac(), To(), kc = class {}, Ac = class {
 		features;
 		disabledFeatures;
 		constructor(e = [], t) {
@@ -4038,8 +4031,8 @@ var Ac, jc, Mc, Nc = o((() => {
 		has(e) {
 			return !this.disabledFeatures?.[e] && this.features.has(e);
 		}
-	}, Mc = class e {
-		static defaultProps = { ...To };
+	}, jc = class e {
+		static defaultProps = { ...wo };
 		get [Symbol.toStringTag]() {
 			return "Device";
 		}
@@ -4052,7 +4045,7 @@ var Ac, jc, Mc, Nc = o((() => {
 		id;
 		props;
 		userData = {};
-		statsManager = No;
+		statsManager = Mo;
 		_factories = {};
 		timestamp = 0;
 		_reused = !1;
@@ -4064,7 +4057,7 @@ var Ac, jc, Mc, Nc = o((() => {
 			this.props = {
 				...e.defaultProps,
 				...t
-			}, this.id = this.props.id || Ko(this[Symbol.toStringTag].toLowerCase());
+			}, this.id = this.props.id || Go(this[Symbol.toStringTag].toLowerCase());
 		}
 		getVertexFormatInfo(e) {
 			return F.getVertexFormatInfo(e);
@@ -4073,7 +4066,7 @@ var Ac, jc, Mc, Nc = o((() => {
 			return !0;
 		}
 		getTextureFormatInfo(e) {
-			return yc.getInfo(e);
+			return vc.getInfo(e);
 		}
 		getTextureFormatCapabilities(e) {
 			let t = this._textureCaps[e];
@@ -4087,10 +4080,10 @@ var Ac, jc, Mc, Nc = o((() => {
 			return 1 + Math.floor(Math.log2(Math.max(e, t, n)));
 		}
 		isExternalImage(e) {
-			return xc(e);
+			return bc(e);
 		}
 		getExternalImageSize(e) {
-			return Sc(e);
+			return xc(e);
 		}
 		isTextureFormatSupported(e) {
 			return this.getTextureFormatCapabilities(e).create;
@@ -4102,11 +4095,11 @@ var Ac, jc, Mc, Nc = o((() => {
 			return this.getTextureFormatCapabilities(e).render;
 		}
 		isTextureFormatCompressed(e) {
-			return yc.isCompressed(e);
+			return vc.isCompressed(e);
 		}
 		getSupportedCompressedTextureFormats() {
 			let e = [];
-			for (let t of Object.keys(Is())) this.isTextureFormatCompressed(t) && this.isTextureFormatSupported(t) && e.push(t);
+			for (let t of Object.keys(Fs())) this.isTextureFormatCompressed(t) && this.isTextureFormatSupported(t) && e.push(t);
 			return e;
 		}
 		pushDebugGroup(e) {
@@ -4126,7 +4119,7 @@ var Ac, jc, Mc, Nc = o((() => {
 		}
 		reportError(e, t, ...n) {
 			if (!this.props.onError(e, t)) {
-				let r = wc(t, n);
+				let r = Cc(t, n);
 				return j.error(this.type === "webgl" ? "%cWebGL" : "%cWebGPU", "color: white; background: red; padding: 2px 6px; border-radius: 3px;", e.message, ...r);
 			}
 			return () => {};
@@ -4218,7 +4211,7 @@ var Ac, jc, Mc, Nc = o((() => {
 			return e.createCanvasContext === !0 ? {} : e.createCanvasContext;
 		}
 		_getDeviceTextureFormatCapabilities(e) {
-			let t = yc.getCapabilities(e), n = (e) => (typeof e == "string" ? this.features.has(e) : e) ?? !0, r = n(t.create);
+			let t = vc.getCapabilities(e), n = (e) => (typeof e == "string" ? this.features.has(e) : e) ?? !0, r = n(t.create);
 			return {
 				format: e,
 				create: r,
@@ -4235,8 +4228,8 @@ var Ac, jc, Mc, Nc = o((() => {
 			return t;
 		}
 	};
-})), Pc, Fc = o((() => {
-	Pc = class {
+})), Nc, Pc = o((() => {
+	Nc = class {
 		props;
 		_resizeObserver;
 		_intersectionObserver;
@@ -4276,7 +4269,7 @@ var Ac, jc, Mc, Nc = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/utils/promise-utils.js
-function Ic() {
+function Fc() {
 	let e, t;
 	return {
 		promise: new Promise((n, r) => {
@@ -4286,20 +4279,20 @@ function Ic() {
 		reject: t
 	};
 }
-var Lc = o((() => {}));
+var Ic = o((() => {}));
 // node_modules/@luma.gl/core/dist/utils/assert.js
-function Rc(e, t) {
+function Lc(e, t) {
 	if (!e) {
 		let e = Error(t ?? "luma.gl assertion failed.");
-		throw Error.captureStackTrace?.(e, Rc), e;
+		throw Error.captureStackTrace?.(e, Lc), e;
 	}
 }
-function zc(e, t) {
-	return Rc(e, t), e;
+function Rc(e, t) {
+	return Lc(e, t), e;
 }
-var Bc = o((() => {}));
+var zc = o((() => {}));
 // node_modules/@luma.gl/core/dist/adapter/canvas-surface.js
-function Vc(e) {
+function Bc(e) {
 	if (typeof e == "string") {
 		let t = document.getElementById(e);
 		if (!t) throw Error(`${e} is not an HTML element`);
@@ -4307,20 +4300,20 @@ function Vc(e) {
 	}
 	return e || document.body;
 }
-function Hc(e) {
+function Vc(e) {
 	let t = document.getElementById(e);
-	if (!qc.isHTMLCanvas(t)) throw Error("Object is not a canvas element");
+	if (!Kc.isHTMLCanvas(t)) throw Error("Object is not a canvas element");
 	return t;
 }
-function Uc(e) {
+function Hc(e) {
 	let { width: t, height: n } = e, r = document.createElement("canvas");
-	r.id = Ko("lumagl-auto-created-canvas"), r.width = t || 1, r.height = n || 1, r.style.width = Number.isFinite(t) ? `${t}px` : "100%", r.style.height = Number.isFinite(n) ? `${n}px` : "100%", e?.visible || (r.style.visibility = "hidden");
-	let i = Vc(e?.container || null);
+	r.id = Go("lumagl-auto-created-canvas"), r.width = t || 1, r.height = n || 1, r.style.width = Number.isFinite(t) ? `${t}px` : "100%", r.style.height = Number.isFinite(n) ? `${n}px` : "100%", e?.visible || (r.style.visibility = "hidden");
+	let i = Bc(e?.container || null);
 	return i.insertBefore(r, i.firstChild), r;
 }
-function Wc(e, t, n, r, i) {
-	let a = e, o = Gc(a[0], t, n), s = Kc(a[1], t, r, i), c = Gc(a[0] + 1, t, n), l = c === n - 1 ? c : c - 1;
-	c = Kc(a[1] + 1, t, r, i);
+function Uc(e, t, n, r, i) {
+	let a = e, o = Wc(a[0], t, n), s = Gc(a[1], t, r, i), c = Wc(a[0] + 1, t, n), l = c === n - 1 ? c : c - 1;
+	c = Gc(a[1] + 1, t, r, i);
 	let u;
 	return i ? (c = c === 0 ? c : c + 1, u = s, s = c) : u = c === r - 1 ? c : c - 1, {
 		x: o,
@@ -4329,14 +4322,14 @@ function Wc(e, t, n, r, i) {
 		height: Math.max(u - s + 1, 1)
 	};
 }
-function Gc(e, t, n) {
+function Wc(e, t, n) {
 	return Math.min(Math.round(e * t), n - 1);
 }
-function Kc(e, t, n, r) {
+function Gc(e, t, n, r) {
 	return r ? Math.max(0, n - 1 - Math.round(e * t)) : Math.min(Math.round(e * t), n - 1);
 }
-var qc, Jc = o((() => {
-	Re(), Fc(), Jo(), Lc(), Bc(), qc = class e {
+var Kc, qc = o((() => {
+	Le(), Pc(), qo(), Ic(), zc(), Kc = class e {
 		static isHTMLCanvas(e) {
 			return typeof HTMLCanvasElement < "u" && e instanceof HTMLCanvasElement;
 		}
@@ -4375,7 +4368,7 @@ var qc, Jc = o((() => {
 		devicePixelHeight;
 		drawingBufferWidth;
 		drawingBufferHeight;
-		_initializedResolvers = Ic();
+		_initializedResolvers = Fc();
 		_canvasObserver;
 		_position = [0, 0];
 		destroyed = !1;
@@ -4388,10 +4381,10 @@ var qc, Jc = o((() => {
 			this.props = {
 				...e.defaultProps,
 				...t
-			}, t = this.props, this.initialized = this._initializedResolvers.promise, this.canvas = Ne() ? t.canvas ? typeof t.canvas == "string" ? Hc(t.canvas) : t.canvas : Uc(t) : {
+			}, t = this.props, this.initialized = this._initializedResolvers.promise, this.canvas = Me() ? t.canvas ? typeof t.canvas == "string" ? Vc(t.canvas) : t.canvas : Hc(t) : {
 				width: t.width || 1,
 				height: t.height || 1
-			}, e.isHTMLCanvas(this.canvas) ? (this.id = t.id || this.canvas.id, this.type = "html-canvas", this.htmlCanvas = this.canvas) : e.isOffscreenCanvas(this.canvas) ? (this.id = t.id || "offscreen-canvas", this.type = "offscreen-canvas", this.offscreenCanvas = this.canvas) : (this.id = t.id || "node-canvas-context", this.type = "node"), this.cssWidth = this.htmlCanvas?.clientWidth || this.canvas.width, this.cssHeight = this.htmlCanvas?.clientHeight || this.canvas.height, this.devicePixelWidth = this.canvas.width, this.devicePixelHeight = this.canvas.height, this.drawingBufferWidth = this.canvas.width, this.drawingBufferHeight = this.canvas.height, this._configuredDrawingBufferSize = [this.canvas.width, this.canvas.height], this.devicePixelRatio = globalThis.devicePixelRatio || 1, this._position = [0, 0], this._canvasObserver = new Pc({
+			}, e.isHTMLCanvas(this.canvas) ? (this.id = t.id || this.canvas.id, this.type = "html-canvas", this.htmlCanvas = this.canvas) : e.isOffscreenCanvas(this.canvas) ? (this.id = t.id || "offscreen-canvas", this.type = "offscreen-canvas", this.offscreenCanvas = this.canvas) : (this.id = t.id || "node-canvas-context", this.type = "node"), this.cssWidth = this.htmlCanvas?.clientWidth || this.canvas.width, this.cssHeight = this.htmlCanvas?.clientHeight || this.canvas.height, this.devicePixelWidth = this.canvas.width, this.devicePixelHeight = this.canvas.height, this.drawingBufferWidth = this.canvas.width, this.drawingBufferHeight = this.canvas.height, this._configuredDrawingBufferSize = [this.canvas.width, this.canvas.height], this.devicePixelRatio = globalThis.devicePixelRatio || 1, this._position = [0, 0], this._canvasObserver = new Nc({
 				canvas: this.htmlCanvas,
 				trackPosition: this.props.trackPosition,
 				resizeObserverBox: this.props.pixelSizeSource === "css-dpr" ? "content-box" : "device-pixel-content-box",
@@ -4434,7 +4427,7 @@ var qc, Jc = o((() => {
 		}
 		cssToDevicePixels(e, t = !0) {
 			let n = this.cssToDeviceRatio(), [r, i] = this.getDrawingBufferSize();
-			return Wc(e, n, r, i, t);
+			return Uc(e, n, r, i, t);
 		}
 		getPixelSize() {
 			return this.getDevicePixelSize();
@@ -4474,7 +4467,7 @@ var qc, Jc = o((() => {
 			if (this.destroyed) return;
 			let t = e.find((e) => e.target === this.canvas);
 			if (!t) return;
-			let n = zc(t.contentBoxSize?.[0]);
+			let n = Rc(t.contentBoxSize?.[0]);
 			this.cssWidth = n.inlineSize, this.cssHeight = n.blockSize;
 			let r = this.getDevicePixelSize();
 			this._setDevicePixelSize(this._getDevicePixelSizeFromResizeEntry(t)), this._updateDrawingBufferSize(), this.device.props.onResize(this, { oldPixelSize: r });
@@ -4489,7 +4482,7 @@ var qc, Jc = o((() => {
 			this._initializedResolvers.resolve(), this.isInitialized = !0, this.updatePosition();
 		}
 		_getDevicePixelSizeFromResizeEntry(e) {
-			let t = zc(e.contentBoxSize?.[0]);
+			let t = Rc(e.contentBoxSize?.[0]);
 			return this.props.pixelSizeSource === "css-dpr" ? this._getDevicePixelSizeFromCSSSize(t.inlineSize, t.blockSize) : {
 				devicePixelWidth: e.devicePixelContentBoxSize?.[0]?.inlineSize || t.inlineSize * devicePixelRatio,
 				devicePixelHeight: e.devicePixelContentBoxSize?.[0]?.blockSize || t.blockSize * devicePixelRatio
@@ -4534,14 +4527,14 @@ var qc, Jc = o((() => {
 			}
 		}
 	};
-})), Yc, Xc = o((() => {
-	Jc(), Yc = class extends qc {
-		static defaultProps = qc.defaultProps;
+})), Jc, Yc = o((() => {
+	qc(), Jc = class extends Kc {
+		static defaultProps = Kc.defaultProps;
 	};
-})), Zc, Qc = o((() => {
-	Jc(), Zc = class extends qc {};
-})), $c, el = o((() => {
-	N(), $c = class e extends M {
+})), Xc, Zc = o((() => {
+	qc(), Xc = class extends Kc {};
+})), Qc, $c = o((() => {
+	N(), Qc = class e extends M {
 		static defaultProps = {
 			...M.defaultProps,
 			type: "color-sampler",
@@ -4566,8 +4559,8 @@ var qc, Jc = o((() => {
 			return t;
 		}
 	};
-})), tl, R, nl = o((() => {
-	N(), el(), xo(), bc(), tl = {
+})), el, R, tl = o((() => {
+	N(), $c(), bo(), yc(), el = {
 		"1d": "1d",
 		"2d": "2d",
 		"2d-array": "2d",
@@ -4601,7 +4594,7 @@ var qc, Jc = o((() => {
 			return `Texture(${this.id},${this.format},${this.width}x${this.height})`;
 		}
 		constructor(t, n, r) {
-			if (n = e.normalizeProps(t, n), super(t, n, e.defaultProps), this.dimension = this.props.dimension, this.baseDimension = tl[this.dimension], this.format = this.props.format, this.width = this.props.width, this.height = this.props.height, this.depth = this.props.depth, this.mipLevels = this.props.mipLevels, this.samples = this.props.samples || 1, this.dimension === "cube" && (this.depth = 6), this.props.width === void 0 || this.props.height === void 0) {
+			if (n = e.normalizeProps(t, n), super(t, n, e.defaultProps), this.dimension = this.props.dimension, this.baseDimension = el[this.dimension], this.format = this.props.format, this.width = this.props.width, this.height = this.props.height, this.depth = this.props.depth, this.mipLevels = this.props.mipLevels, this.samples = this.props.samples || 1, this.dimension === "cube" && (this.depth = 6), this.props.width === void 0 || this.props.height === void 0) {
 				if (t.isExternalImage(n.data)) {
 					let e = t.getExternalImageSize(n.data);
 					this.width = e?.width || 1, this.height = e?.height || 1;
@@ -4616,7 +4609,7 @@ var qc, Jc = o((() => {
 			});
 		}
 		setSampler(e) {
-			this.sampler = e instanceof $c ? e : this.device.createSampler(e);
+			this.sampler = e instanceof Qc ? e : this.device.createSampler(e);
 		}
 		copyImageData(e) {
 			let { data: t, depth: n, ...r } = e;
@@ -4627,7 +4620,7 @@ var qc, Jc = o((() => {
 		}
 		computeMemoryLayout(e = {}) {
 			let { width: t = this.width, height: n = this.height, depthOrArrayLayers: r = this.depth } = this._normalizeTextureReadOptions(e), { format: i, byteAlignment: a } = this;
-			return yc.computeMemoryLayout({
+			return vc.computeMemoryLayout({
 				format: i,
 				width: t,
 				height: n,
@@ -4717,7 +4710,7 @@ var qc, Jc = o((() => {
 			return a.width = Math.min(a.width, i.width - a.x), a.height = Math.min(a.height, i.height - a.y), a.depthOrArrayLayers = Math.min(a.depthOrArrayLayers, i.depthOrArrayLayers - a.z), a;
 		}
 		_getSupportedColorReadOptions(e) {
-			let t = this._normalizeTextureReadOptions(e), n = yc.getInfo(this.format);
+			let t = this._normalizeTextureReadOptions(e), n = vc.getInfo(this.format);
 			switch (this._validateColorReadAspect(t), this._validateColorReadFormat(n), this.dimension) {
 				case "2d":
 				case "cube":
@@ -4747,7 +4740,7 @@ var qc, Jc = o((() => {
 				...n
 			};
 			a.width = Math.min(a.width, i.width - a.x), a.height = Math.min(a.height, i.height - a.y), a.depthOrArrayLayers = Math.min(a.depthOrArrayLayers, i.depthOrArrayLayers - a.z);
-			let o = yc.computeMemoryLayout({
+			let o = vc.computeMemoryLayout({
 				format: this.format,
 				width: a.width,
 				height: a.height,
@@ -4771,7 +4764,7 @@ var qc, Jc = o((() => {
 			let e = 0;
 			for (let t = 0; t < this.mipLevels; t++) {
 				let { width: n, height: r, depthOrArrayLayers: i } = this._getMipLevelSize(t);
-				e += yc.computeMemoryLayout({
+				e += vc.computeMemoryLayout({
 					format: this.format,
 					width: n,
 					height: r,
@@ -4871,8 +4864,8 @@ var qc, Jc = o((() => {
 			aspect: "all"
 		};
 	};
-})), rl, il = o((() => {
-	N(), rl = class e extends M {
+})), nl, rl = o((() => {
+	N(), nl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "TextureView";
 		}
@@ -4890,8 +4883,8 @@ var qc, Jc = o((() => {
 			arrayLayerCount: void 0
 		};
 	};
-})), al, ol = o((() => {
-	N(), al = class e extends M {
+})), il, al = o((() => {
+	N(), il = class e extends M {
 		width;
 		height;
 		updateTimestamp;
@@ -4914,16 +4907,16 @@ var qc, Jc = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/adapter-utils/format-compiler-log.js
-function sl(e, t, n) {
+function ol(e, t, n) {
 	let r = "", i = t.split(/\r?\n/), a = e.slice().sort((e, t) => e.lineNum - t.lineNum);
 	switch (n?.showSourceCode || "no") {
 		case "all":
 			let t = 0;
 			for (let e = 1; e <= i.length; e++) {
 				let o = i[e - 1], s = a[t];
-				for (o && s && (r += ul(o, e, n)); a.length > t && s.lineNum === e;) {
+				for (o && s && (r += ll(o, e, n)); a.length > t && s.lineNum === e;) {
 					let e = a[t++];
-					e && (r += cl(e, i, e.lineNum, {
+					e && (r += sl(e, i, e.lineNum, {
 						...n,
 						inlineSource: !1
 					}));
@@ -4931,7 +4924,7 @@ function sl(e, t, n) {
 			}
 			for (; a.length > t;) {
 				let e = a[t++];
-				e && (r += cl(e, [], 0, {
+				e && (r += sl(e, [], 0, {
 					...n,
 					inlineSource: !1
 				}));
@@ -4939,48 +4932,48 @@ function sl(e, t, n) {
 			return r;
 		case "issues":
 		case "no":
-			for (let t of e) r += cl(t, i, t.lineNum, { inlineSource: n?.showSourceCode !== "no" });
+			for (let t of e) r += sl(t, i, t.lineNum, { inlineSource: n?.showSourceCode !== "no" });
 			return r;
 	}
 }
-function cl(e, t, n, r) {
+function sl(e, t, n, r) {
 	if (r?.inlineSource) return `
-${ll(t, n)}${e.linePos > 0 ? `${" ".repeat(e.linePos + 5)}^^^\n` : ""}${e.type.toUpperCase()}: ${e.message}
+${cl(t, n)}${e.linePos > 0 ? `${" ".repeat(e.linePos + 5)}^^^\n` : ""}${e.type.toUpperCase()}: ${e.message}
 
 `;
 	let i = e.type === "error" ? "red" : "orange";
 	return r?.html ? `<div class='luma-compiler-log-${e.type}' style="color:${i};"><b> ${e.type.toUpperCase()}: ${e.message}</b></div>` : `${e.type.toUpperCase()}: ${e.message}`;
 }
-function ll(e, t, n) {
+function cl(e, t, n) {
 	let r = "";
 	for (let i = t - 2; i <= t; i++) {
 		let a = e[i - 1];
-		a !== void 0 && (r += ul(a, t, n));
+		a !== void 0 && (r += ll(a, t, n));
 	}
 	return r;
 }
-function ul(e, t, n) {
-	let r = n?.html ? fl(e) : e;
-	return `${dl(String(t), 4)}: ${r}${n?.html ? "<br/>" : "\n"}`;
+function ll(e, t, n) {
+	let r = n?.html ? dl(e) : e;
+	return `${ul(String(t), 4)}: ${r}${n?.html ? "<br/>" : "\n"}`;
 }
-function dl(e, t) {
+function ul(e, t) {
 	let n = "";
 	for (let r = e.length; r < t; ++r) n += " ";
 	return n + e;
 }
-function fl(e) {
+function dl(e) {
 	return e.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("\"", "&quot;").replaceAll("'", "&#039;");
 }
-var pl = o((() => {}));
+var fl = o((() => {}));
 // node_modules/@luma.gl/core/dist/adapter/resources/shader.js
-function ml(e) {
-	return hl(e.source) || e.id || Ko(`unnamed ${e.stage}-shader`);
+function pl(e) {
+	return ml(e.source) || e.id || Go(`unnamed ${e.stage}-shader`);
 }
-function hl(e, t = "unnamed") {
+function ml(e, t = "unnamed") {
 	return /#define[\s*]SHADER_NAME[\s*]([A-Za-z0-9_-]+)[\s*]/.exec(e)?.[1] ?? t;
 }
-var gl, _l = o((() => {
-	N(), xo(), Jo(), pl(), gl = class e extends M {
+var hl, gl = o((() => {
+	N(), bo(), qo(), fl(), hl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "Shader";
 		}
@@ -4992,7 +4985,7 @@ var gl, _l = o((() => {
 				...n,
 				debugShaders: n.debugShaders || t.props.debugShaders || "errors"
 			}, super(t, {
-				id: ml(n),
+				id: pl(n),
 				...n
 			}, e.defaultProps), this.stage = this.props.stage, this.source = this.props.source;
 		}
@@ -5018,7 +5011,7 @@ var gl, _l = o((() => {
 		}
 		_displayShaderLog(e, t) {
 			if (typeof document > "u" || !document?.createElement) return;
-			let n = t, r = `${this.stage} shader "${n}"`, i = sl(e, this.source, {
+			let n = t, r = `${this.stage} shader "${n}"`, i = ol(e, this.source, {
 				showSourceCode: "all",
 				html: !0
 			}), a = this.getTranslatedSource(), o = document.createElement("div");
@@ -5044,8 +5037,8 @@ var gl, _l = o((() => {
 			debugShaders: void 0
 		};
 	};
-})), vl, yl = o((() => {
-	N(), nl(), xo(), vl = class e extends M {
+})), _l, vl = o((() => {
+	N(), tl(), bo(), _l = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "Framebuffer";
 		}
@@ -5134,8 +5127,8 @@ var gl, _l = o((() => {
 			depthStencilAttachment: null
 		};
 	};
-})), bl, xl = o((() => {
-	N(), bl = class e extends M {
+})), yl, bl = o((() => {
+	N(), yl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "RenderPipeline";
 		}
@@ -5176,8 +5169,8 @@ var gl, _l = o((() => {
 			bindGroups: void 0
 		};
 	};
-})), Sl, Cl = o((() => {
-	N(), Sl = class extends M {
+})), xl, Sl = o((() => {
+	N(), xl = class extends M {
 		get [Symbol.toStringTag]() {
 			return "SharedRenderPipeline";
 		}
@@ -5192,8 +5185,8 @@ var gl, _l = o((() => {
 			});
 		}
 	};
-})), wl, Tl = o((() => {
-	N(), wl = class e extends M {
+})), Cl, wl = o((() => {
+	N(), Cl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "ComputePipeline";
 		}
@@ -5210,9 +5203,9 @@ var gl, _l = o((() => {
 			shaderLayout: void 0
 		};
 	};
-})), El, Dl = o((() => {
-	Tl(), xl(), xo(), Jo(), El = class e {
-		static defaultProps = { ...bl.defaultProps };
+})), Tl, El = o((() => {
+	wl(), bl(), bo(), qo(), Tl = class e {
+		static defaultProps = { ...yl.defaultProps };
 		static getDefaultPipelineFactory(t) {
 			let n = t.getModuleData("@luma.gl/core");
 			return n.defaultPipelineFactory ||= new e(t), n.defaultPipelineFactory;
@@ -5235,7 +5228,7 @@ var gl, _l = o((() => {
 		createRenderPipeline(e) {
 			if (!this.device.props._cachePipelines) return this.device.createRenderPipeline(e);
 			let t = {
-				...bl.defaultProps,
+				...yl.defaultProps,
 				...e
 			}, n = this._renderPipelineCache, r = this._hashRenderPipeline(t), i = n[r]?.resource;
 			if (i) n[r].useCount++, this.device.props.debugFactories && j.log(3, `${this}: ${n[r].resource} reused, count=${n[r].useCount}, (id=${e.id})`)();
@@ -5243,7 +5236,7 @@ var gl, _l = o((() => {
 				let e = this.device.type === "webgl" && this.device.props._sharePipelines ? this.createSharedRenderPipeline(t) : void 0;
 				i = this.device.createRenderPipeline({
 					...t,
-					id: t.id ? `${t.id}-cached` : Ko("unnamed-cached"),
+					id: t.id ? `${t.id}-cached` : Go("unnamed-cached"),
 					_sharedRenderPipeline: e
 				}), i.hash = r, n[r] = {
 					resource: i,
@@ -5255,7 +5248,7 @@ var gl, _l = o((() => {
 		createComputePipeline(e) {
 			if (!this.device.props._cachePipelines) return this.device.createComputePipeline(e);
 			let t = {
-				...wl.defaultProps,
+				...Cl.defaultProps,
 				...e
 			}, n = this._computePipelineCache, r = this._hashComputePipeline(t), i = n[r]?.resource;
 			return i ? (n[r].useCount++, this.device.props.debugFactories && j.log(3, `${this}: ${n[r].resource} reused, count=${n[r].useCount}, (id=${e.id})`)()) : (i = this.device.createComputePipeline({
@@ -5288,11 +5281,11 @@ var gl, _l = o((() => {
 		}
 		_destroyPipeline(e) {
 			let t = this._getCache(e);
-			return this.device.props._destroyPipelines ? (delete t[e.hash], e.destroy(), e instanceof bl && this.releaseSharedRenderPipeline(e), !0) : !1;
+			return this.device.props._destroyPipelines ? (delete t[e.hash], e.destroy(), e instanceof yl && this.releaseSharedRenderPipeline(e), !0) : !1;
 		}
 		_getCache(e) {
 			let t;
-			if (e instanceof wl && (t = this._computePipelineCache), e instanceof bl && (t = this._renderPipelineCache), !t) throw Error(`${this}`);
+			if (e instanceof Cl && (t = this._computePipelineCache), e instanceof yl && (t = this._renderPipelineCache), !t) throw Error(`${this}`);
 			if (!t[e.hash]) throw Error(`${this}: ${e} matched incorrect entry`);
 			return t;
 		}
@@ -5335,9 +5328,9 @@ var gl, _l = o((() => {
 			}));
 		}
 	};
-})), Ol, kl = o((() => {
-	_l(), xo(), Ol = class e {
-		static defaultProps = { ...gl.defaultProps };
+})), Dl, Ol = o((() => {
+	gl(), bo(), Dl = class e {
+		static defaultProps = { ...hl.defaultProps };
 		static getDefaultShaderFactory(t) {
 			let n = t.getModuleData("@luma.gl/core");
 			return n.defaultShaderFactory ||= new e(t), n.defaultShaderFactory;
@@ -5387,33 +5380,33 @@ var gl, _l = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/adapter-utils/bind-groups.js
-function Al(e, t, n) {
+function kl(e, t, n) {
 	let r = e.bindings.find((e) => e.name === t || `${e.name.toLocaleLowerCase()}uniforms` === t.toLocaleLowerCase());
 	return !r && !n?.ignoreWarnings && j.warn(`Binding ${t} not set: Not found in shader layout.`)(), r || null;
 }
-function jl(e, t) {
+function Al(e, t) {
 	if (!t) return {};
-	if (Nl(t)) return Object.fromEntries(Object.entries(t).map(([e, t]) => [Number(e), { ...t }]));
+	if (Ml(t)) return Object.fromEntries(Object.entries(t).map(([e, t]) => [Number(e), { ...t }]));
 	let n = {};
 	for (let [r, i] of Object.entries(t)) {
-		let t = Al(e, r)?.group ?? 0;
+		let t = kl(e, r)?.group ?? 0;
 		n[t] ||= {}, n[t][r] = i;
 	}
 	return n;
 }
-function Ml(e) {
+function jl(e) {
 	let t = {};
 	for (let n of Object.values(e)) Object.assign(t, n);
 	return t;
 }
-function Nl(e) {
+function Ml(e) {
 	let t = Object.keys(e);
 	return t.length > 0 && t.every((e) => /^\d+$/.test(e));
 }
-var Pl = o((() => {
-	xo();
-})), Fl, Il = o((() => {
-	N(), Fl = class e extends M {
+var Nl = o((() => {
+	bo();
+})), Pl, Fl = o((() => {
+	N(), Pl = class e extends M {
 		static defaultClearColor = [
 			0,
 			0,
@@ -5449,8 +5442,8 @@ var Pl = o((() => {
 			endTimestampIndex: void 0
 		};
 	};
-})), Ll, Rl = o((() => {
-	N(), Ll = class e extends M {
+})), Il, Ll = o((() => {
+	N(), Il = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "CommandEncoder";
 		}
@@ -5497,8 +5490,8 @@ var Pl = o((() => {
 			timeProfilingQuerySet: void 0
 		};
 	};
-})), zl, Bl = o((() => {
-	N(), zl = class e extends M {
+})), Rl, zl = o((() => {
+	N(), Rl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "CommandBuffer";
 		}
@@ -5507,8 +5500,8 @@ var Pl = o((() => {
 		}
 		static defaultProps = { ...M.defaultProps };
 	};
-})), Vl, Hl = o((() => {
-	N(), Vl = class e extends M {
+})), Bl, Vl = o((() => {
+	N(), Bl = class e extends M {
 		static defaultProps = {
 			...M.defaultProps,
 			shaderLayout: void 0,
@@ -5533,8 +5526,8 @@ var Pl = o((() => {
 			this.device.reportError(/* @__PURE__ */ Error("constant attributes not supported"), this)();
 		}
 	};
-})), Ul, Wl = o((() => {
-	N(), Ul = class e extends M {
+})), Hl, Ul = o((() => {
+	N(), Hl = class e extends M {
 		static defaultProps = {
 			...M.defaultProps,
 			layout: void 0,
@@ -5547,8 +5540,8 @@ var Pl = o((() => {
 			super(t, n, e.defaultProps);
 		}
 	};
-})), Gl, Kl = o((() => {
-	N(), Gl = class e extends M {
+})), Wl, Gl = o((() => {
+	N(), Wl = class e extends M {
 		get [Symbol.toStringTag]() {
 			return "QuerySet";
 		}
@@ -5561,8 +5554,8 @@ var Pl = o((() => {
 			count: void 0
 		};
 	};
-})), ql, Jl = o((() => {
-	N(), ql = class e extends M {
+})), Kl, ql = o((() => {
+	N(), Kl = class e extends M {
 		static defaultProps = { ...M.defaultProps };
 		get [Symbol.toStringTag]() {
 			return "Fence";
@@ -5573,55 +5566,55 @@ var Pl = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/shader-types/shader-type-decoder.js
-function Yl(e) {
-	let t = $l(e), n = iu[t];
+function Jl(e) {
+	let t = Ql(e), n = ru[t];
 	if (!n) throw Error(`Unsupported variable shader type: ${e}`);
 	return n;
 }
-function Xl(e) {
-	let t = Ql(e), n = ru[t];
+function Yl(e) {
+	let t = Zl(e), n = nu[t];
 	if (!n) throw Error(`Unsupported attribute shader type: ${e}`);
 	let [r, i] = n, a = r === "i32" || r === "u32", o = r !== "u32";
 	return {
 		primitiveType: r,
 		components: i,
-		byteLength: nu[r] * i,
+		byteLength: tu[r] * i,
 		integer: a,
 		signed: o
 	};
 }
-function Zl(e, t) {
+function Xl(e, t) {
 	return t === 1 ? e : `vec${t}<${e}>`;
+}
+function Zl(e) {
+	return iu[e] || e;
 }
 function Ql(e) {
 	return au[e] || e;
 }
-function $l(e) {
-	return ou[e] || e;
-}
-var eu, tu, nu, ru, iu, au, ou, su = o((() => {
-	eu = class {
+var $l, eu, tu, nu, ru, iu, au, ou = o((() => {
+	$l = class {
 		getVariableShaderTypeInfo(e) {
-			return Yl(e);
+			return Jl(e);
 		}
 		getAttributeShaderTypeInfo(e) {
-			return Xl(e);
+			return Yl(e);
 		}
 		makeShaderAttributeType(e, t) {
-			return Zl(e, t);
+			return Xl(e, t);
 		}
 		resolveAttributeShaderTypeAlias(e) {
-			return Ql(e);
+			return Zl(e);
 		}
 		resolveVariableShaderTypeAlias(e) {
-			return $l(e);
+			return Ql(e);
 		}
-	}, tu = new eu(), nu = {
+	}, eu = new $l(), tu = {
 		f32: 4,
 		f16: 2,
 		i32: 4,
 		u32: 4
-	}, ru = {
+	}, nu = {
 		f32: ["f32", 1],
 		"vec2<f32>": ["f32", 2],
 		"vec3<f32>": ["f32", 3],
@@ -5638,7 +5631,7 @@ var eu, tu, nu, ru, iu, au, ou, su = o((() => {
 		"vec2<u32>": ["u32", 2],
 		"vec3<u32>": ["u32", 3],
 		"vec4<u32>": ["u32", 4]
-	}, iu = {
+	}, ru = {
 		f32: {
 			type: "f32",
 			components: 1
@@ -5847,7 +5840,7 @@ var eu, tu, nu, ru, iu, au, ou, su = o((() => {
 			type: "u32",
 			components: 16
 		}
-	}, au = {
+	}, iu = {
 		vec2i: "vec2<i32>",
 		vec3i: "vec3<i32>",
 		vec4i: "vec4<i32>",
@@ -5860,7 +5853,7 @@ var eu, tu, nu, ru, iu, au, ou, su = o((() => {
 		vec2h: "vec2<f16>",
 		vec3h: "vec3<f16>",
 		vec4h: "vec4<f16>"
-	}, ou = {
+	}, au = {
 		vec2i: "vec2<i32>",
 		vec3i: "vec3<i32>",
 		vec4i: "vec4<i32>",
@@ -5912,20 +5905,20 @@ var eu, tu, nu, ru, iu, au, ou, su = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/shadertypes/shader-types/shader-block-layout.js
-function cu(e, t = {}) {
+function su(e, t = {}) {
 	let n = { ...e }, r = t.layout ?? "std140", i = {}, a = 0;
-	for (let [e, t] of Object.entries(n)) a = du(i, e, t, a, r);
-	return a = bs(a, pu(n, r)), {
+	for (let [e, t] of Object.entries(n)) a = uu(i, e, t, a, r);
+	return a = ys(a, fu(n, r)), {
 		layout: r,
 		byteLength: a * 4,
 		uniformTypes: n,
 		fields: i
 	};
 }
-function lu(e, t) {
-	let n = $l(e), r = Yl(n), i = /^mat(\d)x(\d)<.+>$/.exec(n);
+function cu(e, t) {
+	let n = Ql(e), r = Jl(n), i = /^mat(\d)x(\d)<.+>$/.exec(n);
 	if (i) {
-		let e = Number(i[1]), a = Number(i[2]), o = mu(a, n, r.type, t), s = _u(o.size, o.alignment, t);
+		let e = Number(i[1]), a = Number(i[2]), o = pu(a, n, r.type, t), s = gu(o.size, o.alignment, t);
 		return {
 			alignment: o.alignment,
 			size: e * s,
@@ -5938,7 +5931,7 @@ function lu(e, t) {
 		};
 	}
 	let a = /^vec(\d)<.+>$/.exec(n);
-	return a ? mu(Number(a[1]), n, r.type, t) : {
+	return a ? pu(Number(a[1]), n, r.type, t) : {
 		alignment: 1,
 		size: 1,
 		components: 1,
@@ -5949,12 +5942,12 @@ function lu(e, t) {
 		type: r.type
 	};
 }
-function uu(e) {
+function lu(e) {
 	return !!e && typeof e == "object" && !Array.isArray(e);
 }
-function du(e, t, n, r, i) {
+function uu(e, t, n, r, i) {
 	if (typeof n == "string") {
-		let a = lu(n, i), o = bs(r, a.alignment);
+		let a = cu(n, i), o = ys(r, a.alignment);
 		return e[t] = {
 			offset: o,
 			...a
@@ -5962,45 +5955,45 @@ function du(e, t, n, r, i) {
 	}
 	if (Array.isArray(n)) {
 		if (Array.isArray(n[0])) throw Error(`Nested arrays are not supported for ${t}`);
-		let a = n[0], o = n[1], s = hu(a, i), c = bs(r, pu(n, i));
-		for (let n = 0; n < o; n++) du(e, `${t}[${n}]`, a, c + n * s, i);
+		let a = n[0], o = n[1], s = mu(a, i), c = ys(r, fu(n, i));
+		for (let n = 0; n < o; n++) uu(e, `${t}[${n}]`, a, c + n * s, i);
 		return c + s * o;
 	}
-	if (uu(n)) {
-		let a = pu(n, i), o = bs(r, a);
-		for (let [r, a] of Object.entries(n)) o = du(e, `${t}.${r}`, a, o, i);
-		return bs(o, a);
+	if (lu(n)) {
+		let a = fu(n, i), o = ys(r, a);
+		for (let [r, a] of Object.entries(n)) o = uu(e, `${t}.${r}`, a, o, i);
+		return ys(o, a);
 	}
 	throw Error(`Unsupported CompositeShaderType for ${t}`);
 }
-function fu(e, t) {
-	if (typeof e == "string") return lu(e, t).size;
+function du(e, t) {
+	if (typeof e == "string") return cu(e, t).size;
 	if (Array.isArray(e)) {
 		let n = e[0], r = e[1];
 		if (Array.isArray(n)) throw Error("Nested arrays are not supported");
-		return hu(n, t) * r;
+		return mu(n, t) * r;
 	}
 	let n = 0;
 	for (let r of Object.values(e)) {
 		let e = r;
-		n = bs(n, pu(e, t)), n += fu(e, t);
+		n = ys(n, fu(e, t)), n += du(e, t);
 	}
-	return bs(n, pu(e, t));
+	return ys(n, fu(e, t));
 }
-function pu(e, t) {
-	if (typeof e == "string") return lu(e, t).alignment;
+function fu(e, t) {
+	if (typeof e == "string") return cu(e, t).alignment;
 	if (Array.isArray(e)) {
-		let n = e[0], r = pu(n, t);
-		return vu(t) ? Math.max(r, 4) : r;
+		let n = e[0], r = fu(n, t);
+		return _u(t) ? Math.max(r, 4) : r;
 	}
 	let n = 1;
 	for (let r of Object.values(e)) {
-		let e = pu(r, t);
+		let e = fu(r, t);
 		n = Math.max(n, e);
 	}
-	return yu(t) ? Math.max(n, 4) : n;
+	return vu(t) ? Math.max(n, 4) : n;
 }
-function mu(e, t, n, r) {
+function pu(e, t, n, r) {
 	return {
 		alignment: e === 2 ? 2 : 4,
 		size: e === 3 ? 3 : e,
@@ -6012,49 +6005,49 @@ function mu(e, t, n, r) {
 		type: n
 	};
 }
-function hu(e, t) {
-	return gu(fu(e, t), pu(e, t), t);
+function mu(e, t) {
+	return hu(du(e, t), fu(e, t), t);
+}
+function hu(e, t, n) {
+	return ys(e, _u(n) ? 4 : t);
 }
 function gu(e, t, n) {
-	return bs(e, vu(n) ? 4 : t);
+	return n === "std140" ? 4 : ys(e, t);
 }
-function _u(e, t, n) {
-	return n === "std140" ? 4 : bs(e, t);
+function _u(e) {
+	return e === "std140" || e === "wgsl-uniform";
 }
 function vu(e) {
 	return e === "std140" || e === "wgsl-uniform";
 }
-function yu(e) {
-	return e === "std140" || e === "wgsl-uniform";
-}
-var bu = o((() => {
-	Es(), su();
+var yu = o((() => {
+	Ts(), ou();
 }));
 // node_modules/@luma.gl/core/dist/utils/array-utils-flat.js
-function xu(e) {
-	return (!Cu || Cu.byteLength < e) && (Cu = new ArrayBuffer(e)), Cu;
+function bu(e) {
+	return (!Su || Su.byteLength < e) && (Su = new ArrayBuffer(e)), Su;
 }
-function Su(e, t) {
-	return new e(xu(e.BYTES_PER_ELEMENT * t), 0, t);
+function xu(e, t) {
+	return new e(bu(e.BYTES_PER_ELEMENT * t), 0, t);
 }
-var Cu, wu = o((() => {}));
+var Su, Cu = o((() => {}));
 // node_modules/@luma.gl/core/dist/utils/is-array.js
-function Tu(e) {
+function wu(e) {
 	return ArrayBuffer.isView(e) && !(e instanceof DataView);
 }
-function Eu(e) {
-	return Array.isArray(e) ? e.length === 0 || typeof e[0] == "number" : Tu(e);
+function Tu(e) {
+	return Array.isArray(e) ? e.length === 0 || typeof e[0] == "number" : wu(e);
 }
-var Du = o((() => {}));
+var Eu = o((() => {}));
 // node_modules/@luma.gl/core/dist/portable/shader-block-writer.js
-function Ou(e) {
+function Du(e) {
 	return !!e && typeof e == "object" && !Array.isArray(e) && !ArrayBuffer.isView(e);
 }
-function ku(e, t, n) {
+function Ou(e, t, n) {
 	return Array.prototype.slice.call(e, t, n);
 }
-var Au, ju = o((() => {
-	wu(), Du(), xo(), bu(), Au = class {
+var ku, Au = o((() => {
+	Cu(), Eu(), bo(), yu(), ku = class {
 		layout;
 		constructor(e) {
 			this.layout = e;
@@ -6078,7 +6071,7 @@ var Au, ju = o((() => {
 			return t;
 		}
 		getData(e) {
-			let t = xu(this.layout.byteLength);
+			let t = bu(this.layout.byteLength);
 			new Uint8Array(t, 0, this.layout.byteLength).fill(0);
 			let n = {
 				i32: new Int32Array(t),
@@ -6095,7 +6088,7 @@ var Au, ju = o((() => {
 				else if (Array.isArray(n)) {
 					let i = n[0], a = n[1];
 					if (Array.isArray(i)) throw Error(`Nested arrays are not supported for ${t}`);
-					if (typeof i == "string" && Eu(r)) {
+					if (typeof i == "string" && Tu(r)) {
 						this._flattenPackedArray(e, t, i, a, r);
 						return;
 					}
@@ -6107,7 +6100,7 @@ var Au, ju = o((() => {
 						let a = r[n];
 						a !== void 0 && this._flattenCompositeValue(e, `${t}[${n}]`, i, a);
 					}
-				} else if (uu(n) && Ou(r)) for (let [i, a] of Object.entries(r)) {
+				} else if (lu(n) && Du(r)) for (let [i, a] of Object.entries(r)) {
 					if (a === void 0) continue;
 					let r = `${t}.${i}`;
 					this._flattenCompositeValue(e, r, n[i], a);
@@ -6116,11 +6109,11 @@ var Au, ju = o((() => {
 			}
 		}
 		_flattenPackedArray(e, t, n, r, i) {
-			let a = i, o = lu(n, this.layout.layout).components;
+			let a = i, o = cu(n, this.layout.layout).components;
 			for (let n = 0; n < r; n++) {
 				let r = n * o;
 				if (r >= a.length) break;
-				o === 1 ? e[`${t}[${n}]`] = Number(a[r]) : e[`${t}[${n}]`] = ku(i, r, r + o);
+				o === 1 ? e[`${t}[${n}]`] = Number(a[r]) : e[`${t}[${n}]`] = Ou(i, r, r + o);
 			}
 		}
 		_writeLeafValue(e, t, n) {
@@ -6148,22 +6141,22 @@ var Au, ju = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/utils/array-equal.js
-function Mu(e, t, n = 16) {
+function ju(e, t, n = 16) {
 	if (e === t) return !0;
 	let r = e, i = t;
-	if (!Eu(r) || !Eu(i) || r.length !== i.length) return !1;
-	let a = Math.min(n, Pu);
+	if (!Tu(r) || !Tu(i) || r.length !== i.length) return !1;
+	let a = Math.min(n, Nu);
 	if (r.length > a) return !1;
 	for (let e = 0; e < r.length; ++e) if (i[e] !== r[e]) return !1;
 	return !0;
 }
-function Nu(e) {
-	return Eu(e) ? e.slice() : e;
+function Mu(e) {
+	return Tu(e) ? e.slice() : e;
 }
-var Pu, Fu = o((() => {
-	Du(), Pu = 128;
-})), Iu, Lu = o((() => {
-	Fu(), Iu = class {
+var Nu, Pu = o((() => {
+	Eu(), Nu = 128;
+})), Fu, Iu = o((() => {
+	Pu(), Fu = class {
 		name;
 		uniforms = {};
 		modifiedUniforms = {};
@@ -6188,16 +6181,16 @@ var Pu, Fu = o((() => {
 			return this.modifiedUniforms = {}, this.needsRedraw = !1, this.uniforms || {};
 		}
 		_setUniform(e, t) {
-			return !Mu(this.uniforms[e], t) && (this.uniforms[e] = Nu(t), this.modifiedUniforms[e] = !0, this.modified = !0, !0);
+			return !ju(this.uniforms[e], t) && (this.uniforms[e] = Mu(t), this.modifiedUniforms[e] = !0, this.modified = !0, !0);
 		}
 	};
 }));
 // node_modules/@luma.gl/core/dist/portable/uniform-store.js
-function Ru(e) {
+function Lu(e) {
 	return e.type === "webgpu" ? "wgsl-uniform" : "std140";
 }
-var zu, Bu, Vu = o((() => {
-	ps(), xo(), bu(), Lu(), ju(), zu = 1024, Bu = class {
+var Ru, zu, Bu = o((() => {
+	fs(), bo(), yu(), Iu(), Au(), Ru = 1024, zu = class {
 		device;
 		uniformBlocks = /* @__PURE__ */ new Map();
 		shaderBlockLayouts = /* @__PURE__ */ new Map();
@@ -6206,9 +6199,9 @@ var zu, Bu, Vu = o((() => {
 		constructor(e, t) {
 			this.device = e;
 			for (let [n, r] of Object.entries(t)) {
-				let t = n, i = cu(r.uniformTypes ?? {}, { layout: r.layout ?? Ru(e) }), a = new Au(i);
+				let t = n, i = su(r.uniformTypes ?? {}, { layout: r.layout ?? Lu(e) }), a = new ku(i);
 				this.shaderBlockLayouts.set(t, i), this.shaderBlockWriters.set(t, a);
-				let o = new Iu({ name: n });
+				let o = new Fu({ name: n });
 				o.setUniforms(a.getFlatUniformValues(r.defaultUniforms || {})), this.uniformBlocks.set(t, o);
 			}
 		}
@@ -6224,7 +6217,7 @@ var zu, Bu, Vu = o((() => {
 		}
 		getUniformBufferByteLength(e) {
 			let t = this.shaderBlockLayouts.get(e)?.byteLength || 0;
-			return Math.max(t, zu);
+			return Math.max(t, Ru);
 		}
 		getUniformBufferData(e) {
 			let t = this.uniformBlocks.get(e)?.getAllUniforms() || {};
@@ -6271,22 +6264,22 @@ var zu, Bu, Vu = o((() => {
 	};
 }));
 // node_modules/@luma.gl/core/dist/adapter-utils/buffer-layout-utils.js
-function Hu(e) {
+function Vu(e) {
 	return e.attributes ? e.attributes.map((e) => e.attribute) : [e.name];
 }
-function Uu(e) {
+function Hu(e) {
 	return Object.fromEntries(e.attributes.map((e) => [e.name, e.location]));
 }
-function Wu(e) {
+function Uu(e) {
 	let t = Infinity;
 	for (let n of e) n !== void 0 && (t = Math.min(t, n));
 	return t;
 }
-function Gu(e, t, n) {
-	Ku(t);
+function Wu(e, t, n) {
+	Gu(t);
 	let r = /* @__PURE__ */ new Map();
 	for (let e of t) {
-		let t = qu(e);
+		let t = Ku(e);
 		if (e.attributes) for (let n of e.attributes) r.has(n.attribute) || r.set(n.attribute, {
 			bufferName: e.name,
 			stepMode: e.stepMode,
@@ -6305,7 +6298,7 @@ function Gu(e, t, n) {
 	return e.attributes.map((e) => {
 		let t = r.get(e.name);
 		!t && n?.warnOnMissingBufferLayout && j.warn(`layout for attribute "${e.name}" not present in buffer layout`)();
-		let i = tu.getAttributeShaderTypeInfo(e.type), a = t?.vertexFormat || F.getCompatibleVertexFormat(i);
+		let i = eu.getAttributeShaderTypeInfo(e.type), a = t?.vertexFormat || F.getCompatibleVertexFormat(i);
 		return {
 			attributeName: e.name,
 			bufferName: t?.bufferName || e.name,
@@ -6317,10 +6310,10 @@ function Gu(e, t, n) {
 		};
 	}).sort((e, t) => e.location - t.location);
 }
-function Ku(e) {
+function Gu(e) {
 	for (let t of e) (t.attributes && t.format || !t.attributes && !t.format) && j.warn(`BufferLayout ${t.name} must have either 'attributes' or 'format' field`)();
 }
-function qu(e) {
+function Ku(e) {
 	if (typeof e.byteStride == "number") return e.byteStride;
 	if (e.attributes) {
 		let t = 0;
@@ -6329,20 +6322,20 @@ function qu(e) {
 	}
 	return F.getVertexFormatInfo(e.format).byteLength;
 }
-var Ju = o((() => {
-	xo(), su(), Ps();
+var qu = o((() => {
+	bo(), ou(), Ns();
 }));
 // node_modules/@luma.gl/core/dist/adapter-utils/get-attribute-from-layouts.js
-function Yu(e, t) {
-	let n = {}, r = Gu(e, t, { warnOnMissingBufferLayout: !0 });
+function Ju(e, t) {
+	let n = {}, r = Wu(e, t, { warnOnMissingBufferLayout: !0 });
 	for (let t of r) {
-		let r = Xu(e, t);
+		let r = Yu(e, t);
 		n[t.attributeName] = r;
 	}
 	return n;
 }
-function Xu(e, t) {
-	let n = Zu(e, t.attributeName), r = tu.getAttributeShaderTypeInfo(n.type), i = t.vertexFormat, a = F.getVertexFormatInfo(i);
+function Yu(e, t) {
+	let n = Xu(e, t.attributeName), r = eu.getAttributeShaderTypeInfo(n.type), i = t.vertexFormat, a = F.getVertexFormatInfo(i);
 	return {
 		attributeName: t.attributeName,
 		bufferName: t.bufferName,
@@ -6360,25 +6353,25 @@ function Xu(e, t) {
 		byteStride: t.byteStride
 	};
 }
-function Zu(e, t) {
+function Xu(e, t) {
 	let n = e.attributes.find((e) => e.name === t);
 	return n || j.warn(`shader layout attribute "${t}" not present in shader`)(), n || null;
 }
-var Qu = o((() => {
-	xo(), su(), Ps(), Ju();
+var Zu = o((() => {
+	bo(), ou(), Ns(), qu();
 })), z = o((() => {
-	zo(), Go(), Nc(), Xc(), Qc(), N(), ps(), nl(), il(), ol(), _l(), el(), yl(), xl(), Cl(), Dl(), kl(), Pl(), Il(), Tl(), Rl(), Bl(), Hl(), Wl(), Kl(), Jl(), bu(), ju(), Lu(), Vu(), _s(), ks(), Es(), su(), Ps(), bc(), xo(), Bc(), wu(), Qu(), Ju(), oc();
+	Ro(), Wo(), Mc(), Yc(), Zc(), N(), fs(), tl(), rl(), al(), gl(), $c(), vl(), bl(), Sl(), El(), Ol(), Nl(), Fl(), wl(), Ll(), zl(), Vl(), Ul(), Gl(), ql(), yu(), Au(), Iu(), Bu(), gs(), Os(), Ts(), ou(), Ns(), yc(), bo(), zc(), Cu(), Zu(), qu(), ac();
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-plugin.js
-function $u(e = [], t) {
+function Qu(e = [], t) {
 	let n = [], r = {}, i = {}, a = {}, o = {};
-	for (let s of e) td({
+	for (let s of e) ed({
 		modules: n,
 		defines: r,
 		injections: i,
 		vertexInputs: a,
 		varyings: o
-	}, s), td({
+	}, s), ed({
 		modules: n,
 		defines: r,
 		injections: i,
@@ -6394,81 +6387,81 @@ function $u(e = [], t) {
 		varyings: o
 	};
 }
-function ed(e = [], t = []) {
+function $u(e = [], t = []) {
 	let n = [...e], r = new Set(n.map((e) => e.name));
 	for (let e of t) r.has(e.name) || (n.push(e), r.add(e.name));
 	return n;
 }
-function td(e, t) {
+function ed(e, t) {
 	if (t) {
 		t.modules?.length && e.modules.push(...t.modules), t.defines && Object.assign(e.defines, t.defines);
 		for (let [n, r] of Object.entries(t.vertexInputs || {})) {
-			nd(n, "vertex input");
+			td(n, "vertex input");
 			let t = e.vertexInputs[n];
 			if (t && t !== r) throw Error(`ShaderPlugin vertex input "${n}" has conflicting types "${t}" and "${r}"`);
 			e.vertexInputs[n] = r;
 		}
 		for (let [n, r] of Object.entries(t.varyings || {})) {
-			nd(n, "varying");
-			let t = rd(n, r), i = e.varyings[n];
+			td(n, "varying");
+			let t = nd(n, r), i = e.varyings[n];
 			if (i && (i.type !== t.type || i.interpolation !== t.interpolation)) throw Error(`ShaderPlugin varying "${n}" has conflicting declarations "${i.type}/${i.interpolation}" and "${t.type}/${t.interpolation}"`);
 			e.varyings[n] = t;
 		}
-		for (let n of t.injections || []) id(n.target), e.injections[n.target] || (e.injections[n.target] = []), e.injections[n.target].push({
+		for (let n of t.injections || []) rd(n.target), e.injections[n.target] || (e.injections[n.target] = []), e.injections[n.target].push({
 			injection: n.injection,
 			order: n.order ?? 0
 		});
 	}
 }
-function nd(e, t) {
+function td(e, t) {
 	if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(e) || e.startsWith("_luma_")) throw Error(`ShaderPlugin ${t} "${e}" must be a valid non-reserved identifier`);
 }
-function rd(e, t) {
-	let { primitiveType: n } = tu.getAttributeShaderTypeInfo(t.type), r = n === "i32" || n === "u32", i = t.interpolation || (r ? "flat" : "smooth");
+function nd(e, t) {
+	let { primitiveType: n } = eu.getAttributeShaderTypeInfo(t.type), r = n === "i32" || n === "u32", i = t.interpolation || (r ? "flat" : "smooth");
 	if (r && i === "smooth") throw Error(`ShaderPlugin integer varying "${e}" must use flat interpolation`);
 	return {
 		type: t.type,
 		interpolation: i
 	};
 }
-function id(e) {
-	if (!ad.test(e)) throw Error(`ShaderPlugin injection target "${e}" must be a named shader anchor or hook`);
+function rd(e) {
+	if (!id.test(e)) throw Error(`ShaderPlugin injection target "${e}" must be a named shader anchor or hook`);
 }
-var ad, od = o((() => {
-	z(), ad = /^(vs|fs):(?:#(?:decl|main-start|main-end)|[A-Za-z_][\w-]*)$/;
+var id, ad = o((() => {
+	z(), id = /^(vs|fs):(?:#(?:decl|main-start|main-end)|[A-Za-z_][\w-]*)$/;
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-module/shader-module-uniform-layout.js
-function sd(e) {
+function od(e) {
 	return `${e.name}Uniforms`;
 }
-function cd(e, t) {
+function sd(e, t) {
 	let n = t === "wgsl" ? e.source : t === "vertex" ? e.vs : e.fs;
 	if (!n) return null;
-	let r = sd(e);
-	return pd(n, t === "wgsl" ? "wgsl" : "glsl", r);
+	let r = od(e);
+	return fd(n, t === "wgsl" ? "wgsl" : "glsl", r);
 }
-function ld(e, t) {
+function cd(e, t) {
 	let n = Object.keys(e.uniformTypes || {});
 	if (!n.length) return null;
-	let r = cd(e, t);
+	let r = sd(e, t);
 	return r ? {
 		moduleName: e.name,
-		uniformBlockName: sd(e),
+		uniformBlockName: od(e),
 		stage: t,
 		expectedUniformNames: n,
 		actualUniformNames: r,
-		matches: gd(n, r)
+		matches: hd(n, r)
 	} : null;
 }
-function ud(e, t, n = {}) {
-	let r = ld(e, t);
+function ld(e, t, n = {}) {
+	let r = cd(e, t);
 	if (!r || r.matches) return r;
-	let i = _d(r);
-	return n.log?.error?.(i, r)(), n.throwOnError !== !1 && Wa(!1, i), r;
+	let i = gd(r);
+	return n.log?.error?.(i, r)(), n.throwOnError !== !1 && Ua(!1, i), r;
 }
-function dd(e) {
-	let t = [], n = vd(e);
-	for (let e of n.matchAll(Cd)) {
+function ud(e) {
+	let t = [], n = _d(e);
+	for (let e of n.matchAll(Sd)) {
 		let n = e[1]?.trim() || null;
 		t.push({
 			blockName: e[2],
@@ -6481,29 +6474,29 @@ function dd(e) {
 	}
 	return t;
 }
-function fd(e, t, n, r) {
-	let i = dd(e).filter((e) => !e.isStd140), a = /* @__PURE__ */ new Set();
+function dd(e, t, n, r) {
+	let i = ud(e).filter((e) => !e.isStd140), a = /* @__PURE__ */ new Set();
 	for (let e of i) {
 		if (a.has(e.blockName)) continue;
 		a.add(e.blockName);
-		let i = r?.label ? `${r.label} ` : "", o = e.hasLayoutQualifier ? `declares ${yd(e.layoutQualifier)} instead of layout(std140)` : "does not declare layout(std140)", s = `${i}${t} shader uniform block ${e.blockName} ${o}. luma.gl host-side shader block packing assumes explicit layout(std140) for GLSL uniform blocks. Add \`layout(std140)\` to the block declaration.`;
+		let i = r?.label ? `${r.label} ` : "", o = e.hasLayoutQualifier ? `declares ${vd(e.layoutQualifier)} instead of layout(std140)` : "does not declare layout(std140)", s = `${i}${t} shader uniform block ${e.blockName} ${o}. luma.gl host-side shader block packing assumes explicit layout(std140) for GLSL uniform blocks. Add \`layout(std140)\` to the block declaration.`;
 		n?.warn?.(s, e)();
 	}
 	return i;
 }
-function pd(e, t, n) {
-	let r = t === "wgsl" ? md(e, n) : hd(e, n);
+function fd(e, t, n) {
+	let r = t === "wgsl" ? pd(e, n) : md(e, n);
 	if (!r) return null;
 	let i = [];
 	for (let e of r.split("\n")) {
 		let n = e.replace(/\/\/.*$/, "").trim();
 		if (!n || n.startsWith("#")) continue;
-		let r = t === "wgsl" ? n.match(/^([A-Za-z0-9_]+)\s*:/) : n.match(Sd);
+		let r = t === "wgsl" ? n.match(/^([A-Za-z0-9_]+)\s*:/) : n.match(xd);
 		r && i.push(r[1]);
 	}
 	return i;
 }
-function md(e, t) {
+function pd(e, t) {
 	let n = RegExp(`\\bstruct\\s+${t}\\b`, "m").exec(e);
 	if (!n) return null;
 	let r = e.indexOf("{", n.index);
@@ -6516,39 +6509,39 @@ function md(e, t) {
 	}
 	return null;
 }
-function hd(e, t) {
-	return dd(e).find((e) => e.blockName === t)?.body || null;
+function md(e, t) {
+	return ud(e).find((e) => e.blockName === t)?.body || null;
 }
-function gd(e, t) {
+function hd(e, t) {
 	if (e.length !== t.length) return !1;
 	for (let n = 0; n < e.length; n++) if (e[n] !== t[n]) return !1;
 	return !0;
 }
-function _d(e) {
-	let { expectedUniformNames: t, actualUniformNames: n } = e, r = t.filter((e) => !n.includes(e)), i = n.filter((e) => !t.includes(e)), a = [`Expected ${t.length} fields, found ${n.length}.`], o = bd(t, n);
-	return o && a.push(o), r.length && a.push(`Missing from shader block (${r.length}): ${xd(r)}.`), i.length && a.push(`Unexpected in shader block (${i.length}): ${xd(i)}.`), t.length <= 12 && n.length <= 12 && (r.length || i.length) && (a.push(`Expected: ${t.join(", ")}.`), a.push(`Actual: ${n.join(", ")}.`)), `${e.moduleName}: ${e.stage} shader uniform block ${e.uniformBlockName} does not match module.uniformTypes. ${a.join(" ")}`;
+function gd(e) {
+	let { expectedUniformNames: t, actualUniformNames: n } = e, r = t.filter((e) => !n.includes(e)), i = n.filter((e) => !t.includes(e)), a = [`Expected ${t.length} fields, found ${n.length}.`], o = yd(t, n);
+	return o && a.push(o), r.length && a.push(`Missing from shader block (${r.length}): ${bd(r)}.`), i.length && a.push(`Unexpected in shader block (${i.length}): ${bd(i)}.`), t.length <= 12 && n.length <= 12 && (r.length || i.length) && (a.push(`Expected: ${t.join(", ")}.`), a.push(`Actual: ${n.join(", ")}.`)), `${e.moduleName}: ${e.stage} shader uniform block ${e.uniformBlockName} does not match module.uniformTypes. ${a.join(" ")}`;
 }
-function vd(e) {
+function _d(e) {
 	return e.replace(/\/\*[\s\S]*?\*\//g, "").replace(/\/\/.*$/gm, "");
 }
-function yd(e) {
+function vd(e) {
 	return e.replace(/\s+/g, " ").trim();
 }
-function bd(e, t) {
+function yd(e, t) {
 	let n = Math.min(e.length, t.length);
 	for (let r = 0; r < n; r++) if (e[r] !== t[r]) return `First mismatch at field ${r + 1}: expected ${e[r]}, found ${t[r]}.`;
 	return e.length > t.length ? `Shader block ends after field ${t.length}; expected next field ${e[t.length]}.` : t.length > e.length ? `Shader block has extra field ${t.length}: ${t[e.length]}.` : null;
 }
-function xd(e, t = 8) {
+function bd(e, t = 8) {
 	if (e.length <= t) return e.join(", ");
 	let n = e.length - t;
 	return `${e.slice(0, t).join(", ")}, ... (${n} more)`;
 }
-var Sd, Cd, wd = o((() => {
-	Ga(), Sd = /^(?:uniform\s+)?(?:(?:lowp|mediump|highp)\s+)?[A-Za-z0-9_]+(?:<[^>]+>)?\s+([A-Za-z0-9_]+)(?:\s*\[[^\]]+\])?\s*;/, Cd = /((?:layout\s*\([^)]*\)\s*)*)uniform\s+([A-Za-z_][A-Za-z0-9_]*)\s*\{([\s\S]*?)\}\s*([A-Za-z_][A-Za-z0-9_]*)?\s*;/g;
+var xd, Sd, Cd = o((() => {
+	Wa(), xd = /^(?:uniform\s+)?(?:(?:lowp|mediump|highp)\s+)?[A-Za-z0-9_]+(?:<[^>]+>)?\s+([A-Za-z0-9_]+)(?:\s*\[[^\]]+\])?\s*;/, Sd = /((?:layout\s*\([^)]*\)\s*)*)uniform\s+([A-Za-z_][A-Za-z0-9_]*)\s*\{([\s\S]*?)\}\s*([A-Za-z_][A-Za-z0-9_]*)?\s*;/g;
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/platform-defines.js
-function Td(e) {
+function wd(e) {
 	switch (e?.gpu.toLowerCase()) {
 		case "apple": return "#define APPLE_GPU\n// Apple optimizes away the calculation necessary for emulated fp64\n#define LUMA_FP64_CODE_ELIMINATION_WORKAROUND 1\n#define LUMA_FP32_TAN_PRECISION_WORKAROUND 1\n// Intel GPU doesn't have full 32 bits precision in same cases, causes overflow\n#define LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND 1\n";
 		case "nvidia": return "#define NVIDIA_GPU\n// Nvidia optimizes away the calculation necessary for emulated fp64\n#define LUMA_FP64_CODE_ELIMINATION_WORKAROUND 1\n";
@@ -6557,36 +6550,36 @@ function Td(e) {
 		default: return "#define DEFAULT_GPU\n// Prevent driver from optimizing away the calculation necessary for emulated fp64\n#define LUMA_FP64_CODE_ELIMINATION_WORKAROUND 1\n// Headless Chrome's software shader 'tan' function doesn't have acceptable precision\n#define LUMA_FP32_TAN_PRECISION_WORKAROUND 1\n// If the GPU doesn't have full 32 bits precision, will causes overflow\n#define LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND 1\n";
 	}
 }
-var Ed = o((() => {}));
+var Td = o((() => {}));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-transpiler/transpile-glsl-shader.js
-function Dd(e, t) {
+function Ed(e, t) {
 	if (Number(e.match(/^#version[ \t]+(\d+)/m)?.[1] || 100) !== 300) throw Error("luma.gl v9 only supports GLSL 3.00 shader sources");
 	switch (t) {
-		case "vertex": return e = Od(e, jd), e;
-		case "fragment": return e = Od(e, Md), e;
+		case "vertex": return e = Dd(e, Ad), e;
+		case "fragment": return e = Dd(e, jd), e;
 		default: throw Error(t);
 	}
 }
-function Od(e, t) {
+function Dd(e, t) {
 	for (let [n, r] of t) e = e.replace(n, r);
 	return e;
 }
-function kd(e) {
+function Od(e) {
 	return RegExp(`\\b${e}[ \\t]+(\\w+[ \\t]+\\w+(\\[\\w+\\])?;)`, "g");
 }
-var Ad, jd, Md, Nd = o((() => {
-	Ad = [
+var kd, Ad, jd, Md = o((() => {
+	kd = [
 		[/^(#version[ \t]+(100|300[ \t]+es))?[ \t]*\n/, "#version 300 es\n"],
 		[/\btexture(2D|2DProj|Cube)Lod(EXT)?\(/g, "textureLod("],
 		[/\btexture(2D|2DProj|Cube)(EXT)?\(/g, "texture("]
-	], jd = [
-		...Ad,
-		[kd("attribute"), "in $1"],
-		[kd("varying"), "out $1"]
-	], Md = [...Ad, [kd("varying"), "in $1"]];
+	], Ad = [
+		...kd,
+		[Od("attribute"), "in $1"],
+		[Od("varying"), "out $1"]
+	], jd = [...kd, [Od("varying"), "in $1"]];
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/shader-hooks.js
-function Pd(e, t, n = "glsl") {
+function Nd(e, t, n = "glsl") {
 	let r = "";
 	for (let i in e) {
 		let a = e[i];
@@ -6599,7 +6592,7 @@ function Pd(e, t, n = "glsl") {
 	}
 	return r;
 }
-function Fd(e) {
+function Pd(e) {
 	let t = {
 		vertex: {},
 		fragment: {}
@@ -6620,20 +6613,20 @@ function Fd(e) {
 	}
 	return t;
 }
-var Id = o((() => {}));
+var Fd = o((() => {}));
 // node_modules/@luma.gl/shadertools/dist/lib/glsl-utils/get-shader-info.js
-function Ld(e, t) {
+function Id(e, t) {
 	return {
-		name: Rd(e, t),
+		name: Ld(e, t),
 		language: "glsl",
-		version: zd(e)
+		version: Rd(e)
 	};
 }
-function Rd(e, t = "unnamed") {
+function Ld(e, t = "unnamed") {
 	let n = /#define[^\S\r\n]*SHADER_NAME[^\S\r\n]*([A-Za-z0-9_-]+)\s*/.exec(e);
 	return n ? n[1] : t;
 }
-function zd(e) {
+function Rd(e) {
 	let t = 100, n = e.match(/[^\s]+/g);
 	if (n && n.length >= 2 && n[0] === "#version") {
 		let e = parseInt(n[1], 10);
@@ -6642,18 +6635,18 @@ function zd(e) {
 	if (t !== 100 && t !== 300) throw Error(`Invalid GLSL version ${t}`);
 	return t;
 }
-var Bd = o((() => {}));
+var zd = o((() => {}));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/wgsl-binding-debug.js
-function Vd(e, t = []) {
-	let n = ia(e), r = /* @__PURE__ */ new Map();
-	for (let e of t) r.set(Ud(e.name, e.group, e.location), e.moduleName);
+function Bd(e, t = []) {
+	let n = ra(e), r = /* @__PURE__ */ new Map();
+	for (let e of t) r.set(Hd(e.name, e.group, e.location), e.moduleName);
 	let i = [];
-	for (let e of qd) {
+	for (let e of Kd) {
 		e.lastIndex = 0;
 		let t;
 		for (t = e.exec(n); t;) {
-			let a = e === qd[0], o = Number(t[a ? 1 : 2]), s = Number(t[a ? 2 : 1]), c = t[3]?.trim(), l = t[4], u = t[5].trim(), d = r.get(Ud(l, s, o));
-			i.push(Hd({
+			let a = e === Kd[0], o = Number(t[a ? 1 : 2]), s = Number(t[a ? 2 : 1]), c = t[3]?.trim(), l = t[4], u = t[5].trim(), d = r.get(Hd(l, s, o));
+			i.push(Vd({
 				name: l,
 				group: s,
 				binding: o,
@@ -6666,7 +6659,7 @@ function Vd(e, t = []) {
 	}
 	return i.sort((e, t) => e.group === t.group ? e.binding === t.binding ? e.name.localeCompare(t.name) : e.binding - t.binding : e.group - t.group);
 }
-function Hd(e) {
+function Vd(e) {
 	let t = {
 		name: e.name,
 		group: e.group,
@@ -6699,20 +6692,20 @@ function Hd(e) {
 	} : e.resourceType.startsWith("texture_storage_") ? {
 		...t,
 		kind: "storage-texture",
-		access: Kd(e.resourceType),
-		viewDimension: Wd(e.resourceType)
+		access: Gd(e.resourceType),
+		viewDimension: Ud(e.resourceType)
 	} : e.resourceType.startsWith("texture_") ? {
 		...t,
 		kind: "texture",
-		viewDimension: Wd(e.resourceType),
-		sampleType: Gd(e.resourceType),
+		viewDimension: Ud(e.resourceType),
+		sampleType: Wd(e.resourceType),
 		multisampled: e.resourceType.startsWith("texture_multisampled_")
 	} : t;
 }
-function Ud(e, t, n) {
+function Hd(e, t, n) {
 	return `${t}:${n}:${e}`;
 }
-function Wd(e) {
+function Ud(e) {
 	if (e.includes("cube_array")) return "cube-array";
 	if (e.includes("2d_array")) return "2d-array";
 	if (e.includes("cube")) return "cube";
@@ -6720,25 +6713,25 @@ function Wd(e) {
 	if (e.includes("2d")) return "2d";
 	if (e.includes("1d")) return "1d";
 }
-function Gd(e) {
+function Wd(e) {
 	if (e.startsWith("texture_depth_")) return "depth";
 	if (e.includes("<i32>")) return "sint";
 	if (e.includes("<u32>")) return "uint";
 	if (e.includes("<f32>")) return "float";
 }
-function Kd(e) {
+function Gd(e) {
 	return /,\s*([A-Za-z_][A-Za-z0-9_]*)\s*>$/.exec(e)?.[1];
 }
-var qd, Jd = o((() => {
-	ha(), qd = [RegExp(`@binding\\(\\s*(\\d+)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)\\s*${la}\\s*:\\s*([^;]+);`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(\\d+)\\s*\\)\\s*${la}\\s*:\\s*([^;]+);`, "g")];
+var Kd, qd = o((() => {
+	ma(), Kd = [RegExp(`@binding\\(\\s*(\\d+)\\s*\\)\\s*@group\\(\\s*(\\d+)\\s*\\)\\s*${ca}\\s*:\\s*([^;]+);`, "g"), RegExp(`@group\\(\\s*(\\d+)\\s*\\)\\s*@binding\\(\\s*(\\d+)\\s*\\)\\s*${ca}\\s*:\\s*([^;]+);`, "g")];
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/preprocessor/preprocessor.js
-function Yd(e, t) {
+function Jd(e, t) {
 	let n = e.split("\n"), r = [], i = [], a = !0;
 	for (let e of n) {
-		let n = e.match(Qd), o = e.match(rf) || e.match($d), s = e.match(ef), c = e.match(tf), l = e.match(af) || e.match(nf);
+		let n = e.match(Zd), o = e.match(nf) || e.match(Qd), s = e.match($d), c = e.match(ef), l = e.match(rf) || e.match(tf);
 		if (n) {
-			let e = Xd(n[1], t?.defines || {}), r = a && e;
+			let e = Yd(n[1], t?.defines || {}), r = a && e;
 			i.push({
 				parentActive: a,
 				branchTaken: e,
@@ -6760,41 +6753,41 @@ function Yd(e, t) {
 	if (i.length > 0) throw Error("Unterminated conditional block in shader source");
 	return r.join("\n");
 }
-function Xd(e, t) {
+function Yd(e, t) {
 	let n = e.trim();
 	if (/^[+-]?\d+(?:\.\d+)?$/.test(n)) return Number(n) !== 0;
 	if (n === "true") return !0;
 	if (n === "false") return !1;
-	let r = n.match(RegExp(`^!\\s*${Zd}$`));
+	let r = n.match(RegExp(`^!\\s*${Xd}$`));
 	if (r) return !t[r[1]];
-	let i = n.match(RegExp(`^${Zd}$`));
+	let i = n.match(RegExp(`^${Xd}$`));
 	if (i) return !!t[i[1]];
-	let a = n.match(RegExp(`^defined\\s*\\(\\s*${Zd}\\s*\\)$`));
+	let a = n.match(RegExp(`^defined\\s*\\(\\s*${Xd}\\s*\\)$`));
 	if (a) return t[a[1]] !== void 0;
-	let o = n.match(RegExp(`^!\\s*defined\\s*\\(\\s*${Zd}\\s*\\)$`));
+	let o = n.match(RegExp(`^!\\s*defined\\s*\\(\\s*${Xd}\\s*\\)$`));
 	if (o) return t[o[1]] === void 0;
 	throw Error(`Unsupported #if expression "${e}"`);
 }
-var Zd, Qd, $d, ef, tf, nf, rf, af, of = o((() => {
-	Zd = "([a-zA-Z_][a-zA-Z0-9_]*)", Qd = /^\s*\#\s*if\s+(.+?)\s*(?:\/\/.*)?$/, $d = RegExp(`^\\s*\\#\\s*ifdef\\s*${Zd}\\s*$`), ef = RegExp(`^\\s*\\#\\s*ifndef\\s*${Zd}\\s*(?:\\/\\/.*)?$`), tf = /^\s*\#\s*else\s*(?:\/\/.*)?$/, nf = /^\s*\#\s*endif\s*$/, rf = RegExp(`^\\s*\\#\\s*ifdef\\s*${Zd}\\s*(?:\\/\\/.*)?$`), af = /^\s*\#\s*endif\s*(?:\/\/.*)?$/;
+var Xd, Zd, Qd, $d, ef, tf, nf, rf, af = o((() => {
+	Xd = "([a-zA-Z_][a-zA-Z0-9_]*)", Zd = /^\s*\#\s*if\s+(.+?)\s*(?:\/\/.*)?$/, Qd = RegExp(`^\\s*\\#\\s*ifdef\\s*${Xd}\\s*$`), $d = RegExp(`^\\s*\\#\\s*ifndef\\s*${Xd}\\s*(?:\\/\\/.*)?$`), ef = /^\s*\#\s*else\s*(?:\/\/.*)?$/, tf = /^\s*\#\s*endif\s*$/, nf = RegExp(`^\\s*\\#\\s*ifdef\\s*${Xd}\\s*(?:\\/\\/.*)?$`), rf = /^\s*\#\s*endif\s*(?:\/\/.*)?$/;
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/shader-plugin-vertex-inputs.js
-function sf(e, t) {
+function of(e, t) {
 	let n = [];
-	for (let [r, i] of Object.entries(t)) uf(e, r), n.push(`in ${lf(i)} ${r};`);
+	for (let [r, i] of Object.entries(t)) lf(e, r), n.push(`in ${cf(i)} ${r};`);
 	return n.join("\n");
 }
-function cf(e, t, n) {
+function sf(e, t, n) {
 	let r = Object.entries(n);
 	if (r.length === 0) return {
 		source: e,
 		declarations: "",
 		initialization: ""
 	};
-	let i = df(e, t), a = e.slice(i.openParenthesis + 1, i.closeParenthesis), o = ff(e, a), s = new Set(o.locations), c = [], l = [], u = [];
+	let i = uf(e, t), a = e.slice(i.openParenthesis + 1, i.closeParenthesis), o = df(e, a), s = new Set(o.locations), c = [], l = [], u = [];
 	for (let [t, n] of r) {
-		if (o.names.has(t) || _f(e, t)) throw Error(`ShaderPlugin vertex input "${t}" conflicts with an existing WGSL shader input or variable`);
-		let r = vf(s);
+		if (o.names.has(t) || gf(e, t)) throw Error(`ShaderPlugin vertex input "${t}" conflicts with an existing WGSL shader input or variable`);
+		let r = _f(s);
 		s.add(r);
 		let i = `_luma_${t}`;
 		c.push(`@location(${r}) ${i}: ${n}`), l.push(`var<private> ${t}: ${n};`), u.push(`${t} = ${i};`);
@@ -6806,31 +6799,31 @@ function cf(e, t, n) {
 		initialization: u.join("\n")
 	};
 }
-function lf(e) {
-	let { primitiveType: t, components: n } = tu.getAttributeShaderTypeInfo(e), r = t === "i32" ? "int" : t === "u32" ? "uint" : "float";
+function cf(e) {
+	let { primitiveType: t, components: n } = eu.getAttributeShaderTypeInfo(e), r = t === "i32" ? "int" : t === "u32" ? "uint" : "float";
 	return n === 1 ? r : `${r === "int" ? "i" : r === "uint" ? "u" : ""}vec${n}`;
 }
-function uf(e, t) {
-	let n = xf(t);
+function lf(e, t) {
+	let n = bf(t);
 	if (RegExp(`\\b(?:in|attribute)\\s+(?:(?:lowp|mediump|highp)\\s+)?[A-Za-z_][A-Za-z0-9_]*\\s+${n}\\s*(?:\\[|;)`).test(e)) throw Error(`ShaderPlugin vertex input "${t}" conflicts with an existing GLSL input`);
 }
-function df(e, t) {
-	let n = RegExp(`\\bfn\\s+${xf(t)}\\s*\\(`, "g").exec(e);
+function uf(e, t) {
+	let n = RegExp(`\\bfn\\s+${bf(t)}\\s*\\(`, "g").exec(e);
 	if (!n) throw Error(`ShaderPlugin vertex inputs require WGSL vertex entry point "${t}"`);
-	let r = e.indexOf("(", n.index), i = yf(e, r, "(", ")");
+	let r = e.indexOf("(", n.index), i = vf(e, r, "(", ")");
 	if (i < 0) throw Error(`Unable to parse WGSL vertex entry point "${t}" parameters`);
 	return {
 		openParenthesis: r,
 		closeParenthesis: i
 	};
 }
-function ff(e, t) {
-	let n = pf(t), r = new Set(mf(t)), i = hf(t);
+function df(e, t) {
+	let n = ff(t), r = new Set(pf(t)), i = mf(t);
 	for (let t of i) {
-		let i = gf(e, t);
+		let i = hf(e, t);
 		if (i !== null) {
-			n.push(...pf(i));
-			for (let e of mf(i)) r.add(e);
+			n.push(...ff(i));
+			for (let e of pf(i)) r.add(e);
 		}
 	}
 	return {
@@ -6838,41 +6831,41 @@ function ff(e, t) {
 		names: r
 	};
 }
-function pf(e) {
+function ff(e) {
 	let t = [], n = /@location\s*\(\s*(\d+)\s*\)/g, r = n.exec(e);
 	for (; r;) t.push(Number(r[1])), r = n.exec(e);
 	return t;
 }
-function mf(e) {
+function pf(e) {
 	let t = [], n = /(?:^|,)\s*(?:@[A-Za-z_][\w]*(?:\([^)]*\))?\s*)*([A-Za-z_][\w]*)\s*:/gm, r = n.exec(e);
 	for (; r;) t.push(r[1]), r = n.exec(e);
 	return t;
 }
-function hf(e) {
+function mf(e) {
 	let t = [], n = /:\s*([A-Za-z_][\w]*)\b/g, r = n.exec(e);
 	for (; r;) t.push(r[1]), r = n.exec(e);
 	return t;
 }
-function gf(e, t) {
-	let n = RegExp(`\\bstruct\\s+${xf(t)}\\s*\\{`, "g").exec(e);
+function hf(e, t) {
+	let n = RegExp(`\\bstruct\\s+${bf(t)}\\s*\\{`, "g").exec(e);
 	if (!n) return null;
-	let r = e.indexOf("{", n.index), i = yf(e, r, "{", "}");
+	let r = e.indexOf("{", n.index), i = vf(e, r, "{", "}");
 	return i < 0 ? null : e.slice(r + 1, i);
 }
-function _f(e, t) {
-	let n = xf(t), r = RegExp(`\\b(?:var(?:<[^>]+>)?|let|const)\\s+${n}\\b`, "g"), i = r.exec(e);
+function gf(e, t) {
+	let n = bf(t), r = RegExp(`\\b(?:var(?:<[^>]+>)?|let|const)\\s+${n}\\b`, "g"), i = r.exec(e);
 	for (; i;) {
-		if (bf(e, i.index) === 0) return !0;
+		if (yf(e, i.index) === 0) return !0;
 		i = r.exec(e);
 	}
 	return !1;
 }
-function vf(e) {
+function _f(e) {
 	let t = 0;
 	for (; e.has(t);) t++;
 	return t;
 }
-function yf(e, t, n, r) {
+function vf(e, t, n, r) {
 	let i = 0, a = 0, o = !1;
 	for (let s = t; s < e.length; s++) {
 		let t = e[s], c = e[s + 1];
@@ -6884,7 +6877,7 @@ function yf(e, t, n, r) {
 	}
 	return -1;
 }
-function bf(e, t) {
+function yf(e, t) {
 	let n = 0, r = 0, i = !1;
 	for (let a = 0; a < t; a++) {
 		let t = e[a], o = e[a + 1];
@@ -6892,26 +6885,26 @@ function bf(e, t) {
 	}
 	return n;
 }
-function xf(e) {
+function bf(e) {
 	return e.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
-var Sf = o((() => {
+var xf = o((() => {
 	z();
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/shader-plugin-varyings.js
-function Cf(e, t, n) {
+function Sf(e, t, n) {
 	let r = [], i = [];
 	for (let [a, o] of Object.entries(n)) {
-		Uf(e, a);
+		Hf(e, a);
 		let n = o.interpolation === "flat" ? "flat " : "", s = t === "vertex" ? "out" : "in";
-		r.push(`${n}${s} ${lf(o.type)} ${a};`), t === "vertex" && i.push(`${a} = ${Vf(o.type)};`);
+		r.push(`${n}${s} ${cf(o.type)} ${a};`), t === "vertex" && i.push(`${a} = ${Bf(o.type)};`);
 	}
 	return {
 		declarations: r.join("\n"),
 		initialization: i.join("\n")
 	};
 }
-function wf(e, t, n, r) {
+function Cf(e, t, n, r) {
 	let i = Object.entries(r);
 	if (i.length === 0) return {
 		source: e,
@@ -6919,23 +6912,23 @@ function wf(e, t, n, r) {
 		vertexInitialization: "",
 		fragmentInitialization: ""
 	};
-	let a = e, o = Tf(a, t, "vertex"), s = Ef(a, o), c = Tf(a, n, "fragment"), l = Df(a, c), u = Of(a, s), d = Of(a, l.type), f = /* @__PURE__ */ new Set([
-		...Rf(o.parameters),
-		...Rf(u.body),
-		...Rf(c.parameters),
-		...Rf(d.body)
-	]), p = /* @__PURE__ */ new Set([...Lf(u.body), ...Lf(d.body)]), m = [], h = [], g = [], _ = [];
+	let a = e, o = wf(a, t, "vertex"), s = Tf(a, o), c = wf(a, n, "fragment"), l = Ef(a, c), u = Df(a, s), d = Df(a, l.type), f = /* @__PURE__ */ new Set([
+		...Lf(o.parameters),
+		...Lf(u.body),
+		...Lf(c.parameters),
+		...Lf(d.body)
+	]), p = /* @__PURE__ */ new Set([...If(u.body), ...If(d.body)]), m = [], h = [], g = [], _ = [];
 	for (let [e, t] of i) {
-		if (f.has(e) || zf(a, e)) throw Error(`ShaderPlugin varying "${e}" conflicts with existing WGSL stage I/O or a module variable`);
-		let n = Bf(p);
+		if (f.has(e) || Rf(a, e)) throw Error(`ShaderPlugin varying "${e}" conflicts with existing WGSL stage I/O or a module variable`);
+		let n = zf(p);
 		p.add(n);
 		let r = t.interpolation === "flat" ? " @interpolate(flat)" : "";
-		m.push(`  @location(${n})${r} ${e}: ${t.type},`), h.push(`var<private> ${e}: ${t.type};`), g.push(`${e} = ${Hf(t.type)};`), _.push(`${e} = ${l.name}.${e};`);
+		m.push(`  @location(${n})${r} ${e}: ${t.type},`), h.push(`var<private> ${e}: ${t.type};`), g.push(`${e} = ${Vf(t.type)};`), _.push(`${e} = ${l.name}.${e};`);
 	}
-	Af(a, s, o.openBrace, o.closeBrace), a = jf(a, s, o, i.map(([e]) => e)), o = Tf(a, t, "vertex"), a = Mf(a, o, i.map(([e]) => e));
-	let v = (s === l.type ? [s] : [s, l.type]).map((e) => Of(a, e).closeBrace).sort((e, t) => t - e);
+	kf(a, s, o.openBrace, o.closeBrace), a = Af(a, s, o, i.map(([e]) => e)), o = wf(a, t, "vertex"), a = jf(a, o, i.map(([e]) => e));
+	let v = (s === l.type ? [s] : [s, l.type]).map((e) => Df(a, e).closeBrace).sort((e, t) => t - e);
 	for (let e of v) a = a.slice(0, e) + `${m.join("\n")}\n` + a.slice(e);
-	if (c = Tf(a, n, "fragment"), !RegExp(`\\b${Kf(l.name)}\\s*:`).test(c.parameters)) throw Error(`Unable to preserve WGSL fragment input "${l.name}"`);
+	if (c = wf(a, n, "fragment"), !RegExp(`\\b${Gf(l.name)}\\s*:`).test(c.parameters)) throw Error(`Unable to preserve WGSL fragment input "${l.name}"`);
 	return {
 		source: a,
 		declarations: h.join("\n"),
@@ -6943,10 +6936,10 @@ function wf(e, t, n, r) {
 		fragmentInitialization: _.join("\n")
 	};
 }
-function Tf(e, t, n) {
-	let r = RegExp(`\\bfn\\s+${Kf(t)}\\s*\\(`, "g").exec(e);
+function wf(e, t, n) {
+	let r = RegExp(`\\bfn\\s+${Gf(t)}\\s*\\(`, "g").exec(e);
 	if (!r) throw Error(`ShaderPlugin varyings require WGSL ${n} entry point "${t}"`);
-	let i = e.indexOf("(", r.index), a = Wf(e, i, "(", ")"), o = e.indexOf("{", a), s = Wf(e, o, "{", "}");
+	let i = e.indexOf("(", r.index), a = Uf(e, i, "(", ")"), o = e.indexOf("{", a), s = Uf(e, o, "{", "}");
 	if (a < 0 || o < 0 || s < 0) throw Error(`Unable to parse WGSL ${n} entry point "${t}"`);
 	return {
 		openParenthesis: i,
@@ -6956,16 +6949,16 @@ function Tf(e, t, n) {
 		parameters: e.slice(i + 1, a)
 	};
 }
-function Ef(e, t) {
+function Tf(e, t) {
 	let n = e.slice(t.closeParenthesis + 1, t.openBrace), r = /->\s*([A-Za-z_][\w]*)\s*$/.exec(n.trim());
-	if (!r || kf(e, r[1]) === null) throw Error("ShaderPlugin varyings require the WGSL vertex entry point to return a named struct");
+	if (!r || Of(e, r[1]) === null) throw Error("ShaderPlugin varyings require the WGSL vertex entry point to return a named struct");
 	return r[1];
 }
-function Df(e, t) {
+function Ef(e, t) {
 	let n = [];
-	for (let r of If(t.parameters, ",")) {
+	for (let r of Ff(t.parameters, ",")) {
 		let t = /(?:@[A-Za-z_][\w]*(?:\([^)]*\))?\s*)*([A-Za-z_][\w]*)\s*:\s*([A-Za-z_][\w]*)\s*$/.exec(r.trim());
-		t && kf(e, t[2]) && n.push({
+		t && Of(e, t[2]) && n.push({
 			name: t[1],
 			type: t[2]
 		});
@@ -6973,33 +6966,33 @@ function Df(e, t) {
 	if (n.length !== 1) throw Error(`ShaderPlugin varyings require exactly one named WGSL fragment input struct; found ${n.length}`);
 	return n[0];
 }
-function Of(e, t) {
-	let n = kf(e, t);
+function Df(e, t) {
+	let n = Of(e, t);
 	if (!n) throw Error(`Unable to find WGSL stage I/O struct "${t}"`);
 	return n;
 }
-function kf(e, t) {
-	let n = RegExp(`\\bstruct\\s+${Kf(t)}\\s*\\{`, "g").exec(e);
+function Of(e, t) {
+	let n = RegExp(`\\bstruct\\s+${Gf(t)}\\s*\\{`, "g").exec(e);
 	if (!n) return null;
-	let r = e.indexOf("{", n.index), i = Wf(e, r, "{", "}");
+	let r = e.indexOf("{", n.index), i = Uf(e, r, "{", "}");
 	return i < 0 ? null : {
 		openBrace: r,
 		closeBrace: i,
 		body: e.slice(r + 1, i)
 	};
 }
-function Af(e, t, n, r) {
-	let i = RegExp(`\\b${Kf(t)}\\s*\\(`, "g"), a = i.exec(e);
+function kf(e, t, n, r) {
+	let i = RegExp(`\\b${Gf(t)}\\s*\\(`, "g"), a = i.exec(e);
 	for (; a;) {
 		if (a.index < n || a.index > r) throw Error(`ShaderPlugin varying output struct "${t}" is constructed outside the selected vertex entry point`);
 		a = i.exec(e);
 	}
 }
-function jf(e, t, n, r) {
-	let i = RegExp(`\\b${Kf(t)}\\s*\\(`, "g"), a = [], o = i.exec(e);
+function Af(e, t, n, r) {
+	let i = RegExp(`\\b${Gf(t)}\\s*\\(`, "g"), a = [], o = i.exec(e);
 	for (; o;) {
 		if (o.index > n.openBrace && o.index < n.closeBrace) {
-			let r = e.indexOf("(", o.index), i = Wf(e, r, "(", ")");
+			let r = e.indexOf("(", o.index), i = Uf(e, r, "(", ")");
 			if (i < 0 || i > n.closeBrace) throw Error(`Unable to parse WGSL output constructor "${t}"`);
 			a.push({
 				openParenthesis: r,
@@ -7014,8 +7007,8 @@ function jf(e, t, n, r) {
 	}
 	return e;
 }
-function Mf(e, t, n) {
-	let r = Nf(e, t.openBrace + 1, t.closeBrace);
+function jf(e, t, n) {
+	let r = Mf(e, t.openBrace + 1, t.closeBrace);
 	for (let t = r.length - 1; t >= 0; t--) {
 		let i = r[t], a = e.slice(i.expressionStart, i.semicolon).trim();
 		if (!a) throw Error("ShaderPlugin varying vertex entry point cannot use an empty return");
@@ -7024,10 +7017,10 @@ function Mf(e, t, n) {
 	}
 	return e;
 }
-function Nf(e, t, n) {
+function Mf(e, t, n) {
 	let r = [], i = t;
-	for (; i < n;) if (i = Ff(e, i, n), e.slice(i, i + 6) === "return" && !/[A-Za-z0-9_]/.test(e[i + 6] || "")) {
-		let t = i + 6, a = Pf(e, t, n);
+	for (; i < n;) if (i = Pf(e, i, n), e.slice(i, i + 6) === "return" && !/[A-Za-z0-9_]/.test(e[i + 6] || "")) {
+		let t = i + 6, a = Nf(e, t, n);
 		if (a < 0) throw Error("Unable to parse WGSL return statement in selected vertex entry point");
 		r.push({
 			start: i,
@@ -7037,10 +7030,10 @@ function Nf(e, t, n) {
 	} else i++;
 	return r;
 }
-function Pf(e, t, n) {
+function Nf(e, t, n) {
 	let r = 0, i = 0;
 	for (let a = t; a < n; a++) {
-		let t = Ff(e, a, n);
+		let t = Pf(e, a, n);
 		if (t !== a) {
 			a = t - 1;
 			continue;
@@ -7050,7 +7043,7 @@ function Pf(e, t, n) {
 	}
 	return -1;
 }
-function Ff(e, t, n) {
+function Pf(e, t, n) {
 	let r = t;
 	if (e[r] === "/" && e[r + 1] === "/") {
 		let t = e.indexOf("\n", r + 2);
@@ -7062,7 +7055,7 @@ function Ff(e, t, n) {
 	}
 	return r;
 }
-function If(e, t) {
+function Ff(e, t) {
 	let n = [], r = 0, i = 0, a = 0;
 	for (let o = 0; o < e.length; o++) {
 		let s = e[o];
@@ -7070,41 +7063,41 @@ function If(e, t) {
 	}
 	return n.push(e.slice(r)), n;
 }
-function Lf(e) {
+function If(e) {
 	let t = [], n = /@location\s*\(\s*(\d+)\s*\)/g, r = n.exec(e);
 	for (; r;) t.push(Number(r[1])), r = n.exec(e);
 	return t;
 }
-function Rf(e) {
+function Lf(e) {
 	let t = [], n = /(?:^|,)\s*(?:@[A-Za-z_][\w]*(?:\([^)]*\))?\s*)*([A-Za-z_][\w]*)\s*:/gm, r = n.exec(e);
 	for (; r;) t.push(r[1]), r = n.exec(e);
 	return t;
 }
-function zf(e, t) {
-	let n = RegExp(`\\b(?:var(?:<[^>]+>)?|let|const)\\s+${Kf(t)}\\b`, "g"), r = n.exec(e);
+function Rf(e, t) {
+	let n = RegExp(`\\b(?:var(?:<[^>]+>)?|let|const)\\s+${Gf(t)}\\b`, "g"), r = n.exec(e);
 	for (; r;) {
-		if (Gf(e, r.index) === 0) return !0;
+		if (Wf(e, r.index) === 0) return !0;
 		r = n.exec(e);
 	}
 	return !1;
 }
-function Bf(e) {
+function zf(e) {
 	let t = 0;
 	for (; e.has(t);) t++;
 	return t;
 }
-function Vf(e) {
-	let { primitiveType: t, components: n } = tu.getAttributeShaderTypeInfo(e), r = t === "u32" ? "0u" : t === "i32" ? "0" : "0.0";
-	return n === 1 ? r : `${lf(e)}(${r})`;
+function Bf(e) {
+	let { primitiveType: t, components: n } = eu.getAttributeShaderTypeInfo(e), r = t === "u32" ? "0u" : t === "i32" ? "0" : "0.0";
+	return n === 1 ? r : `${cf(e)}(${r})`;
 }
-function Hf(e) {
-	let { primitiveType: t, components: n } = tu.getAttributeShaderTypeInfo(e), r = `${t}(0)`;
+function Vf(e) {
+	let { primitiveType: t, components: n } = eu.getAttributeShaderTypeInfo(e), r = `${t}(0)`;
 	return n === 1 ? r : `${e}(${r})`;
 }
-function Uf(e, t) {
-	if (RegExp(`\\b(?:flat\\s+|smooth\\s+)?(?:in|out|varying)\\s+(?:(?:lowp|mediump|highp)\\s+)?[A-Za-z_][A-Za-z0-9_]*\\s+${Kf(t)}\\s*(?:\\[|;)`).test(e)) throw Error(`ShaderPlugin varying "${t}" conflicts with existing GLSL stage I/O`);
+function Hf(e, t) {
+	if (RegExp(`\\b(?:flat\\s+|smooth\\s+)?(?:in|out|varying)\\s+(?:(?:lowp|mediump|highp)\\s+)?[A-Za-z_][A-Za-z0-9_]*\\s+${Gf(t)}\\s*(?:\\[|;)`).test(e)) throw Error(`ShaderPlugin varying "${t}" conflicts with existing GLSL stage I/O`);
 }
-function Wf(e, t, n, r) {
+function Uf(e, t, n, r) {
 	let i = 0, a = 0, o = !1;
 	for (let s = t; s < e.length; s++) {
 		let t = e[s], c = e[s + 1];
@@ -7116,23 +7109,23 @@ function Wf(e, t, n, r) {
 	}
 	return -1;
 }
-function Gf(e, t) {
+function Wf(e, t) {
 	let n = 0;
 	for (let r = 0; r < t; r++) {
-		let i = Ff(e, r, t);
+		let i = Pf(e, r, t);
 		i === r ? (e[r] === "{" && n++, e[r] === "}" && n--) : r = i - 1;
 	}
 	return n;
 }
-function Kf(e) {
+function Gf(e) {
 	return e.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
-var qf = o((() => {
-	z(), Sf();
+var Kf = o((() => {
+	z(), xf();
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/shader-assembly/assemble-shaders.js
-function Jf(e) {
-	let t = vo(e.modules || []), { source: n, bindingAssignments: r } = Xf(e.platformInfo, {
+function qf(e) {
+	let t = _o(e.modules || []), { source: n, bindingAssignments: r } = Yf(e.platformInfo, {
 		...e,
 		source: e.source,
 		stage: "vertex",
@@ -7140,38 +7133,38 @@ function Jf(e) {
 	});
 	return {
 		source: n,
-		getUniforms: Qf(t),
+		getUniforms: Zf(t),
 		bindingAssignments: r,
-		bindingTable: Vd(n, r),
-		shaderLayout: ga(n, {
+		bindingTable: Bd(n, r),
+		shaderLayout: ha(n, {
 			vertexEntryPoint: e.vertexEntryPoint,
 			scanVertexAttributes: e.scanVertexAttributes
 		})
 	};
 }
-function Yf(e) {
-	let { vs: t, fs: n } = e, r = vo(e.modules || []);
+function Jf(e) {
+	let { vs: t, fs: n } = e, r = _o(e.modules || []);
 	return {
-		vs: Zf(e.platformInfo, {
+		vs: Xf(e.platformInfo, {
 			...e,
 			source: t,
 			stage: "vertex",
 			modules: r
 		}),
-		fs: Zf(e.platformInfo, {
+		fs: Xf(e.platformInfo, {
 			...e,
 			source: n,
 			stage: "fragment",
 			modules: r
 		}),
-		getUniforms: Qf(r)
+		getUniforms: Zf(r)
 	};
 }
-function Xf(e, t) {
+function Yf(e, t) {
 	let { source: n, stage: r, modules: i, defines: a = {}, hookFunctions: o = [], inject: s = {}, pluginInjections: c = {}, pluginVertexInputs: l = {}, pluginVaryings: u = {}, vertexEntryPoint: d = "vertexMain", fragmentEntryPoint: f = "fragmentMain", log: p } = t;
-	Wa(typeof n == "string", "shader source must be a string");
-	let m = cf(Yd(n, { defines: a }), d, l), h = wf(m.source, d, f, u), g = h.source, _ = "", v = Fd(o), y = {}, b = {}, x = {};
-	$f(c, y, b, x);
+	Ua(typeof n == "string", "shader source must be a string");
+	let m = sf(Jd(n, { defines: a }), d, l), h = Cf(m.source, d, f, u), g = h.source, _ = "", v = Pd(o), y = {}, b = {}, x = {};
+	Qf(c, y, b, x);
 	for (let e in s) {
 		let t = typeof s[e] == "string" ? {
 			injection: s[e],
@@ -7182,11 +7175,11 @@ function Xf(e, t) {
 			r ? i === "decl" ? b[e] = [t] : x[e] = [t] : y[e] = [t];
 		} else x[e] = [t];
 	}
-	ep(m.declarations, m.initialization, b, x), tp(h, b, x);
-	let S = i, C = cp(g), w = sp(C.source), T = fp(S, t._bindingRegistry, w, a), E = [];
+	$f(m.declarations, m.initialization, b, x), ep(h, b, x);
+	let S = i, C = sp(g), w = op(C.source), T = dp(S, t._bindingRegistry, w, a), E = [];
 	for (let e of S) {
-		p && ho(e, g, p);
-		let n = lp(Yd(op(e, "wgsl", p), { defines: a }), e, {
+		p && mo(e, g, p);
+		let n = cp(Jd(ap(e, "wgsl", p), { defines: a }), e, {
 			usedBindingsByGroup: w,
 			bindingRegistry: t._bindingRegistry,
 			reservedBindingKeysByGroup: T
@@ -7194,7 +7187,7 @@ function Xf(e, t) {
 		E.push(...n.bindingAssignments);
 		let r = n.source;
 		_ += r;
-		let i = np(e);
+		let i = tp(e);
 		for (let e in i) {
 			let t = /^(v|f)s:#([\w-]+)$/.exec(e);
 			if (t) {
@@ -7203,21 +7196,21 @@ function Xf(e, t) {
 			} else y[e] = y[e] || [], y[e].push(i[e]);
 		}
 	}
-	return _ += Ep, _ = no(_, r, rp(b), !1, "wgsl", {
+	return _ += Tp, _ = to(_, r, np(b), !1, "wgsl", {
 		vertex: d,
 		fragment: f
-	}), _ += ip(v, y), _ += xp(E), _ += C.source, _ = no(_, r, x, !1, "wgsl", {
+	}), _ += rp(v, y), _ += bp(E), _ += C.source, _ = to(_, r, x, !1, "wgsl", {
 		vertex: d,
 		fragment: f
-	}), bp(_), {
+	}), yp(_), {
 		source: _,
 		bindingAssignments: E
 	};
 }
-function Zf(e, t) {
+function Xf(e, t) {
 	let { source: n, stage: r, language: i = "glsl", modules: a, defines: o = {}, hookFunctions: s = [], inject: c = {}, pluginInjections: l = {}, pluginVertexInputs: u = {}, pluginVaryings: d = {}, prologue: f = !0, log: p } = t;
-	Wa(typeof n == "string", "shader source must be a string");
-	let m = i === "glsl" ? Ld(n).version : -1, h = e.shaderLanguageVersion, g = m === 100 ? "#version 100" : "#version 300 es", _ = n.split("\n").slice(1).join("\n"), v = {};
+	Ua(typeof n == "string", "shader source must be a string");
+	let m = i === "glsl" ? Id(n).version : -1, h = e.shaderLanguageVersion, g = m === 100 ? "#version 100" : "#version 300 es", _ = n.split("\n").slice(1).join("\n"), v = {};
 	a.forEach((e) => {
 		Object.assign(v, e.defines);
 	}), Object.assign(v, o);
@@ -7230,18 +7223,18 @@ ${g}
 // ----- PROLOGUE -------------------------
 ${`#define SHADER_TYPE_${r.toUpperCase()}`}
 
-${Td(e)}
-${r === "fragment" ? Op : ""}
+${wd(e)}
+${r === "fragment" ? Dp : ""}
 
 // ----- APPLICATION DEFINES -------------------------
 
-${ap(v)}
+${ip(v)}
 
 ` : `${g}
 `;
 	}
-	let b = Fd(s), x = {}, S = {}, C = {};
-	$f(l, x, S, C);
+	let b = Pd(s), x = {}, S = {}, C = {};
+	Qf(l, x, S, C);
 	for (let e in c) {
 		let t = typeof c[e] == "string" ? {
 			injection: c[e],
@@ -7253,13 +7246,13 @@ ${ap(v)}
 		} else C[e] = [t];
 	}
 	if (r === "vertex") {
-		let e = sf(_, u);
+		let e = of(_, u);
 		e && (S["vs:#decl"] = S["vs:#decl"] || [], S["vs:#decl"].push({
 			injection: e,
 			order: -(2 ** 53 - 1)
 		}));
 	}
-	let w = Cf(_, r, d);
+	let w = Sf(_, r, d);
 	if (w.declarations) {
 		let e = r === "vertex" ? "vs:#decl" : "fs:#decl";
 		S[e] = S[e] || [], S[e].push({
@@ -7272,8 +7265,8 @@ ${ap(v)}
 		order: -(2 ** 53 - 1)
 	}));
 	for (let e of a) {
-		p && ho(e, _, p);
-		let t = op(e, r, p);
+		p && mo(e, _, p);
+		let t = ap(e, r, p);
 		y += t;
 		let n = e.instance?.normalizedInjections[r] || {};
 		for (let e in n) {
@@ -7284,9 +7277,9 @@ ${ap(v)}
 			} else x[e] = x[e] || [], x[e].push(n[e]);
 		}
 	}
-	return y += "// ----- MAIN SHADER SOURCE -------------------------", y += Ep, y = no(y, r, S), y += Pd(b[r], x), y += _, y = no(y, r, C), i === "glsl" && m !== h && (y = Dd(y, r)), i === "glsl" && fd(y, r, p), y.trim();
+	return y += "// ----- MAIN SHADER SOURCE -------------------------", y += Tp, y = to(y, r, S), y += Nd(b[r], x), y += _, y = to(y, r, C), i === "glsl" && m !== h && (y = Ed(y, r)), i === "glsl" && dd(y, r, p), y.trim();
 }
-function Qf(e) {
+function Zf(e) {
 	return function(t) {
 		let n = {};
 		for (let r of e) {
@@ -7296,7 +7289,7 @@ function Qf(e) {
 		return n;
 	};
 }
-function $f(e, t, n, r) {
+function Qf(e, t, n, r) {
 	for (let i in e) {
 		let a = /^(v|f)s:(#)?([\w-]+)$/.exec(i);
 		if (a) {
@@ -7305,7 +7298,7 @@ function $f(e, t, n, r) {
 		} else r[i] = r[i] || [], r[i].push(...e[i]);
 	}
 }
-function ep(e, t, n, r) {
+function $f(e, t, n, r) {
 	e && (n["vs:#decl"] = n["vs:#decl"] || [], n["vs:#decl"].push({
 		injection: e,
 		order: -(2 ** 53 - 1)
@@ -7314,7 +7307,7 @@ function ep(e, t, n, r) {
 		order: -(2 ** 53 - 1)
 	}));
 }
-function tp(e, t, n) {
+function ep(e, t, n) {
 	e.declarations && (t["vs:#decl"] = t["vs:#decl"] || [], t["vs:#decl"].push({
 		injection: e.declarations,
 		order: -(2 ** 53 - 1)
@@ -7326,20 +7319,20 @@ function tp(e, t, n) {
 		order: -(2 ** 53 - 1)
 	}));
 }
-function np(e) {
+function tp(e) {
 	return {
 		...e.instance?.normalizedInjections.vertex || {},
 		...e.instance?.normalizedInjections.fragment || {}
 	};
 }
-function rp(e) {
+function np(e) {
 	let t = [...e["vs:#decl"] || [], ...e["fs:#decl"] || []];
 	return t.length ? { "vs:#decl": t } : {};
 }
-function ip(e, t) {
-	return Pd(e.vertex, t, "wgsl") + Pd(e.fragment, t, "wgsl");
+function rp(e, t) {
+	return Nd(e.vertex, t, "wgsl") + Nd(e.fragment, t, "wgsl");
 }
-function ap(e = {}) {
+function ip(e = {}) {
 	let t = "";
 	for (let n in e) {
 		let r = e[n];
@@ -7347,7 +7340,7 @@ function ap(e = {}) {
 	}
 	return t;
 }
-function op(e, t, n) {
+function ap(e, t, n) {
 	let r;
 	switch (t) {
 		case "vertex":
@@ -7359,61 +7352,61 @@ function op(e, t, n) {
 		case "wgsl":
 			r = e.source || "";
 			break;
-		default: Wa(!1);
+		default: Ua(!1);
 	}
 	if (!e.name) throw Error("Shader module must have a name");
-	ud(e, t, { log: n });
+	ld(e, t, { log: n });
 	let i = e.name.toUpperCase().replace(/[^0-9a-z]/gi, "_"), a = `\
 // ----- MODULE ${e.name} ---------------
 
 `;
 	return t !== "wgsl" && (a += `#define MODULE_${i}\n`), a += `${r}\n`, a;
 }
-function sp(e) {
+function op(e) {
 	let t = /* @__PURE__ */ new Map();
-	for (let n of aa(e, pa)) {
+	for (let n of ia(e, fa)) {
 		let e = Number(n.bindingToken), r = Number(n.groupToken);
-		hp(r, e, n.name), _p(t, r, e, `application binding "${n.name}"`);
+		mp(r, e, n.name), gp(t, r, e, `application binding "${n.name}"`);
 	}
 	return t;
 }
-function cp(e) {
-	let t = aa(e, fa), n = /* @__PURE__ */ new Map();
+function sp(e) {
+	let t = ia(e, da), n = /* @__PURE__ */ new Map();
 	for (let e of t) {
 		if (e.bindingToken === "auto") continue;
 		let t = Number(e.bindingToken), r = Number(e.groupToken);
-		hp(r, t, e.name), _p(n, r, t, `application binding "${e.name}"`);
+		mp(r, t, e.name), gp(n, r, t, `application binding "${e.name}"`);
 	}
-	let r = { sawSupportedBindingDeclaration: t.length > 0 }, i = oa(e, fa, (e) => dp(e, n, r));
-	if (sa(e) && !r.sawSupportedBindingDeclaration) throw Error("Unsupported @binding(auto) declaration form in application WGSL. Use adjacent \"@group(N)\" and \"@binding(auto)\" decorators followed by a bindable \"var\" declaration.");
+	let r = { sawSupportedBindingDeclaration: t.length > 0 }, i = aa(e, da, (e) => up(e, n, r));
+	if (oa(e) && !r.sawSupportedBindingDeclaration) throw Error("Unsupported @binding(auto) declaration form in application WGSL. Use adjacent \"@group(N)\" and \"@binding(auto)\" decorators followed by a bindable \"var\" declaration.");
 	return { source: i };
 }
-function lp(e, t, n) {
+function cp(e, t, n) {
 	let r = [], i = {
-		sawSupportedBindingDeclaration: aa(e, da).length > 0,
+		sawSupportedBindingDeclaration: ia(e, ua).length > 0,
 		nextHintedBindingLocation: typeof t.firstBindingSlot == "number" ? t.firstBindingSlot : null
-	}, a = oa(e, da, (e) => up(e, {
+	}, a = aa(e, ua, (e) => lp(e, {
 		module: t,
 		context: n,
 		bindingAssignments: r,
 		relocationState: i
 	}));
-	if (sa(e) && !i.sawSupportedBindingDeclaration) throw Error(`Unsupported @binding(auto) declaration form in module "${t.name}". Use adjacent "@group(N)" and "@binding(auto)" decorators followed by a bindable "var" declaration.`);
+	if (oa(e) && !i.sawSupportedBindingDeclaration) throw Error(`Unsupported @binding(auto) declaration form in module "${t.name}". Use adjacent "@group(N)" and "@binding(auto)" decorators followed by a bindable "var" declaration.`);
 	return {
 		source: a,
 		bindingAssignments: r
 	};
 }
-function up(e, t) {
+function lp(e, t) {
 	let { module: n, context: r, bindingAssignments: i, relocationState: a } = t, { match: o, bindingToken: s, groupToken: c, name: l } = e, u = Number(c);
 	if (s === "auto") {
-		let e = Sp(u, n.name, l), t = r.bindingRegistry?.get(e), s = t === void 0 ? vp(u, r.usedBindingsByGroup, n.name, a.nextHintedBindingLocation ?? void 0, r.bindingRegistry) : t;
-		return gp(n.name, u, s, l), t !== void 0 && pp(r.reservedBindingKeysByGroup, u, s, e) ? (i.push({
+		let e = xp(u, n.name, l), t = r.bindingRegistry?.get(e), s = t === void 0 ? _p(u, r.usedBindingsByGroup, n.name, a.nextHintedBindingLocation ?? void 0, r.bindingRegistry) : t;
+		return hp(n.name, u, s, l), t !== void 0 && fp(r.reservedBindingKeysByGroup, u, s, e) ? (i.push({
 			moduleName: n.name,
 			name: l,
 			group: u,
 			location: s
-		}), o.replace(/@binding\(\s*auto\s*\)/, `@binding(${s})`)) : (_p(r.usedBindingsByGroup, u, s, `module "${n.name}" binding "${l}"`), r.bindingRegistry?.set(e, s), i.push({
+		}), o.replace(/@binding\(\s*auto\s*\)/, `@binding(${s})`)) : (gp(r.usedBindingsByGroup, u, s, `module "${n.name}" binding "${l}"`), r.bindingRegistry?.set(e, s), i.push({
 			moduleName: n.name,
 			name: l,
 			group: u,
@@ -7421,35 +7414,35 @@ function up(e, t) {
 		}), a.nextHintedBindingLocation !== null && t === void 0 && (a.nextHintedBindingLocation = s + 1), o.replace(/@binding\(\s*auto\s*\)/, `@binding(${s})`));
 	}
 	let d = Number(s);
-	return gp(n.name, u, d, l), _p(r.usedBindingsByGroup, u, d, `module "${n.name}" binding "${l}"`), i.push({
+	return hp(n.name, u, d, l), gp(r.usedBindingsByGroup, u, d, `module "${n.name}" binding "${l}"`), i.push({
 		moduleName: n.name,
 		name: l,
 		group: u,
 		location: d
 	}), o;
 }
-function dp(e, t, n) {
+function up(e, t, n) {
 	let { match: r, bindingToken: i, groupToken: a, name: o } = e, s = Number(a);
 	if (i === "auto") {
-		let e = yp(s, t);
-		return hp(s, e, o), _p(t, s, e, `application binding "${o}"`), r.replace(/@binding\(\s*auto\s*\)/, `@binding(${e})`);
+		let e = vp(s, t);
+		return mp(s, e, o), gp(t, s, e, `application binding "${o}"`), r.replace(/@binding\(\s*auto\s*\)/, `@binding(${e})`);
 	}
 	return n.sawSupportedBindingDeclaration = !0, r;
 }
-function fp(e, t, n, r) {
+function dp(e, t, n, r) {
 	let i = /* @__PURE__ */ new Map();
 	if (!t) return i;
-	for (let a of e) for (let e of mp(a, r)) {
-		let r = Sp(e.group, a.name, e.name), o = t.get(r);
+	for (let a of e) for (let e of pp(a, r)) {
+		let r = xp(e.group, a.name, e.name), o = t.get(r);
 		if (o !== void 0) {
 			let t = i.get(e.group) || /* @__PURE__ */ new Map(), a = t.get(o);
 			if (a && a !== r) throw Error(`Duplicate WGSL binding reservation for modules "${a}" and "${r}": group ${e.group}, binding ${o}.`);
-			_p(n, e.group, o, `registered module binding "${r}"`), t.set(o, r), i.set(e.group, t);
+			gp(n, e.group, o, `registered module binding "${r}"`), t.set(o, r), i.set(e.group, t);
 		}
 	}
 	return i;
 }
-function pp(e, t, n, r) {
+function fp(e, t, n, r) {
 	let i = e.get(t);
 	if (!i) return !1;
 	let a = i.get(n);
@@ -7457,74 +7450,74 @@ function pp(e, t, n, r) {
 	if (a !== r) throw Error(`Registered module binding "${r}" collided with "${a}": group ${t}, binding ${n}.`);
 	return !0;
 }
-function mp(e, t) {
-	let n = [], r = Yd(e.source || "", { defines: t });
-	for (let e of aa(r, da)) n.push({
+function pp(e, t) {
+	let n = [], r = Jd(e.source || "", { defines: t });
+	for (let e of ia(r, ua)) n.push({
 		name: e.name,
 		group: Number(e.groupToken)
 	});
 	return n;
 }
-function hp(e, t, n) {
-	if (e === 0 && t >= Dp) throw Error(`Application binding "${n}" in group 0 uses reserved binding ${t}. Application-owned explicit group-0 bindings must stay below ${Dp}.`);
+function mp(e, t, n) {
+	if (e === 0 && t >= Ep) throw Error(`Application binding "${n}" in group 0 uses reserved binding ${t}. Application-owned explicit group-0 bindings must stay below ${Ep}.`);
+}
+function hp(e, t, n, r) {
+	if (t === 0 && n < Ep) throw Error(`Module "${e}" binding "${r}" in group 0 uses reserved application binding ${n}. Module-owned explicit group-0 bindings must be ${Ep} or higher.`);
 }
 function gp(e, t, n, r) {
-	if (t === 0 && n < Dp) throw Error(`Module "${e}" binding "${r}" in group 0 uses reserved application binding ${n}. Module-owned explicit group-0 bindings must be ${Dp} or higher.`);
-}
-function _p(e, t, n, r) {
 	let i = e.get(t) || /* @__PURE__ */ new Set();
 	if (i.has(n)) throw Error(`Duplicate WGSL binding assignment for ${r}: group ${t}, binding ${n}.`);
 	i.add(n), e.set(t, i);
 }
-function vp(e, t, n, r, i) {
+function _p(e, t, n, r, i) {
 	let a = t.get(e) || /* @__PURE__ */ new Set(), o = /* @__PURE__ */ new Set(), s = `${e}:`, c = `${s}${n}:`;
 	for (let [e, t] of i || []) e.startsWith(c) && o.add(t);
-	let l = r ?? (e === 0 ? Dp : a.size > 0 ? Math.max(...a) + 1 : 0);
+	let l = r ?? (e === 0 ? Ep : a.size > 0 ? Math.max(...a) + 1 : 0);
 	for (; a.has(l) || o.has(l);) l++;
 	for (let [e, t] of i || []) t === l && e.startsWith(s) && i?.delete(e);
 	return l;
 }
-function yp(e, t) {
+function vp(e, t) {
 	let n = t.get(e) || /* @__PURE__ */ new Set(), r = 0;
 	for (; n.has(r);) r++;
 	return r;
 }
-function bp(e) {
-	let t = ca(e, da);
+function yp(e) {
+	let t = sa(e, ua);
 	if (!t) return;
-	let n = Cp(e, t.index);
-	throw n ? Error(`Unresolved @binding(auto) for module "${n}" binding "${t.name}" remained in assembled WGSL source.`) : wp(e, t.index) ? Error(`Unresolved @binding(auto) for application binding "${t.name}" remained in assembled WGSL source.`) : Error(`Unresolved @binding(auto) remained in assembled WGSL source near "${Tp(t.match)}".`);
+	let n = Sp(e, t.index);
+	throw n ? Error(`Unresolved @binding(auto) for module "${n}" binding "${t.name}" remained in assembled WGSL source.`) : Cp(e, t.index) ? Error(`Unresolved @binding(auto) for application binding "${t.name}" remained in assembled WGSL source.`) : Error(`Unresolved @binding(auto) remained in assembled WGSL source near "${wp(t.match)}".`);
 }
-function xp(e) {
+function bp(e) {
 	if (e.length === 0) return "";
 	let t = "// ----- MODULE WGSL BINDING ASSIGNMENTS ---------------\n";
 	for (let n of e) t += `// ${n.moduleName}.${n.name} -> @group(${n.group}) @binding(${n.location})\n`;
 	return t += "\n", t;
 }
-function Sp(e, t, n) {
+function xp(e, t, n) {
 	return `${e}:${t}:${n}`;
 }
-function Cp(e, t) {
+function Sp(e, t) {
 	let n = /^\/\/ ----- MODULE ([^\n]+) ---------------$/gm, r, i;
 	for (i = n.exec(e); i && i.index <= t;) r = i[1], i = n.exec(e);
 	return r;
 }
-function wp(e, t) {
-	let n = e.indexOf(Ep);
+function Cp(e, t) {
+	let n = e.indexOf(Tp);
 	return n >= 0 ? t > n : !0;
 }
-function Tp(e) {
+function wp(e) {
 	return e.replace(/\s+/g, " ").trim();
 }
-var Ep, Dp, Op, kp = o((() => {
-	bo(), Ed(), fo(), Nd(), _o(), wd(), Id(), Ga(), Bd(), Jd(), Ua(), of(), Sf(), qf(), ha(), Ep = `\n\n${uo}\n`, Dp = 100, Op = "precision highp float;\n";
-})), Ap, jp, Mp, Np = o((() => {
-	_o(), kp(), Jd(), of(), Ua(), Ga(), Ap = class e {
+var Tp, Ep, Dp, Op = o((() => {
+	yo(), Td(), uo(), Md(), go(), Cd(), Fd(), Wa(), zd(), qd(), Ha(), af(), xf(), Kf(), ma(), Tp = `\n\n${lo}\n`, Ep = 100, Dp = "precision highp float;\n";
+})), kp, Ap, jp, Mp = o((() => {
+	go(), Op(), qd(), af(), Ha(), Wa(), kp = class e {
 		static defaultShaderAssemblers = {};
 		_hookFunctions = [];
 		_defaultModules = [];
 		static getDefaultShaderAssembler(t) {
-			return Wa(t === "glsl" || t === "wgsl"), t === "wgsl" ? (e.defaultShaderAssemblers.wgsl = e.defaultShaderAssemblers.wgsl || new Mp(), e.defaultShaderAssemblers.wgsl) : (e.defaultShaderAssemblers.glsl = e.defaultShaderAssemblers.glsl || new jp(), e.defaultShaderAssemblers.glsl);
+			return Ua(t === "glsl" || t === "wgsl"), t === "wgsl" ? (e.defaultShaderAssemblers.wgsl = e.defaultShaderAssemblers.wgsl || new jp(), e.defaultShaderAssemblers.wgsl) : (e.defaultShaderAssemblers.glsl = e.defaultShaderAssemblers.glsl || new Ap(), e.defaultShaderAssemblers.glsl);
 		}
 		addDefaultModule(e) {
 			this._defaultModules.find((t) => t.name === (typeof e == "string" ? e : e.name)) || this._defaultModules.push(e);
@@ -7546,14 +7539,14 @@ var Ep, Dp, Op, kp = o((() => {
 				let a = e[i], o = a.name;
 				n[o] || (t[r++] = a, n[o] = !0);
 			}
-			return t.length = r, po(t), t;
+			return t.length = r, fo(t), t;
 		}
-	}, jp = class extends Ap {
+	}, Ap = class extends kp {
 		shaderLanguage = "glsl";
 		assembleGLSLShaderPair(e) {
 			let t = this._getModuleList(e.modules), n = this._hookFunctions;
 			return {
-				...Yf({
+				...Jf({
 					...e,
 					vs: e.vs,
 					fs: e.fs,
@@ -7563,25 +7556,25 @@ var Ep, Dp, Op, kp = o((() => {
 				modules: t
 			};
 		}
-	}, Mp = class e extends Ap {
+	}, jp = class e extends kp {
 		shaderLanguage = "wgsl";
 		_wgslBindingRegistry = /* @__PURE__ */ new Map();
 		assembleWGSLShader(t) {
-			let n = this._getModuleList(t.modules), r = this._hookFunctions, i = e.getShaderPreprocessorDefines(t, n), a = t.platformInfo.shaderLanguage === "wgsl" && t.source ? Yd(t.source, { defines: i }) : t.source, { source: o, getUniforms: s, bindingAssignments: c } = Jf({
+			let n = this._getModuleList(t.modules), r = this._hookFunctions, i = e.getShaderPreprocessorDefines(t, n), a = t.platformInfo.shaderLanguage === "wgsl" && t.source ? Jd(t.source, { defines: i }) : t.source, { source: o, getUniforms: s, bindingAssignments: c } = qf({
 				...t,
 				source: a,
 				defines: i,
 				_bindingRegistry: this._wgslBindingRegistry,
 				modules: n,
 				hookFunctions: r
-			}), l = t.platformInfo.shaderLanguage === "wgsl" ? Yd(o, { defines: i }) : o;
+			}), l = t.platformInfo.shaderLanguage === "wgsl" ? Jd(o, { defines: i }) : o;
 			return {
 				source: l,
 				getUniforms: s,
 				modules: n,
 				bindingAssignments: c,
-				bindingTable: Vd(l, c),
-				shaderLayout: ga(l, {
+				bindingTable: Bd(l, c),
+				shaderLayout: ha(l, {
 					vertexEntryPoint: t.vertexEntryPoint,
 					scanVertexAttributes: t.scanVertexAttributes
 				})
@@ -7605,19 +7598,19 @@ var Ep, Dp, Op, kp = o((() => {
 	};
 }));
 // node_modules/@luma.gl/shadertools/dist/lib/glsl-utils/shader-utils.js
-function Pp(e) {
+function Np(e) {
 	let { input: t, inputChannels: n, output: r } = e || {};
-	if (!t) return Lp;
+	if (!t) return Ip;
 	if (!n) throw Error("inputChannels");
 	return `\
 #version 300 es
-in ${Fp(n)} ${t};
+in ${Pp(n)} ${t};
 out vec4 ${r};
 void main() {
-  ${r} = ${Ip(t, n)};
+  ${r} = ${Fp(t, n)};
 }`;
 }
-function Fp(e) {
+function Pp(e) {
 	switch (e) {
 		case 1: return "float";
 		case 2: return "vec2";
@@ -7626,7 +7619,7 @@ function Fp(e) {
 		default: throw Error(`invalid channels: ${e}`);
 	}
 }
-function Ip(e, t) {
+function Fp(e, t) {
 	switch (t) {
 		case 1: return `vec4(${e}, 0.0, 0.0, 1.0)`;
 		case 2: return `vec4(${e}, 0.0, 1.0)`;
@@ -7635,30 +7628,30 @@ function Ip(e, t) {
 		default: throw Error(`invalid channels: ${t}`);
 	}
 }
-var Lp, Rp = o((() => {
-	Lp = "#version 300 es\nout vec4 transform_output;\nvoid main() {\n  transform_output = vec4(0);\n}";
+var Ip, Lp = o((() => {
+	Ip = "#version 300 es\nout vec4 transform_output;\nvoid main() {\n  transform_output = vec4(0);\n}";
 }));
 // node_modules/@math.gl/core/dist/lib/common.js
-function zp(e, { precision: t = V.precision } = {}) {
-	return e = Up(e), `${parseFloat(e.toPrecision(t))}`;
+function Rp(e, { precision: t = V.precision } = {}) {
+	return e = Hp(e), `${parseFloat(e.toPrecision(t))}`;
 }
-function Bp(e) {
+function zp(e) {
 	return Array.isArray(e) || ArrayBuffer.isView(e) && !(e instanceof DataView);
 }
 function B(e, t, n) {
-	return Gp(e, (e) => Math.max(t, Math.min(n, e)));
+	return Wp(e, (e) => Math.max(t, Math.min(n, e)));
+}
+function Bp(e, t, n) {
+	return zp(e) ? e.map((e, r) => Bp(e, t[r], n)) : n * t + (1 - n) * e;
 }
 function Vp(e, t, n) {
-	return Bp(e) ? e.map((e, r) => Vp(e, t[r], n)) : n * t + (1 - n) * e;
-}
-function Hp(e, t, n) {
 	let r = V.EPSILON;
 	n && (V.EPSILON = n);
 	try {
 		if (e === t) return !0;
-		if (Bp(e) && Bp(t)) {
+		if (zp(e) && zp(t)) {
 			if (e.length !== t.length) return !1;
-			for (let n = 0; n < e.length; ++n) if (!Hp(e[n], t[n])) return !1;
+			for (let n = 0; n < e.length; ++n) if (!Vp(e[n], t[n])) return !1;
 			return !0;
 		}
 		return e && e.equals ? e.equals(t) : t && t.equals ? t.equals(e) : typeof e == "number" && typeof t == "number" && Math.abs(e - t) <= V.EPSILON * Math.max(1, Math.abs(e), Math.abs(t));
@@ -7666,16 +7659,16 @@ function Hp(e, t, n) {
 		V.EPSILON = r;
 	}
 }
-function Up(e) {
+function Hp(e) {
 	return Math.round(e / V.EPSILON) * V.EPSILON;
 }
-function Wp(e) {
+function Up(e) {
 	return e.clone ? e.clone() : Array(e.length);
 }
-function Gp(e, t, n) {
-	if (Bp(e)) {
+function Wp(e, t, n) {
+	if (zp(e)) {
 		let r = e;
-		n ||= Wp(r);
+		n ||= Up(r);
 		for (let i = 0; i < n.length && i < r.length; ++i) {
 			let r = typeof e == "number" ? e : e[i];
 			n[i] = t(r, i, n);
@@ -7684,7 +7677,7 @@ function Gp(e, t, n) {
 	}
 	return t(e);
 }
-var V, Kp = o((() => {
+var V, Gp = o((() => {
 	globalThis.mathgl = globalThis.mathgl || { config: {
 		EPSILON: 1e-12,
 		debug: !1,
@@ -7694,8 +7687,8 @@ var V, Kp = o((() => {
 		printRowMajor: !0,
 		_cartographicRadians: !1
 	} }, V = globalThis.mathgl.config;
-})), qp, Jp = o((() => {
-	Kp(), qp = class extends Array {
+})), Kp, qp = o((() => {
+	Gp(), Kp = class extends Array {
 		clone() {
 			return new this.constructor().copy(this);
 		}
@@ -7714,7 +7707,7 @@ var V, Kp = o((() => {
 			return Array.isArray(e) ? this.copy(e) : this.fromObject(e);
 		}
 		to(e) {
-			return e === this ? this : Bp(e) ? this.toArray(e) : this.toObject(e);
+			return e === this ? this : zp(e) ? this.toArray(e) : this.toObject(e);
 		}
 		toTarget(e) {
 			return e ? this.to(e) : this;
@@ -7727,12 +7720,12 @@ var V, Kp = o((() => {
 		}
 		formatString(e) {
 			let t = "";
-			for (let n = 0; n < this.ELEMENTS; ++n) t += (n > 0 ? ", " : "") + zp(this[n], e);
+			for (let n = 0; n < this.ELEMENTS; ++n) t += (n > 0 ? ", " : "") + Rp(this[n], e);
 			return `${e.printTypes ? this.constructor.name : ""}[${t}]`;
 		}
 		equals(e) {
 			if (!e || this.length !== e.length) return !1;
-			for (let t = 0; t < this.ELEMENTS; ++t) if (!Hp(this[t], e[t])) return !1;
+			for (let t = 0; t < this.ELEMENTS; ++t) if (!Vp(this[t], e[t])) return !1;
 			return !0;
 		}
 		exactEquals(e) {
@@ -7821,7 +7814,7 @@ var V, Kp = o((() => {
 	};
 }));
 // node_modules/@math.gl/core/dist/lib/validators.js
-function Yp(e, t) {
+function Jp(e, t) {
 	if (e.length !== t) return !1;
 	for (let t = 0; t < e.length; ++t) if (!Number.isFinite(e[t])) return !1;
 	return !0;
@@ -7830,19 +7823,19 @@ function H(e) {
 	if (!Number.isFinite(e)) throw Error(`Invalid number ${JSON.stringify(e)}`);
 	return e;
 }
-function Xp(e, t, n = "") {
-	if (V.debug && !Yp(e, t)) throw Error(`math.gl: ${n} some fields set to invalid numbers'`);
+function Yp(e, t, n = "") {
+	if (V.debug && !Jp(e, t)) throw Error(`math.gl: ${n} some fields set to invalid numbers'`);
 	return e;
 }
-var Zp = o((() => {
-	Kp();
+var Xp = o((() => {
+	Gp();
 }));
 // node_modules/@math.gl/core/dist/lib/assert.js
-function Qp(e, t) {
+function Zp(e, t) {
 	if (!e) throw Error(`math.gl assertion ${t}`);
 }
-var $p = o((() => {})), em, tm = o((() => {
-	Jp(), Zp(), $p(), em = class extends qp {
+var Qp = o((() => {})), $p, em = o((() => {
+	qp(), Xp(), Qp(), $p = class extends Kp {
 		get x() {
 			return this[0];
 		}
@@ -7908,10 +7901,10 @@ var $p = o((() => {})), em, tm = o((() => {
 			return this.distanceSquared(e);
 		}
 		getComponent(e) {
-			return Qp(e >= 0 && e < this.ELEMENTS, "index is out of range"), H(this[e]);
+			return Zp(e >= 0 && e < this.ELEMENTS, "index is out of range"), H(this[e]);
 		}
 		setComponent(e, t) {
-			return Qp(e >= 0 && e < this.ELEMENTS, "index is out of range"), this[e] = t, this.check();
+			return Zp(e >= 0 && e < this.ELEMENTS, "index is out of range"), this[e] = t, this.check();
 		}
 		addVectors(e, t) {
 			return this.copy(e).add(t);
@@ -7926,34 +7919,34 @@ var $p = o((() => {})), em, tm = o((() => {
 			return this.add(new this.constructor(e).multiplyScalar(t));
 		}
 	};
-})), nm, rm = o((() => {
-	nm = typeof Float32Array < "u" ? Float32Array : Array;
+})), tm, nm = o((() => {
+	tm = typeof Float32Array < "u" ? Float32Array : Array;
 }));
 // node_modules/@math.gl/core/dist/gl-matrix/vec2.js
-function im() {
-	let e = new nm(2);
-	return nm != Float32Array && (e[0] = 0, e[1] = 0), e;
+function rm() {
+	let e = new tm(2);
+	return tm != Float32Array && (e[0] = 0, e[1] = 0), e;
 }
-function am(e, t, n) {
+function im(e, t, n) {
 	return e[0] = t[0] + n[0], e[1] = t[1] + n[1], e;
 }
-function om(e, t, n) {
+function am(e, t, n) {
 	return e[0] = t[0] - n[0], e[1] = t[1] - n[1], e;
 }
-function sm(e, t) {
+function om(e, t) {
 	return e[0] = -t[0], e[1] = -t[1], e;
 }
-function cm(e, t, n, r) {
+function sm(e, t, n, r) {
 	let i = t[0], a = t[1];
 	return e[0] = i + r * (n[0] - i), e[1] = a + r * (n[1] - a), e;
 }
-function lm(e, t, n) {
+function cm(e, t, n) {
 	let r = t[0], i = t[1];
 	return e[0] = n[0] * r + n[4] * i + n[12], e[1] = n[1] * r + n[5] * i + n[13], e;
 }
-var um, dm = o((() => {
-	rm(), um = om, (function() {
-		let e = im();
+var lm, um = o((() => {
+	nm(), lm = am, (function() {
+		let e = rm();
 		return function(t, n, r, i, a, o) {
 			let s, c;
 			for (n ||= 2, r ||= 0, c = i ? Math.min(i * n + r, t.length) : t.length, s = r; s < c; s += n) e[0] = t[s], e[1] = t[s + 1], a(e, e, o), t[s] = e[0], t[s + 1] = e[1];
@@ -7962,113 +7955,113 @@ var um, dm = o((() => {
 	})();
 }));
 // node_modules/@math.gl/core/dist/lib/gl-matrix-extras.js
-function fm(e, t, n) {
+function dm(e, t, n) {
 	let r = t[0], i = t[1], a = n[3] * r + n[7] * i || 1;
 	return e[0] = (n[0] * r + n[4] * i) / a, e[1] = (n[1] * r + n[5] * i) / a, e;
 }
-function pm(e, t, n) {
+function fm(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = n[3] * r + n[7] * i + n[11] * a || 1;
 	return e[0] = (n[0] * r + n[4] * i + n[8] * a) / o, e[1] = (n[1] * r + n[5] * i + n[9] * a) / o, e[2] = (n[2] * r + n[6] * i + n[10] * a) / o, e;
 }
-function mm(e, t, n) {
+function pm(e, t, n) {
 	let r = t[0], i = t[1];
 	return e[0] = n[0] * r + n[2] * i, e[1] = n[1] * r + n[3] * i, e[2] = t[2], e;
 }
-function hm(e, t, n) {
+function mm(e, t, n) {
 	let r = t[0], i = t[1];
 	return e[0] = n[0] * r + n[2] * i, e[1] = n[1] * r + n[3] * i, e[2] = t[2], e[3] = t[3], e;
 }
-function gm(e, t, n) {
+function hm(e, t, n) {
 	let r = t[0], i = t[1], a = t[2];
 	return e[0] = n[0] * r + n[3] * i + n[6] * a, e[1] = n[1] * r + n[4] * i + n[7] * a, e[2] = n[2] * r + n[5] * i + n[8] * a, e[3] = t[3], e;
 }
-var _m = o((() => {}));
+var gm = o((() => {}));
 // node_modules/@math.gl/core/dist/gl-matrix/vec3.js
-function vm() {
-	let e = new nm(3);
-	return nm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0), e;
+function _m() {
+	let e = new tm(3);
+	return tm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0), e;
 }
-function ym(e) {
+function vm(e) {
 	let t = e[0], n = e[1], r = e[2];
 	return Math.sqrt(t * t + n * n + r * r);
 }
-function bm(e, t, n) {
-	let r = new nm(3);
+function ym(e, t, n) {
+	let r = new tm(3);
 	return r[0] = e, r[1] = t, r[2] = n, r;
 }
-function xm(e, t, n) {
+function bm(e, t, n) {
 	return e[0] = t[0] - n[0], e[1] = t[1] - n[1], e[2] = t[2] - n[2], e;
 }
-function Sm(e) {
+function xm(e) {
 	let t = e[0], n = e[1], r = e[2];
 	return t * t + n * n + r * r;
 }
-function Cm(e, t) {
+function Sm(e, t) {
 	return e[0] = -t[0], e[1] = -t[1], e[2] = -t[2], e;
 }
-function wm(e, t) {
+function Cm(e, t) {
 	let n = t[0], r = t[1], i = t[2], a = n * n + r * r + i * i;
 	return a > 0 && (a = 1 / Math.sqrt(a)), e[0] = t[0] * a, e[1] = t[1] * a, e[2] = t[2] * a, e;
 }
-function Tm(e, t) {
+function wm(e, t) {
 	return e[0] * t[0] + e[1] * t[1] + e[2] * t[2];
 }
-function Em(e, t, n) {
+function Tm(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = n[0], s = n[1], c = n[2];
 	return e[0] = i * c - a * s, e[1] = a * o - r * c, e[2] = r * s - i * o, e;
 }
-function Dm(e, t, n, r) {
+function Em(e, t, n, r) {
 	let i = t[0], a = t[1], o = t[2];
 	return e[0] = i + r * (n[0] - i), e[1] = a + r * (n[1] - a), e[2] = o + r * (n[2] - o), e;
 }
-function Om(e, t, n) {
+function Dm(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = n[3] * r + n[7] * i + n[11] * a + n[15];
 	return o ||= 1, e[0] = (n[0] * r + n[4] * i + n[8] * a + n[12]) / o, e[1] = (n[1] * r + n[5] * i + n[9] * a + n[13]) / o, e[2] = (n[2] * r + n[6] * i + n[10] * a + n[14]) / o, e;
 }
-function km(e, t, n) {
+function Om(e, t, n) {
 	let r = t[0], i = t[1], a = t[2];
 	return e[0] = r * n[0] + i * n[3] + a * n[6], e[1] = r * n[1] + i * n[4] + a * n[7], e[2] = r * n[2] + i * n[5] + a * n[8], e;
 }
-function Am(e, t, n) {
+function km(e, t, n) {
 	let r = n[0], i = n[1], a = n[2], o = n[3], s = t[0], c = t[1], l = t[2], u = i * l - a * c, d = a * s - r * l, f = r * c - i * s, p = i * f - a * d, m = a * u - r * f, h = r * d - i * u, g = o * 2;
 	return u *= g, d *= g, f *= g, p *= 2, m *= 2, h *= 2, e[0] = s + u + p, e[1] = c + d + m, e[2] = l + f + h, e;
 }
-function jm(e, t, n, r) {
+function Am(e, t, n, r) {
 	let i = [], a = [];
 	return i[0] = t[0] - n[0], i[1] = t[1] - n[1], i[2] = t[2] - n[2], a[0] = i[0], a[1] = i[1] * Math.cos(r) - i[2] * Math.sin(r), a[2] = i[1] * Math.sin(r) + i[2] * Math.cos(r), e[0] = a[0] + n[0], e[1] = a[1] + n[1], e[2] = a[2] + n[2], e;
 }
-function Mm(e, t, n, r) {
+function jm(e, t, n, r) {
 	let i = [], a = [];
 	return i[0] = t[0] - n[0], i[1] = t[1] - n[1], i[2] = t[2] - n[2], a[0] = i[2] * Math.sin(r) + i[0] * Math.cos(r), a[1] = i[1], a[2] = i[2] * Math.cos(r) - i[0] * Math.sin(r), e[0] = a[0] + n[0], e[1] = a[1] + n[1], e[2] = a[2] + n[2], e;
 }
-function Nm(e, t, n, r) {
+function Mm(e, t, n, r) {
 	let i = [], a = [];
 	return i[0] = t[0] - n[0], i[1] = t[1] - n[1], i[2] = t[2] - n[2], a[0] = i[0] * Math.cos(r) - i[1] * Math.sin(r), a[1] = i[0] * Math.sin(r) + i[1] * Math.cos(r), a[2] = i[2], e[0] = a[0] + n[0], e[1] = a[1] + n[1], e[2] = a[2] + n[2], e;
 }
-function Pm(e, t) {
-	let n = e[0], r = e[1], i = e[2], a = t[0], o = t[1], s = t[2], c = Math.sqrt((n * n + r * r + i * i) * (a * a + o * o + s * s)), l = c && Tm(e, t) / c;
+function Nm(e, t) {
+	let n = e[0], r = e[1], i = e[2], a = t[0], o = t[1], s = t[2], c = Math.sqrt((n * n + r * r + i * i) * (a * a + o * o + s * s)), l = c && wm(e, t) / c;
 	return Math.acos(Math.min(Math.max(l, -1), 1));
 }
-var Fm, Im, Lm, Rm = o((() => {
-	rm(), Fm = xm, Im = ym, Lm = Sm, (function() {
-		let e = vm();
+var Pm, Fm, Im, Lm = o((() => {
+	nm(), Pm = bm, Fm = vm, Im = xm, (function() {
+		let e = _m();
 		return function(t, n, r, i, a, o) {
 			let s, c;
 			for (n ||= 3, r ||= 0, c = i ? Math.min(i * n + r, t.length) : t.length, s = r; s < c; s += n) e[0] = t[s], e[1] = t[s + 1], e[2] = t[s + 2], a(e, e, o), t[s] = e[0], t[s + 1] = e[1], t[s + 2] = e[2];
 			return t;
 		};
 	})();
-})), zm, Bm, Vm, Hm = o((() => {
-	tm(), Kp(), Zp(), Rm(), _m(), zm = [
+})), Rm, zm, Bm, Vm = o((() => {
+	em(), Gp(), Xp(), Lm(), gm(), Rm = [
 		0,
 		0,
 		0
-	], Vm = class e extends em {
+	], Bm = class e extends $p {
 		static get ZERO() {
-			return Bm || (Bm = new e(0, 0, 0), Object.freeze(Bm)), Bm;
+			return zm || (zm = new e(0, 0, 0), Object.freeze(zm)), zm;
 		}
 		constructor(e = 0, t = 0, n = 0) {
-			super(-0, -0, -0), arguments.length === 1 && Bp(e) ? this.copy(e) : (V.debug && (H(e), H(t), H(n)), this[0] = e, this[1] = t, this[2] = n);
+			super(-0, -0, -0), arguments.length === 1 && zp(e) ? this.copy(e) : (V.debug && (H(e), H(t), H(n)), this[0] = e, this[1] = t, this[2] = n);
 		}
 		set(e, t, n) {
 			return this[0] = e, this[1] = t, this[2] = n, this.check();
@@ -8092,46 +8085,46 @@ var Fm, Im, Lm, Rm = o((() => {
 			this[2] = H(e);
 		}
 		angle(e) {
-			return Pm(this, e);
+			return Nm(this, e);
 		}
 		cross(e) {
-			return Em(this, this, e), this.check();
+			return Tm(this, this, e), this.check();
 		}
-		rotateX({ radians: e, origin: t = zm }) {
+		rotateX({ radians: e, origin: t = Rm }) {
+			return Am(this, this, t, e), this.check();
+		}
+		rotateY({ radians: e, origin: t = Rm }) {
 			return jm(this, this, t, e), this.check();
 		}
-		rotateY({ radians: e, origin: t = zm }) {
+		rotateZ({ radians: e, origin: t = Rm }) {
 			return Mm(this, this, t, e), this.check();
-		}
-		rotateZ({ radians: e, origin: t = zm }) {
-			return Nm(this, this, t, e), this.check();
 		}
 		transform(e) {
 			return this.transformAsPoint(e);
 		}
 		transformAsPoint(e) {
-			return Om(this, this, e), this.check();
+			return Dm(this, this, e), this.check();
 		}
 		transformAsVector(e) {
-			return pm(this, this, e), this.check();
+			return fm(this, this, e), this.check();
 		}
 		transformByMatrix3(e) {
-			return km(this, this, e), this.check();
+			return Om(this, this, e), this.check();
 		}
 		transformByMatrix2(e) {
-			return mm(this, this, e), this.check();
+			return pm(this, this, e), this.check();
 		}
 		transformByQuaternion(e) {
-			return Am(this, this, e), this.check();
+			return km(this, this, e), this.check();
 		}
 	};
-})), Um, Wm, Gm = o((() => {
-	Rm(), _m(), tm(), Kp(), Zp(), Wm = class e extends em {
+})), Hm, Um, Wm = o((() => {
+	Lm(), gm(), em(), Gp(), Xp(), Um = class e extends $p {
 		static get ZERO() {
-			return Um || (Um = new e(0, 0, 0, 0), Object.freeze(Um)), Um;
+			return Hm || (Hm = new e(0, 0, 0, 0), Object.freeze(Hm)), Hm;
 		}
 		constructor(e = 0, t = 0, n = 0, r = 0) {
-			super(-0, -0, -0, -0), Bp(e) && arguments.length === 1 ? this.copy(e) : (V.debug && (H(e), H(t), H(n), H(r)), this[0] = e, this[1] = t, this[2] = n, this[3] = r);
+			super(-0, -0, -0, -0), zp(e) && arguments.length === 1 ? this.copy(e) : (V.debug && (H(e), H(t), H(n), H(r)), this[0] = e, this[1] = t, this[2] = n, this[3] = r);
 		}
 		set(e, t, n, r) {
 			return this[0] = e, this[1] = t, this[2] = n, this[3] = r, this.check();
@@ -8161,23 +8154,23 @@ var Fm, Im, Lm, Rm = o((() => {
 			this[3] = H(e);
 		}
 		transform(e) {
-			return Om(this, this, e), this.check();
+			return Dm(this, this, e), this.check();
 		}
 		transformByMatrix3(e) {
-			return gm(this, this, e), this.check();
-		}
-		transformByMatrix2(e) {
 			return hm(this, this, e), this.check();
 		}
+		transformByMatrix2(e) {
+			return mm(this, this, e), this.check();
+		}
 		transformByQuaternion(e) {
-			return Am(this, this, e), this.check();
+			return km(this, this, e), this.check();
 		}
 		applyMatrix4(e) {
 			return e.transform(this, this), this;
 		}
 	};
-})), Km, qm = o((() => {
-	Jp(), Zp(), Kp(), Km = class extends qp {
+})), Gm, Km = o((() => {
+	qp(), Xp(), Gp(), Gm = class extends Kp {
 		toString() {
 			let e = "[";
 			if (V.printRowMajor) {
@@ -8211,69 +8204,69 @@ var Fm, Im, Lm, Rm = o((() => {
 	};
 }));
 // node_modules/@math.gl/core/dist/gl-matrix/mat3.js
-function Jm() {
-	let e = new nm(9);
-	return nm != Float32Array && (e[1] = 0, e[2] = 0, e[3] = 0, e[5] = 0, e[6] = 0, e[7] = 0), e[0] = 1, e[4] = 1, e[8] = 1, e;
+function qm() {
+	let e = new tm(9);
+	return tm != Float32Array && (e[1] = 0, e[2] = 0, e[3] = 0, e[5] = 0, e[6] = 0, e[7] = 0), e[0] = 1, e[4] = 1, e[8] = 1, e;
 }
-var Ym = o((() => {
-	rm();
+var Jm = o((() => {
+	nm();
 }));
 // node_modules/@math.gl/core/dist/gl-matrix/mat4.js
-function Xm(e) {
+function Ym(e) {
 	return e[0] = 1, e[1] = 0, e[2] = 0, e[3] = 0, e[4] = 0, e[5] = 1, e[6] = 0, e[7] = 0, e[8] = 0, e[9] = 0, e[10] = 1, e[11] = 0, e[12] = 0, e[13] = 0, e[14] = 0, e[15] = 1, e;
 }
-function Zm(e, t) {
+function Xm(e, t) {
 	if (e === t) {
 		let n = t[1], r = t[2], i = t[3], a = t[6], o = t[7], s = t[11];
 		e[1] = t[4], e[2] = t[8], e[3] = t[12], e[4] = n, e[6] = t[9], e[7] = t[13], e[8] = r, e[9] = a, e[11] = t[14], e[12] = i, e[13] = o, e[14] = s;
 	} else e[0] = t[0], e[1] = t[4], e[2] = t[8], e[3] = t[12], e[4] = t[1], e[5] = t[5], e[6] = t[9], e[7] = t[13], e[8] = t[2], e[9] = t[6], e[10] = t[10], e[11] = t[14], e[12] = t[3], e[13] = t[7], e[14] = t[11], e[15] = t[15];
 	return e;
 }
-function Qm(e, t) {
-	let n = t[0], r = t[1], i = t[2], a = t[3], o = t[4], s = t[5], c = t[6], l = t[7], u = t[8], d = t[9], f = t[10], p = t[11], m = t[12], h = t[13], g = t[14], _ = t[15], v = n * s - r * o, y = n * c - i * o, b = n * l - a * o, x = r * c - i * s, S = r * l - a * s, C = i * l - a * c, w = u * h - d * m, T = u * g - f * m, E = u * _ - p * m, D = d * g - f * h, ee = d * _ - p * h, O = f * _ - p * g, k = v * O - y * ee + b * D + x * E - S * T + C * w;
-	return k ? (k = 1 / k, e[0] = (s * O - c * ee + l * D) * k, e[1] = (i * ee - r * O - a * D) * k, e[2] = (h * C - g * S + _ * x) * k, e[3] = (f * S - d * C - p * x) * k, e[4] = (c * E - o * O - l * T) * k, e[5] = (n * O - i * E + a * T) * k, e[6] = (g * b - m * C - _ * y) * k, e[7] = (u * C - f * b + p * y) * k, e[8] = (o * ee - s * E + l * w) * k, e[9] = (r * E - n * ee - a * w) * k, e[10] = (m * S - h * b + _ * v) * k, e[11] = (d * b - u * S - p * v) * k, e[12] = (s * T - o * D - c * w) * k, e[13] = (n * D - r * T + i * w) * k, e[14] = (h * y - m * x - g * v) * k, e[15] = (u * x - d * y + f * v) * k, e) : null;
+function Zm(e, t) {
+	let n = t[0], r = t[1], i = t[2], a = t[3], o = t[4], s = t[5], c = t[6], l = t[7], u = t[8], d = t[9], f = t[10], p = t[11], m = t[12], h = t[13], g = t[14], _ = t[15], v = n * s - r * o, y = n * c - i * o, b = n * l - a * o, x = r * c - i * s, S = r * l - a * s, C = i * l - a * c, w = u * h - d * m, T = u * g - f * m, E = u * _ - p * m, D = d * g - f * h, O = d * _ - p * h, ee = f * _ - p * g, k = v * ee - y * O + b * D + x * E - S * T + C * w;
+	return k ? (k = 1 / k, e[0] = (s * ee - c * O + l * D) * k, e[1] = (i * O - r * ee - a * D) * k, e[2] = (h * C - g * S + _ * x) * k, e[3] = (f * S - d * C - p * x) * k, e[4] = (c * E - o * ee - l * T) * k, e[5] = (n * ee - i * E + a * T) * k, e[6] = (g * b - m * C - _ * y) * k, e[7] = (u * C - f * b + p * y) * k, e[8] = (o * O - s * E + l * w) * k, e[9] = (r * E - n * O - a * w) * k, e[10] = (m * S - h * b + _ * v) * k, e[11] = (d * b - u * S - p * v) * k, e[12] = (s * T - o * D - c * w) * k, e[13] = (n * D - r * T + i * w) * k, e[14] = (h * y - m * x - g * v) * k, e[15] = (u * x - d * y + f * v) * k, e) : null;
 }
-function $m(e) {
+function Qm(e) {
 	let t = e[0], n = e[1], r = e[2], i = e[3], a = e[4], o = e[5], s = e[6], c = e[7], l = e[8], u = e[9], d = e[10], f = e[11], p = e[12], m = e[13], h = e[14], g = e[15], _ = t * o - n * a, v = t * s - r * a, y = n * s - r * o, b = l * m - u * p, x = l * h - d * p, S = u * h - d * m, C = t * S - n * x + r * b, w = a * S - o * x + s * b, T = l * y - u * v + d * _, E = p * y - m * v + h * _;
 	return c * C - i * w + g * T - f * E;
 }
-function eh(e, t, n) {
+function $m(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = t[3], s = t[4], c = t[5], l = t[6], u = t[7], d = t[8], f = t[9], p = t[10], m = t[11], h = t[12], g = t[13], _ = t[14], v = t[15], y = n[0], b = n[1], x = n[2], S = n[3];
 	return e[0] = y * r + b * s + x * d + S * h, e[1] = y * i + b * c + x * f + S * g, e[2] = y * a + b * l + x * p + S * _, e[3] = y * o + b * u + x * m + S * v, y = n[4], b = n[5], x = n[6], S = n[7], e[4] = y * r + b * s + x * d + S * h, e[5] = y * i + b * c + x * f + S * g, e[6] = y * a + b * l + x * p + S * _, e[7] = y * o + b * u + x * m + S * v, y = n[8], b = n[9], x = n[10], S = n[11], e[8] = y * r + b * s + x * d + S * h, e[9] = y * i + b * c + x * f + S * g, e[10] = y * a + b * l + x * p + S * _, e[11] = y * o + b * u + x * m + S * v, y = n[12], b = n[13], x = n[14], S = n[15], e[12] = y * r + b * s + x * d + S * h, e[13] = y * i + b * c + x * f + S * g, e[14] = y * a + b * l + x * p + S * _, e[15] = y * o + b * u + x * m + S * v, e;
 }
-function th(e, t, n) {
+function eh(e, t, n) {
 	let r = n[0], i = n[1], a = n[2], o, s, c, l, u, d, f, p, m, h, g, _;
 	return t === e ? (e[12] = t[0] * r + t[4] * i + t[8] * a + t[12], e[13] = t[1] * r + t[5] * i + t[9] * a + t[13], e[14] = t[2] * r + t[6] * i + t[10] * a + t[14], e[15] = t[3] * r + t[7] * i + t[11] * a + t[15]) : (o = t[0], s = t[1], c = t[2], l = t[3], u = t[4], d = t[5], f = t[6], p = t[7], m = t[8], h = t[9], g = t[10], _ = t[11], e[0] = o, e[1] = s, e[2] = c, e[3] = l, e[4] = u, e[5] = d, e[6] = f, e[7] = p, e[8] = m, e[9] = h, e[10] = g, e[11] = _, e[12] = o * r + u * i + m * a + t[12], e[13] = s * r + d * i + h * a + t[13], e[14] = c * r + f * i + g * a + t[14], e[15] = l * r + p * i + _ * a + t[15]), e;
 }
-function nh(e, t, n) {
+function th(e, t, n) {
 	let r = n[0], i = n[1], a = n[2];
 	return e[0] = t[0] * r, e[1] = t[1] * r, e[2] = t[2] * r, e[3] = t[3] * r, e[4] = t[4] * i, e[5] = t[5] * i, e[6] = t[6] * i, e[7] = t[7] * i, e[8] = t[8] * a, e[9] = t[9] * a, e[10] = t[10] * a, e[11] = t[11] * a, e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15], e;
 }
-function rh(e, t, n, r) {
-	let i = r[0], a = r[1], o = r[2], s = Math.sqrt(i * i + a * a + o * o), c, l, u, d, f, p, m, h, g, _, v, y, b, x, S, C, w, T, E, D, ee, O, k, te;
-	return s < 1e-6 ? null : (s = 1 / s, i *= s, a *= s, o *= s, l = Math.sin(n), c = Math.cos(n), u = 1 - c, d = t[0], f = t[1], p = t[2], m = t[3], h = t[4], g = t[5], _ = t[6], v = t[7], y = t[8], b = t[9], x = t[10], S = t[11], C = i * i * u + c, w = a * i * u + o * l, T = o * i * u - a * l, E = i * a * u - o * l, D = a * a * u + c, ee = o * a * u + i * l, O = i * o * u + a * l, k = a * o * u - i * l, te = o * o * u + c, e[0] = d * C + h * w + y * T, e[1] = f * C + g * w + b * T, e[2] = p * C + _ * w + x * T, e[3] = m * C + v * w + S * T, e[4] = d * E + h * D + y * ee, e[5] = f * E + g * D + b * ee, e[6] = p * E + _ * D + x * ee, e[7] = m * E + v * D + S * ee, e[8] = d * O + h * k + y * te, e[9] = f * O + g * k + b * te, e[10] = p * O + _ * k + x * te, e[11] = m * O + v * k + S * te, t !== e && (e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e);
+function nh(e, t, n, r) {
+	let i = r[0], a = r[1], o = r[2], s = Math.sqrt(i * i + a * a + o * o), c, l, u, d, f, p, m, h, g, _, v, y, b, x, S, C, w, T, E, D, O, ee, k, te;
+	return s < 1e-6 ? null : (s = 1 / s, i *= s, a *= s, o *= s, l = Math.sin(n), c = Math.cos(n), u = 1 - c, d = t[0], f = t[1], p = t[2], m = t[3], h = t[4], g = t[5], _ = t[6], v = t[7], y = t[8], b = t[9], x = t[10], S = t[11], C = i * i * u + c, w = a * i * u + o * l, T = o * i * u - a * l, E = i * a * u - o * l, D = a * a * u + c, O = o * a * u + i * l, ee = i * o * u + a * l, k = a * o * u - i * l, te = o * o * u + c, e[0] = d * C + h * w + y * T, e[1] = f * C + g * w + b * T, e[2] = p * C + _ * w + x * T, e[3] = m * C + v * w + S * T, e[4] = d * E + h * D + y * O, e[5] = f * E + g * D + b * O, e[6] = p * E + _ * D + x * O, e[7] = m * E + v * D + S * O, e[8] = d * ee + h * k + y * te, e[9] = f * ee + g * k + b * te, e[10] = p * ee + _ * k + x * te, e[11] = m * ee + v * k + S * te, t !== e && (e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e);
 }
-function ih(e, t, n) {
+function rh(e, t, n) {
 	let r = Math.sin(n), i = Math.cos(n), a = t[4], o = t[5], s = t[6], c = t[7], l = t[8], u = t[9], d = t[10], f = t[11];
 	return t !== e && (e[0] = t[0], e[1] = t[1], e[2] = t[2], e[3] = t[3], e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e[4] = a * i + l * r, e[5] = o * i + u * r, e[6] = s * i + d * r, e[7] = c * i + f * r, e[8] = l * i - a * r, e[9] = u * i - o * r, e[10] = d * i - s * r, e[11] = f * i - c * r, e;
 }
-function ah(e, t, n) {
+function ih(e, t, n) {
 	let r = Math.sin(n), i = Math.cos(n), a = t[0], o = t[1], s = t[2], c = t[3], l = t[8], u = t[9], d = t[10], f = t[11];
 	return t !== e && (e[4] = t[4], e[5] = t[5], e[6] = t[6], e[7] = t[7], e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e[0] = a * i - l * r, e[1] = o * i - u * r, e[2] = s * i - d * r, e[3] = c * i - f * r, e[8] = a * r + l * i, e[9] = o * r + u * i, e[10] = s * r + d * i, e[11] = c * r + f * i, e;
 }
-function oh(e, t, n) {
+function ah(e, t, n) {
 	let r = Math.sin(n), i = Math.cos(n), a = t[0], o = t[1], s = t[2], c = t[3], l = t[4], u = t[5], d = t[6], f = t[7];
 	return t !== e && (e[8] = t[8], e[9] = t[9], e[10] = t[10], e[11] = t[11], e[12] = t[12], e[13] = t[13], e[14] = t[14], e[15] = t[15]), e[0] = a * i + l * r, e[1] = o * i + u * r, e[2] = s * i + d * r, e[3] = c * i + f * r, e[4] = l * i - a * r, e[5] = u * i - o * r, e[6] = d * i - s * r, e[7] = f * i - c * r, e;
 }
-function sh(e, t) {
+function oh(e, t) {
 	let n = t[0], r = t[1], i = t[2], a = t[3], o = n + n, s = r + r, c = i + i, l = n * o, u = r * o, d = r * s, f = i * o, p = i * s, m = i * c, h = a * o, g = a * s, _ = a * c;
 	return e[0] = 1 - d - m, e[1] = u + _, e[2] = f - g, e[3] = 0, e[4] = u - _, e[5] = 1 - l - m, e[6] = p + h, e[7] = 0, e[8] = f + g, e[9] = p - h, e[10] = 1 - l - d, e[11] = 0, e[12] = 0, e[13] = 0, e[14] = 0, e[15] = 1, e;
 }
-function ch(e, t, n, r, i, a, o) {
+function sh(e, t, n, r, i, a, o) {
 	let s = 1 / (n - t), c = 1 / (i - r), l = 1 / (a - o);
 	return e[0] = a * 2 * s, e[1] = 0, e[2] = 0, e[3] = 0, e[4] = 0, e[5] = a * 2 * c, e[6] = 0, e[7] = 0, e[8] = (n + t) * s, e[9] = (i + r) * c, e[10] = (o + a) * l, e[11] = -1, e[12] = 0, e[13] = 0, e[14] = o * a * 2 * l, e[15] = 0, e;
 }
-function lh(e, t, n, r, i) {
+function ch(e, t, n, r, i) {
 	let a = 1 / Math.tan(t / 2);
 	if (e[0] = a / n, e[1] = 0, e[2] = 0, e[3] = 0, e[4] = 0, e[5] = a, e[6] = 0, e[7] = 0, e[8] = 0, e[9] = 0, e[11] = -1, e[12] = 0, e[13] = 0, e[15] = 0, i != null && i !== Infinity) {
 		let t = 1 / (r - i);
@@ -8281,58 +8274,58 @@ function lh(e, t, n, r, i) {
 	} else e[10] = -1, e[14] = -2 * r;
 	return e;
 }
-function uh(e, t, n, r, i, a, o) {
+function lh(e, t, n, r, i, a, o) {
 	let s = 1 / (t - n), c = 1 / (r - i), l = 1 / (a - o);
 	return e[0] = -2 * s, e[1] = 0, e[2] = 0, e[3] = 0, e[4] = 0, e[5] = -2 * c, e[6] = 0, e[7] = 0, e[8] = 0, e[9] = 0, e[10] = 2 * l, e[11] = 0, e[12] = (t + n) * s, e[13] = (i + r) * c, e[14] = (o + a) * l, e[15] = 1, e;
 }
-function dh(e, t, n, r) {
+function uh(e, t, n, r) {
 	let i, a, o, s, c, l, u, d, f, p, m = t[0], h = t[1], g = t[2], _ = r[0], v = r[1], y = r[2], b = n[0], x = n[1], S = n[2];
-	return Math.abs(m - b) < 1e-6 && Math.abs(h - x) < 1e-6 && Math.abs(g - S) < 1e-6 ? Xm(e) : (d = m - b, f = h - x, p = g - S, i = 1 / Math.sqrt(d * d + f * f + p * p), d *= i, f *= i, p *= i, a = v * p - y * f, o = y * d - _ * p, s = _ * f - v * d, i = Math.sqrt(a * a + o * o + s * s), i ? (i = 1 / i, a *= i, o *= i, s *= i) : (a = 0, o = 0, s = 0), c = f * s - p * o, l = p * a - d * s, u = d * o - f * a, i = Math.sqrt(c * c + l * l + u * u), i ? (i = 1 / i, c *= i, l *= i, u *= i) : (c = 0, l = 0, u = 0), e[0] = a, e[1] = c, e[2] = d, e[3] = 0, e[4] = o, e[5] = l, e[6] = f, e[7] = 0, e[8] = s, e[9] = u, e[10] = p, e[11] = 0, e[12] = -(a * m + o * h + s * g), e[13] = -(c * m + l * h + u * g), e[14] = -(d * m + f * h + p * g), e[15] = 1, e);
+	return Math.abs(m - b) < 1e-6 && Math.abs(h - x) < 1e-6 && Math.abs(g - S) < 1e-6 ? Ym(e) : (d = m - b, f = h - x, p = g - S, i = 1 / Math.sqrt(d * d + f * f + p * p), d *= i, f *= i, p *= i, a = v * p - y * f, o = y * d - _ * p, s = _ * f - v * d, i = Math.sqrt(a * a + o * o + s * s), i ? (i = 1 / i, a *= i, o *= i, s *= i) : (a = 0, o = 0, s = 0), c = f * s - p * o, l = p * a - d * s, u = d * o - f * a, i = Math.sqrt(c * c + l * l + u * u), i ? (i = 1 / i, c *= i, l *= i, u *= i) : (c = 0, l = 0, u = 0), e[0] = a, e[1] = c, e[2] = d, e[3] = 0, e[4] = o, e[5] = l, e[6] = f, e[7] = 0, e[8] = s, e[9] = u, e[10] = p, e[11] = 0, e[12] = -(a * m + o * h + s * g), e[13] = -(c * m + l * h + u * g), e[14] = -(d * m + f * h + p * g), e[15] = 1, e);
 }
-var fh, ph, mh = o((() => {
-	rm(), fh = lh, ph = uh;
+var dh, fh, ph = o((() => {
+	nm(), dh = ch, fh = lh;
 }));
 // node_modules/@math.gl/core/dist/gl-matrix/vec4.js
-function hh() {
-	let e = new nm(4);
-	return nm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0, e[3] = 0), e;
+function mh() {
+	let e = new tm(4);
+	return tm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0, e[3] = 0), e;
 }
-function gh(e, t, n) {
+function hh(e, t, n) {
 	return e[0] = t[0] + n[0], e[1] = t[1] + n[1], e[2] = t[2] + n[2], e[3] = t[3] + n[3], e;
 }
-function _h(e, t, n) {
+function gh(e, t, n) {
 	return e[0] = t[0] * n, e[1] = t[1] * n, e[2] = t[2] * n, e[3] = t[3] * n, e;
 }
-function vh(e) {
+function _h(e) {
 	let t = e[0], n = e[1], r = e[2], i = e[3];
 	return Math.sqrt(t * t + n * n + r * r + i * i);
 }
-function yh(e) {
+function vh(e) {
 	let t = e[0], n = e[1], r = e[2], i = e[3];
 	return t * t + n * n + r * r + i * i;
 }
-function bh(e, t) {
+function yh(e, t) {
 	let n = t[0], r = t[1], i = t[2], a = t[3], o = n * n + r * r + i * i + a * a;
 	return o > 0 && (o = 1 / Math.sqrt(o)), e[0] = n * o, e[1] = r * o, e[2] = i * o, e[3] = a * o, e;
 }
-function xh(e, t) {
+function bh(e, t) {
 	return e[0] * t[0] + e[1] * t[1] + e[2] * t[2] + e[3] * t[3];
 }
-function Sh(e, t, n, r) {
+function xh(e, t, n, r) {
 	let i = t[0], a = t[1], o = t[2], s = t[3];
 	return e[0] = i + r * (n[0] - i), e[1] = a + r * (n[1] - a), e[2] = o + r * (n[2] - o), e[3] = s + r * (n[3] - s), e;
 }
-function Ch(e, t, n) {
+function Sh(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = t[3];
 	return e[0] = n[0] * r + n[4] * i + n[8] * a + n[12] * o, e[1] = n[1] * r + n[5] * i + n[9] * a + n[13] * o, e[2] = n[2] * r + n[6] * i + n[10] * a + n[14] * o, e[3] = n[3] * r + n[7] * i + n[11] * a + n[15] * o, e;
 }
-function wh(e, t, n) {
+function Ch(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = n[0], s = n[1], c = n[2], l = n[3], u = l * r + s * a - c * i, d = l * i + c * r - o * a, f = l * a + o * i - s * r, p = -o * r - s * i - c * a;
 	return e[0] = u * l + p * -o + d * -c - f * -s, e[1] = d * l + p * -s + f * -o - u * -c, e[2] = f * l + p * -c + u * -s - d * -o, e[3] = t[3], e;
 }
-var Th = o((() => {
-	rm(), (function() {
-		let e = hh();
+var wh = o((() => {
+	nm(), (function() {
+		let e = mh();
 		return function(t, n, r, i, a, o) {
 			let s, c;
 			for (n ||= 4, r ||= 0, c = i ? Math.min(i * n + r, t.length) : t.length, s = r; s < c; s += n) e[0] = t[s], e[1] = t[s + 1], e[2] = t[s + 2], e[3] = t[s + 3], a(e, e, o), t[s] = e[0], t[s + 1] = e[1], t[s + 2] = e[2], t[s + 3] = e[3];
@@ -8341,8 +8334,8 @@ var Th = o((() => {
 	})();
 }));
 // node_modules/@math.gl/core/dist/classes/matrix4.js
-function Eh() {
-	return Lh || (Lh = new Ih([
+function Th() {
+	return Ih || (Ih = new Fh([
 		0,
 		0,
 		0,
@@ -8359,22 +8352,22 @@ function Eh() {
 		0,
 		0,
 		0
-	]), Object.freeze(Lh)), Lh;
+	]), Object.freeze(Ih)), Ih;
 }
-function Dh() {
-	return Rh || (Rh = new Ih(), Object.freeze(Rh)), Rh;
+function Eh() {
+	return Lh || (Lh = new Fh(), Object.freeze(Lh)), Lh;
 }
-function Oh(e) {
+function Dh(e) {
 	if (e > Math.PI * 2) throw Error("expected radians");
 }
-function kh(e, t, n, r, i, a) {
+function Oh(e, t, n, r, i, a) {
 	let o = 2 * a / (n - t), s = 2 * a / (i - r), c = (n + t) / (n - t), l = (i + r) / (i - r), u = -2 * a;
 	return e[0] = o, e[1] = 0, e[2] = 0, e[3] = 0, e[4] = 0, e[5] = s, e[6] = 0, e[7] = 0, e[8] = c, e[9] = l, e[10] = -1, e[11] = -1, e[12] = 0, e[13] = 0, e[14] = u, e[15] = 0, e;
 }
-var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
-	qm(), Zp(), _m(), mh(), dm(), Rm(), Th(), (function(e) {
+var kh, Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh = o((() => {
+	Km(), Xp(), gm(), ph(), um(), Lm(), wh(), (function(e) {
 		e[e.COL0ROW0 = 0] = "COL0ROW0", e[e.COL0ROW1 = 1] = "COL0ROW1", e[e.COL0ROW2 = 2] = "COL0ROW2", e[e.COL0ROW3 = 3] = "COL0ROW3", e[e.COL1ROW0 = 4] = "COL1ROW0", e[e.COL1ROW1 = 5] = "COL1ROW1", e[e.COL1ROW2 = 6] = "COL1ROW2", e[e.COL1ROW3 = 7] = "COL1ROW3", e[e.COL2ROW0 = 8] = "COL2ROW0", e[e.COL2ROW1 = 9] = "COL2ROW1", e[e.COL2ROW2 = 10] = "COL2ROW2", e[e.COL2ROW3 = 11] = "COL2ROW3", e[e.COL3ROW0 = 12] = "COL3ROW0", e[e.COL3ROW1 = 13] = "COL3ROW1", e[e.COL3ROW2 = 14] = "COL3ROW2", e[e.COL3ROW3 = 15] = "COL3ROW3";
-	})(Ah ||= {}), jh = 45 * Math.PI / 180, Mh = 1, Nh = .1, Ph = 500, Fh = Object.freeze([
+	})(kh ||= {}), Ah = 45 * Math.PI / 180, jh = 1, Mh = .1, Nh = 500, Ph = Object.freeze([
 		1,
 		0,
 		0,
@@ -8391,12 +8384,12 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 		0,
 		0,
 		1
-	]), Ih = class extends Km {
+	]), Fh = class extends Gm {
 		static get IDENTITY() {
-			return Dh();
+			return Eh();
 		}
 		static get ZERO() {
-			return Eh();
+			return Th();
 		}
 		get ELEMENTS() {
 			return 16;
@@ -8405,7 +8398,7 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 			return 4;
 		}
 		get INDICES() {
-			return Ah;
+			return kh;
 		}
 		constructor(e) {
 			super(-0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0, -0), arguments.length === 1 && Array.isArray(e) ? this.copy(e) : this.identity();
@@ -8423,17 +8416,17 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 			return e[0] = this[0], e[1] = this[4], e[2] = this[8], e[3] = this[12], e[4] = this[1], e[5] = this[5], e[6] = this[9], e[7] = this[13], e[8] = this[2], e[9] = this[6], e[10] = this[10], e[11] = this[14], e[12] = this[3], e[13] = this[7], e[14] = this[11], e[15] = this[15], e;
 		}
 		identity() {
-			return this.copy(Fh);
+			return this.copy(Ph);
 		}
 		fromObject(e) {
 			return this.check();
 		}
 		fromQuaternion(e) {
-			return sh(this, e), this.check();
+			return oh(this, e), this.check();
 		}
 		frustum(e) {
-			let { left: t, right: n, bottom: r, top: i, near: a = Nh, far: o = Ph } = e;
-			return o === Infinity ? kh(this, t, n, r, i, a) : ch(this, t, n, r, i, a, o), this.check();
+			let { left: t, right: n, bottom: r, top: i, near: a = Mh, far: o = Nh } = e;
+			return o === Infinity ? Oh(this, t, n, r, i, a) : sh(this, t, n, r, i, a, o), this.check();
 		}
 		lookAt(e) {
 			let { eye: t, center: n = [
@@ -8445,15 +8438,15 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 				1,
 				0
 			] } = e;
-			return dh(this, t, n, r), this.check();
+			return uh(this, t, n, r), this.check();
 		}
 		ortho(e) {
-			let { left: t, right: n, bottom: r, top: i, near: a = Nh, far: o = Ph } = e;
-			return ph(this, t, n, r, i, a, o), this.check();
+			let { left: t, right: n, bottom: r, top: i, near: a = Mh, far: o = Nh } = e;
+			return fh(this, t, n, r, i, a, o), this.check();
 		}
 		orthographic(e) {
-			let { fovy: t = jh, aspect: n = Mh, focalDistance: r = 1, near: i = Nh, far: a = Ph } = e;
-			Oh(t);
+			let { fovy: t = Ah, aspect: n = jh, focalDistance: r = 1, near: i = Mh, far: a = Nh } = e;
+			Dh(t);
 			let o = t / 2, s = r * Math.tan(o), c = s * n;
 			return this.ortho({
 				left: -c,
@@ -8466,10 +8459,10 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 		}
 		perspective(e) {
 			let { fovy: t = 45 * Math.PI / 180, aspect: n = 1, near: r = .1, far: i = 500 } = e;
-			return Oh(t), fh(this, t, n, r, i), this.check();
+			return Dh(t), dh(this, t, n, r, i), this.check();
 		}
 		determinant() {
-			return $m(this);
+			return Qm(this);
 		}
 		getScale(e = [
 			-0,
@@ -8531,58 +8524,58 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 			return e[0] = this[0] * r, e[1] = this[1] * i, e[2] = this[2] * a, e[3] = this[4] * r, e[4] = this[5] * i, e[5] = this[6] * a, e[6] = this[8] * r, e[7] = this[9] * i, e[8] = this[10] * a, e;
 		}
 		transpose() {
-			return Zm(this, this), this.check();
+			return Xm(this, this), this.check();
 		}
 		invert() {
-			return Qm(this, this), this.check();
+			return Zm(this, this), this.check();
 		}
 		multiplyLeft(e) {
-			return eh(this, e, this), this.check();
+			return $m(this, e, this), this.check();
 		}
 		multiplyRight(e) {
-			return eh(this, this, e), this.check();
+			return $m(this, this, e), this.check();
 		}
 		rotateX(e) {
-			return ih(this, this, e), this.check();
+			return rh(this, this, e), this.check();
 		}
 		rotateY(e) {
-			return ah(this, this, e), this.check();
+			return ih(this, this, e), this.check();
 		}
 		rotateZ(e) {
-			return oh(this, this, e), this.check();
+			return ah(this, this, e), this.check();
 		}
 		rotateXYZ(e) {
 			return this.rotateX(e[0]).rotateY(e[1]).rotateZ(e[2]);
 		}
 		rotateAxis(e, t) {
-			return rh(this, this, e, t), this.check();
+			return nh(this, this, e, t), this.check();
 		}
 		scale(e) {
-			return nh(this, this, Array.isArray(e) ? e : [
+			return th(this, this, Array.isArray(e) ? e : [
 				e,
 				e,
 				e
 			]), this.check();
 		}
 		translate(e) {
-			return th(this, this, e), this.check();
+			return eh(this, this, e), this.check();
 		}
 		transform(e, t) {
-			return e.length === 4 ? (t = Ch(t || [
+			return e.length === 4 ? (t = Sh(t || [
 				-0,
 				-0,
 				-0,
 				-0
-			], e, this), Xp(t, 4), t) : this.transformAsPoint(e, t);
+			], e, this), Yp(t, 4), t) : this.transformAsPoint(e, t);
 		}
 		transformAsPoint(e, t) {
 			let { length: n } = e, r;
 			switch (n) {
 				case 2:
-					r = lm(t || [-0, -0], e, this);
+					r = cm(t || [-0, -0], e, this);
 					break;
 				case 3:
-					r = Om(t || [
+					r = Dm(t || [
 						-0,
 						-0,
 						-0
@@ -8590,16 +8583,16 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 					break;
 				default: throw Error("Illegal vector");
 			}
-			return Xp(r, e.length), r;
+			return Yp(r, e.length), r;
 		}
 		transformAsVector(e, t) {
 			let n;
 			switch (e.length) {
 				case 2:
-					n = fm(t || [-0, -0], e, this);
+					n = dm(t || [-0, -0], e, this);
 					break;
 				case 3:
-					n = pm(t || [
+					n = fm(t || [
 						-0,
 						-0,
 						-0
@@ -8607,7 +8600,7 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 					break;
 				default: throw Error("Illegal vector");
 			}
-			return Xp(n, e.length), n;
+			return Yp(n, e.length), n;
 		}
 		transformPoint(e, t) {
 			return this.transformAsPoint(e, t);
@@ -8631,53 +8624,53 @@ var Ah, jh, Mh, Nh, Ph, Fh, Ih, Lh, Rh, zh = o((() => {
 	};
 }));
 // node_modules/@math.gl/core/dist/gl-matrix/quat.js
-function Bh() {
-	let e = new nm(4);
-	return nm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0), e[3] = 1, e;
+function zh() {
+	let e = new tm(4);
+	return tm != Float32Array && (e[0] = 0, e[1] = 0, e[2] = 0), e[3] = 1, e;
 }
-function Vh(e) {
+function Bh(e) {
 	return e[0] = 0, e[1] = 0, e[2] = 0, e[3] = 1, e;
 }
-function Hh(e, t, n) {
+function Vh(e, t, n) {
 	n *= .5;
 	let r = Math.sin(n);
 	return e[0] = r * t[0], e[1] = r * t[1], e[2] = r * t[2], e[3] = Math.cos(n), e;
 }
-function Uh(e, t, n) {
+function Hh(e, t, n) {
 	let r = t[0], i = t[1], a = t[2], o = t[3], s = n[0], c = n[1], l = n[2], u = n[3];
 	return e[0] = r * u + o * s + i * l - a * c, e[1] = i * u + o * c + a * s - r * l, e[2] = a * u + o * l + r * c - i * s, e[3] = o * u - r * s - i * c - a * l, e;
 }
-function Wh(e, t, n) {
+function Uh(e, t, n) {
 	n *= .5;
 	let r = t[0], i = t[1], a = t[2], o = t[3], s = Math.sin(n), c = Math.cos(n);
 	return e[0] = r * c + o * s, e[1] = i * c + a * s, e[2] = a * c - i * s, e[3] = o * c - r * s, e;
 }
-function Gh(e, t, n) {
+function Wh(e, t, n) {
 	n *= .5;
 	let r = t[0], i = t[1], a = t[2], o = t[3], s = Math.sin(n), c = Math.cos(n);
 	return e[0] = r * c - a * s, e[1] = i * c + o * s, e[2] = a * c + r * s, e[3] = o * c - i * s, e;
 }
-function Kh(e, t, n) {
+function Gh(e, t, n) {
 	n *= .5;
 	let r = t[0], i = t[1], a = t[2], o = t[3], s = Math.sin(n), c = Math.cos(n);
 	return e[0] = r * c + i * s, e[1] = i * c - r * s, e[2] = a * c + o * s, e[3] = o * c - a * s, e;
 }
-function qh(e, t) {
+function Kh(e, t) {
 	let n = t[0], r = t[1], i = t[2];
 	return e[0] = n, e[1] = r, e[2] = i, e[3] = Math.sqrt(Math.abs(1 - n * n - r * r - i * i)), e;
 }
-function Jh(e, t, n, r) {
+function qh(e, t, n, r) {
 	let i = t[0], a = t[1], o = t[2], s = t[3], c = n[0], l = n[1], u = n[2], d = n[3], f, p, m, h, g;
 	return f = i * c + a * l + o * u + s * d, f < 0 && (f = -f, c = -c, l = -l, u = -u, d = -d), 1 - f > 1e-6 ? (p = Math.acos(f), g = Math.sin(p), m = Math.sin((1 - r) * p) / g, h = Math.sin(r * p) / g) : (m = 1 - r, h = r), e[0] = m * i + h * c, e[1] = m * a + h * l, e[2] = m * o + h * u, e[3] = m * s + h * d, e;
 }
-function Yh(e, t) {
+function Jh(e, t) {
 	let n = t[0], r = t[1], i = t[2], a = t[3], o = n * n + r * r + i * i + a * a, s = o ? 1 / o : 0;
 	return e[0] = -n * s, e[1] = -r * s, e[2] = -i * s, e[3] = a * s, e;
 }
-function Xh(e, t) {
+function Yh(e, t) {
 	return e[0] = -t[0], e[1] = -t[1], e[2] = -t[2], e[3] = t[3], e;
 }
-function Zh(e, t) {
+function Xh(e, t) {
 	let n = t[0] + t[4] + t[8], r;
 	if (n > 0) r = Math.sqrt(n + 1), e[3] = .5 * r, r = .5 / r, e[0] = (t[5] - t[7]) * r, e[1] = (t[6] - t[2]) * r, e[2] = (t[1] - t[3]) * r;
 	else {
@@ -8688,31 +8681,31 @@ function Zh(e, t) {
 	}
 	return e;
 }
-var Qh, $h, eg, tg, ng, rg, ig, ag, og = o((() => {
-	rm(), Ym(), Rm(), Th(), Qh = gh, $h = _h, eg = xh, tg = Sh, ng = vh, rg = yh, ig = bh, ag = (function() {
-		let e = vm(), t = bm(1, 0, 0), n = bm(0, 1, 0);
+var Zh, Qh, $h, eg, tg, ng, rg, ig, ag = o((() => {
+	nm(), Jm(), Lm(), wh(), Zh = hh, Qh = gh, $h = bh, eg = xh, tg = _h, ng = vh, rg = yh, ig = (function() {
+		let e = _m(), t = ym(1, 0, 0), n = ym(0, 1, 0);
 		return function(r, i, a) {
-			let o = Tm(i, a);
-			return o < -.999999 ? (Em(e, t, i), Im(e) < 1e-6 && Em(e, n, i), wm(e, e), Hh(r, e, Math.PI), r) : o > .999999 ? (r[0] = 0, r[1] = 0, r[2] = 0, r[3] = 1, r) : (Em(e, i, a), r[0] = e[0], r[1] = e[1], r[2] = e[2], r[3] = 1 + o, ig(r, r));
+			let o = wm(i, a);
+			return o < -.999999 ? (Tm(e, t, i), Fm(e) < 1e-6 && Tm(e, n, i), Cm(e, e), Vh(r, e, Math.PI), r) : o > .999999 ? (r[0] = 0, r[1] = 0, r[2] = 0, r[3] = 1, r) : (Tm(e, i, a), r[0] = e[0], r[1] = e[1], r[2] = e[2], r[3] = 1 + o, rg(r, r));
 		};
 	})(), (function() {
-		let e = Bh(), t = Bh();
+		let e = zh(), t = zh();
 		return function(n, r, i, a, o, s) {
-			return Jh(e, r, o, s), Jh(t, i, a, s), Jh(n, e, t, 2 * s * (1 - s)), n;
+			return qh(e, r, o, s), qh(t, i, a, s), qh(n, e, t, 2 * s * (1 - s)), n;
 		};
 	})(), (function() {
-		let e = Jm();
+		let e = qm();
 		return function(t, n, r, i) {
-			return e[0] = r[0], e[3] = r[1], e[6] = r[2], e[1] = i[0], e[4] = i[1], e[7] = i[2], e[2] = -n[0], e[5] = -n[1], e[8] = -n[2], ig(t, Zh(t, e));
+			return e[0] = r[0], e[3] = r[1], e[6] = r[2], e[1] = i[0], e[4] = i[1], e[7] = i[2], e[2] = -n[0], e[5] = -n[1], e[8] = -n[2], rg(t, Xh(t, e));
 		};
 	})();
-})), sg, cg, lg = o((() => {
-	Jp(), Zp(), Gm(), og(), Th(), sg = [
+})), og, sg, cg = o((() => {
+	qp(), Xp(), Wm(), ag(), wh(), og = [
 		0,
 		0,
 		0,
 		1
-	], cg = class extends qp {
+	], sg = class extends Kp {
 		constructor(e = 0, t = 0, n = 0, r = 1) {
 			super(-0, -0, -0, -0), Array.isArray(e) && arguments.length === 1 ? this.copy(e) : this.set(e, t, n, r);
 		}
@@ -8726,13 +8719,13 @@ var Qh, $h, eg, tg, ng, rg, ig, ag, og = o((() => {
 			return this[0] = e.x, this[1] = e.y, this[2] = e.z, this[3] = e.w, this.check();
 		}
 		fromMatrix3(e) {
-			return Zh(this, e), this.check();
+			return Xh(this, e), this.check();
 		}
 		fromAxisRotation(e, t) {
-			return Hh(this, e, t), this.check();
+			return Vh(this, e, t), this.check();
 		}
 		identity() {
-			return Vh(this), this.check();
+			return Bh(this), this.check();
 		}
 		setAxisAngle(e, t) {
 			return this.fromAxisRotation(e, t);
@@ -8765,69 +8758,69 @@ var Qh, $h, eg, tg, ng, rg, ig, ag, og = o((() => {
 			this[3] = H(e);
 		}
 		len() {
-			return ng(this);
+			return tg(this);
 		}
 		lengthSquared() {
-			return rg(this);
+			return ng(this);
 		}
 		dot(e) {
-			return eg(this, e);
+			return $h(this, e);
 		}
 		rotationTo(e, t) {
-			return ag(this, e, t), this.check();
+			return ig(this, e, t), this.check();
 		}
 		add(e) {
-			return Qh(this, this, e), this.check();
+			return Zh(this, this, e), this.check();
 		}
 		calculateW() {
-			return qh(this, this), this.check();
+			return Kh(this, this), this.check();
 		}
 		conjugate() {
-			return Xh(this, this), this.check();
-		}
-		invert() {
 			return Yh(this, this), this.check();
 		}
+		invert() {
+			return Jh(this, this), this.check();
+		}
 		lerp(e, t, n) {
-			return n === void 0 ? this.lerp(this, e, t) : (tg(this, e, t, n), this.check());
+			return n === void 0 ? this.lerp(this, e, t) : (eg(this, e, t, n), this.check());
 		}
 		multiplyRight(e) {
-			return Uh(this, this, e), this.check();
+			return Hh(this, this, e), this.check();
 		}
 		multiplyLeft(e) {
-			return Uh(this, e, this), this.check();
+			return Hh(this, e, this), this.check();
 		}
 		normalize() {
 			let e = this.len(), t = e > 0 ? 1 / e : 0;
 			return this[0] *= t, this[1] *= t, this[2] *= t, this[3] *= t, e === 0 && (this[3] = 1), this.check();
 		}
 		rotateX(e) {
-			return Wh(this, this, e), this.check();
+			return Uh(this, this, e), this.check();
 		}
 		rotateY(e) {
-			return Gh(this, this, e), this.check();
+			return Wh(this, this, e), this.check();
 		}
 		rotateZ(e) {
-			return Kh(this, this, e), this.check();
+			return Gh(this, this, e), this.check();
 		}
 		scale(e) {
-			return $h(this, this, e), this.check();
+			return Qh(this, this, e), this.check();
 		}
 		slerp(e, t, n) {
 			let r, i, a;
 			switch (arguments.length) {
 				case 1:
-					({start: r = sg, target: i, ratio: a} = e);
+					({start: r = og, target: i, ratio: a} = e);
 					break;
 				case 2:
 					r = this, i = e, a = t;
 					break;
 				default: r = e, i = t, a = n;
 			}
-			return Jh(this, r, i, a), this.check();
+			return qh(this, r, i, a), this.check();
 		}
-		transformVector4(e, t = new Wm()) {
-			return wh(t, e, this), Xp(t, 4);
+		transformVector4(e, t = new Um()) {
+			return Ch(t, e, this), Yp(t, 4);
 		}
 		lengthSq() {
 			return this.lengthSquared();
@@ -8843,38 +8836,38 @@ var Qh, $h, eg, tg, ng, rg, ig, ag, og = o((() => {
 		}
 	};
 })), U = o((() => {
-	tm(), Kp(), Zp(), dm(), Hm(), Gm(), qm(), Ym(), Rm(), zh(), lg(), Jp(), mh(), og(), Th();
+	em(), Gp(), Xp(), um(), Vm(), Wm(), Km(), Jm(), Lm(), Rh(), cg(), qp(), ph(), ag(), wh();
 }));
 // node_modules/@luma.gl/shadertools/dist/modules/math/fp64/fp64-utils.js
-function ug(e, t = [], n = 0) {
+function lg(e, t = [], n = 0) {
 	let r = Math.fround(e), i = e - r;
 	return t[n] = r, t[n + 1] = i, t;
 }
-function dg(e) {
+function ug(e) {
 	return e - Math.fround(e);
 }
-function fg(e) {
+function dg(e) {
 	let t = /* @__PURE__ */ new Float32Array(32);
 	for (let n = 0; n < 4; ++n) for (let r = 0; r < 4; ++r) {
 		let i = n * 4 + r;
-		ug(e[r * 4 + n], t, i * 2);
+		lg(e[r * 4 + n], t, i * 2);
 	}
 	return t;
 }
-var pg = o((() => {}));
+var fg = o((() => {}));
 // node_modules/@luma.gl/shadertools/dist/lib/color/normalize-byte-colors.js
-function mg(e, t = !0) {
+function pg(e, t = !0) {
 	return e ?? t;
 }
-function hg(e = [
+function mg(e = [
 	0,
 	0,
 	0
 ], t = !0) {
 	return t ? e.map((e) => e / 255) : [...e];
 }
-function gg(e, t = !0) {
-	let n = hg(e.slice(0, 3), t), r = Number.isFinite(e[3]), i = r ? e[3] : 1;
+function hg(e, t = !0) {
+	let n = mg(e.slice(0, 3), t), r = Number.isFinite(e[3]), i = r ? e[3] : 1;
 	return [
 		n[0],
 		n[1],
@@ -8882,18 +8875,18 @@ function gg(e, t = !0) {
 		t && r ? i / 255 : i
 	];
 }
-var _g = o((() => {})), vg, yg, bg, xg = o((() => {
-	vg = "#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\n\n// All these functions are for substituting tan() function from Intel GPU only\nconst float TWO_PI = 6.2831854820251465;\nconst float PI_2 = 1.5707963705062866;\nconst float PI_16 = 0.1963495463132858;\n\nconst float SIN_TABLE_0 = 0.19509032368659973;\nconst float SIN_TABLE_1 = 0.3826834261417389;\nconst float SIN_TABLE_2 = 0.5555702447891235;\nconst float SIN_TABLE_3 = 0.7071067690849304;\n\nconst float COS_TABLE_0 = 0.9807852506637573;\nconst float COS_TABLE_1 = 0.9238795042037964;\nconst float COS_TABLE_2 = 0.8314695954322815;\nconst float COS_TABLE_3 = 0.7071067690849304;\n\nconst float INVERSE_FACTORIAL_3 = 1.666666716337204e-01; // 1/3!\nconst float INVERSE_FACTORIAL_5 = 8.333333767950535e-03; // 1/5!\nconst float INVERSE_FACTORIAL_7 = 1.9841270113829523e-04; // 1/7!\nconst float INVERSE_FACTORIAL_9 = 2.75573188446287533e-06; // 1/9!\n\nfloat sin_taylor_fp32(float a) {\n  float r, s, t, x;\n\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  x = -a * a;\n  s = a;\n  r = a;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_3;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_5;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_7;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_9;\n  s = s + t;\n\n  return s;\n}\n\nvoid sincos_taylor_fp32(float a, out float sin_t, out float cos_t) {\n  if (a == 0.0) {\n    sin_t = 0.0;\n    cos_t = 1.0;\n  }\n  sin_t = sin_taylor_fp32(a);\n  cos_t = sqrt(1.0 - sin_t * sin_t);\n}\n\nfloat tan_taylor_fp32(float a) {\n    float sin_a;\n    float cos_a;\n\n    if (a == 0.0) {\n        return 0.0;\n    }\n\n    // 2pi range reduction\n    float z = floor(a / TWO_PI);\n    float r = a - TWO_PI * z;\n\n    float t;\n    float q = floor(r / PI_2 + 0.5);\n    int j = int(q);\n\n    if (j < -2 || j > 2) {\n        return 1.0 / 0.0;\n    }\n\n    t = r - PI_2 * q;\n\n    q = floor(t / PI_16 + 0.5);\n    int k = int(q);\n    int abs_k = int(abs(float(k)));\n\n    if (abs_k > 4) {\n        return 1.0 / 0.0;\n    } else {\n        t = t - PI_16 * q;\n    }\n\n    float u = 0.0;\n    float v = 0.0;\n\n    float sin_t, cos_t;\n    float s, c;\n    sincos_taylor_fp32(t, sin_t, cos_t);\n\n    if (k == 0) {\n        s = sin_t;\n        c = cos_t;\n    } else {\n        if (abs(float(abs_k) - 1.0) < 0.5) {\n            u = COS_TABLE_0;\n            v = SIN_TABLE_0;\n        } else if (abs(float(abs_k) - 2.0) < 0.5) {\n            u = COS_TABLE_1;\n            v = SIN_TABLE_1;\n        } else if (abs(float(abs_k) - 3.0) < 0.5) {\n            u = COS_TABLE_2;\n            v = SIN_TABLE_2;\n        } else if (abs(float(abs_k) - 4.0) < 0.5) {\n            u = COS_TABLE_3;\n            v = SIN_TABLE_3;\n        }\n        if (k > 0) {\n            s = u * sin_t + v * cos_t;\n            c = u * cos_t - v * sin_t;\n        } else {\n            s = u * sin_t - v * cos_t;\n            c = u * cos_t + v * sin_t;\n        }\n    }\n\n    if (j == 0) {\n        sin_a = s;\n        cos_a = c;\n    } else if (j == 1) {\n        sin_a = c;\n        cos_a = -s;\n    } else if (j == -1) {\n        sin_a = -c;\n        cos_a = s;\n    } else {\n        sin_a = -s;\n        cos_a = -c;\n    }\n    return sin_a / cos_a;\n}\n#endif\n\nfloat tan_fp32(float a) {\n#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\n  return tan_taylor_fp32(a);\n#else\n  return tan(a);\n#endif\n}\n", yg = "#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\nconst FP32_TWO_PI: f32 = 6.2831854820251465;\nconst FP32_PI_2: f32 = 1.5707963705062866;\nconst FP32_PI_16: f32 = 0.1963495463132858;\n\nconst FP32_SIN_TABLE_0: f32 = 0.19509032368659973;\nconst FP32_SIN_TABLE_1: f32 = 0.3826834261417389;\nconst FP32_SIN_TABLE_2: f32 = 0.5555702447891235;\nconst FP32_SIN_TABLE_3: f32 = 0.7071067690849304;\n\nconst FP32_COS_TABLE_0: f32 = 0.9807852506637573;\nconst FP32_COS_TABLE_1: f32 = 0.9238795042037964;\nconst FP32_COS_TABLE_2: f32 = 0.8314695954322815;\nconst FP32_COS_TABLE_3: f32 = 0.7071067690849304;\n\nconst FP32_INVERSE_FACTORIAL_3: f32 = 1.666666716337204e-01;\nconst FP32_INVERSE_FACTORIAL_5: f32 = 8.333333767950535e-03;\nconst FP32_INVERSE_FACTORIAL_7: f32 = 1.9841270113829523e-04;\nconst FP32_INVERSE_FACTORIAL_9: f32 = 2.75573188446287533e-06;\nconst FP32_OVERFLOW: f32 = 3.402823466e+38;\n\nfn sin_taylor_fp32(a: f32) -> f32 {\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  let x = -a * a;\n  var sum = a;\n  var term = a;\n\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_3;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_5;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_7;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_9;\n\n  return sum;\n}\n\nfn tan_taylor_fp32(a: f32) -> f32 {\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  let z = floor(a / FP32_TWO_PI);\n  let reduced = a - FP32_TWO_PI * z;\n\n  var quadrantValue = floor(reduced / FP32_PI_2 + 0.5);\n  let quadrant = i32(quadrantValue);\n  if (quadrant < -2 || quadrant > 2) {\n    return FP32_OVERFLOW;\n  }\n\n  var angle = reduced - FP32_PI_2 * quadrantValue;\n  quadrantValue = floor(angle / FP32_PI_16 + 0.5);\n  let tableIndex = i32(quadrantValue);\n  let absoluteTableIndex = abs(tableIndex);\n  if (absoluteTableIndex > 4) {\n    return FP32_OVERFLOW;\n  }\n\n  angle = angle - FP32_PI_16 * quadrantValue;\n  let sinAngle = sin_taylor_fp32(angle);\n  let cosAngle = sqrt(1.0 - sinAngle * sinAngle);\n\n  var tableCos = 0.0;\n  var tableSin = 0.0;\n  if (absoluteTableIndex == 1) {\n    tableCos = FP32_COS_TABLE_0;\n    tableSin = FP32_SIN_TABLE_0;\n  } else if (absoluteTableIndex == 2) {\n    tableCos = FP32_COS_TABLE_1;\n    tableSin = FP32_SIN_TABLE_1;\n  } else if (absoluteTableIndex == 3) {\n    tableCos = FP32_COS_TABLE_2;\n    tableSin = FP32_SIN_TABLE_2;\n  } else if (absoluteTableIndex == 4) {\n    tableCos = FP32_COS_TABLE_3;\n    tableSin = FP32_SIN_TABLE_3;\n  }\n\n  var sinReduced = sinAngle;\n  var cosReduced = cosAngle;\n  if (tableIndex > 0) {\n    sinReduced = tableCos * sinAngle + tableSin * cosAngle;\n    cosReduced = tableCos * cosAngle - tableSin * sinAngle;\n  } else if (tableIndex < 0) {\n    sinReduced = tableCos * sinAngle - tableSin * cosAngle;\n    cosReduced = tableCos * cosAngle + tableSin * sinAngle;\n  }\n\n  var sinValue = 0.0;\n  var cosValue = 0.0;\n  if (quadrant == 0) {\n    sinValue = sinReduced;\n    cosValue = cosReduced;\n  } else if (quadrant == 1) {\n    sinValue = cosReduced;\n    cosValue = -sinReduced;\n  } else if (quadrant == -1) {\n    sinValue = -cosReduced;\n    cosValue = sinReduced;\n  } else {\n    sinValue = -sinReduced;\n    cosValue = -cosReduced;\n  }\n\n  return sinValue / cosValue;\n}\n\nfn tan_fp32(a: f32) -> f32 {\n  return tan_taylor_fp32(a);\n}\n#else\nfn tan_fp32(a: f32) -> f32 {\n  return tan(a);\n}\n#endif\n", bg = {
+var gg = o((() => {})), _g, vg, yg, bg = o((() => {
+	_g = "#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\n\n// All these functions are for substituting tan() function from Intel GPU only\nconst float TWO_PI = 6.2831854820251465;\nconst float PI_2 = 1.5707963705062866;\nconst float PI_16 = 0.1963495463132858;\n\nconst float SIN_TABLE_0 = 0.19509032368659973;\nconst float SIN_TABLE_1 = 0.3826834261417389;\nconst float SIN_TABLE_2 = 0.5555702447891235;\nconst float SIN_TABLE_3 = 0.7071067690849304;\n\nconst float COS_TABLE_0 = 0.9807852506637573;\nconst float COS_TABLE_1 = 0.9238795042037964;\nconst float COS_TABLE_2 = 0.8314695954322815;\nconst float COS_TABLE_3 = 0.7071067690849304;\n\nconst float INVERSE_FACTORIAL_3 = 1.666666716337204e-01; // 1/3!\nconst float INVERSE_FACTORIAL_5 = 8.333333767950535e-03; // 1/5!\nconst float INVERSE_FACTORIAL_7 = 1.9841270113829523e-04; // 1/7!\nconst float INVERSE_FACTORIAL_9 = 2.75573188446287533e-06; // 1/9!\n\nfloat sin_taylor_fp32(float a) {\n  float r, s, t, x;\n\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  x = -a * a;\n  s = a;\n  r = a;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_3;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_5;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_7;\n  s = s + t;\n\n  r = r * x;\n  t = r * INVERSE_FACTORIAL_9;\n  s = s + t;\n\n  return s;\n}\n\nvoid sincos_taylor_fp32(float a, out float sin_t, out float cos_t) {\n  if (a == 0.0) {\n    sin_t = 0.0;\n    cos_t = 1.0;\n  }\n  sin_t = sin_taylor_fp32(a);\n  cos_t = sqrt(1.0 - sin_t * sin_t);\n}\n\nfloat tan_taylor_fp32(float a) {\n    float sin_a;\n    float cos_a;\n\n    if (a == 0.0) {\n        return 0.0;\n    }\n\n    // 2pi range reduction\n    float z = floor(a / TWO_PI);\n    float r = a - TWO_PI * z;\n\n    float t;\n    float q = floor(r / PI_2 + 0.5);\n    int j = int(q);\n\n    if (j < -2 || j > 2) {\n        return 1.0 / 0.0;\n    }\n\n    t = r - PI_2 * q;\n\n    q = floor(t / PI_16 + 0.5);\n    int k = int(q);\n    int abs_k = int(abs(float(k)));\n\n    if (abs_k > 4) {\n        return 1.0 / 0.0;\n    } else {\n        t = t - PI_16 * q;\n    }\n\n    float u = 0.0;\n    float v = 0.0;\n\n    float sin_t, cos_t;\n    float s, c;\n    sincos_taylor_fp32(t, sin_t, cos_t);\n\n    if (k == 0) {\n        s = sin_t;\n        c = cos_t;\n    } else {\n        if (abs(float(abs_k) - 1.0) < 0.5) {\n            u = COS_TABLE_0;\n            v = SIN_TABLE_0;\n        } else if (abs(float(abs_k) - 2.0) < 0.5) {\n            u = COS_TABLE_1;\n            v = SIN_TABLE_1;\n        } else if (abs(float(abs_k) - 3.0) < 0.5) {\n            u = COS_TABLE_2;\n            v = SIN_TABLE_2;\n        } else if (abs(float(abs_k) - 4.0) < 0.5) {\n            u = COS_TABLE_3;\n            v = SIN_TABLE_3;\n        }\n        if (k > 0) {\n            s = u * sin_t + v * cos_t;\n            c = u * cos_t - v * sin_t;\n        } else {\n            s = u * sin_t - v * cos_t;\n            c = u * cos_t + v * sin_t;\n        }\n    }\n\n    if (j == 0) {\n        sin_a = s;\n        cos_a = c;\n    } else if (j == 1) {\n        sin_a = c;\n        cos_a = -s;\n    } else if (j == -1) {\n        sin_a = -c;\n        cos_a = s;\n    } else {\n        sin_a = -s;\n        cos_a = -c;\n    }\n    return sin_a / cos_a;\n}\n#endif\n\nfloat tan_fp32(float a) {\n#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\n  return tan_taylor_fp32(a);\n#else\n  return tan(a);\n#endif\n}\n", vg = "#ifdef LUMA_FP32_TAN_PRECISION_WORKAROUND\nconst FP32_TWO_PI: f32 = 6.2831854820251465;\nconst FP32_PI_2: f32 = 1.5707963705062866;\nconst FP32_PI_16: f32 = 0.1963495463132858;\n\nconst FP32_SIN_TABLE_0: f32 = 0.19509032368659973;\nconst FP32_SIN_TABLE_1: f32 = 0.3826834261417389;\nconst FP32_SIN_TABLE_2: f32 = 0.5555702447891235;\nconst FP32_SIN_TABLE_3: f32 = 0.7071067690849304;\n\nconst FP32_COS_TABLE_0: f32 = 0.9807852506637573;\nconst FP32_COS_TABLE_1: f32 = 0.9238795042037964;\nconst FP32_COS_TABLE_2: f32 = 0.8314695954322815;\nconst FP32_COS_TABLE_3: f32 = 0.7071067690849304;\n\nconst FP32_INVERSE_FACTORIAL_3: f32 = 1.666666716337204e-01;\nconst FP32_INVERSE_FACTORIAL_5: f32 = 8.333333767950535e-03;\nconst FP32_INVERSE_FACTORIAL_7: f32 = 1.9841270113829523e-04;\nconst FP32_INVERSE_FACTORIAL_9: f32 = 2.75573188446287533e-06;\nconst FP32_OVERFLOW: f32 = 3.402823466e+38;\n\nfn sin_taylor_fp32(a: f32) -> f32 {\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  let x = -a * a;\n  var sum = a;\n  var term = a;\n\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_3;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_5;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_7;\n  term = term * x;\n  sum = sum + term * FP32_INVERSE_FACTORIAL_9;\n\n  return sum;\n}\n\nfn tan_taylor_fp32(a: f32) -> f32 {\n  if (a == 0.0) {\n    return 0.0;\n  }\n\n  let z = floor(a / FP32_TWO_PI);\n  let reduced = a - FP32_TWO_PI * z;\n\n  var quadrantValue = floor(reduced / FP32_PI_2 + 0.5);\n  let quadrant = i32(quadrantValue);\n  if (quadrant < -2 || quadrant > 2) {\n    return FP32_OVERFLOW;\n  }\n\n  var angle = reduced - FP32_PI_2 * quadrantValue;\n  quadrantValue = floor(angle / FP32_PI_16 + 0.5);\n  let tableIndex = i32(quadrantValue);\n  let absoluteTableIndex = abs(tableIndex);\n  if (absoluteTableIndex > 4) {\n    return FP32_OVERFLOW;\n  }\n\n  angle = angle - FP32_PI_16 * quadrantValue;\n  let sinAngle = sin_taylor_fp32(angle);\n  let cosAngle = sqrt(1.0 - sinAngle * sinAngle);\n\n  var tableCos = 0.0;\n  var tableSin = 0.0;\n  if (absoluteTableIndex == 1) {\n    tableCos = FP32_COS_TABLE_0;\n    tableSin = FP32_SIN_TABLE_0;\n  } else if (absoluteTableIndex == 2) {\n    tableCos = FP32_COS_TABLE_1;\n    tableSin = FP32_SIN_TABLE_1;\n  } else if (absoluteTableIndex == 3) {\n    tableCos = FP32_COS_TABLE_2;\n    tableSin = FP32_SIN_TABLE_2;\n  } else if (absoluteTableIndex == 4) {\n    tableCos = FP32_COS_TABLE_3;\n    tableSin = FP32_SIN_TABLE_3;\n  }\n\n  var sinReduced = sinAngle;\n  var cosReduced = cosAngle;\n  if (tableIndex > 0) {\n    sinReduced = tableCos * sinAngle + tableSin * cosAngle;\n    cosReduced = tableCos * cosAngle - tableSin * sinAngle;\n  } else if (tableIndex < 0) {\n    sinReduced = tableCos * sinAngle - tableSin * cosAngle;\n    cosReduced = tableCos * cosAngle + tableSin * sinAngle;\n  }\n\n  var sinValue = 0.0;\n  var cosValue = 0.0;\n  if (quadrant == 0) {\n    sinValue = sinReduced;\n    cosValue = cosReduced;\n  } else if (quadrant == 1) {\n    sinValue = cosReduced;\n    cosValue = -sinReduced;\n  } else if (quadrant == -1) {\n    sinValue = -cosReduced;\n    cosValue = sinReduced;\n  } else {\n    sinValue = -sinReduced;\n    cosValue = -cosReduced;\n  }\n\n  return sinValue / cosValue;\n}\n\nfn tan_fp32(a: f32) -> f32 {\n  return tan_taylor_fp32(a);\n}\n#else\nfn tan_fp32(a: f32) -> f32 {\n  return tan(a);\n}\n#endif\n", yg = {
 		name: "fp32",
-		source: yg,
-		vs: vg
+		source: vg,
+		vs: _g
 	};
-})), Sg, Cg = o((() => {
-	Sg = "\nlayout(std140) uniform fp64arithmeticUniforms {\n  uniform float ONE;\n  uniform float SPLIT;\n} fp64;\n\n/*\nAbout LUMA_FP64_CODE_ELIMINATION_WORKAROUND\n\nThe purpose of this workaround is to prevent shader compilers from\noptimizing away necessary arithmetic operations by swapping their sequences\nor transform the equation to some 'equivalent' form.\n\nThese helpers implement Dekker/Veltkamp-style error tracking. If the compiler\nfolds constants or reassociates the arithmetic, the high/low split can stop\ntracking the rounding error correctly. That failure mode tends to look fine in\nsimple coordinate setup, but then breaks down inside iterative arithmetic such\nas fp64 Mandelbrot loops.\n\nThe method is to multiply an artifical variable, ONE, which will be known to\nthe compiler to be 1 only at runtime. The whole expression is then represented\nas a polynomial with respective to ONE. In the coefficients of all terms, only one a\nand one b should appear\n\nerr = (a + b) * ONE^6 - a * ONE^5 - (a + b) * ONE^4 + a * ONE^3 - b - (a + b) * ONE^2 + a * ONE\n*/\n\nfloat prevent_fp64_optimization(float value) {\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  return value + fp64.ONE * 0.0;\n#else\n  return value;\n#endif\n}\n\n// Divide float number to high and low floats to extend fraction bits\nvec2 split(float a) {\n  // Keep SPLIT as a runtime uniform so the compiler cannot fold the Dekker\n  // split into a constant expression and reassociate the recovery steps.\n  float split = prevent_fp64_optimization(fp64.SPLIT);\n  float t = prevent_fp64_optimization(a * split);\n  float temp = t - a;\n  float a_hi = t - temp;\n  float a_lo = a - a_hi;\n  return vec2(a_hi, a_lo);\n}\n\n// Divide float number again when high float uses too many fraction bits\nvec2 split2(vec2 a) {\n  vec2 b = split(a.x);\n  b.y += a.y;\n  return b;\n}\n\n// Special sum operation when a > b\nvec2 quickTwoSum(float a, float b) {\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float sum = (a + b) * fp64.ONE;\n  float err = b - (sum - a) * fp64.ONE;\n#else\n  float sum = a + b;\n  float err = b - (sum - a);\n#endif\n  return vec2(sum, err);\n}\n\n// General sum operation\nvec2 twoSum(float a, float b) {\n  float s = (a + b);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float v = (s * fp64.ONE - a) * fp64.ONE;\n  float err = (a - (s - v) * fp64.ONE) * fp64.ONE * fp64.ONE * fp64.ONE + (b - v);\n#else\n  float v = s - a;\n  float err = (a - (s - v)) + (b - v);\n#endif\n  return vec2(s, err);\n}\n\nvec2 twoSub(float a, float b) {\n  float s = (a - b);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float v = (s * fp64.ONE - a) * fp64.ONE;\n  float err = (a - (s - v) * fp64.ONE) * fp64.ONE * fp64.ONE * fp64.ONE - (b + v);\n#else\n  float v = s - a;\n  float err = (a - (s - v)) - (b + v);\n#endif\n  return vec2(s, err);\n}\n\nvec2 twoSqr(float a) {\n  float prod = a * a;\n  vec2 a_fp64 = split(a);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float err = ((a_fp64.x * a_fp64.x - prod) * fp64.ONE + 2.0 * a_fp64.x *\n    a_fp64.y * fp64.ONE * fp64.ONE) + a_fp64.y * a_fp64.y * fp64.ONE * fp64.ONE * fp64.ONE;\n#else\n  float err = ((a_fp64.x * a_fp64.x - prod) + 2.0 * a_fp64.x * a_fp64.y) + a_fp64.y * a_fp64.y;\n#endif\n  return vec2(prod, err);\n}\n\nvec2 twoProd(float a, float b) {\n  float prod = a * b;\n  vec2 a_fp64 = split(a);\n  vec2 b_fp64 = split(b);\n  // twoProd is especially sensitive because mul_fp64 and div_fp64 both depend\n  // on the split terms and cross terms staying in the original evaluation\n  // order. If the compiler folds or reassociates them, the low part tends to\n  // collapse to zero or NaN on some drivers.\n  float highProduct = prevent_fp64_optimization(a_fp64.x * b_fp64.x);\n  float crossProduct1 = prevent_fp64_optimization(a_fp64.x * b_fp64.y);\n  float crossProduct2 = prevent_fp64_optimization(a_fp64.y * b_fp64.x);\n  float lowProduct = prevent_fp64_optimization(a_fp64.y * b_fp64.y);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float err1 = (highProduct - prod) * fp64.ONE;\n  float err2 = crossProduct1 * fp64.ONE * fp64.ONE;\n  float err3 = crossProduct2 * fp64.ONE * fp64.ONE * fp64.ONE;\n  float err4 = lowProduct * fp64.ONE * fp64.ONE * fp64.ONE * fp64.ONE;\n#else\n  float err1 = highProduct - prod;\n  float err2 = crossProduct1;\n  float err3 = crossProduct2;\n  float err4 = lowProduct;\n#endif\n  float err = ((err1 + err2) + err3) + err4;\n  return vec2(prod, err);\n}\n\nvec2 sum_fp64(vec2 a, vec2 b) {\n  vec2 s, t;\n  s = twoSum(a.x, b.x);\n  t = twoSum(a.y, b.y);\n  s.y += t.x;\n  s = quickTwoSum(s.x, s.y);\n  s.y += t.y;\n  s = quickTwoSum(s.x, s.y);\n  return s;\n}\n\nvec2 sub_fp64(vec2 a, vec2 b) {\n  vec2 s, t;\n  s = twoSub(a.x, b.x);\n  t = twoSub(a.y, b.y);\n  s.y += t.x;\n  s = quickTwoSum(s.x, s.y);\n  s.y += t.y;\n  s = quickTwoSum(s.x, s.y);\n  return s;\n}\n\nvec2 mul_fp64(vec2 a, vec2 b) {\n  vec2 prod = twoProd(a.x, b.x);\n  // y component is for the error\n  prod.y += a.x * b.y;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  prod = split2(prod);\n#endif\n  prod = quickTwoSum(prod.x, prod.y);\n  prod.y += a.y * b.x;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  prod = split2(prod);\n#endif\n  prod = quickTwoSum(prod.x, prod.y);\n  return prod;\n}\n\nvec2 div_fp64(vec2 a, vec2 b) {\n  float xn = 1.0 / b.x;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  vec2 yn = mul_fp64(a, vec2(xn, 0));\n#else\n  vec2 yn = a * xn;\n#endif\n  float diff = (sub_fp64(a, mul_fp64(b, yn))).x;\n  vec2 prod = twoProd(xn, diff);\n  return sum_fp64(yn, prod);\n}\n\nvec2 sqrt_fp64(vec2 a) {\n  if (a.x == 0.0 && a.y == 0.0) return vec2(0.0, 0.0);\n  if (a.x < 0.0) return vec2(0.0 / 0.0, 0.0 / 0.0);\n\n  float x = 1.0 / sqrt(a.x);\n  float yn = a.x * x;\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  vec2 yn_sqr = twoSqr(yn) * fp64.ONE;\n#else\n  vec2 yn_sqr = twoSqr(yn);\n#endif\n  float diff = sub_fp64(a, yn_sqr).x;\n  vec2 prod = twoProd(x * 0.5, diff);\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  return sum_fp64(split(yn), prod);\n#else\n  return sum_fp64(vec2(yn, 0.0), prod);\n#endif\n}\n";
-})), wg, Tg = o((() => {
-	wg = "struct Fp64F32Bits {\n  sign: u32,\n  baseExponent: i32,\n  significand: u32,\n  isZero: bool,\n  isInf: bool,\n  isNan: bool,\n};\n\n// Decode an f32 as (-1)^sign * significand * 2^baseExponent.\nfn fp64_decode_f32_bits(bits: u32) -> Fp64F32Bits {\n  let sign = bits >> 31u;\n  let exponentBits = (bits >> 23u) & 0xffu;\n  let fraction = bits & 0x7fffffu;\n\n  if (exponentBits == 0xffu) {\n    return Fp64F32Bits(sign, 0, 0u, false, fraction == 0u, fraction != 0u);\n  }\n  if (exponentBits == 0u) {\n    return Fp64F32Bits(sign, -149, fraction, fraction == 0u, false, false);\n  }\n  return Fp64F32Bits(sign, i32(exponentBits) - 150, 0x800000u | fraction, false, false, false);\n}\n\nfn fp64_f32_magnitude_compare(aBits: u32, bBits: u32) -> i32 {\n  let aMagnitude = aBits & 0x7fffffffu;\n  let bMagnitude = bBits & 0x7fffffffu;\n  if (aMagnitude == bMagnitude) {\n    return 0;\n  }\n  return select(-1, 1, aMagnitude > bMagnitude);\n}\n\nfn fp64_make_residual_f32_bits(\n  exactSign: u32,\n  exactMagnitude: vec2u,\n  exactBaseExponent: i32,\n  highBits: u32\n) -> u32 {\n  if (fp64_u64_is_zero(exactMagnitude)) {\n    return 0u;\n  }\n\n  let high = fp64_decode_f32_bits(highBits);\n  if (high.isInf || high.isNan) {\n    return exactSign << 31u;\n  }\n  if (high.isZero) {\n    return fp64_make_f32_bits_from_u64(exactSign, exactMagnitude, exactBaseExponent);\n  }\n\n  let commonBaseExponent = min(exactBaseExponent, high.baseExponent);\n  let exactShift = exactBaseExponent - commonBaseExponent;\n  let highShift = high.baseExponent - commonBaseExponent;\n\n  // A normal two-sum/two-product residual never needs a shift this large.\n  // This guard gives deterministic underflow behavior outside that contract.\n  if (exactShift >= 64 || highShift >= 64) {\n    return exactSign << 31u;\n  }\n\n  let exactAligned = fp64_u64_shift_left(exactMagnitude, u32(exactShift));\n  let highAligned = fp64_u64_shift_left(vec2u(0u, high.significand), u32(highShift));\n  let comparison = fp64_u64_compare(exactAligned, highAligned);\n  if (comparison == 0) {\n    return 0u;\n  }\n\n  var residualSign = exactSign;\n  var residualMagnitude: vec2u;\n  if (comparison > 0) {\n    residualMagnitude = fp64_u64_sub(exactAligned, highAligned);\n  } else {\n    residualSign = exactSign ^ 1u;\n    residualMagnitude = fp64_u64_sub(highAligned, exactAligned);\n  }\n  return fp64_make_f32_bits_from_u64(\n    residualSign,\n    residualMagnitude,\n    commonBaseExponent\n  );\n}\n\nfn fp64_split_accumulator_bits(\n  sign: u32,\n  magnitude: vec2u,\n  baseExponent: i32\n) -> vec2u {\n  let highBits = fp64_make_f32_bits_from_u64(sign, magnitude, baseExponent);\n  let lowBits = fp64_make_residual_f32_bits(sign, magnitude, baseExponent, highBits);\n  return vec2u(highBits, lowBits);\n}\n\nfn fp64_two_sum_integer_bits(aBits: u32, bBits: u32) -> vec2u {\n  let a = fp64_decode_f32_bits(aBits);\n  let b = fp64_decode_f32_bits(bBits);\n\n  if (a.isNan || b.isNan) {\n    return vec2u(0x7fc00000u, 0u);\n  }\n  if (a.isInf || b.isInf) {\n    if (a.isInf && b.isInf && a.sign != b.sign) {\n      return vec2u(0x7fc00000u, 0u);\n    }\n    return select(vec2u(bBits, 0u), vec2u(aBits, 0u), a.isInf);\n  }\n  if (a.isZero && b.isZero) {\n    return vec2u((a.sign & b.sign) << 31u, 0u);\n  }\n  if (a.isZero) {\n    return vec2u(bBits, 0u);\n  }\n  if (b.isZero) {\n    return vec2u(aBits, 0u);\n  }\n\n  let exponentDifference = select(\n    b.baseExponent - a.baseExponent,\n    a.baseExponent - b.baseExponent,\n    a.baseExponent >= b.baseExponent\n  );\n\n  // Beyond half an ulp, rounding cannot change the larger operand. Returning\n  // the smaller operand intact also avoids an unbounded integer alignment.\n  // At a power-of-two boundary the spacing below the larger operand is half\n  // the spacing above it, so an opposite-sign gap-25 operand can still change\n  // the rounded high limb. Gap 26 is the first universally safe early-out.\n  if (exponentDifference > 25) {\n    if (fp64_f32_magnitude_compare(aBits, bBits) >= 0) {\n      return vec2u(aBits, bBits);\n    }\n    return vec2u(bBits, aBits);\n  }\n\n  let commonBaseExponent = min(a.baseExponent, b.baseExponent);\n  let aMagnitude = fp64_u64_shift_left(\n    vec2u(0u, a.significand),\n    u32(a.baseExponent - commonBaseExponent)\n  );\n  let bMagnitude = fp64_u64_shift_left(\n    vec2u(0u, b.significand),\n    u32(b.baseExponent - commonBaseExponent)\n  );\n\n  var resultSign = a.sign;\n  var resultMagnitude: vec2u;\n  if (a.sign == b.sign) {\n    resultMagnitude = fp64_u64_add(aMagnitude, bMagnitude);\n  } else {\n    let comparison = fp64_u64_compare(aMagnitude, bMagnitude);\n    if (comparison == 0) {\n      return vec2u(0u, 0u);\n    }\n    if (comparison > 0) {\n      resultMagnitude = fp64_u64_sub(aMagnitude, bMagnitude);\n    } else {\n      resultSign = b.sign;\n      resultMagnitude = fp64_u64_sub(bMagnitude, aMagnitude);\n    }\n  }\n\n  return fp64_split_accumulator_bits(resultSign, resultMagnitude, commonBaseExponent);\n}\n\nfn fp64_two_sum_integer(a: f32, b: f32) -> vec2f {\n  let resultBits = fp64_two_sum_integer_bits(bitcast<u32>(a), bitcast<u32>(b));\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\nfn fp64_multiply_significands(a: u32, b: u32) -> vec2u {\n  let aLow = a & 0xffffu;\n  let aHigh = a >> 16u;\n  let bLow = b & 0xffffu;\n  let bHigh = b >> 16u;\n  let lowProduct = aLow * bLow;\n  let crossProduct = aLow * bHigh + aHigh * bLow;\n  let highProduct = aHigh * bHigh;\n\n  var result = vec2u(0u, lowProduct);\n  result = fp64_u64_add(\n    result,\n    fp64_u64_shift_left(vec2u(0u, crossProduct), 16u)\n  );\n  result = fp64_u64_add(result, vec2u(highProduct, 0u));\n  return result;\n}\n\nfn fp64_two_prod_integer_bits(aBits: u32, bBits: u32) -> vec2u {\n  let a = fp64_decode_f32_bits(aBits);\n  let b = fp64_decode_f32_bits(bBits);\n  let resultSign = a.sign ^ b.sign;\n\n  if (a.isNan || b.isNan || ((a.isZero || b.isZero) && (a.isInf || b.isInf))) {\n    return vec2u(0x7fc00000u, 0u);\n  }\n  if (a.isInf || b.isInf) {\n    return vec2u((resultSign << 31u) | 0x7f800000u, resultSign << 31u);\n  }\n  if (a.isZero || b.isZero) {\n    return vec2u(resultSign << 31u, resultSign << 31u);\n  }\n\n  let magnitude = fp64_multiply_significands(a.significand, b.significand);\n  return fp64_split_accumulator_bits(\n    resultSign,\n    magnitude,\n    a.baseExponent + b.baseExponent\n  );\n}\n\nfn fp64_two_prod_integer(a: f32, b: f32) -> vec2f {\n  let resultBits = fp64_two_prod_integer_bits(bitcast<u32>(a), bitcast<u32>(b));\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\nfn fp64_round_add_integer(a: f32, b: f32) -> f32 {\n  return fp64_two_sum_integer(a, b).x;\n}\n\nfn fp64_round_mul_integer(a: f32, b: f32) -> f32 {\n  return fp64_two_prod_integer(a, b).x;\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn fp64_f32_finite_exponent(value: Fp64F32Bits) -> i32 {\n  let mostSignificantBit = 31u - countLeadingZeros(value.significand);\n  return value.baseExponent + i32(mostSignificantBit);\n}\n\nfn fp64_scale_f32_integer(value: f32, exponent: i32) -> f32 {\n  let decoded = fp64_decode_f32_bits(bitcast<u32>(value));\n  if (decoded.isZero || decoded.isInf || decoded.isNan) {\n    return value;\n  }\n  let resultBits = fp64_make_f32_bits_from_u64(\n    decoded.sign,\n    vec2u(0u, decoded.significand),\n    decoded.baseExponent + exponent\n  );\n  return bitcast<f32>(resultBits);\n}\n\n// Divide normalized significands so the hardware operation cannot overflow,\n// underflow, or flush a subnormal result. Reapply the exponent with integer\n// packing, which also produces subnormal correction limbs without relying on\n// floating-point arithmetic to preserve them.\nfn fp64_divide_f32_integer(aValue: f32, bValue: f32) -> f32 {\n  let a = fp64_decode_f32_bits(bitcast<u32>(aValue));\n  let b = fp64_decode_f32_bits(bitcast<u32>(bValue));\n  if (a.isZero || b.isZero || a.isInf || b.isInf || a.isNan || b.isNan) {\n    return aValue / bValue;\n  }\n\n  let aMostSignificantBit = 31u - countLeadingZeros(a.significand);\n  let bMostSignificantBit = 31u - countLeadingZeros(b.significand);\n  let normalizedABits = fp64_make_f32_bits_from_u64(\n    a.sign,\n    vec2u(0u, a.significand),\n    -i32(aMostSignificantBit)\n  );\n  let normalizedBBits = fp64_make_f32_bits_from_u64(\n    b.sign,\n    vec2u(0u, b.significand),\n    -i32(bMostSignificantBit)\n  );\n  let normalizedQuotient = bitcast<f32>(normalizedABits) / bitcast<f32>(normalizedBBits);\n  let quotient = fp64_decode_f32_bits(bitcast<u32>(normalizedQuotient));\n  let exponentShift =\n    a.baseExponent + i32(aMostSignificantBit) -\n    b.baseExponent - i32(bMostSignificantBit);\n  let quotientBits = fp64_make_f32_bits_from_u64(\n    quotient.sign,\n    vec2u(0u, quotient.significand),\n    quotient.baseExponent + exponentShift\n  );\n  return bitcast<f32>(quotientBits);\n}\n#endif\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn split(a: f32) -> vec2f {\n  let aBits = bitcast<u32>(a);\n  let decoded = fp64_decode_f32_bits(aBits);\n  if (decoded.isZero || decoded.isInf || decoded.isNan) {\n    return vec2f(a, 0.0);\n  }\n\n  var roundedHigh = decoded.significand >> 12u;\n  let remainder = decoded.significand & 0xfffu;\n  if (remainder > 0x800u || (remainder == 0x800u && (roundedHigh & 1u) == 1u)) {\n    roundedHigh = roundedHigh + 1u;\n  }\n  var highMagnitude = vec2u(0u, roundedHigh << 12u);\n  var highBits = fp64_make_f32_bits_from_u64(\n    decoded.sign,\n    highMagnitude,\n    decoded.baseExponent\n  );\n  // Rounding the high limb of a maximum-exponent value can overflow even\n  // though the original value is finite. Truncate only in that boundary case\n  // so split remains an exact finite decomposition.\n  if (fp64_decode_f32_bits(highBits).isInf) {\n    roundedHigh = decoded.significand >> 12u;\n    highMagnitude = vec2u(0u, roundedHigh << 12u);\n    highBits = fp64_make_f32_bits_from_u64(\n      decoded.sign,\n      highMagnitude,\n      decoded.baseExponent\n    );\n  }\n  let lowBits = fp64_make_residual_f32_bits(\n    decoded.sign,\n    vec2u(0u, decoded.significand),\n    decoded.baseExponent,\n    highBits\n  );\n  return vec2f(bitcast<f32>(highBits), bitcast<f32>(lowBits));\n}\n\nfn split2(a: vec2f) -> vec2f {\n  var result = split(a.x);\n  result.y = fp64_round_add_integer(result.y, a.y);\n  return result;\n}\n#endif\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn quickTwoSum(a: f32, b: f32) -> vec2f {\n  return fp64_two_sum_integer(a, b);\n}\n#endif\n\nfn twoSum(a: f32, b: f32) -> vec2f {\n  return fp64_two_sum_integer(a, b);\n}\n\nfn twoSub(a: f32, b: f32) -> vec2f {\n  let bBits = bitcast<u32>(b) ^ 0x80000000u;\n  let resultBits = fp64_two_sum_integer_bits(bitcast<u32>(a), bBits);\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn twoSqr(a: f32) -> vec2f {\n  return fp64_two_prod_integer(a, a);\n}\n\nfn twoProd(a: f32, b: f32) -> vec2f {\n  return fp64_two_prod_integer(a, b);\n}\n#endif\n\nfn sum_fp64(a: vec2f, b: vec2f) -> vec2f {\n  var sum = fp64_two_sum_integer(a.x, b.x);\n  let lowSum = fp64_two_sum_integer(a.y, b.y);\n  sum.y = fp64_round_add_integer(sum.y, lowSum.x);\n  sum = fp64_two_sum_integer(sum.x, sum.y);\n  sum.y = fp64_round_add_integer(sum.y, lowSum.y);\n  return fp64_two_sum_integer(sum.x, sum.y);\n}\n\nfn sub_fp64(a: vec2f, b: vec2f) -> vec2f {\n  let negatedB = vec2f(\n    bitcast<f32>(bitcast<u32>(b.x) ^ 0x80000000u),\n    bitcast<f32>(bitcast<u32>(b.y) ^ 0x80000000u)\n  );\n  return sum_fp64(a, negatedB);\n}\n\nfn mul_fp64(a: vec2f, b: vec2f) -> vec2f {\n  var product = fp64_two_prod_integer(a.x, b.x);\n  let crossProduct1 = fp64_round_mul_integer(a.x, b.y);\n  product.y = fp64_round_add_integer(product.y, crossProduct1);\n  product = fp64_two_sum_integer(product.x, product.y);\n  let crossProduct2 = fp64_round_mul_integer(a.y, b.x);\n  product.y = fp64_round_add_integer(product.y, crossProduct2);\n  return fp64_two_sum_integer(product.x, product.y);\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn fp64_scale_fp64_integer(value: vec2f, exponent: i32) -> vec2f {\n  let high = fp64_scale_f32_integer(value.x, exponent);\n  let low = fp64_scale_f32_integer(value.y, exponent);\n  return sum_fp64(vec2f(high, 0.0), vec2f(low, 0.0));\n}\n\nfn fp64_div_fp64_normalized(a: vec2f, b: vec2f) -> vec2f {\n  let quotientHigh = fp64_divide_f32_integer(a.x, b.x);\n  var quotient = vec2f(quotientHigh, 0.0);\n\n  let remainder = sub_fp64(a, mul_fp64(b, quotient));\n  let quotientLow = fp64_divide_f32_integer(remainder.x, b.x);\n  quotient = sum_fp64(quotient, vec2f(quotientLow, 0.0));\n\n  let secondRemainder = sub_fp64(a, mul_fp64(b, quotient));\n  let correction = fp64_divide_f32_integer(secondRemainder.x, b.x);\n  return sum_fp64(quotient, vec2f(correction, 0.0));\n}\n\nfn div_fp64(a: vec2f, b: vec2f) -> vec2f {\n  let decodedA = fp64_decode_f32_bits(bitcast<u32>(a.x));\n  let decodedB = fp64_decode_f32_bits(bitcast<u32>(b.x));\n  if (\n    decodedA.isZero || decodedB.isZero ||\n    decodedA.isInf || decodedB.isInf ||\n    decodedA.isNan || decodedB.isNan\n  ) {\n    return fp64_div_fp64_normalized(a, b);\n  }\n\n  let exponentA = fp64_f32_finite_exponent(decodedA);\n  let exponentB = fp64_f32_finite_exponent(decodedB);\n  // Correct the quotient near unity so b * q and the remainder stay clear of\n  // both f32 underflow and overflow. The exponent difference is applied once.\n  let normalizedA = fp64_scale_fp64_integer(a, -exponentA);\n  let normalizedB = fp64_scale_fp64_integer(b, -exponentB);\n  let normalizedQuotient = fp64_div_fp64_normalized(normalizedA, normalizedB);\n  return fp64_scale_fp64_integer(normalizedQuotient, exponentA - exponentB);\n}\n\nfn fp64_sqrt_fp64_normalized(a: vec2f) -> vec2f {\n  let estimate = sqrt(a.x);\n  let difference = sub_fp64(a, fp64_two_prod_integer(estimate, estimate)).x;\n  let denominator = fp64_round_add_integer(estimate, estimate);\n  let correction = fp64_divide_f32_integer(difference, denominator);\n  return sum_fp64(vec2f(estimate, 0.0), vec2f(correction, 0.0));\n}\n\nfn sqrt_fp64(a: vec2f) -> vec2f {\n  let decoded = fp64_decode_f32_bits(bitcast<u32>(a.x));\n  let decodedLow = fp64_decode_f32_bits(bitcast<u32>(a.y));\n  if (decoded.isZero && decodedLow.isZero) {\n    return vec2f(0.0, 0.0);\n  }\n  if (decoded.sign == 1u) {\n    let nanValue = fp64_nan(a.x);\n    return vec2f(nanValue, nanValue);\n  }\n\n  if (decoded.isInf || decoded.isNan) {\n    return fp64_sqrt_fp64_normalized(a);\n  }\n  let exponent = fp64_f32_finite_exponent(decoded);\n  // An even scale lets the final square-root rescale use an integer exponent.\n  let evenExponent = exponent - (exponent & 1);\n  let normalizedA = fp64_scale_fp64_integer(a, -evenExponent);\n  let normalizedRoot = fp64_sqrt_fp64_normalized(normalizedA);\n  return fp64_scale_fp64_integer(normalizedRoot, evenExponent / 2);\n}\n#endif\n";
-})), Eg, Dg = o((() => {
-	Tg(), Eg = `\
+})), xg, Sg = o((() => {
+	xg = "\nlayout(std140) uniform fp64arithmeticUniforms {\n  uniform float ONE;\n  uniform float SPLIT;\n} fp64;\n\n/*\nAbout LUMA_FP64_CODE_ELIMINATION_WORKAROUND\n\nThe purpose of this workaround is to prevent shader compilers from\noptimizing away necessary arithmetic operations by swapping their sequences\nor transform the equation to some 'equivalent' form.\n\nThese helpers implement Dekker/Veltkamp-style error tracking. If the compiler\nfolds constants or reassociates the arithmetic, the high/low split can stop\ntracking the rounding error correctly. That failure mode tends to look fine in\nsimple coordinate setup, but then breaks down inside iterative arithmetic such\nas fp64 Mandelbrot loops.\n\nThe method is to multiply an artifical variable, ONE, which will be known to\nthe compiler to be 1 only at runtime. The whole expression is then represented\nas a polynomial with respective to ONE. In the coefficients of all terms, only one a\nand one b should appear\n\nerr = (a + b) * ONE^6 - a * ONE^5 - (a + b) * ONE^4 + a * ONE^3 - b - (a + b) * ONE^2 + a * ONE\n*/\n\nfloat prevent_fp64_optimization(float value) {\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  return value + fp64.ONE * 0.0;\n#else\n  return value;\n#endif\n}\n\n// Divide float number to high and low floats to extend fraction bits\nvec2 split(float a) {\n  // Keep SPLIT as a runtime uniform so the compiler cannot fold the Dekker\n  // split into a constant expression and reassociate the recovery steps.\n  float split = prevent_fp64_optimization(fp64.SPLIT);\n  float t = prevent_fp64_optimization(a * split);\n  float temp = t - a;\n  float a_hi = t - temp;\n  float a_lo = a - a_hi;\n  return vec2(a_hi, a_lo);\n}\n\n// Divide float number again when high float uses too many fraction bits\nvec2 split2(vec2 a) {\n  vec2 b = split(a.x);\n  b.y += a.y;\n  return b;\n}\n\n// Special sum operation when a > b\nvec2 quickTwoSum(float a, float b) {\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float sum = (a + b) * fp64.ONE;\n  float err = b - (sum - a) * fp64.ONE;\n#else\n  float sum = a + b;\n  float err = b - (sum - a);\n#endif\n  return vec2(sum, err);\n}\n\n// General sum operation\nvec2 twoSum(float a, float b) {\n  float s = (a + b);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float v = (s * fp64.ONE - a) * fp64.ONE;\n  float err = (a - (s - v) * fp64.ONE) * fp64.ONE * fp64.ONE * fp64.ONE + (b - v);\n#else\n  float v = s - a;\n  float err = (a - (s - v)) + (b - v);\n#endif\n  return vec2(s, err);\n}\n\nvec2 twoSub(float a, float b) {\n  float s = (a - b);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float v = (s * fp64.ONE - a) * fp64.ONE;\n  float err = (a - (s - v) * fp64.ONE) * fp64.ONE * fp64.ONE * fp64.ONE - (b + v);\n#else\n  float v = s - a;\n  float err = (a - (s - v)) - (b + v);\n#endif\n  return vec2(s, err);\n}\n\nvec2 twoSqr(float a) {\n  float prod = a * a;\n  vec2 a_fp64 = split(a);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float err = ((a_fp64.x * a_fp64.x - prod) * fp64.ONE + 2.0 * a_fp64.x *\n    a_fp64.y * fp64.ONE * fp64.ONE) + a_fp64.y * a_fp64.y * fp64.ONE * fp64.ONE * fp64.ONE;\n#else\n  float err = ((a_fp64.x * a_fp64.x - prod) + 2.0 * a_fp64.x * a_fp64.y) + a_fp64.y * a_fp64.y;\n#endif\n  return vec2(prod, err);\n}\n\nvec2 twoProd(float a, float b) {\n  float prod = a * b;\n  vec2 a_fp64 = split(a);\n  vec2 b_fp64 = split(b);\n  // twoProd is especially sensitive because mul_fp64 and div_fp64 both depend\n  // on the split terms and cross terms staying in the original evaluation\n  // order. If the compiler folds or reassociates them, the low part tends to\n  // collapse to zero or NaN on some drivers.\n  float highProduct = prevent_fp64_optimization(a_fp64.x * b_fp64.x);\n  float crossProduct1 = prevent_fp64_optimization(a_fp64.x * b_fp64.y);\n  float crossProduct2 = prevent_fp64_optimization(a_fp64.y * b_fp64.x);\n  float lowProduct = prevent_fp64_optimization(a_fp64.y * b_fp64.y);\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  float err1 = (highProduct - prod) * fp64.ONE;\n  float err2 = crossProduct1 * fp64.ONE * fp64.ONE;\n  float err3 = crossProduct2 * fp64.ONE * fp64.ONE * fp64.ONE;\n  float err4 = lowProduct * fp64.ONE * fp64.ONE * fp64.ONE * fp64.ONE;\n#else\n  float err1 = highProduct - prod;\n  float err2 = crossProduct1;\n  float err3 = crossProduct2;\n  float err4 = lowProduct;\n#endif\n  float err = ((err1 + err2) + err3) + err4;\n  return vec2(prod, err);\n}\n\nvec2 sum_fp64(vec2 a, vec2 b) {\n  vec2 s, t;\n  s = twoSum(a.x, b.x);\n  t = twoSum(a.y, b.y);\n  s.y += t.x;\n  s = quickTwoSum(s.x, s.y);\n  s.y += t.y;\n  s = quickTwoSum(s.x, s.y);\n  return s;\n}\n\nvec2 sub_fp64(vec2 a, vec2 b) {\n  vec2 s, t;\n  s = twoSub(a.x, b.x);\n  t = twoSub(a.y, b.y);\n  s.y += t.x;\n  s = quickTwoSum(s.x, s.y);\n  s.y += t.y;\n  s = quickTwoSum(s.x, s.y);\n  return s;\n}\n\nvec2 mul_fp64(vec2 a, vec2 b) {\n  vec2 prod = twoProd(a.x, b.x);\n  // y component is for the error\n  prod.y += a.x * b.y;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  prod = split2(prod);\n#endif\n  prod = quickTwoSum(prod.x, prod.y);\n  prod.y += a.y * b.x;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  prod = split2(prod);\n#endif\n  prod = quickTwoSum(prod.x, prod.y);\n  return prod;\n}\n\nvec2 div_fp64(vec2 a, vec2 b) {\n  float xn = 1.0 / b.x;\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  vec2 yn = mul_fp64(a, vec2(xn, 0));\n#else\n  vec2 yn = a * xn;\n#endif\n  float diff = (sub_fp64(a, mul_fp64(b, yn))).x;\n  vec2 prod = twoProd(xn, diff);\n  return sum_fp64(yn, prod);\n}\n\nvec2 sqrt_fp64(vec2 a) {\n  if (a.x == 0.0 && a.y == 0.0) return vec2(0.0, 0.0);\n  if (a.x < 0.0) return vec2(0.0 / 0.0, 0.0 / 0.0);\n\n  float x = 1.0 / sqrt(a.x);\n  float yn = a.x * x;\n#if defined(LUMA_FP64_CODE_ELIMINATION_WORKAROUND)\n  vec2 yn_sqr = twoSqr(yn) * fp64.ONE;\n#else\n  vec2 yn_sqr = twoSqr(yn);\n#endif\n  float diff = sub_fp64(a, yn_sqr).x;\n  vec2 prod = twoProd(x * 0.5, diff);\n#if defined(LUMA_FP64_HIGH_BITS_OVERFLOW_WORKAROUND)\n  return sum_fp64(split(yn), prod);\n#else\n  return sum_fp64(vec2(yn, 0.0), prod);\n#endif\n}\n";
+})), Cg, wg = o((() => {
+	Cg = "struct Fp64F32Bits {\n  sign: u32,\n  baseExponent: i32,\n  significand: u32,\n  isZero: bool,\n  isInf: bool,\n  isNan: bool,\n};\n\n// Decode an f32 as (-1)^sign * significand * 2^baseExponent.\nfn fp64_decode_f32_bits(bits: u32) -> Fp64F32Bits {\n  let sign = bits >> 31u;\n  let exponentBits = (bits >> 23u) & 0xffu;\n  let fraction = bits & 0x7fffffu;\n\n  if (exponentBits == 0xffu) {\n    return Fp64F32Bits(sign, 0, 0u, false, fraction == 0u, fraction != 0u);\n  }\n  if (exponentBits == 0u) {\n    return Fp64F32Bits(sign, -149, fraction, fraction == 0u, false, false);\n  }\n  return Fp64F32Bits(sign, i32(exponentBits) - 150, 0x800000u | fraction, false, false, false);\n}\n\nfn fp64_f32_magnitude_compare(aBits: u32, bBits: u32) -> i32 {\n  let aMagnitude = aBits & 0x7fffffffu;\n  let bMagnitude = bBits & 0x7fffffffu;\n  if (aMagnitude == bMagnitude) {\n    return 0;\n  }\n  return select(-1, 1, aMagnitude > bMagnitude);\n}\n\nfn fp64_make_residual_f32_bits(\n  exactSign: u32,\n  exactMagnitude: vec2u,\n  exactBaseExponent: i32,\n  highBits: u32\n) -> u32 {\n  if (fp64_u64_is_zero(exactMagnitude)) {\n    return 0u;\n  }\n\n  let high = fp64_decode_f32_bits(highBits);\n  if (high.isInf || high.isNan) {\n    return exactSign << 31u;\n  }\n  if (high.isZero) {\n    return fp64_make_f32_bits_from_u64(exactSign, exactMagnitude, exactBaseExponent);\n  }\n\n  let commonBaseExponent = min(exactBaseExponent, high.baseExponent);\n  let exactShift = exactBaseExponent - commonBaseExponent;\n  let highShift = high.baseExponent - commonBaseExponent;\n\n  // A normal two-sum/two-product residual never needs a shift this large.\n  // This guard gives deterministic underflow behavior outside that contract.\n  if (exactShift >= 64 || highShift >= 64) {\n    return exactSign << 31u;\n  }\n\n  let exactAligned = fp64_u64_shift_left(exactMagnitude, u32(exactShift));\n  let highAligned = fp64_u64_shift_left(vec2u(0u, high.significand), u32(highShift));\n  let comparison = fp64_u64_compare(exactAligned, highAligned);\n  if (comparison == 0) {\n    return 0u;\n  }\n\n  var residualSign = exactSign;\n  var residualMagnitude: vec2u;\n  if (comparison > 0) {\n    residualMagnitude = fp64_u64_sub(exactAligned, highAligned);\n  } else {\n    residualSign = exactSign ^ 1u;\n    residualMagnitude = fp64_u64_sub(highAligned, exactAligned);\n  }\n  return fp64_make_f32_bits_from_u64(\n    residualSign,\n    residualMagnitude,\n    commonBaseExponent\n  );\n}\n\nfn fp64_split_accumulator_bits(\n  sign: u32,\n  magnitude: vec2u,\n  baseExponent: i32\n) -> vec2u {\n  let highBits = fp64_make_f32_bits_from_u64(sign, magnitude, baseExponent);\n  let lowBits = fp64_make_residual_f32_bits(sign, magnitude, baseExponent, highBits);\n  return vec2u(highBits, lowBits);\n}\n\nfn fp64_two_sum_integer_bits(aBits: u32, bBits: u32) -> vec2u {\n  let a = fp64_decode_f32_bits(aBits);\n  let b = fp64_decode_f32_bits(bBits);\n\n  if (a.isNan || b.isNan) {\n    return vec2u(0x7fc00000u, 0u);\n  }\n  if (a.isInf || b.isInf) {\n    if (a.isInf && b.isInf && a.sign != b.sign) {\n      return vec2u(0x7fc00000u, 0u);\n    }\n    return select(vec2u(bBits, 0u), vec2u(aBits, 0u), a.isInf);\n  }\n  if (a.isZero && b.isZero) {\n    return vec2u((a.sign & b.sign) << 31u, 0u);\n  }\n  if (a.isZero) {\n    return vec2u(bBits, 0u);\n  }\n  if (b.isZero) {\n    return vec2u(aBits, 0u);\n  }\n\n  let exponentDifference = select(\n    b.baseExponent - a.baseExponent,\n    a.baseExponent - b.baseExponent,\n    a.baseExponent >= b.baseExponent\n  );\n\n  // Beyond half an ulp, rounding cannot change the larger operand. Returning\n  // the smaller operand intact also avoids an unbounded integer alignment.\n  // At a power-of-two boundary the spacing below the larger operand is half\n  // the spacing above it, so an opposite-sign gap-25 operand can still change\n  // the rounded high limb. Gap 26 is the first universally safe early-out.\n  if (exponentDifference > 25) {\n    if (fp64_f32_magnitude_compare(aBits, bBits) >= 0) {\n      return vec2u(aBits, bBits);\n    }\n    return vec2u(bBits, aBits);\n  }\n\n  let commonBaseExponent = min(a.baseExponent, b.baseExponent);\n  let aMagnitude = fp64_u64_shift_left(\n    vec2u(0u, a.significand),\n    u32(a.baseExponent - commonBaseExponent)\n  );\n  let bMagnitude = fp64_u64_shift_left(\n    vec2u(0u, b.significand),\n    u32(b.baseExponent - commonBaseExponent)\n  );\n\n  var resultSign = a.sign;\n  var resultMagnitude: vec2u;\n  if (a.sign == b.sign) {\n    resultMagnitude = fp64_u64_add(aMagnitude, bMagnitude);\n  } else {\n    let comparison = fp64_u64_compare(aMagnitude, bMagnitude);\n    if (comparison == 0) {\n      return vec2u(0u, 0u);\n    }\n    if (comparison > 0) {\n      resultMagnitude = fp64_u64_sub(aMagnitude, bMagnitude);\n    } else {\n      resultSign = b.sign;\n      resultMagnitude = fp64_u64_sub(bMagnitude, aMagnitude);\n    }\n  }\n\n  return fp64_split_accumulator_bits(resultSign, resultMagnitude, commonBaseExponent);\n}\n\nfn fp64_two_sum_integer(a: f32, b: f32) -> vec2f {\n  let resultBits = fp64_two_sum_integer_bits(bitcast<u32>(a), bitcast<u32>(b));\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\nfn fp64_multiply_significands(a: u32, b: u32) -> vec2u {\n  let aLow = a & 0xffffu;\n  let aHigh = a >> 16u;\n  let bLow = b & 0xffffu;\n  let bHigh = b >> 16u;\n  let lowProduct = aLow * bLow;\n  let crossProduct = aLow * bHigh + aHigh * bLow;\n  let highProduct = aHigh * bHigh;\n\n  var result = vec2u(0u, lowProduct);\n  result = fp64_u64_add(\n    result,\n    fp64_u64_shift_left(vec2u(0u, crossProduct), 16u)\n  );\n  result = fp64_u64_add(result, vec2u(highProduct, 0u));\n  return result;\n}\n\nfn fp64_two_prod_integer_bits(aBits: u32, bBits: u32) -> vec2u {\n  let a = fp64_decode_f32_bits(aBits);\n  let b = fp64_decode_f32_bits(bBits);\n  let resultSign = a.sign ^ b.sign;\n\n  if (a.isNan || b.isNan || ((a.isZero || b.isZero) && (a.isInf || b.isInf))) {\n    return vec2u(0x7fc00000u, 0u);\n  }\n  if (a.isInf || b.isInf) {\n    return vec2u((resultSign << 31u) | 0x7f800000u, resultSign << 31u);\n  }\n  if (a.isZero || b.isZero) {\n    return vec2u(resultSign << 31u, resultSign << 31u);\n  }\n\n  let magnitude = fp64_multiply_significands(a.significand, b.significand);\n  return fp64_split_accumulator_bits(\n    resultSign,\n    magnitude,\n    a.baseExponent + b.baseExponent\n  );\n}\n\nfn fp64_two_prod_integer(a: f32, b: f32) -> vec2f {\n  let resultBits = fp64_two_prod_integer_bits(bitcast<u32>(a), bitcast<u32>(b));\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\nfn fp64_round_add_integer(a: f32, b: f32) -> f32 {\n  return fp64_two_sum_integer(a, b).x;\n}\n\nfn fp64_round_mul_integer(a: f32, b: f32) -> f32 {\n  return fp64_two_prod_integer(a, b).x;\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn fp64_f32_finite_exponent(value: Fp64F32Bits) -> i32 {\n  let mostSignificantBit = 31u - countLeadingZeros(value.significand);\n  return value.baseExponent + i32(mostSignificantBit);\n}\n\nfn fp64_scale_f32_integer(value: f32, exponent: i32) -> f32 {\n  let decoded = fp64_decode_f32_bits(bitcast<u32>(value));\n  if (decoded.isZero || decoded.isInf || decoded.isNan) {\n    return value;\n  }\n  let resultBits = fp64_make_f32_bits_from_u64(\n    decoded.sign,\n    vec2u(0u, decoded.significand),\n    decoded.baseExponent + exponent\n  );\n  return bitcast<f32>(resultBits);\n}\n\n// Divide normalized significands so the hardware operation cannot overflow,\n// underflow, or flush a subnormal result. Reapply the exponent with integer\n// packing, which also produces subnormal correction limbs without relying on\n// floating-point arithmetic to preserve them.\nfn fp64_divide_f32_integer(aValue: f32, bValue: f32) -> f32 {\n  let a = fp64_decode_f32_bits(bitcast<u32>(aValue));\n  let b = fp64_decode_f32_bits(bitcast<u32>(bValue));\n  if (a.isZero || b.isZero || a.isInf || b.isInf || a.isNan || b.isNan) {\n    return aValue / bValue;\n  }\n\n  let aMostSignificantBit = 31u - countLeadingZeros(a.significand);\n  let bMostSignificantBit = 31u - countLeadingZeros(b.significand);\n  let normalizedABits = fp64_make_f32_bits_from_u64(\n    a.sign,\n    vec2u(0u, a.significand),\n    -i32(aMostSignificantBit)\n  );\n  let normalizedBBits = fp64_make_f32_bits_from_u64(\n    b.sign,\n    vec2u(0u, b.significand),\n    -i32(bMostSignificantBit)\n  );\n  let normalizedQuotient = bitcast<f32>(normalizedABits) / bitcast<f32>(normalizedBBits);\n  let quotient = fp64_decode_f32_bits(bitcast<u32>(normalizedQuotient));\n  let exponentShift =\n    a.baseExponent + i32(aMostSignificantBit) -\n    b.baseExponent - i32(bMostSignificantBit);\n  let quotientBits = fp64_make_f32_bits_from_u64(\n    quotient.sign,\n    vec2u(0u, quotient.significand),\n    quotient.baseExponent + exponentShift\n  );\n  return bitcast<f32>(quotientBits);\n}\n#endif\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn split(a: f32) -> vec2f {\n  let aBits = bitcast<u32>(a);\n  let decoded = fp64_decode_f32_bits(aBits);\n  if (decoded.isZero || decoded.isInf || decoded.isNan) {\n    return vec2f(a, 0.0);\n  }\n\n  var roundedHigh = decoded.significand >> 12u;\n  let remainder = decoded.significand & 0xfffu;\n  if (remainder > 0x800u || (remainder == 0x800u && (roundedHigh & 1u) == 1u)) {\n    roundedHigh = roundedHigh + 1u;\n  }\n  var highMagnitude = vec2u(0u, roundedHigh << 12u);\n  var highBits = fp64_make_f32_bits_from_u64(\n    decoded.sign,\n    highMagnitude,\n    decoded.baseExponent\n  );\n  // Rounding the high limb of a maximum-exponent value can overflow even\n  // though the original value is finite. Truncate only in that boundary case\n  // so split remains an exact finite decomposition.\n  if (fp64_decode_f32_bits(highBits).isInf) {\n    roundedHigh = decoded.significand >> 12u;\n    highMagnitude = vec2u(0u, roundedHigh << 12u);\n    highBits = fp64_make_f32_bits_from_u64(\n      decoded.sign,\n      highMagnitude,\n      decoded.baseExponent\n    );\n  }\n  let lowBits = fp64_make_residual_f32_bits(\n    decoded.sign,\n    vec2u(0u, decoded.significand),\n    decoded.baseExponent,\n    highBits\n  );\n  return vec2f(bitcast<f32>(highBits), bitcast<f32>(lowBits));\n}\n\nfn split2(a: vec2f) -> vec2f {\n  var result = split(a.x);\n  result.y = fp64_round_add_integer(result.y, a.y);\n  return result;\n}\n#endif\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn quickTwoSum(a: f32, b: f32) -> vec2f {\n  return fp64_two_sum_integer(a, b);\n}\n#endif\n\nfn twoSum(a: f32, b: f32) -> vec2f {\n  return fp64_two_sum_integer(a, b);\n}\n\nfn twoSub(a: f32, b: f32) -> vec2f {\n  let bBits = bitcast<u32>(b) ^ 0x80000000u;\n  let resultBits = fp64_two_sum_integer_bits(bitcast<u32>(a), bBits);\n  return vec2f(bitcast<f32>(resultBits.x), bitcast<f32>(resultBits.y));\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn twoSqr(a: f32) -> vec2f {\n  return fp64_two_prod_integer(a, a);\n}\n\nfn twoProd(a: f32, b: f32) -> vec2f {\n  return fp64_two_prod_integer(a, b);\n}\n#endif\n\nfn sum_fp64(a: vec2f, b: vec2f) -> vec2f {\n  var sum = fp64_two_sum_integer(a.x, b.x);\n  let lowSum = fp64_two_sum_integer(a.y, b.y);\n  sum.y = fp64_round_add_integer(sum.y, lowSum.x);\n  sum = fp64_two_sum_integer(sum.x, sum.y);\n  sum.y = fp64_round_add_integer(sum.y, lowSum.y);\n  return fp64_two_sum_integer(sum.x, sum.y);\n}\n\nfn sub_fp64(a: vec2f, b: vec2f) -> vec2f {\n  let negatedB = vec2f(\n    bitcast<f32>(bitcast<u32>(b.x) ^ 0x80000000u),\n    bitcast<f32>(bitcast<u32>(b.y) ^ 0x80000000u)\n  );\n  return sum_fp64(a, negatedB);\n}\n\nfn mul_fp64(a: vec2f, b: vec2f) -> vec2f {\n  var product = fp64_two_prod_integer(a.x, b.x);\n  let crossProduct1 = fp64_round_mul_integer(a.x, b.y);\n  product.y = fp64_round_add_integer(product.y, crossProduct1);\n  product = fp64_two_sum_integer(product.x, product.y);\n  let crossProduct2 = fp64_round_mul_integer(a.y, b.x);\n  product.y = fp64_round_add_integer(product.y, crossProduct2);\n  return fp64_two_sum_integer(product.x, product.y);\n}\n\n#ifndef LUMA_FP64_PREDICATE_ONLY\nfn fp64_scale_fp64_integer(value: vec2f, exponent: i32) -> vec2f {\n  let high = fp64_scale_f32_integer(value.x, exponent);\n  let low = fp64_scale_f32_integer(value.y, exponent);\n  return sum_fp64(vec2f(high, 0.0), vec2f(low, 0.0));\n}\n\nfn fp64_div_fp64_normalized(a: vec2f, b: vec2f) -> vec2f {\n  let quotientHigh = fp64_divide_f32_integer(a.x, b.x);\n  var quotient = vec2f(quotientHigh, 0.0);\n\n  let remainder = sub_fp64(a, mul_fp64(b, quotient));\n  let quotientLow = fp64_divide_f32_integer(remainder.x, b.x);\n  quotient = sum_fp64(quotient, vec2f(quotientLow, 0.0));\n\n  let secondRemainder = sub_fp64(a, mul_fp64(b, quotient));\n  let correction = fp64_divide_f32_integer(secondRemainder.x, b.x);\n  return sum_fp64(quotient, vec2f(correction, 0.0));\n}\n\nfn div_fp64(a: vec2f, b: vec2f) -> vec2f {\n  let decodedA = fp64_decode_f32_bits(bitcast<u32>(a.x));\n  let decodedB = fp64_decode_f32_bits(bitcast<u32>(b.x));\n  if (\n    decodedA.isZero || decodedB.isZero ||\n    decodedA.isInf || decodedB.isInf ||\n    decodedA.isNan || decodedB.isNan\n  ) {\n    return fp64_div_fp64_normalized(a, b);\n  }\n\n  let exponentA = fp64_f32_finite_exponent(decodedA);\n  let exponentB = fp64_f32_finite_exponent(decodedB);\n  // Correct the quotient near unity so b * q and the remainder stay clear of\n  // both f32 underflow and overflow. The exponent difference is applied once.\n  let normalizedA = fp64_scale_fp64_integer(a, -exponentA);\n  let normalizedB = fp64_scale_fp64_integer(b, -exponentB);\n  let normalizedQuotient = fp64_div_fp64_normalized(normalizedA, normalizedB);\n  return fp64_scale_fp64_integer(normalizedQuotient, exponentA - exponentB);\n}\n\nfn fp64_sqrt_fp64_normalized(a: vec2f) -> vec2f {\n  let estimate = sqrt(a.x);\n  let difference = sub_fp64(a, fp64_two_prod_integer(estimate, estimate)).x;\n  let denominator = fp64_round_add_integer(estimate, estimate);\n  let correction = fp64_divide_f32_integer(difference, denominator);\n  return sum_fp64(vec2f(estimate, 0.0), vec2f(correction, 0.0));\n}\n\nfn sqrt_fp64(a: vec2f) -> vec2f {\n  let decoded = fp64_decode_f32_bits(bitcast<u32>(a.x));\n  let decodedLow = fp64_decode_f32_bits(bitcast<u32>(a.y));\n  if (decoded.isZero && decodedLow.isZero) {\n    return vec2f(0.0, 0.0);\n  }\n  if (decoded.sign == 1u) {\n    let nanValue = fp64_nan(a.x);\n    return vec2f(nanValue, nanValue);\n  }\n\n  if (decoded.isInf || decoded.isNan) {\n    return fp64_sqrt_fp64_normalized(a);\n  }\n  let exponent = fp64_f32_finite_exponent(decoded);\n  // An even scale lets the final square-root rescale use an integer exponent.\n  let evenExponent = exponent - (exponent & 1);\n  let normalizedA = fp64_scale_fp64_integer(a, -evenExponent);\n  let normalizedRoot = fp64_sqrt_fp64_normalized(normalizedA);\n  return fp64_scale_fp64_integer(normalizedRoot, evenExponent / 2);\n}\n#endif\n";
+})), Tg, Eg = o((() => {
+	wg(), Tg = `\
 struct Fp64ArithmeticUniforms {
   ONE: f32,
   SPLIT: f32,
@@ -9517,7 +9510,7 @@ fn prevent_fp64_optimization(value: f32) -> f32 {
 #endif
 
 #ifdef LUMA_FP64_INTEGER_ARITHMETIC
-${wg}
+${Cg}
 #else
 fn split(a: f32) -> vec2f {
   let splitValue = prevent_fp64_optimization(fp64arithmetic.SPLIT + fp64_runtime_zero());
@@ -9794,27 +9787,27 @@ fn compare_fp64(a: vec2f, b: vec2f) -> i32 {
 }
 #endif
 `;
-})), Og, kg, Ag = o((() => {
-	pg(), Cg(), Dg(), Og = {
+})), Dg, Og, kg = o((() => {
+	fg(), Sg(), Eg(), Dg = {
 		ONE: 1,
 		SPLIT: 4097
-	}, kg = {
+	}, Og = {
 		name: "fp64arithmetic",
-		source: Eg,
-		fs: Sg,
-		vs: Sg,
-		defaultUniforms: Og,
+		source: Tg,
+		fs: xg,
+		vs: xg,
+		defaultUniforms: Dg,
 		uniformTypes: {
 			ONE: "f32",
 			SPLIT: "f32"
 		},
-		fp64ify: ug,
-		fp64LowPart: dg,
-		fp64ifyMatrix4: fg
+		fp64ify: lg,
+		fp64LowPart: ug,
+		fp64ifyMatrix4: dg
 	};
 }));
 // node_modules/@luma.gl/shadertools/dist/modules/color/float-colors.js
-function jg(e) {
+function Ag(e) {
 	return `\
 layout(std140) uniform ${e}Uniforms {
   float useByteColors;
@@ -9845,7 +9838,7 @@ vec4 ${e}_unpremultiply_alpha(vec4 inputColor) {
 }
 `;
 }
-function Mg(e) {
+function jg(e) {
 	return `\
 struct ${e}Uniforms {
   useByteColors: f32
@@ -9882,38 +9875,38 @@ fn ${e}_unpremultiply_alpha(inputColor: vec4<f32>) -> vec4<f32> {
 }
 `;
 }
-var Ng, Pg, Fg, Ig, Lg, Rg, zg, Bg, Vg = o((() => {
-	Ng = {
+var Mg, Ng, Pg, Fg, Ig, Lg, Rg, zg, Bg = o((() => {
+	Mg = {
 		RGBA8UNORM: 0,
 		RGBA16FLOAT: 1,
 		RGBA32FLOAT: 2
-	}, Pg = {
+	}, Ng = {
 		rgba8unorm: 4,
 		rgba16float: 8,
 		rgba32float: 16
-	}, Fg = { ...Pg }, Ng.RGBA8UNORM, Ng.RGBA16FLOAT, Ng.RGBA32FLOAT, Ng.RGBA8UNORM, Ng.RGBA16FLOAT, Ng.RGBA32FLOAT, Ig = { useByteColors: "f32" }, Lg = { useByteColors: !0 }, Ng.RGBA8UNORM, Fg.rgba8unorm / Uint32Array.BYTES_PER_ELEMENT, jg("colors"), Rg = jg("floatColors"), Mg("colors"), zg = Mg("floatColors"), `${Ng.RGBA8UNORM}${Ng.RGBA16FLOAT}`, Bg = {
+	}, Pg = { ...Ng }, Mg.RGBA8UNORM, Mg.RGBA16FLOAT, Mg.RGBA32FLOAT, Mg.RGBA8UNORM, Mg.RGBA16FLOAT, Mg.RGBA32FLOAT, Fg = { useByteColors: "f32" }, Ig = { useByteColors: !0 }, Mg.RGBA8UNORM, Pg.rgba8unorm / Uint32Array.BYTES_PER_ELEMENT, Ag("colors"), Lg = Ag("floatColors"), jg("colors"), Rg = jg("floatColors"), `${Mg.RGBA8UNORM}${Mg.RGBA16FLOAT}`, zg = {
 		name: "floatColors",
 		props: {},
 		uniforms: {},
-		vs: Rg,
-		fs: Rg,
-		source: zg,
-		uniformTypes: Ig,
-		defaultUniforms: Lg
+		vs: Lg,
+		fs: Lg,
+		source: Rg,
+		uniformTypes: Fg,
+		defaultUniforms: Ig
 	};
 }));
 // node_modules/@luma.gl/shadertools/dist/modules/engine/picking/picking.js
-function Hg(e = {}, t) {
-	let n = {}, r = mg(e.useByteColors, !0);
-	return e.highlightedObjectColor === void 0 || (e.highlightedObjectColor === null ? n.isHighlightActive = !1 : (n.isHighlightActive = !0, n.highlightedObjectColor = e.highlightedObjectColor.slice(0, 3))), e.highlightColor && (n.highlightColor = gg(e.highlightColor, r)), e.isActive !== void 0 && (n.isActive = !!e.isActive, n.isAttribute = !!e.isAttribute), e.useByteColors !== void 0 && (n.useByteColors = !!e.useByteColors), n;
+function Vg(e = {}, t) {
+	let n = {}, r = pg(e.useByteColors, !0);
+	return e.highlightedObjectColor === void 0 || (e.highlightedObjectColor === null ? n.isHighlightActive = !1 : (n.isHighlightActive = !0, n.highlightedObjectColor = e.highlightedObjectColor.slice(0, 3))), e.highlightColor && (n.highlightColor = hg(e.highlightColor, r)), e.isActive !== void 0 && (n.isActive = !!e.isActive, n.isAttribute = !!e.isAttribute), e.useByteColors !== void 0 && (n.useByteColors = !!e.useByteColors), n;
 }
-var Ug, Wg, Gg, Kg, qg = o((() => {
-	_g(), Ug = [
+var Hg, Ug, Wg, Gg, Kg = o((() => {
+	gg(), Hg = [
 		0,
 		1,
 		1,
 		1
-	], Wg = "layout(std140) uniform pickingUniforms {\n  float isActive;\n  float isAttribute;\n  float isHighlightActive;\n  float useByteColors;\n  vec3 highlightedObjectColor;\n  vec4 highlightColor;\n} picking;\n\nout vec4 picking_vRGBcolor_Avalid;\n\n// Normalize unsigned byte color to 0-1 range\nvec3 picking_normalizeColor(vec3 color) {\n  return picking.useByteColors > 0.5 ? color / 255.0 : color;\n}\n\n// Normalize unsigned byte color to 0-1 range\nvec4 picking_normalizeColor(vec4 color) {\n  return picking.useByteColors > 0.5 ? color / 255.0 : color;\n}\n\nbool picking_isColorZero(vec3 color) {\n  return dot(color, vec3(1.0)) < 0.00001;\n}\n\nbool picking_isColorValid(vec3 color) {\n  return dot(color, vec3(1.0)) > 0.00001;\n}\n\n// Check if this vertex is highlighted \nbool isVertexHighlighted(vec3 vertexColor) {\n  vec3 highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n  return\n    bool(picking.isHighlightActive) && picking_isColorZero(abs(vertexColor - highlightedObjectColor));\n}\n\n// Set the current picking color\nvoid picking_setPickingColor(vec3 pickingColor) {\n  pickingColor = picking_normalizeColor(pickingColor);\n\n  if (bool(picking.isActive)) {\n    // Use alpha as the validity flag. If pickingColor is [0, 0, 0] fragment is non-pickable\n    picking_vRGBcolor_Avalid.a = float(picking_isColorValid(pickingColor));\n\n    if (!bool(picking.isAttribute)) {\n      // Stores the picking color so that the fragment shader can render it during picking\n      picking_vRGBcolor_Avalid.rgb = pickingColor;\n    }\n  } else {\n    // Do the comparison with selected item color in vertex shader as it should mean fewer compares\n    picking_vRGBcolor_Avalid.a = float(isVertexHighlighted(pickingColor));\n  }\n}\n\nvoid picking_setPickingAttribute(float value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.r = value;\n  }\n}\n\nvoid picking_setPickingAttribute(vec2 value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.rg = value;\n  }\n}\n\nvoid picking_setPickingAttribute(vec3 value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.rgb = value;\n  }\n}\n", Gg = "layout(std140) uniform pickingUniforms {\n  float isActive;\n  float isAttribute;\n  float isHighlightActive;\n  float useByteColors;\n  vec3 highlightedObjectColor;\n  vec4 highlightColor;\n} picking;\n\nin vec4 picking_vRGBcolor_Avalid;\n\n/*\n * Returns highlight color if this item is selected.\n */\nvec4 picking_filterHighlightColor(vec4 color) {\n  // If we are still picking, we don't highlight\n  if (picking.isActive > 0.5) {\n    return color;\n  }\n\n  bool selected = bool(picking_vRGBcolor_Avalid.a);\n\n  if (selected) {\n    // Blend in highlight color based on its alpha value\n    float highLightAlpha = picking.highlightColor.a;\n    float blendedAlpha = highLightAlpha + color.a * (1.0 - highLightAlpha);\n    float highLightRatio = highLightAlpha / blendedAlpha;\n\n    vec3 blendedRGB = mix(color.rgb, picking.highlightColor.rgb, highLightRatio);\n    return vec4(blendedRGB, blendedAlpha);\n  } else {\n    return color;\n  }\n}\n\n/*\n * Returns picking color if picking enabled else unmodified argument.\n */\nvec4 picking_filterPickingColor(vec4 color) {\n  if (bool(picking.isActive)) {\n    if (picking_vRGBcolor_Avalid.a == 0.0) {\n      discard;\n    }\n    return picking_vRGBcolor_Avalid;\n  }\n  return color;\n}\n\n/*\n * Returns picking color if picking is enabled if not\n * highlight color if this item is selected, otherwise unmodified argument.\n */\nvec4 picking_filterColor(vec4 color) {\n  vec4 highlightColor = picking_filterHighlightColor(color);\n  return picking_filterPickingColor(highlightColor);\n}\n", Kg = {
+	], Ug = "layout(std140) uniform pickingUniforms {\n  float isActive;\n  float isAttribute;\n  float isHighlightActive;\n  float useByteColors;\n  vec3 highlightedObjectColor;\n  vec4 highlightColor;\n} picking;\n\nout vec4 picking_vRGBcolor_Avalid;\n\n// Normalize unsigned byte color to 0-1 range\nvec3 picking_normalizeColor(vec3 color) {\n  return picking.useByteColors > 0.5 ? color / 255.0 : color;\n}\n\n// Normalize unsigned byte color to 0-1 range\nvec4 picking_normalizeColor(vec4 color) {\n  return picking.useByteColors > 0.5 ? color / 255.0 : color;\n}\n\nbool picking_isColorZero(vec3 color) {\n  return dot(color, vec3(1.0)) < 0.00001;\n}\n\nbool picking_isColorValid(vec3 color) {\n  return dot(color, vec3(1.0)) > 0.00001;\n}\n\n// Check if this vertex is highlighted \nbool isVertexHighlighted(vec3 vertexColor) {\n  vec3 highlightedObjectColor = picking_normalizeColor(picking.highlightedObjectColor);\n  return\n    bool(picking.isHighlightActive) && picking_isColorZero(abs(vertexColor - highlightedObjectColor));\n}\n\n// Set the current picking color\nvoid picking_setPickingColor(vec3 pickingColor) {\n  pickingColor = picking_normalizeColor(pickingColor);\n\n  if (bool(picking.isActive)) {\n    // Use alpha as the validity flag. If pickingColor is [0, 0, 0] fragment is non-pickable\n    picking_vRGBcolor_Avalid.a = float(picking_isColorValid(pickingColor));\n\n    if (!bool(picking.isAttribute)) {\n      // Stores the picking color so that the fragment shader can render it during picking\n      picking_vRGBcolor_Avalid.rgb = pickingColor;\n    }\n  } else {\n    // Do the comparison with selected item color in vertex shader as it should mean fewer compares\n    picking_vRGBcolor_Avalid.a = float(isVertexHighlighted(pickingColor));\n  }\n}\n\nvoid picking_setPickingAttribute(float value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.r = value;\n  }\n}\n\nvoid picking_setPickingAttribute(vec2 value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.rg = value;\n  }\n}\n\nvoid picking_setPickingAttribute(vec3 value) {\n  if (bool(picking.isAttribute)) {\n    picking_vRGBcolor_Avalid.rgb = value;\n  }\n}\n", Wg = "layout(std140) uniform pickingUniforms {\n  float isActive;\n  float isAttribute;\n  float isHighlightActive;\n  float useByteColors;\n  vec3 highlightedObjectColor;\n  vec4 highlightColor;\n} picking;\n\nin vec4 picking_vRGBcolor_Avalid;\n\n/*\n * Returns highlight color if this item is selected.\n */\nvec4 picking_filterHighlightColor(vec4 color) {\n  // If we are still picking, we don't highlight\n  if (picking.isActive > 0.5) {\n    return color;\n  }\n\n  bool selected = bool(picking_vRGBcolor_Avalid.a);\n\n  if (selected) {\n    // Blend in highlight color based on its alpha value\n    float highLightAlpha = picking.highlightColor.a;\n    float blendedAlpha = highLightAlpha + color.a * (1.0 - highLightAlpha);\n    float highLightRatio = highLightAlpha / blendedAlpha;\n\n    vec3 blendedRGB = mix(color.rgb, picking.highlightColor.rgb, highLightRatio);\n    return vec4(blendedRGB, blendedAlpha);\n  } else {\n    return color;\n  }\n}\n\n/*\n * Returns picking color if picking enabled else unmodified argument.\n */\nvec4 picking_filterPickingColor(vec4 color) {\n  if (bool(picking.isActive)) {\n    if (picking_vRGBcolor_Avalid.a == 0.0) {\n      discard;\n    }\n    return picking_vRGBcolor_Avalid;\n  }\n  return color;\n}\n\n/*\n * Returns picking color if picking is enabled if not\n * highlight color if this item is selected, otherwise unmodified argument.\n */\nvec4 picking_filterColor(vec4 color) {\n  vec4 highlightColor = picking_filterHighlightColor(color);\n  return picking_filterPickingColor(highlightColor);\n}\n", Gg = {
 		props: {},
 		uniforms: {},
 		name: "picking",
@@ -9935,33 +9928,33 @@ var Ug, Wg, Gg, Kg, qg = o((() => {
 				0,
 				0
 			],
-			highlightColor: Ug
+			highlightColor: Hg
 		},
-		vs: Wg,
-		fs: Gg,
-		getUniforms: Hg
+		vs: Ug,
+		fs: Wg,
+		getUniforms: Vg
 	};
-})), Jg, Yg = o((() => {
-	Jg = "precision highp int;\n\n// #if (defined(SHADER_TYPE_FRAGMENT) && defined(LIGHTING_FRAGMENT)) || (defined(SHADER_TYPE_VERTEX) && defined(LIGHTING_VERTEX))\nstruct AmbientLight {\n  vec3 color;\n};\n\nstruct PointLight {\n  vec3 color;\n  vec3 position;\n  vec3 attenuation; // 2nd order x:Constant-y:Linear-z:Exponential\n};\n\nstruct SpotLight {\n  vec3 color;\n  vec3 position;\n  vec3 direction;\n  vec3 attenuation;\n  vec2 coneCos;\n};\n\nstruct DirectionalLight {\n  vec3 color;\n  vec3 direction;\n};\n\nstruct UniformLight {\n  vec3 color;\n  vec3 position;\n  vec3 direction;\n  vec3 attenuation;\n  vec2 coneCos;\n};\n\nlayout(std140) uniform lightingUniforms {\n  int enabled;\n  int directionalLightCount;\n  int pointLightCount;\n  int spotLightCount;\n  vec3 ambientColor;\n  UniformLight lights[5];\n} lighting;\n\nPointLight lighting_getPointLight(int index) {\n  UniformLight light = lighting.lights[index];\n  return PointLight(light.color, light.position, light.attenuation);\n}\n\nSpotLight lighting_getSpotLight(int index) {\n  UniformLight light = lighting.lights[lighting.pointLightCount + index];\n  return SpotLight(light.color, light.position, light.direction, light.attenuation, light.coneCos);\n}\n\nDirectionalLight lighting_getDirectionalLight(int index) {\n  UniformLight light =\n    lighting.lights[lighting.pointLightCount + lighting.spotLightCount + index];\n  return DirectionalLight(light.color, light.direction);\n}\n\nfloat getPointLightAttenuation(PointLight pointLight, float distance) {\n  return pointLight.attenuation.x\n       + pointLight.attenuation.y * distance\n       + pointLight.attenuation.z * distance * distance;\n}\n\nfloat getSpotLightAttenuation(SpotLight spotLight, vec3 positionWorldspace) {\n  vec3 light_direction = normalize(positionWorldspace - spotLight.position);\n  float coneFactor = smoothstep(\n    spotLight.coneCos.y,\n    spotLight.coneCos.x,\n    dot(normalize(spotLight.direction), light_direction)\n  );\n  float distanceAttenuation = getPointLightAttenuation(\n    PointLight(spotLight.color, spotLight.position, spotLight.attenuation),\n    distance(spotLight.position, positionWorldspace)\n  );\n  return distanceAttenuation / max(coneFactor, 0.0001);\n}\n\n// #endif\n";
-})), Xg, Zg = o((() => {
-	Xg = "// #if (defined(SHADER_TYPE_FRAGMENT) && defined(LIGHTING_FRAGMENT)) || (defined(SHADER_TYPE_VERTEX) && defined(LIGHTING_VERTEX))\nconst MAX_LIGHTS: i32 = 5;\n\nstruct AmbientLight {\n  color: vec3<f32>,\n};\n\nstruct PointLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  attenuation: vec3<f32>, // 2nd order x:Constant-y:Linear-z:Exponential\n};\n\nstruct SpotLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  direction: vec3<f32>,\n  attenuation: vec3<f32>,\n  coneCos: vec2<f32>,\n};\n\nstruct DirectionalLight {\n  color: vec3<f32>,\n  direction: vec3<f32>,\n};\n\nstruct UniformLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  direction: vec3<f32>,\n  attenuation: vec3<f32>,\n  coneCos: vec2<f32>,\n};\n\nstruct lightingUniforms {\n  enabled: i32,\n  directionalLightCount: i32,\n  pointLightCount: i32,\n  spotLightCount: i32,\n  ambientColor: vec3<f32>,\n  lights: array<UniformLight, 5>,\n};\n\n@group(2) @binding(auto) var<uniform> lighting : lightingUniforms;\n\nfn lighting_getPointLight(index: i32) -> PointLight {\n  let light = lighting.lights[index];\n  return PointLight(light.color, light.position, light.attenuation);\n}\n\nfn lighting_getSpotLight(index: i32) -> SpotLight {\n  let light = lighting.lights[lighting.pointLightCount + index];\n  return SpotLight(light.color, light.position, light.direction, light.attenuation, light.coneCos);\n}\n\nfn lighting_getDirectionalLight(index: i32) -> DirectionalLight {\n  let light = lighting.lights[lighting.pointLightCount + lighting.spotLightCount + index];\n  return DirectionalLight(light.color, light.direction);\n}\n\nfn getPointLightAttenuation(pointLight: PointLight, distance: f32) -> f32 {\n  return pointLight.attenuation.x\n       + pointLight.attenuation.y * distance\n       + pointLight.attenuation.z * distance * distance;\n}\n\nfn getSpotLightAttenuation(spotLight: SpotLight, positionWorldspace: vec3<f32>) -> f32 {\n  let lightDirection = normalize(positionWorldspace - spotLight.position);\n  let coneFactor = smoothstep(\n    spotLight.coneCos.y,\n    spotLight.coneCos.x,\n    dot(normalize(spotLight.direction), lightDirection)\n  );\n  let distanceAttenuation = getPointLightAttenuation(\n    PointLight(spotLight.color, spotLight.position, spotLight.attenuation),\n    distance(spotLight.position, positionWorldspace)\n  );\n  return distanceAttenuation / max(coneFactor, 0.0001);\n}\n";
+})), qg, Jg = o((() => {
+	qg = "precision highp int;\n\n// #if (defined(SHADER_TYPE_FRAGMENT) && defined(LIGHTING_FRAGMENT)) || (defined(SHADER_TYPE_VERTEX) && defined(LIGHTING_VERTEX))\nstruct AmbientLight {\n  vec3 color;\n};\n\nstruct PointLight {\n  vec3 color;\n  vec3 position;\n  vec3 attenuation; // 2nd order x:Constant-y:Linear-z:Exponential\n};\n\nstruct SpotLight {\n  vec3 color;\n  vec3 position;\n  vec3 direction;\n  vec3 attenuation;\n  vec2 coneCos;\n};\n\nstruct DirectionalLight {\n  vec3 color;\n  vec3 direction;\n};\n\nstruct UniformLight {\n  vec3 color;\n  vec3 position;\n  vec3 direction;\n  vec3 attenuation;\n  vec2 coneCos;\n};\n\nlayout(std140) uniform lightingUniforms {\n  int enabled;\n  int directionalLightCount;\n  int pointLightCount;\n  int spotLightCount;\n  vec3 ambientColor;\n  UniformLight lights[5];\n} lighting;\n\nPointLight lighting_getPointLight(int index) {\n  UniformLight light = lighting.lights[index];\n  return PointLight(light.color, light.position, light.attenuation);\n}\n\nSpotLight lighting_getSpotLight(int index) {\n  UniformLight light = lighting.lights[lighting.pointLightCount + index];\n  return SpotLight(light.color, light.position, light.direction, light.attenuation, light.coneCos);\n}\n\nDirectionalLight lighting_getDirectionalLight(int index) {\n  UniformLight light =\n    lighting.lights[lighting.pointLightCount + lighting.spotLightCount + index];\n  return DirectionalLight(light.color, light.direction);\n}\n\nfloat getPointLightAttenuation(PointLight pointLight, float distance) {\n  return pointLight.attenuation.x\n       + pointLight.attenuation.y * distance\n       + pointLight.attenuation.z * distance * distance;\n}\n\nfloat getSpotLightAttenuation(SpotLight spotLight, vec3 positionWorldspace) {\n  vec3 light_direction = normalize(positionWorldspace - spotLight.position);\n  float coneFactor = smoothstep(\n    spotLight.coneCos.y,\n    spotLight.coneCos.x,\n    dot(normalize(spotLight.direction), light_direction)\n  );\n  float distanceAttenuation = getPointLightAttenuation(\n    PointLight(spotLight.color, spotLight.position, spotLight.attenuation),\n    distance(spotLight.position, positionWorldspace)\n  );\n  return distanceAttenuation / max(coneFactor, 0.0001);\n}\n\n// #endif\n";
+})), Yg, Xg = o((() => {
+	Yg = "// #if (defined(SHADER_TYPE_FRAGMENT) && defined(LIGHTING_FRAGMENT)) || (defined(SHADER_TYPE_VERTEX) && defined(LIGHTING_VERTEX))\nconst MAX_LIGHTS: i32 = 5;\n\nstruct AmbientLight {\n  color: vec3<f32>,\n};\n\nstruct PointLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  attenuation: vec3<f32>, // 2nd order x:Constant-y:Linear-z:Exponential\n};\n\nstruct SpotLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  direction: vec3<f32>,\n  attenuation: vec3<f32>,\n  coneCos: vec2<f32>,\n};\n\nstruct DirectionalLight {\n  color: vec3<f32>,\n  direction: vec3<f32>,\n};\n\nstruct UniformLight {\n  color: vec3<f32>,\n  position: vec3<f32>,\n  direction: vec3<f32>,\n  attenuation: vec3<f32>,\n  coneCos: vec2<f32>,\n};\n\nstruct lightingUniforms {\n  enabled: i32,\n  directionalLightCount: i32,\n  pointLightCount: i32,\n  spotLightCount: i32,\n  ambientColor: vec3<f32>,\n  lights: array<UniformLight, 5>,\n};\n\n@group(2) @binding(auto) var<uniform> lighting : lightingUniforms;\n\nfn lighting_getPointLight(index: i32) -> PointLight {\n  let light = lighting.lights[index];\n  return PointLight(light.color, light.position, light.attenuation);\n}\n\nfn lighting_getSpotLight(index: i32) -> SpotLight {\n  let light = lighting.lights[lighting.pointLightCount + index];\n  return SpotLight(light.color, light.position, light.direction, light.attenuation, light.coneCos);\n}\n\nfn lighting_getDirectionalLight(index: i32) -> DirectionalLight {\n  let light = lighting.lights[lighting.pointLightCount + lighting.spotLightCount + index];\n  return DirectionalLight(light.color, light.direction);\n}\n\nfn getPointLightAttenuation(pointLight: PointLight, distance: f32) -> f32 {\n  return pointLight.attenuation.x\n       + pointLight.attenuation.y * distance\n       + pointLight.attenuation.z * distance * distance;\n}\n\nfn getSpotLightAttenuation(spotLight: SpotLight, positionWorldspace: vec3<f32>) -> f32 {\n  let lightDirection = normalize(positionWorldspace - spotLight.position);\n  let coneFactor = smoothstep(\n    spotLight.coneCos.y,\n    spotLight.coneCos.x,\n    dot(normalize(spotLight.direction), lightDirection)\n  );\n  let distanceAttenuation = getPointLightAttenuation(\n    PointLight(spotLight.color, spotLight.position, spotLight.attenuation),\n    distance(spotLight.position, positionWorldspace)\n  );\n  return distanceAttenuation / max(coneFactor, 0.0001);\n}\n";
 }));
 // node_modules/@luma.gl/shadertools/dist/modules/lighting/lights/lighting.js
-function Qg(e, t = {}) {
-	if (e &&= { ...e }, !e) return n_();
+function Zg(e, t = {}) {
+	if (e &&= { ...e }, !e) return t_();
 	e.lights && (e = {
 		...e,
-		...e_(e.lights),
+		...$g(e.lights),
 		lights: void 0
 	});
 	let { useByteColors: n, ambientLight: r, pointLights: i, spotLights: a, directionalLights: o } = e || {};
 	if (!(r || i && i.length > 0 || a && a.length > 0 || o && o.length > 0)) return {
-		...n_(),
+		...t_(),
 		enabled: 0
 	};
 	let s = {
-		...n_(),
-		...$g({
+		...t_(),
+		...Qg({
 			useByteColors: n,
 			ambientLight: r,
 			pointLights: i,
@@ -9971,13 +9964,13 @@ function Qg(e, t = {}) {
 	};
 	return e.enabled !== void 0 && (s.enabled = +!!e.enabled), s;
 }
-function $g({ useByteColors: e, ambientLight: t, pointLights: n = [], spotLights: r = [], directionalLights: i = [] }) {
-	let a = r_(), o = 0, s = 0, c = 0, l = 0;
+function Qg({ useByteColors: e, ambientLight: t, pointLights: n = [], spotLights: r = [], directionalLights: i = [] }) {
+	let a = n_(), o = 0, s = 0, c = 0, l = 0;
 	for (let t of n) {
-		if (o >= o_) break;
+		if (o >= a_) break;
 		a[o] = {
 			...a[o],
-			color: t_(t, e),
+			color: e_(t, e),
 			position: t.position,
 			attenuation: t.attenuation || [
 				1,
@@ -9987,10 +9980,10 @@ function $g({ useByteColors: e, ambientLight: t, pointLights: n = [], spotLights
 		}, o++, s++;
 	}
 	for (let t of r) {
-		if (o >= o_) break;
+		if (o >= a_) break;
 		a[o] = {
 			...a[o],
-			color: t_(t, e),
+			color: e_(t, e),
 			position: t.position,
 			direction: t.direction,
 			attenuation: t.attenuation || [
@@ -9998,26 +9991,26 @@ function $g({ useByteColors: e, ambientLight: t, pointLights: n = [], spotLights
 				0,
 				0
 			],
-			coneCos: a_(t)
+			coneCos: i_(t)
 		}, o++, c++;
 	}
 	for (let t of i) {
-		if (o >= o_) break;
+		if (o >= a_) break;
 		a[o] = {
 			...a[o],
-			color: t_(t, e),
+			color: e_(t, e),
 			direction: t.direction
 		}, o++, l++;
 	}
-	return n.length + r.length + i.length > o_ && j.warn(`MAX_LIGHTS exceeded, truncating to ${o_}`)(), {
-		ambientColor: t_(t, e),
+	return n.length + r.length + i.length > a_ && j.warn(`MAX_LIGHTS exceeded, truncating to ${a_}`)(), {
+		ambientColor: e_(t, e),
 		directionalLightCount: l,
 		pointLightCount: s,
 		spotLightCount: c,
 		lights: a
 	};
 }
-function e_(e) {
+function $g(e) {
 	let t = {
 		pointLights: [],
 		spotLights: [],
@@ -10037,15 +10030,15 @@ function e_(e) {
 	}
 	return t;
 }
-function t_(e = {}, t) {
+function e_(e = {}, t) {
 	let { color: n = [
 		0,
 		0,
 		0
 	], intensity: r = 1 } = e;
-	return hg(n, mg(t, !0)).map((e) => e * r);
+	return mg(n, pg(t, !0)).map((e) => e * r);
 }
-function n_() {
+function t_() {
 	return {
 		enabled: 1,
 		directionalLightCount: 0,
@@ -10056,13 +10049,13 @@ function n_() {
 			.1,
 			.1
 		],
-		lights: r_()
+		lights: n_()
 	};
 }
-function r_() {
-	return Array.from({ length: o_ }, () => i_());
+function n_() {
+	return Array.from({ length: a_ }, () => r_());
 }
-function i_() {
+function r_() {
 	return {
 		color: [
 			1,
@@ -10087,18 +10080,18 @@ function i_() {
 		coneCos: [1, 0]
 	};
 }
-function a_(e) {
+function i_(e) {
 	let t = e.innerConeAngle ?? 0, n = e.outerConeAngle ?? Math.PI / 4;
 	return [Math.cos(t), Math.cos(n)];
 }
-var o_, s_, c_, l_ = o((() => {
-	z(), Yg(), Zg(), _g(), o_ = 5, s_ = {
+var a_, o_, s_, c_ = o((() => {
+	z(), Jg(), Xg(), gg(), a_ = 5, o_ = {
 		color: "vec3<f32>",
 		position: "vec3<f32>",
 		direction: "vec3<f32>",
 		attenuation: "vec3<f32>",
 		coneCos: "vec2<f32>"
-	}, c_ = {
+	}, s_ = {
 		props: {},
 		uniforms: {},
 		name: "lighting",
@@ -10109,40 +10102,40 @@ var o_, s_, c_, l_ = o((() => {
 			pointLightCount: "i32",
 			spotLightCount: "i32",
 			ambientColor: "vec3<f32>",
-			lights: [s_, o_]
+			lights: [o_, a_]
 		},
-		defaultUniforms: n_(),
+		defaultUniforms: t_(),
 		bindingLayout: [{
 			name: "lighting",
 			group: 2
 		}],
 		firstBindingSlot: 0,
-		source: Xg,
-		vs: Jg,
-		fs: Jg,
-		getUniforms: Qg
+		source: Yg,
+		vs: qg,
+		fs: qg,
+		getUniforms: Zg
 	};
-})), u_, d_, f_ = o((() => {
-	u_ = "layout(std140) uniform phongMaterialUniforms {\n  uniform bool unlit;\n  uniform float ambient;\n  uniform float diffuse;\n  uniform float shininess;\n  uniform vec3  specularColor;\n} material;\n", d_ = "layout(std140) uniform phongMaterialUniforms {\n  uniform bool unlit;\n  uniform float ambient;\n  uniform float diffuse;\n  uniform float shininess;\n  uniform vec3  specularColor;\n} material;\n\nvec3 lighting_getLightColor(vec3 surfaceColor, vec3 light_direction, vec3 view_direction, vec3 normal_worldspace, vec3 color) {\n  vec3 halfway_direction = normalize(light_direction + view_direction);\n  float lambertian = dot(light_direction, normal_worldspace);\n  float specular = 0.0;\n  if (lambertian > 0.0) {\n    float specular_angle = max(dot(normal_worldspace, halfway_direction), 0.0);\n    specular = pow(specular_angle, material.shininess);\n  }\n  lambertian = max(lambertian, 0.0);\n  return (lambertian * material.diffuse * surfaceColor + specular * floatColors_normalize(material.specularColor)) * color;\n}\n\nvec3 lighting_getLightColor(vec3 surfaceColor, vec3 cameraPosition, vec3 position_worldspace, vec3 normal_worldspace) {\n  vec3 lightColor = surfaceColor;\n\n  if (material.unlit) {\n    return surfaceColor;\n  }\n\n  if (lighting.enabled == 0) {\n    return lightColor;\n  }\n\n  vec3 view_direction = normalize(cameraPosition - position_worldspace);\n  lightColor = material.ambient * surfaceColor * lighting.ambientColor;\n\n  for (int i = 0; i < lighting.pointLightCount; i++) {\n    PointLight pointLight = lighting_getPointLight(i);\n    vec3 light_position_worldspace = pointLight.position;\n    vec3 light_direction = normalize(light_position_worldspace - position_worldspace);\n    float light_attenuation = getPointLightAttenuation(pointLight, distance(light_position_worldspace, position_worldspace));\n    lightColor += lighting_getLightColor(surfaceColor, light_direction, view_direction, normal_worldspace, pointLight.color / light_attenuation);\n  }\n\n  for (int i = 0; i < lighting.spotLightCount; i++) {\n    SpotLight spotLight = lighting_getSpotLight(i);\n    vec3 light_position_worldspace = spotLight.position;\n    vec3 light_direction = normalize(light_position_worldspace - position_worldspace);\n    float light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n    lightColor += lighting_getLightColor(surfaceColor, light_direction, view_direction, normal_worldspace, spotLight.color / light_attenuation);\n  }\n\n  for (int i = 0; i < lighting.directionalLightCount; i++) {\n    DirectionalLight directionalLight = lighting_getDirectionalLight(i);\n    lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n  }\n  \n  return lightColor;\n}\n";
-})), p_, m_ = o((() => {
-	p_ = "struct phongMaterialUniforms {\n  unlit: u32,\n  ambient: f32,\n  diffuse: f32,\n  shininess: f32,\n  specularColor: vec3<f32>,\n};\n\n@group(3) @binding(auto) var<uniform> phongMaterial : phongMaterialUniforms;\n\nfn lighting_getLightColor(surfaceColor: vec3<f32>, light_direction: vec3<f32>, view_direction: vec3<f32>, normal_worldspace: vec3<f32>, color: vec3<f32>) -> vec3<f32> {\n  let halfway_direction: vec3<f32> = normalize(light_direction + view_direction);\n  var lambertian: f32 = dot(light_direction, normal_worldspace);\n  var specular: f32 = 0.0;\n  if (lambertian > 0.0) {\n    let specular_angle = max(dot(normal_worldspace, halfway_direction), 0.0);\n    specular = pow(specular_angle, phongMaterial.shininess);\n  }\n  lambertian = max(lambertian, 0.0);\n  return (\n    lambertian * phongMaterial.diffuse * surfaceColor +\n    specular * floatColors_normalize(phongMaterial.specularColor)\n  ) * color;\n}\n\nfn lighting_getLightColor2(surfaceColor: vec3<f32>, cameraPosition: vec3<f32>, position_worldspace: vec3<f32>, normal_worldspace: vec3<f32>) -> vec3<f32> {\n  var lightColor: vec3<f32> = surfaceColor;\n\n  if (phongMaterial.unlit != 0u) {\n    return surfaceColor;\n  }\n\n  if (lighting.enabled == 0) {\n    return lightColor;\n  }\n\n  let view_direction: vec3<f32> = normalize(cameraPosition - position_worldspace);\n  lightColor = phongMaterial.ambient * surfaceColor * lighting.ambientColor;\n\n  for (var i: i32 = 0; i < lighting.pointLightCount; i++) {\n    let pointLight: PointLight = lighting_getPointLight(i);\n    let light_position_worldspace: vec3<f32> = pointLight.position;\n    let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n    let light_attenuation = getPointLightAttenuation(\n      pointLight,\n      distance(light_position_worldspace, position_worldspace)\n    );\n    lightColor += lighting_getLightColor(\n      surfaceColor,\n      light_direction,\n      view_direction,\n      normal_worldspace,\n      pointLight.color / light_attenuation\n    );\n  }\n\n  for (var i: i32 = 0; i < lighting.spotLightCount; i++) {\n    let spotLight: SpotLight = lighting_getSpotLight(i);\n    let light_position_worldspace: vec3<f32> = spotLight.position;\n    let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n    let light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n    lightColor += lighting_getLightColor(\n      surfaceColor,\n      light_direction,\n      view_direction,\n      normal_worldspace,\n      spotLight.color / light_attenuation\n    );\n  }\n\n  for (var i: i32 = 0; i < lighting.directionalLightCount; i++) {\n    let directionalLight: DirectionalLight = lighting_getDirectionalLight(i);\n    lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n  }  \n  \n  return lightColor;\n}\n\nfn lighting_getSpecularLightColor(cameraPosition: vec3<f32>, position_worldspace: vec3<f32>, normal_worldspace: vec3<f32>) -> vec3<f32>{\n  var lightColor = vec3<f32>(0, 0, 0);\n  let surfaceColor = vec3<f32>(0, 0, 0);\n\n  if (lighting.enabled != 0) {\n    let view_direction = normalize(cameraPosition - position_worldspace);\n\n    for (var i: i32 = 0; i < lighting.pointLightCount; i++) {\n      let pointLight: PointLight = lighting_getPointLight(i);\n      let light_position_worldspace: vec3<f32> = pointLight.position;\n      let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n      let light_attenuation = getPointLightAttenuation(\n        pointLight,\n        distance(light_position_worldspace, position_worldspace)\n      );\n      lightColor += lighting_getLightColor(\n        surfaceColor,\n        light_direction,\n        view_direction,\n        normal_worldspace,\n        pointLight.color / light_attenuation\n      );\n    }\n\n    for (var i: i32 = 0; i < lighting.spotLightCount; i++) {\n      let spotLight: SpotLight = lighting_getSpotLight(i);\n      let light_position_worldspace: vec3<f32> = spotLight.position;\n      let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n      let light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n      lightColor += lighting_getLightColor(\n        surfaceColor,\n        light_direction,\n        view_direction,\n        normal_worldspace,\n        spotLight.color / light_attenuation\n      );\n    }\n\n    for (var i: i32 = 0; i < lighting.directionalLightCount; i++) {\n        let directionalLight: DirectionalLight = lighting_getDirectionalLight(i);\n        lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n    }\n  }\n  return lightColor;\n}\n";
-})), h_, g_, __ = o((() => {
-	Vg(), l_(), f_(), m_(), h_ = [
+})), l_, u_, d_ = o((() => {
+	l_ = "layout(std140) uniform phongMaterialUniforms {\n  uniform bool unlit;\n  uniform float ambient;\n  uniform float diffuse;\n  uniform float shininess;\n  uniform vec3  specularColor;\n} material;\n", u_ = "layout(std140) uniform phongMaterialUniforms {\n  uniform bool unlit;\n  uniform float ambient;\n  uniform float diffuse;\n  uniform float shininess;\n  uniform vec3  specularColor;\n} material;\n\nvec3 lighting_getLightColor(vec3 surfaceColor, vec3 light_direction, vec3 view_direction, vec3 normal_worldspace, vec3 color) {\n  vec3 halfway_direction = normalize(light_direction + view_direction);\n  float lambertian = dot(light_direction, normal_worldspace);\n  float specular = 0.0;\n  if (lambertian > 0.0) {\n    float specular_angle = max(dot(normal_worldspace, halfway_direction), 0.0);\n    specular = pow(specular_angle, material.shininess);\n  }\n  lambertian = max(lambertian, 0.0);\n  return (lambertian * material.diffuse * surfaceColor + specular * floatColors_normalize(material.specularColor)) * color;\n}\n\nvec3 lighting_getLightColor(vec3 surfaceColor, vec3 cameraPosition, vec3 position_worldspace, vec3 normal_worldspace) {\n  vec3 lightColor = surfaceColor;\n\n  if (material.unlit) {\n    return surfaceColor;\n  }\n\n  if (lighting.enabled == 0) {\n    return lightColor;\n  }\n\n  vec3 view_direction = normalize(cameraPosition - position_worldspace);\n  lightColor = material.ambient * surfaceColor * lighting.ambientColor;\n\n  for (int i = 0; i < lighting.pointLightCount; i++) {\n    PointLight pointLight = lighting_getPointLight(i);\n    vec3 light_position_worldspace = pointLight.position;\n    vec3 light_direction = normalize(light_position_worldspace - position_worldspace);\n    float light_attenuation = getPointLightAttenuation(pointLight, distance(light_position_worldspace, position_worldspace));\n    lightColor += lighting_getLightColor(surfaceColor, light_direction, view_direction, normal_worldspace, pointLight.color / light_attenuation);\n  }\n\n  for (int i = 0; i < lighting.spotLightCount; i++) {\n    SpotLight spotLight = lighting_getSpotLight(i);\n    vec3 light_position_worldspace = spotLight.position;\n    vec3 light_direction = normalize(light_position_worldspace - position_worldspace);\n    float light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n    lightColor += lighting_getLightColor(surfaceColor, light_direction, view_direction, normal_worldspace, spotLight.color / light_attenuation);\n  }\n\n  for (int i = 0; i < lighting.directionalLightCount; i++) {\n    DirectionalLight directionalLight = lighting_getDirectionalLight(i);\n    lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n  }\n  \n  return lightColor;\n}\n";
+})), f_, p_ = o((() => {
+	f_ = "struct phongMaterialUniforms {\n  unlit: u32,\n  ambient: f32,\n  diffuse: f32,\n  shininess: f32,\n  specularColor: vec3<f32>,\n};\n\n@group(3) @binding(auto) var<uniform> phongMaterial : phongMaterialUniforms;\n\nfn lighting_getLightColor(surfaceColor: vec3<f32>, light_direction: vec3<f32>, view_direction: vec3<f32>, normal_worldspace: vec3<f32>, color: vec3<f32>) -> vec3<f32> {\n  let halfway_direction: vec3<f32> = normalize(light_direction + view_direction);\n  var lambertian: f32 = dot(light_direction, normal_worldspace);\n  var specular: f32 = 0.0;\n  if (lambertian > 0.0) {\n    let specular_angle = max(dot(normal_worldspace, halfway_direction), 0.0);\n    specular = pow(specular_angle, phongMaterial.shininess);\n  }\n  lambertian = max(lambertian, 0.0);\n  return (\n    lambertian * phongMaterial.diffuse * surfaceColor +\n    specular * floatColors_normalize(phongMaterial.specularColor)\n  ) * color;\n}\n\nfn lighting_getLightColor2(surfaceColor: vec3<f32>, cameraPosition: vec3<f32>, position_worldspace: vec3<f32>, normal_worldspace: vec3<f32>) -> vec3<f32> {\n  var lightColor: vec3<f32> = surfaceColor;\n\n  if (phongMaterial.unlit != 0u) {\n    return surfaceColor;\n  }\n\n  if (lighting.enabled == 0) {\n    return lightColor;\n  }\n\n  let view_direction: vec3<f32> = normalize(cameraPosition - position_worldspace);\n  lightColor = phongMaterial.ambient * surfaceColor * lighting.ambientColor;\n\n  for (var i: i32 = 0; i < lighting.pointLightCount; i++) {\n    let pointLight: PointLight = lighting_getPointLight(i);\n    let light_position_worldspace: vec3<f32> = pointLight.position;\n    let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n    let light_attenuation = getPointLightAttenuation(\n      pointLight,\n      distance(light_position_worldspace, position_worldspace)\n    );\n    lightColor += lighting_getLightColor(\n      surfaceColor,\n      light_direction,\n      view_direction,\n      normal_worldspace,\n      pointLight.color / light_attenuation\n    );\n  }\n\n  for (var i: i32 = 0; i < lighting.spotLightCount; i++) {\n    let spotLight: SpotLight = lighting_getSpotLight(i);\n    let light_position_worldspace: vec3<f32> = spotLight.position;\n    let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n    let light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n    lightColor += lighting_getLightColor(\n      surfaceColor,\n      light_direction,\n      view_direction,\n      normal_worldspace,\n      spotLight.color / light_attenuation\n    );\n  }\n\n  for (var i: i32 = 0; i < lighting.directionalLightCount; i++) {\n    let directionalLight: DirectionalLight = lighting_getDirectionalLight(i);\n    lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n  }  \n  \n  return lightColor;\n}\n\nfn lighting_getSpecularLightColor(cameraPosition: vec3<f32>, position_worldspace: vec3<f32>, normal_worldspace: vec3<f32>) -> vec3<f32>{\n  var lightColor = vec3<f32>(0, 0, 0);\n  let surfaceColor = vec3<f32>(0, 0, 0);\n\n  if (lighting.enabled != 0) {\n    let view_direction = normalize(cameraPosition - position_worldspace);\n\n    for (var i: i32 = 0; i < lighting.pointLightCount; i++) {\n      let pointLight: PointLight = lighting_getPointLight(i);\n      let light_position_worldspace: vec3<f32> = pointLight.position;\n      let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n      let light_attenuation = getPointLightAttenuation(\n        pointLight,\n        distance(light_position_worldspace, position_worldspace)\n      );\n      lightColor += lighting_getLightColor(\n        surfaceColor,\n        light_direction,\n        view_direction,\n        normal_worldspace,\n        pointLight.color / light_attenuation\n      );\n    }\n\n    for (var i: i32 = 0; i < lighting.spotLightCount; i++) {\n      let spotLight: SpotLight = lighting_getSpotLight(i);\n      let light_position_worldspace: vec3<f32> = spotLight.position;\n      let light_direction: vec3<f32> = normalize(light_position_worldspace - position_worldspace);\n      let light_attenuation = getSpotLightAttenuation(spotLight, position_worldspace);\n      lightColor += lighting_getLightColor(\n        surfaceColor,\n        light_direction,\n        view_direction,\n        normal_worldspace,\n        spotLight.color / light_attenuation\n      );\n    }\n\n    for (var i: i32 = 0; i < lighting.directionalLightCount; i++) {\n        let directionalLight: DirectionalLight = lighting_getDirectionalLight(i);\n        lightColor += lighting_getLightColor(surfaceColor, -directionalLight.direction, view_direction, normal_worldspace, directionalLight.color);\n    }\n  }\n  return lightColor;\n}\n";
+})), m_, h_, g_ = o((() => {
+	Bg(), c_(), d_(), p_(), m_ = [
 		38.25,
 		38.25,
 		38.25
-	], g_ = {
+	], h_ = {
 		props: {},
 		name: "gouraudMaterial",
 		bindingLayout: [{
 			name: "gouraudMaterial",
 			group: 3
 		}],
-		vs: d_.replace("phongMaterial", "gouraudMaterial"),
-		fs: u_.replace("phongMaterial", "gouraudMaterial"),
-		source: p_.replaceAll("phongMaterial", "gouraudMaterial"),
+		vs: u_.replace("phongMaterial", "gouraudMaterial"),
+		fs: l_.replace("phongMaterial", "gouraudMaterial"),
+		source: f_.replaceAll("phongMaterial", "gouraudMaterial"),
 		defines: { LIGHTING_VERTEX: !0 },
-		dependencies: [c_, Bg],
+		dependencies: [s_, zg],
 		uniformTypes: {
 			unlit: "i32",
 			ambient: "f32",
@@ -10155,34 +10148,34 @@ var o_, s_, c_, l_ = o((() => {
 			ambient: .35,
 			diffuse: .6,
 			shininess: 32,
-			specularColor: h_
+			specularColor: m_
 		},
 		getUniforms(e) {
 			return {
-				...g_.defaultUniforms,
+				...h_.defaultUniforms,
 				...e
 			};
 		}
 	};
-})), v_ = o((() => {
-	Ua(), _o(), bo(), od(), wd(), kp(), Np(), Rp(), of(), fo(), U(), xg(), Ag(), Vg(), qg(), l_(), __(), m_(), f_();
-})), y_ = "struct LayerUniforms {\n  opacity: f32,\n};\n\n@group(0) @binding(auto)\nvar<uniform> layer: LayerUniforms;\n", b_ = "layout(std140) uniform layerUniforms {\n  uniform float opacity;\n} layer;\n", x_ = {
+})), __ = o((() => {
+	Ha(), go(), yo(), ad(), Cd(), Op(), Mp(), Lp(), af(), uo(), U(), bg(), kg(), Bg(), Kg(), c_(), g_(), p_(), d_();
+})), v_ = "struct LayerUniforms {\n  opacity: f32,\n};\n\n@group(0) @binding(auto)\nvar<uniform> layer: LayerUniforms;\n", y_ = "layout(std140) uniform layerUniforms {\n  uniform float opacity;\n} layer;\n", b_ = {
 	name: "layer",
-	source: y_,
-	vs: b_,
-	fs: b_,
+	source: v_,
+	vs: y_,
+	fs: y_,
 	getUniforms: (e) => ({ opacity: e.opacity ** (1 / 2.2) }),
 	uniformTypes: { opacity: "f32" }
-}, S_ = {
+}, x_ = {
 	name: "color",
 	dependencies: [],
 	source: "\n\n@must_use\nfn deckgl_premultiplied_alpha(fragColor: vec4<f32>) -> vec4<f32> {\n    return vec4(fragColor.rgb * fragColor.a, fragColor.a); \n};\n",
 	getUniforms: (e) => ({})
-}, C_ = "const SMOOTH_EDGE_RADIUS: f32 = 0.5;\n\nstruct VertexGeometry {\n  position: vec4<f32>,\n  worldPosition: vec3<f32>,\n  worldPositionAlt: vec3<f32>,\n  normal: vec3<f32>,\n  uv: vec2<f32>,\n  pickingColor: vec3<f32>,\n};\n\nvar<private> geometry_: VertexGeometry = VertexGeometry(\n  vec4<f32>(0.0, 0.0, 1.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec2<f32>(0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0)\n);\n\nstruct FragmentGeometry {\n  uv: vec2<f32>,\n};\n\nvar<private> fragmentGeometry: FragmentGeometry;\n\nfn smoothedge(edge: f32, x: f32) -> f32 {\n  return smoothstep(edge - SMOOTH_EDGE_RADIUS, edge + SMOOTH_EDGE_RADIUS, x);\n}\n", w_ = "#define SMOOTH_EDGE_RADIUS 0.5", T_ = {
+}, S_ = "const SMOOTH_EDGE_RADIUS: f32 = 0.5;\n\nstruct VertexGeometry {\n  position: vec4<f32>,\n  worldPosition: vec3<f32>,\n  worldPositionAlt: vec3<f32>,\n  normal: vec3<f32>,\n  uv: vec2<f32>,\n  pickingColor: vec3<f32>,\n};\n\nvar<private> geometry_: VertexGeometry = VertexGeometry(\n  vec4<f32>(0.0, 0.0, 1.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0),\n  vec2<f32>(0.0, 0.0),\n  vec3<f32>(0.0, 0.0, 0.0)\n);\n\nstruct FragmentGeometry {\n  uv: vec2<f32>,\n};\n\nvar<private> fragmentGeometry: FragmentGeometry;\n\nfn smoothedge(edge: f32, x: f32) -> f32 {\n  return smoothstep(edge - SMOOTH_EDGE_RADIUS, edge + SMOOTH_EDGE_RADIUS, x);\n}\n", C_ = "#define SMOOTH_EDGE_RADIUS 0.5", w_ = {
 	name: "geometry",
-	source: C_,
+	source: S_,
 	vs: `\
-${w_}
+${C_}
 
 struct VertexGeometry {
   vec4 position;
@@ -10201,7 +10194,7 @@ struct VertexGeometry {
 );
 `,
 	fs: `\
-${w_}
+${C_}
 
 struct FragmentGeometry {
   vec2 uv;
@@ -10225,15 +10218,15 @@ var K;
 (function(e) {
 	e[e.Possible = 1] = "Possible", e[e.Began = 2] = "Began", e[e.Changed = 4] = "Changed", e[e.Ended = 8] = "Ended", e[e.Recognized = 8] = "Recognized", e[e.Cancelled = 16] = "Cancelled", e[e.Failed = 32] = "Failed";
 })(K ||= {});
-var E_ = "auto", D_ = "manipulation", O_ = "none", k_ = "pan-x", A_ = "pan-y";
+var T_ = "auto", E_ = "manipulation", D_ = "none", O_ = "pan-x", k_ = "pan-y";
 // node_modules/mjolnir.js/dist/hammerjs/touchaction/clean-touch-actions.js
-function j_(e) {
-	if (e.includes("none")) return O_;
-	let t = e.includes(k_), n = e.includes(A_);
-	return t && n ? O_ : t || n ? t ? k_ : A_ : e.includes("manipulation") ? D_ : E_;
+function A_(e) {
+	if (e.includes("none")) return D_;
+	let t = e.includes(O_), n = e.includes(k_);
+	return t && n ? D_ : t || n ? t ? O_ : k_ : e.includes("manipulation") ? E_ : T_;
 }
 // node_modules/mjolnir.js/dist/hammerjs/touchaction/touchaction.js
-var M_ = class {
+var j_ = class {
 	constructor(e, t) {
 		this.actions = "", this.manager = e, this.set(t);
 	}
@@ -10246,26 +10239,26 @@ var M_ = class {
 	compute() {
 		let e = [];
 		for (let t of this.manager.recognizers) t.options.enable && (e = e.concat(t.getTouchAction()));
-		return j_(e.join(" "));
+		return A_(e.join(" "));
 	}
 };
 // node_modules/mjolnir.js/dist/hammerjs/utils/split-str.js
-function N_(e) {
+function M_(e) {
 	return e.trim().split(/\s+/g);
 }
 // node_modules/mjolnir.js/dist/hammerjs/utils/event-listeners.js
-function P_(e, t, n) {
-	if (e) for (let r of N_(t)) e.addEventListener(r, n, !1);
+function N_(e, t, n) {
+	if (e) for (let r of M_(t)) e.addEventListener(r, n, !1);
 }
-function F_(e, t, n) {
-	if (e) for (let r of N_(t)) e.removeEventListener(r, n, !1);
+function P_(e, t, n) {
+	if (e) for (let r of M_(t)) e.removeEventListener(r, n, !1);
 }
 // node_modules/mjolnir.js/dist/hammerjs/utils/get-window-for-element.js
-function I_(e) {
+function F_(e) {
 	return (e.ownerDocument || e).defaultView;
 }
 // node_modules/mjolnir.js/dist/hammerjs/utils/has-parent.js
-function L_(e, t) {
+function I_(e, t) {
 	let n = e;
 	for (; n;) {
 		if (n === t) return !0;
@@ -10274,7 +10267,7 @@ function L_(e, t) {
 	return !1;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-center.js
-function R_(e) {
+function L_(e) {
 	let t = e.length;
 	if (t === 1) return {
 		x: Math.round(e[0].clientX),
@@ -10288,7 +10281,7 @@ function R_(e) {
 	};
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/simple-clone-input-data.js
-function z_(e) {
+function R_(e) {
 	let t = [], n = 0;
 	for (; n < e.pointers.length;) t[n] = {
 		clientX: Math.round(e.pointers[n].clientX),
@@ -10297,35 +10290,35 @@ function z_(e) {
 	return {
 		timeStamp: Date.now(),
 		pointers: t,
-		center: R_(t),
+		center: L_(t),
 		deltaX: e.deltaX,
 		deltaY: e.deltaY
 	};
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-distance.js
-function B_(e, t) {
+function z_(e, t) {
 	let n = t.x - e.x, r = t.y - e.y;
 	return Math.sqrt(n * n + r * r);
 }
-function V_(e, t) {
+function B_(e, t) {
 	let n = t.clientX - e.clientX, r = t.clientY - e.clientY;
 	return Math.sqrt(n * n + r * r);
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-angle.js
-function H_(e, t) {
+function V_(e, t) {
 	let n = t.x - e.x, r = t.y - e.y;
 	return Math.atan2(r, n) * 180 / Math.PI;
 }
-function U_(e, t) {
+function H_(e, t) {
 	let n = t.clientX - e.clientX, r = t.clientY - e.clientY;
 	return Math.atan2(r, n) * 180 / Math.PI;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-direction.js
-function W_(e, t) {
+function U_(e, t) {
 	return e === t ? G.None : Math.abs(e) >= Math.abs(t) ? e < 0 ? G.Left : G.Right : t < 0 ? G.Up : G.Down;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-delta-xy.js
-function G_(e, t) {
+function W_(e, t) {
 	let n = t.center, r = e.offsetDelta, i = e.prevDelta, a = e.prevInput;
 	return (t.eventType === W.Start || a?.eventType === W.End) && (i = e.prevDelta = {
 		x: a?.deltaX || 0,
@@ -10339,93 +10332,93 @@ function G_(e, t) {
 	};
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-velocity.js
-function K_(e, t, n) {
+function G_(e, t, n) {
 	return {
 		x: t / e || 0,
 		y: n / e || 0
 	};
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-scale.js
-function q_(e, t) {
-	return V_(t[0], t[1]) / V_(e[0], e[1]);
+function K_(e, t) {
+	return B_(t[0], t[1]) / B_(e[0], e[1]);
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/get-rotation.js
-function J_(e, t) {
-	return U_(t[1], t[0]) - U_(e[1], e[0]);
+function q_(e, t) {
+	return H_(t[1], t[0]) - H_(e[1], e[0]);
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/compute-interval-input-data.js
-function Y_(e, t) {
+function J_(e, t) {
 	let n = e.lastInterval || t, r = t.timeStamp - n.timeStamp, i, a, o, s;
 	if (t.eventType !== W.Cancel && (r > 25 || n.velocity === void 0)) {
-		let c = t.deltaX - n.deltaX, l = t.deltaY - n.deltaY, u = K_(r, c, l);
-		a = u.x, o = u.y, i = Math.abs(u.x) > Math.abs(u.y) ? u.x : u.y, s = W_(c, l), e.lastInterval = t;
+		let c = t.deltaX - n.deltaX, l = t.deltaY - n.deltaY, u = G_(r, c, l);
+		a = u.x, o = u.y, i = Math.abs(u.x) > Math.abs(u.y) ? u.x : u.y, s = U_(c, l), e.lastInterval = t;
 	} else i = n.velocity, a = n.velocityX, o = n.velocityY, s = n.direction;
 	t.velocity = i, t.velocityX = a, t.velocityY = o, t.direction = s;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/compute-input-data.js
-function X_(e, t) {
+function Y_(e, t) {
 	return "pointerId" in e ? e.pointerId : t;
 }
-function Z_(e, t) {
-	e.movementOrigin = new Map(t.map((e, t) => [X_(e, t), {
+function X_(e, t) {
+	e.movementOrigin = new Map(t.map((e, t) => [Y_(e, t), {
 		clientX: e.clientX,
 		clientY: e.clientY
 	}])), e.firstMovementTime = void 0;
 }
-function Q_(e, t) {
-	let n = t.pointers.map(X_);
-	if (e.movementOrigin?.size === n.length && n.every((t) => e.movementOrigin.has(t)) || Z_(e, t.pointers), t.distancePerPointer = t.pointers.map((t, r) => V_(e.movementOrigin.get(n[r]), t)), t.eventType & W.Move && t.distancePerPointer.some((e) => e > 0) && (e.firstMovementTime ??= t.timeStamp), t.movementDeltaTime = e.firstMovementTime === void 0 ? 0 : t.timeStamp - e.firstMovementTime, t.eventType & (W.End | W.Cancel)) {
-		let r = t.changedPointers.map((e) => X_(e, t.pointers.indexOf(e)));
-		Z_(e, t.pointers.filter((e, t) => !r.includes(n[t])));
+function Z_(e, t) {
+	let n = t.pointers.map(Y_);
+	if (e.movementOrigin?.size === n.length && n.every((t) => e.movementOrigin.has(t)) || X_(e, t.pointers), t.distancePerPointer = t.pointers.map((t, r) => B_(e.movementOrigin.get(n[r]), t)), t.eventType & W.Move && t.distancePerPointer.some((e) => e > 0) && (e.firstMovementTime ??= t.timeStamp), t.movementDeltaTime = e.firstMovementTime === void 0 ? 0 : t.timeStamp - e.firstMovementTime, t.eventType & (W.End | W.Cancel)) {
+		let r = t.changedPointers.map((e) => Y_(e, t.pointers.indexOf(e)));
+		X_(e, t.pointers.filter((e, t) => !r.includes(n[t])));
 	}
 }
-function $_(e, t) {
+function Q_(e, t) {
 	let { session: n } = e, { pointers: r } = t, { length: i } = r;
-	n.firstInput ||= z_(t), i > 1 && !n.firstMultiple ? n.firstMultiple = z_(t) : i === 1 && (n.firstMultiple = !1);
-	let { firstInput: a, firstMultiple: o } = n, s = o ? o.center : a.center, c = t.center = R_(r);
-	t.timeStamp = Date.now(), t.deltaTime = t.timeStamp - a.timeStamp, Q_(n, t), t.angle = H_(s, c), t.distance = B_(s, c);
-	let { deltaX: l, deltaY: u } = G_(n, t);
-	t.deltaX = l, t.deltaY = u, t.offsetDirection = W_(t.deltaX, t.deltaY);
-	let d = K_(t.deltaTime, t.deltaX, t.deltaY);
-	t.overallVelocityX = d.x, t.overallVelocityY = d.y, t.overallVelocity = Math.abs(d.x) > Math.abs(d.y) ? d.x : d.y, t.scale = o ? q_(o.pointers, r) : 1, t.rotation = o ? J_(o.pointers, r) : 0, t.maxPointers = n.prevInput ? t.pointers.length > n.prevInput.maxPointers ? t.pointers.length : n.prevInput.maxPointers : t.pointers.length;
+	n.firstInput ||= R_(t), i > 1 && !n.firstMultiple ? n.firstMultiple = R_(t) : i === 1 && (n.firstMultiple = !1);
+	let { firstInput: a, firstMultiple: o } = n, s = o ? o.center : a.center, c = t.center = L_(r);
+	t.timeStamp = Date.now(), t.deltaTime = t.timeStamp - a.timeStamp, Z_(n, t), t.angle = V_(s, c), t.distance = z_(s, c);
+	let { deltaX: l, deltaY: u } = W_(n, t);
+	t.deltaX = l, t.deltaY = u, t.offsetDirection = U_(t.deltaX, t.deltaY);
+	let d = G_(t.deltaTime, t.deltaX, t.deltaY);
+	t.overallVelocityX = d.x, t.overallVelocityY = d.y, t.overallVelocity = Math.abs(d.x) > Math.abs(d.y) ? d.x : d.y, t.scale = o ? K_(o.pointers, r) : 1, t.rotation = o ? q_(o.pointers, r) : 0, t.maxPointers = n.prevInput ? t.pointers.length > n.prevInput.maxPointers ? t.pointers.length : n.prevInput.maxPointers : t.pointers.length;
 	let f = e.element;
-	return L_(t.srcEvent.target, f) && (f = t.srcEvent.target), t.target = f, Y_(n, t), t;
+	return I_(t.srcEvent.target, f) && (f = t.srcEvent.target), t.target = f, J_(n, t), t;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/input-handler.js
-function ev(e, t, n) {
+function $_(e, t, n) {
 	let r = n.pointers.length, i = n.changedPointers.length, a = t & W.Start && r - i === 0, o = t & (W.End | W.Cancel) && r - i === 0;
 	n.isFirst = !!a, n.isFinal = !!o, a && (e.session = {}), n.eventType = t;
-	let s = $_(e, n);
+	let s = Q_(e, n);
 	e.emit("hammer.input", s), e.recognize(s), e.session.prevInput = s;
 }
 // node_modules/mjolnir.js/dist/hammerjs/input/input.js
-var tv = class {
+var ev = class {
 	constructor(e) {
 		this.evEl = "", this.evWin = "", this.evTarget = "", this.domHandler = (e) => {
 			this.manager.options.enable && this.handler(e);
 		}, this.manager = e, this.element = e.element, this.target = e.options.inputTarget || e.element;
 	}
 	callback(e, t) {
-		ev(this.manager, e, t);
+		$_(this.manager, e, t);
 	}
 	init() {
-		P_(this.element, this.evEl, this.domHandler), P_(this.target, this.evTarget, this.domHandler), P_(I_(this.element), this.evWin, this.domHandler);
+		N_(this.element, this.evEl, this.domHandler), N_(this.target, this.evTarget, this.domHandler), N_(F_(this.element), this.evWin, this.domHandler);
 	}
 	destroy() {
-		F_(this.element, this.evEl, this.domHandler), F_(this.target, this.evTarget, this.domHandler), F_(I_(this.element), this.evWin, this.domHandler);
+		P_(this.element, this.evEl, this.domHandler), P_(this.target, this.evTarget, this.domHandler), P_(F_(this.element), this.evWin, this.domHandler);
 	}
-}, nv = {
+}, tv = {
 	pointerdown: W.Start,
 	pointermove: W.Move,
 	pointerup: W.End,
 	pointercancel: W.Cancel,
 	pointerout: W.Cancel
-}, rv = "pointerdown", iv = "pointermove pointerup pointercancel", av = class extends tv {
+}, nv = "pointerdown", rv = "pointermove pointerup pointercancel", iv = class extends ev {
 	constructor(e) {
-		super(e), this.evEl = rv, this.evWin = iv, this.store = this.manager.session.pointerEvents = [], this.init();
+		super(e), this.evEl = nv, this.evWin = rv, this.store = this.manager.session.pointerEvents = [], this.init();
 	}
 	handler(e) {
-		let { store: t } = this, n = !1, r = nv[e.type], i = e.pointerType, a = i === "touch", o = t.findIndex((t) => t.pointerId === e.pointerId);
+		let { store: t } = this, n = !1, r = tv[e.type], i = e.pointerType, a = i === "touch", o = t.findIndex((t) => t.pointerId === e.pointerId);
 		r & W.Start && (e.buttons || a) ? o < 0 && (t.push(e), o = t.length - 1) : r & (W.End | W.Cancel) && (n = !0), o < 0 || (t[o] = e, this.callback(r, {
 			pointers: t,
 			changedPointers: [e],
@@ -10434,7 +10427,7 @@ var tv = class {
 			srcEvent: e
 		}), n && t.splice(o, 1));
 	}
-}, ov = [
+}, av = [
 	"",
 	"webkit",
 	"Moz",
@@ -10442,15 +10435,15 @@ var tv = class {
 	"ms",
 	"o"
 ];
-function sv(e, t) {
+function ov(e, t) {
 	let n = t[0].toUpperCase() + t.slice(1);
-	for (let r of ov) {
+	for (let r of av) {
 		let i = r ? r + n : t;
 		if (i in e) return i;
 	}
 }
 // node_modules/mjolnir.js/dist/hammerjs/manager.js
-var cv = 1, lv = 2, uv = {
+var sv = 1, cv = 2, lv = {
 	touchAction: "compute",
 	enable: !0,
 	inputTarget: null,
@@ -10460,23 +10453,23 @@ var cv = 1, lv = 2, uv = {
 		touchCallout: "none",
 		tapHighlightColor: "rgba(0,0,0,0)"
 	}
-}, dv = class {
+}, uv = class {
 	constructor(e, t) {
 		this.options = {
-			...uv,
+			...lv,
 			...t,
 			cssProps: {
-				...uv.cssProps,
+				...lv.cssProps,
 				...t.cssProps
 			},
 			inputTarget: t.inputTarget || e
-		}, this.handlers = {}, this.session = {}, this.recognizers = [], this.oldCssProps = {}, this.element = e, this.input = new av(this), this.touchAction = new M_(this, this.options.touchAction), this.toggleCssProps(!0);
+		}, this.handlers = {}, this.session = {}, this.recognizers = [], this.oldCssProps = {}, this.element = e, this.input = new iv(this), this.touchAction = new j_(this, this.options.touchAction), this.toggleCssProps(!0);
 	}
 	set(e) {
 		return Object.assign(this.options, e), e.touchAction && this.touchAction.update(), e.inputTarget && (this.input.destroy(), this.input.target = e.inputTarget, this.input.init()), this;
 	}
 	stop(e) {
-		this.session.stopped = e ? lv : cv;
+		this.session.stopped = e ? cv : sv;
 	}
 	recognize(e) {
 		let { session: t } = this;
@@ -10485,7 +10478,7 @@ var cv = 1, lv = 2, uv = {
 		let n, { recognizers: r } = this, { curRecognizer: i } = t;
 		(!i || i && i.state & K.Recognized) && (i = t.curRecognizer = null);
 		let a = 0;
-		for (; a < r.length;) n = r[a], t.stopped !== lv && (!i || n === i || n.canRecognizeWith(i)) ? n.recognize(e) : n.reset(), !i && n.state & (K.Began | K.Changed | K.Ended) && (i = t.curRecognizer = n), a++;
+		for (; a < r.length;) n = r[a], t.stopped !== cv && (!i || n === i || n.canRecognizeWith(i)) ? n.recognize(e) : n.reset(), !i && n.state & (K.Began | K.Changed | K.Ended) && (i = t.curRecognizer = n), a++;
 	}
 	get(e) {
 		let { recognizers: t } = this;
@@ -10515,12 +10508,12 @@ var cv = 1, lv = 2, uv = {
 	on(e, t) {
 		if (!e || !t) return;
 		let { handlers: n } = this;
-		for (let r of N_(e)) n[r] = n[r] || [], n[r].push(t);
+		for (let r of M_(e)) n[r] = n[r] || [], n[r].push(t);
 	}
 	off(e, t) {
 		if (!e) return;
 		let { handlers: n } = this;
-		for (let r of N_(e)) t ? n[r] && n[r].splice(n[r].indexOf(t), 1) : delete n[r];
+		for (let r of M_(e)) t ? n[r] && n[r].splice(n[r].indexOf(t), 1) : delete n[r];
 	}
 	emit(e, t) {
 		let n = this.handlers[e] && this.handlers[e].slice();
@@ -10539,24 +10532,24 @@ var cv = 1, lv = 2, uv = {
 		let { element: t } = this;
 		if (t) {
 			for (let [n, r] of Object.entries(this.options.cssProps)) {
-				let i = sv(t.style, n);
+				let i = ov(t.style, n);
 				e ? (this.oldCssProps[i] = t.style[i], t.style[i] = r) : t.style[i] = this.oldCssProps[i] || "";
 			}
 			e || (this.oldCssProps = {});
 		}
 	}
-}, fv = 1;
-function pv() {
-	return fv++;
+}, dv = 1;
+function fv() {
+	return dv++;
 }
 // node_modules/mjolnir.js/dist/hammerjs/recognizer/state-str.js
-function mv(e) {
+function pv(e) {
 	return e & K.Cancelled ? "cancel" : e & K.Ended ? "end" : e & K.Changed ? "move" : e & K.Began ? "start" : "";
 }
 // node_modules/mjolnir.js/dist/hammerjs/recognizer/recognizer.js
-var hv = class {
+var mv = class {
 	constructor(e) {
-		this.options = e, this.id = pv(), this.state = K.Possible, this.simultaneous = {}, this.requireFail = [];
+		this.options = e, this.id = fv(), this.state = K.Possible, this.simultaneous = {}, this.requireFail = [];
 	}
 	set(e) {
 		return Object.assign(this.options, e), this.manager.touchAction.update(), this;
@@ -10614,7 +10607,7 @@ var hv = class {
 	emit(e) {
 		if (!e) return;
 		let { state: t } = this;
-		t < K.Ended && this.manager.emit(this.options.event + mv(t), e), this.manager.emit(this.options.event, e), e.additionalEvent && this.manager.emit(e.additionalEvent, e), t >= K.Ended && this.manager.emit(this.options.event + mv(t), e);
+		t < K.Ended && this.manager.emit(this.options.event + pv(t), e), this.manager.emit(this.options.event, e), e.additionalEvent && this.manager.emit(e.additionalEvent, e), t >= K.Ended && this.manager.emit(this.options.event + pv(t), e);
 	}
 	tryEmit(e) {
 		this.canEmit() ? this.emit(e) : this.state = K.Failed;
@@ -10637,32 +10630,32 @@ var hv = class {
 	reset() {}
 };
 // node_modules/mjolnir.js/dist/hammerjs/recognizers/attribute.js
-function gv(e) {
+function hv(e) {
 	return Math.abs(((e + 180) % 360 + 360) % 360 - 180);
 }
-function _v(e, t) {
-	return (t.distance === void 0 || e.distance >= t.distance) && (t.distancePerPointer === void 0 || e.distancePerPointer.length > 0 && e.distancePerPointer.every((e) => e >= t.distancePerPointer)) && (t.movementDeltaTime === void 0 || e.movementDeltaTime >= t.movementDeltaTime) && (t.rotation === void 0 || gv(e.rotation) >= t.rotation) && (t.scale === void 0 || Math.abs(e.scale - 1) >= t.scale);
+function gv(e, t) {
+	return (t.distance === void 0 || e.distance >= t.distance) && (t.distancePerPointer === void 0 || e.distancePerPointer.length > 0 && e.distancePerPointer.every((e) => e >= t.distancePerPointer)) && (t.movementDeltaTime === void 0 || e.movementDeltaTime >= t.movementDeltaTime) && (t.rotation === void 0 || hv(e.rotation) >= t.rotation) && (t.scale === void 0 || Math.abs(e.scale - 1) >= t.scale);
 }
-var vv = class extends hv {
+var _v = class extends mv {
 	attrTest(e) {
 		let t = this.options.pointers;
 		return t === 0 || e.pointers.length === t;
 	}
 	coherentTest(e) {
 		let t = this.options.coherent;
-		return !t?.length || t.some((t) => _v(e, t));
+		return !t?.length || t.some((t) => gv(e, t));
 	}
 	process(e) {
 		let { state: t } = this, { eventType: n } = e, r = t & (K.Began | K.Changed), i = this.attrTest(e);
 		return r && (n & W.Cancel || !i) ? t | K.Cancelled : r || i ? n & W.End ? t | K.Ended : t & K.Began ? t | K.Changed : K.Began : K.Failed;
 	}
-}, yv = [
+}, vv = [
 	"",
 	"start",
 	"move",
 	"end",
 	"cancel"
-], bv = class extends hv {
+], yv = class extends mv {
 	constructor(e = {}) {
 		super({
 			enable: !0,
@@ -10677,10 +10670,10 @@ var vv = class extends hv {
 		}), this._tapStart = null, this._lastTap = null, this._drag = null, this._emittedStart = !1;
 	}
 	getTouchAction() {
-		return [D_];
+		return [E_];
 	}
 	getEventNames() {
-		return yv.map((e) => this.options.event + e);
+		return vv.map((e) => this.options.event + e);
 	}
 	process(e) {
 		let { options: t } = this;
@@ -10735,7 +10728,7 @@ var vv = class extends hv {
 		} : null, this._tapStart = null, K.Failed);
 	}
 	_isTapMatch(e, t) {
-		return e.timeStamp - t.timeStamp <= this.options.interval && B_(e.center, t.center) <= this.options.threshold;
+		return e.timeStamp - t.timeStamp <= this.options.interval && z_(e.center, t.center) <= this.options.threshold;
 	}
 	_isValidTap(e) {
 		return e.deltaTime <= this.options.time && e.distance <= this.options.threshold;
@@ -10746,7 +10739,7 @@ var vv = class extends hv {
 	_isSamePointer(e, t) {
 		return t === null || this._getPointerId(e) === t;
 	}
-}, xv = class extends hv {
+}, bv = class extends mv {
 	constructor(e = {}) {
 		super({
 			enable: !0,
@@ -10761,14 +10754,14 @@ var vv = class extends hv {
 		}), this.pTime = null, this.pCenter = null, this._timer = null, this._input = null, this.count = 0;
 	}
 	getTouchAction() {
-		return [D_];
+		return [E_];
 	}
 	process(e) {
 		let { options: t } = this, n = e.pointers.length === t.pointers, r = e.distance < t.threshold, i = e.deltaTime < t.time;
 		if (this.reset(), e.eventType & W.Start && this.count === 0) return this.failTimeout();
 		if (r && i && n) {
 			if (e.eventType !== W.End) return this.failTimeout();
-			let n = !this.pTime || e.timeStamp - this.pTime < t.interval, r = !this.pCenter || B_(this.pCenter, e.center) < t.posThreshold;
+			let n = !this.pTime || e.timeStamp - this.pTime < t.interval, r = !this.pCenter || z_(this.pCenter, e.center) < t.posThreshold;
 			if (this.pTime = e.timeStamp, this.pCenter = e.center, !r || !n ? this.count = 1 : this.count += 1, this._input = e, this.count % t.taps === 0) return this.hasRequireFailures() ? (this._timer = setTimeout(() => {
 				this.state = K.Recognized, this.tryEmit(this._input);
 			}, t.interval), K.Began) : K.Recognized;
@@ -10786,7 +10779,7 @@ var vv = class extends hv {
 	emit(e) {
 		this.state === K.Recognized && (e.tapCount = this.count, this.manager.emit(this.options.event, e));
 	}
-}, Sv = class extends vv {
+}, xv = class extends _v {
 	constructor() {
 		super(...arguments), this.wheelSession = null, this.wheelSessionUnsubscribe = null, this.handleWheelSessionEvent = (e) => {
 			e.device === "trackpad" && this.handleTrackpadEvent(e);
@@ -10797,7 +10790,7 @@ var vv = class extends hv {
 		return t && t !== this.wheelSession && (this.wheelSessionUnsubscribe?.(), this.wheelSessionUnsubscribe = null, this.wheelSession = t), super.set(n), this.updateWheelSessionSubscription(), this;
 	}
 	getTrackpadInput(e, t = {}) {
-		let { srcEvent: n } = e, r = t.deltaX ?? e.deltaX, i = t.deltaY ?? e.deltaY, a = W_(r, i), o = Math.sqrt(e.deltaX * e.deltaX + e.deltaY * e.deltaY), s = n;
+		let { srcEvent: n } = e, r = t.deltaX ?? e.deltaX, i = t.deltaY ?? e.deltaY, a = U_(r, i), o = Math.sqrt(e.deltaX * e.deltaX + e.deltaY * e.deltaY), s = n;
 		return {
 			pointers: [s, s],
 			changedPointers: [s, s],
@@ -10833,7 +10826,7 @@ var vv = class extends hv {
 		let e = !!(this.wheelSession && this.options.enable && this.options.trackpad && this.options.pointers === 2);
 		e && !this.wheelSessionUnsubscribe ? this.wheelSessionUnsubscribe = this.wheelSession.on(this.handleWheelSessionEvent) : !e && this.wheelSessionUnsubscribe && (this.wheelSessionUnsubscribe(), this.wheelSessionUnsubscribe = null);
 	}
-}, Cv = [
+}, Sv = [
 	"",
 	"start",
 	"move",
@@ -10843,7 +10836,7 @@ var vv = class extends hv {
 	"down",
 	"left",
 	"right"
-], wv = class extends Sv {
+], Cv = class extends xv {
 	constructor(e = {}) {
 		super({
 			enable: !0,
@@ -10858,10 +10851,10 @@ var vv = class extends hv {
 	}
 	getTouchAction() {
 		let { options: { direction: e } } = this, t = [];
-		return e & G.Horizontal && t.push(A_), e & G.Vertical && t.push(k_), t;
+		return e & G.Horizontal && t.push(k_), e & G.Vertical && t.push(O_), t;
 	}
 	getEventNames() {
-		return Cv.map((e) => this.options.event + e);
+		return Sv.map((e) => this.options.event + e);
 	}
 	directionTest(e) {
 		let { options: t } = this, n = !0, { distance: r } = e, { direction: i } = e, a = e.deltaX, o = e.deltaY;
@@ -10888,7 +10881,7 @@ var vv = class extends hv {
 			overallVelocityY: -e.overallVelocityY
 		})), e.isFinal && (this.trackpadGesture = !1));
 	}
-}, Tv = [
+}, wv = [
 	"",
 	"start",
 	"move",
@@ -10896,7 +10889,7 @@ var vv = class extends hv {
 	"cancel",
 	"in",
 	"out"
-], Ev = class extends Sv {
+], Tv = class extends xv {
 	constructor(e = {}) {
 		super({
 			enable: !0,
@@ -10909,10 +10902,10 @@ var vv = class extends hv {
 		}), this.trackpadGesture = !1;
 	}
 	getTouchAction() {
-		return [O_];
+		return [D_];
 	}
 	getEventNames() {
-		return Tv.map((e) => this.options.event + e);
+		return wv.map((e) => this.options.event + e);
 	}
 	attrTest(e) {
 		let t = !!this.options.coherent?.length, n = !!(this.state & K.Began), r = !(t && e.eventType & (W.End | W.Cancel));
@@ -10938,19 +10931,19 @@ var vv = class extends hv {
 			scale: Math.exp(-e.deltaY / 100)
 		})), e.isFinal && (this.trackpadGesture = !1));
 	}
-}, Dv = class {
+}, Ev = class {
 	constructor(e, t, n) {
 		this.element = e, this.callback = t, this.options = n;
 	}
 	listen(e, t) {
 		t ? this.element.addEventListener(e, this.handleEvent, { passive: !1 }) : this.element.removeEventListener(e, this.handleEvent);
 	}
-}, Ov = (typeof navigator < "u" && navigator.userAgent ? navigator.userAgent.toLowerCase() : "").indexOf("firefox") !== -1, kv = 40, Av = .25, jv = class extends Dv {
+}, Dv = (typeof navigator < "u" && navigator.userAgent ? navigator.userAgent.toLowerCase() : "").indexOf("firefox") !== -1, Ov = 40, kv = .25, Av = class extends Ev {
 	constructor(e, t, n) {
 		n.enable = n.enable ?? !1, super(e, t, n), this.handleEvent = (e) => {
 			if (!this.options.enable) return;
 			let t = e.deltaY;
-			globalThis.WheelEvent && (Ov && e.deltaMode === globalThis.WheelEvent.DOM_DELTA_PIXEL && (t /= globalThis.devicePixelRatio), e.deltaMode === globalThis.WheelEvent.DOM_DELTA_LINE && (t *= kv)), e.shiftKey && t && (t *= Av), this.callback({
+			globalThis.WheelEvent && (Dv && e.deltaMode === globalThis.WheelEvent.DOM_DELTA_PIXEL && (t /= globalThis.devicePixelRatio), e.deltaMode === globalThis.WheelEvent.DOM_DELTA_LINE && (t *= Ov)), e.shiftKey && t && (t *= kv), this.callback({
 				type: "wheel",
 				center: {
 					x: e.clientX,
@@ -10970,29 +10963,29 @@ var vv = class extends hv {
 	enableEventType(e, t) {
 		e === "wheel" && this.options.enable !== t && (this.options.enable = t, t && !this.wheelSessionUnsubscribe && (this.wheelSessionUnsubscribe = this.options.wheelSession?.on(() => {})), this.listen("wheel", t), t || (this.wheelSessionUnsubscribe?.(), this.wheelSessionUnsubscribe = void 0));
 	}
-}, Mv = 4.000244140625, Nv = 40, Pv = 0, Fv = 1, Iv = 40, Lv = 40, Rv = 120, zv = {
+}, jv = 4.000244140625, Mv = 40, Nv = 0, Pv = 1, Fv = 40, Iv = 40, Lv = 120, Rv = {
 	classificationDelay: 32,
 	endDelay: 80
-}, Bv = class {
+}, zv = class {
 	constructor(e, t = {}) {
 		this.subscriptions = /* @__PURE__ */ new Map(), this.session = null, this.classificationTimer = null, this.endTimer = null, this.pressedControlKeys = /* @__PURE__ */ new Set(), this.listeningForControlKeys = !1, this.handleEvent = (e) => {
 			if (!this.hasSubscribers) return "unknown";
-			let t = Hv(e, this.pressedControlKeys.size > 0), n = this.session;
+			let t = Vv(e, this.pressedControlKeys.size > 0), n = this.session;
 			if (n && t.timeStamp - n.lastTimeStamp >= this.options.endDelay) {
 				if (this.end(), !this.hasSubscribers) return "unknown";
 				n = null;
 			}
 			n ? (this.scheduleEnd(), this.addSample(n, t)) : (n = this.startPendingSession(t), this.scheduleEnd());
 			let { device: r } = n;
-			return r === "unknown" && (r = Uv(n.samples, !1), r !== "unknown" && this.begin(n, r)), r;
+			return r === "unknown" && (r = Hv(n.samples, !1), r !== "unknown" && this.begin(n, r)), r;
 		}, this.finishClassification = () => {
 			if (this.classificationTimer = null, !this.session || this.session.device !== "unknown") return;
-			let e = this.session, t = Uv(e.samples, !0);
+			let e = this.session, t = Hv(e.samples, !0);
 			this.begin(e, t === "unknown" ? "mouse" : t);
 		}, this.end = () => {
 			if (!this.session) return;
 			if (this.session.device === "unknown") {
-				let e = this.session, t = Uv(e.samples, !0);
+				let e = this.session, t = Hv(e.samples, !0);
 				this.begin(e, t === "unknown" ? "mouse" : t);
 			}
 			if (!this.session) return;
@@ -11005,7 +10998,7 @@ var vv = class extends hv {
 		}, this.handleWindowBlur = () => {
 			this.pressedControlKeys.clear();
 		}, this.element = e, this.options = {
-			...zv,
+			...Rv,
 			...t
 		}, this.element?.addEventListener("wheel", this.handleEvent, { passive: !0 });
 	}
@@ -11101,16 +11094,16 @@ var vv = class extends hv {
 		this.endTimer !== null && (globalThis.clearTimeout(this.endTimer), this.endTimer = null);
 	}
 	updateControlKeyEventListeners() {
-		let e = this.hasSubscribers, t = Vv();
+		let e = this.hasSubscribers, t = Bv();
 		t && e !== this.listeningForControlKeys && (this.listeningForControlKeys = e, e ? (t.addEventListener("keydown", this.handleKeyDown, !0), t.addEventListener("keyup", this.handleKeyUp, !0), t.addEventListener("blur", this.handleWindowBlur)) : (t.removeEventListener("keydown", this.handleKeyDown, !0), t.removeEventListener("keyup", this.handleKeyUp, !0), t.removeEventListener("blur", this.handleWindowBlur), this.pressedControlKeys.clear()));
 	}
 };
-function Vv() {
+function Bv() {
 	return typeof window < "u" ? window : globalThis.document?.defaultView;
 }
-function Hv(e, t) {
+function Vv(e, t) {
 	let n = e.deltaX, r = e.deltaY;
-	return e.deltaMode === Fv && (n *= Nv, r *= Nv), {
+	return e.deltaMode === Pv && (n *= Mv, r *= Mv), {
 		event: e,
 		timeStamp: e.timeStamp,
 		deltaX: n,
@@ -11118,28 +11111,28 @@ function Hv(e, t) {
 		isControlKeyDown: t
 	};
 }
-function Uv(e, t) {
-	return e.some(({ event: e, isControlKeyDown: t }) => e.ctrlKey && !t) ? "trackpad" : e.some(({ event: e }) => e.deltaMode !== Pv) || e.some(Wv) || e.every(({ event: e }) => {
+function Hv(e, t) {
+	return e.some(({ event: e, isControlKeyDown: t }) => e.ctrlKey && !t) ? "trackpad" : e.some(({ event: e }) => e.deltaMode !== Nv) || e.some(Uv) || e.every(({ event: e }) => {
 		let t = e.wheelDelta;
 		return t !== void 0 && Math.abs(t) % 40 == 0;
-	}) ? "mouse" : e.some(({ deltaX: e }) => e !== 0) || e.length > 1 && Gv(e) ? "trackpad" : t ? "mouse" : "unknown";
+	}) ? "mouse" : e.some(({ deltaX: e }) => e !== 0) || e.length > 1 && Wv(e) ? "trackpad" : t ? "mouse" : "unknown";
 }
-function Wv({ event: e, deltaX: t, deltaY: n }) {
+function Uv({ event: e, deltaX: t, deltaY: n }) {
 	if (t !== 0 || n === 0) return !1;
-	let r = Math.abs(n / Mv);
+	let r = Math.abs(n / jv);
 	if (Number.isInteger(r)) return !0;
 	let i = e.wheelDelta;
-	return typeof i == "number" && i !== 0 && i % Rv === 0;
+	return typeof i == "number" && i !== 0 && i % Lv === 0;
 }
-function Gv(e) {
+function Wv(e) {
 	for (let t = 0; t < e.length; t++) {
 		let n = e[t];
-		if (Math.abs(n.deltaX) > Lv || Math.abs(n.deltaY) > Lv || t > 0 && n.timeStamp - e[t - 1].timeStamp > Iv) return !1;
+		if (Math.abs(n.deltaX) > Iv || Math.abs(n.deltaY) > Iv || t > 0 && n.timeStamp - e[t - 1].timeStamp > Fv) return !1;
 	}
 	return !0;
 }
 // node_modules/mjolnir.js/dist/inputs/move-input.js
-var Kv = [
+var Gv = [
 	"mousedown",
 	"mousemove",
 	"mouseup",
@@ -11147,7 +11140,7 @@ var Kv = [
 	"mouseout",
 	"mouseenter",
 	"mouseleave"
-], qv = class extends Dv {
+], Kv = class extends Ev {
 	constructor(e, t, n) {
 		super(e, t, {
 			enable: !0,
@@ -11156,10 +11149,10 @@ var Kv = [
 			this.handleOverEvent(e), this.handleOutEvent(e), this.handleEnterEvent(e), this.handleLeaveEvent(e), this.handleMoveEvent(e);
 		}, this.pressed = !1;
 		let { enable: r = !1 } = this.options;
-		this.enableMoveEvent = r, this.enableLeaveEvent = r, this.enableEnterEvent = r, this.enableOutEvent = r, this.enableOverEvent = r, r && Kv.forEach((e) => this.listen(e, !0));
+		this.enableMoveEvent = r, this.enableLeaveEvent = r, this.enableEnterEvent = r, this.enableOutEvent = r, this.enableOverEvent = r, r && Gv.forEach((e) => this.listen(e, !0));
 	}
 	destroy() {
-		Kv.forEach((e) => this.listen(e, !1));
+		Gv.forEach((e) => this.listen(e, !1));
 	}
 	enableEventType(e, t) {
 		switch (e) {
@@ -11213,7 +11206,7 @@ var Kv = [
 			target: t.target
 		});
 	}
-}, Jv = ["keydown", "keyup"], Yv = class extends Dv {
+}, qv = ["keydown", "keyup"], Jv = class extends Ev {
 	constructor(e, t, n) {
 		super(e, t, {
 			enable: !0,
@@ -11234,15 +11227,15 @@ var Kv = [
 			}));
 		};
 		let { enable: r = !1 } = this.options;
-		this.enableDownEvent = r, this.enableUpEvent = r, e.tabIndex = this.options.tabIndex, e.style.outline = "none", r && Jv.forEach((e) => this.listen(e, !0));
+		this.enableDownEvent = r, this.enableUpEvent = r, e.tabIndex = this.options.tabIndex, e.style.outline = "none", r && qv.forEach((e) => this.listen(e, !0));
 	}
 	destroy() {
-		Jv.forEach((e) => this.listen(e, !1));
+		qv.forEach((e) => this.listen(e, !1));
 	}
 	enableEventType(e, t) {
 		e === "keydown" && this.enableDownEvent !== t && (this.enableDownEvent = t, this.listen(e, t)), e === "keyup" && this.enableUpEvent !== t && (this.enableUpEvent = t, this.listen(e, t));
 	}
-}, Xv = class extends Dv {
+}, Yv = class extends Ev {
 	constructor(e, t, n) {
 		n.enable = n.enable ?? !1, super(e, t, n), this.handleEvent = (e) => {
 			this.options.enable && this.callback({
@@ -11263,25 +11256,25 @@ var Kv = [
 	enableEventType(e, t) {
 		e === "contextmenu" && this.options.enable !== t && (this.options.enable = t, this.listen("contextmenu", t));
 	}
-}, Zv = 1, Qv = 2, $v = 4, ey = {
-	pointerdown: Zv,
-	pointermove: Qv,
-	pointerup: $v,
-	mousedown: Zv,
-	mousemove: Qv,
-	mouseup: $v
-}, ty = 0, ny = 1, ry = 2, iy = 1, ay = 2, oy = 4;
-function sy(e) {
-	let t = ey[e.srcEvent.type];
+}, Xv = 1, Zv = 2, Qv = 4, $v = {
+	pointerdown: Xv,
+	pointermove: Zv,
+	pointerup: Qv,
+	mousedown: Xv,
+	mousemove: Zv,
+	mouseup: Qv
+}, ey = 0, ty = 1, ny = 2, ry = 1, iy = 2, ay = 4;
+function oy(e) {
+	let t = $v[e.srcEvent.type];
 	if (!t) return null;
 	let { buttons: n, button: r } = e.srcEvent, i = !1, a = !1, o = !1;
-	return t === Qv ? (i = !!(n & iy), a = !!(n & oy), o = !!(n & ay)) : (i = r === ty, a = r === ny, o = r === ry), {
+	return t === Zv ? (i = !!(n & ry), a = !!(n & ay), o = !!(n & iy)) : (i = r === ey, a = r === ty, o = r === ny), {
 		leftButton: i,
 		middleButton: a,
 		rightButton: o
 	};
 }
-function cy(e, t) {
+function sy(e, t) {
 	let n = e.center;
 	if (!n) return null;
 	let r = t.getBoundingClientRect(), i = r.width / t.offsetWidth || 1, a = r.height / t.offsetHeight || 1;
@@ -11294,10 +11287,10 @@ function cy(e, t) {
 	};
 }
 // node_modules/mjolnir.js/dist/utils/event-registrar.js
-var ly = {
+var cy = {
 	srcElement: "root",
 	priority: 0
-}, uy = class {
+}, ly = class {
 	constructor(e, t) {
 		this.handleEvent = (e) => {
 			if (this.isEmpty()) return;
@@ -11314,7 +11307,7 @@ var ly = {
 	}
 	add(e, t, n, r = !1, i = !1) {
 		let { handlers: a, handlersByElement: o } = this, s = {
-			...ly,
+			...cy,
 			...n
 		}, c = o.get(s.srcElement);
 		c || (c = [], o.set(s.srcElement, c));
@@ -11368,8 +11361,8 @@ var ly = {
 		let t = this.eventManager.getElement();
 		return {
 			...e,
-			...sy(e),
-			...cy(e, t),
+			...oy(e),
+			...sy(e, t),
 			preventDefault: () => {
 				e.srcEvent.preventDefault();
 			},
@@ -11381,7 +11374,7 @@ var ly = {
 	}
 };
 // node_modules/mjolnir.js/dist/event-manager.js
-function dy(e) {
+function uy(e) {
 	if ("recognizer" in e) return e;
 	let t, n = Array.isArray(e) ? [...e] : [e];
 	return t = typeof n[0] == "function" ? new (n.shift())(n.shift() || {}) : n.shift(), {
@@ -11390,7 +11383,7 @@ function dy(e) {
 		requireFailure: typeof n[1] == "string" ? [n[1]] : n[1]
 	};
 }
-var fy = class {
+var dy = class {
 	constructor(e = null, t = {}) {
 		if (this._onBasicInput = (e) => {
 			this.manager.emit(e.srcEvent.type, e);
@@ -11403,19 +11396,19 @@ var fy = class {
 			tabIndex: 0,
 			cssProps: {},
 			...t
-		}, this.events = /* @__PURE__ */ new Map(), this.element = e, this.wheelSession = new Bv(e), e) {
-			this.manager = new dv(e, this.options);
+		}, this.events = /* @__PURE__ */ new Map(), this.element = e, this.wheelSession = new zv(e), e) {
+			this.manager = new uv(e, this.options);
 			for (let e of this.options.recognizers) {
-				let { recognizer: t, recognizeWith: n, requireFailure: r } = dy(e);
+				let { recognizer: t, recognizeWith: n, requireFailure: r } = uy(e);
 				this.manager.add(t), n && t.recognizeWith(n), r && t.requireFailure(r);
 			}
-			this.manager.on("hammer.input", this._onBasicInput), this.wheelInput = new jv(e, this._onOtherEvent, {
+			this.manager.on("hammer.input", this._onBasicInput), this.wheelInput = new Av(e, this._onOtherEvent, {
 				enable: !1,
 				wheelSession: this.wheelSession
-			}), this.moveInput = new qv(e, this._onOtherEvent, { enable: !1 }), this.keyInput = new Yv(e, this._onOtherEvent, {
+			}), this.moveInput = new Kv(e, this._onOtherEvent, { enable: !1 }), this.keyInput = new Jv(e, this._onOtherEvent, {
 				enable: !1,
 				tabIndex: t.tabIndex
-			}), this.contextmenuInput = new Xv(e, this._onOtherEvent, { enable: !1 }), this.on(this.options.events);
+			}), this.contextmenuInput = new Yv(e, this._onOtherEvent, { enable: !1 }), this.on(this.options.events);
 		}
 	}
 	getElement() {
@@ -11459,7 +11452,7 @@ var fy = class {
 		let s = o.get(e);
 		if (!s) {
 			let t = this._getRecognizerName(e) || e;
-			s = new uy(this, t), o.set(e, s), a && a.on(e, s.handleEvent);
+			s = new ly(this, t), o.set(e, s), a && a.on(e, s.handleEvent);
 		}
 		s.add(e, t, n, r, i), s.isEmpty() || this._toggleRecognizer(s.recognizerName, !0);
 	}
@@ -11481,54 +11474,54 @@ var fy = class {
 	_getRecognizerName(e) {
 		return this.manager.recognizers.find((t) => t.getEventNames().includes(e))?.options.event;
 	}
-}, py = {
+}, fy = {
 	DEFAULT: "default",
 	LNGLAT: "lnglat",
 	METER_OFFSETS: "meter-offsets",
 	LNGLAT_OFFSETS: "lnglat-offsets",
 	CARTESIAN: "cartesian"
 };
-Object.defineProperty(py, "IDENTITY", { get: () => (A.deprecated("COORDINATE_SYSTEM.IDENTITY", "COORDINATE_SYSTEM.CARTESIAN")(), py.CARTESIAN) });
-var my = {
+Object.defineProperty(fy, "IDENTITY", { get: () => (A.deprecated("COORDINATE_SYSTEM.IDENTITY", "COORDINATE_SYSTEM.CARTESIAN")(), fy.CARTESIAN) });
+var py = {
 	WEB_MERCATOR: 1,
 	GLOBE: 2,
 	WEB_MERCATOR_AUTO_OFFSET: 4,
 	IDENTITY: 0
-}, hy = {
+}, my = {
 	common: 0,
 	meters: 1,
 	pixels: 2
-}, gy = {
+}, hy = {
 	click: "onClick",
 	dblclick: "onClick",
 	panstart: "onDragStart",
 	panmove: "onDrag",
 	panend: "onDragEnd"
-}, _y = {
-	multipan: [wv, {
+}, gy = {
+	multipan: [Cv, {
 		threshold: 10,
 		pointers: 2,
 		trackpad: !0
 	}],
 	pinch: [
-		Ev,
+		Tv,
 		{ trackpad: !0 },
 		null,
 		["multipan"]
 	],
 	pan: [
-		wv,
+		Cv,
 		{ threshold: 1 },
 		["pinch"],
 		["multipan"]
 	],
-	dblclick: [xv, {
+	dblclick: [bv, {
 		event: "dblclick",
 		taps: 2,
 		enable: !1
 	}],
 	dblclickdrag: [
-		bv,
+		yv,
 		{
 			event: "dblclickdrag",
 			enable: !1
@@ -11537,14 +11530,14 @@ var my = {
 		null
 	],
 	click: [
-		xv,
+		bv,
 		{ event: "click" },
 		["dblclickdrag"],
 		["dblclick", "dblclickdrag"]
 	]
 };
 // node_modules/@deck.gl/core/dist/utils/memoize.js
-function vy(e, t) {
+function _y(e, t) {
 	if (e === t) return !0;
 	if (Array.isArray(e)) {
 		let n = e.length;
@@ -11554,10 +11547,10 @@ function vy(e, t) {
 	}
 	return !1;
 }
-function yy(e) {
+function vy(e) {
 	let t = {}, n;
 	return (r) => {
-		for (let i in r) if (!vy(r[i], t[i])) {
+		for (let i in r) if (!_y(r[i], t[i])) {
 			n = e(r), t = r;
 			break;
 		}
@@ -11566,7 +11559,24 @@ function yy(e) {
 }
 // node_modules/@deck.gl/core/dist/shaderlib/project/viewport-uniforms.js
 U();
-var by = [
+var yy = [
+	0,
+	0,
+	0,
+	0
+], by = [
+	1,
+	0,
+	0,
+	0,
+	0,
+	1,
+	0,
+	0,
+	0,
+	0,
+	1,
+	0,
 	0,
 	0,
 	0,
@@ -11587,46 +11597,29 @@ var by = [
 	0,
 	0,
 	0,
-	0
-], Sy = [
-	1,
-	0,
-	0,
-	0,
-	0,
-	1,
-	0,
-	0,
-	0,
-	0,
-	1,
-	0,
-	0,
-	0,
-	0,
 	1
+], Sy = [
+	0,
+	0,
+	0
 ], Cy = [
 	0,
 	0,
 	0
-], wy = [
-	0,
-	0,
-	0
-], Ty = {
+], wy = {
 	default: -1,
 	cartesian: 0,
 	lnglat: 1,
 	"meter-offsets": 2,
 	"lnglat-offsets": 3
 };
-function Ey(e) {
-	let t = Ty[e];
+function Ty(e) {
+	let t = wy[e];
 	if (t === void 0) throw Error(`Invalid coordinateSystem: ${e}`);
 	return t;
 }
-var Dy = yy(jy);
-function Oy(e, t, n = wy) {
+var Ey = vy(Ay);
+function Dy(e, t, n = Cy) {
 	n.length < 3 && (n = [
 		n[0],
 		n[1],
@@ -11638,24 +11631,24 @@ function Oy(e, t, n = wy) {
 		Math.fround(e.latitude),
 		0
 	] : null, e.projectionMode) {
-		case my.WEB_MERCATOR:
+		case py.WEB_MERCATOR:
 			(t === "lnglat" || t === "cartesian") && (i = [
 				0,
 				0,
 				0
 			], a = !1);
 			break;
-		case my.WEB_MERCATOR_AUTO_OFFSET:
+		case py.WEB_MERCATOR_AUTO_OFFSET:
 			t === "lnglat" ? r = i : t === "cartesian" && (r = [
 				Math.fround(e.center[0]),
 				Math.fround(e.center[1]),
 				0
 			], i = e.unprojectPosition(r), r[0] -= n[0], r[1] -= n[1], r[2] -= n[2]);
 			break;
-		case my.IDENTITY:
+		case py.IDENTITY:
 			r = e.position.map(Math.fround), r[2] = r[2] || 0;
 			break;
-		case my.GLOBE:
+		case py.GLOBE:
 			a = !1, i = null;
 			break;
 		default: a = !1;
@@ -11666,13 +11659,13 @@ function Oy(e, t, n = wy) {
 		offsetMode: a
 	};
 }
-function ky(e, t, n) {
-	let { viewMatrixUncentered: r, projectionMatrix: i } = e, { viewMatrix: a, viewProjectionMatrix: o } = e, s = by, c = by, l = e.cameraPosition, { geospatialOrigin: u, shaderCoordinateOrigin: d, offsetMode: f } = Oy(e, t, n);
+function Oy(e, t, n) {
+	let { viewMatrixUncentered: r, projectionMatrix: i } = e, { viewMatrix: a, viewProjectionMatrix: o } = e, s = yy, c = yy, l = e.cameraPosition, { geospatialOrigin: u, shaderCoordinateOrigin: d, offsetMode: f } = Dy(e, t, n);
 	return f && (c = e.projectPosition(u || d), l = [
 		l[0] - c[0],
 		l[1] - c[1],
 		l[2] - c[2]
-	], c[3] = 1, s = Ch([], c, o), a = r || a, o = eh([], i, a), o = eh([], o, xy)), {
+	], c[3] = 1, s = Sh([], c, o), a = r || a, o = $m([], i, a), o = $m([], o, by)), {
 		viewMatrix: a,
 		viewProjectionMatrix: o,
 		projectionCenter: s,
@@ -11682,24 +11675,24 @@ function ky(e, t, n) {
 		geospatialOrigin: u
 	};
 }
-function Ay({ viewport: e, devicePixelRatio: t = 1, modelMatrix: n = null, coordinateSystem: r = "default", coordinateOrigin: i = wy, autoWrapLongitude: a = !1 }) {
+function ky({ viewport: e, devicePixelRatio: t = 1, modelMatrix: n = null, coordinateSystem: r = "default", coordinateOrigin: i = Cy, autoWrapLongitude: a = !1 }) {
 	r === "default" && (r = e.isGeospatial ? "lnglat" : "cartesian");
-	let o = Dy({
+	let o = Ey({
 		viewport: e,
 		devicePixelRatio: t,
 		coordinateSystem: r,
 		coordinateOrigin: i
 	});
-	return o.wrapLongitude = a, o.modelMatrix = n || Sy, o;
+	return o.wrapLongitude = a, o.modelMatrix = n || xy, o;
 }
-function jy({ viewport: e, devicePixelRatio: t, coordinateSystem: n, coordinateOrigin: r }) {
-	let { projectionCenter: i, viewProjectionMatrix: a, originCommon: o, cameraPosCommon: s, shaderCoordinateOrigin: c, geospatialOrigin: l } = ky(e, n, r), u = e.getDistanceScales(), d = [e.width * t, e.height * t], f = Ch([], [
+function Ay({ viewport: e, devicePixelRatio: t, coordinateSystem: n, coordinateOrigin: r }) {
+	let { projectionCenter: i, viewProjectionMatrix: a, originCommon: o, cameraPosCommon: s, shaderCoordinateOrigin: c, geospatialOrigin: l } = Oy(e, n, r), u = e.getDistanceScales(), d = [e.width * t, e.height * t], f = Sh([], [
 		0,
 		0,
 		-e.focalDistance,
 		1
 	], e.projectionMatrix)[3] || 1, p = {
-		coordinateSystem: Ey(n),
+		coordinateSystem: Ty(n),
 		projectionMode: e.projectionMode,
 		coordinateOrigin: c,
 		commonOrigin: o.slice(0, 3),
@@ -11710,11 +11703,11 @@ function jy({ viewport: e, devicePixelRatio: t, coordinateSystem: n, coordinateO
 		focalDistance: f,
 		commonUnitsPerMeter: u.unitsPerMeter,
 		commonUnitsPerWorldUnit: u.unitsPerMeter,
-		commonUnitsPerWorldUnit2: Cy,
+		commonUnitsPerWorldUnit2: Sy,
 		scale: e.scale,
 		wrapLongitude: !1,
 		viewProjectionMatrix: a,
-		modelMatrix: Sy,
+		modelMatrix: xy,
 		cameraPosition: s
 	};
 	if (l) {
@@ -11738,7 +11731,7 @@ function jy({ viewport: e, devicePixelRatio: t, coordinateSystem: n, coordinateO
 			];
 		}
 	}
-	if (e.projectionMode === my.GLOBE && n === "meter-offsets") {
+	if (e.projectionMode === py.GLOBE && n === "meter-offsets") {
 		let e = r[0] * Math.PI / 180, t = r[1] * Math.PI / 180, n = Math.cos(t), i = ((r[2] || 0) / 6370972 + 1) * 256;
 		p.commonOrigin = [
 			Math.sin(e) * n * i,
@@ -11748,7 +11741,7 @@ function jy({ viewport: e, devicePixelRatio: t, coordinateSystem: n, coordinateO
 	}
 	return p;
 }
-var My = `\
+var jy = `\
 ${`\
 ${[
 	"default",
@@ -11756,9 +11749,9 @@ ${[
 	"meter-offsets",
 	"lnglat-offsets",
 	"cartesian"
-].map((e) => `const COORDINATE_SYSTEM_${e.toUpperCase().replaceAll("-", "_")}: i32 = ${Ey(e)};`).join("")}
-${Object.keys(my).map((e) => `const PROJECTION_MODE_${e}: i32 = ${my[e]};`).join("")}
-${Object.keys(hy).map((e) => `const UNIT_${e.toUpperCase()}: i32 = ${hy[e]};`).join("")}
+].map((e) => `const COORDINATE_SYSTEM_${e.toUpperCase().replaceAll("-", "_")}: i32 = ${Ty(e)};`).join("")}
+${Object.keys(py).map((e) => `const PROJECTION_MODE_${e}: i32 = ${py[e]};`).join("")}
+${Object.keys(my).map((e) => `const UNIT_${e.toUpperCase()}: i32 = ${my[e]};`).join("")}
 
 const TILE_SIZE: f32 = 512.0;
 const PI: f32 = 3.1415926536;
@@ -12046,16 +12039,16 @@ fn project_pixel_size_float(pixels: f32) -> f32 {
 fn project_pixel_size_vec2(pixels: vec2<f32>) -> vec2<f32> {
   return pixels / project.scale;
 }
-`, Ny = `\
+`, My = `\
 ${[
 	"default",
 	"lnglat",
 	"meter-offsets",
 	"lnglat-offsets",
 	"cartesian"
-].map((e) => `const int COORDINATE_SYSTEM_${e.toUpperCase().replaceAll("-", "_")} = ${Ey(e)};`).join("")}
-${Object.keys(my).map((e) => `const int PROJECTION_MODE_${e} = ${my[e]};`).join("")}
-${Object.keys(hy).map((e) => `const int UNIT_${e.toUpperCase()} = ${hy[e]};`).join("")}
+].map((e) => `const int COORDINATE_SYSTEM_${e.toUpperCase().replaceAll("-", "_")} = ${Ty(e)};`).join("")}
+${Object.keys(py).map((e) => `const int PROJECTION_MODE_${e} = ${py[e]};`).join("")}
+${Object.keys(my).map((e) => `const int UNIT_${e.toUpperCase()} = ${my[e]};`).join("")}
 layout(std140) uniform projectUniforms {
 bool wrapLongitude;
 int coordinateSystem;
@@ -12255,17 +12248,17 @@ return pixels / project.scale;
 }
 `;
 // node_modules/@deck.gl/core/dist/shaderlib/project/project.js
-v_();
-var Py = {};
-function Fy(e = Py) {
-	return "viewport" in e ? Ay(e) : {};
+__();
+var Ny = {};
+function Py(e = Ny) {
+	return "viewport" in e ? ky(e) : {};
 }
-var Iy = {
+var Fy = {
 	name: "project",
-	dependencies: [bg, T_],
-	source: My,
-	vs: Ny,
-	getUniforms: Fy,
+	dependencies: [yg, w_],
+	source: jy,
+	vs: My,
+	getUniforms: Py,
 	uniformTypes: {
 		wrapLongitude: "f32",
 		coordinateSystem: "i32",
@@ -12285,15 +12278,15 @@ var Iy = {
 		commonOrigin: "vec3<f32>",
 		pseudoMeters: "f32"
 	}
-}, Ly = {
+}, Iy = {
 	name: "project32",
-	dependencies: [Iy],
+	dependencies: [Fy],
 	source: "// Define a structure to hold both the clip-space position and the common position.\nstruct ProjectResult {\n  clipPosition: vec4<f32>,\n  commonPosition: vec4<f32>,\n};\n\n// This function mimics the GLSL version with the 'out' parameter by returning both values.\nfn project_position_to_clipspace_and_commonspace(\n    position: vec3<f32>,\n    position64Low: vec3<f32>,\n    offset: vec3<f32>\n) -> ProjectResult {\n  // Compute the projected position.\n  let projectedPosition: vec3<f32> = project_position_vec3_f64(position, position64Low);\n\n  // Start with the provided offset.\n  var finalOffset: vec3<f32> = offset;\n\n  // Get whether a rotation is needed and the rotation matrix.\n  let rotationResult = project_needs_rotation(projectedPosition);\n\n  // If rotation is needed, update the offset.\n  if (rotationResult.needsRotation) {\n    finalOffset = rotationResult.transform * offset;\n  }\n\n  // Compute the common position.\n  let commonPosition: vec4<f32> = vec4<f32>(projectedPosition + finalOffset, 1.0);\n\n  // Convert to clip-space.\n  let clipPosition: vec4<f32> = project_common_position_to_clipspace(commonPosition);\n\n  return ProjectResult(clipPosition, commonPosition);\n}\n\n// A convenience overload that returns only the clip-space position.\nfn project_position_to_clipspace(\n    position: vec3<f32>,\n    position64Low: vec3<f32>,\n    offset: vec3<f32>\n) -> vec4<f32> {\n  return project_position_to_clipspace_and_commonspace(position, position64Low, offset).clipPosition;\n}\n",
 	vs: "vec4 project_position_to_clipspace(\n  vec3 position, vec3 position64Low, vec3 offset, out vec4 commonPosition\n) {\n  vec3 projectedPosition = project_position(position, position64Low);\n  mat3 rotation;\n  if (project_needs_rotation(projectedPosition, rotation)) {\n    // offset is specified as ENU\n    // when in globe projection, rotate offset so that the ground alighs with the surface of the globe\n    offset = rotation * offset;\n  }\n  commonPosition = vec4(projectedPosition + offset, 1.0);\n  return project_common_position_to_clipspace(commonPosition);\n}\n\nvec4 project_position_to_clipspace(\n  vec3 position, vec3 position64Low, vec3 offset\n) {\n  vec4 commonPosition;\n  return project_position_to_clipspace(position, position64Low, offset, commonPosition);\n}\n"
 };
 // node_modules/@math.gl/web-mercator/dist/math-utils.js
 U();
-function Ry() {
+function Ly() {
 	return [
 		1,
 		0,
@@ -12313,49 +12306,49 @@ function Ry() {
 		1
 	];
 }
-function zy(e, t) {
-	let n = Ch([], t, e);
-	return _h(n, n, 1 / n[3]), n;
+function Ry(e, t) {
+	let n = Sh([], t, e);
+	return gh(n, n, 1 / n[3]), n;
 }
-function By(e, t, n) {
+function zy(e, t, n) {
 	return e < t ? t : e > n ? n : e;
 }
-function Vy(e) {
+function By(e) {
 	return Math.log(e) * Math.LOG2E;
 }
-var Hy = Math.log2 || Vy;
+var Vy = Math.log2 || By;
 // node_modules/@math.gl/web-mercator/dist/assert.js
-function Uy(e, t) {
+function Hy(e, t) {
 	if (!e) throw Error(t || "@math.gl/web-mercator: assertion failed.");
 }
 // node_modules/@math.gl/web-mercator/dist/web-mercator-utils.js
 U();
-var Wy = Math.PI, Gy = Wy / 4, Ky = Wy / 180, qy = 180 / Wy, Jy = 512, Yy = 4003e4, Xy = 85.051129, Zy = 1.5;
+var Uy = Math.PI, Wy = Uy / 4, Gy = Uy / 180, Ky = 180 / Uy, qy = 512, Jy = 4003e4, Yy = 85.051129, Xy = 1.5;
+function Zy(e) {
+	return Vy(e);
+}
 function Qy(e) {
-	return Hy(e);
+	let [t, n] = e;
+	Hy(Number.isFinite(t)), Hy(Number.isFinite(n) && n >= -90 && n <= 90, "invalid latitude");
+	let r = t * Gy, i = n * Gy;
+	return [qy * (r + Uy) / (2 * Uy), qy * (Uy + Math.log(Math.tan(Wy + i * .5))) / (2 * Uy)];
 }
 function $y(e) {
-	let [t, n] = e;
-	Uy(Number.isFinite(t)), Uy(Number.isFinite(n) && n >= -90 && n <= 90, "invalid latitude");
-	let r = t * Ky, i = n * Ky;
-	return [Jy * (r + Wy) / (2 * Wy), Jy * (Wy + Math.log(Math.tan(Gy + i * .5))) / (2 * Wy)];
+	let [t, n] = e, r = t / qy * (2 * Uy) - Uy, i = 2 * (Math.atan(Math.exp(n / qy * (2 * Uy) - Uy)) - Wy);
+	return [r * Ky, i * Ky];
 }
 function eb(e) {
-	let [t, n] = e, r = t / Jy * (2 * Wy) - Wy, i = 2 * (Math.atan(Math.exp(n / Jy * (2 * Wy) - Wy)) - Gy);
-	return [r * qy, i * qy];
+	let { latitude: t } = e;
+	return Hy(Number.isFinite(t)), Zy(Jy * Math.cos(t * Gy)) - 9;
 }
 function tb(e) {
-	let { latitude: t } = e;
-	return Uy(Number.isFinite(t)), Qy(Yy * Math.cos(t * Ky)) - 9;
+	let t = Math.cos(e * Gy);
+	return qy / Jy / t;
 }
 function nb(e) {
-	let t = Math.cos(e * Ky);
-	return Jy / Yy / t;
-}
-function rb(e) {
 	let { latitude: t, longitude: n, highPrecision: r = !1 } = e;
-	Uy(Number.isFinite(t) && Number.isFinite(n));
-	let i = Jy, a = Math.cos(t * Ky), o = i / 360, s = o / a, c = i / Yy / a, l = {
+	Hy(Number.isFinite(t) && Number.isFinite(n));
+	let i = qy, a = Math.cos(t * Gy), o = i / 360, s = o / a, c = i / Jy / a, l = {
 		unitsPerMeter: [
 			c,
 			c,
@@ -12378,7 +12371,7 @@ function rb(e) {
 		]
 	};
 	if (r) {
-		let e = Ky * Math.tan(t * Ky) / a, n = o * e / 2, r = i / Yy * e, u = r / s * c;
+		let e = Gy * Math.tan(t * Gy) / a, n = o * e / 2, r = i / Jy * e, u = r / s * c;
 		l.unitsPerDegree2 = [
 			0,
 			n,
@@ -12391,40 +12384,40 @@ function rb(e) {
 	}
 	return l;
 }
-function ib(e, t) {
-	let [n, r, i] = e, [a, o, s] = t, { unitsPerMeter: c, unitsPerMeter2: l } = rb({
+function rb(e, t) {
+	let [n, r, i] = e, [a, o, s] = t, { unitsPerMeter: c, unitsPerMeter2: l } = nb({
 		longitude: n,
 		latitude: r,
 		highPrecision: !0
-	}), u = $y(e);
+	}), u = Qy(e);
 	u[0] += a * (c[0] + l[0] * o), u[1] += o * (c[1] + l[1] * o);
-	let d = eb(u), f = (i || 0) + (s || 0);
+	let d = $y(u), f = (i || 0) + (s || 0);
 	return Number.isFinite(i) || Number.isFinite(s) ? [
 		d[0],
 		d[1],
 		f
 	] : d;
 }
-function ab(e) {
-	let { height: t, pitch: n, bearing: r, altitude: i, scale: a, center: o } = e, s = Ry();
-	th(s, s, [
+function ib(e) {
+	let { height: t, pitch: n, bearing: r, altitude: i, scale: a, center: o } = e, s = Ly();
+	eh(s, s, [
 		0,
 		0,
 		-i
-	]), ih(s, s, -n * Ky), oh(s, s, r * Ky);
+	]), rh(s, s, -n * Gy), ah(s, s, r * Gy);
 	let c = a / t;
-	return nh(s, s, [
+	return th(s, s, [
 		c,
 		c,
 		c
-	]), o && th(s, s, Cm([], o)), s;
+	]), o && eh(s, s, Sm([], o)), s;
 }
-function ob(e) {
-	let { width: t, height: n, altitude: r, pitch: i = 0, offset: a, center: o, scale: s, nearZMultiplier: c = 1, farZMultiplier: l = 1 } = e, { fovy: u = sb(Zy) } = e;
-	r !== void 0 && (u = sb(r));
-	let d = u * Ky, f = i * Ky, p = cb(u), m = p;
+function ab(e) {
+	let { width: t, height: n, altitude: r, pitch: i = 0, offset: a, center: o, scale: s, nearZMultiplier: c = 1, farZMultiplier: l = 1 } = e, { fovy: u = ob(Xy) } = e;
+	r !== void 0 && (u = ob(r));
+	let d = u * Gy, f = i * Gy, p = sb(u), m = p;
 	o && (m += o[2] * s / Math.cos(f) / n);
-	let h = d * (.5 + (a ? a[1] : 0) / n), g = Math.sin(h) * m / Math.sin(By(Math.PI / 2 - f - h, .01, Math.PI - .01)), _ = Math.sin(f) * g + m, v = m * 10, y = Math.min(_ * l, v);
+	let h = d * (.5 + (a ? a[1] : 0) / n), g = Math.sin(h) * m / Math.sin(zy(Math.PI / 2 - f - h, .01, Math.PI - .01)), _ = Math.sin(f) * g + m, v = m * 10, y = Math.min(_ * l, v);
 	return {
 		fov: d,
 		aspect: t / n,
@@ -12433,91 +12426,91 @@ function ob(e) {
 		far: y
 	};
 }
+function ob(e) {
+	return 2 * Math.atan(.5 / e) * Ky;
+}
 function sb(e) {
-	return 2 * Math.atan(.5 / e) * qy;
+	return .5 / Math.tan(.5 * e * Gy);
 }
-function cb(e) {
-	return .5 / Math.tan(.5 * e * Ky);
-}
-function lb(e, t) {
+function cb(e, t) {
 	let [n, r, i = 0] = e;
-	return Uy(Number.isFinite(n) && Number.isFinite(r) && Number.isFinite(i)), zy(t, [
+	return Hy(Number.isFinite(n) && Number.isFinite(r) && Number.isFinite(i)), Ry(t, [
 		n,
 		r,
 		i,
 		1
 	]);
 }
-function ub(e, t, n = 0) {
+function lb(e, t, n = 0) {
 	let [r, i, a] = e;
-	if (Uy(Number.isFinite(r) && Number.isFinite(i), "invalid pixel coordinate"), Number.isFinite(a)) return zy(t, [
+	if (Hy(Number.isFinite(r) && Number.isFinite(i), "invalid pixel coordinate"), Number.isFinite(a)) return Ry(t, [
 		r,
 		i,
 		a,
 		1
 	]);
-	let o = zy(t, [
+	let o = Ry(t, [
 		r,
 		i,
 		0,
 		1
-	]), s = zy(t, [
+	]), s = Ry(t, [
 		r,
 		i,
 		1,
 		1
 	]), c = o[2], l = s[2];
-	return cm([], o, s, c === l ? 0 : ((n || 0) - c) / (l - c));
+	return sm([], o, s, c === l ? 0 : ((n || 0) - c) / (l - c));
 }
 // node_modules/@math.gl/web-mercator/dist/fit-bounds.js
-function db(e) {
-	let { width: t, height: n, bounds: r, minExtent: i = 0, maxZoom: a = 24, offset: o = [0, 0] } = e, [[s, c], [l, u]] = r, d = fb(e.padding), f = $y([s, By(u, -Xy, Xy)]), p = $y([l, By(c, -Xy, Xy)]), m = [Math.max(Math.abs(p[0] - f[0]), i), Math.max(Math.abs(p[1] - f[1]), i)], h = [t - d.left - d.right - Math.abs(o[0]) * 2, n - d.top - d.bottom - Math.abs(o[1]) * 2];
-	Uy(h[0] > 0 && h[1] > 0);
-	let g = h[0] / m[0], _ = h[1] / m[1], v = (d.right - d.left) / 2 / g, y = (d.top - d.bottom) / 2 / _, b = eb([(p[0] + f[0]) / 2 + v, (p[1] + f[1]) / 2 + y]), x = Math.min(a, Hy(Math.abs(Math.min(g, _))));
-	return Uy(Number.isFinite(x)), {
+function ub(e) {
+	let { width: t, height: n, bounds: r, minExtent: i = 0, maxZoom: a = 24, offset: o = [0, 0] } = e, [[s, c], [l, u]] = r, d = db(e.padding), f = Qy([s, zy(u, -Yy, Yy)]), p = Qy([l, zy(c, -Yy, Yy)]), m = [Math.max(Math.abs(p[0] - f[0]), i), Math.max(Math.abs(p[1] - f[1]), i)], h = [t - d.left - d.right - Math.abs(o[0]) * 2, n - d.top - d.bottom - Math.abs(o[1]) * 2];
+	Hy(h[0] > 0 && h[1] > 0);
+	let g = h[0] / m[0], _ = h[1] / m[1], v = (d.right - d.left) / 2 / g, y = (d.top - d.bottom) / 2 / _, b = $y([(p[0] + f[0]) / 2 + v, (p[1] + f[1]) / 2 + y]), x = Math.min(a, Vy(Math.abs(Math.min(g, _))));
+	return Hy(Number.isFinite(x)), {
 		longitude: b[0],
 		latitude: b[1],
 		zoom: x
 	};
 }
-function fb(e = 0) {
+function db(e = 0) {
 	return typeof e == "number" ? {
 		top: e,
 		bottom: e,
 		left: e,
 		right: e
-	} : (Uy(Number.isFinite(e.top) && Number.isFinite(e.bottom) && Number.isFinite(e.left) && Number.isFinite(e.right)), e);
+	} : (Hy(Number.isFinite(e.top) && Number.isFinite(e.bottom) && Number.isFinite(e.left) && Number.isFinite(e.right)), e);
 }
 // node_modules/@math.gl/web-mercator/dist/get-bounds.js
 U();
-var pb = Math.PI / 180;
-function mb(e, t = 0) {
+var fb = Math.PI / 180;
+function pb(e, t = 0) {
 	let { width: n, height: r, unproject: i } = e, a = { targetZ: t }, o = i([0, r], a), s = i([n, r], a), c, l;
-	return (e.fovy ? .5 * e.fovy * pb : Math.atan(.5 / e.altitude)) > (90 - e.pitch) * pb - .01 ? (c = hb(e, 0, t), l = hb(e, n, t)) : (c = i([0, 0], a), l = i([n, 0], a)), [
+	return (e.fovy ? .5 * e.fovy * fb : Math.atan(.5 / e.altitude)) > (90 - e.pitch) * fb - .01 ? (c = mb(e, 0, t), l = mb(e, n, t)) : (c = i([0, 0], a), l = i([n, 0], a)), [
 		o,
 		s,
 		l,
 		c
 	];
 }
-function hb(e, t, n) {
-	let { pixelUnprojectionMatrix: r } = e, i = zy(r, [
+function mb(e, t, n) {
+	let { pixelUnprojectionMatrix: r } = e, i = Ry(r, [
 		t,
 		0,
 		1,
 		1
-	]), a = zy(r, [
+	]), a = Ry(r, [
 		t,
 		e.height,
 		1,
 		1
-	]), o = eb(cm([], i, a, (n * e.distanceScales.unitsPerMeter[2] - i[2]) / (a[2] - i[2])));
+	]), o = $y(sm([], i, a, (n * e.distanceScales.unitsPerMeter[2] - i[2]) / (a[2] - i[2])));
 	return o.push(n), o;
 }
 // node_modules/@deck.gl/core/dist/shaderlib/shadow/shadow.js
 U();
-var gb = "\nlayout(std140) uniform shadowUniforms {\n  bool drawShadowMap;\n  bool useShadowMap;\n  vec4 color;\n  highp int lightId;\n  float lightCount;\n  mat4 viewProjectionMatrix0;\n  mat4 viewProjectionMatrix1;\n  vec4 projectCenter0;\n  vec4 projectCenter1;\n} shadow;\n", _b = `
-${gb}
+var hb = "\nlayout(std140) uniform shadowUniforms {\n  bool drawShadowMap;\n  bool useShadowMap;\n  vec4 color;\n  highp int lightId;\n  float lightCount;\n  mat4 viewProjectionMatrix0;\n  mat4 viewProjectionMatrix1;\n  vec4 projectCenter0;\n  vec4 projectCenter1;\n} shadow;\n", gb = `
+${hb}
 
 const int max_lights = 2;
 
@@ -12545,8 +12538,8 @@ vec4 shadow_setVertexPosition(vec4 position_commonspace) {
   return gl_Position;
 }
 
-`, vb = `
-${gb}
+`, _b = `
+${hb}
 
 const int max_lights = 2;
 uniform sampler2D shadow_uShadowMap0;
@@ -12588,12 +12581,12 @@ vec4 shadow_filterShadowColor(vec4 color) {
   return color;
 }
 
-`, yb = yy(wb), bb = yy(Tb), xb = [
+`, vb = vy(Cb), yb = vy(wb), bb = [
 	0,
 	0,
 	0,
 	1
-], Sb = [
+], xb = [
 	1,
 	0,
 	0,
@@ -12611,8 +12604,8 @@ vec4 shadow_filterShadowColor(vec4 color) {
 	0,
 	0
 ];
-function Cb(e, t) {
-	let [n, r, i] = e, a = ub([
+function Sb(e, t) {
+	let [n, r, i] = e, a = lb([
 		n,
 		r,
 		i
@@ -12623,10 +12616,10 @@ function Cb(e, t) {
 		0
 	];
 }
-function wb({ viewport: e, center: t }) {
-	return new Ih(e.viewProjectionMatrix).invert().transform(t);
+function Cb({ viewport: e, center: t }) {
+	return new Fh(e.viewProjectionMatrix).invert().transform(t);
 }
-function Tb({ viewport: e, shadowMatrices: t }) {
+function wb({ viewport: e, shadowMatrices: t }) {
 	let n = [], r = e.pixelUnprojectionMatrix, i = e.isGeospatial ? void 0 : 1, a = [
 		[
 			0,
@@ -12668,9 +12661,9 @@ function Tb({ viewport: e, shadowMatrices: t }) {
 			e.height,
 			-1
 		]
-	].map((e) => Cb(e, r));
+	].map((e) => Sb(e, r));
 	for (let r of t) {
-		let t = r.clone().translate(new Vm(e.center).negate()), i = a.map((e) => t.transform(e)), o = new Ih().ortho({
+		let t = r.clone().translate(new Bm(e.center).negate()), i = a.map((e) => t.transform(e)), o = new Fh().ortho({
 			left: Math.min(...i.map((e) => e[0])),
 			right: Math.max(...i.map((e) => e[0])),
 			bottom: Math.min(...i.map((e) => e[1])),
@@ -12682,7 +12675,7 @@ function Tb({ viewport: e, shadowMatrices: t }) {
 	}
 	return n;
 }
-function Eb(e) {
+function Tb(e) {
 	let { shadowEnabled: t = !0, project: n } = e;
 	if (!t || !n || !e.shadowMatrices || !e.shadowMatrices.length) return {
 		drawShadowMap: !1,
@@ -12690,21 +12683,21 @@ function Eb(e) {
 		shadow_uShadowMap0: e.dummyShadowMap,
 		shadow_uShadowMap1: e.dummyShadowMap
 	};
-	let r = Iy.getUniforms(n), i = yb({
+	let r = Fy.getUniforms(n), i = vb({
 		viewport: n.viewport,
 		center: r.center
-	}), a = [], o = bb({
+	}), a = [], o = yb({
 		shadowMatrices: e.shadowMatrices,
 		viewport: n.viewport
 	}).slice();
 	for (let t = 0; t < e.shadowMatrices.length; t++) {
-		let e = o[t], s = e.clone().translate(new Vm(n.viewport.center).negate());
-		r.coordinateSystem === Ey("lnglat") && r.projectionMode === my.WEB_MERCATOR ? (o[t] = s, a[t] = i) : (o[t] = e.clone().multiplyRight(Sb), a[t] = s.transform(i));
+		let e = o[t], s = e.clone().translate(new Bm(n.viewport.center).negate());
+		r.coordinateSystem === Ty("lnglat") && r.projectionMode === py.WEB_MERCATOR ? (o[t] = s, a[t] = i) : (o[t] = e.clone().multiplyRight(xb), a[t] = s.transform(i));
 	}
 	let s = {
 		drawShadowMap: !!e.drawToShadowMap,
 		useShadowMap: e.shadowMaps ? e.shadowMaps.length > 0 : !1,
-		color: e.shadowColor || xb,
+		color: e.shadowColor || bb,
 		lightId: e.shadowLightId || 0,
 		lightCount: e.shadowMatrices.length,
 		shadow_uShadowMap0: e.dummyShadowMap,
@@ -12714,16 +12707,16 @@ function Eb(e) {
 	for (let t = 0; t < 2; t++) s[`shadow_uShadowMap${t}`] = e.shadowMaps && e.shadowMaps[t] || e.dummyShadowMap;
 	return s;
 }
-var Db = {
+var Eb = {
 	name: "shadow",
-	dependencies: [Iy],
-	vs: _b,
-	fs: vb,
+	dependencies: [Fy],
+	vs: gb,
+	fs: _b,
 	inject: {
 		"vs:DECKGL_FILTER_GL_POSITION": "\n    position = shadow_setVertexPosition(geometry.position);\n    ",
 		"fs:DECKGL_FILTER_COLOR": "\n    color = shadow_filterShadowColor(color);\n    "
 	},
-	getUniforms: Eb,
+	getUniforms: Tb,
 	uniformTypes: {
 		drawShadowMap: "f32",
 		useShadowMap: "f32",
@@ -12737,16 +12730,16 @@ var Db = {
 	}
 };
 // node_modules/@deck.gl/core/dist/shaderlib/picking/picking.js
-v_();
-var Ob = 16777215;
-function kb(e, t) {
+__();
+var Db = 16777215;
+function Ob(e, t) {
 	e.length === 10 ? A.warn("pickMultipleObjects can only exclude 10 previously picked objects for layers without picking buffers")() : e.push(t);
 }
-var Ab = "  float disabledPickingIndexCount;\n  vec4 disabledPickingIndices0;\n  vec4 disabledPickingIndices1;\n  vec4 disabledPickingIndices2;\n";
-function jb(e) {
-	return e.replace("  vec4 highlightColor;\n} picking;", `  vec4 highlightColor;\n${Ab}} picking;`);
+var kb = "  float disabledPickingIndexCount;\n  vec4 disabledPickingIndices0;\n  vec4 disabledPickingIndices1;\n  vec4 disabledPickingIndices2;\n";
+function Ab(e) {
+	return e.replace("  vec4 highlightColor;\n} picking;", `  vec4 highlightColor;\n${kb}} picking;`);
 }
-function Mb(e, t) {
+function jb(e, t) {
 	return [
 		e[t] || 0,
 		e[t + 1] || 0,
@@ -12754,9 +12747,9 @@ function Mb(e, t) {
 		e[t + 3] || 0
 	];
 }
-var Nb = `\
+var Mb = `\
 vec3 picking_getPickingColorFromIndex(float objectIndex) {
-  if (objectIndex < 0.0 || objectIndex >= ${Ob}.0) {
+  if (objectIndex < 0.0 || objectIndex >= ${Db}.0) {
     return vec3(0.0);
   }
 
@@ -12792,7 +12785,7 @@ vec3 picking_getPickingColorFromInstanceID() {
 void picking_setPickingColorFromInstanceID() {
   picking_setPickingColor(picking_getPickingColorFromInstanceID());
 }
-`, Pb = `\
+`, Nb = `\
 struct pickingUniforms {
   isActive: f32,
   isAttribute: f32,
@@ -12825,7 +12818,7 @@ fn picking_isColorValid(color: vec3<f32>) -> bool {
 }
 
 fn picking_getPickingColorFromIndex(objectIndex: u32) -> vec3<f32> {
-  if (objectIndex >= ${Ob}u) {
+  if (objectIndex >= ${Db}u) {
     return vec3<f32>(0.0);
   }
 
@@ -12851,20 +12844,20 @@ fn picking_getPickingColorFromIndex(objectIndex: u32) -> vec3<f32> {
     f32((encodedIndex / 65536u) % 256u)
   ) / 255.0;
 }
-`, Fb = {
-	...Kg,
-	vs: `${jb(Kg.vs)}\n${Nb}`,
-	fs: jb(Kg.fs),
-	source: Pb,
+`, Pb = {
+	...Gg,
+	vs: `${Ab(Gg.vs)}\n${Mb}`,
+	fs: Ab(Gg.fs),
+	source: Nb,
 	uniformTypes: {
-		...Kg.uniformTypes,
+		...Gg.uniformTypes,
 		disabledPickingIndexCount: "f32",
 		disabledPickingIndices0: "vec4<f32>",
 		disabledPickingIndices1: "vec4<f32>",
 		disabledPickingIndices2: "vec4<f32>"
 	},
 	defaultUniforms: {
-		...Kg.defaultUniforms,
+		...Gg.defaultUniforms,
 		useByteColors: !0,
 		disabledPickingIndexCount: 0,
 		disabledPickingIndices0: [
@@ -12887,8 +12880,8 @@ fn picking_getPickingColorFromIndex(objectIndex: u32) -> vec3<f32> {
 		]
 	},
 	getUniforms(e, t) {
-		let n = Kg.getUniforms(e, t), r = e.disabledPickingIndices || [];
-		return n.disabledPickingIndexCount = r.length, n.disabledPickingIndices0 = Mb(r, 0), n.disabledPickingIndices1 = Mb(r, 4), n.disabledPickingIndices2 = Mb(r, 8), n;
+		let n = Gg.getUniforms(e, t), r = e.disabledPickingIndices || [];
+		return n.disabledPickingIndexCount = r.length, n.disabledPickingIndices0 = jb(r, 0), n.disabledPickingIndices1 = jb(r, 4), n.disabledPickingIndices2 = jb(r, 8), n;
 	},
 	inject: {
 		"vs:DECKGL_FILTER_GL_POSITION": "\n    // for picking depth values\n    picking_setPickingAttribute(position.z / position.w);\n  ",
@@ -12900,53 +12893,53 @@ fn picking_getPickingColorFromIndex(objectIndex: u32) -> vec3<f32> {
 	}
 };
 // node_modules/@deck.gl/core/dist/shaderlib/index.js
-v_();
-var Ib = [T_], Lb = [
+__();
+var Fb = [w_], Ib = [
 	"vs:DECKGL_FILTER_SIZE(inout vec3 size, VertexGeometry geometry)",
 	"vs:DECKGL_FILTER_GL_POSITION(inout vec4 position, VertexGeometry geometry)",
 	"vs:DECKGL_FILTER_COLOR(inout vec4 color, VertexGeometry geometry)",
 	"fs:DECKGL_FILTER_COLOR(inout vec4 color, FragmentGeometry geometry)"
-], Rb = [];
-function zb(e) {
-	let t = Ap.getDefaultShaderAssembler(e);
-	for (let e of Ib) t.addDefaultModule(e);
+], Lb = [];
+function Rb(e) {
+	let t = kp.getDefaultShaderAssembler(e);
+	for (let e of Fb) t.addDefaultModule(e);
 	t._hookFunctions.length = 0;
-	let n = e === "glsl" ? Lb : Rb;
+	let n = e === "glsl" ? Ib : Lb;
 	for (let e of n) t.addShaderHook(e);
 	return t;
 }
 // node_modules/@deck.gl/core/dist/effects/lighting/ambient-light.js
-var Bb = [
+var zb = [
 	255,
 	255,
 	255
-], Vb = 1, Hb = 0, Ub = class {
+], Bb = 1, Vb = 0, Hb = class {
 	constructor(e = {}) {
 		this.type = "ambient";
-		let { color: t = Bb } = e, { intensity: n = Vb } = e;
-		this.id = e.id || `ambient-${Hb++}`, this.color = t, this.intensity = n;
+		let { color: t = zb } = e, { intensity: n = Bb } = e;
+		this.id = e.id || `ambient-${Vb++}`, this.color = t, this.intensity = n;
 	}
 };
 // node_modules/@deck.gl/core/dist/effects/lighting/directional-light.js
 U();
-var Wb = [
+var Ub = [
 	255,
 	255,
 	255
-], Gb = 1, Kb = [
+], Wb = 1, Gb = [
 	0,
 	0,
 	-1
-], qb = 0, Jb = class {
+], Kb = 0, qb = class {
 	constructor(e = {}) {
 		this.type = "directional";
-		let { color: t = Wb } = e, { intensity: n = Gb } = e, { direction: r = Kb } = e, { _shadow: i = !1 } = e;
-		this.id = e.id || `directional-${qb++}`, this.color = t, this.intensity = n, this.type = "directional", this.direction = new Vm(r).normalize().toArray(), this.shadow = i;
+		let { color: t = Ub } = e, { intensity: n = Wb } = e, { direction: r = Gb } = e, { _shadow: i = !1 } = e;
+		this.id = e.id || `directional-${Kb++}`, this.color = t, this.intensity = n, this.type = "directional", this.direction = new Bm(r).normalize().toArray(), this.shadow = i;
 	}
 	getProjectedLight(e) {
 		return this;
 	}
-}, Yb = class {
+}, Jb = class {
 	constructor(e, t = { id: "pass" }) {
 		let { id: n } = t;
 		this.id = n, this.device = e, this.props = { ...t };
@@ -12956,7 +12949,7 @@ var Wb = [
 	}
 	render(e) {}
 	cleanup() {}
-}, Xb = {
+}, Yb = {
 	depthWriteEnabled: !0,
 	depthCompare: "less-equal",
 	blendColorOperation: "add",
@@ -12965,7 +12958,7 @@ var Wb = [
 	blendAlphaOperation: "add",
 	blendAlphaSrcFactor: "one",
 	blendAlphaDstFactor: "one-minus-src-alpha"
-}, Zb = class extends Yb {
+}, Xb = class extends Jb {
 	constructor() {
 		super(...arguments), this._lastRenderIndex = -1;
 	}
@@ -13033,7 +13026,7 @@ var Wb = [
 		}
 	}
 	_getDrawLayerParams(e, { layers: t, pass: n, isPicking: r = !1, layerFilter: i, cullRect: a, views: o, effects: s, canvasContext: c = this.device.canvasContext, shaderModuleProps: l }, u = !1) {
-		let d = [], f = Qb(this._lastRenderIndex + 1), p = {
+		let d = [], f = Zb(this._lastRenderIndex + 1), p = {
 			layer: t[0],
 			viewport: e,
 			isPicking: r,
@@ -13043,7 +13036,7 @@ var Wb = [
 		for (let r = 0; r < t.length; r++) {
 			let a = t[r], h = this._shouldDrawLayer(a, p, i, m), g = { shouldDrawLayer: h };
 			h && !u && (g.shouldDrawLayer = !0, g.layerRenderIndex = f(a, h), g.shaderModuleProps = this._getShaderModuleProps(a, s, n, c, l), g.layerParameters = {
-				...a.context.device.type === "webgpu" ? Xb : null,
+				...a.context.device.type === "webgpu" ? Yb : null,
 				...a.context.deck?.props.parameters,
 				...o?.[e.id]?.props.parameters,
 				...this.getLayerParameters(a, r, e)
@@ -13052,7 +13045,7 @@ var Wb = [
 		return d;
 	}
 	_drawLayersInViewport(e, { layers: t, shaderModuleProps: n, pass: r, target: i, canvasContext: a, viewport: o, view: s, isPicking: c }, l) {
-		let u = $b(this.device, {
+		let u = Qb(this.device, {
 			canvasContext: a,
 			shaderModuleProps: n,
 			target: i,
@@ -13141,23 +13134,23 @@ var Wb = [
 				autoWrapLongitude: e.wrapLongitude
 			}
 		};
-		if (t) for (let n of t) ex(s, n.getShaderModuleProps?.(e, s));
+		if (t) for (let n of t) $b(s, n.getShaderModuleProps?.(e, s));
 		for (let t of e.context.defaultShaderModules) t.name in s || (s[t.name] = {});
-		return ex(s, this.getShaderModuleProps(e, t, s), i);
+		return $b(s, this.getShaderModuleProps(e, t, s), i);
 	}
 };
-function Qb(e = 0, t = {}) {
+function Zb(e = 0, t = {}) {
 	let n = {}, r = (i, a) => {
 		let o = i.props._offset, s = i.id, c = i.parent && i.parent.id, l;
 		if (c && !(c in t) && r(i.parent, !1), c in n) {
-			let e = n[c] = n[c] || Qb(t[c], t);
+			let e = n[c] = n[c] || Zb(t[c], t);
 			l = e(i, a), n[s] = e;
 		} else Number.isFinite(o) ? (l = o + (t[c] || 0), n[s] = null) : l = e;
 		return a && l >= e && (e = l + 1), t[s] = l, l;
 	};
 	return r;
 }
-function $b(e, { canvasContext: t = e.canvasContext, shaderModuleProps: n, target: r, viewport: i }) {
+function Qb(e, { canvasContext: t = e.canvasContext, shaderModuleProps: n, target: r, viewport: i }) {
 	let a = n?.project?.devicePixelRatio ?? t.cssToDeviceRatio(), [, o] = t.getDrawingBufferSize(), s = r ? r.height : o, c = i;
 	return [
 		c.x * a,
@@ -13166,12 +13159,12 @@ function $b(e, { canvasContext: t = e.canvasContext, shaderModuleProps: n, targe
 		c.height * a
 	];
 }
-function ex(e, ...t) {
+function $b(e, ...t) {
 	for (let n of t) if (n) for (let t in n) e[t] ? Object.assign(e[t], n[t]) : e[t] = n[t];
 	return e;
 }
 // node_modules/@deck.gl/core/dist/passes/shadow-pass.js
-var tx = class extends Zb {
+var ex = class extends Xb {
 	constructor(e, t) {
 		super(e, t);
 		let n = e.createTexture({
@@ -13240,14 +13233,14 @@ var tx = class extends Zb {
 };
 // node_modules/@deck.gl/core/dist/effects/lighting/lighting-effect.js
 U();
-var nx = {
+var tx = {
 	color: [
 		255,
 		255,
 		255
 	],
 	intensity: 1
-}, rx = [{
+}, nx = [{
 	color: [
 		255,
 		255,
@@ -13271,19 +13264,19 @@ var nx = {
 		-8,
 		-2.5
 	]
-}], ix = [
+}], rx = [
 	0,
 	0,
 	0,
 	200 / 255
-], ax = class {
+], ix = class {
 	constructor(e = {}) {
-		this.id = "lighting-effect", this.shadowColor = ix, this.shadow = !1, this.directionalLights = [], this.pointLights = [], this.shadowPasses = [], this.dummyShadowMap = null, this.setProps(e);
+		this.id = "lighting-effect", this.shadowColor = rx, this.shadow = !1, this.directionalLights = [], this.pointLights = [], this.shadowPasses = [], this.dummyShadowMap = null, this.setProps(e);
 	}
 	setup(e) {
 		this.context = e;
 		let { device: t, deck: n } = e;
-		this.shadow && !this.dummyShadowMap && (this._createShadowPasses(t), n._addDefaultShaderModule(Db), this.dummyShadowMap = t.createTexture({
+		this.shadow && !this.dummyShadowMap && (this._createShadowPasses(t), n._addDefaultShaderModule(Eb), this.dummyShadowMap = t.createTexture({
 			width: 1,
 			height: 1
 		}));
@@ -13341,25 +13334,25 @@ var nx = {
 	}
 	cleanup(e) {
 		for (let e of this.shadowPasses) e.delete();
-		this.shadowPasses.length = 0, this.dummyShadowMap && (this.dummyShadowMap.destroy(), this.dummyShadowMap = null, e.deck._removeDefaultShaderModule(Db));
+		this.shadowPasses.length = 0, this.dummyShadowMap && (this.dummyShadowMap.destroy(), this.dummyShadowMap = null, e.deck._removeDefaultShaderModule(Eb));
 	}
 	_calculateMatrices() {
 		let e = [];
 		for (let t of this.directionalLights) {
-			let n = new Ih().lookAt({ eye: new Vm(t.direction).negate() });
+			let n = new Fh().lookAt({ eye: new Bm(t.direction).negate() });
 			e.push(n);
 		}
 		return e;
 	}
 	_createShadowPasses(e) {
 		for (let t = 0; t < this.directionalLights.length; t++) {
-			let n = new tx(e);
+			let n = new ex(e);
 			this.shadowPasses[t] = n;
 		}
 	}
 	_applyDefaultLights() {
 		let { ambientLight: e, pointLights: t, directionalLights: n } = this;
-		!e && t.length === 0 && n.length === 0 && (this.ambientLight = new Ub(nx), this.directionalLights.push(new Jb(rx[0]), new Jb(rx[1])));
+		!e && t.length === 0 && n.length === 0 && (this.ambientLight = new Hb(tx), this.directionalLights.push(new qb(nx[0]), new qb(nx[1])));
 	}
 	_getLights(e) {
 		let t = [];
@@ -13368,7 +13361,7 @@ var nx = {
 		for (let n of this.directionalLights) t.push(n.getProjectedLight({ layer: e }));
 		return t;
 	}
-}, ox = new class {
+}, ax = new class {
 	constructor(e = {}) {
 		this._pool = [], this.opts = {
 			overAlloc: 2,
@@ -13410,7 +13403,7 @@ var nx = {
 }();
 // node_modules/@deck.gl/core/dist/utils/math-utils.js
 U();
-function sx() {
+function ox() {
 	return [
 		1,
 		0,
@@ -13430,43 +13423,43 @@ function sx() {
 		1
 	];
 }
-function cx(e, t) {
+function sx(e, t) {
 	let n = e % t;
 	return n < 0 ? t + n : n;
 }
-function lx(e) {
+function cx(e) {
 	return [
 		e[12],
 		e[13],
 		e[14]
 	];
 }
-function ux(e) {
+function lx(e) {
 	return {
-		left: fx(e[3] + e[0], e[7] + e[4], e[11] + e[8], e[15] + e[12]),
-		right: fx(e[3] - e[0], e[7] - e[4], e[11] - e[8], e[15] - e[12]),
-		bottom: fx(e[3] + e[1], e[7] + e[5], e[11] + e[9], e[15] + e[13]),
-		top: fx(e[3] - e[1], e[7] - e[5], e[11] - e[9], e[15] - e[13]),
-		near: fx(e[3] + e[2], e[7] + e[6], e[11] + e[10], e[15] + e[14]),
-		far: fx(e[3] - e[2], e[7] - e[6], e[11] - e[10], e[15] - e[14])
+		left: dx(e[3] + e[0], e[7] + e[4], e[11] + e[8], e[15] + e[12]),
+		right: dx(e[3] - e[0], e[7] - e[4], e[11] - e[8], e[15] - e[12]),
+		bottom: dx(e[3] + e[1], e[7] + e[5], e[11] + e[9], e[15] + e[13]),
+		top: dx(e[3] - e[1], e[7] - e[5], e[11] - e[9], e[15] - e[13]),
+		near: dx(e[3] + e[2], e[7] + e[6], e[11] + e[10], e[15] + e[14]),
+		far: dx(e[3] - e[2], e[7] - e[6], e[11] - e[10], e[15] - e[14])
 	};
 }
-var dx = new Vm();
-function fx(e, t, n, r) {
-	dx.set(e, t, n);
-	let i = dx.len();
+var ux = new Bm();
+function dx(e, t, n, r) {
+	ux.set(e, t, n);
+	let i = ux.len();
 	return {
 		distance: r / i,
-		normal: new Vm(-e / i, -t / i, -n / i)
+		normal: new Bm(-e / i, -t / i, -n / i)
 	};
 }
-function px(e) {
+function fx(e) {
 	return e - Math.fround(e);
 }
-var mx;
-function hx(e, t) {
+var px;
+function mx(e, t) {
 	let { size: n = 1, startIndex: r = 0 } = t, i = t.endIndex === void 0 ? e.length : t.endIndex, a = (i - r) / n;
-	mx = ox.allocate(mx, a, {
+	px = ax.allocate(px, a, {
 		type: Float32Array,
 		size: n * 2
 	});
@@ -13474,24 +13467,24 @@ function hx(e, t) {
 	for (; o < i;) {
 		for (let t = 0; t < n; t++) {
 			let r = e[o++];
-			mx[s + t] = r, mx[s + t + n] = px(r);
+			px[s + t] = r, px[s + t + n] = fx(r);
 		}
 		s += n * 2;
 	}
-	return mx.subarray(0, a * n * 2);
+	return px.subarray(0, a * n * 2);
 }
-function gx(e) {
+function hx(e) {
 	let t = null, n = !1;
 	for (let r of e) r && (t ? (n ||= (t = [[t[0][0], t[0][1]], [t[1][0], t[1][1]]], !0), t[0][0] = Math.min(t[0][0], r[0][0]), t[0][1] = Math.min(t[0][1], r[0][1]), t[1][0] = Math.max(t[1][0], r[1][0]), t[1][1] = Math.max(t[1][1], r[1][1])) : t = r);
 	return t;
 }
 // node_modules/@deck.gl/core/dist/viewports/viewport.js
 U();
-var _x = Math.PI / 180, vx = sx(), yx = [
+var gx = Math.PI / 180, _x = ox(), vx = [
 	0,
 	0,
 	0
-], bx = {
+], yx = {
 	unitsPerMeter: [
 		1,
 		1,
@@ -13503,14 +13496,14 @@ var _x = Math.PI / 180, vx = sx(), yx = [
 		1
 	]
 };
-function xx({ width: e, height: t, orthographic: n, fovyRadians: r, focalDistance: i, padding: a, near: o, far: s }) {
-	let c = e / t, l = n ? new Ih().orthographic({
+function bx({ width: e, height: t, orthographic: n, fovyRadians: r, focalDistance: i, padding: a, near: o, far: s }) {
+	let c = e / t, l = n ? new Fh().orthographic({
 		fovy: r,
 		aspect: c,
 		focalDistance: i,
 		near: o,
 		far: s
-	}) : new Ih().perspective({
+	}) : new Fh().perspective({
 		fovy: r,
 		aspect: c,
 		near: o,
@@ -13522,9 +13515,9 @@ function xx({ width: e, height: t, orthographic: n, fovyRadians: r, focalDistanc
 	}
 	return l;
 }
-var Sx = class e {
+var xx = class e {
 	constructor(e = {}) {
-		this._frustumPlanes = {}, this.id = e.id || this.constructor.displayName || "viewport", this.x = e.x || 0, this.y = e.y || 0, this.width = e.width || 1, this.height = e.height || 1, this.zoom = e.zoom || 0, this.padding = e.padding, this.distanceScales = e.distanceScales || bx, this.focalDistance = e.focalDistance || 1, this.position = e.position || yx, this.modelMatrix = e.modelMatrix || null;
+		this._frustumPlanes = {}, this.id = e.id || this.constructor.displayName || "viewport", this.x = e.x || 0, this.y = e.y || 0, this.width = e.width || 1, this.height = e.height || 1, this.zoom = e.zoom || 0, this.padding = e.padding, this.distanceScales = e.distanceScales || yx, this.focalDistance = e.focalDistance || 1, this.position = e.position || vx, this.modelMatrix = e.modelMatrix || null;
 		let { longitude: t, latitude: n } = e;
 		this.isGeospatial = Number.isFinite(n) && Number.isFinite(t), this._initProps(e), this._initMatrices(e), this.equals = this.equals.bind(this), this.project = this.project.bind(this), this.unproject = this.unproject.bind(this), this.projectPosition = this.projectPosition.bind(this), this.unprojectPosition = this.unprojectPosition.bind(this), this.projectFlat = this.projectFlat.bind(this), this.unprojectFlat = this.unprojectFlat.bind(this);
 	}
@@ -13535,13 +13528,13 @@ var Sx = class e {
 		return this.distanceScales.metersPerUnit[2] / this.scale;
 	}
 	get projectionMode() {
-		return this.isGeospatial ? this.zoom < 12 ? my.WEB_MERCATOR : my.WEB_MERCATOR_AUTO_OFFSET : my.IDENTITY;
+		return this.isGeospatial ? this.zoom < 12 ? py.WEB_MERCATOR : py.WEB_MERCATOR_AUTO_OFFSET : py.IDENTITY;
 	}
 	equals(t) {
-		return t instanceof e ? this === t || t.width === this.width && t.height === this.height && t.scale === this.scale && t.projectionMode === this.projectionMode && t.resolution === this.resolution && Hp(t.distanceScales.unitsPerMeter, this.distanceScales.unitsPerMeter) && Hp(t.projectionMatrix, this.projectionMatrix) && Hp(t.viewMatrix, this.viewMatrix) : !1;
+		return t instanceof e ? this === t || t.width === this.width && t.height === this.height && t.scale === this.scale && t.projectionMode === this.projectionMode && t.resolution === this.resolution && Vp(t.distanceScales.unitsPerMeter, this.distanceScales.unitsPerMeter) && Vp(t.projectionMatrix, this.projectionMatrix) && Vp(t.viewMatrix, this.viewMatrix) : !1;
 	}
 	project(e, { topLeft: t = !0 } = {}) {
-		let n = lb(this.projectPosition(e), this.pixelProjectionMatrix), [r, i] = n, a = t ? i : this.height - i;
+		let n = cb(this.projectPosition(e), this.pixelProjectionMatrix), [r, i] = n, a = t ? i : this.height - i;
 		return e.length === 2 ? [r, a] : [
 			r,
 			a,
@@ -13549,7 +13542,7 @@ var Sx = class e {
 		];
 	}
 	unproject(e, { topLeft: t = !0, targetZ: n } = {}) {
-		let [r, i, a] = e, o = t ? i : this.height - i, s = n && n * this.distanceScales.unitsPerMeter[2], c = ub([
+		let [r, i, a] = e, o = t ? i : this.height - i, s = n && n * this.distanceScales.unitsPerMeter[2], c = lb([
 			r,
 			o,
 			a
@@ -13582,13 +13575,13 @@ var Sx = class e {
 	}
 	projectFlat(e) {
 		if (this.isGeospatial) {
-			let t = $y(e);
+			let t = Qy(e);
 			return t[1] = B(t[1], -318, 830), t;
 		}
 		return e;
 	}
 	unprojectFlat(e) {
-		return this.isGeospatial ? eb(e) : e;
+		return this.isGeospatial ? $y(e) : e;
 	}
 	getBounds(e = {}) {
 		let t = { targetZ: e.z || 0 }, n = this.unproject([0, 0], t), r = this.unproject([this.width, 0], t), i = this.unproject([0, this.height], t), a = this.unproject([this.width, this.height], t);
@@ -13600,7 +13593,7 @@ var Sx = class e {
 		];
 	}
 	getDistanceScales(e) {
-		return e && this.isGeospatial ? rb({
+		return e && this.isGeospatial ? nb({
 			longitude: e[0],
 			latitude: e[1],
 			highPrecision: !0
@@ -13610,78 +13603,78 @@ var Sx = class e {
 		return e < this.x + this.width && this.x < e + n && t < this.y + this.height && this.y < t + r;
 	}
 	getFrustumPlanes() {
-		return this._frustumPlanes.near || Object.assign(this._frustumPlanes, ux(this.viewProjectionMatrix)), this._frustumPlanes;
+		return this._frustumPlanes.near || Object.assign(this._frustumPlanes, lx(this.viewProjectionMatrix)), this._frustumPlanes;
 	}
 	panByPosition(e, t, n) {
 		return null;
 	}
 	_initProps(e) {
 		let t = e.longitude, n = e.latitude;
-		this.isGeospatial && (Number.isFinite(e.zoom) || (this.zoom = tb({ latitude: n }) + Math.log2(this.focalDistance)), this.distanceScales = e.distanceScales || rb({
+		this.isGeospatial && (Number.isFinite(e.zoom) || (this.zoom = eb({ latitude: n }) + Math.log2(this.focalDistance)), this.distanceScales = e.distanceScales || nb({
 			latitude: n,
 			longitude: t
 		}));
 		let r = 2 ** this.zoom;
 		this.scale = r;
-		let { position: i, modelMatrix: a } = e, o = yx;
-		if (i && (o = a ? new Ih(a).transformAsVector(i, []) : i), this.isGeospatial) {
+		let { position: i, modelMatrix: a } = e, o = vx;
+		if (i && (o = a ? new Fh(a).transformAsVector(i, []) : i), this.isGeospatial) {
 			let e = this.projectPosition([
 				t,
 				n,
 				0
 			]);
-			this.center = new Vm(o).scale(this.distanceScales.unitsPerMeter).add(e);
+			this.center = new Bm(o).scale(this.distanceScales.unitsPerMeter).add(e);
 		} else this.center = this.projectPosition(o);
 	}
 	_initMatrices(e) {
-		let { viewMatrix: t = vx, projectionMatrix: n = null, orthographic: r = !1, fovyRadians: i, fovy: a = 75, near: o = .1, far: s = 1e3, padding: c = null, focalDistance: l = 1 } = e;
-		this.viewMatrixUncentered = t, this.viewMatrix = new Ih().multiplyRight(t).translate(new Vm(this.center).negate()), this.projectionMatrix = n || xx({
+		let { viewMatrix: t = _x, projectionMatrix: n = null, orthographic: r = !1, fovyRadians: i, fovy: a = 75, near: o = .1, far: s = 1e3, padding: c = null, focalDistance: l = 1 } = e;
+		this.viewMatrixUncentered = t, this.viewMatrix = new Fh().multiplyRight(t).translate(new Bm(this.center).negate()), this.projectionMatrix = n || bx({
 			width: this.width,
 			height: this.height,
 			orthographic: r,
-			fovyRadians: i || a * _x,
+			fovyRadians: i || a * gx,
 			focalDistance: l,
 			padding: c,
 			near: o,
 			far: s
 		});
-		let u = sx();
-		eh(u, u, this.projectionMatrix), eh(u, u, this.viewMatrix), this.viewProjectionMatrix = u, this.viewMatrixInverse = Qm([], this.viewMatrix) || this.viewMatrix, this.cameraPosition = lx(this.viewMatrixInverse);
-		let d = sx(), f = sx();
-		nh(d, d, [
+		let u = ox();
+		$m(u, u, this.projectionMatrix), $m(u, u, this.viewMatrix), this.viewProjectionMatrix = u, this.viewMatrixInverse = Zm([], this.viewMatrix) || this.viewMatrix, this.cameraPosition = cx(this.viewMatrixInverse);
+		let d = ox(), f = ox();
+		th(d, d, [
 			this.width / 2,
 			-this.height / 2,
 			1
-		]), th(d, d, [
+		]), eh(d, d, [
 			1,
 			-1,
 			0
-		]), eh(f, d, this.viewProjectionMatrix), this.pixelProjectionMatrix = f, this.pixelUnprojectionMatrix = Qm(sx(), this.pixelProjectionMatrix), this.pixelUnprojectionMatrix || A.warn("Pixel project matrix not invertible")();
+		]), $m(f, d, this.viewProjectionMatrix), this.pixelProjectionMatrix = f, this.pixelUnprojectionMatrix = Zm(ox(), this.pixelProjectionMatrix), this.pixelUnprojectionMatrix || A.warn("Pixel project matrix not invertible")();
 	}
 };
 // node_modules/@deck.gl/core/dist/viewports/web-mercator-viewport.js
-Sx.displayName = "Viewport", U();
-var Cx = class e extends Sx {
+xx.displayName = "Viewport", U();
+var Sx = class e extends xx {
 	constructor(e = {}) {
 		let { latitude: t = 0, longitude: n = 0, zoom: r = 0, pitch: i = 0, bearing: a = 0, nearZMultiplier: o = .1, farZMultiplier: s = 1.01, nearZ: c, farZ: l, orthographic: u = !1, projectionMatrix: d, repeat: f = !1, worldOffset: p = 0, position: m, padding: h, legacyMeterSizes: g = !1 } = e, { width: _, height: v, altitude: y = 1.5 } = e, b = 2 ** r;
 		_ ||= 1, v ||= 1;
 		let x, S = null;
-		if (d) y = d[5] / 2, x = sb(y);
+		if (d) y = d[5] / 2, x = ob(y);
 		else {
-			e.fovy ? (x = e.fovy, y = cb(x)) : x = sb(y);
+			e.fovy ? (x = e.fovy, y = sb(x)) : x = ob(y);
 			let n;
 			if (h) {
 				let { top: e = 0, bottom: t = 0 } = h;
 				n = [0, B((e + v - t) / 2, 0, v) - v / 2];
 			}
-			S = ob({
+			S = ab({
 				width: _,
 				height: v,
 				scale: b,
 				center: m && [
 					0,
 					0,
-					m[2] * nb(t)
+					m[2] * tb(t)
 				],
 				offset: n,
 				pitch: i,
@@ -13690,14 +13683,14 @@ var Cx = class e extends Sx {
 				farZMultiplier: s
 			}), Number.isFinite(c) && (S.near = c), Number.isFinite(l) && (S.far = l);
 		}
-		let C = ab({
+		let C = ib({
 			height: v,
 			pitch: i,
 			bearing: a,
 			scale: b,
 			altitude: y
 		});
-		p && (C = new Ih().translate([
+		p && (C = new Fh().translate([
 			512 * p,
 			0,
 			0
@@ -13736,7 +13729,7 @@ var Cx = class e extends Sx {
 		return [
 			t,
 			n,
-			(e[2] || 0) * nb(e[1])
+			(e[2] || 0) * tb(e[1])
 		];
 	}
 	unprojectPosition(e) {
@@ -13745,28 +13738,28 @@ var Cx = class e extends Sx {
 		return [
 			t,
 			n,
-			(e[2] || 0) / nb(n)
+			(e[2] || 0) / tb(n)
 		];
 	}
 	addMetersToLngLat(e, t) {
-		return ib(e, t);
+		return rb(e, t);
 	}
 	panByPosition(e, t, n) {
-		let r = ub(t, this.pixelUnprojectionMatrix), i = am([], this.projectFlat(e), sm([], r)), a = am([], this.center, i), [o, s] = this.unprojectFlat(a);
+		let r = lb(t, this.pixelUnprojectionMatrix), i = im([], this.projectFlat(e), om([], r)), a = im([], this.center, i), [o, s] = this.unprojectFlat(a);
 		return {
 			longitude: o,
 			latitude: s
 		};
 	}
 	panByPosition3D(e, t) {
-		let n = e[2] || 0, r = um([], e, this.unproject(t, { targetZ: n }));
+		let n = e[2] || 0, r = lm([], e, this.unproject(t, { targetZ: n }));
 		return {
 			longitude: this.longitude + r[0],
 			latitude: this.latitude + r[1]
 		};
 	}
 	getBounds(e = {}) {
-		let t = mb(this, e.z || 0);
+		let t = pb(this, e.z || 0);
 		return [
 			Math.min(t[0][0], t[1][0], t[2][0], t[3][0]),
 			Math.min(t[0][1], t[1][1], t[2][1], t[3][1]),
@@ -13775,7 +13768,7 @@ var Cx = class e extends Sx {
 		];
 	}
 	fitBounds(t, n = {}) {
-		let { width: r, height: i } = this, { longitude: a, latitude: o, zoom: s } = db({
+		let { width: r, height: i } = this, { longitude: a, latitude: o, zoom: s } = ub({
 			width: r,
 			height: i,
 			bounds: t,
@@ -13791,21 +13784,21 @@ var Cx = class e extends Sx {
 	}
 };
 // node_modules/@deck.gl/core/dist/shaderlib/project/project-functions.js
-Cx.displayName = "WebMercatorViewport", U();
-var wx = [
+Sx.displayName = "WebMercatorViewport", U();
+var Cx = [
 	0,
 	0,
 	0
 ];
-function Tx(e, t, n = !1) {
+function wx(e, t, n = !1) {
 	let r = t.projectPosition(e);
-	if (n && t instanceof Cx) {
+	if (n && t instanceof Sx) {
 		let [n, i, a = 0] = e;
 		r[2] = a * t.getDistanceScales([n, i]).unitsPerMeter[2];
 	}
 	return r;
 }
-function Ex(e) {
+function Tx(e) {
 	let { viewport: t, modelMatrix: n, coordinateOrigin: r } = e, { coordinateSystem: i, fromCoordinateSystem: a, fromCoordinateOrigin: o } = e;
 	return i === "default" && (i = t.isGeospatial ? "lnglat" : "cartesian"), a === void 0 ? a = i : a === "default" && (a = t.isGeospatial ? "lnglat" : "cartesian"), o === void 0 && (o = r), {
 		viewport: t,
@@ -13816,32 +13809,32 @@ function Ex(e) {
 		fromCoordinateOrigin: o
 	};
 }
-function Dx(e, { viewport: t, modelMatrix: n, coordinateSystem: r, coordinateOrigin: i, offsetMode: a }) {
+function Ex(e, { viewport: t, modelMatrix: n, coordinateSystem: r, coordinateOrigin: i, offsetMode: a }) {
 	let [o, s, c = 0] = e;
-	switch (n && ([o, s, c] = Ch([], [
+	switch (n && ([o, s, c] = Sh([], [
 		o,
 		s,
 		c,
 		1
 	], n)), r) {
-		case "default": return Dx(e, {
+		case "default": return Ex(e, {
 			viewport: t,
 			modelMatrix: n,
 			coordinateSystem: t.isGeospatial ? "lnglat" : "cartesian",
 			coordinateOrigin: i,
 			offsetMode: a
 		});
-		case "lnglat": return Tx([
+		case "lnglat": return wx([
 			o,
 			s,
 			c
 		], t, a);
-		case "lnglat-offsets": return Tx([
+		case "lnglat-offsets": return wx([
 			o + i[0],
 			s + i[1],
 			c + (i[2] || 0)
 		], t, a);
-		case "meter-offsets": return Tx(ib(i, [
+		case "meter-offsets": return wx(rb(i, [
 			o,
 			s,
 			c
@@ -13858,8 +13851,8 @@ function Dx(e, { viewport: t, modelMatrix: n, coordinateSystem: r, coordinateOri
 		default: throw Error(`Invalid coordinateSystem: ${r}`);
 	}
 }
-function Ox(e, t) {
-	let { viewport: n, coordinateSystem: r, coordinateOrigin: i, modelMatrix: a, fromCoordinateSystem: o, fromCoordinateOrigin: s } = Ex(t), { autoOffset: c = !0 } = t, { geospatialOrigin: l = wx, shaderCoordinateOrigin: u = wx, offsetMode: d = !1 } = c ? Oy(n, r, i) : {}, f = Dx(e, {
+function Dx(e, t) {
+	let { viewport: n, coordinateSystem: r, coordinateOrigin: i, modelMatrix: a, fromCoordinateSystem: o, fromCoordinateOrigin: s } = Tx(t), { autoOffset: c = !0 } = t, { geospatialOrigin: l = Cx, shaderCoordinateOrigin: u = Cx, offsetMode: d = !1 } = c ? Dy(n, r, i) : {}, f = Ex(e, {
 		viewport: n,
 		modelMatrix: a,
 		coordinateSystem: o,
@@ -13868,19 +13861,19 @@ function Ox(e, t) {
 	});
 	if (d) {
 		let e = n.projectPosition(l || u);
-		Fm(f, f, e);
+		Pm(f, f, e);
 	}
 	return f;
 }
 // node_modules/@luma.gl/engine/dist/utils/uid.js
-function kx(e = "id") {
-	return Ax[e] = Ax[e] || 1, `${e}-${Ax[e]++}`;
+function Ox(e = "id") {
+	return kx[e] = kx[e] || 1, `${e}-${kx[e]++}`;
 }
-var Ax, jx = o((() => {
-	Ax = {};
+var kx, Ax = o((() => {
+	kx = {};
 }));
 // node_modules/@luma.gl/engine/dist/geometry/geometry.js
-function Mx(e) {
+function jx(e) {
 	switch (e) {
 		case "POSITION": return "positions";
 		case "NORMAL": return "normals";
@@ -13890,21 +13883,21 @@ function Mx(e) {
 		default: return e;
 	}
 }
-function Nx(e) {
+function Mx(e) {
 	let t = [];
 	for (let [n, r] of Object.entries(e)) {
 		if (!r) continue;
 		let { value: e, size: i, normalized: a } = r;
 		if (i === void 0) throw Error(`Attribute ${n} is missing a size`);
 		t.push({
-			name: Mx(n),
+			name: jx(n),
 			format: F.getVertexFormatFromAttribute(e, i, a)
 		});
 	}
 	return t;
 }
-var Px, Fx = o((() => {
-	z(), jx(), Px = class {
+var Nx, Px = o((() => {
+	z(), Ax(), Nx = class {
 		id;
 		topology;
 		vertexCount;
@@ -13914,7 +13907,7 @@ var Px, Fx = o((() => {
 		userData = {};
 		constructor(e) {
 			let { attributes: t = {}, indices: n = null, vertexCount: r = null } = e;
-			this.id = e.id || kx("geometry"), this.topology = e.topology, n && (this.indices = ArrayBuffer.isView(n) ? {
+			this.id = e.id || Ox("geometry"), this.topology = e.topology, n && (this.indices = ArrayBuffer.isView(n) ? {
 				value: n,
 				size: 1
 			} : n), this.attributes = {};
@@ -13925,11 +13918,11 @@ var Px, Fx = o((() => {
 					if (this.indices) throw Error("Multiple indices detected");
 					this.indices = t;
 				} else {
-					let n = Mx(e), r = Object.keys(this.attributes).find((e) => Mx(e) === n);
+					let n = jx(e), r = Object.keys(this.attributes).find((e) => jx(e) === n);
 					r && delete this.attributes[r], this.attributes[e] = t;
 				}
 			}
-			this.indices && this.indices.isIndexed !== void 0 && (this.indices = Object.assign({}, this.indices), delete this.indices.isIndexed), this.vertexCount = r || this._calculateVertexCount(this.attributes, this.indices), this.bufferLayout = e.bufferLayout || Nx(this.attributes);
+			this.indices && this.indices.isIndexed !== void 0 && (this.indices = Object.assign({}, this.indices), delete this.indices.isIndexed), this.vertexCount = r || this._calculateVertexCount(this.attributes, this.indices), this.bufferLayout = e.bufferLayout || Mx(this.attributes);
 		}
 		getVertexCount() {
 			return this.vertexCount;
@@ -13959,10 +13952,10 @@ var Px, Fx = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/geometry/geometry-utils.js
-function Ix(e, t = {}) {
+function Fx(e, t = {}) {
 	let n = t.bufferName || "geometry";
-	if (Lx(e, n)) return e;
-	let r = t.minAttributeAlignment || 4, i = Rx(e, t.attributes), a = [], o = 0, s = Infinity;
+	if (Ix(e, n)) return e;
+	let r = t.minAttributeAlignment || 4, i = Lx(e, t.attributes), a = [], o = 0, s = Infinity;
 	for (let [e, t] of i) {
 		if (!t) continue;
 		if (t.constant) throw Error(`Attribute ${e} is constant`);
@@ -13970,9 +13963,9 @@ function Ix(e, t = {}) {
 		if (!ArrayBuffer.isView(n)) throw Error(`Attribute ${e} is missing typed array data`);
 		if (i === void 0) throw Error(`Attribute ${e} is missing a size`);
 		let l = F.getVertexFormatFromAttribute(n, i, c), u = F.getVertexFormatInfo(l);
-		o = Bx(o, r), a.push({
+		o = zx(o, r), a.push({
 			sourceName: e,
-			attributeName: Mx(e),
+			attributeName: jx(e),
 			value: n,
 			size: i,
 			format: l,
@@ -13984,9 +13977,9 @@ function Ix(e, t = {}) {
 		s = Math.min(s, d);
 	}
 	if (a.length === 0 || !Number.isFinite(s)) throw Error(`Geometry ${e.id} has no interleavable attributes`);
-	let c = Bx(o, r), l = new ArrayBuffer(s * c);
-	for (let e of a) zx(l, s, c, e);
-	return new Px({
+	let c = zx(o, r), l = new ArrayBuffer(s * c);
+	for (let e of a) Rx(l, s, c, e);
+	return new Nx({
 		id: e.id,
 		topology: e.topology || "triangle-list",
 		vertexCount: e.vertexCount,
@@ -14008,15 +14001,15 @@ function Ix(e, t = {}) {
 		}]
 	});
 }
-function Lx(e, t) {
+function Ix(e, t) {
 	if (e.bufferLayout.length !== 1) return !1;
 	let n = e.bufferLayout[0];
 	return n.name === t && !!n.attributes?.length && !!e.attributes[t];
 }
-function Rx(e, t) {
+function Lx(e, t) {
 	return t ? t.map((t) => [t, e.attributes[t]]) : Object.entries(e.attributes);
 }
-function zx(e, t, n, r) {
+function Rx(e, t, n, r) {
 	let i = r.value.constructor, a = i.BYTES_PER_ELEMENT;
 	if (r.byteOffset % a !== 0 || n % a !== 0) throw Error(`Attribute ${r.sourceName} is not aligned to its component type`);
 	let o = new i(e), s = r.value, c = r.byteOffset / a, l = n / a;
@@ -14025,13 +14018,13 @@ function zx(e, t, n, r) {
 		for (let e = 0; e < r.size; e++) o[n + e] = s[t + e];
 	}
 }
-function Bx(e, t) {
+function zx(e, t) {
 	return Math.ceil(e / t) * t;
 }
-var Vx = o((() => {
-	z(), Fx();
-})), Hx, Ux, Wx, Gx = o((() => {
-	Hx = 1, Ux = 1, Wx = class {
+var Bx = o((() => {
+	z(), Px();
+})), Vx, Hx, Ux, Wx = o((() => {
+	Vx = 1, Hx = 1, Ux = class {
 		time = 0;
 		channels = /* @__PURE__ */ new Map();
 		animations = /* @__PURE__ */ new Map();
@@ -14039,7 +14032,7 @@ var Vx = o((() => {
 		lastEngineTime = -1;
 		constructor() {}
 		addChannel(e) {
-			let { delay: t = 0, duration: n = Infinity, rate: r = 1, repeat: i = 1 } = e, a = Hx++, o = {
+			let { delay: t = 0, duration: n = Infinity, rate: r = 1, repeat: i = 1 } = e, a = Vx++, o = {
 				time: 0,
 				delay: t,
 				duration: n,
@@ -14081,7 +14074,7 @@ var Vx = o((() => {
 			this.setTime(0);
 		}
 		attachAnimation(e, t) {
-			let n = Ux++;
+			let n = Hx++;
 			return this.animations.set(n, {
 				animation: e,
 				channel: t
@@ -14100,19 +14093,19 @@ var Vx = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/animation-loop/request-animation-frame.js
-function Kx(e) {
+function Gx(e) {
 	let t = typeof window < "u" ? window.requestAnimationFrame || window.webkitRequestAnimationFrame || window.mozRequestAnimationFrame : null;
 	return t ? t.call(window, e) : setTimeout(() => e(typeof performance < "u" ? performance.now() : Date.now()), 1e3 / 60);
 }
-function qx(e) {
+function Kx(e) {
 	let t = typeof window < "u" ? window.cancelAnimationFrame || window.webkitCancelAnimationFrame || window.mozCancelAnimationFrame : null;
 	t ? t.call(window, e) : clearTimeout(e);
 }
-var Jx = o((() => {})), Yx, Xx, Zx, Qx, $x = o((() => {
-	z(), Jx(), xn(), Yx = 0, Xx = "Animation Loop", Zx = {
-		requestAnimationFrame: (e) => Kx(e),
-		cancelAnimationFrame: (e) => qx(e)
-	}, Qx = class e {
+var qx = o((() => {})), Jx, Yx, Xx, Zx, Qx = o((() => {
+	z(), qx(), bn(), Jx = 0, Yx = "Animation Loop", Xx = {
+		requestAnimationFrame: (e) => Gx(e),
+		cancelAnimationFrame: (e) => Kx(e)
+	}, Zx = class e {
 		static defaultAnimationLoopProps = {
 			device: null,
 			onAddHTML: () => "",
@@ -14124,7 +14117,7 @@ var Jx = o((() => {})), Yx, Xx, Zx, Qx, $x = o((() => {
 			},
 			stats: void 0,
 			autoResizeViewport: !1,
-			animationFrameProvider: Zx
+			animationFrameProvider: Xx
 		};
 		device = null;
 		canvas = null;
@@ -14151,7 +14144,7 @@ var Jx = o((() => {})), Yx, Xx, Zx, Qx, $x = o((() => {
 				...e.defaultAnimationLoopProps,
 				...t
 			}, t = this.props, !t.device) throw Error("No device provided");
-			this.stats = t.stats || new yn({ id: `animation-loop-${Yx++}` }), this.sharedStats = Ro.stats.get(Xx), this.frameRate = this.stats.get("Frame Rate"), this.frameRate.setSampleSize(1), this.cpuTime = this.stats.get("CPU Time"), this.gpuTime = this.stats.get("GPU Time"), this.setProps({
+			this.stats = t.stats || new vn({ id: `animation-loop-${Jx++}` }), this.sharedStats = Lo.stats.get(Yx), this.frameRate = this.stats.get("Frame Rate"), this.frameRate.setSampleSize(1), this.cpuTime = this.stats.get("CPU Time"), this.gpuTime = this.stats.get("GPU Time"), this.setProps({
 				autoResizeViewport: t.autoResizeViewport,
 				animationFrameProvider: t.animationFrameProvider
 			}), this.start = this.start.bind(this), this.stop = this.stop.bind(this), this._onMousemove = this._onMousemove.bind(this), this._onMouseleave = this._onMouseleave.bind(this);
@@ -14177,7 +14170,7 @@ var Jx = o((() => {})), Yx, Xx, Zx, Qx, $x = o((() => {
 		}
 		setProps(e) {
 			if ("autoResizeViewport" in e && (this.props.autoResizeViewport = e.autoResizeViewport || !1), "animationFrameProvider" in e) {
-				let t = e.animationFrameProvider || Zx;
+				let t = e.animationFrameProvider || Xx;
 				if (t !== this.props.animationFrameProvider) {
 					let e = this._animationFrameId !== null;
 					e && this._cancelAnimationFrame(), this.props.animationFrameProvider = t, e && this._requestAnimationFrame();
@@ -14358,10 +14351,10 @@ var Jx = o((() => {})), Yx, Xx, Zx, Qx, $x = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/geometry/gpu-geometry.js
-function eS(e, t) {
-	if (t instanceof rS) return t;
-	let n = Ix(t), r = tS(e, n), { attributes: i, bufferLayout: a } = nS(e, n);
-	return new rS({
+function $x(e, t) {
+	if (t instanceof nS) return t;
+	let n = Fx(t), r = eS(e, n), { attributes: i, bufferLayout: a } = tS(e, n);
+	return new nS({
 		topology: n.topology || "triangle-list",
 		bufferLayout: a,
 		vertexCount: n.vertexCount,
@@ -14369,7 +14362,7 @@ function eS(e, t) {
 		attributes: i
 	});
 }
-function tS(e, t) {
+function eS(e, t) {
 	if (!t.indices) return;
 	let n = t.indices.value;
 	return e.createBuffer({
@@ -14377,10 +14370,10 @@ function tS(e, t) {
 		data: n
 	});
 }
-function nS(e, t) {
+function tS(e, t) {
 	let n = {};
 	for (let [r, i] of Object.entries(t.attributes)) {
-		let a = t.bufferLayout.find((e) => e.name === r)?.name || Mx(r);
+		let a = t.bufferLayout.find((e) => e.name === r)?.name || jx(r);
 		i && (n[a] = e.createBuffer({
 			data: i.value,
 			id: `${r}-buffer`
@@ -14392,8 +14385,8 @@ function nS(e, t) {
 		vertexCount: t.vertexCount
 	};
 }
-var rS, iS = o((() => {
-	z(), Fx(), Vx(), jx(), rS = class {
+var nS, rS = o((() => {
+	z(), Px(), Bx(), Ax(), nS = class {
 		id;
 		userData = {};
 		topology;
@@ -14402,7 +14395,7 @@ var rS, iS = o((() => {
 		indices;
 		attributes;
 		constructor(e) {
-			if (this.id = e.id || kx("geometry"), this.topology = e.topology, this.indices = e.indices || null, this.attributes = e.attributes, this.vertexCount = e.vertexCount, this.bufferLayout = e.bufferLayout || [], this.indices && !(this.indices.usage & P.INDEX)) throw Error("Index buffer must have INDEX usage");
+			if (this.id = e.id || Ox("geometry"), this.topology = e.topology, this.indices = e.indices || null, this.attributes = e.attributes, this.vertexCount = e.vertexCount, this.bufferLayout = e.bufferLayout || [], this.indices && !(this.indices.usage & P.INDEX)) throw Error("Index buffer must have INDEX usage");
 		}
 		destroy() {
 			this.indices?.destroy();
@@ -14423,7 +14416,7 @@ var rS, iS = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/debug/debug-shader-layout.js
-function aS(e, t) {
+function iS(e, t) {
 	let n = {}, r = "Values";
 	if (e.attributes.length === 0 && !e.varyings?.length) return { "No attributes or varyings": { [r]: "N/A" } };
 	for (let t of e.attributes) if (t) {
@@ -14436,20 +14429,20 @@ function aS(e, t) {
 	}
 	return n;
 }
-var oS = o((() => {}));
+var aS = o((() => {}));
 // node_modules/@luma.gl/engine/dist/debug/debug-framebuffer.js
-function sS(e, t, n) {
+function oS(e, t, n) {
 	if (e.device.type !== "webgl") return;
-	let r = uS(e.device);
-	r.flushing || (fS(e) ? cS(e, n, r) : t && dS(t) && t.handle !== null && (r.queuedFramebuffers.includes(t) || r.queuedFramebuffers.push(t)));
+	let r = lS(e.device);
+	r.flushing || (dS(e) ? sS(e, n, r) : t && uS(t) && t.handle !== null && (r.queuedFramebuffers.includes(t) || r.queuedFramebuffers.push(t)));
 }
-function cS(e, t, n) {
+function sS(e, t, n) {
 	if (n.queuedFramebuffers.length === 0) return;
-	let { gl: r } = e.device, i = r.getParameter(36010), a = r.getParameter(36006), [o, s] = e.device.getDefaultCanvasContext().getDrawingBufferSize(), c = pS(t.top, hS), l = pS(t.left, hS);
+	let { gl: r } = e.device, i = r.getParameter(36010), a = r.getParameter(36006), [o, s] = e.device.getDefaultCanvasContext().getDrawingBufferSize(), c = fS(t.top, mS), l = fS(t.left, mS);
 	n.flushing = !0;
 	try {
 		for (let e of n.queuedFramebuffers) {
-			let [n, i, a, u, d] = lS({
+			let [n, i, a, u, d] = cS({
 				framebuffer: e,
 				targetWidth: o,
 				targetHeight: s,
@@ -14457,13 +14450,13 @@ function cS(e, t, n) {
 				leftPx: l,
 				minimap: t.minimap
 			});
-			r.bindFramebuffer(36008, e.handle), r.bindFramebuffer(36009, null), r.blitFramebuffer(0, 0, e.width, e.height, n, i, a, u, 16384, 9728), c += d + hS;
+			r.bindFramebuffer(36008, e.handle), r.bindFramebuffer(36009, null), r.blitFramebuffer(0, 0, e.width, e.height, n, i, a, u, 16384, 9728), c += d + mS;
 		}
 	} finally {
 		r.bindFramebuffer(36008, i), r.bindFramebuffer(36009, a), n.flushing = !1;
 	}
 }
-function lS(e) {
+function cS(e) {
 	let { framebuffer: t, targetWidth: n, targetHeight: r, topPx: i, leftPx: a, minimap: o } = e, s = o ? Math.max(Math.floor(n / 4), 1) : n, c = o ? Math.max(Math.floor(r / 4), 1) : r, l = Math.min(s / t.width, c / t.height), u = Math.max(Math.floor(t.width * l), 1), d = Math.max(Math.floor(t.height * l), 1), f = a, p = Math.max(r - i - d, 0);
 	return [
 		f,
@@ -14473,47 +14466,47 @@ function lS(e) {
 		d
 	];
 }
-function uS(e) {
-	return e.userData[mS] ||= {
+function lS(e) {
+	return e.userData[pS] ||= {
 		flushing: !1,
 		queuedFramebuffers: []
-	}, e.userData[mS];
+	}, e.userData[pS];
 }
-function dS(e) {
+function uS(e) {
 	return "colorAttachments" in e;
 }
-function fS(e) {
+function dS(e) {
 	let t = e.props.framebuffer;
 	return !t || t.handle === null;
 }
-function pS(e, t) {
+function fS(e, t) {
 	if (!e) return t;
 	let n = Number.parseInt(e, 10);
 	return Number.isFinite(n) ? n : t;
 }
-var mS, hS, gS = o((() => {
-	mS = "__debugFramebufferState", hS = 8;
+var pS, mS, hS = o((() => {
+	pS = "__debugFramebufferState", mS = 8;
 }));
 // node_modules/@luma.gl/engine/dist/utils/deep-equal.js
-function _S(e, t, n) {
+function gS(e, t, n) {
 	if (e === t) return !0;
 	if (!n || !e || !t) return !1;
 	if (Array.isArray(e)) {
 		if (!Array.isArray(t) || e.length !== t.length) return !1;
-		for (let r = 0; r < e.length; r++) if (!_S(e[r], t[r], n - 1)) return !1;
+		for (let r = 0; r < e.length; r++) if (!gS(e[r], t[r], n - 1)) return !1;
 		return !0;
 	}
 	if (Array.isArray(t)) return !1;
 	if (typeof e == "object" && typeof t == "object") {
 		let r = Object.keys(e), i = Object.keys(t);
 		if (r.length !== i.length) return !1;
-		for (let i of r) if (!t.hasOwnProperty(i) || !_S(e[i], t[i], n - 1)) return !1;
+		for (let i of r) if (!t.hasOwnProperty(i) || !gS(e[i], t[i], n - 1)) return !1;
 		return !0;
 	}
 	return !1;
 }
-var vS = o((() => {})), yS, bS = o((() => {
-	z(), yS = class {
+var _S = o((() => {})), vS, yS = o((() => {
+	z(), vS = class {
 		bufferLayouts;
 		constructor(e) {
 			this.bufferLayouts = e;
@@ -14522,7 +14515,7 @@ var vS = o((() => {})), yS, bS = o((() => {
 			return this.bufferLayouts.find((t) => t.name === e) || null;
 		}
 		getAttributeNamesForBuffer(e) {
-			return Hu(e);
+			return Vu(e);
 		}
 		mergeBufferLayouts(e, t) {
 			let n = [...e];
@@ -14535,62 +14528,62 @@ var vS = o((() => {})), yS, bS = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/utils/buffer-layout-order.js
-function xS(e, t) {
-	let n = Uu(e), r = t.slice();
-	return r.sort((e, t) => Wu(Hu(e).map((e) => n[e])) - Wu(Hu(t).map((e) => n[e]))), r;
+function bS(e, t) {
+	let n = Hu(e), r = t.slice();
+	return r.sort((e, t) => Uu(Vu(e).map((e) => n[e])) - Uu(Vu(t).map((e) => n[e]))), r;
 }
-var SS = o((() => {
+var xS = o((() => {
 	z();
 }));
 // node_modules/@luma.gl/engine/dist/utils/shader-module-utils.js
-function CS(e, t) {
+function SS(e, t) {
 	if (!e || !t.some((e) => e.bindingLayout?.length)) return e;
 	let n = {
 		...e,
 		bindings: e.bindings.map((e) => ({ ...e }))
 	};
 	"attributes" in (e || {}) && (n.attributes = e?.attributes || []);
-	for (let e of t) for (let t of e.bindingLayout || []) for (let e of OS(t.name)) {
+	for (let e of t) for (let t of e.bindingLayout || []) for (let e of DS(t.name)) {
 		let r = n.bindings.find((t) => t.name === e);
 		r?.group === 0 && (r.group = t.group), r && t.visibility !== void 0 && (r.visibility = t.visibility);
 	}
 	return n;
 }
-function wS(e, t, n = []) {
+function CS(e, t, n = []) {
 	return e ? t ? {
 		...e,
-		attributes: e.attributes.length ? jS(e.attributes, t.attributes.filter((e) => n.includes(e.name))) : t.attributes,
-		bindings: AS(e.bindings, t.bindings)
+		attributes: e.attributes.length ? AS(e.attributes, t.attributes.filter((e) => n.includes(e.name))) : t.attributes,
+		bindings: kS(e.bindings, t.bindings)
 	} : e : t;
 }
-function TS(e) {
-	return !(!e.uniformTypes || kS(e.uniformTypes));
+function wS(e) {
+	return !(!e.uniformTypes || OS(e.uniformTypes));
 }
-function ES(e) {
+function TS(e) {
 	let t = [];
 	for (let n of e) {
-		let e = sd(n), r = new Set([n.vs, n.fs].flatMap((e) => e ? dd(e).filter((e) => e.isStd140).map((e) => e.blockName) : [])), i = r.has(e) ? e : r.size === 1 ? r.values().next().value : void 0;
-		TS(n) && i && t.push({
+		let e = od(n), r = new Set([n.vs, n.fs].flatMap((e) => e ? ud(e).filter((e) => e.isStd140).map((e) => e.blockName) : [])), i = r.has(e) ? e : r.size === 1 ? r.values().next().value : void 0;
+		wS(n) && i && t.push({
 			name: i,
 			uniformTypes: n.uniformTypes
 		});
 	}
 	return t;
 }
-function DS(e, t) {
+function ES(e, t) {
 	let n = [], r = /* @__PURE__ */ new Set();
 	for (let i of [...e || [], ...t || []]) r.has(i.name) || (r.add(i.name), n.push(i));
 	return n;
 }
-function OS(e) {
+function DS(e) {
 	let t = /* @__PURE__ */ new Set([e, `${e}Uniforms`]);
 	return e.endsWith("Uniforms") || t.add(`${e}Sampler`), [...t];
 }
-function kS(e) {
+function OS(e) {
 	for (let t in e) return !1;
 	return !0;
 }
-function AS(e, t) {
+function kS(e, t) {
 	let n = e.map((e) => ({ ...e })), r = new Set(e.map((e) => e.name)), i = new Set(e.map((e) => `${e.group}:${e.location}`));
 	for (let e of t) {
 		let t = `${e.group}:${e.location}`;
@@ -14598,7 +14591,7 @@ function AS(e, t) {
 	}
 	return n;
 }
-function jS(e, t) {
+function AS(e, t) {
 	let n = e.map((e) => ({ ...e })), r = new Map(e.map((e) => [e.name, e])), i = new Map(e.map((e) => [e.location, e]));
 	for (let e of t) {
 		let t = r.get(e.name);
@@ -14612,62 +14605,62 @@ function jS(e, t) {
 	}
 	return n;
 }
-var MS = o((() => {
-	v_();
+var jS = o((() => {
+	__();
 }));
 // node_modules/@luma.gl/engine/dist/model/split-uniforms-and-bindings.js
-function NS(e) {
-	return si(e) || typeof e == "number" || typeof e == "boolean";
+function MS(e) {
+	return oi(e) || typeof e == "number" || typeof e == "boolean";
 }
-function PS(e, t = {}) {
+function NS(e, t = {}) {
 	let n = {
 		bindings: {},
 		uniforms: {}
 	};
 	return Object.keys(e).forEach((r) => {
 		let i = e[r];
-		Object.prototype.hasOwnProperty.call(t, r) || NS(i) ? n.uniforms[r] = i : n.bindings[r] = i;
+		Object.prototype.hasOwnProperty.call(t, r) || MS(i) ? n.uniforms[r] = i : n.bindings[r] = i;
 	}), n;
 }
-var FS = o((() => {
-	li();
+var PS = o((() => {
+	ci();
 }));
 // node_modules/@luma.gl/engine/dist/shader-inputs.js
-function IS(e = {}, t = {}, n = {}) {
+function FS(e = {}, t = {}, n = {}) {
 	let r = { ...e };
-	for (let [i, a] of Object.entries(t)) a !== void 0 && (r[i] = LS(e[i], a, n[i]));
+	for (let [i, a] of Object.entries(t)) a !== void 0 && (r[i] = IS(e[i], a, n[i]));
 	return r;
 }
-function LS(e, t, n) {
-	if (!n || typeof n == "string") return RS(t);
+function IS(e, t, n) {
+	if (!n || typeof n == "string") return LS(t);
 	if (Array.isArray(n)) {
-		if (zS(t) || !Array.isArray(t)) return RS(t);
-		let r = Array.isArray(e) && !zS(e) ? [...e] : [], i = r.slice();
+		if (RS(t) || !Array.isArray(t)) return LS(t);
+		let r = Array.isArray(e) && !RS(e) ? [...e] : [], i = r.slice();
 		for (let e = 0; e < t.length; e++) {
 			let a = t[e];
-			a !== void 0 && (i[e] = LS(r[e], a, n[0]));
+			a !== void 0 && (i[e] = IS(r[e], a, n[0]));
 		}
 		return i;
 	}
-	if (!BS(t)) return RS(t);
-	let r = n, i = BS(e) ? e : {}, a = { ...i };
-	for (let [e, n] of Object.entries(t)) n !== void 0 && (a[e] = LS(i[e], n, r[e]));
+	if (!zS(t)) return LS(t);
+	let r = n, i = zS(e) ? e : {}, a = { ...i };
+	for (let [e, n] of Object.entries(t)) n !== void 0 && (a[e] = IS(i[e], n, r[e]));
 	return a;
 }
-function RS(e) {
-	return ArrayBuffer.isView(e) ? Array.prototype.slice.call(e) : Array.isArray(e) ? zS(e) ? e.slice() : e.map((e) => e === void 0 ? void 0 : RS(e)) : BS(e) ? Object.fromEntries(Object.entries(e).map(([e, t]) => [e, t === void 0 ? void 0 : RS(t)])) : e;
+function LS(e) {
+	return ArrayBuffer.isView(e) ? Array.prototype.slice.call(e) : Array.isArray(e) ? RS(e) ? e.slice() : e.map((e) => e === void 0 ? void 0 : LS(e)) : zS(e) ? Object.fromEntries(Object.entries(e).map(([e, t]) => [e, t === void 0 ? void 0 : LS(t)])) : e;
 }
-function zS(e) {
+function RS(e) {
 	return ArrayBuffer.isView(e) || Array.isArray(e) && (e.length === 0 || typeof e[0] == "number");
 }
-function BS(e) {
+function zS(e) {
 	return !!e && typeof e == "object" && !Array.isArray(e) && !ArrayBuffer.isView(e);
 }
-function VS(e) {
+function BS(e) {
 	return !!e?.dependencies;
 }
-var HS, US = o((() => {
-	z(), v_(), FS(), HS = class {
+var VS, HS = o((() => {
+	z(), __(), PS(), VS = class {
 		options = { disableWarnings: !1 };
 		modules;
 		moduleUniforms;
@@ -14675,7 +14668,7 @@ var HS, US = o((() => {
 		directBindings = {};
 		constructor(e, t) {
 			Object.assign(this.options, t);
-			let n = vo(Object.values(e).filter(VS));
+			let n = _o(Object.values(e).filter(BS));
 			for (let t of n) e[t.name] = t;
 			j.log(1, "Creating ShaderInputs with modules", Object.keys(e))(), this.modules = e, this.moduleUniforms = {}, this.moduleBindings = {};
 			for (let [t, n] of Object.entries(e)) n && (this._addModule(n), n.name && t !== n.name && !this.options.disableWarnings && j.warn(`Module name: ${t} vs ${n.name}`)());
@@ -14688,8 +14681,8 @@ var HS, US = o((() => {
 				let n = t, r = e[n] || {}, i = this.modules[n];
 				if (!i) this.options.disableWarnings || j.warn(`Module ${t} not found`)();
 				else {
-					let e = this.moduleUniforms[n], t = this.moduleBindings[n], { uniforms: a, bindings: o } = PS(i.getUniforms?.(r, e) || r, i.uniformTypes);
-					this.moduleUniforms[n] = IS(e, a, i.uniformTypes), this.moduleBindings[n] = {
+					let e = this.moduleUniforms[n], t = this.moduleBindings[n], { uniforms: a, bindings: o } = NS(i.getUniforms?.(r, e) || r, i.uniformTypes);
+					this.moduleUniforms[n] = FS(e, a, i.uniformTypes), this.moduleBindings[n] = {
 						...t,
 						...o
 					};
@@ -14700,7 +14693,7 @@ var HS, US = o((() => {
 			return Object.values(this.modules);
 		}
 		addModules(e) {
-			let t = vo(e);
+			let t = _o(e);
 			for (let e of t) {
 				let t = e.name;
 				this.modules[t] || (this.modules[t] = e, this._addModule(e));
@@ -14728,26 +14721,26 @@ var HS, US = o((() => {
 		}
 		_addModule(e) {
 			let t = e.name;
-			this.moduleUniforms[t] = IS({}, e.defaultUniforms || {}, e.uniformTypes), this.moduleBindings[t] = {};
+			this.moduleUniforms[t] = FS({}, e.defaultUniforms || {}, e.uniformTypes), this.moduleBindings[t] = {};
 		}
 	};
 }));
 // node_modules/@luma.gl/engine/dist/dynamic-buffer/dynamic-buffer.js
-function WS(e) {
+function US(e) {
 	return typeof e == "object" && !!e && "buffer" in e;
 }
-function GS(e) {
-	return e instanceof JS ? e.buffer : e;
+function WS(e) {
+	return e instanceof qS ? e.buffer : e;
 }
-function KS(e) {
+function GS(e) {
 	return {
-		buffer: GS(e.buffer),
+		buffer: WS(e.buffer),
 		offset: e.offset,
 		size: e.size
 	};
 }
-var qS, JS, YS = o((() => {
-	z(), jx(), qS = P.DEBUG_DATA_MAX_LENGTH, JS = class {
+var KS, qS, JS = o((() => {
+	z(), Ax(), KS = P.DEBUG_DATA_MAX_LENGTH, qS = class {
 		device;
 		id;
 		ready;
@@ -14781,13 +14774,13 @@ var qS, JS, YS = o((() => {
 			let { debugData: n = !1, buffer: r, ownsBuffer: i = !0, ...a } = t;
 			if (r && r.device !== e) throw Error("DynamicBuffer adopted buffers must belong to the supplied device");
 			if (r && (a.byteLength !== void 0 || a.data !== void 0)) throw Error("DynamicBuffer cannot combine an adopted buffer with byteLength or data");
-			let o = t.id || r?.id || kx("dynamic-buffer"), s = {
+			let o = t.id || r?.id || Ox("dynamic-buffer"), s = {
 				...a,
 				id: o,
 				usage: a.usage ?? r?.usage,
 				indexType: a.indexType ?? r?.indexType
 			};
-			(s.usage || 0) & P.INDEX && !s.indexType && (a.data instanceof Uint32Array ? s.indexType = "uint32" : a.data instanceof Uint16Array ? s.indexType = "uint16" : a.data instanceof Uint8Array && (s.indexType = "uint8")), delete s.data, delete s.byteOffset, this.device = e, this.id = o, this.props = s, this.usage = s.usage || 0, this._debugDataEnabled = !!n, this._maxDebugDataByteLength = typeof n == "object" && n.maxByteLength !== void 0 ? n.maxByteLength : qS, this._ownsBuffer = i, this._buffer = r ?? this.device.createBuffer({
+			(s.usage || 0) & P.INDEX && !s.indexType && (a.data instanceof Uint32Array ? s.indexType = "uint32" : a.data instanceof Uint16Array ? s.indexType = "uint16" : a.data instanceof Uint8Array && (s.indexType = "uint8")), delete s.data, delete s.byteOffset, this.device = e, this.id = o, this.props = s, this.usage = s.usage || 0, this._debugDataEnabled = !!n, this._maxDebugDataByteLength = typeof n == "object" && n.maxByteLength !== void 0 ? n.maxByteLength : KS, this._ownsBuffer = i, this._buffer = r ?? this.device.createBuffer({
 				...a,
 				id: o
 			}), this.ready = Promise.resolve(this._buffer), this.updateTimestamp = this._buffer.updateTimestamp, this._resetDebugData(this._buffer.byteLength), a.data && this._writeDebugData(a.data, a.byteOffset || 0);
@@ -14856,29 +14849,29 @@ var qS, JS, YS = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/dynamic-texture/texture-binding-source.js
-function XS(e) {
+function YS(e) {
 	return typeof e == "object" && !!e && "resolveTextureBinding" in e && typeof e.resolveTextureBinding == "function";
 }
-function ZS(e) {
+function XS(e) {
 	return e?.type === "texture" || e?.type === "external-texture";
 }
-function QS(e, t, n) {
-	let r = Al(e, t, { ignoreWarnings: !0 });
-	return ZS(r) ? r : e.bindings.length === 0 && n?.fallbackGroup !== void 0 ? {
+function ZS(e, t, n) {
+	let r = kl(e, t, { ignoreWarnings: !0 });
+	return XS(r) ? r : e.bindings.length === 0 && n?.fallbackGroup !== void 0 ? {
 		type: "texture",
 		name: t,
 		group: n.fallbackGroup,
 		location: 0
 	} : null;
 }
-var $S = o((() => {
+var QS = o((() => {
 	z();
 }));
 // node_modules/@luma.gl/engine/dist/model/model.js
-function eC(e, t) {
+function $S(e, t) {
 	return e.shaderLanguage !== void 0 && e.shaderLanguage !== t ? !1 : t === "glsl" ? "assembleGLSLShaderPair" in e && typeof e.assembleGLSLShaderPair == "function" : "assembleWGSLShader" in e && typeof e.assembleWGSLShader == "function";
 }
-function tC(e, t) {
+function eC(e, t) {
 	return !e || Object.keys(t).length === 0 ? e : {
 		...e,
 		attributes: e.attributes.map((e) => {
@@ -14890,23 +14883,23 @@ function tC(e, t) {
 		})
 	};
 }
-function nC(e, t, n) {
-	if (XS(t)) {
-		let r = QS(n, e, { fallbackGroup: 0 });
+function tC(e, t, n) {
+	if (YS(t)) {
+		let r = ZS(n, e, { fallbackGroup: 0 });
 		return r ? t.resolveTextureBinding(r) : null;
 	}
-	return t instanceof JS ? t.buffer : WS(t) ? KS(t) : t;
+	return t instanceof qS ? t.buffer : US(t) ? GS(t) : t;
+}
+function nC(e) {
+	return e && !iC(e) ? e : null;
 }
 function rC(e) {
-	return e && !aC(e) ? e : null;
+	return e && iC(e) ? e : void 0;
 }
 function iC(e) {
-	return e && aC(e) ? e : void 0;
+	return lC.includes(e);
 }
 function aC(e) {
-	return uC.includes(e);
-}
-function oC(e) {
 	return {
 		type: e.type,
 		shaderLanguage: e.info.shadingLanguage,
@@ -14916,17 +14909,17 @@ function oC(e) {
 		features: e.features
 	};
 }
-var sC, cC, lC, uC, dC, fC = o((() => {
-	z(), v_(), iS(), oS(), gS(), vS(), bS(), SS(), MS(), jx(), US(), YS(), $S(), sC = 2, cC = 1e4, lC = "render pipeline initialization failed", uC = [
+var oC, sC, cC, lC, uC, dC = o((() => {
+	z(), __(), rS(), aS(), hS(), _S(), yS(), xS(), jS(), Ax(), HS(), JS(), QS(), oC = 2, sC = 1e4, cC = "render pipeline initialization failed", lC = [
 		"stencil8",
 		"depth16unorm",
 		"depth24plus",
 		"depth24plus-stencil8",
 		"depth32float",
 		"depth32float-stencil8"
-	], dC = class e {
+	], uC = class e {
 		static defaultProps = {
-			...bl.defaultProps,
+			...yl.defaultProps,
 			source: void 0,
 			vs: null,
 			fs: null,
@@ -14954,7 +14947,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			pipelineFactory: void 0,
 			shaderFactory: void 0,
 			transformFeedback: void 0,
-			shaderAssembler: Ap.getDefaultShaderAssembler("glsl"),
+			shaderAssembler: kp.getDefaultShaderAssembler("glsl"),
 			debugShaders: void 0,
 			disableWarnings: void 0
 		};
@@ -15010,17 +15003,17 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			this.props = {
 				...e.defaultProps,
 				...n,
-				shaderAssembler: n.shaderAssembler ?? (eC(r, t.info.shadingLanguage) ? r : Ap.getDefaultShaderAssembler(t.info.shadingLanguage))
-			}, this._vertexCountSet = i, n = this.props, this.id = n.id || kx("model"), this.device = t, Object.assign(this.userData, n.userData), this.material = n.material || null;
-			let a = oC(t), o = $u(this.props.plugins, a.shaderLanguage), s = ed(this.props.modules, o.modules), c = Object.fromEntries(s.map((e) => [e.name, e])), l = n.shaderInputs || new HS(c, { disableWarnings: this.props.disableWarnings });
+				shaderAssembler: n.shaderAssembler ?? ($S(r, t.info.shadingLanguage) ? r : kp.getDefaultShaderAssembler(t.info.shadingLanguage))
+			}, this._vertexCountSet = i, n = this.props, this.id = n.id || Ox("model"), this.device = t, Object.assign(this.userData, n.userData), this.material = n.material || null;
+			let a = aC(t), o = Qu(this.props.plugins, a.shaderLanguage), s = $u(this.props.modules, o.modules), c = Object.fromEntries(s.map((e) => [e.name, e])), l = n.shaderInputs || new VS(c, { disableWarnings: this.props.disableWarnings });
 			n.shaderInputs && o.modules.length > 0 && l.addModules(o.modules), this.setShaderInputs(l);
-			let u = DS(this.props.modules, l.getModules()), d = {
+			let u = ES(this.props.modules, l.getModules()), d = {
 				...o.defines,
 				...this.props.defines
 			};
-			if (this.device.type === "webgl" && (this.props._uniformBlockLayouts = ES(u)), this.props.shaderLayout = CS(this.props.shaderLayout, u) || null, this.device.type === "webgpu" && this.props.source) {
+			if (this.device.type === "webgl" && (this.props._uniformBlockLayouts = TS(u)), this.props.shaderLayout = SS(this.props.shaderLayout, u) || null, this.device.type === "webgpu" && this.props.source) {
 				let e = this.props.shaderAssembler;
-				Rc(eC(e, "wgsl"));
+				Lc($S(e, "wgsl"));
 				let { source: n, getUniforms: r, bindingTable: i, shaderLayout: s } = e.assembleWGSLShader({
 					platformInfo: a,
 					...this.props,
@@ -15031,11 +15024,11 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 					pluginVaryings: o.varyings
 				});
 				this.source = n, this._getModuleUniforms = r, this._bindingTable = i;
-				let c = tC(s ?? t.getShaderLayout?.(this.source), o.vertexInputs), l = wS(this.props.shaderLayout, c, Object.keys(o.vertexInputs));
-				this.props.shaderLayout = CS(l || null, u) || null;
+				let c = eC(s ?? t.getShaderLayout?.(this.source), o.vertexInputs), l = CS(this.props.shaderLayout, c, Object.keys(o.vertexInputs));
+				this.props.shaderLayout = SS(l || null, u) || null;
 			} else {
 				let e = this.props.shaderAssembler;
-				Rc(eC(e, "glsl"));
+				Lc($S(e, "glsl"));
 				let { vs: t, fs: n, getUniforms: r } = e.assembleGLSLShaderPair({
 					platformInfo: a,
 					...this.props,
@@ -15047,7 +15040,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 				});
 				this.vs = t, this.fs = n, this._getModuleUniforms = r, this._bindingTable = [];
 			}
-			this.vertexCount = this.props.vertexCount, this.indexCount = this.props.indexCount, this.firstVertex = this.props.firstVertex, this.firstIndex = this.props.firstIndex, this.instanceCount = this.props.instanceCount, this.topology = this.props.topology, this.bufferLayout = this.props.bufferLayout, this.parameters = this.props.parameters, this._colorAttachmentFormats = this.props.colorAttachmentFormats, this._depthStencilAttachmentFormat = this.props.depthStencilAttachmentFormat, n.geometry && this.setGeometry(n.geometry), this.pipelineFactory = n.pipelineFactory || El.getDefaultPipelineFactory(this.device), this.shaderFactory = n.shaderFactory || Ol.getDefaultShaderFactory(this.device), this.pipeline = this._updatePipeline(), this.vertexArray = t.createVertexArray({
+			this.vertexCount = this.props.vertexCount, this.indexCount = this.props.indexCount, this.firstVertex = this.props.firstVertex, this.firstIndex = this.props.firstIndex, this.instanceCount = this.props.instanceCount, this.topology = this.props.topology, this.bufferLayout = this.props.bufferLayout, this.parameters = this.props.parameters, this._colorAttachmentFormats = this.props.colorAttachmentFormats, this._depthStencilAttachmentFormat = this.props.depthStencilAttachmentFormat, n.geometry && this.setGeometry(n.geometry), this.pipelineFactory = n.pipelineFactory || Tl.getDefaultPipelineFactory(this.device), this.shaderFactory = n.shaderFactory || Dl.getDefaultShaderFactory(this.device), this.pipeline = this._updatePipeline(), this.vertexArray = t.createVertexArray({
 				shaderLayout: this.pipeline.shaderLayout,
 				bufferLayout: this.pipeline.bufferLayout
 			}), this._gpuGeometry && this._setGeometryAttributes(this._gpuGeometry), "isInstanced" in n && (this.isInstanced = n.isInstanced), n.instanceCount && this.setInstanceCount(n.instanceCount), n.vertexCount && this.setVertexCount(n.vertexCount), n.indexBuffer && this.setIndexBuffer(n.indexBuffer), n.attributes && this.setAttributes(n.attributes), n.constantAttributes && this.setConstantAttributes(n.constantAttributes), n.bindings && this.setBindings(n.bindings), n.transformFeedback && (this.transformFeedback = n.transformFeedback);
@@ -15070,9 +15063,9 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			this._syncDynamicBuffers(), this.updateShaderInputs(e), this.material?.updateShaderInputs(e), this.pipeline = this._updatePipeline();
 		}
 		draw(e) {
-			if (this._drawBlockedReason && !this._pipelineNeedsUpdate) return j.info(sC, `>>> DRAWING ABORTED ${this.id}: ${this._drawBlockedReason}`)(), !1;
+			if (this._drawBlockedReason && !this._pipelineNeedsUpdate) return j.info(oC, `>>> DRAWING ABORTED ${this.id}: ${this._drawBlockedReason}`)(), !1;
 			let t = this._areBindingsLoading();
-			if (t) return j.info(sC, `>>> DRAWING ABORTED ${this.id}: ${t} not loaded`)(), !1;
+			if (t) return j.info(oC, `>>> DRAWING ABORTED ${this.id}: ${t} not loaded`)(), !1;
 			this._syncAttachmentFormats(e);
 			try {
 				e.pushDebugGroup(`${this}.predraw(${e})`), this.device.type === "webgpu" ? (this.updateShaderInputs(), this.material?.updateShaderInputs(), this._syncDynamicBuffers(), this.pipeline = this._updatePipeline()) : this.predraw(this.device.commandEncoder);
@@ -15081,10 +15074,10 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			}
 			let n, r = this.pipeline.isErrored;
 			try {
-				if (e.pushDebugGroup(`${this}.draw(${e})`), this._logDrawCallStart(), this.pipeline = this._updatePipeline(), r = this.pipeline.isErrored, r) j.info(sC, `>>> DRAWING ABORTED ${this.id}: ${lC}`)(), n = !1;
+				if (e.pushDebugGroup(`${this}.draw(${e})`), this._logDrawCallStart(), this.pipeline = this._updatePipeline(), r = this.pipeline.isErrored, r) j.info(oC, `>>> DRAWING ABORTED ${this.id}: ${cC}`)(), n = !1;
 				else {
 					let t = this.vertexArray.getDrawValidationError();
-					if (t) j.info(sC, `>>> DRAWING ABORTED ${this.id}: ${t}`)(), this._drawBlockedReason = t, n = !1;
+					if (t) j.info(oC, `>>> DRAWING ABORTED ${this.id}: ${t}`)(), this._drawBlockedReason = t, n = !1;
 					else {
 						let t = this._getCurrentShaderLayout(), r = this._getBindings(t), i = this._getBindGroups(t, r), { indexBuffer: a } = this.vertexArray, o = a ? this.indexCount ?? (this._vertexCountSet ? this.vertexCount : a.byteLength / (a.indexType === "uint32" ? 4 : 2)) : void 0;
 						e.setPipeline(this.pipeline), e.setBindings(i, { _bindGroupCacheKeys: this._getBindGroupCacheKeys() }), e.setVertexArray(this.vertexArray), n = this.isInstanced === !0 && this.instanceCount === 0 || e.draw({
@@ -15104,14 +15097,14 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			} finally {
 				e.popDebugGroup(), this._logDrawCallEnd();
 			}
-			return this._logFramebuffer(e), n ? (this._lastDrawTimestamp = this.device.timestamp, this._needsRedraw = !1) : r ? (this._needsRedraw = lC, this._drawBlockedReason = lC) : this._needsRedraw = this._drawBlockedReason ? this._drawBlockedReason : "waiting for resource initialization", n;
+			return this._logFramebuffer(e), n ? (this._lastDrawTimestamp = this.device.timestamp, this._needsRedraw = !1) : r ? (this._needsRedraw = cC, this._drawBlockedReason = cC) : this._needsRedraw = this._drawBlockedReason ? this._drawBlockedReason : "waiting for resource initialization", n;
 		}
 		setGeometry(e) {
 			this._gpuGeometry?.destroy();
-			let t = e && eS(this.device, e);
+			let t = e && $x(this.device, e);
 			if (t) {
 				this.setTopology(t.topology || "triangle-list");
-				let e = new yS(this.bufferLayout);
+				let e = new vS(this.bufferLayout);
 				this.bufferLayout = e.mergeBufferLayouts(t.bufferLayout, this.bufferLayout), this.vertexArray && this._setGeometryAttributes(t);
 			}
 			this._gpuGeometry = t;
@@ -15120,14 +15113,14 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			e !== this.topology && (this.topology = e, this._setPipelineNeedsUpdate("topology"));
 		}
 		setBufferLayout(e) {
-			let t = new yS(this.bufferLayout), n = this._gpuGeometry ? t.mergeBufferLayouts(e, this._gpuGeometry.bufferLayout) : e;
-			_S(n, this.bufferLayout, -1) || (this.bufferLayout = n, this._setPipelineNeedsUpdate("bufferLayout"), this.pipeline = this._updatePipeline(), this.vertexArray = this.device.createVertexArray({
+			let t = new vS(this.bufferLayout), n = this._gpuGeometry ? t.mergeBufferLayouts(e, this._gpuGeometry.bufferLayout) : e;
+			gS(n, this.bufferLayout, -1) || (this.bufferLayout = n, this._setPipelineNeedsUpdate("bufferLayout"), this.pipeline = this._updatePipeline(), this.vertexArray = this.device.createVertexArray({
 				shaderLayout: this.pipeline.shaderLayout,
 				bufferLayout: this.pipeline.bufferLayout
 			}), this._gpuGeometry && this._setGeometryAttributes(this._gpuGeometry));
 		}
 		setParameters(e) {
-			_S(e, this.parameters, 2) || (this.parameters = e, this._setPipelineNeedsUpdate("parameters"));
+			gS(e, this.parameters, 2) || (this.parameters = e, this._setPipelineNeedsUpdate("parameters"));
 		}
 		setInstanceCount(e) {
 			this.instanceCount = e, this.isInstanced === void 0 && e > 0 && (this.isInstanced = !0), this.setNeedsRedraw("instanceCount");
@@ -15142,8 +15135,8 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			this.firstVertex = e, this.firstIndex = t, this.setNeedsRedraw("drawOffsets");
 		}
 		setShaderInputs(e) {
-			this.shaderInputs = e, this._uniformStore = new Bu(this.device, this.shaderInputs.modules);
-			for (let [e, t] of Object.entries(this.shaderInputs.modules)) if (TS(t) && !this.material?.ownsModule(e)) {
+			this.shaderInputs = e, this._uniformStore = new zu(this.device, this.shaderInputs.modules);
+			for (let [e, t] of Object.entries(this.shaderInputs.modules)) if (wS(t) && !this.material?.ownsModule(e)) {
 				let t = this._uniformStore.getManagedUniformBuffer(e);
 				this.bindings[`${e}Uniforms`] = t;
 			}
@@ -15162,8 +15155,8 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			this.transformFeedback = e, this.setNeedsRedraw("transformFeedback");
 		}
 		setIndexBuffer(e) {
-			let t = e instanceof JS ? e.buffer : e;
-			this.indexBuffer = t, this._dynamicIndexBufferSource = e instanceof JS ? {
+			let t = e instanceof qS ? e.buffer : e;
+			this.indexBuffer = t, this._dynamicIndexBufferSource = e instanceof qS ? {
 				source: e,
 				generation: e.generation
 			} : null, this.vertexArray.setIndexBuffer(t), this.setNeedsRedraw("indexBuffer");
@@ -15171,10 +15164,10 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 		setAttributes(e, t) {
 			this._drawBlockedReason = !1;
 			let n = t?.disableWarnings ?? this.props.disableWarnings;
-			e.indices && j.warn(`Model:${this.id} setAttributes() - indexBuffer should be set using setIndexBuffer()`)(), this.bufferLayout = xS(this.pipeline.shaderLayout, this.bufferLayout);
-			let r = new yS(this.bufferLayout);
+			e.indices && j.warn(`Model:${this.id} setAttributes() - indexBuffer should be set using setIndexBuffer()`)(), this.bufferLayout = bS(this.pipeline.shaderLayout, this.bufferLayout);
+			let r = new vS(this.bufferLayout);
 			for (let [t, i] of Object.entries(e)) {
-				let e = i instanceof JS ? i.buffer : i, a = r.getBufferLayout(t);
+				let e = i instanceof qS ? i.buffer : i, a = r.getBufferLayout(t);
 				if (!a) {
 					n || j.warn(`Model(${this.id}): Missing layout for buffer "${t}".`)();
 					continue;
@@ -15188,7 +15181,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 							n || j.warn(`Model(${this.id}): Missing vertex array slot for buffer "${r.bufferName}".`)();
 							continue;
 						}
-						this.vertexArray.setBuffer(t, e), i instanceof JS ? this._dynamicAttributeBufferSources[t] = {
+						this.vertexArray.setBuffer(t, e), i instanceof qS ? this._dynamicAttributeBufferSources[t] = {
 							source: i,
 							generation: i.generation
 						} : delete this._dynamicAttributeBufferSources[t], s = !0;
@@ -15206,20 +15199,20 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			this.setNeedsRedraw("constants");
 		}
 		_areBindingsLoading() {
-			for (let e of Object.values(this.bindings)) if (XS(e) && !e.isReady) return e.id;
-			for (let e of Object.values(this.material?.bindings || {})) if (XS(e) && !e.isReady) return e.id;
+			for (let e of Object.values(this.bindings)) if (YS(e) && !e.isReady) return e.id;
+			for (let e of Object.values(this.material?.bindings || {})) if (YS(e) && !e.isReady) return e.id;
 			return !1;
 		}
 		_getBindings(e = this._getCurrentShaderLayout()) {
 			let t = {};
 			for (let [n, r] of Object.entries(this.bindings)) {
-				let i = nC(n, r, e);
+				let i = tC(n, r, e);
 				i && (t[n] = i);
 			}
 			return t;
 		}
 		_getBindGroups(e = this._getCurrentShaderLayout(), t = this._getBindings(e)) {
-			let n = e.bindings.length ? jl(e, t) : { 0: t };
+			let n = e.bindings.length ? Al(e, t) : { 0: t };
 			if (!this.material) return n;
 			for (let [t, r] of Object.entries(this.material.getBindingsByGroup(e))) {
 				let e = Number(t);
@@ -15238,7 +15231,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			let e = 0;
 			this._dynamicIndexBufferSource && (e = Math.max(e, this._dynamicIndexBufferSource.source.updateTimestamp));
 			for (let t of Object.values(this._dynamicAttributeBufferSources)) e = Math.max(e, t.source.updateTimestamp);
-			for (let t of Object.values(this.bindings)) t instanceof rl ? e = Math.max(e, t.texture.updateTimestamp) : t instanceof P || t instanceof R || t instanceof al || t instanceof JS ? e = Math.max(e, t.updateTimestamp) : XS(t) ? e = t.isReady ? Math.max(e, t.updateTimestamp) : Infinity : WS(t) && (e = Math.max(e, (t.buffer instanceof JS, t.buffer.updateTimestamp)));
+			for (let t of Object.values(this.bindings)) t instanceof nl ? e = Math.max(e, t.texture.updateTimestamp) : t instanceof P || t instanceof R || t instanceof il || t instanceof qS ? e = Math.max(e, t.updateTimestamp) : YS(t) ? e = t.isReady ? Math.max(e, t.updateTimestamp) : Infinity : US(t) && (e = Math.max(e, (t.buffer instanceof qS, t.buffer.updateTimestamp)));
 			return Math.max(e, this.material?.getBindingsUpdateTimestamp() || 0);
 		}
 		_setGeometryAttributes(e) {
@@ -15275,24 +15268,24 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 					bindGroups: void 0,
 					vs: n,
 					fs: r
-				}), this._attributeInfos = Yu(this.pipeline.shaderLayout, this.bufferLayout), e && this.shaderFactory.release(e), t && t !== e && this.shaderFactory.release(t);
+				}), this._attributeInfos = Ju(this.pipeline.shaderLayout, this.bufferLayout), e && this.shaderFactory.release(e), t && t !== e && this.shaderFactory.release(t);
 			}
 			return this.pipeline;
 		}
 		_lastLogTime = 0;
 		_logOpen = !1;
 		_logDrawCallStart() {
-			let e = j.level > 3 ? 0 : cC;
-			j.level < 2 || Date.now() - this._lastLogTime < e || (this._lastLogTime = Date.now(), this._logOpen = !0, j.group(sC, `>>> DRAWING MODEL ${this.id}`, { collapsed: j.level <= 2 })());
+			let e = j.level > 3 ? 0 : sC;
+			j.level < 2 || Date.now() - this._lastLogTime < e || (this._lastLogTime = Date.now(), this._logOpen = !0, j.group(oC, `>>> DRAWING MODEL ${this.id}`, { collapsed: j.level <= 2 })());
 		}
 		_logDrawCallEnd() {
 			if (this._logOpen) {
-				let e = aS(this.pipeline.shaderLayout, this.id);
-				j.table(sC, e)();
+				let e = iS(this.pipeline.shaderLayout, this.id);
+				j.table(oC, e)();
 				let t = this.shaderInputs.getDebugTable();
-				j.table(sC, t)();
+				j.table(oC, t)();
 				let n = this._getAttributeDebugTable();
-				j.table(sC, this._attributeInfos)(), j.table(sC, n)(), j.groupEnd(sC)(), this._logOpen = !1;
+				j.table(oC, this._attributeInfos)(), j.table(oC, n)(), j.groupEnd(oC)(), this._logOpen = !1;
 			}
 		}
 		_drawCount = 0;
@@ -15300,7 +15293,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			let t = this.device.props.debugFramebuffers;
 			if (this._drawCount++, !t) return;
 			let n = e.props.framebuffer;
-			sS(e, n, {
+			oS(e, n, {
 				id: n?.id || `${this.id}-framebuffer`,
 				minimap: !0
 			});
@@ -15326,7 +15319,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 			return e;
 		}
 		_getBufferOrConstantValues(e, t) {
-			let n = Os.getTypedArrayConstructor(t);
+			let n = Ds.getTypedArrayConstructor(t);
 			return (e instanceof P ? new n(e.debugData) : e).toString();
 		}
 		_getNonMaterialBindings(e) {
@@ -15347,17 +15340,17 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 		}
 		_syncAttachmentFormats(e) {
 			if (this.device.type !== "webgpu") return;
-			let t = e.framebuffer || e.props.framebuffer, n = e.props, r = n.colorAttachmentFormats ?? t?.colorAttachments?.map((e) => rC(e?.texture?.format)), i = n.depthStencilAttachmentFormat === !1 ? void 0 : n.depthStencilAttachmentFormat ?? iC(t?.depthStencilAttachment?.texture?.format);
-			_S(this._colorAttachmentFormats, r, 1) && this._depthStencilAttachmentFormat === i || (this._colorAttachmentFormats = r, this._depthStencilAttachmentFormat = i, this._setPipelineNeedsUpdate("attachment formats"));
+			let t = e.framebuffer || e.props.framebuffer, n = e.props, r = n.colorAttachmentFormats ?? t?.colorAttachments?.map((e) => nC(e?.texture?.format)), i = n.depthStencilAttachmentFormat === !1 ? void 0 : n.depthStencilAttachmentFormat ?? rC(t?.depthStencilAttachment?.texture?.format);
+			gS(this._colorAttachmentFormats, r, 1) && this._depthStencilAttachmentFormat === i || (this._colorAttachmentFormats = r, this._depthStencilAttachmentFormat = i, this._setPipelineNeedsUpdate("attachment formats"));
 		}
 	};
-})), pC, mC, hC, gC = o((() => {
-	z(), v_(), fC(), pC = 35980, mC = 35981, hC = class e {
+})), fC, pC, mC, hC = o((() => {
+	z(), __(), dC(), fC = 35980, pC = 35981, mC = class e {
 		device;
 		model;
 		transformFeedback;
 		static defaultProps = {
-			...dC.defaultProps,
+			...uC.defaultProps,
 			feedbackBufferMode: "separate",
 			outputs: void 0,
 			feedbackBuffers: void 0
@@ -15367,13 +15360,13 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 		}
 		constructor(t, n = e.defaultProps) {
 			if (!e.isSupported(t)) throw Error("BufferTransform not yet implemented on WebGPU");
-			this.device = t, this.model = new dC(this.device, {
+			this.device = t, this.model = new uC(this.device, {
 				id: n.id || "buffer-transform-model",
-				fs: n.fs || Pp(),
+				fs: n.fs || Np(),
 				topology: n.topology || "point-list",
 				varyings: n.outputs || n.varyings,
 				...n,
-				bufferMode: n.bufferMode || (n.feedbackBufferMode === "interleaved" ? pC : mC)
+				bufferMode: n.bufferMode || (n.feedbackBufferMode === "interleaved" ? fC : pC)
 			}), this.transformFeedback = this.device.createTransformFeedback({
 				layout: this.model.pipeline.shaderLayout,
 				buffers: n.feedbackBuffers
@@ -15406,7 +15399,7 @@ var sC, cC, lC, uC, dC, fC = o((() => {
 	};
 }));
 // node_modules/@luma.gl/engine/dist/compute/computation.js
-function _C(e) {
+function gC(e) {
 	return {
 		type: e.type,
 		shaderLanguage: e.info.shadingLanguage,
@@ -15416,10 +15409,10 @@ function _C(e) {
 		features: e.features
 	};
 }
-var vC, yC, bC, xC = o((() => {
-	z(), v_(), li(), US(), MS(), jx(), vC = 2, yC = 1e4, bC = class e {
+var _C, vC, yC, bC = o((() => {
+	z(), __(), ci(), HS(), jS(), Ax(), _C = 2, vC = 1e4, yC = class e {
 		static defaultProps = {
-			...wl.defaultProps,
+			...Cl.defaultProps,
 			id: "unnamed",
 			handle: void 0,
 			userData: {},
@@ -15431,7 +15424,7 @@ var vC, yC, bC, xC = o((() => {
 			shaderInputs: void 0,
 			pipelineFactory: void 0,
 			shaderFactory: void 0,
-			shaderAssembler: Ap.getDefaultShaderAssembler("wgsl"),
+			shaderAssembler: kp.getDefaultShaderAssembler("wgsl"),
 			debugShaders: void 0
 		};
 		device;
@@ -15454,18 +15447,18 @@ var vC, yC, bC, xC = o((() => {
 			this.props = {
 				...e.defaultProps,
 				...n
-			}, n = this.props, this.id = n.id || kx("model"), this.device = t, Object.assign(this.userData, n.userData);
-			let r = _C(t), i = $u(this.props.plugins, r.shaderLanguage);
+			}, n = this.props, this.id = n.id || Ox("model"), this.device = t, Object.assign(this.userData, n.userData);
+			let r = gC(t), i = Qu(this.props.plugins, r.shaderLanguage);
 			if (Object.keys(i.vertexInputs).length > 0 || Object.keys(i.varyings).length > 0) throw Error("Computation does not support ShaderPlugin vertex inputs or varyings");
-			let a = ed(this.props.modules, i.modules), o = Object.fromEntries(a.map((e) => [e.name, e]));
-			this.shaderInputs = n.shaderInputs || new HS(o), n.shaderInputs && i.modules.length > 0 && this.shaderInputs.addModules(i.modules), this.setShaderInputs(this.shaderInputs);
-			let s = DS(this.props.modules, this.shaderInputs?.getModules()), c = {
+			let a = $u(this.props.modules, i.modules), o = Object.fromEntries(a.map((e) => [e.name, e]));
+			this.shaderInputs = n.shaderInputs || new VS(o), n.shaderInputs && i.modules.length > 0 && this.shaderInputs.addModules(i.modules), this.setShaderInputs(this.shaderInputs);
+			let s = ES(this.props.modules, this.shaderInputs?.getModules()), c = {
 				...i.defines,
 				...this.props.defines
 			};
-			this.props.shaderLayout = CS(this.props.shaderLayout, s) || null, this.pipelineFactory = n.pipelineFactory || El.getDefaultPipelineFactory(this.device), this.shaderFactory = n.shaderFactory || Ol.getDefaultShaderFactory(this.device);
+			this.props.shaderLayout = SS(this.props.shaderLayout, s) || null, this.pipelineFactory = n.pipelineFactory || Tl.getDefaultPipelineFactory(this.device), this.shaderFactory = n.shaderFactory || Dl.getDefaultShaderFactory(this.device);
 			let l = this.props.shaderAssembler;
-			Rc(l instanceof Mp);
+			Lc(l instanceof jp);
 			let { source: u, getUniforms: d, shaderLayout: f } = l.assembleWGSLShader({
 				platformInfo: r,
 				...this.props,
@@ -15476,7 +15469,7 @@ var vC, yC, bC, xC = o((() => {
 			});
 			this.source = u, this._getModuleUniforms = d;
 			let p = f ?? t.getShaderLayout?.(this.source, { scanVertexAttributes: !1 });
-			this.props.shaderLayout = CS(this.props.shaderLayout || p || null, s) || null, this.pipeline = this._updatePipeline(), n.bindings && this.setBindings(n.bindings);
+			this.props.shaderLayout = SS(this.props.shaderLayout || p || null, s) || null, this.pipeline = this._updatePipeline(), n.bindings && this.setBindings(n.bindings);
 		}
 		destroy() {
 			this._destroyed ||= (this.pipelineFactory.release(this.pipeline), this.shaderFactory.release(this.shader), this._uniformStore.destroy(), !0);
@@ -15504,8 +15497,8 @@ var vC, yC, bC, xC = o((() => {
 		setVertexCount(e) {}
 		setInstanceCount(e) {}
 		setShaderInputs(e) {
-			this.shaderInputs = e, this._uniformStore = new Bu(this.device, this.shaderInputs.modules);
-			for (let [e, t] of Object.entries(this.shaderInputs.modules)) if (TS(t)) {
+			this.shaderInputs = e, this._uniformStore = new zu(this.device, this.shaderInputs.modules);
+			for (let [e, t] of Object.entries(this.shaderInputs.modules)) if (wS(t)) {
 				let t = this._uniformStore.getManagedUniformBuffer(e);
 				this.bindings[`${e}Uniforms`] = t;
 			}
@@ -15513,7 +15506,7 @@ var vC, yC, bC, xC = o((() => {
 		setShaderModuleProps(e) {
 			let t = this._getModuleUniforms(e), n = Object.keys(t).filter((e) => {
 				let n = t[e];
-				return !si(n) && typeof n != "number" && typeof n != "boolean";
+				return !oi(n) && typeof n != "number" && typeof n != "boolean";
 			}), r = {};
 			for (let e of n) r[e] = t[e], delete t[e];
 		}
@@ -15544,31 +15537,31 @@ var vC, yC, bC, xC = o((() => {
 		_lastLogTime = 0;
 		_logOpen = !1;
 		_logDrawCallStart() {
-			let e = j.level > 3 ? 0 : yC;
-			j.level < 2 || Date.now() - this._lastLogTime < e || (this._lastLogTime = Date.now(), this._logOpen = !0, j.group(vC, `>>> DRAWING MODEL ${this.id}`, { collapsed: j.level <= 2 })());
+			let e = j.level > 3 ? 0 : vC;
+			j.level < 2 || Date.now() - this._lastLogTime < e || (this._lastLogTime = Date.now(), this._logOpen = !0, j.group(_C, `>>> DRAWING MODEL ${this.id}`, { collapsed: j.level <= 2 })());
 		}
 		_logDrawCallEnd() {
 			if (this._logOpen) {
 				let e = this.shaderInputs.getDebugTable();
-				j.table(vC, e)(), j.groupEnd(vC)(), this._logOpen = !1;
+				j.table(_C, e)(), j.groupEnd(_C)(), this._logOpen = !1;
 			}
 		}
 		_drawCount = 0;
 		_getBufferOrConstantValues(e, t) {
-			let n = Os.getTypedArrayConstructor(t);
+			let n = Ds.getTypedArrayConstructor(t);
 			return (e instanceof P ? new n(e.debugData) : e).toString();
 		}
 	};
 })), q = o((() => {
-	z(), Fx(), Vx(), U(), Gx(), $x(), fC(), YS(), $S(), US(), MS(), jx(), gC(), v_(), iS(), xC();
-})), SC = {
+	z(), Px(), Bx(), U(), Wx(), Qx(), dC(), JS(), QS(), HS(), jS(), Ax(), hC(), __(), rS(), bC();
+})), xC = {
 	blendColorOperation: "add",
 	blendColorSrcFactor: "one",
 	blendColorDstFactor: "zero",
 	blendAlphaOperation: "add",
 	blendAlphaSrcFactor: "constant",
 	blendAlphaDstFactor: "zero"
-}, CC = class extends Zb {
+}, SC = class extends Xb {
 	constructor() {
 		super(...arguments), this._colorEncoderState = null;
 	}
@@ -15608,7 +15601,7 @@ var vC, yC, bC, xC = o((() => {
 			scissorRect: v
 		});
 		return this._colorEncoderState = null, {
-			decodePickingColor: _ && TC.bind(null, _),
+			decodePickingColor: _ && wC.bind(null, _),
 			stats: y
 		};
 	}
@@ -15628,7 +15621,7 @@ var vC, yC, bC, xC = o((() => {
 	}
 	getLayerParameters(e, t, n) {
 		let r = { ...e.props.parameters }, { pickable: i, operation: a } = e.props;
-		return this._colorEncoderState ? i && a.includes("draw") ? (Object.assign(r, SC), r.blend = !0, this.device.type === "webgpu" ? r.blendConstant = wC(this._colorEncoderState, e, n) : r.blendColor = wC(this._colorEncoderState, e, n), a.includes("terrain") && e.state?._hasPickingCover && (r.blendAlphaSrcFactor = "one")) : a.includes("terrain") && (r.blend = !1) : r.blend = !1, r;
+		return this._colorEncoderState ? i && a.includes("draw") ? (Object.assign(r, xC), r.blend = !0, this.device.type === "webgpu" ? r.blendConstant = CC(this._colorEncoderState, e, n) : r.blendColor = CC(this._colorEncoderState, e, n), a.includes("terrain") && e.state?._hasPickingCover && (r.blendAlphaSrcFactor = "one")) : a.includes("terrain") && (r.blend = !1) : r.blend = !1, r;
 	}
 	_resetColorEncoder(e) {
 		return this._colorEncoderState = e ? null : {
@@ -15637,7 +15630,7 @@ var vC, yC, bC, xC = o((() => {
 		}, this._colorEncoderState;
 	}
 };
-function wC(e, t, n) {
+function CC(e, t, n) {
 	let { byLayer: r, byAlpha: i } = e, a, o = r.get(t);
 	return o ? (o.viewports.push(n), a = o.a) : (a = r.size + 1, a <= 255 ? (o = {
 		a,
@@ -15650,7 +15643,7 @@ function wC(e, t, n) {
 		a / 255
 	];
 }
-function TC(e, t) {
+function wC(e, t) {
 	let n = e.byAlpha[t[3]];
 	return n && {
 		pickedLayer: n.layer,
@@ -15659,34 +15652,34 @@ function TC(e, t) {
 	};
 }
 // node_modules/@deck.gl/core/dist/lifecycle/constants.js
-var EC = {
+var TC = {
 	NO_STATE: "Awaiting state",
 	MATCHED: "Matched. State transferred from previous layer",
 	INITIALIZED: "Initialized",
 	AWAITING_GC: "Discarded. Awaiting garbage collection",
 	AWAITING_FINALIZATION: "No longer matched. Awaiting garbage collection",
 	FINALIZED: "Finalized! Awaiting garbage collection"
-}, DC = Symbol.for("component"), OC = Symbol.for("propTypes"), kC = Symbol.for("deprecatedProps"), AC = Symbol.for("asyncPropDefaults"), jC = Symbol.for("asyncPropOriginal"), MC = Symbol.for("asyncPropResolved");
+}, EC = Symbol.for("component"), DC = Symbol.for("propTypes"), OC = Symbol.for("deprecatedProps"), kC = Symbol.for("asyncPropDefaults"), AC = Symbol.for("asyncPropOriginal"), jC = Symbol.for("asyncPropResolved");
 // node_modules/@deck.gl/core/dist/utils/flatten.js
-function NC(e, t = () => !0) {
-	return Array.isArray(e) ? PC(e, t, []) : t(e) ? [e] : [];
+function MC(e, t = () => !0) {
+	return Array.isArray(e) ? NC(e, t, []) : t(e) ? [e] : [];
 }
-function PC(e, t, n) {
+function NC(e, t, n) {
 	let r = -1;
 	for (; ++r < e.length;) {
 		let i = e[r];
-		Array.isArray(i) ? PC(i, t, n) : t(i) && n.push(i);
+		Array.isArray(i) ? NC(i, t, n) : t(i) && n.push(i);
 	}
 	return n;
 }
-function FC({ target: e, source: t, start: n = 0, count: r = 1 }) {
+function PC({ target: e, source: t, start: n = 0, count: r = 1 }) {
 	let i = t.length, a = r * i, o = 0;
 	for (let r = n; o < i; o++) e[r++] = t[o];
 	for (; o < a;) o < a - o ? (e.copyWithin(n + o, n, n + o), o *= 2) : (e.copyWithin(n + o, n, n + a - o), o = a);
 	return e;
 }
 // node_modules/@deck.gl/core/dist/lib/resource/resource.js
-var IC = class {
+var FC = class {
 	constructor(e, t, n) {
 		this._loadCount = 0, this._subscribers = /* @__PURE__ */ new Set(), this.id = e, this.context = n, this.setData(t);
 	}
@@ -15707,14 +15700,14 @@ var IC = class {
 		if (e === this._data && !t) return;
 		this._data = e;
 		let n = ++this._loadCount, r = e;
-		typeof e == "string" && (r = ui(e)), r instanceof Promise ? (this.isLoaded = !1, this._loader = r.then((e) => {
+		typeof e == "string" && (r = li(e)), r instanceof Promise ? (this.isLoaded = !1, this._loader = r.then((e) => {
 			this._loadCount === n && (this.isLoaded = !0, this._error = void 0, this._content = e);
 		}).catch((e) => {
 			this._loadCount === n && (this.isLoaded = !0, this._error = e || !0);
 		})) : (this.isLoaded = !0, this._error = void 0, this._content = e);
 		for (let e of this._subscribers) e.onChange(this.getData());
 	}
-}, LC = class {
+}, IC = class {
 	constructor(e) {
 		this.protocol = e.protocol || "resource://", this._context = {
 			device: e.device,
@@ -15727,7 +15720,7 @@ var IC = class {
 	}
 	add({ resourceId: e, data: t, forceUpdate: n = !1, persistent: r = !0 }) {
 		let i = this._resources[e];
-		i ? i.setData(t, n) : (i = new IC(e, t, this._context), this._resources[e] = i), i.persistent = r;
+		i ? i.setData(t, n) : (i = new FC(e, t, this._context), this._resources[e] = i), i.persistent = r;
 	}
 	remove(e) {
 		let t = this._resources[e];
@@ -15774,14 +15767,14 @@ var IC = class {
 		}
 	}
 };
-q(), xn();
-var RC = "layerManager.setLayers", zC = "layerManager.activateViewport", BC = class {
+q(), bn();
+var LC = "layerManager.setLayers", RC = "layerManager.activateViewport", zC = class {
 	constructor(e, t) {
 		this._lastRenderedLayers = [], this._needsRedraw = !1, this._needsUpdate = !1, this._nextLayers = null, this._debug = !1, this._defaultShaderModulesChanged = !1, this.activateViewport = (e) => {
-			$i(zC, this, e), e && (this.context.viewport = e);
+			Qi(RC, this, e), e && (this.context.viewport = e);
 		};
 		let { deck: n, stats: r, viewport: i, timeline: a } = t || {};
-		this.layers = [], this.resourceManager = new LC({
+		this.layers = [], this.resourceManager = new IC({
 			device: e,
 			protocol: "deck://"
 		}), this.context = {
@@ -15791,12 +15784,12 @@ var RC = "layerManager.setLayers", zC = "layerManager.activateViewport", BC = cl
 			device: e,
 			gl: e?.gl,
 			deck: n,
-			shaderAssembler: zb(e?.info?.shadingLanguage || "glsl"),
-			defaultShaderModules: [x_],
+			shaderAssembler: Rb(e?.info?.shadingLanguage || "glsl"),
+			defaultShaderModules: [b_],
 			renderPass: void 0,
-			stats: r || new yn({ id: "deck.gl" }),
-			viewport: i || new Sx({ id: "DEFAULT-INITIAL-VIEWPORT" }),
-			timeline: a || new Wx(),
+			stats: r || new vn({ id: "deck.gl" }),
+			viewport: i || new xx({ id: "DEFAULT-INITIAL-VIEWPORT" }),
+			timeline: a || new Ux(),
 			resourceManager: this.resourceManager,
 			onError: void 0
 		}, Object.seal(this);
@@ -15830,8 +15823,8 @@ var RC = "layerManager.setLayers", zC = "layerManager.activateViewport", BC = cl
 		"debug" in e && (this._debug = e.debug), "userData" in e && (this.context.userData = e.userData), "layers" in e && (this._nextLayers = e.layers), "onError" in e && (this.context.onError = e.onError);
 	}
 	setLayers(e, t) {
-		$i(RC, this, t, e), this._lastRenderedLayers = e;
-		let n = NC(e, Boolean);
+		Qi(LC, this, t, e), this._lastRenderedLayers = e;
+		let n = MC(e, Boolean);
 		for (let e of n) e.context = this.context;
 		this._updateLayers(this.layers, n);
 	}
@@ -15888,13 +15881,13 @@ var RC = "layerManager.setLayers", zC = "layerManager.activateViewport", BC = cl
 	}
 	_initializeLayer(e) {
 		try {
-			e._initialize(), e.lifecycle = EC.INITIALIZED;
+			e._initialize(), e.lifecycle = TC.INITIALIZED;
 		} catch (t) {
 			this._handleError("initialization", t, e);
 		}
 	}
 	_transferLayerState(e, t) {
-		t._transferState(e), t.lifecycle = EC.MATCHED, t !== e && (e.lifecycle = EC.AWAITING_GC);
+		t._transferState(e), t.lifecycle = TC.MATCHED, t !== e && (e.lifecycle = TC.AWAITING_GC);
 	}
 	_updateLayer(e) {
 		try {
@@ -15904,34 +15897,34 @@ var RC = "layerManager.setLayers", zC = "layerManager.activateViewport", BC = cl
 		}
 	}
 	_finalizeLayer(e) {
-		this._needsRedraw = this._needsRedraw || `finalized ${e}`, e.lifecycle = EC.AWAITING_FINALIZATION;
+		this._needsRedraw = this._needsRedraw || `finalized ${e}`, e.lifecycle = TC.AWAITING_FINALIZATION;
 		try {
-			e._finalize(), e.lifecycle = EC.FINALIZED;
+			e._finalize(), e.lifecycle = TC.FINALIZED;
 		} catch (t) {
 			this._handleError("finalization", t, e);
 		}
 	}
 };
 // node_modules/@deck.gl/core/dist/utils/deep-equal.js
-function VC(e, t, n) {
+function BC(e, t, n) {
 	if (e === t) return !0;
 	if (!n || !e || !t) return !1;
 	if (Array.isArray(e)) {
 		if (!Array.isArray(t) || e.length !== t.length) return !1;
-		for (let r = 0; r < e.length; r++) if (!VC(e[r], t[r], n - 1)) return !1;
+		for (let r = 0; r < e.length; r++) if (!BC(e[r], t[r], n - 1)) return !1;
 		return !0;
 	}
 	if (Array.isArray(t)) return !1;
 	if (typeof e == "object" && typeof t == "object") {
 		let r = Object.keys(e), i = Object.keys(t);
 		if (r.length !== i.length) return !1;
-		for (let i of r) if (!t.hasOwnProperty(i) || !VC(e[i], t[i], n - 1)) return !1;
+		for (let i of r) if (!t.hasOwnProperty(i) || !BC(e[i], t[i], n - 1)) return !1;
 		return !0;
 	}
 	return !1;
 }
 // node_modules/@deck.gl/core/dist/lib/view-manager.js
-var HC = "default-canvas", UC = class {
+var VC = "default-canvas", HC = class {
 	constructor(e) {
 		this.views = [], this.width = 100, this.height = 100, this.viewState = {}, this.controllers = {}, this.timeline = e.timeline, this._viewports = [], this._viewportMap = {}, this._isUpdating = !1, this._needsRedraw = "First render", this._needsUpdate = "Initialize", this._eventManager = e.eventManager, this._eventManagers = e.eventManagers || {}, this._viewEventManagers = {}, this._eventCallbacks = {
 			onViewStateChange: e.onViewStateChange,
@@ -16008,10 +16001,10 @@ var HC = "default-canvas", UC = class {
 		(e !== this.width || t !== this.height) && (this.width = e, this.height = t, this.setNeedsUpdate("Size changed"));
 	}
 	_setViews(e) {
-		e = NC(e, Boolean), this._diffViews(e, this.views) && this.setNeedsUpdate("views changed"), this.views = e;
+		e = MC(e, Boolean), this._diffViews(e, this.views) && this.setNeedsUpdate("views changed"), this.views = e;
 	}
 	_setViewState(e) {
-		e ? (VC(e, this.viewState, 3) || this.setNeedsUpdate("viewState changed"), this.viewState = e) : A.warn("missing `viewState` or `initialViewState`")();
+		e ? (BC(e, this.viewState, 3) || this.setNeedsUpdate("viewState changed"), this.viewState = e) : A.warn("missing `viewState` or `initialViewState`")();
 	}
 	_setEventManagers(e) {
 		this._eventManagers !== e && (this._eventManagers = e, this.setNeedsUpdate("eventManagers changed"));
@@ -16099,8 +16092,8 @@ var HC = "default-canvas", UC = class {
 	_diffViews(e, t) {
 		return e.length !== t.length || e.some((n, r) => !e[r].equals(t[r]));
 	}
-}, WC = /^(?:\d+\.?\d*|\.\d+)$/;
-function GC(e) {
+}, UC = /^(?:\d+\.?\d*|\.\d+)$/;
+function WC(e) {
 	switch (typeof e) {
 		case "number":
 			if (!Number.isFinite(e)) throw Error(`Could not parse position string ${e}`);
@@ -16109,7 +16102,7 @@ function GC(e) {
 				value: e
 			};
 		case "string": try {
-			return new YC(JC(e)).parseExpression();
+			return new JC(qC(e)).parseExpression();
 		} catch (t) {
 			let n = t instanceof Error ? t.message : String(t);
 			throw Error(`Could not parse position string ${e}: ${n}`);
@@ -16117,20 +16110,20 @@ function GC(e) {
 		default: throw Error(`Could not parse position string ${e}`);
 	}
 }
-function KC(e, t) {
+function GC(e, t) {
 	switch (e.type) {
 		case "literal": return e.value;
 		case "percentage": return Math.round(e.value * t);
 		case "binary":
-			let n = KC(e.left, t), r = KC(e.right, t);
+			let n = GC(e.left, t), r = GC(e.right, t);
 			return e.operator === "+" ? n + r : n - r;
 		default: throw Error("Unknown layout expression type");
 	}
 }
-function qC(e, t) {
-	return KC(e, t);
+function KC(e, t) {
+	return GC(e, t);
 }
-function JC(e) {
+function qC(e) {
 	let t = [], n = 0;
 	for (; n < e.length;) {
 		let r = e[n];
@@ -16139,23 +16132,23 @@ function JC(e) {
 			type: "symbol",
 			value: r
 		}), n++;
-		else if (XC(r) || r === ".") {
+		else if (YC(r) || r === ".") {
 			let i = n, a = r === ".";
 			for (n++; n < e.length;) {
 				let t = e[n];
-				if (XC(t)) n++;
+				if (YC(t)) n++;
 				else if (t === "." && !a) a = !0, n++;
 				else break;
 			}
 			let o = e.slice(i, n);
-			if (!WC.test(o)) throw Error("Invalid number token");
+			if (!UC.test(o)) throw Error("Invalid number token");
 			t.push({
 				type: "number",
 				value: parseFloat(o)
 			});
-		} else if (ZC(r)) {
+		} else if (XC(r)) {
 			let r = n;
-			for (; n < e.length && ZC(e[n]);) n++;
+			for (; n < e.length && XC(e[n]);) n++;
 			let i = e.slice(r, n).toLowerCase();
 			t.push({
 				type: "word",
@@ -16165,7 +16158,7 @@ function JC(e) {
 	}
 	return t;
 }
-var YC = class {
+var JC = class {
 	constructor(e) {
 		this.index = 0, this.tokens = e;
 	}
@@ -16176,7 +16169,7 @@ var YC = class {
 	}
 	parseBinaryExpression() {
 		let e = this.parseFactor(), t = this.peek();
-		for (; QC(t);) {
+		for (; ZC(t);) {
 			this.index++;
 			let n = this.parseFactor();
 			e = {
@@ -16234,22 +16227,22 @@ var YC = class {
 		return this.tokens[this.index] || null;
 	}
 };
-function XC(e) {
+function YC(e) {
 	return e >= "0" && e <= "9";
 }
-function ZC(e) {
+function XC(e) {
 	return e >= "a" && e <= "z" || e >= "A" && e <= "Z";
 }
-function QC(e) {
+function ZC(e) {
 	return !(!e || e.type !== "symbol" || e.value !== "+" && e.value !== "-");
 }
 // node_modules/@deck.gl/core/dist/utils/deep-merge.js
-function $C(e, t) {
+function QC(e, t) {
 	let n = { ...e };
-	for (let e in t) e !== "id" && (n[e] = Array.isArray(n[e]) && Array.isArray(t[e]) ? ew(n[e], t[e]) : t[e]);
+	for (let e in t) e !== "id" && (n[e] = Array.isArray(n[e]) && Array.isArray(t[e]) ? $C(n[e], t[e]) : t[e]);
 	return n;
 }
-function ew(e, t) {
+function $C(e, t) {
 	e = e.slice();
 	for (let n = 0; n < t.length; n++) {
 		let r = t[n];
@@ -16258,21 +16251,21 @@ function ew(e, t) {
 	return e;
 }
 // node_modules/@deck.gl/core/dist/views/view.js
-var tw = class {
+var ew = class {
 	constructor(e) {
 		let { id: t, x: n = 0, y: r = 0, width: i = "100%", height: a = "100%", padding: o = null } = e;
 		this.id = t || this.constructor.displayName || "view", this.props = {
 			...e,
 			id: this.id
-		}, this._x = GC(n), this._y = GC(r), this._width = GC(i), this._height = GC(a), this._padding = o && {
-			left: GC(o.left || 0),
-			right: GC(o.right || 0),
-			top: GC(o.top || 0),
-			bottom: GC(o.bottom || 0)
+		}, this._x = WC(n), this._y = WC(r), this._width = WC(i), this._height = WC(a), this._padding = o && {
+			left: WC(o.left || 0),
+			right: WC(o.right || 0),
+			top: WC(o.top || 0),
+			bottom: WC(o.bottom || 0)
 		}, this.equals = this.equals.bind(this), Object.seal(this);
 	}
 	equals(e) {
-		return this === e || this.constructor === e.constructor && VC(this.props, e.props, 2);
+		return this === e || this.constructor === e.constructor && BC(this.props, e.props, 2);
 	}
 	clone(e) {
 		let t = this.constructor;
@@ -16298,20 +16291,20 @@ var tw = class {
 		return typeof e == "string" ? e : e?.id || this.id;
 	}
 	filterViewState(e) {
-		return this.props.viewState && typeof this.props.viewState == "object" ? this.props.viewState.id ? $C(e, this.props.viewState) : this.props.viewState : e;
+		return this.props.viewState && typeof this.props.viewState == "object" ? this.props.viewState.id ? QC(e, this.props.viewState) : this.props.viewState : e;
 	}
 	getDimensions({ width: e, height: t }) {
 		let n = {
-			x: qC(this._x, e),
-			y: qC(this._y, t),
-			width: qC(this._width, e),
-			height: qC(this._height, t)
+			x: KC(this._x, e),
+			y: KC(this._y, t),
+			width: KC(this._width, e),
+			height: KC(this._height, t)
 		};
 		return this._padding && (n.padding = {
-			left: qC(this._padding.left, e),
-			top: qC(this._padding.top, t),
-			right: qC(this._padding.right, e),
-			bottom: qC(this._padding.bottom, t)
+			left: KC(this._padding.left, e),
+			top: KC(this._padding.top, t),
+			right: KC(this._padding.right, e),
+			bottom: KC(this._padding.bottom, t)
 		}), n;
 	}
 	get controller() {
@@ -16321,7 +16314,7 @@ var tw = class {
 			...e
 		} : null;
 	}
-}, nw = class {
+}, tw = class {
 	constructor(e) {
 		this._inProgress = !1, this._handle = null, this.time = 0, this.settings = { duration: 0 }, this._timeline = e;
 	}
@@ -16349,22 +16342,22 @@ var tw = class {
 		return this.time = this._timeline.getTime(this._handle), this._onUpdate(), this.settings.onUpdate?.(this), this._timeline.isFinished(this._handle) && this.end(), !0;
 	}
 	_onUpdate() {}
-}, rw = () => {}, iw = { mode: "preserve" }, aw = { mode: "hard" }, ow = {
+}, nw = () => {}, rw = { mode: "preserve" }, iw = { mode: "hard" }, aw = {
 	BREAK: 1,
 	SNAP_TO_END: 2,
 	IGNORE: 3
-}, sw = (e) => e, cw = ow.BREAK, lw = class {
+}, ow = (e) => e, sw = aw.BREAK, cw = class {
 	constructor(e) {
 		this._onTransitionUpdate = (e) => {
 			let { time: t, settings: { interpolator: n, startProps: r, endProps: i, duration: a, easing: o } } = e, s = o(t / a), c = n.interpolateProps(r, i, s);
 			this.propsInTransition = this.getControllerState({
 				...this.props,
 				...c
-			}, iw).getViewportProps(), this.onViewStateChange({
+			}, rw).getViewportProps(), this.onViewStateChange({
 				viewState: this.propsInTransition,
 				oldViewState: this.props
 			});
-		}, this.getControllerState = e.getControllerState, this.propsInTransition = null, this.transition = new nw(e.timeline), this.onViewStateChange = e.onViewStateChange || rw, this.onStateChange = e.onStateChange || rw;
+		}, this.getControllerState = e.getControllerState, this.propsInTransition = null, this.transition = new tw(e.timeline), this.onViewStateChange = e.onViewStateChange || nw, this.onStateChange = e.onStateChange || nw;
 	}
 	finalize() {
 		this.transition.cancel();
@@ -16381,7 +16374,7 @@ var tw = class {
 				let { interruption: e, endProps: t } = this.transition.settings;
 				r = {
 					...n,
-					...e === ow.SNAP_TO_END ? t : this.propsInTransition || n
+					...e === aw.SNAP_TO_END ? t : this.propsInTransition || n
 				};
 			}
 			this._triggerTransition(r, e), t = !0;
@@ -16399,18 +16392,18 @@ var tw = class {
 		return this.transition.inProgress && this.propsInTransition ? this.transition.settings.interpolator.arePropsEqual(e, this.propsInTransition) : !1;
 	}
 	_shouldIgnoreViewportChange(e, t) {
-		return this.transition.inProgress ? this.transition.settings.interruption === ow.IGNORE || this._isUpdateDueToCurrentTransition(t) : !this._isTransitionEnabled(t) || t.transitionInterpolator.arePropsEqual(e, t);
+		return this.transition.inProgress ? this.transition.settings.interruption === aw.IGNORE || this._isUpdateDueToCurrentTransition(t) : !this._isTransitionEnabled(t) || t.transitionInterpolator.arePropsEqual(e, t);
 	}
 	_triggerTransition(e, t) {
-		let n = this.getControllerState(e, iw), r = this.getControllerState(t, aw).shortestPathFrom(n), i = t.transitionInterpolator, a = i.getDuration ? i.getDuration(e, t) : t.transitionDuration;
+		let n = this.getControllerState(e, rw), r = this.getControllerState(t, iw).shortestPathFrom(n), i = t.transitionInterpolator, a = i.getDuration ? i.getDuration(e, t) : t.transitionDuration;
 		if (a === 0) return;
 		let o = i.initializeProps(e, r);
 		this.propsInTransition = {};
 		let s = {
 			duration: a,
-			easing: t.transitionEasing || sw,
+			easing: t.transitionEasing || ow,
 			interpolator: i,
-			interruption: t.transitionInterruption || cw,
+			interruption: t.transitionInterruption || sw,
 			startProps: o.start,
 			endProps: o.end,
 			onStart: t.onTransitionStart,
@@ -16437,13 +16430,13 @@ function J(e, t) {
 }
 // node_modules/@deck.gl/core/dist/transitions/transition-interpolator.js
 U();
-var uw = class {
+var lw = class {
 	constructor(e) {
 		let { compare: t, extract: n, required: r } = e;
 		this._propsToCompare = t, this._propsToExtract = n || t, this._requiredProps = r;
 	}
 	arePropsEqual(e, t) {
-		for (let n of this._propsToCompare) if (!(n in e) || !(n in t) || !Hp(e[n], t[n])) return !1;
+		for (let n of this._propsToCompare) if (!(n in e) || !(n in t) || !Vp(e[n], t[n])) return !1;
 		return !0;
 	}
 	initializeProps(e, t) {
@@ -16466,25 +16459,25 @@ var uw = class {
 };
 // node_modules/@deck.gl/core/dist/transitions/linear-interpolator.js
 U();
-var dw = [
+var uw = [
 	"longitude",
 	"latitude",
 	"zoom",
 	"bearing",
 	"pitch"
-], fw = [
+], dw = [
 	"longitude",
 	"latitude",
 	"zoom"
-], pw = class extends uw {
+], fw = class extends lw {
 	constructor(e = {}) {
 		let t = Array.isArray(e) ? e : e.transitionProps, n = Array.isArray(e) ? {} : e;
 		n.transitionProps = Array.isArray(t) ? {
 			compare: t,
 			required: t
 		} : t || {
-			compare: dw,
-			required: fw
+			compare: uw,
+			required: dw
 		}, super(n.transitionProps), this.opts = n;
 	}
 	initializeProps(e, t) {
@@ -16502,17 +16495,17 @@ var dw = [
 	}
 	interpolateProps(e, t, n) {
 		let r = {};
-		for (let i of this._propsToExtract) r[i] = Vp(e[i] || 0, t[i] || 0, n);
+		for (let i of this._propsToExtract) r[i] = Bp(e[i] || 0, t[i] || 0, n);
 		if (t.aroundPosition && this.opts.makeViewport) {
 			let i = this.opts.makeViewport({
 				...t,
 				...r
 			});
-			Object.assign(r, i.panByPosition(t.aroundPosition, Vp(e.around, t.around, n)));
+			Object.assign(r, i.panByPosition(t.aroundPosition, Bp(e.around, t.around, n)));
 		}
 		return r;
 	}
-}, mw = { transitionDuration: 0 }, hw = 300, gw = 300, _w = (e) => 1 - (1 - e) * (1 - e), vw = (e) => e === 1 ? 1 : 1 - 2 ** (-10 * e), yw = {
+}, pw = { transitionDuration: 0 }, mw = 300, hw = 300, gw = (e) => 1 - (1 - e) * (1 - e), _w = (e) => e === 1 ? 1 : 1 - 2 ** (-10 * e), vw = {
 	WHEEL: ["wheel"],
 	PAN: [
 		"panstart",
@@ -16537,9 +16530,9 @@ var dw = [
 		"dblclickdragcancel"
 	],
 	KEYBOARD: ["keydown"]
-}, bw = {}, xw = class {
+}, yw = {}, bw = class {
 	constructor(e) {
-		this.state = {}, this._events = {}, this._interactionState = { isDragging: !1 }, this._customEvents = [], this._eventStartBlocked = null, this._panMove = !1, this._multiPanMode = null, this._multiPanStartCenter = null, this._doubleClickDragAnchor = null, this._suppressDoubleClickUntil = 0, this.invertPan = !1, this.dragMode = "rotate", this.inertia = 0, this.scrollZoom = !0, this.dragPan = !0, this.dragRotate = !0, this.doubleClickZoom = !0, this.doubleClickDragZoom = !0, this.touchZoom = !0, this.touchRotate = !1, this.multiTouchDrag = null, this.trackpadGesture = !1, this.zoomAround = "pointer", this.keyboard = !0, this.transitionManager = new lw({
+		this.state = {}, this._events = {}, this._interactionState = { isDragging: !1 }, this._customEvents = [], this._eventStartBlocked = null, this._panMove = !1, this._multiPanMode = null, this._multiPanStartCenter = null, this._doubleClickDragAnchor = null, this._suppressDoubleClickUntil = 0, this.invertPan = !1, this.dragMode = "rotate", this.inertia = 0, this.scrollZoom = !0, this.dragPan = !0, this.dragRotate = !0, this.doubleClickZoom = !0, this.doubleClickDragZoom = !0, this.touchZoom = !0, this.touchRotate = !1, this.multiTouchDrag = null, this.trackpadGesture = !1, this.zoomAround = "pointer", this.keyboard = !0, this.transitionManager = new cw({
 			...e,
 			getControllerState: (t, n) => new this.ControllerState({
 				...t,
@@ -16593,7 +16586,7 @@ var dw = [
 	}
 	getZoomPosition(e) {
 		if (this.zoomAround === "pointer") return e;
-		let t = this.makeViewport(this.controllerState.getViewportProps()), [n, r] = lb(t.center, t.pixelProjectionMatrix);
+		let t = this.makeViewport(this.controllerState.getViewportProps()), [n, r] = cb(t.center, t.pixelProjectionMatrix);
 		return [n, r];
 	}
 	isPointInBounds(e, t) {
@@ -16620,14 +16613,14 @@ var dw = [
 		let t = this.props;
 		this.props = e, "transitionInterpolator" in e || (e.transitionInterpolator = this._getTransitionProps().transitionInterpolator), this.transitionManager.processViewStateChange(e);
 		let { inertia: n } = e;
-		this.inertia = Number.isFinite(n) ? n : n === !0 ? hw : 0;
+		this.inertia = Number.isFinite(n) ? n : n === !0 ? mw : 0;
 		let { scrollZoom: r = !0, dragPan: i = !0, dragRotate: a = !0, doubleClickZoom: o = !0, doubleClickDragZoom: s = !1, touchZoom: c = !0, touchRotate: l = !1, multiTouchDrag: u = l ? "rotate" : null, trackpadGesture: d = !1, zoomAround: f = "pointer", keyboard: p = !0 } = e, m = !!this.onViewStateChange;
-		if (this.toggleEvents(yw.WHEEL, m && r), this.toggleEvents(yw.PAN, m), this.toggleEvents(yw.PINCH, m && (c || u === "rotate")), this.toggleEvents(yw.MULTI_PAN, m && !!u), this.toggleEvents(yw.DOUBLE_CLICK, m && o), this.toggleEvents(yw.DOUBLE_CLICK_DRAG, m && s), this.toggleEvents(yw.KEYBOARD, m && p), this.scrollZoom = r, this.dragPan = i, this.dragRotate = a, this.doubleClickZoom = o, this.doubleClickDragZoom = s, this.touchZoom = c, this.touchRotate = u === "rotate", this.multiTouchDrag = u, this.trackpadGesture = d, this.zoomAround = f, this.keyboard = p, (!t || t.height !== e.height || t.width !== e.width || t.maxBounds !== e.maxBounds || t.maxBoundsPadding !== e.maxBoundsPadding) && e.maxBounds) {
+		if (this.toggleEvents(vw.WHEEL, m && r), this.toggleEvents(vw.PAN, m), this.toggleEvents(vw.PINCH, m && (c || u === "rotate")), this.toggleEvents(vw.MULTI_PAN, m && !!u), this.toggleEvents(vw.DOUBLE_CLICK, m && o), this.toggleEvents(vw.DOUBLE_CLICK_DRAG, m && s), this.toggleEvents(vw.KEYBOARD, m && p), this.scrollZoom = r, this.dragPan = i, this.dragRotate = a, this.doubleClickZoom = o, this.doubleClickDragZoom = s, this.touchZoom = c, this.touchRotate = u === "rotate", this.multiTouchDrag = u, this.trackpadGesture = d, this.zoomAround = f, this.keyboard = p, (!t || t.height !== e.height || t.width !== e.width || t.maxBounds !== e.maxBounds || t.maxBoundsPadding !== e.maxBoundsPadding) && e.maxBounds) {
 			let t = new this.ControllerState({
 				...e,
 				makeViewport: this.makeViewport
 			}), n = t.getViewportProps();
-			Object.keys(n).some((t) => !VC(n[t], e[t], 1)) && this.updateViewport(t);
+			Object.keys(n).some((t) => !BC(n[t], e[t], 1)) && this.updateViewport(t);
 		}
 	}
 	updateTransition() {
@@ -16669,10 +16662,10 @@ var dw = [
 	_getReboundTransition(e, t) {
 		if (e.mode !== "rebound") return null;
 		let n = t.getViewportProps();
-		return Object.keys(n).some((e) => !VC(this.props[e], n[e], 1)) ? {
+		return Object.keys(n).some((e) => !BC(this.props[e], n[e], 1)) ? {
 			...this._getTransitionProps(),
-			transitionDuration: gw,
-			transitionEasing: vw
+			transitionDuration: hw,
+			transitionEasing: _w
 		} : null;
 	}
 	_onPanStart(e) {
@@ -16681,7 +16674,7 @@ var dw = [
 		let n = this.isFunctionKeyPressed(e) || e.rightButton || !1;
 		(this.invertPan || this.dragMode === "pan") && (n = !n);
 		let r = n ? "pan" : "rotate", i = this._getConstraintContext(r, "start"), a = n ? this.controllerState.panStart({ pos: t }, i) : this.controllerState.rotateStart({ pos: t }, i);
-		return this._panMove = n, this.updateViewport(a, mw, { isDragging: !0 }), !0;
+		return this._panMove = n, this.updateViewport(a, pw, { isDragging: !0 }), !0;
 	}
 	_onPan(e) {
 		return this.isDragging() ? this._panMove ? this._onPanMove(e) : this._onPanRotate(e) : !1;
@@ -16692,7 +16685,7 @@ var dw = [
 	_onPanMove(e) {
 		if (!this.dragPan) return !1;
 		let t = this.getCenter(e), n = this.controllerState.pan({ pos: t }, this._getConstraintContext("pan", "update"));
-		return this.updateViewport(n, mw, {
+		return this.updateViewport(n, pw, {
 			isDragging: !0,
 			isPanning: !0
 		}), !0;
@@ -16704,7 +16697,7 @@ var dw = [
 			this.updateViewport(i, {
 				...this._getTransitionProps(),
 				transitionDuration: t,
-				transitionEasing: _w
+				transitionEasing: gw
 			}, {
 				isDragging: !1,
 				isPanning: !0
@@ -16721,7 +16714,7 @@ var dw = [
 	_onPanRotate(e) {
 		if (!this.dragRotate) return !1;
 		let t = this.getCenter(e), n = this.controllerState.rotate({ pos: t }, this._getConstraintContext("rotate", "update"));
-		return this.updateViewport(n, mw, {
+		return this.updateViewport(n, pw, {
 			isDragging: !0,
 			isRotating: !0
 		}), !0;
@@ -16733,7 +16726,7 @@ var dw = [
 			this.updateViewport(i, {
 				...this._getTransitionProps(),
 				transitionDuration: t,
-				transitionEasing: _w
+				transitionEasing: gw
 			}, {
 				isDragging: !1,
 				isRotating: !0
@@ -16757,7 +16750,7 @@ var dw = [
 		let o = this.getZoomPosition(t), s = r ? {
 			...this._getTransitionProps({ around: o }),
 			transitionDuration: 250
-		} : mw, c = this.controllerState.zoom({
+		} : pw, c = this.controllerState.zoom({
 			pos: o,
 			scale: a
 		});
@@ -16781,7 +16774,7 @@ var dw = [
 			...e,
 			offsetCenter: i
 		}, o = this.getCenter(a), s = t === "pan" ? this.controllerState.panStart({ pos: o }, this._getConstraintContext("pan", "start")) : this.controllerState.rotateStart({ pos: o }, this._getConstraintContext("rotate", "start"));
-		return this._multiPanMode = t, this._multiPanStartCenter = i, this.updateViewport(s, mw, { isDragging: !0 }), !0;
+		return this._multiPanMode = t, this._multiPanStartCenter = i, this.updateViewport(s, pw, { isDragging: !0 }), !0;
 	}
 	_onMultiPan(e) {
 		let { mode: t, event: n } = this._getMultiPanEvent(e);
@@ -16823,7 +16816,7 @@ var dw = [
 		let t = this.getCenter(e);
 		if (!this.isPointInBounds(t, e)) return !1;
 		let n = this.controllerState.zoomStart({ pos: this.getZoomPosition(t) }, this._getConstraintContext("zoom", "start")).rotateStart({ pos: t }, this._getConstraintContext("rotate", "start"));
-		return bw._startPinchRotation = e.rotation, bw._lastPinchEvent = e, this.updateViewport(n, mw, { isDragging: !0 }), !0;
+		return yw._startPinchRotation = e.rotation, yw._lastPinchEvent = e, this.updateViewport(n, pw, { isDragging: !0 }), !0;
 	}
 	_onPinch(e) {
 		if (!this.touchZoom && !this.touchRotate || !this.isDragging()) return !1;
@@ -16837,18 +16830,18 @@ var dw = [
 		}
 		if (this.touchRotate) {
 			let { rotation: n } = e;
-			t = t.rotate({ deltaAngleX: bw._startPinchRotation - n }, this._getConstraintContext("rotate", "update"));
+			t = t.rotate({ deltaAngleX: yw._startPinchRotation - n }, this._getConstraintContext("rotate", "update"));
 		}
-		return this.updateViewport(t, mw, {
+		return this.updateViewport(t, pw, {
 			isDragging: !0,
 			isPanning: this.touchZoom,
 			isZooming: this.touchZoom,
 			isRotating: this.touchRotate
-		}), bw._lastPinchEvent = e, !0;
+		}), yw._lastPinchEvent = e, !0;
 	}
 	_onPinchEnd(e) {
 		if (!this.isDragging()) return !1;
-		let { inertia: t } = this, { _lastPinchEvent: n } = bw;
+		let { inertia: t } = this, { _lastPinchEvent: n } = yw;
 		if (this.touchZoom && t && n && e.scale !== n.scale) {
 			let r = this.getCenter(e), i = this.getZoomPosition(r), a = this.controllerState.rotateEnd(), o = Math.log2(e.scale), s = 2 ** (o + (o - Math.log2(n.scale)) / (e.deltaTime - n.deltaTime) * t / 2);
 			a = a.zoom({
@@ -16857,7 +16850,7 @@ var dw = [
 			}).zoomEnd(), this.updateViewport(a, {
 				...this._getTransitionProps({ around: i }),
 				transitionDuration: t,
-				transitionEasing: _w
+				transitionEasing: gw
 			}, {
 				isDragging: !1,
 				isPanning: this.touchZoom,
@@ -16873,7 +16866,7 @@ var dw = [
 				isRotating: !!i && this.touchRotate
 			});
 		}
-		return bw._startPinchRotation = null, bw._lastPinchEvent = null, !0;
+		return yw._startPinchRotation = null, yw._lastPinchEvent = null, !0;
 	}
 	_onDoubleClick(e) {
 		if (!this.doubleClickZoom || Date.now() < this._suppressDoubleClickUntil) return !1;
@@ -16897,7 +16890,7 @@ var dw = [
 		return e.scale !== 1 && (n = n.zoom({
 			pos: this._doubleClickDragAnchor,
 			scale: e.scale
-		}, this._getConstraintContext("zoom", "update"))), this.updateViewport(n, mw, {
+		}, this._getConstraintContext("zoom", "update"))), this.updateViewport(n, pw, {
 			isDragging: !0,
 			isPanning: !0,
 			isZooming: !0
@@ -16910,7 +16903,7 @@ var dw = [
 			pos: t,
 			scale: e.scale
 		}, this._getConstraintContext("zoom", "update"));
-		return this.updateViewport(n, mw, {
+		return this.updateViewport(n, pw, {
 			isDragging: !0,
 			isPanning: !0,
 			isZooming: !0
@@ -16954,16 +16947,16 @@ var dw = [
 	}
 	_getTransitionProps(e) {
 		let { transition: t } = this;
-		return !t || !t.transitionInterpolator ? mw : e ? {
+		return !t || !t.transitionInterpolator ? pw : e ? {
 			...t,
-			transitionInterpolator: new pw({
+			transitionInterpolator: new fw({
 				...e,
 				...t.transitionInterpolator.opts,
 				makeViewport: this.controllerState.makeViewport
 			})
 		} : t;
 	}
-}, Sw = Symbol("constraintAround"), Cw = class {
+}, xw = Symbol("constraintAround"), Sw = class {
 	constructor(e, t, n, r) {
 		this.makeViewport = n, this._viewportProps = this.applyConstraints(e, r), this._state = t;
 	}
@@ -16975,12 +16968,12 @@ var dw = [
 	}
 };
 // node_modules/@deck.gl/core/dist/controllers/utils.js
-function ww(e, t, n) {
+function Cw(e, t, n) {
 	let r = e - t;
 	return r && Number.isFinite(r) ? t + r * n / (n + Math.abs(r)) : t;
 }
-function Tw(e, t, n) {
-	let r = qC(GC(n?.left ?? 0), e), i = qC(GC(n?.right ?? 0), e), a = qC(GC(n?.top ?? 0), t), o = qC(GC(n?.bottom ?? 0), t);
+function ww(e, t, n) {
+	let r = KC(WC(n?.left ?? 0), e), i = KC(WC(n?.right ?? 0), e), a = KC(WC(n?.top ?? 0), t), o = KC(WC(n?.bottom ?? 0), t);
 	return {
 		x: r,
 		y: a,
@@ -16988,7 +16981,7 @@ function Tw(e, t, n) {
 		height: t - a - o
 	};
 }
-function Ew(e, t, n) {
+function Tw(e, t, n) {
 	let [r, i] = e.project(t);
 	return r = Number.isFinite(r) ? r : e.width / 2, i = Number.isFinite(i) ? i : e.height / 2, {
 		left: r - n.x,
@@ -16999,24 +16992,24 @@ function Ew(e, t, n) {
 }
 // node_modules/@deck.gl/core/dist/controllers/map-controller.js
 U();
-var Dw = 5, Ow = 1.2, kw = 512, Aw = [[-Infinity, -90], [Infinity, 90]], jw = 1;
-function Mw([e, t]) {
+var Ew = 5, Dw = 1.2, Ow = 512, kw = [[-Infinity, -90], [Infinity, 90]], Aw = 1;
+function jw([e, t]) {
 	if (Math.abs(t) > 90 && (t = Math.sign(t) * 90), Number.isFinite(e)) {
-		let [n, r] = $y([e, t]);
-		return [n, B(r, 0, kw)];
+		let [n, r] = Qy([e, t]);
+		return [n, B(r, 0, Ow)];
 	}
-	let [, n] = $y([0, t]);
-	return [e, B(n, 0, kw)];
+	let [, n] = Qy([0, t]);
+	return [e, B(n, 0, Ow)];
 }
-var Nw = class extends Cw {
+var Mw = class extends Sw {
 	constructor(e) {
 		let { width: t, height: n, latitude: r, longitude: i, zoom: a, bearing: o = 0, pitch: s = 0, altitude: c = 1.5, position: l = [
 			0,
 			0,
 			0
-		], maxZoom: u = 20, minZoom: d = 0, maxPitch: f = 60, minPitch: p = 0, startPanLngLat: m, startZoomLngLat: h, startRotatePos: g, startRotateLngLat: _, startBearing: v, startPitch: y, startZoom: b, normalize: x = !0, rubberBand: S = !1 } = e, { [Sw]: C } = e;
+		], maxZoom: u = 20, minZoom: d = 0, maxPitch: f = 60, minPitch: p = 0, startPanLngLat: m, startZoomLngLat: h, startRotatePos: g, startRotateLngLat: _, startBearing: v, startPitch: y, startZoom: b, normalize: x = !0, rubberBand: S = !1 } = e, { [xw]: C } = e;
 		J(Number.isFinite(i)), J(Number.isFinite(r)), J(Number.isFinite(a));
-		let w = e.maxBounds || (x ? Aw : null), T = e.maxBoundsPadding || null;
+		let w = e.maxBounds || (x ? kw : null), T = e.maxBoundsPadding || null;
 		super({
 			width: t,
 			height: n,
@@ -17035,7 +17028,7 @@ var Nw = class extends Cw {
 			maxBounds: w,
 			maxBoundsPadding: T,
 			rubberBand: S,
-			[Sw]: C
+			[xw]: C
 		}, {
 			startPanLngLat: m,
 			startZoomLngLat: h,
@@ -17104,7 +17097,7 @@ var Nw = class extends Cw {
 		let { startZoom: i, startZoomLngLat: a } = this.getState();
 		return a ||= (i = this.getViewportProps().zoom, this._unproject(t) || this._unproject(e)), a ? this._getUpdatedState({
 			zoom: i + Math.log2(n),
-			[Sw]: {
+			[xw]: {
 				position: a,
 				screenPosition: e
 			}
@@ -17151,23 +17144,23 @@ var Nw = class extends Cw {
 		return Math.abs(r - t.bearing) > 180 && (n.bearing = r < 0 ? r + 360 : r - 360), Math.abs(i - t.longitude) > 180 && (n.longitude = i < 0 ? i + 360 : i - 360), n;
 	}
 	applyConstraints(e, t) {
-		let n = e, r = n[Sw];
-		delete n[Sw];
+		let n = e, r = n[xw];
+		delete n[xw];
 		let { maxPitch: i, minPitch: a, pitch: o, bearing: s, normalize: c, maxBounds: l, rubberBand: u } = e;
-		c && (s < -180 || s > 180) && (e.bearing = cx(s + 180, 360) - 180), e.pitch = B(o, a, i);
+		c && (s < -180 || s > 180) && (e.bearing = sx(s + 180, 360) - 180), e.pitch = B(o, a, i);
 		let d = this._constrainZoom(e.zoom, e), f = u && t?.mode === "elastic";
-		if (e.zoom = t?.mode === "preserve" ? e.zoom : f ? ww(e.zoom, d, jw) : d, r) {
+		if (e.zoom = t?.mode === "preserve" ? e.zoom : f ? Cw(e.zoom, d, Aw) : d, r) {
 			let t = this.makeViewport(e);
 			Object.assign(e, t.panByPosition(r.position, r.screenPosition));
 		}
-		if (c && (e.longitude < -180 || e.longitude > 180) && (e.longitude = cx(e.longitude + 180, 360) - 180), l) {
-			let n = Tw(e.width, e.height, e.maxBoundsPadding), r = Ew(this.makeViewport({
+		if (c && (e.longitude < -180 || e.longitude > 180) && (e.longitude = sx(e.longitude + 180, 360) - 180), l) {
+			let n = ww(e.width, e.height, e.maxBoundsPadding), r = Tw(this.makeViewport({
 				...e,
 				bearing: 0,
 				pitch: 0
-			}), [e.longitude, e.latitude], n), i = Mw(l[0]), a = Mw(l[1]), o = 2 ** e.zoom, s = [i[0] + r.left / o, i[1] + r.bottom / o], c = [a[0] - r.right / o, a[1] - r.top / o], u = Mw([e.longitude, e.latitude]), d = [B(u[0], s[0], c[0]), B(u[1], s[1], c[1])], p = u.slice();
-			if (n.width >= 0 && (p[0] = t?.mode === "preserve" ? u[0] : f ? ww(u[0], d[0], n.width / 2 / o) : d[0]), n.height >= 0 && (p[1] = t?.mode === "preserve" ? u[1] : f ? ww(u[1], d[1], n.height / 2 / o) : d[1]), p[0] !== u[0] || p[1] !== u[1]) {
-				let [t, n] = eb(p);
+			}), [e.longitude, e.latitude], n), i = jw(l[0]), a = jw(l[1]), o = 2 ** e.zoom, s = [i[0] + r.left / o, i[1] + r.bottom / o], c = [a[0] - r.right / o, a[1] - r.top / o], u = jw([e.longitude, e.latitude]), d = [B(u[0], s[0], c[0]), B(u[1], s[1], c[1])], p = u.slice();
+			if (n.width >= 0 && (p[0] = t?.mode === "preserve" ? u[0] : f ? Cw(u[0], d[0], n.width / 2 / o) : d[0]), n.height >= 0 && (p[1] = t?.mode === "preserve" ? u[1] : f ? Cw(u[1], d[1], n.height / 2 / o) : d[1]), p[0] !== u[0] || p[1] !== u[1]) {
+				let [t, n] = $y(p);
 				p[0] !== u[0] && (e.longitude = t), p[1] !== u[1] && (e.latitude = n);
 			}
 		}
@@ -17177,7 +17170,7 @@ var Nw = class extends Cw {
 		t ||= this.getViewportProps();
 		let { maxZoom: n, maxBounds: r } = t, i = r !== null && t.width > 0 && t.height > 0, { minZoom: a } = t;
 		if (i) {
-			let e = Tw(t.width, t.height, t.maxBoundsPadding), i = Mw(r[0]), o = Mw(r[1]), s = o[0] - i[0], c = o[1] - i[1];
+			let e = ww(t.width, t.height, t.maxBoundsPadding), i = jw(r[0]), o = jw(r[1]), s = o[0] - i[0], c = o[1] - i[1];
 			e.width > 0 && Number.isFinite(s) && s > 0 && (a = Math.max(a, Math.log2(e.width / s))), e.height > 0 && Number.isFinite(c) && c > 0 && (a = Math.max(a, Math.log2(e.height / c))), a > n && (a = n);
 		}
 		return B(e, a, n);
@@ -17214,18 +17207,18 @@ var Nw = class extends Cw {
 	}
 	_getNewRotation(e, t, n, r) {
 		let i = e[0] - t[0], a = e[1] - t[1], o = e[1], s = t[1], { width: c, height: l } = this.getViewportProps(), u = i / c, d = 0;
-		a > 0 ? Math.abs(l - s) > Dw && (d = a / (s - l) * Ow) : a < 0 && s > Dw && (d = 1 - o / s), d = B(d, -1, 1);
+		a > 0 ? Math.abs(l - s) > Ew && (d = a / (s - l) * Dw) : a < 0 && s > Ew && (d = 1 - o / s), d = B(d, -1, 1);
 		let { minPitch: f, maxPitch: p } = this.getViewportProps(), m = r + 180 * u, h = n;
 		return d > 0 ? h = n + d * (p - n) : d < 0 && (h = n - d * (f - n)), {
 			pitch: h,
 			bearing: m
 		};
 	}
-}, Pw = class extends xw {
+}, Nw = class extends bw {
 	constructor() {
-		super(...arguments), this.ControllerState = Nw, this.transition = {
+		super(...arguments), this.ControllerState = Mw, this.transition = {
 			transitionDuration: 300,
-			transitionInterpolator: new pw({ transitionProps: {
+			transitionInterpolator: new fw({ transitionProps: {
 				compare: [
 					"longitude",
 					"latitude",
@@ -17253,7 +17246,7 @@ var Nw = class extends Cw {
 			0,
 			0,
 			0
-		], e.maxBounds = e.maxBounds || (e.normalize === !1 ? null : Aw), super.setProps(e);
+		], e.maxBounds = e.maxBounds || (e.normalize === !1 ? null : kw), super.setProps(e);
 	}
 	updateViewport(e, t = null, n = {}) {
 		let r = e.getState();
@@ -17265,36 +17258,36 @@ var Nw = class extends Cw {
 			rotationPivotPosition: void 0
 		}), super.updateViewport(e, t, n);
 	}
-}, Fw = class extends tw {
+}, Pw = class extends ew {
 	constructor(e = {}) {
 		super(e);
 	}
 	getViewportType() {
-		return Cx;
+		return Sx;
 	}
 	get ControllerType() {
-		return Pw;
+		return Nw;
 	}
 };
-Fw.displayName = "MapView";
+Pw.displayName = "MapView";
 // node_modules/@deck.gl/core/dist/lib/effect-manager.js
-var Iw = new ax();
-function Lw(e, t) {
+var Fw = new ix();
+function Iw(e, t) {
 	return (e.order ?? Infinity) - (t.order ?? Infinity);
 }
-var Rw = class {
+var Lw = class {
 	constructor(e) {
 		this._resolvedEffects = [], this._defaultEffects = [], this.effects = [], this._context = e, this._needsRedraw = "Initial render", this._setEffects([]);
 	}
 	addDefaultEffect(e) {
 		let t = this._defaultEffects;
 		if (!t.find((t) => t.id === e.id)) {
-			let n = t.findIndex((t) => Lw(t, e) > 0);
+			let n = t.findIndex((t) => Iw(t, e) > 0);
 			n < 0 ? t.push(e) : t.splice(n, 0, e), e.setup(this._context), this._setEffects(this.effects);
 		}
 	}
 	setProps(e) {
-		"effects" in e && (VC(e.effects, this.effects, 1) || this._setEffects(e.effects));
+		"effects" in e && (BC(e.effects, this.effects, 1) || this._setEffects(e.effects));
 	}
 	needsRedraw(e = { clearRedrawFlags: !1 }) {
 		let t = this._needsRedraw;
@@ -17312,13 +17305,13 @@ var Rw = class {
 			e && e !== r ? e.setProps ? (e.setProps(r.props), i = e) : e.cleanup(this._context) : e || r.setup(this._context), n.push(i), delete t[r.id];
 		}
 		for (let e in t) t[e].cleanup(this._context);
-		this.effects = n, this._resolvedEffects = n.concat(this._defaultEffects), e.some((e) => e instanceof ax) || this._resolvedEffects.push(Iw), this._needsRedraw = "effects changed";
+		this.effects = n, this._resolvedEffects = n.concat(this._defaultEffects), e.some((e) => e instanceof ix) || this._resolvedEffects.push(Fw), this._needsRedraw = "effects changed";
 	}
 	finalize() {
 		for (let e of this._resolvedEffects) e.cleanup(this._context);
 		this.effects.length = 0, this._resolvedEffects.length = 0, this._defaultEffects.length = 0;
 	}
-}, zw = class extends Zb {
+}, Rw = class extends Xb {
 	shouldDrawLayer(e) {
 		let { operation: t } = e.props;
 		return t.includes("draw") || t.includes("terrain");
@@ -17326,9 +17319,9 @@ var Rw = class {
 	render(e) {
 		return this._render(e);
 	}
-}, Bw = "deckRenderer.renderLayers", Vw = class {
+}, zw = "deckRenderer.renderLayers", Bw = class {
 	constructor(e, t = {}) {
-		this.device = e, this.stats = t.stats, this.layerFilter = null, this.drawPickingColors = !1, this.drawLayersPass = new zw(e), this.pickLayersPass = new CC(e), this.renderCount = 0, this._needsRedraw = "Initial render", this.renderBuffers = [], this.lastPostProcessEffect = null;
+		this.device = e, this.stats = t.stats, this.layerFilter = null, this.drawPickingColors = !1, this.drawLayersPass = new Rw(e), this.pickLayersPass = new SC(e), this.renderCount = 0, this._needsRedraw = "Initial render", this.renderBuffers = [], this.lastPostProcessEffect = null;
 	}
 	setProps(e) {
 		this.layerFilter !== e.layerFilter && (this.layerFilter = e.layerFilter, this._needsRedraw = "layerFilter changed"), this.drawPickingColors !== e.drawPickingColors && (this.drawPickingColors = e.drawPickingColors, this._needsRedraw = "drawPickingColors changed");
@@ -17356,7 +17349,7 @@ var Rw = class {
 			...n,
 			target: r
 		}), a = "stats" in i ? i.stats : i;
-		n.effects && (this.lastPostProcessEffect && (n.clearCanvas = e.clearCanvas === void 0 || e.clearCanvas), this._postRender(n.effects, n)), this.renderCount++, $i(Bw, this, a, e), this._updateStats(a);
+		n.effects && (this.lastPostProcessEffect && (n.clearCanvas = e.clearCanvas === void 0 || e.clearCanvas), this._postRender(n.effects, n)), this.renderCount++, Qi(zw, this, a, e), this._updateStats(a);
 	}
 	needsRedraw(e = { clearRedrawFlags: !1 }) {
 		let t = this._needsRedraw;
@@ -17408,11 +17401,11 @@ var Rw = class {
 			i.inputBuffer = e, i.swapBuffer = e === n[0] ? n[1] : n[0];
 		}
 	}
-}, Hw = {
+}, Vw = {
 	pickedColor: null,
 	pickedObjectIndex: -1
 };
-function Uw({ pickedColors: e, decodePickingColor: t, deviceX: n, deviceY: r, deviceRadius: i, deviceRect: a }) {
+function Hw({ pickedColors: e, decodePickingColor: t, deviceX: n, deviceY: r, deviceRadius: i, deviceRect: a }) {
 	let { x: o, y: s, width: c, height: l } = a, u = i * i, d = -1, f = 0;
 	for (let t = 0; t < l; t++) {
 		let i = t + s - r, a = i * i;
@@ -17438,9 +17431,9 @@ function Uw({ pickedColors: e, decodePickingColor: t, deviceX: n, deviceY: r, de
 		}
 		A.error("Picked non-existent layer. Is picking buffer corrupt?")();
 	}
-	return Hw;
+	return Vw;
 }
-function Ww({ pickedColors: e, decodePickingColor: t }) {
+function Uw({ pickedColors: e, decodePickingColor: t }) {
 	let n = /* @__PURE__ */ new Map();
 	if (e) {
 		for (let r = 0; r < e.length; r += 4) if (e[r + 3] - 1 >= 0) {
@@ -17457,9 +17450,9 @@ function Ww({ pickedColors: e, decodePickingColor: t }) {
 	return Array.from(n.values());
 }
 // node_modules/@deck.gl/core/dist/lib/picking/pick-info.js
-function Gw({ pickInfo: e, viewports: t, pixelRatio: n, x: r, y: i, z: a }) {
+function Ww({ pickInfo: e, viewports: t, pixelRatio: n, x: r, y: i, z: a }) {
 	let o = t[0];
-	t.length > 1 && (o = Jw(e?.pickedViewports || t, {
+	t.length > 1 && (o = qw(e?.pickedViewports || t, {
 		x: r,
 		y: i
 	}));
@@ -17482,7 +17475,7 @@ function Gw({ pickInfo: e, viewports: t, pixelRatio: n, x: r, y: i, z: a }) {
 		pixelRatio: n
 	};
 }
-function Kw(e) {
+function Gw(e) {
 	let { pickInfo: t, lastPickedInfo: n, mode: r, layers: i } = e, { pickedColor: a, pickedLayer: o, pickedObjectIndex: s } = t, c = o ? [o] : [];
 	if (r === "hover") {
 		let e = n.index, t = n.layerId, r = o ? o.props.id : null;
@@ -17494,10 +17487,10 @@ function Kw(e) {
 			n.layerId = r, n.index = s, n.info = null;
 		}
 	}
-	let l = Gw(e), u = /* @__PURE__ */ new Map();
+	let l = Ww(e), u = /* @__PURE__ */ new Map();
 	return u.set(null, l), c.forEach((e) => {
 		let t = { ...l };
-		e === o && (t.color = a, t.index = s, t.picked = !0), t = qw({
+		e === o && (t.color = a, t.index = s, t.picked = !0), t = Kw({
 			layer: e,
 			info: t,
 			mode: r
@@ -17506,7 +17499,7 @@ function Kw(e) {
 		e === o && r === "hover" && (n.info = t), u.set(i.id, t), r === "hover" && i.updateAutoHighlight(t);
 	}), u;
 }
-function qw({ layer: e, info: t, mode: n }) {
+function Kw({ layer: e, info: t, mode: n }) {
 	for (; e && t;) {
 		let r = t.layer || null;
 		t.sourceLayer = r, t.layer = e, t = e.getPickingInfo({
@@ -17517,7 +17510,7 @@ function qw({ layer: e, info: t, mode: n }) {
 	}
 	return t;
 }
-function Jw(e, t) {
+function qw(e, t) {
 	for (let n = e.length - 1; n >= 0; n--) {
 		let r = e[n];
 		if (r.containsPixel(t)) return r;
@@ -17526,9 +17519,9 @@ function Jw(e, t) {
 }
 // node_modules/@deck.gl/core/dist/lib/deck-picker.js
 z();
-var Yw = class {
+var Jw = class {
 	constructor(e, t = {}) {
-		this._pickable = !0, this.device = e, this.stats = t.stats, this.pickLayersPass = new CC(e), this.lastPickedInfo = {
+		this._pickable = !0, this.device = e, this.stats = t.stats, this.pickLayersPass = new SC(e), this.lastPickedInfo = {
 			index: -1,
 			layerId: null,
 			info: null
@@ -17607,7 +17600,7 @@ var Yw = class {
 		let f = l.cssToDeviceRatio(), p = this._getPickable(e);
 		if (!p || n.length === 0) return {
 			result: [],
-			emptyInfo: Gw({
+			emptyInfo: Ww({
 				viewports: n,
 				x: r,
 				y: i,
@@ -17629,7 +17622,7 @@ var Yw = class {
 		}, x, S = [], C = /* @__PURE__ */ new Set();
 		for (let e = 0; e < o; e++) {
 			let a;
-			a = y ? Uw({
+			a = y ? Hw({
 				...await this._drawAndSampleAsync({
 					layers: p,
 					views: t,
@@ -17669,7 +17662,7 @@ var Yw = class {
 				}, !0);
 				e[3] && (m = e[0]);
 			}
-			a.pickedLayer && e + 1 < o && (C.add(a.pickedLayer), a.pickedLayer.disablePickingIndex(a.pickedObjectIndex)), x = Kw({
+			a.pickedLayer && e + 1 < o && (C.add(a.pickedLayer), a.pickedLayer.disablePickingIndex(a.pickedObjectIndex)), x = Gw({
 				pickInfo: a,
 				lastPickedInfo: this.lastPickedInfo,
 				mode: s,
@@ -17693,7 +17686,7 @@ var Yw = class {
 		let f = l.cssToDeviceRatio(), p = this._getPickable(e);
 		if (!p || n.length === 0) return {
 			result: [],
-			emptyInfo: Gw({
+			emptyInfo: Ww({
 				viewports: n,
 				x: r,
 				y: i,
@@ -17715,7 +17708,7 @@ var Yw = class {
 		}, x, S = [], C = /* @__PURE__ */ new Set();
 		for (let e = 0; e < o; e++) {
 			let a;
-			a = y ? Uw({
+			a = y ? Hw({
 				...this._drawAndSample({
 					layers: p,
 					views: t,
@@ -17755,7 +17748,7 @@ var Yw = class {
 				}, !0);
 				e[3] && (m = e[0]);
 			}
-			a.pickedLayer && e + 1 < o && (C.add(a.pickedLayer), a.pickedLayer.disablePickingIndex(a.pickedObjectIndex)), x = Kw({
+			a.pickedLayer && e + 1 < o && (C.add(a.pickedLayer), a.pickedLayer.disablePickingIndex(a.pickedObjectIndex)), x = Gw({
 				pickInfo: a,
 				lastPickedInfo: this.lastPickedInfo,
 				mode: s,
@@ -17784,7 +17777,7 @@ var Yw = class {
 			y,
 			width: v - h,
 			height: g - y
-		}, x = Ww(await this._drawAndSampleAsync({
+		}, x = Uw(await this._drawAndSampleAsync({
 			layers: f,
 			views: t,
 			viewports: n,
@@ -17810,7 +17803,7 @@ var Yw = class {
 				y: i,
 				pixelRatio: p
 			};
-			n = qw({
+			n = Kw({
 				layer: t.pickedLayer,
 				info: n,
 				mode: s
@@ -17831,7 +17824,7 @@ var Yw = class {
 			y,
 			width: v - h,
 			height: g - y
-		}, x = Ww(this._drawAndSample({
+		}, x = Uw(this._drawAndSample({
 			layers: f,
 			views: t,
 			viewports: n,
@@ -17857,7 +17850,7 @@ var Yw = class {
 				y: i,
 				pixelRatio: p
 			};
-			n = qw({
+			n = Kw({
 				layer: t.pickedLayer,
 				info: n,
 				mode: s
@@ -17986,7 +17979,7 @@ var Yw = class {
 			height: c
 		};
 	}
-}, Xw = {
+}, Yw = {
 	"top-left": {
 		top: 0,
 		left: 0
@@ -18009,7 +18002,7 @@ var Yw = class {
 		bottom: 0,
 		right: 0
 	}
-}, Zw = "top-left", Qw = "root", $w = class {
+}, Xw = "top-left", Zw = "root", Qw = class {
 	constructor({ deck: e, parentElement: t }) {
 		this.defaultWidgets = [], this.widgets = [], this.resolvedWidgets = [], this.containers = {}, this.lastViewports = {}, this.deck = e, t?.classList.add("deck-widget-container"), this.parentElement = t;
 	}
@@ -18017,7 +18010,7 @@ var Yw = class {
 		return this.resolvedWidgets;
 	}
 	setProps(e) {
-		if (e.widgets && !VC(e.widgets, this.widgets, 1)) {
+		if (e.widgets && !BC(e.widgets, this.widgets, 1)) {
 			let t = e.widgets.filter(Boolean);
 			this._setWidgets(t);
 		}
@@ -18076,7 +18069,7 @@ var Yw = class {
 		};
 	}
 	onEvent(e, t) {
-		let n = gy[t.type];
+		let n = hy[t.type];
 		if (n) for (let r of this.getWidgets()) {
 			let { viewId: i } = r;
 			i && i !== e.viewport?.id || r[n]?.(e, t);
@@ -18098,7 +18091,7 @@ var Yw = class {
 		this.widgets = e;
 	}
 	_addWidget(e) {
-		let { viewId: t = null, placement: n = Zw } = e, r = e.props._container ?? t;
+		let { viewId: t = null, placement: n = Xw } = e, r = e.props._container ?? t;
 		e.widgetManager = this, e.deck = this.deck, e.rootElement = e._onAdd({
 			deck: this.deck,
 			viewId: t
@@ -18109,14 +18102,14 @@ var Yw = class {
 	}
 	_getContainer(e, t) {
 		if (e && typeof e != "string") return e;
-		let n = e || Qw, r = this.containers[n];
+		let n = e || Zw, r = this.containers[n];
 		r || (r = document.createElement("div"), r.style.pointerEvents = "none", r.style.position = "absolute", r.style.overflow = "hidden", this.parentElement?.append(r), this.containers[n] = r);
 		let i = r.querySelector(`.${t}`);
-		return i || (i = globalThis.document.createElement("div"), i.className = t, i.style.position = "absolute", i.style.zIndex = "2", Object.assign(i.style, Xw[t]), r.append(i)), i;
+		return i || (i = globalThis.document.createElement("div"), i.className = t, i.style.position = "absolute", i.style.zIndex = "2", Object.assign(i.style, Yw[t]), r.append(i)), i;
 	}
 	_updateContainers() {
 		for (let e in this.containers) {
-			let t = this.lastViewports[e] || null, n = e === Qw || t, r = this.containers[e];
+			let t = this.lastViewports[e] || null, n = e === Zw || t, r = this.containers[e];
 			if (n) {
 				let e = this._getContainerBounds(t);
 				r.style.display = "block", r.style.left = `${e.x}px`, r.style.top = `${e.y}px`, r.style.width = `${e.width}px`, r.style.height = `${e.height}px`;
@@ -18140,18 +18133,18 @@ var Yw = class {
 	}
 };
 // node_modules/@deck.gl/core/dist/utils/apply-styles.js
-function eT(e, t) {
+function $w(e, t) {
 	t && Object.entries(t).map(([t, n]) => {
 		t.startsWith("--") ? e.style.setProperty(t, n) : e.style[t] = n;
 	});
 }
-function tT(e, t) {
+function eT(e, t) {
 	t && Object.keys(t).map((t) => {
 		t.startsWith("--") ? e.style.removeProperty(t) : e.style[t] = "";
 	});
 }
 // node_modules/@deck.gl/core/dist/lib/widget.js
-var nT = class {
+var tT = class {
 	constructor(e) {
 		this.viewId = null, this.props = {
 			...this.constructor.defaultProps,
@@ -18160,7 +18153,7 @@ var nT = class {
 	}
 	setProps(e) {
 		let t = this.props, n = this.rootElement;
-		n && t.className !== e.className && (t.className && n.classList.remove(t.className), e.className && n.classList.add(e.className)), n && !VC(t.style, e.style, 1) && (tT(n, t.style), eT(n, e.style)), Object.assign(this.props, e), this.updateHTML();
+		n && t.className !== e.className && (t.className && n.classList.remove(t.className), e.className && n.classList.add(e.className)), n && !BC(t.style, e.style, 1) && (eT(n, t.style), $w(n, e.style)), Object.assign(this.props, e), this.updateHTML();
 	}
 	updateHTML() {
 		this.rootElement && this.onRenderHTML(this.rootElement);
@@ -18184,7 +18177,7 @@ var nT = class {
 			this.className,
 			this.props.className
 		], t = document.createElement("div");
-		return e.filter((e) => typeof e == "string" && e.length > 0).forEach((e) => t.classList.add(e)), eT(t, this.props.style), t;
+		return e.filter((e) => typeof e == "string" && e.length > 0).forEach((e) => t.classList.add(e)), $w(t, this.props.style), t;
 	}
 	_onAdd(e) {
 		return this.onAdd(e) ?? this.onCreateRootElement();
@@ -18199,14 +18192,14 @@ var nT = class {
 	onDragStart(e, t) {}
 	onDragEnd(e, t) {}
 };
-nT.defaultProps = {
+tT.defaultProps = {
 	id: "widget",
 	style: {},
 	_container: null,
 	className: ""
 };
 // node_modules/@deck.gl/core/dist/lib/tooltip-widget.js
-var rT = {
+var nT = {
 	zIndex: "1",
 	position: "absolute",
 	pointerEvents: "none",
@@ -18216,13 +18209,13 @@ var rT = {
 	top: "0",
 	left: "0",
 	display: "none"
-}, iT = class extends nT {
+}, rT = class extends tT {
 	constructor(e = {}) {
 		super(e), this.id = "default-tooltip", this.placement = "fill", this.className = "deck-tooltip", this.isVisible = !1, this.setProps(e);
 	}
 	onCreateRootElement() {
 		let e = document.createElement("div");
-		return e.className = this.className, Object.assign(e.style, rT), e;
+		return e.className = this.className, Object.assign(e.style, nT), e;
 	}
 	onRenderHTML(e) {}
 	onViewportChange(e) {
@@ -18247,9 +18240,9 @@ var rT = {
 		}
 	}
 };
-iT.defaultProps = { ...nT.defaultProps };
+rT.defaultProps = { ...tT.defaultProps };
 // node_modules/@deck.gl/core/dist/lib/canvas-manager.js
-var aT = class {
+var iT = class {
 	constructor(e) {
 		this.targets = {}, this.order = [], this.eventManagers = {}, this._eventRootToCanvasId = /* @__PURE__ */ new WeakMap(), this._createEventManager = e.createEventManager, this._getEventRoot = e.getEventRoot;
 	}
@@ -18311,24 +18304,24 @@ var aT = class {
 	}
 };
 // node_modules/@luma.gl/webgl/dist/context/polyfills/polyfill-webgl1-extensions.js
-function oT(e = !0) {
+function aT(e = !0) {
 	let t = HTMLCanvasElement.prototype;
 	!e && t.originalGetContext ? (t.getContext = t.originalGetContext, t.originalGetContext = void 0) : (t.originalGetContext = t.getContext, t.getContext = function(e, t) {
 		if (e === "webgl" || e === "experimental-webgl") {
 			let e = this.originalGetContext("webgl2", t);
-			return e instanceof HTMLElement && sT(e), e;
+			return e instanceof HTMLElement && oT(e), e;
 		}
 		return this.originalGetContext(e, t);
 	});
 }
-function sT(e) {
+function oT(e) {
 	e.getExtension("EXT_color_buffer_float");
 	let t = {
-		...cT,
+		...sT,
 		WEBGL_disjoint_timer_query: e.getExtension("EXT_disjoint_timer_query_webgl2"),
-		WEBGL_draw_buffers: lT(e),
-		OES_vertex_array_object: uT(e),
-		ANGLE_instanced_arrays: dT(e)
+		WEBGL_draw_buffers: cT(e),
+		OES_vertex_array_object: lT(e),
+		ANGLE_instanced_arrays: uT(e)
 	}, n = e.getExtension.bind(e);
 	e.getExtension = function(e) {
 		return n(e) || (e in t ? t[e] : null);
@@ -18338,8 +18331,8 @@ function sT(e) {
 		return (r.apply(e) || [])?.concat(Object.keys(t));
 	};
 }
-var cT, lT, uT, dT, fT = o((() => {
-	cT = {
+var sT, cT, lT, uT, dT = o((() => {
+	sT = {
 		WEBGL_depth_texture: { UNSIGNED_INT_24_8_WEBGL: 34042 },
 		OES_element_index_uint: {},
 		OES_texture_float: {},
@@ -18352,7 +18345,7 @@ var cT, lT, uT, dT, fT = o((() => {
 			MAX_EXT: 32776
 		},
 		EXT_shader_texture_lod: {}
-	}, lT = (e) => ({
+	}, cT = (e) => ({
 		drawBuffersWEBGL(t) {
 			return e.drawBuffers(t);
 		},
@@ -18360,7 +18353,7 @@ var cT, lT, uT, dT, fT = o((() => {
 		COLOR_ATTACHMENT1_WEBGL: 36065,
 		COLOR_ATTACHMENT2_WEBGL: 36066,
 		COLOR_ATTACHMENT3_WEBGL: 36067
-	}), uT = (e) => ({
+	}), lT = (e) => ({
 		VERTEX_ARRAY_BINDING_OES: 34229,
 		createVertexArrayOES() {
 			return e.createVertexArray();
@@ -18374,7 +18367,7 @@ var cT, lT, uT, dT, fT = o((() => {
 		bindVertexArrayOES(t) {
 			return e.bindVertexArray(t);
 		}
-	}), dT = (e) => ({
+	}), uT = (e) => ({
 		VERTEX_ATTRIB_ARRAY_DIVISOR_ANGLE: 35070,
 		drawArraysInstancedANGLE(...t) {
 			return e.drawArraysInstanced(...t);
@@ -18388,33 +18381,33 @@ var cT, lT, uT, dT, fT = o((() => {
 	});
 }));
 // node_modules/@luma.gl/webgl/dist/context/debug/debug-hooks.js
-async function pT() {
-	vT ? await vT.load() : _T();
+async function fT() {
+	_T ? await _T.load() : gT();
 }
-function mT(e, t) {
-	return vT ? vT.makeDebugContext(e, t) : (_T(), e);
+function pT(e, t) {
+	return _T ? _T.makeDebugContext(e, t) : (gT(), e);
 }
-async function hT(e) {
-	yT ? await yT.load(e) : _T();
+async function mT(e) {
+	vT ? await vT.load(e) : gT();
 }
-function gT(e) {
-	return yT?.initialize(e) || null;
+function hT(e) {
+	return vT?.initialize(e) || null;
 }
-function _T() {
-	bT || (bT = !0, j.warn("Import @luma.gl/webgl/debug before enabling WebGL debugging.")());
+function gT() {
+	yT || (yT = !0, j.warn("Import @luma.gl/webgl/debug before enabling WebGL debugging.")());
 }
-var vT, yT, bT, xT = o((() => {
-	z(), vT = null, yT = null, bT = !1;
+var _T, vT, yT, bT = o((() => {
+	z(), _T = null, vT = null, yT = !1;
 }));
 // node_modules/@luma.gl/webgl/dist/context/parameters/webgl-parameter-tables.js
-function ST(e) {
+function xT(e) {
 	return Array.isArray(e) || ArrayBuffer.isView(e) && !(e instanceof DataView);
 }
 function Y(e, t, n) {
 	return t[e] === void 0 ? n[e] : t[e];
 }
-var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
-	CT = {
+var ST, X, CT, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT = o((() => {
+	ST = {
 		3042: !1,
 		32773: new Float32Array([
 			0,
@@ -18513,10 +18506,10 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 		3316: 0,
 		3315: 0,
 		32877: 0
-	}, X = (e, t, n) => t ? e.enable(n) : e.disable(n), wT = (e, t, n) => e.hint(n, t), TT = (e, t, n) => e.pixelStorei(n, t), ET = (e, t, n) => {
+	}, X = (e, t, n) => t ? e.enable(n) : e.disable(n), CT = (e, t, n) => e.hint(n, t), wT = (e, t, n) => e.pixelStorei(n, t), TT = (e, t, n) => {
 		let r = n === 36006 ? 36009 : 36008;
 		return e.bindFramebuffer(r, t);
-	}, DT = (e, t, n) => {
+	}, ET = (e, t, n) => {
 		let r = {
 			34964: 34962,
 			36662: 36662,
@@ -18525,7 +18518,7 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 			35055: 35052
 		}[n];
 		e.bindBuffer(r, t);
-	}, OT = {
+	}, DT = {
 		3042: X,
 		32773: (e, t) => e.blendColor(...t),
 		32777: "blendEquation",
@@ -18544,20 +18537,20 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 		2928: (e, t) => e.depthRange(...t),
 		2930: (e, t) => e.depthMask(t),
 		3024: X,
-		35723: wT,
+		35723: CT,
 		35725: (e, t) => e.useProgram(t),
 		36007: (e, t) => e.bindRenderbuffer(36161, t),
 		36389: (e, t) => e.bindTransformFeedback?.(36386, t),
 		34229: (e, t) => e.bindVertexArray(t),
-		36006: ET,
-		36010: ET,
-		34964: DT,
-		36662: DT,
-		36663: DT,
-		35053: DT,
-		35055: DT,
+		36006: TT,
+		36010: TT,
+		34964: ET,
+		36662: ET,
+		36663: ET,
+		35053: ET,
+		35055: ET,
 		2886: (e, t) => e.frontFace(t),
-		33170: wT,
+		33170: CT,
 		2849: (e, t) => e.lineWidth(t),
 		32823: X,
 		32824: "polygonOffset",
@@ -18596,19 +18589,19 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 		12293: X,
 		12294: X,
 		12295: X,
-		3333: TT,
-		3317: TT,
-		37440: TT,
-		37441: TT,
-		37443: TT,
-		3330: TT,
-		3332: TT,
-		3331: TT,
-		3314: TT,
-		32878: TT,
-		3316: TT,
-		3315: TT,
-		32877: TT,
+		3333: wT,
+		3317: wT,
+		37440: wT,
+		37441: wT,
+		37443: wT,
+		3330: wT,
+		3332: wT,
+		3331: wT,
+		3314: wT,
+		32878: wT,
+		3316: wT,
+		3315: wT,
+		32877: wT,
 		framebuffer: (e, t) => {
 			let n = t && "handle" in t ? t.handle : t;
 			return e.bindFramebuffer(36160, n);
@@ -18647,22 +18640,22 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 		scissor: (e, t) => e.scissor(...t),
 		stencilTest: (e, t) => t ? e.enable(2960) : e.disable(2960),
 		stencilMask: (e, t) => {
-			t = ST(t) ? t : [t, t];
+			t = xT(t) ? t : [t, t];
 			let [n, r] = t;
 			e.stencilMaskSeparate(1028, n), e.stencilMaskSeparate(1029, r);
 		},
 		stencilFunc: (e, t) => {
-			t = ST(t) && t.length === 3 ? [...t, ...t] : t;
+			t = xT(t) && t.length === 3 ? [...t, ...t] : t;
 			let [n, r, i, a, o, s] = t;
 			e.stencilFuncSeparate(1028, n, r, i), e.stencilFuncSeparate(1029, a, o, s);
 		},
 		stencilOp: (e, t) => {
-			t = ST(t) && t.length === 3 ? [...t, ...t] : t;
+			t = xT(t) && t.length === 3 ? [...t, ...t] : t;
 			let [n, r, i, a, o, s] = t;
 			e.stencilOpSeparate(1028, n, r, i), e.stencilOpSeparate(1029, a, o, s);
 		},
 		viewport: (e, t) => e.viewport(...t)
-	}, kT = {
+	}, OT = {
 		blendEquation: (e, t, n) => e.blendEquationSeparate(Y(32777, t, n), Y(34877, t, n)),
 		blendFunc: (e, t, n) => e.blendFuncSeparate(Y(32969, t, n), Y(32968, t, n), Y(32971, t, n), Y(32970, t, n)),
 		polygonOffset: (e, t, n) => e.polygonOffset(Y(32824, t, n), Y(10752, t, n)),
@@ -18671,7 +18664,7 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 		stencilFuncBack: (e, t, n) => e.stencilFuncSeparate(1029, Y(34816, t, n), Y(36003, t, n), Y(36004, t, n)),
 		stencilOpFront: (e, t, n) => e.stencilOpSeparate(1028, Y(2964, t, n), Y(2965, t, n), Y(2966, t, n)),
 		stencilOpBack: (e, t, n) => e.stencilOpSeparate(1029, Y(34817, t, n), Y(34818, t, n), Y(34819, t, n))
-	}, AT = {
+	}, kT = {
 		enable: (e, t) => e({ [t]: !0 }),
 		disable: (e, t) => e({ [t]: !1 }),
 		pixelStorei: (e, t, n) => e({ [t]: n }),
@@ -18798,18 +18791,18 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 			r,
 			i
 		] })
-	}, jT = (e, t) => e.isEnabled(t), MT = {
-		3042: jT,
-		2884: jT,
-		2929: jT,
-		3024: jT,
-		32823: jT,
-		32926: jT,
-		32928: jT,
-		3089: jT,
-		2960: jT,
-		35977: jT
-	}, NT = /* @__PURE__ */ new Set([
+	}, AT = (e, t) => e.isEnabled(t), jT = {
+		3042: AT,
+		2884: AT,
+		2929: AT,
+		3024: AT,
+		32823: AT,
+		32926: AT,
+		32928: AT,
+		3089: AT,
+		2960: AT,
+		35977: AT
+	}, MT = /* @__PURE__ */ new Set([
 		34016,
 		36388,
 		36387,
@@ -18843,86 +18836,86 @@ var CT, X, wT, TT, ET, DT, OT, kT, AT, jT, MT, NT, PT = o((() => {
 	]);
 }));
 // node_modules/@luma.gl/webgl/dist/context/parameters/unified-parameter-api.js
-function FT(e, t) {
-	if (RT(t)) return;
+function PT(e, t) {
+	if (LT(t)) return;
 	let n = {};
 	for (let r in t) {
-		let i = Number(r), a = OT[r];
+		let i = Number(r), a = DT[r];
 		a && (typeof a == "string" ? n[a] = !0 : a(e, t[r], i));
 	}
 	let r = e.lumaState?.cache;
 	if (r) for (let i in n) {
-		let n = kT[i];
+		let n = OT[i];
 		n(e, t, r);
 	}
 }
-function IT(e, t = CT) {
+function FT(e, t = ST) {
 	if (typeof t == "number") {
-		let n = t, r = MT[n];
+		let n = t, r = jT[n];
 		return r ? r(e, n) : e.getParameter(n);
 	}
 	let n = Array.isArray(t) ? t : Object.keys(t), r = {};
 	for (let t of n) {
-		let n = MT[t];
+		let n = jT[t];
 		r[t] = n ? n(e, Number(t)) : e.getParameter(Number(t));
 	}
 	return r;
 }
-function LT(e) {
-	FT(e, CT);
+function IT(e) {
+	PT(e, ST);
 }
-function RT(e) {
+function LT(e) {
 	for (let t in e) return !1;
 	return !0;
 }
-var zT = o((() => {
-	PT();
+var RT = o((() => {
+	NT();
 }));
 // node_modules/@luma.gl/webgl/dist/context/state-tracker/deep-array-equal.js
-function BT(e, t) {
+function zT(e, t) {
 	if (e === t) return !0;
-	if (VT(e) && VT(t) && e.length === t.length) {
+	if (BT(e) && BT(t) && e.length === t.length) {
 		for (let n = 0; n < e.length; ++n) if (e[n] !== t[n]) return !1;
 		return !0;
 	}
 	return !1;
 }
-function VT(e) {
+function BT(e) {
 	return Array.isArray(e) || ArrayBuffer.isView(e);
 }
-var HT = o((() => {}));
+var VT = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/context/state-tracker/webgl-state-tracker.js
-function UT(e, t) {
+function HT(e, t) {
 	let n = e[t].bind(e);
 	e[t] = function(t) {
-		if (t === void 0 || NT.has(t)) return n(t);
-		let r = KT.get(e);
+		if (t === void 0 || MT.has(t)) return n(t);
+		let r = GT.get(e);
 		return t in r.cache || (r.cache[t] = n(t)), r.enable ? r.cache[t] : n(t);
 	}, Object.defineProperty(e[t], "name", {
 		value: `${t}-from-cache`,
 		configurable: !1
 	});
 }
-function WT(e, t, n) {
+function UT(e, t, n) {
 	if (!e[t]) return;
 	let r = e[t].bind(e);
 	e[t] = function(...t) {
-		let { valueChanged: i, oldValue: a } = n(KT.get(e)._updateCache, ...t);
+		let { valueChanged: i, oldValue: a } = n(GT.get(e)._updateCache, ...t);
 		return i && r(...t), a;
 	}, Object.defineProperty(e[t], "name", {
 		value: `${t}-to-cache`,
 		configurable: !1
 	});
 }
-function GT(e) {
+function WT(e) {
 	let t = e.useProgram.bind(e);
 	e.useProgram = function(n) {
-		let r = KT.get(e);
+		let r = GT.get(e);
 		r.program !== n && (t(n), r.program = n);
 	};
 }
-var KT, qT = o((() => {
-	zT(), HT(), PT(), KT = class {
+var GT, KT = o((() => {
+	RT(), VT(), NT(), GT = class {
 		static get(e) {
 			return e.lumaState;
 		}
@@ -18941,22 +18934,22 @@ var KT, qT = o((() => {
 		}
 		pop() {
 			let e = this.stateStack[this.stateStack.length - 1];
-			FT(this.gl, e), this.stateStack.pop();
+			PT(this.gl, e), this.stateStack.pop();
 		}
 		trackState(e, t) {
-			if (this.cache = t?.copyState ? IT(e) : Object.assign({}, CT), this.initialized) throw Error("WebGLStateTracker");
-			this.initialized = !0, this.gl.lumaState = this, GT(e);
-			for (let t in AT) {
-				let n = AT[t];
-				WT(e, t, n);
+			if (this.cache = t?.copyState ? FT(e) : Object.assign({}, ST), this.initialized) throw Error("WebGLStateTracker");
+			this.initialized = !0, this.gl.lumaState = this, WT(e);
+			for (let t in kT) {
+				let n = kT[t];
+				UT(e, t, n);
 			}
-			UT(e, "getParameter"), UT(e, "isEnabled");
+			HT(e, "getParameter"), HT(e, "isEnabled");
 		}
 		_updateCache(e) {
 			let t = !1, n, r = this.stateStack.length > 0 ? this.stateStack[this.stateStack.length - 1] : null;
 			for (let i in e) {
 				let a = e[i], o = this.cache[i];
-				BT(a, o) || (t = !0, n = o, r && !(i in r) && (r[i] = o), this.cache[i] = a);
+				zT(a, o) || (t = !0, n = o, r && !(i in r) && (r[i] = o), this.cache[i] = a);
 			}
 			return {
 				valueChanged: t,
@@ -18966,7 +18959,7 @@ var KT, qT = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/context/helpers/webgl-context-data.js
-function JT(e) {
+function qT(e) {
 	let t = e.luma || {
 		_polyfilled: !1,
 		extensions: {},
@@ -18974,9 +18967,9 @@ function JT(e) {
 	};
 	return t._polyfilled ??= !1, t.extensions ||= {}, e.luma = t, t;
 }
-var YT = o((() => {}));
+var JT = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/context/helpers/create-browser-context.js
-function XT(e, t, n) {
+function YT(e, t, n) {
 	let r = "", i = (e) => {
 		let t = e.statusMessage;
 		t && (r ||= t);
@@ -18991,7 +18984,7 @@ function XT(e, t, n) {
 		s ||= e.getContext("webgl2", o), !s && o.failIfMajorPerformanceCaveat && (r ||= "Only software GPU is available. Set `failIfMajorPerformanceCaveat: false` to allow.");
 		let n = !1;
 		if (!s && a && (o.failIfMajorPerformanceCaveat = !1, s = e.getContext("webgl2", o), n = !0), s || (s = e.getContext("webgl", {}), s && (s = null, r ||= "Your browser only supports WebGL1")), !s) throw r ||= "Your browser does not support WebGL", Error(`Failed to create WebGL context: ${r}`);
-		let i = JT(s);
+		let i = qT(s);
 		i.softwareRenderer = n;
 		let { onContextLost: c, onContextRestored: l } = t;
 		return e.addEventListener("webglcontextlost", (e) => c(e), !1), e.addEventListener("webglcontextrestored", (e) => l(e), !1), s;
@@ -18999,23 +18992,23 @@ function XT(e, t, n) {
 		e.removeEventListener("webglcontextcreationerror", i, !1);
 	}
 }
-var ZT = o((() => {
-	YT();
+var XT = o((() => {
+	JT();
 }));
 // node_modules/@luma.gl/webgl/dist/context/helpers/webgl-extensions.js
-function QT(e, t, n) {
+function ZT(e, t, n) {
 	return n[t] === void 0 && (n[t] = e.getExtension(t) || null), n[t];
 }
-var $T = o((() => {}));
+var QT = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/device-helpers/webgl-device-info.js
-function eE(e, t) {
+function $T(e, t) {
 	let n = e.getParameter(7936), r = e.getParameter(7937);
-	QT(e, "WEBGL_debug_renderer_info", t);
-	let i = t.WEBGL_debug_renderer_info, a = e.getParameter(i ? i.UNMASKED_VENDOR_WEBGL : 7936), o = e.getParameter(i ? i.UNMASKED_RENDERER_WEBGL : 7937), s = a || n, c = o || r, l = e.getParameter(7938), u = tE(s, c), d = nE(s, c);
+	ZT(e, "WEBGL_debug_renderer_info", t);
+	let i = t.WEBGL_debug_renderer_info, a = e.getParameter(i ? i.UNMASKED_VENDOR_WEBGL : 7936), o = e.getParameter(i ? i.UNMASKED_RENDERER_WEBGL : 7937), s = a || n, c = o || r, l = e.getParameter(7938), u = eE(s, c), d = tE(s, c);
 	return {
 		type: "webgl",
 		gpu: u,
-		gpuType: rE(s, c),
+		gpuType: nE(s, c),
 		gpuBackend: d,
 		vendor: s,
 		renderer: c,
@@ -19024,30 +19017,30 @@ function eE(e, t) {
 		shadingLanguageVersion: 300
 	};
 }
-function tE(e, t) {
+function eE(e, t) {
 	return /NVIDIA/i.exec(e) || /NVIDIA/i.exec(t) ? "nvidia" : /INTEL/i.exec(e) || /INTEL/i.exec(t) ? "intel" : /Apple/i.exec(e) || /Apple/i.exec(t) ? "apple" : /AMD/i.exec(e) || /AMD/i.exec(t) || /ATI/i.exec(e) || /ATI/i.exec(t) ? "amd" : /SwiftShader/i.exec(e) || /SwiftShader/i.exec(t) ? "software" : "unknown";
 }
-function nE(e, t) {
+function tE(e, t) {
 	return /Metal/i.exec(e) || /Metal/i.exec(t) ? "metal" : /ANGLE/i.exec(e) || /ANGLE/i.exec(t) ? "opengl" : "unknown";
 }
-function rE(e, t) {
+function nE(e, t) {
 	if (/SwiftShader/i.exec(e) || /SwiftShader/i.exec(t)) return "cpu";
-	switch (tE(e, t)) {
-		case "apple": return iE(e, t) ? "integrated" : "unknown";
+	switch (eE(e, t)) {
+		case "apple": return rE(e, t) ? "integrated" : "unknown";
 		case "intel": return "integrated";
 		case "software": return "cpu";
 		case "unknown": return "unknown";
 		default: return "discrete";
 	}
 }
-function iE(e, t) {
+function rE(e, t) {
 	return /Apple (M\d|A\d|GPU)/i.test(`${e} ${t}`);
 }
-var aE = o((() => {
-	$T();
+var iE = o((() => {
+	QT();
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/webgl-vertex-formats.js
-function oE(e) {
+function aE(e) {
 	switch (e) {
 		case "uint8": return 5121;
 		case "sint8": return 5120;
@@ -19064,25 +19057,25 @@ function oE(e) {
 	}
 	throw Error(String(e));
 }
-var sE = o((() => {}));
+var oE = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/webgl-texture-table.js
-function cE(e) {
-	return e in FE;
+function sE(e) {
+	return e in PE;
 }
-function lE(e, t, n) {
-	return uE(e, t, n, /* @__PURE__ */ new Set());
+function cE(e, t, n) {
+	return lE(e, t, n, /* @__PURE__ */ new Set());
 }
-function uE(e, t, n, r) {
-	let i = FE[t];
+function lE(e, t, n, r) {
+	let i = PE[t];
 	if (!i || r.has(t)) return !1;
 	r.add(t);
-	let a = (i.features || []).every((t) => uE(e, t, n, r));
-	return r.delete(t), a ? (i.extensions || []).every((t) => !!QT(e, t, n)) : !1;
+	let a = (i.features || []).every((t) => lE(e, t, n, r));
+	return r.delete(t), a ? (i.extensions || []).every((t) => !!ZT(e, t, n)) : !1;
 }
-function dE(e, t, n) {
-	let r = t.create, i = IE[t.format];
-	i?.gl === void 0 && (r = !1), i?.x && (r &&= !!QT(e, i.x, n)), t.format === "stencil8" && (r = !1);
-	let a = i?.r === !1 ? !1 : i?.r === void 0 || lE(e, i.r, n), o = r && t.render && a && fE(e, t.format, n);
+function uE(e, t, n) {
+	let r = t.create, i = FE[t.format];
+	i?.gl === void 0 && (r = !1), i?.x && (r &&= !!ZT(e, i.x, n)), t.format === "stencil8" && (r = !1);
+	let a = i?.r === !1 ? !1 : i?.r === void 0 || cE(e, i.r, n), o = r && t.render && a && dE(e, t.format, n);
 	return {
 		format: t.format,
 		create: r && t.create,
@@ -19092,9 +19085,9 @@ function dE(e, t, n) {
 		store: r && t.store
 	};
 }
-function fE(e, t, n) {
-	let r = IE[t], i = r?.gl;
-	if (i === void 0 || r?.x && !QT(e, r.x, n)) return !1;
+function dE(e, t, n) {
+	let r = FE[t], i = r?.gl;
+	if (i === void 0 || r?.x && !ZT(e, r.x, n)) return !1;
 	let a = e.getParameter(32873), o = e.getParameter(36006), s = e.createTexture(), c = e.createFramebuffer();
 	if (!s || !c) return !1;
 	let l = Number(e.getError());
@@ -19108,24 +19101,24 @@ function fE(e, t, n) {
 	}
 	return u;
 }
-function pE(e) {
-	let t = IE[e], n = gE(e), r = yc.getInfo(e);
+function fE(e) {
+	let t = FE[e], n = hE(e), r = vc.getInfo(e);
 	return r.compressed && (t.dataFormat = n), {
 		internalFormat: n,
-		format: t?.dataFormat || hE(r.channels, r.integer, r.normalized, n),
-		type: r.dataType ? oE(r.dataType) : t?.types?.[0] || 5121,
+		format: t?.dataFormat || mE(r.channels, r.integer, r.normalized, n),
+		type: r.dataType ? aE(r.dataType) : t?.types?.[0] || 5121,
 		compressed: r.compressed || !1
 	};
 }
-function mE(e) {
-	switch (yc.getInfo(e).attachment) {
+function pE(e) {
+	switch (vc.getInfo(e).attachment) {
 		case "depth": return 36096;
 		case "stencil": return 36128;
 		case "depth-stencil": return 33306;
 		default: throw Error(`Not a depth stencil format: ${e}`);
 	}
 }
-function hE(e, t, n, r) {
+function mE(e, t, n, r) {
 	if (r === 6408 || r === 6407) return r;
 	switch (e) {
 		case "r": return t && !n ? 36244 : 6403;
@@ -19136,48 +19129,48 @@ function hE(e, t, n, r) {
 		default: return 6408;
 	}
 }
-function gE(e) {
-	let t = IE[e]?.gl;
+function hE(e) {
+	let t = FE[e]?.gl;
 	if (t === void 0) throw Error(`Unsupported texture format ${e}`);
 	return t;
 }
-var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, IE, LE = o((() => {
-	z(), $T(), sE(), _E = "WEBGL_compressed_texture_s3tc", vE = "WEBGL_compressed_texture_s3tc_srgb", yE = "EXT_texture_compression_rgtc", bE = "EXT_texture_compression_bptc", xE = "WEBGL_compressed_texture_etc", SE = "WEBGL_compressed_texture_astc", CE = "WEBGL_compressed_texture_etc1", wE = "WEBGL_compressed_texture_pvrtc", TE = "WEBGL_compressed_texture_atc", EE = "EXT_texture_norm16", DE = "EXT_render_snorm", OE = "EXT_color_buffer_float", kE = "snorm8-renderable-webgl", AE = "norm16-renderable-webgl", jE = "snorm16-renderable-webgl", ME = "float16-renderable-webgl", NE = "float32-renderable-webgl", PE = "rgb9e5ufloat-renderable-webgl", FE = {
-		"float32-renderable-webgl": { extensions: [OE] },
+var gE, _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, IE = o((() => {
+	z(), QT(), oE(), gE = "WEBGL_compressed_texture_s3tc", _E = "WEBGL_compressed_texture_s3tc_srgb", vE = "EXT_texture_compression_rgtc", yE = "EXT_texture_compression_bptc", bE = "WEBGL_compressed_texture_etc", xE = "WEBGL_compressed_texture_astc", SE = "WEBGL_compressed_texture_etc1", CE = "WEBGL_compressed_texture_pvrtc", wE = "WEBGL_compressed_texture_atc", TE = "EXT_texture_norm16", EE = "EXT_render_snorm", DE = "EXT_color_buffer_float", OE = "snorm8-renderable-webgl", kE = "norm16-renderable-webgl", AE = "snorm16-renderable-webgl", jE = "float16-renderable-webgl", ME = "float32-renderable-webgl", NE = "rgb9e5ufloat-renderable-webgl", PE = {
+		"float32-renderable-webgl": { extensions: [DE] },
 		"float16-renderable-webgl": { extensions: ["EXT_color_buffer_half_float"] },
 		"rgb9e5ufloat-renderable-webgl": { extensions: ["WEBGL_render_shared_exponent"] },
-		"snorm8-renderable-webgl": { extensions: [DE] },
-		"norm16-webgl": { extensions: [EE] },
+		"snorm8-renderable-webgl": { extensions: [EE] },
+		"norm16-webgl": { extensions: [TE] },
 		"norm16-renderable-webgl": { features: ["norm16-webgl"] },
 		"snorm16-renderable-webgl": {
 			features: ["norm16-webgl"],
-			extensions: [DE]
+			extensions: [EE]
 		},
 		"float32-filterable": { extensions: ["OES_texture_float_linear"] },
 		"float16-filterable-webgl": { extensions: ["OES_texture_half_float_linear"] },
 		"texture-filterable-anisotropic-webgl": { extensions: ["EXT_texture_filter_anisotropic"] },
 		"texture-blend-float-webgl": { extensions: ["EXT_float_blend"] },
 		"texture-compression-bc": { extensions: [
+			gE,
 			_E,
 			vE,
-			yE,
-			bE
+			yE
 		] },
-		"texture-compression-bc5-webgl": { extensions: [yE] },
-		"texture-compression-bc7-webgl": { extensions: [bE] },
-		"texture-compression-etc2": { extensions: [xE] },
-		"texture-compression-astc": { extensions: [SE] },
-		"texture-compression-etc1-webgl": { extensions: [CE] },
-		"texture-compression-pvrtc-webgl": { extensions: [wE] },
-		"texture-compression-atc-webgl": { extensions: [TE] }
-	}, IE = {
+		"texture-compression-bc5-webgl": { extensions: [vE] },
+		"texture-compression-bc7-webgl": { extensions: [yE] },
+		"texture-compression-etc2": { extensions: [bE] },
+		"texture-compression-astc": { extensions: [xE] },
+		"texture-compression-etc1-webgl": { extensions: [SE] },
+		"texture-compression-pvrtc-webgl": { extensions: [CE] },
+		"texture-compression-atc-webgl": { extensions: [wE] }
+	}, FE = {
 		r8unorm: {
 			gl: 33321,
 			rb: !0
 		},
 		r8snorm: {
 			gl: 36756,
-			r: kE
+			r: OE
 		},
 		r8uint: {
 			gl: 33330,
@@ -19193,7 +19186,7 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		},
 		rg8snorm: {
 			gl: 36757,
-			r: kE
+			r: OE
 		},
 		rg8uint: {
 			gl: 33336,
@@ -19214,16 +19207,16 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		r16float: {
 			gl: 33325,
 			rb: !0,
-			r: ME
+			r: jE
 		},
 		r16unorm: {
 			gl: 33322,
 			rb: !0,
-			r: AE
+			r: kE
 		},
 		r16snorm: {
 			gl: 36760,
-			r: jE
+			r: AE
 		},
 		"rgba4unorm-webgl": {
 			gl: 32854,
@@ -19243,7 +19236,7 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		"rgba8unorm-srgb": { gl: 35907 },
 		rgba8snorm: {
 			gl: 36759,
-			r: kE
+			r: OE
 		},
 		rgba8uint: { gl: 36220 },
 		rgba8sint: { gl: 36238 },
@@ -19254,15 +19247,15 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		rg16float: {
 			gl: 33327,
 			rb: !0,
-			r: ME
+			r: jE
 		},
 		rg16unorm: {
 			gl: 33324,
-			r: AE
+			r: kE
 		},
 		rg16snorm: {
 			gl: 36761,
-			r: jE
+			r: AE
 		},
 		r32uint: {
 			gl: 33334,
@@ -19274,11 +19267,11 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		},
 		r32float: {
 			gl: 33326,
-			r: NE
+			r: ME
 		},
 		rgb9e5ufloat: {
 			gl: 35901,
-			r: PE
+			r: NE
 		},
 		rg11b10ufloat: {
 			gl: 35898,
@@ -19311,7 +19304,7 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		rg32float: {
 			gl: 33328,
 			rb: !0,
-			r: NE
+			r: ME
 		},
 		rgba16uint: {
 			gl: 36214,
@@ -19323,21 +19316,21 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		},
 		rgba16float: {
 			gl: 34842,
-			r: ME
+			r: jE
 		},
 		rgba16unorm: {
 			gl: 32859,
 			rb: !0,
-			r: AE
+			r: kE
 		},
 		rgba16snorm: {
 			gl: 36763,
-			r: jE
+			r: AE
 		},
 		"rgb32float-webgl": {
 			gl: 34837,
-			x: OE,
-			r: NE,
+			x: DE,
+			r: ME,
 			dataFormat: 6407,
 			types: [5126]
 		},
@@ -19352,7 +19345,7 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		rgba32float: {
 			gl: 34836,
 			rb: !0,
-			r: NE
+			r: ME
 		},
 		stencil8: {
 			gl: 36168,
@@ -19390,67 +19383,67 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		},
 		"bc1-rgb-unorm-webgl": {
 			gl: 33776,
-			x: _E
+			x: gE
 		},
 		"bc1-rgb-unorm-srgb-webgl": {
 			gl: 35916,
-			x: vE
+			x: _E
 		},
 		"bc1-rgba-unorm": {
 			gl: 33777,
-			x: _E
+			x: gE
 		},
 		"bc1-rgba-unorm-srgb": {
 			gl: 35916,
-			x: vE
+			x: _E
 		},
 		"bc2-rgba-unorm": {
 			gl: 33778,
-			x: _E
+			x: gE
 		},
 		"bc2-rgba-unorm-srgb": {
 			gl: 35918,
-			x: vE
+			x: _E
 		},
 		"bc3-rgba-unorm": {
 			gl: 33779,
-			x: _E
+			x: gE
 		},
 		"bc3-rgba-unorm-srgb": {
 			gl: 35919,
-			x: vE
+			x: _E
 		},
 		"bc4-r-unorm": {
 			gl: 36283,
-			x: yE
+			x: vE
 		},
 		"bc4-r-snorm": {
 			gl: 36284,
-			x: yE
+			x: vE
 		},
 		"bc5-rg-unorm": {
 			gl: 36285,
-			x: yE
+			x: vE
 		},
 		"bc5-rg-snorm": {
 			gl: 36286,
-			x: yE
+			x: vE
 		},
 		"bc6h-rgb-ufloat": {
 			gl: 36495,
-			x: bE
+			x: yE
 		},
 		"bc6h-rgb-float": {
 			gl: 36494,
-			x: bE
+			x: yE
 		},
 		"bc7-rgba-unorm": {
 			gl: 36492,
-			x: bE
+			x: yE
 		},
 		"bc7-rgba-unorm-srgb": {
 			gl: 36493,
-			x: bE
+			x: yE
 		},
 		"etc2-rgb8unorm": { gl: 37492 },
 		"etc2-rgb8unorm-srgb": { gl: 37494 },
@@ -19499,23 +19492,23 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 		"atc-rgba-unorm-webgl": { gl: 35986 },
 		"atc-rgbai-unorm-webgl": { gl: 34798 }
 	};
-})), RE, zE, BE = o((() => {
-	z(), $T(), LE(), RE = {
+})), LE, RE, zE = o((() => {
+	z(), QT(), IE(), LE = {
 		"depth-clip-control": "EXT_depth_clamp",
 		"timestamp-query": "EXT_disjoint_timer_query_webgl2",
 		"compilation-status-async-webgl": "KHR_parallel_shader_compile",
-		"html-in-canvas": (e) => kc() && typeof e.texElementImage2D == "function",
+		"html-in-canvas": (e) => Oc() && typeof e.texElementImage2D == "function",
 		"polygon-mode-webgl": "WEBGL_polygon_mode",
 		"provoking-vertex-webgl": "WEBGL_provoking_vertex",
 		"shader-clip-cull-distance-webgl": "WEBGL_clip_cull_distance",
 		"shader-noperspective-interpolation-webgl": "NV_shader_noperspective_interpolation",
 		"shader-conservative-depth-webgl": "EXT_conservative_depth"
-	}, zE = class extends jc {
+	}, RE = class extends Ac {
 		gl;
 		extensions;
 		testedFeatures = /* @__PURE__ */ new Set();
 		constructor(e, t, n) {
-			super([], n), this.gl = e, this.extensions = t, QT(e, "EXT_color_buffer_float", t);
+			super([], n), this.gl = e, this.extensions = t, ZT(e, "EXT_color_buffer_float", t);
 		}
 		*[Symbol.iterator]() {
 			let e = this.getFeatures();
@@ -19523,22 +19516,22 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 			return [];
 		}
 		has(e) {
-			return !this.disabledFeatures?.[e] && (this.testedFeatures.has(e) || (this.testedFeatures.add(e), cE(e) && lE(this.gl, e, this.extensions) && this.features.add(e), this.getWebGLFeature(e) && this.features.add(e)), this.features.has(e));
+			return !this.disabledFeatures?.[e] && (this.testedFeatures.has(e) || (this.testedFeatures.add(e), sE(e) && cE(this.gl, e, this.extensions) && this.features.add(e), this.getWebGLFeature(e) && this.features.add(e)), this.features.has(e));
 		}
 		initializeFeatures() {
 			let e = this.getFeatures().filter((e) => e !== "polygon-mode-webgl");
 			for (let t of e) this.has(t);
 		}
 		getFeatures() {
-			return [...Object.keys(RE), ...Object.keys(FE)];
+			return [...Object.keys(LE), ...Object.keys(PE)];
 		}
 		getWebGLFeature(e) {
-			let t = RE[e];
-			return typeof t == "string" ? !!QT(this.gl, t, this.extensions) : typeof t == "function" ? t(this.gl) : !!t;
+			let t = LE[e];
+			return typeof t == "string" ? !!ZT(this.gl, t, this.extensions) : typeof t == "function" ? t(this.gl) : !!t;
 		}
 	};
-})), VE, HE = o((() => {
-	z(), VE = class extends Ac {
+})), BE, VE = o((() => {
+	z(), BE = class extends kc {
 		get maxTextureDimension1D() {
 			return 0;
 		}
@@ -19655,10 +19648,10 @@ var _E, vE, yE, bE, xE, SE, CE, wE, TE, EE, DE, OE, kE, AE, jE, ME, NE, PE, FE, 
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-framebuffer.js
-function UE(e) {
+function HE(e) {
 	return e < 34069 ? e + 34069 : e;
 }
-function WE(e) {
+function UE(e) {
 	switch (e) {
 		case 36053: return "success";
 		case 36054: return "Mismatched attachments";
@@ -19669,8 +19662,8 @@ function WE(e) {
 		default: return `${e}`;
 	}
 }
-var GE, KE = o((() => {
-	z(), LE(), GE = class extends vl {
+var WE, GE = o((() => {
+	z(), IE(), WE = class extends _l {
 		device;
 		gl;
 		handle;
@@ -19694,12 +19687,12 @@ var GE, KE = o((() => {
 				}
 			}
 			if (this.depthStencilAttachment) {
-				let e = mE(this.depthStencilAttachment.props.format);
+				let e = pE(this.depthStencilAttachment.props.format);
 				this._attachTextureView(e, this.depthStencilAttachment);
 			}
 			if (this.device.props.debug) {
 				let e = this.gl.checkFramebufferStatus(36160);
-				if (e !== 36053) throw Error(`Framebuffer ${WE(e)}`);
+				if (e !== 36053) throw Error(`Framebuffer ${UE(e)}`);
 			}
 			this.gl.bindFramebuffer(36160, e);
 		}
@@ -19711,7 +19704,7 @@ var GE, KE = o((() => {
 					n.framebufferTextureLayer(36160, e, r.handle, i, a);
 					break;
 				case 34067:
-					let t = UE(a);
+					let t = HE(a);
 					n.framebufferTexture2D(36160, e, t, r.handle, i);
 					break;
 				case 3553:
@@ -19725,8 +19718,8 @@ var GE, KE = o((() => {
 			this.handle === null ? (this.width = e, this.height = t) : super.resizeAttachments(e, t);
 		}
 	};
-})), qE, JE = o((() => {
-	z(), KE(), qE = class extends Yc {
+})), KE, qE = o((() => {
+	z(), GE(), KE = class extends Jc {
 		device;
 		handle = null;
 		_framebuffer = null;
@@ -19740,7 +19733,7 @@ var GE, KE = o((() => {
 			(this.drawingBufferWidth !== this._framebuffer?.width || this.drawingBufferHeight !== this._framebuffer?.height) && this._framebuffer?.resize([this.drawingBufferWidth, this.drawingBufferHeight]);
 		}
 		_getCurrentFramebuffer() {
-			return this._framebuffer ||= new GE(this.device, {
+			return this._framebuffer ||= new WE(this.device, {
 				id: "canvas-context-framebuffer",
 				handle: null,
 				width: this.drawingBufferWidth,
@@ -19748,8 +19741,8 @@ var GE, KE = o((() => {
 			}), this._framebuffer;
 		}
 	};
-})), YE, XE = o((() => {
-	z(), YE = class extends Zc {
+})), JE, YE = o((() => {
+	z(), JE = class extends Xc {
 		device;
 		handle = null;
 		context2d;
@@ -19780,21 +19773,21 @@ var GE, KE = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/utils/uid.js
-function ZE(e = "id") {
-	return QE[e] = QE[e] || 1, `${e}-${QE[e]++}`;
+function XE(e = "id") {
+	return ZE[e] = ZE[e] || 1, `${e}-${ZE[e]++}`;
 }
-var QE, $E = o((() => {
-	QE = {};
+var ZE, QE = o((() => {
+	ZE = {};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-buffer.js
-function eD(e) {
+function $E(e) {
 	return e & P.INDEX ? 34963 : e & P.VERTEX ? 34962 : e & P.UNIFORM ? 35345 : 34962;
 }
-function tD(e) {
+function eD(e) {
 	return e & P.INDEX || e & P.VERTEX ? 35044 : e & P.UNIFORM ? 35048 : 35044;
 }
-var nD, rD = o((() => {
-	z(), nD = class extends P {
+var tD, nD = o((() => {
+	z(), tD = class extends P {
 		device;
 		gl;
 		handle;
@@ -19809,7 +19802,7 @@ var nD, rD = o((() => {
 			this.handle = n || this.gl.createBuffer(), e._setWebGLDebugMetadata(this.handle, this, { spector: {
 				...this.props,
 				data: typeof this.props.data
-			} }), this.glTarget = eD(this.props.usage), this.glUsage = tD(this.props.usage), this.glIndexType = this.props.indexType === "uint32" ? 5125 : 5123, t.data ? this._initWithData(t.data, t.byteOffset, t.byteLength) : this._initWithByteLength(t.byteLength || 0);
+			} }), this.glTarget = $E(this.props.usage), this.glUsage = eD(this.props.usage), this.glIndexType = this.props.indexType === "uint32" ? 5125 : 5123, t.data ? this._initWithData(t.data, t.byteOffset, t.byteLength) : this._initWithByteLength(t.byteLength || 0);
 		}
 		destroy() {
 			!this.destroyed && this.handle && (this.removeStats(), this.props.handle ? this.trackDeallocatedReferencedMemory("Buffer") : (this.trackDeallocatedMemory(), this.gl.deleteBuffer(this.handle)), this.destroyed = !0, this.handle = null);
@@ -19846,7 +19839,7 @@ var nD, rD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/parse-shader-compiler-log.js
-function iD(e) {
+function rD(e) {
 	let t = e.split(/\r?\n/), n = [];
 	for (let e of t) {
 		if (e.length <= 1) continue;
@@ -19856,7 +19849,7 @@ function iD(e) {
 			if (!e || !a) {
 				n.push({
 					message: t,
-					type: aD(i || "info"),
+					type: iD(i || "info"),
 					lineNum: 0,
 					linePos: 0
 				});
@@ -19864,7 +19857,7 @@ function iD(e) {
 			}
 			n.push({
 				message: a.trim(),
-				type: aD(e),
+				type: iD(e),
 				lineNum: 0,
 				linePos: 0
 			});
@@ -19874,7 +19867,7 @@ function iD(e) {
 		if (!a || !o || !s) {
 			n.push({
 				message: r.slice(1).join(":").trim() || t,
-				type: aD(i || "info"),
+				type: iD(i || "info"),
 				lineNum: 0,
 				linePos: 0
 			});
@@ -19885,14 +19878,14 @@ function iD(e) {
 		let u = parseInt(o, 10);
 		Number.isNaN(u) && (u = 0), n.push({
 			message: c.join(":").trim(),
-			type: aD(a),
+			type: iD(a),
 			lineNum: l,
 			linePos: u
 		});
 	}
 	return n;
 }
-function aD(e) {
+function iD(e) {
 	let t = [
 		"warning",
 		"error",
@@ -19900,13 +19893,13 @@ function aD(e) {
 	], n = e.toLowerCase();
 	return t.includes(n) ? n : "info";
 }
-var oD = o((() => {}));
+var aD = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-shader.js
-function sD(e) {
+function oD(e) {
 	return e.split(/\r?\n/).find((e) => e.trim())?.trim();
 }
-var cD, lD = o((() => {
-	z(), oD(), cD = class extends gl {
+var sD, cD = o((() => {
+	z(), aD(), sD = class extends hl {
 		device;
 		handle;
 		_compilationInfoLog = "";
@@ -19939,7 +19932,7 @@ var cD, lD = o((() => {
 		}
 		getCompilationInfoSync() {
 			let e = this._getCompilationInfoLog();
-			return e ? iD(e) : [];
+			return e ? rD(e) : [];
 		}
 		getTranslatedSource() {
 			return this.device.getExtension("WEBGL_debug_shaders").WEBGL_debug_shaders?.getTranslatedShaderSource(this.handle) || null;
@@ -19971,7 +19964,7 @@ var cD, lD = o((() => {
 			this.compilationStatus = this.device.gl.getShaderParameter(this.handle, 35713) ? "success" : "error", this.compilationStatus === "error" && this._getCompilationInfoLog();
 		}
 		_getCompilationErrorMessage(e) {
-			let t = `${this.props.stage} shader ${this.props.id}`, n = sD(this._getCompilationInfoLog()), r = this.getCompilationInfoSync(), i = r.find((e) => e.type === "error" && e.message.trim()) || r.find((e) => e.message.trim()) || r.find((e) => e.type === "error") || r[0];
+			let t = `${this.props.stage} shader ${this.props.id}`, n = oD(this._getCompilationInfoLog()), r = this.getCompilationInfoSync(), i = r.find((e) => e.type === "error" && e.message.trim()) || r.find((e) => e.message.trim()) || r.find((e) => e.type === "error") || r[0];
 			if (!i) return n ? `GLSL compilation errors in ${t}: ${n}` : `GLSL compilation errors in ${t}: WebGL did not provide a shader compiler log`;
 			let a = i.lineNum ? e.split(/\r?\n/)[i.lineNum - 1]?.trim() : void 0, o = i.lineNum ? ` line ${i.lineNum}` : "", s = a ? `\nSource: ${a}` : "";
 			return `GLSL compilation errors in ${t}:${o}: ${i.message.trim() || n || "WebGL did not provide a shader compiler log"}${s}`;
@@ -19983,17 +19976,17 @@ var cD, lD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/device-parameters.js
-function uD(e, t, n, r) {
-	if (yD(t)) return r(e);
+function lD(e, t, n, r) {
+	if (vD(t)) return r(e);
 	let i = e;
 	i.pushState();
 	try {
-		return dD(e, t), FT(i.gl, n), r(e);
+		return uD(e, t), PT(i.gl, n), r(e);
 	} finally {
 		i.popState();
 	}
 }
-function dD(e, t) {
+function uD(e, t) {
 	let n = e, { gl: r } = n;
 	if (t.cullMode) switch (t.cullMode) {
 		case "none":
@@ -20004,11 +19997,11 @@ function dD(e, t) {
 			break;
 		case "back": r.enable(2884), r.cullFace(1029);
 	}
-	if (t.frontFace && r.frontFace(_D("frontFace", t.frontFace, {
+	if (t.frontFace && r.frontFace(gD("frontFace", t.frontFace, {
 		ccw: 2305,
 		cw: 2304
 	})), t.unclippedDepth && e.features.has("depth-clip-control") && r.enable(34383), t.depthBias !== void 0 && (r.enable(32823), r.polygonOffset(t.depthBias, t.depthBiasSlopeScale || 0)), t.provokingVertex && e.features.has("provoking-vertex-webgl")) {
-		let e = n.getExtension("WEBGL_provoking_vertex").WEBGL_provoking_vertex, r = _D("provokingVertex", t.provokingVertex, {
+		let e = n.getExtension("WEBGL_provoking_vertex").WEBGL_provoking_vertex, r = gD("provokingVertex", t.provokingVertex, {
 			first: 36429,
 			last: 36430
 		});
@@ -20016,7 +20009,7 @@ function dD(e, t) {
 	}
 	if ((t.polygonMode || t.polygonOffsetLine) && e.features.has("polygon-mode-webgl")) {
 		if (t.polygonMode) {
-			let e = n.getExtension("WEBGL_polygon_mode").WEBGL_polygon_mode, r = _D("polygonMode", t.polygonMode, {
+			let e = n.getExtension("WEBGL_polygon_mode").WEBGL_polygon_mode, r = gD("polygonMode", t.polygonMode, {
 				fill: 6914,
 				line: 6913
 			});
@@ -20024,16 +20017,16 @@ function dD(e, t) {
 		}
 		t.polygonOffsetLine && r.enable(10754);
 	}
-	if (e.features.has("shader-clip-cull-distance-webgl") && (t.clipDistance0 && r.enable(12288), t.clipDistance1 && r.enable(12289), t.clipDistance2 && r.enable(12290), t.clipDistance3 && r.enable(12291), t.clipDistance4 && r.enable(12292), t.clipDistance5 && r.enable(12293), t.clipDistance6 && r.enable(12294), t.clipDistance7 && r.enable(12295)), t.depthWriteEnabled !== void 0 && r.depthMask(vD("depthWriteEnabled", t.depthWriteEnabled)), t.depthCompare && (t.depthCompare === "always" ? r.disable(2929) : r.enable(2929), r.depthFunc(fD("depthCompare", t.depthCompare))), t.clearDepth !== void 0 && r.clearDepth(t.clearDepth), t.stencilWriteMask) {
+	if (e.features.has("shader-clip-cull-distance-webgl") && (t.clipDistance0 && r.enable(12288), t.clipDistance1 && r.enable(12289), t.clipDistance2 && r.enable(12290), t.clipDistance3 && r.enable(12291), t.clipDistance4 && r.enable(12292), t.clipDistance5 && r.enable(12293), t.clipDistance6 && r.enable(12294), t.clipDistance7 && r.enable(12295)), t.depthWriteEnabled !== void 0 && r.depthMask(_D("depthWriteEnabled", t.depthWriteEnabled)), t.depthCompare && (t.depthCompare === "always" ? r.disable(2929) : r.enable(2929), r.depthFunc(dD("depthCompare", t.depthCompare))), t.clearDepth !== void 0 && r.clearDepth(t.clearDepth), t.stencilWriteMask) {
 		let e = t.stencilWriteMask;
 		r.stencilMaskSeparate(1028, e), r.stencilMaskSeparate(1029, e);
 	}
 	if (t.stencilReadMask && j.warn("stencilReadMask not supported under WebGL"), t.stencilCompare) {
-		let e = t.stencilReadMask || 4294967295, n = fD("depthCompare", t.stencilCompare);
+		let e = t.stencilReadMask || 4294967295, n = dD("depthCompare", t.stencilCompare);
 		t.stencilCompare === "always" ? r.disable(2960) : r.enable(2960), r.stencilFuncSeparate(1028, n, 0, e), r.stencilFuncSeparate(1029, n, 0, e);
 	}
 	if (t.stencilPassOperation && t.stencilFailOperation && t.stencilDepthFailOperation) {
-		let e = pD("stencilPassOperation", t.stencilPassOperation), n = pD("stencilFailOperation", t.stencilFailOperation), i = pD("stencilDepthFailOperation", t.stencilDepthFailOperation);
+		let e = fD("stencilPassOperation", t.stencilPassOperation), n = fD("stencilFailOperation", t.stencilFailOperation), i = fD("stencilDepthFailOperation", t.stencilDepthFailOperation);
 		r.stencilOpSeparate(1028, n, i, e), r.stencilOpSeparate(1029, n, i, e);
 	}
 	switch (t.blend) {
@@ -20043,14 +20036,14 @@ function dD(e, t) {
 		case !1: r.disable(3042);
 	}
 	if (t.blendColorOperation || t.blendAlphaOperation) {
-		let e = mD("blendColorOperation", t.blendColorOperation || "add"), n = mD("blendAlphaOperation", t.blendAlphaOperation || "add");
+		let e = pD("blendColorOperation", t.blendColorOperation || "add"), n = pD("blendAlphaOperation", t.blendAlphaOperation || "add");
 		r.blendEquationSeparate(e, n);
-		let i = hD("blendColorSrcFactor", t.blendColorSrcFactor || "one"), a = hD("blendColorDstFactor", t.blendColorDstFactor || "zero"), o = hD("blendAlphaSrcFactor", t.blendAlphaSrcFactor || "one"), s = hD("blendAlphaDstFactor", t.blendAlphaDstFactor || "zero");
+		let i = mD("blendColorSrcFactor", t.blendColorSrcFactor || "one"), a = mD("blendColorDstFactor", t.blendColorDstFactor || "zero"), o = mD("blendAlphaSrcFactor", t.blendAlphaSrcFactor || "one"), s = mD("blendAlphaDstFactor", t.blendAlphaDstFactor || "zero");
 		r.blendFuncSeparate(i, a, o, s);
 	}
 }
-function fD(e, t) {
-	return _D(e, t, {
+function dD(e, t) {
+	return gD(e, t, {
 		never: 512,
 		less: 513,
 		equal: 514,
@@ -20061,8 +20054,8 @@ function fD(e, t) {
 		always: 519
 	});
 }
-function pD(e, t) {
-	return _D(e, t, {
+function fD(e, t) {
+	return gD(e, t, {
 		keep: 7680,
 		zero: 0,
 		replace: 7681,
@@ -20073,8 +20066,8 @@ function pD(e, t) {
 		"decrement-wrap": 34056
 	});
 }
-function mD(e, t) {
-	return _D(e, t, {
+function pD(e, t) {
+	return gD(e, t, {
 		add: 32774,
 		subtract: 32778,
 		"reverse-subtract": 32779,
@@ -20082,8 +20075,8 @@ function mD(e, t) {
 		max: 32776
 	});
 }
-function hD(e, t, n = "color") {
-	return _D(e, t, {
+function mD(e, t, n = "color") {
+	return gD(e, t, {
 		one: 1,
 		zero: 0,
 		src: 768,
@@ -20103,17 +20096,17 @@ function hD(e, t, n = "color") {
 		"one-minus-src1-alpha": 771
 	});
 }
-function gD(e, t) {
+function hD(e, t) {
 	return `Illegal parameter ${t} for ${e}`;
 }
-function _D(e, t, n) {
-	if (!(t in n)) throw Error(gD(e, t));
+function gD(e, t, n) {
+	if (!(t in n)) throw Error(hD(e, t));
 	return n[t];
 }
-function vD(e, t) {
+function _D(e, t) {
 	return t;
 }
-function yD(e) {
+function vD(e) {
 	let t = !0;
 	for (let n in e) {
 		t = !1;
@@ -20121,31 +20114,31 @@ function yD(e) {
 	}
 	return t;
 }
-var bD = o((() => {
-	z(), zT();
+var yD = o((() => {
+	z(), RT();
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/sampler-parameters.js
-function xD(e) {
+function bD(e) {
 	let t = {};
-	return e.addressModeU && (t[10242] = SD(e.addressModeU)), e.addressModeV && (t[10243] = SD(e.addressModeV)), e.addressModeW && (t[32882] = SD(e.addressModeW)), e.magFilter && (t[10240] = CD(e.magFilter)), (e.minFilter || e.mipmapFilter) && (t[10241] = wD(e.minFilter || "linear", e.mipmapFilter)), e.lodMinClamp !== void 0 && (t[33082] = e.lodMinClamp), e.lodMaxClamp !== void 0 && (t[33083] = e.lodMaxClamp), e.type === "comparison-sampler" && (t[34892] = 34894), e.compare && (t[34893] = fD("compare", e.compare)), e.maxAnisotropy && (t[34046] = e.maxAnisotropy), t;
+	return e.addressModeU && (t[10242] = xD(e.addressModeU)), e.addressModeV && (t[10243] = xD(e.addressModeV)), e.addressModeW && (t[32882] = xD(e.addressModeW)), e.magFilter && (t[10240] = SD(e.magFilter)), (e.minFilter || e.mipmapFilter) && (t[10241] = CD(e.minFilter || "linear", e.mipmapFilter)), e.lodMinClamp !== void 0 && (t[33082] = e.lodMinClamp), e.lodMaxClamp !== void 0 && (t[33083] = e.lodMaxClamp), e.type === "comparison-sampler" && (t[34892] = 34894), e.compare && (t[34893] = dD("compare", e.compare)), e.maxAnisotropy && (t[34046] = e.maxAnisotropy), t;
 }
-function SD(e) {
+function xD(e) {
 	switch (e) {
 		case "clamp-to-edge": return 33071;
 		case "repeat": return 10497;
 		case "mirror-repeat": return 33648;
 	}
 }
-function CD(e) {
+function SD(e) {
 	switch (e) {
 		case "nearest": return 9728;
 		case "linear": return 9729;
 	}
 }
-function wD(e, t = "none") {
-	if (!t) return CD(e);
+function CD(e, t = "none") {
+	if (!t) return SD(e);
 	switch (t) {
-		case "none": return CD(e);
+		case "none": return SD(e);
 		case "nearest":
 			switch (e) {
 				case "nearest": return 9984;
@@ -20158,15 +20151,15 @@ function wD(e, t = "none") {
 		}
 	}
 }
-var TD = o((() => {
-	bD();
-})), ED, DD = o((() => {
-	z(), TD(), ED = class extends $c {
+var wD = o((() => {
+	yD();
+})), TD, ED = o((() => {
+	z(), wD(), TD = class extends Qc {
 		device;
 		handle;
 		parameters;
 		constructor(e, t) {
-			super(e, t), this.device = e, this.parameters = xD(t), this.handle = t.handle || this.device.gl.createSampler(), this._setSamplerParameters(this.parameters);
+			super(e, t), this.device = e, this.parameters = bD(t), this.handle = t.handle || this.device.gl.createSampler(), this._setSamplerParameters(this.parameters);
 		}
 		destroy() {
 			this.handle &&= (this.device.gl.deleteSampler(this.handle), void 0);
@@ -20189,10 +20182,10 @@ var TD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/context/state-tracker/with-parameters.js
-function OD(e, t, n) {
-	if (kD(t)) return n(e);
-	let { nocatch: r = !0 } = t, i = KT.get(e);
-	i.push(), FT(e, t);
+function DD(e, t, n) {
+	if (OD(t)) return n(e);
+	let { nocatch: r = !0 } = t, i = GT.get(e);
+	i.push(), PT(e, t);
 	let a;
 	if (r) a = n(e), i.pop();
 	else try {
@@ -20202,14 +20195,14 @@ function OD(e, t, n) {
 	}
 	return a;
 }
-function kD(e) {
+function OD(e) {
 	for (let t in e) return !1;
 	return !0;
 }
-var AD = o((() => {
-	zT(), qT();
-})), jD, MD = o((() => {
-	z(), jD = class extends rl {
+var kD = o((() => {
+	RT(), KT();
+})), AD, jD = o((() => {
+	z(), AD = class extends nl {
 		device;
 		gl;
 		handle;
@@ -20223,11 +20216,11 @@ var AD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/shader-formats.js
-function ND(e) {
-	return PD[e];
+function MD(e) {
+	return ND[e];
 }
-var PD, FD = o((() => {
-	PD = {
+var ND, PD = o((() => {
+	ND = {
 		5124: "sint32",
 		5125: "uint32",
 		5122: "sint16",
@@ -20247,14 +20240,14 @@ var PD, FD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-texture.js
-function ID(e, t = 0) {
+function FD(e, t = 0) {
 	return t ? new e.constructor(e.buffer, e.byteOffset + t, (e.byteLength - t) / e.BYTES_PER_ELEMENT) : e;
 }
-function LD(e, t) {
+function ID(e, t) {
 	if (t % e.BYTES_PER_ELEMENT !== 0) throw Error(`Texture byteOffset ${t} must align to typed array element size ${e.BYTES_PER_ELEMENT}`);
 	return t / e.BYTES_PER_ELEMENT;
 }
-function RD(e) {
+function LD(e) {
 	switch (e) {
 		case "1d": break;
 		case "2d": return 3553;
@@ -20264,11 +20257,11 @@ function RD(e) {
 	}
 	throw Error(e);
 }
-function zD(e, t, n) {
+function RD(e, t, n) {
 	return t === "cube" ? 34069 + n : e;
 }
-var BD, VD = o((() => {
-	z(), LE(), TD(), AD(), MD(), FD(), BD = class extends R {
+var zD, BD = o((() => {
+	z(), IE(), wD(), kD(), jD(), PD(), zD = class extends R {
 		device;
 		gl;
 		handle;
@@ -20284,8 +20277,8 @@ var BD, VD = o((() => {
 		_framebufferAttachmentKey = null;
 		constructor(e, t) {
 			super(e, t, { byteAlignment: 1 }), this.device = e, this.gl = this.device.gl;
-			let n = pE(this.props.format);
-			if (this.glTarget = RD(this.props.dimension), this.glInternalFormat = n.internalFormat, this.glFormat = n.format, this.glType = n.type, this.compressed = n.compressed, this.isHandleBorrowed && this.props.handle === void 0) throw Error("Borrowed WebGL textures require a texture handle");
+			let n = fE(this.props.format);
+			if (this.glTarget = LD(this.props.dimension), this.glInternalFormat = n.internalFormat, this.glFormat = n.format, this.glType = n.type, this.compressed = n.compressed, this.isHandleBorrowed && this.props.handle === void 0) throw Error("Borrowed WebGL textures require a texture handle");
 			if (this.handle = this.props.handle || this.gl.createTexture(), this.device._setWebGLDebugMetadata(this.handle, this, { spector: this.props }), !this.isHandleBorrowed) {
 				this.gl.bindTexture(this.glTarget, this.handle);
 				let { dimension: e, width: n, height: r, depth: i, mipLevels: a, glTarget: o, glInternalFormat: s } = this;
@@ -20302,7 +20295,7 @@ var BD, VD = o((() => {
 				}
 				this.gl.bindTexture(this.glTarget, null), this._initializeData(t.data);
 			}
-			this.ownsHandle ? this.trackAllocatedMemory(this.getAllocatedByteLength(), "Texture") : this.trackReferencedMemory(this.getAllocatedByteLength(), "Texture"), this.isHandleBorrowed || this.setSampler(this.props.sampler), this.view = new jD(this.device, {
+			this.ownsHandle ? this.trackAllocatedMemory(this.getAllocatedByteLength(), "Texture") : this.trackReferencedMemory(this.getAllocatedByteLength(), "Texture"), this.isHandleBorrowed || this.setSampler(this.props.sampler), this.view = new AD(this.device, {
 				...this.props,
 				texture: this
 			}), Object.seal(this);
@@ -20311,7 +20304,7 @@ var BD, VD = o((() => {
 			this.handle && (this._framebuffer?.destroy(), this._framebuffer = null, this._framebufferAttachmentKey = null, this.removeStats(), this.ownsHandle ? (this.gl.deleteTexture(this.handle), this.trackDeallocatedMemory("Texture")) : this.trackDeallocatedReferencedMemory("Texture"), this.destroyed = !0);
 		}
 		createView(e) {
-			return new jD(this.device, {
+			return new AD(this.device, {
 				...e,
 				texture: this
 			});
@@ -20322,15 +20315,15 @@ var BD, VD = o((() => {
 		}
 		setSampler(e = {}) {
 			this._assertWritable("set sampler parameters on"), super.setSampler(e);
-			let t = xD(this.sampler.props);
+			let t = bD(this.sampler.props);
 			this._setSamplerParameters(t);
 		}
 		copyExternalImage(e) {
 			this._assertWritable("copy external image data into");
 			let t = this._normalizeCopyExternalImageOptions(e);
 			if (t.sourceX || t.sourceY) throw Error("WebGL does not support sourceX/sourceY)");
-			let { glFormat: n, glType: r } = this, { image: i, depth: a, mipLevel: o, x: s, y: c, z: l, width: u, height: d } = t, f = zD(this.glTarget, this.dimension, l), p = t.flipY ? { 37440: !0 } : {};
-			return this.gl.bindTexture(this.glTarget, this.handle), OD(this.gl, p, () => {
+			let { glFormat: n, glType: r } = this, { image: i, depth: a, mipLevel: o, x: s, y: c, z: l, width: u, height: d } = t, f = RD(this.glTarget, this.dimension, l), p = t.flipY ? { 37440: !0 } : {};
+			return this.gl.bindTexture(this.glTarget, this.handle), DD(this.gl, p, () => {
 				switch (this.dimension) {
 					case "2d":
 					case "cube":
@@ -20346,11 +20339,11 @@ var BD, VD = o((() => {
 		}
 		copyElementImage(e) {
 			this._assertWritable("copy element image data into");
-			let t = this._normalizeCopyElementImageOptions(e), { glFormat: n } = this, { element: r, depth: i, mipLevel: a, sourceX: o, sourceY: s, sourceWidth: c, sourceHeight: l, x: u, y: d, z: f, width: p, height: m } = t, h = zD(this.glTarget, this.dimension, f), g = t.flipY ? { 37440: !0 } : {}, _ = this.gl;
+			let t = this._normalizeCopyElementImageOptions(e), { glFormat: n } = this, { element: r, depth: i, mipLevel: a, sourceX: o, sourceY: s, sourceWidth: c, sourceHeight: l, x: u, y: d, z: f, width: p, height: m } = t, h = RD(this.glTarget, this.dimension, f), g = t.flipY ? { 37440: !0 } : {}, _ = this.gl;
 			if (i !== 1 || this.dimension !== "2d" && this.dimension !== "cube") throw Error(`${this} copyElementImage only supports 2d and cube textures on WebGL`);
 			if (a !== 0 || u !== 0 || d !== 0) throw Error(`${this} copyElementImage only supports full base-level uploads on WebGL`);
 			if (typeof _.texElementImage2D != "function") throw Error(`${this} copyElementImage is not supported by this WebGL implementation`);
-			return this.gl.bindTexture(this.glTarget, this.handle), OD(this.gl, g, () => {
+			return this.gl.bindTexture(this.glTarget, this.handle), DD(this.gl, g, () => {
 				_.texElementImage2D?.(h, n, r, {
 					sx: o,
 					sy: s,
@@ -20387,14 +20380,14 @@ var BD, VD = o((() => {
 		}
 		writeBuffer(e, t = {}) {
 			this._assertWritable("write buffer data into");
-			let n = this._normalizeTextureWriteOptions(t), { width: r, height: i, depthOrArrayLayers: a, mipLevel: o, byteOffset: s, x: c, y: l, z: u } = n, { glFormat: d, glType: f, compressed: p } = this, m = zD(this.glTarget, this.dimension, u);
+			let n = this._normalizeTextureWriteOptions(t), { width: r, height: i, depthOrArrayLayers: a, mipLevel: o, byteOffset: s, x: c, y: l, z: u } = n, { glFormat: d, glType: f, compressed: p } = this, m = RD(this.glTarget, this.dimension, u);
 			if (p) throw Error("writeBuffer for compressed textures is not implemented in WebGL");
 			let { bytesPerPixel: h } = this.device.getTextureFormatInfo(this.format), g = h ? n.bytesPerRow / h : void 0, _ = {
 				3317: this.byteAlignment,
 				...g === void 0 ? {} : { 3314: g },
 				32878: n.rowsPerImage
 			};
-			this.gl.bindTexture(this.glTarget, this.handle), this.gl.bindBuffer(35052, e.handle), OD(this.gl, _, () => {
+			this.gl.bindTexture(this.glTarget, this.handle), this.gl.bindBuffer(35052, e.handle), DD(this.gl, _, () => {
 				switch (this.dimension) {
 					case "2d":
 					case "cube":
@@ -20407,7 +20400,7 @@ var BD, VD = o((() => {
 		}
 		writeData(e, t = {}) {
 			this._assertWritable("write data into");
-			let n = this._normalizeTextureWriteOptions(t), r = ArrayBuffer.isView(e) ? e : new Uint8Array(e), { width: i, height: a, depthOrArrayLayers: o, mipLevel: s, x: c, y: l, z: u, byteOffset: d } = n, { glFormat: f, glType: p, compressed: m } = this, h = zD(this.glTarget, this.dimension, u), g;
+			let n = this._normalizeTextureWriteOptions(t), r = ArrayBuffer.isView(e) ? e : new Uint8Array(e), { width: i, height: a, depthOrArrayLayers: o, mipLevel: s, x: c, y: l, z: u, byteOffset: d } = n, { glFormat: f, glType: p, compressed: m } = this, h = RD(this.glTarget, this.dimension, u), g;
 			if (!m) {
 				let { bytesPerPixel: e } = this.device.getTextureFormatInfo(this.format);
 				e && (g = n.bytesPerRow / e);
@@ -20416,8 +20409,8 @@ var BD, VD = o((() => {
 				3317: this.byteAlignment,
 				...g === void 0 ? {} : { 3314: g },
 				32878: n.rowsPerImage
-			}, v = LD(r, d), y = m ? ID(r, d) : r, b = this._getMipLevelSize(s), x = c === 0 && l === 0 && u === 0 && i === b.width && a === b.height && o === b.depthOrArrayLayers;
-			this.gl.bindTexture(this.glTarget, this.handle), this.gl.bindBuffer(35052, null), OD(this.gl, _, () => {
+			}, v = ID(r, d), y = m ? FD(r, d) : r, b = this._getMipLevelSize(s), x = c === 0 && l === 0 && u === 0 && i === b.width && a === b.height && o === b.depthOrArrayLayers;
+			this.gl.bindTexture(this.glTarget, this.handle), this.gl.bindBuffer(35052, null), DD(this.gl, _, () => {
 				switch (this.dimension) {
 					case "2d":
 					case "cube":
@@ -20440,7 +20433,7 @@ var BD, VD = o((() => {
 			}), this._framebuffer;
 		}
 		readDataSyncWebGL(e = {}) {
-			let t = this._getSupportedColorReadOptions(e), n = this.computeMemoryLayout(t), r = ws(ND(this.glType)), i = new r(n.byteLength / r.BYTES_PER_ELEMENT);
+			let t = this._getSupportedColorReadOptions(e), n = this.computeMemoryLayout(t), r = Cs(MD(this.glType)), i = new r(n.byteLength / r.BYTES_PER_ELEMENT);
 			return this._readColorTextureLayers(t, n, (e) => {
 				let a = new r(i.buffer, i.byteOffset + e, n.bytesPerImage / r.BYTES_PER_ELEMENT);
 				this.gl.readPixels(t.x, t.y, t.width, t.height, this.glFormat, this.glType, a);
@@ -20452,7 +20445,7 @@ var BD, VD = o((() => {
 				...i === e.width ? {} : { 3330: i }
 			}, o = this.gl.getParameter(3074), s = this.gl.bindFramebuffer(36160, r.handle);
 			try {
-				this.gl.readBuffer(36064), OD(this.gl, a, () => {
+				this.gl.readBuffer(36064), DD(this.gl, a, () => {
 					for (let i = 0; i < e.depthOrArrayLayers; i++) this._attachReadSubresource(r, e.mipLevel, e.z + i), n(i * t.bytesPerImage);
 				});
 			} finally {
@@ -20467,7 +20460,7 @@ var BD, VD = o((() => {
 						this.gl.framebufferTexture2D(36160, 36064, 3553, this.handle, t);
 						break;
 					case "cube":
-						this.gl.framebufferTexture2D(36160, 36064, zD(this.glTarget, this.dimension, n), this.handle, t);
+						this.gl.framebufferTexture2D(36160, 36064, RD(this.glTarget, this.dimension, n), this.handle, t);
 						break;
 					case "2d-array":
 					case "3d":
@@ -20535,7 +20528,7 @@ var BD, VD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/set-uniform.js
-function HD(e, t, n, r) {
+function VD(e, t, n, r) {
 	let i = e, a = r;
 	a === !0 && (a = 1), a === !1 && (a = 0);
 	let o = typeof a == "number" ? [a] : a;
@@ -20585,22 +20578,22 @@ function HD(e, t, n, r) {
 	}
 	throw Error("Illegal uniform");
 }
-var UD = o((() => {}));
+var HD = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/converters/webgl-shadertypes.js
-function WD(e) {
-	return XD[e];
-}
-function GD(e) {
-	return JD[e];
-}
-function KD(e) {
-	return !!YD[e];
-}
-function qD(e) {
+function UD(e) {
 	return YD[e];
 }
-var JD, YD, XD, ZD = o((() => {
-	JD = {
+function WD(e) {
+	return qD[e];
+}
+function GD(e) {
+	return !!JD[e];
+}
+function KD(e) {
+	return JD[e];
+}
+var qD, JD, YD, XD = o((() => {
+	qD = {
 		5126: "f32",
 		35664: "vec2<f32>",
 		35665: "vec3<f32>",
@@ -20626,7 +20619,7 @@ var JD, YD, XD, ZD = o((() => {
 		35689: "mat4x2<f32>",
 		35690: "mat4x3<f32>",
 		35676: "mat4x4<f32>"
-	}, YD = {
+	}, JD = {
 		35678: {
 			viewDimension: "2d",
 			sampleType: "float"
@@ -20687,7 +20680,7 @@ var JD, YD, XD, ZD = o((() => {
 			viewDimension: "2d-array",
 			sampleType: "uint"
 		}
-	}, XD = {
+	}, YD = {
 		uint8: 5121,
 		sint8: 5120,
 		unorm8: 5121,
@@ -20703,13 +20696,13 @@ var JD, YD, XD, ZD = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/get-shader-layout-from-glsl.js
-function QD(e, t, n = {}) {
+function ZD(e, t, n = {}) {
 	let r = {
 		attributes: [],
 		bindings: []
 	};
-	r.attributes = $D(e, t);
-	let i = nO(e, t, n);
+	r.attributes = QD(e, t);
+	let i = tO(e, t, n);
 	for (let e of i) {
 		let t = e.uniforms.map((e) => ({
 			name: e.name,
@@ -20728,9 +20721,9 @@ function QD(e, t, n = {}) {
 			uniforms: t
 		});
 	}
-	let a = tO(e, t), o = 0;
-	for (let e of a) if (KD(e.type)) {
-		let { viewDimension: t, sampleType: n } = qD(e.type);
+	let a = eO(e, t), o = 0;
+	for (let e of a) if (GD(e.type)) {
+		let { viewDimension: t, sampleType: n } = KD(e.type);
 		r.bindings.push({
 			type: "texture",
 			name: e.name,
@@ -20741,17 +20734,17 @@ function QD(e, t, n = {}) {
 		}), e.textureUnit = o, o += 1;
 	}
 	a.length && (r.uniforms = a);
-	let s = eO(e, t);
+	let s = $D(e, t);
 	return s?.length && (r.varyings = s), r;
 }
-function $D(e, t) {
+function QD(e, t) {
 	let n = [], r = e.getProgramParameter(t, 35721);
 	for (let i = 0; i < r; i++) {
 		let r = e.getActiveAttrib(t, i);
 		if (!r) throw Error("activeInfo");
 		let { name: a, type: o } = r, s = e.getAttribLocation(t, a);
 		if (s >= 0) {
-			let e = GD(o), t = /instance/i.test(a) ? "instance" : "vertex";
+			let e = WD(o), t = /instance/i.test(a) ? "instance" : "vertex";
 			n.push({
 				name: a,
 				location: s,
@@ -20762,12 +20755,12 @@ function $D(e, t) {
 	}
 	return n.sort((e, t) => e.location - t.location), n;
 }
-function eO(e, t) {
+function $D(e, t) {
 	let n = [], r = e.getProgramParameter(t, 35971);
 	for (let i = 0; i < r; i++) {
 		let r = e.getTransformFeedbackVarying(t, i);
 		if (!r) throw Error("activeInfo");
-		let { name: a, type: o, size: s } = r, { type: c, components: l } = Yl(GD(o));
+		let { name: a, type: o, size: s } = r, { type: c, components: l } = Jl(WD(o));
 		n.push({
 			location: i,
 			name: a,
@@ -20777,12 +20770,12 @@ function eO(e, t) {
 	}
 	return n.sort((e, t) => e.location - t.location), n;
 }
-function tO(e, t) {
+function eO(e, t) {
 	let n = [], r = e.getProgramParameter(t, 35718);
 	for (let i = 0; i < r; i++) {
 		let r = e.getActiveUniform(t, i);
 		if (!r) throw Error("activeInfo");
-		let { name: a, size: o, type: s } = r, { name: c, isArray: l } = pO(a), u = e.getUniformLocation(t, c), d = {
+		let { name: a, size: o, type: s } = r, { name: c, isArray: l } = fO(a), u = e.getUniformLocation(t, c), d = {
 			location: u,
 			name: c,
 			size: o,
@@ -20802,12 +20795,12 @@ function tO(e, t) {
 	}
 	return n;
 }
-function nO(e, t, n) {
-	let r = [], i = iO(e, t, n);
+function tO(e, t, n) {
+	let r = [], i = rO(e, t, n);
 	for (let [n, a] of i) {
 		r.push(a);
 		try {
-			rO(oO(e, t, n, a.name), a);
+			nO(aO(e, t, n, a.name), a);
 		} catch (e) {
 			let t = e instanceof Error ? e.message : String(e);
 			j.once(0, `WebGL uniform block reflection failed for "${a.name}"; using supplied std140 metadata. ${t}`)();
@@ -20815,23 +20808,23 @@ function nO(e, t, n) {
 	}
 	let a = e.getProgramParameter(t, 35382);
 	if (!Number.isInteger(a) || a < 0) throw Error(`Failed to reflect WebGL uniform blocks: ACTIVE_UNIFORM_BLOCKS returned ${String(a)}`);
-	for (let n = 0; n < a; n++) i.has(n) || r.push(oO(e, t, n));
+	for (let n = 0; n < a; n++) i.has(n) || r.push(aO(e, t, n));
 	return r.sort((e, t) => e.location - t.location), r;
 }
-function rO(e, t) {
+function nO(e, t) {
 	for (let n of e.uniforms) {
 		let e = t.uniforms.find((e) => n.name === e.name || n.name.endsWith(`.${e.name}`));
 		if (!e) throw Error(`Failed to validate WebGL uniform block "${t.name}": reflected unexpected member "${n.name}"`);
 		if (n.format !== e.format || n.arrayLength !== e.arrayLength || n.byteOffset !== e.byteOffset || n.byteStride !== e.byteStride) throw Error(`Failed to validate WebGL uniform block "${t.name}": reflected layout for "${n.name}" does not match supplied std140 metadata`);
 	}
 }
-function iO(e, t, n) {
+function rO(e, t, n) {
 	let r = /* @__PURE__ */ new Map();
-	for (let e of n.uniformBlockLayouts || []) r.set(e.name, uO(e));
-	for (let e of n.shaderLayout?.bindings || []) fO(e) && r.set(e.name, e);
+	for (let e of n.uniformBlockLayouts || []) r.set(e.name, lO(e));
+	for (let e of n.shaderLayout?.bindings || []) dO(e) && r.set(e.name, e);
 	let i = /* @__PURE__ */ new Map();
 	for (let n of r.values()) {
-		let r = aO(e, t, n.name);
+		let r = iO(e, t, n.name);
 		if (!r) continue;
 		let { blockIndex: a, blockName: o } = r;
 		if (i.has(a)) throw Error(`Multiple supplied uniform block layouts resolve to active WebGL block "${o}"`);
@@ -20847,7 +20840,7 @@ function iO(e, t, n) {
 	}
 	return i;
 }
-function aO(e, t, n) {
+function iO(e, t, n) {
 	let r = n.endsWith("Uniforms") ? [n, n.slice(0, -8)] : [n, `${n}Uniforms`];
 	for (let n of r) {
 		let r = e.getUniformBlockIndex(t, n);
@@ -20861,23 +20854,23 @@ function aO(e, t, n) {
 	}
 	return null;
 }
-function oO(e, t, n, r) {
+function aO(e, t, n, r) {
 	let i = r || e.getActiveUniformBlockName(t, n);
 	if (!i) throw Error(`Failed to reflect WebGL uniform block at index ${n}: missing block name`);
 	let a = (r, a) => {
 		let o = e.getActiveUniformBlockParameter(t, n, r);
 		if (o == null) throw Error(`Failed to reflect WebGL uniform block "${i}": ${a} returned null`);
 		return o;
-	}, o = lO(a(35391, "UNIFORM_BLOCK_BINDING"), i, "UNIFORM_BLOCK_BINDING", 0), s = lO(a(35392, "UNIFORM_BLOCK_DATA_SIZE"), i, "UNIFORM_BLOCK_DATA_SIZE", 0), c = lO(a(35394, "UNIFORM_BLOCK_ACTIVE_UNIFORMS"), i, "UNIFORM_BLOCK_ACTIVE_UNIFORMS", 0), l = cO(a(35395, "UNIFORM_BLOCK_ACTIVE_UNIFORM_INDICES"), i, "UNIFORM_BLOCK_ACTIVE_UNIFORM_INDICES", c), u = sO(e, t, l, 35383, "UNIFORM_TYPE", i, c), d = sO(e, t, l, 35384, "UNIFORM_SIZE", i, c), f = sO(e, t, l, 35386, "UNIFORM_BLOCK_INDEX", i, c), p = sO(e, t, l, 35387, "UNIFORM_OFFSET", i, c), m = sO(e, t, l, 35388, "UNIFORM_ARRAY_STRIDE", i, c), h = [];
+	}, o = cO(a(35391, "UNIFORM_BLOCK_BINDING"), i, "UNIFORM_BLOCK_BINDING", 0), s = cO(a(35392, "UNIFORM_BLOCK_DATA_SIZE"), i, "UNIFORM_BLOCK_DATA_SIZE", 0), c = cO(a(35394, "UNIFORM_BLOCK_ACTIVE_UNIFORMS"), i, "UNIFORM_BLOCK_ACTIVE_UNIFORMS", 0), l = sO(a(35395, "UNIFORM_BLOCK_ACTIVE_UNIFORM_INDICES"), i, "UNIFORM_BLOCK_ACTIVE_UNIFORM_INDICES", c), u = oO(e, t, l, 35383, "UNIFORM_TYPE", i, c), d = oO(e, t, l, 35384, "UNIFORM_SIZE", i, c), f = oO(e, t, l, 35386, "UNIFORM_BLOCK_INDEX", i, c), p = oO(e, t, l, 35387, "UNIFORM_OFFSET", i, c), m = oO(e, t, l, 35388, "UNIFORM_ARRAY_STRIDE", i, c), h = [];
 	for (let r = 0; r < c; r++) {
 		if (f[r] !== n) throw Error(`Failed to reflect WebGL uniform block "${i}": active uniform index ${l[r]} belongs to block ${f[r]}, expected ${n}`);
 		let a = l[r], o = e.getActiveUniform(t, a);
 		if (!o) throw Error(`Failed to reflect WebGL uniform block "${i}": getActiveUniform(${a}) returned null`);
-		let s = lO(u[r], i, `UNIFORM_TYPE[${r}]`, 1), c = lO(d[r], i, `UNIFORM_SIZE[${r}]`, 1), g = lO(p[r], i, `UNIFORM_OFFSET[${r}]`, 0), _ = lO(m[r], i, `UNIFORM_ARRAY_STRIDE[${r}]`, 0);
+		let s = cO(u[r], i, `UNIFORM_TYPE[${r}]`, 1), c = cO(d[r], i, `UNIFORM_SIZE[${r}]`, 1), g = cO(p[r], i, `UNIFORM_OFFSET[${r}]`, 0), _ = cO(m[r], i, `UNIFORM_ARRAY_STRIDE[${r}]`, 0);
 		if (o.type !== s || o.size !== c) throw Error(`Failed to reflect WebGL uniform block "${i}": getActiveUniform(${a}) disagrees with getActiveUniforms`);
 		h.push({
 			name: o.name,
-			format: GD(s),
+			format: WD(s),
 			arrayLength: c,
 			byteOffset: g,
 			byteStride: _
@@ -20898,23 +20891,23 @@ function oO(e, t, n, r) {
 	}
 	return g;
 }
-function sO(e, t, n, r, i, a, o) {
+function oO(e, t, n, r, i, a, o) {
 	let s = e.getActiveUniforms(t, n, r);
 	if (s === null) throw Error(`Failed to reflect WebGL uniform block "${a}": ${i} returned null`);
-	return cO(s, a, i, o);
+	return sO(s, a, i, o);
 }
-function cO(e, t, n, r) {
+function sO(e, t, n, r) {
 	if (!Array.isArray(e) && !ArrayBuffer.isView(e)) throw Error(`Failed to reflect WebGL uniform block "${t}": ${n} returned a non-array value`);
 	let i = Array.from(e);
 	if (i.length !== r || i.some((e) => !Number.isInteger(e))) throw Error(`Failed to reflect WebGL uniform block "${t}": ${n} returned ${i.length} invalid values, expected ${r}`);
 	return i;
 }
-function lO(e, t, n, r) {
+function cO(e, t, n, r) {
 	if (!Number.isInteger(e) || e < r) throw Error(`Failed to reflect WebGL uniform block "${t}": ${n} returned ${String(e)}`);
 	return e;
 }
-function uO(e) {
-	let t = cu(e.uniformTypes, { layout: "std140" }), n = dO(e.uniformTypes, t.fields);
+function lO(e) {
+	let t = su(e.uniformTypes, { layout: "std140" }), n = uO(e.uniformTypes, t.fields);
 	return {
 		type: "uniform",
 		name: e.name,
@@ -20924,7 +20917,7 @@ function uO(e) {
 		uniforms: n
 	};
 }
-function dO(e, t) {
+function uO(e, t) {
 	let n = [], r = (e, a) => {
 		if (typeof a == "string") {
 			let r = t[e];
@@ -20968,10 +20961,10 @@ function dO(e, t) {
 	for (let [t, n] of Object.entries(e)) r(t, n);
 	return n;
 }
-function fO(e) {
+function dO(e) {
 	return e.type === "uniform" && Number.isInteger(e.minBindingSize) && e.minBindingSize >= 0 && Array.isArray(e.uniforms) && e.uniforms.every((e) => typeof e.name == "string" && typeof e.format == "string" && Number.isInteger(e.arrayLength) && e.arrayLength > 0 && Number.isInteger(e.byteOffset) && e.byteOffset >= 0 && Number.isInteger(e.byteStride) && e.byteStride >= 0);
 }
-function pO(e) {
+function fO(e) {
 	if (e[e.length - 1] !== "]") return {
 		name: e,
 		length: 1,
@@ -20979,16 +20972,16 @@ function pO(e) {
 	};
 	let t = /([^[]*)(\[[0-9]+\])?/.exec(e);
 	return {
-		name: zc(t?.[1], `Failed to parse GLSL uniform name ${e}`),
+		name: Rc(t?.[1], `Failed to parse GLSL uniform name ${e}`),
 		length: +!!t?.[2],
 		isArray: !!t?.[2]
 	};
 }
-var mO = o((() => {
-	z(), ZD();
+var pO = o((() => {
+	z(), XD();
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-render-pipeline.js
-function hO(e, t) {
+function mO(e, t) {
 	let n = {
 		...e,
 		attributes: e.attributes.map((e) => ({ ...e })),
@@ -20999,19 +20992,19 @@ function hO(e, t) {
 		t ? (t.type = e.type || t.type, t.stepMode = e.stepMode || t.stepMode) : j.warn(`shader layout attribute ${e.name} not present in shader`);
 	}
 	for (let e of t?.bindings || []) {
-		let t = gO(n, e.name);
+		let t = hO(n, e.name);
 		t ? Object.assign(t, e) : j.warn(`shader layout binding ${e.name} not present in shader`);
 	}
 	return n;
 }
-function gO(e, t) {
+function hO(e, t) {
 	return e.bindings.find((e) => e.name === t || e.name === `${t}Uniforms` || `${e.name}Uniforms` === t);
 }
-function _O(e, t) {
+function gO(e, t) {
 	return e[t] || e[`${t}Uniforms`] || e[t.replace(/Uniforms$/, "")];
 }
-var vO, yO = o((() => {
-	z(), UD(), rD(), KE(), VD(), MD(), mO(), vO = class extends bl {
+var _O, vO = o((() => {
+	z(), HD(), nD(), GE(), BD(), jD(), pO(), _O = class extends yl {
 		device;
 		handle;
 		vs;
@@ -21028,25 +21021,25 @@ var vO, yO = o((() => {
 		constructor(e, t) {
 			super(e, t), this.device = e;
 			let n = this.sharedRenderPipeline || this.device._createSharedRenderPipelineWebGL(t);
-			this.sharedRenderPipeline = n, this.handle = n.handle, this.vs = n.vs, this.fs = n.fs, this.linkStatus = n.linkStatus, this.introspectedLayout = QD(this.device.gl, this.handle, {
+			this.sharedRenderPipeline = n, this.handle = n.handle, this.vs = n.vs, this.fs = n.fs, this.linkStatus = n.linkStatus, this.introspectedLayout = ZD(this.device.gl, this.handle, {
 				uniformBlockLayouts: t._uniformBlockLayouts,
 				shaderLayout: t.shaderLayout
-			}), this.device._setWebGLDebugMetadata(this.handle, this, { spector: { id: this.props.id } }), this.shaderLayout = t.shaderLayout ? hO(this.introspectedLayout, t.shaderLayout) : this.introspectedLayout;
+			}), this.device._setWebGLDebugMetadata(this.handle, this, { spector: { id: this.props.id } }), this.shaderLayout = t.shaderLayout ? mO(this.introspectedLayout, t.shaderLayout) : this.introspectedLayout;
 		}
 		destroy() {
 			this.destroyed || (this.sharedRenderPipeline && !this.props._sharedRenderPipeline && this.sharedRenderPipeline.destroy(), this.destroyResource());
 		}
 		setBindings(e, t) {
-			let n = Ml(jl(this.shaderLayout, e));
+			let n = jl(Al(this.shaderLayout, e));
 			for (let [e, r] of Object.entries(n)) {
-				let n = gO(this.shaderLayout, e);
+				let n = hO(this.shaderLayout, e);
 				if (n) {
 					switch (r || j.warn(`Unsetting binding "${e}" in render pipeline "${this.id}"`)(), n.type) {
 						case "uniform":
-							if (!(r instanceof nD) && !(r.buffer instanceof nD)) throw Error("buffer value");
+							if (!(r instanceof tD) && !(r.buffer instanceof tD)) throw Error("buffer value");
 							break;
 						case "texture":
-							if (!(r instanceof jD || r instanceof BD || r instanceof GE)) throw Error(`${this} Bad texture binding for ${e}`);
+							if (!(r instanceof AD || r instanceof zD || r instanceof WE)) throw Error(`${this} Bad texture binding for ${e}`);
 							break;
 						case "sampler":
 							j.warn(`Ignoring sampler ${e}`)();
@@ -21061,7 +21054,7 @@ var vO, yO = o((() => {
 			}
 		}
 		draw(e) {
-			let t = e.renderPass, n = e.bindGroups ? Ml(e.bindGroups) : e.bindings || this.bindings;
+			let t = e.renderPass, n = e.bindGroups ? jl(e.bindGroups) : e.bindings || this.bindings;
 			return t.setPipeline(this), t.setBindings(n), t.setVertexArray(e.vertexArray), t.draw({
 				parameters: e.parameters,
 				topology: e.topology,
@@ -21079,7 +21072,7 @@ var vO, yO = o((() => {
 		}
 		_areTexturesRenderable(e) {
 			let t = !0;
-			for (let n of this.shaderLayout.bindings) _O(e, n.name) || (j.warn(`Binding ${n.name} not found in ${this.id}`)(), t = !1);
+			for (let n of this.shaderLayout.bindings) gO(e, n.name) || (j.warn(`Binding ${n.name} not found in ${this.id}`)(), t = !1);
 			return t;
 		}
 		_applyBindings(e, t) {
@@ -21088,13 +21081,13 @@ var vO, yO = o((() => {
 			n.useProgram(this.handle);
 			let r = 0, i = 0;
 			for (let t of this.shaderLayout.bindings) {
-				let a = _O(e, t.name);
+				let a = gO(e, t.name);
 				if (!a) throw Error(`No value for binding ${t.name} in ${this.id}`);
 				switch (t.type) {
 					case "uniform":
 						let { name: e } = t, o = n.getUniformBlockIndex(this.handle, e);
 						if (o === 4294967295) throw Error(`Invalid uniform block name ${e}`);
-						if (n.uniformBlockBinding(this.handle, o, i), a instanceof nD) n.bindBufferBase(35345, i, a.handle);
+						if (n.uniformBlockBinding(this.handle, o, i), a instanceof tD) n.bindBufferBase(35345, i, a.handle);
 						else {
 							let e = a;
 							n.bindBufferRange(35345, i, e.buffer.handle, e.offset || 0, e.size || e.buffer.byteLength - (e.offset || 0));
@@ -21102,11 +21095,11 @@ var vO, yO = o((() => {
 						i += 1;
 						break;
 					case "texture":
-						if (!(a instanceof jD || a instanceof BD || a instanceof GE)) throw Error("texture");
+						if (!(a instanceof AD || a instanceof zD || a instanceof WE)) throw Error("texture");
 						let s;
-						if (a instanceof jD) s = a.texture;
-						else if (a instanceof BD) s = a;
-						else if (a instanceof GE && a.colorAttachments[0] instanceof jD) j.warn("Passing framebuffer in texture binding may be deprecated. Use fbo.colorAttachments[0] instead")(), s = a.colorAttachments[0].texture;
+						if (a instanceof AD) s = a.texture;
+						else if (a instanceof zD) s = a;
+						else if (a instanceof WE && a.colorAttachments[0] instanceof AD) j.warn("Passing framebuffer in texture binding may be deprecated. Use fbo.colorAttachments[0] instead")(), s = a.colorAttachments[0].texture;
 						else throw Error("No texture");
 						n.activeTexture(33984 + r), n.bindTexture(s.glTarget, s.handle), r += 1;
 						break;
@@ -21119,15 +21112,15 @@ var vO, yO = o((() => {
 		_applyUniforms(e) {
 			for (let t of this.shaderLayout.uniforms || []) {
 				let { name: n, location: r, type: i, textureUnit: a } = t, o = e[n] ?? a;
-				o !== void 0 && HD(this.device.gl, r, i, o);
+				o !== void 0 && VD(this.device.gl, r, i, o);
 			}
 		}
 		_syncLinkStatus() {
 			this.linkStatus = this.sharedRenderPipeline.linkStatus;
 		}
 	};
-})), bO, xO, SO = o((() => {
-	z(), ZD(), bO = 4, xO = class extends Sl {
+})), yO, bO, xO = o((() => {
+	z(), XD(), yO = 4, bO = class extends xl {
 		device;
 		handle;
 		vs;
@@ -21141,7 +21134,7 @@ var vO, yO = o((() => {
 		}
 		async _linkShaders() {
 			let { gl: e } = this.device;
-			if (e.attachShader(this.handle, this.vs.handle), e.attachShader(this.handle, this.fs.handle), j.time(bO, `linkProgram for ${this.id}`)(), e.linkProgram(this.handle), j.timeEnd(bO, `linkProgram for ${this.id}`)(), !this.device.features.has("compilation-status-async-webgl")) {
+			if (e.attachShader(this.handle, this.vs.handle), e.attachShader(this.handle, this.fs.handle), j.time(yO, `linkProgram for ${this.id}`)(), e.linkProgram(this.handle), j.timeEnd(yO, `linkProgram for ${this.id}`)(), !this.device.features.has("compilation-status-async-webgl")) {
 				let e = this._getLinkStatus();
 				this._reportLinkStatus(e);
 				return;
@@ -21177,7 +21170,7 @@ var vO, yO = o((() => {
 			let t = 0, n = e.getProgramParameter(this.handle, 35718);
 			for (let r = 0; r < n; r++) {
 				let n = e.getActiveUniform(this.handle, r);
-				if (n && KD(n.type)) {
+				if (n && GD(n.type)) {
 					let r = n.name.endsWith("[0]"), i = r ? n.name.slice(0, -3) : n.name, a = e.getUniformLocation(this.handle, i);
 					a !== null && (t = this._assignSamplerUniform(a, n, r, t));
 				}
@@ -21206,11 +21199,11 @@ var vO, yO = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-command-buffer.js
-function CO(e, t) {
+function SO(e, t) {
 	let n = t.sourceBuffer, r = t.destinationBuffer;
 	e.gl.bindBuffer(36662, n.handle), e.gl.bindBuffer(36663, r.handle), e.gl.copyBufferSubData(36662, 36663, t.sourceOffset ?? 0, t.destinationOffset ?? 0, t.size), e.gl.bindBuffer(36662, null), e.gl.bindBuffer(36663, null);
 }
-function wO(e, t) {
+function CO(e, t) {
 	let { sourceBuffer: n, byteOffset: r = 0, destinationTexture: i, mipLevel: a = 0, origin: o = [
 		0,
 		0,
@@ -21230,7 +21223,7 @@ function wO(e, t) {
 		depthOrArrayLayers: u[2]
 	});
 }
-function TO(e, t) {
+function wO(e, t) {
 	let { sourceTexture: n, mipLevel: r = 0, aspect: i = "all", width: a = t.sourceTexture.width, height: o = t.sourceTexture.height, depthOrArrayLayers: s, origin: c = [
 		0,
 		0,
@@ -21252,21 +21245,21 @@ function TO(e, t) {
 	}
 	if (i !== "all") throw Error("aspect not supported in WebGL");
 	if (r !== 0 || s !== void 0 || d || f) throw Error("not implemented");
-	let { framebuffer: p, destroyFramebuffer: m } = DO(n), h;
+	let { framebuffer: p, destroyFramebuffer: m } = EO(n), h;
 	try {
-		let t = l, n = a || p.width, r = o || p.height, i = pE(zc(p.colorAttachments[0]).texture.props.format), s = i.format, d = i.type;
+		let t = l, n = a || p.width, r = o || p.height, i = fE(Rc(p.colorAttachments[0]).texture.props.format), s = i.format, d = i.type;
 		e.gl.bindBuffer(35051, t.handle), h = e.gl.bindFramebuffer(36160, p.handle), e.gl.readPixels(c[0], c[1], n, r, s, d, u);
 	} finally {
 		e.gl.bindBuffer(35051, null), h !== void 0 && e.gl.bindFramebuffer(36160, h), m && p.destroy();
 	}
 }
-function EO(e, t) {
+function TO(e, t) {
 	let { sourceTexture: n, destinationMipLevel: r = 0, origin: i = [0, 0], destinationOrigin: a = [
 		0,
 		0,
 		0
-	], destinationTexture: o } = t, { width: s = t.destinationTexture.width, height: c = t.destinationTexture.height } = t, { framebuffer: l, destroyFramebuffer: u } = DO(n), [d = 0, f = 0] = i, [p, m, h] = a, g = e.gl.bindFramebuffer(36160, l.handle), _, v;
-	if (o instanceof BD) _ = o, s = Number.isFinite(s) ? s : _.width, c = Number.isFinite(c) ? c : _.height, _._bind(0), v = _.glTarget;
+	], destinationTexture: o } = t, { width: s = t.destinationTexture.width, height: c = t.destinationTexture.height } = t, { framebuffer: l, destroyFramebuffer: u } = EO(n), [d = 0, f = 0] = i, [p, m, h] = a, g = e.gl.bindFramebuffer(36160, l.handle), _, v;
+	if (o instanceof zD) _ = o, s = Number.isFinite(s) ? s : _.width, c = Number.isFinite(c) ? c : _.height, _._bind(0), v = _.glTarget;
 	else throw Error("invalid destination");
 	switch (v) {
 		case 3553:
@@ -21278,7 +21271,7 @@ function EO(e, t) {
 	}
 	_ && _._unbind(), e.gl.bindFramebuffer(36160, g), u && l.destroy();
 }
-function DO(e) {
+function EO(e) {
 	if (e instanceof R) {
 		let { width: t, height: n, id: r } = e;
 		return {
@@ -21296,8 +21289,8 @@ function DO(e) {
 		destroyFramebuffer: !1
 	};
 }
-var OO, kO = o((() => {
-	z(), LE(), VD(), OO = class extends zl {
+var DO, OO = o((() => {
+	z(), IE(), BD(), DO = class extends Rl {
 		device;
 		handle = null;
 		commands = [];
@@ -21307,16 +21300,16 @@ var OO, kO = o((() => {
 		_executeCommands(e = this.commands) {
 			for (let t of e) switch (t.name) {
 				case "copy-buffer-to-buffer":
-					CO(this.device, t.options);
+					SO(this.device, t.options);
 					break;
 				case "copy-buffer-to-texture":
-					wO(this.device, t.options);
+					CO(this.device, t.options);
 					break;
 				case "copy-texture-to-buffer":
-					TO(this.device, t.options);
+					wO(this.device, t.options);
 					break;
 				case "copy-texture-to-texture":
-					EO(this.device, t.options);
+					TO(this.device, t.options);
 					break;
 				default: throw Error(t.name);
 			}
@@ -21324,7 +21317,7 @@ var OO, kO = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/webgl-topology-utils.js
-function AO(e) {
+function kO(e) {
 	switch (e) {
 		case "point-list": return 0;
 		case "line-list": return 1;
@@ -21334,7 +21327,7 @@ function AO(e) {
 		default: throw Error(e);
 	}
 }
-function jO(e) {
+function AO(e) {
 	switch (e) {
 		case "point-list": return 0;
 		case "line-list": return 1;
@@ -21344,13 +21337,13 @@ function jO(e) {
 		default: throw Error(e);
 	}
 }
-var MO = o((() => {})), NO, PO, FO = o((() => {
-	z(), AD(), zT(), MO(), bD(), NO = [
+var jO = o((() => {})), MO, NO, PO = o((() => {
+	z(), kD(), RT(), jO(), yD(), MO = [
 		1,
 		2,
 		4,
 		8
-	], PO = class extends Fl {
+	], NO = class extends Pl {
 		device;
 		handle = null;
 		glParameters = {};
@@ -21402,14 +21395,14 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 		}
 		setParameters(e = {}) {
 			let t = { ...this.glParameters };
-			t.framebuffer = this.props.framebuffer || null, this.props.depthReadOnly && (t.depthMask = !this.props.depthReadOnly), t.stencilMask = +!this.props.stencilReadOnly, t[35977] = this.props.discard, e.viewport && (e.viewport.length >= 6 ? (t.viewport = e.viewport.slice(0, 4), t.depthRange = [e.viewport[4], e.viewport[5]]) : t.viewport = e.viewport), e.scissorRect && (t.scissorTest = !0, t.scissor = e.scissorRect), e.blendConstant && (t.blendColor = e.blendConstant), e.stencilReference !== void 0 && (t[2967] = e.stencilReference, t[36003] = e.stencilReference), "colorMask" in e && (t.colorMask = NO.map((t) => !!(t & e.colorMask))), this.glParameters = t, FT(this.device.gl, t);
+			t.framebuffer = this.props.framebuffer || null, this.props.depthReadOnly && (t.depthMask = !this.props.depthReadOnly), t.stencilMask = +!this.props.stencilReadOnly, t[35977] = this.props.discard, e.viewport && (e.viewport.length >= 6 ? (t.viewport = e.viewport.slice(0, 4), t.depthRange = [e.viewport[4], e.viewport[5]]) : t.viewport = e.viewport), e.scissorRect && (t.scissorTest = !0, t.scissor = e.scissorRect), e.blendConstant && (t.blendColor = e.blendConstant), e.stencilReference !== void 0 && (t[2967] = e.stencilReference, t[36003] = e.stencilReference), "colorMask" in e && (t.colorMask = MO.map((t) => !!(t & e.colorMask))), this.glParameters = t, PT(this.device.gl, t);
 		}
 		setPipeline(e) {
 			this.pipeline = e;
 		}
 		setBindings(e, t) {
 			if (!this.pipeline) throw Error("RenderPass.setPipeline() must be called before setBindings()");
-			this.bindings = Ml(jl(this.pipeline.shaderLayout, e)), this.bindingsPipeline = this.pipeline;
+			this.bindings = jl(Al(this.pipeline.shaderLayout, e)), this.bindingsPipeline = this.pipeline;
 		}
 		setVertexArray(e) {
 			this.vertexArray = e;
@@ -21420,12 +21413,12 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 			if (!n) throw Error("RenderPass.setVertexArray() must be called before draw()");
 			if (t.shaderLayout.bindings.length > 0 && this.bindingsPipeline !== t) throw Error("RenderPass.setBindings() must be called after setPipeline() before draw()");
 			t._syncLinkStatus();
-			let { parameters: r = t.props.parameters, topology: i = t.props.topology, vertexCount: a, indexCount: o, instanceCount: s, isInstanced: c = !1, firstVertex: l = 0, transformFeedback: u, uniforms: d = t.uniforms } = e, f = AO(i), p = !!n.indexBuffer, m = n.indexBuffer?.glIndexType, h = o ?? a ?? 0;
+			let { parameters: r = t.props.parameters, topology: i = t.props.topology, vertexCount: a, indexCount: o, instanceCount: s, isInstanced: c = !1, firstVertex: l = 0, transformFeedback: u, uniforms: d = t.uniforms } = e, f = kO(i), p = !!n.indexBuffer, m = n.indexBuffer?.glIndexType, h = o ?? a ?? 0;
 			if (t.linkStatus !== "success") return j.info(2, `RenderPipeline:${t.id}.draw() aborted - waiting for shader linking`)(), !1;
 			if (!t._areTexturesRenderable(this.bindings)) return j.info(2, `RenderPipeline:${t.id}.draw() aborted - textures not yet loaded`)(), !1;
 			this.device.gl.useProgram(t.handle), n.bindBeforeRender(this);
 			let g = u;
-			return g && g.begin(t.props.topology), t._applyBindings(this.bindings, { disableWarnings: t.props.disableWarnings }), t._applyUniforms(d), uD(this.device, r, this.glParameters, () => {
+			return g && g.begin(t.props.topology), t._applyBindings(this.bindings, { disableWarnings: t.props.disableWarnings }), t._applyUniforms(d), lD(this.device, r, this.glParameters, () => {
 				p && c ? this.device.gl.drawElementsInstanced(f, h, m, l, s || 0) : p ? this.device.gl.drawElements(f, h, m, l) : c ? this.device.gl.drawArraysInstanced(f, l, a || 0, s || 0) : this.device.gl.drawArrays(f, l, a || 0), g && g.end();
 			}), n.unbindAfterRender(this), !0;
 		}
@@ -21445,7 +21438,7 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 			let e = { ...this.glParameters }, t = 0;
 			this.props.clearColors && this.props.clearColors.forEach((e, t) => {
 				e && this.clearColorBuffer(t, e);
-			}), this.props.clearColor !== !1 && this.props.clearColors === void 0 && (t |= 16384, e.clearColor = this.props.clearColor), this.props.clearDepth !== !1 && (t |= 256, e.clearDepth = this.props.clearDepth), this.props.clearStencil !== !1 && (t |= 1024, e.clearStencil = this.props.clearStencil), t !== 0 && OD(this.device.gl, e, () => {
+			}), this.props.clearColor !== !1 && this.props.clearColors === void 0 && (t |= 16384, e.clearColor = this.props.clearColor), this.props.clearDepth !== !1 && (t |= 256, e.clearDepth = this.props.clearDepth), this.props.clearStencil !== !1 && (t |= 1024, e.clearStencil = this.props.clearStencil), t !== 0 && DD(this.device.gl, e, () => {
 				this.device.gl.clear(t);
 			});
 		}
@@ -21455,7 +21448,7 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 			0,
 			0
 		]) {
-			OD(this.device.gl, { framebuffer: this.props.framebuffer }, () => {
+			DD(this.device.gl, { framebuffer: this.props.framebuffer }, () => {
 				switch (t.constructor) {
 					case Int8Array:
 					case Int16Array:
@@ -21476,13 +21469,13 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 			});
 		}
 	};
-})), IO, LO = o((() => {
-	z(), kO(), FO(), IO = class extends Ll {
+})), FO, IO = o((() => {
+	z(), OO(), PO(), FO = class extends Il {
 		device;
 		handle = null;
 		commandBuffer;
 		constructor(e, t) {
-			super(e, t), this.device = e, this.commandBuffer = new OO(e, {
+			super(e, t), this.device = e, this.commandBuffer = new DO(e, {
 				id: this.id,
 				userData: this.userData
 			});
@@ -21494,7 +21487,7 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 			return this.destroy(), this.commandBuffer;
 		}
 		beginRenderPass(e = {}) {
-			return new PO(this.device, this._applyTimeProfilingToPassProps(e));
+			return new NO(this.device, this._applyTimeProfilingToPassProps(e));
 		}
 		beginComputePass(e = {}) {
 			throw Error("ComputePass not supported in WebGL");
@@ -21535,24 +21528,24 @@ var MO = o((() => {})), NO, PO, FO = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/utils/fill-array.js
-function RO(e) {
+function LO(e) {
 	let { target: t, source: n, start: r = 0, count: i = 1 } = e, a = n.length, o = i * a, s = 0;
 	for (let e = r; s < a; s++) t[e++] = n[s] ?? 0;
 	for (; s < o;) s < o - s ? (t.copyWithin(r + s, r, r + s), s *= 2) : (t.copyWithin(r + s, r, r + o - s), s = o);
 	return e.target;
 }
-var zO = o((() => {}));
+var RO = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-vertex-array.js
-function BO(e) {
+function zO(e) {
 	return Array.isArray(e) ? new Float32Array(e) : e;
 }
-function VO(e, t) {
+function BO(e, t) {
 	if (!e || !t || e.length !== t.length || e.constructor !== t.constructor) return !1;
 	for (let n = 0; n < e.length; ++n) if (e[n] !== t[n]) return !1;
 	return !0;
 }
-var HO, UO = o((() => {
-	z(), Re(), sE(), zO(), HO = class e extends Vl {
+var VO, HO = o((() => {
+	z(), Le(), oE(), RO(), VO = class e extends Bl {
 		get [Symbol.toStringTag]() {
 			return "VertexArray";
 		}
@@ -21562,11 +21555,11 @@ var HO, UO = o((() => {
 		buffer = null;
 		bufferValue = null;
 		static isConstantAttributeZeroSupported(e) {
-			return Fe() === "Chrome";
+			return Pe() === "Chrome";
 		}
 		constructor(e, t) {
 			super(e, t), this.device = e, this.handle = this.device.gl.createVertexArray(), this.attributeInfosByLocation = Array(this.maxVertexAttributes).fill(null);
-			for (let e of Object.values(Yu(t.shaderLayout, t.bufferLayout))) this.attributeInfosByLocation[e.location] = e;
+			for (let e of Object.values(Ju(t.shaderLayout, t.bufferLayout))) this.attributeInfosByLocation[e.location] = e;
 		}
 		destroy() {
 			super.destroy(), this.buffer && this.buffer?.destroy(), this.handle &&= (this.device.gl.deleteVertexArray(this.handle), void 0);
@@ -21600,7 +21593,7 @@ var HO, UO = o((() => {
 		_getAccessor(e) {
 			let t = this.attributeInfosByLocation[e];
 			if (!t) throw Error(`Unknown attribute location ${e}`);
-			let n = oE(t.bufferDataType);
+			let n = aE(t.bufferDataType);
 			return {
 				size: t.bufferComponents,
 				type: n,
@@ -21616,12 +21609,12 @@ var HO, UO = o((() => {
 			(n || r) && (t = Number(t), this.device.gl.bindVertexArray(this.handle), n ? this.device.gl.enableVertexAttribArray(t) : this.device.gl.disableVertexAttribArray(t), this.device.gl.bindVertexArray(null));
 		}
 		getConstantBuffer(e, t) {
-			let n = BO(t), r = n.byteLength * e, i = n.length * e;
+			let n = zO(t), r = n.byteLength * e, i = n.length * e;
 			if (this.buffer && r !== this.buffer.byteLength) throw Error(`Buffer size is immutable, byte length ${r} !== ${this.buffer.byteLength}.`);
 			let a = !this.buffer;
-			if (this.buffer = this.buffer || this.device.createBuffer({ byteLength: r }), a ||= !VO(n, this.bufferValue), a) {
-				let e = Su(t.constructor, i);
-				RO({
+			if (this.buffer = this.buffer || this.device.createBuffer({ byteLength: r }), a ||= !BO(n, this.bufferValue), a) {
+				let e = xu(t.constructor, i);
+				LO({
 					target: e,
 					source: n,
 					start: 0,
@@ -21633,11 +21626,11 @@ var HO, UO = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/resources/webgl-transform-feedback.js
-function WO(e) {
+function UO(e) {
 	return typeof e == "number" ? Number.isInteger(e) : /^\d+$/.test(e);
 }
-var GO, KO = o((() => {
-	z(), Sk(), MO(), GO = class extends Ul {
+var WO, GO = o((() => {
+	z(), xk(), jO(), WO = class extends Hl {
 		device;
 		gl;
 		handle;
@@ -21653,7 +21646,7 @@ var GO, KO = o((() => {
 			this.gl.deleteTransformFeedback(this.handle), super.destroy();
 		}
 		begin(e = "point-list") {
-			this.gl.bindTransformFeedback(36386, this.handle), this.bindOnUse && this._bindBuffers(), this.gl.beginTransformFeedback(jO(e));
+			this.gl.bindTransformFeedback(36386, this.handle), this.bindOnUse && this._bindBuffers(), this.gl.beginTransformFeedback(AO(e));
 		}
 		end() {
 			this.gl.endTransformFeedback(), this.bindOnUse && this._unbindBuffers(), this.gl.bindTransformFeedback(36386, null);
@@ -21672,7 +21665,7 @@ var GO, KO = o((() => {
 			}, this.bindOnUse || this._bindBuffer(n, r, a, i));
 		}
 		getBuffer(e) {
-			if (WO(e)) return this.buffers[e] || null;
+			if (UO(e)) return this.buffers[e] || null;
 			let t = this._getVaryingIndex(e);
 			return this.buffers[t] ?? null;
 		}
@@ -21685,7 +21678,7 @@ var GO, KO = o((() => {
 			this.bind(null);
 		}
 		_getBufferRange(e) {
-			if (e instanceof nD) return {
+			if (e instanceof tD) return {
 				buffer: e,
 				byteOffset: 0,
 				byteLength: e.byteLength
@@ -21698,7 +21691,7 @@ var GO, KO = o((() => {
 			};
 		}
 		_getVaryingIndex(e) {
-			if (WO(e)) return Number(e);
+			if (UO(e)) return Number(e);
 			for (let t of this.layout.varyings || []) if (e === t.name) return t.location;
 			return -1;
 		}
@@ -21716,8 +21709,8 @@ var GO, KO = o((() => {
 			!i || r === void 0 ? this.gl.bindBufferBase(35982, e, i) : this.gl.bindBufferRange(35982, e, i, n, r);
 		}
 	};
-})), qO, JO = o((() => {
-	z(), qO = class extends Gl {
+})), KO, qO = o((() => {
+	z(), KO = class extends Wl {
 		device;
 		handle;
 		_timestampPairs = [];
@@ -21869,8 +21862,8 @@ var GO, KO = o((() => {
 			cancelAnimationFrame(e);
 		}
 	};
-})), YO, XO = o((() => {
-	z(), YO = class extends ql {
+})), JO, YO = o((() => {
+	z(), JO = class extends Kl {
 		device;
 		gl;
 		handle;
@@ -21899,7 +21892,7 @@ var GO, KO = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/format-utils.js
-function ZO(e) {
+function XO(e) {
 	switch (e) {
 		case 6406:
 		case 33326:
@@ -21919,7 +21912,7 @@ function ZO(e) {
 		default: return 0;
 	}
 }
-function QO(e) {
+function ZO(e) {
 	switch (e) {
 		case 5121: return 1;
 		case 33635:
@@ -21929,27 +21922,27 @@ function QO(e) {
 		default: return 0;
 	}
 }
-var $O = o((() => {}));
+var QO = o((() => {}));
 // node_modules/@luma.gl/webgl/dist/adapter/helpers/webgl-texture-utils.js
-function ek(e, t) {
-	let { sourceX: n = 0, sourceY: r = 0, sourceAttachment: i = 0 } = t || {}, { target: a = null, sourceWidth: o, sourceHeight: s, sourceDepth: c, sourceFormat: l, sourceType: u } = t || {}, { framebuffer: d, deleteFramebuffer: f } = nk(e), { gl: p, handle: m } = d;
+function $O(e, t) {
+	let { sourceX: n = 0, sourceY: r = 0, sourceAttachment: i = 0 } = t || {}, { target: a = null, sourceWidth: o, sourceHeight: s, sourceDepth: c, sourceFormat: l, sourceType: u } = t || {}, { framebuffer: d, deleteFramebuffer: f } = tk(e), { gl: p, handle: m } = d;
 	o ||= d.width, s ||= d.height;
 	let h = d.colorAttachments[i]?.texture;
 	if (!h) throw Error(`Invalid framebuffer attachment ${i}`);
-	c = h?.depth || 1, l ||= h?.glFormat || 6408, u ||= h?.glType || 5121, a = ik(a, u, l, o, s, c);
-	let g = Os.getDataType(a);
-	u ||= WD(g);
+	c = h?.depth || 1, l ||= h?.glFormat || 6408, u ||= h?.glType || 5121, a = rk(a, u, l, o, s, c);
+	let g = Ds.getDataType(a);
+	u ||= UD(g);
 	let _ = p.bindFramebuffer(36160, m);
 	return p.readBuffer(36064 + i), p.readPixels(n, r, o, s, l, u, a), p.readBuffer(36064), p.bindFramebuffer(36160, _ || null), f && d.destroy(), a;
 }
-function tk(e, t) {
-	let { target: n, sourceX: r = 0, sourceY: i = 0, sourceFormat: a = 6408, targetByteOffset: o = 0 } = t || {}, { sourceWidth: s, sourceHeight: c, sourceType: l } = t || {}, { framebuffer: u, deleteFramebuffer: d } = nk(e);
+function ek(e, t) {
+	let { target: n, sourceX: r = 0, sourceY: i = 0, sourceFormat: a = 6408, targetByteOffset: o = 0 } = t || {}, { sourceWidth: s, sourceHeight: c, sourceType: l } = t || {}, { framebuffer: u, deleteFramebuffer: d } = tk(e);
 	s ||= u.width, c ||= u.height;
 	let f = u;
 	l ||= 5121;
 	let p = n;
 	if (!p) {
-		let e = ZO(a), t = QO(l), n = o + s * c * e * t;
+		let e = XO(a), t = ZO(l), n = o + s * c * e * t;
 		p = f.device.createBuffer({ byteLength: n });
 	}
 	let m = e.device.createCommandEncoder();
@@ -21962,16 +21955,16 @@ function tk(e, t) {
 		byteOffset: o
 	}), m.destroy(), d && u.destroy(), p;
 }
-function nk(e) {
-	return e instanceof vl ? {
+function tk(e) {
+	return e instanceof _l ? {
 		framebuffer: e,
 		deleteFramebuffer: !1
 	} : {
-		framebuffer: rk(e),
+		framebuffer: nk(e),
 		deleteFramebuffer: !0
 	};
 }
-function rk(e, t) {
+function nk(e, t) {
 	let { device: n, width: r, height: i, id: a } = e;
 	return n.createFramebuffer({
 		...t,
@@ -21981,17 +21974,17 @@ function rk(e, t) {
 		colorAttachments: [e]
 	});
 }
-function ik(e, t, n, r, i, a) {
+function rk(e, t, n, r, i, a) {
 	if (e) return e;
 	t ||= 5121;
-	let o = ND(t), s = Os.getTypedArrayConstructor(o), c = ZO(n);
+	let o = MD(t), s = Ds.getTypedArrayConstructor(o), c = XO(n);
 	return new s(r * i * c);
 }
-var ak = o((() => {
-	z(), ZD(), $O(), FD();
+var ik = o((() => {
+	z(), XD(), QO(), PD();
 }));
 // node_modules/@luma.gl/webgl/dist/constants/webgl-constant-utils.js
-function ok(e) {
+function ak(e) {
 	let t = /* @__PURE__ */ new Map();
 	for (let n in e) {
 		let r = e[n];
@@ -22002,8 +21995,8 @@ function ok(e) {
 	}
 	return t;
 }
-var sk = o((() => {})), ck = /* @__PURE__ */ c({ WebGLDevice: () => pk });
-function lk(e, t, n) {
+var ok = o((() => {})), sk = /* @__PURE__ */ c({ WebGLDevice: () => fk });
+function ck(e, t, n) {
 	switch (n.length) {
 		case 1:
 			e.gl.vertexAttrib1fv(t, n);
@@ -22017,19 +22010,19 @@ function lk(e, t, n) {
 		case 4: e.gl.vertexAttrib4fv(t, n);
 	}
 }
-function uk(e, t, n) {
+function lk(e, t, n) {
 	e.gl.vertexAttribI4iv(t, n);
 }
-function dk(e, t, n) {
+function uk(e, t, n) {
 	e.gl.vertexAttribI4uiv(t, n);
 }
-function fk(e, t) {
+function dk(e, t) {
 	if (!e || !t || e.length !== t.length || e.constructor !== t.constructor) return !1;
 	for (let n = 0; n < e.length; ++n) if (e[n] !== t[n]) return !1;
 	return !0;
 }
-var pk, mk = o((() => {
-	z(), qT(), ZT(), YT(), aE(), BE(), HE(), JE(), XE(), xT(), LE(), $E(), rD(), lD(), DD(), VD(), KE(), yO(), SO(), LO(), UO(), KO(), JO(), XO(), ak(), zT(), AD(), $T(), sk(), pk = class e extends Mc {
+var fk, pk = o((() => {
+	z(), KT(), XT(), JT(), iE(), zE(), VE(), qE(), YE(), bT(), IE(), QE(), nD(), cD(), ED(), BD(), GE(), vO(), xO(), IO(), HO(), GO(), qO(), YO(), ik(), RT(), kD(), QT(), ok(), fk = class e extends jc {
 		static getDeviceFromContext(e) {
 			return e ? e.luma?.device ?? null : null;
 		}
@@ -22066,18 +22059,18 @@ var pk, mk = o((() => {
 		constructor(t) {
 			super({
 				...t,
-				id: t.id || ZE("webgl-device")
+				id: t.id || XE("webgl-device")
 			});
-			let n = Mc._getCanvasContextProps(t);
+			let n = jc._getCanvasContextProps(t);
 			if (!n) throw Error("WebGLDevice requires props.createCanvasContext to be set");
 			let r = n.canvas?.gl ?? null, i = e.getDeviceFromContext(r);
 			if (i) throw Error(`WebGL context already attached to device ${i.id}`);
-			this.canvasContext = new qE(this, n), this.lost = new Promise((e) => {
+			this.canvasContext = new KE(this, n), this.lost = new Promise((e) => {
 				this._resolveContextLost = e;
 			});
 			let a = { ...t.webgl };
 			n.alphaMode === "premultiplied" && (a.premultipliedAlpha = !0), t.powerPreference !== void 0 && (a.powerPreference = t.powerPreference), t.failIfMajorPerformanceCaveat !== void 0 && (a.failIfMajorPerformanceCaveat = t.failIfMajorPerformanceCaveat);
-			let o = this.props._handle || XT(this.canvasContext.canvas, {
+			let o = this.props._handle || YT(this.canvasContext.canvas, {
 				onContextLost: (e) => this._resolveContextLost?.({
 					reason: "destroyed",
 					message: "Entered sleep mode, or too many apps or browser tabs are using the GPU."
@@ -22091,20 +22084,20 @@ var pk, mk = o((() => {
 				if (t._reuseDevices) return j.log(1, `Not creating a new Device, instead returning a reference to Device ${i.id} already attached to WebGL context`, i)(), this.canvasContext.destroy(), i._reused = !0, i;
 				throw Error(`WebGL context already attached to device ${i.id}`);
 			}
-			this.handle = o, this.gl = o, this.spectorJS = gT({
+			this.handle = o, this.gl = o, this.spectorJS = hT({
 				...this.props,
 				gl: this.handle
 			});
-			let s = JT(this.handle);
-			s.device = this, s.extensions ||= {}, this.extensions = s.extensions, this.info = eE(this.gl, this.extensions), this.limits = new VE(this.gl), this.features = new zE(this.gl, this.extensions, this.props._disabledFeatures), this.props._initializeFeatures && this.features.initializeFeatures(), new KT(this.gl, { log: (...e) => j.log(1, ...e)() }).trackState(this.gl, { copyState: !1 }), (t.debug || t.debugWebGL) && (this.gl = mT(this.gl, {
+			let s = qT(this.handle);
+			s.device = this, s.extensions ||= {}, this.extensions = s.extensions, this.info = $T(this.gl, this.extensions), this.limits = new BE(this.gl), this.features = new RE(this.gl, this.extensions, this.props._disabledFeatures), this.props._initializeFeatures && this.features.initializeFeatures(), new GT(this.gl, { log: (...e) => j.log(1, ...e)() }).trackState(this.gl, { copyState: !1 }), (t.debug || t.debugWebGL) && (this.gl = pT(this.gl, {
 				debugWebGL: !0,
 				traceWebGL: t.debugWebGL
-			}), j.warn("WebGL debug mode activated. Performance reduced.")()), t.debugWebGL && (j.level = Math.max(j.level, 1)), this.commandEncoder = new IO(this, { id: `${this}-command-encoder` }), this.canvasContext._startObservers();
+			}), j.warn("WebGL debug mode activated. Performance reduced.")()), t.debugWebGL && (j.level = Math.max(j.level, 1)), this.commandEncoder = new FO(this, { id: `${this}-command-encoder` }), this.canvasContext._startObservers();
 		}
 		destroy() {
 			if (!this.props._reuseDevices && !this._reused) {
 				this._isLost = !0, this.commandEncoder?.destroy();
-				let e = JT(this.handle);
+				let e = qT(this.handle);
 				e.device = null;
 			}
 		}
@@ -22115,44 +22108,44 @@ var pk, mk = o((() => {
 			throw Error("WebGL only supports a single canvas");
 		}
 		createPresentationContext(e) {
-			return new YE(this, e || {});
+			return new JE(this, e || {});
 		}
 		createBuffer(e) {
 			let t = this._normalizeBufferProps(e);
-			return new nD(this, t);
+			return new tD(this, t);
 		}
 		createTexture(e) {
-			return new BD(this, e);
+			return new zD(this, e);
 		}
 		createExternalTexture(e) {
 			throw Error("ExternalTexture is not available on WebGL");
 		}
 		createSampler(e) {
-			return new ED(this, e);
+			return new TD(this, e);
 		}
 		createShader(e) {
-			return new cD(this, e);
+			return new sD(this, e);
 		}
 		createFramebuffer(e) {
-			return new GE(this, e);
+			return new WE(this, e);
 		}
 		createVertexArray(e) {
-			return new HO(this, e);
+			return new VO(this, e);
 		}
 		createTransformFeedback(e) {
-			return new GO(this, e);
+			return new WO(this, e);
 		}
 		createQuerySet(e) {
-			return new qO(this, e);
+			return new KO(this, e);
 		}
 		createFence() {
-			return new YO(this);
+			return new JO(this);
 		}
 		createRenderPipeline(e) {
-			return new vO(this, e);
+			return new _O(this, e);
 		}
 		_createSharedRenderPipelineWebGL(e) {
-			return new xO(this, e);
+			return new bO(this, e);
 		}
 		createComputePipeline(e) {
 			throw Error("ComputePipeline not supported in WebGL");
@@ -22161,7 +22154,7 @@ var pk, mk = o((() => {
 			throw Error("Render bundles are only supported in WebGPU");
 		}
 		createCommandEncoder(e = {}) {
-			return new IO(this, e);
+			return new FO(this, e);
 		}
 		submit(e) {
 			let t = null;
@@ -22188,25 +22181,25 @@ var pk, mk = o((() => {
 			};
 		}
 		readPixelsToArrayWebGL(e, t) {
-			return ek(e, t);
+			return $O(e, t);
 		}
 		readPixelsToBufferWebGL(e, t) {
-			return tk(e, t);
+			return ek(e, t);
 		}
 		setParametersWebGL(e) {
-			FT(this.gl, e);
+			PT(this.gl, e);
 		}
 		getParametersWebGL(e) {
-			return IT(this.gl, e);
+			return FT(this.gl, e);
 		}
 		withParametersWebGL(e, t) {
-			return OD(this.gl, e, t);
+			return DD(this.gl, e, t);
 		}
 		resetWebGL() {
-			j.warn("WebGLDevice.resetWebGL is deprecated, use only for debugging")(), LT(this.gl);
+			j.warn("WebGLDevice.resetWebGL is deprecated, use only for debugging")(), IT(this.gl);
 		}
 		_getDeviceSpecificTextureFormatCapabilities(e) {
-			return dE(this.gl, e, this.extensions);
+			return uE(this.gl, e, this.extensions);
 		}
 		loseDevice() {
 			let e = !1, t = this.getExtension("WEBGL_lose_context").WEBGL_lose_context;
@@ -22216,10 +22209,10 @@ var pk, mk = o((() => {
 			}), e;
 		}
 		pushState() {
-			KT.get(this.gl).push();
+			GT.get(this.gl).push();
 		}
 		popState() {
-			KT.get(this.gl).pop();
+			GT.get(this.gl).pop();
 		}
 		getGLKey(e, t) {
 			return this._getGLKeyByValue().get(Number(e)) || (t?.emptyIfUnknown ? "" : String(e));
@@ -22229,27 +22222,27 @@ var pk, mk = o((() => {
 			return Object.entries(e).reduce((e, [n, r]) => (e[`${n}:${this.getGLKey(n, t)}`] = `${r}:${this.getGLKey(r, t)}`, e), {});
 		}
 		_getGLKeyByValue() {
-			return this._glKeyByValue ??= ok(this.gl), this._glKeyByValue;
+			return this._glKeyByValue ??= ak(this.gl), this._glKeyByValue;
 		}
 		setConstantAttributeWebGL(e, t) {
 			let n = this.limits.maxVertexAttributes;
 			this._constants = this._constants || Array(n).fill(null);
 			let r = this._constants[e];
-			switch (r && fk(r, t) && j.info(1, `setConstantAttributeWebGL(${e}) could have been skipped, value unchanged`)(), this._constants[e] = t, t.constructor) {
+			switch (r && dk(r, t) && j.info(1, `setConstantAttributeWebGL(${e}) could have been skipped, value unchanged`)(), this._constants[e] = t, t.constructor) {
 				case Float32Array:
-					lk(this, e, t);
+					ck(this, e, t);
 					break;
 				case Int32Array:
-					uk(this, e, t);
+					lk(this, e, t);
 					break;
 				case Uint32Array:
-					dk(this, e, t);
+					uk(this, e, t);
 					break;
 				default: throw Error("constant");
 			}
 		}
 		getExtension(e) {
-			return QT(this.gl, e, this.extensions), this.extensions;
+			return ZT(this.gl, e, this.extensions), this.extensions;
 		}
 		_setWebGLDebugMetadata(e, t, n) {
 			e.luma = t, e.__SPECTOR_Metadata = {
@@ -22260,28 +22253,28 @@ var pk, mk = o((() => {
 	};
 }));
 // node_modules/@luma.gl/webgl/dist/adapter/webgl-adapter.js
-function hk(e) {
+function mk(e) {
 	return typeof WebGL2RenderingContext < "u" && e instanceof WebGL2RenderingContext || !!(e && typeof e.createVertexArray == "function");
 }
-function gk(e) {
+function hk(e) {
 	return {
 		...e,
-		debug: e.debug ?? Mc.defaultProps.debug,
-		debugWebGL: e.debugWebGL ?? Mc.defaultProps.debugWebGL,
+		debug: e.debug ?? jc.defaultProps.debug,
+		debugWebGL: e.debugWebGL ?? jc.defaultProps.debugWebGL,
 		debugSpectorJS: e.debugSpectorJS ?? !!j.get("debug-spectorjs")
 	};
 }
-async function _k(e) {
+async function gk(e) {
 	let t = [];
-	(e.debugWebGL || e.debug) && t.push(pT()), e.debugSpectorJS && t.push(hT(e));
+	(e.debugWebGL || e.debug) && t.push(fT()), e.debugSpectorJS && t.push(mT(e));
 	let n = await Promise.allSettled(t);
 	for (let e of n) e.status === "rejected" && j.error(`Failed to initialize debug libraries ${e.reason}`)();
 }
-var vk, yk, bk, xk = o((() => {
-	z(), fT(), xT(), vk = 1, yk = class extends Vo {
+var _k, vk, yk, bk = o((() => {
+	z(), dT(), bT(), _k = 1, vk = class extends Bo {
 		type = "webgl";
 		enforceWebGL2(e) {
-			oT(e);
+			aT(e);
 		}
 		isSupported() {
 			return typeof WebGL2RenderingContext < "u";
@@ -22290,12 +22283,12 @@ var vk, yk, bk, xk = o((() => {
 			return typeof WebGL2RenderingContext < "u" && e instanceof WebGL2RenderingContext || (typeof WebGLRenderingContext < "u" && e instanceof WebGLRenderingContext && j.warn("WebGL1 is not supported", e)(), !1);
 		}
 		async attach(e, t = {}) {
-			let { WebGLDevice: n } = await Promise.resolve().then(() => (mk(), ck));
+			let { WebGLDevice: n } = await Promise.resolve().then(() => (pk(), sk));
 			if (e instanceof n) return e;
 			let r = n.getDeviceFromContext(e);
 			if (r) return r;
-			if (!hk(e)) throw Error("Invalid WebGL2RenderingContext");
-			t = gk(t), await _k(t);
+			if (!mk(e)) throw Error("Invalid WebGL2RenderingContext");
+			t = hk(t), await gk(t);
 			let i = t.createCanvasContext === !0 ? {} : t.createCanvasContext;
 			return new n({
 				...t,
@@ -22308,26 +22301,26 @@ var vk, yk, bk, xk = o((() => {
 			});
 		}
 		async create(e = {}) {
-			let { WebGLDevice: t } = await Promise.resolve().then(() => (mk(), ck));
-			e = gk(e), await _k(e);
+			let { WebGLDevice: t } = await Promise.resolve().then(() => (pk(), sk));
+			e = hk(e), await gk(e);
 			try {
 				let n = new t(e);
-				j.groupCollapsed(vk, `WebGLDevice ${n.id} created`)();
+				j.groupCollapsed(_k, `WebGLDevice ${n.id} created`)();
 				let r = `\
 ${n._reused ? "Reusing" : "Created"} device with WebGL2 ${n.props.debug ? "debug " : ""}context: \
 ${n.info.vendor}, ${n.info.renderer} for canvas: ${n.canvasContext.id}`;
-				return j.probe(vk, r)(), j.table(vk, n.info)(), n;
+				return j.probe(_k, r)(), j.table(_k, n.info)(), n;
 			} finally {
-				j.groupEnd(vk)(), j.info(vk, "%cWebGL call tracing: luma.log.set('debug-webgl') ", "color: white; background: blue; padding: 2px 6px; border-radius: 3px;")();
+				j.groupEnd(_k)(), j.info(_k, "%cWebGL call tracing: luma.log.set('debug-webgl') ", "color: white; background: blue; padding: 2px 6px; border-radius: 3px;")();
 			}
 		}
-	}, bk = new yk();
-})), Sk = o((() => {
-	xk(), mk(), JE(), rD(), VD(), lD(), DD(), KE(), XO(), yO(), LO(), FO(), UO(), KO(), bD(), mO(), qT(), zT(), AD();
+	}, yk = new vk();
+})), xk = o((() => {
+	bk(), pk(), qE(), nD(), BD(), cD(), ED(), GE(), YO(), vO(), IO(), PO(), HO(), GO(), yD(), pO(), KT(), RT(), kD();
 }));
-z(), Sk(), q(), xn();
-function Ck() {}
-var wk = {
+z(), xk(), q(), bn();
+function Sk() {}
+var Ck = {
 	id: "",
 	width: "100%",
 	height: "100%",
@@ -22357,14 +22350,14 @@ var wk = {
 	_typedArrayManagerProps: {},
 	_customRender: null,
 	widgets: [],
-	onDeviceInitialized: Ck,
-	onWebGLInitialized: Ck,
-	onResize: Ck,
-	onViewStateChange: Ck,
-	onInteractionStateChange: Ck,
-	onBeforeRender: Ck,
-	onAfterRender: Ck,
-	onLoad: Ck,
+	onDeviceInitialized: Sk,
+	onWebGLInitialized: Sk,
+	onResize: Sk,
+	onViewStateChange: Sk,
+	onInteractionStateChange: Sk,
+	onBeforeRender: Sk,
+	onAfterRender: Sk,
+	onLoad: Sk,
 	onError: (e) => A.error(e.message, e.cause)(),
 	onHover: null,
 	onClick: null,
@@ -22376,12 +22369,12 @@ var wk = {
 	getTooltip: null,
 	debug: !1,
 	drawPickingColors: !1
-}, Tk = class {
+}, wk = class {
 	constructor(e) {
 		this.width = 0, this.height = 0, this.userData = {}, this.device = null, this.canvas = null, this.viewManager = null, this.layerManager = null, this.effectManager = null, this.deckRenderer = null, this.deckPicker = null, this.eventManager = null, this.eventManagers = {}, this.widgetManager = null, this.tooltip = null, this.animationLoop = null, this._canvasContext = null, this._deviceResizeHandler = null, this.cursorState = {
 			isHovering: !1,
 			isDragging: !1
-		}, this.stats = new yn({ id: "deck.gl" }), this.metrics = {
+		}, this.stats = new vn({ id: "deck.gl" }), this.metrics = {
 			fps: 0,
 			setPropsTime: 0,
 			layersCount: 0,
@@ -22401,7 +22394,7 @@ var wk = {
 			textureMemory: 0,
 			renderbufferMemory: 0,
 			gpuMemory: 0
-		}, this._metricsCounter = 0, this._hoverPickSequence = 0, this._pointerDownPickSequence = 0, this._needsRedraw = "Initial render", this._canvasManager = new aT({
+		}, this._metricsCounter = 0, this._hoverPickSequence = 0, this._pointerDownPickSequence = 0, this._needsRedraw = "Initial render", this._canvasManager = new iT({
 			createEventManager: (e) => this._createEventManager(e),
 			getEventRoot: (e) => this._getEventRoot(e)
 		}), this._ownedCanvas = null, this._pickRequest = {
@@ -22426,7 +22419,7 @@ var wk = {
 				y: t.y
 			}), t.event = e;
 		}, this._onEvent = (e) => {
-			let t = gy[e.type], n = e.offsetCenter, r = this._getCanvasIdFromEvent(e);
+			let t = hy[e.type], n = e.offsetCenter, r = this._getCanvasIdFromEvent(e);
 			if (!t || !n || !this.layerManager) return;
 			let i = this.layerManager.getLayers(), a = this._getInternalPickingMode();
 			if (a) {
@@ -22465,21 +22458,21 @@ var wk = {
 		};
 		let t = e;
 		this.props = {
-			...wk,
+			...Ck,
 			...e
 		}, e = this.props, this._validateCanvasConfiguration(e), e.viewState && e.initialViewState && A.warn("View state tracking is disabled. Use either `initialViewState` for auto update or `viewState` for manual update.")(), this.viewState = this.props.initialViewState, e.device && (this.device = e.device, this._setDeviceCanvasContext(e.device));
 		let n = this.device;
-		!n && e.gl && (e.gl instanceof WebGLRenderingContext && A.error("WebGL1 context not supported.")(), n = bk.attach(e.gl, {
+		!n && e.gl && (e.gl instanceof WebGLRenderingContext && A.error("WebGL1 context not supported.")(), n = yk.attach(e.gl, {
 			_cacheShaders: !0,
 			_cachePipelines: !0,
 			...this.props.deviceProps
-		})), n ||= this._createDevice(e), this.animationLoop = this._createAnimationLoop(n, e), this.setProps(t), e._typedArrayManagerProps && ox.setOptions(e._typedArrayManagerProps), this.animationLoop.start();
+		})), n ||= this._createDevice(e), this.animationLoop = this._createAnimationLoop(n, e), this.setProps(t), e._typedArrayManagerProps && ax.setOptions(e._typedArrayManagerProps), this.animationLoop.start();
 	}
 	finalize() {
 		this._restoreDeviceResizeHandler(), this.animationLoop?.stop(), this.animationLoop?.destroy(), this.animationLoop = null, this._hoverPickSequence++, this._pointerDownPickSequence++, this._lastPointerDownInfo = null, this._lastPointerDownInfoPromise = null, this.layerManager?.finalize(), this.layerManager = null, this.viewManager?.finalize(), this.viewManager = null, this.effectManager?.finalize(), this.effectManager = null, this.deckRenderer?.finalize(), this.deckRenderer = null, this.deckPicker?.finalize(), this.deckPicker = null, Object.keys(this._canvasManager.targets).length || this.eventManager?.destroy(), this.eventManager = null, this.eventManagers = {}, this.widgetManager?.finalize(), this.widgetManager = null, this._canvasManager.finalize(), this._isMultiCanvasMode() ? this.canvas = null : this.canvas && this.canvas === this._ownedCanvas && (this.canvas.parentElement?.removeChild(this.canvas), this.canvas = null, this._ownedCanvas = null), this._canvasContext = null;
 	}
 	setProps(e) {
-		this.stats.get("setProps Time").timeStart(), "onLayerHover" in e && A.removed("onLayerHover", "onHover")(), "onLayerClick" in e && A.removed("onLayerClick", "onClick")(), e.initialViewState && !VC(this.props.initialViewState, e.initialViewState, 3) && (this.viewState = e.initialViewState), J(!("_canvases" in e) || Array.isArray(e._canvases) === this._isMultiCanvasMode()), Object.assign(this.props, e), this._validateCanvasConfiguration(this.props), this._validateInternalPickingMode(), this.device && this._isMultiCanvasMode() && this._syncCanvasTargets(), this._setCanvasSize(this.props);
+		this.stats.get("setProps Time").timeStart(), "onLayerHover" in e && A.removed("onLayerHover", "onHover")(), "onLayerClick" in e && A.removed("onLayerClick", "onClick")(), e.initialViewState && !BC(this.props.initialViewState, e.initialViewState, 3) && (this.viewState = e.initialViewState), J(!("_canvases" in e) || Array.isArray(e._canvases) === this._isMultiCanvasMode()), Object.assign(this.props, e), this._validateCanvasConfiguration(this.props), this._validateInternalPickingMode(), this.device && this._isMultiCanvasMode() && this._syncCanvasTargets(), this._setCanvasSize(this.props);
 		let t = Object.create(this.props);
 		if (Object.assign(t, {
 			views: this._getViews(),
@@ -22638,7 +22631,7 @@ var wk = {
 	}
 	_dispatchPickingEvent(e, t) {
 		if (!this.layerManager || !this.widgetManager) return;
-		let n = gy[t.type];
+		let n = hy[t.type];
 		if (!n) return;
 		let { layer: r } = e, i = r && (r[n] || r.props[n]), a = this.props[n], o = !1;
 		i && (o = i.call(r, e, t)), o || (a?.(e, t), this.widgetManager.onEvent(e, t));
@@ -22695,10 +22688,10 @@ var wk = {
 		Array.isArray(e._canvases) && (J(!e.canvas), J(!e.gl), J(!e.device?.canvasContext || e.device.getDefaultCanvasContext().offscreenCanvas));
 	}
 	_createEventManager(e) {
-		let t = new fy(e, {
+		let t = new dy(e, {
 			touchAction: this.props.touchAction,
-			recognizers: Object.keys(_y).map((e) => {
-				let [t, n, r, i] = _y[e], a = this.props.eventRecognizerOptions?.[e];
+			recognizers: Object.keys(gy).map((e) => {
+				let [t, n, r, i] = gy[e], a = this.props.eventRecognizerOptions?.[e];
 				return {
 					recognizer: new t({
 						...n,
@@ -22715,7 +22708,7 @@ var wk = {
 				pointerleave: this._onPointerMove
 			}
 		});
-		for (let e in gy) e === "dblclick" ? t.watch(e, this._onEvent) : t.on(e, this._onEvent);
+		for (let e in hy) e === "dblclick" ? t.watch(e, this._onEvent) : t.on(e, this._onEvent);
 		return t;
 	}
 	_getEventRoot(e) {
@@ -22756,7 +22749,7 @@ var wk = {
 	}
 	_restoreDeviceResizeHandler() {
 		let e = this._deviceResizeHandler;
-		e && e.device.props?.onResize === e.onResize && (e.device.props.onResize = Ck), this._deviceResizeHandler = null;
+		e && e.device.props?.onResize === e.onResize && (e.device.props.onResize = Sk), this._deviceResizeHandler = null;
 	}
 	_setCanvasSize(e) {
 		if (this._isMultiCanvasMode() || !this.canvas) return;
@@ -22823,7 +22816,7 @@ var wk = {
 	}
 	_createAnimationLoop(e, t) {
 		let { gl: n, onError: r } = t;
-		return new Qx({
+		return new Zx({
 			device: e,
 			autoResizeDrawingBuffer: !n && !Array.isArray(t._canvases),
 			autoResizeViewport: !1,
@@ -22839,9 +22832,9 @@ var wk = {
 			_cachePipelines: !0,
 			...e.deviceProps
 		};
-		r.adapters.includes(bk) || r.adapters.push(bk);
+		r.adapters.includes(yk) || r.adapters.push(yk);
 		let i = { alphaMode: this.props.deviceProps?.type === "webgpu" ? "premultiplied" : void 0 };
-		return Ro.createDevice({
+		return Lo.createDevice({
 			_reuseDevices: !0,
 			type: "webgl",
 			...r,
@@ -22858,7 +22851,7 @@ var wk = {
 		return this.props.viewState || this.viewState;
 	}
 	_getViews() {
-		let { views: e } = this.props, t = Array.isArray(e) ? e : e ? [e] : [new Fw({ id: "default-view" })];
+		let { views: e } = this.props, t = Array.isArray(e) ? e : e ? [e] : [new Pw({ id: "default-view" })];
 		return t.length && this.props.controller && (t[0] = t[0].clone({ controller: this.props.controller })), t;
 	}
 	_onContextLost() {
@@ -22909,12 +22902,12 @@ var wk = {
 			depthTest: !0,
 			depthFunc: 515
 		}), this.props.onDeviceInitialized(this.device), this.device.type === "webgl" && this.props.onWebGLInitialized(this.device.gl);
-		let t = new Wx();
+		let t = new Ux();
 		if (t.play(), this.animationLoop.attachTimeline(t), !this._isMultiCanvasMode()) {
 			let e = this.canvas && this._getEventRoot(this.canvas);
-			J(e), this.eventManager = this._createEventManager(e), this.eventManagers = { [HC]: this.eventManager };
+			J(e), this.eventManager = this._createEventManager(e), this.eventManagers = { [VC]: this.eventManager };
 		}
-		this.viewManager = new UC({
+		this.viewManager = new HC({
 			timeline: t,
 			eventManager: this.eventManager,
 			eventManagers: this.eventManagers,
@@ -22928,20 +22921,20 @@ var wk = {
 			height: this.height
 		});
 		let n = this.viewManager.getViewports()[0];
-		this.layerManager = new BC(this.device, {
+		this.layerManager = new zC(this.device, {
 			deck: this,
 			stats: this.stats,
 			viewport: n,
 			timeline: t
-		}), this.effectManager = new Rw({
+		}), this.effectManager = new Lw({
 			deck: this,
 			device: this.device
-		}), this.deckRenderer = new Vw(this.device, { stats: this.stats }), this.deckPicker = new Yw(this.device, { stats: this.stats });
+		}), this.deckRenderer = new Bw(this.device, { stats: this.stats }), this.deckPicker = new Jw(this.device, { stats: this.stats });
 		let r = this.props.parent?.querySelector(".deck-widgets-root") || (this._isMultiCanvasMode() ? this.props.parent || this.canvas?.parentElement : null) || this.canvas?.parentElement;
-		this.widgetManager = new $w({
+		this.widgetManager = new Qw({
 			deck: this,
 			parentElement: r
-		}), this.widgetManager.addDefault(new iT()), this.setProps({}), this._updateCanvasSize(this._canvasContext), this.props.onLoad();
+		}), this.widgetManager.addDefault(new rT()), this.setProps({}), this._updateCanvasSize(this._canvasContext), this.props.onLoad();
 	}
 	_drawLayers(e, t) {
 		let { device: n, gl: r } = this.layerManager.context;
@@ -23013,22 +23006,22 @@ var wk = {
 	_getMetrics() {
 		let { metrics: e, stats: t } = this;
 		e.fps = t.get("frameRate").getHz(), e.setPropsTime = t.get("setProps Time").time, e.updateAttributesTime = t.get("Update Attributes").time, e.framesRedrawn = t.get("Redraw Count").count, e.pickTime = t.get("pickObject Time").time + t.get("pickMultipleObjects Time").time + t.get("pickObjects Time").time, e.pickCount = t.get("Pick Count").count, e.layersCount = this.layerManager?.layers.length ?? 0, e.drawLayersCount = t.get("Layers rendered").lastSampleCount, e.pickLayersCount = t.get("Layers picked").lastSampleCount, e.updateLayersCount = t.get("Layer updates").count, e.updateAttributesCount = t.get("Attributes updated").count, e.gpuTime = t.get("GPU Time").time, e.cpuTime = t.get("CPU Time").time, e.gpuTimePerFrame = t.get("GPU Time").getAverageTime(), e.cpuTimePerFrame = t.get("CPU Time").getAverageTime();
-		let n = Ro.stats.get("GPU Time and Memory");
+		let n = Lo.stats.get("GPU Time and Memory");
 		e.bufferMemory = n.get("Buffer Memory").count, e.textureMemory = n.get("Texture Memory").count, e.renderbufferMemory = n.get("Renderbuffer Memory").count, e.gpuMemory = n.get("GPU Memory").count;
 	}
 };
 // node_modules/@deck.gl/core/dist/lib/attribute/gl-utils.js
-Tk.defaultProps = wk, Tk.VERSION = ra, z();
-function Ek(e) {
+wk.defaultProps = Ck, wk.VERSION = na, z();
+function Tk(e) {
 	switch (e) {
 		case "float64": return Float64Array;
 		case "uint8":
 		case "unorm8": return Uint8ClampedArray;
-		default: return ws(e);
+		default: return Cs(e);
 	}
 }
-var Dk = Os.getDataType.bind(Os);
-function Ok(e, t, n) {
+var Ek = Ds.getDataType.bind(Ds);
+function Dk(e, t, n) {
 	if (t.size > 4) return null;
 	let r = n === "webgpu" && t.type === "uint8" ? "unorm8" : t.type, i = t.size, a = !!(n !== "webgpu" && i === 3 && r && [
 		"uint8",
@@ -23046,25 +23039,25 @@ function Ok(e, t, n) {
 		byteOffset: t.offset || 0
 	};
 }
-function kk(e) {
+function Ok(e) {
 	return e.stride || e.size * e.bytesPerElement;
 }
-function Ak(e, t) {
-	return e.type === t.type && e.size === t.size && kk(e) === kk(t) && (e.offset || 0) === (t.offset || 0);
+function kk(e, t) {
+	return e.type === t.type && e.size === t.size && Ok(e) === Ok(t) && (e.offset || 0) === (t.offset || 0);
 }
 // node_modules/@deck.gl/core/dist/lib/attribute/data-column.js
 z();
-function jk(e, t) {
+function Ak(e, t) {
 	t.offset && A.removed("shaderAttribute.offset", "vertexOffset, elementOffset")();
-	let n = kk(e), r = t.vertexOffset === void 0 ? e.vertexOffset || 0 : t.vertexOffset, i = t.elementOffset || 0, a = r * n + i * e.bytesPerElement + (e.offset || 0);
+	let n = Ok(e), r = t.vertexOffset === void 0 ? e.vertexOffset || 0 : t.vertexOffset, i = t.elementOffset || 0, a = r * n + i * e.bytesPerElement + (e.offset || 0);
 	return {
 		...t,
 		offset: a,
 		stride: n
 	};
 }
-function Mk(e, t) {
-	let n = jk(e, t);
+function jk(e, t) {
+	let n = Ak(e, t);
 	return {
 		high: n,
 		low: {
@@ -23073,14 +23066,14 @@ function Mk(e, t) {
 		}
 	};
 }
-var Nk = class {
+var Mk = class {
 	constructor(e, t, n) {
 		this._buffer = null, this.device = e, this.id = t.id || "", this.size = t.size || 1;
 		let r = t.logicalType || t.type, i = r === "float64", { defaultValue: a } = t;
 		a = Number.isFinite(a) ? [a] : a || Array(this.size).fill(0);
 		let o;
 		o = i ? "float32" : !r && t.isIndexed ? "uint32" : r || "float32";
-		let s = Ek(r || o);
+		let s = Tk(r || o);
 		this.doublePrecision = i, i && t.fp64 === !1 && (s = Float32Array), this.value = null, this.settings = {
 			...t,
 			defaultType: s,
@@ -23108,7 +23101,7 @@ var Nk = class {
 	}
 	get byteOffset() {
 		let e = this.getAccessor();
-		return e.vertexOffset ? e.vertexOffset * kk(e) : 0;
+		return e.vertexOffset ? e.vertexOffset * Ok(e) : 0;
 	}
 	get numInstances() {
 		return this.state.numInstances;
@@ -23120,7 +23113,7 @@ var Nk = class {
 		return this._shouldSplitDoublePrecisionValue(this.value);
 	}
 	delete() {
-		this._buffer &&= (this._buffer.delete(), null), ox.release(this.state.allocatedValue), this.state.allocatedValue = null;
+		this._buffer &&= (this._buffer.delete(), null), ax.release(this.state.allocatedValue), this.state.allocatedValue = null;
 	}
 	getBuffer() {
 		return this.state.constant && this.device.type !== "webgpu" ? null : this.state.externalBuffer || this._buffer;
@@ -23131,7 +23124,7 @@ var Nk = class {
 			let r = this.value;
 			if (this.device.type === "webgpu" && this._buffer) n[e] = this._buffer;
 			else if (t) {
-				let i = jk(this.getAccessor(), t), a = i.offset / r.BYTES_PER_ELEMENT, o = i.size || this.size;
+				let i = Ak(this.getAccessor(), t), a = i.offset / r.BYTES_PER_ELEMENT, o = i.size || this.size;
 				n[e] = r.subarray(a, a + o);
 			} else n[e] = r;
 		} else n[e] = this.getBuffer();
@@ -23140,24 +23133,24 @@ var Nk = class {
 	_getBufferLayout(e = this.id, t = null) {
 		let n = this.getAccessor(), r = [], i = {
 			name: this.id,
-			byteStride: this.device.type === "webgpu" && this.state.constant ? 0 : kk(n)
+			byteStride: this.device.type === "webgpu" && this.state.constant ? 0 : Ok(n)
 		};
 		if (this.doublePrecision) {
-			let i = Mk(n, t || {});
-			r.push(Ok(e, {
+			let i = jk(n, t || {});
+			r.push(Dk(e, {
 				...n,
 				...i.high
-			}, this.device.type), Ok(`${e}64Low`, {
+			}, this.device.type), Dk(`${e}64Low`, {
 				...n,
 				...i.low
 			}, this.device.type));
 		} else if (t) {
-			let i = jk(n, t);
-			r.push(Ok(e, {
+			let i = Ak(n, t);
+			r.push(Dk(e, {
 				...n,
 				...i
 			}, this.device.type));
-		} else r.push(Ok(e, n, this.device.type));
+		} else r.push(Dk(e, n, this.device.type));
 		return i.attributes = r.filter(Boolean), i;
 	}
 	setAccessor(e) {
@@ -23196,11 +23189,11 @@ var Nk = class {
 			if (!n.type) {
 				if (this.doublePrecision && n.value instanceof Float64Array) r.type = "float32";
 				else {
-					let e = Dk(n.value);
+					let e = Ek(n.value);
 					r.type = r.normalized ? e.replace("int", "norm") : e;
 				}
 			}
-			r.bytesPerElement = n.value.BYTES_PER_ELEMENT, r.stride = kk(r);
+			r.bytesPerElement = n.value.BYTES_PER_ELEMENT, r.stride = Ok(r);
 		}
 		if (t.bounds = null, n.constant) {
 			let e = n.value;
@@ -23210,8 +23203,8 @@ var Nk = class {
 		else if (n.value) {
 			this._checkExternalBuffer(n);
 			let e = n.value, i = e;
-			t.externalBuffer = null, t.constant = !1, this.value = e, this._shouldSplitDoublePrecisionValue(i) && (i = hx(i, r), e instanceof Float32Array && (r.stride = r.size * 2 * Float32Array.BYTES_PER_ELEMENT));
-			let { buffer: a } = this, o = kk(r), s = (r.vertexOffset || 0) * o;
+			t.externalBuffer = null, t.constant = !1, this.value = e, this._shouldSplitDoublePrecisionValue(i) && (i = mx(i, r), e instanceof Float32Array && (r.stride = r.size * 2 * Float32Array.BYTES_PER_ELEMENT));
+			let { buffer: a } = this, o = Ok(r), s = (r.vertexOffset || 0) * o;
 			if (this.settings.isIndexed) {
 				let e = this.settings.defaultType;
 				i.constructor !== e && (i = new e(i));
@@ -23224,14 +23217,14 @@ var Nk = class {
 	updateSubBuffer(e = {}) {
 		this.state.bounds = null;
 		let t = this.value, { startOffset: n = 0, endOffset: r } = e, i = this._shouldSplitDoublePrecisionValue(t);
-		this.buffer.write(i ? hx(t, {
+		this.buffer.write(i ? mx(t, {
 			size: this.size,
 			startIndex: n,
 			endIndex: r
 		}) : t.subarray(n, r), n * (i ? 8 : t.BYTES_PER_ELEMENT) + this.byteOffset);
 	}
 	allocate(e, t = !1) {
-		let { state: n } = this, r = n.allocatedValue, i = ox.allocate(r, e + 1, {
+		let { state: n } = this, r = n.allocatedValue, i = ax.allocate(r, e + 1, {
 			size: this.size,
 			type: this.settings.defaultType,
 			copy: t
@@ -23243,7 +23236,7 @@ var Nk = class {
 		} : this.settings;
 		this.setAccessor(o);
 		let { byteOffset: s } = this, { buffer: c } = this, l = i.byteLength * (a && i instanceof Float32Array ? 2 : 1);
-		return (!c || c.byteLength < l + s) && (c = this._createBuffer(l + s), t && r && c.write(this._shouldSplitDoublePrecisionValue(r) ? hx(r, this) : r, s)), n.allocatedValue = i, n.constant = !1, n.externalBuffer = null, !0;
+		return (!c || c.byteLength < l + s) && (c = this._createBuffer(l + s), t && r && c.write(this._shouldSplitDoublePrecisionValue(r) ? mx(r, this) : r, s)), n.allocatedValue = i, n.constant = !1, n.externalBuffer = null, !0;
 	}
 	_shouldSplitDoublePrecisionValue(e) {
 		return !!(this.doublePrecision && (e instanceof Float64Array || this.device.type === "webgpu" && e instanceof Float32Array));
@@ -23302,22 +23295,22 @@ var Nk = class {
 			byteLength: e
 		}), this._buffer;
 	}
-}, Pk = [], Fk = [];
-function Ik(e, t = 0, n = Infinity) {
-	let r = Pk, i = {
+}, Nk = [], Pk = [];
+function Fk(e, t = 0, n = Infinity) {
+	let r = Nk, i = {
 		index: -1,
 		data: e,
 		target: []
 	};
-	return e ? typeof e[Symbol.iterator] == "function" ? r = e : e.length > 0 && (Fk.length = e.length, r = Fk) : r = Pk, (t > 0 || Number.isFinite(n)) && (r = (Array.isArray(r) ? r : Array.from(r)).slice(t, n), i.index = t - 1), {
+	return e ? typeof e[Symbol.iterator] == "function" ? r = e : e.length > 0 && (Pk.length = e.length, r = Pk) : r = Nk, (t > 0 || Number.isFinite(n)) && (r = (Array.isArray(r) ? r : Array.from(r)).slice(t, n), i.index = t - 1), {
 		iterable: r,
 		objectInfo: i
 	};
 }
-function Lk(e) {
+function Ik(e) {
 	return e && e[Symbol.asyncIterator];
 }
-function Rk(e, t) {
+function Lk(e, t) {
 	let { size: n, stride: r, offset: i, startIndices: a, nested: o } = t, s = e.BYTES_PER_ELEMENT, c = r ? r / s : n, l = i ? i / s : 0, u = Math.floor((e.length - l) / c);
 	return (t, { index: r, target: i }) => {
 		if (!a) {
@@ -23347,9 +23340,9 @@ function Rk(e, t) {
 	};
 }
 // node_modules/@deck.gl/core/dist/utils/range.js
-var zk = [], Bk = [[0, Infinity]];
-function Vk(e, t) {
-	if (e === Bk || (t[0] < 0 && (t[0] = 0), t[0] >= t[1])) return e;
+var Rk = [], zk = [[0, Infinity]];
+function Bk(e, t) {
+	if (e === zk || (t[0] < 0 && (t[0] = 0), t[0] >= t[1])) return e;
 	let n = [], r = e.length, i = 0;
 	for (let a = 0; a < r; a++) {
 		let r = e[a];
@@ -23358,7 +23351,7 @@ function Vk(e, t) {
 	return n.splice(i, 0, t), n;
 }
 // node_modules/@deck.gl/core/dist/lib/attribute/transition-settings.js
-var Hk = {
+var Vk = {
 	interpolation: {
 		duration: 0,
 		easing: (e) => e
@@ -23368,7 +23361,7 @@ var Hk = {
 		damping: .5
 	}
 };
-function Uk(e, t) {
+function Hk(e, t) {
 	if (!e) return null;
 	Number.isFinite(e) && (e = {
 		type: "interpolation",
@@ -23376,14 +23369,14 @@ function Uk(e, t) {
 	});
 	let n = e.type || "interpolation";
 	return {
-		...Hk[n],
+		...Vk[n],
 		...t,
 		...e,
 		type: n
 	};
 }
 // node_modules/@deck.gl/core/dist/lib/attribute/attribute.js
-var Wk = class extends Nk {
+var Uk = class extends Mk {
 	constructor(e, t) {
 		super(e, t, {
 			startIndices: null,
@@ -23394,7 +23387,7 @@ var Wk = class extends Nk {
 			needsUpdate: !0,
 			needsRedraw: !1,
 			layoutChanged: !1,
-			updateRanges: Bk
+			updateRanges: zk
 		}), this.constant = !1, this.settings.update = t.update || (t.accessor ? this._autoUpdater : void 0), Object.seal(this.settings), Object.seal(this.state), this._validateAttributeUpdaters();
 	}
 	get startIndices() {
@@ -23415,7 +23408,7 @@ var Wk = class extends Nk {
 	}
 	setAccessor(e) {
 		var t;
-		(t = this.state).layoutChanged || (t.layoutChanged = !Ak(e, this.getAccessor())), super.setAccessor(e);
+		(t = this.state).layoutChanged || (t.layoutChanged = !kk(e, this.getAccessor())), super.setAccessor(e);
 	}
 	getUpdateTriggers() {
 		let { accessor: e } = this.settings;
@@ -23427,16 +23420,16 @@ var Wk = class extends Nk {
 	getTransitionSetting(e) {
 		if (!e || !this.supportsTransition()) return null;
 		let { accessor: t } = this.settings, n = this.settings.transition;
-		return Uk(Array.isArray(t) ? e[t.find((t) => e[t])] : e[t], n);
+		return Hk(Array.isArray(t) ? e[t.find((t) => e[t])] : e[t], n);
 	}
 	setNeedsUpdate(e = this.id, t) {
 		if (this.state.needsUpdate = this.state.needsUpdate || e, this.setNeedsRedraw(e), t) {
 			let { startRow: e = 0, endRow: n = Infinity } = t;
-			this.state.updateRanges = Vk(this.state.updateRanges, [e, n]);
-		} else this.state.updateRanges = Bk;
+			this.state.updateRanges = Bk(this.state.updateRanges, [e, n]);
+		} else this.state.updateRanges = zk;
 	}
 	clearNeedsUpdate() {
-		this.state.needsUpdate = !1, this.state.updateRanges = zk;
+		this.state.needsUpdate = !1, this.state.updateRanges = Rk;
 	}
 	setNeedsRedraw(e = this.id) {
 		this.state.needsRedraw = this.state.needsRedraw || e;
@@ -23446,7 +23439,7 @@ var Wk = class extends Nk {
 		if (n.noAlloc) return !1;
 		if (n.update) {
 			let n = this.isConstant;
-			return super.allocate(e, t.updateRanges !== Bk), t.layoutChanged ||= n && this.device.type === "webgpu", !0;
+			return super.allocate(e, t.updateRanges !== zk), t.layoutChanged ||= n && this.device.type === "webgpu", !0;
 		}
 		return !1;
 	}
@@ -23494,7 +23487,7 @@ var Wk = class extends Nk {
 		});
 		if (this.device.type === "webgpu") {
 			let e = this.state.constantValue;
-			this.doublePrecision && (e instanceof Float32Array || e instanceof Float64Array) && (e = hx(e, { size: this.size }), this.setAccessor({
+			this.doublePrecision && (e instanceof Float32Array || e instanceof Float64Array) && (e = mx(e, { size: this.size }), this.setAccessor({
 				...this.getAccessor(),
 				stride: this.size * 2 * Float32Array.BYTES_PER_ELEMENT
 			}));
@@ -23520,7 +23513,7 @@ var Wk = class extends Nk {
 			let i = e;
 			J(ArrayBuffer.isView(i.value), `invalid ${r.accessor}`);
 			let a = !!i.size && i.size !== this.size;
-			return n.binaryAccessor = Rk(i.value, {
+			return n.binaryAccessor = Lk(i.value, {
 				size: i.size || this.size,
 				stride: i.stride,
 				offset: i.offset,
@@ -23553,7 +23546,7 @@ var Wk = class extends Nk {
 	_autoUpdater(e, { data: t, startRow: n, endRow: r, props: i, numInstances: a }) {
 		let { settings: o, state: s, value: c, size: l, startIndices: u } = e, { accessor: d, transform: f } = o, p = s.binaryAccessor || (typeof d == "function" ? d : i[d]);
 		J(typeof p == "function", `accessor "${d}" is not a function`);
-		let m = e.getVertexOffset(n), { iterable: h, objectInfo: g } = Ik(t, n, r);
+		let m = e.getVertexOffset(n), { iterable: h, objectInfo: g } = Fk(t, n, r);
 		for (let t of h) {
 			g.index++;
 			let n = p(t, g);
@@ -23562,7 +23555,7 @@ var Wk = class extends Nk {
 				if (n && Array.isArray(n[0])) {
 					let t = m;
 					for (let r of n) e._normalizeValue(r, c, t), t += l;
-				} else n && n.length > l ? c.set(n, m) : (e._normalizeValue(n, g.target, 0), FC({
+				} else n && n.length > l ? c.set(n, m) : (e._normalizeValue(n, g.target, 0), PC({
 					target: c,
 					source: g.target,
 					start: m,
@@ -23594,14 +23587,14 @@ var Wk = class extends Nk {
 	}
 };
 // node_modules/@luma.gl/gpgpu/dist/gpu-data/gpu-vector-format.js
+function Wk(e) {
+	return Xk.test(e);
+}
 function Gk(e) {
 	return Zk.test(e);
 }
 function Kk(e) {
-	return Qk.test(e);
-}
-function qk(e) {
-	let t = Zk.exec(e), n = Qk.exec(e), r = t?.[1] ?? n?.[1] ?? e;
+	let t = Xk.exec(e), n = Zk.exec(e), r = t?.[1] ?? n?.[1] ?? e;
 	try {
 		F.getVertexFormatInfo(r);
 	} catch {
@@ -23609,15 +23602,15 @@ function qk(e) {
 	}
 	return r;
 }
-function Jk(e) {
-	let t = qk(e), n = Gk(e), r = Kk(e), i = F.getVertexFormatInfo(t), a = i.type, o = i.normalized, s = Yk(a, o);
+function qk(e) {
+	let t = Kk(e), n = Wk(e), r = Gk(e), i = F.getVertexFormatInfo(t), a = i.type, o = i.normalized, s = Jk(a, o);
 	return {
 		format: e,
 		elementFormat: t,
 		vertexList: n,
 		valueList: r,
 		type: a,
-		signedDataType: Xk(t, a),
+		signedDataType: Yk(t, a),
 		primitiveType: s,
 		components: i.components,
 		byteLength: i.byteLength,
@@ -23627,7 +23620,7 @@ function Jk(e) {
 		...i.webglOnly ? { webglOnly: !0 } : {}
 	};
 }
-function Yk(e, t) {
+function Jk(e, t) {
 	if (t) return "f32";
 	switch (e) {
 		case "float32": return "f32";
@@ -23641,7 +23634,7 @@ function Yk(e, t) {
 		default: throw Error(`Unsupported GPUVector component type ${e}`);
 	}
 }
-function Xk(e, t) {
+function Yk(e, t) {
 	if (e === "unorm10-10-10-2") return "uint32";
 	switch (t) {
 		case "unorm8": return "uint8";
@@ -23651,15 +23644,15 @@ function Xk(e, t) {
 		default: return t;
 	}
 }
-var Zk, Qk, $k = o((() => {
-	z(), Zk = /^vertex-list<([^<>]+)>$/, Qk = /^value-list<([^<>]+)>$/;
+var Xk, Zk, Qk = o((() => {
+	z(), Xk = /^vertex-list<([^<>]+)>$/, Zk = /^value-list<([^<>]+)>$/;
 }));
 // node_modules/@luma.gl/gpgpu/dist/gpu-data/gpu-data-view.js
-function eA(e, t) {
+function $k(e, t) {
 	if (!Number.isSafeInteger(e) || e < 0) throw Error(`${t} must be a non-negative safe integer`);
 }
-var tA, nA = o((() => {
-	z(), tA = class {
+var eA, tA = o((() => {
+	z(), eA = class {
 		buffer;
 		format;
 		length;
@@ -23667,7 +23660,7 @@ var tA, nA = o((() => {
 		byteStride;
 		constructor(e) {
 			let t = F.getVertexFormatInfo(e.format).byteLength, n = e.byteOffset ?? 0, r = e.byteStride ?? t;
-			if (eA(e.length, "GPUDataView length"), eA(n, "GPUDataView byteOffset"), eA(r, "GPUDataView byteStride"), r < t) throw Error(`GPUDataView byteStride ${r} is smaller than ${e.format} byte length ${t}`);
+			if ($k(e.length, "GPUDataView length"), $k(n, "GPUDataView byteOffset"), $k(r, "GPUDataView byteStride"), r < t) throw Error(`GPUDataView byteStride ${r} is smaller than ${e.format} byte length ${t}`);
 			let i = e.length === 0 ? 0 : (e.length - 1) * r + t, a = n + i;
 			if (!Number.isSafeInteger(i) || !Number.isSafeInteger(a)) throw Error("GPUDataView byte range must use safe integers");
 			if (a > e.buffer.byteLength) throw Error("GPUDataView exceeds its backing buffer byte length");
@@ -23682,20 +23675,20 @@ var tA, nA = o((() => {
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/gpu-data/gpu-data-format.js
-function rA(e) {
+function nA(e) {
 	return !!(e && typeof e == "object" && e.type === "struct");
 }
-function iA(e, t) {
+function rA(e, t) {
 	let n = Object.entries(e);
 	if (n.length === 0) throw Error("GPUData struct format must declare at least one field");
-	return t === "packed" ? aA(n) : oA(n);
+	return t === "packed" ? iA(n) : aA(n);
 }
-function aA(e) {
+function iA(e) {
 	let t = [], n = 0, r = 0;
 	for (let [i, a] of e) {
 		let e = F.getVertexFormatInfo(a);
 		if (e.webglOnly) throw Error(`Packed GPUData struct field "${i}" uses WebGL-only format ${a}`);
-		n = lA(n, Math.min(4, e.byteLength)), t.push([i, Object.freeze({
+		n = cA(n, Math.min(4, e.byteLength)), t.push([i, Object.freeze({
 			format: a,
 			byteOffset: n,
 			byteLength: e.byteLength
@@ -23706,12 +23699,12 @@ function aA(e) {
 		layout: "packed",
 		fields: Object.freeze(Object.fromEntries(t)),
 		components: r,
-		byteStride: lA(n, 4),
+		byteStride: cA(n, 4),
 		rowByteLength: n
 	});
 }
-function oA(e) {
-	let t = cu(Object.fromEntries(e.map(([e, t]) => [e, sA(t)])), { layout: "wgsl-storage" }), n = [], r = 0, i = 0;
+function aA(e) {
+	let t = su(Object.fromEntries(e.map(([e, t]) => [e, oA(t)])), { layout: "wgsl-storage" }), n = [], r = 0, i = 0;
 	for (let [a, o] of e) {
 		let e = F.getVertexFormatInfo(o), s = t.fields[a].offset * 4;
 		n.push([a, Object.freeze({
@@ -23729,25 +23722,25 @@ function oA(e) {
 		rowByteLength: r
 	});
 }
-function sA(e) {
+function oA(e) {
 	let t = F.getVertexFormatInfo(e);
 	switch (t.type) {
-		case "float32": return cA("f32", t.components);
-		case "sint32": return cA("i32", t.components);
-		case "uint32": return cA("u32", t.components);
-		default: return cA("u32", Math.ceil(t.byteLength / 4));
+		case "float32": return sA("f32", t.components);
+		case "sint32": return sA("i32", t.components);
+		case "uint32": return sA("u32", t.components);
+		default: return sA("u32", Math.ceil(t.byteLength / 4));
 	}
 }
-function cA(e, t) {
+function sA(e, t) {
 	return t === 1 ? e : `vec${t}<${e}>`;
 }
-function lA(e, t) {
+function cA(e, t) {
 	return Math.ceil(e / t) * t;
 }
-var uA = o((() => {
+var lA = o((() => {
 	z();
-})), dA, fA, pA, mA = o((() => {
-	nA(), uA(), $k(), dA = class {
+})), uA, dA, fA, pA = o((() => {
+	tA(), lA(), Qk(), uA = class {
 		buffer;
 		ownsDataBuffer;
 		constructor(e, t) {
@@ -23763,7 +23756,7 @@ var uA = o((() => {
 		destroy() {
 			this.ownsDataBuffer &&= (this.buffer.destroy(), !1);
 		}
-	}, fA = class extends dA {
+	}, dA = class extends uA {
 		dataType;
 		format;
 		length;
@@ -23780,8 +23773,8 @@ var uA = o((() => {
 			let { buffer: t, format: n, length: r, valueLength: i, stride: a, byteOffset: o = 0, byteStride: s, rowByteLength: c, ownsBuffer: l = !1, readbackMetadata: u, valueOffsets: d, nullBitmap: f, valueByteLength: p, dataType: m } = e;
 			super(t, l);
 			let h;
-			h = n ? typeof n == "string" ? n : iA(n, e.layout ?? "wgsl-storage") : void 0;
-			let g = rA(h) ? h : void 0, _ = typeof h == "string" ? Jk(h) : void 0;
+			h = n ? typeof n == "string" ? n : rA(n, e.layout ?? "wgsl-storage") : void 0;
+			let g = nA(h) ? h : void 0, _ = typeof h == "string" ? qk(h) : void 0;
 			if (this.dataType = m, this.format = h, this.length = r, this.valueLength = i ?? r, this.stride = a ?? _?.components ?? g?.components ?? s ?? c ?? 1, this.byteOffset = o, this.rowByteLength = c ?? g?.rowByteLength ?? _?.byteLength ?? s ?? this.stride, this.byteStride = s ?? g?.byteStride ?? this.rowByteLength, g) {
 				if (this.rowByteLength < g.rowByteLength) throw Error(`GPUData rowByteLength ${this.rowByteLength} is smaller than struct format row byte length ${g.rowByteLength}`);
 				if (this.byteStride < Math.max(g.byteStride, this.rowByteLength)) throw Error(`GPUData byteStride ${this.byteStride} is smaller than its struct row layout`);
@@ -23789,9 +23782,9 @@ var uA = o((() => {
 			this.readbackMetadata = u, this.valueOffsets = d, this.nullBitmap = f, this.valueByteLength = p;
 		}
 		getChild(e) {
-			if (!rA(this.format)) return null;
+			if (!nA(this.format)) return null;
 			let t = this.format.fields[e];
-			return t ? new tA({
+			return t ? new eA({
 				buffer: this.buffer,
 				format: t.format,
 				length: this.length,
@@ -23800,9 +23793,9 @@ var uA = o((() => {
 			}) : null;
 		}
 		getChildAt(e) {
-			if (!rA(this.format)) return null;
+			if (!nA(this.format)) return null;
 			let t = Object.values(this.format.fields)[e];
-			return t ? new tA({
+			return t ? new eA({
 				buffer: this.buffer,
 				format: t.format,
 				length: this.length,
@@ -23810,11 +23803,11 @@ var uA = o((() => {
 				byteStride: this.byteStride
 			}) : null;
 		}
-	}, pA = fA;
+	}, fA = dA;
 }));
 // node_modules/@luma.gl/gpgpu/dist/gpu-data/gpu-vector.js
-function hA(e) {
-	let t = e.format ? Jk(e.format) : void 0, n = e.rowByteLength ?? e.byteStride ?? t?.byteLength;
+function mA(e) {
+	let t = e.format ? qk(e.format) : void 0, n = e.rowByteLength ?? e.byteStride ?? t?.byteLength;
 	if (n === void 0) throw Error("GPUVector requires format or explicit rowByteLength");
 	return {
 		stride: e.stride ?? t?.components ?? 1,
@@ -23822,14 +23815,14 @@ function hA(e) {
 		rowByteLength: n
 	};
 }
-function gA(e) {
+function hA(e) {
 	return e[0]?.format;
 }
-function _A(e, t) {
+function gA(e, t) {
 	if (e.find((e) => e.format !== t)) throw Error("GPUVector data chunks must share the declared format");
 }
-var vA, yA = o((() => {
-	mA(), $k(), vA = class {
+var _A, vA = o((() => {
+	pA(), Qk(), _A = class {
 		name;
 		dataType;
 		format;
@@ -23850,8 +23843,8 @@ var vA, yA = o((() => {
 		constructor(e) {
 			switch (e.type) {
 				case "buffer": {
-					let { name: t, buffer: n, format: r, length: i, valueLength: a = i, byteOffset: o = 0, ownsBuffer: s = !1 } = e, { stride: c, byteStride: l, rowByteLength: u } = hA(e);
-					this.name = t, this.dataType = e.dataType, this.format = r, this.length = i, this.valueLength = a, this.stride = c, this.byteOffset = o, this.byteStride = l, this.rowByteLength = u, this.data.push(new pA({
+					let { name: t, buffer: n, format: r, length: i, valueLength: a = i, byteOffset: o = 0, ownsBuffer: s = !1 } = e, { stride: c, byteStride: l, rowByteLength: u } = mA(e);
+					this.name = t, this.dataType = e.dataType, this.format = r, this.length = i, this.valueLength = a, this.stride = c, this.byteOffset = o, this.byteStride = l, this.rowByteLength = u, this.data.push(new fA({
 						buffer: n,
 						format: r,
 						length: i,
@@ -23871,7 +23864,7 @@ var vA, yA = o((() => {
 						name: t,
 						byteStride: s,
 						attributes: c
-					}, this.data.push(new pA({
+					}, this.data.push(new fA({
 						buffer: n,
 						format: r,
 						length: i,
@@ -23886,13 +23879,13 @@ var vA, yA = o((() => {
 					return;
 				}
 				case "data": {
-					let t = e.format ?? gA(e.data), n = t ? Jk(t) : void 0, { name: r, data: i, stride: a = i[0]?.stride ?? n?.components ?? 1, valueLength: o = i.reduce((e, t) => e + t.valueLength, 0), byteStride: s = i[0]?.byteStride ?? n?.byteLength, rowByteLength: c = i[0]?.rowByteLength ?? n?.byteLength, bufferLayout: l, ownsData: u = !1 } = e;
+					let t = e.format ?? hA(e.data), n = t ? qk(t) : void 0, { name: r, data: i, stride: a = i[0]?.stride ?? n?.components ?? 1, valueLength: o = i.reduce((e, t) => e + t.valueLength, 0), byteStride: s = i[0]?.byteStride ?? n?.byteLength, rowByteLength: c = i[0]?.rowByteLength ?? n?.byteLength, bufferLayout: l, ownsData: u = !1 } = e;
 					if (s === void 0 || c === void 0) throw Error("GPUVector requires format or explicit byte layout metadata");
-					t && _A(i, t), this.name = r, this.dataType = e.dataType, this.format = t, this.length = i.reduce((e, t) => e + t.length, 0), this.valueLength = o, this.stride = a, this.byteOffset = i.length === 1 ? i[0].byteOffset : 0, this.byteStride = s, this.rowByteLength = c, this.bufferLayout = l, this.ownsDataChunks = u, this.data.push(...i);
+					t && gA(i, t), this.name = r, this.dataType = e.dataType, this.format = t, this.length = i.reduce((e, t) => e + t.length, 0), this.valueLength = o, this.stride = a, this.byteOffset = i.length === 1 ? i[0].byteOffset : 0, this.byteStride = s, this.rowByteLength = c, this.bufferLayout = l, this.ownsDataChunks = u, this.data.push(...i);
 					return;
 				}
 				case "appendable": {
-					let { name: t, device: n, format: r, valueLength: i = 0, bufferProps: a } = e, { stride: o, byteStride: s, rowByteLength: c } = hA(e);
+					let { name: t, device: n, format: r, valueLength: i = 0, bufferProps: a } = e, { stride: o, byteStride: s, rowByteLength: c } = mA(e);
 					this.name = t, this.dataType = e.dataType, this.format = r, this.length = 0, this.valueLength = i, this.stride = o, this.byteOffset = 0, this.byteStride = s, this.rowByteLength = c, this.device = n, this.bufferProps = a, this.isAppendable = !0;
 					return;
 				}
@@ -23937,10 +23930,10 @@ var vA, yA = o((() => {
 			for (let e of this.ownedVectors.splice(0)) e.destroy();
 		}
 	};
-})), bA = o((() => {
-	z(), $k(), mA(), uA(), nA(), yA();
-})), xA, SA, CA = o((() => {
-	z(), xA = class {
+})), yA = o((() => {
+	z(), Qk(), pA(), lA(), tA(), vA();
+})), bA, xA, SA = o((() => {
+	z(), bA = class {
 		poolSize = 20;
 		bufferPools;
 		constructor() {
@@ -23969,10 +23962,10 @@ var vA, yA = o((() => {
 				t.length === 0 && this.bufferPools.delete(e);
 			}
 		}
-	}, SA = new xA();
+	}, xA = new bA();
 }));
 // node_modules/@luma.gl/gpgpu/dist/operation/gpu-data-evaluator.js
-function wA(e, t, n, r) {
+function CA(e, t, n, r) {
 	let { ValueType: i, size: a, offset: o, stride: s } = e, c = s / i.BYTES_PER_ELEMENT, l = o / i.BYTES_PER_ELEMENT, u = r - n;
 	if (c === a) {
 		let e = l + n * c;
@@ -23985,21 +23978,21 @@ function wA(e, t, n, r) {
 	}
 	return d;
 }
-function TA(e) {
+function wA(e) {
 	if (e instanceof Z) return e;
 	if (typeof e == "number" || Array.isArray(e)) return Z.fromConstant(e);
-	if (e instanceof pA) return Z.fromGPUData(e);
-	if (e instanceof tA) return Z.fromGPUDataView(e);
+	if (e instanceof fA) return Z.fromGPUData(e);
+	if (e instanceof eA) return Z.fromGPUDataView(e);
 	throw Error("getGPUDataEvaluator() requires GPUDataEvaluator, GPUData, GPUDataView, number, or number[]");
 }
-function EA(e) {
+function TA(e) {
 	if (!e.format) throw Error("GPUDataEvaluator.fromGPUData() requires GPUData format metadata");
-	if (Gk(e.format) || Kk(e.format)) throw Error("GPUDataEvaluator.fromGPUData() does not support variable-length input");
-	let t = Jk(e.format).byteLength;
+	if (Wk(e.format) || Gk(e.format)) throw Error("GPUDataEvaluator.fromGPUData() does not support variable-length input");
+	let t = qk(e.format).byteLength;
 	if (e.rowByteLength !== t) throw Error(`GPUDataEvaluator.fromGPUData() requires rowByteLength ${t} for GPUData`);
 }
-function DA(e) {
-	let t = Jk(e.format), n = Cs(t.signedDataType), r = n.BYTES_PER_ELEMENT * t.components;
+function EA(e) {
+	let t = qk(e.format), n = Ss(t.signedDataType), r = n.BYTES_PER_ELEMENT * t.components;
 	if (t.byteLength !== r) throw Error(`GPUDataEvaluator does not support packed vertex format ${e.format}: ${t.byteLength} physical bytes cannot expose ${t.components} ${t.signedDataType} components`);
 	if (e.byteOffset % n.BYTES_PER_ELEMENT !== 0 || e.byteStride % n.BYTES_PER_ELEMENT !== 0) throw Error(`GPUDataEvaluator requires ${e.format} offset and stride aligned to ${n.BYTES_PER_ELEMENT} bytes`);
 	return {
@@ -24012,29 +24005,29 @@ function DA(e) {
 		format: e.format
 	};
 }
-function OA(e) {
-	let t = kA(e).buffer;
-	return t instanceof JS ? t.buffer : t;
+function DA(e) {
+	let t = OA(e).buffer;
+	return t instanceof qS ? t.buffer : t;
 }
-function kA(e) {
+function OA(e) {
 	let [t, ...n] = e.data;
 	if (!t || n.length > 0) throw Error(`GPUDataEvaluator requires exactly one GPUData chunk for "${e.name}"`);
 	return t;
 }
-function AA(e) {
+function kA(e) {
 	let t = [];
-	return jA(e, t, { byteOffset: 0 }), t;
+	return AA(e, t, { byteOffset: 0 }), t;
 }
-function jA(e, t, n) {
+function AA(e, t, n) {
 	let r = e.source;
-	if (r && !(r instanceof Z) && r.name === "interleave") for (let e of Object.values(r.inputs)) e instanceof Z && jA(e, t, n);
+	if (r && !(r instanceof Z) && r.name === "interleave") for (let e of Object.values(r.inputs)) e instanceof Z && AA(e, t, n);
 	else t.push({
 		attribute: e.id ?? e.toString(),
-		format: MA(e.type, e.size, e.normalized),
+		format: jA(e.type, e.size, e.normalized),
 		byteOffset: n.byteOffset
 	}), n.byteOffset += e.ValueType.BYTES_PER_ELEMENT * e.size;
 }
-function MA(e, t, n = !1) {
+function jA(e, t, n = !1) {
 	if (t < 1 || t > 4) throw Error(`Cannot synthesize a GPUVector vertex format with ${t} components`);
 	let r = e;
 	if (n) switch (e) {
@@ -24057,17 +24050,17 @@ function MA(e, t, n = !1) {
 	}
 	return (r === "uint8" || r === "sint8" || r === "uint16" || r === "sint16" || r === "unorm8" || r === "snorm8" || r === "unorm16" || r === "snorm16") && t === 3 ? `${r}x3-webgl` : `${r}${t === 1 ? "" : `x${t}`}`;
 }
-function NA(e, t, n = !1) {
-	return t >= 1 && t <= 4 ? MA(e, t, n) : void 0;
+function MA(e, t, n = !1) {
+	return t >= 1 && t <= 4 ? jA(e, t, n) : void 0;
 }
-var Z, PA = o((() => {
-	z(), q(), bA(), CA(), Z = class e {
+var Z, NA = o((() => {
+	z(), q(), yA(), SA(), Z = class e {
 		static get bufferPoolSize() {
-			return SA.poolSize;
+			return xA.poolSize;
 		}
 		static set bufferPoolSize(e) {
 			if (!Number.isSafeInteger(e) || e < 0) throw Error("GPUDataEvaluator.bufferPoolSize must be a non-negative safe integer");
-			SA.poolSize = e, SA.purge();
+			xA.poolSize = e, xA.purge();
 		}
 		type;
 		size;
@@ -24097,7 +24090,7 @@ var Z, PA = o((() => {
 		_targetBuffer;
 		static fromArray(t, { type: n, size: r = 1, offset: i = 0, stride: a = 0, normalized: o = !1 }) {
 			let s = n, c;
-			Array.isArray(t) ? (s ||= "float32", c = new (Cs(s))(t)) : t instanceof Float64Array ? (s = "uint32", r *= 2, i *= 2, a *= 2, c = new Uint32Array(t.buffer, t.byteOffset, t.byteLength / 4)) : (s ||= xs(t), c = t);
+			Array.isArray(t) ? (s ||= "float32", c = new (Ss(s))(t)) : t instanceof Float64Array ? (s = "uint32", r *= 2, i *= 2, a *= 2, c = new Uint32Array(t.buffer, t.byteOffset, t.byteLength / 4)) : (s ||= bs(t), c = t);
 			let l = `<${s} * ${r}>`;
 			return new e({
 				id: l,
@@ -24110,7 +24103,7 @@ var Z, PA = o((() => {
 			});
 		}
 		static fromConstant(t, n = "float32") {
-			let r = Cs(n), i;
+			let r = Ss(n), i;
 			return Array.isArray(t) ? i = `[${t.join(",")}]` : (i = String(t), t = [t]), new e({
 				id: i,
 				isConstant: !0,
@@ -24120,8 +24113,8 @@ var Z, PA = o((() => {
 			});
 		}
 		static fromGPUData(t, n = {}) {
-			EA(t);
-			let r = new tA({
+			TA(t);
+			let r = new eA({
 				buffer: t.buffer,
 				format: t.format,
 				length: t.length,
@@ -24129,14 +24122,14 @@ var Z, PA = o((() => {
 				byteStride: t.byteStride
 			});
 			return new e({
-				...DA(r),
+				...EA(r),
 				id: n.id,
 				gpuData: t
 			});
 		}
 		static fromGPUDataView(t, n = {}) {
 			return new e({
-				...DA(t),
+				...EA(t),
 				id: n.id,
 				buffer: t.buffer
 			});
@@ -24146,7 +24139,7 @@ var Z, PA = o((() => {
 			if (!s && !r && !i && !a) throw Error("GPUDataEvaluator must have a value source");
 			let { type: l, size: u, offset: d, stride: f, normalized: p, length: m } = t;
 			if (s instanceof e ? (l ??= s.type, u ??= s.size, d ??= s.offset, f ??= s.stride, p ??= s.normalized, m ??= s.length) : (u ??= 1, d ??= 0, p ??= !1, m = c ? 1 : m), !l) throw Error("GPUDataEvaluator: type not defined");
-			if (this._id = n, this.type = l, this.size = u, this.ValueType = Cs(this.type), this._offset = d, this._stride = f || this.ValueType.BYTES_PER_ELEMENT * u, this.normalized = p, this.source = s, this.format = o, m === void 0) {
+			if (this._id = n, this.type = l, this.size = u, this.ValueType = Ss(this.type), this._offset = d, this._stride = f || this.ValueType.BYTES_PER_ELEMENT * u, this.normalized = p, this.source = s, this.format = o, m === void 0) {
 				if (c) m = 1;
 				else {
 					if (!r) throw Error("GPUDataEvaluator: length not defined");
@@ -24155,7 +24148,7 @@ var Z, PA = o((() => {
 			}
 			this.isConstant = c, this.length = m;
 			let h = this.ValueType.BYTES_PER_ELEMENT * this.size;
-			this._byteLength = m === 0 ? 0 : (m - 1) * this.stride + h, this._value = r, this._bufferOwnership = s instanceof e || i || a ? "borrowed" : "owned", a ? this._gpuVector = new vA({
+			this._byteLength = m === 0 ? 0 : (m - 1) * this.stride + h, this._value = r, this._bufferOwnership = s instanceof e || i || a ? "borrowed" : "owned", a ? this._gpuVector = new _A({
 				type: "data",
 				name: this._id ?? "data",
 				format: a.format,
@@ -24183,7 +24176,7 @@ var Z, PA = o((() => {
 			return this._gpuVector;
 		}
 		get buffer() {
-			return OA(this.gpuVector);
+			return DA(this.gpuVector);
 		}
 		setTargetBuffer({ buffer: t, byteOffset: n = 0, byteStride: r = this.stride }) {
 			if (this._destroyed) throw Error(`GPUDataEvaluator ${this} already destroyed`);
@@ -24203,7 +24196,7 @@ var Z, PA = o((() => {
 				let e = await this.source.evaluate(t);
 				return this._gpuVector = this.createGPUVectorView({
 					...n,
-					buffer: OA(e)
+					buffer: DA(e)
 				}), this._gpuVector;
 			}
 			if (r = this._getEvaluationBuffer(t), this._value) r.write(this._value);
@@ -24225,7 +24218,7 @@ var Z, PA = o((() => {
 				let e = this.source.evaluateSync(t);
 				return this._gpuVector = this.createGPUVectorView({
 					...n,
-					buffer: OA(e)
+					buffer: DA(e)
 				}), this._gpuVector;
 			}
 			if (r = this._getEvaluationBuffer(t), this._value) r.write(this._value);
@@ -24240,10 +24233,10 @@ var Z, PA = o((() => {
 			}), this._gpuVector;
 		}
 		createGPUVectorView(e) {
-			let t = e.name ?? this._id ?? "vector", n = e.format ?? this.format ?? NA(this.type, this.size, this.normalized);
+			let t = e.name ?? this._id ?? "vector", n = e.format ?? this.format ?? MA(this.type, this.size, this.normalized);
 			if (e.interleaved) {
-				let n = typeof e.interleaved == "object" && e.interleaved.attributes ? e.interleaved.attributes : AA(this);
-				return new vA({
+				let n = typeof e.interleaved == "object" && e.interleaved.attributes ? e.interleaved.attributes : kA(this);
+				return new _A({
 					type: "interleaved",
 					name: t,
 					buffer: e.buffer,
@@ -24255,7 +24248,7 @@ var Z, PA = o((() => {
 					ownsBuffer: !1
 				});
 			}
-			return new vA({
+			return new _A({
 				type: "buffer",
 				name: t,
 				buffer: e.buffer,
@@ -24270,7 +24263,7 @@ var Z, PA = o((() => {
 		}
 		_getEvaluationBuffer(e) {
 			let t = this._targetBuffer;
-			if (!t) return SA.createOrReuse(e, this.byteLength);
+			if (!t) return xA.createOrReuse(e, this.byteLength);
 			if (t.buffer.device !== e) throw Error("GPUDataEvaluator target buffer belongs to a different device");
 			let n = this.ValueType.BYTES_PER_ELEMENT * this.size, r = this.length === 0 ? 0 : (this.length - 1) * t.byteStride + n;
 			if (t.byteOffset + r > t.buffer.byteLength) throw Error("GPUDataEvaluator target buffer is too small for the output layout");
@@ -24278,7 +24271,7 @@ var Z, PA = o((() => {
 		}
 		async readValue(e = 0, t) {
 			let { ValueType: n } = this, { size: r, offset: i, stride: a, length: o } = this, s = n.BYTES_PER_ELEMENT * r;
-			if (t ??= o, e = Math.max(0, Math.min(o, e)), t = Math.max(e, Math.min(o, t)), this._value) return wA(this, this._value, e, t);
+			if (t ??= o, e = Math.max(0, Math.min(o, e)), t = Math.max(e, Math.min(o, t)), this._value) return CA(this, this._value, e, t);
 			let c = t - e;
 			if (c === 0) return new n(0);
 			let l = i + e * a, u = a === s ? c * s : (c - 1) * a + s, d = await this.buffer.readAsync(l, u), f = new n(d.buffer, d.byteOffset, d.byteLength / n.BYTES_PER_ELEMENT);
@@ -24307,12 +24300,12 @@ var Z, PA = o((() => {
 			return this._id ?? this.source?.toString() ?? this.constructor.name;
 		}
 		destroy() {
-			this._gpuVector &&= (this._bufferOwnership === "owned" && SA.recycle(OA(this._gpuVector)), void 0), this._targetBuffer = void 0, this._destroyed = !0;
+			this._gpuVector &&= (this._bufferOwnership === "owned" && xA.recycle(DA(this._gpuVector)), void 0), this._targetBuffer = void 0, this._destroyed = !0;
 		}
 	};
 }));
-bA(), PA();
-var FA = class e {
+yA(), NA();
+var PA = class e {
 	gpuDataEvaluators;
 	format;
 	length;
@@ -24339,7 +24332,7 @@ var FA = class e {
 	}
 	constructor({ id: e, gpuDataEvaluators: t, gpuVector: n, format: r }) {
 		if (t.length === 0) throw Error("GPUVectorEvaluator requires at least one GPUData evaluator");
-		IA(t), this.id = e, this.gpuDataEvaluators = t, this.format = r ?? t[0].format, this.length = t.reduce((e, t) => e + t.length, 0), this._gpuVector = n, this._ownsGPUDataEvaluators = !n;
+		FA(t), this.id = e, this.gpuDataEvaluators = t, this.format = r ?? t[0].format, this.length = t.reduce((e, t) => e + t.length, 0), this._gpuVector = n, this._ownsGPUDataEvaluators = !n;
 	}
 	get evaluated() {
 		return !!this._gpuVector;
@@ -24354,8 +24347,8 @@ var FA = class e {
 	async evaluate(e, t = {}) {
 		if (this._destroyed) throw Error(`GPUVectorEvaluator ${this} already destroyed`);
 		if (this._gpuVector) return this._gpuVector;
-		let n = await Promise.all(this.gpuDataEvaluators.map((n) => n.evaluate(e, t))), r = n[0], i = n.map(LA), a = t.format ?? this.format ?? r.format;
-		return this._gpuVector = new vA({
+		let n = await Promise.all(this.gpuDataEvaluators.map((n) => n.evaluate(e, t))), r = n[0], i = n.map(IA), a = t.format ?? this.format ?? r.format;
+		return this._gpuVector = new _A({
 			type: "data",
 			name: t.name ?? this.id ?? "vector",
 			format: a,
@@ -24369,8 +24362,8 @@ var FA = class e {
 	evaluateSync(e, t = {}) {
 		if (this._destroyed) throw Error(`GPUVectorEvaluator ${this} already destroyed`);
 		if (this._gpuVector) return this._gpuVector;
-		let n = this.gpuDataEvaluators.map((n) => n.evaluateSync(e, t)), r = n[0], i = n.map(LA), a = t.format ?? this.format ?? r.format;
-		return this._gpuVector = new vA({
+		let n = this.gpuDataEvaluators.map((n) => n.evaluateSync(e, t)), r = n[0], i = n.map(IA), a = t.format ?? this.format ?? r.format;
+		return this._gpuVector = new _A({
 			type: "data",
 			name: t.name ?? this.id ?? "vector",
 			format: a,
@@ -24389,18 +24382,18 @@ var FA = class e {
 		return this.id ?? this.constructor.name;
 	}
 };
-function IA(e) {
+function FA(e) {
 	let t = e[0];
 	for (let n of e.slice(1)) if (n.type !== t.type || n.size !== t.size || n.normalized !== t.normalized || n.format !== t.format) throw Error("GPUVectorEvaluator requires matching GPUData evaluator layouts");
 }
-function LA(e) {
+function IA(e) {
 	let [t, ...n] = e.data;
 	if (!t || n.length > 0) throw Error(`GPUVectorEvaluator requires one GPUData chunk for "${e.name}"`);
 	return t;
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/arithmetic-expression.js
-var RA, zA = o((() => {
-	RA = {
+var LA, RA = o((() => {
+	LA = {
 		add: {
 			arity: 2,
 			symbol: "arithmetic_add"
@@ -24452,12 +24445,12 @@ var RA, zA = o((() => {
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/common.js
-function BA({ elementWise: e, func: t, inputs: n, output: r, outputBuffer: i }) {
+function zA({ elementWise: e, func: t, inputs: n, output: r, outputBuffer: i }) {
 	let a = Array.isArray(n) ? n : Object.values(n);
 	for (let e of a) if (!e.value) throw Error(`${e} does not have CPU value`);
 	let o = r.length, s = r.size, c = new r.ValueType(o * s);
 	for (let n = 0; n < o; n++) {
-		let r = a.map((e) => VA(e, n));
+		let r = a.map((e) => BA(e, n));
 		if (e) for (let e = 0; e < s; e++) c[n * s + e] = t.apply(null, r.map((t) => t[e]));
 		else t.call(null, c.subarray(n * s, n * s + s), ...r);
 	}
@@ -24474,14 +24467,14 @@ function BA({ elementWise: e, func: t, inputs: n, output: r, outputBuffer: i }) 
 		value: p
 	};
 }
-function VA(e, t) {
+function BA(e, t) {
 	let n = e.value, r = e.size, i = e.offset / e.ValueType.BYTES_PER_ELEMENT, a = e.stride / e.ValueType.BYTES_PER_ELEMENT, o = i + (e.isConstant ? 0 : t) * a, s = n.slice(o, o + r);
 	if (!e.normalized) return s;
 	let c = new Float32Array(r);
-	for (let t = 0; t < r; t++) c[t] = HA(s[t], e.type);
+	for (let t = 0; t < r; t++) c[t] = VA(s[t], e.type);
 	return c;
 }
-function HA(e, t) {
+function VA(e, t) {
 	switch (t) {
 		case "uint8": return e / 255;
 		case "uint16": return e / 65535;
@@ -24494,20 +24487,20 @@ function HA(e, t) {
 	}
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/arithmetic.js
-zA();
-var UA = ({ inputs: e, output: t, target: n }) => {
+RA();
+var HA = ({ inputs: e, output: t, target: n }) => {
 	for (let t of Object.values(e.namedInputs)) if (!t.value) throw Error(`${t} does not have CPU value`);
 	let r = new t.ValueType(t.length * t.size);
 	for (let n = 0; n < t.length; n++) {
-		let i = Object.fromEntries(Object.entries(e.namedInputs).map(([e, t]) => [e, VA(t, n)]));
-		for (let a = 0; a < t.size; a++) r[n * t.size + a] = WA(e.expression, i, a);
+		let i = Object.fromEntries(Object.entries(e.namedInputs).map(([e, t]) => [e, BA(t, n)]));
+		for (let a = 0; a < t.size; a++) r[n * t.size + a] = UA(e.expression, i, a);
 	}
 	return n.write(r), {
 		success: !0,
 		value: r
 	};
 };
-function WA(e, t, n) {
+function UA(e, t, n) {
 	switch (e.kind) {
 		case "input": {
 			let r = t[e.name];
@@ -24515,8 +24508,8 @@ function WA(e, t, n) {
 		}
 		case "literal": return Array.isArray(e.value) ? e.value[n] ?? 0 : e.value;
 		case "call": {
-			GA(e.op, e.args.length);
-			let r = e.args.map((e) => WA(e, t, n));
+			WA(e.op, e.args.length);
+			let r = e.args.map((e) => UA(e, t, n));
 			switch (e.op) {
 				case "add": return r[0] + r[1];
 				case "subtract": return r[0] - r[1];
@@ -24539,12 +24532,12 @@ function WA(e, t, n) {
 		default: throw Error(`Unsupported expression node ${e.kind}`);
 	}
 }
-function GA(e, t) {
-	let n = RA[e].arity;
+function WA(e, t) {
+	let n = LA[e].arity;
 	if (t !== n) throw Error(`Arithmetic op '${e}' expects ${n} args, got ${t}`);
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/extent.js
-var KA = ({ inputs: e, output: t, target: n }) => {
+var GA = ({ inputs: e, output: t, target: n }) => {
 	let { sourceValues: r } = e;
 	if (!r.value) throw Error(`${r} does not have CPU value`);
 	let i = new t.ValueType(t.length * t.size);
@@ -24553,10 +24546,10 @@ var KA = ({ inputs: e, output: t, target: n }) => {
 		error: /* @__PURE__ */ Error(`${r} is empty`)
 	};
 	for (let e = 0; e < r.size; e++) {
-		let n = VA(r, 0)[e], a = e * t.size, o = a + 1;
+		let n = BA(r, 0)[e], a = e * t.size, o = a + 1;
 		i[a] = n, i[o] = n;
 		for (let t = 1; t < r.length; t++) {
-			let n = VA(r, t)[e];
+			let n = BA(r, t)[e];
 			n < i[a] && (i[a] = n), n > i[o] && (i[o] = n);
 		}
 	}
@@ -24564,7 +24557,7 @@ var KA = ({ inputs: e, output: t, target: n }) => {
 		success: !0,
 		value: i
 	};
-}, qA = ({ inputs: e, output: t, target: n }) => BA({
+}, KA = ({ inputs: e, output: t, target: n }) => zA({
 	func: (e, t) => {
 		let n = e.length / 2, r = new Float64Array(t.buffer);
 		for (let t = 0; t < n; t++) {
@@ -24576,13 +24569,13 @@ var KA = ({ inputs: e, output: t, target: n }) => {
 	inputs: e,
 	output: t,
 	outputBuffer: n
-}), JA = async ({ inputs: e, output: t, target: n }) => {
+}), qA = async ({ inputs: e, output: t, target: n }) => {
 	let { ids: r, sourceValues: i } = e, a = r.value, o = i.value;
 	if (!a) throw Error(`${r} does not have CPU value`);
 	if (!o) throw Error(`${i} does not have CPU value`);
 	let s = new t.ValueType(t.length * t.size), c = Array(t.size).fill(0);
 	for (let e = 0; e < t.length; e++) {
-		let n = VA(r, e), a = Number(n[0]), o = YA(a, i.length) ? VA(i, a) : c;
+		let n = BA(r, e), a = Number(n[0]), o = JA(a, i.length) ? BA(i, a) : c;
 		s.set(o, e * t.size);
 	}
 	return n.write(s), {
@@ -24590,11 +24583,11 @@ var KA = ({ inputs: e, output: t, target: n }) => {
 		value: s
 	};
 };
-function YA(e, t) {
+function JA(e, t) {
 	return Number.isInteger(e) && e >= 0 && e < t;
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/interleave.js
-var XA = ({ inputs: e, output: t, target: n }) => BA({
+var YA = ({ inputs: e, output: t, target: n }) => zA({
 	func: (e, ...t) => {
 		let n = 0;
 		for (let r of t) e.set(r, n), n += r.length;
@@ -24602,10 +24595,10 @@ var XA = ({ inputs: e, output: t, target: n }) => BA({
 	inputs: e,
 	output: t,
 	outputBuffer: n
-}), ZA = ({ inputs: e, output: t, target: n }) => {
+}), XA = ({ inputs: e, output: t, target: n }) => {
 	let { x: r, y: i } = e, a = new t.ValueType(t.length);
 	for (let e = 0; e < t.length; e++) {
-		let t = VA(r, e), n = VA(i, e), o = 0;
+		let t = BA(r, e), n = BA(i, e), o = 0;
 		for (let e = 0; e < r.size; e++) o += t[e] * n[e];
 		a[e] = o;
 	}
@@ -24613,10 +24606,10 @@ var XA = ({ inputs: e, output: t, target: n }) => BA({
 		success: !0,
 		value: a
 	};
-}, QA = ({ inputs: e, output: t, target: n }) => {
+}, ZA = ({ inputs: e, output: t, target: n }) => {
 	let { x: r, y: i } = e, a = new t.ValueType(t.length);
 	for (let e = 0; e < t.length; e++) {
-		let t = VA(r, e), n = VA(i, e), o = 1;
+		let t = BA(r, e), n = BA(i, e), o = 1;
 		for (let e = 0; e < r.size; e++) if (t[e] !== n[e]) {
 			o = 0;
 			break;
@@ -24627,10 +24620,10 @@ var XA = ({ inputs: e, output: t, target: n }) => BA({
 		success: !0,
 		value: a
 	};
-}, $A = ({ inputs: e, output: t, target: n }) => {
+}, QA = ({ inputs: e, output: t, target: n }) => {
 	let { x: r } = e, i = new t.ValueType(t.length);
 	for (let e = 0; e < t.length; e++) {
-		let t = VA(r, e), n = 0;
+		let t = BA(r, e), n = 0;
 		for (let e = 0; e < r.size; e++) n += t[e] * t[e];
 		i[e] = Math.sqrt(n);
 	}
@@ -24638,14 +24631,14 @@ var XA = ({ inputs: e, output: t, target: n }) => BA({
 		success: !0,
 		value: i
 	};
-}, ej = async ({ inputs: e, output: t, target: n }) => {
+}, $A = async ({ inputs: e, output: t, target: n }) => {
 	let { segments: r, vertexCount: i } = e, a = r.value;
 	if (!a) throw Error(`${r} does not have CPU value`);
-	tj(a, r, i);
+	ej(a, r, i);
 	let o = new t.ValueType(t.length * t.size), s = 0;
 	for (let e = 0; e < i; e++) {
-		for (; s + 1 < r.length && a[nj(r, s + 1)] <= e;) s++;
-		let n = a[nj(r, s)], i = e * t.size;
+		for (; s + 1 < r.length && a[tj(r, s + 1)] <= e;) s++;
+		let n = a[tj(r, s)], i = e * t.size;
 		o[i] = s, o[i + 1] = e - n;
 	}
 	return n.write(o), {
@@ -24653,28 +24646,28 @@ var XA = ({ inputs: e, output: t, target: n }) => BA({
 		value: o
 	};
 };
-function tj(e, t, n) {
+function ej(e, t, n) {
 	if (t.length < 1) throw Error("segmentedMap segments must contain at least one segment start");
 	let r = 0;
 	for (let n = 0; n < t.length; n++) {
-		let i = e[nj(t, n)];
+		let i = e[tj(t, n)];
 		if (n === 0 && i !== 0) throw Error(`segmentedMap segments must start at 0, got ${i}`);
 		if (n > 0 && i < r) throw Error(`segmentedMap segments must be non-decreasing, got ${i} after ${r}`);
 		r = i;
 	}
 	if (r > n) throw Error(`segmentedMap last segment start must be <= vertexCount, got ${r} > ${n}`);
 }
-function nj(e, t) {
+function tj(e, t) {
 	return e.offset / e.ValueType.BYTES_PER_ELEMENT + t * (e.stride / e.ValueType.BYTES_PER_ELEMENT);
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/select.js
-var rj = async ({ inputs: e, output: t, target: n }) => {
+var nj = async ({ inputs: e, output: t, target: n }) => {
 	let { condition: r, whenTrue: i, whenFalse: a } = e, o = new t.ValueType(t.length * t.size);
 	for (let e = 0; e < t.length; e++) {
-		let n = VA(r, e), s = VA(i, e), c = VA(a, e);
+		let n = BA(r, e), s = BA(i, e), c = BA(a, e);
 		for (let l = 0; l < t.size; l++) {
-			let u = ij(n, r.size, l);
-			o[e * t.size + l] = u === 0 ? ij(c, a.size, l) : ij(s, i.size, l);
+			let u = rj(n, r.size, l);
+			o[e * t.size + l] = u === 0 ? rj(c, a.size, l) : rj(s, i.size, l);
 		}
 	}
 	return n.write(o), {
@@ -24682,20 +24675,20 @@ var rj = async ({ inputs: e, output: t, target: n }) => {
 		value: o
 	};
 };
-function ij(e, t, n) {
+function rj(e, t, n) {
 	return n < t ? e[n] : t === 1 ? e[0] : 0;
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/cpu/sequence.js
-var aj = ({ inputs: e, output: t, target: n }) => {
+var ij = ({ inputs: e, output: t, target: n }) => {
 	let r = new t.ValueType(t.length);
 	for (let n = 0; n < t.length; n++) r[n] = e.start + n * e.step;
 	return n.write(r), {
 		success: !0,
 		value: r
 	};
-}, oj = ({ inputs: e, output: t, target: n }) => {
+}, aj = ({ inputs: e, output: t, target: n }) => {
 	let { columns: r } = e;
-	return BA({
+	return zA({
 		func: (e, t) => {
 			for (let n = 0; n < r.length; n++) e[n] = t[r[n]];
 		},
@@ -24703,22 +24696,22 @@ var aj = ({ inputs: e, output: t, target: n }) => {
 		output: t,
 		outputBuffer: n
 	});
-}, sj = /* @__PURE__ */ c({
-	arithmetic: () => UA,
-	dot: () => ZA,
-	equalAll: () => QA,
-	extent: () => KA,
-	fround: () => qA,
-	gather: () => JA,
-	interleave: () => XA,
-	length: () => $A,
-	segmentedMap: () => ej,
-	select: () => rj,
-	sequence: () => aj,
-	swizzle: () => oj
+}, oj = /* @__PURE__ */ c({
+	arithmetic: () => HA,
+	dot: () => XA,
+	equalAll: () => ZA,
+	extent: () => GA,
+	fround: () => KA,
+	gather: () => qA,
+	interleave: () => YA,
+	length: () => QA,
+	segmentedMap: () => $A,
+	select: () => nj,
+	sequence: () => ij,
+	swizzle: () => aj
 });
 // node_modules/@luma.gl/gpgpu/dist/utils/expression.js
-function cj(e, { operations: t, inputs: n }) {
+function sj(e, { operations: t, inputs: n }) {
 	switch (e.kind) {
 		case "input":
 			if (!(e.name in n)) throw Error(`Unknown expression input '${e.name}'`);
@@ -24732,7 +24725,7 @@ function cj(e, { operations: t, inputs: n }) {
 			let r = t[e.op];
 			if (!r) throw Error(`Unknown expression op '${e.op}'`);
 			if (e.args.length !== r.arity) throw Error(`Expression op '${e.op}' expects ${r.arity} args, got ${e.args.length}`);
-			for (let r of e.args) cj(r, {
+			for (let r of e.args) sj(r, {
 				operations: t,
 				inputs: n
 			});
@@ -24741,10 +24734,10 @@ function cj(e, { operations: t, inputs: n }) {
 		default: throw Error(`Unsupported expression node ${e.kind}`);
 	}
 }
-function lj(e, t) {
-	return cj(e, t), uj(e, t);
+function cj(e, t) {
+	return sj(e, t), lj(e, t);
 }
-function uj(e, t) {
+function lj(e, t) {
 	switch (e.kind) {
 		case "input": {
 			let n = t.inputs[e.name];
@@ -24752,15 +24745,15 @@ function uj(e, t) {
 		}
 		case "literal": return t.formatLiteral(e.value);
 		case "call": {
-			let n = t.operations[e.op], r = e.args.map((e) => uj(e, t));
+			let n = t.operations[e.op], r = e.args.map((e) => lj(e, t));
 			return t.formatCall(n.symbol, r);
 		}
 		default: throw Error(`Unsupported expression node ${e.kind}`);
 	}
 }
-var dj = o((() => {}));
+var uj = o((() => {}));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/common/helper.js
-function fj(e, t, n = !1) {
+function dj(e, t, n = !1) {
 	if (n) return t === 1 ? "float" : `vec${t}`;
 	switch (e) {
 		case "uint8":
@@ -24772,7 +24765,7 @@ function fj(e, t, n = !1) {
 		default: return t === 1 ? "float" : `vec${t}`;
 	}
 }
-function pj(e, t, n = !1) {
+function fj(e, t, n = !1) {
 	let r;
 	if (n) switch (e) {
 		case "uint8":
@@ -24795,14 +24788,14 @@ function pj(e, t, n = !1) {
 	else r = e;
 	return t === 1 ? r : t === 3 && !r.startsWith("float32") && !r.endsWith("32") ? `${r}x3-webgl` : `${r}x${t}`;
 }
-function mj(e) {
+function pj(e) {
 	switch (e[0]) {
 		case "u": return "0u";
 		case "s": return "0";
 		default: return "0.";
 	}
 }
-function hj(e, t) {
+function mj(e, t) {
 	switch (e) {
 		case "uint8":
 		case "uint16":
@@ -24813,7 +24806,7 @@ function hj(e, t) {
 		default: return Number.isInteger(t) ? `${t}.0` : `${t}`;
 	}
 }
-function gj(e) {
+function hj(e) {
 	switch (e) {
 		case "uint8": return "r8uint";
 		case "sint8": return "r8sint";
@@ -24825,10 +24818,10 @@ function gj(e) {
 		default: throw Error(`Unsupported WebGL gather texture format for ${e}`);
 	}
 }
-function _j(e) {
+function gj(e) {
 	return e;
 }
-function vj(e) {
+function _j(e) {
 	switch (e) {
 		case "uint32": return "usampler2D";
 		case "sint32": return "isampler2D";
@@ -24836,18 +24829,18 @@ function vj(e) {
 		default: throw Error(`Unsupported WebGL gather sampler type for ${e}`);
 	}
 }
-var yj = o((() => {}));
+var vj = o((() => {}));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/common/row-transform.js
-function bj({ module: e, elementWise: t = !1, expression: n, inputs: r, output: i, operationType: a = i.type, outputBuffer: o }) {
-	let s = o.device, c = wj("result", i.type, i.size, i.normalized), l = [e, c], u = [], d = {}, f = fj(i.type, 1, i.normalized), p = fj(a, 1, i.normalized), m = "", h = null, g = {
+function yj({ module: e, elementWise: t = !1, expression: n, inputs: r, output: i, operationType: a = i.type, outputBuffer: o }) {
+	let s = o.device, c = Cj("result", i.type, i.size, i.normalized), l = [e, c], u = [], d = {}, f = dj(i.type, 1, i.normalized), p = dj(a, 1, i.normalized), m = "", h = null, g = {
 		TYPE: p,
 		RESULT_LEN: i.size.toString()
-	}, _ = xj(r);
-	for (let [e, t] of _) l.push(Sj(e, t.type, t.size, t.normalized, a)), u.push(Cj(e, t)), t instanceof Z ? d[e] = t.buffer : (h ||= SA.createOrReuse(s, o.byteLength), d[e] = h), m += `TYPE ${e}[${t.size}]; get_${e}(${e});\n`, g[`${e.toUpperCase()}_LEN`] = t.size.toString();
+	}, _ = bj(r);
+	for (let [e, t] of _) l.push(xj(e, t.type, t.size, t.normalized, a)), u.push(Sj(e, t)), t instanceof Z ? d[e] = t.buffer : (h ||= xA.createOrReuse(s, o.byteLength), d[e] = h), m += `TYPE ${e}[${t.size}]; get_${e}(${e});\n`, g[`${e.toUpperCase()}_LEN`] = t.size.toString();
 	let v = "";
 	if (n) for (let e = 0; e < i.size; e++) v += `result[${e}]=${n(e)};\n`;
 	else if (t) for (let t = 0; t < i.size; t++) {
-		let n = mj(p), r = _.map(([e, r]) => t < r.size ? `${e}[${t}]` : n);
+		let n = pj(p), r = _.map(([e, r]) => t < r.size ? `${e}[${t}]` : n);
 		v += `result[${t}]=${e.name}(${r.join(", ")});\n`;
 	}
 	else v = `${e.name}(${_.map(([e]) => e).join(", ")}, result);`;
@@ -24860,9 +24853,9 @@ ${f} result[${i.size}];
 ${v}
 set_result(result);
 }
-  `, b = new hC(s, {
+  `, b = new mC(s, {
 		vs: y,
-		shaderAssembler: Dj,
+		shaderAssembler: Ej,
 		defines: g,
 		modules: l,
 		bufferLayout: u,
@@ -24872,22 +24865,22 @@ set_result(result);
 		feedbackBufferMode: "interleaved",
 		outputs: c.varyings
 	});
-	s.statsManager.getStats(Tj).get(Ej).incrementCount(), b.run({
+	s.statsManager.getStats(wj).get(Tj).incrementCount(), b.run({
 		inputBuffers: d,
 		outputBuffers: { [c.varyings[0]]: i.offset === 0 ? o : {
 			buffer: o,
 			byteOffset: i.offset,
 			byteLength: i.byteLength
 		} }
-	}), h && SA.recycle(h);
+	}), h && xA.recycle(h);
 }
-function xj(e) {
+function bj(e) {
 	return Array.isArray(e) ? e.map((e, t) => [`x${t}`, e]) : Object.entries(e);
 }
-function Sj(e, t, n, r = !1, i = t) {
+function xj(e, t, n, r = !1, i = t) {
 	let a = "", o = "";
 	for (let s = 0; s < n; s += 4) {
-		let c = Math.min(n - s, 4), l = fj(t, c, r);
+		let c = Math.min(n - s, 4), l = dj(t, c, r);
 		a += `in ${l} a${e}_${s};\n`;
 		for (let n = 0; n < c; n++) {
 			let a = `a${e}_${s}`;
@@ -24904,7 +24897,7 @@ void get_${e}(out TYPE v[${n}]) {
 `
 	};
 }
-function Cj(e, t) {
+function Sj(e, t) {
 	let n = {
 		name: e,
 		stepMode: t.isConstant ? "vertex" : "instance",
@@ -24915,16 +24908,16 @@ function Cj(e, t) {
 		let i = Math.min(t.size - r, 4);
 		n.attributes.push({
 			attribute: `a${e}_${r}`,
-			format: pj(t.type, i, t.normalized),
+			format: fj(t.type, i, t.normalized),
 			byteOffset: t.offset + t.ValueType.BYTES_PER_ELEMENT * r
 		});
 	}
 	return n;
 }
-function wj(e, t, n, r = !1) {
-	let i = [], a = fj(t, 1, r), o = "", s = "";
+function Cj(e, t, n, r = !1) {
+	let i = [], a = dj(t, 1, r), o = "", s = "";
 	for (let a = 0; a < n; a += 4) {
-		let c = Math.min(n - a, 4), l = fj(t, c, r);
+		let c = Math.min(n - a, 4), l = dj(t, c, r);
 		i.push(`${e}_${a}`), o += `flat out ${l} ${e}_${a};\n`;
 		let u = Array.from({ length: c }, (e, t) => a + t);
 		s += `${e}_${a} = ${l}(${u.map((e) => `v[${e}]`).join(",")});\n`;
@@ -24940,37 +24933,37 @@ void set_${e}(in ${a} v[${n}]) {
 `
 	};
 }
-var Tj, Ej, Dj, Oj = o((() => {
-	q(), v_(), PA(), CA(), yj(), Tj = "GPGPU Operation Counts", Ej = "Transform Runs", Dj = new jp();
-})), kj, Aj, jj = o((() => {
-	v_(), dj(), zA(), Oj(), yj(), kj = "TYPE arithmetic_add(TYPE x, TYPE y) {\n  return x + y;\n}\n\nTYPE arithmetic_subtract(TYPE x, TYPE y) {\n  return x - y;\n}\n\nTYPE arithmetic_multiply(TYPE x, TYPE y) {\n  return x * y;\n}\n\nTYPE arithmetic_divide(TYPE x, TYPE y) {\n  return x / y;\n}\n\nfloat arithmetic_tan(float x) {\n  return tan_fp32(x);\n}\n", Aj = ({ inputs: e, output: t, target: n }) => {
-		let r = t.type, i = fj(r, 1, t.normalized), a = mj(i), o = e.namedInputs;
-		return bj({
+var wj, Tj, Ej, Dj = o((() => {
+	q(), __(), NA(), SA(), vj(), wj = "GPGPU Operation Counts", Tj = "Transform Runs", Ej = new Ap();
+})), Oj, kj, Aj = o((() => {
+	__(), uj(), RA(), Dj(), vj(), Oj = "TYPE arithmetic_add(TYPE x, TYPE y) {\n  return x + y;\n}\n\nTYPE arithmetic_subtract(TYPE x, TYPE y) {\n  return x - y;\n}\n\nTYPE arithmetic_multiply(TYPE x, TYPE y) {\n  return x * y;\n}\n\nTYPE arithmetic_divide(TYPE x, TYPE y) {\n  return x / y;\n}\n\nfloat arithmetic_tan(float x) {\n  return tan_fp32(x);\n}\n", kj = ({ inputs: e, output: t, target: n }) => {
+		let r = t.type, i = dj(r, 1, t.normalized), a = pj(i), o = e.namedInputs;
+		return yj({
 			module: {
 				name: "arithmetic",
-				dependencies: [bg],
-				vs: kj
+				dependencies: [yg],
+				vs: Oj
 			},
 			inputs: o,
 			output: t,
 			operationType: r,
 			outputBuffer: n,
-			expression: (t) => lj(e.expression, {
-				operations: RA,
+			expression: (t) => cj(e.expression, {
+				operations: LA,
 				inputs: o,
 				laneIndex: t,
 				formatInput: (e) => `${e}[${t}]`,
 				formatOutOfBoundsInput: (e) => o[e].size === 1 ? `${e}[0]` : a,
 				formatLiteral: (e) => {
 					let n = Array.isArray(e) ? e[t] ?? 0 : e;
-					return `${i}(${hj(r, n)})`;
+					return `${i}(${mj(r, n)})`;
 				},
 				formatCall: (e, t) => `${e}(${t.join(", ")})`
 			})
 		}), { success: !0 };
 	};
-})), Mj, Nj, Pj, Fj, Ij = o((() => {
-	z(), q(), PA(), CA(), jj(), Oj(), Mj = "GPGPU Operation Counts", Nj = "Transform Runs", Pj = ({ inputs: e, output: t, target: n }) => {
+})), jj, Mj, Nj, Pj, Fj = o((() => {
+	z(), q(), NA(), SA(), Aj(), Dj(), jj = "GPGPU Operation Counts", Mj = "Transform Runs", Nj = ({ inputs: e, output: t, target: n }) => {
 		let { sourceValues: r } = e, i = n.device;
 		if (r.length === 0) {
 			let e = new t.ValueType(t.length * t.size);
@@ -24995,7 +24988,7 @@ var Tj, Ej, Dj, Oj = o((() => {
 			height: t.length,
 			format: "rg32float",
 			usage: R.RENDER | R.COPY_SRC | R.COPY_DST
-		}), o = i.createFramebuffer({ colorAttachments: [a] }), s = new dC(i, {
+		}), o = i.createFramebuffer({ colorAttachments: [a] }), s = new uC(i, {
 			vs: "#version 300 es\n\nflat out float extent_value;\n\nvoid main() {\n  float sourceValues[SOURCE_VALUES_LEN];\n  get_sourceValues(sourceValues);\n  extent_value = sourceValues[gl_VertexID];\n\n  float y = (float(gl_VertexID) + 0.5) / float(CHANNEL_COUNT) * 2.0 - 1.0;\n  gl_Position = vec4(0.0, y, 0.0, 1.0);\n  gl_PointSize = 1.0;\n}\n  ",
 			fs: "#version 300 es\n\nprecision highp float;\n\nflat in float extent_value;\nout vec2 fragColor;\n\nvoid main() {\n  fragColor = vec2(-extent_value, extent_value);\n}\n  ",
 			topology: "point-list",
@@ -25009,18 +25002,18 @@ var Tj, Ej, Dj, Oj = o((() => {
 				blendAlphaDstFactor: "one",
 				blendAlphaOperation: "max"
 			},
-			modules: [Sj("sourceValues", r.type, r.size, r.normalized)],
+			modules: [xj("sourceValues", r.type, r.size, r.normalized)],
 			defines: {
 				TYPE: "float",
 				SOURCE_VALUES_LEN: r.size.toString(),
 				CHANNEL_COUNT: t.length.toString()
 			},
 			attributes: { sourceValues: r.buffer },
-			bufferLayout: [Cj("sourceValues", r)],
+			bufferLayout: [Sj("sourceValues", r)],
 			instanceCount: r.length,
 			vertexCount: t.length,
 			disableWarnings: !0
-		}), c = SA.createOrReuse(i, t.byteLength);
+		}), c = xA.createOrReuse(i, t.byteLength);
 		try {
 			let e = i.beginRenderPass({
 				framebuffer: o,
@@ -25031,15 +25024,15 @@ var Tj, Ej, Dj, Oj = o((() => {
 					t.length
 				] },
 				clearColor: [
-					-Fj,
-					-Fj,
+					-Pj,
+					-Pj,
 					0,
 					0
 				],
 				clearDepth: !1,
 				clearStencil: !1
 			});
-			i.statsManager.getStats(Mj).get(Nj).incrementCount(), s.draw(e), e.end();
+			i.statsManager.getStats(jj).get(Mj).incrementCount(), s.draw(e), e.end();
 			let r = i.createCommandEncoder();
 			return r.copyTextureToBuffer({
 				sourceTexture: a,
@@ -25048,7 +25041,7 @@ var Tj, Ej, Dj, Oj = o((() => {
 				destinationBuffer: c,
 				byteOffset: 0,
 				bytesPerRow: 8
-			}), i.submit(r.finish()), Aj({
+			}), i.submit(r.finish()), kj({
 				device: i,
 				inputs: {
 					expression: {
@@ -25073,24 +25066,24 @@ var Tj, Ej, Dj, Oj = o((() => {
 				target: n
 			});
 		} finally {
-			s.destroy(), SA.recycle(c), o.destroy(), a.destroy();
+			s.destroy(), xA.recycle(c), o.destroy(), a.destroy();
 		}
-	}, Fj = 3e38;
+	}, Pj = 3e38;
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/interleave.js
-function Lj(e, t) {
+function Ij(e, t) {
 	let n = t.reduce((e, [, t]) => e + Math.ceil(t.size / 4), 0);
 	if (n > e) throw Error(`interleave() requires ${n} vertex attributes, exceeding device limit ${e}`);
 }
-function Rj(e, t) {
+function Lj(e, t) {
 	if (t.size > e) throw Error(`interleave() output size ${t.size} exceeds device inter-stage component limit ${e}`);
 }
-var zj, Bj = o((() => {
-	Oj(), zj = ({ inputs: e, output: t, target: n }) => {
+var Rj, zj = o((() => {
+	Dj(), Rj = ({ inputs: e, output: t, target: n }) => {
 		let r = e.map((e, t) => [`x${t}`, e]);
-		Lj(n.device.limits.maxVertexAttributes, r), Rj(n.device.limits.maxInterStageShaderVariables, t);
+		Ij(n.device.limits.maxVertexAttributes, r), Lj(n.device.limits.maxInterStageShaderVariables, t);
 		let i = r.map(([e, t]) => `in TYPE ${e}[${t.size}]`).join(", "), a = 0;
-		return bj({
+		return yj({
 			module: {
 				name: "interleave",
 				vs: `\
@@ -25109,13 +25102,13 @@ ${r.map(([e, t]) => {
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/fround.js
-function Vj() {
+function Bj() {
 	let e = new Uint16Array([255]);
 	return new Uint8Array(e.buffer)[0] > 0;
 }
-var Hj, Uj, Wj = o((() => {
-	Oj(), Hj = `\
-#define LE ${+!!Vj()}
+var Vj, Hj, Uj = o((() => {
+	Dj(), Vj = `\
+#define LE ${+!!Bj()}
 const uint F32_NAN = 0xffffffffu;
 const uint F32_INF = 0x7f800000u;
 
@@ -25289,10 +25282,10 @@ void fround(in uint x[X_LEN], out float result[X_LEN]) {
     result[i + n] = uintBitsToFloat(f.y);
   }
 }
-`, Uj = ({ inputs: e, output: t, target: n }) => (bj({
+`, Hj = ({ inputs: e, output: t, target: n }) => (yj({
 		module: {
 			name: "fround",
-			vs: Hj
+			vs: Vj
 		},
 		inputs: e,
 		output: t,
@@ -25301,8 +25294,8 @@ void fround(in uint x[X_LEN], out float result[X_LEN]) {
 	}), { success: !0 });
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/common/random-access-transform.js
-function Gj(e, t, n) {
-	let r = vj(n), i = fj(t, 1), a = Array.from({ length: e.size }, (e, t) => `  v[${t}] = ${i}(texelFetch(source_values_texture, ivec2(${t}, rowIndex), 0).r);`).join("\n");
+function Wj(e, t, n) {
+	let r = _j(n), i = dj(t, 1), a = Array.from({ length: e.size }, (e, t) => `  v[${t}] = ${i}(texelFetch(source_values_texture, ivec2(${t}, rowIndex), 0).r);`).join("\n");
 	return {
 		name: "source_values_texture",
 		vs: `
@@ -25313,11 +25306,11 @@ ${a}
 `
 	};
 }
-function Kj(e, t, n) {
+function Gj(e, t, n) {
 	let r = n.createTexture({
 		width: Math.max(e.size, 1),
 		height: e.length,
-		format: gj(t),
+		format: hj(t),
 		usage: R.SAMPLE | R.COPY_DST
 	});
 	if (e.length === 0) return r;
@@ -25335,13 +25328,13 @@ function Kj(e, t, n) {
 		]
 	}), n.submit(i.finish()), r;
 }
-var qj = o((() => {
-	z(), yj();
+var Kj = o((() => {
+	z(), vj();
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/gather.js
-function Jj(e, t) {
-	let n = fj(e.type, 1), r = "aids_0";
-	return e.type !== Zj(t) && (r = `${t}(${r})`), {
+function qj(e, t) {
+	let n = dj(e.type, 1), r = "aids_0";
+	return e.type !== Xj(t) && (r = `${t}(${r})`), {
 		name: "ids",
 		vs: `
 in ${n} aids_0;
@@ -25351,25 +25344,25 @@ void get_ids(out INDEX_TYPE v[1]) {
 `
 	};
 }
-function Yj(e) {
+function Jj(e) {
 	return {
 		name: "ids",
 		stepMode: e.isConstant ? "vertex" : "instance",
 		byteStride: e.stride,
 		attributes: [{
 			attribute: "aids_0",
-			format: pj(e.type, 1, e.normalized),
+			format: fj(e.type, 1, e.normalized),
 			byteOffset: e.offset
 		}]
 	};
 }
-function Xj(e) {
+function Yj(e) {
 	return {
 		name: "gather",
 		vs: `
 void zero_result(out TYPE result[RESULT_LEN]) {
   for (int i = 0; i < RESULT_LEN; i++) {
-    result[i] = ${mj(e)};
+    result[i] = ${pj(e)};
   }
 }
 
@@ -25384,16 +25377,16 @@ void gather(in INDEX_TYPE ids[1], out TYPE result[RESULT_LEN]) {
 `
 	};
 }
-function Zj(e) {
+function Xj(e) {
 	switch (e) {
 		case "uint": return "uint32";
 		case "int": return "sint32";
 		default: return "float32";
 	}
 }
-var Qj, $j = o((() => {
-	q(), yj(), Oj(), qj(), Qj = async ({ inputs: e, output: t, target: n }) => {
-		let { ids: r, sourceValues: i } = e, a = n.device, o = wj("result", t.type, t.size), s = fj(r.type, 1), c = fj(t.type, 1), l = _j(t.type), u = Kj(i, l, a), d = `\
+var Zj, Qj = o((() => {
+	q(), vj(), Dj(), Kj(), Zj = async ({ inputs: e, output: t, target: n }) => {
+		let { ids: r, sourceValues: i } = e, a = n.device, o = Cj("result", t.type, t.size), s = dj(r.type, 1), c = dj(t.type, 1), l = gj(t.type), u = Gj(i, l, a), d = `\
 #version 300 es
 
 void main() {
@@ -25403,7 +25396,7 @@ void main() {
   gather(ids, result);
   set_result(result);
 }
-  `, f = new hC(a, {
+  `, f = new mC(a, {
 			vs: d,
 			defines: {
 				INDEX_TYPE: s,
@@ -25412,13 +25405,13 @@ void main() {
 				SOURCE_VALUES_ROWS: i.length.toString()
 			},
 			modules: [
-				Jj(r, s),
-				Gj(i, t.type, l),
-				Xj(t.type),
+				qj(r, s),
+				Wj(i, t.type, l),
+				Yj(t.type),
 				o
 			],
 			bindings: { source_values_texture: u },
-			bufferLayout: [Yj(r)],
+			bufferLayout: [Jj(r)],
 			vertexCount: 1,
 			instanceCount: t.length,
 			feedbackBufferMode: "interleaved",
@@ -25433,33 +25426,33 @@ void main() {
 			f.destroy(), u.destroy();
 		}
 	};
-})), eM, tM, nM = o((() => {
-	Oj(), eM = "void row_dot(in TYPE x[X_LEN], in TYPE y[Y_LEN], out float result[1]) {\n  float sum = 0.0;\n  for (int i = 0; i < X_LEN; i++) {\n    sum += float(x[i]) * float(y[i]);\n  }\n  result[0] = sum;\n}\n", tM = ({ inputs: e, output: t, target: n }) => (bj({
+})), $j, eM, tM = o((() => {
+	Dj(), $j = "void row_dot(in TYPE x[X_LEN], in TYPE y[Y_LEN], out float result[1]) {\n  float sum = 0.0;\n  for (int i = 0; i < X_LEN; i++) {\n    sum += float(x[i]) * float(y[i]);\n  }\n  result[0] = sum;\n}\n", eM = ({ inputs: e, output: t, target: n }) => (yj({
 		module: {
 			name: "row_dot",
-			vs: eM
+			vs: $j
 		},
 		inputs: e,
 		output: t,
 		operationType: "float32",
 		outputBuffer: n
 	}), { success: !0 });
-})), rM, iM, aM = o((() => {
-	Oj(), rM = "void equalAll(in TYPE x[X_LEN], in TYPE y[Y_LEN], out uint result[1]) {\n  uint allEqual = uint(1);\n  for (int i = 0; i < X_LEN; i++) {\n    if (x[i] != y[i]) {\n      allEqual = uint(0);\n      break;\n    }\n  }\n  result[0] = allEqual;\n}\n", iM = ({ inputs: e, output: t, target: n }) => (bj({
+})), nM, rM, iM = o((() => {
+	Dj(), nM = "void equalAll(in TYPE x[X_LEN], in TYPE y[Y_LEN], out uint result[1]) {\n  uint allEqual = uint(1);\n  for (int i = 0; i < X_LEN; i++) {\n    if (x[i] != y[i]) {\n      allEqual = uint(0);\n      break;\n    }\n  }\n  result[0] = allEqual;\n}\n", rM = ({ inputs: e, output: t, target: n }) => (yj({
 		module: {
 			name: "equalAll",
-			vs: rM
+			vs: nM
 		},
 		inputs: e,
 		output: t,
 		operationType: t.type === "uint32" ? e.x.type : t.type,
 		outputBuffer: n
 	}), { success: !0 });
-})), oM, sM, cM = o((() => {
-	Oj(), oM = "void row_length(in TYPE x[X_LEN], out float result[1]) {\n  float sum = 0.0;\n  for (int i = 0; i < X_LEN; i++) {\n    sum += float(x[i]) * float(x[i]);\n  }\n  result[0] = sqrt(sum);\n}\n", sM = ({ inputs: e, output: t, target: n }) => (bj({
+})), aM, oM, sM = o((() => {
+	Dj(), aM = "void row_length(in TYPE x[X_LEN], out float result[1]) {\n  float sum = 0.0;\n  for (int i = 0; i < X_LEN; i++) {\n    sum += float(x[i]) * float(x[i]);\n  }\n  result[0] = sqrt(sum);\n}\n", oM = ({ inputs: e, output: t, target: n }) => (yj({
 		module: {
 			name: "row_length",
-			vs: oM
+			vs: aM
 		},
 		inputs: e,
 		output: t,
@@ -25468,15 +25461,15 @@ void main() {
 	}), { success: !0 });
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/segmented-map.js
-function lM() {
+function cM() {
 	return {
 		name: "segmentedMap",
 		vs: "\nuint read_segment_start(int segmentIndex) {\n  TYPE value[1];\n  read_source_values(segmentIndex, value);\n  return uint(value[0]);\n}\n\nvoid segmentedMap(out TYPE result[RESULT_LEN]) {\n  uint vertexIndex = uint(gl_InstanceID);\n  int low = 0;\n  int high = SEGMENTS_LENGTH;\n\n  while (low < high) {\n    int mid = low + (high - low) / 2;\n    uint midStart = read_segment_start(mid);\n    if (midStart <= vertexIndex) {\n      low = mid + 1;\n    } else {\n      high = mid;\n    }\n  }\n\n  uint segmentIndex = uint(max(low - 1, 0));\n  uint segmentStart = read_segment_start(int(segmentIndex));\n  result[0] = segmentIndex;\n  result[1] = vertexIndex - segmentStart;\n}\n"
 	};
 }
-var uM, dM = o((() => {
-	q(), qj(), yj(), Oj(), uM = async ({ inputs: e, output: t, target: n }) => {
-		let { segments: r } = e, i = n.device, a = wj("result", t.type, t.size), o = _j(r.type), s = Kj(r, o, i), c = new hC(i, {
+var lM, uM = o((() => {
+	q(), Kj(), vj(), Dj(), lM = async ({ inputs: e, output: t, target: n }) => {
+		let { segments: r } = e, i = n.device, a = Cj("result", t.type, t.size), o = gj(r.type), s = Gj(r, o, i), c = new mC(i, {
 			vs: "#version 300 es\n\nvoid main() {\n  TYPE result[RESULT_LEN];\n  segmentedMap(result);\n  set_result(result);\n}\n",
 			defines: {
 				TYPE: "uint",
@@ -25484,8 +25477,8 @@ var uM, dM = o((() => {
 				SEGMENTS_LENGTH: r.length.toString()
 			},
 			modules: [
-				Gj(r, t.type, o),
-				lM(),
+				Wj(r, t.type, o),
+				cM(),
 				a
 			],
 			bindings: { source_values_texture: s },
@@ -25502,13 +25495,13 @@ var uM, dM = o((() => {
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgl/select.js
-function fM(e, t, n, r) {
+function dM(e, t, n, r) {
 	return n < t.size ? `${e}[${n}]` : t.size === 1 ? `${e}[0]` : r;
 }
-var pM, mM = o((() => {
-	Oj(), yj(), pM = async ({ inputs: e, output: t, target: n }) => {
-		let r = mj(fj(t.type, 1, t.normalized));
-		return bj({
+var fM, pM = o((() => {
+	Dj(), vj(), fM = async ({ inputs: e, output: t, target: n }) => {
+		let r = pj(dj(t.type, 1, t.normalized));
+		return yj({
 			module: {
 				name: "select",
 				vs: ""
@@ -25518,14 +25511,14 @@ var pM, mM = o((() => {
 			operationType: t.type,
 			outputBuffer: n,
 			expression: (t) => {
-				let n = fM("condition", e.condition, t, r), i = fM("whenTrue", e.whenTrue, t, r), a = fM("whenFalse", e.whenFalse, t, r);
+				let n = dM("condition", e.condition, t, r), i = dM("whenTrue", e.whenTrue, t, r), a = dM("whenFalse", e.whenFalse, t, r);
 				return `(${n} != ${r} ? ${i} : ${a})`;
 			}
 		}), { success: !0 };
 	};
-})), hM, gM = o((() => {
-	q(), Oj(), hM = ({ inputs: e, output: t, target: n }) => {
-		let r = wj("result", t.type, t.size), i = new hC(n.device, {
+})), mM, hM = o((() => {
+	q(), Dj(), mM = ({ inputs: e, output: t, target: n }) => {
+		let r = Cj("result", t.type, t.size), i = new mC(n.device, {
 			vs: "#version 300 es\n\nvoid main() {\n  int result[1];\n  result[0] = START + gl_InstanceID * STEP;\n  set_result(result);\n}\n",
 			defines: {
 				START: e.start.toString(),
@@ -25543,10 +25536,10 @@ var pM, mM = o((() => {
 			i.destroy();
 		}
 	};
-})), _M, vM = o((() => {
-	Oj(), _M = ({ inputs: e, output: t, target: n }) => {
+})), gM, _M = o((() => {
+	Dj(), gM = ({ inputs: e, output: t, target: n }) => {
 		let { columns: r } = e;
-		return bj({
+		return yj({
 			module: {
 				name: "swizzle",
 				vs: "// swizzle expression handled inline"
@@ -25557,25 +25550,25 @@ var pM, mM = o((() => {
 			outputBuffer: n
 		}), { success: !0 };
 	};
-})), yM = /* @__PURE__ */ c({
-	arithmetic: () => Aj,
-	dot: () => tM,
-	equalAll: () => iM,
-	extent: () => Pj,
-	fround: () => Uj,
-	gather: () => Qj,
-	interleave: () => zj,
-	length: () => sM,
-	segmentedMap: () => uM,
-	select: () => pM,
-	sequence: () => hM,
-	swizzle: () => _M
-}), bM = o((() => {
-	jj(), Ij(), Bj(), Wj(), $j(), nM(), aM(), cM(), dM(), mM(), gM(), vM();
+})), vM = /* @__PURE__ */ c({
+	arithmetic: () => kj,
+	dot: () => eM,
+	equalAll: () => rM,
+	extent: () => Nj,
+	fround: () => Hj,
+	gather: () => Zj,
+	interleave: () => Rj,
+	length: () => oM,
+	segmentedMap: () => lM,
+	select: () => fM,
+	sequence: () => mM,
+	swizzle: () => gM
+}), yM = o((() => {
+	Aj(), Fj(), zj(), Uj(), Qj(), tM(), iM(), sM(), uM(), pM(), hM(), _M();
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/common/dispatch.js
-function xM(e, t) {
-	let n = wM(t), r = Math.max(1, Math.ceil(e)), i = Math.min(r, n), a = Math.min(Math.ceil(r / i), n), o = Math.ceil(r / i / a);
+function bM(e, t) {
+	let n = CM(t), r = Math.max(1, Math.ceil(e)), i = Math.min(r, n), a = Math.min(Math.ceil(r / i), n), o = Math.ceil(r / i / a);
 	if (o > n) throw Error(`WebGPU dispatch requires ${r} workgroups, exceeding the 3D dispatch limit of ${n} per dimension`);
 	return {
 		x: i,
@@ -25583,35 +25576,35 @@ function xM(e, t) {
 		z: o
 	};
 }
-function SM(e, t = "workgroupId") {
+function xM(e, t = "workgroupId") {
 	return `((${t}.z * ${e.y}u + ${t}.y) * ${e.x}u + ${t}.x)`;
 }
-function CM(e, t, n = "workgroupId", r = "localId") {
-	return `(${SM(e, n)} * ${t}u + ${r}.x)`;
+function SM(e, t, n = "workgroupId", r = "localId") {
+	return `(${xM(e, n)} * ${t}u + ${r}.x)`;
 }
-function wM(e) {
-	return Number.isFinite(e) && e > 0 ? Math.floor(e) : TM;
+function CM(e) {
+	return Number.isFinite(e) && e > 0 ? Math.floor(e) : wM;
 }
-var TM, EM = o((() => {
-	TM = 65535;
+var wM, TM = o((() => {
+	wM = 65535;
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/common/helper.js
-function DM(e, t) {
+function EM(e, t) {
 	switch (e) {
 		case "u32": return `${t}u`;
 		case "f32": return Number.isInteger(t) ? `${t}.0` : `${t}`;
 		default: return `${t}`;
 	}
 }
-function OM(e, t) {
+function DM(e, t) {
 	switch (e) {
-		case "uint32": return DM("u32", Math.trunc(t));
+		case "uint32": return EM("u32", Math.trunc(t));
 		case "sint32": return `${Math.trunc(t)}`;
-		case "float32": return DM("f32", t);
+		case "float32": return EM("f32", t);
 		default: throw Error(`WebGPU operations only support 32-bit output types, got ${e}`);
 	}
 }
-function kM(e) {
+function OM(e) {
 	switch (e) {
 		case "uint32": return "0u";
 		case "sint32": return "0";
@@ -25627,11 +25620,11 @@ function Q(e) {
 		default: throw Error(`WebGPU operations only support 32-bit storage types, got ${e}`);
 	}
 }
-var AM = o((() => {}));
+var kM = o((() => {}));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/common/row-transform.js
-function jM({ module: e, elementWise: t = !1, expression: n, inputs: r, output: i, operationType: a = i.type, outputBuffer: o }) {
+function AM({ module: e, elementWise: t = !1, expression: n, inputs: r, output: i, operationType: a = i.type, outputBuffer: o }) {
 	if (!e.source) throw Error(`WebGPU computation ${e.name} requires WGSL source`);
-	let s = LM(r), c = s.map(([e, t]) => ({
+	let s = IM(r), c = s.map(([e, t]) => ({
 		name: e,
 		input: t
 	})), l = c.filter(({ input: e }) => !e.isConstant).map((e, t) => ({
@@ -25640,33 +25633,33 @@ function jM({ module: e, elementWise: t = !1, expression: n, inputs: r, output: 
 	})), u = Q(a), d = Q(i.type), f = {
 		TYPE: u,
 		RESULT_LEN: i.size.toString()
-	}, p = xM(Math.ceil(i.length / BM), o.device.limits.maxComputeWorkgroupsPerDimension);
+	}, p = bM(Math.ceil(i.length / zM), o.device.limits.maxComputeWorkgroupsPerDimension);
 	for (let [e, t] of s) f[`${e.toUpperCase()}_LEN`] = t.size.toString();
 	let m = `
-${zM(e.source, f)}
-${l.map(({ name: e, input: t, index: n }) => MM(e, t, n)).join("\n")}
-${c.map(({ name: e, input: t }) => NM(e, t, a)).join("\n")}
-${PM(i, l.length)}
-${FM(i)}
+${RM(e.source, f)}
+${l.map(({ name: e, input: t, index: n }) => jM(e, t, n)).join("\n")}
+${c.map(({ name: e, input: t }) => MM(e, t, a)).join("\n")}
+${NM(i, l.length)}
+${PM(i)}
 
-@compute @workgroup_size(${BM}) fn main(
+@compute @workgroup_size(${zM}) fn main(
   @builtin(workgroup_id) workgroupId: vec3<u32>,
   @builtin(local_invocation_id) localId: vec3<u32>
 ) {
-  let rowIndex = ${CM(p, BM)};
+  let rowIndex = ${SM(p, zM)};
   if (rowIndex >= ${i.length}u) {
     return;
   }
 
 ${c.map(({ name: e }) => `  let ${e} = read_${e}(rowIndex);`).join("\n")}
   var result: array<${d}, ${i.size}>;
-${IM(e.name, s, i, t, n)}
+${FM(e.name, s, i, t, n)}
   write_result(rowIndex, result);
 }
-`, h = new bC(o.device, {
+`, h = new yC(o.device, {
 		source: m,
 		modules: e.dependencies,
-		shaderAssembler: UM,
+		shaderAssembler: HM,
 		shaderLayout: { bindings: [...l.map(({ name: e }, t) => ({
 			name: e,
 			type: "storage",
@@ -25681,15 +25674,15 @@ ${IM(e.name, s, i, t, n)}
 	}), g = Object.fromEntries(l.map(({ name: e, input: t }) => [e, t.buffer]));
 	g.result = o, h.setBindings(g);
 	let _ = o.device.beginComputePass({});
-	o.device.statsManager.getStats(VM).get(HM).incrementCount(), h.dispatch(_, p.x, p.y, p.z), _.end(), o.device.submit(), h.destroy();
+	o.device.statsManager.getStats(BM).get(VM).incrementCount(), h.dispatch(_, p.x, p.y, p.z), _.end(), o.device.submit(), h.destroy();
 }
-function MM(e, t, n) {
+function jM(e, t, n) {
 	return t.isConstant ? "" : `@group(0) @binding(${n}) var<storage, read> ${e}: array<${Q(t.type)}>;`;
 }
-function NM(e, t, n) {
+function MM(e, t, n) {
 	let r = Q(n), i = t.type === n ? "" : r, a = t.stride / t.ValueType.BYTES_PER_ELEMENT, o = t.offset / t.ValueType.BYTES_PER_ELEMENT;
 	return t.isConstant ? `fn read_${e}(_rowIndex: u32) -> array<${r}, ${t.size}> {
-  return array<${r}, ${t.size}>(${RM(t, i)});
+  return array<${r}, ${t.size}>(${LM(t, i)});
 }` : `fn read_${e}(rowIndex: u32) -> array<${r}, ${t.size}> {
   var value: array<${r}, ${t.size}>;
   let rowOffset = ${o}u + rowIndex * ${a}u;
@@ -25697,21 +25690,21 @@ ${Array.from({ length: t.size }, (t, n) => i ? `  value[${n}] = ${i}(${e}[rowOff
   return value;
 }`;
 }
-function PM(e, t) {
+function NM(e, t) {
 	return `@group(0) @binding(${t}) var<storage, read_write> result: array<${Q(e.type)}>;`;
 }
-function FM(e) {
+function PM(e) {
 	let t = e.stride / e.ValueType.BYTES_PER_ELEMENT, n = e.offset / e.ValueType.BYTES_PER_ELEMENT;
 	return `fn write_result(rowIndex: u32, value: array<${Q(e.type)}, ${e.size}>) {
   let rowOffset = ${n}u + rowIndex * ${t}u;
 ${Array.from({ length: e.size }, (e, t) => `  result[rowOffset + ${t}u] = value[${t}];`).join("\n")}
 }`;
 }
-function IM(e, t, n, r, i) {
+function FM(e, t, n, r, i) {
 	let a = "";
 	if (i) for (let e = 0; e < n.size; e++) a += `  result[${e}] = ${i(e)};\n`;
 	else if (r) {
-		let r = kM(n.type), i = Q(n.type);
+		let r = OM(n.type), i = Q(n.type);
 		for (let o = 0; o < n.size; o++) {
 			let n = t.map(([e, t]) => o < t.size ? Q(t.type) === i ? `${e}[${o}]` : `${i}(${e}[${o}])` : r);
 			a += `  result[${o}] = ${e}(${n.join(", ")});\n`;
@@ -25719,63 +25712,63 @@ function IM(e, t, n, r, i) {
 	} else a += `result = ${e}(${t.map(([e]) => e).join(", ")});`;
 	return a.trimEnd();
 }
-function LM(e) {
+function IM(e) {
 	return Array.isArray(e) ? e.map((e, t) => [`x${t}`, e]) : Object.entries(e);
 }
-function RM(e, t) {
+function LM(e, t) {
 	let n = e.value;
 	if (!n) throw Error(`Constant input ${e} is missing CPU values`);
-	return Array.from({ length: e.size }, (e, r) => DM(t, n[r] ?? 0)).join(", ");
+	return Array.from({ length: e.size }, (e, r) => EM(t, n[r] ?? 0)).join(", ");
 }
-function zM(e, t) {
+function RM(e, t) {
 	for (let n in t) e = e.replaceAll(`{${n}}`, t[n]);
 	return e;
 }
-var BM, VM, HM, UM, WM = o((() => {
-	q(), v_(), EM(), AM(), BM = 64, VM = "GPGPU Operation Counts", HM = "Computation Runs", UM = new Mp();
-})), GM, KM, qM = o((() => {
-	v_(), dj(), zA(), WM(), AM(), GM = "fn arithmetic_add(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x + y;\n}\n\nfn arithmetic_subtract(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x - y;\n}\n\nfn arithmetic_multiply(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x * y;\n}\n\nfn arithmetic_divide(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x / y;\n}\n\nfn arithmetic_tan(x: f32) -> f32 {\n  return tan_fp32(x);\n}\n", KM = ({ inputs: e, output: t, target: n }) => {
-		let r = t.type, i = Q(r), a = kM(r), o = e.namedInputs;
-		return jM({
+var zM, BM, VM, HM, UM = o((() => {
+	q(), __(), TM(), kM(), zM = 64, BM = "GPGPU Operation Counts", VM = "Computation Runs", HM = new jp();
+})), WM, GM, KM = o((() => {
+	__(), uj(), RA(), UM(), kM(), WM = "fn arithmetic_add(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x + y;\n}\n\nfn arithmetic_subtract(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x - y;\n}\n\nfn arithmetic_multiply(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x * y;\n}\n\nfn arithmetic_divide(x: {TYPE}, y: {TYPE}) -> {TYPE} {\n  return x / y;\n}\n\nfn arithmetic_tan(x: f32) -> f32 {\n  return tan_fp32(x);\n}\n", GM = ({ inputs: e, output: t, target: n }) => {
+		let r = t.type, i = Q(r), a = OM(r), o = e.namedInputs;
+		return AM({
 			module: {
 				name: "arithmetic",
-				source: GM,
-				dependencies: [bg]
+				source: WM,
+				dependencies: [yg]
 			},
 			inputs: o,
 			output: t,
 			operationType: r,
 			outputBuffer: n,
-			expression: (t) => lj(e.expression, {
-				operations: RA,
+			expression: (t) => cj(e.expression, {
+				operations: LA,
 				inputs: o,
 				laneIndex: t,
 				formatInput: (e) => `${e}[${t}]`,
 				formatOutOfBoundsInput: (e) => o[e].size === 1 ? `${e}[0]` : a,
 				formatLiteral: (e) => {
 					let n = Array.isArray(e) ? e[t] ?? 0 : e;
-					return `${i}(${OM(r, n)})`;
+					return `${i}(${DM(r, n)})`;
 				},
 				formatCall: (e, t) => `${e}(${t.join(", ")})`
 			})
 		}), { success: !0 };
 	};
-})), JM, YM, XM = o((() => {
-	WM(), JM = "fn row_dot(x: array<{TYPE}, {X_LEN}>, y: array<{TYPE}, {Y_LEN}>) -> array<f32, 1> {\n  var sum = 0.0;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    sum += f32(x[i]) * f32(y[i]);\n  }\n  return array<f32, 1>(sum);\n}\n", YM = ({ inputs: e, output: t, target: n }) => (jM({
+})), qM, JM, YM = o((() => {
+	UM(), qM = "fn row_dot(x: array<{TYPE}, {X_LEN}>, y: array<{TYPE}, {Y_LEN}>) -> array<f32, 1> {\n  var sum = 0.0;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    sum += f32(x[i]) * f32(y[i]);\n  }\n  return array<f32, 1>(sum);\n}\n", JM = ({ inputs: e, output: t, target: n }) => (AM({
 		module: {
 			name: "row_dot",
-			source: JM
+			source: qM
 		},
 		inputs: e,
 		output: t,
 		operationType: "float32",
 		outputBuffer: n
 	}), { success: !0 });
-})), ZM, QM, $M = o((() => {
-	WM(), ZM = "fn equalAll(x: array<{TYPE}, {X_LEN}>, y: array<{TYPE}, {Y_LEN}>) -> array<u32, 1> {\n  var allEqual = 1u;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    if (x[i] != y[i]) {\n      allEqual = 0u;\n      break;\n    }\n  }\n  return array<u32, 1>(allEqual);\n}\n", QM = ({ inputs: e, output: t, target: n }) => (jM({
+})), XM, ZM, QM = o((() => {
+	UM(), XM = "fn equalAll(x: array<{TYPE}, {X_LEN}>, y: array<{TYPE}, {Y_LEN}>) -> array<u32, 1> {\n  var allEqual = 1u;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    if (x[i] != y[i]) {\n      allEqual = 0u;\n      break;\n    }\n  }\n  return array<u32, 1>(allEqual);\n}\n", ZM = ({ inputs: e, output: t, target: n }) => (AM({
 		module: {
 			name: "equalAll",
-			source: ZM
+			source: XM
 		},
 		inputs: e,
 		output: t,
@@ -25784,16 +25777,16 @@ var BM, VM, HM, UM, WM = o((() => {
 	}), { success: !0 });
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/common/random-access-transform.js
-function eN(e, t, n) {
+function $M(e, t, n) {
 	return `@group(0) @binding(${n}) var<storage, read> ${e}: array<${Q(t.type)}>;`;
 }
-function tN(e, t, n, r = e) {
+function eN(e, t, n, r = e) {
 	let i = Q(n);
 	if (t.isConstant) {
 		let e = t.value;
 		if (!e) throw Error(`Constant input ${t} is missing CPU values`);
 		return `fn read_${r}(_sourceIndex: u32) -> array<${i}, ${t.size}> {
-  return array<${i}, ${t.size}>(${Array.from({ length: t.size }, (t, n) => DM(i, e[n] ?? 0)).join(", ")});
+  return array<${i}, ${t.size}>(${Array.from({ length: t.size }, (t, n) => EM(i, e[n] ?? 0)).join(", ")});
 }`;
 	}
 	let a = t.stride / t.ValueType.BYTES_PER_ELEMENT, o = t.offset / t.ValueType.BYTES_PER_ELEMENT, s = Q(t.type) === i ? "" : `${i}`;
@@ -25804,33 +25797,33 @@ ${Array.from({ length: t.size }, (t, n) => s ? `  value[${n}] = ${s}(${e}[rowOff
   return value;
 }`;
 }
-function nN(e, t) {
-	return tN("sourceValues", e, t, "source_values");
+function tN(e, t) {
+	return eN("sourceValues", e, t, "source_values");
 }
-function rN(e, t) {
+function nN(e, t) {
 	return `@group(0) @binding(${t}) var<storage, read_write> result: array<${Q(e.type)}>;`;
 }
-function iN(e) {
+function rN(e) {
 	let t = e.stride / e.ValueType.BYTES_PER_ELEMENT, n = e.offset / e.ValueType.BYTES_PER_ELEMENT;
 	return `fn write_result(rowIndex: u32, value: array<${Q(e.type)}, ${e.size}>) {
   let rowOffset = ${n}u + rowIndex * ${t}u;
 ${Array.from({ length: e.size }, (e, t) => `  result[rowOffset + ${t}u] = value[${t}];`).join("\n")}
 }`;
 }
-function aN(e, t) {
-	let n = kM(e);
+function iN(e, t) {
+	let n = OM(e);
 	return `fn zero_result() -> array<${Q(e)}, ${t}> {
   var result: array<${Q(e)}, ${t}>;
 ${Array.from({ length: t }, (e, t) => `  result[${t}] = ${n};`).join("\n")}
   return result;
 }`;
 }
-var oN = o((() => {
-	AM();
+var aN = o((() => {
+	kM();
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/extent.js
-function sN({ input: e, inputMode: t, inputGroupCount: n, channelCount: r, outputType: i, outputBuffer: a, outputLength: o, outputStride: s, outputOffset: c }) {
-	let l = Q(i), u = xM(o, a.device.limits.maxComputeWorkgroupsPerDimension), d = new Z({
+function oN({ input: e, inputMode: t, inputGroupCount: n, channelCount: r, outputType: i, outputBuffer: a, outputLength: o, outputStride: s, outputOffset: c }) {
+	let l = Q(i), u = bM(o, a.device.limits.maxComputeWorkgroupsPerDimension), d = new Z({
 		buffer: a,
 		type: i,
 		size: 2,
@@ -25838,11 +25831,11 @@ function sN({ input: e, inputMode: t, inputGroupCount: n, channelCount: r, outpu
 		stride: s,
 		offset: c
 	}), f = `
-${e.isConstant ? "" : eN("sourceValues", e, 0)}
-${nN(e, i)}
-${rN(d, +!e.isConstant)}
-${iN(d)}
-${cN(t, i, r, n)}
+${e.isConstant ? "" : $M("sourceValues", e, 0)}
+${tN(e, i)}
+${nN(d, +!e.isConstant)}
+${rN(d)}
+${sN(t, i, r, n)}
 
 var<workgroup> sharedMin: array<${l}, 64>;
 var<workgroup> sharedMax: array<${l}, 64>;
@@ -25851,7 +25844,7 @@ var<workgroup> sharedMax: array<${l}, 64>;
   @builtin(workgroup_id) workgroupId: vec3<u32>,
   @builtin(local_invocation_id) localId: vec3<u32>
 ) {
-  let outputRowIndex = ${SM(u)};
+  let outputRowIndex = ${xM(u)};
   if (outputRowIndex >= ${o}u) {
     return;
   }
@@ -25887,7 +25880,7 @@ var<workgroup> sharedMax: array<${l}, 64>;
     write_result(outputRowIndex, array<${l}, 2>(sharedMin[0], sharedMax[0]));
   }
 }
-`, p = new bC(a.device, {
+`, p = new yC(a.device, {
 		source: f,
 		shaderLayout: { bindings: [...e.isConstant ? [] : [{
 			name: "sourceValues",
@@ -25905,8 +25898,8 @@ var<workgroup> sharedMax: array<${l}, 64>;
 	let h = a.device.beginComputePass({});
 	p.dispatch(h, u.x, u.y, u.z), h.end(), a.device.submit(), p.destroy();
 }
-function cN(e, t, n, r) {
-	let i = Q(t), [a, o] = lN(t);
+function sN(e, t, n, r) {
+	let i = Q(t), [a, o] = cN(t);
 	return e === "raw" ? `fn extent_pass(channelIndex: u32, inputGroupIndex: u32) -> array<${i}, 2> {
   var result: array<${i}, 2>;
   result[0] = ${a};
@@ -25934,7 +25927,7 @@ function cN(e, t, n, r) {
   return result;
 }`;
 }
-function lN(e) {
+function cN(e) {
 	switch (e) {
 		case "uint32": return ["0xffffffffu", "0u"];
 		case "sint32": return ["2147483647", "-2147483648"];
@@ -25942,8 +25935,8 @@ function lN(e) {
 		default: throw Error(`Unsupported WebGPU extent type for ${e}`);
 	}
 }
-var uN, dN = o((() => {
-	q(), PA(), CA(), EM(), AM(), oN(), uN = ({ inputs: e, output: t, target: n }) => {
+var lN, uN = o((() => {
+	q(), NA(), SA(), TM(), kM(), aN(), lN = ({ inputs: e, output: t, target: n }) => {
 		let { sourceValues: r } = e;
 		if (r.length === 0) {
 			let e = new t.ValueType(t.length * t.size);
@@ -25968,8 +25961,8 @@ var uN, dN = o((() => {
 		let i = [], a = r, o = "raw", s = r.length;
 		try {
 			for (;;) {
-				let e = Math.ceil(s / 64), r = t.length * e, c = e === 1 ? n : SA.createOrReuse(n.device, r * t.stride);
-				if (e > 1 && i.push(c), sN({
+				let e = Math.ceil(s / 64), r = t.length * e, c = e === 1 ? n : xA.createOrReuse(n.device, r * t.stride);
+				if (e > 1 && i.push(c), oN({
 					input: a,
 					inputMode: o,
 					inputGroupCount: s,
@@ -25989,18 +25982,18 @@ var uN, dN = o((() => {
 			}
 			return { success: !0 };
 		} finally {
-			for (let e of i) SA.recycle(e);
+			for (let e of i) xA.recycle(e);
 		}
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/fround.js
-function fN() {
+function dN() {
 	let e = new Uint16Array([255]);
 	return new Uint8Array(e.buffer)[0] > 0;
 }
-var pN, mN, hN = o((() => {
-	WM(), pN = `\
-const LE: bool = ${fN() ? "true" : "false"};
+var fN, pN, mN = o((() => {
+	UM(), fN = `\
+const LE: bool = ${dN() ? "true" : "false"};
 const F32_NAN: u32 = 0xffffffffu;
 const F32_INF: u32 = 0x7f800000u;
 
@@ -26139,10 +26132,10 @@ fn fround(x: array<u32, {X_LEN}>) -> array<f32, {RESULT_LEN}> {
   }
   return result;
 }
-`, mN = ({ inputs: e, output: t, target: n }) => (jM({
+`, pN = ({ inputs: e, output: t, target: n }) => (AM({
 		module: {
 			name: "fround",
-			source: pN
+			source: fN
 		},
 		inputs: e,
 		output: t,
@@ -26151,12 +26144,12 @@ fn fround(x: array<u32, {X_LEN}>) -> array<f32, {RESULT_LEN}> {
 	}), { success: !0 });
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/gather.js
-function gN(e, t) {
+function hN(e, t) {
 	if (e.isConstant) {
 		let n = e.value;
 		if (!n) throw Error(`Constant input ${e} is missing CPU values`);
 		return `fn read_ids(_rowIndex: u32) -> ${t} {
-  return ${DM(t, n[0] ?? 0)};
+  return ${EM(t, n[0] ?? 0)};
 }`;
 	}
 	let n = e.stride / e.ValueType.BYTES_PER_ELEMENT;
@@ -26165,7 +26158,7 @@ function gN(e, t) {
   return ids[rowOffset];
 }`;
 }
-function _N(e, t, n, r) {
+function gN(e, t, n, r) {
 	let i = Q(e);
 	return `fn gather(idsValue: ${i}) -> array<${Q(t)}, ${n}> {
   let sourceIndex = ${i === "u32" ? "i32(idsValue)" : i === "i32" ? "idsValue" : "i32(idsValue)"};
@@ -26175,8 +26168,8 @@ function _N(e, t, n, r) {
   return read_source_values(u32(sourceIndex));
 }`;
 }
-var vN, yN = o((() => {
-	q(), EM(), AM(), oN(), vN = async ({ inputs: e, output: t, target: n }) => {
+var _N, vN = o((() => {
+	q(), TM(), kM(), aN(), _N = async ({ inputs: e, output: t, target: n }) => {
 		let { ids: r, sourceValues: i } = e, a = Q(r.type), o = [];
 		r.isConstant || o.push({
 			name: "ids",
@@ -26187,20 +26180,20 @@ var vN, yN = o((() => {
 			input: i,
 			index: o.length
 		});
-		let s = xM(Math.ceil(t.length / 64), n.device.limits.maxComputeWorkgroupsPerDimension), c = `
-${o.map(({ name: e, input: t, index: n }) => eN(e, t, n)).join("\n")}
-${gN(r, a)}
-${nN(i, t.type)}
-${rN(t, o.length)}
-${iN(t)}
-${aN(t.type, t.size)}
-${_N(r.type, t.type, t.size, i.length)}
+		let s = bM(Math.ceil(t.length / 64), n.device.limits.maxComputeWorkgroupsPerDimension), c = `
+${o.map(({ name: e, input: t, index: n }) => $M(e, t, n)).join("\n")}
+${hN(r, a)}
+${tN(i, t.type)}
+${nN(t, o.length)}
+${rN(t)}
+${iN(t.type, t.size)}
+${gN(r.type, t.type, t.size, i.length)}
 
 @compute @workgroup_size(64) fn main(
   @builtin(workgroup_id) workgroupId: vec3<u32>,
   @builtin(local_invocation_id) localId: vec3<u32>
 ) {
-  let rowIndex = ${CM(s, 64)};
+  let rowIndex = ${SM(s, 64)};
   if (rowIndex >= ${t.length}u) {
     return;
   }
@@ -26209,7 +26202,7 @@ ${_N(r.type, t.type, t.size, i.length)}
   let result = gather(idsValue);
   write_result(rowIndex, result);
 }
-`, l = new bC(n.device, {
+`, l = new yC(n.device, {
 			source: c,
 			shaderLayout: { bindings: [...o.map(({ name: e, index: t }) => ({
 				name: e,
@@ -26229,7 +26222,7 @@ ${_N(r.type, t.type, t.size, i.length)}
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/segmented-map.js
-function bN(e) {
+function yN(e) {
 	return `fn segmented_map(vertexIndex: u32) -> array<u32, 2> {
   var low = 0i;
   var high = ${e}i;
@@ -26248,24 +26241,24 @@ function bN(e) {
   return array<u32, 2>(segmentIndex, vertexIndex - segmentStart);
 }`;
 }
-var xN, SN = o((() => {
-	q(), EM(), oN(), xN = async ({ inputs: e, output: t, target: n }) => {
+var bN, xN = o((() => {
+	q(), TM(), aN(), bN = async ({ inputs: e, output: t, target: n }) => {
 		let { segments: r } = e, i = r.isConstant ? [] : [{
 			name: "segments",
 			input: r,
 			index: 0
-		}], a = xM(Math.ceil(t.length / 64), n.device.limits.maxComputeWorkgroupsPerDimension), o = `
-${i.map(({ name: e, input: t, index: n }) => eN(e, t, n)).join("\n")}
-${tN("segments", r, "uint32")}
-${rN(t, i.length)}
-${iN(t)}
-${bN(r.length)}
+		}], a = bM(Math.ceil(t.length / 64), n.device.limits.maxComputeWorkgroupsPerDimension), o = `
+${i.map(({ name: e, input: t, index: n }) => $M(e, t, n)).join("\n")}
+${eN("segments", r, "uint32")}
+${nN(t, i.length)}
+${rN(t)}
+${yN(r.length)}
 
 @compute @workgroup_size(64) fn main(
   @builtin(workgroup_id) workgroupId: vec3<u32>,
   @builtin(local_invocation_id) localId: vec3<u32>
 ) {
-  let rowIndex = ${CM(a, 64)};
+  let rowIndex = ${SM(a, 64)};
   if (rowIndex >= ${t.length}u) {
     return;
   }
@@ -26273,7 +26266,7 @@ ${bN(r.length)}
   let result = segmented_map(rowIndex);
   write_result(rowIndex, result);
 }
-`, s = new bC(n.device, {
+`, s = new yC(n.device, {
 			source: o,
 			shaderLayout: { bindings: [...i.map(({ name: e, index: t }) => ({
 				name: e,
@@ -26293,17 +26286,17 @@ ${bN(r.length)}
 	};
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/interleave.js
-function CN(e, t) {
+function SN(e, t) {
 	let n = t.filter(([, e]) => !e.isConstant).length + 1;
 	if (n > e.maxStorageBuffersPerShaderStage) throw Error(`interleave() requires ${n} storage buffers, exceeding device limit ${e.maxStorageBuffersPerShaderStage}`);
 	if (n > e.maxBindingsPerBindGroup) throw Error(`interleave() requires ${n} bindings, exceeding bind group limit ${e.maxBindingsPerBindGroup}`);
 }
-var wN, TN = o((() => {
-	WM(), wN = ({ inputs: e, output: t, target: n }) => {
+var CN, wN = o((() => {
+	UM(), CN = ({ inputs: e, output: t, target: n }) => {
 		let r = e.map((e, t) => [`x${t}`, e]);
-		CN(n.device.limits, r);
+		SN(n.device.limits, r);
 		let i = r.map(([e, t]) => `${e}: array<{TYPE}, ${t.size}>`).join(", "), a = 0;
-		return jM({
+		return AM({
 			module: {
 				name: "interleave",
 				source: `\
@@ -26322,11 +26315,11 @@ ${r.map(([e, t]) => {
 			outputBuffer: n
 		}), { success: !0 };
 	};
-})), EN, DN, ON = o((() => {
-	WM(), EN = "fn row_length(x: array<{TYPE}, {X_LEN}>) -> array<f32, 1> {\n  var sum = 0.0;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    sum += f32(x[i]) * f32(x[i]);\n  }\n  return array<f32, 1>(sqrt(sum));\n}\n", DN = ({ inputs: e, output: t, target: n }) => (jM({
+})), TN, EN, DN = o((() => {
+	UM(), TN = "fn row_length(x: array<{TYPE}, {X_LEN}>) -> array<f32, 1> {\n  var sum = 0.0;\n  for (var i = 0u; i < {X_LEN}u; i = i + 1u) {\n    sum += f32(x[i]) * f32(x[i]);\n  }\n  return array<f32, 1>(sqrt(sum));\n}\n", EN = ({ inputs: e, output: t, target: n }) => (AM({
 		module: {
 			name: "row_length",
-			source: EN
+			source: TN
 		},
 		inputs: e,
 		output: t,
@@ -26335,13 +26328,13 @@ ${r.map(([e, t]) => {
 	}), { success: !0 });
 }));
 // node_modules/@luma.gl/gpgpu/dist/operations/webgpu/select.js
-function kN(e, t, n, r) {
+function ON(e, t, n, r) {
 	return n < t.size ? `${e}[${n}]` : t.size === 1 ? `${e}[0]` : r;
 }
-var AN, jN = o((() => {
-	WM(), AM(), AN = async ({ inputs: e, output: t, target: n }) => {
-		let r = kM(t.type);
-		return jM({
+var kN, AN = o((() => {
+	UM(), kM(), kN = async ({ inputs: e, output: t, target: n }) => {
+		let r = OM(t.type);
+		return AM({
 			module: {
 				name: "select",
 				source: "// inline expression select\n"
@@ -26351,21 +26344,21 @@ var AN, jN = o((() => {
 			operationType: t.type,
 			outputBuffer: n,
 			expression: (t) => {
-				let n = kN("condition", e.condition, t, r), i = kN("whenTrue", e.whenTrue, t, r);
-				return `select(${kN("whenFalse", e.whenFalse, t, r)}, ${i}, ${n} != ${r})`;
+				let n = ON("condition", e.condition, t, r), i = ON("whenTrue", e.whenTrue, t, r);
+				return `select(${ON("whenFalse", e.whenFalse, t, r)}, ${i}, ${n} != ${r})`;
 			}
 		}), { success: !0 };
 	};
-})), MN, NN, PN = o((() => {
-	q(), EM(), MN = 64, NN = ({ inputs: e, output: t, target: n }) => {
-		let r = xM(Math.ceil(t.length / MN), n.device.limits.maxComputeWorkgroupsPerDimension), i = `\
+})), jN, MN, NN = o((() => {
+	q(), TM(), jN = 64, MN = ({ inputs: e, output: t, target: n }) => {
+		let r = bM(Math.ceil(t.length / jN), n.device.limits.maxComputeWorkgroupsPerDimension), i = `\
 @group(0) @binding(0) var<storage, read_write> result: array<i32>;
 
-@compute @workgroup_size(${MN}) fn main(
+@compute @workgroup_size(${jN}) fn main(
   @builtin(workgroup_id) workgroupId: vec3<u32>,
   @builtin(local_invocation_id) localId: vec3<u32>
 ) {
-  let rowIndex = ${CM(r, MN)};
+  let rowIndex = ${SM(r, jN)};
   if (rowIndex >= ${t.length}u) {
     return;
   }
@@ -26373,7 +26366,7 @@ var AN, jN = o((() => {
   let rowOffset = ${t.offset / t.ValueType.BYTES_PER_ELEMENT}u + rowIndex * ${t.stride / t.ValueType.BYTES_PER_ELEMENT}u;
   result[rowOffset] = ${e.start} + i32(rowIndex) * ${e.step};
 }
-`, a = new bC(n.device, {
+`, a = new yC(n.device, {
 			source: i,
 			shaderLayout: { bindings: [{
 				name: "result",
@@ -26386,10 +26379,10 @@ var AN, jN = o((() => {
 		let o = n.device.beginComputePass({});
 		return a.dispatch(o, r.x, r.y, r.z), o.end(), n.device.submit(), a.destroy(), { success: !0 };
 	};
-})), FN, IN = o((() => {
-	WM(), FN = ({ inputs: e, output: t, target: n }) => {
+})), PN, FN = o((() => {
+	UM(), PN = ({ inputs: e, output: t, target: n }) => {
 		let { columns: r } = e;
-		return jM({
+		return AM({
 			module: {
 				name: "swizzle",
 				source: "// swizzle expression handled inline"
@@ -26400,26 +26393,26 @@ var AN, jN = o((() => {
 			outputBuffer: n
 		}), { success: !0 };
 	};
-})), LN = /* @__PURE__ */ c({
-	arithmetic: () => KM,
-	dot: () => YM,
-	equalAll: () => QM,
-	extent: () => uN,
-	fround: () => mN,
-	gather: () => vN,
-	interleave: () => wN,
-	length: () => DN,
-	segmentedMap: () => xN,
-	select: () => AN,
-	sequence: () => NN,
-	swizzle: () => FN
-}), RN = o((() => {
-	qM(), XM(), $M(), dN(), hN(), yN(), SN(), TN(), ON(), jN(), PN(), IN();
+})), IN = /* @__PURE__ */ c({
+	arithmetic: () => GM,
+	dot: () => JM,
+	equalAll: () => ZM,
+	extent: () => lN,
+	fround: () => pN,
+	gather: () => _N,
+	interleave: () => CN,
+	length: () => EN,
+	segmentedMap: () => bN,
+	select: () => kN,
+	sequence: () => MN,
+	swizzle: () => PN
+}), LN = o((() => {
+	KM(), YM(), QM(), uN(), mN(), vN(), xN(), wN(), DN(), AN(), NN(), FN();
 }));
 // node_modules/@luma.gl/gpgpu/dist/operation/backend-registry.js
 z();
-var zN = new class {
-	_modules = { cpu: sj };
+var RN = new class {
+	_modules = { cpu: oj };
 	add(e, t) {
 		let n = this._modules[e];
 		if (typeof t.then == "function") {
@@ -26451,8 +26444,8 @@ var zN = new class {
 	async get(e, t) {
 		let n = this._modules[e];
 		if (!n) {
-			if (e === "webgl") n = this.add("webgl", Promise.resolve().then(() => (bM(), yM)));
-			else if (e === "webgpu") n = this.add("webgpu", Promise.resolve().then(() => (RN(), LN)));
+			if (e === "webgl") n = this.add("webgl", Promise.resolve().then(() => (yM(), vM)));
+			else if (e === "webgpu") n = this.add("webgpu", Promise.resolve().then(() => (LN(), IN)));
 			else throw Error(`${e} backend not registered`);
 		}
 		let r = (await n)[t];
@@ -26472,20 +26465,20 @@ var zN = new class {
 	}
 }();
 // node_modules/@luma.gl/gpgpu/dist/operation/operation.js
-PA();
-var BN = class {
+NA();
+var zN = class {
 	inputs;
 	dependencies;
 	constructor(e) {
 		this.inputs = e, this.dependencies = Array.from(e instanceof Array ? e : Object.values(e)).filter((e) => e instanceof Z);
 	}
 	async execute(e, t) {
-		return await this._resolveDependencies(e), await this._executeWithHandler(await zN.get(this._getHandlerRegistry(e), this.name), t);
+		return await this._resolveDependencies(e), await this._executeWithHandler(await RN.get(this._getHandlerRegistry(e), this.name), t);
 	}
 	executeSync(e, t) {
 		this._resolveDependenciesSync(e);
-		let n = this._executeWithHandler(zN.getSync(this._getHandlerRegistry(e), this.name), t);
-		if (VN(n)) throw Error(`${this.name} returned a Promise in executeSync()`);
+		let n = this._executeWithHandler(RN.getSync(this._getHandlerRegistry(e), this.name), t);
+		if (BN(n)) throw Error(`${this.name} returned a Promise in executeSync()`);
 		return n;
 	}
 	shouldExecuteOnCPU() {
@@ -26511,12 +26504,12 @@ var BN = class {
 		});
 	}
 };
-function VN(e) {
+function BN(e) {
 	return typeof e?.then == "function";
 }
 // node_modules/@luma.gl/gpgpu/dist/utils/output-props.js
-function HN(...e) {
-	let t = UN(e.map((e) => e.type));
+function VN(...e) {
+	let t = HN(e.map((e) => e.type));
 	return t[0] !== "f" && e.some((e) => e.normalized) && (t = "float32"), {
 		isConstant: e.every((e) => e.isConstant),
 		type: t,
@@ -26524,7 +26517,7 @@ function HN(...e) {
 		length: e.reduce((e, t) => Math.max(e, t.length), 0)
 	};
 }
-function UN(e) {
+function HN(e) {
 	let t = 0, n = 0;
 	for (let r of e) {
 		if (r[0] === "f") return "float32";
@@ -26534,13 +26527,13 @@ function UN(e) {
 	return t && !n ? `uint${t}` : n && t < 32 ? `sint${Math.max(n, t * 2)}` : "float32";
 }
 // node_modules/@luma.gl/gpgpu/dist/operations/interleave.js
-PA();
-var WN = class extends BN {
+NA();
+var UN = class extends zN {
 	name = "interleave";
 	output;
 	constructor(e) {
 		super(e);
-		let { isConstant: t, type: n, length: r } = HN(...e);
+		let { isConstant: t, type: n, length: r } = VN(...e);
 		this.output = new Z({
 			isConstant: t,
 			type: n,
@@ -26553,57 +26546,57 @@ var WN = class extends BN {
 		return `_${this.inputs.join("_")}_`;
 	}
 };
-function GN(...e) {
+function WN(...e) {
 	if (e.length === 0) throw Error("interleave() requires at least one input");
-	return e.length === 1 ? TA(e[0]) : new WN(e.map(TA)).output;
+	return e.length === 1 ? wA(e[0]) : new UN(e.map(wA)).output;
 }
-q(), PA();
-function KN(e, t) {
-	let n = JN(t);
+q(), NA();
+function GN(e, t) {
+	let n = qN(t);
 	for (let t of n) t.evaluateSync(e);
-	return qN(n), t;
+	return KN(n), t;
 }
-function qN(e) {
-	let t = new Set(e.flatMap(QN)), n = /* @__PURE__ */ new Set();
-	for (let t of e) ZN(t, n);
+function KN(e) {
+	let t = new Set(e.flatMap(ZN)), n = /* @__PURE__ */ new Set();
+	for (let t of e) XN(t, n);
 	for (let e of n) e.evaluated && !t.has(e.buffer) && e.destroy();
 }
-function JN(e) {
+function qN(e) {
 	let t = /* @__PURE__ */ new Set();
-	return YN(e, t, /* @__PURE__ */ new Set()), Array.from(t);
+	return JN(e, t, /* @__PURE__ */ new Set()), Array.from(t);
 }
-function YN(e, t, n) {
-	if ($N(e)) t.add(e);
+function JN(e, t, n) {
+	if (QN(e)) t.add(e);
 	else if (e && typeof e == "object" && !n.has(e)) {
-		if (n.add(e), Array.isArray(e)) for (let r of e) YN(r, t, n);
-		else if (XN(e)) for (let r of Object.values(e)) YN(r, t, n);
+		if (n.add(e), Array.isArray(e)) for (let r of e) JN(r, t, n);
+		else if (YN(e)) for (let r of Object.values(e)) JN(r, t, n);
 	}
 }
-function XN(e) {
+function YN(e) {
 	let t = Object.getPrototypeOf(e);
 	return t === Object.prototype || t === null;
 }
-function ZN(e, t) {
-	if (e instanceof FA) {
-		for (let n of e.gpuDataEvaluators) ZN(n, t);
+function XN(e, t) {
+	if (e instanceof PA) {
+		for (let n of e.gpuDataEvaluators) XN(n, t);
 		return;
 	}
 	let n = e.source;
 	if (n) {
-		if (n instanceof Z) t.has(n) || (t.add(n), ZN(n, t));
-		else for (let e of n.dependencies) t.has(e) || (t.add(e), ZN(e, t));
+		if (n instanceof Z) t.has(n) || (t.add(n), XN(n, t));
+		else for (let e of n.dependencies) t.has(e) || (t.add(e), XN(e, t));
 	}
 }
+function ZN(e) {
+	return e instanceof Z ? [e.buffer] : e.gpuVector.data.map((e) => e.buffer instanceof qS ? e.buffer.buffer : e.buffer);
+}
 function QN(e) {
-	return e instanceof Z ? [e.buffer] : e.gpuVector.data.map((e) => e.buffer instanceof JS ? e.buffer.buffer : e.buffer);
+	return e instanceof Z || e instanceof PA;
 }
-function $N(e) {
-	return e instanceof Z || e instanceof FA;
-}
-PA(), RN();
-var eP = class {
+NA(), LN();
+var $N = class {
 	constructor(e, { id: t, isTransitionAttribute: n }) {
-		this.packedBuffers = {}, this.device = e, this.id = t, this.isTransitionAttribute = n, this.device.type === "webgpu" && zN.add("webgpu", { interleave: wN });
+		this.packedBuffers = {}, this.device = e, this.id = t, this.isTransitionAttribute = n, this.device.type === "webgpu" && RN.add("webgpu", { interleave: CN });
 	}
 	hasGroups(e) {
 		return this.device.type === "webgpu" && Object.values(e).some((e) => !!e.settings.bufferGroup);
@@ -26655,19 +26648,19 @@ var eP = class {
 		let a = t.map((e) => e.getBufferLayout(n)), o = a[0].stepMode, s = Math.max(1, t[0].numInstances), c = r && t.every((e) => e.isConstant);
 		for (let e = 0; e < t.length; e++) {
 			let n = t[e], c = n.getAccessor(), l = c.size * c.bytesPerElement;
-			if (i[n.id] || n.settings.isIndexed || n.settings.noAlloc || n.doublePrecision || this.isTransitionAttribute(n.id) || a[e].stepMode !== o || n.numInstances !== t[0].numInstances || (c.offset || 0) !== 0 || (c.vertexOffset || 0) !== 0 || kk(c) !== l || r && (n.isConstant ? !n.getConstantValue() || n.getConstantValue().byteLength < l : !ArrayBuffer.isView(n.value) || n.value.byteLength < s * l)) return null;
+			if (i[n.id] || n.settings.isIndexed || n.settings.noAlloc || n.doublePrecision || this.isTransitionAttribute(n.id) || a[e].stepMode !== o || n.numInstances !== t[0].numInstances || (c.offset || 0) !== 0 || (c.vertexOffset || 0) !== 0 || Ok(c) !== l || r && (n.isConstant ? !n.getConstantValue() || n.getConstantValue().byteLength < l : !ArrayBuffer.isView(n.value) || n.value.byteLength < s * l)) return null;
 		}
 		let l = {}, u = [], d = 0;
 		for (let e = 0; e < t.length; e++) {
 			let n = t[e];
-			d = tP(d), l[n.id] = d;
+			d = eP(d), l[n.id] = d;
 			for (let t of a[e].attributes || []) u.push({
 				...t,
 				byteOffset: d + (t.byteOffset || 0)
 			});
-			d += kk(n.getAccessor());
+			d += Ok(n.getAccessor());
 		}
-		return d = tP(d), {
+		return d = eP(d), {
 			id: e,
 			attributes: t,
 			byteStride: d,
@@ -26707,15 +26700,15 @@ var eP = class {
 		return r.packed.buffer;
 	}
 	_interleavePackedGroup(e) {
-		let t = GN(...e.attributes.map((t) => this._getInterleaveInput(e, t)));
-		return KN(this.device, t), t;
+		let t = WN(...e.attributes.map((t) => this._getInterleaveInput(e, t)));
+		return GN(this.device, t), t;
 	}
 	_getInterleaveInput(e, t) {
-		let n = kk(t.getAccessor()), r = e.byteOffsets[t.id];
-		if (nP(`${e.id}.${t.id} rowByteLength`, n), nP(`${e.id}.${t.id} groupByteOffset`, r), t.isConstant) {
+		let n = Ok(t.getAccessor()), r = e.byteOffsets[t.id];
+		if (tP(`${e.id}.${t.id} rowByteLength`, n), tP(`${e.id}.${t.id} groupByteOffset`, r), t.isConstant) {
 			let r = t.getConstantValue();
 			if (!r) throw Error(`Attribute group ${e.id} is missing constant value ${t.id}`);
-			return nP(`${e.id}.${t.id} constant byteOffset`, r.byteOffset), new Z({
+			return tP(`${e.id}.${t.id} constant byteOffset`, r.byteOffset), new Z({
 				id: t.id,
 				type: "uint32",
 				size: n / 4,
@@ -26724,7 +26717,7 @@ var eP = class {
 			});
 		}
 		let i = t.getBuffer(), a = t.byteOffset, o = t.getAccessor().stride || n;
-		if (nP(`${e.id}.${t.id} byteOffset`, a), nP(`${e.id}.${t.id} stride`, o), !i) throw Error(`Attribute group ${e.id} cannot interleave missing buffer ${t.id}`);
+		if (tP(`${e.id}.${t.id} byteOffset`, a), tP(`${e.id}.${t.id} stride`, o), !i) throw Error(`Attribute group ${e.id} cannot interleave missing buffer ${t.id}`);
 		return new Z({
 			id: t.id,
 			type: "uint32",
@@ -26736,14 +26729,14 @@ var eP = class {
 		});
 	}
 };
-function tP(e) {
+function eP(e) {
 	return Math.ceil(e / 4) * 4;
 }
-function nP(e, t) {
+function tP(e, t) {
 	if (t % 4 != 0) throw Error(`Attribute buffer groups require 32-bit alignment: ${e}=${t}`);
 }
 // node_modules/@deck.gl/core/dist/utils/array-utils.js
-function rP(e) {
+function nP(e) {
 	let { source: t, target: n, start: r = 0, size: i, getData: a } = e, o = e.end || n.length, s = t.length, c = o - r;
 	if (s > c) {
 		n.set(t.subarray(0, c), r);
@@ -26756,8 +26749,8 @@ function rP(e) {
 		for (let t = 0; t < i; t++) n[r + l] = e[t] || 0, l++;
 	}
 }
-function iP({ source: e, target: t, size: n, getData: r, sourceStartIndices: i, targetStartIndices: a }) {
-	if (!i || !a) return rP({
+function rP({ source: e, target: t, size: n, getData: r, sourceStartIndices: i, targetStartIndices: a }) {
+	if (!i || !a) return nP({
 		source: e,
 		target: t,
 		size: n,
@@ -26766,7 +26759,7 @@ function iP({ source: e, target: t, size: n, getData: r, sourceStartIndices: i, 
 	let o = 0, s = 0, c = r && ((e, t) => r(e + s, t)), l = Math.min(i.length, a.length);
 	for (let r = 1; r < l; r++) {
 		let l = i[r] * n, u = a[r] * n;
-		rP({
+		nP({
 			source: e.subarray(o, l),
 			target: t,
 			start: s,
@@ -26775,7 +26768,7 @@ function iP({ source: e, target: t, size: n, getData: r, sourceStartIndices: i, 
 			getData: c
 		}), o = l, s = u;
 	}
-	return s < t.length && rP({
+	return s < t.length && nP({
 		source: [],
 		target: t,
 		start: s,
@@ -26784,14 +26777,14 @@ function iP({ source: e, target: t, size: n, getData: r, sourceStartIndices: i, 
 	}), t;
 }
 // node_modules/@deck.gl/core/dist/transitions/gpu-transition-utils.js
-function aP(e) {
-	let { device: t, settings: n, value: r } = e, i = new Wk(t, n);
+function iP(e) {
+	let { device: t, settings: n, value: r } = e, i = new Uk(t, n);
 	return i.setData({
 		value: r instanceof Float64Array ? /* @__PURE__ */ new Float64Array() : /* @__PURE__ */ new Float32Array(),
 		normalized: n.normalized
 	}), i;
 }
-function oP(e) {
+function aP(e) {
 	switch (e) {
 		case 1: return "float";
 		case 2: return "vec2";
@@ -26800,7 +26793,7 @@ function oP(e) {
 		default: throw Error(`No defined attribute type for size "${e}"`);
 	}
 }
-function sP(e) {
+function oP(e) {
 	switch (e) {
 		case 1: return "float32";
 		case 2: return "float32x2";
@@ -26809,21 +26802,21 @@ function sP(e) {
 		default: throw Error("invalid type size");
 	}
 }
-function cP(e) {
+function sP(e) {
 	e.push(e.shift());
 }
-function lP(e, t) {
+function cP(e, t) {
 	let { settings: n, value: r, size: i } = e, a = e.isDoublePrecisionBuffer ? 2 : 1, o = 0, { shaderAttributes: s } = e.settings;
 	if (s) for (let e of Object.values(s)) o = Math.max(o, e.vertexOffset ?? 0);
 	return (n.noAlloc ? r.length : (t + o) * i) * a;
 }
-function uP({ device: e, source: t, target: n }) {
+function lP({ device: e, source: t, target: n }) {
 	return (!n || n.byteLength < t.byteLength) && (n?.destroy(), n = e.createBuffer({
 		byteLength: t.byteLength,
 		usage: t.usage
 	})), n;
 }
-function dP({ device: e, buffer: t, attribute: n, fromLength: r, toLength: i, fromStartIndices: a, getData: o = (e) => e }) {
+function uP({ device: e, buffer: t, attribute: n, fromLength: r, toLength: i, fromStartIndices: a, getData: o = (e) => e }) {
 	let s = n.isDoublePrecisionBuffer ? 2 : 1, c = n.size * s, l = n.byteOffset, u = n.settings.bytesPerElement < 4 ? l / n.settings.bytesPerElement * 4 : l, d = n.startIndices, f = a && d, p = n.isConstant;
 	if (!f && t && r >= i) return t;
 	let m = n.value instanceof Float64Array ? Float32Array : n.value.constructor, h = p ? n.value : new m(n.getBuffer().readSyncWebGL(l, i * m.BYTES_PER_ELEMENT).buffer);
@@ -26832,7 +26825,7 @@ function dP({ device: e, buffer: t, attribute: n, fromLength: r, toLength: i, fr
 		o = (t, r) => n.normalizeConstant(e(t, r));
 	}
 	let g = p ? (e, t) => o(h, t) : (e, t) => o(h.subarray(e + l, e + l + c), t), _ = t ? new Float32Array(t.readSyncWebGL(u, r * 4).buffer) : /* @__PURE__ */ new Float32Array(), v = new Float32Array(i);
-	return iP({
+	return rP({
 		source: _,
 		target: v,
 		sourceStartIndices: a,
@@ -26845,15 +26838,15 @@ function dP({ device: e, buffer: t, attribute: n, fromLength: r, toLength: i, fr
 	})), t.write(v, u), t;
 }
 // node_modules/@deck.gl/core/dist/transitions/gpu-transition.js
-var fP = class {
+var dP = class {
 	constructor({ device: e, attribute: t, timeline: n }) {
-		this.buffers = [], this.currentLength = 0, this.device = e, this.transition = new nw(n), this.attribute = t, this.attributeInTransition = aP(t), this.currentStartIndices = t.startIndices;
+		this.buffers = [], this.currentLength = 0, this.device = e, this.transition = new tw(n), this.attribute = t, this.attributeInTransition = iP(t), this.currentStartIndices = t.startIndices;
 	}
 	get inProgress() {
 		return this.transition.inProgress;
 	}
 	start(e, t, n = Infinity) {
-		this.settings = e, this.currentStartIndices = this.attribute.startIndices, this.currentLength = lP(this.attribute, t), this.transition.start({
+		this.settings = e, this.currentStartIndices = this.attribute.startIndices, this.currentLength = cP(this.attribute, t), this.transition.start({
 			...e,
 			duration: n
 		});
@@ -26880,14 +26873,14 @@ var fP = class {
 		this.buffers.length = 0;
 	}
 };
-q(), v_();
-var pP = class extends fP {
+q(), __();
+var fP = class extends dP {
 	constructor({ device: e, attribute: t, timeline: n }) {
 		super({
 			device: e,
 			attribute: t,
 			timeline: n
-		}), this.type = "interpolation", this.transform = vP(e, t);
+		}), this.type = "interpolation", this.transform = _P(e, t);
 	}
 	start(e, t) {
 		let n = this.currentLength, r = this.currentStartIndices;
@@ -26896,7 +26889,7 @@ var pP = class extends fP {
 			return;
 		}
 		let { buffers: i, attribute: a } = this;
-		cP(i), i[0] = dP({
+		sP(i), i[0] = uP({
 			device: this.device,
 			buffer: i[0],
 			attribute: a,
@@ -26904,13 +26897,13 @@ var pP = class extends fP {
 			toLength: this.currentLength,
 			fromStartIndices: r,
 			getData: e.enter
-		}), i[1] = uP({
+		}), i[1] = lP({
 			device: this.device,
 			source: i[0],
 			target: i[1]
 		}), this.setBuffer(i[1]);
 		let { transform: o } = this, s = o.model, c = Math.floor(this.currentLength / a.size);
-		_P(a) && (c /= 2), s.setVertexCount(c), a.isConstant ? (s.setAttributes({ aFrom: i[0] }), s.setConstantAttributes({ aTo: a.value })) : s.setAttributes({
+		gP(a) && (c /= 2), s.setVertexCount(c), a.isConstant ? (s.setAttributes({ aFrom: i[0] }), s.setConstantAttributes({ aTo: a.value })) : s.setAttributes({
 			aFrom: i[0],
 			aTo: a.getBuffer()
 		}), o.transformFeedback.setBuffers({ vCurrent: i[1] });
@@ -26924,18 +26917,18 @@ var pP = class extends fP {
 	delete() {
 		super.delete(), this.transform.destroy();
 	}
-}, mP = {
+}, pP = {
 	name: "interpolation",
 	vs: "layout(std140) uniform interpolationUniforms {\n  float time;\n} interpolation;\n",
 	uniformTypes: { time: "f32" }
-}, hP = "#version 300 es\n#define SHADER_NAME interpolation-transition-vertex-shader\n\nin ATTRIBUTE_TYPE aFrom;\nin ATTRIBUTE_TYPE aTo;\nout ATTRIBUTE_TYPE vCurrent;\n\nvoid main(void) {\n  vCurrent = mix(aFrom, aTo, interpolation.time);\n  gl_Position = vec4(0.0);\n}\n", gP = "#version 300 es\n#define SHADER_NAME interpolation-transition-vertex-shader\n\nin ATTRIBUTE_TYPE aFrom;\nin ATTRIBUTE_TYPE aFrom64Low;\nin ATTRIBUTE_TYPE aTo;\nin ATTRIBUTE_TYPE aTo64Low;\nout ATTRIBUTE_TYPE vCurrent;\nout ATTRIBUTE_TYPE vCurrent64Low;\n\nvec2 mix_fp64(vec2 a, vec2 b, float x) {\n  vec2 range = sub_fp64(b, a);\n  return sum_fp64(a, mul_fp64(range, vec2(x, 0.0)));\n}\n\nvoid main(void) {\n  for (int i=0; i<ATTRIBUTE_SIZE; i++) {\n    vec2 value = mix_fp64(vec2(aFrom[i], aFrom64Low[i]), vec2(aTo[i], aTo64Low[i]), interpolation.time);\n    vCurrent[i] = value.x;\n    vCurrent64Low[i] = value.y;\n  }\n  gl_Position = vec4(0.0);\n}\n";
-function _P(e) {
+}, mP = "#version 300 es\n#define SHADER_NAME interpolation-transition-vertex-shader\n\nin ATTRIBUTE_TYPE aFrom;\nin ATTRIBUTE_TYPE aTo;\nout ATTRIBUTE_TYPE vCurrent;\n\nvoid main(void) {\n  vCurrent = mix(aFrom, aTo, interpolation.time);\n  gl_Position = vec4(0.0);\n}\n", hP = "#version 300 es\n#define SHADER_NAME interpolation-transition-vertex-shader\n\nin ATTRIBUTE_TYPE aFrom;\nin ATTRIBUTE_TYPE aFrom64Low;\nin ATTRIBUTE_TYPE aTo;\nin ATTRIBUTE_TYPE aTo64Low;\nout ATTRIBUTE_TYPE vCurrent;\nout ATTRIBUTE_TYPE vCurrent64Low;\n\nvec2 mix_fp64(vec2 a, vec2 b, float x) {\n  vec2 range = sub_fp64(b, a);\n  return sum_fp64(a, mul_fp64(range, vec2(x, 0.0)));\n}\n\nvoid main(void) {\n  for (int i=0; i<ATTRIBUTE_SIZE; i++) {\n    vec2 value = mix_fp64(vec2(aFrom[i], aFrom64Low[i]), vec2(aTo[i], aTo64Low[i]), interpolation.time);\n    vCurrent[i] = value.x;\n    vCurrent64Low[i] = value.y;\n  }\n  gl_Position = vec4(0.0);\n}\n";
+function gP(e) {
 	return e.isDoublePrecisionBuffer;
 }
-function vP(e, t) {
-	let n = t.size, r = oP(n), i = sP(n), a = t.getBufferLayout();
-	return _P(t) ? new hC(e, {
-		vs: gP,
+function _P(e, t) {
+	let n = t.size, r = aP(n), i = oP(n), a = t.getBufferLayout();
+	return gP(t) ? new mC(e, {
+		vs: hP,
 		bufferLayout: [{
 			name: "aFrom",
 			byteStride: 8 * n,
@@ -26961,7 +26954,7 @@ function vP(e, t) {
 				byteOffset: 4 * n
 			}]
 		}],
-		modules: [kg, mP],
+		modules: [Og, pP],
 		defines: {
 			ATTRIBUTE_TYPE: r,
 			ATTRIBUTE_SIZE: n
@@ -26970,8 +26963,8 @@ function vP(e, t) {
 		varyings: ["vCurrent", "vCurrent64Low"],
 		bufferMode: 35980,
 		disableWarnings: !0
-	}) : new hC(e, {
-		vs: hP,
+	}) : new mC(e, {
+		vs: mP,
 		bufferLayout: [{
 			name: "aFrom",
 			format: i
@@ -26979,7 +26972,7 @@ function vP(e, t) {
 			name: "aTo",
 			format: a.attributes[0].format
 		}],
-		modules: [mP],
+		modules: [pP],
 		defines: { ATTRIBUTE_TYPE: r },
 		varyings: ["vCurrent"],
 		disableWarnings: !0
@@ -26987,19 +26980,19 @@ function vP(e, t) {
 }
 // node_modules/@deck.gl/core/dist/transitions/gpu-spring-transition.js
 q();
-var yP = class extends fP {
+var vP = class extends dP {
 	constructor({ device: e, attribute: t, timeline: n }) {
 		super({
 			device: e,
 			attribute: t,
 			timeline: n
-		}), this.type = "spring", this.texture = wP(e), this.framebuffer = TP(e, this.texture), this.transform = CP(e, t);
+		}), this.type = "spring", this.texture = CP(e), this.framebuffer = wP(e, this.texture), this.transform = SP(e, t);
 	}
 	start(e, t) {
 		let n = this.currentLength, r = this.currentStartIndices;
 		super.start(e, t);
 		let { buffers: i, attribute: a } = this;
-		for (let t = 0; t < 2; t++) i[t] = dP({
+		for (let t = 0; t < 2; t++) i[t] = uP({
 			device: this.device,
 			buffer: i[t],
 			attribute: a,
@@ -27008,7 +27001,7 @@ var yP = class extends fP {
 			fromStartIndices: r,
 			getData: e.enter
 		});
-		i[2] = uP({
+		i[2] = lP({
 			device: this.device,
 			source: i[0],
 			target: i[2]
@@ -27041,24 +27034,24 @@ var yP = class extends fP {
 				0,
 				0
 			]
-		}), cP(e), this.setBuffer(e[1]), this.device.readPixelsToArrayWebGL(n)[0] > 0 || r.end();
+		}), sP(e), this.setBuffer(e[1]), this.device.readPixelsToArrayWebGL(n)[0] > 0 || r.end();
 	}
 	delete() {
 		super.delete(), this.transform.destroy(), this.texture.destroy(), this.framebuffer.destroy();
 	}
-}, bP = {
+}, yP = {
 	name: "spring",
 	vs: "layout(std140) uniform springUniforms {\n  float damping;\n  float stiffness;\n} spring;\n",
 	uniformTypes: {
 		damping: "f32",
 		stiffness: "f32"
 	}
-}, xP = "#version 300 es\n#define SHADER_NAME spring-transition-vertex-shader\n\n#define EPSILON 0.00001\n\nin ATTRIBUTE_TYPE aPrev;\nin ATTRIBUTE_TYPE aCur;\nin ATTRIBUTE_TYPE aTo;\nout ATTRIBUTE_TYPE vNext;\nout float vIsTransitioningFlag;\n\nATTRIBUTE_TYPE getNextValue(ATTRIBUTE_TYPE cur, ATTRIBUTE_TYPE prev, ATTRIBUTE_TYPE dest) {\n  ATTRIBUTE_TYPE velocity = cur - prev;\n  ATTRIBUTE_TYPE delta = dest - cur;\n  ATTRIBUTE_TYPE force = delta * spring.stiffness;\n  ATTRIBUTE_TYPE resistance = velocity * spring.damping;\n  return force - resistance + velocity + cur;\n}\n\nvoid main(void) {\n  bool isTransitioning = length(aCur - aPrev) > EPSILON || length(aTo - aCur) > EPSILON;\n  vIsTransitioningFlag = isTransitioning ? 1.0 : 0.0;\n\n  vNext = getNextValue(aCur, aPrev, aTo);\n  gl_Position = vec4(0, 0, 0, 1);\n  gl_PointSize = 100.0;\n}\n", SP = "#version 300 es\n#define SHADER_NAME spring-transition-is-transitioning-fragment-shader\n\nin float vIsTransitioningFlag;\n\nout vec4 fragColor;\n\nvoid main(void) {\n  if (vIsTransitioningFlag == 0.0) {\n    discard;\n  }\n  fragColor = vec4(1.0);\n}";
-function CP(e, t) {
-	let n = oP(t.size), r = sP(t.size);
-	return new hC(e, {
-		vs: xP,
-		fs: SP,
+}, bP = "#version 300 es\n#define SHADER_NAME spring-transition-vertex-shader\n\n#define EPSILON 0.00001\n\nin ATTRIBUTE_TYPE aPrev;\nin ATTRIBUTE_TYPE aCur;\nin ATTRIBUTE_TYPE aTo;\nout ATTRIBUTE_TYPE vNext;\nout float vIsTransitioningFlag;\n\nATTRIBUTE_TYPE getNextValue(ATTRIBUTE_TYPE cur, ATTRIBUTE_TYPE prev, ATTRIBUTE_TYPE dest) {\n  ATTRIBUTE_TYPE velocity = cur - prev;\n  ATTRIBUTE_TYPE delta = dest - cur;\n  ATTRIBUTE_TYPE force = delta * spring.stiffness;\n  ATTRIBUTE_TYPE resistance = velocity * spring.damping;\n  return force - resistance + velocity + cur;\n}\n\nvoid main(void) {\n  bool isTransitioning = length(aCur - aPrev) > EPSILON || length(aTo - aCur) > EPSILON;\n  vIsTransitioningFlag = isTransitioning ? 1.0 : 0.0;\n\n  vNext = getNextValue(aCur, aPrev, aTo);\n  gl_Position = vec4(0, 0, 0, 1);\n  gl_PointSize = 100.0;\n}\n", xP = "#version 300 es\n#define SHADER_NAME spring-transition-is-transitioning-fragment-shader\n\nin float vIsTransitioningFlag;\n\nout vec4 fragColor;\n\nvoid main(void) {\n  if (vIsTransitioningFlag == 0.0) {\n    discard;\n  }\n  fragColor = vec4(1.0);\n}";
+function SP(e, t) {
+	let n = aP(t.size), r = oP(t.size);
+	return new mC(e, {
+		vs: bP,
+		fs: xP,
 		bufferLayout: [
 			{
 				name: "aPrev",
@@ -27074,7 +27067,7 @@ function CP(e, t) {
 			}
 		],
 		varyings: ["vNext"],
-		modules: [bP],
+		modules: [yP],
 		defines: { ATTRIBUTE_TYPE: n },
 		parameters: {
 			depthCompare: "always",
@@ -27087,7 +27080,7 @@ function CP(e, t) {
 		}
 	});
 }
-function wP(e) {
+function CP(e) {
 	return e.createTexture({
 		data: /* @__PURE__ */ new Uint8Array(4),
 		format: "rgba8unorm",
@@ -27095,7 +27088,7 @@ function wP(e) {
 		height: 1
 	});
 }
-function TP(e, t) {
+function wP(e, t) {
 	return e.createFramebuffer({
 		id: "spring-transition-is-transitioning-framebuffer",
 		width: 1,
@@ -27104,10 +27097,10 @@ function TP(e, t) {
 	});
 }
 // node_modules/@deck.gl/core/dist/lib/attribute/attribute-transition-manager.js
-var EP = {
-	interpolation: pP,
-	spring: yP
-}, DP = class {
+var TP = {
+	interpolation: fP,
+	spring: vP
+}, EP = class {
 	constructor(e, { id: t, timeline: n }) {
 		if (!e) throw Error("AttributeTransitionManager is constructed without device");
 		this.id = t, this.device = e, this.timeline = n, this.transitions = {}, this.needsRedraw = !1, this.numInstances = 1;
@@ -27151,7 +27144,7 @@ var EP = {
 		let r = this.transitions[e], i = !r || r.type !== n.type;
 		if (i) {
 			r && this._removeTransition(e);
-			let a = EP[n.type];
+			let a = TP[n.type];
 			a ? this.transitions[e] = new a({
 				attribute: t,
 				timeline: this.timeline,
@@ -27160,12 +27153,12 @@ var EP = {
 		}
 		(i || t.needsRedraw()) && (this.needsRedraw = !0, this.transitions[e].start(n, this.numInstances));
 	}
-}, OP = "attributeManager.invalidate", kP = "attributeManager.updateStart", AP = "attributeManager.updateEnd", jP = "attribute.updateStart", MP = "attribute.allocate", NP = "attribute.updateEnd", PP = class {
+}, DP = "attributeManager.invalidate", OP = "attributeManager.updateStart", kP = "attributeManager.updateEnd", AP = "attribute.updateStart", jP = "attribute.allocate", MP = "attribute.updateEnd", NP = class {
 	constructor(e, { id: t = "attribute-manager", stats: n, timeline: r } = {}) {
-		this.mergeBoundsMemoized = yy(gx), this.id = t, this.device = e, this.attributes = {}, this.updateTriggers = {}, this.needsRedraw = !0, this.userData = {}, this.stats = n, this.attributeTransitionManager = new DP(e, {
+		this.mergeBoundsMemoized = vy(hx), this.id = t, this.device = e, this.attributes = {}, this.updateTriggers = {}, this.needsRedraw = !0, this.userData = {}, this.stats = n, this.attributeTransitionManager = new EP(e, {
 			id: `${t}-transitions`,
 			timeline: r
-		}), this.attributeBufferGroups = e.type === "webgpu" ? new eP(e, {
+		}), this.attributeBufferGroups = e.type === "webgpu" ? new $N(e, {
 			id: t,
 			isTransitionAttribute: (e) => this.attributeTransitionManager.hasAttribute(e)
 		}) : null, Object.seal(this);
@@ -27193,15 +27186,15 @@ var EP = {
 	}
 	invalidate(e, t) {
 		let n = this._invalidateTrigger(e, t);
-		$i(OP, this, e, n);
+		Qi(DP, this, e, n);
 	}
 	invalidateAll(e) {
 		for (let t in this.attributes) this.attributes[t].setNeedsUpdate(t, e);
-		$i(OP, this, "all");
+		Qi(DP, this, "all");
 	}
 	update({ data: e, numInstances: t, startIndices: n = null, transitions: r, props: i = {}, buffers: a = {}, context: o = {} }) {
 		let s = !1;
-		$i(kP, this), this.stats && this.stats.get("Update Attributes").timeStart();
+		Qi(OP, this), this.stats && this.stats.get("Update Attributes").timeStart();
 		for (let r in this.attributes) {
 			let c = this.attributes[r], l = c.settings.accessor;
 			c.startIndices = n, c.numInstances = t, i[r] && A.removed(`props.${r}`, `data.attributes.${r}`)(), c.setExternalBuffer(a[r]) || c.setBinaryValue(typeof l == "string" ? a[l] : void 0, e.startIndices) || typeof l == "string" && !a[l] && c.setConstantValue(o, i[l]) || c.needsUpdate() && (s = !0, this._updateAttribute({
@@ -27212,7 +27205,7 @@ var EP = {
 				context: o
 			})), this.needsRedraw = this.needsRedraw || c.needsRedraw();
 		}
-		s && $i(AP, this, t), this.stats && (this.stats.get("Update Attributes").timeEnd(), s && this.stats.get("Attributes updated").incrementCount()), this.attributeTransitionManager.update({
+		s && Qi(kP, this, t), this.stats && (this.stats.get("Update Attributes").timeEnd(), s && this.stats.get("Attributes updated").incrementCount()), this.attributeTransitionManager.update({
 			attributes: this.attributes,
 			numInstances: t,
 			transitions: r
@@ -27261,7 +27254,7 @@ var EP = {
 				size: r.isIndexed && 1 || r.size || 1,
 				...t
 			};
-			this.attributes[n] = new Wk(this.device, i);
+			this.attributes[n] = new Uk(this.device, i);
 		}
 		this._mapUpdateTriggersToAttributes();
 	}
@@ -27281,33 +27274,33 @@ var EP = {
 	}
 	_updateAttribute(e) {
 		let { attribute: t, numInstances: n } = e;
-		$i(jP, t), t.constant ? t.setConstantValue(e.context, t.value) : (t.allocate(n) && $i(MP, t, n), t.updateBuffer(e) && (this.needsRedraw = !0, $i(NP, t, n)));
+		Qi(AP, t), t.constant ? t.setConstantValue(e.context, t.value) : (t.allocate(n) && Qi(jP, t, n), t.updateBuffer(e) && (this.needsRedraw = !0, Qi(MP, t, n)));
 	}
 };
 // node_modules/@deck.gl/core/dist/transitions/cpu-interpolation-transition.js
 U();
-var FP = class extends nw {
+var PP = class extends tw {
 	get value() {
 		return this._value;
 	}
 	_onUpdate() {
 		let { time: e, settings: { fromValue: t, toValue: n, duration: r, easing: i } } = this, a = i(e / r);
-		this._value = Vp(t, n, a);
+		this._value = Bp(t, n, a);
 	}
-}, IP = 1e-5;
-function LP(e, t, n, r, i) {
+}, FP = 1e-5;
+function IP(e, t, n, r, i) {
 	let a = t - e;
 	return (n - t) * i + -a * r + a + t;
 }
-function RP(e, t, n, r, i) {
+function LP(e, t, n, r, i) {
 	if (Array.isArray(n)) {
 		let a = [];
-		for (let o = 0; o < n.length; o++) a[o] = LP(e[o], t[o], n[o], r, i);
+		for (let o = 0; o < n.length; o++) a[o] = IP(e[o], t[o], n[o], r, i);
 		return a;
 	}
-	return LP(e, t, n, r, i);
+	return IP(e, t, n, r, i);
 }
-function zP(e, t) {
+function RP(e, t) {
 	if (Array.isArray(e)) {
 		let n = 0;
 		for (let r = 0; r < e.length; r++) {
@@ -27319,18 +27312,18 @@ function zP(e, t) {
 	return Math.abs(e - t);
 }
 // node_modules/@deck.gl/core/dist/lib/uniform-transition-manager.js
-var BP = {
-	interpolation: FP,
-	spring: class extends nw {
+var zP = {
+	interpolation: PP,
+	spring: class extends tw {
 		get value() {
 			return this._currValue;
 		}
 		_onUpdate() {
-			let { fromValue: e, toValue: t, damping: n, stiffness: r } = this.settings, { _prevValue: i = e, _currValue: a = e } = this, o = RP(i, a, t, n, r), s = zP(o, t), c = zP(o, a);
-			s < IP && c < IP && (o = t, this.end()), this._prevValue = a, this._currValue = o;
+			let { fromValue: e, toValue: t, damping: n, stiffness: r } = this.settings, { _prevValue: i = e, _currValue: a = e } = this, o = LP(i, a, t, n, r), s = RP(o, t), c = RP(o, a);
+			s < FP && c < FP && (o = t, this.end()), this._prevValue = a, this._currValue = o;
 		}
 	}
-}, VP = class {
+}, BP = class {
 	constructor(e) {
 		this.transitions = /* @__PURE__ */ new Map(), this.timeline = e;
 	}
@@ -27343,8 +27336,8 @@ var BP = {
 			let n = i.get(e), { value: r = n.settings.fromValue } = n;
 			t = r, this.remove(e);
 		}
-		if (r = Uk(r), !r) return;
-		let a = BP[r.type];
+		if (r = Hk(r), !r) return;
+		let a = zP[r.type];
 		if (!a) {
 			A.error(`unsupported transition type '${r.type}'`)();
 			return;
@@ -27370,75 +27363,75 @@ var BP = {
 	}
 };
 // node_modules/@deck.gl/core/dist/lifecycle/props.js
-function HP(e) {
-	let t = e[OC];
+function VP(e) {
+	let t = e[DC];
 	for (let n in t) {
 		let r = t[n], { validate: i } = r;
 		if (i && !i(e[n], r)) throw Error(`Invalid prop ${n}: ${e[n]}`);
 	}
 }
-function UP(e, t) {
-	let n = GP({
+function HP(e, t) {
+	let n = WP({
 		newProps: e,
 		oldProps: t,
-		propTypes: e[OC],
+		propTypes: e[DC],
 		ignoreProps: {
 			data: null,
 			updateTriggers: null,
 			extensions: null,
 			transitions: null
 		}
-	}), r = qP(e, t), i = !1;
-	return r || (i = JP(e, t)), {
+	}), r = KP(e, t), i = !1;
+	return r || (i = qP(e, t)), {
 		dataChanged: r,
 		propsChanged: n,
 		updateTriggersChanged: i,
-		extensionsChanged: YP(e, t),
-		transitionsChanged: WP(e, t)
+		extensionsChanged: JP(e, t),
+		transitionsChanged: UP(e, t)
 	};
 }
-function WP(e, t) {
+function UP(e, t) {
 	if (!e.transitions) return !1;
-	let n = {}, r = e[OC], i = !1;
+	let n = {}, r = e[DC], i = !1;
 	for (let a in e.transitions) {
 		let o = r[a], s = o && o.type;
-		(s === "number" || s === "color" || s === "array") && KP(e[a], t[a], o) && (n[a] = !0, i = !0);
+		(s === "number" || s === "color" || s === "array") && GP(e[a], t[a], o) && (n[a] = !0, i = !0);
 	}
 	return i ? n : !1;
 }
-function GP({ newProps: e, oldProps: t, ignoreProps: n = {}, propTypes: r = {}, triggerName: i = "props" }) {
+function WP({ newProps: e, oldProps: t, ignoreProps: n = {}, propTypes: r = {}, triggerName: i = "props" }) {
 	if (t === e) return !1;
 	if (typeof e != "object" || !e || typeof t != "object" || !t) return `${i} changed shallowly`;
 	for (let a of Object.keys(e)) if (!(a in n)) {
 		if (!(a in t)) return `${i}.${a} added`;
-		let n = KP(e[a], t[a], r[a]);
+		let n = GP(e[a], t[a], r[a]);
 		if (n) return `${i}.${a} ${n}`;
 	}
 	for (let a of Object.keys(t)) if (!(a in n)) {
 		if (!(a in e)) return `${i}.${a} dropped`;
 		if (!Object.hasOwnProperty.call(e, a)) {
-			let n = KP(e[a], t[a], r[a]);
+			let n = GP(e[a], t[a], r[a]);
 			if (n) return `${i}.${a} ${n}`;
 		}
 	}
 	return !1;
 }
-function KP(e, t, n) {
+function GP(e, t, n) {
 	let r = n && n.equal;
 	return r && !r(e, t, n) || !r && (r = e && t && e.equals, r && !r.call(e, t)) ? "changed deeply" : !r && t !== e ? "changed shallowly" : null;
 }
-function qP(e, t) {
+function KP(e, t) {
 	if (t === null) return "oldProps is null, initial diff";
 	let n = !1, { dataComparator: r, _dataDiff: i } = e;
 	return r ? r(e.data, t.data) || (n = "Data comparator detected a change") : e.data !== t.data && (n = "A new data container was supplied"), n && i && (n = i(e.data, t.data) || n), n;
 }
-function JP(e, t) {
-	if (t === null || "all" in e.updateTriggers && XP(e, t, "all")) return { all: !0 };
+function qP(e, t) {
+	if (t === null || "all" in e.updateTriggers && YP(e, t, "all")) return { all: !0 };
 	let n = {}, r = !1;
-	for (let i in e.updateTriggers) i !== "all" && XP(e, t, i) && (n[i] = !0, r = !0);
+	for (let i in e.updateTriggers) i !== "all" && YP(e, t, i) && (n[i] = !0, r = !0);
 	return r ? n : !1;
 }
-function YP(e, t) {
+function JP(e, t) {
 	if (t === null) return !0;
 	let n = t.extensions, { extensions: r } = e;
 	if (r === n) return !1;
@@ -27446,34 +27439,34 @@ function YP(e, t) {
 	for (let e = 0; e < r.length; e++) if (!r[e].equals(n[e])) return !0;
 	return !1;
 }
-function XP(e, t, n) {
+function YP(e, t, n) {
 	let r = e.updateTriggers[n];
 	r ??= {};
 	let i = t.updateTriggers[n];
-	return i ??= {}, GP({
+	return i ??= {}, WP({
 		oldProps: i,
 		newProps: r,
 		triggerName: n
 	});
 }
 // node_modules/@deck.gl/core/dist/utils/count.js
-var ZP = "count(): argument not an object", QP = "count(): argument not a container";
-function $P(e) {
-	if (!tF(e)) throw Error(ZP);
+var XP = "count(): argument not an object", ZP = "count(): argument not a container";
+function QP(e) {
+	if (!eF(e)) throw Error(XP);
 	if (typeof e.count == "function") return e.count();
 	if (Number.isFinite(e.size)) return e.size;
 	if (Number.isFinite(e.length)) return e.length;
-	if (eF(e)) return Object.keys(e).length;
-	throw Error(QP);
+	if ($P(e)) return Object.keys(e).length;
+	throw Error(ZP);
 }
-function eF(e) {
+function $P(e) {
 	return typeof e == "object" && !!e && e.constructor === Object;
 }
-function tF(e) {
+function eF(e) {
 	return typeof e == "object" && !!e;
 }
 // node_modules/@deck.gl/core/dist/utils/shader.js
-function nF(e, t) {
+function tF(e, t) {
 	if (!t) return e;
 	let n = {
 		...e,
@@ -27498,14 +27491,14 @@ function nF(e, t) {
 }
 // node_modules/@deck.gl/core/dist/utils/texture.js
 z();
-var rF = {
+var nF = {
 	minFilter: "linear",
 	mipmapFilter: "linear",
 	magFilter: "linear",
 	addressModeU: "clamp-to-edge",
 	addressModeV: "clamp-to-edge"
-}, iF = {};
-function aF(e, t, n, r) {
+}, rF = {};
+function iF(e, t, n, r) {
 	if (n instanceof R) return n;
 	n.constructor && n.constructor.name !== "Object" && (n = { data: n });
 	let i = null;
@@ -27516,19 +27509,19 @@ function aF(e, t, n, r) {
 	let { width: a, height: o } = n.data, s = t.createTexture({
 		...n,
 		sampler: {
-			...rF,
+			...nF,
 			...i,
 			...r
 		},
 		mipLevels: t.getMipLevelCount(a, o)
 	});
-	return t.type === "webgl" ? s.generateMipmapsWebGL() : t.type === "webgpu" && t.generateMipmapsWebGPU(s), iF[s.id] = e, s;
+	return t.type === "webgl" ? s.generateMipmapsWebGL() : t.type === "webgpu" && t.generateMipmapsWebGPU(s), rF[s.id] = e, s;
 }
-function oF(e, t) {
-	t && t instanceof R && iF[t.id] === e && (t.delete(), delete iF[t.id]);
+function aF(e, t) {
+	t && t instanceof R && rF[t.id] === e && (t.delete(), delete rF[t.id]);
 }
 // node_modules/@deck.gl/core/dist/lifecycle/prop-types.js
-var sF = {
+var oF = {
 	boolean: {
 		validate(e, t) {
 			return !0;
@@ -27542,34 +27535,34 @@ var sF = {
 	} },
 	color: {
 		validate(e, t) {
-			return t.optional && !e || dF(e) && (e.length === 3 || e.length === 4);
+			return t.optional && !e || uF(e) && (e.length === 3 || e.length === 4);
 		},
 		equal(e, t, n) {
-			return VC(e, t, 1);
+			return BC(e, t, 1);
 		}
 	},
 	accessor: {
 		validate(e, t) {
-			let n = fF(e);
-			return n === "function" || n === fF(t.value);
+			let n = dF(e);
+			return n === "function" || n === dF(t.value);
 		},
 		equal(e, t, n) {
-			return typeof t == "function" || VC(e, t, 1);
+			return typeof t == "function" || BC(e, t, 1);
 		}
 	},
 	array: {
 		validate(e, t) {
-			return t.optional && !e || dF(e);
+			return t.optional && !e || uF(e);
 		},
 		equal(e, t, n) {
 			let { compare: r } = n;
-			return r ? VC(e, t, Number.isInteger(r) ? r : +!!r) : e === t;
+			return r ? BC(e, t, Number.isInteger(r) ? r : +!!r) : e === t;
 		}
 	},
 	object: { equal(e, t, n) {
 		if (n.ignore) return !0;
 		let { compare: r } = n;
-		return r ? VC(e, t, Number.isInteger(r) ? r : +!!r) : e === t;
+		return r ? BC(e, t, Number.isInteger(r) ? r : +!!r) : e === t;
 	} },
 	function: {
 		validate(e, t) {
@@ -27587,23 +27580,23 @@ var sF = {
 	image: {
 		transform: (e, t, n) => {
 			let r = n.context;
-			return !r || !r.device ? null : aF(n.id, r.device, e, {
+			return !r || !r.device ? null : iF(n.id, r.device, e, {
 				...t.parameters,
 				...n.props.textureParameters
 			});
 		},
 		release: (e, t, n) => {
-			oF(n.id, e);
+			aF(n.id, e);
 		}
 	}
 };
-function cF(e) {
+function sF(e) {
 	let t = {}, n = {}, r = {};
 	for (let [i, a] of Object.entries(e)) {
 		let e = a?.deprecatedFor;
 		if (e) r[i] = Array.isArray(e) ? e : [e];
 		else {
-			let e = lF(i, a);
+			let e = cF(i, a);
 			t[i] = e, n[i] = e.value;
 		}
 	}
@@ -27613,23 +27606,23 @@ function cF(e) {
 		deprecatedProps: r
 	};
 }
-function lF(e, t) {
-	switch (fF(t)) {
-		case "object": return uF(e, t);
-		case "array": return uF(e, {
+function cF(e, t) {
+	switch (dF(t)) {
+		case "object": return lF(e, t);
+		case "array": return lF(e, {
 			type: "array",
 			value: t,
 			compare: !1
 		});
-		case "boolean": return uF(e, {
+		case "boolean": return lF(e, {
 			type: "boolean",
 			value: t
 		});
-		case "number": return uF(e, {
+		case "number": return lF(e, {
 			type: "number",
 			value: t
 		});
-		case "function": return uF(e, {
+		case "function": return lF(e, {
 			type: "function",
 			value: t,
 			compare: !0
@@ -27641,14 +27634,14 @@ function lF(e, t) {
 		};
 	}
 }
-function uF(e, t) {
+function lF(e, t) {
 	return "type" in t ? {
 		name: e,
-		...sF[t.type],
+		...oF[t.type],
 		...t
 	} : "value" in t ? {
 		name: e,
-		type: fF(t.value),
+		type: dF(t.value),
 		...t
 	} : {
 		name: e,
@@ -27656,107 +27649,107 @@ function uF(e, t) {
 		value: t
 	};
 }
-function dF(e) {
+function uF(e) {
 	return Array.isArray(e) || ArrayBuffer.isView(e);
 }
-function fF(e) {
-	return dF(e) ? "array" : e === null ? "null" : typeof e;
+function dF(e) {
+	return uF(e) ? "array" : e === null ? "null" : typeof e;
 }
 // node_modules/@deck.gl/core/dist/lifecycle/create-props.js
-function pF(e, t) {
+function fF(e, t) {
 	let n;
 	for (let e = t.length - 1; e >= 0; e--) {
 		let r = t[e];
 		"extensions" in r && (n = r.extensions);
 	}
-	let r = hF(e.constructor, n), i = Object.create(r);
-	i[DC] = e, i[jC] = {}, i[MC] = {};
+	let r = mF(e.constructor, n), i = Object.create(r);
+	i[EC] = e, i[AC] = {}, i[jC] = {};
 	for (let e = 0; e < t.length; ++e) {
 		let n = t[e];
 		for (let e in n) i[e] = n[e];
 	}
 	return Object.freeze(i), i;
 }
-var mF = "_mergedDefaultProps";
-function hF(e, t) {
-	if (!(e instanceof TF.constructor)) return {};
-	let n = mF;
+var pF = "_mergedDefaultProps";
+function mF(e, t) {
+	if (!(e instanceof wF.constructor)) return {};
+	let n = pF;
 	if (t) for (let e of t) {
 		let t = e.constructor;
 		t && (n += `:${t.extensionName || t.name}`);
 	}
-	return SF(e, n) || (e[n] = gF(e, t || []));
+	return xF(e, n) || (e[n] = hF(e, t || []));
+}
+function hF(e, t) {
+	if (!e.prototype) return null;
+	let n = mF(Object.getPrototypeOf(e)), r = sF(xF(e, "defaultProps") || {}), i = Object.assign(Object.create(null), n, r.defaultProps), a = Object.assign(Object.create(null), n?.[DC], r.propTypes), o = Object.assign(Object.create(null), n?.[OC], r.deprecatedProps);
+	for (let e of t) {
+		let t = mF(e.constructor);
+		t && (Object.assign(i, t), Object.assign(a, t[DC]), Object.assign(o, t[OC]));
+	}
+	return gF(i, e), vF(i, a), _F(i, o), i[DC] = a, i[OC] = o, t.length === 0 && !bF(e, "_propTypes") && (e._propTypes = a), i;
 }
 function gF(e, t) {
-	if (!e.prototype) return null;
-	let n = hF(Object.getPrototypeOf(e)), r = cF(SF(e, "defaultProps") || {}), i = Object.assign(Object.create(null), n, r.defaultProps), a = Object.assign(Object.create(null), n?.[OC], r.propTypes), o = Object.assign(Object.create(null), n?.[kC], r.deprecatedProps);
-	for (let e of t) {
-		let t = hF(e.constructor);
-		t && (Object.assign(i, t), Object.assign(a, t[OC]), Object.assign(o, t[kC]));
-	}
-	return _F(i, e), yF(i, a), vF(i, o), i[OC] = a, i[kC] = o, t.length === 0 && !xF(e, "_propTypes") && (e._propTypes = a), i;
-}
-function _F(e, t) {
-	let n = CF(t);
+	let n = SF(t);
 	Object.defineProperties(e, { id: {
 		writable: !0,
 		value: n
 	} });
 }
-function vF(e, t) {
+function _F(e, t) {
 	for (let n in t) Object.defineProperty(e, n, {
 		enumerable: !1,
 		set(e) {
 			let r = `${this.id}: ${n}`;
-			for (let r of t[n]) xF(this, r) || (this[r] = e);
+			for (let r of t[n]) bF(this, r) || (this[r] = e);
 			A.deprecated(r, t[n].join("/"))();
 		}
 	});
 }
-function yF(e, t) {
+function vF(e, t) {
 	let n = {}, r = {};
 	for (let e in t) {
 		let i = t[e], { name: a, value: o } = i;
-		i.async && (n[a] = o, r[a] = bF(a));
+		i.async && (n[a] = o, r[a] = yF(a));
 	}
-	e[AC] = n, e[jC] = {}, Object.defineProperties(e, r);
+	e[kC] = n, e[AC] = {}, Object.defineProperties(e, r);
 }
-function bF(e) {
+function yF(e) {
 	return {
 		enumerable: !0,
 		set(t) {
-			typeof t == "string" || t instanceof Promise || Lk(t) ? this[jC][e] = t : this[MC][e] = t;
+			typeof t == "string" || t instanceof Promise || Ik(t) ? this[AC][e] = t : this[jC][e] = t;
 		},
 		get() {
-			if (this[MC]) {
-				if (e in this[MC]) return this[MC][e] || this[AC][e];
-				if (e in this[jC]) {
-					let t = this[DC] && this[DC].internalState;
-					if (t && t.hasAsyncProp(e)) return t.getAsyncProp(e) || this[AC][e];
+			if (this[jC]) {
+				if (e in this[jC]) return this[jC][e] || this[kC][e];
+				if (e in this[AC]) {
+					let t = this[EC] && this[EC].internalState;
+					if (t && t.hasAsyncProp(e)) return t.getAsyncProp(e) || this[kC][e];
 				}
 			}
-			return this[AC][e];
+			return this[kC][e];
 		}
 	};
 }
-function xF(e, t) {
+function bF(e, t) {
 	return Object.prototype.hasOwnProperty.call(e, t);
 }
-function SF(e, t) {
-	return xF(e, t) && e[t];
+function xF(e, t) {
+	return bF(e, t) && e[t];
 }
-function CF(e) {
+function SF(e) {
 	let t = e.componentName;
 	return t || A.warn(`${e.name}.componentName not specified`)(), t || e.name;
 }
 // node_modules/@deck.gl/core/dist/lifecycle/component.js
-var wF = 0, TF = class {
+var CF = 0, wF = class {
 	constructor(...e) {
-		this.props = pF(this, e), this.id = this.props.id, this.count = wF++;
+		this.props = fF(this, e), this.id = this.props.id, this.count = CF++;
 	}
 	clone(e) {
 		let { props: t } = this, n = {};
-		for (let e in t[AC]) e in t[MC] ? n[e] = t[MC][e] : e in t[jC] && (n[e] = t[jC][e]);
+		for (let e in t[kC]) e in t[jC] ? n[e] = t[jC][e] : e in t[AC] && (n[e] = t[AC][e]);
 		return new this.constructor({
 			...t,
 			...n,
@@ -27764,9 +27757,9 @@ var wF = 0, TF = class {
 		});
 	}
 };
-TF.componentName = "Component", TF.defaultProps = {};
+wF.componentName = "Component", wF.defaultProps = {};
 // node_modules/@deck.gl/core/dist/lifecycle/component-state.js
-var EF = Object.freeze({}), DF = class {
+var TF = Object.freeze({}), EF = class {
 	constructor(e) {
 		this.component = e, this.asyncProps = {}, this.onAsyncPropUpdated = () => {}, this.oldProps = null, this.oldAsyncProps = null;
 	}
@@ -27778,7 +27771,7 @@ var EF = Object.freeze({}), DF = class {
 		this.asyncProps = {}, this.component = null, this.resetOldProps();
 	}
 	getOldProps() {
-		return this.oldAsyncProps || this.oldProps || EF;
+		return this.oldAsyncProps || this.oldProps || TF;
 	}
 	resetOldProps() {
 		this.oldAsyncProps = null, this.oldProps = this.component ? this.component.props : null;
@@ -27802,8 +27795,8 @@ var EF = Object.freeze({}), DF = class {
 		this._watchPromise(e, Promise.resolve(t));
 	}
 	setAsyncProps(e) {
-		this.component = e[DC] || this.component;
-		let t = e[MC] || {}, n = e[jC] || e, r = e[AC] || {};
+		this.component = e[EC] || this.component;
+		let t = e[jC] || {}, n = e[AC] || e, r = e[kC] || {};
 		for (let e in t) {
 			let n = t[e];
 			this._createAsyncPropData(e, r[e]), this._updateAsyncProp(e, n), t[e] = this.getAsyncProp(e);
@@ -27819,7 +27812,7 @@ var EF = Object.freeze({}), DF = class {
 	_onResolve(e, t) {}
 	_onError(e, t) {}
 	_updateAsyncProp(e, t) {
-		this._didAsyncInputValueChange(e, t) && (typeof t == "string" && (t = this._fetch(e, t)), t instanceof Promise ? this._watchPromise(e, t) : Lk(t) ? this._resolveAsyncIterable(e, t) : this._setPropValue(e, t));
+		this._didAsyncInputValueChange(e, t) && (typeof t == "string" && (t = this._fetch(e, t)), t instanceof Promise ? this._watchPromise(e, t) : Ik(t) ? this._resolveAsyncIterable(e, t) : this._setPropValue(e, t));
 	}
 	_freezeAsyncOldProps() {
 		if (!this.oldAsyncProps && this.oldProps) {
@@ -27883,7 +27876,7 @@ var EF = Object.freeze({}), DF = class {
 	}
 	_createAsyncPropData(e, t) {
 		if (!this.asyncProps[e]) {
-			let n = this.component && this.component.props[OC];
+			let n = this.component && this.component.props[DC];
 			this.asyncProps[e] = {
 				type: n && n[e],
 				lastValue: null,
@@ -27893,7 +27886,7 @@ var EF = Object.freeze({}), DF = class {
 			};
 		}
 	}
-}, OF = class extends DF {
+}, DF = class extends EF {
 	constructor({ attributeManager: e, layer: t }) {
 		super(t), this.attributeManager = e, this.needsRedraw = !0, this.needsUpdate = !0, this.subLayers = null, this.usesPickingColorCache = !1, this.disabledPickingIndices = [];
 	}
@@ -27922,21 +27915,21 @@ var EF = Object.freeze({}), DF = class {
 		n && n.raiseError(t, `loading ${e} of ${this.layer}`);
 	}
 };
-z(), Sk();
-var kF = "layer.changeFlag", AF = "layer.initialize", jF = "layer.update", MF = "layer.finalize", NF = "layer.matched", PF = 2 ** 24 - 1, FF = Object.freeze([]), IF = yy(({ oldViewport: e, viewport: t }) => e.equals(t)), LF = /* @__PURE__ */ new Uint8ClampedArray();
-function RF(e) {
+z(), xk();
+var OF = "layer.changeFlag", kF = "layer.initialize", AF = "layer.update", jF = "layer.finalize", MF = "layer.matched", NF = 2 ** 24 - 1, PF = Object.freeze([]), FF = vy(({ oldViewport: e, viewport: t }) => e.equals(t)), IF = /* @__PURE__ */ new Uint8ClampedArray();
+function LF(e) {
 	return e.rowIndexes || e.pickingColors || e.instancePickingColors;
 }
-function zF(e) {
+function RF(e) {
 	return e.rowIndexes;
 }
-function BF(e) {
+function zF(e) {
 	return e.pickingColors || e.instancePickingColors;
 }
-var VF = {
+var BF = {
 	data: {
 		type: "data",
-		value: FF,
+		value: PF,
 		async: !0
 	},
 	dataComparator: {
@@ -27981,14 +27974,14 @@ var VF = {
 			let s = o.contains(e);
 			return !s && !i && (o.add({
 				resourceId: e,
-				data: ui(e, r),
+				data: li(e, r),
 				persistent: !1
 			}), s = !0), s ? o.subscribe({
 				resourceId: e,
 				onChange: (e) => n.internalState?.reloadAsyncProp(t, e),
 				consumerId: n.id,
 				requestId: t
-			}) : ui(e, r, i);
+			}) : li(e, r, i);
 		}
 	},
 	updateTriggers: {},
@@ -28080,9 +28073,9 @@ var VF = {
 			128
 		]
 	}
-}, HF = class extends TF {
+}, VF = class extends wF {
 	constructor() {
-		super(...arguments), this.internalState = null, this.lifecycle = EC.NO_STATE, this.parent = null;
+		super(...arguments), this.internalState = null, this.lifecycle = TC.NO_STATE, this.parent = null;
 	}
 	static get componentName() {
 		return Object.prototype.hasOwnProperty.call(this, "layerName") ? this.layerName : "";
@@ -28097,7 +28090,7 @@ var VF = {
 	}
 	project(e) {
 		J(this.internalState);
-		let t = this.internalState.viewport || this.context.viewport, [n, r, i] = lb(Dx(e, {
+		let t = this.internalState.viewport || this.context.viewport, [n, r, i] = cb(Ex(e, {
 			viewport: t,
 			modelMatrix: this.props.modelMatrix,
 			coordinateOrigin: this.props.coordinateOrigin,
@@ -28113,7 +28106,7 @@ var VF = {
 		return J(this.internalState), (this.internalState.viewport || this.context.viewport).unproject(e);
 	}
 	projectPosition(e, t) {
-		return J(this.internalState), Ox(e, {
+		return J(this.internalState), Dx(e, {
 			viewport: this.internalState.viewport || this.context.viewport,
 			modelMatrix: this.props.modelMatrix,
 			coordinateOrigin: this.props.coordinateOrigin,
@@ -28187,7 +28180,7 @@ var VF = {
 		return t + n * 256 + r * 65536 - 1;
 	}
 	getNumInstances() {
-		return Number.isFinite(this.props.numInstances) ? this.props.numInstances : this.state && this.state.numInstances !== void 0 ? this.state.numInstances : $P(this.props.data);
+		return Number.isFinite(this.props.numInstances) ? this.props.numInstances : this.state && this.state.numInstances !== void 0 ? this.state.numInstances : QP(this.props.data);
 	}
 	getStartIndices() {
 		return this.props.startIndices ? this.props.startIndices : this.state && this.state.startIndices ? this.state.startIndices : null;
@@ -28196,11 +28189,11 @@ var VF = {
 		return this.getAttributeManager()?.getBounds(["positions", "instancePositions"]);
 	}
 	getShaders(e) {
-		e = nF(e, {
+		e = tF(e, {
 			disableWarnings: !0,
 			modules: this.context.defaultShaderModules
 		});
-		for (let t of this.props.extensions) e = nF(e, t.getShaders.call(this, t));
+		for (let t of this.props.extensions) e = tF(e, t.getShaders.call(this, t));
 		return e;
 	}
 	shouldUpdateState(e) {
@@ -28216,8 +28209,8 @@ var VF = {
 			let { props: n } = e, r = this.internalState.hasPickingBuffer, i = Number.isInteger(n.highlightedObjectIndex) || !!n.pickable || n.extensions.some((e) => e.getNeedsPickingBuffer.call(this, e));
 			if (r !== i) {
 				this.internalState.hasPickingBuffer = i;
-				let e = RF(t.attributes);
-				e && (i && e.constant && (e.constant = !1, t.invalidate(e.id)), !e.value && !i && (e.constant = !0, e.value = zF(t.attributes) ? [Ob] : [
+				let e = LF(t.attributes);
+				e && (i && e.constant && (e.constant = !1, t.invalidate(e.id)), !e.value && !i && (e.constant = !0, e.value = RF(t.attributes) ? [Db] : [
 					0,
 					0,
 					0
@@ -28252,7 +28245,7 @@ var VF = {
 	activateViewport(e) {
 		if (!this.internalState) return;
 		let t = this.internalState.viewport;
-		this.internalState.viewport = e, t && IF({
+		this.internalState.viewport = e, t && FF({
 			oldViewport: t,
 			viewport: e
 		}) || (this.setChangeFlags({ viewportChanged: !0 }), this.isComposite ? this.needsUpdate() && this.setNeedsUpdate() : this._update());
@@ -28297,23 +28290,23 @@ var VF = {
 	}
 	calculateInstancePickingColors(e, { numInstances: t }) {
 		if (e.constant) return;
-		let n = Math.floor(LF.length / 4);
+		let n = Math.floor(IF.length / 4);
 		this.internalState.usesPickingColorCache = !0;
-		let r = t > 0 && LF[0] === 0;
+		let r = t > 0 && IF[0] === 0;
 		if (n < t || r) {
-			t > PF && A.warn("Layer has too many data objects. Picking might not be able to distinguish all objects.")(), LF = ox.allocate(LF, t, {
+			t > NF && A.warn("Layer has too many data objects. Picking might not be able to distinguish all objects.")(), IF = ax.allocate(IF, t, {
 				size: 4,
 				copy: !0,
-				maxCount: Math.max(t, PF)
+				maxCount: Math.max(t, NF)
 			});
-			let e = Math.floor(LF.length / 4), i = [
+			let e = Math.floor(IF.length / 4), i = [
 				0,
 				0,
 				0
 			], a = r ? 0 : n;
-			for (let t = a; t < e; t++) this.encodePickingColor(t, i), LF[t * 4 + 0] = i[0], LF[t * 4 + 1] = i[1], LF[t * 4 + 2] = i[2], LF[t * 4 + 3] = 0;
+			for (let t = a; t < e; t++) this.encodePickingColor(t, i), IF[t * 4 + 0] = i[0], IF[t * 4 + 1] = i[1], IF[t * 4 + 2] = i[2], IF[t * 4 + 3] = 0;
 		}
-		e.value = LF.subarray(0, t * 4);
+		e.value = IF.subarray(0, t * 4);
 	}
 	_setModelAttributes(e, t, n = !1) {
 		if (!Object.keys(t).length) return;
@@ -28357,7 +28350,7 @@ var VF = {
 			this._disablePickingIndex(e);
 			return;
 		}
-		let n = this.getAttributeManager().attributes, r = zF(n), i = BF(n), a = r && t.attributes && t.attributes[r.id];
+		let n = this.getAttributeManager().attributes, r = RF(n), i = zF(n), a = r && t.attributes && t.attributes[r.id];
 		if (a && a.value) {
 			let n = a.value;
 			for (let i = 0; i < t.length; i++) n[r.getVertexOffset(i)] === e && this._disablePickingIndex(i);
@@ -28373,36 +28366,36 @@ var VF = {
 		} else this._disablePickingIndex(e);
 	}
 	_disablePickingIndex(e) {
-		let t = this.getAttributeManager().attributes, n = zF(t);
+		let t = this.getAttributeManager().attributes, n = RF(t);
 		if (n) {
 			let t = n.getVertexOffset(e), r = n.getVertexOffset(e + 1), i = new Uint32Array(r - t);
-			i.fill(Ob), n.buffer.write(i, t * i.BYTES_PER_ELEMENT);
+			i.fill(Db), n.buffer.write(i, t * i.BYTES_PER_ELEMENT);
 			return;
 		}
-		let r = BF(t);
+		let r = zF(t);
 		if (!r) {
-			this.internalState && kb(this.internalState.disabledPickingIndices, e);
+			this.internalState && Ob(this.internalState.disabledPickingIndices, e);
 			return;
 		}
 		let i = r.getVertexOffset(e), a = r.getVertexOffset(e + 1);
 		r.buffer.write(new Uint8Array(a - i), i);
 	}
 	restorePickingColors() {
-		let e = this.getAttributeManager().attributes, t = RF(e);
+		let e = this.getAttributeManager().attributes, t = LF(e);
 		if (!t) {
 			this.internalState && (this.internalState.disabledPickingIndices.length = 0);
 			return;
 		}
-		let n = BF(e);
-		this.internalState.usesPickingColorCache && n && n.value.buffer !== LF.buffer && (n.value = LF.subarray(0, n.value.length)), t.updateSubBuffer({ startOffset: 0 });
+		let n = zF(e);
+		this.internalState.usesPickingColorCache && n && n.value.buffer !== IF.buffer && (n.value = IF.subarray(0, n.value.length)), t.updateSubBuffer({ startOffset: 0 });
 	}
 	_initialize() {
-		J(!this.internalState), $i(AF, this);
+		J(!this.internalState), Qi(kF, this);
 		let e = this._getAttributeManager();
-		this.internalState = new OF({
+		this.internalState = new DF({
 			attributeManager: e,
 			layer: this
-		}), this._clearChangeFlags(), this.state = {}, Object.defineProperty(this.state, "attributeManager", { get: () => (A.deprecated("layer.state.attributeManager", "layer.getAttributeManager()")(), e) }), this.internalState.uniformTransitions = new VP(this.context.timeline), this.internalState.onAsyncPropUpdated = this._onAsyncPropUpdated.bind(this), this.internalState.setAsyncProps(this.props), this.initializeState(this.context);
+		}), this._clearChangeFlags(), this.state = {}, Object.defineProperty(this.state, "attributeManager", { get: () => (A.deprecated("layer.state.attributeManager", "layer.getAttributeManager()")(), e) }), this.internalState.uniformTransitions = new BP(this.context.timeline), this.internalState.onAsyncPropUpdated = this._onAsyncPropUpdated.bind(this), this.internalState.setAsyncProps(this.props), this.initializeState(this.context);
 		for (let e of this.props.extensions) e.initializeState.call(this, this.context, e);
 		this.setChangeFlags({
 			dataChanged: "init",
@@ -28412,13 +28405,13 @@ var VF = {
 		}), this._update();
 	}
 	_transferState(e) {
-		$i(NF, this, this === e);
+		Qi(MF, this, this === e);
 		let { state: t, internalState: n } = e;
 		this !== e && (this.internalState = n, this.state = t, this.internalState.setAsyncProps(this.props), this._diffProps(this.props, this.internalState.getOldProps()));
 	}
 	_update() {
 		let e = this.needsUpdate();
-		if ($i(jF, this, e), !e) return;
+		if (Qi(AF, this, e), !e) return;
 		this.context.stats.get("Layer updates").incrementCount();
 		let t = this.props, n = this.context, r = this.internalState, i = n.viewport, a = this._updateUniformTransition();
 		r.propsInTransition = a, n.viewport = r.viewport || i, this.props = a;
@@ -28437,7 +28430,7 @@ var VF = {
 		}
 	}
 	_finalize() {
-		$i(MF, this), this.finalizeState(this.context);
+		Qi(jF, this), this.finalizeState(this.context);
 		for (let e of this.props.extensions) e.finalizeState.call(this, this.context, e);
 	}
 	_drawLayer({ renderPass: e, shaderModuleProps: t = null, uniforms: n = {}, parameters: r = {} }) {
@@ -28447,9 +28440,9 @@ var VF = {
 		try {
 			t && this.setShaderModuleProps(t);
 			let { getPolygonOffset: i } = this.props, o = i && i(n) || [0, 0];
-			a.device instanceof pk && a.device.setParametersWebGL({ polygonOffset: o });
-			let s = a.device instanceof pk ? null : UF(r);
-			if (WF(this.getModels(), e, r, s), a.device instanceof pk) a.device.withParametersWebGL(r, () => {
+			a.device instanceof fk && a.device.setParametersWebGL({ polygonOffset: o });
+			let s = a.device instanceof fk ? null : HF(r);
+			if (UF(this.getModels(), e, r, s), a.device instanceof fk) a.device.withParametersWebGL(r, () => {
 				let i = {
 					renderPass: e,
 					shaderModuleProps: t,
@@ -28490,7 +28483,7 @@ var VF = {
 					i && Array.isArray(a) && (t.dataChanged = Array.isArray(i) ? a.concat(i) : i, r = !0);
 				default: t[n] || (t[n] = e[n], r = !0);
 			}
-			r && $i(kF, this, n, e);
+			r && Qi(OF, this, n, e);
 		}
 		let n = !!(t.dataChanged || t.updateTriggersChanged || t.propsChanged || t.extensionsChanged);
 		t.propsOrDataChanged = n, t.somethingChanged = n || t.viewportChanged || t.stateChanged;
@@ -28508,13 +28501,13 @@ var VF = {
 		};
 	}
 	_diffProps(e, t) {
-		let n = UP(e, t);
+		let n = HP(e, t);
 		if (n.updateTriggersChanged) for (let e in n.updateTriggersChanged) n.updateTriggersChanged[e] && this.invalidateAttribute(e);
 		if (n.transitionsChanged) for (let r in n.transitionsChanged) this.internalState.uniformTransitions.add(r, t[r], e[r], e.transitions?.[r]);
 		return this.setChangeFlags(n);
 	}
 	validateProps() {
-		HP(this.props);
+		VP(this.props);
 	}
 	updateAutoHighlight(e) {
 		this.props.autoHighlight && !Number.isInteger(this.props.highlightedObjectIndex) && this._updateAutoHighlight(e);
@@ -28525,7 +28518,7 @@ var VF = {
 	}
 	_getAttributeManager() {
 		let e = this.context;
-		return new PP(e.device, {
+		return new NP(e.device, {
 			id: this.props.id,
 			stats: e.stats,
 			timeline: e.timeline
@@ -28560,27 +28553,27 @@ var VF = {
 		this._diffProps(this.props, this.internalState.getOldProps()), this.setNeedsUpdate();
 	}
 };
-HF.defaultProps = VF, HF.layerName = "Layer";
-function UF(e) {
+VF.defaultProps = BF, VF.layerName = "Layer";
+function HF(e) {
 	let { blendConstant: t, ...n } = e;
 	return t ? {
 		pipelineParameters: n,
 		renderPassParameters: { blendConstant: t }
 	} : { pipelineParameters: n };
 }
-function WF(e, t, n, r) {
-	for (let i of e) i.device.type === "webgpu" ? (GF(i, t), i.setParameters({
+function UF(e, t, n, r) {
+	for (let i of e) i.device.type === "webgpu" ? (WF(i, t), i.setParameters({
 		...i.parameters,
 		...r?.pipelineParameters
 	})) : i.setParameters(n);
 }
-function GF(e, t) {
+function WF(e, t) {
 	let n = t.props.framebuffer || (t.framebuffer ?? null);
 	if (!n) return;
 	let r = n.colorAttachments.map((e) => e?.texture?.format ?? null), i = n.depthStencilAttachment?.texture?.format, a = e;
-	KF(a.props.colorAttachmentFormats, r) && a.props.depthStencilAttachmentFormat === i || (a.props.colorAttachmentFormats = r, a.props.depthStencilAttachmentFormat = i, a._setPipelineNeedsUpdate("attachment formats"));
+	GF(a.props.colorAttachmentFormats, r) && a.props.depthStencilAttachmentFormat === i || (a.props.colorAttachmentFormats = r, a.props.depthStencilAttachmentFormat = i, a._setPipelineNeedsUpdate("attachment formats"));
 }
-function KF(e, t) {
+function GF(e, t) {
 	if (e === t) return !0;
 	if (!e || !t || e.length !== t.length) return !1;
 	for (let n = 0; n < e.length; n++) if (e[n] !== t[n]) return !1;
@@ -28588,13 +28581,13 @@ function KF(e, t) {
 }
 // node_modules/@deck.gl/core/dist/viewports/globe-viewport.js
 U();
-var qF = Math.PI / 180, JF = 180 / Math.PI, YF = 1, XF = 6370972, ZF = .75, QF = 1.15;
-function $F(e) {
-	let t = cx(e + 180, 360) - 180;
-	return Math.abs(t) < YF;
+var KF = Math.PI / 180, qF = 180 / Math.PI, JF = 1, YF = 6370972, XF = .75, ZF = 1.15;
+function QF(e) {
+	let t = sx(e + 180, 360) - 180;
+	return Math.abs(t) < JF;
 }
-function eI() {
-	let e = 256 / XF, t = Math.PI / 180 * 256;
+function $F() {
+	let e = 256 / YF, t = Math.PI / 180 * 256;
 	return {
 		unitsPerMeter: [
 			e,
@@ -28628,11 +28621,11 @@ function eI() {
 		]
 	};
 }
-var tI = class extends Sx {
+var eI = class extends xx {
 	constructor(e = {}) {
 		let { longitude: t = 0, bearing: n = 0, pitch: r = 0, zoom: i = 0, nearZMultiplier: a = .5, farZMultiplier: o = 1, resolution: s = 10 } = e, { latitude: c = 0, height: l, altitude: u = 1.5, fovy: d } = e;
-		c = Math.max(Math.min(c, 90), -90), l ||= 1, d ? u = cb(d) : d = sb(u);
-		let f = 2 ** (i - $(Math.max(Math.min(c, Xy), -Xy))), p = r * qF, m = e.nearZ ?? a, h = e.farZ ?? (u + 512 * f / l / Math.max(Math.cos(p), .1)) * o, g = new Ih().lookAt({
+		c = Math.max(Math.min(c, 90), -90), l ||= 1, d ? u = sb(d) : d = ob(u);
+		let f = 2 ** (i - $(Math.max(Math.min(c, Yy), -Yy))), p = r * KF, m = e.nearZ ?? a, h = e.farZ ?? (u + 512 * f / l / Math.max(Math.cos(p), .1)) * o, g = new Fh().lookAt({
 			eye: [
 				0,
 				-u,
@@ -28643,7 +28636,7 @@ var tI = class extends Sx {
 				0,
 				1
 			]
-		}).rotateX(-p).rotateY(-n * qF).rotateX(c * qF).rotateZ(-t * qF).scale(f / l);
+		}).rotateX(-p).rotateY(-n * KF).rotateX(c * KF).rotateZ(-t * KF).scale(f / l);
 		super({
 			...e,
 			height: l,
@@ -28651,7 +28644,7 @@ var tI = class extends Sx {
 			longitude: t,
 			latitude: c,
 			zoom: i,
-			distanceScales: eI(),
+			distanceScales: $F(),
 			fovy: d,
 			focalDistance: u,
 			near: m,
@@ -28659,7 +28652,7 @@ var tI = class extends Sx {
 		}), this.scale = f, this.latitude = c, this.longitude = t, this.bearing = n, this.pitch = r, this.fovy = d, this.resolution = s;
 	}
 	get projectionMode() {
-		return my.GLOBE;
+		return py.GLOBE;
 	}
 	getDistanceScales() {
 		return this.distanceScales;
@@ -28674,17 +28667,17 @@ var tI = class extends Sx {
 		];
 	}
 	_getRayToGlobe(e, { topLeft: t = !0, targetZ: n } = {}) {
-		let [r, i] = e, a = t ? i : this.height - i, { pixelUnprojectionMatrix: o } = this, s = nI(o, [
+		let [r, i] = e, a = t ? i : this.height - i, { pixelUnprojectionMatrix: o } = this, s = tI(o, [
 			r,
 			a,
 			-1,
 			1
-		]), c = nI(o, [
+		]), c = tI(o, [
 			r,
 			a,
 			1,
 			1
-		]), l = ((n || 0) / XF + 1) * 256, u = Lm(Fm([], s, c)), d = Lm(s), f = Lm(c);
+		]), l = ((n || 0) / YF + 1) * 256, u = Im(Pm([], s, c)), d = Im(s), f = Im(c);
 		return {
 			rayStartPosition: s,
 			rayEndPosition: c,
@@ -28700,13 +28693,13 @@ var tI = class extends Sx {
 	}
 	getZoomAnchorStrength(e) {
 		let t = this._getRayDistanceToGlobeCenterRatio(e);
-		if (t >= QF) return 0;
-		let n = Math.max(0, Math.min(1, (t - ZF) / .3999999999999999));
+		if (t >= ZF) return 0;
+		let n = Math.max(0, Math.min(1, (t - XF) / .3999999999999999));
 		return 1 - n * n * (3 - 2 * n);
 	}
 	unproject(e, { topLeft: t = !0, targetZ: n } = {}) {
 		let [r, i, a] = e, o = t ? i : this.height - i, { pixelUnprojectionMatrix: s } = this, c;
-		if (Number.isFinite(a)) c = nI(s, [
+		if (Number.isFinite(a)) c = tI(s, [
 			r,
 			o,
 			a,
@@ -28717,7 +28710,7 @@ var tI = class extends Sx {
 				topLeft: t,
 				targetZ: n
 			});
-			c = Dm([], r, i, (Math.sqrt(s - l) - Math.sqrt(Math.max(0, a * a - l))) / Math.sqrt(o));
+			c = Em([], r, i, (Math.sqrt(s - l) - Math.sqrt(Math.max(0, a * a - l))) / Math.sqrt(o));
 		}
 		let [l, u, d] = this.unprojectPosition(c);
 		return Number.isFinite(a) ? [
@@ -28731,7 +28724,7 @@ var tI = class extends Sx {
 		] : [l, u];
 	}
 	projectPosition(e) {
-		let [t, n, r = 0] = e, i = t * qF, a = n * qF, o = Math.cos(a), s = (r / XF + 1) * 256;
+		let [t, n, r = 0] = e, i = t * KF, a = n * KF, o = Math.cos(a), s = (r / YF + 1) * 256;
 		return [
 			Math.sin(i) * o * s,
 			-Math.cos(i) * o * s,
@@ -28739,11 +28732,11 @@ var tI = class extends Sx {
 		];
 	}
 	unprojectPosition(e) {
-		let [t, n, r] = e, i = Im(e), a = Math.asin(r / i);
+		let [t, n, r] = e, i = Fm(e), a = Math.asin(r / i);
 		return [
-			Math.atan2(t, -n) * JF,
-			a * JF,
-			(i / 256 - 1) * XF
+			Math.atan2(t, -n) * qF,
+			a * qF,
+			(i / 256 - 1) * YF
 		];
 	}
 	projectFlat(e) {
@@ -28759,13 +28752,13 @@ var tI = class extends Sx {
 				longitude: this.longitude,
 				latitude: this.latitude
 			};
-			let r = this.unproject(t), i = cx(e[0] - r[0] + 180, 360) - 180, a = e[1] - r[1], o = Math.abs(r[1]) > 85.051129 || Math.abs(i) > 90;
-			if ($F(this.bearing) && o) return {
+			let r = this.unproject(t), i = sx(e[0] - r[0] + 180, 360) - 180, a = e[1] - r[1], o = Math.abs(r[1]) > 85.051129 || Math.abs(i) > 90;
+			if (QF(this.bearing) && o) return {
 				longitude: this.longitude,
 				latitude: this.latitude
 			};
-			if ($F(this.bearing) && a !== 0) {
-				let e = ((a > 0 ? Xy : -Xy) - this.latitude) / a;
+			if (QF(this.bearing) && a !== 0) {
+				let e = ((a > 0 ? Yy : -Yy) - this.latitude) / a;
 				n = Math.min(n, Math.max(0, e));
 			}
 			return {
@@ -28783,30 +28776,30 @@ var tI = class extends Sx {
 		return l.zoom += $(l.latitude), l;
 	}
 };
-tI.displayName = "GlobeViewport";
+eI.displayName = "GlobeViewport";
 function $(e, t) {
-	t && (e = Math.max(Math.min(e, Xy), -Xy));
+	t && (e = Math.max(Math.min(e, Yy), -Yy));
 	let n = Math.PI * Math.cos(e * Math.PI / 180);
 	return Math.log2(n);
 }
-function nI(e, t) {
-	let n = Ch([], t, e);
-	return _h(n, n, 1 / n[3]), n;
+function tI(e, t) {
+	let n = Sh([], t, e);
+	return gh(n, n, 1 / n[3]), n;
 }
 // node_modules/@deck.gl/core/dist/viewports/orthographic-viewport.js
 U();
-var rI = new Ih().lookAt({ eye: [
+var nI = new Fh().lookAt({ eye: [
 	0,
 	0,
 	1
 ] });
-function iI({ width: e, height: t, near: n, far: r, padding: i }) {
+function rI({ width: e, height: t, near: n, far: r, padding: i }) {
 	let a = -e / 2, o = e / 2, s = -t / 2, c = t / 2;
 	if (i) {
 		let { left: n = 0, right: r = 0, top: l = 0, bottom: u = 0 } = i, d = B((n + e - r) / 2, 0, e) - e / 2, f = B((l + t - u) / 2, 0, t) - t / 2;
 		a -= d, o -= d, s += f, c += f;
 	}
-	return new Ih().ortho({
+	return new Fh().ortho({
 		left: a,
 		right: o,
 		bottom: s,
@@ -28815,7 +28808,7 @@ function iI({ width: e, height: t, near: n, far: r, padding: i }) {
 		far: r
 	});
 }
-var aI = class extends Sx {
+var iI = class extends xx {
 	constructor(e) {
 		let { width: t, height: n, near: r = .1, far: i = 1e3, zoom: a = 0, target: o = [
 			0,
@@ -28841,12 +28834,12 @@ var aI = class extends Sx {
 			...e,
 			longitude: void 0,
 			position: o,
-			viewMatrix: rI.clone().scale([
+			viewMatrix: nI.clone().scale([
 				f,
 				f * (c ? -1 : 1),
 				f
 			]),
-			projectionMatrix: iI({
+			projectionMatrix: rI({
 				width: t || 1,
 				height: n || 1,
 				padding: s,
@@ -28866,20 +28859,20 @@ var aI = class extends Sx {
 		return [e * n[0], t * n[1]];
 	}
 	panByPosition(e, t, n) {
-		let r = ub(t, this.pixelUnprojectionMatrix), i = am([], this.projectFlat(e), sm([], r)), a = am([], this.center, i);
+		let r = lb(t, this.pixelUnprojectionMatrix), i = im([], this.projectFlat(e), om([], r)), a = im([], this.center, i);
 		return { target: this.unprojectFlat(a) };
 	}
 };
 // node_modules/@deck.gl/core/dist/controllers/orthographic-controller.js
-aI.displayName = "OrthographicViewport", U();
-var oI = 1;
-function sI({ zoom: e = 0, zoomX: t, zoomY: n }) {
+iI.displayName = "OrthographicViewport", U();
+var aI = 1;
+function oI({ zoom: e = 0, zoomX: t, zoomY: n }) {
 	return t ??= Array.isArray(e) ? e[0] : e, n ??= Array.isArray(e) ? e[1] : e, {
 		zoomX: t,
 		zoomY: n
 	};
 }
-function cI(e, t, n, r, i) {
+function sI(e, t, n, r, i) {
 	let a = e[0][t] + n, o = e[1][t] - r, s = (a + o) / 2;
 	return {
 		minimum: a,
@@ -28888,13 +28881,13 @@ function cI(e, t, n, r, i) {
 		settledTarget: Number.isFinite(n) && Number.isFinite(r) && a <= o ? B(i, a, o) : s
 	};
 }
-var lI = class extends Cw {
+var cI = class extends Sw {
 	constructor(e) {
 		let { width: t, height: n, target: r = [
 			0,
 			0,
 			0
-		], zoom: i = 0, zoomAxis: a = "all", minZoom: o = -Infinity, maxZoom: s = Infinity, minZoomX: c = o, maxZoomX: l = s, minZoomY: u = o, maxZoomY: d = s, maxBounds: f = null, maxBoundsPadding: p = null, rubberBand: m = !1, startPanPosition: h, startZoomPosition: g, startZoom: _ } = e, { [Sw]: v } = e, { zoomX: y, zoomY: b } = sI(e);
+		], zoom: i = 0, zoomAxis: a = "all", minZoom: o = -Infinity, maxZoom: s = Infinity, minZoomX: c = o, maxZoomX: l = s, minZoomY: u = o, maxZoomY: d = s, maxBounds: f = null, maxBoundsPadding: p = null, rubberBand: m = !1, startPanPosition: h, startZoomPosition: g, startZoom: _ } = e, { [xw]: v } = e, { zoomX: y, zoomY: b } = oI(e);
 		super({
 			width: t,
 			height: n,
@@ -28910,7 +28903,7 @@ var lI = class extends Cw {
 			maxBounds: f,
 			maxBoundsPadding: p,
 			rubberBand: m,
-			[Sw]: v
+			[xw]: v
 		}, {
 			startPanPosition: h,
 			startZoomPosition: g,
@@ -28961,7 +28954,7 @@ var lI = class extends Cw {
 		});
 		return this._getUpdatedState({
 			...o,
-			[Sw]: {
+			[xw]: {
 				position: a,
 				screenPosition: e
 			}
@@ -29045,11 +29038,11 @@ var lI = class extends Cw {
 		});
 	}
 	applyConstraints(e, t) {
-		let n = e, r = n[Sw];
-		delete n[Sw];
-		let i = sI(e), a = this._constrainZoom(i, e), o = e.rubberBand && t?.mode === "elastic", { zoomX: s, zoomY: c } = t?.mode === "preserve" ? i : o ? {
-			zoomX: ww(i.zoomX, a.zoomX, oI),
-			zoomY: ww(i.zoomY, a.zoomY, oI)
+		let n = e, r = n[xw];
+		delete n[xw];
+		let i = oI(e), a = this._constrainZoom(i, e), o = e.rubberBand && t?.mode === "elastic", { zoomX: s, zoomY: c } = t?.mode === "preserve" ? i : o ? {
+			zoomX: Cw(i.zoomX, a.zoomX, aI),
+			zoomY: Cw(i.zoomY, a.zoomY, aI)
 		} : a;
 		if (e.zoomX = s, e.zoomY = c, r) {
 			let t = this.makeViewport({
@@ -29062,7 +29055,7 @@ var lI = class extends Cw {
 		e.zoom = Array.isArray(e.zoom) || e.zoomX !== e.zoomY ? [e.zoomX, e.zoomY] : e.zoomX;
 		let { maxBounds: l, rubberBand: u, target: d } = e;
 		if (l) {
-			let n = Tw(e.width, e.height, e.maxBoundsPadding), r = this.makeViewport(e), i = Ew(r, d, n), a = r.project(d), f = [0, 1].map((e) => {
+			let n = ww(e.width, e.height, e.maxBoundsPadding), r = this.makeViewport(e), i = Tw(r, d, n), a = r.project(d), f = [0, 1].map((e) => {
 				let t = d.slice();
 				t[e] += 1;
 				let n = r.project(t)[e] - a[e];
@@ -29073,13 +29066,13 @@ var lI = class extends Cw {
 			}), m = d.slice(), h = [n.width, n.height];
 			for (let [e, [r, i]] of p.entries()) {
 				if (h[e] < 0) continue;
-				let { minimum: a, maximum: s, midpoint: c, settledTarget: p } = cI(l, e, r, i, d[e]);
+				let { minimum: a, maximum: s, midpoint: c, settledTarget: p } = sI(l, e, r, i, d[e]);
 				if (t?.mode !== "preserve" && u && (!Number.isFinite(r) || !Number.isFinite(i))) {
 					m[e] = c;
 					continue;
 				}
 				let g = u ? p : B(d[e], a, s);
-				m[e] = t?.mode === "preserve" ? d[e] : o ? ww(d[e], g, (e === 0 ? n.width : n.height) / 2 / Math.abs(f[e])) : g;
+				m[e] = t?.mode === "preserve" ? d[e] : o ? Cw(d[e], g, (e === 0 ? n.width : n.height) / 2 / Math.abs(f[e])) : g;
 			}
 			(m[0] !== d[0] || m[1] !== d[1]) && (e.target = m);
 		}
@@ -29089,7 +29082,7 @@ var lI = class extends Cw {
 		n ||= this.getViewportProps();
 		let { zoomAxis: r, maxZoomX: i, maxZoomY: a, maxBounds: o } = n, { minZoomX: s, minZoomY: c } = n;
 		if (o !== null && n.width > 0 && n.height > 0) {
-			let e = Tw(n.width, n.height, n.maxBoundsPadding), t = o[0], r = o[1], l = r[0] - t[0], u = r[1] - t[1];
+			let e = ww(n.width, n.height, n.maxBoundsPadding), t = o[0], r = o[1], l = r[0] - t[0], u = r[1] - t[1];
 			e.width > 0 && Number.isFinite(l) && l > 0 && (s = Math.max(s, Math.log2(e.width / l)), s > i && (s = i)), e.height > 0 && Number.isFinite(u) && u > 0 && (c = Math.max(c, Math.log2(e.height / u)), c > a && (c = a));
 		}
 		switch (r) {
@@ -29108,11 +29101,11 @@ var lI = class extends Cw {
 			zoomY: t
 		};
 	}
-}, uI = class extends xw {
+}, lI = class extends bw {
 	constructor() {
-		super(...arguments), this.ControllerState = lI, this.transition = {
+		super(...arguments), this.ControllerState = cI, this.transition = {
 			transitionDuration: 300,
-			transitionInterpolator: new pw([
+			transitionInterpolator: new fw([
 				"target",
 				"zoomX",
 				"zoomY"
@@ -29120,7 +29113,7 @@ var lI = class extends Cw {
 		}, this.dragMode = "pan";
 	}
 	setProps(e) {
-		Object.assign(e, sI(e)), super.setProps(e);
+		Object.assign(e, oI(e)), super.setProps(e);
 	}
 	_onMultiPanStart(e) {
 		return this.multiTouchDrag === "pan" && super._onMultiPanStart(e);
@@ -29128,22 +29121,22 @@ var lI = class extends Cw {
 	_onPanRotate() {
 		return !1;
 	}
-}, dI = class extends tw {
+}, uI = class extends ew {
 	constructor(e = {}) {
 		super(e);
 	}
 	getViewportType() {
-		return aI;
+		return iI;
 	}
 	get ControllerType() {
-		return uI;
+		return lI;
 	}
 };
 // node_modules/@deck.gl/core/dist/viewports/globe-utils.js
-dI.displayName = "OrthographicView", U();
-var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
+uI.displayName = "OrthographicView", U();
+var dI = Math.PI / 180, fI = 180 / Math.PI, pI = class e {
 	static toPosition(e, t) {
-		let n = t * fI, r = e * fI, i = Math.cos(n);
+		let n = t * dI, r = e * dI, i = Math.cos(n);
 		return [
 			i * Math.cos(r),
 			i * Math.sin(r),
@@ -29151,10 +29144,10 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 		];
 	}
 	static toLngLat(e) {
-		return [Math.atan2(e[1], e[0]) * pI, Math.asin(B(e[2], -1, 1)) * pI];
+		return [Math.atan2(e[1], e[0]) * fI, Math.asin(B(e[2], -1, 1)) * fI];
 	}
 	static tangentBasis(e, t) {
-		let n = t * fI, r = e * fI, i = Math.sin(n), a = Math.cos(n), o = Math.sin(r), s = Math.cos(r);
+		let n = t * dI, r = e * dI, i = Math.sin(n), a = Math.cos(n), o = Math.sin(r), s = Math.cos(r);
 		return {
 			N: [
 				-i * s,
@@ -29169,7 +29162,7 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 		};
 	}
 	static upVector(t, n, r) {
-		let { N: i, E: a } = e.tangentBasis(t, n), o = r * fI, s = Math.cos(o), c = Math.sin(o);
+		let { N: i, E: a } = e.tangentBasis(t, n), o = r * dI, s = Math.cos(o), c = Math.sin(o);
 		return [
 			i[0] * s + a[0] * c,
 			i[1] * s + a[1] * c,
@@ -29178,19 +29171,19 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 	}
 	static bearing(t, n, r) {
 		let { N: i, E: a } = e.tangentBasis(n, r);
-		return Math.atan2(Tm(t, a), Tm(t, i)) * pI;
+		return Math.atan2(wm(t, a), wm(t, i)) * fI;
 	}
 	static cameraFrame(t, n, r) {
-		let i = e.toPosition(t, n), a = e.upVector(t, n, r), { N: o, E: s } = e.tangentBasis(t, n), c = r * fI, l = Math.cos(c), u = Math.sin(c);
+		let i = e.toPosition(t, n), a = e.upVector(t, n, r), { N: o, E: s } = e.tangentBasis(t, n), c = r * dI, l = Math.cos(c), u = Math.sin(c);
 		return {
 			position: i,
 			up: a,
-			axisHorizontal: Em([], i, [
+			axisHorizontal: Tm([], i, [
 				s[0] * l - o[0] * u,
 				s[1] * l - o[1] * u,
 				s[2] * l - o[2] * u
 			]),
-			axisVertical: Em([], i, a),
+			axisVertical: Tm([], i, a),
 			longitude: t,
 			latitude: n,
 			bearing: r
@@ -29198,13 +29191,13 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 	}
 	static angularDistance(t, n) {
 		let r = e.toPosition(t.longitude, t.latitude), i = e.toPosition(n.longitude, n.latitude);
-		return Math.acos(B(Tm(r, i), -1, 1));
+		return Math.acos(B(wm(r, i), -1, 1));
 	}
 	static greatCircleAxis(t, n) {
-		return wm([], Em([], e.toPosition(t.longitude, t.latitude), e.toPosition(n.longitude, n.latitude)));
+		return Cm([], Tm([], e.toPosition(t.longitude, t.latitude), e.toPosition(n.longitude, n.latitude)));
 	}
 	static rotate(e, t, n) {
-		return Am([], e, new cg().fromAxisRotation(t, n));
+		return km([], e, new sg().fromAxisRotation(t, n));
 	}
 	static rotateFrame(t, n, r, i) {
 		let a = e.rotate(t.position, t.axisHorizontal, n);
@@ -29222,12 +29215,12 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 		};
 	}
 	static rotateFrameToMatch(t, n, r, i = 1) {
-		let a = e.toPosition(...n), o = e.toPosition(...r), s = Em([], a, o), c = Im(s), l = B(Tm(a, o), -1, 1);
+		let a = e.toPosition(...n), o = e.toPosition(...r), s = Tm([], a, o), c = Fm(s), l = B(wm(a, o), -1, 1);
 		if (c < 1e-12) {
 			if (l > 0) return t;
-			s = Em([], a, t.up), Im(s) < 1e-12 && (s = Em([], a, t.axisVertical));
+			s = Tm([], a, t.up), Fm(s) < 1e-12 && (s = Tm([], a, t.axisVertical));
 		}
-		wm(s, s);
+		Cm(s, s);
 		let u = Math.atan2(c, l) * B(i, 0, 1), d = e.rotate(t.position, s, u), f = e.rotate(t.up, s, u), [p, m] = e.toLngLat(d);
 		return {
 			...t,
@@ -29238,7 +29231,7 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 			bearing: e.bearing(f, p, m)
 		};
 	}
-}, hI = 1 / (1 - Math.exp(-5)), gI = (e) => (1 - Math.exp(-5 * e)) * hI, _I = class extends uw {
+}, mI = 1 / (1 - Math.exp(-5)), hI = (e) => (1 - Math.exp(-5 * e)) * mI, gI = class extends lw {
 	constructor(e) {
 		let t = "axis" in e;
 		super({
@@ -29259,13 +29252,13 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 	initializeProps(e, t) {
 		let n = super.initializeProps(e, t);
 		return this._startZoom = e.zoom, this._mode === "rotation" ? this._startFrame = {
-			...mI.cameraFrame(e.longitude, e.latitude, e.bearing || 0),
+			...pI.cameraFrame(e.longitude, e.latitude, e.bearing || 0),
 			axisHorizontal: this._axis
 		} : n.end.longitude = this._targetLongitude, n;
 	}
 	interpolateProps(e, t, n) {
 		if (this._mode === "rotation") {
-			let { longitude: e, latitude: t, bearing: r } = mI.rotateFrame(this._startFrame, this._totalAngle * n, 0);
+			let { longitude: e, latitude: t, bearing: r } = pI.rotateFrame(this._startFrame, this._totalAngle * n, 0);
 			return {
 				bearing: r,
 				longitude: e,
@@ -29283,16 +29276,16 @@ var fI = Math.PI / 180, pI = 180 / Math.PI, mI = class e {
 };
 // node_modules/@deck.gl/core/dist/controllers/globe-controller.js
 U();
-var vI = Math.PI / 180, yI = 180 / Math.PI;
-function bI(e, t = 0) {
-	let n = Math.min(180, e) * vI;
+var _I = Math.PI / 180, vI = 180 / Math.PI;
+function yI(e, t = 0) {
+	let n = Math.min(180, e) * _I;
 	return 512 * Math.sin(n / 2) * 2 ** t;
 }
-function xI(e, t = 0) {
+function bI(e, t = 0) {
 	let n = e / 2 ** t;
-	return Math.asin(Math.min(1, n / 256 / 2)) * 2 * yI;
+	return Math.asin(Math.min(1, n / 256 / 2)) * 2 * vI;
 }
-var SI = class extends Nw {
+var xI = class extends Mw {
 	constructor(e) {
 		let { startPanPos: t, startPanCameraFrame: n, startPanAngularRate: r, ...i } = e;
 		i.normalize = !1, super(i);
@@ -29300,7 +29293,7 @@ var SI = class extends Nw {
 		t !== void 0 && (a.startPanPos = t), n !== void 0 && (a.startPanCameraFrame = n), r !== void 0 && (a.startPanAngularRate = r);
 	}
 	panStart({ pos: e }) {
-		let { latitude: t, longitude: n, zoom: r, bearing: i = 0 } = this.getViewportProps(), a = mI.cameraFrame(n, t, i), o = .25 / 2 ** (r - $(t, !0)) * vI;
+		let { latitude: t, longitude: n, zoom: r, bearing: i = 0 } = this.getViewportProps(), a = pI.cameraFrame(n, t, i), o = .25 / 2 ** (r - $(t, !0)) * _I;
 		return this._getUpdatedState({
 			startPanPos: e,
 			startPanCameraFrame: a,
@@ -29313,7 +29306,7 @@ var SI = class extends Nw {
 		if (!r) return this;
 		let i = n.startPanCameraFrame, a = n.startPanAngularRate, o = n.startZoom ?? this.getViewportProps().zoom;
 		if (!i || !a) return this;
-		let s = r[0] - e[0], c = r[1] - e[1], l = s * a, u = -c * a, d = mI.rotateFrame(i, l, u), f = o + $(d.latitude, !0) - $(i.latitude, !0);
+		let s = r[0] - e[0], c = r[1] - e[1], l = s * a, u = -c * a, d = pI.rotateFrame(i, l, u), f = o + $(d.latitude, !0) - $(i.latitude, !0);
 		return this._getUpdatedState({
 			longitude: d.longitude,
 			latitude: d.latitude,
@@ -29334,30 +29327,30 @@ var SI = class extends Nw {
 		return this.panStart({ pos: r }).pan({ pos: [r[0] + e[0], r[1] + e[1]] }).panEnd();
 	}
 	applyConstraints(e) {
-		let t = e, n = t[Sw];
-		delete t[Sw];
+		let t = e, n = t[xw];
+		delete t[xw];
 		let { latitude: r, maxBounds: i } = e;
 		if (e.zoom = this._constrainZoom(e.zoom, e), n) {
 			let t = this.makeViewport(e), r = t.getZoomAnchorStrength(n.screenPosition);
 			if (r > 0) {
-				let i = t.unproject(n.screenPosition), a = mI.cameraFrame(e.longitude, e.latitude, e.bearing || 0), o = mI.rotateFrameToMatch(a, [i[0], i[1]], [n.position[0], n.position[1]], r);
+				let i = t.unproject(n.screenPosition), a = pI.cameraFrame(e.longitude, e.latitude, e.bearing || 0), o = pI.rotateFrameToMatch(a, [i[0], i[1]], [n.position[0], n.position[1]], r);
 				e.longitude = o.longitude, e.latitude = o.latitude, e.bearing = o.bearing;
 			}
 		}
-		(e.longitude < -180 || e.longitude > 180) && (e.longitude = cx(e.longitude + 180, 360) - 180), (e.bearing < -180 || e.bearing > 180) && (e.bearing = cx(e.bearing + 180, 360) - 180), e.latitude = B(e.latitude, -90, 90), e.pitch = B(e.pitch, e.minPitch, e.maxPitch);
-		let a = i ? Tw(e.width, e.height, e.maxBoundsPadding) : null;
+		(e.longitude < -180 || e.longitude > 180) && (e.longitude = sx(e.longitude + 180, 360) - 180), (e.bearing < -180 || e.bearing > 180) && (e.bearing = sx(e.bearing + 180, 360) - 180), e.latitude = B(e.latitude, -90, 90), e.pitch = B(e.pitch, e.minPitch, e.maxPitch);
+		let a = i ? ww(e.width, e.height, e.maxBoundsPadding) : null;
 		if (i && a && (a.width >= 0 && (e.longitude = B(e.longitude, i[0][0], i[1][0])), a.height >= 0 && (e.latitude = B(e.latitude, i[0][1], i[1][1]))), i && a) {
-			let t = Ew(this.makeViewport({
+			let t = Tw(this.makeViewport({
 				...e,
 				bearing: 0,
 				pitch: 0
 			}), [e.longitude, e.latitude], a), n = e.zoom - $(r), o = i[1][0] - i[0][0], s = i[1][1] - i[0][1];
 			if (a.height >= 0 && s > 0 && s < 180) {
-				let r = Math.min(xI(a.height, n), s), o = a.height ? r * t.bottom / a.height : xI(t.bottom, n), c = a.height ? r * t.top / a.height : xI(t.top, n);
+				let r = Math.min(bI(a.height, n), s), o = a.height ? r * t.bottom / a.height : bI(t.bottom, n), c = a.height ? r * t.top / a.height : bI(t.top, n);
 				e.latitude = B(e.latitude, i[0][1] + o, i[1][1] - c);
 			}
 			if (a.width >= 0 && o > 0 && o < 360) {
-				let r = Math.min(xI(a.width / Math.cos(e.latitude * vI), n), o), s = a.width ? r * t.left / a.width : xI(t.left / Math.cos(e.latitude * vI), n), c = a.width ? r * t.right / a.width : xI(t.right / Math.cos(e.latitude * vI), n);
+				let r = Math.min(bI(a.width / Math.cos(e.latitude * _I), n), o), s = a.width ? r * t.left / a.width : bI(t.left / Math.cos(e.latitude * _I), n), c = a.width ? r * t.right / a.width : bI(t.right / Math.cos(e.latitude * _I), n);
 				e.longitude = B(e.longitude, i[0][0] + s, i[1][0] - c);
 			}
 		}
@@ -29367,17 +29360,17 @@ var SI = class extends Nw {
 		t ||= this.getViewportProps();
 		let { maxZoom: n, maxBounds: r } = t, { minZoom: i } = t;
 		if (r !== null && t.width > 0 && t.height > 0) {
-			let e = Tw(t.width, t.height, t.maxBoundsPadding), a = r[0][1], o = r[1][1], s = Math.sign(a) === Math.sign(o) ? Math.min(Math.abs(a), Math.abs(o)) : 0, c = $(0), l = bI(r[1][0] - r[0][0]) * Math.cos(s * vI), u = bI(r[1][1] - r[0][1]);
+			let e = ww(t.width, t.height, t.maxBoundsPadding), a = r[0][1], o = r[1][1], s = Math.sign(a) === Math.sign(o) ? Math.min(Math.abs(a), Math.abs(o)) : 0, c = $(0), l = yI(r[1][0] - r[0][0]) * Math.cos(s * _I), u = yI(r[1][1] - r[0][1]);
 			e.width > 0 && l > 0 && (i = Math.max(i, Math.log2(e.width / l) + c)), e.height > 0 && u > 0 && (i = Math.max(i, Math.log2(e.height / u) + c)), i > n && (i = n);
 		}
 		let a = $(t.latitude, !0) - $(0, !0);
 		return B(e, i + a, n + a);
 	}
-}, CI = class extends xw {
+}, SI = class extends bw {
 	constructor() {
-		super(...arguments), this.ControllerState = SI, this.transition = {
+		super(...arguments), this.ControllerState = xI, this.transition = {
 			transitionDuration: 300,
-			transitionInterpolator: new pw({ transitionProps: {
+			transitionInterpolator: new fw({ transitionProps: {
 				compare: [
 					"longitude",
 					"latitude",
@@ -29418,19 +29411,19 @@ var SI = class extends Nw {
 		if (this.dragPan && t && this._panHistory.length >= 2) {
 			let e = this._panHistory[0], n = this._panHistory[this._panHistory.length - 1], r = n.timestamp - e.timestamp;
 			if (r > 0) {
-				let i = this.controllerState.getViewportProps(), a = mI.angularDistance(e, n) / r;
+				let i = this.controllerState.getViewportProps(), a = pI.angularDistance(e, n) / r;
 				if (a > 1e-6) {
-					let r = a * t / 2, o = mI.greatCircleAxis(e, n), s = mI.cameraFrame(i.longitude, i.latitude, i.bearing || 0), c = mI.rotateFrame({
+					let r = a * t / 2, o = pI.greatCircleAxis(e, n), s = pI.cameraFrame(i.longitude, i.latitude, i.bearing || 0), c = pI.rotateFrame({
 						...s,
 						axisHorizontal: o
-					}, r, 0), l = c.longitude, u = B(c.latitude, -90, 90), d = new _I({
+					}, r, 0), l = c.longitude, u = B(c.latitude, -90, 90), d = new gI({
 						axis: o,
 						totalAngle: r
 					}), f = this.controllerState.panEnd();
 					return this.updateViewport(f, {
 						transitionInterpolator: d,
 						transitionDuration: t,
-						transitionEasing: gI,
+						transitionEasing: hI,
 						longitude: l,
 						latitude: u
 					}, {
@@ -29447,26 +29440,26 @@ var SI = class extends Nw {
 			isPanning: !1
 		}), !0;
 	}
-}, wI = { cullMode: "back" }, TI = class extends tw {
+}, CI = { cullMode: "back" }, wI = class extends ew {
 	constructor(e = {}) {
 		super({
 			...e,
 			parameters: {
-				...wI,
+				...CI,
 				...e.parameters
 			}
 		});
 	}
 	getViewportType(e) {
-		return e.zoom > 12 ? Cx : tI;
+		return e.zoom > 12 ? Sx : eI;
 	}
 	get ControllerType() {
-		return CI;
+		return SI;
 	}
 };
-TI.displayName = "GlobeView";
+wI.displayName = "GlobeView";
 // node_modules/@deck.gl/core/dist/lib/layer-extension.js
-var EI = class {
+var TI = class {
 	static get componentName() {
 		return Object.prototype.hasOwnProperty.call(this, "extensionName") ? this.extensionName : "";
 	}
@@ -29474,7 +29467,7 @@ var EI = class {
 		e && (this.opts = e);
 	}
 	equals(e) {
-		return this === e || this.constructor === e.constructor && VC(this.opts, e.opts, 1);
+		return this === e || this.constructor === e.constructor && BC(this.opts, e.opts, 1);
 	}
 	getShaders(e) {
 		return null;
@@ -29497,12 +29490,12 @@ var EI = class {
 	finalizeState(e, t) {}
 };
 // node_modules/@deck.gl/core/dist/utils/tesselator.js
-EI.defaultProps = {}, EI.extensionName = "LayerExtension", z();
-var DI = class {
+TI.defaultProps = {}, TI.extensionName = "LayerExtension", z();
+var EI = class {
 	constructor(e) {
 		this.indexStarts = [0], this.vertexStarts = [0], this.vertexCount = 0, this.instanceCount = 0;
 		let { attributes: t = {} } = e;
-		this.typedArrayManager = ox, this.attributes = {}, this._attributeDefs = t, this.opts = e, this.updateGeometry(e);
+		this.typedArrayManager = ax, this.attributes = {}, this._attributeDefs = t, this.opts = e, this.updateGeometry(e);
 	}
 	updateGeometry(e) {
 		Object.assign(this.opts, e);
@@ -29518,7 +29511,7 @@ var DI = class {
 	}
 	getGeometryFromBuffer(e) {
 		let t = e.value || e;
-		return ArrayBuffer.isView(t) ? Rk(t, {
+		return ArrayBuffer.isView(t) ? Lk(t, {
 			size: this.positionSize,
 			offset: e.offset,
 			stride: e.stride,
@@ -29534,7 +29527,7 @@ var DI = class {
 		}
 	}
 	_forEachGeometry(e, t, n) {
-		let { data: r, getGeometry: i } = this, { iterable: a, objectInfo: o } = Ik(r, t, n);
+		let { data: r, getGeometry: i } = this, { iterable: a, objectInfo: o } = Fk(r, t, n);
 		for (let t of a) o.index++, e(i ? i(t, o) : null, o.index);
 	}
 	_rebuildGeometry(e) {
@@ -29564,42 +29557,42 @@ var DI = class {
 			l.geometrySize = o - n[i], l.geometryIndex = i, this.updateGeometryAttributes(a, l);
 		}, o, s), this.vertexCount = t[t.length - 1];
 	}
-}, OI = 7, kI = 2e5, AI = 4e3, jI = .6, MI = 4294967295, NI = 2 ** 19;
-function PI(e) {
-	return 2 ** Math.ceil(Math.log2(OI * e));
+}, DI = 7, OI = 2e5, kI = 4e3, AI = .6, jI = 4294967295, MI = 2 ** 19;
+function NI(e) {
+	return 2 ** Math.ceil(Math.log2(DI * e));
 }
-var FI = class e {
+var PI = class e {
 	size;
 	cellOf;
-	counts = new Uint32Array(kI);
+	counts = new Uint32Array(OI);
 	points = 0;
 	fixed;
 	cells = 0;
 	mean = null;
 	constructor(e, t, n) {
 		this.size = t;
-		let r = new Int32Array(kI), i = new Int32Array(kI), a = new Int32Array(NI).fill(-1);
-		this.cellOf = new Uint32Array(e.length / 2).fill(MI);
+		let r = new Int32Array(OI), i = new Int32Array(OI), a = new Int32Array(MI).fill(-1);
+		this.cellOf = new Uint32Array(e.length / 2).fill(jI);
 		for (let o = 0; o < this.cellOf.length; o++) {
 			let [s, c] = [e[2 * o], e[2 * o + 1]];
 			if (!Number.isFinite(s + c)) continue;
-			let l = Math.floor(c / t), u = Math.floor(s / (n ? LI(l, t) : t)), d = (Math.imul(l, 73856093) ^ Math.imul(u, 19349663)) & NI - 1, f = a[d];
-			for (; f >= 0 && (r[f] !== l || i[f] !== u);) f = a[d = d + 1 & NI - 1];
+			let l = Math.floor((n ? Math.min(c, 89.999999) : c) / t), u = Math.floor((n ? Math.min(s, 179.999999) : s) / (n ? LI(l, t) : t)), d = (Math.imul(l, 73856093) ^ Math.imul(u, 19349663)) & MI - 1, f = a[d];
+			for (; f >= 0 && (r[f] !== l || i[f] !== u);) f = a[d = d + 1 & MI - 1];
 			if (f < 0) {
-				if (f = this.cells++, f === kI) break;
+				if (f = this.cells++, f === OI) break;
 				a[d] = f, r[f] = l, i[f] = u;
 			}
 			this.cellOf[o] = f, this.counts[f]++, this.points++;
 		}
-		this.fixed = II(r, i, this.cells > kI ? 0 : this.cells, t, n);
+		this.fixed = FI(r, i, this.cells > OI ? 0 : this.cells, t, n);
 	}
 	static of(t, n, r) {
 		let i = new e(t, n, r);
-		return i.cells > kI ? e.of(t, 2 * n, r) : i;
+		return i.cells > OI ? e.of(t, 2 * n, r) : i;
 	}
 	isCrowded(e, t) {
 		let n = this.size / e, r = this.points * Math.PI * t ** 2 / (this.cells * n ** 2);
-		return this.size === PI(e) && this.points > AI && r > jI;
+		return this.size === NI(e) && this.points > kI && r > AI;
 	}
 	coloured(e, t) {
 		this.mean?.paint !== e && (this.mean = {
@@ -29607,7 +29600,7 @@ var FI = class e {
 			rgb: this.meanColours(e)
 		});
 		let { rgb: n } = this.mean, r = new Uint32Array(this.cells);
-		if (t) for (let e = 0; e < t.length; e++) t[e] && this.cellOf[e] !== MI && r[this.cellOf[e]]++;
+		if (t) for (let e = 0; e < t.length; e++) t[e] && this.cellOf[e] !== jI && r[this.cellOf[e]]++;
 		let i = 1;
 		for (let e = 0; e < this.cells; e++) i = Math.max(i, this.counts[e]);
 		let a = new Uint8ClampedArray(16 * this.cells);
@@ -29636,7 +29629,7 @@ var FI = class e {
 		let t = new Float32Array(3 * this.cells), { rgb: n, values: r } = e.colours, i = e.classes, a = new Uint32Array(i * this.cells);
 		for (let o = 0; o < this.cellOf.length; o++) {
 			let s = this.cellOf[o];
-			if (s !== MI) {
+			if (s !== jI) {
 				if (i) a[i * s + Math.min(r[o], i - 1)]++;
 				else {
 					let i = 1 / this.counts[s], a = n ? null : e.at(r[o]);
@@ -29652,29 +29645,34 @@ var FI = class e {
 		return t;
 	}
 };
-function II(e, t, n, r, i) {
+function FI(e, t, n, r, i) {
 	let a = new Float32Array(8 * n), o = new Uint32Array(6 * n), s = new Uint32Array(n + 1);
 	for (let c = 0; c < n; c++) {
-		let n = i ? LI(e[c], r) : r, [l, u] = [t[c] * n, e[c] * r];
-		a.set([
+		let n = i ? LI(e[c], r) : r, [l, u] = [t[c] * n, e[c] * r], [d, f, p, m] = i ? II(l, u, l + n, u + r) : [
 			l,
 			u,
 			l + n,
-			u,
-			l + n,
-			u + r,
-			l,
 			u + r
+		];
+		a.set([
+			d,
+			f,
+			p,
+			f,
+			p,
+			m,
+			d,
+			m
 		], 8 * c);
-		let d = 4 * c;
+		let h = 4 * c;
 		o.set([
-			d,
-			d + 1,
-			d + 2,
-			d,
-			d + 2,
-			d + 3
-		], 6 * c), s[c + 1] = d + 4;
+			h,
+			h + 1,
+			h + 2,
+			h,
+			h + 2,
+			h + 3
+		], 6 * c), s[c + 1] = h + 4;
 	}
 	return {
 		startIndices: s,
@@ -29687,6 +29685,14 @@ function II(e, t, n, r, i) {
 			size: 1
 		}
 	};
+}
+function II(e, t, n, r) {
+	return [
+		Math.max(e, -180),
+		Math.max(t, -90),
+		Math.min(n, 180),
+		Math.min(r, 90)
+	];
 }
 function LI(e, t) {
 	let n = Math.min(Math.abs((e + .5) * t), 89.9);
@@ -29739,7 +29745,7 @@ function VI(e) {
 	};
 }
 function HI(e, t, n) {
-	return Vp(Vp(e[0], e[1], n), Vp(e[3], e[2], n), t);
+	return Bp(Bp(e[0], e[1], n), Bp(e[3], e[2], n), t);
 }
 // node_modules/@deck.gl/layers/dist/bitmap-layer/bitmap-layer-uniforms.js
 var UI = "\nstruct BitmapUniforms {\n  bounds: vec4<f32>,\n  coordinateConversion: f32,\n  desaturate: f32,\n  tintColor: vec3<f32>,\n  transparentColor: vec4<f32>,\n};\n\n@group(0) @binding(auto) var<uniform> bitmap: BitmapUniforms;\n@group(0) @binding(auto) var bitmapTexture: texture_2d<f32>;\n@group(0) @binding(auto) var bitmapTextureSampler: sampler;\n", WI = "layout(std140) uniform bitmapUniforms {\n  vec4 bounds;\n  float coordinateConversion;\n  float desaturate;\n  vec3 tintColor;\n  vec4 transparentColor;\n} bitmap;\n", GI = {
@@ -29802,16 +29808,16 @@ var YI = {
 		ignore: !0,
 		value: null
 	}
-}, XI = class extends HF {
+}, XI = class extends VF {
 	getShaders() {
 		return super.getShaders({
 			vs: qI,
 			fs: JI,
 			source: KI,
 			modules: [
-				S_,
-				Ly,
-				Fb,
+				x_,
+				Iy,
+				Pb,
 				GI
 			]
 		});
@@ -29888,7 +29894,7 @@ var YI = {
 	}
 	_getModel() {
 		let e = this.context.device.type === "webgpu" ? this.getAttributeManager().getBufferLayouts({ isInstanced: !1 }).filter((e) => e.name !== "indices") : this.getAttributeManager().getBufferLayouts();
-		return new dC(this.context.device, {
+		return new uC(this.context.device, {
 			...this.getShaders(),
 			id: this.props.id,
 			bufferLayout: e,
@@ -29921,7 +29927,7 @@ var YI = {
 				bounds: t
 			};
 			if (e === "cartesian" && n === "lnglat") {
-				let e = $y([t[0], t[1]]), n = $y([t[2], t[3]]);
+				let e = Qy([t[0], t[1]]), n = Qy([t[2], t[3]]);
 				return {
 					coordinateConversion: 1,
 					bounds: [
@@ -30007,7 +30013,7 @@ var iL = {
 		min: 0
 	},
 	antialiasing: !1
-}, aL = class extends HF {
+}, aL = class extends VF {
 	getBounds() {
 		return this.getAttributeManager()?.getBounds(["instanceSourcePositions", "instanceTargetPositions"]);
 	}
@@ -30019,9 +30025,9 @@ var iL = {
 			source: tL,
 			defines: e ? { ANTIALIASING: 1 } : {},
 			modules: [
-				Ly,
-				S_,
-				Fb,
+				Iy,
+				x_,
+				Pb,
 				eL
 			]
 		});
@@ -30072,7 +30078,7 @@ var iL = {
 	}
 	draw({ uniforms: e }) {
 		let { widthUnits: t, widthScale: n, widthMinPixels: r, widthMaxPixels: i, wrapLongitude: a } = this.props, o = this.state.model, s = {
-			widthUnits: hy[t],
+			widthUnits: my[t],
 			widthScale: n,
 			widthMinPixels: r,
 			widthMaxPixels: i,
@@ -30098,11 +30104,11 @@ var iL = {
 			1,
 			0
 		];
-		return new dC(this.context.device, {
+		return new uC(this.context.device, {
 			...this.getShaders(),
 			id: this.props.id,
 			bufferLayout: this.getAttributeManager().getBufferLayouts(),
-			geometry: new Px({
+			geometry: new Nx({
 				topology: "triangle-strip",
 				attributes: { positions: {
 					size: 3,
@@ -30274,7 +30280,7 @@ var hL = [
 	strokeWidth: { deprecatedFor: "getLineWidth" },
 	outline: { deprecatedFor: "stroked" },
 	getColor: { deprecatedFor: ["getFillColor", "getLineColor"] }
-}, _L = class extends HF {
+}, _L = class extends VF {
 	getShaders() {
 		let e = !!this.props.data?.attributes?.rowIndexes;
 		return super.getShaders({
@@ -30283,9 +30289,9 @@ var hL = [
 			source: dL(e),
 			defines: e ? { USE_ROW_INDEXES: !0 } : {},
 			modules: [
-				Ly,
-				S_,
-				Fb,
+				Iy,
+				x_,
+				Pb,
 				sL,
 				...this.context.device.type === "webgpu" ? [mL] : []
 			]
@@ -30363,11 +30369,11 @@ var hL = [
 			filled: o,
 			billboard: s,
 			antialiasing: c,
-			radiusUnits: hy[t],
+			radiusUnits: my[t],
 			radiusScale: n,
 			radiusMinPixels: r,
 			radiusMaxPixels: i,
-			lineWidthUnits: hy[l],
+			lineWidthUnits: my[l],
 			lineWidthScale: u,
 			lineWidthMinPixels: d,
 			lineWidthMaxPixels: f
@@ -30389,11 +30395,11 @@ var hL = [
 			1,
 			0
 		];
-		return new dC(this.context.device, {
+		return new uC(this.context.device, {
 			...this.getShaders(),
 			id: this.props.id,
 			bufferLayout: this.getAttributeManager().getBufferLayouts(),
-			geometry: new Px({
+			geometry: new Nx({
 				topology: "triangle-strip",
 				attributes: { positions: {
 					size: 3,
@@ -30666,7 +30672,7 @@ var HL = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		do {
 			for (var l = c.next.next; l !== c.prev;) {
 				if (c.i !== l.i && b(c, l)) {
-					var u = O(c, l);
+					var u = ee(c, l);
 					c = i(c, c.next), u = i(u, u.next), a(c, t, n, r, o, s, 0), a(u, t, n, r, o, s, 0);
 					return;
 				}
@@ -30686,7 +30692,7 @@ var HL = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 	function f(e, t) {
 		var n = p(e, t);
 		if (!n) return t;
-		var r = O(n, e);
+		var r = ee(n, e);
 		return i(r, r.next), i(n, n.next);
 	}
 	function p(e, t) {
@@ -30742,7 +30748,7 @@ var HL = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 		return (i - o) * (t - s) >= (e - o) * (a - s) && (e - o) * (r - s) >= (n - o) * (t - s) && (n - o) * (a - s) >= (i - o) * (r - s);
 	}
 	function b(e, t) {
-		return e.next.i !== t.i && e.prev.i !== t.i && !E(e, t) && (D(e, t) && D(t, e) && ee(e, t) && (x(e.prev, e, t.prev) || x(e, t.prev, t)) || S(e, t) && x(e.prev, e, e.next) > 0 && x(t.prev, t, t.next) > 0);
+		return e.next.i !== t.i && e.prev.i !== t.i && !E(e, t) && (D(e, t) && D(t, e) && O(e, t) && (x(e.prev, e, t.prev) || x(e, t.prev, t)) || S(e, t) && x(e.prev, e, e.next) > 0 && x(t.prev, t, t.next) > 0);
 	}
 	function x(e, t, n) {
 		return (t.y - e.y) * (n.x - t.x) - (t.x - e.x) * (n.y - t.y);
@@ -30771,14 +30777,14 @@ var HL = /* @__PURE__ */ u((/* @__PURE__ */ s(((e, t) => {
 	function D(e, t) {
 		return x(e.prev, e, e.next) < 0 ? x(e, t, e.next) >= 0 && x(e, e.prev, t) >= 0 : x(e, t, e.prev) < 0 || x(e, e.next, t) < 0;
 	}
-	function ee(e, t) {
+	function O(e, t) {
 		var n = e, r = !1, i = (e.x + t.x) / 2, a = (e.y + t.y) / 2;
 		do
 			n.y > a != n.next.y > a && n.next.y !== n.y && i < (n.next.x - n.x) * (a - n.y) / (n.next.y - n.y) + n.x && (r = !r), n = n.next;
 		while (n !== e);
 		return r;
 	}
-	function O(e, t) {
+	function ee(e, t) {
 		var n = new ne(e.i, e.x, e.y), r = new ne(t.i, t.x, t.y), i = e.next, a = t.prev;
 		return e.next = t, t.prev = e, n.next = i, i.prev = n, r.next = n, n.prev = r, a.next = r, r.prev = a, r;
 	}
@@ -30922,7 +30928,7 @@ function iR(e, t, n, r) {
 	return (0, HL.default)(a, i, t);
 }
 // node_modules/@deck.gl/layers/dist/solid-polygon-layer/polygon-tesselator.js
-var aR = class extends DI {
+var aR = class extends EI {
 	constructor(e) {
 		let { fp64: t, IndexType: n = Uint32Array } = e;
 		super({
@@ -31248,7 +31254,7 @@ ${hR()}
 function vR(e, t) {
 	return e === "top" ? gR() : _R(t);
 }
-__(), q();
+g_(), q();
 var yR = [
 	0,
 	0,
@@ -31283,7 +31289,7 @@ var yR = [
 		value: yR
 	},
 	material: !0
-}, xR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, SR = class extends HF {
+}, xR = { enter: (e, t) => t.length ? t.subarray(t.length - e.length) : e }, SR = class extends VF {
 	getShaders(e) {
 		let t = !this.props._normalize && this.props._windingOrder === "CCW" ? 0 : 1;
 		return super.getShaders({
@@ -31292,10 +31298,10 @@ var yR = [
 			source: vR(e, !!t),
 			defines: { RING_WINDING_ORDER_CW: t },
 			modules: [
-				Ly,
-				S_,
-				g_,
-				Fb,
+				Iy,
+				x_,
+				h_,
+				Pb,
 				lR,
 				...this.context.device.type === "webgpu" ? [mL] : []
 			]
@@ -31443,7 +31449,7 @@ var yR = [
 				NON_INSTANCED_MODEL: 1
 			};
 			let n = this.getAttributeManager().getBufferLayouts({ isInstanced: !1 });
-			this.context.device.type === "webgpu" && (n = n.filter((e) => e.name !== "indices" && e.name !== "vertexValid" && e.name !== "instanceVertexValid" && e.name !== "nextVertexPositions")), r = new dC(this.context.device, {
+			this.context.device.type === "webgpu" && (n = n.filter((e) => e.name !== "indices" && e.name !== "vertexValid" && e.name !== "instanceVertexValid" && e.name !== "nextVertexPositions")), r = new uC(this.context.device, {
 				...t,
 				id: `${e}-top`,
 				topology: "triangle-list",
@@ -31458,11 +31464,11 @@ var yR = [
 		}
 		if (n) {
 			let t = this.getAttributeManager().getBufferLayouts({ isInstanced: !0 });
-			this.context.device.type === "webgpu" && (t = t.filter((e) => e.name !== "indices")), i = new dC(this.context.device, {
+			this.context.device.type === "webgpu" && (t = t.filter((e) => e.name !== "indices")), i = new uC(this.context.device, {
 				...this.getShaders("side"),
 				id: `${e}-side`,
 				bufferLayout: t,
-				geometry: new Px({
+				geometry: new Nx({
 					topology: "triangle-strip",
 					attributes: { positions: {
 						size: 2,
@@ -31480,11 +31486,11 @@ var yR = [
 				}),
 				isInstanced: !0,
 				userData: { excludeAttributes: { indices: !0 } }
-			}), a = new dC(this.context.device, {
+			}), a = new uC(this.context.device, {
 				...this.getShaders("side"),
 				id: `${e}-wireframe`,
 				bufferLayout: t,
-				geometry: new Px({
+				geometry: new Nx({
 					topology: "line-strip",
 					attributes: { positions: {
 						size: 2,
@@ -31552,7 +31558,7 @@ var yR = [
 };
 SR.defaultProps = bR, SR.layerName = "SolidPolygonLayer";
 // src/globe/layers.ts
-var CR = new class extends EI {
+var CR = new class extends TI {
 	static extensionName = "Horizon";
 	static componentName = "Horizon";
 	getShaders() {
@@ -31564,7 +31570,7 @@ var CR = new class extends EI {
 	cullMode: "none"
 }, TR = 15e3;
 function ER(e) {
-	let { view: t, points: n, cells: r, outline: i, marks: a, radius: o } = e, s = t === "globe", c = s ? py.LNGLAT : py.CARTESIAN, l = {
+	let { view: t, points: n, cells: r, outline: i, marks: a, radius: o } = e, s = t === "globe", c = s ? fy.LNGLAT : fy.CARTESIAN, l = {
 		coordinateSystem: c,
 		extensions: s ? [CR] : [],
 		parameters: wR
@@ -31614,7 +31620,7 @@ function ER(e) {
 			data: i,
 			getSourcePosition: (e) => MR(e, s),
 			getTargetPosition: (e, { index: t }) => MR(i[(t + 1) % i.length], s),
-			getColor: [...D(e.accent), 255],
+			getColor: [...E(e.accent), 255],
 			getWidth: 2.5,
 			widthUnits: "pixels",
 			parameters: s ? {
@@ -31666,7 +31672,7 @@ function kR(e, { basemap: t, dark: n }) {
 			230,
 			255
 		],
-		coordinateSystem: e === "globe" ? py.LNGLAT : py.CARTESIAN,
+		coordinateSystem: e === "globe" ? fy.LNGLAT : fy.CARTESIAN,
 		parameters: r
 	});
 }
@@ -31684,7 +31690,7 @@ function AR(e) {
 		],
 		getWidth: 1,
 		widthUnits: "pixels",
-		coordinateSystem: e === "globe" ? py.LNGLAT : py.CARTESIAN,
+		coordinateSystem: e === "globe" ? fy.LNGLAT : fy.CARTESIAN,
 		parameters: {
 			cullMode: "none",
 			depthWriteEnabled: !1
@@ -31718,57 +31724,9 @@ function MR([e, t], n) {
 		TR
 	] : [e, t];
 }
-// src/globe/nearest.ts
-var NR = 512, PR = class {
-	pairs;
-	isDegrees;
-	starts;
-	rows;
-	low;
-	step;
-	constructor(e, t) {
-		this.pairs = e, this.isDegrees = t;
-		let [n, r, i, a] = t ? [
-			-180,
-			-90,
-			180,
-			90
-		] : FR(e);
-		this.low = [n, r], this.step = [(i - n) / NR || 1, (a - r) / NR || 1];
-		let o = e.length / 2, s = new Uint32Array(o);
-		this.starts = /* @__PURE__ */ new Uint32Array(262145);
-		for (let t = 0; t < o; t++) {
-			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + NR * this.bin(1, e[2 * t + 1]) : -1;
-			s[t] = n, n >= 0 && this.starts[n + 1]++;
-		}
-		for (let e = 1; e < this.starts.length; e++) this.starts[e] += this.starts[e - 1];
-		this.rows = new Uint32Array(o);
-		let c = this.starts.slice();
-		for (let e = 0; e < o; e++) s[e] !== 4294967295 && (this.rows[c[s[e]]++] = e);
-	}
-	find(e, t, n) {
-		let r = this.isDegrees ? Math.max(Math.cos(t * Math.PI / 180), .02) : 1, [i, a] = [-1, n];
-		for (let o of this.isDegrees ? [
-			0,
-			360,
-			-360
-		] : [0]) {
-			let [s, c] = [e + o - n / r, e + o + n / r];
-			if (!(this.isDegrees && (c < -180 || s > 180))) for (let l = this.bin(1, t - n); l <= this.bin(1, t + n); l++) for (let n = this.bin(0, s); n <= this.bin(0, c); n++) {
-				let s = l * NR + n;
-				for (let n = this.starts[s]; n < this.starts[s + 1]; n++) {
-					let s = this.rows[n], c = Math.hypot((this.pairs[2 * s] - e - o) * r, this.pairs[2 * s + 1] - t);
-					c <= a && ([i, a] = [s, c]);
-				}
-			}
-		}
-		return i;
-	}
-	bin(e, t) {
-		return Math.min(Math.max(Math.floor((t - this.low[e]) / this.step[e]), 0), 511);
-	}
-};
-function FR(e) {
+// src/globe/extent.ts
+var NR = .9, PR = 1e-5, FR = Math.PI / 180;
+function IR(e) {
 	let [t, n, r, i] = [
 		Infinity,
 		Infinity,
@@ -31791,9 +31749,98 @@ function FR(e) {
 		1
 	];
 }
-// src/globe/scene.ts
-var IR = 900, LR = 640, [RR, zR] = [11.5, -2];
-function BR() {
+function LR(e) {
+	let t = [
+		0,
+		0,
+		0
+	], n = 0;
+	for (let r = 0; r < e.length; r += 2) {
+		let i = RR(e[r], e[r + 1]);
+		if (i.every(Number.isFinite)) {
+			n++;
+			for (let e = 0; e < 3; e++) t[e] += i[e];
+		}
+	}
+	let r = Math.hypot(...t);
+	if (!n || r < .5 * n) return null;
+	let i = t.map((e) => e / r), a = 0;
+	for (let t = 0; t < e.length; t += 2) {
+		let n = RR(e[t], e[t + 1]), r = Math.hypot(...n.map((e, t) => e - i[t]));
+		r > a && (a = r);
+	}
+	let o = 2 * Math.asin(Math.min(a / 2, 1));
+	return o > NR ? null : {
+		centre: [Math.atan2(i[1], i[0]) / FR, Math.asin(i[2]) / FR],
+		radians: Math.max(o, PR),
+		box: IR(e)
+	};
+}
+function RR(e, t) {
+	let [n, r] = [e * FR, t * FR];
+	return [
+		Math.cos(r) * Math.cos(n),
+		Math.cos(r) * Math.sin(n),
+		Math.sin(r)
+	];
+}
+// src/globe/nearest.ts
+var zR = 512, BR = class {
+	pairs;
+	isDegrees;
+	starts;
+	rows;
+	low;
+	step;
+	constructor(e, t) {
+		this.pairs = e, this.isDegrees = t;
+		let [n, r, i, a] = t ? [
+			-180,
+			-90,
+			180,
+			90
+		] : IR(e);
+		this.low = [n, r], this.step = [(i - n) / zR || 1, (a - r) / zR || 1];
+		let o = e.length / 2, s = new Uint32Array(o);
+		this.starts = /* @__PURE__ */ new Uint32Array(262145);
+		for (let t = 0; t < o; t++) {
+			let n = Number.isFinite(e[2 * t] + e[2 * t + 1]) ? this.bin(0, e[2 * t]) + zR * this.bin(1, e[2 * t + 1]) : -1;
+			s[t] = n, n >= 0 && this.starts[n + 1]++;
+		}
+		for (let e = 1; e < this.starts.length; e++) this.starts[e] += this.starts[e - 1];
+		this.rows = new Uint32Array(o);
+		let c = this.starts.slice();
+		for (let e = 0; e < o; e++) s[e] !== 4294967295 && (this.rows[c[s[e]]++] = e);
+	}
+	find(e, t, n) {
+		let r = this.isDegrees ? Math.max(Math.cos(t * Math.PI / 180), .02) : 1, [i, a] = [-1, n];
+		for (let o of this.isDegrees ? [
+			0,
+			360,
+			-360
+		] : [0]) {
+			let [s, c] = [e + o - n / r, e + o + n / r];
+			if (!(this.isDegrees && (c < -180 || s > 180))) for (let l = this.bin(1, t - n); l <= this.bin(1, t + n); l++) for (let n = this.bin(0, s); n <= this.bin(0, c); n++) {
+				let s = l * zR + n;
+				for (let n = this.starts[s]; n < this.starts[s + 1]; n++) {
+					let s = this.rows[n], c = Math.hypot((this.pairs[2 * s] - e - o) * r, this.pairs[2 * s + 1] - t);
+					c <= a && ([i, a] = [s, c]);
+				}
+			}
+		}
+		return i;
+	}
+	bin(e, t) {
+		return Math.min(Math.max(Math.floor((t - this.low[e]) / this.step[e]), 0), 511);
+	}
+}, VR = 900, HR = 220, UR = 85, WR = [10, 20], GR = 11, KR = 640, [qR, JR] = [11.5, -2], YR = {
+	keyboard: !1,
+	inertia: !1,
+	doubleClickZoom: !0,
+	dragRotate: !1,
+	touchRotate: !1
+};
+function XR() {
 	let e = document.createElement("canvas");
 	return e.getContext("webgl2", { failIfMajorPerformanceCaveat: !0 }) ? {
 		canvas: e,
@@ -31803,7 +31850,7 @@ function BR() {
 		inSoftware: !0
 	};
 }
-var VR = class {
+var ZR = class {
 	place;
 	surface;
 	events;
@@ -31824,6 +31871,7 @@ var VR = class {
 	deck;
 	layers = [];
 	looks = {};
+	goals = {};
 	boxes = {};
 	attributes = {};
 	positions = {};
@@ -31832,7 +31880,7 @@ var VR = class {
 	shownMarks = {};
 	nearest = {};
 	constructor(e, t, n) {
-		this.place = e, this.surface = t, this.events = n, e.append(t.canvas), this.deck = new Tk({
+		this.place = e, this.surface = t, this.events = n, e.append(t.canvas), this.deck = new wk({
 			canvas: t.canvas,
 			parent: e,
 			views: [],
@@ -31844,8 +31892,8 @@ var VR = class {
 				inset: "0"
 			},
 			layerFilter: ({ layer: e, viewport: t }) => e.id.startsWith(`${t.id}:`),
-			onViewStateChange: ({ viewId: e, viewState: t }) => {
-				this.looks[e] = t, this.apply(), this.events.moved();
+			onViewStateChange: ({ viewId: e, viewState: t, interactionState: n }) => {
+				QR(t) && (this.looks[e] = t, n?.inTransition || delete this.goals[e], this.apply(), this.events.moved());
 			},
 			onAfterRender: () => this.events.rendered(),
 			onError: (e) => this.events.failed(e.message)
@@ -31857,14 +31905,16 @@ var VR = class {
 	get isComplete() {
 		return this.layers.every((e) => !e || e.isLoaded);
 	}
-	setPoints(e) {
-		this.points = e, this.nearest = {}, this.attributes = {}, this.positions = {}, this.tallies.clear(), this.shownCells = {}, e.lonlat && (this.positions.globe = {
+	setPoints(e, t) {
+		this.points = e, this.pin = null, this.hover = -1, this.nearest = {}, this.attributes = {}, this.positions = {}, this.tallies.clear(), this.shownCells = {}, e.lonlat && (this.positions.globe = {
 			value: e.lonlat,
 			size: 2
 		}), e.xy && (this.positions.plane = {
 			value: e.xy,
 			size: 2
-		}), delete this.looks.plane, this.layout();
+		});
+		let n = t ? this.looks[this.mapView] : void 0;
+		this.looks = n ? { [this.mapView]: n } : {}, this.goals = {}, this.layout();
 	}
 	repaint() {
 		this.attributes = {}, this.shownCells = {}, this.apply();
@@ -31894,7 +31944,7 @@ var VR = class {
 		return (e === "globe" ? this.points?.lonlat : this.points?.xy) ?? null;
 	}
 	layout() {
-		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < LR;
+		let { clientWidth: e, clientHeight: t } = this.place, n = ["globe", "plane"].filter((e) => !this.points || this.coordinates(e)), r = e < KR;
 		this.boxes = {}, n.forEach((i, a) => {
 			let o = n.length;
 			this.boxes[i] = r ? {
@@ -31950,7 +32000,7 @@ var VR = class {
 	}
 	pointAt(e, t, n, r) {
 		let i = this.coordinates(e), a = this.placeAt(e, t, n);
-		return !i || !a ? -1 : (this.nearest[e] ??= new PR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
+		return !i || !a ? -1 : (this.nearest[e] ??= new BR(i, e === "globe")).find(...a, r * this.unitsPerPixel(e));
 	}
 	unitsPerPixel(e) {
 		if (e === "plane" || this.mapView === "flat") return 2 ** -Number(this.looks[this.viewOf(e)]?.zoom ?? 0);
@@ -31970,18 +32020,12 @@ var VR = class {
 			id: t,
 			...this.boxes[e],
 			clear: !1,
-			controller: {
-				keyboard: { moveSpeed: 60 },
-				inertia: !1,
-				doubleClickZoom: !0,
-				dragRotate: !1,
-				touchRotate: !1
-			}
+			controller: YR
 		};
-		return t === "globe" ? new TI({
+		return t === "globe" ? new wI({
 			...n,
 			resolution: 5
-		}) : new dI({
+		}) : new uI({
 			...n,
 			flipY: !1
 		});
@@ -31991,54 +32035,87 @@ var VR = class {
 		return this.looks[t] ??= this.wholeLook(e);
 	}
 	wholeLook(e) {
-		let t = this.viewOf(e), n = this.boxes[e] ?? {
+		let t = this.boxes[e] ?? {
 			x: 0,
 			y: 0,
 			width: 400,
 			height: 400
-		};
-		if (t === "globe") return {
-			longitude: 10,
-			latitude: 20,
-			zoom: HR(Math.log2(1.08 * Math.PI * Math.min(n.width, n.height) / 512), 20),
-			minZoom: zR,
-			maxZoom: RR
-		};
-		let [r, i, a, o] = t === "flat" ? [
+		}, n = this.coordinates(e), r = this.viewOf(e), i = r === "plane" ? null : n && LR(n);
+		if (r === "globe") {
+			let [e, n] = i ? i.centre : WR, a = Math.log2(Math.PI * Math.min(t.width, t.height) / 512);
+			return this.lookAt(r, [
+				e,
+				n,
+				i ? Math.min(a + Math.log2(.8 / Math.sin(i.radians)), GR) : a + Math.log2(1.08)
+			]);
+		}
+		let [a, o, s, c] = r === "plane" ? IR(n ?? /* @__PURE__ */ new Float32Array()) : i?.box ?? [
 			-180,
 			-90,
 			180,
 			90
-		] : FR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()), s = Math.log2(.92 * Math.min(n.width / (a - r || 1), n.height / (o - i || 1)));
+		], l = Math.log2(.92 * Math.min(t.width / (s - a || 1), t.height / (c - o || 1)));
+		return this.lookAt(r, [
+			(a + s) / 2,
+			(o + c) / 2,
+			r === "flat" ? Math.min(l, this.limits(r)[1] - 1) : l
+		]);
+	}
+	lookAt(e, [t, n, r]) {
+		if (e === "globe") return {
+			longitude: t,
+			latitude: n,
+			zoom: $R(r, n),
+			bearing: 0,
+			pitch: 0,
+			minZoom: JR,
+			maxZoom: qR
+		};
+		let [i, a] = this.limits(e);
 		return {
 			target: [
-				(r + a) / 2,
-				(i + o) / 2,
+				t,
+				n,
 				0
 			],
-			zoom: s,
-			minZoom: s - 2,
-			maxZoom: s + 14
+			zoom: r,
+			minZoom: i,
+			maxZoom: a
 		};
 	}
+	limits(e) {
+		if (e === "globe") return [JR, qR];
+		let t = this.boxes[e === "plane" ? "plane" : "globe"] ?? {
+			width: 400,
+			height: 400
+		}, [n, r, i, a] = e === "plane" ? IR(this.points?.xy ?? /* @__PURE__ */ new Float32Array()) : [
+			-180,
+			-90,
+			180,
+			90
+		], o = Math.log2(.92 * Math.min(t.width / (i - n || 1), t.height / (a - r || 1)));
+		return [o - 2, o + 14];
+	}
+	placeOf(e) {
+		let t = this.look(e === "plane" ? "plane" : "globe"), n = t.target;
+		if (n) return [
+			n[0],
+			n[1],
+			Number(t.zoom)
+		];
+		let r = Number(t.latitude);
+		return [
+			Number(t.longitude),
+			r,
+			Number(t.zoom) - $R(0, r)
+		];
+	}
 	get camera() {
-		let [e, t] = [this.looks[this.mapView], this.looks.plane], n = t?.target ?? [], r = e?.target, i = (e) => Number(Number(e).toPrecision(7));
+		let e = (e) => Number(e.toPrecision(7));
 		return {
 			view: this.mapView,
-			map: r ? [
-				i(r[0]),
-				i(r[1]),
-				i(e.zoom)
-			] : [
-				i(e?.longitude ?? 10),
-				i(e?.latitude ?? 20),
-				i(Number(e?.zoom ?? 0) - HR(0, Number(e?.latitude ?? 0)))
-			],
-			plane: t ? [
-				i(n[0]),
-				i(n[1]),
-				i(t.zoom)
-			] : [
+			map: this.placeOf(this.mapView).map(e),
+			plane: this.looks.plane ? this.placeOf("plane").map(e) : [
 				null,
 				null,
 				null
@@ -32046,64 +32123,57 @@ var VR = class {
 		};
 	}
 	set camera(e) {
-		this.mapView = e.view;
-		let [t, n, r] = e.map, i = this.wholeLook("globe");
-		this.looks[this.mapView] = this.mapView === "globe" ? {
-			...i,
-			longitude: t,
-			latitude: n,
-			zoom: HR(r, n)
-		} : {
-			...i,
-			target: [
-				t,
-				n,
-				0
-			],
-			zoom: r
-		};
-		let [a, o, s] = e.plane;
-		a !== null && o !== null && s !== null && (this.looks.plane = {
-			...this.wholeLook("plane"),
-			target: [
-				a,
-				o,
-				0
-			],
-			zoom: s
-		}), this.apply();
+		this.mapView = e.view, this.goals = {}, this.looks[this.mapView] = this.lookAt(this.mapView, e.map);
+		let [t, n, r] = e.plane;
+		t !== null && n !== null && r !== null && (this.looks.plane = this.lookAt("plane", [
+			t,
+			n,
+			r
+		])), this.apply();
 	}
 	home() {
-		this.looks = {}, this.layout(), this.events.moved();
+		this.looks = {}, this.goals = {}, this.layout(), this.events.moved();
 	}
 	fly(e, t, n) {
-		let r = matchMedia("(prefers-reduced-motion: reduce)").matches, i = this.mapView === "globe", a = i ? {
-			longitude: e,
-			latitude: t,
-			zoom: HR(n, t)
-		} : {
-			target: [
-				e,
-				t,
-				0
-			],
-			zoom: n
-		};
-		this.looks[this.mapView] = {
-			...this.look("globe"),
-			...a,
-			transitionDuration: r ? 0 : IR,
-			transitionInterpolator: new pw(i ? [
-				"longitude",
-				"latitude",
-				"zoom"
-			] : ["target", "zoom"])
+		this.go(this.mapView, [
+			e,
+			t,
+			n
+		], VR);
+	}
+	step(e, t, n, r) {
+		if (!this.boxes[e]) return;
+		let i = this.viewOf(e), [a, o, s] = this.goals[i] ?? this.placeOf(i), [c, l] = this.limits(i), u = Math.min(Math.max(s + r, c), l);
+		if (i !== "globe") return this.go(i, [
+			a + t * 2 ** -s,
+			o + n * 2 ** -s,
+			u
+		], HR);
+		let d = 360 / 512 * 2 ** -s, f = Math.min(Math.max(o + n * d, -85), UR), p = a + t * d / Math.max(Math.cos(o * Math.PI / 180), .2);
+		this.go(i, [
+			((p + 180) % 360 + 360) % 360 - 180,
+			f,
+			u
+		], HR);
+	}
+	go(e, t, n) {
+		if (!t.every(Number.isFinite)) return;
+		let r = matchMedia("(prefers-reduced-motion: reduce)").matches, i = e === "globe" ? [
+			"longitude",
+			"latitude",
+			"zoom",
+			"bearing"
+		] : ["target", "zoom"];
+		this.goals[e] = t, this.looks[e] = {
+			...this.lookAt(e, t),
+			transitionDuration: r ? 0 : n,
+			transitionInterpolator: new fw(i)
 		}, this.apply(), this.events.moved();
 	}
 	apply() {
 		let e = Object.keys(this.boxes);
 		if (!this.points || !e.length || !this.place.clientWidth) return;
-		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = UR(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)]));
+		let t = getComputedStyle(this.place), n = t.getPropertyValue("--st-primary-color").trim() || "#ff4b4b", r = ez(t.getPropertyValue("--st-background-color").trim()) < .5, i = e.map((e) => this.view(e)), a = Object.fromEntries(e.map((e) => [this.viewOf(e), this.look(e)]));
 		this.layers = e.flatMap((e) => {
 			let t = this.cellsOf(e);
 			return this.drawn[e] = t ? "cells" : "points", ER({
@@ -32130,7 +32200,9 @@ var VR = class {
 	cellsOf(e) {
 		let t = this.coordinates(e);
 		if (!t || !this.paint || this.draw === "points") return null;
-		let n = this.unitsPerPixel(e), r = `${e} ${PI(n)}`, i = this.tallies.get(r) ?? FI.of(t, PI(n), e === "globe");
+		let n = this.unitsPerPixel(e);
+		if (!(n > 0 && n < Infinity)) return null;
+		let r = `${e} ${NI(n)}`, i = this.tallies.get(r) ?? PI.of(t, NI(n), e === "globe");
 		return this.tallies.set(r, i), this.draw !== "cells" && !i.isCrowded(n, this.radius()) ? null : (this.shownCells[e]?.tally !== i && (this.shownCells[e] = {
 			tally: i,
 			cells: i.coloured(this.paint, this.selected)
@@ -32161,37 +32233,40 @@ var VR = class {
 			!0
 		]), (this.pin?.side === e && this.pin.id < 0 ? [{
 			position: this.pin.place,
-			colour: D(t),
+			colour: E(t),
 			strong: !0
 		}] : []).concat(r.filter(([e]) => e < n.length / 2 && Number.isFinite(n[2 * e] + n[2 * e + 1])).map(([e, t, r]) => ({
 			position: [n[2 * e], n[2 * e + 1]],
-			colour: D(t),
+			colour: E(t),
 			strong: r
 		})));
 	}
 };
-function HR(e, t) {
+function QR(e) {
+	return [...e.target ?? [e.longitude, e.latitude], e.zoom].every(Number.isFinite);
+}
+function $R(e, t) {
 	return e + Math.log2(Math.cos(Math.min(Math.abs(t), 85.05) * Math.PI / 180));
 }
-function UR(e) {
+function ez(e) {
 	if (!e.match(/^#([0-9a-f]{6})$/i)) return 1;
-	let [t, n, r] = D(e);
+	let [t, n, r] = E(e);
 	return (.2126 * t + .7152 * n + .0722 * r) / 255;
 }
 // src/globe/still.ts
-var WR = [
+var tz = [
 	-180,
 	-90,
 	180,
 	90
-], GR = class {
+], nz = class {
 	clicked;
 	node = d("div", { class: "stills" });
 	constructor(e) {
 		this.clicked = e;
 	}
 	show(e, t) {
-		let n = [this.picture("globe", e.globe, WR, `${t} on the Earth`), this.picture("plane", e.plane, e.bounds, `${t}, projected`)];
+		let n = [this.picture("globe", e.globe, tz, `${t} on the Earth`), this.picture("plane", e.plane, e.bounds, `${t}, projected`)];
 		this.node.replaceChildren(...n.filter((e) => e !== null));
 	}
 	picture(e, t, [n, r, i, a], o) {
@@ -32206,13 +32281,13 @@ var WR = [
 			this.clicked(e, [n + c * (i - n), a - l * (a - r)]);
 		}), s;
 	}
-}, KR = 60, qR = 56, JR = [
+}, rz = 60, iz = 56, az = [
 	.02,
 	.26,
 	.5,
 	.74,
 	.98
-], YR = class {
+], oz = class {
 	node = d("div", {
 		class: "near",
 		"aria-hidden": "true"
@@ -32223,14 +32298,14 @@ var WR = [
 		this.tiles = [], this.shown = "", this.node.replaceChildren();
 	}
 	show(e, t) {
-		this.tiles = ["globe", "plane"].flatMap((t) => e.drawn[t] === "points" ? XR(e, t) : []);
+		this.tiles = ["globe", "plane"].flatMap((t) => e.drawn[t] === "points" ? sz(e, t) : []);
 		let n = JSON.stringify([
 			this.tiles,
 			t,
 			e.selected && this.tiles.map(({ id: t }) => e.selected[t])
 		]);
 		n !== this.shown && (this.shown = n, this.node.replaceChildren(...this.tiles.map(({ id: n, x: r, y: i }) => {
-			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - qR / 2}px;top:${i - qR / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
+			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - iz / 2}px;top:${i - iz / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
 			return d("img", {
 				src: t.replaceAll("{id}", String(n)),
 				alt: "",
@@ -32239,13 +32314,13 @@ var WR = [
 		})));
 	}
 	at(e, t) {
-		return this.tiles.find((n) => Math.abs(n.x - e) <= qR / 2 && Math.abs(n.y - t) <= qR / 2)?.id ?? -1;
+		return this.tiles.find((n) => Math.abs(n.x - e) <= iz / 2 && Math.abs(n.y - t) <= iz / 2)?.id ?? -1;
 	}
 };
-function XR(e, t) {
+function sz(e, t) {
 	let [n, r] = [e.boxOf(t), e.coordinates(t)];
 	if (!n || !r || !e.paint) return [];
-	let i = JR.flatMap((r) => JR.map((i) => e.placeAt(t, n.x + i * n.width, n.y + r * n.height))), a = i[12];
+	let i = az.flatMap((r) => az.map((i) => e.placeAt(t, n.x + i * n.width, n.y + r * n.height))), a = i[12];
 	if (!a || i.some((e) => e === null)) return [];
 	let o = (e) => t === "globe" ? ((e - a[0]) % 360 + 540) % 360 - 180 : e - a[0], [s, c] = [i.map((e) => o(e[0])), i.map((e) => e[1])], [l, u, d, f] = [
 		Math.min(...s),
@@ -32257,14 +32332,14 @@ function XR(e, t) {
 		let t = r[2 * e + 1];
 		if (!(t >= d && t <= f)) continue;
 		let n = o(r[2 * e]);
-		if (n >= l && n <= u && (p.push(e), p.length > KR)) return [];
+		if (n >= l && n <= u && (p.push(e), p.length > rz)) return [];
 	}
 	let m = e.projector(t), h = [];
 	for (let n of p) {
 		let i = m.project(r[2 * n], r[2 * n + 1]);
 		if (!i || e.sideAt(...i) !== t) continue;
 		let [a, o] = i.map(Math.round);
-		[-1, 1].flatMap((t) => [-1, 1].map((n) => e.sideAt(a + t * qR / 2, o + n * qR / 2))).some((e) => e !== null && e !== t) || h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
+		[-1, 1].flatMap((t) => [-1, 1].map((n) => e.sideAt(a + t * iz / 2, o + n * iz / 2))).some((e) => e !== null && e !== t) || h.every((e) => Math.max(Math.abs(e.x - a), Math.abs(e.y - o)) > 60) && h.push({
 			id: n,
 			x: a,
 			y: o
@@ -32273,7 +32348,7 @@ function XR(e, t) {
 	return h;
 }
 // src/globe/toolbar.ts
-var ZR = [
+var cz = [
 	[
 		"move",
 		"Move and click",
@@ -32292,7 +32367,7 @@ var ZR = [
 		"B",
 		"<rect x=\"3\" y=\"5\" width=\"18\" height=\"14\" stroke-dasharray=\"4 3\"/>"
 	]
-], QR = [
+], lz = [
 	[
 		"undo",
 		"Undo the selection",
@@ -32329,15 +32404,15 @@ var ZR = [
 		"F",
 		"<path d=\"M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5\"/>"
 	]
-], $R = class {
+], uz = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	drawWord = d("span", { class: "word" });
 	viewWord = d("span", { class: "word" });
 	constructor(e, t) {
-		for (let [t, n, r, i] of ZR) this.tools.set(t, p(n, r, i, () => e(t)));
-		for (let [e, n, r, i] of QR) this.actions.set(e, p(n, r, i, () => t(e)));
+		for (let [t, n, r, i] of cz) this.tools.set(t, p(n, r, i, () => e(t)));
+		for (let [e, n, r, i] of lz) this.actions.set(e, p(n, r, i, () => t(e)));
 		this.actions.get("draw").append(this.drawWord), this.actions.get("view").append(this.viewWord);
 		let n = (e, ...t) => d("div", {
 			class: "group",
@@ -32358,7 +32433,48 @@ var ZR = [
 			cells: "Cells"
 		}[e.draw] ?? "";
 	}
-}, ez = 200, tz = 9, nz = 5, rz = 600, iz = 250, az = 50, oz = 640, sz = class {
+}, dz = 200, fz = 9, pz = 5, mz = 600, hz = 250, gz = 50, _z = 640, [vz, yz] = [60, .5], bz = {
+	ArrowLeft: [
+		-vz,
+		0,
+		0
+	],
+	ArrowRight: [
+		vz,
+		0,
+		0
+	],
+	ArrowUp: [
+		0,
+		vz,
+		0
+	],
+	ArrowDown: [
+		0,
+		-vz,
+		0
+	],
+	"+": [
+		0,
+		0,
+		yz
+	],
+	"=": [
+		0,
+		0,
+		yz
+	],
+	"-": [
+		0,
+		0,
+		-yz
+	],
+	_: [
+		0,
+		0,
+		-yz
+	]
+}, xz = class {
 	root;
 	send;
 	data = null;
@@ -32367,13 +32483,18 @@ var ZR = [
 	count = 0;
 	undone = [];
 	flown = null;
+	revealed = null;
+	keySide = "globe";
 	loading = null;
+	loaded = null;
+	newCamera = !1;
+	newSelection = null;
 	cameraTimer = 0;
 	pressed = null;
 	drawnAt = null;
 	statusRevision = 0;
-	selectionEcho = new g("null");
-	cameraEcho = new g("null");
+	selectionEcho = new h("null");
+	cameraEcho = new h("null");
 	place = d("div", { class: "scene" });
 	message = d("div", {
 		class: "message",
@@ -32388,8 +32509,8 @@ var ZR = [
 		"aria-live": "polite"
 	});
 	where = d("span", { class: "where" });
-	sheet = new le((e, t, n) => this.drew(e, t, n));
-	toolbar = new $R((e) => this.choose(e), (e) => this.act(e));
+	sheet = new ce((e, t, n) => this.drew(e, t, n));
+	toolbar = new uz((e) => this.choose(e), (e) => this.act(e));
 	names = {
 		globe: d("div", {
 			class: "side",
@@ -32402,15 +32523,15 @@ var ZR = [
 	};
 	legend = null;
 	scene = null;
-	near = new YR();
+	near = new oz();
 	nearTimer = 0;
-	still = new GR((e, t) => this.clickedStill(e, t));
+	still = new nz((e, t) => this.clickedStill(e, t));
 	gone = new AbortController();
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
 		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e);
-		let n = BR();
-		n ? (this.scene = new VR(this.place, n, {
+		let n = XR();
+		n ? (this.scene = new ZR(this.place, n, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
@@ -32421,50 +32542,44 @@ var ZR = [
 	}
 	update(e) {
 		let t = this.data;
-		if (this.data = e, this.statusRevision = Math.max(this.statusRevision, e.knownStatus), !this.scene) {
-			t || this.send("status", {
-				webgl: !1,
-				revision: ++this.statusRevision
-			}), e.still && this.showStill(e);
-			return;
-		}
-		this.place.setAttribute("aria-label", `${e.label}: globe and projection. M moves, L lasso, B box, G flat map, F full screen.`), this.legend?.remove(), this.legend = fe(e, this.place.clientWidth >= oz), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit();
-		let n = this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera), r = this.selectionEcho.isNews(cz(e.selection), e.knownSelection), i = t?.points !== e.points, a = i || t.colours !== e.colours || t.palette.join() !== e.palette.join();
-		r && !i && this.take(e.selection), a ? this.load(i, n, r ? e.selection : this.chosen) : this.afterLoad(n), this.refresh();
+		this.data = e, this.scene ? (this.place.setAttribute("aria-label", `${e.label}: globe and projection. Arrow keys move and plus and minus zoom the map that was clicked last. M moves, L lasso, B box, G flat map, H shows everything, F full screen.`), this.legend?.remove(), this.legend = de(e, this.place.clientWidth >= _z), this.legend && this.place.append(this.legend), t?.draw !== e.draw && (this.scene.draw = e.draw), this.scene.rings = e.rings, this.scene.basemap = e.basemap, this.fit(), this.revealed !== null && this.revealed !== e.reveal && this.root.scrollIntoView({
+			block: "start",
+			behavior: "smooth"
+		}), this.revealed = e.reveal, this.cameraEcho.isNews(JSON.stringify(e.camera), e.knownCamera) && (this.newCamera = !0), this.selectionEcho.isNews(Sz(e.selection), e.knownSelection) && (this.newSelection = { chosen: e.selection }), t?.points !== e.points || t.colours !== e.colours || t.palette.join() !== e.palette.join() ? this.load() : this.loaded === e.points && this.afterLoad(), this.refresh()) : (t || this.send("status", {
+			webgl: !1,
+			revision: ++this.statusRevision
+		}), e.still && this.showStill(e));
 	}
 	showStill(e) {
-		this.say(""), this.still.show(e.still, e.label), this.legend?.remove(), this.legend = fe(e, !0), this.place.replaceChildren(this.still.node, ...this.legend ? [this.legend] : []), this.place.style.height = "auto", this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
+		this.say(""), this.still.show(e.still, e.label), this.legend?.remove(), this.legend = de(e, !0), this.place.replaceChildren(this.still.node, ...this.legend ? [this.legend] : []), this.place.style.height = "auto", this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
 	}
 	clickedStill(e, t) {
 		let n = {
 			side: e,
 			kind: "click",
-			polygon: b([t.map(Math.fround)]),
+			polygon: y([t.map(Math.fround)]),
 			ids: []
 		};
-		this.send("selection", {
-			...n,
-			count: 0,
-			revision: this.selectionEcho.send(cz(n))
-		});
+		this.tell(n, 0);
 	}
-	async load(e, t, n) {
-		let { scene: r, data: i } = this;
-		if (!r || !i) return;
+	async load() {
+		let { scene: e, data: t } = this;
+		if (!e || !t) return;
+		let n = this.loaded !== t.points;
 		this.loading?.abort();
-		let { signal: a } = this.loading = new AbortController(), o = performance.now();
+		let { signal: r } = this.loading = new AbortController(), i = performance.now();
 		try {
-			let [s, c] = await Promise.all([e || !r.points ? ae(i.points, a) : r.points, i.colours && oe(i.colours, a)]);
-			if (a.aborted) return;
-			let l = c || {
-				count: s.count,
+			let [a, o] = await Promise.all([n ? ie(t.points, r) : e.points, t.colours && ae(t.colours, r)]);
+			if (r.aborted) return;
+			let s = o || {
+				count: a.count,
 				rgb: !1,
-				values: s.classes
+				values: a.classes
 			};
-			if (l.count !== s.count) throw new O("The colours belong to another table than the points; reload the page.");
-			performance.measure("linked-globe:fetch", { start: o }), s !== r.points && r.setPoints(s), r.paint = new ee(l, i.palette), this.chosen = n, this.showSelection(), this.afterLoad(t), this.say(s.count ? "" : "There are no points in this table."), this.drawnAt = o, this.refresh();
+			if (s.count !== a.count) throw new O("The colours belong to another table than the points; reload the page.");
+			performance.measure("linked-globe:fetch", { start: i }), a !== e.points && e.setPoints(a, this.data.camera !== null), this.loaded = t.points, e.paint = new D(s, t.palette), this.showSelection(), this.afterLoad(), this.say(a.count ? "" : "There are no points in this table."), this.drawnAt = i, this.refresh();
 		} catch (e) {
-			if (a.aborted) return;
+			if (r.aborted) return;
 			let t = e instanceof O ? e.message : "The points did not arrive; check that the app still runs, then reload the page.";
 			this.say(t), this.send("status", {
 				webgl: !0,
@@ -32473,27 +32588,27 @@ var ZR = [
 			});
 		}
 	}
-	afterLoad(e) {
-		let { scene: t, data: n } = this;
-		if (!t?.points || !n) return;
-		e && n.camera && (t.camera = n.camera);
-		let { flyTo: r } = n;
-		r && r.token !== this.flown ? (this.flown = r.token, t.fly(r.lon, r.lat, r.zoom)) : t.apply();
+	afterLoad() {
+		let { scene: e, data: t } = this;
+		if (!e?.points || !t) return;
+		this.newSelection && this.take(this.newSelection.chosen), this.newCamera && t.camera ? e.camera = t.camera : this.newCamera && e.home(), this.newSelection = null, this.newCamera = !1;
+		let { flyTo: n } = t;
+		n && n.token !== this.flown ? (this.flown = n.token, e.fly(n.lon, n.lat, n.zoom)) : e.apply();
 	}
 	drew(e, t, n) {
 		let { scene: r } = this, [i, a] = t[0], o = r?.sideAt(i, a);
 		if (!r?.points || !o) return;
-		let s = r.projector(o), c = r.viewOf(o) === "globe" ? ye(t, s) : ve(t, s);
+		let s = r.projector(o), c = r.viewOf(o) === "globe" ? ve(t, s) : _e(t, s);
 		c.length < 3 || this.select({
 			side: o,
 			kind: e,
-			polygon: b(c),
+			polygon: y(c),
 			ids: []
 		}, n);
 	}
 	rowAt(e, t, n) {
 		let r = this.near.at(t, n);
-		return r >= 0 ? r : this.scene.pointAt(e, t, n, tz);
+		return r >= 0 ? r : this.scene.pointAt(e, t, n, fz);
 	}
 	clicked(e, t) {
 		let { scene: n } = this, r = performance.now(), i = n?.sideAt(e, t);
@@ -32504,32 +32619,42 @@ var ZR = [
 			return;
 		}
 		let s = o.map(Math.fround);
-		this.select({
+		n.pin = {
+			side: i,
+			place: s,
+			id: a
+		}, this.drawnAt = r, n.apply();
+		let c = a < 0 ? [] : [a];
+		this.tell({
 			side: i,
 			kind: "click",
-			polygon: b([s]),
-			ids: a < 0 ? [] : [a]
-		}, r);
+			polygon: y([s]),
+			ids: c
+		}, c.length);
 	}
 	select(e, t = performance.now()) {
-		this.undone.push(this.chosen), this.undone.length > az && this.undone.shift(), this.settle(e, t);
+		this.undone.push(this.chosen), this.undone.length > gz && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
-		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t });
-		let { side: n, kind: r, polygon: i, ids: a } = this.chosen ?? {
+		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t }), this.tell(this.chosen ?? {
 			side: "globe",
 			kind: "none",
 			polygon: "",
 			ids: []
-		};
+		}, this.count), this.refresh();
+	}
+	tell(e, t) {
+		let { side: n, kind: r, polygon: i, ids: a } = e, o = this.selectionEcho.send(Sz(this.chosen));
 		this.send("selection", {
 			side: n,
 			kind: r,
 			polygon: i,
 			ids: a,
-			count: this.count,
-			revision: this.selectionEcho.send(cz(this.chosen))
-		}), this.refresh();
+			count: t,
+			points: this.data.points,
+			about: this.data.about,
+			revision: o
+		});
 	}
 	take(e) {
 		this.undone.push(this.chosen), this.chosen = e, this.showSelection();
@@ -32537,24 +32662,24 @@ var ZR = [
 	showSelection() {
 		let { scene: e, chosen: t } = this;
 		if (!e?.points) return;
-		e.outline = null, e.selected = null, e.pin = null, this.count = 0;
+		e.outline = null, e.selected = null, t && t.kind !== "click" || (e.pin = null), this.count = 0;
 		let n = t && e.coordinates(t.side);
 		if (t && n) {
-			let r = x(t.polygon);
+			let r = b(t.polygon);
 			if (t.kind === "click") e.pin = r[0] ? {
 				side: t.side,
 				place: r[0],
 				id: t.ids[0] ?? -1
 			} : null, this.count = t.ids.length;
 			else {
-				let i = y(r, n, t.side === "globe");
+				let i = v(r, n, t.side === "globe");
 				for (let e of i) this.count += e;
 				e.outline = {
 					side: t.side,
 					ring: r
 				}, e.selected = i, this.chosen = {
 					...t,
-					ids: lz(i)
+					ids: Cz(i)
 				};
 			}
 		}
@@ -32585,8 +32710,10 @@ var ZR = [
 				y: e.clientY - t.top
 			};
 		};
-		this.place.addEventListener("pointerdown", (t) => this.pressed = t.button === 0 && t.isPrimary ? e(t) : null), this.place.addEventListener("pointerup", (t) => {
-			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < nz, a = !t.target.closest?.(".legend");
+		this.place.addEventListener("pointerdown", (t) => {
+			this.pressed = t.button === 0 && t.isPrimary ? e(t) : null, this.keySide = this.scene?.sideAt(e(t).x, e(t).y) ?? this.keySide;
+		}), this.place.addEventListener("pointerup", (t) => {
+			let { x: n, y: r } = e(t), i = this.pressed && Math.hypot(this.pressed.x - n, this.pressed.y - r) < pz, a = !t.target.closest?.(".legend");
 			this.pressed = null, i && a && this.tool === "move" && this.clicked(n, r);
 		}), this.place.addEventListener("pointermove", (t) => {
 			if (t.buttons || t.pointerType === "touch" || this.tool !== "move") return this.hover(-1);
@@ -32603,6 +32730,7 @@ var ZR = [
 	key(e) {
 		let t = e.key.toLowerCase();
 		if (e.ctrlKey || e.metaKey) return t === "z" && this.act("undo"), t === "z";
+		if (bz[e.key] && this.place.contains(e.target)) return this.step(...bz[e.key]);
 		let n = {
 			m: "move",
 			l: "lasso",
@@ -32621,16 +32749,22 @@ var ZR = [
 		else return !1;
 		return !0;
 	}
+	step(e, t, n) {
+		let { scene: r } = this;
+		if (!r?.points) return !1;
+		let i = r.boxOf(this.keySide) ? this.keySide : this.keySide === "globe" ? "plane" : "globe";
+		return this.hover(-1), r.step(i, e, t, n), !0;
+	}
 	hover(e, t = 0, n = 0, r = null) {
 		let { scene: i, data: a, tip: o } = this;
 		if (!i || !a) return;
 		let s = r && i.placeAt(r, t, n);
-		if (this.where.textContent = r === "globe" && s ? `${uz(s[1], "N", "S")} ${uz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
+		if (this.where.textContent = r === "globe" && s ? `${wz(s[1], "N", "S")} ${wz(s[0], "E", "W")}` : "", this.place.style.cursor = e >= 0 ? "pointer" : "", i.hover !== e && (i.hover = e, i.apply(), o.replaceChildren(...e < 0 ? [] : this.tipContent(e))), o.hidden = e < 0, e < 0) return;
 		let { clientWidth: c, clientHeight: l } = this.place;
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${uz(r[2 * e + 1], "N", "S")} ${uz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${wz(r[2 * e + 1], "N", "S")} ${wz(r[2 * e], "E", "W")}` : "no place", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32646,16 +32780,17 @@ var ZR = [
 	bringNear() {
 		clearTimeout(this.nearTimer), this.nearTimer = window.setTimeout(() => {
 			this.scene?.points && this.data?.thumbnail ? this.near.show(this.scene, this.data.thumbnail) : this.near.hide();
-		}, iz);
+		}, hz);
 	}
 	cameraMoved() {
-		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => this.tellCamera(), rz));
+		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => this.tellCamera(), mz));
 	}
 	tellCamera() {
 		clearTimeout(this.cameraTimer), this.cameraTimer = 0;
 		let e = this.scene.camera;
 		this.send("camera", {
 			...e,
+			about: this.data.about,
 			revision: this.cameraEcho.send(JSON.stringify(e))
 		});
 	}
@@ -32664,7 +32799,7 @@ var ZR = [
 	}
 	fit() {
 		if (!this.data) return;
-		let e = this.root.clientWidth < oz, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
+		let e = this.root.clientWidth < _z, t = !this.scene?.points || this.scene.points.lonlat && this.scene.points.xy, n = e && t ? 2 * Math.min(this.root.clientWidth, this.data.height) : this.data.height;
 		this.isFull || (this.place.style.height = `${this.scene ? n : 90}px`), this.scene?.layout();
 	}
 	refresh() {
@@ -32684,20 +32819,20 @@ var ZR = [
 		this.message.textContent = e, this.message.hidden = !e;
 	}
 };
-function cz(e) {
+function Sz(e) {
 	return e ? JSON.stringify([
 		e.side,
 		e.kind,
 		e.polygon
 	]) : "null";
 }
-function lz(e) {
+function Cz(e) {
 	let t = [];
-	for (let n = 0; n < e.length && t.length < ez; n++) e[n] && t.push(n);
+	for (let n = 0; n < e.length && t.length < dz; n++) e[n] && t.push(n);
 	return t;
 }
-function uz(e, t, n) {
+function wz(e, t, n) {
 	return `${Math.abs(e).toFixed(2)}° ${e >= 0 ? t : n}`;
 }
-var dz = _(w + ue, (e, t) => new sz(e, t));
-export { x as decodeRing, dz as default, b as encodeRing, y as insideMask };
+var Tz = g(C + le, (e, t) => new xz(e, t));
+export { b as decodeRing, Tz as default, y as encodeRing, v as insideMask };

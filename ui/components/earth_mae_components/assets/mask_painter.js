@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:7453bc2ba5afaef3261c2659c34990f4a81b329a44be2810dbf2ef31c1fb21f6 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:89971731d37d0cfa92950e48531c09c1631e6db8f8ba268e1dfae648e3f893e0 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -125,33 +125,26 @@ function m(e, t) {
 	return r;
 }
 // src/echo.ts
-var h = 64, g = class {
-	passed;
+var h = class {
+	agreed;
 	revision = 0;
-	sent = [];
 	constructor(e) {
-		this.passed = e;
+		this.agreed = e;
 	}
 	send(e) {
-		return this.sent.push({
-			text: e,
-			revision: ++this.revision
-		}), this.sent.length > h && this.sent.shift(), this.revision;
+		return this.agreed = e, ++this.revision;
 	}
 	isNews(e, t) {
-		if (this.revision = Math.max(this.revision, t), e === this.passed) return !1;
-		this.passed = e;
-		let n = this.sent.findIndex((n) => n.text === e && n.revision <= t);
-		return n >= 0 && this.sent.splice(0, n + 1), n < 0;
+		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.agreed ? !1 : (this.agreed = e, !0);
 	}
-}, _ = 200, v = class {
+}, g = 200, _ = class {
 	size;
 	cells;
 	undone = [];
 	done = [];
 	echo;
 	constructor(e, t, n) {
-		this.size = e, this.cells = m(t, e), this.echo = new g(t), this.echo.revision = n;
+		this.size = e, this.cells = m(t, e), this.echo = new h(t), this.echo.revision = n;
 	}
 	get revision() {
 		return this.echo.revision;
@@ -166,7 +159,7 @@ var h = 64, g = class {
 		return this.undone.length > 0;
 	}
 	commit(e) {
-		return !e.every((e, t) => e === this.cells[t]) && (this.done.push(e), this.done.length > _ && this.done.shift(), this.undone = [], !0);
+		return !e.every((e, t) => e === this.cells[t]) && (this.done.push(e), this.done.length > g && this.done.shift(), this.undone = [], !0);
 	}
 	step(e) {
 		let [t, n] = e === "undo" ? [this.done, this.undone] : [this.undone, this.done], r = t.pop();
@@ -184,7 +177,7 @@ var h = 64, g = class {
 		let n = this.cells;
 		return this.cells = m(e, this.size), this.commit(n);
 	}
-}, y = 7, b = class {
+}, v = 7, y = class {
 	canvas;
 	context;
 	ratio = 1;
@@ -210,7 +203,7 @@ var h = 64, g = class {
 		e.rect(s, c, this.edge(i + 1, t.cols, a) - s, this.edge(r + 1, t.rows, o) - c);
 	}
 	hatched(e, t) {
-		let n = y * this.ratio, r = new OffscreenCanvas(Math.round(n), Math.round(n)), i = r.getContext("2d");
+		let n = v * this.ratio, r = new OffscreenCanvas(Math.round(n), Math.round(n)), i = r.getContext("2d");
 		i.fillStyle = e, i.fillRect(0, 0, n, n), i.strokeStyle = t, i.lineWidth = this.ratio;
 		for (let e of [
 			-n,
@@ -254,7 +247,7 @@ var h = 64, g = class {
 			[t, 0]
 		]) r.strokeStyle = a, r.lineWidth = (n + o) * i, r.stroke(e);
 	}
-}, x = [
+}, b = [
 	[
 		"brush",
 		"Brush",
@@ -285,7 +278,7 @@ var h = 64, g = class {
 		"P",
 		"<path d=\"m13 7 4 4M3 21l1-4L15 6l3 3L7 20l-4 1ZM15 6l2-2a2 2 0 0 1 3 0 2 2 0 0 1 0 3l-2 2\"/>"
 	]
-], S = [
+], x = [
 	[
 		"undo",
 		"Undo",
@@ -322,14 +315,14 @@ var h = 64, g = class {
 		"V",
 		"<path d=\"M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12Z\"/><circle cx=\"12\" cy=\"12\" r=\"3\"/>"
 	]
-], C = class {
+], S = class {
 	node;
 	tools = /* @__PURE__ */ new Map();
 	actions = /* @__PURE__ */ new Map();
 	size = e("output", { "aria-label": "Brush size in patches" }, "1");
 	constructor(t, r) {
-		for (let [e, r, i, a] of x) this.tools.set(e, n(r, i, a, () => t(e)));
-		for (let [e, t, i, a] of S) this.actions.set(e, n(t, i, a, () => r(e)));
+		for (let [e, r, i, a] of b) this.tools.set(e, n(r, i, a, () => t(e)));
+		for (let [e, t, i, a] of x) this.actions.set(e, n(t, i, a, () => r(e)));
 		let i = n("Smaller brush", "[", "<path d=\"M6 12h12\"/>", () => r("smaller")), a = n("Larger brush", "]", "<path d=\"M6 12h12M12 6v12\"/>", () => r("larger"));
 		this.actions.set("smaller", i).set("larger", a);
 		let o = (t, ...n) => e("div", {
@@ -351,11 +344,11 @@ var h = 64, g = class {
 		for (let [t, n] of this.tools) n.setAttribute("aria-pressed", String(t === e));
 		this.actions.get("peek").setAttribute("aria-pressed", String(n)), this.actions.get("undo").disabled = !r, this.actions.get("redo").disabled = !i, this.actions.get("smaller").disabled = t <= 1, this.actions.get("larger").disabled = t >= 5, this.size.textContent = String(t);
 	}
-}, w = class {
+}, C = class {
 	root;
 	send;
 	grid = new s(1, 1);
-	painting = new v(1, "AA", 0);
+	painting = new _(1, "AA", 0);
 	tool = "brush";
 	brushSize = 1;
 	peek = !1;
@@ -366,6 +359,7 @@ var h = 64, g = class {
 	cursorShown = !1;
 	hover = null;
 	stroke = null;
+	pending = null;
 	data = null;
 	image = e("img", {
 		alt: "",
@@ -388,18 +382,26 @@ var h = 64, g = class {
 		"aria-live": "polite"
 	});
 	status = e("div", { class: "status" }, this.share, this.place);
-	surface = new b(this.canvas);
+	surface = new y(this.canvas);
 	toolbar;
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, this.toolbar = new C((e) => this.choose(e), (e) => this.act(e)), e.className = "painter", e.append(this.toolbar.node, this.stage, this.status, this.spoken), this.image.addEventListener("load", () => this.fit()), this.image.addEventListener("error", () => this.failed.hidden = !1), this.listen(), r(e), this.observer.observe(this.stage), this.choose("brush");
+		this.root = e, this.send = t, this.toolbar = new S((e) => this.choose(e), (e) => this.act(e)), e.className = "painter", e.append(this.toolbar.node, this.stage, this.status, this.spoken), this.image.addEventListener("load", () => this.fit()), this.image.addEventListener("error", () => this.failed.hidden = !1), this.listen(), r(e), this.observer.observe(this.stage), this.choose("brush");
 	}
 	destroy() {
 		this.observer.disconnect();
 	}
 	update(e) {
 		let { grid: t } = this;
-		!this.data || t.rows !== e.rows || t.cols !== e.cols ? (this.grid = new s(e.rows, e.cols), this.painting = new v(this.grid.size, e.mask, Math.max(this.painting.revision, e.known)), this.cursor = this.grid.cellAt(.5, .5), this.hover = this.stroke = null) : this.painting.receive(e.mask, e.known) && (this.stroke = null), this.data?.image !== e.image && (this.failed.hidden = !0, this.image.src = e.image), this.data = e, this.stage.style.maxWidth = this.status.style.maxWidth = `${e.maxWidth}px`, this.root.toggleAttribute("data-disabled", e.disabled), this.canvas.setAttribute("aria-label", `${e.label}: ${e.rows} rows of ${e.cols} patches. Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.`), this.refresh();
+		!this.data || t.rows !== e.rows || t.cols !== e.cols ? (this.grid = new s(e.rows, e.cols), this.painting = new _(this.grid.size, e.mask, Math.max(this.painting.revision, e.known)), this.cursor = this.grid.cellAt(.5, .5), this.hover = this.stroke = this.pending = null) : this.receive(e.mask, e.known), this.pending && e.known >= this.pending.revision && (this.pending = null), this.data?.image !== e.image && (this.failed.hidden = !0, this.image.src = e.image), this.data = e, this.stage.style.maxWidth = this.status.style.maxWidth = `${e.maxWidth}px`, this.root.toggleAttribute("data-disabled", e.disabled), this.canvas.setAttribute("aria-label", `${e.label}: ${e.rows} rows of ${e.cols} patches. Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.`), this.refresh();
+	}
+	receive(e, t) {
+		let { painting: n, stroke: r } = this;
+		if (!r) return void n.receive(e, t);
+		let i = n.cells;
+		if (n.cells = r.before, !n.receive(e, t)) return void (n.cells = i);
+		r.before = n.cells, n.cells = r.before.slice();
+		for (let e of r.touched) n.cells[e] = +!!r.hide;
 	}
 	fit() {
 		let { clientWidth: e, clientHeight: t } = this.stage;
@@ -433,7 +435,13 @@ var h = 64, g = class {
 	}
 	act(e) {
 		let { painting: t } = this;
-		if (e === "undo" || e === "redo") t.step(e) && this.report(e === "undo" ? "Undone" : "Redone");
+		if ([
+			"undo",
+			"redo",
+			"invert",
+			"clear",
+			"hide all"
+		].includes(e) && (this.pending = null), e === "undo" || e === "redo") t.step(e) && this.report(e === "undo" ? "Undone" : "Redone");
 		else if (e === "smaller" || e === "larger") this.brushSize = Math.min(Math.max(this.brushSize + (e === "larger" ? 1 : -1), 1), 5), this.spoken.textContent = `Brush ${this.brushSize}`;
 		else if (e === "peek") this.peek = !this.peek;
 		else {
@@ -442,15 +450,23 @@ var h = 64, g = class {
 		}
 		this.refresh();
 	}
-	report(e, t = null) {
-		let { bits: n, revision: r } = this.painting.send();
+	report(e) {
+		let { bits: t, revision: n } = this.painting.send();
+		this.pending?.revision === 0 && (this.pending.revision = n);
+		let r = this.pending && [this.pending.cell.row, this.pending.cell.col];
 		this.spoken.textContent = `${e}. ${this.painting.hidden} of ${this.grid.size} hidden.`, this.send("paint", {
-			bits: n,
+			bits: t,
 			rows: this.grid.rows,
 			cols: this.grid.cols,
-			revision: r,
-			pick: t && [t.row, t.col]
+			revision: n,
+			pick: r
 		});
+	}
+	pick(e) {
+		this.pending = {
+			cell: e,
+			revision: 0
+		}, this.report(`Row ${e.row + 1}, column ${e.col + 1} picked`);
 	}
 	listen() {
 		let { canvas: e } = this;
@@ -472,7 +488,7 @@ var h = 64, g = class {
 		e.preventDefault(), this.canvas.focus({ preventScroll: !0 }), this.cursorShown = !1;
 		let n = this.point(e), r = this.grid.cellAt(...n);
 		if (this.cursor = r, this.tool === "pick") {
-			this.report(`Row ${r.row + 1}, column ${r.col + 1} picked`, r);
+			this.pick(r);
 			return;
 		}
 		this.canvas.setPointerCapture(e.pointerId);
@@ -509,8 +525,9 @@ var h = 64, g = class {
 		for (let t of e) this.fill(this.grid.brush(t, this.brushSize));
 	}
 	fill(e) {
-		let t = +!!this.stroke.hide;
-		for (let n of e) this.painting.cells[n] = t;
+		let t = this.stroke;
+		for (let n of e) this.painting.cells[n] = +!!t.hide;
+		t.touched.push(...e);
 	}
 	answer(e, t) {
 		this.draw(), d(e, t);
@@ -566,10 +583,10 @@ var h = 64, g = class {
 	}
 	toggleAtCursor() {
 		let { grid: e, cursor: t, painting: n } = this;
-		if (this.tool === "pick") return this.report(`Row ${t.row + 1}, column ${t.col + 1} picked`, t);
+		if (this.tool === "pick") return this.pick(t);
 		let r = n.cells.slice(), i = this.tool === "eraser" || r[e.index(t)] ? 0 : 1;
 		for (let r of e.brush(t, this.brushSize)) n.cells[r] = i;
 		n.commit(r) && this.report(i ? "Hidden" : "Shown"), this.refresh();
 	}
-}, T = i(a + f, (e, t) => new w(e, t));
-export { m as decodeBits, T as default, p as encodeBits };
+}, w = i(a + f, (e, t) => new C(e, t));
+export { m as decodeBits, w as default, p as encodeBits };
