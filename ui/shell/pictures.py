@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamlit.web.server.starlette.starlette_app_utils import validate_xsrf_token
+from streamlit.web.server.starlette.starlette_app_utils import decode_xsrf_token_string, validate_xsrf_token
 
 from core.geo import TileRef, Uploads
 from ui.shell.routes import connected
@@ -45,7 +45,7 @@ class Pictures:
 
     def take_in(self, session_id: str, data: bytes, name: str, *, gsd_m: float | None = None, cookie: str | None = None) -> TileRef:
         """Hold a picture for a session and give its reference. Raises GeoError for one that cannot be held."""
-        ref = self.source.add(data, name, gsd_m=gsd_m, owner=cookie or session_id)
+        ref = self.source.add(data, name, gsd_m=gsd_m, owner=_browser(cookie) or session_id)
         with self._lock:
             held = set(self.source.keys())
             self._owned = {key: one for key, one in self._owned.items() if key in held}
@@ -85,6 +85,12 @@ class Pictures:
         while True:
             time.sleep(every_s)
             self.sweep()
+
+
+def _browser(cookie: str | None) -> str:
+    """What a cookie says of its browser, however it is masked; "" where there is none."""
+    token = decode_xsrf_token_string(cookie)[0] if cookie else None
+    return token.hex() if token else ""
 
 
 pictures = Pictures()

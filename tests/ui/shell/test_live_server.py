@@ -1,0 +1,160 @@
+"""A real server, as `make app HOST=0.0.0.0` starts it with a password: what it tells strangers, and whom it calls."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from benchmarks._visitor import Visitor
+from tests.conftest import ROOT
+from ui.shell import permissions
+from ui.shell.login import COOKIE
+
+PASSWORD = "a password of the owner"
+START_S = 120
+STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
+TO = re.compile(r"(connect|sendto|sendmsg|sendmmsg)\(.*?sa_family=(AF_INET6?).*?(?:inet_addr\(\"([^\"]+)\"\)|inet_pton\(AF_INET6, \"([^\"]+)\"\))")
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    trace: Path | None
+
+
+def called(trace: Path) -> set[str]:
+    """The addresses outside this machine that a traced process called."""
+    found = {match[3] or match[4] for match in TO.finditer(trace.read_text(errors="replace"))}
+    return {address for address in found if not address.startswith("127.") and address not in ("::1", "0.0.0.0", "::")}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    traced = traceable()
+    trace = folder / "trace.txt" if traced else None
+    command = [sys.executable, "-m", "streamlit", "run", "serve.py", f"--server.port={port}", "--server.address=0.0.0.0", "--server.headless=true"]
+    environment = {
+        **os.environ, "EARTH_MAE_JOBS": str(folder / "jobs"), "EARTH_MAE_RUNS": str(folder / "runs"), permissions.PASSWORD_VARIABLE: PASSWORD,
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    with (folder / "log.txt").open("wb") as log:
+        whole = [*STRACE, str(trace), *command] if trace else command
+        process = subprocess.Popen(whole, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            await_health(process, port, folder / "log.txt")
+            yield Server(port, trace)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # the tracer and what it traces
+            process.wait(60)
+
+
+def traceable() -> bool:
+    """Whether this machine has strace, and lets it trace."""
+    return shutil.which("strace") is not None and subprocess.run(["strace", "-f", "--seccomp-bpf", "true"], capture_output=True).returncode == 0
+
+
+def await_health(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"The server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def knock(port: int, **headers: str) -> int:
+    """Open a websocket as a page of some site would; gives the status of the answer."""
+    host = headers.pop("Host", f"127.0.0.1:{port}")
+    link = socket.create_connection(("127.0.0.1", port), timeout=30)
+    try:
+        with connect(f"ws://{host}/_stcore/stream", sock=link, additional_headers=headers, subprotocols=["streamlit"]):  # pyright: ignore
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def logged_in(port: int) -> dict[str, str]:
+    """The cookies of somebody who gave the password."""
+    browser = Visitor.__new__(Visitor)
+    browser.port, browser.cookies, browser.wait_s = port, {}, 60
+    status, _ = browser.request("POST", "/login", f"password={PASSWORD.replace(' ', '+')}", {"Content-Type": "application/x-www-form-urlencoded"})
+    assert status == 303
+    return browser.cookies
+
+
+def test_strangers_get_nothing_and_the_password_opens_the_page(server: Server) -> None:
+    stranger = Visitor.__new__(Visitor)
+    stranger.port, stranger.cookies, stranger.wait_s = server.port, {}, 60
+    script = re.search(rb'src="\.?(/static/[^"]+\.js)"', (ROOT / ".venv").resolve().glob("lib/*/site-packages/streamlit/static/index.html").__next__().read_bytes())
+    assert script
+    for path in ("/", script[1].decode(), "/_stcore/host-config", "/points/x", "/pictures/x/1.jpg"):
+        assert stranger.request("GET", path)[0] == 401, path
+    assert stranger.request("GET", "/_stcore/health")[0] == 200
+    assert knock(server.port) == 403
+
+    with Visitor(server.port, cookies=logged_in(server.port)) as visitor:
+        assert visitor.request("GET", script[1].decode())[0] == 200
+        visitor.run()
+        assert visitor.said() == ""
+        assert any("Masked autoencoder" in one.body or "masked autoencoder" in one.body for one in visitor.all("markdown"))
+
+
+def test_no_name_but_its_own_and_no_page_but_its_own_reach_it(server: Server) -> None:
+    cookie = f"{COOKIE}={logged_in(server.port)[COOKIE]}"
+    own = f"127.0.0.1:{server.port}"
+    assert knock(server.port, Cookie=cookie, Origin=f"http://{own}") == 101
+    assert knock(server.port, Cookie=cookie, Host="evil.example", Origin="http://evil.example") == 403
+    assert knock(server.port, Cookie=cookie, Origin="http://evil.example") == 403
+    browser = Visitor.__new__(Visitor)
+    browser.port, browser.cookies, browser.wait_s = server.port, logged_in(server.port), 60
+    assert browser.request("GET", "/", host="evil.example")[0] == 421
+    assert browser.request("GET", "/_stcore/health", headers={"Origin": "http://evil.example"})[0] == 403
+
+
+def test_uploads_to_a_page_without_a_field_have_a_total_and_no_visitor_clears_caches(server: Server) -> None:
+    with Visitor(server.port, cookies=logged_in(server.port)) as visitor:
+        visitor.run()
+        sent = [visitor.put(f"file-{n}", "x.bin", bytes(200 * 2**20)) for n in range(5)]
+        assert sent == [204, 204, 204, 413, 413]
+        visitor.tell(BackMsg(clear_cache=True))  # dropped: the page works on
+        assert visitor.run() < 60
+
+
+def test_a_tracer_would_see_a_call_to_an_outside_address(tmp_path: Path) -> None:
+    if not traceable():
+        pytest.skip("strace is not here, or may not trace")
+    program = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('8.8.8.8', 1))"
+    trace = tmp_path / "trace.txt"
+    subprocess.run([*STRACE, str(trace), sys.executable, "-c", program], capture_output=True)
+    assert called(trace) == {"8.8.8.8"}
+
+
+def test_offline_is_true_from_the_start_on_and_under_foreign_origins(server: Server) -> None:
+    """The last test of this file: whatever the others did is in the trace too."""
+    if server.trace is None:
+        pytest.skip("strace is not here, or may not trace")
+    for origin in ("http://evil.example", "https://203.0.113.5", "null"):
+        knock(server.port, Origin=origin)
+    time.sleep(2)  # Streamlit would ask a service for this machine's address now
+    assert server.trace.stat().st_size > 0
+    assert called(server.trace) == set()
