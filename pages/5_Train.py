@@ -6,8 +6,9 @@ from core.engine.training.runs import PRESETS, Run, RunError
 from core.viz.training import loss_figure, progress_figure
 from ui.pickers.controls import duration
 from ui.shell.page import page
+from ui.shell.permissions import may, not_allowed
 from ui.shell.state import keep, recall, widget
-from ui.train.runs import data_folder, free_name, runs, start_run
+from ui.train.runs import data_folder, free_name, resume_run, runs, start_run
 
 MAX_SPEC = 20_000
 PRESET_HELP = {
@@ -21,6 +22,9 @@ PRESET_HELP = {
 
 def start_form() -> None:
     """Choose a preset, edit its spec, start."""
+    if not may("train"):
+        st.info(not_allowed("train"), icon=":material/lock:")
+        return
     preset = st.pills("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
@@ -54,10 +58,10 @@ def follow(run: Run, others: list[Run]) -> None:
     cells[2].metric("Pictures/s", f"{last['images_per_s']:.0f}")
     cells[3].metric("Learning rate", f"{last.get('lr', 0):.1e}")
     buttons = st.container(horizontal=True)
-    if running and buttons.button("Stop", icon=":material/stop:", help="Saves first; resume goes on from there."):
+    if running and may("train") and buttons.button("Stop", icon=":material/stop:", help="Saves first; resume goes on from there."):
         run.ask_to_stop()
-    if not running and not done and buttons.button("Resume", icon=":material/play_arrow:"):
-        run.launch((run.folder / "spec.toml").read_text(), data_folder())
+    if not running and not done and may("train") and buttons.button("Resume", icon=":material/play_arrow:"):
+        resume_run(run)
     if (file := run.weights_file()) is not None:
         buttons.download_button(
             f"Take the weights away ({file.stat().st_size / 2**20:.1f} MB)",

@@ -1,15 +1,18 @@
 """The page Train: a run is followed, and its weights can be taken away."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("streamlit")
 
-from core.engine.training.runs import PRESETS, read_spec
+from core.engine.training.runs import PRESETS, Run, read_spec
 from core.engine.training.train import train
+from core.errors import ExplorerError
 from core.geo.crops import Imagery
+from ui.train.runs import resume_run, start_run
 
 PAGE = "pages/5_Train.py"
 
@@ -44,3 +47,15 @@ def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, tmp_path
     assert [metric.label for metric in app.metric][:2] == ["Loss", "Pictures seen"]
     (button,) = app.get("download_button")
     assert "Take the weights away" in button.proto.label
+
+
+def test_on_a_server_for_others_its_owner_decides_about_training(open_page, monkeypatch):
+    monkeypatch.setenv("EARTH_MAE_ALLOW", "")
+    app = open_page(PAGE)
+    assert not app.exception
+    assert any("EARTH_MAE_ALLOW=train" in info.value for info in app.info)
+    assert not {"Start training", "Resume", "Stop"} & {button.label for button in app.button}
+    with pytest.raises(ExplorerError, match="may not train"):
+        start_run("mine", "")
+    with pytest.raises(ExplorerError, match="may not train"):
+        resume_run(Run(Path("nowhere")))

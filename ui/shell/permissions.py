@@ -45,10 +45,13 @@ def may(act: Act) -> bool:
     return act in {word.strip() for word in said.split(",")}
 
 
+def not_allowed(act: Act) -> str:
+    """What visitors may not do, and what the owner can do about it."""
+    what = {"train": "train networks", "clear-cache": "clear the caches"}[act]
+    return f"Visitors of this server may not {what}: its owner can allow it with {ALLOW_VARIABLE}={act}."
+
+
 def require(act: Act) -> None:
-    """Raise NotAllowedError, with what the owner can do about it, where visitors may not."""
+    """Raise NotAllowedError where visitors may not do this."""
     if not may(act):
-        what = {"train": "train networks", "clear-cache": "clear the caches"}[act]
-        raise NotAllowedError(
-            f"Visitors of this server may not {what}: its owner can allow it with {ALLOW_VARIABLE}={act}."
-        )
+        raise NotAllowedError(not_allowed(act))

@@ -44,3 +44,9 @@ def start_run(name: str, toml: str) -> Run:
     run = Run(RUNS / name)
     run.launch(toml, data_folder())
     return run
+
+
+def resume_run(run: Run) -> None:
+    """Go on with a run that stopped. Raises NotAllowedError where visitors may not train."""
+    require("train")
+    run.launch((run.folder / "spec.toml").read_text(), data_folder())
