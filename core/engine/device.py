@@ -217,7 +217,7 @@ def fitting_batches(
         try:
             result = work(piece)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
-            if not _ran_out(problem):
+            if not ran_out(problem):
                 raise
             result = None
         if result is None:
@@ -243,7 +243,7 @@ def _shrink(size: int, key: Hashable) -> int:
     return size // 2
 
 
-def _ran_out(problem: BaseException) -> bool:
+def ran_out(problem: BaseException) -> bool:
     """CUDA and MPS have a type or a phrase for it; the CPU's allocator says it in words."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True

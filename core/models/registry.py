@@ -126,7 +126,7 @@ def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
     A preset whose sizes are left alone carries its shipped weights unless `trained` is False. Everything else starts from the paper's
     random values under the global torch seed. Raises ModelNameError, WeightsError, ModelInputError.
     """
-    family, preset = _find(name)
+    family, preset = find_family(name)
     unknown = sorted(set(sizes) - set(family.defaults))
     if unknown:
         raise ModelNameError(f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}.")
@@ -182,7 +182,7 @@ def default_embedder() -> str:
     return best.name if best else default_reconstructor()
 
 
-def _find(name: str) -> tuple[Family, dict[str, Any]]:
+def find_family(name: str) -> tuple[Family, dict[str, Any]]:
     for family in families().values():
         if name == family.name:
             return family, {}
@@ -220,7 +220,7 @@ def read_card(written: Path) -> ModelCard:
     """The card that `write_card` wrote beside weights; its name is the file's. Raises WeightsError, ModelNameError."""
     try:
         said = json.loads(written.read_text())
-        family = _find(said.pop("family", written.stem))[0]
+        family = find_family(said.pop("family", written.stem))[0]
         card = card_for(family, written.stem, said.pop("sizes"))
         fields: dict[str, Any] = {**said.pop("weights"), "data": tuple(said.pop("data"))}
         weights = WeightsCard(**fields)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import math
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...engine.training.runs import TrainStep
+    from ...engine.training.runs import Run, TrainSpec, TrainStep
+    from ...geo.crops import FoundImagery
 
-DATA_FOLDER = Path(os.environ.get("EARTH_MAE_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"))
+CANCELLED = 130
+
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -25,48 +28,107 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("spec", type=Path, help="a TOML file, or a preset: laptop, gpu, smoke, sdmae, tinymim, tinymim_decoder, ...")
     parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME); a run found there goes on")
-    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="folder of packs (default: EARTH_MAE_DATA)")
+    said = "folder of packs (default: EARTH_MAE_DATA; the sample rasters that come with the program where that holds none)"
+    parser.add_argument("--data", type=Path, help=said)
     parser.add_argument("--folder", type=Path, help="train on the pictures of this folder instead, with --gsd-m")
     parser.add_argument("--gsd-m", type=float, help="metres per pixel of the pictures in --folder")
+    parser.add_argument("--hours", type=float, metavar="H", help="save and stop after H hours; the same command goes on from there")
+    parser.add_argument("--stop", action="store_true", help="have the process that trains in this run's folder save and stop")
     said = "copy the run's weights to the app, with these metrics in their card"
     parser.add_argument("--publish", type=Path, metavar="METRICS.json", help=said)
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train until the spec's last step, Ctrl-C or a stop request; every end leaves a checkpoint."""
+    """Train until the spec's last step, a signal or a stop request; every end leaves a checkpoint."""
     from ...engine.training.publish import publish
-    from ...engine.training.runs import Run, read_spec
-    from ...engine.training.train import train
-    from ...geo.crops import FoundImagery, find_imagery, folder_imagery
-    from ...geo.tile import require_gsd
+    from ...engine.training.runs import Run, RunError, read_spec
 
     spec = read_spec(args.spec)
     folder: Path = args.run_folder or Path("runs") / spec.name
+    if args.hours is not None and not 0 < args.hours < math.inf:
+        raise RunError("--hours must be above 0.")
+    if args.stop:
+        return _stop(Run(folder))
     if args.publish:
-        print(publish(Run(folder), json.loads(args.publish.read_text())), file=sys.stderr)
+        print(publish(Run(folder), _metrics(args.publish)), file=sys.stderr)
         return 0
+    return _train(args, spec, folder)
+
+
+def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
+    from ...engine.training.stop_signals import StopSignals
+    from ...engine.training.train import train
+
+    found = _imagery(args, spec, folder)
+    spec = replace(spec, data=tuple(kind.name for kind in found.imagery))
+    until = time.monotonic() + 3600 * (args.hours or math.inf)
+    last = None
+    with StopSignals() as signals:
+        for last in train(spec, folder, found.imagery, asked_to_stop=lambda: signals.asked or time.monotonic() > until):
+            if last.step % 50 == 0 or last.saved or last.unsaved:
+                _tell(last)
+    if args.json and last:
+        print(json.dumps({"run": str(folder), "step": last.step, "seen": last.seen, "loss": last.loss, "losses": last.losses}))
+    if signals.asked and last and last.step < last.steps:
+        print(f"core: stopped and saved at step {last.step}: the same command goes on from there.", file=sys.stderr)
+        return CANCELLED
+    if last and last.step < last.steps and time.monotonic() > until:
+        print(f"core: stopped after {args.hours:g} h and saved at step {last.step}: the same command goes on from there.", file=sys.stderr)
+    return 0
+
+
+def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundImagery:
+    """What to train on: a folder of pictures, packs, or the sample rasters; a run goes on with what it began with."""
+    from ...engine.training.runs import Run
+    from ...geo.catalogue import SHARED_DATA
+    from ...geo.crops import FoundImagery, find_imagery, folder_imagery
+    from ...geo.sample_imagery import GLOBE, SAMPLES, packs_folder, sample_imagery
+    from ...geo.tile import require_gsd
+
+    names = spec.data or (Run(folder).spec().data if Run(folder).spec_file.is_file() else ())
+    packs: Path | None = args.data or packs_folder()
     if args.folder:
         found = FoundImagery((folder_imagery(args.folder, require_gsd(args.gsd_m) or 1.0),), ())
+    elif names and set(names) <= {SAMPLES, GLOBE}:
+        found = sample_imagery(names)
+    elif packs is None and not names:
+        print("No imagery packs here: training on the sample rasters that come with the program.", file=sys.stderr)
+        found = sample_imagery()
     else:
-        found = find_imagery(args.data, spec.data, Path("cache") / "crops")
-    spec = replace(spec, data=tuple(kind.name for kind in found.imagery))
+        found = find_imagery(packs or SHARED_DATA, names, Path("cache") / "crops")
     for kind in found.imagery:
         skipped = f", {len(kind.skipped)} unreadable: {', '.join(kind.skipped[:5])}" if kind.skipped else ""
         print(f"{kind.name}: {len(kind.pictures)} pictures{skipped}", file=sys.stderr)
     if found.lacking:
         print(f"not here: {', '.join(found.lacking)}; the run goes on without", file=sys.stderr)
-    last = None
-    for last in train(spec, folder, found.imagery):
-        if last.step % 50 == 0 or last.saved:
-            _tell(last)
-    if args.json and last:
-        print(json.dumps({"run": str(folder), "step": last.step, "seen": last.seen, "loss": last.loss, "losses": last.losses}))
+    return found
+
+
+def _metrics(file: Path) -> dict[str, Any]:
+    from ...engine.training.runs import RunError
+
+    try:
+        said = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as problem:
+        raise RunError(f"The metrics in {file} cannot be read ({problem!s:.200}): give a JSON file.") from problem
+    if not isinstance(said, dict):
+        raise RunError(f"{file} holds no metrics by name: give a JSON object.")
+    return said
+
+
+def _stop(run: Run) -> int:
+    from ...engine.training.runs import RunError
+
+    if not run.running:
+        raise RunError(f"No process trains in {run.folder}: there is nothing to stop.")
+    run.ask_to_stop()
+    print(f"{run.folder} saves and stops after the step in hand.", file=sys.stderr)
     return 0
 
 
 def _tell(step: TrainStep) -> None:
     minutes = step.seconds_left / 60
     losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
-    saved = "  saved" if step.saved else ""
+    saved = "  saved" if step.saved else f"  not saved ({step.unsaved}), tried again in a minute" if step.unsaved else ""
     print(f"{step.step}/{step.steps}  {losses}  {step.images_per_s:.0f} pictures/s  {minutes:.0f} min left{saved}", file=sys.stderr, flush=True)

@@ -16,11 +16,12 @@ from ...models.classifier import Classifier, turned
 from ..device import device, to_device, to_numpy, training_precision
 from ..inputs import InputError
 from ..reconstruct import normalised
+from .spec_checks import problems_of_fine_tuning
 
 
 @dataclass(frozen=True)
 class FineTune:
-    """What decides a fine-tuning; the defaults are MAE's and SDMAE's (models.md 3.4) but for steps and batch."""
+    """What decides a fine-tuning; the defaults are MAE's and SDMAE's (models.md 3.4) but for steps and batch. Raises InputError."""
 
     steps: int = 500
     batch: int = 64
@@ -30,6 +31,10 @@ class FineTune:
     warmup_steps: int = 25
     label_smoothing: float = 0.1
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if wrong := problems_of_fine_tuning(self):
+            raise InputError(f"The fine-tuning cannot be done: {'; '.join(wrong)}.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,10 +16,15 @@ from ...errors import ExplorerError
 from ...files import write_atomic
 from ...untrusted.text import MAX_BYTES, parse
 from .. import background
+from .spec_checks import problems_of
 
 ROOT = background.ROOT
 PRESETS = {path.stem: path for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))}
 """Training specs that come with the program: name -> file."""
+
+
+LOGGED = ("seen", "loss", "lr", "images_per_s", "hours", "psnr", "fill_psnr")
+"""The numbers that a row of a run's log holds beside the step, the last two where previews were made."""
 
 
 class RunError(ExplorerError):
@@ -62,17 +68,7 @@ class TrainSpec:
     preview_every: int = 250
 
     def __post_init__(self) -> None:
-        problems = [
-            (self.steps < 1, "steps must be at least 1"),
-            (self.batch < 1, "batch must be at least 1"),
-            (not all(0 < r < 1 for r in self.ratios) or not self.ratios, "ratios must lie between 0 and 1"),
-            (len(self.sides_px) != len(self.side_shares), "sides_px and side_shares must have the same length"),
-            (self.lr <= 0, "lr must be above 0"),
-            (not 0 <= self.encoder_rate <= 1, "encoder_rate must lie in 0..1"),
-            (not 0 <= self.ema < 1, "ema must lie in 0..1"),
-        ]
-        wrong = [sentence for bad, sentence in problems if bad]
-        if wrong:
+        if wrong := problems_of(self):
             raise RunError(f"The training spec cannot be used: {'; '.join(wrong)}.")
 
 
@@ -83,15 +79,22 @@ def read_spec(path: Path) -> TrainSpec:
     if not path.is_file():
         raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file.")
     with path.open("rb") as file:
-        return spec_from(_parsed(file.read(MAX_BYTES + 1), path.name), path.name)
+        return parse_spec(file.read(MAX_BYTES + 1), path.name)
 
 
-def _parsed(toml: bytes | str, where: str) -> dict[str, Any]:
-    return parse(toml, where, "toml", RunError)
+def parse_spec(text: bytes | str, where: str = "the spec") -> TrainSpec:
+    """A spec from the text of a TOML file, or of a run's JSON file. Raises RunError."""
+    return spec_from(_parsed(text, where), where)
+
+
+def _parsed(text: bytes | str, where: str) -> dict[str, Any]:
+    return parse(text, where, "json" if where.endswith(".json") else "toml", RunError)
 
 
 def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
     """A spec from plain values, every key and type checked."""
+    if not isinstance(said, dict):
+        raise RunError(f"{where} holds no settings by name: write them as name = value.")
     known = get_type_hints(TrainSpec)
     unknown = sorted(set(said) - set(known))
     if unknown:
@@ -101,8 +104,8 @@ def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
             raise RunError(f"{where} lacks the key {key!r}: add it.")
     try:
         return TrainSpec(**{key: _plain(known[key], value) for key, value in said.items()})
-    except (TypeError, ValueError) as problem:
-        raise RunError(f"{where} holds a value of the wrong type ({problem}): correct it.") from problem
+    except (TypeError, ValueError, OverflowError, RecursionError) as problem:
+        raise RunError(f"{where} holds a value of the wrong type ({problem!s:.200}): correct it.") from problem
 
 
 def _plain(kind: Any, value: Any) -> Any:
@@ -111,15 +114,22 @@ def _plain(kind: Any, value: Any) -> Any:
             raise TypeError(f"{value!r} is not {kind.__name__}")
         return kind(value)
     if isinstance(value, dict):
-        return tuple((key, tuple(v) if isinstance(v, list) else v) for key, v in sorted(value.items()))
+        return tuple((key, _frozen(v)) for key, v in sorted(value.items()))
     if not isinstance(value, list | tuple):
         raise TypeError(f"{value!r} is not a list")
-    return tuple(tuple(v) if isinstance(v, list) else v for v in value)
+    return _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second, seconds left."""
+    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second, seconds left.
+
+    `unsaved` says why a checkpoint that was due could not be written; training goes on and tries again.
+    """
 
     step: int
     steps: int
@@ -130,14 +140,20 @@ class TrainStep:
     images_per_s: float
     seconds_left: float
     saved: bool = False
+    unsaved: str = ""
+
+
+def _as_json(spec: TrainSpec) -> bytes:
+    return json.dumps(asdict(spec), indent=1).encode()
 
 
 class Run:
-    """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/."""
+    """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/; where a page started it, asked.json and output.txt too."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.spec_file, self.state_file = folder / "spec.json", folder / "state.pt"
+        self.asked_file = folder / "asked.json"
         self.log_file, self.stop_file = folder / "log.jsonl", folder / "stop"
         self.previews = folder / "previews"
         self._lock = FileLock(folder / "lock")
@@ -151,7 +167,7 @@ class Run:
                 said = "; ".join(f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed)
                 raise RunError(f"The run in {self.folder} was started with another spec ({said}): use another folder or the old spec.")
         else:
-            write_atomic(self.spec_file, json.dumps(asdict(spec), indent=1).encode())
+            write_atomic(self.spec_file, _as_json(spec))
         self.stop_file.unlink(missing_ok=True)
 
     @contextmanager
@@ -174,25 +190,40 @@ class Run:
         except Timeout:
             return True
 
-    def launch(self, toml: str, data: Path) -> None:
-        """Start `python -m core train` on a spec's text in a process of its own, which outlives this one. Raises RunError for a bad spec."""
-        spec = spec_from(_parsed(toml, "the spec"), "the spec")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "spec.toml"
-        write_atomic(file, toml.encode())
-        background.launch(self.folder, ["train", str(file), "--run", str(self.folder), "--data", str(data)])
-        assert spec.name
+    def launch(self, spec: TrainSpec, *options: str) -> None:
+        """Start `python -m core train` on a spec in a process of its own, which outlives this one."""
+        write_atomic(self.asked_file, _as_json(spec))
+        self.relaunch(*options)
+
+    def relaunch(self, *options: str) -> None:
+        """Go on with the run of this folder in a process of its own. Raises RunError where the folder holds no spec."""
+        self.spec()
+        self.stop_file.unlink(missing_ok=True)
+        file = self.spec_file if self.spec_file.is_file() else self.asked_file
+        background.launch(self.folder, ["train", str(file), "--run", str(self.folder), *options])
 
     def last_words(self) -> str:
         """The last line that a launched run printed: why it ended, where it ended early."""
-        return background.last_words(self.folder)
+        return background.last_words(self.folder).removeprefix("core: ")
+
+    def failure(self) -> str:
+        """Why the run ended before its last step without being asked to; "" while it runs, and after a stop or the last step."""
+        if self.running or self.asked_to_stop or self.steps_done() >= self.spec().steps:
+            return ""
+        return self.last_words()
+
+    def steps_done(self) -> int:
+        """The last step that the log tells of."""
+        log = self.log()
+        return log[-1]["step"] if log else 0
 
     def spec(self) -> TrainSpec:
-        """The spec this folder was started with."""
+        """The spec this folder was started with; what was asked for until the training process has begun."""
+        file = self.spec_file if self.spec_file.is_file() else self.asked_file
         try:
-            return spec_from(json.loads(self.spec_file.read_text()), self.spec_file.name)
-        except (OSError, ValueError) as problem:
-            raise RunError(f"{self.folder} holds no readable run ({problem}): choose another folder.") from problem
+            return spec_from(json.loads(file.read_text()), file.name)
+        except (OSError, ValueError, TypeError, RecursionError) as problem:
+            raise RunError(f"{self.folder} holds no readable run ({problem!s:.200}): choose another folder.") from problem
 
     def weights_file(self) -> Path | None:
         """The weights of the last checkpoint, which say themselves what they are; None before the first."""
@@ -209,7 +240,10 @@ class Run:
 
     def truncate_log(self, step: int) -> None:
         """Forget logged steps after `step`, so that a resumed run does not tell them twice."""
-        kept = [row for row in self.log() if row["step"] <= step]
+        rows = self.log()
+        kept = [row for row in rows if row["step"] <= step]
+        if len(kept) == len(rows):
+            return
         write_atomic(self.log_file, "".join(json.dumps(row) + "\n" for row in kept).encode())
 
     def ask_to_stop(self) -> None:
@@ -224,14 +258,20 @@ class Run:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         return
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors="replace").splitlines():
         try:
-            yield json.loads(line)
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int) and all(isinstance(row.get(key, 0.0), int | float) for key in LOGGED):
+            yield {"seen": 0, "loss": math.nan, "images_per_s": 0.0, "hours": 0.0} | row
 
 
 def list_runs(folder: Path) -> tuple[Run, ...]:
-    """Every run below a folder, newest first."""
-    found = [Run(path.parent) for path in folder.glob("*/spec.json")]
-    return tuple(sorted(found, key=lambda run: run.spec_file.stat().st_mtime, reverse=True))
+    """Every run below a folder, newest first; also one that was launched and has not begun to train, or never did."""
+    times: dict[Path, float] = {}
+    for pattern in ("*/spec.json", "*/asked.json"):
+        for path in folder.glob(pattern):
+            with suppress(OSError):  # deleted meanwhile
+                times[path.parent] = max(times.get(path.parent, 0.0), path.stat().st_mtime)
+    return tuple(Run(path) for path in sorted(times, key=lambda path: times[path], reverse=True))

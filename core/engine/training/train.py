@@ -10,9 +10,9 @@ import io
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...errors import ExplorerError
 from ...files import write_atomic
 from ...geo.crops import Imagery, draw_crops
 from ...masking import MaskSpec, make_mask
@@ -33,6 +34,7 @@ from ...policy import Policy, res_for
 from ..device import device, fabric_for, suit_attention, to_device, training_precision
 from .previews import Previews
 from .runs import Run, RunError, TrainSpec, TrainStep
+from .saving import in_brief, in_sentences, sealed, try_to_save, unsealed
 
 LOG_EVERY = 10
 
@@ -82,6 +84,8 @@ class Training:
         self.fabric = fabric_for(self.device)
         torch.manual_seed(spec.seed)
         self.network = create(spec.model, trained=False, **dict(spec.sizes)).train()
+        if wrong := [side for side in spec.sides_px if side % self.network.patch_size]:
+            raise RunError(f"sides_px holds {wrong[0]}, which is no multiple of the network's patches of {self.network.patch_size} px: change it.")
         family = families()[self.network.card.family]
         if family.objective is None:
             raise RunError(f"{family.name} has no objective to train it with: choose another model.")
@@ -103,9 +107,12 @@ class Training:
 
     def load_weights(self, path: Path) -> None:
         """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
-        from safetensors.torch import load_file
+        from ...models.checkpoints.files import read_checkpoint
 
-        missing, left = self.network.load_state_dict({key: value.float() for key, value in load_file(path).items()}, strict=False)
+        try:
+            missing, left = self.network.load_state_dict(read_checkpoint(path).tensors, strict=False)
+        except RuntimeError as problem:  # a tensor of another shape
+            raise RunError(f"{path.name} does not fit {self.spec.model}: give the sizes that it was trained with ({in_brief(problem)}).") from problem
         if left or [key for key in missing if not key.endswith("pos_embed")]:
             raise RunError(f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}.")
 
@@ -185,25 +192,48 @@ def _groups(objective: Objective, spec: TrainSpec) -> list[dict[str, Any]]:
     return [{"params": parameters, "share": share, "weight_decay": decay} for (share, decay), parameters in found.items()]
 
 
-def train(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...]) -> Iterator[TrainStep]:
+def train(
+    spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...], *, asked_to_stop: Callable[[], bool] = lambda: False
+) -> Iterator[TrainStep]:
     """Run `spec` in `folder` to its last step, yielding every step; resumes from the folder's checkpoint where there is one.
 
-    Ends early, after saving, when the run is asked to stop. Raises RunError where the folder belongs to another spec, the loss is not
-    finite, or a checkpoint cannot be read; OSError from a full disk leaves the last checkpoint whole.
+    Ends early, after saving, when the run is asked to stop (`Run.ask_to_stop`, or `asked_to_stop` of the caller). A checkpoint that
+    cannot be written is tried again a minute later; only at the end is it an error, which leaves the last one whole. Raises RunError
+    where the folder belongs to another spec or cannot be written, the network cannot be built or does not fit into memory, the loss is
+    not finite, or a checkpoint cannot be read.
     """
     run = Run(folder)
-    run.open(spec)
-    training = Training(spec)
-    main = training.fabric.is_global_zero
-    with run.claimed() if main else nullcontext():
-        if run.state_file.is_file():
-            training.restore(load_state(run))
-            if main:
-                run.truncate_log(training.step)
-        yield from _steps(training, run, imagery, main)
+    with in_sentences(folder):
+        run.open(spec)
+        training = _built(spec)
+        main = training.fabric.is_global_zero
+        with run.claimed() if main else nullcontext():
+            if run.state_file.is_file():
+                _restore(training, run)
+                if main:
+                    run.truncate_log(training.step)
+            yield from _steps(training, run, imagery, main, asked_to_stop)
 
 
-def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: bool) -> Iterator[TrainStep]:
+def _built(spec: TrainSpec) -> Training:
+    try:
+        return Training(spec)
+    except ExplorerError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as problem:
+        raise RunError(f"{spec.model} cannot be built from this spec ({in_brief(problem)}): correct [sizes] or [objective].") from problem
+
+
+def _restore(training: Training, run: Run) -> None:
+    try:
+        training.restore(load_state(run))
+    except (KeyError, TypeError, ValueError, RuntimeError) as problem:  # written by another version of the program
+        raise RunError(f"The checkpoint {run.state_file} does not fit this run ({in_brief(problem)}): remove it to start again.") from problem
+
+
+def _steps(
+    training: Training, run: Run, imagery: tuple[Imagery, ...], main: bool, asked_to_stop: Callable[[], bool]
+) -> Iterator[TrainStep]:
     spec, fabric = training.spec, training.fabric
     patch = training.network.patch_size
     saved_at = began = time.monotonic()
@@ -223,17 +253,20 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                 now = time.monotonic()
                 training.hours = hours_before + (now - began) / 3600
                 pace.append((now, training.seen))
-                stopping = run.asked_to_stop
-                due = now - saved_at > 60 * spec.checkpoint_minutes or training.step >= spec.steps or stopping
+                stopping = _agreed(fabric, run.asked_to_stop or asked_to_stop())
+                last = training.step >= spec.steps or stopping
+                due = last or now - saved_at > 60 * spec.checkpoint_minutes
+                unsaved = ""
                 if due and main:
                     training.finish(imagery)
-                    save(training, run)
-                    saved_at = time.monotonic()
-                told = _told(training, losses, pace, due)
+                    unsaved = try_to_save(lambda: save(training, run), run, last=last)
+                    saved_at = time.monotonic() - (60 * max(0.0, spec.checkpoint_minutes - 1) if unsaved else 0)
+                told = _told(training, losses, pace, due and not unsaved, unsaved)
                 previewed = training.step % spec.preview_every == 0 or training.step == spec.steps
                 if main and (training.step % LOG_EVERY == 0 or due or previewed):
-                    progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
-                    run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
+                    with suppress(OSError):  # a full disk costs a row of the log, not the run
+                        progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
+                        run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
                 yield told
                 if stopping:
                     return
@@ -242,13 +275,20 @@ def _steps(training: Training, run: Run, imagery: tuple[Imagery, ...], main: boo
                 waiting.cancel()
 
 
-def _told(training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool) -> TrainStep:
+def _agreed(fabric: Any, stopping: bool) -> bool:
+    """Whether any of the processes is asked to stop: all of them must end after the same step."""
+    if fabric.world_size == 1:
+        return stopping
+    return bool(fabric.all_reduce(torch.tensor(float(stopping), device=fabric.device), reduce_op="sum"))
+
+
+def _told(training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool, unsaved: str) -> TrainStep:
     (t0, n0), (t1, n1) = pace[0], pace[-1]
     rate = (n1 - n0) / max(t1 - t0, 1e-9)
     steps_per_s = (len(pace) - 1) / max(t1 - t0, 1e-9)
     left = (training.spec.steps - training.step) / max(steps_per_s, 1e-9)
     return TrainStep(
-        training.step, training.spec.steps, training.seen, losses, sum(losses.values()), float(training.learning_rate()), rate, left, saved
+        training.step, training.spec.steps, training.seen, losses, sum(losses.values()), float(training.learning_rate()), rate, left, saved, unsaved
     )
 
 
@@ -270,13 +310,13 @@ def save(training: Training, run: Run) -> None:
 
     held = io.BytesIO()
     torch.save(training.state(), held)
-    write_atomic(run.state_file, held.getvalue())
+    write_atomic(run.state_file, sealed(held.getbuffer()))
     write_weights(training, run)
 
 
 def load_state(run: Run) -> dict[str, Any]:
-    """The checkpoint of a run, read without running any code from it."""
+    """The checkpoint of a run, its checksum compared, read without running any code from it. Raises RunError."""
     try:
-        return torch.load(run.state_file, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(unsealed(run.state_file.read_bytes())), map_location="cpu", weights_only=True)
     except Exception as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
-        raise RunError(f"The checkpoint {run.state_file} cannot be read ({problem}): remove it to start again.") from problem
+        raise RunError(f"The checkpoint {run.state_file} cannot be read ({in_brief(problem)}): remove it to start again.") from problem

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from safetensors.torch import load_file
 
 from core.engine.training.publish import publish
 from core.engine.training.runs import PRESETS, Run, RunError, TrainSpec, read_spec, spec_from
-from core.engine.training.train import Training, draw_batch, train
+from core.engine.training.saving import unsealed
+from core.engine.training.train import Training, draw_batch, load_state, train
+from core.errors import ExplorerError
 from core.geo.crops import Imagery, folder_imagery
 from core.geo.tile import GeoError
 from core.models import load_checkpoint
@@ -104,10 +107,135 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, spec, imagery, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(RunError, match=r"could not be saved in .* \(No space left on device\): free some space"):
         losses(spec, tmp_path, imagery)
     assert (tmp_path / "state.pt").read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_disk_that_is_full_for_a_while_costs_no_step(tmp_path, spec, imagery, monkeypatch):
+    sync = os.fsync
+    told: list[tuple[bool, str]] = []
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for step in train(replace(spec, checkpoint_minutes=0.0, preview_every=1), tmp_path, imagery):
+        told.append((step.saved, step.unsaved))
+        monkeypatch.setattr(os, "fsync", full if 2 <= step.step < 9 else sync)
+    assert len(told) == spec.steps and told[0] == (True, "") and told[-1] == (True, "")
+    assert (False, "No space left on device") in told
+    assert not load_state(Run(tmp_path))["step"] < spec.steps
+
+
+def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, spec, imagery):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RunError, match=r"cannot be written or read \(Not a directory\).*--run"):
+        losses(spec, tmp_path / "file" / "run", imagery)
+
+
+def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path, spec, imagery):
+    losses(replace(spec, steps=1), tmp_path, imagery)
+    run, rng = Run(tmp_path), np.random.default_rng(0)
+    whole = run.state_file.read_bytes()
+    for position in [0, 3, 30, 100, *rng.integers(0, len(whole), 56).tolist()]:
+        flipped = bytearray(whole)
+        flipped[position] ^= 1 << int(rng.integers(8))
+        run.state_file.write_bytes(flipped)
+        with pytest.raises(RunError, match=r"cannot be read .*remove it to start again"):
+            load_state(run)
+    run.state_file.write_bytes(whole)
+    assert load_state(run)["step"] == 1
+
+
+def test_a_checkpoint_from_before_the_checksum_still_loads(tmp_path, spec, imagery):
+    losses(replace(spec, steps=1), tmp_path, imagery)
+    run = Run(tmp_path)
+    run.state_file.write_bytes(unsealed(run.state_file.read_bytes()))
+    assert load_state(run)["step"] == 1
+
+
+def test_a_checkpoint_of_another_network_gets_a_sentence(tmp_path, spec, imagery):
+    losses(replace(spec, steps=1), tmp_path / "one", imagery)
+    wider = tuple((key, 64 if key == "embed_dim" else value) for key, value in spec.sizes)
+    losses(replace(spec, steps=2, sizes=wider), tmp_path / "two", imagery, until=1)
+    (tmp_path / "two" / "state.pt").write_bytes((tmp_path / "one" / "state.pt").read_bytes())
+    with pytest.raises(RunError, match=r"does not fit this run .*remove it to start again"):
+        losses(replace(spec, steps=2, sizes=wider), tmp_path / "two", imagery)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"sizes": (("embed_dim", 30), ("num_heads", 4))}, "cannot be split into 4 heads"),
+        ({"sizes": (("depth", -1), ("patch_size", 0))}, "cannot be built from this spec"),
+        ({"sizes": (("embed_dim", "wide"),)}, "cannot be built from this spec"),
+        ({"sizes": (("colour", 1),)}, "has no size called colour"),
+        ({"objective": (("colour", 1),)}, "cannot be built from this spec"),
+        ({"sides_px": (36,)}, "no multiple of the network's patches of 8 px"),
+    ],
+)
+def test_a_network_that_cannot_be_built_gets_a_sentence(tmp_path, spec, imagery, changed, sentence):
+    sizes = dict(spec.sizes) | dict(changed.pop("sizes", ()))
+    with pytest.raises(ExplorerError, match=sentence):
+        losses(replace(spec, sizes=tuple(sorted(sizes.items())), **changed), tmp_path, imagery)
+
+
+@pytest.mark.parametrize("content", [b"no weights", b""])
+def test_weights_to_start_from_that_are_none_get_a_sentence(tmp_path, spec, imagery, content):
+    (tmp_path / "weights.safetensors").write_bytes(content)
+    with pytest.raises(ExplorerError, match=r"weights\.safetensors .*(give one of those|download it again)"):
+        losses(replace(spec, start_from=str(tmp_path / "weights.safetensors")), tmp_path / "run", imagery)
+
+
+def test_weights_of_other_sizes_are_no_start(tmp_path, spec, imagery):
+    losses(replace(spec, steps=1), tmp_path / "first", imagery)
+    wider = tuple((key, 64 if key == "embed_dim" else value) for key, value in spec.sizes)
+    start = str(tmp_path / "first" / "weights" / "smoke.safetensors")
+    with pytest.raises(RunError, match="does not fit scale_mae"):
+        losses(replace(spec, sizes=wider, start_from=start), tmp_path / "second", imagery)
+
+
+def test_lists_in_an_objective_survive_a_resume(tmp_path, imagery):
+    sizes = {"embed_dim": 24, "img_size": 32, "num_heads": 2, "stem_dim": 8, "vector_dim": 16}
+    plain = {"name": "x", "model": "scale_contrast", "steps": 2, "batch": 4, "sides_px": [32], "sizes": sizes, "objective": {"crop": [0.5, 1.0]}}
+    spec = spec_from(plain, "x.toml")
+    Run(tmp_path).open(spec)
+    assert Run(tmp_path).spec() == spec
+
+
+def test_a_damaged_log_is_read_as_far_as_it_makes_sense(tmp_path):
+    run = Run(tmp_path)
+    rows = ['{"step": 1, "loss": 2.0, "seen": 4, "hours": 0.1}', '{"stfp": 2, "loss": 1.0}', "[1]", '{"step": 3, "loss": "x"}', "[" * 5000, '{"step": 4}']
+    run.log_file.write_bytes("\n".join(rows).encode() + b"\n\xff\xfe")
+    assert [row["step"] for row in run.log()] == [1, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_the_step_in_hand(tmp_path, number):
+    import cv2
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
+    toml = tmp_path / "spec.toml"
+    toml.write_text(PRESETS["smoke"].read_text().replace("steps = 30", "steps = 100000\ncheckpoint_minutes = 1000.0"))
+    command = [sys.executable, "-m", "core", "train", str(toml), "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=said)
+    run = Run(tmp_path / "run")
+    try:
+        until = time.monotonic() + 120
+        while not run.log() and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    words = (tmp_path / "said").read_text().splitlines()[-1]
+    step = load_state(run)["step"]
+    assert words == f"core: stopped and saved at step {step}: the same command goes on from there."
+    assert run.log()[-1]["step"] == step >= 10
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, imagery):
@@ -121,7 +249,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, image
         ({"name": "x", "model": "mae_tiny", "steps": 5, "learning_rate": 1.0}, "unknown keys: learning_rate"),
         ({"name": "x", "model": "mae_tiny"}, "lacks the key 'steps'"),
         ({"name": "x", "model": "mae_tiny", "steps": "many"}, "wrong type"),
-        ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1"),
+        ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1, not"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64, 112]}, "same length"),
     ],
 )

@@ -1,0 +1,69 @@
+"""How a training run meets a full disk, a folder that cannot be written, too little memory and a checkpoint with flipped bits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ..device import ran_out
+from .runs import Run, RunError
+
+_HEAD = b"earth-mae-state sha256 "
+_DIGEST_CHARS = 64
+_UNSEALED_HEAD = b"PK\x03\x04"
+"""How checkpoints begin that were written before they carried a checksum; torch's own format."""
+
+
+def sealed(content: bytes | memoryview) -> bytes:
+    """A checkpoint's bytes behind a line with their SHA-256."""
+    return _HEAD + hashlib.sha256(content).hexdigest().encode() + b"\n" + bytes(content)
+
+
+def unsealed(content: bytes) -> bytes:
+    """The bytes that `sealed` was given. Raises ValueError where any of them, or their checksum, has changed."""
+    if content.startswith(_UNSEALED_HEAD):
+        return content
+    start = len(_HEAD) + _DIGEST_CHARS + 1
+    body = content[start:]
+    if content[:start] != _HEAD + hashlib.sha256(body).hexdigest().encode() + b"\n":
+        raise ValueError("its bytes are not those that were written, so the disk or a copy has damaged it")
+    return body
+
+
+def in_brief(problem: BaseException) -> str:
+    """What a library said, on one line of bounded length."""
+    return " ".join(str(problem).split())[:200]
+
+
+def try_to_save(save: Callable[[], object], run: Run, *, last: bool) -> str:
+    """Save; gives "", or why it could not be done. Raises RunError instead when it was the `last` chance."""
+    try:
+        save()
+    except OSError as problem:
+        if last:
+            raise RunError(
+                f"The last steps could not be saved in {run.folder} ({problem.strerror or problem}): free some space, then give the same command; "
+                f"{'the run goes on from its last checkpoint' if run.state_file.is_file() else 'the run starts again'}."
+            ) from problem
+        return problem.strerror or str(problem)
+    return ""
+
+
+@contextmanager
+def in_sentences(folder: Path) -> Generator[None]:
+    """Turn what a disk or a memory refuses into a RunError."""
+    try:
+        yield
+    except OSError as problem:
+        raise RunError(
+            f"The run's folder {folder} cannot be written or read ({problem.strerror or problem}): check its permissions and the space on the disk, "
+            "or choose another folder with --run."
+        ) from problem
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
+        if not ran_out(problem):
+            raise
+        raise RunError("The run does not fit into memory: lower batch, sides_px or the model's sizes.") from problem
