@@ -1,5 +1,7 @@
-"""The page Train: a run is followed, and its weights can be taken away."""
+"""The page Train: runs appear by themselves, failures are said, and nobody stops, reads or overwrites what is not theirs."""
 
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,45 +10,193 @@ import pytest
 
 pytest.importorskip("streamlit")
 
-from core.engine.training.runs import PRESETS, Run, read_spec
+from core.engine.training.runs import PRESETS, Run, RunError, parse_spec, read_spec
 from core.engine.training.train import train
 from core.errors import ExplorerError
 from core.geo.crops import Imagery
-from ui.train.runs import resume_run, start_run
+from core.geo.sources.samples import sample_folder
+from ui.train import runs as page_runs
 
 PAGE = "pages/5_Train.py"
+SMOKE = PRESETS["smoke"].read_text()
 
 
-def test_without_a_run_the_page_says_how_to_start_one(open_page, tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
     monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """What would be started as processes: their arguments."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr("core.engine.background.launch", lambda folder, arguments: asked.append(list(arguments)))
+    return asked
+
+
+def trained(folder, steps=2):
+    pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
+    spec = replace(read_spec(PRESETS["smoke"]), steps=steps, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
+    for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)):
+        pass
+    return Run(folder)
+
+
+def test_without_a_run_the_page_says_how_to_start_one(open_page, folder):
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert "smoke preset" in app.info[0].value
 
 
-@pytest.mark.parametrize("bomb", ["[" * 5000, ".".join(["a"] * 19_000) + "=1", "steps = " + "9" * 5000, "#" * 200_000])
-def test_a_spec_that_is_a_bomb_is_refused_in_a_sentence(open_page, tmp_path, monkeypatch, bomb):
-    monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
-    app = open_page(PAGE)
-    assert app.text_area[0].proto.max_chars == 20_000
-    app.text_area[0].set_value(bomb)  # a program that is no browser heeds no max_chars
-    next(button for button in app.button if button.label == "Start training").click().run()
-    assert not app.exception
-    assert "the spec" in app.error[0].value
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, tmp_path, monkeypatch):
-    pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
-    spec = replace(read_spec(PRESETS["smoke"]), steps=2, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
-    for _ in train(spec, tmp_path / "sunday", (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)):
-        pass
-    monkeypatch.setattr("ui.train.runs.RUNS", tmp_path)
+def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, folder):
+    trained(folder / "sunday")
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert [metric.label for metric in app.metric][:2] == ["Loss", "Pictures seen"]
     (button,) = app.get("download_button")
     assert "Take the weights away" in button.proto.label
+
+
+def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page, folder, launched):
+    app = open_page(PAGE)
+    button = next(one for one in app.button if one.label == "Start training")
+    button.click().run()
+    assert not app.exception and not app.error and len(launched) == 1
+    assert app.selectbox[0].value == "smoke-1"
+    (folder / "smoke-1" / "output.txt").write_text("samples: 3 pictures\ncore: The pack eurosat_rgb.zip is *not* here: fetch it.\n")
+    app.run()
+    assert [one.value for one in app.error] == [r"The run ended early: The pack eurosat\_rgb.zip is \*not\* here\: fetch it."]
+
+
+def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder):
+    app = open_page(PAGE)
+    assert not app.selectbox
+    trained(folder / "elsewhere", steps=1)
+    app.run()
+    assert app.selectbox[0].options == ["elsewhere"]
+
+
+def test_while_one_trains_the_refusal_leaves_the_panel_with_stop(open_page, folder, launched, monkeypatch):
+    page_runs.start_run("first", SMOKE)
+    monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name == "first"))
+    app = open_page(PAGE)
+    next(one for one in app.button if one.label == "Start training").click().run()
+    assert "first is training already" in app.error[0].value
+    stop = next(one for one in app.button if one.label == "Stop")
+    stop.click().run()
+    assert (folder / "first" / "stop").exists() and len(launched) == 1
+
+
+def test_a_damaged_folder_does_not_hide_the_others(open_page, folder):
+    trained(folder / "good", steps=1)
+    (folder / "bad").mkdir()
+    (folder / "bad" / "spec.json").write_text('{"name": "../x"}')
+    app = open_page(PAGE)
+    assert not app.exception and app.selectbox[0].options == ["bad", "good"]
+    app.selectbox[0].set_value("good").run()
+    assert not app.exception and not app.error
+
+
+def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    begun: set[str] = set()
+    monkeypatch.setattr("core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name)))
+    monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name in begun))
+    monkeypatch.setattr(page_runs, "_visitor", lambda: "me")
+
+    def start(number):
+        try:
+            return page_runs.start_run(f"run{number}", SMOKE).folder.name
+        except RunError as problem:
+            return str(problem)
+
+    with ThreadPoolExecutor(5) as pool:
+        said = list(pool.map(start, range(5)))
+    assert len(begun) == 1 and sum("is training already" in one for one in said) == 4
+
+
+@pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "", ".hidden", "x" * 41])
+def test_the_name_of_a_run_is_a_plain_name(folder, launched, name):
+    with pytest.raises(RunError, match="cannot name a run"):
+        page_runs.start_run(name, SMOKE)
+    assert not launched
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('name = "smoke"', 'name = "../../core/models/weights/scale_mae_tiny"'), "name must start with a letter"),
+        (('name = "smoke"', 'name = "/tmp/x"'), "name must start with a letter"),
+        (("steps = 30", 'steps = 30\nstart_from = "/etc/passwd"'), "start_from must be a file of one of the runs here"),
+        (("steps = 30", 'steps = 30\nstart_from = "/nowhere"'), "start_from must be a file of one of the runs here"),
+        (("steps = 30", 'steps = 30\nstart_from = "core/models/weights/mae_tiny.safetensors"'), "start_from must be a file"),
+        (("steps = 30", 'steps = 30\n[objective]\nteacher = "/tmp/earth-mae-weights-1/x.pth"'), "teacher must be a plain word or a file"),
+        (("steps = 30", "steps = 30\npreview_every = 0"), "preview_every must be a whole number"),
+        (("steps = 30", "steps = 1000000"), "preview_every must be at least 2000"),
+        (("batch = 16", "batch = 60000"), "This run would take about"),
+        (("embed_dim = 32", "embed_dim = 100000"), "embed_dim = 100000 is beyond"),
+        (("depth = 2", "depth = 10000"), "depth = 10000 is beyond"),
+        (("img_size = 32", "img_size = 4000"), "img_size = 4000 is beyond"),
+        (("img_size = 32\npatch_size = 8", "img_size = 1024\npatch_size = 1"), "img_size 1024 with patch_size 1 cannot be trained here"),
+    ],
+)
+def test_what_a_page_must_not_start_is_refused_before_anything_runs(folder, launched, change, sentence):
+    assert change[0] in SMOKE
+    with pytest.raises(RunError, match=sentence):
+        page_runs.start_run("new", SMOKE.replace(*change, 1))
+    assert not launched and not (folder / "new").exists()
+
+
+def test_a_run_may_start_from_the_weights_of_another(folder, launched):
+    spec = SMOKE.replace("steps = 30", f'steps = 30\nstart_from = "{folder}/first/weights/smoke.safetensors"')
+    assert page_runs.start_run("second", spec).spec().start_from.endswith("smoke.safetensors")
+    (folder / "out").symlink_to("/etc")
+    with pytest.raises(RunError, match="start_from must be"):
+        page_runs.start_run("third", SMOKE.replace("steps = 30", f'steps = 30\nstart_from = "{folder}/out/passwd"'))
+
+
+def test_every_preset_that_is_offered_passes_the_limits(monkeypatch):
+    from core.engine.training import limits
+
+    needed = {name: limits.memory_needed(read_spec(path)) for name, path in PRESETS.items()}
+    assert all(needed[name] < 3 * 2**30 for name in ("smoke", "laptop", "sdmae", "tinymim")), needed
+    assert needed["gpu"] > 20 * 2**30
+    assert not [problem for path in PRESETS.values() for problem in limits._oversized(read_spec(path))]
+
+
+def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, monkeypatch):
+    monkeypatch.setenv("EARTH_MAE_ALLOW", "train")
+    monkeypatch.setattr(page_runs, "serves_others", lambda: True)
+    monkeypatch.setattr(page_runs.state, "owner", lambda: "mine")
+    run = page_runs.start_run("mine", SMOKE)
+    monkeypatch.setattr(page_runs.state, "owner", lambda: "somebody else's")
+    for act in (page_runs.stop_run, page_runs.resume_run):
+        with pytest.raises(RunError, match="Only the browser that started this run"):
+            act(run)
+    assert not run.asked_to_stop and "mine" not in (folder / "mine" / page_runs.STARTED_BY).read_text()
+    monkeypatch.setattr(page_runs, "serves_others", lambda: False)
+    page_runs.stop_run(run)
+    assert run.asked_to_stop
+
+
+@pytest.mark.skipif(sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed")
+def test_on_a_fresh_machine_the_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
+    monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr(page_runs, "_visitor", lambda: "me")
+    assert "sample rasters" in page_runs.imagery_here()
+    run = page_runs.start_run("fresh", SMOKE.replace("steps = 30", "steps = 3").replace("batch = 16", "batch = 2"))
+    until = time.monotonic() + 240
+    while run.running and time.monotonic() < until:
+        time.sleep(0.2)
+    assert run.steps_done() == 3, (run.folder / "output.txt").read_text()
+    assert run.spec().data == ("samples", "globe") and run.failure() == ""
+    shutil.rmtree(run.folder)
+
+
+def test_a_spec_as_text_is_read_like_its_file():
+    assert parse_spec(SMOKE) == read_spec(PRESETS["smoke"])
 
 
 def test_on_a_server_for_others_its_owner_decides_about_training(open_page, monkeypatch):
@@ -56,6 +206,6 @@ def test_on_a_server_for_others_its_owner_decides_about_training(open_page, monk
     assert any("EARTH_MAE_ALLOW=train" in info.value for info in app.info)
     assert not {"Start training", "Resume", "Stop"} & {button.label for button in app.button}
     with pytest.raises(ExplorerError, match="may not train"):
-        start_run("mine", "")
+        page_runs.start_run("mine", "")
     with pytest.raises(ExplorerError, match="may not train"):
-        resume_run(Run(Path("nowhere")))
+        page_runs.resume_run(Run(Path("nowhere")))

@@ -1,0 +1,123 @@
+"""The panel that follows training runs: which one, how far it is, its curves and its pictures."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import streamlit as st
+
+from core.engine.training.runs import ROOT, Run, RunError, TrainSpec
+from core.viz.training import loss_figure, progress_figure
+from ui.pickers.controls import duration
+from ui.shell.page import in_a_sentence
+from ui.shell.permissions import may
+from ui.shell.state import said, set_widget, widget
+from ui.train.runs import may_control, resume_run, runs, stop_run
+
+SHOWN = "run shown"
+NOT_YOURS = "Only the browser that started this run can stop or resume it."
+
+
+@st.fragment(run_every=2.0)
+def follow_runs() -> None:
+    """The runs of this server as they are now: one that starts or ends anywhere appears without a reload."""
+    with in_a_sentence():
+        found = {run.folder.name: run for run in runs()}
+        if not found:
+            st.info("No run yet. Start the smoke preset: it takes about a minute.", icon=":material/model_training:")
+            return
+        names = list(found)
+        if said(SHOWN, names[0]) not in found:
+            set_widget(SHOWN, names[0])
+        shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
+        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3) if len(names) > 1 else []
+        _follow(found[shown], [found[name] for name in against])
+
+
+def show(name: str) -> None:
+    """Select a run before the panel is drawn."""
+    set_widget(SHOWN, name)
+
+
+def _follow(run: Run, others: list[Run]) -> None:
+    log, running, spec = run.log(), run.running, run.spec()
+    done = bool(log) and log[-1]["step"] >= spec.steps
+    failure = "" if running or done else run.failure()
+    _standing(run, spec, log, running=running, failed=bool(failure))
+    _buttons(run, running=running, done=done)
+    if failure:
+        st.error(f"The run ended early: {_plain(failure)}", icon=":material/error:")
+    elif running and log and log[-1].get("unsaved"):
+        st.warning(f"The last checkpoint could not be saved ({_plain(str(log[-1]['unsaved']))}): it is tried again every minute.")
+    if log:
+        _curves({one.folder.name: one.log() for one in [run, *others]})
+    _previews(run)
+
+
+def _standing(run: Run, spec: TrainSpec, log: list[dict[str, Any]], *, running: bool, failed: bool) -> None:
+    """How far a run is, in a bar and four numbers."""
+    if not log:
+        if running:
+            st.info(f"Reading imagery… {_plain(run.last_words())}", icon=":material/hourglass_top:")
+        return
+    last = log[-1]
+    seconds = (spec.steps - last["step"]) * spec.batch / last["images_per_s"] if last["images_per_s"] else 0
+    state = "finished" if last["step"] >= spec.steps else "ended early" if failed else "stopped"
+    if running:
+        state = "saving, then stopping" if run.asked_to_stop else f"about {duration(seconds)} left"
+    st.progress(min(1.0, last["step"] / spec.steps), text=f"step {last['step']:,} of {spec.steps:,} · {state}")
+    cells = st.columns(4)
+    cells[0].metric("Loss", f"{last['loss']:.3f}")
+    cells[1].metric("Pictures seen", f"{last['seen']:,}")
+    cells[2].metric("Pictures/s", f"{last['images_per_s']:.0f}")
+    cells[3].metric("Learning rate", f"{last.get('lr', 0):.1e}")
+
+
+def _buttons(run: Run, *, running: bool, done: bool) -> None:
+    buttons = st.container(horizontal=True)
+    allowed, mine = may("train"), may_control(run)
+    if running and allowed:
+        saves = "Saves first; resume goes on from there." if mine else NOT_YOURS
+        buttons.button("Stop", icon=":material/stop:", help=saves, disabled=not mine or run.asked_to_stop, on_click=_stop, args=(run,))
+    elif not running and not done and allowed and buttons.button("Resume", icon=":material/play_arrow:", help=None if mine else NOT_YOURS, disabled=not mine):
+        with buttons, in_a_sentence():
+            resume_run(run)
+            st.rerun(scope="fragment")
+    if (file := run.weights_file()) is not None:
+        buttons.download_button(
+            f"Take the weights away ({file.stat().st_size / 2**20:.1f} MB)",
+            file.read_bytes,
+            file.name,
+            icon=":material/download:",
+            on_click="ignore",
+            help="As of the last checkpoint. Any lab opens the file under Weights of your own, and so does every command's --model.",
+        )
+
+
+def _stop(run: Run) -> None:
+    try:
+        stop_run(run)
+    except (RunError, OSError) as problem:
+        st.toast(str(problem), icon=":material/error:")
+
+
+def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
+    st.plotly_chart(loss_figure(logs), key="losses")
+    if any("psnr" in row for rows in logs.values() for row in rows):
+        st.plotly_chart(progress_figure(logs), key="progress")
+        st.caption("The fixed tiles below, 75 % hidden; they come from the imagery trained on. Scores on test images are on the page Evaluate.")
+
+
+def _previews(run: Run) -> None:
+    steps = {int(path.stem): path for path in sorted(run.previews.glob("*.png")) if path.stem.isdecimal()}
+    if not steps:
+        return
+    step = st.select_slider("Fixed tiles at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
+    caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
+    st.image(str(steps[step]), caption=caption, width="stretch")
+
+
+def _plain(text: str) -> str:
+    """A process's words without this server's paths, and with nothing that Markdown would act on."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:-])", r"\\\1", text.replace(f"{ROOT}/", ""))
