@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui.pickers import controls
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import ICONS, NAME, PURPOSES, labs, page
 
 FOUR_SENTENCES = """
@@ -31,11 +32,11 @@ with page(NAME, "See what masked autoencoders know about the Earth"):
         shown = {panel.name: panel for panel in panels(made)}
         st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
         for sentence in made.warnings[:1]:
-            st.caption(f":orange[:material/info:] {sentence}")
-        st.caption(f"Computed just now: {made.recipe.caption()}. {made.recipe.credit}")
+            st.caption(f":orange[:material/info:] {plain(sentence)}")
+        st.caption(f"Computed just now: {plain(made.recipe.caption())}. {plain(made.recipe.credit)}")
     st.space("small")
     doors = labs()
     for column, (name, path) in zip(st.columns(max(3, len(doors))), doors.items(), strict=False):
         with column.container(border=True, height="stretch"):
-            st.page_link(path, label=f"**{name}**", icon=ICONS.get(name))
+            st.page_link(path, label=f"**{plain(name)}**", icon=ICONS.get(name))
             st.caption(PURPOSES.get(name, ""))

@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui.pickers import controls
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import page, pictures_and_controls
 
 with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?", linked=True):
@@ -34,7 +35,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         views = views_of(view, scales)
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
-            st.caption(f"Only {len(scales)} different scales fit here, not {choices.count}: patches are whole, and the source knows nothing finer.")
+            st.caption(f"Only {len(scales)} different scales fit here, not {choices.count:,}: patches are whole, and the source knows nothing finer.")
         rows: dict[int, Reconstruction] = {}
         found: list[int] = []
         look: Look | None = None
@@ -47,7 +48,7 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
             at = order[n]
             bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
             if isinstance(made, ExplorerError):
-                places[at].warning(f"{metres(scales[at].gsd_m)}: {made}")
+                places[at].warning(f"{metres(scales[at].gsd_m)}: {plain(made)}")
                 continue
             look = look or look_of(made)
             rows[at] = made

@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui.pickers import controls
 from ui.shell import state
+from ui.shell.escaping import plain
 from ui.shell.page import page
 
 with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.", linked=True):
@@ -15,7 +16,7 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
     view = controls.current_view(tabs=panels.PANELS)
     with st.container():  # holds its place, as in `controls.current_view`
         for sentence in sight.restore():
-            st.warning(sentence, icon=":material/link_off:")
+            st.warning(plain(sentence), icon=":material/link_off:")
     known = tables.known()
     if not known:
         panels.nothing_yet()

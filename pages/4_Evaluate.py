@@ -7,6 +7,7 @@ from ui.evaluate import evaluations
 from ui.evaluate.form import start_form
 from ui.evaluate.sections import details, duplicates
 from ui.evaluate.table import table
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
@@ -25,17 +26,17 @@ def follow(watched: bool) -> None:
     if watched and job.over:
         st.rerun()
     if job.problem:
-        st.error(job.problem, icon=":material/error:")
+        st.error(plain(job.problem), icon=":material/error:")
     if job.over:
         numbers = f"{job.finished} number{'s' * (job.finished != 1)}"
         ended = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
         st.caption(f"{ended} after {numbers}; they are kept." if ended else f"Done: {numbers}.")
         if job.said:
-            st.caption(f"Run again: {job.said}")
+            st.caption(f"Run again: {plain(job.said)}")
         return
     told = job.progress
     left = f", about {told.seconds_left:.0f} s left" if told and told.seconds_left is not None else ""
-    st.progress(told.share if told else 0.0, text=f"{told.text if told else 'reading the images'}{left} · {job.finished} numbers so far")
+    st.progress(told.share if told else 0.0, text=f"{plain(told.text) if told else 'reading the images'}{left} · {job.finished} numbers so far")
     if st.button("Stop", icon=":material/stop:", help="Finished numbers are kept; the next start goes on from there."):
         job.stop.set()
 
@@ -58,7 +59,7 @@ with page("Evaluate", "Numbers one can trust: every one with its interval, its r
                 swept = [r for r in shown if r.recipe.protocol == kind]
                 swept = [r for r in swept if r.recipe.data == swept[0].recipe.data]
                 if len({r.recipe.scale for r in swept}) > 1:
-                    st.markdown(f"**{swept[0].recipe.data} over scales** (the first set shown: choose another under Set)")
+                    st.markdown(f"**{plain(swept[0].recipe.data)} over scales** (the first set shown: choose another under Set)")
                     st.plotly_chart(scale_chart(swept), key=f"over scales {kind}")
             details(shown)
         duplicates()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.engine.training.runs import PRESETS
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, page
 from ui.shell.permissions import may, not_allowed
 from ui.shell.state import widget
@@ -32,7 +33,7 @@ def start_form() -> None:
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         start_run(name, toml)
         show(name)
-        st.toast(f"{name} is starting: reading imagery takes some seconds.")
+        st.toast(f"{plain(name)} is starting: reading imagery takes some seconds.")
     st.caption(imagery_here())
 
 

@@ -18,6 +18,7 @@ from core.policy import POLICIES
 from ui.evaluate import evaluations
 from ui.evaluate.own_sets import states_gsd
 from ui.shell import cached
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 from ui.shell.uploads import content
 
@@ -79,7 +80,7 @@ def _choices(protocol: str, here: dict[str, str]) -> None:
 def metres(name: str) -> float | None:
     """Ask for the ground sample distance that a set does not state."""
     return st.number_input(
-        f"Metres per pixel of {name}", 0.001, 100_000.0, None, format="%g", placeholder="it states none", key=f"metres {name}",
+        f"Metres per pixel of {plain(name)}", 0.001, 100_000.0, None, format="%g", placeholder="it states none", key=f"metres {name}",
         help="The ground sample distance of the pictures as they are. A network's positions hear res, which the policy makes of it.",
     )  # fmt: skip
 
@@ -116,7 +117,7 @@ def settings(protocol: str) -> dict[str, Any]:
 def _policies(protocol: str) -> tuple[str | None, ...]:
     default = [CARD, "author_eval"] if protocol == "sweep" else [CARD]
     said = "How metres per pixel become res: " + "; ".join(f"{name}: {text}" for name, text in POLICIES.items()) + "."
-    chosen = st.multiselect("Policies", [CARD, *POLICIES], default=default, key=f"policies {protocol}", help=said)
+    chosen = st.multiselect("Policies", [CARD, *POLICIES], default=default, key=f"policies {protocol}", help=plain(said))
     res = 1.0
     if "manual" in chosen:
         heard = "The number that positions hear, whatever the ground."
@@ -173,7 +174,7 @@ def _hidden() -> dict[str, Any]:
 
 def _numbers(title: str, default: Iterable[float], protocol: str, said: str) -> tuple[float, ...]:
     """Finite numbers apart by commas. Raises RecipeError for anything else."""
-    text = st.text_input(title, ", ".join(f"{number:g}" for number in default), key=f"{title} {protocol}", help=said)
+    text = st.text_input(plain(title), ", ".join(f"{number:g}" for number in default), key=f"{title} {protocol}", help=plain(said))
     sentence = f"'{text:.60}' under {title} are no numbers: write them apart by commas, such as 12.5, 25."
     try:
         found = tuple(float(part) for part in text.replace("%", "").split(",") if part.strip())
@@ -193,7 +194,7 @@ def rerun_form() -> None:
             return
         asked, plan = evaluations.read_asked(laid.name, content(laid, 1))
         what = {**asked.plain(), "weights": asked.weights[:12], "data_hash": asked.data_hash[:12]}
-        st.markdown(f"**{asked.model}** on **{asked.data}**, {asked.protocol} at {100 * asked.scale:g} %")
+        st.markdown(f"**{plain(asked.model)}** on **{plain(asked.data)}**, {plain(asked.protocol)} at {100 * asked.scale:g} %")
         st.dataframe([{"setting": name, "value": str(value)} for name, value in what.items()], hide_index=True, height=220)
         if st.button("Run it again", icon=":material/replay:", help="Computed anew, whatever is kept, and compared with the recipe."):
             evaluations.start((plan,), (asked.model,), asked)

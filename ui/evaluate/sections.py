@@ -14,6 +14,7 @@ from core.viz.evaluation import confusion_figure, example_pictures, legend
 from ui.evaluate import evaluations
 from ui.evaluate.table import in_words, policy_in_words
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 LONGEST = 14
 """Letters of a word that fit under a small picture."""
@@ -22,9 +23,9 @@ def details(shown: tuple[Result, ...]) -> None:
     """Choose a number and look into it."""
     keys = {label(result): result for result in shown}
     chosen = keys[st.selectbox("Look into", list(keys))]
-    st.markdown(f"**{chosen.metric} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to {chosen.high:.3f} over {chosen.count:,} images")
+    st.markdown(f"**{plain(chosen.metric)} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to {chosen.high:.3f} over {chosen.count:,} images")
     if chosen.skipped:
-        st.warning(f"{len(chosen.skipped)} images could not be read: {'; '.join(chosen.skipped[:3])}")
+        st.warning(f"{len(chosen.skipped)} images could not be read: {plain('; '.join(chosen.skipped[:3]))}")
     compared(chosen, keys)
     if chosen.metric == "miou":
         segmentation(chosen)
@@ -71,18 +72,18 @@ def paired(first: Result, second: Result) -> None:
                 (first.recipe.key, second.recipe.key), lambda: compare_results(first, second, evaluations.cache())
             )
     except ExplorerError as problem:
-        st.caption(str(problem))
+        st.caption(plain(problem))
         return
     apart, test = found.paired.difference, found.paired
     unit = " dB" if first.metric == "psnr" else ""
     verdict = "The interval holds 0: these images do not tell which is better." if apart.low <= 0 <= apart.high else ""
     st.markdown(f"Second minus first: **{apart.mean:+.3f}{unit}** [{apart.low:+.3f}, {apart.high:+.3f}]. {verdict}")
     if test.p_value is not None:
-        st.caption(f"McNemar's exact test: p = {test.p_value:.2g}; {test.only_a} images only the first got right, {test.only_b} only the second.")
+        st.caption(f"McNemar's exact test: p = {test.p_value:.2g}; {test.only_a:,} images only the first got right, {test.only_b:,} only the second.")
     if found.overlap is not None:
         left, right = st.columns(2)
         left.metric(
-            f"{found.neighbours} nearest neighbours shared",
+            f"{found.neighbours:,} nearest neighbours shared",
             f"{100 * found.overlap.mean:.0f} %",
             help=f"Among the test images; 95 % interval {100 * found.overlap.low:.1f} to {100 * found.overlap.high:.1f} %.",
         )
@@ -115,7 +116,7 @@ def segmentation(chosen: Result) -> None:
     if "rate" in chosen.details:  # numbers of earlier versions do not say it
         head = f"rate {chosen.details['rate']:g}, balance {chosen.details['balance']:g}"
         said += f" The head ({head}) was chosen on training tiles that were held back."
-    st.caption(said)
+    st.caption(plain(said))
     arrays = evaluations.cache().arrays(chosen.recipe)
     if arrays is None or "example_picture" not in arrays:
         return
@@ -139,10 +140,10 @@ def duplicates() -> None:
             state.keep("duplicates asked", asked)
         if name not in asked:
             return
-        bar = st.progress(0.0, text=f"Reading every image of {name}")
+        bar = st.progress(0.0, text=f"Reading every image of {plain(name)}")
         found = cached.shelf("duplicates", 16).once(name, lambda: evaluations.twice(here[name], bar.progress))
         bar.empty()
-        st.markdown(f"**{len(found.pairs)}** of {found.tests:,} test images of {name} are also among its training images.")
+        st.markdown(f"**{len(found.pairs)}** of {found.tests:,} test images of {plain(name)} are also among its training images.")
         if found.pairs:
             rows = [
                 {"test": d.test, "train": d.train, "match": "equal" if d.exact else "nearly", "labels": "differ" if d.test_label != d.train_label else "same"}

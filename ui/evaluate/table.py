@@ -9,6 +9,7 @@ import streamlit as st
 from core.evaluation.recipes import Recipe
 from core.evaluation.results import Result, in_order, to_csv, to_latex
 from ui.shell import cached
+from ui.shell.escaping import plain
 from ui.shell.state import widget
 
 FILTERS = {"Set": "data", "Model": "model", "Protocol": "protocol", "Scale": "scale", "Policy": "policy"}
@@ -42,13 +43,13 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     shown = in_order(results)
     for column, (title, name) in zip(st.columns(len(FILTERS), gap="small"), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
-        chosen = column.multiselect(title, values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")
+        chosen = column.multiselect(plain(title), values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     lines = rows(shown)
     st.dataframe(lines, hide_index=True, height=min(420, 38 + 35 * len(lines)), column_config=_columns(lines, shown), placeholder="")
     deaf = sorted({result.recipe.model for result in shown if result.recipe.policy is not None and unheard(result.recipe.model)})
     if deaf:
-        st.caption(f"None heard: the positions of {', '.join(deaf)} are static, so every policy gives them the same number.")
+        st.caption(f"None heard: the positions of {plain(', '.join(deaf))} are static, so every policy gives them the same number.")
     with st.container(horizontal=True):
         st.download_button("CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:", on_click="ignore")
         st.download_button("LaTeX", to_latex(shown), "evaluation.tex", "text/plain", icon=":material/download:", on_click="ignore")

@@ -14,6 +14,7 @@ from ui.globe import tables
 from ui.globe.map import colour
 from ui.globe.sight import Sight, can_undo, look, sight, undo
 from ui.shell import state
+from ui.shell.escaping import plain
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ def choose_rows(names: Sequence[str]) -> str:
     now = sight()
     name = now.table if now.table in names else names[0]
     if now.table and now.table != name:
-        st.warning(f"The table {now.table} is not here, so {name} is shown.", icon=":material/table_view:")
+        st.warning(f"The table {plain(now.table)} is not here, so {plain(name)} is shown.", icon=":material/table_view:")
     _pick("Table", list(names), name, lambda chosen: Sight(table=chosen), width=220)
     return name
 
@@ -65,4 +66,4 @@ def _pick(label: str, options: list[T], now: T, then: Callable[[T], Sight], *, w
         if (choice := state.said(name, now)) != now:  # a run that was cut short makes Streamlit report what is chosen already
             look(then(choice))
 
-    st.selectbox(label, options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen)
+    st.selectbox(plain(label), options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen)

@@ -10,7 +10,6 @@ Row numbers are those of `desk.table`, the rows on show: the chosen model's and 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +25,7 @@ from core.session import View
 from ui.globe.rows import address, identity_of
 from ui.globe.sight import NOTES, Sight, look, sight
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 LONGEST_NOTE = 400
 STRIP_CSS = """<style>
@@ -255,20 +255,15 @@ def pictures(
     with st.container(horizontal=True, gap="small", key=f"strip {key}"):
         for n, (row, caption) in enumerate(zip(rows, captions, strict=True)):
             with st.container(width=108, gap="xxsmall", key=f"strip {key} {n}"):
-                label = f"![{'tile of row ' + str(row)}]({address(desk.table, int(row))}) {_plain(caption)}"
+                label = f"![tile of row {row:d}]({address(desk.table, int(row))}) {plain(caption)}"
                 if st.button(label, key=f"strip {key} {n} {row}", type="tertiary", width="stretch"):
                     clicked = int(row)
                 if actions:
                     with st.container(horizontal=True, gap="xxsmall"):
                         for word, act in actions:
-                            if st.button(word, key=f"strip {key} {n} {row} {word}"):
+                            if st.button(plain(word), key=f"strip {key} {n} {row} {word}"):
                                 act(int(row))
     return clicked
-
-
-def _plain(text: str) -> str:
-    """Text with what Markdown would read as its own taken literally."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|:$~-])", r"\\\1", text)
 
 
 def changed() -> bool:

@@ -15,6 +15,7 @@ from core.viz.pictures import stretch_of
 from core.viz.sheet import jpeg
 from ui.pickers import controls
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
@@ -28,7 +29,7 @@ def reconstruction(view: View) -> Reconstruction:
 
     def tell(ahead: int) -> None:
         if ahead:
-            place.info(f"{ahead} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
+            place.info(f"{ahead:,} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
         else:
             place.empty()
 
@@ -38,8 +39,8 @@ def reconstruction(view: View) -> Reconstruction:
 def recipe(made: Reconstruction) -> None:
     """The warnings, one line each, and the recipe of every picture above."""
     for sentence in made.warnings:
-        st.caption(f":orange[:material/info:] {sentence}")
-    st.caption(f"{made.recipe.caption()}  \nCompared with {made.recipe.target}. {made.recipe.credit}")
+        st.caption(f":orange[:material/info:] {plain(sentence)}")
+    st.caption(f"{plain(made.recipe.caption())}  \nCompared with {plain(made.recipe.target)}. {plain(made.recipe.credit)}")
 
 
 @st.fragment(parallel=True)

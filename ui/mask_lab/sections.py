@@ -18,6 +18,7 @@ from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 WHAT_THE_LOSS_SAW = """
@@ -70,7 +71,7 @@ def comparing(view: View, made: Reconstruction) -> None:
     )  # fmt: skip
     st.caption("The pointer reads both pictures in the network's unit, 0 to 1.")
     if pinned:
-        st.caption(f"Pinned: {kept.recipe.caption()}")
+        st.caption(f"Pinned: {plain(kept.recipe.caption())}")
 
 
 def many_masks(view: View, made: Reconstruction) -> None:
@@ -167,7 +168,7 @@ def taking_away(view: View, made: Reconstruction) -> None:
     st.markdown("**As a command**")
     st.code(view.to_command(), "bash", wrap_lines=True)
     if made.recipe.notices:
-        st.warning(" ".join(made.recipe.notices), icon=":material/gavel:")
+        st.warning(plain(" ".join(made.recipe.notices)), icon=":material/gavel:")
 
 
 SECTIONS = {

@@ -19,6 +19,7 @@ from core.policy import MAX_RES, POLICIES, Policy
 from core.session import View
 from core.units import metres
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
@@ -63,7 +64,7 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
     )
     with st.container():  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
         for sentence in restored.ignored:
-            st.warning(sentence, icon=":material/link_off:")
+            st.warning(plain(sentence), icon=":material/link_off:")
     return restored.view
 
 
@@ -115,10 +116,10 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     with st.popover("More of the mask", width="stretch"):
         if kind in SIZED:
             shown = min(size, LARGEST_SLID)
-            slid = st.slider("Size in patches, 0: automatic", 0, LARGEST_SLID, key=state.widget("cells", shown), help=KINDS[kind].size)
+            slid = st.slider("Size in patches, 0: automatic", 0, LARGEST_SLID, key=state.widget("cells", shown), help=plain(KINDS[kind].size))
             size = size if slid == shown else slid
         invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
-        st.caption(f"{KIND_NAMES[kind]}: {KINDS[kind].hides}.")
+        st.caption(f"{KIND_NAMES[kind]}: {plain(KINDS[kind].hides)}.")
     return MaskSpec(kind, ratio=percent / 100, seed=seed, size=size, invert=invert)
 
 
@@ -159,7 +160,7 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
     try:
         finest, coarsest = gsd_range(tile, side_px)
     except GeoError as problem:
-        st.caption(str(problem))
+        st.caption(plain(problem))
         return tile
     count = max(0, math.floor(math.log2(coarsest / finest) * 2 + 1e-6))
     steps = [float(f"{finest * 2 ** (n / 2):.3g}") for n in range(count + 1)]
@@ -198,7 +199,7 @@ def there(tile: TileSpec) -> TileSpec:
         return tile
     asked = ", ".join(str(band + 1) for band in tile.rgb)
     have = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
-    st.warning(f"The link asks for the bands {asked}, but this picture has {have}: its usual colours are shown instead.", icon=":material/link_off:")
+    st.warning(f"The link asks for the bands {plain(asked)}, but this picture has {plain(have)}: its usual colours are shown instead.", icon=":material/link_off:")
     return replace(tile, rgb=None)
 
 
@@ -215,7 +216,7 @@ def band_control(tile: TileSpec) -> TileSpec:
     now = tile.rgb or cached.ground(replace(tile, rgb=None), 16).rgb
     columns = st.columns(3, gap="small", wrap=False)
     chosen = [
-        column.selectbox(colour, range(len(header.bands)), key=state.widget(colour, band), format_func=header.bands.__getitem__)
+        column.selectbox(plain(colour), range(len(header.bands)), key=state.widget(colour, band), format_func=header.bands.__getitem__)
         for column, colour, band in zip(columns, ("Red", "Green", "Blue"), now, strict=True)
     ]
     rgb = (chosen[0], chosen[1], chosen[2])
@@ -225,7 +226,7 @@ def band_control(tile: TileSpec) -> TileSpec:
 def policy_control(policy: Policy, card: ModelCard) -> Policy:
     """How the GSD becomes res, the number that the positional code receives."""
     if not card.gsd_aware:
-        st.caption(f"{card.name} does not know the GSD: its positions are static.")
+        st.caption(f"{plain(card.name)} does not know the GSD: its positions are static.")
         return policy
     name = st.selectbox(
         "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=POLICY_NAMES.__getitem__,

@@ -10,6 +10,7 @@ from core.errors import ExplorerError
 from core.session import View
 from ui.pickers import controls
 from ui.shell import cached, state, weights
+from ui.shell.escaping import plain
 
 POSITIONS = {
     "gsd": "Follow the GSD, as in Scale-MAE",
@@ -56,10 +57,10 @@ def pick_model(view: View, *, encoders: bool = False) -> str:
         _show(view, said)
     card = cached.card_of(name)
     if NON_COMMERCIAL in card.licence.split("-"):
-        st.caption(f":orange[:material/gavel:] {card.licence}: these weights are for non-commercial use only.")
+        st.caption(f":orange[:material/gavel:] {plain(card.licence)}: these weights are for non-commercial use only.")
     if report := cached.report(name):
         with st.expander("About this file", icon=":material/description:", expanded=state.recall("new weights", "") == name):
-            st.markdown("\n".join(f"- {_plain(sentence)}" for sentence in report))
+            st.markdown("\n".join(f"- {plain(sentence)}" for sentence in report))
     return name
 
 
@@ -87,19 +88,19 @@ def _own_weights(view: View) -> None:
     with st.popover("Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"):
         most = state.upload_limit_mb()
         st.caption(
-            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most} MB; nothing in the file is run. It lives in this session only: nobody "
+            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most:,} MB; nothing in the file is run. It lives in this session only: nobody "
             "else sees it, no link leads to it, and it is deleted soon after you close this tab."
         )
         file = st.file_uploader("File of weights", [suffix[1:] for suffix in weights.SUFFIXES], key=f"weights {state.recall('weights taken', 0)}")
         if st.button("Load it", type="primary", disabled=file is None, key="load weights", width="stretch") and file is not None:
             _take_in(view, file, most)
         if refused := state.recall("weights refused", ""):
-            st.error(refused, icon=":material/error:")
+            st.error(plain(refused), icon=":material/error:")
             state.keep("weights refused", "")
         for key in weights.store.names(state.session_id()):
             held = weights.store.get(key)
             if st.button(
-                f"Remove {_plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)", icon=":material/delete:", type="tertiary", key=f"remove {key}"
+                f"Remove {plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)", icon=":material/delete:", type="tertiary", key=f"remove {key}"
             ):
                 weights.store.remove(key)
                 _show(view, next(iter(cached.cards())) if view.model.startswith(key) else view.model)
@@ -149,8 +150,3 @@ def _memory() -> str:
 
 def _size(count: int) -> str:
     return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
-
-
-def _plain(text: str) -> str:
-    """Text from a file or its name, which must not be read as markup."""
-    return "".join(f"\\{letter}" if letter in "\\`*_{}[]()#+!|<>$:~" else letter for letter in text)

@@ -13,6 +13,7 @@ from core.session import View
 from core.units import metres
 from ui.pickers import controls
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.pictures import pictures
 from ui.shell.uploads import content
 
@@ -26,7 +27,7 @@ PLAIN = (".png", ".jpg", ".jpeg")
 def pick_tile(view: View) -> TileSpec:
     """The tile that is shown, by name, with the door to others; a choice starts the page anew with it."""
     title = next((e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)), controls.ref_title(view.tile.ref))
-    if st.button(title, icon=":material/photo_library:", help="Choose another tile", width="stretch", key="choose tile"):
+    if st.button(plain(title), icon=":material/photo_library:", help="Choose another tile", width="stretch", key="choose tile"):
         _dialog(view)
     return view.tile
 
@@ -57,10 +58,10 @@ def _gallery(view: View) -> None:
                 try:
                     st.image(cached.thumbnail_of(entry.spec), width="stretch", alt=entry.title)
                 except ExplorerError as problem:
-                    st.caption(str(problem))
+                    st.caption(plain(problem))
                     continue
                 label = f"{entry.title} · {metres(entry.gsd_m)}"
-                if st.button(label, help=f"{entry.credit} ({entry.licence})", width="stretch", key=f"gallery {entry.title}", type="tertiary"):
+                if st.button(plain(label), help=f"{plain(entry.credit)} ({plain(entry.licence)})", width="stretch", key=f"gallery {entry.title}", type="tertiary"):
                     _use(view, controls.tile_of(entry, side))
 
 
@@ -73,7 +74,7 @@ def _pictures(view: View) -> None:
     keys = source.keys()
     found = [key for key in keys if wanted in f"{key} {source.entry(key).label}".lower()]
     if not found:
-        st.info(f"No picture of {source.info.title} is called so: write less, or choose another source.")
+        st.info(f"No picture of {plain(source.info.title)} is called so: write less, or choose another source.")
         return
     key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {wanted}")
     left, right = st.columns([1, 2], vertical_alignment="bottom")
@@ -81,9 +82,9 @@ def _pictures(view: View) -> None:
     try:
         left.image(cached.thumbnail_of(spec), width="stretch", alt=key)
     except GeoError as problem:
-        st.warning(str(problem))
+        st.warning(plain(problem))
     entry = source.entry(key)
-    right.caption(f"{entry.credit or source.info.credit}  \n{entry.licence or source.info.licence}")
+    right.caption(f"{plain(entry.credit or source.info.credit)}  \n{plain(entry.licence or source.info.licence)}")
     if right.button("Show this one", type="primary", width="stretch"):
         _use(view, spec)
     if right.button("Any other of this source", icon=":material/casino:", width="stretch"):
@@ -107,7 +108,7 @@ def _upload(view: View) -> None:
         pictures.source.native_gsd_m(ref.key)
         cached.thumbnail_of(TileSpec(ref))
     except ExplorerError as problem:
-        st.error(str(problem), icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
         return
     _use(view, TileSpec(ref))
 

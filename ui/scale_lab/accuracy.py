@@ -14,6 +14,7 @@ from core.viz.evaluation import scale_chart
 from ui.evaluate import evaluations
 from ui.evaluate.own_sets import states_gsd
 from ui.shell import cached, state, weights
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, labs
 
 FEW, IN_ALL = 10, 200
@@ -40,7 +41,7 @@ def accuracy(view: View) -> None:
             results = cached.shelf("accuracy over scales", 64).once(wish, lambda: _computed(view, name))
             st.plotly_chart(scale_chart(results), key="accuracy by scale")
             st.caption(
-                f"Weighted kNN on {results[0].count} test images, gallery and test images both downsampled; bars are 95 % intervals. "
+                f"Weighted kNN on {results[0].count:,} test images, gallery and test images both downsampled; bars are 95 % intervals. "
                 "At 12.5 % small pictures leave few whole patches."
             )
     if "Evaluate" in labs():
@@ -59,7 +60,7 @@ def _computed(view: View, name: str) -> tuple[Result, ...]:
         if isinstance(event, Result):
             found.append(event)
         else:
-            bar.progress(event.share, event.text)
+            bar.progress(event.share, plain(event.text))
     bar.empty()
     return tuple(found)
 

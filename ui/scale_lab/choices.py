@@ -12,6 +12,7 @@ from core.models.registry import ModelCard
 from core.session import View
 from ui.pickers import controls
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 MARK = "scales"
 HOLD_NAMES = {"ground": "Same ground", "pixels": "Same pixels"}
@@ -70,7 +71,7 @@ def scale_controls(view: View) -> Choices:
     """How many scales, what stays the same among them, what is hidden, and which bands are drawn."""
     was, ignored = choices_from(view.selection)
     for sentence in ignored:
-        st.warning(sentence, icon=":material/link_off:")
+        st.warning(plain(sentence), icon=":material/link_off:")
     hold = (
         st.segmented_control(
             "Across scales", list(HOLDS), format_func=HOLD_NAMES.__getitem__, key=state.widget("hold", was.hold), required=True, width="stretch"

@@ -15,6 +15,7 @@ from core.viz.sheet import sheet
 from ui.pickers import controls
 from ui.scale_lab.choices import Choices
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 MOST_OTHERS = 7
 
@@ -90,7 +91,7 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
     try:
         blocks = len(trunk_of(network).blocks)
     except InputError as problem:
-        st.caption(str(problem))
+        st.caption(plain(problem))
         return
     left, right = st.columns(2)
     block = left.slider("Block", 1, blocks, key=_within("block", choices.block, 1, blocks)) - 1

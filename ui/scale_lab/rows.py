@@ -17,6 +17,7 @@ from core.viz.pictures import Panel
 from core.viz.scales import Look, band_panels, row_panels
 from core.viz.sheet import sheet
 from ui.shell import cached
+from ui.shell.escaping import plain
 
 
 def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
@@ -24,17 +25,17 @@ def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Recons
     fed = made.recipe
     res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(model).gsd_aware else "no res: static positions"
     place = " · own scale" if made is own else ""
-    st.markdown(f"**{metres(fed.gsd)}**{place} · fed {fed.input_px} px, {fed.grid[0]} x {fed.grid[1]} patches · {res}")
+    st.markdown(f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, {fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}")
     errors = band_errors(made)
     try:
         panels = _bands(made, model, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
     except ExplorerError as problem:
-        st.caption(str(problem))
+        st.caption(plain(problem))
         return
     st.html(sheet(panels, abreast=5, least_px=98))
     for sentence in made.warnings:
         if own is None or sentence not in own.warnings:
-            st.caption(f":orange[:material/info:] {sentence}")
+            st.caption(f":orange[:material/info:] {plain(sentence)}")
 
 
 def draw_fed(views: Sequence[View]) -> list[int]:
@@ -45,7 +46,7 @@ def draw_fed(views: Sequence[View]) -> list[int]:
         try:
             ready = cached.prepared(view)
         except ExplorerError as problem:
-            st.warning(str(problem))
+            st.warning(plain(problem))
             continue
         res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
         panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)

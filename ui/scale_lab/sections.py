@@ -22,6 +22,7 @@ from core.viz.scales import drift_chart, error_chart, spectrum_chart
 from ui.pickers import controls
 from ui.scale_lab.accuracy import accuracy
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 TABS = ("Curves", "Response to res", "Spectrum", "Patches")
@@ -60,7 +61,7 @@ def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reco
     model = views[0].model
     card = cached.card_of(model)
     if not card.gsd_aware:
-        st.info(f"{model} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE.")
+        st.info(f"{plain(model)} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE.")
         return
     start = next((n for n, scale in enumerate(scales) if scale.own), 0)
     steps = range(len(scales))
@@ -103,12 +104,12 @@ def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) ->
     tied = least(scored)
     best = tied[0]
     if len(tied) > 1:
-        st.markdown(f"**{', '.join(tied[:-1])}** and **{tied[-1]}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart.")
+        st.markdown(f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart.")
     else:
-        st.markdown(f"**{best}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
+        st.markdown(f"**{plain(best)}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
-    if base.policy.name not in tied and st.button(f"Use {best}", icon=":material/check:"):
+    if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
         state.jump(replace(controls.current_view(), policy=Policy(best)))
     st.code(replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(), "bash", wrap_lines=True)
     st.caption("One tile under one mask decides little: try several places before you write this recipe down.")

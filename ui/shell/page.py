@@ -13,6 +13,7 @@ import streamlit as st
 from core.errors import ExplorerError
 from core.net import online
 from ui.shell import state
+from ui.shell.escaping import plain
 
 ROOT = Path(__file__).parents[2]
 NAME = "Earth MAE Explorer"
@@ -66,7 +67,7 @@ def in_a_sentence() -> Generator[None]:
 def _say(problem: BaseException | None) -> bool:
     """Show an ExplorerError; a wish that a newer one replaced is passed over, for that one's run is under way."""
     if isinstance(problem, ExplorerError) and type(problem).__name__ != "Superseded":
-        st.error(str(problem), icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
     return isinstance(problem, ExplorerError)
 
 
@@ -83,7 +84,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
         st.caption(lead)
     if not linked:
         for sentence in state.ignored_parameters():
-            st.warning(sentence, icon=":material/link_off:")
+            st.warning(plain(sentence), icon=":material/link_off:")
     return Page(_sidebar())
 
 
@@ -130,9 +131,9 @@ def _device() -> None:
     models = ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held) or "none yet"
     taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {shelf().limit_bytes / 2**30:.1f} GB"
     st.caption(
-        f"**{on.name}**, {on.precision}  \n"
+        f"**{plain(on.name)}**, {on.precision}  \n"
         f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
-        f"Models in memory ({taken}): {models}"
+        f"Models in memory ({taken}): {plain(models)}"
     )
     if waiting := turns(on.kind).waiting():
-        st.caption(f"{waiting} call{'s' * (waiting > 1)} before the device")
+        st.caption(f"{waiting:,} call{'s' * (waiting > 1)} before the device")

@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.evaluation.claims import RECORDED, STATEMENTS, Claim, Comparison, Measured, Statement, read_claims
 from core.viz.claims import claim_figure, paper_figure
+from ui.shell.escaping import plain
 from ui.train.runs import RUNS
 
 ICONS = {"ahead": ":material/trending_up:", "behind": ":material/trending_down:", "open": ":material/balance:"}
@@ -24,27 +25,27 @@ def three_papers() -> None:
         place: {claim.name: claim for claim in read_claims(folder)} for place, folder in {"Recorded": RECORDED, "This machine": RUNS / "papers"}.items()
     }
     held = [place for place, claims in places.items() if claims]
-    shown = st.segmented_control("Runs", held, default=held[0], key="papers from", required=True) if len(held) > 1 else (held or ["Recorded"])[0]
+    shown = st.segmented_control("Runs", held, default=held[0], key="papers from", format_func=plain, required=True) if len(held) > 1 else (held or ["Recorded"])[0]
     for name, statement in STATEMENTS.items():
         with st.container(border=True):
             _paper(statement, places[shown].get(name))
 
 
 def _paper(statement: Statement, claim: Claim | None) -> None:
-    st.markdown(f"**{statement.title}**  \nThe claim: {statement.sentence}")
+    st.markdown(f"**{plain(statement.title)}**  \nThe claim: {plain(statement.sentence)}")
     ours, theirs = st.columns([1.35, 1], gap="large")
     with ours:
         if claim is None:
             st.info("Not run yet. This command trains both arms and scores them; stopped or killed, it goes on.", icon=":material/terminal:")
             st.code(f"python -m core papers {statement.name} --minutes-per-run 20", language="bash")
         else:
-            st.markdown(f"{ICONS[claim.headline.verdict]} **{claim.sentence()}**")
+            st.markdown(f"{ICONS[claim.headline.verdict]} **{plain(claim.sentence())}**")
             st.plotly_chart(claim_figure(claim), key=f"ours {statement.name}")
-            st.caption(recipe(claim))
+            st.caption(plain(recipe(claim)))
     with theirs:
         st.markdown("The paper's own figures: :orange[another protocol]")
         st.plotly_chart(paper_figure(statement), key=f"paper {statement.name}")
-        st.caption(f"{statement.paper.source}; {statement.paper.protocol}.")
+        st.caption(f"{plain(statement.paper.source)}; {plain(statement.paper.protocol)}.")
     if claim is not None:
         with st.expander("Every number, and the recipe"):
             st.dataframe([_row(comparison, statement) for comparison in claim.comparisons], hide_index=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import streamlit as st
@@ -10,6 +9,7 @@ import streamlit as st
 from core.engine.training.runs import ROOT, Run, RunError, TrainSpec
 from core.viz.training import loss_figure, progress_figure
 from ui.pickers.controls import duration
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
 from ui.shell.state import said, set_widget, widget
@@ -47,9 +47,9 @@ def _follow(run: Run, others: list[Run]) -> None:
     _standing(run, spec, log, running=running, failed=bool(failure))
     _buttons(run, running=running, done=done)
     if failure:
-        st.error(f"The run ended early: {_plain(failure)}", icon=":material/error:")
+        st.error(f"The run ended early: {plain(_short(failure))}", icon=":material/error:")
     elif running and log and log[-1].get("unsaved"):
-        st.warning(f"The last checkpoint could not be saved ({_plain(str(log[-1]['unsaved']))}): it is tried again every minute.")
+        st.warning(f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}): it is tried again every minute.")
     if log:
         _curves({one.folder.name: one.log() for one in [run, *others]})
     _previews(run)
@@ -59,7 +59,7 @@ def _standing(run: Run, spec: TrainSpec, log: list[dict[str, Any]], *, running: 
     """How far a run is, in a bar and four numbers."""
     if not log:
         if running:
-            st.info(f"Reading imagery… {_plain(run.last_words())}", icon=":material/hourglass_top:")
+            st.info(f"Reading imagery… {plain(_short(run.last_words()))}", icon=":material/hourglass_top:")
         return
     last = log[-1]
     seconds = (spec.steps - last["step"]) * spec.batch / last["images_per_s"] if last["images_per_s"] else 0
@@ -99,7 +99,7 @@ def _stop(run: Run) -> None:
     try:
         stop_run(run)
     except (RunError, OSError) as problem:
-        st.toast(str(problem), icon=":material/error:")
+        st.toast(plain(problem), icon=":material/error:")
 
 
 def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
@@ -118,6 +118,6 @@ def _previews(run: Run) -> None:
     st.image(str(steps[step]), caption=caption, width="stretch")
 
 
-def _plain(text: str) -> str:
-    """A process's words without this server's paths, and with nothing that Markdown would act on."""
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$:-])", r"\\\1", text.replace(f"{ROOT}/", ""))
+def _short(text: str) -> str:
+    """A process's words without this server's paths."""
+    return text.replace(f"{ROOT}/", "")

@@ -20,6 +20,7 @@ from ui.globe import desk as ask
 from ui.globe.desk import Desk
 from ui.globe.panels import keeping, place
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 SHOWN = 12
@@ -92,7 +93,7 @@ def _question(desk: Desk) -> Any:
         lonlat = _read(said)
         state.keep("anywhere asked", Asked.now(SceneQuery(lonlat, span[0], span[1], float(cloud))))
         ask.fly(*lonlat)
-    st.caption(f"Asks {catalogue().title}. The place, the dates and the cloud leave this machine.")
+    st.caption(f"Asks {plain(catalogue().title)}. The place, the dates and the cloud leave this machine.")
     return state.recall("anywhere asked", None)
 
 
@@ -140,8 +141,8 @@ def _ground(desk: Desk, lonlat: tuple[float, float], scene: Any) -> None:
         tile = cached.ground(view.tile, side)
     place.show_imagined(view)
     st.caption(
-        f"{scene.id}, {shown.day(scene)}, {shown.cloud(scene)}. {_cost(source, listed.entry.key)} "
-        f"From the command line: `python -m core embed stac:{scene.address} --online --out DIR`"
+        f"{plain(scene.id)}, {plain(shown.day(scene))}, {plain(shown.cloud(scene))}. {plain(_cost(source, listed.entry.key))} "
+        f"From the command line: python -m core embed stac:{plain(scene.address)} --online --out DIR"
     )
     _alike(desk, view, side, tile, source)
 
@@ -170,10 +171,10 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
     try:
         embedded = made(like)
     except InputError as problem:
-        st.caption(f":orange[:material/info:] {problem}")
+        st.caption(f":orange[:material/info:] {plain(problem)}")
         embedded = made(default_recipe())
     else:
-        st.markdown(f"##### What in “{desk.name}” is most like it")
+        st.markdown(f"##### What in “{plain(desk.name)}” is most like it")
         found = nearest(desk.table, embedded.vector, SHOWN)
         ask.ring(found.rows.tolist())
         clicked = ask.pictures(desk, found.rows.tolist(), [f"{score:.3f}" for score in found.similarity], key="anywhere")

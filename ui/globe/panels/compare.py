@@ -24,6 +24,7 @@ from ui.globe.panels.takeaway import downloads
 from ui.globe.sight import look, sight
 from ui.globe.tables import Scene
 from ui.shell import cached
+from ui.shell.escaping import plain
 
 NEIGHBOURS, SHOWN, STRIP = 20, 8, 8
 MOST_PLACES, MOST_NAMED = 12_000, 6
@@ -73,15 +74,15 @@ def _choose(desk: Desk) -> Scene | None:
     if not choices:
         st.info(
             "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) takes several models in one "
-            f"go, and so does `python -m core embed --model A B`, for tables in the folder that the app starts with. {why}",
+            f"go, and so does `python -m core embed --model A B`, for tables in the folder that the app starts with. {plain(why)}",
             icon=":material/compare:",
         )
         return None
     said = ask.noted("with")
     labels = sorted(choices, key=lambda label: choices[label][1] == here)  # another network says more than other rows of the same
-    name = st.selectbox(f"Compare {here} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
+    name = st.selectbox(f"Compare {plain(here)} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
     if why:
-        st.caption(why)
+        st.caption(plain(why))
     ask.note("with", name)
     table, model = choices[name]
     return tables.scene(known[table], model)
@@ -134,8 +135,8 @@ def sentence(desk: Desk, other: Scene, found: Agreement) -> str:
     k = min(NEIGHBOURS, m - 1)
     sampled = f" (a sample of {m:,} was compared)" if found.shared > m else ""
     return (
-        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {' and '.join(desk.table.models)} and for "
-        f"{' and '.join(other.table.models)}, on average over {found.shared:,} shared places{sampled}; two networks that had nothing in "
+        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {plain(' and '.join(desk.table.models))} and for "
+        f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared places{sampled}; two networks that had nothing in "
         f"common would share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** of at most 1."
     )
 
@@ -144,7 +145,7 @@ def _extremes(desk: Desk, found: Agreement) -> None:
     """Where the two agree least, and most."""
     order = np.argsort(found.overlap, kind="stable")
     for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
-        st.markdown(f"##### {words}")
+        st.markdown(f"##### {plain(words)}")
         shown = found.pairs.a[rows].tolist()
         clicked = ask.pictures(desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}")
         if clicked is not None:
@@ -153,7 +154,7 @@ def _extremes(desk: Desk, found: Agreement) -> None:
 
 def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
     """The other network's maps of the shared places, with the same colours, camera, selection and place in hand."""
-    st.markdown(f"##### The twin: {' and '.join(other.table.models)}")
+    st.markdown(f"##### The twin: {plain(' and '.join(other.table.models))}")
     a, b = found.pairs.a, found.pairs.b
     lonlat, plane = desk.lonlat[a], other.plane[b]
     inside = np.isin(a, desk.selected)
@@ -216,7 +217,7 @@ def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
     theirs = back[nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows]
     st.markdown(f"##### Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
     for n, (name, rows, others) in enumerate(((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))):
-        st.caption(" and ".join(name))
+        st.caption(plain(" and ".join(name)))
         captions = ["both" if row in others else "only here" for row in rows]
         clicked = ask.pictures(desk, rows.tolist(), captions, key=f"compare beside {n}")
         if clicked is not None:

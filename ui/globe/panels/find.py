@@ -22,6 +22,7 @@ from ui.globe.panels import find_filter, find_ground
 from ui.globe.panels.examples import Examples
 from ui.globe.sight import sight
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 COUNTS = (12, 24, 48, 96)
 MOST_OF_SELECTION = 20_000
@@ -107,7 +108,7 @@ def by_place(desk: Desk) -> Query | None:
 def _distance(desk: Desk, place: NamedPlace, row: int) -> str:
     km = desk.table.distance_km(row, place.lon, place.lat)
     far = " **That is far: this table may not cover the place.**" if km > FAR_KM else ""
-    return f"{place.label}: the nearest row's centre lies {metres(1000 * km)} away.{far}"
+    return f"{plain(place.label)}: the nearest row's centre lies {metres(1000 * km)} away.{far}"
 
 
 def by_selection(desk: Desk) -> Query | None:
@@ -147,7 +148,7 @@ def by_examples(desk: Desk) -> Query | None:
     _note(examples.to_text())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for sign, words, icon in (("+", "More like the place in hand", ":material/thumb_up:"), ("-", "Less like it", ":material/thumb_down:")):
-            if st.button(words, icon=icon, disabled=place is None, key=f"find example {sign}") and place is not None:
+            if st.button(plain(words), icon=icon, disabled=place is None, key=f"find example {sign}") and place is not None:
                 _exemplify(examples.with_row(desk.identity(place), sign))
         if st.button("Clear", icon=":material/clear_all:", disabled=not examples.more + examples.less, key="find example clear"):
             _exemplify(Examples())
@@ -202,12 +203,12 @@ def _answer(desk: Desk, query: Query) -> None:
     if heat:
         ask.paint(_likeness(desk, query))
     ask.ring(found.rows.tolist())
-    st.markdown(f"##### Most like {query.words}")
+    st.markdown(f"##### Most like {plain(query.words)}")
     captions = [f"{score:.3f}{' · the same' if same else ''}" for score, same in zip(found.similarity, found.duplicate, strict=True)]
     clicked = ask.pictures(desk, found.rows.tolist(), captions, key="find found", actions=_actions(desk))
     same = int(found.duplicate.sum())
     doubled = f" {same} of them equal the query or a better one, as the network sees it." if same else ""
-    st.caption(f"The number is the cosine of the vectors; yellow rings on the maps.{doubled} {found.note}")
+    st.caption(f"The number is the cosine of the vectors; yellow rings on the maps.{doubled} {plain(found.note)}")
     st.download_button("CSV", lambda: table_of(desk, found), "found.csv", "text/csv", icon=":material/download:", on_click="ignore", key="find csv")
     if clicked is not None:
         ask.choose(clicked)

@@ -15,6 +15,7 @@ from ui.globe import desk as ask
 from ui.globe.desk import LONGEST_NOTE, Desk, Layer
 from ui.globe.panels.takeaway import downloads
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 SHOWN = 24
 DIM = "#3d474d"
@@ -36,7 +37,7 @@ def draw(desk: Desk) -> None:
     columns = _filled(desk)
     with st.container(horizontal=True, gap="small"):
         for name, (needs, text) in EXAMPLES.items():
-            if needs in columns and st.button(name, key=f"find example {name}", type="tertiary", help=text):
+            if needs in columns and st.button(plain(name), key=f"find example {name}", type="tertiary", help=plain(text)):
                 ask.note("search", f"filter:{text}")
                 ask.changed()
                 st.rerun()

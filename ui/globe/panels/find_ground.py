@@ -16,6 +16,7 @@ from core.geo.tile import TileSpec
 from ui.globe.desk import Desk
 from ui.globe.rows import spec_of
 from ui.shell import cached, state, uploads
+from ui.shell.escaping import plain
 
 pc: Any = pyarrow.compute
 
@@ -74,7 +75,7 @@ def part(desk: Desk) -> Found | None:
                         state.keep(_PART, (here, at))
                         chosen = at
     st.caption(
-        f"Click a part. It is embedded by itself, enlarged to a whole tile: what lies around it does not count, and its pixels are {n} times finer "
+        f"Click a part. It is embedded by itself, enlarged to a whole tile: what lies around it does not count, and its pixels are {n:,} times finer "
         "than those of the rows it is compared with."
     )
     if chosen is None:
@@ -94,4 +95,4 @@ def _picture_button(spec: TileSpec, at: int, chosen: bool) -> bool:
     shown = base64.b64encode(cached.thumbnail_of(spec, 96)).decode()
     label = f"![part {at + 1}](data:image/jpeg;base64,{shown})"
     with st.container(width=104):
-        return st.button(label, key=f"find part {at}", type="primary" if chosen else "tertiary", width="stretch")
+        return st.button(plain(label), key=f"find part {at}", type="primary" if chosen else "tertiary", width="stretch")

@@ -12,6 +12,7 @@ import streamlit as st
 from ui.globe import desk as ask
 from ui.pickers.controls import duration
 from ui.shell import jobs
+from ui.shell.escaping import plain
 from ui.shell.jobs import Job
 from ui.shell.page import in_a_sentence
 from ui.shell.state import how_to_return
@@ -49,18 +50,18 @@ def _job(job: Job) -> None:
     state, now = job.state, job.standing
     words, icon, colour = BADGES[state]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{job.title}**")
-        st.badge(words, icon=icon, color=colour)
-        st.caption(", ".join(Path(model).name for model in job.models))
+        st.markdown(f"**{plain(job.title)}**")
+        st.badge(plain(words), icon=icon, color=colour)
+        st.caption(plain(", ".join(Path(model).name for model in job.models)))
     if state == "waiting":
         before = jobs.place_in_queue(job)
-        st.caption(f"{before} job{'s' * (before != 1)} before yours" if before else "It starts in a moment.")
+        st.caption(f"{before:,} job{'s' * (before != 1)} before yours" if before else "It starts in a moment.")
     elif now is None:
-        st.caption("Loading the network and laying the plan…" if state in ACTIVE else job.last_words)
+        st.caption("Loading the network and laying the plan…" if state in ACTIVE else plain(job.last_words))
     else:
         st.progress(min(1.0, now.done / max(now.total, 1)), text=_progress(job))
     if state == "stopped" and now is not None:
-        st.caption(f"Last words: {job.last_words}" if job.last_words else "Its process is gone.")
+        st.caption(f"Last words: {plain(job.last_words)}" if job.last_words else "Its process is gone.")
     _buttons(job)
 
 
@@ -80,7 +81,7 @@ def _buttons(job: Job) -> None:
     with st.container(horizontal=True):
         for title, table in job.tables.items() if state == "finished" else ():
             words = "Explore it" if len(job.models) == 1 else f"Explore {table.name}"
-            if st.button(words, type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"):
+            if st.button(plain(words), type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"):
                 ask.add_table(title, table, show=True)
         if state in ("waiting", "running"):
             st.button(

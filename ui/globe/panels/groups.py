@@ -15,6 +15,7 @@ from ui.globe.desk import Desk, Layer
 from ui.globe.map.colour import clusters
 from ui.globe.panels.takeaway import downloads
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 SHOWN, TYPICAL = 24, 6
 MOST_GROUPS = 24
@@ -64,7 +65,7 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
     ask.ring([])
     if automatic:
         tried = ", ".join(str(k) for k in CANDIDATES if k in found.silhouette)
-        st.caption(f"**{found.k} groups** have the best silhouette ({found.silhouette[found.k]:.2f} of at most 1); tried: {tried}.")
+        st.caption(f"**{found.k:,} groups** have the best silhouette ({found.silhouette[found.k]:.2f} of at most 1); tried: {tried}.")
     for n, name in enumerate(names):
         st.html(
             f'<div style="border-left:6px solid {CLASSES[n % len(CLASSES)]};padding-left:10px"><b>{name}</b> '
@@ -88,7 +89,7 @@ def _strange(desk: Desk, way: str) -> None:
     rows = found.rows[:SHOWN].tolist()
     ask.ring(rows)
     clicked = ask.pictures(desk, rows, [f"{found.score[row]:.3g}" for row in rows], key=f"strange {way}")
-    st.caption(f"The strangest first; the number: {found.meaning}. They carry yellow rings on the maps.")
+    st.caption(f"The strangest first; the number: {plain(found.meaning)}. They carry yellow rings on the maps.")
     if way in BANDS:
         st.caption(
             "A network that has seen much of a kind of ground imagines it well: what it cannot imagine is rare, damaged, clouded, or plain noise."

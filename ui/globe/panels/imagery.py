@@ -21,6 +21,7 @@ from ui.globe.panels.following import follow
 from ui.pickers import model_picker
 from ui.pickers.tile_picker import MOST_LISTED, UPLOAD_MB
 from ui.shell import cached, jobs, state, uploads, weights
+from ui.shell.escaping import plain
 
 if TYPE_CHECKING:
     from core.engine.embedding.spec import SweepSpec
@@ -82,7 +83,7 @@ def _from_here() -> Chosen | None:
     key = st.selectbox("Picture", options, format_func=lambda k: _label(source, k), key=state.widget(f"imagery of {name}", keys[0]))
     only = "" if key == ALL else key
     entry = source.entry(only or keys[0])
-    st.caption(" · ".join(filter(None, (entry.credit or source.info.credit, entry.licence or source.info.licence))))
+    st.caption(plain(" · ".join(filter(None, (entry.credit or source.info.credit, entry.licence or source.info.licence)))))
     return Chosen(name, only, source, only or keys[0], source.info.title if key == ALL else _label(source, key))
 
 
@@ -187,13 +188,13 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     try:
         plan = plans.plan_of(spec, wanted.tile_px)
     except TooManyTilesError as problem:
-        st.warning(f"{problem} The command line below has no such limit.")
+        st.warning(f"{plain(problem)} The command line below has no such limit.")
         _command(spec, chosen, wanted)
         return
     st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch")
     plans.legend(plan)
     for sentence in plan.notes[:3]:
-        st.caption(f":orange[:material/info:] {sentence}")
+        st.caption(f":orange[:material/info:] {plain(sentence)}")
     with st.spinner("Measuring how fast this device is", show_time=True):
         rate = 1 / sum(1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models)
     plans.numbers(plan, wanted, rate)

@@ -11,6 +11,7 @@ from core.atlas.store.shards import shard_records
 from core.engine.embedding.places import EmbeddedPlace
 from ui.globe import desk as ask
 from ui.shell import jobs, state
+from ui.shell.escaping import plain
 
 
 def keep(place: EmbeddedPlace) -> None:
@@ -23,9 +24,9 @@ def keep(place: EmbeddedPlace) -> None:
     added = append_rows(folder, place.row, info)
     ask.add_table(title, folder)
     if added:
-        st.toast(f"Added to “{title}”.", icon=":material/bookmark_added:")
+        st.toast(f"Added to “{plain(title)}”.", icon=":material/bookmark_added:")
     left, right = st.columns([3, 1], vertical_alignment="center")
-    left.caption(f":material/bookmark_added: In your table “{title}” ({_count(folder)}). {state.how_to_return()}")
+    left.caption(f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). {state.how_to_return()}")
     if right.button("Open it", key="anywhere open", icon=":material/table_view:", width="stretch"):
         ask.add_table(title, folder, show=True)
 

@@ -25,6 +25,7 @@ from ui.globe.desk import Desk, Layer
 from ui.globe.map.colour import Painted, encode
 from ui.globe.panels.takeaway import downloads
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import ROOT
 
 LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
@@ -109,12 +110,12 @@ def _place(desk: Desk, sheet: Sheet) -> None:
         st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
         return
     word = sheet.now().get(desk.identity(desk.place), "none")
-    said = {"yes": "marked **yes**", "no": "marked **no**", "none": "not marked"}[word]
+    said = {"yes": "marked yes", "no": "marked no", "none": "not marked"}[word]
     one, two = st.columns([1, 1.2], vertical_alignment="center")
     with one:
         ask.pictures(desk, [desk.place], ["the place in hand"], key="label place")
     with two:
-        st.caption(f"The place you clicked: {said}.")
+        st.caption(f"The place you clicked: {plain(said)}.")
         if not desk.table.stored.usable[desk.place]:
             st.caption("It has no vector, so it cannot be marked.")
             return
@@ -128,7 +129,7 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
     """Marks so far, undo, what was learnt from them, and downloads."""
     st.markdown(f"**{len(marks.yes)}** yes · **{len(marks.no)}** no")
     if missing:
-        st.caption(f"{missing} more of your marks are on places that are not among the rows on show.")
+        st.caption(f"{missing:,} more of your marks are on places that are not among the rows on show.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Undo mark", icon=":material/undo:", disabled=not sheet.log, key="label undo"):
             _change(sheet.undone(), desk)
@@ -182,7 +183,7 @@ def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None
     else:
         kind = "no" if marks.yes else "yes"
         rows = variety(desk.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
-        st.markdown(f"##### Now mark one {kind}")
+        st.markdown(f"##### Now mark one {plain(kind)}")
         st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
     captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
     _strip(desk, sheet, rows.tolist(), captions, "ask")
@@ -259,7 +260,7 @@ def _sheet() -> Sheet:
     try:
         sheet = load_sheet(LABELS, key)
     except ExplorerError as problem:
-        st.warning(str(problem), icon=":material/link_off:")
+        st.warning(plain(problem), icon=":material/link_off:")
         return Sheet()
     state.keep(_HELD, (key, sheet))
     return sheet

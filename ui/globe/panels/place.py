@@ -25,6 +25,7 @@ from ui.globe.sight import sight
 from ui.mask_lab import lab
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 SHOWN = 12
@@ -57,9 +58,9 @@ def facts(desk: Desk, row: int) -> None:
     """The tile, where it is, and everything the table says of it."""
     st.image(picture(desk.table, row), width=220)
     values = desk.table.columns.slice(row, 1).to_pylist()[0]
-    st.markdown(f"**{where(desk, row)}**")
+    st.markdown(f"**{plain(where(desk, row))}**")
     gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
-    st.caption(f"{values['source'] or 'unnamed source'}{gsd}")
+    st.caption(f"{plain(values['source'] or 'unnamed source')}{gsd}")
     with st.expander("What the table says", icon=":material/table_rows:"):
         said = {name: str(value)[:80] for name, value in values.items() if value is not None and name not in ("geometry", "bbox")}
         st.dataframe({"column": list(said), "value": list(said.values())}, hide_index=True, height=260)
@@ -87,7 +88,7 @@ def alike(desk: Desk, row: int) -> None:
     ask.ring(found.rows.tolist())
     captions = [f"{score:.3f}{' · the same' if same else ''}" for score, same in zip(found.similarity, found.duplicate, strict=True)]
     clicked = ask.pictures(desk, found.rows.tolist(), captions, key="near")
-    st.caption(f"Most alike first; the number is the cosine of the vectors. They carry yellow rings on the maps. {found.note}")
+    st.caption(f"Most alike first; the number is the cosine of the vectors. They carry yellow rings on the maps. {plain(found.note)}")
     if clicked is not None:
         ask.choose(clicked)
 
@@ -127,7 +128,7 @@ def show_imagined(view: View) -> None:
     try:
         made = lab.reconstruction(view)
     except ExplorerError as problem:
-        st.caption(str(problem))
+        st.caption(plain(problem))
         return
     shown = {panel.name: panel for panel in panels(made)}
     st.html(
@@ -137,10 +138,10 @@ def show_imagined(view: View) -> None:
             address=lambda name, jpeg: scene.address("pictures", jpeg, f"imagined {name}", "0.jpg"),
         )
     )
-    st.caption(f"{made.recipe.caption()}. {made.recipe.credit}")
+    st.caption(f"{plain(made.recipe.caption())}. {plain(made.recipe.credit)}")
     with st.container(horizontal=True):
         for name, (path, icon) in LABS.items():
-            if st.button(f"Open in {name}", icon=icon, key=f"open in {name}"):
+            if st.button(f"Open in {plain(name)}", icon=icon, key=f"open in {name}"):
                 state.carry(view, path)
 
 

@@ -20,6 +20,7 @@ from ui.globe.map.colour import choices, paint_by, rgb_of
 from ui.globe.rows import spec_of
 from ui.globe.sight import sight
 from ui.shell import cached, routes, state
+from ui.shell.escaping import plain
 
 HEIGHT_PX = 620
 MOST_PICTURES = 24
@@ -58,7 +59,7 @@ def draw(desk: Desk) -> None:
     else:
         st.iframe(html.decode(), height=HEIGHT_PX)
         st.caption("Started with `streamlit run app.py`, the map shows one coarse picture for each layer; start with `make app` for full resolution.")
-    st.caption(" · ".join(["Switch layers in the map's corner; colours as above.", *whose]))
+    st.caption(plain(" · ".join(["Switch layers in the map's corner; colours as above.", *whose])))
 
 
 def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:

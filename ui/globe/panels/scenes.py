@@ -20,6 +20,7 @@ from core.viz.footprints import located, span_m
 from core.viz.sheet import jpeg
 from ui.globe.rows import card
 from ui.shell import cached, state
+from ui.shell.escaping import plain
 
 PREVIEW_PX, MAP_PX = 180, 360
 FRESH_S = 600.0
@@ -79,7 +80,7 @@ def choose(scenes: tuple[Scene, ...]) -> Scene:
         for n, scene in enumerate(scenes):
             with st.container(width=132, gap="small", key=f"scene {n}"):
                 st.image(preview(scene), width="stretch")
-                st.caption(f"**{day(scene)}**  \n{cloud(scene)}")
+                st.caption(f"**{plain(day(scene))}**  \n{plain(cloud(scene))}")
                 here = scene is chosen
                 st.button(
                     "Shown below" if here else "Show", key=f"scene {n} {scene.id}", type="primary" if here else "secondary", width="stretch",

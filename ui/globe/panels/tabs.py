@@ -14,6 +14,7 @@ from ui.globe.map.scene import WITHOUT_ROUTES
 from ui.globe.sight import sight
 from ui.globe.tables import Scene
 from ui.shell import routes
+from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 PANELS = {
@@ -45,9 +46,9 @@ def _imagery() -> None:
 def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None:
     """One line each: what the colours mean, what is wrong with rows, what cannot be shown."""
     if painted.layer.note:
-        st.caption(painted.layer.note)
+        st.caption(plain(painted.layer.note))
     for sentence in scene.problems:
-        st.caption(f":orange[:material/info:] {sentence}")
+        st.caption(f":orange[:material/info:] {plain(sentence)}")
     if not scene.placed:
         st.caption(":orange[:material/info:] This table does not say where its rows are, so only their projection is shown.")
     chosen = sight().selection

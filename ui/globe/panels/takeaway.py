@@ -12,6 +12,7 @@ import streamlit as st
 from core.atlas import EmbeddingTable
 from core.atlas.exports import GEOJSON_ROWS, Columns, cog, geojson, geoparquet
 from ui.globe.desk import Desk
+from ui.shell.escaping import plain
 
 FORMATS = {
     "GeoParquet": (geoparquet, "parquet", "application/vnd.apache.parquet", "every row with its outline; opens in GeoPandas, DuckDB, QGIS"),
@@ -31,8 +32,8 @@ def downloads(desk: Desk, name: str, columns: Columns, raster: Columns, about: M
             many = title == "GeoJSON" and len(desk.table) > GEOJSON_ROWS
             made = partial(_made, write, desk.table, raster if title == "COG" else columns, said)
             st.download_button(
-                title, made, f"{_file(name)}.{end}", kind, key=f"{key} {title}", icon=":material/download:", on_click="ignore", disabled=many,
-                help=f"Up to {GEOJSON_ROWS:,} rows: take GeoParquet." if many else what[0].upper() + what[1:] + ".",
+                plain(title), made, f"{_file(name)}.{end}", kind, key=f"{key} {title}", icon=":material/download:", on_click="ignore", disabled=many,
+                help=f"Up to {GEOJSON_ROWS:,} rows: take GeoParquet." if many else plain(what[0].upper() + what[1:] + "."),
             )  # fmt: skip
 
 
