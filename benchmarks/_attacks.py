@@ -1,0 +1,210 @@
+"""What strangers try on a server that is open to them, one function for each: it attacks through a page's own door and tells what came of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import struct
+import zipfile
+from collections.abc import Callable
+from urllib.parse import quote
+
+import numpy as np
+from _visitor import Visitor, VisitorError, click
+from PIL import Image
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+PATIENCE_S = 90.0
+FILTERS = (
+    "format('%1000000000s', 'x') = ''",
+    "levenshtein(repeat('a', 100000), repeat('b', 100000)) > 1",
+    "replace(replace(repeat('a', 1000000), 'a', repeat('b', 1000)), 'b', repeat('c', 1000)) = ''",
+    "error(gsd_m::text) = 1",
+    "(" * 4000 + "gsd_m > 1" + ")" * 4000,
+)
+LINKS = ("gsd=1e-300", "size=9999999", "win=0,0,999999999,999999999", "mask=cells-9999x9999-AAAA", "mask=random-75-s0-z99999", "at=nan,inf", "tile=upload/" + "A" * 22)
+
+
+def hostile_links(port: int) -> str:
+    """Parameters that mean too much work, or nothing."""
+    said = [_open(port, "Mask_Lab", link) for link in LINKS]
+    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
+
+
+def hostile_filters(port: int) -> str:
+    """Filters of the Globe that were functions once."""
+    said = [_open(port, "Globe", "rows=" + quote(text)) for text in FILTERS]
+    return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
+
+
+def long_numbers(port: int) -> str:
+    """Numbers of 5,000 digits in the addresses of our own routes."""
+    with _visitor(port) as visitor:
+        digits = "9" * 5000
+        paths = (f"/pictures/x/{digits}.jpg", f"/tiles/x/{digits}/1/1.png", f"/tiles/x/1/-{digits}/1.png", f"/points/{digits}")
+        return "status " + ", ".join(str(visitor.request("GET", path)[0]) for path in paths)
+
+
+def rebinding(port: int) -> str:
+    """Requests under another name and from another site."""
+    with _visitor(port) as visitor:
+        asked = [
+            visitor.request("GET", "/", host="evil.example")[0],
+            visitor.request("GET", "/_stcore/health", headers={"Origin": "http://evil.example"})[0],
+            visitor.request("GET", "/_stcore/health", headers={"Host": "x" * 60_000}, host="x" * 60_000)[0],
+        ]
+        return "status " + ", ".join(map(str, asked))
+
+
+def memory_by_upload(port: int) -> str:
+    """Files of 300 MB for a page that has no field for them."""
+    with _visitor(port) as visitor:
+        visitor.run()
+        data = bytes(300 * 2**20)
+        return "status " + ", ".join(str(visitor.put(f"file-{n}", "x.bin", data)) for n in range(4))
+
+
+def hostile_weights(port: int) -> str:
+    """Files of weights that hash for ever, nest, or promise terabytes."""
+    return _upload_each(port, "Mask_Lab", "", "Load it", weights_files())
+
+
+def hostile_imagery(port: int) -> str:
+    """Rasters and pictures of some kilobytes that unpack to gigabytes, for a table."""
+    return _upload_each(port, "Globe", "tab=My+imagery", "Embed it", imagery_files())
+
+
+def hostile_recipes(port: int) -> str:
+    """Recipes of many megabytes, deep, and with long numbers."""
+    return _upload_each(port, "Evaluate", "", "Run", recipe_files())
+
+
+def clearing_caches(port: int) -> str:
+    """Ask for all caches to be cleared, again and again."""
+    with _visitor(port, "Mask_Lab") as visitor:
+        visitor.run()
+        for _ in range(20):
+            visitor.tell(BackMsg(clear_cache=True))
+        return f"the next run took {visitor.run():.1f} s"
+
+
+def nonsense_frames(port: int) -> str:
+    """Websocket frames that are no messages, and one of 60 MB."""
+    closed = 0
+    for data in (os.urandom(1000), b"\xff" * 100, bytes(60 * 2**20)):
+        try:
+            with _visitor(port) as visitor:
+                visitor.run()
+                visitor._socket.send(data)
+                visitor.run()
+        except (VisitorError, OSError, RuntimeError, EOFError):
+            closed += 1
+    return f"{closed} of 3 connections were closed"
+
+
+def many_tabs(port: int) -> str:
+    """Thirty sessions that open a page and leave before it is there."""
+    for _ in range(30):
+        with _visitor(port, "Mask_Lab") as visitor:
+            visitor.send()
+    return "30 opened and left"
+
+
+def slow_requests(port: int) -> str:
+    """Fifty connections that send a header and then nothing."""
+    held = []
+    for _ in range(50):
+        link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+        link.sendall(b"PUT /_stcore/upload_file/a/b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000000\r\n\r\n")
+        held.append(link)
+    with _visitor(port) as visitor:
+        took = visitor.run()
+    for link in held:
+        link.close()
+    return f"a page beside them took {took:.1f} s"
+
+
+ATTACKS: tuple[Callable[[int], str], ...] = (
+    hostile_links, hostile_filters, long_numbers, rebinding, memory_by_upload, hostile_weights, hostile_imagery, hostile_recipes,
+    clearing_caches, nonsense_frames, many_tabs, slow_requests,
+)  # fmt: skip
+
+
+def weights_files() -> dict[str, bytes]:
+    """By name: pickles whose key hashes for ever, in both layouts; a safetensors header of a terabyte."""
+    twice = b"\x80\x02})" + b"2\x86" * 64 + b"Ns."
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", twice)
+        archive.writestr("archive/version", "3\n")
+    header = json.dumps({"pos_embed": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    return {
+        "legacy.pth": twice,
+        "zip.pth": out.getvalue(),
+        "nested.pth": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+        "long.safetensors": struct.pack("<Q", 1 << 40) + b"{}",
+        "large.safetensors": struct.pack("<Q", len(header)) + header,
+    }
+
+
+def imagery_files() -> dict[str, bytes]:
+    """By name: an empty GeoTIFF of 900 million pixels, a JPEG of thousands of scans, a PNG of 20,000 x 3,000."""
+    from rasterio import MemoryFile
+    from rasterio.transform import from_origin
+
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff", width=30_000, height=30_000, count=3, dtype="uint8", tiled=True, blockxsize=512, blockysize=512, compress="deflate",
+            sparse_ok=True, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 1, 1),
+        ):  # fmt: skip
+            pass
+        raster = bytes(memory.read())
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (256, 256, 3), np.uint8))
+    out = io.BytesIO()
+    noise.save(out, "JPEG", progressive=True)
+    whole = out.getvalue()
+    last = whole.rindex(b"\xff\xda")
+    scan = whole[last:-2]
+    flat = io.BytesIO()
+    Image.new("L", (20_000, 3_000)).save(flat, "PNG")
+    return {"empty.tif": raster, "scans.jpg": whole[:-2] + scan * (500_000 // len(scan)) + whole[-2:], "flat.png": flat.getvalue()}
+
+
+def recipe_files() -> dict[str, bytes]:
+    """By name: JSON of 60 MB, 100,000 levels, and a number of 5,000 digits; TOML is read by another page."""
+    return {
+        "long.json": b"[" + b"0," * (30 * 2**20) + b"0]",
+        "deep.json": b"[" * 100_000 + b"]" * 100_000,
+        "number.json": b'{"seed": ' + b"9" * 5000 + b"}",
+    }
+
+
+def _visitor(port: int, page: str = "", query: str = "") -> Visitor:
+    return Visitor(port, page, query, wait_s=PATIENCE_S)
+
+
+def _open(port: int, page: str, query: str) -> str:
+    with _visitor(port, page, query) as visitor:
+        visitor.run()
+        return visitor.said()
+
+
+def _upload_each(port: int, page: str, query: str, button: str, files: dict[str, bytes]) -> str:
+    """Upload each file where the page takes files, press what starts it, and tell what the page says."""
+    told: list[str] = []
+    for name, data in files.items():
+        with _visitor(port, page, query) as visitor:
+            visitor.run()
+            fields = list(visitor.all("file_uploader"))
+            if not fields:
+                told.append(f"{name}: the page takes no file")
+                continue
+            status, state = visitor.upload(fields[0], name, data)
+            took = visitor.run(state) if status == 204 else 0.0
+            buttons = [one for one in visitor.all("button") if one.label.startswith(button) and not one.disabled]
+            if status == 204 and buttons:
+                took += visitor.run(click(buttons[0]))
+            told.append(f"{name}: {status}, {took:.1f} s, {visitor.said()[:90] or 'no words'}")
+    return "; ".join(told)

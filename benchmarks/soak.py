@@ -1,0 +1,143 @@
+"""Whether people keep working while strangers attack: each person moves the Mask Lab's slider, one attack after the other goes on beside them.
+
+    python benchmarks/soak.py [--people 25] [--minutes 10] [--pause 2] [--settle 200] [--anyway]
+
+Printed are, for each attack, what came of it and the p95 from a move to its picture meanwhile; at the end sessions lost (closed, silent for
+minutes, an exception on the page, or a view that is not the person's any more), p95 over all moves, the memory of the server and its
+children before and after, and the load average. It ends with 1 where a session was lost or the memory did not come back within 10 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import psutil
+from _app import serving
+from _attacks import ATTACKS
+from _quiet import load_or_leave
+from load import Person
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+BACK_WITHIN = 0.10
+WARM_UP_S = 20.0
+
+
+@dataclass
+class Soak:
+    """What is known so far: moves as (when, seconds), and who was lost why."""
+
+    moves: list[tuple[float, float]] = field(default_factory=list)
+    lost: dict[int, str] = field(default_factory=dict)
+
+    def p95(self, since: float = 0.0) -> float:
+        """Of the moves that ended since then."""
+        took = [seconds for when, seconds in list(self.moves) if when >= since]
+        return float(np.percentile(took, 95)) if took else float("nan")
+
+
+async def people(url: str, count: int, going_on: Callable[[], bool], pause_s: float, soak: Soak) -> None:
+    """Let so many people work for as long as this says."""
+    await asyncio.gather(*(_work(url, number, going_on, pause_s, soak) for number in range(count)))
+
+
+async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: float, soak: Soak) -> None:
+    chance = random.Random(number)
+    seed = f"s{number + 1}"
+    try:
+        link = await connect(url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None)  # pyright: ignore
+        async with link:
+            person = Person(link, query=f"mask=random-75-{seed}")
+            await person.open()
+            percent = chance.randrange(20, 90)
+            while going_on():
+                percent = 20 + (percent - 20 + chance.randrange(1, 60)) % 70
+                took = await person.move(percent)
+                soak.moves.append((time.monotonic(), took))
+                await asyncio.sleep(pause_s * (0.5 + chance.random()))
+            if person.errors:
+                soak.lost[number] = person.errors[0]
+            elif seed not in person.query:
+                soak.lost[number] = f"the view is not this person's any more: {person.query:.80}"
+    except (ConnectionClosed, TimeoutError, OSError) as problem:
+        soak.lost[number] = f"{type(problem).__name__}: {problem}"
+
+
+def attack(port: int, until: float, soak: Soak) -> None:
+    """Try one attack after the other until then, each at least once; print what came of each."""
+    for turn, one in enumerate(itertools.cycle(ATTACKS)):
+        if time.monotonic() >= until and turn >= len(ATTACKS):
+            return
+        start = time.monotonic()
+        try:
+            said = one(port)
+        except Exception as problem:  # an attack that fails is one that was refused; a server that is gone shows in the sessions
+            said = f"{type(problem).__name__}: {problem}"
+        print(f"{one.__name__:18} {time.monotonic() - start:6.1f} s   p95 {soak.p95(start):5.2f} s   {said}", flush=True)
+
+
+def memory_mb(server: psutil.Process) -> float:
+    """What the server and its children hold."""
+    held = 0
+    for process in (server, *server.children(recursive=True)):
+        try:
+            held += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return held / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=25)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds that a person looks at a picture, half as many to half as many more")
+    parser.add_argument("--settle", type=float, default=200.0, help="seconds until the memory is read again; closed sessions go after 150")
+    parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
+    args = parser.parse_args()
+    load_or_leave(args.anyway)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"EARTH_MAE_JOBS": f"{folder}/jobs", "EARTH_MAE_RUNS": f"{folder}/runs", "EARTH_MAE_ALLOW": ""}
+        with serving() as (address, _):
+            sys.exit(run(address, args.people, args.minutes, args.pause, args.settle))
+
+
+def run(address: str, count: int, minutes: float, pause_s: float, settle_s: float) -> int:
+    """Warm up, soak, settle; gives the exit status."""
+    url, port = address.replace("http", "ws") + "/_stcore/stream", int(address.rpartition(":")[2])
+    server = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
+    warm = time.monotonic() + WARM_UP_S
+    asyncio.run(people(url, count, lambda: time.monotonic() < warm, pause_s, Soak()))
+    before = memory_mb(server)
+    print(f"{count} people, {before:.0f} MB after a warm-up of {WARM_UP_S:.0f} s", flush=True)
+    soak, start = Soak(), time.monotonic()
+    until = start + 60 * minutes
+    attacker = threading.Thread(target=attack, args=(port, until, soak), daemon=True)
+    attacker.start()
+    asyncio.run(people(url, count, attacker.is_alive, pause_s, soak))
+    load = os.getloadavg()[0]
+    time.sleep(settle_s)
+    after = memory_mb(server)
+    grown = after / before - 1
+    for number, why in soak.lost.items():
+        print(f"lost: person {number + 1}, {why}")
+    print(
+        f"{len(soak.lost)} of {count} sessions lost   p95 {soak.p95():.2f} s over {len(soak.moves)} moves   "
+        f"memory {before:.0f} MB before, {after:.0f} MB after ({grown:+.0%})   load {load:.1f}"
+    )
+    return int(bool(soak.lost) or grown > BACK_WITHIN)
+
+
+if __name__ == "__main__":
+    main()
