@@ -66,7 +66,7 @@ def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page,
     assert app.selectbox[0].value == "smoke-1"
     (folder / "smoke-1" / "output.txt").write_text("samples: 3 pictures\ncore: The pack eurosat_rgb.zip is *not* here: fetch it.\n")
     app.run()
-    assert [one.value for one in app.error] == [r"The run ended early: The pack eurosat\_rgb.zip is \*not\* here\: fetch it."]
+    assert [one.value for one in app.error] == [r"The run ended early: The pack eurosat_rgb.zip is \*not\* here: fetch it."]
 
 
 def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder):
