@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from ..errors import TableError
-from ..integrity import require_all_recorded
 from ..schema import TableInfo
+from .integrity import require_all_recorded
 from .shards import MANIFEST, read_manifest, shard_name, shard_records, write_manifest, write_shard
 
 FULL_ROWS = 4096

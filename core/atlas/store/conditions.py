@@ -1,6 +1,6 @@
 """Filters on a table: a condition in the notation of SQL's WHERE clause, evaluated column by column.
 
-`core.atlas.condition_syntax` parses the text into a tree of a few kinds of nodes. Each node is one pass over the rows, with a result of at most
+`core.atlas.store.condition_syntax` parses the text into a tree of a few kinds of nodes. Each node is one pass over the rows, with a result of at most
 8 bytes a row, and no node runs text from the filter as a program, so time and memory are bounded by the length of the filter times that of the
 table. A deadline between passes bounds the whole. What a row lacks (NULL) follows SQL: a comparison with it is neither true nor false.
 """
@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from ..condition_syntax import parse
-from ..condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
 from ..errors import FilterError
+from .condition_syntax import parse
+from .condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
 
 pc: Any = pyarrow.compute
 
@@ -37,7 +37,7 @@ def matching_rows(columns: pa.Table, condition: str) -> NDArray[np.int64]:
 
     The condition compares the table's columns with values and with summaries of a column, for example
     `recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places) AND centre_lat BETWEEN -23 AND 23`. Raises FilterError for
-    anything that is not in the grammar of `core.atlas.condition_syntax`, for unknown columns, for types that cannot be compared, and for a
+    anything that is not in the grammar of `core.atlas.store.condition_syntax`, for unknown columns, for types that cannot be compared, and for a
     condition that takes more than LIMIT_S seconds.
     """
     evaluation = _Evaluation(columns)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ...geo import ground
 from ..errors import TableError
-from ..integrity import require_bounded
 from ..schema import make_rows
+from .integrity import require_bounded
 
 SUFFIXES = (".tif", ".tiff")
 ENDING = ".patches.tif"

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import TableError
 from ..formats import Layout, recognise
-from ..integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
 from ..schema import BBOX, COLUMNS, SCALE
 from . import patch_rasters
+from .integrity import decoded_bytes, read_bounded, require_all_recorded, require_bounded, require_recorded
 from .shards import has_manifest, shard_records
 
 pc: Any = pyarrow.compute

@@ -15,10 +15,10 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from ..errors import TableError
-from ..integrity import require_memory
 from ..schema import COLUMNS, VECTOR
 from .conditions import matching_rows
 from .grid import EARTH_RADIUS_KM
+from .integrity import require_memory
 from .mixture import RECIPE, mixture, recipe_of
 from .reading import Part, open_parts, read_columns, read_vectors
 

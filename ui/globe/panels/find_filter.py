@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from core.atlas.condition_syntax import SUMMARIES
 from core.atlas.errors import FilterError
 from core.atlas.schema import COLUMNS
+from core.atlas.store.condition_syntax import SUMMARIES
 from core.errors import ExplorerError
 from core.viz.theme import CLASSES
 from ui.globe import desk as ask

@@ -17,8 +17,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from ..errors import FilterError
 from .condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
-from .errors import FilterError
 
 RELATION = "places"
 MAX_CHARS = 2_000

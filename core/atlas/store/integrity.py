@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from .errors import TableError
+from ..errors import TableError
 
 pc: Any = pyarrow.compute
 

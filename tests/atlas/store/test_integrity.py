@@ -15,8 +15,8 @@ import rasterio
 
 from core.atlas import TableError, TableInfo, open_table
 from core.atlas.analysis.project import ProjectionSpec, project
-from core.atlas.integrity import _digest, decoded_bytes, require_bounded
 from core.atlas.store.append import append_rows
+from core.atlas.store.integrity import _digest, decoded_bytes, require_bounded
 from core.atlas.store.shards import write_table
 from tests.conftest import ROOT
 
@@ -140,7 +140,7 @@ def test_tables_that_fit_alone_are_refused_where_they_do_not_together(rows, tmp_
     for name in "ab":
         write_table(tmp_path / name, rows(n=60, seed=ord(name)), INFO)
     alone = 60 * (512 + 16 * 4)
-    monkeypatch.setattr("core.atlas.integrity.psutil.virtual_memory", lambda: type("Memory", (), {"total": 4 * alone})())
+    monkeypatch.setattr("core.atlas.store.integrity.psutil.virtual_memory", lambda: type("Memory", (), {"total": 4 * alone})())
     assert len(open_table(tmp_path / "a")) == 60
     with pytest.raises(TableError, match="The tables together would take"):
         open_table(tmp_path / "a", tmp_path / "b")
