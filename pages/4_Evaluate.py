@@ -8,6 +8,7 @@ from ui.evaluate.form import start_form
 from ui.evaluate.sections import details, duplicates
 from ui.evaluate.table import table
 from ui.shell.escaping import plain
+from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
@@ -37,7 +38,9 @@ def follow(watched: bool) -> None:
     told = job.progress
     left = f", about {told.seconds_left:.0f} s left" if told and told.seconds_left is not None else ""
     st.progress(told.share if told else 0.0, text=f"{plain(told.text) if told else 'reading the images'}{left} · {job.finished} numbers so far")
-    if st.button("Stop", icon=":material/stop:", help="Finished numbers are kept; the next start goes on from there."):
+    mine = may_control(job.started_by)
+    kept = "Finished numbers are kept; the next start goes on from there."
+    if st.button("Stop", icon=":material/stop:", help=kept if mine else "Only the browser that started it can stop it.", disabled=not mine):
         job.stop.set()
 
 

@@ -10,6 +10,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def _decode_pack(wanted: Wanted, pack: Path, cache: Path | None) -> Imagery:
         held = io.BytesIO()
         arrays = {f"picture{i}": picture for i, picture in enumerate(pictures)}
         np.savez(held, gsd_m=np.array(gsds), skipped=np.array(skipped, dtype=str), allow_pickle=False, **arrays)
-        write_atomic(kept, held.getvalue())
+        with suppress(OSError):  # a folder that cannot be written costs time, not the run
+            write_atomic(kept, held.getvalue())
     return _imagery(wanted, tuple(pictures), gsds, skipped)
 
 

@@ -184,7 +184,7 @@ def started(monkeypatch):
     from ui.evaluate import evaluations
 
     calls: list[tuple] = []
-    monkeypatch.setattr(evaluations, "start", lambda *asked: calls.append(asked))
+    monkeypatch.setattr(evaluations, "start", lambda *asked, **_: calls.append(asked))
     return calls
 
 
@@ -429,3 +429,23 @@ def test_names_of_classes_break_between_their_words():
     assert short_name("mobile_home") == "mobile_\u200bhome"
     assert short_name("denseresidential") == "denseresident\u2026"
     assert short_name("Forest") == "Forest"
+
+
+def test_on_a_server_for_others_only_the_starter_stops_an_evaluation(open_page, own_cache, monkeypatch):
+    from ui.evaluate import evaluations
+    from ui.shell import ownership
+
+    monkeypatch.setattr(ownership, "serves_others", lambda: True)
+    monkeypatch.setattr(ownership.state, "owner", lambda: "me")
+    job = evaluations.Job((), (), started_by=ownership.visitor())
+    monkeypatch.setattr(evaluations, "_current", [job])
+
+    def stop_button():
+        return next(button for button in open_page(PAGE).button if button.label == "Stop")
+
+    assert not stop_button().disabled
+    monkeypatch.setattr(ownership.state, "owner", lambda: "somebody else")
+    assert stop_button().disabled
+    monkeypatch.setattr(ownership, "serves_others", lambda: False)
+    stop_button().click().run()
+    assert job.stop.is_set()

@@ -15,6 +15,7 @@ from core.engine.training.train import train
 from core.errors import ExplorerError
 from core.geo.crops import Imagery
 from core.geo.sources.samples import sample_folder
+from ui.shell import ownership
 from ui.train import runs as page_runs
 
 PAGE = "pages/5_Train.py"
@@ -104,7 +105,6 @@ def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
     begun: set[str] = set()
     monkeypatch.setattr("core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name)))
     monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name in begun))
-    monkeypatch.setattr(page_runs, "_visitor", lambda: "me")
 
     def start(number):
         try:
@@ -168,15 +168,15 @@ def test_every_preset_that_is_offered_passes_the_limits(monkeypatch):
 
 def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, monkeypatch):
     monkeypatch.setenv("EARTH_MAE_ALLOW", "train")
-    monkeypatch.setattr(page_runs, "serves_others", lambda: True)
-    monkeypatch.setattr(page_runs.state, "owner", lambda: "mine")
+    monkeypatch.setattr(ownership, "serves_others", lambda: True)
+    monkeypatch.setattr(ownership.state, "owner", lambda: "mine")
     run = page_runs.start_run("mine", SMOKE)
-    monkeypatch.setattr(page_runs.state, "owner", lambda: "somebody else's")
+    monkeypatch.setattr(ownership.state, "owner", lambda: "somebody else's")
     for act in (page_runs.stop_run, page_runs.resume_run):
         with pytest.raises(RunError, match="Only the browser that started this run"):
             act(run)
     assert not run.asked_to_stop and "mine" not in (folder / "mine" / page_runs.STARTED_BY).read_text()
-    monkeypatch.setattr(page_runs, "serves_others", lambda: False)
+    monkeypatch.setattr(ownership, "serves_others", lambda: False)
     page_runs.stop_run(run)
     assert run.asked_to_stop
 
@@ -184,7 +184,6 @@ def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, m
 @pytest.mark.skipif(sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed")
 def test_on_a_fresh_machine_the_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "nothing"))
-    monkeypatch.setattr(page_runs, "_visitor", lambda: "me")
     assert "sample rasters" in page_runs.imagery_here()
     run = page_runs.start_run("fresh", SMOKE.replace("steps = 30", "steps = 3").replace("batch = 16", "batch = 2"))
     until = time.monotonic() + 240

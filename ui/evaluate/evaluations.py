@@ -41,11 +41,13 @@ PAIRS_SHOWN = 8
 
 @dataclass
 class Job:
-    """One evaluation under way: its thread writes, pages read. `asked` is the recipe that it runs again, `said` what came of it."""
+    """One evaluation under way: its thread writes, pages read. `asked` is the recipe that it runs again, `said` what came of it, `started_by`
+    the `ownership.visitor()` who may stop it."""
 
     plans: tuple[Plan, ...]
     models: tuple[str, ...]
     asked: Recipe | None = None
+    started_by: str = ""
     said: str = ""
     progress: Progress | None = None
     finished: int = 0
@@ -135,12 +137,12 @@ def under_way() -> bool:
     return bool(_current) and not _current[0].over
 
 
-def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None) -> Job:
+def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None, *, started_by: str = "") -> Job:
     """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
     with _lock:
         if under_way():
             raise LabelledSetError("An evaluation is under way on this server already: stop it or wait until it is done.")
-        job = Job(plans, models, asked)
+        job = Job(plans, models, asked, started_by)
         _current[:] = [job]
     threading.Thread(target=_run, args=(job,), daemon=True).start()
     return job

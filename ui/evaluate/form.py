@@ -19,6 +19,7 @@ from ui.evaluate import evaluations
 from ui.evaluate.own_sets import states_gsd
 from ui.shell import cached
 from ui.shell.escaping import plain
+from ui.shell.ownership import visitor
 from ui.shell.page import in_a_sentence
 from ui.shell.uploads import content
 
@@ -73,7 +74,7 @@ def _choices(protocol: str, here: dict[str, str]) -> None:
             "Or choose the policy author_eval under Protocol settings."
         )
     common = {"protocol": protocol, "limit": int(limit) or None, **chosen}
-    evaluations.start(plans(common, {here[name]: value for name, value in measures.items()}), tuple(models))
+    evaluations.start(plans(common, {here[name]: value for name, value in measures.items()}), tuple(models), started_by=visitor())
     st.rerun()
 
 
@@ -197,5 +198,5 @@ def rerun_form() -> None:
         st.markdown(f"**{plain(asked.model)}** on **{plain(asked.data)}**, {plain(asked.protocol)} at {100 * asked.scale:g} %")
         st.dataframe([{"setting": name, "value": str(value)} for name, value in what.items()], hide_index=True, height=220)
         if st.button("Run it again", icon=":material/replay:", help="Computed anew, whatever is kept, and compared with the recipe."):
-            evaluations.start((plan,), (asked.model,), asked)
+            evaluations.start((plan,), (asked.model,), asked, started_by=visitor())
             st.rerun()

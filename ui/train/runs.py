@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import re
 from pathlib import Path
@@ -14,9 +12,8 @@ from core.engine.training.limits import MOST_HOURS, check_shared
 from core.engine.training.runs import ROOT, Run, RunError, list_runs, parse_spec
 from core.files import write_atomic
 from core.geo.sample_imagery import packs_folder
-from ui.shell import state
-from ui.shell.jobs import new_owner
-from ui.shell.permissions import require, serves_others
+from ui.shell import ownership
+from ui.shell.permissions import require
 
 RUNS = Path(os.environ.get("EARTH_MAE_RUNS", ROOT / "runs"))
 HOURS = float(os.environ.get("EARTH_MAE_TRAIN_HOURS", MOST_HOURS))
@@ -65,7 +62,7 @@ def start_run(name: str, toml: str) -> Run:
             raise RunError(f"This server keeps {MOST_KEPT} runs already: its owner can delete some of the folders in {RUNS.name}.")
         _require_idle()
         run.launch(spec, *_options())
-        write_atomic(run.folder / STARTED_BY, _visitor().encode())
+        write_atomic(run.folder / STARTED_BY, ownership.visitor().encode())
     return run
 
 
@@ -88,23 +85,12 @@ def stop_run(run: Run) -> None:
 
 
 def may_control(run: Run) -> bool:
-    """Whether this visitor may stop and resume a run: its starter, and anybody on a server that is its owner's alone."""
-    if not serves_others():
-        return True
+    """Whether this visitor may stop and resume a run."""
     try:
-        started_by = (run.folder / STARTED_BY).read_text()
+        started_by = (run.folder / STARTED_BY).read_text("ascii")
     except (OSError, ValueError):
-        return False
-    return hmac.compare_digest(started_by.encode(), _visitor().encode())
-
-
-def _visitor() -> str:
-    """What this browser is known by; only its hash lies on disk."""
-    key = state.owner()
-    if not key:
-        key = new_owner()
-        state.own(key)
-    return hashlib.sha256(key.encode()).hexdigest()
+        started_by = ""
+    return ownership.may_control(started_by)
 
 
 def _options() -> list[str]:
