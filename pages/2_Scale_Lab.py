@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import page, pictures_and_controls
@@ -21,12 +21,12 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
     from ui.scale_lab.patches import patches
     from ui.scale_lab.rows import draw_fed, draw_row
 
-    view = controls.current_view(unused=(), tabs=sections.TABS)
+    view = page_view.current_view(unused=(), tabs=sections.TABS)
     pictures, inspector = pictures_and_controls()
     with inspector:
         choices = scale_controls(view)
         st.divider()
-        view = replace(controls.edit(view, encoders=True), selection=choices.to_text())
+        view = replace(page_view.edit(view, encoders=True), selection=choices.to_text())
         card = cached.card_of(view.model)
     with pictures:
         view = replace(view, mask=lab.paint(view))
