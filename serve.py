@@ -15,6 +15,7 @@ def warm_up() -> None:
     from core.engine.loaded import load
     from core.models import default_reconstructor
     from core.viz.regional import map_class
+    from ui.mask_lab import lab, sections  # noqa: F401  (what the Mask Lab imports when it is first opened)
     from ui.shell import jobs, weights
     from ui.shell.garbage import freeze_imports
 

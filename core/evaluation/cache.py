@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomic
+from ..files import program_folder, write_atomic
 from .recipes import Recipe
 from .results import Result
 
@@ -85,9 +85,9 @@ class Cache:
 
 
 def default_cache() -> Cache:
-    """Give the cache in $EARTH_MAE_CACHE, or in `cache/evaluation` of the repository."""
+    """Give the cache in $EARTH_MAE_CACHE, else `cache/evaluation` of the program's own folder."""
     stated = os.environ.get(CACHE_VARIABLE)
-    return Cache(Path(stated).expanduser() if stated else Path(__file__).resolve().parents[2] / "cache" / "evaluation")
+    return Cache(Path(stated).expanduser() if stated else program_folder("cache") / "evaluation")
 
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:

@@ -11,9 +11,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import program_folder
 from .tile import GeoError
 
-WHEELS_FOLDER = Path(__file__).resolve().parents[2] / "data" / "wheels"
+WHEELS_FOLDER = program_folder("data") / "wheels"
 """Where the wheels are kept: git-ignored, optional."""
 
 
