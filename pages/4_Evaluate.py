@@ -32,6 +32,8 @@ def follow(watched: bool) -> None:
         numbers = f"{job.finished} number{'s' * (job.finished != 1)}"
         ended = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
         st.caption(f"{ended} after {numbers}; they are kept." if ended else f"Done: {numbers}.")
+        for sentence in job.notices:
+            st.caption(f":orange[:material/info:] {sentence}")
         if job.said:
             st.caption(f"Run again: {plain(job.said)}")
         return

@@ -5,6 +5,7 @@ A verb is a module with `add_parser(subparsers)` and `run(args) -> int`; it impo
 """
 
 import argparse
+import errno
 import importlib
 import os
 import pkgutil
@@ -41,6 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has had enough, as `| head` does; a last flush must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"core: {error.strerror}: free some space, and give the same command again.", file=sys.stderr)
+        return BAD_INPUT
 
 
 def build_parser() -> argparse.ArgumentParser:
