@@ -12,11 +12,8 @@ from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
-ROOM = """<style>
-[data-testid=stMultiSelect] div[role=group]{max-height:24rem}
-@media (min-width:1200px){[data-testid=stMainBlockContainer]{padding-right:1rem}}
-</style>"""
-"""Every chosen model is seen, and the table's columns have the room of the empty margin."""
+ROOM = "<style>[data-testid=stMultiSelect] div[role=group]{max-height:24rem}</style>"
+"""Every chosen model is seen."""
 
 
 def follow(watched: bool) -> None:
@@ -48,7 +45,7 @@ def follow(watched: bool) -> None:
 
 with page("Evaluate", "Numbers one can trust: every one with its interval, its recipe, and the images it got wrong."):
     st.html(ROOM)
-    left, right = st.columns([1, 3.3], gap="small")
+    left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():
         st.fragment(start_form)()
         watched = evaluations.under_way()

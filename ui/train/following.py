@@ -115,7 +115,7 @@ def _previews(run: Run) -> None:
         return
     step = st.select_slider("Fixed tiles at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
     caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
-    st.image(str(steps[step]), caption=caption, width="stretch")
+    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Fixed tiles at step {step}")
 
 
 def _short(text: str) -> str:

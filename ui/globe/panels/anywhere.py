@@ -174,7 +174,7 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
         st.caption(f":orange[:material/info:] {plain(problem)}")
         embedded = made(default_recipe())
     else:
-        st.markdown(f"##### What in “{plain(desk.name)}” is most like it")
+        st.markdown(f"## What in “{plain(desk.name)}” is most like it")
         found = nearest(desk.table, embedded.vector, SHOWN)
         ask.ring(found.rows.tolist())
         clicked = ask.pictures(desk, found.rows.tolist(), [f"{score:.3f}" for score in found.similarity], key="anywhere")

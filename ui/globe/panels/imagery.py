@@ -191,7 +191,7 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
         st.warning(f"{plain(problem)} The command line below has no such limit.")
         _command(spec, chosen, wanted)
         return
-    st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch")
+    st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch", alt="The picture with the tiles of this plan")
     plans.legend(plan)
     for sentence in plan.notes[:3]:
         st.caption(f":orange[:material/info:] {plain(sentence)}")

@@ -79,7 +79,7 @@ def choose(scenes: tuple[Scene, ...]) -> Scene:
     with st.container(horizontal=True, gap="small", key="scenes strip"):
         for n, scene in enumerate(scenes):
             with st.container(width=132, gap="small", key=f"scene {n}"):
-                st.image(preview(scene), width="stretch")
+                st.image(preview(scene), width="stretch", alt=f"Preview of the scene of {day(scene)}")
                 st.caption(f"**{plain(day(scene))}**  \n{plain(cloud(scene))}")
                 here = scene is chosen
                 st.button(
@@ -98,7 +98,8 @@ def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) ->
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
-    st.image(jpeg(located(earth, outlines, place, at)), width="stretch", caption=f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.")
+    wide = f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide."
+    st.image(jpeg(located(earth, outlines, place, at)), width="stretch", caption=wide, alt="Map of the scenes' outlines")
 
 
 def day(scene: Scene) -> str:
