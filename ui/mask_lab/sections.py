@@ -120,7 +120,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
-        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label
+        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label, select_all=False
     )
     rows: list[Panel] = []
     for name in chosen:

@@ -53,7 +53,7 @@ def patches(view: View, choices: Choices) -> None:
 
 def _others(view: View) -> dict[str, View]:
     entries = {entry.title: entry for entry in cached.gallery() if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window}
-    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles")
+    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles", select_all=False)
     side = view.tile.size_px or cached.card_of(view.model).input_px
     return {title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px)) for title in chosen}
 

@@ -129,7 +129,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
     found = range(len(rows))
     name = [metres(scale.gsd_m) for scale in scales]
     start = dict.fromkeys((0, next((n for n in found if scales[n].own), 0), len(rows) - 1))
-    chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}")
+    chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}", select_all=False)
     pasted = st.toggle("True pixels pasted", key="spectra pasted", help="Off: as painted, visible patches too, which training never compared.")
     if not chosen:
         st.info("Choose at least one scale above.")

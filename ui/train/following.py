@@ -31,7 +31,7 @@ def follow_runs() -> None:
         if said(SHOWN, names[0]) not in found:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
-        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3) if len(names) > 1 else []
+        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3, select_all=False) if len(names) > 1 else []
         _follow(found[shown], [found[name] for name in against])
 
 

@@ -49,7 +49,7 @@ def draw(desk: Desk) -> None:
         return
     with st.spinner("Comparing neighbours", show_time=True):
         found = agreement(desk, other)
-    ask.paint(found.layer)
+    ask.paint_on_request(found.layer)
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         st.markdown(sentence(desk, other, found))
