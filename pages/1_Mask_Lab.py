@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui.pickers import page_view
+from ui.pickers import controls
 from ui.shell import state
 from ui.shell.page import page, pictures_and_controls
 
@@ -14,10 +14,10 @@ with page("Mask Lab", "Hide part of a satellite tile. The network sees only the 
     from ui.mask_lab import lab
     from ui.mask_lab.sections import SECTIONS, sections
 
-    view = page_view.current_view(tabs=SECTIONS)
+    view = controls.current_view(tabs=SECTIONS)
     pictures, inspector = pictures_and_controls()
     with inspector:
-        view = page_view.edit(view)
+        view = controls.edit(view)
     with pictures:
         view = replace(view, mask=lab.paint(view))
         state.publish(view)

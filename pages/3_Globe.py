@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.pickers import page_view
+from ui.pickers import controls
 from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import page
@@ -13,8 +13,8 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
     from ui.globe.map import colour, scene
     from ui.globe.panels import tabs as panels
 
-    view = page_view.current_view(tabs=panels.PANELS)
-    with st.container():  # holds its place, as in `page_view.current_view`
+    view = controls.current_view(tabs=panels.PANELS)
+    with st.container():  # holds its place, as in `controls.current_view`
         for sentence in sight.restore():
             st.warning(plain(sentence), icon=":material/link_off:")
     known = tables.known()

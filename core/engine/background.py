@@ -6,22 +6,18 @@ in a file, and a server that starts again finds what still runs.
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from ..errors import ExplorerError
-from ..locks import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = __name__.partition(".")[0]  # `core` in a checkout, `earth_mae` where the wheel is installed
-OUTPUT, LOCK, STARTED = "output.txt", "process.lock", "process.txt"
+OUTPUT, LOCK = "output.txt", "process.lock"
 TRIES = 40
 
 
@@ -33,29 +29,19 @@ def launch(folder: Path, arguments: Sequence[str]) -> None:
     """Start `python -m core ARGUMENTS`, its words kept in the folder. Raises BackgroundError while an earlier one still runs there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
-        if not _take(lock, TRIES):
+        if not _take(lock, fcntl.LOCK_EX, TRIES):
             raise BackgroundError(f"A process is at work in {folder.name} already: wait for it, or stop it first.")
-        command = [sys.executable, "-m", PACKAGE, *arguments]
-        if sys.platform == "win32":  # locks are not inherited there: the process is known by its number and its start
-            apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
-            child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=apart)
-            (folder / STARTED).write_text(f"{child.pid} {psutil.Process(child.pid).create_time()}")
-            return
         subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, pass_fds=(lock.fileno(),)
-        )
+            [sys.executable, "-m", "core", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, pass_fds=(lock.fileno(),),
+        )  # fmt: skip
 
 
 def alive(folder: Path) -> bool:
     """Tell whether a process that was launched in a folder is still there."""
-    if sys.platform == "win32" and (folder / STARTED).exists():
-        with suppress(psutil.Error, ValueError, OSError):
-            number, started = (folder / STARTED).read_text().split()
-            return abs(psutil.Process(int(number)).create_time() - float(started)) < 1
-        return False
     try:
         with (folder / LOCK).open() as lock:
-            return not _take(lock, 1, shared=True)  # shared: those who only ask do not see each other
+            return not _take(lock, fcntl.LOCK_SH, 1)  # shared: those who only ask do not see each other
     except FileNotFoundError:
         return False
 
@@ -72,10 +58,12 @@ def last_words(folder: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _take(lock: IO[str], tries: int, *, shared: bool = False) -> bool:
+def _take(lock: IO[str], kind: int, tries: int) -> bool:
     for left in reversed(range(tries)):
-        if try_lock(lock, shared=shared):
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
             return True
-        if left:
-            time.sleep(0.005)
+        except OSError:
+            if left:
+                time.sleep(0.005)
     return False

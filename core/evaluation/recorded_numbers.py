@@ -10,7 +10,6 @@ from ..files import write_atomic
 from .claims import RECORDED
 from .errors import RecipeError
 from .results import Result
-from .sealed import seal, unseal
 
 NUMBERS = RECORDED / "numbers.json"
 MAX_BYTES = 4 << 20
@@ -21,7 +20,7 @@ def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
     if not path.is_file():
         return ()
     try:
-        return tuple(Result.from_json(unseal(plain)) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"])
+        return tuple(Result.from_json(plain) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RecipeError(f"{path.name} holds no numbers that can be read ({problem}): write it again with python -m core evaluate --record.") from problem
 
@@ -31,7 +30,7 @@ def record_numbers(results: Sequence[Result], path: Path = NUMBERS) -> Path:
     weights = {result.recipe.model: result.recipe.weights for result in results}
     kept = {r.recipe.key: r for r in read_numbers(path) if weights.get(r.recipe.model, r.recipe.weights) == r.recipe.weights}
     kept |= {result.recipe.key: result for result in results}
-    lines = ",\n".join(json.dumps(seal(result.to_json()), sort_keys=True) for result in sorted(kept.values(), key=_order))
+    lines = ",\n".join(json.dumps(result.to_json(), sort_keys=True) for result in sorted(kept.values(), key=_order))
     return write_atomic(path, f'{{"results": [\n{lines}\n]}}\n'.encode())
 
 

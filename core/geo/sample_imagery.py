@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import DATA_VARIABLE, SHARED_DATA
-from .crops import WANTED, FoundImagery, Imagery, Picture
+from .imagery import SOURCES, FoundImagery, Imagery, Picture
 from .sources.base import Entry, Source
 from .sources.globe import GLOBE_KEY
 from .sources.samples import GlobeSource, bundled_sources
@@ -30,7 +30,7 @@ def packs_folder() -> Path | None:
     """The first folder that holds a pack of training imagery: of those in EARTH_MAE_DATA, else the one beside the project."""
     named = [Path(text).expanduser() for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = named or [SHARED_DATA]
-    return next((folder for folder in folders if any((folder / wanted.pack).is_file() for wanted in WANTED)), None)
+    return next((folder for folder in folders if any((folder / pack).is_file() for source in SOURCES for pack in source.packs)), None)
 
 
 def sample_imagery(names: tuple[str, ...] = ()) -> FoundImagery:
@@ -66,7 +66,7 @@ def _samples() -> Imagery | None:
     if not pictures:
         return None
     licence = "public domain, MIT or CC BY-SA 4.0 (SpaceNet): per raster, see THIRD_PARTY.md"
-    return Imagery(SAMPLES, licence, tuple(pictures), tuple(gsds), 1 - GLOBE_SHARE, 0.5, 2.0, tuple(skipped))
+    return Imagery(SAMPLES, licence, tuple(pictures), tuple(gsds), 1 - GLOBE_SHARE, skipped=tuple(skipped))
 
 
 def _globe() -> Imagery | None:
@@ -76,7 +76,7 @@ def _globe() -> Imagery | None:
             raw = source.opened(GLOBE_KEY).read(0, (0, 0, header.width, header.height))
             picture = np.ascontiguousarray(raw.pixels[:3].transpose(1, 2, 0))
             licence, gsd_m = source.entry(GLOBE_KEY).licence, source.native_gsd_m(GLOBE_KEY)
-            return Imagery(GLOBE, licence, (picture,), (gsd_m,), GLOBE_SHARE, 1.0, 6.0, plate_carree=True)
+            return Imagery(GLOBE, licence, (picture,), (gsd_m,), GLOBE_SHARE, coarser=6.0, plate_carree=True)
     return None
 
 

@@ -14,8 +14,8 @@ from ..errors import ExplorerError
 from .frequency import combine
 
 if TYPE_CHECKING:
+    from .checkpoints.loading import LoadReport
     from .registry import ModelCard
-    from .report import LoadReport
 
 
 MAX_GRID = 64
@@ -103,6 +103,11 @@ class Objective(nn.Module, ABC):
     """How many times the input's side a batch's targets should have."""
     measured: int = 0
     """How many pictures `finish` wants to see."""
+
+    @property
+    def teacher_licence(self) -> str:
+        """The licence of the network that teaches; empty where none does."""
+        return ""
 
     @abstractmethod
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:

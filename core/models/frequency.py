@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .layers.harmonic import harmonic_fill
+
 Centre = Literal["dataset", "visible_mean", "visible_harmonic"]
 
 
@@ -117,7 +119,7 @@ def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -
     scale = visible.flatten(1).sub(mean.squeeze(3).expand_as(visible).flatten(1)).square().mean(1).add(1e-4).sqrt()[:, None, None, None]
     if centre == "visible_mean":
         return Centring(mean.expand_as(images), scale, mean)
-    return Centring(harmonic_fill(images, mean, keep, patch), scale, mean)
+    return Centring(harmonic_fill(images, mean, hidden_pixels(keep, grid, side), patch), scale, mean)
 
 
 def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
@@ -125,47 +127,3 @@ def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
     b, c, h, w = images.shape
     cells = images.reshape(b, c, h // patch, patch, w // patch, patch).permute(0, 1, 2, 4, 3, 5).reshape(b, c, -1, patch * patch)
     return cells.gather(2, keep[:, None, :, None].expand(-1, c, -1, patch * patch)).flatten(2)
-
-
-@torch.no_grad()
-def harmonic_fill(images: Tensor, mean: Tensor, keep: Tensor, patch: int, sweeps: int = 24) -> Tensor:
-    """Smooth surface through the visible pixels: averages of neighbours relaxed from coarse to fine, hidden pixels unread.
-
-    A multigrid-like relaxation of Laplace's equation with free edges: at each level (one cell a patch, then cells that divide it: 16, 8, 4, 2, 1
-    or 14, 7, 1) hidden cells become the mean of their four neighbours, `sweeps` times over.
-    """
-    side = images.shape[2]
-    hidden = hidden_pixels(keep, side // patch, side).bool()
-    known = torch.where(hidden, mean, images)
-    surface: Tensor | None = None
-    for cell in divisors(patch):
-        size = side // cell
-        here = area(known, size) if cell > 1 else known
-        gap = hidden if cell == 1 else F.interpolate(hidden.to(images.dtype), size=(size, size), mode="nearest").bool()
-        start = here if surface is None else torch.where(gap, bilinear(surface, size), here)
-        surface = _relax(start, gap, sweeps if surface is not None else 2 * size)
-    assert surface is not None
-    return surface
-
-
-def divisors(cell: int) -> list[int]:
-    """A cell and ever smaller ones that each divide the one before, down to 1."""
-    found = [cell]
-    while found[-1] > 1:
-        found.append(next(found[-1] // step for step in range(2, found[-1] + 1) if found[-1] % step == 0))
-    return found
-
-
-def _relax(surface: Tensor, gap: Tensor, sweeps: int) -> Tensor:
-    """`surface` with its gaps averaged over four neighbours `sweeps` times, edges mirrored; worked out in place, for this is most of a fill's time."""
-    edge = F.pad(surface, (1, 1, 1, 1), mode="replicate")
-    inner = edge[:, :, 1:-1, 1:-1]
-    share, fixed = 0.25 * gap, torch.where(gap, 0.0, surface)
-    around = torch.empty_like(surface)
-    for _ in range(sweeps):
-        torch.add(edge[:, :, :-2, 1:-1], edge[:, :, 2:, 1:-1], out=around)
-        around.add_(edge[:, :, 1:-1, :-2]).add_(edge[:, :, 1:-1, 2:]).mul_(share)
-        torch.add(around, fixed, out=inner)
-        edge[:, :, 0], edge[:, :, -1] = edge[:, :, 1], edge[:, :, -2]
-        edge[:, :, :, 0], edge[:, :, :, -1] = edge[:, :, :, 1], edge[:, :, :, -2]
-    return inner

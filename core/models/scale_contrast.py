@@ -19,7 +19,7 @@ from .base import Batch, Encoder, ModelInputError, Objective
 from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, take, transformer_blocks, xavier_linears
 from .registry import Family, register, size_defaults
-from .views import Colour, View, crop_view, recolour
+from .views import Colour, View, crop_view, not_enlarged, recolour
 
 
 def convolution(channels: int, width: int, stride: int) -> nn.Sequential:
@@ -201,7 +201,8 @@ class ScaleContrastObjective(Objective):
         """One crop of each picture at the input's size."""
         assert isinstance(self.network, ScaleContrast)
         card, side = self.network.card, batch.images.shape[-1]
-        cut = crop_view(batch.targets, batch.res, side, generator, span=self.crop, flips=True, quarter_turns=True, log_slope=self.log_slope)
+        span = not_enlarged(self.crop, side, batch.targets)
+        cut = crop_view(batch.targets, batch.res, side, generator, span=span, flips=True, quarter_turns=True, log_slope=self.log_slope)
         return View(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
 
     def losses(self, first: View, second: View) -> dict[str, Tensor]:

@@ -15,10 +15,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .base import Batch, LowHigh, Objective, Reconstructor
+from .base import Batch, LowHigh, ModelInputError, Objective, Reconstructor
 from .frequency import (
     Centre,
     Centring,
+    area,
     centre_on,
     combine,
     hidden_pixels,
@@ -27,8 +28,10 @@ from .frequency import (
     masked_mean,
     mosaic,
 )
+from .image_teacher import TeacherLosses
 from .layers.band_heads import BandHead, FeaturePyramid
 from .layers.fill_join import FillJoin, he_convolutions, start_near_zero
+from .layers.fill_unet import FillUNet
 from .layers.vit import VisionTransformer, place, to_patches, transformer_blocks, xavier_linears
 from .registry import Family, ModelCard, register, size_defaults
 
@@ -59,6 +62,7 @@ class BandPainter(Reconstructor):
         band_config: Sequence[int],
         head_scale: int,
         mlp_ratio: float = 4.0,
+        unet_widths: Sequence[int] = (),
     ) -> None:
         """Create the decoder's parameters under the original's names; called once, after the trunk exists."""
         trunk = self.trunk
@@ -75,11 +79,15 @@ class BandPainter(Reconstructor):
         xavier_linears(self.decoder_embed)
         xavier_linears(self.decoder_blocks)
         self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.join: FillJoin | None = None
+        self.unet: FillUNet | None = None
+        if unet_widths:
+            self.unet = FillUNet(decoder_embed_dim, trunk.patch_size, unet_widths, trunk.in_chans)
+            return
         self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
         heads = ("fcn",) if self.shared_head else ("fcn_high", "fcn_low")
         for head in heads:
             self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
-        self.join: FillJoin | None = None
         if trunk.centre == "visible_harmonic":
             self.join = FillJoin(decoder_embed_dim, decoder_embed_dim, trunk.patch_size, trunk.in_chans)
             he_convolutions(self.fpn)
@@ -95,15 +103,13 @@ class BandPainter(Reconstructor):
             tokens = block(tokens)
         return self.decoder_norm(tokens)
 
-    def imagine(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        """What the transformer makes of the visible patches, a token for every patch: (b, grid*grid, d)."""
-        return self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
-
-    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> tuple[Tensor, Tensor]:
+    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor) -> tuple[Tensor, Tensor]:
         """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where there is one (models.md 1.5,
         steps 7 and 8; s = 16 px a patch at the paper's head scale)."""
         grid = round(imagined.shape[1] ** 0.5)
         tokens = imagined.transpose(1, 2).reshape(len(imagined), -1, grid, grid)
+        if self.unet is not None:
+            return self.unet(tokens, *centring.known(keep, self.trunk.patch_size), res)
         if self.join is not None:
             tokens = tokens + self.join(tokens, *centring.known(keep, self.trunk.patch_size))
         low, high = self.fpn(tokens)
@@ -112,7 +118,8 @@ class BandPainter(Reconstructor):
     def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> tuple[Tensor, Tensor]:
         """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
         centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
-        return self.paint(self.imagine(images, res, keep), keep, centring)
+        imagined = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        return self.paint(imagined, keep, centring, res)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
@@ -121,10 +128,11 @@ class BandPainter(Reconstructor):
 
 
 class ScaleMAE(BandPainter, VisionTransformer):
-    """The whole network of the paper with every live option of the released code, and two options of ours.
+    """The whole network of the paper with every live option of the released code, and three options of ours.
 
     `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up with patches of 8 px.
-    `centre` says what the network works relative to (core.models.frequency.centre_on); files of others keep `dataset`.
+    `centre` says what the network works relative to (core.models.frequency.centre_on); files of others keep `dataset`. `unet_widths` replaces
+    pyramid and heads by a U-Net over the harmonic fill (core.models.fill_unet), which paints both bands.
     """
 
     def __init__(
@@ -141,6 +149,7 @@ class ScaleMAE(BandPainter, VisionTransformer):
         absolute_scale: bool = False,
         head_scale: int = 8,
         centre: Centre = "dataset",
+        unet_widths: Sequence[int] = (),
         img_size: int = 224,
         patch_size: int = 16,
         embed_dim: int = 768,
@@ -148,6 +157,8 @@ class ScaleMAE(BandPainter, VisionTransformer):
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
     ) -> None:
+        if unet_widths and centre != "visible_harmonic":
+            raise ModelInputError("unet_widths needs centre='visible_harmonic': the U-Net works on top of the harmonic fill.")
         super().__init__(img_size, patch_size, 3, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=not absolute_scale, centre=centre)
         self.add_band_decoder(
             decoder_embed_dim=decoder_embed_dim,
@@ -160,6 +171,7 @@ class ScaleMAE(BandPainter, VisionTransformer):
             band_config=band_config,
             head_scale=head_scale,
             mlp_ratio=mlp_ratio,
+            unet_widths=unet_widths,
         )
         self.reset_parameters()
 
@@ -185,29 +197,51 @@ def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks
 class ScaleMAEObjective(Objective):
     """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high. `log_each`: see masked_mean.
 
-    Where the bands are joined with a fill, `imagined` is added: MAE's loss of what one linear map reads off the transformer's tokens, which keeps
-    the encoder speaking where the fill alone would do.
+    Targets are twice the input's side, or the input's own side where the source holds nothing finer: the high band is then averaged to that
+    side before it is compared. On top of a fill, `imagined` is added: MAE's loss of what one linear map reads off the decoder's tokens, which
+    keeps the encoder informative where the fill alone would do. `teacher` adds the losses of core.models.image_teacher, weighted.
     """
 
     target_scale = 2
 
-    def __init__(self, network: BandPainter, high_loss: Literal["l1", "l2"] = "l1", l1_weight: float = 1.0, log_each: bool = False) -> None:
+    def __init__(
+        self,
+        network: BandPainter,
+        high_loss: Literal["l1", "l2"] = "l1",
+        l1_weight: float = 1.0,
+        log_each: bool = False,
+        teacher: str = "",
+        map_weight: float = 0.5,
+        pooled_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.network, self.high_loss, self.l1_weight, self.log_each = network, high_loss, l1_weight, log_each
+        self.teacher_weights = {"map": map_weight, "pooled": pooled_weight}
         trunk = network.trunk
-        self.reader = nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if network.join is not None else None
+        on_fill = network.join is not None or network.unet is not None
+        self.reader = nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if on_fill else None
+        self.teacher = TeacherLosses(teacher, trunk.embed_dim, network.decoder_width) if teacher else None
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
         network = self.network
         assert isinstance(network, BandPainter) and keep is not None
         centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
-        imagined = network.imagine(batch.images, batch.res, keep)
-        losses = self.losses(*network.paint(imagined, keep, centring), centring.relative(batch.targets), keep)
+        latent = network.encode(batch.images, batch.res, keep)
+        imagined = network.decode(latent, batch.res, keep, network.trunk.grid_of(batch.images))
+        low, high = network.paint(imagined, keep, centring, batch.res)
+        losses = self.losses(low, high, centring.relative(batch.targets), keep)
         if self.reader is not None:
             wanted = to_patches(centring.enter(batch.images), network.patch_size)
             error = (self.reader(imagined) - wanted).square().mean(-1)
             losses["imagined"] = masked_mean(error, torch.ones_like(error).scatter(1, keep, 0.0), self.log_each)
+        if self.teacher is not None:
+            taught = self.teacher(latent[:, 0], imagined, batch.targets, network.card)
+            losses |= {name: self.teacher_weights[name] * loss for name, loss in taught.items()}
         return losses
+
+    @property
+    def teacher_licence(self) -> str:
+        return self.teacher.teacher.licence if self.teacher is not None else ""
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
@@ -215,7 +249,7 @@ class ScaleMAEObjective(Objective):
         assert isinstance(self.network, BandPainter)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
-        high_error = high - high_target(targets, bands)
+        high_error = (area(high, targets.shape[-1]) if high.shape != targets.shape else high) - high_target(targets, bands)
         high_error = self.l1_weight * high_error.abs() if self.high_loss == "l1" else high_error.square()
         errors = {"low": low_error, "high": high_error}
         return {name: masked_mean(error, hidden_pixels(keep, grid, error.shape[-1]), self.log_each) for name, error in errors.items()}

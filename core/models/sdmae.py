@@ -23,7 +23,7 @@ from .frequency import Centre, centre_on
 from .layers.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
 from .mae import PixelPainter, masked_patch_error
 from .registry import Family, register, size_defaults
-from .views import Colour, View, crop_view, fit, recolour
+from .views import Colour, View, crop_view, fit, not_enlarged, recolour
 
 
 def projection(*widths: int) -> nn.Sequential:
@@ -150,9 +150,10 @@ class SDMAEObjective(Objective):
         whole = round(side / 0.875)
         source, part = fit(batch.targets, whole), side / whole
         first = crop_view(source, batch.res, side, generator, span=(part, part), corner=True, log_slope=self.log_slope)
-        span = (part * self.scale_shift[0], part * self.scale_shift[1])
+        finest = fit(batch.targets, min(batch.targets.shape[-1], 2 * whole))
+        span = not_enlarged((part * self.scale_shift[0], part * self.scale_shift[1]), side, finest)
         second = crop_view(
-            source,
+            finest,
             batch.res,
             side,
             generator,

@@ -184,6 +184,11 @@ class TinyMIMObjective(Objective):
             self.steps += 1
         return self.losses(student, self._as_teacher_sees(batch), batch.res)
 
+    @property
+    def teacher_licence(self) -> str:
+        card = self._teacher[0].card
+        return card.weights.licence if card.weights else card.licence
+
     def losses(self, student_images: Tensor, teacher_images: Tensor, res: Tensor) -> dict[str, Tensor]:
         """Both losses of ready pictures, each normalised as its network wants it."""
         assert isinstance(self.network, TinyMIM)

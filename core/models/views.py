@@ -65,6 +65,12 @@ def crop_view(
     return View(images, res + log_slope * part.log() if log_slope else res * part)
 
 
+def not_enlarged(span: tuple[float, float], side_px: int, source: Tensor) -> tuple[float, float]:
+    """A crop's span with its ends raised to where `source` has a pixel for every pixel of the view."""
+    least = min(1.0, side_px / source.shape[-1])
+    return max(span[0], least), max(span[1], least)
+
+
 def fit(source: Tensor, side_px: int) -> Tensor:
     """Pictures at `side_px`, bicubic and antialiased; as they are where they fit already."""
     if source.shape[-1] == side_px:

@@ -10,7 +10,7 @@ import numpy as np
 from ..evaluation.data.datasets import DataSpec, LabelledSet, open_set
 from ..evaluation.data.storage import decode, fingerprint
 from ..evaluation.errors import LabelledSetError
-from ..geo.crops import Imagery, find_imagery
+from ..geo.imagery import Imagery, find_imagery
 from .experiments import Experiment
 
 SUBSET_SEED = 2_000
@@ -57,7 +57,7 @@ def training_pictures(data: LabelledSet, rows: tuple[int, ...]) -> Imagery:
         raise LabelledSetError(f"Rows of the test split of '{data.name}' were asked for as training pictures: take rows of its training split.")
     decoded = tuple(decode(data.store.read(data.files[row]), data.files[row]) for row in rows)
     licence = data.published.licence if data.published else "see its publisher"
-    return Imagery(f"{data.name}, {len(rows):,} pictures", licence, decoded, tuple(data.gsd_m[list(rows)].tolist()), 1.0, 0.5, 1.0)
+    return Imagery(f"{data.name}, {len(rows):,} pictures", licence, decoded, tuple(data.gsd_m[list(rows)].tolist()), coarser=1.0)
 
 
 def _with_gallery(data: LabelledSet, whole: LabelledSet, rows: tuple[int, ...]) -> LabelledSet:

@@ -15,12 +15,13 @@ from typing import Any
 
 from ..engine.candidates import Candidate, candidate
 from ..engine.device import device
+from ..engine.training.batches import draw_batch
 from ..engine.training.runs import Run, RunError, TrainSpec
-from ..engine.training.train import Training, draw_batch, train
+from ..engine.training.train import Training, train
 from ..evaluation.cache import Cache
 from ..evaluation.claims import STATEMENTS, Claim, TrainedArm, TrainedRun, write_claim
 from ..files import write_atomic
-from ..geo.crops import Imagery
+from ..geo.imagery import Imagery
 from ..models.registry import read_card
 from .experiments import Experiment
 from .pictures import pictures_for

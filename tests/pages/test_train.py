@@ -13,7 +13,7 @@ pytest.importorskip("streamlit")
 from core.engine.training.runs import PRESETS, Run, RunError, parse_spec, read_spec
 from core.engine.training.train import train
 from core.errors import ExplorerError
-from core.geo.crops import Imagery
+from core.geo.imagery import Imagery
 from core.geo.sources.samples import sample_folder
 from ui.shell import ownership
 from ui.train import runs as page_runs
@@ -39,7 +39,7 @@ def launched(monkeypatch):
 def trained(folder, steps=2):
     pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
     spec = replace(read_spec(PRESETS["smoke"]), steps=steps, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
-    for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, 1.0, 0.5, 2.0),)):
+    for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, coarser=2.0),)):
         pass
     return Run(folder)
 

@@ -13,8 +13,9 @@ import pytest
 
 from core.cli.entry import BAD_INPUT, main
 from core.engine.candidates import candidate
+from core.engine.training.batches import draw_batch
 from core.engine.training.runs import Run, RunError
-from core.engine.training.train import Training, draw_batch
+from core.engine.training.train import Training
 from core.evaluation.claims import Claim, read_claims
 from core.evaluation.data.datasets import DataSpec, open_set
 from core.evaluation.data.storage import decode
@@ -36,15 +37,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "STUDENT", {**SMALL, "gsd_aware": True})
     monkeypatch.setattr(running, "PACE_SECONDS", 0.02)
 
+FED: dict[str, Any] = {"sides_px": (16,), "targets_px": (16,), "side_shares": (1.0,)}
+
 
 def shrunk(name: str, **changes: Any) -> Experiment:
     """A paper's experiment at 16 px on the made-up pack."""
     found = experiment(name, batch=8)
-    extra = {"sdmae": (("mlp_dim", 16), ("decoder_num_heads", 2), ("decoder_embed_dim", 16)), "scale_mae": (("head_scale", 2), ("fcn_dim", 8))}
+    extra = {"sdmae": (("mlp_dim", 16), ("decoder_num_heads", 2), ("decoder_embed_dim", 16), ("img_size", 16)), "scale_mae": (("head_scale", 2), ("fcn_dim", 8))}
     sizes = dict(found.ours.sizes) | dict(extra.get(name, ()))
-    ours = replace(found.ours, sizes=tuple(sorted(sizes.items())), sides_px=(16,))
+    ours = replace(found.ours, sizes=tuple(sorted(sizes.items())), **FED)
     changes = {"sets": ("eurosat",), "protocols": ("knn",), "subset": 24 if found.subset else None} | changes
-    return replace(found, ours=ours, other=replace(found.other, sides_px=(16,)), **changes)
+    return replace(found, ours=ours, other=replace(found.other, **FED), **changes)
 
 
 @pytest.fixture

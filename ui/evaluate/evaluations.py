@@ -49,7 +49,6 @@ class Job:
     asked: Recipe | None = None
     started_by: str = ""
     said: str = ""
-    notices: list[str] = field(default_factory=list)
     progress: Progress | None = None
     finished: int = 0
     problem: str = ""
@@ -197,8 +196,6 @@ def _follow(job: Job, kept: Cache) -> None:
         for event in evaluate(plan, subjects, cache=kept, learn=_learn(plan)):
             if isinstance(event, Result):
                 _found(job, event, kept)
-            elif event.notice:
-                job.notices.append(event.text)
             else:
                 last = place + 1 == len(job.plans)
                 left = event.seconds_left if last else None  # what comes after is not known yet
@@ -211,10 +208,7 @@ def _found(job: Job, result: Result, kept: Cache) -> None:
     job.finished += 1
     if job.asked is None:
         return
-    try:
-        cache().keep_result(result, kept.arrays(result.recipe))
-    except OSError as problem:
-        job.notices.append(f"The number cannot be kept on this server ({problem.strerror}): free some space, or note it down.")
+    cache().keep_result(result, kept.arrays(result.recipe))
     if result.recipe.model == job.asked.model:
         job.said = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]. {explain(job.asked, result.recipe)}"
 

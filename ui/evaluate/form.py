@@ -55,8 +55,8 @@ def start_form() -> None:
 def _choices(protocol: str, here: dict[str, str]) -> None:
     """Models, sets and settings, and the button that starts them. Raises RecipeError for what cannot be meant."""
     trained = [name for name, card in cached.cards().items() if card.trained]
-    models = st.multiselect("Models", [*cached.cards(), *cached.weight_files(), COLOUR_HISTOGRAM], default=trained or [COLOUR_HISTOGRAM], select_all=False)
-    sets = st.multiselect("Sets", list(here), default=list(here)[:1], select_all=False)
+    models = st.multiselect("Models", [*cached.cards(), *cached.weight_files(), COLOUR_HISTOGRAM], default=trained or [COLOUR_HISTOGRAM])
+    sets = st.multiselect("Sets", list(here), default=list(here)[:1])
     limit = st.number_input(
         "Images a class and split (0: all)", 0, 10_000, 50, help="A small limit answers quickly; its interval says how sure it is."
     )
@@ -118,7 +118,7 @@ def settings(protocol: str) -> dict[str, Any]:
 def _policies(protocol: str) -> tuple[str | None, ...]:
     default = [CARD, "author_eval"] if protocol == "sweep" else [CARD]
     said = "How metres per pixel become res: " + "; ".join(f"{name}: {text}" for name, text in POLICIES.items()) + "."
-    chosen = st.multiselect("Policies", [CARD, *POLICIES], default=default, key=f"policies {protocol}", help=plain(said), select_all=False)
+    chosen = st.multiselect("Policies", [CARD, *POLICIES], default=default, key=f"policies {protocol}", help=plain(said))
     res = 1.0
     if "manual" in chosen:
         heard = "The number that positions hear, whatever the ground."

@@ -43,7 +43,7 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     shown = in_order(results)
     for column, (title, name) in zip(st.columns(len(FILTERS), gap="small"), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
-        chosen = column.multiselect(plain(title), values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all", select_all=False)
+        chosen = column.multiselect(plain(title), values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     lines = rows(shown)
     st.dataframe(lines, hide_index=True, height=min(420, 38 + 35 * len(lines)), column_config=_columns(lines, shown), placeholder="")

@@ -170,7 +170,7 @@ def _rows(found: Sight, text: str) -> Sight:
 
 def _by(found: Sight, text: str) -> Sight:
     if not re.fullmatch(r"groups|similar|column:\w{1,60}", text):
-        raise ValueError(text) if text != "painted" else ExplorerError("colours that a panel computed are no part of a link; switch them on in the panel.")
+        raise ValueError(text) if text != "painted" else ExplorerError("colours that a panel computed are computed there again.")
     return replace(found, by=text)
 
 

@@ -43,7 +43,7 @@ def judging(view: View, made: Reconstruction) -> None:
     with st.expander("What the loss never saw", icon=":material/visibility_off:"):
         st.markdown(WHAT_THE_LOSS_SAW)
     if made.scored.any():
-        st.markdown("## Beside fills that no network made")
+        st.markdown("##### Beside fills that no network made")
         st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
         st.caption("PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three.")
 
@@ -106,7 +106,7 @@ def more_hidden(view: View, made: Reconstruction) -> None:
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
         film = animation([step.made for step in steps])
-        st.image(film, width=460, alt="The prediction as more and more patches are hidden")
+        st.image(film, width=460)
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 
 
@@ -120,7 +120,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
-        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label, select_all=False
+        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label
     )
     rows: list[Panel] = []
     for name in chosen:

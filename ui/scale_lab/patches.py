@@ -29,7 +29,7 @@ def patches(view: View, choices: Choices) -> None:
     titles = [controls.ref_title(view.tile.ref), *others]
     seen = cached.patches(tiles)
     cell = _pick(seen.images[0], grid, choices)
-    st.markdown("## Patches that the network takes for alike")
+    st.markdown("##### Patches that the network takes for alike")
     alike = similarity(seen.vectors, cell)
     low, high = float(alike.min()), 1.0
     st.html(
@@ -42,7 +42,7 @@ def patches(view: View, choices: Choices) -> None:
         )
     )
     st.caption(f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors.")
-    st.markdown("## Feature colours")
+    st.markdown("##### Feature colours")
     colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption("Principal components over all these tiles together, so that one colour means the same everywhere.")
@@ -53,7 +53,7 @@ def patches(view: View, choices: Choices) -> None:
 
 def _others(view: View) -> dict[str, View]:
     entries = {entry.title: entry for entry in cached.gallery() if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window}
-    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles", select_all=False)
+    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles")
     side = view.tile.size_px or cached.card_of(view.model).input_px
     return {title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px)) for title in chosen}
 
@@ -86,7 +86,7 @@ def _within(name: str, value: int, least: int, most: int) -> str:
 
 
 def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
-    st.markdown("## What attends to what")
+    st.markdown("##### What attends to what")
     network = cached.model(view.model)
     try:
         blocks = len(trunk_of(network).blocks)
@@ -114,7 +114,7 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
 
 
 def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
-    st.markdown("## The same patch in another scene")
+    st.markdown("##### The same patch in another scene")
     moved = cached.of_patches("moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell)
     grid = seen.vectors.shape[1]
     panels = [picture_panel(seen.images[0], "home", titles[0], "cosine 1: at home", cell, grid)]

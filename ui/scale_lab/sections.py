@@ -19,7 +19,7 @@ from core.policy import POLICIES, Policy
 from core.session import View
 from core.units import metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
-from ui.pickers import page_view
+from ui.pickers import controls
 from ui.scale_lab.accuracy import accuracy
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -110,7 +110,7 @@ def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) ->
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
-        state.jump(replace(page_view.current_view(), policy=Policy(best)))
+        state.jump(replace(controls.current_view(), policy=Policy(best)))
     st.code(replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(), "bash", wrap_lines=True)
     st.caption("One tile under one mask decides little: try several places before you write this recipe down.")
 
@@ -129,7 +129,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
     found = range(len(rows))
     name = [metres(scale.gsd_m) for scale in scales]
     start = dict.fromkeys((0, next((n for n in found if scales[n].own), 0), len(rows) - 1))
-    chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}", select_all=False)
+    chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}")
     pasted = st.toggle("True pixels pasted", key="spectra pasted", help="Off: as painted, visible patches too, which training never compared.")
     if not chosen:
         st.info("Choose at least one scale above.")

@@ -31,7 +31,7 @@ def follow_runs() -> None:
         if said(SHOWN, names[0]) not in found:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
-        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3, select_all=False) if len(names) > 1 else []
+        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3) if len(names) > 1 else []
         _follow(found[shown], [found[name] for name in against])
 
 
@@ -115,7 +115,7 @@ def _previews(run: Run) -> None:
         return
     step = st.select_slider("Fixed tiles at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
     caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
-    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Fixed tiles at step {step}")
+    st.image(str(steps[step]), caption=caption, width="stretch")
 
 
 def _short(text: str) -> str:

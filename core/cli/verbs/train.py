@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...engine.training.runs import Run, TrainSpec, TrainStep
-    from ...geo.crops import FoundImagery
+    from ...geo.imagery import FoundImagery
 
 CANCELLED = 130
 
@@ -82,7 +82,7 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
     """What to train on: a folder of pictures, packs, or the sample rasters; a run goes on with what it began with."""
     from ...engine.training.runs import Run
     from ...geo.catalogue import SHARED_DATA
-    from ...geo.crops import FoundImagery, find_imagery, folder_imagery
+    from ...geo.imagery import FoundImagery, find_imagery, folder_imagery
     from ...geo.sample_imagery import GLOBE, SAMPLES, packs_folder, sample_imagery
     from ...geo.tile import require_gsd
 

@@ -6,6 +6,7 @@ Whatever ends the process, the folder stays whole: a batch or a shard is there o
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +26,6 @@ from safetensors.numpy import load, save
 from ...atlas.schema import TableInfo
 from ...atlas.store.shards import ShardRecord, has_manifest, read_manifest, shard_name, shard_records, write_manifest, write_shard
 from ...files import write_atomic
-from ...locks import try_lock
 from .plan import SweepError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
@@ -216,11 +216,13 @@ def ran_full(error: BaseException) -> bool:
 
 def _lock(lock: TextIO, name: str) -> None:
     """Take the lock, which the system releases however the process ends."""
-    if not try_lock(lock):
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
         lock.seek(0)
         raise SweepError(
             f"Another sweep (process {lock.read().strip() or 'unknown'}) is writing into {name}: wait for it, stop it, or choose another folder."
-        )
+        ) from error
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

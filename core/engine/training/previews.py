@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ...files import write_atomic
-from ...geo.crops import Crops, Imagery, draw_crops
+from ...geo.crops import Crops, draw_crops
+from ...geo.imagery import Imagery
 from ...masking import MaskSpec, make_mask
 from ...models.base import Reconstructor
 from ...policy import Policy, res_for
@@ -37,7 +38,7 @@ class Previews:
     """
 
     def __init__(self, imagery: tuple[Imagery, ...], side_px: int, policy: str, folder: Path) -> None:
-        self.crops: Crops = draw_crops(imagery, side_px, SEED, range(SCORED))
+        self.crops: Crops = draw_crops(imagery, side_px, SEED, 0, range(SCORED))
         self.side_px, self.policy, self.folder = side_px, Policy(policy), folder
 
     def write(self, network: torch.nn.Module, on: Device, step: int) -> Progress | None:

@@ -4,57 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...files import write_atomic
+from ...geo.imagery import NOT_STATED
 from ...models.checkpoints.stated import metadata
 from ...models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
 from ...policy import LOG_GSD_M, Policy, res_for
 from .runs import Run, RunError, TrainSpec
 
-LICENCE = "Apache-2.0 (trained from scratch on openly licensed imagery)"
+if TYPE_CHECKING:
+    from .train import Training
+
+def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
+    """The licence of weights, from the licence of every source of imagery and of the teacher (empty: none).
+
+    Openly licensed imagery gives Apache-2.0; a non-commercial source or teacher makes the weights non-commercial; where a licence is not
+    stated, so is that of the weights.
+    """
+    stated = {**imagery, **({"the teacher": teacher} if teacher else {})}
+    unknown = [name for name, licence in stated.items() if licence == NOT_STATED]
+    if unknown or not imagery:
+        return f"not stated: it depends on the licence of {', '.join(unknown) or 'the imagery'}"
+    restricted = [name for name, licence in stated.items() if re.search(r"\bNC\b|non-commercial", licence, re.IGNORECASE)]
+    if restricted:
+        return f"non-commercial use only, as {', '.join(restricted)}"
+    taught = f", distilled from a teacher under {teacher}" if teacher else ""
+    return f"Apache-2.0 (trained on openly licensed imagery{taught})"
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a training has come: pictures seen, steps taken, hours spent, and how often it was resumed."""
-
-    images_seen: int
-    steps: int
-    hours: float
-    restarts: int
-
-
-def write_weights(run: Run, spec: TrainSpec, network: Any, card: ModelCard, progress: Progress) -> Path:
+def write_weights(training: Training, run: Run) -> Path:
     """Write `weights/<name>.safetensors` and its card into the run's folder; returns the card's path."""
     from safetensors.torch import save
 
+    network = training.ema.module if training.step else training.network
     state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items() if not k.endswith("pos_embed")}
+    name = training.spec.name
     folder = run.folder / "weights"
-    card = _card(spec, card, progress)
+    card = _card(training)
     content = save(state, metadata(card))
-    write_atomic(folder / f"{spec.name}.safetensors", content)
+    write_atomic(folder / f"{name}.safetensors", content)
     assert card.weights is not None
     return write_card(replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder)
 
 
-def _card(spec: TrainSpec, card: ModelCard, progress: Progress) -> ModelCard:
+def _card(training: Training) -> ModelCard:
     """The card of what was trained so far, but for the hash of its file."""
+    spec, card = training.spec, training.network.card
     ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
     weights = WeightsCard(
         file=f"{spec.name}.safetensors",
         sha256="",
-        licence=LICENCE,
+        licence=weights_licence(training.licences, training.objective.teacher_licence),
         data=spec.data,
-        images_seen=progress.images_seen,
-        steps=progress.steps,
-        hours=round(progress.hours, 3),
-        restarts=progress.restarts,
+        images_seen=training.seen,
+        steps=training.step,
+        hours=round(training.hours, 3),
+        restarts=training.restarts,
         command=_command(spec.name),
         notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
     )

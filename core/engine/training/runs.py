@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from ...errors import ExplorerError
 from ...files import write_atomic
+from ...geo.imagery import Imagery
 from ...untrusted.text import MAX_BYTES, parse
 from .. import background
 from .spec_checks import problems_of
@@ -39,7 +40,12 @@ class TrainSpec:
     take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
     pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
     cosine to `floor` times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a hot encoder falls silent:
-    docs/models.md). A run may go on from weights alone (`start_from`).
+    docs/models.md).
+    `targets_px` are the sides of the true pictures that each of `sides_px` is compared with (empty: what the objective
+    asks for, twice the side for Scale-MAE); no crop is enlarged, so a side serves only sources that are as large as its
+    target. `coarser` bounds how many times coarser than their files crops are (0: what each source allows). Under the policy
+    training_range a source counts as `native_factor` times coarser than its files. `optimizer` is adamw, or muon for the
+    matrices of transformer blocks and adamw for the rest. A run may continue from weights alone (`start_from`).
     """
 
     name: str
@@ -50,6 +56,7 @@ class TrainSpec:
     objective: tuple[tuple[str, Any], ...] = ()
     sides_px: tuple[int, ...] = (64,)
     side_shares: tuple[float, ...] = (1.0,)
+    targets_px: tuple[int, ...] = ()
     ratios: tuple[float, ...] = (0.75,)
     mask_kinds: tuple[tuple[str, float], ...] = (("random", 1.0),)
     batch: int = 64
@@ -63,6 +70,9 @@ class TrainSpec:
     clip: float = 1.0
     seed: int = 0
     policy: str = "log_gsd"
+    native_factor: float = 1.0
+    coarser: float = 0.0
+    optimizer: str = "adamw"
     start_from: str = ""
     checkpoint_minutes: float = 3.0
     preview_every: int = 250
@@ -155,7 +165,7 @@ class Run:
         self.spec_file, self.state_file = folder / "spec.json", folder / "state.pt"
         self.asked_file = folder / "asked.json"
         self.log_file, self.stop_file = folder / "log.jsonl", folder / "stop"
-        self.previews = folder / "previews"
+        self.previews, self.data_file = folder / "previews", folder / "data.json"
         self._lock = FileLock(folder / "lock")
 
     def open(self, spec: TrainSpec) -> None:
@@ -169,6 +179,20 @@ class Run:
         else:
             write_atomic(self.spec_file, _as_json(spec))
         self.stop_file.unlink(missing_ok=True)
+
+    def open_data(self, imagery: Sequence[Imagery]) -> None:
+        """Note which imagery the run learns from. Raises RunError with the difference where the folder was trained on other imagery."""
+        now = {source.name: {"pictures": len(source.pictures), "digest": source.digest} for source in imagery}
+        if not self.data_file.is_file():
+            write_atomic(self.data_file, json.dumps(now, indent=1).encode())
+            return
+        held = json.loads(self.data_file.read_text())
+        changed = [_data_change(name, held.get(name), now.get(name)) for name in sorted(held.keys() | now.keys())]
+        if any(changed):
+            raise RunError(
+                f"The imagery of the run in {self.folder} has changed ({'; '.join(filter(None, changed))}): bring the old imagery back, "
+                "or start another run."
+            )
 
     @contextmanager
     def claimed(self) -> Generator[None]:
@@ -253,6 +277,17 @@ class Run:
     @property
     def asked_to_stop(self) -> bool:
         return self.stop_file.exists()
+
+
+def _data_change(name: str, held: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
+    """How a source differs from what a run was started with, in words; empty where it does not."""
+    if held == now:
+        return ""
+    if held is None or now is None:
+        return f"{name} is new" if held is None else f"{name} is missing"
+    if held["pictures"] != now["pictures"]:
+        return f"{name} had {held['pictures']:,} pictures, now {now['pictures']:,}"
+    return f"{name} holds other pictures than before"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

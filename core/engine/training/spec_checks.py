@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...masking import KINDS, MAX_SEED
 from ...policy import POLICIES
+
+if TYPE_CHECKING:
+    from .finetune import FineTune
+    from .runs import TrainSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 """A name becomes part of file names, so it holds no path separator and starts with a letter or digit."""
 
 _DRAWN = tuple(kind for kind in KINDS if kind != "cells")
 _POLICIES = tuple(policy for policy in POLICIES if policy != "manual")
+
+OPTIMIZERS = ("adamw", "muon")
 
 Check = tuple[str, Callable[[Any], bool], str]
 
@@ -51,6 +57,7 @@ _CHECKS: tuple[Check, ...] = (
     ("sizes", _table, "must be a table of options, such as embed_dim = 192 under [sizes]"),
     ("objective", _table, "must be a table of options, such as log_each = true under [objective]"),
     ("sides_px", _each(_number(8, 2048, whole=True)), "must list one or more whole numbers from 8 to 2048"),
+    ("targets_px", lambda v: not v or _each(_number(8, 4096, whole=True))(v), "must be empty or list whole numbers from 8 to 4096"),
     ("side_shares", _each(_number(1e-6, 1e6)), "must list one or more numbers above 0"),
     ("ratios", _each(lambda v: _number(0, 1)(v) and 0 < v < 1), "must list one or more numbers between 0 and 1"),
     ("mask_kinds", _mask_kinds, f'must list pairs such as ["random", 1.0] with a share above 0; kinds are {", ".join(_DRAWN)}'),
@@ -65,6 +72,9 @@ _CHECKS: tuple[Check, ...] = (
     ("clip", _number(0, 1e9), "must be 0 (off) or a number above 0"),
     ("seed", _number(0, MAX_SEED, whole=True), f"must be a whole number from 0 to {MAX_SEED:,}"),
     ("policy", lambda v: v in _POLICIES, f"must be one of {', '.join(_POLICIES)}"),
+    ("native_factor", lambda v: _number(0, 1000)(v) and v > 0, "must be above 0, at most 1000"),
+    ("coarser", lambda v: v == 0 or _number(1, 1000)(v), "must be 0 or a number of at least 1"),
+    ("optimizer", lambda v: v in OPTIMIZERS, f"must be one of {', '.join(OPTIMIZERS)}"),
     ("checkpoint_minutes", _number(0, 1e6), "must be a number of 0 or more"),
     ("preview_every", _number(1, 10**8, whole=True), "must be a whole number of 1 or more"),
 )
@@ -82,15 +92,19 @@ _FINE_TUNE_CHECKS: tuple[Check, ...] = (
 )
 
 
-def problems_of(spec: Any) -> list[str]:
+def problems_of(spec: TrainSpec) -> list[str]:
     """What is wrong with a training spec, a clause for each value that cannot be used."""
     wrong = _unmet(spec, _CHECKS)
     if len(spec.sides_px) != len(spec.side_shares):
         wrong.append("sides_px and side_shares must have the same length")
+    if spec.targets_px and len(spec.targets_px) != len(spec.sides_px):
+        wrong.append("targets_px must be empty or as long as sides_px")
+    elif any(target < side for side, target in zip(spec.sides_px, spec.targets_px, strict=False)):
+        wrong.append("targets_px must not be smaller than sides_px, for no target is enlarged")
     return wrong
 
 
-def problems_of_fine_tuning(spec: Any) -> list[str]:
+def problems_of_fine_tuning(spec: FineTune) -> list[str]:
     """What is wrong with a fine-tuning, a clause for each value that cannot be used."""
     return _unmet(spec, _FINE_TUNE_CHECKS)
 

@@ -8,73 +8,33 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import ExplorerError
 from ...files import write_atomic
-from ...geo.crops import Imagery, draw_crops
-from ...masking import MaskSpec, make_mask
+from ...geo.imagery import Imagery
 from ...models.base import Batch, Objective
 from ...models.frequency import area
-from ...models.layers.vit import ENCODER_PARTS
 from ...models.registry import create, families
-from ...policy import Policy, res_for
 from ..device import device, fabric_for, suit_attention, to_device, training_precision
+from .batches import Draw, draw_batch
+from .optimizers import optimizers_for
 from .previews import Previews
-from .publish import Progress, write_weights
 from .runs import Run, RunError, TrainSpec, TrainStep
 from .saving import in_brief, in_sentences, sealed, try_to_save, unsealed
 
 LOG_EVERY = 10
-
-
-@dataclass(frozen=True)
-class Draw:
-    """One step's pictures before the device: uint8 (n, 3, t, t) at target size, input side, visible positions, res."""
-
-    pixels: NDArray[np.uint8]
-    side_px: int
-    keep: NDArray[np.int64]
-    res: NDArray[np.float32]
-
-
-def draw_batch(spec: TrainSpec, imagery: tuple[Imagery, ...], patch_px: int, enlarge: int, step: int, rank: int = 0, world: int = 1) -> Draw:
-    """The pictures, masks and res of one step for one of `world` processes. `enlarge` is target side over input side."""
-    rng = np.random.default_rng([spec.seed, 7, step])
-    shares = np.array(spec.side_shares) / sum(spec.side_shares)
-    side = int(rng.choice(spec.sides_px, p=shares))
-    count = max(world, round(spec.batch * (spec.sides_px[0] / side) ** 2))
-    numbers = [step * spec.batch + i for i in range(rank, count, world)]
-    crops = draw_crops(imagery, side * enlarge, spec.seed, numbers)
-    gsd = crops.gsd_m * enlarge
-    policy = Policy(spec.policy)
-    res = [res_for(policy, gsd_m=float(g), input_px=side, native_gsd_m=float(g)) for g in gsd]
-    keep = _draw_masks(spec, rng, side // patch_px, count)[rank::world]
-    return Draw(np.ascontiguousarray(crops.pixels.transpose(0, 3, 1, 2)), side, keep, np.array(res, np.float32))
-
-
-def _draw_masks(spec: TrainSpec, rng: np.random.Generator, grid: int, count: int) -> NDArray[np.int64]:
-    ratio = float(rng.choice(spec.ratios))
-    kinds, shares = zip(*spec.mask_kinds, strict=True)
-    kind = str(rng.choice(kinds, p=np.array(shares) / sum(shares)))
-    visible = max(1, round(grid * grid * (1 - ratio)))
-    if kind == "random":
-        return rng.random((count, grid * grid)).argsort(axis=1, kind="stable")[:, :visible]
-    masks = [make_mask(MaskSpec(kind, ratio, int(rng.integers(2**31))), grid, grid).keep for _ in range(count)]
-    shortest = min(len(keep) for keep in masks)
-    return np.stack([rng.permutation(keep)[:shortest] for keep in masks])
 
 
 class Training:
@@ -98,13 +58,13 @@ class Training:
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )
         self.ema.to(self.fabric.device)
-        self.optimizer = torch.optim.AdamW(_groups(self.objective, spec), lr=spec.lr, betas=(spec.betas[0], spec.betas[1]), fused=True)
-        self.wrapped, self.optimizer = self.fabric.setup(self.objective, self.optimizer)
+        self.wrapped, *self.optimizers = self.fabric.setup(self.objective, *optimizers_for(self.objective, spec))
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
         self.std = torch.tensor(card.std, device=self.fabric.device)[:, None, None]
         self.enlarge = self.objective.target_scale
         self.step, self.seen, self.restarts, self.hours = 0, 0, 0, 0.0
+        self.licences: dict[str, str] = {}
 
     def load_weights(self, path: Path) -> None:
         """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
@@ -127,19 +87,21 @@ class Training:
     def advance(self, draw: Draw) -> dict[str, float]:
         """One optimiser step; named losses."""
         torch.manual_seed(self.spec.seed * 1_000_003 + self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate() * group["share"]
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate() * group["share"]
         batch, keep = self._on_device(draw)
         with training_precision(self.device):
             losses = self.wrapped(batch, keep)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise RunError(f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint.")
-        self.optimizer.zero_grad(set_to_none=True)
+        self.wrapped.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         if self.spec.clip:
-            self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=self.spec.clip, error_if_nonfinite=False)
-        self.optimizer.step()
+            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.spec.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.ema.update_parameters(self.network)
         self.step += 1
         self.seen += len(draw.pixels) * self.fabric.world_size
@@ -166,7 +128,7 @@ class Training:
         return {
             "objective": self.objective.state_dict(),
             "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seen": self.seen,
             "restarts": self.restarts,
@@ -177,20 +139,10 @@ class Training:
         """Continue exactly where `state` was taken."""
         self.objective.load_state_dict(state["objective"])
         self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, held in zip(self.optimizers, state.get("optimizers") or [state["optimizer"]], strict=True):
+            optimizer.load_state_dict(held)
         self.step, self.seen, self.hours = state["step"], state["seen"], state["hours"]
         self.restarts = state["restarts"] + 1
-
-
-def _groups(objective: Objective, spec: TrainSpec) -> list[dict[str, Any]]:
-    """What learns, by its share of the rate and its decay: matrices alone decay, as in MAE (models.md 1.9); the encoder has a share of its own."""
-    encoder = {id(p) for key, p in objective.network.named_parameters() if key.removeprefix("encoder.").split(".")[0] in ENCODER_PARTS}
-    found: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in objective.parameters():
-        if parameter.requires_grad:
-            share = spec.encoder_rate if id(parameter) in encoder else 1.0
-            found.setdefault((share, spec.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
-    return [{"params": parameters, "share": share, "weight_decay": decay} for (share, decay), parameters in found.items()]
 
 
 def train(
@@ -206,7 +158,9 @@ def train(
     run = Run(folder)
     with in_sentences(folder):
         run.open(spec)
+        run.open_data(imagery)
         training = _built(spec)
+        training.licences = {source.name: source.licence for source in imagery}
         main = training.fabric.is_global_zero
         with run.claimed() if main else nullcontext():
             if run.state_file.is_file():
@@ -243,9 +197,9 @@ def _steps(
     previews = Previews(imagery, max(spec.sides_px), spec.policy, run.previews)
 
     def drawn(step: int) -> Draw:
-        return draw_batch(spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size)
+        return draw_batch(spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size, workers)
 
-    with ThreadPoolExecutor(1) as loader:
+    with ThreadPoolExecutor(1) as loader, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as workers:
         ahead = deque(loader.submit(drawn, training.step + i) for i in range(3))
         try:
             while training.step < spec.steps:
@@ -307,12 +261,12 @@ def _row(told: TrainStep, hours: float) -> dict[str, Any]:
 
 def save(training: Training, run: Run) -> None:
     """Write the checkpoint, then the averaged weights with their card, each in one step."""
+    from .publish import write_weights
+
     held = io.BytesIO()
     torch.save(training.state(), held)
     write_atomic(run.state_file, sealed(held.getbuffer()))
-    network = training.ema.module if training.step else training.network
-    progress = Progress(training.seen, training.step, training.hours, training.restarts)
-    write_weights(run, training.spec, network, training.network.card, progress)
+    write_weights(training, run)
 
 
 def load_state(run: Run) -> dict[str, Any]:

@@ -24,14 +24,23 @@ ENCODER_PARTS = ("cls_token", "patch_embed", "blocks", "norm")
 """Where the names of an encoder's parameters begin, in MAE's files and ours."""
 
 
-def _load_timm_block() -> type[Block]:
-    """timm imports torchvision, whose published wheel cannot load its compiled operators beside a CPU build of torch and
-    then fails on naming two of them. Nothing here uses them: declaring their signatures lets the import pass."""
+def prepare_timm() -> Any:
+    """timm's `create_model`, after an import that works beside any build of torch.
+
+    timm imports torchvision, whose published wheel cannot load its compiled operators beside a CPU build of torch and then fails on
+    naming two of them. Nothing here uses them: declaring their signatures lets the import pass."""
     try:
         import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except RuntimeError:
         for operator in ("nms", "qnms"):
             torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import timm
+
+    return timm.create_model
+
+
+def _timm_block() -> type[Block]:
+    prepare_timm()
     from timm.models.vision_transformer import Block
 
     return Block
@@ -41,7 +50,7 @@ def transformer_blocks(depth: int, width: int, heads: int, mlp_ratio: float = 4.
     """`depth` pre-norm blocks of timm with biased qkv and LayerNorm eps 1e-6, as MAE builds them."""
     if width % heads:
         raise ModelInputError(f"A width of {width} cannot be split into {heads} heads: choose a number of heads that divides it.")
-    block = _load_timm_block()
+    block = _timm_block()
     norm: Any = partial(nn.LayerNorm, eps=1e-6)
     return nn.ModuleList(block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, drop_path=drop_path) for _ in range(depth))
 

@@ -14,7 +14,7 @@ from core.engine.inputs import InputError
 from core.engine.training.publish import publish
 from core.engine.training.runs import Run, TrainSpec, read_spec
 from core.engine.training.train import train
-from core.geo.crops import Imagery
+from core.geo.imagery import Imagery
 from core.models import create, load_checkpoint, registry
 from core.models.registry import cards
 from core.models.tinymim import UntrainedTailError
@@ -24,7 +24,7 @@ from core.models.tinymim import UntrainedTailError
 def imagery() -> tuple[Imagery, ...]:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (6, 12, 12, 3), np.uint8)
-    return (Imagery("made up", "none", tuple(p.repeat(8, 0).repeat(8, 1) for p in coarse), (10.0,) * 6, 1.0, 0.5, 1.0),)
+    return (Imagery("made up", "none", tuple(p.repeat(8, 0).repeat(8, 1) for p in coarse), (10.0,) * 6, coarser=1.0),)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
     with pytest.raises(UntrainedTailError, match="never learned anything"):
         load_checkpoint(file).encode(torch.zeros(1, 3, 32, 32), torch.ones(1))
     options = (("high_loss", "l2"), ("student", str(file)))
-    trained("tinymim_decoder", tmp_path / "painter", imagery, sides_px=(32,), objective=options)
+    trained("tinymim_decoder", tmp_path / "painter", imagery, sides_px=(32,), targets_px=(64,), side_shares=(1.0,), objective=options)
     publish(Run(tmp_path / "painter"), {}, folder=shelf)
     painter = create("tinymim_decoder_tiny")
     student = load_checkpoint(file).state_dict()
@@ -70,11 +70,11 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
 
 
 def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
-    trained("sdmae", tmp_path / "run", imagery)
+    trained("sdmae", tmp_path / "run", imagery, sides_px=(56,), targets_px=(64,), side_shares=(1.0,))
     publish(Run(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
     card = cards()["sdmae_tiny"]
-    assert card.trained and card.reconstructs and card.input_px == 64 and card.sizes["trainable_patch_embed"]
+    assert card.trained and card.reconstructs and card.input_px == 56 and card.sizes["trainable_patch_embed"]
     assert (shelf / "sdmae_tiny.safetensors").stat().st_size < 20_000_000
-    pictures = np.random.default_rng(1).random((2, 3, 64, 64), np.float32)
+    pictures = np.random.default_rng(1).random((2, 3, 56, 56), np.float32)
     vectors = embed(create("sdmae_tiny"), pictures, gsd_m=10.0)
     assert vectors.shape == (2, 192) and np.isfinite(vectors).all() and not np.allclose(vectors[0], vectors[1])
