@@ -24,7 +24,15 @@ FILTERS = (
     "error(gsd_m::text) = 1",
     "(" * 4000 + "gsd_m > 1" + ")" * 4000,
 )
-LINKS = ("gsd=1e-300", "size=9999999", "win=0,0,999999999,999999999", "mask=cells-9999x9999-AAAA", "mask=random-75-s0-z99999", "at=nan,inf", "tile=upload/" + "A" * 22)
+LINKS = (
+    "gsd=1e-300",
+    "size=9999999",
+    "win=0,0,999999999,999999999",
+    "mask=cells-9999x9999-AAAA",
+    "mask=random-75-s0-z99999",
+    "at=nan,inf",
+    "tile=upload/" + "A" * 22,
+)
 
 
 def hostile_links(port: int) -> str:
@@ -43,7 +51,12 @@ def long_numbers(port: int) -> str:
     """Numbers of 5,000 digits in the addresses of our own routes."""
     with _visitor(port) as visitor:
         digits = "9" * 5000
-        paths = (f"/pictures/x/{digits}.jpg", f"/tiles/x/{digits}/1/1.png", f"/tiles/x/1/-{digits}/1.png", f"/points/{digits}")
+        paths = (
+            f"/pictures/x/{digits}.jpg",
+            f"/tiles/x/{digits}/1/1.png",
+            f"/tiles/x/1/-{digits}/1.png",
+            f"/points/{digits}",
+        )
         return "status " + ", ".join(str(visitor.request("GET", path)[0]) for path in paths)
 
 
@@ -117,7 +130,9 @@ def slow_requests(port: int) -> str:
     held = []
     for _ in range(50):
         link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
-        link.sendall(b"PUT /_stcore/upload_file/a/b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000000\r\n\r\n")
+        link.sendall(
+            b"PUT /_stcore/upload_file/a/b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000000\r\n\r\n"
+        )
         held.append(link)
     with _visitor(port) as visitor:
         took = visitor.run()
@@ -139,7 +154,9 @@ def weights_files() -> dict[str, bytes]:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("archive/data.pkl", twice)
         archive.writestr("archive/version", "3\n")
-    header = json.dumps({"pos_embed": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+    header = json.dumps(
+        {"pos_embed": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}
+    ).encode()
     return {
         "legacy.pth": twice,
         "zip.pth": out.getvalue(),
@@ -169,7 +186,11 @@ def imagery_files() -> dict[str, bytes]:
     scan = whole[last:-2]
     flat = io.BytesIO()
     Image.new("L", (20_000, 3_000)).save(flat, "PNG")
-    return {"empty.tif": raster, "scans.jpg": whole[:-2] + scan * (500_000 // len(scan)) + whole[-2:], "flat.png": flat.getvalue()}
+    return {
+        "empty.tif": raster,
+        "scans.jpg": whole[:-2] + scan * (500_000 // len(scan)) + whole[-2:],
+        "flat.png": flat.getvalue(),
+    }
 
 
 def recipe_files() -> dict[str, bytes]:
@@ -203,7 +224,9 @@ def _upload_each(port: int, page: str, query: str, button: str, files: dict[str,
                 continue
             status, state = visitor.upload(fields[0], name, data)
             took = visitor.run(state) if status == 204 else 0.0
-            buttons = [one for one in visitor.all("button") if one.label.startswith(button) and not one.disabled]
+            buttons = [
+                one for one in visitor.all("button") if one.label.startswith(button) and not one.disabled
+            ]
             if status == 204 and buttons:
                 took += visitor.run(click(buttons[0]))
             told.append(f"{name}: {status}, {took:.1f} s, {visitor.said()[:90] or 'no words'}")

@@ -103,12 +103,17 @@ class Yardstick:
     def settle(self) -> None:
         """From now on measure only the way that was the faster so far, which halves the time between a sweep and its yardstick."""
         for network, rates in self.found.items():
-            self._faster.setdefault(network, max(rates, key=lambda way: statistics.median(rate.wall for rate in rates[way])))
+            self._faster.setdefault(
+                network, max(rates, key=lambda way: statistics.median(rate.wall for rate in rates[way]))
+            )
 
     def said(self, network: Network) -> dict[str, Any]:
         """Median tiles per second of each way, and the batch that it was measured with."""
         return {
-            way: {"tiles_per_s": statistics.median(rate.wall for rate in rates), "patches_in_batch": self._batch[network, way]}
+            way: {
+                "tiles_per_s": statistics.median(rate.wall for rate in rates),
+                "patches_in_batch": self._batch[network, way],
+            }
             for way, rates in self.found[network].items()
         }
 
@@ -119,7 +124,11 @@ class Yardstick:
 
     def _way(self, network: Network, way: str, seconds: float) -> Rate:
         if (network, way) not in self._batch:
-            tried = [(self._together(self._ways[way], network, size, seconds / 2).wall, size) for _ in range(TRIES) for size in PATCHES]
+            tried = [
+                (self._together(self._ways[way], network, size, seconds / 2).wall, size)
+                for _ in range(TRIES)
+                for size in PATCHES
+            ]
             self._batch[network, way] = max(tried)[1]
         return self._together(self._ways[way], network, self._batch[network, way], seconds)
 

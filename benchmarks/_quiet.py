@@ -17,5 +17,7 @@ def load_or_leave(anyway: bool) -> float:
     load = os.getloadavg()[0]
     print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
     if load > MOST_LOAD and not anyway:
-        sys.exit(f"The machine is busy (load average {load:.2f} above {MOST_LOAD}) and nothing was measured: wait, or add --anyway.")
+        sys.exit(
+            f"The machine is busy (load average {load:.2f} above {MOST_LOAD}) and nothing was measured: wait, or add --anyway."
+        )
     return load

@@ -9,8 +9,20 @@ import numpy as np
 
 SIDE = 224
 KINDS: dict[str, dict[str, Any]] = {
-    "int16 deflate": {"dtype": "int16", "driver": "COG", "compress": "deflate", "blocksize": 512, "num_threads": "all_cpus"},
-    "int16 zstd": {"dtype": "int16", "driver": "COG", "compress": "zstd", "blocksize": 512, "num_threads": "all_cpus"},
+    "int16 deflate": {
+        "dtype": "int16",
+        "driver": "COG",
+        "compress": "deflate",
+        "blocksize": 512,
+        "num_threads": "all_cpus",
+    },
+    "int16 zstd": {
+        "dtype": "int16",
+        "driver": "COG",
+        "compress": "zstd",
+        "blocksize": 512,
+        "num_threads": "all_cpus",
+    },
     "uint8 striped": {"dtype": "uint8", "driver": "GTiff", "tiled": False},
     "uint8 JPEG": {"dtype": "uint8", "driver": "COG", "compress": "jpeg", "blocksize": 512},
 }

@@ -47,7 +47,10 @@ def delivery_rate(source: str) -> float:
 
     plan = make_plan(SweepSpec((source,), "out", "mae_tiny"), SIDE)
     start = time.perf_counter()
-    count = sum(len(batch.images) for batch in Reader(plan, SIDE, BATCH, 0.5).batches(iter(range(-(-plan.count // BATCH)))))
+    count = sum(
+        len(batch.images)
+        for batch in Reader(plan, SIDE, BATCH, 0.5).batches(iter(range(-(-plan.count // BATCH))))
+    )
     return count / (time.perf_counter() - start)
 
 
@@ -67,6 +70,10 @@ def least_cosine(name: str, source: str) -> float:
         list(engine.sweep(engine.SweepSpec((source,), f"{place}/table", name, tile_px=SIDE)))
         table = open_table(f"{place}/table")
         corners = np.array(table.columns["pixel_bbox"].to_pylist())[:, :2] // SIDE
-        theirs = embed(model, pictures, gsd_m=10.0, native_gsd_m=10.0)[(down - 1 - corners[:, 1]) * across + corners[:, 0]]  # from the south up
+        theirs = embed(model, pictures, gsd_m=10.0, native_gsd_m=10.0)[
+            (down - 1 - corners[:, 1]) * across + corners[:, 0]
+        ]  # from the south up
         ours = table.vectors
-    return float(((theirs * ours).sum(axis=1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)).min())
+    return float(
+        ((theirs * ours).sum(axis=1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)).min()
+    )

@@ -52,7 +52,9 @@ def usearch_int8(units: Vectors) -> Built:
     """What this program uses."""
     from usearch.index import Index
 
-    graph = Index(ndim=units.shape[1], metric="cos", dtype="i8", connectivity=CONNECTIONS, expansion_add=EFFORT)
+    graph = Index(
+        ndim=units.shape[1], metric="cos", dtype="i8", connectivity=CONNECTIONS, expansion_add=EFFORT
+    )
     graph.add(np.arange(len(units), dtype=np.uint64), units, threads=1)
 
     def search(unit: Vectors, effort: int) -> Rows:
@@ -84,7 +86,11 @@ def faiss_graph(units: Vectors, *, int8: bool) -> Built:
 
     faiss.omp_set_num_threads(1)
     inner, bits = faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer.QT_8bit
-    graph: Any = faiss.IndexHNSWSQ(units.shape[1], bits, CONNECTIONS, inner) if int8 else faiss.IndexHNSWFlat(units.shape[1], CONNECTIONS, inner)
+    graph: Any = (
+        faiss.IndexHNSWSQ(units.shape[1], bits, CONNECTIONS, inner)
+        if int8
+        else faiss.IndexHNSWFlat(units.shape[1], CONNECTIONS, inner)
+    )
     graph.hnsw.efConstruction = EFFORT
     graph.train(units)
     graph.add(units)
@@ -102,7 +108,9 @@ def faiss_lists(units: Vectors) -> Built:
 
     faiss.omp_set_num_threads(1)
     inner = faiss.METRIC_INNER_PRODUCT
-    lists: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(units.shape[1]), units.shape[1], 2 * int(len(units) ** 0.5), inner)
+    lists: Any = faiss.IndexIVFFlat(
+        faiss.IndexFlatIP(units.shape[1]), units.shape[1], 2 * int(len(units) ** 0.5), inner
+    )
     lists.train(units[:: max(len(units) // 50_000, 1)])
     lists.add(units)
 
@@ -138,10 +146,19 @@ def compare(units: Vectors, queries: Vectors) -> Iterator[tuple[str, dict[str, f
         yield name, {"build_s": time.perf_counter() - began, **_measured(built, table, units, queries, exact)}
 
 
-def _measured(built: Built, table: EmbeddingTable, units: Vectors, queries: Vectors, exact: Rows) -> dict[str, float]:
+def _measured(
+    built: Built, table: EmbeddingTable, units: Vectors, queries: Vectors, exact: Rows
+) -> dict[str, float]:
     effort, reached = EFFORTS[0], 0.0
     for effort in EFFORTS:
-        reached = float(np.mean([np.isin(_best(built, units, query, effort), truth).mean() for query, truth in zip(queries, exact, strict=True)]))
+        reached = float(
+            np.mean(
+                [
+                    np.isin(_best(built, units, query, effort), truth).mean()
+                    for query, truth in zip(queries, exact, strict=True)
+                ]
+            )
+        )
         if reached >= RECALL:
             break
     ratios, rates = [], []
@@ -153,7 +170,13 @@ def _measured(built: Built, table: EmbeddingTable, units: Vectors, queries: Vect
     with tempfile.TemporaryDirectory() as folder:
         built.save(f"{folder}/index")
         size = (Path(folder) / "index").stat().st_size / 1e6
-    return {"recall_at_10": reached, "effort": effort, "per_s": statistics.median(rates), "of_exact": statistics.median(ratios), "mb": size}
+    return {
+        "recall_at_10": reached,
+        "effort": effort,
+        "per_s": statistics.median(rates),
+        "of_exact": statistics.median(ratios),
+        "mb": size,
+    }
 
 
 def _best(built: Built, units: Vectors, query: Vectors, effort: int) -> Rows:

@@ -28,7 +28,15 @@ class VisitorError(Exception):
 class Visitor:
     """One tab of one browser. `elements` holds what is on the page, by its place there."""
 
-    def __init__(self, port: int, page: str = "", query: str = "", *, cookies: dict[str, str] | None = None, wait_s: float = WAIT_S) -> None:
+    def __init__(
+        self,
+        port: int,
+        page: str = "",
+        query: str = "",
+        *,
+        cookies: dict[str, str] | None = None,
+        wait_s: float = WAIT_S,
+    ) -> None:
         self.port, self.page, self.query, self.wait_s = port, page, query, wait_s
         self.cookies = dict(cookies or {})
         self.elements: dict[tuple[int, ...], Any] = {}
@@ -58,7 +66,13 @@ class Visitor:
         self._open.close()
 
     def request(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, *, host: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        *,
+        host: str | None = None,
     ) -> tuple[int, bytes]:
         """Ask over HTTP with this browser's cookies; gives status and body."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.wait_s)
@@ -116,7 +130,9 @@ class Visitor:
         for element in self.all(kind):
             if element.label.startswith(label):
                 return element
-        raise VisitorError(f"There is no {kind} called {label}; there are {[element.label for element in self.all(kind)]}.")
+        raise VisitorError(
+            f"There is no {kind} called {label}; there are {[element.label for element in self.all(kind)]}."
+        )
 
     def all(self, kind: str) -> Iterator[Any]:
         """Every element of a kind."""
@@ -126,7 +142,9 @@ class Visitor:
 
     def said(self) -> str:
         """What alerts and exceptions on the page say."""
-        shown = [alert.body for alert in self.all("alert")] + [f"{one.type}: {one.message}" for one in self.all("exception")]
+        shown = [alert.body for alert in self.all("alert")] + [
+            f"{one.type}: {one.message}" for one in self.all("exception")
+        ]
         return " | ".join(shown)
 
     def upload(self, uploader: Any, name: str, data: bytes) -> tuple[int, WidgetState]:
@@ -145,7 +163,10 @@ class Visitor:
         line = uuid.uuid4().hex
         head = f'--{line}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'
         body = head.encode() + data + f"\r\n--{line}--\r\n".encode()
-        headers = {"Content-Type": f"multipart/form-data; boundary={line}", "X-Xsrftoken": self.cookies.get(XSRF, "")}
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={line}",
+            "X-Xsrftoken": self.cookies.get(XSRF, ""),
+        }
         try:
             return self.request("PUT", f"/_stcore/upload_file/{self.session_id}/{file_id}", body, headers)[0]
         except (BrokenPipeError, ConnectionError):

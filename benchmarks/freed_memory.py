@@ -32,7 +32,9 @@ def run(name: str, keep: bool) -> tuple[float, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", nargs="+", default=("mae_tiny224", "mae_base"))
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
@@ -40,12 +42,20 @@ def main() -> int:
     found: dict[str, Any] = {"load": load_or_leave(args.anyway)}
     for name in args.models:
         ways = {keep: Hand(1) for keep in (False, True)}
-        rounds = [{keep: hand.do(run, name, keep) for keep, hand in ways.items()} for _ in range(args.pairs + 1)][1:]
+        rounds = [
+            {keep: hand.do(run, name, keep) for keep, hand in ways.items()} for _ in range(args.pairs + 1)
+        ][1:]
         for hand in ways.values():
             hand.leave()
         found[name] = {
-            "tiles_per_s": {said: statistics.median(one[keep][0] for one in rounds) for keep, said in ((False, "given back"), (True, "kept"))},
-            "faults_a_tile": {said: statistics.median(one[keep][1] for one in rounds) for keep, said in ((False, "given back"), (True, "kept"))},
+            "tiles_per_s": {
+                said: statistics.median(one[keep][0] for one in rounds)
+                for keep, said in ((False, "given back"), (True, "kept"))
+            },
+            "faults_a_tile": {
+                said: statistics.median(one[keep][1] for one in rounds)
+                for keep, said in ((False, "given back"), (True, "kept"))
+            },
             "kept_over_given_back": statistics.median(one[True][0] / one[False][0] for one in rounds),
         }
     print(json.dumps(found, indent=1))

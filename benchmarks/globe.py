@@ -31,7 +31,13 @@ from _quiet import load_or_leave
 
 from core.geo.catalogue import DATA_VARIABLE
 
-BARS = {"page_warm_s": 3.0, "highlight_ms": 100.0, "answer_ms": 400.0, "lasso_socket_bytes": 100_000, "click_socket_bytes": 100_000}
+BARS = {
+    "page_warm_s": 3.0,
+    "highlight_ms": 100.0,
+    "answer_ms": 400.0,
+    "lasso_socket_bytes": 100_000,
+    "click_socket_bytes": 100_000,
+}
 BARRED_ROWS = 60_000
 
 
@@ -54,10 +60,15 @@ def write_table(folder: Path, rows: int, dim: int, text: bool) -> None:
             "source": ["The globe at 7.4 km"] * count, "gsd_m": np.full(count, 7400.0), "image_size": [64] * count, "model": ["benchmark"] * count,
         }  # fmt: skip
         known["product_id"] = (
-            [f"a caption of some length about group {g} and row {i}" for i, g in enumerate(group)] if text else ["blue_marble"] * count
+            [f"a caption of some length about group {g} and row {i}" for i, g in enumerate(group)]
+            if text
+            else ["blue_marble"] * count
         )
         if text:
-            known |= {"crs": [f"described as {g}" for g in group], "res_policy": [f"words {i % 977}" for i in range(count)]}
+            known |= {
+                "crs": [f"described as {g}" for g in group],
+                "res_policy": [f"words {i % 977}" for i in range(count)],
+            }
         vectors = centres[group] + 0.4 * generator.standard_normal((count, dim), np.float32)
         made = make_rows(vectors, known)
         shards.append(write_shard(folder / f"part-{n:05d}.parquet", made, info))
@@ -90,13 +101,21 @@ def server_side(folder: Path) -> dict[str, float]:
     ring = [(40 * math.cos(a / 10) + 10, 30 * math.sin(a / 10) + 10) for a in range(63)]
     from earth_mae_components import Selection
 
-    told["lasso_rows_ms"], rows = timed(lambda: scene.selected_rows(made, Selection("globe", "lasso", tuple(ring))), 9)
+    told["lasso_rows_ms"], rows = timed(
+        lambda: scene.selected_rows(made, Selection("globe", "lasso", tuple(ring))), 9
+    )
     told["lasso_rows_ms"] *= 1000
     similarities(made.table, made.table.vectors_of([0])[0])
     told["likeness_ms"], _ = timed(lambda: similarities(made.table, made.table.vectors_of([1])[0]), 9)
     told["likeness_ms"] *= 1000
     told["likeness_to_bytes_ms"] = (
-        1000 * timed(lambda: colour.encode(colour.Layer("", values=similarities(made.table, made.table.vectors_of([2])[0]))), 5)[0]
+        1000
+        * timed(
+            lambda: colour.encode(
+                colour.Layer("", values=similarities(made.table, made.table.vectors_of([2])[0]))
+            ),
+            5,
+        )[0]
     )
     told["rows"], told["lasso_rows"], told["points_bytes"] = len(made.table), len(rows), len(made.points)
     told["memory_mb"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -127,7 +146,9 @@ def in_browser(data: Path, name: str, wait_s: float, lassos: int, told: dict[str
         told |= lassos_of(page, moved, lassos)
         told |= click_of(page, moved)
         told["server_mb"] = _memory_mb([server])
-        told["browser_mb"] = _memory_mb([one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()])
+        told["browser_mb"] = _memory_mb(
+            [one for one in psutil.Process().children(recursive=True) if "chrom" in one.name()]
+        )
 
 
 def _until_it_rests(server: psutil.Process, limit_s: float = 90) -> None:
@@ -136,7 +157,10 @@ def _until_it_rests(server: psutil.Process, limit_s: float = 90) -> None:
     while calm < 4 and time.monotonic() < deadline:
         calm = calm + 1 if server.cpu_percent(0.5) < 10 else 0
     if calm < 4:
-        print(f"The server still worked after {limit_s:.0f} s; what follows is measured beside that work.", file=sys.stderr)
+        print(
+            f"The server still worked after {limit_s:.0f} s; what follows is measured beside that work.",
+            file=sys.stderr,
+        )
 
 
 def _wait(page: Any, what: str, script: str, *args: Any) -> None:
@@ -146,8 +170,12 @@ def _wait(page: Any, what: str, script: str, *args: Any) -> None:
     try:
         page.wait_for_function(script, arg=args[0] if args else None, polling=5)
     except TooLong:
-        said = page.locator(".globe .message:visible, [data-testid=stException], [data-testid=stAlert]").all_inner_texts()
-        raise TimeoutError(f"{what} did not come in time (longer with --wait-s). The page says: {' / '.join(said) or 'nothing'}") from None
+        said = page.locator(
+            ".globe .message:visible, [data-testid=stException], [data-testid=stAlert]"
+        ).all_inner_texts()
+        raise TimeoutError(
+            f"{what} did not come in time (longer with --wait-s). The page says: {' / '.join(said) or 'nothing'}"
+        ) from None
 
 
 def _context(browser: Any, wait_s: float) -> Any:
@@ -166,7 +194,10 @@ def _open(context: Any, address: str, moved: list[int] | None = None) -> tuple[A
     if moved is not None:
         page.on(
             "websocket",
-            lambda ws: [ws.on(kind, lambda frame: moved.__setitem__(0, moved[0] + len(frame))) for kind in ("framereceived", "framesent")],
+            lambda ws: [
+                ws.on(kind, lambda frame: moved.__setitem__(0, moved[0] + len(frame)))
+                for kind in ("framereceived", "framesent")
+            ],
         )
     start = time.perf_counter()
     page.goto(address)
@@ -194,10 +225,19 @@ def lassos_of(page: Any, moved: list[int], count: int) -> dict[str, float]:
         answers.append(1000 * (time.perf_counter() - start))
         page.wait_for_timeout(600)
         used.append(moved[0])
-    durations = "name => performance.getEntriesByName(`linked-globe:${name}`).slice(1).map(entry => entry.duration)"
-    told = {f"{name}_ms": float(np.median(page.evaluate(durations, name) or [math.nan])) for name in ("select", "highlight")}
+    durations = (
+        "name => performance.getEntriesByName(`linked-globe:${name}`).slice(1).map(entry => entry.duration)"
+    )
+    told = {
+        f"{name}_ms": float(np.median(page.evaluate(durations, name) or [math.nan]))
+        for name in ("select", "highlight")
+    }
     seen = page.evaluate("ups.slice()")[-count:]
-    return told | {"on_screen_ms": float(np.median(seen or [math.nan])), "answer_ms": float(np.median(answers)), "lasso_socket_bytes": max(used)}
+    return told | {
+        "on_screen_ms": float(np.median(seen or [math.nan])),
+        "answer_ms": float(np.median(answers)),
+        "lasso_socket_bytes": max(used),
+    }
 
 
 def click_of(page: Any, moved: list[int]) -> dict[str, float]:
@@ -207,7 +247,11 @@ def click_of(page: Any, moved: list[int]) -> dict[str, float]:
     moved[0] = 0
     start = time.perf_counter()
     page.mouse.click(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
-    _wait(page, "The places most alike", """() => document.querySelectorAll('[class*="st-key-strip-near"] button img').length >= 12""")
+    _wait(
+        page,
+        "The places most alike",
+        """() => document.querySelectorAll('[class*="st-key-strip-near"] button img').length >= 12""",
+    )
     told = {"click_to_alike_s": time.perf_counter() - start}
     page.wait_for_timeout(3000)
     return told | {"click_socket_bytes": moved[0]}
@@ -219,7 +263,9 @@ def _memory_mb(processes: list[psutil.Process]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, nargs="*", default=[60_000, 1_000_000])
     parser.add_argument("--text-rows", type=int, nargs="*", default=[300_000])
     parser.add_argument("--dim", type=int, default=192)
@@ -247,7 +293,10 @@ def main() -> None:
         print(f"== {rows:,} rows{' with text' if text else ''}")
         for what, value in told.items():
             bar = BARS.get(what) if rows <= BARRED_ROWS or what.endswith("bytes") else None
-            print(f"  {what:24} {value:14,.1f}" + (f"   bar {bar:,.0f}: {'kept' if value <= bar else 'MISSED'}" if bar else ""))
+            print(
+                f"  {what:24} {value:14,.1f}"
+                + (f"   bar {bar:,.0f}: {'kept' if value <= bar else 'MISSED'}" if bar else "")
+            )
     print(json.dumps(found))
     sys.exit(1 if failed else 0)
 

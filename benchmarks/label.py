@@ -36,13 +36,18 @@ def million(rows: int, dim: int, precision: str) -> EmbeddingTable:
     vectors = np.empty((rows, dim), np.float32 if precision == "float32" else np.int8)
     for at in range(0, rows, 100_000):
         count = min(100_000, rows - at)
-        block = centres[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal((count, dim), dtype=np.float32)
+        block = centres[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal(
+            (count, dim), dtype=np.float32
+        )
         vectors[at : at + count] = block if precision == "float32" else np.rint(block * 20).clip(-127, 127)
     if precision == "float32":
         return EmbeddingTable.from_rows(make_rows(vectors, {}), precision)
     known = make_rows(np.zeros((rows, 1), np.float32), {}).drop_columns(["embedding"])
     return EmbeddingTable.from_rows(
-        known.append_column("embedding", vector_column(vectors)).append_column(SCALE, pa.array(np.full(rows, 0.05, np.float32))), precision
+        known.append_column("embedding", vector_column(vectors)).append_column(
+            SCALE, pa.array(np.full(rows, 0.05, np.float32))
+        ),
+        precision,
     )
 
 
@@ -50,7 +55,13 @@ def times(rows: int, dim: int) -> dict[str, object]:
     """Milliseconds of the fit, the scores, the colours as the browser gets them, and all three together as the page does them."""
     from ui.globe.panels.label import colours_of
 
-    found: dict[str, object] = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "rows": rows, "dim": dim, "limit_ms": LIMIT_MS}
+    found: dict[str, object] = {
+        "load": os.getloadavg()[0],
+        "cores": os.cpu_count(),
+        "rows": rows,
+        "dim": dim,
+        "limit_ms": LIMIT_MS,
+    }
     marks = Marks(tuple(range(5)), tuple(range(rows - 5, rows)))
     for precision in ("int8", "float32"):
         table = million(rows, dim, precision)
@@ -97,8 +108,16 @@ def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[st
                 scored.setdefault(way, []).append(quality(table, labels == kind, marks))
     means = {way: np.mean(values, axis=0) for way, values in scored.items()}
     named = ("map", "map_of_rule", "expected_calibration_error")
-    said = {way: dict(zip(named, (round(float(v), 4) for v in mean), strict=True)) for way, mean in means.items()}
-    return {"model": subject.name, "test_rows": len(labels), "classes": len(data.classes), "draws_per_class": draws, **said}
+    said = {
+        way: dict(zip(named, (round(float(v), 4) for v in mean), strict=True)) for way, mean in means.items()
+    }
+    return {
+        "model": subject.name,
+        "test_rows": len(labels),
+        "classes": len(data.classes),
+        "draws_per_class": draws,
+        **said,
+    }
 
 
 def ways(table: EmbeddingTable, truth: NDArray[np.bool_], generator: np.random.Generator) -> dict[str, Marks]:
@@ -106,9 +125,14 @@ def ways(table: EmbeddingTable, truth: NDArray[np.bool_], generator: np.random.G
     yes, no = (generator.choice(np.flatnonzero(kind), 10, replace=False).tolist() for kind in (truth, ~truth))
     few = Marks(tuple(yes[:5]), tuple(no[:5]))
     free = np.setdiff1d(np.arange(len(truth)), [*few.yes, *few.no])
-    more = {"suggested": suggest(table, fit(table, few), 10).tolist(), "random": generator.choice(free, 10, replace=False).tolist()}
+    more = {
+        "suggested": suggest(table, fit(table, few), 10).tolist(),
+        "random": generator.choice(free, 10, replace=False).tolist(),
+    }
     grown = {
-        f"5+5, then 10 {how}": Marks((*few.yes, *(r for r in rows if truth[r])), (*few.no, *(r for r in rows if not truth[r])))
+        f"5+5, then 10 {how}": Marks(
+            (*few.yes, *(r for r in rows if truth[r])), (*few.no, *(r for r in rows if not truth[r]))
+        )
         for how, rows in more.items()
     }
     return {"5+5": few, "10+10": Marks(tuple(yes), tuple(no)), **grown}
@@ -119,15 +143,21 @@ def quality(table: EmbeddingTable, truth: NDArray[np.bool_], marks: Marks) -> tu
     rest = np.ones(len(truth), bool)
     rest[[*marks.yes, *marks.no]] = False
     probability, rule = fit(table, marks).scores(table)[rest], mean_difference(table, marks)[rest]
-    precision, of_rule = (float(average_precision_score(truth[rest], scores)) for scores in (probability, rule))
+    precision, of_rule = (
+        float(average_precision_score(truth[rest], scores)) for scores in (probability, rule)
+    )
     return precision, of_rule, expected_calibration_error(probability, truth[rest])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=192)
-    parser.add_argument("--sets", nargs="+", metavar="SET", help="measure how good it is on these sets instead of how fast")
+    parser.add_argument(
+        "--sets", nargs="+", metavar="SET", help="measure how good it is on these sets instead of how fast"
+    )
     parser.add_argument("--model", help="default: the embedder that is shipped")
     parser.add_argument("--draws", type=int, default=10, help="draws of marks for each class (default: 10)")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")

@@ -106,7 +106,9 @@ class Measured:
         )
 
 
-async def measure(address: str, server: psutil.Process, people: int, seconds: float, pause_s: float) -> Measured:
+async def measure(
+    address: str, server: psutil.Process, people: int, seconds: float, pause_s: float
+) -> Measured:
     """Let so many people move their sliders for so long."""
     url = address.replace("http", "ws") + "/_stcore/stream"
     chance = random.Random(people)
@@ -138,7 +140,9 @@ async def measure(address: str, server: psutil.Process, people: int, seconds: fl
 
 async def _come(url: str, number: int) -> Person:
     """Open the page with a seed of one's own, so that no two people ask for the same picture."""
-    person = Person(await connect(url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None))  # pyright: ignore
+    person = Person(
+        await connect(url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None)
+    )  # pyright: ignore
     person.query = f"mask=random-75-s{number + 1}"
     await person.open()
     return person
@@ -150,18 +154,29 @@ def _cpu(server: psutil.Process) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=lambda text: [int(part) for part in text.split(",")], default=[1, 10, 25])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--people", type=lambda text: [int(part) for part in text.split(",")], default=[1, 10, 25]
+    )
     parser.add_argument("--seconds", type=float, default=40)
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds that a person looks at a picture (default 0)")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds that a person looks at a picture (default 0)"
+    )
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
     load_or_leave(args.anyway)
     with serving() as (address, _):
-        server = next(child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline()))
+        server = next(
+            child for child in psutil.Process().children() if "streamlit" in " ".join(child.cmdline())
+        )
         asyncio.run(measure(address, server, 1, 5, 0))  # the network is loaded, every path was taken once
         for people in args.people:
-            print(asyncio.run(measure(address, server, people, args.seconds, args.pause)).sentence(people), flush=True)
+            print(
+                asyncio.run(measure(address, server, people, args.seconds, args.pause)).sentence(people),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -50,8 +50,16 @@ def on_the_server(name: str, moves: int, bar_ms: float | None) -> None:
     from core.viz.sheet import sheet
 
     model = load(name)
-    tile = read_ground(known_sources().read, TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)), model.card.input_px)
-    report(f"{name}: mask to six pictures encoded", times(moves, lambda n: sheet(panels(reconstruct(model, tile, MaskSpec(seed=n))))), bar_ms)
+    tile = read_ground(
+        known_sources().read,
+        TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)),
+        model.card.input_px,
+    )
+    report(
+        f"{name}: mask to six pictures encoded",
+        times(moves, lambda n: sheet(panels(reconstruct(model, tile, MaskSpec(seed=n))))),
+        bar_ms,
+    )
     made = reconstruct(model, tile, MaskSpec())
     report(f"{name}: scores of the model and three fills", times(min(moves, 10), lambda _: judge(made)), 1500)
 
@@ -88,7 +96,9 @@ def in_the_browser(page: Page, address: str, started: float, moves: int) -> None
     page.goto(address)
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
     first = time.perf_counter() - started
-    print(f"{'server start to the first computed picture on Home':58} {first:.1f} s   bar 10 s: {'kept' if first <= 10 else 'MISSED'}")
+    print(
+        f"{'server start to the first computed picture on Home':58} {first:.1f} s   bar 10 s: {'kept' if first <= 10 else 'MISSED'}"
+    )
     page.goto(f"{address}/Mask_Lab")
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
     slider = page.get_by_role("slider", name="Share hidden")
@@ -133,13 +143,19 @@ def painting(page: Page, address: str, strokes: int) -> None:
         box = canvas.bounding_box()
         assert box
         for act, column in ((page.mouse.down, 2), (page.mouse.up, 9)):
-            page.mouse.move(box["x"] + (column + 0.5) / 14 * box["width"], box["y"] + (n % 12 + 1.5) / 14 * box["height"], steps=10)
+            page.mouse.move(
+                box["x"] + (column + 0.5) / 14 * box["width"],
+                box["y"] + (n % 12 + 1.5) / 14 * box["height"],
+                steps=10,
+            )
             act()
         page.wait_for_function("seen.address && seen.picture", timeout=60_000)
         seen = page.evaluate("seen")
         for name, taken in answered.items():
             taken.append((seen[name] - seen["up"]) / 1000)
-    drawn = page.evaluate("performance.getEntriesByName('mask-painter:draw').map((entry) => entry.duration / 1000)")
+    drawn = page.evaluate(
+        "performance.getEntriesByName('mask-painter:draw').map((entry) => entry.duration / 1000)"
+    )
     report("painting: pointer event to drawn in the browser", drawn, 1000 / 60)
     report("painting: mouse up to the address written by Python", answered["address"][2:], 300)
     report("painting: mouse up to the changed picture", answered["picture"][2:], 700)
@@ -155,13 +171,25 @@ def many_masks() -> None:
     from core.studies import monte_carlo
 
     model = load(default_reconstructor())
-    tile = read_ground(known_sources().read, TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)), model.card.input_px)
-    taken = times(4, lambda n: list(monte_carlo(model, tile, MaskSpec(seed=16 * n), Policy(model.card.default_policy), count=16)), warm=1)
+    tile = read_ground(
+        known_sources().read,
+        TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)),
+        model.card.input_px,
+    )
+    taken = times(
+        4,
+        lambda n: list(
+            monte_carlo(model, tile, MaskSpec(seed=16 * n), Policy(model.card.default_policy), count=16)
+        ),
+        warm=1,
+    )
     report(f"{model.card.name}: 16 masks, mean and deviation", taken, 3000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--moves", type=int, default=40)
     parser.add_argument("--large", action="store_true", help="measure ViT-L too (1.3 GB)")
     parser.add_argument("--browser", action="store_true", help="only what is timed in a browser")

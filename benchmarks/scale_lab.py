@@ -40,7 +40,10 @@ def sweep(name: str, hold: str, repeat: int, limits_m: tuple[float, float] = LIM
     start = time.perf_counter()
     scales = ladder(spec, read, input_px=card.input_px, patch_px=card.patch_px, limits_m=limits_m)
     policy = Policy(card.default_policy)
-    wanted = [Wanted(read_ground(read, scale.tile, scale.side_px), scale.mask, policy, scale.side_px) for scale in scales]
+    wanted = [
+        Wanted(read_ground(read, scale.tile, scale.side_px), scale.mask, policy, scale.side_px)
+        for scale in scales
+    ]
     reading_s = time.perf_counter() - start
     best, first = float("inf"), 0.0
     for _ in range(repeat):
@@ -82,16 +85,26 @@ def in_the_browser(visits: int) -> list[dict[str, float]]:
     with chromium() as browser, serving() as (address, _):
         for n in range(visits + 1):
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
-            page.goto(f"{address}/Scale_Lab?tile=samples/landsat&win={600 + 20 * n},500,224,224&sel=scales;hold:pixels;count:16", wait_until="commit")
+            page.goto(
+                f"{address}/Scale_Lab?tile=samples/landsat&win={600 + 20 * n},500,224,224&sel=scales;hold:pixels;count:16",
+                wait_until="commit",
+            )
             marks = {"first_row_s": f"{ROWS} > 0", "complete_s": DONE, "script_ended_s": f"{DONE} && {STILL}"}
-            seen = {name: page.wait_for_function(f"() => {mark} && performance.now()", timeout=180_000).json_value() for name, mark in marks.items()}
+            seen = {
+                name: page.wait_for_function(
+                    f"() => {mark} && performance.now()", timeout=180_000
+                ).json_value()
+                for name, mark in marks.items()
+            }
             found.append({name: round(milliseconds / 1000, 2) for name, milliseconds in seen.items()})
             page.close()
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine, too")
     parser.add_argument("--large", action="store_true", help="time the untrained ViT-L as well")
     parser.add_argument("--threads", type=int, default=2)
@@ -102,7 +115,12 @@ def main() -> None:
     name = default_reconstructor()
     results = [sweep(name, hold, args.repeat) for hold in ("pixels", "ground") if use_threads(args.threads)]
     large = [sweep("scale_mae_large", "pixels", 1, (13.0, 150.0))] if args.large else []
-    said = {"load_average": round(load_average, 2), "threads": args.threads, "sweeps": [*results, *large], "seconds_by_batch_size": batches(name)}
+    said = {
+        "load_average": round(load_average, 2),
+        "threads": args.threads,
+        "sweeps": [*results, *large],
+        "seconds_by_batch_size": batches(name),
+    }
     first, *visits = in_the_browser(args.visits)
     print(json.dumps(said | {"page_first_visit": first, "page": visits}, indent=1))
     if results[0]["seconds"] > 2:  # type: ignore[operator]

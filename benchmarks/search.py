@@ -50,7 +50,9 @@ def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
     for at in range(0, rows, 100_000):
         part = slice(at, min(at + 100_000, rows))
         count = part.stop - at
-        inside = bunch[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal((count, 32), dtype=np.float32)
+        inside = bunch[generator.integers(0, 4000, count)] + 0.5 * generator.standard_normal(
+            (count, 32), dtype=np.float32
+        )
         vectors[part] = inside @ basis + 0.2 * generator.standard_normal((count, dim), dtype=np.float32)
     whole = EmbeddingTable.from_rows(make_rows(vectors, {}), "float32")
     scale = np.float32(np.abs(vectors).max() / 127)
@@ -59,7 +61,9 @@ def tables(rows: int, dim: int) -> tuple[EmbeddingTable, EmbeddingTable]:
     columns = {name: whole.columns[name] for name in small.column_names}
     import pyarrow as pa
 
-    rows_int8 = pa.table({**columns, "embedding": vector_column(codes), SCALE: pa.array(np.full(rows, scale, np.float32))})
+    rows_int8 = pa.table(
+        {**columns, "embedding": vector_column(codes), SCALE: pa.array(np.full(rows, scale, np.float32))}
+    )
     return whole, EmbeddingTable.from_rows(rows_int8, "int8")
 
 
@@ -75,7 +79,10 @@ def scan(table: EmbeddingTable, rows: list[int]) -> dict[str, float]:
     for _ in range(5):
         for name, work in ways.items():
             taken[name].append(median_ms(work, 5))
-    search, read = statistics.median(taken["search"]), min(statistics.median(taken[name]) for name in ("threads", "one thread"))
+    search, read = (
+        statistics.median(taken["search"]),
+        min(statistics.median(taken[name]) for name in ("threads", "one thread")),
+    )
     return {
         "ms": search, "gb_per_s": values.nbytes / search / 1e6, "read_gb_per_s": values.nbytes / read / 1e6, "share_of_read": read / search,
         "batch_of_100_ms": median_ms(lambda: nearest_many(table, many, K), 3),
@@ -89,10 +96,22 @@ def recall(table: EmbeddingTable, queries: np.ndarray) -> dict[str, float]:
     build_s = time.perf_counter() - start
     exact = nearest_many(table, queries, 10)
     found = [index.nearest(query, 10) for query in queries]
-    hits = np.mean([len(set(a.rows.tolist()) & set(b.rows.tolist())) / 10 for a, b in zip(exact, found, strict=True)])
+    hits = np.mean(
+        [len(set(a.rows.tolist()) & set(b.rows.tolist())) / 10 for a, b in zip(exact, found, strict=True)]
+    )
     turn = iter(range(10**9))
-    slow, fast = (median_ms(lambda w=way: w(queries[next(turn) % len(queries)], 10), 50) for way in (lambda q, k: nearest(table, q, k), index.nearest))
-    return {"build_s": build_s, "recall_at_10": float(hits), "bar": 0.98, "ms": fast, "exact_ms": slow, "speed_up": slow / fast}
+    slow, fast = (
+        median_ms(lambda w=way: w(queries[next(turn) % len(queries)], 10), 50)
+        for way in (lambda q, k: nearest(table, q, k), index.nearest)
+    )
+    return {
+        "build_s": build_s,
+        "recall_at_10": float(hits),
+        "bar": 0.98,
+        "ms": fast,
+        "exact_ms": slow,
+        "speed_up": slow / fast,
+    }
 
 
 def libraries(rows: int, load: float) -> int:
@@ -113,10 +132,14 @@ def libraries(rows: int, load: float) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, help="default: 1,000,000, of --libraries 200,000")
     parser.add_argument("--dim", type=int, default=192)
-    parser.add_argument("--index", action="store_true", help="measure the approximate index instead of the scan")
+    parser.add_argument(
+        "--index", action="store_true", help="measure the approximate index instead of the scan"
+    )
     parser.add_argument("--libraries", action="store_true", help="compare the index's library with others")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
@@ -125,7 +148,12 @@ def main() -> int:
         return libraries(args.rows or 200_000, load)
     args.rows = args.rows or 1_000_000
     whole, small = tables(args.rows, args.dim)
-    found: dict[str, object] = {"load": load, "threads": numba.get_num_threads(), "rows": args.rows, "dim": args.dim}
+    found: dict[str, object] = {
+        "load": load,
+        "threads": numba.get_num_threads(),
+        "rows": args.rows,
+        "dim": args.dim,
+    }
     queries = [int(row) for row in np.linspace(0, args.rows - 1, 100)]
     if args.index:
         found["index"] = recall(small, small.vectors_of(queries))

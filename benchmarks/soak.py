@@ -56,7 +56,9 @@ async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: fl
     chance = random.Random(number)
     seed = f"s{number + 1}"
     try:
-        link = await connect(url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None)  # pyright: ignore
+        link = await connect(
+            url, subprotocols=["streamlit"], max_size=None, compression=None, ping_interval=None
+        )  # pyright: ignore
         async with link:
             person = Person(link, query=f"mask=random-75-{seed}")
             await person.open()
@@ -84,7 +86,10 @@ def attack(port: int, until: float, soak: Soak) -> None:
             said = one(port)
         except Exception as problem:  # an attack that fails is one that was refused; a server that is gone shows in the sessions
             said = f"{type(problem).__name__}: {problem}"
-        print(f"{one.__name__:18} {time.monotonic() - start:6.1f} s   p95 {soak.p95(start):5.2f} s   {said}", flush=True)
+        print(
+            f"{one.__name__:18} {time.monotonic() - start:6.1f} s   p95 {soak.p95(start):5.2f} s   {said}",
+            flush=True,
+        )
 
 
 def memory_mb(server: psutil.Process) -> float:
@@ -99,16 +104,32 @@ def memory_mb(server: psutil.Process) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--people", type=int, default=25)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--pause", type=float, default=2.0, help="seconds that a person looks at a picture, half as many to half as many more")
-    parser.add_argument("--settle", type=float, default=200.0, help="seconds until the memory is read again; closed sessions go after 150")
+    parser.add_argument(
+        "--pause",
+        type=float,
+        default=2.0,
+        help="seconds that a person looks at a picture, half as many to half as many more",
+    )
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=200.0,
+        help="seconds until the memory is read again; closed sessions go after 150",
+    )
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine")
     args = parser.parse_args()
     load_or_leave(args.anyway)
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"EARTH_MAE_JOBS": f"{folder}/jobs", "EARTH_MAE_RUNS": f"{folder}/runs", "EARTH_MAE_ALLOW": ""}
+        os.environ |= {
+            "EARTH_MAE_JOBS": f"{folder}/jobs",
+            "EARTH_MAE_RUNS": f"{folder}/runs",
+            "EARTH_MAE_ALLOW": "",
+        }
         with serving() as (address, _):
             sys.exit(run(address, args.people, args.minutes, args.pause, args.settle))
 

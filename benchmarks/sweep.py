@@ -50,7 +50,9 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def swept(name: str, source: str, tile_px: int | None = SIDE, models: Sequence[str] = (), **options: Any) -> Rate:
+def swept(
+    name: str, source: str, tile_px: int | None = SIDE, models: Sequence[str] = (), **options: Any
+) -> Rate:
     """Tiles per second of a whole sweep; the plan and the estimate are left out, as the loading of the network is of the bare run."""
     from core.engine.embedding import run as engine
 
@@ -62,7 +64,9 @@ def swept(name: str, source: str, tile_px: int | None = SIDE, models: Sequence[s
             if last.rate is not None and not started:
                 started, cpu = time.perf_counter(), time.process_time()
         assert last is not None
-        return Rate(last.embedded / (time.perf_counter() - started), last.embedded / (time.process_time() - cpu))
+        return Rate(
+            last.embedded / (time.perf_counter() - started), last.embedded / (time.process_time() - cpu)
+        )
 
 
 def shares(cases: dict[str, Case], pairs: int) -> dict[str, Any]:
@@ -75,10 +79,14 @@ def shares(cases: dict[str, Case], pairs: int) -> dict[str, Any]:
             network = case.network
             if network not in before:
                 before[network] = yardstick.measure(network, BARE_S)
-            rate = hand.do(swept, network.name, case.source, network.side, losses=network.losses, **case.options)
+            rate = hand.do(
+                swept, network.name, case.source, network.side, losses=network.losses, **case.options
+            )
             beside = before[network], yardstick.measure(network, BARE_S)
             before[network] = beside[1]
-            bare = Rate(statistics.mean(one.wall for one in beside), statistics.mean(one.cpu for one in beside))
+            bare = Rate(
+                statistics.mean(one.wall for one in beside), statistics.mean(one.cpu for one in beside)
+            )
             wall, cpu = rate.wall / bare.wall, rate.cpu / bare.cpu
             if pair:
                 found[label].append((rate, wall, cpu))
@@ -99,7 +107,9 @@ def shares(cases: dict[str, Case], pairs: int) -> dict[str, Any]:
 
 def speed(name: str, folder: Path, kinds: Sequence[str], given_back: bool) -> dict[str, Case]:
     """The sweep that the bars speak of: native GSD, stride = tile, no losses, every kind of source apart."""
-    return {kind: Case(Network(name, SIDE, given_back=given_back), str(folder / f"{kind}.tif")) for kind in kinds}
+    return {
+        kind: Case(Network(name, SIDE, given_back=given_back), str(folder / f"{kind}.tif")) for kind in kinds
+    }
 
 
 def more(name: str, source: str, tiles: int) -> dict[str, Case]:
@@ -135,13 +145,24 @@ def torchgeo(name: str, folder: Path, rounds: int) -> dict[str, Any]:
             ours = hand.do(swept, name, source).wall if network else hand.do(delivery_rate, source)
             taken.setdefault(f"sweep, {what}", []).append(ours)
             for workers in (0, 1, cores):
-                taken.setdefault(f"torchgeo, {what}, {workers} workers", []).append(hand.do(torchgeo_rate, name, source, workers, network))
+                taken.setdefault(f"torchgeo, {what}, {workers} workers", []).append(
+                    hand.do(torchgeo_rate, name, source, workers, network)
+                )
     cosine = hand.do(least_cosine, name, str(folder / "uint8 striped.tif"))
     hand.leave()
     rates = {key: statistics.median(found) for key, found in taken.items()}
-    best = {what: max(rate for key, rate in rates.items() if key.startswith(f"torchgeo, {what}")) for what in ("delivery", "end to end")}
+    best = {
+        what: max(rate for key, rate in rates.items() if key.startswith(f"torchgeo, {what}"))
+        for what in ("delivery", "end to end")
+    }
     times = {what: rates[f"sweep, {what}"] / best[what] for what in best}
-    return {"tiles_per_s": rates, "times_torchgeo": times, "bars": {"delivery": 1.5, "end to end": 1.0}, "least_cosine": cosine, "bar_cosine": 0.9999}
+    return {
+        "tiles_per_s": rates,
+        "times_torchgeo": times,
+        "bars": {"delivery": 1.5, "end to end": 1.0},
+        "least_cosine": cosine,
+        "bar_cosine": 0.9999,
+    }
 
 
 def peak(name: str, source: str) -> float:
@@ -163,22 +184,38 @@ def memory(folder: Path) -> dict[str, Any]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="mae_tiny224")
     parser.add_argument("--kinds", nargs="+", choices=tuple(KINDS), default=tuple(KINDS))
     parser.add_argument("--tiles", type=int, help=f"of {SIDE} px in a source (default: {TILES})")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--given-back", action="store_true", help="hold it against a bare network that gives freed memory back, as torch leaves it")
+    parser.add_argument(
+        "--given-back",
+        action="store_true",
+        help="hold it against a bare network that gives freed memory back, as torch leaves it",
+    )
     for one in ("more", "torchgeo", "memory"):
         parser.add_argument(f"--{one}", action="store_true")
     parser.add_argument("--anyway", action="store_true", help="measure on a busy machine too")
     args = parser.parse_args()
     if args.torchgeo and find_spec("torchgeo") is None:
-        sys.exit("torchgeo is not installed: python -m pip install torchgeo==0.8.1, in an environment of its own; nothing else here needs it.")
+        sys.exit(
+            "torchgeo is not installed: python -m pip install torchgeo==0.8.1, in an environment of its own; nothing else here needs it."
+        )
     load = load_or_leave(args.anyway)
     tiles = args.tiles or TILES["torchgeo" if args.torchgeo else "more" if args.more else "speed"]
-    found: dict[str, Any] = {"load": load} | ({"model": "mae_tiny"} if args.memory else {"model": args.model, "tiles": tiles})
-    kinds = ("int16 deflate", "uint8 striped") if args.torchgeo else ("int16 deflate",) if args.more else args.kinds
+    found: dict[str, Any] = {"load": load} | (
+        {"model": "mae_tiny"} if args.memory else {"model": args.model, "tiles": tiles}
+    )
+    kinds = (
+        ("int16 deflate", "uint8 striped")
+        if args.torchgeo
+        else ("int16 deflate",)
+        if args.more
+        else args.kinds
+    )
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for kind in () if args.memory else kinds:
@@ -189,7 +226,9 @@ def main() -> int:
         elif args.torchgeo:
             found |= torchgeo(args.model, folder, args.pairs)
         elif args.more:
-            found |= shares(more(args.model, source, tiles), args.pairs) | one_pass(source, max(1, args.pairs // 2))
+            found |= shares(more(args.model, source, tiles), args.pairs) | one_pass(
+                source, max(1, args.pairs // 2)
+            )
         else:
             found |= shares(speed(args.model, folder, kinds, args.given_back), args.pairs)
     print(json.dumps(found, indent=1))

@@ -31,7 +31,17 @@ from core.models.layers.vit import transformer_blocks
 class PlainMAE(nn.Module):
     """MAE as a first script writes it, with timm's blocks."""
 
-    def __init__(self, side: int, patch: int, width: int, depth: int, heads: int, decoder: int, decoder_depth: int, decoder_heads: int) -> None:
+    def __init__(
+        self,
+        side: int,
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        decoder: int,
+        decoder_depth: int,
+        decoder_heads: int,
+    ) -> None:
         super().__init__()
         self.patch, self.count = patch, (side // patch) ** 2
         self.embed = nn.Conv2d(3, width, patch, patch)
@@ -40,7 +50,10 @@ class PlainMAE(nn.Module):
         self.decoder_where = nn.Parameter(torch.randn(1, self.count + 1, decoder) * 0.02, requires_grad=False)
         self.blocks, self.norm = transformer_blocks(depth, width, heads), nn.LayerNorm(width)
         self.into = nn.Linear(width, decoder)
-        self.decoder_blocks, self.decoder_norm = transformer_blocks(decoder_depth, decoder, decoder_heads), nn.LayerNorm(decoder)
+        self.decoder_blocks, self.decoder_norm = (
+            transformer_blocks(decoder_depth, decoder, decoder_heads),
+            nn.LayerNorm(decoder),
+        )
         self.head = nn.Linear(decoder, patch * patch * 3)
 
     def forward(self, images: Tensor, ratio: float) -> Tensor:
@@ -52,14 +65,20 @@ class PlainMAE(nn.Module):
         for block in self.blocks:
             tokens = block(tokens)
         tokens = self.into(self.norm(tokens))
-        filled = torch.cat([tokens[:, 1:], self.mask.expand(len(tokens), self.count - visible.shape[1], -1)], 1)
+        filled = torch.cat(
+            [tokens[:, 1:], self.mask.expand(len(tokens), self.count - visible.shape[1], -1)], 1
+        )
         filled = filled.gather(1, back[..., None].expand(-1, -1, filled.shape[2]))
         tokens = torch.cat([tokens[:, :1], filled], 1) + self.decoder_where
         for block in self.decoder_blocks:
             tokens = block(tokens)
         painted = self.head(self.decoder_norm(tokens))[:, 1:]
         p, g = self.patch, images.shape[-1] // self.patch
-        truth = images.reshape(len(images), 3, g, p, g, p).permute(0, 2, 4, 3, 5, 1).reshape(len(images), g * g, -1)
+        truth = (
+            images.reshape(len(images), 3, g, p, g, p)
+            .permute(0, 2, 4, 3, 5, 1)
+            .reshape(len(images), g * g, -1)
+        )
         hidden = torch.ones(len(images), self.count).scatter(1, visible, 0.0)
         return ((painted - truth).square().mean(-1) * hidden).sum() / hidden.sum()
 
@@ -79,7 +98,9 @@ def plain_step(network: PlainMAE, pixels: Tensor, ratio: float) -> Callable[[], 
 
 def multiply_rate(bfloat16: bool) -> float:
     """Best rate in FLOP/s of a 1024 x 1024 product in the type that training multiplies in."""
-    left, right = (torch.randn(1024, 1024, dtype=torch.bfloat16 if bfloat16 else torch.float32) for _ in range(2))
+    left, right = (
+        torch.randn(1024, 1024, dtype=torch.bfloat16 if bfloat16 else torch.float32) for _ in range(2)
+    )
     return max(2 * 1024**3 / seconds(lambda: left @ right) for _ in range(20))
 
 
@@ -97,8 +118,14 @@ def operations(action: Callable[[], object]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="mae_tiny", help="which of ours takes the step (the peer has the shape of its transformer)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model",
+        default="mae_tiny",
+        help="which of ours takes the step (the peer has the shape of its transformer)",
+    )
     parser.add_argument("--side-px", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--ratio", type=float, default=0.75)
@@ -109,12 +136,28 @@ def main() -> None:
     args = parser.parse_args()
     load_average = load_or_leave(args.anyway)
     use_threads(args.threads)
-    training = Training(TrainSpec("benchmark", args.model, steps=10**6, sides_px=(args.side_px,), batch=args.batch, ratios=(args.ratio,)))
+    training = Training(
+        TrainSpec(
+            "benchmark",
+            args.model,
+            steps=10**6,
+            sides_px=(args.side_px,),
+            batch=args.batch,
+            ratios=(args.ratio,),
+        )
+    )
     card, sizes = training.network.card, training.network.card.sizes
     patch, grid = card.patch_px, args.side_px // card.patch_px
     rng, large = np.random.default_rng(0), args.side_px * training.enlarge
-    keep = np.stack([rng.permutation(grid * grid)[: round(grid * grid * (1 - args.ratio))] for _ in range(args.batch)])
-    draw = Draw(rng.integers(0, 255, (args.batch, 3, large, large), np.uint8), args.side_px, keep, np.full(args.batch, 3.0, np.float32))
+    keep = np.stack(
+        [rng.permutation(grid * grid)[: round(grid * grid * (1 - args.ratio))] for _ in range(args.batch)]
+    )
+    draw = Draw(
+        rng.integers(0, 255, (args.batch, 3, large, large), np.uint8),
+        args.side_px,
+        keep,
+        np.full(args.batch, 3.0, np.float32),
+    )
     decoder = (sizes["decoder_embed_dim"], sizes["decoder_depth"], sizes["decoder_num_heads"])
     peer = PlainMAE(args.side_px, patch, sizes["embed_dim"], sizes["depth"], sizes["num_heads"], *decoder)
     pixels = torch.from_numpy(rng.integers(0, 255, (args.batch, 3, args.side_px, args.side_px), np.uint8))
@@ -128,7 +171,9 @@ def main() -> None:
     with training_precision(device()):
         bfloat16 = torch.is_autocast_enabled("cpu")
     rates = {"ours": multiply_rate(bfloat16), "plain": multiply_rate(False)}
-    print(f"load average {load_average:.2f}, {args.threads} threads; ours multiplies in {'bfloat16' if bfloat16 else 'float32'}, the plain step in float32")
+    print(
+        f"load average {load_average:.2f}, {args.threads} threads; ours multiplies in {'bfloat16' if bfloat16 else 'float32'}, the plain step in float32"
+    )
     found = {
         name: {
             "images_per_s": round(args.batch / statistics.median(times[name]), 1),
@@ -138,7 +183,18 @@ def main() -> None:
         for name in steps
     }
     ratio = statistics.median(plain / ours for ours, plain in zip(times["ours"], times["plain"], strict=True))
-    print(json.dumps({"model": args.model, "side_px": args.side_px, "batch": args.batch, **found, "ours_over_plain": round(ratio, 2)}, indent=1))
+    print(
+        json.dumps(
+            {
+                "model": args.model,
+                "side_px": args.side_px,
+                "batch": args.batch,
+                **found,
+                "ours_over_plain": round(ratio, 2),
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

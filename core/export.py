@@ -18,7 +18,9 @@ from .viz.pictures import panels, png
 from .viz.publication import publication
 
 FIGURES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-BANDS = tuple(f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")) + ("error_l1",)
+BANDS = tuple(
+    f"{part}_{colour}" for part in ("low", "high", "combined") for colour in ("red", "green", "blue")
+) + ("error_l1",)
 
 
 class ExportError(ExplorerError):
@@ -60,7 +62,10 @@ def geotiff(made: Reconstruction) -> bytes:
         "nodata": float("nan"),
     }
     if made.crs and made.transform:
-        profile |= {"crs": made.crs, "transform": Affine(*made.transform) @ Affine.scale(made.input.shape[-1] / side)}
+        profile |= {
+            "crs": made.crs,
+            "transform": Affine(*made.transform) @ Affine.scale(made.input.shape[-1] / side),
+        }
     with rasterio.Env(), warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile) as raster:
@@ -70,16 +75,25 @@ def geotiff(made: Reconstruction) -> bytes:
         return bytes(memory.read())
 
 
-def figure(made: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = "") -> bytes:
+def figure(
+    made: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = ""
+) -> bytes:
     """The printed figure as PNG at `dpi`, SVG or PDF, with the recipe in its metadata. Raises ExportError."""
     if kind not in FIGURES or not 50 <= dpi <= 1200:
-        raise ExportError(f"A figure {kind!r:.10} at {dpi} dpi cannot be drawn: choose {', '.join(FIGURES)} and 50 to 1200 dpi.")
+        raise ExportError(
+            f"A figure {kind!r:.10} at {dpi} dpi cannot be drawn: choose {', '.join(FIGURES)} and 50 to 1200 dpi."
+        )
     import matplotlib as mpl
 
     said = json.dumps(made.recipe.to_json())
-    metadata = {"svg": {"Description": said, "Date": None}, "pdf": {"Subject": said, "CreationDate": None}}.get(kind, {"Description": said})
+    metadata = {
+        "svg": {"Description": said, "Date": None},
+        "pdf": {"Subject": said, "CreationDate": None},
+    }.get(kind, {"Description": said})
     out = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}
+    ):
         publication(made, verdict, title).savefig(out, format=kind, dpi=dpi, metadata=metadata)
     return out.getvalue()
 
@@ -105,4 +119,6 @@ def write_all(made: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Pat
     try:
         return tuple(write_atomic(folder / name, content) for name, content in contents.items())
     except OSError as problem:
-        raise ExportError(f"Nothing can be written into {folder} ({problem.strerror}): choose another folder with --out.") from problem
+        raise ExportError(
+            f"Nothing can be written into {folder} ({problem.strerror}): choose another folder with --out."
+        ) from problem

@@ -15,7 +15,12 @@ from .evaluation.baselines.fills import FILLS
 from .evaluation.stats.metrics import Scores, score, ssim_map
 
 HONEST_FILLS = ("visible_mean", "nearest", "harmonic")
-FILL_NAMES = {"visible_mean": "Mean of the visible", "nearest": "Nearest visible patch", "harmonic": "Harmonic (Laplace)", "telea": "Telea (OpenCV)"}
+FILL_NAMES = {
+    "visible_mean": "Mean of the visible",
+    "nearest": "Nearest visible patch",
+    "harmonic": "Harmonic (Laplace)",
+    "telea": "Telea (OpenCV)",
+}
 ERRORS = {"l1": "absolute difference", "squared": "squared difference", "ssim": "1 - structural similarity"}
 BANDS = {"combined": "Combined", "low": "Low frequencies", "high": "High frequencies"}
 
@@ -34,7 +39,10 @@ class Verdict:
 
     def to_json(self) -> dict[str, dict[str, float | None]]:
         """`{"model": {"psnr", "ssim", "l1"}, "visible_mean": {...}, ...}` in plain numbers."""
-        return {"model": self.model.to_json(), **{name: scores.to_json() for name, scores in self.fills.items()}}
+        return {
+            "model": self.model.to_json(),
+            **{name: scores.to_json() for name, scores in self.fills.items()},
+        }
 
     @property
     def best_fill(self) -> str:
@@ -49,13 +57,17 @@ def judge(made: Reconstruction, fills: Sequence[str] = HONEST_FILLS) -> Verdict:
     return Verdict(score(made.at_input, made.input, made.scored), scores, pictures)
 
 
-def error_map(made: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None) -> NDArray[np.float32]:
+def error_map(
+    made: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None
+) -> NDArray[np.float32]:
     """Where a picture errs, (t, t) (low: (s, s)); `kind` of ERRORS, `band` of BANDS, `channel` 0..2 or None for the mean of all three.
 
     Holes of the source are 0. Combined and low are clipped to 0..1 first, as for scores. Raises JudgeError.
     """
     if kind not in ERRORS or band not in BANDS:
-        raise JudgeError(f"There is no error map {kind!r:.20} of {band!r:.20}: choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}.")
+        raise JudgeError(
+            f"There is no error map {kind!r:.20} of {band!r:.20}: choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}."
+        )
     pred, truth, valid = {
         "combined": (made.combined, made.target, made.valid_high),
         "low": (made.low, made.target_low, made.valid),
@@ -94,7 +106,11 @@ def alike(image: Picture, patch_px: int, cell: tuple[int, int], share: float) ->
     Patches are compared by mean and deviation of each channel and by mean gradient, each in units of its spread over the tile.
     """
     rows, cols = image.shape[1] // patch_px, image.shape[2] // patch_px
-    patches = image.reshape(3, rows, patch_px, cols, patch_px).transpose(1, 3, 0, 2, 4).reshape(rows * cols, 3, patch_px, patch_px)
+    patches = (
+        image.reshape(3, rows, patch_px, cols, patch_px)
+        .transpose(1, 3, 0, 2, 4)
+        .reshape(rows * cols, 3, patch_px, patch_px)
+    )
     grey = patches.mean(axis=1)
     slopes = np.stack([np.abs(np.diff(grey, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2)], axis=1)
     features = np.concatenate([patches.mean(axis=(2, 3)), patches.std(axis=(2, 3)), slopes], axis=1)

@@ -139,7 +139,9 @@ def _block(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
         return _one_block(spec, rows, cols)
     high, wide = min(spec.size, rows), min(spec.size, cols)
     # Every placement gets a turn; a cell is hidden in the turn of the first block that covers it.
-    turns = np.argsort(np.argsort(_noise(spec.seed, rows - high + 1, cols - wide + 1), axis=None, kind="stable"))
+    turns = np.argsort(
+        np.argsort(_noise(spec.seed, rows - high + 1, cols - wide + 1), axis=None, kind="stable")
+    )
     turns = turns.reshape(rows - high + 1, cols - wide + 1)
     edge = ((high - 1, high - 1), (wide - 1, wide - 1))
     covering = sliding_window_view(np.pad(turns, edge, constant_values=rows * cols), (high, wide))
@@ -174,7 +176,9 @@ def _checkerboard(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 
 def _stripes(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
     """Tilted gaps that widen from the middle of the scene to its sides, as Landsat 7 leaves them since its mirror failed in 2003."""
-    period = 7 * (spec.size or max(3, rows // 4))  # in sevenths of a cell: the tilt is one in seven, about 8 degrees
+    period = 7 * (
+        spec.size or max(3, rows // 4)
+    )  # in sevenths of a cell: the tilt is one in seven, about 8 degrees
     shift = int(_noise(spec.seed, 1, 1)[0, 0]) % period
     phase = (7 * np.arange(rows)[:, None] + np.arange(cols)[None, :] + shift) % period
     off_centre = np.abs(2 * phase - period)
@@ -185,7 +189,9 @@ def _stripes(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 def _blob(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
     """Smooth seeded noise (three box averages, nearly a Gaussian, in integers) cut at the exact ratio: clouds."""
     radius = max(1, (spec.size or max(4, min(rows, cols) // 3)) // 4)
-    field = _noise(spec.seed, rows + 6 * radius, cols + 6 * radius) >> 12  # 20 bits: the sums below stay within 63
+    field = (
+        _noise(spec.seed, rows + 6 * radius, cols + 6 * radius) >> 12
+    )  # 20 bits: the sums below stay within 63
     for _ in range(3):
         field = sliding_window_view(field, 2 * radius + 1, axis=0).sum(axis=-1)
         field = sliding_window_view(field, 2 * radius + 1, axis=1).sum(axis=-1)
@@ -211,7 +217,9 @@ def _cells(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
     painted_rows, painted_cols = spec.painted_on or (rows, cols)
     outside = [cell for cell in spec.cells if cell >= painted_rows * painted_cols]
     if outside:
-        raise MaskError(f"Cell {outside[0]} lies outside the grid of {rows} x {cols}; list positions from 0 to {rows * cols - 1}.")
+        raise MaskError(
+            f"Cell {outside[0]} lies outside the grid of {rows} x {cols}; list positions from 0 to {rows * cols - 1}."
+        )
     painted = np.zeros(painted_rows * painted_cols, np.bool_)
     painted[list(spec.cells)] = True
     r = (2 * np.arange(rows) + 1) * painted_rows // (2 * rows)
@@ -222,10 +230,30 @@ def _cells(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 _RATIO, _SEEDED = frozenset({"ratio", "size"}), frozenset({"ratio", "seed"})
 KINDS: dict[str, Kind] = {
     "random": Kind("cells drawn at random, as in MAE", _SEEDED, True, _random),
-    "block": Kind("one rectangle, or several squares", _SEEDED | {"size"}, True, _block, "side of each square; 0: one rectangle"),
-    "grid": Kind("all but a regular lattice of cells", _RATIO, False, _grid, "spacing of the lattice; 0: nearest to the ratio"),
-    "checkerboard": Kind("every other square", frozenset({"size"}), False, _checkerboard, "side of a square; 0: one cell"),
-    "stripes": Kind("slanted gaps, as in Landsat 7 scenes since 2003", _SEEDED | {"size"}, True, _stripes, "distance between gaps"),
+    "block": Kind(
+        "one rectangle, or several squares",
+        _SEEDED | {"size"},
+        True,
+        _block,
+        "side of each square; 0: one rectangle",
+    ),
+    "grid": Kind(
+        "all but a regular lattice of cells",
+        _RATIO,
+        False,
+        _grid,
+        "spacing of the lattice; 0: nearest to the ratio",
+    ),
+    "checkerboard": Kind(
+        "every other square", frozenset({"size"}), False, _checkerboard, "side of a square; 0: one cell"
+    ),
+    "stripes": Kind(
+        "slanted gaps, as in Landsat 7 scenes since 2003",
+        _SEEDED | {"size"},
+        True,
+        _stripes,
+        "distance between gaps",
+    ),
     "blob": Kind("smooth shapes, like clouds", _SEEDED | {"size"}, True, _blob, "width of a cloud"),
     "centre": Kind("the middle", frozenset({"ratio"}), True, _centre),
     "border": Kind("the rim", frozenset({"ratio"}), True, _border),
@@ -238,13 +266,17 @@ KINDS: dict[str, Kind] = {
 
 def _checked_ratio(ratio: float) -> float:
     if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
-        raise MaskError(f"A ratio of {ratio!r:.40} cannot be hidden; give a share between 0 and 1, such as 0.75.")
+        raise MaskError(
+            f"A ratio of {ratio!r:.40} cannot be hidden; give a share between 0 and 1, such as 0.75."
+        )
     return round(float(ratio), 4)
 
 
 def _checked_int(name: str, value: int, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise MaskError(f"The {name} of a mask cannot be {value!r:.40}; give a whole number from {low} to {high}.")
+        raise MaskError(
+            f"The {name} of a mask cannot be {value!r:.40}; give a whole number from {low} to {high}."
+        )
     return int(value)
 
 
@@ -295,7 +327,9 @@ def mask_from_text(text: str) -> MaskSpec:
         return _cells_from_text(cells)
     match = _TEXT.fullmatch(text)
     if not match or match["kind"] == "cells":
-        raise MaskError(f"{text!r:.60} does not describe a mask; write it like random-75-s3, not-centre-50 or cells-3.4.17.")
+        raise MaskError(
+            f"{text!r:.60} does not describe a mask; write it like random-75-s3, not-centre-50 or cells-3.4.17."
+        )
     kind = match["kind"]
     for part, field in (("percent", "ratio"), ("seed", "seed"), ("size", "size")):
         if match[part] and kind in KINDS and field not in KINDS[kind].uses:
@@ -312,7 +346,9 @@ def mask_from_text(text: str) -> MaskSpec:
 def _cells_from_text(match: re.Match[str]) -> MaskSpec:
     invert = bool(match["invert"])
     if match["bitmap"] is None:
-        return MaskSpec("cells", cells=tuple(int(cell) for cell in match["list"].split(".") if cell), invert=invert)
+        return MaskSpec(
+            "cells", cells=tuple(int(cell) for cell in match["list"].split(".") if cell), invert=invert
+        )
     rows = _checked_int("number of rows", int(match["rows"]), 1, MAX_SIDE)
     cols = _checked_int("number of columns", int(match["cols"]), 1, MAX_SIDE)
     try:
@@ -321,5 +357,9 @@ def _cells_from_text(match: re.Match[str]) -> MaskSpec:
         packed = b""
     bits = np.unpackbits(np.frombuffer(packed, np.uint8))
     if len(packed) != -(-rows * cols // 8) or bits[rows * cols :].any():
-        raise MaskError(f"The painted mask does not fit its grid of {rows} x {cols} cells; paint it again or copy the whole link.")
-    return MaskSpec("cells", cells=tuple(np.flatnonzero(bits).tolist()), painted_on=(rows, cols), invert=invert)
+        raise MaskError(
+            f"The painted mask does not fit its grid of {rows} x {cols} cells; paint it again or copy the whole link."
+        )
+    return MaskSpec(
+        "cells", cells=tuple(np.flatnonzero(bits).tolist()), painted_on=(rows, cols), invert=invert
+    )

@@ -41,11 +41,19 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.name not in POLICIES:
-            raise PolicyError(f"There is no policy called {self.name!r:.40}; choose one of {', '.join(POLICIES)}.")
+            raise PolicyError(
+                f"There is no policy called {self.name!r:.40}; choose one of {', '.join(POLICIES)}."
+            )
         if self.name != "manual":
             object.__setattr__(self, "value", None)
-        elif isinstance(self.value, bool) or not isinstance(self.value, int | float) or not 0 < self.value <= MAX_RES:
-            raise PolicyError(f"The policy manual needs a res above 0, such as manual-2.5; {self.value!r:.40} is none.")
+        elif (
+            isinstance(self.value, bool)
+            or not isinstance(self.value, int | float)
+            or not 0 < self.value <= MAX_RES
+        ):
+            raise PolicyError(
+                f"The policy manual needs a res above 0, such as manual-2.5; {self.value!r:.40} is none."
+            )
 
 
 def res_for(
@@ -65,7 +73,9 @@ def res_for(
     """
     native_gsd_m = gsd_m if native_gsd_m is None else native_gsd_m
     if not (0 < gsd_m < math.inf and 0 < native_gsd_m < math.inf):
-        raise PolicyError(f"A pixel cannot measure {metres(gsd_m)} on the ground; state a GSD above zero, such as 10.")
+        raise PolicyError(
+            f"A pixel cannot measure {metres(gsd_m)} on the ground; state a GSD above zero, such as 10."
+        )
     match policy.name:
         case "native_gsd":
             return float(gsd_m)

@@ -73,7 +73,9 @@ class View:
         upload = self.tile.ref.source == UPLOAD
         opening = "source = known_sources()"
         if upload:
-            opening = f"source = open_source({_OWN_FILE!r})  # an upload lives in the app only: name your own copy"
+            opening = (
+                f"source = open_source({_OWN_FILE!r})  # an upload lives in the app only: name your own copy"
+            )
         spec = _expression(self.tile)
         if upload:
             spec = spec.replace(_expression(self.tile.ref), "TileRef(source.name, source.keys()[0])", 1)
@@ -86,7 +88,8 @@ class View:
                 "from core.masking import MaskSpec",
                 "from core.policy import Policy",
                 "",
-                f"model = load({model_outside(self.model)!r})" + (f"  # weights {self.weights_hash}" if self.weights_hash else ""),
+                f"model = load({model_outside(self.model)!r})"
+                + (f"  # weights {self.weights_hash}" if self.weights_hash else ""),
                 opening,
                 f"spec = {spec}",
                 "side_px = spec.size_px or model.card.input_px",
@@ -100,7 +103,9 @@ class View:
     def to_command(self) -> str:
         """Write the command line that makes the same reconstruction; run it from the project's root."""
         tile, mask = self.tile, self.mask
-        simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(mask.kind)  # kind, ratio and seed say all of it
+        simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(
+            mask.kind
+        )  # kind, ratio and seed say all of it
         options = {
             "--model": model_outside(self.model),
             "--window": _joined(tile.window),
@@ -116,7 +121,11 @@ class View:
         }
         image = _OWN_FILE if tile.ref.source == UPLOAD else f"{tile.ref.source}/{tile.ref.key}"
         # "=" keeps a value that starts with a minus, such as a western longitude, from being read as an option.
-        said = [f"{name}={value}" if value.startswith("-") else f"{name} {shlex.quote(value)}" for name, value in options.items() if value]
+        said = [
+            f"{name}={value}" if value.startswith("-") else f"{name} {shlex.quote(value)}"
+            for name, value in options.items()
+            if value
+        ]
         return " ".join(["python -m core reconstruct", shlex.quote(image), *said])
 
     @property
@@ -155,7 +164,9 @@ def view_from_params(
     unknown), to compare with the hash in the link. others: parameters that belong to something else and are not reported. unused: parameters of a view
     that this page has no use for. closed: says why a picture may not be shown to whoever opens the link; "" where it may.
     """
-    reader = _Reader({name: text for name, text in params.items() if name not in unused}, models, sources, closed)
+    reader = _Reader(
+        {name: text for name, text in params.items() if name not in unused}, models, sources, closed
+    )
     read_here = {*_PARAMS, *others} - {*unused}
     ignored = [ignored_parameter(name) for name in params if name not in read_here]
     if weights is not None:
@@ -182,7 +193,9 @@ def view_from_json(text: str, default: View, **known: Any) -> Restored:
         said = json.loads(text if len(text) <= _LONGEST_FILE else "")
         params = {str(name): str(value) for name, value in said.items()}
     except (ValueError, AttributeError, RecursionError):
-        return Restored(default, ("This is not a saved view: choose the .json file that the app offered for download.",))
+        return Restored(
+            default, ("This is not a saved view: choose the .json file that the app offered for download.",)
+        )
     return view_from_params(params, default, **known)
 
 
@@ -260,7 +273,14 @@ _PARAMS: dict[str, Callable[[str], Any]] = {
     "mask": mask_from_text,
     "sel": _plain(r"[\w.~,;:!*+/-]{0,2000}", "a selection of this page"),
 }
-_OF_TILE = {"win": "window", "at": "lonlat", "gsd": "gsd_m", "size": "size_px", "rgb": "rgb", "stated": "stated_gsd_m"}
+_OF_TILE = {
+    "win": "window",
+    "at": "lonlat",
+    "gsd": "gsd_m",
+    "size": "size_px",
+    "rgb": "rgb",
+    "stated": "stated_gsd_m",
+}
 
 
 class _Reader:
@@ -280,14 +300,27 @@ class _Reader:
                 self._read(name, text, parse)
         if models is not None and (model := self.good.get("model")) and model not in models:
             uploaded = "it is a file of weights that lives in another session only: upload the file here."
-            self._leave_out("model", uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.")
+            self._leave_out(
+                "model",
+                uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.",
+            )
             self.good.pop("weights", None)  # they are weights of the model that is not here
         if ref := self.good.get("tile"):
             missing = sources is not None and ref.source not in sources
-            why = f"there is no source called {ref.source:.40} here." if missing else closed(ref) if closed else ""
+            why = (
+                f"there is no source called {ref.source:.40} here."
+                if missing
+                else closed(ref)
+                if closed
+                else ""
+            )
             if why:
                 self._leave_out("tile", why)
-                self.good = {name: value for name, value in self.good.items() if name not in {"win", "at", "rgb", "stated"}}
+                self.good = {
+                    name: value
+                    for name, value in self.good.items()
+                    if name not in {"win", "at", "rgb", "stated"}
+                }
 
     def compare_weights(self, weights: Callable[[str], str | None], default: str) -> None:
         """Leave out the hash of weights that are not the ones of the model here; the network that runs is then another one."""
@@ -297,7 +330,10 @@ class _Reader:
         here = weights(model)
         if here is not None and not here.startswith(said):
             found = f"{model} has the weights {here[:12]} here" if here else f"{model} is untrained here"
-            self._leave_out("weights", f"it was made with the weights {said[:12]}, but {found}, so its pictures and scores differ.")
+            self._leave_out(
+                "weights",
+                f"it was made with the weights {said[:12]}, but {found}, so its pictures and scores differ.",
+            )
 
     def get(self, name: str, default: Any) -> Any:
         return self.good.get(name, default)

@@ -43,8 +43,14 @@ def monte_carlo(
     `say` hears a sentence each time a batch had to shrink to fit the device's memory.
     """
     ready = prepare(model, tile, policy, size_px)
-    spec = mask if "seed" in KINDS[mask.kind].uses else MaskSpec("random", make_mask(mask, ready.grid, ready.grid).ratio)
-    hidden = np.stack([make_mask(replace(spec, seed=spec.seed + n), ready.grid, ready.grid).hidden for n in range(count)])
+    spec = (
+        mask
+        if "seed" in KINDS[mask.kind].uses
+        else MaskSpec("random", make_mask(mask, ready.grid, ready.grid).ratio)
+    )
+    hidden = np.stack(
+        [make_mask(replace(spec, seed=spec.seed + n), ready.grid, ready.grid).hidden for n in range(count)]
+    )
     pieces = reconstruct_each(model, ready.fed.unit[None], hidden, [ready.res] * count, say=say)
     sums = _Sums(ready, hidden)
     while True:
@@ -76,7 +82,9 @@ class _Sums:
         mean = self._total / np.maximum(count, 1)
         deviation = np.sqrt(np.maximum(self._squares / np.maximum(count, 1) - mean**2, 0)).mean(axis=0)
         shown = np.where(count > 0, mean, self._ready.truth(side).unit)
-        return Spread(shown.astype(np.float32), deviation.astype(np.float32), times, int(self._in.sum()), len(self._in))
+        return Spread(
+            shown.astype(np.float32), deviation.astype(np.float32), times, int(self._in.sum()), len(self._in)
+        )
 
 
 def ratio_sweep(

@@ -12,8 +12,19 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = next(filter(Path.exists, map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run"]
+CHROMIUM = next(
+    filter(
+        Path.exists, map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"))
+    ),
+    None,
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--no-first-run",
+]
 WAIT_MS = 180_000
 
 
@@ -24,7 +35,9 @@ def serving() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
-    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", "serve.py", *options], cwd=ROOT, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "serve.py", *options], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + 60
@@ -66,9 +79,18 @@ def before_and_after(folder: Path) -> None:
 
     model, read = load(default_reconstructor()), known_sources().read
     rows = {
-        "row_landsat": (TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)), MaskSpec("random", 0.75)),
-        "row_bahamas": (TileSpec(TileRef("samples", "bahamas_rgb"), window=(420, 330, 224, 224)), MaskSpec("blob", 0.5, 3)),
-        "row_alps": (TileSpec(TileRef("globe", "blue_marble"), lonlat=(9.5, 45.5), gsd_m=5000), MaskSpec("stripes", 0.4)),
+        "row_landsat": (
+            TileSpec(TileRef("samples", "landsat"), window=(700, 620, 224, 224)),
+            MaskSpec("random", 0.75),
+        ),
+        "row_bahamas": (
+            TileSpec(TileRef("samples", "bahamas_rgb"), window=(420, 330, 224, 224)),
+            MaskSpec("blob", 0.5, 3),
+        ),
+        "row_alps": (
+            TileSpec(TileRef("globe", "blue_marble"), lonlat=(9.5, 45.5), gsd_m=5000),
+            MaskSpec("stripes", 0.4),
+        ),
     }
     for name, (spec, mask) in rows.items():
         made = reconstruct(model, read_ground(read, spec, model.card.input_px), mask)
@@ -85,7 +107,11 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     sys.path.insert(0, str(ROOT))
     before_and_after(folder)
-    labs = ("Mask_Lab", "Scale_Lab", "Globe")  # the other pages show what this machine holds, licensed imagery among it
+    labs = (
+        "Mask_Lab",
+        "Scale_Lab",
+        "Globe",
+    )  # the other pages show what this machine holds, licensed imagery among it
     places = {"home": "/"} | {lab.lower(): f"/{lab}" for lab in labs}
     with serving() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)

@@ -8,7 +8,11 @@ from ui.pickers import controls
 from ui.shell import state
 from ui.shell.page import page, pictures_and_controls
 
-with page("Mask Lab", "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there.", linked=True):
+with page(
+    "Mask Lab",
+    "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there.",
+    linked=True,
+):
     from core.viz.pictures import panels
     from core.viz.sheet import sheet
     from ui.mask_lab import lab

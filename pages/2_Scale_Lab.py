@@ -9,7 +9,11 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import page, pictures_and_controls
 
-with page("Scale Lab", "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?", linked=True):
+with page(
+    "Scale Lab",
+    "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?",
+    linked=True,
+):
     from core.engine.results import Reconstruction
     from core.errors import ExplorerError
     from core.units import metres
@@ -35,7 +39,9 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         views = views_of(view, scales)
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
-            st.caption(f"Only {len(scales)} different scales fit here, not {choices.count:,}: patches are whole, and the source knows nothing finer.")
+            st.caption(
+                f"Only {len(scales)} different scales fit here, not {choices.count:,}: patches are whole, and the source knows nothing finer."
+            )
         rows: dict[int, Reconstruction] = {}
         found: list[int] = []
         look: Look | None = None
@@ -44,7 +50,9 @@ with page("Scale Lab", "One place at many ground sample distances, side by side:
         order = [own, *(n for n in range(len(scales)) if n != own)]
         if not card.reconstructs:
             found, order = draw_fed(views), []
-        for done, (n, made) in enumerate(cached.reconstructions([views[n] for n in order], state.session_id()), 1):
+        for done, (n, made) in enumerate(
+            cached.reconstructions([views[n] for n in order], state.session_id()), 1
+        ):
             at = order[n]
             bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
             if isinstance(made, ExplorerError):

@@ -7,7 +7,11 @@ from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import page
 
-with page("Globe", "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.", linked=True):
+with page(
+    "Globe",
+    "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.",
+    linked=True,
+):
     from ui.globe import choices, sight, tables
     from ui.globe.desk import Desk, lay
     from ui.globe.map import colour, scene
@@ -39,4 +43,6 @@ with page("Globe", "Every point is a place as a network sees it: on the Earth, a
         panels.remarks(made, painted, selected)
     state.publish(view)
     sight.publish()
-    panels.panels(lay(Desk(view, name, made.table, made.lonlat, made.plane, selected, place, known[name], whole)))
+    panels.panels(
+        lay(Desk(view, name, made.table, made.lonlat, made.plane, selected, place, known[name], whole))
+    )

@@ -28,7 +28,12 @@ def start_form() -> None:
     preset = st.pills("Preset", [n for n in PRESET_HELP if n in PRESETS], key=widget("preset", "smoke"))
     preset = preset or "smoke"
     st.caption(PRESET_HELP[preset])
-    toml = st.text_area("Spec (TOML)", height=300, max_chars=MAX_SPEC, key=widget(f"toml {preset}", PRESETS[preset].read_text()))
+    toml = st.text_area(
+        "Spec (TOML)",
+        height=300,
+        max_chars=MAX_SPEC,
+        key=widget(f"toml {preset}", PRESETS[preset].read_text()),
+    )
     name = st.text_input("Name of the run", free_name(preset), max_chars=40, help="Letters, digits, - and _")
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         start_run(name, toml)
@@ -37,7 +42,9 @@ def start_form() -> None:
     st.caption(imagery_here())
 
 
-with page("Train", "A small pretraining run of your own: start it, watch it learn, stop and resume it, compare two."):
+with page(
+    "Train", "A small pretraining run of your own: start it, watch it learn, stop and resume it, compare two."
+):
     left, right = st.columns([2, 3], gap="large")
     with left, in_a_sentence():
         start_form()

@@ -3,7 +3,9 @@
 import os
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_threads, "1")  # before NumPy or torch is imported: tests measure behaviour, not cores
+    os.environ.setdefault(
+        _threads, "1"
+    )  # before NumPy or torch is imported: tests measure behaviour, not cores
 
 import shutil
 from collections.abc import Iterator
@@ -13,7 +15,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile("house", max_examples=50, deadline=None)  # a busy machine is not a slow function
+hypothesis.settings.register_profile(
+    "house", max_examples=50, deadline=None
+)  # a busy machine is not a slow function
 hypothesis.settings.load_profile("house")
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +47,9 @@ def shared_data() -> Path:
     for folder in (*places, ROOT.parent / "shared" / "data"):
         if (folder / "scenes.zip").is_file():
             return folder
-    pytest.skip("the shared imagery is not on this machine; name its folder in EARTH_MAE_DATA to run this test")
+    pytest.skip(
+        "the shared imagery is not on this machine; name its folder in EARTH_MAE_DATA to run this test"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,7 +80,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many browser tests were skipped, so that green is not taken for checked."""
     if _skipped_in_browser:
         verdict = "which fails this run (EARTH_MAE_CI=1)" if CI else "so no page was looked at"
-        terminalreporter.write_line(f"{len(_skipped_in_browser)} browser tests were skipped, {verdict}.", red=CI, yellow=not CI)
+        terminalreporter.write_line(
+            f"{len(_skipped_in_browser)} browser tests were skipped, {verdict}.", red=CI, yellow=not CI
+        )
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +91,13 @@ def small_scale_mae() -> object:
     from core.models import create
 
     sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 2, "num_heads": 2}
-    decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1}
+    decoder = {
+        "decoder_embed_dim": 32,
+        "decoder_depth": 1,
+        "decoder_num_heads": 2,
+        "fcn_dim": 16,
+        "fcn_layers": 1,
+    }
     return create("scale_mae", **sizes, **decoder, band_config=(4, 8)).requires_grad_(False)
 
 

@@ -41,7 +41,10 @@ def vectors_at(lonlat: NDArray[np.float64]) -> NDArray[np.float32]:
 def places(count: int, seed: int = 0) -> NDArray[np.float64]:
     """Longitudes and latitudes spread evenly over the globe; row 0 is in the south Pacific, alone within five degrees."""
     generator = np.random.default_rng(seed)
-    lonlat = np.stack([generator.uniform(-180, 180, count), np.degrees(np.arcsin(generator.uniform(-0.97, 0.97, count)))], axis=1)
+    lonlat = np.stack(
+        [generator.uniform(-180, 180, count), np.degrees(np.arcsin(generator.uniform(-0.97, 0.97, count)))],
+        axis=1,
+    )
     near = np.hypot(lonlat[:, 0] + 120, lonlat[:, 1] + 45) < 5
     lonlat[near, 1] += 12
     lonlat[0] = (-120, -45)
@@ -51,7 +54,10 @@ def places(count: int, seed: int = 0) -> NDArray[np.float64]:
 def columns_of(lonlat: NDArray[np.float64], **more: Any) -> dict[str, Any]:
     """The columns of rows cut from Blue Marble at these places."""
     count = len(lonlat)
-    outlines = [outline_of_footprint(Footprint(_turn(x - 2), max(y - 2, -90), _turn(x + 2), min(y + 2, 90))) for x, y in lonlat]
+    outlines = [
+        outline_of_footprint(Footprint(_turn(x - 2), max(y - 2, -90), _turn(x + 2), min(y + 2, 90)))
+        for x, y in lonlat
+    ]
     return {
         "unique_id": [f"place{n:06d}" for n in range(count)],
         "source": ["The globe at 7.4 km"] * count,
@@ -82,10 +88,17 @@ def write_other(folder: Path, like: Path, noise: float, keep: slice = slice(None
     first = open_table(like)
     generator = np.random.default_rng(0)
     turn = np.linalg.qr(generator.normal(size=(first.dim, first.dim)))[0]
-    vectors = (first.vectors @ turn + noise * generator.normal(size=(len(first), first.dim))).astype(np.float32)
+    vectors = (first.vectors @ turn + noise * generator.normal(size=(len(first), first.dim))).astype(
+        np.float32
+    )
     own = ("model", "unique_id", "embedding_scale")
-    known = {name: first.columns[name].combine_chunks() for name in first.columns.column_names if name not in own}
-    rows = make_rows(vectors, {**known, "model": ["another"] * len(first), "unique_id": [f"other{n}" for n in range(len(first))]})
+    known = {
+        name: first.columns[name].combine_chunks() for name in first.columns.column_names if name not in own
+    }
+    rows = make_rows(
+        vectors,
+        {**known, "model": ["another"] * len(first), "unique_id": [f"other{n}" for n in range(len(first))]},
+    )
     write_table(folder, rows.take(np.arange(len(first))[keep]), TableInfo("another", None, "cls", first.dim))
     return folder
 

@@ -25,17 +25,39 @@ from rasterio.shutil import copy
 from core.geo.sources.samples import sample_folder
 
 WEST, SOUTH, EAST, NORTH = -112.909, 40.607, -112.508, 41.005
-SCENES = (("clear", "2024-06-11T18:20:00Z", 1.5), ("hazy", "2024-07-01T18:20:00Z", 12.0), ("cloudy", "2024-07-11T18:20:00Z", 80.0))
+SCENES = (
+    ("clear", "2024-06-11T18:20:00Z", 1.5),
+    ("hazy", "2024-07-01T18:20:00Z", 12.0),
+    ("cloudy", "2024-07-11T18:20:00Z", 80.0),
+)
 
 
 def cog(pixels: np.ndarray, like: dict, **options: object) -> bytes:
     """Write (c, h, w) as a COG in memory."""
-    profile = {**like, "driver": "GTiff", "count": len(pixels), "dtype": pixels.dtype, "height": pixels.shape[1], "width": pixels.shape[2]}
+    profile = {
+        **like,
+        "driver": "GTiff",
+        "count": len(pixels),
+        "dtype": pixels.dtype,
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+    }
     with MemoryFile() as plain, MemoryFile() as made:
-        with plain.open(**{k: v for k, v in profile.items() if k in ("driver", "count", "dtype", "height", "width", "crs", "transform", "nodata")}) as to:
+        with plain.open(
+            **{
+                k: v
+                for k, v in profile.items()
+                if k in ("driver", "count", "dtype", "height", "width", "crs", "transform", "nodata")
+            }
+        ) as to:
             to.write(pixels)
         with plain.open() as file:
-            copy(file, made.name, driver="COG", **{"compress": "deflate", "blocksize": 128, "overviews": "AUTO", **options})
+            copy(
+                file,
+                made.name,
+                driver="COG",
+                **{"compress": "deflate", "blocksize": 128, "overviews": "AUTO", **options},
+            )
         return made.read()
 
 
@@ -80,20 +102,43 @@ class Service:
         pixels, like = self.pixels
         visual = cog(pixels[[2, 1, 0]], like)
         deep = cog(pixels[[2, 1, 0]].astype(np.uint16) * 40, like)
-        return {"visual.tif": visual, "deep.tif": deep, "strips.tif": self._striped(), "huge.tif": self._huge(), "cut.tif": visual[: len(visual) // 2]}
+        return {
+            "visual.tif": visual,
+            "deep.tif": deep,
+            "strips.tif": self._striped(),
+            "huge.tif": self._huge(),
+            "cut.tif": visual[: len(visual) // 2],
+        }
 
     def _striped(self) -> bytes:
         pixels, like = self.pixels
         with MemoryFile() as file:
-            with file.open(driver="GTiff", count=1, dtype="uint8", height=1482, width=1489, crs=like["crs"], transform=like["transform"]) as to:
+            with file.open(
+                driver="GTiff",
+                count=1,
+                dtype="uint8",
+                height=1482,
+                width=1489,
+                crs=like["crs"],
+                transform=like["transform"],
+            ) as to:
                 to.write(pixels[:1])
             return file.read()
 
     @staticmethod
     def _huge() -> bytes:
-        options = {"driver": "GTiff", "width": 2_000_000, "height": 2_000_000, "count": 1, "dtype": "uint8", "compress": "deflate"}
+        options = {
+            "driver": "GTiff",
+            "width": 2_000_000,
+            "height": 2_000_000,
+            "count": 1,
+            "dtype": "uint8",
+            "compress": "deflate",
+        }
         with MemoryFile() as file:
-            with file.open(**options, tiled=True, blockxsize=16384, blockysize=16384, sparse_ok=True, bigtiff="YES"):
+            with file.open(
+                **options, tiled=True, blockxsize=16384, blockysize=16384, sparse_ok=True, bigtiff="YES"
+            ):
                 pass
             return file.read()
 
@@ -134,8 +179,20 @@ class Service:
             found.sort(key=lambda s: s[2])
         start = int(asked.get("token", 0))
         page = [self.item(base, *scene) for scene in found[start : start + 2]]
-        links = [{"rel": "next", "method": "POST", "href": f"{base}/v1/search", "merge": True, "body": {"token": start + 2}}]
-        return {"type": "FeatureCollection", "features": page, "links": links if start + 2 < len(found) else []}
+        links = [
+            {
+                "rel": "next",
+                "method": "POST",
+                "href": f"{base}/v1/search",
+                "merge": True,
+                "body": {"token": start + 2},
+            }
+        ]
+        return {
+            "type": "FeatureCollection",
+            "features": page,
+            "links": links if start + 2 < len(found) else [],
+        }
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -163,10 +220,16 @@ class Handler(BaseHTTPRequestHandler):
             body = {"code": "BadRequest"} if refused else self.service.search(self.base, asked)
             self.send(json.dumps(body).encode(), "application/json", 400 if refused else 200)
         elif self.path == "/odd/search":
-            self.send(b'{"type": "FeatureCollection", "features": [{"type": "Feature", "assets": 7}, 3, {"id": []}], "links": [{"rel": "x"}]}', "x")
+            self.send(
+                b'{"type": "FeatureCollection", "features": [{"type": "Feature", "assets": 7}, 3, {"id": []}], "links": [{"rel": "x"}]}',
+                "x",
+            )
         elif self.path == "/endless/search":
             page = self.service.search(self.base, asked)
-            page["features"], page["links"] = [{"type": "Feature"}], [{"rel": "next", "href": f"{self.base}/endless/search", "method": "POST", "merge": True}]
+            page["features"], page["links"] = (
+                [{"type": "Feature"}],
+                [{"rel": "next", "href": f"{self.base}/endless/search", "method": "POST", "merge": True}],
+            )
             self.send(json.dumps(page).encode(), "application/json")
         else:
             self.do_GET()
@@ -178,13 +241,21 @@ class Handler(BaseHTTPRequestHandler):
         if path.startswith("/cog/") and name in self.service.files:
             self.file(self.service.files[name])
         elif path.startswith("/signed/"):
-            self.file(self.service.files[name]) if query.get("sig") == ["good"] else self.send(b"<?xml version='1.0'?><Error/>", "text/xml", 403)
+            self.file(self.service.files[name]) if query.get("sig") == ["good"] else self.send(
+                b"<?xml version='1.0'?><Error/>", "text/xml", 403
+            )
         elif path.startswith("/items/"):
             scene = next((s for s in self.service.scenes if f"{s[0]}.json" == name), None)
-            self.send(json.dumps(self.service.item(self.base, *scene)).encode(), "application/json") if scene else self.send(b"", "x", 404)
+            self.send(
+                json.dumps(self.service.item(self.base, *scene)).encode(), "application/json"
+            ) if scene else self.send(b"", "x", 404)
         elif path == "/list.json":
-            items = [self.service.item(self.base, *scene, query="?sig=secret") for scene in self.service.scenes]
-            self.send(json.dumps({"type": "FeatureCollection", "features": items}).encode(), "application/json")
+            items = [
+                self.service.item(self.base, *scene, query="?sig=secret") for scene in self.service.scenes
+            ]
+            self.send(
+                json.dumps({"type": "FeatureCollection", "features": items}).encode(), "application/json"
+            )
         elif path.startswith("/thumb/"):
             self.send(self.service.preview, "image/jpeg")
         elif path.startswith("/whole/"):
@@ -205,11 +276,18 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/round"):
             self.redirect("/round")
         elif path.startswith("/other-part/"):
-            self.send(self.service.files["visual.tif"][:1000], "image/tiff", 206, {"Content-Range": "bytes 500-1499/900000"})
+            self.send(
+                self.service.files["visual.tif"][:1000],
+                "image/tiff",
+                206,
+                {"Content-Range": "bytes 500-1499/900000"},
+            )
         elif path.startswith("/changing/"):
             self.file(self.service.files["visual.tif"], tag=f'"{time.monotonic()}"')
         elif path.startswith("/fails-later/"):
-            late = self.service.expired and self.headers.get("Range", "").removeprefix("bytes=").split("-")[0] not in ("0", "")
+            late = self.service.expired and self.headers.get("Range", "").removeprefix("bytes=").split("-")[
+                0
+            ] not in ("0", "")
             self.send(b"", "x", 403) if late else self.file(self.service.files["visual.tif"])
         elif path.startswith("/bomb"):
             self.send(b"[" + b" " * 40_000_000 + b"]", "application/json")
@@ -226,7 +304,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         first, last = (int(n) for n in said.removeprefix("bytes=").split("-"))
         piece = data[first : last + 1]
-        self.send(piece, "image/tiff", 206, {"Content-Range": f"bytes {first}-{first + len(piece) - 1}/{len(data)}", "ETag": tag})
+        self.send(
+            piece,
+            "image/tiff",
+            206,
+            {"Content-Range": f"bytes {first}-{first + len(piece) - 1}/{len(data)}", "ETag": tag},
+        )
 
     def redirect(self, to: str) -> None:
         """Send elsewhere."""
@@ -246,7 +329,11 @@ class Handler(BaseHTTPRequestHandler):
         self.service.sent.append(Sent(self.command, self.path, self.headers.get("Range", ""), len(body)))
         try:
             self.send_response(status)
-            for name, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
+            for name, value in {
+                "Content-Type": kind,
+                "Content-Length": str(len(body)),
+                **(headers or {}),
+            }.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
@@ -259,9 +346,14 @@ class Server:
 
     def __init__(self, port: int = 0, *, recent: bool = False) -> None:
         today = datetime.now(UTC)
-        late = tuple((name, f"{today - timedelta(days=30 * n + 10):%Y-%m-%dT10:00:00Z}", cloud) for n, (name, _, cloud) in enumerate(SCENES))
+        late = tuple(
+            (name, f"{today - timedelta(days=30 * n + 10):%Y-%m-%dT10:00:00Z}", cloud)
+            for n, (name, _, cloud) in enumerate(SCENES)
+        )
         self.service = Service(scenes=late if recent else SCENES)
-        self._http = ThreadingHTTPServer(("127.0.0.1", port), type("Bound", (Handler,), {"service": self.service}))
+        self._http = ThreadingHTTPServer(
+            ("127.0.0.1", port), type("Bound", (Handler,), {"service": self.service})
+        )
         self._http.daemon_threads = True
         self.base = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()

@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE_LINES = 330
 PAGE_LINES = {"app.py": 60, "serve.py": 40}
-COMPONENTS = "ui/components/"  # a package of its own: it keeps the browser's news in its own slot of the session state
+COMPONENTS = (
+    "ui/components/"  # a package of its own: it keeps the browser's news in its own slot of the session state
+)
 LINT_IMPORTS = Path(sys.executable).with_name("lint-imports")
 
 OFFENCES = {
@@ -38,13 +40,21 @@ REPORTED = (
 @cache
 def sources() -> dict[str, str]:
     """Our Python by path from the root: text of every file of the program itself."""
-    found = [path for folder in ("core", "ui", "pages", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = [
+        path
+        for folder in ("core", "ui", "pages", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    ]
     found += [path for path in (ROOT / "app.py", ROOT / "serve.py") if path.is_file()]
-    return {path.relative_to(ROOT).as_posix(): path.read_text() for path in found if "build" not in path.parts}
+    return {
+        path.relative_to(ROOT).as_posix(): path.read_text() for path in found if "build" not in path.parts
+    }
 
 
 def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(LINT_IMPORTS), "--no-cache"], cwd=root, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [str(LINT_IMPORTS), "--no-cache"], cwd=root, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 @pytest.fixture
@@ -78,9 +88,19 @@ def test_a_new_room_must_be_drawn_into_the_plan_first(copy_of_core: Path) -> Non
 
 
 def test_pages_and_core_files_can_be_read_in_one_sitting() -> None:
-    limits = {path: PAGE_LINES.get(path, 150 if path.startswith("pages/") else CORE_LINES) for path in sources()}
-    limits = {path: limit for path, limit in limits.items() if path in PAGE_LINES or path.startswith(("pages/", "core/"))}
-    long = {path: len(sources()[path].splitlines()) for path, limit in limits.items() if len(sources()[path].splitlines()) > limit}
+    limits = {
+        path: PAGE_LINES.get(path, 150 if path.startswith("pages/") else CORE_LINES) for path in sources()
+    }
+    limits = {
+        path: limit
+        for path, limit in limits.items()
+        if path in PAGE_LINES or path.startswith(("pages/", "core/"))
+    }
+    long = {
+        path: len(sources()[path].splitlines())
+        for path, limit in limits.items()
+        if len(sources()[path].splitlines()) > limit
+    }
     assert not long, "is it one room, or two?"
 
 
@@ -89,13 +109,20 @@ def names(text: str) -> frozenset[str]:
     """Every dotted name that a source text uses, as written: st.cache_data, st.session_state, torch.cuda ..."""
     nodes = list(ast.walk(ast.parse(text)))
     accessed = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
-    imported = {f"{node.module}.{alias.name}" for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {
+        f"{node.module}.{alias.name}"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
     return frozenset(accessed | {name.replace("streamlit.", "st.", 1) for name in imported})
 
 
 def users_of(*prefixes: str) -> set[str]:
     """Files that use a name with one of these prefixes."""
-    return {path for path, text in sources().items() if any(name.startswith(prefixes) for name in names(text))}
+    return {
+        path for path, text in sources().items() if any(name.startswith(prefixes) for name in names(text))
+    }
 
 
 def test_the_search_for_names_sees_each_way_of_writing_them() -> None:
@@ -109,13 +136,17 @@ def test_caches_live_in_one_file() -> None:
 
 
 def test_session_state_and_the_url_live_in_one_file() -> None:
-    assert {path for path in users_of("st.session_state", "st.query_params") if not path.startswith(COMPONENTS)} <= {"ui/shell/state.py"}
+    assert {
+        path for path in users_of("st.session_state", "st.query_params") if not path.startswith(COMPONENTS)
+    } <= {"ui/shell/state.py"}
 
 
 def test_only_one_file_says_cuda() -> None:
     def says(text: str) -> bool:
         strings = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
-        return any(value == "cuda" or str(value).startswith("cuda:") for value in strings) or any(".cuda" in name for name in names(text))
+        return any(value == "cuda" or str(value).startswith("cuda:") for value in strings) or any(
+            ".cuda" in name for name in names(text)
+        )
 
     assert {path for path, text in sources().items() if says(text)} <= {"core/engine/device.py"}
 
@@ -128,7 +159,11 @@ def test_pages_and_what_they_share_load_neither_torch_nor_the_networks() -> None
         }
 
     pages = [path for path in sources() if path.startswith("pages/") or path == "app.py"]
-    assert not [path for path in pages if any(name.split(".")[0] in {"torch", "timm"} for name in imports(sources()[path]))]
+    assert not [
+        path
+        for path in pages
+        if any(name.split(".")[0] in {"torch", "timm"} for name in imports(sources()[path]))
+    ]
 
 
 def test_taking_something_away_does_not_run_the_page_again() -> None:
@@ -137,11 +172,15 @@ def test_taking_something_away_does_not_run_the_page_again() -> None:
         for path, text in sources().items()
         if path.startswith(("ui/", "pages/"))
         for call in ast.walk(ast.parse(text))
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "download_button"
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == "download_button"
     ]
     assert len(calls) > 5
     for path, line, words in calls:
-        assert "on_click" in words and ast.literal_eval(words["on_click"]) == "ignore", f'{path}:{line}: st.download_button wants on_click="ignore"'
+        assert "on_click" in words and ast.literal_eval(words["on_click"]) == "ignore", (
+            f'{path}:{line}: st.download_button wants on_click="ignore"'
+        )
 
 
 def test_no_file_is_named_after_nothing() -> None:
@@ -155,5 +194,13 @@ def test_nothing_that_is_kept_names_a_place_on_the_machine_it_was_made_on() -> N
     if listed.returncode:
         pytest.skip("not a git checkout, so what is kept cannot be told from what is not")
     texts = (".py", ".md", ".toml", ".txt", ".json", ".ipynb", ".yaml", ".ts", "Makefile", "run", "browser")
-    kept = [ROOT / path for path in listed.stdout.split("\0") if path.endswith(texts) and path != "tests/test_architecture.py"]
-    assert not [path for path in kept if path.is_file() and any(home in path.read_text(errors="ignore") for home in homes)]
+    kept = [
+        ROOT / path
+        for path in listed.stdout.split("\0")
+        if path.endswith(texts) and path != "tests/test_architecture.py"
+    ]
+    assert not [
+        path
+        for path in kept
+        if path.is_file() and any(home in path.read_text(errors="ignore") for home in homes)
+    ]

@@ -17,7 +17,11 @@ from tests.engine.conftest import plain_tile
 
 @pytest.fixture(scope="module")
 def made(small_scale_mae):
-    tile = replace(plain_tile(128, gsd_m=10.0), crs="EPSG:32612", transform=(10.0, 0.0, 400_000.0, 0.0, -10.0, 4_500_000.0))
+    tile = replace(
+        plain_tile(128, gsd_m=10.0),
+        crs="EPSG:32612",
+        transform=(10.0, 0.0, 400_000.0, 0.0, -10.0, 4_500_000.0),
+    )
     return reconstruct(small_scale_mae, tile, MaskSpec("blob", 0.5, 1))
 
 
@@ -67,14 +71,27 @@ def test_the_same_figure_twice_is_the_same_file(made, verdict):
 
 def test_pictures_and_recipe_in_one_zip(made, verdict):
     with zipfile.ZipFile(io.BytesIO(pictures_zip(made, verdict))) as archive:
-        assert {"original.png", "masked.png", "low.png", "high.png", "combined.png", "pasted.png", "recipe.json"} == set(archive.namelist())
+        assert {
+            "original.png",
+            "masked.png",
+            "low.png",
+            "high.png",
+            "combined.png",
+            "pasted.png",
+            "recipe.json",
+        } == set(archive.namelist())
         assert Image.open(archive.open("combined.png")).size == (128, 128)
         assert json.loads(archive.read("recipe.json")) == json.loads(recipe_json(made, verdict))
 
 
 def test_everything_into_a_folder_and_a_sentence_where_that_fails(made, verdict, tmp_path):
     written = write_all(made, verdict, tmp_path / "new")
-    assert {path.name for path in written} >= {"reconstruction.tif", "recipe.json", "figure.png", "combined.png"}
+    assert {path.name for path in written} >= {
+        "reconstruction.tif",
+        "recipe.json",
+        "figure.png",
+        "combined.png",
+    }
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match="another folder"):
         write_all(made, verdict, tmp_path / "file")

@@ -30,7 +30,11 @@ def test_error_maps_agree_with_their_definition(made, kind, band):
     error = error_map(made, kind, band)
     assert error.shape == ((64, 64) if band == "low" else (128, 128))
     assert error.min() >= -1e-6
-    pred, truth = {"combined": (made.combined, made.target), "low": (made.low, made.target_low), "high": (made.high, made.target_high)}[band]
+    pred, truth = {
+        "combined": (made.combined, made.target),
+        "low": (made.low, made.target_low),
+        "high": (made.high, made.target_high),
+    }[band]
     if kind != "ssim":
         pred = pred if band == "high" else np.clip(pred, 0, 1)
         expected = np.abs(pred - truth) if kind == "l1" else (pred - truth) ** 2

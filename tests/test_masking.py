@@ -82,7 +82,9 @@ def test_random_masks_hide_every_cell_equally_often() -> None:
 
 @given(specs, st.integers(7, 64), st.integers(5, 64))
 def test_inverse_hides_exactly_what_was_visible(spec: MaskSpec, rows: int, cols: int) -> None:
-    flipped = MaskSpec(spec.kind, spec.ratio, spec.seed, spec.size, spec.cells, spec.painted_on, not spec.invert)
+    flipped = MaskSpec(
+        spec.kind, spec.ratio, spec.seed, spec.size, spec.cells, spec.painted_on, not spec.invert
+    )
     try:
         mask = make_mask(spec, rows, cols)
     except ExplorerError:  # listed cells of a grid that is larger than this one
@@ -158,7 +160,11 @@ def test_a_painting_follows_to_a_finer_grid() -> None:
 def test_a_mask_knows_its_visible_cells_and_its_pixels() -> None:
     mask = make_mask(MaskSpec("cells", cells=(0, 4)), 2, 3)
     assert mask.keep.tolist() == [1, 2, 3, 5] and mask.keep.dtype == np.int64
-    assert mask.pixels(16).shape == (32, 48) and mask.pixels(16)[:16, :16].all() and mask.pixels(16).mean() == 2 / 6
+    assert (
+        mask.pixels(16).shape == (32, 48)
+        and mask.pixels(16)[:16, :16].all()
+        and mask.pixels(16).mean() == 2 / 6
+    )
     with pytest.raises(ValueError):
         mask.hidden[0, 0] = False
 
@@ -203,7 +209,18 @@ def test_a_listed_cell_outside_the_grid_is_refused() -> None:
         make_mask(MaskSpec("cells", cells=(4,)), 2, 2)
 
 
-BROKEN = ["", "random-", "random-75-s", "random-101", "cells", "cells-4x4-AA", "cells-4x4-____", "fog-50", "not-", "cells-0x4-"]
+BROKEN = [
+    "",
+    "random-",
+    "random-75-s",
+    "random-101",
+    "cells",
+    "cells-4x4-AA",
+    "cells-4x4-____",
+    "fog-50",
+    "not-",
+    "cells-0x4-",
+]
 
 
 @pytest.mark.parametrize("text", BROKEN)

@@ -29,7 +29,10 @@ def test_each_policy_gives_the_number_of_the_table() -> None:
 
 @given(gsds, gsds)
 def test_log_gsd_grows_with_gsd_and_stays_in_its_range(one_m: float, other_m: float) -> None:
-    low, high = (res_for(Policy("log_gsd"), gsd_m=gsd_m, input_px=224, log_range=(1, 5)) for gsd_m in sorted((one_m, other_m)))
+    low, high = (
+        res_for(Policy("log_gsd"), gsd_m=gsd_m, input_px=224, log_range=(1, 5))
+        for gsd_m in sorted((one_m, other_m))
+    )
     assert 1 <= low <= high <= 5
 
 
@@ -44,7 +47,17 @@ def test_a_gsd_that_cannot_be_is_refused(gsd_m: float) -> None:
         res_for(Policy(), gsd_m=gsd_m, input_px=224)
 
 
-@pytest.mark.parametrize("wrong", [("magic", None), ("manual", None), ("manual", 0), ("manual", -1.0), ("manual", math.nan), ("manual", "2")])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("magic", None),
+        ("manual", None),
+        ("manual", 0),
+        ("manual", -1.0),
+        ("manual", math.nan),
+        ("manual", "2"),
+    ],
+)
 def test_a_policy_without_meaning_is_refused(wrong: tuple[str, float]) -> None:
     with pytest.raises(ExplorerError, match=r"\.$"):
         Policy(*wrong)

@@ -20,12 +20,18 @@ def test_the_two_commands_come_first() -> None:
 
 def test_every_make_word_is_there() -> None:
     words = set(re.findall(r"`?make ([a-z]+)", README))
-    listed = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert words <= {line.split()[0] for line in listed.splitlines()}
 
 
 def test_every_command_line_is_understood() -> None:
-    lines = [line for line in README.splitlines() if line.startswith(".venv/bin/python -m core ") and not line.endswith("--help")]
+    lines = [
+        line
+        for line in README.splitlines()
+        if line.startswith(".venv/bin/python -m core ") and not line.endswith("--help")
+    ]
     assert lines
     for line in lines:
         build_parser().parse_args(shlex.split(line)[3:])

@@ -25,7 +25,15 @@ print(frozen, min(collect() for _ in range(3)))
 
 def test_collecting_garbage_after_each_run_skips_what_was_imported():
     """Streamlit collects all generations after every run of every session: it took most of the time of a slider's move."""
-    done = subprocess.run([sys.executable, "-c", COLLECTING], cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTING],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     frozen, whole = map(float, done.stdout.split()[-2:])
-    assert frozen < whole / 10, f"{frozen:.3f} s of processor time, {whole:.3f} s if everything is looked through"
+    assert frozen < whole / 10, (
+        f"{frozen:.3f} s of processor time, {whole:.3f} s if everything is looked through"
+    )

@@ -19,7 +19,9 @@ DEFAULT = View("scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat")), Po
 coordinates = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 windows = st.tuples(st.integers(-5, 10**6), st.integers(0, 10**6), st.integers(1, 9999), st.integers(1, 9999))
 metres = st.none() | st.floats(1e-3, 1e5)
-names = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=40).filter(lambda text: text.isprintable())
+names = st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), min_size=1, max_size=40
+).filter(lambda text: text.isprintable())
 tiles = st.builds(
     lambda source, key, place, **rest: TileSpec(TileRef(source, key), **{place[0]: place[1]}, **rest),
     st.sampled_from(["samples", "globe", "upload"]),
@@ -31,7 +33,14 @@ tiles = st.builds(
     stated_gsd_m=metres,
 )
 masks = st.builds(
-    MaskSpec, st.sampled_from(list(KINDS)), st.floats(0, 1), st.integers(0, 99), st.integers(0, 9), st.just((1, 2)), st.just((4, 4)), st.booleans()
+    MaskSpec,
+    st.sampled_from(list(KINDS)),
+    st.floats(0, 1),
+    st.integers(0, 99),
+    st.integers(0, 9),
+    st.just((1, 2)),
+    st.just((4, 4)),
+    st.booleans(),
 )
 views = st.builds(
     View,
@@ -54,7 +63,11 @@ def test_a_link_and_its_json_restore_the_view(view: View) -> None:
 @given(views)
 def test_the_cell_builds_the_very_specs(view: View) -> None:
     tree = ast.parse(view.to_python())
-    values = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
+    values = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
     scope: dict[str, Any] = {"TileRef": TileRef, "TileSpec": TileSpec, "MaskSpec": MaskSpec, "Policy": Policy}
 
     def built(node: ast.expr) -> Any:
@@ -80,7 +93,11 @@ def test_the_cell_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_says_everything_that_the_view_does(view: View) -> None:
     words = shlex.split(view.to_command())
     assert words[:4] == ["python", "-m", "core", "reconstruct"]
-    said = dict(word.split("=", 1) if "=" in word else (word, words[at + 1]) for at, word in enumerate(words) if word.startswith("--"))
+    said = dict(
+        word.split("=", 1) if "=" in word else (word, words[at + 1])
+        for at, word in enumerate(words)
+        if word.startswith("--")
+    )
     mask = mask_from_text(said["--mask"])
     if "--ratio" in said:
         mask = MaskSpec(mask.kind, float(said["--ratio"]), int(said.get("--seed", 0)))
@@ -97,15 +114,26 @@ def test_the_command_of_a_plain_view_is_plain() -> None:
 
 
 def test_a_link_is_short_and_can_be_read() -> None:
-    assert DEFAULT.to_params() == {"model": "scale_mae_tiny", "tile": "samples/landsat", "policy": "log_gsd", "mask": "random-75-s0"}
+    assert DEFAULT.to_params() == {
+        "model": "scale_mae_tiny",
+        "tile": "samples/landsat",
+        "policy": "log_gsd",
+        "mask": "random-75-s0",
+    }
 
 
 def test_what_a_link_leaves_open_comes_from_the_default() -> None:
     assert view_from_params({}, DEFAULT).view == DEFAULT
-    assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(TileRef("samples", "landsat"), gsd_m=30)
-    placed = View("m", "", TileSpec(TileRef("globe", "blue_marble"), lonlat=(8, 47), gsd_m=500), Policy(), MaskSpec())
+    assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(
+        TileRef("samples", "landsat"), gsd_m=30
+    )
+    placed = View(
+        "m", "", TileSpec(TileRef("globe", "blue_marble"), lonlat=(8, 47), gsd_m=500), Policy(), MaskSpec()
+    )
     assert view_from_params({"at": "9,48"}, placed).view.tile.lonlat == (9, 48)
-    assert view_from_params({"tile": "samples/other"}, placed).view.tile == TileSpec(TileRef("samples", "other"))
+    assert view_from_params({"tile": "samples/other"}, placed).view.tile == TileSpec(
+        TileRef("samples", "other")
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +161,9 @@ def test_what_a_link_leaves_open_comes_from_the_default() -> None:
         ({"mask": "fog", "policy": "native_gsd"}, {"policy": Policy("native_gsd")}),
     ],
 )
-def test_what_cannot_be_meant_is_left_out_with_a_sentence(params: dict[str, str], kept: dict[str, Any]) -> None:
+def test_what_cannot_be_meant_is_left_out_with_a_sentence(
+    params: dict[str, str], kept: dict[str, Any]
+) -> None:
     restored = view_from_params(params, DEFAULT, models={"scale_mae_tiny"}, sources={"samples", "globe"})
     for field, value in kept.items():
         assert getattr(restored.view, field) == value
@@ -144,12 +174,21 @@ def test_what_cannot_be_meant_is_left_out_with_a_sentence(params: dict[str, str]
     assert len(restored.ignored[0]) < 400
 
 
-@given(st.dictionaries(st.sampled_from(list(DEFAULT.to_params()) + ["win", "at", "gsd", "size", "rgb", "stated", "sel", "x"]), st.text(max_size=50)))
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            list(DEFAULT.to_params()) + ["win", "at", "gsd", "size", "rgb", "stated", "sel", "x"]
+        ),
+        st.text(max_size=50),
+    )
+)
 def test_no_link_raises(params: dict[str, str]) -> None:
     view_from_params(params, DEFAULT)
 
 
-@given(st.text(max_size=80) | st.sampled_from(["[1]", "null", '{"mask": 7, "tile": {"a": 1}}', "[" * 100_000]))
+@given(
+    st.text(max_size=80) | st.sampled_from(["[1]", "null", '{"mask": 7, "tile": {"a": 1}}', "[" * 100_000])
+)
 def test_no_json_raises(text: str) -> None:
     view_from_json(text, DEFAULT)
 
@@ -178,7 +217,10 @@ SHA256 = {"scale_mae_tiny": "df4c609403c1" + "0" * 52, "mae_large": "", "broken.
         ({"weights": "df4c609403c1"}, []),
         ({"weights": "df4c60"}, []),
         ({"model": "broken.pth", "weights": "deadbeef0000"}, []),
-        ({"weights": "deadbeef0000"}, ["made with the weights deadbeef0000, but scale_mae_tiny has the weights df4c609403c1 here"]),
+        (
+            {"weights": "deadbeef0000"},
+            ["made with the weights deadbeef0000, but scale_mae_tiny has the weights df4c609403c1 here"],
+        ),
         ({"model": "mae_large", "weights": "deadbeef0000"}, ["mae_large is untrained here"]),
         ({"model": "nobody", "weights": "deadbeef0000"}, ["no model called nobody"]),
     ],

@@ -35,7 +35,11 @@ def test_kinds_without_a_seed_become_random_patches_of_their_ratio(small_scale_m
 
 
 def test_a_sweep_hides_the_same_patches_and_more(small_scale_mae):
-    steps = list(ratio_sweep(small_scale_mae, plain_tile(64), MaskSpec("random", seed=2), POLICY, ratios=(0.25, 0.5, 0.75)))
+    steps = list(
+        ratio_sweep(
+            small_scale_mae, plain_tile(64), MaskSpec("random", seed=2), POLICY, ratios=(0.25, 0.5, 0.75)
+        )
+    )
     assert [step.ratio for step in steps] == [0.25, 0.5, 0.75]
     for fewer, more in pairwise(steps):
         assert (more.made.cells | fewer.made.cells == more.made.cells).all()

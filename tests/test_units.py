@@ -34,4 +34,6 @@ def test_nothing_writes_lengths_of_its_own():
     own = re.compile(r"\{[^{}]*:[^{}]*g\} ?k?m\b(?!²)")
     sources = [path for folder in ("core", "ui", "pages") for path in sorted((ROOT / folder).rglob("*.py"))]
     found = {f"{path.relative_to(ROOT)}: {hit}" for path in sources for hit in own.findall(path.read_text())}
-    assert {entry for entry in found if not entry.startswith(("core/units.py", "ui/globe/sight.py"))} == set(), "use core.units.metres"
+    assert {
+        entry for entry in found if not entry.startswith(("core/units.py", "ui/globe/sight.py"))
+    } == set(), "use core.units.metres"

@@ -4,4 +4,12 @@ from .errors import FilterError, SearchError, TableError
 from .schema import TableInfo, make_rows
 from .store.table import EmbeddingTable, open_table
 
-__all__ = ["EmbeddingTable", "FilterError", "SearchError", "TableError", "TableInfo", "make_rows", "open_table"]
+__all__ = [
+    "EmbeddingTable",
+    "FilterError",
+    "SearchError",
+    "TableError",
+    "TableInfo",
+    "make_rows",
+    "open_table",
+]

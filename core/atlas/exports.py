@@ -30,7 +30,9 @@ def geojson(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any]
     """
     shapes, placed = _shapes(table, columns)
     if len(placed) > GEOJSON_ROWS:
-        raise TableError(f"{len(placed):,} outlines are too many for GeoJSON ({GEOJSON_ROWS:,} at most): take GeoParquet, or fewer places.")
+        raise TableError(
+            f"{len(placed):,} outlines are too many for GeoJSON ({GEOJSON_ROWS:,} at most): take GeoParquet, or fewer places."
+        )
     outlines = shapely.to_geojson(shapely.set_precision(shapes, 1e-6)).tolist()
     values = _attributes(table, columns, placed).to_pylist()
     features = ",\n".join(
@@ -47,11 +49,17 @@ def geoparquet(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, A
     import pyarrow.parquet as pq
 
     shapes, placed = _shapes(table, columns)
-    frame = gpd.GeoDataFrame(_attributes(table, columns, placed).to_pandas(), geometry=shapes, crs="EPSG:4326")
+    frame = gpd.GeoDataFrame(
+        _attributes(table, columns, placed).to_pandas(), geometry=shapes, crs="EPSG:4326"
+    )
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False, compression="zstd", write_covering_bbox=True, schema_version="1.1.0")
+    frame.to_parquet(
+        buffer, index=False, compression="zstd", write_covering_bbox=True, schema_version="1.1.0"
+    )
     whole = pq.read_table(pa.BufferReader(buffer.getvalue()))
-    described = whole.replace_schema_metadata({**(whole.schema.metadata or {}), b"about": json.dumps(dict(about or {})).encode()})
+    described = whole.replace_schema_metadata(
+        {**(whole.schema.metadata or {}), b"about": json.dumps(dict(about or {})).encode()}
+    )
     sink = pa.BufferOutputStream()
     pq.write_table(described, sink, compression="zstd")
     return sink.getvalue().to_pybytes()
@@ -70,7 +78,10 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
     shapes, placed = _shapes(table, columns)
     bounds, width, height = _grid(shapes)
     transform = from_bounds(*bounds, width, height)
-    bands = [_mean(shapes, np.asarray(values, np.float64)[placed], (height, width), transform) for values in columns.values()]
+    bands = [
+        _mean(shapes, np.asarray(values, np.float64)[placed], (height, width), transform)
+        for values in columns.values()
+    ]
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": width, "height": height, "count": len(bands), "dtype": "float32", "crs": "EPSG:4326",
         "transform": transform, "nodata": float("nan"),
@@ -80,7 +91,14 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
             raster.write(np.stack(bands))
             raster.descriptions = tuple(columns)
             raster.update_tags(ABOUT=json.dumps(dict(about or {})))
-        copy(plain.name, finished.name, driver="COG", compress="deflate", predictor="yes", overview_resampling="average")
+        copy(
+            plain.name,
+            finished.name,
+            driver="COG",
+            compress="deflate",
+            predictor="yes",
+            overview_resampling="average",
+        )
         return bytes(finished.read())
 
 
@@ -88,14 +106,18 @@ def _shapes(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDAr
     """Give the outlines of the rows that have a place, and which rows those are; a row with a centre only becomes a point."""
     wrong = next((name for name, values in columns.items() if len(values) != len(table)), None)
     if wrong is not None:
-        raise TableError(f"The column {wrong} has {len(columns[wrong]):,} values for {len(table):,} rows: give one each.")
+        raise TableError(
+            f"The column {wrong} has {len(columns[wrong]):,} values for {len(table):,} rows: give one each."
+        )
     shapes = np.asarray(shapely.from_wkb(table.columns["geometry"].to_numpy()), object)
     lon, lat = table.lonlat.T
     bare = ~shapely.is_geometry(shapes) & np.isfinite(lon) & np.isfinite(lat)
     shapes[bare] = shapely.points(lon[bare], lat[bare])
     placed = np.flatnonzero(shapely.is_geometry(shapes))
     if not len(placed):
-        raise TableError(f"{table.name} does not say where its rows are, so there is no map to save: save its rows as a table instead.")
+        raise TableError(
+            f"{table.name} does not say where its rows are, so there is no map to save: save its rows as a table instead."
+        )
     return shapes[placed], placed
 
 
@@ -108,7 +130,11 @@ def _attributes(table: EmbeddingTable, columns: Columns, placed: NDArray[np.int6
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what is unknown, and write numbers to six figures."""
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items() if value is not None}
+    return {
+        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in row.items()
+        if value is not None
+    }
 
 
 def _grid(shapes: NDArray[Any]) -> tuple[tuple[float, float, float, float], int, int]:
@@ -121,7 +147,9 @@ def _grid(shapes: NDArray[Any]) -> tuple[tuple[float, float, float, float], int,
     return (west, north - height * step, west + width * step, north), width, height
 
 
-def _mean(shapes: NDArray[Any], values: NDArray[np.float64], size: tuple[int, int], transform: Any) -> NDArray[np.float32]:
+def _mean(
+    shapes: NDArray[Any], values: NDArray[np.float64], size: tuple[int, int], transform: Any
+) -> NDArray[np.float32]:
     """Give, for each pixel, the mean of the finite values whose outlines hold its centre (a point: the pixel it lies in)."""
     from rasterio.enums import MergeAlg
     from rasterio.features import rasterize
@@ -132,7 +160,9 @@ def _mean(shapes: NDArray[Any], values: NDArray[np.float64], size: tuple[int, in
 
     def burnt(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         pairs = zip(shapes[known].tolist(), numbers.tolist(), strict=True)
-        return rasterize(pairs, out_shape=size, transform=transform, fill=0, merge_alg=MergeAlg.add, dtype="float32")
+        return rasterize(
+            pairs, out_shape=size, transform=transform, fill=0, merge_alg=MergeAlg.add, dtype="float32"
+        )
 
     total, count = burnt(values[known]), burnt(np.ones(int(known.sum())))
     with np.errstate(invalid="ignore"):

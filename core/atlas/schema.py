@@ -31,7 +31,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "grid_col_r": (pa.int16(), "column of that cell, east of Greenwich positive"),
     "centre_lat": (pa.float64(), "degrees, WGS84; null where the place is unknown"),
     "centre_lon": (pa.float64(), "degrees, WGS84; null where the place is unknown"),
-    "geometry": (pa.binary(), "outline as WKB, WGS84, split at the antimeridian; null where the place is unknown"),
+    "geometry": (
+        pa.binary(),
+        "outline as WKB, WGS84, split at the antimeridian; null where the place is unknown",
+    ),
     "bbox": (BBOX, "GeoParquet covering of the outline"),
     "crs": (pa.string(), "coordinate system of the source"),
     "pixel_bbox": (pa.list_(pa.int32(), 4), "left, top, right, bottom in source pixels at full resolution"),
@@ -94,7 +97,9 @@ def vector_column(vectors: NDArray[Any], missing: NDArray[np.bool_] | None = Non
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
 
 
-def make_rows(vectors: NDArray[Any], columns: Mapping[str, Sequence[Any] | NDArray[Any] | pa.Array]) -> pa.Table:
+def make_rows(
+    vectors: NDArray[Any], columns: Mapping[str, Sequence[Any] | NDArray[Any] | pa.Array]
+) -> pa.Table:
     """Make table rows of (n, d) vectors and whichever columns are known; the others are null, `unique_id` is numbered.
 
     A row whose vector is not finite is kept with a null vector. Raises TableError for an unknown column or a length
@@ -103,11 +108,19 @@ def make_rows(vectors: NDArray[Any], columns: Mapping[str, Sequence[Any] | NDArr
     count = len(vectors)
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
-        raise TableError(f"An embedding table has no column {', '.join(unknown)}; its columns are {', '.join(COLUMNS)}.")
-    given: dict[str, Any] = {"unique_id": [f"{i:09d}" for i in range(count)], "status": ["ok"] * count, **columns}
+        raise TableError(
+            f"An embedding table has no column {', '.join(unknown)}; its columns are {', '.join(COLUMNS)}."
+        )
+    given: dict[str, Any] = {
+        "unique_id": [f"{i:09d}" for i in range(count)],
+        "status": ["ok"] * count,
+        **columns,
+    }
     wrong = next((name for name, values in given.items() if len(values) != count), None)
     if wrong:
-        raise TableError(f"The column {wrong} has {len(given[wrong]):,} values for {count:,} vectors: give one each.")
+        raise TableError(
+            f"The column {wrong} has {len(given[wrong]):,} values for {count:,} vectors: give one each."
+        )
     arrays = [_column(given.get(name), kind, count) for name, (kind, _) in COLUMNS.items()]
     vectors = np.asarray(vectors)
     missing = None if vectors.dtype == np.int8 else np.asarray(~np.isfinite(vectors).all(axis=1))

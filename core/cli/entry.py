@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("core: cancelled.", file=sys.stderr)
         return CANCELLED
-    except BrokenPipeError:  # the reader of our output has had enough, as `| head` does; a last flush must not complain either
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has had enough, as `| head` does; a last flush must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 

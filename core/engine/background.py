@@ -30,7 +30,9 @@ def launch(folder: Path, arguments: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
         if not _take(lock, fcntl.LOCK_EX, TRIES):
-            raise BackgroundError(f"A process is at work in {folder.name} already: wait for it, or stop it first.")
+            raise BackgroundError(
+                f"A process is at work in {folder.name} already: wait for it, or stop it first."
+            )
         subprocess.Popen(
             [sys.executable, "-m", "core", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True, pass_fds=(lock.fileno(),),

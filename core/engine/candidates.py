@@ -63,12 +63,16 @@ class Candidate:
         """The res that the network receives under a policy."""
         return res_of(self.model.card, policy, gsd_m, input_px, native_gsd_m)
 
-    def embed(self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /) -> NDArray[np.float32]:
+    def embed(
+        self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /
+    ) -> NDArray[np.float32]:
         """Vectors (n, d) of pictures (n, 3, s, s) in 0..1, each under its own res."""
         vectors = np.empty((0, 0), np.float32)
         for value in np.unique(res):
             here = res == value
-            found = embed(self.model, images[here], gsd_m=1.0, policy=Policy("manual", float(value)), pooling=pooling)
+            found = embed(
+                self.model, images[here], gsd_m=1.0, policy=Policy("manual", float(value)), pooling=pooling
+            )
             if not vectors.size:
                 vectors = np.empty((len(images), found.shape[1]), np.float32)
             vectors[here] = found
@@ -83,7 +87,9 @@ class Candidate:
     ) -> NDArray[np.float32]:
         """Combined pictures (n, 3, s, s), area-averaged to the input's size, from the cells that are not hidden."""
         if not isinstance(self.model, Reconstructor):
-            raise InputError(f"{self.name} is an encoder without a decoder: choose a model that reconstructs.")
+            raise InputError(
+                f"{self.name} is an encoder without a decoder: choose a model that reconstructs."
+            )
         combined = reconstruct_batch(self.model, images, hidden, res).combined
         return np.stack([shrink(picture, images.shape[-1]) for picture in combined])
 

@@ -68,13 +68,17 @@ def device(wanted: str | None = None) -> Device:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if not there.get(kind):
         have = ", ".join(name for name, is_there in there.items() if is_there)
-        raise DeviceError(f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or leave it out.")
+        raise DeviceError(
+            f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or leave it out."
+        )
     use_threads()
     if kind == "cuda":
         try:
             name = torch.cuda.get_device_name(wanted)
         except (RuntimeError, AssertionError) as problem:
-            raise DeviceError(f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind.") from problem
+            raise DeviceError(
+                f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind."
+            ) from problem
         return Device(wanted, name, "bfloat16")
     keep_freed_memory()
     count = torch.get_num_threads()
@@ -159,7 +163,11 @@ def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: b
     except Exception as problem:  # torch names its compilers' failures in many ways; none of them may cost the user the picture
         network._compiled_call_impl = None  # undoes nn.Module.compile
         reason = type(problem).__name__
-        return WarmUp(time.perf_counter() - start, False, f"torch.compile did not work here ({reason}); the network runs uncompiled.")
+        return WarmUp(
+            time.perf_counter() - start,
+            False,
+            f"torch.compile did not work here ({reason}); the network runs uncompiled.",
+        )
     seconds = time.perf_counter() - start
     return WarmUp(seconds, True, f"Compiled; the first call took {seconds:.1f} s.")
 
@@ -247,7 +255,10 @@ def ran_out(problem: BaseException) -> bool:
     """CUDA and MPS have a type or a phrase for it; the CPU's allocator says it in words."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
-    return any(phrase in str(problem).lower() for phrase in ("out of memory", "can't allocate memory", "not enough memory"))
+    return any(
+        phrase in str(problem).lower()
+        for phrase in ("out of memory", "can't allocate memory", "not enough memory")
+    )
 
 
 def _multiplies_bfloat16(on: Device) -> bool:
@@ -277,7 +288,9 @@ def fabric_for(on: Device) -> Any:
     world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     accelerator = on.kind.split(":")[0]
     nodes = int(os.environ.get("WORLD_SIZE", str(world))) // world
-    strategy = "ddp_find_unused_parameters_true" if world * nodes > 1 else "auto"  # Scale-MAE carries a token that it never uses
+    strategy = (
+        "ddp_find_unused_parameters_true" if world * nodes > 1 else "auto"
+    )  # Scale-MAE carries a token that it never uses
     fabric = Fabric(accelerator=accelerator, devices=world, num_nodes=nodes, strategy=strategy)
     fabric.launch()
     return fabric

@@ -37,10 +37,15 @@ def embed(
     """
     pooling = pooling or model.card.pooling
     if pooling not in poolings(model):
-        raise InputError(f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}.")
+        raise InputError(
+            f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}."
+        )
     policy = policy or Policy(model.card.default_policy)
     gsds = np.broadcast_to(np.asarray(gsd_m, np.float64), (len(images),))
-    known = {gsd: res_of(model.card, policy, gsd, images.shape[-1], native_gsd_m) for gsd in np.unique(gsds).tolist()}
+    known = {
+        gsd: res_of(model.card, policy, gsd, images.shape[-1], native_gsd_m)
+        for gsd in np.unique(gsds).tolist()
+    }
     res = np.array([known[gsd] for gsd in gsds.tolist()], np.float32)
     on = device_of(model)
 
@@ -49,11 +54,17 @@ def embed(
         if images.dtype == np.uint8:
             pictures = pictures / np.float32(255)
         with torch.inference_mode(), precision(on):
-            vectors = pooled(model, to_device(normalised(pictures, model.card), on), to_device(res[piece], on), pooling)
+            vectors = pooled(
+                model, to_device(normalised(pictures, model.card), on), to_device(res[piece], on), pooling
+            )
         return to_numpy(vectors)
 
     side = images.shape[-1] // model.patch_size
-    start = batch or (max(1, CPU_PATCHES // side**2) if on.torch.type == "cpu" else BATCH.get(on.torch.type, 256))
-    done = fitting_batches(work, len(images), start=start, key=(model.card.name, "embed", images.shape[-1]), say=say)
+    start = batch or (
+        max(1, CPU_PATCHES // side**2) if on.torch.type == "cpu" else BATCH.get(on.torch.type, 256)
+    )
+    done = fitting_batches(
+        work, len(images), start=start, key=(model.card.name, "embed", images.shape[-1]), say=say
+    )
     vectors = [part for _, part in done]
     return np.concatenate(vectors) if vectors else np.empty((0, vector_width(model, pooling)), np.float32)

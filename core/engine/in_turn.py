@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.base import Encoder
-from .reconstruct import Pictures, Predicted, Wanted, draw, finish, prepare, reconstruct_batch, require_reconstructor
+from .reconstruct import (
+    Pictures,
+    Predicted,
+    Wanted,
+    draw,
+    finish,
+    prepare,
+    reconstruct_batch,
+    require_reconstructor,
+)
 from .results import Reconstruction
 from .turns import Turns
 
@@ -24,7 +33,11 @@ class _Ready:
 
 
 def reconstruct_in_turn(
-    model: Encoder, wanted: Wanted, queue: Turns, token: Hashable = None, on_place: Callable[[int], None] | None = None
+    model: Encoder,
+    wanted: Wanted,
+    queue: Turns,
+    token: Hashable = None,
+    on_place: Callable[[int], None] | None = None,
 ) -> Reconstruction:
     """A reconstruction as `reconstruct` makes it, waiting for the device in a queue; equal work of others there shares the call.
 
@@ -39,7 +52,10 @@ def reconstruct_in_turn(
     def paint(asked: Sequence[_Ready]) -> list[Predicted]:
         images, hidden = np.stack([one.image for one in asked]), np.stack([one.hidden for one in asked])
         out = reconstruct_batch(painter, images, hidden, [one.res for one in asked])
-        return [Predicted(out.low[n : n + 1], out.high[n : n + 1], out.combined[n : n + 1]) for n in range(len(asked))]
+        return [
+            Predicted(out.low[n : n + 1], out.high[n : n + 1], out.combined[n : n + 1])
+            for n in range(len(asked))
+        ]
 
     kind = (painter, ready.fed.side, int(cells.sum()))
     out = queue.share(kind, _Ready(ready.fed.unit, cells, ready.res), paint, token, on_place)

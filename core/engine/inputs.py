@@ -68,7 +68,9 @@ def feed(tile: Tile, side_px: int) -> Fed:
     across_m = min(tile.width * tile.gsd_m[0], tile.height * tile.gsd_m[1])
     small = resample(tile, size_px=side_px) if square else resample(tile, across_m / side_px, side_px)
     if not small.valid.any():
-        raise InputError("Too little of this piece of the picture holds data: choose another window or place.")
+        raise InputError(
+            "Too little of this piece of the picture holds data: choose another window or place."
+        )
     return Fed(_filled(to_unit(small), small.valid), small.valid, small, _said(tile, small))
 
 
@@ -80,7 +82,9 @@ def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
     if max(tile.gsd, tile.native_gsd_m) <= wanted_m * SLACK:
         return feed(tile, side_px), f"the ground at {metres(wanted_m)}, {side_px} px"
     finest_m = max(tile.gsd, tile.native_gsd_m)
-    return feed(fed.tile, side_px), f"the input enlarged to {side_px} px, for the source knows nothing finer than {metres(finest_m)}"
+    return feed(
+        fed.tile, side_px
+    ), f"the input enlarged to {side_px} px, for the source knows nothing finer than {metres(finest_m)}"
 
 
 def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
@@ -91,7 +95,9 @@ def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
 def require_side(side_px: int, patch_px: int) -> int:
     """Pass a side through; raises InputError unless it is a whole number of patches, 1 to 64 of them."""
     if side_px % patch_px or not 1 <= side_px // patch_px <= MAX_GRID:
-        raise InputError(f"An input of {side_px} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MAX_GRID * patch_px} px.")
+        raise InputError(
+            f"An input of {side_px} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MAX_GRID * patch_px} px."
+        )
     return side_px
 
 

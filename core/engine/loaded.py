@@ -69,7 +69,10 @@ class Shelf:
     def held(self) -> tuple[Held, ...]:
         """The models in memory, least recently used first."""
         with self._lock:
-            return tuple(Held(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m)) for k, m in self._models.items())
+            return tuple(
+                Held(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m))
+                for k, m in self._models.items()
+            )
 
     def drop(self, path: Path) -> None:
         """Let go of what was loaded from a file, for instance because the file is about to go."""
@@ -98,7 +101,9 @@ def load(name: str | Path) -> Encoder:
 
 def on_every_device(model: Encoder) -> tuple[Encoder, ...]:
     """A network for each of `devices()`, in their order: the one at hand on the first, copies of it on the others."""
-    return tuple(model if not number else copy.deepcopy(model).to(on.torch) for number, on in enumerate(devices()))
+    return tuple(
+        model if not number else copy.deepcopy(model).to(on.torch) for number, on in enumerate(devices())
+    )
 
 
 def split_positions(name: str) -> tuple[str, Positions | None]:
@@ -118,7 +123,11 @@ def _identity(name: str | Path) -> tuple[object, ...]:
 
 def _is_file(name: str | Path) -> bool:
     file = split_positions(str(name))[0]
-    return isinstance(name, Path) or file.endswith((".pth", ".pt", ".bin", ".safetensors")) or (os.sep in file and file not in cards())
+    return (
+        isinstance(name, Path)
+        or file.endswith((".pth", ".pt", ".bin", ".safetensors"))
+        or (os.sep in file and file not in cards())
+    )
 
 
 def _build(name: str | Path) -> Encoder:

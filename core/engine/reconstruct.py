@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from ..models.registry import ModelCard
 
 Pictures = NDArray[np.float32]
-BATCH = {"cpu": 4, "mps": 16}  # up to which sizes are tried: on few cores the heads' maps of more do not stay in the cache
+BATCH = {
+    "cpu": 4,
+    "mps": 16,
+}  # up to which sizes are tried: on few cores the heads' maps of more do not stay in the cache
 UNTRAINED = "This network is untrained: its weights are random numbers, and its pictures mean nothing yet."
 
 
@@ -40,7 +43,12 @@ class Predicted:
 
 
 def reconstruct(
-    model: Encoder, tile: Tile, mask: MaskSpec | Mask, policy: Policy | None = None, *, size_px: int | None = None
+    model: Encoder,
+    tile: Tile,
+    mask: MaskSpec | Mask,
+    policy: Policy | None = None,
+    *,
+    size_px: int | None = None,
 ) -> Reconstruction:
     """Hide part of a tile, let a network imagine it, and lay the truth beside it.
 
@@ -74,15 +82,21 @@ def reconstruct_many(model: Encoder, wanted: Sequence[Wanted]) -> Iterator[tuple
         for which, out in reconstruct_each(painter, images, hidden, [ready[n].res for n in members]):
             for place, member in enumerate(which.tolist()):
                 n = members[member]
-                one = Predicted(out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1])
+                one = Predicted(
+                    out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1]
+                )
                 yield n, finish(painter, ready[n], wanted[n].policy, drawn[n], one)
 
 
-def finish(model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted) -> Reconstruction:
+def finish(
+    model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted
+) -> Reconstruction:
     """One network's pictures (1, ...) of a prepared tile, with the truth and the recipe beside them."""
     spec, mask = drawn
     truth, said = target_of(ready.tile, ready.fed, out.combined.shape[-1])
-    recipe = _recipe(model, ready.tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=mask, target=said)
+    recipe = _recipe(
+        model, ready.tile, ready.fed, policy, ready.res, mask=mask_to_text(spec), cells=mask, target=said
+    )
     return _assemble(model, ready.fed, truth, mask, out, recipe)
 
 
@@ -104,13 +118,17 @@ def prepare(model: Encoder, tile: Tile, policy: Policy, size_px: int | None = No
     """Bring a tile to a network's side and its GSD to res. Raises InputError for a side that is no multiple of its patch."""
     side = require_side(size_px or model.card.input_px, model.patch_size)
     fed = feed(tile, side)
-    return Prepared(tile, fed, side // model.patch_size, res_of(model.card, policy, fed.tile.gsd, side, tile.native_gsd_m))
+    return Prepared(
+        tile, fed, side // model.patch_size, res_of(model.card, policy, fed.tile.gsd, side, tile.native_gsd_m)
+    )
 
 
 def require_reconstructor(model: Encoder) -> Reconstructor:
     """Pass a network that paints through; raises InputError for an encoder without a decoder."""
     if not isinstance(model, Reconstructor):
-        raise InputError(f"{model.card.name} is an encoder without a decoder: it gives embeddings; choose a model that reconstructs.")
+        raise InputError(
+            f"{model.card.name} is an encoder without a decoder: it gives embeddings; choose a model that reconstructs."
+        )
     return model
 
 
@@ -120,7 +138,9 @@ def draw(mask: MaskSpec | Mask, grid: int) -> tuple[MaskSpec, Mask]:
         return mask, make_mask(mask, grid, grid)
     if mask.hidden.shape != (grid, grid):
         rows, cols = mask.hidden.shape
-        raise InputError(f"The mask has {rows} x {cols} cells, the network's grid {grid} x {grid}: draw it for this grid.")
+        raise InputError(
+            f"The mask has {rows} x {cols} cells, the network's grid {grid} x {grid}: draw it for this grid."
+        )
     return cells_spec(mask), mask
 
 
@@ -132,11 +152,16 @@ def cells_spec(mask: Mask) -> MaskSpec:
 
 def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
     """The res a model of this card receives under a policy."""
-    return res_for(policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range)
+    return res_for(
+        policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range
+    )
 
 
 def reconstruct_batch(
-    model: Reconstructor, images: Pictures, hidden: NDArray[np.bool_], res: Sequence[float] | NDArray[np.float64]
+    model: Reconstructor,
+    images: Pictures,
+    hidden: NDArray[np.bool_],
+    res: Sequence[float] | NDArray[np.float64],
 ) -> Predicted:
     """Pictures for n inputs at once, in their order: images (n, 3, s, s) in 0..1, hidden (n, g, g), res (n,)."""
     done = list(reconstruct_each(model, images, hidden, res))
@@ -172,7 +197,9 @@ def reconstruct_each(
 
         most, key = BATCH.get(on.torch.type, 64), (model.card.name, images.shape[-1])
         pace = None if batch else Pace((on.torch.type, *key), most)
-        for piece, predicted in fitting_batches(work, len(members), start=batch or most, key=key, say=say, pace=pace):
+        for piece, predicted in fitting_batches(
+            work, len(members), start=batch or most, key=key, say=say, pace=pace
+        ):
             yield members[piece], predicted
 
 
@@ -189,14 +216,19 @@ def normalised(images: Pictures, card: ModelCard) -> Pictures:
     return ready
 
 
-def _run(model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.bool_], res: NDArray[np.float32]) -> Predicted:
+def _run(
+    model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.bool_], res: NDArray[np.float32]
+) -> Predicted:
     n = len(hidden)
     keep = np.stack([np.flatnonzero(~cells) for cells in hidden]).astype(np.int64)
     pictures = np.broadcast_to(normalised(images, model.card), (n, *images.shape[1:]))
     with torch.inference_mode(), precision(on):
         out = model.reconstruct(to_device(pictures, on), to_device(res, on), to_device(keep, on))
     side, twice = images.shape[-1], images.shape[-1] * (2 if model.card.two_bands else 1)
-    low, high, combined = (_fit(picture, wanted) for picture, wanted in ((out.low, side), (out.high, twice), (out.combined, twice)))
+    low, high, combined = (
+        _fit(picture, wanted)
+        for picture, wanted in ((out.low, side), (out.high, twice), (out.combined, twice))
+    )
     return Predicted(to_numpy(low), to_numpy(high), to_numpy(combined))
 
 
@@ -207,7 +239,9 @@ def _fit(pictures: Tensor, side: int) -> Tensor:
     return area(pictures, side) if pictures.shape[-1] > side else bilinear(pictures, side)
 
 
-def _assemble(model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: Recipe) -> Reconstruction:
+def _assemble(
+    model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: Recipe
+) -> Reconstruction:
     combined = out.combined[0]
     true = torch.from_numpy(truth.unit[None])
     hidden_high = enlarge(mask.hidden, truth.side)
@@ -246,7 +280,9 @@ def _recipe(
         UNTRAINED if card.weights is None else None,
         warning_for(policy, res, card.res_range),
         band_warning(tile),
-        f"{invalid} of {fed.valid.size} pixels hold no data; they were filled with the mean and are not scored." if invalid else None,
+        f"{invalid} of {fed.valid.size} pixels hold no data; they were filled with the mean and are not scored."
+        if invalid
+        else None,
     )
     red, green, blue = (tile.bands[band] for band in tile.rgb)
     return Recipe(

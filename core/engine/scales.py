@@ -60,7 +60,14 @@ class Scale:
     own: bool
 
 
-def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, patch_px: int, limits_m: tuple[float, float]) -> tuple[Scale, ...]:
+def ladder(
+    spec: ScaleSpec,
+    read: Callable[[TileSpec], Tile],
+    *,
+    input_px: int,
+    patch_px: int,
+    limits_m: tuple[float, float],
+) -> tuple[Scale, ...]:
     """The scales of a spec, finest first, evenly spaced in the logarithm and always with the spec's own.
 
     `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. With `hold` ground the input's side shrinks in
@@ -71,7 +78,11 @@ def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, 
     own_m = here.gsd * min(here.width, here.height) / side
     if spec.hold == "ground":
         steps = [
-            (_on_same_ground(spec.tile, own_m, side, grid * patch_px), grid * patch_px, own_m * side / (grid * patch_px))
+            (
+                _on_same_ground(spec.tile, own_m, side, grid * patch_px),
+                grid * patch_px,
+                own_m * side / (grid * patch_px),
+            )
             for grid in _grids(side // patch_px, own_m / here.native_gsd_m, spec.count)
         ]
     else:
@@ -82,7 +93,11 @@ def ladder(spec: ScaleSpec, read: Callable[[TileSpec], Tile], *, input_px: int, 
     scales: list[Scale] = []
     for tile, px, gsd in steps:
         own = tile == spec.tile
-        mask = spec.mask if own or spec.masked == "patches" else _carried(spec, drawn, here, read, tile, px, px // patch_px)
+        mask = (
+            spec.mask
+            if own or spec.masked == "patches"
+            else _carried(spec, drawn, here, read, tile, px, px // patch_px)
+        )
         scales.append(Scale(tile, mask, gsd, px, own))
     return tuple(scales)
 
@@ -99,7 +114,11 @@ def _grids(own: int, finer: float, count: int) -> list[int]:
 def _gsds(own_m: float, finest_m: float, coarsest_m: float, count: int) -> list[float]:
     if coarsest_m / finest_m < 1.01:
         return [own_m]
-    return sorted(_with(own_m, [min(float(f"{gsd:.4g}"), coarsest_m) for gsd in np.geomspace(finest_m, coarsest_m, count)]))
+    return sorted(
+        _with(
+            own_m, [min(float(f"{gsd:.4g}"), coarsest_m) for gsd in np.geomspace(finest_m, coarsest_m, count)]
+        )
+    )
 
 
 def _with(own: float, values: Iterable[float]) -> list:
@@ -117,7 +136,15 @@ def _on_same_ground(tile: TileSpec, own_m: float, own_px: int, side_px: int) -> 
     return replace(tile, gsd_m=(tile.gsd_m or own_m) * own_px / side_px, size_px=side_px)
 
 
-def _carried(spec: ScaleSpec, drawn: Mask, here: Tile, read: Callable[[TileSpec], Tile], tile: TileSpec, px: int, grid: int) -> MaskSpec:
+def _carried(
+    spec: ScaleSpec,
+    drawn: Mask,
+    here: Tile,
+    read: Callable[[TileSpec], Tile],
+    tile: TileSpec,
+    px: int,
+    grid: int,
+) -> MaskSpec:
     """The spec's mask on the grid of another scale: the same ground."""
     box: Box = (0.0, 0.0, 1.0, 1.0)
     if spec.hold == "pixels":
@@ -147,7 +174,9 @@ def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bo
     scattered order.
     """
     old = hidden.shape[0]
-    rows, cols = (_overlaps(old, start, length, grid) for start, length in ((box[1], box[3]), (box[0], box[2])))
+    rows, cols = (
+        _overlaps(old, start, length, grid) for start, length in ((box[1], box[3]), (box[0], box[2]))
+    )
     covered = rows @ hidden.astype(np.float64) @ cols.T
     count = round(float(hidden.mean()) * grid * grid)
     scattered = np.argsort(np.random.PCG64(0).random_raw(grid * grid), kind="stable").argsort()

@@ -40,7 +40,9 @@ def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *,
     for start in range(0, len(images), batch):
         piece = slice(start, start + batch)
         with torch.inference_mode(), precision(on):
-            tokens = _tokens(model, to_device(normalised(images[piece], model.card), on), to_device(res[piece], on))
+            tokens = _tokens(
+                model, to_device(normalised(images[piece], model.card), on), to_device(res[piece], on)
+            )
         found.append(to_numpy(tokens[:, 1:]))
     grid = images.shape[-1] // model.patch_size
     return np.concatenate(found).reshape(len(images), grid, grid, -1)
@@ -65,9 +67,15 @@ def feature_rgb(vectors: Vectors) -> Vectors:
     flat = flat - flat.mean(axis=0)
     _, _, axes = np.linalg.svd(flat, full_matrices=False)
     parts = flat @ axes[:3].T
-    parts *= np.where((parts**3).sum(axis=0) < 0, -1, 1)  # an axis has no sign of its own: the longer tail is bright
+    parts *= np.where(
+        (parts**3).sum(axis=0) < 0, -1, 1
+    )  # an axis has no sign of its own: the longer tail is bright
     low, high = np.percentile(parts, (1, 99), axis=0)
-    return np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1).reshape(*vectors.shape[:-1], 3).astype(np.float32)
+    return (
+        np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1)
+        .reshape(*vectors.shape[:-1], 3)
+        .astype(np.float32)
+    )
 
 
 def trunk_of(model: Encoder) -> VisionTransformer:
@@ -76,7 +84,9 @@ def trunk_of(model: Encoder) -> VisionTransformer:
         return model.trunk
     if isinstance(model, VisionTransformer):
         return model
-    raise InputError(f"{model.card.name} has no attention to show: choose a model that is a vision transformer.")
+    raise InputError(
+        f"{model.card.name} has no attention to show: choose a model that is a vision transformer."
+    )
 
 
 def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vectors:
@@ -86,13 +96,19 @@ def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vector
     """
     trunk = trunk_of(model)
     if not 0 <= block < len(trunk.blocks):
-        raise InputError(f"{model.card.name} has blocks 0 to {len(trunk.blocks) - 1}; there is no block {block}.")
+        raise InputError(
+            f"{model.card.name} has blocks 0 to {len(trunk.blocks) - 1}; there is no block {block}."
+        )
     on = device_of(model)
     layer: Any = trunk.blocks[block]  # a timm block, whose parts torch does not type
     with torch.inference_mode():
         pixels = to_device(normalised(image[None], model.card), on)
         entering = trunk.tokens_before(block, pixels, to_device(np.array([res], np.float32), on), None)
-        qkv = layer.attn.qkv(layer.norm1(entering)).unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        qkv = (
+            layer.attn.qkv(layer.norm1(entering))
+            .unflatten(2, (3, layer.attn.num_heads, -1))
+            .permute(2, 0, 3, 1, 4)
+        )
         query, key = qkv[0], qkv[1]
         weights = cast(Tensor, query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5).softmax(-1)
     return to_numpy(weights[0])

@@ -90,7 +90,9 @@ class Turns:
     def _alike(self, ticket: _Ticket) -> list[_Ticket]:
         """Take out of the queue what can be computed together with a ticket."""
         with self._changed:
-            found = [other for other in self._waiting if other.kind is not None and other.kind == ticket.kind][: MOST_TOGETHER - 1]
+            found = [
+                other for other in self._waiting if other.kind is not None and other.kind == ticket.kind
+            ][: MOST_TOGETHER - 1]
             self._waiting = [other for other in self._waiting if other not in found]
             return found
 
@@ -115,7 +117,11 @@ class Turns:
     def _queue(self, ticket: _Ticket) -> _Ticket:
         token = ticket.token
         with self._changed:
-            older = [place for place, other in enumerate(self._waiting) if token is not None and other.token == token]
+            older = [
+                place
+                for place, other in enumerate(self._waiting)
+                if token is not None and other.token == token
+            ]
             for place in older:
                 self._waiting[place].replaced = True
             if older:

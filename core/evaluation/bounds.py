@@ -19,7 +19,12 @@ _WHOLE = {
     "overwrite_batch": (1, None),
 }
 _ABOVE_0 = {"gsd_m": "metres a pixel measures on the ground, such as 0.5", "tau": "the paper's is 0.07"}
-_NAMES = {"tau": "The temperature", "gsd_m": "The GSD", "size_px": "The size in pixels", "overwrite_batch": "The batch of the row-overwrite switch"}
+_NAMES = {
+    "tau": "The temperature",
+    "gsd_m": "The GSD",
+    "size_px": "The size in pixels",
+    "overwrite_batch": "The batch of the row-overwrite switch",
+}
 
 
 def check_settings(**settings: float | None) -> None:

@@ -42,7 +42,9 @@ class Cache:
         """Store a result and what a page shows of it (predictions, scores per image)."""
         if arrays:
             write_atomic(self._arrays_path(result.recipe), _packed(arrays))
-        write_atomic(self.folder / f"{result.recipe.key}.json", json.dumps(result.to_json(), indent=1).encode())
+        write_atomic(
+            self.folder / f"{result.recipe.key}.json", json.dumps(result.to_json(), indent=1).encode()
+        )
 
     def arrays(self, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored with a result, or None."""
@@ -63,7 +65,9 @@ class Cache:
     def keep_vectors(self, arrays: dict[str, NDArray[Any]], *parts: object) -> None:
         """Store vectors, and let the longest unused ones go when all together pass VECTOR_BYTES."""
         write_atomic(self._vector_path(parts), _packed(arrays))
-        stored = sorted((self.folder / "vectors").glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
+        stored = sorted(
+            (self.folder / "vectors").glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True
+        )
         total = 0
         for path in stored:
             total += path.stat().st_size
@@ -87,7 +91,9 @@ class Cache:
 def default_cache() -> Cache:
     """Give the cache in $EARTH_MAE_CACHE, or in `cache/evaluation` of the repository."""
     stated = os.environ.get(CACHE_VARIABLE)
-    return Cache(Path(stated).expanduser() if stated else Path(__file__).resolve().parents[2] / "cache" / "evaluation")
+    return Cache(
+        Path(stated).expanduser() if stated else Path(__file__).resolve().parents[2] / "cache" / "evaluation"
+    )
 
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:

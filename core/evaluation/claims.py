@@ -189,7 +189,12 @@ class Claim:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, the paper's own figures among them."""
-        return {**asdict(self), "paper": asdict(self.statement.paper), "verdict": self.headline.verdict, "sentence": self.sentence()}
+        return {
+            **asdict(self),
+            "paper": asdict(self.statement.paper),
+            "verdict": self.headline.verdict,
+            "sentence": self.sentence(),
+        }
 
 
 def claim_from(said: dict[str, Any], where: str) -> Claim:
@@ -203,19 +208,35 @@ def claim_from(said: dict[str, Any], where: str) -> Claim:
             raise ValueError("nothing was compared")
         limit = None if said["limit"] is None else int(said["limit"])
         return Claim(
-            said["name"], str(said["command"]), str(said["machine"]), int(said["pictures"]), str(said["gallery"]), limit, arms[0], arms[1], found
+            said["name"],
+            str(said["command"]),
+            str(said["machine"]),
+            int(said["pictures"]),
+            str(said["gallery"]),
+            limit,
+            arms[0],
+            arms[1],
+            found,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise RecipeError(f"{where} holds no comparison of a paper's claim ({problem}): write it again with python -m core papers.") from problem
+        raise RecipeError(
+            f"{where} holds no comparison of a paper's claim ({problem}): write it again with python -m core papers."
+        ) from problem
 
 
 def _arm(said: dict[str, Any]) -> TrainedArm:
-    return TrainedArm(str(said["label"]), dict(said["spec"]), tuple(TrainedRun(**run) for run in said["runs"]))
+    return TrainedArm(
+        str(said["label"]), dict(said["spec"]), tuple(TrainedRun(**run) for run in said["runs"])
+    )
 
 
 def _comparison(said: dict[str, Any]) -> Comparison:
     first, second = said["pooling"]
-    fields: dict[str, Any] = {**said, "pooling": (str(first), str(second)), "seeds": tuple(map(float, said["seeds"]))}
+    fields: dict[str, Any] = {
+        **said,
+        "pooling": (str(first), str(second)),
+        "seeds": tuple(map(float, said["seeds"])),
+    }
     for side in ("ours", "other", "difference"):
         fields[side] = Measured(**{key: float(value) for key, value in said[side].items()})
     return Comparison(**fields)
@@ -236,7 +257,9 @@ def read_claims(folder: Path = RECORDED) -> tuple[Claim, ...]:
         try:
             said = json.loads(path.read_bytes()[:MAX_BYTES])
         except (OSError, ValueError, RecursionError) as problem:
-            raise RecipeError(f"{path.name} cannot be read ({problem}): write it again with python -m core papers.") from problem
+            raise RecipeError(
+                f"{path.name} cannot be read ({problem}): write it again with python -m core papers."
+            ) from problem
         found.append(claim_from(said, path.name))
     return tuple(found)
 
@@ -252,7 +275,11 @@ def text_of(claims: Sequence[Claim]) -> str:
                 f"  {row.data}, {row.protocol}, {'mean over scales' if row.scale is None else f'{100 * row.scale:g} %'}, {'/'.join(dict.fromkeys(row.pooling))}: "
                 f"{said.ours} {_said(row.ours)}, {said.other} {_said(row.other)}, difference {100 * row.difference.value:+.1f} "
                 f"[{100 * row.difference.low:+.1f}, {100 * row.difference.high:+.1f}] points"
-                + (f"; seeds {', '.join(f'{100 * seed:+.1f}' for seed in row.seeds)}" if len(row.seeds) > 1 else "")
+                + (
+                    f"; seeds {', '.join(f'{100 * seed:+.1f}' for seed in row.seeds)}"
+                    if len(row.seeds) > 1
+                    else ""
+                )
             )
         own = ", ".join(f"{label} {value:.1f}" for label, value in said.paper.rows)
         lines += [f"  {said.paper.source}, {said.paper.measure}, %: {own}", f"  {said.paper.protocol}"]

@@ -52,11 +52,25 @@ class Comparison:
         """Say what was found in one line; a model is named with the policy that its positions heard."""
         a, b, apart = self.first.recipe, self.second.recipe, self.paired.difference
         same = a.model == b.model
-        names = (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %") if same else (_named(a), _named(b))
+        names = (
+            (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %")
+            if same
+            else (_named(a), _named(b))
+        )
         where = a.data if same else f"{a.data} at {100 * a.scale:g} %"
-        where += f", {a.shots} shot{'s' * (a.shots > 1)}" if a.shots else f", {100 * a.ratio:g} % hidden" if a.ratio else ""
+        where += (
+            f", {a.shots} shot{'s' * (a.shots > 1)}"
+            if a.shots
+            else f", {100 * a.ratio:g} % hidden"
+            if a.ratio
+            else ""
+        )
         sure = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
-        alike = "" if self.overlap is None else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
+        alike = (
+            ""
+            if self.overlap is None
+            else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
+        )
         return f"{where}: {names[1]} minus {names[0]}: {self.first.metric} {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{sure}{alike}"
 
 
@@ -66,8 +80,23 @@ def comparable(first: Result, second: Result) -> bool:
     A sweep is kNN at several scales; scales, policies and poolings may differ.
     """
     a, b = first.recipe.scored_as, second.recipe.scored_as
-    same = ("protocol", "data_hash", "split", "limit", "seed", "ratio", "shots", "draws", "crops", "k", "tau", "overwrite_batch")
-    metrics = first.metric == second.metric and (first.metric == "accuracy" or a.size_px == b.size_px or first.metric == "miou")
+    same = (
+        "protocol",
+        "data_hash",
+        "split",
+        "limit",
+        "seed",
+        "ratio",
+        "shots",
+        "draws",
+        "crops",
+        "k",
+        "tau",
+        "overwrite_batch",
+    )
+    metrics = first.metric == second.metric and (
+        first.metric == "accuracy" or a.size_px == b.size_px or first.metric == "miou"
+    )
     return a != b and metrics and all(getattr(a, name) == getattr(b, name) for name in same)
 
 
@@ -85,7 +114,9 @@ def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]
             opponents.append(result)
             continue
         alike = [other for other in opponents if comparable(other, result)]
-        partner = next((other for other in alike if other.recipe.policy == recipe.policy), alike[0] if alike else None)
+        partner = next(
+            (other for other in alike if other.recipe.policy == recipe.policy), alike[0] if alike else None
+        )
         if partner is not None:
             yield compare_results(partner, result, cache)
 
@@ -94,12 +125,16 @@ def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
     """Compare two stored numbers. Raises FeatureError where what they were scored from is not kept, or is of other images."""
     a, b = (cache.arrays(result.recipe) for result in (first, second))
     if a is None or b is None:
-        raise FeatureError("What one of the two numbers was computed from is no longer kept: evaluate it again.")
+        raise FeatureError(
+            "What one of the two numbers was computed from is no longer kept: evaluate it again."
+        )
     if first.metric == "miou":
         return Comparison(first, second, compare_miou(a["confusions"], b["confusions"]), None, None, None)
     name = "psnr" if first.metric == "psnr" else "right"
     if "rows" in a and not np.array_equal(a["rows"], b["rows"]):
-        raise FeatureError("The two were not scored on the same images one by one: some could not be read under one of them.")
+        raise FeatureError(
+            "The two were not scored on the same images one by one: some could not be read under one of them."
+        )
     neighbours, overlap, cka = _alike(first, second, a.get("rows"), cache)
     return Comparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
 

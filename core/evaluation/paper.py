@@ -91,14 +91,25 @@ def paper_text(rows: Sequence[PaperRow]) -> str:
     lines = ["kNN, mean over relative scales, % (paper: Scale-MAE, ICCV 2023, Table 1, ViT-L)"]
     for row in rows:
         theirs = ", ".join(f"{name} {value:.1f}" for name, value in row.paper.items())
-        lines.append(f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; paper: {theirs}")
+        lines.append(
+            f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; paper: {theirs}"
+        )
         lines += [f"    differs: {difference}" for difference in row.differences]
     if not rows:
         lines.append("  none of these results is on a set that the paper reports")
-    lines.append("SpaceNet v1 segmentation, mIoU % (another protocol: fine-tuned UperNet or PSANet, not run here)")
-    lines += [f"  {method}, {backbone}, {head}: {miou:.1f}" for method, backbone, head, miou in SCALE_MAE_SPACENET]
-    lines.append("ImageNet-1K top-1 / ADE20K mIoU / IN-A / IN-R % / IN-C, lower is better (TinyMIM; another protocol: fine-tuned on ImageNet, not run here)")
-    lines += [f"  {method}-{size}: {' / '.join('-' if score is None else f'{score:.1f}' for score in scores)}" for method, size, *scores in TINYMIM]
+    lines.append(
+        "SpaceNet v1 segmentation, mIoU % (another protocol: fine-tuned UperNet or PSANet, not run here)"
+    )
+    lines += [
+        f"  {method}, {backbone}, {head}: {miou:.1f}" for method, backbone, head, miou in SCALE_MAE_SPACENET
+    ]
+    lines.append(
+        "ImageNet-1K top-1 / ADE20K mIoU / IN-A / IN-R % / IN-C, lower is better (TinyMIM; another protocol: fine-tuned on ImageNet, not run here)"
+    )
+    lines += [
+        f"  {method}-{size}: {' / '.join('-' if score is None else f'{score:.1f}' for score in scores)}"
+        for method, size, *scores in TINYMIM
+    ]
     return "\n".join(lines)
 
 
@@ -107,8 +118,12 @@ def _differences(data: str, members: Sequence[Result], official: Collection[str]
     found = [] if recipe.weights in official else ["our network is not the paper's ViT-L trained on fMoW"]
     scales = sorted({result.recipe.scale for result in members})
     if tuple(scales) != PAPER_SCALES:
-        found.append(f"scales {', '.join(f'{100 * s:g} %' for s in scales)} instead of 12.5, 25, 50 and 100 %")
-    found.append("gallery and test images are both downsampled; the paper's wording downsamples only the test images")
+        found.append(
+            f"scales {', '.join(f'{100 * s:g} %' for s in scales)} instead of 12.5, 25, 50 and 100 %"
+        )
+    found.append(
+        "gallery and test images are both downsampled; the paper's wording downsamples only the test images"
+    )
     gallery = int(members[0].details.get("gallery", 0))
     if data in FULL_GALLERY and gallery != FULL_GALLERY[data]:
         found.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")
@@ -125,10 +140,16 @@ def _differences(data: str, members: Sequence[Result], official: Collection[str]
     if not all(_authors_res(result.recipe) for result in members):
         found.append(f"res by the policy {recipe.policy}; the authors' code uses 224 / input size, or 1")
     if recipe.overwrite_batch is None:
-        found.append("exact gallery; the authors' code loses some rows of the last batch (--overwrite-batch reproduces it)")
+        found.append(
+            "exact gallery; the authors' code loses some rows of the last batch (--overwrite-batch reproduces it)"
+        )
     return found
 
 
 def _authors_res(recipe: Recipe) -> bool:
     """Whether positions heard what the authors' code gives them, 224 / input size or 1; a model without such positions hears nothing else."""
-    return recipe.res is None or recipe.size_px is None or any(math.isclose(recipe.res, res) for res in (1.0, 224 / recipe.size_px))
+    return (
+        recipe.res is None
+        or recipe.size_px is None
+        or any(math.isclose(recipe.res, res) for res in (1.0, 224 / recipe.size_px))
+    )

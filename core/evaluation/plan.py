@@ -19,7 +19,9 @@ from .recipes import PROTOCOLS, Recipe, author_recipe
 from .subjects import Subject
 
 SWEEP = (0.125, 0.25, 0.5, 1.0)
-LINEAR_HEAD = "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
+LINEAR_HEAD = (
+    "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
+)
 
 
 @dataclass(frozen=True)
@@ -53,20 +55,34 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
-            raise RecipeError(f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+            raise RecipeError(
+                f"There is no protocol '{self.protocol}'; choose one of {', '.join(PROTOCOLS)}."
+            )
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
-            raise RecipeError("Scales are shares of the native size, above 0 and up to 100 %; give for example 12.5,25,50,100.")
+            raise RecipeError(
+                "Scales are shares of the native size, above 0 and up to 100 %; give for example 12.5,25,50,100."
+            )
         if not self.ratios or not all(0 < ratio < 1 for ratio in self.ratios):
             raise RecipeError("Mask ratios lie between 0 and 1; give for example 0.75,0.5.")
         if self.feed not in ("native", "input"):
-            raise RecipeError(f"Pictures are fed at their 'native' or at the model's 'input' size, not '{self.feed}'; choose one.")
+            raise RecipeError(
+                f"Pictures are fed at their 'native' or at the model's 'input' size, not '{self.feed}'; choose one."
+            )
         if self.normalisation not in ("card", "dataset"):
-            raise RecipeError(f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one.")
+            raise RecipeError(
+                f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one."
+            )
         if not self.shots:
             raise RecipeError("No number of shots was given; give for example 1,5,10.")
         knn = self.knn
         check_settings(
-            seed=self.seed, k=knn.k, tau=knn.tau, overwrite_batch=knn.overwrite_batch, draws=self.draws, size_px=self.size_px, gsd_m=self.gsd_m
+            seed=self.seed,
+            k=knn.k,
+            tau=knn.tau,
+            overwrite_batch=knn.overwrite_batch,
+            draws=self.draws,
+            size_px=self.size_px,
+            gsd_m=self.gsd_m,
         )
         for shots in self.shots:
             check_settings(shots=shots)
@@ -79,7 +95,9 @@ def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet | MaskedSe
     """
     seen: set[str] = set()
     for scale in plan.scales:
-        for policy in plan.policies if subject.default_policy is not None and plan.author is None else (None,):
+        for policy in (
+            plan.policies if subject.default_policy is not None and plan.author is None else (None,)
+        ):
             for shots in _shots(plan, data) if plan.protocol == "few-shot" else (None,):
                 recipe = _embedding_recipe(plan, subject, data, scale, policy, shots)
                 if recipe.key not in seen:  # the card's policy may also be among those asked for
@@ -114,7 +132,12 @@ def whole_patches(size_px: int, patch_px: int) -> int:
 
 
 def _embedding_recipe(
-    plan: Plan, subject: Subject, data: LabelledSet | MaskedSet, scale: float, policy: str | None, shots: int | None
+    plan: Plan,
+    subject: Subject,
+    data: LabelledSet | MaskedSet,
+    scale: float,
+    policy: str | None,
+    shots: int | None,
 ) -> Recipe:
     author = author_recipe(plan.author, data.published) if plan.author else None
     scaled_px = max(1, round(data.native_px * scale))
@@ -130,7 +153,9 @@ def _embedding_recipe(
     policy = f"manual-{author.res!r}" if author else policy or subject.default_policy
     res = None
     if policy is not None and subject.default_policy is not None:
-        res = resolve_res(subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, input_px=size_px, data=data.name)
+        res = resolve_res(
+            subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, input_px=size_px, data=data.name
+        )
     dense = plan.protocol == "segmentation"
     knn = plan.knn if plan.protocol in ("knn", "sweep") else None
     return Recipe(
@@ -148,7 +173,11 @@ def _embedding_recipe(
         stated_gsd_m=plan.gsd_m,
         policy=policy if res is not None else None,
         res=res,
-        pooling="patches" if dense else "cls" if author and plan.pooling is None and subject.default_policy else plan.pooling or subject.pooling,
+        pooling="patches"
+        if dense
+        else "cls"
+        if author and plan.pooling is None and subject.default_policy
+        else plan.pooling or subject.pooling,
         split=data.split_origin,
         limit=plan.limit,
         seed=plan.seed,
@@ -188,5 +217,7 @@ def _shots(plan: Plan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
 
 def _normalisation(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> str:
     if plan.normalisation == "dataset" and (data.published is None or data.published.mean is None):
-        raise LabelledSetError(f"No colour statistics are known for '{data.name}'; use the card's (--normalisation card).")
+        raise LabelledSetError(
+            f"No colour statistics are known for '{data.name}'; use the card's (--normalisation card)."
+        )
     return plan.normalisation if subject.default_policy is not None else "none"

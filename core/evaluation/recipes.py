@@ -15,7 +15,9 @@ from .data.published import PublishedSet
 from .errors import RecipeError
 
 PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
-VERSION = 1  # raised when the same recipe would give another number; older cached results are then computed again
+VERSION = (
+    1  # raised when the same recipe would give another number; older cached results are then computed again
+)
 
 
 MEAN_OF = "mean of "
@@ -93,10 +95,16 @@ def author_recipe(name: str, known: PublishedSet | None) -> Author:
     """Give the author recipe `author` (native size, res 1, per-set overrides) or `author_224` (224 px, res 1), models.md 1.12."""
     if name == "author":
         res = known.author_res if known is not None and known.author_res is not None else 1.0
-        return Author(None, res, "native size, area interpolation, CLS; res 1.0, EuroSAT 3.5 (torchgeo-bench, with an author)")
+        return Author(
+            None,
+            res,
+            "native size, area interpolation, CLS; res 1.0, EuroSAT 3.5 (torchgeo-bench, with an author)",
+        )
     if name == "author_224":
         return Author(224, 1.0, "area-resized to 224 px, res 1.0, CLS (official issue #1: 0.9605 on EuroSAT)")
-    raise RecipeError(f"There is no author recipe '{name}'; choose author or author_224, or give a recipe file.")
+    raise RecipeError(
+        f"There is no author recipe '{name}'; choose author or author_224, or give a recipe file."
+    )
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
@@ -108,7 +116,9 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     elif path.suffix == ".json":
         text = json.dumps(recipe.plain(), indent=2) + "\n"
     else:
-        raise RecipeError(f"A recipe is written to a .toml or .json file, not '{path.name}'; choose one of these endings.")
+        raise RecipeError(
+            f"A recipe is written to a .toml or .json file, not '{path.name}'; choose one of these endings."
+        )
     write_atomic(path, text.encode())
 
 
@@ -123,7 +133,9 @@ def read_recipe(path: Path) -> Recipe:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)  # more than that is refused by its size
     except OSError as problem:
-        raise RecipeError(f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file.") from problem
+        raise RecipeError(
+            f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file."
+        ) from problem
     return parse_recipe(content, path.name)
 
 
@@ -142,16 +154,22 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
     kinds = {field.name: str(field.type) for field in fields(Recipe)}
     unknown = sorted(set(plain) - set(kinds))
     if unknown:
-        raise RecipeError(f"'{origin}' has the unknown setting '{unknown[0]}'; the known ones are {', '.join(kinds)}.")
+        raise RecipeError(
+            f"'{origin}' has the unknown setting '{unknown[0]}'; the known ones are {', '.join(kinds)}."
+        )
     missing = [name for name in ("protocol", "data", "data_hash", "model", "weights") if name not in plain]
     if missing:
         raise RecipeError(f"'{origin}' lacks '{missing[0]}'; add it, or write a whole recipe with --out.")
     values = {name: _checked(name, value, kinds[name], origin) for name, value in plain.items()}
     recipe = Recipe(**values)
     if recipe.protocol not in PROTOCOLS:
-        raise RecipeError(f"'{origin}' asks for the protocol '{recipe.protocol}'; choose one of {', '.join(PROTOCOLS)}.")
+        raise RecipeError(
+            f"'{origin}' asks for the protocol '{recipe.protocol}'; choose one of {', '.join(PROTOCOLS)}."
+        )
     if recipe.version != VERSION:
-        raise RecipeError(f"'{origin}' is of recipe version {recipe.version}, this program's is {VERSION}; write it anew with --out.")
+        raise RecipeError(
+            f"'{origin}' is of recipe version {recipe.version}, this program's is {VERSION}; write it anew with --out."
+        )
     check_settings(
         seed=recipe.seed, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch, shots=recipe.shots, draws=recipe.draws,
         size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
@@ -183,5 +201,7 @@ def _checked(name: str, value: Any, kind: str, origin: str) -> Any:
     else:
         good = isinstance(value, int) and not isinstance(value, bool)
     if not good:
-        raise RecipeError(f"'{origin}' sets {name} to {value!r}; it must be {'a text' if 'str' in kind else 'a number'}.")
+        raise RecipeError(
+            f"'{origin}' sets {name} to {value!r}; it must be {'a text' if 'str' in kind else 'a number'}."
+        )
     return value

@@ -20,17 +20,27 @@ def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
     if not path.is_file():
         return ()
     try:
-        return tuple(Result.from_json(plain) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"])
+        return tuple(
+            Result.from_json(plain) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"]
+        )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise RecipeError(f"{path.name} holds no numbers that can be read ({problem}): write it again with python -m core evaluate --record.") from problem
+        raise RecipeError(
+            f"{path.name} holds no numbers that can be read ({problem}): write it again with python -m core evaluate --record."
+        ) from problem
 
 
 def record_numbers(results: Sequence[Result], path: Path = NUMBERS) -> Path:
     """Add numbers to those kept, in one atomic step: they replace what has the same recipe, or is of other weights under the same name."""
     weights = {result.recipe.model: result.recipe.weights for result in results}
-    kept = {r.recipe.key: r for r in read_numbers(path) if weights.get(r.recipe.model, r.recipe.weights) == r.recipe.weights}
+    kept = {
+        r.recipe.key: r
+        for r in read_numbers(path)
+        if weights.get(r.recipe.model, r.recipe.weights) == r.recipe.weights
+    }
     kept |= {result.recipe.key: result for result in results}
-    lines = ",\n".join(json.dumps(result.to_json(), sort_keys=True) for result in sorted(kept.values(), key=_order))
+    lines = ",\n".join(
+        json.dumps(result.to_json(), sort_keys=True) for result in sorted(kept.values(), key=_order)
+    )
     return write_atomic(path, f'{{"results": [\n{lines}\n]}}\n'.encode())
 
 

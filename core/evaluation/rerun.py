@@ -64,7 +64,9 @@ def fill_of(recipe: Recipe) -> FillAlone | None:
         return None
     found = re.search(r"patches of (\d{1,4}) px", recipe.mask or "")
     if found is None or not 1 <= int(found[1]) <= MAX_PATCH_PX:
-        raise RecipeError(f"The recipe of the fill '{recipe.model}' does not say of which patches its mask is; write it anew with --out.")
+        raise RecipeError(
+            f"The recipe of the fill '{recipe.model}' does not say of which patches its mask is; write it anew with --out."
+        )
     return FillAlone(recipe.model, int(found[1]))
 
 
@@ -76,7 +78,13 @@ def explain(asked: Recipe, found: Recipe) -> str:
     if not unlike:
         return "The recipe was followed in every setting."
     content = unlike.pop("data_hash", None)
-    listed = [f"its images, labels or splits are not those of the recipe (fingerprint {content[0]}, here {content[1]})"] if content else []
+    listed = (
+        [
+            f"its images, labels or splits are not those of the recipe (fingerprint {content[0]}, here {content[1]})"
+        ]
+        if content
+        else []
+    )
     listed += [f"{name} {theirs!r} became {ours!r}" for name, (theirs, ours) in unlike.items()]
     return f"The recipe could not be followed in every setting: {'; '.join(listed)}."
 

@@ -10,7 +10,22 @@ from typing import Any
 
 from .recipes import Recipe
 
-COLUMNS = ("data", "model", "protocol", "scale", "policy", "metric", "value", "low", "high", "count", "skipped", "shots", "hidden", "limit")
+COLUMNS = (
+    "data",
+    "model",
+    "protocol",
+    "scale",
+    "policy",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "count",
+    "skipped",
+    "shots",
+    "hidden",
+    "limit",
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,22 @@ class Result:
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Result:
         """Read what `to_json` gave; raises KeyError or TypeError for anything else."""
-        fixed = {"data", "model", "protocol", "scale", "policy", "metric", "low", "high", "count", "seconds", "skipped"}
-        details = {k: v for k, v in plain.items() if k not in fixed | {"skipped_files", "recipe", plain["metric"]}}
+        fixed = {
+            "data",
+            "model",
+            "protocol",
+            "scale",
+            "policy",
+            "metric",
+            "low",
+            "high",
+            "count",
+            "seconds",
+            "skipped",
+        }
+        details = {
+            k: v for k, v in plain.items() if k not in fixed | {"skipped_files", "recipe", plain["metric"]}
+        }
         return Result(
             Recipe(**plain["recipe"]),
             plain["metric"],
@@ -113,15 +142,33 @@ def to_latex(results: Sequence[Result]) -> str:
     cells: dict[tuple[_Row, _Column], Result] = {}
     for result in {(result.recipe.key, result.metric, result.value): result for result in results}.values():
         recipe = result.recipe
-        column = (recipe.data, recipe.scale, recipe.protocol, result.metric, recipe.shots, recipe.ratio, recipe.limit)
+        column = (
+            recipe.data,
+            recipe.scale,
+            recipe.protocol,
+            result.metric,
+            recipe.shots,
+            recipe.ratio,
+            recipe.limit,
+        )
         key = recipe.key[:8]
         notes = ("", key, *(f"{key} ({number})" for number in range(2, len(results) + 1)))
         rows_of_its_own = ((recipe.model, recipe.policy or "-", note) for note in notes)
         cells[next(row for row in rows_of_its_own if (row, column) not in cells), column] = result
-    rows, across = list(dict.fromkeys(row for row, _ in cells)), list(dict.fromkeys(column for _, column in cells))
-    counts = {column: {result.count for (_, at), result in cells.items() if at == column} for column in across}
+    rows, across = (
+        list(dict.fromkeys(row for row, _ in cells)),
+        list(dict.fromkeys(column for _, column in cells)),
+    )
+    counts = {
+        column: {result.count for (_, at), result in cells.items() if at == column} for column in across
+    }
     heads = [_escape(_head(column, across, counts[column])) for column in across]
-    lines = [f"\\begin{{tabular}}{{ll{'r' * len(across)}}}", "\\toprule", " & ".join(["model", "policy", *heads]) + " \\\\", "\\midrule"]
+    lines = [
+        f"\\begin{{tabular}}{{ll{'r' * len(across)}}}",
+        "\\toprule",
+        " & ".join(["model", "policy", *heads]) + " \\\\",
+        "\\midrule",
+    ]
     for row in rows:
         values = [_cell(cells.get((row, column)), with_count=len(counts[column]) > 1) for column in across]
         policy = f"{row[1]}, recipe {row[2]}" if row[2] else row[1]
@@ -130,7 +177,9 @@ def to_latex(results: Sequence[Result]) -> str:
 
 
 _Row = tuple[str, str, str]  # model, policy, and a recipe's key where the first two do not tell numbers apart
-_Column = tuple[str, float, str, str, int | None, float | None, int | None]  # set, scale, protocol, metric, shots, hidden share, limit
+_Column = tuple[
+    str, float, str, str, int | None, float | None, int | None
+]  # set, scale, protocol, metric, shots, hidden share, limit
 
 
 def _head(column: _Column, across: Sequence[_Column], counts: set[int]) -> str:

@@ -80,7 +80,9 @@ def evaluate(
         if found is None:
             start = time.perf_counter()
             found = yield from _computed(job, cache, clock, place, learn)
-            found = replace(found, result=replace(found.result, seconds=round(time.perf_counter() - start, 3)))
+            found = replace(
+                found, result=replace(found.result, seconds=round(time.perf_counter() - start, 3))
+            )
             if job.subject is not None and plan.protocol == "reconstruction":
                 found = replace(found, result=with_fills(found, scored))
             if cache:
@@ -95,7 +97,9 @@ def evaluate(
 def plan_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Job]:
     """Yield every number of a plan in the order in which it is computed; raises EvaluationError for data that are not there."""
     if not subjects:
-        raise RecipeError("There is no model to evaluate: train one, or name a model or weights file with --model.")
+        raise RecipeError(
+            "There is no model to evaluate: train one, or name a model or weights file with --model."
+        )
     if plan.protocol == "reconstruction":
         yield from _reconstruction_jobs(plan, subjects, folders)
         return
@@ -110,7 +114,9 @@ def plan_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) 
 def _reconstruction_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Job]:
     able = [subject for subject in subjects if subject.reconstructs]
     if not able:
-        raise RecipeError(f"{subjects[0].name} has no decoder and reconstructs nothing; choose another model or protocol.")
+        raise RecipeError(
+            f"{subjects[0].name} has no decoder and reconstructs nothing; choose another model or protocol."
+        )
     limit = plan.limit if plan.limit is not None else RECONSTRUCTION_LIMIT
     for data in plan.data:
         pictures = open_pictures(data, folders, limit, plan.gsd_m, plan.seed)
@@ -128,7 +134,9 @@ def _reconstruction_jobs(plan: Plan, subjects: Sequence[Subject], folders: Seque
                     yield Job(replace(recipe, policy=chosen), pictures, subject, subject.patch_px)
 
 
-def _reconstruction_recipe(plan: Plan, subject: Subject, pictures: PictureSet, ratio: float, limit: int) -> Recipe:
+def _reconstruction_recipe(
+    plan: Plan, subject: Subject, pictures: PictureSet, ratio: float, limit: int
+) -> Recipe:
     size_px = whole_patches(plan.size_px or _fed_px(subject, pictures), subject.patch_px)
     return Recipe(
         protocol="reconstruction",
@@ -154,7 +162,11 @@ def _reconstruction_recipe(plan: Plan, subject: Subject, pictures: PictureSet, r
 def _fed_px(subject: Subject, pictures: PictureSet) -> int:
     """The network's input size; the native size for smaller pictures that still give a grid of SMALL_GRID patches or more."""
     small = pictures.native_px < subject.input_px and pictures.native_px % subject.patch_px == 0
-    return pictures.native_px if small and pictures.native_px // subject.patch_px >= SMALL_GRID else subject.input_px
+    return (
+        pictures.native_px
+        if small and pictures.native_px // subject.patch_px >= SMALL_GRID
+        else subject.input_px
+    )
 
 
 def _fill_recipe(recipe: Recipe, fill: str, patch_px: int) -> Recipe:
@@ -169,9 +181,13 @@ def _cached(job: Job, cache: Cache | None) -> Scored | None:
     return Scored(result, arrays) if result is not None and arrays is not None else None
 
 
-def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Learn | None) -> Generator[Progress, None, Scored]:
+def _computed(
+    job: Job, cache: Cache | None, clock: Clock, place: int, learn: Learn | None
+) -> Generator[Progress, None, Scored]:
     recipe, data, subject = job.recipe, job.data, job.subject
-    hidden = f", {100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f" at {100 * recipe.scale:g} %"
+    hidden = (
+        f", {100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f" at {100 * recipe.scale:g} %"
+    )
     text = f"{recipe.model} on {recipe.data}, {recipe.protocol}{hidden}"
     if isinstance(data, LabelledSet):
         assert subject is not None
@@ -181,7 +197,9 @@ def _computed(job: Job, cache: Cache | None, clock: Clock, place: int, learn: Le
         return score(recipe, data, embedded)
     if isinstance(data, MaskedSet):
         if subject is None or learn is None:
-            raise RecipeError("Segmentation learns a head; give `evaluate` what learns it (core.engine.training.segment.train_head).")
+            raise RecipeError(
+                "Segmentation learns a head; give `evaluate` what learns it (core.engine.training.segment.train_head)."
+            )
         steps = segmentation_scores(recipe, subject, data, learn)
         return (yield from clock.told(steps, place, len(data.names), text))
     steps = reconstruction_scores(recipe, data, job.patch_px, _painter(job))
@@ -208,7 +226,9 @@ def _painter(job: Job) -> Paint:
 
         return by_fill
 
-    def by_network(crops: NDArray[np.float32], hidden: NDArray[np.bool_], picture: Picture) -> NDArray[np.float32]:
+    def by_network(
+        crops: NDArray[np.float32], hidden: NDArray[np.bool_], picture: Picture
+    ) -> NDArray[np.float32]:
         res = resolve_res(
             subject,
             recipe.policy or str(subject.default_policy),
@@ -237,7 +257,9 @@ class Clock:
         """Progress at the beginning of a job, before its first images are done."""
         return self._progress(place, 0.0, text)
 
-    def told(self, steps: Generator[int, None, T], place: int, count: int, text: str) -> Generator[Progress, None, T]:
+    def told(
+        self, steps: Generator[int, None, T], place: int, count: int, text: str
+    ) -> Generator[Progress, None, T]:
         """Turn a generator of images done into one of progress, with the same return value."""
         while True:
             try:

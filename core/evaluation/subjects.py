@@ -43,7 +43,9 @@ class Subject(Protocol):
         """Give the res that the positional code receives under a policy."""
         ...
 
-    def embed(self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /) -> NDArray[np.float32]:
+    def embed(
+        self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /
+    ) -> NDArray[np.float32]:
         """Turn (n, 3, s, s) in 0..1 into (n, d)."""
         ...
 

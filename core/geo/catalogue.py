@@ -62,7 +62,9 @@ class Catalogue:
         try:
             packs = sorted(folder.glob("*.zip"))
         except OSError as error:
-            self.problems.append(f"The folder '{folder.name}' cannot be listed ({error.strerror}): check its permissions.")
+            self.problems.append(
+                f"The folder '{folder.name}' cannot be listed ({error.strerror}): check its permissions."
+            )
             return
         found = 0
         for pack in packs:
@@ -109,7 +111,9 @@ class Uploads(Source):
     def add(self, data: bytes, name: str, *, gsd_m: float | None = None, owner: str = "") -> TileRef:
         """Take a raster or picture in; raises GeoError where it is too large or unreadable, or where other people's uploads leave no room."""
         if len(data) > self._each_bytes:
-            raise GeoError(f"The upload is larger than {self._each_bytes // 2**20} MiB: cut a part out, or start with its folder (`--data`).")
+            raise GeoError(
+                f"The upload is larger than {self._each_bytes // 2**20} MiB: cut a part out, or start with its folder (`--data`)."
+            )
         source = open_source(data, name=name, gsd_m=gsd_m)
         header = source.header(source.keys()[0])
         size = len(data) if source.info.kind == "raster" else header.width * header.height * len(header.bands)
@@ -178,7 +182,11 @@ def known_sources(data_folders: Iterable[Path | str] = (), *, uploads: Uploads |
         if folder.is_dir():
             catalogue.add_data(folder)
         else:
-            catalogue.problems.append(f"There is no folder '{folder.name}': check the path given as data folder.")
-    if SHARED_DATA.is_dir() and SHARED_DATA.resolve() not in {folder.expanduser().resolve() for folder in folders}:
+            catalogue.problems.append(
+                f"There is no folder '{folder.name}': check the path given as data folder."
+            )
+    if SHARED_DATA.is_dir() and SHARED_DATA.resolve() not in {
+        folder.expanduser().resolve() for folder in folders
+    }:
         catalogue.add_data(SHARED_DATA)
     return catalogue

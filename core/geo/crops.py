@@ -71,11 +71,18 @@ def draw_crops(
         return _draw(eligible, side_px, coarser, np.random.default_rng([seed, step, number]))
 
     drawn = list(workers.map(draw, numbers) if workers else map(draw, numbers))
-    gsd_m, native_gsd_m = (np.array(v, np.float32) for v in zip(*((c.gsd_m, c.native_gsd_m) for c in drawn), strict=True))
+    gsd_m, native_gsd_m = (
+        np.array(v, np.float32) for v in zip(*((c.gsd_m, c.native_gsd_m) for c in drawn), strict=True)
+    )
     return Crops(np.stack([crop.pixels for crop in drawn]), gsd_m, native_gsd_m)
 
 
-def _draw(eligible: Sequence[tuple[Imagery, NDArray[np.int64]]], side_px: int, coarser: float | None, rng: np.random.Generator) -> _Crop:
+def _draw(
+    eligible: Sequence[tuple[Imagery, NDArray[np.int64]]],
+    side_px: int,
+    coarser: float | None,
+    rng: np.random.Generator,
+) -> _Crop:
     """One crop; a flat one or an undecodable picture is drawn again, from the same source and then from any."""
     shares = np.array([source.share for source, _ in eligible])
     for _ in range(4):
@@ -111,5 +118,9 @@ def _cut(source: Imagery, index: int, side_px: int, coarser: float, rng: np.rand
         wide = min(w, round(tall / np.cos(np.arcsin(sine))))
     left = int(rng.integers(w - wide + 1))
     window = picture[top : top + tall, left : left + wide]
-    pixels = window if window.shape[:2] == (side_px, side_px) else cv2.resize(window, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    pixels = (
+        window
+        if window.shape[:2] == (side_px, side_px)
+        else cv2.resize(window, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    )
     return _Crop(np.asarray(pixels, np.uint8), gsd_m * tall / side_px, gsd_m)

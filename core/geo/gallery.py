@@ -64,5 +64,9 @@ def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
         except GeoError as error:  # a source that lost a file must not cost the whole gallery
             catalogue.problems.append(str(error))
             continue
-        found.append(GalleryEntry(title, spec, gsd_m, entry.credit or source.info.credit, entry.licence or source.info.licence))
+        found.append(
+            GalleryEntry(
+                title, spec, gsd_m, entry.credit or source.info.credit, entry.licence or source.info.licence
+            )
+        )
     return tuple(sorted(found, key=lambda choice: choice.gsd_m))

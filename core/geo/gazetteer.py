@@ -68,8 +68,12 @@ def coordinates(text: str) -> NamedPlace | None:
         return None
     if abs(lat) > 90 or abs(lon) > 180:
         swapped = " (latitude comes first)" if abs(lon) <= 90 and abs(lat) <= 180 else ""
-        raise GeoError(f"{lat:g}, {lon:g} is no place on Earth: give a latitude of -90 to 90, then a longitude of -180 to 180{swapped}.")
-    return NamedPlace(f"{abs(lat):.4g}° {'S' if lat < 0 else 'N'}, {abs(lon):.5g}° {'W' if lon < 0 else 'E'}", lon, lat)
+        raise GeoError(
+            f"{lat:g}, {lon:g} is no place on Earth: give a latitude of -90 to 90, then a longitude of -180 to 180{swapped}."
+        )
+    return NamedPlace(
+        f"{abs(lat):.4g}° {'S' if lat < 0 else 'N'}, {abs(lon):.5g}° {'W' if lon < 0 else 'E'}", lon, lat
+    )
 
 
 def _degrees(degrees: str, minutes: str | None, seconds: str | None, letter: str) -> tuple[str, float]:
@@ -126,7 +130,12 @@ def _towns() -> tuple[_Town, ...]:
         country = countries.get(city["countrycode"], {"name": city["countrycode"], "iso3": ""})
         words = (_plain(country["name"]), city["countrycode"].lower(), country["iso3"].lower())
         state = f", {city['admin1code']}" if city["countrycode"] == "US" else ""
-        place = NamedPlace(f"{city['name']}{state}, {country['name']}", float(city["longitude"]), float(city["latitude"]), int(city["population"]))
+        place = NamedPlace(
+            f"{city['name']}{state}, {country['name']}",
+            float(city["longitude"]),
+            float(city["latitude"]),
+            int(city["population"]),
+        )
         others = "|".join({_plain(other) for other in city["alternatenames"] if other})
         towns.append(_Town(_plain(city["name"]), f"|{others}|", words, place))
         capital = (city["countrycode"], _plain(city["name"]))
@@ -141,7 +150,9 @@ def _towns() -> tuple[_Town, ...]:
         if seat is None and code in largest:  # the capital goes by another name among the towns
             seat, what = largest[code], f"its largest town, {largest[code].label.rpartition(',')[0]}"
         if seat is not None:
-            at = NamedPlace(f"{country['name'].strip()} ({what})", seat.lon, seat.lat, int(country["population"]))
+            at = NamedPlace(
+                f"{country['name'].strip()} ({what})", seat.lon, seat.lat, int(country["population"])
+            )
             others = "|".join({country["iso3"].lower(), *abroad.get(code, ())})
             towns.append(_Town(_plain(country["name"]), f"|{others}|", (), at))
     return tuple(towns)
@@ -153,7 +164,12 @@ def _country_names() -> dict[str, set[str]]:
     from babel.core import get_global
 
     spoken = get_global("territory_languages").values()
-    official = {language.split("_")[0] for languages in spoken for language, how in languages.items() if how["official_status"]}
+    official = {
+        language.split("_")[0]
+        for languages in spoken
+        for language, how in languages.items()
+        if how["official_status"]
+    }
     names: dict[str, set[str]] = {}
     for language in sorted(filter(localedata.exists, official)):
         for code, name in localedata.load(language, merge_inherited=False).get("territories", {}).items():

@@ -23,7 +23,11 @@ def _projection(crs: str) -> tuple[Any, Any, Any]:
     import pyproj
 
     system = pyproj.CRS.from_user_input(crs)
-    return system, pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True), pyproj.Geod(ellps="WGS84")
+    return (
+        system,
+        pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True),
+        pyproj.Geod(ellps="WGS84"),
+    )
 
 
 def usable_crs(crs: str | None) -> bool:
@@ -60,7 +64,9 @@ def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple
     if not (math.isfinite(x) and math.isfinite(y)):
         return None
     a, b, c, d, e, f = transform
-    if system.is_geographic and b == d == 0:  # longitudes may count from 0 to 360, or beyond 180: take the raster's own turn
+    if (
+        system.is_geographic and b == d == 0
+    ):  # longitudes may count from 0 to 360, or beyond 180: take the raster's own turn
         x = c + math.copysign(((x - c) * math.copysign(1, a)) % 360, a)
     det = a * e - b * d
     return (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
@@ -76,13 +82,17 @@ def ground_gsd(crs: str, transform: Affine6, col: float, row: float) -> tuple[fl
     system, _, geod = _projection(crs)
     cols, rows = np.array([col - 0.5, col + 0.5, col, col]), np.array([row, row, row - 0.5, row + 0.5])
     lons, lats = to_lonlat(crs, transform, cols, rows)
-    true = geod.inv(lons[::2], lats[::2], lons[1::2], lats[1::2])[2] if np.isfinite(lons + lats).all() else None
+    true = (
+        geod.inv(lons[::2], lats[::2], lons[1::2], lats[1::2])[2] if np.isfinite(lons + lats).all() else None
+    )
     if not system.is_projected:
         return (float(true[0]), float(true[1])) if true is not None else (math.nan, math.nan)
     metres = float(system.axis_info[0].unit_conversion_factor)
     a, b, _, d, e, _ = transform
     nominal = (math.hypot(a, d) * metres, math.hypot(b, e) * metres)
-    if true is None or all(abs(t / n - 1) <= TRUE_SCALE_TOLERANCE for t, n in zip(true, nominal, strict=True)):
+    if true is None or all(
+        abs(t / n - 1) <= TRUE_SCALE_TOLERANCE for t, n in zip(true, nominal, strict=True)
+    ):
         return nominal
     return float(true[0]), float(true[1])
 
@@ -94,7 +104,11 @@ def ring_footprint(lons: Floats, lats: Floats) -> Footprint | None:
     steps = (np.diff(lons, append=lons[:1]) + 180) % 360 - 180
     south, north = float(lats.min()), float(lats.max())
     if abs(steps.sum()) > 180:  # the ring goes once around: a pole lies inside
-        return Footprint(-180.0, south, 180.0, 90.0) if lats.mean() > 0 else Footprint(-180.0, -90.0, 180.0, north)
+        return (
+            Footprint(-180.0, south, 180.0, 90.0)
+            if lats.mean() > 0
+            else Footprint(-180.0, -90.0, 180.0, north)
+        )
     unwrapped = lons[0] + np.concatenate([[0.0], np.cumsum(steps[:-1])])
     west, east = float(unwrapped.min()), float(unwrapped.max())
     if east - west >= 359.9:
@@ -116,7 +130,13 @@ def is_global(crs: str | None, transform: Affine6 | None, width: int, height: in
     if crs is None or transform is None or not _projection(crs)[0].is_geographic:
         return False
     a, b, c, d, e, f = transform
-    return b == d == 0 and abs(a * width - 360) <= a and abs(e * height + 180) <= -e and abs(c + 180) <= a and abs(f - 90) <= -e
+    return (
+        b == d == 0
+        and abs(a * width - 360) <= a
+        and abs(e * height + 180) <= -e
+        and abs(c + 180) <= a
+        and abs(f - 90) <= -e
+    )
 
 
 def _wrap(lon: float) -> float:

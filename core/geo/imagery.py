@@ -41,12 +41,16 @@ class Imagery:
     coarser: float = 4.0
     skipped: tuple[str, ...] = ()
     plate_carree: bool = False
-    sides_px: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False)
+    sides_px: NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, np.int64), repr=False, compare=False
+    )
     digest: str = ""
 
     def __post_init__(self) -> None:
         if not len(self.sides_px):
-            object.__setattr__(self, "sides_px", np.array([min(p.shape[:2]) for p in self.pictures], np.int64))
+            object.__setattr__(
+                self, "sides_px", np.array([min(p.shape[:2]) for p in self.pictures], np.int64)
+            )
         if not self.digest:
             content = hashlib.sha256()
             for picture in self.pictures:
@@ -103,7 +107,14 @@ def _training_row(row: dict[str, str]) -> bool:
 
 
 SOURCES = (
-    Source("eurosat", ("eurosat_rgb.zip", "eurosat_rgb_rest.zip"), "MIT; contains Copernicus Sentinel data", 0.40, 4.0, _training_row),
+    Source(
+        "eurosat",
+        ("eurosat_rgb.zip", "eurosat_rgb_rest.zip"),
+        "MIT; contains Copernicus Sentinel data",
+        0.40,
+        4.0,
+        _training_row,
+    ),
     Source("ucmerced", ("ucmerced.zip",), "USGS, public domain", 0.22, 4.0, _training_row),
     Source("neon", ("neon_0p1m.zip",), "NEON open data; repository MIT", 0.06, 4.0, _training_row),
     Source(
@@ -128,7 +139,9 @@ SOURCES = (
         "NASA, public domain",
         0.05,
         6.0,
-        lambda row: _training_row(row) and row["file"].startswith("bluemarble") and row.get("role") == "image",
+        lambda row: (
+            _training_row(row) and row["file"].startswith("bluemarble") and row.get("role") == "image"
+        ),
         plate_carree=True,
     ),
 )
@@ -152,12 +165,16 @@ def find_imagery(folder: Path, names: tuple[str, ...] = (), cache: Path | None =
     unknown = set(names) - {source.name for source in SOURCES}
     if unknown:
         known = ", ".join(source.name for source in SOURCES)
-        raise GeoError(f"There is no training imagery called {', '.join(sorted(unknown))}: choose from {known}.")
+        raise GeoError(
+            f"There is no training imagery called {', '.join(sorted(unknown))}: choose from {known}."
+        )
     chosen = [source for source in SOURCES if not names or source.name in names]
     present = [source for source in chosen if any((folder / pack).is_file() for pack in source.packs)]
     if not present:
         packs = ", ".join(sorted({pack for source in chosen for pack in source.packs}))
-        raise GeoError(f"No training imagery was found under {folder}: put {packs} there or name another folder with --data.")
+        raise GeoError(
+            f"No training imagery was found under {folder}: put {packs} there or name another folder with --data."
+        )
     lacking = tuple(source.name for source in chosen if source not in present)
     return FoundImagery(tuple(_decode_source(source, folder, cache) for source in present), lacking)
 
@@ -186,7 +203,9 @@ def folder_imagery(folder: Path, gsd_m: float, name: str = "folder", licence: st
     pictures = FolderPictures(folder, names)
     gsds = (gsd_m,) * len(names)
     sides = np.array(sizes, np.int64)
-    return Imagery(name, licence, pictures, gsds, skipped=tuple(skipped), sides_px=sides, digest=listing.hexdigest())
+    return Imagery(
+        name, licence, pictures, gsds, skipped=tuple(skipped), sides_px=sides, digest=listing.hexdigest()
+    )
 
 
 def _short_side(path: Path) -> int | None:
@@ -214,7 +233,9 @@ def _decode_source(source: Source, folder: Path, cache: Path | None) -> Imagery:
         skipped += decoded.skipped
         content.update(decoded.index.encode())
     if not pictures:
-        raise GeoError(f"Not one training picture of {' and '.join(source.packs)} could be read: fetch the packs again.")
+        raise GeoError(
+            f"Not one training picture of {' and '.join(source.packs)} could be read: fetch the packs again."
+        )
     return Imagery(
         source.name,
         source.licence,
@@ -240,12 +261,16 @@ class _DecodedPack:
 
 def _decode_pack(source: Source, pack: Path, cache: Path | None) -> _DecodedPack:
     state = pack.stat()
-    stamp = hashlib.sha256(f"{source.name} {pack.name} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
+    stamp = hashlib.sha256(
+        f"{source.name} {pack.name} {state.st_size} {state.st_mtime_ns}".encode()
+    ).hexdigest()[:16]
     kept = cache / f"{source.name}-{stamp}.npz" if cache else None
     if kept and kept.is_file():
         with np.load(kept) as store:
             pictures = [store[f"picture{i}"] for i in range(len(store["gsd_m"]))]
-            return _DecodedPack(pictures, store["gsd_m"].tolist(), store["skipped"].tolist(), str(store["index"]))
+            return _DecodedPack(
+                pictures, store["gsd_m"].tolist(), store["skipped"].tolist(), str(store["index"])
+            )
     decoded = _read_members(source, pack)
     if kept:
         held = io.BytesIO()
@@ -287,7 +312,9 @@ def _decode(name: str, content: bytes, row: dict[str, str]) -> Picture | None:
 
     try:
         with MemoryFile(content) as memory, memory.open(driver="GTiff") as raster:
-            bands = [int(b) for b in row.get("rgb_bands", "").split()] or ([1, 2, 3] if raster.count >= 3 else [1, 1, 1])
+            bands = [int(b) for b in row.get("rgb_bands", "").split()] or (
+                [1, 2, 3] if raster.count >= 3 else [1, 1, 1]
+            )
             pixels = np.stack([raster.read(b) for b in bands], axis=-1).astype(np.float32)
     except (RasterioError, ValueError, IndexError):
         return None

@@ -17,10 +17,16 @@ def parts_of(spec: TileSpec, n: int) -> tuple[TileSpec, ...]:
         left, top, width, height = spec.window
         w, h = width // n, height // n
         if not w or not h:
-            raise GeoError(f"A window of {width} x {height} pixels cannot be cut into {n} x {n} parts: choose fewer.")
-        return tuple(replace(spec, window=(left + x * w, top + y * h, w, h)) for y in range(n) for x in range(n))
+            raise GeoError(
+                f"A window of {width} x {height} pixels cannot be cut into {n} x {n} parts: choose fewer."
+            )
+        return tuple(
+            replace(spec, window=(left + x * w, top + y * h, w, h)) for y in range(n) for x in range(n)
+        )
     if spec.lonlat is None or not spec.gsd_m or not spec.size_px:
-        raise GeoError("This tile does not say which ground it shows, so no part of it can be cut: choose another place.")
+        raise GeoError(
+            "This tile does not say which ground it shows, so no part of it can be cut: choose another place."
+        )
     from pyproj import Geod
 
     side_m, earth = spec.gsd_m * spec.size_px, Geod(ellps="WGS84")

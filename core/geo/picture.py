@@ -85,7 +85,10 @@ class Picture(ABC):
         if header.value_range is not None:
             return (header.value_range,) * len(header.bands)
         raws = [self.read(level, box) for level, box in _sample_boxes(header)]
-        return tuple(sample_range(np.concatenate([raw.pixels[band][raw.valid] for raw in raws])) for band in range(len(header.bands)))
+        return tuple(
+            sample_range(np.concatenate([raw.pixels[band][raw.valid] for raw in raws]))
+            for band in range(len(header.bands))
+        )
 
 
 class ArrayPicture(Picture):
@@ -140,7 +143,9 @@ def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
     cut = plan(size, place, gsd, gsd_m, size_px)
     raw = _read_cut(picture, cut)
     if not raw.valid.any():
-        raise GeoError("There is no valid pixel in this window (nodata, NaN or transparent throughout): choose another place.")
+        raise GeoError(
+            "There is no valid pixel in this window (nodata, NaN or transparent throughout): choose another place."
+        )
     transform = cut_transform(header.transform, cut) if header.transform is not None else None
     georeferenced = header.crs is not None and header.transform is not None
     rgb = checked_rgb(spec.rgb or known.rgb or header.rgb, len(header.bands))
@@ -160,10 +165,14 @@ def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
     )
 
 
-def native_gsd(header: Header, known: Known, at: tuple[float, float] | None = None) -> tuple[float, float] | None:
+def native_gsd(
+    header: Header, known: Known, at: tuple[float, float] | None = None
+) -> tuple[float, float] | None:
     """Give metres per pixel at a pixel position (the middle by default), or None where neither file nor company knows."""
     if header.crs is not None and header.transform is not None:
-        found = ground.ground_gsd(header.crs, header.transform, *(at or (header.width / 2, header.height / 2)))
+        found = ground.ground_gsd(
+            header.crs, header.transform, *(at or (header.width / 2, header.height / 2))
+        )
         if all(math.isfinite(g) and g > 0 for g in found):
             return found
     return (known.gsd_m, known.gsd_m) if known.gsd_m is not None else None
@@ -171,7 +180,9 @@ def native_gsd(header: Header, known: Known, at: tuple[float, float] | None = No
 
 def no_gsd() -> GeoError:
     """Build the error for a picture whose scale nobody knows."""
-    return GeoError("This picture does not say how much ground a pixel covers: state its GSD in metres per pixel, for example 0.3.")
+    return GeoError(
+        "This picture does not say how much ground a pixel covers: state its GSD in metres per pixel, for example 0.3."
+    )
 
 
 def _place(header: Header, spec: TileSpec) -> Box:
@@ -186,11 +197,15 @@ def _place(header: Header, spec: TileSpec) -> Box:
         return float(col), float(row), float(width), float(height)
     if spec.lonlat is not None:
         if header.crs is None or header.transform is None:
-            raise GeoError("This picture does not know where on Earth it lies: choose a window in pixels instead of coordinates.")
+            raise GeoError(
+                "This picture does not know where on Earth it lies: choose a window in pixels instead of coordinates."
+            )
         found = ground.to_pixel(header.crs, header.transform, spec.lonlat)
         if found is None or not (0 <= found[0] <= header.width and 0 <= found[1] <= header.height):
             lon, lat = spec.lonlat
-            raise GeoError(f"Longitude {lon:g}, latitude {lat:g} lies outside this picture: choose a place within it.")
+            raise GeoError(
+                f"Longitude {lon:g}, latitude {lat:g} lies outside this picture: choose a place within it."
+            )
         return found[0], found[1], 0.0, 0.0
     side = min(header.width, header.height)
     if _finest_level_cost(header, side) > MAX_READ_VALUES:
@@ -216,7 +231,9 @@ def _gsd(header: Header, spec: TileSpec, known: Known, place: Box) -> tuple[floa
 def checked_rgb(rgb: RGB, count: int) -> RGB:
     """Pass three 0-based bands through; raises GeoError where the picture has fewer."""
     if max(rgb) >= count:
-        raise GeoError(f"Band {max(rgb) + 1} cannot be shown: the picture has {count}, so choose bands 0 to {count - 1} counted from 0.")
+        raise GeoError(
+            f"Band {max(rgb) + 1} cannot be shown: the picture has {count}, so choose bands 0 to {count - 1} counted from 0."
+        )
     return rgb
 
 
@@ -224,7 +241,11 @@ def _read_cut(picture: Picture, cut: Cut) -> Raw:
     """Read the coarsest level that is still finer than asked, only around the box, and resample the rest of the way."""
     header = picture.header
     wanted = min(cut.step) * (1 + 1e-9)
-    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= wanted]
+    enough = [
+        i
+        for i, (w, h) in enumerate(header.levels)
+        if i == 0 or max(header.width / w, header.height / h) <= wanted
+    ]
     level = min(enough, key=lambda i: header.levels[i][0])
     fx, fy = header.width / header.levels[level][0], header.height / header.levels[level][1]
     col, row, width, height = cut.box[0] / fx, cut.box[1] / fy, cut.box[2] / fx, cut.box[3] / fy
@@ -258,7 +279,9 @@ def _read_box(picture: Picture, level: int, cut: Cut) -> Raw:
     right = min(math.ceil(col + width - 1e-6) + margin, level_width)
     bottom = min(math.ceil(row + height - 1e-6) + margin, level_height)
     raw = picture.read(level, (left, top, right - left, bottom - top))
-    return Raw(*resize(raw.pixels, raw.valid, Cut((col - left, row - top, width, height), cut.cols, cut.rows)))
+    return Raw(
+        *resize(raw.pixels, raw.valid, Cut((col - left, row - top, width, height), cut.cols, cut.rows))
+    )
 
 
 def _sample_boxes(header: Header) -> list[tuple[int, tuple[int, int, int, int]]]:
@@ -274,5 +297,7 @@ def _sample_boxes(header: Header) -> list[tuple[int, tuple[int, int, int, int]]]
     for i in range(across * down):
         col, row = int((i % across + 0.5) * width / across), int((i // across + 0.5) * height / down)
         w, h = min(side, width), min(side, height)
-        boxes.append((level, (min(max(col - w // 2, 0), width - w), min(max(row - h // 2, 0), height - h), w, h)))
+        boxes.append(
+            (level, (min(max(col - w // 2, 0), width - w), min(max(row - h // 2, 0), height - h), w, h))
+        )
     return boxes

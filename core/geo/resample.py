@@ -42,7 +42,9 @@ class Cut:
         return whole and max(abs(s - 1) for s in self.step) < UNCHANGED_PX
 
 
-def plan(size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: float | None, size_px: int | None) -> Cut:
+def plan(
+    size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: float | None, size_px: int | None
+) -> Cut:
     """Decide what is cut from a raster of `size` (width, height) with pixels of `gsd` metres, about a place.
 
     As `TileSpec` words it: `gsd_m` alone trims the place to a whole number of pixels of exactly that size; `size_px`
@@ -69,7 +71,9 @@ def plan(size: tuple[int, int], place: Box, gsd: tuple[float, float], gsd_m: flo
             f"ask for a GSD of at most {metres(finest)}, or for fewer pixels."
         )
     if max(cols, rows) > MAX_SIDE_PX:
-        raise GeoError(f"That tile would be {max(cols, rows):,} px a side: ask for a coarser GSD or at most {MAX_SIDE_PX} px.")
+        raise GeoError(
+            f"That tile would be {max(cols, rows):,} px a side: ask for a coarser GSD or at most {MAX_SIDE_PX} px."
+        )
     left = min(max(col + (width - new_width) / 2, 0.0), max(size[0] - new_width, 0.0))
     top = min(max(row + (height - new_height) / 2, 0.0), max(size[1] - new_height, 0.0))
     return Cut((left, top, min(new_width, size[0]), min(new_height, size[1])), cols, rows)
@@ -81,7 +85,9 @@ def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None)
     Means are taken over valid pixels only; a new pixel is valid where at least half of it was. Pixels become float32
     (float64 for 64-bit sources). Raises GeoError when the tile is smaller than the ground asked for.
     """
-    cut = plan((tile.width, tile.height), (0, 0, tile.width, tile.height), tile.gsd_m, require_gsd(gsd_m), size_px)
+    cut = plan(
+        (tile.width, tile.height), (0, 0, tile.width, tile.height), tile.gsd_m, require_gsd(gsd_m), size_px
+    )
     if cut.is_copy and (cut.cols, cut.rows) == (tile.width, tile.height):
         return tile
     pixels, valid = resize(tile.pixels, tile.valid, cut)
@@ -97,21 +103,28 @@ def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None)
     return replace(tile, pixels=pixels, valid=valid, gsd_m=gsd, transform=moved, footprint=footprint)
 
 
-def cut_transform(transform: tuple[float, float, float, float, float, float], cut: Cut) -> tuple[float, float, float, float, float, float]:
+def cut_transform(
+    transform: tuple[float, float, float, float, float, float], cut: Cut
+) -> tuple[float, float, float, float, float, float]:
     """Move an affine transform (a, b, c, d, e, f) along with a cut."""
     a, b, c, d, e, f = transform
     (col, row), (sx, sy) = cut.box[:2], cut.step
     return a * sx, b * sy, a * col + b * row + c, d * sx, e * sy, d * col + e * row + f
 
 
-def resize(pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def resize(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Resample (c, h, w) values and their (h, w) validity over a box of fractional pixels, one axis after the other."""
     if cut.is_copy:
         col, row = round(cut.box[0]), round(cut.box[1])
         window = np.s_[..., row : row + cut.rows, col : col + cut.cols]
         return pixels[window], valid[window]
     dtype = np.dtype(np.float64 if pixels.dtype.itemsize >= 8 else np.float32)
-    x, y = (pixels.shape[2], cut.box[0], cut.box[2], cut.cols), (pixels.shape[1], cut.box[1], cut.box[3], cut.rows)
+    x, y = (
+        (pixels.shape[2], cut.box[0], cut.box[2], cut.cols),
+        (pixels.shape[1], cut.box[1], cut.box[3], cut.rows),
+    )
     across, down = _axis(*x, dtype=dtype), _axis(*y, dtype=dtype)
 
     def apply(plane: NDArray[Any]) -> NDArray[Any]:
@@ -135,7 +148,9 @@ def resize(pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut) -> tuple[ND
     return out, new_valid
 
 
-def _axis(n_in: int, start: float, length: float, n_out: int, *, dtype: np.dtype[Any], cubic: bool = True) -> Any:
+def _axis(
+    n_in: int, start: float, length: float, n_out: int, *, dtype: np.dtype[Any], cubic: bool = True
+) -> Any:
     """Build the sparse (n_out, n_in) weights of one axis: exact overlaps towards coarser, Keys cubic towards finer."""
     from scipy.sparse import csr_array
 
@@ -158,10 +173,17 @@ def _axis(n_in: int, start: float, length: float, n_out: int, *, dtype: np.dtype
 
 def _keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the cubic convolution kernel of Keys (1981) with a = -0.5 at distances x >= 0."""
-    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    return np.where(
+        x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)
+    )
 
 
-def _validity(valid: NDArray[np.bool_], x: tuple[int, float, float, int], y: tuple[int, float, float, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _validity(
+    valid: NDArray[np.bool_],
+    x: tuple[int, float, float, int],
+    y: tuple[int, float, float, int],
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
     across, down = (_axis(*axis, dtype=dtype, cubic=False) for axis in (x, y))
     return (across @ (down @ valid.astype(dtype)).T).T
 

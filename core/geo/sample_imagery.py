@@ -30,7 +30,14 @@ def packs_folder() -> Path | None:
     """The first folder that holds a pack of training imagery: of those in EARTH_MAE_DATA, else the one beside the project."""
     named = [Path(text).expanduser() for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = named or [SHARED_DATA]
-    return next((folder for folder in folders if any((folder / pack).is_file() for source in SOURCES for pack in source.packs)), None)
+    return next(
+        (
+            folder
+            for folder in folders
+            if any((folder / pack).is_file() for source in SOURCES for pack in source.packs)
+        ),
+        None,
+    )
 
 
 def sample_imagery(names: tuple[str, ...] = ()) -> FoundImagery:
@@ -41,13 +48,17 @@ def sample_imagery(names: tuple[str, ...] = ()) -> FoundImagery:
     chosen = names or (SAMPLES, GLOBE)
     found = [imagery for name in chosen if (imagery := _READERS[name]()) is not None]
     if not found:
-        raise GeoError("No sample raster is installed: run `make setup`, or put imagery packs into a folder and name it with --data.")
+        raise GeoError(
+            "No sample raster is installed: run `make setup`, or put imagery packs into a folder and name it with --data."
+        )
     present = {imagery.name for imagery in found}
     return FoundImagery(tuple(found), tuple(name for name in chosen if name not in present))
 
 
 def _samples() -> Imagery | None:
-    sources = [source for source in bundled_sources() if not isinstance(source, GlobeSource)] + [WheelSource()]
+    sources = [source for source in bundled_sources() if not isinstance(source, GlobeSource)] + [
+        WheelSource()
+    ]
     pictures: list[Picture] = []
     gsds: list[float] = []
     skipped: list[str] = []

@@ -48,7 +48,9 @@ class Catalogue:
 
 def catalogue() -> Catalogue:
     """Give the catalogue that the settings name."""
-    return Catalogue(os.environ.get(STAC_VARIABLE) or EARTH_SEARCH, os.environ.get(COLLECTION_VARIABLE) or SENTINEL_2)
+    return Catalogue(
+        os.environ.get(STAC_VARIABLE) or EARTH_SEARCH, os.environ.get(COLLECTION_VARIABLE) or SENTINEL_2
+    )
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,23 @@ class SceneQuery:
     def __post_init__(self) -> None:
         lon, lat = self.lonlat
         if not (math.isfinite(lon) and math.isfinite(lat) and abs(lon) <= 360 and abs(lat) <= 90):
-            raise GeoError(f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees.")
+            raise GeoError(
+                f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees."
+            )
         try:
             backwards = date.fromisoformat(self.first_day) > date.fromisoformat(self.last_day)
         except ValueError as error:
-            raise GeoError(f"'{self.first_day[:20]}' to '{self.last_day[:20]}' is no span of days: write them as 2024-06-30.") from error
+            raise GeoError(
+                f"'{self.first_day[:20]}' to '{self.last_day[:20]}' is no span of days: write them as 2024-06-30."
+            ) from error
         if backwards:
-            raise GeoError(f"The span of days ends on {self.last_day}, before it begins on {self.first_day}: exchange the two.")
+            raise GeoError(
+                f"The span of days ends on {self.last_day}, before it begins on {self.first_day}: exchange the two."
+            )
         if not 0 <= self.cloud_percent <= 100 or not 1 <= self.most <= MOST_SCENES:
-            raise GeoError(f"Cloud is 0 to 100 percent and 1 to {MOST_SCENES} scenes can be asked for: change the one that is beyond.")
+            raise GeoError(
+                f"Cloud is 0 to 100 percent and 1 to {MOST_SCENES} scenes can be asked for: change the one that is beyond."
+            )
 
 
 @dataclass(frozen=True)
@@ -107,23 +117,35 @@ class Scene:
         names = {asset.key: asset for asset in self.assets}
         if key is not None:
             if key not in names:
-                raise GeoError(f"The scene {self.id} has no raster '{key[:40]}': choose one of {', '.join(names) or 'none'}.")
+                raise GeoError(
+                    f"The scene {self.id} has no raster '{key[:40]}': choose one of {', '.join(names) or 'none'}."
+                )
             return names[key]
         for name in EYE_ASSETS:
             if name in names:
                 return names[name]
-        chosen = [a for a in self.assets if "visual" in a.roles] or [a for a in self.assets if "data" in a.roles] or list(self.assets)
+        chosen = (
+            [a for a in self.assets if "visual" in a.roles]
+            or [a for a in self.assets if "data" in a.roles]
+            or list(self.assets)
+        )
         if not chosen:
-            raise GeoError(f"The scene {self.id} lists no GeoTIFF that can be asked for over https: choose another scene.")
+            raise GeoError(
+                f"The scene {self.id} lists no GeoTIFF that can be asked for over https: choose another scene."
+            )
         return chosen[0]
 
     def listed(self, key: str | None = None) -> Listed:
         """Describe an asset as a raster of an online source."""
         asset = self.asset(key)
         year = self.when[:4]
-        credit = f"{CREDITS[self.collection]} {year}".strip() if self.collection in CREDITS else self.collection
+        credit = (
+            f"{CREDITS[self.collection]} {year}".strip() if self.collection in CREDITS else self.collection
+        )
         title = f"{self.id} {asset.key}"
-        entry = Entry(plain(asset.address), title, credit=credit, licence=FREE.get(self.collection, ""), when=self.when)
+        entry = Entry(
+            plain(asset.address), title, credit=credit, licence=FREE.get(self.collection, ""), when=self.when
+        )
         return Listed(entry, asset.address)
 
 
@@ -136,7 +158,10 @@ def search(web: Web, query: SceneQuery, where: Catalogue | None = None) -> tuple
         "intersects": {"type": "Point", "coordinates": [lon, lat]},
         "datetime": f"{query.first_day}/{query.last_day}",
     }
-    choosy = {"query": {"eo:cloud_cover": {"lte": query.cloud_percent}}, "sortby": [{"field": "properties.eo:cloud_cover", "direction": "asc"}]}
+    choosy = {
+        "query": {"eo:cloud_cover": {"lte": query.cloud_percent}},
+        "sortby": [{"field": "properties.eo:cloud_cover", "direction": "asc"}],
+    }
     to = f"{where.address.rstrip('/')}/search"
     try:
         items = _items(web, to, query.most, {**asked, **choosy})
@@ -151,7 +176,9 @@ def search(web: Web, query: SceneQuery, where: Catalogue | None = None) -> tuple
             f"No scene of {where.title} shows {lon:.3f}, {lat:.3f} from {query.first_day} to {query.last_day} with at most "
             f"{query.cloud_percent:g} % cloud: widen the dates, allow more cloud, or choose a place on land."
         )
-    return tuple(sorted(fit, key=lambda s: (101.0 if s.cloud_percent is None else s.cloud_percent, s.id))[: query.most])
+    return tuple(
+        sorted(fit, key=lambda s: (101.0 if s.cloud_percent is None else s.cloud_percent, s.id))[: query.most]
+    )
 
 
 def _items(web: Web, to: str, most: int, asked: dict[str, Any]) -> list[Any]:
@@ -160,7 +187,9 @@ def _items(web: Web, to: str, most: int, asked: dict[str, Any]) -> list[Any]:
     try:
         return list(ItemSearch(to, stac_io=_io(web), max_items=most, limit=most, **asked).items_as_dicts())
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise OnlineError(f"{urlsplit(to).hostname} does not answer as a STAC API does: check the address ({STAC_VARIABLE}).") from error
+        raise OnlineError(
+            f"{urlsplit(to).hostname} does not answer as a STAC API does: check the address ({STAC_VARIABLE})."
+        ) from error
 
 
 def _io(web: Web) -> Any:
@@ -183,7 +212,11 @@ def _io(web: Web) -> Any:
                 parameters = {**(parameters or {}), **body} if link.get("merge") else body
             if (method or "GET").upper() == "POST":
                 return web.json(str(href), parameters or {})
-            return web.json(f"{href}{'&' if '?' in str(href) else '?'}{urlencode(parameters)}" if parameters else str(href))
+            return web.json(
+                f"{href}{'&' if '?' in str(href) else '?'}{urlencode(parameters)}"
+                if parameters
+                else str(href)
+            )
 
     return Guarded()
 
@@ -191,22 +224,47 @@ def _io(web: Web) -> Any:
 def read_scenes(web: Web, address: str) -> tuple[Scene, ...]:
     """Read the scene of a STAC item, or those of a list of items (a search's answer), from their address; raises OnlineError."""
     found = web.json(address)
-    items: Any = found.get("features") if isinstance(found, dict) and found.get("type") == "FeatureCollection" else [found]
-    scenes = [scene for item in (items if isinstance(items, list) else [])[:MOST_SCENES] if (scene := scene_of(item, address)) is not None]
+    items: Any = (
+        found.get("features")
+        if isinstance(found, dict) and found.get("type") == "FeatureCollection"
+        else [found]
+    )
+    scenes = [
+        scene
+        for item in (items if isinstance(items, list) else [])[:MOST_SCENES]
+        if (scene := scene_of(item, address)) is not None
+    ]
     if not scenes:
-        raise OnlineError(f"There is no STAC item at {plain(address)[:120]}: give the address of an item, or of a search that lists some.")
+        raise OnlineError(
+            f"There is no STAC item at {plain(address)[:120]}: give the address of an item, or of a search that lists some."
+        )
     return tuple(scenes)
 
 
 def scene_of(item: Any, address: str = "") -> Scene | None:
     """Understand a STAC item; None where it is none. Of its assets those are kept that are GeoTIFFs at http(s) addresses."""
-    if not isinstance(item, dict) or item.get("type") != "Feature" or not isinstance(item.get("assets"), dict):
+    if (
+        not isinstance(item, dict)
+        or item.get("type") != "Feature"
+        or not isinstance(item.get("assets"), dict)
+    ):
         return None
     said = item.get("properties")
     properties: dict[str, Any] = said if isinstance(said, dict) else {}
-    base = next((link["href"] for link in _dicts(item.get("links")) if link.get("rel") == "self" and isinstance(link.get("href"), str)), address)
+    base = next(
+        (
+            link["href"]
+            for link in _dicts(item.get("links"))
+            if link.get("rel") == "self" and isinstance(link.get("href"), str)
+        ),
+        address,
+    )
     assets = {str(key): asset for key, asset in item["assets"].items() if isinstance(asset, dict)}
-    rasters = [_raster(key, asset, base) for key, asset in assets.items() if str(asset.get("type", "")).startswith(TIFF_TYPE)]
+    rasters = [
+        _raster(key, asset, base)
+        for key, asset in assets.items()
+        if str(asset.get("type", "")).startswith(TIFF_TYPE)
+    ]
     previews = [urljoin(base, str(a.get("href", ""))) for k, a in assets.items() if _is_preview(k, a)]
     return Scene(
         _short(item.get("id"), 120) or name_of(base),
@@ -225,7 +283,13 @@ def _raster(key: str, asset: dict[str, Any], base: str) -> Asset:
     gsd = _number(asset.get("gsd"), 1e-3, 1e6) or _number(bands[0].get("spatial_resolution"), 1e-3, 1e6)
     given = asset.get("roles")
     roles: tuple[str, ...] = tuple(str(role) for role in given) if isinstance(given, list) else ()
-    return Asset(key[:80], _short(asset.get("title"), 120) or key[:80], urljoin(base, str(asset.get("href", ""))), gsd, roles)
+    return Asset(
+        key[:80],
+        _short(asset.get("title"), 120) or key[:80],
+        urljoin(base, str(asset.get("href", ""))),
+        gsd,
+        roles,
+    )
 
 
 def _is_preview(key: str, asset: dict[str, Any]) -> bool:

@@ -33,7 +33,12 @@ def to_unit(tile: Tile) -> NDArray[np.float32]:
     Where not valid it is 0, except in 8-bit pictures whose nodata value is a colour: that stays as drawn.
     """
     planes = [_unit(tile.pixels[b], *tile.value_range[b]) for b in tile.rgb]
-    return np.stack([p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)])
+    return np.stack(
+        [
+            p if tile.value_range[b] == EIGHT_BIT else p * tile.valid
+            for b, p in zip(tile.rgb, planes, strict=True)
+        ]
+    )
 
 
 def for_eye(tile: Tile) -> NDArray[np.uint8]:
@@ -44,7 +49,10 @@ def for_eye(tile: Tile) -> NDArray[np.uint8]:
     """
     limits = eye_limits(tile)
     planes = [_unit(tile.pixels[b], *limit) for b, limit in zip(tile.rgb, limits, strict=True)]
-    planes = [p if tile.value_range[b] == EIGHT_BIT else p * tile.valid for b, p in zip(tile.rgb, planes, strict=True)]
+    planes = [
+        p if tile.value_range[b] == EIGHT_BIT else p * tile.valid
+        for b, p in zip(tile.rgb, planes, strict=True)
+    ]
     return np.round(np.stack(planes, axis=-1) * 255).astype(np.uint8)
 
 

@@ -76,11 +76,17 @@ class TileSpec:
         require_gsd(self.gsd_m)
         require_gsd(self.stated_gsd_m)
         if self.size_px is not None and not 1 <= self.size_px <= MAX_SIDE_PX:
-            raise GeoError(f"A tile of {self.size_px} pixels a side cannot be made: ask for 1 to {MAX_SIDE_PX}.")
+            raise GeoError(
+                f"A tile of {self.size_px} pixels a side cannot be made: ask for 1 to {MAX_SIDE_PX}."
+            )
         if self.window is not None and self.lonlat is not None:
-            raise GeoError("A tile is placed by a window or by a longitude and latitude, not by both: give one of them.")
+            raise GeoError(
+                "A tile is placed by a window or by a longitude and latitude, not by both: give one of them."
+            )
         if self.window is not None and (len(self.window) != 4 or min(self.window[2:]) < 1):
-            raise GeoError(f"The window {self.window} is empty: give column, row, width and height, the last two at least 1.")
+            raise GeoError(
+                f"The window {self.window} is empty: give column, row, width and height, the last two at least 1."
+            )
         if self.lonlat is not None:
             _require_lonlat(self.lonlat)
         if self.rgb is not None and (len(self.rgb) != 3 or min(self.rgb) < 0):
@@ -136,10 +142,14 @@ MAX_SIDE_PX = 8192
 def require_gsd(gsd_m: float | None) -> float | None:
     """Pass a GSD in metres through (or None); raises GeoError unless it is a finite number above zero."""
     if gsd_m is not None and not (math.isfinite(gsd_m) and 1e-4 <= gsd_m <= 1e6):
-        raise GeoError(f"A GSD of {metres(gsd_m)} cannot be: give metres per pixel above zero, for example 0.3 or 10.")
+        raise GeoError(
+            f"A GSD of {metres(gsd_m)} cannot be: give metres per pixel above zero, for example 0.3 or 10."
+        )
     return gsd_m
 
 
 def _require_lonlat(lonlat: Sequence[float]) -> None:
     if len(lonlat) != 2 or not all(map(math.isfinite, lonlat)) or abs(lonlat[0]) > 360 or abs(lonlat[1]) > 90:
-        raise GeoError(f"{tuple(lonlat)} is no place on Earth: give longitude (-180 to 180), then latitude (-90 to 90), in degrees.")
+        raise GeoError(
+            f"{tuple(lonlat)} is no place on Earth: give longitude (-180 to 180), then latitude (-90 to 90), in degrees."
+        )

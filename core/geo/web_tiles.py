@@ -34,10 +34,14 @@ class WebTiles:
         picture, entry = source.opened(key), source.entry(key)
         header = picture.header
         if header.crs is None or header.transform is None:
-            raise GeoError(f"'{entry.title or key}' does not know where on Earth it lies, so it cannot be laid on a map: use a GeoTIFF with a CRS.")
+            raise GeoError(
+                f"'{entry.title or key}' does not know where on Earth it lies, so it cannot be laid on a map: use a GeoTIFF with a CRS."
+            )
         look = _look(source, key)
         self._rgb, self._limits = look.rgb, eye_limits(look)
-        self._raster = picture if isinstance(picture, GeoTiff) else GeoTiff(_geotiff(picture), entry.title or key)
+        self._raster = (
+            picture if isinstance(picture, GeoTiff) else GeoTiff(_geotiff(picture), entry.title or key)
+        )
         self.title, self.credit = entry.title or key, look.credit
 
     @cached_property
@@ -63,7 +67,14 @@ class WebTiles:
             try:
                 palette = palette_of(reader.dataset)
                 indexes = [1] if palette is not None else [_index(reader.dataset, band) for band in self._rgb]
-                image = reader.tile(x, y, z, tilesize=TILE_PX, indexes=indexes, resampling_method="nearest" if palette is not None else "bilinear")
+                image = reader.tile(
+                    x,
+                    y,
+                    z,
+                    tilesize=TILE_PX,
+                    indexes=indexes,
+                    resampling_method="nearest" if palette is not None else "bilinear",
+                )
             except RioTilerError:
                 return None
         valid = np.asarray(image.mask > 0)
@@ -74,7 +85,9 @@ class WebTiles:
             drawn[...] = palette[np.asarray(image.data[0])]
         else:
             for place, (low, high) in enumerate(self._limits):
-                drawn[..., place] = np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
+                drawn[..., place] = (
+                    np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
+                )
             drawn[..., 3] = 255
         drawn[~valid] = 0
         return drawn
@@ -102,7 +115,9 @@ def _look(source: Source, key: str) -> Tile:
     """The picture as a whole, small; where that would read too much, its middle."""
     header = source.header(key)
     try:
-        return source.read(TileSpec(source.ref(key), window=(0, 0, header.width, header.height), size_px=LOOK_PX))
+        return source.read(
+            TileSpec(source.ref(key), window=(0, 0, header.width, header.height), size_px=LOOK_PX)
+        )
     except GeoError:
         return source.read(TileSpec(source.ref(key), window=None, size_px=LOOK_PX))
 

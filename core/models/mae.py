@@ -16,7 +16,14 @@ from torch import Tensor, nn
 from .base import Batch, LowHigh, Objective, Reconstructor
 from .frequency import Centre, Centring, centre_on, high_target, masked_mean
 from .layers.fill_join import FillJoin, start_near_zero
-from .layers.vit import VisionTransformer, from_pixel_patches, gsd_positions, place, to_patches, transformer_blocks
+from .layers.vit import (
+    VisionTransformer,
+    from_pixel_patches,
+    gsd_positions,
+    place,
+    to_patches,
+    transformer_blocks,
+)
 from .registry import Family, ModelCard, register, size_defaults
 
 
@@ -30,7 +37,9 @@ class PixelPainter(Reconstructor):
     @abstractmethod
     def trunk(self) -> VisionTransformer: ...
 
-    def add_pixel_decoder(self, width: int, depth: int, heads: int, mlp_ratio: float, band_config: Sequence[int]) -> None:
+    def add_pixel_decoder(
+        self, width: int, depth: int, heads: int, mlp_ratio: float, band_config: Sequence[int]
+    ) -> None:
         """Create the decoder's parameters under MAE's names; called once, after the trunk exists."""
         trunk = self.trunk
         self.band_config = (int(band_config[0]), int(band_config[1]))
@@ -38,7 +47,9 @@ class PixelPainter(Reconstructor):
         self.decoder_embed = nn.Linear(trunk.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         nn.init.normal_(self.mask_token, std=0.02)
-        self.decoder_pos_embed = nn.Parameter(gsd_positions(width, trunk.img_size // trunk.patch_size, torch.ones(1)), requires_grad=False)
+        self.decoder_pos_embed = nn.Parameter(
+            gsd_positions(width, trunk.img_size // trunk.patch_size, torch.ones(1)), requires_grad=False
+        )
         self.decoder_blocks = transformer_blocks(depth, width, heads, mlp_ratio)
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
         self.decoder_pred = nn.Linear(width, trunk.patch_size**2 * trunk.in_chans)
@@ -52,7 +63,9 @@ class PixelPainter(Reconstructor):
         """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
         tokens = self.decoder_embed(latent)
         cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
-        tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(tokens.dtype)
+        tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(
+            tokens.dtype
+        )
         for block in self.decoder_blocks:
             tokens = block(tokens)
         return self.decoder_pred(self.decoder_norm(tokens))
@@ -70,7 +83,9 @@ class PixelPainter(Reconstructor):
         made = self.join(F.pixel_unshuffle((imagined - known) * hidden, self.patch_size), known, hidden)
         return F.pixel_shuffle(made, self.patch_size)
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> Tensor:
+    def predict(
+        self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
+    ) -> Tensor:
         """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
         centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
         return self.paint(self.imagine(images, res, keep), keep, centring)
@@ -82,7 +97,9 @@ class PixelPainter(Reconstructor):
         mean = picture.new_tensor(self.card.mean)[None, :, None, None]
         shown = (centring.base + centring.scale * picture) * std + mean
         high = high_target(shown, self.band_config)
-        return LowHigh(picture, high_target(picture, self.band_config), shown, high, shown, centring.base * std + mean)
+        return LowHigh(
+            picture, high_target(picture, self.band_config), shown, high, shown, centring.base * std + mean
+        )
 
 
 class PixelDecoder(PixelPainter, VisionTransformer):
@@ -107,7 +124,17 @@ class PixelDecoder(PixelPainter, VisionTransformer):
         mlp_ratio: float = 4.0,
         gsd_aware: bool = False,
     ) -> None:
-        super().__init__(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, centre=centre)
+        super().__init__(
+            img_size,
+            patch_size,
+            in_chans,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio,
+            gsd_aware=gsd_aware,
+            centre=centre,
+        )
         self.norm_pix_loss = norm_pix_loss
         self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         self.reset_parameters()
@@ -134,17 +161,25 @@ class PixelObjective(Objective):
         network = self.network
         centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
         imagined = network.imagine(batch.images, batch.res, keep)
-        losses = {"pixels": self._error(network.paint(imagined, keep, centring), centring.relative(batch.images), keep)}
+        losses = {
+            "pixels": self._error(
+                network.paint(imagined, keep, centring), centring.relative(batch.images), keep
+            )
+        }
         if network.join is not None:
             losses["imagined"] = self._error(imagined, centring.enter(batch.images), keep)
         return losses
 
     def _error(self, picture: Tensor, truth: Tensor, keep: Tensor) -> Tensor:
         assert isinstance(self.network, PixelPainter)
-        return masked_patch_error(picture, truth, keep, self.network.patch_size, self.network.norm_pix_loss, self.log_each)
+        return masked_patch_error(
+            picture, truth, keep, self.network.patch_size, self.network.norm_pix_loss, self.log_each
+        )
 
 
-def masked_patch_error(picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False) -> Tensor:
+def masked_patch_error(
+    picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False
+) -> Tensor:
     """Mean squared error over hidden patches, each patch counted alike; `norm_pix` compares with patches of zero mean and unit deviation."""
     wanted = to_patches(truth, patch)
     if norm_pix:

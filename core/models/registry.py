@@ -117,7 +117,11 @@ def families() -> dict[str, Family]:
 
 def cards() -> dict[str, ModelCard]:
     """Card of every preset, with its shipped weights where there are any: name -> ModelCard."""
-    return {name: _card(family, name, sizes) for family in families().values() for name, sizes in family.presets.items()}
+    return {
+        name: _card(family, name, sizes)
+        for family in families().values()
+        for name, sizes in family.presets.items()
+    }
 
 
 def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
@@ -129,8 +133,12 @@ def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
     family, preset = find_family(name)
     unknown = sorted(set(sizes) - set(family.defaults))
     if unknown:
-        raise ModelNameError(f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}.")
-    card = card_for(family, name, {**preset, **sizes}) if sizes or not trained else _card(family, name, preset)
+        raise ModelNameError(
+            f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}."
+        )
+    card = (
+        card_for(family, name, {**preset, **sizes}) if sizes or not trained else _card(family, name, preset)
+    )
     model = family.build(**{**family.defaults, **card.sizes})
     model.card = card
     if card.weights is not None:
@@ -145,7 +153,9 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     assert card.weights is not None
     path = WEIGHTS_FOLDER / card.weights.file
     if not path.is_file():
-        raise WeightsError(f"The weights file {path.name} that the card of {card.name} names is missing: restore it or remove the card.")
+        raise WeightsError(
+            f"The weights file {path.name} that the card of {card.name} names is missing: restore it or remove the card."
+        )
     found = file_sha256(path)
     if found != card.weights.sha256:
         raise WeightsError(
@@ -157,7 +167,9 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     misfits = [key for key, tensor in state.items() if tensor.shape != wanted.get(key)]
     missing = [key for key in wanted if key not in state and not key.endswith("pos_embed")]
     if missing or misfits:
-        raise WeightsError(f"{path.name} does not fit {card.name}: missing {missing[:3]}, of another shape or left over {misfits[:3]}.")
+        raise WeightsError(
+            f"{path.name} does not fit {card.name}: missing {missing[:3]}, of another shape or left over {misfits[:3]}."
+        )
     model.load_state_dict(state, strict=False)
 
 
@@ -171,14 +183,20 @@ def default_reconstructor() -> str:
     """Name of the preset shown first: of the trained reconstructors, those that paint two bands before others, the one with the best measured PSNR;
     else `scale_mae_tiny`."""
     trained = [card for card in cards().values() if card.weights and card.reconstructs]
-    best = max(trained, key=lambda card: (card.two_bands, card.weights.metrics.get("psnr_75", 0.0) if card.weights else 0.0), default=None)
+    best = max(
+        trained,
+        key=lambda card: (card.two_bands, card.weights.metrics.get("psnr_75", 0.0) if card.weights else 0.0),
+        default=None,
+    )
     return best.name if best else "scale_mae_tiny"
 
 
 def default_embedder() -> str:
     """Name of the preset whose vectors map the globe: the trained model with the best measured kNN, else the default reconstructor."""
     trained = [card for card in cards().values() if card.weights and "knn_eurosat" in card.weights.metrics]
-    best = max(trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None)
+    best = max(
+        trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None
+    )
     return best.name if best else default_reconstructor()
 
 
@@ -229,7 +247,9 @@ def read_card(written: Path) -> ModelCard:
     except ModelNameError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
-        raise WeightsError(f"The card {written.name} cannot be read ({problem}): restore it from the repository or remove it.") from problem
+        raise WeightsError(
+            f"The card {written.name} cannot be read ({problem}): restore it from the repository or remove it."
+        ) from problem
 
 
 def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:

@@ -32,7 +32,11 @@ class Stage(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.down, self.first, self.second = convolution(channels, width, 2), convolution(width, width, 1), convolution(width, width, 1)
+        self.down, self.first, self.second = (
+            convolution(channels, width, 2),
+            convolution(width, width, 1),
+            convolution(width, width, 1),
+        )
         last = self.second[1]
         assert isinstance(last, nn.BatchNorm2d)
         nn.init.constant_(last.weight, 0.2)  # near the identity at first, yet not deaf to gradients
@@ -59,7 +63,10 @@ class LevelWhitening(nn.Module):
 
     def joined(self, parts: Sequence[Tensor]) -> Tensor:
         """Every part whitened, of unit length, side by side: (n, sum of part_dims)."""
-        made = [(part - self.get_buffer(f"centre_{i}")) @ self.get_buffer(f"whitening_{i}") for i, part in enumerate(parts)]
+        made = [
+            (part - self.get_buffer(f"centre_{i}")) @ self.get_buffer(f"whitening_{i}")
+            for i, part in enumerate(parts)
+        ]
         return torch.cat([F.normalize(part, dim=1) for part in made], dim=1)
 
     def forward(self, parts: Sequence[Tensor]) -> Tensor:
@@ -70,7 +77,9 @@ class LevelWhitening(nn.Module):
         """Measure means and covariances over the rows of `parts`."""
         for i, part in enumerate(parts):
             self.get_buffer(f"centre_{i}").copy_(part.mean(0))
-            self.get_buffer(f"whitening_{i}").copy_(whitening(part.double().T.cov(correction=0), self.part_dims[i], ridge))
+            self.get_buffer(f"whitening_{i}").copy_(
+                whitening(part.double().T.cov(correction=0), self.part_dims[i], ridge)
+            )
         directions = torch.linalg.eigh(self.joined(parts).double().T.cov(correction=0)).eigenvectors
         self.rotation.copy_(directions.flip(1)[:, : self.width])
 
@@ -100,8 +109,15 @@ class ScaleContrast(Encoder):
         super().__init__()
         halvings = patch_size.bit_length() - 1
         if patch_size != 1 << halvings or img_size % patch_size:
-            raise ModelInputError(f"Patches of {patch_size} px do not fit: choose a power of two that divides {img_size} px.")
-        self.patch_size, self.embed_dim, self.in_chans, self.gsd_aware = patch_size, embed_dim, in_chans, gsd_aware
+            raise ModelInputError(
+                f"Patches of {patch_size} px do not fit: choose a power of two that divides {img_size} px."
+            )
+        self.patch_size, self.embed_dim, self.in_chans, self.gsd_aware = (
+            patch_size,
+            embed_dim,
+            in_chans,
+            gsd_aware,
+        )
         widths = [in_chans, *(stem_dim << i for i in range(halvings))]
         self.stages = nn.ModuleList(Stage(a, b) for a, b in itertools.pairwise(widths))
         self.proj = nn.Conv2d(widths[-1], embed_dim, 1)
@@ -109,7 +125,9 @@ class ScaleContrast(Encoder):
         self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio)
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
         xavier_linears(self.blocks)
-        self.whitening = LevelWhitening([embed_dim, embed_dim, *(2 * width for width in widths)], part_dim, vector_dim)
+        self.whitening = LevelWhitening(
+            [embed_dim, embed_dim, *(2 * width for width in widths)], part_dim, vector_dim
+        )
         self.vector_dim = self.whitening.width
 
     def grid_of(self, images: Tensor) -> int:
@@ -125,7 +143,9 @@ class ScaleContrast(Encoder):
         """Tokens after the final norm, (b, 1 + k, d), and the maps on the way: the picture itself and the output of every stage."""
         grid = self.grid_of(images)
         if keep is not None:
-            images = torch.where(hidden_pixels(keep, grid, images.shape[-1]).bool(), torch.zeros_like(images), images)
+            images = torch.where(
+                hidden_pixels(keep, grid, images.shape[-1]).bool(), torch.zeros_like(images), images
+            )
         maps = [images.contiguous(memory_format=torch.channels_last)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
@@ -142,7 +162,9 @@ class ScaleContrast(Encoder):
         parts = [tokens[:, 0], tokens[:, 1:].mean(1) if tokens.shape[1] > 1 else tokens[:, 0]]
         for level in maps:
             level = level.float()
-            parts.append(torch.cat([level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()], dim=1))
+            parts.append(
+                torch.cat([level.mean((2, 3)), level.var((2, 3), correction=0).add(1e-6).sqrt()], dim=1)
+            )
         return [part.float() for part in parts]
 
     def vector(self, images: Tensor, res: Tensor) -> Tensor:
@@ -185,7 +207,10 @@ class ScaleContrastObjective(Objective):
         self.crop, self.log_slope = (float(crop[0]), float(crop[1])), log_slope
         self.ridge = ridge
         self.head = nn.Sequential(
-            nn.Linear(2 * network.embed_dim, hidden_dim, bias=False), nn.BatchNorm1d(hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, projection_dim)
+            nn.Linear(2 * network.embed_dim, hidden_dim, bias=False),
+            nn.BatchNorm1d(hidden_dim),
+            nn.ReLU(),
+            nn.Linear(hidden_dim, projection_dim),
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
@@ -202,7 +227,16 @@ class ScaleContrastObjective(Objective):
         assert isinstance(self.network, ScaleContrast)
         card, side = self.network.card, batch.images.shape[-1]
         span = not_enlarged(self.crop, side, batch.targets)
-        cut = crop_view(batch.targets, batch.res, side, generator, span=span, flips=True, quarter_turns=True, log_slope=self.log_slope)
+        cut = crop_view(
+            batch.targets,
+            batch.res,
+            side,
+            generator,
+            span=span,
+            flips=True,
+            quarter_turns=True,
+            log_slope=self.log_slope,
+        )
         return View(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
 
     def losses(self, first: View, second: View) -> dict[str, Tensor]:
@@ -210,8 +244,12 @@ class ScaleContrastObjective(Objective):
         network = self.network
         assert isinstance(network, ScaleContrast)
         if len(first.images) < 2:
-            raise ModelInputError("The contrastive task tells the pictures of a batch apart: give 2 or more (128 is better), not 1.")
-        tokens, _ = network.levels(torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None)
+            raise ModelInputError(
+                "The contrastive task tells the pictures of a batch apart: give 2 or more (128 is better), not 1."
+            )
+        tokens, _ = network.levels(
+            torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None
+        )
         vectors = self.head(torch.cat([tokens[:, 0], tokens[:, 1:].mean(1)], dim=1))
         return {"nce": nt_xent(vectors, self.temperature)}
 
@@ -231,7 +269,9 @@ def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
     spread = covariance.diagonal().clamp(min=1e-8).sqrt()
     values, directions = torch.linalg.eigh((covariance / spread / spread[:, None]).double())
     values, directions = values.flip(0)[:width], directions.flip(1)[:, :width]
-    return (directions / (values.clamp(min=0) + ridge * values[0]).sqrt()).to(covariance.dtype) / spread[:, None]
+    return (directions / (values.clamp(min=0) + ridge * values[0]).sqrt()).to(covariance.dtype) / spread[
+        :, None
+    ]
 
 
 def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
@@ -257,7 +297,10 @@ register(
         reconstructs=False,
         two_bands=False,
         gsd_aware=True,
-        presets={"scale_contrast_tiny": {}, "scale_contrast_small": {"stem_dim": 48, "embed_dim": 384, "depth": 4, "num_heads": 6}},
+        presets={
+            "scale_contrast_tiny": {},
+            "scale_contrast_small": {"stem_dim": 48, "embed_dim": 384, "depth": 4, "num_heads": 6},
+        },
         defaults=size_defaults(ScaleContrast),
         objective=ScaleContrastObjective,
         pooling="vector",

@@ -73,9 +73,13 @@ class BandPainter(Reconstructor):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
         nn.init.normal_(self.mask_token, std=0.02)
         self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
-        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, decoder_embed_dim), requires_grad=False)
+        self.decoder_pos_embed = nn.Parameter(
+            torch.zeros(1, positions, decoder_embed_dim), requires_grad=False
+        )
         self.decoder_embed = nn.Linear(trunk.embed_dim, decoder_embed_dim)
-        self.decoder_blocks = transformer_blocks(decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio)
+        self.decoder_blocks = transformer_blocks(
+            decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio
+        )
         xavier_linears(self.decoder_embed)
         xavier_linears(self.decoder_blocks)
         self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
@@ -103,7 +107,9 @@ class BandPainter(Reconstructor):
             tokens = block(tokens)
         return self.decoder_norm(tokens)
 
-    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor) -> tuple[Tensor, Tensor]:
+    def paint(
+        self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where there is one (models.md 1.5,
         steps 7 and 8; s = 16 px a patch at the paper's head scale)."""
         grid = round(imagined.shape[1] ** 0.5)
@@ -113,9 +119,13 @@ class BandPainter(Reconstructor):
         if self.join is not None:
             tokens = tokens + self.join(tokens, *centring.known(keep, self.trunk.patch_size))
         low, high = self.fpn(tokens)
-        return (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
+        return (
+            (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
+        )
 
-    def predict(self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None) -> tuple[Tensor, Tensor]:
+    def predict(
+        self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
         centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
         imagined = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
@@ -158,8 +168,20 @@ class ScaleMAE(BandPainter, VisionTransformer):
         mlp_ratio: float = 4.0,
     ) -> None:
         if unet_widths and centre != "visible_harmonic":
-            raise ModelInputError("unet_widths needs centre='visible_harmonic': the U-Net works on top of the harmonic fill.")
-        super().__init__(img_size, patch_size, 3, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=not absolute_scale, centre=centre)
+            raise ModelInputError(
+                "unet_widths needs centre='visible_harmonic': the U-Net works on top of the harmonic fill."
+            )
+        super().__init__(
+            img_size,
+            patch_size,
+            3,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio,
+            gsd_aware=not absolute_scale,
+            centre=centre,
+        )
         self.add_band_decoder(
             decoder_embed_dim=decoder_embed_dim,
             decoder_depth=decoder_depth,
@@ -180,7 +202,9 @@ class ScaleMAE(BandPainter, VisionTransformer):
         return self
 
 
-def show_two_bands(low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard) -> LowHigh:
+def show_two_bands(
+    low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard
+) -> LowHigh:
     """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit).
 
     Combined is put together before the mean is added back: an average over thousands of values far from zero is off by some 1e-5.
@@ -219,7 +243,9 @@ class ScaleMAEObjective(Objective):
         self.teacher_weights = {"map": map_weight, "pooled": pooled_weight}
         trunk = network.trunk
         on_fill = network.join is not None or network.unet is not None
-        self.reader = nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if on_fill else None
+        self.reader = (
+            nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if on_fill else None
+        )
         self.teacher = TeacherLosses(teacher, trunk.embed_dim, network.decoder_width) if teacher else None
 
     def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
@@ -233,7 +259,9 @@ class ScaleMAEObjective(Objective):
         if self.reader is not None:
             wanted = to_patches(centring.enter(batch.images), network.patch_size)
             error = (self.reader(imagined) - wanted).square().mean(-1)
-            losses["imagined"] = masked_mean(error, torch.ones_like(error).scatter(1, keep, 0.0), self.log_each)
+            losses["imagined"] = masked_mean(
+                error, torch.ones_like(error).scatter(1, keep, 0.0), self.log_each
+            )
         if self.teacher is not None:
             taught = self.teacher(latent[:, 0], imagined, batch.targets, network.card)
             losses |= {name: self.teacher_weights[name] * loss for name, loss in taught.items()}
@@ -249,14 +277,31 @@ class ScaleMAEObjective(Objective):
         assert isinstance(self.network, BandPainter)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
-        high_error = (area(high, targets.shape[-1]) if high.shape != targets.shape else high) - high_target(targets, bands)
+        high_error = (area(high, targets.shape[-1]) if high.shape != targets.shape else high) - high_target(
+            targets, bands
+        )
         high_error = self.l1_weight * high_error.abs() if self.high_loss == "l1" else high_error.square()
         errors = {"low": low_error, "high": high_error}
-        return {name: masked_mean(error, hidden_pixels(keep, grid, error.shape[-1]), self.log_each) for name, error in errors.items()}
+        return {
+            name: masked_mean(error, hidden_pixels(keep, grid, error.shape[-1]), self.log_each)
+            for name, error in errors.items()
+        }
 
 
-THIN_DECODER = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6, "fcn_dim": 96, "fcn_layers": 2}
-TINY_DECODER = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4, "fcn_dim": 32, "fcn_layers": 1}
+THIN_DECODER = {
+    "decoder_embed_dim": 192,
+    "decoder_depth": 3,
+    "decoder_num_heads": 6,
+    "fcn_dim": 96,
+    "fcn_layers": 2,
+}
+TINY_DECODER = {
+    "decoder_embed_dim": 128,
+    "decoder_depth": 3,
+    "decoder_num_heads": 4,
+    "fcn_dim": 32,
+    "fcn_layers": 1,
+}
 
 register(
     Family(

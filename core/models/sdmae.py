@@ -31,7 +31,9 @@ def projection(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width, following in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False), nn.BatchNorm1d(widths[-1], affine=False))
+    return nn.Sequential(
+        *layers, nn.Linear(widths[-2], widths[-1], bias=False), nn.BatchNorm1d(widths[-1], affine=False)
+    )
 
 
 class ContrastiveBranch(nn.Module):
@@ -82,12 +84,24 @@ class SDMAE(PixelPainter):
         super().__init__()
         self.patch_size, self.embed_dim, self.in_chans = patch_size, embed_dim, in_chans
         self.momentum, self.temperature, self.norm_pix_loss = momentum, temperature, norm_pix_loss
-        self.encoder = VisionTransformer(img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, centre=centre)
+        self.encoder = VisionTransformer(
+            img_size,
+            patch_size,
+            in_chans,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio,
+            gsd_aware=gsd_aware,
+            centre=centre,
+        )
         self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         pixels, positions = patch_size**2 * in_chans, (img_size // patch_size) ** 2
         self.base_ctr = ContrastiveBranch(pixels, ctr_depth, ctr_num_heads or num_heads, mlp_dim, mlp_ratio)
         self.predictor = projection(pixels, mlp_dim, pixels)
-        self.locality = nn.Sequential(nn.Linear(embed_dim, embed_dim // 2), nn.Linear(embed_dim // 2, positions))
+        self.locality = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim // 2), nn.Linear(embed_dim // 2, positions)
+        )
         xavier_linears(self)
         self.encoder.reset_parameters()
         self.momentum_ctr = copy.deepcopy(self.base_ctr).requires_grad_(False)
@@ -131,7 +145,13 @@ class SDMAEObjective(Objective):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.network, self.location, self.colour, self.ctr_weight, self.seed = network, location, colour, ctr_weight, seed
+        self.network, self.location, self.colour, self.ctr_weight, self.seed = (
+            network,
+            location,
+            colour,
+            ctr_weight,
+            seed,
+        )
         self.scale_shift = (float(scale_shift[0]), float(scale_shift[1])) if scale_shift else (1.0, 1.0)
         self.flips, self.quarter_turns, self.log_slope = flips, quarter_turns, log_slope
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
@@ -149,7 +169,9 @@ class SDMAEObjective(Objective):
         card, side = self.network.card, batch.images.shape[-1]
         whole = round(side / 0.875)
         source, part = fit(batch.targets, whole), side / whole
-        first = crop_view(source, batch.res, side, generator, span=(part, part), corner=True, log_slope=self.log_slope)
+        first = crop_view(
+            source, batch.res, side, generator, span=(part, part), corner=True, log_slope=self.log_slope
+        )
         finest = fit(batch.targets, min(batch.targets.shape[-1], 2 * whole))
         span = not_enlarged((part * self.scale_shift[0], part * self.scale_shift[1]), side, finest)
         second = crop_view(
@@ -182,7 +204,9 @@ class SDMAEObjective(Objective):
         wanted = [network.predictor(network.base_ctr(pixels)) for pixels in read]
         with torch.no_grad():
             keys = [network.momentum_ctr(pixels) for pixels in read]
-        ctr = info_nce(wanted[0], keys[1], network.temperature) + info_nce(wanted[1], keys[0], network.temperature)
+        ctr = info_nce(wanted[0], keys[1], network.temperature) + info_nce(
+            wanted[1], keys[0], network.temperature
+        )
         return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr}
 
     def _check(self, network: SDMAE, view: View, keep: Tensor | None) -> Tensor:
@@ -192,7 +216,9 @@ class SDMAEObjective(Objective):
                 "nothing to learn from: give 2 or more (32 is better)."
             )
         if keep is None:
-            raise ModelInputError("SDMAE trains on masked pictures: pass the positions of visible patches in `keep`.")
+            raise ModelInputError(
+                "SDMAE trains on masked pictures: pass the positions of visible patches in `keep`."
+            )
         positions, found = network.locality[1].out_features, network.trunk.grid_of(view.images) ** 2
         if positions != found:
             raise ModelInputError(
@@ -204,7 +230,9 @@ class SDMAEObjective(Objective):
     def _pixel_error(self, network: SDMAE, images: Tensor, pixels: Tensor, keep: Tensor) -> Tensor:
         centring = centre_on(images, keep, network.patch_size, network.trunk.centre)
         picture = network.paint(from_pixel_patches(pixels[:, 1:], network.in_chans), keep, centring)
-        return masked_patch_error(picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss)
+        return masked_patch_error(
+            picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss
+        )
 
     def _location_error(self, logits: Tensor, keep: Tensor) -> Tensor:
         if self.location == "cross_entropy":
@@ -220,7 +248,15 @@ def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
         return 2 * temperature * F.cross_entropy(queries @ keys.T / temperature, own)
 
 
-_TINY = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3, "decoder_num_heads": 8, "mlp_dim": 1024}
+_TINY = {
+    "img_size": 64,
+    "patch_size": 8,
+    "embed_dim": 192,
+    "depth": 8,
+    "num_heads": 3,
+    "decoder_num_heads": 8,
+    "mlp_dim": 1024,
+}
 
 register(
     Family(

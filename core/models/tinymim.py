@@ -51,7 +51,16 @@ class TinyMIM(VisionTransformer):
         mlp_ratio: float = 4.0,
     ) -> None:
         super().__init__(
-            img_size, patch_size, in_chans, embed_dim, depth, num_heads, mlp_ratio, gsd_aware=gsd_aware, drop_path=drop_path, centre=centre
+            img_size,
+            patch_size,
+            in_chans,
+            embed_dim,
+            depth,
+            num_heads,
+            mlp_ratio,
+            gsd_aware=gsd_aware,
+            drop_path=drop_path,
+            centre=centre,
         )
         self.blocks[-1] = transformer_blocks(1, embed_dim, last_heads or num_heads, mlp_ratio)[0]
         self.reset_parameters()
@@ -84,7 +93,9 @@ def trunk_of(encoder: Encoder) -> VisionTransformer:
         return encoder.trunk
     if isinstance(encoder, VisionTransformer):
         return encoder
-    raise ModelInputError(f"{encoder.card.name} has no transformer blocks whose relations could be taught: choose another teacher.")
+    raise ModelInputError(
+        f"{encoder.card.name} has no transformer blocks whose relations could be taught: choose another teacher."
+    )
 
 
 def named(network: Encoder | str) -> Encoder:
@@ -118,7 +129,9 @@ def log_relation(left: Tensor, right: Tensor) -> Tensor:
         return (left @ right.transpose(-2, -1) * left.shape[-1] ** -0.5).log_softmax(-1)
 
 
-def relation_loss(teacher: tuple[Tensor, Tensor], student: tuple[Tensor, Tensor], heads_at_once: int | None = None) -> Tensor:
+def relation_loss(
+    teacher: tuple[Tensor, Tensor], student: tuple[Tensor, Tensor], heads_at_once: int | None = None
+) -> Tensor:
     """Mean over pictures, heads and queries of KL(teacher's relation || student's).
 
     With `heads_at_once` relations are built, and rebuilt for the gradient, for that many heads at a time: memory falls in proportion.
@@ -162,7 +175,9 @@ class TinyMIMObjective(Objective):
     ) -> None:
         super().__init__()
         if pooling not in DISTILLED:
-            raise ModelInputError(f"A distilled student is embedded by {' or '.join(DISTILLED)}, not by {pooling!r:.40}.")
+            raise ModelInputError(
+                f"A distilled student is embedded by {' or '.join(DISTILLED)}, not by {pooling!r:.40}."
+            )
         whole = named(teacher)
         trunk = trunk_of(whole)
         self.network, self.heads_at_once, self.colour, self.seed = network, heads_at_once, colour, seed
@@ -201,7 +216,10 @@ class TinyMIMObjective(Objective):
             raise ModelInputError(
                 f"The teacher cut its picture into {tq.shape[2] - 1} patches and the student into {sq.shape[2] - 1}: feed both the same grid."
             )
-        return {"qk": relation_loss((tq, tk), (sq, sk), self.heads_at_once), "vv": relation_loss((tv, tv), (sv, sv), self.heads_at_once)}
+        return {
+            "qk": relation_loss((tq, tk), (sq, sk), self.heads_at_once),
+            "vv": relation_loss((tv, tv), (sv, sv), self.heads_at_once),
+        }
 
     def _as_teacher_sees(self, batch: Batch) -> Tensor:
         """The batch's ground at the size that gives the teacher the student's grid, normalised its way."""
@@ -212,13 +230,17 @@ class TinyMIMObjective(Objective):
         ours, theirs = self.network.card, whole.card
         if (ours.mean, ours.std) == (theirs.mean, theirs.std):
             return images
-        mean, std, their_mean, their_std = (images.new_tensor(v)[None, :, None, None] for v in (ours.mean, ours.std, theirs.mean, theirs.std))
+        mean, std, their_mean, their_std = (
+            images.new_tensor(v)[None, :, None, None] for v in (ours.mean, ours.std, theirs.mean, theirs.std)
+        )
         return (images * std + mean - their_mean) / their_std
 
 
 def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None:
     if not 1 <= block <= len(teacher.blocks):
-        raise ModelInputError(f"The teacher has blocks 1 to {len(teacher.blocks)}, not {block}: choose one of them as teacher_block.")
+        raise ModelInputError(
+            f"The teacher has blocks 1 to {len(teacher.blocks)}, not {block}: choose one of them as teacher_block."
+        )
     theirs, ours = heads_of(teacher, block - 1), heads_of(student, -1)
     if theirs != ours:
         raise ModelInputError(
@@ -233,7 +255,15 @@ def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None
         )
 
 
-TINY_STUDENT = {"img_size": 112, "patch_size": 8, "embed_dim": 192, "depth": 4, "num_heads": 3, "last_heads": 3, "gsd_aware": True}
+TINY_STUDENT = {
+    "img_size": 112,
+    "patch_size": 8,
+    "embed_dim": 192,
+    "depth": 4,
+    "num_heads": 3,
+    "last_heads": 3,
+    "gsd_aware": True,
+}
 """Half as deep as a teacher of scale_mae_tiny's grid and heads."""
 
 register(

@@ -77,7 +77,11 @@ class TinyMIMDecoder(BandPainter):
     def adopt(self, student: TinyMIM) -> Self:
         """Take over the weights of a distilled student. Raises ModelInputError where its sizes differ."""
         ours, theirs = self.student.state_dict(), student.state_dict()
-        wrong = [key for key in {**ours, **theirs} if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape]
+        wrong = [
+            key
+            for key in {**ours, **theirs}
+            if key not in ours or key not in theirs or ours[key].shape != theirs[key].shape
+        ]
         if wrong or heads_of(self.student, -1) != heads_of(student, -1):
             raise ModelInputError(
                 f"The student {student.card.name} has other sizes than this decoder expects: create tinymim_decoder with the student's sizes."
@@ -89,7 +93,9 @@ class TinyMIMDecoder(BandPainter):
         return self.student.embed_tokens(images, res, keep)
 
 
-def decoder_objective(network: TinyMIMDecoder, *, student: Encoder | str | None = None, **options: Any) -> ScaleMAEObjective:
+def decoder_objective(
+    network: TinyMIMDecoder, *, student: Encoder | str | None = None, **options: Any
+) -> ScaleMAEObjective:
     """Scale-MAE's masked losses (and its options) for the decoder alone, after taking over `student`: a network, a name or a file."""
     if student is not None:
         found = named(student)

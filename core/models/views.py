@@ -59,9 +59,14 @@ def crop_view(
     cos, sin = (turn == 0).float() - (turn == 2).float(), (turn == 1).float() - (turn == 3).float()
     across = torch.where(draw[4] < 0.5, -1.0, 1.0) if flips or horizontal_flip else torch.ones_like(part)
     down = torch.where(draw[5] < 0.5, -1.0, 1.0) if flips else torch.ones_like(part)
-    rows = [torch.stack([part * cos * across, -part * sin * down, centre[0]], 1), torch.stack([part * sin * across, part * cos * down, centre[1]], 1)]
+    rows = [
+        torch.stack([part * cos * across, -part * sin * down, centre[0]], 1),
+        torch.stack([part * sin * across, part * cos * down, centre[1]], 1),
+    ]
     grid = F.affine_grid(torch.stack(rows, 1), [b, source.shape[1], side_px, side_px], align_corners=False)
-    images = F.grid_sample(source, grid.to(source.dtype), mode="bilinear", padding_mode="border", align_corners=False)
+    images = F.grid_sample(
+        source, grid.to(source.dtype), mode="bilinear", padding_mode="border", align_corners=False
+    )
     return View(images, res + log_slope * part.log() if log_slope else res * part)
 
 
@@ -78,7 +83,13 @@ def fit(source: Tensor, side_px: int) -> Tensor:
     return F.interpolate(source, size=(side_px, side_px), mode="bicubic", antialias=True, align_corners=False)
 
 
-def recolour(images: Tensor, generator: torch.Generator, colour: Colour, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def recolour(
+    images: Tensor,
+    generator: torch.Generator,
+    colour: Colour,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Tensor:
     """Jitter the colours of each normalised RGB picture on its own.
 
     Brightness, contrast, saturation and hue in this order (torchvision shuffles it); hue turns in the YIQ plane, which for small angles is
@@ -86,7 +97,10 @@ def recolour(images: Tensor, generator: torch.Generator, colour: Colour, mean: t
     """
     shift, scale = images.new_tensor(mean)[None, :, None, None], images.new_tensor(std)[None, :, None, None]
     draw = torch.rand(6, len(images), 1, 1, 1, generator=generator).to(images.device, images.dtype)
-    factor = [1 + strength * (2 * draw[i] - 1) for i, strength in enumerate((colour.brightness, colour.contrast, colour.saturation))]
+    factor = [
+        1 + strength * (2 * draw[i] - 1)
+        for i, strength in enumerate((colour.brightness, colour.contrast, colour.saturation))
+    ]
     plain = images * scale + shift
     out = (plain * factor[0]).clamp(0, 1)
     out = (_luma(out).mean((2, 3), keepdim=True) * (1 - factor[1]) + out * factor[1]).clamp(0, 1)

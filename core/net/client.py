@@ -82,11 +82,15 @@ class Web:
         """Fetch a JSON document; a `question` is sent as JSON (POST). Raises OnlineError, also for an answer that is no JSON."""
         headers = {"Accept": "application/geo+json, application/json", "Content-Type": "application/json"}
         body = None if question is None else json.dumps(question).encode()
-        answer = self._whole(_Ask(address, "GET" if body is None else "POST", headers, body), self.limits.json_bytes)
+        answer = self._whole(
+            _Ask(address, "GET" if body is None else "POST", headers, body), self.limits.json_bytes
+        )
         try:
             return json.loads(answer)
         except (ValueError, RecursionError) as error:
-            raise OnlineError(f"{_host(address)} {_what_came(answer)} instead of JSON: check the address of the catalogue.") from error
+            raise OnlineError(
+                f"{_host(address)} {_what_came(answer)} instead of JSON: check the address of the catalogue."
+            ) from error
 
     def picture(self, address: str) -> bytes:
         """Fetch a small file such as a preview whole."""
@@ -98,14 +102,24 @@ class Web:
         with self._answer(_Ask(address, headers={"Range": asked, "Accept-Encoding": "identity"})) as answer:
             if answer.response.status != 206:
                 head = answer.read(512, enough=True)
-                refused = what if (what := _what_came(head)) != UNKNOWN else "does not give parts of a file (no range requests)"
-                raise OnlineError(f"{_host(address)} {refused}: give the address of a cloud-optimised GeoTIFF itself.")
+                refused = (
+                    what
+                    if (what := _what_came(head)) != UNKNOWN
+                    else "does not give parts of a file (no range requests)"
+                )
+                raise OnlineError(
+                    f"{_host(address)} {refused}: give the address of a cloud-optimised GeoTIFF itself."
+                )
             total = _total(answer.response.headers.get("Content-Range", ""), first)
             if total is None:
-                raise OnlineError(f"{_host(address)} answers with another part of the file than was asked for: download the file and open that.")
+                raise OnlineError(
+                    f"{_host(address)} answers with another part of the file than was asked for: download the file and open that."
+                )
             data = answer.read(count)
             if len(data) != min(count, total - first):
-                raise OnlineError(f"{_host(address)} broke off in the middle of a file: try again in a moment.")
+                raise OnlineError(
+                    f"{_host(address)} broke off in the middle of a file: try again in a moment."
+                )
             return Part(data, total, answer.response.headers.get("ETag", ""))
 
     def _whole(self, ask: _Ask, most: int) -> bytes:
@@ -122,7 +136,9 @@ class Web:
             response.close()
             ask = _Ask(to, ask.method, ask.headers, ask.body)
         else:
-            raise OnlineError(f"{_host(ask.address)} sends us from address to address without end: check the address.")
+            raise OnlineError(
+                f"{_host(ask.address)} sends us from address to address without end: check the address."
+            )
         if not 200 <= response.status < 300:
             response.close()
             raise RefusedError(_refusal(ask.address, response.status), response.status)
@@ -152,7 +168,11 @@ class Web:
     def _pool(self, address: str) -> urllib3.PoolManager:
         """Connections to a server, straight or through the proxy that the environment names for it."""
         parts = urlsplit(address)
-        proxy = "" if urllib.request.proxy_bypass(parts.hostname or "") else urllib.request.getproxies().get(parts.scheme, "")
+        proxy = (
+            ""
+            if urllib.request.proxy_bypass(parts.hostname or "")
+            else urllib.request.getproxies().get(parts.scheme, "")
+        )
         if proxy not in self._pools:
             timeout = urllib3.Timeout(connect=self.limits.connect_s, read=self.limits.wait_s)
             if proxy:
@@ -169,13 +189,19 @@ class Web:
             parts = urlsplit(address)
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
-            raise OnlineError(f"{address[:80]!r} is not an internet address: give one that begins with https://.") from error
+            raise OnlineError(
+                f"{address[:80]!r} is not an internet address: give one that begins with https://."
+            ) from error
         schemes = ("https", "http") if self._local else ("https",)
         if parts.scheme.lower() not in schemes or not host or not address.isprintable() or " " in address:
             raise OnlineError(f"{address.split('?')[0][:80]!r} cannot be asked: only https:// addresses are.")
         if parts.username is not None or parts.password is not None:
-            raise OnlineError("An address with a user name or password in it is not asked: give a signed link, or download the file.")
-        if not self._local and (host.lower() == "localhost" or host.lower().endswith(".localhost") or not _is_public(host)):
+            raise OnlineError(
+                "An address with a user name or password in it is not asked: give a signed link, or download the file."
+            )
+        if not self._local and (
+            host.lower() == "localhost" or host.lower().endswith(".localhost") or not _is_public(host)
+        ):
             raise _inside(host)
 
     def _require_peer(self, host: str, found: str) -> None:
@@ -211,9 +237,13 @@ class _Answer:
                     self.response.close()
                     break
                 if size > most:
-                    raise OnlineError(f"{_host(self._address)} sends more than {most / 1e6:,.1f} MB where so much cannot be: check the address.")
+                    raise OnlineError(
+                        f"{_host(self._address)} sends more than {most / 1e6:,.1f} MB where so much cannot be: check the address."
+                    )
                 if time.monotonic() > self._until:
-                    raise OnlineError(f"{_host(self._address)} is too slow to finish its answer in time: try again later.")
+                    raise OnlineError(
+                        f"{_host(self._address)} is too slow to finish its answer in time: try again later."
+                    )
         except (HTTPError, OSError) as error:
             raise _no_answer(self._address, error) from error
         return b"".join(pieces)[: most if enough else None]
@@ -263,7 +293,9 @@ def _is_public(host: str) -> bool:
 
 
 def _inside(host: str) -> OnlineError:
-    return OnlineError(f"{host[:80]} lies inside this machine's own network, which is not asked: set {online.LOCAL_SWITCH}=1 to allow that.")
+    return OnlineError(
+        f"{host[:80]} lies inside this machine's own network, which is not asked: set {online.LOCAL_SWITCH}=1 to allow that."
+    )
 
 
 def _host(address: str) -> str:
@@ -285,7 +317,9 @@ def _total(said: str, first: int) -> int | None:
     unit, _, rest = said.partition(" ")
     span, _, total = rest.partition("/")
     start, _, last = span.partition("-")
-    fits = unit == "bytes" and start == str(first) and last.isdecimal() and total.isdecimal() and len(total) < 19
+    fits = (
+        unit == "bytes" and start == str(first) and last.isdecimal() and total.isdecimal() and len(total) < 19
+    )
     return int(total) if fits and first <= int(last) < int(total) else None
 
 
@@ -303,7 +337,9 @@ def _refusal(address: str, status: int) -> str:
 def _no_answer(address: str, error: Exception) -> OnlineError:
     host, cause = _host(address), getattr(error, "reason", error)
     if isinstance(error, SSLError) or isinstance(cause, SSLError):
-        return OnlineError(f"{host} cannot prove that it is who it says (its certificate): check the address.")
+        return OnlineError(
+            f"{host} cannot prove that it is who it says (its certificate): check the address."
+        )
     slow = "timed out" in str(cause).lower() or isinstance(error, TimeoutError)
     why = "does not answer in time" if slow else "cannot be reached or broke off"
     return _NoAnswerError(f"{host} {why}: check the address and the network, then try again.")

@@ -52,7 +52,12 @@ def part_of(target: Path) -> Path:
 
 
 def download(
-    urls: Sequence[str], target: Path, max_bytes: int, *, timeout_s: float = 30.0, progress: Callable[[Progress], None] | None = None
+    urls: Sequence[str],
+    target: Path,
+    max_bytes: int,
+    *,
+    timeout_s: float = 30.0,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Path:
     """Fetch the first of `urls` that answers into the part beside `target`, which the caller checks and renames; returns the part.
 
@@ -70,11 +75,15 @@ def download(
             except _NextAddressError as why:
                 reasons.append(f"{urlsplit(url).hostname}: {why}")
     except OSError as problem:
-        raise DownloadError(f"{target.name} cannot be written to {target.parent} ({problem.strerror}): choose another folder with --to.") from problem
+        raise DownloadError(
+            f"{target.name} cannot be written to {target.parent} ({problem.strerror}): choose another folder with --to."
+        ) from problem
     raise DownloadError(f"{target.name} could not be fetched ({'; '.join(reasons)}).")
 
 
-def _from_one(url: str, part: Path, max_bytes: int, timeout_s: float, progress: Callable[[Progress], None] | None) -> None:
+def _from_one(
+    url: str, part: Path, max_bytes: int, timeout_s: float, progress: Callable[[Progress], None] | None
+) -> None:
     why = ""
     for attempt in range(TRIES):
         if attempt:
@@ -109,7 +118,9 @@ def _from_one(url: str, part: Path, max_bytes: int, timeout_s: float, progress: 
 def _open(url: str, start: int, timeout_s: float) -> HTTPResponse:
     if not _trusted(url):
         raise _NextAddressError("only https addresses are fetched")
-    request = urllib.request.Request(url, headers={"User-Agent": "earth-mae-explorer", "Accept-Encoding": "identity"})
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "earth-mae-explorer", "Accept-Encoding": "identity"}
+    )
     if start:
         request.add_header("Range", f"bytes={start}-")
     response: HTTPResponse = urllib.request.urlopen(request, timeout=timeout_s)
@@ -135,7 +146,12 @@ def _placed(response: HTTPResponse, asked_from: int, max_bytes: int) -> tuple[in
     length = response.headers.get("Content-Length", "")
     if not length.isdigit():
         raise _NextAddressError("it does not say how large the file is")
-    start = asked_from if response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {asked_from}-") else 0
+    start = (
+        asked_from
+        if response.status == 206
+        and response.headers.get("Content-Range", "").startswith(f"bytes {asked_from}-")
+        else 0
+    )
     if response.status == 206 and not start:
         raise _NextAddressError("it answered with another part than was asked for")
     if start + int(length) > max_bytes:

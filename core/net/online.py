@@ -29,7 +29,9 @@ def is_on(asked: bool = False) -> bool:
 def require(asked: bool = False) -> None:
     """Pass where the internet may be used; raises OnlineError with how to switch it on where it may not."""
     if not is_on(asked):
-        raise OnlineError(f"That is on the internet and online access is off: {HOW}; or download the file and open that.")
+        raise OnlineError(
+            f"That is on the internet and online access is off: {HOW}; or download the file and open that."
+        )
 
 
 def local_allowed() -> bool:

@@ -32,7 +32,11 @@ class Wheel:
 
 # The metadata of some old wheels is not valid for pip >= 24.1, which then does not see them: an older pip, put in a temporary
 # folder and pinned too, downloads all of them.
-PIP = Wheel("pip==24.0", "pip-24.0-py3-none-any.whl", "ba0d021a166865d2265246961bec0152ff124de910c5cc39f1156ce3fa7c69dc")
+PIP = Wheel(
+    "pip==24.0",
+    "pip-24.0-py3-none-any.whl",
+    "ba0d021a166865d2265246961bec0152ff124de910c5cc39f1156ce3fa7c69dc",
+)
 
 
 def verified(wheel: Wheel, folder: Path = WHEELS_FOLDER) -> bool:
@@ -57,7 +61,9 @@ def download_wheels(wheels: Iterable[Wheel], folder: Path = WHEELS_FOLDER) -> li
             _pip(missing, scratch, {"PYTHONPATH": str(old_pip)})
             for wheel in missing:
                 if not verified(wheel, scratch):
-                    raise WheelError(f"The download of {wheel.requirement} is not the pinned file: try again, or continue without it.")
+                    raise WheelError(
+                        f"The download of {wheel.requirement} is not the pinned file: try again, or continue without it."
+                    )
                 (scratch / wheel.file).replace(folder / wheel.file)
     return [folder / wheel.file for wheel in wheels]
 
@@ -66,10 +72,22 @@ def _pip(wheels: list[Wheel], folder: Path, environment: dict[str, str]) -> None
     """Run `pip download --no-deps --require-hashes` for some wheels into a folder."""
     pins = folder / "requirements.txt"
     pins.write_text("".join(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n" for wheel in wheels))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+    ]
     command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(pins)]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if line.startswith("ERROR")), "pip failed")
         names = ", ".join(wheel.requirement for wheel in wheels)
-        raise WheelError(f"{names} cannot be downloaded ({reason}): try again when online, or continue without it.")
+        raise WheelError(
+            f"{names} cannot be downloaded ({reason}): try again when online, or continue without it."
+        )

@@ -46,7 +46,14 @@ class Experiment:
         return replace(self, ours=replace(self.ours, **changed), other=replace(self.other, **changed))
 
 
-def experiment(name: str, *, teacher: str = "scale_mae_tiny", batch: int = 64, seeds: int | None = None, sets: tuple[str, ...] | None = None) -> Experiment:
+def experiment(
+    name: str,
+    *,
+    teacher: str = "scale_mae_tiny",
+    batch: int = 64,
+    seeds: int | None = None,
+    sets: tuple[str, ...] | None = None,
+) -> Experiment:
     """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on.
 
     Raises RecipeError, and what loading the teacher raises.
@@ -67,7 +74,9 @@ BOTH_TARGETS: dict[str, Any] = {"sides_px": (64, 64), "targets_px": (128, 64), "
 """Half of the steps have targets of twice the side; the other half serve EuroSAT, whose 64 px hold nothing finer."""
 
 
-def _spec(name: str, model: str, batch: int, sizes: dict[str, Any], *, encoder_rate: float = 0.2, **objective: Any) -> TrainSpec:
+def _spec(
+    name: str, model: str, batch: int, sizes: dict[str, Any], *, encoder_rate: float = 0.2, **objective: Any
+) -> TrainSpec:
     """The recipe that all arms share (models.md 1.9 at a small budget): AdamW, 75 % hidden, 64 px, rate to 0 along half a cosine.
 
     Of the encoder's shares 0.2 and 1, 0.2 served Scale-MAE and MAE better and 1 TinyMIM, by kNN among EuroSAT's training pictures after
@@ -82,23 +91,53 @@ def _spec(name: str, model: str, batch: int, sizes: dict[str, Any], *, encoder_r
 def _scale_mae(_: str, batch: int) -> Experiment:
     """Scale-MAE draws targets of twice the side; `target_scale` lets MAE see the very same pictures."""
     heads = {"head_scale": 4, "fcn_dim": 64, "fcn_layers": 1}
-    ours = replace(_spec("scale_mae_arm", "scale_mae", batch, {**ENCODER, **DECODER, **heads}), **BOTH_TARGETS)
+    ours = replace(
+        _spec("scale_mae_arm", "scale_mae", batch, {**ENCODER, **DECODER, **heads}), **BOTH_TARGETS
+    )
     other = replace(_spec("mae_arm", "mae", batch, {**ENCODER, **DECODER}, target_scale=2), **BOTH_TARGETS)
     return Experiment("scale_mae", ours, other, scales=SWEEP)
 
 
 def _tinymim(teacher: str, batch: int) -> Experiment:
-    ours = _spec("tinymim_tiny", "tinymim", batch, {**STUDENT, "last_heads": STUDENT["num_heads"]}, encoder_rate=1.0, teacher=teacher)
+    ours = _spec(
+        "tinymim_tiny",
+        "tinymim",
+        batch,
+        {**STUDENT, "last_heads": STUDENT["num_heads"]},
+        encoder_rate=1.0,
+        teacher=teacher,
+    )
     other = _spec("mae_student", "mae", batch, {**STUDENT, **DECODER})
-    return Experiment("tinymim", ours, other, protocols=("knn", "probe"), readings=(("block11_mean", "mean"), ("block11_cls", "cls")))
+    return Experiment(
+        "tinymim",
+        ours,
+        other,
+        protocols=("knn", "probe"),
+        readings=(("block11_mean", "mean"), ("block11_cls", "cls")),
+    )
 
 
 def _sdmae(_: str, batch: int) -> Experiment:
-    fed: dict[str, Any] = {"sides_px": (56,), "targets_px": (64,)}  # 7/8 of a picture, as the original's 224 of 256 px
-    ours = _spec("sdmae_tiny", "sdmae", batch, {**ENCODER, "decoder_num_heads": 8, "mlp_dim": 1024, "img_size": 56})
-    ours, other = (replace(spec, **fed) for spec in (ours, _spec("mae_2000", "mae", batch, {**ENCODER, **DECODER}, target_scale=2)))
+    fed: dict[str, Any] = {
+        "sides_px": (56,),
+        "targets_px": (64,),
+    }  # 7/8 of a picture, as the original's 224 of 256 px
+    ours = _spec(
+        "sdmae_tiny", "sdmae", batch, {**ENCODER, "decoder_num_heads": 8, "mlp_dim": 1024, "img_size": 56}
+    )
+    ours, other = (
+        replace(spec, **fed)
+        for spec in (ours, _spec("mae_2000", "mae", batch, {**ENCODER, **DECODER}, target_scale=2))
+    )
     return Experiment(
-        "sdmae", ours, other, seeds=(0, 1, 2), sets=("eurosat",), protocols=("knn", "probe"), readings=(("cls", "cls"), ("mean", "mean")), subset=2_000
+        "sdmae",
+        ours,
+        other,
+        seeds=(0, 1, 2),
+        sets=("eurosat",),
+        protocols=("knn", "probe"),
+        readings=(("cls", "cls"), ("mean", "mean")),
+        subset=2_000,
     )
 
 

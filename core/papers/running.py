@@ -74,7 +74,15 @@ def run_claim(
         arms.append((TrainedArm(label, _without_paths(plain), tuple(runs)), subjects))
     rows = yield from comparisons(planned, found.sets, arms[0][1], arms[1][1], Cache(folder / "scores"))
     claim = Claim(
-        experiment.name, command, device().name, planned.ours.steps * planned.ours.batch, found.gallery, limit, arms[0][0], arms[1][0], rows
+        experiment.name,
+        command,
+        device().name,
+        planned.ours.steps * planned.ours.batch,
+        found.gallery,
+        limit,
+        arms[0][0],
+        arms[1][0],
+        rows,
     )
     write_claim(claim, out)
     yield claim
@@ -120,9 +128,15 @@ def _budget(
 def _read_budget(kept: Path) -> Budget:
     try:
         said = json.loads(kept.read_text())
-        return Budget(int(said["pictures"]), float(said["minutes_per_run"]), (float(said["paces"][0]), float(said["paces"][1])))
+        return Budget(
+            int(said["pictures"]),
+            float(said["minutes_per_run"]),
+            (float(said["paces"][0]), float(said["paces"][1])),
+        )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
-        raise RunError(f"{kept} cannot be read ({problem}): remove it, or choose another folder with --out.") from problem
+        raise RunError(
+            f"{kept} cannot be read ({problem}): remove it, or choose another folder with --out."
+        ) from problem
 
 
 def _trained(spec: TrainSpec, run: Run, imagery: tuple[Imagery, ...]) -> Iterator[str]:

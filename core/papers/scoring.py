@@ -26,7 +26,11 @@ NOTHING = Measured(0, 0, 0)
 
 
 def comparisons(
-    experiment: Experiment, sets: Sequence[LabelledSet], ours: Sequence[Subject], other: Sequence[Subject], cache: Cache
+    experiment: Experiment,
+    sets: Sequence[LabelledSet],
+    ours: Sequence[Subject],
+    other: Sequence[Subject],
+    cache: Cache,
 ) -> Generator[str, None, tuple[Comparison, ...]]:
     """Score every arm of every seed; yields what is being computed. The means over scales come first, then every scale."""
     rows: list[Comparison] = []
@@ -37,17 +41,28 @@ def comparisons(
                 first = yield from _scored(experiment, data, protocol, ours, pooling[0], cache)
                 second = yield from _scored(experiment, data, protocol, other, pooling[1], cache)
                 gallery = int((data.splits == "train").sum())
-                blank = Comparison(data.name, protocol, None, pooling, NOTHING, NOTHING, NOTHING, (), None, None, 0, gallery)
+                blank = Comparison(
+                    data.name, protocol, None, pooling, NOTHING, NOTHING, NOTHING, (), None, None, 0, gallery
+                )
                 if len(experiment.scales) > 1:
                     floor = float(np.mean(list(floors.values()))) if floors else None
-                    rows.append(_compared(replace(blank, floor=floor), np.mean(first, axis=0), np.mean(second, axis=0)))
+                    rows.append(
+                        _compared(
+                            replace(blank, floor=floor), np.mean(first, axis=0), np.mean(second, axis=0)
+                        )
+                    )
                 for scale, a, b in zip(experiment.scales, first, second, strict=True):
                     rows.append(_compared(replace(blank, scale=scale, floor=floors.get(scale)), a, b))
     return tuple(sorted(rows, key=lambda row: row.scale is not None))
 
 
 def _scored(
-    experiment: Experiment, data: LabelledSet, protocol: str, subjects: Sequence[Subject], pooling: str | None, cache: Cache
+    experiment: Experiment,
+    data: LabelledSet,
+    protocol: str,
+    subjects: Sequence[Subject],
+    pooling: str | None,
+    cache: Cache,
 ) -> Generator[str, None, list[NDArray[np.bool_]]]:
     """Right or wrong for each scale: (seeds, images) each."""
     per_scale: list[list[Right]] = [[] for _ in experiment.scales]
@@ -65,7 +80,9 @@ def _scored(
     return [np.stack(members) for members in per_scale]
 
 
-def _embedded(recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache) -> Generator[str, None, Vectors]:
+def _embedded(
+    recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache
+) -> Generator[str, None, Vectors]:
     """The vectors of a recipe; CLS and mean come from one pass over the pictures. Says how far it is every few seconds."""
     wide = recipe.pooling in ("cls", "mean")
     steps = vectors(replace(recipe, pooling="cls+mean") if wide else recipe, subject, data, cache)
@@ -86,7 +103,9 @@ def _embedded(recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache)
     return replace(made, features=np.ascontiguousarray(made.features[:, half]))
 
 
-def _floors(experiment: Experiment, data: LabelledSet, protocol: str, cache: Cache) -> Generator[str, None, dict[float, float]]:
+def _floors(
+    experiment: Experiment, data: LabelledSet, protocol: str, cache: Cache
+) -> Generator[str, None, dict[float, float]]:
     """What a colour histogram reaches under kNN at each scale; none under other protocols."""
     if protocol != "knn":
         return {}
@@ -94,7 +113,9 @@ def _floors(experiment: Experiment, data: LabelledSet, protocol: str, cache: Cac
     return {scale: float(found.mean()) for scale, found in zip(experiment.scales, right, strict=True)}
 
 
-def _compared(blank: Comparison, ours: NDArray[np.float64] | Right, other: NDArray[np.float64] | Right) -> Comparison:
+def _compared(
+    blank: Comparison, ours: NDArray[np.float64] | Right, other: NDArray[np.float64] | Right
+) -> Comparison:
     """Fill a comparison from (seeds, images) of either arm."""
     a, b = ours.astype(np.float64), other.astype(np.float64)
     single = len(a) == 1 and ours.dtype == np.bool_

@@ -65,10 +65,16 @@ _PLAIN_STORAGES = {
     "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Double": "float64", "Long": "int64", "Int": "int32",
     "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
 }  # fmt: skip
-DTYPES = {**_PLAIN_STORAGES, **{name: name.lower() for name in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")}}
+DTYPES = {
+    **_PLAIN_STORAGES,
+    **{name: name.lower() for name in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")},
+}
 """Storage classes of torch by the start of their name, and the type of their numbers."""
 
-_TORCH_TYPES = {f"torch.{name}" for name in [*DTYPES.values(), "half", "float", "double", "uint16", "uint32", "uint64", "long", "int"]}
+_TORCH_TYPES = {
+    f"torch.{name}"
+    for name in [*DTYPES.values(), "half", "float", "double", "uint16", "uint32", "uint64", "long", "int"]
+}
 _DICTS = {"collections.OrderedDict", "collections.Counter", "collections.defaultdict"}
 _PATHS = {
     f"{module}.{name}" for module in ("pathlib", "pathlib._local")
@@ -76,14 +82,32 @@ _PATHS = {
 }  # fmt: skip
 _BUILTINS = ("builtins", "__builtin__")
 _SETS = {f"{module}.{name}" for module in _BUILTINS for name in ("set", "frozenset")}
-_FORMS = ("qtensor", "sparse_tensor", "sparse_csr_tensor", "nested_tensor", "meta_tensor_no_storage", "wrapper_subclass")
+_FORMS = (
+    "qtensor",
+    "sparse_tensor",
+    "sparse_csr_tensor",
+    "nested_tensor",
+    "meta_tensor_no_storage",
+    "wrapper_subclass",
+)
 _STRANGE = {
     *(f"{module}.{name}" for module in _BUILTINS for name in ("complex", "bytearray")),
     *(f"torch._utils._rebuild_{form}" for form in (*_FORMS, "device_tensor_from_numpy")),
-    *("torch.Tensor", "torch._tensor.Tensor", "torch.nn.parameter.Parameter", "torch._tensor._rebuild_from_type_v2"),
+    *(
+        "torch.Tensor",
+        "torch._tensor.Tensor",
+        "torch.nn.parameter.Parameter",
+        "torch._tensor._rebuild_from_type_v2",
+    ),
     *("torch.per_tensor_affine", "torch.per_channel_affine", "torch.serialization._get_layout"),
 }
-_AS_IS = {"torch.Size", "torch.device", "_codecs.encode", "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
+_AS_IS = {
+    "torch.Size",
+    "torch.device",
+    "_codecs.encode",
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+}
 _TENSORS = {f"torch._utils._rebuild_tensor{version}" for version in ("", "_v2", "_v3")}
 _MENTIONED = {*_TORCH_TYPES, *_DICTS, *_PATHS, *_SETS, *_STRANGE, *_AS_IS, *_TENSORS, "argparse.Namespace"}
 
@@ -178,7 +202,12 @@ class _Machine:
     def refer(self) -> None:
         """A storage: ("storage", type, key, place, count), of old files with a view (key, first, count) or None behind."""
         (said,) = self.last(1)
-        if not isinstance(said, tuple) or len(said) not in (5, 6) or said[0] != "storage" or not isinstance(said[1], _Named):
+        if (
+            not isinstance(said, tuple)
+            or len(said) not in (5, 6)
+            or said[0] != "storage"
+            or not isinstance(said[1], _Named)
+        ):
             raise TypeError
         if len(said) == 6 and said[5] is not None:
             raise PickleError("it shares numbers in a way that torch gave up years ago")
@@ -208,7 +237,9 @@ def _made(name: str, arguments: tuple[Any, ...]) -> Any:
             return Strange("tensor")
         if name.endswith("_v3"):
             kind = str(getattr(arguments[6], "name", "")).removeprefix("torch.")
-            return TensorClaim(Storage(kind, storage.key, storage.count), _whole(offset), _sizes(shape), _sizes(stride))
+            return TensorClaim(
+                Storage(kind, storage.key, storage.count), _whole(offset), _sizes(shape), _sizes(stride)
+            )
         return TensorClaim(storage, _whole(offset), _sizes(shape), _sizes(stride))
     if name in _DICTS:
         found = next((each for each in arguments if isinstance(each, list | dict)), [])
@@ -237,7 +268,20 @@ def _sizes(values: Any) -> tuple[int, ...]:
 
 
 _VALUES = {
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *(
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+    ),
     *("BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
 _CONSTANTS: dict[str, Callable[[], Any]] = {

@@ -48,7 +48,11 @@ class Limits:
 
 
 def call(
-    function: Callable[..., Any], *arguments: Any, name: str, error: type[ExplorerError], limits: Limits = Limits()
+    function: Callable[..., Any],
+    *arguments: Any,
+    name: str,
+    error: type[ExplorerError],
+    limits: Limits = Limits(),
 ) -> Any:
     """Give what a module's function makes of plain arguments, computed in a child process.
 
@@ -64,7 +68,12 @@ class _Child:
     """One child process. Used by one thread at a time."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MALLOC_ARENA_MAX": "2",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-c", _START.format(root=str(ROOT))], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -72,10 +81,19 @@ class _Child:
         self.measured = psutil.Process(self.process.pid)
 
     def answer(
-        self, function: Callable[..., Any], arguments: tuple[Any, ...], name: str, error: type[ExplorerError], limits: Limits
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        name: str,
+        error: type[ExplorerError],
+        limits: Limits,
     ) -> Any:
         assert self.process.stdin and self.process.stdout
-        request = {"function": f"{function.__module__}:{function.__qualname__}", "arguments": arguments, **vars(limits)}
+        request = {
+            "function": f"{function.__module__}:{function.__qualname__}",
+            "arguments": arguments,
+            **vars(limits),
+        }
         with _Watch(self, limits) as watch:
             try:
                 send(self.process.stdin, request)
@@ -118,7 +136,9 @@ class _Watch:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._over.set()
 
     def _run(self) -> None:
@@ -127,7 +147,10 @@ class _Watch:
             measured = self._child.measured
             cpu, memory = _cpu_s(measured), measured.memory_info().rss
             while not self._over.wait(EVERY_S) and not self.exceeded:
-                if _cpu_s(measured) - cpu > self._limits.cpu_s or time.monotonic() - started > self._limits.wall_s:
+                if (
+                    _cpu_s(measured) - cpu > self._limits.cpu_s
+                    or time.monotonic() - started > self._limits.wall_s
+                ):
                     self.exceeded = "time"
                 elif measured.memory_info().rss - memory > self._limits.memory_mb * 2**20:
                     self.exceeded = "memory"
@@ -147,7 +170,9 @@ class _Pool:
     @contextmanager
     def lent(self, name: str, error: type[ExplorerError]) -> Generator[_Child]:
         if not self._turns.acquire(timeout=WAIT_S):
-            raise error(f"'{name}' was not opened because this server is busy opening other files: try again in a minute.")
+            raise error(
+                f"'{name}' was not opened because this server is busy opening other files: try again in a minute."
+            )
         try:
             child = self._idle_one() or _Child()
             try:
@@ -155,7 +180,9 @@ class _Pool:
             finally:
                 self._take_back(child)
         except OSError as problem:
-            raise error(f"'{name}' was not opened because no process could be started ({problem.strerror}): try again later.") from None
+            raise error(
+                f"'{name}' was not opened because no process could be started ({problem.strerror}): try again later."
+            ) from None
         finally:
             self._turns.release()
 

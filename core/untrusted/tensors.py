@@ -79,10 +79,17 @@ def listing(path: Path, error: type[ExplorerError]) -> Listing:
     """List what a file of weights holds, in a child process; every tensor lies inside the file. Raises `error` with a sentence."""
     found = call(listed, str(path), name=path.name, error=error, limits=_LIMITS)
     size = path.stat().st_size
-    tensors = tuple(Tensor(name, dtype, tuple(shape), tuple(stride), at) for name, dtype, shape, stride, at in found["tensors"])
+    tensors = tuple(
+        Tensor(name, dtype, tuple(shape), tuple(stride), at)
+        for name, dtype, shape, stride, at in found["tensors"]
+    )
     for tensor in tensors:
         width = WIDTHS.get(tensor.dtype, 0)
-        if not width or min((tensor.at, *tensor.shape, *tensor.stride), default=0) < 0 or tensor.at + tensor.reach * width > size:
+        if (
+            not width
+            or min((tensor.at, *tensor.shape, *tensor.stride), default=0) < 0
+            or tensor.at + tensor.reach * width > size
+        ):
             raise error(f"{path.name} {_DAMAGED}.")
     return Listing(tensors, found["args"], tuple(found["ignored"]), found["metadata"])
 
@@ -103,7 +110,17 @@ def listed(path: str) -> dict[str, Any]:
                 f"{name} asks to run {refused!s:.80}, which a file of weights has no need of; nothing was run. "
                 "If you trust it, save its tensors alone as safetensors where you trained it."
             ) from None
-        except (PickleError, OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, struct.error, RecursionError) as problem:
+        except (
+            PickleError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            EOFError,
+            struct.error,
+            RecursionError,
+        ) as problem:
             raise ExplorerError(f"{name} {_DAMAGED}.") from problem
 
 
@@ -113,21 +130,37 @@ def _zip(file: IO[bytes], name: str, size: int) -> tuple[Any, dict[str, tuple[in
         archive = zipfile.ZipFile(file)
         records = {record.filename: record for record in archive.infolist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
-        raise ExplorerError(f"{name} is cut short or damaged ({problem!s:.120}): download it again.") from problem
+        raise ExplorerError(
+            f"{name} is cut short or damaged ({problem!s:.120}): download it again."
+        ) from problem
     stored = all(record.compress_type == zipfile.ZIP_STORED for record in records.values())
     if len(records) > 2 * MAX_TENSORS or sum(record.file_size for record in records.values()) > size:
-        raise ExplorerError(f"{name} claims to unfold to more than it holds, which torch's own files never do: do not trust it.")
+        raise ExplorerError(
+            f"{name} claims to unfold to more than it holds, which torch's own files never do: do not trust it."
+        )
     if any(record.endswith("/constants.pkl") or "/code/" in record for record in records):
-        raise ExplorerError(f"{name} is a TorchScript program, not weights alone: save its state_dict instead.")
+        raise ExplorerError(
+            f"{name} is a TorchScript program, not weights alone: save its state_dict instead."
+        )
     pickles = [record for record in records if record.endswith("/data.pkl")]
     if len(pickles) != 1:
-        raise ExplorerError(f"{name} is a zip archive but not one of torch's: unpack it and give the file of weights inside.")
+        raise ExplorerError(
+            f"{name} is a zip archive but not one of torch's: unpack it and give the file of weights inside."
+        )
     folder = pickles[0].removesuffix("data.pkl")
     order = records.get(f"{folder}byteorder")
-    if not stored or (order and archive.read(order) != b"little") or records[pickles[0]].file_size > MAX_HEADER_BYTES:
+    if (
+        not stored
+        or (order and archive.read(order) != b"little")
+        or records[pickles[0]].file_size > MAX_HEADER_BYTES
+    ):
         raise PickleError
     payload = read_pickle(io.BytesIO(archive.read(pickles[0])))
-    data = {record.removeprefix(f"{folder}data/"): info for record, info in records.items() if record.startswith(f"{folder}data/")}
+    data = {
+        record.removeprefix(f"{folder}data/"): info
+        for record, info in records.items()
+        if record.startswith(f"{folder}data/")
+    }
     return payload, {key: (_first_byte(file, info), info.file_size) for key, info in data.items()}
 
 
@@ -175,7 +208,11 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
     if state is payload and not any(isinstance(value, TensorClaim | Strange) for value in payload.values()):
         raise ExplorerError(f"{name} holds no tensors by name: save the state_dict of the model.")
     said = next((payload[key] for key in ARGUMENTS if key in payload), None)
-    others = [] if state is payload else [key for key, value in payload.items() if value is not state and key not in ARGUMENTS]
+    others = (
+        []
+        if state is payload
+        else [key for key, value in payload.items() if value is not state and key not in ARGUMENTS]
+    )
     return {
         "tensors": [_placed(name, key, value, places) for key, value in state.items()],
         "args": _plain_arguments(said) if isinstance(said, Namespace | dict) else {},
@@ -186,18 +223,26 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
 
 def _placed(file: str, key: Any, value: Any, places: dict[str, tuple[int, int]]) -> list[Any]:
     if not isinstance(key, str) or not isinstance(value, TensorClaim | Strange):
-        raise ExplorerError(f"{file} holds {str(key)!r:.60} among its tensors, which is none: save the state_dict of the model.")
+        raise ExplorerError(
+            f"{file} holds {str(key)!r:.60} among its tensors, which is none: save the state_dict of the model."
+        )
     width = WIDTHS.get(value.storage.dtype, 0) if isinstance(value, TensorClaim) else 0
     if isinstance(value, Strange) or not width:
-        raise ExplorerError(f"{file} keeps {key:.60} in a form that cannot be read as plain numbers: save it dense and unquantised.")
+        raise ExplorerError(
+            f"{file} keeps {key:.60} in a form that cannot be read as plain numbers: save it dense and unquantised."
+        )
     if len(value.shape) != len(value.stride):
         raise PickleError
     first, length = places[value.storage.key] if math.prod(value.shape) else (0, 0)
-    tensor = Tensor(key, value.storage.dtype, value.shape, value.stride, first + value.offset * width if length else 0)
+    tensor = Tensor(
+        key, value.storage.dtype, value.shape, value.stride, first + value.offset * width if length else 0
+    )
     if tensor.count and (value.offset + tensor.reach) * width > length:
         raise PickleError
     if tensor.count * width > length:
-        raise ExplorerError(f"{file} claims {value.shape} numbers for {key:.60} but holds fewer: it is damaged or a trap.")
+        raise ExplorerError(
+            f"{file} claims {value.shape} numbers for {key:.60} but holds fewer: it is damaged or a trap."
+        )
     return [key, tensor.dtype, list(tensor.shape), list(tensor.stride), tensor.at]
 
 
@@ -227,7 +272,9 @@ def _plain_arguments(said: dict[Any, Any]) -> dict[str, Any]:
 def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(8), "little")
     if length > min(MAX_HEADER_BYTES, size - 8):
-        raise ExplorerError(f"{name} claims a header of {length} bytes in a file of {size}: it is damaged or a trap, download it again.")
+        raise ExplorerError(
+            f"{name} claims a header of {length} bytes in a file of {size}: it is damaged or a trap, download it again."
+        )
     header = json.loads(file.read(length))
     metadata = header.pop("__metadata__", {})
     if not all(isinstance(text, str) for text in metadata.values()):
@@ -236,7 +283,9 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
     for key, said in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         shape, (first, last) = said["shape"], said["data_offsets"]
         if said["dtype"] not in _SAFE:
-            raise ExplorerError(f"{name} keeps {key:.60} as {said['dtype']!s:.20}, not as floating-point numbers: save the weights unquantised.")
+            raise ExplorerError(
+                f"{name} keeps {key:.60} as {said['dtype']!s:.20}, not as floating-point numbers: save the weights unquantised."
+            )
         if not all(type(n) is int and 0 <= n < 2**48 for n in (*shape, first, last)) or len(shape) > 16:
             raise ValueError("sizes")
         if first != behind or last - first != math.prod(shape) * WIDTHS[_SAFE[said["dtype"]]]:
@@ -248,4 +297,9 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
         raise ValueError("length")
     if not tensors:
         raise ExplorerError(f"{name} holds no tensors by name: save the state_dict of the model.")
-    return {"tensors": tensors, "args": {}, "ignored": [], "metadata": {k: v for k, v in metadata.items() if re.fullmatch(r"[\w.-]{1,100}", k)}}
+    return {
+        "tensors": tensors,
+        "args": {},
+        "ignored": [],
+        "metadata": {k: v for k, v in metadata.items() if re.fullmatch(r"[\w.-]{1,100}", k)},
+    }

@@ -19,7 +19,9 @@ def parse(content: bytes | str, name: str, kind: str, error: type[ExplorerError]
     """Give the plain values of a text, `kind` "toml" or "json". Raises `error` where it is too large, too deep or not well formed."""
     data = content.encode(errors="replace") if isinstance(content, str) else content
     if len(data) > MAX_BYTES:
-        raise error(f"'{name}' is larger than {MAX_BYTES // 2**10} kB, which no settings need: take the file that this program wrote.")
+        raise error(
+            f"'{name}' is larger than {MAX_BYTES // 2**10} kB, which no settings need: take the file that this program wrote."
+        )
     return call(parsed, data, name, kind, name=name, error=error, limits=_LIMITS)
 
 
@@ -30,7 +32,9 @@ def parsed(data: bytes, name: str, kind: str) -> Any:
         _count(plain)
     except (ValueError, RecursionError) as problem:
         why = str(problem) if len(str(problem)) < 200 else type(problem).__name__
-        raise ExplorerError(f"'{name}' is not well-formed {kind.upper()} ({why}): correct it, or export it again.") from None
+        raise ExplorerError(
+            f"'{name}' is not well-formed {kind.upper()} ({why}): correct it, or export it again."
+        ) from None
     return plain
 
 
@@ -41,7 +45,9 @@ def _count(plain: Any) -> None:
         value, depth = waiting.pop()
         found += 1
         if depth > MAX_DEPTH or found > MAX_VALUES:
-            raise ValueError("too many values" if found > MAX_VALUES else f"more than {MAX_DEPTH} levels inside each other")
+            raise ValueError(
+                "too many values" if found > MAX_VALUES else f"more than {MAX_DEPTH} levels inside each other"
+            )
         if isinstance(value, dict | list):
             waiting += [(each, depth + 1) for each in (value.values() if isinstance(value, dict) else value)]
         elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 64:

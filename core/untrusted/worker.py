@@ -48,7 +48,9 @@ def serve() -> None:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     module, _, name = request["function"].partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)  # before the limits: a library is not the file's fault
+        function = getattr(
+            importlib.import_module(module), name
+        )  # before the limits: a library is not the file's fault
         _bound(request["cpu_s"], request["wall_s"], request["memory_mb"])
         return {"result": function(*request["arguments"])}
     except ExplorerError as refusal:
@@ -68,7 +70,9 @@ def _bound(cpu_s: float, wall_s: float, memory_mb: int) -> None:
     _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s + _GRACE_S))
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, _address_space() + memory_mb * 2**20)
-    signal.setitimer(signal.ITIMER_REAL, wall_s + _GRACE_S)  # ends the process wherever it is, even inside a C loop
+    signal.setitimer(
+        signal.ITIMER_REAL, wall_s + _GRACE_S
+    )  # ends the process wherever it is, even inside a C loop
 
 
 def _unbound() -> None:

@@ -15,9 +15,15 @@ def sweep_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], mo
     figure = go.Figure()
     for name, values in psnr.items():
         own = name == "model"
-        line = {"color": MODEL if own else FILLS[name], "width": 3 if own else 1.6, "dash": "solid" if own else "dot"}
+        line = {
+            "color": MODEL if own else FILLS[name],
+            "width": 3 if own else 1.6,
+            "dash": "solid" if own else "dot",
+        }
         label = model if own else FILL_NAMES[name]
-        figure.add_scatter(x=[100 * r for r in ratios], y=list(values), mode="lines+markers", name=label, line=line)
+        figure.add_scatter(
+            x=[100 * r for r in ratios], y=list(values), mode="lines+markers", name=label, line=line
+        )
     figure.update_xaxes(title="hidden, %", range=[0, 100], gridcolor=GRID)
     figure.update_yaxes(title="PSNR, dB", gridcolor=GRID)
     figure.update_layout(

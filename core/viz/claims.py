@@ -35,15 +35,26 @@ def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
         x = [100 * (row.scale or 1) for row in members]
         dash, dots = (("solid", "dot"), ("dash", "dashdot"), ("longdash", "longdashdot"))[number % 3]
         suffix = f", {SETS.get(data, data)}" if len({row.data for row in rows}) > 1 else ""
-        for label, colour, values in ((said.ours, OURS, [r.ours for r in members]), (said.other, OTHER, [r.other for r in members])):
+        for label, colour, values in (
+            (said.ours, OURS, [r.ours for r in members]),
+            (said.other, OTHER, [r.other for r in members]),
+        ):
             figure.add_scatter(
                 x=x, y=[100 * m.value for m in values], error_y=_spread(values), mode="lines+markers", name=label + suffix,
                 line={"color": colour, "dash": dash, "width": 2.5}, marker={"size": 8},
             )  # fmt: skip
         if all(row.floor is not None for row in members):
             floor = [100 * (row.floor or 0) for row in members]
-            figure.add_scatter(x=x, y=floor, mode="lines", name="colour histogram" + suffix, line={"color": FLOOR, "dash": dots, "width": 1.5})
-    figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
+            figure.add_scatter(
+                x=x,
+                y=floor,
+                mode="lines",
+                name="colour histogram" + suffix,
+                line={"color": FLOOR, "dash": dots, "width": 1.5},
+            )
+    figure.update_xaxes(
+        title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID
+    )
     figure.update_yaxes(title="kNN accuracy, %", gridcolor=GRID)
     return figure
 
@@ -52,17 +63,34 @@ def by_row(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
     """A row for each set, protocol and pooling; both arms as points with intervals."""
     figure, said = go.Figure(), claim.statement
     places = list(range(len(rows)))
-    for label, colour, values, shift in ((said.ours, OURS, [r.ours for r in rows], -0.13), (said.other, OTHER, [r.other for r in rows], 0.13)):
+    for label, colour, values, shift in (
+        (said.ours, OURS, [r.ours for r in rows], -0.13),
+        (said.other, OTHER, [r.other for r in rows], 0.13),
+    ):
         figure.add_scatter(
             x=[100 * m.value for m in values], y=[place + shift for place in places], error_x=_spread(values), mode="markers", name=label,
             marker={"color": colour, "size": 10}, customdata=[" / ".join(dict.fromkeys(r.pooling)) for r in rows], hovertemplate="%{x:.1f} %, pooling %{customdata}",
         )  # fmt: skip
-    floors = [(100 * row.floor, place) for place, row in zip(places, rows, strict=True) if row.floor is not None]
+    floors = [
+        (100 * row.floor, place) for place, row in zip(places, rows, strict=True) if row.floor is not None
+    ]
     if floors:
         mark = {"symbol": "line-ns-open", "size": 20, "color": FLOOR}
-        figure.add_scatter(x=[x for x, _ in floors], y=[y for _, y in floors], mode="markers", name="colour histogram", marker=mark)
+        figure.add_scatter(
+            x=[x for x, _ in floors],
+            y=[y for _, y in floors],
+            mode="markers",
+            name="colour histogram",
+            marker=mark,
+        )
     figure.update_xaxes(title="accuracy, %", gridcolor=GRID)
-    figure.update_yaxes(autorange="reversed", tickvals=places, ticktext=[_name(row, rows) for row in rows], gridcolor=GRID, zeroline=False)
+    figure.update_yaxes(
+        autorange="reversed",
+        tickvals=places,
+        ticktext=[_name(row, rows) for row in rows],
+        gridcolor=GRID,
+        zeroline=False,
+    )
     return figure
 
 
@@ -76,7 +104,9 @@ def paper_figure(statement: Statement) -> go.Figure:
         marker={"color": colours, "opacity": 0.75, "pattern": {"shape": "/", "fillmode": "overlay", "solidity": 0.25}},
     )  # fmt: skip
     figure = go.Figure(bars)
-    figure.update_xaxes(title=f"{statement.paper.measure}, %", range=[0, 109], tickvals=[0, 25, 50, 75, 100], gridcolor=GRID)
+    figure.update_xaxes(
+        title=f"{statement.paper.measure}, %", range=[0, 109], tickvals=[0, 25, 50, 75, 100], gridcolor=GRID
+    )
     figure.update_yaxes(autorange="reversed")
     return _plain(figure, 330)
 

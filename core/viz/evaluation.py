@@ -20,7 +20,10 @@ from .theme import CLASSES, GRID, MODEL, SERIES, TEXT
 MOST_COUNTED = 21
 """Classes of a confusion matrix whose cells are large enough for a count."""
 ON_MODEL = "white"
-OF_THE_SCALE: dict[str, Any] = {"scale": 1.0, **dict.fromkeys(("native_px", "scaled_px", "size_px", "gsd_m", "res", "head"))}
+OF_THE_SCALE: dict[str, Any] = {
+    "scale": 1.0,
+    **dict.fromkeys(("native_px", "scaled_px", "size_px", "gsd_m", "res", "head")),
+}
 """What of a recipe follows from the relative scale, with a value in its place."""
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
 
@@ -49,10 +52,16 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
         }
         x, y = [100 * r.recipe.scale for r in members], [r.value for r in members]
         mark = {"symbol": MARKS[sets.index(data) % len(MARKS)], "size": 8}
-        figure.add_scatter(x=x, y=y, error_y=spread, mode="lines+markers", name=names[line], line=look, marker=mark)
-    figure.update_xaxes(title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID)
+        figure.add_scatter(
+            x=x, y=y, error_y=spread, mode="lines+markers", name=names[line], line=look, marker=mark
+        )
+    figure.update_xaxes(
+        title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID
+    )
     metrics = {"miou": "mean IoU", "psnr": "PSNR, dB"}
-    figure.update_yaxes(title=metrics.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID)
+    figure.update_yaxes(
+        title=metrics.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID
+    )
     return _plain(figure, 340 + 10 * len(lines))
 
 
@@ -64,7 +73,9 @@ def _line_names(lines: Sequence[Recipe]) -> dict[Recipe, str]:
     names: dict[Recipe, str] = {}
     for line in lines:
         alike = [other for other in lines if _look(other) == _look(line)]
-        apart = [field.name for field in fields(Recipe) if len({getattr(other, field.name) for other in alike}) > 1]
+        apart = [
+            field.name for field in fields(Recipe) if len({getattr(other, field.name) for other in alike}) > 1
+        ]
         said = [f"{name.replace('_', ' ')} {str(getattr(line, name) or 'none')[:8]}" for name in apart]
         names[line] = ", ".join((*_look(line), *said))
     return names
@@ -88,7 +99,9 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
     figure = go.Figure(heat)
     if len(names) <= MOST_COUNTED:
         rows, columns = np.nonzero(counts)
-        colours = np.where(shares[rows, columns] > 0.45, ON_MODEL, TEXT)  # a heat map's own choice knows no dark ground
+        colours = np.where(
+            shares[rows, columns] > 0.45, ON_MODEL, TEXT
+        )  # a heat map's own choice knows no dark ground
         figure.add_scatter(
             x=[names[at] for at in columns], y=[names[at] for at in rows], text=[str(count) for count in counts[rows, columns]],
             mode="text", textfont={"color": list(colours)}, hoverinfo="skip", showlegend=False,
@@ -98,12 +111,17 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
     return _plain(figure, 220 + 24 * len(names))
 
 
-def example_pictures(pictures: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def example_pictures(
+    pictures: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8]
+) -> list[NDArray[np.uint8]]:
     """Picture, truth and prediction side by side, each twice as large: (n, t, t, 3) and classes (n, t, t), 255 plain, to n (2t, 6t + 8, 3)."""
     rows = zip(pictures, truth, predicted, strict=True)
     gap = np.full((2 * pictures.shape[1], 4, 3), 128, np.uint8)
     return [
-        np.concatenate([_double(plain), gap, _double(_painted(plain, true)), gap, _double(_painted(plain, found))], axis=1)
+        np.concatenate(
+            [_double(plain), gap, _double(_painted(plain, true)), gap, _double(_painted(plain, found))],
+            axis=1,
+        )
         for plain, true, found in rows
     ]
 

@@ -18,13 +18,17 @@ STEPS = 12
 def span_m(place: tuple[float, float], outlines: Sequence[Sequence[Ring]]) -> float:
     """Give the side in metres of a square about a place that shows all outlines with room around them: 600 km at least, 4,000 at most."""
     lon, lat = place
-    points = np.array([point for rings in outlines for ring in rings for point in ring] or [place], np.float64)
+    points = np.array(
+        [point for rings in outlines for ring in rings for point in ring] or [place], np.float64
+    )
     east = ((points[:, 0] - lon + 180) % 360 - 180) * np.cos(np.radians(lat))
     reach = np.hypot(east, points[:, 1] - lat).max() * 111_195.0
     return float(np.clip(2.6 * reach, 600_000.0, 4_000_000.0))
 
 
-def located(earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float, float], chosen: int | None = None) -> NDArray[np.uint8]:
+def located(
+    earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float, float], chosen: int | None = None
+) -> NDArray[np.uint8]:
     """Draw outlines (rings of degrees) and a place onto a tile of the Earth, as (h, w, 3); the chosen one stands out, a second one is grey."""
     picture = np.ascontiguousarray(for_eye(earth))
     order = sorted(range(len(outlines)), key=lambda at: at == chosen)
@@ -33,7 +37,9 @@ def located(earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float,
         for ring in outlines[at]:
             line = _walk(earth, ring)
             cv2.polylines(picture, [line], True, (0, 0, 0), 5 if strong else 3, cv2.LINE_AA)
-            cv2.polylines(picture, [line], True, _rgb(SERIES[1] if strong else UNKNOWN), 3 if strong else 1, cv2.LINE_AA)
+            cv2.polylines(
+                picture, [line], True, _rgb(SERIES[1] if strong else UNKNOWN), 3 if strong else 1, cv2.LINE_AA
+            )
     (at_place,) = _walk(earth, [place])
     centre = (int(at_place[0]), int(at_place[1]))
     cv2.circle(picture, centre, 4, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
@@ -49,8 +55,16 @@ def _walk(earth: Tile, ring: Ring) -> NDArray[np.int32]:
     following[:, 0] = corners[:, 0] + (following[:, 0] - corners[:, 0] + 180) % 360 - 180
     t = np.linspace(0, 1, STEPS + 1)[:-1, None] if len(corners) > 1 else np.zeros((1, 1))
     points = (corners[:, None] + (following - corners)[:, None] * t).reshape(-1, 2)
-    found = [ground.to_pixel(earth.crs, earth.transform, ((lon + 180) % 360 - 180, lat)) for lon, lat in points.tolist()]
-    return np.array([np.clip(p, -20_000, 20_000) for p in found if p is not None], np.float64).round().astype(np.int32).reshape(-1, 2)
+    found = [
+        ground.to_pixel(earth.crs, earth.transform, ((lon + 180) % 360 - 180, lat))
+        for lon, lat in points.tolist()
+    ]
+    return (
+        np.array([np.clip(p, -20_000, 20_000) for p in found if p is not None], np.float64)
+        .round()
+        .astype(np.int32)
+        .reshape(-1, 2)
+    )
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -17,7 +17,9 @@ UNSEEN_BY_LOSS = 0.72
 """How far visible patches fade where only the hidden ones, which the loss judged, are to be looked at."""
 
 
-def error_panels(made: Reconstruction, kind: str, channel: int | None, *, judged_only: bool = False) -> tuple[tuple[Panel, ...], float]:
+def error_panels(
+    made: Reconstruction, kind: str, channel: int | None, *, judged_only: bool = False
+) -> tuple[tuple[Panel, ...], float]:
     """Error maps of combined, low and high on one scale, and the value of full colour; `judged_only` fades what the loss never saw."""
     maps = {band: error_map(made, kind, band, channel) for band in BANDS}
     hidden = {band: made.hidden if band == "low" else made.hidden_high for band in BANDS}
@@ -29,7 +31,15 @@ def error_panels(made: Reconstruction, kind: str, channel: int | None, *, judged
         if judged_only:
             pixels = fade(pixels, ~hidden[band])
         over_hidden = float(values[hidden[band]].mean()) if hidden[band].any() else 0.0
-        drawn.append(Panel(f"error-{band}", BANDS[band], f"mean over hidden {over_hidden:.4f}", enlarge_pixels(pixels, side), (0.0, full)))
+        drawn.append(
+            Panel(
+                f"error-{band}",
+                BANDS[band],
+                f"mean over hidden {over_hidden:.4f}",
+                enlarge_pixels(pixels, side),
+                (0.0, full),
+            )
+        )
     return tuple(drawn), full
 
 
@@ -38,8 +48,13 @@ def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
     stretch = stretch_of(made)
     pasted = np.where(made.hidden, made.at_input, made.input)
     pictures = {"model": (made.recipe.model, pasted, verdict.model)}
-    pictures |= {name: (FILL_NAMES[name], picture, verdict.fills[name]) for name, picture in verdict.pictures.items()}
-    return tuple(Panel(f"fill-{name}", title, decibels(scores.psnr, 1), stretch.draw(picture)) for name, (title, picture, scores) in pictures.items())
+    pictures |= {
+        name: (FILL_NAMES[name], picture, verdict.fills[name]) for name, picture in verdict.pictures.items()
+    }
+    return tuple(
+        Panel(f"fill-{name}", title, decibels(scores.psnr, 1), stretch.draw(picture))
+        for name, (title, picture, scores) in pictures.items()
+    )
 
 
 def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
@@ -51,7 +66,12 @@ def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
     return (
         Panel("spread-mean", "Mean of what was imagined", so_far, stretch_of(made).draw(spread.mean)),
         Panel("spread-deviation", "Standard deviation", f"black 0, pale {full:.3f}", heat(deviation, full)),
-        Panel("spread-times", "How often hidden", f"black never, pale {spread.wanted} times", heat(times, spread.wanted)),
+        Panel(
+            "spread-times",
+            "How often hidden",
+            f"black never, pale {spread.wanted} times",
+            heat(times, spread.wanted),
+        ),
     )
 
 
@@ -67,9 +87,7 @@ def scale_bar(full: float, words: str) -> str:
     ramp = np.asarray(cv2.applyColorMap(np.linspace(0, 255, 9).astype(np.uint8)[None], HEAT))[0, :, ::-1]
     colours = ", ".join(f"rgb({r},{g},{b})" for r, g, b in ramp.tolist())
     bar = f'<span style="flex:0 1 220px;height:10px;border-radius:5px;background:linear-gradient(90deg,{colours})"></span>'
-    return (
-        f'<div style="display:flex;gap:10px;align-items:center;font-size:.8rem;opacity:.85"><span>0</span>{bar}<span>{full:.3g} {words}</span></div>'
-    )
+    return f'<div style="display:flex;gap:10px;align-items:center;font-size:.8rem;opacity:.85"><span>0</span>{bar}<span>{full:.3g} {words}</span></div>'
 
 
 def animation(steps: Sequence[Reconstruction], *, frame_ms: int = 700) -> bytes:
@@ -87,5 +105,7 @@ def animation(steps: Sequence[Reconstruction], *, frame_ms: int = 700) -> bytes:
         gap = np.full((seen.shape[0], 8, 3), 255, np.uint8)
         frames.append(Image.fromarray(np.concatenate([seen, gap, stretch.draw(made.combined)], axis=1)))
     out = io.BytesIO()
-    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], duration=frame_ms, loop=0, quality=88, method=2)
+    frames[0].save(
+        out, "WEBP", save_all=True, append_images=frames[1:], duration=frame_ms, loop=0, quality=88, method=2
+    )
     return out.getvalue()

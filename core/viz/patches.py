@@ -24,13 +24,26 @@ def picture(image: NDArray[np.float32]) -> Pixels:
 
 
 def heat_panel(
-    image: NDArray[np.float32], values: NDArray[np.float32], name: str, title: str, *, low: float, high: float, cell: tuple[int, int] | None
+    image: NDArray[np.float32],
+    values: NDArray[np.float32],
+    name: str,
+    title: str,
+    *,
+    low: float,
+    high: float,
+    cell: tuple[int, int] | None,
 ) -> Panel:
     """Values of patches (g, g) as colours over a paled picture, `low` black and `high` pale yellow; `cell` is framed."""
     base = _shown(picture(image)).mean(axis=2, keepdims=True)
     colours = _shown(heat(np.clip(values - low, 0, None), max(high - low, 1e-6)))
     mixed = (0.35 * base + 0.65 * colours).astype(np.uint8)
-    return Panel(name, title, f"{values.min():.2f} to {values.max():.2f}", _framed(mixed, cell, len(values)), (low, high))
+    return Panel(
+        name,
+        title,
+        f"{values.min():.2f} to {values.max():.2f}",
+        _framed(mixed, cell, len(values)),
+        (low, high),
+    )
 
 
 def rgb_panel(values: NDArray[np.float32], name: str, title: str) -> Panel:
@@ -38,7 +51,9 @@ def rgb_panel(values: NDArray[np.float32], name: str, title: str) -> Panel:
     return Panel(name, title, "first three components", _shown(np.rint(values * 255).astype(np.uint8)))
 
 
-def picture_panel(image: NDArray[np.float32], name: str, title: str, note: str, cell: tuple[int, int] | None, grid: int) -> Panel:
+def picture_panel(
+    image: NDArray[np.float32], name: str, title: str, note: str, cell: tuple[int, int] | None, grid: int
+) -> Panel:
     """A picture with a patch framed."""
     return Panel(name, title, note, _framed(_shown(picture(image)), cell, grid))
 
@@ -58,7 +73,9 @@ def click_figure(image: NDArray[np.float32], grid: int, cell: tuple[int, int]) -
         )
     )
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg(pixels)).decode()}"
-    figure.add_layout_image(source=source, x=0, y=0, sizex=grid, sizey=grid, xref="x", yref="y", sizing="stretch", layer="below")
+    figure.add_layout_image(
+        source=source, x=0, y=0, sizex=grid, sizey=grid, xref="x", yref="y", sizing="stretch", layer="below"
+    )
     axis: dict[str, Any] = {"visible": False, "fixedrange": True}
     figure.update_xaxes(range=[0, grid], **axis)
     figure.update_yaxes(range=[grid, 0], scaleanchor="x", **axis)
@@ -81,7 +98,10 @@ def _framed(pixels: Pixels, cell: tuple[int, int] | None, grid: int) -> Pixels:
     if cell is None:
         return pixels
     step, framed = pixels.shape[0] / grid, np.ascontiguousarray(pixels)
-    (top, left), (bottom, right) = ((round(i * step) for i in cell), (round((i + 1) * step) - 1 for i in cell))
+    (top, left), (bottom, right) = (
+        (round(i * step) for i in cell),
+        (round((i + 1) * step) - 1 for i in cell),
+    )
     cv2.rectangle(framed, (left, top), (right, bottom), (0, 0, 0), 4)
     cv2.rectangle(framed, (left, top), (right, bottom), CELL, 2)
     return framed

@@ -78,10 +78,24 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     return (
         Panel("original", "Original", f"{made.recipe.ground} per pixel as fed", original, shown),
         Panel("masked", "What the network sees", share, cover(original, made.hidden_high), shown),
-        Panel("low", "Low frequencies", f"{made.low.shape[-1]} px{derived}", enlarge_pixels(stretch.draw(made.low), side), shown),
-        Panel("high", "High frequencies", f"about grey, × {gain}{derived}", draw_residual(made.high, gain), (-0.5 / gain, 0.5 / gain)),
+        Panel(
+            "low",
+            "Low frequencies",
+            f"{made.low.shape[-1]} px{derived}",
+            enlarge_pixels(stretch.draw(made.low), side),
+            shown,
+        ),
+        Panel(
+            "high",
+            "High frequencies",
+            f"about grey, × {gain}{derived}",
+            draw_residual(made.high, gain),
+            (-0.5 / gain, 0.5 / gain),
+        ),
         Panel("combined", "Combined", f"low + high, {side} px", stretch.draw(made.combined), shown),
-        Panel("pasted", "True pixels pasted", "visible patches as they are", stretch.draw(made.pasted), shown),
+        Panel(
+            "pasted", "True pixels pasted", "visible patches as they are", stretch.draw(made.pasted), shown
+        ),
     )
 
 

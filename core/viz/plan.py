@@ -31,7 +31,9 @@ def plan_picture(pixels: Pixels, boxes: Sequence[NDArray[np.float64]]) -> Pixels
             covered[top : top + max(h, 1), left : left + max(w, 1)] = 1
     if any((group[:, 2:] > 0).any() for group in scaled):
         drawn[covered == 0] = drawn[covered == 0] * (1 - FADED) + 128 * FADED
-    for index, group in sorted(enumerate(scaled), key=lambda item: item[1][:, 2].min(initial=0), reverse=False):
+    for index, group in sorted(
+        enumerate(scaled), key=lambda item: item[1][:, 2].min(initial=0), reverse=False
+    ):
         _outline(drawn, group, colour_of(index))
     return drawn
 

@@ -38,8 +38,12 @@ def _show(axes: Any, pixels: Pixels, title: str, note: str) -> None:
 
 
 def _scores(verdict: Verdict) -> str:
-    fills = ", ".join(f"{FILL_NAMES[name].lower()} {decibels(scores.psnr, 1)}" for name, scores in verdict.fills.items())
-    return f"PSNR over hidden pixels: {decibels(verdict.model.psnr, 1)}, SSIM {verdict.model.ssim:.2f} ({fills})"
+    fills = ", ".join(
+        f"{FILL_NAMES[name].lower()} {decibels(scores.psnr, 1)}" for name, scores in verdict.fills.items()
+    )
+    return (
+        f"PSNR over hidden pixels: {decibels(verdict.model.psnr, 1)}, SSIM {verdict.model.ssim:.2f} ({fills})"
+    )
 
 
 def _caption(made: Reconstruction) -> str:

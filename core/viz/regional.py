@@ -56,9 +56,13 @@ class Cells:
     smaller about its centre, so that all are seen; large ones lie below small ones.
     """
 
-    def __init__(self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None) -> None:
+    def __init__(
+        self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None
+    ) -> None:
         known: Any = np.array(list(outlines), object)
-        shapes, rows = shapely.get_parts(known, return_index=True)  # of one across the antimeridian a part on either side
+        shapes, rows = shapely.get_parts(
+            known, return_index=True
+        )  # of one across the antimeridian a part on either side
         order = np.argsort(-shapely.area(shapes), kind="stable")
         self._shapes, self._rows = shapes[order], rows[order]
         self._rgb = rgb
@@ -104,7 +108,10 @@ class Cells:
         """Small squares where footprints are only a few pixels wide: thousands at the cost of one."""
         assert self._rgb is not None
         boxes = shapely.bounds(self._shapes[found])
-        corners = (np.concatenate([_mercator(boxes[:, [0, 3]]), _mercator(boxes[:, [2, 1]])], axis=1) * 2**z - [x, y, x, y]) * TILE_PX
+        corners = (
+            np.concatenate([_mercator(boxes[:, [0, 3]]), _mercator(boxes[:, [2, 1]])], axis=1) * 2**z
+            - [x, y, x, y]
+        ) * TILE_PX
         side = max(1, round(float(np.median(corners[:, 2] - corners[:, 0])) * self._share))
         left, top = np.round((corners[:, :2] + corners[:, 2:]) / 2 - side / 2).astype(np.int64).T
         for down in range(side):
@@ -126,7 +133,9 @@ def footprints(table: EmbeddingTable) -> NDArray[Any]:
     shapes[~bare & ~(shapely.area(shapes) > 0)] = None
     if bare.any():
         lon, lat = table.lonlat[bare].T
-        gsd_m, side_px = (table.columns[name].to_numpy().astype(np.float64)[bare] for name in ("gsd_m", "image_size"))
+        gsd_m, side_px = (
+            table.columns[name].to_numpy().astype(np.float64)[bare] for name in ("gsd_m", "image_size")
+        )
         share = max(float(np.ptp(lon)), float(np.ptp(lat)), 1e-3) / math.sqrt(len(lon))
         high = np.where(np.isfinite(gsd_m * side_px), gsd_m * side_px / METRES_PER_DEGREE, share) / 2
         wide = high / np.cos(np.radians(lat)).clip(0.02)
@@ -134,7 +143,9 @@ def footprints(table: EmbeddingTable) -> NDArray[Any]:
     return shapes
 
 
-def stacked(drawers: Sequence[Callable[[int, int, int], RGBA | None]]) -> Callable[[int, int, int], RGBA | None]:
+def stacked(
+    drawers: Sequence[Callable[[int, int, int], RGBA | None]],
+) -> Callable[[int, int, int], RGBA | None]:
     """Draw several things as one layer, the first lowest."""
 
     def draw(z: int, x: int, y: int) -> RGBA | None:
@@ -157,7 +168,9 @@ def png(tile: RGBA) -> bytes:
 
 def map_class() -> type[Map]:
     """Leafmap's map; its first import takes seconds, so a server calls this before somebody waits for it."""
-    logging.getLogger("maplibre").setLevel(logging.ERROR)  # it regrets at every import that another framework is not here
+    logging.getLogger("maplibre").setLevel(
+        logging.ERROR
+    )  # it regrets at every import that another framework is not here
     from leafmap.maplibregl import Map
 
     return Map
@@ -173,7 +186,11 @@ def regional_map(
     latitude) marks a place. `for_html` False is for showing the object in a live notebook.
     """
     bounds = _joined([layer.bounds for layer in layers])
-    style: Any = {"version": 8, "sources": {}, "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}]}
+    style: Any = {
+        "version": 8,
+        "sources": {},
+        "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}],
+    }
     shown = map_class()(
         style=style, bounds=list(bounds), fit_bounds_options={"padding": 24}, height=height, use_message_queue=for_html,
         controls={"navigation": "top-right", "fullscreen": "top-right", "scale": "bottom-left"},
@@ -182,7 +199,9 @@ def regional_map(
         _lay(shown, layer, (addresses or {}).get(layer.name))
     if marker is not None:
         shown.add_marker(lng_lat=list(marker))
-    shown.add_layer_control(layer_ids=[layer.name for layer in layers], css_text=_CSS[theme], position="top-left")
+    shown.add_layer_control(
+        layer_ids=[layer.name for layer in layers], css_text=_CSS[theme], position="top-left"
+    )
     return shown
 
 
@@ -199,7 +218,11 @@ def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
         pixels, bounds = overlay(layer)
         west, south, east, north = bounds
         url = f"data:image/png;base64,{base64.b64encode(png(pixels)).decode()}"
-        source: dict[str, Any] = {"type": "image", "url": url, "coordinates": [[west, north], [east, north], [east, south], [west, south]]}
+        source: dict[str, Any] = {
+            "type": "image",
+            "url": url,
+            "coordinates": [[west, north], [east, north], [east, south], [west, south]],
+        }
     else:
         coarsest = max(0, min(layer.finest, _fitting_zoom(layer.bounds, TILE_PX)) - 4)
         source = {
@@ -218,7 +241,10 @@ def overlay(layer: MapLayer, side_px: int = OVERLAY_PX) -> tuple[RGBA, Bounds]:
     (left, top), (right, bottom) = _mercator(np.array([[west, north], [east, south]])) * 2**zoom
     xs, ys = range(int(left), math.ceil(right - 1e-9)), range(int(top), math.ceil(bottom - 1e-9))
     empty = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
-    rows = [np.concatenate([tile if (tile := layer.draw(zoom, x, y)) is not None else empty for x in xs], axis=1) for y in ys]
+    rows = [
+        np.concatenate([tile if (tile := layer.draw(zoom, x, y)) is not None else empty for x in xs], axis=1)
+        for y in ys
+    ]
     corner, end = tile_bounds(zoom, xs[0], ys[0]), tile_bounds(zoom, xs[-1], ys[-1])
     return np.concatenate(rows), (corner[0], end[1], end[2], corner[3])
 

@@ -37,44 +37,89 @@ def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) 
     """One scale: what the network sees, low, high, combined, error."""
     side, said = made.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
     return (
-        Panel(f"{key}-seen", "Seen", f"{made.recipe.hidden_share:.0%} hidden", cover(look.stretch.draw(made.target), made.hidden_high)),
-        Panel(f"{key}-low", "Low", f"{made.low.shape[-1]} px", enlarge_pixels(look.stretch.draw(made.low), side)),
+        Panel(
+            f"{key}-seen",
+            "Seen",
+            f"{made.recipe.hidden_share:.0%} hidden",
+            cover(look.stretch.draw(made.target), made.hidden_high),
+        ),
+        Panel(
+            f"{key}-low", "Low", f"{made.low.shape[-1]} px", enlarge_pixels(look.stretch.draw(made.low), side)
+        ),
         Panel(f"{key}-high", "High", f"about grey, × {look.gain}", draw_residual(made.high, look.gain)),
         Panel(f"{key}-combined", "Combined", f"{side} px", look.stretch.draw(made.combined)),
         Panel(f"{key}-error", "Error", said, heat(error_map(made), look.full)),
     )
 
 
-def band_panels(made: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str) -> tuple[Panel, ...]:
+def band_panels(
+    made: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str
+) -> tuple[Panel, ...]:
     """One scale split as the paper words it: true and predicted low band, true and predicted rest."""
     note = f"{truth.blocks} x {truth.blocks} blocks"
     return (
-        Panel(f"{key}-seen", "Seen", f"{made.recipe.hidden_share:.0%} hidden", cover(look.stretch.draw(made.target), made.hidden_high)),
+        Panel(
+            f"{key}-seen",
+            "Seen",
+            f"{made.recipe.hidden_share:.0%} hidden",
+            cover(look.stretch.draw(made.target), made.hidden_high),
+        ),
         Panel(f"{key}-low-true", "Low, truth", note, look.stretch.draw(truth.low)),
         Panel(f"{key}-low", "Low, predicted", note, look.stretch.draw(predicted.low)),
-        Panel(f"{key}-high-true", "High, truth", f"× {look.gain * 2}", draw_residual(truth.high, look.gain * 2)),
-        Panel(f"{key}-high", "High, predicted", f"× {look.gain * 2}", draw_residual(predicted.high, look.gain * 2)),
+        Panel(
+            f"{key}-high-true", "High, truth", f"× {look.gain * 2}", draw_residual(truth.high, look.gain * 2)
+        ),
+        Panel(
+            f"{key}-high",
+            "High, predicted",
+            f"× {look.gain * 2}",
+            draw_residual(predicted.high, look.gain * 2),
+        ),
     )
 
 
-def error_chart(x: Sequence[float], errors: Mapping[str, Sequence[float | None]], title: str, marks: Mapping[str, float] | None = None) -> go.Figure:
+def error_chart(
+    x: Sequence[float],
+    errors: Mapping[str, Sequence[float | None]],
+    title: str,
+    marks: Mapping[str, float] | None = None,
+) -> go.Figure:
     """Mean absolute error of each band against a logarithmic axis (GSD in metres, or res); `marks` are named places on it."""
     figure = go.Figure()
     for band, values in errors.items():
-        figure.add_scatter(x=list(x), y=list(values), mode="lines+markers", name=BANDS[band], line={"color": BAND_COLOURS[band], "width": 2.4})
+        figure.add_scatter(
+            x=list(x),
+            y=list(values),
+            mode="lines+markers",
+            name=BANDS[band],
+            line={"color": BAND_COLOURS[band], "width": 2.4},
+        )
     return _finished(figure, x, title, "mean absolute error, hidden", marks)
 
 
-def drift_chart(x: Sequence[float], cosine: Sequence[float | None], title: str, marks: Mapping[str, float] | None = None) -> go.Figure:
+def drift_chart(
+    x: Sequence[float], cosine: Sequence[float | None], title: str, marks: Mapping[str, float] | None = None
+) -> go.Figure:
     """Cosine of each embedding with the one at the tile's own scale or res."""
     figure = go.Figure()
-    figure.add_scatter(x=list(x), y=list(cosine), mode="lines+markers", name="cosine", line={"color": MODEL, "width": 2.4}, showlegend=False)
+    figure.add_scatter(
+        x=list(x),
+        y=list(cosine),
+        mode="lines+markers",
+        name="cosine",
+        line={"color": MODEL, "width": 2.4},
+        showlegend=False,
+    )
     least = min((value for value in cosine if value is not None), default=1.0)
-    figure.update_yaxes(range=[min(0.9, least - 0.02), 1.01])  # never so fine that nothing looks like something
+    figure.update_yaxes(
+        range=[min(0.9, least - 0.02), 1.01]
+    )  # never so fine that nothing looks like something
     return _finished(figure, x, title, "cosine to its own", marks)
 
 
-def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: float, patch_m: float) -> go.Figure:
+def spectrum_chart(
+    curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: float, patch_m: float
+) -> go.Figure:
     """Power by wavelength on the ground in metres: truth solid, prediction dotted, one colour a scale; the patch's size is marked."""
     figure = go.Figure()
     for colour, (name, (truth, predicted)) in zip(SERIES * 2, curves.items(), strict=False):
@@ -84,10 +129,16 @@ def spectrum_chart(curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: fl
                 y=spectrum.power.tolist(),
                 mode="lines",
                 name=f"{name}, {words}",
-                line={"color": TRUTH if len(curves) == 1 and dash == "solid" else colour, "dash": dash, "width": 2},
+                line={
+                    "color": TRUTH if len(curves) == 1 and dash == "solid" else colour,
+                    "dash": dash,
+                    "width": 2,
+                },
             )
     lengths = [ground_m / float(cycles) for pair in curves.values() for cycles in pair[0].cycles]
-    figure = _finished(figure, lengths, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m})
+    figure = _finished(
+        figure, lengths, "wavelength on the ground, m", "variance in the ring", {"one patch": patch_m}
+    )
     figure.update_xaxes(autorange="reversed")
     figure.update_yaxes(type="log", exponentformat="power")
     return figure
@@ -105,12 +156,23 @@ def log_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def _finished(figure: go.Figure, x: Sequence[float], x_title: str, y_title: str, marks: Mapping[str, float] | None) -> go.Figure:
+def _finished(
+    figure: go.Figure, x: Sequence[float], x_title: str, y_title: str, marks: Mapping[str, float] | None
+) -> go.Figure:
     for step, (name, value) in enumerate(sorted((marks or {}).items(), key=lambda mark: mark[1])):
         figure.add_vline(x=value, line={"color": TEXT, "width": 1, "dash": "dash"})
-        label: dict[str, Any] = {"text": name, "x": math.log10(value), "y": 1, "yref": "paper", "yshift": MARK_PX * step, "yanchor": "bottom"}
+        label: dict[str, Any] = {
+            "text": name,
+            "x": math.log10(value),
+            "y": 1,
+            "yref": "paper",
+            "yshift": MARK_PX * step,
+            "yanchor": "bottom",
+        }
         right = bool(x) and value > math.sqrt(min(x) * max(x))
-        figure.add_annotation(**label, showarrow=False, xanchor="right" if right else "left", font={"size": 11, "color": TEXT})
+        figure.add_annotation(
+            **label, showarrow=False, xanchor="right" if right else "left", font={"size": 11, "color": TEXT}
+        )
     figure.update_xaxes(title=x_title, type="log", gridcolor=GRID, color=TEXT, tickangle=0)
     if x:
         ticks = log_ticks(min(x), max(x))

@@ -23,7 +23,12 @@ def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
     done, encoded = cv2.imencode(
         ".jpg",
         np.ascontiguousarray(pixels[..., ::-1]),
-        (cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+        (
+            cv2.IMWRITE_JPEG_QUALITY,
+            quality,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ),
     )
     assert done
     return encoded.tobytes()
@@ -35,7 +40,12 @@ def inside(_: str, picture: bytes) -> str:
 
 
 def sheet(
-    panels: Sequence[Panel], *, abreast: int = 3, least_px: int = 138, smooth: bool = False, address: Callable[[str, bytes], str] = inside
+    panels: Sequence[Panel],
+    *,
+    abreast: int = 3,
+    least_px: int = 138,
+    smooth: bool = False,
+    address: Callable[[str, bytes], str] = inside,
 ) -> str:
     """Panels as HTML, at most `abreast` in a row and none narrower than `least_px`; each is found by its `data-panel`.
 

@@ -30,5 +30,7 @@ def run_of(anchors: tuple[str, ...], count: int = 64) -> tuple[str, ...]:
     """Colours evenly along a run, "#rrggbb" from low to high."""
     table = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in anchors], np.float64)
     at = np.linspace(0, len(table) - 1, count)
-    mixed = np.stack([np.interp(at, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1)
+    mixed = np.stack(
+        [np.interp(at, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1
+    )
     return tuple("#{:02x}{:02x}{:02x}".format(*row) for row in np.rint(mixed).astype(int).tolist())

@@ -15,7 +15,9 @@ MOST_ABOVE_USUAL = 3.0
 """How far above the least the greatest loss may stand, in units of the 95th percentile's distance, before the axis ends below it."""
 
 
-def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 20, by: str = "step") -> go.Figure:
+def loss_figure(
+    logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 20, by: str = "step"
+) -> go.Figure:
     """Loss by step (or by pictures seen, by="seen") of each named run: faint as logged, bold as a running median over `smooth` rows.
 
     A few spikes neither lift the bold curve nor flatten the rest: the axis ends below them, and a note says how high they reach.
@@ -23,13 +25,23 @@ def loss_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 2
     figure, everything = go.Figure(), [np.empty(0)]
     for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
         x, y = np.array([row[by] for row in rows]), np.array([row["loss"] for row in rows], float)
-        figure.add_scatter(x=x, y=y, mode="lines", line={"color": colour, "width": 1}, opacity=0.25, showlegend=False, hoverinfo="skip")
+        figure.add_scatter(
+            x=x,
+            y=y,
+            mode="lines",
+            line={"color": colour, "width": 1},
+            opacity=0.25,
+            showlegend=False,
+            hoverinfo="skip",
+        )
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
         everything.append(y)
         width = min(smooth, len(y))
         if width:
             running = np.median(np.lib.stride_tricks.sliding_window_view(y, width), axis=1)
-            figure.add_scatter(x=x[width - 1 :], y=running, mode="lines", name=name, line={"color": colour, "width": 2.5})
+            figure.add_scatter(
+                x=x[width - 1 :], y=running, mode="lines", name=name, line={"color": colour, "width": 2.5}
+            )
     _dress(figure, "step" if by == "step" else "pictures seen", "loss")
     return _below_spikes(figure, np.concatenate(everything))
 
@@ -47,7 +59,15 @@ def _below_spikes(figure: go.Figure, losses: NDArray[np.float64]) -> go.Figure:
     figure.update_yaxes(range=[low - room, top])
     note = f"{above} value{'s' * (above > 1)} above, up to {highest:.3g}"
     return figure.add_annotation(
-        text=note, xref="paper", yref="paper", x=1, y=1, xanchor="right", yanchor="top", showarrow=False, font={"color": TEXT, "size": 12}
+        text=note,
+        xref="paper",
+        yref="paper",
+        x=1,
+        y=1,
+        xanchor="right",
+        yanchor="top",
+        showarrow=False,
+        font={"color": TEXT, "size": 12},
     )
 
 
@@ -57,10 +77,23 @@ def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figur
     for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
         scored = [row for row in rows if "psnr" in row]
         hours = [row["hours"] for row in scored]
-        figure.add_scatter(x=hours, y=[row["psnr"] for row in scored], mode="lines+markers", name=name, line={"color": colour, "width": 2.5})
+        figure.add_scatter(
+            x=hours,
+            y=[row["psnr"] for row in scored],
+            mode="lines+markers",
+            name=name,
+            line={"color": colour, "width": 2.5},
+        )
         fill = [row["fill_psnr"] for row in scored]
         dashed = {"color": colour, "width": 1.5, "dash": "dash"}
-        figure.add_scatter(x=hours, y=fill, mode="lines+markers", name=f"{name}: fill below it", marker={"symbol": "line-ew-open"}, line=dashed)
+        figure.add_scatter(
+            x=hours,
+            y=fill,
+            mode="lines+markers",
+            name=f"{name}: fill below it",
+            marker={"symbol": "line-ew-open"},
+            line=dashed,
+        )
     _dress(figure, "hours of training", "PSNR of hidden pixels (dB)")
     return figure.update_xaxes(rangemode="tozero")
 

@@ -24,7 +24,13 @@ def rows() -> Rows:
         vectors = (centres[group] + 0.3 * generator.standard_normal((n, d))).astype(np.float32)
         lon, lat = generator.uniform(-180, 180, n), generator.uniform(-85, 85, n)
         outlines = [outline_of_footprint(_around(x, y)) for x, y in zip(lon, lat, strict=True)]
-        known = {"centre_lon": lon, "centre_lat": lat, **geometry_columns(outlines), "model": ["test"] * n, "product_id": [f"g{g}" for g in group]}
+        known = {
+            "centre_lon": lon,
+            "centre_lat": lat,
+            **geometry_columns(outlines),
+            "model": ["test"] * n,
+            "product_id": [f"g{g}" for g in group],
+        }
         return make_rows(vectors, known | columns)
 
     return build

@@ -40,7 +40,10 @@ def test_geoparquet_is_read_back_with_its_places(table, columns):
     content = geoparquet(table, columns, about={"title": "rivers"})
     schema, found = pq.read_schema(io.BytesIO(content)), gpd.read_parquet(io.BytesIO(content))
     assert json.loads(schema.metadata[b"about"]) == {"title": "rivers"}
-    assert json.loads(schema.metadata[b"geo"])["columns"]["geometry"]["covering"]["bbox"]["xmin"] == ["bbox", "xmin"]
+    assert json.loads(schema.metadata[b"geo"])["columns"]["geometry"]["covering"]["bbox"]["xmin"] == [
+        "bbox",
+        "xmin",
+    ]
     assert found.crs.to_epsg() == 4326 and {"unique_id", "model", "probability", "mark"} <= set(found.columns)
     np.testing.assert_allclose(found.probability, columns["probability"])
     assert found.geometry[5].contains(shapely.Point(table.lonlat[5]))
@@ -52,24 +55,39 @@ def test_cog_paints_each_tile_with_its_value(table, columns):
 
     content = cog(table, {"probability": columns["probability"]}, about={"title": "rivers"})
     with MemoryFile(content) as memory, memory.open() as raster:
-        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and raster.descriptions == ("probability",)
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and raster.descriptions == (
+            "probability",
+        )
         assert json.loads(raster.tags()["ABOUT"]) == {"title": "rivers"}
         assert raster.crs == rasterio.CRS.from_epsg(4326) and max(raster.shape) <= module.WIDEST_PX
         seen = np.array([value[0] for value in raster.sample(table.lonlat.tolist())])
-    alone = [n for n, outline in enumerate(shapely.from_wkb(table.columns["geometry"].to_numpy())) if n != 7 and _alone(table, outline)]
+    alone = [
+        n
+        for n, outline in enumerate(shapely.from_wkb(table.columns["geometry"].to_numpy()))
+        if n != 7 and _alone(table, outline)
+    ]
     assert len(alone) > 200
     np.testing.assert_allclose(seen[alone], columns["probability"][alone], atol=1e-6)
     assert np.isnan(seen[7])
 
 
 def _alone(table, outline):
-    return sum(outline.intersects(other) for other in shapely.from_wkb(table.columns["geometry"].to_numpy())) == 1
+    return (
+        sum(outline.intersects(other) for other in shapely.from_wkb(table.columns["geometry"].to_numpy()))
+        == 1
+    )
 
 
 def test_rows_with_a_centre_only_become_points():
-    table = EmbeddingTable.from_rows(make_rows(np.eye(3, dtype=np.float32), {"centre_lon": [1.0, 2.0, np.nan], "centre_lat": [3.0, 4.0, np.nan]}))
+    table = EmbeddingTable.from_rows(
+        make_rows(
+            np.eye(3, dtype=np.float32), {"centre_lon": [1.0, 2.0, np.nan], "centre_lat": [3.0, 4.0, np.nan]}
+        )
+    )
     said = json.loads(geojson(table, {"probability": np.array([0.1, 0.2, 0.3], np.float32)}))
-    assert [feature["geometry"] for feature in said["features"]] == [{"type": "Point", "coordinates": [x, x + 2]} for x in (1, 2)]
+    assert [feature["geometry"] for feature in said["features"]] == [
+        {"type": "Point", "coordinates": [x, x + 2]} for x in (1, 2)
+    ]
     assert cog(table, {"probability": np.array([0.1, 0.2, 0.3], np.float32)})[:2] == b"II"
 
 

@@ -19,7 +19,10 @@ LISTS = pa.array(list(VECTORS))
 
 def opened(tmp_path, columns, metadata=None, name="t.parquet"):
     table = pa.table(columns)
-    pq.write_table(table.replace_schema_metadata({k: json.dumps(v) for k, v in (metadata or {}).items()}), tmp_path / name)
+    pq.write_table(
+        table.replace_schema_metadata({k: json.dumps(v) for k, v in (metadata or {}).items()}),
+        tmp_path / name,
+    )
     found = open_table(tmp_path / name)
     np.testing.assert_array_equal(found.vectors, VECTORS)
     return found
@@ -57,9 +60,15 @@ def test_major_tom_and_its_thumbnails(tmp_path):
 
 
 def test_clay_v0_with_a_tensor_column(tmp_path):
-    tensors = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float32(), (12,)), pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12))
+    tensors = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.float32(), (12,)), pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12)
+    )
     days = pa.array(pd.to_datetime(["2021-01-01"] * 4).date)
-    table = opened(tmp_path, {"source_url": ["s3://x.tif"] * 4, "date": days, "embeddings": tensors, "geometry": WKB}, name="32VLM_v01.gpq")
+    table = opened(
+        tmp_path,
+        {"source_url": ["s3://x.tif"] * 4, "date": days, "embeddings": tensors, "geometry": WKB},
+        name="32VLM_v01.gpq",
+    )
     assert table.models == ("clay-v0",)
     assert table.columns["timestamp"][0].as_py().year == 2021
     assert table.columns["unique_id"][0].as_py() == "32VLM_v01-0"
@@ -69,7 +78,11 @@ def test_clay_v0_with_a_tensor_column(tmp_path):
 def test_earth_index_old_and_new(tmp_path, spread):
     vectors = {f"d{i}": VECTORS[:, i] for i in reversed(range(12))} if spread else {"embedding": LISTS}
     emb = {"model": "softcon", "dim": 12, "quantization": None}
-    table = opened(tmp_path, {"id": ["p", "q", "r", "s"], **vectors, "geometry": WKB}, {"emb": emb, "geo": {"primary_column": "geometry"}})
+    table = opened(
+        tmp_path,
+        {"id": ["p", "q", "r", "s"], **vectors, "geometry": WKB},
+        {"emb": emb, "geo": {"primary_column": "geometry"}},
+    )
     assert table.models == ("softcon",)
     assert table.row_of("q") == 1
     assert centres(table) == [0.5, 20.5, 40.5, 60.5]
@@ -78,24 +91,42 @@ def test_earth_index_old_and_new(tmp_path, spread):
 @pytest.mark.parametrize("name", ["embedding", "embeddings", "emb", "vector"])
 @pytest.mark.parametrize(
     "column",
-    [LISTS, pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12), LISTS.cast(pa.list_(pa.float64())).cast(pa.large_list(pa.float64()))],
+    [
+        LISTS,
+        pa.FixedSizeListArray.from_arrays(VECTORS.reshape(-1), 12),
+        LISTS.cast(pa.list_(pa.float64())).cast(pa.large_list(pa.float64())),
+    ],
 )
 def test_any_list_of_a_usual_name(tmp_path, name, column):
-    table = opened(tmp_path, {"uuid": ["a", "b", "c", "d"], "other": pa.array([[1.0]] * 4), name: column, "lat": [1.0, 2, 3, 4], "lon": [5, 6, 7, 8]})
+    table = opened(
+        tmp_path,
+        {
+            "uuid": ["a", "b", "c", "d"],
+            "other": pa.array([[1.0]] * 4),
+            name: column,
+            "lat": [1.0, 2, 3, 4],
+            "lon": [5, 6, 7, 8],
+        },
+    )
     assert centres(table) == [5, 6, 7, 8]
     assert table.row_of("c") == 2
 
 
 def test_many_columns_with_a_bbox_and_half_floats(tmp_path):
     box = pa.array([dict(zip(("xmin", "ymin", "xmax", "ymax"), b.bounds, strict=True)) for b in BOXES])
-    table = opened(tmp_path, {"name": ["a", "b", "c", "d"], **{f"A{i:02}": VECTORS[:, i] for i in range(12)}, "bbox": box})
+    table = opened(
+        tmp_path,
+        {"name": ["a", "b", "c", "d"], **{f"A{i:02}": VECTORS[:, i] for i in range(12)}, "bbox": box},
+    )
     assert centres(table) == [0.5, 20.5, 40.5, 60.5]
 
 
 def test_without_a_place_and_with_a_broken_one(tmp_path):
     table = opened(tmp_path, {"embedding": LISTS})
     assert np.isnan(table.lonlat).all()
-    table = opened(tmp_path, {"embedding": LISTS, "geometry": pa.array([b"junk", None, *WKB[2:].to_pylist()])})
+    table = opened(
+        tmp_path, {"embedding": LISTS, "geometry": pa.array([b"junk", None, *WKB[2:].to_pylist()])}
+    )
     assert np.isnan(table.lonlat[:2]).all()
     assert centres(table)[2:] == [40.5, 60.5]
 

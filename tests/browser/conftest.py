@@ -42,7 +42,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, object], browser_path: str | None) -> dict[str, object]:
+def browser_type_launch_args(
+    browser_type_launch_args: dict[str, object], browser_path: str | None
+) -> dict[str, object]:
     """Use the Chromium that was found; software WebGL everywhere."""
     found = {"executable_path": browser_path} if browser_path else {}
     return {**browser_type_launch_args, **found, "args": QUIET}
@@ -63,9 +65,18 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
                 "server.port": port, "server.address": "127.0.0.1", "server.headless": "true", "server.fileWatcherType": "none",
                 "browser.gatherUsageStats": "false", "theme.base": theme,
             }  # fmt: skip
-            command = [sys.executable, "-m", "streamlit", "run", str(path), *(f"--{k}={v}" for k, v in options.items())]
+            command = [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                str(path),
+                *(f"--{k}={v}" for k, v in options.items()),
+            ]
             given = {} if data is None else {"EARTH_MAE_DATA": str(data)}
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **given})
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **given}
+            )
             running[key] = (process, f"http://127.0.0.1:{port}")
             _wait_until_healthy(process, port, Path(log.name))
         return running[key][1]
@@ -122,7 +133,10 @@ def component_url() -> Iterator[str]:
     assets = ROOT / "ui" / "components" / "earth_mae_components" / "assets"
 
     class Quiet(SimpleHTTPRequestHandler):
-        extensions_map: ClassVar[dict[str, str]] = {**SimpleHTTPRequestHandler.extensions_map, ".js": "text/javascript"}
+        extensions_map: ClassVar[dict[str, str]] = {
+            **SimpleHTTPRequestHandler.extensions_map,
+            ".js": "text/javascript",
+        }
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -32,7 +32,9 @@ def test_the_wipe_follows_the_pointer_and_the_keys(local_page: Page, stage: Loca
     local_page.mouse.down()
     local_page.mouse.move(*point(stage, 0.25, 0.5), steps=5)
     local_page.mouse.up()
-    assert float(right.evaluate("image => image.style.clipPath.match(/([\\d.]+)%\\)/)[1]")) == pytest.approx(25, abs=1)
+    assert float(right.evaluate("image => image.style.clipPath.match(/([\\d.]+)%\\)/)[1]")) == pytest.approx(
+        25, abs=1
+    )
     stage.focus()
     local_page.keyboard.press("End")
     assert right.evaluate("image => image.style.clipPath") == "inset(0px 0px 0px 100%)"
@@ -42,7 +44,17 @@ def test_the_probe_reads_both_pictures(local_page: Page, stage: Locator) -> None
     local_page.mouse.move(*point(stage, 10.5 / 64, 20.5 / 64))
     probe = local_page.locator(".probe")
     expect(probe).to_contain_text("x 10, y 20")
-    assert [int(value) for value in probe.locator("b").all_inner_texts()] == [40, 80, 0, 40, 80, 200, 0, 0, 200]
+    assert [int(value) for value in probe.locator("b").all_inner_texts()] == [
+        40,
+        80,
+        0,
+        40,
+        80,
+        200,
+        0,
+        0,
+        200,
+    ]
 
 
 def test_flip_and_fade(local_page: Page, stage: Locator) -> None:

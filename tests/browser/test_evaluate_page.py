@@ -29,7 +29,14 @@ def place(tmp_path_factory, serve):
     for number in range(8):
         write_pair(folder / "fields", str(number), seed=number)
     subjects, cache = [ColourFloor(), FakeNetwork()], Cache(folder / "cache")
-    list(evaluate(Plan(protocol="sweep", data=("eurosat",), scales=(0.5, 1.0)), subjects, folders=(folder / "data",), cache=cache))
+    list(
+        evaluate(
+            Plan(protocol="sweep", data=("eurosat",), scales=(0.5, 1.0)),
+            subjects,
+            folders=(folder / "data",),
+            cache=cache,
+        )
+    )
     dense = Plan(protocol="segmentation", data=(str(folder / "fields"),), gsd_m=1.0)
     list(evaluate(dense, subjects, folders=(), cache=cache, learn=train_head))
     with pytest.MonkeyPatch.context() as patch:
@@ -39,7 +46,9 @@ def place(tmp_path_factory, serve):
 
 def choose(page: Page, title: str, option: str) -> None:
     several = title != "Against"
-    box = page.get_by_test_id("stMultiSelect" if several else "stSelectbox").filter(has=page.get_by_text(title, exact=True))
+    box = page.get_by_test_id("stMultiSelect" if several else "stSelectbox").filter(
+        has=page.get_by_text(title, exact=True)
+    )
     box.get_by_role("combobox").click()
     page.wait_for_timeout(500)  # a rerun under way redraws the list once
     page.get_by_role("option", name=option).first.click()
@@ -87,7 +96,9 @@ def test_duplicates_are_looked_for_on_request(local_page: Page, place):
     local_page.goto(place)
     local_page.get_by_text("Duplicates across the split").click()
     local_page.get_by_role("button", name="Look for them").click()
-    expect(local_page.get_by_text("test images of eurosat are also among its training images")).to_be_visible()
+    expect(
+        local_page.get_by_text("test images of eurosat are also among its training images")
+    ).to_be_visible()
 
 
 def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Page, place):
@@ -125,6 +136,8 @@ def test_legends_of_the_papers_stand_clear_of_their_curves(local_page: Page, pla
     charts = local_page.locator(".js-plotly-plot").filter(has=local_page.get_by_text("colour histogram"))
     expect(charts).to_have_count(3)
     for number in range(3):
-        legend, plot = (charts.nth(number).locator(part).first.bounding_box() for part in ("g.legend .bg", ".nsewdrag"))
+        legend, plot = (
+            charts.nth(number).locator(part).first.bounding_box() for part in ("g.legend .bg", ".nsewdrag")
+        )
         assert legend and plot and legend["y"] + legend["height"] <= plot["y"] + 1, (number, legend, plot)
         assert plot["height"] > 150

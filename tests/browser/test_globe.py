@@ -73,10 +73,14 @@ def test_a_lasso_counts_what_python_counts(local_page: Page, scene: Locator, sid
     assert said["ids_agree"]
     expect(local_page.locator(".counted")).to_have_text(f"{said['count']:,} of 3,000 selected")
     measures = {
-        name: round(local_page.evaluate(f"performance.getEntriesByName('linked-globe:{name}').at(-1).duration"), 1)
+        name: round(
+            local_page.evaluate(f"performance.getEntriesByName('linked-globe:{name}').at(-1).duration"), 1
+        )
         for name in ("select", "highlight")
     }
-    print(f"{side}, {said['vertices']} corners: membership and colours {measures['select']} ms, drawn on both sides {measures['highlight']} ms")
+    print(
+        f"{side}, {said['vertices']} corners: membership and colours {measures['select']} ms, drawn on both sides {measures['highlight']} ms"
+    )
     assert measures["select"] < 100  # what the processor does; the frame itself is drawn in software here
 
 
@@ -97,7 +101,9 @@ def test_a_box_and_its_undo(local_page: Page, scene: Locator) -> None:
     assert told(local_page, kind="none")["count"] == 0
 
 
-def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(local_page: Page, scene: Locator) -> None:
+def test_cells_in_place_of_points_are_coloured_and_selected_as_they_are(
+    local_page: Page, scene: Locator
+) -> None:
     wrong: list[str] = []
     local_page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     draw = local_page.get_by_role("button", name="Points, cells")
@@ -161,7 +167,9 @@ def test_a_lasso_around_a_pole_takes_every_longitude(local_page: Page, serve: Ca
     assert said["count"] == said["own"]
 
 
-def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(local_page: Page, serve: Callable[..., str]) -> None:
+def test_a_click_on_the_globe_names_the_point_and_its_picture_is_shown(
+    local_page: Page, serve: Callable[..., str]
+) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=-120,-45")
     local_page.mouse.move(*at(scene, 0.25, 0.5))
     tip = local_page.locator(".tip")
@@ -180,11 +188,15 @@ def camera_of(page: Page) -> list[Any]:
 
 def rested(page: Page, what: str) -> list[Any]:
     """The camera as Python has it, once a JavaScript condition on it holds."""
-    page.wait_for_function(f"() => {{ const c = JSON.parse(document.querySelector('code').innerText).camera; return c && ({what}); }}")
+    page.wait_for_function(
+        f"() => {{ const c = JSON.parse(document.querySelector('code').innerText).camera; return c && ({what}); }}"
+    )
     return camera_of(page)
 
 
-def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(local_page: Page, serve: Callable[..., str]) -> None:
+def test_arrow_keys_plus_and_minus_move_the_globe_and_nothing_else(
+    local_page: Page, serve: Callable[..., str]
+) -> None:
     scene = opened(local_page, serve("globe_server.py") + "/?at=-120,-45")
     local_page.mouse.click(*at(scene, 0.25, 0.5))
     local_page.keyboard.press("ArrowRight")
@@ -278,10 +290,14 @@ def test_the_camera_is_told_and_flies(local_page: Page, scene: Locator) -> None:
     local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[3] === 2.5")
     assert told(local_page)["camera"] == ["globe", 10.0, 48.0, 2.5]
     local_page.get_by_role("button", name="Globe or flat").click()
-    local_page.wait_for_function("JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'")
+    local_page.wait_for_function(
+        "JSON.parse(document.querySelector('code').innerText).camera?.[0] === 'flat'"
+    )
 
 
-def test_a_button_pressed_while_the_map_still_moves_is_not_lost(local_page: Page, serve: Callable[..., str]) -> None:
+def test_a_button_pressed_while_the_map_still_moves_is_not_lost(
+    local_page: Page, serve: Callable[..., str]
+) -> None:
     """A run that the camera asks for after the button's would take its place: here every run waits long enough for that."""
     scene = opened(local_page, f"{serve('globe_server.py')}/?slow=2")
     local_page.mouse.move(*at(scene, 0.25, 0.5))
@@ -315,7 +331,10 @@ def test_points_that_do_not_come_are_said(local_page: Page, serve: Callable[...,
 
 @pytest.fixture
 def page_without_webgl(playwright: Playwright, browser_type_launch_args: dict[str, Any]) -> Iterator[Page]:
-    args = [*(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg), "--disable-3d-apis"]
+    args = [
+        *(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg),
+        "--disable-3d-apis",
+    ]
     browser = playwright.chromium.launch(**{**browser_type_launch_args, "args": args})
     yield patient(browser.new_page())
     browser.close()
@@ -348,7 +367,12 @@ def test_browser_and_python_agree_on_every_point(page: Page, component_url: str,
     points[400:412] = rings[-1]
     answers = page.evaluate(
         MEMBERS,
-        [f"{component_url}/linked_globe.js", [ring.tolist() for ring in rings], points.ravel().tolist(), wraps],
+        [
+            f"{component_url}/linked_globe.js",
+            [ring.tolist() for ring in rings],
+            points.ravel().tolist(),
+            wraps,
+        ],
     )
     for ring, answer in zip(rings, answers, strict=True):
         assert np.array_equal(contains(ring, *points.T, wraps=wraps), np.array(answer, dtype=bool))

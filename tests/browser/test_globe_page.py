@@ -79,7 +79,9 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: in
     page.mouse.up()
 
 
-def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(local_page: Page, address: str) -> None:
+def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(
+    local_page: Page, address: str
+) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,2.5")
     click(local_page, scene, 0.25, 0.5)
     expect(local_page.get_by_text("45.00° S, 120.00° W")).to_be_visible()
@@ -105,22 +107,33 @@ def test_hovering_shows_the_tile_itself(local_page: Page, address: str) -> None:
     assert re.fullmatch(r"/pictures/[\w-]{22}/\d+\.jpg", picture.get_attribute("src") or "")
 
 
-def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(local_page: Page, address: str) -> None:
+def test_near_enough_points_become_their_tiles_and_a_tile_can_be_clicked(
+    local_page: Page, address: str
+) -> None:
     scene = opened(local_page, f"{address}&cam=g,-120,-45,4.5")
     tile = local_page.locator(".near img").first
     tile.wait_for()
     assert tile.evaluate(WIDTH) == 128
-    assert tile.evaluate("image => +getComputedStyle(image.parentNode).zIndex") > 0, "else the canvas covers it"
+    assert tile.evaluate("image => +getComputedStyle(image.parentNode).zIndex") > 0, (
+        "else the canvas covers it"
+    )
     box = scene.bounding_box()
     assert box
-    local_page.mouse.click(box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22)  # a corner: no point lies there
+    local_page.mouse.click(
+        box["x"] + 0.25 * box["width"] + 22, box["y"] + 0.5 * box["height"] - 22
+    )  # a corner: no point lies there
     expect(local_page).to_have_url(re.compile("place=place000000"))
 
 
 def through_the_socket(page: Page) -> list[int]:
     """The bytes of every frame from now on; the page is loaded anew, for listeners must be there before the socket opens."""
     moved: list[int] = []
-    page.on("websocket", lambda socket: [socket.on(kind, lambda frame: moved.append(len(frame))) for kind in ("framereceived", "framesent")])
+    page.on(
+        "websocket",
+        lambda socket: [
+            socket.on(kind, lambda frame: moved.append(len(frame))) for kind in ("framereceived", "framesent")
+        ],
+    )
     page.reload()
     page.wait_for_function("performance.getEntriesByName('linked-globe:highlight').length > 0")
     page.wait_for_function(RESTS)
@@ -129,7 +142,9 @@ def through_the_socket(page: Page) -> list[int]:
     return moved
 
 
-def test_a_lasso_is_one_selection_for_browser_python_and_address(local_page: Page, scene: Locator, table: EmbeddingTable) -> None:
+def test_a_lasso_is_one_selection_for_browser_python_and_address(
+    local_page: Page, scene: Locator, table: EmbeddingTable
+) -> None:
     moved = through_the_socket(local_page)
     lasso(local_page, scene, 0.25, 0.5, 90)
     expect(local_page).to_have_url(re.compile("area=gl"))
@@ -156,7 +171,9 @@ def test_the_pictures_of_a_click_do_not_go_through_the_socket(local_page: Page, 
     assert 0 < sum(moved) <= MOST_SOCKET_BYTES
 
 
-def test_the_address_restores_colour_camera_and_selection(local_page: Page, address: str, table: EmbeddingTable) -> None:
+def test_the_address_restores_colour_camera_and_selection(
+    local_page: Page, address: str, table: EmbeddingTable
+) -> None:
     from earth_mae_components import encode_polygon
 
     area = [(-30.0, -40.0), (60.0, -40.0), (60.0, 40.0), (-30.0, 40.0)]
@@ -167,10 +184,15 @@ def test_the_address_restores_colour_camera_and_selection(local_page: Page, addr
     expect(local_page.locator(".tool .word").first).to_have_text("Flat")
     local_page.reload()
     expect(local_page.locator(".counted")).to_have_text(f"{own:,} of 3,000 selected")
-    assert {name: said(local_page)[name] for name in ("by", "cam")} == {"by": "column:recon_loss_low", "cam": "f,12.00,3.00,1.50"}
+    assert {name: said(local_page)[name] for name in ("by", "cam")} == {
+        "by": "column:recon_loss_low",
+        "cam": "f,12.00,3.00,1.50",
+    }
 
 
-def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str, table: EmbeddingTable) -> None:
+def test_a_link_to_a_place_turns_the_globe_to_it(
+    local_page: Page, address: str, table: EmbeddingTable
+) -> None:
     opened(local_page, f"{address}&place=place000007")
     local_page.wait_for_url(re.compile("cam="))
     local_page.wait_for_function(RESTS)
@@ -180,7 +202,9 @@ def test_a_link_to_a_place_turns_the_globe_to_it(local_page: Page, address: str,
     assert np.allclose((float(lon), float(lat)), table.lonlat[row], atol=0.5)
 
 
-def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_back(local_page: Page, address: str) -> None:
+def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_back(
+    local_page: Page, address: str
+) -> None:
     opened(local_page, f"{address}&place=place000000")
     local_page.locator('[data-panel="combined"] img').wait_for()
     with local_page.expect_response(re.compile("/colours/")) as coming:
@@ -199,7 +223,9 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_
     expect(legend).to_have_count(0)
 
 
-def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(local_page: Page, address: str, table: EmbeddingTable) -> None:
+def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(
+    local_page: Page, address: str, table: EmbeddingTable
+) -> None:
     def selected() -> int:
         return int(contains(decode_polygon(said(local_page)["area"][2:]), *table.lonlat.T, wraps=True).sum())
 
@@ -225,7 +251,9 @@ def test_the_twin_globe_of_another_network_has_the_same_selection_and_place(loca
     expect(local_page).to_have_url(re.compile("place=place"))
 
 
-def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(local_page: Page, address: str) -> None:
+def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(
+    local_page: Page, address: str
+) -> None:
     opened(local_page, f"{address}&place=place000000&mask=block-50-s3-z0&by=column:gsd_m")
     local_page.get_by_role("button", name="Open in Mask Lab").click()
     expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible()
@@ -234,7 +262,10 @@ def test_the_mask_lab_opens_with_the_place_and_the_globe_comes_back_as_it_was(lo
     expect(local_page).to_have_url(re.compile("place=place000000"))
     expect(local_page.get_by_role("button", name="Open in Mask Lab")).to_be_visible()
     local_page.wait_for_function(RESTS)
-    assert {name: said(local_page)[name] for name in ("by", "mask")} == {"by": "column:gsd_m", "mask": "block-50-s3"}
+    assert {name: said(local_page)[name] for name in ("by", "mask")} == {
+        "by": "column:gsd_m",
+        "mask": "block-50-s3",
+    }
 
 
 def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> None:
@@ -248,14 +279,18 @@ def test_every_tab_opens_without_a_mistake(local_page: Page, address: str) -> No
     row = tabs.first.element_handle()
     for name in tabs.all_inner_texts():
         local_page.get_by_role("tab", name=name, exact=True).click()
-        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
+        expect(local_page.get_by_role("tab", name=name, exact=True)).to_have_attribute(
+            "aria-selected", "true"
+        )
         local_page.wait_for_function(RESTS)
         expect(local_page.get_by_test_id("stException")).to_have_count(0)
         expect(local_page.get_by_test_id("stAlertContentError")).to_have_count(0)
         assert row.evaluate("tab => tab.isConnected"), f"{name} moved the row of tabs"
 
 
-def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten(local_page: Page, address: str, browser: Browser) -> None:
+def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten(
+    local_page: Page, address: str, browser: Browser
+) -> None:
     seen: list[str] = []
     local_page.on("request", lambda request: seen.append(request.url))
     lasso(local_page, opened(local_page, address), 0.25, 0.5, 90)
@@ -276,18 +311,25 @@ def test_two_users_cannot_read_each_others_points_and_a_closed_page_is_forgotten
     local_page.goto("about:blank")
     local_page.wait_for_timeout(1500)
     for url in mine:
-        assert local_page.request.get(url).status == 404, "the cookie is still there, but the session is closed"
+        assert local_page.request.get(url).status == 404, (
+            "the cookie is still there, but the session is closed"
+        )
 
 
 @pytest.fixture
 def page_without_webgl(playwright: Playwright, browser_type_launch_args: dict[str, Any]) -> Iterator[Page]:
-    args = [*(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg), "--disable-3d-apis"]
+    args = [
+        *(arg for arg in browser_type_launch_args["args"] if "swiftshader" not in arg),
+        "--disable-3d-apis",
+    ]
     browser = playwright.chromium.launch(**{**browser_type_launch_args, "args": args})
     yield patient(browser.new_page(viewport={"width": 1400, "height": 1300}))
     browser.close()
 
 
-def test_without_webgl_pictures_are_drawn_here_and_a_click_finds_the_place(page_without_webgl: Page, address: str) -> None:
+def test_without_webgl_pictures_are_drawn_here_and_a_click_finds_the_place(
+    page_without_webgl: Page, address: str
+) -> None:
     page = page_without_webgl
     page.goto(address)
     pictures = page.locator(".stills img")

@@ -60,7 +60,9 @@ def test_home_shows_a_picture_and_leads_to_the_lab(local_page: Page, serve: Call
     picture(local_page, "pasted")
 
 
-def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_reload_restore_both(lab: Page) -> None:
+def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_reload_restore_both(
+    lab: Page,
+) -> None:
     before = picture(lab)
     handle = lab.get_by_role("slider", name="Share hidden")
     handle.focus()
@@ -103,13 +105,17 @@ def test_painting_reaches_the_network_and_the_link(lab: Page) -> None:
 
 
 def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, tmp_path: Path) -> None:
-    ground = np.kron(np.random.default_rng(0).integers(40, 200, (16, 16, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    ground = np.kron(np.random.default_rng(0).integers(40, 200, (16, 16, 3)), np.ones((16, 16, 1))).astype(
+        np.uint8
+    )
     buffer = io.BytesIO()
     Image.fromarray(ground).save(buffer, "PNG")
     before = picture(lab, "original")
     lab.get_by_role("button", name="Salt ponds, Utah").click()
     lab.get_by_role("tab", name="Upload").click()
-    lab.locator("input[type=file]").set_input_files({"name": "../../x.png", "mimeType": "image/png", "buffer": buffer.getvalue()})
+    lab.locator("input[type=file]").set_input_files(
+        {"name": "../../x.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    )
     lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").fill("0.5")
     lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").press("Enter")
     lab.get_by_role("button", name="Show it").click()
@@ -120,7 +126,9 @@ def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, t
 def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
     lab.get_by_role("button", name="Salt ponds, Utah").click()
     lab.get_by_role("tab", name="Upload").click()
-    lab.locator("input[type=file]").set_input_files({"name": "trap.tif", "mimeType": "image/tiff", "buffer": b"<VRTDataset></VRTDataset>"})
+    lab.locator("input[type=file]").set_input_files(
+        {"name": "trap.tif", "mimeType": "image/tiff", "buffer": b"<VRTDataset></VRTDataset>"}
+    )
     lab.get_by_role("button", name="Show it").click()
     expect(lab.get_by_text("virtual raster")).to_be_visible()
 
@@ -162,16 +170,29 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
     buffer = io.BytesIO()
     torch.manual_seed(0)
     torch.save(
-        create("mae", img_size=64, embed_dim=64, depth=1, num_heads=2, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=2).state_dict(),
+        create(
+            "mae",
+            img_size=64,
+            embed_dim=64,
+            depth=1,
+            num_heads=2,
+            decoder_embed_dim=32,
+            decoder_depth=1,
+            decoder_num_heads=2,
+        ).state_dict(),
         buffer,
     )
     before = picture(lab)
     lab.get_by_role("button", name="Weights of your own").click()
     field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load it")
-    field.set_input_files({"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"})
+    field.set_input_files(
+        {"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"}
+    )
     load.click()
     expect(lab.get_by_text("holiday.pth is neither")).to_be_visible()
-    field.set_input_files({"name": "../../mine.pth", "mimeType": "application/octet-stream", "buffer": buffer.getvalue()})
+    field.set_input_files(
+        {"name": "../../mine.pth", "mimeType": "application/octet-stream", "buffer": buffer.getvalue()}
+    )
     load.click()
     after = changed(lab, before)
     expect(load).to_be_hidden()

@@ -15,7 +15,10 @@ from rasterio.transform import from_origin
 from tests.browser.conftest import patient
 from tests.globe_tables import write_world
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]  # a server, a browser and two processes that import torch: minutes on a busy machine
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+]  # a server, a browser and two processes that import torch: minutes on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,15 @@ def scene(tmp_path: Path) -> Path:
     pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
     path = tmp_path / "my field.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=1600, height=1600, count=3, dtype="uint8", crs="EPSG:32633", transform=from_origin(5e5, 5e6, 10, 10)
+        path,
+        "w",
+        driver="GTiff",
+        width=1600,
+        height=1600,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=from_origin(5e5, 5e6, 10, 10),
     ) as file:
         file.write(pixels)
     return path
@@ -47,12 +58,16 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     page.goto(f"{address}/?tab=My+imagery")
     page.get_by_text("Upload", exact=True).first.click()
     page.locator("input[type=file]").set_input_files(scene)
-    expect(page.get_by_text("625", exact=True)).to_be_visible()  # 25 x 25 tiles of 64 px, said before anything starts
+    expect(
+        page.get_by_text("625", exact=True)
+    ).to_be_visible()  # 25 x 25 tiles of 64 px, said before anything starts
     page.get_by_role("button", name="Embed it").click()
     expect(page.get_by_text("Your tables")).to_be_visible()
 
     assert "jobs=" not in page.url  # a copied link gives nobody else the key
-    page.goto(f"{address}/?tab=My+imagery")  # as a reload does: a new session that knows nothing but the browser's cookie
+    page.goto(
+        f"{address}/?tab=My+imagery"
+    )  # as a reload does: a new session that knows nothing but the browser's cookie
     cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore it")
     expect(cancel.or_(explore)).to_be_visible()
     if cancel.is_visible():

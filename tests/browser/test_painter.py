@@ -65,7 +65,9 @@ def test_python_answers_within_300_ms(local_page: Page, canvas: Locator) -> None
         local_page.mouse.down()
         waits["stroke"].append(_until(local_page, f"hidden={n} ", local_page.mouse.up))
         runs = int(re.search(r"runs=(\d+)", local_page.locator("code").inner_text())[1])  # type: ignore[index]
-        waits["button"].append(_until(local_page, f"runs={runs + 1} ", local_page.get_by_role("button", name="nothing").click))
+        waits["button"].append(
+            _until(local_page, f"runs={runs + 1} ", local_page.get_by_role("button", name="nothing").click)
+        )
     stroke, button = min(waits["stroke"]), min(waits["button"])
     print(f"to Python's text on the page: stroke {stroke:.0f} ms, plain button {button:.0f} ms (best of 5)")
     assert stroke < max(300, 1.5 * button)
@@ -81,13 +83,19 @@ def _until(page: Page, text: str, act: Callable[[], None]) -> float:
 def test_painting_answers_within_a_frame(local_page: Page, canvas: Locator) -> None:
     drag(local_page, canvas, (0, 0), (13, 13), (0, 13), steps=30)
     took = {
-        name: local_page.evaluate(f"performance.getEntriesByName('mask-painter:{name}').map((entry) => entry.duration)")
+        name: local_page.evaluate(
+            f"performance.getEntriesByName('mask-painter:{name}').map((entry) => entry.duration)"
+        )
         for name in ("draw", "answer")
     }
     for name, values in took.items():
-        print(f"mask-painter:{name} {len(values)} pointer events, median {statistics.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f} ms")
+        print(
+            f"mask-painter:{name} {len(values)} pointer events, median {statistics.median(values):.1f} ms, 95 % {np.percentile(values, 95):.1f} ms"
+        )
     assert len(took["draw"]) > 50
-    assert statistics.median(took["draw"]) < FRAME_MS  # from the input ("answer") includes the wait for a software-rendered frame
+    assert (
+        statistics.median(took["draw"]) < FRAME_MS
+    )  # from the input ("answer") includes the wait for a software-rendered frame
 
 
 def test_tools_and_keys(local_page: Page, canvas: Locator) -> None:
@@ -159,7 +167,9 @@ def shown(page: Page, hidden: int) -> None:
     expect(page.locator(".painter .share")).to_contain_text(f"{hidden} of 196")
 
 
-def test_what_python_makes_of_a_picked_patch_is_shown_at_once_and_undone_in_one_step(local_page: Page, canvas: Locator) -> None:
+def test_what_python_makes_of_a_picked_patch_is_shown_at_once_and_undone_in_one_step(
+    local_page: Page, canvas: Locator
+) -> None:
     local_page.get_by_text("a picked patch hides its row").click()
     drag(local_page, canvas, (1, 1), (1, 4))
     received(local_page, 4)
@@ -175,7 +185,9 @@ def test_what_python_makes_of_a_picked_patch_is_shown_at_once_and_undone_in_one_
         received(local_page, hidden)
 
 
-def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(local_page: Page, canvas: Locator) -> None:
+def test_a_stroke_painted_while_python_answers_a_pick_loses_neither(
+    local_page: Page, canvas: Locator
+) -> None:
     local_page.get_by_text("a picked patch hides its row").click()
     drag(local_page, canvas, (1, 1))
     received(local_page, 1)
@@ -229,7 +241,9 @@ def test_nothing_painted_while_python_works_is_lost(local_page: Page, canvas: Lo
 
 
 def test_touch_paints(browser_type_launch_args: object, browser: object, serve: Callable[..., str]) -> None:
-    context = browser.new_context(has_touch=True, viewport={"width": 400, "height": 1300}, device_scale_factor=3)  # type: ignore[attr-defined]
+    context = browser.new_context(
+        has_touch=True, viewport={"width": 400, "height": 1300}, device_scale_factor=3
+    )  # type: ignore[attr-defined]
     page = patient(context.new_page())
     page.goto(serve("painter.py"))
     canvas = page.locator(".painter canvas")
@@ -284,7 +298,16 @@ def test_200_random_paintings_are_bit_for_bit(page: Page, component_url: str) ->
         rows, cols = [(14, 14), (28, 28), (9, 16)][trial % 3]
         empty = np.zeros((rows, cols), dtype=bool)
         looking = trial < 20  # reading pixels back is slow where the graphics card is software
-        data = {"image": PIXEL, "rows": rows, "cols": cols, "mask": encode_bitmap(empty), "known": 0, "label": "", "maxWidth": 420, "disabled": False}
+        data = {
+            "image": PIXEL,
+            "rows": rows,
+            "cols": cols,
+            "mask": encode_bitmap(empty),
+            "known": 0,
+            "label": "",
+            "maxWidth": 420,
+            "disabled": False,
+        }
         page.evaluate(MOUNT, [f"{component_url}/mask_painter.js", data])
         expected = empty.copy()
         planned = [_stroke(expected, rng) for _ in range(4)]
@@ -304,6 +327,8 @@ def _stroke(expected: NDArray[np.bool_], rng: np.random.Generator) -> tuple[Stro
     if tool == "rectangle":
         expected[min(r0, r1) : max(r0, r1) + 1, min(c0, c1) : max(c0, c1) + 1] = True
         return ("r", [[r0, c0], [r1, c1]]), False
-    expected[r0, min(c0, c1) : max(c0, c1) + 1] = hide  # along a row, then along a column: no rounding to argue about
+    expected[r0, min(c0, c1) : max(c0, c1) + 1] = (
+        hide  # along a row, then along a column: no rounding to argue about
+    )
     expected[min(r0, r1) : max(r0, r1) + 1, c1] = hide
     return (str(tool[0]), [[r0, c0], [r0, c1], [r1, c1]]), was != hide

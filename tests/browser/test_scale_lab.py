@@ -16,7 +16,9 @@ def errors_shown(page: Page, count: int) -> None:
 @pytest.mark.parametrize("width", [1400, 400])
 def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     local_page.set_viewport_size({"width": width, "height": 900})
-    local_page.goto(f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3&tab=Patches")
+    local_page.goto(
+        f"{serve(ROOT / 'app.py')}/Scale_Lab?model=scale_mae_tiny&sel=scales;count:3;row:2;col:3&tab=Patches"
+    )
     errors_shown(local_page, 3)
     expect(local_page.get_by_text("own scale")).to_be_visible()
     expect(local_page.locator("[data-panel='alike-0'] img")).to_be_visible()

@@ -17,7 +17,15 @@ def scene(tmp_path_factory):
     rows, cols = np.mgrid[:128, :160] / 17
     pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
     with rasterio.open(
-        path, "w", driver="GTiff", width=160, height=128, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)
+        path,
+        "w",
+        driver="GTiff",
+        width=160,
+        height=128,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32610",
+        transform=from_origin(5e5, 4e6, 10, 10),
     ) as file:
         file.write(pixels)
     return path
@@ -26,7 +34,24 @@ def scene(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(scene):
     out = scene.parent / "table"
-    assert main(["embed", str(scene), "--out", str(out), "--model", "mae_tiny", "--tile-px", "32", "--batch", "8", "--resume"]) == 0
+    assert (
+        main(
+            [
+                "embed",
+                str(scene),
+                "--out",
+                str(out),
+                "--model",
+                "mae_tiny",
+                "--tile-px",
+                "32",
+                "--batch",
+                "8",
+                "--resume",
+            ]
+        )
+        == 0
+    )
     return out
 
 
@@ -37,14 +62,37 @@ def asked(capsys, *words):
 
 
 def test_embed_prints_one_object(scene, tmp_path, capsys):
-    code, out, err = asked(capsys, "embed", str(scene), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "--tile-px", "32", "--json")
+    code, out, err = asked(
+        capsys,
+        "embed",
+        str(scene),
+        "--out",
+        str(tmp_path / "t"),
+        "--model",
+        "mae_tiny",
+        "--tile-px",
+        "32",
+        "--json",
+    )
     found = json.loads(out)
     assert (code, found["total"], found["embedded"], found["finished"]) == (0, 20, 20, True)
     assert "20 tiles over" in err
 
 
 def test_several_models_write_a_table_each(scene, tmp_path, capsys):
-    words = ("embed", str(scene), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "tinymim_tiny", "--tile-px", "32", "--gsd-m", "10,20")
+    words = (
+        "embed",
+        str(scene),
+        "--out",
+        str(tmp_path / "t"),
+        "--model",
+        "mae_tiny",
+        "tinymim_tiny",
+        "--tile-px",
+        "32",
+        "--gsd-m",
+        "10,20",
+    )
     code, out, err = asked(capsys, *words, "--json")
     found = json.loads(out)
     assert (code, found["models"], found["embedded"]) == (0, ["mae_tiny", "tinymim_tiny"], 2 * (20 + 6))
@@ -70,7 +118,9 @@ def test_search_by_row_place_and_picture(table, scene, capsys):
     assert all(n["row"] != 3 for n in found["neighbors"])
     cosines = [n["similarity"] for n in found["neighbors"]]
     assert cosines == sorted(cosines, reverse=True)
-    _, by_id, _ = asked(capsys, "search", str(table), "--row", found["query"]["unique_id"], "--k", "4", "--json")
+    _, by_id, _ = asked(
+        capsys, "search", str(table), "--row", found["query"]["unique_id"], "--k", "4", "--json"
+    )
     assert json.loads(by_id)["neighbors"] == found["neighbors"]
     lon, lat = found["query"]["centre_lon"], found["query"]["centre_lat"]
     assert lon < 0  # an argument that begins with a minus
@@ -88,7 +138,9 @@ def test_the_index_finds_what_the_exact_search_finds(table, capsys):
     assert code == 0 and "index" in err
     exact, found = (json.loads(answer)["neighbors"] for answer in (exact, by_index))
     assert [one["row"] for one in found] == [one["row"] for one in exact]
-    assert [one["similarity"] for one in found] == pytest.approx([one["similarity"] for one in exact], abs=1e-5)
+    assert [one["similarity"] for one in found] == pytest.approx(
+        [one["similarity"] for one in exact], abs=1e-5
+    )
     code, _, err = asked(capsys, *words, "--index", "--where", "gsd_m > 1")
     assert code == 2 and "--where" in err
 
@@ -99,14 +151,28 @@ def test_a_picture_of_a_tile_finds_that_tile(table, scene, tmp_path, capsys):
         profile = file.profile | {"width": 32, "height": 32, "transform": file.window_transform(window)}
         with rasterio.open(tmp_path / "tile.tif", "w", **profile) as tile:
             tile.write(file.read(window=window))
-    _, out, _ = asked(capsys, "search", str(table), "--image", str(tmp_path / "tile.tif"), "--k", "1", "--json")
+    _, out, _ = asked(
+        capsys, "search", str(table), "--image", str(tmp_path / "tile.tif"), "--k", "1", "--json"
+    )
     best = json.loads(out)["neighbors"][0]
     assert best["pixel_bbox"] == [64, 32, 96, 64]
     assert best["similarity"] > 0.9999
 
 
 def test_search_for_people_with_filter_and_minus(table, capsys):
-    code, out, err = asked(capsys, "search", str(table), "--row", "3", "--minus", "7", "--where", "pixel_bbox[1] >= 64", "--k", "99")
+    code, out, err = asked(
+        capsys,
+        "search",
+        str(table),
+        "--row",
+        "3",
+        "--minus",
+        "7",
+        "--where",
+        "pixel_bbox[1] >= 64",
+        "--k",
+        "99",
+    )
     assert code == 0
     assert "instead of 99" in err
     assert out.splitlines()[0].split() == ["row", "cosine", "longitude", "latitude", "what"]
@@ -153,8 +219,22 @@ def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
     "more",
     [
         {},
-        {"gsd_m": (0.1, 7400.0), "tile_px": 64, "stride_px": 3, "policy": "manual-4.5", "pooling": "mean", "data_type": "int8", "losses": True},
-        {"min_valid": 0.0, "stated_gsd_m": 0.3, "batch": 2, "online": True, "only": ("a picture, with spaces.tif", "-b")},
+        {
+            "gsd_m": (0.1, 7400.0),
+            "tile_px": 64,
+            "stride_px": 3,
+            "policy": "manual-4.5",
+            "pooling": "mean",
+            "data_type": "int8",
+            "losses": True,
+        },
+        {
+            "min_valid": 0.0,
+            "stated_gsd_m": 0.3,
+            "batch": 2,
+            "online": True,
+            "only": ("a picture, with spaces.tif", "-b"),
+        },
     ],
 )
 def test_a_spec_written_as_a_command_line_is_read_back(more):
@@ -167,27 +247,57 @@ def test_a_spec_written_as_a_command_line_is_read_back(more):
     assert spec_of(args) == spec
     assert args.resume
     assert args.model == ["mae_tiny"]
-    assert build_parser().parse_args(arguments(spec, models=["mae_tiny", "a file.pth"])).model == ["mae_tiny", "a file.pth"]
+    assert build_parser().parse_args(arguments(spec, models=["mae_tiny", "a file.pth"])).model == [
+        "mae_tiny",
+        "a file.pth",
+    ]
 
 
 def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
     (tmp_path / "two").mkdir()
     for name in ("a.tif", "b.tif"):
         (tmp_path / "two" / name).write_bytes(scene.read_bytes())
-    words = ("embed", str(tmp_path / "two"), "--out", str(tmp_path / "t"), "--model", "mae_tiny", "--tile-px", "32", "--only", "b.tif", "--json")
+    words = (
+        "embed",
+        str(tmp_path / "two"),
+        "--out",
+        str(tmp_path / "t"),
+        "--model",
+        "mae_tiny",
+        "--tile-px",
+        "32",
+        "--only",
+        "b.tif",
+        "--json",
+    )
     code, out, _ = asked(capsys, *words)
     assert (code, json.loads(out)["total"]) == (0, 20)
 
 
 def test_the_plan_of_a_finished_sweep_is_told_once(scene, table, capsys):
-    words = ("embed", str(scene), "--out", str(table), "--model", "mae_tiny", "--tile-px", "32", "--batch", "8", "--resume")
+    words = (
+        "embed",
+        str(scene),
+        "--out",
+        str(table),
+        "--model",
+        "mae_tiny",
+        "--tile-px",
+        "32",
+        "--batch",
+        "8",
+        "--resume",
+    )
     code, _, err = asked(capsys, *words)
     assert (code, err.count("20 tiles over")) == (0, 1)
     assert "20 of 20 tiles" in err
 
 
 def test_the_index_says_what_the_exact_search_says(table, capsys):
-    for k, sentence in (("0", "ask for 1 or more"), ("99", "only 19 rows to search, so 19 are shown instead of 99")):
+    for k, sentence in (
+        ("0", "ask for 1 or more"),
+        ("99", "only 19 rows to search, so 19 are shown instead of 99"),
+    ):
         for way in ((), ("--index",)):
             code, _, err = asked(capsys, "search", str(table), "--row", "3", "--k", k, *way)
             assert (code, sentence in err) == (2 if k == "0" else 0, True), (k, way, err)
@@ -196,7 +306,19 @@ def test_the_index_says_what_the_exact_search_says(table, capsys):
 @pytest.fixture(scope="module")
 def mixed(scene):
     out = scene.parent / "mixed"
-    words = ["embed", str(scene), "--out", str(out), "--model", "mae_tiny", "tinymim_tiny", "--tile-px", "32", "--gsd-m", "10,20"]
+    words = [
+        "embed",
+        str(scene),
+        "--out",
+        str(out),
+        "--model",
+        "mae_tiny",
+        "tinymim_tiny",
+        "--tile-px",
+        "32",
+        "--gsd-m",
+        "10,20",
+    ]
     assert main(words) == 0
     return str(out / "mae_tiny"), str(out / "tinymim_tiny")
 
@@ -212,9 +334,13 @@ def test_a_filter_on_the_model_makes_tables_comparable(mixed, scene, capsys):
     assert json.loads(out)["neighbors"] == json.loads(alone)["neighbors"]
     code, _, err = asked(capsys, "search", *mixed, "--row", last, *here)
     assert code == 2 and "filter on model" in err, "the row itself is of the other model"
-    code, out, _ = asked(capsys, "search", *mixed, "--lonlat=-123,36.14", "--where", "model = 'tinymim_tiny'", "--json")
+    code, out, _ = asked(
+        capsys, "search", *mixed, "--lonlat=-123,36.14", "--where", "model = 'tinymim_tiny'", "--json"
+    )
     assert code == 0 and json.loads(out)["query"]["row"] >= 26
-    code, out, _ = asked(capsys, "search", *mixed, "--image", str(scene), "--where", "model = 'tinymim_tiny'", "--json")
+    code, out, _ = asked(
+        capsys, "search", *mixed, "--image", str(scene), "--where", "model = 'tinymim_tiny'", "--json"
+    )
     assert code == 0 and json.loads(out)["neighbors"][0]["row"] >= 26
 
 
@@ -237,11 +363,28 @@ def test_several_rows_are_looked_for_together(table, capsys):
     from core.atlas import open_table
     from core.atlas.search.neighbors import more_like
 
-    code, out, _ = asked(capsys, "search", str(table), "--row", "3", "--row", "8", "--minus", "7", "--minus", "1", "--k", "5", "--json")
+    code, out, _ = asked(
+        capsys,
+        "search",
+        str(table),
+        "--row",
+        "3",
+        "--row",
+        "8",
+        "--minus",
+        "7",
+        "--minus",
+        "1",
+        "--k",
+        "5",
+        "--json",
+    )
     found = json.loads(out)
     assert code == 0
     assert [one["row"] for one in found["query"]["rows"]] == [3, 8]
-    assert [one["row"] for one in found["neighbors"]] == more_like(open_table(table), [3, 8], [7, 1], 5).rows.tolist()
+    assert [one["row"] for one in found["neighbors"]] == more_like(
+        open_table(table), [3, 8], [7, 1], 5
+    ).rows.tolist()
 
 
 def test_a_picture_without_scale_takes_the_most_frequent_one(mixed, tmp_path, capsys, monkeypatch):
@@ -250,7 +393,11 @@ def test_a_picture_without_scale_takes_the_most_frequent_one(mixed, tmp_path, ca
     from core.engine.embedding import query
 
     asked_for = []
-    monkeypatch.setattr(query, "embed_like", lambda like, file, gsd_m: asked_for.append(like["gsd_m"]) or np.ones(192, np.float32))
+    monkeypatch.setattr(
+        query,
+        "embed_like",
+        lambda like, file, gsd_m: asked_for.append(like["gsd_m"]) or np.ones(192, np.float32),
+    )
     Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "a.png")
     words = ("search", mixed[0], "--image", str(tmp_path / "a.png"))
     code, _, err = asked(capsys, *words)

@@ -11,7 +11,7 @@ from core.cli.entry import main
 
 ROOT = Path(__file__).parents[2]
 
-PROBE = '''
+PROBE = """
 import sys
 from core.errors import ExplorerError
 
@@ -28,7 +28,7 @@ def run(args):
     if args.way == "long":
         print("line\\n" * 100_000)
     return 0
-'''
+"""
 
 
 @pytest.fixture
@@ -39,8 +39,13 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("probe")
-@pytest.mark.parametrize(("way", "code", "said"), [("well", 0, ""), ("sentence", 2, "This cannot be; do that."), ("cancel", 130, "cancelled")])
-def test_each_end_has_its_exit_code_and_at_most_one_line(way: str, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("way", "code", "said"),
+    [("well", 0, ""), ("sentence", 2, "This cannot be; do that."), ("cancel", 130, "cancelled")],
+)
+def test_each_end_has_its_exit_code_and_at_most_one_line(
+    way: str, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["probe", way]) == code
     out, err = capsys.readouterr()
     assert out == "" and said in err and err.count("\n") <= 1
@@ -72,7 +77,9 @@ def test_help_lists_every_verb_with_its_purpose(capsys: pytest.CaptureFixture[st
 def test_a_reader_that_leaves_early_ends_the_command_quietly(tmp_path: Path) -> None:
     (tmp_path / "zz_probe.py").write_text(PROBE)
     start = f"import sys; from core.cli import entry, verbs; verbs.__path__.append({str(tmp_path)!r}); sys.exit(entry.main(['probe', 'long']))"
-    process = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", start], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
     process.stdout.close()

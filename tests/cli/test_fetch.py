@@ -87,7 +87,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A small file of the official dialect."""
     torch.manual_seed(0)
     sizes = {"img_size": 32, "embed_dim": 64, "depth": 1, "num_heads": 1, "fcn_dim": 8, "fcn_layers": 1}
-    state = create("scale_mae", **sizes, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=1).state_dict()
+    state = create(
+        "scale_mae", **sizes, decoder_embed_dim=32, decoder_depth=1, decoder_num_heads=1
+    ).state_dict()
     del state["mask_token_decoder"]
     path = tmp_path_factory.mktemp("weights") / "official.pth"
     torch.save({"model": state, "epoch": 799, "args": Namespace(base_resolution=2.5)}, path)
@@ -136,20 +138,26 @@ def test_a_file_is_fetched_checked_and_recorded(
     assert "non-commercial" in err
 
 
-def test_what_is_there_is_checked_and_not_fetched_again(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_what_is_there_is_checked_and_not_fetched_again(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     (tmp_path / release.file).write_bytes(weights)
     assert fetched(tmp_path) == OK
     assert server.asked == []
 
 
-def test_a_broken_connection_is_gone_on_with(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_a_broken_connection_is_gone_on_with(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     server.cut_after = [1000, 5000]
     assert fetched(tmp_path) == OK
     assert [asked for _, asked in server.asked] == ["", "bytes=1000-", "bytes=6000-"]
     assert (tmp_path / release.file).read_bytes() == weights
 
 
-def test_a_later_run_goes_on_where_the_first_stopped(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_a_later_run_goes_on_where_the_first_stopped(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     server.cut_after = [1000, 1000, 1000]
     assert fetched(tmp_path) == BAD_INPUT
     assert part_of(tmp_path / release.file).stat().st_size == 3000
@@ -158,13 +166,17 @@ def test_a_later_run_goes_on_where_the_first_stopped(server: Served, release: Re
     assert server.asked[-1] == ("/first.pth", "bytes=3000-")
 
 
-def test_a_server_without_ranges_starts_over(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_a_server_without_ranges_starts_over(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     server.ranges, server.cut_after = False, [1000]
     assert fetched(tmp_path) == OK
     assert (tmp_path / release.file).read_bytes() == weights
 
 
-def test_a_part_longer_than_the_file_starts_over(server: Served, release: Release, weights: bytes, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_starts_over(
+    server: Served, release: Release, weights: bytes, tmp_path: Path
+) -> None:
     part_of(tmp_path / release.file).write_bytes(bytes(len(weights) + 1))
     assert fetched(tmp_path) == OK
     assert (tmp_path / release.file).read_bytes() == weights
@@ -177,7 +189,12 @@ def test_the_mirror_helps(server: Served, release: Release, weights: bytes, tmp_
 
 
 def test_ctrl_c_keeps_what_has_arrived(
-    server: Served, release: Release, weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Served,
+    release: Release,
+    weights: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -200,7 +217,15 @@ def spoil_other_network(served: Served) -> None:
     import io
 
     held = io.BytesIO()
-    sizes = {"img_size": 32, "embed_dim": 64, "depth": 1, "num_heads": 1, "decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 1}
+    sizes = {
+        "img_size": 32,
+        "embed_dim": 64,
+        "depth": 1,
+        "num_heads": 1,
+        "decoder_embed_dim": 32,
+        "decoder_depth": 1,
+        "decoder_num_heads": 1,
+    }
     torch.save(create("mae", **sizes).state_dict(), held)
     served.content = dict.fromkeys(("/first.pth", "/mirror.pth"), held.getvalue())
 
@@ -209,9 +234,17 @@ def spoil_half(served: Served) -> None:
     served.content = dict.fromkeys(("/first.pth", "/mirror.pth"), served.content["/first.pth"][:9000])
 
 
-@pytest.mark.parametrize(("spoil", "said"), [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "cut short")])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "cut short")],
+)
 def test_what_is_not_the_published_file_is_thrown_away(
-    server: Served, release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: Callable[[Served], None], said: str
+    server: Served,
+    release: Release,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Served], None],
+    said: str,
 ) -> None:
     spoil(server)
     assert fetched(tmp_path) == BAD_INPUT
@@ -222,7 +255,12 @@ def test_what_is_not_the_published_file_is_thrown_away(
 
 
 def test_another_hash_with_the_right_tensors_is_kept_and_said(
-    server: Served, release: Release, weights: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Served,
+    release: Release,
+    weights: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setitem(releases.RELEASES, "scale-mae", replace(release, sha256="0" * 64))
     assert fetched(tmp_path, "--json") == OK
@@ -251,7 +289,11 @@ def fill_the_disk(served: Served, patch: pytest.MonkeyPatch) -> None:
 def stall(served: Served, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fetch, "TIMEOUT_S", 0.2)
     patch.setattr(downloading, "TRIES", 1)
-    served.cut_after, served.stall, served.content["/mirror.pth"] = [100, 100], True, served.content["/first.pth"]
+    served.cut_after, served.stall, served.content["/mirror.pth"] = (
+        [100, 100],
+        True,
+        served.content["/first.pth"],
+    )
 
 
 def lead_astray(served: Served, patch: pytest.MonkeyPatch) -> None:
@@ -285,7 +327,9 @@ def test_servers_that_do_not_help_get_a_sentence(
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
-    assert "Traceback" not in err.split("core: ")[-1]  # what other tests left to the collector may complain before our sentence
+    assert (
+        "Traceback" not in err.split("core: ")[-1]
+    )  # what other tests left to the collector may complain before our sentence
     assert not (tmp_path / release.file).exists()
 
 
@@ -293,11 +337,19 @@ def test_without_internet_the_way_by_hand_is_told(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(
-        releases.RELEASES, "scale-mae", replace(release, urls=("http://127.0.0.1:9/gone.pth", "ftp://127.0.0.1/x", "http://example.org/x"))
+        releases.RELEASES,
+        "scale-mae",
+        replace(release, urls=("http://127.0.0.1:9/gone.pth", "ftp://127.0.0.1/x", "http://example.org/x")),
     )
     assert fetched(tmp_path) == BAD_INPUT
     err = capsys.readouterr().err
-    for part in ("http://127.0.0.1:9/gone.pth", str(tmp_path), release.file, "only https", "give this command again"):
+    for part in (
+        "http://127.0.0.1:9/gone.pth",
+        str(tmp_path),
+        release.file,
+        "only https",
+        "give this command again",
+    ):
         assert part in err
 
 
@@ -306,7 +358,9 @@ def test_a_name_that_nobody_published(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "choose scale-mae or scale-mae-torchgeo" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_made(server: Served, release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_made(
+    server: Served, release: Release, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("")
     assert fetched(tmp_path / "file" / "folder") == BAD_INPUT
     assert "choose another folder" in capsys.readouterr().err

@@ -20,18 +20,42 @@ def textures(tmp_path: Path) -> Path:
         for number in range(24):
             lines = (70 if kind else 6) * np.sin(np.arange(16) * 1.3 + number)
             pixels = 128 + lines[None, :, None] + rng.uniform(-40, 40, 3) + np.zeros((16, 1, 1))
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(tmp_path / "set" / ("train" if number < 16 else "test") / name / f"{number}.png")
+            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(
+                tmp_path / "set" / ("train" if number < 16 else "test") / name / f"{number}.png"
+            )
     return tmp_path / "set"
 
 
-def test_it_learns_writes_and_says_where_it_came_from(textures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_learns_writes_and_says_where_it_came_from(
+    textures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = textures.parent / "result.json"
-    words = ["finetune", str(textures), "--model", "scale_contrast_tiny", "--gsd-m", "1", "--steps", "40", "--batch", "16", "--lr", "2e-3", "--out", str(out), "--json"]
+    words = [
+        "finetune",
+        str(textures),
+        "--model",
+        "scale_contrast_tiny",
+        "--gsd-m",
+        "1",
+        "--steps",
+        "40",
+        "--batch",
+        "16",
+        "--lr",
+        "2e-3",
+        "--out",
+        str(out),
+        "--json",
+    ]
     assert main(words) == OK
     told = capsys.readouterr()
     said = json.loads(told.out)
     assert said == json.loads(out.read_text())
-    assert said["model"] == "scale_contrast_tiny" and len(said["weights"]) == 64 and said["low"] <= said["accuracy"] <= said["high"]
+    assert (
+        said["model"] == "scale_contrast_tiny"
+        and len(said["weights"]) == 64
+        and said["low"] <= said["accuracy"] <= said["high"]
+    )
     assert said["low"] < said["high"], "sixteen pictures are certain of nothing"
     assert (said["count"], said["gallery"]) == (16, 32) and said["accuracy"] > 0.8
     assert "40/40" in told.err and "s left" in told.err
@@ -47,6 +71,8 @@ def test_it_learns_writes_and_says_where_it_came_from(textures: Path, capsys: py
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_one_sentence(textures: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_meant_is_one_sentence(
+    textures: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["finetune", str(textures), *words]) == BAD_INPUT
     assert said in capsys.readouterr().err

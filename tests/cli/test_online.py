@@ -28,7 +28,10 @@ def test_scenes_are_listed_as_sources_of_other_verbs(server, monkeypatch, capsys
     assert not server.service.sent
     code, out, _ = asked(capsys, *where, "--online")
     assert code == 0
-    assert [line.split()[:2] for line in out.splitlines()[1:]] == [["2024-06-11", "1.5"], ["2024-07-01", "12.0"]]
+    assert [line.split()[:2] for line in out.splitlines()[1:]] == [
+        ["2024-06-11", "1.5"],
+        ["2024-07-01", "12.0"],
+    ]
     assert f"stac:{server.base}/items/clear.json" in out
     _, out, _ = asked(capsys, *where, "--online", "--json", "--most", "1", "--cloud", "100")
     assert [scene["id"] for scene in json.loads(out)["scenes"]] == ["clear"]
@@ -37,10 +40,21 @@ def test_scenes_are_listed_as_sources_of_other_verbs(server, monkeypatch, capsys
     assert asked(capsys, "scenes", "--at=here", "--online")[0] == 2
 
 
-@pytest.mark.parametrize("named", ["{}/cog/visual.tif", "{}/signed/visual.tif?sig=good", "stac:{}/items/clear.json"])
+@pytest.mark.parametrize(
+    "named", ["{}/cog/visual.tif", "{}/signed/visual.tif?sig=good", "stac:{}/items/clear.json"]
+)
 def test_a_remote_scene_becomes_a_table(server, monkeypatch, tmp_path, capsys, named):
     monkeypatch.delenv(SWITCH)
-    words = ("embed", named.format(server.base), "--gsd-m", "480", "--out", str(tmp_path / "t"), "--json", *SMALL)
+    words = (
+        "embed",
+        named.format(server.base),
+        "--gsd-m",
+        "480",
+        "--out",
+        str(tmp_path / "t"),
+        "--json",
+        *SMALL,
+    )
     code, _, err = asked(capsys, *words)
     assert (code, "online access is off" in err) == (2, True)
     code, out, err = asked(capsys, *words, "--online")
@@ -57,7 +71,19 @@ def test_a_remote_scene_becomes_a_table(server, monkeypatch, tmp_path, capsys, n
 
 
 def test_a_row_of_such_a_table_finds_its_ground_again(server, tmp_path, capsys):
-    assert asked(capsys, "embed", f"{server.base}/cog/visual.tif", "--gsd-m", "480", "--out", str(tmp_path / "t"), *SMALL)[0] == 0
+    assert (
+        asked(
+            capsys,
+            "embed",
+            f"{server.base}/cog/visual.tif",
+            "--gsd-m",
+            "480",
+            "--out",
+            str(tmp_path / "t"),
+            *SMALL,
+        )[0]
+        == 0
+    )
     table = open_table(tmp_path / "t")
     left, top, right, bottom = table.columns["pixel_bbox"][0].as_py()
     ref = TileRef(table.columns["source"][0].as_py(), table.columns["product_id"][0].as_py())
@@ -71,7 +97,9 @@ def test_a_sweep_stops_where_the_link_expires_and_goes_on_with_a_fresh_one(serve
     code, _, err = asked(capsys, "embed", f"{server.base}/fails-later/visual.tif", *words)
     assert (code, "ask the catalogue again" in err) == (2, True)
     server.service.expired = False
-    code, _, err = asked(capsys, "embed", f"{server.base}/fails-later/visual.tif?sig=fresh", *words, "--resume")
+    code, _, err = asked(
+        capsys, "embed", f"{server.base}/fails-later/visual.tif?sig=fresh", *words, "--resume"
+    )
     assert code == 0, err
     assert len(open_table(tmp_path / "t")) > 50
 
@@ -79,7 +107,18 @@ def test_a_sweep_stops_where_the_link_expires_and_goes_on_with_a_fresh_one(serve
 @pytest.mark.parametrize("named", ["{}/cog/visual.tif", "stac:{}/items/clear.json"])
 def test_a_remote_place_is_reconstructed(server, monkeypatch, capsys, tmp_path, named):
     monkeypatch.delenv(SWITCH)
-    words = ("reconstruct", named.format(server.base), "--at=-112.7,40.8", "--gsd-m", "30", "--model", "mae_tiny", "--json", "--size-px", "64")
+    words = (
+        "reconstruct",
+        named.format(server.base),
+        "--at=-112.7,40.8",
+        "--gsd-m",
+        "30",
+        "--model",
+        "mae_tiny",
+        "--json",
+        "--size-px",
+        "64",
+    )
     code, _, err = asked(capsys, *words)
     assert (code, "online access is off" in err) == (2, True)
     code, out, err = asked(capsys, *words, "--online", "--out", str(tmp_path / "o"))

@@ -15,7 +15,24 @@ def photo(tmp_path):
 
 
 def test_json_is_one_object_and_all_else_goes_to_standard_error(capsys):
-    assert main(["reconstruct", "samples/landsat", "--model", "mae_tiny", "--json", "--mask", "block", "--ratio", "0.5", "--seed", "3"]) == OK
+    assert (
+        main(
+            [
+                "reconstruct",
+                "samples/landsat",
+                "--model",
+                "mae_tiny",
+                "--json",
+                "--mask",
+                "block",
+                "--ratio",
+                "0.5",
+                "--seed",
+                "3",
+            ]
+        )
+        == OK
+    )
     out, err = capsys.readouterr()
     said = json.loads(out)
     assert said["recipe"]["mask"] == "block-50-s3" and said["recipe"]["hidden_share"] == 0.5
@@ -38,7 +55,12 @@ def test_a_stated_gsd_belongs_to_the_pictures_own_pixels(photo, capsys):
 def test_bad_input_is_one_sentence_and_exit_code_2(photo, capsys, extra):
     assert main(["reconstruct", photo, *extra]) == BAD_INPUT
     out, err = capsys.readouterr()
-    assert out == "" and err.startswith("core: ") and "Traceback" not in err and len(err.strip().splitlines()) == 1
+    assert (
+        out == ""
+        and err.startswith("core: ")
+        and "Traceback" not in err
+        and len(err.strip().splitlines()) == 1
+    )
 
 
 def test_models_lists_every_card(capsys):

@@ -18,10 +18,34 @@ CLOUD = MaskSpec("blob", 0.6, 1, size=6, invert=True)
 @pytest.mark.parametrize(
     "view",
     [
-        View("scale_mae_tiny", "", TileSpec(GLOBE, lonlat=(-70.25, -12.5), gsd_m=7500.0), Policy("log_gsd"), MaskSpec("block", 0.5, 3)),
-        View("sdmae_tiny", "", TileSpec(GLOBE, window=(10, 20, 300, 300), rgb=(2, 1, 0)), Policy("manual", 2.5), CLOUD),
-        View("m", "", TileSpec(GLOBE, size_px=448), Policy("native_gsd"), MaskSpec("cells", cells=(3, 17), painted_on=(14, 14))),
-        View("m", "", TileSpec(GLOBE, gsd_m=9000.0, stated_gsd_m=8000.0), Policy("author_eval"), MaskSpec("checkerboard")),
+        View(
+            "scale_mae_tiny",
+            "",
+            TileSpec(GLOBE, lonlat=(-70.25, -12.5), gsd_m=7500.0),
+            Policy("log_gsd"),
+            MaskSpec("block", 0.5, 3),
+        ),
+        View(
+            "sdmae_tiny",
+            "",
+            TileSpec(GLOBE, window=(10, 20, 300, 300), rgb=(2, 1, 0)),
+            Policy("manual", 2.5),
+            CLOUD,
+        ),
+        View(
+            "m",
+            "",
+            TileSpec(GLOBE, size_px=448),
+            Policy("native_gsd"),
+            MaskSpec("cells", cells=(3, 17), painted_on=(14, 14)),
+        ),
+        View(
+            "m",
+            "",
+            TileSpec(GLOBE, gsd_m=9000.0, stated_gsd_m=8000.0),
+            Policy("author_eval"),
+            MaskSpec("checkerboard"),
+        ),
     ],
 )
 def test_the_command_of_a_view_is_read_back_as_that_view(view: View) -> None:

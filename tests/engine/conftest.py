@@ -7,7 +7,9 @@ from core.models import create
 from tests.engine.embedding.sweeping import MODEL, SIDE, picture, write
 
 
-def plain_tile(side: int = 64, *, bands: int = 3, gsd_m: float = 1.0, native_gsd_m: float | None = None, seed: int = 0) -> Tile:
+def plain_tile(
+    side: int = 64, *, bands: int = 3, gsd_m: float = 1.0, native_gsd_m: float | None = None, seed: int = 0
+) -> Tile:
     """A smooth made-up tile of 8-bit values: shapes and edges are tested with it, never looks."""
     wave = np.sin(np.linspace(0, 9 + seed, side))[:, None] + np.cos(np.linspace(0, 5, side))[None]
     planes = np.stack([wave * (40 + 10 * band) + 128 for band in range(bands)])
@@ -31,7 +33,9 @@ SMALL_DECODER = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads
 
 @pytest.fixture(scope="session")
 def scale_mae():
-    return create("scale_mae", **SMALL, **SMALL_DECODER, fcn_dim=16, fcn_layers=1, band_config=(4, 8)).requires_grad_(False)
+    return create(
+        "scale_mae", **SMALL, **SMALL_DECODER, fcn_dim=16, fcn_layers=1, band_config=(4, 8)
+    ).requires_grad_(False)
 
 
 @pytest.fixture(scope="session")

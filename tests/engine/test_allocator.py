@@ -8,7 +8,9 @@ import pytest
 
 from core.engine.allocator import MB, keep_freed_memory
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed")
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep what is freed"
+)
 
 ROUNDS = 20
 PAGES = 16 * MB // resource.getpagesize()

@@ -16,7 +16,9 @@ def forget():
     unit._fitting.clear()
 
 
-@pytest.mark.parametrize(("cuda", "mps", "kind"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+@pytest.mark.parametrize(
+    ("cuda", "mps", "kind"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
 def test_the_fastest_device_wins(monkeypatch, cuda, mps, kind):
     monkeypatch.delenv("EARTH_MAE_DEVICE", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
@@ -66,7 +68,11 @@ class Room:
     """A device on which only so many pictures fit."""
 
     def __init__(self, fits: int, error: BaseException | None = None) -> None:
-        self.fits, self.tried, self.error = fits, [], error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        self.fits, self.tried, self.error = (
+            fits,
+            [],
+            error or torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        )
 
     def __call__(self, piece: slice) -> list[int]:
         size = piece.stop - piece.start
@@ -91,7 +97,10 @@ def test_what_fitted_is_remembered():
     assert max(again.tried) == 2
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")])
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
 def test_other_devices_run_out_in_other_words(error):
     assert sum(len(part) for _, part in fitting_batches(Room(1, error), 4, start=4, key="m")) == 4
 
@@ -122,7 +131,9 @@ def test_compiling_reports_its_warm_up_and_a_failure_leaves_the_network(monkeypa
     assert network(torch.ones(1, 2)).shape == (1, 2)
 
 
-@pytest.mark.parametrize(("named", "kinds"), [(None, ["cuda:0", "cuda:1", "cuda:2"]), ("cuda:1", ["cuda:1"]), ("cpu", ["cpu"])])
+@pytest.mark.parametrize(
+    ("named", "kinds"), [(None, ["cuda:0", "cuda:1", "cuda:2"]), ("cuda:1", ["cuda:1"]), ("cpu", ["cpu"])]
+)
 def test_long_work_spreads_over_every_card_unless_one_is_named(monkeypatch, named, kinds):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)

@@ -18,7 +18,11 @@ def test_shapes_and_batches_do_not_matter(scale_mae, pooling, width):
 
 def test_bytes_are_the_same_as_their_floats(scale_mae):
     grey = (IMAGES * 255).astype(np.uint8)
-    np.testing.assert_allclose(embed(scale_mae, grey, gsd_m=1.0), embed(scale_mae, (grey / 255).astype(np.float32), gsd_m=1.0), atol=1e-5)
+    np.testing.assert_allclose(
+        embed(scale_mae, grey, gsd_m=1.0),
+        embed(scale_mae, (grey / 255).astype(np.float32), gsd_m=1.0),
+        atol=1e-5,
+    )
 
 
 def test_scale_matters_where_the_model_knows_it_and_only_there(scale_mae, mae):

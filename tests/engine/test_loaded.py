@@ -68,7 +68,11 @@ def test_networks_drawn_at_once_are_those_drawn_alone():
         each.start()
     for each in threads:
         each.join(60)
-    assert all(torch.equal(tensor, alone[name][key]) for n, name in enumerate(names) for key, tensor in drawn[n].items())
+    assert all(
+        torch.equal(tensor, alone[name][key])
+        for n, name in enumerate(names)
+        for key, tensor in drawn[n].items()
+    )
 
 
 def test_an_unknown_name_is_a_sentence():

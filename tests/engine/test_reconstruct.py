@@ -98,7 +98,12 @@ def test_a_mask_of_another_grid_is_refused(scale_mae):
 def test_a_batch_is_the_same_as_one_by_one_whatever_the_masks(scale_mae):
     generator = np.random.default_rng(1)
     images = generator.random((6, 3, 64, 64), dtype=np.float32)
-    hidden = np.stack([make_mask(MaskSpec(ratio=r, seed=n), 4, 4).hidden for n, r in enumerate((0.5, 0.75, 0.5, 1.0, 0.25, 0.75))])
+    hidden = np.stack(
+        [
+            make_mask(MaskSpec(ratio=r, seed=n), 4, 4).hidden
+            for n, r in enumerate((0.5, 0.75, 0.5, 1.0, 0.25, 0.75))
+        ]
+    )
     res = np.linspace(0.5, 9, 6)
     together = reconstruct_batch(scale_mae, images, hidden, res)
     for n in range(6):
@@ -156,13 +161,21 @@ def test_people_who_share_a_call_get_the_very_bits_of_their_own():
     for name in ("scale_mae_tiny", "mae_tiny"):
         model, turns, calls = load(name), Turns(), []
         real = turns._answer
-        turns._answer = lambda tickets, work, real=real, calls=calls: (calls.append(len(tickets)), real(tickets, work))  # counts, then works
+        turns._answer = lambda tickets, work, real=real, calls=calls: (
+            calls.append(len(tickets)),
+            real(tickets, work),
+        )  # counts, then works
         tiles = (plain_tile(112), plain_tile(224, gsd_m=3.0))
-        wanted = [Wanted(tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd")) for n in range(7)]
+        wanted = [
+            Wanted(tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd"))
+            for n in range(7)
+        ]
         alone = [reconstruct(model, one.tile, one.mask, one.policy) for one in wanted]
         with ThreadPoolExecutor(7) as pool:
             with turns.turn():
-                asked = [pool.submit(reconstruct_in_turn, model, one, turns, n) for n, one in enumerate(wanted)]
+                asked = [
+                    pool.submit(reconstruct_in_turn, model, one, turns, n) for n, one in enumerate(wanted)
+                ]
                 while turns.waiting() < 8:
                     pass
             together = [one.result(60) for one in asked]

@@ -34,7 +34,9 @@ def scales(read, **said):
 def test_same_ground_is_the_same_ground_with_fewer_and_fewer_pixels(read):
     found = scales(read, hold="ground", count=16)
     sides = [scale.side_px for scale in found]
-    assert sides == sorted(sides, reverse=True) and sides[0] == 224 and sides[-1] == 32 and len(set(sides)) == 16
+    assert (
+        sides == sorted(sides, reverse=True) and sides[0] == 224 and sides[-1] == 32 and len(set(sides)) == 16
+    )
     assert [scale.tile for scale in found if scale.own] == [PONDS]
     across = [scale.gsd_m * scale.side_px for scale in found]
     assert max(across) == pytest.approx(min(across))
@@ -53,7 +55,9 @@ def test_the_same_ground_is_hidden(read):
     for hold in ("ground", "pixels"):
         found = scales(read, hold=hold, count=6)
         shares = [make_mask(scale.mask, scale.side_px // 8, scale.side_px // 8).ratio for scale in found]
-        assert shares == pytest.approx([0.75] * 6, abs=0.5 / 4**2 + 1e-9), "errors compare only where the same share is hidden"
+        assert shares == pytest.approx([0.75] * 6, abs=0.5 / 4**2 + 1e-9), (
+            "errors compare only where the same share is hidden"
+        )
     assert {scale.mask for scale in scales(read, hold="pixels", count=6, masked="patches")} == {MaskSpec()}
 
 

@@ -38,7 +38,9 @@ def test_attention_is_what_the_block_really_computes(request, name, pictures, mo
     weights = torch.from_numpy(attention(model, pictures[0], 1.0, 1))
     entering, left = seen[0]
     value = layer.qkv(entering).unflatten(2, (3, layer.num_heads, -1)).permute(2, 0, 3, 1, 4)[2][0]
-    torch.testing.assert_close(layer.proj((weights @ value).transpose(0, 1).flatten(1)), left[0], atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        layer.proj((weights @ value).transpose(0, 1).flatten(1)), left[0], atol=2e-5, rtol=1e-4
+    )
     assert weights.shape == (2, 17, 17)
 
 

@@ -80,7 +80,9 @@ class FakeNetwork:
     def embed(self, images, res, pooling):
         self.embedded += len(images)
         self.res_seen |= set(res.tolist())
-        vectors = np.concatenate([colour_histogram(images), area_resize(images, 4).reshape(len(images), -1)], axis=1)
+        vectors = np.concatenate(
+            [colour_histogram(images), area_resize(images, 4).reshape(len(images), -1)], axis=1
+        )
         vectors[:, 0] += res
         if self.broken:
             vectors[-1, 3] = np.nan

@@ -26,7 +26,10 @@ def single_class(folder):
 
 
 def labels_that_do_not_match(folder):
-    rows = [(f"Forest/Forest_{n}.png", "Forest" if n < 8 else "forest", "train" if n < 8 else "test") for n in range(12)]
+    rows = [
+        (f"Forest/Forest_{n}.png", "Forest" if n < 8 else "forest", "train" if n < 8 else "test")
+        for n in range(12)
+    ]
     rows += [(f"River/River_{n}.png", "River", "train") for n in range(12)]
     with (folder / "index.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label", "split"), *rows])
@@ -42,12 +45,32 @@ def unreadable_class(folder):
     [
         (empty_class, (), "Class folder 'Desert' of 'set' holds no images; add some or remove the folder."),
         (single_class, (), "'set' has the single class 'Town'"),
-        (labels_that_do_not_match, (), "class 'forest' is in the test images but not in the train images; spell both alike"),
-        (unreadable_class, (), "None of the train images of class 'Town' of 'set' can be read; the first says: 'Town/Town_0.png' cannot be read"),
-        (lambda folder: None, ("--k", "99"), "k is 99 but the gallery holds 33 images; choose k from 1 to 33"),
+        (
+            labels_that_do_not_match,
+            (),
+            "class 'forest' is in the test images but not in the train images; spell both alike",
+        ),
+        (
+            unreadable_class,
+            (),
+            "None of the train images of class 'Town' of 'set' can be read; the first says: 'Town/Town_0.png' cannot be read",
+        ),
+        (
+            lambda folder: None,
+            ("--k", "99"),
+            "k is 99 but the gallery holds 33 images; choose k from 1 to 33",
+        ),
         (lambda folder: None, ("--protocol", "segmentation"), "holds 0 pairs of image and mask"),
-        (lambda folder: None, ("--compare",), "There is one model and nothing to compare it with; name two or more with --model."),
-        (lambda folder: None, ("--protocol", "segmentation", "--duplicates"), "Duplicates are looked for among labelled images"),
+        (
+            lambda folder: None,
+            ("--compare",),
+            "There is one model and nothing to compare it with; name two or more with --model.",
+        ),
+        (
+            lambda folder: None,
+            ("--protocol", "segmentation", "--duplicates"),
+            "Duplicates are looked for among labelled images",
+        ),
     ],
 )
 def test_one_sentence_and_exit_code_two(class_folders, capsys, spoil, more, said):
@@ -61,15 +84,38 @@ def test_one_sentence_and_exit_code_two(class_folders, capsys, spoil, more, said
 
 def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, make_network, tmp_path):
     cache = Cache(tmp_path / "cache")
-    with pytest.raises(Exception, match=r"Model 'nan_net' gives values that are not finite for image '.*\.png'"):
-        list(evaluate(Plan(data=(str(index_zip),)), [network, make_network("nan_net", broken=True)], folders=(), cache=cache))
+    with pytest.raises(
+        Exception, match=r"Model 'nan_net' gives values that are not finite for image '.*\.png'"
+    ):
+        list(
+            evaluate(
+                Plan(data=(str(index_zip),)),
+                [network, make_network("nan_net", broken=True)],
+                folders=(),
+                cache=cache,
+            )
+        )
     assert [result.recipe.model for result in cache.results()] == ["fake"]
 
 
 @pytest.mark.parametrize("option", ["--cache", "--out"])
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(class_folders, tmp_path, capsys, option):
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
+    class_folders, tmp_path, capsys, option
+):
     (tmp_path / "taken").write_text("a file")
-    assert main(["evaluate", str(class_folders), "--model", "colour_histogram", option, str(tmp_path / "taken" / "below")]) == 2
+    assert (
+        main(
+            [
+                "evaluate",
+                str(class_folders),
+                "--model",
+                "colour_histogram",
+                option,
+                str(tmp_path / "taken" / "below"),
+            ]
+        )
+        == 2
+    )
     out, err = capsys.readouterr()
     assert out == "" and "accuracy" not in err
     assert f"The folder of {option} cannot be written" in err

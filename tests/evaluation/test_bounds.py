@@ -56,7 +56,11 @@ def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
         read_recipe(tmp_path / "recipe.toml")
 
 
-@pytest.mark.parametrize(("name", "text"), [("deep.json", '{"a":' * 20_000), ("deep.toml", "a = " + "[" * 20_000)], ids=["json", "toml"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("deep.json", '{"a":' * 20_000), ("deep.toml", "a = " + "[" * 20_000)],
+    ids=["json", "toml"],
+)
 def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(RecipeError, match="is not well-formed"):
@@ -78,16 +82,23 @@ def test_options_are_held_to_them_too(index_zip, capsys, options, said):
     assert out == "" and said in err and "Traceback" not in err
 
 
-@pytest.mark.parametrize(("option", "example"), [("--scales", "25,50,100"), ("--ratios", "0.75,0.5"), ("--shots", "1,5")])
+@pytest.mark.parametrize(
+    ("option", "example"), [("--scales", "25,50,100"), ("--ratios", "0.75,0.5"), ("--shots", "1,5")]
+)
 def test_a_list_that_is_none_is_answered_with_an_example(capsys, option, example):
     with pytest.raises(SystemExit):
         main(["evaluate", "eurosat", option, "x"])
-    assert f"argument {option}: 'x' is no list of numbers; give for example {example}" in capsys.readouterr().err
+    assert (
+        f"argument {option}: 'x' is no list of numbers; give for example {example}" in capsys.readouterr().err
+    )
 
 
 def test_votes_at_a_temperature_near_zero_are_those_of_the_nearest():
     rng = np.random.default_rng(0)
-    gallery, queries = rng.normal(size=(40, 8)).astype(np.float32), rng.normal(size=(10, 8)).astype(np.float32)
+    gallery, queries = (
+        rng.normal(size=(40, 8)).astype(np.float32),
+        rng.normal(size=(10, 8)).astype(np.float32),
+    )
     labels = np.arange(40) % 4
     found = weighted_knn(gallery, labels, queries, KnnSpec(5, 1e-300))
     assert found.labels.tolist() == labels[found.neighbours[:, 0]].tolist()
@@ -96,21 +107,44 @@ def test_votes_at_a_temperature_near_zero_are_those_of_the_nearest():
         weighted_knn(gallery, labels, queries, KnnSpec(5, math.nan))
 
 
-@pytest.mark.parametrize("plan", [{"limit": 3, "fit_k": False}, {"protocol": "few-shot", "shots": (1, 9), "fit_shots": False}])
+@pytest.mark.parametrize(
+    "plan", [{"limit": 3, "fit_k": False}, {"protocol": "few-shot", "shots": (1, 9), "fit_shots": False}]
+)
 def test_too_large_a_k_and_too_many_shots_are_found_before_anything_is_embedded(index_zip, network, plan):
-    with pytest.raises(FeatureError, match=r"choose k from 1 to 9|smallest class of 'pack' has 8 training images; choose 1 to 8"):
+    with pytest.raises(
+        FeatureError,
+        match=r"choose k from 1 to 9|smallest class of 'pack' has 8 training images; choose 1 to 8",
+    ):
         results(Plan(data=(str(index_zip),), **plan), [network])
     assert network.embedded == 0
 
 
 @pytest.mark.parametrize(("limit", "shots"), [(None, [1, 5, 8]), (5, [1, 5]), (1, [1])])
-def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(index_zip, make_network, limit, shots):
-    found = results(Plan(protocol="few-shot", data=(str(index_zip),), limit=limit), [make_network("one"), make_network("other")])
-    assert [(r.recipe.model, r.recipe.shots) for r in found] == [(name, count) for name in ("one", "other") for count in shots]
+def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(
+    index_zip, make_network, limit, shots
+):
+    found = results(
+        Plan(protocol="few-shot", data=(str(index_zip),), limit=limit),
+        [make_network("one"), make_network("other")],
+    )
+    assert [(r.recipe.model, r.recipe.shots) for r in found] == [
+        (name, count) for name in ("one", "other") for count in shots
+    ]
 
 
 def test_the_command_fits_usual_shots_and_refuses_stated_ones(index_zip, tmp_path, capsys):
-    command = ["evaluate", str(index_zip), "--protocol", "few-shot", "--model", "colour_histogram", "--limit", "4", "--cache", str(tmp_path / "cache")]
+    command = [
+        "evaluate",
+        str(index_zip),
+        "--protocol",
+        "few-shot",
+        "--model",
+        "colour_histogram",
+        "--limit",
+        "4",
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     assert main(command) == 0
     assert capsys.readouterr().out.count("shots: accuracy") == 2
     assert main([*command, "--shots", "1,10"]) == 2
@@ -118,9 +152,15 @@ def test_the_command_fits_usual_shots_and_refuses_stated_ones(index_zip, tmp_pat
     assert out == "" and "10 shots were asked for" in err and "accuracy" not in err
 
 
-def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of(index_zip, network, monkeypatch):
+def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of(
+    index_zip, network, monkeypatch
+):
     def first(**plan):
-        return next(e for e in evaluate(Plan(data=(str(index_zip),), **plan), [network], folders=()) if isinstance(e, Progress))
+        return next(
+            e
+            for e in evaluate(Plan(data=(str(index_zip),), **plan), [network], folders=())
+            if isinstance(e, Progress)
+        )
 
     told = first(size_px=512)
     assert "4,096 tokens a picture take long: at the model's input size (32 px, --feed input)" in told.text

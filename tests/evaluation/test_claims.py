@@ -9,17 +9,52 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.evaluation.claims import RECORDED, STATEMENTS, Claim, Comparison, Measured, TrainedArm, TrainedRun, read_claims, text_of, write_claim
+from core.evaluation.claims import (
+    RECORDED,
+    STATEMENTS,
+    Claim,
+    Comparison,
+    Measured,
+    TrainedArm,
+    TrainedRun,
+    read_claims,
+    text_of,
+    write_claim,
+)
 from core.evaluation.errors import FeatureError, RecipeError
 from core.evaluation.stats.intervals import bootstrap_crossed, bootstrap_mean
 
 
 def claim(difference: tuple[float, float, float] = (0.05, 0.02, 0.08)) -> Claim:
     row = Comparison(
-        "eurosat", "knn", None, ("cls", "cls"), Measured(0.6, 0.58, 0.62), Measured(0.55, 0.53, 0.57), Measured(*difference), (0.05,), None, 0.7, 5400, 9001
+        "eurosat",
+        "knn",
+        None,
+        ("cls", "cls"),
+        Measured(0.6, 0.58, 0.62),
+        Measured(0.55, 0.53, 0.57),
+        Measured(*difference),
+        (0.05,),
+        None,
+        0.7,
+        5400,
+        9001,
     )
-    arms = [TrainedArm(label, {"model": "mae"}, (TrainedRun(0, 6400, 100, 0.1, "ab" * 32),)) for label in ("Scale-MAE", "MAE")]
-    return Claim("scale_mae", "python -m core papers scale_mae", "CPU", 6400, "every training picture", None, arms[0], arms[1], (row,))
+    arms = [
+        TrainedArm(label, {"model": "mae"}, (TrainedRun(0, 6400, 100, 0.1, "ab" * 32),))
+        for label in ("Scale-MAE", "MAE")
+    ]
+    return Claim(
+        "scale_mae",
+        "python -m core papers scale_mae",
+        "CPU",
+        6400,
+        "every training picture",
+        None,
+        arms[0],
+        arms[1],
+        (row,),
+    )
 
 
 def test_what_is_written_reads_back(tmp_path: Path) -> None:
@@ -31,7 +66,11 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("difference", "said"),
-    [((0.05, 0.02, 0.08), "is ahead of MAE"), ((-0.05, -0.08, -0.02), "falls behind MAE"), ((0.01, -0.02, 0.04), "cannot be told from MAE")],
+    [
+        ((0.05, 0.02, 0.08), "is ahead of MAE"),
+        ((-0.05, -0.08, -0.02), "falls behind MAE"),
+        ((0.01, -0.02, 0.04), "cannot be told from MAE"),
+    ],
 )
 def test_the_sentence_says_which_way_it_fell(difference: tuple[float, float, float], said: str) -> None:
     assert said in claim(difference).sentence()
@@ -39,7 +78,15 @@ def test_the_sentence_says_which_way_it_fell(difference: tuple[float, float, flo
 
 
 @pytest.mark.parametrize(
-    "damage", [{"name": "dino"}, {"comparisons": []}, {"comparisons": [{}]}, {"ours": {}}, {"pictures": "many"}, {"limit": [1]}]
+    "damage",
+    [
+        {"name": "dino"},
+        {"comparisons": []},
+        {"comparisons": [{}]},
+        {"ours": {}},
+        {"pictures": "many"},
+        {"limit": [1]},
+    ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
     said = json.loads(write_claim(claim(), tmp_path).read_text())
@@ -53,7 +100,11 @@ def test_a_damaged_record_is_named(tmp_path: Path, damage: dict[str, object]) ->
 
 def test_recorded_claims_can_be_read_and_every_statement_marks_its_protocol() -> None:
     for found in read_claims(RECORDED):
-        assert found.comparisons and found.hours > 0 and {run.pictures for run in (*found.ours.runs, *found.other.runs)} == {found.pictures}
+        assert (
+            found.comparisons
+            and found.hours > 0
+            and {run.pictures for run in (*found.ours.runs, *found.other.runs)} == {found.pictures}
+        )
     for statement in STATEMENTS.values():
         assert statement.paper.protocol.startswith("another protocol") and statement.paper.rows
 

@@ -26,7 +26,9 @@ def results(plan, subjects, cache):
 
 def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_path):
     cache = Cache(tmp_path / "cache")
-    found = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0)), [ColourFloor(), network], cache)
+    found = results(
+        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0)), [ColourFloor(), network], cache
+    )
     pairs = list(comparisons(found, cache))
     assert [(p.first.recipe.model, p.second.recipe.model, p.first.recipe.scale) for p in pairs] == [
         ("colour_histogram", "fake", 0.5), ("colour_histogram", "fake", 1.0)
@@ -58,9 +60,16 @@ def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp
 def test_after_a_sweep_the_same_policies_are_paired_and_named(index_zip, make_network, tmp_path):
     cache, one, other = Cache(tmp_path), make_network("one"), make_network("other")
     other.default_policy = "log_gsd"
-    found = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5,), policies=(None, "author_eval")), [one, other], cache)
+    found = results(
+        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5,), policies=(None, "author_eval")),
+        [one, other],
+        cache,
+    )
     pairs = list(comparisons(found, cache))
-    assert [pair.to_json()["policies"] for pair in pairs] == [["native_gsd", "log_gsd"], ["author_eval", "author_eval"]]
+    assert [pair.to_json()["policies"] for pair in pairs] == [
+        ["native_gsd", "log_gsd"],
+        ["author_eval", "author_eval"],
+    ]
     assert "other (author_eval) minus one (author_eval)" in pairs[1].sentence()
 
 
@@ -69,7 +78,11 @@ def test_numbers_of_other_protocols_or_neighbours_are_not_comparable(index_zip, 
     whole = results(Plan(data=data), [ColourFloor()], cache)[0]
     swept = results(Plan(protocol="sweep", data=data, scales=(1.0,)), [network], cache)[0]
     assert comparable(whole, swept)  # a sweep is kNN
-    for plan in (Plan(protocol="probe", data=data), Plan(data=data, knn=KnnSpec(k=5)), Plan(data=data, knn=KnnSpec(tau=0.5))):
+    for plan in (
+        Plan(protocol="probe", data=data),
+        Plan(data=data, knn=KnnSpec(k=5)),
+        Plan(data=data, knn=KnnSpec(tau=0.5)),
+    ):
         assert not comparable(whole, results(plan, [network], cache)[0])
 
 
@@ -84,7 +97,17 @@ def test_without_vectors_the_paired_test_still_stands(index_zip, network, tmp_pa
 
 
 def test_the_command_compares_and_lists_duplicates(index_zip, tmp_path, capsys):
-    command = ["evaluate", str(index_zip), "--model", "colour_histogram", "mae_tiny", "--compare", "--duplicates", "--cache", str(tmp_path)]
+    command = [
+        "evaluate",
+        str(index_zip),
+        "--model",
+        "colour_histogram",
+        "mae_tiny",
+        "--compare",
+        "--duplicates",
+        "--cache",
+        str(tmp_path),
+    ]
     assert main([*command, "--json"]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
@@ -98,7 +121,22 @@ def test_the_command_compares_and_lists_duplicates(index_zip, tmp_path, capsys):
 
 def test_a_pair_says_how_many_shots_or_how_much_was_hidden(index_zip, network, tmp_path):
     cache, data = Cache(tmp_path), (str(index_zip),)
-    shots = list(comparisons(results(Plan(protocol="few-shot", data=data, shots=(1, 2), draws=2), [ColourFloor(), network], cache), cache))
-    assert [pair.sentence().split(":")[0] for pair in shots] == ["pack at 100 %, 1 shot", "pack at 100 %, 2 shots"]
-    hidden = list(comparisons(results(Plan(protocol="reconstruction", data=data, ratios=(0.75,), limit=1), [network], cache), cache))
+    shots = list(
+        comparisons(
+            results(
+                Plan(protocol="few-shot", data=data, shots=(1, 2), draws=2), [ColourFloor(), network], cache
+            ),
+            cache,
+        )
+    )
+    assert [pair.sentence().split(":")[0] for pair in shots] == [
+        "pack at 100 %, 1 shot",
+        "pack at 100 %, 2 shots",
+    ]
+    hidden = list(
+        comparisons(
+            results(Plan(protocol="reconstruction", data=data, ratios=(0.75,), limit=1), [network], cache),
+            cache,
+        )
+    )
     assert hidden[0].sentence().startswith("pack at 100 %, 75 % hidden: ")

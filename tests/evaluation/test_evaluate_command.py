@@ -20,13 +20,26 @@ def test_json_is_exactly_one_object_with_the_promised_fields(index_zip, capsys):
     assert list(found) == ["results"]
     assert [r["model"] for r in found["results"]] == ["colour_histogram", "mae_tiny"]
     for result in found["results"]:
-        assert {"data", "model", "protocol", "scale", "policy", "accuracy", "low", "high", "recipe"} <= set(result)
+        assert {"data", "model", "protocol", "scale", "policy", "accuracy", "low", "high", "recipe"} <= set(
+            result
+        )
         assert result["low"] <= result["accuracy"] <= result["high"]
     assert "accuracy" in err
 
 
 def test_a_real_network_reconstructs_beside_the_fills(index_zip, capsys):
-    command = ["evaluate", str(index_zip), "--protocol", "reconstruction", "--model", "scale_mae_tiny", "--ratios", "0.75", "--limit", "1"]
+    command = [
+        "evaluate",
+        str(index_zip),
+        "--protocol",
+        "reconstruction",
+        "--model",
+        "scale_mae_tiny",
+        "--ratios",
+        "0.75",
+        "--limit",
+        "1",
+    ]
     assert main([*command, "--size", "64", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["results"]
     ours = next(r for r in found if r["model"] == "scale_mae_tiny")
@@ -36,7 +49,18 @@ def test_a_real_network_reconstructs_beside_the_fills(index_zip, capsys):
 
 
 def test_files_are_written_and_a_recipe_runs_again(index_zip, tmp_path, capsys, monkeypatch):
-    command = ["evaluate", str(index_zip), "--protocol", "sweep", "--model", "mae_tiny", "--scales", "50,100", "--out", str(tmp_path / "out")]
+    command = [
+        "evaluate",
+        str(index_zip),
+        "--protocol",
+        "sweep",
+        "--model",
+        "mae_tiny",
+        "--scales",
+        "50,100",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main(command) == 0
     assert capsys.readouterr().out.count("accuracy") == 4
     rows = list(csv.DictReader((tmp_path / "out" / "results.csv").open()))
@@ -66,7 +90,10 @@ def test_the_paper_is_printed_on_request(index_zip, capsys):
         (["{pack}", "--limit", "1", "--k", "20"], "k is 20 but the gallery holds 3 images"),
         (["{pack}", "--k", "0"], "k is 0; choose a whole number, 1 or more."),
         (["{pack}", "--tau", "0"], "The temperature is 0"),
-        (["{pack}", "--protocol", "few-shot", "--shots", "9"], "smallest class of 'pack' has 8 training images"),
+        (
+            ["{pack}", "--protocol", "few-shot", "--shots", "9"],
+            "smallest class of 'pack' has 8 training images",
+        ),
         (["{pack}", "--protocol", "reconstruction"], "has no decoder"),
         (["{pack}", "--normalisation", "dataset"], "No colour statistics are known"),
     ],

@@ -22,7 +22,13 @@ def command(pack, cache, *more):
 @pytest.mark.slow
 def test_a_sweep_killed_at_work_resumes_and_gives_the_same_table(index_zip, tmp_path):
     cache, environment = tmp_path / "cache", {**os.environ, "OMP_NUM_THREADS": "1"}
-    started = subprocess.Popen(command(index_zip, cache), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = subprocess.Popen(
+        command(index_zip, cache),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     deadline = time.monotonic() + 120
     while not list(cache.glob("*.json")) and started.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -30,12 +36,26 @@ def test_a_sweep_killed_at_work_resumes_and_gives_the_same_table(index_zip, tmp_
     started.wait()
     kept = {path: path.stat().st_mtime_ns for path in cache.glob("*.json")}
     assert kept, "a number was kept before the kill"
-    resumed = subprocess.run(command(index_zip, cache, "--json"), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True)
+    resumed = subprocess.run(
+        command(index_zip, cache, "--json"),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
     found = json.loads(resumed.stdout)["results"]
     assert len(found) == 4 + 4 * 2
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was kept was not computed again"
     fresh = subprocess.run(
-        command(index_zip, cache, "--json", "--fresh"), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True
+        command(index_zip, cache, "--json", "--fresh"),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
     )
     whole = json.loads(fresh.stdout)["results"]
     assert [r["accuracy"] for r in found] == [r["accuracy"] for r in whole]

@@ -11,11 +11,24 @@ from core.evaluation.results import Result
 from core.models.checkpoints.releases import OFFICIAL_SHA256, RELEASES
 
 OFFICIAL = RELEASES["scale-mae"].sha256
-RECIPE = Recipe("knn", "eurosat", "0" * 16, "scalemae-vitlarge-800.pth", OFFICIAL, size_px=224, policy="manual-1.0", res=1.0, k=20, tau=0.07)
+RECIPE = Recipe(
+    "knn",
+    "eurosat",
+    "0" * 16,
+    "scalemae-vitlarge-800.pth",
+    OFFICIAL,
+    size_px=224,
+    policy="manual-1.0",
+    res=1.0,
+    k=20,
+    tau=0.07,
+)
 
 
 def differences(**settings):
-    found = Result(replace(RECIPE, **settings), "accuracy", 0.96, 0.95, 0.97, 5400, details={"gallery": 21_600})
+    found = Result(
+        replace(RECIPE, **settings), "accuracy", 0.96, 0.95, 0.97, 5400, details={"gallery": 21_600}
+    )
     return " ".join(against_paper([found], OFFICIAL_SHA256)[0].differences)
 
 
@@ -23,7 +36,9 @@ def test_the_papers_own_weights_are_not_called_another_network():
     assert "ViT-L" not in differences()
     assert "not the paper's ViT-L" in differences(weights="1" * 64)
     found = Result(RECIPE, "accuracy", 0.96, 0.95, 0.97, 5400)
-    assert "not the paper's ViT-L" in " ".join(against_paper([found])[0].differences)  # who names no files is told
+    assert "not the paper's ViT-L" in " ".join(
+        against_paper([found])[0].differences
+    )  # who names no files is told
 
 
 @pytest.mark.parametrize(
@@ -57,9 +72,23 @@ def test_tinymim_s_table_is_whole():
 def test_the_command_knows_the_official_files(class_folders, tmp_path, capsys, monkeypatch):
     (tmp_path / "data").mkdir()
     class_folders.rename(tmp_path / "data" / "EuroSAT_RGB")
-    command = ["evaluate", "eurosat", "--data", str(tmp_path / "data"), "--model", "colour_histogram", "--against", "paper", "--cache", str(tmp_path / "kept")]
+    command = [
+        "evaluate",
+        "eurosat",
+        "--data",
+        str(tmp_path / "data"),
+        "--model",
+        "colour_histogram",
+        "--against",
+        "paper",
+        "--cache",
+        str(tmp_path / "kept"),
+    ]
     assert main(command) == 0
     assert "not the paper's ViT-L" in capsys.readouterr().out
-    monkeypatch.setattr("core.models.checkpoints.releases.OFFICIAL_SHA256", {"none": "as if the histogram were the official file"})
+    monkeypatch.setattr(
+        "core.models.checkpoints.releases.OFFICIAL_SHA256",
+        {"none": "as if the histogram were the official file"},
+    )
     assert main(command) == 0
     assert "not the paper's ViT-L" not in capsys.readouterr().out

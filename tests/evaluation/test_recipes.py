@@ -6,7 +6,14 @@ import pytest
 from core.evaluation.errors import RecipeError
 from core.evaluation.paper import SCALE_MAE_KNN, against_paper, paper_text
 from core.evaluation.plan import Plan
-from core.evaluation.recipes import Recipe, author_recipe, differences, parse_recipe, read_recipe, write_recipe
+from core.evaluation.recipes import (
+    Recipe,
+    author_recipe,
+    differences,
+    parse_recipe,
+    read_recipe,
+    write_recipe,
+)
 from core.evaluation.rerun import explain, plan_of
 from core.evaluation.results import Result, to_csv, to_latex
 from core.evaluation.running import evaluate
@@ -19,7 +26,14 @@ def results(plan, subjects, folders=()):
 @pytest.mark.parametrize("ending", [".toml", ".json"])
 @pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "reconstruction"])
 def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, ending, protocol):
-    plan = Plan(protocol=protocol, data=(str(index_zip),), scales=(0.5,), policies=("manual-2.5",), shots=(3,), ratios=(0.6,))
+    plan = Plan(
+        protocol=protocol,
+        data=(str(index_zip),),
+        scales=(0.5,),
+        policies=("manual-2.5",),
+        shots=(3,),
+        ratios=(0.6,),
+    )
     first = results(plan, [network])[-1]
     write_recipe(first.recipe, tmp_path / f"recipe{ending}")
     read = read_recipe(tmp_path / f"recipe{ending}")
@@ -58,9 +72,18 @@ def test_what_could_not_be_followed_is_named(index_zip, network):
         ('protocol = "knn"\nspeed = 3\n', "unknown setting 'speed'"),
         ('protocol = "knn"\n', "lacks 'data'"),
         ("no toml at all", "is not well-formed"),
-        ('protocol="magic"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n', "asks for the protocol 'magic'"),
-        ('protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nk="many"\n', "sets k to 'many'; it must be a number"),
-        ('protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nversion=99\n', "recipe version 99"),
+        (
+            'protocol="magic"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n',
+            "asks for the protocol 'magic'",
+        ),
+        (
+            'protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nk="many"\n',
+            "sets k to 'many'; it must be a number",
+        ),
+        (
+            'protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\nversion=99\n',
+            "recipe version 99",
+        ),
     ],
 )
 def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
@@ -76,7 +99,10 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
 
 
 def test_results_read_back_as_they_were_and_write_tables(index_zip, network):
-    found = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), policies=(None, "author_eval")), [network])
+    found = results(
+        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), policies=(None, "author_eval")),
+        [network],
+    )
     text = json.dumps([result.to_json() for result in found], allow_nan=False)
     assert [Result.from_json(plain) for plain in json.loads(text)] == found
     lines = to_csv(found).splitlines()
@@ -104,5 +130,7 @@ def test_the_papers_numbers_stand_beside_ours_with_every_difference(class_folder
 
 
 def test_the_table_copied_from_the_paper_has_the_means_computed_from_it():
-    means = [np.mean([row[name] for row in SCALE_MAE_KNN.values()]) for name in ("Scale-MAE", "SatMAE", "ConvMAE")]
+    means = [
+        np.mean([row[name] for row in SCALE_MAE_KNN.values()]) for name in ("Scale-MAE", "SatMAE", "ConvMAE")
+    ]
     assert np.round(means, 1).tolist() == [73.9, 68.6, 71.5]

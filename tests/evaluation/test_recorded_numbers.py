@@ -13,13 +13,26 @@ from core.evaluation.recorded_numbers import read_numbers, record_numbers
 from core.evaluation.results import Result
 from core.models.registry import cards
 
-FOUND = Result(Recipe("knn", "eurosat", "0" * 64, "mae_tiny", "1" * 64, scale=0.5, policy="log_gsd"), "accuracy", 0.7, 0.6, 0.8, 100)
+FOUND = Result(
+    Recipe("knn", "eurosat", "0" * 64, "mae_tiny", "1" * 64, scale=0.5, policy="log_gsd"),
+    "accuracy",
+    0.7,
+    0.6,
+    0.8,
+    100,
+)
 
 
 def test_they_are_of_the_weights_that_come_with_the_program():
     known = {name: card.weights.sha256 for name, card in cards().items() if card.weights}
-    stale = {r.recipe.model for r in read_numbers() if r.recipe.model != COLOUR_HISTOGRAM and known.get(r.recipe.model) != r.recipe.weights}
-    assert not stale, f"numbers of other weights than those shipped: {stale}; run core evaluate --record for them"
+    stale = {
+        r.recipe.model
+        for r in read_numbers()
+        if r.recipe.model != COLOUR_HISTOGRAM and known.get(r.recipe.model) != r.recipe.weights
+    }
+    assert not stale, (
+        f"numbers of other weights than those shipped: {stale}; run core evaluate --record for them"
+    )
 
 
 def test_every_trained_model_stands_in_the_table_over_scales():
@@ -27,7 +40,9 @@ def test_every_trained_model_stands_in_the_table_over_scales():
     for name, card in cards().items():
         if card.trained:
             mine = [recipe for recipe in swept if recipe.model == name]
-            missing = {(d, s, p) for d in LABELLED_TABLE for s in SWEEP for p in (card.default_policy, "author_eval")} - {(r.data, r.scale, r.policy) for r in mine}
+            missing = {
+                (d, s, p) for d in LABELLED_TABLE for s in SWEEP for p in (card.default_policy, "author_eval")
+            } - {(r.data, r.scale, r.policy) for r in mine}
             assert not missing, f"{name}: {sorted(missing, key=str)[:3]}"
 
 

@@ -35,9 +35,20 @@ def weights(tmp_path: Path) -> Path:
     """A file of the official release's layout: its keys, its wrapper, its arguments; two blocks instead of 24."""
     torch.manual_seed(0)
     source = create("scale_mae", **SIZES)
-    state = OrderedDict((key, tensor) for key, tensor in source.state_dict().items() if key != "mask_token_decoder")
-    said = Namespace(band_config=[7, 56], absolute_scale=False, use_l1_loss=True, base_resolution=2.5, target_size=[448], input_size=224)
-    torch.save({"model": state, "optimizer": {}, "epoch": 799, "args": said}, tmp_path / "scalemae-vitlarge-800.pth")
+    state = OrderedDict(
+        (key, tensor) for key, tensor in source.state_dict().items() if key != "mask_token_decoder"
+    )
+    said = Namespace(
+        band_config=[7, 56],
+        absolute_scale=False,
+        use_l1_loss=True,
+        base_resolution=2.5,
+        target_size=[448],
+        input_size=224,
+    )
+    torch.save(
+        {"model": state, "optimizer": {}, "epoch": 799, "args": said}, tmp_path / "scalemae-vitlarge-800.pth"
+    )
     return tmp_path / "scalemae-vitlarge-800.pth"
 
 
@@ -65,7 +76,9 @@ def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], 
         pictures = torch.stack([torch.from_numpy(read_picture(store, name)) for name in names])
         fed = (F.interpolate(pictures, size=(224, 224), mode="area") - mean) / std
         with torch.no_grad():
-            return F.normalize(torch.cat([model.encode(one[None], torch.tensor([1.0]), None)[:, 0] for one in fed]), dim=1)
+            return F.normalize(
+                torch.cat([model.encode(one[None], torch.tensor([1.0]), None)[:, 0] for one in fed]), dim=1
+            )
 
     train = [name for name in store.names if int(name.split("_")[-1][:-4]) < TRAIN]
     test = [name for name in store.names if name not in train]
@@ -85,7 +98,18 @@ def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsys, overwrite):
-    command = ["evaluate", "eurosat", "--model", str(weights), "--author", "author_224", "--normalisation", "dataset", "--data", str(eurosat)]
+    command = [
+        "evaluate",
+        "eurosat",
+        "--model",
+        str(weights),
+        "--author",
+        "author_224",
+        "--normalisation",
+        "dataset",
+        "--data",
+        str(eurosat),
+    ]
     more = ["--overwrite-batch", str(BATCH)] if overwrite else []
     assert main([*command, *more, "--cache", str(tmp_path / "cache"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["results"][0]
@@ -99,12 +123,30 @@ def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsy
     names, predicted = authors_way(weights, eurosat, overwrite)
     arrays = Cache(tmp_path / "cache").arrays(recipe)
     assert arrays["predicted"].tolist() == predicted
-    right = np.array([CLASSES[label] == name.split("/")[0] for label, name in zip(predicted, names, strict=True)])
+    right = np.array(
+        [CLASSES[label] == name.split("/")[0] for label, name in zip(predicted, names, strict=True)]
+    )
     assert found["accuracy"] == pytest.approx(right.mean())
 
 
 def test_the_authors_recipe_at_native_size_is_one_option_away(weights, eurosat, tmp_path, capsys):
-    command = ["evaluate", "eurosat", "--model", str(weights), "--author", "author", "--data", str(eurosat), "--cache", str(tmp_path / "cache")]
+    command = [
+        "evaluate",
+        "eurosat",
+        "--model",
+        str(weights),
+        "--author",
+        "author",
+        "--data",
+        str(eurosat),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     assert main([*command, "--json"]) == 0
     recipe = json.loads(capsys.readouterr().out)["results"][0]["recipe"]
-    assert (recipe["size_px"], recipe["res"], recipe["pooling"], recipe["interpolation"]) == (64, 3.5, "cls", "area")
+    assert (recipe["size_px"], recipe["res"], recipe["pooling"], recipe["interpolation"]) == (
+        64,
+        3.5,
+        "cls",
+        "area",
+    )

@@ -32,8 +32,14 @@ def written(capsys, out, *command):
     """Evaluate and give the recipe files with the numbers that they are of."""
     assert main(["evaluate", *map(str, command), "--out", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["results"]
-    files = {(r.model, r.scale, r.shots, r.ratio): path for path in (out / "recipes").glob("*.toml") if (r := read_recipe(path))}
-    return [(files[r["model"], r["scale"], r["recipe"].get("shots"), r["recipe"].get("ratio")], r) for r in found]
+    files = {
+        (r.model, r.scale, r.shots, r.ratio): path
+        for path in (out / "recipes").glob("*.toml")
+        if (r := read_recipe(path))
+    }
+    return [
+        (files[r["model"], r["scale"], r["recipe"].get("shots"), r["recipe"].get("ratio")], r) for r in found
+    ]
 
 
 def again(capsys, *command):
@@ -45,7 +51,21 @@ def again(capsys, *command):
 @pytest.mark.parametrize("kind", ["class_folders", "index_zip"])
 def test_a_recipe_of_an_own_set_runs_again_from_anywhere(request, kind, tmp_path, capsys, elsewhere):
     data = request.getfixturevalue(kind)
-    command = (data, "--protocol", "sweep", "--model", "mae_tiny", "--scales", "50,100", "--policy", "log_gsd", "--gsd-m", "0.7", "--limit", "9")
+    command = (
+        data,
+        "--protocol",
+        "sweep",
+        "--model",
+        "mae_tiny",
+        "--scales",
+        "50,100",
+        "--policy",
+        "log_gsd",
+        "--gsd-m",
+        "0.7",
+        "--limit",
+        "9",
+    )
     pairs = written(capsys, tmp_path / "out", *command)
     elsewhere()
     for path, first in pairs:
@@ -54,14 +74,30 @@ def test_a_recipe_of_an_own_set_runs_again_from_anywhere(request, kind, tmp_path
                 continue  # a zip is no folder of sets
             found, err = again(capsys, path, *where)
             assert found["recipe"] == {**first["recipe"], "protocol": "knn"}
-            assert (found["accuracy"], found["low"], found["high"]) == (first["accuracy"], first["low"], first["high"])
+            assert (found["accuracy"], found["low"], found["high"]) == (
+                first["accuracy"],
+                first["low"],
+                first["high"],
+            )
             assert "followed in every setting" in err
         assert found["recipe"]["stated_gsd_m"] == 0.7
 
 
 @pytest.mark.parametrize("protocol", ["probe", "few-shot"])
 def test_every_protocol_of_labels_runs_again(index_zip, tmp_path, capsys, elsewhere, protocol):
-    pairs = written(capsys, tmp_path / "out", index_zip, "--protocol", protocol, "--model", "mae_tiny", "--gsd-m", "3", "--seed", "5")
+    pairs = written(
+        capsys,
+        tmp_path / "out",
+        index_zip,
+        "--protocol",
+        protocol,
+        "--model",
+        "mae_tiny",
+        "--gsd-m",
+        "3",
+        "--seed",
+        "5",
+    )
     elsewhere()
     for path, first in pairs:
         found, err = again(capsys, path, "--data", tmp_path)
@@ -70,7 +106,19 @@ def test_every_protocol_of_labels_runs_again(index_zip, tmp_path, capsys, elsewh
 
 
 def test_recipes_of_reconstructions_and_of_every_fill_run_again(index_zip, tmp_path, capsys, elsewhere):
-    command = (index_zip, "--protocol", "reconstruction", "--model", "scale_mae_tiny", "--ratios", "0.75,0.5", "--limit", "2", "--size", "64")
+    command = (
+        index_zip,
+        "--protocol",
+        "reconstruction",
+        "--model",
+        "scale_mae_tiny",
+        "--ratios",
+        "0.75,0.5",
+        "--limit",
+        "2",
+        "--size",
+        "64",
+    )
     pairs = written(capsys, tmp_path / "out", *command, "--gsd-m", "0.7")
     assert {first["model"] for _, first in pairs} == {*FILLS, "scale_mae_tiny"}
     elsewhere()
@@ -81,24 +129,45 @@ def test_recipes_of_reconstructions_and_of_every_fill_run_again(index_zip, tmp_p
 
 
 def test_a_fill_without_its_patches_is_asked_for_them(index_zip, tmp_path, capsys):
-    command = (index_zip, "--protocol", "reconstruction", "--model", "scale_mae_tiny", "--ratios", "0.75", "--limit", "1", "--size", "64")
-    path = next(path for path, first in written(capsys, tmp_path / "out", *command) if first["model"] == "telea")
+    command = (
+        index_zip,
+        "--protocol",
+        "reconstruction",
+        "--model",
+        "scale_mae_tiny",
+        "--ratios",
+        "0.75",
+        "--limit",
+        "1",
+        "--size",
+        "64",
+    )
+    path = next(
+        path for path, first in written(capsys, tmp_path / "out", *command) if first["model"] == "telea"
+    )
     assert fill_of(read_recipe(path)).patch_px == 8
     path.write_text(path.read_text().replace(", patches of 8 px", ""))
     assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
     assert "does not say of which patches its mask is" in capsys.readouterr().err
 
 
-def test_other_images_are_told_and_a_copy_under_another_name_is_as_good(class_folders, tmp_path, capsys, elsewhere):
+def test_other_images_are_told_and_a_copy_under_another_name_is_as_good(
+    class_folders, tmp_path, capsys, elsewhere
+):
     (path, first), = written(capsys, tmp_path / "out", class_folders, "--model", "colour_histogram")  # fmt: skip
     shutil.copytree(class_folders, tmp_path / "copy")
     elsewhere()
     found, err = again(capsys, path, tmp_path / "copy")
     assert found["accuracy"] == first["accuracy"]
     assert "followed in every setting" in err
-    (tmp_path / "copy" / "River" / "River_3.png").write_bytes((class_folders / "Town" / "Town_3.png").read_bytes())
+    (tmp_path / "copy" / "River" / "River_3.png").write_bytes(
+        (class_folders / "Town" / "Town_3.png").read_bytes()
+    )
     found, err = again(capsys, path, tmp_path / "copy")
-    assert f"not those of the recipe (fingerprint {first['recipe']['data_hash']}, here {found['recipe']['data_hash']})" in err
+    assert (
+        f"not those of the recipe (fingerprint {first['recipe']['data_hash']}, here {found['recipe']['data_hash']})"
+        in err
+    )
 
 
 def test_a_set_that_is_not_found_and_too_many_sets_get_a_sentence(class_folders, tmp_path, capsys, elsewhere):
@@ -128,7 +197,10 @@ def test_a_recipe_of_weights_runs_again_with_the_file_that_is_given(index_zip, t
     (path, first), = written(capsys, tmp_path / "out", index_zip, "--model", weights, "--gsd-m", "2")  # fmt: skip
     elsewhere()
     assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
-    assert "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its file" in capsys.readouterr().err
+    assert (
+        "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its file"
+        in capsys.readouterr().err
+    )
     found, err = again(capsys, path, index_zip, "--model", weights)
     assert (found["recipe"], found["accuracy"]) == (first["recipe"], first["accuracy"])
     assert "followed in every setting" in err

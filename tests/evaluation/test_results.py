@@ -15,7 +15,9 @@ FOUND = Result(RECIPE, "accuracy", 0.5, 0.4, 0.6, 12)
 
 def other(value, metric="accuracy", **settings):
     """Another number: the recipe with other settings."""
-    return replace(FOUND, recipe=replace(RECIPE, **settings), value=value, low=value, high=value, metric=metric)
+    return replace(
+        FOUND, recipe=replace(RECIPE, **settings), value=value, low=value, high=value, metric=metric
+    )
 
 
 def cells(latex):
@@ -40,12 +42,31 @@ def test_numbers_of_other_protocols_metrics_limits_and_shots_have_columns_of_the
 
 
 def test_three_numbers_of_shots_are_three_cells():
-    heads, rows = cells(to_latex([other(share, protocol="few-shot", shots=shots) for share, shots in ((0.1, 1), (0.2, 5), (0.3, 10))]))
-    assert heads[2:] == [f"pack 100 \\%, {shots}, no limit, n = 12" for shots in ("1 shot", "5 shots", "10 shots")]
+    heads, rows = cells(
+        to_latex(
+            [
+                other(share, protocol="few-shot", shots=shots)
+                for share, shots in ((0.1, 1), (0.2, 5), (0.3, 10))
+            ]
+        )
+    )
+    assert heads[2:] == [
+        f"pack 100 \\%, {shots}, no limit, n = 12" for shots in ("1 shot", "5 shots", "10 shots")
+    ]
     assert [cell[:5] for cell in rows[0][2:]] == ["0.100", "0.200", "0.300"]
 
 
-@pytest.mark.parametrize("setting", [{"k": 5}, {"seed": 3}, {"weights": "2" * 64}, {"size_px": 64}, {"data_hash": "f" * 16}, {"normalisation": "dataset"}])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"k": 5},
+        {"seed": 3},
+        {"weights": "2" * 64},
+        {"size_px": 64},
+        {"data_hash": "f" * 16},
+        {"normalisation": "dataset"},
+    ],
+)
 def test_numbers_that_differ_by_any_other_setting_have_rows_of_their_own(setting):
     second = other(0.7, **setting)
     _, rows = cells(to_latex([FOUND, second, FOUND]))
@@ -61,7 +82,12 @@ def test_one_recipe_with_three_values_keeps_them_all():
 
 
 def test_a_row_says_shots_hidden_share_and_limit():
-    text = to_csv([other(0.3, protocol="few-shot", shots=5, limit=20), other(20.0, protocol="reconstruction", ratio=0.75)])
+    text = to_csv(
+        [
+            other(0.3, protocol="few-shot", shots=5, limit=20),
+            other(20.0, protocol="reconstruction", ratio=0.75),
+        ]
+    )
     few, hidden = csv.DictReader(io.StringIO(text))
     assert (few["shots"], few["hidden"], few["limit"]) == ("5", "", "20")
     assert (hidden["shots"], hidden["hidden"], hidden["limit"]) == ("", "0.75", "")

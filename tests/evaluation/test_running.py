@@ -20,7 +20,9 @@ def test_a_sweep_fills_scales_times_policies_and_tells_progress(index_zip, netwo
     plan = Plan(protocol="sweep", data=(str(index_zip),), scales=SWEEP, policies=(None, "author_eval"))
     told = events(plan, [network])
     found = [event for event in told if isinstance(event, Result)]
-    assert [(r.recipe.scale, r.recipe.policy) for r in found] == [(s, p) for s in SWEEP for p in ("native_gsd", "author_eval")]
+    assert [(r.recipe.scale, r.recipe.policy) for r in found] == [
+        (s, p) for s in SWEEP for p in ("native_gsd", "author_eval")
+    ]
     assert {r.recipe.protocol for r in found} == {"sweep"}
     shares = [event.share for event in told if isinstance(event, Progress)]
     assert shares == sorted(shares)
@@ -90,7 +92,9 @@ def test_corrupt_images_are_counted_and_named_in_the_result(class_folders, netwo
 def test_models_that_hear_no_gsd_are_embedded_once_for_all_policies(index_zip, make_network, tmp_path):
     network = make_network()
     network.gsd_aware = False
-    found = results(Plan(data=(str(index_zip),), policies=("native_gsd", "author_eval")), [network], cache=Cache(tmp_path))
+    found = results(
+        Plan(data=(str(index_zip),), policies=("native_gsd", "author_eval")), [network], cache=Cache(tmp_path)
+    )
     assert network.embedded == 36
     assert len(found) == 2
 
@@ -113,7 +117,9 @@ def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
         results(Plan(data=(str(index_zip),), limit=3, fit_k=False), [make_network()])
     with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values that are not finite for image"):
         results(Plan(data=(str(index_zip),)), [make_network("nan_net", broken=True)])
-    with pytest.raises(LabelledSetError, match="states no ground sample distance, which the policy native_gsd needs"):
+    with pytest.raises(
+        LabelledSetError, match="states no ground sample distance, which the policy native_gsd needs"
+    ):
         results(Plan(data=(str(class_folders),)), [make_network()][:1])
     assert results(Plan(data=(str(class_folders),), policies=("author_eval",)), [make_network()])
     with pytest.raises(RecipeError, match="no model to evaluate"):
@@ -124,7 +130,9 @@ def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
         Plan(scales=(1.5,))
 
 
-def test_dataset_colours_and_author_recipes_change_what_the_network_gets(tmp_path, class_folders, make_network):
+def test_dataset_colours_and_author_recipes_change_what_the_network_gets(
+    tmp_path, class_folders, make_network
+):
     (tmp_path / "data").mkdir()
     class_folders.rename(tmp_path / "data" / "EuroSAT_RGB")
     folders = (tmp_path / "data",)
@@ -137,7 +145,11 @@ def test_dataset_colours_and_author_recipes_change_what_the_network_gets(tmp_pat
 
     def run(**options):
         fed.clear()
-        return next(e for e in evaluate(Plan(data=("eurosat",), **options), [Watching()], folders=folders) if isinstance(e, Result))
+        return next(
+            e
+            for e in evaluate(Plan(data=("eurosat",), **options), [Watching()], folders=folders)
+            if isinstance(e, Result)
+        )
 
     plain = run()
     colours = fed[0][0]

@@ -26,7 +26,13 @@ def make_tif(tmp_path: Path) -> MakeTif:
         mask, descriptions = options.pop("mask", None), options.pop("descriptions", None)
         overviews = options.pop("overviews", None)
         path = tmp_path / name
-        profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": pixels.dtype} | options
+        profile = {
+            "driver": "GTiff",
+            "count": count,
+            "height": height,
+            "width": width,
+            "dtype": pixels.dtype,
+        } | options
         with rasterio.open(path, "w", **profile) as dataset:
             dataset.write(pixels)
             if descriptions:

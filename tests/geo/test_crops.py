@@ -26,7 +26,9 @@ MIXED = (
 )
 
 
-HUGE = (Imagery("huge", "none", (np.arange(1100 * 1100 * 3).reshape(1100, 1100, 3).astype(np.uint8),), (1.0,)),)
+HUGE = (
+    Imagery("huge", "none", (np.arange(1100 * 1100 * 3).reshape(1100, 1100, 3).astype(np.uint8),), (1.0,)),
+)
 BATCH = 50
 
 
@@ -46,13 +48,18 @@ def test_no_preset_enlarges_a_crop(preset: str, count: int) -> None:
             if imagery is MIXED:
                 across = np.ptp(crops.pixels[:, target // 2, :, :2].astype(int), axis=1).max(1)
                 down = np.ptp(crops.pixels[:, :, target // 2, :2].astype(int), axis=1).max(1)
-                assert (np.maximum(across, down) >= target - 3).all(), "fewer columns of the picture than the crop has"
+                assert (np.maximum(across, down) >= target - 3).all(), (
+                    "fewer columns of the picture than the crop has"
+                )
 
 
 def test_a_side_serves_only_pictures_that_are_large_enough() -> None:
     blue = draw_crops(MIXED, 128, 0, 0, range(200)).pixels[:, 0, 0, 2]
     assert set(blue.tolist()) <= {128, 137} and len(set(blue.tolist())) == 2
-    with pytest.raises(GeoError, match=r"No training picture is 300 px a side \(the largest has 250\): crops are never enlarged"):
+    with pytest.raises(
+        GeoError,
+        match=r"No training picture is 300 px a side \(the largest has 250\): crops are never enlarged",
+    ):
         draw_crops(MIXED, 300, 0, 0, range(2))
 
 

@@ -40,4 +40,9 @@ def test_only_what_is_present_is_offered():
 
 def test_importing_the_ground_brings_neither_torch_nor_rasterio_nor_streamlit():
     code = "import sys, core.geo; print(sorted({'torch', 'streamlit', 'rasterio', 'cv2', 'scipy', 'pyproj', 'PIL'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -38,7 +38,18 @@ def test_the_largest_town_of_a_name_comes_first():
     assert len(find_places("san", 5)) == 5
 
 
-@pytest.mark.parametrize("text", ["46.5, 7.9", "46.5 7.9", "46,5; 7,9", "46°30'N 7°54'E", "46°30'0\"N, 7°54'E", "7.9E 46.5N", " 46.5/7.9 "])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "46.5, 7.9",
+        "46.5 7.9",
+        "46,5; 7,9",
+        "46°30'N 7°54'E",
+        "46°30'0\"N, 7°54'E",
+        "7.9E 46.5N",
+        " 46.5/7.9 ",
+    ],
+)
 def test_coordinates(text):
     assert (coordinates(text).lat, coordinates(text).lon) == pytest.approx((46.5, 7.9))
     assert find_places(text)[0].label == "46.5° N, 7.9° E"

@@ -15,7 +15,9 @@ A_WGS84, E2_WGS84 = 6378137.0, 0.00669437999014
 def degree_lengths_m(lat: float) -> tuple[float, float]:
     """Closed form of the ellipsoid: metres of a degree of longitude and of latitude (Snyder 1987, eq. 4-20, 4-21)."""
     w = 1 - E2_WGS84 * math.sin(math.radians(lat)) ** 2
-    return math.radians(A_WGS84 * math.cos(math.radians(lat)) / math.sqrt(w)), math.radians(A_WGS84 * (1 - E2_WGS84) / w**1.5)
+    return math.radians(A_WGS84 * math.cos(math.radians(lat)) / math.sqrt(w)), math.radians(
+        A_WGS84 * (1 - E2_WGS84) / w**1.5
+    )
 
 
 @pytest.mark.parametrize("lat", [0.0, 35.0, -52.0, 80.0, 89.0])
@@ -28,13 +30,17 @@ def test_degrees_become_metres_at_their_latitude(lat):
 
 def test_a_projected_pixel_is_what_the_transform_says_in_the_unit_of_the_crs():
     assert ground_gsd("EPSG:32631", (0.3, 0, 500_000, 0, -0.3, 5_760_000), 5, 5) == (0.3, 0.3)
-    feet = ground_gsd("EPSG:2264", (1.0, 0, 2_000_000, 0, -1.0, 700_000), 5, 5)  # North Carolina, US survey feet
+    feet = ground_gsd(
+        "EPSG:2264", (1.0, 0, 2_000_000, 0, -1.0, 700_000), 5, 5
+    )  # North Carolina, US survey feet
     assert feet == pytest.approx((0.3048006, 0.3048006), rel=1e-6)
 
 
 def test_web_mercator_is_measured_on_the_ground_and_not_in_its_own_metres():
     x, y = 1_113_194.9, 8_399_737.9  # 10 E 60 N
-    assert ground_gsd("EPSG:3857", (10, 0, x, 0, -10, y), 0, 0)[0] == pytest.approx(10 * math.cos(math.radians(60)), rel=0.01)
+    assert ground_gsd("EPSG:3857", (10, 0, x, 0, -10, y), 0, 0)[0] == pytest.approx(
+        10 * math.cos(math.radians(60)), rel=0.01
+    )
 
 
 @pytest.mark.parametrize("angle", [0, 30, 90, 137])

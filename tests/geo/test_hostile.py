@@ -98,7 +98,13 @@ def test_an_address_or_driver_string_reaches_neither_gdal_nor_the_network(addres
 
 
 def test_only_https_is_an_address_even_online():
-    for address in ("s3://bucket/a.tif", "/vsizip//x.zip/a.tif", "/vsicurl/https://example.org/a.tif", "file:///etc/passwd", "ftp://x/a.tif"):
+    for address in (
+        "s3://bucket/a.tif",
+        "/vsizip//x.zip/a.tif",
+        "/vsicurl/https://example.org/a.tif",
+        "file:///etc/passwd",
+        "ftp://x/a.tif",
+    ):
         with pytest.raises(GeoError, match="Only local files"):
             open_source(address, online=True)
 

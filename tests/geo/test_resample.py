@@ -19,18 +19,26 @@ def values():
 @pytest.mark.parametrize("factor", [2, 3, 4, 6, 12])
 def test_area_averaging_is_the_plain_mean(values, factor):
     out, valid = resize(values, ALL, Cut((0, 0, 36, 24), 36 // factor, 24 // factor))
-    blocks = values.astype(np.float64).reshape(2, 24 // factor, factor, 36 // factor, factor).mean(axis=(2, 4))
+    blocks = (
+        values.astype(np.float64).reshape(2, 24 // factor, factor, 36 // factor, factor).mean(axis=(2, 4))
+    )
     np.testing.assert_allclose(out, blocks, rtol=2e-6)
     assert valid.all()
 
 
 def test_area_averaging_over_fractional_pixels_is_the_mean_of_the_finely_repeated_picture(values):
-    fine = values.astype(np.float64).repeat(7, axis=1).repeat(7, axis=2)  # 7 parts a pixel: 36 * 7 / 21 = 12 columns
+    fine = (
+        values.astype(np.float64).repeat(7, axis=1).repeat(7, axis=2)
+    )  # 7 parts a pixel: 36 * 7 / 21 = 12 columns
     expected = fine[:, : 24 * 7 // 12 * 12, :].reshape(2, 12, 14, 12, 21).mean(axis=(2, 4))
     out, _ = resize(values, ALL, Cut((0, 0, 36, 24), 12, 12))
     np.testing.assert_allclose(out, expected, rtol=2e-6)
-    out, _ = resize(values, ALL, Cut((1 + 3 / 7, 0, 30, 24), 14, 24))  # 30 columns from 10/7: steps of 15 parts
-    np.testing.assert_allclose(out, fine[:, :, 10 : 10 + 210].reshape(2, 24, 7, 14, 15).mean(axis=(2, 4)), rtol=2e-6)
+    out, _ = resize(
+        values, ALL, Cut((1 + 3 / 7, 0, 30, 24), 14, 24)
+    )  # 30 columns from 10/7: steps of 15 parts
+    np.testing.assert_allclose(
+        out, fine[:, :, 10 : 10 + 210].reshape(2, 24, 7, 14, 15).mean(axis=(2, 4)), rtol=2e-6
+    )
 
 
 def test_the_mean_is_kept_over_any_factor(values):
@@ -58,7 +66,9 @@ def test_a_mean_takes_valid_pixels_only(values):
     valid[:, 2] = True
     values[:, :, 2] = 50
     out, new_valid = resize(values, valid, Cut((0, 0, 36, 24), 9, 6))
-    np.testing.assert_allclose(out[:, :, 0], values[:, :, 2:4].reshape(2, 6, 4, 2).mean(axis=(2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(
+        out[:, :, 0], values[:, :, 2:4].reshape(2, 6, 4, 2).mean(axis=(2, 3)), rtol=1e-5
+    )
     assert new_valid.all()
     out, _ = resize(values, valid, Cut((0, 0, 36, 24), 72, 48))
     assert out.min() > -9999

@@ -9,7 +9,9 @@ from core.geo.sample_imagery import GLOBE, SAMPLES, packs_folder, sample_imagery
 from core.geo.sources.samples import sample_folder
 from core.geo.tile import GeoError
 
-pytestmark = pytest.mark.skipif(sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed")
+pytestmark = pytest.mark.skipif(
+    sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed"
+)
 
 
 def test_every_crop_is_a_picture_with_its_scale():
@@ -17,7 +19,10 @@ def test_every_crop_is_a_picture_with_its_scale():
     assert [kind.name for kind in found.imagery] == [SAMPLES, GLOBE] and not found.lacking
     samples, globe = found.imagery
     assert len(samples.pictures) == len(samples.gsd_m) >= 20 and globe.plate_carree
-    assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.flags.c_contiguous for picture in samples.pictures)
+    assert all(
+        picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.flags.c_contiguous
+        for picture in samples.pictures
+    )
     crops = draw_crops(found.imagery, 64, 0, range(24))
     assert crops.pixels.shape == (24, 64, 64, 3) and (crops.gsd_m > 0).all()
     assert np.median(crops.pixels.reshape(24, -1).std(1)) > 8

@@ -12,13 +12,21 @@ SUMMER = ("2024-05-01", "2024-08-31")
 
 
 def ask(server, api="v1", lonlat=HERE, days=SUMMER, cloud=100.0, **more):
-    return search(Web(limits=Limits(wait_s=0.5)), SceneQuery(lonlat, *days, cloud, **more), Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"))
+    return search(
+        Web(limits=Limits(wait_s=0.5)),
+        SceneQuery(lonlat, *days, cloud, **more),
+        Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
+    )
 
 
 @pytest.mark.parametrize("api", ["v1", "plain"])
 def test_the_least_cloudy_come_first_whether_the_catalogue_sorts_or_not(server, api):
     scenes = ask(server, api)
-    assert [(s.id, s.cloud_percent) for s in scenes] == [("clear", 1.5), ("hazy", 12.0), ("cloudy", 80.0)]  # over two pages
+    assert [(s.id, s.cloud_percent) for s in scenes] == [
+        ("clear", 1.5),
+        ("hazy", 12.0),
+        ("cloudy", 80.0),
+    ]  # over two pages
     assert [s.id for s in ask(server, api, cloud=20)] == ["clear", "hazy"]
     assert [s.id for s in ask(server, api, days=("2024-07-01", "2024-07-01"))] == ["hazy"]
     assert [s.id for s in ask(server, api, lonlat=(HERE[0] + 360, HERE[1]), most=1)] == ["clear"]
@@ -33,7 +41,10 @@ def test_a_scene_says_what_a_person_wants_to_know(server):
     assert [a.key for a in scene.assets] == ["red", "visual"]  # not what lies in a bucket
     assert scene.asset().address == f"{server.base}/cog/visual.tif"  # written relative to the item
     listed = scene.listed("red")
-    assert (listed.entry.key, listed.entry.credit) == (f"{server.base}/cog/deep.tif", "Contains modified Copernicus Sentinel data 2024")
+    assert (listed.entry.key, listed.entry.credit) == (
+        f"{server.base}/cog/deep.tif",
+        "Contains modified Copernicus Sentinel data 2024",
+    )
 
 
 def test_the_question_is_one_that_the_catalogue_understands(server):
@@ -55,7 +66,11 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
 )  # fmt: skip
 def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
     with pytest.raises(OnlineError, match=said) as caught:
-        search(Web(limits=Limits(wait_s=0.5, whole_s=0.3)), SceneQuery(HERE, *SUMMER), Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"))
+        search(
+            Web(limits=Limits(wait_s=0.5, whole_s=0.3)),
+            SceneQuery(HERE, *SUMMER),
+            Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
+        )
     assert str(caught.value).endswith(".")
 
 
@@ -101,7 +116,10 @@ def test_what_is_no_item_is_none(server, change):
 
 def test_a_strange_item_keeps_what_can_be_believed(server):
     item = server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0)
-    item |= {"properties": {"datetime": ["x"], "eo:cloud_cover": 1e9}, "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1e9, "x"]]]}}
+    item |= {
+        "properties": {"datetime": ["x"], "eo:cloud_cover": 1e9},
+        "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1e9, "x"]]]},
+    }
     item |= {"id": "a\x00b", "links": [{"rel": "self", "href": 3}, 4]}
     item["assets"]["visual"] |= {"href": "file:///etc/passwd", "roles": 4, "gsd": "x"}
     scene = scene_of(item, "https://example.org/items/here.json")

@@ -24,7 +24,15 @@ def halves(tmp_path):
     pixels[:, 200:] = 0
     path = tmp_path / "halves.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=256, height=256, count=3, dtype="uint8", crs="EPSG:4326", transform=from_origin(10, 46, 1 / 256, 1 / 256)
+        path,
+        "w",
+        driver="GTiff",
+        width=256,
+        height=256,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:4326",
+        transform=from_origin(10, 46, 1 / 256, 1 / 256),
     ) as file:
         file.write(pixels)
         file.write_mask(np.where(np.arange(256)[:, None] < 200, 255, 0).astype("uint8").repeat(256, 1))
@@ -54,7 +62,9 @@ def test_a_picture_without_a_place_is_refused(tmp_path):
         WebTiles(source, source.keys()[0])
 
 
-@pytest.mark.parametrize(("source", "key"), [("samples", "landsat"), ("samples", "bahamas_rgb"), ("globe", "blue_marble")])
+@pytest.mark.parametrize(
+    ("source", "key"), [("samples", "landsat"), ("samples", "bahamas_rgb"), ("globe", "blue_marble")]
+)
 def test_real_scenes_fill_their_tiles(source, key):
     known = known_sources()
     if source not in known.names():

@@ -22,7 +22,9 @@ def test_the_page_s_model_keeps_the_contract(tmp_path: Path) -> None:
     found = re.search(r"```python\n(.*?)```", page, re.DOTALL)
     assert found
     (tmp_path / "one_linear.py").write_text(found.group(1))
-    done = subprocess.run([sys.executable, "-c", RUN, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed

@@ -50,7 +50,11 @@ CENTRED = [(name, sizes["centre"]) for name in FAMILIES for sizes in centred(nam
 UNTAUGHT: dict[str, tuple[str, ...]] = {
     "scale_mae": ("mask_token_decoder",),
     "tinymim_decoder": ("mask_token_decoder",),
-    "tinymim": tuple(f"blocks.2.{part}.{kind}" for part in ("attn.proj", "norm2", "mlp.fc1", "mlp.fc2") for kind in ("weight", "bias"))
+    "tinymim": tuple(
+        f"blocks.2.{part}.{kind}"
+        for part in ("attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+        for kind in ("weight", "bias")
+    )
     + ("norm.weight", "norm.bias"),
 }
 # What an objective needs beside its network, by family.
@@ -78,8 +82,14 @@ def scene(model: Encoder, batch: int = 2, kept: float = 0.3) -> tuple[Tensor, Te
 def cells(model: Encoder, keep: Tensor, side: int) -> Tensor:
     """True on pixels of visible patches, (b, 1, side, side)."""
     grid = side // model.card.patch_px
-    seen = torch.zeros(len(keep), grid * grid, dtype=torch.bool).scatter(1, keep, torch.ones_like(keep, dtype=torch.bool))
-    return seen.reshape(-1, 1, grid, grid).repeat_interleave(model.card.patch_px, 2).repeat_interleave(model.card.patch_px, 3)
+    seen = torch.zeros(len(keep), grid * grid, dtype=torch.bool).scatter(
+        1, keep, torch.ones_like(keep, dtype=torch.bool)
+    )
+    return (
+        seen.reshape(-1, 1, grid, grid)
+        .repeat_interleave(model.card.patch_px, 2)
+        .repeat_interleave(model.card.patch_px, 3)
+    )
 
 
 def made(model: Encoder, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, ...]:
@@ -102,13 +112,19 @@ def promises_of_a_mask(model: Encoder) -> None:
     first = made(model, images, res, keep)
     assert all(tensor.isfinite().all() for tensor in first)
     assert same(first, made(model, images, res, keep)), "same input, other output"
-    for junk in (torch.randn_like(images) * 100, torch.full_like(images, float("nan")), torch.full_like(images, float("inf"))):
+    for junk in (
+        torch.randn_like(images) * 100,
+        torch.full_like(images, float("nan")),
+        torch.full_like(images, float("inf")),
+    ):
         assert same(first, made(model, torch.where(seen, images, junk), res, keep)), "a hidden pixel was read"
     touched = images.clone()
     row, column = (seen[0, 0].nonzero()[7]).tolist()
     touched[0, 1, row, column] += 1.0
     again = made(model, touched, res, keep)
-    for before, after in zip(first[:-1], again[:-1], strict=True):  # the last is the base, which some networks need not have
+    for before, after in zip(
+        first[:-1], again[:-1], strict=True
+    ):  # the last is the base, which some networks need not have
         assert not torch.equal(before[0], after[0]), "a visible pixel was not read"
         assert torch.equal(before[1], after[1]), "one picture leaked into another"
 
@@ -153,7 +169,9 @@ def test_keeping_all_is_keeping_none_back(name: str) -> None:
     model = shrunk(name)
     images, res, _ = scene(model)
     every = torch.rand(2, 16).argsort(1)
-    for listed, natural in zip(made(model, images, res, every)[1:], made(model, images, res, None)[1:], strict=True):
+    for listed, natural in zip(
+        made(model, images, res, every)[1:], made(model, images, res, None)[1:], strict=True
+    ):
         torch.testing.assert_close(listed, natural, atol=1e-5, rtol=1e-5)
     tokens = model.encode(images, res)[:, 1:].gather(1, every[:, :, None].expand(-1, -1, model.embed_dim))
     torch.testing.assert_close(model.encode(images, res, every)[:, 1:], tokens, atol=1e-5, rtol=1e-5)
@@ -166,7 +184,9 @@ def test_the_card_says_whether_res_matters(name: str) -> None:
             model = shrunk(name, **sizes)
             images, res, keep = scene(model)
             one, other = made(model, images, res, keep), made(model, images, res * 1.7, keep)
-            assert all(torch.equal(a, b) != model.card.gsd_aware for a, b in list(zip(one, other, strict=True))[:-1]), sizes
+            assert all(
+                torch.equal(a, b) != model.card.gsd_aware for a, b in list(zip(one, other, strict=True))[:-1]
+            ), sizes
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -174,7 +194,10 @@ def test_presets_feel_res_exactly_when_their_card_says_so(name: str) -> None:
     model = preset(name)
     images, res, keep = scene(model)
     with torch.no_grad():
-        assert torch.equal(model.encode(images, res, keep), model.encode(images, res * 1.7, keep)) != model.card.gsd_aware
+        assert (
+            torch.equal(model.encode(images, res, keep), model.encode(images, res * 1.7, keep))
+            != model.card.gsd_aware
+        )
 
 
 WRONG = {
@@ -209,7 +232,9 @@ def test_what_does_not_fit_is_answered_by_a_sentence(name: str, wrong: str) -> N
 # Pictures ------------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "sizes"), [(name, sizes) for name in PAINTERS for sizes in centred(name)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "sizes"), [(name, sizes) for name in PAINTERS for sizes in centred(name)], ids=str
+)
 @torch.no_grad()
 def test_low_and_high_recombine(name: str, sizes: dict[str, Any]) -> None:
     model = shrunk(name, **sizes)
@@ -218,9 +243,17 @@ def test_low_and_high_recombine(name: str, sizes: dict[str, Any]) -> None:
     side = model.card.input_px
     assert painted.low_raw.shape == painted.low.shape == (2, 3, side, side)
     large = 2 * side if model.card.two_bands else side
-    assert painted.high_raw.shape == painted.high.shape == painted.combined.shape == painted.base.shape == (2, 3, large, large)
+    assert (
+        painted.high_raw.shape
+        == painted.high.shape
+        == painted.combined.shape
+        == painted.base.shape
+        == (2, 3, large, large)
+    )
     assert all(getattr(painted, field).dtype == torch.float32 for field in LowHigh.__dataclass_fields__)
-    torch.testing.assert_close(model.recombine(painted.low, painted.high), painted.combined, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        model.recombine(painted.low, painted.high), painted.combined, atol=1e-4, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", PAINTERS)
@@ -231,7 +264,10 @@ def test_nothing_visible_and_everything_visible(name: str) -> None:
         images, res, keep = scene(model)
         for kept in (keep[:, :0], torch.arange(16).expand(2, -1)):
             assert all(tensor.isfinite().all() for tensor in made(model, images, res, kept))
-        blank = [made(model, pictures, res, keep[:, :0]) for pictures in (images, torch.full_like(images, float("nan")))]
+        blank = [
+            made(model, pictures, res, keep[:, :0])
+            for pictures in (images, torch.full_like(images, float("nan")))
+        ]
         assert same(*blank)
 
 
@@ -256,7 +292,11 @@ def test_every_loss_is_finite_and_every_tensor_that_should_learn_gets_a_gradient
         assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values()), losses
     losses = objective(batch, keep)
     torch.stack(list(losses.values())).sum().backward()
-    reached = {key for key, tensor in model.named_parameters() if tensor.grad is not None and bool(tensor.grad.abs().sum() > 0)}
+    reached = {
+        key
+        for key, tensor in model.named_parameters()
+        if tensor.grad is not None and bool(tensor.grad.abs().sum() > 0)
+    }
     wanted = {key for key, tensor in model.named_parameters() if tensor.requires_grad}
     assert wanted - reached == set(UNTAUGHT.get(name, ()))
     assert reached <= wanted
@@ -266,7 +306,9 @@ def test_every_loss_is_finite_and_every_tensor_that_should_learn_gets_a_gradient
 @pytest.mark.parametrize("name", LEARNERS)
 def test_thirty_steps_on_one_batch_cut_the_loss(name: str) -> None:
     _, objective, batch, keep = lesson(name)
-    optimiser = torch.optim.AdamW([tensor for tensor in objective.parameters() if tensor.requires_grad], lr=5e-3)
+    optimiser = torch.optim.AdamW(
+        [tensor for tensor in objective.parameters() if tensor.requires_grad], lr=5e-3
+    )
     seen: list[float] = []
     for _ in range(30):
         loss = torch.stack(list(objective(batch, keep).values())).sum()

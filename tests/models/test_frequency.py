@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from core.evaluation.baselines.fills import fill_harmonic
-from core.models.frequency import centre_on, combine, hidden_pixels, high_target, low_target, masked_mean, mosaic, true_low_band
+from core.models.frequency import (
+    centre_on,
+    combine,
+    hidden_pixels,
+    high_target,
+    low_target,
+    masked_mean,
+    mosaic,
+    true_low_band,
+)
 from core.models.layers.harmonic import divisors
 
 
@@ -107,4 +116,6 @@ def test_a_logarithm_counts_every_picture_by_its_decibels() -> None:
     error = torch.tensor([[1.0, 9.0], [100.0, 100.0]])
     hidden = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
     assert torch.allclose(masked_mean(error, hidden), torch.tensor(201 / 3))
-    assert torch.allclose(masked_mean(error, hidden, log_each=True), (torch.tensor([1.0, 100.0]) + 1e-3).log().mean())
+    assert torch.allclose(
+        masked_mean(error, hidden, log_each=True), (torch.tensor([1.0, 100.0]) + 1e-3).log().mean()
+    )

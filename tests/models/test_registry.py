@@ -23,11 +23,21 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     """Ship weights for scale_mae_tiny in a folder of the test: called with what to change on the card."""
     monkeypatch.setattr(registry, "WEIGHTS_FOLDER", tmp_path)
 
-    def ship(name: str = "scale_mae_tiny", state: dict[str, torch.Tensor] | None = None, fields: dict[str, Any] | None = None, **said: Any) -> Path:
+    def ship(
+        name: str = "scale_mae_tiny",
+        state: dict[str, torch.Tensor] | None = None,
+        fields: dict[str, Any] | None = None,
+        **said: Any,
+    ) -> Path:
         torch.manual_seed(7)
         model = create(name, trained=False)
         path = tmp_path / f"{name}.safetensors"
-        save_file(state if state is not None else {key: tensor.half() for key, tensor in model.state_dict().items()}, path)
+        save_file(
+            state
+            if state is not None
+            else {key: tensor.half() for key, tensor in model.state_dict().items()},
+            path,
+        )
         weights = WeightsCard(
             **{
                 "file": path.name,
@@ -126,7 +136,9 @@ def test_weights_attach_to_their_preset_alone(shipped: Callable[..., Path]) -> N
     assert registry.default_reconstructor() == registry.default_embedder() == "scale_mae_tiny"
 
 
-def test_without_weights_the_defaults_are_named_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_weights_the_defaults_are_named_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "WEIGHTS_FOLDER", tmp_path)
     assert registry.default_reconstructor() in cards()
     assert registry.default_embedder() in cards()
@@ -155,7 +167,10 @@ def test_weights_of_another_network_are_refused(shipped: Callable[..., Path]) ->
         create("scale_mae_tiny")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weights": {}, "data": []}', '{"weights": {"file": "x"}, "data": [], "surprise": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"weights": {}, "data": []}', '{"weights": {"file": "x"}, "data": [], "surprise": 1}'],
+)
 def test_a_card_that_cannot_be_read_says_so(shipped: Callable[..., Path], text: str) -> None:
     path = shipped().with_suffix(".json")
     path.write_text(text)

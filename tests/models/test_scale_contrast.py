@@ -12,7 +12,14 @@ from core.models.base import Batch, ModelInputError
 from core.models.scale_contrast import ScaleContrast, ScaleContrastObjective, nt_xent, whitening
 from core.models.views import Colour
 
-SMALL: dict[str, Any] = {"stem_dim": 8, "embed_dim": 24, "depth": 1, "num_heads": 2, "img_size": 32, "vector_dim": 32}
+SMALL: dict[str, Any] = {
+    "stem_dim": 8,
+    "embed_dim": 24,
+    "depth": 1,
+    "num_heads": 2,
+    "img_size": 32,
+    "vector_dim": 32,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +32,16 @@ def network(**sizes: Any) -> ScaleContrast:
 
 
 def batch(count: int = 16, side: int = 32) -> Batch:
-    targets = torch.nn.functional.interpolate(torch.randn(count, 3, 6, 6), size=(2 * side, 2 * side), mode="bicubic") + torch.randn(count, 3, 1, 1)
+    targets = torch.nn.functional.interpolate(
+        torch.randn(count, 3, 6, 6), size=(2 * side, 2 * side), mode="bicubic"
+    ) + torch.randn(count, 3, 1, 1)
     return Batch(torch.nn.functional.avg_pool2d(targets, 2), targets, torch.full((count,), 3.0))
 
 
 def test_views_of_one_place_find_each_other_after_a_few_steps() -> None:
-    objective = ScaleContrastObjective(network(), crop=(0.8, 1.0), colour=Colour(0.1, 0.1, 0.1, 0.0, 1.0, 0.0)).train()
+    objective = ScaleContrastObjective(
+        network(), crop=(0.8, 1.0), colour=Colour(0.1, 0.1, 0.1, 0.0, 1.0, 0.0)
+    ).train()
     optimiser = torch.optim.AdamW(objective.parameters(), 3e-3)
     pictures, seen = batch(), []
     for _ in range(30):
@@ -51,7 +62,11 @@ def test_loss_of_perfect_pairs_and_of_strangers() -> None:
 
 
 def test_whitening_gives_strong_directions_equal_spread() -> None:
-    mixed = torch.randn(4000, 6, dtype=torch.float64) @ torch.randn(6, 12, dtype=torch.float64) * torch.logspace(-2, 2, 12)
+    mixed = (
+        torch.randn(4000, 6, dtype=torch.float64)
+        @ torch.randn(6, 12, dtype=torch.float64)
+        * torch.logspace(-2, 2, 12)
+    )
     centred = mixed - mixed.mean(0)
     made = centred @ whitening(centred.T @ centred / 4000, 6, 1e-6)
     torch.testing.assert_close(made.T @ made / 4000, torch.eye(6, dtype=torch.float64), atol=1e-3, rtol=0)
@@ -73,7 +88,9 @@ def test_vector_is_whitened_by_pictures_as_they_are() -> None:
 def test_vector_knows_colours_that_tokens_may_forget() -> None:
     net = network().eval()
     pictures = batch().images
-    assert not torch.allclose(net.vector(pictures, torch.ones(16)), net.vector(pictures + 0.5, torch.ones(16)))
+    assert not torch.allclose(
+        net.vector(pictures, torch.ones(16)), net.vector(pictures + 0.5, torch.ones(16))
+    )
     colours = net.summary(*net.levels(pictures, torch.ones(16), None))[2]
     torch.testing.assert_close(colours[:, :3], pictures.mean((2, 3)), atol=1e-5, rtol=0)
 
@@ -83,7 +100,9 @@ def test_every_view_has_the_res_of_its_own_pixels() -> None:
     view = objective.view(batch(), torch.Generator().manual_seed(0))
     torch.testing.assert_close(view.res, torch.full((16,), 3.0 + torch.tensor(0.5).log().item()))
     proportional = ScaleContrastObjective(network(), crop=(0.5, 0.5), log_slope=0.0)
-    torch.testing.assert_close(proportional.view(batch(), torch.Generator().manual_seed(0)).res, torch.full((16,), 1.5))
+    torch.testing.assert_close(
+        proportional.view(batch(), torch.Generator().manual_seed(0)).res, torch.full((16,), 1.5)
+    )
 
 
 def test_a_batch_of_one_and_odd_patches_are_refused() -> None:

@@ -61,10 +61,14 @@ def test_hidden_pixels_never_reach_the_encoder() -> None:
     net, visible = network(), keep()
     images = batch().images
     hidden = torch.ones(4, 16).scatter(1, visible, 0.0).reshape(4, 1, 4, 4)
-    noise = torch.where(hidden.repeat_interleave(8, 2).repeat_interleave(8, 3).bool(), torch.randn_like(images), images)
+    noise = torch.where(
+        hidden.repeat_interleave(8, 2).repeat_interleave(8, 3).bool(), torch.randn_like(images), images
+    )
     res = torch.ones(4)
     assert torch.equal(net.encode(images, res, visible), net.encode(noise, res, visible))
-    assert torch.equal(net.reconstruct(images, res, visible).combined, net.reconstruct(noise, res, visible).combined)
+    assert torch.equal(
+        net.reconstruct(images, res, visible).combined, net.reconstruct(noise, res, visible).combined
+    )
 
 
 @pytest.mark.parametrize("aware", [False, True])
@@ -83,10 +87,15 @@ def test_it_paints_one_band_and_derives_the_others() -> None:
 
 
 @pytest.mark.parametrize(("embed_dim", "num_heads", "patch_size"), [(96, 3, 8), (64, 4, 4)])
-def test_contrastive_width_is_that_of_a_patch_not_of_the_encoder(embed_dim: int, num_heads: int, patch_size: int) -> None:
+def test_contrastive_width_is_that_of_a_patch_not_of_the_encoder(
+    embed_dim: int, num_heads: int, patch_size: int
+) -> None:
     net = network(embed_dim=embed_dim, num_heads=num_heads, patch_size=patch_size)
     assert net.base_ctr(torch.randn(2, 5, patch_size**2 * 3)).shape == (2, patch_size**2 * 3)
-    assert all(torch.equal(a, b) for a, b in zip(net.base_ctr.parameters(), net.momentum_ctr.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(net.base_ctr.parameters(), net.momentum_ctr.parameters(), strict=True)
+    )
 
 
 def test_patch_embedding_stays_where_it_started_unless_asked() -> None:
@@ -127,7 +136,10 @@ def test_momentum_branch_moves_in_training_only() -> None:
 
 
 def test_options_of_ours_change_the_second_view() -> None:
-    plain, ours = SDMAEObjective(network()), SDMAEObjective(network(), scale_shift=(0.4, 0.8), flips=True, quarter_turns=True)
+    plain, ours = (
+        SDMAEObjective(network()),
+        SDMAEObjective(network(), scale_shift=(0.4, 0.8), flips=True, quarter_turns=True),
+    )
     first, second = plain.views(batch(), torch.Generator().manual_seed(0))
     assert torch.equal(first.res, second.res) and float(first.res[0]) == pytest.approx(2 * 0.875, rel=0.02)
     shifted = ours.views(batch(), torch.Generator().manual_seed(0))[1]
@@ -141,7 +153,9 @@ def test_location_as_cross_entropy_starts_near_chance() -> None:
 
 
 def test_views_come_from_the_seed_alone() -> None:
-    a, b, c = (SDMAEObjective(network().eval(), seed=seed).eval()(batch(), keep())["con"] for seed in (1, 1, 2))
+    a, b, c = (
+        SDMAEObjective(network().eval(), seed=seed).eval()(batch(), keep())["con"] for seed in (1, 1, 2)
+    )
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
@@ -149,7 +163,9 @@ def test_a_whole_crop_is_the_picture_and_turns_keep_its_pixels() -> None:
     picture, res = batch().images, torch.ones(4)
     whole = crop_view(picture, res, 32, torch.Generator().manual_seed(0), span=(1.0, 1.0))
     torch.testing.assert_close(whole.images, picture, atol=1e-5, rtol=0)
-    turned = crop_view(picture, res, 32, torch.Generator().manual_seed(0), span=(1.0, 1.0), flips=True, quarter_turns=True).images
+    turned = crop_view(
+        picture, res, 32, torch.Generator().manual_seed(0), span=(1.0, 1.0), flips=True, quarter_turns=True
+    ).images
     for one, original in zip(turned, picture, strict=True):
         eight = [torch.rot90(side, k, (1, 2)) for side in (original, original.flip(2)) for k in range(4)]
         assert min(float((one - other).abs().max()) for other in eight) < 1e-4
@@ -157,14 +173,16 @@ def test_a_whole_crop_is_the_picture_and_turns_keep_its_pixels() -> None:
 
 def test_corner_crop_is_the_top_left() -> None:
     picture = batch().images
-    corner = crop_view(picture, torch.ones(4), 16, torch.Generator().manual_seed(0), span=(0.5, 0.5), corner=True)
+    corner = crop_view(
+        picture, torch.ones(4), 16, torch.Generator().manual_seed(0), span=(0.5, 0.5), corner=True
+    )
     torch.testing.assert_close(corner.images, picture[:, :, :16, :16], atol=1e-5, rtol=0)
     assert float(corner.res[0]) == 0.5
 
 
 def test_grey_pictures_are_grey_and_no_strength_changes_nothing() -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    picture = ((torch.rand(4, 3, 8, 8) - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])
+    picture = (torch.rand(4, 3, 8, 8) - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     still = recolour(picture, torch.Generator().manual_seed(0), Colour(0, 0, 0, 0, 1.0, 0.0), mean, std)
     torch.testing.assert_close(still, picture, atol=1e-4, rtol=0)
     grey = recolour(picture, torch.Generator().manual_seed(0), Colour(grey_chance=1.0), mean, std)

@@ -22,8 +22,24 @@ from core.models.tinymim import (
 )
 from core.models.tinymim_decoder import TinyMIMDecoder, decoder_objective
 
-STUDENT: dict[str, Any] = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 2, "last_heads": 4, "gsd_aware": True, "drop_path": 0.0}
-DECODER: dict[str, Any] = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 4, "fcn_dim": 16, "fcn_layers": 1, "head_scale": 4}
+STUDENT: dict[str, Any] = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 2,
+    "last_heads": 4,
+    "gsd_aware": True,
+    "drop_path": 0.0,
+}
+DECODER: dict[str, Any] = {
+    "decoder_embed_dim": 32,
+    "decoder_depth": 1,
+    "decoder_num_heads": 4,
+    "fcn_dim": 16,
+    "fcn_layers": 1,
+    "head_scale": 4,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +52,17 @@ def student(**sizes: Any) -> TinyMIM:
 
 
 def teacher(**sizes: Any) -> Any:
-    return create("scale_mae", **{"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 4, "num_heads": 4, **DECODER, **sizes})
+    return create(
+        "scale_mae",
+        **{"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 4, "num_heads": 4, **DECODER, **sizes},
+    )
 
 
 def batch(side: int = 32, target: int = 64) -> Batch:
     targets = torch.nn.functional.interpolate(torch.randn(4, 3, 5, 5), size=(target, target), mode="bicubic")
-    return Batch(torch.nn.functional.adaptive_avg_pool2d(targets, side), targets, torch.tensor([0.5, 1.0, 2.0, 4.0]))
+    return Batch(
+        torch.nn.functional.adaptive_avg_pool2d(targets, side), targets, torch.tensor([0.5, 1.0, 2.0, 4.0])
+    )
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
@@ -117,7 +138,9 @@ def test_colours_are_jittered_for_the_student_only() -> None:
         ({}, {"pooling": "cls"}, "block11_cls or block11_mean"),
     ],
 )
-def test_what_does_not_fit_is_said_before_training(sizes: dict[str, Any], options: dict[str, Any], said: str) -> None:
+def test_what_does_not_fit_is_said_before_training(
+    sizes: dict[str, Any], options: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ModelInputError, match=said):
         TinyMIMObjective(student(**sizes), teacher(), **options)
 
@@ -139,7 +162,17 @@ def test_the_paper_s_choice_of_block() -> None:
 
 
 def test_any_encoder_can_teach_and_students_teach_smaller_ones() -> None:
-    sdmae = create("sdmae", img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=4, decoder_embed_dim=32, decoder_num_heads=4, mlp_dim=32)
+    sdmae = create(
+        "sdmae",
+        img_size=32,
+        patch_size=8,
+        embed_dim=48,
+        depth=2,
+        num_heads=4,
+        decoder_embed_dim=32,
+        decoder_num_heads=4,
+        mlp_dim=32,
+    )
     assert trunk_of(sdmae) is sdmae.encoder
     first = student(num_heads=4)
     for master, pupil in ((sdmae, first), (first, student(embed_dim=16))):
@@ -157,9 +190,17 @@ def test_the_teacher_stays_out_of_checkpoints_and_of_learning() -> None:
 def test_sizes_of_the_paper_s_students() -> None:
     """5.52, 21.67 and 85.80 million trainable and fixed parameters (models.md 4.1)."""
     counts = {}
-    for name, sizes in {"ti": {"embed_dim": 192, "num_heads": 6, "last_heads": 12}, "s": {"embed_dim": 384}, "b": {}}.items():
+    for name, sizes in {
+        "ti": {"embed_dim": 192, "num_heads": 6, "last_heads": 12},
+        "s": {"embed_dim": 384},
+        "b": {},
+    }.items():
         counts[name] = sum(p.numel() for p in create("tinymim", **sizes).parameters()) / 1e6
-    assert counts == {"ti": pytest.approx(5.52, abs=0.05), "s": pytest.approx(21.67, abs=0.1), "b": pytest.approx(85.80, abs=0.16)}
+    assert counts == {
+        "ti": pytest.approx(5.52, abs=0.05),
+        "s": pytest.approx(21.67, abs=0.1),
+        "b": pytest.approx(85.80, abs=0.16),
+    }
 
 
 def test_drop_path_everywhere_but_in_the_last_block() -> None:
@@ -188,7 +229,9 @@ def test_the_decoder_learns_and_the_student_stands_still() -> None:
         loss.backward()
         optimiser.step()
     assert all(torch.equal(before[key], tensor) for key, tensor in network.student.state_dict().items())
-    assert all(torch.equal(tensor, network.student.state_dict()[key]) for key, tensor in pupil.state_dict().items())
+    assert all(
+        torch.equal(tensor, network.student.state_dict()[key]) for key, tensor in pupil.state_dict().items()
+    )
     assert any(p.grad is not None for p in network.decoder_blocks.parameters())
     assert network.reconstruct(batch().images, batch().res, keep).combined.shape == (4, 3, 64, 64)
 
@@ -212,4 +255,7 @@ def test_presets_stand_in_the_list_with_three_sentences() -> None:
     for name in ("tinymim_tiny", "tinymim_small", "tinymim_base", "tinymim_decoder_tiny"):
         assert known[name].description.count(". ") == 2
     assert not known["tinymim_tiny"].reconstructs and known["tinymim_decoder_tiny"].reconstructs
-    assert known["tinymim_tiny"].input_px // known["tinymim_tiny"].patch_px == known["scale_mae_tiny"].input_px // known["scale_mae_tiny"].patch_px
+    assert (
+        known["tinymim_tiny"].input_px // known["tinymim_tiny"].patch_px
+        == known["scale_mae_tiny"].input_px // known["scale_mae_tiny"].patch_px
+    )

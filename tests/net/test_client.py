@@ -103,7 +103,13 @@ def test_a_part_that_cannot_be_had_is_said_in_a_sentence(web, server, path, said
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("/html", "web page"), ("/nothing", "instead of JSON"), ("/bomb", "more than 1.0 MB"), ("/slow", "in time"), ("/drip", "too slow to finish")],
+    [
+        ("/html", "web page"),
+        ("/nothing", "instead of JSON"),
+        ("/bomb", "more than 1.0 MB"),
+        ("/slow", "in time"),
+        ("/drip", "too slow to finish"),
+    ],
 )
 def test_an_answer_that_is_no_json_too_long_or_too_slow_is_said_in_a_sentence(web, server, path, said):
     began = time.monotonic()
@@ -145,7 +151,20 @@ def test_a_certificate_that_does_not_fit_is_refused(server, tmp_path):
     import subprocess
     import threading
 
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", tmp_path / "k", "-out", tmp_path / "c", "-subj", "/CN=x"]
+    made = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        tmp_path / "k",
+        "-out",
+        tmp_path / "c",
+        "-subj",
+        "/CN=x",
+    ]
     try:
         subprocess.run([str(part) for part in made], check=True, capture_output=True, timeout=30)
     except (OSError, subprocess.SubprocessError):

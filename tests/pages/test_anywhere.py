@@ -37,7 +37,9 @@ def known_places(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, known_places: Path) -> Callable[[], AppTest]:
+def panel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open, known_places: Path
+) -> Callable[[], AppTest]:
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
@@ -63,7 +65,9 @@ def ask(app: AppTest, place: str = "-112.7, 40.8", days: tuple[date, date] = SUM
     return named(app.button, "Ask for scenes").click().run()
 
 
-def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(
+    panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(SWITCH)
     app = panel()
     assert "nothing leaves this machine" in words(app)
@@ -72,7 +76,9 @@ def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(panel: Ca
     assert not server.service.sent and not server.service.questions
 
 
-def test_a_place_is_found_read_imagined_compared_and_kept(panel: Callable[[], AppTest], server: Any, tmp_path: Path) -> None:
+def test_a_place_is_found_read_imagined_compared_and_kept(
+    panel: Callable[[], AppTest], server: Any, tmp_path: Path
+) -> None:
     app = panel()
     assert named(app.button, "Ask for scenes").disabled
     assert not server.service.questions  # nothing is asked before a person asks
@@ -82,7 +88,9 @@ def test_a_place_is_found_read_imagined_compared_and_kept(panel: Callable[[], Ap
     assert "What the network imagines here" in said
     assert "of this file's 3.84 MB were read" in said
     assert "What in “Eight places” is most like it" in said
-    assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(server.service.files["visual.tif"])
+    assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(
+        server.service.files["visual.tif"]
+    )
     (folder,) = (tmp_path / "jobs").glob("*/places/*")
     table = open_table(folder)
     assert len(table) == 1
@@ -108,7 +116,9 @@ def test_a_table_of_other_weights_is_not_compared_with_but_the_place_is_kept(
     assert len(list((tmp_path / "jobs").glob("*/places/*"))) == 1
 
 
-def test_each_thing_that_goes_wrong_is_a_sentence(panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_thing_that_goes_wrong_is_a_sentence(
+    panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = ask(panel(), place="0, 0")
     assert any("widen the dates, allow more cloud" in error.value for error in app.error)
     app = ask(app, place="somewhere")
@@ -123,7 +133,9 @@ def test_each_thing_that_goes_wrong_is_a_sentence(panel: Callable[[], AppTest], 
     words(app)
 
 
-def test_a_link_opens_an_online_tile_in_the_labs_only_where_that_is_allowed(server: Any, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_opens_an_online_tile_in_the_labs_only_where_that_is_allowed(
+    server: Any, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     link = {"tile": f"online/{server.base}/cog/visual.tif", "at": "-112.7,40.8", "gsd": "30"}
     app = open_page("pages/1_Mask_Lab.py", **link)
     assert not app.error and "30 m/px" in words(app)

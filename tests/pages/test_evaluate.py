@@ -45,7 +45,11 @@ def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, m
 
 def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):
     plan = Plan(data=("ucmerced",), scales=(0.25, 1.0), limit=3)
-    stored = [e for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result)]
+    stored = [
+        e
+        for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache)
+        if isinstance(e, Result)
+    ]
     app = open_page(PAGE)
     assert not app.exception
     rows = app.dataframe[0].value
@@ -54,17 +58,25 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
     assert any("95 % interval" in text.value for text in app.markdown)
     assert "data_hash" in app.json[0].value
     scale = next(box for box in app.multiselect if box.label == "Scale")
-    assert scale.options == ["25 %", "100 %"] and next(box for box in app.multiselect if box.label == "Policy").options == ["no GSD"]
+    assert scale.options == ["25 %", "100 %"] and next(
+        box for box in app.multiselect if box.label == "Policy"
+    ).options == ["no GSD"]
     scale.set_value([0.25]).run()
     assert not app.exception
-    assert app.dataframe[0].value["scale"].tolist() == [0.25] and app.dataframe[0].value["value"].tolist() == [stored[0].value]
+    assert app.dataframe[0].value["scale"].tolist() == [0.25] and app.dataframe[0].value[
+        "value"
+    ].tolist() == [stored[0].value]
 
 
 def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(own_cache, shared_data):
     from ui.evaluate import evaluations
 
     plan = Plan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
-    swept = next(e for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result))
+    swept = next(
+        e
+        for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache)
+        if isinstance(e, Result)
+    )
     assert swept.recipe.protocol == "sweep" and evaluations.is_kept(swept)
     assert evaluations.wrong(swept) is not None
 
@@ -96,7 +108,9 @@ def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, mo
     monkeypatch.setattr(claims, "RUNS", tmp_path / "runs")
     app = open_page(PAGE)
     assert not app.exception
-    assert [code.value for code in app.code] == [f"python -m core papers {name} --minutes-per-run 20" for name in STATEMENTS]
+    assert [code.value for code in app.code] == [
+        f"python -m core papers {name} --minutes-per-run 20" for name in STATEMENTS
+    ]
     write_claim(claim(), tmp_path / "runs" / "papers")
     app = app.run()
     assert not app.exception and not app.error
@@ -145,13 +159,19 @@ def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_
 
     seen = []
     real = evaluations.open_set
-    monkeypatch.setattr(evaluations, "open_set", lambda spec, *rest: (seen.append(spec.data), real(evaluations.DataSpec(spec.data, 3), *rest))[1])
+    monkeypatch.setattr(
+        evaluations,
+        "open_set",
+        lambda spec, *rest: (seen.append(spec.data), real(evaluations.DataSpec(spec.data, 3), *rest))[1],
+    )
     app = open_page(PAGE)
     assert seen == []
     next(box for box in app.selectbox if box.label == "In which set").set_value("ucmerced").run()
     next(button for button in app.button if button.label == "Look for them").click().run()
     assert not app.exception and seen == ["ucmerced"]
-    assert any("test images of ucmerced are also among its training images" in text.value for text in app.markdown)
+    assert any(
+        "test images of ucmerced are also among its training images" in text.value for text in app.markdown
+    )
     app.run()
     assert seen == ["ucmerced"], "found once"
 
@@ -161,7 +181,10 @@ def test_each_protocol_offers_its_own_sets(open_page, own_cache, shared_data):
     sets = next(box for box in app.multiselect if box.label == "Sets")
     assert "eurosat" in sets.options and "scenes" not in sets.options
     app.selectbox(key="protocol").set_value("segmentation").run()
-    assert next(box for box in app.multiselect if box.label == "Sets").options == ["atlanta_buildings", "nc_landcover"]
+    assert next(box for box in app.multiselect if box.label == "Sets").options == [
+        "atlanta_buildings",
+        "nc_landcover",
+    ]
 
 
 @pytest.fixture
@@ -215,7 +238,10 @@ def test_untouched_settings_are_the_protocol_s_own(open_page, shared_data, start
     app.selectbox(key="protocol").set_value(protocol).run()
     press(app, "Evaluate")
     assert not app.exception and not app.error
-    usual = {"sweep": {"scales": SWEEP, "policies": (None, "author_eval")}, "segmentation": {"scales": SWEEP[1:]}}.get(protocol, {})
+    usual = {
+        "sweep": {"scales": SWEEP, "policies": (None, "author_eval")},
+        "segmentation": {"scales": SWEEP[1:]},
+    }.get(protocol, {})
     data = "atlanta_buildings" if protocol == "segmentation" else "eurosat"
     assert started[0][0] == (Plan(protocol=protocol, data=(data,), limit=50, **usual),)
 
@@ -227,7 +253,13 @@ def test_every_setting_reaches_the_plan(open_page, shared_data, started):
     app.selectbox(key="protocol").set_value("sweep").run()
     many(app, "Policies").set_value(["log_gsd", "manual"]).run()
     numbers = {box.label.partition(" (")[0].partition(",")[0]: box for box in app.number_input}
-    for label, value in {"Neighbours k": 5, "Temperature": 0.1, "Rows overwritten": 64, "Res of manual": 2.5, "Seed": 7}.items():
+    for label, value in {
+        "Neighbours k": 5,
+        "Temperature": 0.1,
+        "Rows overwritten": 64,
+        "Res of manual": 2.5,
+        "Seed": 7,
+    }.items():
         numbers[label].set_value(value)
     numbers["Side fed to the network"].set_value(96)
     choices = {box.label: box for box in app.selectbox}
@@ -254,7 +286,11 @@ def test_changed_shots_are_meant(open_page, shared_data, started):
     next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2, 3")
     press(app, "Evaluate")
     assert (started[0][0][0].shots, started[0][0][0].fit_shots) == ((2, 3), False)
-    for said, sentence in (("2.5", "whole numbers"), ("1, nan", "write them apart by commas"), ("inf", "write them apart by commas")):
+    for said, sentence in (
+        ("2.5", "whole numbers"),
+        ("1, nan", "write them apart by commas"),
+        ("inf", "write them apart by commas"),
+    ):
         next(box for box in app.text_input if box.label.startswith("Images a class")).set_value(said).run()
         assert not app.exception and sentence in app.error[0].value
 
@@ -266,19 +302,26 @@ def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_
     monkeypatch.setenv("EARTH_MAE_DATA", f"{own_data}{os.pathsep}{shared_data}")
     monkeypatch.setattr(evaluations, "_subject", lambda name: FakeNetwork(name))
     app = open_page(PAGE)
-    assert not [box for box in app.number_input if box.label.startswith("Metres per pixel")], "EuroSAT states 10 m"
+    assert not [box for box in app.number_input if box.label.startswith("Metres per pixel")], (
+        "EuroSAT states 10 m"
+    )
     many(app, "Models").set_value(["mae_tiny"])
     many(app, "Sets").set_value(["rsscn7", "eurosat"]).run()
     asked = [box for box in app.number_input if box.label.startswith("Metres per pixel")]
     assert [box.label for box in asked] == ["Metres per pixel of rsscn7"]
     press(app, "Evaluate")
-    assert "Say how many metres a pixel of rsscn7 measures" in app.error[0].value and evaluations.current() is None
+    assert (
+        "Say how many metres a pixel of rsscn7 measures" in app.error[0].value
+        and evaluations.current() is None
+    )
     next(box for box in app.number_input if box.label.startswith("Metres per pixel")).set_value(2.0)
     next(box for box in app.number_input if box.label.startswith("Images a class")).set_value(2)
     press(app, "Evaluate")
     job = wait(app)
     assert job.problem == "" and job.finished == 2
-    assert [(plan.data, plan.gsd_m) for plan in job.plans] == [(("rsscn7",), 2.0), (("eurosat",), None)], "EuroSAT keeps its own"
+    assert [(plan.data, plan.gsd_m) for plan in job.plans] == [(("rsscn7",), 2.0), (("eurosat",), None)], (
+        "EuroSAT keeps its own"
+    )
 
 
 def test_without_its_scale_a_set_serves_what_hears_none(open_page, own_data, started):
@@ -312,10 +355,14 @@ def lay_in(app, name, content):
 
 def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, own_data):
     plan = Plan(data=(str(own_data / "orchards"),), gsd_m=2.0)
-    stored = [e for e in evaluate(plan, [ColourFloor()], folders=(), cache=own_cache) if isinstance(e, Result)]
+    stored = [
+        e for e in evaluate(plan, [ColourFloor()], folders=(), cache=own_cache) if isinstance(e, Result)
+    ]
     app = open_page(PAGE)
     lay_in(app, "mine.toml", recipe_toml(stored[0].recipe).encode())
-    assert not app.error and any("**colour_histogram** on **orchards**" in text.value for text in app.markdown)
+    assert not app.error and any(
+        "**colour_histogram** on **orchards**" in text.value for text in app.markdown
+    )
     press(app, "Run it again")
     job = wait(app)
     assert job.problem == "" and job.finished == 1
@@ -326,8 +373,12 @@ def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, ow
 def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
     from tests.evaluation.conftest import FakeNetwork
 
-    plan = Plan(protocol="reconstruction", data=(str(own_data / "orchards"),), ratios=(0.5,), limit=1, gsd_m=2.0)
-    stored = [e for e in evaluate(plan, [FakeNetwork()], folders=(), cache=own_cache) if isinstance(e, Result)]
+    plan = Plan(
+        protocol="reconstruction", data=(str(own_data / "orchards"),), ratios=(0.5,), limit=1, gsd_m=2.0
+    )
+    stored = [
+        e for e in evaluate(plan, [FakeNetwork()], folders=(), cache=own_cache) if isinstance(e, Result)
+    ]
     fill = next(result.recipe for result in stored if result.recipe.model == "nearest")
     app = lay_in(open_page(PAGE), "fill.toml", recipe_toml(fill).encode())
     press(app, "Run it again")
@@ -340,11 +391,21 @@ def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
     [
         ("a.toml", b"no recipe", "is not well-formed"),
         ("a.json", b'{"protocol": "knn"}', "lacks 'data'"),
-        ("a.json", b'{"protocol":"knn","data":"/etc","data_hash":"0","model":"mae_tiny","weights":"0"}', "is not on this server"),
-        ("a.json", b'{"protocol":"knn","data":"orchards","data_hash":"0","model":"/etc/passwd","weights":"0"}', "is not on this server"),
+        (
+            "a.json",
+            b'{"protocol":"knn","data":"/etc","data_hash":"0","model":"mae_tiny","weights":"0"}',
+            "is not on this server",
+        ),
+        (
+            "a.json",
+            b'{"protocol":"knn","data":"orchards","data_hash":"0","model":"/etc/passwd","weights":"0"}',
+            "is not on this server",
+        ),
     ],
 )
-def test_a_bad_recipe_is_refused_in_a_sentence_and_reaches_no_file(open_page, own_data, started, name, content, sentence):
+def test_a_bad_recipe_is_refused_in_a_sentence_and_reaches_no_file(
+    open_page, own_data, started, name, content, sentence
+):
     app = lay_in(open_page(PAGE), name, content)
     assert not app.exception and sentence in app.error[0].value
     assert "Run it again" not in [button.label for button in app.button] and not started
@@ -390,8 +451,14 @@ def test_the_table_of_all_that_is_recorded_fits_beside_the_form():
     shown = read_numbers()
     lines = rows(shown)
     columns = _columns(lines, shown)
-    assert sum(columns[name]["width"] for name in lines[0]) <= 759, "the column's width on a screen of 1,400 px"
-    assert columns["model"]["width"] + columns["value"]["width"] <= 368 and columns["model"]["pinned"] and columns["value"]["pinned"]
+    assert sum(columns[name]["width"] for name in lines[0]) <= 759, (
+        "the column's width on a screen of 1,400 px"
+    )
+    assert (
+        columns["model"]["width"] + columns["value"]["width"] <= 368
+        and columns["model"]["pinned"]
+        and columns["value"]["pinned"]
+    )
 
 
 def test_static_positions_are_said_to_hear_no_policy(open_page, own_cache):
@@ -409,7 +476,11 @@ def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, o
     from tests.evaluation.conftest import FakeNetwork
 
     plan = Plan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
-    found = [e for e in evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache) if isinstance(e, Result)]
+    found = [
+        e
+        for e in evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache)
+        if isinstance(e, Result)
+    ]
     assert [box.label for box in open_page(PAGE).selectbox if box.label == "Against"]
     files = [own_cache.folder / f"{result.recipe.key}.npz" for result in found]
     captions = []
@@ -418,7 +489,10 @@ def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, o
         app = open_page(PAGE)
         assert not [box for box in app.selectbox if box.label == "Against"]
         captions.append(" ".join(caption.value for caption in app.caption))
-    assert any("let this server find that one too" in said or "once this server has found it" in said for said in captions)
+    assert any(
+        "let this server find that one too" in said or "once this server has found it" in said
+        for said in captions
+    )
     assert "once this server has found it" in captions[-1]
 
 

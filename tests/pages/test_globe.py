@@ -39,7 +39,10 @@ def plain(folder: Path, name: str, **columns: object) -> None:
     """A parquet file as others write it: vectors and whatever columns are given."""
     vectors = columns.pop("embedding", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
     assert isinstance(vectors, np.ndarray)
-    pq.write_table(pa.table({"embedding": pa.array(list(vectors), pa.list_(pa.float32())), **columns}), folder / f"{name}.parquet")
+    pq.write_table(
+        pa.table({"embedding": pa.array(list(vectors), pa.list_(pa.float32())), **columns}),
+        folder / f"{name}.parquet",
+    )
 
 
 def test_a_table_opens_with_its_choices_and_tells_a_newcomer_what_to_do(data: Path, open_page: Open) -> None:
@@ -55,7 +58,9 @@ def test_without_any_table_the_page_says_how_to_get_one(data: Path, open_page: O
     assert "make atlas" in said(app)
     assert not app.error
     assert "imagery of your own" in said(app)
-    assert "Embed it" in [button.label for button in app.button], "what needs no table is offered all the same"
+    assert "Embed it" in [button.label for button in app.button], (
+        "what needs no table is offered all the same"
+    )
 
 
 def test_a_place_shows_its_neighbours_and_the_doors_to_the_labs(data: Path, open_page: Open) -> None:
@@ -116,7 +121,9 @@ def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(data: P
     assert (param(app, "by"), param(app, "rows")) == ("groups", "15000m")
 
 
-def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(
+    data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from streamlit.runtime.state.query_params import QueryParams
 
     app = calm(open_page(PAGE, place="place000001"))
@@ -126,7 +133,9 @@ def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(data
     app.query_params.update(before)
     sent: list[str] = []
     send = QueryParams._send_query_param_msg
-    monkeypatch.setattr(QueryParams, "_send_query_param_msg", lambda self: (sent.append(str(dict(self))), send(self))[1])
+    monkeypatch.setattr(
+        QueryParams, "_send_query_param_msg", lambda self: (sent.append(str(dict(self))), send(self))[1]
+    )
     calm(app.button(key="globe undo").click().run())
     assert "by" not in app.query_params and sent
     sent.clear()
@@ -138,7 +147,11 @@ def test_remarks_above_the_tabs_do_not_move_them(data: Path, open_page: Open) ->
     """Moved, the panels would be built anew in the browser, without what was scrolled to, typed or chosen in them."""
 
     def row_of_tabs(app: AppTest) -> list[int]:
-        return [n for n, child in app.main.children.items() if getattr(child, "children", None) and child.children[0].type == "tab_container"]
+        return [
+            n
+            for n, child in app.main.children.items()
+            if getattr(child, "children", None) and child.children[0].type == "tab_container"
+        ]
 
     remarked = calm(open_page(PAGE, by="../etc", area="gl!!"))
     assert len(remarked.warning) == 2

@@ -25,21 +25,31 @@ def find(app: AppTest, text: str) -> AppTest:
 
 
 def found(app: AppTest) -> list[str]:
-    return [b.key or "" for b in app.button if (b.key or "").startswith("strip find found") and not (b.key or "").endswith(("More", "Less"))]
+    return [
+        b.key or ""
+        for b in app.button
+        if (b.key or "").startswith("strip find found") and not (b.key or "").endswith(("More", "Less"))
+    ]
 
 
 @pytest.mark.usefixtures("data")
 def test_a_name_flies_there_and_searches_for_what_looks_like_it(open_page: Open) -> None:
     app = find(calm(open_page(PAGE, tab="Find")), "Timbuktu")
-    assert "Timbuktu, Mali: the nearest row" in said(app) and "Most like the ground near Timbuktu" in said(app)
-    assert len(found(app)) == 12 and param(app, "search") == "place:Timbuktu" and param(app, "by") == "painted"
+    assert "Timbuktu, Mali: the nearest row" in said(app) and "Most like the ground near Timbuktu" in said(
+        app
+    )
+    assert (
+        len(found(app)) == 12 and param(app, "search") == "place:Timbuktu" and param(app, "by") == "painted"
+    )
     assert app.query_params["place"]
     app = calm(open_page(PAGE, tab="Find", search="place:Москва"))
     assert "Most like the ground near Moscow, Russia" in said(app)
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize(("text", "sentence"), [("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "no place on Earth")])
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "no place on Earth")]
+)
 def test_a_name_that_nobody_knows_gets_a_sentence(open_page: Open, text: str, sentence: str) -> None:
     app = find(calm(open_page(PAGE, tab="Find")), text)
     assert sentence in said(app)
@@ -49,10 +59,18 @@ def test_a_name_that_nobody_knows_gets_a_sentence(open_page: Open, text: str, se
 @pytest.mark.usefixtures("data")
 def test_more_and_less_like_what_was_found(open_page: Open) -> None:
     app = find(calm(open_page(PAGE, tab="Find")), "Cairo")
-    more = next(b.key for b in app.button if (b.key or "").startswith("strip find found 0") and (b.key or "").endswith("More"))
+    more = next(
+        b.key
+        for b in app.button
+        if (b.key or "").startswith("strip find found 0") and (b.key or "").endswith("More")
+    )
     calm(app.button(key=more).click().run())
     assert param(app, "search").startswith("rows:+") and "Most like 1 places" in said(app)
-    less = next(b.key for b in app.button if (b.key or "").startswith("strip find found 5") and (b.key or "").endswith("Less"))
+    less = next(
+        b.key
+        for b in app.button
+        if (b.key or "").startswith("strip find found 5") and (b.key or "").endswith("Less")
+    )
     calm(app.button(key=less).click().run())
     assert "1 places, unlike 1" in said(app)
     again = calm(open_page(PAGE, tab="Find", search=param(app, "search")))
@@ -70,7 +88,11 @@ def test_the_selection_is_a_query_and_a_limit(open_page: Open) -> None:
     assert "places of your selection" in said(app) and len(found(app)) == 12
     calm(app.selectbox(key="find among").set_value("In my selection").run())
     assert len(found(app)) == 12
-    empty = calm(open_page(PAGE, tab="Find", search="selection:", area="gb" + encode_polygon([(0, 89), (1, 89), (1, 90)])))
+    empty = calm(
+        open_page(
+            PAGE, tab="Find", search="selection:", area="gb" + encode_polygon([(0, 89), (1, 89), (1, 90)])
+        )
+    )
     assert "holds no place" in said(empty)
     assert "Draw a lasso" in said(calm(open_page(PAGE, tab="Find", search="selection:")))
 
@@ -104,14 +126,24 @@ def test_a_part_of_a_tile_and_an_upload_need_the_tables_own_weights(open_page: O
     assert "only be compared with the same weights" in said(app)
 
 
-@pytest.mark.parametrize(("scales", "taken"), [([20.0] * 10 + [10.0] * 25 + [None] * 5, 10.0), ([None] * 40, None)])
+@pytest.mark.parametrize(
+    ("scales", "taken"), [([20.0] * 10 + [10.0] * 25 + [None] * 5, 10.0), ([None] * 40, None)]
+)
 def test_a_picture_without_scale_takes_that_of_most_rows(
-    data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch, scales: list[float | None], taken: float | None
+    data: Path,
+    open_page: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    scales: list[float | None],
+    taken: float | None,
 ) -> None:
     from ui.shell import cached
 
     asked = []
-    monkeypatch.setattr(cached, "vector_like", lambda recipe, *_: asked.append(dict(recipe)["gsd_m"]) or np.ones(8, np.float32))
+    monkeypatch.setattr(
+        cached,
+        "vector_like",
+        lambda recipe, *_: asked.append(dict(recipe)["gsd_m"]) or np.ones(8, np.float32),
+    )
     plain(data, "mixed", gsd_m=pa.array(scales, pa.float64()))
     app = calm(open_page(PAGE, table="mixed", tab="Find", search="picture:"))
     shot = io.BytesIO()
@@ -121,14 +153,18 @@ def test_a_picture_without_scale_takes_that_of_most_rows(
 
 
 @pytest.mark.slow
-def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open) -> None:
+def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open
+) -> None:
     from core.engine.embedding.run import SweepSpec, sweep
     from core.geo.catalogue import DATA_VARIABLE
     from core.models import default_embedder
 
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
-    for _ in sweep(SweepSpec(("globe",), str(tmp_path / "small"), default_embedder(), gsd_m=(30_000.0,), stride_px=400)):
+    for _ in sweep(
+        SweepSpec(("globe",), str(tmp_path / "small"), default_embedder(), gsd_m=(30_000.0,), stride_px=400)
+    ):
         pass
     app = calm(open_page(PAGE, tab="Find", search="part:", place="3"))
     calm(app.button(key="find part 4").click().run())
@@ -151,7 +187,11 @@ def test_a_table_without_places_says_so(data: Path, open_page: Open) -> None:
 def test_duplicates_are_shown_as_such(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[5] = vectors[6] = vectors[0]
-    write_table(data / "twins", make_rows(vectors, {"centre_lon": np.arange(40.0), "centre_lat": np.zeros(40)}), TableInfo("m", None, "cls", 8))
+    write_table(
+        data / "twins",
+        make_rows(vectors, {"centre_lon": np.arange(40.0), "centre_lat": np.zeros(40)}),
+        TableInfo("m", None, "cls", 8),
+    )
     app = find(calm(open_page(PAGE, table="twins", tab="Find")), "0, 0")
     assert "2 of them equal the query" in said(app)
     assert sum("the same" in b.label for b in app.button) == 2

@@ -33,7 +33,9 @@ def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
 
 
 @pytest.mark.usefixtures("data")
-@pytest.mark.parametrize(("way", "words"), [("density", "cosine distance to the 10th"), ("low", "reconstruction loss")])
+@pytest.mark.parametrize(
+    ("way", "words"), [("density", "cosine distance to the 10th"), ("low", "reconstruction loss")]
+)
 def test_strange_places(open_page: Open, way: str, words: str) -> None:
     app = calm(open_page(PAGE, tab="Groups", groups=way))
     assert words in said(app) and strips(app, f"strange {way}") == 24 and param(app, "groups") == way
@@ -42,7 +44,10 @@ def test_strange_places(open_page: Open, way: str, words: str) -> None:
 def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> None:
     plain(data, "bare")
     app = calm(open_page(PAGE, table="bare", tab="Groups", groups="both"))
-    assert not app.error and app.segmented_control(key="w:groups way").options == ["Groups", "Strange: unlike everything"]
+    assert not app.error and app.segmented_control(key="w:groups way").options == [
+        "Groups",
+        "Strange: unlike everything",
+    ]
 
 
 def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:
@@ -51,7 +56,9 @@ def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:
     assert "**100%** of a place's 20 nearest places" in said(app) and "Linear CKA: **1.00**" in said(app)
     assert "another" in param(app, "with") and param(app, "by") == "painted"
     assert strips(app, "compare beside") == 16
-    assert all(b.label.endswith("both") for b in app.button if (b.key or "").startswith("strip compare beside"))
+    assert all(
+        b.label.endswith("both") for b in app.button if (b.key or "").startswith("strip compare beside")
+    )
 
 
 def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Path, open_page: Open) -> None:
@@ -61,12 +68,16 @@ def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Pat
     assert strips(app, "compare Most disputed") == 8
 
 
-def test_only_tables_that_share_places_are_offered_and_the_others_are_named(data: Path, open_page: Open) -> None:
+def test_only_tables_that_share_places_are_offered_and_the_others_are_named(
+    data: Path, open_page: Open
+) -> None:
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "embed the same imagery with each" in said(app) and "Not offered" not in said(app)
     plain(data, "nowhere")
     app = calm(open_page(PAGE, tab="Compare", table="world"))
-    assert "embed the same imagery with each" in said(app) and re.search(r"share no three places.*· nowhere\.", said(app))
+    assert "embed the same imagery with each" in said(app) and re.search(
+        r"share no three places.*· nowhere\.", said(app)
+    )
     write_other(data / "turned", data / "world", 0.0)
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     offered = next(box for box in app.selectbox if (box.key or "").startswith("compare with"))

@@ -13,7 +13,9 @@ Open = Callable[..., AppTest]
 
 
 @pytest.mark.usefixtures("data")
-def test_several_models_are_planned_and_started_as_one_job(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_models_are_planned_and_started_as_one_job(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
     monkeypatch.setattr(jobs, "keep", lambda: None)
     app = calm(open_page(PAGE, tab="My imagery"))

@@ -27,7 +27,11 @@ def sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def press(app: AppTest, strip: str, n: int, word: str) -> AppTest:
     """Press a word under the n-th picture of a strip."""
-    key = next(b.key for b in app.button if (b.key or "").startswith(f"strip label {strip} {n} ") and (b.key or "").endswith(f" {word}"))
+    key = next(
+        b.key
+        for b in app.button
+        if (b.key or "").startswith(f"strip label {strip} {n} ") and (b.key or "").endswith(f" {word}")
+    )
     return calm(app.button(key=key).click().run())
 
 
@@ -54,7 +58,9 @@ def test_marks_colour_the_world_and_are_scored_on_what_was_left_out(open_page: O
     assert len(app.get("download_button")) == 3
 
 
-def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(data: Path, sheets: Path, open_page: Open) -> None:
+def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(
+    data: Path, sheets: Path, open_page: Open
+) -> None:
     twice = np.tile(places(30), (2, 1))
     write_table(data / "twins", make_rows(vectors_at(twice), columns_of(twice)), INFO)
     sheet = Sheet(table="twins")

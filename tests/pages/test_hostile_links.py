@@ -12,7 +12,21 @@ from ui.shell.state import GLOBE
 
 Open = Callable[..., AppTest]
 PICTURE = "![x](http://127.0.0.1:9/p.png)<img src=x>[y](http://127.0.0.1:9)"
-VIEW = ("model", "weights", "tile", "win", "at", "gsd", "size", "rgb", "stated", "policy", "mask", "sel", "zzz")
+VIEW = (
+    "model",
+    "weights",
+    "tile",
+    "win",
+    "at",
+    "gsd",
+    "size",
+    "rgb",
+    "stated",
+    "policy",
+    "mask",
+    "sel",
+    "zzz",
+)
 RAW = re.compile(r"(?<!\\)!?\[[xy]\]\(|(?<!\\)<img src=x")
 TEXTS = ("label", "value", "body", "help", "text", "caption")
 
@@ -20,22 +34,51 @@ TEXTS = ("label", "value", "body", "help", "text", "caption")
 def raw(app: AppTest) -> list[str]:
     """What the page shows that Markdown would take for a picture, a link or HTML."""
     assert not app.exception
-    shown = [str(getattr(element.proto, name, "")) for element in app.main for name in TEXTS if hasattr(element, "proto") and rendered(element)]
-    shown += [str(getattr(element.proto, name, "")) for element in app.sidebar for name in TEXTS if hasattr(element, "proto") and rendered(element)]
+    shown = [
+        str(getattr(element.proto, name, ""))
+        for element in app.main
+        for name in TEXTS
+        if hasattr(element, "proto") and rendered(element)
+    ]
+    shown += [
+        str(getattr(element.proto, name, ""))
+        for element in app.sidebar
+        for name in TEXTS
+        if hasattr(element, "proto") and rendered(element)
+    ]
     return [text for text in shown if RAW.search(text)]
 
 
 def rendered(element: object) -> bool:
     """Whether an element renders Markdown: code, fields and tables show text as it is."""
-    return getattr(element, "type", "") not in ("code", "text_area", "text_input", "selectbox", "multiselect", "arrow_data_frame", "imgs")
+    return getattr(element, "type", "") not in (
+        "code",
+        "text_area",
+        "text_input",
+        "selectbox",
+        "multiselect",
+        "arrow_data_frame",
+        "imgs",
+    )
 
 
-@pytest.mark.parametrize("line", ["st.caption(text)", "st.button(text)", "st.sidebar.error(text)", "st.toggle('a', help=text)", "st.html(text)"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "st.caption(text)",
+        "st.button(text)",
+        "st.sidebar.error(text)",
+        "st.toggle('a', help=text)",
+        "st.html(text)",
+    ],
+)
 def test_what_is_rendered_is_found(line: str) -> None:
     assert raw(AppTest.from_string(f"import streamlit as st\ntext = {PICTURE!r}\n{line}").run())
 
 
-@pytest.mark.parametrize("path", [None, "pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py", "pages/4_Evaluate.py", "pages/5_Train.py"])
+@pytest.mark.parametrize(
+    "path", [None, "pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py", "pages/4_Evaluate.py", "pages/5_Train.py"]
+)
 def test_no_page_renders_what_a_link_says(open_page: Open, path: str | None) -> None:
     assert not raw(open_page(path, **dict.fromkeys(VIEW, PICTURE)))
 
@@ -47,10 +90,14 @@ def test_the_globe_renders_nothing_of_a_link(open_page: Open, data: Path, name: 
         assert not raw(open_page("pages/3_Globe.py", tab=tab, **{name: value}))
 
 
-def test_the_globe_renders_nothing_of_a_table(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_globe_renders_nothing_of_a_table(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path))
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
-    words = {name: [PICTURE] * 60 for name in ("model", "source", "product_id", "pooling", "res_policy", "crs")}
+    words = {
+        name: [PICTURE] * 60 for name in ("model", "source", "product_id", "pooling", "res_policy", "crs")
+    }
     write_world(tmp_path / "t", 60, **words)
     for tab in ("Place", "Find", "Compare", "Groups", "Label"):
         assert not raw(open_page("pages/3_Globe.py", table="t", tab=tab, place="000000001"))

@@ -16,7 +16,11 @@ def reported(app: AppTest) -> str:
     [
         (MASK_LAB, {"weights": "deadbeef0000"}, "made with the weights deadbeef0000"),
         (MASK_LAB, {"model": "mae_tiny", "weights": "deadbeef0000"}, "mae_tiny has the weights"),
-        (SCALE_LAB, {"weights": "deadbeef0000", "sel": "scales;count:2"}, "made with the weights deadbeef0000"),
+        (
+            SCALE_LAB,
+            {"weights": "deadbeef0000", "sel": "scales;count:2"},
+            "made with the weights deadbeef0000",
+        ),
         (MASK_LAB, {"sel": "scales;count:4"}, '"sel"'),
         (MASK_LAB, {"cam": "1,2,3"}, '"cam"'),
         (MASK_LAB, {"tab": "Nonsense"}, "no tab called Nonsense"),

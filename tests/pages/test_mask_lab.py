@@ -62,13 +62,17 @@ def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(open_pa
     assert app.query_params["mask"] == "random-52-s0"
 
 
-@pytest.mark.parametrize("said", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str)
+@pytest.mark.parametrize(
+    "said", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str
+)
 def test_what_lies_beyond_the_usual_range_of_a_control_stays_what_the_link_says(open_page, said):
     app = open_page(LAB, **said)
     assert not app.exception and not app.warning
     assert {name: app.query_params[name] for name in said} == said
     slider(app, "Share hidden").set_value(37).run()
-    assert {name: app.query_params[name] for name in said} == {name: text.replace("-50-", "-37-") for name, text in said.items()}
+    assert {name: app.query_params[name] for name in said} == {
+        name: text.replace("-50-", "-37-") for name, text in said.items()
+    }
 
 
 def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open_page, monkeypatch):
@@ -160,7 +164,9 @@ def test_another_model_brings_its_own_policy(open_page, pictures):
     assert "static" in captions(app)
 
 
-@pytest.mark.parametrize("tab", ["Judge", "Compare", "Many masks", "More and more hidden", "Models", "Take away"])
+@pytest.mark.parametrize(
+    "tab", ["Judge", "Compare", "Many masks", "More and more hidden", "Models", "Take away"]
+)
 def test_every_section_opens(open_page, tab):
     app = open_page(LAB, tab=tab)
     assert not app.exception and not app.error

@@ -19,7 +19,13 @@ NO_UPLOADS = {"a folder", "a pipe", "no file", "links in a circle", "17 GiB of n
 """What only a path can be, or would be too large to send."""
 
 SIZES: dict[str, Any] = {"img_size": 64, "patch_size": 16, "embed_dim": 64, "depth": 1, "num_heads": 2}
-DECODER: dict[str, Any] = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 8, "fcn_layers": 1}
+DECODER: dict[str, Any] = {
+    "decoder_embed_dim": 32,
+    "decoder_depth": 1,
+    "decoder_num_heads": 2,
+    "fcn_dim": 8,
+    "fcn_layers": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +45,11 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     network = create("scale_mae", **SIZES, **DECODER)
     torch.save({"model": network.state_dict(), "epoch": 3}, folder / "whole.pth")
-    trunk = {key: t for key, t in network.state_dict().items() if key.split(".")[0] in ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")}
+    trunk = {
+        key: t
+        for key, t in network.state_dict().items()
+        if key.split(".")[0] in ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")
+    }
     torch.save(trunk, folder / "encoder.pth")
     return folder
 
@@ -51,7 +61,9 @@ def lay_in(app, content: bytes, name: str = "mine.pth"):
 
 
 def said(app) -> str:
-    return " ".join(part.value for part in (*app.markdown, *app.caption, *app.error, *app.warning, *app.info)).replace("\\", "")
+    return " ".join(
+        part.value for part in (*app.markdown, *app.caption, *app.error, *app.warning, *app.info)
+    ).replace("\\", "")
 
 
 def picked(app) -> str:
@@ -65,7 +77,9 @@ def test_a_file_of_weights_is_loaded_reported_and_used(open_page, files, store):
     assert picked(app) == app.query_params["model"] == key
     assert store.get(key).path.name == "whole.pth" and store.get(key).path.parent.name == key
     assert "whole.pth (your upload)" in next(box for box in app.selectbox if box.label == "Model").options
-    assert "is Scale-MAE" in said(app) and "CC-BY-NC-4.0: these weights are for non-commercial use only" in said(app)
+    assert "is Scale-MAE" in said(
+        app
+    ) and "CC-BY-NC-4.0: these weights are for non-commercial use only" in said(app)
     assert "Passed over beside the weights: epoch" in said(app)
     assert app.query_params["weights"] == file_sha256(files / "whole.pth")[:12]
     assert "12 of 16 patches hidden" in said(app)
@@ -132,7 +146,16 @@ def test_an_encoder_is_asked_for_its_positions_and_named_as_one(open_page, files
 def test_files_that_mean_harm_are_refused_through_the_page(open_page, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app = open_page(LAB)
-    for name in ("a call of os.system", "a zip bomb", "a header bomb", "a wrong width", "a truncated zip", "an image", "nothing", "13 bands"):
+    for name in (
+        "a call of os.system",
+        "a zip bomb",
+        "a header bomb",
+        "a wrong width",
+        "a truncated zip",
+        "an image",
+        "nothing",
+        "13 bands",
+    ):
         make, sentence = HOSTILE[name]
         path = tmp_path / "weights.pth"
         path.unlink(missing_ok=True)

@@ -44,7 +44,13 @@ def test_the_coarsest_of_sixteen_scales_is_on_the_picture_wherever_the_place_lie
     read = known_sources().read
     for left, top in ((700, 620), (600, 500), (0, 0), (1000, 1000)):
         tile = TileSpec(TileRef("samples", "landsat"), window=(left, top, 224, 224))
-        found = ladder(ScaleSpec(tile, MaskSpec(), "pixels", "ground", 16), read, input_px=112, patch_px=8, limits_m=gsd_range(tile, 112))
+        found = ladder(
+            ScaleSpec(tile, MaskSpec(), "pixels", "ground", 16),
+            read,
+            input_px=112,
+            patch_px=8,
+            limits_m=gsd_range(tile, 112),
+        )
         assert len(found) == 16
         assert all(read_ground(read, scale.tile, 112).width >= 112 for scale in found[-2:])
 
@@ -84,7 +90,9 @@ def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
     next(slider for slider in test.slider if slider.label == "Block").set_value(2).run()
     assert made == ["attention"]
     next(number for number in test.number_input if number.label == "Row").set_value(6).run()
-    assert made == ["attention", "transplant", "patch_vectors"], "one more patch: the pictures it was pasted into, no others"
+    assert made == ["attention", "transplant", "patch_vectors"], (
+        "one more patch: the pictures it was pasted into, no others"
+    )
 
 
 @pytest.mark.parametrize("model", ["tinymim_tiny", "scale_contrast_tiny"])
@@ -93,7 +101,7 @@ def test_a_network_without_a_decoder_shows_what_it_sees_and_what_its_vectors_do(
     test = lab(model=model, tab=tab, sel="scales;count:3")
     assert not test.exception and not test.error
     assert any("no decoder" in caption.value for caption in test.caption) and not rows(test)
-    assert sum("data-panel=\"fed-" in html.proto.body for html in test.get("html")) == 1
+    assert sum('data-panel="fed-' in html.proto.body for html in test.get("html")) == 1
     drawn = {"Curves": "**Embedding drift**", "Patches": "##### Feature colours"}.get(tab)
     assert drawn is None or drawn in [m.value for m in test.markdown]
 
@@ -138,13 +146,19 @@ def test_what_was_chosen_in_one_lab_holds_in_the_next():
     for page in ("pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py"):
         test.switch_page(page).run()
         assert not test.exception and not test.error
-        assert {name: "".join(test.query_params[name]) for name in ("model", "mask")} == {"model": "scale_mae_tiny", "mask": "block-50-s3"}
+        assert {name: "".join(test.query_params[name]) for name in ("model", "mask")} == {
+            "model": "scale_mae_tiny",
+            "mask": "block-50-s3",
+        }
 
 
 @pytest.mark.parametrize(
     ("scored", "tied"),
     [
-        ({"native_gsd": 0.0312, "log_gsd": 0.02588, "author_eval": 0.02591, "training_range": 0.02594}, ["log_gsd", "author_eval", "training_range"]),
+        (
+            {"native_gsd": 0.0312, "log_gsd": 0.02588, "author_eval": 0.02591, "training_range": 0.02594},
+            ["log_gsd", "author_eval", "training_range"],
+        ),
         ({"native_gsd": 0.0312, "log_gsd": 0.0258, "author_eval": 0.0259}, ["log_gsd"]),
     ],
 )

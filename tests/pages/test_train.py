@@ -32,13 +32,17 @@ def folder(tmp_path, monkeypatch):
 def launched(monkeypatch):
     """What would be started as processes: their arguments."""
     asked: list[list[str]] = []
-    monkeypatch.setattr("core.engine.background.launch", lambda folder, arguments: asked.append(list(arguments)))
+    monkeypatch.setattr(
+        "core.engine.background.launch", lambda folder, arguments: asked.append(list(arguments))
+    )
     return asked
 
 
 def trained(folder, steps=2):
     pictures = tuple(np.random.default_rng(0).integers(0, 255, (6, 96, 96, 3), np.uint8))
-    spec = replace(read_spec(PRESETS["smoke"]), steps=steps, batch=4, warmup_steps=1, checkpoint_minutes=1000.0)
+    spec = replace(
+        read_spec(PRESETS["smoke"]), steps=steps, batch=4, warmup_steps=1, checkpoint_minutes=1000.0
+    )
     for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, coarser=2.0),)):
         pass
     return Run(folder)
@@ -65,9 +69,13 @@ def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page,
     button.click().run()
     assert not app.exception and not app.error and len(launched) == 1
     assert app.selectbox[0].value == "smoke-1"
-    (folder / "smoke-1" / "output.txt").write_text("samples: 3 pictures\ncore: The pack eurosat_rgb.zip is *not* here: fetch it.\n")
+    (folder / "smoke-1" / "output.txt").write_text(
+        "samples: 3 pictures\ncore: The pack eurosat_rgb.zip is *not* here: fetch it.\n"
+    )
     app.run()
-    assert [one.value for one in app.error] == [r"The run ended early: The pack eurosat_rgb.zip is \*not\* here: fetch it."]
+    assert [one.value for one in app.error] == [
+        r"The run ended early: The pack eurosat_rgb.zip is \*not\* here: fetch it."
+    ]
 
 
 def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder):
@@ -103,7 +111,9 @@ def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
     begun: set[str] = set()
-    monkeypatch.setattr("core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name)))
+    monkeypatch.setattr(
+        "core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name))
+    )
     monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name in begun))
 
     def start(number):
@@ -127,19 +137,37 @@ def test_the_name_of_a_run_is_a_plain_name(folder, launched, name):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (('name = "smoke"', 'name = "../../core/models/weights/scale_mae_tiny"'), "name must start with a letter"),
+        (
+            ('name = "smoke"', 'name = "../../core/models/weights/scale_mae_tiny"'),
+            "name must start with a letter",
+        ),
         (('name = "smoke"', 'name = "/tmp/x"'), "name must start with a letter"),
-        (("steps = 30", 'steps = 30\nstart_from = "/etc/passwd"'), "start_from must be a file of one of the runs here"),
-        (("steps = 30", 'steps = 30\nstart_from = "/nowhere"'), "start_from must be a file of one of the runs here"),
-        (("steps = 30", 'steps = 30\nstart_from = "core/models/weights/mae_tiny.safetensors"'), "start_from must be a file"),
-        (("steps = 30", 'steps = 30\n[objective]\nteacher = "/tmp/earth-mae-weights-1/x.pth"'), "teacher must be a plain word or a file"),
+        (
+            ("steps = 30", 'steps = 30\nstart_from = "/etc/passwd"'),
+            "start_from must be a file of one of the runs here",
+        ),
+        (
+            ("steps = 30", 'steps = 30\nstart_from = "/nowhere"'),
+            "start_from must be a file of one of the runs here",
+        ),
+        (
+            ("steps = 30", 'steps = 30\nstart_from = "core/models/weights/mae_tiny.safetensors"'),
+            "start_from must be a file",
+        ),
+        (
+            ("steps = 30", 'steps = 30\n[objective]\nteacher = "/tmp/earth-mae-weights-1/x.pth"'),
+            "teacher must be a plain word or a file",
+        ),
         (("steps = 30", "steps = 30\npreview_every = 0"), "preview_every must be a whole number"),
         (("steps = 30", "steps = 1000000"), "preview_every must be at least 2000"),
         (("batch = 16", "batch = 60000"), "This run would take about"),
         (("embed_dim = 32", "embed_dim = 100000"), "embed_dim = 100000 is beyond"),
         (("depth = 2", "depth = 10000"), "depth = 10000 is beyond"),
         (("img_size = 32", "img_size = 4000"), "img_size = 4000 is beyond"),
-        (("img_size = 32\npatch_size = 8", "img_size = 1024\npatch_size = 1"), "img_size 1024 with patch_size 1 cannot be trained here"),
+        (
+            ("img_size = 32\npatch_size = 8", "img_size = 1024\npatch_size = 1"),
+            "img_size 1024 with patch_size 1 cannot be trained here",
+        ),
     ],
 )
 def test_what_a_page_must_not_start_is_refused_before_anything_runs(folder, launched, change, sentence):
@@ -154,7 +182,9 @@ def test_a_run_may_start_from_the_weights_of_another(folder, launched):
     assert page_runs.start_run("second", spec).spec().start_from.endswith("smoke.safetensors")
     (folder / "out").symlink_to("/etc")
     with pytest.raises(RunError, match="start_from must be"):
-        page_runs.start_run("third", SMOKE.replace("steps = 30", f'steps = 30\nstart_from = "{folder}/out/passwd"'))
+        page_runs.start_run(
+            "third", SMOKE.replace("steps = 30", f'steps = 30\nstart_from = "{folder}/out/passwd"')
+        )
 
 
 def test_every_preset_that_is_offered_passes_the_limits(monkeypatch):
@@ -181,11 +211,15 @@ def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, m
     assert run.asked_to_stop
 
 
-@pytest.mark.skipif(sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed")
+@pytest.mark.skipif(
+    sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed"
+)
 def test_on_a_fresh_machine_the_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "nothing"))
     assert "sample rasters" in page_runs.imagery_here()
-    run = page_runs.start_run("fresh", SMOKE.replace("steps = 30", "steps = 3").replace("batch = 16", "batch = 2"))
+    run = page_runs.start_run(
+        "fresh", SMOKE.replace("steps = 30", "steps = 3").replace("batch = 16", "batch = 2")
+    )
     until = time.monotonic() + 240
     while run.running and time.monotonic() < until:
         time.sleep(0.2)

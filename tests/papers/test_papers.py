@@ -37,13 +37,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiments, "STUDENT", {**SMALL, "gsd_aware": True})
     monkeypatch.setattr(running, "PACE_SECONDS", 0.02)
 
+
 FED: dict[str, Any] = {"sides_px": (16,), "targets_px": (16,), "side_shares": (1.0,)}
 
 
 def shrunk(name: str, **changes: Any) -> Experiment:
     """A paper's experiment at 16 px on the made-up pack."""
     found = experiment(name, batch=8)
-    extra = {"sdmae": (("mlp_dim", 16), ("decoder_num_heads", 2), ("decoder_embed_dim", 16), ("img_size", 16)), "scale_mae": (("head_scale", 2), ("fcn_dim", 8))}
+    extra = {
+        "sdmae": (("mlp_dim", 16), ("decoder_num_heads", 2), ("decoder_embed_dim", 16), ("img_size", 16)),
+        "scale_mae": (("head_scale", 2), ("fcn_dim", 8)),
+    }
     sizes = dict(found.ours.sizes) | dict(extra.get(name, ()))
     ours = replace(found.ours, sizes=tuple(sorted(sizes.items())), **FED)
     changes = {"sets": ("eurosat",), "protocols": ("knn",), "subset": 24 if found.subset else None} | changes
@@ -66,20 +70,30 @@ def finished(told: Iterator[str | Claim]) -> tuple[list[str], Claim]:
 
 def test_three_seeds_of_two_arms_become_a_record_that_reads_back(packs: Path, tmp_path: Path) -> None:
     chosen, out = shrunk("sdmae", seeds=(0, 1)), tmp_path / "out"
-    said, claim = finished(run_claim(chosen, out, (packs,), pictures=16, command="python -m core papers sdmae"))
+    said, claim = finished(
+        run_claim(chosen, out, (packs,), pictures=16, command="python -m core papers sdmae")
+    )
     assert any("16 pictures a run in both arms" in sentence and "4 runs" in sentence for sentence in said)
     assert {run.pictures for arm in (claim.ours, claim.other) for run in arm.runs} == {16}
-    assert [run.seed for run in claim.ours.runs] == [0, 1] and len({run.weights for run in claim.ours.runs}) == 2
+    assert [run.seed for run in claim.ours.runs] == [0, 1] and len(
+        {run.weights for run in claim.ours.runs}
+    ) == 2
     assert [row.pooling for row in claim.comparisons] == [("cls", "cls"), ("mean", "mean")]
     top = claim.headline
     assert top.images == 16 and top.gallery == 24 and len(top.seeds) == 2 and top.floor is not None
-    assert top.difference.value == pytest.approx(top.ours.value - top.other.value, abs=1e-4) == pytest.approx(np.mean(top.seeds), abs=1e-4)
+    assert (
+        top.difference.value
+        == pytest.approx(top.ours.value - top.other.value, abs=1e-4)
+        == pytest.approx(np.mean(top.seeds), abs=1e-4)
+    )
     assert read_claims(out) == (claim,)
     written = json.loads((out / "sdmae.json").read_text())
     assert written["paper"]["protocol"].startswith("another protocol") and written["verdict"] == top.verdict
 
 
-def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_weights(packs: Path, tmp_path: Path) -> None:
+def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_weights(
+    packs: Path, tmp_path: Path
+) -> None:
     chosen = shrunk("scale_mae", scales=(0.5, 1.0))
     whole = finished(run_claim(chosen, tmp_path / "whole", (packs,), pictures=24))[1]
     parts = run_claim(chosen, tmp_path / "parts", (packs,), pictures=24)
@@ -90,7 +104,9 @@ def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_we
     said, again = finished(run_claim(chosen, tmp_path / "parts", (packs,), pictures=99))
     assert any("24 pictures a run, as planned there" in sentence for sentence in said)
     assert "scale_mae_arm-0: trained already." in said
-    assert [arm.runs[0].weights for arm in (whole.ours, whole.other)] == [arm.runs[0].weights for arm in (again.ours, again.other)]
+    assert [arm.runs[0].weights for arm in (whole.ours, whole.other)] == [
+        arm.runs[0].weights for arm in (again.ours, again.other)
+    ]
     assert whole.comparisons == again.comparisons
     assert [row.scale for row in whole.comparisons] == [None, 0.5, 1.0]
     mean, half, full = whole.comparisons
@@ -98,7 +114,9 @@ def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_we
 
 
 def test_a_student_is_read_where_it_learned(packs: Path, tmp_path: Path, teacher: str) -> None:
-    chosen = replace(shrunk("tinymim"), ours=replace(shrunk("tinymim").ours, objective=(("teacher", teacher),)))
+    chosen = replace(
+        shrunk("tinymim"), ours=replace(shrunk("tinymim").ours, objective=(("teacher", teacher),))
+    )
     _, claim = finished(run_claim(chosen, tmp_path / "out", (packs,), pictures=16))
     assert claim.headline.pooling == ("block11_mean", "mean")
     assert claim.ours.spec["objective"] == {"teacher": "teacher.safetensors"}
@@ -130,7 +148,9 @@ def test_no_test_picture_is_trained_on(name: str, packs: Path) -> None:
 def test_a_subset_is_the_gallery_and_the_same_everywhere(packs: Path) -> None:
     whole = open_set(DataSpec("eurosat"), (packs,))
     rows = subset_rows(whole, 24)
-    assert rows == subset_rows(open_set(DataSpec("eurosat", 5), (packs,)), 10) or rows == subset_rows(whole, 24)
+    assert rows == subset_rows(open_set(DataSpec("eurosat", 5), (packs,)), 10) or rows == subset_rows(
+        whole, 24
+    )
     data = pictures_for(shrunk("sdmae"), (packs,)).sets[0]
     assert {data.files[row] for row in data.rows("train")} == {whole.files[row] for row in rows}
     assert len(data.rows("test")) == 16 and data.fingerprint != whole.fingerprint
@@ -140,7 +160,9 @@ def test_a_subset_is_the_gallery_and_the_same_everywhere(packs: Path) -> None:
         pictures_for(shrunk("sdmae", subset=2_000), (packs,))
 
 
-def test_a_run_that_was_asked_to_stop_says_how_to_go_on(packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_asked_to_stop_says_how_to_go_on(
+    packs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(running, "SAY_SECONDS", 0.0)
     told = run_claim(shrunk("scale_mae"), tmp_path, (packs,), pictures=80)
     with pytest.raises(RunError, match="the same command"):
@@ -159,7 +181,9 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(packs: Path, tmp_path: P
         (["tinymim", "--teacher", "nobody", "--pictures", "8"], "no model called 'nobody'"),
     ],
 )
-def test_what_cannot_be_meant_is_one_sentence(words: list[str], said: str, packs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_meant_is_one_sentence(
+    words: list[str], said: str, packs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["papers", *words, "--data", str(packs), "--out", "out"]) == BAD_INPUT
     assert said in capsys.readouterr().err
 

@@ -36,6 +36,9 @@ def listing() -> Callable[[str], dict[str, tuple[tuple[int, ...], bool]]]:
 
     def read(name: str) -> dict[str, tuple[tuple[int, ...], bool]]:
         rows = [line.split("\t") for line in (DATA / f"{name}.tsv").read_text().splitlines()[1:]]
-        return {key: (tuple(map(int, shape.split("x"))) if shape else (), trainable == "1") for key, shape, _, trainable in rows}
+        return {
+            key: (tuple(map(int, shape.split("x"))) if shape else (), trainable == "1")
+            for key, shape, _, trainable in rows
+        }
 
     return read

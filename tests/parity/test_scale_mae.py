@@ -67,7 +67,9 @@ def watch(module: nn.Module, seen: dict[str, Tensor], name: str) -> None:
 # Row 1 and 2 -------------------------------------------------------------------------------------------------------------------------
 
 
-def test_names_shapes_and_trainability_of_vit_l_are_the_originals(listing: Callable[[str], dict[str, Any]]) -> None:
+def test_names_shapes_and_trainability_of_vit_l_are_the_originals(
+    listing: Callable[[str], dict[str, Any]],
+) -> None:
     with torch.device("meta"):
         model = create("scale_mae_large", trained=False)
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -77,7 +79,9 @@ def test_names_shapes_and_trainability_of_vit_l_are_the_originals(listing: Calla
     assert ours == theirs
 
 
-@pytest.mark.parametrize(("name", "millions", "tensors"), [("scale_mae_large", 322.93, 393), ("scale_mae_base", 105.30, 249)])
+@pytest.mark.parametrize(
+    ("name", "millions", "tensors"), [("scale_mae_large", 322.93, 393), ("scale_mae_base", 105.30, 249)]
+)
 def test_parameter_totals_are_the_papers(name: str, millions: float, tensors: int) -> None:
     with torch.device("meta"):
         state = create(name, trained=False).state_dict()
@@ -97,7 +101,9 @@ def test_parameter_totals_are_the_papers(name: str, millions: float, tensors: in
         ("gsd_D512_g14_res2.5", 512, 14, [2.5], 13, 32),
     ],
 )
-def test_positions(recorded: Read, key: str, width: int, grid: int, res: list[float], rows: int, columns: int) -> None:
+def test_positions(
+    recorded: Read, key: str, width: int, grid: int, res: list[float], rows: int, columns: int
+) -> None:
     ours = gsd_positions(width, grid, torch.tensor(res))
     assert ours.dtype == torch.float32
     assert (ours[:, 0] == 0).all()
@@ -152,9 +158,13 @@ def test_every_stage_between_picture_and_heads(main: dict[str, Tensor]) -> None:
         ("mid/fpn_low", network.fpn.fpn2),
     ]:
         watch(module, seen, name)
-    network.decoder_blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.__setitem__("mid/dec_in", inputs[0]))
+    network.decoder_blocks[0].register_forward_pre_hook(
+        lambda _module, inputs: seen.__setitem__("mid/dec_in", inputs[0])
+    )
     network.predict(main["in/imgs"], main["in/input_res"], kept(main["in/noise"]))
-    assert {name: worst(tensor, main[name]) for name, tensor in seen.items() if worst(tensor, main[name]) > 1e-5} == {}
+    assert {
+        name: worst(tensor, main[name]) for name, tensor in seen.items() if worst(tensor, main[name]) > 1e-5
+    } == {}
     assert len(seen) == 8
 
 
@@ -169,7 +179,9 @@ def test_low_high_and_combined(network: ScaleMAE, main: dict[str, Tensor]) -> No
     assert worst(made.high_raw, main["out/img_pred_high"]) <= 1e-5
     combined = network.recombine(made.low_raw, made.high_raw)
     assert worst(combined, main["out/img_pred_all"]) <= 1e-5
-    std, mean = (torch.tensor(values)[None, :, None, None] for values in (network.card.std, network.card.mean))
+    std, mean = (
+        torch.tensor(values)[None, :, None, None] for values in (network.card.std, network.card.mean)
+    )
     assert worst((made.combined - mean) / std, main["out/img_pred_all"]) <= 1e-5
 
 
@@ -203,10 +215,18 @@ VARIANTS: dict[str, tuple[dict[str, Any], str, float]] = {
 @torch.no_grad()
 def test_variant(recorded: Read, main: dict[str, Tensor], name: str) -> None:
     options, high_loss, weight = VARIANTS[name]
-    theirs = {key.removeprefix(f"{name}/"): tensor for key, tensor in recorded("scalemae_tiny_variants").items() if key.startswith(f"{name}/")}
-    network = loaded(main, {key[2:]: tensor for key, tensor in theirs.items() if key.startswith("w/")}, **options)
+    theirs = {
+        key.removeprefix(f"{name}/"): tensor
+        for key, tensor in recorded("scalemae_tiny_variants").items()
+        if key.startswith(f"{name}/")
+    }
+    network = loaded(
+        main, {key[2:]: tensor for key, tensor in theirs.items() if key.startswith("w/")}, **options
+    )
     images, targets, res = main["in/imgs"], main["in/targets"], main["in/input_res"]
-    if name.startswith("source"):  # the original does this inside the model and takes its target from the small picture (models.md 1.8)
+    if name.startswith(
+        "source"
+    ):  # the original does this inside the model and takes its target from the small picture (models.md 1.8)
         side = int(name.removeprefix("source"))
         images, res = F.interpolate(images, size=(side, side), mode="area"), res * 64 / side
         targets = F.interpolate(images, size=(2 * side, 2 * side), mode="area")
@@ -217,7 +237,9 @@ def test_variant(recorded: Read, main: dict[str, Tensor], name: str) -> None:
     assert worst(images[:, :, 1::4, 1::4], theirs["imgs_after_stride4"]) <= 1e-5
     for key, picture in [("low", low), ("high", high), ("all", combine(low, high, network.band_config[0]))]:
         assert worst(picture[:, :, 1::4, 1::4], theirs[f"img_pred_{key}_stride4"]) <= 1e-5, key
-        assert float(picture.abs().mean()) == pytest.approx(float(theirs[f"img_pred_{key}_mean_abs"]), rel=1e-5), key
+        assert float(picture.abs().mean()) == pytest.approx(
+            float(theirs[f"img_pred_{key}_mean_abs"]), rel=1e-5
+        ), key
     losses = ScaleMAEObjective(network, high_loss, weight).losses(low, high, targets, keep)  # type: ignore[arg-type]
     assert float(sum(losses.values())) == pytest.approx(float(theirs["loss"]), rel=1e-5)
 
@@ -228,8 +250,18 @@ def test_variant(recorded: Read, main: dict[str, Tensor], name: str) -> None:
 def test_gradients_reach_every_trainable_tensor_but_the_unused_one(main: dict[str, Tensor]) -> None:
     network = loaded(main)
     low, high = network.predict(main["in/imgs"], main["in/input_res"], kept(main["in/noise"]))
-    torch.stack(list(ScaleMAEObjective(network, "l2").losses(low, high, main["in/targets"], kept(main["in/noise"])).values())).sum().backward()
-    reached = {name for name, parameter in network.named_parameters() if parameter.grad is not None and math.isfinite(parameter.grad.sum())}
+    torch.stack(
+        list(
+            ScaleMAEObjective(network, "l2")
+            .losses(low, high, main["in/targets"], kept(main["in/noise"]))
+            .values()
+        )
+    ).sum().backward()
+    reached = {
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None and math.isfinite(parameter.grad.sum())
+    }
     reached = {name for name in reached if network.get_parameter(name).grad.abs().sum() > 0}  # type: ignore[union-attr]
     frozen = {"pos_embed", "decoder_pos_embed"}
     assert {name for name, parameter in network.named_parameters() if not parameter.requires_grad} == frozen

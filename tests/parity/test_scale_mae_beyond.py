@@ -55,7 +55,10 @@ def dense(w: State, name: str, x: Tensor) -> Tensor:
 
 def normed(w: State, name: str, x: Tensor) -> Tensor:
     centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt() * w[f"{name}.weight"] + w[f"{name}.bias"]
+    return (
+        centred / (centred.square().mean(-1, keepdim=True) + 1e-6).sqrt() * w[f"{name}.weight"]
+        + w[f"{name}.bias"]
+    )
 
 
 def normed_map(w: State, name: str, x: Tensor) -> Tensor:
@@ -90,11 +93,20 @@ def head(w: State, name: str, x: Tensor, layers: int) -> Tensor:
     return grow("pred.7", F.gelu(x))
 
 
-def original(w: State, images: Tensor, res: Tensor, noise: Tensor, kept: int, heads: tuple[int, int], fcn_layers: int) -> dict[str, Tensor]:
+def original(
+    w: State, images: Tensor, res: Tensor, noise: Tensor, kept: int, heads: tuple[int, int], fcn_layers: int
+) -> dict[str, Tensor]:
     """The released forward, tokens shuffled by noise and put back, weights `w` by name."""
     patch, width = w["patch_embed.proj.weight"].shape[-1], w["cls_token"].shape[-1]
-    grid, depth = images.shape[-1] // patch, 1 + max(int(key.split(".")[1]) for key in w if key.startswith("blocks."))
-    x = F.conv2d(images, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=patch).flatten(2).transpose(1, 2)
+    grid, depth = (
+        images.shape[-1] // patch,
+        1 + max(int(key.split(".")[1]) for key in w if key.startswith("blocks.")),
+    )
+    x = (
+        F.conv2d(images, w["patch_embed.proj.weight"], w["patch_embed.proj.bias"], stride=patch)
+        .flatten(2)
+        .transpose(1, 2)
+    )
     x = x + code(width, grid, res)[:, 1:]
     shuffle = noise.argsort(1)
     restore = shuffle.argsort(1)
@@ -130,14 +142,25 @@ def original(w: State, images: Tensor, res: Tensor, noise: Tensor, kept: int, he
     }
 
 
-def original_loss(made: dict[str, Tensor], targets: Tensor, hidden: Tensor, bands: tuple[int, int], l1: float | None) -> float:
+def original_loss(
+    made: dict[str, Tensor], targets: Tensor, hidden: Tensor, bands: tuple[int, int], l1: float | None
+) -> float:
     low, high = made["low"], made["high"]
-    wanted = F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(targets, 224) if bands[1] == 224 else targets, low.shape[-1])
-    mosaic = F.interpolate(F.adaptive_avg_pool2d(targets, bands[0]), size=high.shape[-2:], mode="bilinear", align_corners=False)
+    wanted = F.adaptive_avg_pool2d(
+        F.adaptive_avg_pool2d(targets, 224) if bands[1] == 224 else targets, low.shape[-1]
+    )
+    mosaic = F.interpolate(
+        F.adaptive_avg_pool2d(targets, bands[0]), size=high.shape[-2:], mode="bilinear", align_corners=False
+    )
     error = high - (targets - mosaic)
     error = error.square() if l1 is None else l1 * error.abs()
-    m_low, m_high = (F.interpolate(hidden[:, None], size=side, mode="nearest") for side in (low.shape[-1], high.shape[-1]))
-    return float((m_low * (wanted - low).square()).sum() / (m_low.sum() + 1e-9) + (m_high * error).sum() / (m_high.sum() + 1e-9))
+    m_low, m_high = (
+        F.interpolate(hidden[:, None], size=side, mode="nearest") for side in (low.shape[-1], high.shape[-1])
+    )
+    return float(
+        (m_low * (wanted - low).square()).sum() / (m_low.sum() + 1e-9)
+        + (m_high * error).sum() / (m_high.sum() + 1e-9)
+    )
 
 
 # The comparisons -----------------------------------------------------------------------------------------------------------------------
@@ -154,11 +177,15 @@ def lively(seed: int = 0, **options: Any) -> ScaleMAE:
             drawn = torch.randn(parameter.shape, generator=source)
             matrix = parameter.ndim > 1 and not name.endswith("token")
             scale = 1.2 / math.sqrt(parameter[0].numel()) if matrix else 0.2
-            parameter.copy_(1 + 0.1 * drawn if parameter.ndim == 1 and name.endswith("weight") else scale * drawn)
+            parameter.copy_(
+                1 + 0.1 * drawn if parameter.ndim == 1 and name.endswith("weight") else scale * drawn
+            )
     return model
 
 
-def compared(model: ScaleMAE, images: Tensor, res: Tensor, kept: int, heads: tuple[int, int], layers: int = 2) -> tuple[dict[str, Tensor], Any]:
+def compared(
+    model: ScaleMAE, images: Tensor, res: Tensor, kept: int, heads: tuple[int, int], layers: int = 2
+) -> tuple[dict[str, Tensor], Any]:
     source = torch.Generator().manual_seed(1)
     grid = images.shape[-1] // model.patch_size
     noise = torch.rand(len(images), grid * grid, generator=source)
@@ -190,7 +217,10 @@ def test_positions_against_scalar_arithmetic(res: float) -> None:
     for width, grid in [(32, 3), (192, 14), (64, 28)]:
         # float32 coordinates of up to 27 * 30 carry 3e-5 of rounding into the sine: the original computes them so as well
         allowed = max(2e-6, 27 * res * 2**-24)
-        assert worst(gsd_positions(width, grid, torch.tensor([res])), code(width, grid, torch.tensor([res]))) <= allowed
+        assert (
+            worst(gsd_positions(width, grid, torch.tensor([res])), code(width, grid, torch.tensor([res])))
+            <= allowed
+        )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +258,9 @@ def test_losses(bands: tuple[int, int], l1: float | None) -> None:
     hidden = torch.ones(2, 16).scatter(1, theirs["keep"], 0.0).reshape(2, 4, 4)
     objective = ScaleMAEObjective(model, "l2" if l1 is None else "l1", l1 or 1.0)
     losses = objective.losses(ours.low_raw, ours.high_raw, targets, theirs["keep"])
-    assert float(sum(losses.values())) == pytest.approx(original_loss(theirs, targets, hidden, bands, l1), rel=1e-5)
+    assert float(sum(losses.values())) == pytest.approx(
+        original_loss(theirs, targets, hidden, bands, l1), rel=1e-5
+    )
 
 
 @torch.no_grad()
@@ -252,6 +284,10 @@ def test_vit_l_once() -> None:
     images, res = torch.randn(1, 3, 224, 224), torch.tensor([3.8])
     theirs, ours = compared(model, images, res, 49, (16, 16))
     latent = model.encode(images, res, theirs["keep"])
-    for mine, other in [(latent, theirs["latent"]), (ours.low_raw, theirs["low"]), (ours.high_raw, theirs["high"])]:
+    for mine, other in [
+        (latent, theirs["latent"]),
+        (ours.low_raw, theirs["low"]),
+        (ours.high_raw, theirs["high"]),
+    ]:
         assert worst(mine, other) <= 5e-5
         assert F.cosine_similarity(mine.flatten(), other.flatten(), dim=0) >= 0.999999

@@ -41,7 +41,9 @@ def fresh(theirs: dict[str, Tensor], **options: Any) -> SDMAE:
 
 def step(theirs: dict[str, Tensor], network: SDMAE) -> dict[str, Tensor]:
     res = torch.ones(4)
-    return SDMAEObjective(network).losses(View(theirs["in/s_imgs"], res), View(theirs["in/w_imgs"], res), kept(theirs))
+    return SDMAEObjective(network).losses(
+        View(theirs["in/s_imgs"], res), View(theirs["in/w_imgs"], res), kept(theirs)
+    )
 
 
 def kept(theirs: dict[str, Tensor]) -> Tensor:
@@ -52,7 +54,9 @@ def norms(network: nn.Module) -> dict[str, float]:
     return {name: float(p.grad.norm()) for name, p in network.named_parameters() if p.grad is not None}
 
 
-def test_names_shapes_and_what_trains(listing: Callable[[str], dict[str, tuple[tuple[int, ...], bool]]]) -> None:
+def test_names_shapes_and_what_trains(
+    listing: Callable[[str], dict[str, tuple[tuple[int, ...], bool]]],
+) -> None:
     network = create("sdmae")
     trainable = {name for name, p in network.named_parameters() if p.requires_grad}
     ours = {name: (tuple(tensor.shape), name in trainable) for name, tensor in network.state_dict().items()}
@@ -70,7 +74,9 @@ def test_latents_locations_and_pixels(theirs: dict[str, Tensor]) -> None:
     for view in ("s", "w"):
         latent = network.encode(theirs[f"in/{view}_imgs"], res, keep)
         torch.testing.assert_close(latent, theirs[f"out/latent_{view}"], atol=1e-5, rtol=0)
-        torch.testing.assert_close(network.locality(latent[:, 1:]), theirs[f"out/loc_{view}"], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            network.locality(latent[:, 1:]), theirs[f"out/loc_{view}"], atol=1e-5, rtol=0
+        )
         pixels = network.decode(latent, res, keep, 8)
         torch.testing.assert_close(pixels, theirs[f"out/decoder_pred_{view}"], atol=1e-5, rtol=0)
 
@@ -86,7 +92,10 @@ def test_queries_and_keys(theirs: dict[str, Tensor]) -> None:
         "k2": network.momentum_ctr(two),
     }
     for name, vectors in found.items():
-        ours, wanted = nn.functional.normalize(vectors, dim=1), nn.functional.normalize(theirs[f"out/{name}"], dim=1)
+        ours, wanted = (
+            nn.functional.normalize(vectors, dim=1),
+            nn.functional.normalize(theirs[f"out/{name}"], dim=1),
+        )
         torch.testing.assert_close(ours, wanted, atol=1e-3, rtol=0)
 
 
@@ -98,7 +107,9 @@ def test_losses_moving_average_and_running_means(theirs: dict[str, Tensor]) -> N
         torch.testing.assert_close(losses[name], wanted, rtol=1e-5, atol=0)
     torch.testing.assert_close(sum(losses.values()), theirs["out/loss"], rtol=1e-5, atol=0)
     after = network.state_dict()
-    torch.testing.assert_close(after["momentum_ctr.head.0.weight"], theirs["after/momentum_ctr.head.0.weight"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        after["momentum_ctr.head.0.weight"], theirs["after/momentum_ctr.head.0.weight"], atol=1e-6, rtol=0
+    )
     for branch in ("base_ctr", "momentum_ctr"):
         key = f"{branch}.head.1.running_mean"
         torch.testing.assert_close(after[key], theirs[f"after/{key}"], atol=1e-5, rtol=0)
@@ -112,7 +123,11 @@ def test_loss_with_patches_normalised(theirs: dict[str, Tensor]) -> None:
 def test_gradient_set_and_norms(theirs: dict[str, Tensor]) -> None:
     network = fresh(theirs)
     torch.stack(list(step(theirs, network).values())).sum().backward()
-    wanted = {key.removeprefix("gradnorm/"): float(value) for key, value in theirs.items() if key.startswith("gradnorm/")}
+    wanted = {
+        key.removeprefix("gradnorm/"): float(value)
+        for key, value in theirs.items()
+        if key.startswith("gradnorm/")
+    }
     ours = norms(network)
     assert ours.keys() == wanted.keys()
     for name, norm in wanted.items():

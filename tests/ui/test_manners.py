@@ -26,9 +26,17 @@ from ui.shell.kept import Kept
 
 SIDE = 112
 WAIT_S = 120
-TILES = (TileSpec(TileRef("samples", "landsat"), size_px=SIDE), TileSpec(TileRef("samples", "landsat"), window=(60, 90, 200, 200), size_px=SIDE))
+TILES = (
+    TileSpec(TileRef("samples", "landsat"), size_px=SIDE),
+    TileSpec(TileRef("samples", "landsat"), window=(60, 90, 200, 200), size_px=SIDE),
+)
 MODELS = ("scale_mae_tiny", "mae_tiny")
-VIEWS = tuple(View(model, "", tile, Policy(), MaskSpec("random", seed=seed)) for model in MODELS for tile in TILES for seed in range(3))
+VIEWS = tuple(
+    View(model, "", tile, Policy(), MaskSpec("random", seed=seed))
+    for model in MODELS
+    for tile in TILES
+    for seed in range(3)
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,7 +89,8 @@ def crossed(count: int, expected: dict[View, Reconstruction]) -> int:
                 meet.wait(60)
                 made, right = cached.reconstruction(view, name), expected[view]
                 same = all(
-                    np.array_equal(getattr(made, part), getattr(right, part)) for part in ("input", "combined", "low", "high", "hidden", "target")
+                    np.array_equal(getattr(made, part), getattr(right, part))
+                    for part in ("input", "combined", "low", "high", "hidden", "target")
                 )
                 if not same or made.recipe != right.recipe:
                     wrong.append(view)
@@ -105,7 +114,11 @@ def test_two_users_two_tiles_two_models_never_cross(forgetful, expected):
 
 @pytest.mark.parametrize("forgotten", ["model", "tile", "mask"])
 def test_a_key_that_leaves_something_out_would_be_noticed(forgetful, expected, monkeypatch, forgotten):
-    monkeypatch.setattr(cached, "question", lambda view: tuple(getattr(view, part) for part in ("model", "tile", "mask") if part != forgotten))
+    monkeypatch.setattr(
+        cached,
+        "question",
+        lambda view: tuple(getattr(view, part) for part in ("model", "tile", "mask") if part != forgotten),
+    )
     assert crossed(40, expected) > 0
 
 
@@ -145,12 +158,18 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
 
     brush: list[np.ndarray] = []
     monkeypatch.setattr(Reconstructor, "reconstruct", spy)
-    monkeypatch.setattr(earth_mae_components, "mask_painter", lambda *_, **__: PaintState(brush[-1], len(brush)))
+    monkeypatch.setattr(
+        earth_mae_components, "mask_painter", lambda *_, **__: PaintState(brush[-1], len(brush))
+    )
     rng, grid = np.random.default_rng(4), SIDE // 8
-    start = View("scale_mae_tiny", "", TILES[0], Policy(), MaskSpec("cells", cells=(0,), painted_on=(grid, grid)))
+    start = View(
+        "scale_mae_tiny", "", TILES[0], Policy(), MaskSpec("cells", cells=(0,), painted_on=(grid, grid))
+    )
     app = AppTest.from_function(lab_with_painter, default_timeout=WAIT_S, args=(start.to_params(),))
     for n in range(200):
-        brush.append(rng.random((grid, grid)) < (1.0 - n if n < 2 else rng.uniform(0.05, 0.95)))  # all, nothing, and what lies between
+        brush.append(
+            rng.random((grid, grid)) < (1.0 - n if n < 2 else rng.uniform(0.05, 0.95))
+        )  # all, nothing, and what lies between
         app.run()
         assert not app.exception and not app.error, n
         visible = np.zeros(grid * grid, bool)
@@ -164,7 +183,10 @@ def test_a_painted_link_says_the_same_mask_anywhere():
     rng = np.random.default_rng(5)
     for rows in (7, 14, 16, 28):
         hidden = rng.random((rows, rows)) < 0.5
-        view = replace(VIEWS[0], mask=MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(rows, rows)))
+        view = replace(
+            VIEWS[0],
+            mask=MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(rows, rows)),
+        )
         assert view_from_params(view.to_params(), VIEWS[0]).view.mask == view.mask
 
 
@@ -190,14 +212,32 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
     if not reset.exists():
         pytest.skip("the peak of a process's memory can be reset on Linux only")
     side = 60_000
-    options = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint16", "crs": "EPSG:32631", "tiled": True}
-    options |= {"blockxsize": 512, "blockysize": 512, "compress": "deflate", "sparse_ok": True, "bigtiff": "YES"}
+    options = {
+        "driver": "GTiff",
+        "width": side,
+        "height": side,
+        "count": 1,
+        "dtype": "uint16",
+        "crs": "EPSG:32631",
+        "tiled": True,
+    }
+    options |= {
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+        "sparse_ok": True,
+        "bigtiff": "YES",
+    }
     path = tmp_path / "giant.tif"
-    with rasterio.open(path, "w", transform=rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_760_000), **options) as out:
+    with rasterio.open(
+        path, "w", transform=rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_760_000), **options
+    ) as out:
         ground = np.random.default_rng(0).integers(100, 900, (1, 512, 512), dtype=np.uint16)
         out.write(ground, window=rasterio.windows.Window(side // 2 - 256, side // 2 - 256, 512, 512))
     assert path.stat().st_size < 1_500_000
-    app = AppTest.from_function(upload_lab, default_timeout=WAIT_S).run()  # the network is in memory from here on
+    app = AppTest.from_function(
+        upload_lab, default_timeout=WAIT_S
+    ).run()  # the network is in memory from here on
     reset.write_text("5")
     before_kb = int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
     app.file_uploader[0].set_value(("giant.tif", path.read_bytes(), "image/tiff")).run()
@@ -213,7 +253,9 @@ def test_models_in_pages_keep_within_the_limit_least_recently_used_first(monkeyp
     monkeypatch.setattr(loaded, "shelf", lambda: shelf)
     made = {}
     for name in (*MODELS, MODELS[0], "scale_mae_small", MODELS[1]):
-        made[name] = cached.reconstruction(replace(VIEWS[0], model=name, mask=MaskSpec(seed=900 + len(made))), "ann")
+        made[name] = cached.reconstruction(
+            replace(VIEWS[0], model=name, mask=MaskSpec(seed=900 + len(made))), "ann"
+        )
         assert sum(one.size_bytes for one in shelf.held()) <= shelf.limit_bytes
     assert [one.name for one in shelf.held()][-1] == MODELS[1]
 
@@ -255,7 +297,9 @@ def test_ten_fast_moves_run_two_predictions_and_the_place_in_the_queue_is_told(f
 
     def move(n: int) -> None:
         try:
-            made[n] = cached.reconstruction(replace(VIEWS[0], mask=MaskSpec("random", ratio=n / 20, seed=3)), "ann", places.append)
+            made[n] = cached.reconstruction(
+                replace(VIEWS[0], mask=MaskSpec("random", ratio=n / 20, seed=3)), "ann", places.append
+            )
         except Superseded:
             dropped.append(n)
 

@@ -33,7 +33,9 @@ def run(function: Callable[..., Any], *arguments: Any, **limits: float) -> Any:
 
 def test_plain_values_and_arrays_come_back() -> None:
     assert run(pow, 3, 4) == 81
-    assert run(parsed, b'a = {"\xc3\xa9" = [1.5, "x", false]}', "x", "toml") == {"a": {"é": [1.5, "x", False]}}
+    assert run(parsed, b'a = {"\xc3\xa9" = [1.5, "x", false]}', "x", "toml") == {
+        "a": {"é": [1.5, "x", False]}
+    }
     pixels = np.arange(12, dtype=np.float32).reshape(3, 4)
     assert np.array_equal(run(np.transpose, pixels), pixels.T)
 
@@ -87,9 +89,15 @@ def test_a_child_is_used_again_and_few_are_kept() -> None:
 
 def test_a_child_knows_neither_torch_nor_the_pages() -> None:
     assert run(parsed, b"a = 1", "x", "toml") == {"a": 1}
-    start = process._START.format(root=str(ROOT)).replace("serve()", "import core.untrusted.text; print(*sys.modules)", 1)
+    start = process._START.format(root=str(ROOT)).replace(
+        "serve()", "import core.untrusted.text; print(*sys.modules)", 1
+    )
     names = subprocess.run(
-        [sys.executable, "-c", start.replace("; serve()", "")], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", start.replace("; serve()", "")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     ).stdout.split()
     assert "core.untrusted.worker" in names
     assert not {"torch", "streamlit", "rasterio", "numpy"} & set(names)
@@ -111,7 +119,9 @@ def test_a_server_that_ends_leaves_no_child_and_does_not_wait_for_one(how: signa
         "    except ExplorerError: pass\n"
         "threading.Thread(target=read).start(); time.sleep(0.5); print('reading', flush=True); time.sleep(60)"
     )
-    server = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert server.stdout is not None
     assert server.stdout.readline() == b"reading\n"
     children = psutil.Process(server.pid).children()

@@ -46,7 +46,16 @@ def test_a_bomb_in_toml_is_a_sentence_through_both_doors(bomb: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "bomb", ["[" * 100_000, '{"a":' * 20_000, '{"a": ' + "9" * 5000 + "}", '{"a": 1' + "0" * 90 + "}", "[" + "0," * 50_000 + "0]", "{", "\ud800"]
+    "bomb",
+    [
+        "[" * 100_000,
+        '{"a":' * 20_000,
+        '{"a": ' + "9" * 5000 + "}",
+        '{"a": 1' + "0" * 90 + "}",
+        "[" + "0," * 50_000 + "0]",
+        "{",
+        "\ud800",
+    ],
 )
 def test_a_bomb_in_json_is_a_sentence(bomb: str) -> None:
     with pytest.raises(RecipeError, match=r"^'mine\.json'"):

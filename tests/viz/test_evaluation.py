@@ -15,7 +15,9 @@ def number(model: str, data: str, policy: str | None, scale: float) -> Result:
 
 
 def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
-    asked = [(model, data, policy) for model in ("a", "b") for data in ("x", "y") for policy in ("log_gsd", None)]
+    asked = [
+        (model, data, policy) for model in ("a", "b") for data in ("x", "y") for policy in ("log_gsd", None)
+    ]
     figure = scale_chart([number(*one, scale) for one in asked for scale in (1.0, 0.5)])
     looks = {trace.name: (trace.line.color, trace.marker.symbol, trace.line.dash) for trace in figure.data}
     assert len(set(looks.values())) == 8
@@ -24,7 +26,9 @@ def test_colour_tells_the_model_mark_the_set_and_dashes_the_policy() -> None:
         assert len({(parts[name], looks[name][place]) for name in looks}) == 2
     line = figure.data[0]
     assert list(line.x) == [50, 100] and list(line.y) == [0.25, 0.5]
-    assert [round(low, 6) for low in line.error_y.arrayminus] == [0.1, 0.1] and [round(high, 6) for high in line.error_y.array] == [0.2, 0.2]
+    assert [round(low, 6) for low in line.error_y.arrayminus] == [0.1, 0.1] and [
+        round(high, 6) for high in line.error_y.array
+    ] == [0.2, 0.2]
 
 
 def test_numbers_of_other_weights_or_fewer_images_are_lines_of_their_own() -> None:
@@ -32,7 +36,10 @@ def test_numbers_of_other_weights_or_fewer_images_are_lines_of_their_own() -> No
     old = [replace(one, recipe=replace(one.recipe, weights="0123456789", limit=50)) for one in old]
     figure = scale_chart([*new, *old])
     assert [list(line.x) for line in figure.data] == [[50, 100], [50, 100]]
-    assert {line.name for line in figure.data} == {"a, x, log_gsd, weights none, limit none", "a, x, log_gsd, weights 01234567, limit 50"}
+    assert {line.name for line in figure.data} == {
+        "a, x, log_gsd, weights none, limit none",
+        "a, x, log_gsd, weights 01234567, limit 50",
+    }
 
 
 def test_nothing_is_an_empty_chart() -> None:
@@ -41,9 +48,17 @@ def test_nothing_is_an_empty_chart() -> None:
 
 def test_a_confusion_matrix_names_its_axes_and_counts_where_cells_are_large() -> None:
     small = confusion_figure(np.array([[3, 0], [1, 2]]), ["a", "b"])
-    assert small.layout.yaxis.title.text == "true class" and small.layout.xaxis.title.text == "predicted class"
+    assert (
+        small.layout.yaxis.title.text == "true class" and small.layout.xaxis.title.text == "predicted class"
+    )
     said = small.data[1]
-    assert list(zip(said.y, said.x, said.text, strict=True)) == [("a", "a", "3"), ("b", "a", "1"), ("b", "b", "2")]
-    assert said.textfont.color[0] != said.textfont.color[1], "white on full cells; on pale ones what reads on light and dark ground"
+    assert list(zip(said.y, said.x, said.text, strict=True)) == [
+        ("a", "a", "3"),
+        ("b", "a", "1"),
+        ("b", "b", "2"),
+    ]
+    assert said.textfont.color[0] != said.textfont.color[1], (
+        "white on full cells; on pale ones what reads on light and dark ground"
+    )
     many = confusion_figure(np.eye(45, dtype=int), [str(number) for number in range(45)])
     assert len(many.data) == 1 and "%{customdata}" in many.data[0].hovertemplate

@@ -69,7 +69,9 @@ def test_the_sheet_names_its_panels_and_stays_on_this_host(made):
 
 def test_a_sheet_takes_its_pictures_from_where_they_are_laid(made):
     laid = {}
-    html = sheet(panels(made), address=lambda name, jpeg: laid.setdefault(name, jpeg) and f"/pictures/{name}.jpg")
+    html = sheet(
+        panels(made), address=lambda name, jpeg: laid.setdefault(name, jpeg) and f"/pictures/{name}.jpg"
+    )
     assert "data:" not in html and all(f'src="/pictures/{panel.name}.jpg"' in html for panel in panels(made))
     assert all(jpeg.startswith(b"\xff\xd8\xff") for jpeg in laid.values())
 

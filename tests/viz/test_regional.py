@@ -40,7 +40,10 @@ def test_overlapping_footprints_shrink_until_all_are_seen():
 
 
 def test_small_footprints_lie_above_large_ones():
-    cells = Cells([shapely.box(10.009, 45.009, 10.011, 45.011), shapely.box(10, 45, 10.02, 45.02)], np.array([RED, GREEN], np.uint8))
+    cells = Cells(
+        [shapely.box(10.009, 45.009, 10.011, 45.011), shapely.box(10, 45, 10.02, 45.02)],
+        np.array([RED, GREEN], np.uint8),
+    )
     cells._share = 1.0
     assert at(cells, 10.01, 45.01) == (*RED, 255)
 
@@ -67,7 +70,9 @@ def test_the_same_footprints_in_other_colours_leave_the_first_as_they_were():
 @pytest.mark.parametrize("others", [0, 4000])
 def test_a_footprint_across_the_antimeridian_is_drawn_on_either_side_of_it_and_nowhere_else(others):
     split = shapely.MultiPolygon([shapely.box(176, -2, 180, 2), shapely.box(-180, -2, -177, 2)])
-    far = [shapely.box(x, 60, x + 1, 61) for x in np.linspace(-170, 170, others)]  # so many that dots are drawn
+    far = [
+        shapely.box(x, 60, x + 1, 61) for x in np.linspace(-170, 170, others)
+    ]  # so many that dots are drawn
     cells = Cells([split, *far], np.array([RED] + [GREEN] * others, np.uint8))
     cells._share = 1.0
     assert at(cells, 178, 0.5, 2) == at(cells, -178.5, 0.5, 2) == (*RED, 255)
@@ -86,7 +91,10 @@ def test_overlay_is_the_tiles_put_together():
 
 
 def test_stacked_shows_the_upper_where_it_is():
-    lower, upper = Cells(squares(2), np.array([RED, RED], np.uint8)), Cells(squares(1), np.array([GREEN], np.uint8))
+    lower, upper = (
+        Cells(squares(2), np.array([RED, RED], np.uint8)),
+        Cells(squares(1), np.array([GREEN], np.uint8)),
+    )
     both = MapLayer("both", stacked([lower.draw, upper.draw]), lower.bounds, 14)
     assert (at(both, 10.01, 45.01), at(both, 10.03, 45.01)) == ((*GREEN, 255), (*RED, 255))
     assert stacked([])(3, 1, 1) is None
@@ -106,8 +114,15 @@ def test_png_keeps_the_order_of_colours():
 @pytest.mark.parametrize("addressed", [True, False])
 def test_the_page_asks_nothing_off_host(addressed):
     cells = Cells(squares(3), np.array([RED, GREEN, RED], np.uint8))
-    layers = [MapLayer("Colours", cells.draw, cells.bounds, 14, 0.5), MapLayer("Outlines", Cells(squares(3)).draw, cells.bounds, 16, shown=False)]
-    addresses = {layer.name: f"http://127.0.0.1:1/tiles/x{n}/{{z}}/{{x}}/{{y}}.png" for n, layer in enumerate(layers)} if addressed else {}
+    layers = [
+        MapLayer("Colours", cells.draw, cells.bounds, 14, 0.5),
+        MapLayer("Outlines", Cells(squares(3)).draw, cells.bounds, 16, shown=False),
+    ]
+    addresses = (
+        {layer.name: f"http://127.0.0.1:1/tiles/x{n}/{{z}}/{{x}}/{{y}}.png" for n, layer in enumerate(layers)}
+        if addressed
+        else {}
+    )
     html = regional_map(layers, addresses=addresses, marker=(10.01, 45.01)).to_html(remove_port=False)
     live = re.sub(r"<!--.*?-->", "", html, flags=re.DOTALL)
     assert not re.search(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']?https?://", live)
@@ -117,7 +132,12 @@ def test_the_page_asks_nothing_off_host(addressed):
 
 
 def test_rows_that_give_only_a_point_get_the_square_of_their_tile():
-    columns = {"centre_lon": [10.0, 11.0, None], "centre_lat": [45.0, 60.0, None], "gsd_m": [10.0, None, 10.0], "image_size": [64, None, 64]}
+    columns = {
+        "centre_lon": [10.0, 11.0, None],
+        "centre_lat": [45.0, 60.0, None],
+        "gsd_m": [10.0, None, 10.0],
+        "image_size": [64, None, 64],
+    }
     table = EmbeddingTable.from_rows(make_rows(np.ones((3, 4), np.float32), columns))
     one, unsized, nowhere = footprints(table)
     west, south, east, north = one.bounds

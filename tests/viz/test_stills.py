@@ -26,7 +26,10 @@ def test_what_is_not_selected_fades_and_what_is_lies_on_top() -> None:
 
 def test_rings_surround_their_rows_at_the_edge_too() -> None:
     xy = np.array([[-180, 90], [0, 0], [np.nan, 0]], np.float32)
-    bare, ringed = (still(GROUND, EARTH, xy, np.zeros((3, 3), np.uint8), ringed=rows) for rows in (None, np.array([0, 1, 2])))
+    bare, ringed = (
+        still(GROUND, EARTH, xy, np.zeros((3, 3), np.uint8), ringed=rows)
+        for rows in (None, np.array([0, 1, 2]))
+    )
     assert (ringed[84:97, 174:187] != bare[84:97, 174:187]).any()
     assert (ringed[:8, :8] != bare[:8, :8]).any()
 

@@ -10,8 +10,16 @@ from core.viz.theme import CLASSES, UNKNOWN
 
 EYES = {
     "usual": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
 }
 """What an eye makes of linear red, green and blue (Machado, Oliveira and Fernandes 2009, severity 1)."""
 
@@ -20,14 +28,19 @@ def lab(colours, eye):
     """Colours (n, 3) in CIELAB as an eye sees them."""
     rgb = np.array([[int(text[at : at + 2], 16) / 255 for at in (1, 3, 5)] for text in colours])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(EYES[eye])
-    seen = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clip(1e-9, 1) ** (1 / 2.4) - 0.055).clip(0, 1)
+    seen = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clip(1e-9, 1) ** (1 / 2.4) - 0.055
+    ).clip(0, 1)
     return cv2.cvtColor(seen[None].astype(np.float32), cv2.COLOR_RGB2LAB)[0]
 
 
 @pytest.mark.parametrize("eye", EYES)
 def test_any_two_classes_are_told_apart_by_any_eye(eye):
     seen = lab(CLASSES, eye)
-    apart = {(CLASSES[a], CLASSES[b]): float(np.linalg.norm(seen[a] - seen[b])) for a, b in combinations(range(len(CLASSES)), 2)}
+    apart = {
+        (CLASSES[a], CLASSES[b]): float(np.linalg.norm(seen[a] - seen[b]))
+        for a, b in combinations(range(len(CLASSES)), 2)
+    }
     closest = min(apart, key=apart.__getitem__)
     assert apart[closest] > 15, f"{closest} are {apart[closest]:.1f} apart"
 

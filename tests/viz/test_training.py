@@ -9,7 +9,9 @@ from core.viz.training import loss_figure
 
 
 def rows(losses):
-    return [{"step": 10 * number, "seen": 160 * number, "loss": float(loss)} for number, loss in enumerate(losses)]
+    return [
+        {"step": 10 * number, "seen": 160 * number, "loss": float(loss)} for number, loss in enumerate(losses)
+    ]
 
 
 def decline(count=200):
@@ -32,6 +34,8 @@ def test_an_ordinary_decline_is_shown_whole():
     assert figure.layout.yaxis.range is None and not figure.layout.annotations
 
 
-@pytest.mark.parametrize("losses", [[], [1.0], [1.0, 1.0, 1.0], [float("nan")] * 3, [float("nan"), 1.0, float("inf"), 2.0]])
+@pytest.mark.parametrize(
+    "losses", [[], [1.0], [1.0, 1.0, 1.0], [float("nan")] * 3, [float("nan"), 1.0, float("inf"), 2.0]]
+)
 def test_few_or_odd_losses_make_a_figure(losses):
     assert loss_figure({"run": rows(losses), "none": []}).layout.height

@@ -86,7 +86,11 @@ def cache() -> Cache:
 
 def numbers() -> dict[str, tuple[Result, ...]]:
     """What this machine has found, newest first, and what comes with the program; either only where there is some. Raises RecipeError."""
-    return {place: found for place, found in {"This machine": cache().results(), "Recorded": read_numbers()}.items() if found}
+    return {
+        place: found
+        for place, found in {"This machine": cache().results(), "Recorded": read_numbers()}.items()
+        if found
+    }
 
 
 def sets_here(protocol: str) -> tuple[str, ...]:
@@ -121,9 +125,17 @@ def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
     place = place_of(recipe.data, recipe.protocol)
     plan = plan_of(recipe, place)  # what cannot be meant is said before what is not here
     if place is None:
-        raise RecipeError(f"The set '{recipe.data:.80}' of this recipe is not on this server: put it into a folder and name that in EARTH_MAE_DATA.")
-    if not fill_of(recipe) and recipe.model not in {COLOUR_HISTOGRAM, *cached.cards(), *cached.weight_files()}:
-        raise RecipeError(f"The model '{recipe.model:.80}' of this recipe is not on this server: put its weights into a folder of EARTH_MAE_DATA.")
+        raise RecipeError(
+            f"The set '{recipe.data:.80}' of this recipe is not on this server: put it into a folder and name that in EARTH_MAE_DATA."
+        )
+    if not fill_of(recipe) and recipe.model not in {
+        COLOUR_HISTOGRAM,
+        *cached.cards(),
+        *cached.weight_files(),
+    }:
+        raise RecipeError(
+            f"The model '{recipe.model:.80}' of this recipe is not on this server: put its weights into a folder of EARTH_MAE_DATA."
+        )
     return recipe, plan
 
 
@@ -137,11 +149,15 @@ def under_way() -> bool:
     return bool(_current) and not _current[0].over
 
 
-def start(plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None, *, started_by: str = "") -> Job:
+def start(
+    plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None, *, started_by: str = ""
+) -> Job:
     """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
     with _lock:
         if under_way():
-            raise LabelledSetError("An evaluation is under way on this server already: stop it or wait until it is done.")
+            raise LabelledSetError(
+                "An evaluation is under way on this server already: stop it or wait until it is done."
+            )
         job = Job(plans, models, asked, started_by)
         _current[:] = [job]
     threading.Thread(target=_run, args=(job,), daemon=True).start()
@@ -171,7 +187,10 @@ def twice(name: str, tell: Callable[[float], object]) -> Twice:
     data = open_set(DataSpec(name), data_folders())
     found = split_duplicates(data, tell=tell)
     row = {file: number for number, file in enumerate(data.files)}
-    pictures = tuple(np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1) for d in found[:PAIRS_SHOWN])
+    pictures = tuple(
+        np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1)
+        for d in found[:PAIRS_SHOWN]
+    )
     return Twice(len(data.rows("test")), found, pictures)
 
 
@@ -251,4 +270,6 @@ def _picture(data: LabelledSet, row: int) -> NDArray[np.uint8]:
     picture = read_picture(data.store, data.files[row])
     if isinstance(picture, Skipped):
         return np.full((PICTURE_PX, PICTURE_PX, 3), 128, np.uint8)
-    return (area_resize(centred_square(picture), PICTURE_PX) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    return (
+        (area_resize(centred_square(picture), PICTURE_PX) * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    )

@@ -65,7 +65,10 @@ def _folder_kind(path: Path, stamps: tuple[tuple[int, int], ...]) -> str:
     if (index := _index_in(path)).is_file():
         return "labelled" if _index_has(path, "label", *_stamp(index)) else ""
     inside = _folders(path)
-    if any({"images", "masks"} <= {folder.name.lower() for folder in _folders(place)} for place in (path, *inside)):
+    if any(
+        {"images", "masks"} <= {folder.name.lower() for folder in _folders(place)}
+        for place in (path, *inside)
+    ):
         return "masked"
     for _ in range(WRAPPERS):
         if len(inside) == 1 or (inside and all(folder.name.lower() in SPLIT_FOLDERS for folder in inside)):
@@ -106,7 +109,13 @@ def _index(path: Path) -> str:
                 return file.read(INDEX_BYTES).decode("utf-8-sig", "replace")
         with zipfile.ZipFile(path) as archive, archive.open(_packed_index(archive.namelist())) as member:
             return member.read(INDEX_BYTES).decode("utf-8-sig", "replace")
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: a zip with a password
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ):  # RuntimeError: a zip with a password
         return ""
 
 
@@ -119,7 +128,14 @@ def _index_in(folder: Path) -> Path:
 def _packed_index(names: list[str]) -> str:
     """The same of a zip's names; "" where there is none."""
     tops = {top for name in names if not (top := name.split("/")[0]).startswith((".", "__MACOSX"))}
-    return next((name for name in ("index.csv", *(f"{top}/index.csv" for top in tops if len(tops) == 1)) if name in names), "")
+    return next(
+        (
+            name
+            for name in ("index.csv", *(f"{top}/index.csv" for top in tops if len(tops) == 1))
+            if name in names
+        ),
+        "",
+    )
 
 
 def _listed(folder: Path) -> list[Path]:

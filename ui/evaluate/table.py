@@ -43,16 +43,45 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     shown = in_order(results)
     for column, (title, name) in zip(st.columns(len(FILTERS), gap="small"), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
-        chosen = column.multiselect(plain(title), values, key=widget(f"filter {place} {name}", []), format_func=in_words, placeholder="all")
+        chosen = column.multiselect(
+            plain(title),
+            values,
+            key=widget(f"filter {place} {name}", []),
+            format_func=in_words,
+            placeholder="all",
+        )
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     lines = rows(shown)
-    st.dataframe(lines, hide_index=True, height=min(420, 38 + 35 * len(lines)), column_config=_columns(lines, shown), placeholder="")
-    deaf = sorted({result.recipe.model for result in shown if result.recipe.policy is not None and unheard(result.recipe.model)})
+    st.dataframe(
+        lines,
+        hide_index=True,
+        height=min(420, 38 + 35 * len(lines)),
+        column_config=_columns(lines, shown),
+        placeholder="",
+    )
+    deaf = sorted(
+        {
+            result.recipe.model
+            for result in shown
+            if result.recipe.policy is not None and unheard(result.recipe.model)
+        }
+    )
     if deaf:
-        st.caption(f"None heard: the positions of {plain(', '.join(deaf))} are static, so every policy gives them the same number.")
+        st.caption(
+            f"None heard: the positions of {plain(', '.join(deaf))} are static, so every policy gives them the same number."
+        )
     with st.container(horizontal=True):
-        st.download_button("CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:", on_click="ignore")
-        st.download_button("LaTeX", to_latex(shown), "evaluation.tex", "text/plain", icon=":material/download:", on_click="ignore")
+        st.download_button(
+            "CSV", to_csv(shown), "evaluation.csv", "text/csv", icon=":material/download:", on_click="ignore"
+        )
+        st.download_button(
+            "LaTeX",
+            to_latex(shown),
+            "evaluation.tex",
+            "text/plain",
+            icon=":material/download:",
+            on_click="ignore",
+        )
     return shown
 
 
@@ -83,16 +112,29 @@ def _line(result: Result) -> dict[str, Any]:
 
 def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[str, Any]:
     """Columns as wide as what stands in them; model and value stay in sight where a narrow screen scrolls."""
-    text = {name: st.column_config.Column(TITLES.get(name), width=_width(name, lines)) for name in lines[0]} if lines else {}
+    text = (
+        {name: st.column_config.Column(TITLES.get(name), width=_width(name, lines)) for name in lines[0]}
+        if lines
+        else {}
+    )
     shares = {name: st.column_config.NumberColumn(format="percent", width=54) for name in ("scale", "hidden")}
     metrics = {METRICS.get(result.metric, result.metric) for result in results}
     said = "Accuracy; of a segmentation the mean IoU, of a reconstruction the PSNR in dB."
-    value = st.column_config.NumberColumn(metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=said)
-    return text | shares | {"model": st.column_config.TextColumn(width=_width("model", lines), pinned=True), "value": value}
+    value = st.column_config.NumberColumn(
+        metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=said
+    )
+    return (
+        text
+        | shares
+        | {"model": st.column_config.TextColumn(width=_width("model", lines), pinned=True), "value": value}
+    )
 
 
 def _width(name: str, lines: list[dict[str, Any]]) -> int:
-    texts = (TITLES.get(name, name), *(f"{line[name]:,}" if isinstance(line[name], int) else str(line[name]) for line in lines))
+    texts = (
+        TITLES.get(name, name),
+        *(f"{line[name]:,}" if isinstance(line[name], int) else str(line[name]) for line in lines),
+    )
     return round(min(WIDEST_PX, CELL_PX + max(map(_text_px, texts))))
 
 

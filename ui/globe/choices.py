@@ -24,7 +24,10 @@ def choose_rows(names: Sequence[str]) -> str:
     now = sight()
     name = now.table if now.table in names else names[0]
     if now.table and now.table != name:
-        st.warning(f"The table {plain(now.table)} is not here, so {plain(name)} is shown.", icon=":material/table_view:")
+        st.warning(
+            f"The table {plain(now.table)} is not here, so {plain(name)} is shown.",
+            icon=":material/table_view:",
+        )
     _pick("Table", list(names), name, lambda chosen: Sight(table=chosen), width=220)
     return name
 
@@ -35,7 +38,13 @@ def choose_model_and_scale(table: EmbeddingTable) -> None:
     models, scales = table.models, (0.0, *tables.scales(table))
     if len(models) > 1:
         model = now.model if now.model in models else models[0]
-        _pick("Vectors of", list(models), model, lambda chosen: replace(sight(), model=chosen, place=""), width=230)
+        _pick(
+            "Vectors of",
+            list(models),
+            model,
+            lambda chosen: replace(sight(), model=chosen, place=""),
+            width=230,
+        )
     if len(scales) > 2:
         gsd_m = now.gsd_m if now.gsd_m in scales else 0.0
         _pick(
@@ -48,22 +57,48 @@ def choose_colour(table: EmbeddingTable, place: int | None) -> str:
     """What the colours mean."""
     found = colour.choices(table, place)
     by = sight().by if sight().by in found else "appearance"
-    _pick("Colour by", list(found), by, lambda chosen: replace(sight(), by=chosen), width=250, words=found.__getitem__)
+    _pick(
+        "Colour by",
+        list(found),
+        by,
+        lambda chosen: replace(sight(), by=chosen),
+        width=250,
+        words=found.__getitem__,
+    )
     return by
 
 
 def undo_button() -> None:
     """Back to what was shown before."""
-    st.button("Undo", icon=":material/undo:", on_click=undo, disabled=not can_undo(), key="globe undo", help="Back to what was shown before")
+    st.button(
+        "Undo",
+        icon=":material/undo:",
+        on_click=undo,
+        disabled=not can_undo(),
+        key="globe undo",
+        help="Back to what was shown before",
+    )
 
 
-def _pick(label: str, options: list[T], now: T, then: Callable[[T], Sight], *, width: int, words: Callable[[T], str] = str) -> None:
+def _pick(
+    label: str,
+    options: list[T],
+    now: T,
+    then: Callable[[T], Sight],
+    *,
+    width: int,
+    words: Callable[[T], str] = str,
+) -> None:
     """A pick list that always shows what the sight says; a choice becomes the sight before the page runs."""
     name = f"globe {label}"
     state.set_widget(name, now)
 
     def chosen() -> None:
-        if (choice := state.said(name, now)) != now:  # a run that was cut short makes Streamlit report what is chosen already
+        if (
+            choice := state.said(name, now)
+        ) != now:  # a run that was cut short makes Streamlit report what is chosen already
             look(then(choice))
 
-    st.selectbox(plain(label), options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen)
+    st.selectbox(
+        plain(label), options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen
+    )

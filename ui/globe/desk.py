@@ -74,7 +74,9 @@ class Desk:
         from core.atlas.search.neighbors import unit_rows
 
         table = self.table
-        return cached.shelf("globe units", 2).once(table.fingerprint, lambda: _frozen(unit_rows(table, np.arange(len(table)))))
+        return cached.shelf("globe units", 2).once(
+            table.fingerprint, lambda: _frozen(unit_rows(table, np.arange(len(table))))
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,9 @@ class Layer:
         """Tell whether another layer would look the same."""
         if not isinstance(other, Layer):
             return False
-        mine, theirs = ((layer.title, layer.names, layer.palette, layer.note, layer.limits) for layer in (self, other))
+        mine, theirs = (
+            (layer.title, layer.names, layer.palette, layer.note, layer.limits) for layer in (self, other)
+        )
         pairs = ((self.values, other.values), (self.categories, other.categories), (self.rgb, other.rgb))
         return mine == theirs and all(_equal(a, b) for a, b in pairs)
 
@@ -243,7 +247,12 @@ def colour_by(by: str) -> None:
 
 
 def pictures(
-    desk: Desk, rows: Sequence[int], captions: Sequence[str], *, key: str = "", actions: Sequence[tuple[str, Callable[[int], None]]] = ()
+    desk: Desk,
+    rows: Sequence[int],
+    captions: Sequence[str],
+    *,
+    key: str = "",
+    actions: Sequence[tuple[str, Callable[[int], None]]] = (),
 ) -> int | None:
     """Show rows' tiles in a strip that wraps, each with a caption; give the row whose picture was clicked in this run, else None.
 

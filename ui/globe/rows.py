@@ -14,7 +14,16 @@ from core.geo import TileRef, TileSpec
 from ui.shell import cached, routes, state, uploads
 
 SIDE_PX = 128
-FIELDS = ("source", "product_id", "centre_lon", "centre_lat", "pixel_bbox", "gsd_m", "native_gsd_m", "image_size")
+FIELDS = (
+    "source",
+    "product_id",
+    "centre_lon",
+    "centre_lat",
+    "pixel_bbox",
+    "gsd_m",
+    "native_gsd_m",
+    "image_size",
+)
 
 
 def identity_of(table: EmbeddingTable, row: int) -> str:
@@ -26,7 +35,14 @@ def identity_of(table: EmbeddingTable, row: int) -> str:
 def source_name(said: str | None) -> str | None:
     """The catalogue's name of what a table calls its source (name or title); None where it is not here."""
     catalogue = cached.catalogue()
-    return next((name for name in catalogue.names() if name != "upload" and said in (name, catalogue.source(name).info.title)), None)
+    return next(
+        (
+            name
+            for name in catalogue.names()
+            if name != "upload" and said in (name, catalogue.source(name).info.title)
+        ),
+        None,
+    )
 
 
 def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
@@ -35,11 +51,20 @@ def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
     source, laid_in = source_name(values["source"]), uploads.ref_in(table.folder, values["product_id"] or "")
     if (source is None and laid_in is None) or not values["product_id"]:
         return None
-    ref, gsd_m, size_px = laid_in or TileRef(source or "", values["product_id"]), values["gsd_m"], values["image_size"]
+    ref, gsd_m, size_px = (
+        laid_in or TileRef(source or "", values["product_id"]),
+        values["gsd_m"],
+        values["image_size"],
+    )
     if values["pixel_bbox"]:
         left, top, right, bottom = values["pixel_bbox"]
         stated = (values["native_gsd_m"] or 1.0) if laid_in and values["centre_lon"] is None else None
-        return TileSpec(ref, window=(left, top, max(right - left, 1), max(bottom - top, 1)), size_px=size_px, stated_gsd_m=stated)
+        return TileSpec(
+            ref,
+            window=(left, top, max(right - left, 1), max(bottom - top, 1)),
+            size_px=size_px,
+            stated_gsd_m=stated,
+        )
     if values["centre_lon"] is None or not gsd_m or not size_px:
         return None
     return TileSpec(ref, lonlat=(values["centre_lon"], values["centre_lat"]), gsd_m=gsd_m, size_px=size_px)
@@ -91,6 +116,12 @@ def card(text: str) -> bytes:
     sheet = Image.new("RGB", (SIDE_PX, SIDE_PX), (120, 132, 138))
     words, lines = text.split(), [""]
     for word in words:
-        lines = [*lines[:-1], f"{lines[-1]} {word}".strip()] if len(lines[-1]) + len(word) < 18 else [*lines, word]
-    ImageDraw.Draw(sheet).multiline_text((SIDE_PX / 2, SIDE_PX / 2), "\n".join(lines), fill=(240, 244, 245), anchor="mm", align="center")
+        lines = (
+            [*lines[:-1], f"{lines[-1]} {word}".strip()]
+            if len(lines[-1]) + len(word) < 18
+            else [*lines, word]
+        )
+    ImageDraw.Draw(sheet).multiline_text(
+        (SIDE_PX / 2, SIDE_PX / 2), "\n".join(lines), fill=(240, 244, 245), anchor="mm", align="center"
+    )
     return jpeg(np.asarray(sheet), 88)

@@ -114,14 +114,25 @@ def to_params(shown: Sight) -> dict[str, str]:
 
 def from_params(params: Mapping[str, str]) -> tuple[Sight, tuple[str, ...]]:
     """Read what came from outside; what cannot be meant is left out with a sentence, and nothing raises."""
-    found, left_out = Sight(notes=tuple((name, params[name][:400]) for name in NOTES if params.get(name, "").isprintable() and params.get(name))), []
+    found, left_out = (
+        Sight(
+            notes=tuple(
+                (name, params[name][:400])
+                for name in NOTES
+                if params.get(name, "").isprintable() and params.get(name)
+            )
+        ),
+        [],
+    )
     readers = {"table": _table, "rows": _rows, "by": _by, "cam": _camera, "area": _area, "place": _place}
     for name, read in readers.items():
         if text := params.get(name):
             try:
                 found = read(found, text)
             except (ExplorerError, ValueError, KeyError) as problem:
-                why = str(problem) if isinstance(problem, ExplorerError) else "it is not what this page writes."
+                why = (
+                    str(problem) if isinstance(problem, ExplorerError) else "it is not what this page writes."
+                )
                 left_out.append(f'The "{name}" of the link was left out: {why}')
     return found, tuple(left_out)
 
@@ -129,15 +140,23 @@ def from_params(params: Mapping[str, str]) -> tuple[Sight, tuple[str, ...]]:
 def _camera_text(camera: Camera | None) -> str:
     if camera is None:
         return ""
-    plane = ",".join("" if value is None else f"{value:.4g}" for value in (camera.x, camera.y, camera.plane_zoom))
-    return f"{camera.view[0]},{camera.lon:.2f},{camera.lat:.2f},{camera.zoom:.2f}" + (f",{plane}" if plane.strip(",") else "")
+    plane = ",".join(
+        "" if value is None else f"{value:.4g}" for value in (camera.x, camera.y, camera.plane_zoom)
+    )
+    return f"{camera.view[0]},{camera.lon:.2f},{camera.lat:.2f},{camera.zoom:.2f}" + (
+        f",{plane}" if plane.strip(",") else ""
+    )
 
 
 def _camera(found: Sight, text: str) -> Sight:
     view, *numbers = text.split(",")
     lon, lat, zoom = (float(number) for number in numbers[:3])
     x, y, plane_zoom = (*(float(number) if number else None for number in numbers[3:]), None, None, None)[:3]
-    if len(numbers) not in (3, 6) or not all(abs(n or 0) < 1e9 for n in (lon, lat, zoom, x, y, plane_zoom)) or abs(lat) > 90:
+    if (
+        len(numbers) not in (3, 6)
+        or not all(abs(n or 0) < 1e9 for n in (lon, lat, zoom, x, y, plane_zoom))
+        or abs(lat) > 90
+    ):
         raise ValueError(text)
     return replace(found, camera=Camera({"g": "globe", "f": "flat"}[view], lon, lat, zoom, x, y, plane_zoom))  # pyright: ignore[reportArgumentType]
 
@@ -170,7 +189,11 @@ def _rows(found: Sight, text: str) -> Sight:
 
 def _by(found: Sight, text: str) -> Sight:
     if not re.fullmatch(r"groups|similar|column:\w{1,60}", text):
-        raise ValueError(text) if text != "painted" else ExplorerError("colours that a panel computed are computed there again.")
+        raise (
+            ValueError(text)
+            if text != "painted"
+            else ExplorerError("colours that a panel computed are computed there again.")
+        )
     return replace(found, by=text)
 
 

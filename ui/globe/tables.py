@@ -49,7 +49,9 @@ def known() -> dict[str, Path]:
         if not folder.is_dir():
             continue
         candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
-        found |= {child.name: child for child in candidates if has_manifest(child) and any(child.glob("*.parquet"))}
+        found |= {
+            child.name: child for child in candidates if has_manifest(child) and any(child.glob("*.parquet"))
+        }
         if not has_manifest(folder):
             found |= {file.stem: file for file in sorted(folder.glob("*.parquet"))}
     return {**found, **tables_of(state.owner()), **own_tables()}

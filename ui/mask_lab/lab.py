@@ -29,7 +29,10 @@ def reconstruction(view: View) -> Reconstruction:
 
     def tell(ahead: int) -> None:
         if ahead:
-            place.info(f"{ahead:,} call{'s' * (ahead > 1)} before yours; your picture follows.", icon=":material/hourglass_top:")
+            place.info(
+                f"{ahead:,} call{'s' * (ahead > 1)} before yours; your picture follows.",
+                icon=":material/hourglass_top:",
+            )
         else:
             place.empty()
 
@@ -40,7 +43,9 @@ def recipe(made: Reconstruction) -> None:
     """The warnings, one line each, and the recipe of every picture above."""
     for sentence in made.warnings:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
-    st.caption(f"{plain(made.recipe.caption())}  \nCompared with {plain(made.recipe.target)}. {plain(made.recipe.credit)}")
+    st.caption(
+        f"{plain(made.recipe.caption())}  \nCompared with {plain(made.recipe.target)}. {plain(made.recipe.credit)}"
+    )
 
 
 @st.fragment(parallel=True)
@@ -53,7 +58,12 @@ def scores(view: View) -> None:
         st.caption("Nothing is hidden, so there is nothing to score.")
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
-    st.dataframe(score_rows(cached.verdict(view, made), made.recipe.model), column_config=digits, hide_index=True, width="stretch")
+    st.dataframe(
+        score_rows(cached.verdict(view, made), made.recipe.model),
+        column_config=digits,
+        hide_index=True,
+        width="stretch",
+    )
 
 
 def paint(view: View) -> MaskSpec:
@@ -67,9 +77,15 @@ def paint(view: View) -> MaskSpec:
     shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
     canvas, words = st.columns([1.7, 1], gap="medium")
     with words:
-        st.markdown("**Paint what is hidden.** Drag on the tile; the bar above it holds brush, rectangle, lasso, eraser and undo.")
-        kind = st.segmented_control("The pick tool hides this kind of patch", list(ALIKE), default="some", key="alike", required=True)
-        st.caption("Pick a patch with the dropper: patches that look like it (colour, contrast, slope) are hidden too.")
+        st.markdown(
+            "**Paint what is hidden.** Drag on the tile; the bar above it holds brush, rectangle, lasso, eraser and undo."
+        )
+        kind = st.segmented_control(
+            "The pick tool hides this kind of patch", list(ALIKE), default="some", key="alike", required=True
+        )
+        st.caption(
+            "Pick a patch with the dropper: patches that look like it (colour, contrast, slope) are hidden too."
+        )
     key = f"painter {grid}"
     if (done := painted(grid, grid, key)) is not None:
         hidden = done.mask
@@ -79,5 +95,13 @@ def paint(view: View) -> MaskSpec:
         state.publish(view)
     with canvas:
         image = jpeg(stretch_of(shown).draw(shown.target))
-        mask_painter(image, grid, grid, make_mask(view.mask, grid, grid).hidden, key, label="Patches to hide", max_width_px=460)
+        mask_painter(
+            image,
+            grid,
+            grid,
+            make_mask(view.mask, grid, grid).hidden,
+            key,
+            label="Patches to hide",
+            max_width_px=460,
+        )
     return view.mask

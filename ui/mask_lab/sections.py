@@ -28,15 +28,33 @@ for the rest.
 """
 COLOURS = {"All bands": None, "Red": 0, "Green": 1, "Blue": 2}
 KINDS = {"l1": "Absolute", "squared": "Squared", "ssim": "1 - SSIM"}
-PICTURES = {"original": "Truth", "combined": "Prediction", "pasted": "Prediction, true pixels pasted", "low": "Low", "pinned": "Pinned result"}
+PICTURES = {
+    "original": "Truth",
+    "combined": "Prediction",
+    "pasted": "Prediction, true pixels pasted",
+    "low": "Low",
+    "pinned": "Pinned result",
+}
 
 
 def judging(view: View, made: Reconstruction) -> None:
     """Error maps on a shared scale, and the fills as pictures."""
     left, middle, right = st.columns([1.3, 1.3, 1], vertical_alignment="bottom")
-    kind = left.segmented_control("Error", list(KINDS), default="l1", format_func=KINDS.__getitem__, key="error", required=True) or "l1"
-    colour = middle.segmented_control("Of", list(COLOURS), default="All bands", key="error of", required=True) or "All bands"
-    judged = right.toggle("Only what the loss saw", key="judged", help="Fades the visible patches: training never compared them.")
+    kind = (
+        left.segmented_control(
+            "Error", list(KINDS), default="l1", format_func=KINDS.__getitem__, key="error", required=True
+        )
+        or "l1"
+    )
+    colour = (
+        middle.segmented_control("Of", list(COLOURS), default="All bands", key="error of", required=True)
+        or "All bands"
+    )
+    judged = right.toggle(
+        "Only what the loss saw",
+        key="judged",
+        help="Fades the visible patches: training never compared them.",
+    )
     maps, full = error_panels(made, kind, COLOURS[colour], judged_only=judged)
     st.html(sheet(maps))
     st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale for all three"))
@@ -45,7 +63,9 @@ def judging(view: View, made: Reconstruction) -> None:
     if made.scored.any():
         st.markdown("##### Beside fills that no network made")
         st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
-        st.caption("PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three.")
+        st.caption(
+            "PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three."
+        )
 
 
 def comparing(view: View, made: Reconstruction) -> None:
@@ -57,9 +77,19 @@ def comparing(view: View, made: Reconstruction) -> None:
     names = [name for name in PICTURES if name != "pinned" or pinned]
     one = left.selectbox("Left", names, format_func=PICTURES.__getitem__, key="compare left")
     other = middle.selectbox(
-        "Right", names, index=len(names) - 1 if pinned else 1, format_func=PICTURES.__getitem__, key=f"compare right {bool(pinned)}"
+        "Right",
+        names,
+        index=len(names) - 1 if pinned else 1,
+        format_func=PICTURES.__getitem__,
+        key=f"compare right {bool(pinned)}",
     )
-    right.button("Pin this result", icon=":material/push_pin:", on_click=state.keep, args=("pinned", view), width="stretch")
+    right.button(
+        "Pin this result",
+        icon=":material/push_pin:",
+        on_click=state.keep,
+        args=("pinned", view),
+        width="stretch",
+    )
     pictures: dict[str, Panel] = {panel.name: panel for panel in panels(made)}
     if pinned:
         kept = cached.reconstruction(pinned, state.session_id())
@@ -78,8 +108,12 @@ def many_masks(view: View, made: Reconstruction) -> None:
     """The same share hidden at other places, again and again: where does the network always say the same?"""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     count = left.select_slider("Masks", [4, 8, 16, 32, 64], 16, key="masks")
-    if not right.button("Draw them", type="primary", icon=":material/casino:") and state.recall("many", None) != (view, count):
-        st.caption("Mean, standard deviation and how often each patch was hidden, over many masks of this kind and share.")
+    if not right.button("Draw them", type="primary", icon=":material/casino:") and state.recall(
+        "many", None
+    ) != (view, count):
+        st.caption(
+            "Mean, standard deviation and how often each patch was hidden, over many masks of this kind and share."
+        )
         return
     state.keep("many", (view, count))
     place, bar = st.empty(), st.progress(0.0)
@@ -87,21 +121,34 @@ def many_masks(view: View, made: Reconstruction) -> None:
         place.html(sheet(spread_panels(made, spread)))
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()
-    st.caption("Per pixel, over the masks that hid it; a pixel that none hid shows the truth. Where the deviation is high, the network guesses.")
+    st.caption(
+        "Per pixel, over the masks that hid it; a pixel that none hid shows the truth. Where the deviation is high, the network guesses."
+    )
 
 
 def more_hidden(view: View, made: Reconstruction) -> None:
     """From almost everything visible to almost nothing: the curve, a slider through it, and an animation."""
-    if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall("swept", None) != sweep_of(view):
+    if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall(
+        "swept", None
+    ) != sweep_of(view):
         st.caption("Ten steps from 5 % to 95 % hidden; each hides the same patches and more.")
         return
     state.keep("swept", sweep_of(view))
     with st.spinner("Ten reconstructions", show_time=True):
         steps = cached.sweep(view, state.session_id())
     verdicts = [judge(step.made) for step in steps]
-    lines = {"model": [v.model.psnr for v in verdicts], **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills}}
+    lines = {
+        "model": [v.model.psnr for v in verdicts],
+        **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills},
+    }
     st.plotly_chart(sweep_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
-    chosen = st.select_slider("Hidden", range(len(steps)), len(steps) // 2, format_func=lambda n: f"{steps[n].ratio:.0%}", key="sweep step")
+    chosen = st.select_slider(
+        "Hidden",
+        range(len(steps)),
+        len(steps) // 2,
+        format_func=lambda n: f"{steps[n].ratio:.0%}",
+        key="sweep step",
+    )
     shown = {panel.name: panel for panel in panels(steps[chosen].made)}
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
@@ -120,7 +167,12 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
-        "Models", [*names, *model_picker.file_names()], default=default, max_selections=6, key="models", format_func=model_picker.model_label
+        "Models",
+        [*names, *model_picker.file_names()],
+        default=default,
+        max_selections=6,
+        key="models",
+        format_func=model_picker.model_label,
     )
     rows: list[Panel] = []
     for name in chosen:
@@ -131,10 +183,17 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
         scores = judge(other, ()).model
         picture = next(panel for panel in panels(other) if panel.name == "pasted")
         rows.append(
-            replace(picture, name=f"model-{name}", title=name, note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px")
+            replace(
+                picture,
+                name=f"model-{name}",
+                title=name,
+                note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px",
+            )
         )
     st.html(sheet([next(p for p in panels(made) if p.name == "masked"), *rows], abreast=4))
-    st.caption("True pixels pasted; PSNR over hidden pixels at each model's own input size, each under its own policy.")
+    st.caption(
+        "True pixels pasted; PSNR over hidden pixels at each model's own input size, each under its own policy."
+    )
 
 
 def taking_away(view: View, made: Reconstruction) -> None:
@@ -142,11 +201,28 @@ def taking_away(view: View, made: Reconstruction) -> None:
     verdict = cached.verdict(view, made)
     one, two, three = st.columns(3)
     one.download_button(
-        "Pictures (PNG)", lambda: export.pictures_zip(made, verdict), "reconstruction.zip", "application/zip", on_click="ignore", width="stretch"
+        "Pictures (PNG)",
+        lambda: export.pictures_zip(made, verdict),
+        "reconstruction.zip",
+        "application/zip",
+        on_click="ignore",
+        width="stretch",
     )
-    two.download_button("GeoTIFF", lambda: export.geotiff(made), "reconstruction.tif", "image/tiff", on_click="ignore", width="stretch")
+    two.download_button(
+        "GeoTIFF",
+        lambda: export.geotiff(made),
+        "reconstruction.tif",
+        "image/tiff",
+        on_click="ignore",
+        width="stretch",
+    )
     three.download_button(
-        "Recipe (JSON)", lambda: export.recipe_json(made, verdict), "recipe.json", "application/json", on_click="ignore", width="stretch"
+        "Recipe (JSON)",
+        lambda: export.recipe_json(made, verdict),
+        "recipe.json",
+        "application/json",
+        on_click="ignore",
+        width="stretch",
     )
     kind_at, dpi_at, get = st.columns(3, vertical_alignment="bottom")
     kind = kind_at.selectbox("Figure for print", list(export.FIGURES), format_func=str.upper, key="figure")

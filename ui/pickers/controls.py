@@ -42,7 +42,13 @@ def default_view() -> View:
     entries = cached.gallery()
     first = next((entry for entry in entries if entry.title == FIRST_TITLE), entries[0])
     name = next(iter(cached.cards()))
-    return View(name, hash_of(cached.cards()[name]), tile_of(first, cached.cards()[name].input_px), policy_of(cached.cards()[name]), MaskSpec())
+    return View(
+        name,
+        hash_of(cached.cards()[name]),
+        tile_of(first, cached.cards()[name].input_px),
+        policy_of(cached.cards()[name]),
+        MaskSpec(),
+    )
 
 
 def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> View:
@@ -62,7 +68,9 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
         tabs=tabs,
         closed=closed,
     )
-    with st.container():  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
+    with (
+        st.container()
+    ):  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
         for sentence in restored.ignored:
             st.warning(plain(sentence), icon=":material/link_off:")
     return restored.view
@@ -101,14 +109,18 @@ def other_mask(view: View) -> View:
 
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     """What is hidden: kind, ratio, seed, size, inverse; a painting keeps what the last mask hid."""
-    kind = st.selectbox("Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=KIND_NAMES.__getitem__)
+    kind = st.selectbox(
+        "Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=KIND_NAMES.__getitem__
+    )
     if kind == PAINTED:
         return mask if mask.kind == PAINTED else painted(make_mask(mask, rows, cols).hidden)
     uses = KINDS[kind].uses
     fresh = MaskSpec(kind) if mask.kind == PAINTED else mask
     percent = fresh.ratio * 100
     if "ratio" in uses:
-        percent = st.slider("Share hidden", 0, 100, format="%d %%", key=state.widget("percent", round(percent)))
+        percent = st.slider(
+            "Share hidden", 0, 100, format="%d %%", key=state.widget("percent", round(percent))
+        )
         if round(fresh.ratio * 100) == percent:
             percent = fresh.ratio * 100
     seed = _seed(fresh.seed) if "seed" in uses else fresh.seed
@@ -116,7 +128,13 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     with st.popover("More of the mask", width="stretch"):
         if kind in SIZED:
             shown = min(size, LARGEST_SLID)
-            slid = st.slider("Size in patches, 0: automatic", 0, LARGEST_SLID, key=state.widget("cells", shown), help=plain(KINDS[kind].size))
+            slid = st.slider(
+                "Size in patches, 0: automatic",
+                0,
+                LARGEST_SLID,
+                key=state.widget("cells", shown),
+                help=plain(KINDS[kind].size),
+            )
             size = size if slid == shown else slid
         invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
         st.caption(f"{KIND_NAMES[kind]}: {plain(KINDS[kind].hides)}.")
@@ -128,7 +146,9 @@ def painted(hidden: object) -> MaskSpec:
     import numpy as np
 
     grid = np.asarray(hidden, bool)
-    return MaskSpec(PAINTED, cells=tuple(np.flatnonzero(grid).tolist()), painted_on=(grid.shape[0], grid.shape[1]))
+    return MaskSpec(
+        PAINTED, cells=tuple(np.flatnonzero(grid).tolist()), painted_on=(grid.shape[0], grid.shape[1])
+    )
 
 
 def _seed(seed: int) -> int:
@@ -151,7 +171,12 @@ def input_size(view: View, card: ModelCard) -> int | None:
 
     sizes = sorted({*input_sizes(card.patch_px, card.input_px), view.tile.size_px or card.input_px})
     label = {size: f"{size} px · {size // card.patch_px} x {size // card.patch_px} patches" for size in sizes}
-    size = st.selectbox("Input", sizes, key=state.widget(f"size:{card.name}", view.tile.size_px or card.input_px), format_func=label.__getitem__)
+    size = st.selectbox(
+        "Input",
+        sizes,
+        key=state.widget(f"size:{card.name}", view.tile.size_px or card.input_px),
+        format_func=label.__getitem__,
+    )
     return None if size == card.input_px else size
 
 
@@ -185,7 +210,9 @@ def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
     if header.crs is not None and header.transform is not None:  # degrees are shorter across than down
         east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
         wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
-    across = 0.99 * min(header.width * wide, header.height * high) * native  # a projection's metres are not the same everywhere on the picture
+    across = (
+        0.99 * min(header.width * wide, header.height * high) * native
+    )  # a projection's metres are not the same everywhere on the picture
     return min(native / 2, across / side_px), across / side_px
 
 
@@ -199,13 +226,22 @@ def there(tile: TileSpec) -> TileSpec:
         return tile
     asked = ", ".join(str(band + 1) for band in tile.rgb)
     have = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
-    st.warning(f"The link asks for the bands {plain(asked)}, but this picture has {plain(have)}: its usual colours are shown instead.", icon=":material/link_off:")
+    st.warning(
+        f"The link asks for the bands {plain(asked)}, but this picture has {plain(have)}: its usual colours are shown instead.",
+        icon=":material/link_off:",
+    )
     return replace(tile, rgb=None)
 
 
 def duration(seconds: float) -> str:
     """Seconds in the unit a person would use."""
-    return f"{max(1, seconds):.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{max(1, seconds):.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def band_control(tile: TileSpec) -> TileSpec:
@@ -216,7 +252,12 @@ def band_control(tile: TileSpec) -> TileSpec:
     now = tile.rgb or cached.ground(replace(tile, rgb=None), 16).rgb
     columns = st.columns(3, gap="small", wrap=False)
     chosen = [
-        column.selectbox(plain(colour), range(len(header.bands)), key=state.widget(colour, band), format_func=header.bands.__getitem__)
+        column.selectbox(
+            plain(colour),
+            range(len(header.bands)),
+            key=state.widget(colour, band),
+            format_func=header.bands.__getitem__,
+        )
         for column, colour, band in zip(columns, ("Red", "Green", "Blue"), now, strict=True)
     ]
     rgb = (chosen[0], chosen[1], chosen[2])
@@ -234,7 +275,9 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
     )  # fmt: skip
     if name != "manual":
         return Policy(name)
-    value = st.number_input("res", LEAST_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0))
+    value = st.number_input(
+        "res", LEAST_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0)
+    )
     return Policy("manual", float(value))
 
 
@@ -253,7 +296,9 @@ def edit(view: View, *, encoders: bool = False) -> View:
     with st.expander("Scale and input", icon=":material/straighten:"):
         tile = gsd_control(tile, side)
         policy = policy_control(policy, card)
-        size = input_size(view if name == view.model else replace(view, tile=replace(view.tile, size_px=None)), card)
+        size = input_size(
+            view if name == view.model else replace(view, tile=replace(view.tile, size_px=None)), card
+        )
         tile = band_control(tile)
     return View(name, hash_of(card), replace(tile, size_px=size), policy, mask)
 

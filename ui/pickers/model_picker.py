@@ -26,8 +26,13 @@ def file_names() -> list[str]:
 
 def known_names() -> set[str]:
     """Every name of a model that a link of this user may say. A tab that was reloaded finds its uploads again."""
-    weights.store.adopt(state.others(("model",)).get("model", "").partition("+")[0], state.session_id(), state.cookie())
-    return {*cached.cards(), *(name + ending for name in file_names() for ending in ("", *(f"+{kind}" for kind in POSITIONS)))}
+    weights.store.adopt(
+        state.others(("model",)).get("model", "").partition("+")[0], state.session_id(), state.cookie()
+    )
+    return {
+        *cached.cards(),
+        *(name + ending for name in file_names() for ending in ("", *(f"+{kind}" for kind in POSITIONS))),
+    }
 
 
 def model_label(name: str) -> str:
@@ -51,15 +56,25 @@ def names_for(view: View, *, encoders: bool = False) -> list[str]:
 
 def pick_model(view: View, *, encoders: bool = False) -> str:
     """A network: a preset that reconstructs (with `encoders` any), or a file of weights, with what is known of the file."""
-    name = st.selectbox("Model", names_for(view, encoders=encoders), key=state.widget("model", view.model), format_func=model_label, help=_memory())
+    name = st.selectbox(
+        "Model",
+        names_for(view, encoders=encoders),
+        key=state.widget("model", view.model),
+        format_func=model_label,
+        help=_memory(),
+    )
     _own_weights(view)
     if (said := settled(name)) != name:
         _show(view, said)
     card = cached.card_of(name)
     if NON_COMMERCIAL in card.licence.split("-"):
-        st.caption(f":orange[:material/gavel:] {plain(card.licence)}: these weights are for non-commercial use only.")
+        st.caption(
+            f":orange[:material/gavel:] {plain(card.licence)}: these weights are for non-commercial use only."
+        )
     if report := cached.report(name):
-        with st.expander("About this file", icon=":material/description:", expanded=state.recall("new weights", "") == name):
+        with st.expander(
+            "About this file", icon=":material/description:", expanded=state.recall("new weights", "") == name
+        ):
             st.markdown("\n".join(f"- {plain(sentence)}" for sentence in report))
     return name
 
@@ -70,13 +85,21 @@ def settled(name: str) -> str:
         cached.card_of(name)
         return name
     except ExplorerError as problem:
-        if type(problem).__name__ != "AmbiguousPositionsError":  # by name: pages do without torch until a network is needed
+        if (
+            type(problem).__name__ != "AmbiguousPositionsError"
+        ):  # by name: pages do without torch until a network is needed
             raise
     st.warning(
         "This file holds an encoder alone, and nothing in it tells whether its positions follow the ground sample distance. Where is it from?",
         icon=":material/help:",
     )
-    kind = st.radio("Its positions", list(POSITIONS), index=None, format_func=POSITIONS.__getitem__, key=f"positions {name}")
+    kind = st.radio(
+        "Its positions",
+        list(POSITIONS),
+        index=None,
+        format_func=POSITIONS.__getitem__,
+        key=f"positions {name}",
+    )
     if kind is None:
         st.stop()
     return f"{name}+{kind}"
@@ -85,14 +108,23 @@ def settled(name: str) -> str:
 def _own_weights(view: View) -> None:
     """Lay a file of weights in, see which there are, take them away; what was chosen closes it, a refusal does not."""
     opened = state.widget("own weights", False)
-    with st.popover("Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"):
+    with st.popover(
+        "Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"
+    ):
         most = state.upload_limit_mb()
         st.caption(
             f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most:,} MB; nothing in the file is run. It lives in this session only: nobody "
             "else sees it, no link leads to it, and it is deleted soon after you close this tab."
         )
-        file = st.file_uploader("File of weights", [suffix[1:] for suffix in weights.SUFFIXES], key=f"weights {state.recall('weights taken', 0)}")
-        if st.button("Load it", type="primary", disabled=file is None, key="load weights", width="stretch") and file is not None:
+        file = st.file_uploader(
+            "File of weights",
+            [suffix[1:] for suffix in weights.SUFFIXES],
+            key=f"weights {state.recall('weights taken', 0)}",
+        )
+        if (
+            st.button("Load it", type="primary", disabled=file is None, key="load weights", width="stretch")
+            and file is not None
+        ):
             _take_in(view, file, most)
         if refused := state.recall("weights refused", ""):
             st.error(plain(refused), icon=":material/error:")
@@ -100,7 +132,10 @@ def _own_weights(view: View) -> None:
         for key in weights.store.names(state.session_id()):
             held = weights.store.get(key)
             if st.button(
-                f"Remove {plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)", icon=":material/delete:", type="tertiary", key=f"remove {key}"
+                f"Remove {plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)",
+                icon=":material/delete:",
+                type="tertiary",
+                key=f"remove {key}",
             ):
                 weights.store.remove(key)
                 _show(view, next(iter(cached.cards())) if view.model.startswith(key) else view.model)
@@ -135,7 +170,9 @@ def _show(view: View, name: str) -> None:
     except ExplorerError:
         policy = view.policy
     state.keep("new weights", name)
-    state.jump(replace(view, model=name, weights_hash="", policy=policy, tile=replace(view.tile, size_px=None)))
+    state.jump(
+        replace(view, model=name, weights_hash="", policy=policy, tile=replace(view.tile, size_px=None))
+    )
 
 
 def _memory() -> str:

@@ -26,8 +26,17 @@ PLAIN = (".png", ".jpg", ".jpeg")
 
 def pick_tile(view: View) -> TileSpec:
     """The tile that is shown, by name, with the door to others; a choice starts the page anew with it."""
-    title = next((e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)), controls.ref_title(view.tile.ref))
-    if st.button(plain(title), icon=":material/photo_library:", help="Choose another tile", width="stretch", key="choose tile"):
+    title = next(
+        (e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)),
+        controls.ref_title(view.tile.ref),
+    )
+    if st.button(
+        plain(title),
+        icon=":material/photo_library:",
+        help="Choose another tile",
+        width="stretch",
+        key="choose tile",
+    ):
         _dialog(view)
     return view.tile
 
@@ -38,7 +47,9 @@ def _same_place(one: TileSpec, other: TileSpec) -> bool:
 
 @st.dialog("Choose a tile", width="large")
 def _dialog(view: View) -> None:
-    tabs = st.tabs(["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun")
+    tabs = st.tabs(
+        ["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun"
+    )
     for tab, draw in zip(tabs, (_gallery, _pictures, _upload, _place), strict=True):
         if tab.open:
             with tab:
@@ -53,7 +64,9 @@ def _gallery(view: View) -> None:
     side = view.tile.size_px or cached.card_of(view.model).input_px
     entries = cached.gallery()
     for start in range(0, len(entries), ABREAST):
-        for column, entry in zip(st.columns(ABREAST, gap="small"), entries[start : start + ABREAST], strict=False):
+        for column, entry in zip(
+            st.columns(ABREAST, gap="small"), entries[start : start + ABREAST], strict=False
+        ):
             with column:
                 try:
                     st.image(cached.thumbnail_of(entry.spec), width="stretch", alt=entry.title)
@@ -61,20 +74,34 @@ def _gallery(view: View) -> None:
                     st.caption(plain(problem))
                     continue
                 label = f"{entry.title} · {metres(entry.gsd_m)}"
-                if st.button(plain(label), help=f"{plain(entry.credit)} ({plain(entry.licence)})", width="stretch", key=f"gallery {entry.title}", type="tertiary"):
+                if st.button(
+                    plain(label),
+                    help=f"{plain(entry.credit)} ({plain(entry.licence)})",
+                    width="stretch",
+                    key=f"gallery {entry.title}",
+                    type="tertiary",
+                ):
                     _use(view, controls.tile_of(entry, side))
 
 
 def _pictures(view: View) -> None:
     catalogue = cached.catalogue()
     names = [name for name in catalogue.names() if name != "upload" and catalogue.source(name).keys()]
-    name = st.selectbox("Source", names, format_func=lambda name: f"{catalogue.source(name).info.title} ({len(catalogue.source(name).keys())})")
+    name = st.selectbox(
+        "Source",
+        names,
+        format_func=lambda name: (
+            f"{catalogue.source(name).info.title} ({len(catalogue.source(name).keys())})"
+        ),
+    )
     source = catalogue.source(name)
     wanted = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
     keys = source.keys()
     found = [key for key in keys if wanted in f"{key} {source.entry(key).label}".lower()]
     if not found:
-        st.info(f"No picture of {plain(source.info.title)} is called so: write less, or choose another source.")
+        st.info(
+            f"No picture of {plain(source.info.title)} is called so: write less, or choose another source."
+        )
         return
     key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {wanted}")
     left, right = st.columns([1, 2], vertical_alignment="bottom")
@@ -84,7 +111,9 @@ def _pictures(view: View) -> None:
     except GeoError as problem:
         st.warning(plain(problem))
     entry = source.entry(key)
-    right.caption(f"{plain(entry.credit or source.info.credit)}  \n{plain(entry.licence or source.info.licence)}")
+    right.caption(
+        f"{plain(entry.credit or source.info.credit)}  \n{plain(entry.licence or source.info.licence)}"
+    )
     if right.button("Show this one", type="primary", width="stretch"):
         _use(view, spec)
     if right.button("Any other of this source", icon=":material/casino:", width="stretch"):
@@ -92,7 +121,9 @@ def _pictures(view: View) -> None:
 
 
 def _upload(view: View) -> None:
-    st.caption(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab.")
+    st.caption(
+        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab."
+    )
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
     plain = file is not None and file.name.lower().endswith(PLAIN)
     gsd = st.number_input(
@@ -100,11 +131,15 @@ def _upload(view: View) -> None:
         0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="not stated", key="metres per pixel",
     )  # fmt: skip
     if plain and not gsd:
-        st.caption("Type how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph.")
+        st.caption(
+            "Type how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
+        )
     if not st.button("Show it", type="primary", disabled=file is None or (plain and not gsd)) or file is None:
         return
     try:
-        ref = pictures.take_in(state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie())
+        ref = pictures.take_in(
+            state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie()
+        )
         pictures.source.native_gsd_m(ref.key)
         cached.thumbnail_of(TileSpec(ref))
     except ExplorerError as problem:

@@ -24,16 +24,33 @@ FEW, IN_ALL = 10, 200
 def accuracy(view: View) -> None:
     """Choose a labelled set, start, see accuracy with intervals over relative scales; numbers are kept with those of the page Evaluate."""
     st.markdown("**kNN over scales**")
-    here = [name for name in evaluations.sets_here("knn") if states_gsd(name)]  # without a scale nothing says what relative scales are heard as
+    here = [
+        name for name in evaluations.sets_here("knn") if states_gsd(name)
+    ]  # without a scale nothing says what relative scales are heard as
     if not here:
-        st.info("No labelled set that states its metres per pixel is here: put EuroSAT or another into a folder and name it in EARTH_MAE_DATA.", icon=":material/folder_off:")
+        st.info(
+            "No labelled set that states its metres per pixel is here: put EuroSAT or another into a folder and name it in EARTH_MAE_DATA.",
+            icon=":material/folder_off:",
+        )
         return
     own = next((name for name in here if _is_of(view, name)), here[0])
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    name = left.selectbox("Labelled set", here, here.index(own), format_func=lambda known: PUBLISHED[known].title, key=f"accuracy on {own}")
+    name = left.selectbox(
+        "Labelled set",
+        here,
+        here.index(own),
+        format_func=lambda known: PUBLISHED[known].title,
+        key=f"accuracy on {own}",
+    )
     wish = (view.model, name, view.policy)
     asked: frozenset[object] = state.recall("accuracy asked", frozenset())
-    if right.button("Compute", icon=":material/play_arrow:", disabled=wish in asked, width="stretch", help="Four scales, some seconds each."):
+    if right.button(
+        "Compute",
+        icon=":material/play_arrow:",
+        disabled=wish in asked,
+        width="stretch",
+        help="Four scales, some seconds each.",
+    ):
         asked = asked | {wish}
         state.keep("accuracy asked", asked)
     if wish in asked:
@@ -45,7 +62,9 @@ def accuracy(view: View) -> None:
                 "At 12.5 % small pictures leave few whole patches."
             )
     if "Evaluate" in labs():
-        st.page_link(labs()["Evaluate"], label="More images, models and protocols", icon=":material/leaderboard:")
+        st.page_link(
+            labs()["Evaluate"], label="More images, models and protocols", icon=":material/leaderboard:"
+        )
 
 
 def _computed(view: View, name: str) -> tuple[Result, ...]:
@@ -53,9 +72,17 @@ def _computed(view: View, name: str) -> tuple[Result, ...]:
     from core.engine.candidates import candidate
 
     policy = policy_to_text(view.policy)
-    plan = Plan(protocol="sweep", data=(name,), scales=SWEEP, policies=(policy,), limit=max(FEW, IN_ALL // (PUBLISHED[name].classes or 1)))
+    plan = Plan(
+        protocol="sweep",
+        data=(name,),
+        scales=SWEEP,
+        policies=(policy,),
+        limit=max(FEW, IN_ALL // (PUBLISHED[name].classes or 1)),
+    )
     bar, found = st.progress(0.0), []
-    kept = evaluations.cache() if view.model in {*cached.cards(), *cached.weight_files()} else None  # an uploaded file is its session's alone
+    kept = (
+        evaluations.cache() if view.model in {*cached.cards(), *cached.weight_files()} else None
+    )  # an uploaded file is its session's alone
     for event in evaluate(plan, [candidate(weights.located(view.model, cached.weight_files()))], cache=kept):
         if isinstance(event, Result):
             found.append(event)

@@ -34,7 +34,16 @@ class Choices:
 
     def to_text(self) -> str:
         """Write what differs from the defaults: `scales;hold:pixels;count:16`."""
-        return ";".join([MARK, *(f"{f.name}:{getattr(self, f.name)}" for f in fields(self) if getattr(self, f.name) != f.default)])
+        return ";".join(
+            [
+                MARK,
+                *(
+                    f"{f.name}:{getattr(self, f.name)}"
+                    for f in fields(self)
+                    if getattr(self, f.name) != f.default
+                ),
+            ]
+        )
 
 
 LIMITS: dict[str, Any] = {
@@ -53,14 +62,21 @@ def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
     """Read a selection; what is not the Scale Lab's is left out with a sentence."""
     mark, *parts = text.split(";")
     if text and mark != MARK:
-        return Choices(), (f'The selection "{text[:40]}" in the link is not one of the Scale Lab and was left out.',)
+        return Choices(), (
+            f'The selection "{text[:40]}" in the link is not one of the Scale Lab and was left out.',
+        )
     found, ignored = Choices(), []
     for part in parts:
         name, _, value = part.partition(":")
         limits = LIMITS.get(name, ())
         if value in limits:
             found = replace(found, **{name: value})
-        elif limits and isinstance(limits[0], int) and value.lstrip("-").isdecimal() and limits[0] <= int(value[:4]) <= limits[1]:
+        elif (
+            limits
+            and isinstance(limits[0], int)
+            and value.lstrip("-").isdecimal()
+            and limits[0] <= int(value[:4]) <= limits[1]
+        ):
             found = replace(found, **{name: int(value[:4])})
         else:
             ignored.append(f'"{part[:40]}" in the link means nothing to the Scale Lab and was left out.')
@@ -74,14 +90,24 @@ def scale_controls(view: View) -> Choices:
         st.warning(plain(sentence), icon=":material/link_off:")
     hold = (
         st.segmented_control(
-            "Across scales", list(HOLDS), format_func=HOLD_NAMES.__getitem__, key=state.widget("hold", was.hold), required=True, width="stretch"
+            "Across scales",
+            list(HOLDS),
+            format_func=HOLD_NAMES.__getitem__,
+            key=state.widget("hold", was.hold),
+            required=True,
+            width="stretch",
         )
         or was.hold
     )
     st.caption(f"{HOLDS[hold]}.")
     count = st.slider("Scales", 2, MAX_SCALES, key=state.widget("count", was.count))
     masked = st.segmented_control(
-        "Hide the same", list(MASKED), format_func=MASKED_NAMES.__getitem__, key=state.widget("masked", was.masked), required=True, width="stretch"
+        "Hide the same",
+        list(MASKED),
+        format_func=MASKED_NAMES.__getitem__,
+        key=state.widget("masked", was.masked),
+        required=True,
+        width="stretch",
     )
     st.caption(f"{MASKED[masked or was.masked]}.")
     band = st.toggle(
@@ -100,7 +126,13 @@ def scales_of(view: View, choices: Choices, card: ModelCard) -> tuple[Scale, ...
     """The ladder of this view."""
     side = view.tile.size_px or card.input_px
     spec = ScaleSpec(view.tile, view.mask, choices.hold, choices.masked, choices.count)
-    return ladder(spec, cached.catalogue().read, input_px=card.input_px, patch_px=card.patch_px, limits_m=controls.gsd_range(view.tile, side))
+    return ladder(
+        spec,
+        cached.catalogue().read,
+        input_px=card.input_px,
+        patch_px=card.patch_px,
+        limits_m=controls.gsd_range(view.tile, side),
+    )
 
 
 def views_of(view: View, scales: tuple[Scale, ...]) -> list[View]:

@@ -35,27 +35,48 @@ def patches(view: View, choices: Choices) -> None:
     st.html(
         sheet(
             [
-                heat_panel(seen.images[n], alike[n], f"alike-{n}", title, low=low, high=high, cell=cell if n == 0 else None)
+                heat_panel(
+                    seen.images[n],
+                    alike[n],
+                    f"alike-{n}",
+                    title,
+                    low=low,
+                    high=high,
+                    cell=cell if n == 0 else None,
+                )
                 for n, title in enumerate(titles)
             ],
             abreast=4,
         )
     )
-    st.caption(f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors.")
+    st.caption(
+        f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors."
+    )
     st.markdown("##### Feature colours")
     colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
-    st.caption("Principal components over all these tiles together, so that one colour means the same everywhere.")
+    st.caption(
+        "Principal components over all these tiles together, so that one colour means the same everywhere."
+    )
     _attention(view, seen, cell, choices)
     if len(tiles) > 1:
         _transplant(tiles, seen, cell, titles)
 
 
 def _others(view: View) -> dict[str, View]:
-    entries = {entry.title: entry for entry in cached.gallery() if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window}
-    chosen = st.multiselect("Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles")
+    entries = {
+        entry.title: entry
+        for entry in cached.gallery()
+        if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window
+    }
+    chosen = st.multiselect(
+        "Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles"
+    )
     side = view.tile.size_px or cached.card_of(view.model).input_px
-    return {title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px)) for title in chosen}
+    return {
+        title: replace(view, tile=replace(controls.tile_of(entries[title], side), size_px=view.tile.size_px))
+        for title in chosen
+    }
 
 
 def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
@@ -73,7 +94,13 @@ def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
             state.set_widget("col", int(points[0]) % grid)
 
     figure = click_figure(image, grid, (row, col))
-    left.plotly_chart(figure, on_select=clicked, selection_mode="points", key=f"clicked {grid}", config={"displayModeBar": False})
+    left.plotly_chart(
+        figure,
+        on_select=clicked,
+        selection_mode="points",
+        key=f"clicked {grid}",
+        config={"displayModeBar": False},
+    )
     return row, col
 
 
@@ -95,17 +122,32 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
         return
     left, right = st.columns(2)
     block = left.slider("Block", 1, blocks, key=_within("block", choices.block, 1, blocks)) - 1
-    weights = cached.of_patches("attention", [view], lambda: attention(network, seen.images[0], float(seen.res[0]), block), block)
+    weights = cached.of_patches(
+        "attention", [view], lambda: attention(network, seen.images[0], float(seen.res[0]), block), block
+    )
     heads = [-1, *range(len(weights))]
     name = {-1: "Mean of all", **{n: f"Head {n + 1}" for n in range(len(weights))}}
-    head = right.selectbox("Head", heads, format_func=name.__getitem__, key=_within("head", choices.head, -1, len(weights) - 1))
+    head = right.selectbox(
+        "Head", heads, format_func=name.__getitem__, key=_within("head", choices.head, -1, len(weights) - 1)
+    )
     shown, grid = (weights.mean(axis=0) if head == -1 else weights[head]), seen.vectors.shape[1]
-    rows = {"CLS looks at": (shown[0, 1:], None), "The patch looks at": (shown[1 + cell[0] * grid + cell[1], 1:], cell)}
+    rows = {
+        "CLS looks at": (shown[0, 1:], None),
+        "The patch looks at": (shown[1 + cell[0] * grid + cell[1], 1:], cell),
+    }
     maps = {title: (values.reshape(grid, grid), at) for title, (values, at) in rows.items()}
     st.html(
         sheet(
             [
-                heat_panel(seen.images[0], values, f"attention-{n}", title, low=0.0, high=float(values.max()), cell=at)
+                heat_panel(
+                    seen.images[0],
+                    values,
+                    f"attention-{n}",
+                    title,
+                    low=0.0,
+                    high=float(values.max()),
+                    cell=at,
+                )
                 for n, (title, (values, at)) in enumerate(maps.items())
             ],
             abreast=4,
@@ -115,7 +157,9 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
 
 def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
     st.markdown("##### The same patch in another scene")
-    moved = cached.of_patches("moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell)
+    moved = cached.of_patches(
+        "moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell
+    )
     grid = seen.vectors.shape[1]
     panels = [picture_panel(seen.images[0], "home", titles[0], "cosine 1: at home", cell, grid)]
     for n, title in enumerate(titles[1:]):

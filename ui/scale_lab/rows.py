@@ -20,15 +20,27 @@ from ui.shell import cached
 from ui.shell.escaping import plain
 
 
-def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool) -> None:
+def draw_row(
+    made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool
+) -> None:
     """Low, high, combined and error of the view's `model`, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
     fed = made.recipe
-    res = f"res {fed.res:.3g} by {fed.policy}" if cached.card_of(model).gsd_aware else "no res: static positions"
+    res = (
+        f"res {fed.res:.3g} by {fed.policy}"
+        if cached.card_of(model).gsd_aware
+        else "no res: static positions"
+    )
     place = " · own scale" if made is own else ""
-    st.markdown(f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, {fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}")
+    st.markdown(
+        f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, {fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}"
+    )
     errors = band_errors(made)
     try:
-        panels = _bands(made, model, look, key) if bands else row_panels(made, look, key, errors and errors["combined"])
+        panels = (
+            _bands(made, model, look, key)
+            if bands
+            else row_panels(made, look, key, errors and errors["combined"])
+        )
     except ExplorerError as problem:
         st.caption(plain(problem))
         return
@@ -40,7 +52,9 @@ def draw_row(made: Reconstruction, model: str, look: Look, key: str, own: Recons
 
 def draw_fed(views: Sequence[View]) -> list[int]:
     """For a network without a decoder: what it is fed at each scale; gives the numbers of the views that could be read."""
-    st.caption("This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it.")
+    st.caption(
+        "This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it."
+    )
     panels: dict[int, Panel] = {}
     for n, view in enumerate(views):
         try:
@@ -49,7 +63,14 @@ def draw_fed(views: Sequence[View]) -> list[int]:
             st.warning(plain(problem))
             continue
         res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
-        panels[n] = picture_panel(ready.fed.unit, f"fed-{n}", metres(ready.fed.tile.gsd), f"{ready.fed.side} px{res}", None, ready.grid)
+        panels[n] = picture_panel(
+            ready.fed.unit,
+            f"fed-{n}",
+            metres(ready.fed.tile.gsd),
+            f"{ready.fed.side} px{res}",
+            None,
+            ready.grid,
+        )
     st.html(sheet(list(panels.values()), abreast=4, least_px=98))
     return list(panels)
 

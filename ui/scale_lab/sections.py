@@ -51,7 +51,10 @@ def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Recons
         st.markdown("**Embedding drift**")
         if own is not None:
             vectors = cached.vectors(views)
-            st.plotly_chart(drift_chart(gsds, [cosine(vector, vectors[own]) for vector in vectors], axis, own_at), key="drift by scale")
+            st.plotly_chart(
+                drift_chart(gsds, [cosine(vector, vectors[own]) for vector in vectors], axis, own_at),
+                key="drift by scale",
+            )
             st.caption("Cosine between the whole picture's vector here and at the tile's own scale.")
     accuracy(views[0] if own is None else views[own])
 
@@ -61,21 +64,32 @@ def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reco
     model = views[0].model
     card = cached.card_of(model)
     if not card.gsd_aware:
-        st.info(f"{plain(model)} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE.")
+        st.info(
+            f"{plain(model)} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE."
+        )
         return
     start = next((n for n, scale in enumerate(scales) if scale.own), 0)
     steps = range(len(scales))
-    chosen = st.select_slider("At", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}")
+    chosen = st.select_slider(
+        "At", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}"
+    )
     base = replace(views[chosen], selection="")
     ready = cached.prepared(base)
-    at = {name: res_of(card, Policy(name), ready.fed.tile.gsd, ready.fed.side, ready.tile.native_gsd_m) for name in COMPARED}
+    at = {
+        name: res_of(card, Policy(name), ready.fed.tile.gsd, ready.fed.side, ready.tile.native_gsd_m)
+        for name in COMPARED
+    }
     res = sorted({*RES, *at.values()})
     asked = [replace(base, policy=Policy("manual", value)) for value in res]
     left, right = st.columns(2, gap="medium")
     errors: dict[float, Any] = {}
     if rows:
         with st.spinner(f"{len(asked)} values of res", show_time=True):
-            done = {n: out for n, out in cached.reconstructions(asked, state.session_id()) if not isinstance(out, ExplorerError)}
+            done = {
+                n: out
+                for n, out in cached.reconstructions(asked, state.session_id())
+                if not isinstance(out, ExplorerError)
+            }
         errors = {res[n]: band_errors(out) or {} for n, out in done.items()}
         bands = {band: [errors.get(value, {}).get(band) for value in res] for band in BANDS}
         with left:
@@ -87,7 +101,9 @@ def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reco
         st.markdown("**Embedding drift**")
         st.plotly_chart(drift_chart(res, drift, "res", at), key="drift by res")
     if rows:
-        _winner(base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)})
+        _winner(
+            base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)}
+        )
     else:
         st.caption(f"{NO_PICTURE} Which policy serves it is seen by kNN over scales, under Curves.")
 
@@ -98,21 +114,34 @@ def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) ->
         st.caption("Nothing is hidden at this scale, so there is no error to compare.")
         return
     ranked = sorted(scored.items(), key=lambda item: item[1])
-    rows_said = [{"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, TOLD)} for name, error in ranked]
+    rows_said = [
+        {"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, TOLD)}
+        for name, error in ranked
+    ]
     error = st.column_config.NumberColumn(format=f"%.{TOLD}f")
     st.dataframe(rows_said, hide_index=True, width="stretch", column_config={"Error, combined": error})
     tied = least(scored)
     best = tied[0]
     if len(tied) > 1:
-        st.markdown(f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart.")
+        st.markdown(
+            f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart."
+        )
     else:
         st.markdown(f"**{plain(best)}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
     if max(scored.values()) < CLOSE * scored[best]:
-        st.caption("All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance.")
+        st.caption(
+            "All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance."
+        )
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
         state.jump(replace(controls.current_view(), policy=Policy(best)))
-    st.code(replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(), "bash", wrap_lines=True)
-    st.caption("One tile under one mask decides little: try several places before you write this recipe down.")
+    st.code(
+        replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(),
+        "bash",
+        wrap_lines=True,
+    )
+    st.caption(
+        "One tile under one mask decides little: try several places before you write this recipe down."
+    )
 
 
 def least(scored: Mapping[str, float]) -> list[str]:
@@ -129,15 +158,29 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
     found = range(len(rows))
     name = [metres(scale.gsd_m) for scale in scales]
     start = dict.fromkeys((0, next((n for n in found if scales[n].own), 0), len(rows) - 1))
-    chosen = st.multiselect("Scales", found, list(start), format_func=name.__getitem__, max_selections=4, key=f"spectra {len(scales)}")
-    pasted = st.toggle("True pixels pasted", key="spectra pasted", help="Off: as painted, visible patches too, which training never compared.")
+    chosen = st.multiselect(
+        "Scales",
+        found,
+        list(start),
+        format_func=name.__getitem__,
+        max_selections=4,
+        key=f"spectra {len(scales)}",
+    )
+    pasted = st.toggle(
+        "True pixels pasted",
+        key="spectra pasted",
+        help="Off: as painted, visible patches too, which training never compared.",
+    )
     if not chosen:
         st.info("Choose at least one scale above.")
         return
     for n in chosen:
         made, gsd = rows[n], rows[n].recipe.gsd
         pair = radial_power(made.target), radial_power(made.pasted if pasted else made.combined)
-        st.plotly_chart(spectrum_chart({name[n]: pair}, gsd * made.recipe.input_px, gsd * made.recipe.patch_px), key=f"spectrum {n}")
+        st.plotly_chart(
+            spectrum_chart({name[n]: pair}, gsd * made.recipe.input_px, gsd * made.recipe.patch_px),
+            key=f"spectrum {n}",
+        )
     st.caption(
         "Variance summed over rings of equal frequency, Hann window, mean of three bands. Where the dotted line lies below the solid one, the network paints too smoothly."
     )

@@ -38,7 +38,9 @@ def catalogue() -> Catalogue:
     from ui.shell.pictures import pictures
     from ui.shell.uploads import LaidIn
 
-    known = known_sources(uploads=pictures.source)  # held outside: clearing this cache takes nobody's uploads away
+    known = known_sources(
+        uploads=pictures.source
+    )  # held outside: clearing this cache takes nobody's uploads away
     known.add(LaidIn())
     return known
 
@@ -55,7 +57,10 @@ def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
     from core.viz.sheet import jpeg
 
     header = catalogue().source(spec.ref.source).header(spec.ref.key)
-    if not (spec.window or spec.lonlat or spec.gsd_m or spec.size_px) and min(header.width, header.height) > 4 * px:
+    if (
+        not (spec.window or spec.lonlat or spec.gsd_m or spec.size_px)
+        and min(header.width, header.height) > 4 * px
+    ):
         spec = replace(spec, size_px=2 * px)
     return jpeg(thumbnail(catalogue().read(spec), px), 88)
 
@@ -72,7 +77,13 @@ def ground(spec: TileSpec, side_px: int) -> Tile:
 def weight_files() -> dict[str, Path]:
     """Weights files in the folders given at start, by file name: the only paths that a page can reach."""
     folders = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
-    return {path.name: path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if path.suffix in weights.SUFFIXES}
+    return {
+        path.name: path
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.suffix in weights.SUFFIXES
+    }
 
 
 @st.cache_resource(show_spinner=False)
@@ -159,7 +170,9 @@ def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | Non
     return _made().put(key, reconstruct_in_turn(network, wanted, _queue(network), asker, on_place))
 
 
-def reconstructions(views: Sequence[View], asker: str) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
+def reconstructions(
+    views: Sequence[View], asker: str
+) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
     """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
     from core.engine.reconstruct import Wanted, reconstruct_many
 
@@ -202,7 +215,9 @@ def vectors(views: Sequence[View]) -> list[Any]:
     def make(view: View) -> Any:
         ready = prepared(view)
         gsd_m, native_m = ready.fed.tile.gsd, ready.tile.native_gsd_m
-        return embed(model(view.model), ready.fed.unit[None], gsd_m=gsd_m, policy=view.policy, native_gsd_m=native_m)[0]
+        return embed(
+            model(view.model), ready.fed.unit[None], gsd_m=gsd_m, policy=view.policy, native_gsd_m=native_m
+        )[0]
 
     return [_vectors().once((view.model, view.tile, view.policy), partial(make, view)) for view in views]
 
@@ -221,7 +236,9 @@ def patches(views: Sequence[View]) -> PatchSet:
 
 def of_patches(what: str, views: Sequence[View], make: Callable[[], Any], *more: Hashable) -> Any:
     """What was found about the patches of several tiles, by what it is and what `more` it hangs on; made once."""
-    return shelf("patches", 64).once((what, *more, *((view.model, view.tile, view.policy) for view in views)), make)
+    return shelf("patches", 64).once(
+        (what, *more, *((view.model, view.tile, view.policy) for view in views)), make
+    )
 
 
 def verdict(view: View, made: Reconstruction) -> Verdict:
@@ -242,7 +259,16 @@ def spreads(view: View, count: int, asker: str, say: Callable[[str], None] | Non
     network, spread = reconstructor(view.model), None
     side = view.tile.size_px or network.card.input_px
     turn = partial(_queue(network).turn, f"{asker} study")
-    for spread in monte_carlo(network, ground(view.tile, side), view.mask, view.policy, count=count, size_px=side, turn=turn, say=say):
+    for spread in monte_carlo(
+        network,
+        ground(view.tile, side),
+        view.mask,
+        view.policy,
+        count=count,
+        size_px=side,
+        turn=turn,
+        say=say,
+    ):
         yield spread
     _studies().put(key, spread)
 
@@ -257,7 +283,10 @@ def sweep(view: View, asker: str) -> tuple[SweepStep, ...]:
     network = reconstructor(view.model)
     side = view.tile.size_px or network.card.input_px
     turn = partial(_queue(network).turn, f"{asker} study")
-    return _studies().put(key, tuple(ratio_sweep(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)))
+    return _studies().put(
+        key,
+        tuple(ratio_sweep(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)),
+    )
 
 
 def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
@@ -275,7 +304,9 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
     return shelf("pace", 64).once((name, tile_px, losses), measure)
 
 
-def vector_like(recipe: tuple[tuple[str, Any], ...], picture: bytes | TileSpec, gsd_m: float | None, asker: str) -> Any:
+def vector_like(
+    recipe: tuple[tuple[str, Any], ...], picture: bytes | TileSpec, gsd_m: float | None, asker: str
+) -> Any:
     """A picture's vector (d,), made as the rows of a table were: `recipe` (column, value) of one of them."""
     from hashlib import sha256
 

@@ -7,7 +7,9 @@ import re
 _SYNTAX = re.compile(r"([\\`*\[\]<$~|{}]|&(?=[#\w]+;)|(?<!\w)_|_(?!\w)|:(?=[A-Za-z:]))")
 _AT_START = re.compile(r"^(\s*)([#>+\-=:]|\d+(?=[.)]))")
 _LINK = re.compile(r"(?i)(https?|ftp|www|mailto|@)(?=[:.\w])")
-_INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_INVISIBLE = re.compile(
+    r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
 JOINER = "\u2060"
 """Zero-width: after http, www and @ it keeps an address from becoming a link, which Markdown makes even of escaped text."""
 

@@ -38,7 +38,14 @@ VIOLATION = 1008
 class Guard:
     """ASGI middleware in front of everything that this server answers."""
 
-    def __init__(self, app: ASGIApp, *, names: Iterable[str], login: Login | None = None, quota: UploadQuota | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        names: Iterable[str],
+        login: Login | None = None,
+        quota: UploadQuota | None = None,
+    ) -> None:
         self._app, self._login, self._quota = app, login, quota or UploadQuota()
         self._names = frozenset(name.strip().lower().rstrip(".") for name in names)
 
@@ -76,7 +83,10 @@ class Guard:
                 f"to {HOSTS_VARIABLE}."
             )
         if any(not _same_origin(origin, hosts[0]) for origin in origins):
-            return 403, "This server answers to its own pages only, and the request comes from another site's."
+            return (
+                403,
+                "This server answers to its own pages only, and the request comes from another site's.",
+            )
         return None
 
 
@@ -86,7 +96,9 @@ def server_names() -> tuple[str, ...]:
     short = machine.partition(".")[0]
     bound = config.get_option("server.address") or ""
     named = os.environ.get(HOSTS_VARIABLE, "").split(",")
-    return tuple(name for name in ("localhost", machine, short, f"{short}.local", bound, *named) if name.strip())
+    return tuple(
+        name for name in ("localhost", machine, short, f"{short}.local", bound, *named) if name.strip()
+    )
 
 
 def new_login() -> Login | None:
@@ -99,7 +111,9 @@ def keep_streamlit_offline() -> None:
     """Take away Streamlit's search for this machine's addresses, which opens a socket towards 8.8.8.8 and asks a web service."""
     net_util.get_internal_ip = _unknown
     net_util.get_external_ip = _unknown
-    config.set_option("server.allowedHosts", [])  # the guard checks names more strictly; Streamlit knows no IP literals
+    config.set_option(
+        "server.allowedHosts", []
+    )  # the guard checks names more strictly; Streamlit knows no IP literals
 
 
 def hostname(host: str) -> str | None:
@@ -124,7 +138,9 @@ def is_address(name: str) -> bool:
 
 
 def _same_origin(origin: str, host: str) -> bool:
-    return urlsplit(origin).netloc.lower() == host.lower() or origin in config.get_option("server.corsAllowedOrigins")
+    return urlsplit(origin).netloc.lower() == host.lower() or origin in config.get_option(
+        "server.corsAllowedOrigins"
+    )
 
 
 def _is_health(scope: Scope) -> bool:
@@ -145,7 +161,11 @@ def _without_cache_clearing(receive: Receive) -> Receive:
     async def allowed() -> Message:
         while True:
             message = await receive()
-            if message["type"] != "websocket.receive" or may("clear-cache") or not _clears_cache(message.get("bytes") or b""):
+            if (
+                message["type"] != "websocket.receive"
+                or may("clear-cache")
+                or not _clears_cache(message.get("bytes") or b"")
+            ):
                 return message
 
     return allowed

@@ -38,7 +38,14 @@ MOST_WAITING, MOST_WAITING_EACH, MOST_EACH, MOST_OWNERS = 24, 3, 12, 200
 MOST_BYTES_EACH, MOST_BYTES = 8 * 2**30, 64 * 2**30
 KEPT_DAYS = 14
 KEEPER_S, EXPIRE_EVERY = 1.0, 600
-WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = "job.json", "waiting", "cancelled", "table", "uploads", "places"
+WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
+    "job.json",
+    "waiting",
+    "cancelled",
+    "table",
+    "uploads",
+    "places",
+)
 SERVED = "served"
 """Its time is when a job of this owner was last started."""
 
@@ -96,7 +103,9 @@ class Job:
     def spec(self) -> SweepSpec:
         """What it computes."""
         said: dict = self.words["spec"]  # pyright: ignore[reportAssignmentType]
-        return SweepSpec(**{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()})
+        return SweepSpec(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+        )
 
     @property
     def standing(self) -> Standing | None:
@@ -134,14 +143,23 @@ def is_owner(text: str) -> bool:
 
 def jobs_of(owner: str) -> tuple[Job, ...]:
     """The jobs of an owner, newest first; none for a key that was never given out."""
-    return tuple(sorted(_jobs(JOBS / owner), key=lambda job: job.started, reverse=True)) if is_owner(owner) else ()
+    return (
+        tuple(sorted(_jobs(JOBS / owner), key=lambda job: job.started, reverse=True))
+        if is_owner(owner)
+        else ()
+    )
 
 
 def tables_of(owner: str) -> dict[str, Path]:
     """The finished tables of an owner, by title, and those of places kept one by one."""
     places = sorted((JOBS / owner / PLACES).glob("*/*manifest.json")) if is_owner(owner) else []
     kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
-    return kept | {title: table for job in jobs_of(owner) if job.state == "finished" for title, table in job.tables.items()}
+    return kept | {
+        title: table
+        for job in jobs_of(owner)
+        if job.state == "finished"
+        for title, table in job.tables.items()
+    }
 
 
 def made_by(table: Path) -> Job | None:
@@ -155,7 +173,12 @@ def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Pat
     if not is_owner(owner):
         raise JobError("Your key is no key: open the Globe page anew.")
     model, weights, pooling = recipe
-    folder = JOBS / owner / PLACES / re.sub(r"[^A-Za-z0-9_+ -]", "-", f"{model} {pooling} {(weights or 'untrained')[:8]}")
+    folder = (
+        JOBS
+        / owner
+        / PLACES
+        / re.sub(r"[^A-Za-z0-9_+ -]", "-", f"{model} {pooling} {(weights or 'untrained')[:8]}")
+    )
     return _places_title(folder), folder
 
 
@@ -171,7 +194,12 @@ def start(owner: str, title: str, spec: SweepSpec, models: Sequence[str] = ()) -
     title = admit(owner, title)
     folder = JOBS / owner / secrets.token_hex(6)
     job = Job(folder)
-    said = {"title": title, "time": time.time(), "spec": asdict(replace(spec, out=str(job.table))), "models": models or (spec.model,)}
+    said = {
+        "title": title,
+        "time": time.time(),
+        "spec": asdict(replace(spec, out=str(job.table))),
+        "models": models or (spec.model,),
+    }
     write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
     _queue(job)
     return job
@@ -191,7 +219,9 @@ def admit(owner: str, title: str) -> str:
     if len(held) >= MOST_EACH:
         raise JobError(f"You keep {MOST_EACH} tables here already: delete one that you no longer need.")
     if not held and not (JOBS / owner).exists() and len(_owners()) >= MOST_OWNERS:
-        raise JobError("This server keeps as many people's tables as it may: try again tomorrow, or use `python -m core embed`.")
+        raise JobError(
+            "This server keeps as many people's tables as it may: try again tomorrow, or use `python -m core embed`."
+        )
     _require_turn(held)
     require_room(owner)
     return title
@@ -200,7 +230,9 @@ def admit(owner: str, title: str) -> str:
 def _require_turn(held: Sequence[Job]) -> None:
     """Raise JobError where this owner's jobs, or everybody's, fill the queue."""
     if sum(map(_waits, held)) >= MOST_WAITING_EACH:
-        raise JobError(f"{MOST_WAITING_EACH} of your jobs wait already: start the next one when one of them is done.")
+        raise JobError(
+            f"{MOST_WAITING_EACH} of your jobs wait already: start the next one when one of them is done."
+        )
     if sum(map(_waits, _all())) >= MOST_WAITING:
         raise JobError("Too many jobs wait on this server already: try again when one of them is done.")
 
@@ -208,9 +240,13 @@ def _require_turn(held: Sequence[Job]) -> None:
 def require_room(owner: str, size_bytes: int = 0) -> None:
     """Raise JobError where an owner's folder, or those of all, would take more of the disk than they may with so many bytes more."""
     if _size_of(JOBS / owner) + size_bytes > MOST_BYTES_EACH:
-        raise JobError(f"Your tables and uploads take the {MOST_BYTES_EACH // 2**30} GB that they may: delete a table that you no longer need.")
+        raise JobError(
+            f"Your tables and uploads take the {MOST_BYTES_EACH // 2**30} GB that they may: delete a table that you no longer need."
+        )
     if sum(map(_size_of, _owners())) + size_bytes > MOST_BYTES:
-        raise JobError("The tables of all visitors take the disk space that they may: try again tomorrow, or use `python -m core embed`.")
+        raise JobError(
+            "The tables of all visitors take the disk space that they may: try again tomorrow, or use `python -m core embed`."
+        )
 
 
 def cancel(job: Job) -> None:
@@ -234,7 +270,9 @@ def remove(job: Job) -> None:
     if alive(job.folder):
         raise JobError("The job is still at work: cancel it first, and delete it when it has stopped.")
     needed = (*job.spec.sources, *job.models)
-    laid_in = {Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS}
+    laid_in = {
+        Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS
+    }
     shutil.rmtree(job.folder, ignore_errors=True)
     for upload in laid_in - _used(job.folder.parent):
         shutil.rmtree(upload, ignore_errors=True)
@@ -275,7 +313,11 @@ def forget_expired() -> None:
     before = time.time() - KEPT_DAYS * 86_400
     for owner in _owners():
         for job in _jobs(owner):
-            if max(job.started, (job.standing or _NEVER).when) < before and job.state in ("finished", "cancelled", "stopped"):
+            if max(job.started, (job.standing or _NEVER).when) < before and job.state in (
+                "finished",
+                "cancelled",
+                "stopped",
+            ):
                 remove(job)
         used = _used(owner)
         for upload in owner.glob(f"{UPLOADS}/*"):
@@ -375,10 +417,20 @@ def _jobs(owner: Path) -> list[Job]:
 
 def _together(parts: Sequence[Standing]) -> Standing:
     """Where a sweep of several models stands: windows counted once for each."""
-    done, total, unreadable = (sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable"))
+    done, total, unreadable = (
+        sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable")
+    )
     left = [part.seconds_left for part in parts if part.seconds_left is not None]
     rate = sum(part.rate or 0 for part in parts) or None
-    return Standing(done, total, unreadable, rate, max(left, default=None), all(part.finished for part in parts), max(part.when for part in parts))
+    return Standing(
+        done,
+        total,
+        unreadable,
+        rate,
+        max(left, default=None),
+        all(part.finished for part in parts),
+        max(part.when for part in parts),
+    )
 
 
 _NEVER = Standing(0, 0, 0, None, None, False, 0.0)

@@ -111,7 +111,9 @@ class Login:
         to = _inside(given.get("next", ["/"])[0])
         if wait_s := self.attempts.wait_s(address):
             seconds = max(1, round(wait_s))
-            return _form(to, f"Too many wrong passwords: try again in {seconds} s.", 429, {"Retry-After": str(seconds)})
+            return _form(
+                to, f"Too many wrong passwords: try again in {seconds} s.", 429, {"Retry-After": str(seconds)}
+            )
         password = hashlib.sha256(given.get("password", [""])[0].encode()).digest()
         if not hmac.compare_digest(password, self._digest):
             self.attempts.wrong(address)
@@ -156,10 +158,17 @@ def _action() -> str:
 
 def _inside(path: str) -> str:
     """A path of this server, and never another site's address."""
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and len(path) <= MOST_NEXT
+    plain = (
+        path.startswith("/")
+        and not path.startswith(("//", "/\\"))
+        and path.isprintable()
+        and len(path) <= MOST_NEXT
+    )
     return path if plain and path.isascii() else "/"
 
 
 def _form(to: str, problem: str = "", status: int = 401, more: Mapping[str, str] | None = None) -> Response:
-    page = _FORM.format(action=html.escape(_action()), next=html.escape(_inside(to)), problem=html.escape(problem))
+    page = _FORM.format(
+        action=html.escape(_action()), next=html.escape(_inside(to)), problem=html.escape(problem)
+    )
     return HTMLResponse(page, status, {**HEADERS, **(more or {})})

@@ -23,4 +23,6 @@ def visitor() -> str:
 
 def may_control(started_by: str) -> bool:
     """Whether this visitor may stop or resume what `started_by` (a `visitor()`) started."""
-    return not serves_others() or (bool(started_by) and hmac.compare_digest(started_by.encode(), visitor().encode()))
+    return not serves_others() or (
+        bool(started_by) and hmac.compare_digest(started_by.encode(), visitor().encode())
+    )

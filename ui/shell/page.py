@@ -47,7 +47,9 @@ class Page:
     def __enter__(self) -> Page:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         said = _say(problem)
         if problem is None or said:
             with self._device_box:
@@ -77,8 +79,12 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     A page that is not `linked` reads nothing from its address, and says so to whoever followed a link with parameters.
     """
     state.enter(title)
-    st.set_page_config(page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide")
-    st.html(f"<style>.block-container,[data-testid=stMainBlockContainer]{{padding-top:2.6rem;padding-bottom:3rem}}{_ONLY_NARROW}</style>")
+    st.set_page_config(
+        page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
+    )
+    st.html(
+        f"<style>.block-container,[data-testid=stMainBlockContainer]{{padding-top:2.6rem;padding-bottom:3rem}}{_ONLY_NARROW}</style>"
+    )
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
@@ -98,7 +104,10 @@ def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta
 
 def labs() -> dict[str, str]:
     """The labs that exist, by name: the path of each page's file."""
-    return {path.stem.partition("_")[2].replace("_", " "): f"pages/{path.name}" for path in sorted((ROOT / "pages").glob("[0-9]_*.py"))}
+    return {
+        path.stem.partition("_")[2].replace("_", " "): f"pages/{path.name}"
+        for path in sorted((ROOT / "pages").glob("[0-9]_*.py"))
+    }
 
 
 def _sidebar() -> st.delta_generator.DeltaGenerator:
@@ -128,7 +137,10 @@ def _device() -> None:
     on = device()
     used = memory(on)
     held = shelf().held()
-    models = ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held) or "none yet"
+    models = (
+        ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held)
+        or "none yet"
+    )
     taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {shelf().limit_bytes / 2**30:.1f} GB"
     st.caption(
         f"**{plain(on.name)}**, {on.precision}  \n"

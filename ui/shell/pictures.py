@@ -43,7 +43,15 @@ class Pictures:
         self._owned: dict[str, _Owned] = {}
         self._sweeper: threading.Thread | None = None
 
-    def take_in(self, session_id: str, data: bytes, name: str, *, gsd_m: float | None = None, cookie: str | None = None) -> TileRef:
+    def take_in(
+        self,
+        session_id: str,
+        data: bytes,
+        name: str,
+        *,
+        gsd_m: float | None = None,
+        cookie: str | None = None,
+    ) -> TileRef:
         """Hold a picture for a session and give its reference. Raises GeoError for one that cannot be held."""
         ref = self.source.add(data, name, gsd_m=gsd_m, owner=_browser(cookie) or session_id)
         with self._lock:
@@ -51,7 +59,9 @@ class Pictures:
             self._owned = {key: one for key, one in self._owned.items() if key in held}
             self._owned[ref.key] = _Owned(session_id, cookie, time.monotonic())
             if self._sweep_s is not None and self._sweeper is None:
-                self._sweeper = threading.Thread(target=self._sweep_on, args=(self._sweep_s,), name="sweep of pictures", daemon=True)
+                self._sweeper = threading.Thread(
+                    target=self._sweep_on, args=(self._sweep_s,), name="sweep of pictures", daemon=True
+                )
                 self._sweeper.start()
         return ref
 

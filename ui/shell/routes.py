@@ -38,7 +38,11 @@ OWNER_COOKIE = "earth_mae_owner"
 GRACE_S = 60.0
 SWEEP_S = 15.0
 MOST_OF_A_SESSION = 64
-PRIVATE = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
+PRIVATE = {
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 AS_IS = {**PRIVATE, "Content-Encoding": "identity"}
 """Streamlit would pack these again at every request: half a second of a core for a million points, and a tenth saved."""
 GONE = "Nothing is at this address for you: reload the page that it came from."
@@ -63,14 +67,22 @@ def connected(session_id: str) -> bool:
 class Shelf:
     """What all sessions share, by id. Safe to use from any thread."""
 
-    def __init__(self, alive: Callable[[str], bool] = connected, *, grace_s: float = GRACE_S, sweep_s: float | None = SWEEP_S) -> None:
+    def __init__(
+        self,
+        alive: Callable[[str], bool] = connected,
+        *,
+        grace_s: float = GRACE_S,
+        sweep_s: float | None = SWEEP_S,
+    ) -> None:
         self._alive, self._grace_s, self._sweep_s = alive, grace_s, sweep_s
         self._lock = threading.Lock()
         self._held: dict[str, Shared] = {}
         self._seen: dict[str, float] = {}
         self._sweeper: threading.Thread | None = None
 
-    def put(self, session_id: str, kind: Kind, payload: Any, *, name: str | None = None, cookie: str | None = None) -> str:
+    def put(
+        self, session_id: str, kind: Kind, payload: Any, *, name: str | None = None, cookie: str | None = None
+    ) -> str:
         """Hold something for a session and give its id: the same one as before where this very thing, or an equal one, was shared before.
 
         With a `name`, what the session shared before under it is let go. A session holds at most 64 things; the oldest go.
@@ -78,10 +90,16 @@ class Shelf:
         with self._lock:
             mine = {key: one for key, one in self._held.items() if one.session_id == session_id}
             for key, one in mine.items():
-                if one.kind == kind and one.name == name and (one.payload is payload or one.payload == payload):
+                if (
+                    one.kind == kind
+                    and one.name == name
+                    and (one.payload is payload or one.payload == payload)
+                ):
                     one.cookie = cookie or one.cookie
                     return key
-            old = [key for key, one in mine.items() if name is not None and (one.kind, one.name) == (kind, name)]
+            old = [
+                key for key, one in mine.items() if name is not None and (one.kind, one.name) == (kind, name)
+            ]
             for key in [*old, *list(mine)[: max(0, len(mine) - len(old) - MOST_OF_A_SESSION + 1)]]:
                 self._held.pop(key, None)
             key = secrets.token_urlsafe(16)
@@ -118,7 +136,9 @@ class Shelf:
 
     def _watch(self) -> None:
         if self._sweep_s is not None and self._sweeper is None:
-            self._sweeper = threading.Thread(target=self._sweep_on, name="sweep of closed sessions", daemon=True)
+            self._sweeper = threading.Thread(
+                target=self._sweep_on, name="sweep of closed sessions", daemon=True
+            )
             self._sweeper.start()
 
     def _sweep_on(self) -> None:
@@ -155,7 +175,10 @@ def routes() -> Sequence[Route]:
         Route("/points/{id}", lambda request: _answer(request, "points", "application/octet-stream")),
         Route("/colours/{id}", lambda request: _answer(request, "colours", "application/octet-stream")),
         Route("/pictures/{id}/{row}.jpg", lambda request: _answer(request, "pictures", "image/jpeg", "row")),
-        Route("/tiles/{id}/{z}/{x}/{y}.png", lambda request: _answer(request, "tiles", "image/png", "z", "x", "y")),
+        Route(
+            "/tiles/{id}/{z}/{x}/{y}.png",
+            lambda request: _answer(request, "tiles", "image/png", "z", "x", "y"),
+        ),
         Route("/maps/{id}", lambda request: _answer(request, "maps", "text/html; charset=utf-8")),
     )
 
@@ -166,10 +189,16 @@ def _answer(request: Request, kind: Kind, media_type: str, *numbers: str) -> Res
     if one is None:
         return PlainTextResponse(GONE, 404, PRIVATE)
     asked = [request.path_params[name] for name in numbers]
-    if not all(re.fullmatch("[0-9]{1,9}", number) for number in asked):  # Starlette's own int fails on 5,000 digits
+    if not all(
+        re.fullmatch("[0-9]{1,9}", number) for number in asked
+    ):  # Starlette's own int fails on 5,000 digits
         return PlainTextResponse(GONE, 404, PRIVATE)
     try:
         content = one.payload(*map(int, asked)) if callable(one.payload) else one.payload
     except (ExplorerError, IndexError) as problem:
         return PlainTextResponse(str(problem) if isinstance(problem, ExplorerError) else GONE, 404, PRIVATE)
-    return PlainTextResponse(GONE, 404, PRIVATE) if content is None else Response(content, media_type=media_type, headers=AS_IS)
+    return (
+        PlainTextResponse(GONE, 404, PRIVATE)
+        if content is None
+        else Response(content, media_type=media_type, headers=AS_IS)
+    )

@@ -147,7 +147,14 @@ def view(
     if asked:
         forget_widgets()
         restored = view_from_params(
-            asked, default, models=models, sources=sources, weights=weights, others=passed_over, unused=unused, closed=closed
+            asked,
+            default,
+            models=models,
+            sources=sources,
+            weights=weights,
+            others=passed_over,
+            unused=unused,
+            closed=closed,
         )
         keep(_VIEW, restored.view)
         keep(_WRITTEN, asked)  # heard once: a click during a long first run is not undone
@@ -169,7 +176,11 @@ def _without(kept: View, unused: Collection[str]) -> View:
 
 def _ignored_tab(tabs: Collection[str]) -> tuple[str, ...]:
     tab = st.query_params.get("tab", "")
-    return (f'The "tab" of the link was left out: there is no tab called {tab:.40} here.',) if tab and tab not in tabs else ()
+    return (
+        (f'The "tab" of the link was left out: there is no tab called {tab:.40} here.',)
+        if tab and tab not in tabs
+        else ()
+    )
 
 
 def ignored_parameters() -> tuple[str, ...]:
@@ -184,8 +195,12 @@ def publish(shown: View) -> None:
     now = {name: value for name, value in st.query_params.items() if name not in passed_over}
     for name in now.keys() - params.keys():
         del st.query_params[name]
-    if now != params or recall(_WRITTEN, params) != params:  # the browser may have heard of the last address only since it said this one
-        st.query_params.update(params)  # never the open tab's: it is bound to its widget, and writing it raises
+    if (
+        now != params or recall(_WRITTEN, params) != params
+    ):  # the browser may have heard of the last address only since it said this one
+        st.query_params.update(
+            params
+        )  # never the open tab's: it is bound to its widget, and writing it raises
     keep(_VIEW, shown)
     keep(_WRITTEN, params)
     if recall(_IGNORED_FOR, None) not in (None, params):
@@ -198,7 +213,9 @@ def others(names: Iterable[str]) -> dict[str, str]:
     return {name: st.query_params[name] for name in names if name in st.query_params}
 
 
-def publish_others(names: Iterable[str], params: Mapping[str, str], *, written: Mapping[str, str] | None = None) -> None:
+def publish_others(
+    names: Iterable[str], params: Mapping[str, str], *, written: Mapping[str, str] | None = None
+) -> None:
     """Write a page's own parameters into the address bar: of `names`, those in `params` are set and the others removed.
 
     `written` is what was written last, where the page knows: the browser may not have heard of it yet when it says what is wanted already.

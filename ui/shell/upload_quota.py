@@ -55,7 +55,9 @@ class UploadQuota:
 
     def concerns(self, scope: Scope) -> bool:
         """Whether a request uploads a file."""
-        return scope["type"] == "http" and scope["method"] == "PUT" and _UPLOAD.search(scope["path"]) is not None
+        return (
+            scope["type"] == "http" and scope["method"] == "PUT" and _UPLOAD.search(scope["path"]) is not None
+        )
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass an upload on, or refuse it with a sentence."""
@@ -110,12 +112,16 @@ class UploadQuota:
     def _held(self, session_id: str, file_id: str) -> tuple[Held, Held]:
         """What this session and all sessions hold or send now; a file that replaces another of the same id takes its place."""
         sizes = {
-            (session, file): len(held.data) for session, files in list(self._files().items()) for file, held in list(files.items())
+            (session, file): len(held.data)
+            for session, files in list(self._files().items())
+            for file, held in list(files.items())
         }
         for session, file, size_bytes in self._coming.values():
             sizes[session, file] = sizes.get((session, file), 0) + size_bytes
         mine = [size for (session, file), size in sizes.items() if session == session_id and file != file_id]
-        mine += [size for session, file, size in self._coming.values() if (session, file) == (session_id, file_id)]
+        mine += [
+            size for session, file, size in self._coming.values() if (session, file) == (session_id, file_id)
+        ]
         return Held(len(mine), sum(mine)), Held(len(sizes), sum(sizes.values()))
 
     def _watch(self) -> None:

@@ -78,7 +78,9 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
     if not file.is_file():
         kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
         if kept + len(data) > MOST_BYTES:
-            raise UploadError(f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again.")
+            raise UploadError(
+                f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again."
+            )
         jobs.require_room(owner, len(data))
         write_atomic(file, data)
         folder.parent.parent.chmod(0o700)
@@ -115,7 +117,10 @@ def file_of(key: str) -> Path | None:
     """The file of a key; None where there is none."""
     if not re.fullmatch(r"[0-9a-f]{32}", key):
         return None
-    return next((file for file in jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*") if file.suffix in SUFFIXES.values()), None)
+    return next(
+        (file for file in jobs.JOBS.glob(f"*/{jobs.UPLOADS}/{key}/*") if file.suffix in SUFFIXES.values()),
+        None,
+    )
 
 
 def ref_of(path: str | Path) -> TileRef | None:
@@ -127,13 +132,19 @@ def ref_of(path: str | Path) -> TileRef | None:
 def ref_in(table: Path | None, name: str) -> TileRef | None:
     """The reference of the picture that a job's table was made from, by its name or the end of its path; None where it was something else."""
     job = jobs.made_by(table) if table is not None else None
-    of_that_name = (source for source in (job.spec.sources if job else ()) if f"/{Path(source).as_posix()}".endswith(f"/{name}"))
+    of_that_name = (
+        source
+        for source in (job.spec.sources if job else ())
+        if f"/{Path(source).as_posix()}".endswith(f"/{name}")
+    )
     return next((ref_of(source) for source in of_that_name), None)
 
 
 def closed(ref: TileRef) -> str:
     """Why a picture may not be shown to this session's user: it is somebody else's upload, or no longer held. "" where it may."""
-    if ref.source == pictures.source.name and not pictures.open_to(ref.key, state.session_id(), state.cookie()):
+    if ref.source == pictures.source.name and not pictures.open_to(
+        ref.key, state.session_id(), state.cookie()
+    ):
         return "it is a picture that somebody uploaded, and only their browser may see it while its tab is open: upload yours here."
     if ref.source == SOURCE and not is_of(state.owner(), ref.key):
         return "it is imagery that somebody uploaded for their own tables: upload yours in the Globe's My imagery."

@@ -55,21 +55,31 @@ class LaidIn:
 class Store:
     """The files of all sessions, by key. Safe to use from any thread."""
 
-    def __init__(self, alive: Callable[[str], bool] = connected, *, grace_s: float = GRACE_S, sweep_s: float | None = SWEEP_S) -> None:
+    def __init__(
+        self,
+        alive: Callable[[str], bool] = connected,
+        *,
+        grace_s: float = GRACE_S,
+        sweep_s: float | None = SWEEP_S,
+    ) -> None:
         self._alive, self._grace_s, self._sweep_s = alive, grace_s, sweep_s
         self._lock = threading.Lock()
         self._held: dict[str, LaidIn] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._in_use: FileLock | None = None
 
-    def take_in(self, session_id: str, file: IO[bytes], name: str, most_bytes: int, cookie: str | None = None) -> str:
+    def take_in(
+        self, session_id: str, file: IO[bytes], name: str, most_bytes: int, cookie: str | None = None
+    ) -> str:
         """Keep a file for a session and give its key. Raises WeightsUploadError for one too large, too many, or no room."""
         with self._lock:
             mine = sum(one.session_id == session_id for one in self._held.values())
             room = MOST_BYTES - sum(one.size_bytes for one in self._held.values())
             folder = self._opened()
         if mine >= MOST_EACH:
-            raise WeightsUploadError(f"You keep {MOST_EACH} files of weights here already: remove one that you no longer need, then try again.")
+            raise WeightsUploadError(
+                f"You keep {MOST_EACH} files of weights here already: remove one that you no longer need, then try again."
+            )
         key = UPLOADED_WEIGHTS + secrets.token_urlsafe(16)
         path = folder / key / _file_name(name)
         path.parent.mkdir(mode=0o700)
@@ -92,14 +102,21 @@ class Store:
         with self._lock:
             found = self._held.get(key)
         if found is None:
-            raise WeightsUploadError("These uploaded weights are no longer held: upload the file again, or choose another model.")
+            raise WeightsUploadError(
+                "These uploaded weights are no longer held: upload the file again, or choose another model."
+            )
         return found
 
     def adopt(self, key: str, session_id: str, cookie: str | None) -> bool:
         """Give a file to the session of a tab that was reloaded: same browser, key in the address, the old session gone."""
         with self._lock:
             one = self._held.get(key)
-            if one is None or not one.cookie or self._alive(one.session_id) or not validate_xsrf_token(one.cookie, cookie):
+            if (
+                one is None
+                or not one.cookie
+                or self._alive(one.session_id)
+                or not validate_xsrf_token(one.cookie, cookie)
+            ):
                 return False
             one.session_id, one.seen = session_id, time.monotonic()
             return True
@@ -134,7 +151,12 @@ class Store:
             self._in_use = FileLock(Path(self._folder.name) / LOCK)
             self._in_use.acquire()  # for as long as this process lives
             if self._sweep_s is not None:
-                threading.Thread(target=self._sweep_on, args=(self._sweep_s,), name="sweep of uploaded weights", daemon=True).start()
+                threading.Thread(
+                    target=self._sweep_on,
+                    args=(self._sweep_s,),
+                    name="sweep of uploaded weights",
+                    daemon=True,
+                ).start()
         return Path(self._folder.name)
 
     def _sweep_on(self, every_s: float) -> None:
@@ -151,7 +173,11 @@ def remove_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):
             about = folder.lstat()
-            if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or time.time() - about.st_mtime < SETTLED_S:
+            if (
+                not stat.S_ISDIR(about.st_mode)
+                or about.st_uid != os.getuid()
+                or time.time() - about.st_mtime < SETTLED_S
+            ):
                 continue
             with FileLock(folder / LOCK).acquire(timeout=0):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -206,7 +232,9 @@ def _file_name(name: str) -> str:
 
 
 def _title(name: str) -> str:
-    return "".join(letter for letter in re.split(r"[/\\]", name)[-1] if letter.isprintable())[:80] or "weights"
+    return (
+        "".join(letter for letter in re.split(r"[/\\]", name)[-1] if letter.isprintable())[:80] or "weights"
+    )
 
 
 def _forget(key: str, path: Path) -> None:

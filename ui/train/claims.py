@@ -11,7 +11,11 @@ from core.viz.claims import claim_figure, paper_figure
 from ui.shell.escaping import plain
 from ui.train.runs import RUNS
 
-ICONS = {"ahead": ":material/trending_up:", "behind": ":material/trending_down:", "open": ":material/balance:"}
+ICONS = {
+    "ahead": ":material/trending_up:",
+    "behind": ":material/trending_down:",
+    "open": ":material/balance:",
+}
 
 
 def three_papers() -> None:
@@ -22,10 +26,17 @@ def three_papers() -> None:
         "the rate that suits it), and scored on the same test images. Intervals are 95 %, over test images (and seeds, where there are several)."
     )
     places = {
-        place: {claim.name: claim for claim in read_claims(folder)} for place, folder in {"Recorded": RECORDED, "This machine": RUNS / "papers"}.items()
+        place: {claim.name: claim for claim in read_claims(folder)}
+        for place, folder in {"Recorded": RECORDED, "This machine": RUNS / "papers"}.items()
     }
     held = [place for place, claims in places.items() if claims]
-    shown = st.segmented_control("Runs", held, default=held[0], key="papers from", format_func=plain, required=True) if len(held) > 1 else (held or ["Recorded"])[0]
+    shown = (
+        st.segmented_control(
+            "Runs", held, default=held[0], key="papers from", format_func=plain, required=True
+        )
+        if len(held) > 1
+        else (held or ["Recorded"])[0]
+    )
     for name, statement in STATEMENTS.items():
         with st.container(border=True):
             _paper(statement, places[shown].get(name))
@@ -36,7 +47,10 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
     ours, theirs = st.columns([1.35, 1], gap="large")
     with ours:
         if claim is None:
-            st.info("Not run yet. This command trains both arms and scores them; stopped or killed, it goes on.", icon=":material/terminal:")
+            st.info(
+                "Not run yet. This command trains both arms and scores them; stopped or killed, it goes on.",
+                icon=":material/terminal:",
+            )
             st.code(f"python -m core papers {statement.name} --minutes-per-run 20", language="bash")
         else:
             st.markdown(f"{ICONS[claim.headline.verdict]} **{plain(claim.sentence())}**")
@@ -52,7 +66,14 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
             st.code(claim.command, language="bash")
             st.json({"ours": claim.ours.spec, "other": claim.other.spec}, expanded=False)
             made = json.dumps(claim.to_json(), indent=1)
-            st.download_button("JSON", made, f"{claim.name}.json", "application/json", icon=":material/download:", on_click="ignore")
+            st.download_button(
+                "JSON",
+                made,
+                f"{claim.name}.json",
+                "application/json",
+                icon=":material/download:",
+                on_click="ignore",
+            )
 
 
 def recipe(claim: Claim) -> str:

@@ -25,13 +25,20 @@ def follow_runs() -> None:
     with in_a_sentence():
         found = {run.folder.name: run for run in runs()}
         if not found:
-            st.info("No run yet. Start the smoke preset: it takes about a minute.", icon=":material/model_training:")
+            st.info(
+                "No run yet. Start the smoke preset: it takes about a minute.",
+                icon=":material/model_training:",
+            )
             return
         names = list(found)
         if said(SHOWN, names[0]) not in found:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
-        against = st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3) if len(names) > 1 else []
+        against = (
+            st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3)
+            if len(names) > 1
+            else []
+        )
         _follow(found[shown], [found[name] for name in against])
 
 
@@ -49,7 +56,9 @@ def _follow(run: Run, others: list[Run]) -> None:
     if failure:
         st.error(f"The run ended early: {plain(_short(failure))}", icon=":material/error:")
     elif running and log and log[-1].get("unsaved"):
-        st.warning(f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}): it is tried again every minute.")
+        st.warning(
+            f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}): it is tried again every minute."
+        )
     if log:
         _curves({one.folder.name: one.log() for one in [run, *others]})
     _previews(run)
@@ -66,7 +75,9 @@ def _standing(run: Run, spec: TrainSpec, log: list[dict[str, Any]], *, running: 
     state = "finished" if last["step"] >= spec.steps else "ended early" if failed else "stopped"
     if running:
         state = "saving, then stopping" if run.asked_to_stop else f"about {duration(seconds)} left"
-    st.progress(min(1.0, last["step"] / spec.steps), text=f"step {last['step']:,} of {spec.steps:,} · {state}")
+    st.progress(
+        min(1.0, last["step"] / spec.steps), text=f"step {last['step']:,} of {spec.steps:,} · {state}"
+    )
     cells = st.columns(4)
     cells[0].metric("Loss", f"{last['loss']:.3f}")
     cells[1].metric("Pictures seen", f"{last['seen']:,}")
@@ -79,8 +90,22 @@ def _buttons(run: Run, *, running: bool, done: bool) -> None:
     allowed, mine = may("train"), may_control(run)
     if running and allowed:
         saves = "Saves first; resume goes on from there." if mine else NOT_YOURS
-        buttons.button("Stop", icon=":material/stop:", help=saves, disabled=not mine or run.asked_to_stop, on_click=_stop, args=(run,))
-    elif not running and not done and allowed and buttons.button("Resume", icon=":material/play_arrow:", help=None if mine else NOT_YOURS, disabled=not mine):
+        buttons.button(
+            "Stop",
+            icon=":material/stop:",
+            help=saves,
+            disabled=not mine or run.asked_to_stop,
+            on_click=_stop,
+            args=(run,),
+        )
+    elif (
+        not running
+        and not done
+        and allowed
+        and buttons.button(
+            "Resume", icon=":material/play_arrow:", help=None if mine else NOT_YOURS, disabled=not mine
+        )
+    ):
         with buttons, in_a_sentence():
             resume_run(run)
             st.rerun(scope="fragment")
@@ -106,14 +131,20 @@ def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
     st.plotly_chart(loss_figure(logs), key="losses")
     if any("psnr" in row for rows in logs.values() for row in rows):
         st.plotly_chart(progress_figure(logs), key="progress")
-        st.caption("The fixed tiles below, 75 % hidden; they come from the imagery trained on. Scores on test images are on the page Evaluate.")
+        st.caption(
+            "The fixed tiles below, 75 % hidden; they come from the imagery trained on. Scores on test images are on the page Evaluate."
+        )
 
 
 def _previews(run: Run) -> None:
     steps = {int(path.stem): path for path in sorted(run.previews.glob("*.png")) if path.stem.isdecimal()}
     if not steps:
         return
-    step = st.select_slider("Fixed tiles at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
+    step = (
+        st.select_slider("Fixed tiles at step", list(steps), value=max(steps))
+        if len(steps) > 1
+        else max(steps)
+    )
     caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
     st.image(str(steps[step]), caption=caption, width="stretch")
 

@@ -57,9 +57,13 @@ def start_run(name: str, toml: str) -> Run:
     run = Run(RUNS / name)
     with _one_start_at_a_time():
         if run.folder.exists():
-            raise RunError(f"There is a run called {name} already: choose another name, or select it and resume it.")
+            raise RunError(
+                f"There is a run called {name} already: choose another name, or select it and resume it."
+            )
         if len(runs()) >= MOST_KEPT:
-            raise RunError(f"This server keeps {MOST_KEPT} runs already: its owner can delete some of the folders in {RUNS.name}.")
+            raise RunError(
+                f"This server keeps {MOST_KEPT} runs already: its owner can delete some of the folders in {RUNS.name}."
+            )
         _require_idle()
         run.launch(spec, *_options())
         write_atomic(run.folder / STARTED_BY, ownership.visitor().encode())
@@ -101,7 +105,9 @@ def _options() -> list[str]:
 def _require_idle() -> None:
     busy = [run.folder.name for run in runs() if run.running]
     if len(busy) >= MOST_AT_ONCE:
-        raise RunError(f"{busy[0]} is training already, and this machine trains one at a time: wait for it, or stop it first.")
+        raise RunError(
+            f"{busy[0]} is training already, and this machine trains one at a time: wait for it, or stop it first."
+        )
 
 
 def _one_start_at_a_time() -> FileLock:

@@ -30,7 +30,9 @@ class Clusters:
     silhouette: dict[int, float]
 
 
-def cluster(table: EmbeddingTable, k: int | None = None, *, seed: int = 0, representatives: int = 6) -> Clusters:
+def cluster(
+    table: EmbeddingTable, k: int | None = None, *, seed: int = 0, representatives: int = 6
+) -> Clusters:
     """Group rows by direction; without `k` the number with the best silhouette on a seeded sample is taken.
 
     Works on the first 32 principal axes. Raises SearchError when there are fewer usable rows than groups.
@@ -41,9 +43,15 @@ def cluster(table: EmbeddingTable, k: int | None = None, *, seed: int = 0, repre
     if len(usable) < 3 and k is None:
         raise SearchError("Grouping needs at least three rows with vectors: embed more places.")
     axes = principal_axes(table, min(AXES, table.dim))
-    points = np.concatenate([axes.apply(unit_rows(table, usable[s : s + BLOCK_ROWS])) for s in range(0, len(usable), BLOCK_ROWS)])
+    points = np.concatenate(
+        [axes.apply(unit_rows(table, usable[s : s + BLOCK_ROWS])) for s in range(0, len(usable), BLOCK_ROWS)]
+    )
     generator = np.random.default_rng(seed)
-    sample = points if len(points) <= FIT_ROWS else points[np.sort(generator.choice(len(points), FIT_ROWS, replace=False))]
+    sample = (
+        points
+        if len(points) <= FIT_ROWS
+        else points[np.sort(generator.choice(len(points), FIT_ROWS, replace=False))]
+    )
     tried = {} if k else _silhouettes(sample, seed)
     count = k or max(tried, key=lambda c: (tried[c], -c))
     model = KMeans(count, n_init=4, random_state=seed).fit(sample)  # pyright: ignore[reportArgumentType]
@@ -67,7 +75,9 @@ def _silhouettes(sample: NDArray[np.float32], seed: int) -> dict[int, float]:
     return scores or {1: 0.0}
 
 
-def _closest(rows: NDArray[np.int64], mine: NDArray[np.bool_], distance: NDArray[np.floating], count: int) -> tuple[int, ...]:
+def _closest(
+    rows: NDArray[np.int64], mine: NDArray[np.bool_], distance: NDArray[np.floating], count: int
+) -> tuple[int, ...]:
     members = np.flatnonzero(mine)
     nearest = members[np.argsort(distance[members], kind="stable")[:count]]
     return tuple(int(row) for row in rows[nearest])

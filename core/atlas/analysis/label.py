@@ -106,7 +106,9 @@ def suggest(
     return rows[_standing_for(unit_rows(table, rows), unit_rows(table, marked), count)]
 
 
-def variety(table: EmbeddingTable, count: int = 8, *, seed: int = 0, beside: Sequence[int] = ()) -> NDArray[np.int64]:
+def variety(
+    table: EmbeddingTable, count: int = 8, *, seed: int = 0, beside: Sequence[int] = ()
+) -> NDArray[np.int64]:
     """Name rows that together stand for as much of the table as `count` can (a seeded sample of it), and for what `beside` does not."""
     rows = np.setdiff1d(np.flatnonzero(table.stored.usable), beside)
     if len(rows) > POOL:
@@ -133,7 +135,9 @@ def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:
     return similarities(table, example_query(table, marks.yes, marks.no))
 
 
-def expected_calibration_error(probability: NDArray[np.floating], truth: NDArray[np.bool_] | Sequence[bool], bins: int = 15) -> float:
+def expected_calibration_error(
+    probability: NDArray[np.floating], truth: NDArray[np.bool_] | Sequence[bool], bins: int = 15
+) -> float:
     """Give the mean gap between stated probability and observed share, over equally wide bins weighted by their rows (Naeini 2015)."""
     probability, truth = np.asarray(probability, np.float64), np.asarray(truth, bool)
     at = np.minimum((probability * bins).astype(int), bins - 1)

@@ -47,22 +47,32 @@ def fit_all(
     marks = len(truth)
     spanning = np.concatenate([units, others.mean(axis=0, keepdims=True)]) if len(others) else units
     basis = np.linalg.svd(spanning, full_matrices=False)[2]
-    points = np.concatenate([np.concatenate([units, others]) @ basis.T, np.ones((marks + len(others), 1))], axis=1)
+    points = np.concatenate(
+        [np.concatenate([units, others]) @ basis.T, np.ones((marks + len(others), 1))], axis=1
+    )
     ridge = np.append(np.ones(len(basis)), 0.0)
     half = seen.sum(axis=1, keepdims=True) / 2
-    of_yes, of_no = (half * kind / kind.sum(axis=1, keepdims=True) for kind in (seen & (truth == 1), seen & (truth == 0)))
+    of_yes, of_no = (
+        half * kind / kind.sum(axis=1, keepdims=True) for kind in (seen & (truth == 1), seen & (truth == 0))
+    )
     weight = of_yes + of_no
     if len(others):
         first = newton(points[:marks], truth, FIRST_STRENGTH * weight, ridge)
         beside = half * expit(-(first @ points[marks:].T)) / len(others)
-        weight = np.concatenate([of_yes * (1 + beside.sum(axis=1, keepdims=True) / half) + of_no, beside], axis=1)
+        weight = np.concatenate(
+            [of_yes * (1 + beside.sum(axis=1, keepdims=True) / half) + of_no, beside], axis=1
+        )
     target = np.append(truth, np.zeros(len(others)))
     found = newton(points, target, np.multiply.outer(np.asarray(strengths), weight), ridge)
     return Fits(found[..., :-1] @ basis, found[..., -1])
 
 
 def newton(
-    points: NDArray[np.float64], target: NDArray[np.float64], weight: NDArray[np.float64], ridge: NDArray[np.float64], most: int = 50
+    points: NDArray[np.float64],
+    target: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    ridge: NDArray[np.float64],
+    most: int = 50,
 ) -> NDArray[np.float64]:
     """Minimise weighted logistic loss plus ridge x^2 / 2 for every row of weights (..., m) at once; points (..., m, r) to x (..., r)."""
     found = np.zeros((*weight.shape[:-1], points.shape[-1]))
@@ -72,7 +82,9 @@ def newton(
 
     def loss(at: NDArray[np.float64]) -> NDArray[np.float64]:
         logit = logits(at)
-        return (weight * (np.logaddexp(0, logit) - target * logit)).sum(axis=-1) + 0.5 * (ridge * at * at).sum(axis=-1)
+        return (weight * (np.logaddexp(0, logit) - target * logit)).sum(axis=-1) + 0.5 * (
+            ridge * at * at
+        ).sum(axis=-1)
 
     now, across = loss(found), np.swapaxes(points, -1, -2)
     for _ in range(most):
@@ -102,7 +114,9 @@ def folds_of(truth: NDArray[np.float64], folds: int) -> NDArray[np.bool_]:
     return out != np.arange(folds)[:, None]
 
 
-def platt(logits: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def platt(
+    logits: NDArray[np.float64], truth: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Fit slope and offset of a sigmoid to each row of left-out scores (s, m); gives slopes, offsets and losses (s,).
 
     Targets are smoothed as in Platt 1999, eq. 2. Scores that rank the wrong way get no weight: then only the share of yes is known.
@@ -113,7 +127,9 @@ def platt(logits: NDArray[np.float64], truth: NDArray[np.float64]) -> tuple[NDAr
     slope, offset = newton(points, target, np.full(logits.shape, 1 / len(truth)), np.zeros(2)).T
     wrong = slope < LEAST_SLOPE
     slope = np.where(wrong, LEAST_SLOPE, slope)
-    offset = np.where(wrong, np.log(target.mean() / (1 - target.mean())) - slope * logits.mean(axis=1), offset)
+    offset = np.where(
+        wrong, np.log(target.mean() / (1 - target.mean())) - slope * logits.mean(axis=1), offset
+    )
     z = slope[:, None] * logits + offset[:, None]
     return slope, offset, (np.logaddexp(0, z) - target * z).mean(axis=1)
 

@@ -57,8 +57,18 @@ class Sheet:
     def marks(self, table: EmbeddingTable) -> tuple[Marks, int]:
         """Give the marks as rows of a table, and how many of them it does not hold (or holds without a usable vector)."""
         now = self.now()
-        rows = pc.index_in(pa.array(list(now), pa.string()), table.columns["unique_id"].combine_chunks()).to_pylist() if now else []
-        here = [(row, word) for row, word in zip(rows, now.values(), strict=True) if row is not None and table.stored.usable[row]]
+        rows = (
+            pc.index_in(
+                pa.array(list(now), pa.string()), table.columns["unique_id"].combine_chunks()
+            ).to_pylist()
+            if now
+            else []
+        )
+        here = [
+            (row, word)
+            for row, word in zip(rows, now.values(), strict=True)
+            if row is not None and table.stored.usable[row]
+        ]
         yes, no = (tuple(row for row, said in here if said == word) for word in ("yes", "no"))
         return Marks(yes, no), len(now) - len(here)
 
@@ -71,12 +81,17 @@ def new_key() -> str:
 def save_sheet(folder: Path, key: str, sheet: Sheet) -> None:
     """Keep a sheet under its key, and let the longest unused go when there are more than MOST_SHEETS. Raises SearchError on a full disk."""
     try:
-        write_atomic(_path(folder, key), json.dumps({"title": sheet.title, "table": sheet.table, "log": sheet.log}).encode())
+        write_atomic(
+            _path(folder, key),
+            json.dumps({"title": sheet.title, "table": sheet.table, "log": sheet.log}).encode(),
+        )
         kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
         for path in kept[MOST_SHEETS:]:
             path.unlink(missing_ok=True)
     except OSError as problem:
-        raise SearchError(f"Your marks could not be saved ({problem.strerror}): make room on the server's disk, then mark once more.") from problem
+        raise SearchError(
+            f"Your marks could not be saved ({problem.strerror}): make room on the server's disk, then mark once more."
+        ) from problem
 
 
 def load_sheet(folder: Path, key: str) -> Sheet:
@@ -85,15 +100,25 @@ def load_sheet(folder: Path, key: str) -> Sheet:
     try:
         content = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
         said = json.loads(content)
-        log: tuple[tuple[str, Word], ...] = tuple((str(unique_id), word) for unique_id, word in said["log"][:MOST_MARKS] if word in ("yes", "no", "none"))
+        log: tuple[tuple[str, Word], ...] = tuple(
+            (str(unique_id), word)
+            for unique_id, word in said["log"][:MOST_MARKS]
+            if word in ("yes", "no", "none")
+        )
         return Sheet(str(said["title"])[:80], str(said["table"])[:120], log)
     except FileNotFoundError:
-        raise SearchError("The marks that the link names are not kept here (any longer): mark some places to begin anew.") from None
+        raise SearchError(
+            "The marks that the link names are not kept here (any longer): mark some places to begin anew."
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise SearchError("The marks that the link names cannot be read: mark some places to begin anew.") from problem
+        raise SearchError(
+            "The marks that the link names cannot be read: mark some places to begin anew."
+        ) from problem
 
 
 def _path(folder: Path, key: str) -> Path:
     if not KEY.fullmatch(key):
-        raise SearchError("The link names no list of marks: copy the whole link, or mark some places to begin anew.")
+        raise SearchError(
+            "The link names no list of marks: copy the whole link, or mark some places to begin anew."
+        )
     return folder / f"{key}.json"

@@ -41,7 +41,8 @@ def same_places(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
 def pairs_of(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
     """Pair rows as `same_places` does, of any two tables: possibly none."""
     placed, others = (
-        keys_a.merge(keys_b, on=[*keys_a.columns[1:]], suffixes=("_a", "_b")) for keys_a, keys_b in zip(_keys(a), _keys(b), strict=True)
+        keys_a.merge(keys_b, on=[*keys_a.columns[1:]], suffixes=("_a", "_b"))
+        for keys_a, keys_b in zip(_keys(a), _keys(b), strict=True)
     )
     rows = pd.concat([placed, others])[["row_a", "row_b"]].to_numpy(np.int64)
     return SamePlaces(*rows[np.argsort(rows[:, 0], kind="stable")].T)
@@ -54,8 +55,15 @@ def _keys(table: EmbeddingTable) -> tuple[pd.DataFrame, pd.DataFrame]:
     gsd, back = np.unique(table.columns["gsd_m"].to_numpy().astype(np.float64)[rows], return_inverse=True)
     gsd = np.array([float(f"{metres:.3g}") for metres in gsd.tolist()])[back]
     here = np.isfinite(lon)
-    placed = pd.DataFrame({"row": rows[here], "lon": (lon[here] + 1_800_000) % 3_600_000, "lat": lat[here], "gsd": gsd[here]})
+    placed = pd.DataFrame(
+        {"row": rows[here], "lon": (lon[here] + 1_800_000) % 3_600_000, "lat": lat[here], "gsd": gsd[here]}
+    )
     bare = table.columns.select(["product_id", "pixel_bbox"]).take(rows[~here]).to_pydict()
-    windows = [f"{product} {box}" if box else "" for product, box in zip(bare["product_id"], bare["pixel_bbox"], strict=True)]
+    windows = [
+        f"{product} {box}" if box else ""
+        for product, box in zip(bare["product_id"], bare["pixel_bbox"], strict=True)
+    ]
     others = pd.DataFrame({"row": rows[~here], "window": pd.Series(windows, dtype=object), "gsd": gsd[~here]})
-    return placed.drop_duplicates(["lon", "lat", "gsd"]), others.query("window != ''").drop_duplicates(["window", "gsd"])
+    return placed.drop_duplicates(["lon", "lat", "gsd"]), others.query("window != ''").drop_duplicates(
+        ["window", "gsd"]
+    )

@@ -25,22 +25,32 @@ class Outliers:
     meaning: str
 
 
-def outliers_by_loss(table: EmbeddingTable, k: int = 20, band: Literal["low", "high", "both"] = "both") -> Outliers:
+def outliers_by_loss(
+    table: EmbeddingTable, k: int = 20, band: Literal["low", "high", "both"] = "both"
+) -> Outliers:
     """Rank rows by reconstruction loss, in robust standard deviations above the table's median.
 
     Both bands: the larger of the two. Raises SearchError when the table was embedded without the loss pass.
     """
-    names = {"low": ("recon_loss_low",), "high": ("recon_loss_high",), "both": ("recon_loss_low", "recon_loss_high")}[band]
+    names = {
+        "low": ("recon_loss_low",),
+        "high": ("recon_loss_high",),
+        "both": ("recon_loss_low", "recon_loss_high"),
+    }[band]
     losses = [table.columns[name].to_numpy().astype(np.float64) for name in names]
     losses = [loss for loss in losses if np.isfinite(loss).any()]
     if not losses:
-        raise SearchError("This table holds no reconstruction losses: embed the places again with the loss pass switched on.")
+        raise SearchError(
+            "This table holds no reconstruction losses: embed the places again with the loss pass switched on."
+        )
     with np.errstate(invalid="ignore"):
         score = np.fmax.reduce([_robust(loss) for loss in losses])
     return _ranked(score, k, f"reconstruction loss ({band}), robust standard deviations above the median")
 
 
-def outliers_by_density(table: EmbeddingTable, k: int = 20, *, neighbors: int = 10, sample: int = 8_000, seed: int = 0) -> Outliers:
+def outliers_by_density(
+    table: EmbeddingTable, k: int = 20, *, neighbors: int = 10, sample: int = 8_000, seed: int = 0
+) -> Outliers:
     """Rank rows by the cosine distance to their n-th nearest neighbour (Ramaswamy, Rastogi and Shim 2000).
 
     Beyond `sample` rows the neighbours are looked for in a seeded sample of that size.
@@ -49,7 +59,11 @@ def outliers_by_density(table: EmbeddingTable, k: int = 20, *, neighbors: int = 
     usable = np.flatnonzero(table.stored.usable)
     if len(usable) < 3:
         raise SearchError("Density needs at least three rows with vectors: embed more places.")
-    reference = usable if len(usable) <= sample else np.sort(np.random.default_rng(seed).choice(usable, sample, replace=False))
+    reference = (
+        usable
+        if len(usable) <= sample
+        else np.sort(np.random.default_rng(seed).choice(usable, sample, replace=False))
+    )
     others = unit_rows(table, reference)
     nth = min(neighbors, len(reference) - 1)
     score = np.full(len(table), np.nan)

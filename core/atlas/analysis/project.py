@@ -89,7 +89,9 @@ def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
     mean = total / len(usable)
     values, vectors = np.linalg.eigh(square / len(usable) - np.outer(mean, mean))
     components = vectors[:, ::-1].T
-    components = components * np.sign(np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1))
+    components = components * np.sign(
+        np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
+    )
     explained = values[::-1].clip(0) / max(values.clip(0).sum(), 1e-30)
     found = Axes(*(array.astype(np.float32) for array in (mean, components, explained)))
     for array in (found.mean, found.components, found.explained):
@@ -111,13 +113,18 @@ def project(table: EmbeddingTable, spec: ProjectionSpec = ProjectionSpec()) -> P
         axes = principal_axes(table)
         xy, explained = _everywhere(table, axes.apply), axes.explained
     else:
-        xy, explained = _everywhere(table, _fitted(table, spec).transform, _embedded(table, spec)), np.zeros(0, np.float32)
+        xy, explained = (
+            _everywhere(table, _fitted(table, spec).transform, _embedded(table, spec)),
+            np.zeros(0, np.float32),
+        )
     if path is not None:
         keep(path, lambda part: _save(part, xy, explained))
     return Projection(spec, xy, explained)
 
 
-def place(table: EmbeddingTable, spec: ProjectionSpec, vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def place(
+    table: EmbeddingTable, spec: ProjectionSpec, vectors: NDArray[np.floating[Any]]
+) -> NDArray[np.float32]:
     """Give where (m, d) vectors fall in a table's projection, as (m, 2).
 
     A vector that a row of the table has (cosine above SAME) gets that row's own spot, as `project` plots it. A new one gets what PCA's axes say,
@@ -126,7 +133,9 @@ def place(table: EmbeddingTable, spec: ProjectionSpec, vectors: NDArray[np.float
     """
     vectors = np.atleast_2d(np.asarray(vectors, np.float32))
     if vectors.shape[1] != table.dim:
-        raise SearchError(f"The vectors have {vectors.shape[1]} values, the table's {table.dim}: embed them with the table's model.")
+        raise SearchError(
+            f"The vectors have {vectors.shape[1]} values, the table's {table.dim}: embed them with the table's model."
+        )
     units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     if spec.kind == "pca":
         return np.asarray(principal_axes(table).apply(units), np.float32)
@@ -142,7 +151,9 @@ def _own_rows(table: EmbeddingTable, vectors: NDArray[np.float32]) -> NDArray[np
     """The row of a table that has a vector, for each of (m, d); -1 for those that none has."""
     rows = np.full(len(vectors), -1, np.int64)
     pointing = np.flatnonzero(vectors.any(axis=1) & np.isfinite(vectors).all(axis=1))
-    for at, found in zip(pointing, nearest_many(table, vectors[pointing], 1) if len(pointing) else (), strict=True):
+    for at, found in zip(
+        pointing, nearest_many(table, vectors[pointing], 1) if len(pointing) else (), strict=True
+    ):
         if len(found.rows) and found.similarity[0] >= SAME:
             rows[at] = found.rows[0]
     return rows
@@ -157,7 +168,9 @@ def colours(table: EmbeddingTable) -> NDArray[np.uint8]:
     return np.where(np.isfinite(rgb), np.rint(rgb), 128).astype(np.uint8)
 
 
-def _everywhere(table: EmbeddingTable, apply: Any, known: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None) -> NDArray[np.float32]:
+def _everywhere(
+    table: EmbeddingTable, apply: Any, known: tuple[NDArray[np.int64], NDArray[np.float32]] | None = None
+) -> NDArray[np.float32]:
     """Apply a projection to every usable row, block by block; rows that are `known` already keep their place."""
     usable = np.flatnonzero(table.stored.usable)
     todo = usable if known is None else np.setdiff1d(usable, known[0], assume_unique=True)
@@ -190,7 +203,9 @@ def _fitted(table: EmbeddingTable, spec: ProjectionSpec) -> Any:
     if len(rows) <= 3:
         raise SearchError("UMAP needs at least four rows with vectors: use PCA, or embed more places.")
     neighbors = max(2, min(spec.neighbors, len(rows) - 1))
-    reducer = UMAP(n_neighbors=neighbors, min_dist=spec.min_dist, metric="cosine", random_state=spec.seed, n_jobs=1)
+    reducer = UMAP(
+        n_neighbors=neighbors, min_dist=spec.min_dist, metric="cosine", random_state=spec.seed, n_jobs=1
+    )
     return reducer.fit(unit_rows(table, rows))
 
 

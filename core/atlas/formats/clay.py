@@ -7,7 +7,15 @@ from .layout import Layout, is_vector, place_columns
 
 def match(schema: pa.Schema) -> Layout | None:
     """Recognise the layout by its four columns."""
-    if not {"source_url", "date", "embeddings"} <= set(schema.names) or not is_vector(schema.field("embeddings").type):
+    if not {"source_url", "date", "embeddings"} <= set(schema.names) or not is_vector(
+        schema.field("embeddings").type
+    ):
         return None
     found = {"product_id": "source_url", "timestamp": "date"}
-    return Layout("Clay v0", ("embeddings",), **place_columns(schema), renamed=found, constants={"source": "Clay v0", "model": "clay-v0"})
+    return Layout(
+        "Clay v0",
+        ("embeddings",),
+        **place_columns(schema),
+        renamed=found,
+        constants={"source": "Clay v0", "model": "clay-v0"},
+    )

@@ -49,12 +49,20 @@ def place_columns(schema: pa.Schema) -> dict[str, Any]:
     names = set(schema.names)
     primary = metadata_json(schema, b"geo").get("primary_column", "geometry")
     for name in (primary, "geometry", "geom", "wkb_geometry"):
-        if name in names and (pa.types.is_binary(schema.field(name).type) or pa.types.is_large_binary(schema.field(name).type)):
+        if name in names and (
+            pa.types.is_binary(schema.field(name).type) or pa.types.is_large_binary(schema.field(name).type)
+        ):
             return {"geometry": name}
     if "bbox" in names and pa.types.is_struct(schema.field("bbox").type):
         return {"bbox": "bbox"}
     folded = {name.lower(): name for name in schema.names}
-    for lon, lat in (("centre_lon", "centre_lat"), ("center_lon", "center_lat"), ("longitude", "latitude"), ("lon", "lat"), ("lng", "lat")):
+    for lon, lat in (
+        ("centre_lon", "centre_lat"),
+        ("center_lon", "center_lat"),
+        ("longitude", "latitude"),
+        ("lon", "lat"),
+        ("lng", "lat"),
+    ):
         if lon in folded and lat in folded:
             return {"lonlat": (folded[lon], folded[lat])}
     return {}
@@ -62,4 +70,8 @@ def place_columns(schema: pa.Schema) -> dict[str, Any]:
 
 def renames(schema: pa.Schema, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     """Map our column names to the first of each one's candidates that the file has."""
-    return {ours: found for ours, names in wanted.items() if (found := next((n for n in names if n in schema.names), None))}
+    return {
+        ours: found
+        for ours, names in wanted.items()
+        if (found := next((n for n in names if n in schema.names), None))
+    }

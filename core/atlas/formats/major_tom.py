@@ -12,5 +12,13 @@ def match(schema: pa.Schema) -> Layout | None:
         return None
     own = ("unique_id", "product_id", "grid_cell", "grid_row_u", "grid_col_r", "centre_lat", "centre_lon")
     name = "EarthEmbeddingExplorer" if {"parquet_url", "parquet_row"} <= names else "Major TOM"
-    found = renames(schema, {**{n: (n,) for n in own}, "timestamp": ("timestamp",), "crs": ("utm_crs",), "pixel_bbox": ("pixel_bbox",)})
+    found = renames(
+        schema,
+        {
+            **{n: (n,) for n in own},
+            "timestamp": ("timestamp",),
+            "crs": ("utm_crs",),
+            "pixel_bbox": ("pixel_bbox",),
+        },
+    )
     return Layout(name, ("embedding",), **place_columns(schema), renamed=found, constants={"source": name})

@@ -10,4 +10,9 @@ def match(schema: pa.Schema) -> Layout | None:
     """Recognise our own files by their columns."""
     if not {VECTOR, "unique_id", "checkpoint_sha256", "input_res_m"} <= set(schema.names):
         return None
-    return Layout("earth-mae-explorer", (VECTOR,), geometry="geometry", renamed={name: name for name in COLUMNS if name in schema.names})
+    return Layout(
+        "earth-mae-explorer",
+        (VECTOR,),
+        geometry="geometry",
+        renamed={name: name for name in COLUMNS if name in schema.names},
+    )

@@ -15,7 +15,17 @@ from usearch.index import Index
 
 from ..store.derived import derived_path, keep
 from ..store.table import EmbeddingTable
-from .neighbors import BLOCK_ROWS, Neighbors, few, flag_duplicates, require_count, require_rows, rows_left, unit_query, unit_rows
+from .neighbors import (
+    BLOCK_ROWS,
+    Neighbors,
+    few,
+    flag_duplicates,
+    require_count,
+    require_rows,
+    rows_left,
+    unit_query,
+    unit_rows,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +35,9 @@ class ApproximateIndex:
     table: EmbeddingTable
     graph: Index
 
-    def nearest(self, query: NDArray[np.floating], k: int = 10, *, exclude: Sequence[int] = (), effort: int = 128) -> Neighbors:
+    def nearest(
+        self, query: NDArray[np.floating], k: int = 10, *, exclude: Sequence[int] = (), effort: int = 128
+    ) -> Neighbors:
         """Find about the k closest rows of a (d,) query other than `exclude`; `effort` is how many candidates the graph keeps while it walks.
 
         What the graph finds (four times k) is compared exactly, so similarities are exact and only a missed row is approximate. Raises SearchError as
@@ -37,12 +49,18 @@ class ApproximateIndex:
         unit = unit_query(self.table, query)
         self.graph.expansion_search = max(effort, 2 * k)
         wanted = min(4 * (k + len(exclude)), len(self.graph))
-        found = np.setdiff1d(np.asarray(self.graph.search(unit, wanted).keys, np.int64), np.asarray(exclude, np.int64))
+        found = np.setdiff1d(
+            np.asarray(self.graph.search(unit, wanted).keys, np.int64), np.asarray(exclude, np.int64)
+        )
         scores = unit_rows(self.table, found) @ unit
         order = np.lexsort((found, -scores))[:k]
         rows = found[order]
         missed = min(k, left) - len(rows)
-        note = f"The index did not reach {missed:,} of the rows: search without it to see them." if missed else few(left, k)
+        note = (
+            f"The index did not reach {missed:,} of the rows: search without it to see them."
+            if missed
+            else few(left, k)
+        )
         return Neighbors(rows, scores[order], flag_duplicates(self.table, unit, rows), note)
 
 
@@ -50,7 +68,9 @@ ALONE_ROWS = 20_000
 """So many rows begin a graph one after the other: rows that join a small graph side by side can miss each other for good."""
 
 
-def build_index(table: EmbeddingTable, *, connections: int = 24, effort: int = 128, threads: int = 0) -> ApproximateIndex:
+def build_index(
+    table: EmbeddingTable, *, connections: int = 24, effort: int = 128, threads: int = 0
+) -> ApproximateIndex:
     """Build the graph over unit vectors kept as int8; all cores (`threads` 0) once it has begun. Takes minutes for a million rows.
 
     Raises TableError when the table mixes models.

@@ -21,18 +21,31 @@ def _dot_rows(width: int) -> Callable[..., None]:
     """The pass over int8 rows of one width: known as it is compiled, it is a sixth faster where memory does not hold it back."""
 
     @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
-    def dot_rows(rows: NDArray[np.int8], query: NDArray[np.int16], factor: NDArray[np.float32], step: np.float32, out: NDArray[np.float32]) -> None:
+    def dot_rows(
+        rows: NDArray[np.int8],
+        query: NDArray[np.int16],
+        factor: NDArray[np.float32],
+        step: np.float32,
+        out: NDArray[np.float32],
+    ) -> None:
         for i in numba.prange(rows.shape[0]):
             total = np.int32(0)
             for j in range(width):
-                total = np.int32(total + np.int32(rows[i, j]) * np.int32(query[j]))  # else Numba sums in int64, at half the pace
+                total = np.int32(
+                    total + np.int32(rows[i, j]) * np.int32(query[j])
+                )  # else Numba sums in int64, at half the pace
             out[i] = np.float32(total) * factor[i] * step
 
     return dot_rows
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
-def _dot_float_rows(rows: NDArray[np.float32], query: NDArray[np.float32], factor: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+def _dot_float_rows(
+    rows: NDArray[np.float32],
+    query: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
     for i in numba.prange(rows.shape[0]):
         total = np.float32(0)
         for j in range(rows.shape[1]):
@@ -40,14 +53,18 @@ def _dot_float_rows(rows: NDArray[np.float32], query: NDArray[np.float32], facto
         out[i] = total * factor[i]
 
 
-def cosine_float32(rows: NDArray[np.float32], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosine_float32(
+    rows: NDArray[np.float32], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Give the cosine of (n, d) float32 rows with one (d,) query of unit length; `inverse_norm` (n,) of the rows."""
     out = np.empty(len(rows), np.float32)
     _dot_float_rows(np.ascontiguousarray(rows), query, inverse_norm, out)
     return out
 
 
-def cosine_int8(rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:
+def cosine_int8(
+    rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Give the cosine of (n, d) int8 rows with one (d,) float query of unit length; `inverse_norm` (n,) of the int8 rows."""
     largest = np.abs(query).max()
     levels = min(32767, INT32_MAX // (127 * len(query)))

@@ -73,12 +73,16 @@ def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
     """Raise SearchError where a row number is none of the table."""
     wrong = next((row for row in rows if not 0 <= row < len(table)), None)
     if wrong is not None:
-        raise SearchError(f"There is no row {wrong} in {table.name}: give numbers from 0 to {len(table) - 1:,}.")
+        raise SearchError(
+            f"There is no row {wrong} in {table.name}: give numbers from 0 to {len(table) - 1:,}."
+        )
 
 
 def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
     """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
-    left = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[np.unique(np.asarray(exclude, np.int64))]))
+    left = int(np.count_nonzero(allowed)) - int(
+        np.count_nonzero(allowed[np.unique(np.asarray(exclude, np.int64))])
+    )
     if not left:
         raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
     return left
@@ -86,7 +90,11 @@ def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
 
 def few(wanted: int, asked: int) -> str:
     """Say that there are fewer rows to search than were asked for; empty where there are enough."""
-    return "" if wanted >= asked else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {asked:,}."
+    return (
+        ""
+        if wanted >= asked
+        else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {asked:,}."
+    )
 
 
 def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
@@ -107,7 +115,9 @@ def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 
     return tuple(_answer(table, unit, one) for unit, one in zip(units, best, strict=True))
 
 
-def example_query(table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = ()) -> NDArray[np.float32]:
+def example_query(
+    table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = ()
+) -> NDArray[np.float32]:
     """Make the query "more like these rows, less like those": twice the mean of `more` minus the mean of `less`, unit vectors.
 
     Raises SearchError when `more` is empty or one of the rows has no usable vector.
@@ -123,7 +133,14 @@ def example_query(table: EmbeddingTable, more: Sequence[int], less: Sequence[int
     return mean_more if not len(less) else 2 * mean_more - unit_rows(table, less).mean(axis=0)
 
 
-def more_like(table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = (), k: int = 10, *, diversity: float = 0.0) -> Neighbors:
+def more_like(
+    table: EmbeddingTable,
+    more: Sequence[int],
+    less: Sequence[int] = (),
+    k: int = 10,
+    *,
+    diversity: float = 0.0,
+) -> Neighbors:
     """Find the k rows most like `more` and least like `less`, those rows themselves left out."""
     return nearest(table, example_query(table, more, less), k, exclude=[*more, *less], diversity=diversity)
 
@@ -191,12 +208,18 @@ def unit_query(
     table.require_one_model(among)
     vector = np.asarray(query, np.float64).reshape(-1)
     if len(vector) != table.dim:
-        raise SearchError(f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model.")
+        raise SearchError(
+            f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model."
+        )
     if not np.isfinite(vector).all():
-        raise SearchError("The query holds NaN or infinity, so nothing is near to it: choose another place, row or image.")
+        raise SearchError(
+            "The query holds NaN or infinity, so nothing is near to it: choose another place, row or image."
+        )
     length = np.sqrt(vector @ vector)
     if length == 0:
-        raise SearchError("The query is a vector of length zero, which has no direction: choose another place, row or image.")
+        raise SearchError(
+            "The query is a vector of length zero, which has no direction: choose another place, row or image."
+        )
     return (vector / length).astype(np.float32)
 
 
@@ -207,7 +230,9 @@ def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.flo
     return cosine_float32(stored.values, stored.inverse_norm, unit)
 
 
-def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float) -> NDArray[np.int64]:
+def _spread(
+    table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float
+) -> NDArray[np.int64]:
     """Choose k of a pool, each time the row with the best (1 - diversity) closeness - diversity (likeness to those chosen)."""
     units = unit_rows(table, pool)
     chosen = [0]
@@ -221,7 +246,9 @@ def _spread(table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[n
     return pool[order]
 
 
-def flag_duplicates(table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+def flag_duplicates(
+    table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]
+) -> NDArray[np.bool_]:
     """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
     flags = np.zeros(len(rows), bool)
     flags[:2_000] = repeats(unit_rows(table, rows[:2_000]), unit, SAME)

@@ -32,13 +32,17 @@ def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
         with FileLock(folder / ".append.lock", timeout=WAIT_S):
             return _append(folder, rows, info)
     except Timeout as error:
-        raise TableError(f"{folder.name} is being written to by another process: try again in a moment.") from error
+        raise TableError(
+            f"{folder.name} is being written to by another process: try again in a moment."
+        ) from error
 
 
 def remove_table(folder: Path) -> None:
     """Delete a table that was made by `append_rows`; raises TableError for any other."""
     if not read_manifest(folder).get("appended"):
-        raise TableError(f"{folder.name} was not made by adding places: delete its folder yourself if you are sure.")
+        raise TableError(
+            f"{folder.name} was not made by adding places: delete its folder yourself if you are sure."
+        )
     shutil.rmtree(folder)
 
 
@@ -47,7 +51,11 @@ def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
     _require_same(folder, manifest, info)
     shards = shard_records(folder)
     require_all_recorded([(folder / shard.file, shard.sha256) for shard in shards])
-    known = {name for shard in shards for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()}
+    known = {
+        name
+        for shard in shards
+        for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()
+    }
     fresh = [at for at, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
     if not fresh:
         return 0
@@ -68,11 +76,17 @@ def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
 def _require_same(folder: Path, manifest: dict[str, object], info: TableInfo) -> None:
     if not manifest:
         if any(folder.glob("*.parquet")):
-            raise TableError(f"{folder.name} holds parquet files without a manifest ({MANIFEST}): choose an empty folder for your places.")
+            raise TableError(
+                f"{folder.name} holds parquet files without a manifest ({MANIFEST}): choose an empty folder for your places."
+            )
         return
     if not manifest.get("appended"):
-        raise TableError(f"{folder.name} was made by a sweep, which owns it: keep your places in another folder.")
+        raise TableError(
+            f"{folder.name} was made by a sweep, which owns it: keep your places in another folder."
+        )
     made, wanted = manifest.get("emb"), asdict(info)
     differs = [name for name in RECIPE if not isinstance(made, dict) or made.get(name) != wanted[name]]
     if differs:
-        raise TableError(f"{folder.name} was made with another {differs[0]}: vectors of both cannot be compared, so keep these in another folder.")
+        raise TableError(
+            f"{folder.name} was made with another {differs[0]}: vectors of both cannot be compared, so keep these in another folder."
+        )

@@ -18,7 +18,19 @@ import re
 from dataclasses import dataclass
 
 from ..errors import FilterError
-from .condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
+from .condition_tree import (
+    Arithmetic,
+    Column,
+    Comparison,
+    IsNull,
+    Joined,
+    Like,
+    Node,
+    Not,
+    OneOf,
+    Summary,
+    Value,
+)
 
 RELATION = "places"
 MAX_CHARS = 2_000
@@ -37,7 +49,21 @@ _TOKEN = re.compile(
       | (?P<sign><>|!=|<=|>=|==|[=<>()+\-*/%,.])""",
     re.VERBOSE,
 )
-_WORDS = {"and", "or", "not", "between", "in", "like", "ilike", "is", "null", "true", "false", "select", "from"}
+_WORDS = {
+    "and",
+    "or",
+    "not",
+    "between",
+    "in",
+    "like",
+    "ilike",
+    "is",
+    "null",
+    "true",
+    "false",
+    "select",
+    "from",
+}
 _SHOWN = 40
 
 
@@ -56,7 +82,9 @@ def parse(text: str) -> Node:
     if not text.strip():
         raise FilterError("The filter is empty: write a condition such as gsd_m < 1, or leave it out.")
     if len(text) > MAX_CHARS:
-        raise FilterError(f"The filter has {len(text):,} characters; the limit is {MAX_CHARS:,}: make it simpler.")
+        raise FilterError(
+            f"The filter has {len(text):,} characters; the limit is {MAX_CHARS:,}: make it simpler."
+        )
     parser = _Parser(_tokens(text))
     tree = parser.condition()
     parser.require_end()
@@ -180,7 +208,11 @@ class _Parser:
         value = self._primary()
         if not negative:
             return value
-        if isinstance(value, Value) and isinstance(value.value, int | float) and not isinstance(value.value, bool):
+        if (
+            isinstance(value, Value)
+            and isinstance(value.value, int | float)
+            and not isinstance(value.value, bool)
+        ):
             return Value(-value.value)
         return Arithmetic("-", Value(0), value)
 
@@ -212,7 +244,9 @@ class _Parser:
             self._require(",")
             share = self._literal().value
             if isinstance(share, str) or not 0 <= share <= 1:
-                raise FilterError("quantile_cont needs a share from 0 to 1, for example quantile_cont(recon_loss_high, 0.99).")
+                raise FilterError(
+                    "quantile_cont needs a share from 0 to 1, for example quantile_cont(recon_loss_high, 0.99)."
+                )
         self._require(")")
         self._require("from")
         self._require(RELATION)

@@ -17,7 +17,19 @@ from numpy.typing import NDArray
 
 from ..errors import FilterError
 from .condition_syntax import parse
-from .condition_tree import Arithmetic, Column, Comparison, IsNull, Joined, Like, Node, Not, OneOf, Summary, Value
+from .condition_tree import (
+    Arithmetic,
+    Column,
+    Comparison,
+    IsNull,
+    Joined,
+    Like,
+    Node,
+    Not,
+    OneOf,
+    Summary,
+    Value,
+)
 
 pc: Any = pyarrow.compute
 
@@ -27,7 +39,14 @@ PATTERN_ROWS = 4096
 
 NOT_ALIKE = "The filter compares values of types that cannot be compared: compare numbers with numbers and text with text."
 
-_COMPARE = {"=": pc.equal, "<>": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+_COMPARE = {
+    "=": pc.equal,
+    "<>": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
 _ARITHMETIC = {"+": pc.add, "-": pc.subtract, "*": pc.multiply, "/": pc.divide}
 _SWAPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
@@ -60,7 +79,9 @@ class _Evaluation:
         """Evaluate a node that must be true or false."""
         found = self._of(node)
         if not pa.types.is_boolean(found.type):
-            raise FilterError("The filter is not a condition: compare the value with another one, for example gsd_m < 1.")
+            raise FilterError(
+                "The filter is not a condition: compare the value with another one, for example gsd_m < 1."
+            )
         return found
 
     def _of(self, node: Node) -> Any:
@@ -95,7 +116,9 @@ class _Evaluation:
         names = self._columns.column_names
         name = _same_word(column.name, names)
         if name is None:
-            raise FilterError(f"The filter names a column that the table does not have ({column.name[:60]}). Columns are {', '.join(names)}.")
+            raise FilterError(
+                f"The filter names a column that the table does not have ({column.name[:60]}). Columns are {', '.join(names)}."
+            )
         values = self._columns[name]
         if column.field is None:
             return values
@@ -116,7 +139,10 @@ class _Evaluation:
         return pc.quantile(values, q=share, interpolation="linear")[0]
 
     def _arithmetic(self, node: Arithmetic) -> Any:
-        left, right = (pc.cast(_as_number(self._of(side), node.sign), pa.float64(), safe=False) for side in (node.left, node.right))
+        left, right = (
+            pc.cast(_as_number(self._of(side), node.sign), pa.float64(), safe=False)
+            for side in (node.left, node.right)
+        )
         if node.sign == "%":
             return pc.subtract(left, pc.multiply(pc.trunc(pc.divide(left, right)), right))
         return _ARITHMETIC[node.sign](left, right)
@@ -134,13 +160,17 @@ class _Evaluation:
     def _like(self, node: Like) -> Any:
         operand = self._of(node.operand)
         if _kind(operand.type) != "text":
-            raise FilterError("LIKE needs text in the filter: name a column of text, or compare numbers with <, = and >.")
+            raise FilterError(
+                "LIKE needs text in the filter: name a column of text, or compare numbers with <, = and >."
+            )
         if isinstance(operand, pa.Scalar):
             return pc.match_like(operand, node.pattern, ignore_case=node.ignore_case)
         found: list[Any] = []
         for at in range(0, len(operand), PATTERN_ROWS):
             self._require_time()
-            found.append(pc.match_like(operand.slice(at, PATTERN_ROWS), node.pattern, ignore_case=node.ignore_case))
+            found.append(
+                pc.match_like(operand.slice(at, PATTERN_ROWS), node.pattern, ignore_case=node.ignore_case)
+            )
         return pa.chunked_array([chunk for piece in found for chunk in piece.chunks], pa.bool_())
 
     def _require_time(self) -> None:
@@ -169,7 +199,9 @@ def _alike(value: Any, kind: pa.DataType) -> Any:
         try:
             moment = np.datetime64(value.as_py().strip().removesuffix("Z"), kind.unit)
         except ValueError as error:
-            raise FilterError("A point in time must be written as in '2024-06-30' or '2024-06-30 12:00:00'.") from error
+            raise FilterError(
+                "A point in time must be written as in '2024-06-30' or '2024-06-30 12:00:00'."
+            ) from error
         return pa.scalar(int(moment.astype(np.int64)), pa.int64()).cast(kind)
     return value
 
@@ -193,4 +225,6 @@ def _as_number(values: Any, what: str) -> Any:
 
 
 def _same_word(wanted: str, among: list[str]) -> str | None:
-    return wanted if wanted in among else next((name for name in among if name.lower() == wanted.lower()), None)
+    return (
+        wanted if wanted in among else next((name for name in among if name.lower() == wanted.lower()), None)
+    )

@@ -27,7 +27,9 @@ def grid_cells(lon: NDArray[np.float64], lat: NDArray[np.float64], cell_km: floa
     rows = np.floor(np.minimum(lat, 90 - 1e-9) / height)
     slots = np.ceil(2 * np.pi * EARTH_RADIUS_KM * np.cos(np.radians(rows * height)) / cell_km).clip(1)
     cols = np.floor(np.minimum(lon, 180 - 1e-9) * slots / 360)
-    cols = np.where(cols < -(slots // 2), (slots - 1) // 2, cols)  # an odd ring has one cell across the antimeridian
+    cols = np.where(
+        cols < -(slots // 2), (slots - 1) // 2, cols
+    )  # an odd ring has one cell across the antimeridian
     rows, cols = rows.astype(np.int16), cols.astype(np.int16)
     names = [_name(int(r), int(c)) if ok else None for r, c, ok in zip(rows, cols, known, strict=True)]
     return GridCells(names, rows, cols)

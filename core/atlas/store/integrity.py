@@ -51,7 +51,12 @@ def require_recorded(path: Path, sha256: str | None) -> None:
 def require_all_recorded(files: Sequence[tuple[Path, str | None]]) -> None:
     """Check several files side by side; one that is missing is passed over here, for opening it says so."""
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(pool.map(lambda one: require_recorded(*one), [(path, sha256) for path, sha256 in files if path.is_file()]))
+        list(
+            pool.map(
+                lambda one: require_recorded(*one),
+                [(path, sha256) for path, sha256 in files if path.is_file()],
+            )
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -92,7 +97,9 @@ def decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema, wanted: Collecti
         root = leaf.path.split(".")[0]
         if root not in wanted and leaf.path not in wanted:
             continue
-        width = leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else _WIDTH.get(leaf.physical_type, 0)
+        width = (
+            leaf.length if leaf.physical_type == "FIXED_LEN_BYTE_ARRAY" else _WIDTH.get(leaf.physical_type, 0)
+        )
         chunks = [metadata.row_group(group).column(at) for group in range(metadata.num_row_groups)]
         values = float(max(metadata.num_rows * lists.get(root, 0), sum(chunk.num_values for chunk in chunks)))
         stored = float(sum(chunk.total_uncompressed_size for chunk in chunks))
@@ -123,17 +130,29 @@ def read_bounded(path: Path, columns: list[str], file_bytes: int) -> pa.Table:
 
 def _is_packed_text(metadata: pq.FileMetaData, schema: pa.Schema, name: str) -> bool:
     kind = schema.field(name).type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    text = (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
     at = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
     if not text or at is None:
         return False
-    return any(_DICTIONARY & set(metadata.row_group(group).column(at).encodings) for group in range(metadata.num_row_groups))
+    return any(
+        _DICTIONARY & set(metadata.row_group(group).column(at).encodings)
+        for group in range(metadata.num_row_groups)
+    )
 
 
 def _text_bytes(packed: pa.DictionaryArray) -> int:
     """Give what the values of a dictionary array take in full."""
     words = packed.dictionary
-    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type) or pa.types.is_binary(words.type)):
+    if not (
+        pa.types.is_string(words.type)
+        or pa.types.is_large_string(words.type)
+        or pa.types.is_binary(words.type)
+    ):
         return 8 * len(packed)
     lengths = pc.cast(pc.binary_length(words), pa.int64())
     return int(pc.sum(lengths.take(packed.indices)).as_py() or 0)

@@ -15,7 +15,11 @@ def mixture(columns: pa.Table) -> str:
 
     A policy counts where the positional code received more than one number, for it changed nothing otherwise; what a file does not say does not count.
     """
-    ways: list[dict[str, Any]] = columns.group_by(list(RECIPE[:-1])).aggregate([("input_res_m", "min"), ("input_res_m", "max")]).to_pylist()
+    ways: list[dict[str, Any]] = (
+        columns.group_by(list(RECIPE[:-1]))
+        .aggregate([("input_res_m", "min"), ("input_res_m", "max")])
+        .to_pylist()
+    )
     models = sorted({recipe_of(way["model"], way["checkpoint_sha256"], way["pooling"]) for way in ways})
     if len(models) > 1:
         return _sentence(f"vectors of {' and '.join(models)}", "model, checkpoint_sha256 or pooling")
@@ -23,7 +27,12 @@ def mixture(columns: pa.Table) -> str:
     if len(sizes) > 1:
         return _sentence(f"vectors of pictures of {' and '.join(map(str, sizes))} px", "image_size")
     policies = sorted({way["res_policy"] for way in ways if way["res_policy"] is not None})
-    received = {way[f"input_res_m_{end}"] for way in ways for end in ("min", "max") if way[f"input_res_m_{end}"] is not None}
+    received = {
+        way[f"input_res_m_{end}"]
+        for way in ways
+        for end in ("min", "max")
+        if way[f"input_res_m_{end}"] is not None
+    }
     if len(policies) > 1 and len(received) > 1:
         return _sentence(f"vectors made under the policies {' and '.join(policies)}", "res_policy")
     return ""

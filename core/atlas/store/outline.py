@@ -48,7 +48,9 @@ def _wrapped(shape: Any) -> shapely.Geometry | None:
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
     moved = [shapely.transform(shape, lambda xy, t=turn: xy - [360.0 * t, 0]) for turn in turns]
     parts = [part for part in (shapely.intersection(m, _WORLD) for m in moved) if part.area > 0]
-    joined = shapely.union_all(parts, grid_size=1e-9)  # around a pole two turns meet: parts of a whole must not share an edge
+    joined = shapely.union_all(
+        parts, grid_size=1e-9
+    )  # around a pole two turns meet: parts of a whole must not share an edge
     polygons = [p for p in shapely.get_parts(joined) if p.geom_type == "Polygon"]
     if not polygons:
         return None
@@ -58,6 +60,11 @@ def _wrapped(shape: Any) -> shapely.Geometry | None:
 
 def geometry_columns(outlines: Sequence[Any]) -> dict[str, pa.Array]:
     """Give the columns `geometry` (WKB) and `bbox` of outlines; None becomes null in both."""
-    geometry = pa.array([None if o is None else shapely.to_wkb(o, byte_order=1) for o in outlines], pa.binary())
-    boxes = [None if o is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), o.bounds, strict=True)) for o in outlines]
+    geometry = pa.array(
+        [None if o is None else shapely.to_wkb(o, byte_order=1) for o in outlines], pa.binary()
+    )
+    boxes = [
+        None if o is None else dict(zip(("xmin", "ymin", "xmax", "ymax"), o.bounds, strict=True))
+        for o in outlines
+    ]
     return {"geometry": geometry, "bbox": pa.array(boxes, BBOX)}

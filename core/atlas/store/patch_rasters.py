@@ -44,16 +44,22 @@ def patch_rows(path: Path) -> pa.Table:
                 raise TableError(
                     f"{path.name} holds {file.height * file.width:,} patches, too many to read at once: cut it with `gdal_translate -srcwin`."
                 )
-            require_bounded(path.name, READ_COPIES * 4 * file.count * file.height * file.width, path.stat().st_size)
+            require_bounded(
+                path.name, READ_COPIES * 4 * file.count * file.height * file.width, path.stat().st_size
+            )
             vectors = file.read(out_dtype="float32").reshape(file.count, -1).T
-            there = np.isfinite(vectors).all(axis=1) & ~(vectors == (file.nodata if file.nodata is not None else np.nan)).all(axis=1)
+            there = np.isfinite(vectors).all(axis=1) & ~(
+                vectors == (file.nodata if file.nodata is not None else np.nan)
+            ).all(axis=1)
             vectors *= np.asarray(file.scales, np.float32)
             rows, cols = (at.reshape(-1)[there] for at in np.mgrid[: file.height, : file.width])
             crs, transform = file.crs.to_wkt() if file.crs else None, tuple(file.transform)[:6]
     except RasterioError as error:
         raise _unreadable(path) from error
     name = path.stem.removesuffix(".patches")
-    columns: dict[str, Any] = {"unique_id": [f"{name}-r{row}-c{col}" for row, col in zip(rows, cols, strict=True)]}
+    columns: dict[str, Any] = {
+        "unique_id": [f"{name}-r{row}-c{col}" for row, col in zip(rows, cols, strict=True)]
+    }
     if crs is not None:
         columns["centre_lon"], columns["centre_lat"] = _centres(crs, transform, cols, rows)
     same = {
@@ -77,7 +83,9 @@ def require_readable(paths: Sequence[Path]) -> None:
         except RasterioError as error:
             raise _unreadable(path) from error
     if total > MAX_VALUES:
-        raise TableError(f"The {len(paths):,} rasters of {paths[0].parent.name} hold too many patches to read at once: name some of them instead.")
+        raise TableError(
+            f"The {len(paths):,} rasters of {paths[0].parent.name} hold too many patches to read at once: name some of them instead."
+        )
 
 
 @contextmanager
@@ -90,10 +98,14 @@ def _quiet() -> Generator[None]:
 
 
 def _unreadable(path: Path) -> TableError:
-    return TableError(f"{path.name} cannot be read as a raster of patch embeddings: write it again with `python -m core embed --patches`.")
+    return TableError(
+        f"{path.name} cannot be read as a raster of patch embeddings: write it again with `python -m core embed --patches`."
+    )
 
 
-def _centres(crs: str, transform: Any, cols: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _centres(
+    crs: str, transform: Any, cols: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Longitudes in -180..180 (a raster may run on past the antimeridian) and latitudes of patches' centres; NaN where the CRS does not reach."""
     lon, lat = ground.to_lonlat(crs, transform, *(np.asarray(at, np.float64) + 0.5 for at in (cols, rows)))
     known = np.isfinite(lon) & np.isfinite(lat)

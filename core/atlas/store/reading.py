@@ -24,7 +24,12 @@ from .shards import has_manifest, shard_records
 
 pc: Any = pyarrow.compute
 
-SIDES = (("xmin", "minx", "west"), ("ymin", "miny", "south"), ("xmax", "maxx", "east"), ("ymax", "maxy", "north"))
+SIDES = (
+    ("xmin", "minx", "west"),
+    ("ymin", "miny", "south"),
+    ("xmax", "maxx", "east"),
+    ("ymax", "maxy", "north"),
+)
 SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 
@@ -58,7 +63,9 @@ class Part:
             require_recorded(self.path, self.sha256)
             return read_bounded(self.path, columns, self.path.stat().st_size)
         except (OSError, pa.ArrowException) as error:
-            raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
+            raise TableError(
+                f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it."
+            ) from error
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """Read some columns piece by piece, so that a large file needs little more memory than its result."""
@@ -71,14 +78,18 @@ class Part:
             with pq.ParquetFile(self.path) as file:
                 yield from file.iter_batches(batch_size=16_384, columns=columns)
         except (OSError, pa.ArrowException) as error:
-            raise TableError(f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it.") from error
+            raise TableError(
+                f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it."
+            ) from error
 
 
 def open_parts(path: Path) -> list[Part]:
     """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches, or
     all those of a folder that holds nothing else."""
     if not path.exists():
-        raise TableError(f"There is no table at {path.name}: check the path, or make one with `python -m core embed`.")
+        raise TableError(
+            f"There is no table at {path.name}: check the path, or make one with `python -m core embed`."
+        )
     if path.is_file():
         return [_open_file(path, None)]
     if has_manifest(path):
@@ -91,8 +102,12 @@ def open_parts(path: Path) -> list[Part]:
         if not files:
             tables = sorted(f"{path.name}/{f.name}" for f in path.iterdir() if f.is_dir() and has_manifest(f))
             if tables:
-                raise TableError(f"The folder {path.name} holds {len(tables)} tables, one for each model: open one of {', '.join(tables[:8])}.")
-            raise TableError(f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote.")
+                raise TableError(
+                    f"The folder {path.name} holds {len(tables)} tables, one for each model: open one of {', '.join(tables[:8])}."
+                )
+            raise TableError(
+                f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote."
+            )
         patch_rasters.require_readable(files)
     return [_open_file(f, None) for f in files]
 
@@ -138,17 +153,28 @@ def read_columns(parts: list[Part]) -> pa.Table:
 def _canonical(part: Part) -> pa.Table:
     layout = part.layout
     raw = part.read(sorted(_column_names(layout)))
-    columns: dict[str, Any] = {ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()}
-    columns |= {name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows) for name, value in layout.constants.items()}
+    columns: dict[str, Any] = {
+        ours: _cast(raw[theirs], COLUMNS[ours][0]) for ours, theirs in layout.renamed.items()
+    }
+    columns |= {
+        name: pa.repeat(pa.scalar(value, COLUMNS[name][0]), part.rows)
+        for name, value in layout.constants.items()
+    }
     columns |= {name: column for name, column in _place(layout, raw).items() if name not in columns}
     if "unique_id" not in columns:
         stem = Path(part.name).stem
         columns["unique_id"] = pa.array([f"{stem}-{i}" for i in range(part.rows)])
-    return pa.table({name: columns.get(name, pa.nulls(part.rows, kind)) for name, (kind, _) in COLUMNS.items()})
+    return pa.table(
+        {name: columns.get(name, pa.nulls(part.rows, kind)) for name, (kind, _) in COLUMNS.items()}
+    )
 
 
 def _column_names(layout: Layout) -> set[str]:
-    return set(layout.renamed.values()) | {n for n in (layout.geometry, layout.bbox) if n} | set(layout.lonlat or ())
+    return (
+        set(layout.renamed.values())
+        | {n for n in (layout.geometry, layout.bbox) if n}
+        | set(layout.lonlat or ())
+    )
 
 
 def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
@@ -189,7 +215,9 @@ def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:
     fields = {f.name: f.name for f in boxes.type}
     name = next((fields[n] for n in names if n in fields), None)
     if name is None:
-        raise TableError(f"The bbox column has the sides {', '.join(fields)}: xmin, ymin, xmax and ymax are needed.")
+        raise TableError(
+            f"The bbox column has the sides {', '.join(fields)}: xmin, ymin, xmax and ymax are needed."
+        )
     return pc.cast(pc.struct_field(boxes, name), pa.float64()).to_numpy()
 
 
@@ -205,7 +233,9 @@ def read_vectors(parts: list[Part]) -> tuple[NDArray[Any], NDArray[np.float32] |
             if values is None:
                 values = np.empty((count, piece.shape[1]), np.int8 if as_stored else np.float32)
             if piece.shape[1] != values.shape[1]:
-                raise TableError(f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): open tables of one model at a time.")
+                raise TableError(
+                    f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): open tables of one model at a time."
+                )
             rows = slice(at, at := at + len(piece))
             if scales is not None and scale is not None:
                 values[rows], scales[rows] = piece, scale
@@ -228,7 +258,10 @@ def _pieces(part: Part) -> Iterator[tuple[NDArray[Any], NDArray[np.float32] | No
         if not batch.num_rows:
             continue
         if len(names) > 1:
-            yield np.stack([batch[n].to_numpy(zero_copy_only=False).astype(np.float32) for n in names], axis=1), None
+            yield (
+                np.stack([batch[n].to_numpy(zero_copy_only=False).astype(np.float32) for n in names], axis=1),
+                None,
+            )
         else:
             scale = batch[SCALE].to_numpy().astype(np.float32) if scaled else None
             yield _matrix(batch[names[0]], part.name, integers=scaled), scale
@@ -242,7 +275,9 @@ def _matrix(column: pa.Array, name: str, *, integers: bool) -> NDArray[Any]:
     if pa.types.is_fixed_size_list(column.type):
         lengths = [column.type.list_size]
     if len(lengths) != 1 or not lengths[0]:
-        raise TableError(f"The vectors of {name} have different lengths ({lengths[:4]}): every row needs the same number of values.")
+        raise TableError(
+            f"The vectors of {name} have different lengths ({lengths[:4]}): every row needs the same number of values."
+        )
     missing = column.is_null().to_numpy(zero_copy_only=False)
     dtype = np.int8 if integers else np.float32
     matrix = np.full((len(column), lengths[0]), 0 if integers else np.nan, dtype)

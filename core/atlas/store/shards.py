@@ -65,12 +65,16 @@ def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: in
     """Write rows as a folder of shards, spatially ordered as a whole, with a manifest; an existing table there is refused."""
     folder.mkdir(parents=True, exist_ok=True)
     if has_manifest(folder):
-        raise TableError(f"{folder.name} already holds a table: choose another folder, or delete that one first.")
+        raise TableError(
+            f"{folder.name} already holds a table: choose another folder, or delete that one first."
+        )
     if not rows.num_rows:
         raise TableError("There are no rows to write: embed something first.")
     rows = rows.take(pa.array(hilbert_order(rows)))
     starts = range(0, rows.num_rows, shard_rows)
-    shards = [write_shard(folder / shard_name(i), rows.slice(at, shard_rows), info) for i, at in enumerate(starts)]
+    shards = [
+        write_shard(folder / shard_name(i), rows.slice(at, shard_rows), info) for i, at in enumerate(starts)
+    ]
     write_manifest(folder, info, shards, {"complete": True})
 
 
@@ -81,7 +85,12 @@ def shard_name(index: int) -> str:
 
 def write_manifest(folder: Path, info: TableInfo, shards: list[ShardRecord], more: Mapping[str, Any]) -> None:
     """Write the manifest atomically: how the vectors were made, every shard with its hash, and `more`; no times in it."""
-    manifest = {"format": "earth-mae-explorer embeddings 1", "emb": asdict(info), "shards": [asdict(s) for s in shards], **more}
+    manifest = {
+        "format": "earth-mae-explorer embeddings 1",
+        "emb": asdict(info),
+        "shards": [asdict(s) for s in shards],
+        **more,
+    }
     write_atomic(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
     (folder / OLD_MANIFEST).unlink(missing_ok=True)
 
@@ -99,9 +108,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise TableError(f"The manifest of {folder.name} cannot be read: restore it, or open its .parquet files one by one.") from error
+        raise TableError(
+            f"The manifest of {folder.name} cannot be read: restore it, or open its .parquet files one by one."
+        ) from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("shards"), list):
-        raise TableError(f"The manifest of {folder.name} does not list any shards: open its .parquet files one by one instead.")
+        raise TableError(
+            f"The manifest of {folder.name} does not list any shards: open its .parquet files one by one instead."
+        )
     return manifest
 
 
@@ -110,7 +123,11 @@ def shard_records(folder: Path) -> list[ShardRecord]:
     found = read_manifest(folder).get("shards", [])
     kinds = {"file": str, "rows": int, "bytes": int, "sha256": str}
     for record in found:
-        good = isinstance(record, dict) and record.keys() == kinds.keys() and all(isinstance(record[name], kind) for name, kind in kinds.items())
+        good = (
+            isinstance(record, dict)
+            and record.keys() == kinds.keys()
+            and all(isinstance(record[name], kind) for name, kind in kinds.items())
+        )
         if not good or Path(record["file"]).name != record["file"]:
             raise TableError(
                 f"The manifest of {folder.name} says of a shard what this program does not understand: "
@@ -173,11 +190,15 @@ def quantise(vectors: NDArray[np.floating[Any]], precision: Precision, scale: fl
 def _with_vectors(rows: pa.Table, info: TableInfo, scale: float | None) -> pa.Table:
     flat, missing = _flat(rows)
     if flat.shape[1] != info.dimensions:
-        raise TableError(f"The vectors have {flat.shape[1]} values but the table declares {info.dimensions}: start a new table.")
+        raise TableError(
+            f"The vectors have {flat.shape[1]} values but the table declares {info.dimensions}: start a new table."
+        )
     column = vector_column(quantise(flat, info.data_type, scale), missing)
     at = rows.schema.get_field_index(VECTOR)
     rows = rows.set_column(at, pa.field(VECTOR, vector_type(info.data_type, info.dimensions)), column)
-    return rows if scale is None else rows.append_column(SCALE, pa.array(np.full(len(rows), scale, np.float32)))
+    return (
+        rows if scale is None else rows.append_column(SCALE, pa.array(np.full(len(rows), scale, np.float32)))
+    )
 
 
 def _geo(rows: pa.Table) -> dict[str, Any]:

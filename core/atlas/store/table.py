@@ -68,7 +68,13 @@ class EmbeddingTable:
             stream.write_table(rows)
         digest.update(sink.getvalue())
         part = Part.of_rows(rows)
-        return cls(rows.num_rows, lambda: columns, lambda: _vectors([part], columns), name=name, fingerprint=digest.hexdigest())
+        return cls(
+            rows.num_rows,
+            lambda: columns,
+            lambda: _vectors([part], columns),
+            name=name,
+            fingerprint=digest.hexdigest(),
+        )
 
     @cached_property
     def columns(self) -> pa.Table:
@@ -106,7 +112,9 @@ class EmbeddingTable:
     @cached_property
     def models(self) -> tuple[str, ...]:
         """Every distinct way in which the vectors were made: model, weights and pooling, as short words."""
-        keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(["model", "checkpoint_sha256", "pooling"])
+        keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(
+            ["model", "checkpoint_sha256", "pooling"]
+        )
         return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
 
     def require_one_model(self, among: NDArray[np.bool_] | None = None) -> None:
@@ -114,7 +122,11 @@ class EmbeddingTable:
 
         Those are different models, weights or poolings, pictures of different sizes, and policies where the network received different numbers.
         """
-        said = self._mixed if among is None else mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        said = (
+            self._mixed
+            if among is None
+            else mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        )
         if said:
             raise TableError(said)
 
@@ -148,17 +160,25 @@ class EmbeddingTable:
             return int(at)
         if unique_id.isdecimal() and int(unique_id) < len(self):
             return int(unique_id)
-        raise TableError(f"There is no row {unique_id!r} in {self.name}: give a unique_id of the table, or a number below {len(self):,}.")
+        raise TableError(
+            f"There is no row {unique_id!r} in {self.name}: give a unique_id of the table, or a number below {len(self):,}."
+        )
 
     def nearest_place(self, lon: float, lat: float, among: NDArray[np.bool_] | None = None) -> int:
         """Find the usable row (of those `among`, where given) whose centre is closest on the globe to a place in degrees; a table without places is
         refused."""
         if not (np.isfinite([lon, lat]).all() and abs(lon) <= 360 and abs(lat) <= 90):
-            raise TableError(f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees.")
+            raise TableError(
+                f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees."
+            )
         here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
-        closeness = np.where(self.stored.usable if among is None else self.stored.usable & among, places @ here[0], np.nan)
+        closeness = np.where(
+            self.stored.usable if among is None else self.stored.usable & among, places @ here[0], np.nan
+        )
         if np.isnan(closeness).all():
-            raise TableError(f"{self.name} does not say where its rows are: search by row or by image instead.")
+            raise TableError(
+                f"{self.name} does not say where its rows are: search by row or by image instead."
+            )
         return int(np.nanargmax(closeness))
 
     def distance_km(self, row: int, lon: float, lat: float) -> float:
@@ -177,13 +197,22 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
     found = [Path(p) for p in paths]
     parts = [part for path in found for part in open_parts(path)]
     length = sum(part.rows for part in parts)
-    require_memory(found[0].name if len(found) == 1 else "The tables together", sum(part.decoded_bytes for part in parts))
+    require_memory(
+        found[0].name if len(found) == 1 else "The tables together", sum(part.decoded_bytes for part in parts)
+    )
     if not length:
         raise TableError(f"{found[0].name} has 0 rows: embed something into it first, or open another table.")
     digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
     first = found[0] if found[0].is_dir() else found[0].parent
     name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
-    table = EmbeddingTable(length, lambda: read_columns(parts), lambda: _vectors(parts, table.columns), name=name, fingerprint=digest, folder=first)
+    table = EmbeddingTable(
+        length,
+        lambda: read_columns(parts),
+        lambda: _vectors(parts, table.columns),
+        name=name,
+        fingerprint=digest,
+        folder=first,
+    )
     return table
 
 
@@ -208,7 +237,9 @@ def _vectors(parts: list[Part], columns: pa.Table) -> Vectors:
     return Vectors(values, scale, usable, inverse, problems)
 
 
-def _problems(columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.bool_], zero: NDArray[np.bool_]) -> tuple[str, ...]:
+def _problems(
+    columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.bool_], zero: NDArray[np.bool_]
+) -> tuple[str, ...]:
     said = (
         (bad, "a vector that holds NaN or infinity, or none at all"),
         (missing, "no vector because the picture could not be read there"),
@@ -227,7 +258,9 @@ def _problems(columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.boo
 
 def _taken(stored: Vectors, rows: NDArray[np.int64]) -> Vectors:
     scale = None if stored.scale is None else stored.scale[rows]
-    return Vectors(stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems)
+    return Vectors(
+        stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems
+    )
 
 
 def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -13,12 +13,24 @@ WORLD = Path(__file__).resolve().parents[2] / "atlas" / "world"
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
-    parser = subparsers.add_parser("atlas", help="build the bundled world that the globe opens with; goes on where it was stopped")
-    parser.add_argument("--out", type=Path, default=WORLD, metavar="DIR", help="folder of the table (default: the one that is shipped)")
-    parser.add_argument("--model", metavar="NAME", help="a name from `models` (default: the shipped embedding)")
+    parser = subparsers.add_parser(
+        "atlas", help="build the bundled world that the globe opens with; goes on where it was stopped"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=WORLD,
+        metavar="DIR",
+        help="folder of the table (default: the one that is shipped)",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME", help="a name from `models` (default: the shipped embedding)"
+    )
     parser.add_argument("--tile-px", type=int, metavar="P", help="side of a tile (default: the model's own)")
     parser.add_argument("--stride-px", type=int, metavar="S", help="from one place to the next (default: 22)")
-    parser.add_argument("--most", type=int, metavar="N", help="only so many places, spread over the globe: a trial")
+    parser.add_argument(
+        "--most", type=int, metavar="N", help="only so many places, spread over the globe: a trial"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
 
@@ -28,7 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from ...models.registry import default_embedder
 
     last = None
-    for last in build_world(args.out, args.model or default_embedder(), tile_px=args.tile_px, stride_px=args.stride_px, most=args.most):
+    for last in build_world(
+        args.out,
+        args.model or default_embedder(),
+        tile_px=args.tile_px,
+        stride_px=args.stride_px,
+        most=args.most,
+    ):
         rate = f", {last.rate:.1f} places/s" if last.rate else ""
         print(f"\r{last.done:,} of {last.total:,} places{rate}    ", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)

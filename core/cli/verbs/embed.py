@@ -47,32 +47,85 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="GeoTIFF, PNG, JPEG, folder, zip pack, a source by name such as globe, https://COG, stac:ITEM")
-    parser.add_argument("--only", action="append", default=[], metavar="KEY", help="only this picture of the sources; may be given several times")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="GeoTIFF, PNG, JPEG, folder, zip pack, a source by name such as globe, https://COG, stac:ITEM",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="only this picture of the sources; may be given several times",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the table")
-    parser.add_argument("--resume", action="store_true", help="go on with the sweep in DIR (an empty or missing folder simply starts)")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the sweep in DIR (an empty or missing folder simply starts)",
+    )
     tiles = parser.add_argument_group("what a tile is")
-    tiles.add_argument("--gsd-m", metavar="G[,G2...]", help="metres per pixel as fed, several for several scales (default: the source's own)")
-    tiles.add_argument("--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's own)")
-    tiles.add_argument("--stride-px", type=int, metavar="S", help="from one tile to the next (default: the tile's side)")
-    tiles.add_argument("--stated-gsd-m", type=float, metavar="G", help="metres per pixel of pictures that do not know their own")
-    tiles.add_argument("--min-valid", type=float, default=MIN_VALID, metavar="V", help="leave out tiles with less than this share of data (default: 0.5)")
+    tiles.add_argument(
+        "--gsd-m",
+        metavar="G[,G2...]",
+        help="metres per pixel as fed, several for several scales (default: the source's own)",
+    )
+    tiles.add_argument(
+        "--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's own)"
+    )
+    tiles.add_argument(
+        "--stride-px", type=int, metavar="S", help="from one tile to the next (default: the tile's side)"
+    )
+    tiles.add_argument(
+        "--stated-gsd-m",
+        type=float,
+        metavar="G",
+        help="metres per pixel of pictures that do not know their own",
+    )
+    tiles.add_argument(
+        "--min-valid",
+        type=float,
+        default=MIN_VALID,
+        metavar="V",
+        help="leave out tiles with less than this share of data (default: 0.5)",
+    )
     network = parser.add_argument_group("what looks at it")
     network.add_argument(
         "--model", nargs="+", metavar="NAME|FILE",
         help="names from `models`, or weights files (default: the shipped embedding); of several each writes a table of its own into DIR",
     )  # fmt: skip
-    network.add_argument("--policy", metavar="P", help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)")
+    network.add_argument(
+        "--policy",
+        metavar="P",
+        help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)",
+    )
     network.add_argument("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
-    network.add_argument("--losses", action="store_true", help="also reconstruct each tile and keep the loss of the low and the high band")
-    network.add_argument("--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)")
+    network.add_argument(
+        "--losses",
+        action="store_true",
+        help="also reconstruct each tile and keep the loss of the low and the high band",
+    )
+    network.add_argument(
+        "--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)"
+    )
     kept = parser.add_argument_group("what is kept")
-    kept.add_argument("--data-type", choices=("float32", "float16", "int8"), default="float32", help="of the vectors on disk (default: float32)")
+    kept.add_argument(
+        "--data-type",
+        choices=("float32", "float16", "int8"),
+        default="float32",
+        help="of the vectors on disk (default: float32)",
+    )
     kept.add_argument(
         "--patches", action="store_true",
         help="instead of a table, a raster of patch embeddings (COG, a band for each value) of every picture, overlapping tiles blended",
     )  # fmt: skip
-    parser.add_argument("--online", action="store_true", help="let this command use the internet: https addresses of COGs, stac:URL of items")
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="let this command use the internet: https addresses of COGs, stac:URL of items",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
 
@@ -115,7 +168,11 @@ def run(args: argparse.Namespace) -> int:
         steps.close()
         print(file=sys.stderr)
     if last is not None and args.json:
-        made = {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models} if several else {"table": spec.out, "model": spec.model}
+        made = (
+            {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models}
+            if several
+            else {"table": spec.out, "model": spec.model}
+        )
         print(json.dumps({**made, **asdict(last)}))
     return 0
 
@@ -126,7 +183,9 @@ def _patches(spec: SweepSpec, *, as_json: bool) -> int:
     from ...engine.embedding.sinks.patch_raster import PatchRasterSpec
 
     if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
-        raise UsageError("--patches takes one GSD, float32 or int8, and neither --losses nor --pooling: leave the others out.")
+        raise UsageError(
+            "--patches takes one GSD, float32 or int8, and neither --losses nor --pooling: leave the others out."
+        )
     wanted = PatchRasterSpec(
         spec.model, next(iter(spec.gsd_m), None), spec.tile_px, spec.stride_px, spec.policy,
         "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m, spec.batch,
@@ -150,7 +209,12 @@ def _tell_patches(step: FolderProgress) -> None:
     if step.picture is None or step.finished:
         return
     size = f"{step.picture.rows:,} x {step.picture.cols:,} patches of {step.picture.bands} values"
-    print(f"\r{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}    ", end="", file=sys.stderr, flush=True)
+    print(
+        f"\r{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}    ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
@@ -169,7 +233,11 @@ def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = Fal
         said.append(f"--min-valid={spec.min_valid!r}")
     if spec.data_type != "float32":
         said.append(f"--data-type={spec.data_type}")
-    said += [f"--{name}" for name, wanted in (("losses", spec.losses), ("online", spec.online), ("resume", resume)) if wanted]
+    said += [
+        f"--{name}"
+        for name, wanted in (("losses", spec.losses), ("online", spec.online), ("resume", resume))
+        if wanted
+    ]
     return ["embed", *said, "--", *spec.sources]
 
 
@@ -178,7 +246,10 @@ def _tell(step: SweepProgress, *, shown: bool) -> None:
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
     if not shown:
-        print(f"{step.total:,} tiles over {step.ground} in {step.batches:,} batches of {step.batch}; {step.done:,} done", file=sys.stderr)
+        print(
+            f"{step.total:,} tiles over {step.ground} in {step.batches:,} batches of {step.batch}; {step.done:,} done",
+            file=sys.stderr,
+        )
         return
     marked = f", {step.unreadable:,} unreadable" if step.unreadable else ""
     empty = f", {step.empty:,} empty" if step.empty else ""
@@ -202,4 +273,6 @@ def _numbers(text: str | None) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise UsageError(f"--gsd-m takes metres per pixel, several with commas between, such as 0.5,1; {text!r:.40} is none.") from None
+        raise UsageError(
+            f"--gsd-m takes metres per pixel, several with commas between, such as 0.5,1; {text!r:.40} is none."
+        ) from None

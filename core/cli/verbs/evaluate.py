@@ -40,33 +40,122 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sets", nargs="*", metavar="DATA", help="name (eurosat, ucmerced, harvey, ...), folder, zip with index.csv, or all")
-    add("--protocol", default=None, choices=("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation"), help="default: knn")
-    add("--model", nargs="+", action="extend", metavar="NAME|FILE", help="default: every shipped model that fits; colour_histogram is the floor")
-    add("--scales", type=_shares, metavar="PCT,...", help="relative scales in %% (default 100; sweep: 12.5,25,50,100)")
-    add("--policy", type=_texts, metavar="NAME,...", help="how GSD becomes res (default: the card's; sweep: the card's and author_eval)")
-    add("--limit", type=int, metavar="N", help="at most N images of each class and split (reconstruction: 20)")
+    add(
+        "sets",
+        nargs="*",
+        metavar="DATA",
+        help="name (eurosat, ucmerced, harvey, ...), folder, zip with index.csv, or all",
+    )
+    add(
+        "--protocol",
+        default=None,
+        choices=("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation"),
+        help="default: knn",
+    )
+    add(
+        "--model",
+        nargs="+",
+        action="extend",
+        metavar="NAME|FILE",
+        help="default: every shipped model that fits; colour_histogram is the floor",
+    )
+    add(
+        "--scales",
+        type=_shares,
+        metavar="PCT,...",
+        help="relative scales in %% (default 100; sweep: 12.5,25,50,100)",
+    )
+    add(
+        "--policy",
+        type=_texts,
+        metavar="NAME,...",
+        help="how GSD becomes res (default: the card's; sweep: the card's and author_eval)",
+    )
+    add(
+        "--limit", type=int, metavar="N", help="at most N images of each class and split (reconstruction: 20)"
+    )
     add("--data", type=Path, metavar="DIR", help="folder of sets (default: EARTH_MAE_DATA)")
     add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
-    add("--feed", choices=("native", "input"), default="native", help="feed pictures at their (scaled) native size or at the model's input size")
+    add(
+        "--feed",
+        choices=("native", "input"),
+        default="native",
+        help="feed pictures at their (scaled) native size or at the model's input size",
+    )
     add("--size", type=int, metavar="PX", help="feed pictures at this size instead, up to whole patches")
-    add("--author", choices=("author", "author_224"), help="use the authors' size, res and pooling for each set")
-    add("--normalisation", choices=("card", "dataset"), default="card", help="colour statistics of the model's card or of the set")
+    add(
+        "--author",
+        choices=("author", "author_224"),
+        help="use the authors' size, res and pooling for each set",
+    )
+    add(
+        "--normalisation",
+        choices=("card", "dataset"),
+        default="card",
+        help="colour statistics of the model's card or of the set",
+    )
     add("--pooling", choices=("cls", "mean", "cls+mean"), help="default: the card's")
-    add("--k", type=int, help="neighbours of kNN (default 20, or the whole gallery where --limit leaves fewer)")
+    add(
+        "--k",
+        type=int,
+        help="neighbours of kNN (default 20, or the whole gallery where --limit leaves fewer)",
+    )
     add("--tau", type=float, default=0.07, help="temperature of kNN votes (default 0.07)")
-    add("--overwrite-batch", type=int, metavar="N", help="lose gallery rows as the original code does with batches of N")
-    add("--shots", type=_numbers(int), metavar="N,...", help="images of each class in few-shot (default 1,5,10, or as many as there are)")
-    add("--ratios", type=_numbers(float, "0.75,0.5"), default=(0.75, 0.5), metavar="R,...", help="hidden shares in reconstruction (default 0.75,0.5)")
+    add(
+        "--overwrite-batch",
+        type=int,
+        metavar="N",
+        help="lose gallery rows as the original code does with batches of N",
+    )
+    add(
+        "--shots",
+        type=_numbers(int),
+        metavar="N,...",
+        help="images of each class in few-shot (default 1,5,10, or as many as there are)",
+    )
+    add(
+        "--ratios",
+        type=_numbers(float, "0.75,0.5"),
+        default=(0.75, 0.5),
+        metavar="R,...",
+        help="hidden shares in reconstruction (default 0.75,0.5)",
+    )
     add("--seed", type=int, default=0, help="seed of splits, masks, draws and intervals (default 0)")
-    add("--recipe", type=Path, metavar="FILE", help="run the number of a recipe file again and compare; DATA says where its set lies")
+    add(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help="run the number of a recipe file again and compare; DATA says where its set lies",
+    )
     add("--against", choices=("paper",), help="print the papers' tables beside these results")
-    add("--compare", action="store_true", help="test every model against the first one on the same images: difference, neighbours shared, CKA")
-    add("--duplicates", action="store_true", help="list images that stand on both sides of the split, before anything is scored")
-    add("--cache", type=Path, metavar="DIR", help="folder of the cache (default: EARTH_MAE_CACHE or cache/evaluation)")
+    add(
+        "--compare",
+        action="store_true",
+        help="test every model against the first one on the same images: difference, neighbours shared, CKA",
+    )
+    add(
+        "--duplicates",
+        action="store_true",
+        help="list images that stand on both sides of the split, before anything is scored",
+    )
+    add(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="folder of the cache (default: EARTH_MAE_CACHE or cache/evaluation)",
+    )
     add("--fresh", action="store_true", help="compute everything again")
-    add("--out", type=Path, metavar="DIR", help="write results.json, results.csv, results.tex and recipes/ there")
-    add("--record", action="store_true", help="also keep the numbers with the program, where page Evaluate looks")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write results.json, results.csv, results.tex and recipes/ there",
+    )
+    add(
+        "--record",
+        action="store_true",
+        help="also keep the numbers with the program, where page Evaluate looks",
+    )
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -80,14 +169,24 @@ def run(args: argparse.Namespace) -> int:
 
     recipe = read_recipe(args.recipe) if args.recipe else None
     if recipe is None and not args.sets:
-        raise RecipeError("Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE.")
+        raise RecipeError(
+            "Name a data set, a folder or a zip to evaluate on (or all), or give --recipe FILE."
+        )
     if recipe and len(args.sets) > 1:
-        raise RecipeError("A recipe is of one set: give one DATA beside --recipe, or none to have it found by its name.")
+        raise RecipeError(
+            "A recipe is of one set: give one DATA beside --recipe, or none to have it found by its name."
+        )
     if recipe:
         plan = plan_of(recipe, args.sets[0] if args.sets else located(recipe.data, data_folders(args.data)))
     else:
         plan = _plan(args)
-    if args.compare and not recipe and plan.protocol != "reconstruction" and args.model and len(set(args.model)) == 1:
+    if (
+        args.compare
+        and not recipe
+        and plan.protocol != "reconstruction"
+        and args.model
+        and len(set(args.model)) == 1
+    ):
         raise RecipeError("There is one model and nothing to compare it with; name two or more with --model.")
     kept = Cache(args.cache) if args.cache else default_cache()
     for option, folder in (("--cache", kept.folder), ("--out", args.out)):
@@ -105,7 +204,9 @@ def _check_writable(option: str, folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as problem:
-        raise RecipeError(f"The folder of {option} cannot be written ({problem.strerror}: {folder}); give another one.") from problem
+        raise RecipeError(
+            f"The folder of {option} cannot be written ({problem.strerror}: {folder}); give another one."
+        ) from problem
 
 
 def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:
@@ -139,7 +240,12 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
     pairs = list(comparisons(results, cache)) if args.compare else []
     if args.json:
         more = {"comparisons": [pair.to_json() for pair in pairs]} if args.compare else {}
-        print(json.dumps(_document(results, rows) | more | ({} if twice is None else {"duplicates": twice}), allow_nan=False))
+        print(
+            json.dumps(
+                _document(results, rows) | more | ({} if twice is None else {"duplicates": twice}),
+                allow_nan=False,
+            )
+        )
         return 0
     print("\n".join([_table(results), *(pair.sentence() for pair in pairs)]))
     if rows is not None:
@@ -161,16 +267,29 @@ def _duplicates(plan: Plan, folders: Sequence[Path]) -> dict[str, list[dict[str,
     from ...evaluation.errors import RecipeError
 
     if plan.protocol in ("segmentation", "reconstruction"):
-        raise RecipeError(f"Duplicates are looked for among labelled images, which {plan.protocol} does not use; leave --duplicates out.")
+        raise RecipeError(
+            f"Duplicates are looked for among labelled images, which {plan.protocol} does not use; leave --duplicates out."
+        )
 
     found: dict[str, list[dict[str, object]]] = {}
     for name in plan.data:
         data = open_set(DataSpec(name, plan.limit, plan.gsd_m, plan.seed), folders)
-        listed = split_duplicates(data, tell=lambda share, name=name: _say(f"{100 * share:5.1f} %  duplicates in {name}", end=_RETURN))
+        listed = split_duplicates(
+            data,
+            tell=lambda share, name=name: _say(f"{100 * share:5.1f} %  duplicates in {name}", end=_RETURN),
+        )
         found[data.name] = [
-            {**vars(one), "test_label": data.classes[one.test_label], "train_label": data.classes[one.train_label]} for one in listed
+            {
+                **vars(one),
+                "test_label": data.classes[one.test_label],
+                "train_label": data.classes[one.train_label],
+            }
+            for one in listed
         ]
-        _say(f"{data.name}: {len(listed)} of {len(data.rows('test'))} test images are also among the training images", end="\n")
+        _say(
+            f"{data.name}: {len(listed)} of {len(data.rows('test'))} test images are also among the training images",
+            end="\n",
+        )
         for one in listed:
             _say(f"  {one.test} {'is' if one.exact else 'is nearly'} {one.train}", end="\n")
     return found
@@ -195,7 +314,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     from ...evaluation.protocols.knn import KnnSpec
 
     protocol = args.protocol or "knn"
-    table = {"reconstruction": RECONSTRUCTION_TABLE, "segmentation": SEGMENTATION_TABLE}.get(protocol, LABELLED_TABLE)
+    table = {"reconstruction": RECONSTRUCTION_TABLE, "segmentation": SEGMENTATION_TABLE}.get(
+        protocol, LABELLED_TABLE
+    )
     sets = dict.fromkeys(name for given in args.sets for name in (table if given == "all" else (given,)))
     sweep = protocol == "sweep"
     return Plan(
@@ -242,8 +363,12 @@ def _subject_of(recipe: Recipe, plan: Plan) -> list[Subject]:
 
     if fill := fill_of(recipe):
         return [fill]
-    if recipe.model not in (COLOUR_HISTOGRAM, *cards()) and recipe.model not in {path.name for path in Path().iterdir()}:
-        raise RecipeError(f"The recipe's model '{recipe.model:.80}' is neither a preset nor a file in this folder: give its file of weights with --model.")
+    if recipe.model not in (COLOUR_HISTOGRAM, *cards()) and recipe.model not in {
+        path.name for path in Path().iterdir()
+    }:
+        raise RecipeError(
+            f"The recipe's model '{recipe.model:.80}' is neither a preset nor a file in this folder: give its file of weights with --model."
+        )
     return _subjects([recipe.model], plan)
 
 
@@ -277,17 +402,27 @@ def _table(results: list[Result]) -> str:
     for result in results:
         if "lead_over_best_fill" in result.details:
             lead, best = result.details["lead_over_best_fill"]["mean"], result.details["best_fill"]
-            lines.append(f"  {result.recipe.model} on {result.recipe.data}, {100 * (result.recipe.ratio or 0):g} %: {lead:+.2f} dB against {best}")
+            lines.append(
+                f"  {result.recipe.model} on {result.recipe.data}, {100 * (result.recipe.ratio or 0):g} %: {lead:+.2f} dB against {best}"
+            )
     return "\n".join(lines)
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5400
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
 def _say(text: str, end: str) -> None:
     if end:
-        print(f"{text:<110}" if end == "\r" else f"{text:<110}".rstrip(), end=end, file=sys.stderr, flush=True)
+        print(
+            f"{text:<110}" if end == "\r" else f"{text:<110}".rstrip(), end=end, file=sys.stderr, flush=True
+        )
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -304,6 +439,8 @@ def _numbers(kind: Callable[[str], T], example: str = "") -> Callable[[str], tup
         try:
             return tuple(kind(part) for part in parts)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers; give for example {example or '1,5'}") from None
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no list of numbers; give for example {example or '1,5'}"
+            ) from None
 
     return parse

@@ -45,8 +45,17 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="download published weights (the only verb that uses the internet)",
         description="Download published weights, check them, and record their hash. Goes on where an earlier run stopped; Ctrl-C is safe.",
     )
-    parser.add_argument("name", help="scale-mae (1.29 GB, pictures and embeddings) or scale-mae-torchgeo (1.21 GB, embeddings only)")
-    parser.add_argument("--to", type=Path, default=WEIGHTS_FOLDER, metavar="DIR", help="folder of the file (default: data/weights)")
+    parser.add_argument(
+        "name",
+        help="scale-mae (1.29 GB, pictures and embeddings) or scale-mae-torchgeo (1.21 GB, embeddings only)",
+    )
+    parser.add_argument(
+        "--to",
+        type=Path,
+        default=WEIGHTS_FOLDER,
+        metavar="DIR",
+        help="folder of the file (default: data/weights)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the file")
 
 
@@ -55,20 +64,42 @@ def run(args: argparse.Namespace) -> int:
     from ...models.checkpoints.releases import RELEASES
 
     if args.name not in RELEASES:
-        raise FetchError(f"There is nothing to fetch called {args.name!r:.40}: choose {' or '.join(RELEASES)}.")
+        raise FetchError(
+            f"There is nothing to fetch called {args.name!r:.40}: choose {' or '.join(RELEASES)}."
+        )
     release = RELEASES[args.name]
-    print(f"{release.file}: {release.variant}, {release.size_bytes / 1e9:.2f} GB, {release.licence}", file=sys.stderr)
+    print(
+        f"{release.file}: {release.variant}, {release.size_bytes / 1e9:.2f} GB, {release.licence}",
+        file=sys.stderr,
+    )
     fetched = fetch(release, args.to, _Teller())
     report = fetched.model.report
     assert report is not None
     for sentence in report.sentences():
         print(sentence, file=sys.stderr)
     if not fetched.official:
-        print(f"Its hash {fetched.sha256} is not the one known for this file, but its tensors are Scale-MAE's.", file=sys.stderr)
+        print(
+            f"Its hash {fetched.sha256} is not the one known for this file, but its tensors are Scale-MAE's.",
+            file=sys.stderr,
+        )
     print(f"Use it: --model {fetched.path}", file=sys.stderr)
     if args.json:
-        said = {"name": release.name, "path": str(fetched.path), "sha256": fetched.sha256, "official": fetched.official}
-        print(json.dumps({**said, "variant": report.variant, "licence": report.licence, "notices": list(report.notices)}))
+        said = {
+            "name": release.name,
+            "path": str(fetched.path),
+            "sha256": fetched.sha256,
+            "official": fetched.official,
+        }
+        print(
+            json.dumps(
+                {
+                    **said,
+                    "variant": report.variant,
+                    "licence": report.licence,
+                    "notices": list(report.notices),
+                }
+            )
+        )
     return 0
 
 
@@ -78,7 +109,9 @@ def fetch(release: Release, folder: Path, progress: Callable[[Progress], None] |
     if target.is_file():
         return _checked(release, target, target)
     try:
-        part = download(release.urls, target, int(1.1 * release.size_bytes), timeout_s=TIMEOUT_S, progress=progress)
+        part = download(
+            release.urls, target, int(1.1 * release.size_bytes), timeout_s=TIMEOUT_S, progress=progress
+        )
     except DownloadError as problem:
         raise FetchError(f"{problem} {_by_hand(release, target)}") from problem
     except KeyboardInterrupt:
@@ -108,7 +141,9 @@ def _checked(release: Release, path: Path, target: Path) -> Fetched:
             path.unlink()
         else:
             why += " (move the file away to download it anew)"
-        raise FetchError(f"What {target.name} holds is not what was published: {why}. {_by_hand(release, target)}")
+        raise FetchError(
+            f"What {target.name} holds is not what was published: {why}. {_by_hand(release, target)}"
+        )
     assert model.report is not None
     model.report = replace(model.report, file=target.name)
     return Fetched(target, sha256, official, model)
@@ -134,4 +169,9 @@ class _Teller:
         self.told_at = now
         left_s = (told.total_bytes - told.done_bytes) / max(told.bytes_per_s, 1)
         line = f"{told.done_bytes / told.total_bytes:6.1%}  {told.bytes_per_s / 1e6:.1f} MB/s  {left_s / 60:.0f} min left"
-        print(f"\r{line}   " if live else line, end="" if live and told.done_bytes < told.total_bytes else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{line}   " if live else line,
+            end="" if live and told.done_bytes < told.total_bytes else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

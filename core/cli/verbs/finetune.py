@@ -27,16 +27,38 @@ A distilled TinyMIM student's last layers never learned; here they learn with th
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
-        "finetune", help="fine-tune an encoder to name classes, and score it", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+        "finetune",
+        help="fine-tune an encoder to name classes, and score it",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("set", metavar="DATA", help="labelled set: a name (eurosat, ucmerced, ...), folder, or zip with index.csv")
+    add(
+        "set",
+        metavar="DATA",
+        help="labelled set: a name (eurosat, ucmerced, ...), folder, or zip with index.csv",
+    )
     add("--model", default="mae_tiny", metavar="NAME|FILE", help="where to start (default mae_tiny)")
-    add("--untrained", action="store_true", help="start from random values of the same shape, to see what pretraining brought")
+    add(
+        "--untrained",
+        action="store_true",
+        help="start from random values of the same shape, to see what pretraining brought",
+    )
     add("--steps", type=int, default=500, metavar="N", help="optimiser steps (default 500)")
     add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
-    add("--lr", type=float, default=1e-3, metavar="R", help="rate of the head; parts below it learn at 0.75 times the part above (default 1e-3)")
-    add("--size", type=int, metavar="PX", help="feed pictures at this size (default: native, at most the model's input), up to whole patches")
+    add(
+        "--lr",
+        type=float,
+        default=1e-3,
+        metavar="R",
+        help="rate of the head; parts below it learn at 0.75 times the part above (default 1e-3)",
+    )
+    add(
+        "--size",
+        type=int,
+        metavar="PX",
+        help="feed pictures at this size (default: native, at most the model's input), up to whole patches",
+    )
     add("--limit", type=int, metavar="N", help="at most N images of each class and split")
     add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
     add("--seed", type=int, default=0, help="seed of batches, turns and the head (default 0)")
@@ -65,17 +87,28 @@ def run(args: argparse.Namespace) -> int:
     size = whole_patches(args.size or min(data.native_px, subject.input_px), subject.patch_px)
     gsd_m = native_gsd(data) * data.native_px / size
     policy = subject.default_policy or "native_gsd"
-    res = resolve_res(subject, policy, gsd_m=gsd_m, native_gsd_m=native_gsd(data), input_px=size, data=data.name)
+    res = resolve_res(
+        subject, policy, gsd_m=gsd_m, native_gsd_m=native_gsd(data), input_px=size, data=data.name
+    )
     train, test = (_pictures(data, split, size) for split in ("train", "test"))
-    print(f"{len(train[1]):,} pictures to learn from, {len(test[1]):,} to be judged by, {size} px, res {res:.3g}", file=sys.stderr)
-    spec = FineTune(steps=args.steps, batch=args.batch, lr=args.lr, warmup_steps=max(1, args.steps // 20), seed=args.seed)
+    print(
+        f"{len(train[1]):,} pictures to learn from, {len(test[1]):,} to be judged by, {size} px, res {res:.3g}",
+        file=sys.stderr,
+    )
+    spec = FineTune(
+        steps=args.steps, batch=args.batch, lr=args.lr, warmup_steps=max(1, args.steps // 20), seed=args.seed
+    )
     began = said = time.monotonic()
     step = None
     for step in finetune(subject.model, train[0], train[1], np.full(len(train[1]), res, np.float32), spec):
         now = time.monotonic()
         if now - said > SAY_SECONDS or step.step == step.steps:
             said, left = now, (now - began) / step.step * (step.steps - step.step)
-            print(f"{step.step}/{step.steps}  loss {step.loss:.4f}  {left:.0f} s left", file=sys.stderr, flush=True)
+            print(
+                f"{step.step}/{step.steps}  loss {step.loss:.4f}  {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
     assert step is not None
     right = classify(step.classifier, test[0], np.full(len(test[1]), res, np.float32)).argmax(1) == test[1]
     found = accuracy_interval(right, seed=args.seed)
@@ -87,7 +120,11 @@ def run(args: argparse.Namespace) -> int:
     }  # fmt: skip
     if args.out:
         write_atomic(args.out, json.dumps(told, indent=1).encode() + b"\n")
-    print(json.dumps(told) if args.json else f"{subject.name} fine-tuned on {data.name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]")
+    print(
+        json.dumps(told)
+        if args.json
+        else f"{subject.name} fine-tuned on {data.name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    )
     return 0
 
 

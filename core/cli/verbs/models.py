@@ -20,12 +20,18 @@ def run(args: argparse.Namespace) -> int:
     known = cards()
     defaults = {"default_reconstructor": default_reconstructor(), "default_embedder": default_embedder()}
     if args.json:
-        print(json.dumps({"models": [{**asdict(card), "trained": card.trained} for card in known.values()], **defaults}))
+        print(
+            json.dumps(
+                {"models": [{**asdict(card), "trained": card.trained} for card in known.values()], **defaults}
+            )
+        )
         return 0
     for card in known.values():
         mark = " (default)" if card.name == defaults["default_reconstructor"] else ""
         weights = f"trained on {', '.join(card.weights.data)}" if card.weights else "untrained"
         gives = "reconstructs" if card.reconstructs else "embeds only"
-        print(f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width {card.embed_dim:4}  {gives:13} {weights}")
+        print(
+            f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width {card.embed_dim:4}  {gives:13} {weights}"
+        )
     print("\nAny published file can be named too: --model FILE.pth or FILE.safetensors")
     return 0

@@ -26,16 +26,42 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add = parser.add_argument
     add("paper", choices=("scale_mae", "tinymim", "sdmae", "all"))
-    add("--minutes-per-run", type=float, default=20.0, metavar="M", help="what the slower arm may take (default 20)")
+    add(
+        "--minutes-per-run",
+        type=float,
+        default=20.0,
+        metavar="M",
+        help="what the slower arm may take (default 20)",
+    )
     add("--pictures", type=int, metavar="N", help="pictures a run, instead of minutes")
     add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
     add("--seeds", type=int, metavar="N", help="seeds (default: one; sdmae: three)")
-    add("--teacher", default="scale_mae_tiny", metavar="NAME|FILE", help="TinyMIM's teacher (default scale_mae_tiny)")
-    add("--sets", type=lambda text: tuple(text.split(",")), metavar="A,B", help="sets to score on (default: eurosat,ucmerced; sdmae: eurosat)")
+    add(
+        "--teacher",
+        default="scale_mae_tiny",
+        metavar="NAME|FILE",
+        help="TinyMIM's teacher (default scale_mae_tiny)",
+    )
+    add(
+        "--sets",
+        type=lambda text: tuple(text.split(",")),
+        metavar="A,B",
+        help="sets to score on (default: eurosat,ucmerced; sdmae: eurosat)",
+    )
     add("--limit", type=int, metavar="N", help="score on at most N images of each class and split")
     add("--data", type=Path, metavar="DIR", help="folder of packs (default: EARTH_MAE_DATA)")
-    add("--out", type=Path, default=Path("runs/papers"), metavar="DIR", help="folder of runs and records (default runs/papers)")
-    add("--record", action="store_true", help="also keep the result with the program, where the page and the notebook look")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs/papers"),
+        metavar="DIR",
+        help="folder of runs and records (default runs/papers)",
+    )
+    add(
+        "--record",
+        action="store_true",
+        help="also keep the result with the program, where the page and the notebook look",
+    )
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
@@ -48,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from ...papers.running import run_claim
 
     if not args.minutes_per_run > 0 or (args.pictures is not None and args.pictures < 1) or args.batch < 2:
-        raise RecipeError("Give minutes and pictures above 0, and a batch of at least 2, for contrastive tasks tell the pictures of a batch apart.")
+        raise RecipeError(
+            "Give minutes and pictures above 0, and a batch of at least 2, for contrastive tasks tell the pictures of a batch apart."
+        )
     names = tuple(STATEMENTS) if args.paper == "all" else (args.paper,)
     claims: list[Claim] = []
     for name in names:
@@ -80,7 +108,11 @@ def command_of(args: argparse.Namespace, name: str) -> str:
     """The command line that gives one claim, with what differs from the defaults."""
     length = f"--pictures {args.pictures}" if args.pictures else f"--minutes-per-run {args.minutes_per_run:g}"
     said = [f"python -m core papers {name} {length}"] + [f"--batch {args.batch}"] * (args.batch != 64)
-    said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (args.limit is not None)
+    said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (
+        args.limit is not None
+    )
     said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
-    said += [f"--teacher {Path(args.teacher).name}"] * (name == "tinymim" and args.teacher != "scale_mae_tiny")
+    said += [f"--teacher {Path(args.teacher).name}"] * (
+        name == "tinymim" and args.teacher != "scale_mae_tiny"
+    )
     return " ".join(said)

@@ -41,25 +41,60 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("image", metavar="IMAGE", help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, https://COG or stac:ITEM (see --online)")
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, https://COG or stac:ITEM (see --online)",
+    )
     place = parser.add_argument_group("what is shown (default: the largest centred square)")
     place.add_argument("--window", metavar="C,R,W,H", help="column, row, width and height in source pixels")
     place.add_argument("--at", metavar="LON,LAT", help="a place instead of a window, in degrees")
     place.add_argument(
-        "--gsd-m", type=float, metavar="G", help="metres per pixel as fed; of a picture that does not know its scale: what its pixels measure"
+        "--gsd-m",
+        type=float,
+        metavar="G",
+        help="metres per pixel as fed; of a picture that does not know its scale: what its pixels measure",
     )
-    place.add_argument("--stated-gsd-m", type=float, metavar="G", help="what the source's own pixels measure, whatever the file says")
+    place.add_argument(
+        "--stated-gsd-m",
+        type=float,
+        metavar="G",
+        help="what the source's own pixels measure, whatever the file says",
+    )
     place.add_argument("--rgb", metavar="R,G,B", help="bands to feed, counted from 0")
     network = parser.add_argument_group("what looks at it")
-    network.add_argument("--model", metavar="NAME|FILE", help="a name from `models`, or a weights file (default: the shipped default)")
-    network.add_argument("--policy", metavar="P", help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)")
-    network.add_argument("--size-px", type=int, metavar="S", help="side that the network is fed with (default: the model's own)")
+    network.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="a name from `models`, or a weights file (default: the shipped default)",
+    )
+    network.add_argument(
+        "--policy",
+        metavar="P",
+        help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)",
+    )
+    network.add_argument(
+        "--size-px",
+        type=int,
+        metavar="S",
+        help="side that the network is fed with (default: the model's own)",
+    )
     hidden = parser.add_argument_group("what is hidden")
-    hidden.add_argument("--mask", default="random", metavar="KIND", help=f"{', '.join(KINDS)}, or a mask as a link writes it")
-    hidden.add_argument("--ratio", type=float, metavar="R", help="share of the patches to hide, 0..1 (default: 0.75)")
+    hidden.add_argument(
+        "--mask", default="random", metavar="KIND", help=f"{', '.join(KINDS)}, or a mask as a link writes it"
+    )
+    hidden.add_argument(
+        "--ratio", type=float, metavar="R", help="share of the patches to hide, 0..1 (default: 0.75)"
+    )
     hidden.add_argument("--seed", type=int, metavar="S", help="of the random kinds (default: 0)")
-    parser.add_argument("--online", action="store_true", help="let this command use the internet: an https address of a COG, stac:URL of an item")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write pictures, a GeoTIFF, a figure and the recipe there")
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="let this command use the internet: an https address of a COG, stac:URL of an item",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write pictures, a GeoTIFF, a figure and the recipe there"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object: recipe and metrics")
 
 
@@ -154,5 +189,7 @@ def _numbers(text: str | None, option: str, form: str, read: Callable[[str], flo
     except ValueError:
         parts = ()
     if len(parts) != count:
-        raise UsageError(f"{option} {text!r:.60} cannot be read: write it as {form}, {count} numbers with commas between them.")
+        raise UsageError(
+            f"{option} {text!r:.60} cannot be read: write it as {form}, {count} numbers with commas between them."
+        )
     return parts

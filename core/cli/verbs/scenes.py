@@ -31,12 +31,24 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--at", required=True, metavar="LON,LAT", help="the place, in degrees")
-    parser.add_argument("--from", dest="first", metavar="DAY", help="first day, as 2024-06-01 (default: a year ago)")
+    parser.add_argument(
+        "--from", dest="first", metavar="DAY", help="first day, as 2024-06-01 (default: a year ago)"
+    )
     parser.add_argument("--to", dest="last", metavar="DAY", help="last day (default: today)")
-    parser.add_argument("--cloud", type=float, default=20.0, metavar="P", help="at most so much cloud, in percent (default: 20)")
-    parser.add_argument("--most", type=int, default=12, metavar="N", help="list at most so many (default: 12)")
+    parser.add_argument(
+        "--cloud",
+        type=float,
+        default=20.0,
+        metavar="P",
+        help="at most so much cloud, in percent (default: 20)",
+    )
+    parser.add_argument(
+        "--most", type=int, default=12, metavar="N", help="list at most so many (default: 12)"
+    )
     parser.add_argument("--online", action="store_true", help="let this command use the internet")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: the scenes with outlines and rasters")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object: the scenes with outlines and rasters"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +60,13 @@ def run(args: argparse.Namespace) -> int:
     from ...net.client import Web
 
     today = date.today()
-    query = SceneQuery(_place(args.at), args.first or str(today - timedelta(days=365)), args.last or str(today), args.cloud, args.most)
+    query = SceneQuery(
+        _place(args.at),
+        args.first or str(today - timedelta(days=365)),
+        args.last or str(today),
+        args.cloud,
+        args.most,
+    )
     scenes = search(Web(args.online), query)
     if args.json:
         print(json.dumps({"catalogue": asdict(catalogue()), "scenes": [asdict(scene) for scene in scenes]}))
@@ -64,5 +82,7 @@ def _place(text: str) -> tuple[float, float]:
     try:
         lon, lat = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--at {text!r:.60} cannot be read: write it as LON,LAT, two numbers with a comma between them.") from error
+        raise UsageError(
+            f"--at {text!r:.60} cannot be read: write it as LON,LAT, two numbers with a comma between them."
+        ) from error
     return lon, lat

@@ -31,7 +31,16 @@ _EPILOG = """examples:
   python -m core search tables/millions --row 12 --index
   python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
 
-SHOWN = ("unique_id", "product_id", "centre_lon", "centre_lat", "gsd_m", "recon_loss_low", "recon_loss_high", "pixel_bbox")
+SHOWN = (
+    "unique_id",
+    "product_id",
+    "centre_lon",
+    "centre_lat",
+    "gsd_m",
+    "recon_loss_low",
+    "recon_loss_high",
+    "pixel_bbox",
+)
 
 
 class UsageError(ExplorerError):
@@ -48,19 +57,49 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "table", nargs="+", metavar="TABLE", help="folder or .parquet file of embeddings, ours or another layout, or a raster of patches; several read as one"
+        "table",
+        nargs="+",
+        metavar="TABLE",
+        help="folder or .parquet file of embeddings, ours or another layout, or a raster of patches; several read as one",
     )
-    parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")  # argparse takes "-122.4,37.7" for an option otherwise
+    parser._negative_number_matcher = re.compile(
+        r"^-\d[\d.,-]*$"
+    )  # argparse takes "-122.4,37.7" for an option otherwise
     query = parser.add_mutually_exclusive_group(required=True)
-    query.add_argument("--row", action="append", metavar="ID", help="a unique_id of the table, or a row number; several for more like all of these")
+    query.add_argument(
+        "--row",
+        action="append",
+        metavar="ID",
+        help="a unique_id of the table, or a row number; several for more like all of these",
+    )
     query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")
-    query.add_argument("--image", type=Path, metavar="FILE", help="a picture, embedded with the table's own model")
-    parser.add_argument("--minus", action="append", default=[], metavar="ID", help="a row to look unlike; may be repeated")
-    parser.add_argument("--where", metavar="SQL", help="only rows for which this condition holds: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, IS NULL")
+    query.add_argument(
+        "--image", type=Path, metavar="FILE", help="a picture, embedded with the table's own model"
+    )
+    parser.add_argument(
+        "--minus", action="append", default=[], metavar="ID", help="a row to look unlike; may be repeated"
+    )
+    parser.add_argument(
+        "--where",
+        metavar="SQL",
+        help="only rows for which this condition holds: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, IS NULL",
+    )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
-    parser.add_argument("--diversity", type=float, default=0.0, metavar="D", help="0: the closest; towards 1: different from each other as well")
-    parser.add_argument("--index", action="store_true", help="look in an approximate index, built beside the table the first time: for tables of millions")
-    parser.add_argument("--gsd-m", type=float, metavar="G", help="metres per pixel of --image, where it does not know")
+    parser.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="D",
+        help="0: the closest; towards 1: different from each other as well",
+    )
+    parser.add_argument(
+        "--index",
+        action="store_true",
+        help="look in an approximate index, built beside the table the first time: for tables of millions",
+    )
+    parser.add_argument(
+        "--gsd-m", type=float, metavar="G", help="metres per pixel of --image, where it does not know"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -83,7 +122,16 @@ def run(args: argparse.Namespace) -> int:
     else:
         found = nearest(table, query, args.k, exclude=exclude, among=among, diversity=args.diversity)
     if args.json:
-        print(json.dumps({"table": table.name, "query": _said(table, rows, args), "note": found.note, "neighbors": _rows(table, found)}))
+        print(
+            json.dumps(
+                {
+                    "table": table.name,
+                    "query": _said(table, rows, args),
+                    "note": found.note,
+                    "neighbors": _rows(table, found),
+                }
+            )
+        )
     else:
         _show(table, found)
     return 0
@@ -94,8 +142,13 @@ def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateInd
     from ...atlas.search.index import open_index
 
     if args.where or args.diversity:
-        raise UsageError("--index finds the closest rows of the whole table: leave --where and --diversity out, or search without it.")
-    print("Opening the index; where there is none yet it is built, some minutes for a million rows.", file=sys.stderr)
+        raise UsageError(
+            "--index finds the closest rows of the whole table: leave --where and --diversity out, or search without it."
+        )
+    print(
+        "Opening the index; where there is none yet it is built, some minutes for a million rows.",
+        file=sys.stderr,
+    )
     return open_index(table)
 
 
@@ -108,7 +161,9 @@ def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, 
     return table.require_one_model(considered)
 
 
-def _rows_asked(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> list[int]:
+def _rows_asked(
+    table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None
+) -> list[int]:
     """The rows that are searched for, none for a picture."""
     if args.row is not None:
         rows = [table.row_of(text) for text in args.row]
@@ -128,7 +183,9 @@ def _place(text: str) -> tuple[float, float]:
     try:
         lon, lat = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {text!r:.40} is none.") from None
+        raise UsageError(
+            f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {text!r:.40} is none."
+        ) from None
     return lon, lat
 
 
@@ -152,12 +209,16 @@ def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -
     return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - unit_rows(table, less).mean(axis=0)
 
 
-def _of_image(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def _of_image(
+    table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
     """Embed a picture as the table's rows, or those that are left, were embedded; a picture that does not know its GSD gets their most frequent."""
     from ...atlas.store.patch_rasters import POOLING
     from ...engine.embedding.query import embed_like
 
-    recipes = table.columns.select(["model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m"])
+    recipes = table.columns.select(
+        ["model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "gsd_m"]
+    )
     if among is not None and among.any():
         recipes = recipes.filter(pa.array(among))
     counted = Counter(recipes["gsd_m"].to_pylist()).most_common()
@@ -169,7 +230,10 @@ def _of_image(table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np
             file=sys.stderr,
         )
     if like["pooling"] == POOLING:
-        print("The table's rows are patches: the picture is compared by the mean of its patches.", file=sys.stderr)
+        print(
+            "The table's rows are patches: the picture is compared by the mean of its patches.",
+            file=sys.stderr,
+        )
     return embed_like(like, args.image, args.gsd_m)
 
 
@@ -179,13 +243,20 @@ def _said(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> d
         return {"image": args.image.name}
     if len(rows) > 1:
         return {"rows": [{"row": row, **_one(table, row)} for row in rows]}
-    away = {} if args.lonlat is None else {"distance_km": round(table.distance_km(rows[0], *_place(args.lonlat)), 3)}
+    away = (
+        {}
+        if args.lonlat is None
+        else {"distance_km": round(table.distance_km(rows[0], *_place(args.lonlat)), 3)}
+    )
     return {"row": rows[0], **_one(table, rows[0]), **away}
 
 
 def _rows(table: EmbeddingTable, found: Neighbors) -> list[dict[str, Any]]:
     pairs = zip(found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True)
-    return [{"row": row, "similarity": round(similarity, 6), "duplicate": duplicate, **_one(table, row)} for row, similarity, duplicate in pairs]
+    return [
+        {"row": row, "similarity": round(similarity, 6), "duplicate": duplicate, **_one(table, row)}
+        for row, similarity, duplicate in pairs
+    ]
 
 
 def _one(table: EmbeddingTable, row: int) -> dict[str, Any]:
@@ -197,6 +268,12 @@ def _show(table: EmbeddingTable, found: Neighbors) -> None:
         print(found.note, file=sys.stderr)
     print(f"{'row':>9}  {'cosine':>7}  {'longitude':>10}  {'latitude':>9}  what")
     for one in _rows(table, found):
-        place = "{:>10.4f}  {:>9.4f}".format(one["centre_lon"], one["centre_lat"]) if one["centre_lon"] is not None else f"{'-':>10}  {'-':>9}"
+        place = (
+            "{:>10.4f}  {:>9.4f}".format(one["centre_lon"], one["centre_lat"])
+            if one["centre_lon"] is not None
+            else f"{'-':>10}  {'-':>9}"
+        )
         same = "  (the same picture)" if one["duplicate"] else ""
-        print(f"{one['row']:>9}  {one['similarity']:>7.4f}  {place}  {one['product_id'] or one['unique_id']}{same}")
+        print(
+            f"{one['row']:>9}  {one['similarity']:>7.4f}  {place}  {one['product_id'] or one['unique_id']}{same}"
+        )

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 CANCELLED = 130
 
 
-
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
@@ -26,14 +25,33 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="train a network on imagery of known GSD; resumes where it stopped",
         epilog="On several GPUs: python -m torch.distributed.run --nproc-per-node 4 -m -- core train SPEC (the two dashes keep its options from torchrun).",
     )
-    parser.add_argument("spec", type=Path, help="a TOML file, or a preset: laptop, gpu, smoke, sdmae, tinymim, tinymim_decoder, ...")
-    parser.add_argument("--run", dest="run_folder", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME); a run found there goes on")
+    parser.add_argument(
+        "spec",
+        type=Path,
+        help="a TOML file, or a preset: laptop, gpu, smoke, sdmae, tinymim, tinymim_decoder, ...",
+    )
+    parser.add_argument(
+        "--run",
+        dest="run_folder",
+        type=Path,
+        metavar="DIR",
+        help="folder of the run (default: runs/NAME); a run found there goes on",
+    )
     said = "folder of packs (default: EARTH_MAE_DATA; the sample rasters that come with the program where that holds none)"
     parser.add_argument("--data", type=Path, help=said)
-    parser.add_argument("--folder", type=Path, help="train on the pictures of this folder instead, with --gsd-m")
+    parser.add_argument(
+        "--folder", type=Path, help="train on the pictures of this folder instead, with --gsd-m"
+    )
     parser.add_argument("--gsd-m", type=float, help="metres per pixel of the pictures in --folder")
-    parser.add_argument("--hours", type=float, metavar="H", help="save and stop after H hours; the same command goes on from there")
-    parser.add_argument("--stop", action="store_true", help="have the process that trains in this run's folder save and stop")
+    parser.add_argument(
+        "--hours",
+        type=float,
+        metavar="H",
+        help="save and stop after H hours; the same command goes on from there",
+    )
+    parser.add_argument(
+        "--stop", action="store_true", help="have the process that trains in this run's folder save and stop"
+    )
     said = "copy the run's weights to the app, with these metrics in their card"
     parser.add_argument("--publish", type=Path, metavar="METRICS.json", help=said)
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
@@ -65,16 +83,34 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
     until = time.monotonic() + 3600 * (args.hours or math.inf)
     last = None
     with StopSignals() as signals:
-        for last in train(spec, folder, found.imagery, asked_to_stop=lambda: signals.asked or time.monotonic() > until):
+        for last in train(
+            spec, folder, found.imagery, asked_to_stop=lambda: signals.asked or time.monotonic() > until
+        ):
             if last.step % 50 == 0 or last.saved or last.unsaved:
                 _tell(last)
     if args.json and last:
-        print(json.dumps({"run": str(folder), "step": last.step, "seen": last.seen, "loss": last.loss, "losses": last.losses}))
+        print(
+            json.dumps(
+                {
+                    "run": str(folder),
+                    "step": last.step,
+                    "seen": last.seen,
+                    "loss": last.loss,
+                    "losses": last.losses,
+                }
+            )
+        )
     if signals.asked and last and last.step < last.steps:
-        print(f"core: stopped and saved at step {last.step}: the same command goes on from there.", file=sys.stderr)
+        print(
+            f"core: stopped and saved at step {last.step}: the same command goes on from there.",
+            file=sys.stderr,
+        )
         return CANCELLED
     if last and last.step < last.steps and time.monotonic() > until:
-        print(f"core: stopped after {args.hours:g} h and saved at step {last.step}: the same command goes on from there.", file=sys.stderr)
+        print(
+            f"core: stopped after {args.hours:g} h and saved at step {last.step}: the same command goes on from there.",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -93,7 +129,10 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
     elif names and set(names) <= {SAMPLES, GLOBE}:
         found = sample_imagery(names)
     elif packs is None and not names:
-        print("No imagery packs here: training on the sample rasters that come with the program.", file=sys.stderr)
+        print(
+            "No imagery packs here: training on the sample rasters that come with the program.",
+            file=sys.stderr,
+        )
         found = sample_imagery()
     else:
         found = find_imagery(packs or SHARED_DATA, names, Path("cache") / "crops")
@@ -111,7 +150,9 @@ def _metrics(file: Path) -> dict[str, Any]:
     try:
         said = json.loads(file.read_text())
     except (OSError, ValueError, RecursionError) as problem:
-        raise RunError(f"The metrics in {file} cannot be read ({problem!s:.200}): give a JSON file.") from problem
+        raise RunError(
+            f"The metrics in {file} cannot be read ({problem!s:.200}): give a JSON file."
+        ) from problem
     if not isinstance(said, dict):
         raise RunError(f"{file} holds no metrics by name: give a JSON object.")
     return said
@@ -130,5 +171,15 @@ def _stop(run: Run) -> int:
 def _tell(step: TrainStep) -> None:
     minutes = step.seconds_left / 60
     losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
-    saved = "  saved" if step.saved else f"  not saved ({step.unsaved}), tried again in a minute" if step.unsaved else ""
-    print(f"{step.step}/{step.steps}  {losses}  {step.images_per_s:.0f} pictures/s  {minutes:.0f} min left{saved}", file=sys.stderr, flush=True)
+    saved = (
+        "  saved"
+        if step.saved
+        else f"  not saved ({step.unsaved}), tried again in a minute"
+        if step.unsaved
+        else ""
+    )
+    print(
+        f"{step.step}/{step.steps}  {losses}  {step.images_per_s:.0f} pictures/s  {minutes:.0f} min left{saved}",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -51,7 +51,9 @@ def too_many(count: float, most: int, what: str) -> TooManyTilesError:
     """Build the error that names the count, the limit and a way out."""
     many = f"{count:,.0f}" if count < 1e15 else f"{count:.0e}"
     if most < MOST_TILES:
-        return TooManyTilesError(f"{what} would make {many} tiles, more than the {most:,} allowed here: choose a coarser scale or a wider stride.")
+        return TooManyTilesError(
+            f"{what} would make {many} tiles, more than the {most:,} allowed here: choose a coarser scale or a wider stride."
+        )
     return TooManyTilesError(
         f"{what} would make {many} tiles, more than the {most:,} that one sweep may hold: "
         "feed coarser pixels (--gsd-m), take wider steps (--stride-px), or embed parts of it into tables of their own."

@@ -24,7 +24,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ...atlas.schema import TableInfo
-from ...atlas.store.shards import ShardRecord, has_manifest, read_manifest, shard_name, shard_records, write_manifest, write_shard
+from ...atlas.store.shards import (
+    ShardRecord,
+    has_manifest,
+    read_manifest,
+    shard_name,
+    shard_records,
+    write_manifest,
+    write_shard,
+)
 from ...files import write_atomic
 from .plan import SweepError
 
@@ -58,8 +66,12 @@ class SweepFolder:
             if ran_full(error):
                 raise
             if self.path.exists() and not self.path.is_dir():
-                raise SweepError(f"{self.path.name} is a file: give a folder for the table (--out).") from error
-            raise SweepError(f"Nothing can be written to {self.path} ({error.strerror}): give another folder for the table (--out).") from error
+                raise SweepError(
+                    f"{self.path.name} is a file: give a folder for the table (--out)."
+                ) from error
+            raise SweepError(
+                f"Nothing can be written to {self.path} ({error.strerror}): give another folder for the table (--out)."
+            ) from error
 
     def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
         """Write the plan, or check that the one that is there is the same. Raises SweepError with the difference.
@@ -69,13 +81,19 @@ class SweepFolder:
         known = self._plan()
         if known is None:
             if has_manifest(self.path) or any(self.path.glob("*.parquet")):
-                raise SweepError(f"{self.path.name} holds a table that no sweep can go on with: choose another folder.")
+                raise SweepError(
+                    f"{self.path.name} holds a table that no sweep can go on with: choose another folder."
+                )
             write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:
-            raise SweepError(f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder.")
+            raise SweepError(
+                f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder."
+            )
         elif known != wanted:
             what = _difference(known, wanted)
-            raise SweepError(f"{self.path.name} began as another sweep: {what} Resume with the same settings, or choose another folder.")
+            raise SweepError(
+                f"{self.path.name} began as another sweep: {what} Resume with the same settings, or choose another folder."
+            )
         self.pending.mkdir(exist_ok=True)
         for torn in self.pending.glob(".*"):
             torn.unlink()
@@ -114,7 +132,11 @@ class SweepFolder:
         """Give what became of the windows of a finished batch; a file that cannot be read is dropped, so that the batch is made anew."""
         try:
             arrays = self.take_batches(range(index, index + 1))
-            return arrays["state"] if {"state", "valid", "vectors", "res"} <= arrays.keys() else self._dropped(index)
+            return (
+                arrays["state"]
+                if {"state", "valid", "vectors", "res"} <= arrays.keys()
+                else self._dropped(index)
+            )
         except (SafetensorError, OSError, ValueError):
             return self._dropped(index)
 
@@ -133,7 +155,10 @@ class SweepFolder:
         for index in indexes:
             for name, kept in load((self.pending / f"{index:08d}{BATCH_ENDING}").read_bytes()).items():
                 joined.setdefault(name, []).append(kept)
-        return {name: np.concatenate([p for p in pieces if p.size] or pieces[:1]) for name, pieces in joined.items()}
+        return {
+            name: np.concatenate([p for p in pieces if p.size] or pieces[:1])
+            for name, pieces in joined.items()
+        }
 
     def write_shard(self, number: int, rows: Any, info: TableInfo) -> ShardRecord:
         """Write a shard; its batches are forgotten by `forget_batches` once the manifest knows it."""
@@ -189,7 +214,9 @@ def standing(folder: Path) -> Standing | None:
     finished = bool(read_manifest(folder).get("complete"))
     left = (total - done) / rate if rate and not finished else None
     when = float(events[-1]["time"]) if events else 0.0
-    return Standing(total if finished else done, total, int(known.get("unreadable", 0)), rate, left, finished, when)
+    return Standing(
+        total if finished else done, total, int(known.get("unreadable", 0)), rate, left, finished, when
+    )
 
 
 def _last_events(log: Path) -> Iterator[dict[str, Any]]:
@@ -244,7 +271,11 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     was, now = known.get("spec", {}), wanted["spec"]
     if was.get("weights_sha256") != now.get("weights_sha256"):
         return f"it was made with weights {was.get('weights_sha256') or 'untrained'}, now it would be {now.get('weights_sha256') or 'untrained'}."
-    changed = [f"{name} was {was.get(name)!r} and is now {now.get(name)!r}" for name in sorted({*was, *now}) if was.get(name) != now.get(name)]
+    changed = [
+        f"{name} was {was.get(name)!r} and is now {now.get(name)!r}"
+        for name in sorted({*was, *now})
+        if was.get(name) != now.get(name)
+    ]
     if changed:
         return f"{'; '.join(changed)}."
     if "contents_sha256" not in known:

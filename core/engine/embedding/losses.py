@@ -30,13 +30,19 @@ def tile_losses(model: Reconstructor, images: Pictures, res: NDArray[np.float64]
     Low at the low head's own size against the area mean, as in models.md 1.6; high against what a mosaic of band_config[0] blocks leaves.
     """
     hidden = np.broadcast_to(mask.hidden, (len(images), *mask.hidden.shape))
-    size = BATCH.get(device_of(model).torch.type, 64)  # stated, so that a resumed sweep cuts its batches alike
+    size = BATCH.get(
+        device_of(model).torch.type, 64
+    )  # stated, so that a resumed sweep cuts its batches alike
     parts = [part for _, part in reconstruct_each(model, images, hidden, res, batch=size)]
-    predicted_low, predicted_high = (np.concatenate([getattr(part, band) for part in parts]) for band in ("low", "high"))
+    predicted_low, predicted_high = (
+        np.concatenate([getattr(part, band) for part in parts]) for band in ("low", "high")
+    )
     truth = torch.from_numpy(images)
     low = to_numpy(area(truth, predicted_low.shape[-1]))
     side = predicted_high.shape[-1]
-    high = to_numpy(high_target(truth if side == images.shape[-1] else bilinear(truth, side), model.band_config))
+    high = to_numpy(
+        high_target(truth if side == images.shape[-1] else bilinear(truth, side), model.band_config)
+    )
     at_low, at_high = enlarge(mask.hidden, low.shape[-1]), enlarge(mask.hidden, side)
     return TileLosses(
         ((predicted_low - low) ** 2)[:, :, at_low].mean(axis=(1, 2)).astype(np.float32),

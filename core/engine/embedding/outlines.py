@@ -49,12 +49,16 @@ class Rings:
                 & (np.abs(self.lat).max(axis=1) < 90 - POLE_DEG)
             )
         found: list[shapely.Geometry | None] = [None] * len(self.lon)
-        polygons: Any = shapely.orient_polygons(shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2)))
+        polygons: Any = shapely.orient_polygons(
+            shapely.polygons(np.stack([self.lon[plain], self.lat[plain]], axis=2))
+        )
         for at, polygon in zip(np.flatnonzero(plain), polygons, strict=True):
             found[at] = polygon
         for at in np.flatnonzero(~plain).tolist():
             lon, lat = self.lon[at], self.lat[at]
-            found[at] = outline_of_ring(*(_over_pole(*self._finer(at)) if _near_pole(lon, lat) else (lon, lat)))
+            found[at] = outline_of_ring(
+                *(_over_pole(*self._finer(at)) if _near_pole(lon, lat) else (lon, lat))
+            )
         return found
 
     def _finer(self, at: int) -> tuple[Floats, Floats]:
@@ -67,7 +71,10 @@ class Rings:
                 break
             between = (t[far] + np.append(t, 4.0)[far + 1]) / 2
             more_lon, more_lat = self.walk(at, between)
-            t, lon, lat = (np.insert(old, far + 1, more) for old, more in ((t, between), (lon, more_lon), (lat, more_lat)))
+            t, lon, lat = (
+                np.insert(old, far + 1, more)
+                for old, more in ((t, between), (lon, more_lon), (lat, more_lat))
+            )
         return lon, lat
 
 

@@ -15,7 +15,14 @@ from .losses import tile_losses
 TILES = 2
 
 
-def pace(model: Encoder, tile_px: int, *, policy: Policy | None = None, pooling: str | None = None, mask: Mask | None = None) -> float:
+def pace(
+    model: Encoder,
+    tile_px: int,
+    *,
+    policy: Policy | None = None,
+    pooling: str | None = None,
+    mask: Mask | None = None,
+) -> float:
     """Measure tiles per second of one call of the network, warmed up; with a mask, of the reconstruction pass as well."""
     noise = np.random.default_rng(0).random((TILES, 3, tile_px, tile_px), np.float32)
 

@@ -35,7 +35,11 @@ class EmbeddedPlace:
 def default_recipe() -> dict[str, Any]:
     """Give how the shipped embedding makes a row, in the columns of a table."""
     card = cards()[default_embedder()]
-    return {"model": card.name, "checkpoint_sha256": card.weights.sha256 if card.weights else None, "pooling": card.pooling}
+    return {
+        "model": card.name,
+        "checkpoint_sha256": card.weights.sha256 if card.weights else None,
+        "pooling": card.pooling,
+    }
 
 
 def embed_place(like: Mapping[str, Any], tile: Tile, header: Header, entry: Entry) -> EmbeddedPlace:
@@ -47,7 +51,9 @@ def embed_place(like: Mapping[str, Any], tile: Tile, header: Header, entry: Entr
     vector, card, fed = ready.embed(), ready.model.card, ready.fed
     pooling, policy = ready.pooling or card.pooling, policy_to_text(ready.policy)
     weights = card.weights.sha256 if card.weights else None
-    info = TableInfo(card.name, weights, pooling, len(vector), source_data=(tile.ref.source,), licence=card.licence)
+    info = TableInfo(
+        card.name, weights, pooling, len(vector), source_data=(tile.ref.source,), licence=card.licence
+    )
     said: dict[str, Any] = {
         "product_id": tile.ref.key, "source": tile.ref.source, "timestamp": acquired(entry.when or header.when), "crs": tile.crs, "gsd_m": fed.tile.gsd,
         "native_gsd_m": tile.native_gsd_m, "image_size": fed.side, "valid_fraction": float(fed.valid.mean()), "input_res_m": ready.res,
@@ -70,7 +76,11 @@ def _place(tile: Tile) -> dict[str, Any]:
     y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t, [0.5]]) * tile.height
     lon, lat = ground.to_lonlat(tile.crs, tile.transform, x, y)
     lon = (lon + 180) % 360 - 180
-    return {"centre_lon": lon[-1:], "centre_lat": lat[-1:], **geometry_columns([outline_of_ring(lon[:-1], lat[:-1])])}
+    return {
+        "centre_lon": lon[-1:],
+        "centre_lat": lat[-1:],
+        **geometry_columns([outline_of_ring(lon[:-1], lat[:-1])]),
+    }
 
 
 def _pixel_box(tile: Tile, header: Header) -> list[int] | None:
@@ -79,7 +89,9 @@ def _pixel_box(tile: Tile, header: Header) -> list[int] | None:
         return None
     a, b, c, d, e, f = header.transform
     ta, tb, tc, td, te, tf = tile.transform
-    there = np.linalg.inv(np.array([[a, b, c], [d, e, f], [0, 0, 1]])) @ np.array([[ta, tb, tc], [td, te, tf], [0, 0, 1]])
+    there = np.linalg.inv(np.array([[a, b, c], [d, e, f], [0, 0, 1]])) @ np.array(
+        [[ta, tb, tc], [td, te, tf], [0, 0, 1]]
+    )
     corners = np.round(there @ np.array([[0, tile.width], [0, tile.height], [1, 1]]))[:2]
     left, right = np.clip(corners[0], 0, header.width).astype(int).tolist()
     top, bottom = np.clip(corners[1], 0, header.height).astype(int).tolist()

@@ -90,10 +90,15 @@ class Plan:
 
     def contents(self) -> dict[str, str]:
         """The digest of what each picture holds, by what the table calls it."""
-        return {grid.product if grid.product == grid.label else f"{grid.label}/{grid.product}": grid.content for grid in self.grids}
+        return {
+            grid.product if grid.product == grid.label else f"{grid.label}/{grid.product}": grid.content
+            for grid in self.grids
+        }
 
 
-def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None, most: int | None = None) -> Plan:
+def make_plan(
+    spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None, most: int | None = None
+) -> Plan:
     """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
 
     `catalogue` knows the sources by name; None makes one. The windows of a picture are counted at all scales before any of them is laid, and
@@ -104,7 +109,9 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None,
         require_gsd(gsd)
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
-        raise SweepError(f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px.")
+        raise SweepError(
+            f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px."
+        )
     grids: list[Grid] = []
     notes = named_twice(spec)
     empty = laid = 0
@@ -119,10 +126,16 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None,
                 continue
             seen |= {file} if file is not None else set()
             try:
-                require_few(laid + windows_needed(opened.source, key, stride_px, spec), most, f"{key} at this scale" if not laid else "The sources together")
+                require_few(
+                    laid + windows_needed(opened.source, key, stride_px, spec),
+                    most,
+                    f"{key} at this scale" if not laid else "The sources together",
+                )
                 scales, said, left_out = _scales(opened, key, tile_px, stride_px, spec, most - laid)
             except TooManyWindowsError as error:
-                raise too_many(laid + error.count, most, "The sources together" if laid else f"{key} at this scale") from error
+                raise too_many(
+                    laid + error.count, most, "The sources together" if laid else f"{key} at this scale"
+                ) from error
             except GeoError as error:
                 if len(keys) == 1:
                     raise
@@ -138,7 +151,9 @@ def make_plan(spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None,
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
         raise SweepError(f"There is nothing to embed.{why} Choose another source.")
-    return Plan(tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled))
+    return Plan(
+        tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled)
+    )
 
 
 def _identified(grids: list[Grid]) -> list[Grid]:
@@ -154,18 +169,27 @@ def _identified(grids: list[Grid]) -> list[Grid]:
     return [replace(grid, identity=identity(grid)) for grid in grids]
 
 
-def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec, most: int) -> tuple[list[Grid], list[str], int]:
+def _scales(
+    opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec, most: int
+) -> tuple[list[Grid], list[str], int]:
     """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
     scales: list[Grid] = []
     notes: list[str] = []
     empty = 0
     picture = opened.source.opened(key)
     when = opened.source.entry(key).when or picture.header.when
-    called = {"label": opened.label, "product": opened.product(key), "content": content_of(picture), "when": when}
+    called = {
+        "label": opened.label,
+        "product": opened.product(key),
+        "content": content_of(picture),
+        "when": when,
+    }
     for gsd in distinct_gsds(spec.gsd_m) or (None,):
         grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec, most)
         notes += said
-        if any(_same(grid, other) for other in scales):  # a picture smaller than a tile, or of unknown scale, has one scale only
+        if any(
+            _same(grid, other) for other in scales
+        ):  # a picture smaller than a tile, or of unknown scale, has one scale only
             continue
         scales.append(replace(grid, **called))
         empty += left_out
@@ -174,7 +198,11 @@ def _scales(opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepS
 
 def _same(one: Grid, other: Grid) -> bool:
     """Tell whether two grids would make the same rows."""
-    return one.gsd_m == other.gsd_m and one.lonlat is other.lonlat is None and np.array_equal(one.boxes, other.boxes)
+    return (
+        one.gsd_m == other.gsd_m
+        and one.lonlat is other.lonlat is None
+        and np.array_equal(one.boxes, other.boxes)
+    )
 
 
 def folder_of(out: str | Path, model: str) -> Path:
@@ -204,14 +232,20 @@ def _grid(
     known = Known(spec.stated_gsd_m or entry.gsd_m)
     native = native_gsd(header, known)
     if native is None:
-        notes.append(f"{key} does not say how much ground a pixel covers: its pixels are embedded as they are, with no GSD in the table.")
+        notes.append(
+            f"{key} does not say how much ground a pixel covers: its pixels are embedded as they are, with no GSD in the table."
+        )
     elif header.crs is None:
-        notes.append(f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map.")
+        notes.append(
+            f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map."
+        )
     fed = gsd if native is not None else None
     laid = windows(header, known, fed, tile_px, stride_px, most)
     boxes = laid.boxes
     if header.crs is not None and not on_earth(header):
-        notes.append(f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map.")
+        notes.append(
+            f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map."
+        )
         header = replace(header, crs=None, transform=None)
     if laid.polar:
         notes.append(
@@ -253,7 +287,10 @@ def _side_by_side(scales: list[Grid]) -> list[Grid]:
             strip = np.searchsorted(tops, grid.boxes[:, 1], "right")
             order = np.lexsort((grid.boxes[:, 0], grid.boxes[:, 1], strip, stripe))
             ends = np.flatnonzero(np.diff(stripe[order]) | np.diff(strip[order])) + 1
-            pieces += [(int(stripe[rows[0]]), int(strip[rows[0]]), number, replace(grid, boxes=grid.boxes[rows])) for rows in np.split(order, ends)]
+            pieces += [
+                (int(stripe[rows[0]]), int(strip[rows[0]]), number, replace(grid, boxes=grid.boxes[rows]))
+                for rows in np.split(order, ends)
+            ]
         grids += [piece for *_, piece in sorted(pieces, key=lambda piece: piece[:3])]
     return grids
 
@@ -288,14 +325,22 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
 
 def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
     """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
-    said = {**asdict(spec), **decided, "sources": list(source_names(spec)), "gsd_m": distinct_gsds(spec.gsd_m)}
+    said = {
+        **asdict(spec),
+        **decided,
+        "sources": list(source_names(spec)),
+        "gsd_m": distinct_gsds(spec.gsd_m),
+    }
     for name in ("out", "online", *(() if spec.only else ("only",))):
         del said[name]
     scales: dict[tuple[str, float | None, float | None], int] = {}
     for grid in plan.grids:
         known = (grid.product, grid.gsd_m, grid.native_gsd_m)
         scales[known] = scales.get(known, 0) + len(grid.boxes)
-    grids = [{"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": count} for (key, gsd, native), count in scales.items()]
+    grids = [
+        {"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": count}
+        for (key, gsd, native), count in scales.items()
+    ]
     contents = plan.contents()
     found = {
         "spec": said,
@@ -310,4 +355,14 @@ def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str,
     return json.loads(json.dumps(found))
 
 
-__all__ = ["Grid", "Plan", "SweepError", "SweepSpec", "folder_of", "make_plan", "open_named", "plan_json", "source_names"]
+__all__ = [
+    "Grid",
+    "Plan",
+    "SweepError",
+    "SweepSpec",
+    "folder_of",
+    "make_plan",
+    "open_named",
+    "plan_json",
+    "source_names",
+]

@@ -43,10 +43,19 @@ class Ready:
         unit, gsd_m = self.fed.unit[None], self.fed.tile.gsd
         if self.pooling == POOLING:
             return patch_vectors(self.model, unit, np.array([self.res], np.float32))[0].mean(axis=(0, 1))
-        return embed(self.model, unit, gsd_m=gsd_m, policy=self.policy, pooling=self.pooling, native_gsd_m=self.native_gsd_m)[0]
+        return embed(
+            self.model,
+            unit,
+            gsd_m=gsd_m,
+            policy=self.policy,
+            pooling=self.pooling,
+            native_gsd_m=self.native_gsd_m,
+        )[0]
 
 
-def embed_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None) -> NDArray[np.float32]:
+def embed_like(
+    row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None
+) -> NDArray[np.float32]:
     """Embed the centred square of a picture (or a tile) with the model, pooling, policy and size that a table's row names, to (d,).
 
     A picture that does not know its scale is taken to have `gsd_m`, else the row's. Raises InputError where the model or its very
@@ -68,12 +77,16 @@ def ready_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: floa
         )
     tile = picture if isinstance(picture, Tile) else _tile(picture, gsd_m or row.get("gsd_m"))
     fed = feed(tile, int(row.get("image_size") or card.input_px))
-    policy = policy_from_text(str(row["res_policy"])) if row.get("res_policy") else Policy(card.default_policy)
+    policy = (
+        policy_from_text(str(row["res_policy"])) if row.get("res_policy") else Policy(card.default_policy)
+    )
     return Ready(load(card.name), fed, policy, row.get("pooling"), tile.native_gsd_m)
 
 
 def _tile(picture: Path | bytes, gsd_m: float | None) -> Tile:
     source = open_source(picture, gsd_m=gsd_m or 1.0)
     if source.info.count > 1:
-        raise InputError(f"{source.info.title} holds {source.info.count:,} pictures: name one of them, for a search starts from one.")
+        raise InputError(
+            f"{source.info.title} holds {source.info.count:,} pictures: name one of them, for a search starts from one."
+        )
     return source.read(TileSpec(source.ref()))

@@ -79,8 +79,12 @@ class Reader:
         if all(image.dtype == np.uint8 for image in chosen) and chosen:
             images: Images = np.stack(chosen)
         else:
-            floats = [image if image.dtype == np.float32 else image.astype(np.float32) / 255 for image in chosen]
-            images = np.stack(floats) if floats else np.empty((0, 3, self._tile_px, self._tile_px), np.float32)
+            floats = [
+                image if image.dtype == np.float32 else image.astype(np.float32) / 255 for image in chosen
+            ]
+            images = (
+                np.stack(floats) if floats else np.empty((0, 3, self._tile_px, self._tile_px), np.float32)
+            )
         scales = [(part.grid.gsd_m, part.grid.native_gsd_m) for part in parts for _ in part.images]
         known = np.array(scales, np.float64).reshape(-1, 2)[state == OK]
         return Batch(index, state, valid, images, known[:, 0], known[:, 1])
@@ -115,15 +119,31 @@ class _Tile:
 def _attempt(grid: Grid, picture: Picture, rows: NDArray[np.int64], tile_px: int) -> list[_Tile | None]:
     """Read a run of windows together, or one by one where something in it is damaged; None for the damaged ones."""
     try:
-        return [*(_globe_tiles(grid, rows, tile_px) if grid.lonlat is not None else _cut(grid, picture, rows, tile_px))]
+        return [
+            *(
+                _globe_tiles(grid, rows, tile_px)
+                if grid.lonlat is not None
+                else _cut(grid, picture, rows, tile_px)
+            )
+        ]
     except GeoError:
-        return [None] if len(rows) == 1 else [tile for row in rows for tile in _attempt(grid, picture, np.array([row]), tile_px)]
+        return (
+            [None]
+            if len(rows) == 1
+            else [tile for row in rows for tile in _attempt(grid, picture, np.array([row]), tile_px)]
+        )
 
 
 def _globe_tiles(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> Iterator[_Tile]:
     assert grid.lonlat is not None
     for lon, lat in grid.lonlat[rows]:
-        spec = TileSpec(TileRef(grid.source.name, grid.key), lonlat=(float(lon), float(lat)), gsd_m=grid.gsd_m, size_px=tile_px, rgb=grid.rgb)
+        spec = TileSpec(
+            TileRef(grid.source.name, grid.key),
+            lonlat=(float(lon), float(lat)),
+            gsd_m=grid.gsd_m,
+            size_px=tile_px,
+            rgb=grid.rgb,
+        )
         tile = grid.source.read(spec)
         yield _Tile(to_unit(tile), float(tile.valid.mean()))
 
@@ -138,7 +158,8 @@ def _cut(grid: Grid, picture: Picture, rows: NDArray[np.int64], tile_px: int) ->
     margin = 0 if copied else MARGIN_PX
     left, top = (max(int(np.floor(boxes[:, i].min() + 1e-6)) - margin, 0) for i in (0, 1))
     right, bottom = (
-        min(int(np.ceil((boxes[:, i] + boxes[:, i + 2]).max() - 1e-6)) + margin, end) for i, end in ((0, level_width), (1, level_height))
+        min(int(np.ceil((boxes[:, i] + boxes[:, i + 2]).max() - 1e-6)) + margin, end)
+        for i, end in ((0, level_width), (1, level_height))
     )
     bands = tuple(dict.fromkeys(grid.rgb))
     raw = picture.read(grid.level, (left, top, right - left, bottom - top), bands)
@@ -156,13 +177,17 @@ def _piece(raw: Raw, box: NDArray[np.float64], tile_px: int, *, copied: bool) ->
         window = np.s_[..., round(row) : round(row) + tile_px, round(col) : round(col) + tile_px]
         return Raw(raw.pixels[window], raw.valid[window])
     left, top = max(int(col) - MARGIN_PX, 0), max(int(row) - MARGIN_PX, 0)
-    around = np.s_[..., top : int(np.ceil(row + height)) + MARGIN_PX, left : int(np.ceil(col + width)) + MARGIN_PX]
+    around = np.s_[
+        ..., top : int(np.ceil(row + height)) + MARGIN_PX, left : int(np.ceil(col + width)) + MARGIN_PX
+    ]
     pixels, valid = raw.pixels[around], raw.valid[around]
     width, height = min(width, pixels.shape[2] - (col - left)), min(height, pixels.shape[1] - (row - top))
     return Raw(*resize(pixels, valid, Cut((col - left, row - top, width, height), tile_px, tile_px)))
 
 
-def _unit(piece: Raw, order: list[int], ranges: list[tuple[float, float]]) -> NDArray[np.uint8] | NDArray[np.float32]:
+def _unit(
+    piece: Raw, order: list[int], ranges: list[tuple[float, float]]
+) -> NDArray[np.uint8] | NDArray[np.float32]:
     """Bring values to what the network is fed: 8 bit as they are, others to 0..1; holes take the mean of what is known."""
     pixels = piece.pixels if order == list(range(len(piece.pixels))) else piece.pixels[order]
     if pixels.dtype == np.uint8 and all(span == EIGHT_BIT for span in ranges):

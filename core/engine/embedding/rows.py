@@ -55,7 +55,10 @@ def make_table(plan: Plan, recipe: Recipe, first: int, arrays: dict[str, NDArray
         "input_res_m": _where(fine, arrays["res"]),
     }
     if recipe.spec.losses:
-        joined |= {"recon_loss_low": _where(fine, arrays["low"]), "recon_loss_high": _where(fine, arrays["high"])}
+        joined |= {
+            "recon_loss_low": _where(fine, arrays["low"]),
+            "recon_loss_high": _where(fine, arrays["high"]),
+        }
     return make_rows(vectors, joined)
 
 
@@ -77,9 +80,12 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, A
     rings = rings_of(grid, rows, recipe.tile_px)
     centre = np.full((count, 2), np.nan) if rings is None else rings.centre
     outlines: list[shapely.Geometry | None] = [None] * count if rings is None else rings.outlines()
-    corners = np.round(np.stack([grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T], axis=1)).astype(
-        np.int32
-    )
+    corners = np.round(
+        np.stack(
+            [grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T],
+            axis=1,
+        )
+    ).astype(np.int32)
     boxes: Any = pa.nulls(count, pa.list_(pa.int32(), 4))
     if grid.lonlat is None:
         boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
@@ -125,10 +131,15 @@ def acquired(when: str) -> datetime | None:
 def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str]:
     """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere, and no other has it."""
     info = recipe.info
-    scale = "unknown" if grid.gsd_m is None else f"{grid.gsd_m:.9g}"  # rounded, as the boxes are: libraries of two machines differ in the last digits
+    scale = (
+        "unknown" if grid.gsd_m is None else f"{grid.gsd_m:.9g}"
+    )  # rounded, as the boxes are: libraries of two machines differ in the last digits
     common = f"{grid.identity} {scale} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
     where = grid.boxes[rows] if grid.lonlat is None else grid.lonlat[rows]
-    return [hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20] for box in (where.round(6) + 0.0).tolist()]
+    return [
+        hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20]
+        for box in (where.round(6) + 0.0).tolist()
+    ]
 
 
 def _short_crs(grid: Grid) -> str | None:

@@ -79,7 +79,9 @@ def sweep_models(spec: SweepSpec, models: Sequence[str], *, resume: bool = False
     """
     specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
     if len({one.out for one in specs}) < len(specs):
-        raise SweepError(f"Two of the models would share one folder ({', '.join(Path(one.out).name for one in specs)}): name each model once.")
+        raise SweepError(
+            f"Two of the models would share one folder ({', '.join(Path(one.out).name for one in specs)}): name each model once."
+        )
     yield from _sweep(specs, resume=resume)
 
 
@@ -118,7 +120,9 @@ def _full(runs: list[Run]) -> SweepError:
     """Say that the disk is full, and what is kept."""
     done, total = (sum(getattr(run, what) for run in runs) for what in ("done", "total"))
     kept = f" after {done:,} of {total:,} tiles, which are kept" if total else ""
-    return SweepError(f"The disk is full{kept}: free some space, then {'add --resume' if total else 'start again'}.")
+    return SweepError(
+        f"The disk is full{kept}: free some space, then {'add --resume' if total else 'start again'}."
+    )
 
 
 def _batch(tile_px: int) -> int:
@@ -149,7 +153,9 @@ def _go(runs: list[Run]) -> Generator[SweepProgress]:
     for run in runs:
         run.start()
     changed = written_since(runs[0].plan.sampled, min(run.folder.began for run in runs))
-    yield _progress(runs, None, note=" ".join([*runs[0].plan.notes, *changed, *(run.said for run in runs if run.said)]))
+    yield _progress(
+        runs, None, note=" ".join([*runs[0].plan.notes, *changed, *(run.said for run in runs if run.said)])
+    )
     rate = _measured(runs) if any(run.left for run in runs) else None
     yield _progress(runs, rate)
     yield from _work(runs)
@@ -183,7 +189,11 @@ def _work(runs: list[Run]) -> Generator[SweepProgress]:
         yield _progress(runs, None, note="Stopped as asked; add --resume to go on.")
         return
     none = not any(run.counts[OK] + run.counts[UNREADABLE] for run in runs)
-    note = "No tile holds data (nodata, or less of it known than the least share asked for): the table has no rows." if none else ""
+    note = (
+        "No tile holds data (nodata, or less of it known than the least share asked for): the table has no rows."
+        if none
+        else ""
+    )
     yield replace(_progress(runs, None, note=note), finished=True)
 
 
@@ -210,4 +220,14 @@ def _progress(runs: list[Run], rate: float | None, note: str = "") -> SweepProgr
     )  # fmt: skip
 
 
-__all__ = ["Standing", "SweepError", "SweepProgress", "SweepSpec", "ask_to_stop", "folder_of", "standing", "sweep", "sweep_models"]
+__all__ = [
+    "Standing",
+    "SweepError",
+    "SweepProgress",
+    "SweepSpec",
+    "ask_to_stop",
+    "folder_of",
+    "standing",
+    "sweep",
+    "sweep_models",
+]

@@ -62,12 +62,16 @@ def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opene
     found: list[Opened] = []
     for source, one, title, name in zip(sources, asked, titles, names, strict=True):
         same = shared[title] > 1 and source.info.kind != ONLINE  # of an online raster the key is an address
-        found.append(Opened(source, _path(one), name if same else title, same and isinstance(source, SingleSource)))
+        found.append(
+            Opened(source, _path(one), name if same else title, same and isinstance(source, SingleSource))
+        )
     keys = list(chain.from_iterable(one.source.keys() for one in found)) if spec.only else []
     for only in spec.only:
         if only not in keys:
             choices = f"{', '.join(keys[:LISTED])}{' and others' if len(keys) > LISTED else ''}"
-            raise SweepError(f"--only {only[:80]} names no picture of the sources: choose among {choices}, or leave --only out.")
+            raise SweepError(
+                f"--only {only[:80]} names no picture of the sources: choose among {choices}, or leave --only out."
+            )
     return tuple(found)
 
 
@@ -107,7 +111,9 @@ def content_of(picture: Picture) -> str:
 
     Of a raster its file counts, of a picture that is decoded at once its pixels. No time and no path goes into it. Raises GeoError.
     """
-    digest = hashlib.sha256(f"{picture.header.width} {picture.header.height} {_numbers(picture.header.transform)}".encode())
+    digest = hashlib.sha256(
+        f"{picture.header.width} {picture.header.height} {_numbers(picture.header.transform)}".encode()
+    )
     if isinstance(picture, ArrayPicture):
         raw = picture.read(0, (0, 0, picture.header.width, picture.header.height))
         rows = max(1, PIECE_BYTES // max(1, raw.pixels[:, 0].nbytes))
@@ -123,7 +129,11 @@ def only_sampled(picture: Picture) -> bool:
     """Tell whether `content_of` a picture leaves some of it out."""
     if isinstance(picture, ArrayPicture):
         return picture.pixels.nbytes > ALL_BYTES
-    return isinstance(picture, GeoTiff) and isinstance(picture.origin, Path) and picture.origin.stat().st_size > ALL_BYTES
+    return (
+        isinstance(picture, GeoTiff)
+        and isinstance(picture.origin, Path)
+        and picture.origin.stat().st_size > ALL_BYTES
+    )
 
 
 def written_since(files: Sequence[Path], when: float) -> list[str]:
@@ -150,9 +160,13 @@ def _hash_raster(digest: hashlib._Hash, picture: GeoTiff) -> None:
                     stream.seek(first)
                     digest.update(stream.read(last - first))
         except OSError as error:
-            raise GeoError(f"'{origin.name}' cannot be read ({error.strerror}): check its disk and permissions, or copy it again.") from error
+            raise GeoError(
+                f"'{origin.name}' cannot be read ({error.strerror}): check its disk and permissions, or copy it again."
+            ) from error
     else:
-        digest.update(f"{origin.size_bytes}".encode() + origin.head(512))  # what was read on opening: a digest must not cost a download
+        digest.update(
+            f"{origin.size_bytes}".encode() + origin.head(512)
+        )  # what was read on opening: a digest must not cost a download
 
 
 def _spans(size: int, piece: int) -> list[tuple[int, int]]:
@@ -177,7 +191,9 @@ def _once(asked: Sequence[str]) -> list[str]:
 def named_twice(spec: SweepSpec) -> list[str]:
     """Say which sources were named more than once."""
     count = Counter(str(_path(one) or one) for one in spec.sources)
-    return [f"{_parts(one)[-1]} was named {n} times and is embedded once." for one, n in count.items() if n > 1]
+    return [
+        f"{_parts(one)[-1]} was named {n} times and is embedded once." for one, n in count.items() if n > 1
+    ]
 
 
 def _parts(one: str) -> list[str]:

@@ -19,7 +19,9 @@ MOST_GRID = 128
 def require_tile(tile_px: int, patch_px: int) -> int:
     """Pass the side of a tile through; raises SweepError unless it is a whole number of patches, and not too many of them."""
     if tile_px % patch_px or not 1 <= tile_px // patch_px <= MOST_GRID:
-        raise SweepError(f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MOST_GRID * patch_px:,} px.")
+        raise SweepError(
+            f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MOST_GRID * patch_px:,} px."
+        )
     return tile_px
 
 

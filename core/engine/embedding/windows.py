@@ -51,7 +51,9 @@ class TooManyWindowsError(Exception):
         self.count = count
 
 
-def windows(header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int, most: int = 2**31) -> Laid:
+def windows(
+    header: Header, known: Known, gsd: float | None, tile_px: int, stride_px: int, most: int = 2**31
+) -> Laid:
     """Lay windows over a picture. Raises GeoError where none of them would be square on the ground, and TooManyWindowsError before
     more than `most` of them take memory."""
     width, height = header.width, header.height
@@ -65,7 +67,13 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
         w, h = side_m / middle[0], side_m / middle[1]
         boxes = np.array([[(width - w) / 2, (height - h) / 2, w, h]])
         if not in_degrees and w >= STRIP * across and (width >= across or height >= down):
-            boxes = np.array([[left, top, w, h] for top in _starts(height, h, h * hop) for left in _starts(width, w, w * hop)])
+            boxes = np.array(
+                [
+                    [left, top, w, h]
+                    for top in _starts(height, h, h * hop)
+                    for left in _starts(width, w, w * hop)
+                ]
+            )
         return Laid(boxes, side_m / tile_px, small=True)
     rows: list[NDArray[np.float64]] = []
     polar = 0
@@ -81,9 +89,15 @@ def windows(header: Header, known: Known, gsd: float | None, tile_px: int, strid
         if count > most:
             raise TooManyWindowsError(count)
         left = _starts(width, wide, wide * hop)
-        rows.append(np.stack([left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1))
+        rows.append(
+            np.stack(
+                [left, np.full_like(left, top), np.full_like(left, wide), np.full_like(left, down)], axis=1
+            )
+        )
     if not rows:
-        raise GeoError("It lies so near a pole that it is narrower than a tile everywhere: reproject it to a polar grid (EPSG:3413 or EPSG:3031).")
+        raise GeoError(
+            "It lies so near a pole that it is narrower than a tile everywhere: reproject it to a polar grid (EPSG:3413 or EPSG:3031)."
+        )
     boxes = np.concatenate(rows)
     order = np.lexsort((boxes[:, 0], boxes[:, 1], boxes[:, 0] // STRIPE_PX))
     return Laid(boxes[order], gsd_m, polar=polar)
@@ -94,14 +108,19 @@ def how_many(header: Header, known: Known, gsd: float | None, stride_px: int) ->
     middle = native_gsd(header, known) or (1.0, 1.0)
     gsd_m = gsd or math.sqrt(middle[0] * middle[1])
     hops = (max(gsd_m / g, 1e-300) * stride_px for g in middle)
-    return math.prod(max(length / hop, 1.0) for length, hop in zip((header.width, header.height), hops, strict=True))
+    return math.prod(
+        max(length / hop, 1.0) for length, hop in zip((header.width, header.height), hops, strict=True)
+    )
 
 
 def on_earth(header: Header) -> bool:
     """Tell whether a raster's coordinate system and transform place any of it on Earth: some of 81 points spread over it."""
     if header.crs is None or header.transform is None:
         return False
-    cols, rows = (side.ravel() for side in np.meshgrid(np.linspace(0, header.width, 9), np.linspace(0, header.height, 9)))
+    cols, rows = (
+        side.ravel()
+        for side in np.meshgrid(np.linspace(0, header.width, 9), np.linspace(0, header.height, 9))
+    )
     lon, lat = ground.to_lonlat(header.crs, header.transform, cols, rows)
     there = np.isfinite(lon) & (np.abs(lon) <= 720) & (np.abs(lat) < 90)  # latitudes beyond 90 come as 90
     return bool(there.any())
@@ -131,7 +150,11 @@ def _starts(length: float, side: float, hop: float) -> NDArray[np.float64]:
 def level_for(header: Header, boxes: NDArray[np.float64], tile_px: int) -> int:
     """The coarsest overview that is still at least as fine as the tiles."""
     step = boxes[:, 2:].min() / tile_px * (1 + 1e-9)
-    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= step]
+    enough = [
+        i
+        for i, (w, h) in enumerate(header.levels)
+        if i == 0 or max(header.width / w, header.height / h) <= step
+    ]
     return min(enough, key=lambda i: header.levels[i][0])
 
 
@@ -153,11 +176,15 @@ def not_empty(picture: Picture, boxes: NDArray[np.float64], read: int) -> NDArra
             valid = picture.read(level, (0, 0, *levels[level])).valid
         except GeoError:  # a damaged overview is no reason to leave ground out
             return keep
-        keep &= _any_inside(valid, boxes, (picture.header.width / valid.shape[1], picture.header.height / valid.shape[0]))
+        keep &= _any_inside(
+            valid, boxes, (picture.header.width / valid.shape[1], picture.header.height / valid.shape[0])
+        )
     return keep
 
 
-def _any_inside(flags: NDArray[np.bool_], boxes: NDArray[np.float64], cell_px: tuple[float, float]) -> NDArray[np.bool_]:
+def _any_inside(
+    flags: NDArray[np.bool_], boxes: NDArray[np.float64], cell_px: tuple[float, float]
+) -> NDArray[np.bool_]:
     """Tell for each box whether any flag of a coarse (rows, cols) map with cells of (width, height) is set inside it, by a summed-area table."""
     rows, cols = flags.shape
     total = np.pad(np.cumsum(np.cumsum(flags, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))

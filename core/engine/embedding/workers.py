@@ -18,13 +18,17 @@ from .read import Batch
 class Workers:
     """Threads that read and threads that run the network; the first error of any of them is raised where the results are awaited."""
 
-    def __init__(self, read: Iterable[Batch], work: Callable[[Batch, int, Callable[[str], None]], None], most: int) -> None:
+    def __init__(
+        self, read: Iterable[Batch], work: Callable[[Batch, int, Callable[[str], None]], None], most: int
+    ) -> None:
         """Join what reads batches with the `work` that runs the network on one and puts it on disk, given the number of its thread; `most`
         threads do any good."""
         self._source, self._work = read, work
         self._threads_before = device.use_threads()
         self._count = max(1, min(network_threads(), most))
-        self._read: queue.Queue[Batch | None] = queue.Queue(maxsize=self._count)  # more of them push the network out of the caches
+        self._read: queue.Queue[Batch | None] = queue.Queue(
+            maxsize=self._count
+        )  # more of them push the network out of the caches
         self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
         self._stop = threading.Event()
         self._sayings: list[str] = []

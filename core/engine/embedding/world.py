@@ -20,7 +20,13 @@ SHARD_TILES = 65_536
 
 
 def build_world(
-    out: Path, model: str, *, tile_px: int | None = None, stride_px: int | None = None, gsd_m: tuple[float, ...] = GSDS_M, most: int | None = None
+    out: Path,
+    model: str,
+    *,
+    tile_px: int | None = None,
+    stride_px: int | None = None,
+    gsd_m: tuple[float, ...] = GSDS_M,
+    most: int | None = None,
 ) -> Generator[SweepProgress]:
     """Embed the globe into a folder that can be shipped: int8 vectors, losses left out, nothing in it but table, plan and manifest.
 

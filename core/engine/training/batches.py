@@ -43,14 +43,29 @@ def draw_batch(
     side = spec.sides_px[which]
     target = spec.targets_px[which] if spec.targets_px else side * enlarge
     count = max(world, round(spec.batch * (spec.sides_px[0] / side) ** 2))
-    crops = draw_crops(imagery, target, spec.seed, step, range(rank, count, world), coarser=spec.coarser or None, workers=workers)
+    crops = draw_crops(
+        imagery,
+        target,
+        spec.seed,
+        step,
+        range(rank, count, world),
+        coarser=spec.coarser or None,
+        workers=workers,
+    )
     policy = Policy(spec.policy)
     res = [
-        res_for(policy, gsd_m=float(gsd) * target / side, input_px=side, native_gsd_m=float(native) * spec.native_factor)
+        res_for(
+            policy,
+            gsd_m=float(gsd) * target / side,
+            input_px=side,
+            native_gsd_m=float(native) * spec.native_factor,
+        )
         for gsd, native in zip(crops.gsd_m, crops.native_gsd_m, strict=True)
     ]
     keep = _draw_masks(spec, rng, side // patch_px, count)[rank::world]
-    return Draw(np.ascontiguousarray(crops.pixels.transpose(0, 3, 1, 2)), side, keep, np.array(res, np.float32))
+    return Draw(
+        np.ascontiguousarray(crops.pixels.transpose(0, 3, 1, 2)), side, keep, np.array(res, np.float32)
+    )
 
 
 def _draw_masks(spec: TrainSpec, rng: np.random.Generator, grid: int, count: int) -> NDArray[np.int64]:
@@ -60,6 +75,8 @@ def _draw_masks(spec: TrainSpec, rng: np.random.Generator, grid: int, count: int
     visible = max(1, round(grid * grid * (1 - ratio)))
     if kind == "random":
         return rng.random((count, grid * grid)).argsort(axis=1, kind="stable")[:, :visible]
-    masks = [make_mask(MaskSpec(kind, ratio, int(rng.integers(2**31))), grid, grid).keep for _ in range(count)]
+    masks = [
+        make_mask(MaskSpec(kind, ratio, int(rng.integers(2**31))), grid, grid).keep for _ in range(count)
+    ]
     shortest = min(len(keep) for keep in masks)
     return np.stack([rng.permutation(keep)[:shortest] for keep in masks])

@@ -44,12 +44,19 @@ def check_shared(spec: TrainSpec, runs: Path) -> None:
 
 def _paths_outside(spec: TrainSpec, runs: Path) -> Iterator[str]:
     """Every file of the spec must be below the folder of runs; what is there, or is not, elsewhere stays unsaid."""
-    texts = {"start_from": spec.start_from} | {key: value for key, value in (*spec.objective, *spec.sizes) if isinstance(value, str)}
+    texts = {"start_from": spec.start_from} | {
+        key: value for key, value in (*spec.objective, *spec.sizes) if isinstance(value, str)
+    }
     for key, text in texts.items():
         if not text or (_is_plain_word(text) and key != "start_from"):
             continue
         if "\0" in text or not (ROOT / text).resolve().is_relative_to(runs.resolve()):
-            example = (runs.relative_to(ROOT) if runs.is_relative_to(ROOT) else runs) / "NAME" / "weights" / "NAME.safetensors"
+            example = (
+                (runs.relative_to(ROOT) if runs.is_relative_to(ROOT) else runs)
+                / "NAME"
+                / "weights"
+                / "NAME.safetensors"
+            )
             yield f"{key} must be {'' if key == 'start_from' else 'a plain word or '}a file of one of the runs here, such as {example}"
 
 
@@ -87,14 +94,25 @@ def memory_needed(spec: TrainSpec) -> int:
     card = card_for(family, spec.model, {**preset, **dict(spec.sizes)})
     sizes: dict[str, Any] = {**family.defaults, **card.sizes}
     try:
-        patch, width, tokens = int(card.patch_px), int(card.embed_dim), (int(card.input_px) // int(card.patch_px)) ** 2
+        patch, width, tokens = (
+            int(card.patch_px),
+            int(card.embed_dim),
+            (int(card.input_px) // int(card.patch_px)) ** 2,
+        )
         if not 1 <= tokens * max(width, int(sizes.get("decoder_embed_dim") or 0)) <= MOST_POSITIONS:
-            raise RunError(f"img_size {card.input_px} with patch_size {patch} cannot be trained here: choose larger patches or a smaller input.")
+            raise RunError(
+                f"img_size {card.input_px} with patch_size {patch} cannot be trained here: choose larger patches or a smaller input."
+            )
         with torch.device("meta"):
-            weights = sum(parameter.numel() for parameter in create(spec.model, trained=False, **dict(spec.sizes)).parameters())
+            weights = sum(
+                parameter.numel()
+                for parameter in create(spec.model, trained=False, **dict(spec.sizes)).parameters()
+            )
         return weights * _BYTES_A_WEIGHT + _step_bytes(spec, patch, sizes)
     except (TypeError, ValueError, ArithmeticError, AssertionError, RuntimeError) as problem:
-        raise RunError(f"{spec.model} cannot be built with these sizes ({problem!s:.200}): correct [sizes].") from problem
+        raise RunError(
+            f"{spec.model} cannot be built with these sizes ({problem!s:.200}): correct [sizes]."
+        ) from problem
 
 
 def _step_bytes(spec: TrainSpec, patch: int, sizes: dict[str, Any]) -> int:
@@ -106,7 +124,9 @@ def _step_bytes(spec: TrainSpec, patch: int, sizes: dict[str, Any]) -> int:
         visible = grid * (1 - min(spec.ratios)) + 1
         floats = 0.0
         for tokens, part in ((visible, ""), (grid, "decoder_")):
-            width, depth, heads = (float(sizes.get(part + name) or 0) for name in ("embed_dim", "depth", "num_heads"))
+            width, depth, heads = (
+                float(sizes.get(part + name) or 0) for name in ("embed_dim", "depth", "num_heads")
+            )
             floats += count * tokens * depth * (_FLOATS_A_TOKEN * width + 3 * heads * tokens)
         most = max(most, int(4 * floats) + count * (2 * side) ** 2 * 3 * 9)
     return most

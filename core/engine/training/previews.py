@@ -61,19 +61,32 @@ class Previews:
         network.eval()
         with torch.inference_mode(), precision(on):
             keep = to_device(np.stack([m.keep for m in masks]), on)
-            made = network.reconstruct(to_device((truth - mean) / std, on), to_device(np.array(res, np.float32), on), keep)
+            made = network.reconstruct(
+                to_device((truth - mean) / std, on), to_device(np.array(res, np.float32), on), keep
+            )
         network.train(was_training)
         combined, fill = (
-            np.stack([cv2.resize(p.transpose(1, 2, 0), (self.side_px,) * 2, interpolation=cv2.INTER_AREA) for p in to_numpy(band)])
+            np.stack(
+                [
+                    cv2.resize(p.transpose(1, 2, 0), (self.side_px,) * 2, interpolation=cv2.INTER_AREA)
+                    for p in to_numpy(band)
+                ]
+            )
             for band in (made.combined, made.base)
         )
         true = truth.transpose(0, 2, 3, 1)
-        hidden = np.stack([np.kron(m.hidden, np.ones((network.patch_size,) * 2, bool)) for m in masks])[..., None]
+        hidden = np.stack([np.kron(m.hidden, np.ones((network.patch_size,) * 2, bool)) for m in masks])[
+            ..., None
+        ]
         rows = [true, np.where(hidden, GREY / 255, true), combined, np.where(hidden, combined, true)]
-        sheet = np.vstack([np.hstack(list((np.clip(row[:SHOWN], 0, 1) * 255).round().astype(np.uint8))) for row in rows])
+        sheet = np.vstack(
+            [np.hstack(list((np.clip(row[:SHOWN], 0, 1) * 255).round().astype(np.uint8))) for row in rows]
+        )
         return sheet, Progress(_psnr(combined, true, hidden), _psnr(fill, true, hidden))
 
 
 def _psnr(made: NDArray[Any], true: NDArray[Any], hidden: NDArray[np.bool_]) -> float:
-    error = (np.square(np.clip(made, 0, 1) - true) * hidden).sum((1, 2, 3)) / (hidden.sum((1, 2, 3)) * true.shape[-1])
+    error = (np.square(np.clip(made, 0, 1) - true) * hidden).sum((1, 2, 3)) / (
+        hidden.sum((1, 2, 3)) * true.shape[-1]
+    )
     return round(float(np.mean(-10 * np.log10(np.maximum(error, 1e-6)))), 3)

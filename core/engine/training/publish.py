@@ -23,6 +23,7 @@ from .runs import Run, RunError, TrainSpec
 if TYPE_CHECKING:
     from .train import Training
 
+
 def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     """The licence of weights, from the licence of every source of imagery and of the teacher (empty: none).
 
@@ -33,7 +34,11 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     unknown = [name for name, licence in stated.items() if licence == NOT_STATED]
     if unknown or not imagery:
         return f"not stated: it depends on the licence of {', '.join(unknown) or 'the imagery'}"
-    restricted = [name for name, licence in stated.items() if re.search(r"\bNC\b|non-commercial", licence, re.IGNORECASE)]
+    restricted = [
+        name
+        for name, licence in stated.items()
+        if re.search(r"\bNC\b|non-commercial", licence, re.IGNORECASE)
+    ]
     if restricted:
         return f"non-commercial use only, as {', '.join(restricted)}"
     taught = f", distilled from a teacher under {teacher}" if teacher else ""
@@ -45,14 +50,20 @@ def write_weights(training: Training, run: Run) -> Path:
     from safetensors.torch import save
 
     network = training.ema.module if training.step else training.network
-    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items() if not k.endswith("pos_embed")}
+    state = {
+        k: v.detach().to("cpu", torch.float16).contiguous()
+        for k, v in network.state_dict().items()
+        if not k.endswith("pos_embed")
+    }
     name = training.spec.name
     folder = run.folder / "weights"
     card = _card(training)
     content = save(state, metadata(card))
     write_atomic(folder / f"{name}.safetensors", content)
     assert card.weights is not None
-    return write_card(replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder)
+    return write_card(
+        replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder
+    )
 
 
 def _card(training: Training) -> ModelCard:
@@ -72,7 +83,14 @@ def _card(training: Training) -> ModelCard:
         notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
     )
     sizes = {**card.sizes, **dict(spec.sizes)}
-    return replace(card, name=spec.name, sizes=sizes, weights=weights, default_policy=spec.policy, res_range=(min(ends), max(ends)))
+    return replace(
+        card,
+        name=spec.name,
+        sizes=sizes,
+        weights=weights,
+        default_policy=spec.policy,
+        res_range=(min(ends), max(ends)),
+    )
 
 
 def _options(spec: TrainSpec) -> str:
@@ -96,7 +114,9 @@ def publish(run: Run, metrics: dict[str, Any], notes: str = "", folder: Path = W
         said = json.loads((source / f"{name}.json").read_text())
         content = (source / f"{name}.safetensors").read_bytes()
     except (OSError, ValueError) as problem:
-        raise RunError(f"The run in {run.folder} has no weights to publish yet ({problem}): let it save a checkpoint first.") from problem
+        raise RunError(
+            f"The run in {run.folder} has no weights to publish yet ({problem}): let it save a checkpoint first."
+        ) from problem
     said["weights"]["metrics"] = metrics
     said["weights"]["notes"] = " ".join(filter(None, [said["weights"]["notes"], notes]))
     write_atomic(folder / f"{name}.safetensors", content)

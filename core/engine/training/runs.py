@@ -87,7 +87,9 @@ def read_spec(path: Path) -> TrainSpec:
     path = PRESETS.get(str(path), path)
     known = ", ".join(PRESETS)
     if not path.is_file():
-        raise RunError(f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file.")
+        raise RunError(
+            f"There is no training spec at {path}: give one of the presets ({known}) or a TOML file."
+        )
     with path.open("rb") as file:
         return parse_spec(file.read(MAX_BYTES + 1), path.name)
 
@@ -108,14 +110,18 @@ def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
     known = get_type_hints(TrainSpec)
     unknown = sorted(set(said) - set(known))
     if unknown:
-        raise RunError(f"{where} has unknown keys: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}.")
+        raise RunError(
+            f"{where} has unknown keys: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
+        )
     for key in ("name", "model", "steps"):
         if key not in said:
             raise RunError(f"{where} lacks the key {key!r}: add it.")
     try:
         return TrainSpec(**{key: _plain(known[key], value) for key, value in said.items()})
     except (TypeError, ValueError, OverflowError, RecursionError) as problem:
-        raise RunError(f"{where} holds a value of the wrong type ({problem!s:.200}): correct it.") from problem
+        raise RunError(
+            f"{where} holds a value of the wrong type ({problem!s:.200}): correct it."
+        ) from problem
 
 
 def _plain(kind: Any, value: Any) -> Any:
@@ -174,8 +180,12 @@ class Run:
             held = self.spec()
             changed = [f.name for f in fields(TrainSpec) if getattr(held, f.name) != getattr(spec, f.name)]
             if changed:
-                said = "; ".join(f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed)
-                raise RunError(f"The run in {self.folder} was started with another spec ({said}): use another folder or the old spec.")
+                said = "; ".join(
+                    f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed
+                )
+                raise RunError(
+                    f"The run in {self.folder} was started with another spec ({said}): use another folder or the old spec."
+                )
         else:
             write_atomic(self.spec_file, _as_json(spec))
         self.stop_file.unlink(missing_ok=True)
@@ -187,7 +197,9 @@ class Run:
             write_atomic(self.data_file, json.dumps(now, indent=1).encode())
             return
         held = json.loads(self.data_file.read_text())
-        changed = [_data_change(name, held.get(name), now.get(name)) for name in sorted(held.keys() | now.keys())]
+        changed = [
+            _data_change(name, held.get(name), now.get(name)) for name in sorted(held.keys() | now.keys())
+        ]
         if any(changed):
             raise RunError(
                 f"The imagery of the run in {self.folder} has changed ({'; '.join(filter(None, changed))}): bring the old imagery back, "
@@ -201,7 +213,9 @@ class Run:
             with self._lock.acquire(timeout=0):
                 yield
         except Timeout:
-            raise RunError(f"Another process is training in {self.folder}: follow it on the page, or stop it first.") from None
+            raise RunError(
+                f"Another process is training in {self.folder}: follow it on the page, or stop it first."
+            ) from None
 
     @property
     def running(self) -> bool:
@@ -247,7 +261,9 @@ class Run:
         try:
             return spec_from(json.loads(file.read_text()), file.name)
         except (OSError, ValueError, TypeError, RecursionError) as problem:
-            raise RunError(f"{self.folder} holds no readable run ({problem!s:.200}): choose another folder.") from problem
+            raise RunError(
+                f"{self.folder} holds no readable run ({problem!s:.200}): choose another folder."
+            ) from problem
 
     def weights_file(self) -> Path | None:
         """The weights of the last checkpoint, which say themselves what they are; None before the first."""
@@ -298,7 +314,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int) and all(isinstance(row.get(key, 0.0), int | float) for key in LOGGED):
+        if (
+            isinstance(row, dict)
+            and isinstance(row.get("step"), int)
+            and all(isinstance(row.get(key, 0.0), int | float) for key in LOGGED)
+        ):
             yield {"seen": 0, "loss": math.nan, "images_per_s": 0.0, "hours": 0.0} | row
 
 

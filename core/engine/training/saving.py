@@ -66,4 +66,6 @@ def in_sentences(folder: Path) -> Generator[None]:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
         if not ran_out(problem):
             raise
-        raise RunError("The run does not fit into memory: lower batch, sides_px or the model's sizes.") from problem
+        raise RunError(
+            "The run does not fit into memory: lower batch, sides_px or the model's sizes."
+        ) from problem

@@ -20,7 +20,9 @@ Tokens = NDArray[np.floating[Any]]
 Classes = NDArray[np.uint8]
 
 
-def train_head(tokens: Tokens, masks: Classes, classes: int, rate: float, balance: float, seed: int = 0) -> Callable[[Tokens], Classes]:
+def train_head(
+    tokens: Tokens, masks: Classes, classes: int, rate: float, balance: float, seed: int = 0
+) -> Callable[[Tokens], Classes]:
     """Learn one linear layer over standardised tokens, bilinearly enlarged to the masks, by cross-entropy (the linear protocol of DINOv2).
 
     `tokens` (n, g, g, d), `masks` (n, t, t) with 255 where nothing is known; a class weighs 1 / its pixels to the power `balance`. Gives what
@@ -47,7 +49,9 @@ def train_head(tokens: Tokens, masks: Classes, classes: int, rate: float, balanc
         if not (masks[rows] != UNLABELLED).any():
             continue
         truth = to_device(masks[rows].astype(np.int64), on)
-        loss = F.cross_entropy(_logits(standardised(tokens[rows]), weight, bias, size), truth, worths, ignore_index=UNLABELLED)
+        loss = F.cross_entropy(
+            _logits(standardised(tokens[rows]), weight, bias, size), truth, worths, ignore_index=UNLABELLED
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -65,4 +69,6 @@ def train_head(tokens: Tokens, masks: Classes, classes: int, rate: float, balanc
 
 
 def _logits(tokens: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
-    return F.interpolate(F.conv2d(tokens, weight, bias), size=(size, size), mode="bilinear", align_corners=False)
+    return F.interpolate(
+        F.conv2d(tokens, weight, bias), size=(size, size), mode="bilinear", align_corners=False
+    )

@@ -28,7 +28,12 @@ Check = tuple[str, Callable[[Any], bool], str]
 def _number(low: float, high: float, *, whole: bool = False) -> Callable[[Any], bool]:
     def within(value: Any) -> bool:
         kind = int if whole else int | float
-        return isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
+        return (
+            isinstance(value, kind)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and low <= value <= high
+        )
 
     return within
 
@@ -42,29 +47,59 @@ def _each(check: Callable[[Any], bool], *, count: int | None = None, most: int =
 
 
 def _mask_kinds(values: Any) -> bool:
-    pairs = isinstance(values, tuple) and 1 <= len(values) <= 32 and all(isinstance(v, tuple) and len(v) == 2 for v in values)
+    pairs = (
+        isinstance(values, tuple)
+        and 1 <= len(values) <= 32
+        and all(isinstance(v, tuple) and len(v) == 2 for v in values)
+    )
     return pairs and all(kind in _DRAWN and _number(1e-6, 1e6)(share) for kind, share in values)
 
 
 def _table(values: Any) -> bool:
-    return isinstance(values, tuple) and all(isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], str) for v in values)
+    return isinstance(values, tuple) and all(
+        isinstance(v, tuple) and len(v) == 2 and isinstance(v[0], str) for v in values
+    )
 
 
 _CHECKS: tuple[Check, ...] = (
-    ("name", lambda v: isinstance(v, str) and bool(NAME.fullmatch(v)), "must start with a letter or digit and hold only letters, digits, '.', '_' and '-' (at most 60)"),
+    (
+        "name",
+        lambda v: isinstance(v, str) and bool(NAME.fullmatch(v)),
+        "must start with a letter or digit and hold only letters, digits, '.', '_' and '-' (at most 60)",
+    ),
     ("steps", _number(1, 10**8, whole=True), "must be a whole number from 1 to 100,000,000"),
-    ("data", lambda v: not v or _each(lambda one: isinstance(one, str))(v), "must be a list of names of imagery"),
+    (
+        "data",
+        lambda v: not v or _each(lambda one: isinstance(one, str))(v),
+        "must be a list of names of imagery",
+    ),
     ("sizes", _table, "must be a table of options, such as embed_dim = 192 under [sizes]"),
     ("objective", _table, "must be a table of options, such as log_each = true under [objective]"),
     ("sides_px", _each(_number(8, 2048, whole=True)), "must list one or more whole numbers from 8 to 2048"),
-    ("targets_px", lambda v: not v or _each(_number(8, 4096, whole=True))(v), "must be empty or list whole numbers from 8 to 4096"),
+    (
+        "targets_px",
+        lambda v: not v or _each(_number(8, 4096, whole=True))(v),
+        "must be empty or list whole numbers from 8 to 4096",
+    ),
     ("side_shares", _each(_number(1e-6, 1e6)), "must list one or more numbers above 0"),
-    ("ratios", _each(lambda v: _number(0, 1)(v) and 0 < v < 1), "must list one or more numbers between 0 and 1"),
-    ("mask_kinds", _mask_kinds, f'must list pairs such as ["random", 1.0] with a share above 0; kinds are {", ".join(_DRAWN)}'),
+    (
+        "ratios",
+        _each(lambda v: _number(0, 1)(v) and 0 < v < 1),
+        "must list one or more numbers between 0 and 1",
+    ),
+    (
+        "mask_kinds",
+        _mask_kinds,
+        f'must list pairs such as ["random", 1.0] with a share above 0; kinds are {", ".join(_DRAWN)}',
+    ),
     ("batch", _number(1, 65_536, whole=True), "must be a whole number from 1 to 65,536"),
     ("lr", lambda v: _number(0, math.inf)(v) and v > 0, "must be above 0"),
     ("encoder_rate", _number(0, 1), "must be a number from 0 to 1"),
-    ("betas", _each(lambda v: _number(0, 1)(v) and v < 1, count=2), "must be two numbers from 0 to below 1, such as [0.9, 0.95]"),
+    (
+        "betas",
+        _each(lambda v: _number(0, 1)(v) and v < 1, count=2),
+        "must be two numbers from 0 to below 1, such as [0.9, 0.95]",
+    ),
     ("weight_decay", _number(0, 100), "must be a number from 0 to 100"),
     ("warmup_steps", _number(0, 10**8, whole=True), "must be a whole number of 0 or more"),
     ("floor", _number(0, 1), "must be a number from 0 to 1"),
@@ -111,7 +146,9 @@ def problems_of_fine_tuning(spec: FineTune) -> list[str]:
 
 def _unmet(spec: object, checks: tuple[Check, ...]) -> list[str]:
     values = [(name, sentence, fits, getattr(spec, name)) for name, fits, sentence in checks]
-    return [f"{name} {sentence}, not {_shown(value)}" for name, sentence, fits, value in values if not fits(value)]
+    return [
+        f"{name} {sentence}, not {_shown(value)}" for name, sentence, fits, value in values if not fits(value)
+    ]
 
 
 def _shown(value: Any) -> str:

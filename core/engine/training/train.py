@@ -46,7 +46,9 @@ class Training:
         torch.manual_seed(spec.seed)
         self.network = create(spec.model, trained=False, **dict(spec.sizes)).train()
         if wrong := [side for side in spec.sides_px if side % self.network.patch_size]:
-            raise RunError(f"sides_px holds {wrong[0]}, which is no multiple of the network's patches of {self.network.patch_size} px: change it.")
+            raise RunError(
+                f"sides_px holds {wrong[0]}, which is no multiple of the network's patches of {self.network.patch_size} px: change it."
+            )
         family = families()[self.network.card.family]
         if family.objective is None:
             raise RunError(f"{family.name} has no objective to train it with: choose another model.")
@@ -58,7 +60,9 @@ class Training:
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(spec.ema)
         )
         self.ema.to(self.fabric.device)
-        self.wrapped, *self.optimizers = self.fabric.setup(self.objective, *optimizers_for(self.objective, spec))
+        self.wrapped, *self.optimizers = self.fabric.setup(
+            self.objective, *optimizers_for(self.objective, spec)
+        )
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
         self.std = torch.tensor(card.std, device=self.fabric.device)[:, None, None]
@@ -73,16 +77,24 @@ class Training:
         try:
             missing, left = self.network.load_state_dict(read_checkpoint(path).tensors, strict=False)
         except RuntimeError as problem:  # a tensor of another shape
-            raise RunError(f"{path.name} does not fit {self.spec.model}: give the sizes that it was trained with ({in_brief(problem)}).") from problem
+            raise RunError(
+                f"{path.name} does not fit {self.spec.model}: give the sizes that it was trained with ({in_brief(problem)})."
+            ) from problem
         if left or [key for key in missing if not key.endswith("pos_embed")]:
-            raise RunError(f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}.")
+            raise RunError(
+                f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}."
+            )
 
     def learning_rate(self) -> float:
         """Linear rise, then half a cosine down to `floor` (models.md 1.9)."""
         spec = self.spec
         rise = min(1.0, (self.step + 1) / max(1, spec.warmup_steps))
         through = max(0.0, self.step - spec.warmup_steps) / max(1, spec.steps - spec.warmup_steps)
-        return spec.lr * rise * (spec.floor + (1 - spec.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, through))))
+        return (
+            spec.lr
+            * rise
+            * (spec.floor + (1 - spec.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, through))))
+        )
 
     def advance(self, draw: Draw) -> dict[str, float]:
         """One optimiser step; named losses."""
@@ -95,7 +107,9 @@ class Training:
             losses = self.wrapped(batch, keep)
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
-            raise RunError(f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint.")
+            raise RunError(
+                f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint."
+            )
         self.wrapped.zero_grad(set_to_none=True)
         self.fabric.backward(total)
         if self.spec.clip:
@@ -118,7 +132,9 @@ class Training:
         if not self.objective.measured:
             return
         steps = range(first, first + -(-self.objective.measured // self.spec.batch))
-        draws = (draw_batch(self.spec, imagery, self.network.patch_size, self.enlarge, step) for step in steps)
+        draws = (
+            draw_batch(self.spec, imagery, self.network.patch_size, self.enlarge, step) for step in steps
+        )
         training = network.training
         self.objective.finish(network.eval(), (self._on_device(draw)[0] for draw in draws))
         network.train(training)
@@ -139,14 +155,20 @@ class Training:
         """Continue exactly where `state` was taken."""
         self.objective.load_state_dict(state["objective"])
         self.ema.load_state_dict(state["ema"])
-        for optimizer, held in zip(self.optimizers, state.get("optimizers") or [state["optimizer"]], strict=True):
+        for optimizer, held in zip(
+            self.optimizers, state.get("optimizers") or [state["optimizer"]], strict=True
+        ):
             optimizer.load_state_dict(held)
         self.step, self.seen, self.hours = state["step"], state["seen"], state["hours"]
         self.restarts = state["restarts"] + 1
 
 
 def train(
-    spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...], *, asked_to_stop: Callable[[], bool] = lambda: False
+    spec: TrainSpec,
+    folder: Path,
+    imagery: tuple[Imagery, ...],
+    *,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainStep]:
     """Run `spec` in `folder` to its last step, yielding every step; resumes from the folder's checkpoint where there is one.
 
@@ -176,14 +198,23 @@ def _built(spec: TrainSpec) -> Training:
     except ExplorerError:
         raise
     except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as problem:
-        raise RunError(f"{spec.model} cannot be built from this spec ({in_brief(problem)}): correct [sizes] or [objective].") from problem
+        raise RunError(
+            f"{spec.model} cannot be built from this spec ({in_brief(problem)}): correct [sizes] or [objective]."
+        ) from problem
 
 
 def _restore(training: Training, run: Run) -> None:
     try:
         training.restore(load_state(run))
-    except (KeyError, TypeError, ValueError, RuntimeError) as problem:  # written by another version of the program
-        raise RunError(f"The checkpoint {run.state_file} does not fit this run ({in_brief(problem)}): remove it to start again.") from problem
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as problem:  # written by another version of the program
+        raise RunError(
+            f"The checkpoint {run.state_file} does not fit this run ({in_brief(problem)}): remove it to start again."
+        ) from problem
 
 
 def _steps(
@@ -197,7 +228,9 @@ def _steps(
     previews = Previews(imagery, max(spec.sides_px), spec.policy, run.previews)
 
     def drawn(step: int) -> Draw:
-        return draw_batch(spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size, workers)
+        return draw_batch(
+            spec, imagery, patch, training.enlarge, step, fabric.global_rank, fabric.world_size, workers
+        )
 
     with ThreadPoolExecutor(1) as loader, ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as workers:
         ahead = deque(loader.submit(drawn, training.step + i) for i in range(3))
@@ -215,12 +248,18 @@ def _steps(
                 if due and main:
                     training.finish(imagery)
                     unsaved = try_to_save(lambda: save(training, run), run, last=last)
-                    saved_at = time.monotonic() - (60 * max(0.0, spec.checkpoint_minutes - 1) if unsaved else 0)
+                    saved_at = time.monotonic() - (
+                        60 * max(0.0, spec.checkpoint_minutes - 1) if unsaved else 0
+                    )
                 told = _told(training, losses, pace, due and not unsaved, unsaved)
                 previewed = training.step % spec.preview_every == 0 or training.step == spec.steps
                 if main and (training.step % LOG_EVERY == 0 or due or previewed):
                     with suppress(OSError):  # a full disk costs a row of the log, not the run
-                        progress = previews.write(training.ema.module, training.device, training.step) if previewed else None
+                        progress = (
+                            previews.write(training.ema.module, training.device, training.step)
+                            if previewed
+                            else None
+                        )
                         run.append(_row(told, training.hours) | (asdict(progress) if progress else {}))
                 yield told
                 if stopping:
@@ -237,13 +276,24 @@ def _agreed(fabric: Any, stopping: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(stopping), device=fabric.device), reduce_op="sum"))
 
 
-def _told(training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool, unsaved: str) -> TrainStep:
+def _told(
+    training: Training, losses: dict[str, float], pace: deque[tuple[float, int]], saved: bool, unsaved: str
+) -> TrainStep:
     (t0, n0), (t1, n1) = pace[0], pace[-1]
     rate = (n1 - n0) / max(t1 - t0, 1e-9)
     steps_per_s = (len(pace) - 1) / max(t1 - t0, 1e-9)
     left = (training.spec.steps - training.step) / max(steps_per_s, 1e-9)
     return TrainStep(
-        training.step, training.spec.steps, training.seen, losses, sum(losses.values()), float(training.learning_rate()), rate, left, saved, unsaved
+        training.step,
+        training.spec.steps,
+        training.seen,
+        losses,
+        sum(losses.values()),
+        float(training.learning_rate()),
+        rate,
+        left,
+        saved,
+        unsaved,
     )
 
 
@@ -272,6 +322,12 @@ def save(training: Training, run: Run) -> None:
 def load_state(run: Run) -> dict[str, Any]:
     """The checkpoint of a run, its checksum compared, read without running any code from it. Raises RunError."""
     try:
-        return torch.load(io.BytesIO(unsealed(run.state_file.read_bytes())), map_location="cpu", weights_only=True)
-    except Exception as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
-        raise RunError(f"The checkpoint {run.state_file} cannot be read ({in_brief(problem)}): remove it to start again.") from problem
+        return torch.load(
+            io.BytesIO(unsealed(run.state_file.read_bytes())), map_location="cpu", weights_only=True
+        )
+    except (
+        Exception
+    ) as problem:  # a cut-off or hostile file can fail in any way; all mean the same to the user
+        raise RunError(
+            f"The checkpoint {run.state_file} cannot be read ({in_brief(problem)}): remove it to start again."
+        ) from problem

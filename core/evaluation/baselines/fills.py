@@ -69,7 +69,9 @@ def _fill(image: Image, hidden: Hidden, values: Callable[[], NDArray[np.floating
 
 def _nearest(image: Image, hidden: Hidden) -> Image:
     side = _patch_side(hidden)
-    row, col = np.asarray(distance_transform_edt(hidden[::side, ::side], return_distances=False, return_indices=True))
+    row, col = np.asarray(
+        distance_transform_edt(hidden[::side, ::side], return_distances=False, return_indices=True)
+    )
     r, c = np.nonzero(hidden)
     patch = r // side, c // side
     return image[:, row[patch] * side + r % side, col[patch] * side + c % side]
@@ -100,9 +102,13 @@ def _harmonic(image: Image, hidden: Hidden) -> NDArray[np.float64]:
             both = inside & hidden[other]
             pairs.append(np.stack([number[place][both], number[other][both]]))
     row, col = np.concatenate(pairs, axis=1)
-    laplacian = sparse.diags_array(neighbours) - sparse.coo_array((np.ones(len(row)), (row, col)), shape=(count, count))
+    laplacian = sparse.diags_array(neighbours) - sparse.coo_array(
+        (np.ones(len(row)), (row, col)), shape=(count, count)
+    )
     # The matrix is symmetric and diagonally dominant: no pivoting, and an ordering made for it, is twice as fast and as exact.
-    factors = splu(laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    factors = splu(
+        laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
     return factors.solve(known).T
 
 

@@ -50,7 +50,9 @@ class PictureSet:
     files: tuple[str, ...]
 
 
-def open_pictures(data: str, folders: Sequence[Path], limit: int | None, gsd_m: float | None, seed: int) -> PictureSet:
+def open_pictures(
+    data: str, folders: Sequence[Path], limit: int | None, gsd_m: float | None, seed: int
+) -> PictureSet:
     """Open the test images of a set by name, folder or zip; `scenes` and `naip2020` come from scenes.zip."""
     if data in SCENE_SETS:
         return _scenes(data, folders)
@@ -59,7 +61,14 @@ def open_pictures(data: str, folders: Sequence[Path], limit: int | None, gsd_m: 
     if not files:
         raise LabelledSetError(f"'{found.name}' has no test images; mark some as test in its index.csv.")
     return PictureSet(
-        found.name, len(files), found.native_px, native_gsd(found), found.split_origin, found.fingerprint, found, files
+        found.name,
+        len(files),
+        found.native_px,
+        native_gsd(found),
+        found.split_origin,
+        found.fingerprint,
+        found,
+        files,
     )
 
 
@@ -108,12 +117,20 @@ def _resized(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
 def _scenes(data: str, folders: Sequence[Path]) -> PictureSet:
     path = next((folder / "scenes.zip" for folder in folders if (folder / "scenes.zip").is_file()), None)
     if path is None:
-        raise LabelledSetError("scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA.")
+        raise LabelledSetError(
+            "scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA."
+        )
     source = open_source(path)
     listed = source.keys()
-    keys = [key for key in listed if source.entry(key).split == "test" and Path(key).name.startswith(APART) == (data == "naip2020")]
+    keys = [
+        key
+        for key in listed
+        if source.entry(key).split == "test" and Path(key).name.startswith(APART) == (data == "naip2020")
+    ]
     if not keys:
-        raise LabelledSetError(f"scenes.zip holds no test scene for '{data}'; its index.csv must mark some as test.")
+        raise LabelledSetError(
+            f"scenes.zip holds no test scene for '{data}'; its index.csv must mark some as test."
+        )
     headers = [source.header(key) for key in keys]
     native_px = min(min(header.width, header.height) for header in headers)
     content = fingerprint(Store(path), tuple(keys))

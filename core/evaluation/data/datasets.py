@@ -111,16 +111,22 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled:
     when the images are read.
     """
     if spec.limit is not None and spec.limit < 1:
-        raise LabelledSetError(f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class.")
+        raise LabelledSetError(
+            f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class."
+        )
     path, known = find_set(spec.data, data_folders() if folders is None else folders)
     store = Store(path)
     title = known.name if known else path.stem
     listing = listed(store, title, known, labelled)
     if not listing.files:
-        raise LabelledSetError(f"'{title}' holds no images; put them in one folder per class, or list them in index.csv.")
+        raise LabelledSetError(
+            f"'{title}' holds no images; put them in one folder per class, or list them in index.csv."
+        )
     classes = tuple(sorted(set(listing.labels)))
     if len(classes) == 1 and labelled:
-        raise LabelledSetError(f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another.")
+        raise LabelledSetError(
+            f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another."
+        )
     labels = np.array([classes.index(label) for label in listing.labels], dtype=np.int64)
     splits, origin = np.array(listing.splits), listing.origin
     if not origin and not labelled:
@@ -180,7 +186,9 @@ def _check_splits(
 ) -> None:
     for split in ("train", "test"):
         if not (splits == split).any():
-            raise LabelledSetError(f"'{title}' has no {split} images; mark some as {split} in its index.csv or folders.")
+            raise LabelledSetError(
+                f"'{title}' has no {split} images; mark some as {split} in its index.csv or folders."
+            )
     unseen = sorted(set(labels[splits == "test"].tolist()) - set(labels[splits == "train"].tolist()))
     if unseen:
         raise LabelledSetError(
@@ -201,5 +209,7 @@ def _native_px(store: Store, files: tuple[str, ...], title: str) -> int:
             continue
         sides[min(height, width)] += 1
     if not sides:
-        raise LabelledSetError(f"None of the images of '{title}' that were tried can be read; the first says: {first}")
+        raise LabelledSetError(
+            f"None of the images of '{title}' that were tried can be read; the first says: {first}"
+        )
     return sides.most_common(1)[0][0]

@@ -30,7 +30,9 @@ class Duplicate:
     train_label: int
 
 
-def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[float], object] | None = None) -> tuple[Duplicate, ...]:
+def split_duplicates(
+    data: LabelledSet, *, near: bool = True, tell: Callable[[float], object] | None = None
+) -> tuple[Duplicate, ...]:
     """Find test images that are also, or nearly, among the training images; unreadable images are left out.
 
     Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels closer than NEAR_RMS whose deviations from
@@ -46,10 +48,14 @@ def split_duplicates(data: LabelledSet, *, near: bool = True, tell: Callable[[fl
     if near:
         for test, train in _near(thumbnails, np.flatnonzero(~is_train), np.flatnonzero(is_train)):
             pairs.setdefault(test, (train, False))
-    return tuple(_duplicate(data, int(rows[t]), int(rows[g]), exact) for t, (g, exact) in sorted(pairs.items()))
+    return tuple(
+        _duplicate(data, int(rows[t]), int(rows[g]), exact) for t, (g, exact) in sorted(pairs.items())
+    )
 
 
-def _described(data: LabelledSet, tell: Callable[[float], object]) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
+def _described(
+    data: LabelledSet, tell: Callable[[float], object]
+) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
     rows, digests, thumbnails = [], [], []
     for row, name in enumerate(data.files):
         if row % TELL_EVERY == 0:
@@ -87,4 +93,6 @@ def _near(
 
 
 def _duplicate(data: LabelledSet, test: int, train: int, exact: bool) -> Duplicate:
-    return Duplicate(data.files[test], data.files[train], exact, int(data.labels[test]), int(data.labels[train]))
+    return Duplicate(
+        data.files[test], data.files[train], exact, int(data.labels[test]), int(data.labels[train])
+    )

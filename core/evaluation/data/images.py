@@ -61,14 +61,21 @@ def read_picture(store: Store, name: str) -> NDArray[np.float32] | Skipped:
     """Read one image as float32 (3, h, w) in 0..1, or say why it cannot be read."""
     try:
         pixels = decode(store.read(name), name)
-    except (LabelledSetError, OSError, zipfile.BadZipFile, RuntimeError) as problem:  # RuntimeError: an encrypted zip
+    except (
+        LabelledSetError,
+        OSError,
+        zipfile.BadZipFile,
+        RuntimeError,
+    ) as problem:  # RuntimeError: an encrypted zip
         return Skipped(name, str(problem))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
 def all_skipped(skipped: Sequence[Skipped], title: str) -> LabelledSetError:
     """Give the error to raise when none of a set's images can be read."""
-    return LabelledSetError(f"None of the images of '{title}' can be read; the first says: {skipped[0].reason}")
+    return LabelledSetError(
+        f"None of the images of '{title}' can be read; the first says: {skipped[0].reason}"
+    )
 
 
 def centred_square(image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,14 @@ from .published import PublishedSet
 from .splits import listed_splits
 from .storage import Store, is_image
 
-SPLIT_FOLDERS = {"train": "train", "training": "train", "test": "test", "testing": "test", "val": "val", "valid": "val"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,9 @@ def _from_index(store: Store, root: str, title: str, labelled: bool) -> Listing:
     columns, rows = _rows(store.read(f"{root}index.csv"), title)
     needed = {"file", "label"} if labelled else {"file"}
     if not needed <= columns:
-        raise LabelledSetError(f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}.")
+        raise LabelledSetError(
+            f"The index.csv of '{title}' needs the columns {sorted(needed)}; it has {sorted(columns)}."
+        )
     splits = ["val" if row.get("split") == "validation" else row.get("split", "") for row in rows.values()]
     has_splits = any(splits)
     odd = sorted(set(splits) - {"train", "test", "val", ""})
@@ -67,16 +76,34 @@ def _from_index(store: Store, root: str, title: str, labelled: bool) -> Listing:
     seen: set[str] = set()
     for (number, row), split in zip(rows.items(), splits, strict=True):
         if not all(row[column] for column in needed):
-            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in.")
+            raise LabelledSetError(
+                f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in."
+            )
         if row["file"] in seen:
-            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; keep one row for each image.")
+            raise LabelledSetError(
+                f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; keep one row for each image."
+            )
         if has_splits and not split:
-            raise LabelledSetError(f"Row {number} of the index.csv of '{title}' states no split, others do; write train or test into it.")
+            raise LabelledSetError(
+                f"Row {number} of the index.csv of '{title}' states no split, others do; write train or test into it."
+            )
         seen.add(row["file"])
-    files, labels = [root + row["file"] for row in rows.values()], [row.get("label", "") for row in rows.values()]
-    as_folders = all(PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True))
+    files, labels = (
+        [root + row["file"] for row in rows.values()],
+        [row.get("label", "") for row in rows.values()],
+    )
+    as_folders = all(
+        PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True)
+    )
     gsd_m = [_number(row.get("gsd_m"), title) for row in rows.values()]
-    return Listing(files, labels, _without_val(splits), gsd_m, "index.csv" if has_splits else "", has_splits or not as_folders)
+    return Listing(
+        files,
+        labels,
+        _without_val(splits),
+        gsd_m,
+        "index.csv" if has_splits else "",
+        has_splits or not as_folders,
+    )
 
 
 def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str]]]:
@@ -85,12 +112,21 @@ def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str
         table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         numbered = dict(enumerate(table, start=2))
     except (UnicodeDecodeError, csv.Error) as problem:
-        raise LabelledSetError(f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV.") from problem
+        raise LabelledSetError(
+            f"The index.csv of '{title}' is not a table ({problem}); save it as UTF-8 CSV."
+        ) from problem
     long = next((number for number, row in numbered.items() if None in row), None)
     if long is not None:
-        raise LabelledSetError(f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes.")
-    rows = {number: {name.strip(): (cell or "").strip() for name, cell in row.items()} for number, row in numbered.items()}
-    return {name.strip() for name in table.fieldnames or ()}, {number: row for number, row in rows.items() if any(row.values())}
+        raise LabelledSetError(
+            f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes."
+        )
+    rows = {
+        number: {name.strip(): (cell or "").strip() for name, cell in row.items()}
+        for number, row in numbered.items()
+    }
+    return {name.strip() for name in table.fieldnames or ()}, {
+        number: row for number, row in rows.items() if any(row.values())
+    }
 
 
 def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
@@ -101,21 +137,29 @@ def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled
     if images and not folders and not labelled:
         return Listing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
     if images and not folders:
-        raise LabelledSetError(f"'{title}' holds images but no class folders; put them in one folder per class.")
+        raise LabelledSetError(
+            f"'{title}' holds images but no class folders; put them in one folder per class."
+        )
     as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
     depth = 1 if as_splits else 0
     listed = [(name, part) for name, part in zip(images, parts, strict=True) if len(part) > depth + 1]
     labels = [part[depth] for _, part in listed]
-    inner = {f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1}
+    inner = {
+        f[len(root) :].split("/")[1] for f in store.folders if as_splits and f[len(root) :].count("/") == 1
+    }
     empty = sorted((inner if as_splits else set(folders)) - set(labels))
     if empty and labels and labelled:
-        raise LabelledSetError(f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder.")
+        raise LabelledSetError(
+            f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder."
+        )
     files = [name for name, _ in listed]
     unknown_gsd = [float("nan")] * len(files)
     if as_splits:
         splits = _without_val([SPLIT_FOLDERS[part[0].lower()] for _, part in listed])
         return Listing(files, labels, splits, unknown_gsd, "train and test folders")
-    lists = listed_splits(store, [name[len(root) :] for name in files], title, known.list_names if known else ())
+    lists = listed_splits(
+        store, [name[len(root) :] for name in files], title, known.list_names if known else ()
+    )
     return Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
 
 
@@ -130,18 +174,30 @@ def _class_root(store: Store) -> str:
     while True:
         inside = _children(store, root)
         pictures = [folder for folder in inside if PurePosixPath(folder).name.lower() == "images"]
-        if pictures and not any(is_image(name) for name in store.names if name.startswith(root) and not name.startswith(f"{pictures[0]}/")):
+        if pictures and not any(
+            is_image(name)
+            for name in store.names
+            if name.startswith(root) and not name.startswith(f"{pictures[0]}/")
+        ):
             inside = pictures  # beside lists and labels
-        has_images = any(is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names)
+        has_images = any(
+            is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names
+        )
         if has_images or len(inside) != 1 or not _children(store, f"{inside[0]}/"):
             return root
         root = f"{inside[0]}/"
 
 
 def _children(store: Store, root: str) -> list[str]:
-    below = {name[: len(root)] + name[len(root) :].split("/")[0] for name in store.names if "/" in name[len(root) :]}
+    below = {
+        name[: len(root)] + name[len(root) :].split("/")[0]
+        for name in store.names
+        if "/" in name[len(root) :]
+    }
     below |= set(store.folders)
-    return sorted(f for f in below if f.startswith(root) and f != root.rstrip("/") and "/" not in f[len(root) :])
+    return sorted(
+        f for f in below if f.startswith(root) and f != root.rstrip("/") and "/" not in f[len(root) :]
+    )
 
 
 def _number(text: str | None, title: str) -> float:
@@ -152,7 +208,9 @@ def _number(text: str | None, title: str) -> float:
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number.")
+        raise LabelledSetError(
+            f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number."
+        )
     if not value > 0:
         raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of {text} m; it must be above 0.")
     return value

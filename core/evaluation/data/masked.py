@@ -80,7 +80,9 @@ class _Scene:
 
 
 SCENES = {
-    "atlanta_buildings": _Scene("spacenet4_atlanta_pan_0p5m.tif", "spacenet4_atlanta_buildings.geojson", ("ground", "building"), 112),
+    "atlanta_buildings": _Scene(
+        "spacenet4_atlanta_pan_0p5m.tif", "spacenet4_atlanta_buildings.geojson", ("ground", "building"), 112
+    ),
     "nc_landcover": _Scene(
         "landsat7_nc_2000.tif",
         "landsat7_nc_landcover_labels.tif",
@@ -97,7 +99,9 @@ def open_masked(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
     found = _from_scenes(spec, folders) if spec.data in SCENES else _from_folder(spec, folders)
     for split in ("train", "test"):
         if not len(found.rows(split)):
-            raise LabelledSetError(f"'{found.name}' has no {split} images with masks; give at least one of train and one of test.")
+            raise LabelledSetError(
+                f"'{found.name}' has no {split} images with masks; give at least one of train and one of test."
+            )
     return found
 
 
@@ -106,19 +110,39 @@ def _limited(splits: NDArray[np.str_], groups: NDArray[np.int64], limit: int | N
     keep: list[int] = []
     for split in ("train", "test"):
         there = np.unique(groups[splits == split])
-        some = there if limit is None or limit >= len(there) else there[np.linspace(0, len(there) - 1, limit).round().astype(int)]
+        some = (
+            there
+            if limit is None or limit >= len(there)
+            else there[np.linspace(0, len(there) - 1, limit).round().astype(int)]
+        )
         keep += np.flatnonzero((splits == split) & np.isin(groups, some)).tolist()
     return np.array(sorted(keep), np.int64)
 
 
 def _made(
-    name: str, listed: Sequence[tuple[str, str, int]], spec: DataSpec, gsd_m: float, read: Callable[[str], Piece | Skipped], **known: Any
+    name: str,
+    listed: Sequence[tuple[str, str, int]],
+    spec: DataSpec,
+    gsd_m: float,
+    read: Callable[[str], Piece | Skipped],
+    **known: Any,
 ) -> MaskedSet:
     """A set of (piece, split, group), cut down to the spec's limit."""
-    splits, groups = np.array([split for _, split, _ in listed]), np.array([group for _, _, group in listed], np.int64)
+    splits, groups = (
+        np.array([split for _, split, _ in listed]),
+        np.array([group for _, _, group in listed], np.int64),
+    )
     keep = _limited(splits, groups, spec.limit)
     names = tuple(listed[row][0] for row in keep)
-    return MaskedSet(name, names, splits[keep], groups[keep], np.full(len(keep), gsd_m), read=lambda row: read(names[row]), **known)
+    return MaskedSet(
+        name,
+        names,
+        splits[keep],
+        groups[keep],
+        np.full(len(keep), gsd_m),
+        read=lambda row: read(names[row]),
+        **known,
+    )
 
 
 # Scenes ------------------------------------------------------------------------------------------------------------------------------------
@@ -128,16 +152,28 @@ def _from_scenes(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
     scene = SCENES[spec.data]
     path = next((folder / "scenes.zip" for folder in folders if (folder / "scenes.zip").is_file()), None)
     if path is None:
-        raise LabelledSetError("scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA.")
+        raise LabelledSetError(
+            "scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA."
+        )
     source, px = open_source(path), scene.tile_px
     header = source.header(scene.image)
-    whole = source.read(TileSpec(TileRef(source.name, scene.image), window=(0, 0, header.width, header.height)))
-    labels = _scene_classes(Store(path).read(scene.labels), scene, whole.transform, (header.height, header.width))
+    whole = source.read(
+        TileSpec(TileRef(source.name, scene.image), window=(0, 0, header.width, header.height))
+    )
+    labels = _scene_classes(
+        Store(path).read(scene.labels), scene, whole.transform, (header.height, header.width)
+    )
     labels[~whole.valid] = UNLABELLED
     unit = to_unit(whole)
     places = [(row, column) for row in range(header.height // px) for column in range(header.width // px)]
-    listed = [(f"row {r}, column {c}", "test" if c % TEST_EVERY == TEST_EVERY - 1 else "train", n) for n, (r, c) in enumerate(places)]
-    window = {text: np.s_[r * px : (r + 1) * px, c * px : (c + 1) * px] for (text, _, _), (r, c) in zip(listed, places, strict=True)}
+    listed = [
+        (f"row {r}, column {c}", "test" if c % TEST_EVERY == TEST_EVERY - 1 else "train", n)
+        for n, (r, c) in enumerate(places)
+    ]
+    window = {
+        text: np.s_[r * px : (r + 1) * px, c * px : (c + 1) * px]
+        for (text, _, _), (r, c) in zip(listed, places, strict=True)
+    }
     listed = [entry for entry in listed if (labels[window[entry[0]]] != UNLABELLED).any()]
     return _made(
         spec.data,
@@ -173,7 +209,9 @@ def _scene_classes(content: bytes, scene: _Scene, transform: Any, shape: tuple[i
 def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
     path = own_path(spec.data) or set_beneath(spec.data, folders)
     if path is None:
-        raise LabelledSetError(f"There is no set with masks '{spec.data:.80}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}.")
+        raise LabelledSetError(
+            f"There is no set with masks '{spec.data:.80}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}."
+        )
     store = Store(path)
     pairs = _pairs(store, path.stem)
     masks = {mask: _read_mask(store, mask) for _, mask, _ in pairs}
@@ -200,7 +238,10 @@ def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         if isinstance(whole, Skipped):
             return whole
         if whole.shape[1:] != classes_there.shape:
-            return Skipped(image, f"it has {whole.shape[2]} x {whole.shape[1]} pixels, its mask {classes_there.shape[1]} x {classes_there.shape[0]}")
+            return Skipped(
+                image,
+                f"it has {whole.shape[2]} x {whole.shape[1]} pixels, its mask {classes_there.shape[1]} x {classes_there.shape[0]}",
+            )
         here = np.s_[top : top + px, left : left + px]
         return Piece(name, np.ascontiguousarray(whole[:, *here]), classes_there[here])
 
@@ -212,7 +253,9 @@ def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         read,
         classes=classes,
         native_px=px,
-        split_origin="train and test folders" if any(split for *_, split in pairs) else f"random, a quarter for test, seed {spec.seed}",
+        split_origin="train and test folders"
+        if any(split for *_, split in pairs)
+        else f"random, a quarter for test, seed {spec.seed}",
         fingerprint=fingerprint(store, tuple(name for image, mask, _ in pairs for name in (image, mask))),
     )
 
@@ -221,20 +264,28 @@ def _pairs(store: Store, title: str) -> list[tuple[str, str, str]]:
     """(image, mask, split or "") of a folder; every image has its mask."""
     parts = {name: PurePosixPath(name).parts for name in store.names if is_image(name)}
     folder = {name: part[-2].lower() if len(part) > 1 else "" for name, part in parts.items()}
-    masks = {(part[:-2], PurePosixPath(name).stem): name for name, part in parts.items() if folder[name] == "masks"}
+    masks = {
+        (part[:-2], PurePosixPath(name).stem): name for name, part in parts.items() if folder[name] == "masks"
+    }
     found: list[tuple[str, str, str]] = []
     for name, part in parts.items():
         if folder[name] != "images":
             continue
         mask = masks.get((part[:-2], PurePosixPath(name).stem))
         if mask is None:
-            raise LabelledSetError(f"'{name}' of '{title}' has no mask; put one of the same file name into the folder masks beside images.")
+            raise LabelledSetError(
+                f"'{name}' of '{title}' has no mask; put one of the same file name into the folder masks beside images."
+            )
         above = part[-3].lower() if len(part) > 2 else ""
         found.append((name, mask, above if above in ("train", "test", "val") else ""))
     if len(found) < 2:
-        raise LabelledSetError(f"'{title}' holds {len(found)} pairs of image and mask; segmentation needs folders images and masks with two or more.")
+        raise LabelledSetError(
+            f"'{title}' holds {len(found)} pairs of image and mask; segmentation needs folders images and masks with two or more."
+        )
     if len({bool(split) for *_, split in found}) > 1:
-        raise LabelledSetError(f"Only some images of '{title}' lie below train or test; put all of them there, or none.")
+        raise LabelledSetError(
+            f"Only some images of '{title}' lie below train or test; put all of them there, or none."
+        )
     if any(split == "test" for *_, split in found):
         return [pair for pair in found if pair[2] != "val"]
     return [(name, mask, "test" if split == "val" else split) for name, mask, split in found]
@@ -245,41 +296,67 @@ def _with_splits(pairs: list[tuple[str, str, str]], seed: int) -> Iterable[tuple
         return pairs
     order = np.random.default_rng(seed).permutation(len(pairs))
     test = set(order[: max(1, round(len(pairs) / TEST_EVERY))].tolist())
-    return [(image, mask, "test" if number in test else "train") for number, (image, mask, _) in enumerate(pairs)]
+    return [
+        (image, mask, "test" if number in test else "train") for number, (image, mask, _) in enumerate(pairs)
+    ]
 
 
 def _read_mask(store: Store, name: str) -> Classes:
     try:
         with Image.open(io.BytesIO(store.read(name))) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise LabelledSetError(f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller masks.")
+                raise LabelledSetError(
+                    f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller masks."
+                )
             values = np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
-        raise LabelledSetError(f"The mask '{name}' cannot be read ({why_unreadable(problem)}); replace or remove it.") from problem
+        raise LabelledSetError(
+            f"The mask '{name}' cannot be read ({why_unreadable(problem)}); replace or remove it."
+        ) from problem
     if values.ndim != 2:
-        raise LabelledSetError(f"The mask '{name}' is a colour picture; save class numbers as a picture of one band.")
+        raise LabelledSetError(
+            f"The mask '{name}' is a colour picture; save class numbers as a picture of one band."
+        )
     if min(values.shape) < LEAST_PX:
-        raise LabelledSetError(f"The mask '{name}' has {values.shape[1]} x {values.shape[0]} pixels; all are cut to the smallest, so remove those below {LEAST_PX}.")
+        raise LabelledSetError(
+            f"The mask '{name}' has {values.shape[1]} x {values.shape[0]} pixels; all are cut to the smallest, so remove those below {LEAST_PX}."
+        )
     if values.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
-        raise LabelledSetError(f"The mask '{name}' holds numbers that are not whole; save the number of each pixel's class.")
+        raise LabelledSetError(
+            f"The mask '{name}' holds numbers that are not whole; save the number of each pixel's class."
+        )
     if values.min() < 0 or values.max() > UNLABELLED:
-        raise LabelledSetError(f"The mask '{name}' holds numbers from {values.min()} to {values.max()}; use 0 to 254, and 255 where nothing is known.")
+        raise LabelledSetError(
+            f"The mask '{name}' holds numbers from {values.min()} to {values.max()}; use 0 to 254, and 255 where nothing is known."
+        )
     return values.astype(np.uint8)
 
 
 def _names(store: Store, title: str, masks: Iterable[Classes]) -> tuple[str, ...]:
     values = sorted(set().union(*(np.unique(mask).tolist() for mask in masks)) - {UNLABELLED})
     if len(values) < 2:
-        raise LabelledSetError(f"The masks of '{title}' hold the single class {values[0] if values else '-'}; there is nothing to tell apart.")
+        raise LabelledSetError(
+            f"The masks of '{title}' hold the single class {values[0] if values else '-'}; there is nothing to tell apart."
+        )
     if values[-1] >= MOST_CLASSES:
-        raise LabelledSetError(f"The masks of '{title}' hold class {values[-1]}; number classes from 0, at most {MOST_CLASSES} of them.")
+        raise LabelledSetError(
+            f"The masks of '{title}' hold class {values[-1]}; number classes from 0, at most {MOST_CLASSES} of them."
+        )
     if "classes.txt" not in store.names:
         return tuple(f"class {number}" for number in range(values[-1] + 1))
-    names = tuple(line.strip() for line in store.read("classes.txt").decode("utf-8", "replace").splitlines() if line.strip())
+    names = tuple(
+        line.strip()
+        for line in store.read("classes.txt").decode("utf-8", "replace").splitlines()
+        if line.strip()
+    )
     if len(names) <= values[-1]:
-        raise LabelledSetError(f"The classes.txt of '{title}' names {len(names)} classes, but masks hold class {values[-1]}; add the missing lines.")
+        raise LabelledSetError(
+            f"The classes.txt of '{title}' names {len(names)} classes, but masks hold class {values[-1]}; add the missing lines."
+        )
     return names
 
 
 def _tiles(shape: tuple[int, ...], px: int) -> list[tuple[int, int]]:
-    return [(top, left) for top in range(0, shape[0] - px + 1, px) for left in range(0, shape[1] - px + 1, px)]
+    return [
+        (top, left) for top in range(0, shape[0] - px + 1, px) for left in range(0, shape[1] - px + 1, px)
+    ]

@@ -27,7 +27,9 @@ class PublishedSet:
     author_res: float | None = None  # res of the author recipe where one was published (models.md 1.12)
     licence: str = "see its publisher"
     list_names: tuple[str, ...] = ()  # other names its split lists go by
-    packed: str | None = None  # digest of the labels and splits in the project's pack of it: numbers recorded before these counted are of them
+    packed: str | None = (
+        None  # digest of the labels and splits in the project's pack of it: numbers recorded before these counted are of them
+    )
 
 
 PUBLISHED: dict[str, PublishedSet] = {
@@ -36,7 +38,16 @@ PUBLISHED: dict[str, PublishedSet] = {
         PublishedSet(
             "eurosat",
             "EuroSAT RGB",
-            ("eurosat_rgb.zip", "EuroSAT_RGB", "EuroSAT_RGB.zip", "EuroSAT.zip", "EuroSAT/2750", "EuroSAT", "eurosat", "2750"),
+            (
+                "eurosat_rgb.zip",
+                "EuroSAT_RGB",
+                "EuroSAT_RGB.zip",
+                "EuroSAT.zip",
+                "EuroSAT/2750",
+                "EuroSAT",
+                "eurosat",
+                "2750",
+            ),
             64,
             10.0,
             10,
@@ -49,7 +60,13 @@ PUBLISHED: dict[str, PublishedSet] = {
         PublishedSet(
             "ucmerced",
             "UC Merced Land Use",
-            ("ucmerced.zip", "UCMerced_LandUse/Images", "UCMerced_LandUse.zip", "UCMerced_LandUse", "ucmerced"),
+            (
+                "ucmerced.zip",
+                "UCMerced_LandUse/Images",
+                "UCMerced_LandUse.zip",
+                "UCMerced_LandUse",
+                "ucmerced",
+            ),
             256,
             0.3048,
             21,
@@ -132,7 +149,15 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.45240, 0.44331, 0.43006),
             (0.23977, 0.21992, 0.20903),
         ),
-        PublishedSet("neon", "NEON airborne, three sites", ("neon_0p1m.zip", "neon_0p1m", "neon"), 400, 0.1, 3, packed="2757785c2bcd02eb"),
+        PublishedSet(
+            "neon",
+            "NEON airborne, three sites",
+            ("neon_0p1m.zip", "neon_0p1m", "neon"),
+            400,
+            0.1,
+            3,
+            packed="2757785c2bcd02eb",
+        ),
         PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
     )
 }

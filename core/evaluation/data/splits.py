@@ -50,7 +50,9 @@ def listed_splits(store: Store, files: Sequence[str], title: str, other_names: S
     for key, split in ((test, "test"), ("train", "train")):
         for line in lists[key][1].splitlines():
             parts = PurePosixPath(line.strip()).parts
-            row = next((by_end[parts[start:]] for start in range(len(parts)) if parts[start:] in by_end), None)
+            row = next(
+                (by_end[parts[start:]] for start in range(len(parts)) if parts[start:] in by_end), None
+            )
             if row is not None:
                 splits[row] = split
     if not {"train", "test"} <= set(splits):
@@ -65,7 +67,9 @@ def _by_end(files: Sequence[str]) -> dict[tuple[str, ...], int]:
     """Rows of the files by their path and, where one file alone has it, by their bare name."""
     names = [PurePosixPath(file).parts for file in files]
     bare = Counter(parts[-1] for parts in names)
-    return {parts: row for row, parts in enumerate(names)} | {parts[-1:]: row for row, parts in enumerate(names) if bare[parts[-1]] == 1}
+    return {parts: row for row, parts in enumerate(names)} | {
+        parts[-1:]: row for row, parts in enumerate(names) if bare[parts[-1]] == 1
+    }
 
 
 def _find_lists(store: Store, titles: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -75,7 +79,11 @@ def _find_lists(store: Store, titles: Sequence[str]) -> dict[str, tuple[str, str
     beside = sorted(store.path.parent.glob("*.txt")) if store.path.is_dir() else []
     for path in beside:
         found = pattern.fullmatch(path.name.lower().replace("-", "_"))
-        if found and path.stem.lower() not in {"train", "val", "test"}:  # a bare train.txt may belong to anything
+        if found and path.stem.lower() not in {
+            "train",
+            "val",
+            "test",
+        }:  # a bare train.txt may belong to anything
             lists[found[1]] = (path.name, _text(path))
     for name in store.names:
         found = pattern.fullmatch(PurePosixPath(name).name.lower().replace("-", "_"))

@@ -43,16 +43,30 @@ class Store:
     def read(self, name: str) -> bytes:
         """Give the bytes of one file; raises LabelledSetError for a name that leaves the set, a file too large or a damaged one."""
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise LabelledSetError(f"'{name}' points outside of {self.path.name}; list files by their path inside it.")
+            raise LabelledSetError(
+                f"'{name}' points outside of {self.path.name}; list files by their path inside it."
+            )
         size = self._size(name)
         if size is None:
-            raise LabelledSetError(f"{self.path.name} lists '{name}' but does not hold it; add the file or drop its row.")
+            raise LabelledSetError(
+                f"{self.path.name} lists '{name}' but does not hold it; add the file or drop its row."
+            )
         if size > MAX_FILE_BYTES:
-            raise LabelledSetError(f"'{name}' is {size >> 20} MB; images of up to {MAX_FILE_BYTES >> 20} MB are read.")
+            raise LabelledSetError(
+                f"'{name}' is {size >> 20} MB; images of up to {MAX_FILE_BYTES >> 20} MB are read."
+            )
         try:
             return self._archive().read(name) if self._members else (self.path / name).read_bytes()
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as problem:  # RuntimeError: encrypted, or packed in a way not known here
-            raise LabelledSetError(f"'{name}' of {self.path.name} cannot be read ({problem}); copy or pack it again.") from problem
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            EOFError,
+            RuntimeError,
+        ) as problem:  # RuntimeError: encrypted, or packed in a way not known here
+            raise LabelledSetError(
+                f"'{name}' of {self.path.name} cannot be read ({problem}); copy or pack it again."
+            ) from problem
 
     def checksum(self, name: str) -> str:
         """Give size and CRC-32 of a file as text; of a zip's member without unpacking it, "absent" where there is none."""
@@ -80,17 +94,27 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise LabelledSetError(f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller images.")
+                raise LabelledSetError(
+                    f"'{name}' has {image.width} x {image.height} pixels; cut it into smaller images."
+                )
             if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-                raise LabelledSetError(f"'{name}' holds numbers beyond 8 bit (mode {image.mode}), whose white is not known; save it as 8 bit, 0 to 255.")
+                raise LabelledSetError(
+                    f"'{name}' holds numbers beyond 8 bit (mode {image.mode}), whose white is not known; save it as 8 bit, 0 to 255."
+                )
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
-        raise LabelledSetError(f"'{name}' cannot be read as a picture ({why_unreadable(problem)}); replace or remove it.") from problem
+        raise LabelledSetError(
+            f"'{name}' cannot be read as a picture ({why_unreadable(problem)}); replace or remove it."
+        ) from problem
 
 
 def why_unreadable(problem: Exception) -> str:
     """What Pillow says of a file; where it knows no reason it names an address in memory, which tells nobody anything."""
-    return "it is of no known format, or not of 8 bit" if isinstance(problem, UnidentifiedImageError) else str(problem)
+    return (
+        "it is of no known format, or not of 8 bit"
+        if isinstance(problem, UnidentifiedImageError)
+        else str(problem)
+    )
 
 
 def fingerprint(store: Store, names: tuple[str, ...], stated: str = "") -> str:
@@ -117,15 +141,26 @@ def _walked(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         found = sorted(islice(path.rglob("*"), MOST_ENTRIES + 1))
         if len(found) > MOST_ENTRIES:
-            raise LabelledSetError(f"'{path}' holds more than {MOST_ENTRIES:,} files; give the folder of one set of images.")
+            raise LabelledSetError(
+                f"'{path}' holds more than {MOST_ENTRIES:,} files; give the folder of one set of images."
+            )
         files = tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_file())
         return files, tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_dir())
     except OSError as problem:
-        raise LabelledSetError(f"'{path}' cannot be read throughout ({problem.strerror}); give the folder of one set of images.") from problem
+        raise LabelledSetError(
+            f"'{path}' cannot be read throughout ({problem.strerror}); give the folder of one set of images."
+        ) from problem
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError) as problem:  # packed by a later version, or names in no known encoding
-        raise LabelledSetError(f"{path.name} is not a readable zip ({problem}); download or pack it again.") from problem
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as problem:  # packed by a later version, or names in no known encoding
+        raise LabelledSetError(
+            f"{path.name} is not a readable zip ({problem}); download or pack it again."
+        ) from problem

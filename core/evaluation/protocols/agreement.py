@@ -13,7 +13,10 @@ def neighbour_overlap(a: NDArray[np.float32], b: NDArray[np.float32], k: int = 2
     """Give, for every image, the share of its k nearest other images that both embeddings agree on: (n,) in 0..1."""
     _same_images(a, b)
     return np.array(
-        [len(set(x) & set(y)) / k for x, y in zip(_others(a, k).tolist(), _others(b, k).tolist(), strict=True)]
+        [
+            len(set(x) & set(y)) / k
+            for x, y in zip(_others(a, k).tolist(), _others(b, k).tolist(), strict=True)
+        ]
     )
 
 
@@ -24,19 +27,27 @@ def linear_cka(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     scale = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
     if scale == 0:
-        raise FeatureError("One of the two embeddings gives the same vector for every image; there is nothing to compare.")
+        raise FeatureError(
+            "One of the two embeddings gives the same vector for every image; there is nothing to compare."
+        )
     return float(np.linalg.norm(x.T @ y) ** 2 / scale)
 
 
 def _others(features: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     if k + 1 > len(features):
-        raise FeatureError(f"{k} neighbours were asked for among {len(features)} images; choose k below the number of images.")
+        raise FeatureError(
+            f"{k} neighbours were asked for among {len(features)} images; choose k below the number of images."
+        )
     _, rows = most_similar(features, features, k + 1)
     itself = rows == np.arange(len(rows))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # equal images may have pushed the image itself out: drop the last instead
+    itself[~itself.any(axis=1), -1] = (
+        True  # equal images may have pushed the image itself out: drop the last instead
+    )
     return rows[~itself].reshape(len(rows), k)
 
 
 def _same_images(a: NDArray[np.float32], b: NDArray[np.float32]) -> None:
     if len(a) != len(b):
-        raise FeatureError(f"Two embeddings of the same images are needed; one has {len(a)} rows, the other {len(b)}.")
+        raise FeatureError(
+            f"Two embeddings of the same images are needed; one has {len(a)} rows, the other {len(b)}."
+        )

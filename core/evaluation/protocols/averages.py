@@ -23,7 +23,11 @@ APART = SCENE_SETS[1]  # reported on its own: its ground was seen in training, i
 
 def with_fills(found: Scored, others: Sequence[Scored]) -> Result:
     """Give a model's result with every fill's scores on the same pictures and masks, and its paired lead over the best."""
-    fills = {o.result.recipe.model: o for o in others if o.result.recipe.model in FILLS and _same_pictures(o, found)}
+    fills = {
+        o.result.recipe.model: o
+        for o in others
+        if o.result.recipe.model in FILLS and _same_pictures(o, found)
+    }
     if not fills:
         return found.result
     best = max(fills, key=lambda name: fills[name].result.value)
@@ -80,7 +84,11 @@ def _mean(members: list[Scored], seed: int) -> Result:
             if all(fill in result.details["fills"] for result in results)
         }
         best = max(fills, key=lambda fill: fills[fill]["psnr"])
-        details |= {"fills": fills, "best_fill": best, "lead_over_best_fill": {"mean": psnr.mean - fills[best]["psnr"]}}
+        details |= {
+            "fills": fills,
+            "best_fill": best,
+            "lead_over_best_fill": {"mean": psnr.mean - fills[best]["psnr"]},
+        }
     count = sum(result.count for result in results)
     return Result(recipe, "psnr", psnr.mean, psnr.low, psnr.high, count, details=details)
 

@@ -39,7 +39,9 @@ def few_shot(
     rows = [np.flatnonzero(labels == label) for label in classes]
     fewest = min(len(members) for members in rows)
     if not 1 <= shots <= fewest:
-        raise FeatureError(f"{shots} shots were asked for, but the smallest class has {fewest} training images; choose 1 to {fewest}.")
+        raise FeatureError(
+            f"{shots} shots were asked for, but the smallest class has {fewest} training images; choose 1 to {fewest}."
+        )
     rng = np.random.default_rng(seed)
     answers = np.empty((draws, len(queries)), np.int64)
     for draw in range(draws):

@@ -86,7 +86,9 @@ def overwrite_rows(
     b x m, and as many rows at the end stay zero with label 0 (models.md 2.1).
     """
     if batch < 1:
-        raise FeatureError(f"The batch size of the row-overwrite switch is {batch}; give a whole number of at least 1.")
+        raise FeatureError(
+            f"The batch size of the row-overwrite switch is {batch}; give a whole number of at least 1."
+        )
     whole, rest = divmod(len(gallery), batch)
     if rest == 0:
         return gallery, labels
@@ -116,7 +118,9 @@ def _check(
             f"Gallery {gallery.shape} and queries {queries.shape} do not fit; both must be (images, width)."
         )
     if len(labels) != len(gallery):
-        raise FeatureError(f"{len(gallery)} gallery vectors came with {len(labels)} labels; give one label a vector.")
+        raise FeatureError(
+            f"{len(gallery)} gallery vectors came with {len(labels)} labels; give one label a vector."
+        )
     if not 1 <= spec.k <= len(gallery):
         raise FeatureError(
             f"k is {spec.k} but the gallery holds {len(gallery)} images; choose k from 1 to {len(gallery)}, "
@@ -127,7 +131,9 @@ def _check(
     for name, features in (("gallery", gallery), ("query", queries)):
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if bad.size:
-            raise FeatureError(f"The vector of {name} image {int(bad[0])} is not finite; leave it out or embed it again.")
+            raise FeatureError(
+                f"The vector of {name} image {int(bad[0])} is not finite; leave it out or embed it again."
+            )
 
 
 def _most_similar_unit(
@@ -177,7 +183,9 @@ def _largest(sims: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 def _votes(
     similarity: NDArray[np.float32], labels: NDArray[np.int64], classes: int, tau: float
 ) -> NDArray[np.float64]:
-    reference = 1.0 if tau >= SMALL_TAU else similarity[:, :1].astype(np.float64)  # a common factor leaves every comparison as it is
+    reference = (
+        1.0 if tau >= SMALL_TAU else similarity[:, :1].astype(np.float64)
+    )  # a common factor leaves every comparison as it is
     weights = np.exp((similarity.astype(np.float64) - reference) / tau)
     votes = np.zeros((len(labels), classes))
     rows = np.arange(len(labels))

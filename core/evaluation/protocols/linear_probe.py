@@ -39,7 +39,9 @@ def linear_probe(
     """
     classes = np.unique(labels)
     if classes.size < 2:
-        raise FeatureError("A probe needs training images of at least two classes; add images of another class.")
+        raise FeatureError(
+            "A probe needs training images of at least two classes; add images of another class."
+        )
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     scale = np.where(deviation > 1e-8, deviation, 1.0)
     train, test = (train - mean) / scale, (test - mean) / scale
@@ -57,7 +59,9 @@ def _held_out(
     count = round(HELD_OUT * len(labels))
     if np.bincount(labels)[classes].min() < 2 or count < classes.size or len(labels) - count < classes.size:
         return {}
-    inner, outer = train_test_split(np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed)
+    inner, outer = train_test_split(
+        np.arange(len(labels)), test_size=count, stratify=labels, random_state=seed
+    )
     scores = {}
     for strength in STRENGTHS:
         model, _ = _fit(train[inner], labels[inner], strength)
@@ -65,7 +69,9 @@ def _held_out(
     return scores
 
 
-def _fit(train: NDArray[np.float32], labels: NDArray[np.int64], strength: float) -> tuple[LogisticRegression, bool]:
+def _fit(
+    train: NDArray[np.float32], labels: NDArray[np.int64], strength: float
+) -> tuple[LogisticRegression, bool]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, labels)

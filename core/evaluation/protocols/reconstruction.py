@@ -27,7 +27,9 @@ from ..stats.intervals import Interval, bootstrap_mean
 from ..stats.metrics import score
 from .scoring import Scored
 
-MAX_PSNR = 60.0  # about the rounding of 8-bit pixels; a plain picture filled perfectly would count as infinite
+MAX_PSNR = (
+    60.0  # about the rounding of 8-bit pixels; a plain picture filled perfectly would count as infinite
+)
 Paint = Callable[[NDArray[np.float32], NDArray[np.bool_], "Picture"], NDArray[np.float32]]
 
 
@@ -57,7 +59,9 @@ def reconstruction_scores(
             skipped.append(picture)
         else:
             seeds = [(recipe.seed + number + 1_000_003 * crop) % 2**32 for crop in range(len(picture.crops))]
-            hidden = np.stack([make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds])
+            hidden = np.stack(
+                [make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds]
+            )
             painted = paint(picture.crops, hidden, picture)
             if not np.isfinite(painted).all():
                 raise FeatureError(
@@ -88,8 +92,12 @@ def compare_bands(
     pasted = np.where(hidden, np.clip(painted, 0, 1), truth)
     ours, true = (high_band(p, patch_px)[:, hidden].astype(np.float64).ravel() for p in (pasted, truth))
     spread = ours.std() * true.std()
-    correlation = float(((ours - ours.mean()) * (true - true.mean())).mean() / spread) if spread > 1e-10 else 0.0
-    return Band(correlation if true.std() > 1e-6 else math.nan, float(np.mean(ours**2)), float(np.mean(true**2)))
+    correlation = (
+        float(((ours - ours.mean()) * (true - true.mean())).mean() / spread) if spread > 1e-10 else 0.0
+    )
+    return Band(
+        correlation if true.std() > 1e-6 else math.nan, float(np.mean(ours**2)), float(np.mean(true**2))
+    )
 
 
 _FIELDS = ("psnr", "ssim", "l1", "squared_error", "correlation", "energy", "true_energy")
@@ -102,7 +110,17 @@ def _image_row(
     for ours, true, where in zip(painted, truth, hidden, strict=True):
         scores, band = score(ours, true, where), compare_bands(ours, true, where, patch_px)
         psnr = min(scores.psnr, MAX_PSNR)
-        rows.append([psnr, scores.ssim, scores.l1, 10 ** (-psnr / 10), band.correlation, band.energy, band.true_energy])
+        rows.append(
+            [
+                psnr,
+                scores.ssim,
+                scores.l1,
+                10 ** (-psnr / 10),
+                band.correlation,
+                band.energy,
+                band.true_energy,
+            ]
+        )
     table = np.array(rows)
     known = table[:, 4][~np.isnan(table[:, 4])]
     means = table.mean(axis=0)

@@ -35,7 +35,9 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
     gallery, labels, _ = vectors.split(data, "train")
     queries, truth, rows = vectors.split(data, "test")
     if not (len(gallery) and len(queries)):
-        raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
+        raise FeatureError(
+            f"'{data.name}' has no readable train or test images left; check the files that were skipped."
+        )
     _check_classes(data, labels, vectors)
     try:
         found, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
@@ -47,7 +49,11 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
     details |= {
         "gallery": len(gallery),
         "mean_recall": float(np.nanmean(recalled)),
-        "recall": {name: float(value) for name, value in zip(data.classes, recalled, strict=True) if not np.isnan(value)},
+        "recall": {
+            name: float(value)
+            for name, value in zip(data.classes, recalled, strict=True)
+            if not np.isnan(value)
+        },
     }
     result = Result(
         recipe,
@@ -73,15 +79,22 @@ def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: Vector
         )
 
 
-def _knn(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
-    k, tau = (default if stated is None else stated for stated, default in ((recipe.k, KnnSpec.k), (recipe.tau, KnnSpec.tau)))
+def _knn(
+    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+) -> tuple[Arrays, dict[str, Any]]:
+    k, tau = (
+        default if stated is None else stated
+        for stated, default in ((recipe.k, KnnSpec.k), (recipe.tau, KnnSpec.tau))
+    )
     spec = KnnSpec(int(k), tau, recipe.overwrite_batch)
     found = weighted_knn(gallery, labels, queries, spec)
     confidence = found.votes[np.arange(len(truth)), found.labels]
     return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, {}
 
 
-def _probe(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+def _probe(
+    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+) -> tuple[Arrays, dict[str, Any]]:
     found = linear_probe(gallery, labels, queries, seed=recipe.seed)
     confidence = found.probabilities[np.arange(len(truth)), found.labels]
     details = {
@@ -92,7 +105,9 @@ def _probe(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) 
     return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, details
 
 
-def _few_shot(recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any) -> tuple[Arrays, dict[str, Any]]:
+def _few_shot(
+    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+) -> tuple[Arrays, dict[str, Any]]:
     shots, draws = recipe.shots or 1, recipe.draws or 1
     found = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)
     details = {"shots": shots, "draws": draws, "deviation_over_draws": float(found.draws.std())}

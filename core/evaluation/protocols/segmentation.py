@@ -27,7 +27,10 @@ from .scoring import Scored
 EXAMPLES = 8
 BATCH = 16
 RATES = (5e-3, 2e-2)  # of the head's optimiser, at its start
-BALANCES = (0.0, 0.5)  # a class weighs 1 / its pixels to this power: 0 all alike, 0.5 does not give a rare one up
+BALANCES = (
+    0.0,
+    0.5,
+)  # a class weighs 1 / its pixels to this power: 0 all alike, 0.5 does not give a rare one up
 HELD_BACK = 4  # every fourth train piece chooses between them
 
 Tokens = NDArray[np.floating[Any]]
@@ -46,16 +49,22 @@ class _Described:
     skipped: tuple[Skipped, ...]
 
 
-def segmentation_scores(recipe: Recipe, subject: Subject, data: MaskedSet, learn: Learn) -> Generator[int, None, Scored]:
+def segmentation_scores(
+    recipe: Recipe, subject: Subject, data: MaskedSet, learn: Learn
+) -> Generator[int, None, Scored]:
     """Score one recipe, yielding how many pieces are described. Raises FeatureError for tokens that are not finite."""
     found = yield from _described(recipe, subject, data)
     train, test = data.splits[found.rows] == "train", data.splits[found.rows] == "test"
     if not (train.any() and test.any()):
-        raise FeatureError(f"'{data.name}' has no readable train or test images left; check the files that were skipped.")
+        raise FeatureError(
+            f"'{data.name}' has no readable train or test images left; check the files that were skipped."
+        )
     tokens, masks, count = found.tokens[train], found.classes[train], len(data.classes)
     for name, here in (("train", train), ("test", test)):
         if not (found.classes[here] != UNLABELLED).any():
-            raise FeatureError(f"The masks of the {name} images of '{data.name}' hold no labelled pixel; add some that do.")
+            raise FeatureError(
+                f"The masks of the {name} images of '{data.name}' hold no labelled pixel; add some that do."
+            )
     held_back = _held_back(tokens, masks, count, learn, recipe.seed)
     rate, balance = max(held_back, key=held_back.__getitem__) if held_back else (RATES[1], BALANCES[1])
     predicted = learn(tokens, masks, count, rate, balance, recipe.seed)(found.tokens[test])
@@ -66,16 +75,29 @@ def segmentation_scores(recipe: Recipe, subject: Subject, data: MaskedSet, learn
     total = confusions.sum(axis=0)
     ious = iou(total)
     details = {
-        "iou": {name: float(value) for name, value in zip(data.classes, ious, strict=True) if not np.isnan(value)},
+        "iou": {
+            name: float(value) for name, value in zip(data.classes, ious, strict=True) if not np.isnan(value)
+        },
         "pixel_accuracy": float(np.trace(total) / total.sum()),
         "labelled_pixels": int(total.sum()),
         "gallery": int(train.sum()),
         "rate": rate,
         "balance": balance,
-        "held_back": {f"rate {settings[0]:g}, balance {settings[1]:g}": value for settings, value in held_back.items()},
+        "held_back": {
+            f"rate {settings[0]:g}, balance {settings[1]:g}": value for settings, value in held_back.items()
+        },
     }
     skipped = tuple(f"{s.file}: {s.reason}" for s in found.skipped)
-    result = Result(recipe, "miou", interval.mean, interval.low, interval.high, len(confusions), skipped=skipped, details=details)
+    result = Result(
+        recipe,
+        "miou",
+        interval.mean,
+        interval.low,
+        interval.high,
+        len(confusions),
+        skipped=skipped,
+        details=details,
+    )
     shown = _examples(each)
     arrays = {
         "confusions": confusions,
@@ -87,7 +109,9 @@ def segmentation_scores(recipe: Recipe, subject: Subject, data: MaskedSet, learn
     return Scored(result, arrays)
 
 
-def _held_back(tokens: Tokens, masks: Classes, classes: int, learn: Learn, seed: int) -> dict[tuple[float, float], float]:
+def _held_back(
+    tokens: Tokens, masks: Classes, classes: int, learn: Learn, seed: int
+) -> dict[tuple[float, float], float]:
     """Mean IoU of every rate and balance on the train pieces held back; none where they hold no label."""
     back = np.arange(len(tokens)) % HELD_BACK == HELD_BACK - 1
     if not ((masks[back] != UNLABELLED).any() and (masks[~back] != UNLABELLED).any()):
@@ -159,8 +183,14 @@ def _described(recipe: Recipe, subject: Subject, data: MaskedSet) -> Generator[i
             fed = area_resize(area_resize(images, recipe.scaled_px), recipe.size_px)
             described = subject.patches(fed, np.full(len(fed), recipe.res if recipe.res is not None else 1.0))
             if not np.isfinite(described).all():
-                bad = next(name for name, found in zip(good.values(), described, strict=True) if not np.isfinite(found).all()).name
-                raise FeatureError(f"Model '{subject.name}' gives values that are not finite for image '{bad}'; check its weights file.")
+                bad = next(
+                    name
+                    for name, found in zip(good.values(), described, strict=True)
+                    if not np.isfinite(found).all()
+                ).name
+                raise FeatureError(
+                    f"Model '{subject.name}' gives values that are not finite for image '{bad}'; check its weights file."
+                )
             tokens.append(described.astype(np.float16))
             pictures.append((images * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
             masks += [piece.classes for piece in good.values()]
@@ -168,4 +198,10 @@ def _described(recipe: Recipe, subject: Subject, data: MaskedSet) -> Generator[i
         yield start + len(read)
     if not tokens:
         raise all_skipped(list(skipped.values()), data.name)
-    return _Described(np.concatenate(tokens), np.concatenate(pictures), np.stack(masks), np.array(rows), tuple(skipped.values()))
+    return _Described(
+        np.concatenate(tokens),
+        np.concatenate(pictures),
+        np.stack(masks),
+        np.array(rows),
+        tuple(skipped.values()),
+    )

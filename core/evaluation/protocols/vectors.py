@@ -27,7 +27,9 @@ class Vectors:
     rows: NDArray[np.int64]
     skipped: tuple[Skipped, ...]
 
-    def split(self, data: LabelledSet, split: str) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    def split(
+        self, data: LabelledSet, split: str
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """Give features, labels and rows of one split."""
         here = data.splits[self.rows] == split
         return self.features[here], data.labels[self.rows[here]], self.rows[here]
@@ -58,7 +60,9 @@ def _stored(cache: Cache, key: tuple[object, ...]) -> Vectors | None:
     found = cache.vectors(*key)
     if found is None:
         return None
-    return Vectors(found["features"], found["rows"], tuple(Skipped(*pair) for pair in found["skipped"].tolist()))
+    return Vectors(
+        found["features"], found["rows"], tuple(Skipped(*pair) for pair in found["skipped"].tolist())
+    )
 
 
 def vectors_key(recipe: Recipe, *, heard: bool) -> tuple[object, ...]:
@@ -104,7 +108,11 @@ def _recoloured(
     images: NDArray[np.float32], recipe: Recipe, subject: Subject, data: LabelledSet
 ) -> NDArray[np.float32]:
     """Colours such that the card's normalisation, which follows in the engine, amounts to the set's own."""
-    if recipe.normalisation != "dataset" or data.published is None or not (data.published.mean and data.published.std):
+    if (
+        recipe.normalisation != "dataset"
+        or data.published is None
+        or not (data.published.mean and data.published.std)
+    ):
         return images
     mean, std, card_mean, card_std = (
         np.asarray(values, np.float32)[:, None, None]

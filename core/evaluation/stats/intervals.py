@@ -42,7 +42,9 @@ def bootstrap_mean(
     return bootstrap_mean_of_sets([values], seed=seed, draws=draws, level=level)
 
 
-def accuracy_interval(right: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+def accuracy_interval(
+    right: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
     """Give the share of right answers and its interval: the bootstrap's, but Wilson's where every answer is right or every one is wrong.
 
     There every resampling is the same and the bootstrap would claim to be certain: 3 of 3 right give [0.439, 1] instead of [1, 1]
@@ -52,11 +54,19 @@ def accuracy_interval(right: NDArray[np.float64] | NDArray[np.bool_], *, seed: i
     if found.mean not in (0.0, 1.0):
         return found
     width = _wilson_width(len(_finite(right)), level)
-    return Interval(found.mean, 1 - width, 1.0, level) if found.mean == 1.0 else Interval(found.mean, 0.0, width, level)
+    return (
+        Interval(found.mean, 1 - width, 1.0, level)
+        if found.mean == 1.0
+        else Interval(found.mean, 0.0, width, level)
+    )
 
 
 def bootstrap_mean_of_sets(
-    sets: Sequence[NDArray[np.float64] | NDArray[np.bool_]], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+    sets: Sequence[NDArray[np.float64] | NDArray[np.bool_]],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = 0.95,
 ) -> Interval:
     """Give the mean of the sets' means, each set resampled on its own, with its percentile interval."""
     rng = np.random.default_rng(seed)
@@ -66,7 +76,9 @@ def bootstrap_mean_of_sets(
     return Interval(float(np.mean([values.mean() for values in finite])), float(low), float(high), level)
 
 
-def bootstrap_crossed(values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95) -> Interval:
+def bootstrap_crossed(
+    values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
     """Give the mean of (runs, images) values and its interval when both the runs and the images are drawn anew; one run: images alone.
 
     Few runs tell little about the spread between runs: show each of them beside the interval.
@@ -92,7 +104,9 @@ def compare(
     Where right/wrong answers differ alike on every image (or on none) the interval has Wilson's width instead of the bootstrap's, which is 0.
     """
     if a.shape != b.shape:
-        raise FeatureError(f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}.")
+        raise FeatureError(
+            f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}."
+        )
     difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
     if a.dtype != np.bool_ or b.dtype != np.bool_:
         return Paired(difference, None, None, None)
@@ -118,7 +132,9 @@ def _finite(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float
     return numbers
 
 
-def _resampled_means(values: NDArray[np.float64], rng: np.random.Generator, draws: int) -> NDArray[np.float64]:
+def _resampled_means(
+    values: NDArray[np.float64], rng: np.random.Generator, draws: int
+) -> NDArray[np.float64]:
     if np.isin(values, (0.0, 1.0)).all():  # resampling right/wrong answers is a binomial draw
         return rng.binomial(len(values), values.mean(), size=draws) / len(values)
     means = np.empty(draws)

@@ -32,7 +32,9 @@ def score(pred: Image, truth: Image, hidden: NDArray[np.bool_]) -> Scores:
     hidden pixels of the full map, so that a hidden pixel near a border is also judged by how it joins its visible neighbours.
     """
     if pred.shape != truth.shape or pred.shape[1:] != hidden.shape:
-        raise ValueError(f"pictures {pred.shape} and {truth.shape} do not match each other and a mask of {hidden.shape}")
+        raise ValueError(
+            f"pictures {pred.shape} and {truth.shape} do not match each other and a mask of {hidden.shape}"
+        )
     if not hidden.any():
         return Scores(math.nan, math.nan, math.nan)
     pred, truth = np.clip(pred, 0, 1), np.clip(truth, 0, 1)
@@ -50,5 +52,7 @@ def ssim_map(pred: Image, truth: Image) -> NDArray[np.floating]:
     height, width = pred.shape[1:]
     pad = ((0, 0), *((0, _WINDOW_PX if side < _WINDOW_PX else 0) for side in (height, width)))
     pair = (np.pad(image.astype(np.float64), pad, mode="symmetric") for image in (pred, truth))
-    found = structural_similarity(*pair, channel_axis=0, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True)
+    found = structural_similarity(
+        *pair, channel_axis=0, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True
+    )
     return np.asarray(found[1])[:, :height, :width]

@@ -26,7 +26,9 @@ def radial_power(picture: NDArray[Any], *, window: bool = True) -> Spectrum:
     meet, from leaking over all frequencies; power is then divided by the window's own. Raises EvaluationError unless the picture is square.
     """
     if picture.ndim != 3 or picture.shape[1] != picture.shape[2]:
-        raise EvaluationError(f"A spectrum needs a square picture (bands, side, side), not {picture.shape}: cut one first.")
+        raise EvaluationError(
+            f"A spectrum needs a square picture (bands, side, side), not {picture.shape}: cut one first."
+        )
     side = picture.shape[-1]
     values = picture.astype(np.float64)
     values = values - values.mean(axis=(1, 2), keepdims=True)

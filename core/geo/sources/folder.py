@@ -54,5 +54,7 @@ def _list(folder: Path) -> dict[str, Path]:
                 continue
             files[file.relative_to(folder).as_posix()] = file.resolve()
             if len(files) > MAX_FILES:
-                raise GeoError(f"The folder '{folder.name}' holds more than {MAX_FILES:,} pictures: choose a smaller one.")
+                raise GeoError(
+                    f"The folder '{folder.name}' holds more than {MAX_FILES:,} pictures: choose a smaller one."
+                )
     return files

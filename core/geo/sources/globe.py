@@ -76,7 +76,9 @@ def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
     rows_at_once = max(1, CHUNK_SAMPLES // (size_px * finer * finer))
     for top in range(0, size_px, rows_at_once):
         count = min(rows_at_once, size_px - top)
-        sampled = _sample(padded, crs, transform, (top, count, size_px, finer), degrees, smooth=gsd_m >= native_m)
+        sampled = _sample(
+            padded, crs, transform, (top, count, size_px, finer), degrees, smooth=gsd_m >= native_m
+        )
         means = sampled.reshape(count, finer, size_px, finer, -1).mean(axis=(1, 3))
         pixels[:, top : top + count] = means.transpose(2, 0, 1)
     return Tile(

@@ -55,7 +55,12 @@ class OnlineSource(Source):
         if key in self._listed:
             return self._listed[key].entry
         if not self._any or urlsplit(key).scheme not in ("http", "https"):
-            raise missing_key("this list of online rasters" if not self._any else "online: a raster there is named by its https address, which", key)
+            raise missing_key(
+                "this list of online rasters"
+                if not self._any
+                else "online: a raster there is named by its https address, which",
+                key,
+            )
         return Entry(key, name_of(key))
 
     def remember(self, listed: Listed) -> None:
@@ -83,7 +88,9 @@ def open_remote(web: Web, address: str) -> GeoTiff:
     if not head.startswith(TIFF_MAGIC):
         page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
         what = "a web page, perhaps one to sign in on" if page else "no GeoTIFF"
-        raise GeoError(f"'{file.name}' on {urlsplit(address).hostname} is {what}: give the address of a cloud-optimised GeoTIFF itself.")
+        raise GeoError(
+            f"'{file.name}' on {urlsplit(address).hostname} is {what}: give the address of a cloud-optimised GeoTIFF itself."
+        )
     picture = GeoTiff(file, file.name)
     _ = picture.header  # raises now, not at the first tile
     return picture

@@ -13,7 +13,18 @@ from .raster import GeoTiff
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x03\x04"
 MAX_PICTURE_BYTES = 512 * 2**20
-ADDRESSES = ("http://", "https://", "stac:", "ftp://", "s3://", "gs://", "/vsi", "zip://", "tar://", "file://")
+ADDRESSES = (
+    "http://",
+    "https://",
+    "stac:",
+    "ftp://",
+    "s3://",
+    "gs://",
+    "/vsi",
+    "zip://",
+    "tar://",
+    "file://",
+)
 
 
 class SingleSource(Source):
@@ -38,7 +49,9 @@ class SingleSource(Source):
         return self.picture
 
 
-def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False) -> Source:
+def open_source(
+    path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False
+) -> Source:
     """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
 
     `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
@@ -56,7 +69,9 @@ def open_source(path: str | Path | bytes, *, gsd_m: float | None = None, name: s
         file = Path(path).expanduser().resolve()
         is_folder, is_file = file.is_dir(), file.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise GeoError("That is not a path that can be opened: give the path of a local file or folder.") from error
+        raise GeoError(
+            "That is not a path that can be opened: give the path of a local file or folder."
+        ) from error
     if is_folder:
         from .folder import FolderSource
 
@@ -80,7 +95,9 @@ def load_picture(file: Path) -> Picture:
         if sniff(head, file.name) == "raster":
             return _checked(GeoTiff(file, file.name))
         if file.stat().st_size > MAX_PICTURE_BYTES:
-            raise GeoError(f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window.")
+            raise GeoError(
+                f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window."
+            )
         return decode_picture(head + stream.read(), file.name)
 
 
@@ -105,7 +122,9 @@ def sniff(head: bytes, name: str) -> str:
         raise GeoError(
             f"'{name}' is a virtual raster, a text that points at other files: turn it into a GeoTIFF with `gdal_translate` and open that."
         )
-    raise GeoError(f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result.")
+    raise GeoError(
+        f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result."
+    )
 
 
 def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
@@ -117,7 +136,9 @@ def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
 
 def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
     if not address.lower().startswith(("http://", "https://", "stac:")):
-        raise GeoError("Only local files and, with online access switched on, https addresses can be opened: give one of those.")
+        raise GeoError(
+            "Only local files and, with online access switched on, https addresses can be opened: give one of those."
+        )
     from .online import from_address
 
     return from_address(address, gsd_m, asked=online)

@@ -26,9 +26,17 @@ WORLD_SUFFIXES = {".jpg": ".jgw", ".jpeg": ".jgw", ".png": ".pgw"}
 
 Terms = tuple[str, str, str]
 KNOWN_PACKS: dict[str, Terms] = {  # title, credit, licence
-    "eurosat_rgb": ("EuroSAT, Europe, 10 m", "EuroSAT (Helber et al. 2019); contains Copernicus Sentinel data", "MIT"),
+    "eurosat_rgb": (
+        "EuroSAT, Europe, 10 m",
+        "EuroSAT (Helber et al. 2019); contains Copernicus Sentinel data",
+        "MIT",
+    ),
     "ucmerced": ("UC Merced, US cities, 0.3 m", "USGS; Yang & Newsam 2010", "public domain"),
-    "harvey_houston": ("Hurricane Harvey, 0.46 m", "Maxar Open Data; Cao & Choe 2018", "CC BY-NC 4.0: evaluation only"),
+    "harvey_houston": (
+        "Hurricane Harvey, 0.46 m",
+        "Maxar Open Data; Cao & Choe 2018",
+        "CC BY-NC 4.0: evaluation only",
+    ),
     "neon_0p1m": ("NEON forests, 0.1 m", "NEON airborne data; Weinstein et al. 2019", "open, cite NEON"),
     "scenes": ("Scenes, 0.5 m to 4.9 km", "", "per scene"),
 }
@@ -49,7 +57,9 @@ class PackSource(Source):
         self._crs = {row["file"]: row.get("crs") or "" for row in rows}
         present = [key for key in self._entries if key in self._archive.names]
         if not present:
-            raise GeoError(f"The index of '{file.name}' names no picture that the zip holds: make the zip again with its pictures.")
+            raise GeoError(
+                f"The index of '{file.name}' names no picture that the zip holds: make the zip again with its pictures."
+            )
         title, credit, licence = KNOWN_PACKS.get(file.stem, (file.stem, "", ""))
         super().__init__(name or file.stem, SourceInfo(title, "pack", len(present), credit, licence))
         self._keys = tuple(present)
@@ -66,7 +76,11 @@ class PackSource(Source):
 
     def _open(self, key: str) -> Picture:
         data = self._archive.read(key)
-        world = PurePosixPath(key).with_suffix(WORLD_SUFFIXES.get(PurePosixPath(key).suffix.lower(), ".wld")).as_posix()
+        world = (
+            PurePosixPath(key)
+            .with_suffix(WORLD_SUFFIXES.get(PurePosixPath(key).suffix.lower(), ".wld"))
+            .as_posix()
+        )
         crs = self._crs.get(key, "")
         if sniff(data[:64], key) == "picture" and world in self._archive.names and ground.usable_crs(crs):
             transform = parse_world_file(self._archive.read(world).decode("ascii", "replace"))
@@ -86,14 +100,27 @@ class Archive:
     def read(self, name: str, limit: int = MAX_MEMBER_BYTES) -> bytes:
         """Give a member's bytes; raises GeoError when it is absent, damaged, encrypted or beyond `limit` bytes."""
         if name not in self.names:
-            raise GeoError(f"The index names '{name[:80]}', which '{self._file.name}' does not hold: make the zip again, or choose another.")
+            raise GeoError(
+                f"The index names '{name[:80]}', which '{self._file.name}' does not hold: make the zip again, or choose another."
+            )
         try:
             with self._lock, self._zip().open(name) as stream:
                 data = stream.read(limit + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
-            raise GeoError(f"'{name[:80]}' in '{self._file.name}' is damaged or encrypted: copy or download the zip again.") from error
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            RuntimeError,
+            NotImplementedError,
+            EOFError,
+        ) as error:
+            raise GeoError(
+                f"'{name[:80]}' in '{self._file.name}' is damaged or encrypted: copy or download the zip again."
+            ) from error
         if len(data) > limit:
-            raise GeoError(f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: take it out of the zip.")
+            raise GeoError(
+                f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: take it out of the zip."
+            )
         return data
 
     def _zip(self) -> zipfile.ZipFile:
@@ -101,21 +128,29 @@ class Archive:
             try:
                 self._opened = os.getpid(), zipfile.ZipFile(self._file)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-                raise GeoError(f"'{self._file.name}' is not a readable zip: copy or download it again.") from error
+                raise GeoError(
+                    f"'{self._file.name}' is not a readable zip: copy or download it again."
+                ) from error
         return self._opened[1]
 
 
 def _rows(archive: Archive) -> list[dict[str, str]]:
     if INDEX not in archive.names:
-        raise GeoError("The zip has no index.csv: add one with a column `file` (and `gsd_m`), or unpack it and open the folder.")
+        raise GeoError(
+            "The zip has no index.csv: add one with a column `file` (and `gsd_m`), or unpack it and open the folder."
+        )
     text = archive.read(INDEX, MAX_INDEX_BYTES).decode("utf-8-sig", "replace")
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if "file" not in (reader.fieldnames or ()):
-            raise GeoError("The pack's index.csv has no column `file`: name the members in a column of that name.")
+            raise GeoError(
+                "The pack's index.csv has no column `file`: name the members in a column of that name."
+            )
         return [row for row in reader if row.get("file")]
     except csv.Error as error:
-        raise GeoError("The pack's index.csv cannot be read as comma-separated text: write it again.") from error
+        raise GeoError(
+            "The pack's index.csv cannot be read as comma-separated text: write it again."
+        ) from error
 
 
 def _entry(row: Mapping[str, str]) -> Entry:

@@ -15,7 +15,9 @@ from ..tile import Affine6, GeoError
 MAX_PICTURE_PX = 64_000_000
 
 
-def decode_picture(data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None) -> ArrayPicture:
+def decode_picture(
+    data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None
+) -> ArrayPicture:
     """Decode PNG or JPEG bytes into red, green, blue (grey and palettes expanded, 16-bit grey kept, alpha as validity).
 
     Raises GeoError for anything else, for damaged files, and beyond 64 million pixels.
@@ -31,9 +33,13 @@ def decode_picture(data: bytes, name: str, *, crs: str | None = None, transform:
                     raise _too_large(name, width, height)
                 pixels, valid = _bands(image)
     except Image.DecompressionBombError as error:
-        raise GeoError(f"'{name}' declares more pixels than can be read: cut it, or store it as a tiled GeoTIFF.") from error
+        raise GeoError(
+            f"'{name}' declares more pixels than can be read: cut it, or store it as a tiled GeoTIFF."
+        ) from error
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        raise GeoError(f"'{name}' cannot be read as PNG or JPEG: it is damaged or cut short. Copy or download it again.") from error
+        raise GeoError(
+            f"'{name}' cannot be read as PNG or JPEG: it is damaged or cut short. Copy or download it again."
+        ) from error
     bands = ("red", "green", "blue") if pixels.shape[0] == 3 else ("grey",)
     return ArrayPicture(pixels, valid, bands=bands, crs=crs, transform=transform)
 

@@ -148,7 +148,9 @@ class GeoTiff(Picture):
                 if isinstance(self._origin, RemoteFile):
                     self._origin.raise_problem()  # GDAL lets a missing mask or tag pass
             except Exception:
-                held.forget(overview_level)  # GDAL reports the error of one block once more at the next: start afresh
+                held.forget(
+                    overview_level
+                )  # GDAL reports the error of one block once more at the next: start afresh
                 raise
             finally:
                 held.given_up = held.given_up or held is not kept
@@ -199,7 +201,11 @@ class GeoTiff(Picture):
             rows, cols = -(-dataset.height // high), -(-dataset.width // wide)
             if wide >= dataset.width or rows * cols > MAX_BLOCKS:
                 return None
-            there = [dataset.get_tag_item(f"BLOCK_OFFSET_{c}_{r}", "TIFF", bidx=1) is not None for r in range(rows) for c in range(cols)]
+            there = [
+                dataset.get_tag_item(f"BLOCK_OFFSET_{c}_{r}", "TIFF", bidx=1) is not None
+                for r in range(rows)
+                for c in range(cols)
+            ]
         return None if all(there) else Written(np.array(there).reshape(rows, cols), (wide, high))
 
     def _describe(self) -> Header:
@@ -208,13 +214,17 @@ class GeoTiff(Picture):
                 require_cloud_optimised(dataset, self._name)
             self._refuse(dataset)
             if not isinstance(self._origin, RemoteFile):
-                dataset.read(1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width)))  # a file cut short fails here
+                dataset.read(
+                    1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width))
+                )  # a file cut short fails here
             bands, rgb = self._names(dataset)
             when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
             crs = dataset.crs.to_wkt() if dataset.crs else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
-            lost = not np.isfinite(transform).all() or a * e - b * d == 0 or dataset.transform.is_identity  # identity: none was written
+            lost = (
+                not np.isfinite(transform).all() or a * e - b * d == 0 or dataset.transform.is_identity
+            )  # identity: none was written
             if lost or not ground.usable_crs(crs):
                 crs, transform = None, None
             bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
@@ -229,9 +239,13 @@ class GeoTiff(Picture):
 
     def _refuse(self, dataset: Any) -> None:
         if any("complex" in kind for kind in dataset.dtypes):
-            raise GeoError(f"'{self._name}' holds complex values (radar phase): store their amplitude as a real type first.")
+            raise GeoError(
+                f"'{self._name}' holds complex values (radar phase): store their amplitude as a real type first."
+            )
         if dataset.count > MAX_BANDS:
-            raise GeoError(f"'{self._name}' has {dataset.count} bands: keep at most {MAX_BANDS} with `gdal_translate -b`.")
+            raise GeoError(
+                f"'{self._name}' has {dataset.count} bands: keep at most {MAX_BANDS} with `gdal_translate -b`."
+            )
         height, width = dataset.block_shapes[0]
         together = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
         if height * width * np.dtype(dataset.dtypes[0]).itemsize * together > MAX_BLOCK_BYTES:
@@ -246,7 +260,12 @@ class GeoTiff(Picture):
         if self._palette(dataset) is not None:
             return ("red", "green", "blue"), (0, 1, 2)
         kept = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
-        names = tuple(dataset.descriptions[i] or kinds[i].replace("undefined", "").replace("gray", "") or f"band {i + 1}" for i in kept)
+        names = tuple(
+            dataset.descriptions[i]
+            or kinds[i].replace("undefined", "").replace("gray", "")
+            or f"band {i + 1}"
+            for i in kept
+        )
         return names, choose_rgb(names)
 
     @staticmethod
@@ -281,7 +300,9 @@ class GeoTiff(Picture):
             finite = np.abs(pixels) < UNDECLARED_FILL  # False for NaN too
             valid &= finite[list(header.rgb if bands is None else range(len(bands)))].all(axis=0)
             pixels[~finite] = 0
-        if not drawn and not valid.all():  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
+        if (
+            not drawn and not valid.all()
+        ):  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
 
@@ -298,7 +319,10 @@ def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:
 def choose_rgb(names: tuple[str, ...]) -> RGB:
     """Choose the bands to show (0-based): those named red, green, blue; else the usual order for that many bands."""
     lowered = [name.strip().lower() for name in names]
-    found = [next((i for i, name in enumerate(lowered) if name in (c, c[0])), None) for c in ("red", "green", "blue")]
+    found = [
+        next((i for i, name in enumerate(lowered) if name in (c, c[0])), None)
+        for c in ("red", "green", "blue")
+    ]
     if None not in found:
         return found[0] or 0, found[1] or 0, found[2] or 0
     count = len(names)

@@ -64,8 +64,17 @@ class RemoteFile:
         """Give the bytes of (first, count) spans; what is missing is fetched, neighbours together, several runs side by side."""
         spans = [(first, max(0, min(count, self.size_bytes - first))) for first, count in spans]
         if sum(count for _, count in spans) > AT_ONCE_BYTES:
-            raise OnlineError(f"'{self.name}' wants more than {AT_ONCE_BYTES // 2**20} MiB for one window: choose a smaller window or a coarser GSD.")
-        wanted = sorted({n for first, count in spans if count for n in range(first // CHUNK_BYTES, (first + count - 1) // CHUNK_BYTES + 1)})
+            raise OnlineError(
+                f"'{self.name}' wants more than {AT_ONCE_BYTES // 2**20} MiB for one window: choose a smaller window or a coarser GSD."
+            )
+        wanted = sorted(
+            {
+                n
+                for first, count in spans
+                if count
+                for n in range(first // CHUNK_BYTES, (first + count - 1) // CHUNK_BYTES + 1)
+            }
+        )
         with self._lock:
             have = {n: self._chunks[n] for n in wanted if n in self._chunks}
             for n in have:
@@ -102,7 +111,9 @@ class RemoteFile:
         return self._put(first, part.data)
 
     def _put(self, first: int, data: bytes) -> dict[int, bytes]:
-        chunks = {first + i: data[at : at + CHUNK_BYTES] for i, at in enumerate(range(0, len(data), CHUNK_BYTES))}
+        chunks = {
+            first + i: data[at : at + CHUNK_BYTES] for i, at in enumerate(range(0, len(data), CHUNK_BYTES))
+        }
         with self._lock:
             self.fetched_bytes += len(data)
             self._chunks |= chunks
@@ -217,7 +228,9 @@ def require_cloud_optimised(dataset: Any, name: str) -> None:
     """Refuse a remote raster of which a window could not be read cheaply: stored in strips, large without overviews, or beyond measure."""
     width, height = dataset.width, dataset.height
     if max(width, height) > MAX_SIDE_PX:
-        raise GeoError(f"'{name}' declares {width:,} x {height:,} px, more than any remote raster that is read: download the part you need.")
+        raise GeoError(
+            f"'{name}' declares {width:,} x {height:,} px, more than any remote raster that is read: download the part you need."
+        )
     if max(width, height) <= min(1024, SMALL_PX):
         return
     if dataset.block_shapes[0][1] >= width or (max(width, height) > SMALL_PX and not dataset.overviews(1)):

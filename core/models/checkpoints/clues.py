@@ -25,7 +25,9 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.")
 NON_COMMERCIAL = "CC-BY-NC-4.0"
 SCALE_MAE_NOTICE = f"Weights published with Scale-MAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
 META_NOTICE = f"Weights published with MAE and SatMAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
-UNSTATED_NOTICE = "The authors state no licence for these weights: ask them before any use beyond your own study."
+UNSTATED_NOTICE = (
+    "The authors state no licence for these weights: ask them before any use beyond your own study."
+)
 OWNER_NOTICE = "The file states no licence: whoever trained it decides."
 
 
@@ -50,7 +52,9 @@ class Clues:
         self.path, self.args, self.tensors = file.path, file.args, dict(file.tensors)
         self.official = OFFICIAL_SHA256.get(sha256)
         self.stripped: list[str] = []
-        while found := next((p for p in PREFIXES if self.tensors and all(key.startswith(p) for key in self.tensors)), None):
+        while found := next(
+            (p for p in PREFIXES if self.tensors and all(key.startswith(p) for key in self.tensors)), None
+        ):
             self.tensors = {key.removeprefix(found): tensor for key, tensor in self.tensors.items()}
             self.stripped.append(found)
 
@@ -61,14 +65,22 @@ class Clues:
         tensor = self.tensors.get(key)
         if tensor is None or tensor.ndim != dimensions or 0 in tensor.shape:
             found = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
-            raise CheckpointError(f"{self.path.name} looks like a vision transformer, but {key} {found}: it is incomplete, take another file.")
+            raise CheckpointError(
+                f"{self.path.name} looks like a vision transformer, but {key} {found}: it is incomplete, take another file."
+            )
         return tuple(tensor.shape)
 
     def count(self, stem: str) -> int:
         """Number of numbered parts `stem.0`, `stem.1`, ... without a gap."""
-        numbers = {int(found.group(1)) for key in self.tensors if (found := re.match(re.escape(stem) + r"\.(\d{1,6})\.", key))}
+        numbers = {
+            int(found.group(1))
+            for key in self.tensors
+            if (found := re.match(re.escape(stem) + r"\.(\d{1,6})\.", key))
+        }
         if numbers != set(range(len(numbers))):
-            raise CheckpointError(f"{self.path.name} has gaps between its {stem}: it is incomplete, take another file.")
+            raise CheckpointError(
+                f"{self.path.name} has gaps between its {stem}: it is incomplete, take another file."
+            )
         return len(numbers)
 
     def named(self, *words: str) -> bool:
@@ -91,7 +103,9 @@ def trunk_sizes(clues: Clues, plan: Plan, prefix: str = "") -> dict[str, Any]:
     width = clues.shape(f"{prefix}cls_token", 3)[2]
     _, bands, patch, _ = clues.shape(f"{prefix}patch_embed.proj.weight", 4)
     if bands != 3:
-        raise CheckpointError(f"{clues.path.name} takes {bands} bands, and tiles are shown to networks as RGB: use a file for 3 bands.")
+        raise CheckpointError(
+            f"{clues.path.name} takes {bands} bands, and tiles are shown to networks as RGB: use a file for 3 bands."
+        )
     return {
         "img_size": _side(clues, plan, prefix, patch),
         "patch_size": patch,
@@ -122,9 +136,15 @@ def heads(clues: Clues, plan: Plan, argument: str, width: int, convention: int |
     if said and width % said == 0:
         return said
     if convention and width % convention == 0:
-        plan.assumed.append(f"{argument} = {convention} (convention for a width of {width}; files do not store it)")
+        plan.assumed.append(
+            f"{argument} = {convention} (convention for a width of {width}; files do not store it)"
+        )
         return convention
-    guess = 1 if width > MAX_WIDTH else min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: (abs(width / h - 64), h))
+    guess = (
+        1
+        if width > MAX_WIDTH
+        else min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: (abs(width / h - 64), h))
+    )
     plan.assumed.append(
         f"{argument} = {guess} (a guess of about 64 a head: neither the file nor convention says it; pass {argument}=... if you know it)"
     )

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from .clues import META_NOTICE, NON_COMMERCIAL, OWNER_NOTICE, SCALE_MAE_NOTICE, Clues, Plan, heads, trunk_sizes
+from .clues import (
+    META_NOTICE,
+    NON_COMMERCIAL,
+    OWNER_NOTICE,
+    SCALE_MAE_NOTICE,
+    Clues,
+    Plan,
+    heads,
+    trunk_sizes,
+)
 from .encoder_dialects import Positions, encoder_alone
 from .files import CheckpointError, CheckpointFile
 
@@ -60,7 +69,11 @@ def _scale_mae(clues: Clues) -> Plan:
     width = clues.shape("mask_token", 3)[2]
     head = "fcn_high" if clues.has("fcn_high.") else "fcn"
     bands = clues.args.get("band_config")
-    if not (isinstance(bands, list | tuple) and len(bands) == 2 and all(type(band) is int and 1 <= band <= 1024 for band in bands)):
+    if not (
+        isinstance(bands, list | tuple)
+        and len(bands) == 2
+        and all(type(band) is int and 1 <= band <= 1024 for band in bands)
+    ):
         bands = (7, 56)
         plan.assumed.append("band_config = (7, 56) (the released default; tensors do not store it)")
     absolute = clues.flag("absolute_scale")
@@ -80,7 +93,9 @@ def _scale_mae(clues: Clues) -> Plan:
         "absolute_scale": bool(absolute),
     }
     if 2 * plan.sizes["head_scale"] != plan.sizes["patch_size"]:
-        plan.notices.append("Its heads paint another size than its patches have: low and high do not line up with the tile.")
+        plan.notices.append(
+            "Its heads paint another size than its patches have: low and high do not line up with the tile."
+        )
     _scale_mae_training(clues, plan)
     return plan
 
@@ -91,23 +106,40 @@ def _scale_mae_training(clues: Clues, plan: Plan) -> None:
     known = isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < 1e4
     base = float(said) if known else 2.5  # type: ignore[arg-type]
     if not known:
-        plan.assumed.append("base_resolution = 2.5 (the command line of the release; it decides which res the weights saw)")
+        plan.assumed.append(
+            "base_resolution = 2.5 (the command line of the release; it decides which res the weights saw)"
+        )
     l1 = clues.flag("use_l1_loss")
     plan.training = {"base_resolution": base, "high_loss": "unknown" if l1 is None else "l1" if l1 else "l2"}
-    plan.training |= {key: clues.args[key] for key in ("mask_ratio", "l1_loss_weight", "epochs") if isinstance(clues.args.get(key), int | float)}
-    plan.card = {"default_policy": "training_range", "res_range": (round(0.892 * base, 3), round(1.992 * base, 3))}
+    plan.training |= {
+        key: clues.args[key]
+        for key in ("mask_ratio", "l1_loss_weight", "epochs")
+        if isinstance(clues.args.get(key), int | float)
+    }
+    plan.card = {
+        "default_policy": "training_range",
+        "res_range": (round(0.892 * base, 3), round(1.992 * base, 3)),
+    }
 
 
 def _mae(clues: Clues) -> Plan:
     satellite = clues.named("satmae", "fmow") or any(key in clues.args for key in SATMAE_ARGUMENTS)
-    plan = Plan("mae", "SatMAE for RGB with its decoder" if satellite else "MAE with its decoder", {}, NON_COMMERCIAL, [META_NOTICE])
+    plan = Plan(
+        "mae",
+        "SatMAE for RGB with its decoder" if satellite else "MAE with its decoder",
+        {},
+        NON_COMMERCIAL,
+        [META_NOTICE],
+    )
     if satellite:
         plan.card = {"mean": FMOW_MEAN, "std": FMOW_STD}
     width = clues.shape("mask_token", 3)[2]
     normalised = clues.flag("norm_pix_loss")
     if normalised is None:
         normalised = clues.named("full") and not clues.named("visualize")
-        plan.assumed.append(f"norm_pix_loss = {normalised} (the file does not say; its name does not contradict)")
+        plan.assumed.append(
+            f"norm_pix_loss = {normalised} (the file does not say; its name does not contradict)"
+        )
     if normalised:
         plan.notices.append(
             "Its patches were predicted with their own mean and deviation removed: to show them as a picture both would have to be borrowed "
@@ -146,7 +178,10 @@ def renamed(clues: Clues, plan: Plan) -> Mapping[str, Tensor]:
     """Tensors under the names of the networks here: fc_norm becomes the final norm where there is no other, a stored CLS position joins CLS."""
     tensors = dict(clues.tensors)
     if clues.has("fc_norm.") and not clues.has("norm."):
-        tensors = {key.replace("fc_norm.", "norm.") if key.startswith("fc_norm.") else key: tensor for key, tensor in tensors.items()}
+        tensors = {
+            key.replace("fc_norm.", "norm.") if key.startswith("fc_norm.") else key: tensor
+            for key, tensor in tensors.items()
+        }
     if plan.sizes.get("stored_positions"):
         tensors["cls_token"] = tensors["cls_token"] + tensors["pos_embed"][:, :1]
     return tensors

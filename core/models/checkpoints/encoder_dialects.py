@@ -11,13 +11,32 @@ from typing import Literal
 from torch import Tensor
 
 from ..layers.vit import gsd_positions
-from .clues import META_NOTICE, NON_COMMERCIAL, OWNER_NOTICE, SCALE_MAE_NOTICE, UNSTATED_NOTICE, Clues, Plan, heads, trunk_sizes
+from .clues import (
+    META_NOTICE,
+    NON_COMMERCIAL,
+    OWNER_NOTICE,
+    SCALE_MAE_NOTICE,
+    UNSTATED_NOTICE,
+    Clues,
+    Plan,
+    heads,
+    trunk_sizes,
+)
 from .files import CheckpointError
 
 Positions = Literal["gsd", "static"]
 
 SCALE_MAE_ARGUMENTS = (
-    *("base_resolution", "band_config", "absolute_scale", "fcn_dim", "independent_fcn_head", "use_l1_loss", "fixed_output_size", "target_size"),
+    *(
+        "base_resolution",
+        "band_config",
+        "absolute_scale",
+        "fcn_dim",
+        "independent_fcn_head",
+        "use_l1_loss",
+        "fixed_output_size",
+        "target_size",
+    ),
     *("source_size", "eval_base_resolution", "eval_reference_resolution"),
 )
 
@@ -34,10 +53,16 @@ def encoder_alone(clues: Clues, positions: Positions | None) -> Plan:
     scale_mae = gsd and not student
     if scale_mae:
         plan.variant, plan.licence = f"Scale-MAE encoder alone{_source(clues)}", NON_COMMERCIAL
-        plan.notices += [SCALE_MAE_NOTICE, "It has no decoder: pictures need the full file, scalemae-vitlarge-800.pth."]
+        plan.notices += [
+            SCALE_MAE_NOTICE,
+            "It has no decoder: pictures need the full file, scalemae-vitlarge-800.pth.",
+        ]
         plan.card = {"default_policy": "author_eval", "res_range": (2.23, 4.98)}
     elif clues.named("tinymim"):
-        plan.variant, plan.notices = "TinyMIM student" if student else "TinyMIM, fine-tuned", [UNSTATED_NOTICE]
+        plan.variant, plan.notices = (
+            "TinyMIM student" if student else "TinyMIM, fine-tuned",
+            [UNSTATED_NOTICE],
+        )
     elif clues.named("maepretrain", "maefinetune", "satmae", "fmow"):
         plan.variant, plan.licence, plan.notices = "MAE encoder alone", NON_COMMERCIAL, [META_NOTICE]
     else:
@@ -48,10 +73,14 @@ def encoder_alone(clues: Clues, positions: Positions | None) -> Plan:
         plan.variant += ", with a linear probe" if clues.has("head.0.running_mean") else ", with a classifier"
     if clues.has("fc_norm.") and not clues.has("norm."):
         plan.card["pooling"] = "mean"
-        plan.notices.append("It was fine-tuned on mean-pooled tokens: its fc_norm stands in for the final norm, before averaging instead of after.")
+        plan.notices.append(
+            "It was fine-tuned on mean-pooled tokens: its fc_norm stands in for the final norm, before averaging instead of after."
+        )
     if not gsd and not student and _learned(clues):
         plan.sizes["stored_positions"] = True
-        plan.notices.append("Its positions were learned: they are used as stored, drawn bicubic to other grids.")
+        plan.notices.append(
+            "Its positions were learned: they are used as stored, drawn bicubic to other grids."
+        )
     return plan
 
 
@@ -61,17 +90,23 @@ def _tinymim(clues: Clues, plan: Plan) -> None:
     plan.family = "tinymim"
     if width == 192 and clues.whole("num_heads", 1, width) is None:
         plan.sizes["num_heads"] = 6
-        plan.assumed = [said for said in plan.assumed if not said.startswith("num_heads")] + ["num_heads = 6 (as TinyMIM-Ti was distilled)"]
+        plan.assumed = [said for said in plan.assumed if not said.startswith("num_heads")] + [
+            "num_heads = 6 (as TinyMIM-Ti was distilled)"
+        ]
     taught = {768: 16, 384: 12, 192: 12}.get(width, plan.sizes["num_heads"])
     plan.sizes["last_heads"] = heads(clues, plan, "last_heads", width, taught)
     plan.card["pooling"] = "block11_mean"
-    plan.notices.append("Distillation leaves its last block's MLP and final norm untrained: it is embedded by block11_mean or block11_cls.")
+    plan.notices.append(
+        "Distillation leaves its last block's MLP and final norm untrained: it is embedded by block11_mean or block11_cls."
+    )
 
 
 def positions_of(clues: Clues, said: Positions | None, plan: Plan) -> Positions:
     """Whether an encoder's positions follow the GSD: what the caller says, else evidence in the file. Raises AmbiguousPositionsError."""
     if said not in (None, "gsd", "static"):
-        raise CheckpointError(f"positions is 'gsd' (Scale-MAE) or 'static' (MAE, SDMAE, TinyMIM), not {said!r:.40}.")
+        raise CheckpointError(
+            f"positions is 'gsd' (Scale-MAE) or 'static' (MAE, SDMAE, TinyMIM), not {said!r:.40}."
+        )
     evidence = _evidence(clues)
     found = said or (evidence[0] if evidence else None)
     if found is None:
@@ -88,7 +123,11 @@ def _evidence(clues: Clues) -> tuple[Positions, str] | None:
     if clues.official:
         return "gsd", "it is a known copy of Scale-MAE"
     if any(key in clues.args for key in SCALE_MAE_ARGUMENTS):
-        return ("static", "its arguments set absolute_scale") if clues.flag("absolute_scale") else ("gsd", "its arguments are Scale-MAE's")
+        return (
+            ("static", "its arguments set absolute_scale")
+            if clues.flag("absolute_scale")
+            else ("gsd", "its arguments are Scale-MAE's")
+        )
     if clues.named("scalemae"):
         return "gsd", "its name says Scale-MAE"
     if clues.named("tinymim", "sdmae", "satmae", "maepretrain", "maefinetune"):
@@ -96,7 +135,10 @@ def _evidence(clues: Clues) -> tuple[Positions, str] | None:
     if clues.args:
         return "static", "its arguments are not Scale-MAE's"
     if "model." in clues.stripped and not clues.has("pos_embed"):
-        return "gsd", "names begin with model. and there is no table of positions, as in rshf's copy of Scale-MAE"
+        return (
+            "gsd",
+            "names begin with model. and there is no table of positions, as in rshf's copy of Scale-MAE",
+        )
     if clues.has("head.0.running_mean"):
         return "gsd", "its linear probe has the layout of Scale-MAE's"
     return None

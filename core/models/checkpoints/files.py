@@ -35,6 +35,7 @@ _MISTAKEN = {
     b"\x89PNG": "is a PNG image: open it as a tile, not as a model",
 }
 
+
 class CheckpointError(WeightsError):
     """A file of weights that cannot be used; the message says why and what to do instead."""
 
@@ -74,13 +75,19 @@ def _checked_size(path: Path) -> int:
         raise CheckpointError(f"There is no file called {path.name!r}: check its name and folder.") from None
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else problem
-        raise CheckpointError(f"{path.name!r:.80} cannot be opened ({why}): give the path of a file of weights.") from problem
+        raise CheckpointError(
+            f"{path.name!r:.80} cannot be opened ({why}): give the path of a file of weights."
+        ) from problem
     if not stat.S_ISREG(found.st_mode):
-        raise CheckpointError(f"{path.name!r} is not a file but a folder or device: give the path of a file of weights.")
+        raise CheckpointError(
+            f"{path.name!r} is not a file but a folder or device: give the path of a file of weights."
+        )
     if not found.st_size:
         raise CheckpointError(f"{path.name} is empty: download it again.")
     if found.st_size > MAX_FILE_BYTES:
-        raise CheckpointError(f"{path.name} is larger than {MAX_FILE_BYTES // 2**30} GiB, which no model here needs: save its tensors alone.")
+        raise CheckpointError(
+            f"{path.name} is larger than {MAX_FILE_BYTES // 2**30} GiB, which no model here needs: save its tensors alone."
+        )
     return found.st_size
 
 
@@ -94,7 +101,9 @@ def _mistaken(head: bytes) -> str:
 def _check(path: Path, found: Listing, size: int) -> None:
     """Refuse what claims more than the file's own bytes hold, before any of it is read."""
     if len(found.tensors) > MAX_TENSORS:
-        raise CheckpointError(f"{path.name} lists {len(found.tensors)} tensors, which no model here has: do not trust it.")
+        raise CheckpointError(
+            f"{path.name} lists {len(found.tensors)} tensors, which no model here has: do not trust it."
+        )
     for each in found.tensors:
         if each.dtype not in FLOATS and not _counts(each.name, each.count):
             raise CheckpointError(
@@ -102,7 +111,9 @@ def _check(path: Path, found: Listing, size: int) -> None:
             )
     read = sum(max(each.count, each.reach) * WIDTHS[each.dtype] for each in found.tensors)
     if sum(each.count * WIDTHS[each.dtype] for each in found.tensors) > size or read > MOST_READ * size:
-        raise CheckpointError(f"{path.name} claims more numbers than its {size} bytes can hold: it is damaged or a trap.")
+        raise CheckpointError(
+            f"{path.name} claims more numbers than its {size} bytes can hold: it is damaged or a trap."
+        )
 
 
 def _numbers(file: IO[bytes], each: Listed) -> Tensor:
@@ -127,5 +138,7 @@ def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
         return tensor.double().nan_to_num(posinf=0.0).long()
     numbers = tensor.to(torch.float32).contiguous()
     if not bool(numbers.isfinite().all()):
-        raise CheckpointError(f"{path.name} holds values in {key:.60} that are no numbers: its training had failed, take an earlier checkpoint.")
+        raise CheckpointError(
+            f"{path.name} holds values in {key:.60} that are no numbers: its training had failed, take an earlier checkpoint."
+        )
     return numbers if numbers.untyped_storage().nbytes() == numbers.nbytes else numbers.clone()

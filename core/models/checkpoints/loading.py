@@ -75,7 +75,10 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     sha256 = file_sha256(path)
     card = _own_card(path, sha256)
     if card is not None:
-        clues, plan = Clues(file, sha256), Plan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence)
+        clues, plan = (
+            Clues(file, sha256),
+            Plan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence),
+        )
     elif (said := stated(file)) is not None:
         clues, plan = Clues(file, sha256), said
     else:
@@ -96,7 +99,9 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
 
     Raises WeightsError where the card is of another file.
     """
-    shipped = next((card for card in cards().values() if card.weights and card.weights.sha256 == sha256), None)
+    shipped = next(
+        (card for card in cards().values() if card.weights and card.weights.sha256 == sha256), None
+    )
     if shipped is not None:
         return shipped
     written = path.with_suffix(".json")
@@ -112,7 +117,9 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
     card = read_card(written)
     assert card.weights is not None
     if card.weights.sha256 != sha256:
-        raise CheckpointError(f"{path.name} is not the file that its card {written.name} describes: copy both again, or remove the card.")
+        raise CheckpointError(
+            f"{path.name} is not the file that its card {written.name} describes: copy both again, or remove the card."
+        )
     return card
 
 
@@ -126,7 +133,9 @@ def _built(path: Path, plan: Plan) -> Encoder:
         except ExplorerError:
             raise
         except (TypeError, ValueError, ArithmeticError, RuntimeError) as problem:
-            raise CheckpointError(f"{path.name} describes a network that cannot be built ({problem}): take another file.") from problem
+            raise CheckpointError(
+                f"{path.name} describes a network that cannot be built ({problem}): take another file."
+            ) from problem
 
 
 def _require_bounded(path: Path, sizes: Mapping[str, Any]) -> None:
@@ -151,14 +160,18 @@ def _limit(name: str) -> int:
     return {"img_size": MAX_SIDE_PX, "patch_size": MAX_SIDE_PX, "band_config": MAX_BLOCKS}.get(name, MAX_SIZE)
 
 
-def _filled(model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: Plan, sha256: str) -> LoadReport:
+def _filled(
+    model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: Plan, sha256: str
+) -> LoadReport:
     """Put every tensor in its place, strictly. Raises CheckpointError where one is missing, left over or of another shape."""
     name, wanted = file.path.name, model.state_dict()
     missing = [key for key in wanted if key not in tensors]
     left = [key for key in tensors if key not in wanted]
     lacking = [key for key in missing if key.rpartition(".")[2] not in COMPUTED]
     if lacking:
-        raise CheckpointError(f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({_few(lacking)}): take a complete file.")
+        raise CheckpointError(
+            f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({_few(lacking)}): take a complete file."
+        )
     misfits = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
     if misfits:
         key = misfits[0]
@@ -210,7 +223,12 @@ def _card(path: Path, plan: Plan, report: LoadReport) -> ModelCard:
     )
     card = card_for(families()[plan.family], path.stem, plan.sizes)
     return replace(
-        card, description=f"{report.variant}, from {path.name}.", licence=report.licence, notices=report.notices, weights=weights, **plan.card
+        card,
+        description=f"{report.variant}, from {path.name}.",
+        licence=report.licence,
+        notices=report.notices,
+        weights=weights,
+        **plan.card,
     )
 
 

@@ -60,4 +60,7 @@ RELEASES: dict[str, Release] = {
 RSHF_SHA256 = "51ca27a378cf31a95cee019b5ea9078bdd55bf0acadc83f841ceabfa706ddb41"
 """rshf's copy of the encoder, pytorch_model.bin of MVRL/scalemae-vitlarge-800. Its page says Apache-2.0; the weights are Scale-MAE's."""
 
-OFFICIAL_SHA256 = {RSHF_SHA256: "rshf's copy of the encoder", **{release.sha256: release.variant for release in RELEASES.values()}}
+OFFICIAL_SHA256 = {
+    RSHF_SHA256: "rshf's copy of the encoder",
+    **{release.sha256: release.variant for release in RELEASES.values()},
+}

@@ -26,7 +26,11 @@ STATED = ("mean", "std", "default_policy", "res_range", "pooling", "input_px")
 
 def metadata(card: ModelCard) -> dict[str, str]:
     """What a file of weights states of its network: family, sizes, normalisation, policy, pooling and input."""
-    return {ENTRY: json.dumps({"family": card.family, "sizes": card.sizes, **{name: getattr(card, name) for name in STATED}})}
+    return {
+        ENTRY: json.dumps(
+            {"family": card.family, "sizes": card.sizes, **{name: getattr(card, name) for name in STATED}}
+        )
+    }
 
 
 def stated(file: CheckpointFile) -> Plan | None:
@@ -47,17 +51,43 @@ def stated(file: CheckpointFile) -> Plan | None:
         card |= {name: _numbers(card[name], 3, least) for name, least in (("mean", -math.inf), ("std", 1e-6))}
         if card["res_range"] is not None:
             card["res_range"] = _numbers(card["res_range"], 2, 1e-9)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, ExplorerError) as problem:
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+        ExplorerError,
+    ) as problem:
         raise CheckpointError(
             f"{file.path.name} states a network that cannot be meant ({type(problem).__name__}: {problem!s:.80}): export it once more where it was trained."
         ) from problem
-    return Plan(family.name, f"{family.name}, trained here or in another copy of this program", sizes, "not stated", [OWNER_NOTICE], card=card)
+    return Plan(
+        family.name,
+        f"{family.name}, trained here or in another copy of this program",
+        sizes,
+        "not stated",
+        [OWNER_NOTICE],
+        card=card,
+    )
 
 
 def _size(name: str, value: Any, usual: Any) -> Any:
     """Pass a size through whose kind is that of the builder's default. Raises ValueError."""
-    kinds = {bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,), type(None): (int, type(None))}[type(usual)]
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or len(str(value)) > 100:
+    kinds = {
+        bool: (bool,),
+        int: (int,),
+        float: (int, float),
+        str: (str,),
+        tuple: (list,),
+        type(None): (int, type(None)),
+    }[type(usual)]
+    if (
+        not isinstance(value, kinds)
+        or (isinstance(value, bool) and bool not in kinds)
+        or len(str(value)) > 100
+    ):
         raise ValueError(name)
     return value
 

@@ -28,7 +28,9 @@ class FillJoin(nn.Module):
     """A map that knows the pixels around: `imagined` (b, n, g, g), `known` (b, c, s, s) and `hidden` (b, 1, s, s) make (b, made, g, g), s being
     g patches. `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill."""
 
-    def __init__(self, imagined: int, made: int, patch: int, channels: int = 3, width: int = 128, depth: int = 3) -> None:
+    def __init__(
+        self, imagined: int, made: int, patch: int, channels: int = 3, width: int = 128, depth: int = 3
+    ) -> None:
         super().__init__()
         self.patch = patch
         self.enter = nn.Conv2d(imagined + (channels + 1) * patch**2, width, 1)
@@ -50,7 +52,9 @@ def he_convolutions(part: nn.Module) -> None:
     values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing is learnt."""
     for module in part.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            inputs = module.in_channels if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
+            inputs = (
+                module.in_channels if isinstance(module, nn.ConvTranspose2d) else module.weight[0].numel()
+            )
             nn.init.normal_(module.weight, std=(2 / inputs) ** 0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

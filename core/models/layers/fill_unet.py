@@ -33,7 +33,9 @@ class FillUNet(nn.Module):
         super().__init__()
         if patch != 2 ** len(widths):
             levels = int(math.log2(patch)) if patch > 1 else 0
-            raise ModelInputError(f"A U-Net over patches of {patch} px needs {levels} widths for a power of two, not {len(widths)}.")
+            raise ModelInputError(
+                f"A U-Net over patches of {patch} px needs {levels} widths for a power of two, not {len(widths)}."
+            )
         pairs = list(pairwise(widths))
         self.channels = channels
         self.enter = nn.Conv2d(4 * (channels + 1), widths[0], 3, padding=1)
@@ -44,7 +46,10 @@ class FillUNet(nn.Module):
         self.bottom = nn.Sequential(JoinBlock(widths[-1]), JoinBlock(widths[-1]))
         self.grow = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, 2) for fine, coarse in reversed(pairs))
         self.up = nn.ModuleList(JoinBlock(width) for width in reversed(widths[:-1]))
-        self.low, self.high = nn.Conv2d(widths[0], 4 * channels, 3, padding=1), nn.Conv2d(widths[0], 16 * channels, 3, padding=1)
+        self.low, self.high = (
+            nn.Conv2d(widths[0], 4 * channels, 3, padding=1),
+            nn.Conv2d(widths[0], 16 * channels, 3, padding=1),
+        )
         for part in (self.enter, self.shrink, self.tokens, self.grow, self.low, self.high):
             he_convolutions(part)
         for head in (self.low, self.high):

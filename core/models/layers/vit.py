@@ -33,7 +33,9 @@ def prepare_timm() -> Any:
         import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except RuntimeError:
         for operator in ("nms", "qnms"):
-            torch.library.define(f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            torch.library.define(
+                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
     import timm
 
     return timm.create_model
@@ -46,21 +48,32 @@ def _timm_block() -> type[Block]:
     return Block
 
 
-def transformer_blocks(depth: int, width: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0) -> nn.ModuleList:
+def transformer_blocks(
+    depth: int, width: int, heads: int, mlp_ratio: float = 4.0, drop_path: float = 0.0
+) -> nn.ModuleList:
     """`depth` pre-norm blocks of timm with biased qkv and LayerNorm eps 1e-6, as MAE builds them."""
     if width % heads:
-        raise ModelInputError(f"A width of {width} cannot be split into {heads} heads: choose a number of heads that divides it.")
+        raise ModelInputError(
+            f"A width of {width} cannot be split into {heads} heads: choose a number of heads that divides it."
+        )
     block = _timm_block()
     norm: Any = partial(nn.LayerNorm, eps=1e-6)
-    return nn.ModuleList(block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, drop_path=drop_path) for _ in range(depth))
+    return nn.ModuleList(
+        block(width, heads, mlp_ratio, qkv_bias=True, norm_layer=norm, drop_path=drop_path)
+        for _ in range(depth)
+    )
 
 
 def _frequencies(width: int) -> Tensor:
     """1 / 10000^(k / (width/4)), worked out in float64 on the host (MPS has none), whatever the default device is."""
     if width % 4:
-        raise ModelInputError(f"A width of {width} cannot carry 2-D sine-cosine positions: it must be divisible by 4.")
+        raise ModelInputError(
+            f"A width of {width} cannot carry 2-D sine-cosine positions: it must be divisible by 4."
+        )
     quarter = width // 4
-    return (1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64, device="cpu") / quarter)).to(torch.float32)
+    return (1.0 / 10000 ** (torch.arange(quarter, dtype=torch.float64, device="cpu") / quarter)).to(
+        torch.float32
+    )
 
 
 def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
@@ -71,7 +84,9 @@ def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
     """
     res = res.detach().to(torch.float32)
     omega = _frequencies(width).to(res.device)
-    angle = res[:, None, None] * torch.arange(grid, dtype=torch.float32, device=res.device)[None, :, None] * omega
+    angle = (
+        res[:, None, None] * torch.arange(grid, dtype=torch.float32, device=res.device)[None, :, None] * omega
+    )
     line = torch.cat([angle.sin(), angle.cos()], dim=2)
     columns = line[:, None].expand(-1, grid, -1, -1)
     rows = line[:, :, None].expand(-1, -1, grid, -1)
@@ -149,8 +164,15 @@ class VisionTransformer(Encoder):
     ) -> None:
         super().__init__()
         if img_size % patch_size:
-            raise ModelInputError(f"An input of {img_size} px does not divide into patches of {patch_size} px.")
-        self.img_size, self.patch_size, self.in_chans, self.embed_dim = img_size, patch_size, in_chans, embed_dim
+            raise ModelInputError(
+                f"An input of {img_size} px does not divide into patches of {patch_size} px."
+            )
+        self.img_size, self.patch_size, self.in_chans, self.embed_dim = (
+            img_size,
+            patch_size,
+            in_chans,
+            embed_dim,
+        )
         self.gsd_aware = gsd_aware
         self.centre: Centre = centre
         positions = 1 + (img_size // patch_size) ** 2

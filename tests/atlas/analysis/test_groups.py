@@ -6,7 +6,14 @@ from sklearn.metrics import average_precision_score
 
 from core.atlas import EmbeddingTable, SearchError
 from core.atlas.analysis.cluster import cluster
-from core.atlas.analysis.label import Marks, expected_calibration_error, fit, mean_difference, suggest, variety
+from core.atlas.analysis.label import (
+    Marks,
+    expected_calibration_error,
+    fit,
+    mean_difference,
+    suggest,
+    variety,
+)
 from core.atlas.analysis.outliers import outliers_by_density, outliers_by_loss
 
 
@@ -32,7 +39,9 @@ def test_asking_for_too_many_groups(rows):
 def test_outliers_by_loss(rows):
     high = np.full(200, 0.1, np.float32)
     high[[3, 77]], high[5] = (0.9, 0.5), np.nan
-    table = EmbeddingTable.from_rows(rows(recon_loss_high=high, recon_loss_low=np.linspace(0, 0.01, 200, dtype=np.float32)))
+    table = EmbeddingTable.from_rows(
+        rows(recon_loss_high=high, recon_loss_low=np.linspace(0, 0.01, 200, dtype=np.float32))
+    )
     assert outliers_by_loss(table, 2, "high").rows.tolist() == [3, 77]
     assert set(outliers_by_loss(table, 2).rows) == {3, 77}
     with pytest.raises(SearchError, match="no reconstruction losses"):
@@ -44,7 +53,9 @@ def test_outliers_by_density(rows):
     vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
     vectors[42] *= -1
     column = [vectors.tolist()]
-    table = EmbeddingTable.from_rows(original.set_column(original.schema.get_field_index("embedding"), "embedding", column))
+    table = EmbeddingTable.from_rows(
+        original.set_column(original.schema.get_field_index("embedding"), "embedding", column)
+    )
     assert outliers_by_density(table, 1).rows.tolist() == [42]
     assert outliers_by_density(table, 1, sample=100).rows.tolist() == [42]
 
@@ -68,7 +79,10 @@ def test_labels_find_the_group(marked):
 
 
 def test_suggestions_are_doubtful_distinct_and_unmarked(rows):
-    table, marks = EmbeddingTable.from_rows(rows(n=6000, d=32, groups=6, seed=3)), Marks((0, 6, 12, 18, 24), (1, 2, 3, 4, 5))
+    table, marks = (
+        EmbeddingTable.from_rows(rows(n=6000, d=32, groups=6, seed=3)),
+        Marks((0, 6, 12, 18, 24), (1, 2, 3, 4, 5)),
+    )
     labeller = fit(table, marks)
     chosen = suggest(table, labeller, 8)
     assert len(set(chosen.tolist())) == 8
@@ -98,7 +112,11 @@ def test_calibration_error_of_known_cases():
 
 def test_bad_marks_get_a_sentence(marked):
     table, _ = marked
-    for marks, sentence in ((Marks((1,), ()), "at least one"), (Marks((1, 2), (2,)), "both yes and no"), (Marks((1,), (9999,)), "no usable vector")):
+    for marks, sentence in (
+        (Marks((1,), ()), "at least one"),
+        (Marks((1, 2), (2,)), "both yes and no"),
+        (Marks((1,), (9999,)), "no usable vector"),
+    ):
         with pytest.raises(SearchError, match=sentence):
             fit(table, marks)
     assert fit(table, Marks((1,), (2,))).accuracy is None
@@ -117,8 +135,12 @@ def test_fits_are_those_of_scikit_learn_where_nothing_stands_beside_the_marks():
     fits = fit_all(units, truth, np.zeros((0, 40)), seen)
     for s, strength in enumerate((1.0, 10.0, 100.0)):
         for b in range(2):
-            theirs = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000, tol=1e-9).fit(units[seen[b]], truth[seen[b]])
-            np.testing.assert_allclose(fits.weight[s, b], theirs.coef_[0], atol=1e-4 * np.abs(theirs.coef_).max())
+            theirs = LogisticRegression(C=strength, class_weight="balanced", max_iter=5000, tol=1e-9).fit(
+                units[seen[b]], truth[seen[b]]
+            )
+            np.testing.assert_allclose(
+                fits.weight[s, b], theirs.coef_[0], atol=1e-4 * np.abs(theirs.coef_).max()
+            )
             assert fits.bias[s, b] == pytest.approx(theirs.intercept_[0], abs=1e-4)
 
 

@@ -41,7 +41,17 @@ def test_a_sheet_comes_back_by_its_key_only(tmp_path):
             load_sheet(tmp_path, hostile)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"title": "", "table": "", "log": 3}', '{"title": "", "table": "", "log": [1]}', "\x00\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"title": "", "table": "", "log": 3}',
+        '{"title": "", "table": "", "log": [1]}',
+        "\x00\xff",
+    ],
+)
 def test_a_damaged_sheet_is_said(tmp_path, content):
     key = new_key()
     (tmp_path / f"{key}.json").write_text(content, encoding="latin-1")
@@ -51,7 +61,9 @@ def test_a_damaged_sheet_is_said(tmp_path, content):
 
 def test_words_that_are_no_marks_are_passed_over(tmp_path):
     key = new_key()
-    (tmp_path / f"{key}.json").write_text(json.dumps({"title": "t", "table": "w", "log": [["a", "yes"], ["b", "<script>"]]}))
+    (tmp_path / f"{key}.json").write_text(
+        json.dumps({"title": "t", "table": "w", "log": [["a", "yes"], ["b", "<script>"]]})
+    )
     assert load_sheet(tmp_path, key).now() == {"a": "yes"}
 
 

@@ -22,7 +22,12 @@ def test_rows_are_paired_by_place_and_scale(rows):
 def test_without_places_windows_of_pictures_count():
     boxes = [[0, 0, 8, 8], [8, 0, 16, 8], [0, 8, 8, 16], [8, 8, 16, 16]]
     one, two = (
-        EmbeddingTable.from_rows(make_rows(np.eye(4, dtype=np.float32)[order], {"pixel_bbox": [boxes[n] for n in order], "product_id": ["p"] * 4}))
+        EmbeddingTable.from_rows(
+            make_rows(
+                np.eye(4, dtype=np.float32)[order],
+                {"pixel_bbox": [boxes[n] for n in order], "product_id": ["p"] * 4},
+            )
+        )
         for order in ([0, 1, 2, 3], [3, 1, 0, 2])
     )
     pairs = same_places(one, two)

@@ -18,7 +18,9 @@ def test_pca_equals_sklearn_up_to_sign(rows):
     np.testing.assert_allclose(projection.explained, model.explained_variance_ratio_, rtol=1e-3)
     axes = principal_axes(table)
     assert all(axis[np.abs(axis).argmax()] > 0 for axis in axes.components)
-    np.testing.assert_allclose(place(table, ProjectionSpec(), table.vectors_of([7])), projection.xy[[7]], atol=1e-5)
+    np.testing.assert_allclose(
+        place(table, ProjectionSpec(), table.vectors_of([7])), projection.xy[[7]], atol=1e-5
+    )
 
 
 def test_projection_is_cached_by_table_and_spec(rows, tmp_path, monkeypatch):
@@ -34,7 +36,9 @@ def test_projection_is_cached_by_table_and_spec(rows, tmp_path, monkeypatch):
 
 def test_a_layout_its_colours_and_more_axes_read_the_vectors_for_their_axes_once(rows, monkeypatch):
     table, passes = EmbeddingTable.from_rows(rows(n=80)), []
-    monkeypatch.setattr("core.atlas.analysis.project._all_axes", lambda *a, work=_all_axes: passes.append(a) or work(*a))
+    monkeypatch.setattr(
+        "core.atlas.analysis.project._all_axes", lambda *a, work=_all_axes: passes.append(a) or work(*a)
+    )
     project(table), colours(table), principal_axes(table, 8)
     assert len(passes) == 1
     assert principal_axes(table, 8).components.shape == (8, table.dim)
@@ -44,7 +48,9 @@ def test_unusable_rows_have_no_place_and_a_grey_colour(rows):
     original = rows(n=20)
     vectors = original["embedding"].to_pylist()
     vectors[2] = [np.nan] * 16
-    table = EmbeddingTable.from_rows(original.set_column(original.schema.get_field_index("embedding"), "embedding", [vectors]))
+    table = EmbeddingTable.from_rows(
+        original.set_column(original.schema.get_field_index("embedding"), "embedding", [vectors])
+    )
     assert np.isnan(project(table).xy[2]).all()
     assert np.isfinite(np.delete(project(table).xy, 2, axis=0)).all()
     assert colours(table)[2].tolist() == [128, 128, 128]
@@ -70,7 +76,11 @@ def test_rows_keep_their_plotted_spot_and_only_new_ones_are_transformed(rows, mo
 
     monkeypatch.setattr("core.atlas.analysis.project._fitted", lambda table, spec: Far())
     table = EmbeddingTable.from_rows(rows())
-    found = place(table, ProjectionSpec("umap"), np.concatenate([table.vectors_of([7, 0]), table.vectors_of([7]) + 1, 3 * table.vectors_of([199])]))
+    found = place(
+        table,
+        ProjectionSpec("umap"),
+        np.concatenate([table.vectors_of([7, 0]), table.vectors_of([7]) + 1, 3 * table.vectors_of([199])]),
+    )
     np.testing.assert_array_equal(found, [[14, 15], [0, 1], [-1, -1], [398, 399]])
 
 
@@ -83,7 +93,9 @@ def test_umap_is_seeded_and_places_new_rows(rows):
     np.testing.assert_array_equal(first, again)
     assert np.isfinite(first).all()
     groups = np.array([first[g::4].mean(axis=0) for g in range(4)])
-    np.testing.assert_array_equal(place(table, spec, table.vectors_of([7, 0, 299])), first[[7, 0, 299]], "a row keeps its plotted spot")
+    np.testing.assert_array_equal(
+        place(table, spec, table.vectors_of([7, 0, 299])), first[[7, 0, 299]], "a row keeps its plotted spot"
+    )
     moved = table.vectors_of([0, 1, 2, 3]) + np.float32(0.02)
     new = place(table, spec, np.concatenate([moved, table.vectors_of([5])]))
     np.testing.assert_array_equal(new[4], first[5])

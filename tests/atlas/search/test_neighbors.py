@@ -21,7 +21,9 @@ from core.atlas.store.shards import write_table
 
 @pytest.fixture(params=["float32", "int8"])
 def table(request, rows, tmp_path):
-    write_table(tmp_path / "t", rows(n=3000, d=48, groups=30), TableInfo("test", None, "cls", 48, request.param))
+    write_table(
+        tmp_path / "t", rows(n=3000, d=48, groups=30), TableInfo("test", None, "cls", 48, request.param)
+    )
     return open_table(tmp_path / "t")
 
 
@@ -69,7 +71,11 @@ def test_unusable_rows_are_never_found(rows):
     vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
     vectors[3], vectors[7, 2], vectors[9, 0] = 0, np.nan, np.inf
     table = EmbeddingTable.from_rows(_with(original, vectors))
-    for found in (nearest(table, vectors[4], 50), nearest_many(table, vectors[4:5], 50)[0], build_index(table).nearest(vectors[4], 50)):
+    for found in (
+        nearest(table, vectors[4], 50),
+        nearest_many(table, vectors[4:5], 50)[0],
+        build_index(table).nearest(vectors[4], 50),
+    ):
         assert sorted(found.rows.tolist()) == [row for row in range(50) if row not in (3, 7, 9)]
         assert np.isfinite(found.similarity).all()
     assert (similarities(table, vectors[4])[[3, 7, 9]] == 0).all()
@@ -100,7 +106,11 @@ def test_rows_and_counts_that_are_none_are_refused_everywhere(rows):
         for row in (-1, 20):
             with pytest.raises(SearchError, match=f"There is no row {row} "):
                 ask(row)
-    for ask in (lambda: nearest_many(table, table.vectors[:2], 0), lambda: outliers_by_density(table, 0), lambda: outliers_by_density(table, -1)):
+    for ask in (
+        lambda: nearest_many(table, table.vectors[:2], 0),
+        lambda: outliers_by_density(table, 0),
+        lambda: outliers_by_density(table, -1),
+    ):
         with pytest.raises(SearchError, match="ask for 1 or more"):
             ask()
     assert nearest_many(table, table.vectors[:0], 3) == ()
@@ -153,7 +163,11 @@ def test_more_like_these_minus_those(rows):
     found = more_like(table, [0, 4, 8], [1, 5], 20)
     assert (found.rows % 4 == 0).all()
     assert not set(found.rows) & {0, 1, 4, 5, 8}
-    np.testing.assert_allclose(example_query(table, [0]), table.vectors_of([0])[0] / np.linalg.norm(table.vectors_of([0])[0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        example_query(table, [0]),
+        table.vectors_of([0])[0] / np.linalg.norm(table.vectors_of([0])[0]),
+        rtol=1e-5,
+    )
     with pytest.raises(SearchError, match="at least one"):
         more_like(table, [])
 

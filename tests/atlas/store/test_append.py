@@ -15,7 +15,13 @@ INFO = TableInfo("m", "ab" * 32, "cls", 4)
 
 
 def row(n, **more):
-    columns = {"unique_id": [f"id{n}"], "centre_lon": [float(n)], "centre_lat": [1.0], "model": ["m"], "gsd_m": [10.0]}
+    columns = {
+        "unique_id": [f"id{n}"],
+        "centre_lon": [float(n)],
+        "centre_lat": [1.0],
+        "model": ["m"],
+        "gsd_m": [10.0],
+    }
     return make_rows(np.full((1, 4), n + 1, np.float32), {**columns, **more})
 
 

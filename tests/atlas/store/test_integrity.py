@@ -86,12 +86,16 @@ def long_lists():
     return pa.table({"embedding": pa.LargeListArray.from_arrays(offsets, pa.array(np.zeros(72_000_000)))})
 
 
-
 def words():
     """A word of a megabyte, named by every row."""
     rows = 20_000
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(rows * 8, np.float32)), 8)
-    return pa.table({"embedding": vectors, "name": pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 1_000_000])})
+    return pa.table(
+        {
+            "embedding": vectors,
+            "name": pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), ["x" * 1_000_000]),
+        }
+    )
 
 
 def prefixes():
@@ -117,17 +121,23 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize("make", [runs, long_lists, words, prefixes])
 def test_a_small_file_cannot_fill_the_memory(make, tmp_path):
     path = tmp_path / "bomb.parquet"
-    delta = {"use_dictionary": False, "column_encoding": {"name": "DELTA_BYTE_ARRAY"}} if make is prefixes else {}
+    delta = (
+        {"use_dictionary": False, "column_encoding": {"name": "DELTA_BYTE_ARRAY"}} if make is prefixes else {}
+    )
     pq.write_table(make(), path, compression="zstd", store_schema=make is not words, **delta)
     assert path.stat().st_size < 4e6
-    said = subprocess.run([sys.executable, "-c", OPEN, path], capture_output=True, text=True, cwd=ROOT, check=True, timeout=120).stdout.splitlines()
+    said = subprocess.run(
+        [sys.executable, "-c", OPEN, path], capture_output=True, text=True, cwd=ROOT, check=True, timeout=120
+    ).stdout.splitlines()
     assert "bomb.parquet would take" in said[0], said
     assert int(said[-1]) < 300, "megabytes"
 
 
 def test_rows_without_vectors_cannot_fill_the_memory(tmp_path):
     schema = pa.schema([("embedding", pa.list_(pa.float32(), 2_000_000_000)), ("id", pa.string())])
-    narrow = pa.table({"embedding": pa.array([None] * 4, pa.list_(pa.float32(), 8)), "id": ["a", "b", "c", "d"]})
+    narrow = pa.table(
+        {"embedding": pa.array([None] * 4, pa.list_(pa.float32(), 8)), "id": ["a", "b", "c", "d"]}
+    )
     pq.write_table(narrow, tmp_path / "narrow.parquet")
     metadata = pq.read_metadata(tmp_path / "narrow.parquet")
     needed = decoded_bytes(metadata, schema, {"embedding", "id"})
@@ -140,7 +150,9 @@ def test_tables_that_fit_alone_are_refused_where_they_do_not_together(rows, tmp_
     for name in "ab":
         write_table(tmp_path / name, rows(n=60, seed=ord(name)), INFO)
     alone = 60 * (512 + 16 * 4)
-    monkeypatch.setattr("core.atlas.store.integrity.psutil.virtual_memory", lambda: type("Memory", (), {"total": 4 * alone})())
+    monkeypatch.setattr(
+        "core.atlas.store.integrity.psutil.virtual_memory", lambda: type("Memory", (), {"total": 4 * alone})()
+    )
     assert len(open_table(tmp_path / "a")) == 60
     with pytest.raises(TableError, match="The tables together would take"):
         open_table(tmp_path / "a", tmp_path / "b")
@@ -151,7 +163,9 @@ def test_a_kept_projection_that_unpacks_to_more_than_its_table_is_computed_again
     made = project(open_table(tmp_path / "t"), ProjectionSpec()).xy
     kept = next((tmp_path / "t" / ".derived").glob("projection-*"))
     with kept.open("wb") as stream:
-        np.savez_compressed(stream, xy=np.zeros((60, 2), np.float32), explained=np.zeros(20_000_000, np.float32))
+        np.savez_compressed(
+            stream, xy=np.zeros((60, 2), np.float32), explained=np.zeros(20_000_000, np.float32)
+        )
     tracemalloc.start()
     np.testing.assert_array_equal(project(open_table(tmp_path / "t"), ProjectionSpec()).xy, made)
     assert tracemalloc.get_traced_memory()[1] < 40e6
@@ -160,7 +174,15 @@ def test_a_kept_projection_that_unpacks_to_more_than_its_table_is_computed_again
 
 def test_a_small_raster_of_patches_cannot_fill_the_memory(tmp_path):
     path = tmp_path / "scene.patches.tif"
-    profile = {"driver": "GTiff", "width": 4000, "height": 4000, "count": 16, "dtype": "float32", "tiled": True, "SPARSE_OK": True}
+    profile = {
+        "driver": "GTiff",
+        "width": 4000,
+        "height": 4000,
+        "count": 16,
+        "dtype": "float32",
+        "tiled": True,
+        "SPARSE_OK": True,
+    }
     with rasterio.open(path, "w", **profile) as file:
         file.update_tags(RECIPE=json.dumps({"model": "mae_tiny"}))
     with pytest.raises(TableError, match=r"scene\.patches\.tif would take"):

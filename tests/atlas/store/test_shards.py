@@ -39,20 +39,28 @@ def test_other_programs_open_it(rows, tmp_path, precision):
     assert set(frame.geometry.geom_type) <= {"Polygon", "MultiPolygon"}
     near = gpd.read_parquet(tmp_path / "t" / "part-00000.parquet", bbox=(0, 0, 60, 60))
     assert 0 < len(near) < len(frame)
-    count, width = duckdb.sql(f"SELECT count(*), max(len(embedding)) FROM '{tmp_path}/t/*.parquet'").fetchall()[0]
+    count, width = duckdb.sql(
+        f"SELECT count(*), max(len(embedding)) FROM '{tmp_path}/t/*.parquet'"
+    ).fetchall()[0]
     assert (count, width) == (200, 16)
 
 
 def test_geo_and_emb_metadata(rows, tmp_path):
-    record = write_shard(tmp_path / "s.parquet", rows(), TableInfo("test", "ab" * 32, "mean", 16, "int8", ("samples",)))
+    record = write_shard(
+        tmp_path / "s.parquet", rows(), TableInfo("test", "ab" * 32, "mean", 16, "int8", ("samples",))
+    )
     file = pq.ParquetFile(tmp_path / "s.parquet")
     geo = json.loads(file.metadata.metadata[b"geo"])
     assert geo["version"] == "1.1.0"
     assert geo["columns"]["geometry"]["covering"]["bbox"]["xmin"] == ["bbox", "xmin"]
     emb = json.loads(file.metadata.metadata[b"emb"])
     assert (emb["model"], emb["pooling"], emb["dimensions"], emb["data_type"]) == ("test", "mean", 16, "int8")
-    assert emb["quantization"]["scale"] == pytest.approx(file.read(["embedding_scale"])["embedding_scale"][0].as_py())
-    assert {file.metadata.row_group(0).column(i).compression for i in range(file.metadata.num_columns)} == {"ZSTD"}
+    assert emb["quantization"]["scale"] == pytest.approx(
+        file.read(["embedding_scale"])["embedding_scale"][0].as_py()
+    )
+    assert {file.metadata.row_group(0).column(i).compression for i in range(file.metadata.num_columns)} == {
+        "ZSTD"
+    }
     assert record.sha256 == hashlib.sha256((tmp_path / "s.parquet").read_bytes()).hexdigest()
 
 

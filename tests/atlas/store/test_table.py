@@ -31,7 +31,9 @@ def test_filters_are_conditions_with_subqueries(rows):
     assert found.tolist() == [198, 199]
     north = table.where("centre_lat > 0 AND bbox.xmin BETWEEN -90 AND 90 -- a comment")
     assert (north.lonlat[:, 1] > 0).all()
-    np.testing.assert_array_equal(north.vectors[0], table.vectors[table.row_of(north.columns["unique_id"][0].as_py())])
+    np.testing.assert_array_equal(
+        north.vectors[0], table.vectors[table.row_of(north.columns["unique_id"][0].as_py())]
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,9 +67,13 @@ def test_nan_zero_and_missing_vectors_are_named(rows):
     original = rows(n=6)
     vectors = np.stack(original["embedding"].to_pylist()).astype(np.float32)
     vectors[1, 3], vectors[2] = np.inf, 0
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), 16, mask=pa.array([False] * 5 + [True]))
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(vectors.reshape(-1)), 16, mask=pa.array([False] * 5 + [True])
+    )
     original = original.set_column(original.schema.get_field_index("embedding"), "embedding", column)
-    original = original.set_column(original.schema.get_field_index("status"), "status", pa.array(["ok"] * 5 + ["unreadable"]))
+    original = original.set_column(
+        original.schema.get_field_index("status"), "status", pa.array(["ok"] * 5 + ["unreadable"])
+    )
     table = EmbeddingTable.from_rows(original)
     assert table.stored.usable.tolist() == [True, False, False, True, True, False]
     said = " ".join(table.stored.problems)
@@ -80,7 +86,9 @@ def test_nan_zero_and_missing_vectors_are_named(rows):
 def test_a_table_without_any_usable_vector_is_refused(rows):
     original = rows(n=3)
     column = pa.FixedSizeListArray.from_arrays(pa.array(np.full(48, np.nan, np.float32)), 16)
-    table = EmbeddingTable.from_rows(original.set_column(original.schema.get_field_index("embedding"), "embedding", column))
+    table = EmbeddingTable.from_rows(
+        original.set_column(original.schema.get_field_index("embedding"), "embedding", column)
+    )
     with pytest.raises(TableError, match="No row has a usable vector"):
         _ = table.stored
 
@@ -110,8 +118,12 @@ def test_rows_made_in_different_ways_are_refused(rows, columns, column):
 
 def test_a_policy_that_changed_nothing_may_differ(rows):
     for columns in ({"input_res_m": [1.0] * 20}, {}):
-        EmbeddingTable.from_rows(rows(n=20, res_policy=["log_gsd", "native_gsd"] * 10, **columns)).require_one_model()
-    EmbeddingTable.from_rows(rows(n=20, res_policy=["log_gsd"] * 20, input_res_m=[1.0, 2.0] * 10)).require_one_model()
+        EmbeddingTable.from_rows(
+            rows(n=20, res_policy=["log_gsd", "native_gsd"] * 10, **columns)
+        ).require_one_model()
+    EmbeddingTable.from_rows(
+        rows(n=20, res_policy=["log_gsd"] * 20, input_res_m=[1.0, 2.0] * 10)
+    ).require_one_model()
 
 
 def test_mixed_widths_are_refused(rows, tmp_path):
@@ -127,7 +139,9 @@ def test_bad_files_get_a_sentence(rows, tmp_path):
     pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "plain.parquet")
     pq.write_table(rows(n=3).slice(0, 0), tmp_path / "none.parquet")
     write_table(tmp_path / "torn", rows(), info(), shard_rows=100)
-    (tmp_path / "torn" / "part-00001.parquet").write_bytes((tmp_path / "torn" / "part-00001.parquet").read_bytes()[:-200])
+    (tmp_path / "torn" / "part-00001.parquet").write_bytes(
+        (tmp_path / "torn" / "part-00001.parquet").read_bytes()[:-200]
+    )
     write_table(tmp_path / "lost", rows(), info(), shard_rows=100)
     (tmp_path / "lost" / "part-00001.parquet").unlink()
     (tmp_path / "odd").mkdir()
@@ -144,7 +158,9 @@ def test_bad_files_get_a_sentence(rows, tmp_path):
 
 
 def test_places_and_identities_are_found(rows):
-    table = EmbeddingTable.from_rows(rows(centre_lon=np.where(np.arange(200) == 7, 179.9, 20.0), centre_lat=np.zeros(200)))
+    table = EmbeddingTable.from_rows(
+        rows(centre_lon=np.where(np.arange(200) == 7, 179.9, 20.0), centre_lat=np.zeros(200))
+    )
     assert table.nearest_place(-179.9, 0.1) == 7
     assert table.row_of("000000003") == 3
     assert table.row_of("12") == 12

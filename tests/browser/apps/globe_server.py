@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 def points(request: Request) -> Response:
     lonlat, xy, classes = table(int(request.query_params.get("n", 3000)))
-    return Response(encode_points(lonlat=lonlat, xy=xy, classes=classes), media_type="application/octet-stream")
+    return Response(
+        encode_points(lonlat=lonlat, xy=xy, classes=classes), media_type="application/octet-stream"
+    )
 
 
 def colours(request: Request) -> Response:
@@ -27,6 +29,9 @@ app = st.App(
         Route("/test/points", points),
         Route("/test/colours", colours),
         Route("/test/earth.jpg", lambda _: Response(earth(), media_type="image/jpeg")),
-        Route("/test/thumb/{row:int}", lambda request: Response(thumbnail(request.path_params["row"]), media_type="image/png")),
+        Route(
+            "/test/thumb/{row:int}",
+            lambda request: Response(thumbnail(request.path_params["row"]), media_type="image/png"),
+        ),
     ],
 )

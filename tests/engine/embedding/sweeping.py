@@ -25,7 +25,12 @@ def write(path, pixels, transform=UTM, crs="EPSG:32633", driver="GTiff", **optio
 def picture(height=200, width=260, bands=3, dtype="uint8", seed=0):
     generator = np.random.default_rng(seed)
     rows, cols = np.mgrid[:height, :width] / 23
-    waves = [np.sin(rows + band) * np.cos(cols * (1 + band / 3)) * 90 + 128 + generator.normal(0, 8, (height, width)) for band in range(bands)]
+    waves = [
+        np.sin(rows + band) * np.cos(cols * (1 + band / 3)) * 90
+        + 128
+        + generator.normal(0, 8, (height, width))
+        for band in range(bands)
+    ]
     stretch = 20 if dtype != "uint8" else 1
     return (np.stack(waves).clip(1, 255) * stretch).astype(dtype)
 

@@ -24,7 +24,9 @@ def test_a_finished_folder_opens_elsewhere_as_it_is(spec):
     assert all(name.endswith(".parquet") or name[0] in "._" for name in names)
     frame = gpd.read_parquet(spec.out)
     assert (len(frame), frame.crs.to_string()) == (63, "OGC:CRS84")
-    assert duckdb.sql(f"select count(distinct unique_id) from read_parquet('{spec.out}/*.parquet')").fetchall() == [(63,)]
+    assert duckdb.sql(
+        f"select count(distinct unique_id) from read_parquet('{spec.out}/*.parquet')"
+    ).fetchall() == [(63,)]
 
 
 def test_a_folder_opens_elsewhere_while_it_is_written(spec):
@@ -102,7 +104,11 @@ def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
 
 def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
     (tmp_path / "file").write_text("")
-    for out, sentence in ((tmp_path / "file", "file is a file: give a folder"), (tmp_path / "file" / "in", "Nothing can be written"), ("/proc/x", "Nothing can")):
+    for out, sentence in (
+        (tmp_path / "file", "file is a file: give a folder"),
+        (tmp_path / "file" / "in", "Nothing can be written"),
+        ("/proc/x", "Nothing can"),
+    ):
         with pytest.raises(SweepError, match=sentence):
             next(sweep(replace(spec, out=str(out))))
 

@@ -26,7 +26,9 @@ def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
     assert set(open_table(tmp_path / "stated").columns["gsd_m"].to_pylist()) == {0.5}
 
 
-@pytest.mark.parametrize(("crs", "x", "y", "gsd_m"), [("EPSG:32633", 5e8, 5e9, 10.0), ("EPSG:4326", 10, 500, None)])
+@pytest.mark.parametrize(
+    ("crs", "x", "y", "gsd_m"), [("EPSG:32633", 5e8, 5e9, 10.0), ("EPSG:4326", 10, 500, None)]
+)
 def test_off_the_earth_is_embedded_flagged_and_kept_off_the_map(tmp_path, crs, x, y, gsd_m):
     step = 10 if gsd_m else 0.001
     path = write(tmp_path / "far.tif", picture(64, 64), from_origin(x, y, step, step), crs)
@@ -49,7 +51,9 @@ def test_tiles_near_a_pole_of_a_raster_in_degrees_are_square_or_left_out(tmp_pat
 
 
 def test_across_the_antimeridian(tmp_path):
-    path = write(tmp_path / "fiji.tif", picture(64, 256), from_origin(795_000, 8_000_000, 500, 500), "EPSG:32760")
+    path = write(
+        tmp_path / "fiji.tif", picture(64, 256), from_origin(795_000, 8_000_000, 500, 500), "EPSG:32760"
+    )
     finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     import geopandas as gpd
 
@@ -62,7 +66,9 @@ def test_across_the_antimeridian(tmp_path):
 
 
 def test_over_the_pole(tmp_path):
-    path = write(tmp_path / "pole.tif", picture(96, 96), from_origin(-480_000, 480_000, 10_000, 10_000), "EPSG:3413")
+    path = write(
+        tmp_path / "pole.tif", picture(96, 96), from_origin(-480_000, 480_000, 10_000, 10_000), "EPSG:3413"
+    )
     finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     import geopandas as gpd
     import shapely

@@ -26,7 +26,11 @@ def columns_of(folder, *names):
 def test_rasters_of_one_name_are_told_apart(tmp_path):
     for number, name in enumerate("ab"):
         (tmp_path / name).mkdir()
-        write(tmp_path / name / "utm.tif", picture(64, 96), from_origin(500_000 + 50_000 * number, 4_600_000, 10, 10))
+        write(
+            tmp_path / name / "utm.tif",
+            picture(64, 96),
+            from_origin(500_000 + 50_000 * number, 4_600_000, 10, 10),
+        )
     sources = tuple(str(tmp_path / name / "utm.tif") for name in "ab")
     finish(SweepSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
     ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
@@ -45,7 +49,9 @@ def test_the_same_raster_elsewhere_gives_the_same_ids(spec, tmp_path):
     os.utime(copy, (0, 0))
     finish(replace(spec, sources=(str(copy),), out=str(tmp_path / "again")))
     assert columns_of(spec.out, "unique_id") == columns_of(tmp_path / "again", "unique_id")
-    both = replace(spec, sources=(*spec.sources, str(copy)), out=str(tmp_path / "both"))  # the same content under the same name
+    both = replace(
+        spec, sources=(*spec.sources, str(copy)), out=str(tmp_path / "both")
+    )  # the same content under the same name
     finish(both)
     (ids,) = columns_of(both.out, "unique_id")
     assert len(set(ids)) == len(ids) == 126
@@ -67,12 +73,20 @@ def test_what_is_named_twice_is_embedded_once(spec, tmp_path):
     source = Path(spec.sources[0])
     (tmp_path / "link.tif").symlink_to(source)
     steps = finish(replace(spec, sources=(str(source), str(tmp_path / "link.tif"))))
-    assert (steps[-1].embedded, "scene.tif was named 2 times and is embedded once" in steps[0].note) == (63, True)
+    assert (steps[-1].embedded, "scene.tif was named 2 times and is embedded once" in steps[0].note) == (
+        63,
+        True,
+    )
     (tmp_path / "link.tif").unlink()
     (tmp_path / "folder").mkdir()
     inside = shutil.copy(source, tmp_path / "folder")
-    steps = finish(replace(spec, sources=(str(tmp_path / "folder"), str(inside)), out=str(tmp_path / "twice")))
-    assert (steps[-1].embedded, "scene.tif was named before and is embedded once" in steps[0].note) == (63, True)
+    steps = finish(
+        replace(spec, sources=(str(tmp_path / "folder"), str(inside)), out=str(tmp_path / "twice"))
+    )
+    assert (steps[-1].embedded, "scene.tif was named before and is embedded once" in steps[0].note) == (
+        63,
+        True,
+    )
 
 
 def test_one_gsd_asked_for_twice_is_one(spec, tmp_path):
@@ -135,7 +149,10 @@ def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
     ("tags", "said"),
     [
         ({"TIFFTAG_DATETIME": "2015:07:14 10:20:30"}, "2015-07-14T10:20:30+00:00"),
-        ({"TIFFTAG_DATETIME": "2022:01:01 00:00:00", "ACQUISITIONDATETIME": "2021-06-05T10:20:30Z"}, "2021-06-05T10:20:30+00:00"),
+        (
+            {"TIFFTAG_DATETIME": "2022:01:01 00:00:00", "ACQUISITIONDATETIME": "2021-06-05T10:20:30Z"},
+            "2021-06-05T10:20:30+00:00",
+        ),
         ({"ACQUISITION_DATE": "2020-02-03"}, "2020-02-03T00:00:00+00:00"),
         ({"TIFFTAG_DATETIME": "0000:00:00 00:00:00"}, None),
         ({"TIFFTAG_DATETIME": "in summer"}, None),
@@ -151,6 +168,10 @@ def test_when_a_raster_was_taken_is_in_its_rows(spec, tags, said):
 
 def test_ends_of_paths_that_tell_them_apart():
     assert told_apart(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
-    assert told_apart(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == ("1/a.tif", "2/a.tif", "c.tif")
+    assert told_apart(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == (
+        "1/a.tif",
+        "2/a.tif",
+        "c.tif",
+    )
     assert told_apart(["https://h.org/a.tif?k=1", "https://h.org/a.tif?k=2"]) == ("a.tif (1)", "a.tif (2)")
     assert told_apart(["globe"]) == ("globe",)

@@ -73,12 +73,22 @@ def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers
     broken, told = replace(spec, out=str(tmp_path / "broken")), tmp_path / "embedded.txt"
     script = CHILD.format(told=str(told), owner=owner, name=name, number=number, spec=broken)
     environment = {**os.environ, "OMP_NUM_THREADS": str(workers), "EARTH_MAE_THREADS": str(workers)}
-    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert ended.returncode == -9, ended.stderr
     first = told.read_text().split() if told.exists() else []
     again = []
     embed = Run.embed
-    monkeypatch.setattr(Run, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more))
+    monkeypatch.setattr(
+        Run, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more)
+    )
     finish(broken, resume=True)
     assert table_bytes(broken.out) == table_bytes(spec.out)
     assert {int(index) for index in first} | set(again) == set(range(BATCHES))

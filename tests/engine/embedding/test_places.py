@@ -61,7 +61,9 @@ def test_two_places_of_the_globe_are_two_rows(tmp_path):
     key = source.keys()[0]
     for lon in (10.0, 20.0):
         tile = source.read(TileSpec(source.ref(), lonlat=(lon, 45.0), gsd_m=10_000, size_px=64))
-        made = embed_place({**default_recipe(), "image_size": 64}, tile, source.header(key), source.entry(key))
+        made = embed_place(
+            {**default_recipe(), "image_size": 64}, tile, source.header(key), source.entry(key)
+        )
         assert append_rows(tmp_path, made.row, made.info) == 1
 
 
@@ -70,5 +72,7 @@ def test_a_place_says_when_its_raster_was_taken(tmp_path):
         file.update_tags(TIFFTAG_DATETIME="2015:07:14 10:20:30")
     source = open_source(tmp_path / "a.tif")
     tile = source.read(TileSpec(source.ref(), window=(0, 0, 64, 64)))
-    made = embed_place({**default_recipe(), "image_size": 64}, tile, source.header("a.tif"), source.entry("a.tif"))
+    made = embed_place(
+        {**default_recipe(), "image_size": 64}, tile, source.header("a.tif"), source.entry("a.tif")
+    )
     assert made.row["timestamp"][0].as_py().isoformat() == "2015-07-14T10:20:30+00:00"

@@ -28,9 +28,13 @@ def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
             file.build_overviews(overviews, rasterio.enums.Resampling.average)
     scales = (10.0, 13.0, 23.0)
     together = make_plan(SweepSpec((source,), "out", MODEL, gsd_m=scales), SIDE)
-    found = {gsd: np.concatenate([grid.boxes for grid in together.grids if grid.gsd_m == gsd]) for gsd in scales}
+    found = {
+        gsd: np.concatenate([grid.boxes for grid in together.grids if grid.gsd_m == gsd]) for gsd in scales
+    }
     for gsd in scales:
-        alone = np.concatenate([grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids])
+        alone = np.concatenate(
+            [grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids]
+        )
         assert sorted(found[gsd].tolist()) == sorted(alone.tolist())
     globe = make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(60_000, 90_000)), SIDE)
     assert [grid.gsd_m for grid in globe.grids] == [60_000, 90_000]
@@ -41,7 +45,9 @@ def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="only Linux counts what a process reads")
 def test_several_scales_decode_the_raster_once(tmp_path):
     source = tmp_path / "scene.tif"
-    strip = np.broadcast_to(np.random.default_rng(0).integers(1, 255, (3, 512, 512), np.uint8)[..., :1], (3, 512, 512))
+    strip = np.broadcast_to(
+        np.random.default_rng(0).integers(1, 255, (3, 512, 512), np.uint8)[..., :1], (3, 512, 512)
+    )
     with rasterio.open(
         source, "w", driver="GTiff", width=4096, height=8192, count=3, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
         blockxsize=512, blockysize=512, compress="zstd", interleave="pixel",
@@ -53,11 +59,16 @@ def test_several_scales_decode_the_raster_once(tmp_path):
         plan = make_plan(SweepSpec((str(source),), "out", MODEL, gsd_m=gsds), 256)
         reader = Reader(plan, 256, 16, 0.5)
         before = int(Path("/proc/self/io").read_text().split()[1])
-        assert sum(len(batch.images) for batch in reader.batches(iter(range(-(-plan.count // 16))))) == plan.count
+        assert (
+            sum(len(batch.images) for batch in reader.batches(iter(range(-(-plan.count // 16)))))
+            == plan.count
+        )
         return int(Path("/proc/self/io").read_text().split()[1]) - before
 
     bytes_read((10.0, 30.0))  # what is imported on the way is read as well
-    assert bytes_read((10.0, 30.0)) < 1.4 * bytes_read((10.0,))  # 100 MB of pixels, more than the cache of blocks holds
+    assert bytes_read((10.0, 30.0)) < 1.4 * bytes_read(
+        (10.0,)
+    )  # 100 MB of pixels, more than the cache of blocks holds
 
 
 def test_tiles_in_degrees_are_square_on_the_ground(tmp_path):
@@ -106,9 +117,13 @@ def test_places_of_the_globe_are_evenly_spread():
 
 def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_path):
     source = write(tmp_path / "utm.tif", picture(700, 900))
-    degrees = write(tmp_path / "degrees.tif", picture(700, 900), from_origin(10, 62, 0.0001, 0.0001), "EPSG:4326")
+    degrees = write(
+        tmp_path / "degrees.tif", picture(700, 900), from_origin(10, 62, 0.0001, 0.0001), "EPSG:4326"
+    )
     for named, gsd in ((source, 0.01), (degrees, 0.005), ("globe", 10.0), (source, 0.001)):
-        with pytest.raises(SweepError, match=r"would make [\d,e+]+ tiles, more than the 20,000,000 .* \(--gsd-m\)"):
+        with pytest.raises(
+            SweepError, match=r"would make [\d,e+]+ tiles, more than the 20,000,000 .* \(--gsd-m\)"
+        ):
             make_plan(SweepSpec((named,), "out", MODEL, gsd_m=(gsd,)), SIDE)
 
 
@@ -123,10 +138,30 @@ def test_sources_together_hold_no_more_than_one_may(tmp_path, monkeypatch):
 
 def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path):
     path = str(tmp_path / "sparse.tif")
-    shape = {"width": 300_000, "height": 190_000, "count": 3, "dtype": "uint8", "tiled": True, "blockxsize": 4096, "blockysize": 4096}
-    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", transform=from_origin(0, 80, 4e-4, 4e-4), SPARSE_OK=True, **shape):
+    shape = {
+        "width": 300_000,
+        "height": 190_000,
+        "count": 3,
+        "dtype": "uint8",
+        "tiled": True,
+        "blockxsize": 4096,
+        "blockysize": 4096,
+    }
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        crs="EPSG:4326",
+        transform=from_origin(0, 80, 4e-4, 4e-4),
+        SPARSE_OK=True,
+        **shape,
+    ):
         pass
-    for most, scales in ((200_000, ()), (None, (45.0, 46.0, 47.0)), (20_000_000, tuple(45 + n / 100 for n in range(500)))):
+    for most, scales in (
+        (200_000, ()),
+        (None, (45.0, 46.0, 47.0)),
+        (20_000_000, tuple(45 + n / 100 for n in range(500))),
+    ):
         began = time.monotonic()
         tracemalloc.start()
         with pytest.raises(TooManyTilesError, match=r"would make [\d,]+ tiles, more than the"):
@@ -158,13 +193,22 @@ def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
         next(sweep(replace(spec, tile_px=0)))
     with pytest.raises(SweepError, match="up to 1,024 px"):
         next(sweep(replace(spec, tile_px=4096)))
-    with pytest.raises(SweepError, match=r"--only nope names no picture of the sources: choose among scene\.tif"):
+    with pytest.raises(
+        SweepError, match=r"--only nope names no picture of the sources: choose among scene\.tif"
+    ):
         next(sweep(replace(spec, only=("nope",))))
 
 
 def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
-    for name, height, width, count in (("long", 24, 320, 14), ("tall", 320, 24, 14), ("thin", 8, 320, 1), ("small", 24, 30, 1)):
-        plan = make_plan(SweepSpec((write(tmp_path / f"{name}.tif", picture(height, width)),), "out", MODEL), SIDE)
+    for name, height, width, count in (
+        ("long", 24, 320, 14),
+        ("tall", 320, 24, 14),
+        ("thin", 8, 320, 1),
+        ("small", 24, 30, 1),
+    ):
+        plan = make_plan(
+            SweepSpec((write(tmp_path / f"{name}.tif", picture(height, width)),), "out", MODEL), SIDE
+        )
         boxes, (grid,) = plan.grids[0].boxes, plan.grids
         assert (plan.count, grid.gsd_m) == (count, 10 * min(height, width) / SIDE), name
         assert (boxes[:, 2:] == min(height, width)).all()

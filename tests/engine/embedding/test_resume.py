@@ -37,7 +37,9 @@ def kill_and_resume(spec, tmp_path, seed):
     after = int(np.random.default_rng(seed).integers(1, 8))
     script = f"from core.engine.embedding.run import *\nfor step in sweep({broken!r}):\n    print(step.done, flush=True)\n"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT, env=environment
+    )
     for line, _ in enumerate(process.stdout):
         if line == after + 1:
             break

@@ -25,7 +25,11 @@ from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, table_
 def test_every_window_is_there_with_its_own_vector(spec):
     steps = finish(spec)
     first = steps[0]
-    assert (first.done, first.total, first.batches) == (0, 63, 8)  # 9 columns and 7 rows: the last ones flush with the edge
+    assert (first.done, first.total, first.batches) == (
+        0,
+        63,
+        8,
+    )  # 9 columns and 7 rows: the last ones flush with the edge
     assert steps[1].seconds_left > 0
     table = open_table(spec.out)
     assert len(table) == 63
@@ -53,7 +57,14 @@ def _window(row):
 
 
 def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
-    source = write(tmp_path / "scene.tif", picture(400, 400, dtype="int16"), tiled=True, blockxsize=128, blockysize=128, compress="deflate")
+    source = write(
+        tmp_path / "scene.tif",
+        picture(400, 400, dtype="int16"),
+        tiled=True,
+        blockxsize=128,
+        blockysize=128,
+        compress="deflate",
+    )
     finish(SweepSpec((source,), str(tmp_path / "out"), MODEL, gsd_m=(10, 23.0), tile_px=SIDE))
     table = open_table(tmp_path / "out")
     coarse = table.rows_where("gsd_m = 23")
@@ -62,7 +73,9 @@ def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
     for row in coarse[::7]:
         at = table.columns.slice(int(row), 1).to_pylist()[0]
         left, top, right, bottom = at["pixel_bbox"]
-        tile = opened.read(TileSpec(opened.ref(), lonlat=(at["centre_lon"], at["centre_lat"]), gsd_m=23, size_px=SIDE))
+        tile = opened.read(
+            TileSpec(opened.ref(), lonlat=(at["centre_lon"], at["centre_lat"]), gsd_m=23, size_px=SIDE)
+        )
         vector = embed(load(MODEL), to_unit(tile)[None], gsd_m=23.0)[0]
         found = table.vectors_of([row])[0]
         assert vector @ found / np.linalg.norm(vector) / np.linalg.norm(found) > 0.9999
@@ -97,9 +110,19 @@ def test_models_that_do_not_agree_are_refused(spec):
 
 def test_one_unreadable_block_is_marked_and_counted(tmp_path):
     path = tmp_path / "scene.tif"
-    write(path, picture(256, 256), tiled=True, blockxsize=64, blockysize=64, compress="deflate", interleave="pixel")
+    write(
+        path,
+        picture(256, 256),
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        compress="deflate",
+        interleave="pixel",
+    )
     with rasterio.open(path) as file:
-        offset, size = (int(file.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE"))
+        offset, size = (
+            int(file.get_tag_item(f"BLOCK_{what}_1_1", "TIFF", bidx=1)) for what in ("OFFSET", "SIZE")
+        )
     content = bytearray(path.read_bytes())
     content[offset : offset + size] = b"\0" * size
     path.write_bytes(content)
@@ -154,7 +177,9 @@ def test_a_pack_of_chips_one_row_each(tmp_path):
             rows.append(f"{i}.png,{10 if i % 2 else 20}")
         pack.writestr("bad.png", b"not a picture")
         pack.writestr("index.csv", "\n".join([*rows, "bad.png,10"]))
-    steps = finish(SweepSpec((str(tmp_path / "chips.zip"),), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8))
+    steps = finish(
+        SweepSpec((str(tmp_path / "chips.zip"),), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8)
+    )
     assert steps[0].batches == 3
     assert "bad.png was left out" in steps[0].note
     assert "smaller than a tile" in steps[0].note
@@ -167,7 +192,9 @@ def test_bad_input_gets_a_sentence(spec, tmp_path):
     (tmp_path / "text.tif").write_text("no raster")
     whole = Path(spec.sources[0]).read_bytes()
     (tmp_path / "short.tif").write_bytes(whole[: len(whole) // 2])
-    cloud = Path(write(tmp_path / "cloud.tif", picture(), driver="COG", blocksize=128, overviews="none"))  # its header comes first and is whole
+    cloud = Path(
+        write(tmp_path / "cloud.tif", picture(), driver="COG", blocksize=128, overviews="none")
+    )  # its header comes first and is whole
     cloud.write_bytes(cloud.read_bytes()[: cloud.stat().st_size * 6 // 10])
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
     for change, error in (

@@ -21,8 +21,14 @@ def test_fifty_places_at_three_scales(tmp_path):
     assert len(table) == 50
     assert table.stored.values.dtype == np.int8
     assert set(table.columns["gsd_m"].to_pylist()) == set(world.GSDS_M)
-    assert sorted(f.name for f in (tmp_path / "world").iterdir()) == ["_manifest.json", "_plan.json", "part-00000.parquet"]
-    assert json.loads((tmp_path / "world" / "_plan.json").read_text())["spec"]["stride_px"] == 16  # the overlap is stated
+    assert sorted(f.name for f in (tmp_path / "world").iterdir()) == [
+        "_manifest.json",
+        "_plan.json",
+        "part-00000.parquet",
+    ]
+    assert (
+        json.loads((tmp_path / "world" / "_plan.json").read_text())["spec"]["stride_px"] == 16
+    )  # the overlap is stated
 
 
 def test_a_world_too_large_to_ship_is_refused(tmp_path, monkeypatch):
@@ -47,7 +53,10 @@ def test_the_bundled_world_is_full_and_small(bundled):
 SLOW = pytest.mark.slow  # a tile of 30 km is read a hundred times as slowly as its vector
 
 
-@pytest.mark.parametrize(("gsd_m", "count"), [(7_400.0, 400), pytest.param(15_000.0, 1_000, marks=SLOW), pytest.param(30_000.0, 1_000, marks=SLOW)])
+@pytest.mark.parametrize(
+    ("gsd_m", "count"),
+    [(7_400.0, 400), pytest.param(15_000.0, 1_000, marks=SLOW), pytest.param(30_000.0, 1_000, marks=SLOW)],
+)
 def test_latitude_is_not_written_into_the_vectors(bundled, gsd_m, count):
     """Latitude predicts the vectors no better than it predicts the tiles' own colours, so the cut does not leak where a tile lies.
 
@@ -60,7 +69,15 @@ def test_latitude_is_not_written_into_the_vectors(bundled, gsd_m, count):
     globe = known_sources().source("globe")
     rows = np.random.default_rng(0).choice(bundled.rows_where(f"gsd_m = {gsd_m}"), count, replace=False)
     size = bundled.columns["image_size"][0].as_py()
-    specs = [TileSpec(TileRef("globe", globe.keys()[0]), lonlat=tuple(bundled.lonlat[r].tolist()), gsd_m=gsd_m, size_px=size) for r in rows]
+    specs = [
+        TileSpec(
+            TileRef("globe", globe.keys()[0]),
+            lonlat=tuple(bundled.lonlat[r].tolist()),
+            gsd_m=gsd_m,
+            size_px=size,
+        )
+        for r in rows
+    ]
     pixels = [globe.read(spec).pixels[:3] for spec in specs]
     colour = np.array([[*p.mean(axis=(1, 2)), *p.std(axis=(1, 2))] for p in pixels])
     vectors = bundled.vectors_of(rows)
@@ -75,7 +92,10 @@ def _most_of_difference(a, b, latitude, draws=400):
     from sklearn.model_selection import cross_val_predict
 
     def errors(values):
-        found = [cross_val_predict(HistGradientBoostingRegressor(max_iter=40), latitude, one, cv=5) for one in values.T]
+        found = [
+            cross_val_predict(HistGradientBoostingRegressor(max_iter=40), latitude, one, cv=5)
+            for one in values.T
+        ]
         return (values - np.stack(found, axis=1)) ** 2
 
     def explained(values, error, rows):

@@ -30,7 +30,12 @@ def stripes(count: int = 96) -> tuple[Any, Any, Any]:
     labels = np.arange(count) % 2
     phase, where = rng.uniform(0, 6, (count, 1)), np.arange(16)
     lines = np.sin(where * np.where(labels, 2.4, 0.6)[:, None] + phase)
-    pictures = 0.5 + 0.2 * lines[:, None, None, :] + rng.uniform(-0.2, 0.2, (count, 3, 1, 1)) + np.zeros((1, 1, 16, 1))
+    pictures = (
+        0.5
+        + 0.2 * lines[:, None, None, :]
+        + rng.uniform(-0.2, 0.2, (count, 3, 1, 1))
+        + np.zeros((1, 1, 16, 1))
+    )
     return pictures.clip(0, 1).astype(np.float32), labels.astype(np.int64), np.ones(count, np.float32)
 
 
@@ -40,7 +45,9 @@ def test_every_family_learns_and_the_original_stays(name: str) -> None:
     model = small(name)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     pictures, labels, res = stripes()
-    *_, last = finetune(model, pictures, labels, res, FineTune(steps=60, batch=32, lr=5e-3, layer_decay=0.9, warmup_steps=5))
+    *_, last = finetune(
+        model, pictures, labels, res, FineTune(steps=60, batch=32, lr=5e-3, layer_decay=0.9, warmup_steps=5)
+    )
     assert last.step == 60
     right = classify(last.classifier, pictures, res).argmax(1) == labels
     assert right.mean() > 0.9

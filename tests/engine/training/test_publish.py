@@ -24,7 +24,11 @@ from core.models.tinymim import UntrainedTailError
 def imagery() -> tuple[Imagery, ...]:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (6, 12, 12, 3), np.uint8)
-    return (Imagery("made up", "none", tuple(p.repeat(8, 0).repeat(8, 1) for p in coarse), (10.0,) * 6, coarser=1.0),)
+    return (
+        Imagery(
+            "made up", "none", tuple(p.repeat(8, 0).repeat(8, 1) for p in coarse), (10.0,) * 6, coarser=1.0
+        ),
+    )
 
 
 @pytest.fixture
@@ -53,7 +57,9 @@ def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, image
         embed(student, pictures, gsd_m=10.0, pooling="cls")
 
 
-def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder_s_preset(tmp_path, imagery, shelf):
+def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder_s_preset(
+    tmp_path, imagery, shelf
+):
     import torch
 
     trained("tinymim", tmp_path / "student", imagery, sides_px=(32,))
@@ -61,12 +67,24 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
     with pytest.raises(UntrainedTailError, match="never learned anything"):
         load_checkpoint(file).encode(torch.zeros(1, 3, 32, 32), torch.ones(1))
     options = (("high_loss", "l2"), ("student", str(file)))
-    trained("tinymim_decoder", tmp_path / "painter", imagery, sides_px=(32,), targets_px=(64,), side_shares=(1.0,), objective=options)
+    trained(
+        "tinymim_decoder",
+        tmp_path / "painter",
+        imagery,
+        sides_px=(32,),
+        targets_px=(64,),
+        side_shares=(1.0,),
+        objective=options,
+    )
     publish(Run(tmp_path / "painter"), {}, folder=shelf)
     painter = create("tinymim_decoder_tiny")
     student = load_checkpoint(file).state_dict()
     assert painter.card.trained and painter.card.reconstructs
-    assert all(torch.equal(tensor, student[key]) for key, tensor in painter.student.state_dict().items() if not key.endswith("pos_embed"))
+    assert all(
+        torch.equal(tensor, student[key])
+        for key, tensor in painter.student.state_dict().items()
+        if not key.endswith("pos_embed")
+    )
 
 
 def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
@@ -77,4 +95,6 @@ def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
     assert (shelf / "sdmae_tiny.safetensors").stat().st_size < 20_000_000
     pictures = np.random.default_rng(1).random((2, 3, 56, 56), np.float32)
     vectors = embed(create("sdmae_tiny"), pictures, gsd_m=10.0)
-    assert vectors.shape == (2, 192) and np.isfinite(vectors).all() and not np.allclose(vectors[0], vectors[1])
+    assert (
+        vectors.shape == (2, 192) and np.isfinite(vectors).all() and not np.allclose(vectors[0], vectors[1])
+    )

@@ -42,7 +42,9 @@ def test_what_tokens_tell_is_found_on_others_too():
 
 def test_the_same_seed_gives_the_same_head_and_half_precision_will_do():
     tokens, masks, _ = sample()
-    first, again = (learnt(tokens.astype(np.float16), masks, 2, 3)(tokens.astype(np.float16)) for _ in range(2))
+    first, again = (
+        learnt(tokens.astype(np.float16), masks, 2, 3)(tokens.astype(np.float16)) for _ in range(2)
+    )
     assert np.array_equal(first, again)
 
 
@@ -65,5 +67,7 @@ def test_a_rare_class_is_not_given_up():
 def test_balance_decides_how_much_a_rare_class_counts():
     tokens, masks, cells = sample(count=40, share=0.03)
     tokens[..., 2] += np.random.default_rng(5).normal(0, 1.5, cells.shape)
-    alike, balanced = (middle(learnt(tokens, masks, 2, balance=balance)(tokens))[cells].mean() for balance in (0.0, 0.5))
+    alike, balanced = (
+        middle(learnt(tokens, masks, 2, balance=balance)(tokens))[cells].mean() for balance in (0.0, 0.5)
+    )
     assert balanced > alike + 0.2

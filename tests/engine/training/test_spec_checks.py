@@ -68,7 +68,13 @@ def test_all_that_is_wrong_is_said_at_once_and_shortly():
 
 
 def test_good_specs_pass():
-    assert spec_from(GOOD | {"name": "run-0.5_b", "mask_kinds": [["random", 0.5], ["blob", 2]], "clip": 0.0}, "run.toml").name == "run-0.5_b"
+    assert (
+        spec_from(
+            GOOD | {"name": "run-0.5_b", "mask_kinds": [["random", 0.5], ["blob", 2]], "clip": 0.0},
+            "run.toml",
+        ).name
+        == "run-0.5_b"
+    )
 
 
 @pytest.mark.parametrize(

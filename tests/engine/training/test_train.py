@@ -37,7 +37,10 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def imagery() -> tuple[Imagery, ...]:
     y, x = np.mgrid[:96, :96] / 96
-    waves = [np.stack([np.sin(6 * x + i), np.cos(5 * y - i), np.sin(4 * (x + y) + c)], -1) for i, c in enumerate((0, 1, 2, 3, 4, 5))]
+    waves = [
+        np.stack([np.sin(6 * x + i), np.cos(5 * y - i), np.sin(4 * (x + y) + c)], -1)
+        for i, c in enumerate((0, 1, 2, 3, 4, 5))
+    ]
     pictures = tuple((127 + 100 * wave).astype(np.uint8) for wave in waves)
     return (Imagery("made up", "none", pictures, (10.0,) * 6, coarser=2.0),)
 
@@ -47,7 +50,9 @@ def spec() -> TrainSpec:
     return replace(read_spec(PRESETS["smoke"]), steps=12, batch=4, warmup_steps=2, checkpoint_minutes=1000.0)
 
 
-def losses(spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...], until: int | None = None) -> dict[int, float]:
+def losses(
+    spec: TrainSpec, folder: Path, imagery: tuple[Imagery, ...], until: int | None = None
+) -> dict[int, float]:
     seen: dict[int, float] = {}
     for step in train(spec, folder, imagery):
         seen[step.step] = step.loss
@@ -70,17 +75,30 @@ def test_fixed_tiles_are_scored_beside_the_fill_as_hours_pass(tmp_path, spec, im
     losses(replace(spec, steps=4, preview_every=2), tmp_path, imagery)
     scored = [row for row in Run(tmp_path).log() if "psnr" in row]
     assert [row["step"] for row in scored] == [2, 4] and scored[0]["hours"] <= scored[1]["hours"]
-    assert scored[0]["fill_psnr"] == scored[1]["fill_psnr"] and abs(scored[0]["psnr"] - scored[0]["fill_psnr"]) < 3
+    assert (
+        scored[0]["fill_psnr"] == scored[1]["fill_psnr"]
+        and abs(scored[0]["psnr"] - scored[0]["fill_psnr"]) < 3
+    )
 
 
 def test_forty_steps_lower_the_high_band_s_loss(tmp_path, spec, imagery):
     plain = tuple((key, value) for key, value in spec.sizes if key != "centre")
-    told = [step.losses["high"] for step in train(replace(spec, steps=40, lr=3e-3, sizes=plain), tmp_path, imagery)]
+    told = [
+        step.losses["high"]
+        for step in train(replace(spec, steps=40, lr=3e-3, sizes=plain), tmp_path, imagery)
+    ]
     assert np.mean(told[-10:]) < 0.9 * np.mean(told[:5])
 
 
 def test_mixed_sides_and_ratios_are_drawn_alike_every_time(spec, imagery):
-    mixed = replace(spec, sides_px=(32, 48), targets_px=(64, 96), side_shares=(0.5, 0.5), ratios=(0.5, 0.75), mask_kinds=(("random", 0.5), ("block", 0.5)))
+    mixed = replace(
+        spec,
+        sides_px=(32, 48),
+        targets_px=(64, 96),
+        side_shares=(0.5, 0.5),
+        ratios=(0.5, 0.75),
+        mask_kinds=(("random", 0.5), ("block", 0.5)),
+    )
     draws = [draw_batch(mixed, imagery, 8, 2, step) for step in range(20)]
     again = draw_batch(mixed, imagery, 8, 2, 7)
     assert {d.side_px for d in draws} == {32, 48}
@@ -116,7 +134,9 @@ def test_a_resumed_run_refuses_changed_imagery_and_names_the_difference(tmp_path
 def test_muon_trains_the_matrices_of_the_blocks_and_resumes_to_the_same_losses(tmp_path, spec, imagery):
     muon = replace(spec, optimizer="muon", steps=6)
     training = Training(muon)
-    shapes = {parameter.ndim for group in training.optimizers[1].param_groups for parameter in group["params"]}
+    shapes = {
+        parameter.ndim for group in training.optimizers[1].param_groups for parameter in group["params"]
+    }
     assert shapes == {2} and len(training.optimizers) == 2
     whole = losses(muon, tmp_path / "whole", imagery)
     first = losses(muon, tmp_path / "parts", imagery, until=3)
@@ -125,7 +145,12 @@ def test_muon_trains_the_matrices_of_the_blocks_and_resumes_to_the_same_losses(t
 
 def test_training_range_varies_as_in_the_release(imagery):
     """2.23 to 4.98 (models.md 1.8), where every picture once got 2.5."""
-    large = Imagery("large", "none", tuple(np.random.default_rng(0).integers(0, 255, (2, 320, 320, 3), np.uint8)), (0.3, 10.0))
+    large = Imagery(
+        "large",
+        "none",
+        tuple(np.random.default_rng(0).integers(0, 255, (2, 320, 320, 3), np.uint8)),
+        (0.3, 10.0),
+    )
     spec = replace(read_spec(PRESETS["gpu"]), sides_px=(64,), targets_px=(128,), batch=64)
     res = np.concatenate([draw_batch(spec, (large,), 16, 2, step).res for step in range(4)])
     assert res.min() == pytest.approx(2.23, abs=0.1) and res.max() == pytest.approx(4.98, abs=0.2)
@@ -140,7 +165,9 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, spec, imagery, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunError, match=r"could not be saved in .* \(No space left on device\): free some space"):
+    with pytest.raises(
+        RunError, match=r"could not be saved in .* \(No space left on device\): free some space"
+    ):
         losses(spec, tmp_path, imagery)
     assert (tmp_path / "state.pt").read_bytes() == before
     assert not list(tmp_path.glob(".*.tmp"))
@@ -231,7 +258,15 @@ def test_weights_of_other_sizes_are_no_start(tmp_path, spec, imagery):
 
 def test_lists_in_an_objective_survive_a_resume(tmp_path, imagery):
     sizes = {"embed_dim": 24, "img_size": 32, "num_heads": 2, "stem_dim": 8, "vector_dim": 16}
-    plain = {"name": "x", "model": "scale_contrast", "steps": 2, "batch": 4, "sides_px": [32], "sizes": sizes, "objective": {"crop": [0.5, 1.0]}}
+    plain = {
+        "name": "x",
+        "model": "scale_contrast",
+        "steps": 2,
+        "batch": 4,
+        "sides_px": [32],
+        "sizes": sizes,
+        "objective": {"crop": [0.5, 1.0]},
+    }
     spec = spec_from(plain, "x.toml")
     Run(tmp_path).open(spec)
     assert Run(tmp_path).spec() == spec
@@ -239,7 +274,14 @@ def test_lists_in_an_objective_survive_a_resume(tmp_path, imagery):
 
 def test_a_damaged_log_is_read_as_far_as_it_makes_sense(tmp_path):
     run = Run(tmp_path)
-    rows = ['{"step": 1, "loss": 2.0, "seen": 4, "hours": 0.1}', '{"stfp": 2, "loss": 1.0}', "[1]", '{"step": 3, "loss": "x"}', "[" * 5000, '{"step": 4}']
+    rows = [
+        '{"step": 1, "loss": 2.0, "seen": 4, "hours": 0.1}',
+        '{"stfp": 2, "loss": 1.0}',
+        "[1]",
+        '{"step": 3, "loss": "x"}',
+        "[" * 5000,
+        '{"step": 4}',
+    ]
     run.log_file.write_bytes("\n".join(rows).encode() + b"\n\xff\xfe")
     assert [row["step"] for row in run.log()] == [1, 4]
 
@@ -250,10 +292,27 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
 
     folder = tmp_path / "pictures"
     folder.mkdir()
-    cv2.imwrite(str(folder / "a.png"), cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
+    cv2.imwrite(
+        str(folder / "a.png"),
+        cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)),
+    )
     toml = tmp_path / "spec.toml"
-    toml.write_text(PRESETS["smoke"].read_text().replace("steps = 30", "steps = 100000\ncheckpoint_minutes = 1000.0"))
-    command = [sys.executable, "-m", "core", "train", str(toml), "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")]
+    toml.write_text(
+        PRESETS["smoke"].read_text().replace("steps = 30", "steps = 100000\ncheckpoint_minutes = 1000.0")
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "core",
+        "train",
+        str(toml),
+        "--folder",
+        str(folder),
+        "--gsd-m",
+        "10",
+        "--run",
+        str(tmp_path / "run"),
+    ]
     with (tmp_path / "said").open("wb") as said:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=said)
     run = Run(tmp_path / "run")
@@ -284,7 +343,10 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, image
         ({"name": "x", "model": "mae_tiny", "steps": "many"}, "wrong type"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1, not"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64, 112]}, "same length"),
-        ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64], "targets_px": [32]}, "must not be smaller"),
+        (
+            {"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64], "targets_px": [32]},
+            "must not be smaller",
+        ),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "coarser": 0.5}, "coarser must be"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "optimizer": "sgd"}, "adamw, muon"),
     ],
@@ -322,14 +384,23 @@ def test_a_picture_that_breaks_off_is_passed_over_while_training(tmp_path):
     import cv2
 
     for i in range(3):
-        cv2.imwrite(str(tmp_path / f"good{i}.png"), np.random.default_rng(i).integers(0, 255, (40, 40, 3), np.uint8))
+        cv2.imwrite(
+            str(tmp_path / f"good{i}.png"), np.random.default_rng(i).integers(0, 255, (40, 40, 3), np.uint8)
+        )
     cv2.imwrite(str(tmp_path / "cut.png"), np.random.default_rng(9).integers(0, 255, (40, 40, 3), np.uint8))
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 4])
     found = folder_imagery(tmp_path, 10.0)
     assert len(found.pictures) == 4
-    crops = [draw_crops((found,), 32, seed=0, step=0, numbers=range(24), workers=workers).pixels for workers in (None, ThreadPoolExecutor(4))]
-    assert np.array_equal(*crops) and isinstance(found.pictures, FolderPictures) and found.pictures.failed == {"cut.png"}
+    crops = [
+        draw_crops((found,), 32, seed=0, step=0, numbers=range(24), workers=workers).pixels
+        for workers in (None, ThreadPoolExecutor(4))
+    ]
+    assert (
+        np.array_equal(*crops)
+        and isinstance(found.pictures, FolderPictures)
+        and found.pictures.failed == {"cut.png"}
+    )
 
 
 def test_an_empty_folder_gets_a_sentence(tmp_path):
@@ -363,7 +434,14 @@ def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, image
     alone = tmp_path / "elsewhere.safetensors"
     alone.write_bytes(file.read_bytes())
     card = load_checkpoint(alone).card
-    assert card == replace(beside, name="elsewhere", weights=card.weights, licence=card.licence, notices=card.notices, description=card.description)
+    assert card == replace(
+        beside,
+        name="elsewhere",
+        weights=card.weights,
+        licence=card.licence,
+        notices=card.notices,
+        description=card.description,
+    )
     assert (card.default_policy, card.res_range) == ("log_gsd", (0.5, 8.0))
 
 
@@ -377,21 +455,37 @@ def test_a_run_goes_on_from_weights_alone(tmp_path, spec, imagery):
 def test_the_encoder_alone_takes_its_share_of_the_rate(spec, imagery):
     training = Training(replace(spec, encoder_rate=0.25, warmup_steps=0))
     named = {id(parameter): key for key, parameter in training.network.named_parameters()}
-    shares = {named[id(p)]: group["share"] for group in training.optimizers[0].param_groups for p in group["params"] if id(p) in named}
-    assert {key.split(".")[0] for key, share in shares.items() if share == 0.25} == {"cls_token", "patch_embed", "blocks", "norm"}
+    shares = {
+        named[id(p)]: group["share"]
+        for group in training.optimizers[0].param_groups
+        for p in group["params"]
+        if id(p) in named
+    }
+    assert {key.split(".")[0] for key, share in shares.items() if share == 0.25} == {
+        "cls_token",
+        "patch_embed",
+        "blocks",
+        "norm",
+    }
     assert shares["decoder_blocks.0.attn.qkv.weight"] == 1.0
     training.advance(draw_batch(training.spec, imagery, 8, training.enlarge, 0))
-    assert sorted({group["lr"] / training.spec.lr for group in training.optimizers[0].param_groups}) == pytest.approx([0.25, 1.0])
+    assert sorted(
+        {group["lr"] / training.spec.lr for group in training.optimizers[0].param_groups}
+    ) == pytest.approx([0.25, 1.0])
 
 
 def test_what_is_measured_rather_than_learnt_is_in_the_weights(tmp_path, imagery, monkeypatch):
     monkeypatch.setattr(ScaleContrastObjective, "measured", 64)
     sizes = (("embed_dim", 24), ("img_size", 32), ("num_heads", 2), ("stem_dim", 8), ("vector_dim", 16))
-    spec = TrainSpec("measured", "scale_contrast", steps=2, batch=8, sides_px=(32,), sizes=sizes, warmup_steps=1)
+    spec = TrainSpec(
+        "measured", "scale_contrast", steps=2, batch=8, sides_px=(32,), sizes=sizes, warmup_steps=1
+    )
     losses(spec, tmp_path, imagery)
     written = load_file(tmp_path / "weights" / "measured.safetensors")
     assert written["whitening.centre_0"].abs().max() > 0
-    assert not torch.equal(written["whitening.rotation"].float(), torch.eye(*written["whitening.rotation"].shape))
+    assert not torch.equal(
+        written["whitening.rotation"].float(), torch.eye(*written["whitening.rotation"].shape)
+    )
 
 
 @pytest.mark.slow
@@ -404,11 +498,27 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
     for i in range(4):
         cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
     toml = tmp_path / "spec.toml"
-    toml.write_text(PRESETS["smoke"].read_text().replace("steps = 30", "steps = 60\ncheckpoint_minutes = 0.002"))
+    toml.write_text(
+        PRESETS["smoke"].read_text().replace("steps = 30", "steps = 60\ncheckpoint_minutes = 0.002")
+    )
 
     def launch(name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "core", "train", str(toml), "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / name)]
-        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "core",
+            "train",
+            str(toml),
+            "--folder",
+            str(folder),
+            "--gsd-m",
+            "10",
+            "--run",
+            str(tmp_path / name),
+        ]
+        return subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+        )
 
     assert launch("whole").wait(300) == 0
     for _ in range(3):
@@ -419,18 +529,44 @@ def test_kill_minus_nine_at_random_moments_changes_nothing(tmp_path):
             process.send_signal(signal.SIGKILL)
             process.wait()
     assert launch("killed").wait(300) == 0
-    told = [{row["step"]: row["loss"] for row in map(json.loads, (tmp_path / n / "log.jsonl").read_text().splitlines())} for n in ("whole", "killed")]
-    assert told[0] and all(told[1][step] == loss for step, loss in told[0].items() if step in told[1]) and max(told[1]) == 60
+    told = [
+        {
+            row["step"]: row["loss"]
+            for row in map(json.loads, (tmp_path / n / "log.jsonl").read_text().splitlines())
+        }
+        for n in ("whole", "killed")
+    ]
+    assert (
+        told[0]
+        and all(told[1][step] == loss for step, loss in told[0].items() if step in told[1])
+        and max(told[1]) == 60
+    )
 
 
 @pytest.mark.slow
 def test_two_cpu_processes_train_together(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29555", "-m", "--", "core", "train", "smoke"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29555",
+        "-m",
+        "--",
+        "core",
+        "train",
+        "smoke",
+    ]
     import cv2
 
     folder = tmp_path / "pictures"
     folder.mkdir()
-    cv2.imwrite(str(folder / "a.png"), cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)))
+    cv2.imwrite(
+        str(folder / "a.png"),
+        cv2.resize(np.random.default_rng(1).integers(0, 255, (8, 8, 3), np.uint8), (96, 96)),
+    )
     told = subprocess.run(
         [*command, "--folder", str(folder), "--gsd-m", "10", "--run", str(tmp_path / "run")],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300, check=False,

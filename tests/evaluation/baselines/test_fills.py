@@ -84,7 +84,9 @@ def test_harmonic_solves_laplace_with_a_mirrored_rim() -> None:
     image = np.random.default_rng(1).random((2, 24, 20)).astype(np.float32)
     hidden = np.random.default_rng(2).random((24, 20)) < 0.7
     filled = fill_harmonic(image, hidden).astype(np.float64)
-    around = np.pad(filled, ((0, 0), (1, 1), (1, 1)), mode="edge")  # a mirrored rim: the pixel outside equals the one inside
+    around = np.pad(
+        filled, ((0, 0), (1, 1), (1, 1)), mode="edge"
+    )  # a mirrored rim: the pixel outside equals the one inside
     mean = (around[:, 2:, 1:-1] + around[:, :-2, 1:-1] + around[:, 1:-1, 2:] + around[:, 1:-1, :-2]) / 4
     assert abs((filled - mean)[:, hidden]).max() < 1e-6
 
@@ -99,5 +101,7 @@ def test_harmonic_continues_a_ramp_exactly() -> None:
 def test_telea_fills_a_hole_in_a_smooth_image_better_than_the_mean() -> None:
     image = smooth()
     hidden = make_mask(MaskSpec("random", 0.3, 2), 8, 8).pixels(8)
-    telea, mean = (abs(fill(image, hidden) - image)[:, hidden].mean() for fill in (fill_telea, fill_visible_mean))
+    telea, mean = (
+        abs(fill(image, hidden) - image)[:, hidden].mean() for fill in (fill_telea, fill_visible_mean)
+    )
     assert telea < mean / 4

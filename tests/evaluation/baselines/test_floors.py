@@ -29,13 +29,21 @@ def test_eight_bit_values_fall_into_bins_of_thirty_two():
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "expected"), [("eurosat", 0.754), ("ucmerced", 0.624), ("harvey", 0.857)])
 def test_the_floor_reproduces_the_figures_of_the_issue(shared_data, data, expected):
-    found = [e for e in evaluate(Plan(data=(data,)), [ColourFloor()], folders=(shared_data,)) if isinstance(e, Result)]
+    found = [
+        e
+        for e in evaluate(Plan(data=(data,)), [ColourFloor()], folders=(shared_data,))
+        if isinstance(e, Result)
+    ]
     assert found[0].value == pytest.approx(expected, abs=0.005)
     assert found[0].low < expected < found[0].high
 
 
 def test_the_floor_is_above_chance_on_a_synthetic_set(index_zip):
-    found = [e for e in evaluate(Plan(data=(str(index_zip),)), [ColourFloor()], folders=()) if isinstance(e, Result)]
+    found = [
+        e
+        for e in evaluate(Plan(data=(str(index_zip),)), [ColourFloor()], folders=())
+        if isinstance(e, Result)
+    ]
     assert found[0].value > 0.6
     assert found[0].recipe.policy is None
     assert open_set(DataSpec(str(index_zip)), ()).fingerprint == found[0].recipe.data_hash

@@ -46,7 +46,9 @@ def test_the_same_content_has_the_same_fingerprint_in_a_zip_and_in_a_folder(inde
 def test_a_limit_counts_within_each_class_and_split(index_zip):
     found = open_set(DataSpec(str(index_zip), limit=3), ())
     assert len(found.files) == 18
-    assert all(((found.labels == c) & (found.splits == s)).sum() == 3 for c in range(3) for s in ("train", "test"))
+    assert all(
+        ((found.labels == c) & (found.splits == s)).sum() == 3 for c in range(3) for s in ("train", "test")
+    )
 
 
 def test_wrappers_are_walked_through_and_split_folders_understood(class_folders, tmp_path):
@@ -63,7 +65,9 @@ def test_split_lists_beside_the_images_win(class_folders):
     tests = [f"{name}_{number}.png" for name in ("Forest", "River", "Town") for number in (0, 5)]
     every = [file.name for file in class_folders.rglob("*.png")]
     (class_folders.parent / "set-test.txt").write_text("\n".join(tests))
-    (class_folders.parent / "set-train.txt").write_text("\n".join(f"./{n.split('_')[0]}/{n}" for n in every if n not in tests))
+    (class_folders.parent / "set-train.txt").write_text(
+        "\n".join(f"./{n.split('_')[0]}/{n}" for n in every if n not in tests)
+    )
     found = open_set(DataSpec(str(class_folders)), ())
     assert found.split_origin == "lists set-train.txt and set-test.txt"
     assert sorted(Path(found.files[row]).name for row in found.rows("test")) == sorted(tests)
@@ -77,7 +81,9 @@ def test_published_names_are_found_in_their_published_layout(class_folders, tmp_
     assert (found.name, found.native_px) == ("resisc45", 256)
     assert found.published is not None and found.published.mean == (0.368, 0.381, 0.3436)
     assert np.isnan(found.gsd_m).all()
-    with pytest.raises(LabelledSetError, match=r"WHU-RS19 is not here: put WHU-RS19 or WHU-RS19\.zip into a folder"):
+    with pytest.raises(
+        LabelledSetError, match=r"WHU-RS19 is not here: put WHU-RS19 or WHU-RS19\.zip into a folder"
+    ):
         open_set(DataSpec("WHU-RS19"), (tmp_path / "data",))
 
 
@@ -106,7 +112,10 @@ def rewritten(index_zip: Path, path: Path, change) -> Path:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace("Town,test", "Village,test"), "class 'Village' is in the test images but not in the train"),
+        (
+            lambda text: text.replace("Town,test", "Village,test"),
+            "class 'Village' is in the test images but not in the train",
+        ),
         (lambda text: text.replace("file,label", "name,class"), r"needs the columns \['file', 'label'\]"),
         (lambda text: text.replace("Forest_3.png,Forest", "Forest_3.png,"), "lacks its file or label"),
         (lambda text: text.replace(",train,2", ",train,-2"), "must be above 0"),
@@ -126,17 +135,27 @@ def test_a_broken_zip_is_refused(tmp_path):
 
 def test_one_corrupt_image_among_many_is_skipped_counted_and_named(class_folders):
     (class_folders / "River" / "River_4.png").write_bytes(b"not a picture")
-    (class_folders / "Town" / "Town_7.png").write_bytes((class_folders / "Town" / "Town_7.png").read_bytes()[:200])
+    (class_folders / "Town" / "Town_7.png").write_bytes(
+        (class_folders / "Town" / "Town_7.png").read_bytes()[:200]
+    )
     found = open_set(DataSpec(str(class_folders)), ())
     read = list(batches(found.store, found.files, np.arange(36), 32, 10))
     assert sum(len(batch.rows) for batch in read) == 34
     assert [skip.file for batch in read for skip in batch.skipped] == ["River/River_4.png", "Town/Town_7.png"]
-    assert all(isinstance(skip, Skipped) and "cannot be read as a picture" in skip.reason for batch in read for skip in batch.skipped)
+    assert all(
+        isinstance(skip, Skipped) and "cannot be read as a picture" in skip.reason
+        for batch in read
+        for skip in batch.skipped
+    )
     assert all(batch.images.dtype == np.float32 and batch.images.max() <= 1 for batch in read)
 
 
 def test_an_index_cannot_reach_outside_its_set(index_zip, tmp_path):
-    path = rewritten(index_zip, tmp_path / "escape.zip", lambda text: text.replace("Forest/Forest_0.png", "../../secret.png"))
+    path = rewritten(
+        index_zip,
+        tmp_path / "escape.zip",
+        lambda text: text.replace("Forest/Forest_0.png", "../../secret.png"),
+    )
     found = open_set(DataSpec(str(path)), ())
     row = found.files.index("../../secret.png")
     read = next(batches(found.store, found.files, np.array([row]), 32, 1))
@@ -149,7 +168,12 @@ def test_reconstruction_needs_no_labels(class_folders, tmp_path):
 
 
 def test_the_shared_sets_have_their_published_sizes(shared_data):
-    sizes = {"eurosat": (9001, 5400, 10), "ucmerced": (945, 420, 21), "harvey": (5076, 924, 2), "neon": (27, 6, 3)}
+    sizes = {
+        "eurosat": (9001, 5400, 10),
+        "ucmerced": (945, 420, 21),
+        "harvey": (5076, 924, 2),
+        "neon": (27, 6, 3),
+    }
     for name, expected in sizes.items():
         found = open_set(DataSpec(name), (shared_data,))
         assert (len(found.rows("train")), len(found.rows("test")), len(found.classes)) == expected
@@ -163,11 +187,22 @@ def test_data_folders_come_from_the_option_and_the_variable(tmp_path, monkeypatc
 
 
 def test_val_stands_for_test_only_where_there_is_no_test(index_zip, class_folders, tmp_path):
-    val_alone = open_set(DataSpec(str(rewritten(index_zip, tmp_path / "val.zip", lambda text: text.replace(",test,", ",validation,")))), ())
+    val_alone = open_set(
+        DataSpec(
+            str(
+                rewritten(
+                    index_zip, tmp_path / "val.zip", lambda text: text.replace(",test,", ",validation,")
+                )
+            )
+        ),
+        (),
+    )
     assert (len(val_alone.rows("train")), len(val_alone.rows("test"))) == (24, 12)
 
     def some_for_val(text):
-        return text.replace("_8.png,Forest,test", "_8.png,Forest,val").replace("_8.png,Town,test", "_8.png,Town,validation")
+        return text.replace("_8.png,Forest,test", "_8.png,Forest,val").replace(
+            "_8.png,Town,test", "_8.png,Town,validation"
+        )
 
     both = open_set(DataSpec(str(rewritten(index_zip, tmp_path / "both.zip", some_for_val))), ())
     assert (len(both.files), len(both.rows("test"))) == (34, 10)
@@ -177,7 +212,11 @@ def test_val_stands_for_test_only_where_there_is_no_test(index_zip, class_folder
 
 
 def test_an_index_whose_rows_are_longer_than_its_header_gets_a_sentence(index_zip, tmp_path):
-    path = rewritten(index_zip, tmp_path / "long.zip", lambda text: text.replace("_3.png,Forest,train,2", "_3.png,Forest,train,2,and,more"))
+    path = rewritten(
+        index_zip,
+        tmp_path / "long.zip",
+        lambda text: text.replace("_3.png,Forest,train,2", "_3.png,Forest,train,2,and,more"),
+    )
     assert "Row 5 of the index.csv of 'long' has more cells than its header" in refused(path)
 
 
@@ -234,10 +273,16 @@ def test_an_index_inside_the_one_folder_of_a_zip_is_read(index_zip, tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda text: text.replace("Forest_1.png,Forest", "Forest_0.png,River"), "lists 'Forest/Forest_0.png' a second time"),
+        (
+            lambda text: text.replace("Forest_1.png,Forest", "Forest_0.png,River"),
+            "lists 'Forest/Forest_0.png' a second time",
+        ),
         (lambda text: text.replace(",train,2", ",train,inf"), "write metres as a number"),
         (lambda text: text.splitlines()[0] + "\n", "holds no images"),
-        (lambda text: text.replace("Forest_1.png,Forest,train", "Forest_1.png,Forest,"), "Row 3 .* states no split, others do"),
+        (
+            lambda text: text.replace("Forest_1.png,Forest,train", "Forest_1.png,Forest,"),
+            "Row 3 .* states no split, others do",
+        ),
     ],
 )
 def test_an_index_that_contradicts_itself_gets_a_sentence(index_zip, tmp_path, change, said):
@@ -256,22 +301,32 @@ def test_lists_with_longer_paths_name_the_image_that_their_end_names(class_folde
         for kind in ("Forest", "River", "Town"):
             for number in numbers:
                 (class_folders / kind / f"{kind}_{number}.png").rename(class_folders / kind / f"{number}.png")
-        lines = [f"data/set/{kind}/{number}.png" for kind in ("Forest", "River", "Town") for number in numbers]
+        lines = [
+            f"data/set/{kind}/{number}.png" for kind in ("Forest", "River", "Town") for number in numbers
+        ]
         (class_folders / f"{split}.txt").write_text("\n".join(lines))
     found = open_set(DataSpec(str(class_folders)), ())
     assert len(found.rows("train")) == 27 and len(found.rows("test")) == 9
     for split, numbers in (("train", range(9)), ("test", range(9, 12))):
         (class_folders / f"{split}.txt").write_text("\n".join(f"{number}.png" for number in numbers))
-    assert "do not match its images" in refused(class_folders)  # a bare name that three classes have is no image's
+    assert "do not match its images" in refused(
+        class_folders
+    )  # a bare name that three classes have is no image's
 
 
 def test_a_class_of_one_image_cannot_be_split(class_folders):
     for number in range(1, 12):
         (class_folders / "Town" / f"Town_{number}.png").unlink()
-    assert "class 'Town' has one image, which cannot be split into train and test: add images of it" in refused(class_folders)
+    assert (
+        "class 'Town' has one image, which cannot be split into train and test: add images of it"
+        in refused(class_folders)
+    )
 
 
-@pytest.mark.parametrize(("name", "packed", "inside"), [("eurosat", "EuroSAT_RGB.zip", "EuroSAT_RGB"), ("mlrsnet", "MLRSNet.zip", "MLRSNet/Images")])
+@pytest.mark.parametrize(
+    ("name", "packed", "inside"),
+    [("eurosat", "EuroSAT_RGB.zip", "EuroSAT_RGB"), ("mlrsnet", "MLRSNet.zip", "MLRSNet/Images")],
+)
 def test_published_zips_are_found_as_they_are_downloaded(class_folders, tmp_path, name, packed, inside):
     (tmp_path / "data").mkdir()
     with zipfile.ZipFile(tmp_path / "data" / packed, "w") as archive:

@@ -18,7 +18,9 @@ def test_equal_and_nearly_equal_images_across_the_split_are_found(class_folders)
 
     original = class_folders / "train" / "River" / "River_2.png"
     Image.open(original).save(class_folders / "test" / "Town" / "copy.png", compress_level=1)
-    Image.open(class_folders / "train" / "Town" / "Town_3.png").save(class_folders / "test" / "Town" / "near.jpg", quality=95, subsampling=0)
+    Image.open(class_folders / "train" / "Town" / "Town_3.png").save(
+        class_folders / "test" / "Town" / "near.jpg", quality=95, subsampling=0
+    )
     sea = Image.fromarray(np.full((32, 32, 3), 90, np.uint8))
     noise = np.random.default_rng(0).integers(-2, 3, (2, 32, 32, 3))
     for part, (split, name) in enumerate((("train", "sea_a"), ("test", "sea_b"))):

@@ -56,7 +56,11 @@ def test_a_mended_label_or_split_of_an_index_changes_it(index_zip, tmp_path, cha
 def test_a_number_after_mended_labels_is_not_the_stale_one(index_zip, tmp_path):
     cache, plan = Cache(tmp_path / "cache"), Plan(data=(str(index_zip),))
     first = number(plan, cache)
-    mended = with_index(index_zip, tmp_path / "mended.zip", lambda row: [row[0], "River" if row[2] == "test" else row[1], *row[2:]])
+    mended = with_index(
+        index_zip,
+        tmp_path / "mended.zip",
+        lambda row: [row[0], "River" if row[2] == "test" else row[1], *row[2:]],
+    )
     shutil.move(mended, index_zip)
     assert number(plan, cache).value != first.value
 
@@ -67,7 +71,9 @@ def test_split_lists_count_and_folder_names_alone_do_not(class_folders):
 
     def lists(tests):
         (class_folders.parent / "set-test.txt").write_text("\n".join(tests))
-        (class_folders.parent / "set-train.txt").write_text("\n".join(name for name in files if name not in tests))
+        (class_folders.parent / "set-train.txt").write_text(
+            "\n".join(name for name in files if name not in tests)
+        )
         return print_of(class_folders)
 
     one, other = lists(files[::6]), lists(files[1::6])

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from core.evaluation.errors import FeatureError
-from core.evaluation.protocols.knn import KnnSpec, check_finite, most_similar, overwrite_rows, unit_rows, weighted_knn
+from core.evaluation.protocols.knn import (
+    KnnSpec,
+    check_finite,
+    most_similar,
+    overwrite_rows,
+    unit_rows,
+    weighted_knn,
+)
 
 
 def brute_force(gallery, labels, queries, k=20, tau=0.07):
@@ -26,7 +33,9 @@ def sample(count, width, classes, seed, spread=1.5):
     centres = np.random.default_rng(99).standard_normal((classes, width))
     labels = rng.integers(classes, size=count)
     labels[:classes] = np.arange(classes)
-    return (centres[labels] + spread * rng.standard_normal((count, width))).astype(np.float32), labels.astype(np.int64)
+    return (centres[labels] + spread * rng.standard_normal((count, width))).astype(np.float32), labels.astype(
+        np.int64
+    )
 
 
 @pytest.mark.parametrize(("count", "k"), [(30, 20), (700, 20), (3001, 20), (3001, 1), (5000, 7)])
@@ -40,7 +49,9 @@ def test_predictions_equal_a_brute_force_loop(count, k):
 def test_predictions_equal_scikit_learn_with_the_same_metric_and_weights():
     gallery, labels = sample(4000, 32, 5, 2)
     queries, _ = sample(300, 32, 5, 3)
-    theirs = KNeighborsClassifier(20, metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / 0.07))
+    theirs = KNeighborsClassifier(
+        20, metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / 0.07)
+    )
     ours = weighted_knn(gallery, labels, queries)
     assert (ours.labels == theirs.fit(gallery, labels).predict(queries)).all()
     _, rows = theirs.kneighbors(queries)
@@ -51,7 +62,9 @@ def test_predictions_equal_scikit_learn_with_the_same_metric_and_weights():
 @given(st.integers(0, 10_000), st.integers(1, 25), st.integers(40, 2_600))
 def test_neighbours_are_the_largest_with_ties_to_the_lower_row(seed, k, count):
     rng = np.random.default_rng(seed)
-    gallery = rng.integers(-1, 2, size=(count, 4)).astype(np.float32)  # a handful of directions: ties everywhere
+    gallery = rng.integers(-1, 2, size=(count, 4)).astype(
+        np.float32
+    )  # a handful of directions: ties everywhere
     queries = rng.integers(-1, 2, size=(9, 4)).astype(np.float32)
     similarity, rows = most_similar(gallery, queries, k)
     everything = np.matmul(unit_rows(queries), unit_rows(gallery).T)

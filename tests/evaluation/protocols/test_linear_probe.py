@@ -9,7 +9,9 @@ def blobs(count, seed, noise=0.6):
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     centres = np.array([[0, 0, 5, 0], [4, 0, 5, 0], [0, 300, 5, 0]], np.float32)
-    return (centres[labels] + noise * rng.standard_normal((count, 4)) * [1, 80, 1, 0]).astype(np.float32), labels
+    return (centres[labels] + noise * rng.standard_normal((count, 4)) * [1, 80, 1, 0]).astype(
+        np.float32
+    ), labels
 
 
 def test_a_probe_separates_what_is_linear_whatever_the_scale_of_a_column():
@@ -25,7 +27,10 @@ def test_a_probe_separates_what_is_linear_whatever_the_scale_of_a_column():
 
 def test_the_strength_is_the_best_on_held_out_images_and_labels_of_noise_give_chance():
     rng = np.random.default_rng(4)
-    train, test = rng.standard_normal((400, 30)).astype(np.float32), rng.standard_normal((400, 30)).astype(np.float32)
+    train, test = (
+        rng.standard_normal((400, 30)).astype(np.float32),
+        rng.standard_normal((400, 30)).astype(np.float32),
+    )
     labels, truth = rng.integers(2, size=400), rng.integers(2, size=400)
     probe = linear_probe(train, labels, test)
     assert probe.held_out[probe.strength] == max(probe.held_out.values())

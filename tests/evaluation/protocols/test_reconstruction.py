@@ -40,7 +40,9 @@ def results(plan, subjects, **options):
     return [event for event in evaluate(plan, subjects, folders=(), **options) if isinstance(event, Result)]
 
 
-def test_a_blend_with_the_truth_scores_as_arithmetic_says_and_stands_beside_the_fills(index_zip, make_network):
+def test_a_blend_with_the_truth_scores_as_arithmetic_says_and_stands_beside_the_fills(
+    index_zip, make_network
+):
     plan = Plan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
     exact, half = (results(plan, [make_network(truth_share=share)])[-1] for share in (1.0, 0.5))
     assert exact.value == 60.0

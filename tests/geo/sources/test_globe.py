@@ -14,7 +14,9 @@ def globe(paint):
     """A plate carree globe of 720 x 360 whose pixels are painted by (lon, lat) in degrees."""
     lon, lat = np.meshgrid(np.arange(-180, 180, 0.5) + 0.25, 90 - np.arange(0, 180, 0.5) - 0.25)
     pixels = np.stack([np.broadcast_to(paint(lon, lat), lon.shape)] * 3).astype(np.uint8)
-    return ArrayPicture(pixels, bands=("red", "green", "blue"), crs="EPSG:4326", transform=(0.5, 0, -180, 0, -0.5, 90))
+    return ArrayPicture(
+        pixels, bands=("red", "green", "blue"), crs="EPSG:4326", transform=(0.5, 0, -180, 0, -0.5, 90)
+    )
 
 
 def cut(picture, lon, lat, gsd_m=20_000.0, size_px=100):
@@ -23,7 +25,12 @@ def cut(picture, lon, lat, gsd_m=20_000.0, size_px=100):
 
 def test_a_globe_is_known_by_its_extent():
     assert shows_globe(globe(lambda lon, lat: lat + 90))
-    part = ArrayPicture(np.zeros((3, 90, 180), np.uint8), bands=("r", "g", "b"), crs="EPSG:4326", transform=(1, 0, -180, 0, -1, 90))
+    part = ArrayPicture(
+        np.zeros((3, 90, 180), np.uint8),
+        bands=("r", "g", "b"),
+        crs="EPSG:4326",
+        transform=(1, 0, -180, 0, -1, 90),
+    )
     assert not shows_globe(part)
 
 
@@ -33,7 +40,9 @@ def test_a_disc_on_the_ground_is_round_in_its_tile_at_any_latitude(lat):
 
     def disc(lon, lat_):
         a, b = np.radians(lat_), np.radians(lat)
-        return 255 * (np.sin(a) * np.sin(b) + np.cos(a) * np.cos(b) * np.cos(np.radians(lon)) > np.cos(radius))
+        return 255 * (
+            np.sin(a) * np.sin(b) + np.cos(a) * np.cos(b) * np.cos(np.radians(lon)) > np.cos(radius)
+        )
 
     tile = cut(globe(disc), 0.0, lat)
     inside = tile.pixels[0] > 127

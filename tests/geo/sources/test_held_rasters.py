@@ -16,7 +16,9 @@ from core.geo.sources.raster import GeoTiff, Held
 
 @pytest.fixture
 def ramp(make_tif):
-    return make_tif(np.arange(200 * 200, dtype=np.uint16).reshape(1, 200, 200), tiled=True, blockxsize=64, blockysize=64)
+    return make_tif(
+        np.arange(200 * 200, dtype=np.uint16).reshape(1, 200, 200), tiled=True, blockxsize=64, blockysize=64
+    )
 
 
 def handles(path: Path) -> int:
@@ -45,7 +47,9 @@ def in_thread(work):
     assert not failed, failed
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted through /proc, which only Linux has")
+@pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="open files are counted through /proc, which only Linux has"
+)
 def test_a_reader_given_up_in_another_thread_is_closed_there_and_then(ramp, monkeypatch):
     ignored = []
     monkeypatch.setattr(sys, "unraisablehook", lambda said: ignored.append(said.exc_value))

@@ -22,7 +22,11 @@ def window(source, **more):
 
 def same_as_local(server, name, tile, **more):
     local = window(open_source(server.service.files[name], name=name), **more)
-    return np.array_equal(local.pixels, tile.pixels) and np.array_equal(local.valid, tile.valid) and local.footprint == tile.footprint
+    return (
+        np.array_equal(local.pixels, tile.pixels)
+        and np.array_equal(local.valid, tile.valid)
+        and local.footprint == tile.footprint
+    )
 
 
 def test_a_window_costs_a_small_part_of_the_file(server):
@@ -72,7 +76,10 @@ def test_threads_share_a_remote_raster(server):
 
     def both(i):
         spec = {"window": (20 * i, 15 * i, 64, 64)}
-        return np.array_equal(source.read(TileSpec(source.ref(), **spec)).pixels, local.read(TileSpec(local.ref(), **spec)).pixels)
+        return np.array_equal(
+            source.read(TileSpec(source.ref(), **spec)).pixels,
+            local.read(TileSpec(local.ref(), **spec)).pixels,
+        )
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(both, range(40)))
@@ -146,7 +153,13 @@ def test_the_catalogue_opens_any_address_that_may_be_asked(server):
     tile = catalogue.read(TileSpec(TileRef(NAME, address), lonlat=PLACE, gsd_m=30, size_px=64))
     assert tile.ref.key == address
     assert catalogue.source(NAME).keys() == ()
-    for key in ("a.tif", "/etc/passwd", "/vsicurl/http://127.0.0.1/x", "file:///etc/passwd", "stac:http://127.0.0.1/x"):
+    for key in (
+        "a.tif",
+        "/etc/passwd",
+        "/vsicurl/http://127.0.0.1/x",
+        "file:///etc/passwd",
+        "stac:http://127.0.0.1/x",
+    ):
         with pytest.raises(GeoError, match="named by its https address"):
             catalogue.read(TileSpec(TileRef(NAME, key)))
 
@@ -158,7 +171,9 @@ def test_what_a_catalogue_said_is_remembered(server):
     key = f"{server.base}/signed/visual.tif"
     with pytest.raises(OnlineError, match="expired"):
         source.header(key)
-    source.remember(Listed(Entry(key, "a scene", credit="whose", when="2024-06-11T18:20:00Z"), f"{key}?sig=good"))
+    source.remember(
+        Listed(Entry(key, "a scene", credit="whose", when="2024-06-11T18:20:00Z"), f"{key}?sig=good")
+    )
     assert source.read(TileSpec(TileRef(NAME, key), lonlat=PLACE, gsd_m=30, size_px=32)).credit == "whose"
 
 

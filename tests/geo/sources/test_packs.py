@@ -31,7 +31,13 @@ def test_a_pack_serves_what_its_index_says(make_pack):
     source = open_source(make_pack(index))
     assert source.keys() == ("a.tif",)
     entry = source.entry("a.tif")
-    assert (entry.label, entry.split, entry.gsd_m, entry.lonlat, entry.rgb) == ("field", "test", 3.0, (3.0, 52.0), (2, 1, 0))
+    assert (entry.label, entry.split, entry.gsd_m, entry.lonlat, entry.rgb) == (
+        "field",
+        "test",
+        3.0,
+        (3.0, 52.0),
+        (2, 1, 0),
+    )
     tile = source.read(TileSpec(source.ref()))
     assert tile.rgb == (2, 1, 0)
     assert tile.gsd == 10  # the raster itself knows better than the index
@@ -91,7 +97,12 @@ def test_a_member_that_unpacks_without_end_is_refused(make_pack, monkeypatch):
 
 @pytest.mark.parametrize(
     ("pack", "count", "gsd_m"),
-    [("eurosat_rgb", 14401, 10), ("ucmerced", 1365, 0.3048), ("neon_0p1m", 33, 0.1), ("harvey_houston", 6000, 0.46)],
+    [
+        ("eurosat_rgb", 14401, 10),
+        ("ucmerced", 1365, 0.3048),
+        ("neon_0p1m", 33, 0.1),
+        ("harvey_houston", 6000, 0.46),
+    ],
 )
 def test_the_shared_packs_are_read(shared_data, pack, count, gsd_m):
     source = open_source(shared_data / f"{pack}.zip")
@@ -113,7 +124,9 @@ def test_every_shared_scene_is_read_where_and_as_its_index_says(shared_data):
         if key.startswith("bluemarble"):
             continue
         tile = source.read(TileSpec(source.ref(key), size_px=128))
-        assert source.native_gsd_m(key) == pytest.approx(entry.gsd_m, rel=0.14), key  # the index rounds degrees at mid-latitude
+        assert source.native_gsd_m(key) == pytest.approx(entry.gsd_m, rel=0.14), (
+            key
+        )  # the index rounds degrees at mid-latitude
         assert tile.footprint is not None
         lon, lat = tile.footprint.centre
         assert (lon, lat) == pytest.approx(entry.lonlat, abs=0.01), key
@@ -123,7 +136,9 @@ def test_every_shared_scene_is_read_where_and_as_its_index_says(shared_data):
 
 def test_the_blue_marble_of_the_scenes_is_a_globe(shared_data):
     source = open_source(shared_data / "scenes.zip")
-    tile = source.read(TileSpec(source.ref("bluemarble_8192x4096.jpg"), lonlat=(-155.5, 19.6), gsd_m=2000, size_px=112))
+    tile = source.read(
+        TileSpec(source.ref("bluemarble_8192x4096.jpg"), lonlat=(-155.5, 19.6), gsd_m=2000, size_px=112)
+    )
     assert tile.native_gsd_m == pytest.approx(4886, rel=0.01)
     assert tile.pixels[2].mean() > tile.pixels[0].mean()  # Hawaii lies in the sea
     assert np.abs(np.subtract(tile.footprint.centre, (-155.5, 19.6))).max() < 0.05

@@ -70,7 +70,12 @@ def test_a_png_bomb_is_refused_before_it_is_decoded():
 
     for side in (9_000, 60_000, 2**31 - 1):
         header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-        bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000))) + chunk(b"IEND", b"")
+        bomb = (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+            + chunk(b"IEND", b"")
+        )
         with pytest.raises(GeoError, match=r"pixels|million"):
             open_source(bomb, gsd_m=1, name="bomb.png")
     assert MAX_PICTURE_PX <= 64_000_000

@@ -60,7 +60,9 @@ def test_a_place_by_coordinates_is_cut_square_on_the_ground(make_tif):
     assert width == pytest.approx(2 * height, rel=0.02)  # at 60 N a degree of longitude is half as long
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "int64", "uint64", "float32", "float64"]
+)
 def test_every_real_type_becomes_a_unit_picture(make_tif, dtype):
     values = np.random.default_rng(0).integers(0, 120, (1, 50, 50)).astype(dtype)
     tile = read(make_tif(values), size_px=20)
@@ -196,17 +198,37 @@ def test_a_decimated_read_without_overviews_is_the_plain_mean(make_tif):
 @pytest.mark.parametrize("side", [60_000, 100_000])
 def test_a_huge_raster_costs_only_the_pixels_shown(make_tif, bytes_read, tmp_path, side):
     path = tmp_path / "huge.tif"
-    options = {"driver": "GTiff", "width": side, "height": side, "count": 1, "dtype": "uint16", "crs": "EPSG:32631"}
-    options |= {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "sparse_ok": True, "bigtiff": "YES"}
-    with rasterio.open(path, "w", transform=rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_760_000), **options) as dataset:
+    options = {
+        "driver": "GTiff",
+        "width": side,
+        "height": side,
+        "count": 1,
+        "dtype": "uint16",
+        "crs": "EPSG:32631",
+    }
+    options |= {
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+        "sparse_ok": True,
+        "bigtiff": "YES",
+    }
+    with rasterio.open(
+        path, "w", transform=rasterio.Affine(0.5, 0, 500_000, 0, -0.5, 5_760_000), **options
+    ) as dataset:
         corner = rasterio.windows.Window(side - 1024, side - 1024, 1024, 1024)
-        dataset.write(np.random.default_rng(0).integers(100, 900, (1, 1024, 1024), dtype=np.uint16), window=corner)
+        dataset.write(
+            np.random.default_rng(0).integers(100, 900, (1, 1024, 1024), dtype=np.uint16), window=corner
+        )
     assert path.stat().st_size < 4_000_000
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tile = read(path, window=(side - 600, side - 600, 448, 448), size_px=224)
     assert tile.pixels.shape == (1, 224, 224)
     assert 100 <= tile.pixels.mean() <= 900
-    whole = read(path, size_px=224)  # no overviews: the largest square about the middle that a bounded read allows
+    whole = read(
+        path, size_px=224
+    )  # no overviews: the largest square about the middle that a bounded read allows
     assert whole.pixels.shape == (1, 224, 224)
     assert max(n for _, n in bytes_read) <= MAX_READ_VALUES
     with pytest.raises(GeoError, match="gdaladdo"):
@@ -226,8 +248,17 @@ def test_the_range_of_a_large_source_comes_from_a_bounded_sample(make_tif, bytes
 
 def test_a_block_too_large_to_read_is_refused(tmp_path):
     path = tmp_path / "one_block.tif"
-    options = {"driver": "GTiff", "width": 20_000, "height": 20_000, "count": 1, "dtype": "uint8", "compress": "deflate"}
-    with rasterio.open(path, "w", tiled=True, blockxsize=20_000, blockysize=20_000, sparse_ok=True, **options):
+    options = {
+        "driver": "GTiff",
+        "width": 20_000,
+        "height": 20_000,
+        "count": 1,
+        "dtype": "uint8",
+        "compress": "deflate",
+    }
+    with rasterio.open(
+        path, "w", tiled=True, blockxsize=20_000, blockysize=20_000, sparse_ok=True, **options
+    ):
         pass
     with pytest.raises(GeoError, match="TILED=YES"):
         open_source(path)

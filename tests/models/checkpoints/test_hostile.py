@@ -24,13 +24,25 @@ from core.models import create, load_checkpoint
 from core.models.checkpoints import files
 from core.models.checkpoints.loading import CheckpointError
 
-SIZES: dict[str, Any] = {"img_size": 32, "patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 1, "fcn_dim": 8, "fcn_layers": 1}
+SIZES: dict[str, Any] = {
+    "img_size": 32,
+    "patch_size": 16,
+    "embed_dim": 64,
+    "depth": 2,
+    "num_heads": 1,
+    "fcn_dim": 8,
+    "fcn_layers": 1,
+}
 SIZES |= {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 1}
 
 
 def scale_mae(**changes: Tensor | None) -> dict[str, Tensor]:
     state = create("scale_mae", **SIZES).state_dict()
-    return {key: tensor for key, tensor in {**state, **{key.replace("__", "."): t for key, t in changes.items()}}.items() if tensor is not None}
+    return {
+        key: tensor
+        for key, tensor in {**state, **{key.replace("__", "."): t for key, t in changes.items()}}.items()
+        if tensor is not None
+    }
 
 
 class Runs:
@@ -105,7 +117,13 @@ def giant_width(path: Path) -> None:
 
 
 def gaps(path: Path) -> None:
-    torch_file(path, {key.replace("blocks.1.", "blocks.900000.", 1) if key.startswith("blocks.1.") else key: t for key, t in scale_mae().items()})
+    torch_file(
+        path,
+        {
+            key.replace("blocks.1.", "blocks.900000.", 1) if key.startswith("blocks.1.") else key: t
+            for key, t in scale_mae().items()
+        },
+    )
 
 
 def sparse_giant(path: Path) -> None:
@@ -125,13 +143,24 @@ def two_loops(path: Path) -> None:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a call of os.system": (lambda p: torch_file(p, {"model": Runs(os.system, "touch ran")}), r"asks to run (os|posix)\.system"),
-    "a call of eval": (lambda p: torch_file(p, {"model": scale_mae(), "args": Runs(eval, "open('ran', 'w')")}), r"asks to run .*eval"),
-    "a call in the old format": (
-        lambda p: torch.save({"model": Runs(os.system, "touch ran")}, p, _use_new_zipfile_serialization=False),
+    "a call of os.system": (
+        lambda p: torch_file(p, {"model": Runs(os.system, "touch ran")}),
         r"asks to run (os|posix)\.system",
     ),
-    "a bare pickle that runs code": (lambda p: p.write_bytes(pickle.dumps(Runs(os.system, "touch ran"))), "neither a file of torch"),
+    "a call of eval": (
+        lambda p: torch_file(p, {"model": scale_mae(), "args": Runs(eval, "open('ran', 'w')")}),
+        r"asks to run .*eval",
+    ),
+    "a call in the old format": (
+        lambda p: torch.save(
+            {"model": Runs(os.system, "touch ran")}, p, _use_new_zipfile_serialization=False
+        ),
+        r"asks to run (os|posix)\.system",
+    ),
+    "a bare pickle that runs code": (
+        lambda p: p.write_bytes(pickle.dumps(Runs(os.system, "touch ran"))),
+        "neither a file of torch",
+    ),
     "a whole module": (lambda p: torch_file(p, nn.Linear(2, 2)), r"asks to run torch\.nn"),
     "a truncated zip": (truncated_zip, "cut short or damaged"),
     "a truncated old file": (truncated_legacy, "cut short or damaged"),
@@ -139,33 +168,73 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a zip bomb": (zip_bomb, "unfold to more than it holds"),
     "another zip": (other_zip, "not one of torch's"),
     "a TorchScript program": (torchscript, "TorchScript"),
-    "a header bomb": (lambda p: p.write_bytes(struct.pack("<Q", 2**62) + b'{"a":' * 100), "claims a header of 4611686018427387904 bytes"),
-    "a header of 17 MB": (lambda p: p.write_bytes(struct.pack("<Q", 17 * 2**20) + b"{" * (18 * 2**20)), "claims a header of 17825792 bytes"),
-    "a header of nothing but brackets": (lambda p: p.write_bytes(struct.pack("<Q", 60_000) + b"{" * 60_000), "cut short or damaged"),
+    "a header bomb": (
+        lambda p: p.write_bytes(struct.pack("<Q", 2**62) + b'{"a":' * 100),
+        "claims a header of 4611686018427387904 bytes",
+    ),
+    "a header of 17 MB": (
+        lambda p: p.write_bytes(struct.pack("<Q", 17 * 2**20) + b"{" * (18 * 2**20)),
+        "claims a header of 17825792 bytes",
+    ),
+    "a header of nothing but brackets": (
+        lambda p: p.write_bytes(struct.pack("<Q", 60_000) + b"{" * 60_000),
+        "cut short or damaged",
+    ),
     "tensors beyond the file": (
-        lambda p: p.write_bytes(header({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}})),
+        lambda p: p.write_bytes(
+            header({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}})
+        ),
         "cut short or damaged",
     ),
     "tensors one upon another": (
-        lambda p: p.write_bytes(header({k: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for k in "ab"}, bytes(8))),
+        lambda p: p.write_bytes(
+            header({k: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for k in "ab"}, bytes(8))
+        ),
         "cut short or damaged",
     ),
     "fewer numbers than claimed": (fewer_numbers_than_claimed, "holds fewer"),
     "the same numbers many times": (same_numbers_many_times, "more numbers than its"),
-    "quantised weights": (lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64, dtype=torch.int8))), "int8"),
-    "complex weights": (lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64, dtype=torch.complex64))), "complex64"),
-    "sparse weights": (lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64).to_sparse())), "in a form"),
-    "not a number": (lambda p: torch_file(p, scale_mae(norm__weight=torch.full((64,), float("nan")))), "are no numbers"),
-    "infinity": (lambda p: torch_file(p, scale_mae(norm__bias=torch.full((64,), float("inf")))), "are no numbers"),
-    "a word among tensors": (lambda p: torch_file(p, {**scale_mae(), "greeting": "hello"}), "'greeting' among its tensors"),
+    "quantised weights": (
+        lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64, dtype=torch.int8))),
+        "int8",
+    ),
+    "complex weights": (
+        lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64, dtype=torch.complex64))),
+        "complex64",
+    ),
+    "sparse weights": (
+        lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64).to_sparse())),
+        "in a form",
+    ),
+    "not a number": (
+        lambda p: torch_file(p, scale_mae(norm__weight=torch.full((64,), float("nan")))),
+        "are no numbers",
+    ),
+    "infinity": (
+        lambda p: torch_file(p, scale_mae(norm__bias=torch.full((64,), float("inf")))),
+        "are no numbers",
+    ),
+    "a word among tensors": (
+        lambda p: torch_file(p, {**scale_mae(), "greeting": "hello"}),
+        "'greeting' among its tensors",
+    ),
     "numbers for names": (lambda p: torch_file(p, {1: torch.zeros(2)}), "'1' among its tensors"),
     "a list": (lambda p: torch_file(p, [torch.zeros(2)]), "a list, not tensors by name"),
     "no tensors": (lambda p: torch_file(p, {"epoch": 3}), "no tensors by name"),
     "an empty dictionary": (lambda p: torch_file(p, OrderedDict()), "no tensors by name"),
-    "too many tensors": (lambda p: torch_file(p, {str(i): torch.zeros(1) for i in range(300)}), "lists 300 tensors"),
-    "a text file": (lambda p: p.write_text("these are the weights, honestly " * 9), "neither a file of torch"),
+    "too many tensors": (
+        lambda p: torch_file(p, {str(i): torch.zeros(1) for i in range(300)}),
+        "lists 300 tensors",
+    ),
+    "a text file": (
+        lambda p: p.write_text("these are the weights, honestly " * 9),
+        "neither a file of torch",
+    ),
     "a web page": (lambda p: p.write_text("<!DOCTYPE html><title>404</title>"), "is a web page"),
-    "a pointer of Git LFS": (lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "Git LFS"),
+    "a pointer of Git LFS": (
+        lambda p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "Git LFS",
+    ),
     "an image": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(60)), "PNG image"),
     "nothing": (lambda p: p.write_bytes(b""), "is empty"),
     "seven bytes": (lambda p: p.write_bytes(b"weights"), "neither a file of torch"),
@@ -177,17 +246,47 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a width of 300,000": (giant_width, "beyond any model"),
     "a wrong width": (wrong_width, r"decoder_embed.weight is 32 x 48 where 32 x 64 belongs"),
     "block number 900,000": (gaps, "gaps between its blocks"),
-    "missing tensors": (lambda p: torch_file(p, scale_mae(decoder_embed__bias=None)), r"1 of its tensors are missing \(decoder_embed.bias\)"),
-    "another variant": (lambda p: torch_file(p, scale_mae(surprise=torch.zeros(3))), r"no place for \(surprise\)"),
-    "no patches": (lambda p: torch_file(p, scale_mae(patch_embed__proj__weight=torch.zeros(64, 3, 0, 0))), "patch_embed.proj.weight has the shape"),
-    "13 bands": (lambda p: torch_file(p, scale_mae(patch_embed__proj__weight=torch.zeros(64, 13, 16, 16))), "takes 13 bands"),
-    "positions of no square": (lambda p: torch_file(p, scale_mae(pos_embed=torch.zeros(1, 8, 64))), "not CLS and a square grid"),
+    "missing tensors": (
+        lambda p: torch_file(p, scale_mae(decoder_embed__bias=None)),
+        r"1 of its tensors are missing \(decoder_embed.bias\)",
+    ),
+    "another variant": (
+        lambda p: torch_file(p, scale_mae(surprise=torch.zeros(3))),
+        r"no place for \(surprise\)",
+    ),
+    "no patches": (
+        lambda p: torch_file(p, scale_mae(patch_embed__proj__weight=torch.zeros(64, 3, 0, 0))),
+        "patch_embed.proj.weight has the shape",
+    ),
+    "13 bands": (
+        lambda p: torch_file(p, scale_mae(patch_embed__proj__weight=torch.zeros(64, 13, 16, 16))),
+        "takes 13 bands",
+    ),
+    "positions of no square": (
+        lambda p: torch_file(p, scale_mae(pos_embed=torch.zeros(1, 8, 64))),
+        "not CLS and a square grid",
+    ),
     "a flat CLS": (lambda p: torch_file(p, scale_mae(cls_token=torch.zeros(64))), "cls_token has the shape"),
-    "TinyMIM with a distillation token": (lambda p: torch_file(p, scale_mae(dist_token=torch.zeros(1, 1, 64))), "TinyMIM"),
-    "projected positions": (lambda p: torch_file(p, scale_mae(pos_emb_projection__weight=torch.zeros(2, 2))), "projected positions"),
-    "many-band SatMAE": (lambda p: torch_file(p, scale_mae(channel_embed=torch.zeros(1, 3, 8))), "SatMAE for many bands"),
-    "Hugging Face's layout": (lambda p: torch_file(p, {"vit.encoder.layer.0.output.dense.weight": torch.zeros(2)}), "Hugging Face"),
-    "a residual network": (lambda p: torch_file(p, {"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(1)}), "no network known here"),
+    "TinyMIM with a distillation token": (
+        lambda p: torch_file(p, scale_mae(dist_token=torch.zeros(1, 1, 64))),
+        "TinyMIM",
+    ),
+    "projected positions": (
+        lambda p: torch_file(p, scale_mae(pos_emb_projection__weight=torch.zeros(2, 2))),
+        "projected positions",
+    ),
+    "many-band SatMAE": (
+        lambda p: torch_file(p, scale_mae(channel_embed=torch.zeros(1, 3, 8))),
+        "SatMAE for many bands",
+    ),
+    "Hugging Face's layout": (
+        lambda p: torch_file(p, {"vit.encoder.layer.0.output.dense.weight": torch.zeros(2)}),
+        "Hugging Face",
+    ),
+    "a residual network": (
+        lambda p: torch_file(p, {"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(1)}),
+        "no network known here",
+    ),
 }
 
 
@@ -211,7 +310,9 @@ def test_hostile_files_get_a_sentence(name: str, tmp_path: Path, monkeypatch: py
     assert "\n" not in sentence
     assert len(sentence) < 500
     assert str(tmp_path) not in sentence
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024, "more than 200 MB were taken"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 * 1024, (
+        "more than 200 MB were taken"
+    )
 
 
 def test_a_name_that_is_none(tmp_path: Path) -> None:
@@ -256,7 +357,13 @@ def stated_sizes(path: Path, **sizes: Any) -> None:
     import numpy as np
 
     state = {key: tensor for key, tensor in scale_mae().items() if "pos_embed" not in key}
-    said = {"family": "scale_mae", "sizes": SIZES | sizes, "mean": [0.5] * 3, "std": [0.5] * 3, "default_policy": "native_gsd"}
+    said = {
+        "family": "scale_mae",
+        "sizes": SIZES | sizes,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "default_policy": "native_gsd",
+    }
     said |= {"res_range": None, "pooling": "cls", "input_px": 32}
     save_file(state, path, {"earth_mae_recipe": json.dumps(said)})
     assert np.prod(path.stat().st_size) < 2_000_000
@@ -302,7 +409,9 @@ def pickled(path: Path, payload: bytes) -> None:
         archive.writestr("archive/version", "3\n")
 
 
-NESTED = b"\x80\x02}q\x00" + b")" + b"q\x01" + b"".join(b"h\x01h\x01\x86q\x01" for _ in range(60)) + b"K\x01s."
+NESTED = (
+    b"\x80\x02}q\x00" + b")" + b"q\x01" + b"".join(b"h\x01h\x01\x86q\x01" for _ in range(60)) + b"K\x01s."
+)
 """A dictionary whose key is a pair of a pair of a pair, 60 deep: hashing it takes 2 to the power of 60 steps."""
 
 
@@ -311,9 +420,17 @@ NESTED = b"\x80\x02}q\x00" + b")" + b"q\x01" + b"".join(b"h\x01h\x01\x86q\x01" f
     [
         NESTED,
         NESTED.replace(b"\x80\x02}q\x00", b"\x80\x02}q\x00X\x05\x00\x00\x00model}q\x02") + b"",
-        b"\x80\x02" + b"]q\x00" + b"".join(b"(" + b"h\x00" * 50 + b"lq\x00" for _ in range(30)) + b".",  # lists of lists of lists
-        b"\x80\x02cbuiltins\nset\n(" + b")q\x01" + b"".join(b"h\x01h\x01\x86q\x01" for _ in range(60)) + b"l\x85R.",
-        b"\x80\x02}(" + b"".join(b"\x8a\x10" + (n * (2**61 - 1)).to_bytes(16, "little") + b"K\x00" for n in range(20_000)) + b"u.",
+        b"\x80\x02"
+        + b"]q\x00"
+        + b"".join(b"(" + b"h\x00" * 50 + b"lq\x00" for _ in range(30))
+        + b".",  # lists of lists of lists
+        b"\x80\x02cbuiltins\nset\n("
+        + b")q\x01"
+        + b"".join(b"h\x01h\x01\x86q\x01" for _ in range(60))
+        + b"l\x85R.",
+        b"\x80\x02}("
+        + b"".join(b"\x8a\x10" + (n * (2**61 - 1)).to_bytes(16, "little") + b"K\x00" for n in range(20_000))
+        + b"u.",
         b"\x80\x02" + b"(" * 100_000 + b".",
         b"\x80\x02" + b"]" * 1000 + b"a" * 999 + b".",
         b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\x00\x00\x00\x00\x10\x85R.",
@@ -344,7 +461,10 @@ def test_arguments_that_contain_themselves_are_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("form", ["plain", "half", "bfloat16", "double", "transposed", "slice", "shared", "scalar", "empty", "parameter"])
+@pytest.mark.parametrize(
+    "form",
+    ["plain", "half", "bfloat16", "double", "transposed", "slice", "shared", "scalar", "empty", "parameter"],
+)
 def test_every_form_of_tensor_reads_as_torch_reads_it(form: str, legacy: bool, tmp_path: Path) -> None:
     numbers = torch.randn(6, 5)
     forms: dict[str, Tensor] = {
@@ -353,7 +473,11 @@ def test_every_form_of_tensor_reads_as_torch_reads_it(form: str, legacy: bool, t
     }  # fmt: skip
     path = tmp_path / "weights.pth"
     other = {"other": numbers[2:]} if form == "shared" else {}
-    torch.save({"state_dict": {"x": forms[form], **other}, "epoch": 3}, path, _use_new_zipfile_serialization=not legacy)
+    torch.save(
+        {"state_dict": {"x": forms[form], **other}, "epoch": 3},
+        path,
+        _use_new_zipfile_serialization=not legacy,
+    )
     wanted = torch.load(path, weights_only=True)["state_dict"]
     found = files.read_checkpoint(path)
     assert found.ignored == ("epoch",)

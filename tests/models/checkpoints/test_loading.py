@@ -36,17 +36,32 @@ def seeded() -> None:
 def official_args(**said: Any) -> Namespace:
     """What the original script's file carries: plain values, a path, its data configuration."""
     config = {"dataset": {"type": "fmow"}, "sizes": [448], "bands": ("r", "g", "b")}
-    return Namespace(**{"output_dir": PosixPath("/runs/x"), "lr": 1.5e-4, "resume": None, "config": config, **said})
+    return Namespace(
+        **{"output_dir": PosixPath("/runs/x"), "lr": 1.5e-4, "resume": None, "config": config, **said}
+    )
 
 
 def written(path: Path, state: State, **beside: Any) -> Path:
-    torch.save({"model": OrderedDict(state), "optimizer": {"state": {}, "param_groups": []}, "epoch": 799, "scaler": {}, **beside}, path)
+    torch.save(
+        {
+            "model": OrderedDict(state),
+            "optimizer": {"state": {}, "param_groups": []},
+            "epoch": 799,
+            "scaler": {},
+            **beside,
+        },
+        path,
+    )
     return path
 
 
 def same_tokens(one: Encoder, other: Encoder, side: int = 64, encode: bool = True) -> None:
     cells = (side // one.card.patch_px) ** 2
-    images, res, keep = torch.randn(2, 3, side, side), torch.tensor([0.7, 3.0]), torch.rand(2, cells).argsort(1)[:, :5]
+    images, res, keep = (
+        torch.randn(2, 3, side, side),
+        torch.tensor([0.7, 3.0]),
+        torch.rand(2, cells).argsort(1)[:, :5],
+    )
     with torch.no_grad():
         if encode:
             assert torch.equal(one.encode(images, res, keep), other.encode(images, res, keep))
@@ -58,7 +73,11 @@ def same_tokens(one: Encoder, other: Encoder, side: int = 64, encode: bool = Tru
 
 
 def trunk_of(state: State) -> State:
-    return {key: tensor for key, tensor in state.items() if key.split(".")[0] in ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")}
+    return {
+        key: tensor
+        for key, tensor in state.items()
+        if key.split(".")[0] in ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")
+    }
 
 
 # Scale-MAE ---------------------------------------------------------------------------------------------------------------------------------
@@ -66,7 +85,14 @@ def trunk_of(state: State) -> State:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"independent_fcn_head": False}, {"progressive": True}, {"absolute_scale": True}, {"band_config": (14, 224)}, {"fcn_layers": 2}],
+    [
+        {},
+        {"independent_fcn_head": False},
+        {"progressive": True},
+        {"absolute_scale": True},
+        {"band_config": (14, 224)},
+        {"fcn_layers": 2},
+    ],
     ids=str,
 )
 def test_official_scale_mae(tmp_path: Path, options: dict[str, Any]) -> None:
@@ -102,7 +128,13 @@ def test_what_arguments_do_not_say_is_assumed_aloud(tmp_path: Path) -> None:
     report = load_checkpoint(path).report
     assert report is not None
     assert report.ignored == ()
-    assert {said.split(" ")[0] for said in report.assumed} == {"num_heads", "decoder_num_heads", "band_config", "absolute_scale", "base_resolution"}
+    assert {said.split(" ")[0] for said in report.assumed} == {
+        "num_heads",
+        "decoder_num_heads",
+        "band_config",
+        "absolute_scale",
+        "base_resolution",
+    }
     assert report.training["high_loss"] == "unknown"
     assert all(sentence.endswith(".") for sentence in report.sentences())
 
@@ -122,7 +154,11 @@ def test_what_the_caller_says_wins_and_is_not_called_assumed(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("bands", [None, "7,56", [7], [0, 56], [7, 10**9], [7.5, 56], [True, 56]])
 def test_bands_that_are_none_are_not_believed(tmp_path: Path, bands: Any) -> None:
-    path = written(tmp_path / "weights.pth", create("scale_mae", **SCALE_MAE).state_dict(), args=official_args(band_config=bands))
+    path = written(
+        tmp_path / "weights.pth",
+        create("scale_mae", **SCALE_MAE).state_dict(),
+        args=official_args(band_config=bands),
+    )
     model = load_checkpoint(path)
     assert isinstance(model, ScaleMAE)
     assert model.band_config == (7, 56)
@@ -147,7 +183,11 @@ def test_ways_of_writing(tmp_path: Path, make: str) -> None:
     if make == "safetensors":
         save_file(source.state_dict(), path)
     elif make == "legacy":
-        torch.save({"model": source.state_dict(), "args": official_args()}, path, _use_new_zipfile_serialization=False)
+        torch.save(
+            {"model": source.state_dict(), "args": official_args()},
+            path,
+            _use_new_zipfile_serialization=False,
+        )
     else:
         dtype = torch.float16 if make == "half" else torch.float64
         torch.save({key: tensor.to(dtype) for key, tensor in source.state_dict().items()}, path)
@@ -169,7 +209,9 @@ def test_a_slice_of_a_larger_tensor_does_not_keep_the_whole(tmp_path: Path) -> N
 # Encoders alone ----------------------------------------------------------------------------------------------------------------------------
 
 
-def encoder_file(path: Path, gsd: bool, prefix: str = "", drop: tuple[str, ...] = (), **beside: Any) -> Encoder:
+def encoder_file(
+    path: Path, gsd: bool, prefix: str = "", drop: tuple[str, ...] = (), **beside: Any
+) -> Encoder:
     source = create("encoder", **TRUNK, gsd_aware=gsd)
     state = {prefix + key: tensor for key, tensor in source.state_dict().items() if key not in drop}
     torch.save({"model": state, **beside} if beside else OrderedDict(state), path)
@@ -185,7 +227,9 @@ def test_torchgeos_export_is_an_encoder(tmp_path: Path) -> None:
     same_tokens(source, model)
     assert model.report is not None
     assert "torchgeo" in model.report.variant
-    assert any("needs the full file" in notice or "need the full file" in notice for notice in model.card.notices)
+    assert any(
+        "needs the full file" in notice or "need the full file" in notice for notice in model.card.notices
+    )
     assert any("CC-BY-NC-4.0" in notice for notice in model.card.notices)
 
 
@@ -248,7 +292,10 @@ def test_tinymim_students_are_embedded_before_their_untrained_tail(tmp_path: Pat
 
 def test_tinymim_fine_tuned_is_whole_again(tmp_path: Path) -> None:
     source = create("encoder", **TRUNK)
-    state = {key.replace("norm.", "fc_norm.") if key.startswith("norm.") else key: tensor for key, tensor in source.state_dict().items()}
+    state = {
+        key.replace("norm.", "fc_norm.") if key.startswith("norm.") else key: tensor
+        for key, tensor in source.state_dict().items()
+    }
     state |= {"head.weight": torch.zeros(10, 128), "head.bias": torch.zeros(10)}
     torch.save({"model": state}, tmp_path / "TinyMIM-FT-S.pth")
     model = load_checkpoint(tmp_path / "TinyMIM-FT-S.pth")
@@ -260,7 +307,11 @@ def test_tinymim_fine_tuned_is_whole_again(tmp_path: Path) -> None:
 
 def test_linear_probe_leaves_its_head_out(tmp_path: Path) -> None:
     source = create("encoder", **TRUNK, gsd_aware=True)
-    head = {"head.0.running_mean": torch.zeros(128), "head.0.running_var": torch.ones(128), "head.0.num_batches_tracked": torch.tensor(5)}
+    head = {
+        "head.0.running_mean": torch.zeros(128),
+        "head.0.running_var": torch.ones(128),
+        "head.0.num_batches_tracked": torch.tensor(5),
+    }
     head |= {"head.1.weight": torch.zeros(45, 128), "head.1.bias": torch.zeros(45)}
     model = load_checkpoint(written(tmp_path / "checkpoint-89.pth", {**source.state_dict(), **head}))
     same_tokens(source, model)
@@ -278,11 +329,19 @@ def test_learned_positions_are_used_as_stored(tmp_path: Path) -> None:
     model = load_checkpoint(path, positions="static")
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        patches = torch.nn.functional.conv2d(images, source.patch_embed.proj.weight, source.patch_embed.proj.bias, stride=16).flatten(2).mT
+        patches = (
+            torch.nn.functional.conv2d(
+                images, source.patch_embed.proj.weight, source.patch_embed.proj.bias, stride=16
+            )
+            .flatten(2)
+            .mT
+        )
         tokens = torch.cat([source.cls_token.expand(2, -1, -1), patches], 1) + table
         for block in source.blocks:
             tokens = block(tokens)
-        torch.testing.assert_close(model.encode(images, torch.ones(2)), source.norm(tokens), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            model.encode(images, torch.ones(2)), source.norm(tokens), atol=1e-5, rtol=1e-5
+        )
         assert model.encode(torch.randn(1, 3, 96, 96), torch.ones(1)).shape == (1, 37, 128)
     assert model.report is not None
     assert any("learned" in notice for notice in model.report.notices)
@@ -314,7 +373,11 @@ def test_mae_with_its_decoder(tmp_path: Path, name: str, said: Namespace | None,
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("fmow_pretrain.pth", None), ("checkpoint-199.pth", official_args(dataset_type="rgb", model_type="vanilla"))]
+    ("name", "said"),
+    [
+        ("fmow_pretrain.pth", None),
+        ("checkpoint-199.pth", official_args(dataset_type="rgb", model_type="vanilla")),
+    ],
 )
 def test_satmae_rgb_sees_its_own_normalisation(tmp_path: Path, name: str, said: Namespace | None) -> None:
     source = create("mae", **TRUNK, **DECODER)
@@ -323,31 +386,48 @@ def test_satmae_rgb_sees_its_own_normalisation(tmp_path: Path, name: str, said: 
     assert "SatMAE" in model.report.variant
     assert model.card.mean == pytest.approx((0.4182, 0.42148, 0.39913), abs=1e-4)
     images, res, keep = torch.randn(1, 3, 64, 64), torch.ones(1), torch.tensor([[0, 5]])
-    assert torch.equal(source.reconstruct(images, res, keep).low_raw, model.reconstruct(images, res, keep).low_raw)  # type: ignore[attr-defined]
+    assert torch.equal(
+        source.reconstruct(images, res, keep).low_raw, model.reconstruct(images, res, keep).low_raw
+    )  # type: ignore[attr-defined]
 
 
 def sdmae() -> Any:
-    sizes = {**TRUNK, "patch_size": 8, "img_size": 32, "decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 16}
+    sizes = {
+        **TRUNK,
+        "patch_size": 8,
+        "img_size": 32,
+        "decoder_embed_dim": 32,
+        "decoder_depth": 1,
+        "decoder_num_heads": 16,
+    }
     return create("sdmae", **sizes, ctr_depth=2, ctr_num_heads=2, mlp_dim=40)
 
 
 def test_sdmae_whole(tmp_path: Path) -> None:
     source = sdmae()
-    model = load_checkpoint(written(tmp_path / "checkpoint-300.pth", source.state_dict(), args=official_args()))
+    model = load_checkpoint(
+        written(tmp_path / "checkpoint-300.pth", source.state_dict(), args=official_args())
+    )
     assert model.card.family == "sdmae"
     assert model.report is not None
     assert model.report.missing == model.report.left_over == ()
     assert model.state_dict().keys() == source.state_dict().keys()
     assert all(torch.equal(tensor, source.state_dict()[key]) for key, tensor in model.state_dict().items())
     images, res, keep = torch.randn(1, 3, 32, 32), torch.ones(1), torch.tensor([[0, 5]])
-    assert torch.equal(source.reconstruct(images, res, keep).combined, model.reconstruct(images, res, keep).combined)  # type: ignore[attr-defined]
+    assert torch.equal(
+        source.reconstruct(images, res, keep).combined, model.reconstruct(images, res, keep).combined
+    )  # type: ignore[attr-defined]
     assert not model.get_parameter("momentum_ctr.head.0.weight").requires_grad
 
 
 @pytest.mark.parametrize("prefix", ["", "encoder."])
 def test_sdmaes_second_file_is_its_encoder(tmp_path: Path, prefix: str) -> None:
     source = sdmae()
-    state = {prefix + key.removeprefix("encoder."): tensor for key, tensor in source.state_dict().items() if key.startswith("encoder.")}
+    state = {
+        prefix + key.removeprefix("encoder."): tensor
+        for key, tensor in source.state_dict().items()
+        if key.startswith("encoder.")
+    }
     model = load_checkpoint(written(tmp_path / "checkpoint-301.pth", state, args=official_args()))
     assert not isinstance(model, Reconstructor)
     assert not model.card.gsd_aware
@@ -364,8 +444,26 @@ def own(tmp_path: Path) -> Callable[..., Path]:
 
     def write(model: Any, name: str = "sunday_run", **fields: Any) -> Path:
         path = tmp_path / f"{name}.safetensors"
-        save_file({key: tensor.half() for key, tensor in model.state_dict().items() if not key.endswith("pos_embed")}, path)
-        weights = WeightsCard(path.name, file_sha256(path), "Apache-2.0", ("neon",), 10, 5, 0.1, 0, "python -m core train", {"psnr_75": 21.0})
+        save_file(
+            {
+                key: tensor.half()
+                for key, tensor in model.state_dict().items()
+                if not key.endswith("pos_embed")
+            },
+            path,
+        )
+        weights = WeightsCard(
+            path.name,
+            file_sha256(path),
+            "Apache-2.0",
+            ("neon",),
+            10,
+            5,
+            0.1,
+            0,
+            "python -m core train",
+            {"psnr_75": 21.0},
+        )
         write_card(replace(model.card, name=name, weights=weights, **fields), tmp_path)
         return path
 
@@ -375,7 +473,17 @@ def own(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("family", "sizes"),
     [
-        ("scale_mae", {**SCALE_MAE, "patch_size": 8, "head_scale": 4, "num_heads": 4, "decoder_num_heads": 4, "centre": "visible_harmonic"}),
+        (
+            "scale_mae",
+            {
+                **SCALE_MAE,
+                "patch_size": 8,
+                "head_scale": 4,
+                "num_heads": 4,
+                "decoder_num_heads": 4,
+                "centre": "visible_harmonic",
+            },
+        ),
         ("mae", {**TRUNK, **DECODER, "num_heads": 8, "centre": "visible_mean"}),
         ("tinymim", {**TRUNK, "last_heads": 8, "gsd_aware": True}),
         ("tinymim_decoder", {**SCALE_MAE, "last_heads": 8}),
@@ -383,13 +491,21 @@ def own(tmp_path: Path) -> Callable[..., Path]:
         ("scale_contrast", {"img_size": 64, "patch_size": 8, "stem_dim": 8, "embed_dim": 48, "num_heads": 4}),
     ],
 )
-def test_our_own_weights_are_read_by_their_card(own: Callable[..., Path], family: str, sizes: dict[str, Any]) -> None:
+def test_our_own_weights_are_read_by_their_card(
+    own: Callable[..., Path], family: str, sizes: dict[str, Any]
+) -> None:
     source = create(family, **sizes)
     path = own(source, default_policy="log_gsd", res_range=(0.5, 8.0))
-    rounded = {key: tensor.half().to(tensor.dtype) for key, tensor in source.state_dict().items() if not key.endswith("pos_embed")}
+    rounded = {
+        key: tensor.half().to(tensor.dtype)
+        for key, tensor in source.state_dict().items()
+        if not key.endswith("pos_embed")
+    }
     source.load_state_dict(rounded, strict=False)
     model = load_checkpoint(path)
-    assert {key: tensor.dtype for key, tensor in model.state_dict().items()} == {key: t.dtype for key, t in source.state_dict().items()}
+    assert {key: tensor.dtype for key, tensor in model.state_dict().items()} == {
+        key: t.dtype for key, t in source.state_dict().items()
+    }
     assert model.card.family == family
     assert model.card.name == "sunday_run"
     assert (model.card.default_policy, model.card.res_range) == ("log_gsd", (0.5, 8.0))
@@ -409,7 +525,9 @@ def test_a_file_that_its_card_does_not_describe_is_refused(own: Callable[..., Pa
         load_checkpoint(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"weights": 3}', '{"weights": {"file": "other.safetensors"}}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"weights": 3}', '{"weights": {"file": "other.safetensors"}}', "[" * 100_000]
+)
 def test_another_json_beside_a_file_is_not_its_card(tmp_path: Path, text: str) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(create("scale_mae", **SCALE_MAE).state_dict(), path)

@@ -24,7 +24,9 @@ def alone(tmp_path: Path) -> Callable[..., Path]:
 
     def write(model: Any, name: str = "sunday_run", entry: str | None = None, **fields: Any) -> Path:
         path = tmp_path / f"{name}.safetensors"
-        state = {key: tensor.half() for key, tensor in model.state_dict().items() if not key.endswith("pos_embed")}
+        state = {
+            key: tensor.half() for key, tensor in model.state_dict().items() if not key.endswith("pos_embed")
+        }
         save_file(state, path, metadata(replace(model.card, **fields)) if entry is None else {ENTRY: entry})
         return path
 
@@ -34,26 +36,52 @@ def alone(tmp_path: Path) -> Callable[..., Path]:
 @pytest.mark.parametrize(
     ("family", "sizes"),
     [
-        ("scale_mae", {**SCALE_MAE, "patch_size": 8, "head_scale": 4, "num_heads": 4, "decoder_num_heads": 4, "centre": "visible_harmonic"}),
+        (
+            "scale_mae",
+            {
+                **SCALE_MAE,
+                "patch_size": 8,
+                "head_scale": 4,
+                "num_heads": 4,
+                "decoder_num_heads": 4,
+                "centre": "visible_harmonic",
+            },
+        ),
         ("mae", {**TRUNK, **DECODER, "num_heads": 8, "centre": "visible_harmonic"}),
         ("tinymim", {**TRUNK, "last_heads": 8, "gsd_aware": True}),
         ("sdmae", {**TRUNK, "decoder_embed_dim": 32, "mlp_dim": 40, "ctr_num_heads": 4}),
         ("scale_contrast", {"img_size": 64, "patch_size": 8, "stem_dim": 8, "embed_dim": 48, "num_heads": 4}),
     ],
 )
-def test_our_own_weights_say_themselves_what_they_are(alone: Callable[..., Path], family: str, sizes: dict[str, Any]) -> None:
+def test_our_own_weights_say_themselves_what_they_are(
+    alone: Callable[..., Path], family: str, sizes: dict[str, Any]
+) -> None:
     source = create(family, **sizes)
-    said = {"default_policy": "log_gsd", "res_range": (0.5, 8.0), "mean": (0.4, 0.4, 0.3), "std": (0.2, 0.2, 0.1), "input_px": 128}
+    said = {
+        "default_policy": "log_gsd",
+        "res_range": (0.5, 8.0),
+        "mean": (0.4, 0.4, 0.3),
+        "std": (0.2, 0.2, 0.1),
+        "input_px": 128,
+    }
     model = load_checkpoint(alone(source, **said))
-    source.load_state_dict({key: tensor.half().to(tensor.dtype) for key, tensor in source.state_dict().items()}, strict=False)
-    assert (model.card.family, model.card.sizes, model.card.gsd_aware) == (family, source.card.sizes, source.card.gsd_aware)
+    source.load_state_dict(
+        {key: tensor.half().to(tensor.dtype) for key, tensor in source.state_dict().items()}, strict=False
+    )
+    assert (model.card.family, model.card.sizes, model.card.gsd_aware) == (
+        family,
+        source.card.sizes,
+        source.card.gsd_aware,
+    )
     assert {name: getattr(model.card, name) for name in said} == said
     assert model.report is not None
     assert model.report.assumed == ()
     same_tokens(source, model)
 
 
-@pytest.mark.parametrize("name", ["mae_tiny", "scale_mae_tiny", "sdmae_tiny", "tinymim_tiny", "scale_contrast_tiny"])
+@pytest.mark.parametrize(
+    "name", ["mae_tiny", "scale_mae_tiny", "sdmae_tiny", "tinymim_tiny", "scale_contrast_tiny"]
+)
 def test_a_file_that_came_with_the_program_is_known_wherever_it_lies(tmp_path: Path, name: str) -> None:
     path = tmp_path / "copied.safetensors"
     path.write_bytes((WEIGHTS_FOLDER / f"{name}.safetensors").read_bytes())
@@ -79,15 +107,21 @@ WELL = {
     ],
 )  # fmt: skip
 def test_a_recipe_that_cannot_be_meant_is_refused(alone: Callable[..., Path], entry: str) -> None:
-    with pytest.raises(CheckpointError, match=r"sunday_run.* states a network that cannot be meant") as refused:
+    with pytest.raises(
+        CheckpointError, match=r"sunday_run.* states a network that cannot be meant"
+    ) as refused:
         load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=entry))
     assert len(str(refused.value)) < 500
 
 
 def test_the_recipe_that_those_are_made_from_is_taken(alone: Callable[..., Path]) -> None:
-    assert load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL))).card.input_px == 64
+    assert (
+        load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL))).card.input_px == 64
+    )
 
 
 def test_a_recipe_of_a_giant_is_refused_before_anything_is_built(alone: Callable[..., Path]) -> None:
     with pytest.raises(CheckpointError, match="depth = 1000000000"):
-        load_checkpoint(alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL | {"sizes": {"depth": 10**9}})))
+        load_checkpoint(
+            alone(create("mae", **TRUNK, **DECODER), entry=json.dumps(WELL | {"sizes": {"depth": 10**9}}))
+        )

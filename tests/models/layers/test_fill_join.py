@@ -12,9 +12,23 @@ from core.models.registry import create, families
 
 SIZES = {
     "mae": {"decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2},
-    "scale_mae": {"decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1, "head_scale": 4},
+    "scale_mae": {
+        "decoder_embed_dim": 16,
+        "decoder_depth": 1,
+        "decoder_num_heads": 2,
+        "fcn_dim": 16,
+        "fcn_layers": 1,
+        "head_scale": 4,
+    },
 }
-TRUNK = {"img_size": 40, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "centre": "visible_harmonic"}
+TRUNK = {
+    "img_size": 40,
+    "patch_size": 8,
+    "embed_dim": 16,
+    "depth": 2,
+    "num_heads": 2,
+    "centre": "visible_harmonic",
+}
 
 
 def batch(count: int = 3) -> tuple[Batch, Tensor]:
@@ -32,7 +46,9 @@ def test_an_untrained_network_paints_nearly_the_fill(family: str) -> None:
         made = network.reconstruct(given.images, given.res, keep)
     fill = made.base.clamp(0, 1)
     assert made.combined.shape == fill.shape
-    assert (made.combined - fill).abs().mean() < 0.1 * (fill - given.images.mean()).abs().mean().clamp(min=0.1)
+    assert (made.combined - fill).abs().mean() < 0.1 * (fill - given.images.mean()).abs().mean().clamp(
+        min=0.1
+    )
 
 
 @pytest.mark.parametrize("family", SIZES)
@@ -45,7 +61,9 @@ def test_the_encoder_learns_from_its_own_loss_even_while_the_join_is_silent(fami
     losses = objective(given, keep)
     losses["imagined"].backward()
     assert network.blocks[0].attn.qkv.weight.grad.abs().max() > 0
-    assert all(p.grad is None for p in network.join.parameters()), "what is imagined is judged before it is joined"
+    assert all(p.grad is None for p in network.join.parameters()), (
+        "what is imagined is judged before it is joined"
+    )
 
 
 @pytest.mark.parametrize("family", SIZES)

@@ -22,7 +22,16 @@ def test_local_addresses_stay(address: str) -> None:
     assert picture_url(address) == address
 
 
-ELSEWHERE = ("https://example.org/a.png", "//example.org/a.png", "/\\example.org/a.png", "a.png", "javascript:1", "data:text/html,x", b"<svg/>", b"")
+ELSEWHERE = (
+    "https://example.org/a.png",
+    "//example.org/a.png",
+    "/\\example.org/a.png",
+    "a.png",
+    "javascript:1",
+    "data:text/html,x",
+    b"<svg/>",
+    b"",
+)
 
 
 @pytest.mark.parametrize("address", ELSEWHERE)

@@ -13,11 +13,19 @@ SQUARE = ((0.0, 0.0), (4.0, 0.0), (4.0, 4.0), (0.0, 4.0))
 
 
 def test_a_square() -> None:
-    assert contains(SQUARE, [2, 5, -1, 2, np.nan], [2, 2, 2, 5, 2]).tolist() == [True, False, False, False, False]
+    assert contains(SQUARE, [2, 5, -1, 2, np.nan], [2, 2, 2, 5, 2]).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_a_loop_crossed_twice_has_a_hole() -> None:
-    turns = [(np.cos(t), np.sin(t)) for t in np.linspace(0, 4 * np.pi, 21)[:-1]]  # the same circle, walked twice
+    turns = [
+        (np.cos(t), np.sin(t)) for t in np.linspace(0, 4 * np.pi, 21)[:-1]
+    ]  # the same circle, walked twice
     assert not contains(turns, [0.0], [0.0]).any()
 
 
@@ -43,14 +51,24 @@ def test_nothing_is_in_less_than_a_triangle() -> None:
 
 
 def test_a_polygon_comes_back_exactly() -> None:
-    ring = tuple((float(np.float32(x)), float(np.float32(y))) for x, y in np.random.default_rng(1).uniform(-180, 180, (60, 2)))
+    ring = tuple(
+        (float(np.float32(x)), float(np.float32(y)))
+        for x, y in np.random.default_rng(1).uniform(-180, 180, (60, 2))
+    )
     assert decode_polygon(encode_polygon(ring)) == ring
     assert len(encode_polygon(ring)) == 640
 
 
 @pytest.mark.parametrize(
     "text",
-    ["A", "not base64!", "AAAA", base64.urlsafe_b64encode(np.float32([np.nan, 1]).tobytes()).decode(), "A" * 30_000, "é"],
+    [
+        "A",
+        "not base64!",
+        "AAAA",
+        base64.urlsafe_b64encode(np.float32([np.nan, 1]).tobytes()).decode(),
+        "A" * 30_000,
+        "é",
+    ],
 )
 def test_a_text_that_is_no_polygon_gets_a_sentence(text: str) -> None:
     with pytest.raises(PolygonError, match="draw it again"):

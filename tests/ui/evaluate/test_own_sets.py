@@ -45,7 +45,9 @@ def test_a_folder_for_each_class_is_a_set_and_opens(data):
     found = own_sets("knn")
     assert list(found) == ["orchards", "split", "wrapped"], "published names are not listed a second time"
     assert own_sets("segmentation") == {}
-    assert {name: len(open_set(DataSpec(place)).classes) for name, place in found.items()} == dict.fromkeys(found, 2)
+    assert {name: len(open_set(DataSpec(place)).classes) for name, place in found.items()} == dict.fromkeys(
+        found, 2
+    )
     assert not states_gsd(found["orchards"])
 
 
@@ -90,7 +92,9 @@ def test_huge_folders_are_looked_at_in_part(data, monkeypatch):
     assert list(own_sets("knn")) == ["orchards"]
     before = len(seen)
     own_sets("knn")
-    assert len(seen) - before == 2, "what has not changed is not looked into again: the data folder, and the names of the set's classes"
+    assert len(seen) - before == 2, (
+        "what has not changed is not looked into again: the data folder, and the names of the set's classes"
+    )
 
 
 def test_published_sets_say_their_scale_or_do_not():
@@ -100,7 +104,11 @@ def test_published_sets_say_their_scale_or_do_not():
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_index_inside_the_one_folder_of_a_set_is_seen(tmp_path, monkeypatch, packed):
-    inside = {"mine/index.csv": "file,label,split,gsd_m\npics/a.png,x,train,2\npics/b.png,y,test,2\n", "mine/pics/a.png": "", "mine/pics/b.png": ""}
+    inside = {
+        "mine/index.csv": "file,label,split,gsd_m\npics/a.png,x,train,2\npics/b.png,y,test,2\n",
+        "mine/pics/a.png": "",
+        "mine/pics/b.png": "",
+    }
     place = tmp_path / "sets" / ("wrapped.zip" if packed else "wrapped")
     place.parent.mkdir()
     if packed:

@@ -10,7 +10,11 @@ import pytest
 from tests.conftest import ROOT
 from ui.shell.escaping import plain
 
-FILES = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py")), *sorted(p for p in (ROOT / "ui").rglob("*.py") if "components" not in p.parts)]
+FILES = [
+    ROOT / "app.py",
+    *sorted((ROOT / "pages").glob("*.py")),
+    *sorted(p for p in (ROOT / "ui").rglob("*.py") if "components" not in p.parts),
+]
 
 FIRST = {
     "markdown", "caption", "error", "warning", "info", "success", "toast", "title", "subheader", "badge", "spinner", "status", "metric",
@@ -27,7 +31,22 @@ WORDS = {"help", "caption", "label", "text"}
 OTHERS = {"image", "page_link"}
 NUMBERS = set("bcdeEfFgGn%,")
 
-SAFE = {"metres", "duration", "len", "plain", "address", "how_to_return", "sentence", "_verdict", "_distance", "_count", "_memory", "_progress", "imagery_here", "not_allowed"}
+SAFE = {
+    "metres",
+    "duration",
+    "len",
+    "plain",
+    "address",
+    "how_to_return",
+    "sentence",
+    "_verdict",
+    "_distance",
+    "_count",
+    "_memory",
+    "_progress",
+    "imagery_here",
+    "not_allowed",
+}
 """Functions that return numbers with units, our own sentences, or text that they escape themselves."""
 
 OURS = {
@@ -47,7 +66,7 @@ OURS = {
 }
 """Names that hold a number or words of our own: whoever adds one has looked at where it comes from."""
 
-HOSTILE = '![x](http://127.0.0.1:9/p.png) <img src=x onerror=a()> [a](javascript:b) `c` $d$ :red[e] **f** https://evil.example &#33;[g](h) me@evil.example'
+HOSTILE = "![x](http://127.0.0.1:9/p.png) <img src=x onerror=a()> [a](javascript:b) `c` $d$ :red[e] **f** https://evil.example &#33;[g](h) me@evil.example"
 
 
 def shown_by(call: ast.Call) -> Iterator[ast.expr]:
@@ -58,7 +77,9 @@ def shown_by(call: ast.Call) -> Iterator[ast.expr]:
         yield from call.args[:1]
     if name in SECOND:
         yield from call.args[1:2]
-    if name in OPTIONS and not any(word.arg == "format_func" and _escapes(word.value) for word in call.keywords):
+    if name in OPTIONS and not any(
+        word.arg == "format_func" and _escapes(word.value) for word in call.keywords
+    ):
         yield from call.args[1:2]
     if name in FIRST | SECOND | OTHERS:
         yield from (word.value for word in call.keywords if word.arg in WORDS)
@@ -99,7 +120,9 @@ def is_ours(node: ast.AST, names: set[str]) -> bool:
             return name.isupper()
         case ast.ListComp(elt=elt, generators=[ast.comprehension(iter=source)]):
             return is_ours(source, names) and isinstance(elt, ast.Name)
-        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="join"), args=[ast.GeneratorExp(elt=elt)]):
+        case ast.Call(
+            func=ast.Attribute(value=ast.Constant(), attr="join"), args=[ast.GeneratorExp(elt=elt)]
+        ):
             return is_ours(elt, names)
         case ast.Call(func=ast.Name(id="list"), args=[argument]):
             return is_ours(argument, names)
@@ -111,7 +134,11 @@ def is_ours(node: ast.AST, names: set[str]) -> bool:
 
 
 def unescaped(text: str, name: str) -> list[str]:
-    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    calls = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
     found = [shown for call in calls for shown in shown_by(call) if not is_ours(shown, OURS.get(name, set()))]
     return [f"{name}:{shown.lineno}: {ast.get_source_segment(text, shown)}" for shown in found]
 

@@ -40,7 +40,9 @@ def inner(held: dict[str, dict[str, Any]]) -> Starlette:
 
     async def upload(request: Request) -> Response:
         data = await request.body()
-        held.setdefault(request.path_params["session"], {})[request.path_params["file"]] = SimpleNamespace(data=data)
+        held.setdefault(request.path_params["session"], {})[request.path_params["file"]] = SimpleNamespace(
+            data=data
+        )
         return Response(status_code=204)
 
     async def health(_: Request) -> Response:
@@ -64,7 +66,13 @@ def inner(held: dict[str, dict[str, Any]]) -> Starlette:
     )
 
 
-def client(names: tuple[str, ...] = ("localhost",), *, host: str = HOST, held: dict[str, Any] | None = None, **more: Any) -> TestClient:
+def client(
+    names: tuple[str, ...] = ("localhost",),
+    *,
+    host: str = HOST,
+    held: dict[str, Any] | None = None,
+    **more: Any,
+) -> TestClient:
     held = {} if held is None else held
     quota = UploadQuota(lambda: held, sweep_s=None)
     app = inner(held)
@@ -72,13 +80,20 @@ def client(names: tuple[str, ...] = ("localhost",), *, host: str = HOST, held: d
     return TestClient(app, base_url=f"http://{host}", follow_redirects=False)
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST.", "localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.7", "[fe80::1]"])
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "LOCALHOST.", "localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.7", "[fe80::1]"],
+)
 def test_its_own_names_and_every_ip_address_are_answered(host: str) -> None:
     assert client().get("/", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/points/x", "/static/main.js", "/_stcore/health", "/_stcore/upload_file/a/b"])
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8501", "2130706433.example"])
+@pytest.mark.parametrize(
+    "path", ["/", "/points/x", "/static/main.js", "/_stcore/health", "/_stcore/upload_file/a/b"]
+)
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8501", "2130706433.example"]
+)
 def test_another_name_is_refused_everywhere(path: str, host: str) -> None:
     answer = client().get(path, headers={"Host": host})
     assert answer.status_code == 421
@@ -141,7 +156,9 @@ def locked() -> TestClient:
     return client(login=Login(PASSWORD))
 
 
-@pytest.mark.parametrize("path", ["/", "/Mask_Lab", "/points/x", "/static/main.js", "/_stcore/upload_file/a/b", "/login"])
+@pytest.mark.parametrize(
+    "path", ["/", "/Mask_Lab", "/points/x", "/static/main.js", "/_stcore/upload_file/a/b", "/login"]
+)
 def test_without_the_password_nothing_is_served(locked: TestClient, path: str) -> None:
     for method in ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD"):
         answer = locked.request(method, path)
@@ -174,12 +191,24 @@ def test_behind_https_the_cookies_are_for_https_only() -> None:
     assert "Secure" in given.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("to", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)", "/a\r\nX: y", "/" + "x" * 3000])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "https://evil.example",
+        "javascript:alert(1)",
+        "/a\r\nX: y",
+        "/" + "x" * 3000,
+    ],
+)
 def test_the_form_leads_to_no_other_site(locked: TestClient, to: str) -> None:
     assert locked.post("/login", data={"password": PASSWORD, "next": to}).headers["location"] == "/"
 
 
-@pytest.mark.parametrize("forged", ["", ".", "99999999999.", "99999999999.abc", "99999999999.é", "-1.x", "9" * 400 + ".x", "1e9.x"])
+@pytest.mark.parametrize(
+    "forged", ["", ".", "99999999999.", "99999999999.abc", "99999999999.é", "-1.x", "9" * 400 + ".x", "1e9.x"]
+)
 def test_a_forged_cookie_is_none(forged: str) -> None:
     assert not Login(PASSWORD).holds({login.COOKIE: forged})
 
@@ -187,7 +216,9 @@ def test_a_forged_cookie_is_none(forged: str) -> None:
 def test_a_cookie_ends_with_its_time_and_with_the_server() -> None:
     now = [1_000_000.0]
     one = Login(PASSWORD, lambda: now[0])
-    cookie = {login.COOKIE: client(login=one).post("/login", data={"password": PASSWORD}).cookies[login.COOKIE]}
+    cookie = {
+        login.COOKIE: client(login=one).post("/login", data={"password": PASSWORD}).cookies[login.COOKIE]
+    }
     assert one.holds(cookie)
     assert not Login(PASSWORD, lambda: now[0]).holds(cookie)
     later = str(int(cookie[login.COOKIE].split(".")[0]) + 1)
@@ -295,7 +326,10 @@ def test_uploads_have_a_total_for_each_session_and_for_all(monkeypatch: pytest.M
     assert put(to, "alice", "1", 900) == 204  # in the place of the first
     assert put(to, "bob", "1", 400) == 204
     assert put(to, "carol", "1", 400) == 413
-    assert {name: sum(len(file.data) for file in files.values()) for name, files in held.items()} == {"alice": 900, "bob": 400}
+    assert {name: sum(len(file.data) for file in files.values()) for name, files in held.items()} == {
+        "alice": 900,
+        "bob": 400,
+    }
     held["alice"].clear()
     assert put(to, "carol", "1", 400) == 204
 
@@ -317,7 +351,9 @@ def test_what_is_on_its_way_counts_and_what_has_no_length_is_refused() -> None:
     assert answer.status_code == 411
 
 
-def test_files_of_a_session_that_is_gone_are_let_go_before_anybody_else_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_a_session_that_is_gone_are_let_go_before_anybody_else_connects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     held = {name: {"1": SimpleNamespace(data=b"x")} for name in ("alice", "bob")}
     monkeypatch.setattr(upload_quota, "_remove", held.pop)
     there = {"alice", "bob"}

@@ -41,7 +41,15 @@ def scene(tmp_path_factory):
     rows, cols = np.mgrid[:640, :640] / 17
     pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
     with rasterio.open(
-        path, "w", driver="GTiff", width=640, height=640, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)
+        path,
+        "w",
+        driver="GTiff",
+        width=640,
+        height=640,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32610",
+        transform=from_origin(5e5, 4e6, 10, 10),
     ) as file:
         file.write(pixels)
     return path
@@ -82,7 +90,9 @@ def test_cancelled_killed_resumed_and_found_again(scene):
     assert again.standing.done >= before
 
     jobs.resume(again)
-    assert wait_until(lambda: again.state in ("finished", "stopped") and again.state) == "finished", again.last_words
+    assert wait_until(lambda: again.state in ("finished", "stopped") and again.state) == "finished", (
+        again.last_words
+    )
     assert len(open_table(again.table)) == kept.total
     logged = [json.loads(line) for line in (again.table / "_log.jsonl").read_text().splitlines()]
     repeated = [line["index"] for line in logged if line["event"] == "batch"]
@@ -132,7 +142,11 @@ def test_a_key_that_was_never_given_out_opens_nothing(key, scene, launched):
 
 def test_one_at_a_time_in_the_order_of_asking(scene, launched):
     first, second = jobs.new_owner(), jobs.new_owner()
-    a, b, c = jobs.start(first, "a", spec(scene)), jobs.start(second, "b", spec(scene)), jobs.start(first, "c", spec(scene))
+    a, b, c = (
+        jobs.start(first, "a", spec(scene)),
+        jobs.start(second, "b", spec(scene)),
+        jobs.start(first, "c", spec(scene)),
+    )
     for at, job in enumerate((a, b, c)):
         os.utime(job.folder / jobs.WAITING, (1000 + at, 1000 + at))
     jobs.tend()
@@ -171,13 +185,17 @@ def test_what_nobody_came_back_for_goes(scene, launched):
     old, new = jobs.start(owner, "old", spec(scene)), jobs.start(owner, "new", spec(scene))
     jobs.cancel(old)
     words = json.loads((old.folder / jobs.WORDS).read_text())
-    (old.folder / jobs.WORDS).write_text(json.dumps({**words, "time": time.time() - (jobs.KEPT_DAYS + 1) * 86_400}))
+    (old.folder / jobs.WORDS).write_text(
+        json.dumps({**words, "time": time.time() - (jobs.KEPT_DAYS + 1) * 86_400})
+    )
     jobs.forget_expired()
     assert [job.folder for job in jobs.jobs_of(owner)] == [new.folder]
 
 
 def test_the_spec_survives_the_disk(scene, launched):
-    wanted = spec(scene, gsd_m=(10.0, 20.0), losses=True, only=("scene.tif",), min_valid=0.25, data_type="int8")
+    wanted = spec(
+        scene, gsd_m=(10.0, 20.0), losses=True, only=("scene.tif",), min_valid=0.25, data_type="int8"
+    )
     job = jobs.start(jobs.new_owner(), "all of it", wanted)
     found = Job(job.folder).spec
     assert found.out == str(job.table)
@@ -192,7 +210,9 @@ def test_owners_take_turns_and_nobody_waits_for_all_jobs_of_another(scene, launc
     jobs.tend()
     assert launched == [first.folder]
     only = jobs.start(modest, "d", spec(scene))
-    os.utime(only.folder / jobs.WAITING, (1500, 1500))  # after all of the other's, before the first of them was started
+    os.utime(
+        only.folder / jobs.WAITING, (1500, 1500)
+    )  # after all of the other's, before the first of them was started
     assert [jobs.place_in_queue(job) for job in (only, second, third)] == [1, 2, 3]
     launched.clear()
     jobs.tend()

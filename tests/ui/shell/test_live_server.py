@@ -27,7 +27,9 @@ from ui.shell.login import COOKIE
 PASSWORD = "a password of the owner"
 START_S = 120
 STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
-TO = re.compile(r"(connect|sendto|sendmsg|sendmmsg)\(.*?sa_family=(AF_INET6?).*?(?:inet_addr\(\"([^\"]+)\"\)|inet_pton\(AF_INET6, \"([^\"]+)\"\))")
+TO = re.compile(
+    r"(connect|sendto|sendmsg|sendmmsg)\(.*?sa_family=(AF_INET6?).*?(?:inet_addr\(\"([^\"]+)\"\)|inet_pton\(AF_INET6, \"([^\"]+)\"\))"
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,11 @@ class Server:
 def called(trace: Path) -> set[str]:
     """The addresses outside this machine that a traced process called."""
     found = {match[3] or match[4] for match in TO.finditer(trace.read_text(errors="replace"))}
-    return {address for address in found if not address.startswith("127.") and address not in ("::1", "0.0.0.0", "::")}
+    return {
+        address
+        for address in found
+        if not address.startswith("127.") and address not in ("::1", "0.0.0.0", "::")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +56,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = probe.getsockname()[1]
     traced = traceable()
     trace = folder / "trace.txt" if traced else None
-    command = [sys.executable, "-m", "streamlit", "run", "serve.py", f"--server.port={port}", "--server.address=0.0.0.0", "--server.headless=true"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "serve.py",
+        f"--server.port={port}",
+        "--server.address=0.0.0.0",
+        "--server.headless=true",
+    ]
     environment = {
         **os.environ, "EARTH_MAE_JOBS": str(folder / "jobs"), "EARTH_MAE_RUNS": str(folder / "runs"), permissions.PASSWORD_VARIABLE: PASSWORD,
         "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     with (folder / "log.txt").open("wb") as log:
         whole = [*STRACE, str(trace), *command] if trace else command
-        process = subprocess.Popen(whole, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            whole, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
         try:
             await_health(process, port, folder / "log.txt")
             yield Server(port, trace)
@@ -68,7 +85,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def traceable() -> bool:
     """Whether this machine has strace, and lets it trace."""
-    return shutil.which("strace") is not None and subprocess.run(["strace", "-f", "--seccomp-bpf", "true"], capture_output=True).returncode == 0
+    return (
+        shutil.which("strace") is not None
+        and subprocess.run(["strace", "-f", "--seccomp-bpf", "true"], capture_output=True).returncode == 0
+    )
 
 
 def await_health(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
@@ -87,7 +107,9 @@ def knock(port: int, **headers: str) -> int:
     host = headers.pop("Host", f"127.0.0.1:{port}")
     link = socket.create_connection(("127.0.0.1", port), timeout=30)
     try:
-        with connect(f"ws://{host}/_stcore/stream", sock=link, additional_headers=headers, subprotocols=["streamlit"]):  # pyright: ignore
+        with connect(
+            f"ws://{host}/_stcore/stream", sock=link, additional_headers=headers, subprotocols=["streamlit"]
+        ):  # pyright: ignore
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code
@@ -97,7 +119,12 @@ def logged_in(port: int) -> dict[str, str]:
     """The cookies of somebody who gave the password."""
     browser = Visitor.__new__(Visitor)
     browser.port, browser.cookies, browser.wait_s = port, {}, 60
-    status, _ = browser.request("POST", "/login", f"password={PASSWORD.replace(' ', '+')}", {"Content-Type": "application/x-www-form-urlencoded"})
+    status, _ = browser.request(
+        "POST",
+        "/login",
+        f"password={PASSWORD.replace(' ', '+')}",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    )
     assert status == 303
     return browser.cookies
 
@@ -105,7 +132,14 @@ def logged_in(port: int) -> dict[str, str]:
 def test_strangers_get_nothing_and_the_password_opens_the_page(server: Server) -> None:
     stranger = Visitor.__new__(Visitor)
     stranger.port, stranger.cookies, stranger.wait_s = server.port, {}, 60
-    script = re.search(rb'src="\.?(/static/[^"]+\.js)"', (ROOT / ".venv").resolve().glob("lib/*/site-packages/streamlit/static/index.html").__next__().read_bytes())
+    script = re.search(
+        rb'src="\.?(/static/[^"]+\.js)"',
+        (ROOT / ".venv")
+        .resolve()
+        .glob("lib/*/site-packages/streamlit/static/index.html")
+        .__next__()
+        .read_bytes(),
+    )
     assert script
     for path in ("/", script[1].decode(), "/_stcore/host-config", "/points/x", "/pictures/x/1.jpg"):
         assert stranger.request("GET", path)[0] == 401, path
@@ -116,7 +150,10 @@ def test_strangers_get_nothing_and_the_password_opens_the_page(server: Server) -
         assert visitor.request("GET", script[1].decode())[0] == 200
         visitor.run()
         assert visitor.said() == ""
-        assert any("Masked autoencoder" in one.body or "masked autoencoder" in one.body for one in visitor.all("markdown"))
+        assert any(
+            "Masked autoencoder" in one.body or "masked autoencoder" in one.body
+            for one in visitor.all("markdown")
+        )
 
 
 def test_no_name_but_its_own_and_no_page_but_its_own_reach_it(server: Server) -> None:

@@ -73,11 +73,15 @@ def test_a_picture_goes_with_its_session(held: Pictures, there: set[str]) -> Non
 
 
 @pytest.mark.parametrize("who", ["bob", "alice"])
-def test_a_link_to_somebody_elses_picture_says_so(held: Pictures, who: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_somebody_elses_picture_says_so(
+    held: Pictures, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ref = add(held)
     monkeypatch.setattr(state, "session_id", lambda: who)
     monkeypatch.setattr(state, "cookie", lambda: {"alice": ALICE, "bob": BOB}[who])
-    restored = view_from_params({"tile": f"upload/{ref.key}", "win": "0,0,9,9"}, DEFAULT, sources={"upload"}, closed=uploads.closed)
+    restored = view_from_params(
+        {"tile": f"upload/{ref.key}", "win": "0,0,9,9"}, DEFAULT, sources={"upload"}, closed=uploads.closed
+    )
     if who == "alice":
         assert restored.view.tile.ref == ref and not restored.ignored
     else:
@@ -86,7 +90,9 @@ def test_a_link_to_somebody_elses_picture_says_so(held: Pictures, who: str, monk
 
 
 @pytest.mark.parametrize("mine", [True, False])
-def test_a_link_to_imagery_of_somebody_elses_jobs_says_so(mine: bool, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_imagery_of_somebody_elses_jobs_says_so(
+    mine: bool, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jobs, "JOBS", tmp_path)
     owner = jobs.new_owner()
     ref = uploads.ref_of(uploads.lay_in(owner, png(1), "field.png"))

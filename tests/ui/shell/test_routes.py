@@ -62,7 +62,9 @@ def ask(path: str, cookie: str | None = ALICE, **headers: str) -> tuple[int, dic
     async def send(message: Any) -> None:
         sent.append(message)
 
-    with ThreadPoolExecutor(1) as elsewhere:  # a browser test of the same run may have left an event loop in this thread
+    with ThreadPoolExecutor(
+        1
+    ) as elsewhere:  # a browser test of the same run may have left an event loop in this thread
         elsewhere.submit(asyncio.run, Starlette(routes=list(routes.routes()))(scope, receive, send)).result()
     start = next(message for message in sent if message["type"] == "http.response.start")
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")
@@ -108,7 +110,14 @@ def test_another_site_gets_nothing_from_the_owners_browser(shelf: Shelf) -> None
 
 def test_an_id_opens_its_own_kind_only_and_guesses_open_nothing(shelf: Shelf) -> None:
     key = shelf.put("alice", "points", b"1", cookie=ALICE)
-    for path in (f"/colours/{key}", f"/pictures/{key}/0.jpg", f"/tiles/{key}/0/0/0.png", f"/points/{key[:-1]}", "/points/", "/points/0"):
+    for path in (
+        f"/colours/{key}",
+        f"/pictures/{key}/0.jpg",
+        f"/tiles/{key}/0/0/0.png",
+        f"/points/{key[:-1]}",
+        "/points/",
+        "/points/0",
+    ):
         assert ask(path)[0] == 404
 
 
@@ -123,7 +132,12 @@ def test_no_route_takes_a_path(shelf: Shelf) -> None:
         kinds = {name: type(convertor).__name__ for name, convertor in route.param_convertors.items()}
         assert kinds.pop("id") == "StringConvertor"  # no slash
         assert set(kinds.values()) <= {"StringConvertor"}  # read as numbers of at most nine digits
-    for path in ("/points/../../etc/passwd", "/pictures/x/../../../etc/passwd", "/tiles/x/0/0/..%2f..%2fetc.png", "/points//etc/passwd"):
+    for path in (
+        "/points/../../etc/passwd",
+        "/pictures/x/../../../etc/passwd",
+        "/tiles/x/0/0/..%2f..%2fetc.png",
+        "/points//etc/passwd",
+    ):
         assert ask(path)[0] == 404
 
 
@@ -204,7 +218,9 @@ def test_the_app_knows_whether_it_has_the_routes(shelf: Shelf) -> None:
     assert routes.served()
 
 
-def test_equal_bytes_keep_their_address_so_that_a_run_that_follows_at_once_takes_nothing_away(shelf: Shelf) -> None:
+def test_equal_bytes_keep_their_address_so_that_a_run_that_follows_at_once_takes_nothing_away(
+    shelf: Shelf,
+) -> None:
     first = shelf.put("alice", "colours", bytes(range(200)), name="twin colours")
     assert shelf.put("alice", "colours", bytes(range(200)), name="twin colours") == first
     assert shelf.put("alice", "colours", bytes(200), name="twin colours") != first
@@ -215,6 +231,10 @@ def test_equal_bytes_keep_their_address_so_that_a_run_that_follows_at_once_takes
 def test_a_number_that_no_row_has_is_404_and_no_error(shelf: Shelf, number: str) -> None:
     pictures = shelf.put("alice", "pictures", lambda row: b"picture", cookie=ALICE)
     tiles = shelf.put("alice", "tiles", lambda z, x, y: b"tile", cookie=ALICE)
-    for path in (f"/pictures/{pictures}/{number}.jpg", f"/tiles/{tiles}/{number}/0/0.png", f"/tiles/{tiles}/0/0/{number}.png"):
+    for path in (
+        f"/pictures/{pictures}/{number}.jpg",
+        f"/tiles/{tiles}/{number}/0/0.png",
+        f"/tiles/{tiles}/0/0/{number}.png",
+    ):
         assert ask(path)[::2] == (404, routes.GONE.encode())
     assert ask(f"/pictures/{pictures}/12.jpg")[0] == 200

@@ -25,7 +25,13 @@ def house(tmp_path, monkeypatch):
 def raster():
     with rasterio.MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=40, height=30, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)
+            driver="GTiff",
+            width=40,
+            height=30,
+            count=3,
+            dtype="uint8",
+            crs="EPSG:32610",
+            transform=from_origin(5e5, 4e6, 10, 10),
         ) as file:
             file.write(np.arange(3600, dtype="uint8").reshape(3, 30, 40))
         return bytes(memory.read())
@@ -35,7 +41,9 @@ def test_it_is_kept_under_a_name_of_our_own(raster):
     owner = jobs.new_owner()
     path = lay_in(owner, raster, "../../My <b>field</b> 2024.vrt")
     assert path.suffix == ".tif"
-    assert path.name.startswith("b-2024-")  # what looks like a folder is none, what looks like markup is a dash
+    assert path.name.startswith(
+        "b-2024-"
+    )  # what looks like a folder is none, what looks like markup is a dash
     assert path.resolve().is_relative_to(jobs.JOBS / owner)
     assert lay_in(owner, raster, "../../My <b>field</b> 2024.vrt") == path
     ref = uploads.ref_of(path)
@@ -55,7 +63,9 @@ def test_a_key_that_is_none_opens_nothing(raster, key):
         LaidIn().entry(key)
 
 
-@pytest.mark.parametrize("data", [b"", b"<VRTDataset/>", b"PK\x03\x04 zip", b"II*\0 cut short", b"\x89PNG\r\n\x1a\n no more"])
+@pytest.mark.parametrize(
+    "data", [b"", b"<VRTDataset/>", b"PK\x03\x04 zip", b"II*\0 cut short", b"\x89PNG\r\n\x1a\n no more"]
+)
 def test_what_is_no_picture_is_refused_and_leaves_nothing(data):
     with pytest.raises(GeoError):
         lay_in(jobs.new_owner(), data, "a.tif")

@@ -17,7 +17,15 @@ from ui.shell.weights import Store, WeightsUploadError, located
 
 ALICE, BOB = generate_xsrf_token_string(b"a" * 16), generate_xsrf_token_string(b"b" * 16)
 MOST = 10 * 2**20
-ONLY_AS_PATHS = {"a folder", "a pipe", "no file", "links in a circle", "17 GiB of nothing", "too many tensors", "a header of 17 MB"}
+ONLY_AS_PATHS = {
+    "a folder",
+    "a pipe",
+    "no file",
+    "links in a circle",
+    "17 GiB of nothing",
+    "too many tensors",
+    "a header of 17 MB",
+}
 
 
 @pytest.fixture
@@ -81,7 +89,9 @@ def test_it_goes_with_its_session_from_disk_memory_and_results(store, there, goo
     there.remove("alice")
     store.sweep()
     assert not path.parent.exists()
-    assert [one.path for one in shelf().held() if one.path in (path.resolve(), other.resolve())] == [other.resolve()]
+    assert [one.path for one in shelf().held() if one.path in (path.resolve(), other.resolve())] == [
+        other.resolve()
+    ]
     assert cached._made().get((key, "tile")) is None
     assert cached._studies().get(((f"{key}+gsd", "tile"), 16)) is None
     with pytest.raises(WeightsUploadError, match="upload the file again"):
@@ -181,7 +191,10 @@ def test_weights_are_not_copied_beyond_the_room_of_their_owner(store, tmp_path, 
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
     monkeypatch.setattr(jobs, "MOST_BYTES_EACH", 3)
     key = lay_in(store)
-    with pytest.raises(jobs.JobError, match="delete a table"), uploads.weights_for_a_job(jobs.new_owner()) as copy:
+    with (
+        pytest.raises(jobs.JobError, match="delete a table"),
+        uploads.weights_for_a_job(jobs.new_owner()) as copy,
+    ):
         copy(store.get(key).path)
     assert not list((tmp_path / "jobs").rglob("*.pth"))
 

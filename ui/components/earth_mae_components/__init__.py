@@ -5,7 +5,19 @@ Built from `frontend/`; the built files in `assets/` are committed, so running t
 
 from .bitmap import BitmapError, decode_bitmap, encode_bitmap
 from .compare import compare
-from .globe import OKABE_ITO, Camera, FlyTo, GlobeError, GlobeState, Legend, Ring, Selection, Still, globe_news, linked_globe
+from .globe import (
+    OKABE_ITO,
+    Camera,
+    FlyTo,
+    GlobeError,
+    GlobeState,
+    Legend,
+    Ring,
+    Selection,
+    Still,
+    globe_news,
+    linked_globe,
+)
 from .painter import PainterError, PaintState, mask_painter, painted
 from .picture import PictureError, picture_url
 from .points import PointsError, encode_colours, encode_points

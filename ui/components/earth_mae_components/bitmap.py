@@ -37,7 +37,9 @@ def decode_bitmap(text: str, rows: int, cols: int) -> NDArray[np.bool_]:
             raise ValueError("padding")
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise BitmapError("This mask is not base64url text; paint it again or copy the whole link.") from error
+        raise BitmapError(
+            "This mask is not base64url text; paint it again or copy the whole link."
+        ) from error
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8)).astype(bool)
     if len(packed) != expected or bits[cells:].any():
         raise BitmapError(

@@ -181,14 +181,16 @@ def linked_globe(
         "knownSelection": Ledger(key, "selection").settle(),
         "camera": camera and _camera_to_browser(camera),
         "knownCamera": Ledger(key, "camera").settle(),
-        "flyTo": fly_to and {"lon": fly_to.lon, "lat": fly_to.lat, "zoom": fly_to.zoom, "token": fly_to.token},
+        "flyTo": fly_to
+        and {"lon": fly_to.lon, "lat": fly_to.lat, "zoom": fly_to.zoom, "token": fly_to.token},
         "reveal": reveal,
         "rings": [[ring.id, ring.colour, ring.label] for ring in rings],
         "draw": draw,
         "height": height_px,
         "label": label,
         "reportCamera": report_camera,
-        "still": still and {
+        "still": still
+        and {
             "globe": still.globe_url and local_address(still.globe_url),
             "plane": still.plane_url and local_address(still.plane_url),
             "bounds": still.bounds,
@@ -207,7 +209,12 @@ def _nothing() -> None:
 def _selection_to_browser(selection: Selection | None) -> dict[str, Any] | None:
     if selection is None or selection.kind == "none":
         return None
-    return {"side": selection.side, "kind": selection.kind, "polygon": encode_polygon(selection.polygon), "ids": list(selection.ids)}
+    return {
+        "side": selection.side,
+        "kind": selection.kind,
+        "polygon": encode_polygon(selection.polygon),
+        "ids": list(selection.ids),
+    }
 
 
 def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
@@ -224,16 +231,28 @@ def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
         case None:
             return None
         case _:
-            raise PolygonError("The browser sent a selection that cannot be read; reload the page and draw it again.")
+            raise PolygonError(
+                "The browser sent a selection that cannot be read; reload the page and draw it again."
+            )
 
 
 def _camera_to_browser(camera: Camera) -> dict[str, Any]:
-    return {"view": camera.view, "map": [camera.lon, camera.lat, camera.zoom], "plane": [camera.x, camera.y, camera.plane_zoom]}
+    return {
+        "view": camera.view,
+        "map": [camera.lon, camera.lat, camera.zoom],
+        "plane": [camera.x, camera.y, camera.plane_zoom],
+    }
 
 
 def _camera_from_browser(value: dict[str, Any] | None) -> Camera | None:
     match value:
         case {"view": "globe" | "flat" as view, "map": [lon, lat, zoom], "plane": [x, y, plane_zoom]}:
-            return Camera(view, float(lon), float(lat), float(zoom), *(None if v is None else float(v) for v in (x, y, plane_zoom)))
+            return Camera(
+                view,
+                float(lon),
+                float(lat),
+                float(zoom),
+                *(None if v is None else float(v) for v in (x, y, plane_zoom)),
+            )
         case _:
             return None

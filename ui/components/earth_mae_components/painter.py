@@ -63,7 +63,9 @@ def mask_painter(
     Raises PainterError for a grid outside 1..128 or a mask of another shape.
     """
     if not (1 <= rows <= MAX_PATCHES_A_SIDE and 1 <= cols <= MAX_PATCHES_A_SIDE):
-        raise PainterError(f"A grid of {rows} x {cols} patches cannot be painted; choose 1 to {MAX_PATCHES_A_SIDE} a side.")
+        raise PainterError(
+            f"A grid of {rows} x {cols} patches cannot be painted; choose 1 to {MAX_PATCHES_A_SIDE} a side."
+        )
     hidden = np.zeros((rows, cols), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if hidden.shape != (rows, cols):
         raise PainterError(f"The mask is {hidden.shape} but the grid {rows} x {cols}; make both the same.")

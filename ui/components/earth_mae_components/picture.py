@@ -26,7 +26,11 @@ def picture_url(picture: bytes | str) -> str:
     Raises PictureError for other bytes and for an address on another host.
     """
     if isinstance(picture, str):
-        return picture if picture.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) else local_address(picture)
+        return (
+            picture
+            if picture.startswith(("data:image/png;base64,", "data:image/jpeg;base64,"))
+            else local_address(picture)
+        )
     for magic, kind in _MAGIC.items():
         if picture.startswith(magic):
             return f"data:{kind};base64,{base64.b64encode(picture).decode()}"

@@ -24,7 +24,9 @@ class PointsError(ExplorerError):
     """Arrays that are no points of one table."""
 
 
-def encode_points(*, lonlat: ArrayLike | None = None, xy: ArrayLike | None = None, classes: ArrayLike | None = None) -> bytes:
+def encode_points(
+    *, lonlat: ArrayLike | None = None, xy: ArrayLike | None = None, classes: ArrayLike | None = None
+) -> bytes:
     """Pack the points of a table for the browser.
 
     lonlat: (n, 2) degrees, WGS84; xy: (n, 2) in any unit; either may be missing, and a row that is not finite is not drawn on that
@@ -41,7 +43,9 @@ def encode_points(*, lonlat: ArrayLike | None = None, xy: ArrayLike | None = Non
         blocks.append((CLASSES, np.asarray(classes, dtype=np.uint8).reshape(-1)))
     counts = {len(block) for _, block in blocks}
     if len(counts) != 1:
-        raise PointsError(f"The columns of these points have different lengths ({sorted(counts)}); take all of them from one table.")
+        raise PointsError(
+            f"The columns of these points have different lengths ({sorted(counts)}); take all of them from one table."
+        )
     head = struct.pack("<4sIII", b"EMP1", counts.pop(), sum(flag for flag, _ in blocks), 0)
     return head + b"".join(block.tobytes() for _, block in blocks)
 
@@ -54,7 +58,9 @@ def encode_colours(colours: ArrayLike) -> bytes:
     elif array.ndim == 1:
         kind = INDEXED
     else:
-        raise PointsError(f"Colours must be (n,) or (n, 3), not {array.shape}; give palette positions or red, green, blue.")
+        raise PointsError(
+            f"Colours must be (n,) or (n, 3), not {array.shape}; give palette positions or red, green, blue."
+        )
     return struct.pack("<4sIII", b"EMC1", len(array), kind, 0) + array.tobytes()
 
 

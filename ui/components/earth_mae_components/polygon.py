@@ -19,7 +19,9 @@ class PolygonError(ExplorerError):
     """A text or a list that is no polygon."""
 
 
-def contains(polygon: Sequence[Sequence[float]], a: ArrayLike, b: ArrayLike, *, wraps: bool = False) -> NDArray[np.bool_]:
+def contains(
+    polygon: Sequence[Sequence[float]], a: ArrayLike, b: ArrayLike, *, wraps: bool = False
+) -> NDArray[np.bool_]:
     """Tell for every point (a, b) whether it lies in the polygon, by the even-odd rule.
 
     polygon: n pairs, closed by itself. a, b: (points,), taken as float32, the precision the browser holds. wraps: a is a
@@ -65,9 +67,13 @@ def decode_polygon(text: str) -> tuple[tuple[float, float], ...]:
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
-        raise PolygonError("This selection is not base64url text; draw it again or copy the whole link.") from error
+        raise PolygonError(
+            "This selection is not base64url text; draw it again or copy the whole link."
+        ) from error
     if len(packed) % 8 or len(packed) > 8 * MAX_VERTICES:
-        raise PolygonError(f"This selection has {len(packed)} bytes, which is no list of at most {MAX_VERTICES} points; draw it again.")
+        raise PolygonError(
+            f"This selection has {len(packed)} bytes, which is no list of at most {MAX_VERTICES} points; draw it again."
+        )
     ring = np.frombuffer(packed, dtype="<f4").reshape(-1, 2)
     if not np.isfinite(ring).all():
         raise PolygonError("This selection has a corner that is no number; draw it again.")

@@ -40,7 +40,16 @@ NOTES = {
     "groups": "k-means on the vectors; the number of groups has the best silhouette.",
     "similar": "Cosine of each vector with that of the place in hand: light is alike.",
 }
-NO_CHOICE = {"unique_id", "geometry", "bbox", "pixel_bbox", "grid_cell", "grid_row_u", "grid_col_r", "checkpoint_sha256"}
+NO_CHOICE = {
+    "unique_id",
+    "geometry",
+    "bbox",
+    "pixel_bbox",
+    "grid_cell",
+    "grid_row_u",
+    "grid_col_r",
+    "checkpoint_sha256",
+}
 FIRST = ("column:recon_loss_low", "column:recon_loss_high")
 
 
@@ -104,7 +113,9 @@ def _layer(table: EmbeddingTable, by: str, place: int | None) -> Layer:
         return Layer(title, rgb=colours(table), note=note)
     if by == "groups":
         found = clusters(table)
-        return Layer(title, categories=found.labels, names=tuple(f"Group {n + 1}" for n in range(found.k)), note=note)
+        return Layer(
+            title, categories=found.labels, names=tuple(f"Group {n + 1}" for n in range(found.k)), note=note
+        )
     if by == "similar":
         assert place is not None
         values = similarities(table, table.vectors_of([place])[0]).copy()
@@ -157,7 +168,9 @@ def _is_word(kind: pa.DataType) -> bool:
 
 
 def _fits(layer: Layer, count: int) -> bool:
-    return any(array is not None and len(array) == count for array in (layer.values, layer.categories, layer.rgb))
+    return any(
+        array is not None and len(array) == count for array in (layer.values, layer.categories, layer.rgb)
+    )
 
 
 def _classes(layer: Layer) -> Painted:
@@ -178,7 +191,9 @@ def _run(layer: Layer) -> Painted:
     assert layer.values is not None
     values = np.asarray(layer.values, np.float32)
     known = np.isfinite(values)
-    low, high = layer.limits or (tuple(np.percentile(values[known], [2, 98]).tolist()) if known.any() else (0.0, 1.0))
+    low, high = layer.limits or (
+        tuple(np.percentile(values[known], [2, 98]).tolist()) if known.any() else (0.0, 1.0)
+    )
     if high <= low:
         high = low + (abs(low) or 1.0) * 1e-6
     colours_of_run = layer.palette or run_of(VIRIDIS)

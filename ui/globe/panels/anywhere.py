@@ -83,13 +83,24 @@ def _question(desk: Desk) -> Any:
 
     here = _here(desk)
     first = "" if here is None else f"{here[0]:.4f}, {here[1]:.4f}"
-    said = st.text_input("Longitude, latitude", key=state.widget(f"anywhere place {first}", first), placeholder="longitude, latitude")
+    said = st.text_input(
+        "Longitude, latitude",
+        key=state.widget(f"anywhere place {first}", first),
+        placeholder="longitude, latitude",
+    )
     today = date.today()
-    days = st.date_input("Taken between", key=state.widget("anywhere days", (today - YEAR, today)), max_value=today, format="YYYY-MM-DD")
+    days = st.date_input(
+        "Taken between",
+        key=state.widget("anywhere days", (today - YEAR, today)),
+        max_value=today,
+        format="YYYY-MM-DD",
+    )
     cloud = st.slider("At most so much cloud", 0, 100, format="%d %%", key=state.widget("anywhere cloud", 20))
     span = [str(day) for day in days] if isinstance(days, tuple) else []
     ready = bool(said) and len(span) == 2
-    if st.button("Ask for scenes", type="primary", icon=":material/satellite_alt:", disabled=not ready, width="stretch"):
+    if st.button(
+        "Ask for scenes", type="primary", icon=":material/satellite_alt:", disabled=not ready, width="stretch"
+    ):
         lonlat = _read(said)
         state.keep("anywhere asked", Asked.now(SceneQuery(lonlat, span[0], span[1], float(cloud))))
         ask.fly(*lonlat)
@@ -102,7 +113,9 @@ def _read(text: str) -> tuple[float, float]:
     try:
         lon, lat = (float(part) for part in text.replace(";", ",").split(","))
     except ValueError as error:
-        raise GeoError(f"'{text[:40]}' is no place: write longitude, then latitude, in degrees, as 11.4, 47.3.") from error
+        raise GeoError(
+            f"'{text[:40]}' is no place: write longitude, then latitude, in degrees, as 11.4, 47.3."
+        ) from error
     return lon, lat
 
 
@@ -124,9 +137,18 @@ def _ground(desk: Desk, lonlat: tuple[float, float], scene: Any) -> None:
     assets = {asset.key: asset for asset in scene.assets}
     best = scene.asset().key
     one, two, three = st.columns([1, 1, 2], vertical_alignment="bottom", gap="medium")
-    name = one.selectbox("Raster", list(assets), index=list(assets).index(best), key=f"anywhere raster {scene.id}")
+    name = one.selectbox(
+        "Raster", list(assets), index=list(assets).index(best), key=f"anywhere raster {scene.id}"
+    )
     first = max(assets[name].gsd_m or 10.0, FINEST_M)
-    gsd_m = two.number_input("Metres per pixel", FINEST_M, COARSEST_M, value=first, key=f"anywhere gsd {scene.id} {name}", format="%.4g")
+    gsd_m = two.number_input(
+        "Metres per pixel",
+        FINEST_M,
+        COARSEST_M,
+        value=first,
+        key=f"anywhere gsd {scene.id} {name}",
+        format="%.4g",
+    )
     three.toggle(
         "Keep what I read in a table of my own", key=state.widget("anywhere keep", True),
         help="Each place becomes a row with its vector, its window and when it was taken; it stands in the pick list of tables.",
@@ -166,7 +188,9 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
 
     def made(recipe: dict[str, Any]) -> Any:
         wanted = (view.tile, side, tuple(recipe.items()))
-        return cached.shelf("places embedded", 128).once(wanted, lambda: embed_place(recipe, tile, header, entry))
+        return cached.shelf("places embedded", 128).once(
+            wanted, lambda: embed_place(recipe, tile, header, entry)
+        )
 
     try:
         embedded = made(like)
@@ -177,7 +201,9 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
         st.markdown(f"##### What in “{plain(desk.name)}” is most like it")
         found = nearest(desk.table, embedded.vector, SHOWN)
         ask.ring(found.rows.tolist())
-        clicked = ask.pictures(desk, found.rows.tolist(), [f"{score:.3f}" for score in found.similarity], key="anywhere")
+        clicked = ask.pictures(
+            desk, found.rows.tolist(), [f"{score:.3f}" for score in found.similarity], key="anywhere"
+        )
         scale = desk.table.columns["gsd_m"][0].as_py()
         if scale and not 0.5 <= scale / tile.gsd <= 2:
             st.caption(

@@ -61,16 +61,32 @@ def draw(desk: Desk) -> None:
     values = found.layer.values
     assert values is not None
     columns = {"neighbour_overlap": values}
-    downloads(desk, "agreement", columns, columns, {"compared_with": " and ".join(other.table.models), "neighbours": NEIGHBOURS}, key="compare")
+    downloads(
+        desk,
+        "agreement",
+        columns,
+        columns,
+        {"compared_with": " and ".join(other.table.models), "neighbours": NEIGHBOURS},
+        key="compare",
+    )
 
 
 def _choose(desk: Desk) -> Scene | None:
     """The table (or the other model of this one) to compare with; None, with a sentence, where there is none."""
     known, here = tables.known(), " and ".join(desk.table.models)
-    every = {f"{model} · {name}": (name, model) for name in known for model in _models(known[name]) if (name, model) != (desk.name, here)}
+    every = {
+        f"{model} · {name}": (name, model)
+        for name in known
+        for model in _models(known[name])
+        if (name, model) != (desk.name, here)
+    }
     choices = {label: one for label, one in every.items() if _shared(desk, known[one[0]], one[1]) >= FEWEST}
     apart = [label for label in every if label not in choices]
-    why = f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}." if apart else ""
+    why = (
+        f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}."
+        if apart
+        else ""
+    )
     if not choices:
         st.info(
             "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) takes several models in one "
@@ -79,8 +95,15 @@ def _choose(desk: Desk) -> Scene | None:
         )
         return None
     said = ask.noted("with")
-    labels = sorted(choices, key=lambda label: choices[label][1] == here)  # another network says more than other rows of the same
-    name = st.selectbox(f"Compare {plain(here)} with", labels, labels.index(said) if said in labels else 0, key=f"compare with {said}")
+    labels = sorted(
+        choices, key=lambda label: choices[label][1] == here
+    )  # another network says more than other rows of the same
+    name = st.selectbox(
+        f"Compare {plain(here)} with",
+        labels,
+        labels.index(said) if said in labels else 0,
+        key=f"compare with {said}",
+    )
     if why:
         st.caption(plain(why))
     ask.note("with", name)
@@ -123,7 +146,13 @@ def agreement(desk: Desk, other: Scene) -> Agreement:
         values[pairs.a] = overlap
         values.flags.writeable = False
         note = f"Share of each place's {k} nearest places that both networks name. Grey: not in both tables."
-        layer = Layer("Agreement of neighbours", values=values, palette=run_of(VIRIDIS), note=note, limits=(0.0, max(0.2, float(overlap.max()))))
+        layer = Layer(
+            "Agreement of neighbours",
+            values=values,
+            palette=run_of(VIRIDIS),
+            note=note,
+            limits=(0.0, max(0.2, float(overlap.max()))),
+        )
         return Agreement(pairs, overlap, linear_cka(one, two), layer, shared)
 
     return cached.shelf("agreement", 8).once((desk.table.fingerprint, other.table.fingerprint), find)
@@ -147,7 +176,9 @@ def _extremes(desk: Desk, found: Agreement) -> None:
     for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
         st.markdown(f"##### {plain(words)}")
         shown = found.pairs.a[rows].tolist()
-        clicked = ask.pictures(desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}")
+        clicked = ask.pictures(
+            desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}"
+        )
         if clicked is not None:
             ask.choose(clicked)
 
@@ -158,7 +189,11 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
     a, b = found.pairs.a, found.pairs.b
     lonlat, plane = desk.lonlat[a], other.plane[b]
     inside = np.isin(a, desk.selected)
-    values = np.where(inside, found.overlap, np.nan).astype(np.float32) if inside.any() else found.overlap.astype(np.float32)
+    values = (
+        np.where(inside, found.overlap, np.nan).astype(np.float32)
+        if inside.any()
+        else found.overlap.astype(np.float32)
+    )
     made = encode(replace(found.layer, values=values, note=""))
     points = cached.shelf("twins", 8).once(
         (desk.table.fingerprint, other.table.fingerprint),
@@ -169,7 +204,11 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
     if told.selection is not None and told.selected_on == points_url:
         _take(found, plane, told.selection)
     now = sight()
-    rings = [Ring(int(at), scene.HAND, "the place in hand") for at in np.flatnonzero(a == desk.place)] if desk.place is not None else []
+    rings = (
+        [Ring(int(at), scene.HAND, "the place in hand") for at in np.flatnonzero(a == desk.place)]
+        if desk.place is not None
+        else []
+    )
     linked_globe(
         points_url,
         colours_url=scene.address("colours", made.colours, "twin colours"),
@@ -184,7 +223,9 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
         report_camera=False,
         key=TWIN,
     )
-    st.caption("A lasso on either globe selects on both. With a selection, the twin keeps the colours of what was selected and greys the rest.")
+    st.caption(
+        "A lasso on either globe selects on both. With a selection, the twin keeps the colours of what was selected and greys the rest."
+    )
 
 
 def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None:
@@ -204,7 +245,9 @@ def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
     """The place in hand: what each network finds most like it."""
     at = np.flatnonzero(found.pairs.a == row)
     if not len(at):
-        st.caption("The place in hand is not among the places that both tables share (or not in the sample): click another.")
+        st.caption(
+            "The place in hand is not among the places that both tables share (or not in the sample): click another."
+        )
         return
     a, b = found.pairs.a, found.pairs.b
     back = np.full(len(other.table), -1)
@@ -214,9 +257,15 @@ def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
     most = min(STRIP, len(a) - 1)
     mine = nearest(desk.table, desk.table.vectors_of([row])[0], most, exclude=[row], among=among_a)
     its = int(b[at[0]])
-    theirs = back[nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows]
-    st.markdown(f"##### Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
-    for n, (name, rows, others) in enumerate(((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))):
+    theirs = back[
+        nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows
+    ]
+    st.markdown(
+        f"##### Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours"
+    )
+    for n, (name, rows, others) in enumerate(
+        ((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))
+    ):
         st.caption(plain(" and ".join(name)))
         captions = ["both" if row in others else "only here" for row in rows]
         clicked = ask.pictures(desk, rows.tolist(), captions, key=f"compare beside {n}")

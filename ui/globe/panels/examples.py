@@ -19,9 +19,15 @@ class Examples:
     def with_row(self, name: str, sign: str) -> Examples:
         """Add an example; on the other side it is taken away. Raises SearchError for more than an address can hold."""
         cleared = self.without(name)
-        grown = replace(cleared, more=(*cleared.more, name)) if sign == "+" else replace(cleared, less=(*cleared.less, name))
+        grown = (
+            replace(cleared, more=(*cleared.more, name))
+            if sign == "+"
+            else replace(cleared, less=(*cleared.less, name))
+        )
         if len(grown.to_text()) > LONGEST_NOTE:
-            raise SearchError(f"{len(self.more) + len(self.less)} examples are as many as a link can hold: drop one first, or use Label for many.")
+            raise SearchError(
+                f"{len(self.more) + len(self.less)} examples are as many as a link can hold: drop one first, or use Label for many."
+            )
         return grown
 
     def without(self, name: str) -> Examples:
@@ -32,7 +38,11 @@ class Examples:
         """Write them for the address; "" for none."""
         if not (self.more or self.less):
             return ""
-        return "rows:" + " ".join(sign + quote(name, safe="") for sign, side in (("+", self.more), ("-", self.less)) for name in side)
+        return "rows:" + " ".join(
+            sign + quote(name, safe="")
+            for sign, side in (("+", self.more), ("-", self.less))
+            for name in side
+        )
 
     @classmethod
     def from_text(cls, text: str, table: EmbeddingTable) -> Examples:

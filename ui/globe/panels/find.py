@@ -85,15 +85,22 @@ def by_place(desk: Desk) -> Query | None:
     """A name or coordinates; the row nearest to it becomes the place in hand."""
     left, right = st.columns(2, vertical_alignment="bottom")
     text = left.text_input(
-        "Town, country or coordinates", key=state.widget("find place", ""), placeholder="Timbuktu · 東京 · 46.5, 7.9 · 33°54'S 18°24'E", max_chars=120
+        "Town, country or coordinates",
+        key=state.widget("find place", ""),
+        placeholder="Timbuktu · 東京 · 46.5, 7.9 · 33°54'S 18°24'E",
+        max_chars=120,
     )
     if not text.strip():
-        st.caption("24,000 towns and all countries, in many languages and scripts; nothing is asked on the internet. Names: GeoNames, CC BY 4.0.")
+        st.caption(
+            "24,000 towns and all countries, in many languages and scripts; nothing is asked on the internet. Names: GeoNames, CC BY 4.0."
+        )
         return None
     places = find_places(text)
     at = 0
     if len(places) > 1:
-        at = right.selectbox("Which one?", range(len(places)), format_func=lambda n: places[n].label, key=f"find which {text}")
+        at = right.selectbox(
+            "Which one?", range(len(places)), format_func=lambda n: places[n].label, key=f"find which {text}"
+        )
     place = places[at]
     row = desk.table.nearest_place(place.lon, place.lat)
     if state.recall(_WENT, None) != (text, at):
@@ -126,7 +133,11 @@ def by_selection(desk: Desk) -> Query | None:
     if not len(rows):
         raise SearchError("No place of your selection has a usable vector: draw it elsewhere.")
     shown = rows if len(rows) <= MOST_OF_SELECTION else rows[:: len(rows) // MOST_OF_SELECTION + 1]
-    return Query(example_query(desk.table, shown.tolist()), f"the {len(rows):,} places of your selection", tuple(rows.tolist()))
+    return Query(
+        example_query(desk.table, shown.tolist()),
+        f"the {len(rows):,} places of your selection",
+        tuple(rows.tolist()),
+    )
 
 
 def by_part(desk: Desk) -> Query | None:
@@ -147,10 +158,21 @@ def by_examples(desk: Desk) -> Query | None:
     place = desk.place
     _note(examples.to_text())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        for sign, words, icon in (("+", "More like the place in hand", ":material/thumb_up:"), ("-", "Less like it", ":material/thumb_down:")):
-            if st.button(plain(words), icon=icon, disabled=place is None, key=f"find example {sign}") and place is not None:
+        for sign, words, icon in (
+            ("+", "More like the place in hand", ":material/thumb_up:"),
+            ("-", "Less like it", ":material/thumb_down:"),
+        ):
+            if (
+                st.button(plain(words), icon=icon, disabled=place is None, key=f"find example {sign}")
+                and place is not None
+            ):
                 _exemplify(examples.with_row(desk.identity(place), sign))
-        if st.button("Clear", icon=":material/clear_all:", disabled=not examples.more + examples.less, key="find example clear"):
+        if st.button(
+            "Clear",
+            icon=":material/clear_all:",
+            disabled=not examples.more + examples.less,
+            key="find example clear",
+        ):
             _exemplify(Examples())
     rows = [desk.table.row_of(name) for name in (*examples.more, *examples.less)]
     if not rows:
@@ -165,7 +187,11 @@ def by_examples(desk: Desk) -> Query | None:
     if clicked is not None:
         ask.choose(clicked)
     more, less = rows[: len(examples.more)], rows[len(examples.more) :]
-    return Query(example_query(desk.table, more, less), f"{len(more)} places, unlike {len(less)}" if less else f"{len(more)} places", tuple(rows))
+    return Query(
+        example_query(desk.table, more, less),
+        f"{len(more)} places, unlike {len(less)}" if less else f"{len(more)} places",
+        tuple(rows),
+    )
 
 
 def _examples(desk: Desk) -> Examples:
@@ -190,7 +216,11 @@ def _answer(desk: Desk, query: Query) -> None:
         "Diversity", 0.0, 0.9, step=0.1, key=state.widget("find diversity", 0.0),
         help="0: the closest places, however alike among themselves. Higher: places that also differ from each other.",
     )  # fmt: skip
-    limits = {"Everywhere": None, **({IN_SELECTION: desk.selected} if len(desk.selected) else {}), **find_filter.limit(desk)}
+    limits = {
+        "Everywhere": None,
+        **({IN_SELECTION: desk.selected} if len(desk.selected) else {}),
+        **find_filter.limit(desk),
+    }
     among = three.selectbox("Where", list(limits), key="find among")
     heat = four.toggle("Colour the Earth by likeness", key=state.widget("find heat", True))
     inside = limits[among]
@@ -204,12 +234,25 @@ def _answer(desk: Desk, query: Query) -> None:
         ask.paint(_likeness(desk, query))
     ask.ring(found.rows.tolist())
     st.markdown(f"##### Most like {plain(query.words)}")
-    captions = [f"{score:.3f}{' · the same' if same else ''}" for score, same in zip(found.similarity, found.duplicate, strict=True)]
+    captions = [
+        f"{score:.3f}{' · the same' if same else ''}"
+        for score, same in zip(found.similarity, found.duplicate, strict=True)
+    ]
     clicked = ask.pictures(desk, found.rows.tolist(), captions, key="find found", actions=_actions(desk))
     same = int(found.duplicate.sum())
     doubled = f" {same} of them equal the query or a better one, as the network sees it." if same else ""
-    st.caption(f"The number is the cosine of the vectors; yellow rings on the maps.{doubled} {plain(found.note)}")
-    st.download_button("CSV", lambda: table_of(desk, found), "found.csv", "text/csv", icon=":material/download:", on_click="ignore", key="find csv")
+    st.caption(
+        f"The number is the cosine of the vectors; yellow rings on the maps.{doubled} {plain(found.note)}"
+    )
+    st.download_button(
+        "CSV",
+        lambda: table_of(desk, found),
+        "found.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="find csv",
+    )
     if clicked is not None:
         ask.choose(clicked)
 
@@ -231,9 +274,17 @@ def _likeness(desk: Desk, query: Query) -> Layer:
         values[~desk.table.stored.usable] = np.nan
         low, high = (float(v) for v in np.nanpercentile(values, [40, 99.9]))
         note = f"Cosine with {query.words}: light is alike."
-        return Layer("Likeness to your search", values=values, palette=run_of(HEAT), note=note, limits=(low, max(high, low + 1e-6)))
+        return Layer(
+            "Likeness to your search",
+            values=values,
+            palette=run_of(HEAT),
+            note=note,
+            limits=(low, max(high, low + 1e-6)),
+        )
 
-    return cached.shelf("likeness", 24).once((desk.table.fingerprint, np.asarray(query.vector, np.float32).tobytes()), make)
+    return cached.shelf("likeness", 24).once(
+        (desk.table.fingerprint, np.asarray(query.vector, np.float32).tobytes()), make
+    )
 
 
 def table_of(desk: Desk, found: Neighbors) -> str:
@@ -241,7 +292,9 @@ def table_of(desk: Desk, found: Neighbors) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["unique_id", "longitude", "latitude", "cosine", "duplicate"])
-    for row, score, same in zip(found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True):
+    for row, score, same in zip(
+        found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True
+    ):
         lon, lat = desk.lonlat[row].tolist()
         writer.writerow([desk.identity(row), f"{lon:.6f}", f"{lat:.6f}", f"{score:.6f}", same])
     return out.getvalue()

@@ -24,7 +24,10 @@ EXAMPLES = {
     "Far north": ("centre_lat", "centre_lat > 66.5"),
     "Tropics": ("centre_lat", "centre_lat BETWEEN -23.4 AND 23.4"),
     "Finest scale": ("gsd_m", "gsd_m = (SELECT min(gsd_m) FROM places)"),
-    "Strangest 1 %": ("recon_loss_high", "recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places)"),
+    "Strangest 1 %": (
+        "recon_loss_high",
+        "recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places)",
+    ),
 }
 HELP = (
     "Columns, numbers, 'text' and points in time with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
@@ -37,7 +40,9 @@ def draw(desk: Desk) -> None:
     columns = _filled(desk)
     with st.container(horizontal=True, gap="small"):
         for name, (needs, text) in EXAMPLES.items():
-            if needs in columns and st.button(plain(name), key=f"find example {name}", type="tertiary", help=plain(text)):
+            if needs in columns and st.button(
+                plain(name), key=f"find example {name}", type="tertiary", help=plain(text)
+            ):
                 ask.note("search", f"filter:{text}")
                 ask.changed()
                 st.rerun()
@@ -46,7 +51,9 @@ def draw(desk: Desk) -> None:
         placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
     )  # fmt: skip
     with st.expander("Columns of this table", icon=":material/table_rows:"):
-        st.dataframe({"column": list(columns), "meaning": [COLUMNS[name][1] for name in columns]}, hide_index=True)
+        st.dataframe(
+            {"column": list(columns), "meaning": [COLUMNS[name][1] for name in columns]}, hide_index=True
+        )
     if not text.strip():
         return
     rows = rows_of(desk, text)
@@ -55,19 +62,33 @@ def draw(desk: Desk) -> None:
     ask.note("search", f"filter:{one_line}")
     state.keep(_LAST, text)
     if not len(rows):
-        st.info("The condition can be read, but no row meets it: loosen it.", icon=":material/filter_alt_off:")
+        st.info(
+            "The condition can be read, but no row meets it: loosen it.", icon=":material/filter_alt_off:"
+        )
         ask.ring([])
         return
     st.markdown(f"**{len(rows):,}** of {len(desk.table):,} rows meet it ({len(rows) / len(desk.table):.1%}).")
     meets = np.zeros(len(desk.table), np.int64)
     meets[rows] = 1
-    ask.paint(Layer("Condition", categories=meets, names=("does not meet it", "meets it"), palette=(DIM, CLASSES[1]), note=one_line[:120]))
+    ask.paint(
+        Layer(
+            "Condition",
+            categories=meets,
+            names=("does not meet it", "meets it"),
+            palette=(DIM, CLASSES[1]),
+            note=one_line[:120],
+        )
+    )
     ask.ring([])
     shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)].tolist()
     clicked = ask.pictures(desk, shown, [desk.identity(row)[:10] for row in shown], key="find filter")
     if len(rows) > SHOWN:
-        st.caption(f"{SHOWN} of them, evenly through the table. In the other searches, “Where” can now be limited to what meets the condition.")
-    downloads(desk, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter")
+        st.caption(
+            f"{SHOWN} of them, evenly through the table. In the other searches, “Where” can now be limited to what meets the condition."
+        )
+    downloads(
+        desk, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter"
+    )
     if clicked is not None:
         ask.choose(clicked)
 
@@ -105,6 +126,10 @@ def _filled(desk: Desk) -> list[str]:
     """Columns that hold anything."""
 
     def find() -> list[str]:
-        return [name for name in desk.table.columns.column_names if desk.table.columns[name].null_count < len(desk.table) and name in COLUMNS]
+        return [
+            name
+            for name in desk.table.columns.column_names
+            if desk.table.columns[name].null_count < len(desk.table) and name in COLUMNS
+        ]
 
     return cached.shelf("filled columns", 16).once(desk.table.fingerprint, find)

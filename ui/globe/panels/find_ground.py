@@ -35,10 +35,19 @@ def picture(desk: Desk) -> Found | None:
         max_upload_size=UPLOAD_MB, key="find upload",
     )  # fmt: skip
     gsd_m = right.number_input(
-        "Metres per pixel, if the file does not know", 0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="as most of the table's", key="find gsd"
+        "Metres per pixel, if the file does not know",
+        0.0,
+        1e6,
+        step=0.1,
+        format="%.3f",
+        value=None,
+        placeholder="as most of the table's",
+        key="find gsd",
     )
     if file is None:
-        st.caption("It stays in this server's memory, and only its vector is kept. Nothing is asked on the internet.")
+        st.caption(
+            "It stays in this server's memory, and only its vector is kept. Nothing is asked on the internet."
+        )
         return None
     content = uploads.content(file, UPLOAD_MB)
     return vector_of(desk, usual_row(desk.table), content, gsd_m or None), file.name, ()
@@ -54,7 +63,9 @@ def usual_row(table: EmbeddingTable) -> int:
 def part(desk: Desk) -> Found | None:
     """A part of the place in hand, chosen by clicking it."""
     if desk.place is None:
-        st.info("Click a point on a map first: then choose a part of its tile here.", icon=":material/ads_click:")
+        st.info(
+            "Click a point on a map first: then choose a part of its tile here.", icon=":material/ads_click:"
+        )
         return None
     spec = spec_of(desk.table, desk.place)
     if spec is None:
@@ -63,7 +74,12 @@ def part(desk: Desk) -> Found | None:
             icon=":material/image_not_supported:",
         )
         return None
-    n = st.segmented_control("Parts", [2, 3, 4], format_func=lambda n: f"{n} x {n}", default=3, required=True, key="find parts") or 3
+    n = (
+        st.segmented_control(
+            "Parts", [2, 3, 4], format_func=lambda n: f"{n} x {n}", default=3, required=True, key="find parts"
+        )
+        or 3
+    )
     parts, here = parts_of(spec, n), (desk.identity(desk.place), n)
     held = state.recall(_PART, None)
     chosen = held[1] if held and held[0] == here else None
@@ -95,4 +111,6 @@ def _picture_button(spec: TileSpec, at: int, chosen: bool) -> bool:
     shown = base64.b64encode(cached.thumbnail_of(spec, 96)).decode()
     label = f"![part {at + 1}](data:image/jpeg;base64,{shown})"
     with st.container(width=104):
-        return st.button(plain(label), key=f"find part {at}", type="primary" if chosen else "tertiary", width="stretch")
+        return st.button(
+            plain(label), key=f"find part {at}", type="primary" if chosen else "tertiary", width="stretch"
+        )

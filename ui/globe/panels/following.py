@@ -55,7 +55,9 @@ def _job(job: Job) -> None:
         st.caption(plain(", ".join(Path(model).name for model in job.models)))
     if state == "waiting":
         before = jobs.place_in_queue(job)
-        st.caption(f"{before:,} job{'s' * (before != 1)} before yours" if before else "It starts in a moment.")
+        st.caption(
+            f"{before:,} job{'s' * (before != 1)} before yours" if before else "It starts in a moment."
+        )
     elif now is None:
         st.caption("Loading the network and laying the plan…" if state in ACTIVE else plain(job.last_words))
     else:
@@ -70,7 +72,11 @@ def _progress(job: Job) -> str:
     assert now is not None
     said = [f"{now.done:,} of {now.total:,} tiles"]
     if now.rate and state == "running":
-        said += [f"{now.rate:.1f} tiles/s", f"{duration(now.seconds_left)} left"] if now.seconds_left is not None else []
+        said += (
+            [f"{now.rate:.1f} tiles/s", f"{duration(now.seconds_left)} left"]
+            if now.seconds_left is not None
+            else []
+        )
     if now.unreadable:
         said.append(f"{now.unreadable:,} unreadable")
     return " · ".join(said)
@@ -81,7 +87,9 @@ def _buttons(job: Job) -> None:
     with st.container(horizontal=True):
         for title, table in job.tables.items() if state == "finished" else ():
             words = "Explore it" if len(job.models) == 1 else f"Explore {table.name}"
-            if st.button(plain(words), type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"):
+            if st.button(
+                plain(words), type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"
+            ):
                 ask.add_table(title, table, show=True)
         if state in ("waiting", "running"):
             st.button(

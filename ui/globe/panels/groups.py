@@ -61,11 +61,20 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
     """Every group: its colour, its share, its most typical tiles."""
     sizes = np.bincount(found.labels[found.labels >= 0], minlength=found.k)
     names = tuple(f"Group {n + 1}" for n in range(found.k))
-    ask.paint(Layer("Groups", categories=found.labels, names=names, note="k-means on the vectors; the largest group comes first."))
+    ask.paint(
+        Layer(
+            "Groups",
+            categories=found.labels,
+            names=names,
+            note="k-means on the vectors; the largest group comes first.",
+        )
+    )
     ask.ring([])
     if automatic:
         tried = ", ".join(str(k) for k in CANDIDATES if k in found.silhouette)
-        st.caption(f"**{found.k:,} groups** have the best silhouette ({found.silhouette[found.k]:.2f} of at most 1); tried: {tried}.")
+        st.caption(
+            f"**{found.k:,} groups** have the best silhouette ({found.silhouette[found.k]:.2f} of at most 1); tried: {tried}."
+        )
     for n, name in enumerate(names):
         st.html(
             f'<div style="border-left:6px solid {CLASSES[n % len(CLASSES)]};padding-left:10px"><b>{name}</b> '
@@ -77,7 +86,14 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
             ask.choose(clicked)
     st.caption("Pictures: the tiles nearest to each group's centre. Click one to make it the place in hand.")
     labels = found.labels.astype(np.int32)
-    downloads(desk, "groups", {"group": labels + 1}, {"group": np.where(labels < 0, np.nan, labels + 1)}, {"groups": found.k}, key="groups")
+    downloads(
+        desk,
+        "groups",
+        {"group": labels + 1},
+        {"group": np.where(labels < 0, np.nan, labels + 1)},
+        {"groups": found.k},
+        key="groups",
+    )
 
 
 def _strange(desk: Desk, way: str) -> None:
@@ -85,16 +101,33 @@ def _strange(desk: Desk, way: str) -> None:
     with st.spinner("Looking for what is strange", show_time=True):
         found = outliers(desk, way)
     limits = (float(np.nanpercentile(found.score, 50)), float(np.nanpercentile(found.score, 99.8)))
-    ask.paint(Layer(WAYS[way], values=found.score, palette=run_of(HEAT), note=f"Light is strange: {found.meaning}.", limits=limits))
+    ask.paint(
+        Layer(
+            WAYS[way],
+            values=found.score,
+            palette=run_of(HEAT),
+            note=f"Light is strange: {found.meaning}.",
+            limits=limits,
+        )
+    )
     rows = found.rows[:SHOWN].tolist()
     ask.ring(rows)
     clicked = ask.pictures(desk, rows, [f"{found.score[row]:.3g}" for row in rows], key=f"strange {way}")
-    st.caption(f"The strangest first; the number: {plain(found.meaning)}. They carry yellow rings on the maps.")
+    st.caption(
+        f"The strangest first; the number: {plain(found.meaning)}. They carry yellow rings on the maps."
+    )
     if way in BANDS:
         st.caption(
             "A network that has seen much of a kind of ground imagines it well: what it cannot imagine is rare, damaged, clouded, or plain noise."
         )
-    downloads(desk, f"strange {way}", {"score": found.score}, {"score": found.score}, {"score": found.meaning}, key="strange")
+    downloads(
+        desk,
+        f"strange {way}",
+        {"score": found.score},
+        {"score": found.score},
+        {"score": found.meaning},
+        key="strange",
+    )
     if clicked is not None:
         ask.choose(clicked)
 
@@ -103,7 +136,11 @@ def outliers(desk: Desk, way: str) -> Outliers:
     """The strangest rows of the table, computed once for all users."""
 
     def find() -> Outliers:
-        found = outliers_by_density(desk.table, SHOWN) if way == "density" else outliers_by_loss(desk.table, SHOWN, BANDS[way])
+        found = (
+            outliers_by_density(desk.table, SHOWN)
+            if way == "density"
+            else outliers_by_loss(desk.table, SHOWN, BANDS[way])
+        )
         found.score.flags.writeable = False
         return found
 

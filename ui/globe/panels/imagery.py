@@ -66,7 +66,9 @@ def draw(desk: Desk | None) -> None:
 
 
 def _choose() -> Chosen | None:
-    origin = st.segmented_control("Imagery", [FROM_HERE, UPLOAD], key=state.widget("imagery origin", FROM_HERE), required=True)
+    origin = st.segmented_control(
+        "Imagery", [FROM_HERE, UPLOAD], key=state.widget("imagery origin", FROM_HERE), required=True
+    )
     return _upload() if origin == UPLOAD else _from_here()
 
 
@@ -74,17 +76,37 @@ def _from_here() -> Chosen | None:
     catalogue = cached.catalogue()
     names = [name for name in catalogue.names() if catalogue.source(name).keys() and name != "upload"]
     if not names:
-        st.caption("No imagery is on this server: upload your own, or start with a folder of it: `make app DATA=folder`.")
+        st.caption(
+            "No imagery is on this server: upload your own, or start with a folder of it: `make app DATA=folder`."
+        )
         return None
-    name = st.selectbox("Source", names, format_func=lambda n: catalogue.source(n).info.title, key=state.widget("imagery source", names[0]))
+    name = st.selectbox(
+        "Source",
+        names,
+        format_func=lambda n: catalogue.source(n).info.title,
+        key=state.widget("imagery source", names[0]),
+    )
     source = catalogue.source(name)
     keys = list(source.keys()[:MOST_LISTED])
     options = keys if len(keys) == 1 else [*keys, ALL]
-    key = st.selectbox("Picture", options, format_func=lambda k: _label(source, k), key=state.widget(f"imagery of {name}", keys[0]))
+    key = st.selectbox(
+        "Picture",
+        options,
+        format_func=lambda k: _label(source, k),
+        key=state.widget(f"imagery of {name}", keys[0]),
+    )
     only = "" if key == ALL else key
     entry = source.entry(only or keys[0])
-    st.caption(plain(" · ".join(filter(None, (entry.credit or source.info.credit, entry.licence or source.info.licence)))))
-    return Chosen(name, only, source, only or keys[0], source.info.title if key == ALL else _label(source, key))
+    st.caption(
+        plain(
+            " · ".join(
+                filter(None, (entry.credit or source.info.credit, entry.licence or source.info.licence))
+            )
+        )
+    )
+    return Chosen(
+        name, only, source, only or keys[0], source.info.title if key == ALL else _label(source, key)
+    )
 
 
 def _label(source: Source, key: str) -> str:
@@ -92,12 +114,17 @@ def _label(source: Source, key: str) -> str:
 
 
 def _upload() -> Chosen | None:
-    file = st.file_uploader(f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
+    file = st.file_uploader(
+        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB",
+        type=["tif", "tiff", "png", "jpg", "jpeg"],
+        max_upload_size=UPLOAD_MB,
+    )
     st.caption("It is kept on this server for your jobs only, and deleted with them or after two weeks.")
     if file is None:
         return None
     path = cached.shelf("laid in", 64).once(
-        (state.owner(), file.file_id), lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name)
+        (state.owner(), file.file_id),
+        lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name),
     )
     source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path))
     stated = _state_gsd(source)
@@ -116,7 +143,14 @@ def _state_gsd(source: Source) -> float | None:
     try:
         source.native_gsd_m(source.keys()[0])
     except ExplorerError:
-        return st.number_input("Metres per pixel (the file does not say)", 0.01, 1e5, value=None, placeholder="not stated", format="%.3f")
+        return st.number_input(
+            "Metres per pixel (the file does not say)",
+            0.01,
+            1e5,
+            value=None,
+            placeholder="not stated",
+            format="%.3f",
+        )
     return None
 
 
@@ -126,7 +160,9 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
 
     open_with = "" if desk is None else desk.table.columns["model"][0].as_py()
     first = open_with if open_with in cached.cards() else default_embedder()
-    names = sorted([*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards()))
+    names = sorted(
+        [*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())
+    )
     said = st.multiselect(
         "Models", names, format_func=model_picker.model_label, key=state.widget("imagery models", [first]), max_selections=MOST_MODELS,
         help="The imagery is read once; each model writes a table of its own, and two of them can be compared place by place.",
@@ -135,7 +171,10 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     cards = [cached.card_of(name) for name in models]
     gsd_m = _scales(chosen)
     step = st.selectbox(
-        "Tiles lie", list(STEPS), key=state.widget("imagery step", next(iter(STEPS))), help="Overlap gives a finer map and takes longer."
+        "Tiles lie",
+        list(STEPS),
+        key=state.widget("imagery step", next(iter(STEPS))),
+        help="Overlap gives a finer map and takes longer.",
     )
     losses = all(card.reconstructs for card in cards) and st.toggle(
         "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
@@ -144,10 +183,22 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     free = _free_title(chosen.title)
     with st.expander("More", icon=":material/tune:"):
         sizes, usual = _sizes(cards)
-        tile_px = st.selectbox("Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {models}", usual))
-        least = st.slider("Leave out tiles with less data than", 0, 100, format="%d %%", key=state.widget("imagery valid", 50))
-        kind = st.selectbox("Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32"))
-        title = st.text_input("Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free))
+        tile_px = st.selectbox(
+            "Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {models}", usual)
+        )
+        least = st.slider(
+            "Leave out tiles with less data than",
+            0,
+            100,
+            format="%d %%",
+            key=state.widget("imagery valid", 50),
+        )
+        kind = st.selectbox(
+            "Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32")
+        )
+        title = st.text_input(
+            "Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free)
+        )
     stride_px = max(1, round(tile_px * STEPS[step]))
     return title, plans.Wanted(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
 
@@ -159,7 +210,9 @@ def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:
     each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
     sizes = sorted(set.intersection(*each))
     if not sizes:
-        raise SweepError(f"{' and '.join(card.name for card in cards)} take no tile of one size: choose fewer of them at a time.")
+        raise SweepError(
+            f"{' and '.join(card.name for card in cards)} take no tile of one size: choose fewer of them at a time."
+        )
     return sizes, next((card.input_px for card in cards if card.input_px in sizes), sizes[-1])
 
 
@@ -174,7 +227,11 @@ def _scales(chosen: Chosen) -> tuple[float, ...]:
         "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
         help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {metres(native)}. Type any other.",
     )  # fmt: skip
-    return () if said in ([], ["native"]) else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in said}))
+    return (
+        ()
+        if said in ([], ["native"])
+        else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in said}))
+    )
 
 
 def _free_title(wish: str) -> str:
@@ -196,7 +253,9 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     for sentence in plan.notes[:3]:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     with st.spinner("Measuring how fast this device is", show_time=True):
-        rate = 1 / sum(1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models)
+        rate = 1 / sum(
+            1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models
+        )
     plans.numbers(plan, wanted, rate)
     if st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
         _start(title, spec, wanted.models)
@@ -206,7 +265,11 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
 
 def _command(spec: SweepSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
     with st.expander("The same on the command line", icon=":material/terminal:"):
-        st.code(plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))), language="bash", wrap_lines=True)
+        st.code(
+            plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))),
+            language="bash",
+            wrap_lines=True,
+        )
 
 
 def _start(title: str, spec: SweepSpec, names: Sequence[str]) -> None:

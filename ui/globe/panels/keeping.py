@@ -26,7 +26,9 @@ def keep(place: EmbeddedPlace) -> None:
     if added:
         st.toast(f"Added to “{plain(title)}”.", icon=":material/bookmark_added:")
     left, right = st.columns([3, 1], vertical_alignment="center")
-    left.caption(f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). {state.how_to_return()}")
+    left.caption(
+        f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). {state.how_to_return()}"
+    )
     if right.button("Open it", key="anywhere open", icon=":material/table_view:", width="stretch"):
         ask.add_table(title, folder, show=True)
 

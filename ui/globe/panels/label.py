@@ -88,7 +88,13 @@ def learn(desk: Desk, sheet: Sheet, marks: Marks) -> Learnt | None:
 def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
     """Colours for probabilities (n,)."""
     note = "From your marks: light is likely. Grey has no vector."
-    return Layer(f"Probability of {title or 'what you marked'}", values=probability, palette=run_of(HEAT), note=note, limits=(0.0, 1.0))
+    return Layer(
+        f"Probability of {title or 'what you marked'}",
+        values=probability,
+        palette=run_of(HEAT),
+        note=note,
+        limits=(0.0, 1.0),
+    )
 
 
 def colours_of(probability: NDArray[np.float32]) -> Painted:
@@ -98,7 +104,11 @@ def colours_of(probability: NDArray[np.float32]) -> Painted:
 
 def _title(sheet: Sheet) -> None:
     said = st.text_input(
-        "What are you looking for?", sheet.title, max_chars=80, placeholder="sand dunes, sea ice, cities ...", key=f"label title {sheet.title}"
+        "What are you looking for?",
+        sheet.title,
+        max_chars=80,
+        placeholder="sand dunes, sea ice, cities ...",
+        key=f"label title {sheet.title}",
     )
     if said != sheet.title:
         _change(replace(sheet, title=said))
@@ -121,7 +131,12 @@ def _place(desk: Desk, sheet: Sheet) -> None:
             return
         with st.container(horizontal=True, gap="small"):
             for value, letter in KEYS.items():
-                if st.button(WORDS[value], key=f"label place {value}", shortcut=letter, type="primary" if word == value else "secondary"):
+                if st.button(
+                    WORDS[value],
+                    key=f"label place {value}",
+                    shortcut=letter,
+                    type="primary" if word == value else "secondary",
+                ):
                     _mark(desk, sheet, value, desk.place)
 
 
@@ -134,7 +149,11 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
         if st.button("Undo mark", icon=":material/undo:", disabled=not sheet.log, key="label undo"):
             _change(sheet.undone(), desk)
         if st.button(
-            "Begin anew", icon=":material/restart_alt:", disabled=not sheet.log, key="label anew", help="These marks stay under their link."
+            "Begin anew",
+            icon=":material/restart_alt:",
+            disabled=not sheet.log,
+            key="label anew",
+            help="These marks stay under their link.",
         ):
             state.keep(_HELD, ("", Sheet()))
             ask.note("labels", "")
@@ -151,11 +170,18 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
         )
     else:
         share = float(np.nanmean(learnt.probability))
-        st.caption(f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it.")
+        st.caption(
+            f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it."
+        )
     st.markdown("**Take the map and your marks away**")
     words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
     columns = {"probability": learnt.probability, "mark": [words.get(row) for row in range(len(desk.table))]}
-    about = {"looked_for": sheet.title, "marked_yes": len(marks.yes), "marked_no": len(marks.no), "left_out_accuracy": learnt.labeller.accuracy}
+    about = {
+        "looked_for": sheet.title,
+        "marked_yes": len(marks.yes),
+        "marked_no": len(marks.no),
+        "left_out_accuracy": learnt.labeller.accuracy,
+    }
     downloads(desk, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label")
     st.caption("Your marks are kept under this page's address: copy it to come back to them.")
 
@@ -175,9 +201,16 @@ def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None
     if learnt is not None:
         rows = suggest(desk.table, learnt.labeller, SHOWN, probability=learnt.probability)
         st.markdown("##### Mark these next: they teach the most")
-        st.caption("Doubtful places, each of which stands for many others. They carry yellow rings on the maps.")
+        st.caption(
+            "Doubtful places, each of which stands for many others. They carry yellow rings on the maps."
+        )
     elif not (marks.yes or marks.no):
-        rows = variety(desk.table, SHOWN, seed=seed, beside=() if desk.place is None or not desk.table.stored.usable[desk.place] else (desk.place,))
+        rows = variety(
+            desk.table,
+            SHOWN,
+            seed=seed,
+            beside=() if desk.place is None or not desk.table.stored.usable[desk.place] else (desk.place,),
+        )
         st.markdown("##### Which of these show what you are looking for?")
         st.caption("Mark at least one yes and one no; then the whole Earth is coloured by what you marked.")
     else:
@@ -211,7 +244,13 @@ def _marked(desk: Desk, sheet: Sheet, marks: Marks) -> None:
     with st.expander(f"Your {len(rows)} marks", icon=":material/checklist:"):
         shown = [*marks.yes[-24:], *marks.no[-24:]]
         captions = ["yes" if row in marks.yes else "no" for row in shown]
-        clicked = ask.pictures(desk, shown, captions, key="label marks", actions=[("Take away", partial(_mark, desk, sheet, "none"))])
+        clicked = ask.pictures(
+            desk,
+            shown,
+            captions,
+            key="label marks",
+            actions=[("Take away", partial(_mark, desk, sheet, "none"))],
+        )
         if clicked is not None:
             ask.choose(clicked)
 

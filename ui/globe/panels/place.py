@@ -30,7 +30,10 @@ from ui.shell.page import in_a_sentence
 
 SHOWN = 12
 APART = 1.5
-LABS = {"Mask Lab": ("pages/1_Mask_Lab.py", ":material/grid_view:"), "Scale Lab": ("pages/2_Scale_Lab.py", ":material/zoom_out_map:")}
+LABS = {
+    "Mask Lab": ("pages/1_Mask_Lab.py", ":material/grid_view:"),
+    "Scale Lab": ("pages/2_Scale_Lab.py", ":material/zoom_out_map:"),
+}
 
 
 def draw(desk: Desk) -> None:
@@ -42,7 +45,9 @@ def draw(desk: Desk) -> None:
             icon=":material/ads_click:",
         )
         if st.button("Show me one", icon=":material/casino:"):
-            generator = np.random.default_rng()  # of places that stand for many others: most of the Earth by area is open sea
+            generator = (
+                np.random.default_rng()
+            )  # of places that stand for many others: most of the Earth by area is open sea
             ask.choose(int(generator.choice(variety(desk.table, SHOWN, seed=int(generator.integers(2**31))))))
         return
     left, right = st.columns([1, 2.4], gap="large")
@@ -62,7 +67,11 @@ def facts(desk: Desk, row: int) -> None:
     gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
     st.caption(f"{plain(values['source'] or 'unnamed source')}{gsd}")
     with st.expander("What the table says", icon=":material/table_rows:"):
-        said = {name: str(value)[:80] for name, value in values.items() if value is not None and name not in ("geometry", "bbox")}
+        said = {
+            name: str(value)[:80]
+            for name, value in values.items()
+            if value is not None and name not in ("geometry", "bbox")
+        }
         st.dataframe({"column": list(said), "value": list(said.values())}, hide_index=True, height=260)
 
 
@@ -81,14 +90,23 @@ def alike(desk: Desk, row: int) -> None:
         "Only elsewhere", value=True, key="elsewhere", help="Leave out tiles that show some of the same ground.",
         disabled=not np.isfinite(desk.lonlat[row]).all(),
     )  # fmt: skip
-    heat = two.toggle("Where else on Earth does it look like this?", value=sight().by == "similar", key=f"heat {sight().by == 'similar'}")
+    heat = two.toggle(
+        "Where else on Earth does it look like this?",
+        value=sight().by == "similar",
+        key=f"heat {sight().by == 'similar'}",
+    )
     if heat != (sight().by == "similar"):
         ask.colour_by("similar" if heat else "appearance")
     found = neighbours(desk, row, elsewhere)
     ask.ring(found.rows.tolist())
-    captions = [f"{score:.3f}{' · the same' if same else ''}" for score, same in zip(found.similarity, found.duplicate, strict=True)]
+    captions = [
+        f"{score:.3f}{' · the same' if same else ''}"
+        for score, same in zip(found.similarity, found.duplicate, strict=True)
+    ]
     clicked = ask.pictures(desk, found.rows.tolist(), captions, key="near")
-    st.caption(f"Most alike first; the number is the cosine of the vectors. They carry yellow rings on the maps. {plain(found.note)}")
+    st.caption(
+        f"Most alike first; the number is the cosine of the vectors. They carry yellow rings on the maps. {plain(found.note)}"
+    )
     if clicked is not None:
         ask.choose(clicked)
 
@@ -102,10 +120,14 @@ def neighbours(desk: Desk, row: int, elsewhere: bool) -> Neighbors:
 def apart(desk: Desk, row: int) -> NDArray[np.bool_]:
     """Rows whose centre is farther away than one and a half tiles (of the larger of both tiles); rows without a place count as apart."""
     columns = desk.table.columns
-    sides = columns["gsd_m"].to_numpy().astype(np.float64) * columns["image_size"].to_numpy().astype(np.float64)
+    sides = columns["gsd_m"].to_numpy().astype(np.float64) * columns["image_size"].to_numpy().astype(
+        np.float64
+    )
     sides = np.nan_to_num(sides, nan=0.0)
     lon, lat = np.radians(desk.lonlat.astype(np.float64)).T
-    half = np.sin((lat - lat[row]) / 2) ** 2 + np.cos(lat) * np.cos(lat[row]) * np.sin((lon - lon[row]) / 2) ** 2
+    half = (
+        np.sin((lat - lat[row]) / 2) ** 2 + np.cos(lat) * np.cos(lat[row]) * np.sin((lon - lon[row]) / 2) ** 2
+    )
     away_m = 2000 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(half.clip(0, 1)))
     return ~(away_m < APART * np.maximum(sides, sides[row]))
 
@@ -149,13 +171,21 @@ def network_and_mask(view: View) -> None:
     """Another network, or another mask: for the whole app, and the page runs again with it."""
     with st.popover("Network and mask", icon=":material/tune:"):
         key = state.widget("globe network", view.model)
-        name = st.selectbox("Network", model_picker.names_for(view), key=key, format_func=model_picker.model_label)
+        name = st.selectbox(
+            "Network", model_picker.names_for(view), key=key, format_func=model_picker.model_label
+        )
         name = model_picker.settled(name)
         card = cached.card_of(name)
         grid = card.input_px // card.patch_px
         mask = controls.mask_controls(view.mask, grid, grid)
     if name != view.model:
-        view = replace(view, model=name, weights_hash=controls.hash_of(card), policy=controls.policy_of(card), tile=replace(view.tile, size_px=None))
+        view = replace(
+            view,
+            model=name,
+            weights_hash=controls.hash_of(card),
+            policy=controls.policy_of(card),
+            tile=replace(view.tile, size_px=None),
+        )
         state.jump(replace(view, mask=mask))
     if mask != view.mask:
         state.jump(replace(view, mask=mask))

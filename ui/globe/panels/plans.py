@@ -56,24 +56,36 @@ def metres_of(text: str) -> float:
     except (ValueError, KeyError):
         value = math.nan
     if not 0.001 <= value <= 1e6:
-        raise SweepError(f"{text!r:.40} is no ground sample distance: write metres per pixel, for example 0.3, 10 or 7.4 km.")
+        raise SweepError(
+            f"{text!r:.40} is no ground sample distance: write metres per pixel, for example 0.3, 10 or 7.4 km."
+        )
     return value
 
 
 def plan_of(spec: SweepSpec, tile_px: int) -> Plan:
     """The plan of a sweep, laid once for the same settings."""
-    return cached.shelf("plans", 16).once((spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES))
+    return cached.shelf("plans", 16).once(
+        (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES)
+    )
 
 
 def picture(source: Source, key: str, plan: Plan) -> bytes:
     """The raster with the tiles of its plan, as JPEG."""
     header = source.header(key)
-    groups = [_shares(grid.boxes, grid.lonlat, header.width, header.height) for grid in plan.grids if grid.key == key]
+    groups = [
+        _shares(grid.boxes, grid.lonlat, header.width, header.height)
+        for grid in plan.grids
+        if grid.key == key
+    ]
     asked = tuple((len(group), float(group.sum())) for group in groups)
-    return cached.shelf("plan pictures", 32).once((source.name, key, asked), lambda: jpeg(plan_picture(_whole(source, key), groups), 88))
+    return cached.shelf("plan pictures", 32).once(
+        (source.name, key, asked), lambda: jpeg(plan_picture(_whole(source, key), groups), 88)
+    )
 
 
-def _shares(boxes: NDArray[np.float64], lonlat: NDArray[np.float64] | None, width: int, height: int) -> NDArray[np.float64]:
+def _shares(
+    boxes: NDArray[np.float64], lonlat: NDArray[np.float64] | None, width: int, height: int
+) -> NDArray[np.float64]:
     """Boxes as shares of the picture; places of the globe as dots on it."""
     if lonlat is not None:
         dots = np.stack([(lonlat[:, 0] + 180) / 360, (90 - lonlat[:, 1]) / 180], axis=1)
@@ -91,7 +103,9 @@ def _whole(source: Source, key: str) -> NDArray[np.uint8]:
         return thumbnail(source.read(replace(spec, size_px=PICTURE_PX)), PICTURE_PX)
     except ExplorerError:
         scale = PICTURE_PX / max(header.width, header.height)
-        return np.full((max(1, round(header.height * scale)), max(1, round(header.width * scale)), 3), 150, np.uint8)
+        return np.full(
+            (max(1, round(header.height * scale)), max(1, round(header.width * scale)), 3), 150, np.uint8
+        )
 
 
 def legend(plan: Plan) -> None:
@@ -116,7 +130,11 @@ def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
         f"{plan.count:,}",
         help=f"{plan.empty:,} windows hold no data and are left out" if plan.empty else None,
     )
-    cells[1].metric("Ground", "unknown" if not area else f"{area:,.0f} km²" if area >= 10 else f"{area:.2g} km²", help="Overlaps count twice")
+    cells[1].metric(
+        "Ground",
+        "unknown" if not area else f"{area:,.0f} km²" if area >= 10 else f"{area:.2g} km²",
+        help="Overlaps count twice",
+    )
     cells[2].metric(
         "Time",
         f"about {duration(plan.count / rate)}",

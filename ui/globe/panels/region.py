@@ -45,12 +45,23 @@ class Drawn:
 def draw(desk: Desk) -> None:
     """Show the map, what is on it, and whose imagery it is."""
     if not np.isfinite(desk.lonlat).all(axis=1).any():
-        st.info("The rows of this table do not say where they are, so there is no map of them: embed a raster with a CRS.", icon=":material/map:")
+        st.info(
+            "The rows of this table do not say where they are, so there is no map of them: embed a raster with a CRS.",
+            icon=":material/map:",
+        )
         return
     if len(desk.table) > MOST_CELLS:
-        st.info(f"A map of {len(desk.table):,} footprints is too much at once: choose one scale above, or a table of at most {MOST_CELLS:,} rows.")
+        st.info(
+            f"A map of {len(desk.table):,} footprints is too much at once: choose one scale above, or a table of at most {MOST_CELLS:,} rows."
+        )
         return
-    opacity = st.slider("How strongly the colours cover the imagery", 0, 100, format="%d %%", key=state.widget("map cover", 60))
+    opacity = st.slider(
+        "How strongly the colours cover the imagery",
+        0,
+        100,
+        format="%d %%",
+        key=state.widget("map cover", 60),
+    )
     with st.spinner("Drawing the map"):
         layers, whose = _layers(desk, opacity / 100)
         html = _html(desk, layers)
@@ -58,7 +69,9 @@ def draw(desk: Desk) -> None:
         st.iframe(f"/maps/{routes.share(state.session_id(), 'maps', html, name='map')}", height=HEIGHT_PX)
     else:
         st.iframe(html.decode(), height=HEIGHT_PX)
-        st.caption("Started with `streamlit run app.py`, the map shows one coarse picture for each layer; start with `make app` for full resolution.")
+        st.caption(
+            "Started with `streamlit run app.py`, the map shows one coarse picture for each layer; start with `make app` for full resolution."
+        )
     st.caption(plain(" · ".join(["Switch layers in the map's corner; colours as above.", *whose])))
 
 
@@ -70,18 +83,32 @@ def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
     if pictures:
         west, south = np.min([one.bounds[:2] for one in pictures], axis=0).tolist()
         east, north = np.max([one.bounds[2:] for one in pictures], axis=0).tolist()
-        ground = MapLayer(GROUND, stacked([one.draw for one in pictures]), (west, south, east, north), max(one.finest for one in pictures))
+        ground = MapLayer(
+            GROUND,
+            stacked([one.draw for one in pictures]),
+            (west, south, east, north),
+            max(one.finest for one in pictures),
+        )
         found.append(Drawn((table.fingerprint, GROUND), ground))
     outlines = cached.shelf("footprints", 4).once(table.fingerprint, lambda: Cells(footprints(table)))
     offered = choices(table, desk.place)
-    first = () if sight().by == "appearance" else (sight().by,)  # what the globe shows, where somebody chose it
+    first = (
+        () if sight().by == "appearance" else (sight().by,)
+    )  # what the globe shows, where somebody chose it
     shown = [by for by in dict.fromkeys((*first, *OFFERED)) if by in offered]
     for by in reversed(shown):
         painted = paint_by(table, by, desk.place)
         cells = outlines.coloured(rgb_of(painted))
-        layer = MapLayer(_plain(offered[by]), cells.draw, cells.bounds, min(22, cells.finest + 2), opacity, by == shown[0])
+        layer = MapLayer(
+            _plain(offered[by]), cells.draw, cells.bounds, min(22, cells.finest + 2), opacity, by == shown[0]
+        )
         found.append(Drawn((table.fingerprint, by, painted.layer), layer))
-    found.append(Drawn((table.fingerprint, OUTLINES), MapLayer(OUTLINES, outlines.draw, outlines.bounds, min(22, outlines.finest + 3), 1.0, False)))
+    found.append(
+        Drawn(
+            (table.fingerprint, OUTLINES),
+            MapLayer(OUTLINES, outlines.draw, outlines.bounds, min(22, outlines.finest + 3), 1.0, False),
+        )
+    )
     return found, sorted({one.credit for one in pictures if one.credit})
 
 
@@ -99,7 +126,13 @@ def _html(desk: Desk, layers: list[Drawn]) -> bytes:
             addresses[one.layer.name] = (
                 f"{here.scheme}://{here.netloc}/tiles/{routes.share(state.session_id(), 'tiles', one, name=name)}/{{z}}/{{x}}/{{y}}.png"
             )
-    asked = (tuple(layers), tuple(one.layer.opacity for one in layers), tuple(addresses.values()), theme, place)
+    asked = (
+        tuple(layers),
+        tuple(one.layer.opacity for one in layers),
+        tuple(addresses.values()),
+        theme,
+        place,
+    )
 
     def make() -> bytes:
         made = regional_map([one.layer for one in layers], addresses=addresses, theme=theme, marker=place)

@@ -70,7 +70,9 @@ def preview(scene: Scene, web: Web | None = None) -> bytes:
         small = pixels[:, ::every, ::every].astype(np.uint8).transpose(1, 2, 0)
         return jpeg(small if small.shape[2] == 3 else np.repeat(small, 3, axis=2), 85)
 
-    return cached.shelf("previews", 512).once((scene.collection, scene.id, scene.thumbnail and scene.thumbnail.partition("?")[0]), fetch)
+    return cached.shelf("previews", 512).once(
+        (scene.collection, scene.id, scene.thumbnail and scene.thumbnail.partition("?")[0]), fetch
+    )
 
 
 def choose(scenes: tuple[Scene, ...]) -> Scene:
@@ -92,13 +94,19 @@ def choose(scenes: tuple[Scene, ...]) -> Scene:
 def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) -> None:
     """Where the scenes lie, on a small map; nothing where the Earth's picture is not installed."""
     outlines = [scene.outline for scene in scenes]
-    spec = TileSpec(TileRef("globe", "blue_marble"), lonlat=place, gsd_m=span_m(place, outlines) / MAP_PX, size_px=MAP_PX)
+    spec = TileSpec(
+        TileRef("globe", "blue_marble"), lonlat=place, gsd_m=span_m(place, outlines) / MAP_PX, size_px=MAP_PX
+    )
     try:
         earth = cached.catalogue().read(spec)
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
-    st.image(jpeg(located(earth, outlines, place, at)), width="stretch", caption=f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.")
+    st.image(
+        jpeg(located(earth, outlines, place, at)),
+        width="stretch",
+        caption=f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.",
+    )
 
 
 def day(scene: Scene) -> str:

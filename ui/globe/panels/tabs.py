@@ -50,10 +50,14 @@ def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None
     for sentence in scene.problems:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     if not scene.placed:
-        st.caption(":orange[:material/info:] This table does not say where its rows are, so only their projection is shown.")
+        st.caption(
+            ":orange[:material/info:] This table does not say where its rows are, so only their projection is shown."
+        )
     chosen = sight().selection
     if chosen is not None and not len(selected):
-        st.caption(":orange[:material/info:] There is no point inside the selection; draw it larger, or lift it.")
+        st.caption(
+            ":orange[:material/info:] There is no point inside the selection; draw it larger, or lift it."
+        )
     if not routes.served():
         st.caption(f":orange[:material/info:] {WITHOUT_ROUTES}")
 
@@ -61,7 +65,9 @@ def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None
 @st.fragment
 def panels(desk: Desk) -> None:
     """Draw the tab row and the open panel; when it asked for something, the page runs again with it."""
-    for module, tab in zip(PANELS.values(), st.tabs(list(PANELS), key="tab", bind="query-params", on_change="rerun"), strict=True):
+    for module, tab in zip(
+        PANELS.values(), st.tabs(list(PANELS), key="tab", bind="query-params", on_change="rerun"), strict=True
+    ):
         if tab.open:
             with tab, in_a_sentence():
                 import_module(f"ui.globe.panels.{module}").draw(desk)

@@ -15,13 +15,20 @@ from ui.globe.desk import Desk
 from ui.shell.escaping import plain
 
 FORMATS = {
-    "GeoParquet": (geoparquet, "parquet", "application/vnd.apache.parquet", "every row with its outline; opens in GeoPandas, DuckDB, QGIS"),
+    "GeoParquet": (
+        geoparquet,
+        "parquet",
+        "application/vnd.apache.parquet",
+        "every row with its outline; opens in GeoPandas, DuckDB, QGIS",
+    ),
     "GeoJSON": (geojson, "geojson", "application/geo+json", "the same as text; opens anywhere"),
     "COG": (cog, "tif", "image/tiff", "a raster of the mean over the tiles that cover a pixel"),
 }
 
 
-def downloads(desk: Desk, name: str, columns: Columns, raster: Columns, about: Mapping[str, Any], *, key: str) -> None:
+def downloads(
+    desk: Desk, name: str, columns: Columns, raster: Columns, about: Mapping[str, Any], *, key: str
+) -> None:
     """One button for each format; `columns` (n,) go into the tables, `raster` (numbers only) into the COG. Says why where there is no map."""
     if not (abs(desk.lonlat) <= 360).all(axis=1).any():
         st.caption("The rows of this table do not say where they are, so there is no map to save.")

@@ -24,7 +24,16 @@ from ....geo.tile import GeoError
 from ..folder import SweepFolder
 from ..plan import SweepError, SweepSpec, open_named
 from ..sources import pictures_in
-from .patch_raster import SCRATCH, DiskFull, Intent, PatchProgress, PatchRasterSpec, embed_patches, intent, scratch_of
+from .patch_raster import (
+    SCRATCH,
+    DiskFull,
+    Intent,
+    PatchProgress,
+    PatchRasterSpec,
+    embed_patches,
+    intent,
+    scratch_of,
+)
 
 STAMP_BYTES = 2**20
 NOT_COMPARED = ("credit", "licence")
@@ -84,15 +93,24 @@ def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[Folder
         for one in todo:
             before, at = at.done, replace(at, note="")
             try:
-                for number, step in enumerate(embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp)):
+                for number, step in enumerate(
+                    embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp)
+                ):
                     done = before + step.done
-                    known += step.done if number == 0 else 0  # what an earlier run did says nothing about the pace of this one
+                    known += (
+                        step.done if number == 0 else 0
+                    )  # what an earlier run did says nothing about the pace of this one
                     rate = (done - known) / max(time.perf_counter() - began, 1e-9) if done > known else None
                     left = (total - done) / rate if rate else None
                     at = FolderProgress(done, total, rate, left, one.named.key, step, at.rasters)
                     yield at
                     if held.asked_to_stop and step.path is None:
-                        yield replace(at, rate=None, seconds_left=None, note="Stopped as asked; give the same command again to go on.")
+                        yield replace(
+                            at,
+                            rate=None,
+                            seconds_left=None,
+                            note="Stopped as asked; give the same command again to go on.",
+                        )
                         return
             except (GeoError, SweepError) as error:
                 if len(pictures) == 1 or isinstance(error, DiskFull):
@@ -121,9 +139,13 @@ def pictures_of(spec: SweepSpec) -> list[Named]:
                 continue
             own = Path(key).parts
             parts = root if root[-1] == key else (*root, *own)
-            found.setdefault(parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None))
+            found.setdefault(
+                parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None)
+            )
     if not found:
-        raise SweepError("None of the sources holds the picture that --only names: see `python -m core embed --help`.")
+        raise SweepError(
+            "None of the sources holds the picture that --only names: see `python -m core embed --help`."
+        )
     return list(found.values())
 
 
@@ -135,11 +157,18 @@ def names_of(pictures: Sequence[Named]) -> list[str]:
     names: list[str | None] = [None] * len(pictures)
     for level in range(2 + 2 * max(len(one.parts) for one in pictures)):
         tried = [_tail(one, level) for one in pictures]
-        taken = Counter(name.casefold() for name in (kept or new for kept, new in zip(names, tried, strict=True)))
-        names = [kept or (new if taken[new.casefold()] == 1 else None) for kept, new in zip(names, tried, strict=True)]
+        taken = Counter(
+            name.casefold() for name in (kept or new for kept, new in zip(names, tried, strict=True))
+        )
+        names = [
+            kept or (new if taken[new.casefold()] == 1 else None)
+            for kept, new in zip(names, tried, strict=True)
+        ]
     missing = next((one.key for one, name in zip(pictures, names, strict=True) if name is None), None)
     if missing is not None:
-        raise SweepError(f"No name tells {missing} from the other pictures of this run: write its raster into a folder of its own.")
+        raise SweepError(
+            f"No name tells {missing} from the other pictures of this run: write its raster into a folder of its own."
+        )
     return [name or "" for name in names]
 
 
@@ -157,7 +186,9 @@ def _outs(pictures: Sequence[Named], folder: Path) -> list[Path]:
     return [folder / f"{name}{ENDING}" for name in names_of(pictures)]
 
 
-def _planned(pictures: Sequence[Named], folder: Path, wanted: PatchRasterSpec) -> tuple[list[_Todo], list[Path], list[str]]:
+def _planned(
+    pictures: Sequence[Named], folder: Path, wanted: PatchRasterSpec
+) -> tuple[list[_Todo], list[Path], list[str]]:
     """What is to do, which rasters are there already, and sentences about the others; refuses a raster that is another."""
     todo: list[_Todo] = []
     there: list[Path] = []
@@ -191,17 +222,26 @@ def _require_same(out: Path, meant: Intent) -> None:
 
     choose = "choose another folder, or delete that raster."
     try:
-        with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(out) as file:
+        with (
+            warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+            rasterio.open(out) as file,
+        ):
             was: dict[str, Any] = json.loads(file.tags().get("RECIPE", "{}"))
             found = {**was, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
     except (RasterioError, ValueError) as error:
-        raise SweepError(f"{out.name} is there already and is no raster of patch embeddings: {choose}") from error
+        raise SweepError(
+            f"{out.name} is there already and is no raster of patch embeddings: {choose}"
+        ) from error
     now = {**meant.recipe, "data_type": meant.data_type, "rows": meant.rows, "cols": meant.cols}
     if "model" not in was:
         raise SweepError(f"{out.name} is there already and is no raster of patch embeddings: {choose}")
     for name, value in now.items():
         if name not in NOT_COMPARED and name in found and not _alike(found[name], value):
-            what = "its picture's content is another" if name == "source_stamp" else f"its {name} is {found[name]!r} and would now be {value!r}"
+            what = (
+                "its picture's content is another"
+                if name == "source_stamp"
+                else f"its {name} is {found[name]!r} and would now be {value!r}"
+            )
             raise SweepError(f"{out.name} was made otherwise ({what}): {choose}")
 
 
@@ -230,7 +270,9 @@ def _stamp(path: Path) -> str | None:
 def _tidy(folder: Path, todo: Sequence[_Todo], wanted: PatchRasterSpec) -> None:
     """Delete what a killed run left behind and no picture of this one goes on with; the folder is held, so nobody is at work in it."""
     if left := set(folder.glob(f"{SCRATCH}*")):
-        for old in left - {scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo}:
+        for old in left - {
+            scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo
+        }:
             shutil.rmtree(old, ignore_errors=True)
     for torn in folder.glob(f".*{ENDING}.tmp"):
         torn.unlink(missing_ok=True)

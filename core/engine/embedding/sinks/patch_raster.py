@@ -99,7 +99,9 @@ def intent(source: Source, key: str, spec: PatchRasterSpec, stamp: str | None = 
     return _intent(_lay(source, key, spec, model), source, key, spec, model, stamp)
 
 
-def _intent(lay: _Lay, source: Source, key: str, spec: PatchRasterSpec, model: Encoder, stamp: str | None) -> Intent:
+def _intent(
+    lay: _Lay, source: Source, key: str, spec: PatchRasterSpec, model: Encoder, stamp: str | None
+) -> Intent:
     card, grid = model.card, lay.plan.grids[0]
     policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
     res = res_of(card, policy, grid.gsd_m or 1.0, lay.tile_px, grid.native_gsd_m or 1.0)
@@ -111,7 +113,9 @@ def _intent(lay: _Lay, source: Source, key: str, spec: PatchRasterSpec, model: E
     return Intent(recipe, lay.rows, lay.cols, len(lay.corners), spec.data_type)
 
 
-def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path, *, stamp: str | None = None) -> Generator[PatchProgress]:
+def embed_patches(
+    source: Source, key: str, spec: PatchRasterSpec, out: Path, *, stamp: str | None = None
+) -> Generator[PatchProgress]:
     """Write the raster of patch embeddings of one picture to `out`, in one step at the end; yields after every batch.
 
     What was closed or killed goes on after the last finished batch when it is asked for again. Raises SweepError for a stride or picture that does
@@ -124,21 +128,40 @@ def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path, *,
     at = PatchProgress(0, wanted.tiles, lay.rows, lay.cols, model.embed_dim)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch, shape = scratch_of(source, key, spec, out, stamp), (lay.rows, lay.cols, model.embed_dim)
-    with _room(lay, model.embed_dim, spec.data_type, key, scratch), closing(Sums(scratch, lay.corners, lay.side, shape)) as sums:
+    with (
+        _room(lay, model.embed_dim, spec.data_type, key, scratch),
+        closing(Sums(scratch, lay.corners, lay.side, shape)) as sums,
+    ):
         at = replace(at, **sums.counts)
         yield at
         for start, images, state in _batches(lay, spec, sums.batches):
             unit = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
             res = np.full(len(unit), wanted.recipe["input_res_m"], np.float32)
-            vectors = patch_vectors(model, unit, res, batch=spec.batch or BATCH) if len(unit) else np.empty((0, 1, 1, 1), np.float32)
+            vectors = (
+                patch_vectors(model, unit, res, batch=spec.batch or BATCH)
+                if len(unit)
+                else np.empty((0, 1, 1, 1), np.float32)
+            )
             unreadable, empty = (int(np.count_nonzero(state == what)) for what in (UNREADABLE, EMPTY))
-            at = replace(at, done=at.done + len(state), unreadable=at.unreadable + unreadable, empty=at.empty + empty)
-            sums.add(start + np.flatnonzero(state == OK), vectors, {"done": at.done, "unreadable": at.unreadable, "empty": at.empty})
+            at = replace(
+                at, done=at.done + len(state), unreadable=at.unreadable + unreadable, empty=at.empty + empty
+            )
+            sums.add(
+                start + np.flatnonzero(state == OK),
+                vectors,
+                {"done": at.done, "unreadable": at.unreadable, "empty": at.empty},
+            )
             yield at
         if at.unreadable + at.empty == at.total:
             shutil.rmtree(scratch, ignore_errors=True)
-            why = "no tile of it can be read" if at.unreadable == at.total else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
-            raise SweepError(f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid.")
+            why = (
+                "no tile of it can be read"
+                if at.unreadable == at.total
+                else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
+            )
+            raise SweepError(
+                f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid."
+            )
         _write(sums, lay, spec.data_type, wanted.recipe, scratch / "plain.tif", out)
         bare = lay.rows * lay.cols - sums.known()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -148,8 +171,18 @@ def embed_patches(source: Source, key: str, spec: PatchRasterSpec, out: Path, *,
 def scratch_of(source: Source, key: str, spec: PatchRasterSpec, out: Path, stamp: str | None = None) -> Path:
     """Give the folder beside a raster in which it is made: another one for another recipe or content, so that work is gone on with or left alone."""
     meant = intent(source, key, spec, stamp)
-    said = [out.name, meant.recipe, meant.rows, meant.cols, meant.data_type, spec.batch or BATCH, content_of(source.opened(key))]
-    return out.parent / f"{SCRATCH}{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]}"
+    said = [
+        out.name,
+        meant.recipe,
+        meant.rows,
+        meant.cols,
+        meant.data_type,
+        spec.batch or BATCH,
+        content_of(source.opened(key)),
+    ]
+    return (
+        out.parent / f"{SCRATCH}{hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]}"
+    )
 
 
 @contextmanager
@@ -200,30 +233,45 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     tile_px = require_tile(model.card.input_px if spec.tile_px is None else spec.tile_px, patch_px)
     stride_px = max(tile_px // 2 // patch_px, 1) * patch_px if spec.stride_px is None else spec.stride_px
     if stride_px % patch_px or not 0 < stride_px <= tile_px:
-        raise SweepError(f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile.")
+        raise SweepError(
+            f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile."
+        )
     native = native_gsd(header, Known(spec.stated_gsd_m or entry.gsd_m))
     scalar = None if native is None else math.sqrt(native[0] * native[1])
     fed = spec.gsd_m or scalar
     step = (1.0, 1.0) if native is None or fed is None else (fed / native[0], fed / native[1])
     step = (1.0 if abs(step[0] - 1) < 1e-6 else step[0], 1.0 if abs(step[1] - 1) < 1e-6 else step[1])
-    cols, rows = (int(size / one / patch_px + 1e-6) for size, one in zip((header.width, header.height), step, strict=True))
+    cols, rows = (
+        int(size / one / patch_px + 1e-6)
+        for size, one in zip((header.width, header.height), step, strict=True)
+    )
     side, hop = tile_px // patch_px, stride_px // patch_px
     if cols < side or rows < side:
-        raise SweepError(f"{key} is smaller than one tile of {tile_px} px at this scale: choose a smaller tile or a finer GSD.")
+        raise SweepError(
+            f"{key} is smaller than one tile of {tile_px} px at this scale: choose a smaller tile or a finer GSD."
+        )
     if (many := rows / hop * cols / hop) > MOST_TILES:
-        raise SweepError(f"{key} would make {many:,.0f} tiles at this scale, more than {MOST_TILES:,}: feed coarser pixels (--gsd-m), or cut the picture.")
+        raise SweepError(
+            f"{key} would make {many:,.0f} tiles at this scale, more than {MOST_TILES:,}: feed coarser pixels (--gsd-m), or cut the picture."
+        )
     starts = [sorted({*range(0, length - side + 1, hop), length - side}) for length in (rows, cols)]
     corners = np.array([(row, col) for row in starts[0] for col in starts[1]], np.int64)
     boxes = np.empty((len(corners), 4))
     boxes[:, 0], boxes[:, 1] = corners[:, 1] * patch_px * step[0], corners[:, 0] * patch_px * step[1]
     boxes[:, 2], boxes[:, 3] = tile_px * step[0], tile_px * step[1]
-    enough = [i for i, (w, h) in enumerate(header.levels) if i == 0 or max(header.width / w, header.height / h) <= min(step) * (1 + 1e-9)]
+    enough = [
+        i
+        for i, (w, h) in enumerate(header.levels)
+        if i == 0 or max(header.width / w, header.height / h) <= min(step) * (1 + 1e-9)
+    ]
     level = min(enough, key=lambda i: header.levels[i][0])
     grid = Grid(source, key, header, entry.rgb or header.rgb, boxes, level, fed, scalar)
     return _Lay(Plan((grid,), 0, ()), corners, rows, cols, side, tile_px, stride_px, patch_px, step)
 
 
-def _batches(lay: _Lay, spec: PatchRasterSpec, first: int) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
+def _batches(
+    lay: _Lay, spec: PatchRasterSpec, first: int
+) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
     """The first tile's number, the pictures that can be embedded, and what became of each of the batch's tiles."""
     size = spec.batch or BATCH
     reader = Reader(lay.plan, lay.tile_px, size, spec.min_valid)
@@ -260,7 +308,14 @@ def _write(sums: Sums, lay: _Lay, kind: Precision, recipe: dict[str, Any], plain
             if kind == "int8":
                 file.scales = [1 / INT8_STEP] * bands
         try:
-            rasterio.shutil.copy(plain, ready, driver="COG", compress="ZSTD", predictor="YES" if kind == "float32" else "NO", overviews="NONE")
+            rasterio.shutil.copy(
+                plain,
+                ready,
+                driver="COG",
+                compress="ZSTD",
+                predictor="YES" if kind == "float32" else "NO",
+                overviews="NONE",
+            )
             _require_whole(ready, sums.known())
             ready.replace(out)
         finally:
@@ -273,7 +328,10 @@ def _require_whole(raster: Path, patches: int) -> None:
     import rasterio
 
     with rasterio.open(raster) as file:
-        rows = (file.read(1, window=((at, min(at + 512, file.height)), (0, file.width))) for at in range(0, file.height, 512))
+        rows = (
+            file.read(1, window=((at, min(at + 512, file.height)), (0, file.width)))
+            for at in range(0, file.height, 512)
+        )
         found = sum(int(np.count_nonzero(np.isfinite(part) & (part != file.nodata))) for part in rows)
     if found != patches:
         raise OSError(f"{found:,} of {patches:,} patches arrived in the file")
@@ -287,5 +345,3 @@ def _kept(vectors: NDArray[np.float32], kind: Precision) -> NDArray[Any]:
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = np.rint(vectors / length * INT8_STEP)
     return np.where(np.isfinite(scaled), scaled, -128).astype(np.int8)
-
-

@@ -32,7 +32,9 @@ class Sums:
     while another process adds.
     """
 
-    def __init__(self, folder: Path, corners: NDArray[np.int64], side: int, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self, folder: Path, corners: NDArray[np.int64], side: int, shape: tuple[int, int, int]
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._corners, self._side = folder, corners, side
         ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)
@@ -42,12 +44,17 @@ class Sums:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._lock.close()
-            raise SweepError("Another process makes this very raster: wait for it, or choose another folder.") from error
+            raise SweepError(
+                "Another process makes this very raster: wait for it, or choose another folder."
+            ) from error
         self.counts = _counts(folder)
         self.batches = self.counts.pop("batches", 0)
         self.bands = shape[2]
         try:
-            self._sum, self._of = (mapped(folder / name, one, new=not self.batches) for name, one in (("sum.bin", shape), ("weight.bin", shape[:2])))
+            self._sum, self._of = (
+                mapped(folder / name, one, new=not self.batches)
+                for name, one in (("sum.bin", shape), ("weight.bin", shape[:2]))
+            )
         except OSError:
             self.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -69,7 +76,11 @@ class Sums:
         windows, before = self._windows(tiles), self._before
         part = before.with_suffix(".part")
         with part.open("wb") as stream:
-            was = {f"{name}{n}": of[at] for n, at in enumerate(windows) for name, of in (("sum", self._sum), ("of", self._of))}
+            was = {
+                f"{name}{n}": of[at]
+                for n, at in enumerate(windows)
+                for name, of in (("sum", self._sum), ("of", self._of))
+            }
             np.savez(stream, tiles=tiles, **was)  # pyright: ignore[reportArgumentType]
             stream.flush()
             os.fsync(stream.fileno())
@@ -98,11 +109,16 @@ class Sums:
         rows = slice(start, start + ROWS_AT_ONCE)
         weight = np.asarray(self._of[rows])
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(weight[..., None] > 0, self._sum[rows] / weight[..., None], np.nan).astype(np.float32)
+            return np.where(weight[..., None] > 0, self._sum[rows] / weight[..., None], np.nan).astype(
+                np.float32
+            )
 
     def known(self) -> int:
         """How many patches have a vector."""
-        return sum(int(np.count_nonzero(self._of[start : start + ROWS_AT_ONCE])) for start in range(0, len(self._of), ROWS_AT_ONCE))
+        return sum(
+            int(np.count_nonzero(self._of[start : start + ROWS_AT_ONCE]))
+            for start in range(0, len(self._of), ROWS_AT_ONCE)
+        )
 
 
 def _counts(folder: Path) -> dict[str, int]:
@@ -114,7 +130,9 @@ def _counts(folder: Path) -> dict[str, int]:
         return {}
 
 
-def mapped(path: Path, shape: tuple[int, ...], *, new: bool = True) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
+def mapped(
+    path: Path, shape: tuple[int, ...], *, new: bool = True
+) -> np.memmap[tuple[int, ...], np.dtype[np.float32]]:
     """A file of float32 as an array: a new one of zeros, whose blocks are all taken from the disk now, or the one that is there. Raises OSError where
     the disk is full."""
     if new:

@@ -29,8 +29,17 @@ ASSUMED_GSD_M = 1.0
 class Run:
     """Join a plan, a model and the folder that its table goes into."""
 
-    def __init__(self, folder: SweepFolder, plan: Plan, recipe: Recipe, policy: Policy, model: Encoder, batch: int) -> None:
-        self.folder, self.plan, self.recipe, self.policy, self.model, self.batch = folder, plan, recipe, policy, model, batch
+    def __init__(
+        self, folder: SweepFolder, plan: Plan, recipe: Recipe, policy: Policy, model: Encoder, batch: int
+    ) -> None:
+        self.folder, self.plan, self.recipe, self.policy, self.model, self.batch = (
+            folder,
+            plan,
+            recipe,
+            policy,
+            model,
+            batch,
+        )
         self._networks = on_every_device(model)
         self.total = plan.count
         self.batches = -(-self.total // batch)
@@ -42,7 +51,11 @@ class Run:
         self.fits: int | None = None
         self.said = ""
         grid = recipe.tile_px // model.card.patch_px
-        self.mask = make_mask(MaskSpec("random", recipe.spec.mask_ratio, recipe.spec.mask_seed), grid, grid) if recipe.spec.losses else None
+        self.mask = (
+            make_mask(MaskSpec("random", recipe.spec.mask_ratio, recipe.spec.mask_seed), grid, grid)
+            if recipe.spec.losses
+            else None
+        )
 
     @property
     def done(self) -> int:
@@ -63,7 +76,11 @@ class Run:
         self.shards, damaged = self.folder.shards()
         self.fits = read_manifest(self.folder.path).get("batch_that_fits")
         self.waiting = self._on_disk()
-        self.left = {i for i in range(self.batches) if i not in self.waiting and shard_name(i // self.per_shard) not in self.shards}
+        self.left = {
+            i
+            for i in range(self.batches)
+            if i not in self.waiting and shard_name(i // self.per_shard) not in self.shards
+        }
         if damaged:
             self.said = f"{self.folder.path.name}: {', '.join(damaged[:5])}{' and others' if len(damaged) > 5 else ''} is missing or damaged and is made anew."
             self._write_manifest(complete=False)  # until then the table is not what it says
@@ -96,11 +113,21 @@ class Run:
 
     def pace(self) -> float:
         """Tiles per second of this network on one thread, on noise."""
-        return pace(self.model, self.recipe.tile_px, policy=self.policy, pooling=self.recipe.info.pooling, mask=self.mask)
+        return pace(
+            self.model,
+            self.recipe.tile_px,
+            policy=self.policy,
+            pooling=self.recipe.info.pooling,
+            mask=self.mask,
+        )
 
     def _on_disk(self) -> set[int]:
         """Count what earlier goes have done, and give the batches that wait for their shard."""
-        found = {i for i in self.folder.finished_batches() if i < self.batches and shard_name(i // self.per_shard) not in self.shards}
+        found = {
+            i
+            for i in self.folder.finished_batches()
+            if i < self.batches and shard_name(i // self.per_shard) not in self.shards
+        }
         states = {index: self.folder.state_of(index) for index in sorted(found)}
         waiting = {index for index, state in states.items() if state is not None}
         for state in states.values():
@@ -116,7 +143,11 @@ class Run:
     def _marked(self, record: ShardRecord) -> int:
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.folder.path / record.file, columns=["status"])["status"].to_pylist().count("unreadable")
+        return (
+            pq.read_table(self.folder.path / record.file, columns=["status"])["status"]
+            .to_pylist()
+            .count("unreadable")
+        )
 
     def seal(self, numbers: set[int]) -> None:
         """Write those of some shards all of whose batches are there; then the manifest, and only then forget the batches."""
@@ -124,16 +155,24 @@ class Run:
             batches = range(number * self.per_shard, min((number + 1) * self.per_shard, self.batches))
             if not self.waiting.issuperset(batches):
                 continue
-            rows = make_table(self.plan, self.recipe, batches.start * self.batch, self.folder.take_batches(batches))
+            rows = make_table(
+                self.plan, self.recipe, batches.start * self.batch, self.folder.take_batches(batches)
+            )
             self.shards[shard_name(number)] = self.folder.write_shard(number, rows, self.recipe.info)
             self._write_manifest(complete=False)
             self.folder.forget_batches(batches)
             self.waiting.difference_update(batches)
 
     def _write_manifest(self, *, complete: bool) -> None:
-        said: dict[str, Any] = {"complete": complete, "batch": self.batch} | ({"batch_that_fits": self.fits} if self.fits else {})
+        said: dict[str, Any] = {"complete": complete, "batch": self.batch} | (
+            {"batch_that_fits": self.fits} if self.fits else {}
+        )
         if complete:
-            said |= {"tiles": int(self.counts[OK]), "unreadable": int(self.counts[UNREADABLE]), "empty": int(self.counts[EMPTY]) + self.plan.empty}
+            said |= {
+                "tiles": int(self.counts[OK]),
+                "unreadable": int(self.counts[UNREADABLE]),
+                "empty": int(self.counts[EMPTY]) + self.plan.empty,
+            }
         self.folder.write_manifest(self.recipe.info, self.shards, said)
 
     def embed(self, batch: Batch, thread: int, say: Callable[[str], None]) -> None:
@@ -143,7 +182,9 @@ class Run:
             self.fits = max(1, (self.fits or self.batch) // 2)
             say(sentence)
 
-        self.folder.keep_batch(batch.index, self.vectors(batch, self._networks[thread % len(self._networks)], shrunk))
+        self.folder.keep_batch(
+            batch.index, self.vectors(batch, self._networks[thread % len(self._networks)], shrunk)
+        )
 
     def vectors(self, batch: Batch, network: Encoder, say: Callable[[str], None]) -> dict[str, NDArray[Any]]:
         """Run a network on a batch: what `make_table` needs of it."""
@@ -154,18 +195,28 @@ class Run:
         for one in np.unique(native):
             rows = np.flatnonzero(native == one)
             images = batch.images if len(rows) == len(gsd) else batch.images[rows]
-            res[rows] = [res_of(self.model.card, self.policy, g, self.recipe.tile_px, one) for g in gsd[rows].tolist()]
+            res[rows] = [
+                res_of(self.model.card, self.policy, g, self.recipe.tile_px, one) for g in gsd[rows].tolist()
+            ]
             vectors[rows] = embed(
                 network, images, gsd_m=gsd[rows], policy=self.policy, pooling=self.recipe.info.pooling, native_gsd_m=float(one),
                 batch=self.fits or self.batch, say=say,
             )  # fmt: skip
-        found: dict[str, NDArray[Any]] = {"state": batch.state, "valid": batch.valid, "vectors": vectors, "res": res.astype(np.float32)}
+        found: dict[str, NDArray[Any]] = {
+            "state": batch.state,
+            "valid": batch.valid,
+            "vectors": vectors,
+            "res": res.astype(np.float32),
+        }
         if self.mask is not None and isinstance(network, Reconstructor):
             images = batch.images.astype(np.float32, copy=False)
             if batch.images.dtype == np.uint8:
                 images = images / np.float32(255)
             lost = tile_losses(network, images, res, self.mask) if len(images) else None
-            found |= {"low": lost.low if lost else np.empty(0, np.float32), "high": lost.high if lost else np.empty(0, np.float32)}
+            found |= {
+                "low": lost.low if lost else np.empty(0, np.float32),
+                "high": lost.high if lost else np.empty(0, np.float32),
+            }
         return found
 
     def _count(self, state: NDArray[np.uint8]) -> None:

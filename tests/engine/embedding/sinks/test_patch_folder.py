@@ -21,11 +21,15 @@ SIDE = 4 * PATCH
 
 def drawn(path, value=1.0):
     rows, cols = np.mgrid[: 5 * PATCH, : 6 * PATCH] / 9
-    pixels = np.stack([np.sin(rows * value) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
+    pixels = np.stack([np.sin(rows * value) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype(
+        "uint8"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     driver = {".tif": "GTiff", ".png": "PNG"}[path.suffix]
     place = {"crs": "EPSG:32610", "transform": from_origin(5e5, 4e6, 10, 10)} if driver == "GTiff" else {}
-    with rasterio.open(path, "w", driver=driver, width=6 * PATCH, height=5 * PATCH, count=3, dtype="uint8", **place) as file:
+    with rasterio.open(
+        path, "w", driver=driver, width=6 * PATCH, height=5 * PATCH, count=3, dtype="uint8", **place
+    ) as file:
         file.write(pixels)
     return path
 
@@ -42,7 +46,9 @@ def notes(steps):
 def test_pictures_of_one_name_keep_a_raster_each(tmp_path):
     first, other = drawn(tmp_path / "a" / "utm.tif"), drawn(tmp_path / "b" / "utm.tif", 2)
     *_, last = run(first, other, tmp_path / "a", out=tmp_path / "out")
-    assert [path.name for path in last.rasters] == ["a_utm.patches.tif", "b_utm.patches.tif"], "the folder names the first once more"
+    assert [path.name for path in last.rasters] == ["a_utm.patches.tif", "b_utm.patches.tif"], (
+        "the folder names the first once more"
+    )
     found = []
     for path in last.rasters:
         with rasterio.open(path) as file:
@@ -146,7 +152,9 @@ def test_a_run_stops_inside_a_picture_as_asked_and_goes_on_there(tmp_path):
     *_, last = steps
     assert not last.finished and last.done < last.total and "Stopped as asked" in last.note
     again = list(embed_pictures(spec, wanted))
-    assert again[1].done == last.done and again[1].rate is None, "what is done is not done again, and says nothing about the pace"
+    assert again[1].done == last.done and again[1].rate is None, (
+        "what is done is not done again, and says nothing about the pace"
+    )
     assert again[-1].finished and [file.name for file in out.glob(".*")] == []
 
 
@@ -161,10 +169,25 @@ def test_rasters_that_were_made_among_the_pictures_are_no_pictures(tmp_path):
 def test_the_command_tells_rate_notes_and_rasters(tmp_path, capsys):
     drawn(tmp_path / "in" / "s.tif")
     drawn(tmp_path / "in" / "s.png", 2)
-    words = ["embed", str(tmp_path / "in"), "--patches", "--model", MODEL, "--tile-px", str(SIDE), "--stated-gsd-m", "10", "--out", str(tmp_path / "out")]
+    words = [
+        "embed",
+        str(tmp_path / "in"),
+        "--patches",
+        "--model",
+        MODEL,
+        "--tile-px",
+        str(SIDE),
+        "--stated-gsd-m",
+        "10",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*words, "--batch", "3", "--json"]) == 0
     said = capsys.readouterr()
-    assert [path.rsplit("/", 1)[1] for path in json.loads(said.out)["rasters"]] == ["s.png.patches.tif", "s.tif.patches.tif"]
+    assert [path.rsplit("/", 1)[1] for path in json.loads(said.out)["rasters"]] == [
+        "s.png.patches.tif",
+        "s.tif.patches.tif",
+    ]
     assert "3 of 8 tiles" in said.err and "tiles/s" in said.err and " left" in said.err
     assert main([*words, "--resume"]) == 0
     assert "2 of 2 rasters are there already and are kept" in capsys.readouterr().err

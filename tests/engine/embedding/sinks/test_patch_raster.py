@@ -35,7 +35,16 @@ def scene(tmp_path_factory):
     rows, cols = np.mgrid[: 9 * PATCH + 3, : 11 * PATCH + 5] / 9
     pixels = np.stack([np.sin(rows) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype("uint8")
     size = {"width": pixels.shape[2], "height": pixels.shape[1]}
-    with rasterio.open(path, "w", driver="GTiff", **size, count=3, dtype="uint8", crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        **size,
+        count=3,
+        dtype="uint8",
+        crs="EPSG:32610",
+        transform=from_origin(5e5, 4e6, 10, 10),
+    ) as file:
         file.write(pixels)
     return path
 
@@ -92,7 +101,11 @@ def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, plain, tmp
     _, small, profile, *_ = made(scene, tmp_path / "b.tif", data_type="int8")
     assert np.isfinite(exact).all()
     assert profile["dtype"] == "int8"
-    cosine = (exact * small).sum(0) / np.linalg.norm(exact, axis=0) / np.linalg.norm(small.astype(np.float32), axis=0)
+    cosine = (
+        (exact * small).sum(0)
+        / np.linalg.norm(exact, axis=0)
+        / np.linalg.norm(small.astype(np.float32), axis=0)
+    )
     assert cosine.min() > 0.99
 
 
@@ -104,12 +117,32 @@ def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
         ({"gsd_m": 500.0}, "smaller"),
     ):
         with pytest.raises(SweepError, match=words):
-            list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}), tmp_path / "x.tif"))
+            list(
+                embed_patches(
+                    source,
+                    source.keys()[0],
+                    PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}),
+                    tmp_path / "x.tif",
+                )
+            )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command(scene, tmp_path, capsys):
-    words = ["embed", str(scene), "--patches", "--model", MODEL, "--tile-px", str(SIDE), "--data-type", "int8", "--out", str(tmp_path), "--json"]
+    words = [
+        "embed",
+        str(scene),
+        "--patches",
+        "--model",
+        MODEL,
+        "--tile-px",
+        str(SIDE),
+        "--data-type",
+        "int8",
+        "--out",
+        str(tmp_path),
+        "--json",
+    ]
     assert main(words) == 0
     said = json.loads(capsys.readouterr().out)
     assert [f.name for f in tmp_path.glob("[!_.]*")] == ["scene.patches.tif"]
@@ -127,7 +160,19 @@ def test_patches_are_searched_as_tiles_are(scene, tmp_path, capsys, kind):
     vectors = found.reshape(len(found), -1).T.astype(np.float32)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     lon, lat = warp.transform("EPSG:32610", "EPSG:4326", *([v] for v in transform @ (5.5, 3.5)))
-    assert main(["search", str(tmp_path / "scene.patches.tif"), f"--lonlat={lon[0]},{lat[0]}", "--k", "3", "--json"]) == 0
+    assert (
+        main(
+            [
+                "search",
+                str(tmp_path / "scene.patches.tif"),
+                f"--lonlat={lon[0]},{lat[0]}",
+                "--k",
+                "3",
+                "--json",
+            ]
+        )
+        == 0
+    )
     said = json.loads(capsys.readouterr().out)
     assert said["query"]["unique_id"] == "scene-r3-c5"
     here = 3 * 11 + 5
@@ -139,9 +184,21 @@ def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_pa
     _, found, *_ = made(scene, tmp_path / "scene.patches.tif", stride_px=SIDE)
     with rasterio.open(scene) as file:
         window = rasterio.windows.Window(0, 0, SIDE, SIDE)
-        with rasterio.open(tmp_path / "tile.tif", "w", **file.profile | {"width": SIDE, "height": SIDE}) as tile:
+        with rasterio.open(
+            tmp_path / "tile.tif", "w", **file.profile | {"width": SIDE, "height": SIDE}
+        ) as tile:
             tile.write(file.read(window=window))
-    code = main(["search", str(tmp_path / "scene.patches.tif"), "--image", str(tmp_path / "tile.tif"), "--k", "3", "--json"])
+    code = main(
+        [
+            "search",
+            str(tmp_path / "scene.patches.tif"),
+            "--image",
+            str(tmp_path / "tile.tif"),
+            "--k",
+            "3",
+            "--json",
+        ]
+    )
     said = capsys.readouterr()
     assert code == 0 and "mean of its patches" in said.err
     mean = found[:, :4, :4].reshape(len(found), -1).mean(axis=1)
@@ -168,7 +225,14 @@ def test_patches_past_the_antimeridian_lie_where_they_are_looked_for(tmp_path):
 
     recipe = json.dumps({"model": MODEL})
     size = {"width": 8, "height": 2, "count": 2, "dtype": "float32", "nodata": np.nan}
-    with rasterio.open(tmp_path / "a.patches.tif", "w", driver="GTiff", **size, crs="EPSG:4326", transform=from_origin(176, 1, 1, 1)) as file:
+    with rasterio.open(
+        tmp_path / "a.patches.tif",
+        "w",
+        driver="GTiff",
+        **size,
+        crs="EPSG:4326",
+        transform=from_origin(176, 1, 1, 1),
+    ) as file:
         file.write(np.ones((2, 2, 8), np.float32))
         file.update_tags(RECIPE=recipe)
     table = open_table(tmp_path / "a.patches.tif")
@@ -194,7 +258,14 @@ def test_damaged_and_empty_tiles_are_counted(scene, tmp_path, monkeypatch):
 
 def test_a_picture_without_data_makes_no_raster(tmp_path):
     size = {"width": 6 * PATCH, "height": 6 * PATCH, "count": 3, "dtype": "uint8", "nodata": 0}
-    with rasterio.open(tmp_path / "bare.tif", "w", driver="GTiff", **size, crs="EPSG:32610", transform=from_origin(5e5, 4e6, 10, 10)) as file:
+    with rasterio.open(
+        tmp_path / "bare.tif",
+        "w",
+        driver="GTiff",
+        **size,
+        crs="EPSG:32610",
+        transform=from_origin(5e5, 4e6, 10, 10),
+    ) as file:
         file.write(np.zeros((3, 6 * PATCH, 6 * PATCH), np.uint8))
     with pytest.raises(SweepError, match="gives no patch a vector"):
         made(tmp_path / "bare.tif", tmp_path / "out" / "a.tif")
@@ -203,7 +274,11 @@ def test_a_picture_without_data_makes_no_raster(tmp_path):
 
 def test_the_size_of_a_batch_changes_nothing_but_the_batches(scene, plain, tmp_path):
     source = open_source(scene)
-    steps = list(embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=7), tmp_path / "b.tif"))
+    steps = list(
+        embed_patches(
+            source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=7), tmp_path / "b.tif"
+        )
+    )
     assert [step.done for step in steps[:4]] == [0, 7, 14, 20]
     with rasterio.open(tmp_path / "b.tif") as file:
         np.testing.assert_allclose(file.read(), plain[1], atol=1e-4)
@@ -218,11 +293,15 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
         with pytest.raises(DiskFull, match=r"No space left on device.*free some space"):
             made(scene, tmp_path / "a.tif")
     with monkeypatch.context() as patch:
-        patch.setattr(patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan))  # blocks that never arrived
+        patch.setattr(
+            patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan)
+        )  # blocks that never arrived
         with pytest.raises(DiskFull, match="0 of 99 patches arrived"):
             made(scene, tmp_path / "a.tif")
     kept = [file.name for file in tmp_path.glob(".patches-*/*")]
-    assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], "the work is kept, what was half written is not"
+    assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], (
+        "the work is kept, what was half written is not"
+    )
     monkeypatch.setattr(patch_raster, "patch_vectors", None)
     assert made(scene, tmp_path / "a.tif")[0].bare == 0, "no tile is embedded again once there is room"
     (tmp_path / "a.tif").unlink()
@@ -294,4 +373,11 @@ def test_two_processes_do_not_make_one_raster(tmp_path):
 def test_numbers_that_cannot_be_meant_are_refused(scene, tmp_path, more, words):
     source = open_source(scene)
     with pytest.raises((GeoError, SweepError), match=words):
-        next(embed_patches(source, source.keys()[0], PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more}), tmp_path / "a.tif"))
+        next(
+            embed_patches(
+                source,
+                source.keys()[0],
+                PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more}),
+                tmp_path / "a.tif",
+            )
+        )

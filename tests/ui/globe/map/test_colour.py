@@ -31,7 +31,13 @@ def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
     found = choices(table, None)
     assert list(found)[:3] == ["appearance", "groups", "column:recon_loss_low"]
     assert "column:gsd_m" in found  # two scales
-    assert not {"similar", "column:model", "column:unique_id", "column:geometry", "column:recon_loss_high"} & set(found)
+    assert not {
+        "similar",
+        "column:model",
+        "column:unique_id",
+        "column:geometry",
+        "column:recon_loss_high",
+    } & set(found)
     assert "similar" in choices(table, 3)
 
 
@@ -54,14 +60,24 @@ def test_a_run_ends_where_the_legend_says_and_what_is_unknown_is_grey() -> None:
     values = np.array([0, 5, 10, np.nan, 20], np.float32)
     made = encode(Layer("loss", values=values, limits=(0, 10)))
     at = positions(made.colours)
-    assert [made.palette[n] for n in at] == [run_of(("#440154", "#fde725"))[0], made.palette[at[1]], "#fde725", UNKNOWN, "#fde725"]
+    assert [made.palette[n] for n in at] == [
+        run_of(("#440154", "#fde725"))[0],
+        made.palette[at[1]],
+        "#fde725",
+        UNKNOWN,
+        "#fde725",
+    ]
     assert made.legend.scale == ("0", "10")
     assert made.palette.count(UNKNOWN) == 1
     ramp = {round(n * (len(made.palette) - 1) / 23) for n in range(24)}
-    assert made.palette.index(UNKNOWN) not in ramp, "the legend draws 24 of the palette's colours and must not pass through grey"
+    assert made.palette.index(UNKNOWN) not in ramp, (
+        "the legend draws 24 of the palette's colours and must not pass through grey"
+    )
 
 
-@pytest.mark.parametrize("values", [np.full(5, 3.0), np.full(5, np.nan), np.zeros(5), np.array([1, 1, 1, 1, np.inf])])
+@pytest.mark.parametrize(
+    "values", [np.full(5, 3.0), np.full(5, np.nan), np.zeros(5), np.array([1, 1, 1, 1, np.inf])]
+)
 def test_columns_without_a_range_still_have_colours(values: np.ndarray) -> None:
     made = encode(Layer("flat", values=values.astype(np.float32)))
     assert len(positions(made.colours)) == 5

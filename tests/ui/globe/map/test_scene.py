@@ -48,11 +48,18 @@ def test_a_click_near_a_point_of_the_projection_finds_it(scene: Scene) -> None:
 def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: Scene) -> None:
     across = Selection("globe", "lasso", ((170, -60), (190, -60), (190, 60), (170, 60)))
     assert selected_rows(scene, across).tolist() == [0, 2]
-    assert selected_rows(scene, Selection("plane", "box", ((-1, -1), (3, -1), (3, 0.5), (-1, 0.5)))).tolist() == [0, 2]
+    assert selected_rows(
+        scene, Selection("plane", "box", ((-1, -1), (3, -1), (3, 0.5), (-1, 0.5)))
+    ).tolist() == [0, 2]
 
 
 def test_nothing_is_selected_by_nothing(scene: Scene) -> None:
-    for selection in (None, Selection("globe", "none"), click("globe", 10, 50), Selection("globe", "lasso", ((50, 0), (51, 0), (50, 1)))):
+    for selection in (
+        None,
+        Selection("globe", "none"),
+        click("globe", 10, 50),
+        Selection("globe", "lasso", ((50, 0), (51, 0), (50, 1))),
+    ):
         assert selected_rows(scene, selection).tolist() == []
 
 
