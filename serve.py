@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
 from ui.shell.guard import Guard, keep_streamlit_offline, new_login, server_names
 from ui.shell.routes import routes
+from ui.shell.style import StyledHead
 
 
 def warm_up() -> None:
@@ -15,6 +16,7 @@ def warm_up() -> None:
     from core.engine.loaded import load
     from core.models import default_reconstructor
     from core.viz.regional import map_class
+    from ui.mask_lab import lab, sections  # noqa: F401  (what the Mask Lab imports when it is first opened)
     from ui.shell import jobs, weights
     from ui.shell.garbage import freeze_imports
 
@@ -28,4 +30,4 @@ def warm_up() -> None:
 keep_streamlit_offline()
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
 guard = Middleware(Guard, names=server_names(), login=new_login())
-app = st.App("app.py", routes=routes(), middleware=[guard])
+app = st.App("app.py", routes=routes(), middleware=[guard, Middleware(StyledHead)])

@@ -1,1 +1,36 @@
-"""Seeing what masked autoencoders know about the Earth: tiles, masks, models, embeddings, scores."""
+"""See what masked autoencoders know about the Earth: tiles, masks, models, embeddings, scores.
+
+>>> from earth_mae import MaskSpec, load, open_source, read_ground, reconstruct
+
+The names below are imported on first use, so that what needs no torch works without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .atlas.store.table import open_table
+    from .engine.embed import embed
+    from .engine.inputs import read_ground
+    from .engine.loaded import load
+    from .engine.reconstruct import reconstruct
+    from .geo import TileRef, TileSpec, known_sources, open_source
+    from .masking import MaskSpec
+    from .policy import Policy
+
+__version__ = "0.2.0"
+__all__ = [
+    "MaskSpec", "Policy", "TileRef", "TileSpec", "embed", "known_sources", "load", "open_source", "open_table", "read_ground", "reconstruct",
+]  # fmt: skip
+
+_HOMES = {
+    "MaskSpec": ".masking", "Policy": ".policy", "TileRef": ".geo", "TileSpec": ".geo", "known_sources": ".geo", "open_source": ".geo",
+    "open_table": ".atlas.store.table", "embed": ".engine.embed", "load": ".engine.loaded", "read_ground": ".engine.inputs",
+    "reconstruct": ".engine.reconstruct",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,9 +1,28 @@
-"""Writing files so that a crash, a full disk or a kill leaves the old one whole."""
+"""Where the program keeps files of its own, and writes that a crash, a full disk or a kill leaves whole."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+HOME_VARIABLE = "EARTH_MAE_HOME"
+
+
+def program_folder(name: str) -> Path:
+    """Give the folder called `name` of a checkout; where the package is installed, that of $EARTH_MAE_HOME or of the user's caches."""
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / name
+    if stated := os.environ.get(HOME_VARIABLE):
+        return Path(stated).expanduser() / name
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library/Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return caches / "earth-mae" / name
 
 
 def write_atomic(path: Path, content: bytes) -> Path:

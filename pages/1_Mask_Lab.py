@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.page import page, pictures_and_controls
 
@@ -18,10 +18,10 @@ with page(
     from ui.mask_lab import lab
     from ui.mask_lab.sections import SECTIONS, sections
 
-    view = controls.current_view(tabs=SECTIONS)
+    view = page_view.current_view(tabs=SECTIONS)
     pictures, inspector = pictures_and_controls()
     with inspector:
-        view = controls.edit(view)
+        view = page_view.edit(view)
     with pictures:
         view = replace(view, mask=lab.paint(view))
         state.publish(view)

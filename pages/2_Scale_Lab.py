@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import page, pictures_and_controls
@@ -23,14 +23,14 @@ with page(
     from ui.scale_lab import sections
     from ui.scale_lab.choices import scale_controls, scales_of, views_of
     from ui.scale_lab.patches import patches
-    from ui.scale_lab.rows import draw_fed, draw_row
+    from ui.scale_lab.rows import draw_fed, draw_row, draw_waiting
 
-    view = controls.current_view(unused=(), tabs=sections.TABS)
+    view = page_view.current_view(unused=(), tabs=sections.TABS)
     pictures, inspector = pictures_and_controls()
     with inspector:
         choices = scale_controls(view)
         st.divider()
-        view = replace(controls.edit(view, encoders=True), selection=choices.to_text())
+        view = replace(page_view.edit(view, encoders=True), selection=choices.to_text())
         card = cached.card_of(view.model)
     with pictures:
         view = replace(view, mask=lab.paint(view))
@@ -46,6 +46,10 @@ with page(
         found: list[int] = []
         look: Look | None = None
         places = [st.empty() for _ in scales]
+        if card.reconstructs and not state.recall("scale rows drawn", False):
+            for place, scale in zip(places, scales, strict=True):
+                with place.container():
+                    draw_waiting(scale)
         bar = st.progress(0.0)
         order = [own, *(n for n in range(len(scales)) if n != own)]
         if not card.reconstructs:
@@ -63,6 +67,7 @@ with page(
             with places[at].container():
                 draw_row(made, view.model, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
         bar.empty()
+        state.keep("scale rows drawn", bool(rows))
         if look:
             st.html(scale_bar(look.full, "absolute error, the same for all scales"))
         if card.two_bands:

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.escaping import plain
 from ui.shell.page import page
@@ -17,8 +17,8 @@ with page(
     from ui.globe.map import colour, scene
     from ui.globe.panels import tabs as panels
 
-    view = controls.current_view(tabs=panels.PANELS)
-    with st.container():  # holds its place, as in `controls.current_view`
+    view = page_view.current_view(tabs=panels.PANELS)
+    with st.container():  # holds its place, as in `page_view.current_view`
         for sentence in sight.restore():
             st.warning(plain(sentence), icon=":material/link_off:")
     known = tables.known()

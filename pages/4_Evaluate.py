@@ -12,11 +12,8 @@ from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
-ROOM = """<style>
-[data-testid=stMultiSelect] div[role=group]{max-height:24rem}
-@media (min-width:1200px){[data-testid=stMainBlockContainer]{padding-right:1rem}}
-</style>"""
-"""Every chosen model is seen, and the table's columns have the room of the empty margin."""
+ROOM = "<style>[data-testid=stMultiSelect] div[role=group]{max-height:24rem}</style>"
+"""Every chosen model is seen."""
 
 
 def follow(watched: bool) -> None:
@@ -32,6 +29,8 @@ def follow(watched: bool) -> None:
         numbers = f"{job.finished} number{'s' * (job.finished != 1)}"
         ended = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
         st.caption(f"{ended} after {numbers}; they are kept." if ended else f"Done: {numbers}.")
+        for sentence in job.notices:
+            st.caption(f":orange[:material/info:] {sentence}")
         if job.said:
             st.caption(f"Run again: {plain(job.said)}")
         return
@@ -56,7 +55,7 @@ with page(
     "Evaluate", "Numbers one can trust: every one with its interval, its recipe, and the images it got wrong."
 ):
     st.html(ROOM)
-    left, right = st.columns([1, 3.3], gap="small")
+    left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():
         st.fragment(start_form)()
         watched = evaluations.under_way()

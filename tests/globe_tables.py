@@ -83,6 +83,14 @@ def write_world(folder: Path, count: int = 3000, **more: Any) -> Path:
     return folder
 
 
+def write_field(folder: Path, lon: float, lat: float, count: int = 200) -> Path:
+    """Write a table of places within some ten kilometres."""
+    lonlat = np.random.default_rng(4).normal((lon, lat), 0.05, (count, 2))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_table(folder, make_rows(vectors_at(lonlat), columns_of(lonlat)), INFO)
+    return folder
+
+
 def write_other(folder: Path, like: Path, noise: float, keep: slice = slice(None)) -> Path:
     """Write the places of a table as another network might see them: its vectors turned, with some noise."""
     first = open_table(like)

@@ -25,6 +25,7 @@ OFFENCES = {
     "session.py": "import core.models",
     "cli/entry.py": "import torch",
     "engine/results.py": "import core.evaluation",
+    "geo/stretch.py": "from core.geo import catalogue",
 }
 REPORTED = (
     "core.geo.tile -> core.masking",
@@ -59,7 +60,12 @@ def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy_of_core(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "core", tmp_path / "core", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    for package in ("core", "ui"):
+        shutil.copytree(
+            ROOT / package,
+            tmp_path / package,
+            ignore=shutil.ignore_patterns("__pycache__", "weights", "assets"),
+        )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type works as it stands."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.cli.entry import build_parser
+from core.cli.entry import build_parser, main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -41,6 +42,13 @@ def test_every_file_that_it_names_is_there() -> None:
     named = set(re.findall(r"`((?:docs/)?[A-Za-z_-]+\.md|LICENSE)`", README))
     assert named
     assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+def test_the_reconstruction_leads_every_fill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = next(line for line in README.splitlines() if " reconstruct " in line)
+    assert main([*shlex.split(line)[3:-1], str(tmp_path), "--json"]) == 0
+    psnr = {name: scores["psnr"] for name, scores in json.loads(capsys.readouterr().out)["metrics"].items()}
+    assert psnr.pop("model") > max(psnr.values()) + 0.2
 
 
 @pytest.mark.slow

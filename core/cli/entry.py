@@ -5,6 +5,7 @@ A verb is a module with `add_parser(subparsers)` and `run(args) -> int`; it impo
 """
 
 import argparse
+import errno
 import importlib
 import os
 import pkgutil
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from ..errors import ExplorerError
 from . import verbs as verb_modules
 
+PROGRAM = "earth-mae" if __name__.startswith("earth_mae") else "python -m core"
 OK, UNEXPECTED, BAD_INPUT, CANCELLED = 0, 1, 2, 130
 
 _EPILOG = """examples:
@@ -42,14 +44,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):  # the reader of our output has had enough, as `| head` does; a last flush must not complain either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"core: {error.strerror}: free some space, and give the same command again.", file=sys.stderr)
+        return BAD_INPUT
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe every verb that core/cli/verbs holds."""
     parser = argparse.ArgumentParser(
-        prog="python -m core",
+        prog=PROGRAM,
         description="See what masked autoencoders know about the Earth: reconstruct, train, embed, search and score.",
-        epilog=_EPILOG,
+        epilog=_named(_EPILOG),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
@@ -59,4 +66,11 @@ def build_parser() -> argparse.ArgumentParser:
         verb.add_parser(verbs)
         for name in set(verbs.choices) - known:
             verbs.choices[name].set_defaults(run=verb.run)
+            verbs.choices[name].epilog = _named(verbs.choices[name].epilog)
+            verbs.choices[name].description = _named(verbs.choices[name].description)
     return parser
+
+
+def _named(text: str | None) -> str | None:
+    """Help under the name that the program was called by."""
+    return text and text.replace("python -m core", PROGRAM)

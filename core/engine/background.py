@@ -6,18 +6,22 @@ in a file, and a server that starts again finds what still runs.
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+import psutil
+
 from ..errors import ExplorerError
+from ..locks import try_lock
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUT, LOCK = "output.txt", "process.lock"
+PACKAGE = __name__.partition(".")[0]  # `core` in a checkout, `earth_mae` where the wheel is installed
+OUTPUT, LOCK, STARTED = "output.txt", "process.lock", "process.txt"
 TRIES = 40
 
 
@@ -29,21 +33,41 @@ def launch(folder: Path, arguments: Sequence[str]) -> None:
     """Start `python -m core ARGUMENTS`, its words kept in the folder. Raises BackgroundError while an earlier one still runs there."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
-        if not _take(lock, fcntl.LOCK_EX, TRIES):
+        if not _take(lock, TRIES):
             raise BackgroundError(
                 f"A process is at work in {folder.name} already: wait for it, or stop it first."
             )
+        command = [sys.executable, "-m", PACKAGE, *arguments]
+        if (
+            sys.platform == "win32"
+        ):  # locks are not inherited there: the process is known by its number and its start
+            apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
+            child = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=apart
+            )
+            (folder / STARTED).write_text(f"{child.pid} {psutil.Process(child.pid).create_time()}")
+            return
         subprocess.Popen(
-            [sys.executable, "-m", "core", *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, pass_fds=(lock.fileno(),),
-        )  # fmt: skip
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+        )
 
 
 def alive(folder: Path) -> bool:
     """Tell whether a process that was launched in a folder is still there."""
+    if sys.platform == "win32" and (folder / STARTED).exists():
+        with suppress(psutil.Error, ValueError, OSError):
+            number, started = (folder / STARTED).read_text().split()
+            return abs(psutil.Process(int(number)).create_time() - float(started)) < 1
+        return False
     try:
         with (folder / LOCK).open() as lock:
-            return not _take(lock, fcntl.LOCK_SH, 1)  # shared: those who only ask do not see each other
+            return not _take(lock, 1, shared=True)  # shared: those who only ask do not see each other
     except FileNotFoundError:
         return False
 
@@ -60,12 +84,10 @@ def last_words(folder: Path) -> str:
     return lines[-1] if lines else ""
 
 
-def _take(lock: IO[str], kind: int, tries: int) -> bool:
+def _take(lock: IO[str], tries: int, *, shared: bool = False) -> bool:
     for left in reversed(range(tries)):
-        try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        if try_lock(lock, shared=shared):
             return True
-        except OSError:
-            if left:
-                time.sleep(0.005)
+        if left:
+            time.sleep(0.005)
     return False

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomic
+from ..files import program_folder, write_atomic
 from .recipes import Recipe
 from .results import Result
+from .sealed import seal, unseal
 
 CACHE_VARIABLE = "EARTH_MAE_CACHE"
 VECTOR_BYTES = 2 << 30  # vectors kept at most; the longest unused go first
@@ -30,8 +32,12 @@ class Cache:
 
     def result(self, recipe: Recipe) -> Result | None:
         """Give the stored result of a recipe, or None; a damaged file counts as none."""
-        stored = self._read(self.folder / f"{recipe.key}.json")
+        stored = self._read(self._result_path(recipe))
         return stored if stored is not None and stored.recipe == recipe else None
+
+    def holds_damaged(self, recipe: Recipe) -> bool:
+        """Tell whether a result of a recipe is stored that cannot be trusted: its checksum is wrong, or missing as in earlier versions."""
+        return self._result_path(recipe).is_file() and self.result(recipe) is None
 
     def results(self) -> tuple[Result, ...]:
         """Give every stored result, newest first; damaged files are passed over."""
@@ -39,12 +45,10 @@ class Cache:
         return tuple(result for path in found if (result := self._read(path)) is not None)
 
     def keep_result(self, result: Result, arrays: dict[str, NDArray[Any]] | None = None) -> None:
-        """Store a result and what a page shows of it (predictions, scores per image)."""
+        """Store a result and what a page shows of it (predictions, scores per image). Raises OSError, for instance on a full disk."""
         if arrays:
             write_atomic(self._arrays_path(result.recipe), _packed(arrays))
-        write_atomic(
-            self.folder / f"{result.recipe.key}.json", json.dumps(result.to_json(), indent=1).encode()
-        )
+        write_atomic(self._result_path(result.recipe), json.dumps(seal(result.to_json()), indent=1).encode())
 
     def arrays(self, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored with a result, or None."""
@@ -63,8 +67,12 @@ class Cache:
         return found
 
     def keep_vectors(self, arrays: dict[str, NDArray[Any]], *parts: object) -> None:
-        """Store vectors, and let the longest unused ones go when all together pass VECTOR_BYTES."""
-        write_atomic(self._vector_path(parts), _packed(arrays))
+        """Store vectors, and let the longest unused ones go when all together pass VECTOR_BYTES.
+
+        Vectors that cannot be written are not kept, for they can be computed again.
+        """
+        with suppress(OSError):
+            write_atomic(self._vector_path(parts), _packed(arrays))
         stored = sorted(
             (self.folder / "vectors").glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True
         )
@@ -76,9 +84,12 @@ class Cache:
 
     def _read(self, path: Path) -> Result | None:
         try:
-            return Result.from_json(json.loads(path.read_text()))
-        except (OSError, ValueError, KeyError, TypeError):
+            return Result.from_json(unseal(json.loads(path.read_text())))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
+
+    def _result_path(self, recipe: Recipe) -> Path:
+        return self.folder / f"{recipe.key}.json"
 
     def _arrays_path(self, recipe: Recipe) -> Path:
         return self.folder / f"{recipe.scored_as.key}.npz"
@@ -89,11 +100,9 @@ class Cache:
 
 
 def default_cache() -> Cache:
-    """Give the cache in $EARTH_MAE_CACHE, or in `cache/evaluation` of the repository."""
+    """Give the cache in $EARTH_MAE_CACHE, else `cache/evaluation` of the program's own folder."""
     stated = os.environ.get(CACHE_VARIABLE)
-    return Cache(
-        Path(stated).expanduser() if stated else Path(__file__).resolve().parents[2] / "cache" / "evaluation"
-    )
+    return Cache(Path(stated).expanduser() if stated else program_folder("cache") / "evaluation")
 
 
 def _packed(arrays: dict[str, NDArray[Any]]) -> bytes:

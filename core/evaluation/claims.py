@@ -14,6 +14,7 @@ from typing import Any
 from ..files import write_atomic
 from .errors import RecipeError
 from .paper import CMAE, SCALE_MAE_KNN, TINYMIM
+from .sealed import seal, unseal
 
 RECORDED = Path(__file__).with_name("recorded")
 MAX_BYTES = 2**20
@@ -244,7 +245,9 @@ def _comparison(said: dict[str, Any]) -> Comparison:
 
 def write_claim(claim: Claim, folder: Path) -> Path:
     """Write `<name>.json` in one atomic step."""
-    return write_atomic(folder / f"{claim.name}.json", json.dumps(claim.to_json(), indent=1).encode() + b"\n")
+    return write_atomic(
+        folder / f"{claim.name}.json", json.dumps(seal(claim.to_json()), indent=1).encode() + b"\n"
+    )
 
 
 def read_claims(folder: Path = RECORDED) -> tuple[Claim, ...]:
@@ -255,7 +258,7 @@ def read_claims(folder: Path = RECORDED) -> tuple[Claim, ...]:
         if not path.is_file():
             continue
         try:
-            said = json.loads(path.read_bytes()[:MAX_BYTES])
+            said = unseal(json.loads(path.read_bytes()[:MAX_BYTES]))
         except (OSError, ValueError, RecursionError) as problem:
             raise RecipeError(
                 f"{path.name} cannot be read ({problem}): write it again with python -m core papers."

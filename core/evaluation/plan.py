@@ -10,7 +10,7 @@ import numpy as np
 
 from ..policy import policy_from_text
 from .bounds import MAX_SIZE_PX, check_settings
-from .data.datasets import LabelledSet
+from .data.datasets import LabelledSet, native_gsd
 from .data.masked import MaskedSet
 from .data.published import LABELLED_TABLE
 from .errors import FeatureError, LabelledSetError, RecipeError
@@ -103,12 +103,6 @@ def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet | MaskedSe
                 if recipe.key not in seen:  # the card's policy may also be among those asked for
                     seen.add(recipe.key)
                     yield recipe
-
-
-def native_gsd(data: LabelledSet | MaskedSet) -> float:
-    """Give the median GSD of a set's native pixels, or NaN when none is stated."""
-    known = data.gsd_m[~np.isnan(data.gsd_m)]
-    return float(np.median(known)) if known.size else float("nan")
 
 
 def resolve_res(

@@ -10,6 +10,7 @@ from ..files import write_atomic
 from .claims import RECORDED
 from .errors import RecipeError
 from .results import Result
+from .sealed import seal, unseal
 
 NUMBERS = RECORDED / "numbers.json"
 MAX_BYTES = 4 << 20
@@ -21,7 +22,7 @@ def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
         return ()
     try:
         return tuple(
-            Result.from_json(plain) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"]
+            Result.from_json(unseal(plain)) for plain in json.loads(path.read_bytes()[:MAX_BYTES])["results"]
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RecipeError(
@@ -39,7 +40,7 @@ def record_numbers(results: Sequence[Result], path: Path = NUMBERS) -> Path:
     }
     kept |= {result.recipe.key: result for result in results}
     lines = ",\n".join(
-        json.dumps(result.to_json(), sort_keys=True) for result in sorted(kept.values(), key=_order)
+        json.dumps(seal(result.to_json()), sort_keys=True) for result in sorted(kept.values(), key=_order)
     )
     return write_atomic(path, f'{{"results": [\n{lines}\n]}}\n'.encode())
 

@@ -36,11 +36,15 @@ SMALL_GRID = 8  # the least cells a side that pictures smaller than a network's 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the table stands: what is being computed, the share done of all work (0..1), seconds left or None at first."""
+    """Where the table stands: what is being computed, the share done of all work (0..1), seconds left or None at first.
+
+    A `notice` is a sentence about something that went wrong on the way; it should stay visible.
+    """
 
     text: str
     share: float
     seconds_left: float | None
+    notice: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,19 @@ def evaluate(
 
     Results found in the cache come at once and cost nothing. `learn` is what segmentation learns its head with. Raises EvaluationError (no such set, k too large, vectors
     that are not finite) before or at the number that cannot be computed; what came before is kept.
+    A kept number that is damaged is computed again, and one that cannot be kept (a full disk) is yielded all the same; a notice says so.
     """
     jobs = list(plan_jobs(plan, subjects, data_folders() if folders is None else folders))
     clock = Clock([job.work for job in jobs])
     scored: list[Scored] = []
     for place, job in enumerate(jobs):
-        found = _cached(job, cache)
+        found, unkept = _cached(job, cache), ""
         if found is None:
+            if cache and cache.holds_damaged(job.recipe):
+                yield clock.notice(
+                    place,
+                    f"The kept number of {job.recipe.model} on {job.recipe.data} has no valid checksum; it is computed again.",
+                )
             start = time.perf_counter()
             found = yield from _computed(job, cache, clock, place, learn)
             found = replace(
@@ -85,12 +95,13 @@ def evaluate(
             )
             if job.subject is not None and plan.protocol == "reconstruction":
                 found = replace(found, result=with_fills(found, scored))
-            if cache:
-                cache.keep_result(found.result, found.arrays)
+            unkept = _not_kept(cache, found) if cache else ""
         else:
             clock.skip(place)
         scored.append(found)
         yield found.result.relabelled(plan.protocol)
+        if unkept:
+            yield clock.notice(place, unkept)
     yield from mean_over_sets(scored, plan.seed)
 
 
@@ -181,6 +192,18 @@ def _cached(job: Job, cache: Cache | None) -> Scored | None:
     return Scored(result, arrays) if result is not None and arrays is not None else None
 
 
+def _not_kept(cache: Cache, found: Scored) -> str:
+    """Keep a number; gives a sentence where that fails, "" else."""
+    try:
+        cache.keep_result(found.result, found.arrays)
+    except OSError as problem:
+        return (
+            f"The number of {found.result.recipe.model} on {found.result.recipe.data} cannot be kept in {cache.folder} ({problem.strerror}): "
+            "note it down, and free some space before the next run, or it is computed again."
+        )
+    return ""
+
+
 def _computed(
     job: Job, cache: Cache | None, clock: Clock, place: int, learn: Learn | None
 ) -> Generator[Progress, None, Scored]:
@@ -256,6 +279,10 @@ class Clock:
     def begun(self, place: int, text: str) -> Progress:
         """Progress at the beginning of a job, before its first images are done."""
         return self._progress(place, 0.0, text)
+
+    def notice(self, place: int, text: str) -> Progress:
+        """A sentence about the job at hand that should stay visible."""
+        return replace(self._progress(place, 0.0, text), notice=True)
 
     def told(
         self, steps: Generator[int, None, T], place: int, count: int, text: str

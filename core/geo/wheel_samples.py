@@ -6,7 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..net.wheels import WHEELS_FOLDER, Wheel, WheelError, download_wheels
+from ..files import program_folder
+from ..net.wheels import Wheel, WheelError, download_wheels
+
+WHEELS_FOLDER = program_folder("data") / "wheels"
+"""Where the wheels are kept: git-ignored, optional."""
 
 WHEELS = {
     "deepforest": Wheel(

@@ -3,8 +3,9 @@
 >>> from core.models import create, cards, load_checkpoint
 """
 
-from .checkpoints.loading import LoadReport, load_checkpoint
+from .checkpoints.loading import load_checkpoint
 from .registry import ModelCard, cards, create, default_embedder, default_reconstructor
+from .report import LoadReport
 
 __all__ = [
     "LoadReport",

@@ -14,8 +14,8 @@ from ..errors import ExplorerError
 from .frequency import combine
 
 if TYPE_CHECKING:
-    from .checkpoints.loading import LoadReport
     from .registry import ModelCard
+    from .report import LoadReport
 
 
 MAX_GRID = 64

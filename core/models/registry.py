@@ -110,7 +110,7 @@ def register(family: Family) -> None:
 @lru_cache(maxsize=1)
 def families() -> dict[str, Family]:
     """Every family, found by importing the model files of this folder."""
-    for module in pkgutil.iter_modules(sys.modules[__package__].__path__):
+    for module in pkgutil.iter_modules(sys.modules[__name__.rpartition(".")[0]].__path__):
         importlib.import_module(f"{__package__}.{module.name}")
     return dict(sorted(_families.items()))
 

@@ -13,9 +13,6 @@ from pathlib import Path
 
 from ..errors import ExplorerError
 
-WHEELS_FOLDER = Path(__file__).resolve().parents[2] / "data" / "wheels"
-"""Where wheels are kept: git-ignored, optional."""
-
 
 class WheelError(ExplorerError):
     """A wheel that cannot be downloaded, or that is not the pinned file."""
@@ -39,13 +36,13 @@ PIP = Wheel(
 )
 
 
-def verified(wheel: Wheel, folder: Path = WHEELS_FOLDER) -> bool:
+def verified(wheel: Wheel, folder: Path) -> bool:
     """Whether a wheel is in the folder, byte for byte as pinned."""
     file = folder / wheel.file
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == wheel.sha256
 
 
-def download_wheels(wheels: Iterable[Wheel], folder: Path = WHEELS_FOLDER) -> list[Path]:
+def download_wheels(wheels: Iterable[Wheel], folder: Path) -> list[Path]:
     """Download what is missing into `folder` and return the files; those already there and intact are kept.
 
     Raises WheelError where the package index cannot be reached or a download is not the pinned file.

@@ -55,6 +55,15 @@ def sheet(
     return f'<div style="{grid}">{"".join(_figure(panel, smooth, address(panel.name, jpeg(panel.pixels))) for panel in panels)}</div>'
 
 
+def blank_sheet(count: int, *, abreast: int = 3, least_px: int = 138) -> str:
+    """The room of `count` panels that are still being computed, so that what stands below does not move when they come."""
+    grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
+    image = _IMAGE.format(rendering="auto")
+    line = f'<figcaption><div style="{_TITLE}">&nbsp;</div><div style="{_NOTE}">&nbsp;</div></figcaption>'
+    figure = f'<figure style="margin:0"><div style="{image}"></div>{line}</figure>'
+    return f'<div style="{grid}">{figure * count}</div>'
+
+
 def _figure(panel: Panel, smooth: bool, source: str) -> str:
     image = _IMAGE.format(rendering="auto" if smooth else "pixelated")
     return (

@@ -34,3 +34,22 @@ def run_of(anchors: tuple[str, ...], count: int = 64) -> tuple[str, ...]:
         [np.interp(at, np.arange(len(table)), table[:, channel]) for channel in range(3)], axis=1
     )
     return tuple("#{:02x}{:02x}{:02x}".format(*row) for row in np.rint(mixed).astype(int).tolist())
+
+
+# Text on the pages' own grounds (.streamlit/config.toml), for light and dark: each has a contrast of at least 4.5 there (WCAG 2.2, AA).
+QUIET_TEXT = ("#4d5d66", "#a3b3bb")
+ON_PRIMARY = ("#ffffff", "#06201d")
+"""Text on the primary colour: white on the light theme's dark teal, nearly black on the dark theme's bright one."""
+WARNING_TEXT = ("#8f4a00", "#f0b072")
+CODE_COLOURS = {
+    "keyword": ("#7a2ea0", "#d3a6f0"),
+    "string": ("#0b6b3a", "#7ddba3"),
+    "number": ("#0b5a8a", "#7cc7f2"),
+    "comment": ("#4d5d66", "#a3b3bb"),
+    "plain": ("#14232b", "#e4edef"),
+}
+
+
+def by_theme(colours: tuple[str, str]) -> str:
+    """A CSS colour that follows the page's theme: the first on a light ground, the second on a dark one."""
+    return f"light-dark({colours[0]}, {colours[1]})"

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from core.atlas import EmbeddingTable, open_table
 from tests.browser.conftest import patient
 from tests.conftest import ROOT
-from tests.globe_tables import write_other, write_world
+from tests.globe_tables import write_field, write_other, write_world
 
 pytestmark = pytest.mark.browser
 MOST_SOCKET_BYTES = 100_000
@@ -30,6 +30,7 @@ WIDTH = "image => image.decode().then(() => image.naturalWidth)"
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     write_other(folder / "as another sees it", write_world(folder / "world of tests"), 0.05)
+    write_field(folder / "a field", 170.0, -44.0)
     return folder
 
 
@@ -77,6 +78,33 @@ def lasso(page: Page, scene: Locator, x: float, y: float, radius: float, nth: in
     for step in range(1, 13):
         page.mouse.move(cx + radius * math.cos(step / 2), cy + radius * math.sin(step / 2))
     page.mouse.up()
+
+
+def rests(page: Page) -> None:
+    page.wait_for_timeout(1000)
+    page.wait_for_function(RESTS)
+
+
+def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, address: str) -> None:
+    scene = opened(local_page, f"{address}&cam=g,20,0,2")
+    local_page.get_by_test_id("stSelectbox").filter(has_text="Table").locator("input").click()
+    local_page.get_by_role("option", name="a field").click()
+    expect(local_page.locator(".counted")).to_have_text("200 points")
+    rests(local_page)
+    click(local_page, scene, 0.25, 0.5)
+    expect(local_page).to_have_url(re.compile("place=place"))
+    for _ in range(6):
+        local_page.keyboard.press("ArrowRight")
+    expect(local_page).to_have_url(re.compile("cam=g"))
+    rests(local_page)
+    away = float(said(local_page)["cam"].split(",")[1])
+    local_page.get_by_role("button", name="See everything").click()
+    rests(local_page)
+    view, lon, lat, zoom = said(local_page)["cam"].split(",")[:4]
+    assert view == "g"
+    assert (float(lon), float(lat)) == pytest.approx((170, -44), abs=0.05)
+    assert abs(away - float(lon)) > 0.1
+    assert 8 < float(zoom) <= 11.5
 
 
 def test_a_click_on_the_pacific_shows_its_tile_its_neighbours_and_what_is_imagined(

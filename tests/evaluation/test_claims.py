@@ -22,6 +22,7 @@ from core.evaluation.claims import (
     write_claim,
 )
 from core.evaluation.errors import FeatureError, RecipeError
+from core.evaluation.sealed import seal, unseal
 from core.evaluation.stats.intervals import bootstrap_crossed, bootstrap_mean
 
 
@@ -90,7 +91,7 @@ def test_the_sentence_says_which_way_it_fell(difference: tuple[float, float, flo
 )
 def test_a_damaged_record_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
     said = json.loads(write_claim(claim(), tmp_path).read_text())
-    (tmp_path / "scale_mae.json").write_text(json.dumps({**said, **damage}))
+    (tmp_path / "scale_mae.json").write_text(json.dumps(seal({**unseal(said), **damage})))
     with pytest.raises(RecipeError, match=r"scale_mae\.json holds no comparison"):
         read_claims(tmp_path)
     (tmp_path / "scale_mae.json").write_text("{")

@@ -17,7 +17,7 @@ from core.models.frequency import (
     mosaic,
     true_low_band,
 )
-from core.models.layers.harmonic import divisors
+from core.models.harmonic import divisors
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Toggle
 
 from tests.globe_tables import write_other
 from tests.pages.test_globe import PAGE, calm, param, plain, said
@@ -19,13 +20,24 @@ def strips(app: AppTest, start: str) -> int:
     return sum((b.key or "").startswith(f"strip {start}") for b in app.button)
 
 
+def toggle(app: AppTest) -> Toggle:
+    return next(toggle for toggle in app.toggle if toggle.label == "Colour the maps by this")
+
+
 @pytest.mark.usefixtures("data")
 def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
     app = calm(open_page(PAGE, tab="Groups"))
-    assert "have the best silhouette" in said(app) and param(app, "by") == "painted"
+    assert "have the best silhouette" in said(app)
+    assert "by" not in app.query_params, "a panel that is merely opened changes no colours"
     assert strips(app, "group 0") == 6 and len(app.get("download_button")) == 3
     calm(app.selectbox(key="w:groups count").set_value(5).run())
     assert param(app, "groups") == "groups 5" and strips(app, "group 4") and not strips(app, "group 5")
+    calm(toggle(app).set_value(True).run())
+    assert param(app, "by") == "painted"
+    calm(app.selectbox(key="w:groups count").set_value(6).run())
+    assert param(app, "by") == "painted" and toggle(app).value
+    calm(toggle(app).set_value(False).run())
+    assert "by" not in app.query_params
     again = calm(open_page(PAGE, tab="Groups", groups="groups 5"))
     assert strips(again, "group 4") and not strips(again, "group 5")
     strange = calm(open_page(PAGE, tab="Groups", groups="<b> 99999"))
@@ -54,7 +66,7 @@ def test_two_networks_on_the_same_places(data: Path, open_page: Open) -> None:
     write_other(data / "turned", data / "world", 0.0)
     app = calm(open_page(PAGE, tab="Compare", table="world", place="place000003"))
     assert "**100%** of a place's 20 nearest places" in said(app) and "Linear CKA: **1.00**" in said(app)
-    assert "another" in param(app, "with") and param(app, "by") == "painted"
+    assert "another" in param(app, "with") and "by" not in app.query_params
     assert strips(app, "compare beside") == 16
     assert all(
         b.label.endswith("both") for b in app.button if (b.key or "").startswith("strip compare beside")

@@ -102,7 +102,7 @@ def test_a_network_without_a_decoder_shows_what_it_sees_and_what_its_vectors_do(
     assert not test.exception and not test.error
     assert any("no decoder" in caption.value for caption in test.caption) and not rows(test)
     assert sum('data-panel="fed-' in html.proto.body for html in test.get("html")) == 1
-    drawn = {"Curves": "**Embedding drift**", "Patches": "##### Feature colours"}.get(tab)
+    drawn = {"Curves": "**Embedding drift**", "Patches": "## Feature colours"}.get(tab)
     assert drawn is None or drawn in [m.value for m in test.markdown]
 
 

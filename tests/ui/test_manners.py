@@ -129,13 +129,13 @@ def lab_with_painter(view: dict[str, str]) -> None:
     import streamlit as st
 
     from ui.mask_lab import lab
-    from ui.pickers import controls
+    from ui.pickers import page_view
     from ui.shell import state
 
     for name, value in view.items():
         if name not in st.query_params:
             st.query_params[name] = value
-    shown = controls.current_view()
+    shown = page_view.current_view()
     shown = with_(shown, mask=lab.paint(shown))
     state.publish(shown)
     lab.reconstruction(shown)
@@ -193,10 +193,10 @@ def test_a_painted_link_says_the_same_mask_anywhere():
 def upload_lab() -> None:
     """The upload tab of the tile dialog, and what it leads to."""
     from ui.mask_lab import lab
-    from ui.pickers import controls, tile_picker
+    from ui.pickers import page_view, tile_picker
     from ui.shell import state
 
-    shown = controls.current_view()
+    shown = page_view.current_view()
     tile_picker._upload(shown)
     state.publish(shown)
     lab.reconstruction(shown)

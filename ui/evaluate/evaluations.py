@@ -49,6 +49,7 @@ class Job:
     asked: Recipe | None = None
     started_by: str = ""
     said: str = ""
+    notices: list[str] = field(default_factory=list)
     progress: Progress | None = None
     finished: int = 0
     problem: str = ""
@@ -215,6 +216,8 @@ def _follow(job: Job, kept: Cache) -> None:
         for event in evaluate(plan, subjects, cache=kept, learn=_learn(plan)):
             if isinstance(event, Result):
                 _found(job, event, kept)
+            elif event.notice:
+                job.notices.append(event.text)
             else:
                 last = place + 1 == len(job.plans)
                 left = event.seconds_left if last else None  # what comes after is not known yet
@@ -227,7 +230,12 @@ def _found(job: Job, result: Result, kept: Cache) -> None:
     job.finished += 1
     if job.asked is None:
         return
-    cache().keep_result(result, kept.arrays(result.recipe))
+    try:
+        cache().keep_result(result, kept.arrays(result.recipe))
+    except OSError as problem:
+        job.notices.append(
+            f"The number cannot be kept on this server ({problem.strerror}): free some space, or note it down."
+        )
     if result.recipe.model == job.asked.model:
         job.said = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]. {explain(job.asked, result.recipe)}"
 

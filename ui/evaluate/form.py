@@ -72,8 +72,9 @@ def _choices(protocol: str, here: dict[str, str]) -> None:
         "Models",
         [*cached.cards(), *cached.weight_files(), COLOUR_HISTOGRAM],
         default=trained or [COLOUR_HISTOGRAM],
+        select_all=False,
     )
-    sets = st.multiselect("Sets", list(here), default=list(here)[:1])
+    sets = st.multiselect("Sets", list(here), default=list(here)[:1], select_all=False)
     limit = st.number_input(
         "Images a class and split (0: all)",
         0,
@@ -162,7 +163,12 @@ def _policies(protocol: str) -> tuple[str | None, ...]:
         + "."
     )
     chosen = st.multiselect(
-        "Policies", [CARD, *POLICIES], default=default, key=f"policies {protocol}", help=plain(said)
+        "Policies",
+        [CARD, *POLICIES],
+        default=default,
+        key=f"policies {protocol}",
+        help=plain(said),
+        select_all=False,
     )
     res = 1.0
     if "manual" in chosen:

@@ -126,7 +126,12 @@ def mistakes(chosen: Result) -> None:
     with st.container(horizontal=True, gap="small"):
         for mistake, picture in found.mistakes:
             truth, said = (short_name(found.classes[number]) for number in (mistake.truth, mistake.predicted))
-            st.image(picture, f"{truth}, taken for {said}", width=evaluations.PICTURE_PX)
+            st.image(
+                picture,
+                f"{truth}, taken for {said}",
+                width=evaluations.PICTURE_PX,
+                alt=f"Image of {truth}, taken for {said}",
+            )
 
 
 def short_name(name: str) -> str:
@@ -151,9 +156,13 @@ def segmentation(chosen: Result) -> None:
         return
     classes = tuple(str(name) for name in arrays["classes"])
     st.html(legend(classes))
+    examples = example_pictures(
+        arrays["example_picture"], arrays["example_truth"], arrays["example_predicted"]
+    )
     st.image(
-        example_pictures(arrays["example_picture"], arrays["example_truth"], arrays["example_predicted"]),
+        examples,
         width=300,
+        alt=[f"Test tile {n + 1}: picture, truth, prediction" for n in range(len(examples))],
     )
     st.caption(
         "Test tiles from the least to the most accurate: picture, truth, prediction. Where the truth shows the plain picture, nothing is labelled."
@@ -193,8 +202,10 @@ def duplicates() -> None:
                 for d in found.pairs
             ]
             st.dataframe(rows, hide_index=True, height=min(300, 60 + 35 * len(rows)))
+            names = [f"{d.test} | {d.train}" for d in found.pairs[: len(found.pictures)]]
             st.image(
                 list(found.pictures),
-                [f"{d.test} | {d.train}" for d in found.pairs[: len(found.pictures)]],
+                names,
                 width=200,
+                alt=[f"Test and training image: {name}" for name in names],
             )

@@ -49,6 +49,7 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
             key=widget(f"filter {place} {name}", []),
             format_func=in_words,
             placeholder="all",
+            select_all=False,
         )
         shown = tuple(result for result in shown if not chosen or getattr(result.recipe, name) in chosen)
     lines = rows(shown)

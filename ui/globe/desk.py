@@ -132,6 +132,19 @@ def paint(layer: Layer) -> None:
         ask_again()
 
 
+def paint_on_request(layer: Layer, *, family: Sequence[str] = ()) -> None:
+    """Let a toggle colour the maps by a layer: a panel that is merely opened changes no colours.
+
+    While it is on, the maps follow the panel; `family` names the other layers between which the panel switches.
+    """
+    latest = painted()
+    on = sight().by == "painted" and latest is not None and latest.title in {layer.title, *family}
+    if st.toggle("Colour the maps by this", value=on, key=f"colour the maps {layer.title} {on}"):
+        paint(layer)
+    elif on:
+        colour_by("appearance")
+
+
 def painted() -> Layer | None:
     """The layer that a panel painted last."""
     return state.recall(_LAYER, None)

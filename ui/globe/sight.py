@@ -192,7 +192,9 @@ def _by(found: Sight, text: str) -> Sight:
         raise (
             ValueError(text)
             if text != "painted"
-            else ExplorerError("colours that a panel computed are computed there again.")
+            else ExplorerError(
+                "colours that a panel computed are no part of a link; switch them on in the panel."
+            )
         )
     return replace(found, by=text)
 

@@ -122,6 +122,7 @@ def _made(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> Scene:
         plane, problems = np.zeros((len(shown), 2), np.float32), (*problems, str(problem))
     lonlat = shown.lonlat.astype(np.float32)
     lonlat[~(np.abs(lonlat) <= (360, 90)).all(axis=1)] = np.nan
+    lonlat[:, 0] = (lonlat[:, 0] + 180) % 360 - 180  # some tables count longitudes from 0 to 360
     placed = bool(np.isfinite(lonlat).any())
     for array in (lonlat, plane):
         array.flags.writeable = False

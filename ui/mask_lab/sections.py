@@ -61,7 +61,7 @@ def judging(view: View, made: Reconstruction) -> None:
     with st.expander("What the loss never saw", icon=":material/visibility_off:"):
         st.markdown(WHAT_THE_LOSS_SAW)
     if made.scored.any():
-        st.markdown("##### Beside fills that no network made")
+        st.markdown("## Beside fills that no network made")
         st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
         st.caption(
             "PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three."
@@ -153,7 +153,7 @@ def more_hidden(view: View, made: Reconstruction) -> None:
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
         film = animation([step.made for step in steps])
-        st.image(film, width=460)
+        st.image(film, width=460, alt="The prediction as more and more patches are hidden")
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 
 
@@ -173,6 +173,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
         max_selections=6,
         key="models",
         format_func=model_picker.model_label,
+        select_all=False,
     )
     rows: list[Panel] = []
     for name in chosen:

@@ -29,7 +29,7 @@ def patches(view: View, choices: Choices) -> None:
     titles = [controls.ref_title(view.tile.ref), *others]
     seen = cached.patches(tiles)
     cell = _pick(seen.images[0], grid, choices)
-    st.markdown("##### Patches that the network takes for alike")
+    st.markdown("## Patches that the network takes for alike")
     alike = similarity(seen.vectors, cell)
     low, high = float(alike.min()), 1.0
     st.html(
@@ -52,7 +52,7 @@ def patches(view: View, choices: Choices) -> None:
     st.caption(
         f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors."
     )
-    st.markdown("##### Feature colours")
+    st.markdown("## Feature colours")
     colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption(
@@ -70,7 +70,12 @@ def _others(view: View) -> dict[str, View]:
         if entry.spec.ref != view.tile.ref or entry.spec.window != view.tile.window
     }
     chosen = st.multiselect(
-        "Other tiles", list(entries), list(entries)[:3], max_selections=MOST_OTHERS, key="other tiles"
+        "Other tiles",
+        list(entries),
+        list(entries)[:3],
+        max_selections=MOST_OTHERS,
+        key="other tiles",
+        select_all=False,
     )
     side = view.tile.size_px or cached.card_of(view.model).input_px
     return {
@@ -113,7 +118,7 @@ def _within(name: str, value: int, least: int, most: int) -> str:
 
 
 def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
-    st.markdown("##### What attends to what")
+    st.markdown("## What attends to what")
     network = cached.model(view.model)
     try:
         blocks = len(trunk_of(network).blocks)
@@ -156,7 +161,7 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
 
 
 def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
-    st.markdown("##### The same patch in another scene")
+    st.markdown("## The same patch in another scene")
     moved = cached.of_patches(
         "moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell
     )

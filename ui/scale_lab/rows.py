@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.engine.bands import true_bands
 from core.engine.results import Reconstruction
+from core.engine.scales import Scale
 from core.errors import ExplorerError
 from core.judge import band_errors
 from core.session import View
@@ -15,9 +16,12 @@ from core.units import metres
 from core.viz.patches import picture_panel
 from core.viz.pictures import Panel
 from core.viz.scales import Look, band_panels, row_panels
-from core.viz.sheet import sheet
+from core.viz.sheet import blank_sheet, sheet
 from ui.shell import cached
 from ui.shell.escaping import plain
+
+PANELS = 5
+"""Pictures of a row."""
 
 
 def draw_row(
@@ -48,6 +52,15 @@ def draw_row(
     for sentence in made.warnings:
         if own is None or sentence not in own.warnings:
             st.caption(f":orange[:material/info:] {plain(sentence)}")
+
+
+def draw_waiting(scale: Scale) -> None:
+    """A row that is still being computed: as high as it will be, for rows above and below it arrive in any order."""
+    place = " · own scale" if scale.own else ""
+    st.markdown(
+        f"**{metres(scale.gsd_m)}**{place} · fed {scale.side_px} px · its reconstruction is being computed"
+    )
+    st.html(blank_sheet(PANELS, abreast=5, least_px=98))
 
 
 def draw_fed(views: Sequence[View]) -> list[int]:

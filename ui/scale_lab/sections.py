@@ -19,7 +19,7 @@ from core.policy import POLICIES, Policy
 from core.session import View
 from core.units import metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.scale_lab.accuracy import accuracy
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -133,7 +133,7 @@ def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) ->
             "All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance."
         )
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
-        state.jump(replace(controls.current_view(), policy=Policy(best)))
+        state.jump(replace(page_view.current_view(), policy=Policy(best)))
     st.code(
         replace(base, policy=base.policy if base.policy.name in tied else Policy(best)).to_command(),
         "bash",
@@ -165,6 +165,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reco
         format_func=name.__getitem__,
         max_selections=4,
         key=f"spectra {len(scales)}",
+        select_all=False,
     )
     pasted = st.toggle(
         "True pixels pasted",

@@ -156,6 +156,9 @@ def forget(name: str) -> None:
             kept.drop(name + ending)
 
 
+weights.when_removed(forget)
+
+
 def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
     """What a view shows. `asker` waits in the queue before the device; its newer request replaces an older one (Superseded)."""
     key = question(view)

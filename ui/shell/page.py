@@ -9,11 +9,13 @@ from pathlib import Path
 from types import TracebackType
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException
 
 from core.errors import ExplorerError
 from core.net import online
 from ui.shell import state
 from ui.shell.escaping import plain
+from ui.shell.style import CONTROLS, DRAWN, STYLE
 
 ROOT = Path(__file__).parents[2]
 NAME = "Earth MAE Explorer"
@@ -33,11 +35,6 @@ PURPOSES = {
 }
 
 
-CONTROLS = "controls"
-_ONLY_NARROW = f"@media(min-width:641px){{[data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'],#{CONTROLS}){{display:none}}}}"
-"""Below 641 px Streamlit lays columns under each other: there, and only there, a link leads past the pictures to their controls."""
-
-
 class Page:
     """A page that has begun. Used with `with`, it shows what goes wrong as one sentence and closes with the device's box."""
 
@@ -51,9 +48,11 @@ class Page:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> bool:
         said = _say(problem)
-        if problem is None or said:
-            with self._device_box:
+        with self._device_box:
+            if problem is None or said:
                 _device()
+            if not isinstance(problem, RerunException):
+                st.html(f"<span class='{DRAWN}'></span>")
         return said
 
 
@@ -82,16 +81,15 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     st.set_page_config(
         page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
     )
-    st.html(
-        f"<style>.block-container,[data-testid=stMainBlockContainer]{{padding-top:2.6rem;padding-bottom:3rem}}{_ONLY_NARROW}</style>"
-    )
+    st.html(STYLE)
+    box = _sidebar()  # before the page, which would move aside for it
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
     if not linked:
         for sentence in state.ignored_parameters():
             st.warning(plain(sentence), icon=":material/link_off:")
-    return Page(_sidebar())
+    return Page(box)
 
 
 def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
@@ -112,17 +110,16 @@ def labs() -> dict[str, str]:
 
 def _sidebar() -> st.delta_generator.DeltaGenerator:
     with st.sidebar:
-        st.markdown(f"#### :material/satellite_alt: {NAME}")
+        st.markdown(f"**:material/satellite_alt: {NAME}**")
         st.page_link("app.py", label="Home", icon=":material/home:")
         for name, path in labs().items():
             st.page_link(path, label=name, icon=ICONS.get(name, ":material/science:"))
         st.space("small")
-        box = st.container()
         if online.is_on():
             st.badge("Online access is on", icon=":material/cloud:", color="orange")
         else:
             st.badge("Offline: nothing leaves this machine", icon=":material/cloud_off:", color="gray")
-    return box
+        return st.container()
 
 
 def _device() -> None:

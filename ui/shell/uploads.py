@@ -19,7 +19,7 @@ from core.geo import Source, SourceInfo, TileRef, open_source
 from core.geo.picture import Picture
 from core.geo.sources import Entry
 from core.geo.sources.base import missing_key
-from core.geo.sources.opening import load_picture, sniff
+from core.geo.sources.sniffing import load_picture, sniff
 from ui.shell import jobs, state
 from ui.shell.pictures import pictures
 

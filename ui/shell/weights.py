@@ -166,6 +166,12 @@ class Store:
 
 
 store = Store()
+_when_removed: list[Callable[[str], None]] = []
+
+
+def when_removed(call: Callable[[str], None]) -> None:
+    """Have `call` told the key of every file that is removed, so that results computed with it go too."""
+    _when_removed.append(call)
 
 
 def remove_leftovers() -> None:
@@ -241,6 +247,5 @@ def _forget(key: str, path: Path) -> None:
     loaded: Any = sys.modules.get("core.engine.loaded")
     if loaded is not None:
         loaded.shelf().drop(path)
-    from ui.shell import cached
-
-    cached.forget(key)
+    for call in _when_removed:
+        call(key)

@@ -20,7 +20,7 @@ ICONS = {
 
 def three_papers() -> None:
     """A row for each paper: ours on the left, the paper's own on the right; without a run, how to make one."""
-    st.subheader("Three papers", anchor=False)
+    st.header("Three papers", anchor=False)
     st.caption(
         "Each paper's method against its opponent, at small scale: both trained on the same pictures, as many, by one recipe (the encoder at "
         "the rate that suits it), and scored on the same test images. Intervals are 95 %, over test images (and seeds, where there are several)."

@@ -35,7 +35,9 @@ def follow_runs() -> None:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
         against = (
-            st.multiselect("Compare with", [name for name in names if name != shown], max_selections=3)
+            st.multiselect(
+                "Compare with", [name for name in names if name != shown], max_selections=3, select_all=False
+            )
             if len(names) > 1
             else []
         )
@@ -146,7 +148,7 @@ def _previews(run: Run) -> None:
         else max(steps)
     )
     caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
-    st.image(str(steps[step]), caption=caption, width="stretch")
+    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Fixed tiles at step {step}")
 
 
 def _short(text: str) -> str:

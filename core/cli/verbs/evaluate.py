@@ -212,8 +212,8 @@ def _check_writable(option: str, folder: Path) -> None:
 def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:
     from ...evaluation.comparing import comparisons
     from ...evaluation.data.datasets import data_folders
+    from ...evaluation.errors import EvaluationError
     from ...evaluation.paper import paper_text
-    from ...evaluation.recorded_numbers import record_numbers
     from ...evaluation.rerun import explain
     from ...evaluation.results import Result
     from ...evaluation.running import evaluate
@@ -226,18 +226,20 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
         if isinstance(event, Result):
             results.append(event)
             _say(_line(event), end="\n")
+        elif event.notice:
+            _say(event.text, end="\n")
         else:
             left = "" if event.seconds_left is None else f", {_duration(event.seconds_left)} left"
             _say(f"{100 * event.share:5.1f} %{left}  {event.text}", end=_RETURN)
     if recipe:
         results = [result for result in results if result.recipe.model == results[-1].recipe.model]
         _say(explain(recipe, results[-1].recipe), end="\n")
-    if args.out:
-        write_results(results, args.out)
-    if args.record:
-        record_numbers(results)
     rows = _paper_rows(results) if args.against else None
-    pairs = list(comparisons(results, cache)) if args.compare else []
+    pairs, problem = [], None
+    try:
+        pairs = list(comparisons(results, cache)) if args.compare else []
+    except EvaluationError as unlike:  # said after the numbers
+        problem = unlike
     if args.json:
         more = {"comparisons": [pair.to_json() for pair in pairs]} if args.compare else {}
         print(
@@ -246,11 +248,36 @@ def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cach
                 allow_nan=False,
             )
         )
-        return 0
-    print("\n".join([_table(results), *(pair.sentence() for pair in pairs)]))
-    if rows is not None:
-        print(paper_text(rows))
+    else:
+        print(
+            "\n".join(
+                [
+                    _table(results),
+                    *(pair.sentence() for pair in pairs),
+                    *([paper_text(rows)] if rows is not None else []),
+                ]
+            )
+        )
+    if problem:
+        raise problem
+    _write(args, results)
     return 0
+
+
+def _write(args: argparse.Namespace, results: list[Result]) -> None:
+    """Write what was asked for to disk, after it was printed: a full disk loses no number."""
+    from ...evaluation.errors import RecipeError
+    from ...evaluation.recorded_numbers import record_numbers
+
+    try:
+        if args.out:
+            write_results(results, args.out)
+        if args.record:
+            record_numbers(results)
+    except OSError as problem:
+        raise RecipeError(
+            f"The numbers above cannot be written ({problem.strerror}): free some space, and give the same command again."
+        ) from problem
 
 
 def _paper_rows(results: list[Result]) -> list[PaperRow]:

@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
     from ...engine.training.finetune import FineTune, classify, finetune
     from ...evaluation.bounds import check_settings
-    from ...evaluation.data.datasets import DataSpec, data_folders, open_set
+    from ...evaluation.data.datasets import DataSpec, data_folders, native_gsd, open_set
     from ...evaluation.errors import RecipeError
-    from ...evaluation.plan import native_gsd, resolve_res, whole_patches
+    from ...evaluation.plan import resolve_res, whole_patches
     from ...evaluation.stats.intervals import accuracy_interval
     from ...files import write_atomic
 

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from ...net import online
 
     online.require(args.online)
-    from ...geo.scenes import SceneQuery, catalogue, search
+    from ...geo.sources.scenes import SceneQuery, catalogue, search
     from ...net.client import Web
 
     today = date.today()

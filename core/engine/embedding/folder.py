@@ -6,7 +6,6 @@ Whatever ends the process, the folder stays whole: a batch or a shard is there o
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -34,6 +33,7 @@ from ...atlas.store.shards import (
     write_shard,
 )
 from ...files import write_atomic
+from ...locks import try_lock
 from .plan import SweepError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
@@ -243,13 +243,11 @@ def ran_full(error: BaseException) -> bool:
 
 def _lock(lock: TextIO, name: str) -> None:
     """Take the lock, which the system releases however the process ends."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    if not try_lock(lock):
         lock.seek(0)
         raise SweepError(
             f"Another sweep (process {lock.read().strip() or 'unknown'}) is writing into {name}: wait for it, stop it, or choose another folder."
-        ) from error
+        )
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()

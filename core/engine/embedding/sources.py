@@ -15,8 +15,8 @@ from ...atlas.store.patch_rasters import ENDING
 from ...geo.catalogue import Catalogue, known_sources
 from ...geo.picture import ArrayPicture, Picture
 from ...geo.sources import Source, open_source
+from ...geo.sources.listed import plain
 from ...geo.sources.online import NAME as ONLINE
-from ...geo.sources.online import plain
 from ...geo.sources.opening import SingleSource
 from ...geo.sources.raster import GeoTiff
 from ...geo.tile import GeoError

@@ -7,9 +7,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -19,9 +19,6 @@ from ...models.checkpoints.stated import metadata
 from ...models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
 from ...policy import LOG_GSD_M, Policy, res_for
 from .runs import Run, RunError, TrainSpec
-
-if TYPE_CHECKING:
-    from .train import Training
 
 
 def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
@@ -45,40 +42,48 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     return f"Apache-2.0 (trained on openly licensed imagery{taught})"
 
 
-def write_weights(training: Training, run: Run) -> Path:
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come: pictures seen, steps taken, hours spent, how often it was resumed, and under which licence."""
+
+    images_seen: int
+    steps: int
+    hours: float
+    restarts: int
+    licence: str
+
+
+def write_weights(run: Run, spec: TrainSpec, network: Any, card: ModelCard, progress: Progress) -> Path:
     """Write `weights/<name>.safetensors` and its card into the run's folder; returns the card's path."""
     from safetensors.torch import save
 
-    network = training.ema.module if training.step else training.network
     state = {
         k: v.detach().to("cpu", torch.float16).contiguous()
         for k, v in network.state_dict().items()
         if not k.endswith("pos_embed")
     }
-    name = training.spec.name
     folder = run.folder / "weights"
-    card = _card(training)
+    card = _card(spec, card, progress)
     content = save(state, metadata(card))
-    write_atomic(folder / f"{name}.safetensors", content)
+    write_atomic(folder / f"{spec.name}.safetensors", content)
     assert card.weights is not None
     return write_card(
         replace(card, weights=replace(card.weights, sha256=hashlib.sha256(content).hexdigest())), folder
     )
 
 
-def _card(training: Training) -> ModelCard:
+def _card(spec: TrainSpec, card: ModelCard, progress: Progress) -> ModelCard:
     """The card of what was trained so far, but for the hash of its file."""
-    spec, card = training.spec, training.network.card
     ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
     weights = WeightsCard(
         file=f"{spec.name}.safetensors",
         sha256="",
-        licence=weights_licence(training.licences, training.objective.teacher_licence),
+        licence=progress.licence,
         data=spec.data,
-        images_seen=training.seen,
-        steps=training.step,
-        hours=round(training.hours, 3),
-        restarts=training.restarts,
+        images_seen=progress.images_seen,
+        steps=progress.steps,
+        hours=round(progress.hours, 3),
+        restarts=progress.restarts,
         command=_command(spec.name),
         notes=f"Input sides {spec.sides_px} px, hidden shares {spec.ratios}, start {spec.start_from or 'from scratch'}.{_options(spec)}",
     )

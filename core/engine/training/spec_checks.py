@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...masking import KINDS, MAX_SEED
 from ...policy import POLICIES
-
-if TYPE_CHECKING:
-    from .finetune import FineTune
-    from .runs import TrainSpec
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 """A name becomes part of file names, so it holds no path separator and starts with a letter or digit."""
@@ -127,7 +123,7 @@ _FINE_TUNE_CHECKS: tuple[Check, ...] = (
 )
 
 
-def problems_of(spec: TrainSpec) -> list[str]:
+def problems_of(spec: Any) -> list[str]:
     """What is wrong with a training spec, a clause for each value that cannot be used."""
     wrong = _unmet(spec, _CHECKS)
     if len(spec.sides_px) != len(spec.side_shares):
@@ -139,7 +135,7 @@ def problems_of(spec: TrainSpec) -> list[str]:
     return wrong
 
 
-def problems_of_fine_tuning(spec: FineTune) -> list[str]:
+def problems_of_fine_tuning(spec: Any) -> list[str]:
     """What is wrong with a fine-tuning, a clause for each value that cannot be used."""
     return _unmet(spec, _FINE_TUNE_CHECKS)
 

@@ -31,6 +31,7 @@ from ..device import device, fabric_for, suit_attention, to_device, training_pre
 from .batches import Draw, draw_batch
 from .optimizers import optimizers_for
 from .previews import Previews
+from .publish import Progress, weights_licence, write_weights
 from .runs import Run, RunError, TrainSpec, TrainStep
 from .saving import in_brief, in_sentences, sealed, try_to_save, unsealed
 
@@ -311,12 +312,13 @@ def _row(told: TrainStep, hours: float) -> dict[str, Any]:
 
 def save(training: Training, run: Run) -> None:
     """Write the checkpoint, then the averaged weights with their card, each in one step."""
-    from .publish import write_weights
-
     held = io.BytesIO()
     torch.save(training.state(), held)
     write_atomic(run.state_file, sealed(held.getbuffer()))
-    write_weights(training, run)
+    network = training.ema.module if training.step else training.network
+    licence = weights_licence(training.licences, training.objective.teacher_licence)
+    progress = Progress(training.seen, training.step, training.hours, training.restarts, licence)
+    write_weights(run, training.spec, network, training.network.card, progress)
 
 
 def load_state(run: Run) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from ...geo.sources import open_source
 from ...geo.stretch import to_unit
 from ...geo.tile import GeoError, TileRef, TileSpec
 from ..errors import LabelledSetError
-from ..plan import native_gsd
-from .datasets import DataSpec, LabelledSet, open_set
+from .datasets import DataSpec, LabelledSet, native_gsd, open_set
 from .images import Skipped, area_resize, centred_square, read_picture
 from .storage import Store, fingerprint
 

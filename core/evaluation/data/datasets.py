@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,21 @@ class LabelledSet:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Give the rows of one split, in order of the files."""
         return np.flatnonzero(self.splits == split)
+
+
+class StatesGsd(Protocol):
+    """A set whose images state metres per native pixel, NaN where unknown."""
+
+    @property
+    def gsd_m(self) -> NDArray[np.float64]:
+        """One number for each image."""
+        ...
+
+
+def native_gsd(data: StatesGsd) -> float:
+    """Give the median GSD of a set's native pixels, or NaN when none is stated."""
+    known = data.gsd_m[~np.isnan(data.gsd_m)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..picture import Picture
 from ..tile import GeoError
 from .base import Entry, Source, SourceInfo, missing_key
-from .opening import load_picture
+from .sniffing import load_picture
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 MAX_FILES = 100_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from ...net import online
 from ..picture import Picture
 from ..tile import GeoError
 from .base import Entry, Source, SourceInfo, missing_key
+from .listed import Listed, plain
 from .raster import GeoTiff
 from .remote import RemoteFile, name_of
 
@@ -21,14 +21,6 @@ if TYPE_CHECKING:
 NAME = "online"
 STAC = "stac:"
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A raster that a source lists: what is known about it, and its whole address, with a signature where it has one."""
-
-    entry: Entry
-    address: str
 
 
 class OnlineSource(Source):
@@ -96,11 +88,6 @@ def open_remote(web: Web, address: str) -> GeoTiff:
     return picture
 
 
-def plain(address: str) -> str:
-    """Give an address without query and fragment, where signatures and tokens are."""
-    return address.partition("?")[0].partition("#")[0]
-
-
 def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSource:
     """Open an https address of a raster, or `stac:` and the address of a STAC item or of a list of them; `asked` as in `core.net.online`.
 
@@ -114,7 +101,7 @@ def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSou
         source.header(key)
         return source
     from ...net.client import Web
-    from ..scenes import read_scenes
+    from .scenes import read_scenes
 
     to, _, asset = address[len(STAC) :].partition("#")
     scenes = read_scenes(Web(asked), to)

@@ -7,12 +7,10 @@ from pathlib import Path
 from ..picture import Picture
 from ..tile import GeoError, require_gsd
 from .base import Entry, Source, SourceInfo, missing_key
-from .picture_file import decode_picture
-from .raster import GeoTiff
+from .folder import FolderSource
+from .pack import PackSource
+from .sniffing import TIFF_MAGIC, load_bytes, load_picture, readable, sniff
 
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x03\x04"
-MAX_PICTURE_BYTES = 512 * 2**20
 ADDRESSES = (
     "http://",
     "https://",
@@ -73,58 +71,15 @@ def open_source(
             "That is not a path that can be opened: give the path of a local file or folder."
         ) from error
     if is_folder:
-        from .folder import FolderSource
-
         return FolderSource(file, gsd_m=gsd_m, name=name)
     if not is_file:
         raise GeoError(f"There is no file '{file.name}': check the path, or give the folder that holds it.")
-    with _readable(file).open("rb") as stream:
+    with readable(file).open("rb") as stream:
         head = stream.read(64)
     kind = sniff(head, file.name)
     if kind == "zip":
-        from .pack import PackSource
-
         return PackSource(file, name=name)
     return SingleSource(load_picture(file), Entry(file.name, file.name, gsd_m), kind, name=name or "file")
-
-
-def load_picture(file: Path) -> Picture:
-    """Open one local raster or picture whose path has been checked; raises GeoError where its bytes are neither."""
-    with _readable(file).open("rb") as stream:
-        head = stream.read(64)
-        if sniff(head, file.name) == "raster":
-            return _checked(GeoTiff(file, file.name))
-        if file.stat().st_size > MAX_PICTURE_BYTES:
-            raise GeoError(
-                f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window."
-            )
-        return decode_picture(head + stream.read(), file.name)
-
-
-def load_bytes(data: bytes, name: str) -> Picture:
-    """Open one raster or picture from its bytes; raises GeoError where they are neither."""
-    if sniff(data[:64], name) == "raster":
-        return _checked(GeoTiff(data, name))
-    return decode_picture(data, name)
-
-
-def sniff(head: bytes, name: str) -> str:
-    """Tell "raster", "picture" or "zip" from a file's first bytes, whatever its name says; raises GeoError for the rest."""
-    if not head:
-        raise GeoError(f"'{name}' is empty (0 bytes): copy or download it again.")
-    if head.startswith(TIFF_MAGIC):
-        return "raster"
-    if head.startswith((PNG_MAGIC, JPEG_MAGIC)):
-        return "picture"
-    if head.startswith(ZIP_MAGIC):
-        return "zip"
-    if head.lstrip().startswith((b"<VRT", b"<?xml", b"<GDAL")):
-        raise GeoError(
-            f"'{name}' is a virtual raster, a text that points at other files: turn it into a GeoTIFF with `gdal_translate` and open that."
-        )
-    raise GeoError(
-        f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result."
-    )
 
 
 def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
@@ -142,16 +97,3 @@ def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
     from .online import from_address
 
     return from_address(address, gsd_m, asked=online)
-
-
-def _checked(raster: GeoTiff) -> GeoTiff:
-    _ = raster.header  # raises now, not at the first tile
-    return raster
-
-
-def _readable(file: Path) -> Path:
-    try:
-        with file.open("rb"):
-            return file
-    except OSError as error:
-        raise GeoError(f"'{file.name}' may not be read: check its permissions.") from error

@@ -16,8 +16,8 @@ from .. import ground
 from ..picture import Picture
 from ..tile import RGB, GeoError
 from .base import Entry, Source, SourceInfo, missing_key
-from .opening import load_bytes, sniff
 from .picture_file import decode_picture, parse_world_file
+from .sniffing import load_bytes, sniff
 
 INDEX = "index.csv"
 MAX_INDEX_BYTES = 64 * 2**20

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..picture import Picture
 from .base import Entry, Source, SourceInfo, missing_key
 from .globe import GLOBE_CREDIT, GLOBE_KEY, GLOBE_TRANSFORM, globe_file
-from .opening import load_picture
 from .picture_file import decode_picture
+from .sniffing import load_picture
 
 LANDSAT = "USGS/NASA Landsat, through localtileserver"
 SRTM = "NASA SRTM, through localtileserver"

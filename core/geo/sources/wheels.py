@@ -8,8 +8,8 @@ from pathlib import Path
 from ..picture import Picture
 from ..wheel_samples import WHEELS, WHEELS_FOLDER
 from .base import Entry, Source, SourceInfo, missing_key
-from .opening import load_bytes
 from .pack import Archive
+from .sniffing import load_bytes
 
 DEEPFOREST = "NEON airborne data, through DeepForest (Weinstein et al. 2019)"
 SPACENET6 = "SpaceNet 6 (WorldView-2), through solaris"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from ...errors import ExplorerError
 from ..base import MAX_GRID, Encoder
 from ..layers.vit import gsd_positions, transformer_blocks
 from ..registry import ModelCard, WeightsCard, card_for, cards, create, families, file_sha256, read_card
+from ..report import LoadReport, few
 from .clues import Clues, Plan
 from .dialects import COMPUTED, LEFT_OUT, recognise, renamed
 from .encoder_dialects import AmbiguousPositionsError, Positions
@@ -30,36 +31,6 @@ __all__ = ["AmbiguousPositionsError", "CheckpointError", "LoadReport", "load_che
 MAX_DEPTH, MAX_SIZE = 100, 20_000
 MAX_SIDE_PX, MAX_BLOCKS, MAX_PAINTED_PX = 4096, 1024, 4096
 MAX_CARD_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What became of a file: its `variant`, tensors `missing` (computed instead), `left_over` (no place for them), entries `ignored`
-    (optimiser and the like), sizes `assumed`, `notices` for whoever uses it, and what `training` its arguments tell of."""
-
-    file: str
-    variant: str
-    sha256: str
-    tensors: int
-    missing: tuple[str, ...]
-    left_over: tuple[str, ...]
-    ignored: tuple[str, ...]
-    assumed: tuple[str, ...]
-    notices: tuple[str, ...]
-    licence: str
-    training: Mapping[str, Any]
-
-    def sentences(self) -> tuple[str, ...]:
-        """The report for a person, a sentence each."""
-        said = [f"{self.file} is {self.variant}: {self.tensors} tensors, each in its place."]
-        if self.missing:
-            said.append(f"Not in the file and computed instead: {', '.join(self.missing)}.")
-        if self.left_over:
-            said.append(f"In the file and left out: {_few(self.left_over)}.")
-        if self.ignored:
-            said.append(f"Passed over beside the weights: {', '.join(self.ignored)}.")
-        said += [f"Assumed: {assumed}." for assumed in self.assumed]
-        return (*said, *self.notices)
 
 
 def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **sizes: Any) -> Encoder:
@@ -170,7 +141,7 @@ def _filled(
     lacking = [key for key in missing if key.rpartition(".")[2] not in COMPUTED]
     if lacking:
         raise CheckpointError(
-            f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({_few(lacking)}): take a complete file."
+            f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({few(lacking)}): take a complete file."
         )
     misfits = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
     if misfits:
@@ -182,7 +153,7 @@ def _filled(
     strangers = [key for key in left if not key.startswith(tuple(LEFT_OUT))]
     if strangers:
         raise CheckpointError(
-            f"{name} looks like {plan.variant}, but holds tensors that it has no place for ({_few(strangers)}): it is another variant."
+            f"{name} looks like {plan.variant}, but holds tensors that it has no place for ({few(strangers)}): it is another variant."
         )
     state = {key: tensors[key] if key in tensors else _computed(key, wanted[key], tensors) for key in wanted}
     model.load_state_dict(state, strict=True, assign=True)
@@ -230,10 +201,6 @@ def _card(path: Path, plan: Plan, report: LoadReport) -> ModelCard:
         weights=weights,
         **plan.card,
     )
-
-
-def _few(keys: tuple[str, ...] | list[str]) -> str:
-    return ", ".join(key[:60] for key in keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -299,7 +299,10 @@ class LinkedGlobe implements Instance<GlobeData> {
     if (!scene) return;
     if (action === "undo" && this.undone.length) this.settle(this.undone.pop() ?? null, performance.now());
     else if (action === "clear" && this.chosen) this.select(null);
-    else if (action === "home") scene.home();
+    else if (action === "home") {
+      scene.home();
+      this.cameraMoved();
+    }
     else if (action === "view") {
       scene.mapView = scene.mapView === "globe" ? "flat" : "globe";
       scene.apply();

@@ -311,11 +311,11 @@ export class Scene {
     this.apply();
   }
 
+  /** Show everything. */
   home(): void {
     this.looks = {};
     this.goals = {};
     this.layout();
-    this.events.moved();
   }
 
   fly(lon: number, lat: number, zoom: number): void {

@@ -5,13 +5,13 @@ import streamlit as st
 from ui.globe import sight, tables
 from ui.globe.desk import Desk, lay
 from ui.globe.panels.tabs import panels
-from ui.pickers import controls
+from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.page import in_a_sentence
 
 st.set_page_config(layout="wide")
 with in_a_sentence():
-    view = controls.current_view()
+    view = page_view.current_view()
     sight.restore()
     known = tables.known()
     name = sight.sight().table if sight.sight().table in known else next(iter(known))

@@ -8,7 +8,8 @@ import pytest
 from core.errors import ExplorerError
 from core.geo import GeoError, TileRef, TileSpec, known_sources, open_source
 from core.geo.sources import remote
-from core.geo.sources.online import NAME, Listed, OnlineSource, open_remote
+from core.geo.sources.listed import Listed
+from core.geo.sources.online import NAME, OnlineSource, open_remote
 from core.geo.sources.remote import CHUNK_BYTES, RemoteFile
 from core.net.client import Limits, Web
 from core.net.online import LOCAL_SWITCH, SWITCH, OnlineError

@@ -34,7 +34,7 @@ def draw(desk: Desk) -> None:
     if not online.is_on():
         _how_to_switch_on()
         return
-    from core.geo.scenes import Scene
+    from core.geo.sources.scenes import Scene
     from ui.globe.panels import scenes as shown
 
     left, right = st.columns([1, 2.2], gap="large")
@@ -78,7 +78,7 @@ def _how_to_switch_on() -> None:
 
 def _question(desk: Desk) -> Any:
     """The place, the dates and the cloud; gives what was asked last, None before the first time."""
-    from core.geo.scenes import SceneQuery, catalogue
+    from core.geo.sources.scenes import SceneQuery, catalogue
     from ui.globe.panels.scenes import Asked
 
     here = _here(desk)
@@ -198,7 +198,7 @@ def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -
         st.caption(f":orange[:material/info:] {plain(problem)}")
         embedded = made(default_recipe())
     else:
-        st.markdown(f"##### What in “{plain(desk.name)}” is most like it")
+        st.markdown(f"## What in “{plain(desk.name)}” is most like it")
         found = nearest(desk.table, embedded.vector, SHOWN)
         ask.ring(found.rows.tolist())
         clicked = ask.pictures(

@@ -49,7 +49,7 @@ def draw(desk: Desk) -> None:
         return
     with st.spinner("Comparing neighbours", show_time=True):
         found = agreement(desk, other)
-    ask.paint(found.layer)
+    ask.paint_on_request(found.layer)
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         st.markdown(sentence(desk, other, found))
@@ -174,7 +174,7 @@ def _extremes(desk: Desk, found: Agreement) -> None:
     """Where the two agree least, and most."""
     order = np.argsort(found.overlap, kind="stable")
     for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
-        st.markdown(f"##### {plain(words)}")
+        st.markdown(f"## {plain(words)}")
         shown = found.pairs.a[rows].tolist()
         clicked = ask.pictures(
             desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}"
@@ -185,7 +185,7 @@ def _extremes(desk: Desk, found: Agreement) -> None:
 
 def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
     """The other network's maps of the shared places, with the same colours, camera, selection and place in hand."""
-    st.markdown(f"##### The twin: {plain(' and '.join(other.table.models))}")
+    st.markdown(f"## The twin: {plain(' and '.join(other.table.models))}")
     a, b = found.pairs.a, found.pairs.b
     lonlat, plane = desk.lonlat[a], other.plane[b]
     inside = np.isin(a, desk.selected)
@@ -260,9 +260,7 @@ def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
     theirs = back[
         nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows
     ]
-    st.markdown(
-        f"##### Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours"
-    )
+    st.markdown(f"## Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
     for n, (name, rows, others) in enumerate(
         ((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))
     ):

@@ -233,7 +233,7 @@ def _answer(desk: Desk, query: Query) -> None:
     if heat:
         ask.paint(_likeness(desk, query))
     ask.ring(found.rows.tolist())
-    st.markdown(f"##### Most like {plain(query.words)}")
+    st.markdown(f"## Most like {plain(query.words)}")
     captions = [
         f"{score:.3f}{' · the same' if same else ''}"
         for score, same in zip(found.similarity, found.duplicate, strict=True)

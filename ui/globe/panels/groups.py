@@ -61,14 +61,13 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
     """Every group: its colour, its share, its most typical tiles."""
     sizes = np.bincount(found.labels[found.labels >= 0], minlength=found.k)
     names = tuple(f"Group {n + 1}" for n in range(found.k))
-    ask.paint(
-        Layer(
-            "Groups",
-            categories=found.labels,
-            names=names,
-            note="k-means on the vectors; the largest group comes first.",
-        )
+    layer = Layer(
+        "Groups",
+        categories=found.labels,
+        names=names,
+        note="k-means on the vectors; the largest group comes first.",
     )
+    ask.paint_on_request(layer, family=tuple(WAYS.values()))
     ask.ring([])
     if automatic:
         tried = ", ".join(str(k) for k in CANDIDATES if k in found.silhouette)
@@ -101,15 +100,9 @@ def _strange(desk: Desk, way: str) -> None:
     with st.spinner("Looking for what is strange", show_time=True):
         found = outliers(desk, way)
     limits = (float(np.nanpercentile(found.score, 50)), float(np.nanpercentile(found.score, 99.8)))
-    ask.paint(
-        Layer(
-            WAYS[way],
-            values=found.score,
-            palette=run_of(HEAT),
-            note=f"Light is strange: {found.meaning}.",
-            limits=limits,
-        )
-    )
+    note = f"Light is strange: {found.meaning}."
+    layer = Layer(WAYS[way], values=found.score, palette=run_of(HEAT), note=note, limits=limits)
+    ask.paint_on_request(layer, family=tuple(WAYS.values()))
     rows = found.rows[:SHOWN].tolist()
     ask.ring(rows)
     clicked = ask.pictures(desk, rows, [f"{found.score[row]:.3g}" for row in rows], key=f"strange {way}")

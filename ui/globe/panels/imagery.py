@@ -165,7 +165,7 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     )
     said = st.multiselect(
         "Models", names, format_func=model_picker.model_label, key=state.widget("imagery models", [first]), max_selections=MOST_MODELS,
-        help="The imagery is read once; each model writes a table of its own, and two of them can be compared place by place.",
+        help="The imagery is read once; each model writes a table of its own, and two of them can be compared place by place.", select_all=False,
     )  # fmt: skip
     models = tuple(model_picker.settled(name) for name in said or [first])
     cards = [cached.card_of(name) for name in models]
@@ -225,7 +225,7 @@ def _scales(chosen: Chosen) -> tuple[float, ...]:
     options = ["native", *(metres(native * n) for n in COARSER)]
     said = st.multiselect(
         "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
-        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {metres(native)}. Type any other.",
+        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {metres(native)}. Type any other.", select_all=False,
     )  # fmt: skip
     return (
         ()
@@ -248,7 +248,11 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
         st.warning(f"{plain(problem)} The command line below has no such limit.")
         _command(spec, chosen, wanted)
         return
-    st.image(plans.picture(chosen.source, chosen.key, plan), width="stretch")
+    st.image(
+        plans.picture(chosen.source, chosen.key, plan),
+        width="stretch",
+        alt="The picture with the tiles of this plan",
+    )
     plans.legend(plan)
     for sentence in plan.notes[:3]:
         st.caption(f":orange[:material/info:] {plain(sentence)}")

@@ -200,7 +200,7 @@ def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None
     seed = int(state.recall(_SEED, 0))
     if learnt is not None:
         rows = suggest(desk.table, learnt.labeller, SHOWN, probability=learnt.probability)
-        st.markdown("##### Mark these next: they teach the most")
+        st.markdown("## Mark these next: they teach the most")
         st.caption(
             "Doubtful places, each of which stands for many others. They carry yellow rings on the maps."
         )
@@ -211,12 +211,12 @@ def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None
             seed=seed,
             beside=() if desk.place is None or not desk.table.stored.usable[desk.place] else (desk.place,),
         )
-        st.markdown("##### Which of these show what you are looking for?")
+        st.markdown("## Which of these show what you are looking for?")
         st.caption("Mark at least one yes and one no; then the whole Earth is coloured by what you marked.")
     else:
         kind = "no" if marks.yes else "yes"
         rows = variety(desk.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
-        st.markdown(f"##### Now mark one {plain(kind)}")
+        st.markdown(f"## Now mark one {plain(kind)}")
         st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
     captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
     _strip(desk, sheet, rows.tolist(), captions, "ask")
@@ -233,7 +233,7 @@ def _likely(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
     rows = [row for row in top(open_to, min(SHOWN, len(open_to))).tolist() if open_to[row] >= 0]
     if not rows:
         return
-    st.markdown("##### Most likely so far")
+    st.markdown("## Most likely so far")
     _strip(desk, sheet, rows, [f"{open_to[row]:.0%}" for row in rows], "likely")
 
 

@@ -61,7 +61,7 @@ def draw(desk: Desk) -> None:
 
 def facts(desk: Desk, row: int) -> None:
     """The tile, where it is, and everything the table says of it."""
-    st.image(picture(desk.table, row), width=220)
+    st.image(picture(desk.table, row), width=220, alt=f"The tile of row {row}")
     values = desk.table.columns.slice(row, 1).to_pylist()[0]
     st.markdown(f"**{plain(where(desk, row))}**")
     gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
@@ -146,7 +146,7 @@ def imagined(desk: Desk, row: int) -> None:
 
 def show_imagined(view: View) -> None:
     """The ground of a view, hidden in part and imagined, and the doors to the labs."""
-    st.markdown("##### What the network imagines here")
+    st.markdown("## What the network imagines here")
     try:
         made = lab.reconstruction(view)
     except ExplorerError as problem:

@@ -12,8 +12,8 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
-from core.geo.scenes import Scene, SceneQuery, search
 from core.geo.sources.picture_file import decode_picture
+from core.geo.sources.scenes import Scene, SceneQuery, search
 from core.net.client import Web
 from core.units import metres
 from core.viz.footprints import located, span_m
@@ -81,7 +81,7 @@ def choose(scenes: tuple[Scene, ...]) -> Scene:
     with st.container(horizontal=True, gap="small", key="scenes strip"):
         for n, scene in enumerate(scenes):
             with st.container(width=132, gap="small", key=f"scene {n}"):
-                st.image(preview(scene), width="stretch")
+                st.image(preview(scene), width="stretch", alt=f"Preview of the scene of {day(scene)}")
                 st.caption(f"**{plain(day(scene))}**  \n{plain(cloud(scene))}")
                 here = scene is chosen
                 st.button(
@@ -102,10 +102,12 @@ def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) ->
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
+    wide = f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide."
     st.image(
         jpeg(located(earth, outlines, place, at)),
         width="stretch",
-        caption=f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.",
+        caption=wide,
+        alt="Map of the scenes' outlines",
     )
 
 

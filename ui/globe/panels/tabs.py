@@ -30,7 +30,7 @@ def nothing_yet() -> None:
         "your own, written by `python -m core embed` or by others (Major TOM, Clay, Earth Index, any GeoParquet with vectors).",
         icon=":material/public_off:",
     )
-    st.markdown("##### Or embed imagery of your own now")
+    st.markdown("## Or embed imagery of your own now")
     _imagery()
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from ....atlas.store.patch_rasters import ENDING
 from ....geo.sources import Source
-from ....geo.sources.online import plain
+from ....geo.sources.listed import plain
 from ....geo.tile import GeoError
 from ..folder import SweepFolder
 from ..plan import SweepError, SweepSpec, open_named

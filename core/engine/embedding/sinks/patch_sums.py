@@ -5,7 +5,6 @@ A batch is added in place, so what it is about to change is put aside first: one
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....files import write_atomic
+from ....locks import try_lock
 from ..plan import SweepError
 
 ROWS_AT_ONCE = 64
@@ -40,13 +40,9 @@ class Sums:
         ramp = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)
         self._weight = np.outer(ramp, ramp).astype(np.float32)
         self._lock = (folder / LOCK).open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not try_lock(self._lock):
             self._lock.close()
-            raise SweepError(
-                "Another process makes this very raster: wait for it, or choose another folder."
-            ) from error
+            raise SweepError("Another process makes this very raster: wait for it, or choose another folder.")
         self.counts = _counts(folder)
         self.batches = self.counts.pop("batches", 0)
         self.bands = shape[2]

@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:89971731d37d0cfa92950e48531c09c1631e6db8f8ba268e1dfae648e3f893e0 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:c8f54949b334e909447445736bb6ad25a4b9ae4d000d736f6b61926ef42d2539 licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32132,7 +32132,7 @@ var ZR = class {
 		])), this.apply();
 	}
 	home() {
-		this.looks = {}, this.goals = {}, this.layout(), this.events.moved();
+		this.looks = {}, this.goals = {}, this.layout();
 	}
 	fly(e, t, n) {
 		this.go(this.mapView, [
@@ -32693,7 +32693,7 @@ var cz = [
 	}
 	act(e) {
 		let { scene: t } = this;
-		t && (e === "undo" && this.undone.length ? this.settle(this.undone.pop() ?? null, performance.now()) : e === "clear" && this.chosen ? this.select(null) : e === "home" ? t.home() : e === "view" ? (t.mapView = t.mapView === "globe" ? "flat" : "globe", t.apply(), this.cameraMoved()) : e === "draw" ? (t.draw = {
+		t && (e === "undo" && this.undone.length ? this.settle(this.undone.pop() ?? null, performance.now()) : e === "clear" && this.chosen ? this.select(null) : e === "home" ? (t.home(), this.cameraMoved()) : e === "view" ? (t.mapView = t.mapView === "globe" ? "flat" : "globe", t.apply(), this.cameraMoved()) : e === "draw" ? (t.draw = {
 			auto: "points",
 			points: "cells",
 			cells: "auto"

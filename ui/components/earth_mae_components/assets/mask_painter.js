@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:89971731d37d0cfa92950e48531c09c1631e6db8f8ba268e1dfae648e3f893e0 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:c8f54949b334e909447445736bb6ad25a4b9ae4d000d736f6b61926ef42d2539 licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);

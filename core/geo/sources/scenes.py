@@ -14,12 +14,12 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from ..net.client import RefusedError, Web
-from ..net.online import OnlineError
-from .sources.base import Entry
-from .sources.online import Listed, plain
-from .sources.remote import name_of
-from .tile import GeoError
+from ...net.client import RefusedError, Web
+from ...net.online import OnlineError
+from ..tile import GeoError
+from .base import Entry
+from .listed import Listed, plain
+from .remote import name_of
 
 STAC_VARIABLE, COLLECTION_VARIABLE = "EARTH_MAE_STAC", "EARTH_MAE_STAC_COLLECTION"
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"

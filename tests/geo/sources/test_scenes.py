@@ -3,7 +3,15 @@
 import pytest
 
 from core.geo import GeoError
-from core.geo.scenes import EARTH_SEARCH, Catalogue, SceneQuery, catalogue, read_scenes, scene_of, search
+from core.geo.sources.scenes import (
+    EARTH_SEARCH,
+    Catalogue,
+    SceneQuery,
+    catalogue,
+    read_scenes,
+    scene_of,
+    search,
+)
 from core.net.client import Limits, Web
 from core.net.online import OnlineError
 

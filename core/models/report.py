@@ -1,0 +1,42 @@
+"""What became of a file of weights when it was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of a file: its `variant`, tensors `missing` (computed instead), `left_over` (no place for them), entries `ignored`
+    (optimiser and the like), sizes `assumed`, `notices` for whoever uses it, and what `training` its arguments tell of."""
+
+    file: str
+    variant: str
+    sha256: str
+    tensors: int
+    missing: tuple[str, ...]
+    left_over: tuple[str, ...]
+    ignored: tuple[str, ...]
+    assumed: tuple[str, ...]
+    notices: tuple[str, ...]
+    licence: str
+    training: Mapping[str, Any]
+
+    def sentences(self) -> tuple[str, ...]:
+        """The report for a person, a sentence each."""
+        said = [f"{self.file} is {self.variant}: {self.tensors} tensors, each in its place."]
+        if self.missing:
+            said.append(f"Not in the file and computed instead: {', '.join(self.missing)}.")
+        if self.left_over:
+            said.append(f"In the file and left out: {few(self.left_over)}.")
+        if self.ignored:
+            said.append(f"Passed over beside the weights: {', '.join(self.ignored)}.")
+        said += [f"Assumed: {assumed}." for assumed in self.assumed]
+        return (*said, *self.notices)
+
+
+def few(keys: tuple[str, ...] | list[str]) -> str:
+    """The first three keys, and how many more there are."""
+    return ", ".join(key[:60] for key in keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")

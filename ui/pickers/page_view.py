@@ -1,0 +1,67 @@
+"""The view of a page: restored from its link, and edited with all controls one under the other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+import streamlit as st
+
+from core.errors import ExplorerError
+from core.session import View
+from ui.pickers import controls
+from ui.pickers.model_picker import known_names, pick_model
+from ui.pickers.tile_picker import pick_tile
+from ui.shell import cached, state
+from ui.shell.escaping import plain
+from ui.shell.uploads import closed
+
+
+def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> View:
+    """The view of this run, with a warning for each part of a link that could not be honoured.
+
+    `unused` names the parameters of a view that this page has no use for, `tabs` its tabs.
+    """
+    restored = state.view(
+        controls.default_view(),
+        models=known_names(),
+        sources=set(cached.catalogue().names()),
+        weights=_weights_sha256,
+        unused=unused,
+        tabs=tabs,
+        closed=closed,
+    )
+    with (
+        st.container()
+    ):  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
+        for sentence in restored.ignored:
+            st.warning(plain(sentence), icon=":material/link_off:")
+    return restored.view
+
+
+def _weights_sha256(name: str) -> str | None:
+    """The SHA-256 of a model's weights, "" where it is untrained, None where it cannot be loaded (which the page reports)."""
+    try:
+        card = cached.card_of(name)
+    except ExplorerError:
+        return None
+    return card.weights.sha256 if card.weights else ""
+
+
+def edit(view: View, *, encoders: bool = False) -> View:
+    """All controls of a reconstruction, one under the other; gives the view that they now say. With `encoders` networks without a decoder too."""
+    tile = controls.there(pick_tile(view))
+    name = pick_model(view, encoders=encoders)
+    card = cached.card_of(name)
+    side = (view.tile.size_px if name == view.model else None) or card.input_px
+    grid = side // card.patch_px
+    mask = controls.mask_controls(view.mask, grid, grid)
+    policy = view.policy if name == view.model else controls.policy_of(card)
+    with st.expander("Scale and input", icon=":material/straighten:"):
+        tile = controls.gsd_control(tile, side)
+        policy = controls.policy_control(policy, card)
+        size = controls.input_size(
+            view if name == view.model else replace(view, tile=replace(view.tile, size_px=None)), card
+        )
+        tile = controls.band_control(tile)
+    return View(name, controls.hash_of(card), replace(tile, size_px=size), policy, mask)

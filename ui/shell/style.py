@@ -1,0 +1,100 @@
+"""The pages' stylesheet: readable contrast where Streamlit's own falls short, and room that is reserved before content arrives.
+
+The server puts it into the page's head (`StyledHead`), so that it holds for the first thing that is drawn; `page` adds it too, for
+`streamlit run app.py`, where Streamlit sends the page itself.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.viz.theme import CODE_COLOURS, ON_PRIMARY, QUIET_TEXT, WARNING_TEXT, by_theme
+
+CONTROLS = "controls"
+"""Where a narrow screen's link leads past the pictures."""
+DRAWN = "page-drawn"
+"""Marks a page whose first run has ended."""
+NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
+"""Up to NARROW_PX Streamlit lays columns under each other; from SIDEBAR_FROM_PX its sidebar stands beside the page."""
+
+_CONTRAST = f"""
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] > * {{ opacity: 1; color: {by_theme(QUIET_TEXT)} }}
+[data-testid=stCaptionContainer] .stMarkdownColoredText {{ color: {by_theme(WARNING_TEXT)} !important }}
+[data-testid=stExpandSidebarButton] span, [data-testid=stSidebarCollapseButton] span {{ color: {by_theme(QUIET_TEXT)} !important }}
+[data-testid^=stBaseButton-primary], [data-testid^=stBaseButton-primary] * {{ color: {by_theme(ON_PRIMARY)} !important }}
+[data-testid=stMultiSelect] [data-tag], [data-testid=stMultiSelect] [data-tag] * {{ color: {by_theme(ON_PRIMARY)} !important }}
+.js-plotly-plot .main-svg text:not([style*="fill: rgb(255, 255, 255)"]) {{ fill: {by_theme(QUIET_TEXT)} !important }}
+[data-testid=stCode] code, [data-testid=stCode] code span {{ color: {by_theme(CODE_COLOURS["plain"])} !important }}
+[data-testid=stJson] * {{ color: {by_theme(CODE_COLOURS["plain"])} !important }}
+""" + "".join(
+    f"[data-testid=stCode] code span.token:is({tokens}) {{ color: {by_theme(CODE_COLOURS[kind])} !important }}\n"
+    for kind, tokens in {
+        "keyword": ".keyword,.operator,.function,.builtin,.decorator,.parameter",
+        "string": ".string,.triple-quoted-string,.string-interpolation",
+        "number": ".number,.boolean",
+        "comment": ".comment,.punctuation",
+    }.items()
+)
+
+_ROOM = f"""
+[data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
+  max-width: none; width: 100%; padding: 2.6rem 1rem 3rem }}
+@media (min-width: {NARROW_PX + 1}px) {{
+  [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{ padding-left: 3.5rem; padding-right: 3.5rem }}
+  [data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'], #{CONTROLS}) {{ display: none }}
+}}
+[data-testid=stAppSkeleton] {{ visibility: hidden }}
+@media (min-width: {SIDEBAR_FROM_PX}px) {{
+  [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
+}}
+.stApp:not(:has(.{DRAWN})) :has([data-testid=stSkeleton]) ~ * {{ visibility: hidden }}
+@media (max-width: {NARROW_PX}px) {{
+  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] {{ visibility: hidden }}
+}}
+"""
+"""What follows an element that is still being loaded is shown once it stands where it stays; on a narrow screen a
+column under another one is shown when that one is whole. Both hold for a page's first run only."""
+
+STYLE = f"<style>{_CONTRAST}{_ROOM}</style>"
+
+
+class StyledHead:
+    """ASGI middleware that puts the stylesheet into the head of every HTML page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on; hold back an HTML answer until it is whole."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        if b"text/html" in dict(scope["headers"]).get(b"accept", b""):  # packed, it could not be changed
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
+        start: Message | None = None
+        body = b""
+
+        async def styled(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                whole = message["status"] == 200 and "content-encoding" not in headers
+                if whole and headers.get("content-type", "").startswith("text/html"):
+                    start = message
+                    return
+            elif start is not None and message["type"] == "http.response.body":
+                body += message.get("body", b"")
+                if message.get("more_body"):
+                    return
+                body = body.replace(b"</head>", STYLE.encode() + b"</head>", 1)
+                headers = MutableHeaders(raw=start["headers"])
+                headers["content-length"] = str(len(body))
+                for name in ("etag", "last-modified"):  # they name the file without the stylesheet
+                    del headers[name]
+                await send(start)
+                await send({"type": "http.response.body", "body": body})
+                return
+            await send(message)
+
+        await self._app(scope, receive, styled)
