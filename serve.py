@@ -12,8 +12,12 @@ from ui.shell.style import StyledHead
 
 
 def warm_up() -> None:
-    """Import torch and load the default network, so that the first picture waits for neither; go on with jobs that wait; last, the Map's library."""
+    """Import torch and load the default network, so that the first picture waits for neither, and start a child for uploads.
+
+    Then go on with jobs that wait; last, load the Map's library.
+    """
     from core.engine.loaded import load
+    from core.geo.sources import untrusted
     from core.models import default_reconstructor
     from core.viz.regional import map_class
     from ui.mask_lab import lab, sections  # noqa: F401  (what the Mask Lab imports when it is first opened)
@@ -21,6 +25,7 @@ def warm_up() -> None:
     from ui.shell.garbage import freeze_imports
 
     load(default_reconstructor())
+    untrusted.warm_up()
     weights.remove_leftovers()
     jobs.keep()
     map_class()

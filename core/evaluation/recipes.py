@@ -155,7 +155,7 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
     unknown = sorted(set(plain) - set(kinds))
     if unknown:
         raise RecipeError(
-            f"'{origin}' has the unknown setting '{unknown[0]}'; the known ones are {', '.join(kinds)}."
+            f"'{origin}' has the unknown setting '{unknown[0]:.80}'; the known ones are {', '.join(kinds)}."
         )
     missing = [name for name in ("protocol", "data", "data_hash", "model", "weights") if name not in plain]
     if missing:
@@ -164,7 +164,7 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
     recipe = Recipe(**values)
     if recipe.protocol not in PROTOCOLS:
         raise RecipeError(
-            f"'{origin}' asks for the protocol '{recipe.protocol}'; choose one of {', '.join(PROTOCOLS)}."
+            f"'{origin}' asks for the protocol '{recipe.protocol:.80}'; choose one of {', '.join(PROTOCOLS)}."
         )
     if recipe.version != VERSION:
         raise RecipeError(
@@ -202,6 +202,6 @@ def _checked(name: str, value: Any, kind: str, origin: str) -> Any:
         good = isinstance(value, int) and not isinstance(value, bool)
     if not good:
         raise RecipeError(
-            f"'{origin}' sets {name} to {value!r}; it must be {'a text' if 'str' in kind else 'a number'}."
+            f"'{origin}' sets {name} to {value!r:.80}; it must be {'a text' if 'str' in kind else 'a number'}."
         )
     return value

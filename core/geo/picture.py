@@ -118,6 +118,11 @@ class ArrayPicture(Picture):
         """Give all pixels (c, h, w)."""
         return self._pixels
 
+    @property
+    def valid(self) -> NDArray[np.bool_] | None:
+        """Give which pixels are known (h, w); None where all are."""
+        return self._valid
+
     def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
         """Give the pixels of a box: a view of all bands, or a copy of some."""
         assert level == 0, "a decoded picture has no overviews"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -47,58 +47,79 @@ class WebTiles:
     @cached_property
     def bounds(self) -> Bounds:
         """West, south, east, north in degrees, within Web Mercator."""
-        with self._reader() as reader:
-            west, south, east, north = reader.get_geographic_bounds("EPSG:4326")
+        west, south, east, north = self._raster.run(geographic_bounds)
         return max(west, -180.0), max(south, -MERCATOR_LAT), min(east, 180.0), min(north, MERCATOR_LAT)
 
     @cached_property
     def finest(self) -> int:
         """The zoom at which a tile's pixels are as fine as the raster's."""
-        with self._reader() as reader:
-            return int(reader.maxzoom)
+        return int(self._raster.run(finest_zoom))
 
     def draw(self, z: int, x: int, y: int) -> RGBA | None:
         """One tile as (256, 256, 4); None where the raster does not reach."""
-        from rio_tiler.errors import RioTilerError
+        found = self._raster.run(
+            map_tile, list(self._rgb), [list(limits) for limits in self._limits], z, x, y
+        )
+        return None if found is None else np.asarray(found)
 
-        with self._reader() as reader:
-            if not 0 <= z <= 30 or not reader.tile_exists(x, y, z):
-                return None
-            try:
-                palette = palette_of(reader.dataset)
-                indexes = [1] if palette is not None else [_index(reader.dataset, band) for band in self._rgb]
-                image = reader.tile(
-                    x,
-                    y,
-                    z,
-                    tilesize=TILE_PX,
-                    indexes=indexes,
-                    resampling_method="nearest" if palette is not None else "bilinear",
-                )
-            except RioTilerError:
-                return None
-        valid = np.asarray(image.mask > 0)
-        if not valid.any():
+
+def geographic_bounds(raster: GeoTiff) -> list[float]:
+    """West, south, east, north of a raster in degrees."""
+    with _reader(raster) as reader:
+        return [float(side) for side in reader.get_geographic_bounds("EPSG:4326")]
+
+
+def finest_zoom(raster: GeoTiff) -> int:
+    """The zoom at which a map's pixels are as fine as a raster's."""
+    with _reader(raster) as reader:
+        return int(reader.maxzoom)
+
+
+def map_tile(
+    raster: GeoTiff, rgb: Sequence[int], all_limits: Sequence[Sequence[float]], z: int, x: int, y: int
+) -> RGBA | None:
+    """One map tile (256, 256, 4) of a raster's bands `rgb`, each stretched between its limits; None where the raster does not reach."""
+    from rio_tiler.errors import RioTilerError
+
+    with _reader(raster) as reader:
+        if not 0 <= z <= 30 or not reader.tile_exists(x, y, z):
             return None
-        drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
-        if palette is not None:
-            drawn[...] = palette[np.asarray(image.data[0])]
-        else:
-            for place, (low, high) in enumerate(self._limits):
-                drawn[..., place] = (
-                    np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
-                )
-            drawn[..., 3] = 255
-        drawn[~valid] = 0
-        return drawn
+        try:
+            palette = palette_of(reader.dataset)
+            indexes = [1] if palette is not None else [_index(reader.dataset, band) for band in rgb]
+            image = reader.tile(
+                x,
+                y,
+                z,
+                tilesize=TILE_PX,
+                indexes=indexes,
+                resampling_method="nearest" if palette is not None else "bilinear",
+            )
+        except RioTilerError:
+            return None
+    valid = np.asarray(image.mask > 0)
+    if not valid.any():
+        return None
+    drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+    if palette is not None:
+        drawn[...] = palette[np.asarray(image.data[0])]
+    else:
+        for place, (low, high) in enumerate(all_limits):
+            drawn[..., place] = (
+                np.clip((image.data[place].astype(np.float32) - low) / (high - low), 0, 1) * 255
+            )
+        drawn[..., 3] = 255
+    drawn[~valid] = 0
+    return drawn
 
-    @contextmanager
-    def _reader(self) -> Generator[Any]:
-        from rio_tiler.io import Reader
 
-        opened: Any = Reader  # its generated constructor is unknown to type checkers
-        with self._raster.dataset() as dataset, opened(None, dataset=dataset) as reader:
-            yield reader
+@contextmanager
+def _reader(raster: GeoTiff) -> Generator[Any]:
+    from rio_tiler.io import Reader
+
+    opened: Any = Reader  # its generated constructor is unknown to type checkers
+    with raster.dataset() as dataset, opened(None, dataset=dataset) as reader:
+        yield reader
 
 
 def palette_of(dataset: Any) -> RGBA | None:

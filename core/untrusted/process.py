@@ -34,7 +34,7 @@ WAIT_S = 60.0
 EVERY_S = 0.02
 KEPT_MB = 400
 """A child that holds more after its answer is replaced."""
-_START = "import sys; sys.path.insert(0, {root!r}); from {package}.untrusted.worker import serve; serve()"
+_START = "import sys; sys.path.append({root!r}); from {package}.worker import serve; serve()"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Limits:
     """What one call may take: processor seconds, seconds, megabytes of memory above the idle child's, megabytes of answer."""
 
     cpu_s: float = 10.0
-    wall_s: float = 40.0
+    wall_s: float = 60.0
     memory_mb: int = 1536
     answer_mb: int = 1024
 
@@ -75,7 +75,7 @@ class _Child:
             "MALLOC_ARENA_MAX": "2",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START.format(root=str(ROOT), package=__name__.partition(".")[0])], cwd=ROOT, env=environment,
+            [sys.executable, "-P", "-c", _START.format(root=str(ROOT), package=__package__)], env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         self.measured = psutil.Process(self.process.pid)

@@ -38,7 +38,7 @@ _SAFE = {
     "I8": "int8", "U8": "uint8", "BOOL": "bool", "U16": "uint16", "U32": "uint32", "U64": "uint64",
 }  # fmt: skip
 """safetensors' names of the types."""
-_LIMITS = Limits(cpu_s=10.0, wall_s=40.0, memory_mb=768, answer_mb=32)
+_LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_mb=768, answer_mb=32)
 _DAMAGED = "is cut short or damaged, or holds more than tensors and plain values: download it again"
 MAX_ARGUMENTS, MAX_DEPTH, MAX_TEXT = 5_000, 8, 4_096
 

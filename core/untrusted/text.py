@@ -12,7 +12,7 @@ from .process import Limits, call
 MAX_BYTES = 128 * 2**10
 """A recipe takes 1 kB, a training spec 2 kB, a result with everything that it records 20 kB."""
 MAX_DEPTH, MAX_VALUES = 16, 20_000
-_LIMITS = Limits(cpu_s=4.0, wall_s=20.0, memory_mb=256, answer_mb=16)
+_LIMITS = Limits(cpu_s=4.0, wall_s=30.0, memory_mb=256, answer_mb=16)
 
 
 def parse(content: bytes | str, name: str, kind: str, error: type[ExplorerError]) -> Any:

@@ -1,6 +1,6 @@
 """The child's side: wait for a request, bound time and memory, run one function of this program, answer.
 
-Started as `python -c "from core.untrusted.worker import serve; serve()"` by core.untrusted.process. It imports what a request needs and
+Started as a program that calls `serve` by the module process beside this one. It imports what a request needs and
 nothing else, so that the first answer about a recipe takes 0.1 s and no file of weights waits for torch.
 """
 
@@ -34,7 +34,6 @@ def serve() -> None:
             os.dup2(nothing.fileno(), number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if resource is not None:
-        os.nice(5)  # pages come first
         for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):  # no core dumps, and no files at all
             resource.setrlimit(what, (0, 0))
     while True:

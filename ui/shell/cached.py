@@ -65,12 +65,11 @@ def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
     return jpeg(thumbnail(catalogue().read(spec), px), 88)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
 def ground(spec: TileSpec, side_px: int) -> Tile:
     """The ground of a spec, as fine as a network of this side can use it."""
     from core.engine.inputs import read_ground
 
-    return read_ground(catalogue().read, spec, side_px)
+    return shelf("ground", 64).once((spec, side_px), lambda: read_ground(catalogue().read, spec, side_px))
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,18 +1,85 @@
-"""Results kept in memory by the specs that they answer."""
+"""Results kept in memory by the specs that they answer, bounded in number each and in bytes all together."""
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
+import psutil
+
+MOST_LOOKED_AT = 20_000
+"""Parts of a result that are measured; what has more is weighed by the average of these."""
+
+
+class Ledger:
+    """What all shelves hold together, by size; above `limit_bytes` the least recently used of any of them goes."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.lock = threading.RLock()
+        self._sizes: OrderedDict[tuple[int, Hashable], int] = OrderedDict()
+        self._shelves: dict[int, weakref.ref[Kept]] = {}
+        self._total = 0
+
+    @property
+    def total_bytes(self) -> int:
+        """How much is held."""
+        return self._total
+
+    def note(self, shelf: Kept, key: Hashable, size: int) -> None:
+        """Enter a result, which may take the place of others; the newest always stays."""
+        self.strike(shelf, key)
+        if id(shelf) not in self._shelves:
+            self._shelves[id(shelf)] = weakref.ref(shelf)
+            weakref.finalize(shelf, self._forget, id(shelf))
+        self._sizes[id(shelf), key] = size
+        self._total += size
+        while self._total > self.limit_bytes and len(self._sizes) > 1:
+            (other, old), freed = self._sizes.popitem(last=False)
+            self._total -= freed
+            if (found := self._shelves[other]()) is not None:
+                found.lose(old)
+
+    def touch(self, shelf: Kept, key: Hashable) -> None:
+        """Make a result the most recently used."""
+        if (id(shelf), key) in self._sizes:
+            self._sizes.move_to_end((id(shelf), key))
+
+    def strike(self, shelf: Kept, key: Hashable) -> None:
+        """Take a result out."""
+        self._total -= self._sizes.pop((id(shelf), key), 0)
+
+    def _forget(self, number: int) -> None:
+        """Take out everything of a shelf that is gone, as after "Clear cache"."""
+        with self.lock:
+            self._shelves.pop(number, None)
+            for entry in [entry for entry in self._sizes if entry[0] == number]:
+                self._total -= self._sizes.pop(entry)
+
+
+@lru_cache(maxsize=1)
+def ledger() -> Ledger:
+    """The server's ledger: EARTH_MAE_CACHE_MB megabytes, a quarter of the RAM where that is not set."""
+    said = os.environ.get("EARTH_MAE_CACHE_MB", "")
+    return Ledger(
+        int(said) * 2**20 if said.isdecimal() and len(said) < 9 else psutil.virtual_memory().total // 4
+    )
 
 
 class Kept:
     """Results by their specs, the least recently used given up; shared by all users and therefore never changed."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
+    def __init__(self, most: int, book: Ledger | None = None) -> None:
+        self._most, self._book = most, book or ledger()
+        self._lock = self._book.lock
         self._held: OrderedDict[Hashable, Any] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
 
@@ -21,6 +88,7 @@ class Kept:
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
+                self._book.touch(self, key)
             return self._held.get(key)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -39,15 +107,58 @@ class Kept:
         """Give up every result whose key holds `part`, however deep."""
         with self._lock:
             for key in [key for key in self._held if _holds(key, part)]:
-                del self._held[key]
+                self.lose(key)
+                self._book.strike(self, key)
 
     def put(self, key: Hashable, value: Any) -> Any:
         """Keep a result and give it back."""
+        size = size_of(value)
         with self._lock:
             self._held[key] = value
+            self._held.move_to_end(key)
+            self._book.note(self, key, size)
             while len(self._held) > self._most:
-                self._held.popitem(last=False)
+                old, _ = self._held.popitem(last=False)
+                self._book.strike(self, old)
         return value
+
+    def lose(self, key: Hashable) -> None:
+        """Give up a result that the ledger has struck."""
+        self._held.pop(key, None)
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes a result takes: its arrays, tensors, tables and texts; arrays mapped from files count nothing."""
+    waiting, seen, total = [value], set[int](), 0
+    while waiting and len(seen) < MOST_LOOKED_AT:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        base = part.base if isinstance(part, np.ndarray) and isinstance(part.base, np.ndarray) else part
+        if isinstance(base, np.memmap):
+            continue
+        if base is not part:
+            waiting.append(base)  # a view keeps the whole array alive
+        elif isinstance(
+            size := getattr(part, "nbytes", None), int
+        ):  # arrays, tensors and tables, without importing torch for it
+            total += size
+        elif isinstance(part, dict):
+            waiting += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple | set | frozenset):
+            total += sys.getsizeof(part)
+            waiting += part
+        elif is_dataclass(part) and not isinstance(part, type):
+            waiting += [getattr(part, field.name) for field in fields(part)]
+        else:
+            total += sys.getsizeof(part)
+            waiting += (
+                vars(part).values()
+                if hasattr(part, "__dict__") and type(part).__module__.startswith(("core.", "ui."))
+                else ()
+            )
+    return round(total * (1 + len(waiting) / max(1, len(seen))))
 
 
 def _holds(key: Hashable, part: Hashable) -> bool:

@@ -62,7 +62,7 @@ class LaidIn(Source):
         file = file_of(key)
         if file is None:
             raise missing_key(self.info.title, key)
-        return load_picture(file)
+        return load_picture(file, untrusted=True)
 
 
 def lay_in(owner: str, data: bytes, name: str) -> Path:

@@ -97,12 +97,18 @@ class Plan:
 
 
 def make_plan(
-    spec: SweepSpec, tile_px: int, catalogue: Catalogue | None = None, most: int | None = None
+    spec: SweepSpec,
+    tile_px: int,
+    catalogue: Catalogue | None = None,
+    most: int | None = None,
+    *,
+    untrusted: bool = False,
 ) -> Plan:
     """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
 
     `catalogue` knows the sources by name; None makes one. The windows of a picture are counted at all scales before any of them is laid, and
     TooManyTilesError is raised where the plan would hold more than `most` (None: MOST_TILES).
+    `untrusted` files that are named by path are read in a child process.
     """
     most = MOST_TILES if most is None else min(most, MOST_TILES)
     for gsd in (*spec.gsd_m, spec.stated_gsd_m):
@@ -117,7 +123,7 @@ def make_plan(
     empty = laid = 0
     seen: set[Path] = set()
     sampled: list[Path] = []
-    for opened in open_all(spec, catalogue):
+    for opened in open_all(spec, catalogue, untrusted=untrusted):
         keys = opened.keys(spec.only)
         for key in keys:
             file = opened.file(key)

@@ -53,10 +53,12 @@ class Opened:
         return self.here if isinstance(self.source, SingleSource) else (self.here / key).resolve()
 
 
-def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opened, ...]:
+def open_all(
+    spec: SweepSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
+) -> tuple[Opened, ...]:
     """Open what a spec names, each once. Raises GeoError for what cannot be opened, SweepError for an `only` that no source holds."""
     asked = _once(spec.sources)
-    sources = [open_named(one, spec, catalogue) for one in asked]
+    sources = [open_named(one, spec, catalogue, untrusted=untrusted) for one in asked]
     titles = [source.name if source.info.kind == "pack" else source.info.title for source in sources]
     shared, names = Counter(titles), told_apart(asked)
     found: list[Opened] = []
@@ -75,13 +77,15 @@ def open_all(spec: SweepSpec, catalogue: Catalogue | None = None) -> tuple[Opene
     return tuple(found)
 
 
-def open_named(named: str, spec: SweepSpec, catalogue: Catalogue | None = None) -> Source:
+def open_named(
+    named: str, spec: SweepSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
+) -> Source:
     """Open a path or address, or take a source of that name from the catalogue."""
     if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
         catalogue = catalogue or known_sources()
         if named in catalogue.names():
             return catalogue.source(named)
-    return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online)
+    return open_source(named, gsd_m=spec.stated_gsd_m, online=spec.online, untrusted=untrusted)
 
 
 def pictures_in(source: Source) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
     unknown = sorted(set(said) - set(known))
     if unknown:
         raise RunError(
-            f"{where} has unknown keys: {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
+            f"{where} has unknown keys: {', '.join(unknown):.200}. Known are: {', '.join(sorted(known))}."
         )
     for key in ("name", "model", "steps"):
         if key not in said:

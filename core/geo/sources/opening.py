@@ -48,7 +48,12 @@ class SingleSource(Source):
 
 
 def open_source(
-    path: str | Path | bytes, *, gsd_m: float | None = None, name: str | None = None, online: bool = False
+    path: str | Path | bytes,
+    *,
+    gsd_m: float | None = None,
+    name: str | None = None,
+    online: bool = False,
+    untrusted: bool = False,
 ) -> Source:
     """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
 
@@ -56,6 +61,7 @@ def open_source(
     file does not know. `name` is what to call it in the catalogue. An https address of a COG, and `stac:` with that of a STAC item, are
     opened with `online=True` or where online access is on (`core.net.online`). Raises GeoError: missing, empty, damaged or unknown files, a GSD
     of -1; OnlineError: addresses while it is off, and whatever goes wrong on the net.
+    Bytes, and with `untrusted` a file, are a stranger's: they are decoded in a child process with limits on time and memory.
     """
     require_gsd(gsd_m)
     if isinstance(path, bytes):
@@ -79,14 +85,16 @@ def open_source(
     kind = sniff(head, file.name)
     if kind == "zip":
         return PackSource(file, name=name)
-    return SingleSource(load_picture(file), Entry(file.name, file.name, gsd_m), kind, name=name or "file")
+    return SingleSource(
+        load_picture(file, untrusted=untrusted), Entry(file.name, file.name, gsd_m), kind, name=name or "file"
+    )
 
 
 def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
     if sniff(data[:64], name) == "zip":
         raise GeoError(f"'{name}' is a zip file: unpack it, or give its path with `--data`.")
     kind = "raster" if data.startswith(TIFF_MAGIC) else "picture"
-    return SingleSource(load_bytes(data, name), Entry(name, name, gsd_m), kind, name="upload")
+    return SingleSource(load_bytes(data, name, untrusted=True), Entry(name, name, gsd_m), kind, name="upload")
 
 
 def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:

@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...untrusted import call
 from ..picture import ArrayPicture
 from ..tile import Affine6, GeoError
+from .untrusted import LIMITS
 
 MAX_PICTURE_PX = 64_000_000
+MAX_SCANS = 200
+"""Progressive JPEGs have about ten; each scan passes over every pixel."""
+
+JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
 
 def decode_picture(
@@ -24,6 +30,7 @@ def decode_picture(
     """
     from PIL import Image
 
+    _require_few_scans(data, name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -42,6 +49,26 @@ def decode_picture(
         ) from error
     bands = ("red", "green", "blue") if pixels.shape[0] == 3 else ("grey",)
     return ArrayPicture(pixels, valid, bands=bands, crs=crs, transform=transform)
+
+
+def decode_untrusted(data: bytes, name: str) -> ArrayPicture:
+    """Decode a stranger's picture as `decode_picture` does, in a child process with limits on time and memory."""
+    _require_few_scans(data, name)
+    pixels, valid, bands = call(decode_plain, data, name, name=name, error=GeoError, limits=LIMITS)
+    return ArrayPicture(pixels, valid, bands=tuple(bands))
+
+
+def _require_few_scans(data: bytes, name: str) -> None:
+    if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MAX_SCANS:
+        raise GeoError(
+            f"'{name}' is built up in more than {MAX_SCANS} scans, which no camera writes: save it again as a plain JPEG."
+        )
+
+
+def decode_plain(data: bytes, name: str) -> list[Any]:
+    """Decode a picture to [pixels, valid, bands]; for the child process."""
+    found = decode_picture(data, name)
+    return [np.ascontiguousarray(found.pixels), found.valid, list(found.header.bands)]
 
 
 def parse_world_file(text: str) -> Affine6 | None:

@@ -18,10 +18,12 @@ from ..picture import Header, Picture, Raw
 from ..tile import RGB, Affine6, GeoError
 from .remote import RemoteFile, require_cloud_optimised
 from .taken import when_taken
+from .untrusted import header_from, header_plain, read_plain, run_on, spooled, written_plain
 
 MAX_BANDS = 512
 MAX_BLOCKS = 400_000
 MAX_BLOCK_BYTES = 128 * 2**20
+MAX_OVERVIEWS, MAX_WKT, MAX_NAME = 32, 20_000, 200
 
 UNDECLARED_FILL = 1e37
 """Floats beyond this are fill (-3.4e38 is common) even where no nodata value says so."""
@@ -99,12 +101,25 @@ class GeoTiff(Picture):
 
     Opened anew for every read, which costs about a millisecond and lets threads share it. Raises GeoError for what is
     not a readable GeoTIFF, for complex values, more than 512 bands, or blocks too large to read one; OnlineError where the net fails.
+    GDAL sees an `untrusted` file only in a child process with limits on time and memory.
     """
 
-    def __init__(self, origin: Path | bytes | RemoteFile, name: str) -> None:
-        self._origin = origin
+    def __init__(self, origin: Path | bytes | RemoteFile, name: str, *, untrusted: bool = False) -> None:
+        self._origin = spooled(self, origin) if untrusted and isinstance(origin, bytes) else origin
         self._name = name
+        self._untrusted = untrusted
         self._thread = threading.local()
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Give `function(raster, *arguments)`; of an untrusted file it runs in a child process, and takes and gives plain values.
+
+        Raises GeoError, also where an untrusted file takes too much time or memory.
+        """
+        return (
+            run_on(GeoTiff, self._origin, self._name, function, *arguments)
+            if self._untrusted
+            else function(self, *arguments)
+        )
 
     @property
     def origin(self) -> Path | bytes | RemoteFile:
@@ -123,7 +138,7 @@ class GeoTiff(Picture):
         May end in another thread, as when a reader that was given up half-way is collected there: the file is closed then, the thread
         that held it opens it anew. A remote file is not held: what came of it is kept anyhow, and its datasets cannot change threads.
         """
-        if isinstance(self._origin, RemoteFile):
+        if isinstance(self._origin, RemoteFile) or self._untrusted:
             yield
             return
         held = self._thread.held = Held()
@@ -188,6 +203,10 @@ class GeoTiff(Picture):
     @contextmanager
     def dataset(self) -> Generator[Any]:
         """Lend the opened rasterio dataset, for libraries that read from one; raises GeoError like every read."""
+        if self._untrusted:
+            raise GeoError(
+                f"'{self._name}' is read in a process of its own: this needs a raster of the server's own folders."
+            )
         with self._dataset() as dataset:
             yield dataset
 
@@ -196,6 +215,9 @@ class GeoTiff(Picture):
 
         A block that was not written (GDAL's SPARSE_OK) reads as nodata, or as 0.
         """
+        if self._untrusted:
+            found = self.run(written_plain)
+            return None if found is None else Written(found[0], (found[1][0], found[1][1]))
         with self._dataset() as dataset:
             high, wide = dataset.block_shapes[0]
             rows, cols = -(-dataset.height // high), -(-dataset.width // wide)
@@ -209,6 +231,8 @@ class GeoTiff(Picture):
         return None if all(there) else Written(np.array(there).reshape(rows, cols), (wide, high))
 
     def _describe(self) -> Header:
+        if self._untrusted:
+            return header_from(self.run(header_plain))
         with self._dataset() as dataset:
             if isinstance(self._origin, RemoteFile):
                 require_cloud_optimised(dataset, self._name)
@@ -220,6 +244,7 @@ class GeoTiff(Picture):
             bands, rgb = self._names(dataset)
             when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
             crs = dataset.crs.to_wkt() if dataset.crs else None
+            crs = crs if crs is None or len(crs) <= MAX_WKT else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
             lost = (
@@ -230,7 +255,7 @@ class GeoTiff(Picture):
             bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
             eight = dataset.dtypes[0] == "uint8"
             levels = [(dataset.width, dataset.height)]
-            count = len(dataset.overviews(1))
+            count = min(len(dataset.overviews(1)), MAX_OVERVIEWS)
         for level in range(count):
             with self._dataset(level) as overview:
                 levels.append((overview.width, overview.height))
@@ -261,7 +286,7 @@ class GeoTiff(Picture):
             return ("red", "green", "blue"), (0, 1, 2)
         kept = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
         names = tuple(
-            dataset.descriptions[i]
+            (dataset.descriptions[i] or "")[:MAX_NAME]
             or kinds[i].replace("undefined", "").replace("gray", "")
             or f"band {i + 1}"
             for i in kept
@@ -282,6 +307,8 @@ class GeoTiff(Picture):
         """Read a box of a level with its validity: nodata, masks, alpha, and NaN in the bands shown (or in those asked for)."""
         from rasterio.windows import Window
 
+        if self._untrusted:
+            return Raw(*self.run(read_plain, level, box, None if bands is None else list(bands)))
         header = self.header
         with self._dataset(level - 1 if level else None) as dataset:
             window = Window(*box)  # pyright: ignore[reportCallIssue]

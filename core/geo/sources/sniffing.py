@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..picture import Picture
 from ..tile import GeoError
-from .picture_file import decode_picture
+from .picture_file import decode_picture, decode_untrusted
 from .raster import GeoTiff
 
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -14,24 +14,27 @@ PNG_MAGIC, JPEG_MAGIC, ZIP_MAGIC = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"PK\x
 MAX_PICTURE_BYTES = 512 * 2**20
 
 
-def load_picture(file: Path) -> Picture:
-    """Open one local raster or picture whose path has been checked; raises GeoError where its bytes are neither."""
+def load_picture(file: Path, *, untrusted: bool = False) -> Picture:
+    """Open one local raster or picture whose path has been checked; raises GeoError where its bytes are neither.
+
+    An `untrusted` one is decoded in a child process.
+    """
     with readable(file).open("rb") as stream:
         head = stream.read(64)
         if sniff(head, file.name) == "raster":
-            return _checked(GeoTiff(file, file.name))
+            return _checked(GeoTiff(file, file.name, untrusted=untrusted))
         if file.stat().st_size > MAX_PICTURE_BYTES:
             raise GeoError(
                 f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window."
             )
-        return decode_picture(head + stream.read(), file.name)
+        return (decode_untrusted if untrusted else decode_picture)(head + stream.read(), file.name)
 
 
-def load_bytes(data: bytes, name: str) -> Picture:
-    """Open one raster or picture from its bytes; raises GeoError where they are neither."""
+def load_bytes(data: bytes, name: str, *, untrusted: bool = False) -> Picture:
+    """Open one raster or picture from its bytes, as `load_picture` does from a file."""
     if sniff(data[:64], name) == "raster":
-        return _checked(GeoTiff(data, name))
-    return decode_picture(data, name)
+        return _checked(GeoTiff(data, name, untrusted=untrusted))
+    return (decode_untrusted if untrusted else decode_picture)(data, name)
 
 
 def sniff(head: bytes, name: str) -> str:

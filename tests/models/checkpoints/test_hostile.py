@@ -388,10 +388,10 @@ def test_sizes_are_bounded_before_anything_is_built(sizes: dict[str, Any], tmp_p
     path = tmp_path / "weights.safetensors"
     stated_sizes(path, **sizes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(CheckpointError, match=r"beyond any model known here|cannot be meant"):
         load_checkpoint(path)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
@@ -446,10 +446,10 @@ NESTED = (
 def test_a_pickle_that_explodes_is_refused_at_once(payload: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     pickled(path, payload)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(CheckpointError, match=r"\.$"):
         load_checkpoint(path)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_arguments_that_contain_themselves_are_bounded(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _upload() -> Chosen | None:
         (state.owner(), file.file_id),
         lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name),
     )
-    source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path))
+    source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path, untrusted=True))
     stated = _state_gsd(source)
     return Chosen(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
 

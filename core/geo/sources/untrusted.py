@@ -1,0 +1,113 @@
+"""Rasters and pictures of strangers: GDAL and Pillow see them in a child process only, and plain arrays come back."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ...errors import ExplorerError
+from ...untrusted import Limits, call
+from ..picture import Header
+from ..tile import GeoError
+
+if TYPE_CHECKING:
+    from .raster import GeoTiff
+
+LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_mb=1536, answer_mb=1024)
+"""A picture of 64 million pixels takes 3 s and 1 GB; a tile of a raster much less."""
+PREFIX = "earth-mae-upload-"
+
+
+def run_on(
+    kind: type[GeoTiff], origin: object, name: str, function: Callable[..., Any], *arguments: Any
+) -> Any:
+    """Give `function(raster, *arguments)` of a raster that is opened in a child process. Raises GeoError."""
+    if not isinstance(origin, Path):
+        raise GeoError(f"'{name}' is not a local file: download it first.")
+    names = [f"{each.__module__}:{each.__qualname__}" for each in (kind, function)]
+    return call(on_raster, str(origin), name, *names, *arguments, name=name, error=GeoError, limits=LIMITS)
+
+
+def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -> Any:
+    """Call a function of this program on a raster of class `kind`; for the child process."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        raise ExplorerError(f"'{name}' is no longer there: upload it again.") from None
+    return _named(function)(_raster(path, name, kind, found.st_mtime_ns, found.st_size), *arguments)
+
+
+@lru_cache(maxsize=4)
+def _raster(path: str, name: str, kind: str, changed: int, size: int) -> GeoTiff:
+    del changed, size  # they are the cache's key
+    return _named(kind)(Path(path), name)
+
+
+def _named(name: str) -> Any:
+    module, _, what = name.partition(":")
+    return getattr(importlib.import_module(module), what)
+
+
+def header_plain(raster: GeoTiff) -> dict[str, Any]:
+    """A raster's header as plain values."""
+    return asdict(raster.header)
+
+
+def header_from(plain: dict[str, Any]) -> Header:
+    """A header from plain values."""
+    tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    tuples["levels"] = tuple((int(width), int(height)) for width, height in plain["levels"])
+    return Header(**cast("Any", tuples))
+
+
+def read_plain(raster: GeoTiff, level: int, box: list[int], bands: list[int] | None) -> list[Any]:
+    """A box of a raster as [pixels, valid]."""
+    raw = raster.read(level, (box[0], box[1], box[2], box[3]), bands)
+    return [raw.pixels, raw.valid]
+
+
+def written_plain(raster: GeoTiff) -> list[Any] | None:
+    """Which blocks of a raster hold data, as [blocks, (width, height) of one]."""
+    found = raster.written()
+    return None if found is None else [found.blocks, list(found.block_px)]
+
+
+def spooled(owner: object, data: bytes) -> Path:
+    """Put an upload into a file that a child can open; it goes with its owner.
+
+    On Linux it lies in memory, where a kill leaves nothing behind; elsewhere in the folder for temporary files.
+    """
+    if sys.platform == "linux":
+        memory = os.memfd_create(PREFIX)
+        with os.fdopen(os.dup(memory), "wb") as file:
+            file.write(data)
+        weakref.finalize(owner, os.close, memory)
+        return Path(f"/proc/{os.getpid()}/fd/{memory}")
+    number, path = tempfile.mkstemp(prefix=PREFIX, suffix=".tif")
+    with os.fdopen(number, "wb") as file:
+        file.write(data)
+    weakref.finalize(owner, Path(path).unlink, missing_ok=True)
+    return Path(path)
+
+
+def warm_up() -> None:
+    """Start a child that has the libraries loaded, so that the first upload waits for none of it."""
+    with suppress(GeoError):
+        call(libraries, name="nothing", error=GeoError, limits=LIMITS)
+
+
+def libraries() -> str:
+    """Import what rasters and pictures need; for the child process."""
+    import rasterio
+    from PIL import Image
+
+    return f"{rasterio.__version__} {Image.__version__}"
