@@ -1,5 +1,9 @@
-"""The one family of errors that a person may see: every message is a sentence that says what to do next."""
+"""Errors whose message is shown to the user: each says what is wrong, then what to do next."""
 
 
 class ExplorerError(Exception):
-    """Base of every error whose message is shown, as it stands, on a page or on standard error."""
+    """Base of every error whose message is shown as it is, on a page or on standard error."""
+
+
+class UsageError(ExplorerError):
+    """A command line with an option that cannot be read."""

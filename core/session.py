@@ -1,4 +1,4 @@
-"""Everything on screen as one spec: the View, to and from a link, JSON, a notebook cell and a command line.
+"""Everything on screen as one spec: the PageView, to and from a link, JSON, a notebook cell and a command line.
 
 A link comes from anywhere: what it says wrongly is left out, with a sentence, and never raises.
 """
@@ -32,7 +32,7 @@ class ViewError(ExplorerError):
 
 
 @dataclass(frozen=True)
-class View:
+class PageView:
     """What a page shows. `weights_hash`: first characters of the weights' SHA-256 when the link was made ("" untrained).
 
     `tile.size_px` is the side that the network is fed with (None: the model's own). `selection` is the page's own, as URL-safe text.
@@ -143,13 +143,13 @@ def model_outside(name: str) -> str:
 class Restored:
     """A view that came from outside, and one sentence for each thing that was left out."""
 
-    view: View
+    view: PageView
     ignored: tuple[str, ...] = ()
 
 
 def view_from_params(
     params: Mapping[str, str],
-    default: View,
+    default: PageView,
     *,
     models: Collection[str] | None = None,
     sources: Collection[str] | None = None,
@@ -171,7 +171,7 @@ def view_from_params(
     ignored = [ignored_parameter(name) for name in params if name not in read_here]
     if weights is not None:
         reader.compare_weights(weights, default.model)
-    view = View(
+    view = PageView(
         model=reader.get("model", default.model),
         weights_hash=reader.get("weights", "" if "model" in reader.good else default.weights_hash),
         tile=reader.tile(default.tile),
@@ -187,8 +187,8 @@ def ignored_parameter(name: str) -> str:
     return f'The link says "{name[:40]}", which means nothing here and was left out.'
 
 
-def view_from_json(text: str, default: View, **known: Any) -> Restored:
-    """Read what `View.to_json` wrote, as `view_from_params` does; nothing raises."""
+def view_from_json(text: str, default: PageView, **known: Any) -> Restored:
+    """Read what `PageView.to_json` wrote, as `view_from_params` does; nothing raises."""
     try:
         said = json.loads(text if len(text) <= _LONGEST_FILE else "")
         params = {str(name): str(value) for name, value in said.items()}

@@ -166,9 +166,9 @@ def _default() -> Any:
     from core.geo import TileRef, TileSpec
     from core.masking import MaskSpec
     from core.policy import Policy
-    from core.session import View
+    from core.session import PageView
 
-    return View(
+    return PageView(
         "mae_tiny",
         "",
         TileSpec(TileRef("globe", "blue_marble"), lonlat=(10.0, 45.0)),

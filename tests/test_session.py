@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from core.geo.tile import TileRef, TileSpec
 from core.masking import KINDS, MaskSpec, mask_from_text
 from core.policy import POLICIES, Policy
-from core.session import View, view_from_json, view_from_params
+from core.session import PageView, view_from_json, view_from_params
 
-DEFAULT = View("scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat")), Policy("log_gsd"), MaskSpec())
+DEFAULT = PageView(
+    "scale_mae_tiny", "", TileSpec(TileRef("samples", "landsat")), Policy("log_gsd"), MaskSpec()
+)
 
 coordinates = st.tuples(st.floats(-180, 180), st.floats(-90, 90))
 windows = st.tuples(st.integers(-5, 10**6), st.integers(0, 10**6), st.integers(1, 9999), st.integers(1, 9999))
@@ -43,7 +45,7 @@ masks = st.builds(
     st.booleans(),
 )
 views = st.builds(
-    View,
+    PageView,
     model=st.sampled_from(["scale_mae_tiny", "sdmae_base", "my-model.2"]),
     tile=tiles,
     policy=st.builds(Policy, st.sampled_from(list(POLICIES)), st.floats(0.01, 100)),
@@ -54,14 +56,14 @@ views = st.builds(
 
 
 @given(views)
-def test_a_link_and_its_json_restore_the_view(view: View) -> None:
+def test_a_link_and_its_json_restore_the_view(view: PageView) -> None:
     for restored in (view_from_params(view.to_params(), DEFAULT), view_from_json(view.to_json(), DEFAULT)):
         assert restored.view == view
         assert restored.ignored == ()
 
 
 @given(views)
-def test_the_cell_builds_the_very_specs(view: View) -> None:
+def test_the_cell_builds_the_very_specs(view: PageView) -> None:
     tree = ast.parse(view.to_python())
     values = {
         node.targets[0].id: node.value
@@ -90,7 +92,7 @@ def test_the_cell_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @given(views)
-def test_the_command_says_everything_that_the_view_does(view: View) -> None:
+def test_the_command_says_everything_that_the_view_does(view: PageView) -> None:
     words = shlex.split(view.to_command())
     assert words[:4] == ["python", "-m", "core", "reconstruct"]
     said = dict(
@@ -127,7 +129,7 @@ def test_what_a_link_leaves_open_comes_from_the_default() -> None:
     assert view_from_params({"gsd": "30"}, DEFAULT).view.tile == TileSpec(
         TileRef("samples", "landsat"), gsd_m=30
     )
-    placed = View(
+    placed = PageView(
         "m", "", TileSpec(TileRef("globe", "blue_marble"), lonlat=(8, 47), gsd_m=500), Policy(), MaskSpec()
     )
     assert view_from_params({"at": "9,48"}, placed).view.tile.lonlat == (9, 48)

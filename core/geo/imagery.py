@@ -90,7 +90,7 @@ class FolderPictures(Sequence[Picture]):
 
 
 @dataclass(frozen=True)
-class Source:
+class ImagerySource:
     """One source of training imagery: the packs that hold it in the data folder, and how it is sampled."""
 
     name: str
@@ -107,7 +107,7 @@ def _training_row(row: dict[str, str]) -> bool:
 
 
 SOURCES = (
-    Source(
+    ImagerySource(
         "eurosat",
         ("eurosat_rgb.zip", "eurosat_rgb_rest.zip"),
         "MIT; contains Copernicus Sentinel data",
@@ -115,9 +115,9 @@ SOURCES = (
         4.0,
         _training_row,
     ),
-    Source("ucmerced", ("ucmerced.zip",), "USGS, public domain", 0.22, 4.0, _training_row),
-    Source("neon", ("neon_0p1m.zip",), "NEON open data; repository MIT", 0.06, 4.0, _training_row),
-    Source(
+    ImagerySource("ucmerced", ("ucmerced.zip",), "USGS, public domain", 0.22, 4.0, _training_row),
+    ImagerySource("neon", ("neon_0p1m.zip",), "NEON open data; repository MIT", 0.06, 4.0, _training_row),
+    ImagerySource(
         "overhead_mix",
         ("overhead_mix.zip",),
         "per row of its index: public domain, CC BY 4.0, Copernicus, Etalab 2.0, NEON; 104 rows CC BY-SA 4.0",
@@ -125,7 +125,7 @@ SOURCES = (
         4.0,
         _training_row,
     ),
-    Source(
+    ImagerySource(
         "scenes",
         ("scenes.zip",),
         "public domain, CC BY-SA 4.0 (SpaceNet), BSD-3-Clause: per row of its index",
@@ -133,7 +133,7 @@ SOURCES = (
         4.0,
         lambda row: _training_row(row) and row.get("role") == "image" and row["file"].endswith(".tif"),
     ),
-    Source(
+    ImagerySource(
         "bluemarble",
         ("scenes.zip",),
         "NASA, public domain",
@@ -219,7 +219,7 @@ def _short_side(path: Path) -> int | None:
         return None
 
 
-def _decode_source(source: Source, folder: Path, cache: Path | None) -> Imagery:
+def _decode_source(source: ImagerySource, folder: Path, cache: Path | None) -> Imagery:
     pictures: list[Picture] = []
     gsds: list[float] = []
     skipped: list[str] = []
@@ -259,7 +259,7 @@ class _DecodedPack:
     index: str
 
 
-def _decode_pack(source: Source, pack: Path, cache: Path | None) -> _DecodedPack:
+def _decode_pack(source: ImagerySource, pack: Path, cache: Path | None) -> _DecodedPack:
     state = pack.stat()
     stamp = hashlib.sha256(
         f"{source.name} {pack.name} {state.st_size} {state.st_mtime_ns}".encode()
@@ -282,7 +282,7 @@ def _decode_pack(source: Source, pack: Path, cache: Path | None) -> _DecodedPack
     return decoded
 
 
-def _read_members(source: Source, pack: Path) -> _DecodedPack:
+def _read_members(source: ImagerySource, pack: Path) -> _DecodedPack:
     pictures: list[Picture] = []
     gsds: list[float] = []
     skipped: list[str] = []

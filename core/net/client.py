@@ -33,7 +33,7 @@ AGENT = "earth-mae-explorer"
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """Bound every request: seconds to connect, between two pieces of an answer and for all of it; bytes of JSON and of a preview; redirects."""
 
     connect_s: float = 10.0
@@ -45,7 +45,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Part:
+class ByteRange:
     """Bytes of a file, how many it has in all, and the tag of its version (empty where the server gives none)."""
 
     data: bytes
@@ -72,9 +72,9 @@ class RefusedError(OnlineError):
 class Web:
     """Ask servers, within limits. Safe to share between threads. Cannot be made while online access is off (OnlineError)."""
 
-    def __init__(self, asked: bool = False, limits: Limits | None = None) -> None:
+    def __init__(self, asked: bool = False, limits: RequestLimits | None = None) -> None:
         online.require(asked)
-        self.limits = limits or Limits()
+        self.limits = limits or RequestLimits()
         self._local = online.local_allowed()
         self._pools: dict[str, urllib3.PoolManager] = {}
 
@@ -96,7 +96,7 @@ class Web:
         """Fetch a small file such as a preview whole."""
         return self._whole(_Ask(address, headers={"Accept": "image/*"}), self.limits.picture_bytes)
 
-    def part(self, address: str, first: int, count: int) -> Part:
+    def part(self, address: str, first: int, count: int) -> ByteRange:
         """Fetch `count` bytes of a file from byte `first` on (fewer at its end); raises OnlineError where the server gives no parts."""
         asked = f"bytes={first}-{first + count - 1}"
         with self._answer(_Ask(address, headers={"Range": asked, "Accept-Encoding": "identity"})) as answer:
@@ -120,7 +120,7 @@ class Web:
                 raise OnlineError(
                     f"{_host(address)} broke off in the middle of a file: try again in a moment."
                 )
-            return Part(data, total, answer.response.headers.get("ETag", ""))
+            return ByteRange(data, total, answer.response.headers.get("ETag", ""))
 
     def _whole(self, ask: _Ask, most: int) -> bytes:
         with self._answer(ask) as answer:

@@ -32,7 +32,7 @@ class _NextAddressError(Exception):
 
 
 @dataclass(frozen=True)
-class Progress:
+class DownloadProgress:
     """`done_bytes` of `total_bytes` are on disk; `bytes_per_s` is the mean of this run."""
 
     done_bytes: int
@@ -57,7 +57,7 @@ def download(
     max_bytes: int,
     *,
     timeout_s: float = 30.0,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[DownloadProgress], None] | None = None,
 ) -> Path:
     """Fetch the first of `urls` that answers into the part beside `target`, which the caller checks and renames; returns the part.
 
@@ -82,7 +82,11 @@ def download(
 
 
 def _from_one(
-    url: str, part: Path, max_bytes: int, timeout_s: float, progress: Callable[[Progress], None] | None
+    url: str,
+    part: Path,
+    max_bytes: int,
+    timeout_s: float,
+    progress: Callable[[DownloadProgress], None] | None,
 ) -> None:
     why = ""
     for attempt in range(TRIES):
@@ -167,9 +171,9 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _copied(response: HTTPResponse, file: IO[bytes], start: int, total: int) -> Iterator[Progress]:
+def _copied(response: HTTPResponse, file: IO[bytes], start: int, total: int) -> Iterator[DownloadProgress]:
     began, done = time.monotonic(), start
     while chunk := response.read(min(CHUNK_BYTES, total - done)):
         file.write(chunk)
         done += len(chunk)
-        yield Progress(done, total, (done - start) / max(time.monotonic() - began, 1e-6))
+        yield DownloadProgress(done, total, (done - start) / max(time.monotonic() - began, 1e-6))

@@ -66,7 +66,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Listing:
+class TensorListing:
     """A file's tensors, its training script's arguments, the names of other entries, and a safetensors file's texts."""
 
     tensors: tuple[Tensor, ...]
@@ -75,7 +75,7 @@ class Listing:
     metadata: dict[str, str]
 
 
-def listing(path: Path, error: type[ExplorerError]) -> Listing:
+def listing(path: Path, error: type[ExplorerError]) -> TensorListing:
     """List what a file of weights holds, in a child process; every tensor lies inside the file. Raises `error` with a sentence."""
     found = call(listed, str(path), name=path.name, error=error, limits=_LIMITS)
     size = path.stat().st_size
@@ -91,7 +91,7 @@ def listing(path: Path, error: type[ExplorerError]) -> Listing:
             or tensor.at + tensor.reach * width > size
         ):
             raise error(f"{path.name} {_DAMAGED}.")
-    return Listing(tensors, found["args"], tuple(found["ignored"]), found["metadata"])
+    return TensorListing(tensors, found["args"], tuple(found["ignored"]), found["metadata"])
 
 
 def listed(path: str) -> dict[str, Any]:

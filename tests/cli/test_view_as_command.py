@@ -9,7 +9,7 @@ from core.cli.verbs import reconstruct
 from core.geo import TileRef, TileSpec, known_sources
 from core.masking import MaskSpec
 from core.policy import Policy
-from core.session import View
+from core.session import PageView
 
 GLOBE = TileRef("globe", known_sources().source("globe").keys()[0])
 CLOUD = MaskSpec("blob", 0.6, 1, size=6, invert=True)
@@ -18,28 +18,28 @@ CLOUD = MaskSpec("blob", 0.6, 1, size=6, invert=True)
 @pytest.mark.parametrize(
     "view",
     [
-        View(
+        PageView(
             "scale_mae_tiny",
             "",
             TileSpec(GLOBE, lonlat=(-70.25, -12.5), gsd_m=7500.0),
             Policy("log_gsd"),
             MaskSpec("block", 0.5, 3),
         ),
-        View(
+        PageView(
             "sdmae_tiny",
             "",
             TileSpec(GLOBE, window=(10, 20, 300, 300), rgb=(2, 1, 0)),
             Policy("manual", 2.5),
             CLOUD,
         ),
-        View(
+        PageView(
             "m",
             "",
             TileSpec(GLOBE, size_px=448),
             Policy("native_gsd"),
             MaskSpec("cells", cells=(3, 17), painted_on=(14, 14)),
         ),
-        View(
+        PageView(
             "m",
             "",
             TileSpec(GLOBE, gsd_m=9000.0, stated_gsd_m=8000.0),
@@ -48,7 +48,7 @@ CLOUD = MaskSpec("blob", 0.6, 1, size=6, invert=True)
         ),
     ],
 )
-def test_the_command_of_a_view_is_read_back_as_that_view(view: View) -> None:
+def test_the_command_of_a_view_is_read_back_as_that_view(view: PageView) -> None:
     args = build_parser().parse_args(shlex.split(view.to_command())[3:])
     _, tile = reconstruct._source_and_spec(args)
     assert (args.verb, args.model, args.size_px) == ("reconstruct", view.model, view.tile.size_px)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from core.net import online
-from core.net.client import Limits, Web
+from core.net.client import RequestLimits, Web
 from core.net.online import OnlineError
 
 
@@ -19,7 +19,9 @@ def sentence(caught):
 
 @pytest.fixture
 def web(server):
-    return Web(limits=Limits(connect_s=2, wait_s=0.5, whole_s=0.4, json_bytes=2**20, picture_bytes=2**20))
+    return Web(
+        limits=RequestLimits(connect_s=2, wait_s=0.5, whole_s=0.4, json_bytes=2**20, picture_bytes=2**20)
+    )
 
 
 def test_nothing_can_be_asked_while_online_access_is_off(monkeypatch):

@@ -20,7 +20,7 @@ from core.engine.results import Reconstruction
 from core.geo import TileRef, TileSpec
 from core.masking import MaskSpec, mask_from_text
 from core.policy import Policy
-from core.session import View, view_from_params
+from core.session import PageView, view_from_params
 from ui.shell import cached
 from ui.shell.kept import Kept
 
@@ -32,7 +32,7 @@ TILES = (
 )
 MODELS = ("scale_mae_tiny", "mae_tiny")
 VIEWS = tuple(
-    View(model, "", tile, Policy(), MaskSpec("random", seed=seed))
+    PageView(model, "", tile, Policy(), MaskSpec("random", seed=seed))
     for model in MODELS
     for tile in TILES
     for seed in range(3)
@@ -60,7 +60,7 @@ def forgetful(monkeypatch):
     return held
 
 
-def alone(network: Any, view: View) -> Reconstruction:
+def alone(network: Any, view: PageView) -> Reconstruction:
     """What one user with no caches gets."""
     from core.engine.inputs import read_ground
     from core.engine.reconstruct import reconstruct
@@ -70,14 +70,14 @@ def alone(network: Any, view: View) -> Reconstruction:
 
 
 @pytest.fixture(scope="module")
-def expected() -> dict[View, Reconstruction]:
+def expected() -> dict[PageView, Reconstruction]:
     networks = {model: loaded._build(model) for model in MODELS}
     return {view: alone(networks[view.model], view) for view in VIEWS}
 
 
-def crossed(count: int, expected: dict[View, Reconstruction]) -> int:
+def crossed(count: int, expected: dict[PageView, Reconstruction]) -> int:
     """Two users ask `count` times in turn and at once; how many answers are not the bytes that one user alone gets."""
-    wrong: list[View] = []
+    wrong: list[PageView] = []
     failed: list[BaseException] = []
     meet = threading.Barrier(2)
 
@@ -162,7 +162,7 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
         earth_mae_components, "mask_painter", lambda *_, **__: PaintState(brush[-1], len(brush))
     )
     rng, grid = np.random.default_rng(4), SIDE // 8
-    start = View(
+    start = PageView(
         "scale_mae_tiny", "", TILES[0], Policy(), MaskSpec("cells", cells=(0,), painted_on=(grid, grid))
     )
     app = AppTest.from_function(lab_with_painter, default_timeout=WAIT_S, args=(start.to_params(),))

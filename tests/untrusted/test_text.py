@@ -10,7 +10,7 @@ import pytest
 from core.engine.training.runs import RunError, parse_spec
 from core.evaluation.errors import RecipeError
 from core.evaluation.recipes import parse_recipe
-from core.session import View, view_from_json
+from core.session import PageView, view_from_json
 
 DOTTED = ".".join(["a"] * 19_000) + "=1"
 BOMBS = {
@@ -70,7 +70,7 @@ def test_97_megabytes_of_json_are_refused_by_their_size() -> None:
 
 
 def test_a_saved_view_without_end_is_not_read() -> None:
-    default, text = View.__new__(View), '{"a": "' + "b" * 50_000_000 + '"}'
+    default, text = PageView.__new__(PageView), '{"a": "' + "b" * 50_000_000 + '"}'
     started = time.process_time()
     assert view_from_json(text, default).ignored
     assert time.process_time() - started < 0.05

@@ -21,7 +21,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.atlas import EmbeddingTable
-from core.session import View
+from core.session import PageView
 from ui.globe.rows import address, identity_of
 from ui.globe.sight import NOTES, Sight, look, sight
 from ui.shell import cached, state
@@ -45,7 +45,7 @@ _DESK, _LAYER, _RINGS, _FLY, _TABLES, _CHANGED, _SPOT, _REVEAL = (
 class Desk:
     """What is on the page in this run; arrays are shared by all users and never written to."""
 
-    view: View
+    view: PageView
     """Model, mask, policy and tile of the whole app."""
     name: str
     """What the open table is called."""

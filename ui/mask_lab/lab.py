@@ -10,7 +10,7 @@ import streamlit as st
 from core.engine.results import Reconstruction
 from core.judge import alike
 from core.masking import MaskSpec, make_mask
-from core.session import View
+from core.session import PageView
 from core.viz.pictures import stretch_of
 from core.viz.sheet import jpeg
 from ui.pickers import controls
@@ -20,7 +20,7 @@ from ui.shell.escaping import plain
 ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
 
-def reconstruction(view: View) -> Reconstruction:
+def reconstruction(view: PageView) -> Reconstruction:
     """The view's reconstruction; while others are before the device, the place in the queue is shown.
 
     Writing to the page also ends this run where the same person has moved on, so that nothing outdated is computed.
@@ -49,7 +49,7 @@ def recipe(made: Reconstruction) -> None:
 
 
 @st.fragment(parallel=True)
-def scores(view: View) -> None:
+def scores(view: PageView) -> None:
     """PSNR, SSIM and L1 over hidden pixels beside the fills; they arrive after the pictures and never hold them back."""
     from core.viz.tables import score_rows
 
@@ -66,7 +66,7 @@ def scores(view: View) -> None:
     )
 
 
-def paint(view: View) -> MaskSpec:
+def paint(view: PageView) -> MaskSpec:
     """The painter, where the mask is painted by hand; gives the mask that the network will see."""
     if view.mask.kind != controls.PAINTED:
         return view.mask

@@ -10,7 +10,7 @@ import streamlit as st
 from core import export
 from core.engine.results import Reconstruction
 from core.judge import ERRORS, judge
-from core.session import View
+from core.session import PageView
 from core.units import decibels
 from core.viz.charts import sweep_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
@@ -37,7 +37,7 @@ PICTURES = {
 }
 
 
-def judging(view: View, made: Reconstruction) -> None:
+def judging(view: PageView, made: Reconstruction) -> None:
     """Error maps on a shared scale, and the fills as pictures."""
     left, middle, right = st.columns([1.3, 1.3, 1], vertical_alignment="bottom")
     kind = (
@@ -68,11 +68,11 @@ def judging(view: View, made: Reconstruction) -> None:
         )
 
 
-def comparing(view: View, made: Reconstruction) -> None:
+def comparing(view: PageView, made: Reconstruction) -> None:
     """Wipe or flip between two of truth, prediction and a pinned result; the pointer reads both."""
     from earth_mae_components import compare
 
-    pinned: View | None = state.recall("pinned", None)
+    pinned: PageView | None = state.recall("pinned", None)
     left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
     names = [name for name in PICTURES if name != "pinned" or pinned]
     one = left.selectbox("Left", names, format_func=PICTURES.__getitem__, key="compare left")
@@ -104,7 +104,7 @@ def comparing(view: View, made: Reconstruction) -> None:
         st.caption(f"Pinned: {plain(kept.recipe.caption())}")
 
 
-def many_masks(view: View, made: Reconstruction) -> None:
+def many_masks(view: PageView, made: Reconstruction) -> None:
     """The same share hidden at other places, again and again: where does the network always say the same?"""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     count = left.select_slider("Masks", [4, 8, 16, 32, 64], 16, key="masks")
@@ -126,7 +126,7 @@ def many_masks(view: View, made: Reconstruction) -> None:
     )
 
 
-def more_hidden(view: View, made: Reconstruction) -> None:
+def more_hidden(view: PageView, made: Reconstruction) -> None:
     """From almost everything visible to almost nothing: the curve, a slider through it, and an animation."""
     if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall(
         "swept", None
@@ -157,12 +157,12 @@ def more_hidden(view: View, made: Reconstruction) -> None:
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 
 
-def sweep_of(view: View) -> tuple[Any, ...]:
+def sweep_of(view: PageView) -> tuple[Any, ...]:
     """What a sweep over the ratio depends on."""
     return view.model, view.tile, view.policy, replace(view.mask, ratio=0.5)
 
 
-def models_side_by_side(view: View, made: Reconstruction) -> None:
+def models_side_by_side(view: PageView, made: Reconstruction) -> None:
     """Any set of models under the one mask."""
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
@@ -197,7 +197,7 @@ def models_side_by_side(view: View, made: Reconstruction) -> None:
     )
 
 
-def taking_away(view: View, made: Reconstruction) -> None:
+def taking_away(view: PageView, made: Reconstruction) -> None:
     """Pictures, raster, figure and recipe to download; the same reconstruction as a notebook cell and as a command."""
     verdict = cached.verdict(view, made)
     one, two, three = st.columns(3)
@@ -259,7 +259,7 @@ SECTIONS = {
 
 
 @st.fragment
-def sections(view: View, made: Reconstruction) -> None:
+def sections(view: PageView, made: Reconstruction) -> None:
     """The sections as tabs; only the open one is computed, and what is touched in it runs it alone."""
     tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):

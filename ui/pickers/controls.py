@@ -14,7 +14,7 @@ from core.geo.ground import ground_gsd
 from core.masking import KINDS, MAX_SEED, MaskSpec, make_mask
 from core.models.registry import ModelCard
 from core.policy import MAX_RES, POLICIES, Policy
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -35,12 +35,12 @@ POLICY_NAMES = {
 }  # fmt: skip
 
 
-def default_view() -> View:
+def default_view() -> PageView:
     """What a newcomer sees: the default network, three quarters of a real tile hidden at random."""
     entries = cached.gallery()
     first = next((entry for entry in entries if entry.title == FIRST_TITLE), entries[0])
     name = next(iter(cached.cards()))
-    return View(
+    return PageView(
         name,
         hash_of(cached.cards()[name]),
         tile_of(first, cached.cards()[name].input_px),
@@ -66,7 +66,7 @@ def tile_of(entry: GalleryEntry, side_px: int) -> TileSpec:
     return replace(spec, gsd_m=gsd_m, size_px=None)
 
 
-def other_mask(view: View) -> View:
+def other_mask(view: PageView) -> PageView:
     """The same view under another mask of its kind."""
     return replace(view, mask=replace(view.mask, seed=random.randrange(10_000)))
 
@@ -129,7 +129,7 @@ def _roll() -> None:
     state.set_widget("seed", random.randrange(10_000))
 
 
-def input_size(view: View, card: ModelCard) -> int | None:
+def input_size(view: PageView, card: ModelCard) -> int | None:
     """The side that the network is fed with; None is the network's own."""
     from core.engine.inputs import input_sizes
 

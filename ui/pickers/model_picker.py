@@ -7,7 +7,7 @@ from dataclasses import replace
 import streamlit as st
 
 from core.errors import ExplorerError
-from core.session import View
+from core.session import PageView
 from ui.pickers import controls
 from ui.shell import cached, state, weights
 from ui.shell.escaping import plain
@@ -43,7 +43,7 @@ def model_label(name: str) -> str:
     return name if card.trained else f"{name} (untrained)"
 
 
-def names_for(view: View, *, encoders: bool = False) -> list[str]:
+def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
     """The networks that reconstruct, and with `encoders` the trained others; files of weights among them, that of the view in any case."""
     cards = cached.cards().items()
     names = [name for name, card in cards if card.reconstructs]
@@ -54,7 +54,7 @@ def names_for(view: View, *, encoders: bool = False) -> list[str]:
     return names if view.model in names else [*names, view.model]
 
 
-def pick_model(view: View, *, encoders: bool = False) -> str:
+def pick_model(view: PageView, *, encoders: bool = False) -> str:
     """A network: a preset that reconstructs (with `encoders` any), or a file of weights, with what is known of the file."""
     name = st.selectbox(
         "Model",
@@ -105,7 +105,7 @@ def settled(name: str) -> str:
     return f"{name}+{kind}"
 
 
-def _own_weights(view: View) -> None:
+def _own_weights(view: PageView) -> None:
     """Lay a file of weights in, see which there are, take them away; what was chosen closes it, a refusal does not."""
     opened = state.widget("own weights", False)
     with st.popover(
@@ -142,7 +142,7 @@ def _own_weights(view: View) -> None:
         st.caption(_memory())
 
 
-def _take_in(view: View, file: state.Uploaded, most_mb: int) -> None:
+def _take_in(view: PageView, file: state.Uploaded, most_mb: int) -> None:
     """Keep and check a file, and begin anew with it; one that is no network known here goes at once, with its sentence."""
     state.keep("weights taken", state.recall("weights taken", 0) + 1)  # the next run shows an empty field
     name = ""
@@ -161,7 +161,7 @@ def _take_in(view: View, file: state.Uploaded, most_mb: int) -> None:
     _show(view, name)
 
 
-def _show(view: View, name: str) -> None:
+def _show(view: PageView, name: str) -> None:
     """Begin anew with a network, at its own input size and under its own policy."""
     if name == view.model:
         st.rerun()

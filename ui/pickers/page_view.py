@@ -8,7 +8,7 @@ from dataclasses import replace
 import streamlit as st
 
 from core.errors import ExplorerError
-from core.session import View
+from core.session import PageView
 from ui.pickers import controls
 from ui.pickers.model_picker import known_names, pick_model
 from ui.pickers.tile_picker import pick_tile
@@ -17,7 +17,7 @@ from ui.shell.escaping import plain
 from ui.shell.uploads import closed
 
 
-def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> View:
+def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> PageView:
     """The view of this run, with a warning for each part of a link that could not be honoured.
 
     `unused` names the parameters of a view that this page has no use for, `tabs` its tabs.
@@ -48,7 +48,7 @@ def _weights_sha256(name: str) -> str | None:
     return card.weights.sha256 if card.weights else ""
 
 
-def edit(view: View, *, encoders: bool = False) -> View:
+def edit(view: PageView, *, encoders: bool = False) -> PageView:
     """All controls of a reconstruction, one under the other; gives the view that they now say. With `encoders` networks without a decoder too."""
     tile = controls.there(pick_tile(view))
     name = pick_model(view, encoders=encoders)
@@ -64,4 +64,4 @@ def edit(view: View, *, encoders: bool = False) -> View:
             view if name == view.model else replace(view, tile=replace(view.tile, size_px=None)), card
         )
         tile = controls.band_control(tile)
-    return View(name, controls.hash_of(card), replace(tile, size_px=size), policy, mask)
+    return PageView(name, controls.hash_of(card), replace(tile, size_px=size), policy, mask)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.geo import GeoError, TileRef, TileSpec
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from ui.pickers import controls
 from ui.shell import cached, state
@@ -24,7 +24,7 @@ PLAIN = (".png", ".jpg", ".jpeg")
 """Pictures that do not state their ground sample distance."""
 
 
-def pick_tile(view: View) -> TileSpec:
+def pick_tile(view: PageView) -> TileSpec:
     """The tile that is shown, by name, with the door to others; a choice starts the page anew with it."""
     title = next(
         (e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)),
@@ -46,7 +46,7 @@ def _same_place(one: TileSpec, other: TileSpec) -> bool:
 
 
 @st.dialog("Choose a tile", width="large")
-def _dialog(view: View) -> None:
+def _dialog(view: PageView) -> None:
     tabs = st.tabs(
         ["Gallery", "All pictures", "Upload", "A place on the globe"], key="tile tabs", on_change="rerun"
     )
@@ -56,11 +56,11 @@ def _dialog(view: View) -> None:
                 draw(view)
 
 
-def _use(view: View, tile: TileSpec) -> None:
+def _use(view: PageView, tile: TileSpec) -> None:
     state.jump(replace(view, tile=replace(tile, size_px=view.tile.size_px)))
 
 
-def _gallery(view: View) -> None:
+def _gallery(view: PageView) -> None:
     side = view.tile.size_px or cached.card_of(view.model).input_px
     entries = cached.gallery()
     for start in range(0, len(entries), ABREAST):
@@ -84,7 +84,7 @@ def _gallery(view: View) -> None:
                     _use(view, controls.tile_of(entry, side))
 
 
-def _pictures(view: View) -> None:
+def _pictures(view: PageView) -> None:
     catalogue = cached.catalogue()
     names = [name for name in catalogue.names() if name != "upload" and catalogue.source(name).keys()]
     name = st.selectbox(
@@ -120,7 +120,7 @@ def _pictures(view: View) -> None:
         _use(view, TileSpec(TileRef(name, random.choice(found))))
 
 
-def _upload(view: View) -> None:
+def _upload(view: PageView) -> None:
     st.caption(
         f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab."
     )
@@ -148,7 +148,7 @@ def _upload(view: View) -> None:
     _use(view, TileSpec(ref))
 
 
-def _place(view: View) -> None:
+def _place(view: PageView) -> None:
     st.caption("NASA Blue Marble, 7.4 km per pixel, cut where you say; no internet is asked.")
     left, middle, right = st.columns(3)
     lon = left.number_input("Longitude", -180.0, 180.0, 10.0, step=1.0)

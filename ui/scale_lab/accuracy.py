@@ -9,7 +9,7 @@ from core.evaluation.plan import SWEEP, Plan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.policy import policy_to_text
-from core.session import View
+from core.session import PageView
 from core.viz.evaluation import scale_chart
 from ui.evaluate import evaluations
 from ui.evaluate.own_sets import states_gsd
@@ -21,7 +21,7 @@ FEW, IN_ALL = 10, 200
 """Images of each split: FEW a class, or as many as make IN_ALL: enough to see a trend, and an answer in seconds."""
 
 
-def accuracy(view: View) -> None:
+def accuracy(view: PageView) -> None:
     """Choose a labelled set, start, see accuracy with intervals over relative scales; numbers are kept with those of the page Evaluate."""
     st.markdown("**kNN over scales**")
     here = [
@@ -67,7 +67,7 @@ def accuracy(view: View) -> None:
         )
 
 
-def _computed(view: View, name: str) -> tuple[Result, ...]:
+def _computed(view: PageView, name: str) -> tuple[Result, ...]:
     """Run, telling progress; a second asker is answered from the cache on disk."""
     from core.engine.candidates import candidate
 
@@ -92,7 +92,7 @@ def _computed(view: View, name: str) -> tuple[Result, ...]:
     return tuple(found)
 
 
-def _is_of(view: View, name: str) -> bool:
+def _is_of(view: PageView, name: str) -> bool:
     """Whether the view's tile is of this set."""
     source = view.tile.ref.source
     return any(place.split(".")[0].lower() == source.lower() for place in PUBLISHED[name].found_as)

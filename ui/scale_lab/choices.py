@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.engine.scales import HOLDS, MASKED, MAX_SCALES, Scale, ScaleSpec, ladder
 from core.models.registry import ModelCard
-from core.session import View
+from core.session import PageView
 from ui.pickers import controls
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -83,7 +83,7 @@ def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
     return found, tuple(ignored)
 
 
-def scale_controls(view: View) -> Choices:
+def scale_controls(view: PageView) -> Choices:
     """How many scales, what stays the same among them, what is hidden, and which bands are drawn."""
     was, ignored = choices_from(view.selection)
     for sentence in ignored:
@@ -122,7 +122,7 @@ def scale_controls(view: View) -> Choices:
     return replace(was, hold=hold, count=count, masked=masked or was.masked, band=int(band), **patch)
 
 
-def scales_of(view: View, choices: Choices, card: ModelCard) -> tuple[Scale, ...]:
+def scales_of(view: PageView, choices: Choices, card: ModelCard) -> tuple[Scale, ...]:
     """The ladder of this view."""
     side = view.tile.size_px or card.input_px
     spec = ScaleSpec(view.tile, view.mask, choices.hold, choices.masked, choices.count)
@@ -135,6 +135,6 @@ def scales_of(view: View, choices: Choices, card: ModelCard) -> tuple[Scale, ...
     )
 
 
-def views_of(view: View, scales: tuple[Scale, ...]) -> list[View]:
+def views_of(view: PageView, scales: tuple[Scale, ...]) -> list[PageView]:
     """Each scale as a view of its own, which any lab can show."""
     return [replace(view, tile=scale.tile, mask=scale.mask, selection="") for scale in scales]

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.engine.inputs import InputError
 from core.engine.tokens import PatchSet, attention, feature_rgb, similarity, transplant, trunk_of
-from core.session import View
+from core.session import PageView
 from core.viz.patches import click_figure, heat_panel, picture_panel, rgb_panel
 from core.viz.sheet import sheet
 from ui.pickers import controls
@@ -20,7 +20,7 @@ from ui.shell.escaping import plain
 MOST_OTHERS = 7
 
 
-def patches(view: View, choices: Choices) -> None:
+def patches(view: PageView, choices: Choices) -> None:
     """Click a patch; everything below follows."""
     card = cached.card_of(view.model)
     grid = (view.tile.size_px or card.input_px) // card.patch_px
@@ -63,7 +63,7 @@ def patches(view: View, choices: Choices) -> None:
         _transplant(tiles, seen, cell, titles)
 
 
-def _others(view: View) -> dict[str, View]:
+def _others(view: PageView) -> dict[str, PageView]:
     entries = {
         entry.title: entry
         for entry in cached.gallery()
@@ -117,7 +117,7 @@ def _within(name: str, value: int, least: int, most: int) -> str:
     return key
 
 
-def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
+def _attention(view: PageView, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
     st.markdown("## What attends to what")
     network = cached.model(view.model)
     try:
@@ -160,7 +160,7 @@ def _attention(view: View, seen: PatchSet, cell: tuple[int, int], choices: Choic
     )
 
 
-def _transplant(tiles: list[View], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
+def _transplant(tiles: list[PageView], seen: PatchSet, cell: tuple[int, int], titles: list[str]) -> None:
     st.markdown("## The same patch in another scene")
     moved = cached.of_patches(
         "moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell

@@ -11,7 +11,7 @@ from core.engine.results import Reconstruction
 from core.engine.scales import Scale
 from core.errors import ExplorerError
 from core.judge import band_errors
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from core.viz.patches import picture_panel
 from core.viz.pictures import Panel
@@ -63,7 +63,7 @@ def draw_waiting(scale: Scale) -> None:
     st.html(blank_sheet(PANELS, abreast=5, least_px=98))
 
 
-def draw_fed(views: Sequence[View]) -> list[int]:
+def draw_fed(views: Sequence[PageView]) -> list[int]:
     """For a network without a decoder: what it is fed at each scale; gives the numbers of the views that could be read."""
     st.caption(
         "This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it."

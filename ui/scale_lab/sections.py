@@ -16,7 +16,7 @@ from core.errors import ExplorerError
 from core.evaluation.stats.spectrum import radial_power
 from core.judge import BANDS, band_errors
 from core.policy import POLICIES, Policy
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
 from ui.pickers import page_view
@@ -34,7 +34,7 @@ TOLD = 4
 NO_PICTURE = "This network has no decoder: it paints nothing that could be compared. Curves and patches show what its embeddings do."
 
 
-def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
+def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
     """Error per band, where the network paints, and embedding drift against the GSD as fed."""
     gsds = [scale.gsd_m for scale in scales]
     own = next((n for n, scale in enumerate(scales) if scale.own), None)
@@ -59,7 +59,7 @@ def curves(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Recons
     accuracy(views[0] if own is None else views[own])
 
 
-def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
+def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
     """Error and drift of one scale against res; each policy is a mark, and the best is named with its recipe."""
     model = views[0].model
     card = cached.card_of(model)
@@ -108,7 +108,7 @@ def response(scales: Sequence[Scale], views: Sequence[View], rows: Sequence[Reco
         st.caption(f"{NO_PICTURE} Which policy serves it is seen by kNN over scales, under Curves.")
 
 
-def _winner(base: View, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
+def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
     """The policies by their error, the best one with its recipe."""
     if not scored:
         st.caption("Nothing is hidden at this scale, so there is no error to compare.")
@@ -150,7 +150,7 @@ def least(scored: Mapping[str, float]) -> list[str]:
     return [name for name, value in scored.items() if round(value, TOLD) == error]
 
 
-def spectra(scales: Sequence[Scale], _views: Sequence[View], rows: Sequence[Reconstruction]) -> None:
+def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
     """How much of truth and prediction lies at which wavelength, at chosen scales."""
     if not rows:
         st.info(NO_PICTURE)

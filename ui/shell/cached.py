@@ -16,7 +16,7 @@ from core.errors import ExplorerError
 from core.geo import Catalogue, GalleryEntry, Tile, TileSpec, known_sources, thumbnail
 from core.geo import gallery as gallery_of
 from core.geo.catalogue import DATA_VARIABLE
-from core.session import View
+from core.session import PageView
 from ui.shell import weights
 from ui.shell.kept import Kept
 
@@ -158,7 +158,9 @@ def forget(name: str) -> None:
 weights.when_removed(forget)
 
 
-def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | None = None) -> Reconstruction:
+def reconstruction(
+    view: PageView, asker: str, on_place: Callable[[int], None] | None = None
+) -> Reconstruction:
     """What a view shows. `asker` waits in the queue before the device; its newer request replaces an older one (Superseded)."""
     key = question(view)
     if (found := _made().get(key)) is not None:
@@ -173,7 +175,7 @@ def reconstruction(view: View, asker: str, on_place: Callable[[int], None] | Non
 
 
 def reconstructions(
-    views: Sequence[View], asker: str
+    views: Sequence[PageView], asker: str
 ) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
     """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
     from core.engine.reconstruct import Wanted, reconstruct_many
@@ -201,7 +203,7 @@ def reconstructions(
         yield n, _made().put(question(views[n]), piece[1])
 
 
-def prepared(view: View) -> Prepared:
+def prepared(view: PageView) -> Prepared:
     """A view's tile as its network is fed it."""
     from core.engine.reconstruct import prepare
 
@@ -210,11 +212,11 @@ def prepared(view: View) -> Prepared:
     return prepare(network, ground(view.tile, side), view.policy, side)
 
 
-def vectors(views: Sequence[View]) -> list[Any]:
+def vectors(views: Sequence[PageView]) -> list[Any]:
     """One vector for each view's whole picture, nothing hidden, by its model, scale and policy: float32 (d,) each."""
     from core.engine.embed import embed
 
-    def make(view: View) -> Any:
+    def make(view: PageView) -> Any:
         ready = prepared(view)
         gsd_m, native_m = ready.fed.tile.gsd, ready.tile.native_gsd_m
         return embed(
@@ -224,7 +226,7 @@ def vectors(views: Sequence[View]) -> list[Any]:
     return [_vectors().once((view.model, view.tile, view.policy), partial(make, view)) for view in views]
 
 
-def patches(views: Sequence[View]) -> PatchSet:
+def patches(views: Sequence[PageView]) -> PatchSet:
     """Every patch's vector of several tiles under one network, nothing hidden."""
     from core.engine.tokens import PatchSet, patch_vectors
 
@@ -236,21 +238,23 @@ def patches(views: Sequence[View]) -> PatchSet:
     return of_patches("vectors", views, make)
 
 
-def of_patches(what: str, views: Sequence[View], make: Callable[[], Any], *more: Hashable) -> Any:
+def of_patches(what: str, views: Sequence[PageView], make: Callable[[], Any], *more: Hashable) -> Any:
     """What was found about the patches of several tiles, by what it is and what `more` it hangs on; made once."""
     return shelf("patches", 64).once(
         (what, *more, *((view.model, view.tile, view.policy) for view in views)), make
     )
 
 
-def verdict(view: View, made: Reconstruction) -> Verdict:
+def verdict(view: PageView, made: Reconstruction) -> Verdict:
     """Scores of a view's reconstruction beside the fills."""
     from core.judge import judge
 
     return _judged().once(question(view), lambda: judge(made))
 
 
-def spreads(view: View, count: int, asker: str, say: Callable[[str], None] | None = None) -> Iterator[Spread]:
+def spreads(
+    view: PageView, count: int, asker: str, say: Callable[[str], None] | None = None
+) -> Iterator[Spread]:
     """Mean and deviation over `count` masks, growing as the pictures come; once complete, only the last."""
     key = (question(view), count)
     if (found := _studies().get(key)) is not None:
@@ -275,7 +279,7 @@ def spreads(view: View, count: int, asker: str, say: Callable[[str], None] | Non
     _studies().put(key, spread)
 
 
-def sweep(view: View, asker: str) -> tuple[SweepStep, ...]:
+def sweep(view: PageView, asker: str) -> tuple[SweepStep, ...]:
     """Reconstructions of a view with more and more hidden."""
     key = (view.model, view.tile, view.policy, replace(view.mask, ratio=0.5))
     if (found := _studies().get(key)) is not None:
@@ -332,6 +336,6 @@ def _queue(network: Encoder) -> Turns:
     return turns(device_of(network).kind)
 
 
-def question(view: View) -> Hashable:
+def question(view: PageView) -> Hashable:
     """What a reconstruction depends on."""
     return view.model, view.tile, view.policy, view.mask

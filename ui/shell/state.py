@@ -1,4 +1,4 @@
-"""The only place that touches Streamlit's session state and the address bar: typed get and set, View to and from the URL."""
+"""The only place that touches Streamlit's session state and the address bar: typed get and set, PageView to and from the URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
 
 from core.geo import TileRef
-from core.session import Restored, View, ignored_parameter, view_from_params
+from core.session import PageView, Restored, ignored_parameter, view_from_params
 from ui.shell import routes
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ def address_is_news(written: object) -> bool:
 
 
 def view(
-    default: View,
+    default: PageView,
     *,
     models: set[str],
     sources: set[str],
@@ -139,7 +139,7 @@ def view(
     """
     passed_over = _passed_over()
     asked = {name: value for name, value in st.query_params.items() if name not in passed_over}
-    kept: View | None = st.session_state.get(_VIEW)
+    kept: PageView | None = st.session_state.get(_VIEW)
     written: dict[str, str] | None = st.session_state.get(_WRITTEN)
     if not address_is_news(written) or asked == written:
         return Restored(_without(kept or default, unused), recall(_IGNORED, ()))
@@ -169,7 +169,7 @@ def _passed_over() -> frozenset[str]:
     return OTHERS if recall(_PAGE, "") == "Globe" else OTHERS - GLOBE
 
 
-def _without(kept: View, unused: Collection[str]) -> View:
+def _without(kept: PageView, unused: Collection[str]) -> PageView:
     """The view for a page that has no use for another page's selection."""
     return replace(kept, selection="") if "sel" in unused else kept
 
@@ -188,7 +188,7 @@ def ignored_parameters() -> tuple[str, ...]:
     return tuple(ignored_parameter(name) for name in st.query_params if name not in _READ_ANYWHERE)
 
 
-def publish(shown: View) -> None:
+def publish(shown: PageView) -> None:
     """Remember the view and write it into the address bar, where it can be copied, reloaded and shared."""
     params = shown.to_params()
     passed_over = _passed_over()
@@ -252,14 +252,14 @@ def how_to_return() -> str:
     return "The address above holds the key to them: keep it if you want to come back, share it with care."
 
 
-def jump(to: View) -> None:
+def jump(to: PageView) -> None:
     """Show another view from the start of a new run: every widget begins from it again."""
     forget_widgets()
     st.session_state[_VIEW] = to
     st.rerun()
 
 
-def carry(to: View, page: str) -> None:
+def carry(to: PageView, page: str) -> None:
     """Open another page with this view."""
     forget_widgets()
     st.session_state[_VIEW] = to

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import ExplorerError
+from ...errors import UsageError
 from ...policy import POLICIES
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ so does a raster of patches, when the same command is given again."""
 
 
 MIN_VALID = 0.5
-
-
-class UsageError(ExplorerError):
-    """An option that cannot be read."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import ExplorerError
 from ...files import write_atomic
-from ...net.download import DownloadError, Progress, download, part_of, sha256_of
+from ...net.download import DownloadError, DownloadProgress, download, part_of, sha256_of
 
 if TYPE_CHECKING:
     from ...models.base import Encoder
@@ -103,7 +103,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def fetch(release: Release, folder: Path, progress: Callable[[Progress], None] | None = None) -> Fetched:
+def fetch(
+    release: Release, folder: Path, progress: Callable[[DownloadProgress], None] | None = None
+) -> Fetched:
     """The file of `release` in `folder`, downloaded where it is not there yet; its hash is recorded beside it. Raises FetchError."""
     target = folder / release.file
     if target.is_file():
@@ -162,7 +164,7 @@ class _Teller:
     def __init__(self) -> None:
         self.told_at = 0.0
 
-    def __call__(self, told: Progress) -> None:
+    def __call__(self, told: DownloadProgress) -> None:
         now, live = time.monotonic(), sys.stderr.isatty()
         if now - self.told_at < (1 if live else 10) and told.done_bytes < told.total_bytes:
             return

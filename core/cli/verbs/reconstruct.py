@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ExplorerError
+from ...errors import UsageError
 from ...geo.tile import GeoError, TileRef, TileSpec
 from ...masking import KINDS, MaskSpec, mask_from_text
 from ...policy import POLICIES, Policy, policy_from_text
@@ -26,10 +26,6 @@ _EPILOG = """examples:
   python -m core reconstruct photo.png --gsd-m 0.3 --window 100,80,224,224 --json
   python -m core reconstruct samples/landsat --gsd-m 60 --model mae_tiny
   python -m core reconstruct stac:https://example.org/items/scene --online --at 11.4,47.3 --gsd-m 10"""
-
-
-class UsageError(ExplorerError):
-    """An option that cannot be read."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

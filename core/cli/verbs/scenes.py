@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from datetime import date, timedelta
 
-from ...errors import ExplorerError
+from ...errors import UsageError
 
 _EPILOG = """examples:
   python -m core scenes --at 11.4,47.3 --from 2024-06-01 --to 2024-09-01 --cloud 10 --online
@@ -15,10 +15,6 @@ _EPILOG = """examples:
 
 The catalogue is Earth Search (Sentinel-2 L2A) unless EARTH_MAE_STAC and EARTH_MAE_STAC_COLLECTION name another.
 What it prints as stac:... is a source for `embed` and `reconstruct`."""
-
-
-class UsageError(ExplorerError):
-    """An option that cannot be read."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

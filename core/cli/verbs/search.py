@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...atlas import EmbeddingTable, open_table
 from ...atlas.search.neighbors import Neighbors, example_query, nearest, unit_rows
-from ...errors import ExplorerError
+from ...errors import UsageError
 from ...units import metres
 
 if TYPE_CHECKING:
@@ -41,10 +41,6 @@ SHOWN = (
     "recon_loss_high",
     "pixel_bbox",
 )
-
-
-class UsageError(ExplorerError):
-    """An option that cannot be read."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -52,7 +52,7 @@ class Written:
     block_px: tuple[int, int]
 
 
-class Held:
+class HeldRaster:
     """Datasets of one file that stay open between reads, by overview level; closed once, by whoever gives them up, and never under a reader."""
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class GeoTiff(Picture):
         if isinstance(self._origin, RemoteFile) or self._untrusted:
             yield
             return
-        held = self._thread.held = Held()
+        held = self._thread.held = HeldRaster()
         try:
             yield
         finally:
@@ -155,8 +155,8 @@ class GeoTiff(Picture):
         """
         import rasterio
 
-        kept: Held | None = getattr(self._thread, "held", None)
-        held = Held() if kept is None or kept.given_up else kept
+        kept: HeldRaster | None = getattr(self._thread, "held", None)
+        held = HeldRaster() if kept is None or kept.given_up else kept
         with self._in_words(), rasterio.Env(**GDAL_MANNERS), held.in_use():
             try:
                 yield held.dataset(overview_level, partial(self._opened, overview_level))

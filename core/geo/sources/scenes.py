@@ -34,7 +34,7 @@ PREVIEW_TYPES = ("image/jpeg", "image/png", "image/jpg")
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class StacCatalogue:
     """Name a STAC API and one of its collections."""
 
     address: str
@@ -46,9 +46,9 @@ class Catalogue:
         return f"{self.collection} at {urlsplit(self.address).hostname}"
 
 
-def catalogue() -> Catalogue:
+def catalogue() -> StacCatalogue:
     """Give the catalogue that the settings name."""
-    return Catalogue(
+    return StacCatalogue(
         os.environ.get(STAC_VARIABLE) or EARTH_SEARCH, os.environ.get(COLLECTION_VARIABLE) or SENTINEL_2
     )
 
@@ -100,7 +100,7 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SatelliteScene:
     """One acquisition: when (ISO 8601), cloud in percent where known, outline as rings of (lon, lat), preview, rasters."""
 
     id: str
@@ -149,7 +149,7 @@ class Scene:
         return Listed(entry, asset.address)
 
 
-def search(web: Web, query: SceneQuery, where: Catalogue | None = None) -> tuple[Scene, ...]:
+def search(web: Web, query: SceneQuery, where: StacCatalogue | None = None) -> tuple[SatelliteScene, ...]:
     """Ask a catalogue for the scenes that show a place, the least cloudy first; raises OnlineError where there are none."""
     where = where or catalogue()
     lon, lat = (query.lonlat[0] + 180) % 360 - 180, query.lonlat[1]
@@ -221,7 +221,7 @@ def _io(web: Web) -> Any:
     return Guarded()
 
 
-def read_scenes(web: Web, address: str) -> tuple[Scene, ...]:
+def read_scenes(web: Web, address: str) -> tuple[SatelliteScene, ...]:
     """Read the scene of a STAC item, or those of a list of items (a search's answer), from their address; raises OnlineError."""
     found = web.json(address)
     items: Any = (
@@ -241,7 +241,7 @@ def read_scenes(web: Web, address: str) -> tuple[Scene, ...]:
     return tuple(scenes)
 
 
-def scene_of(item: Any, address: str = "") -> Scene | None:
+def scene_of(item: Any, address: str = "") -> SatelliteScene | None:
     """Understand a STAC item; None where it is none. Of its assets those are kept that are GeoTIFFs at http(s) addresses."""
     if (
         not isinstance(item, dict)
@@ -266,7 +266,7 @@ def scene_of(item: Any, address: str = "") -> Scene | None:
         if str(asset.get("type", "")).startswith(TIFF_TYPE)
     ]
     previews = [urljoin(base, str(a.get("href", ""))) for k, a in assets.items() if _is_preview(k, a)]
-    return Scene(
+    return SatelliteScene(
         _short(item.get("id"), 120) or name_of(base),
         base,
         _short(item.get("collection"), 80),

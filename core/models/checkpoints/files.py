@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ...untrusted import tensors
-from ...untrusted.tensors import TORCH_LEGACY, TORCH_ZIP, WIDTHS, Listing, listing
+from ...untrusted.tensors import TORCH_LEGACY, TORCH_ZIP, WIDTHS, TensorListing, listing
 from ...untrusted.tensors import Tensor as Listed
 from ..registry import WeightsError
 
@@ -98,7 +98,7 @@ def _mistaken(head: bytes) -> str:
     return "is neither a file of torch (.pth) nor safetensors: give one of those"
 
 
-def _check(path: Path, found: Listing, size: int) -> None:
+def _check(path: Path, found: TensorListing, size: int) -> None:
     """Refuse what claims more than the file's own bytes hold, before any of it is read."""
     if len(found.tensors) > MAX_TENSORS:
         raise CheckpointError(

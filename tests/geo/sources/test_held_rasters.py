@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from core.geo import TileSpec, open_source
-from core.geo.sources.raster import GeoTiff, Held
+from core.geo.sources.raster import GeoTiff, HeldRaster
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_the_thread_that_lost_its_file_opens_it_anew(ramp):
 
 
 def test_a_file_is_not_closed_under_a_read():
-    held, closed = Held(), []
+    held, closed = HeldRaster(), []
     with held.in_use():
         held.dataset(None, lambda stack: stack.callback(closed.append, True))
         in_thread(held.close)

@@ -11,7 +11,7 @@ from core.geo.sources import remote
 from core.geo.sources.listed import Listed
 from core.geo.sources.online import NAME, OnlineSource, open_remote
 from core.geo.sources.remote import CHUNK_BYTES, RemoteFile
-from core.net.client import Limits, Web
+from core.net.client import RequestLimits, Web
 from core.net.online import LOCAL_SWITCH, SWITCH, OnlineError
 
 PLACE = (-112.7, 40.8)
@@ -102,7 +102,7 @@ def test_threads_share_a_remote_raster(server):
 )
 def test_what_is_no_cloud_optimised_geotiff_is_said_in_a_sentence(server, path, kind, said):
     with pytest.raises(kind, match=said) as caught:
-        open_remote(Web(limits=Limits(wait_s=0.5)), f"{server.base}{path}")
+        open_remote(Web(limits=RequestLimits(wait_s=0.5)), f"{server.base}{path}")
     assert str(caught.value).endswith(".")
     assert "sig=" not in str(caught.value)
 

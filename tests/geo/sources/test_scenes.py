@@ -12,7 +12,7 @@ from core.geo.sources.scenes import (
     scene_of,
     search,
 )
-from core.net.client import Limits, Web
+from core.net.client import RequestLimits, Web
 from core.net.online import OnlineError
 
 HERE = (-112.7, 40.8)
@@ -21,7 +21,7 @@ SUMMER = ("2024-05-01", "2024-08-31")
 
 def ask(server, api="v1", lonlat=HERE, days=SUMMER, cloud=100.0, **more):
     return search(
-        Web(limits=Limits(wait_s=0.5)),
+        Web(limits=RequestLimits(wait_s=0.5)),
         SceneQuery(lonlat, *days, cloud, **more),
         Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
     )
@@ -75,7 +75,7 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
 def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
     with pytest.raises(OnlineError, match=said) as caught:
         search(
-            Web(limits=Limits(wait_s=0.5, whole_s=0.3)),
+            Web(limits=RequestLimits(wait_s=0.5, whole_s=0.3)),
             SceneQuery(HERE, *SUMMER),
             Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
         )

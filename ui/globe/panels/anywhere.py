@@ -14,7 +14,7 @@ from core.geo import GeoError, TileRef, TileSpec
 from core.geo.sources.online import NAME, OnlineSource
 from core.geo.sources.raster import GeoTiff
 from core.net import online
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from ui.globe import desk as ask
 from ui.globe.desk import Desk
@@ -34,7 +34,7 @@ def draw(desk: Desk) -> None:
     if not online.is_on():
         _how_to_switch_on()
         return
-    from core.geo.sources.scenes import Scene
+    from core.geo.sources.scenes import SatelliteScene
     from ui.globe.panels import scenes as shown
 
     left, right = st.columns([1, 2.2], gap="large")
@@ -48,7 +48,7 @@ def draw(desk: Desk) -> None:
                 icon=":material/satellite_alt:",
             )
         return
-    chosen: Scene | None = None
+    chosen: SatelliteScene | None = None
     with right, in_a_sentence():
         with st.spinner("Asking the catalogue", show_time=True):
             found = shown.answer(asked)
@@ -178,7 +178,7 @@ def _cost(source: OnlineSource, key: str) -> str:
     return f"{read / 1e6:,.2f} MB of this file's {whole / 1e6:,.2f} MB were read so far ({read / whole:.1%})."
 
 
-def _alike(desk: Desk, view: View, side: int, tile: Any, source: OnlineSource) -> None:
+def _alike(desk: Desk, view: PageView, side: int, tile: Any, source: OnlineSource) -> None:
     """What in the open table is most like the place; and the place in a table of one's own."""
     from core.engine.embedding.places import default_recipe, embed_place
 

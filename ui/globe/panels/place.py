@@ -13,7 +13,7 @@ from core.atlas.search.neighbors import Neighbors, nearest
 from core.atlas.store.grid import EARTH_RADIUS_KM
 from core.errors import ExplorerError
 from core.geo import TileSpec
-from core.session import View
+from core.session import PageView
 from core.units import metres
 from core.viz.pictures import panels
 from core.viz.sheet import sheet
@@ -144,7 +144,7 @@ def imagined(desk: Desk, row: int) -> None:
     network_and_mask(desk.view)
 
 
-def show_imagined(view: View) -> None:
+def show_imagined(view: PageView) -> None:
     """The ground of a view, hidden in part and imagined, and the doors to the labs."""
     st.markdown("## What the network imagines here")
     try:
@@ -167,7 +167,7 @@ def show_imagined(view: View) -> None:
                 state.carry(view, path)
 
 
-def network_and_mask(view: View) -> None:
+def network_and_mask(view: PageView) -> None:
     """Another network, or another mask: for the whole app, and the page runs again with it."""
     with st.popover("Network and mask", icon=":material/tune:"):
         key = state.widget("globe network", view.model)
@@ -191,6 +191,6 @@ def network_and_mask(view: View) -> None:
         state.jump(replace(view, mask=mask))
 
 
-def view_of(view: View, spec: TileSpec) -> View:
+def view_of(view: PageView, spec: TileSpec) -> PageView:
     """The view of the app, at a row's ground."""
     return replace(view, tile=same_ground(spec, cached.card_of(view.model).input_px), selection="")

@@ -13,7 +13,7 @@ import streamlit as st
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
 from core.geo.sources.picture_file import decode_picture
-from core.geo.sources.scenes import Scene, SceneQuery, search
+from core.geo.sources.scenes import SatelliteScene, SceneQuery, search
 from core.net.client import Web
 from core.units import metres
 from core.viz.footprints import located, span_m
@@ -42,10 +42,10 @@ class Asked:
         return cls(query, time.time() // FRESH_S)
 
 
-def answer(asked: Asked) -> tuple[Scene, ...]:
+def answer(asked: Asked) -> tuple[SatelliteScene, ...]:
     """The scenes that a catalogue names, with their previews fetched side by side. Raises OnlineError and GeoError."""
 
-    def ask() -> tuple[Scene, ...]:
+    def ask() -> tuple[SatelliteScene, ...]:
         web = Web()
         scenes = search(web, asked.query)
         with ThreadPoolExecutor(6) as pool:
@@ -55,7 +55,7 @@ def answer(asked: Asked) -> tuple[Scene, ...]:
     return cached.shelf("scene answers", 64).once(asked, ask)
 
 
-def preview(scene: Scene, web: Web | None = None) -> bytes:
+def preview(scene: SatelliteScene, web: Web | None = None) -> bytes:
     """A scene's preview as a small JPEG, decoded here before it goes to a browser; a grey card where it cannot be had."""
 
     def fetch() -> bytes:
@@ -75,7 +75,7 @@ def preview(scene: Scene, web: Web | None = None) -> bytes:
     )
 
 
-def choose(scenes: tuple[Scene, ...]) -> Scene:
+def choose(scenes: tuple[SatelliteScene, ...]) -> SatelliteScene:
     """Show scenes as a strip of previews with date, cloud and a button each; gives the one chosen, the least cloudy at first."""
     chosen = next((scene for scene in scenes if scene.id == state.recall(_CHOSEN, "")), scenes[0])
     with st.container(horizontal=True, gap="small", key="scenes strip"):
@@ -91,7 +91,7 @@ def choose(scenes: tuple[Scene, ...]) -> Scene:
     return chosen
 
 
-def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) -> None:
+def chart(scenes: tuple[SatelliteScene, ...], place: tuple[float, float], chosen: str) -> None:
     """Where the scenes lie, on a small map; nothing where the Earth's picture is not installed."""
     outlines = [scene.outline for scene in scenes]
     spec = TileSpec(
@@ -111,7 +111,7 @@ def chart(scenes: tuple[Scene, ...], place: tuple[float, float], chosen: str) ->
     )
 
 
-def day(scene: Scene) -> str:
+def day(scene: SatelliteScene) -> str:
     """When a scene was taken, as a date."""
     try:
         return f"{datetime.fromisoformat(scene.when):%-d %b %Y}"
@@ -119,6 +119,6 @@ def day(scene: Scene) -> str:
         return "date unknown"
 
 
-def cloud(scene: Scene) -> str:
+def cloud(scene: SatelliteScene) -> str:
     """How cloudy a scene is, in words."""
     return "cloud unknown" if scene.cloud_percent is None else f"{scene.cloud_percent:.3g} % cloud"
