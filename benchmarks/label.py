@@ -87,12 +87,12 @@ def accuracy(name: str, model: str | None, draws: int, seed: int = 0) -> dict[st
     from core.engine.candidates import candidate
     from core.evaluation.cache import default_cache
     from core.evaluation.data.datasets import DataSpec, data_folders, open_set
-    from core.evaluation.plan import Plan, embedding_recipes
+    from core.evaluation.plan import EvaluationPlan, embedding_recipes
     from core.evaluation.protocols.vectors import vectors
     from core.models import default_embedder
 
     subject, data = candidate(model or default_embedder()), open_set(DataSpec(name), data_folders())
-    recipe = next(iter(embedding_recipes(Plan(protocol="knn", data=(name,)), subject, data)))
+    recipe = next(iter(embedding_recipes(EvaluationPlan(protocol="knn", data=(name,)), subject, data)))
     steps = vectors(recipe, subject, data, default_cache())
     while True:
         try:

@@ -87,7 +87,7 @@ class _Sums:
         )
 
 
-def ratio_sweep(
+def ratio_series(
     model: Reconstructor,
     tile: Tile,
     mask: MaskSpec,

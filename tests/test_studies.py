@@ -5,7 +5,7 @@ import numpy as np
 from core.engine.reconstruct import reconstruct
 from core.masking import MaskSpec, make_mask
 from core.policy import Policy
-from core.studies import monte_carlo, ratio_sweep
+from core.studies import monte_carlo, ratio_series
 from tests.engine.conftest import plain_tile
 
 POLICY = Policy("native_gsd")
@@ -36,7 +36,7 @@ def test_kinds_without_a_seed_become_random_patches_of_their_ratio(small_scale_m
 
 def test_a_sweep_hides_the_same_patches_and_more(small_scale_mae):
     steps = list(
-        ratio_sweep(
+        ratio_series(
             small_scale_mae, plain_tile(64), MaskSpec("random", seed=2), POLICY, ratios=(0.25, 0.5, 0.75)
         )
     )

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files import program_folder, write_atomic
-from .recipes import Recipe
+from .recipes import EvaluationRecipe
 from .results import Result
 from .sealed import seal, unseal
 
@@ -30,12 +30,12 @@ class Cache:
 
     folder: Path
 
-    def result(self, recipe: Recipe) -> Result | None:
+    def result(self, recipe: EvaluationRecipe) -> Result | None:
         """Give the stored result of a recipe, or None; a damaged file counts as none."""
         stored = self._read(self._result_path(recipe))
         return stored if stored is not None and stored.recipe == recipe else None
 
-    def holds_damaged(self, recipe: Recipe) -> bool:
+    def holds_damaged(self, recipe: EvaluationRecipe) -> bool:
         """Tell whether a result of a recipe is stored that cannot be trusted: its checksum is wrong, or missing as in earlier versions."""
         return self._result_path(recipe).is_file() and self.result(recipe) is None
 
@@ -50,11 +50,11 @@ class Cache:
             write_atomic(self._arrays_path(result.recipe), _packed(arrays))
         write_atomic(self._result_path(result.recipe), json.dumps(seal(result.to_json()), indent=1).encode())
 
-    def arrays(self, recipe: Recipe) -> dict[str, NDArray[Any]] | None:
+    def arrays(self, recipe: EvaluationRecipe) -> dict[str, NDArray[Any]] | None:
         """Give the arrays stored with a result, or None."""
         return _unpacked(self._arrays_path(recipe))
 
-    def holds_arrays(self, recipe: Recipe) -> bool:
+    def holds_arrays(self, recipe: EvaluationRecipe) -> bool:
         """Tell whether arrays are stored with a result."""
         return self._arrays_path(recipe).is_file()
 
@@ -88,10 +88,10 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def _result_path(self, recipe: Recipe) -> Path:
+    def _result_path(self, recipe: EvaluationRecipe) -> Path:
         return self.folder / f"{recipe.key}.json"
 
-    def _arrays_path(self, recipe: Recipe) -> Path:
+    def _arrays_path(self, recipe: EvaluationRecipe) -> Path:
         return self.folder / f"{recipe.scored_as.key}.npz"
 
     def _vector_path(self, parts: tuple[object, ...]) -> Path:

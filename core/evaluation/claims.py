@@ -106,7 +106,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArmComparison:
     """One number of both arms on the same test images. `scale` None: the mean over the scales; `pooling` is (ours, other's).
 
     `seeds` holds the difference of every seed; `p_value` McNemar's, for one seed and one scale; `floor` what a colour histogram reaches.
@@ -163,7 +163,7 @@ class Claim:
     limit: int | None
     ours: TrainedArm
     other: TrainedArm
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ArmComparison, ...]
 
     @property
     def statement(self) -> Statement:
@@ -171,7 +171,7 @@ class Claim:
         return STATEMENTS[self.name]
 
     @property
-    def headline(self) -> Comparison:
+    def headline(self) -> ArmComparison:
         """The comparison to quote."""
         return self.comparisons[0]
 
@@ -231,7 +231,7 @@ def _arm(said: dict[str, Any]) -> TrainedArm:
     )
 
 
-def _comparison(said: dict[str, Any]) -> Comparison:
+def _comparison(said: dict[str, Any]) -> ArmComparison:
     first, second = said["pooling"]
     fields: dict[str, Any] = {
         **said,
@@ -240,7 +240,7 @@ def _comparison(said: dict[str, Any]) -> Comparison:
     }
     for side in ("ours", "other", "difference"):
         fields[side] = Measured(**{key: float(value) for key, value in said[side].items()})
-    return Comparison(**fields)
+    return ArmComparison(**fields)
 
 
 def write_claim(claim: Claim, folder: Path) -> Path:

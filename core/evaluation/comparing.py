@@ -14,7 +14,7 @@ from .errors import FeatureError
 from .protocols.agreement import linear_cka, neighbour_overlap
 from .protocols.segmentation import compare_miou
 from .protocols.vectors import stored_vectors
-from .recipes import Recipe
+from .recipes import EvaluationRecipe
 from .results import Result
 from .stats.intervals import Interval, Paired, bootstrap_mean, compare
 
@@ -22,7 +22,7 @@ NEIGHBOURS = 20
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ResultComparison:
     """Second minus first on the same test images; overlap of nearest neighbours and linear CKA where both models' vectors are kept."""
 
     first: Result
@@ -100,7 +100,7 @@ def comparable(first: Result, second: Result) -> bool:
     return a != b and metrics and all(getattr(a, name) == getattr(b, name) for name in same)
 
 
-def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]:
+def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[ResultComparison]:
     """Compare every model with the first one that was scored alike: on the same set, at the same scale, by the same protocol.
 
     Where the first one was scored under several policies, the one that the other was scored under too is its partner, else its first.
@@ -121,7 +121,7 @@ def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[Comparison]
             yield compare_results(partner, result, cache)
 
 
-def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
+def compare_results(first: Result, second: Result, cache: Cache) -> ResultComparison:
     """Compare two stored numbers. Raises FeatureError where what they were scored from is not kept, or is of other images."""
     a, b = (cache.arrays(result.recipe) for result in (first, second))
     if a is None or b is None:
@@ -129,17 +129,19 @@ def compare_results(first: Result, second: Result, cache: Cache) -> Comparison:
             "What one of the two numbers was computed from is no longer kept: evaluate it again."
         )
     if first.metric == "miou":
-        return Comparison(first, second, compare_miou(a["confusions"], b["confusions"]), None, None, None)
+        return ResultComparison(
+            first, second, compare_miou(a["confusions"], b["confusions"]), None, None, None
+        )
     name = "psnr" if first.metric == "psnr" else "right"
     if "rows" in a and not np.array_equal(a["rows"], b["rows"]):
         raise FeatureError(
             "The two were not scored on the same images one by one: some could not be read under one of them."
         )
     neighbours, overlap, cka = _alike(first, second, a.get("rows"), cache)
-    return Comparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
+    return ResultComparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
 
 
-def _named(recipe: Recipe) -> str:
+def _named(recipe: EvaluationRecipe) -> str:
     return f"{recipe.model} ({recipe.policy})" if recipe.policy else recipe.model
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from .data.published import PUBLISHED
-from .recipes import Recipe
+from .recipes import EvaluationRecipe
 from .results import Result
 
 # Scale-MAE, ICCV 2023, Table 1: kNN accuracy in %, mean over the sweep of relative GSDs, ViT-L.
@@ -146,7 +146,7 @@ def _differences(data: str, members: Sequence[Result], official: Collection[str]
     return found
 
 
-def _authors_res(recipe: Recipe) -> bool:
+def _authors_res(recipe: EvaluationRecipe) -> bool:
     """Whether positions heard what the authors' code gives them, 224 / input size or 1; a model without such positions hears nothing else."""
     return (
         recipe.res is None

@@ -15,17 +15,17 @@ from .data.masked import MaskedSet
 from .data.published import LABELLED_TABLE
 from .errors import FeatureError, LabelledSetError, RecipeError
 from .protocols.knn import KnnSpec
-from .recipes import PROTOCOLS, Recipe, author_recipe
+from .recipes import PROTOCOLS, EvaluationRecipe, author_recipe
 from .subjects import Subject
 
-SWEEP = (0.125, 0.25, 0.5, 1.0)
+SCALE_SERIES = (0.125, 0.25, 0.5, 1.0)
 LINEAR_HEAD = (
     "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
 )
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """A table to fill. `policies` are texts such as "log_gsd" or "manual-2.5", None the card's; `scales` relative to native.
 
     `feed` "native" shows the network the picture at its scaled size (up to whole patches), "input" at the model's own size.
@@ -88,7 +88,9 @@ class Plan:
             check_settings(shots=shots)
 
 
-def embedding_recipes(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> Iterator[Recipe]:
+def embedding_recipes(
+    plan: EvaluationPlan, subject: Subject, data: LabelledSet | MaskedSet
+) -> Iterator[EvaluationRecipe]:
     """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set.
 
     Raises EvaluationError where the set has too few images for k or the shots, or pictures too large for a network.
@@ -126,13 +128,13 @@ def whole_patches(size_px: int, patch_px: int) -> int:
 
 
 def _embedding_recipe(
-    plan: Plan,
+    plan: EvaluationPlan,
     subject: Subject,
     data: LabelledSet | MaskedSet,
     scale: float,
     policy: str | None,
     shots: int | None,
-) -> Recipe:
+) -> EvaluationRecipe:
     author = author_recipe(plan.author, data.published) if plan.author else None
     scaled_px = max(1, round(data.native_px * scale))
     wanted_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
@@ -152,7 +154,7 @@ def _embedding_recipe(
         )
     dense = plan.protocol == "segmentation"
     knn = plan.knn if plan.protocol in ("knn", "sweep") else None
-    return Recipe(
+    return EvaluationRecipe(
         protocol="knn" if plan.protocol == "sweep" else plan.protocol,
         data=data.name,
         data_hash=data.fingerprint,
@@ -184,7 +186,7 @@ def _embedding_recipe(
     )
 
 
-def _neighbours(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> int:
+def _neighbours(plan: EvaluationPlan, subject: Subject, data: LabelledSet | MaskedSet) -> int:
     """The plan's k, fitted to the gallery where it may be; known before anything is embedded."""
     gallery = len(data.rows("train"))
     if plan.knn.k <= gallery:
@@ -196,7 +198,7 @@ def _neighbours(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> 
     )
 
 
-def _shots(plan: Plan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
+def _shots(plan: EvaluationPlan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
     """Shots that every class has training images for; known before anything is embedded."""
     assert isinstance(data, LabelledSet)  # few-shot is scored on classes of pictures
     fewest = int(np.unique(data.labels[data.rows("train")], return_counts=True)[1].min())
@@ -209,7 +211,7 @@ def _shots(plan: Plan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
     return plan.shots
 
 
-def _normalisation(plan: Plan, subject: Subject, data: LabelledSet | MaskedSet) -> str:
+def _normalisation(plan: EvaluationPlan, subject: Subject, data: LabelledSet | MaskedSet) -> str:
     if plan.normalisation == "dataset" and (data.published is None or data.published.mean is None):
         raise LabelledSetError(
             f"No colour statistics are known for '{data.name}'; use the card's (--normalisation card)."

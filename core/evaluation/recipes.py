@@ -24,7 +24,7 @@ MEAN_OF = "mean of "
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EvaluationRecipe:
     """One number's recipe; fields that its protocol does not use stay None and are left out of files and hashes.
 
     `scale` is relative to the native size; the picture is area-resized to `scaled_px`, then to `size_px` where whole patches
@@ -67,7 +67,7 @@ class Recipe:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
-    def scored_as(self) -> Recipe:
+    def scored_as(self) -> EvaluationRecipe:
         """The recipe under which the number and what it was computed from are kept: a sweep is kNN at each of its scales."""
         return replace(self, protocol="knn") if self.protocol == "sweep" else self
 
@@ -83,7 +83,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Author:
+class AuthorRecipe:
     """A recipe that the model's authors are known to have used on a set; None leaves the choice to the card."""
 
     size_px: int | None
@@ -91,23 +91,25 @@ class Author:
     note: str
 
 
-def author_recipe(name: str, known: PublishedSet | None) -> Author:
+def author_recipe(name: str, known: PublishedSet | None) -> AuthorRecipe:
     """Give the author recipe `author` (native size, res 1, per-set overrides) or `author_224` (224 px, res 1), models.md 1.12."""
     if name == "author":
         res = known.author_res if known is not None and known.author_res is not None else 1.0
-        return Author(
+        return AuthorRecipe(
             None,
             res,
             "native size, area interpolation, CLS; res 1.0, EuroSAT 3.5 (torchgeo-bench, with an author)",
         )
     if name == "author_224":
-        return Author(224, 1.0, "area-resized to 224 px, res 1.0, CLS (official issue #1: 0.9605 on EuroSAT)")
+        return AuthorRecipe(
+            224, 1.0, "area-resized to 224 px, res 1.0, CLS (official issue #1: 0.9605 on EuroSAT)"
+        )
     raise RecipeError(
         f"There is no author recipe '{name}'; choose author or author_224, or give a recipe file."
     )
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def write_recipe(recipe: EvaluationRecipe, path: Path) -> None:
     """Write a recipe as TOML or JSON, by the file's ending, in one atomic step."""
     from ..files import write_atomic
 
@@ -122,12 +124,12 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
     write_atomic(path, text.encode())
 
 
-def recipe_toml(recipe: Recipe) -> str:
+def recipe_toml(recipe: EvaluationRecipe) -> str:
     """Give a recipe as the text of a TOML file."""
     return "".join(f"{name} = {_toml(value)}\n" for name, value in recipe.plain().items())
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> EvaluationRecipe:
     """Read a recipe file; raises RecipeError naming what is unknown, missing or of the wrong kind."""
     try:
         with path.open("rb") as file:
@@ -139,7 +141,7 @@ def read_recipe(path: Path) -> Recipe:
     return parse_recipe(content, path.name)
 
 
-def parse_recipe(content: bytes, name: str) -> Recipe:
+def parse_recipe(content: bytes, name: str) -> EvaluationRecipe:
     """Understand a recipe file's content, JSON where its name ends in .json, else TOML; raises RecipeError as `read_recipe` does."""
     plain = parse(content, name, "json" if name.lower().endswith(".json") else "toml", RecipeError)
     if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
@@ -149,9 +151,9 @@ def parse_recipe(content: bytes, name: str) -> Recipe:
     return recipe_from(plain, name)
 
 
-def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
+def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
     """Check plain values and make them a recipe; raises RecipeError for what is unknown, missing, of the wrong kind or out of bounds."""
-    kinds = {field.name: str(field.type) for field in fields(Recipe)}
+    kinds = {field.name: str(field.type) for field in fields(EvaluationRecipe)}
     unknown = sorted(set(plain) - set(kinds))
     if unknown:
         raise RecipeError(
@@ -161,7 +163,7 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
     if missing:
         raise RecipeError(f"'{origin}' lacks '{missing[0]}'; add it, or write a whole recipe with --out.")
     values = {name: _checked(name, value, kinds[name], origin) for name, value in plain.items()}
-    recipe = Recipe(**values)
+    recipe = EvaluationRecipe(**values)
     if recipe.protocol not in PROTOCOLS:
         raise RecipeError(
             f"'{origin}' asks for the protocol '{recipe.protocol:.80}'; choose one of {', '.join(PROTOCOLS)}."
@@ -177,7 +179,7 @@ def recipe_from(plain: dict[str, Any], origin: str) -> Recipe:
     return recipe
 
 
-def differences(asked: Recipe, found: Recipe) -> dict[str, tuple[Any, Any]]:
+def differences(asked: EvaluationRecipe, found: EvaluationRecipe) -> dict[str, tuple[Any, Any]]:
     """List the settings in which two recipes differ: name -> (asked, found)."""
     a, b = asdict(asked), asdict(found)
     return {name: (a[name], b[name]) for name in a if a[name] != b[name]}

@@ -13,16 +13,16 @@ from .data.datasets import set_beneath
 from .data.masked import SCENES
 from .data.published import PUBLISHED
 from .errors import RecipeError
-from .plan import Plan
+from .plan import EvaluationPlan
 from .protocols.knn import KnnSpec
-from .recipes import Recipe, differences
-from .subjects import FillAlone
+from .recipes import EvaluationRecipe, differences
+from .subjects import FillBaseline
 
 MAX_PATCH_PX = 512
 T = TypeVar("T")
 
 
-def plan_of(recipe: Recipe, data: str | None = None) -> Plan:
+def plan_of(recipe: EvaluationRecipe, data: str | None = None) -> EvaluationPlan:
     """Give the plan that asks for exactly this recipe's number, on `data` (a name, folder or zip), else on the set of the recipe's name.
 
     Raises RecipeError for a mean over sets, and for settings that cannot be meant.
@@ -30,7 +30,7 @@ def plan_of(recipe: Recipe, data: str | None = None) -> Plan:
     if recipe.is_mean:
         raise RecipeError("This recipe is a mean over sets; run the recipes of the single sets again.")
     manual = f"manual-{recipe.res!r}" if recipe.res is not None else None
-    return Plan(
+    return EvaluationPlan(
         protocol=recipe.scored_as.protocol,
         data=(data or recipe.data,),
         scales=(recipe.scale,),
@@ -44,7 +44,7 @@ def plan_of(recipe: Recipe, data: str | None = None) -> Plan:
         fit_k=False,
         shots=(_or(recipe.shots, 1),),
         fit_shots=False,
-        draws=_or(recipe.draws, Plan.draws),
+        draws=_or(recipe.draws, EvaluationPlan.draws),
         ratios=(_or(recipe.ratio, 0.75),),
         size_px=recipe.size_px,
     )
@@ -58,7 +58,7 @@ def located(name: str, folders: Sequence[Path]) -> str:
     return name if found is None else str(found)
 
 
-def fill_of(recipe: Recipe) -> FillAlone | None:
+def fill_of(recipe: EvaluationRecipe) -> FillBaseline | None:
     """Give the fill whose number a recipe is of, on the patches that its mask names; None for a model's. Raises RecipeError."""
     if recipe.model not in FILLS or recipe.protocol != "reconstruction":
         return None
@@ -67,10 +67,10 @@ def fill_of(recipe: Recipe) -> FillAlone | None:
         raise RecipeError(
             f"The recipe of the fill '{recipe.model}' does not say of which patches its mask is; write it anew with --out."
         )
-    return FillAlone(recipe.model, int(found[1]))
+    return FillBaseline(recipe.model, int(found[1]))
 
 
-def explain(asked: Recipe, found: Recipe) -> str:
+def explain(asked: EvaluationRecipe, found: EvaluationRecipe) -> str:
     """Say in one sentence whether this machine ran the same recipe, and what differs where it did not."""
     unlike = {name: pair for name, pair in differences(asked, found).items() if name != "protocol"}
     if "data_hash" not in unlike:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .recipes import Recipe
+from .recipes import EvaluationRecipe
 
 COLUMNS = (
     "data",
@@ -35,7 +35,7 @@ class Result:
     `details` holds whatever else the protocol found, as plain values; `skipped` names images that could not be read.
     """
 
-    recipe: Recipe
+    recipe: EvaluationRecipe
     metric: str
     value: float
     low: float
@@ -86,7 +86,7 @@ class Result:
             k: v for k, v in plain.items() if k not in fixed | {"skipped_files", "recipe", plain["metric"]}
         }
         return Result(
-            Recipe(**plain["recipe"]),
+            EvaluationRecipe(**plain["recipe"]),
             plain["metric"],
             plain[plain["metric"]],
             plain["low"],

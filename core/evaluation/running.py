@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from .baselines.fills import FILLS
 from .cache import Cache
-from .data.crops import Picture, PictureSet, crops_per_image, open_pictures
+from .data.crops import ImageCrops, PictureSet, crops_per_image, open_pictures
 from .data.datasets import DataSpec, LabelledSet, data_folders, open_set
 from .data.masked import MaskedSet, open_masked
 from .errors import RecipeError
-from .plan import Plan, embedding_recipes, resolve_res, whole_patches
+from .plan import EvaluationPlan, embedding_recipes, resolve_res, whole_patches
 from .protocols.averages import mean_over_sets, with_fills
 from .protocols.reconstruction import Paint, reconstruction_scores
 from .protocols.scoring import Scored, score
 from .protocols.segmentation import Learn, segmentation_scores
 from .protocols.vectors import vectors
-from .recipes import Recipe
+from .recipes import EvaluationRecipe
 from .results import Result
-from .subjects import FillAlone, Subject
+from .subjects import FillBaseline, Subject
 
 T = TypeVar("T")
 RECONSTRUCTION_LIMIT = 20  # images of each class where the plan states no limit
@@ -35,7 +35,7 @@ SMALL_GRID = 8  # the least cells a side that pictures smaller than a network's 
 
 
 @dataclass(frozen=True)
-class Progress:
+class EvaluationProgress:
     """Where the table stands: what is being computed, the share done of all work (0..1), seconds left or None at first.
 
     A `notice` is a sentence about something that went wrong on the way; it should stay visible.
@@ -48,10 +48,10 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Job:
+class NumberJob:
     """One number to compute, with what it needs; `subject` None: a fill."""
 
-    recipe: Recipe
+    recipe: EvaluationRecipe
     data: LabelledSet | PictureSet | MaskedSet
     subject: Subject | None
     patch_px: int
@@ -64,13 +64,13 @@ class Job:
 
 
 def evaluate(
-    plan: Plan,
+    plan: EvaluationPlan,
     subjects: Sequence[Subject],
     *,
     folders: Sequence[Path] | None = None,
     cache: Cache | None = None,
     learn: Learn | None = None,
-) -> Iterator[Progress | Result]:
+) -> Iterator[EvaluationProgress | Result]:
     """Yield the results of a plan as they come, with progress between them.
 
     Results found in the cache come at once and cost nothing. `learn` is what segmentation learns its head with. Raises EvaluationError (no such set, k too large, vectors
@@ -105,7 +105,9 @@ def evaluate(
     yield from mean_over_sets(scored, plan.seed)
 
 
-def plan_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Job]:
+def plan_jobs(
+    plan: EvaluationPlan, subjects: Sequence[Subject], folders: Sequence[Path]
+) -> Iterator[NumberJob]:
     """Yield every number of a plan in the order in which it is computed; raises EvaluationError for data that are not there."""
     if not subjects:
         raise RecipeError(
@@ -119,10 +121,12 @@ def plan_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) 
         opened = open_masked(spec, folders) if plan.protocol == "segmentation" else open_set(spec, folders)
         for subject in subjects:
             for recipe in embedding_recipes(plan, subject, opened):
-                yield Job(recipe, opened, subject, subject.patch_px)
+                yield NumberJob(recipe, opened, subject, subject.patch_px)
 
 
-def _reconstruction_jobs(plan: Plan, subjects: Sequence[Subject], folders: Sequence[Path]) -> Iterator[Job]:
+def _reconstruction_jobs(
+    plan: EvaluationPlan, subjects: Sequence[Subject], folders: Sequence[Path]
+) -> Iterator[NumberJob]:
     able = [subject for subject in subjects if subject.reconstructs]
     if not able:
         raise RecipeError(
@@ -135,21 +139,23 @@ def _reconstruction_jobs(plan: Plan, subjects: Sequence[Subject], folders: Seque
         for subject in able:
             for ratio in plan.ratios:
                 recipe = _reconstruction_recipe(plan, subject, pictures, ratio, limit)
-                for fill in (subject.name,) if isinstance(subject, FillAlone) else FILLS:
-                    job = Job(_fill_recipe(recipe, fill, subject.patch_px), pictures, None, subject.patch_px)
+                for fill in (subject.name,) if isinstance(subject, FillBaseline) else FILLS:
+                    job = NumberJob(
+                        _fill_recipe(recipe, fill, subject.patch_px), pictures, None, subject.patch_px
+                    )
                     if job.recipe.key not in painted:
                         painted.add(job.recipe.key)
                         yield job
-                for policy in () if isinstance(subject, FillAlone) else plan.policies:
+                for policy in () if isinstance(subject, FillBaseline) else plan.policies:
                     chosen = policy or subject.default_policy
-                    yield Job(replace(recipe, policy=chosen), pictures, subject, subject.patch_px)
+                    yield NumberJob(replace(recipe, policy=chosen), pictures, subject, subject.patch_px)
 
 
 def _reconstruction_recipe(
-    plan: Plan, subject: Subject, pictures: PictureSet, ratio: float, limit: int
-) -> Recipe:
+    plan: EvaluationPlan, subject: Subject, pictures: PictureSet, ratio: float, limit: int
+) -> EvaluationRecipe:
     size_px = whole_patches(plan.size_px or _fed_px(subject, pictures), subject.patch_px)
-    return Recipe(
+    return EvaluationRecipe(
         protocol="reconstruction",
         data=pictures.name,
         data_hash=pictures.hash,
@@ -180,13 +186,13 @@ def _fed_px(subject: Subject, pictures: PictureSet) -> int:
     )
 
 
-def _fill_recipe(recipe: Recipe, fill: str, patch_px: int) -> Recipe:
+def _fill_recipe(recipe: EvaluationRecipe, fill: str, patch_px: int) -> EvaluationRecipe:
     """The same pictures and masks, painted by a fill: it knows no weights, and of the network only its patches."""
     mask = f"{recipe.mask}, patches of {patch_px} px"
     return replace(recipe, model=fill, weights="none", policy=None, mask=mask)
 
 
-def _cached(job: Job, cache: Cache | None) -> Scored | None:
+def _cached(job: NumberJob, cache: Cache | None) -> Scored | None:
     result = cache.result(job.recipe) if cache else None
     arrays = cache.arrays(job.recipe) if cache and result else None
     return Scored(result, arrays) if result is not None and arrays is not None else None
@@ -205,8 +211,8 @@ def _not_kept(cache: Cache, found: Scored) -> str:
 
 
 def _computed(
-    job: Job, cache: Cache | None, clock: Clock, place: int, learn: Learn | None
-) -> Generator[Progress, None, Scored]:
+    job: NumberJob, cache: Cache | None, clock: Clock, place: int, learn: Learn | None
+) -> Generator[EvaluationProgress, None, Scored]:
     recipe, data, subject = job.recipe, job.data, job.subject
     hidden = (
         f", {100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f" at {100 * recipe.scale:g} %"
@@ -229,7 +235,7 @@ def _computed(
     return (yield from clock.told(steps, place, len(data.files), text))
 
 
-def _slow(recipe: Recipe, subject: Subject) -> str:
+def _slow(recipe: EvaluationRecipe, subject: Subject) -> str:
     """What to add to the progress of a network that is fed so many tokens a picture that it takes very long."""
     tokens = ((recipe.size_px or 0) // subject.patch_px) ** 2
     if subject.default_policy is None or tokens <= MANY_TOKENS:
@@ -237,20 +243,22 @@ def _slow(recipe: Recipe, subject: Subject) -> str:
     return f"; {tokens:,} tokens a picture take long: at the model's input size ({subject.input_px} px, --feed input) or a smaller --size it is far faster"
 
 
-def _painter(job: Job) -> Paint:
+def _painter(job: NumberJob) -> Paint:
     """What paints the hidden cells of crops: the fill of the recipe's name, or the network under the recipe's policy."""
     recipe, subject, patch_px = job.recipe, job.subject, job.patch_px
     if subject is None:
         fill = FILLS[recipe.model]
 
-        def by_fill(crops: NDArray[np.float32], hidden: NDArray[np.bool_], _: Picture) -> NDArray[np.float32]:
+        def by_fill(
+            crops: NDArray[np.float32], hidden: NDArray[np.bool_], _: ImageCrops
+        ) -> NDArray[np.float32]:
             pixels = hidden.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
             return np.stack([fill(crop, where) for crop, where in zip(crops, pixels, strict=True)])
 
         return by_fill
 
     def by_network(
-        crops: NDArray[np.float32], hidden: NDArray[np.bool_], picture: Picture
+        crops: NDArray[np.float32], hidden: NDArray[np.bool_], picture: ImageCrops
     ) -> NDArray[np.float32]:
         res = resolve_res(
             subject,
@@ -276,17 +284,17 @@ class Clock:
         """Leave a job out of the count: its number was there already."""
         self._work[place] = 0.0
 
-    def begun(self, place: int, text: str) -> Progress:
+    def begun(self, place: int, text: str) -> EvaluationProgress:
         """Progress at the beginning of a job, before its first images are done."""
         return self._progress(place, 0.0, text)
 
-    def notice(self, place: int, text: str) -> Progress:
+    def notice(self, place: int, text: str) -> EvaluationProgress:
         """A sentence about the job at hand that should stay visible."""
         return replace(self._progress(place, 0.0, text), notice=True)
 
     def told(
         self, steps: Generator[int, None, T], place: int, count: int, text: str
-    ) -> Generator[Progress, None, T]:
+    ) -> Generator[EvaluationProgress, None, T]:
         """Turn a generator of images done into one of progress, with the same return value."""
         while True:
             try:
@@ -295,9 +303,9 @@ class Clock:
                 return finished.value
             yield self._progress(place, done / count, text)
 
-    def _progress(self, place: int, share: float, text: str) -> Progress:
+    def _progress(self, place: int, share: float, text: str) -> EvaluationProgress:
         before, total = sum(self._work[:place]), sum(self._work)
         finished = before + self._work[place] * share
         elapsed = time.perf_counter() - self._start
         left = elapsed * (total - finished) / finished if finished > 0 and elapsed > 1 else None
-        return Progress(text, finished / total if total else 1.0, left)
+        return EvaluationProgress(text, finished / total if total else 1.0, left)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..policy import Policy
-from .baselines.floors import COLOUR_HISTOGRAM, cell_colours, colour_histogram
+from .baselines.colours import COLOUR_HISTOGRAM, cell_colours, colour_histogram
 
 
 class Subject(Protocol):
@@ -74,7 +74,7 @@ class _NoNetwork:
         raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
 
 
-class ColourFloor(_NoNetwork):
+class ColourHistogram(_NoNetwork):
     """The colour histogram as a model: no patches, no GSD, nothing to reconstruct."""
 
     name = COLOUR_HISTOGRAM
@@ -96,7 +96,7 @@ class ColourFloor(_NoNetwork):
 
 
 @dataclass(frozen=True)
-class FillAlone(_NoNetwork):
+class FillBaseline(_NoNetwork):
     """One of `fills.FILLS` by its `name`, scored without a network beside it, on patches of `patch_px`; it embeds nothing."""
 
     name: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine.training.runs import TrainSpec
 from ..evaluation.errors import RecipeError
-from ..evaluation.plan import SWEEP
+from ..evaluation.plan import SCALE_SERIES
 from ..models.tinymim import named
 
 ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "depth": 8, "num_heads": 3}
@@ -95,7 +95,7 @@ def _scale_mae(_: str, batch: int) -> Experiment:
         _spec("scale_mae_arm", "scale_mae", batch, {**ENCODER, **DECODER, **heads}), **BOTH_TARGETS
     )
     other = replace(_spec("mae_arm", "mae", batch, {**ENCODER, **DECODER}, target_scale=2), **BOTH_TARGETS)
-    return Experiment("scale_mae", ours, other, scales=SWEEP)
+    return Experiment("scale_mae", ours, other, scales=SCALE_SERIES)
 
 
 def _tinymim(teacher: str, batch: int) -> Experiment:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..evaluation.cache import Cache
-from ..evaluation.claims import Comparison, Measured
+from ..evaluation.claims import ArmComparison, Measured
 from ..evaluation.data.datasets import LabelledSet
-from ..evaluation.plan import Plan, embedding_recipes
+from ..evaluation.plan import EvaluationPlan, embedding_recipes
 from ..evaluation.protocols.scoring import score
-from ..evaluation.protocols.vectors import Vectors, vectors
-from ..evaluation.recipes import Recipe
+from ..evaluation.protocols.vectors import ImageVectors, vectors
+from ..evaluation.recipes import EvaluationRecipe
 from ..evaluation.stats.intervals import Interval, bootstrap_crossed, compare
-from ..evaluation.subjects import ColourFloor, Subject
+from ..evaluation.subjects import ColourHistogram, Subject
 from .experiments import Experiment
 
 Right = NDArray[np.bool_]
@@ -31,9 +31,9 @@ def comparisons(
     ours: Sequence[Subject],
     other: Sequence[Subject],
     cache: Cache,
-) -> Generator[str, None, tuple[Comparison, ...]]:
+) -> Generator[str, None, tuple[ArmComparison, ...]]:
     """Score every arm of every seed; yields what is being computed. The means over scales come first, then every scale."""
-    rows: list[Comparison] = []
+    rows: list[ArmComparison] = []
     for data in sets:
         for protocol in experiment.protocols:
             floors = yield from _floors(experiment, data, protocol, cache)
@@ -41,7 +41,7 @@ def comparisons(
                 first = yield from _scored(experiment, data, protocol, ours, pooling[0], cache)
                 second = yield from _scored(experiment, data, protocol, other, pooling[1], cache)
                 gallery = int((data.splits == "train").sum())
-                blank = Comparison(
+                blank = ArmComparison(
                     data.name, protocol, None, pooling, NOTHING, NOTHING, NOTHING, (), None, None, 0, gallery
                 )
                 if len(experiment.scales) > 1:
@@ -66,7 +66,7 @@ def _scored(
 ) -> Generator[str, None, list[NDArray[np.bool_]]]:
     """Right or wrong for each scale: (seeds, images) each."""
     per_scale: list[list[Right]] = [[] for _ in experiment.scales]
-    plan = Plan(protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling)
+    plan = EvaluationPlan(protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling)
     for subject in subjects:
         for place, recipe in enumerate(embedding_recipes(plan, subject, data)):
             arrays = cache.arrays(recipe) if cache.result(recipe) else None
@@ -81,8 +81,8 @@ def _scored(
 
 
 def _embedded(
-    recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache
-) -> Generator[str, None, Vectors]:
+    recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, cache: Cache
+) -> Generator[str, None, ImageVectors]:
     """The vectors of a recipe; CLS and mean come from one pass over the pictures. Says how far it is every few seconds."""
     wide = recipe.pooling in ("cls", "mean")
     steps = vectors(replace(recipe, pooling="cls+mean") if wide else recipe, subject, data, cache)
@@ -91,7 +91,7 @@ def _embedded(
         try:
             done = next(steps)
         except StopIteration as finished:
-            made: Vectors = finished.value
+            made: ImageVectors = finished.value
             break
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
@@ -109,13 +109,13 @@ def _floors(
     """What a colour histogram reaches under kNN at each scale; none under other protocols."""
     if protocol != "knn":
         return {}
-    right = yield from _scored(experiment, data, protocol, [ColourFloor()], None, cache)
+    right = yield from _scored(experiment, data, protocol, [ColourHistogram()], None, cache)
     return {scale: float(found.mean()) for scale, found in zip(experiment.scales, right, strict=True)}
 
 
 def _compared(
-    blank: Comparison, ours: NDArray[np.float64] | Right, other: NDArray[np.float64] | Right
-) -> Comparison:
+    blank: ArmComparison, ours: NDArray[np.float64] | Right, other: NDArray[np.float64] | Right
+) -> ArmComparison:
     """Fill a comparison from (seeds, images) of either arm."""
     a, b = ours.astype(np.float64), other.astype(np.float64)
     single = len(a) == 1 and ours.dtype == np.bool_

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ..evaluation.claims import Claim, Comparison, Measured, Statement
+from ..evaluation.claims import ArmComparison, Claim, Measured, Statement
 from .theme import FILLS, GRID, MODEL, SERIES, TEXT
 
 OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
@@ -27,7 +27,7 @@ def claim_figure(claim: Claim) -> go.Figure:
     return _plain(by_row(claim, scaled), max(HEIGHT, 150 + ROW * len(scaled)))
 
 
-def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
+def over_scales(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
     """Lines over relative scales, one for each arm and set."""
     figure, said = go.Figure(), claim.statement
     for number, data in enumerate(dict.fromkeys(row.data for row in rows)):
@@ -59,7 +59,7 @@ def over_scales(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
     return figure
 
 
-def by_row(claim: Claim, rows: Sequence[Comparison]) -> go.Figure:
+def by_row(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
     """A row for each set, protocol and pooling; both arms as points with intervals."""
     figure, said = go.Figure(), claim.statement
     places = list(range(len(rows)))
@@ -111,7 +111,7 @@ def paper_figure(statement: Statement) -> go.Figure:
     return _plain(figure, 330)
 
 
-def _name(row: Comparison, rows: Sequence[Comparison]) -> str:
+def _name(row: ArmComparison, rows: Sequence[ArmComparison]) -> str:
     """A row's name in words; both arms pool alike, a distilled network at the block that learned."""
     how = {"knn": "kNN", "probe": "linear probe"}.get(row.protocol, row.protocol)
     where = f"{SETS.get(row.data, row.data)},<br>" if len({other.data for other in rows}) > 1 else ""

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from ..evaluation.data.masked import UNLABELLED
-from ..evaluation.recipes import Recipe
+from ..evaluation.recipes import EvaluationRecipe
 from ..evaluation.results import Result
 from .theme import CLASSES, GRID, MODEL, SERIES, TEXT
 
@@ -33,7 +33,7 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
 
     A line joins numbers of one recipe but for the scale; where settings besides these three tell lines apart, their names say which.
     """
-    lines: dict[Recipe, list[Result]] = defaultdict(list)
+    lines: dict[EvaluationRecipe, list[Result]] = defaultdict(list)
     for result in sorted(results, key=lambda result: result.recipe.scale):
         lines[replace(result.recipe, **OF_THE_SCALE)].append(result)
     names = _line_names(list(lines))
@@ -65,16 +65,18 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
     return _plain(figure, 340 + 10 * len(lines))
 
 
-def _look(line: Recipe) -> tuple[str, str, str]:
+def _look(line: EvaluationRecipe) -> tuple[str, str, str]:
     return line.model, line.data, line.policy or "no GSD"
 
 
-def _line_names(lines: Sequence[Recipe]) -> dict[Recipe, str]:
-    names: dict[Recipe, str] = {}
+def _line_names(lines: Sequence[EvaluationRecipe]) -> dict[EvaluationRecipe, str]:
+    names: dict[EvaluationRecipe, str] = {}
     for line in lines:
         alike = [other for other in lines if _look(other) == _look(line)]
         apart = [
-            field.name for field in fields(Recipe) if len({getattr(other, field.name) for other in alike}) > 1
+            field.name
+            for field in fields(EvaluationRecipe)
+            if len({getattr(other, field.name) for other in alike}) > 1
         ]
         said = [f"{name.replace('_', ' ')} {str(getattr(line, name) or 'none')[:8]}" for name in apart]
         names[line] = ", ".join((*_look(line), *said))

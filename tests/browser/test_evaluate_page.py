@@ -8,9 +8,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from core.engine.training.segment import train_head
 from core.evaluation.cache import Cache
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.running import evaluate
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 from tests.evaluation.conftest import CLASSES, FakeNetwork, picture
 from tests.evaluation.protocols.test_segmentation import write_pair
 
@@ -28,16 +28,16 @@ def place(tmp_path_factory, serve):
             picture(kind, number, 64).save(folder / "data" / "EuroSAT_RGB" / name / f"{name}_{number}.png")
     for number in range(8):
         write_pair(folder / "fields", str(number), seed=number)
-    subjects, cache = [ColourFloor(), FakeNetwork()], Cache(folder / "cache")
+    subjects, cache = [ColourHistogram(), FakeNetwork()], Cache(folder / "cache")
     list(
         evaluate(
-            Plan(protocol="sweep", data=("eurosat",), scales=(0.5, 1.0)),
+            EvaluationPlan(protocol="sweep", data=("eurosat",), scales=(0.5, 1.0)),
             subjects,
             folders=(folder / "data",),
             cache=cache,
         )
     )
-    dense = Plan(protocol="segmentation", data=(str(folder / "fields"),), gsd_m=1.0)
+    dense = EvaluationPlan(protocol="segmentation", data=(str(folder / "fields"),), gsd_m=1.0)
     list(evaluate(dense, subjects, folders=(), cache=cache, learn=train_head))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EARTH_MAE_CACHE", str(folder / "cache"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.evaluation.baselines.floors import colour_histogram
+from core.evaluation.baselines.colours import colour_histogram
 from core.evaluation.data.images import area_resize
 from core.policy import Policy, res_for
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.cli.entry import main
 from core.evaluation.cache import Cache
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.running import evaluate
 
 
@@ -89,7 +89,7 @@ def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, ma
     ):
         list(
             evaluate(
-                Plan(data=(str(index_zip),)),
+                EvaluationPlan(data=(str(index_zip),)),
                 [network, make_network("nan_net", broken=True)],
                 folders=(),
                 cache=cache,

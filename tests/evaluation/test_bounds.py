@@ -7,11 +7,11 @@ import pytest
 
 from core.cli.entry import main
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.knn import KnnSpec, weighted_knn
 from core.evaluation.recipes import read_recipe
 from core.evaluation.results import Result
-from core.evaluation.running import Progress, evaluate
+from core.evaluation.running import EvaluationProgress, evaluate
 
 WHOLE = 'protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n'
 
@@ -40,7 +40,7 @@ def results(plan, subjects):
 )
 def test_a_plan_that_cannot_be_meant_cannot_be_built(setting, said):
     with pytest.raises(RecipeError, match=said):
-        Plan(**setting)
+        EvaluationPlan(**setting)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_too_large_a_k_and_too_many_shots_are_found_before_anything_is_embedded(
         FeatureError,
         match=r"choose k from 1 to 9|smallest class of 'pack' has 8 training images; choose 1 to 8",
     ):
-        results(Plan(data=(str(index_zip),), **plan), [network])
+        results(EvaluationPlan(data=(str(index_zip),), **plan), [network])
     assert network.embedded == 0
 
 
@@ -124,7 +124,7 @@ def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(
     index_zip, make_network, limit, shots
 ):
     found = results(
-        Plan(protocol="few-shot", data=(str(index_zip),), limit=limit),
+        EvaluationPlan(protocol="few-shot", data=(str(index_zip),), limit=limit),
         [make_network("one"), make_network("other")],
     )
     assert [(r.recipe.model, r.recipe.shots) for r in found] == [
@@ -158,8 +158,8 @@ def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of
     def first(**plan):
         return next(
             e
-            for e in evaluate(Plan(data=(str(index_zip),), **plan), [network], folders=())
-            if isinstance(e, Progress)
+            for e in evaluate(EvaluationPlan(data=(str(index_zip),), **plan), [network], folders=())
+            if isinstance(e, EvaluationProgress)
         )
 
     told = first(size_px=512)

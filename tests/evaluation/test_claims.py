@@ -12,8 +12,8 @@ import pytest
 from core.evaluation.claims import (
     RECORDED,
     STATEMENTS,
+    ArmComparison,
     Claim,
-    Comparison,
     Measured,
     TrainedArm,
     TrainedRun,
@@ -27,7 +27,7 @@ from core.evaluation.stats.intervals import bootstrap_crossed, bootstrap_mean
 
 
 def claim(difference: tuple[float, float, float] = (0.05, 0.02, 0.08)) -> Claim:
-    row = Comparison(
+    row = ArmComparison(
         "eurosat",
         "knn",
         None,

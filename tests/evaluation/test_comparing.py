@@ -10,14 +10,14 @@ from core.cli.entry import main
 from core.evaluation.cache import Cache
 from core.evaluation.comparing import comparable, compare_results, comparisons
 from core.evaluation.errors import FeatureError
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
 from core.evaluation.protocols.knn import KnnSpec
 from core.evaluation.protocols.vectors import stored_vectors
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.evaluation.stats.intervals import compare
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 
 
 def results(plan, subjects, cache):
@@ -27,7 +27,9 @@ def results(plan, subjects, cache):
 def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_path):
     cache = Cache(tmp_path / "cache")
     found = results(
-        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0)), [ColourFloor(), network], cache
+        EvaluationPlan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0)),
+        [ColourHistogram(), network],
+        cache,
     )
     pairs = list(comparisons(found, cache))
     assert [(p.first.recipe.model, p.second.recipe.model, p.first.recipe.scale) for p in pairs] == [
@@ -49,8 +51,8 @@ def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_p
 
 def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp_path):
     cache = Cache(tmp_path)
-    whole = results(Plan(data=(str(index_zip),)), [ColourFloor()], cache)[0]
-    other = results(Plan(data=(str(index_zip),), seed=1), [network], cache)[0]
+    whole = results(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram()], cache)[0]
+    other = results(EvaluationPlan(data=(str(index_zip),), seed=1), [network], cache)[0]
     assert not comparable(whole, other) and not comparable(whole, whole)
     lost = replace(whole, recipe=replace(whole.recipe, k=3))
     with pytest.raises(FeatureError, match="no longer kept: evaluate it again"):
@@ -61,7 +63,9 @@ def test_after_a_sweep_the_same_policies_are_paired_and_named(index_zip, make_ne
     cache, one, other = Cache(tmp_path), make_network("one"), make_network("other")
     other.default_policy = "log_gsd"
     found = results(
-        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5,), policies=(None, "author_eval")),
+        EvaluationPlan(
+            protocol="sweep", data=(str(index_zip),), scales=(0.5,), policies=(None, "author_eval")
+        ),
         [one, other],
         cache,
     )
@@ -75,20 +79,20 @@ def test_after_a_sweep_the_same_policies_are_paired_and_named(index_zip, make_ne
 
 def test_numbers_of_other_protocols_or_neighbours_are_not_comparable(index_zip, network, tmp_path):
     cache, data = Cache(tmp_path), (str(index_zip),)
-    whole = results(Plan(data=data), [ColourFloor()], cache)[0]
-    swept = results(Plan(protocol="sweep", data=data, scales=(1.0,)), [network], cache)[0]
+    whole = results(EvaluationPlan(data=data), [ColourHistogram()], cache)[0]
+    swept = results(EvaluationPlan(protocol="sweep", data=data, scales=(1.0,)), [network], cache)[0]
     assert comparable(whole, swept)  # a sweep is kNN
     for plan in (
-        Plan(protocol="probe", data=data),
-        Plan(data=data, knn=KnnSpec(k=5)),
-        Plan(data=data, knn=KnnSpec(tau=0.5)),
+        EvaluationPlan(protocol="probe", data=data),
+        EvaluationPlan(data=data, knn=KnnSpec(k=5)),
+        EvaluationPlan(data=data, knn=KnnSpec(tau=0.5)),
     ):
         assert not comparable(whole, results(plan, [network], cache)[0])
 
 
 def test_without_vectors_the_paired_test_still_stands(index_zip, network, tmp_path):
     cache = Cache(tmp_path)
-    first, second = results(Plan(data=(str(index_zip),)), [ColourFloor(), network], cache)
+    first, second = results(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram(), network], cache)
     for path in (tmp_path / "vectors").glob("*.npz"):
         path.unlink()
     pair = compare_results(first, second, cache)
@@ -124,7 +128,9 @@ def test_a_pair_says_how_many_shots_or_how_much_was_hidden(index_zip, network, t
     shots = list(
         comparisons(
             results(
-                Plan(protocol="few-shot", data=data, shots=(1, 2), draws=2), [ColourFloor(), network], cache
+                EvaluationPlan(protocol="few-shot", data=data, shots=(1, 2), draws=2),
+                [ColourHistogram(), network],
+                cache,
             ),
             cache,
         )
@@ -135,7 +141,11 @@ def test_a_pair_says_how_many_shots_or_how_much_was_hidden(index_zip, network, t
     ]
     hidden = list(
         comparisons(
-            results(Plan(protocol="reconstruction", data=data, ratios=(0.75,), limit=1), [network], cache),
+            results(
+                EvaluationPlan(protocol="reconstruction", data=data, ratios=(0.75,), limit=1),
+                [network],
+                cache,
+            ),
             cache,
         )
     )

@@ -6,12 +6,12 @@ import pytest
 
 from core.cli.entry import main
 from core.evaluation.paper import against_paper, paper_text
-from core.evaluation.recipes import Recipe
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.results import Result
 from core.models.checkpoints.releases import OFFICIAL_SHA256, RELEASES
 
 OFFICIAL = RELEASES["scale-mae"].sha256
-RECIPE = Recipe(
+RECIPE = EvaluationRecipe(
     "knn",
     "eurosat",
     "0" * 16,

@@ -5,9 +5,9 @@ import pytest
 
 from core.evaluation.errors import RecipeError
 from core.evaluation.paper import SCALE_MAE_KNN, against_paper, paper_text
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.recipes import (
-    Recipe,
+    EvaluationRecipe,
     author_recipe,
     differences,
     parse_recipe,
@@ -26,7 +26,7 @@ def results(plan, subjects, folders=()):
 @pytest.mark.parametrize("ending", [".toml", ".json"])
 @pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "reconstruction"])
 def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, ending, protocol):
-    plan = Plan(
+    plan = EvaluationPlan(
         protocol=protocol,
         data=(str(index_zip),),
         scales=(0.5,),
@@ -38,7 +38,7 @@ def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, 
     write_recipe(first.recipe, tmp_path / f"recipe{ending}")
     read = read_recipe(tmp_path / f"recipe{ending}")
     assert read == first.recipe
-    named = Recipe(**{**read.plain(), "data": str(index_zip)})
+    named = EvaluationRecipe(**{**read.plain(), "data": str(index_zip)})
     again = results(plan_of(named), [network])[-1]
     assert again.recipe == first.recipe
     assert again.value == first.value
@@ -48,20 +48,20 @@ def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, 
 @pytest.mark.parametrize("ending", [".toml", ".json"])
 @pytest.mark.parametrize("name", ["Äcker", "\U0001f33e", "a\x7fb\x01", 'q"\\'])
 def test_any_name_of_a_set_is_read_again(tmp_path, ending, name):
-    recipe = Recipe("knn", name, "0", "mae_tiny", "0")
+    recipe = EvaluationRecipe("knn", name, "0", "mae_tiny", "0")
     write_recipe(recipe, tmp_path / f"recipe{ending}")
     assert read_recipe(tmp_path / f"recipe{ending}") == recipe
     assert parse_recipe((tmp_path / f"recipe{ending}").read_bytes(), f"LAID IN{ending.upper()}") == recipe
 
 
 def test_a_name_that_is_no_text_leaves_a_recipe_that_can_be_read(tmp_path):
-    write_recipe(Recipe("knn", "f\udcffld", "0", "mae_tiny", "0"), tmp_path / "recipe.toml")
+    write_recipe(EvaluationRecipe("knn", "f\udcffld", "0", "mae_tiny", "0"), tmp_path / "recipe.toml")
     assert read_recipe(tmp_path / "recipe.toml").data == "f?ld"
 
 
 def test_what_could_not_be_followed_is_named(index_zip, network):
-    recipe = results(Plan(data=(str(index_zip),)), [network])[0].recipe
-    other = Recipe(**{**recipe.plain(), "weights": "abc"})
+    recipe = results(EvaluationPlan(data=(str(index_zip),)), [network])[0].recipe
+    other = EvaluationRecipe(**{**recipe.plain(), "weights": "abc"})
     assert differences(other, recipe) == {"weights": ("abc", "untrained")}
     assert "weights 'abc' became 'untrained'" in explain(other, recipe)
 
@@ -100,7 +100,9 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
 
 def test_results_read_back_as_they_were_and_write_tables(index_zip, network):
     found = results(
-        Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), policies=(None, "author_eval")),
+        EvaluationPlan(
+            protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), policies=(None, "author_eval")
+        ),
         [network],
     )
     text = json.dumps([result.to_json() for result in found], allow_nan=False)
@@ -117,7 +119,7 @@ def test_results_read_back_as_they_were_and_write_tables(index_zip, network):
 def test_the_papers_numbers_stand_beside_ours_with_every_difference(class_folders, tmp_path, network):
     (tmp_path / "data").mkdir()
     class_folders.rename(tmp_path / "data" / "EuroSAT_RGB")
-    found = results(Plan(data=("eurosat",)), [network], (tmp_path / "data",))
+    found = results(EvaluationPlan(data=("eurosat",)), [network], (tmp_path / "data",))
     row = against_paper(found)[0]
     assert row.paper == {"Scale-MAE": 86.7, "SatMAE": 84.4, "ConvMAE": 88.8}
     assert row.ours == pytest.approx(100 * found[0].value)

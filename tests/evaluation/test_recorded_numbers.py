@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from core.evaluation.baselines.floors import COLOUR_HISTOGRAM
+from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
 from core.evaluation.data.published import LABELLED_TABLE
 from core.evaluation.errors import RecipeError
-from core.evaluation.plan import SWEEP
-from core.evaluation.recipes import Recipe
+from core.evaluation.plan import SCALE_SERIES
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.recorded_numbers import read_numbers, record_numbers
 from core.evaluation.results import Result
 from core.models.registry import cards
 
 FOUND = Result(
-    Recipe("knn", "eurosat", "0" * 64, "mae_tiny", "1" * 64, scale=0.5, policy="log_gsd"),
+    EvaluationRecipe("knn", "eurosat", "0" * 64, "mae_tiny", "1" * 64, scale=0.5, policy="log_gsd"),
     "accuracy",
     0.7,
     0.6,
@@ -41,7 +41,10 @@ def test_every_trained_model_stands_in_the_table_over_scales():
         if card.trained:
             mine = [recipe for recipe in swept if recipe.model == name]
             missing = {
-                (d, s, p) for d in LABELLED_TABLE for s in SWEEP for p in (card.default_policy, "author_eval")
+                (d, s, p)
+                for d in LABELLED_TABLE
+                for s in SCALE_SERIES
+                for p in (card.default_policy, "author_eval")
             } - {(r.data, r.scale, r.policy) for r in mine}
             assert not missing, f"{name}: {sorted(missing, key=str)[:3]}"
 

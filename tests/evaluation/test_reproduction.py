@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from core.cli.entry import main
 from core.evaluation.cache import Cache
 from core.evaluation.data.images import read_picture
-from core.evaluation.data.storage import Store
-from core.evaluation.recipes import Recipe
+from core.evaluation.data.storage import ImageStore
+from core.evaluation.recipes import EvaluationRecipe
 from core.models import create, load_checkpoint
 from tests.evaluation.conftest import CLASSES, picture
 
@@ -69,7 +69,7 @@ def eurosat(tmp_path: Path) -> Path:
 
 def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], list[int]]:
     """The authors' evaluation in plain torch: area to 224 px, the set's colours, CLS at res 1, cosine, 20 neighbours, exp(similarity / 0.07)."""
-    model, store = load_checkpoint(weights), Store(data / "EuroSAT" / "2750")
+    model, store = load_checkpoint(weights), ImageStore(data / "EuroSAT" / "2750")
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
 
     def vectors(names: list[str]) -> torch.Tensor:
@@ -113,7 +113,7 @@ def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsy
     more = ["--overwrite-batch", str(BATCH)] if overwrite else []
     assert main([*command, *more, "--cache", str(tmp_path / "cache"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["results"][0]
-    recipe = Recipe(**found["recipe"])
+    recipe = EvaluationRecipe(**found["recipe"])
     assert (recipe.native_px, recipe.scaled_px, recipe.size_px, recipe.interpolation) == (64, 64, 224, "area")
     assert (recipe.pooling, recipe.res, recipe.normalisation) == ("cls", 1.0, "dataset")
     assert (recipe.k, recipe.tau, recipe.overwrite_batch) == (20, 0.07, BATCH if overwrite else None)

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from core.evaluation.recipes import Recipe
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.results import Result, in_order, to_csv, to_latex
 
-RECIPE = Recipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
+RECIPE = EvaluationRecipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
 FOUND = Result(RECIPE, "accuracy", 0.5, 0.4, 0.6, 12)
 
 

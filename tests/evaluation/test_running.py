@@ -3,9 +3,9 @@ import pytest
 
 from core.evaluation.cache import Cache
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
-from core.evaluation.plan import SWEEP, Plan
+from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
 from core.evaluation.results import Result
-from core.evaluation.running import Progress, evaluate
+from core.evaluation.running import EvaluationProgress, evaluate
 
 
 def events(plan, subjects, **options):
@@ -17,14 +17,16 @@ def results(plan, subjects, **options):
 
 
 def test_a_sweep_fills_scales_times_policies_and_tells_progress(index_zip, network):
-    plan = Plan(protocol="sweep", data=(str(index_zip),), scales=SWEEP, policies=(None, "author_eval"))
+    plan = EvaluationPlan(
+        protocol="sweep", data=(str(index_zip),), scales=SCALE_SERIES, policies=(None, "author_eval")
+    )
     told = events(plan, [network])
     found = [event for event in told if isinstance(event, Result)]
     assert [(r.recipe.scale, r.recipe.policy) for r in found] == [
-        (s, p) for s in SWEEP for p in ("native_gsd", "author_eval")
+        (s, p) for s in SCALE_SERIES for p in ("native_gsd", "author_eval")
     ]
     assert {r.recipe.protocol for r in found} == {"sweep"}
-    shares = [event.share for event in told if isinstance(event, Progress)]
+    shares = [event.share for event in told if isinstance(event, EvaluationProgress)]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
     sizes = {r.recipe.scale: (r.recipe.scaled_px, r.recipe.size_px) for r in found}
@@ -35,7 +37,7 @@ def test_a_sweep_fills_scales_times_policies_and_tells_progress(index_zip, netwo
 
 def test_a_second_run_computes_nothing_and_gives_the_same(index_zip, network, make_network, tmp_path):
     cache = Cache(tmp_path / "cache")
-    plan = Plan(data=(str(index_zip),), policies=("native_gsd", "author_eval"))
+    plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "author_eval"))
     first = results(plan, [network], cache=cache)
     again = make_network()
     assert results(plan, [again], cache=cache) == first
@@ -45,7 +47,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same(index_zip, network, ma
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(index_zip, make_network, tmp_path):
-    plan = Plan(data=(str(index_zip),), policies=("native_gsd", "author_eval", "manual-3.0"))
+    plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "author_eval", "manual-3.0"))
     started = evaluate(plan, [make_network()], folders=(), cache=Cache(tmp_path))
     done = 0
     for event in started:
@@ -60,31 +62,33 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(index_zip, make_network, tm
 
 def test_protocols_share_vectors_and_a_damaged_cache_is_computed_again(index_zip, make_network, tmp_path):
     cache, network = Cache(tmp_path), make_network()
-    knn = results(Plan(data=(str(index_zip),)), [network], cache=cache)
+    knn = results(EvaluationPlan(data=(str(index_zip),)), [network], cache=cache)
     embedded = network.embedded
-    probe = results(Plan(protocol="probe", data=(str(index_zip),)), [network], cache=cache)
-    shots = results(Plan(protocol="few-shot", data=(str(index_zip),), shots=(1, 4)), [network], cache=cache)
+    probe = results(EvaluationPlan(protocol="probe", data=(str(index_zip),)), [network], cache=cache)
+    shots = results(
+        EvaluationPlan(protocol="few-shot", data=(str(index_zip),), shots=(1, 4)), [network], cache=cache
+    )
     assert network.embedded == embedded
     assert [r.recipe.shots for r in shots] == [1, 4]
     assert probe[0].details["converged"] is True
     (tmp_path / f"{knn[0].recipe.key}.json").write_text("{")
     (tmp_path / f"{knn[0].recipe.key}.npz").write_bytes(b"")
-    assert results(Plan(data=(str(index_zip),)), [network], cache=cache)[0].value == knn[0].value
+    assert results(EvaluationPlan(data=(str(index_zip),)), [network], cache=cache)[0].value == knn[0].value
 
 
 def test_changed_images_are_not_taken_from_the_cache(class_folders, make_network, tmp_path):
     cache = Cache(tmp_path / "cache")
-    results(Plan(data=(str(class_folders),), gsd_m=1.0), [make_network()], cache=cache)
+    results(EvaluationPlan(data=(str(class_folders),), gsd_m=1.0), [make_network()], cache=cache)
     victim = class_folders / "River" / "River_3.png"
     victim.write_bytes((class_folders / "Town" / "Town_3.png").read_bytes())
     network = make_network()
-    results(Plan(data=(str(class_folders),), gsd_m=1.0), [network], cache=cache)
+    results(EvaluationPlan(data=(str(class_folders),), gsd_m=1.0), [network], cache=cache)
     assert network.embedded == 36
 
 
 def test_corrupt_images_are_counted_and_named_in_the_result(class_folders, network):
     (class_folders / "River" / "River_3.png").write_bytes(b"GIF89a")
-    found = results(Plan(data=(str(class_folders),), gsd_m=1.0), [network])[0]
+    found = results(EvaluationPlan(data=(str(class_folders),), gsd_m=1.0), [network])[0]
     assert found.to_json()["skipped"] == 1
     assert found.skipped[0].startswith("River/River_3.png: ")
 
@@ -93,41 +97,45 @@ def test_models_that_hear_no_gsd_are_embedded_once_for_all_policies(index_zip, m
     network = make_network()
     network.gsd_aware = False
     found = results(
-        Plan(data=(str(index_zip),), policies=("native_gsd", "author_eval")), [network], cache=Cache(tmp_path)
+        EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "author_eval")),
+        [network],
+        cache=Cache(tmp_path),
     )
     assert network.embedded == 36
     assert len(found) == 2
 
 
 def test_policies_that_come_to_the_same_res_are_embedded_once(index_zip, network, tmp_path):
-    plan = Plan(data=(str(index_zip),), policies=("native_gsd", "manual-2.0", "manual-3.0"))
+    plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "manual-2.0", "manual-3.0"))
     same, also, other = results(plan, [network], cache=Cache(tmp_path))
     assert (same.recipe.res, also.recipe.res, other.recipe.res) == (2.0, 2.0, 3.0)
     assert network.embedded == 2 * 36
 
 
 def test_a_gallery_that_a_limit_made_small_votes_as_a_whole(index_zip, network):
-    small = results(Plan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), limit=3), [network])
+    small = results(
+        EvaluationPlan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), limit=3), [network]
+    )
     assert {(r.recipe.k, r.details["gallery"]) for r in small} == {(9, 9)}
-    assert results(Plan(data=(str(index_zip),), limit=8), [network])[0].recipe.k == 20
+    assert results(EvaluationPlan(data=(str(index_zip),), limit=8), [network])[0].recipe.k == 20
 
 
 def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
     with pytest.raises(FeatureError, match=r"fake on 'pack': k is 20 but the gallery holds 9 images"):
-        results(Plan(data=(str(index_zip),), limit=3, fit_k=False), [make_network()])
+        results(EvaluationPlan(data=(str(index_zip),), limit=3, fit_k=False), [make_network()])
     with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values that are not finite for image"):
-        results(Plan(data=(str(index_zip),)), [make_network("nan_net", broken=True)])
+        results(EvaluationPlan(data=(str(index_zip),)), [make_network("nan_net", broken=True)])
     with pytest.raises(
         LabelledSetError, match="states no ground sample distance, which the policy native_gsd needs"
     ):
-        results(Plan(data=(str(class_folders),)), [make_network()][:1])
-    assert results(Plan(data=(str(class_folders),), policies=("author_eval",)), [make_network()])
+        results(EvaluationPlan(data=(str(class_folders),)), [make_network()][:1])
+    assert results(EvaluationPlan(data=(str(class_folders),), policies=("author_eval",)), [make_network()])
     with pytest.raises(RecipeError, match="no model to evaluate"):
-        results(Plan(data=(str(index_zip),)), [])
+        results(EvaluationPlan(data=(str(index_zip),)), [])
     with pytest.raises(RecipeError, match="There is no protocol 'magic'"):
-        Plan(protocol="magic")
+        EvaluationPlan(protocol="magic")
     with pytest.raises(RecipeError, match="Scales are shares"):
-        Plan(scales=(1.5,))
+        EvaluationPlan(scales=(1.5,))
 
 
 def test_dataset_colours_and_author_recipes_change_what_the_network_gets(
@@ -147,7 +155,7 @@ def test_dataset_colours_and_author_recipes_change_what_the_network_gets(
         fed.clear()
         return next(
             e
-            for e in evaluate(Plan(data=("eurosat",), **options), [Watching()], folders=folders)
+            for e in evaluate(EvaluationPlan(data=("eurosat",), **options), [Watching()], folders=folders)
             if isinstance(e, Result)
         )
 

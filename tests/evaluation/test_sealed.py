@@ -12,14 +12,14 @@ from core.cli.entry import main
 from core.evaluation.cache import Cache
 from core.evaluation.claims import RECORDED, read_claims
 from core.evaluation.errors import RecipeError
-from core.evaluation.plan import Plan
-from core.evaluation.recipes import Recipe
+from core.evaluation.plan import EvaluationPlan
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.recorded_numbers import NUMBERS, read_numbers
 from core.evaluation.results import Result
-from core.evaluation.running import Progress, evaluate
+from core.evaluation.running import EvaluationProgress, evaluate
 from core.evaluation.sealed import seal, unseal
 
-RECIPE = Recipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
+RECIPE = EvaluationRecipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
 FOUND = Result(
     RECIPE,
     "accuracy",
@@ -85,12 +85,12 @@ def test_a_record_without_a_checksum_or_with_another_is_refused():
 
 
 def test_a_damaged_number_is_computed_again_and_a_notice_says_so(index_zip, network, tmp_path):
-    cache, plan = Cache(tmp_path), Plan(data=(str(index_zip),))
+    cache, plan = Cache(tmp_path), EvaluationPlan(data=(str(index_zip),))
 
     def run() -> tuple[list[Result], list[str]]:
         events = list(evaluate(plan, [network], folders=(), cache=cache))
         return [e for e in events if isinstance(e, Result)], [
-            e.text for e in events if isinstance(e, Progress) and e.notice
+            e.text for e in events if isinstance(e, EvaluationProgress) and e.notice
         ]
 
     (first,), none = run()

@@ -6,11 +6,11 @@ import time
 import pytest
 
 from core.evaluation.cache import Cache
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.recipes import recipe_toml
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 
 PAGE = "pages/4_Evaluate.py"
 
@@ -44,10 +44,10 @@ def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, m
 
 
 def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):
-    plan = Plan(data=("ucmerced",), scales=(0.25, 1.0), limit=3)
+    plan = EvaluationPlan(data=("ucmerced",), scales=(0.25, 1.0), limit=3)
     stored = [
         e
-        for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache)
+        for e in evaluate(plan, [ColourHistogram()], folders=(shared_data,), cache=own_cache)
         if isinstance(e, Result)
     ]
     app = open_page(PAGE)
@@ -71,14 +71,14 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
 def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(own_cache, shared_data):
     from ui.evaluate import evaluations
 
-    plan = Plan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
+    plan = EvaluationPlan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
     swept = next(
         e
-        for e in evaluate(plan, [ColourFloor()], folders=(shared_data,), cache=own_cache)
+        for e in evaluate(plan, [ColourHistogram()], folders=(shared_data,), cache=own_cache)
         if isinstance(e, Result)
     )
     assert swept.recipe.protocol == "sweep" and evaluations.is_kept(swept)
-    assert evaluations.wrong(swept) is not None
+    assert evaluations.mistakes_of(swept) is not None
 
 
 def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, own_cache, shared_data):
@@ -129,8 +129,8 @@ def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_
 
     for number in range(8):
         write_pair(tmp_path / "fields", str(number), seed=number)
-    plan = Plan(protocol="segmentation", data=(str(tmp_path / "fields"),), gsd_m=1.0)
-    list(evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(), cache=own_cache, learn=train_head))
+    plan = EvaluationPlan(protocol="segmentation", data=(str(tmp_path / "fields"),), gsd_m=1.0)
+    list(evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(), cache=own_cache, learn=train_head))
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert any("labelled test pixels are right" in caption.value for caption in app.caption)
@@ -144,8 +144,8 @@ def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_
 def test_two_models_agreement_is_told(open_page, own_cache, shared_data):
     from tests.evaluation.conftest import FakeNetwork
 
-    plan = Plan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
-    list(evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache))
+    plan = EvaluationPlan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
+    list(evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(shared_data,), cache=own_cache))
     app = open_page(PAGE)
     against = next(box for box in app.selectbox if box.label == "Against")
     against.set_value(against.options[0]).run()
@@ -232,18 +232,18 @@ def many(app, label):
 
 @pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "sweep", "reconstruction", "segmentation"])
 def test_untouched_settings_are_the_protocol_s_own(open_page, shared_data, started, protocol):
-    from core.evaluation.plan import SWEEP
+    from core.evaluation.plan import SCALE_SERIES
 
     app = open_page(PAGE)
     app.selectbox(key="protocol").set_value(protocol).run()
     press(app, "Evaluate")
     assert not app.exception and not app.error
     usual = {
-        "sweep": {"scales": SWEEP, "policies": (None, "author_eval")},
-        "segmentation": {"scales": SWEEP[1:]},
+        "sweep": {"scales": SCALE_SERIES, "policies": (None, "author_eval")},
+        "segmentation": {"scales": SCALE_SERIES[1:]},
     }.get(protocol, {})
     data = "atlanta_buildings" if protocol == "segmentation" else "eurosat"
-    assert started[0][0] == (Plan(protocol=protocol, data=(data,), limit=50, **usual),)
+    assert started[0][0] == (EvaluationPlan(protocol=protocol, data=(data,), limit=50, **usual),)
 
 
 def test_every_setting_reaches_the_plan(open_page, shared_data, started):
@@ -271,7 +271,7 @@ def test_every_setting_reaches_the_plan(open_page, shared_data, started):
     press(app, "Evaluate")
     assert not app.exception and not app.error
     assert started[0][0] == (
-        Plan(
+        EvaluationPlan(
             protocol="sweep", data=("eurosat",), scales=(0.0625, 1.0), policies=("log_gsd", "manual-2.5"), feed="input", author="author_224",
             normalisation="dataset", pooling="cls+mean", limit=50, seed=7, knn=KnnSpec(5, 0.1, 64), fit_k=False, size_px=96,
         ),
@@ -354,9 +354,9 @@ def lay_in(app, name, content):
 
 
 def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, own_data):
-    plan = Plan(data=(str(own_data / "orchards"),), gsd_m=2.0)
+    plan = EvaluationPlan(data=(str(own_data / "orchards"),), gsd_m=2.0)
     stored = [
-        e for e in evaluate(plan, [ColourFloor()], folders=(), cache=own_cache) if isinstance(e, Result)
+        e for e in evaluate(plan, [ColourHistogram()], folders=(), cache=own_cache) if isinstance(e, Result)
     ]
     app = open_page(PAGE)
     lay_in(app, "mine.toml", recipe_toml(stored[0].recipe).encode())
@@ -373,7 +373,7 @@ def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, ow
 def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
     from tests.evaluation.conftest import FakeNetwork
 
-    plan = Plan(
+    plan = EvaluationPlan(
         protocol="reconstruction", data=(str(own_data / "orchards"),), ratios=(0.5,), limit=1, gsd_m=2.0
     )
     stored = [
@@ -428,9 +428,9 @@ def test_a_job_that_dies_of_anything_says_so_and_is_logged(open_page, shared_dat
 
 
 def numbered(model="scale_mae_tiny", **more):
-    from core.evaluation.recipes import Recipe
+    from core.evaluation.recipes import EvaluationRecipe
 
-    recipe = Recipe("knn", "eurosat", "hash", model, "none", **({"policy": "log_gsd"} | more))
+    recipe = EvaluationRecipe("knn", "eurosat", "hash", model, "none", **({"policy": "log_gsd"} | more))
     return Result(recipe, "accuracy", 0.9, 0.85, 0.95, 100)
 
 
@@ -475,10 +475,10 @@ def test_static_positions_are_said_to_hear_no_policy(open_page, own_cache):
 def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, own_cache, shared_data):
     from tests.evaluation.conftest import FakeNetwork
 
-    plan = Plan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
+    plan = EvaluationPlan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
     found = [
         e
-        for e in evaluate(plan, [ColourFloor(), FakeNetwork()], folders=(shared_data,), cache=own_cache)
+        for e in evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(shared_data,), cache=own_cache)
         if isinstance(e, Result)
     ]
     assert [box.label for box in open_page(PAGE).selectbox if box.label == "Against"]
@@ -511,7 +511,7 @@ def test_on_a_server_for_others_only_the_starter_stops_an_evaluation(open_page, 
 
     monkeypatch.setattr(ownership, "serves_others", lambda: True)
     monkeypatch.setattr(ownership.state, "owner", lambda: "me")
-    job = evaluations.Job((), (), started_by=ownership.visitor())
+    job = evaluations.EvaluationJob((), (), started_by=ownership.visitor())
     monkeypatch.setattr(evaluations, "_current", [job])
 
     def stop_button():

@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from core.evaluation.claims import STATEMENTS, Claim, Comparison, Measured, TrainedArm, TrainedRun
+from core.evaluation.claims import STATEMENTS, ArmComparison, Claim, Measured, TrainedArm, TrainedRun
 from core.viz.claims import claim_figure, paper_figure
 
 
-def claim(name: str, *rows: Comparison) -> Claim:
+def claim(name: str, *rows: ArmComparison) -> Claim:
     said = STATEMENTS[name]
     arms = [TrainedArm(label, {}, (TrainedRun(0, 64, 1, 0.1, "ab"),)) for label in (said.ours, said.other)]
     return Claim(name, "", "CPU", 64, "all", None, arms[0], arms[1], rows)
 
 
-ROW = Comparison(
+ROW = ArmComparison(
     "eurosat",
     "knn",
     1.0,

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.evaluation.recipes import Recipe
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.results import Result
 from core.viz.evaluation import confusion_figure, scale_chart
 
 
 def number(model: str, data: str, policy: str | None, scale: float) -> Result:
-    recipe = Recipe("knn", data, "hash", model, "none", scale=scale, policy=policy)
+    recipe = EvaluationRecipe("knn", data, "hash", model, "none", scale=scale, policy=policy)
     return Result(recipe, "accuracy", scale / 2, scale / 2 - 0.1, scale / 2 + 0.2, 10)
 
 

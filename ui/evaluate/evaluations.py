@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ExplorerError
-from core.evaluation.baselines.floors import COLOUR_HISTOGRAM
+from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
 from core.evaluation.cache import Cache, default_cache
 from core.evaluation.data.crops import SCENE_SETS
 from core.evaluation.data.datasets import DataSpec, LabelledSet, data_folders, find_set, open_set
@@ -23,15 +23,15 @@ from core.evaluation.data.images import Skipped, area_resize, centred_square, re
 from core.evaluation.data.masked import SCENES
 from core.evaluation.data.published import PUBLISHED
 from core.evaluation.errors import LabelledSetError, RecipeError
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.segmentation import Learn
-from core.evaluation.recipes import Recipe, parse_recipe
+from core.evaluation.recipes import EvaluationRecipe, parse_recipe
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.rerun import explain, fill_of, plan_of
 from core.evaluation.results import Result
-from core.evaluation.running import Progress, evaluate
+from core.evaluation.running import EvaluationProgress, evaluate
 from core.evaluation.stats.mistakes import Mistake, confusion, worst_mistakes
-from core.evaluation.subjects import ColourFloor, Subject
+from core.evaluation.subjects import ColourHistogram, Subject
 from ui.evaluate.own_sets import own_sets
 from ui.shell import cached
 
@@ -40,17 +40,17 @@ PAIRS_SHOWN = 8
 
 
 @dataclass
-class Job:
+class EvaluationJob:
     """One evaluation under way: its thread writes, pages read. `asked` is the recipe that it runs again, `said` what came of it, `started_by`
     the `ownership.visitor()` who may stop it."""
 
-    plans: tuple[Plan, ...]
+    plans: tuple[EvaluationPlan, ...]
     models: tuple[str, ...]
-    asked: Recipe | None = None
+    asked: EvaluationRecipe | None = None
     started_by: str = ""
     said: str = ""
     notices: list[str] = field(default_factory=list)
-    progress: Progress | None = None
+    progress: EvaluationProgress | None = None
     finished: int = 0
     problem: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
@@ -58,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Wrong:
+class Mistakes:
     """Where a result went wrong: confusion counts by class, and its most confident mistakes with their pictures (h, w, 3)."""
 
     counts: NDArray[np.int64]
@@ -67,7 +67,7 @@ class Wrong:
 
 
 @dataclass(frozen=True, eq=False)
-class Twice:
+class SplitDuplicates:
     """Duplicates of a set across its split, among `tests` test images; the first of them as pictures, test beside train (h, 2h, 3)."""
 
     tests: int
@@ -77,7 +77,7 @@ class Twice:
 
 _log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_current: list[Job] = []
+_current: list[EvaluationJob] = []
 
 
 def cache() -> Cache:
@@ -120,7 +120,7 @@ def is_kept(result: Result) -> bool:
     return cache().holds_arrays(result.recipe)
 
 
-def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
+def read_asked(name: str, content: bytes) -> tuple[EvaluationRecipe, EvaluationPlan]:
     """A recipe that a user laid in, and the plan for its number. Raises RecipeError for a bad file, or what this server does not hold."""
     recipe = parse_recipe(content, name)
     place = place_of(recipe.data, recipe.protocol)
@@ -140,7 +140,7 @@ def read_asked(name: str, content: bytes) -> tuple[Recipe, Plan]:
     return recipe, plan
 
 
-def current() -> Job | None:
+def current() -> EvaluationJob | None:
     """The evaluation under way or last done, if any."""
     return _current[0] if _current else None
 
@@ -151,21 +151,25 @@ def under_way() -> bool:
 
 
 def start(
-    plans: tuple[Plan, ...], models: tuple[str, ...], asked: Recipe | None = None, *, started_by: str = ""
-) -> Job:
+    plans: tuple[EvaluationPlan, ...],
+    models: tuple[str, ...],
+    asked: EvaluationRecipe | None = None,
+    *,
+    started_by: str = "",
+) -> EvaluationJob:
     """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
     with _lock:
         if under_way():
             raise LabelledSetError(
                 "An evaluation is under way on this server already: stop it or wait until it is done."
             )
-        job = Job(plans, models, asked, started_by)
+        job = EvaluationJob(plans, models, asked, started_by)
         _current[:] = [job]
     threading.Thread(target=_run, args=(job,), daemon=True).start()
     return job
 
 
-def wrong(result: Result) -> Wrong | None:
+def mistakes_of(result: Result) -> Mistakes | None:
     """Confusion and worst mistakes of a stored classification; None where its arrays or its images are not here."""
     arrays = cache().arrays(result.recipe)
     if arrays is None or "predicted" not in arrays:
@@ -180,10 +184,10 @@ def wrong(result: Result) -> Wrong | None:
     found = worst_mistakes(arrays["rows"], arrays["truth"], arrays["predicted"], arrays["confidence"], 12)
     pictures = tuple((mistake, _picture(data, mistake.row)) for mistake in found)
     counts = confusion(arrays["truth"], arrays["predicted"], len(data.classes))
-    return Wrong(counts, data.classes, pictures)
+    return Mistakes(counts, data.classes, pictures)
 
 
-def twice(name: str, tell: Callable[[float], object]) -> Twice:
+def find_duplicates(name: str, tell: Callable[[float], object]) -> SplitDuplicates:
     """Test images of a set that are also among its training images. Raises LabelledSetError."""
     data = open_set(DataSpec(name), data_folders())
     found = split_duplicates(data, tell=tell)
@@ -192,10 +196,10 @@ def twice(name: str, tell: Callable[[float], object]) -> Twice:
         np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1)
         for d in found[:PAIRS_SHOWN]
     )
-    return Twice(len(data.rows("test")), found, pictures)
+    return SplitDuplicates(len(data.rows("test")), found, pictures)
 
 
-def _run(job: Job) -> None:
+def _run(job: EvaluationJob) -> None:
     try:
         with _results(job) as kept:
             _follow(job, kept)
@@ -208,7 +212,7 @@ def _run(job: Job) -> None:
         job.over = True
 
 
-def _follow(job: Job, kept: Cache) -> None:
+def _follow(job: EvaluationJob, kept: Cache) -> None:
     """Compute a job's plans one after the other, telling it how far they are."""
     fill = fill_of(job.asked) if job.asked else None
     subjects = [fill] if fill else [_subject(name) for name in job.models]
@@ -226,7 +230,7 @@ def _follow(job: Job, kept: Cache) -> None:
                 return
 
 
-def _found(job: Job, result: Result, kept: Cache) -> None:
+def _found(job: EvaluationJob, result: Result, kept: Cache) -> None:
     job.finished += 1
     if job.asked is None:
         return
@@ -241,7 +245,7 @@ def _found(job: Job, result: Result, kept: Cache) -> None:
 
 
 @contextmanager
-def _results(job: Job) -> Generator[Cache]:
+def _results(job: EvaluationJob) -> Generator[Cache]:
     """Where a job looks for its numbers: what is run again is computed anew."""
     if job.asked is None:
         yield cache()
@@ -252,13 +256,13 @@ def _results(job: Job) -> Generator[Cache]:
 
 def _subject(name: str) -> Subject:
     if name == COLOUR_HISTOGRAM:
-        return ColourFloor()
+        return ColourHistogram()
     from core.engine.candidates import candidate
 
     return candidate(cached.weight_files().get(name, name))
 
 
-def _learn(plan: Plan) -> Learn | None:
+def _learn(plan: EvaluationPlan) -> Learn | None:
     if plan.protocol != "segmentation":
         return None
     from core.engine.training.segment import train_head

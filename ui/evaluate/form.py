@@ -8,10 +8,10 @@ from typing import Any
 
 import streamlit as st
 
-from core.evaluation.baselines.floors import COLOUR_HISTOGRAM
+from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
 from core.evaluation.bounds import MAX_DRAWS, MAX_SEED, MAX_SIZE_PX
 from core.evaluation.errors import RecipeError
-from core.evaluation.plan import SWEEP, Plan
+from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
 from core.evaluation.protocols.knn import KnnSpec
 from core.evaluation.recipes import PROTOCOLS
 from core.policy import POLICIES
@@ -31,7 +31,7 @@ HELP = {
     "reconstruction": "Hidden pixels of test images against four fills that need no network.",
     "segmentation": "A class for every pixel: a linear head over frozen patch tokens, mean IoU at 25, 50 and 100 %.",
 }
-SCALES = {"sweep": SWEEP, "segmentation": SWEEP[1:]}
+SCALES = {"sweep": SCALE_SERIES, "segmentation": SCALE_SERIES[1:]}
 CARD = "the card's"
 AUTHORS: dict[str | None, str] = {
     None: "none",
@@ -112,10 +112,12 @@ def metres(name: str) -> float | None:
     )  # fmt: skip
 
 
-def plans(common: dict[str, Any], measures: dict[str, float | None]) -> tuple[Plan, ...]:
+def plans(common: dict[str, Any], measures: dict[str, float | None]) -> tuple[EvaluationPlan, ...]:
     """One plan for all sets of the same stated metres per pixel: a plan's number would overrule what other sets state."""
     return tuple(
-        Plan(data=tuple(place for place, value in measures.items() if value == gsd_m), gsd_m=gsd_m, **common)
+        EvaluationPlan(
+            data=tuple(place for place, value in measures.items() if value == gsd_m), gsd_m=gsd_m, **common
+        )
         for gsd_m in dict.fromkeys(measures.values())
     )
 
@@ -242,22 +244,24 @@ def _neighbours() -> dict[str, Any]:
 def _shots() -> dict[str, Any]:
     shots = _numbers(
         "Images a class (shots)",
-        Plan.shots,
+        EvaluationPlan.shots,
         "few-shot",
         "Images that a class's mean is taken of, a number each. Left as they are, they fit small sets.",
     )
     if any(count != round(count) for count in shots):
         raise RecipeError("Shots are whole numbers of images; give for example 1, 5, 10.")
-    draws = st.number_input("Draws", 1, MAX_DRAWS, Plan.draws, help="How often the images are drawn anew.")
+    draws = st.number_input(
+        "Draws", 1, MAX_DRAWS, EvaluationPlan.draws, help="How often the images are drawn anew."
+    )
     return {
         "shots": tuple(int(count) for count in shots),
-        "fit_shots": shots == Plan.shots,
+        "fit_shots": shots == EvaluationPlan.shots,
         "draws": int(draws),
     }
 
 
 def _hidden() -> dict[str, Any]:
-    usual = [100 * share for share in Plan.ratios]
+    usual = [100 * share for share in EvaluationPlan.ratios]
     shares = _numbers(
         "Hidden, %",
         usual,

@@ -118,7 +118,7 @@ def paired(first: Result, second: Result) -> None:
 
 def mistakes(chosen: Result) -> None:
     """Confusion matrix and the most confident mistakes, where the images are here."""
-    found = evaluations.wrong(chosen)
+    found = evaluations.mistakes_of(chosen)
     if found is None:
         return
     st.plotly_chart(confusion_figure(found.counts, found.classes), key="confusion")
@@ -186,7 +186,9 @@ def duplicates() -> None:
         if name not in asked:
             return
         bar = st.progress(0.0, text=f"Reading every image of {plain(name)}")
-        found = cached.shelf("duplicates", 16).once(name, lambda: evaluations.twice(here[name], bar.progress))
+        found = cached.shelf("duplicates", 16).once(
+            name, lambda: evaluations.find_duplicates(here[name], bar.progress)
+        )
         bar.empty()
         st.markdown(
             f"**{len(found.pairs)}** of {found.tests:,} test images of {plain(name)} are also among its training images."

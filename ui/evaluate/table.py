@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.evaluation.recipes import Recipe
+from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.results import Result, in_order, to_csv, to_latex
 from ui.shell import cached
 from ui.shell.escaping import plain
@@ -33,7 +33,7 @@ def unheard(model: str) -> bool:
     return card is not None and not card.gsd_aware
 
 
-def policy_in_words(recipe: Recipe) -> str:
+def policy_in_words(recipe: EvaluationRecipe) -> str:
     """The policy that a number was found under, as a cell says it."""
     return "none heard" if recipe.policy is not None and unheard(recipe.model) else in_words(recipe.policy)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.evaluation.data.published import PUBLISHED
-from core.evaluation.plan import SWEEP, Plan
+from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.policy import policy_to_text
@@ -72,10 +72,10 @@ def _computed(view: PageView, name: str) -> tuple[Result, ...]:
     from core.engine.candidates import candidate
 
     policy = policy_to_text(view.policy)
-    plan = Plan(
+    plan = EvaluationPlan(
         protocol="sweep",
         data=(name,),
-        scales=SWEEP,
+        scales=SCALE_SERIES,
         policies=(policy,),
         limit=max(FEW, IN_ALL // (PUBLISHED[name].classes or 1)),
     )

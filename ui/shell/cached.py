@@ -284,14 +284,16 @@ def sweep(view: PageView, asker: str) -> tuple[SweepStep, ...]:
     key = (view.model, view.tile, view.policy, replace(view.mask, ratio=0.5))
     if (found := _studies().get(key)) is not None:
         return found
-    from core.studies import ratio_sweep
+    from core.studies import ratio_series
 
     network = reconstructor(view.model)
     side = view.tile.size_px or network.card.input_px
     turn = partial(_queue(network).turn, f"{asker} study")
     return _studies().put(
         key,
-        tuple(ratio_sweep(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)),
+        tuple(
+            ratio_series(network, ground(view.tile, side), view.mask, view.policy, size_px=side, turn=turn)
+        ),
     )
 
 

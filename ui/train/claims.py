@@ -6,7 +6,15 @@ import json
 
 import streamlit as st
 
-from core.evaluation.claims import RECORDED, STATEMENTS, Claim, Comparison, Measured, Statement, read_claims
+from core.evaluation.claims import (
+    RECORDED,
+    STATEMENTS,
+    ArmComparison,
+    Claim,
+    Measured,
+    Statement,
+    read_claims,
+)
 from core.viz.claims import claim_figure, paper_figure
 from ui.shell.escaping import plain
 from ui.train.runs import RUNS
@@ -88,7 +96,7 @@ def recipe(claim: Claim) -> str:
     )
 
 
-def _row(row: Comparison, statement: Statement) -> dict[str, object]:
+def _row(row: ArmComparison, statement: Statement) -> dict[str, object]:
     def said(measured: Measured) -> str:
         return f"{100 * measured.value:.1f} [{100 * measured.low:.1f}, {100 * measured.high:.1f}]"
 

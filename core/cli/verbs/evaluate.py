@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from ...evaluation.cache import Cache
     from ...evaluation.paper import PaperRow
-    from ...evaluation.plan import Plan
+    from ...evaluation.plan import EvaluationPlan
     from ...evaluation.protocols.segmentation import Learn
-    from ...evaluation.recipes import Recipe
+    from ...evaluation.recipes import EvaluationRecipe
     from ...evaluation.results import Result
     from ...evaluation.subjects import Subject
 
@@ -209,7 +209,9 @@ def _check_writable(option: str, folder: Path) -> None:
         ) from problem
 
 
-def _evaluated(args: argparse.Namespace, plan: Plan, recipe: Recipe | None, cache: Cache) -> int:
+def _evaluated(
+    args: argparse.Namespace, plan: EvaluationPlan, recipe: EvaluationRecipe | None, cache: Cache
+) -> int:
     from ...evaluation.comparing import comparisons
     from ...evaluation.data.datasets import data_folders
     from ...evaluation.errors import EvaluationError
@@ -287,7 +289,7 @@ def _paper_rows(results: list[Result]) -> list[PaperRow]:
     return against_paper(results, OFFICIAL_SHA256)
 
 
-def _duplicates(plan: Plan, folders: Sequence[Path]) -> dict[str, list[dict[str, object]]]:
+def _duplicates(plan: EvaluationPlan, folders: Sequence[Path]) -> dict[str, list[dict[str, object]]]:
     """Duplicates of every set of the plan, told one a line on standard error: set -> files, exact or nearly, labels."""
     from ...evaluation.data.datasets import DataSpec, open_set
     from ...evaluation.data.duplicates import split_duplicates
@@ -335,9 +337,9 @@ def write_results(results: list[Result], folder: Path) -> None:
         write_recipe(result.recipe, folder / "recipes" / f"{result.recipe.key}.toml")
 
 
-def _plan(args: argparse.Namespace) -> Plan:
+def _plan(args: argparse.Namespace) -> EvaluationPlan:
     from ...evaluation.data.published import LABELLED_TABLE, RECONSTRUCTION_TABLE, SEGMENTATION_TABLE
-    from ...evaluation.plan import SWEEP, Plan
+    from ...evaluation.plan import SCALE_SERIES, EvaluationPlan
     from ...evaluation.protocols.knn import KnnSpec
 
     protocol = args.protocol or "knn"
@@ -346,10 +348,10 @@ def _plan(args: argparse.Namespace) -> Plan:
     )
     sets = dict.fromkeys(name for given in args.sets for name in (table if given == "all" else (given,)))
     sweep = protocol == "sweep"
-    return Plan(
+    return EvaluationPlan(
         protocol=protocol,
         data=tuple(sets),
-        scales=args.scales or (SWEEP if sweep else (1.0,)),
+        scales=args.scales or (SCALE_SERIES if sweep else (1.0,)),
         policies=args.policy or ((None, "author_eval") if sweep else (None,)),
         feed=args.feed,
         author=args.author,
@@ -360,30 +362,32 @@ def _plan(args: argparse.Namespace) -> Plan:
         seed=args.seed,
         knn=KnnSpec(args.k if args.k is not None else KnnSpec.k, args.tau, args.overwrite_batch),
         fit_k=args.k is None,
-        shots=args.shots or Plan.shots,
+        shots=args.shots or EvaluationPlan.shots,
         fit_shots=args.shots is None,
         ratios=args.ratios,
         size_px=args.size,
     )
 
 
-def _subjects(names: list[str] | None, plan: Plan) -> list[Subject]:
-    from ...evaluation.baselines.floors import COLOUR_HISTOGRAM
-    from ...evaluation.subjects import ColourFloor
+def _subjects(names: list[str] | None, plan: EvaluationPlan) -> list[Subject]:
+    from ...evaluation.baselines.colours import COLOUR_HISTOGRAM
+    from ...evaluation.subjects import ColourHistogram
 
     if names == [COLOUR_HISTOGRAM]:
-        return [ColourFloor()]
+        return [ColourHistogram()]
     from ...engine.candidates import candidate, shipped
 
-    found = [ColourFloor() if name == COLOUR_HISTOGRAM else candidate(name) for name in names or shipped()]
+    found = [
+        ColourHistogram() if name == COLOUR_HISTOGRAM else candidate(name) for name in names or shipped()
+    ]
     if names is None and plan.protocol == "reconstruction":
         return [subject for subject in found if subject.reconstructs]
     return list(found)
 
 
-def _subject_of(recipe: Recipe, plan: Plan) -> list[Subject]:
+def _subject_of(recipe: EvaluationRecipe, plan: EvaluationPlan) -> list[Subject]:
     """The fill, preset or file of weights in this folder that a recipe names."""
-    from ...evaluation.baselines.floors import COLOUR_HISTOGRAM
+    from ...evaluation.baselines.colours import COLOUR_HISTOGRAM
     from ...evaluation.errors import RecipeError
     from ...evaluation.rerun import fill_of
     from ...models.registry import cards
@@ -399,7 +403,7 @@ def _subject_of(recipe: Recipe, plan: Plan) -> list[Subject]:
     return _subjects([recipe.model], plan)
 
 
-def _head(plan: Plan) -> Learn | None:
+def _head(plan: EvaluationPlan) -> Learn | None:
     if plan.protocol != "segmentation":
         return None
     from ...engine.training.segment import train_head

@@ -16,7 +16,7 @@ from ...geo.tile import GeoError, TileRef, TileSpec
 from ..errors import LabelledSetError
 from .datasets import DataSpec, LabelledSet, native_gsd, open_set
 from .images import Skipped, area_resize, centred_square, read_picture
-from .storage import Store, fingerprint
+from .storage import ImageStore, fingerprint
 
 SCENE_SETS = ("scenes", "naip2020")  # the held-back scenes, and the one kept apart
 APART = "naip_nd_2020"  # its ground was seen in other years
@@ -26,7 +26,7 @@ MIN_VALID = 0.999
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageCrops:
     """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and of the source, in metres."""
 
     name: str
@@ -76,7 +76,7 @@ def crops_per_image(pictures: PictureSet) -> int:
     return MANY if pictures.count < FEW_IMAGES else SOME
 
 
-def cut(pictures: PictureSet, size_px: int) -> Iterator[Picture | Skipped]:
+def cut(pictures: PictureSet, size_px: int) -> Iterator[ImageCrops | Skipped]:
     """Yield every test image as crops of size_px at native GSD, evenly spread; smaller images are enlarged (bicubic) whole."""
     most = crops_per_image(pictures)
     for name in pictures.files:
@@ -94,7 +94,7 @@ def cut(pictures: PictureSet, size_px: int) -> Iterator[Picture | Skipped]:
             places = _places(image.shape[1], image.shape[2], size_px, most)
             crops = np.stack([image[:, top : top + size_px, left : left + size_px] for top, left in places])
             gsd_m = pictures.gsd_m
-        yield Picture(name, crops, gsd_m, pictures.gsd_m)
+        yield ImageCrops(name, crops, gsd_m, pictures.gsd_m)
 
 
 def _places(height: int, width: int, size_px: int, most: int) -> list[tuple[int, int]]:
@@ -132,11 +132,11 @@ def _scenes(data: str, folders: Sequence[Path]) -> PictureSet:
         )
     headers = [source.header(key) for key in keys]
     native_px = min(min(header.width, header.height) for header in headers)
-    content = fingerprint(Store(path), tuple(keys))
+    content = fingerprint(ImageStore(path), tuple(keys))
     return PictureSet(data, len(keys), native_px, float("nan"), "index.csv", content, path, tuple(keys))
 
 
-def _scene_crops(path: Path, key: str, size_px: int, most: int) -> Picture | Skipped:
+def _scene_crops(path: Path, key: str, size_px: int, most: int) -> ImageCrops | Skipped:
     source = open_source(path)
     header = source.header(key)
     crops: list[NDArray[np.float32]] = []
@@ -151,4 +151,4 @@ def _scene_crops(path: Path, key: str, size_px: int, most: int) -> Picture | Ski
             crops.append(to_unit(tile))
     if not crops:
         return Skipped(key, "no window of it holds data all over")
-    return Picture(key, np.stack(crops), gsd_m, gsd_m)
+    return ImageCrops(key, np.stack(crops), gsd_m, gsd_m)

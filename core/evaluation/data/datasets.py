@@ -17,7 +17,7 @@ from ..errors import LabelledSetError
 from .layouts import listed
 from .published import PUBLISHED, PublishedSet
 from .splits import TEST_SHARE, random_splits
-from .storage import Store, decode, fingerprint
+from .storage import ImageStore, decode, fingerprint
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class LabelledSet:
     """
 
     name: str
-    store: Store
+    store: ImageStore
     files: tuple[str, ...]
     labels: NDArray[np.int64]  # (n,)
     splits: NDArray[np.str_]  # (n,) "train" or "test"
@@ -131,7 +131,7 @@ def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled:
             f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class."
         )
     path, known = find_set(spec.data, data_folders() if folders is None else folders)
-    store = Store(path)
+    store = ImageStore(path)
     title = known.name if known else path.stem
     listing = listed(store, title, known, labelled)
     if not listing.files:
@@ -213,7 +213,7 @@ def _check_splits(
         )
 
 
-def _native_px(store: Store, files: tuple[str, ...], title: str) -> int:
+def _native_px(store: ImageStore, files: tuple[str, ...], title: str) -> int:
     """The commonest side of the centred square over some images, or LabelledSetError when none can be read."""
     sides: Counter[int] = Counter()
     first = ""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ..errors import LabelledSetError
-from .storage import Store, decode
+from .storage import ImageStore, decode
 
 DECODERS = 2  # threads; Pillow lets go of the interpreter while it decodes
 
@@ -28,7 +28,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ImageBatch:
     """Images (b, 3, s, s) float32 0..1 and the rows of the set that they are."""
 
     images: NDArray[np.float32]
@@ -37,8 +37,8 @@ class Batch:
 
 
 def batches(
-    store: Store, files: Sequence[str], rows: NDArray[np.int64], size_px: int, batch: int
-) -> Iterator[Batch]:
+    store: ImageStore, files: Sequence[str], rows: NDArray[np.int64], size_px: int, batch: int
+) -> Iterator[ImageBatch]:
     """Read the given rows of `files` in order, the centred square of each area-resized to `size_px`; one batch ahead of who asks."""
 
     def load(row: int) -> NDArray[np.float32] | Skipped:
@@ -54,10 +54,12 @@ def batches(
             good = [image for image in loaded if not isinstance(image, Skipped)]
             kept = np.array([not isinstance(image, Skipped) for image in loaded], dtype=bool)
             images = np.stack(good) if good else np.empty((0, 3, size_px, size_px), np.float32)
-            yield Batch(images, part[kept], tuple(image for image in loaded if isinstance(image, Skipped)))
+            yield ImageBatch(
+                images, part[kept], tuple(image for image in loaded if isinstance(image, Skipped))
+            )
 
 
-def read_picture(store: Store, name: str) -> NDArray[np.float32] | Skipped:
+def read_picture(store: ImageStore, name: str) -> NDArray[np.float32] | Skipped:
     """Read one image as float32 (3, h, w) in 0..1, or say why it cannot be read."""
     try:
         pixels = decode(store.read(name), name)

@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from ..errors import LabelledSetError
 from .published import PublishedSet
 from .splits import listed_splits
-from .storage import Store, is_image
+from .storage import ImageStore, is_image
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -31,7 +31,7 @@ SPLIT_FOLDERS = {
 
 
 @dataclass(frozen=True)
-class Listing:
+class SetListing:
     """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none).
 
     `stated`: a file beside the images says labels or splits, which their paths alone do not tell.
@@ -52,7 +52,7 @@ class Listing:
         return hashlib.sha256("\n".join("\0".join(row) for row in rows).encode()).hexdigest()[:16]
 
 
-def listed(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
+def listed(store: ImageStore, title: str, known: PublishedSet | None, labelled: bool) -> SetListing:
     """List the images of a set by its index.csv, at the top or in the only folder there, else by its folders. Raises LabelledSetError with what to mend."""
     tops = {name.split("/")[0] for name in (*store.names, *store.folders)}
     for root in ("", *(f"{top}/" for top in tops if len(tops) == 1)):
@@ -61,7 +61,7 @@ def listed(store: Store, title: str, known: PublishedSet | None, labelled: bool)
     return _from_folders(store, title, known, labelled)
 
 
-def _from_index(store: Store, root: str, title: str, labelled: bool) -> Listing:
+def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> SetListing:
     columns, rows = _rows(store.read(f"{root}index.csv"), title)
     needed = {"file", "label"} if labelled else {"file"}
     if not needed <= columns:
@@ -96,7 +96,7 @@ def _from_index(store: Store, root: str, title: str, labelled: bool) -> Listing:
         PurePosixPath(file).parent.name == label for file, label in zip(files, labels, strict=True)
     )
     gsd_m = [_number(row.get("gsd_m"), title) for row in rows.values()]
-    return Listing(
+    return SetListing(
         files,
         labels,
         _without_val(splits),
@@ -129,13 +129,13 @@ def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str
     }
 
 
-def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled: bool) -> Listing:
+def _from_folders(store: ImageStore, title: str, known: PublishedSet | None, labelled: bool) -> SetListing:
     root = _class_root(store)
     images = [name for name in store.names if is_image(name) and name.startswith(root)]
     parts = [PurePosixPath(name[len(root) :]).parts for name in images]
     folders = sorted({p[0] for p in parts if len(p) > 1} | {f[len(root) :] for f in _children(store, root)})
     if images and not folders and not labelled:
-        return Listing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
+        return SetListing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
     if images and not folders:
         raise LabelledSetError(
             f"'{title}' holds images but no class folders; put them in one folder per class."
@@ -156,11 +156,11 @@ def _from_folders(store: Store, title: str, known: PublishedSet | None, labelled
     unknown_gsd = [float("nan")] * len(files)
     if as_splits:
         splits = _without_val([SPLIT_FOLDERS[part[0].lower()] for _, part in listed])
-        return Listing(files, labels, splits, unknown_gsd, "train and test folders")
+        return SetListing(files, labels, splits, unknown_gsd, "train and test folders")
     lists = listed_splits(
         store, [name[len(root) :] for name in files], title, known.list_names if known else ()
     )
-    return Listing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
+    return SetListing(files, labels, list(lists.splits), unknown_gsd, lists.origin, bool(lists.origin))
 
 
 def _without_val(splits: list[str]) -> list[str]:
@@ -168,7 +168,7 @@ def _without_val(splits: list[str]) -> list[str]:
     return splits if "test" in splits else ["test" if split == "val" else split for split in splits]
 
 
-def _class_root(store: Store) -> str:
+def _class_root(store: ImageStore) -> str:
     """The folder (with its slash, "" for the top) whose sub-folders are the classes: single wrappers are walked through."""
     root = ""
     while True:
@@ -188,7 +188,7 @@ def _class_root(store: Store) -> str:
         root = f"{inside[0]}/"
 
 
-def _children(store: Store, root: str) -> list[str]:
+def _children(store: ImageStore, root: str) -> list[str]:
     below = {
         name[: len(root)] + name[len(root) :].split("/")[0]
         for name in store.names

@@ -25,7 +25,7 @@ from ...geo.tile import TileRef, TileSpec
 from ..errors import LabelledSetError
 from .datasets import DataSpec, own_path, set_beneath
 from .images import Skipped, read_picture
-from .storage import MAX_PIXELS, Store, fingerprint, is_image, why_unreadable
+from .storage import MAX_PIXELS, ImageStore, fingerprint, is_image, why_unreadable
 
 UNLABELLED = 255
 TEST_EVERY = 4  # a scene's every fourth column of tiles, or a quarter of a folder's images, is for test
@@ -161,7 +161,7 @@ def _from_scenes(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         TileSpec(TileRef(source.name, scene.image), window=(0, 0, header.width, header.height))
     )
     labels = _scene_classes(
-        Store(path).read(scene.labels), scene, whole.transform, (header.height, header.width)
+        ImageStore(path).read(scene.labels), scene, whole.transform, (header.height, header.width)
     )
     labels[~whole.valid] = UNLABELLED
     unit = to_unit(whole)
@@ -184,7 +184,7 @@ def _from_scenes(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         classes=scene.classes,
         native_px=px,
         split_origin=f"every {TEST_EVERY}th column of {px} px tiles for test",
-        fingerprint=fingerprint(Store(path), (scene.image, scene.labels)),
+        fingerprint=fingerprint(ImageStore(path), (scene.image, scene.labels)),
     )
 
 
@@ -212,7 +212,7 @@ def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
         raise LabelledSetError(
             f"There is no set with masks '{spec.data:.80}': give a folder of images/ and masks/, or one of {', '.join(SCENES)}."
         )
-    store = Store(path)
+    store = ImageStore(path)
     pairs = _pairs(store, path.stem)
     masks = {mask: _read_mask(store, mask) for _, mask, _ in pairs}
     binary = {0, UNLABELLED} == set().union(*(np.unique(mask).tolist() for mask in masks.values()))
@@ -260,7 +260,7 @@ def _from_folder(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
     )
 
 
-def _pairs(store: Store, title: str) -> list[tuple[str, str, str]]:
+def _pairs(store: ImageStore, title: str) -> list[tuple[str, str, str]]:
     """(image, mask, split or "") of a folder; every image has its mask."""
     parts = {name: PurePosixPath(name).parts for name in store.names if is_image(name)}
     folder = {name: part[-2].lower() if len(part) > 1 else "" for name, part in parts.items()}
@@ -301,7 +301,7 @@ def _with_splits(pairs: list[tuple[str, str, str]], seed: int) -> Iterable[tuple
     ]
 
 
-def _read_mask(store: Store, name: str) -> Classes:
+def _read_mask(store: ImageStore, name: str) -> Classes:
     try:
         with Image.open(io.BytesIO(store.read(name))) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -332,7 +332,7 @@ def _read_mask(store: Store, name: str) -> Classes:
     return values.astype(np.uint8)
 
 
-def _names(store: Store, title: str, masks: Iterable[Classes]) -> tuple[str, ...]:
+def _names(store: ImageStore, title: str, masks: Iterable[Classes]) -> tuple[str, ...]:
     values = sorted(set().union(*(np.unique(mask).tolist() for mask in masks)) - {UNLABELLED})
     if len(values) < 2:
         raise LabelledSetError(

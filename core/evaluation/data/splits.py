@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import LabelledSetError
-from .storage import Store
+from .storage import ImageStore
 
 TEST_SHARE = 0.1  # the Scale-MAE evaluation splits sets without lists 90 / 10 (models.md 2.1)
 
@@ -35,7 +35,9 @@ def random_splits(labels: NDArray[np.int64], seed: int) -> NDArray[np.str_]:
     return splits
 
 
-def listed_splits(store: Store, files: Sequence[str], title: str, other_names: Sequence[str]) -> ListedSplits:
+def listed_splits(
+    store: ImageStore, files: Sequence[str], title: str, other_names: Sequence[str]
+) -> ListedSplits:
     """Read train / val / test lists that lie among the images or beside them; val stands for test where there is none.
 
     A list holds one image a line, as its path below the class folders' parent, a longer one that ends in it, or its bare file name where no
@@ -72,7 +74,7 @@ def _by_end(files: Sequence[str]) -> dict[tuple[str, ...], int]:
     }
 
 
-def _find_lists(store: Store, titles: Sequence[str]) -> dict[str, tuple[str, str]]:
+def _find_lists(store: ImageStore, titles: Sequence[str]) -> dict[str, tuple[str, str]]:
     names = "|".join(re.escape(title.lower().replace("-", "_")) for title in titles)
     pattern = re.compile(rf"(?:(?:{names})_)?(train|val|test)(?:_(?:{names}))?\.txt")
     lists: dict[str, tuple[str, str]] = {}

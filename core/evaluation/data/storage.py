@@ -22,7 +22,7 @@ MAX_PIXELS = 40_000_000
 MOST_ENTRIES = 2_000_000  # files and folders below a set; more is somebody's whole disk
 
 
-class Store:
+class ImageStore:
     """A folder or zip of files; `names` are relative with forward slashes, sorted. Safe to read from several threads."""
 
     def __init__(self, path: Path) -> None:
@@ -117,7 +117,7 @@ def why_unreadable(problem: Exception) -> str:
     )
 
 
-def fingerprint(store: Store, names: tuple[str, ...], stated: str = "") -> str:
+def fingerprint(store: ImageStore, names: tuple[str, ...], stated: str = "") -> str:
     """Hash the names, sizes and CRC-32 of the given files (16 hexadecimal digits): equal for a zip and its folder.
 
     `stated` is whatever else decides a number and is in none of the files, such as the digest of labels and splits; "" leaves it out.

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...masking import MaskSpec, make_mask
-from ..data.crops import Picture, PictureSet, cut
+from ..data.crops import ImageCrops, PictureSet, cut
 from ..data.images import Skipped, all_skipped, area_resize
 from ..errors import FeatureError
-from ..recipes import Recipe
+from ..recipes import EvaluationRecipe
 from ..results import Result
 from ..stats.intervals import Interval, bootstrap_mean
 from ..stats.metrics import score
@@ -30,7 +30,7 @@ from .scoring import Scored
 MAX_PSNR = (
     60.0  # about the rounding of 8-bit pixels; a plain picture filled perfectly would count as infinite
 )
-Paint = Callable[[NDArray[np.float32], NDArray[np.bool_], "Picture"], NDArray[np.float32]]
+Paint = Callable[[NDArray[np.float32], NDArray[np.bool_], "ImageCrops"], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Band:
 
 
 def reconstruction_scores(
-    recipe: Recipe, pictures: PictureSet, patch_px: int, paint: Paint
+    recipe: EvaluationRecipe, pictures: PictureSet, patch_px: int, paint: Paint
 ) -> Generator[int, None, Scored]:
     """Score `paint(crops, hidden cells, picture)` on every test image, yielding how many are done.
 
@@ -128,7 +128,7 @@ def _image_row(
     return means.tolist()
 
 
-def _result(recipe: Recipe, table: NDArray[np.float64], skipped: list[Skipped]) -> Result:
+def _result(recipe: EvaluationRecipe, table: NDArray[np.float64], skipped: list[Skipped]) -> Result:
     columns = dict(zip(_FIELDS, table.T, strict=True))
     psnr = bootstrap_mean(columns["psnr"], seed=recipe.seed)
     known = columns["correlation"][~np.isnan(columns["correlation"])]

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ..data.datasets import LabelledSet
 from ..errors import FeatureError
-from ..recipes import Recipe
+from ..recipes import EvaluationRecipe
 from ..results import Result
 from ..stats.intervals import accuracy_interval
 from ..stats.mistakes import confusion, recall
 from .few_shot import few_shot
 from .knn import KnnSpec, weighted_knn
 from .linear_probe import linear_probe
-from .vectors import Vectors
+from .vectors import ImageVectors
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -30,7 +30,7 @@ class Scored:
     arrays: Arrays
 
 
-def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
+def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) -> Scored:
     """Score one recipe on the vectors that it describes; raises FeatureError."""
     gallery, labels, _ = vectors.split(data, "train")
     queries, truth, rows = vectors.split(data, "test")
@@ -68,7 +68,7 @@ def score(recipe: Recipe, data: LabelledSet, vectors: Vectors) -> Scored:
     return Scored(result, arrays)
 
 
-def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: Vectors) -> None:
+def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: ImageVectors) -> None:
     """Raise FeatureError for a class that lost all its train images: the others would be told apart as if it had never been there."""
     lost = np.setdiff1d(data.labels[data.rows("train")], labels)
     if lost.size:
@@ -80,7 +80,7 @@ def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: Vector
 
 
 def _knn(
-    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+    recipe: EvaluationRecipe, gallery: Any, labels: Any, queries: Any, truth: Any
 ) -> tuple[Arrays, dict[str, Any]]:
     k, tau = (
         default if stated is None else stated
@@ -93,7 +93,7 @@ def _knn(
 
 
 def _probe(
-    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+    recipe: EvaluationRecipe, gallery: Any, labels: Any, queries: Any, truth: Any
 ) -> tuple[Arrays, dict[str, Any]]:
     found = linear_probe(gallery, labels, queries, seed=recipe.seed)
     confidence = found.probabilities[np.arange(len(truth)), found.labels]
@@ -106,7 +106,7 @@ def _probe(
 
 
 def _few_shot(
-    recipe: Recipe, gallery: Any, labels: Any, queries: Any, truth: Any
+    recipe: EvaluationRecipe, gallery: Any, labels: Any, queries: Any, truth: Any
 ) -> tuple[Arrays, dict[str, Any]]:
     shots, draws = recipe.shots or 1, recipe.draws or 1
     found = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..data.images import Skipped, all_skipped, area_resize
 from ..data.masked import UNLABELLED, Classes, MaskedSet
 from ..errors import FeatureError
-from ..recipes import Recipe
+from ..recipes import EvaluationRecipe
 from ..results import Result
 from ..stats.intervals import DRAWS, Interval, Paired
 from ..subjects import Subject
@@ -50,7 +50,7 @@ class _Described:
 
 
 def segmentation_scores(
-    recipe: Recipe, subject: Subject, data: MaskedSet, learn: Learn
+    recipe: EvaluationRecipe, subject: Subject, data: MaskedSet, learn: Learn
 ) -> Generator[int, None, Scored]:
     """Score one recipe, yielding how many pieces are described. Raises FeatureError for tokens that are not finite."""
     found = yield from _described(recipe, subject, data)
@@ -167,7 +167,9 @@ def _examples(each: NDArray[np.int64]) -> NDArray[np.int64]:
     return order[np.unique(np.linspace(0, len(order) - 1, EXAMPLES).round().astype(int))]
 
 
-def _described(recipe: Recipe, subject: Subject, data: MaskedSet) -> Generator[int, None, _Described]:
+def _described(
+    recipe: EvaluationRecipe, subject: Subject, data: MaskedSet
+) -> Generator[int, None, _Described]:
     assert recipe.size_px is not None and recipe.scaled_px is not None
     tokens: list[Tokens] = []
     pictures: list[NDArray[np.uint8]] = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..cache import Cache
 from ..data.datasets import LabelledSet
 from ..data.images import Skipped, all_skipped, area_resize, batches
-from ..recipes import Recipe
+from ..recipes import EvaluationRecipe
 from ..subjects import Subject
 from .knn import check_finite
 
@@ -20,7 +20,7 @@ MAX_BATCH = 256
 
 
 @dataclass(frozen=True)
-class Vectors:
+class ImageVectors:
     """Features (n, d) of the images that could be read, their rows in the set, and those that could not."""
 
     features: NDArray[np.float32]
@@ -36,8 +36,8 @@ class Vectors:
 
 
 def vectors(
-    recipe: Recipe, subject: Subject, data: LabelledSet, cache: Cache | None
-) -> Generator[int, None, Vectors]:
+    recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, cache: Cache | None
+) -> Generator[int, None, ImageVectors]:
     """Embed every image of a set, yielding how many are done; raises FeatureError for vectors that are not finite."""
     key = vectors_key(recipe, heard=subject.gsd_aware)
     stored = _stored(cache, key) if cache else None
@@ -51,21 +51,21 @@ def vectors(
     return made
 
 
-def stored_vectors(recipe: Recipe, cache: Cache) -> Vectors | None:
+def stored_vectors(recipe: EvaluationRecipe, cache: Cache) -> ImageVectors | None:
     """Give the vectors that a recipe's number was scored from where the cache still holds them, whoever computed them."""
     return _stored(cache, vectors_key(recipe, heard=True)) or _stored(cache, vectors_key(recipe, heard=False))
 
 
-def _stored(cache: Cache, key: tuple[object, ...]) -> Vectors | None:
+def _stored(cache: Cache, key: tuple[object, ...]) -> ImageVectors | None:
     found = cache.vectors(*key)
     if found is None:
         return None
-    return Vectors(
+    return ImageVectors(
         found["features"], found["rows"], tuple(Skipped(*pair) for pair in found["skipped"].tolist())
     )
 
 
-def vectors_key(recipe: Recipe, *, heard: bool) -> tuple[object, ...]:
+def vectors_key(recipe: EvaluationRecipe, *, heard: bool) -> tuple[object, ...]:
     """Give what decides the vectors of a recipe; res only where the model has `heard` it."""
     res = recipe.res if heard else None
     return (
@@ -80,7 +80,9 @@ def vectors_key(recipe: Recipe, *, heard: bool) -> tuple[object, ...]:
     )
 
 
-def _embedded(recipe: Recipe, subject: Subject, data: LabelledSet) -> Generator[int, None, Vectors]:
+def _embedded(
+    recipe: EvaluationRecipe, subject: Subject, data: LabelledSet
+) -> Generator[int, None, ImageVectors]:
     assert recipe.size_px is not None and recipe.scaled_px is not None
     size = max(recipe.size_px, recipe.scaled_px)
     step = max(4, min(MAX_BATCH, BATCH_PIXELS // size**2))
@@ -101,11 +103,11 @@ def _embedded(recipe: Recipe, subject: Subject, data: LabelledSet) -> Generator[
         yield done
     if not parts:
         raise all_skipped(skipped, data.name)
-    return Vectors(np.concatenate(parts), np.concatenate(rows), tuple(skipped))
+    return ImageVectors(np.concatenate(parts), np.concatenate(rows), tuple(skipped))
 
 
 def _recoloured(
-    images: NDArray[np.float32], recipe: Recipe, subject: Subject, data: LabelledSet
+    images: NDArray[np.float32], recipe: EvaluationRecipe, subject: Subject, data: LabelledSet
 ) -> NDArray[np.float32]:
     """Colours such that the card's normalisation, which follows in the engine, amounts to the set's own."""
     if (

@@ -10,15 +10,17 @@ import pytest
 from core.evaluation.cache import Cache
 from core.evaluation.data.datasets import DataSpec, open_set
 from core.evaluation.data.published import LABELLED_TABLE
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 
 
 def number(plan, cache):
-    return next(e for e in evaluate(plan, [ColourFloor()], folders=(), cache=cache) if isinstance(e, Result))
+    return next(
+        e for e in evaluate(plan, [ColourHistogram()], folders=(), cache=cache) if isinstance(e, Result)
+    )
 
 
 def print_of(data, folders=()):
@@ -54,7 +56,7 @@ def test_a_mended_label_or_split_of_an_index_changes_it(index_zip, tmp_path, cha
 
 
 def test_a_number_after_mended_labels_is_not_the_stale_one(index_zip, tmp_path):
-    cache, plan = Cache(tmp_path / "cache"), Plan(data=(str(index_zip),))
+    cache, plan = Cache(tmp_path / "cache"), EvaluationPlan(data=(str(index_zip),))
     first = number(plan, cache)
     mended = with_index(
         index_zip,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from core.evaluation.data.crops import APART, cut, open_pictures
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.reconstruction import compare_bands, high_band
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
@@ -43,7 +43,7 @@ def results(plan, subjects, **options):
 def test_a_blend_with_the_truth_scores_as_arithmetic_says_and_stands_beside_the_fills(
     index_zip, make_network
 ):
-    plan = Plan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
+    plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
     exact, half = (results(plan, [make_network(truth_share=share)])[-1] for share in (1.0, 0.5))
     assert exact.value == 60.0
     assert half.details["lead_over_best_fill"]["low"] < half.details["lead_over_best_fill"]["mean"]
@@ -63,7 +63,7 @@ def test_masks_depend_on_the_image_and_not_on_the_model(index_zip, make_network)
             seen.append(hidden.copy())
             return images
 
-    plan = Plan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.5,))
+    plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.5,))
     results(plan, [Watching("a")])
     results(plan, [Watching("b")])
     first, second = seen[:12], seen[12:]
@@ -85,7 +85,7 @@ def test_small_pictures_are_enlarged_and_large_ones_cut(index_zip, network):
 def test_values_that_are_not_finite_name_model_and_image(index_zip, make_network):
     from core.evaluation.errors import FeatureError
 
-    plan = Plan(protocol="reconstruction", data=(str(index_zip),))
+    plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),))
     with pytest.raises(FeatureError, match=r"Model 'nan_net' paints .* image 'Forest/Forest_"):
         results(plan, [make_network("nan_net", broken=True)])
 
@@ -103,7 +103,9 @@ def test_held_back_scenes_are_the_test_rows_with_naip_2020_apart(shared_data):
 
 
 def test_means_over_sets_leave_naip_2020_apart(shared_data, make_network):
-    plan = Plan(protocol="reconstruction", data=("neon", "scenes", "naip2020"), ratios=(0.75,), limit=1)
+    plan = EvaluationPlan(
+        protocol="reconstruction", data=("neon", "scenes", "naip2020"), ratios=(0.75,), limit=1
+    )
     found = [e for e in evaluate(plan, [make_network()], folders=(shared_data,)) if isinstance(e, Result)]
     mean = [r for r in found if r.recipe.data == "mean of neon, scenes" and r.recipe.model == "fake"]
     single = {r.recipe.data: r.value for r in found if r.recipe.model == "fake"}

@@ -9,7 +9,7 @@ from core.evaluation.cache import Cache
 from core.evaluation.data.datasets import DataSpec
 from core.evaluation.data.masked import UNLABELLED, Piece, open_masked
 from core.evaluation.errors import FeatureError, LabelledSetError
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.segmentation import (
     BALANCES,
     RATES,
@@ -20,7 +20,7 @@ from core.evaluation.protocols.segmentation import (
 )
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 
 
 def write_pair(folder, name, side=32, seed=0, values=(0, 1)):
@@ -85,9 +85,9 @@ def test_two_models_are_paired_over_the_same_draws():
 
 
 def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
-    plan = Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0, scales=(0.5, 1.0))
+    plan = EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0, scales=(0.5, 1.0))
     cache = Cache(tmp_path / "cache")
-    found = results(plan, [ColourFloor(), network], cache=cache)
+    found = results(plan, [ColourHistogram(), network], cache=cache)
     assert [(r.metric, r.recipe.model, r.recipe.scale) for r in found] == [
         ("miou", "colour_histogram", 0.5), ("miou", "colour_histogram", 1.0), ("miou", "fake", 0.5), ("miou", "fake", 1.0)
     ]  # fmt: skip
@@ -101,7 +101,7 @@ def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
         arrays["example_picture"].shape == (4, 32, 32, 3)
         and arrays["example_truth"].shape == arrays["example_predicted"].shape
     )
-    assert list(evaluate(plan, [ColourFloor(), network], folders=(), cache=cache)) == found, (
+    assert list(evaluate(plan, [ColourHistogram(), network], folders=(), cache=cache)) == found, (
         "kept numbers need no head"
     )
 
@@ -120,7 +120,7 @@ def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked
 
         return segment
 
-    plan = Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0)
+    plan = EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0)
     found = next(e for e in evaluate(plan, [network], folders=(), learn=learn) if isinstance(e, Result))
     *tried, last = seen
     assert [(rate, balance) for _, rate, balance, _ in tried] == [
@@ -182,7 +182,7 @@ def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
         match=r"Model 'nan_net' gives values that are not finite for image 'train/images/train5\.png",
     ):
         results(
-            Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0),
+            EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0),
             [make_network("nan_net", broken=True)],
         )
     victim = masked_folder / "test" / "masks" / "test1.png"
@@ -206,12 +206,17 @@ def test_test_masks_without_a_labelled_pixel_are_refused(masked_folder):
     for mask in (masked_folder / "test" / "masks").iterdir():
         Image.new("L", (32, 32), UNLABELLED).save(mask)
     with pytest.raises(FeatureError, match="The masks of the test images of 'fields' hold no labelled pixel"):
-        results(Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0), [ColourFloor()])
+        results(
+            EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0),
+            [ColourHistogram()],
+        )
 
 
 def test_a_mask_of_another_size_is_skipped_and_named(masked_folder):
     Image.new("L", (40, 40), 1).save(masked_folder / "test" / "masks" / "test0.png")
-    found = results(Plan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0), [ColourFloor()])[0]
+    found = results(
+        EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0), [ColourHistogram()]
+    )[0]
     assert found.count == 3 and "its mask 40 x 40" in found.skipped[0]
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import binomtest
 
 from core.evaluation.errors import FeatureError
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
 from core.evaluation.stats.intervals import accuracy_interval, bootstrap_mean, bootstrap_mean_of_sets, compare
@@ -71,7 +71,7 @@ def test_few_answers_that_are_all_right_or_all_wrong_are_not_certain():
 def test_a_score_of_few_images_is_not_certain(class_folders, network):
     found = next(
         e
-        for e in evaluate(Plan(data=(str(class_folders),), gsd_m=1.0), [network], folders=())
+        for e in evaluate(EvaluationPlan(data=(str(class_folders),), gsd_m=1.0), [network], folders=())
         if isinstance(e, Result)
     )
     assert (found.count, found.value) == (3, 1.0)

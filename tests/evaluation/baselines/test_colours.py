@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from core.evaluation.baselines.floors import colour_histogram
+from core.evaluation.baselines.colours import colour_histogram
 from core.evaluation.data.datasets import DataSpec, open_set
-from core.evaluation.plan import Plan
+from core.evaluation.plan import EvaluationPlan
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
-from core.evaluation.subjects import ColourFloor
+from core.evaluation.subjects import ColourHistogram
 
 
 def test_a_histogram_counts_colours_in_eight_steps():
@@ -31,7 +31,7 @@ def test_eight_bit_values_fall_into_bins_of_thirty_two():
 def test_the_floor_reproduces_the_figures_of_the_issue(shared_data, data, expected):
     found = [
         e
-        for e in evaluate(Plan(data=(data,)), [ColourFloor()], folders=(shared_data,))
+        for e in evaluate(EvaluationPlan(data=(data,)), [ColourHistogram()], folders=(shared_data,))
         if isinstance(e, Result)
     ]
     assert found[0].value == pytest.approx(expected, abs=0.005)
@@ -41,7 +41,7 @@ def test_the_floor_reproduces_the_figures_of_the_issue(shared_data, data, expect
 def test_the_floor_is_above_chance_on_a_synthetic_set(index_zip):
     found = [
         e
-        for e in evaluate(Plan(data=(str(index_zip),)), [ColourFloor()], folders=())
+        for e in evaluate(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram()], folders=())
         if isinstance(e, Result)
     ]
     assert found[0].value > 0.6
