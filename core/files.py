@@ -9,11 +9,16 @@ from pathlib import Path
 HOME_VARIABLE = "EARTH_MAE_HOME"
 
 
+def checkout() -> Path | None:
+    """Give the root of the checkout that this code runs from; None where the package is installed."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").is_file() else None
+
+
 def program_folder(name: str) -> Path:
-    """Give the folder called `name` of a checkout; where the package is installed, that of $EARTH_MAE_HOME or of the user's caches."""
-    checkout = Path(__file__).resolve().parents[1]
-    if (checkout / "pyproject.toml").is_file():
-        return checkout / name
+    """Give the folder called `name` of a checkout; of an installed package, that of $EARTH_MAE_HOME or of the user's caches."""
+    if root := checkout():
+        return root / name
     if stated := os.environ.get(HOME_VARIABLE):
         return Path(stated).expanduser() / name
     if sys.platform == "win32":

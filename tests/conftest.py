@@ -42,18 +42,20 @@ def browser_path() -> str | None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real imagery that is kept beside the repository, or in $EARTH_MAE_DATA; tests that need it skip where it is absent."""
+    """The folder of data packs, in $EARTH_MAE_DATA or beside the repository; tests that use it are marked `packs` and skip without it."""
     places = [Path(os.environ["EARTH_MAE_DATA"])] if os.environ.get("EARTH_MAE_DATA") else []
     for folder in (*places, ROOT.parent / "shared" / "data"):
         if (folder / "scenes.zip").is_file():
             return folder
-    pytest.skip(
-        "the shared imagery is not on this machine; name its folder in EARTH_MAE_DATA to run this test"
-    )
+    pytest.skip("no data packs on this machine: name their folder in EARTH_MAE_DATA to run this test")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip browser tests where there is no browser."""
+    """Mark tests that use the data packs; skip browser tests where there is no browser."""
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.packs)
     if chromium() is None:
         reason = "no Chromium: apt-get install chromium (Debian) or .venv/bin/playwright install chromium"
         for item in items:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files import checkout, program_folder
 from .picture import Picture
 from .sources.base import Entry, Source, SourceInfo, missing_key
 from .sources.online import OnlineSource
@@ -17,8 +18,8 @@ from .sources.opening import SingleSource, open_source
 from .tile import GeoError, Tile, TileRef, TileSpec
 
 DATA_VARIABLE = "EARTH_MAE_DATA"
-SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-"""Beside the repository, in development only."""
+SHARED_DATA = root.parent / "shared" / "data" if (root := checkout()) else program_folder("packs")
+"""Where data packs are looked for by default: beside the checkout; for an installed package, in a folder of the user's."""
 
 MAX_UPLOAD_BYTES = 2 * 2**30
 MAX_UPLOAD_BYTES_EACH, MAX_UPLOADS_EACH = 256 * 2**20, 8
