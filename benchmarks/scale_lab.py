@@ -18,10 +18,10 @@ import time
 from _app import chromium, serving
 from _quiet import load_or_leave
 
-from core.engine.device import use_threads
+from core.engine.device import device_of, use_threads
 from core.engine.inputs import read_ground
 from core.engine.loaded import load
-from core.engine.reconstruct import Wanted, device_of, reconstruct_each, reconstruct_many
+from core.engine.reconstruct import ReconstructionRequest, reconstruct_each, reconstruct_many
 from core.engine.scales import ScaleSpec, ladder
 from core.geo import TileRef, TileSpec, known_sources
 from core.masking import MaskSpec
@@ -41,7 +41,7 @@ def sweep(name: str, hold: str, repeat: int, limits_m: tuple[float, float] = LIM
     scales = ladder(spec, read, input_px=card.input_px, patch_px=card.patch_px, limits_m=limits_m)
     policy = Policy(card.default_policy)
     wanted = [
-        Wanted(read_ground(read, scale.tile, scale.side_px), scale.mask, policy, scale.side_px)
+        ReconstructionRequest(read_ground(read, scale.tile, scale.side_px), scale.mask, policy, scale.side_px)
         for scale in scales
     ]
     reading_s = time.perf_counter() - start

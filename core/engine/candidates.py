@@ -12,9 +12,9 @@ from ..models.base import Encoder, Reconstructor
 from ..models.registry import cards, file_sha256
 from ..policy import Policy
 from .embed import embed
-from .inputs import InputError
+from .inputs import InputError, res_of
 from .loaded import load
-from .reconstruct import reconstruct_batch, res_of
+from .reconstruct import reconstruct_batch
 from .results import shrink
 from .tokens import patch_vectors
 

@@ -86,6 +86,11 @@ def device(wanted: str | None = None) -> Device:
     return Device(kind, name, "float32")
 
 
+def device_of(network: nn.Module) -> Device:
+    """Return the device that a network's weights are on."""
+    return device(str(next(network.parameters()).device))
+
+
 def devices() -> tuple[Device, ...]:
     """Every device that long work may spread over: all of CUDA's, unless EARTH_MAE_DEVICE names one by its number; elsewhere the one there is."""
     first = device()

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from ..models.base import Encoder
 from ..models.pooling import pooled, poolings, vector_width
 from ..policy import Policy
-from .device import fitting_batches, precision, to_device, to_numpy
-from .inputs import InputError
-from .reconstruct import device_of, normalised, res_of
+from .device import device_of, fitting_batches, precision, to_device, to_numpy
+from .inputs import InputError, normalised, res_of
 
 BATCH = {"mps": 64}
 CPU_PATCHES = 2048  # in a batch: more of them fall out of the cache, fewer waste calls

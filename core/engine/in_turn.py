@@ -12,7 +12,7 @@ from ..models.base import Encoder
 from .reconstruct import (
     Pictures,
     Predicted,
-    Wanted,
+    ReconstructionRequest,
     draw,
     finish,
     prepare,
@@ -34,7 +34,7 @@ class _Ready:
 
 def reconstruct_in_turn(
     model: Encoder,
-    wanted: Wanted,
+    wanted: ReconstructionRequest,
     queue: Turns,
     token: Hashable = None,
     on_place: Callable[[int], None] | None = None,

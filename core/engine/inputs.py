@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,11 @@ from ..errors import ExplorerError
 from ..geo.resample import resample
 from ..geo.stretch import to_unit
 from ..geo.tile import Tile, TileSpec
+from ..policy import Policy, res_for
 from ..units import metres
+
+if TYPE_CHECKING:
+    from ..models.registry import ModelCard
 
 SLACK = 1.01
 """A GSD is as fine as asked for when it is within one percent."""
@@ -99,6 +104,21 @@ def require_side(side_px: int, patch_px: int) -> int:
             f"An input of {side_px} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MAX_GRID * patch_px} px."
         )
     return side_px
+
+
+def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
+    """The res a model of this card receives under a policy."""
+    return res_for(
+        policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range
+    )
+
+
+def normalised(images: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    """Pictures in 0..1 as the network takes them: minus the card's mean, over its deviation."""
+    mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
+    ready = images - mean
+    ready /= std
+    return ready
 
 
 def band_warning(tile: Tile) -> str | None:

@@ -29,7 +29,7 @@ _DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Held:
+class LoadedModel:
     """A model in memory: its card's name, the weights file it came from (None: a preset), and its size."""
 
     name: str
@@ -37,7 +37,7 @@ class Held:
     size_bytes: int
 
 
-class Shelf:
+class ModelCache:
     """Loaded models within a limit of `limit_bytes`; the newest always stays, even alone above the limit."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -66,11 +66,11 @@ class Shelf:
                 self._give_up()
                 return model
 
-    def held(self) -> tuple[Held, ...]:
+    def models(self) -> tuple[LoadedModel, ...]:
         """The models in memory, least recently used first."""
         with self._lock:
             return tuple(
-                Held(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m))
+                LoadedModel(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m))
                 for k, m in self._models.items()
             )
 
@@ -88,15 +88,15 @@ class Shelf:
 
 
 @lru_cache(maxsize=1)
-def shelf() -> Shelf:
+def model_cache() -> ModelCache:
     """The process's shelf: EARTH_MAE_MODEL_MB megabytes, a quarter of the RAM where that is not set."""
     said = os.environ.get("EARTH_MAE_MODEL_MB", "")
-    return Shelf(int(said) * 2**20 if said.isdigit() else psutil.virtual_memory().total // 4)
+    return ModelCache(int(said) * 2**20 if said.isdigit() else psutil.virtual_memory().total // 4)
 
 
 def load(name: str | Path) -> Encoder:
     """The one copy in this process of a preset or of a weights file."""
-    return shelf().get(name)
+    return model_cache().get(name)
 
 
 def on_every_device(model: Encoder) -> tuple[Encoder, ...]:

@@ -6,7 +6,6 @@ import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,13 +16,10 @@ from ..geo.tile import Tile
 from ..masking import Mask, MaskSpec, make_mask, mask_to_text
 from ..models.base import Encoder, Reconstructor
 from ..models.frequency import area, bilinear, high_target
-from ..policy import Policy, policy_to_text, res_for, warning_for
-from .device import Device, Pace, device, fitting_batches, precision, to_device, to_numpy
-from .inputs import Fed, InputError, band_warning, feed, require_side, target_of
-from .results import Recipe, Reconstruction, enlarge
-
-if TYPE_CHECKING:
-    from ..models.registry import ModelCard
+from ..policy import Policy, policy_to_text, warning_for
+from .device import Device, Pace, device_of, fitting_batches, precision, to_device, to_numpy
+from .inputs import Fed, InputError, band_warning, feed, normalised, require_side, res_of, target_of
+from .results import Reconstruction, ReconstructionRecipe, enlarge
 
 Pictures = NDArray[np.float32]
 BATCH = {
@@ -56,12 +52,12 @@ def reconstruct(
     on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
     left out of scores. Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
     """
-    wanted = Wanted(tile, mask, policy or Policy(model.card.default_policy), size_px)
+    wanted = ReconstructionRequest(tile, mask, policy or Policy(model.card.default_policy), size_px)
     return next(made for _, made in reconstruct_many(model, [wanted]))
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class ReconstructionRequest:
     """One reconstruction to be made; its fields are the arguments of `reconstruct`."""
 
     tile: Tile
@@ -70,7 +66,9 @@ class Wanted:
     size_px: int | None = None
 
 
-def reconstruct_many(model: Encoder, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Reconstruction]]:
+def reconstruct_many(
+    model: Encoder, wanted: Sequence[ReconstructionRequest]
+) -> Iterator[tuple[int, Reconstruction]]:
     """Reconstructions as they come, (which of `wanted`, it): inputs of one size in whatever batches are fastest on the device."""
     painter = require_reconstructor(model)
     ready = [prepare(model, each.tile, each.policy, each.size_px) for each in wanted]
@@ -150,13 +148,6 @@ def cells_spec(mask: Mask) -> MaskSpec:
     return MaskSpec("cells", cells=tuple(np.flatnonzero(mask.hidden).tolist()), painted_on=(rows, cols))
 
 
-def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
-    """The res a model of this card receives under a policy."""
-    return res_for(
-        policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range
-    )
-
-
 def reconstruct_batch(
     model: Reconstructor,
     images: Pictures,
@@ -203,19 +194,6 @@ def reconstruct_each(
             yield members[piece], predicted
 
 
-def device_of(model: Encoder) -> Device:
-    """The device that a model's weights are on."""
-    return device(str(next(model.parameters()).device))
-
-
-def normalised(images: Pictures, card: ModelCard) -> Pictures:
-    """Pictures in 0..1 as the network takes them: minus the card's mean, over its deviation."""
-    mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
-    ready = images - mean
-    ready /= std
-    return ready
-
-
 def _run(
     model: Reconstructor, on: Device, images: Pictures, hidden: NDArray[np.bool_], res: NDArray[np.float32]
 ) -> Predicted:
@@ -240,7 +218,7 @@ def _fit(pictures: Tensor, side: int) -> Tensor:
 
 
 def _assemble(
-    model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: Recipe
+    model: Reconstructor, fed: Fed, truth: Fed, mask: Mask, out: Predicted, recipe: ReconstructionRecipe
 ) -> Reconstruction:
     combined = out.combined[0]
     true = torch.from_numpy(truth.unit[None])
@@ -273,7 +251,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 def _recipe(
     model: Encoder, tile: Tile, fed: Fed, policy: Policy, res: float, *, mask: str, cells: Mask, target: str
-) -> Recipe:
+) -> ReconstructionRecipe:
     card, on = model.card, device_of(model)
     invalid = int((~fed.valid).sum())
     warnings = (
@@ -285,7 +263,7 @@ def _recipe(
         else None,
     )
     red, green, blue = (tile.bands[band] for band in tile.rgb)
-    return Recipe(
+    return ReconstructionRecipe(
         model=card.name,
         family=card.family,
         weights=card.weights.sha256 if card.weights else None,

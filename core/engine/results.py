@@ -16,7 +16,7 @@ Grid = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ReconstructionRecipe:
     """Everything that made a picture, in plain values: enough to make it again and to caption it.
 
     `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text, `hidden` the very cells that
@@ -106,7 +106,7 @@ class Reconstruction:
     valid: Grid
     valid_high: Grid
     cells: Grid
-    recipe: Recipe
+    recipe: ReconstructionRecipe
     footprint: Footprint | None = None
     crs: str | None = None
     transform: Affine6 | None = None

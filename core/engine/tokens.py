@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.base import Encoder
-from ..models.layers.vit import VisionTransformer
-from ..models.mae import PixelPainter
-from ..models.scale_mae import BandPainter
 from ..models.tinymim import TinyMIM
-from .device import precision, to_device, to_numpy
-from .inputs import InputError
-from .reconstruct import Pictures, device_of, normalised
+from .device import device_of, precision, to_device, to_numpy
+from .inputs import InputError, normalised
+from .reconstruct import Pictures
 
 Vectors = NDArray[np.float32]
 Cell = tuple[int, int]
@@ -78,32 +75,21 @@ def feature_rgb(vectors: Vectors) -> Vectors:
     )
 
 
-def trunk_of(model: Encoder) -> VisionTransformer:
-    """The transformer whose blocks attend. Raises InputError for networks that have none."""
-    if isinstance(model, BandPainter | PixelPainter):
-        return model.trunk
-    if isinstance(model, VisionTransformer):
-        return model
-    raise InputError(
-        f"{model.card.name} has no attention to show: choose a model that is a vision transformer."
-    )
-
-
 def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vectors:
     """Who looks at whom in block number `block` (0 is the first), nothing hidden: (3, s, s) to (heads, 1 + g*g, 1 + g*g), rows sum to 1, CLS first.
 
     Raises InputError for a block that there is not.
     """
-    trunk = trunk_of(model)
-    if not 0 <= block < len(trunk.blocks):
+    backbone = model.backbone
+    if not 0 <= block < len(backbone.blocks):
         raise InputError(
-            f"{model.card.name} has blocks 0 to {len(trunk.blocks) - 1}; there is no block {block}."
+            f"{model.card.name} has blocks 0 to {len(backbone.blocks) - 1}; there is no block {block}."
         )
     on = device_of(model)
-    layer: Any = trunk.blocks[block]  # a timm block, whose parts torch does not type
+    layer: Any = backbone.blocks[block]  # a timm block, whose parts torch does not type
     with torch.inference_mode():
         pixels = to_device(normalised(image[None], model.card), on)
-        entering = trunk.tokens_before(block, pixels, to_device(np.array([res], np.float32), on), None)
+        entering = backbone.tokens_before(block, pixels, to_device(np.array([res], np.float32), on), None)
         qkv = (
             layer.attn.qkv(layer.norm1(entering))
             .unflatten(2, (3, layer.attn.num_heads, -1))

@@ -14,6 +14,7 @@ from ..errors import ExplorerError
 from .frequency import combine
 
 if TYPE_CHECKING:
+    from .layers.vit import VisionTransformer
     from .registry import ModelCard
     from .report import LoadReport
 
@@ -53,6 +54,13 @@ class Encoder(nn.Module, ABC):
     embed_dim: int
     in_chans: int
 
+    @property
+    def backbone(self) -> VisionTransformer:
+        """The vision transformer inside this network. Raises ModelInputError where there is none."""
+        raise ModelInputError(
+            f"{self.card.name} is not a vision transformer: choose a model with transformer blocks throughout."
+        )
+
     @final
     def encode(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> Tensor:
         """Tokens after the final norm: (b, 1 + k, d), CLS first, then patches in the order of `keep`.
@@ -87,7 +95,7 @@ class Reconstructor(Encoder):
 
 
 @dataclass(frozen=True)
-class Batch:
+class TrainingBatch:
     """Normalised pictures for one training step: `images` (b, c, s, s), `targets` (b, c, t, t) of the same ground, `res` (b,)."""
 
     images: Tensor
@@ -110,10 +118,10 @@ class Objective(nn.Module, ABC):
         return ""
 
     @abstractmethod
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
         """Named losses, already weighted: their sum is what is minimised."""
 
-    def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
+    def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
         """Before weights are written: measure in `network` (averaged, in eval mode) what is measured rather than learnt. Mostly nothing is."""
 
 

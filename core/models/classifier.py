@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from .base import Encoder
 from .scale_contrast import ScaleContrast
-from .tinymim import trunk_of
 
 
 class Classifier(nn.Module):
@@ -32,16 +31,16 @@ class Classifier(nn.Module):
         if isinstance(self.encoder, ScaleContrast):
             stem: nn.Module = nn.ModuleList([self.encoder.stages, self.encoder.proj])
             return [stem, *self.encoder.blocks]
-        trunk = trunk_of(self.encoder)
-        return [trunk.patch_embed, *trunk.blocks]
+        backbone = self.encoder.backbone
+        return [backbone.patch_embed, *backbone.blocks]
 
     def forward(self, images: Tensor, res: Tensor) -> Tensor:
         """Scores (b, classes) of normalised pictures (b, c, s, s) under their res (b,)."""
         if isinstance(self.encoder, ScaleContrast):
             tokens = self.encoder.encode(images, res)
         else:
-            trunk = trunk_of(self.encoder)
-            tokens = trunk.tokens_before(len(trunk.blocks), images, res, None)
+            backbone = self.encoder.backbone
+            tokens = backbone.tokens_before(len(backbone.blocks), images, res, None)
         return self.head(self.fc_norm(tokens[:, 1:].mean(1)))
 
     def learning_groups(self, lr: float, layer_decay: float, weight_decay: float) -> list[dict[str, object]]:

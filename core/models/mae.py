@@ -6,14 +6,13 @@ pixels. It paints one band: low and high are derived from its picture by the fil
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Batch, LowHigh, Objective, Reconstructor
+from .base import LowHigh, Objective, Reconstructor, TrainingBatch
 from .frequency import Centre, Centring, centre_on, high_target, masked_mean
 from .layers.fill_join import FillJoin, start_near_zero
 from .layers.vit import (
@@ -27,43 +26,39 @@ from .layers.vit import (
 from .registry import Family, ModelCard, register, size_defaults
 
 
-class PixelPainter(Reconstructor):
-    """MAE's decoder and the picture it makes, on a vision transformer that the inheriting network names as its `trunk`."""
+class PixelDecoder(Reconstructor):
+    """MAE's decoder and the picture it makes, on a vision transformer that the inheriting network names as its `backbone`."""
 
     card: ModelCard
     norm_pix_loss: bool
 
-    @property
-    @abstractmethod
-    def trunk(self) -> VisionTransformer: ...
-
     def add_pixel_decoder(
         self, width: int, depth: int, heads: int, mlp_ratio: float, band_config: Sequence[int]
     ) -> None:
-        """Create the decoder's parameters under MAE's names; called once, after the trunk exists."""
-        trunk = self.trunk
+        """Create the decoder's parameters under MAE's names; called once, after the backbone exists."""
+        backbone = self.backbone
         self.band_config = (int(band_config[0]), int(band_config[1]))
         self.decoder_width = width
-        self.decoder_embed = nn.Linear(trunk.embed_dim, width)
+        self.decoder_embed = nn.Linear(backbone.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         nn.init.normal_(self.mask_token, std=0.02)
         self.decoder_pos_embed = nn.Parameter(
-            gsd_positions(width, trunk.img_size // trunk.patch_size, torch.ones(1)), requires_grad=False
+            gsd_positions(width, backbone.img_size // backbone.patch_size, torch.ones(1)), requires_grad=False
         )
         self.decoder_blocks = transformer_blocks(depth, width, heads, mlp_ratio)
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
-        self.decoder_pred = nn.Linear(width, trunk.patch_size**2 * trunk.in_chans)
+        self.decoder_pred = nn.Linear(width, backbone.patch_size**2 * backbone.in_chans)
         self.join: FillJoin | None = None
-        if trunk.centre == "visible_harmonic":
-            pixels = trunk.in_chans * trunk.patch_size**2
-            self.join = FillJoin(pixels, pixels, trunk.patch_size, trunk.in_chans)
+        if backbone.centre == "visible_harmonic":
+            pixels = backbone.in_chans * backbone.patch_size**2
+            self.join = FillJoin(pixels, pixels, backbone.patch_size, backbone.in_chans)
             start_near_zero(self.join.leave)
 
     def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
         """Predicted pixels of every patch after the CLS slot: (b, 1 + grid*grid, p*p*c)."""
         tokens = self.decoder_embed(latent)
         cls, patches = tokens[:, :1], place(tokens[:, 1:], keep, self.mask_token, grid * grid)
-        tokens = torch.cat([cls, patches], dim=1) + self.trunk.positions(self.decoder_width, grid, res).to(
+        tokens = torch.cat([cls, patches], dim=1) + self.backbone.positions(self.decoder_width, grid, res).to(
             tokens.dtype
         )
         for block in self.decoder_blocks:
@@ -72,7 +67,7 @@ class PixelPainter(Reconstructor):
 
     def imagine(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         """The picture that the transformer paints, (b, c, s, s), in the space that visible pixels enter in."""
-        pixels = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        pixels = self.decode(self._encode(images, res, keep), res, keep, self.backbone.grid_of(images))
         return from_pixel_patches(pixels[:, 1:], self.in_chans)
 
     def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
@@ -87,11 +82,11 @@ class PixelPainter(Reconstructor):
         self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
     ) -> Tensor:
         """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
-        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
+        centring = centring or centre_on(images, keep, self.patch_size, self.backbone.centre)
         return self.paint(self.imagine(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        centring = centre_on(images, keep, self.patch_size, self.backbone.centre)
         picture = self.predict(images, res, keep, centring).float()
         std = picture.new_tensor(self.card.std)[None, :, None, None]
         mean = picture.new_tensor(self.card.mean)[None, :, None, None]
@@ -102,7 +97,7 @@ class PixelPainter(Reconstructor):
         )
 
 
-class PixelDecoder(PixelPainter, VisionTransformer):
+class MAE(PixelDecoder, VisionTransformer):
     """An encoder with MAE's decoder: width, depth and heads free. `norm_pix_loss`: patches were predicted with their own mean and
     deviation removed, which must be borrowed from the truth to be shown."""
 
@@ -139,10 +134,6 @@ class PixelDecoder(PixelPainter, VisionTransformer):
         self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
         self.reset_parameters()
 
-    @property
-    def trunk(self) -> VisionTransformer:
-        return self
-
 
 class PixelObjective(Objective):
     """MAE's loss: squared error per patch, mean over hidden patches. `log_each`: see masked_mean.
@@ -152,14 +143,14 @@ class PixelObjective(Objective):
     `target_scale` above 1 draws the very pictures that an objective with finer targets draws, so that the two can be compared.
     """
 
-    def __init__(self, network: PixelPainter, target_scale: int = 1, log_each: bool = False) -> None:
+    def __init__(self, network: PixelDecoder, target_scale: int = 1, log_each: bool = False) -> None:
         super().__init__()
         self.network, self.target_scale, self.log_each = network, target_scale, log_each
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
-        assert isinstance(self.network, PixelPainter) and keep is not None
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
+        assert isinstance(self.network, PixelDecoder) and keep is not None
         network = self.network
-        centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
+        centring = centre_on(batch.images, keep, network.patch_size, network.backbone.centre)
         imagined = network.imagine(batch.images, batch.res, keep)
         losses = {
             "pixels": self._error(
@@ -171,7 +162,7 @@ class PixelObjective(Objective):
         return losses
 
     def _error(self, picture: Tensor, truth: Tensor, keep: Tensor) -> Tensor:
-        assert isinstance(self.network, PixelPainter)
+        assert isinstance(self.network, PixelDecoder)
         return masked_patch_error(
             picture, truth, keep, self.network.patch_size, self.network.norm_pix_loss, self.log_each
         )
@@ -194,7 +185,7 @@ _THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6}
 register(
     Family(
         name="mae",
-        build=PixelDecoder,
+        build=MAE,
         paper="arXiv 2111.06377",
         description="Plain MAE: one picture, static positions; the yardstick.",
         reconstructs=True,
@@ -216,7 +207,7 @@ register(
             "mae_base": {},
             "mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },
-        defaults=size_defaults(PixelDecoder),
+        defaults=size_defaults(MAE),
         objective=PixelObjective,
     )
 )

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Batch, Encoder, ModelInputError, Objective
+from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, take, transformer_blocks, xavier_linears
 from .registry import Family, register, size_defaults
-from .views import Colour, View, crop_view, not_enlarged, recolour
+from .views import Colour, ImageView, crop_view, not_enlarged, recolour
 
 
 def convolution(channels: int, width: int, stride: int) -> nn.Sequential:
@@ -214,7 +214,7 @@ class ScaleContrastObjective(Objective):
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
         first, second = self.view(batch, generator), self.view(batch, generator)
         losses = self.losses(first, second)
@@ -222,7 +222,7 @@ class ScaleContrastObjective(Objective):
             self.steps += 1
         return losses
 
-    def view(self, batch: Batch, generator: torch.Generator) -> View:
+    def view(self, batch: TrainingBatch, generator: torch.Generator) -> ImageView:
         """One crop of each picture at the input's size."""
         assert isinstance(self.network, ScaleContrast)
         card, side = self.network.card, batch.images.shape[-1]
@@ -237,9 +237,9 @@ class ScaleContrastObjective(Objective):
             quarter_turns=True,
             log_slope=self.log_slope,
         )
-        return View(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
+        return ImageView(recolour(cut.images, generator, self.colour, card.mean, card.std), cut.res)
 
-    def losses(self, first: View, second: View) -> dict[str, Tensor]:
+    def losses(self, first: ImageView, second: ImageView) -> dict[str, Tensor]:
         """The loss of two ready views. Raises ModelInputError for a batch of one."""
         network = self.network
         assert isinstance(network, ScaleContrast)
@@ -254,7 +254,7 @@ class ScaleContrastObjective(Objective):
         return {"nce": nt_xent(vectors, self.temperature)}
 
     @torch.no_grad()
-    def finish(self, network: nn.Module, batches: Iterable[Batch]) -> None:
+    def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
         """Settle the whitening from whole pictures."""
         assert isinstance(network, ScaleContrast)
         seen = [network.summary(*network.levels(batch.images, batch.res, None)) for batch in batches]

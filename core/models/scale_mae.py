@@ -8,14 +8,13 @@ receives the positions of the *input* resolution. Official weights are CC-BY-NC-
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from .base import Batch, LowHigh, ModelInputError, Objective, Reconstructor
+from .base import LowHigh, ModelInputError, Objective, Reconstructor, TrainingBatch
 from .frequency import (
     Centre,
     Centring,
@@ -36,18 +35,14 @@ from .layers.vit import VisionTransformer, place, to_patches, transformer_blocks
 from .registry import Family, ModelCard, register, size_defaults
 
 
-class BandPainter(Reconstructor):
-    """Scale-MAE's decoder and the two bands it paints, on a vision transformer that the inheriting network names as its `trunk`."""
+class BandDecoder(Reconstructor):
+    """Scale-MAE's decoder and the two bands it paints, on a vision transformer that the inheriting network names as its `backbone`."""
 
     card: ModelCard
     head_scale: int
     fcn: BandHead
     fcn_low: BandHead
     fcn_high: BandHead
-
-    @property
-    @abstractmethod
-    def trunk(self) -> VisionTransformer: ...
 
     def add_band_decoder(
         self,
@@ -64,19 +59,19 @@ class BandPainter(Reconstructor):
         mlp_ratio: float = 4.0,
         unet_widths: Sequence[int] = (),
     ) -> None:
-        """Create the decoder's parameters under the original's names; called once, after the trunk exists."""
-        trunk = self.trunk
+        """Create the decoder's parameters under the original's names; called once, after the backbone exists."""
+        backbone = self.backbone
         self.band_config = (int(band_config[0]), int(band_config[1]))
         self.decoder_width, self.head_scale = decoder_embed_dim, head_scale
         self.shared_head = not independent_fcn_head
-        positions = 1 + (trunk.img_size // trunk.patch_size) ** 2
+        positions = 1 + (backbone.img_size // backbone.patch_size) ** 2
         self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
         nn.init.normal_(self.mask_token, std=0.02)
         self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
         self.decoder_pos_embed = nn.Parameter(
             torch.zeros(1, positions, decoder_embed_dim), requires_grad=False
         )
-        self.decoder_embed = nn.Linear(trunk.embed_dim, decoder_embed_dim)
+        self.decoder_embed = nn.Linear(backbone.embed_dim, decoder_embed_dim)
         self.decoder_blocks = transformer_blocks(
             decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio
         )
@@ -86,14 +81,14 @@ class BandPainter(Reconstructor):
         self.join: FillJoin | None = None
         self.unet: FillUNet | None = None
         if unet_widths:
-            self.unet = FillUNet(decoder_embed_dim, trunk.patch_size, unet_widths, trunk.in_chans)
+            self.unet = FillUNet(decoder_embed_dim, backbone.patch_size, unet_widths, backbone.in_chans)
             return
         self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
         heads = ("fcn",) if self.shared_head else ("fcn_high", "fcn_low")
         for head in heads:
             self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
-        if trunk.centre == "visible_harmonic":
-            self.join = FillJoin(decoder_embed_dim, decoder_embed_dim, trunk.patch_size, trunk.in_chans)
+        if backbone.centre == "visible_harmonic":
+            self.join = FillJoin(decoder_embed_dim, decoder_embed_dim, backbone.patch_size, backbone.in_chans)
             he_convolutions(self.fpn)
             for head in heads:
                 he_convolutions(self.get_submodule(head))
@@ -102,7 +97,7 @@ class BandPainter(Reconstructor):
     def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
         """Decoded tokens of every patch, (b, grid*grid, d): CLS dropped after positions are added (models.md 1.5, steps 4 to 6)."""
         tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
-        tokens = tokens + self.trunk.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
+        tokens = tokens + self.backbone.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
         for block in self.decoder_blocks:
             tokens = block(tokens)
         return self.decoder_norm(tokens)
@@ -115,9 +110,9 @@ class BandPainter(Reconstructor):
         grid = round(imagined.shape[1] ** 0.5)
         tokens = imagined.transpose(1, 2).reshape(len(imagined), -1, grid, grid)
         if self.unet is not None:
-            return self.unet(tokens, *centring.known(keep, self.trunk.patch_size), res)
+            return self.unet(tokens, *centring.known(keep, self.backbone.patch_size), res)
         if self.join is not None:
-            tokens = tokens + self.join(tokens, *centring.known(keep, self.trunk.patch_size))
+            tokens = tokens + self.join(tokens, *centring.known(keep, self.backbone.patch_size))
         low, high = self.fpn(tokens)
         return (
             (self.fcn(low), self.fcn(high)) if self.shared_head else (self.fcn_low(low), self.fcn_high(high))
@@ -127,17 +122,17 @@ class BandPainter(Reconstructor):
         self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
     ) -> tuple[Tensor, Tensor]:
         """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
-        centring = centring or centre_on(images, keep, self.patch_size, self.trunk.centre)
-        imagined = self.decode(self._encode(images, res, keep), res, keep, self.trunk.grid_of(images))
+        centring = centring or centre_on(images, keep, self.patch_size, self.backbone.centre)
+        imagined = self.decode(self._encode(images, res, keep), res, keep, self.backbone.grid_of(images))
         return self.paint(imagined, keep, centring, res)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
-        centring = centre_on(images, keep, self.patch_size, self.trunk.centre)
+        centring = centre_on(images, keep, self.patch_size, self.backbone.centre)
         low_raw, high_raw = self.predict(images, res, keep, centring)
         return show_two_bands(low_raw.float(), high_raw.float(), centring, self.band_config[0], self.card)
 
 
-class ScaleMAE(BandPainter, VisionTransformer):
+class ScaleMAE(BandDecoder, VisionTransformer):
     """The whole network of the paper with every live option of the released code, and three options of ours.
 
     `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up with patches of 8 px.
@@ -197,10 +192,6 @@ class ScaleMAE(BandPainter, VisionTransformer):
         )
         self.reset_parameters()
 
-    @property
-    def trunk(self) -> VisionTransformer:
-        return self
-
 
 def show_two_bands(
     low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard
@@ -230,7 +221,7 @@ class ScaleMAEObjective(Objective):
 
     def __init__(
         self,
-        network: BandPainter,
+        network: BandDecoder,
         high_loss: Literal["l1", "l2"] = "l1",
         l1_weight: float = 1.0,
         log_each: bool = False,
@@ -241,19 +232,19 @@ class ScaleMAEObjective(Objective):
         super().__init__()
         self.network, self.high_loss, self.l1_weight, self.log_each = network, high_loss, l1_weight, log_each
         self.teacher_weights = {"map": map_weight, "pooled": pooled_weight}
-        trunk = network.trunk
+        backbone = network.backbone
         on_fill = network.join is not None or network.unet is not None
         self.reader = (
-            nn.Linear(network.decoder_width, trunk.in_chans * trunk.patch_size**2) if on_fill else None
+            nn.Linear(network.decoder_width, backbone.in_chans * backbone.patch_size**2) if on_fill else None
         )
-        self.teacher = TeacherLosses(teacher, trunk.embed_dim, network.decoder_width) if teacher else None
+        self.teacher = TeacherLosses(teacher, backbone.embed_dim, network.decoder_width) if teacher else None
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
         network = self.network
-        assert isinstance(network, BandPainter) and keep is not None
-        centring = centre_on(batch.images, keep, network.patch_size, network.trunk.centre)
+        assert isinstance(network, BandDecoder) and keep is not None
+        centring = centre_on(batch.images, keep, network.patch_size, network.backbone.centre)
         latent = network.encode(batch.images, batch.res, keep)
-        imagined = network.decode(latent, batch.res, keep, network.trunk.grid_of(batch.images))
+        imagined = network.decode(latent, batch.res, keep, network.backbone.grid_of(batch.images))
         low, high = network.paint(imagined, keep, centring, batch.res)
         losses = self.losses(low, high, centring.relative(batch.targets), keep)
         if self.reader is not None:
@@ -274,7 +265,7 @@ class ScaleMAEObjective(Objective):
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
         """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
         hidden pixels and divided by their number."""
-        assert isinstance(self.network, BandPainter)
+        assert isinstance(self.network, BandDecoder)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
         high_error = (area(high, targets.shape[-1]) if high.shape != targets.shape else high) - high_target(

@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import Batch, ModelInputError, Objective
+from .base import ModelInputError, Objective, TrainingBatch
 from .frequency import Centre, centre_on
 from .layers.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
-from .mae import PixelPainter, masked_patch_error
+from .mae import PixelDecoder, masked_patch_error
 from .registry import Family, register, size_defaults
-from .views import Colour, View, crop_view, fit, not_enlarged, recolour
+from .views import Colour, ImageView, crop_view, fit, not_enlarged, recolour
 
 
 def projection(*widths: int) -> nn.Sequential:
@@ -50,7 +50,7 @@ class ContrastiveBranch(nn.Module):
         return self.head(tokens[:, 0])
 
 
-class SDMAE(PixelPainter):
+class SDMAE(PixelDecoder):
     """The whole network under the original's names.
 
     `base_ctr`, `momentum_ctr`, `predictor` and `locality` only train. They live here rather than in the objective, because the published
@@ -108,7 +108,7 @@ class SDMAE(PixelPainter):
         self.encoder.patch_embed.requires_grad_(trainable_patch_embed)
 
     @property
-    def trunk(self) -> VisionTransformer:
+    def backbone(self) -> VisionTransformer:
         return self.encoder
 
     def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
@@ -156,14 +156,14 @@ class SDMAEObjective(Objective):
         self.flips, self.quarter_turns, self.log_slope = flips, quarter_turns, log_slope
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + int(self.steps))
         losses = self.losses(*self.views(batch, generator), keep)
         if self.training:
             self.steps += 1
         return losses
 
-    def views(self, batch: Batch, generator: torch.Generator) -> tuple[View, View]:
+    def views(self, batch: TrainingBatch, generator: torch.Generator) -> tuple[ImageView, ImageView]:
         """Two views of each picture at the input's size, drawn from the finest pixels the batch has."""
         assert isinstance(self.network, SDMAE)
         card, side = self.network.card, batch.images.shape[-1]
@@ -185,9 +185,11 @@ class SDMAEObjective(Objective):
             quarter_turns=self.quarter_turns,
             log_slope=self.log_slope,
         )
-        return first, View(recolour(second.images, generator, self.colour, card.mean, card.std), second.res)
+        return first, ImageView(
+            recolour(second.images, generator, self.colour, card.mean, card.std), second.res
+        )
 
-    def losses(self, first: View, second: View, keep: Tensor | None) -> dict[str, Tensor]:
+    def losses(self, first: ImageView, second: ImageView, keep: Tensor | None) -> dict[str, Tensor]:
         """Named, weighted losses of two ready views; raises ModelInputError for a batch of one, no mask, or another grid."""
         network = self.network
         assert isinstance(network, SDMAE)
@@ -197,7 +199,7 @@ class SDMAEObjective(Objective):
         con, loc, read = first.images.new_zeros(()), first.images.new_zeros(()), []
         for view in (first, second):
             latent = network.encode(view.images, view.res, keep)
-            pixels = network.decode(latent, view.res, keep, network.trunk.grid_of(view.images))
+            pixels = network.decode(latent, view.res, keep, network.backbone.grid_of(view.images))
             con = con + self._pixel_error(network, view.images, pixels, keep)
             loc = loc + self._location_error(network.locality(latent[:, 1:]), keep)
             read.append(pixels)
@@ -209,7 +211,7 @@ class SDMAEObjective(Objective):
         )
         return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr}
 
-    def _check(self, network: SDMAE, view: View, keep: Tensor | None) -> Tensor:
+    def _check(self, network: SDMAE, view: ImageView, keep: Tensor | None) -> Tensor:
         if len(view.images) < 2:
             raise ModelInputError(
                 "SDMAE's contrastive task tells the pictures of a batch apart, so a batch of one has "
@@ -219,16 +221,16 @@ class SDMAEObjective(Objective):
             raise ModelInputError(
                 "SDMAE trains on masked pictures: pass the positions of visible patches in `keep`."
             )
-        positions, found = network.locality[1].out_features, network.trunk.grid_of(view.images) ** 2
+        positions, found = network.locality[1].out_features, network.backbone.grid_of(view.images) ** 2
         if positions != found:
             raise ModelInputError(
-                f"SDMAE's location task knows {positions} positions but the pictures have {found} patches: train at {network.trunk.img_size} px, "
+                f"SDMAE's location task knows {positions} positions but the pictures have {found} patches: train at {network.backbone.img_size} px, "
                 f"or create the network with img_size={view.images.shape[-1]}."
             )
         return keep
 
     def _pixel_error(self, network: SDMAE, images: Tensor, pixels: Tensor, keep: Tensor) -> Tensor:
-        centring = centre_on(images, keep, network.patch_size, network.trunk.centre)
+        centring = centre_on(images, keep, network.patch_size, network.backbone.centre)
         picture = network.paint(from_pixel_patches(pixels[:, 1:], network.in_chans), keep, centring)
         return masked_patch_error(
             picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss

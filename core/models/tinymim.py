@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from .base import Batch, Encoder, ModelInputError, Objective
+from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import Centre
 from .layers.vit import VisionTransformer, transformer_blocks
 from .registry import Family, create, register, size_defaults
@@ -84,20 +84,6 @@ class TinyMIM(VisionTransformer):
         return super()._encode(images, res, keep)
 
 
-def trunk_of(encoder: Encoder) -> VisionTransformer:
-    """The vision transformer inside any encoder of the registry."""
-    from .mae import PixelPainter
-    from .scale_mae import BandPainter
-
-    if isinstance(encoder, PixelPainter | BandPainter):
-        return encoder.trunk
-    if isinstance(encoder, VisionTransformer):
-        return encoder
-    raise ModelInputError(
-        f"{encoder.card.name} has no transformer blocks whose relations could be taught: choose another teacher."
-    )
-
-
 def named(network: Encoder | str) -> Encoder:
     """A network as it is, or by name: of the registry, or a file of weights."""
     if not isinstance(network, str):
@@ -109,16 +95,16 @@ def named(network: Encoder | str) -> Encoder:
     return create(network)
 
 
-def heads_of(trunk: VisionTransformer, block: int) -> int:
+def heads_of(backbone: VisionTransformer, block: int) -> int:
     """Number of heads of one block (0 is the first; negative counts from the end)."""
-    layer: Any = trunk.blocks[block]
+    layer: Any = backbone.blocks[block]
     return layer.attn.num_heads
 
 
-def queries_keys_values(trunk: VisionTransformer, block: int, images: Tensor, res: Tensor) -> Tensor:
+def queries_keys_values(backbone: VisionTransformer, block: int, images: Tensor, res: Tensor) -> Tensor:
     """Q, K and V inside block number `block` (1 is the first): (3, b, heads, 1 + n, head width)."""
-    layer: Any = trunk.blocks[block - 1]
-    qkv = layer.attn.qkv(layer.norm1(trunk.tokens_before(block - 1, images, res, None)))
+    layer: Any = backbone.blocks[block - 1]
+    qkv = layer.attn.qkv(layer.norm1(backbone.tokens_before(block - 1, images, res, None)))
     return qkv.unflatten(2, (3, layer.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
 
 
@@ -179,16 +165,16 @@ class TinyMIMObjective(Objective):
                 f"A distilled student is embedded by {' or '.join(DISTILLED)}, not by {pooling!r:.40}."
             )
         whole = named(teacher)
-        trunk = trunk_of(whole)
+        backbone = whole.backbone
         self.network, self.heads_at_once, self.colour, self.seed = network, heads_at_once, colour, seed
-        self.teacher_block = teacher_block or default_teacher_block(len(trunk.blocks), len(network.blocks))
-        self._teacher = (whole.requires_grad_(False).eval(), trunk)
-        _check_fit(network, trunk, self.teacher_block)
-        self.target_scale = -(-trunk.patch_size // network.patch_size)
+        self.teacher_block = teacher_block or default_teacher_block(len(backbone.blocks), len(network.blocks))
+        self._teacher = (whole.requires_grad_(False).eval(), backbone)
+        _check_fit(network, backbone, self.teacher_block)
+        self.target_scale = -(-backbone.patch_size // network.patch_size)
         network.card = replace(network.card, pooling=pooling)
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
 
-    def forward(self, batch: Batch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
+    def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:  # noqa: ARG002
         assert isinstance(self.network, TinyMIM)
         student = batch.images
         if self.colour is not None:
@@ -207,10 +193,10 @@ class TinyMIMObjective(Objective):
     def losses(self, student_images: Tensor, teacher_images: Tensor, res: Tensor) -> dict[str, Tensor]:
         """Both losses of ready pictures, each normalised as its network wants it."""
         assert isinstance(self.network, TinyMIM)
-        whole, trunk = self._teacher
+        whole, backbone = self._teacher
         whole.to(student_images.device)
         with torch.no_grad():
-            tq, tk, tv = queries_keys_values(trunk, self.teacher_block, teacher_images, res)
+            tq, tk, tv = queries_keys_values(backbone, self.teacher_block, teacher_images, res)
         sq, sk, sv = queries_keys_values(self.network, len(self.network.blocks), student_images, res)
         if tq.shape[2] != sq.shape[2]:
             raise ModelInputError(
@@ -221,11 +207,11 @@ class TinyMIMObjective(Objective):
             "vv": relation_loss((tv, tv), (sv, sv), self.heads_at_once),
         }
 
-    def _as_teacher_sees(self, batch: Batch) -> Tensor:
+    def _as_teacher_sees(self, batch: TrainingBatch) -> Tensor:
         """The batch's ground at the size that gives the teacher the student's grid, normalised its way."""
-        whole, trunk = self._teacher
+        whole, backbone = self._teacher
         assert isinstance(self.network, TinyMIM)
-        side = self.network.grid_of(batch.images) * trunk.patch_size
+        side = self.network.grid_of(batch.images) * backbone.patch_size
         images = batch.images if side == batch.images.shape[-1] else fit(batch.targets, side)
         ours, theirs = self.network.card, whole.card
         if (ours.mean, ours.std) == (theirs.mean, theirs.std):

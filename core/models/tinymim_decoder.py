@@ -14,11 +14,11 @@ from .base import Encoder, ModelInputError
 from .frequency import Centre
 from .layers.vit import VisionTransformer
 from .registry import Family, register, size_defaults
-from .scale_mae import THIN_DECODER, BandPainter, ScaleMAEObjective
+from .scale_mae import THIN_DECODER, BandDecoder, ScaleMAEObjective
 from .tinymim import TINY_STUDENT, TinyMIM, heads_of, named
 
 
-class TinyMIMDecoder(BandPainter):
+class TinyMIMDecoder(BandDecoder):
     """A frozen student under `student.*` and a Scale-MAE decoder; `encode` gives the student's trained tokens."""
 
     def __init__(
@@ -71,7 +71,7 @@ class TinyMIMDecoder(BandPainter):
         )
 
     @property
-    def trunk(self) -> VisionTransformer:
+    def backbone(self) -> VisionTransformer:
         return self.student
 
     def adopt(self, student: TinyMIM) -> Self:

@@ -24,7 +24,7 @@ class Colour:
 
 
 @dataclass(frozen=True)
-class View:
+class ImageView:
     """Pictures (b, c, s, s) and the `res` (b,) of their pixels: a crop drawn larger has smaller pixels on the ground."""
 
     images: Tensor
@@ -43,7 +43,7 @@ def crop_view(
     horizontal_flip: bool = False,
     quarter_turns: bool = False,
     log_slope: float = 0.0,
-) -> View:
+) -> ImageView:
     """A square crop of each picture drawn at `side_px`, covering between span[0] and span[1] of its side.
 
     `source` (b, c, t, t) shows the ground whose pixels at `side_px` have `res`. `corner` takes the top left crop instead of a random
@@ -67,7 +67,7 @@ def crop_view(
     images = F.grid_sample(
         source, grid.to(source.dtype), mode="bilinear", padding_mode="border", align_corners=False
     )
-    return View(images, res + log_slope * part.log() if log_slope else res * part)
+    return ImageView(images, res + log_slope * part.log() if log_slope else res * part)
 
 
 def not_enlarged(span: tuple[float, float], side_px: int, source: Tensor) -> tuple[float, float]:

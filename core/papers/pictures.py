@@ -18,7 +18,7 @@ CACHE = Path("cache") / "crops"
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ExperimentData:
     """Imagery to train on, and the labelled sets to score on with their galleries."""
 
     imagery: tuple[Imagery, ...]
@@ -26,7 +26,9 @@ class Pictures:
     gallery: str
 
 
-def pictures_for(experiment: Experiment, folders: tuple[Path, ...], limit: int | None = None) -> Pictures:
+def pictures_for(
+    experiment: Experiment, folders: tuple[Path, ...], limit: int | None = None
+) -> ExperimentData:
     """Open what an experiment trains on and is scored on; `limit` images of each class and split for the scores.
 
     Raises LabelledSetError and GeoError where a pack is not here.
@@ -38,11 +40,11 @@ def pictures_for(experiment: Experiment, folders: tuple[Path, ...], limit: int |
     sets = tuple(open_set(DataSpec(name, limit), folders) for name in experiment.sets)
     if experiment.subset is None:
         found = find_imagery(folders[0], cache=CACHE).imagery
-        return Pictures(found, sets, "every training picture of the set")
+        return ExperimentData(found, sets, "every training picture of the set")
     whole = open_set(DataSpec(experiment.sets[0]), folders)
     rows = subset_rows(whole, experiment.subset)
     imagery = training_pictures(whole, rows)
-    return Pictures(
+    return ExperimentData(
         (imagery,),
         tuple(_with_gallery(data, whole, rows) for data in sets),
         f"the {len(rows):,} pictures that were trained on",

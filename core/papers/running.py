@@ -16,7 +16,7 @@ from typing import Any
 from ..engine.candidates import Candidate, candidate
 from ..engine.device import device
 from ..engine.training.batches import draw_batch
-from ..engine.training.runs import Run, RunError, TrainSpec
+from ..engine.training.runs import RunError, TrainingRun, TrainSpec
 from ..engine.training.train import Training, train
 from ..evaluation.cache import Cache
 from ..evaluation.claims import STATEMENTS, Claim, TrainedArm, TrainedRun, write_claim
@@ -65,7 +65,7 @@ def run_claim(
         runs: list[TrainedRun] = []
         subjects: list[Candidate] = []
         for seed in planned.seeds:
-            run = Run(folder / f"{base.name}-{seed}")
+            run = TrainingRun(folder / f"{base.name}-{seed}")
             yield from _trained(replace(base, seed=seed, data=names), run, found.imagery)
             weights = run.folder / "weights" / f"{base.name}.safetensors"
             runs.append(_told(seed, weights))
@@ -139,7 +139,7 @@ def _read_budget(kept: Path) -> Budget:
         ) from problem
 
 
-def _trained(spec: TrainSpec, run: Run, imagery: tuple[Imagery, ...]) -> Iterator[str]:
+def _trained(spec: TrainSpec, run: TrainingRun, imagery: tuple[Imagery, ...]) -> Iterator[str]:
     """Train one arm to its end, or find it done."""
     log = run.log()
     if log and log[-1]["step"] >= spec.steps and run.spec() == spec:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.engine import loaded
-from core.engine.loaded import Shelf
+from core.engine.loaded import ModelCache
 from core.errors import ExplorerError
 from core.models import create
 
@@ -25,7 +25,7 @@ def built(monkeypatch):
 
 
 def test_one_copy_for_many_users(built):
-    shelf, got = Shelf(2**30), []
+    shelf, got = ModelCache(2**30), []
     threads = [threading.Thread(target=lambda: got.append(shelf.get("mae_tiny"))) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -37,14 +37,14 @@ def test_one_copy_for_many_users(built):
 
 def test_the_least_recently_used_goes_when_the_limit_is_reached(built):
     size = loaded._bytes_of(create("mae", **SMALL))
-    shelf = Shelf(2 * size)
+    shelf = ModelCache(2 * size)
     for name in ("a", "b", "a", "c", "a", "b"):
         shelf.get(name)
     assert built == ["a", "b", "c", "b"]
 
 
 def test_a_single_model_above_the_limit_still_loads(built):
-    shelf = Shelf(1)
+    shelf = ModelCache(1)
     assert shelf.get("a") is shelf.get("a")
 
 
@@ -77,18 +77,18 @@ def test_networks_drawn_at_once_are_those_drawn_alone():
 
 def test_an_unknown_name_is_a_sentence():
     with pytest.raises(ExplorerError, match="no model called"):
-        Shelf(2**30).get("mae_gigantic")
+        ModelCache(2**30).get("mae_gigantic")
 
 
 def test_positions_that_a_file_cannot_tell_stand_after_its_name(tmp_path):
     from core.models.checkpoints.loading import AmbiguousPositionsError
 
     torch.save(create("encoder", **SMALL).state_dict(), tmp_path / "enc.pth")
-    shelf = Shelf(2**30)
+    shelf = ModelCache(2**30)
     with pytest.raises(AmbiguousPositionsError, match=r"\+gsd or \+static"):
         shelf.get(tmp_path / "enc.pth")
     assert shelf.get(tmp_path / "enc.pth+gsd").card.gsd_aware
     assert not shelf.get(str(tmp_path / "enc.pth+static")).card.gsd_aware
-    assert [one.path.name for one in shelf.held()] == ["enc.pth", "enc.pth"]
+    assert [one.path.name for one in shelf.models()] == ["enc.pth", "enc.pth"]
     shelf.drop(tmp_path / "enc.pth")
-    assert shelf.held() == ()
+    assert shelf.models() == ()

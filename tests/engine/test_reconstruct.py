@@ -5,7 +5,7 @@ import pytest
 
 from core.engine.in_turn import reconstruct_in_turn
 from core.engine.inputs import InputError, feed, read_ground
-from core.engine.reconstruct import Wanted, reconstruct, reconstruct_batch, reconstruct_each
+from core.engine.reconstruct import ReconstructionRequest, reconstruct, reconstruct_batch, reconstruct_each
 from core.engine.results import shrink
 from core.engine.turns import Turns
 from core.geo.tile import TileRef, TileSpec
@@ -167,7 +167,9 @@ def test_people_who_share_a_call_get_the_very_bits_of_their_own():
         )  # counts, then works
         tiles = (plain_tile(112), plain_tile(224, gsd_m=3.0))
         wanted = [
-            Wanted(tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd"))
+            ReconstructionRequest(
+                tiles[n % 2], MaskSpec(ratio=(0.75, 0.5, 0.9)[n % 3], seed=n), Policy("log_gsd")
+            )
             for n in range(7)
         ]
         alone = [reconstruct(model, one.tile, one.mask, one.policy) for one in wanted]

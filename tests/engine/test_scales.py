@@ -6,7 +6,7 @@ import pytest
 
 from core.engine.device import Pace
 from core.engine.inputs import InputError, read_ground
-from core.engine.reconstruct import Wanted, reconstruct, reconstruct_many
+from core.engine.reconstruct import ReconstructionRequest, reconstruct, reconstruct_many
 from core.engine.scales import ScaleSpec, ground_mask, ladder
 from core.geo import known_sources
 from core.geo.tile import TileRef, TileSpec
@@ -94,7 +94,7 @@ def test_words_and_counts_that_cannot_be_meant():
 def test_many_at_once_are_what_each_is_alone(scale_mae):
     policy = Policy("manual", 2.0)
     wanted = [
-        Wanted(plain_tile(128, seed=n), MaskSpec(ratio=ratio, seed=n), policy, px)
+        ReconstructionRequest(plain_tile(128, seed=n), MaskSpec(ratio=ratio, seed=n), policy, px)
         for n, (ratio, px) in enumerate([(0.75, 64), (0.5, 64), (0.75, 32)])
     ]
     found = dict(reconstruct_many(scale_mae, wanted))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.errors import ExplorerError
 from core.models import cards, create
-from core.models.base import Batch, Encoder, LowHigh, ModelInputError, Reconstructor
+from core.models.base import Encoder, LowHigh, ModelInputError, Reconstructor, TrainingBatch
 from core.models.registry import families
 
 SHRUNK: dict[str, Any] = {
@@ -274,13 +274,13 @@ def test_nothing_visible_and_everything_visible(name: str) -> None:
 # Learning ------------------------------------------------------------------------------------------------------------------------------
 
 
-def lesson(name: str) -> tuple[Any, Any, Batch, Tensor]:
+def lesson(name: str) -> tuple[Any, Any, TrainingBatch, Tensor]:
     model = shrunk(name)
     build = families()[name].objective
     assert build is not None
     images, res, keep = scene(model, batch=4)
     targets = torch.nn.functional.interpolate(images, scale_factor=2, mode="bicubic")
-    return model, build(model, **LESSONS.get(name, dict)()).train(), Batch(images, targets, res), keep
+    return model, build(model, **LESSONS.get(name, dict)()).train(), TrainingBatch(images, targets, res), keep
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.models import create
-from core.models.base import Batch, ModelInputError
+from core.models.base import ModelInputError, TrainingBatch
 from core.models.scale_contrast import ScaleContrast, ScaleContrastObjective, nt_xent, whitening
 from core.models.views import Colour
 
@@ -31,11 +31,11 @@ def network(**sizes: Any) -> ScaleContrast:
     return create("scale_contrast", **{**SMALL, **sizes})
 
 
-def batch(count: int = 16, side: int = 32) -> Batch:
+def batch(count: int = 16, side: int = 32) -> TrainingBatch:
     targets = torch.nn.functional.interpolate(
         torch.randn(count, 3, 6, 6), size=(2 * side, 2 * side), mode="bicubic"
     ) + torch.randn(count, 3, 1, 1)
-    return Batch(torch.nn.functional.avg_pool2d(targets, 2), targets, torch.full((count,), 3.0))
+    return TrainingBatch(torch.nn.functional.avg_pool2d(targets, 2), targets, torch.full((count,), 3.0))
 
 
 def test_views_of_one_place_find_each_other_after_a_few_steps() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.models import cards, create
-from core.models.base import Batch, ModelInputError
+from core.models.base import ModelInputError, TrainingBatch
 from core.models.sdmae import SDMAE, SDMAEObjective
 from core.models.views import Colour, crop_view, recolour
 
@@ -30,11 +30,11 @@ def network(**options: Any) -> SDMAE:
     return create("sdmae", **{**SMALL, **options})
 
 
-def batch(count: int = 4, side: int = 32) -> Batch:
+def batch(count: int = 4, side: int = 32) -> TrainingBatch:
     generator = torch.Generator().manual_seed(3)
     coarse = torch.randn(count, 3, 4, 4, generator=generator)
     targets = torch.nn.functional.interpolate(coarse, size=(2 * side, 2 * side), mode="bicubic")
-    return Batch(torch.nn.functional.avg_pool2d(targets, 2), targets, torch.full((count,), 2.0))
+    return TrainingBatch(torch.nn.functional.avg_pool2d(targets, 2), targets, torch.full((count,), 2.0))
 
 
 def keep(count: int = 4, cells: int = 16, visible: int = 4) -> Tensor:

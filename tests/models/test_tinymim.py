@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from core.models import cards, create
-from core.models.base import Batch, ModelInputError
+from core.models.base import ModelInputError, TrainingBatch
 from core.models.tinymim import (
     TinyMIM,
     TinyMIMObjective,
@@ -18,7 +18,6 @@ from core.models.tinymim import (
     default_teacher_block,
     queries_keys_values,
     relation_loss,
-    trunk_of,
 )
 from core.models.tinymim_decoder import TinyMIMDecoder, decoder_objective
 
@@ -58,9 +57,9 @@ def teacher(**sizes: Any) -> Any:
     )
 
 
-def batch(side: int = 32, target: int = 64) -> Batch:
+def batch(side: int = 32, target: int = 64) -> TrainingBatch:
     targets = torch.nn.functional.interpolate(torch.randn(4, 3, 5, 5), size=(target, target), mode="bicubic")
-    return Batch(
+    return TrainingBatch(
         torch.nn.functional.adaptive_avg_pool2d(targets, side), targets, torch.tensor([0.5, 1.0, 2.0, 4.0])
     )
 
@@ -71,7 +70,7 @@ def total(losses: dict[str, Tensor]) -> Tensor:
 
 def test_a_teacher_has_nothing_to_learn_from_itself() -> None:
     whole = teacher()
-    q, k, _ = queries_keys_values(whole.trunk, 3, batch().images, batch().res)
+    q, k, _ = queries_keys_values(whole.backbone, 3, batch().images, batch().res)
     assert relation_loss((q, k), (q, k)).item() == pytest.approx(0, abs=1e-7)
     twin = student(embed_dim=48, depth=4, num_heads=4)
     twin.load_state_dict({key: whole.state_dict()[key] for key in twin.state_dict()})
@@ -112,8 +111,8 @@ def test_student_and_teacher_hear_the_same_res() -> None:
     objective, pictures = TinyMIMObjective(twin, whole, teacher_block=4, colour=None), batch()
     far = replace(pictures, res=pictures.res * 3)
     assert float(total(objective(far, None))) < 1e-6
-    near = queries_keys_values(whole.trunk, 4, pictures.images, pictures.res)
-    other = queries_keys_values(whole.trunk, 4, pictures.images, far.res)
+    near = queries_keys_values(whole.backbone, 4, pictures.images, pictures.res)
+    other = queries_keys_values(whole.backbone, 4, pictures.images, far.res)
     assert relation_loss((near[0], near[1]), (other[0], other[1])).item() > 1e-4
 
 
@@ -173,7 +172,7 @@ def test_any_encoder_can_teach_and_students_teach_smaller_ones() -> None:
         decoder_num_heads=4,
         mlp_dim=32,
     )
-    assert trunk_of(sdmae) is sdmae.encoder
+    assert sdmae.backbone is sdmae.encoder
     first = student(num_heads=4)
     for master, pupil in ((sdmae, first), (first, student(embed_dim=16))):
         assert total(TinyMIMObjective(pupil, master)(batch(), None)).isfinite()

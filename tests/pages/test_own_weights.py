@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from core.engine.loaded import shelf
+from core.engine.loaded import model_cache
 from core.models import create, default_reconstructor
 from core.models.registry import file_sha256
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
@@ -45,12 +45,12 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     network = create("scale_mae", **SIZES, **DECODER)
     torch.save({"model": network.state_dict(), "epoch": 3}, folder / "whole.pth")
-    trunk = {
+    backbone = {
         key: t
         for key, t in network.state_dict().items()
         if key.split(".")[0] in ("cls_token", "pos_embed", "patch_embed", "blocks", "norm")
     }
-    torch.save(trunk, folder / "encoder.pth")
+    torch.save(backbone, folder / "encoder.pth")
     return folder
 
 
@@ -88,7 +88,7 @@ def test_a_file_of_weights_is_loaded_reported_and_used(open_page, files, store):
 def test_the_limits_are_said_where_the_model_is_chosen(open_page):
     app = open_page(LAB)
     assert "up to 500 MB" in said(app)
-    assert f"of at most {shelf().limit_bytes / 2**30:.1f} GB in this server's memory" in said(app)
+    assert f"of at most {model_cache().limit_bytes / 2**30:.1f} GB in this server's memory" in said(app)
 
 
 def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, files, store, monkeypatch):
@@ -121,13 +121,13 @@ def test_removing_it_frees_disk_memory_and_results(open_page, files, store):
     app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes())
     (key,) = store.names("test session id")
     path = store.get(key).path
-    assert any(one.path == path.resolve() for one in shelf().held())
+    assert any(one.path == path.resolve() for one in model_cache().models())
     assert any(question[0] == key for question in cached._made()._held)
     app.button(key=f"remove {key}").click().run()
     assert not app.exception and not app.error
     assert picked(app) == default_reconstructor()
     assert not path.parent.exists()
-    assert not any(one.path == path.resolve() for one in shelf().held())
+    assert not any(one.path == path.resolve() for one in model_cache().models())
     assert not any(key in map(str, question) for question in cached._made()._held)
 
 

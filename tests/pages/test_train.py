@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("streamlit")
 
-from core.engine.training.runs import PRESETS, Run, RunError, parse_spec, read_spec
+from core.engine.training.runs import PRESETS, RunError, TrainingRun, parse_spec, read_spec
 from core.engine.training.train import train
 from core.errors import ExplorerError
 from core.geo.imagery import Imagery
@@ -45,7 +45,7 @@ def trained(folder, steps=2):
     )
     for _ in train(spec, folder, (Imagery("made up", "none", pictures, (10.0,) * 6, coarser=2.0),)):
         pass
-    return Run(folder)
+    return TrainingRun(folder)
 
 
 def test_without_a_run_the_page_says_how_to_start_one(open_page, folder):
@@ -88,7 +88,7 @@ def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder)
 
 def test_while_one_trains_the_refusal_leaves_the_panel_with_stop(open_page, folder, launched, monkeypatch):
     page_runs.start_run("first", SMOKE)
-    monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name == "first"))
+    monkeypatch.setattr(TrainingRun, "running", property(lambda run: run.folder.name == "first"))
     app = open_page(PAGE)
     next(one for one in app.button if one.label == "Start training").click().run()
     assert "first is training already" in app.error[0].value
@@ -114,7 +114,7 @@ def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
     monkeypatch.setattr(
         "core.engine.background.launch", lambda folder, _: (time.sleep(0.05), begun.add(folder.name))
     )
-    monkeypatch.setattr(Run, "running", property(lambda run: run.folder.name in begun))
+    monkeypatch.setattr(TrainingRun, "running", property(lambda run: run.folder.name in begun))
 
     def start(number):
         try:
@@ -241,4 +241,4 @@ def test_on_a_server_for_others_its_owner_decides_about_training(open_page, monk
     with pytest.raises(ExplorerError, match="may not train"):
         page_runs.start_run("mine", "")
     with pytest.raises(ExplorerError, match="may not train"):
-        page_runs.resume_run(Run(Path("nowhere")))
+        page_runs.resume_run(TrainingRun(Path("nowhere")))

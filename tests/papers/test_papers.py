@@ -14,7 +14,7 @@ import pytest
 from core.cli.entry import BAD_INPUT, main
 from core.engine.candidates import candidate
 from core.engine.training.batches import draw_batch
-from core.engine.training.runs import Run, RunError
+from core.engine.training.runs import RunError, TrainingRun
 from core.engine.training.train import Training
 from core.evaluation.claims import Claim, read_claims
 from core.evaluation.data.datasets import DataSpec, open_set
@@ -168,7 +168,7 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(
     with pytest.raises(RunError, match="the same command"):
         for sentence in told:
             if "scale_mae_arm-0: 2/" in str(sentence):
-                Run(tmp_path / "scale_mae" / "scale_mae_arm-0").ask_to_stop()
+                TrainingRun(tmp_path / "scale_mae" / "scale_mae_arm-0").ask_to_stop()
 
 
 @pytest.mark.parametrize(

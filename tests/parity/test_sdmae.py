@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.models import create
 from core.models.sdmae import SDMAE, SDMAEObjective
-from core.models.views import View
+from core.models.views import ImageView
 
 Read = Callable[[str], dict[str, Tensor]]
 TINY: dict[str, Any] = {
@@ -42,7 +42,7 @@ def fresh(theirs: dict[str, Tensor], **options: Any) -> SDMAE:
 def step(theirs: dict[str, Tensor], network: SDMAE) -> dict[str, Tensor]:
     res = torch.ones(4)
     return SDMAEObjective(network).losses(
-        View(theirs["in/s_imgs"], res), View(theirs["in/w_imgs"], res), kept(theirs)
+        ImageView(theirs["in/s_imgs"], res), ImageView(theirs["in/w_imgs"], res), kept(theirs)
     )
 
 

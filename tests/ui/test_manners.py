@@ -15,7 +15,7 @@ import rasterio
 from streamlit.testing.v1 import AppTest
 
 from core.engine import loaded
-from core.engine.loaded import Shelf
+from core.engine.loaded import ModelCache
 from core.engine.results import Reconstruction
 from core.geo import TileRef, TileSpec
 from core.masking import MaskSpec, mask_from_text
@@ -43,7 +43,7 @@ VIEWS = tuple(
 def shallow_networks():
     """The presets with one block each, on a shelf and in caches of their own: whose picture it is does not hang on depth."""
     one_block = partial(loaded.create, depth=1, decoder_depth=1)
-    own_shelf, kept = Shelf(2**30), {name: Kept(128) for name in ("_made", "_judged", "_studies")}
+    own_shelf, kept = ModelCache(2**30), {name: Kept(128) for name in ("_made", "_judged", "_studies")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaded, "create", one_block)
         patch.setattr(loaded, "shelf", lambda: own_shelf)
@@ -249,15 +249,15 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
 
 def test_models_in_pages_keep_within_the_limit_least_recently_used_first(monkeypatch):
     sizes = {name: loaded._bytes_of(cached.model(name)) for name in (*MODELS, "scale_mae_small")}
-    shelf = Shelf(sum(sizes.values()) - 1)
+    shelf = ModelCache(sum(sizes.values()) - 1)
     monkeypatch.setattr(loaded, "shelf", lambda: shelf)
     made = {}
     for name in (*MODELS, MODELS[0], "scale_mae_small", MODELS[1]):
         made[name] = cached.reconstruction(
             replace(VIEWS[0], model=name, mask=MaskSpec(seed=900 + len(made))), "ann"
         )
-        assert sum(one.size_bytes for one in shelf.held()) <= shelf.limit_bytes
-    assert [one.name for one in shelf.held()][-1] == MODELS[1]
+        assert sum(one.size_bytes for one in shelf.models()) <= shelf.limit_bytes
+    assert [one.name for one in shelf.models()][-1] == MODELS[1]
 
 
 def test_a_device_that_is_too_small_gets_smaller_batches_and_a_sentence(monkeypatch):

@@ -176,9 +176,9 @@ def _show(view: PageView, name: str) -> None:
 
 
 def _memory() -> str:
-    from core.engine.loaded import shelf
+    from core.engine.loaded import model_cache
 
-    used, limit = sum(held.size_bytes for held in shelf().held()), shelf().limit_bytes
+    used, limit = sum(held.size_bytes for held in model_cache().models()), model_cache().limit_bytes
     return (
         f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The one that was not used for longest makes room, and is read again "
         "when it is next chosen."

@@ -7,8 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.inputs import InputError
-from core.engine.tokens import PatchSet, attention, feature_rgb, similarity, transplant, trunk_of
+from core.engine.tokens import PatchSet, attention, feature_rgb, similarity, transplant
+from core.errors import ExplorerError
 from core.session import PageView
 from core.viz.patches import click_figure, heat_panel, picture_panel, rgb_panel
 from core.viz.sheet import sheet
@@ -121,8 +121,8 @@ def _attention(view: PageView, seen: PatchSet, cell: tuple[int, int], choices: C
     st.markdown("## What attends to what")
     network = cached.model(view.model)
     try:
-        blocks = len(trunk_of(network).blocks)
-    except InputError as problem:
+        blocks = len(network.backbone.blocks)
+    except ExplorerError as problem:
         st.caption(plain(problem))
         return
     left, right = st.columns(2)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from core.engine.reconstruct import res_of
+from core.engine.inputs import res_of
 from core.engine.results import Reconstruction
 from core.engine.scales import Scale
 from core.errors import ExplorerError

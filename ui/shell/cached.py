@@ -166,11 +166,11 @@ def reconstruction(
     if (found := _made().get(key)) is not None:
         return found
     from core.engine.in_turn import reconstruct_in_turn
-    from core.engine.reconstruct import Wanted
+    from core.engine.reconstruct import ReconstructionRequest
 
     network = model(view.model)
     side = view.tile.size_px or network.card.input_px
-    wanted = Wanted(ground(view.tile, side), view.mask, view.policy, side)
+    wanted = ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side)
     return _made().put(key, reconstruct_in_turn(network, wanted, _queue(network), asker, on_place))
 
 
@@ -178,7 +178,7 @@ def reconstructions(
     views: Sequence[PageView], asker: str
 ) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
     """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
-    from core.engine.reconstruct import Wanted, reconstruct_many
+    from core.engine.reconstruct import ReconstructionRequest, reconstruct_many
 
     if not views:
         return
@@ -189,7 +189,7 @@ def reconstructions(
             continue
         side = view.tile.size_px or network.card.input_px
         try:
-            wanted.append(Wanted(ground(view.tile, side), view.mask, view.policy, side))
+            wanted.append(ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side))
             missing.append(n)
         except ExplorerError as problem:
             yield n, problem
@@ -332,7 +332,7 @@ def vector_like(
 
 
 def _queue(network: Encoder) -> Turns:
-    from core.engine.reconstruct import device_of
+    from core.engine.device import device_of
     from core.engine.turns import turns
 
     return turns(device_of(network).kind)

@@ -127,18 +127,18 @@ def _device() -> None:
     if "core.engine.loaded" not in sys.modules:
         return
     from core.engine.device import device, memory
-    from core.engine.loaded import shelf
+    from core.engine.loaded import model_cache
     from core.engine.turns import turns
     from ui.shell.weights import store
 
     on = device()
     used = memory(on)
-    held = shelf().held()
+    held = model_cache().models()
     models = (
         ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held)
         or "none yet"
     )
-    taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {shelf().limit_bytes / 2**30:.1f} GB"
+    taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {model_cache().limit_bytes / 2**30:.1f} GB"
     st.caption(
         f"**{plain(on.name)}**, {on.precision}  \n"
         f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"

@@ -246,6 +246,6 @@ def _title(name: str) -> str:
 def _forget(key: str, path: Path) -> None:
     loaded: Any = sys.modules.get("core.engine.loaded")
     if loaded is not None:
-        loaded.shelf().drop(path)
+        loaded.model_cache().drop(path)
     for call in _when_removed:
         call(key)

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.engine.training.runs import ROOT, Run, RunError, TrainSpec
+from core.engine.training.runs import ROOT, RunError, TrainingRun, TrainSpec
 from core.viz.training import loss_figure, progress_figure
 from ui.pickers.controls import duration
 from ui.shell.escaping import plain
@@ -49,7 +49,7 @@ def show(name: str) -> None:
     set_widget(SHOWN, name)
 
 
-def _follow(run: Run, others: list[Run]) -> None:
+def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
     log, running, spec = run.log(), run.running, run.spec()
     done = bool(log) and log[-1]["step"] >= spec.steps
     failure = "" if running or done else run.failure()
@@ -66,7 +66,9 @@ def _follow(run: Run, others: list[Run]) -> None:
     _previews(run)
 
 
-def _standing(run: Run, spec: TrainSpec, log: list[dict[str, Any]], *, running: bool, failed: bool) -> None:
+def _standing(
+    run: TrainingRun, spec: TrainSpec, log: list[dict[str, Any]], *, running: bool, failed: bool
+) -> None:
     """How far a run is, in a bar and four numbers."""
     if not log:
         if running:
@@ -87,7 +89,7 @@ def _standing(run: Run, spec: TrainSpec, log: list[dict[str, Any]], *, running: 
     cells[3].metric("Learning rate", f"{last.get('lr', 0):.1e}")
 
 
-def _buttons(run: Run, *, running: bool, done: bool) -> None:
+def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
     buttons = st.container(horizontal=True)
     allowed, mine = may("train"), may_control(run)
     if running and allowed:
@@ -122,7 +124,7 @@ def _buttons(run: Run, *, running: bool, done: bool) -> None:
         )
 
 
-def _stop(run: Run) -> None:
+def _stop(run: TrainingRun) -> None:
     try:
         stop_run(run)
     except (RunError, OSError) as problem:
@@ -138,7 +140,7 @@ def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
         )
 
 
-def _previews(run: Run) -> None:
+def _previews(run: TrainingRun) -> None:
     steps = {int(path.stem): path for path in sorted(run.previews.glob("*.png")) if path.stem.isdecimal()}
     if not steps:
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from core.engine.training.limits import MOST_HOURS, check_shared
-from core.engine.training.runs import ROOT, Run, RunError, list_runs, parse_spec
+from core.engine.training.runs import ROOT, RunError, TrainingRun, list_runs, parse_spec
 from core.files import write_atomic
 from core.geo.sample_imagery import packs_folder
 from ui.shell import ownership
@@ -32,7 +32,7 @@ def imagery_here() -> str:
     )
 
 
-def runs() -> tuple[Run, ...]:
+def runs() -> tuple[TrainingRun, ...]:
     """Every run of this server, newest first."""
     return list_runs(RUNS)
 
@@ -43,7 +43,7 @@ def free_name(preset: str) -> str:
     return next(name for i in range(1, 10_000) if (name := f"{preset}-{i}") not in taken)
 
 
-def start_run(name: str, toml: str) -> Run:
+def start_run(name: str, toml: str) -> TrainingRun:
     """Start a run under a new name.
 
     Raises NotAllowedError where the owner of the server does not let visitors train, and RunError for a name that is no plain name or
@@ -54,7 +54,7 @@ def start_run(name: str, toml: str) -> Run:
         raise RunError(f"{name!r:.50} cannot name a run: use letters, digits, - and _, at most 40.")
     spec = parse_spec(toml)
     check_shared(spec, RUNS)
-    run = Run(RUNS / name)
+    run = TrainingRun(RUNS / name)
     with _one_start_at_a_time():
         if run.folder.exists():
             raise RunError(
@@ -70,7 +70,7 @@ def start_run(name: str, toml: str) -> Run:
     return run
 
 
-def resume_run(run: Run) -> None:
+def resume_run(run: TrainingRun) -> None:
     """Go on with a run from its last checkpoint. Raises RunError while another run goes on, NotAllowedError, and as `start_run` does."""
     require("train")
     if not may_control(run):
@@ -81,14 +81,14 @@ def resume_run(run: Run) -> None:
         run.relaunch(*_options())
 
 
-def stop_run(run: Run) -> None:
+def stop_run(run: TrainingRun) -> None:
     """Have a run save and stop. Raises RunError where somebody else started it."""
     if not may_control(run):
         raise RunError("Only the browser that started this run can stop it.")
     run.ask_to_stop()
 
 
-def may_control(run: Run) -> bool:
+def may_control(run: TrainingRun) -> bool:
     """Whether this visitor may stop and resume a run."""
     try:
         started_by = (run.folder / STARTED_BY).read_text("ascii")

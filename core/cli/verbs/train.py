@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ...engine.training.runs import Run, TrainSpec, TrainStep
+    from ...engine.training.runs import TrainingRun, TrainSpec, TrainStep
     from ...geo.imagery import FoundImagery
 
 CANCELLED = 130
@@ -60,16 +60,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Train until the spec's last step, a signal or a stop request; every end leaves a checkpoint."""
     from ...engine.training.publish import publish
-    from ...engine.training.runs import Run, RunError, read_spec
+    from ...engine.training.runs import RunError, TrainingRun, read_spec
 
     spec = read_spec(args.spec)
     folder: Path = args.run_folder or Path("runs") / spec.name
     if args.hours is not None and not 0 < args.hours < math.inf:
         raise RunError("--hours must be above 0.")
     if args.stop:
-        return _stop(Run(folder))
+        return _stop(TrainingRun(folder))
     if args.publish:
-        print(publish(Run(folder), _metrics(args.publish)), file=sys.stderr)
+        print(publish(TrainingRun(folder), _metrics(args.publish)), file=sys.stderr)
         return 0
     return _train(args, spec, folder)
 
@@ -116,13 +116,13 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
 
 def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundImagery:
     """What to train on: a folder of pictures, packs, or the sample rasters; a run goes on with what it began with."""
-    from ...engine.training.runs import Run
+    from ...engine.training.runs import TrainingRun
     from ...geo.catalogue import SHARED_DATA
     from ...geo.imagery import FoundImagery, find_imagery, folder_imagery
     from ...geo.sample_imagery import GLOBE, SAMPLES, packs_folder, sample_imagery
     from ...geo.tile import require_gsd
 
-    names = spec.data or (Run(folder).spec().data if Run(folder).spec_file.is_file() else ())
+    names = spec.data or (TrainingRun(folder).spec().data if TrainingRun(folder).spec_file.is_file() else ())
     packs: Path | None = args.data or packs_folder()
     if args.folder:
         found = FoundImagery((folder_imagery(args.folder, require_gsd(args.gsd_m) or 1.0),), ())
@@ -158,7 +158,7 @@ def _metrics(file: Path) -> dict[str, Any]:
     return said
 
 
-def _stop(run: Run) -> int:
+def _stop(run: TrainingRun) -> int:
     from ...engine.training.runs import RunError
 
     if not run.running:

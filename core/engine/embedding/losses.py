@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...masking import Mask
 from ...models.base import Reconstructor
 from ...models.frequency import area, bilinear, high_target
-from ..device import to_numpy
-from ..reconstruct import BATCH, Pictures, device_of, reconstruct_each
+from ..device import device_of, to_numpy
+from ..reconstruct import BATCH, Pictures, reconstruct_each
 from ..results import enlarge
 
 

@@ -17,9 +17,8 @@ from ...models.base import Encoder
 from ...models.registry import cards
 from ...policy import Policy, policy_from_text
 from ..embed import embed
-from ..inputs import Fed, InputError, feed
+from ..inputs import Fed, InputError, feed, res_of
 from ..loaded import load
-from ..reconstruct import res_of
 from ..tokens import patch_vectors
 
 

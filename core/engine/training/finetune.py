@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ...models.base import Encoder
 from ...models.classifier import Classifier, turned
 from ..device import device, to_device, to_numpy, training_precision
-from ..inputs import InputError
-from ..reconstruct import normalised
+from ..inputs import InputError, normalised
 from .spec_checks import problems_of_fine_tuning
 
 

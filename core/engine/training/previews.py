@@ -24,7 +24,7 @@ GREY = 96
 
 
 @dataclass(frozen=True)
-class Progress:
+class PreviewScore:
     """Mean PSNR in dB over the hidden pixels of the fixed tiles: of the network, and of what it works on top of (a flat or smooth fill)."""
 
     psnr: float
@@ -41,7 +41,7 @@ class Previews:
         self.crops: Crops = draw_crops(imagery, side_px, SEED, 0, range(SCORED))
         self.side_px, self.policy, self.folder = side_px, Policy(policy), folder
 
-    def write(self, network: torch.nn.Module, on: Device, step: int) -> Progress | None:
+    def write(self, network: torch.nn.Module, on: Device, step: int) -> PreviewScore | None:
         """Reconstruct the tiles with `network`, write `NNNNNNN.png` and score them; None for a network that paints nothing."""
         if not isinstance(network, Reconstructor):
             return None
@@ -51,7 +51,7 @@ class Previews:
             write_atomic(self.folder / f"{step:07d}.png", content.tobytes())
         return progress
 
-    def _sheet(self, network: Reconstructor, on: Device) -> tuple[NDArray[np.uint8], Progress]:
+    def _sheet(self, network: Reconstructor, on: Device) -> tuple[NDArray[np.uint8], PreviewScore]:
         grid = self.side_px // network.patch_size
         masks = [make_mask(MaskSpec("random", RATIO, seed), grid, grid) for seed in range(SCORED)]
         truth = self.crops.pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255
@@ -82,7 +82,7 @@ class Previews:
         sheet = np.vstack(
             [np.hstack(list((np.clip(row[:SHOWN], 0, 1) * 255).round().astype(np.uint8))) for row in rows]
         )
-        return sheet, Progress(_psnr(combined, true, hidden), _psnr(fill, true, hidden))
+        return sheet, PreviewScore(_psnr(combined, true, hidden), _psnr(fill, true, hidden))
 
 
 def _psnr(made: NDArray[Any], true: NDArray[Any], hidden: NDArray[np.bool_]) -> float:

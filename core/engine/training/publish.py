@@ -18,7 +18,7 @@ from ...geo.imagery import NOT_STATED
 from ...models.checkpoints.stated import metadata
 from ...models.registry import WEIGHTS_FOLDER, ModelCard, WeightsCard, write_card
 from ...policy import LOG_GSD_M, Policy, res_for
-from .runs import Run, RunError, TrainSpec
+from .runs import RunError, TrainingRun, TrainSpec
 
 
 def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
@@ -43,7 +43,7 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a training has come: pictures seen, steps taken, hours spent, how often it was resumed, and under which licence."""
 
     images_seen: int
@@ -53,7 +53,9 @@ class Progress:
     licence: str
 
 
-def write_weights(run: Run, spec: TrainSpec, network: Any, card: ModelCard, progress: Progress) -> Path:
+def write_weights(
+    run: TrainingRun, spec: TrainSpec, network: Any, card: ModelCard, progress: TrainingProgress
+) -> Path:
     """Write `weights/<name>.safetensors` and its card into the run's folder; returns the card's path."""
     from safetensors.torch import save
 
@@ -72,7 +74,7 @@ def write_weights(run: Run, spec: TrainSpec, network: Any, card: ModelCard, prog
     )
 
 
-def _card(spec: TrainSpec, card: ModelCard, progress: Progress) -> ModelCard:
+def _card(spec: TrainSpec, card: ModelCard, progress: TrainingProgress) -> ModelCard:
     """The card of what was trained so far, but for the hash of its file."""
     ends = [res_for(Policy(spec.policy), gsd_m=g, input_px=spec.sides_px[0]) for g in LOG_GSD_M]
     weights = WeightsCard(
@@ -111,7 +113,9 @@ def _command(name: str) -> str:
     return f"python -m core {verb} {Path(what).stem}"
 
 
-def publish(run: Run, metrics: dict[str, Any], notes: str = "", folder: Path = WEIGHTS_FOLDER) -> Path:
+def publish(
+    run: TrainingRun, metrics: dict[str, Any], notes: str = "", folder: Path = WEIGHTS_FOLDER
+) -> Path:
     """Copy a run's weights and card to where the app finds them, with measured metrics in the card. Raises RunError."""
     name = run.spec().name
     source = run.folder / "weights"

@@ -163,7 +163,7 @@ def _as_json(spec: TrainSpec) -> bytes:
     return json.dumps(asdict(spec), indent=1).encode()
 
 
-class Run:
+class TrainingRun:
     """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/; where a page started it, asked.json and output.txt too."""
 
     def __init__(self, folder: Path) -> None:
@@ -322,11 +322,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield {"seen": 0, "loss": math.nan, "images_per_s": 0.0, "hours": 0.0} | row
 
 
-def list_runs(folder: Path) -> tuple[Run, ...]:
+def list_runs(folder: Path) -> tuple[TrainingRun, ...]:
     """Every run below a folder, newest first; also one that was launched and has not begun to train, or never did."""
     times: dict[Path, float] = {}
     for pattern in ("*/spec.json", "*/asked.json"):
         for path in folder.glob(pattern):
             with suppress(OSError):  # deleted meanwhile
                 times[path.parent] = max(times.get(path.parent, 0.0), path.stat().st_mtime)
-    return tuple(Run(path) for path in sorted(times, key=lambda path: times[path], reverse=True))
+    return tuple(TrainingRun(path) for path in sorted(times, key=lambda path: times[path], reverse=True))

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..device import ran_out
-from .runs import Run, RunError
+from .runs import RunError, TrainingRun
 
 _HEAD = b"earth-mae-state sha256 "
 _DIGEST_CHARS = 64
@@ -39,7 +39,7 @@ def in_brief(problem: BaseException) -> str:
     return " ".join(str(problem).split())[:200]
 
 
-def try_to_save(save: Callable[[], object], run: Run, *, last: bool) -> str:
+def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> str:
     """Save; gives "", or why it could not be done. Raises RunError instead when it was the `last` chance."""
     try:
         save()

@@ -24,15 +24,15 @@ from torch import Tensor
 from ...errors import ExplorerError
 from ...files import write_atomic
 from ...geo.imagery import Imagery
-from ...models.base import Batch, Objective
+from ...models.base import Objective, TrainingBatch
 from ...models.frequency import area
 from ...models.registry import create, families
 from ..device import device, fabric_for, suit_attention, to_device, training_precision
 from .batches import Draw, draw_batch
 from .optimizers import optimizers_for
 from .previews import Previews
-from .publish import Progress, weights_licence, write_weights
-from .runs import Run, RunError, TrainSpec, TrainStep
+from .publish import TrainingProgress, weights_licence, write_weights
+from .runs import RunError, TrainingRun, TrainSpec, TrainStep
 from .saving import in_brief, in_sentences, sealed, try_to_save, unsealed
 
 LOG_EVERY = 10
@@ -122,10 +122,12 @@ class Training:
         self.seen += len(draw.pixels) * self.fabric.world_size
         return {name: float(value.detach()) for name, value in losses.items()}
 
-    def _on_device(self, draw: Draw) -> tuple[Batch, Tensor]:
+    def _on_device(self, draw: Draw) -> tuple[TrainingBatch, Tensor]:
         targets = (to_device(draw.pixels, self.device).float() / 255 - self.mean) / self.std
         images = area(targets, draw.side_px) if targets.shape[-1] != draw.side_px else targets
-        return Batch(images, targets, to_device(draw.res, self.device)), to_device(draw.keep, self.device)
+        return TrainingBatch(images, targets, to_device(draw.res, self.device)), to_device(
+            draw.keep, self.device
+        )
 
     def finish(self, imagery: tuple[Imagery, ...]) -> None:
         """Let the objective measure what it needs on pictures of the run that no step has drawn."""
@@ -178,7 +180,7 @@ def train(
     where the folder belongs to another spec or cannot be written, the network cannot be built or does not fit into memory, the loss is
     not finite, or a checkpoint cannot be read.
     """
-    run = Run(folder)
+    run = TrainingRun(folder)
     with in_sentences(folder):
         run.open(spec)
         run.open_data(imagery)
@@ -204,7 +206,7 @@ def _built(spec: TrainSpec) -> Training:
         ) from problem
 
 
-def _restore(training: Training, run: Run) -> None:
+def _restore(training: Training, run: TrainingRun) -> None:
     try:
         training.restore(load_state(run))
     except (
@@ -219,7 +221,11 @@ def _restore(training: Training, run: Run) -> None:
 
 
 def _steps(
-    training: Training, run: Run, imagery: tuple[Imagery, ...], main: bool, asked_to_stop: Callable[[], bool]
+    training: Training,
+    run: TrainingRun,
+    imagery: tuple[Imagery, ...],
+    main: bool,
+    asked_to_stop: Callable[[], bool],
 ) -> Iterator[TrainStep]:
     spec, fabric = training.spec, training.fabric
     patch = training.network.patch_size
@@ -310,18 +316,18 @@ def _row(told: TrainStep, hours: float) -> dict[str, Any]:
     }
 
 
-def save(training: Training, run: Run) -> None:
+def save(training: Training, run: TrainingRun) -> None:
     """Write the checkpoint, then the averaged weights with their card, each in one step."""
     held = io.BytesIO()
     torch.save(training.state(), held)
     write_atomic(run.state_file, sealed(held.getbuffer()))
     network = training.ema.module if training.step else training.network
     licence = weights_licence(training.licences, training.objective.teacher_licence)
-    progress = Progress(training.seen, training.step, training.hours, training.restarts, licence)
+    progress = TrainingProgress(training.seen, training.step, training.hours, training.restarts, licence)
     write_weights(run, training.spec, network, training.network.card, progress)
 
 
-def load_state(run: Run) -> dict[str, Any]:
+def load_state(run: TrainingRun) -> dict[str, Any]:
     """The checkpoint of a run, its checksum compared, read without running any code from it. Raises RunError."""
     try:
         return torch.load(

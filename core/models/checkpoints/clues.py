@@ -32,7 +32,7 @@ OWNER_NOTICE = "The file states no licence: whoever trained it decides."
 
 
 @dataclass
-class Plan:
+class LoadPlan:
     """How to build and fill the network of a file: `sizes` for `family`, what was `assumed` for them, and what a person must be told."""
 
     family: str
@@ -98,7 +98,7 @@ class Clues:
         return bool(said) if isinstance(said, bool | int) else None
 
 
-def trunk_sizes(clues: Clues, plan: Plan, prefix: str = "") -> dict[str, Any]:
+def backbone_sizes(clues: Clues, plan: LoadPlan, prefix: str = "") -> dict[str, Any]:
     """Sizes of the vision transformer whose names begin with `prefix`."""
     width = clues.shape(f"{prefix}cls_token", 3)[2]
     _, bands, patch, _ = clues.shape(f"{prefix}patch_embed.proj.weight", 4)
@@ -116,7 +116,7 @@ def trunk_sizes(clues: Clues, plan: Plan, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _side(clues: Clues, plan: Plan, prefix: str, patch: int) -> int:
+def _side(clues: Clues, plan: LoadPlan, prefix: str, patch: int) -> int:
     table = clues.tensors.get(f"{prefix}pos_embed")
     if table is not None and table.ndim == 3:
         grid = math.isqrt(table.shape[1] - 1) if table.shape[1] else 0
@@ -131,7 +131,7 @@ def _side(clues: Clues, plan: Plan, prefix: str, patch: int) -> int:
     return max(side, patch)
 
 
-def heads(clues: Clues, plan: Plan, argument: str, width: int, convention: int | None) -> int:
+def heads(clues: Clues, plan: LoadPlan, argument: str, width: int, convention: int | None) -> int:
     said = clues.whole(argument, 1, width)
     if said and width % said == 0:
         return said

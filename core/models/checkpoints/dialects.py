@@ -15,9 +15,9 @@ from .clues import (
     OWNER_NOTICE,
     SCALE_MAE_NOTICE,
     Clues,
-    Plan,
+    LoadPlan,
+    backbone_sizes,
     heads,
-    trunk_sizes,
 )
 from .encoder_dialects import Positions, encoder_alone
 from .files import CheckpointError, CheckpointFile
@@ -44,7 +44,7 @@ FMOW_MEAN, FMOW_STD = (0.4182007, 0.4214799, 0.3991276), (0.2877428, 0.2754177, 
 """Of SatMAE's fMoW-RGB pictures, which it was trained with in place of ImageNet's."""
 
 
-def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) -> tuple[Clues, Plan]:
+def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) -> tuple[Clues, LoadPlan]:
     """Which network a file holds. Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be said."""
     clues = Clues(file, sha256)
     for start, said in STRANGERS.items():
@@ -64,8 +64,8 @@ def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) ->
     return clues, encoder_alone(clues, positions)
 
 
-def _scale_mae(clues: Clues) -> Plan:
-    plan = Plan("scale_mae", "Scale-MAE with its decoder", {}, NON_COMMERCIAL, [SCALE_MAE_NOTICE])
+def _scale_mae(clues: Clues) -> LoadPlan:
+    plan = LoadPlan("scale_mae", "Scale-MAE with its decoder", {}, NON_COMMERCIAL, [SCALE_MAE_NOTICE])
     width = clues.shape("mask_token", 3)[2]
     head = "fcn_high" if clues.has("fcn_high.") else "fcn"
     bands = clues.args.get("band_config")
@@ -80,7 +80,7 @@ def _scale_mae(clues: Clues) -> Plan:
     if absolute is None:
         plan.assumed.append("absolute_scale = False (the released default; tensors do not store it)")
     plan.sizes = {
-        **trunk_sizes(clues, plan),
+        **backbone_sizes(clues, plan),
         "decoder_embed_dim": width,
         "decoder_depth": clues.count("decoder_blocks"),
         "decoder_num_heads": heads(clues, plan, "decoder_num_heads", width, max(1, width // 32)),
@@ -100,7 +100,7 @@ def _scale_mae(clues: Clues) -> Plan:
     return plan
 
 
-def _scale_mae_training(clues: Clues, plan: Plan) -> None:
+def _scale_mae_training(clues: Clues, plan: LoadPlan) -> None:
     """What only the script's arguments know: losses, and the res the weights saw (models.md 1.8)."""
     said = clues.args.get("base_resolution")
     known = isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < 1e4
@@ -122,9 +122,9 @@ def _scale_mae_training(clues: Clues, plan: Plan) -> None:
     }
 
 
-def _mae(clues: Clues) -> Plan:
+def _mae(clues: Clues) -> LoadPlan:
     satellite = clues.named("satmae", "fmow") or any(key in clues.args for key in SATMAE_ARGUMENTS)
-    plan = Plan(
+    plan = LoadPlan(
         "mae",
         "SatMAE for RGB with its decoder" if satellite else "MAE with its decoder",
         {},
@@ -147,7 +147,7 @@ def _mae(clues: Clues) -> Plan:
             "(leak-prone targets)."
         )
     plan.sizes = {
-        **trunk_sizes(clues, plan),
+        **backbone_sizes(clues, plan),
         "decoder_embed_dim": width,
         "decoder_depth": clues.count("decoder_blocks"),
         "decoder_num_heads": heads(clues, plan, "decoder_num_heads", width, max(1, width // 32)),
@@ -156,25 +156,27 @@ def _mae(clues: Clues) -> Plan:
     return plan
 
 
-def _sdmae(clues: Clues) -> Plan:
-    plan = Plan("sdmae", "SDMAE with its decoder and contrastive branch", {}, "not stated", [OWNER_NOTICE])
+def _sdmae(clues: Clues) -> LoadPlan:
+    plan = LoadPlan(
+        "sdmae", "SDMAE with its decoder and contrastive branch", {}, "not stated", [OWNER_NOTICE]
+    )
     width = clues.shape("mask_token", 3)[2]
-    trunk = trunk_sizes(clues, plan, "encoder.")
-    pixels = 3 * trunk["patch_size"] ** 2
+    backbone = backbone_sizes(clues, plan, "encoder.")
+    pixels = 3 * backbone["patch_size"] ** 2
     plan.sizes = {
-        **trunk,
+        **backbone,
         "decoder_embed_dim": width,
         "decoder_depth": clues.count("decoder_blocks"),
         "decoder_num_heads": heads(clues, plan, "decoder_num_heads", width, 16),
         "ctr_depth": clues.count("base_ctr.blocks"),
-        "ctr_num_heads": heads(clues, plan, "ctr_num_heads", pixels, trunk["num_heads"]),
+        "ctr_num_heads": heads(clues, plan, "ctr_num_heads", pixels, backbone["num_heads"]),
         "mlp_dim": clues.shape("base_ctr.head.0.weight", 2)[0],
         "norm_pix_loss": bool(clues.flag("norm_pix_loss")),
     }
     return plan
 
 
-def renamed(clues: Clues, plan: Plan) -> Mapping[str, Tensor]:
+def renamed(clues: Clues, plan: LoadPlan) -> Mapping[str, Tensor]:
     """Tensors under the names of the networks here: fc_norm becomes the final norm where there is no other, a stored CLS position joins CLS."""
     tensors = dict(clues.tensors)
     if clues.has("fc_norm.") and not clues.has("norm."):

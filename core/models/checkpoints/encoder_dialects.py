@@ -18,9 +18,9 @@ from .clues import (
     SCALE_MAE_NOTICE,
     UNSTATED_NOTICE,
     Clues,
-    Plan,
+    LoadPlan,
+    backbone_sizes,
     heads,
-    trunk_sizes,
 )
 from .files import CheckpointError
 
@@ -45,11 +45,11 @@ class AmbiguousPositionsError(CheckpointError):
     """An encoder alone whose positions may follow the GSD or stand still: the caller must say which."""
 
 
-def encoder_alone(clues: Clues, positions: Positions | None) -> Plan:
-    plan = Plan("encoder", "encoder alone", {}, "not stated")
+def encoder_alone(clues: Clues, positions: Positions | None) -> LoadPlan:
+    plan = LoadPlan("encoder", "encoder alone", {}, "not stated")
     student = clues.named("tinymim") and not clues.has("head.")
     gsd = positions_of(clues, positions, plan) == "gsd"
-    plan.sizes = {**trunk_sizes(clues, plan), "gsd_aware": gsd}
+    plan.sizes = {**backbone_sizes(clues, plan), "gsd_aware": gsd}
     scale_mae = gsd and not student
     if scale_mae:
         plan.variant, plan.licence = f"Scale-MAE encoder alone{_source(clues)}", NON_COMMERCIAL
@@ -84,7 +84,7 @@ def encoder_alone(clues: Clues, positions: Positions | None) -> Plan:
     return plan
 
 
-def _tinymim(clues: Clues, plan: Plan) -> None:
+def _tinymim(clues: Clues, plan: LoadPlan) -> None:
     """A student as distillation leaves it: heads of the last block are the teacher's, its tail was never trained (models.md 4.1, 4.5)."""
     width = plan.sizes["embed_dim"]
     plan.family = "tinymim"
@@ -101,7 +101,7 @@ def _tinymim(clues: Clues, plan: Plan) -> None:
     )
 
 
-def positions_of(clues: Clues, said: Positions | None, plan: Plan) -> Positions:
+def positions_of(clues: Clues, said: Positions | None, plan: LoadPlan) -> Positions:
     """Whether an encoder's positions follow the GSD: what the caller says, else evidence in the file. Raises AmbiguousPositionsError."""
     if said not in (None, "gsd", "static"):
         raise CheckpointError(

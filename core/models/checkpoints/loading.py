@@ -20,7 +20,7 @@ from ..base import MAX_GRID, Encoder
 from ..layers.vit import gsd_positions, transformer_blocks
 from ..registry import ModelCard, WeightsCard, card_for, cards, create, families, file_sha256, read_card
 from ..report import LoadReport, few
-from .clues import Clues, Plan
+from .clues import Clues, LoadPlan
 from .dialects import COMPUTED, LEFT_OUT, recognise, renamed
 from .encoder_dialects import AmbiguousPositionsError, Positions
 from .files import CheckpointError, CheckpointFile, read_checkpoint
@@ -48,7 +48,7 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     if card is not None:
         clues, plan = (
             Clues(file, sha256),
-            Plan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence),
+            LoadPlan(card.family, f"{card.name}, weights made here", dict(card.sizes), card.licence),
         )
     elif (said := stated(file)) is not None:
         clues, plan = Clues(file, sha256), said
@@ -94,7 +94,7 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
     return card
 
 
-def _built(path: Path, plan: Plan) -> Encoder:
+def _built(path: Path, plan: LoadPlan) -> Encoder:
     """The network without memory for its numbers, so that what a file claims costs nothing until its tensors fit."""
     _require_bounded(path, {**families()[plan.family].defaults, **plan.sizes})
     transformer_blocks(0, 4, 1)  # imports happen outside the device context below
@@ -132,7 +132,7 @@ def _limit(name: str) -> int:
 
 
 def _filled(
-    model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: Plan, sha256: str
+    model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: LoadPlan, sha256: str
 ) -> LoadReport:
     """Put every tensor in its place, strictly. Raises CheckpointError where one is missing, left over or of another shape."""
     name, wanted = file.path.name, model.state_dict()
@@ -179,7 +179,7 @@ def _computed(key: str, like: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
     return gsd_positions(like.shape[2], round((like.shape[1] - 1) ** 0.5), torch.ones(1))
 
 
-def _card(path: Path, plan: Plan, report: LoadReport) -> ModelCard:
+def _card(path: Path, plan: LoadPlan, report: LoadReport) -> ModelCard:
     weights = WeightsCard(
         file=path.name,
         sha256=report.sha256,

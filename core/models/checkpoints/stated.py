@@ -13,7 +13,7 @@ from typing import Any
 from ...errors import ExplorerError
 from ..base import MAX_GRID
 from ..registry import ModelCard, families
-from .clues import OWNER_NOTICE, Plan
+from .clues import OWNER_NOTICE, LoadPlan
 from .files import CheckpointError, CheckpointFile
 
 ENTRY = "earth_mae_recipe"
@@ -33,7 +33,7 @@ def metadata(card: ModelCard) -> dict[str, str]:
     }
 
 
-def stated(file: CheckpointFile) -> Plan | None:
+def stated(file: CheckpointFile) -> LoadPlan | None:
     """How to build the network that a file states; None where it states none. Raises CheckpointError where that cannot be meant."""
     text = file.metadata.get(ENTRY)
     if text is None:
@@ -63,7 +63,7 @@ def stated(file: CheckpointFile) -> Plan | None:
         raise CheckpointError(
             f"{file.path.name} states a network that cannot be meant ({type(problem).__name__}: {problem!s:.80}): export it once more where it was trained."
         ) from problem
-    return Plan(
+    return LoadPlan(
         family.name,
         f"{family.name}, trained here or in another copy of this program",
         sizes,

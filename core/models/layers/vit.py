@@ -182,6 +182,10 @@ class VisionTransformer(Encoder):
         self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio, drop_path)
         self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
 
+    @property
+    def backbone(self) -> VisionTransformer:
+        return self
+
     def reset_parameters(self) -> None:
         """MAE's initial values: xavier-uniform matrices, zero biases, N(0, 0.02) tokens (models.md 1.3)."""
         xavier_linears(self)

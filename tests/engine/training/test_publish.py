@@ -12,7 +12,7 @@ import pytest
 from core.engine.embed import embed
 from core.engine.inputs import InputError
 from core.engine.training.publish import publish
-from core.engine.training.runs import Run, TrainSpec, read_spec
+from core.engine.training.runs import TrainingRun, TrainSpec, read_spec
 from core.engine.training.train import train
 from core.geo.imagery import Imagery
 from core.models import create, load_checkpoint, registry
@@ -46,7 +46,7 @@ def trained(preset: str, folder: Path, imagery: tuple[Imagery, ...], **changes: 
 
 def test_a_published_student_is_listed_and_read_where_it_learned(tmp_path, imagery, shelf):
     trained("tinymim", tmp_path / "run", imagery, sides_px=(32,))
-    publish(Run(tmp_path / "run"), {"knn_eurosat": 0.5}, folder=shelf)
+    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.5}, folder=shelf)
     card = cards()["tinymim_tiny"]
     assert card.trained and card.pooling == "block11_mean" and card.gsd_aware and card.embed_dim == 192
     assert card.weights and card.weights.images_seen == 8 and "teacher scale_mae_tiny" in card.weights.notes
@@ -76,7 +76,7 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
         side_shares=(1.0,),
         objective=options,
     )
-    publish(Run(tmp_path / "painter"), {}, folder=shelf)
+    publish(TrainingRun(tmp_path / "painter"), {}, folder=shelf)
     painter = create("tinymim_decoder_tiny")
     student = load_checkpoint(file).state_dict()
     assert painter.card.trained and painter.card.reconstructs
@@ -89,7 +89,7 @@ def test_a_student_s_file_is_refused_at_its_untrained_tail_and_feeds_the_decoder
 
 def test_a_published_sdmae_is_listed_and_embeds(tmp_path, imagery, shelf):
     trained("sdmae", tmp_path / "run", imagery, sides_px=(56,), targets_px=(64,), side_shares=(1.0,))
-    publish(Run(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
+    publish(TrainingRun(tmp_path / "run"), {"knn_eurosat": 0.6}, folder=shelf)
     card = cards()["sdmae_tiny"]
     assert card.trained and card.reconstructs and card.input_px == 56 and card.sizes["trainable_patch_embed"]
     assert (shelf / "sdmae_tiny.safetensors").stat().st_size < 20_000_000

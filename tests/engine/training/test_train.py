@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from core.engine.training.batches import draw_batch
 from core.engine.training.publish import publish
-from core.engine.training.runs import PRESETS, Run, RunError, TrainSpec, read_spec, spec_from
+from core.engine.training.runs import PRESETS, RunError, TrainingRun, TrainSpec, read_spec, spec_from
 from core.engine.training.saving import unsealed
 from core.engine.training.train import Training, load_state, train
 from core.errors import ExplorerError
@@ -57,7 +57,7 @@ def losses(
     for step in train(spec, folder, imagery):
         seen[step.step] = step.loss
         if step.step == until:
-            Run(folder).ask_to_stop()
+            TrainingRun(folder).ask_to_stop()
     return seen
 
 
@@ -67,13 +67,13 @@ def test_a_stopped_and_resumed_run_gives_the_losses_of_an_uninterrupted_one(tmp_
     second = losses(spec, tmp_path / "parts", imagery)
     assert max(first) < max(second) == spec.steps
     assert {**first, **second} == whole
-    logged = [row["step"] for row in Run(tmp_path / "parts").log()]
+    logged = [row["step"] for row in TrainingRun(tmp_path / "parts").log()]
     assert logged == sorted(set(logged))
 
 
 def test_fixed_tiles_are_scored_beside_the_fill_as_hours_pass(tmp_path, spec, imagery):
     losses(replace(spec, steps=4, preview_every=2), tmp_path, imagery)
-    scored = [row for row in Run(tmp_path).log() if "psnr" in row]
+    scored = [row for row in TrainingRun(tmp_path).log() if "psnr" in row]
     assert [row["step"] for row in scored] == [2, 4] and scored[0]["hours"] <= scored[1]["hours"]
     assert (
         scored[0]["fill_psnr"] == scored[1]["fill_psnr"]
@@ -185,7 +185,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_step(tmp_path, spec, imagery, 
         monkeypatch.setattr(os, "fsync", full if 2 <= step.step < 9 else sync)
     assert len(told) == spec.steps and told[0] == (True, "") and told[-1] == (True, "")
     assert (False, "No space left on device") in told
-    assert not load_state(Run(tmp_path))["step"] < spec.steps
+    assert not load_state(TrainingRun(tmp_path))["step"] < spec.steps
 
 
 def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, spec, imagery):
@@ -196,7 +196,7 @@ def test_a_folder_that_cannot_be_written_gets_a_sentence(tmp_path, spec, imagery
 
 def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path, imagery)
-    run, rng = Run(tmp_path), np.random.default_rng(0)
+    run, rng = TrainingRun(tmp_path), np.random.default_rng(0)
     whole = run.state_file.read_bytes()
     for position in [0, 3, 30, 100, *rng.integers(0, len(whole), 56).tolist()]:
         flipped = bytearray(whole)
@@ -210,7 +210,7 @@ def test_a_checkpoint_with_one_flipped_bit_is_refused(tmp_path, spec, imagery):
 
 def test_a_checkpoint_from_before_the_checksum_still_loads(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path, imagery)
-    run = Run(tmp_path)
+    run = TrainingRun(tmp_path)
     run.state_file.write_bytes(unsealed(run.state_file.read_bytes()))
     assert load_state(run)["step"] == 1
 
@@ -268,12 +268,12 @@ def test_lists_in_an_objective_survive_a_resume(tmp_path, imagery):
         "objective": {"crop": [0.5, 1.0]},
     }
     spec = spec_from(plain, "x.toml")
-    Run(tmp_path).open(spec)
-    assert Run(tmp_path).spec() == spec
+    TrainingRun(tmp_path).open(spec)
+    assert TrainingRun(tmp_path).spec() == spec
 
 
 def test_a_damaged_log_is_read_as_far_as_it_makes_sense(tmp_path):
-    run = Run(tmp_path)
+    run = TrainingRun(tmp_path)
     rows = [
         '{"step": 1, "loss": 2.0, "seen": 4, "hours": 0.1}',
         '{"stfp": 2, "loss": 1.0}',
@@ -315,7 +315,7 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
     ]
     with (tmp_path / "said").open("wb") as said:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=said)
-    run = Run(tmp_path / "run")
+    run = TrainingRun(tmp_path / "run")
     try:
         until = time.monotonic() + 120
         while not run.log() and time.monotonic() < until:
@@ -414,7 +414,7 @@ def test_published_weights_load_and_a_changed_file_is_refused(tmp_path, spec, im
     named = replace(spec, name="scale_mae_tiny", model="scale_mae_tiny", sizes=(), steps=2, sides_px=(32,))
     losses(named, tmp_path / "run", imagery)
     shelf = tmp_path / "weights"
-    publish(Run(tmp_path / "run"), {"psnr_75": 20.0}, folder=shelf)
+    publish(TrainingRun(tmp_path / "run"), {"psnr_75": 20.0}, folder=shelf)
     monkeypatch.setattr(registry, "WEIGHTS_FOLDER", shelf)
     card: ModelCard = create("scale_mae_tiny").card
     assert card.weights and card.weights.images_seen == 8 and card.weights.metrics == {"psnr_75": 20.0}
@@ -428,7 +428,7 @@ def test_published_weights_load_and_a_changed_file_is_refused(tmp_path, spec, im
 
 def test_the_weights_of_a_run_say_themselves_what_they_are(tmp_path, spec, imagery):
     losses(replace(spec, steps=2), tmp_path / "run", imagery)
-    file = Run(tmp_path / "run").weights_file()
+    file = TrainingRun(tmp_path / "run").weights_file()
     assert file is not None
     beside = load_checkpoint(file).card
     alone = tmp_path / "elsewhere.safetensors"
@@ -572,4 +572,4 @@ def test_two_cpu_processes_train_together(tmp_path):
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr.decode()[-2000:]
-    assert max(row["step"] for row in Run(tmp_path / "run").log()) == 30
+    assert max(row["step"] for row in TrainingRun(tmp_path / "run").log()) == 30

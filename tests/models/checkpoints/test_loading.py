@@ -72,7 +72,7 @@ def same_tokens(one: Encoder, other: Encoder, side: int = 64, encode: bool = Tru
             assert torch.equal(left.high_raw, right.high_raw)
 
 
-def trunk_of(state: State) -> State:
+def backbone_of(state: State) -> State:
     return {
         key: tensor
         for key, tensor in state.items()

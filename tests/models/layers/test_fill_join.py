@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.models.base import Batch
+from core.models.base import TrainingBatch
 from core.models.layers.fill_join import FillJoin
 from core.models.registry import create, families
 
@@ -31,10 +31,10 @@ TRUNK = {
 }
 
 
-def batch(count: int = 3) -> tuple[Batch, Tensor]:
+def batch(count: int = 3) -> tuple[TrainingBatch, Tensor]:
     torch.manual_seed(0)
     keep = torch.stack([torch.randperm(25)[:8] for _ in range(count)])
-    return Batch(torch.rand(count, 3, 40, 40), torch.rand(count, 3, 80, 80), torch.ones(count)), keep
+    return TrainingBatch(torch.rand(count, 3, 40, 40), torch.rand(count, 3, 80, 80), torch.ones(count)), keep
 
 
 @pytest.mark.parametrize("family", SIZES)

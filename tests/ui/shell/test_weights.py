@@ -9,7 +9,7 @@ import pytest
 import torch
 from streamlit.web.server.starlette.starlette_app_utils import generate_xsrf_token_string
 
-from core.engine.loaded import shelf
+from core.engine.loaded import model_cache
 from core.errors import ExplorerError
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
 from ui.shell import cached, uploads, weights
@@ -89,7 +89,7 @@ def test_it_goes_with_its_session_from_disk_memory_and_results(store, there, goo
     there.remove("alice")
     store.sweep()
     assert not path.parent.exists()
-    assert [one.path for one in shelf().held() if one.path in (path.resolve(), other.resolve())] == [
+    assert [one.path for one in model_cache().models() if one.path in (path.resolve(), other.resolve())] == [
         other.resolve()
     ]
     assert cached._made().get((key, "tile")) is None
@@ -138,12 +138,12 @@ def test_a_hostile_upload_is_refused_and_leaves_no_network(store, name, tmp_path
     monkeypatch.chdir(tmp_path)
     make, sentence = HOSTILE[name]
     make(tmp_path / "made.pth")
-    before = shelf().held()
+    before = model_cache().models()
     key = lay_in(store, data=(tmp_path / "made.pth").read_bytes(), name="../../weights.pth", most=2**30)
     with pytest.raises(ExplorerError, match=sentence):
         cached.card_of(key)
     assert not (tmp_path / "ran").exists()
-    assert shelf().held() == before
+    assert model_cache().models() == before
 
 
 def test_a_name_is_a_file_only_where_it_was_given(tmp_path, store):

@@ -25,8 +25,8 @@ from ....geo.sources import Source
 from ....geo.tile import require_gsd
 from ....models.base import Encoder
 from ....policy import Policy, policy_from_text, policy_to_text
+from ...inputs import res_of
 from ...loaded import load
-from ...reconstruct import res_of
 from ...tokens import patch_vectors
 from ..count import MOST_TILES
 from ..plan import Grid, Plan, SweepError

@@ -13,8 +13,8 @@ from ....masking import MaskSpec, make_mask
 from ....models.base import Encoder, Reconstructor
 from ....policy import Policy
 from ...embed import embed
+from ...inputs import res_of
 from ...loaded import on_every_device
-from ...reconstruct import res_of
 from ..folder import SweepFolder
 from ..losses import tile_losses
 from ..pace import pace

@@ -17,8 +17,8 @@ from core.engine.embedding.plan import SweepError
 from core.engine.embedding.sinks import patch_raster
 from core.engine.embedding.sinks.patch_raster import DiskFull, PatchRasterSpec, embed_patches
 from core.engine.embedding.sinks.patch_sums import Sums, mapped
+from core.engine.inputs import res_of
 from core.engine.loaded import load
-from core.engine.reconstruct import res_of
 from core.engine.tokens import patch_vectors
 from core.geo import open_source
 from core.geo.tile import GeoError
