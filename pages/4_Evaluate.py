@@ -1,7 +1,8 @@
-"""Evaluate: start evaluations, read their numbers with intervals, compare two models, see where one goes wrong."""
+"""Evaluate: start evaluations, read results with intervals, compare models, look at mistakes."""
 
 import streamlit as st
 
+from core.evaluation.results import Result
 from core.viz.evaluation import scale_chart
 from ui.evaluate import evaluations
 from ui.evaluate.form import start_form
@@ -12,78 +13,93 @@ from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
 from ui.train.claims import three_papers
 
-ROOM = "<style>[data-testid=stMultiSelect] div[role=group]{max-height:24rem}</style>"
-"""Every chosen model is seen."""
+MODELS_STYLE = "<style>[data-testid=stMultiSelect] div[role=group]{max-height:24rem}</style>"
+"""Shows every selected model without scrolling."""
 
 
-def follow(watched: bool) -> None:
-    """The evaluation under way, with the time left and a way to stop it; where it is `watched` and ends, the whole page runs again."""
+def progress(watched: bool) -> None:
+    """Show the running evaluation with its time left and a Stop button.
+
+    With `watched`, the whole page runs again when the evaluation ends.
+    """
     job = evaluations.current()
     if job is None:
         return
-    if watched and job.over:
+    if watched and job.done:
         st.rerun()
     if job.problem:
         st.error(plain(job.problem), icon=":material/error:")
-    if job.over:
-        numbers = f"{job.finished} number{'s' * (job.finished != 1)}"
-        ended = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
-        st.caption(f"{ended} after {numbers}; they are kept." if ended else f"Done: {numbers}.")
-        for sentence in job.notices:
-            st.caption(f":orange[:material/info:] {sentence}")
-        if job.said:
-            st.caption(f"Run again: {plain(job.said)}")
+    if job.done:
+        outcome(job)
         return
-    told = job.progress
-    left = f", about {told.seconds_left:.0f} s left" if told and told.seconds_left is not None else ""
+    now = job.progress
+    left = f", about {now.seconds_left:.0f} s left" if now and now.seconds_left is not None else ""
     st.progress(
-        told.share if told else 0.0,
-        text=f"{plain(told.text) if told else 'reading the images'}{left} · {job.finished} numbers so far",
+        now.share if now else 0.0,
+        text=f"{plain(now.text) if now else 'Reading the images'}{left} · {job.completed} results so far",
     )
-    mine = may_control(job.started_by)
-    kept = "Finished numbers are kept; the next start goes on from there."
+    may_stop = may_control(job.started_by)
     if st.button(
         "Stop",
         icon=":material/stop:",
-        help=kept if mine else "Only the browser that started it can stop it.",
-        disabled=not mine,
+        help="Finished results are kept; the next start continues from there."
+        if may_stop
+        else "Only the browser that started it can stop it.",
+        disabled=not may_stop,
     ):
         job.stop.set()
 
 
+def outcome(job: evaluations.EvaluationJob) -> None:
+    """Say how an evaluation ended."""
+    results = f"{job.completed} result{'s' * (job.completed != 1)}"
+    ending = "Stopped" if job.stop.is_set() else "Ended early" if job.problem else ""
+    st.caption(f"{ending} after {results}, which are kept." if ending else f"Done: {results}.")
+    for sentence in job.notices:
+        st.caption(f":orange[:material/info:] {plain(sentence)}")
+    if job.rerun_summary:
+        st.caption(f"Run again: {plain(job.rerun_summary)}")
+
+
+def scale_charts(shown: tuple[Result, ...]) -> None:
+    """Draw a chart over scales for each protocol that was run at several."""
+    for protocol in ("knn", "sweep", "segmentation"):
+        results = [result for result in shown if result.recipe.protocol == protocol]
+        results = [result for result in results if result.recipe.data == results[0].recipe.data]
+        if len({result.recipe.scale for result in results}) > 1:
+            st.markdown(
+                f"**{plain(results[0].recipe.data)} over scales** "
+                "(the first set in the table; choose another under Set)"
+            )
+            st.plotly_chart(scale_chart(results), key=f"over scales {protocol}")
+
+
 with page(
-    "Evaluate", "Numbers one can trust: every one with its interval, its recipe, and the images it got wrong."
+    "Evaluate",
+    "Results with confidence intervals, the recipes behind them, and the mistakes.",
 ):
-    st.html(ROOM)
+    st.html(MODELS_STYLE)
     left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():
         st.fragment(start_form)()
         watched = evaluations.under_way()
-        st.fragment(follow, run_every=1.0 if watched else None)(
-            watched
-        )  # runs that change nothing would hold back the table's first drawing
+        # An idle timer would delay the first drawing of the table.
+        st.fragment(progress, run_every=1.0 if watched else None)(watched)
     with right, in_a_sentence():
-        held = evaluations.numbers()
-        places = list(held)
-        place = (
-            st.segmented_control("Numbers", places, default=places[0], key="numbers from", required=True)
-            if len(places) > 1
-            else "".join(places)
+        results = evaluations.numbers()
+        origins = list(results)
+        origin = (
+            st.segmented_control("Results", origins, default=origins[0], key="numbers from", required=True)
+            if len(origins) > 1
+            else "".join(origins)
         )
-        if not place:
+        if not origin:
             st.info(
-                "No numbers yet. Start with the colour histogram on the left: every network should beat it.",
+                "No results yet. Start with the colour histogram on the left: every network should beat it.",
                 icon=":material/leaderboard:",
             )
-        elif shown := table(place, held[place]):
-            for kind in ("knn", "sweep", "segmentation"):
-                swept = [r for r in shown if r.recipe.protocol == kind]
-                swept = [r for r in swept if r.recipe.data == swept[0].recipe.data]
-                if len({r.recipe.scale for r in swept}) > 1:
-                    st.markdown(
-                        f"**{plain(swept[0].recipe.data)} over scales** (the first set shown: choose another under Set)"
-                    )
-                    st.plotly_chart(scale_chart(swept), key=f"over scales {kind}")
+        elif shown := table(origin, results[origin]):
+            scale_charts(shown)
             details(shown)
         duplicates()
     st.divider()

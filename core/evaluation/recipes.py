@@ -14,7 +14,16 @@ from .bounds import check_settings
 from .data.published import PublishedSet
 from .errors import RecipeError
 
-PROTOCOLS = ("reconstruction", "knn", "probe", "few-shot", "sweep", "segmentation")
+PROTOCOL_LABELS = {
+    "reconstruction": "reconstruction",
+    "knn": "kNN",
+    "probe": "linear probe",
+    "few-shot": "few-shot",
+    "sweep": "scale series",
+    "segmentation": "segmentation",
+}
+"""Protocols by their name in recipes and results, each with the label that people see."""
+PROTOCOLS = tuple(PROTOCOL_LABELS)
 VERSION = (
     1  # raised when the same recipe would give another number; older cached results are then computed again
 )

@@ -1,4 +1,4 @@
-"""The Evaluate page in a real browser: stored numbers, filtered and taken away, a pair compared, nothing off-host, at two widths and in the dark."""
+"""The Evaluate page in a browser: filters, export, comparison, dark theme, two widths."""
 
 import csv
 from pathlib import Path
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, serve):
-    """Address of the page over a small EuroSAT and a cache of a sweep and a segmentation of two models."""
+    """Serve the page with a small EuroSAT and cached results of two models, two protocols."""
     folder = tmp_path_factory.mktemp("evaluate")
     for kind, name in enumerate(CLASSES):
         (folder / "data" / "EuroSAT_RGB" / name).mkdir(parents=True)
@@ -45,14 +45,14 @@ def place(tmp_path_factory, serve):
 
 
 def choose(page: Page, title: str, option: str) -> None:
-    several = title != "Against"
+    several = title != "Compare with"
     box = page.get_by_test_id("stMultiSelect" if several else "stSelectbox").filter(
         has=page.get_by_text(title, exact=True)
     )
     box.get_by_role("combobox").click()
     page.wait_for_timeout(500)  # a rerun under way redraws the list once
     page.get_by_role("option", name=option).first.click()
-    if several:  # its list stays open; one of a single choice has closed by itself, and there Escape would take the choice back
+    if several:  # a multiselect stays open; a selectbox is closed, and Escape would undo its choice
         page.keyboard.press("Escape")
 
 
@@ -60,52 +60,52 @@ def several(page: Page, title: str) -> Locator:
     return page.get_by_test_id("stMultiSelect").filter(has=page.get_by_text(title, exact=True))
 
 
-def taken(page: Page, name: str) -> str:
+def exported(page: Page, name: str) -> str:
     with page.expect_download() as waiting:
         page.get_by_role("button", name=name, exact=True).click()
     return Path(waiting.value.path()).read_text()
 
 
-def test_a_narrow_dark_page_holds_its_numbers(local_page: Page, place):
+def test_narrow_dark_page_shows_all_results(local_page: Page, place):
     local_page.emulate_media(color_scheme="dark")
     local_page.set_viewport_size({"width": 400, "height": 1000})
     local_page.goto(place)
     expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
-    assert len(taken(local_page, "CSV").splitlines()) == 7
+    assert len(exported(local_page, "CSV").splitlines()) == 7
     assert local_page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_numbers_are_filtered_compared_and_taken_away(local_page: Page, place):
+def test_results_are_filtered_compared_and_exported(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
     expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
-    everything = list(csv.DictReader(taken(local_page, "CSV").splitlines()))
+    everything = list(csv.DictReader(exported(local_page, "CSV").splitlines()))
     assert len(everything) == 6 and {row["model"] for row in everything} == {"colour_histogram", "fake"}
     assert all(float(row["low"]) <= float(row["value"]) <= float(row["high"]) for row in everything)
     choose(local_page, "Set", "fields")
     expect(local_page.get_by_text("Test tiles from the least to the most accurate")).to_be_visible()
-    assert "0.5" not in {row["scale"] for row in csv.DictReader(taken(local_page, "CSV").splitlines())}
-    latex = taken(local_page, "LaTeX")
+    assert "0.5" not in {row["scale"] for row in csv.DictReader(exported(local_page, "CSV").splitlines())}
+    latex = exported(local_page, "LaTeX")
     assert "\\toprule" in latex and "fields" in latex and "eurosat" not in latex
-    choose(local_page, "Against", "colour_histogram on fields")
+    choose(local_page, "Compare with", "colour_histogram on fields")
     expect(local_page.get_by_text("Second minus first")).to_be_visible()
 
 
-def test_duplicates_are_looked_for_on_request(local_page: Page, place):
+def test_duplicates_are_searched_on_request(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
     local_page.get_by_text("Duplicates across the split").click()
-    local_page.get_by_role("button", name="Look for them").click()
+    local_page.get_by_role("button", name="Find duplicates").click()
     expect(
         local_page.get_by_text("test images of eurosat are also among its training images")
     ).to_be_visible()
 
 
-def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Page, place):
+def test_new_results_appear_without_a_reload(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
     expect(local_page.get_by_role("button", name="LaTeX", exact=True)).to_be_visible()
-    before = len(taken(local_page, "CSV").splitlines())
+    before = len(exported(local_page, "CSV").splitlines())
     models = several(local_page, "Models")
     models.get_by_role("button", name="Clear all").click()
     models.get_by_role("combobox").fill("colour_histogram")
@@ -113,11 +113,11 @@ def test_an_evaluation_started_here_brings_its_numbers_by_itself(local_page: Pag
     local_page.keyboard.press("Escape")
     local_page.get_by_test_id("stNumberInput").locator("input").first.fill("4")
     local_page.get_by_role("button", name="Evaluate", exact=True).click()
-    expect(local_page.get_by_text("Done: 1 number.")).to_be_visible()
-    assert len(taken(local_page, "CSV").splitlines()) == before + 1
+    expect(local_page.get_by_text("Done: 1 result.")).to_be_visible()
+    assert len(exported(local_page, "CSV").splitlines()) == before + 1
 
 
-def test_every_chosen_model_is_seen_and_settings_wait_closed(local_page: Page, place):
+def test_all_selected_models_are_visible_and_settings_are_closed(local_page: Page, place):
     local_page.set_viewport_size({"width": 1400, "height": 1000})
     local_page.goto(place)
     tags = several(local_page, "Models").get_by_test_id("stMultiSelectTagsContainer")
@@ -130,7 +130,7 @@ def test_every_chosen_model_is_seen_and_settings_wait_closed(local_page: Page, p
 
 
 @pytest.mark.parametrize("width", [1400, 400])
-def test_legends_of_the_papers_stand_clear_of_their_curves(local_page: Page, place, width):
+def test_legends_of_the_papers_do_not_cover_their_curves(local_page: Page, place, width):
     local_page.set_viewport_size({"width": width, "height": 1000})
     local_page.goto(place)
     charts = local_page.locator(".js-plotly-plot").filter(has=local_page.get_by_text("colour histogram"))

@@ -1,4 +1,4 @@
-"""The Evaluate page on a cache of its own: empty state, a real run in the background, its table, details and downloads."""
+"""The Evaluate page: empty state, a real evaluation in the background, table, details, downloads."""
 
 import os
 import time
@@ -25,13 +25,13 @@ def own_cache(tmp_path, monkeypatch):
     return Cache(tmp_path / "cache")
 
 
-def test_without_numbers_the_page_says_how_to_get_some(open_page):
+def test_page_without_results_says_how_to_start(open_page):
     app = open_page(PAGE)
     assert not app.exception
-    assert "No numbers yet" in " ".join(info.value for info in app.info)
+    assert "No results yet" in " ".join(info.value for info in app.info)
 
 
-def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, monkeypatch):
+def test_page_opens_with_recorded_results(open_page, monkeypatch):
     from core.evaluation.recorded_numbers import read_numbers
     from ui.evaluate import evaluations
 
@@ -43,7 +43,7 @@ def test_the_page_opens_with_the_numbers_that_come_with_the_program(open_page, m
     assert sorted(app.dataframe[0].value["recipe"]) == sorted(result.recipe.key[:6] for result in shipped)
 
 
-def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):
+def test_stored_results_are_shown_with_recipe_and_confusion(open_page, own_cache, shared_data):
     plan = EvaluationPlan(data=("ucmerced",), scales=(0.25, 1.0), limit=3)
     stored = [
         e
@@ -68,7 +68,7 @@ def test_stored_numbers_are_shown_with_recipe_and_confusion(open_page, own_cache
     ].tolist() == [stored[0].value]
 
 
-def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(own_cache, shared_data):
+def test_mistakes_of_a_scale_series_come_from_the_stored_knn_arrays(own_cache, shared_data):
     from ui.evaluate import evaluations
 
     plan = EvaluationPlan(protocol="sweep", data=("ucmerced",), scales=(1.0,), limit=2)
@@ -77,11 +77,11 @@ def test_mistakes_of_a_recorded_sweep_are_found_where_this_server_has_kept_them(
         for e in evaluate(plan, [ColourHistogram()], folders=(shared_data,), cache=own_cache)
         if isinstance(e, Result)
     )
-    assert swept.recipe.protocol == "sweep" and evaluations.is_kept(swept)
+    assert swept.recipe.protocol == "sweep" and evaluations.has_arrays(swept)
     assert evaluations.mistakes_of(swept) is not None
 
 
-def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, own_cache, shared_data):
+def test_evaluation_runs_in_the_background_and_its_results_appear(open_page, own_cache, shared_data):
     from ui.evaluate import evaluations
 
     app = open_page(PAGE)
@@ -91,15 +91,15 @@ def test_an_evaluation_runs_in_the_background_and_its_numbers_appear(open_page, 
     app.number_input[0].set_value(20)
     next(button for button in app.button if button.label == "Evaluate").click().run()
     deadline = time.monotonic() + 60
-    while not evaluations.current().over and time.monotonic() < deadline:
+    while not evaluations.current().done and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert evaluations.current().finished == 1, evaluations.current().problem
+    assert evaluations.current().completed == 1, evaluations.current().problem
     app.run()
     assert not app.exception
     assert len(app.dataframe[0].value) == 1
 
 
-def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, monkeypatch):
+def test_three_papers_section_shows_the_command_until_a_claim_was_tested(open_page, tmp_path, monkeypatch):
     from core.evaluation.claims import STATEMENTS, write_claim
     from tests.evaluation.test_claims import claim
     from ui.train import claims
@@ -122,7 +122,7 @@ def test_three_papers_say_how_to_run_until_something_ran(open_page, tmp_path, mo
     assert not app.exception and "cannot be read" in app.error[0].value
 
 
-def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_path):
+def test_segmentation_is_compared_with_another_model(open_page, own_cache, tmp_path):
     from core.engine.training.segment import train_head
     from tests.evaluation.conftest import FakeNetwork
     from tests.evaluation.protocols.test_segmentation import write_pair
@@ -133,28 +133,28 @@ def test_a_segmentation_is_shown_beside_another_model(open_page, own_cache, tmp_
     list(evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(), cache=own_cache, learn=train_head))
     app = open_page(PAGE)
     assert not app.exception and not app.error
-    assert any("labelled test pixels are right" in caption.value for caption in app.caption)
+    assert any("labelled test pixels are correct" in caption.value for caption in app.caption)
     assert sorted(app.dataframe[1].value["class"]) == ["class 0", "class 1"]
-    against = next(box for box in app.selectbox if box.label == "Against")
+    against = next(box for box in app.selectbox if box.label == "Compare with")
     against.set_value(against.options[0]).run()
     assert not app.exception
     assert any("Second minus first" in text.value for text in app.markdown)
 
 
-def test_two_models_agreement_is_told(open_page, own_cache, shared_data):
+def test_agreement_of_two_models_is_shown(open_page, own_cache, shared_data):
     from tests.evaluation.conftest import FakeNetwork
 
     plan = EvaluationPlan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
     list(evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(shared_data,), cache=own_cache))
     app = open_page(PAGE)
-    against = next(box for box in app.selectbox if box.label == "Against")
+    against = next(box for box in app.selectbox if box.label == "Compare with")
     against.set_value(against.options[0]).run()
     assert not app.exception
-    assert {metric.label for metric in app.metric} >= {"20 nearest neighbours shared", "Linear CKA"}
+    assert {metric.label for metric in app.metric} >= {"Shared among 20 nearest neighbours", "Linear CKA"}
     assert any("McNemar" in caption.value for caption in app.caption)
 
 
-def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_data, monkeypatch):
+def test_duplicates_are_searched_only_on_request(open_page, own_cache, shared_data, monkeypatch):
     from ui.evaluate import evaluations
 
     seen = []
@@ -166,17 +166,17 @@ def test_duplicates_are_looked_for_only_on_request(open_page, own_cache, shared_
     )
     app = open_page(PAGE)
     assert seen == []
-    next(box for box in app.selectbox if box.label == "In which set").set_value("ucmerced").run()
-    next(button for button in app.button if button.label == "Look for them").click().run()
+    next(box for box in app.selectbox if box.label == "Set to search").set_value("ucmerced").run()
+    next(button for button in app.button if button.label == "Find duplicates").click().run()
     assert not app.exception and seen == ["ucmerced"]
     assert any(
         "test images of ucmerced are also among its training images" in text.value for text in app.markdown
     )
     app.run()
-    assert seen == ["ucmerced"], "found once"
+    assert seen == ["ucmerced"], "searched once"
 
 
-def test_each_protocol_offers_its_own_sets(open_page, own_cache, shared_data):
+def test_each_protocol_offers_the_sets_that_it_can_use(open_page, own_cache, shared_data):
     app = open_page(PAGE)
     sets = next(box for box in app.multiselect if box.label == "Sets")
     assert "eurosat" in sets.options and "scenes" not in sets.options
@@ -189,7 +189,7 @@ def test_each_protocol_offers_its_own_sets(open_page, own_cache, shared_data):
 
 @pytest.fixture
 def own_data(tmp_path, monkeypatch):
-    """A data folder with RSSCN7, which states no scale, and a set of a user's own, which nobody published."""
+    """A data folder with RSSCN7, which states no GSD, and a user's own set."""
     from tests.evaluation.conftest import CLASSES, picture
 
     for place in ("RSSCN7", "orchards"):
@@ -203,11 +203,11 @@ def own_data(tmp_path, monkeypatch):
 
 @pytest.fixture
 def started(monkeypatch):
-    """What the page starts, instead of starting it."""
+    """Record what the page starts instead of starting it."""
     from ui.evaluate import evaluations
 
     calls: list[tuple] = []
-    monkeypatch.setattr(evaluations, "start", lambda *asked, **_: calls.append(asked))
+    monkeypatch.setattr(evaluations, "start", lambda *arguments, **_: calls.append(arguments))
     return calls
 
 
@@ -219,7 +219,7 @@ def wait(app):
     from ui.evaluate import evaluations
 
     deadline = time.monotonic() + 60
-    while not evaluations.current().over and time.monotonic() < deadline:
+    while not evaluations.current().done and time.monotonic() < deadline:
         time.sleep(0.05)
     app.run()
     assert not app.exception
@@ -231,7 +231,7 @@ def many(app, label):
 
 
 @pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "sweep", "reconstruction", "segmentation"])
-def test_untouched_settings_are_the_protocol_s_own(open_page, shared_data, started, protocol):
+def test_default_settings_are_those_of_the_protocol(open_page, shared_data, started, protocol):
     from core.evaluation.plan import SCALE_SERIES
 
     app = open_page(PAGE)
@@ -256,46 +256,47 @@ def test_every_setting_reaches_the_plan(open_page, shared_data, started):
     for label, value in {
         "Neighbours k": 5,
         "Temperature": 0.1,
-        "Rows overwritten": 64,
+        "Overwritten rows": 64,
         "Res of manual": 2.5,
         "Seed": 7,
     }.items():
         numbers[label].set_value(value)
-    numbers["Side fed to the network"].set_value(96)
+    numbers["Input size"].set_value(96)
     choices = {box.label: box for box in app.selectbox}
-    choices["Fed at"].set_value("input")
+    choices["Image size"].set_value("input")
     choices["The authors' recipe"].set_value("author_224")
-    choices["Colours normalised by"].set_value("dataset")
+    choices["Colour normalisation"].set_value("dataset")
     choices["Pooling"].set_value("cls+mean")
     next(box for box in app.text_input if box.label == "Scales, %").set_value("6.25, 100")
     press(app, "Evaluate")
     assert not app.exception and not app.error
     assert started[0][0] == (
         EvaluationPlan(
-            protocol="sweep", data=("eurosat",), scales=(0.0625, 1.0), policies=("log_gsd", "manual-2.5"), feed="input", author="author_224",
-            normalisation="dataset", pooling="cls+mean", limit=50, seed=7, knn=KnnSpec(5, 0.1, 64), fit_k=False, size_px=96,
+            protocol="sweep", data=("eurosat",), scales=(0.0625, 1.0), policies=("log_gsd", "manual-2.5"),
+            feed="input", author="author_224", normalisation="dataset", pooling="cls+mean",
+            limit=50, seed=7, knn=KnnSpec(5, 0.1, 64), fit_k=False, size_px=96,
         ),
     )  # fmt: skip
     next(box for box in app.text_input if box.label == "Scales, %").set_value("half").run()
-    assert "write them apart by commas" in app.error[0].value
+    assert "separate them by commas" in app.error[0].value
 
 
-def test_changed_shots_are_meant(open_page, shared_data, started):
+def test_changed_shots_are_not_reduced(open_page, shared_data, started):
     app = open_page(PAGE)
     app.selectbox(key="protocol").set_value("few-shot").run()
-    next(box for box in app.text_input if box.label.startswith("Images a class")).set_value("2, 3")
+    next(box for box in app.text_input if box.label.startswith("Images per class")).set_value("2, 3")
     press(app, "Evaluate")
     assert (started[0][0][0].shots, started[0][0][0].fit_shots) == ((2, 3), False)
     for said, sentence in (
         ("2.5", "whole numbers"),
-        ("1, nan", "write them apart by commas"),
-        ("inf", "write them apart by commas"),
+        ("1, nan", "separate them by commas"),
+        ("inf", "separate them by commas"),
     ):
-        next(box for box in app.text_input if box.label.startswith("Images a class")).set_value(said).run()
+        next(box for box in app.text_input if box.label.startswith("Images per class")).set_value(said).run()
         assert not app.exception and sentence in app.error[0].value
 
 
-def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_data, monkeypatch):
+def test_gsd_is_asked_for_a_set_that_does_not_state_it(open_page, own_data, shared_data, monkeypatch):
     from tests.evaluation.conftest import FakeNetwork
     from ui.evaluate import evaluations
 
@@ -310,21 +311,18 @@ def test_a_set_that_states_no_scale_is_asked_for_it(open_page, own_data, shared_
     asked = [box for box in app.number_input if box.label.startswith("Metres per pixel")]
     assert [box.label for box in asked] == ["Metres per pixel of rsscn7"]
     press(app, "Evaluate")
-    assert (
-        "Say how many metres a pixel of rsscn7 measures" in app.error[0].value
-        and evaluations.current() is None
-    )
+    assert "The GSD of rsscn7 is unknown" in app.error[0].value and evaluations.current() is None
     next(box for box in app.number_input if box.label.startswith("Metres per pixel")).set_value(2.0)
-    next(box for box in app.number_input if box.label.startswith("Images a class")).set_value(2)
+    next(box for box in app.number_input if box.label.startswith("Images per class")).set_value(2)
     press(app, "Evaluate")
     job = wait(app)
-    assert job.problem == "" and job.finished == 2
+    assert job.problem == "" and job.completed == 2
     assert [(plan.data, plan.gsd_m) for plan in job.plans] == [(("rsscn7",), 2.0), (("eurosat",), None)], (
-        "EuroSAT keeps its own"
+        "EuroSAT keeps its own GSD"
     )
 
 
-def test_without_its_scale_a_set_serves_what_hears_none(open_page, own_data, started):
+def test_set_without_gsd_is_accepted_where_no_gsd_is_needed(open_page, own_data, started):
     app = open_page(PAGE)
     many(app, "Sets").set_value(["rsscn7"])
     many(app, "Policies").set_value(["author_eval"])
@@ -336,7 +334,7 @@ def test_without_its_scale_a_set_serves_what_hears_none(open_page, own_data, sta
     assert [plans[0].policies for plans, *_ in started] == [("author_eval",), (None,)]
 
 
-def test_own_sets_are_offered_after_the_published_and_their_mistakes_are_shown(open_page, own_data):
+def test_own_sets_come_after_published_ones_and_show_their_mistakes(open_page, own_data):
     app = open_page(PAGE)
     sets = many(app, "Sets")
     assert "orchards" in sets.options and sets.options.index("rsscn7") < sets.options.index("orchards")
@@ -345,32 +343,32 @@ def test_own_sets_are_offered_after_the_published_and_their_mistakes_are_shown(o
     press(app, "Evaluate")
     assert wait(app).problem == ""
     assert app.dataframe[0].value["data"].tolist() == ["orchards"]
-    assert any("Wrong with the most confidence" in caption.value for caption in app.caption)
+    assert any("Most confident mistakes" in caption.value for caption in app.caption)
 
 
-def lay_in(app, name, content):
+def upload(app, name, content):
     app.file_uploader[0].set_value((name, content, "application/octet-stream"))
     return app.run()
 
 
-def test_a_recipe_taken_away_runs_again_and_is_compared(open_page, own_cache, own_data):
+def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_data):
     plan = EvaluationPlan(data=(str(own_data / "orchards"),), gsd_m=2.0)
     stored = [
         e for e in evaluate(plan, [ColourHistogram()], folders=(), cache=own_cache) if isinstance(e, Result)
     ]
     app = open_page(PAGE)
-    lay_in(app, "mine.toml", recipe_toml(stored[0].recipe).encode())
+    upload(app, "mine.toml", recipe_toml(stored[0].recipe).encode())
     assert not app.error and any(
         "**colour_histogram** on **orchards**" in text.value for text in app.markdown
     )
     press(app, "Run it again")
     job = wait(app)
-    assert job.problem == "" and job.finished == 1
+    assert job.problem == "" and job.completed == 1
     said = " ".join(caption.value for caption in app.caption)
     assert "The recipe was followed in every setting" in said and f"{stored[0].value:.4f}" in said
 
 
-def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
+def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data):
     from tests.evaluation.conftest import FakeNetwork
 
     plan = EvaluationPlan(
@@ -380,10 +378,10 @@ def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
         e for e in evaluate(plan, [FakeNetwork()], folders=(), cache=own_cache) if isinstance(e, Result)
     ]
     fill = next(result.recipe for result in stored if result.recipe.model == "nearest")
-    app = lay_in(open_page(PAGE), "fill.toml", recipe_toml(fill).encode())
+    app = upload(open_page(PAGE), "fill.toml", recipe_toml(fill).encode())
     press(app, "Run it again")
     job = wait(app)
-    assert job.problem == "" and "followed in every setting" in job.said
+    assert job.problem == "" and "followed in every setting" in job.rerun_summary
 
 
 @pytest.mark.parametrize(
@@ -403,15 +401,13 @@ def test_a_fill_s_recipe_runs_again_too(open_page, own_cache, own_data):
         ),
     ],
 )
-def test_a_bad_recipe_is_refused_in_a_sentence_and_reaches_no_file(
-    open_page, own_data, started, name, content, sentence
-):
-    app = lay_in(open_page(PAGE), name, content)
+def test_invalid_recipe_is_refused_and_reaches_no_file(open_page, own_data, started, name, content, sentence):
+    app = upload(open_page(PAGE), name, content)
     assert not app.exception and sentence in app.error[0].value
     assert "Run it again" not in [button.label for button in app.button] and not started
 
 
-def test_a_job_that_dies_of_anything_says_so_and_is_logged(open_page, shared_data, monkeypatch, caplog):
+def test_unexpected_error_of_an_evaluation_is_shown_and_logged(open_page, shared_data, monkeypatch, caplog):
     from ui.evaluate import evaluations
 
     def dies(*_, **__):
@@ -423,28 +419,28 @@ def test_a_job_that_dies_of_anything_says_so_and_is_logged(open_page, shared_dat
     press(app, "Evaluate")
     wait(app)
     assert "failed unexpectedly (ValueError)" in app.error[0].value and "a defect" in caplog.text
-    assert any(caption.value == "Ended early after 0 numbers; they are kept." for caption in app.caption)
+    assert any(caption.value == "Ended early after 0 results, which are kept." for caption in app.caption)
     assert not any("Done:" in caption.value for caption in app.caption)
 
 
-def numbered(model="scale_mae_tiny", **more):
+def result_of(model="scale_mae_tiny", **more):
     from core.evaluation.recipes import EvaluationRecipe
 
     recipe = EvaluationRecipe("knn", "eurosat", "hash", model, "none", **({"policy": "log_gsd"} | more))
     return Result(recipe, "accuracy", 0.9, 0.85, 0.95, 100)
 
 
-def test_columns_tell_rows_apart_first_and_say_something():
+def test_optional_columns_appear_only_with_values():
     from ui.evaluate.table import rows
 
     plain = ["model", "value", "data", "protocol", "scale", "policy", "interval", "count", "recipe"]
-    assert list(rows((numbered(),))[0]) == plain
-    mixed = rows((numbered(), numbered(ratio=0.75)))
+    assert list(rows((result_of(),))[0]) == plain
+    mixed = rows((result_of(), result_of(ratio=0.75)))
     assert set(mixed[0]) - set(plain) == {"hidden"}
-    assert rows((numbered(policy=None),))[0]["policy"] == "no GSD"
+    assert rows((result_of(policy=None),))[0]["policy"] == "no GSD"
 
 
-def test_the_table_of_all_that_is_recorded_fits_beside_the_form():
+def test_table_of_recorded_results_fits_beside_the_form():
     from core.evaluation.recorded_numbers import read_numbers
     from ui.evaluate.table import _columns, rows
 
@@ -461,18 +457,19 @@ def test_the_table_of_all_that_is_recorded_fits_beside_the_form():
     )
 
 
-def test_static_positions_are_said_to_hear_no_policy(open_page, own_cache):
+def test_models_with_static_positions_show_that_no_policy_is_used(open_page, own_cache):
     for model in ("mae_tiny", "scale_mae_tiny"):
-        own_cache.keep_result(numbered(model))
+        own_cache.keep_result(result_of(model))
     app = open_page(PAGE)
     told = dict(zip(*(app.dataframe[0].value[name] for name in ("model", "policy")), strict=True))
-    assert told == {"mae_tiny": "none heard", "scale_mae_tiny": "log_gsd"}
-    assert [caption.value for caption in app.caption if "None heard" in caption.value] == [
-        "None heard: the positions of mae_tiny are static, so every policy gives them the same number."
+    assert told == {"mae_tiny": "not used", "scale_mae_tiny": "log_gsd"}
+    assert [caption.value for caption in app.caption if "Policy not used" in caption.value] == [
+        "Policy not used: every policy gives mae_tiny the same result, "
+        "because the positional encoding is static."
     ]
 
 
-def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, own_cache, shared_data):
+def test_comparison_is_offered_only_where_both_arrays_are_stored(open_page, own_cache, shared_data):
     from tests.evaluation.conftest import FakeNetwork
 
     plan = EvaluationPlan(data=("ucmerced",), limit=2, policies=("manual-1.0",))
@@ -481,22 +478,23 @@ def test_a_test_against_another_is_offered_only_where_both_are_kept(open_page, o
         for e in evaluate(plan, [ColourHistogram(), FakeNetwork()], folders=(shared_data,), cache=own_cache)
         if isinstance(e, Result)
     ]
-    assert [box.label for box in open_page(PAGE).selectbox if box.label == "Against"]
+    assert [box.label for box in open_page(PAGE).selectbox if box.label == "Compare with"]
     files = [own_cache.folder / f"{result.recipe.key}.npz" for result in found]
     captions = []
     for file in files:
         file.unlink()
         app = open_page(PAGE)
-        assert not [box for box in app.selectbox if box.label == "Against"]
+        assert not [box for box in app.selectbox if box.label == "Compare with"]
         captions.append(" ".join(caption.value for caption in app.caption))
     assert any(
-        "let this server find that one too" in said or "once this server has found it" in said
+        "compute that one on this server too" in said
+        or "once this server has computed the result itself" in said
         for said in captions
     )
-    assert "once this server has found it" in captions[-1]
+    assert "once this server has computed the result itself" in captions[-1]
 
 
-def test_names_of_classes_break_between_their_words():
+def test_class_names_wrap_between_their_words():
     from ui.evaluate.sections import short_name
 
     assert short_name("PermanentCrop") == "Permanent\u200bCrop"
@@ -505,7 +503,7 @@ def test_names_of_classes_break_between_their_words():
     assert short_name("Forest") == "Forest"
 
 
-def test_on_a_server_for_others_only_the_starter_stops_an_evaluation(open_page, own_cache, monkeypatch):
+def test_only_the_starter_stops_an_evaluation_on_a_shared_server(open_page, own_cache, monkeypatch):
     from ui.evaluate import evaluations
     from ui.shell import ownership
 

@@ -1,4 +1,4 @@
-"""Evaluations started from a page: one at a time in the background, followed by a fragment, every number kept on disk."""
+"""Evaluations started from a page: one at a time in a background thread, every result stored on disk."""
 
 from __future__ import annotations
 
@@ -41,25 +41,28 @@ PAIRS_SHOWN = 8
 
 @dataclass
 class EvaluationJob:
-    """One evaluation under way: its thread writes, pages read. `asked` is the recipe that it runs again, `said` what came of it, `started_by`
-    the `ownership.visitor()` who may stop it."""
+    """One evaluation: its thread writes, pages read.
+
+    `recipe` is the recipe to run again, if any, and `rerun_summary` the outcome. `started_by` is the
+    `ownership.visitor()` who may stop it. `completed` counts results.
+    """
 
     plans: tuple[EvaluationPlan, ...]
     models: tuple[str, ...]
-    asked: EvaluationRecipe | None = None
+    recipe: EvaluationRecipe | None = None
     started_by: str = ""
-    said: str = ""
+    rerun_summary: str = ""
     notices: list[str] = field(default_factory=list)
     progress: EvaluationProgress | None = None
-    finished: int = 0
+    completed: int = 0
     problem: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
-    over: bool = False
+    done: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Mistakes:
-    """Where a result went wrong: confusion counts by class, and its most confident mistakes with their pictures (h, w, 3)."""
+    """Confusion counts by class, and the most confident mistakes with their images (h, w, 3)."""
 
     counts: NDArray[np.int64]
     classes: tuple[str, ...]
@@ -68,7 +71,10 @@ class Mistakes:
 
 @dataclass(frozen=True, eq=False)
 class SplitDuplicates:
-    """Duplicates of a set across its split, among `tests` test images; the first of them as pictures, test beside train (h, 2h, 3)."""
+    """Duplicates of a set across its split; `tests` counts its test images.
+
+    `pictures` shows the first pairs, test beside training image (h, 2h, 3).
+    """
 
     tests: int
     pairs: tuple[Duplicate, ...]
@@ -81,183 +87,197 @@ _current: list[EvaluationJob] = []
 
 
 def cache() -> Cache:
-    """The server's results, shared with the command line."""
+    """Return the server's cache of results, which the command line also uses."""
     return default_cache()
 
 
 def numbers() -> dict[str, tuple[Result, ...]]:
-    """What this machine has found, newest first, and what comes with the program; either only where there is some. Raises RecipeError."""
-    return {
-        place: found
-        for place, found in {"This machine": cache().results(), "Recorded": read_numbers()}.items()
-        if found
-    }
+    """Return stored results by origin: computed here (newest first) and recorded with the program.
+
+    Origins without results are left out. Raises RecipeError for a damaged record.
+    """
+    origins = {"This machine": cache().results(), "Recorded": read_numbers()}
+    return {origin: results for origin, results in origins.items() if results}
 
 
-def sets_here(protocol: str) -> tuple[str, ...]:
-    """Names of the published sets that this server finds for a protocol."""
+def published_sets(protocol: str) -> tuple[str, ...]:
+    """Return the names of the published sets that this server has for a protocol."""
     scenes = any((folder / "scenes.zip").is_file() for folder in data_folders())
     if protocol == "segmentation":
         return tuple(SCENES) if scenes else ()
-    labelled = tuple(name for name in PUBLISHED if _is_here(name))
+    labelled = tuple(name for name in PUBLISHED if _is_available(name))
     return labelled + (SCENE_SETS if scenes and protocol == "reconstruction" else ())
 
 
-def offered(protocol: str) -> dict[str, str]:
-    """Every set of this server for a protocol, published ones first: its name, and what opens it."""
-    published = {name: name for name in sets_here(protocol)}
-    return published | {name: place for name, place in own_sets(protocol).items() if name not in published}
+def available_sets(protocol: str) -> dict[str, str]:
+    """Return every set that this server has for a protocol, published ones first: its name and its source.
+
+    The source is what `open_set` takes: a published name, or the path of a user's own set.
+    """
+    published = {name: name for name in published_sets(protocol)}
+    own = {name: path for name, path in own_sets(protocol).items() if name not in published}
+    return published | own
 
 
-def place_of(data: str, protocol: str) -> str | None:
-    """What opens the set that a recipe names; None where this server has none of that name."""
-    here = offered(protocol)
-    return here.get(data, next((place for place in here.values() if Path(place).stem == data), None))
+def source_of(data: str, protocol: str) -> str | None:
+    """Return the source of the set that a recipe names, or None if this server does not have it."""
+    available = available_sets(protocol)
+    return available.get(
+        data, next((source for source in available.values() if Path(source).stem == data), None)
+    )
 
 
-def is_kept(result: Result) -> bool:
-    """Whether what a number was computed from is still here, to compare it and to show its mistakes."""
+def has_arrays(result: Result) -> bool:
+    """Return whether the predictions behind a result are stored, as comparisons and mistakes need them."""
     return cache().holds_arrays(result.recipe)
 
 
-def read_asked(name: str, content: bytes) -> tuple[EvaluationRecipe, EvaluationPlan]:
-    """A recipe that a user laid in, and the plan for its number. Raises RecipeError for a bad file, or what this server does not hold."""
+def read_recipe_upload(name: str, content: bytes) -> tuple[EvaluationRecipe, EvaluationPlan]:
+    """Read an uploaded recipe and return it with the plan that reproduces its result.
+
+    Raises RecipeError for an invalid file, or a set or model that this server does not have.
+    """
     recipe = parse_recipe(content, name)
-    place = place_of(recipe.data, recipe.protocol)
-    plan = plan_of(recipe, place)  # what cannot be meant is said before what is not here
-    if place is None:
+    source = source_of(recipe.data, recipe.protocol)
+    plan = plan_of(recipe, source)  # invalid settings are reported before a missing set
+    if source is None:
         raise RecipeError(
-            f"The set '{recipe.data:.80}' of this recipe is not on this server: put it into a folder and name that in EARTH_MAE_DATA."
+            f"The set '{recipe.data:.80}' of this recipe is not on this server: "
+            "put it into a folder and give that folder in EARTH_MAE_DATA."
         )
-    if not fill_of(recipe) and recipe.model not in {
-        COLOUR_HISTOGRAM,
-        *cached.cards(),
-        *cached.weight_files(),
-    }:
+    models = {COLOUR_HISTOGRAM, *cached.cards(), *cached.weight_files()}
+    if not fill_of(recipe) and recipe.model not in models:
         raise RecipeError(
-            f"The model '{recipe.model:.80}' of this recipe is not on this server: put its weights into a folder of EARTH_MAE_DATA."
+            f"The model '{recipe.model:.80}' of this recipe is not on this server: "
+            "put its weights into a folder of EARTH_MAE_DATA."
         )
     return recipe, plan
 
 
 def current() -> EvaluationJob | None:
-    """The evaluation under way or last done, if any."""
+    """Return the running or most recent evaluation, if any."""
     return _current[0] if _current else None
 
 
 def under_way() -> bool:
-    """Whether an evaluation runs now."""
-    return bool(_current) and not _current[0].over
+    """Return whether an evaluation is running."""
+    return bool(_current) and not _current[0].done
 
 
 def start(
     plans: tuple[EvaluationPlan, ...],
     models: tuple[str, ...],
-    asked: EvaluationRecipe | None = None,
+    recipe: EvaluationRecipe | None = None,
     *,
     started_by: str = "",
 ) -> EvaluationJob:
-    """Start an evaluation in the background. Raises LabelledSetError while another one runs."""
+    """Start an evaluation in the background. Raises LabelledSetError while another one is running."""
     with _lock:
         if under_way():
             raise LabelledSetError(
-                "An evaluation is under way on this server already: stop it or wait until it is done."
+                "An evaluation is already running on this server: stop it, or wait until it is done."
             )
-        job = EvaluationJob(plans, models, asked, started_by)
+        job = EvaluationJob(plans, models, recipe, started_by)
         _current[:] = [job]
     threading.Thread(target=_run, args=(job,), daemon=True).start()
     return job
 
 
 def mistakes_of(result: Result) -> Mistakes | None:
-    """Confusion and worst mistakes of a stored classification; None where its arrays or its images are not here."""
+    """Return confusion and worst mistakes of a classification, None if arrays or images are missing."""
     arrays = cache().arrays(result.recipe)
     if arrays is None or "predicted" not in arrays:
         return None
     try:
-        place = place_of(result.recipe.data, result.recipe.protocol) or result.recipe.data
-        data = open_set(DataSpec(place, result.recipe.limit, None, result.recipe.seed), data_folders())
+        source = source_of(result.recipe.data, result.recipe.protocol) or result.recipe.data
+        data = open_set(DataSpec(source, result.recipe.limit, None, result.recipe.seed), data_folders())
     except LabelledSetError:
         return None
     if data.fingerprint != result.recipe.data_hash:
         return None
-    found = worst_mistakes(arrays["rows"], arrays["truth"], arrays["predicted"], arrays["confidence"], 12)
-    pictures = tuple((mistake, _picture(data, mistake.row)) for mistake in found)
+    worst = worst_mistakes(arrays["rows"], arrays["truth"], arrays["predicted"], arrays["confidence"], 12)
+    pictures = tuple((mistake, _thumbnail(data, mistake.row)) for mistake in worst)
     counts = confusion(arrays["truth"], arrays["predicted"], len(data.classes))
     return Mistakes(counts, data.classes, pictures)
 
 
-def find_duplicates(name: str, tell: Callable[[float], object]) -> SplitDuplicates:
-    """Test images of a set that are also among its training images. Raises LabelledSetError."""
-    data = open_set(DataSpec(name), data_folders())
-    found = split_duplicates(data, tell=tell)
-    row = {file: number for number, file in enumerate(data.files)}
+def find_duplicates(source: str, progress: Callable[[float], object]) -> SplitDuplicates:
+    """Find test images of a set that are also among its training images. Raises LabelledSetError."""
+    data = open_set(DataSpec(source), data_folders())
+    pairs = split_duplicates(data, progress=progress)
+    row_of = {file: row for row, file in enumerate(data.files)}
     pictures = tuple(
-        np.concatenate([_picture(data, row[d.test]), _picture(data, row[d.train])], axis=1)
-        for d in found[:PAIRS_SHOWN]
+        np.concatenate([_thumbnail(data, row_of[pair.test]), _thumbnail(data, row_of[pair.train])], axis=1)
+        for pair in pairs[:PAIRS_SHOWN]
     )
-    return SplitDuplicates(len(data.rows("test")), found, pictures)
+    return SplitDuplicates(len(data.rows("test")), pairs, pictures)
 
 
 def _run(job: EvaluationJob) -> None:
     try:
-        with _results(job) as kept:
-            _follow(job, kept)
+        with _working_cache(job) as working:
+            _compute(job, working)
     except ExplorerError as problem:
         job.problem = str(problem)
     except Exception as problem:
         _log.exception("An evaluation of %s failed unexpectedly", job.models)
-        job.problem = f"The evaluation failed unexpectedly ({type(problem).__name__}): the server's log tells where. Start it again, or with fewer models."
+        job.problem = (
+            f"The evaluation failed unexpectedly ({type(problem).__name__}); the server's log has details. "
+            "Start it again, or with fewer models."
+        )
     finally:
-        job.over = True
+        job.done = True
 
 
-def _follow(job: EvaluationJob, kept: Cache) -> None:
-    """Compute a job's plans one after the other, telling it how far they are."""
-    fill = fill_of(job.asked) if job.asked else None
+def _compute(job: EvaluationJob, working: Cache) -> None:
+    """Compute a job's plans one after the other, and update its progress."""
+    fill = fill_of(job.recipe) if job.recipe else None
     subjects = [fill] if fill else [_subject(name) for name in job.models]
-    for place, plan in enumerate(job.plans):
-        for event in evaluate(plan, subjects, cache=kept, learn=_learn(plan)):
+    for number, plan in enumerate(job.plans):
+        for event in evaluate(plan, subjects, cache=working, learn=_learn(plan)):
             if isinstance(event, Result):
-                _found(job, event, kept)
+                _add_result(job, event, working)
             elif event.notice:
                 job.notices.append(event.text)
             else:
-                last = place + 1 == len(job.plans)
-                left = event.seconds_left if last else None  # what comes after is not known yet
-                job.progress = replace(event, share=(place + event.share) / len(job.plans), seconds_left=left)
+                is_last = number + 1 == len(job.plans)
+                seconds_left = event.seconds_left if is_last else None  # later plans have no estimate yet
+                share = (number + event.share) / len(job.plans)
+                job.progress = replace(event, share=share, seconds_left=seconds_left)
             if job.stop.is_set():
                 return
 
 
-def _found(job: EvaluationJob, result: Result, kept: Cache) -> None:
-    job.finished += 1
-    if job.asked is None:
+def _add_result(job: EvaluationJob, result: Result, working: Cache) -> None:
+    job.completed += 1
+    if job.recipe is None:
         return
     try:
-        cache().keep_result(result, kept.arrays(result.recipe))
+        cache().keep_result(result, working.arrays(result.recipe))
     except OSError as problem:
         job.notices.append(
-            f"The number cannot be kept on this server ({problem.strerror}): free some space, or note it down."
+            f"The result could not be stored on this server ({problem.strerror}): "
+            "free some space, or note it down."
         )
-    if result.recipe.model == job.asked.model:
-        job.said = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]. {explain(job.asked, result.recipe)}"
+    if result.recipe.model == job.recipe.model:
+        value = f"{result.metric} {result.value:.4f} [{result.low:.4f}, {result.high:.4f}]"
+        job.rerun_summary = f"{value}. {explain(job.recipe, result.recipe)}"
 
 
 @contextmanager
-def _results(job: EvaluationJob) -> Generator[Cache]:
-    """Where a job looks for its numbers: what is run again is computed anew."""
-    if job.asked is None:
+def _working_cache(job: EvaluationJob) -> Generator[Cache]:
+    """The cache that a job reads and writes; an empty one where a recipe is to be recomputed."""
+    if job.recipe is None:
         yield cache()
         return
-    with TemporaryDirectory() as passing:
-        yield Cache(Path(passing))
+    with TemporaryDirectory() as folder:
+        yield Cache(Path(folder))
 
 
 def _subject(name: str) -> Subject:
     if name == COLOUR_HISTOGRAM:
         return ColourHistogram()
-    from core.engine.candidates import candidate
+    from core.engine.candidates import candidate  # imports torch
 
     return candidate(cached.weight_files().get(name, name))
 
@@ -265,12 +285,12 @@ def _subject(name: str) -> Subject:
 def _learn(plan: EvaluationPlan) -> Learn | None:
     if plan.protocol != "segmentation":
         return None
-    from core.engine.training.segment import train_head
+    from core.engine.training.segment import train_head  # imports torch
 
     return train_head
 
 
-def _is_here(name: str) -> bool:
+def _is_available(name: str) -> bool:
     try:
         find_set(name, data_folders())
     except LabelledSetError:
@@ -278,10 +298,10 @@ def _is_here(name: str) -> bool:
     return True
 
 
-def _picture(data: LabelledSet, row: int) -> NDArray[np.uint8]:
+def _thumbnail(data: LabelledSet, row: int) -> NDArray[np.uint8]:
+    """One image of a set (PICTURE_PX, PICTURE_PX, 3), grey if it cannot be read."""
     picture = read_picture(data.store, data.files[row])
     if isinstance(picture, Skipped):
         return np.full((PICTURE_PX, PICTURE_PX, 3), 128, np.uint8)
-    return (
-        (area_resize(centred_square(picture), PICTURE_PX) * 255).round().astype(np.uint8).transpose(1, 2, 0)
-    )
+    resized = area_resize(centred_square(picture), PICTURE_PX)
+    return (resized * 255).round().astype(np.uint8).transpose(1, 2, 0)

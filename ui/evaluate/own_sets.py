@@ -1,4 +1,7 @@
-"""Sets that users put beside the published ones: found by a bounded look at names, looked at again when a folder or file changes."""
+"""Find users' own sets in the data folders.
+
+A bounded number of file names is read, and the answer is cached until a file or folder changes.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +22,28 @@ from core.evaluation.data.published import PUBLISHED
 from core.evaluation.data.storage import is_image
 from core.evaluation.errors import LabelledSetError
 
-LOOKED_AT = 200
-"""Entries of a folder that are looked at: what lies in a data folder, classes of a set, files of a class."""
-WRAPPERS = 3
+MAX_ENTRIES = 200
+"""Entries read from each folder: sets of a data folder, classes of a set, files of a class."""
+MAX_WRAPPERS = 3
+"""Folders with a single sub-folder that may enclose the class folders."""
 INDEX_BYTES = 32 << 20
-_TAKEN = {PurePosixPath(place).parts[0] for known in PUBLISHED.values() for place in known.found_as}
+_PUBLISHED_FOLDERS = {
+    PurePosixPath(place).parts[0] for known in PUBLISHED.values() for place in known.found_as
+}
 
 
 def own_sets(protocol: str) -> dict[str, str]:
-    """Sets of the data folders that no publisher names: what each is called, and the path that opens it."""
-    wanted, found = "masked" if protocol == "segmentation" else "labelled", dict[str, str]()
+    """Return the name and path of each set in the data folders that is not a published one."""
+    kind, sets = "masked" if protocol == "segmentation" else "labelled", dict[str, str]()
     for path in (path for folder in data_folders() for path in _listed(folder)):
-        if path.name not in _TAKEN and _kind(path) == wanted:
-            name = path.stem if path.stem not in {*found, *PUBLISHED, *SCENES, *SCENE_SETS} else path.name
-            found.setdefault(name, str(path))
-    return found
+        if path.name not in _PUBLISHED_FOLDERS and _kind(path) == kind:
+            name = path.stem if path.stem not in {*sets, *PUBLISHED, *SCENES, *SCENE_SETS} else path.name
+            sets.setdefault(name, str(path))
+    return sets
 
 
 def states_gsd(place: str) -> bool:
-    """Whether a set says how many metres its pixels measure: a published one, a scene, or in the column gsd_m of its index.csv."""
+    """Return whether a set's GSD is known: a published set, a scene, or gsd_m in its index.csv."""
     known = PUBLISHED.get(place)
     if place in {*SCENES, *SCENE_SETS} or (known and known.gsd_m is not None):
         return True
@@ -50,7 +56,7 @@ def states_gsd(place: str) -> bool:
 
 
 def _kind(path: Path) -> str:
-    """ "labelled", "masked" or "" for what is neither."""
+    """Return "labelled", "masked", or "" for neither."""
     try:
         if path.is_dir():
             return _folder_kind(path, tuple(_stamp(one) for one in (path, *_folders(path))))
@@ -61,7 +67,7 @@ def _kind(path: Path) -> str:
 
 @lru_cache(512)
 def _folder_kind(path: Path, stamps: tuple[tuple[int, int], ...]) -> str:
-    del stamps  # they are the cache's key
+    del stamps  # part of the cache key only
     if (index := _index_in(path)).is_file():
         return "labelled" if _index_has(path, "label", *_stamp(index)) else ""
     inside = _folders(path)
@@ -70,7 +76,7 @@ def _folder_kind(path: Path, stamps: tuple[tuple[int, int], ...]) -> str:
         for place in (path, *inside)
     ):
         return "masked"
-    for _ in range(WRAPPERS):
+    for _ in range(MAX_WRAPPERS):
         if len(inside) == 1 or (inside and all(folder.name.lower() in SPLIT_FOLDERS for folder in inside)):
             inside = _folders(inside[0])
     return "labelled" if len(list(islice(filter(_has_picture, inside), 2))) == 2 else ""
@@ -93,7 +99,7 @@ def _zip_kind(path: Path, changed: int, size: int) -> str:
 
 @lru_cache(256)
 def _index_has(path: Path, column: str, changed: int, size: int) -> bool:
-    """Whether some row of a set's index.csv names its file and says something in a column."""
+    """Return whether any row of a set's index.csv has both a file and a value in the column."""
     del changed, size
     rows = csv.DictReader(io.StringIO(_index(path)))
     try:
@@ -120,13 +126,13 @@ def _index(path: Path) -> str:
 
 
 def _index_in(folder: Path) -> Path:
-    """Where a set's index.csv lies or would: in its folder, or in the only one in there."""
+    """Return the path of a set's index.csv, in its folder or in the only sub-folder; it may not exist."""
     inside = _listed(folder)
     return inside[0] / "index.csv" if len(inside) == 1 and inside[0].is_dir() else folder / "index.csv"
 
 
 def _packed_index(names: list[str]) -> str:
-    """The same of a zip's names; "" where there is none."""
+    """Return the name of index.csv in a zip, or "" if there is none."""
     tops = {top for name in names if not (top := name.split("/")[0]).startswith((".", "__MACOSX"))}
     return next(
         (
@@ -139,22 +145,22 @@ def _packed_index(names: list[str]) -> str:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, by name; of very many only some."""
+    """Return up to MAX_ENTRIES entries of a folder, sorted by name."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in islice(_plain(entries), LOOKED_AT))
+            return sorted(Path(entry.path) for entry in islice(_visible(entries), MAX_ENTRIES))
     except OSError:
         return []
 
 
-def _plain(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+def _visible(entries: Iterator[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
     return (entry for entry in entries if not entry.name.startswith((".", "__MACOSX")))
 
 
 def _folders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            inside = islice(_plain(entries), LOOKED_AT)
+            inside = islice(_visible(entries), MAX_ENTRIES)
             return sorted(Path(entry.path) for entry in inside if entry.is_dir())
     except OSError:
         return []
@@ -165,5 +171,5 @@ def _has_picture(folder: Path) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    said = path.stat()
-    return said.st_mtime_ns, said.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size

@@ -1,4 +1,4 @@
-"""One number of the Evaluate page looked into: recipe, second model on the same images, confusion, worst mistakes, examples of segmentation."""
+"""Details of one result on the Evaluate page: recipe, comparison, mistakes, example masks."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.evaluation.comparing import comparable, compare_results
-from core.evaluation.recipes import recipe_toml
+from core.evaluation.recipes import PROTOCOL_LABELS, recipe_toml
 from core.evaluation.results import Result
 from core.viz.evaluation import confusion_figure, example_pictures, legend
 from ui.evaluate import evaluations
-from ui.evaluate.table import in_words, policy_in_words
+from ui.evaluate.table import policy_label, value_label
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
-LONGEST = 14
+MAX_WORD_LENGTH = 14
 """Letters of a word that fit under a small picture."""
 
 
 def details(shown: tuple[Result, ...]) -> None:
-    """Choose a number and look into it."""
+    """Choose a result and show its details."""
     keys = {label(result): result for result in shown}
-    chosen = keys[st.selectbox("Look into", list(keys))]
+    chosen = keys[st.selectbox("Details of", list(keys))]
     st.markdown(
-        f"**{plain(chosen.metric)} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to {chosen.high:.3f} over {chosen.count:,} images"
+        f"**{plain(chosen.metric)} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to "
+        f"{chosen.high:.3f}, {chosen.count:,} test images"
     )
     if chosen.skipped:
-        st.warning(f"{len(chosen.skipped)} images could not be read: {plain('; '.join(chosen.skipped[:3]))}")
-    compared(chosen, keys)
+        st.warning(f"{len(chosen.skipped)} images could not be read: {plain('; '.join(chosen.skipped[:3]))}.")
+    comparison(chosen, keys)
     if chosen.metric == "miou":
         segmentation(chosen)
     else:
@@ -37,120 +38,137 @@ def details(shown: tuple[Result, ...]) -> None:
     with st.expander("Recipe"):
         st.json(chosen.recipe.plain())
         if chosen.recipe.is_mean:
-            st.caption("A mean over sets: the recipes of the single sets run again.")
+            st.caption("This is a mean over sets. To reproduce it, run the recipe of each set again.")
             return
         toml, name = recipe_toml(chosen.recipe), f"{chosen.recipe.key[:8]}.toml"
         st.download_button(
             "TOML", toml, name, "application/toml", icon=":material/download:", on_click="ignore"
         )
         st.caption(
-            "Laid in under Re-run a recipe, or given to python -m core evaluate --recipe, it runs this number again."
+            "To recompute this result, upload the file under Re-run a recipe, "
+            "or give it to python -m core evaluate --recipe."
         )
 
 
-def compared(chosen: Result, keys: dict[str, Result]) -> None:
-    """Choose a second number on the same images, where what both were computed from is kept; else how it comes to be."""
-    alike = {name: result for name, result in keys.items() if comparable(chosen, result)}
-    kept = evaluations.is_kept(chosen)
-    others = {name: result for name, result in alike.items() if kept and evaluations.is_kept(result)}
+def comparison(chosen: Result, keys: dict[str, Result]) -> None:
+    """Choose a second result on the same images to compare with, or say what a comparison needs."""
+    candidates = {name: result for name, result in keys.items() if comparable(chosen, result)}
+    stored = evaluations.has_arrays(chosen)
+    others = {
+        name: result for name, result in candidates.items() if stored and evaluations.has_arrays(result)
+    }
     if others:
         against = st.selectbox(
-            "Against", list(others), index=None, placeholder="another number on the same images"
+            "Compare with", list(others), index=None, placeholder="another result on the same images"
         )
         if against:
             paired(chosen, others[against])
-    elif alike and kept:
+    elif candidates and stored:
         st.caption(
-            "To test it against another number on the same images, let this server find that one too: choose the same on the left and evaluate."
+            "To compare this result with another one on the same images, "
+            "compute that one on this server too: choose its settings on the left and evaluate."
         )
-    elif not kept:
+    elif not stored:
         st.caption(
-            "What it got wrong, and tests against other numbers, show once this server has found it: choose the same on the left and evaluate."
+            "Mistakes and comparisons are shown once this server has computed the result itself: "
+            "choose its settings on the left and evaluate."
         )
 
 
 def label(result: Result) -> str:
-    """A result's name in a list."""
+    """Return the name of a result in a list."""
     recipe = result.recipe
     shots = f", {recipe.shots} shot{'s' * (recipe.shots > 1)}" if recipe.shots else ""
     hidden = f", {100 * recipe.ratio:g} % hidden" if recipe.ratio else ""
-    return f"{recipe.model} on {recipe.data}, {recipe.protocol}{shots}{hidden}, {in_words(recipe.scale)}, {policy_in_words(recipe)} ({recipe.key[:6]})"
+    return (
+        f"{recipe.model} on {recipe.data}, {PROTOCOL_LABELS[recipe.protocol]}{shots}{hidden}, "
+        f"{value_label(recipe.scale)}, {policy_label(recipe)} ({recipe.key[:6]})"
+    )
 
 
 def paired(first: Result, second: Result) -> None:
-    """The difference of two numbers with its interval and test, and how alike the two models see the images."""
+    """Show the difference of two results, its interval and test, and how similar the embeddings are."""
     try:
-        with st.spinner("Comparing the two on every image"):
-            found = cached.shelf("comparisons", 128).once(
+        with st.spinner("Comparing the two results image by image"):
+            compared = cached.shelf("comparisons", 128).once(
                 (first.recipe.key, second.recipe.key),
                 lambda: compare_results(first, second, evaluations.cache()),
             )
     except ExplorerError as problem:
         st.caption(plain(problem))
         return
-    apart, test = found.paired.difference, found.paired
+    test = compared.paired
+    difference = test.difference
     unit = " dB" if first.metric == "psnr" else ""
     verdict = (
-        "The interval holds 0: these images do not tell which is better."
-        if apart.low <= 0 <= apart.high
+        "The interval contains 0, so these images do not show which is better."
+        if difference.low <= 0 <= difference.high
         else ""
     )
     st.markdown(
-        f"Second minus first: **{apart.mean:+.3f}{unit}** [{apart.low:+.3f}, {apart.high:+.3f}]. {verdict}"
+        f"Second minus first: **{difference.mean:+.3f}{unit}** "
+        f"[{difference.low:+.3f}, {difference.high:+.3f}]. {verdict}"
     )
     if test.p_value is not None:
         st.caption(
-            f"McNemar's exact test: p = {test.p_value:.2g}; {test.only_a:,} images only the first got right, {test.only_b:,} only the second."
+            f"McNemar's exact test: p = {test.p_value:.2g}. "
+            f"Only the first is right on {test.only_a:,} images, only the second on {test.only_b:,}."
         )
-    if found.overlap is not None:
+    if compared.overlap is not None:
         left, right = st.columns(2)
         left.metric(
-            f"{found.neighbours:,} nearest neighbours shared",
-            f"{100 * found.overlap.mean:.0f} %",
-            help=f"Among the test images; 95 % interval {100 * found.overlap.low:.1f} to {100 * found.overlap.high:.1f} %.",
+            f"Shared among {compared.neighbours:,} nearest neighbours",
+            f"{100 * compared.overlap.mean:.0f} %",
+            help="Share of each test image's nearest neighbours that both embeddings agree on; "
+            f"95 % interval {100 * compared.overlap.low:.1f} to {100 * compared.overlap.high:.1f} %.",
         )
         right.metric(
             "Linear CKA",
-            f"{found.cka:.2f}",
-            help="1: the same up to rotation and scale; 0: nothing in common (Kornblith et al., 2019).",
+            f"{compared.cka:.2f}",
+            help="1: identical up to rotation and scale; 0: nothing in common (Kornblith et al., 2019).",
         )
 
 
 def mistakes(chosen: Result) -> None:
-    """Confusion matrix and the most confident mistakes, where the images are here."""
-    found = evaluations.mistakes_of(chosen)
-    if found is None:
+    """Show the confusion matrix and the most confident mistakes, if this server has the images."""
+    wrong = evaluations.mistakes_of(chosen)
+    if wrong is None:
         return
-    st.plotly_chart(confusion_figure(found.counts, found.classes), key="confusion")
-    st.caption("Wrong with the most confidence")
+    st.plotly_chart(confusion_figure(wrong.counts, wrong.classes), key="confusion")
+    st.caption("Most confident mistakes")
     with st.container(horizontal=True, gap="small"):
-        for mistake, picture in found.mistakes:
-            truth, said = (short_name(found.classes[number]) for number in (mistake.truth, mistake.predicted))
+        for mistake, picture in wrong.mistakes:
+            truth, predicted = (
+                short_name(wrong.classes[number]) for number in (mistake.truth, mistake.predicted)
+            )
             st.image(
                 picture,
-                f"{truth}, taken for {said}",
+                f"{truth}, taken for {predicted}",
                 width=evaluations.PICTURE_PX,
-                alt=f"Image of {truth}, taken for {said}",
+                alt=f"Image of {truth}, taken for {predicted}",
             )
 
 
 def short_name(name: str) -> str:
-    """A class's name that may break between its words (CamelCase, _ and -), words too long for a small picture cut with an ellipsis."""
+    """Let a class name wrap between its words (CamelCase, _ and -), and shorten long words."""
     words = [word for word in re.split(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\s/-])", name) if word]
-    return "\u200b".join(word if len(word) <= LONGEST else f"{word[: LONGEST - 1]}\u2026" for word in words)
+    return "\u200b".join(
+        word if len(word) <= MAX_WORD_LENGTH else f"{word[: MAX_WORD_LENGTH - 1]}\u2026" for word in words
+    )
 
 
 def segmentation(chosen: Result) -> None:
-    """IoU of each class, and test pieces from the worst to the best: picture, truth, prediction."""
+    """Show the IoU of each class, and test tiles from the worst to the best: image, truth, prediction."""
     st.dataframe(
         [{"class": name, "IoU": round(value, 3)} for name, value in chosen.details["iou"].items()],
         hide_index=True,
     )
-    said = f"{100 * chosen.details['pixel_accuracy']:.1f} % of {chosen.details['labelled_pixels']:,} labelled test pixels are right."
-    if "rate" in chosen.details:  # numbers of earlier versions do not say it
-        head = f"rate {chosen.details['rate']:g}, balance {chosen.details['balance']:g}"
-        said += f" The head ({head}) was chosen on training tiles that were held back."
-    st.caption(plain(said))
+    accuracy, pixels = chosen.details["pixel_accuracy"], chosen.details["labelled_pixels"]
+    summary = f"{100 * accuracy:.1f} % of {pixels:,} labelled test pixels are correct."
+    if "rate" in chosen.details:  # missing in results of earlier versions
+        head = f"learning rate {chosen.details['rate']:g}, class balance {chosen.details['balance']:g}"
+        summary += f" The settings of the head ({head}) were chosen on held-out training tiles."
+    st.caption(plain(summary))
     arrays = evaluations.cache().arrays(chosen.recipe)
     if arrays is None or "example_picture" not in arrays:
         return
@@ -162,43 +180,48 @@ def segmentation(chosen: Result) -> None:
     st.image(
         examples,
         width=300,
-        alt=[f"Test tile {n + 1}: picture, truth, prediction" for n in range(len(examples))],
+        alt=[f"Test tile {n + 1}: image, truth, prediction" for n in range(len(examples))],
     )
     st.caption(
-        "Test tiles from the least to the most accurate: picture, truth, prediction. Where the truth shows the plain picture, nothing is labelled."
+        "Test tiles from the least to the most accurate: image, truth, prediction. "
+        "Pixels without colour in the truth are not labelled."
     )
 
 
 def duplicates() -> None:
-    """Test images of a set that are also among its training images, found on request."""
-    here = evaluations.offered("knn")
-    if not here:
+    """Find test images of a set that are also among its training images, on request."""
+    available = evaluations.available_sets("knn")
+    if not available:
         return
     with st.expander("Duplicates across the split", icon=":material/content_copy:"):
         st.caption(
-            "A test image that is also a training image flatters every kNN: equal pixels, or thumbnails that nearly agree."
+            "A test image that is also a training image inflates accuracy. Found are equal pixels, "
+            "and thumbnails that are nearly equal."
         )
-        name = st.selectbox("In which set", list(here), key=state.widget("duplicates in", next(iter(here))))
-        asked: frozenset[str] = state.recall("duplicates asked", frozenset())
-        if st.button("Look for them", icon=":material/search:"):
-            asked = asked | {name}
-            state.keep("duplicates asked", asked)
-        if name not in asked:
+        name = st.selectbox(
+            "Set to search", list(available), key=state.widget("duplicates in", next(iter(available)))
+        )
+        searched: frozenset[str] = state.recall("duplicates asked", frozenset())
+        if st.button("Find duplicates", icon=":material/search:"):
+            searched = searched | {name}
+            state.keep("duplicates asked", searched)
+        if name not in searched:
             return
         bar = st.progress(0.0, text=f"Reading every image of {plain(name)}")
         found = cached.shelf("duplicates", 16).once(
-            name, lambda: evaluations.find_duplicates(here[name], bar.progress)
+            name, lambda: evaluations.find_duplicates(available[name], bar.progress)
         )
         bar.empty()
         st.markdown(
-            f"**{len(found.pairs)}** of {found.tests:,} test images of {plain(name)} are also among its training images."
+            f"**{len(found.pairs)}** of {found.tests:,} test images of {plain(name)} "
+            "are also among its training images."
         )
         if found.pairs:
             rows = [
                 {
                     "test": d.test,
                     "train": d.train,
-                    "match": "equal" if d.exact else "nearly",
+                    "match": "exact" if d.exact else "near",
                     "labels": "differ" if d.test_label != d.train_label else "same",
                 }
                 for d in found.pairs

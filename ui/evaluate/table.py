@@ -1,4 +1,4 @@
-"""The numbers of the Evaluate page as a table: filtered, sortable, what tells rows apart first, taken away as CSV and LaTeX."""
+"""The results of the Evaluate page as a table with filters, sorting, and export to CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.evaluation.recipes import EvaluationRecipe
+from core.evaluation.recipes import PROTOCOL_LABELS, EvaluationRecipe
 from core.evaluation.results import Result, in_order, to_csv, to_latex
 from ui.shell import cached
 from ui.shell.escaping import plain
@@ -14,40 +14,42 @@ from ui.shell.state import widget
 
 FILTERS = {"Set": "data", "Model": "model", "Protocol": "protocol", "Scale": "scale", "Policy": "policy"}
 METRICS = {"miou": "mean IoU", "psnr": "PSNR, dB"}
-SPARE = ("hidden", "skipped")
-"""Columns that are left out where no row says anything in them."""
+OPTIONAL = ("hidden", "skipped")
+"""Columns that are left out when they are empty in every row."""
 TITLES = {"data": "set", "interval": "95 % interval"}
-NARROW, WIDE = frozenset("iljtfr.,[]- "), frozenset("mwMW%")
-CELL_PX, WIDEST_PX = 17, 190
-"""Room beside a cell's text, and the most that a column takes."""
+NARROW_LETTERS, WIDE_LETTERS = frozenset("iljtfr.,[]- "), frozenset("mwMW%")
+CELL_PADDING_PX, MAX_COLUMN_PX = 17, 190
 
 
-def in_words(value: str | float | None) -> str:
-    """A setting as a list shows it: a scale in per cent, a model without policy in words."""
-    return "no GSD" if value is None else value if isinstance(value, str) else f"{100 * value:g} %"
+def value_label(value: str | float | None) -> str:
+    """Return a setting as lists show it: a scale in per cent, a protocol by its label, "no GSD" for None."""
+    if value is None:
+        return "no GSD"
+    return PROTOCOL_LABELS.get(value, value) if isinstance(value, str) else f"{100 * value:g} %"
 
 
-def unheard(model: str) -> bool:
-    """Whether a preset's positions are static, so that no policy reaches it."""
+def ignores_gsd(model: str) -> bool:
+    """Return whether a preset has a static positional encoding, so that no policy affects it."""
     card = cached.cards().get(model)
     return card is not None and not card.gsd_aware
 
 
-def policy_in_words(recipe: EvaluationRecipe) -> str:
-    """The policy that a number was found under, as a cell says it."""
-    return "none heard" if recipe.policy is not None and unheard(recipe.model) else in_words(recipe.policy)
+def policy_label(recipe: EvaluationRecipe) -> str:
+    """Return the policy of a result as a table cell shows it."""
+    unused = recipe.policy is not None and ignores_gsd(recipe.model)
+    return "not used" if unused else value_label(recipe.policy)
 
 
-def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
-    """The numbers of one place, filtered and sortable; gives the rows that are shown."""
+def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
+    """Show the results of one origin with filters, and return those that pass them."""
     shown = in_order(results)
     for column, (title, name) in zip(st.columns(len(FILTERS), gap="small"), FILTERS.items(), strict=True):
         values = sorted({getattr(result.recipe, name) for result in results}, key=str)
         chosen = column.multiselect(
             plain(title),
             values,
-            key=widget(f"filter {place} {name}", []),
-            format_func=in_words,
+            key=widget(f"filter {origin} {name}", []),
+            format_func=value_label,
             placeholder="all",
             select_all=False,
         )
@@ -60,16 +62,17 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
         column_config=_columns(lines, shown),
         placeholder="",
     )
-    deaf = sorted(
+    without_policy = sorted(
         {
             result.recipe.model
             for result in shown
-            if result.recipe.policy is not None and unheard(result.recipe.model)
+            if result.recipe.policy is not None and ignores_gsd(result.recipe.model)
         }
     )
-    if deaf:
+    if without_policy:
         st.caption(
-            f"None heard: the positions of {plain(', '.join(deaf))} are static, so every policy gives them the same number."
+            f"Policy not used: every policy gives {plain(', '.join(without_policy))} the same result, "
+            "because the positional encoding is static."
         )
     with st.container(horizontal=True):
         st.download_button(
@@ -87,10 +90,10 @@ def table(place: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
 
 
 def rows(results: tuple[Result, ...]) -> list[dict[str, Any]]:
-    """A line for each number: what tells it apart, the number with its interval, then how it came about; without columns that say nothing."""
+    """Return a table row for each result, without optional columns that are empty."""
     lines = [_line(result) for result in results]
-    silent = {name for name in SPARE if not any(line[name] for line in lines)}
-    return [{name: value for name, value in line.items() if name not in silent} for line in lines]
+    empty = {name for name in OPTIONAL if not any(line[name] for line in lines)}
+    return [{name: value for name, value in line.items() if name not in empty} for line in lines]
 
 
 def _line(result: Result) -> dict[str, Any]:
@@ -100,10 +103,10 @@ def _line(result: Result) -> dict[str, Any]:
         "model": recipe.model,
         "value": result.value,
         "data": recipe.data,
-        "protocol": recipe.protocol.replace("knn", "kNN") + shots,
+        "protocol": PROTOCOL_LABELS[recipe.protocol] + shots,
         "hidden": recipe.ratio,
         "scale": recipe.scale,
-        "policy": policy_in_words(recipe),
+        "policy": policy_label(recipe),
         "interval": f"[{result.low:.{digits}f}, {result.high:.{digits}f}]",
         "count": result.count,
         "skipped": len(result.skipped),
@@ -112,7 +115,7 @@ def _line(result: Result) -> dict[str, Any]:
 
 
 def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[str, Any]:
-    """Columns as wide as what stands in them; model and value stay in sight where a narrow screen scrolls."""
+    """Fit column widths to their contents; model and value stay pinned while a narrow screen scrolls."""
     text = (
         {name: st.column_config.Column(TITLES.get(name), width=_width(name, lines)) for name in lines[0]}
         if lines
@@ -120,9 +123,9 @@ def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[s
     )
     shares = {name: st.column_config.NumberColumn(format="percent", width=54) for name in ("scale", "hidden")}
     metrics = {METRICS.get(result.metric, result.metric) for result in results}
-    said = "Accuracy; of a segmentation the mean IoU, of a reconstruction the PSNR in dB."
+    explanation = "Accuracy; mean IoU for segmentation, PSNR in dB for reconstruction."
     value = st.column_config.NumberColumn(
-        metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=said
+        metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=explanation
     )
     return (
         text
@@ -136,9 +139,9 @@ def _width(name: str, lines: list[dict[str, Any]]) -> int:
         TITLES.get(name, name),
         *(f"{line[name]:,}" if isinstance(line[name], int) else str(line[name]) for line in lines),
     )
-    return round(min(WIDEST_PX, CELL_PX + max(map(_text_px, texts))))
+    return round(min(MAX_COLUMN_PX, CELL_PADDING_PX + max(map(_text_px, texts))))
 
 
 def _text_px(text: str) -> float:
-    """About how wide a text stands in a cell."""
-    return sum(4 if letter in NARROW else 10.5 if letter in WIDE else 7 for letter in text)
+    """Estimate the width of a text in a cell, in pixels."""
+    return sum(4 if letter in NARROW_LETTERS else 10.5 if letter in WIDE_LETTERS else 7 for letter in text)

@@ -25,7 +25,7 @@ def accuracy(view: PageView) -> None:
     """Choose a labelled set, start, see accuracy with intervals over relative scales; numbers are kept with those of the page Evaluate."""
     st.markdown("**kNN over scales**")
     here = [
-        name for name in evaluations.sets_here("knn") if states_gsd(name)
+        name for name in evaluations.published_sets("knn") if states_gsd(name)
     ]  # without a scale nothing says what relative scales are heard as
     if not here:
         st.info(

@@ -1,4 +1,4 @@
-"""Images that stand on both sides of a split: the same pixels, or nearly the same thumbnail."""
+"""Find images that are on both sides of a split: equal pixels, or nearly equal thumbnails."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ THUMBNAIL_PX = 16
 NEAR_RMS = 4 / 255  # mean difference of two thumbnails, in 0..1
 NEAR_CORRELATION = 0.95  # of their structure, so that two plain seas do not count as one
 BLOCK = 512
-TELL_EVERY = 64
+PROGRESS_EVERY = 64
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A test image and a training image that are the same: files, whether exact, and their labels as class numbers."""
+    """A test image that is also a training image: both files, whether they are exactly equal, and their class numbers."""
 
     test: str
     train: str
@@ -31,15 +31,15 @@ class Duplicate:
 
 
 def split_duplicates(
-    data: LabelledSet, *, near: bool = True, tell: Callable[[float], object] | None = None
+    data: LabelledSet, *, near: bool = True, progress: Callable[[float], object] | None = None
 ) -> tuple[Duplicate, ...]:
-    """Find test images that are also, or nearly, among the training images; unreadable images are left out.
+    """Find test images with an exact or near duplicate among the training images; unreadable images are skipped.
 
     Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels closer than NEAR_RMS whose deviations from
     their own mean colour correlate above NEAR_CORRELATION. For every test image the closest training image is reported.
-    `tell` hears the share of images read.
+    `progress` is called with the share of images read.
     """
-    rows, digests, thumbnails = _described(data, tell or (lambda _: None))
+    rows, digests, thumbnails = _describe(data, progress or (lambda _: None))
     first: dict[str, int] = {}
     is_train = data.splits[rows] == "train"
     for place in np.flatnonzero(is_train):
@@ -53,13 +53,13 @@ def split_duplicates(
     )
 
 
-def _described(
-    data: LabelledSet, tell: Callable[[float], object]
+def _describe(
+    data: LabelledSet, progress: Callable[[float], object]
 ) -> tuple[NDArray[np.int64], list[str], NDArray[np.float32]]:
     rows, digests, thumbnails = [], [], []
     for row, name in enumerate(data.files):
-        if row % TELL_EVERY == 0:
-            tell(row / len(data.files))
+        if row % PROGRESS_EVERY == 0:
+            progress(row / len(data.files))
         picture = read_picture(data.store, name)
         if isinstance(picture, Skipped):
             continue

@@ -87,7 +87,7 @@ def test_huge_folders_are_looked_at_in_part(data, monkeypatch):
     classes(data / "orchards", "apple", "pear", count=40)
     seen: list[str] = []
     real = os.scandir
-    monkeypatch.setattr(module, "LOOKED_AT", 5)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 5)
     monkeypatch.setattr(module.os, "scandir", lambda folder: (seen.append(str(folder)), real(folder))[1])
     assert list(own_sets("knn")) == ["orchards"]
     before = len(seen)

@@ -51,9 +51,8 @@ SAFE = {
 
 OURS = {
     "ui/shell/page.py": {"title", "lead", "name", "on.precision", "taken"},
-    "ui/evaluate/form.py": {"heard", "told"},
     "ui/evaluate/sections.py": {"unit", "verdict"},
-    "pages/4_Evaluate.py": {"ended", "numbers", "left", "job.finished", "places"},
+    "pages/4_Evaluate.py": {"ending", "results", "left", "job.completed", "origins"},
     "ui/train/following.py": {"state", "saves", "caption"},
     "ui/globe/desk.py": {"label"},
     "ui/globe/panels/find.py": {"doubled"},
