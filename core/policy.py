@@ -1,50 +1,124 @@
-"""How ground sample distance becomes `res`, the number that the positional code of a network receives.
+"""Policies: how the ground sample distance (GSD) becomes `res`, the number that a positional encoding receives.
 
-`gsd_m` is metadata: what a pixel measures on the ground, in metres. `res` is an input of the network. They are two quantities,
-joined by a policy with a name. The paper's wording, the authors' evaluation code and their training each imply another one
-(docs/models.md), so the choice is never silent.
+`gsd_m` is metadata: the metres that a pixel covers on the ground. `res` is an input of the network. The Scale-MAE
+paper, the authors' evaluation code and their training code each derive one from the other differently
+(docs/models.md), so the choice is explicit and has a name. Each policy is one function and one entry in `POLICIES`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .errors import ExplorerError
 from .units import metres
 
-POLICIES: dict[str, str] = {
-    "native_gsd": "res is the GSD in metres, as the Scale-MAE paper words it; meaningful to about 30 m",
-    "author_eval": "res is 224 / input size, as in the authors' kNN code; the GSD plays no part",
-    "training_range": "res is 2.5 x GSD / the source's native GSD, kept within the range that the weights were trained on",
-    "log_gsd": "res grows with the logarithm of the GSD, from decimetres to kilometres",
-    "manual": "res is the number that you give",
-}
-
 LOG_GSD_M = (0.1, 10_000.0)
 """The GSDs in metres at which `log_gsd` reaches the ends of its range."""
 
 MEANINGFUL_RES = 30.0
-"""Beyond it, neighbouring positions of a 192-wide code have little in common: cosine 0.97 at res 1, 0.67 at 10, 0.30 at 300."""
+"""The largest res at which neighbouring positions of a 192-wide encoding are still similar.
+
+Their cosine similarity is 0.97 at res 1, 0.67 at 10 and 0.30 at 300.
+"""
 
 MAX_RES = 1e6
 
 
 class PolicyError(ExplorerError):
-    """A policy that gives no `res`; the message says what to choose instead."""
+    """An invalid policy, or one that cannot give a `res`; the message says what to choose instead."""
+
+
+@dataclass(frozen=True)
+class ScaleInput:
+    """What a policy may use: GSD as fed and of the source, side of the input, range of the weights, range of `log_gsd`."""
+
+    gsd_m: float
+    native_gsd_m: float
+    input_px: int
+    res_range: tuple[float, float] | None
+    log_range: tuple[float, float]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class PolicyKind:
+    """One policy, as pages, links and the command line offer it.
+
+    label: its name in a menu. summary: what it does, in words. res: the formula. needs_gsd: whether res depends
+    on the GSD. takes_value: whether the user gives a number.
+    """
+
+    label: str
+    summary: str
+    res: Callable[[ScaleInput], float]
+    needs_gsd: bool = True
+    takes_value: bool = False
+
+
+def _native_gsd(scale: ScaleInput) -> float:
+    return float(scale.gsd_m)
+
+
+def _author_eval(scale: ScaleInput) -> float:
+    return 224 / scale.input_px
+
+
+def _training_range(scale: ScaleInput) -> float:
+    low, high = scale.res_range or (0.0, math.inf)
+    return min(max(2.5 * scale.gsd_m / scale.native_gsd_m, low), high)
+
+
+def _log_gsd(scale: ScaleInput) -> float:
+    low, high = (math.log(limit) for limit in LOG_GSD_M)
+    share = (math.log(scale.gsd_m) - low) / (high - low)
+    first, last = scale.log_range
+    return first + (last - first) * min(max(share, 0.0), 1.0)
+
+
+def _manual(scale: ScaleInput) -> float:
+    assert scale.value is not None  # Policy checks it
+    return float(scale.value)
+
+
+POLICIES: dict[str, PolicyKind] = {
+    "native_gsd": PolicyKind(
+        "GSD in metres (the paper)",
+        "res is the GSD in metres, as the Scale-MAE paper words it; meaningful up to about 30 m",
+        _native_gsd,
+    ),
+    "author_eval": PolicyKind(
+        "224 / input size (authors' kNN)",
+        "res is 224 / input size, as in the authors' kNN code; the GSD is ignored",
+        _author_eval,
+        needs_gsd=False,
+    ),
+    "training_range": PolicyKind(
+        "Relative, as in training",
+        "res is 2.5 x GSD / native GSD of the source, limited to the range that the weights were trained on",
+        _training_range,
+    ),
+    "log_gsd": PolicyKind(
+        "Logarithm of the GSD",
+        "res grows with the logarithm of the GSD, from decimetres to kilometres",
+        _log_gsd,
+    ),
+    "manual": PolicyKind(
+        "My own number", "res is the number that you give", _manual, needs_gsd=False, takes_value=True
+    ),
+}
+"""Every policy by its name in links, recipes and the command line."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Names the way from GSD to res; `value` is the res of `manual` and nothing elsewhere. Raises PolicyError."""
+    """A policy by name, with the res of `manual` as `value` (None for every other policy). Raises PolicyError."""
 
     name: str = "native_gsd"
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in POLICIES:
-            raise PolicyError(
-                f"There is no policy called {self.name!r:.40}; choose one of {', '.join(POLICIES)}."
-            )
-        if self.name != "manual":
+        kind = _kind(self.name)
+        if not kind.takes_value:
             object.__setattr__(self, "value", None)
         elif (
             isinstance(self.value, bool)
@@ -52,8 +126,15 @@ class Policy:
             or not 0 < self.value <= MAX_RES
         ):
             raise PolicyError(
-                f"The policy manual needs a res above 0, such as manual-2.5; {self.value!r:.40} is none."
+                f"The policy {self.name} needs a res above 0 and up to {MAX_RES:,.0f}, such as {self.name}-2.5; "
+                f"{self.value!r:.40} is not."
             )
+
+
+def _kind(name: str) -> PolicyKind:
+    if name not in POLICIES:
+        raise PolicyError(f"There is no policy {name!r:.40}: choose one of {', '.join(POLICIES)}.")
+    return POLICIES[name]
 
 
 def res_for(
@@ -65,54 +146,45 @@ def res_for(
     res_range: tuple[float, float] | None = None,
     log_range: tuple[float, float] = (0.5, 8.0),
 ) -> float:
-    """Give the res that a network receives for a picture.
+    """Return the res that a network receives for an image.
 
-    gsd_m: metres per pixel as fed, after resampling. native_gsd_m: of the source, before it (None: as fed). input_px: side of the
-    picture as fed. res_range: what the weights were trained on, from their card; None: unknown, nothing is clipped. log_range: res
-    at 0.1 m and at 10 km under `log_gsd`. Raises PolicyError when a GSD is not a number above zero.
+    gsd_m: metres per pixel as fed, after resampling. native_gsd_m: metres per pixel of the source (None: as fed).
+    input_px: side of the image as fed. res_range: the res that the weights were trained on, from their model card
+    (None: unknown, no limit). log_range: res at 0.1 m and at 10 km under `log_gsd`. Raises PolicyError when a GSD
+    is not a number above 0, or the policy is unknown.
     """
     native_gsd_m = gsd_m if native_gsd_m is None else native_gsd_m
     if not (0 < gsd_m < math.inf and 0 < native_gsd_m < math.inf):
         raise PolicyError(
-            f"A pixel cannot measure {metres(gsd_m)} on the ground; state a GSD above zero, such as 10."
+            f"The GSD must be above zero; {metres(gsd_m)} is not: state the metres per pixel, such as 10."
         )
-    match policy.name:
-        case "native_gsd":
-            return float(gsd_m)
-        case "author_eval":
-            return 224 / input_px
-        case "training_range":
-            low, high = res_range or (0.0, math.inf)
-            return min(max(2.5 * gsd_m / native_gsd_m, low), high)
-        case "log_gsd":
-            low, high = (math.log(limit) for limit in LOG_GSD_M)
-            share = (math.log(gsd_m) - low) / (high - low)
-            return log_range[0] + (log_range[1] - log_range[0]) * min(max(share, 0.0), 1.0)
-        case _:
-            assert policy.value is not None  # the spec refuses a manual policy without its number
-            return float(policy.value)
+    scale = ScaleInput(gsd_m, native_gsd_m, input_px, res_range, log_range, policy.value)
+    return _kind(policy.name).res(scale)
 
 
 def warning_for(policy: Policy, res: float, res_range: tuple[float, float] | None) -> str | None:
-    """Say in one sentence why this res may not mean what the user expects; None where nothing is known against it."""
+    """Return a one-sentence warning about a res outside what the weights or the encoding can handle, or None."""
     if res_range is not None and not res_range[0] * 0.999 <= res <= res_range[1] * 1.001:
         low, high = res_range
-        return f"These weights saw res {low:.3g} to {high:.3g} in training and now get {res:.3g}; the policy training_range stays within."
+        return (
+            f"These weights were trained on res {low:.3g} to {high:.3g} and now receive {res:.3g}: "
+            "the policy training_range stays within that range."
+        )
     if policy.name == "native_gsd" and res > MEANINGFUL_RES:
         return (
-            f"At {metres(res)} per pixel the positional code of native_gsd turns so fast that neighbouring patches look unrelated "
-            f"to the network (it means something to about {metres(MEANINGFUL_RES)}); try log_gsd or training_range."
+            f"At {metres(res)} per pixel, native_gsd gives neighbouring patches unrelated positional encodings "
+            f"(it works up to about {metres(MEANINGFUL_RES)}): try log_gsd or training_range."
         )
     return None
 
 
 def policy_to_text(policy: Policy) -> str:
-    """Write a policy in URL-safe characters: its name, and for manual its number, as `manual-2.5`."""
+    """Write a policy as URL-safe text: its name, with the number for manual, such as `manual-2.5`."""
     return policy.name if policy.value is None else f"{policy.name}-{policy.value!r}"
 
 
 def policy_from_text(text: str) -> Policy:
-    """Read what `policy_to_text` wrote. Raises PolicyError."""
+    """Parse the text form of a policy. Raises PolicyError."""
     name, _, number = text.partition("-")
     try:
         return Policy(name, float(number) if number else None)

@@ -6,8 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import policy as policies
 from core.errors import ExplorerError
-from core.policy import POLICIES, Policy, policy_from_text, policy_to_text, res_for, warning_for
+from core.policy import (
+    POLICIES,
+    Policy,
+    PolicyError,
+    PolicyKind,
+    policy_from_text,
+    policy_to_text,
+    res_for,
+    warning_for,
+)
 
 RANGE = (2.23, 4.98)
 gsds = st.floats(1e-3, 1e5)
@@ -81,3 +91,19 @@ def test_the_text_form_comes_back_as_it_went(name: str, value: float) -> None:
 def test_broken_text_is_refused(text: str) -> None:
     with pytest.raises(ExplorerError):
         policy_from_text(text)
+
+
+def test_res_for_refuses_an_unknown_policy() -> None:
+    unknown = Policy("manual", 2.0)
+    object.__setattr__(unknown, "name", "magic")
+    with pytest.raises(PolicyError, match="no policy 'magic'"):
+        res_for(unknown, gsd_m=10, input_px=224)
+
+
+def test_a_policy_added_to_the_table_works_in_every_text_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    square = PolicyKind(
+        "Square root", "res is the square root of the GSD", lambda scale: math.sqrt(scale.gsd_m)
+    )
+    monkeypatch.setitem(policies.POLICIES, "root_gsd", square)
+    assert policy_from_text("root_gsd") == Policy("root_gsd", 3)
+    assert res_for(Policy("root_gsd"), gsd_m=100, input_px=224) == 10

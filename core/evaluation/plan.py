@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..policy import policy_from_text
+from ..policy import POLICIES, policy_from_text
 from .bounds import MAX_SIZE_PX, check_settings
 from .data.datasets import LabelledSet, native_gsd
 from .data.masked import MaskedSet
@@ -113,7 +113,7 @@ def resolve_res(
     """Give the res of a policy; raises LabelledSetError when the policy needs a GSD that the set does not state."""
     chosen = policy_from_text(policy)
     if math.isnan(gsd_m):
-        if chosen.name not in ("author_eval", "manual"):
+        if POLICIES[chosen.name].needs_gsd:
             raise LabelledSetError(
                 f"'{data}' states no ground sample distance, which the policy {chosen.name} needs; "
                 "give --gsd-m, or choose the policy author_eval."

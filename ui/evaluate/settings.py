@@ -24,8 +24,6 @@ AUTHOR_RECIPES: dict[str | None, str] = {
     "author_224": "224 px, res 1, CLS",
 }
 NORMALISATIONS = {"card": CARD, "dataset": "the set's statistics"}
-GSD_FREE_POLICIES = {"author_eval", "manual"}
-"""Policies whose res does not depend on metres per pixel."""
 
 
 def settings(protocol: str) -> dict[str, Any]:
@@ -62,12 +60,12 @@ def needs_gsd(chosen: dict[str, Any]) -> bool:
     """Return whether any chosen policy computes res from metres per pixel; a model card's policy does."""
     policies: Iterable[str | None] = chosen["policies"]
     return chosen.get("author") is None and any(
-        policy is None or policy.partition("-")[0] not in GSD_FREE_POLICIES for policy in policies
+        policy is None or POLICIES[policy.partition("-")[0]].needs_gsd for policy in policies
     )
 
 
 def _policies(protocol: str) -> tuple[str | None, ...]:
-    descriptions = "; ".join(f"{name}: {text}" for name, text in POLICIES.items())
+    descriptions = "; ".join(f"{name}: {policy.summary}" for name, policy in POLICIES.items())
     chosen = st.multiselect(
         "Policies",
         [CARD, *POLICIES],

@@ -21,18 +21,9 @@ from ui.shell.escaping import plain
 
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
-SIZED = {"block", "grid", "checkerboard", "stripes", "blob"}
 LARGEST_SLID = 14
 """Patches that the slider goes up to; a larger size of a link stays as it is until the slider is moved."""
 LEAST_RES = 1e-6
-KIND_NAMES = {
-    "random": "Random patches", "block": "Block", "grid": "Grid", "checkerboard": "Checkerboard", "stripes": "Stripes",
-    "blob": "Cloud", "centre": "Centre", "border": "Border", PAINTED: "Paint your own",
-}  # fmt: skip
-POLICY_NAMES = {
-    "native_gsd": "GSD in metres (the paper)", "author_eval": "224 / input size (authors' kNN)", "training_range": "Relative, as in training",
-    "log_gsd": "Logarithm of the GSD", "manual": "My own number",
-}  # fmt: skip
 
 
 def default_view() -> PageView:
@@ -74,7 +65,7 @@ def other_mask(view: PageView) -> PageView:
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     """What is hidden: kind, ratio, seed, size, inverse; a painting keeps what the last mask hid."""
     kind = st.selectbox(
-        "Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=KIND_NAMES.__getitem__
+        "Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=lambda kind: KINDS[kind].label
     )
     if kind == PAINTED:
         return mask if mask.kind == PAINTED else painted(make_mask(mask, rows, cols).hidden)
@@ -90,7 +81,7 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     seed = _seed(fresh.seed) if "seed" in uses else fresh.seed
     size = fresh.size
     with st.popover("More of the mask", width="stretch"):
-        if kind in SIZED:
+        if "size" in uses:
             shown = min(size, LARGEST_SLID)
             slid = st.slider(
                 "Size in patches, 0: automatic",
@@ -101,7 +92,7 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
             )
             size = size if slid == shown else slid
         invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
-        st.caption(f"{KIND_NAMES[kind]}: {plain(KINDS[kind].hides)}.")
+        st.caption(f"{plain(KINDS[kind].label)}: {plain(KINDS[kind].hides)}.")
     return MaskSpec(kind, ratio=percent / 100, seed=seed, size=size, invert=invert)
 
 
@@ -234,15 +225,15 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
         st.caption(f"{plain(card.name)} does not know the GSD: its positions are static.")
         return policy
     name = st.selectbox(
-        "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=POLICY_NAMES.__getitem__,
+        "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=lambda name: POLICIES[name].label,
         help="How the ground sample distance becomes `res`, the number that the positions are multiplied by.",
     )  # fmt: skip
-    if name != "manual":
+    if not POLICIES[name].takes_value:
         return Policy(name)
     value = st.number_input(
         "res", LEAST_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0)
     )
-    return Policy("manual", float(value))
+    return Policy(name, float(value))
 
 
 def ref_title(ref: TileRef) -> str:

@@ -26,7 +26,7 @@ from ui.shell.escaping import plain
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 TABS = ("Curves", "Response to res", "Spectrum", "Patches")
-COMPARED = tuple(name for name in POLICIES if name != "manual")
+COMPARED = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 CLOSE = 1.02
 TOLD = 4
 """Decimals that an error is told with; policies that agree in them tie."""
@@ -127,7 +127,9 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
             f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart."
         )
     else:
-        st.markdown(f"**{plain(best)}** (res {at[best]:.3g}) has the least error here: {POLICIES[best]}.")
+        st.markdown(
+            f"**{plain(best)}** (res {at[best]:.3g}) has the least error here: {POLICIES[best].summary}."
+        )
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption(
             "All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance."

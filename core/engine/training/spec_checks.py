@@ -13,8 +13,8 @@ from ...policy import POLICIES
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 """A name becomes part of file names, so it holds no path separator and starts with a letter or digit."""
 
-_DRAWN = tuple(kind for kind in KINDS if kind != "cells")
-_POLICIES = tuple(policy for policy in POLICIES if policy != "manual")
+_DRAWN = tuple(name for name, kind in KINDS.items() if "cells" not in kind.uses)
+_POLICIES = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 
 OPTIMIZERS = ("adamw", "muon")
 
