@@ -1,10 +1,10 @@
 """Masks: which patches are hidden from a network. The same spec gives the same mask on every machine.
 
-Every network takes its mask as an argument; none draws its own. Each kind of mask is one function and one entry
-in `KINDS`. Kinds with an exact ratio rank the cells and hide the first `round(rows * cols * ratio)` of them, so
-with the same seed a higher ratio hides the same cells and more (the single block is the one exception).
-Random numbers come from the raw PCG64 stream, which NumPy guarantees to keep (the methods of `Generator` may
-change between releases); cells are ranked with stable sorts and integer arithmetic.
+Every network takes its mask as an argument; none draws its own. Each kind of mask is one function and one
+entry in `KINDS`. Kinds with an exact ratio rank the cells and hide the first `round(rows * cols * ratio)` of
+them, so with the same seed a higher ratio hides the same cells and more (the single block is the one
+exception). Random numbers come from the raw PCG64 stream, which NumPy guarantees to keep (the methods of
+`Generator` may change between releases); cells are ranked with stable sorts and integer arithmetic.
 """
 
 import base64
@@ -34,12 +34,14 @@ class MaskError(ExplorerError):
 
 @dataclass(frozen=True)
 class MaskSpec:
-    """Describe which cells of a patch grid to hide. Fields that the kind does not use are reset to their defaults.
+    """Describe which cells of a patch grid to hide.
+
+    Fields that the kind does not use are reset to their defaults.
 
     kind: a name in `KINDS`. ratio: share of cells to hide, 0..1, rounded to four decimals. seed: 0 or more.
     size: in cells, 0 for automatic; `KINDS[kind].size` says what it measures. cells: row-major positions, for
-    kind "cells"; painted_on: (rows, cols) of the grid that they refer to, so that a painted mask can be scaled
-    to other grids. invert: swap hidden and visible cells. Raises MaskError.
+    kind "cells"; painted_on: (rows, cols) of the grid that they refer to, so that a painted mask can be
+    scaled to other grids. invert: swap hidden and visible cells. Raises MaskError.
     """
 
     kind: str = "random"
@@ -96,9 +98,9 @@ class Mask:
 class MaskKind:
     """One kind of mask, as pages, links and the command line offer it.
 
-    label: its name in a menu. hides: what it hides, in words. uses: the fields of `MaskSpec` that it reads, of
-    "ratio", "seed", "size" and "cells". exact: whether it hides exactly the share `ratio`. draw: replaced the
-    hidden cells, bool (rows, cols). size: what `MaskSpec.size` measures, in words, where it is used.
+    label: its name in a menu. hides: what it hides, in words. uses: the fields of `MaskSpec` that it reads,
+    of "ratio", "seed", "size" and "cells". exact: whether it hides exactly the share `ratio`. draw: replaced
+    the hidden cells, bool (rows, cols). size: what `MaskSpec.size` measures, in words, where it is used.
     """
 
     label: str
@@ -182,7 +184,7 @@ def _checkerboard(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 
 
 def _stripes(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
-    """Tilted gaps that widen from the middle to the sides, as in Landsat 7 scenes since its scan line corrector failed."""
+    """Tilted gaps that widen to the sides, as in Landsat 7 scenes since its scan line corrector failed."""
     # In sevenths of a cell: the tilt is one in seven, about 8 degrees.
     period = 7 * (spec.size or max(3, rows // 4))
     shift = int(_noise(spec.seed, 1, 1)[0, 0]) % period
@@ -193,7 +195,7 @@ def _stripes(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 
 
 def _blob(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
-    """Clouds: smooth noise (three box filters, close to a Gaussian, in integers), thresholded at the exact ratio."""
+    """Clouds: smooth integer noise (three box filters, close to a Gaussian), cut at the exact ratio."""
     radius = max(1, (spec.size or max(4, min(rows, cols) // 3)) // 4)
     # 20 bits each, so that the sums below fit in 63.
     field = _noise(spec.seed, rows + 6 * radius, cols + 6 * radius) >> 12
@@ -204,7 +206,10 @@ def _blob(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
 
 
 def _rings(rows: int, cols: int) -> IntGrid:
-    """Rank cells from the centre outwards, in rectangular rings shaped like the grid; corners of a ring come last."""
+    """Rank cells from the centre outwards, in rectangular rings shaped like the grid.
+
+    Corners of a ring come last.
+    """
     down = np.abs(2 * np.arange(rows) + 1 - rows)[:, None] * cols
     across = np.abs(2 * np.arange(cols) + 1 - cols)[None, :] * rows
     return np.maximum(down, across) * (8 * MAX_SIDE**4) + down**2 + across**2
@@ -223,7 +228,8 @@ def _cells(spec: MaskSpec, rows: int, cols: int) -> BoolGrid:
     outside = [cell for cell in spec.cells if cell >= painted_rows * painted_cols]
     if outside:
         raise MaskError(
-            f"Cell {outside[0]} is outside the grid of {rows} x {cols}: list positions from 0 to {rows * cols - 1}."
+            f"Cell {outside[0]} is outside the grid of {rows} x {cols}: "
+            f"list positions from 0 to {rows * cols - 1}."
         )
     painted = np.zeros(painted_rows * painted_cols, np.bool_)
     painted[list(spec.cells)] = True
@@ -348,7 +354,10 @@ _CELLS = re.compile(
 
 
 def mask_from_text(text: str) -> MaskSpec:
-    """Parse the text form of a mask; omitted parts take their defaults (`block` alone is valid). Raises MaskError."""
+    """Parse the text form of a mask; omitted parts take their defaults (`block` alone is valid).
+
+    Raises MaskError.
+    """
     if cells := _CELLS.fullmatch(text):
         return _cells_from_text(cells)
     match = _TEXT.fullmatch(text)
@@ -384,7 +393,8 @@ def _cells_from_text(match: re.Match[str]) -> MaskSpec:
     bits = np.unpackbits(np.frombuffer(packed, np.uint8))
     if len(packed) != -(-rows * cols // 8) or bits[rows * cols :].any():
         raise MaskError(
-            f"The painted mask does not fit its grid of {rows} x {cols} patches: paint it again or copy the whole link."
+            f"The painted mask does not fit its grid of {rows} x {cols} patches: "
+            "paint it again or copy the whole link."
         )
     return MaskSpec(
         "cells", cells=tuple(np.flatnonzero(bits).tolist()), painted_on=(rows, cols), invert=invert

@@ -1,8 +1,9 @@
-"""Policies: how the ground sample distance (GSD) becomes `res`, the number that a positional encoding receives.
+"""Policies: how the ground sample distance (GSD) becomes `res`, the input of a positional encoding.
 
-`gsd_m` is metadata: the metres that a pixel covers on the ground. `res` is an input of the network. The Scale-MAE
-paper, the authors' evaluation code and their training code each derive one from the other differently
-(docs/models.md), so the choice is explicit and has a name. Each policy is one function and one entry in `POLICIES`.
+`gsd_m` is metadata: the metres that a pixel covers on the ground. `res` is an input of the network. The
+Scale-MAE paper, the authors' evaluation code and their training code each derive one from the other
+differently (docs/models.md), so the choice is explicit and has a name. Each policy is one function and one
+entry in `POLICIES`.
 """
 
 import math
@@ -30,7 +31,7 @@ class PolicyError(ExplorerError):
 
 @dataclass(frozen=True)
 class ScaleInput:
-    """What a policy may use: GSD as fed and of the source, side of the input, range of the weights, range of `log_gsd`."""
+    """Everything that a policy may use, as described at `res_for`."""
 
     gsd_m: float
     native_gsd_m: float
@@ -44,8 +45,8 @@ class ScaleInput:
 class PolicyKind:
     """One policy, as pages, links and the command line offer it.
 
-    label: its name in a menu. summary: what it does, in words. res: the formula. needs_gsd: whether res depends
-    on the GSD. takes_value: whether the user gives a number.
+    label: its name in a menu. summary: what it does, in words. res: the formula. needs_gsd: whether res
+    depends on the GSD. takes_value: whether the user gives a number.
     """
 
     label: str
@@ -111,7 +112,10 @@ POLICIES: dict[str, PolicyKind] = {
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy by name, with the res of `manual` as `value` (None for every other policy). Raises PolicyError."""
+    """A policy by name, with the res of `manual` as `value` (None for every other policy).
+
+    Raises PolicyError.
+    """
 
     name: str = "native_gsd"
     value: float | None = None
@@ -126,7 +130,7 @@ class Policy:
             or not 0 < self.value <= MAX_RES
         ):
             raise PolicyError(
-                f"The policy {self.name} needs a res above 0 and up to {MAX_RES:,.0f}, such as {self.name}-2.5; "
+                f"The policy {self.name} needs a res from 0 to {MAX_RES:,.0f}, such as {self.name}-2.5; "
                 f"{self.value!r:.40} is not."
             )
 
@@ -148,10 +152,10 @@ def res_for(
 ) -> float:
     """Return the res that a network receives for an image.
 
-    gsd_m: metres per pixel as fed, after resampling. native_gsd_m: metres per pixel of the source (None: as fed).
-    input_px: side of the image as fed. res_range: the res that the weights were trained on, from their model card
-    (None: unknown, no limit). log_range: res at 0.1 m and at 10 km under `log_gsd`. Raises PolicyError when a GSD
-    is not a number above 0, or the policy is unknown.
+    gsd_m: metres per pixel as fed, after resampling. native_gsd_m: metres per pixel of the source (None: as
+    fed). input_px: side of the image as fed. res_range: the res that the weights were trained on, from their
+    model card (None: unknown, no limit). log_range: res at 0.1 m and at 10 km under `log_gsd`. Raises
+    PolicyError when a GSD is not a number above 0, or the policy is unknown.
     """
     native_gsd_m = gsd_m if native_gsd_m is None else native_gsd_m
     if not (0 < gsd_m < math.inf and 0 < native_gsd_m < math.inf):
@@ -163,7 +167,7 @@ def res_for(
 
 
 def warning_for(policy: Policy, res: float, res_range: tuple[float, float] | None) -> str | None:
-    """Return a one-sentence warning about a res outside what the weights or the encoding can handle, or None."""
+    """Return a warning about a res outside what the weights or the encoding can handle, or None."""
     if res_range is not None and not res_range[0] * 0.999 <= res <= res_range[1] * 1.001:
         low, high = res_range
         return (
@@ -172,7 +176,7 @@ def warning_for(policy: Policy, res: float, res_range: tuple[float, float] | Non
         )
     if policy.name == "native_gsd" and res > MEANINGFUL_RES:
         return (
-            f"At {metres(res)} per pixel, native_gsd gives neighbouring patches unrelated positional encodings "
+            f"At {metres(res)} per pixel, native_gsd gives neighbouring patches unrelated encodings "
             f"(it works up to about {metres(MEANINGFUL_RES)}): try log_gsd or training_range."
         )
     return None

@@ -1,1 +1,1 @@
-"""Pure figure builders: same input, same figure; they show nothing and read nothing."""
+"""Figure builders: pure functions that return a figure or a picture."""

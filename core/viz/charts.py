@@ -1,4 +1,4 @@
-"""Small interactive charts, drawn by Plotly from plain results."""
+"""Interactive Plotly charts of the Mask Lab."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from ..judge import FILL_NAMES
-from .theme import FILLS, GRID, MODEL, TEXT
+from .theme import CLEAR, FILLS, GRID, MODEL, TEXT
 
 
-def sweep_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], model: str) -> go.Figure:
-    """PSNR over hidden pixels against the share that is hidden: the model's line strong, the fills' thin. `psnr` holds "model" and fills."""
+def ratio_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], model: str) -> go.Figure:
+    """Plot PSNR over hidden pixels against the mask ratio.
+
+    `psnr` maps "model" and the names of fills to their values.
+    """
     figure = go.Figure()
     for name, values in psnr.items():
         own = name == "model"
@@ -24,10 +27,15 @@ def sweep_chart(ratios: Sequence[float], psnr: Mapping[str, Sequence[float]], mo
         figure.add_scatter(
             x=[100 * r for r in ratios], y=list(values), mode="lines+markers", name=label, line=line
         )
-    figure.update_xaxes(title="hidden, %", range=[0, 100], gridcolor=GRID)
+    figure.update_xaxes(title="mask ratio, %", range=[0, 100], gridcolor=GRID)
     figure.update_yaxes(title="PSNR, dB", gridcolor=GRID)
     figure.update_layout(
-        height=320, margin={"l": 10, "r": 10, "t": 10, "b": 10}, legend={"orientation": "h", "y": 1.12}, font={"color": TEXT},
-        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)", hovermode="x unified",
-    )  # fmt: skip
+        height=320,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        legend={"orientation": "h", "y": 1.12},
+        font={"color": TEXT},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        hovermode="x unified",
+    )
     return figure

@@ -1,4 +1,4 @@
-"""The papers' claims as figures: what our two arms reached, with intervals, and apart from them the paper's own figures under another protocol."""
+"""Figures of the papers' claims: our two arms with intervals, and the paper's numbers apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from ..evaluation.claims import ArmComparison, Claim, Measured, Statement
-from .theme import FILLS, GRID, MODEL, SERIES, TEXT
+from .theme import CLEAR, FILLS, GRID, MODEL, SERIES, TEXT
 
 OURS, OTHER, FLOOR = MODEL, SERIES[1], FILLS["visible_mean"]
 SETS = {"eurosat": "EuroSAT", "ucmerced": "UC Merced", "harvey": "Harvey"}
@@ -16,9 +16,9 @@ HEIGHT, LEGEND_ROW, ROW = 330, 22, 42
 
 
 def claim_figure(claim: Claim) -> go.Figure:
-    """Accuracy of both arms with 95 % intervals: over relative scales where there are several, else a row for each way to score.
+    """Plot the accuracy of both arms with 95 % intervals, over relative scales or with one row per protocol.
 
-    The dotted line, or the stroke in a row, is what a colour histogram reaches.
+    The dotted line, or the tick in a row, is the accuracy of a colour histogram.
     """
     scaled = [row for row in claim.comparisons if row.scale is not None]
     if len({row.scale for row in scaled}) > 1:
@@ -28,21 +28,26 @@ def claim_figure(claim: Claim) -> go.Figure:
 
 
 def over_scales(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
-    """Lines over relative scales, one for each arm and set."""
-    figure, said = go.Figure(), claim.statement
+    """Plot one line per arm and data set over relative scales."""
+    figure, statement = go.Figure(), claim.statement
     for number, data in enumerate(dict.fromkeys(row.data for row in rows)):
         members = sorted((row for row in rows if row.data == data), key=lambda row: row.scale or 0)
         x = [100 * (row.scale or 1) for row in members]
         dash, dots = (("solid", "dot"), ("dash", "dashdot"), ("longdash", "longdashdot"))[number % 3]
         suffix = f", {SETS.get(data, data)}" if len({row.data for row in rows}) > 1 else ""
         for label, colour, values in (
-            (said.ours, OURS, [r.ours for r in members]),
-            (said.other, OTHER, [r.other for r in members]),
+            (statement.ours, OURS, [r.ours for r in members]),
+            (statement.other, OTHER, [r.other for r in members]),
         ):
             figure.add_scatter(
-                x=x, y=[100 * m.value for m in values], error_y=_spread(values), mode="lines+markers", name=label + suffix,
-                line={"color": colour, "dash": dash, "width": 2.5}, marker={"size": 8},
-            )  # fmt: skip
+                x=x,
+                y=[100 * m.value for m in values],
+                error_y=_spread(values),
+                mode="lines+markers",
+                name=label + suffix,
+                line={"color": colour, "dash": dash, "width": 2.5},
+                marker={"size": 8},
+            )
         if all(row.floor is not None for row in members):
             floor = [100 * (row.floor or 0) for row in members]
             figure.add_scatter(
@@ -60,17 +65,23 @@ def over_scales(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
 
 
 def by_row(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
-    """A row for each set, protocol and pooling; both arms as points with intervals."""
-    figure, said = go.Figure(), claim.statement
+    """Plot one row per data set, protocol and pooling, with both arms as points with intervals."""
+    figure, statement = go.Figure(), claim.statement
     places = list(range(len(rows)))
     for label, colour, values, shift in (
-        (said.ours, OURS, [r.ours for r in rows], -0.13),
-        (said.other, OTHER, [r.other for r in rows], 0.13),
+        (statement.ours, OURS, [r.ours for r in rows], -0.13),
+        (statement.other, OTHER, [r.other for r in rows], 0.13),
     ):
         figure.add_scatter(
-            x=[100 * m.value for m in values], y=[place + shift for place in places], error_x=_spread(values), mode="markers", name=label,
-            marker={"color": colour, "size": 10}, customdata=[" / ".join(dict.fromkeys(r.pooling)) for r in rows], hovertemplate="%{x:.1f} %, pooling %{customdata}",
-        )  # fmt: skip
+            x=[100 * m.value for m in values],
+            y=[place + shift for place in places],
+            error_x=_spread(values),
+            mode="markers",
+            name=label,
+            marker={"color": colour, "size": 10},
+            customdata=[" / ".join(dict.fromkeys(r.pooling)) for r in rows],
+            hovertemplate="%{x:.1f} %, pooling %{customdata}",
+        )
     floors = [
         (100 * row.floor, place) for place, row in zip(places, rows, strict=True) if row.floor is not None
     ]
@@ -95,14 +106,22 @@ def by_row(claim: Claim, rows: Sequence[ArmComparison]) -> go.Figure:
 
 
 def paper_figure(statement: Statement) -> go.Figure:
-    """The paper's own figures as hatched bars, so that nobody reads them on our axis."""
+    """Plot the numbers of the paper as hatched bars on an axis of their own."""
     labels = [label for label, _ in statement.paper.rows]
     values = [value for _, value in statement.paper.rows]
     colours = [OURS if label.startswith(statement.paper.method) else OTHER for label in labels]
     bars = go.Bar(
-        x=values, y=labels, orientation="h", text=[f"{value:.1f}" for value in values], textposition="outside",
-        marker={"color": colours, "opacity": 0.75, "pattern": {"shape": "/", "fillmode": "overlay", "solidity": 0.25}},
-    )  # fmt: skip
+        x=values,
+        y=labels,
+        orientation="h",
+        text=[f"{value:.1f}" for value in values],
+        textposition="outside",
+        marker={
+            "color": colours,
+            "opacity": 0.75,
+            "pattern": {"shape": "/", "fillmode": "overlay", "solidity": 0.25},
+        },
+    )
     figure = go.Figure(bars)
     figure.update_xaxes(
         title=f"{statement.paper.measure}, %", range=[0, 109], tickvals=[0, 25, 50, 75, 100], gridcolor=GRID
@@ -112,7 +131,7 @@ def paper_figure(statement: Statement) -> go.Figure:
 
 
 def _name(row: ArmComparison, rows: Sequence[ArmComparison]) -> str:
-    """A row's name in words; both arms pool alike, a distilled network at the block that learned."""
+    """Name a row by data set, protocol and pooling."""
     how = {"knn": "kNN", "probe": "linear probe"}.get(row.protocol, row.protocol)
     where = f"{SETS.get(row.data, row.data)},<br>" if len({other.data for other in rows}) > 1 else ""
     pooled = row.pooling[0].removeprefix("block11_")
@@ -130,6 +149,6 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
         margin={"l": 10, "r": 10, "t": 30, "b": 10},
         font={"color": TEXT},
         legend={"orientation": "h", "y": 1.05, "yanchor": "bottom", "x": 0},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
     )

@@ -1,4 +1,4 @@
-"""Evaluation results as figures: accuracy over relative scales with its intervals, and where a classifier goes wrong."""
+"""Figures of evaluation results: accuracy over relative scales, confusion matrices, example pictures."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 from ..evaluation.data.masked import UNLABELLED
 from ..evaluation.recipes import EvaluationRecipe
 from ..evaluation.results import Result
-from .theme import CLASSES, GRID, MODEL, SERIES, TEXT
+from .theme import CLASSES, CLEAR, FAINT, GRID, MID_GREY, MODEL, ON_MODEL, SERIES, TEXT, rgb
 
 MOST_COUNTED = 21
-"""Classes of a confusion matrix whose cells are large enough for a count."""
-ON_MODEL = "white"
-OF_THE_SCALE: dict[str, Any] = {
+"""The largest number of classes whose cells have room for a count."""
+SCALE_FIELDS: dict[str, Any] = {
     "scale": 1.0,
     **dict.fromkeys(("native_px", "scaled_px", "size_px", "gsd_m", "res", "head")),
 }
-"""What of a recipe follows from the relative scale, with a value in its place."""
+"""Recipe fields that depend on the relative scale, with the value that replaces them to group results."""
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
 
 
 def scale_chart(results: Sequence[Result]) -> go.Figure:
-    """Accuracy (or mean IoU) against relative scale with 95 % intervals: a colour for each model, a mark for each set, dashes for each policy.
+    """Plot accuracy (or mean IoU) against relative scale with 95 % intervals.
 
-    A line joins numbers of one recipe but for the scale; where settings besides these three tell lines apart, their names say which.
+    Colours stand for models, markers for data sets, dashes for policies. A line joins recipes that differ in
+    scale only; where further settings differ between lines, the legend names them.
     """
     lines: dict[EvaluationRecipe, list[Result]] = defaultdict(list)
     for result in sorted(results, key=lambda result: result.recipe.scale):
-        lines[replace(result.recipe, **OF_THE_SCALE)].append(result)
+        lines[replace(result.recipe, **SCALE_FIELDS)].append(result)
     names = _line_names(list(lines))
     models, sets, policies = (list(dict.fromkeys(sorted(_look(line)[n] for line in lines))) for n in range(3))
     figure = go.Figure()
@@ -78,13 +78,13 @@ def _line_names(lines: Sequence[EvaluationRecipe]) -> dict[EvaluationRecipe, str
             for field in fields(EvaluationRecipe)
             if len({getattr(other, field.name) for other in alike}) > 1
         ]
-        said = [f"{name.replace('_', ' ')} {str(getattr(line, name) or 'none')[:8]}" for name in apart]
-        names[line] = ", ".join((*_look(line), *said))
+        settings = [f"{name.replace('_', ' ')} {str(getattr(line, name) or 'none')[:8]}" for name in apart]
+        names[line] = ", ".join((*_look(line), *settings))
     return names
 
 
 def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Figure:
-    """A confusion matrix coloured by shares of each true class, counts in its cells where they fit; true class down, predicted across."""
+    """Draw a confusion matrix (true class by predicted class), coloured by the share of each true class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = list(classes)
     heat = go.Heatmap(
@@ -94,20 +94,24 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
         customdata=counts,
         zmin=0,
         zmax=1,
-        colorscale=[[0, "rgba(128,140,148,0.06)"], [1, MODEL]],
-        hovertemplate="%{y} taken for %{x}: %{customdata} images (%{z:.0%})<extra></extra>",
+        colorscale=[[0, FAINT], [1, MODEL]],
+        hovertemplate="%{y} predicted as %{x}: %{customdata} images (%{z:.0%})<extra></extra>",
         showscale=False,
     )
     figure = go.Figure(heat)
     if len(names) <= MOST_COUNTED:
         rows, columns = np.nonzero(counts)
-        colours = np.where(
-            shares[rows, columns] > 0.45, ON_MODEL, TEXT
-        )  # a heat map's own choice knows no dark ground
+        # Plotly's automatic text colour ignores the dark theme.
+        colours = np.where(shares[rows, columns] > 0.45, ON_MODEL, TEXT)
         figure.add_scatter(
-            x=[names[at] for at in columns], y=[names[at] for at in rows], text=[str(count) for count in counts[rows, columns]],
-            mode="text", textfont={"color": list(colours)}, hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
+            x=[names[at] for at in columns],
+            y=[names[at] for at in rows],
+            text=[str(count) for count in counts[rows, columns]],
+            mode="text",
+            textfont={"color": list(colours)},
+            hoverinfo="skip",
+            showlegend=False,
+        )
     figure.update_yaxes(autorange="reversed", title="true class", showgrid=False)
     figure.update_xaxes(title="predicted class", tickangle=-40, showgrid=False)
     return _plain(figure, 220 + 24 * len(names))
@@ -116,12 +120,16 @@ def confusion_figure(counts: NDArray[np.int64], classes: Sequence[str]) -> go.Fi
 def example_pictures(
     pictures: NDArray[np.uint8], truth: NDArray[np.uint8], predicted: NDArray[np.uint8]
 ) -> list[NDArray[np.uint8]]:
-    """Picture, truth and prediction side by side, each twice as large: (n, t, t, 3) and classes (n, t, t), 255 plain, to n (2t, 6t + 8, 3)."""
+    """Place picture, truth and prediction side by side at double size.
+
+    pictures: (n, t, t, 3). truth, predicted: classes (n, t, t), 255 for unlabelled. Returns n of (2t, 6t + 8,
+    3).
+    """
     rows = zip(pictures, truth, predicted, strict=True)
-    gap = np.full((2 * pictures.shape[1], 4, 3), 128, np.uint8)
+    gap = np.full((2 * pictures.shape[1], 4, 3), MID_GREY, np.uint8)
     return [
         np.concatenate(
-            [_double(plain), gap, _double(_painted(plain, true)), gap, _double(_painted(plain, found))],
+            [_double(plain), gap, _double(_overlaid(plain, true)), gap, _double(_overlaid(plain, found))],
             axis=1,
         )
         for plain, true, found in rows
@@ -129,16 +137,18 @@ def example_pictures(
 
 
 def legend(classes: Sequence[str]) -> str:
-    """Names of classes beside their colours, as HTML."""
+    """Return the names of classes beside their colours, as HTML."""
     dots = (
-        f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;background:{CLASSES[number % len(CLASSES)]}"></span> {escape(name)}'
+        f'<span style="display:inline-block;width:.8em;height:.8em;border-radius:50%;'
+        f'background:{CLASSES[number % len(CLASSES)]}"></span> {escape(name)}'
         for number, name in enumerate(classes)
     )
-    return f'<div style="display:flex;flex-wrap:wrap;gap:.2em 1em">{"".join(f"<span>{dot}</span>" for dot in dots)}</div>'
+    items = "".join(f"<span>{dot}</span>" for dot in dots)
+    return f'<div style="display:flex;flex-wrap:wrap;gap:.2em 1em">{items}</div>'
 
 
-def _painted(picture: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    colours = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in CLASSES])
+def _overlaid(picture: NDArray[np.uint8], classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    colours = np.array([rgb(colour) for colour in CLASSES])
     mixed = (0.45 * picture + 0.55 * colours[classes % len(CLASSES)]).astype(np.uint8)
     return np.where((classes == UNLABELLED)[..., None], picture, mixed)
 
@@ -153,6 +163,6 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
         font={"color": TEXT},
         legend={"orientation": "h", "y": -0.25},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
     )

@@ -1,4 +1,4 @@
-"""Where satellite scenes lie, drawn over a picture of the Earth around a place."""
+"""Footprints of satellite scenes on a picture of the Earth around a place."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geo import Tile, for_eye, ground
-from .theme import SERIES, UNKNOWN
+from .theme import BLACK, SERIES, UNKNOWN, WHITE, rgb
 
 Ring = Sequence[tuple[float, float]]
 STEPS = 12
 
 
 def span_m(place: tuple[float, float], outlines: Sequence[Sequence[Ring]]) -> float:
-    """Give the side in metres of a square about a place that shows all outlines with room around them: 600 km at least, 4,000 at most."""
+    """Return the side of a square around a place that contains all outlines, 600 to 4,000 km."""
     lon, lat = place
     points = np.array(
         [point for rings in outlines for ring in rings for point in ring] or [place], np.float64
@@ -29,26 +29,29 @@ def span_m(place: tuple[float, float], outlines: Sequence[Sequence[Ring]]) -> fl
 def located(
     earth: Tile, outlines: Sequence[Sequence[Ring]], place: tuple[float, float], chosen: int | None = None
 ) -> NDArray[np.uint8]:
-    """Draw outlines (rings of degrees) and a place onto a tile of the Earth, as (h, w, 3); the chosen one stands out, a second one is grey."""
+    """Draw outlines (rings in degrees) and a place on a tile of the Earth, as (h, w, 3).
+
+    The outline numbered `chosen` is highlighted and the others are grey; None highlights all of them.
+    """
     picture = np.ascontiguousarray(for_eye(earth))
     order = sorted(range(len(outlines)), key=lambda at: at == chosen)
     for at in order:
         strong = chosen is None or at == chosen
         for ring in outlines[at]:
             line = _walk(earth, ring)
-            cv2.polylines(picture, [line], True, (0, 0, 0), 5 if strong else 3, cv2.LINE_AA)
+            cv2.polylines(picture, [line], True, BLACK, 5 if strong else 3, cv2.LINE_AA)
             cv2.polylines(
-                picture, [line], True, _rgb(SERIES[1] if strong else UNKNOWN), 3 if strong else 1, cv2.LINE_AA
+                picture, [line], True, rgb(SERIES[1] if strong else UNKNOWN), 3 if strong else 1, cv2.LINE_AA
             )
     (at_place,) = _walk(earth, [place])
     centre = (int(at_place[0]), int(at_place[1]))
-    cv2.circle(picture, centre, 4, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
-    cv2.circle(picture, centre, 3, (255, 255, 255), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(picture, centre, 4, BLACK, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(picture, centre, 3, WHITE, cv2.FILLED, cv2.LINE_AA)
     return np.asarray(picture, np.uint8)
 
 
 def _walk(earth: Tile, ring: Ring) -> NDArray[np.int32]:
-    """Give the way around a ring in pixels; its edges are straight in degrees, so each is walked in some steps."""
+    """Convert a ring to pixels; edges are straight in degrees, so each is sampled in several steps."""
     assert earth.crs is not None and earth.transform is not None
     corners = np.array(ring, np.float64)
     following = np.roll(corners, -1, axis=0)
@@ -65,7 +68,3 @@ def _walk(earth: Tile, ring: Ring) -> NDArray[np.int32]:
         .astype(np.int32)
         .reshape(-1, 2)
     )
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

@@ -1,26 +1,29 @@
-"""Error maps, spreads and what the loss never saw, as panels on shared scales."""
+"""Error maps and spreads over many masks, as panels on shared scales."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.results import Reconstruction, Spread, enlarge
 from ..judge import BANDS, FILL_NAMES, Verdict, error_map, shared_scale
 from ..units import decibels
-from .pictures import HEAT, Panel, Pixels, Stretch, enlarge_pixels, heat, stretch_of
+from .pictures import Panel, Pixels, Stretch, enlarge_pixels, heat, stretch_of
+from .theme import ERROR, MID_GREY, colour_map
 
 UNSEEN_BY_LOSS = 0.72
-"""How far visible patches fade where only the hidden ones, which the loss judged, are to be looked at."""
+"""How much visible patches fade when only hidden patches, which the loss covers, are of interest."""
 
 
 def error_panels(
     made: Reconstruction, kind: str, channel: int | None, *, judged_only: bool = False
 ) -> tuple[tuple[Panel, ...], float]:
-    """Error maps of combined, low and high on one scale, and the value of full colour; `judged_only` fades what the loss never saw."""
+    """Draw error maps of combined, low and high on one scale; also return the value of the brightest colour.
+
+    `judged_only` fades the visible patches, which the training loss ignores.
+    """
     maps = {band: error_map(made, kind, band, channel) for band in BANDS}
     hidden = {band: made.hidden if band == "low" else made.hidden_high for band in BANDS}
     full = shared_scale(list(maps.values()), list(hidden.values()))
@@ -44,7 +47,7 @@ def error_panels(
 
 
 def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
-    """The model and each fill as pictures of the input's size, with their PSNR."""
+    """Draw the model's reconstruction and each fill at input size, with their PSNR."""
     stretch = stretch_of(made)
     pasted = np.where(made.hidden, made.at_input, made.input)
     pictures = {"model": (made.recipe.model, pasted, verdict.model)}
@@ -58,13 +61,13 @@ def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
 
 
 def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
-    """Mean, deviation and how often each patch was hidden, over the masks so far."""
+    """Draw the mean, the standard deviation and how often each patch was hidden, over the masks so far."""
     deviation = spread.deviation
     full = max(float(np.percentile(deviation, 99)), 1e-6)
     times = enlarge(spread.times, deviation.shape[-1])
     so_far = f"{spread.done} of {spread.wanted} masks"
     return (
-        Panel("spread-mean", "Mean of what was imagined", so_far, stretch_of(made).draw(spread.mean)),
+        Panel("spread-mean", "Mean reconstruction", so_far, stretch_of(made).draw(spread.mean)),
         Panel("spread-deviation", "Standard deviation", f"black 0, pale {full:.3f}", heat(deviation, full)),
         Panel(
             "spread-times",
@@ -76,22 +79,22 @@ def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
 
 
 def fade(pixels: Pixels, where: NDArray[np.bool_]) -> Pixels:
-    """Pixels (h, w, 3) paled towards grey where `where` (h, w)."""
+    """Fade pixels (h, w, 3) towards grey where `where` (h, w) is True."""
     pale = pixels.astype(np.float32)
-    pale[where] = pale[where] * (1 - UNSEEN_BY_LOSS) + 128 * UNSEEN_BY_LOSS
+    pale[where] = pale[where] * (1 - UNSEEN_BY_LOSS) + MID_GREY * UNSEEN_BY_LOSS
     return pale.astype(np.uint8)
 
 
-def scale_bar(full: float, words: str) -> str:
-    """A legend of the maps' colours as HTML, 0 to `full`."""
-    ramp = np.asarray(cv2.applyColorMap(np.linspace(0, 255, 9).astype(np.uint8)[None], HEAT))[0, :, ::-1]
-    colours = ", ".join(f"rgb({r},{g},{b})" for r, g, b in ramp.tolist())
-    bar = f'<span style="flex:0 1 220px;height:10px;border-radius:5px;background:linear-gradient(90deg,{colours})"></span>'
-    return f'<div style="display:flex;gap:10px;align-items:center;font-size:.8rem;opacity:.85"><span>0</span>{bar}<span>{full:.3g} {words}</span></div>'
+def scale_bar(full: float, label: str) -> str:
+    """Return the legend of the error colours, 0 to `full`, as HTML."""
+    gradient = f"linear-gradient(90deg,{', '.join(colour_map(ERROR, 9))})"
+    bar = f'<span style="flex:0 1 220px;height:10px;border-radius:5px;background:{gradient}"></span>'
+    style = "display:flex;gap:10px;align-items:center;font-size:.8rem;opacity:.85"
+    return f'<div style="{style}"><span>0</span>{bar}<span>{full:.3g} {label}</span></div>'
 
 
 def animation(steps: Sequence[Reconstruction], *, frame_ms: int = 700) -> bytes:
-    """What the network sees beside what it imagines, more hidden frame by frame, as an animated WebP that loops."""
+    """Encode input and reconstruction side by side, one frame per step, as a looping animated WebP."""
     import io
 
     from PIL import Image

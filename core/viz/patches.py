@@ -1,4 +1,4 @@
-"""Patches over their pictures: how alike, how they group, what they look at; and a picture whose patches can be clicked."""
+"""Pictures of patch features: similarity, clusters, attention, and a picture whose patches can be clicked."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from .pictures import Panel, Pixels, Stretch, heat
 from .sheet import jpeg
+from .theme import BLACK, CLEAR, WHITE
 
-CELL = (255, 255, 255)
 SHOWN_PX = 224
 
 
 def picture(image: NDArray[np.float32]) -> Pixels:
-    """A fed picture (3, s, s) for the eye, by its own 1st and 99th percentile."""
+    """Draw an image (3, s, s) as fed, stretched to its 1st and 99th percentile."""
     low, high = np.percentile(image, (1, 99))
     return Stretch(float(low), max(float(high), float(low) + 0.1)).draw(image)
 
@@ -33,7 +33,10 @@ def heat_panel(
     high: float,
     cell: tuple[int, int] | None,
 ) -> Panel:
-    """Values of patches (g, g) as colours over a paled picture, `low` black and `high` pale yellow; `cell` is framed."""
+    """Draw the values of patches (g, g) over a grey picture, `low` as black and `high` as pale yellow.
+
+    Frame `cell`.
+    """
     base = _shown(picture(image)).mean(axis=2, keepdims=True)
     colours = _shown(heat(np.clip(values - low, 0, None), max(high - low, 1e-6)))
     mixed = (0.35 * base + 0.65 * colours).astype(np.uint8)
@@ -47,19 +50,22 @@ def heat_panel(
 
 
 def rgb_panel(values: NDArray[np.float32], name: str, title: str) -> Panel:
-    """Three features of each patch (g, g, 3) as red, green and blue."""
+    """Draw three features of each patch (g, g, 3) as red, green and blue."""
     return Panel(name, title, "first three components", _shown(np.rint(values * 255).astype(np.uint8)))
 
 
 def picture_panel(
     image: NDArray[np.float32], name: str, title: str, note: str, cell: tuple[int, int] | None, grid: int
 ) -> Panel:
-    """A picture with a patch framed."""
+    """Draw a picture with one patch framed."""
     return Panel(name, title, note, _framed(_shown(picture(image)), cell, grid))
 
 
 def click_figure(image: NDArray[np.float32], grid: int, cell: tuple[int, int]) -> go.Figure:
-    """The picture under an invisible lattice of points, one a patch, that can be clicked; the chosen one is framed."""
+    """Draw a picture whose patches can be clicked (invisible points, one per patch).
+
+    The selected one is framed.
+    """
     pixels = _framed(_shown(picture(image)), cell, grid)
     rows, cols = np.divmod(np.arange(grid * grid), grid)
     figure = go.Figure(
@@ -84,8 +90,8 @@ def click_figure(image: NDArray[np.float32], grid: int, cell: tuple[int, int]) -
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         dragmode=False,
         clickmode="event+select",
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
     )
     return figure
 
@@ -102,6 +108,6 @@ def _framed(pixels: Pixels, cell: tuple[int, int] | None, grid: int) -> Pixels:
         (round(i * step) for i in cell),
         (round((i + 1) * step) - 1 for i in cell),
     )
-    cv2.rectangle(framed, (left, top), (right, bottom), (0, 0, 0), 4)
-    cv2.rectangle(framed, (left, top), (right, bottom), CELL, 2)
+    cv2.rectangle(framed, (left, top), (right, bottom), BLACK, 4)
+    cv2.rectangle(framed, (left, top), (right, bottom), WHITE, 2)
     return framed

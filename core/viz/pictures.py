@@ -1,4 +1,4 @@
-"""Reconstructions as pictures for the eye: one stretch for all of a tile's panels, residuals about grey with their gain stated."""
+"""Reconstructions as displayable images: one stretch for all panels of a tile, residuals around grey."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.results import Reconstruction, enlarge
-from .theme import HIDDEN
+from .theme import ERROR, HIDDEN, colour_table
 
 Pixels = NDArray[np.uint8]
 LEAST_SPAN = 1 / 4
@@ -19,20 +19,20 @@ GAINS = (1, 2, 3, 4, 6, 8, 12, 16)
 
 @dataclass(frozen=True)
 class Stretch:
-    """The values that are drawn black and white, the same for every band and panel, so that pictures compare."""
+    """The values drawn as black and white, shared by all bands and panels so that pictures compare."""
 
     low: float = 0.0
     high: float = 1.0
 
     def draw(self, values: NDArray[Any]) -> Pixels:
-        """Values (3, h, w) to pixels (h, w, 3)."""
+        """Convert values (3, h, w) to pixels (h, w, 3)."""
         scaled = (np.moveaxis(values, 0, -1) - self.low) * (255 / (self.high - self.low))
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One picture with its heading, one line under it, and what its grey levels 0 and 255 stand for."""
+    """One picture with its title, a one-line caption, and the values that grey levels 0 and 255 stand for."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ class Panel:
 
 
 def stretch_of(made: Reconstruction, plain: bool = False) -> Stretch:
-    """One range for the eye from the truth's 1st to 99th percentile, never narrower than a quarter; `plain` leaves 0..1."""
+    """Return the 1st to 99th percentile of the target, at least a quarter wide; 0..1 if `plain`."""
     if plain:
         return Stretch()
     low, high = (float(v) for v in np.percentile(made.target[:, made.valid_high], (1, 99)))
@@ -51,25 +51,25 @@ def stretch_of(made: Reconstruction, plain: bool = False) -> Stretch:
 
 
 def gain_of(made: Reconstruction) -> int:
-    """The gain that spreads the true residual well about grey."""
+    """Return the gain that gives the true residual good contrast around mid-grey."""
     reach = float(np.percentile(np.abs(made.target_high[:, made.valid_high]), 99)) or 1.0
     return max((gain for gain in GAINS if gain * reach <= 0.5), default=1)
 
 
 def draw_residual(values: NDArray[Any], gain: float) -> Pixels:
-    """A signed residual (3, h, w) about mid grey: grey + gain * value."""
+    """Draw a signed residual (3, h, w) as mid-grey + gain * value."""
     return Stretch(-0.5 / gain, 0.5 / gain).draw(values)
 
 
 def cover(pixels: Pixels, hidden: NDArray[np.bool_]) -> Pixels:
-    """Pixels with hidden patches covered; both are brought to the larger of the two sizes."""
+    """Return the pixels with hidden ones covered, `hidden` being bool (h, w)."""
     covered = pixels.copy()
     covered[hidden] = HIDDEN
     return covered
 
 
 def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
-    """The six panels of a reconstruction: original, masked, low, high, combined, combined with true pixels pasted."""
+    """Draw the six panels of a reconstruction: original, masked, low, high, combined and pasted."""
     stretch, gain, side = stretch_of(made, plain), gain_of(made), made.combined.shape[-1]
     shown = (stretch.low, stretch.high)
     derived = "" if made.recipe.bands_from == "two heads" else ", by filter"
@@ -88,34 +88,34 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
         Panel(
             "high",
             "High frequencies",
-            f"about grey, × {gain}{derived}",
+            f"mid-grey, × {gain}{derived}",
             draw_residual(made.high, gain),
             (-0.5 / gain, 0.5 / gain),
         ),
         Panel("combined", "Combined", f"low + high, {side} px", stretch.draw(made.combined), shown),
         Panel(
-            "pasted", "True pixels pasted", "visible patches as they are", stretch.draw(made.pasted), shown
+            "pasted",
+            "True pixels pasted",
+            "visible patches from the original",
+            stretch.draw(made.pasted),
+            shown,
         ),
     )
 
 
 def enlarge_pixels(pixels: Pixels, side: int) -> Pixels:
-    """Repeat pixels (h, w, 3) up to `side`, a multiple of their size."""
+    """Enlarge pixels (h, w, 3) to `side`, a multiple of their size, by repeating them."""
     return np.moveaxis(enlarge(np.moveaxis(pixels, -1, 0), side), 0, -1)
 
 
 def png(pixels: NDArray[Any]) -> bytes:
-    """Pixels (h, w, 3) or (h, w) as a PNG: losslessly, and quickly rather than small."""
+    """Encode pixels (h, w, 3) or (h, w) as PNG, with fast rather than strong compression."""
     ordered = np.ascontiguousarray(pixels[..., ::-1]) if pixels.ndim == 3 else pixels
     done, encoded = cv2.imencode(".png", ordered, (cv2.IMWRITE_PNG_COMPRESSION, 1))
     assert done
     return encoded.tobytes()
 
 
-HEAT = cv2.COLORMAP_INFERNO
-
-
 def heat(values: NDArray[Any], full: float) -> Pixels:
-    """A map of values 0..full (h, w) in colours from black to pale yellow (inferno)."""
-    grey = np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.applyColorMap(grey, HEAT))[..., ::-1].astype(np.uint8)
+    """Draw values 0..full (h, w) in the colours of `theme.ERROR`, from black to pale yellow."""
+    return colour_table(ERROR)[np.clip(np.rint(values * (255 / full)), 0, 255).astype(np.uint8)]

@@ -1,4 +1,4 @@
-"""What a sweep is going to look at: the tiles of a plan as outlines on a picture of the raster."""
+"""The tiles of a planned embedding run, outlined on a picture of the raster."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pictures import Pixels
-from .theme import SERIES
+from .theme import MID_GREY, SERIES, rgb
 
 LEAST_PX = 5
-"""Tiles smaller than this on the picture are tinted rather than outlined: their lines would hide the ground."""
+"""Tiles smaller than this are tinted rather than outlined, as outlines would cover them."""
 
 FADED = 0.62
 
 
 def plan_picture(pixels: Pixels, boxes: Sequence[NDArray[np.float64]]) -> Pixels:
-    """Draw groups of boxes (n, 4) left, top, width, height as shares 0..1 of the picture (h, w, 3), a colour for each group.
+    """Draw groups of boxes on a picture (h, w, 3), one colour per group, and fade what no box covers.
 
-    Ground under no box fades; boxes of no extent are places, drawn as dots.
+    Boxes (n, 4) are left, top, width and height as shares 0..1 of the picture; boxes without extent become
+    dots.
     """
     height, width = pixels.shape[:2]
     drawn = pixels.copy()
@@ -30,7 +31,7 @@ def plan_picture(pixels: Pixels, boxes: Sequence[NDArray[np.float64]]) -> Pixels
         for left, top, w, h in group.tolist():
             covered[top : top + max(h, 1), left : left + max(w, 1)] = 1
     if any((group[:, 2:] > 0).any() for group in scaled):
-        drawn[covered == 0] = drawn[covered == 0] * (1 - FADED) + 128 * FADED
+        drawn[covered == 0] = drawn[covered == 0] * (1 - FADED) + MID_GREY * FADED
     for index, group in sorted(
         enumerate(scaled), key=lambda item: item[1][:, 2].min(initial=0), reverse=False
     ):
@@ -39,13 +40,12 @@ def plan_picture(pixels: Pixels, boxes: Sequence[NDArray[np.float64]]) -> Pixels
 
 
 def colour_of(group: int) -> tuple[int, int, int]:
-    """The colour of a group of boxes."""
-    text = SERIES[group % len(SERIES)]
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+    """Return the colour of a group of boxes."""
+    return rgb(SERIES[group % len(SERIES)])
 
 
 def _outline(drawn: Pixels, boxes: NDArray[np.int64], colour: tuple[int, int, int]) -> None:
-    """Draw one group of boxes in pixels, or tint it where its boxes are too small for lines."""
+    """Outline one group of boxes (in pixels); tint those too small for an outline."""
     places, tinted = (boxes[:, 2:] == 0).all(axis=1), (boxes[:, 2:] < LEAST_PX).any(axis=1)
     for left, top, _, _ in boxes[places].tolist():
         cv2.circle(drawn, (left, top), 1, colour, -1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""The printed figure: six panels, scores and the recipe, drawn by matplotlib without any global state."""
+"""The figure for print: six panels, scores and the recipe, drawn with matplotlib without global state."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..engine.results import Reconstruction
 from ..judge import FILL_NAMES, Verdict
 from ..units import decibels
 from .pictures import Pixels, panels
-from .theme import TEXT
+from .theme import PRINT_TEXT, TEXT
 
 WIDTH_INCHES = 7.2
-"""Two columns of a journal page."""
+"""The width of two journal columns."""
 
 
 def publication(made: Reconstruction, verdict: Verdict, title: str = "") -> Figure:
-    """Six panels in two rows, a line of scores over hidden pixels, and the recipe under them."""
+    """Draw six panels in two rows, with the scores over hidden pixels and the recipe below."""
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * 0.83), layout="constrained")
     grid = figure.subplots(2, 3)
     for axes, panel in zip(grid.flat, panels(made), strict=True):
         _show(axes, panel.pixels, panel.title, panel.note)
     if title:
         figure.suptitle(title, fontsize=11)
-    figure.supxlabel(f"{_scores(verdict)}\n{_caption(made)}", fontsize=6.5, color="#444444")
+    figure.supxlabel(f"{_scores(verdict)}\n{_caption(made)}", fontsize=6.5, color=PRINT_TEXT)
     return figure
 
 

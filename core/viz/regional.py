@@ -1,7 +1,8 @@
-"""A regional map of rasters and tables, as a leafmap (MapLibre) object: the same in a notebook, in a file and on the Globe page.
+"""A regional map of rasters and tables (leafmap, MapLibre) for notebooks, HTML files and the Globe page.
 
-A layer is anything that draws the square tiles of a web map. With an address each layer is fetched tile by tile; without one it is laid
-on as a single picture, so that a notebook needs no server. Nothing is asked of the internet: style, script and pictures are inside.
+A layer is anything that draws the square tiles of a web map. A layer with a URL is fetched tile by tile; one
+without is embedded as a single image, so that a notebook needs no server. Nothing is loaded from the
+internet.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import shapely
 from numpy.typing import NDArray
 
 from ..geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
+from .theme import MAP_GROUND, MAP_LEGEND, OUTLINE
 
 if TYPE_CHECKING:
     from leafmap.maplibregl import Map
@@ -30,15 +32,16 @@ SHIFT = 4
 METRES_PER_DEGREE = 111_320.0
 OVERLAY_PX = 1024
 MOST_OUTLINED = 3000
-GROUNDS = {"light": "#eef3f3", "dark": "#0d171c"}
-EDGE = (255, 255, 255, 170)
+_LEGEND = "padding:8px 10px;border-radius:8px;background:{};color:{};font:13px sans-serif"
 
 
 @dataclass(frozen=True, eq=False)
 class MapLayer:
-    """Something to lay on a map: `draw(z, x, y)` gives a tile (256, 256, 4) or None; `bounds` west, south, east, north in degrees.
+    """A layer of a web map.
 
-    `finest` is the zoom beyond which nothing more is to be seen, `shown` whether it is on at first.
+    draw: returns the tile (256, 256, 4) at z, x, y, or None where it is empty. bounds: west, south, east,
+    north in degrees. finest: the zoom beyond which there is no more detail. shown: whether the layer starts
+    switched on.
     """
 
     name: str
@@ -50,19 +53,18 @@ class MapLayer:
 
 
 class Cells:
-    """Draw the footprints of a table's rows, filled with a colour each or as outlines. Safe to share between threads.
+    """Draws the footprints of the rows of a table, filled or as outlines. Safe to share between threads.
 
-    `outlines` (n,) polygons in WGS84 degrees or None; `rgb` (n, 3) uint8, None for outlines alone. Where footprints overlap each is drawn
-    smaller about its centre, so that all are seen; large ones lie below small ones.
+    outlines: (n,) polygons in WGS84 degrees or None. rgb: (n, 3) uint8, None for outlines only. Overlapping
+    footprints are shrunk about their centres so that all stay visible; small ones are drawn over large ones.
     """
 
     def __init__(
         self, outlines: Sequence[shapely.Geometry | None], rgb: NDArray[np.uint8] | None = None
     ) -> None:
         known: Any = np.array(list(outlines), object)
-        shapes, rows = shapely.get_parts(
-            known, return_index=True
-        )  # of one across the antimeridian a part on either side
+        # A footprint across the antimeridian has a part on either side.
+        shapes, rows = shapely.get_parts(known, return_index=True)
         order = np.argsort(-shapely.area(shapes), kind="stable")
         self._shapes, self._rows = shapes[order], rows[order]
         self._rgb = rgb
@@ -70,14 +72,14 @@ class Cells:
         self._tree = shapely.STRtree(self._shapes)
 
     def coloured(self, rgb: NDArray[np.uint8]) -> Cells:
-        """The same footprints filled with other colours (n, 3); what was laid is shared."""
+        """Return the same footprints in other colours (n, 3); geometry and index are shared."""
         other = copy(self)
         other._rgb = rgb
         return other
 
     @property
     def bounds(self) -> Bounds:
-        """West, south, east, north in degrees, within Web Mercator."""
+        """West, south, east, north in degrees, clipped to Web Mercator."""
         west, south, east, north = shapely.total_bounds(self._shapes).tolist()
         return max(west, -180.0), max(south, -MERCATOR_LAT), min(east, 180.0), min(north, MERCATOR_LAT)
 
@@ -88,7 +90,7 @@ class Cells:
         return min(22, max(0, math.ceil(math.log2(360 / max(width, 1e-6)))))
 
     def draw(self, z: int, x: int, y: int) -> RGBA | None:
-        """One tile as (256, 256, 4); None where no footprint reaches."""
+        """Draw one tile (256, 256, 4); None if it contains no footprint."""
         found = np.sort(self._tree.query(shapely.box(*tile_bounds(z, x, y))))
         if not len(found) or (self._rgb is None and len(found) > MOST_OUTLINED):
             return None
@@ -98,14 +100,14 @@ class Cells:
         for at in found.tolist():
             ring = shapely.get_coordinates(shapely.get_exterior_ring(self._shapes[at]))
             if self._rgb is None:
-                cv2.polylines(drawn, [_pixels(ring, z, x, y)], True, EDGE, 1, cv2.LINE_AA, SHIFT)
+                cv2.polylines(drawn, [_pixels(ring, z, x, y)], True, OUTLINE, 1, cv2.LINE_AA, SHIFT)
             else:
                 filled = _pixels(_about_centre(ring, self._share), z, x, y)
                 cv2.fillPoly(drawn, [filled], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
         return drawn
 
     def _dots(self, drawn: RGBA, found: NDArray[np.int64], z: int, x: int, y: int) -> RGBA:
-        """Small squares where footprints are only a few pixels wide: thousands at the cost of one."""
+        """Draw small squares, vectorised, where thousands of footprints are only a few pixels wide."""
         assert self._rgb is not None
         boxes = shapely.bounds(self._shapes[found])
         corners = (
@@ -124,9 +126,10 @@ class Cells:
 
 
 def footprints(table: EmbeddingTable) -> NDArray[Any]:
-    """The outlines (n,) of a table's rows; of a row that gives only a point, the square of its tile, or one that fills its share of the map.
+    """Return the outlines (n,) of the rows of a table; None for a row without a location.
 
-    None where a row does not say where it is.
+    A row with only a point gets the square of its tile or, if its size is unknown, one that fits the density
+    of rows.
     """
     shapes: Any = shapely.from_wkb(table.columns["geometry"].to_numpy())
     bare = ~(shapely.area(shapes) > 0) & np.isfinite(table.lonlat).all(axis=1)
@@ -146,7 +149,7 @@ def footprints(table: EmbeddingTable) -> NDArray[Any]:
 def stacked(
     drawers: Sequence[Callable[[int, int, int], RGBA | None]],
 ) -> Callable[[int, int, int], RGBA | None]:
-    """Draw several things as one layer, the first lowest."""
+    """Combine several drawing functions into one layer, the first at the bottom."""
 
     def draw(z: int, x: int, y: int) -> RGBA | None:
         drawn: RGBA | None = None
@@ -160,55 +163,61 @@ def stacked(
 
 
 def png(tile: RGBA) -> bytes:
-    """A tile (h, w, 4) as PNG."""
+    """Encode a tile (h, w, 4) as PNG."""
     done, encoded = cv2.imencode(".png", tile[..., [2, 1, 0, 3]], (cv2.IMWRITE_PNG_COMPRESSION, 4))
     assert done
     return encoded.tobytes()
 
 
 def map_class() -> type[Map]:
-    """Leafmap's map; its first import takes seconds, so a server calls this before somebody waits for it."""
-    logging.getLogger("maplibre").setLevel(
-        logging.ERROR
-    )  # it regrets at every import that another framework is not here
+    """Return the map class of leafmap.
+
+    The first import takes seconds, so a server calls this ahead of time.
+    """
+    logging.getLogger("maplibre").setLevel(logging.ERROR)  # it warns about a missing optional framework
     from leafmap.maplibregl import Map
 
     return Map
 
 
 def regional_map(
-    layers: Sequence[MapLayer], *, addresses: Mapping[str, str] | None = None, theme: str = "light", height: str = "600px",
-    marker: tuple[float, float] | None = None, for_html: bool = True,
-) -> Map:  # fmt: skip
-    """Lay layers on a leafmap map over plain ground, with a switch for each, scaled to the finest of them.
+    layers: Sequence[MapLayer],
+    *,
+    addresses: Mapping[str, str] | None = None,
+    theme: str = "light",
+    height: str = "600px",
+    marker: tuple[float, float] | None = None,
+    for_html: bool = True,
+) -> Map:
+    """Show layers on a leafmap map with a plain background and a switch for each, zoomed to their extent.
 
-    `addresses` by layer name are templates with {z}/{x}/{y}; a layer without one becomes a picture inside the map. `marker` (longitude,
-    latitude) marks a place. `for_html` False is for showing the object in a live notebook.
+    addresses: URL templates with {z}/{x}/{y} by layer name; a layer without one is embedded as an image.
+    marker: (longitude, latitude). for_html: False to show the object in a live notebook.
     """
     bounds = _joined([layer.bounds for layer in layers])
     style: Any = {
         "version": 8,
         "sources": {},
-        "layers": [{"id": "ground", "type": "background", "paint": {"background-color": GROUNDS[theme]}}],
+        "layers": [{"id": "ground", "type": "background", "paint": {"background-color": MAP_GROUND[theme]}}],
     }
     shown = map_class()(
-        style=style, bounds=list(bounds), fit_bounds_options={"padding": 24}, height=height, use_message_queue=for_html,
+        style=style,
+        bounds=list(bounds),
+        fit_bounds_options={"padding": 24},
+        height=height,
+        use_message_queue=for_html,
         controls={"navigation": "top-right", "fullscreen": "top-right", "scale": "bottom-left"},
-    )  # fmt: skip
+    )
     for layer in layers:
         _lay(shown, layer, (addresses or {}).get(layer.name))
     if marker is not None:
         shown.add_marker(lng_lat=list(marker))
     shown.add_layer_control(
-        layer_ids=[layer.name for layer in layers], css_text=_CSS[theme], position="top-left"
+        layer_ids=[layer.name for layer in layers],
+        css_text=_LEGEND.format(*MAP_LEGEND[theme]),
+        position="top-left",
     )
     return shown
-
-
-_CSS = {
-    "light": "padding:8px 10px;border-radius:8px;background:rgba(255,255,255,.92);color:#14232b;font:13px sans-serif",
-    "dark": "padding:8px 10px;border-radius:8px;background:rgba(22,36,43,.92);color:#e4edef;font:13px sans-serif",
-}
 
 
 def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
@@ -226,8 +235,13 @@ def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
     else:
         coarsest = max(0, min(layer.finest, _fitting_zoom(layer.bounds, TILE_PX)) - 4)
         source = {
-            "type": "raster", "tiles": [address], "tileSize": TILE_PX, "bounds": list(layer.bounds), "minzoom": coarsest, "maxzoom": layer.finest,
-        }  # fmt: skip
+            "type": "raster",
+            "tiles": [address],
+            "tileSize": TILE_PX,
+            "bounds": list(layer.bounds),
+            "minzoom": coarsest,
+            "maxzoom": layer.finest,
+        }
     shown.add_source(layer.name, source)
     paint = {"raster-resampling": "nearest" if address is None else "linear", "raster-fade-duration": 0}
     raster: Any = Layer(id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint)  # pyright: ignore[reportCallIssue]
@@ -235,7 +249,10 @@ def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
 
 
 def overlay(layer: MapLayer, side_px: int = OVERLAY_PX) -> tuple[RGBA, Bounds]:
-    """A whole layer as one picture in Web Mercator of at most about `side_px` a side, and its bounds in degrees."""
+    """Draw a layer as one Web Mercator image with sides up to about `side_px`.
+
+    Also return its bounds in degrees.
+    """
     zoom = min(layer.finest, _fitting_zoom(layer.bounds, side_px))
     west, south, east, north = layer.bounds
     (left, top), (right, bottom) = _mercator(np.array([[west, north], [east, south]])) * 2**zoom
@@ -250,20 +267,20 @@ def overlay(layer: MapLayer, side_px: int = OVERLAY_PX) -> tuple[RGBA, Bounds]:
 
 
 def tile_bounds(z: int, x: int, y: int) -> Bounds:
-    """West, south, east, north of a web map's tile in degrees."""
+    """Return west, south, east, north of a web map tile in degrees."""
     n = 2**z
     north, south = (math.degrees(math.atan(math.sinh(math.pi * (1 - 2 * at / n)))) for at in (y, y + 1))
     return x / n * 360 - 180, south, (x + 1) / n * 360 - 180, north
 
 
 def _mercator(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions (n, 2) in the unit square of Web Mercator, from the north-western corner."""
+    """Convert to the unit square of Web Mercator (n, 2), with its origin in the north-west."""
     lat = np.radians(lonlat[:, 1].clip(-MERCATOR_LAT, MERCATOR_LAT))
     return np.stack([lonlat[:, 0] / 360 + 0.5, 0.5 - np.arcsinh(np.tan(lat)) / (2 * np.pi)], axis=1)
 
 
 def _pixels(ring: NDArray[np.float64], z: int, x: int, y: int) -> NDArray[np.int32]:
-    """A ring of degrees in pixels of a tile, in the fixed-point numbers that OpenCV draws with."""
+    """Convert a ring in degrees to pixels of a tile, in OpenCV's fixed-point format."""
     at = (_mercator(ring) * 2**z - (x, y)) * TILE_PX
     return np.round(at.clip(-1e4, 1e4) * 2**SHIFT).astype(np.int32)
 
@@ -274,7 +291,7 @@ def _about_centre(ring: NDArray[np.float64], share: float) -> NDArray[np.float64
 
 
 def _share(shapes: NDArray[Any]) -> float:
-    """How far footprints of one size must shrink so as not to overlap: what lies between two centres over what one is wide."""
+    """How much footprints must shrink not to overlap: median spacing over median size, at most 1."""
     if len(shapes) < 2:
         return 1.0
     from sklearn.neighbors import KDTree
@@ -294,6 +311,6 @@ def _joined(bounds: Sequence[Bounds]) -> Bounds:
 
 
 def _fitting_zoom(bounds: Bounds, side_px: int) -> int:
-    """The finest zoom at which bounds take at most `side_px` a side."""
+    """The finest zoom at which the bounds take at most `side_px` per side."""
     corners = _mercator(np.array([[bounds[0], bounds[3]], [bounds[2], bounds[1]]]))
     return max(0, math.floor(math.log2(side_px / TILE_PX / max(float(np.ptp(corners, axis=0).max()), 1e-9))))

@@ -1,4 +1,4 @@
-"""Pictures and curves along the scale axis."""
+"""Pictures and curves of a scale series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..engine.results import Bands, Reconstruction
 from ..evaluation.stats.spectrum import Spectrum
 from ..judge import BANDS, error_map, shared_scale
 from .pictures import Panel, Stretch, cover, draw_residual, enlarge_pixels, gain_of, heat, stretch_of
-from .theme import GRID, MODEL, SERIES, TEXT, TRUTH
+from .theme import CLEAR, GRID, MODEL, SERIES, TEXT, TRUTH
 
 MARK_PX = 16
 BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))
@@ -21,7 +21,7 @@ BAND_COLOURS = dict(zip(BANDS, (SERIES[0], SERIES[1], SERIES[2]), strict=True))
 
 @dataclass(frozen=True)
 class Look:
-    """How all rows are drawn, so that scales compare: taken from the tile at its own scale."""
+    """Display settings shared by all rows, taken from the tile at its own scale."""
 
     stretch: Stretch
     gain: int
@@ -29,13 +29,13 @@ class Look:
 
 
 def look_of(made: Reconstruction) -> Look:
-    """The stretch, the residual's gain and the error at which maps reach full colour."""
+    """Return the contrast stretch, the gain of residuals and the error with the brightest colour."""
     return Look(stretch_of(made), gain_of(made), shared_scale([error_map(made)], [made.hidden_high]))
 
 
 def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) -> tuple[Panel, ...]:
-    """One scale: what the network sees, low, high, combined, error."""
-    side, said = made.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
+    """Draw one scale: input, low, high, combined, error."""
+    side, note = made.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
     return (
         Panel(
             f"{key}-seen",
@@ -46,16 +46,16 @@ def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) 
         Panel(
             f"{key}-low", "Low", f"{made.low.shape[-1]} px", enlarge_pixels(look.stretch.draw(made.low), side)
         ),
-        Panel(f"{key}-high", "High", f"about grey, × {look.gain}", draw_residual(made.high, look.gain)),
+        Panel(f"{key}-high", "High", f"mid-grey, × {look.gain}", draw_residual(made.high, look.gain)),
         Panel(f"{key}-combined", "Combined", f"{side} px", look.stretch.draw(made.combined)),
-        Panel(f"{key}-error", "Error", said, heat(error_map(made), look.full)),
+        Panel(f"{key}-error", "Error", note, heat(error_map(made), look.full)),
     )
 
 
 def band_panels(
     made: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str
 ) -> tuple[Panel, ...]:
-    """One scale split as the paper words it: true and predicted low band, true and predicted rest."""
+    """Draw one scale split into bands as in the paper: low band and residual, true and predicted."""
     note = f"{truth.blocks} x {truth.blocks} blocks"
     return (
         Panel(
@@ -84,7 +84,10 @@ def error_chart(
     title: str,
     marks: Mapping[str, float] | None = None,
 ) -> go.Figure:
-    """Mean absolute error of each band against a logarithmic axis (GSD in metres, or res); `marks` are named places on it."""
+    """Plot the mean absolute error of each band against GSD in metres or res.
+
+    `marks` are labelled vertical lines.
+    """
     figure = go.Figure()
     for band, values in errors.items():
         figure.add_scatter(
@@ -100,7 +103,7 @@ def error_chart(
 def drift_chart(
     x: Sequence[float], cosine: Sequence[float | None], title: str, marks: Mapping[str, float] | None = None
 ) -> go.Figure:
-    """Cosine of each embedding with the one at the tile's own scale or res."""
+    """Plot the cosine similarity of each embedding to the one at the tile's own scale or res."""
     figure = go.Figure()
     figure.add_scatter(
         x=list(x),
@@ -111,24 +114,23 @@ def drift_chart(
         showlegend=False,
     )
     least = min((value for value in cosine if value is not None), default=1.0)
-    figure.update_yaxes(
-        range=[min(0.9, least - 0.02), 1.01]
-    )  # never so fine that nothing looks like something
-    return _finished(figure, x, title, "cosine to its own", marks)
+    # A minimum range, so that noise does not look like a trend.
+    figure.update_yaxes(range=[min(0.9, least - 0.02), 1.01])
+    return _finished(figure, x, title, "cosine similarity to its own scale", marks)
 
 
 def spectrum_chart(
     curves: Mapping[str, tuple[Spectrum, Spectrum]], ground_m: float, patch_m: float
 ) -> go.Figure:
-    """Power by wavelength on the ground in metres: truth solid, prediction dotted, one colour a scale; the patch's size is marked."""
+    """Plot power against wavelength on the ground: truth solid, prediction dotted, one colour per scale."""
     figure = go.Figure()
     for colour, (name, (truth, predicted)) in zip(SERIES * 2, curves.items(), strict=False):
-        for spectrum, dash, words in ((truth, "solid", "truth"), (predicted, "dot", "prediction")):
+        for spectrum, dash, label in ((truth, "solid", "truth"), (predicted, "dot", "prediction")):
             figure.add_scatter(
                 x=(ground_m / spectrum.cycles).tolist(),
                 y=spectrum.power.tolist(),
                 mode="lines",
-                name=f"{name}, {words}",
+                name=f"{name}, {label}",
                 line={
                     "color": TRUTH if len(curves) == 1 and dash == "solid" else colour,
                     "dash": dash,
@@ -145,7 +147,7 @@ def spectrum_chart(
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis from `low` to `high`: about three to eight, as far apart as the range lets them be."""
+    """Return about three to eight round tick values for a logarithmic axis from `low` to `high`."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     found: list[float] = []
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
@@ -183,7 +185,7 @@ def _finished(
         margin={"l": 10, "r": 10, "t": 10 + MARK_PX * len(marks or {}), "b": 10},
         legend={"orientation": "h", "y": -0.24, "yanchor": "top"},
         font={"color": TEXT},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
     )
     return figure

@@ -1,4 +1,4 @@
-"""Panels as one piece of HTML: pictures, headings and notes arrive together, three abreast on a wide screen and two on a phone."""
+"""Panels as one block of HTML: pictures with titles and captions, three in a row or two on a phone."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ import cv2
 import numpy as np
 
 from .pictures import Panel, Pixels
+from .theme import PLACEHOLDER
 
 QUALITY = 95
-_GRID = "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));gap:14px 14px;margin:0"
-_IMAGE = "width:100%;aspect-ratio:1;display:block;border-radius:8px;image-rendering:{rendering};background:rgba(127,140,148,.15)"
+_GRID = (
+    "display:grid;grid-template-columns:repeat(auto-fill,minmax(max({least}px,{share}%),1fr));"
+    "gap:14px 14px;margin:0"
+)
+_IMAGE = (
+    "width:100%;aspect-ratio:1;display:block;border-radius:8px;image-rendering:{rendering};background:"
+    + PLACEHOLDER
+)
 _TITLE = "font-weight:600;font-size:.92rem;line-height:1.3;margin-top:6px"
 _NOTE = "font-size:.8rem;line-height:1.3;opacity:.66"
 
 
 def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
-    """Pixels (h, w, 3) as a JPEG without colour subsampling: for looking at; downloads are PNG."""
+    """Encode pixels (h, w, 3) as JPEG without chroma subsampling, for display; downloads are PNG."""
     done, encoded = cv2.imencode(
         ".jpg",
         np.ascontiguousarray(pixels[..., ::-1]),
@@ -34,8 +41,8 @@ def jpeg(pixels: Pixels, quality: int = QUALITY) -> bytes:
     return encoded.tobytes()
 
 
-def inside(_: str, picture: bytes) -> str:
-    """A JPEG as an address that holds it."""
+def data_url(_: str, picture: bytes) -> str:
+    """Return a JPEG as a data URL."""
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
@@ -45,18 +52,19 @@ def sheet(
     abreast: int = 3,
     least_px: int = 138,
     smooth: bool = False,
-    address: Callable[[str, bytes], str] = inside,
+    address: Callable[[str, bytes], str] = data_url,
 ) -> str:
-    """Panels as HTML, at most `abreast` in a row and none narrower than `least_px`; each is found by its `data-panel`.
+    """Lay out panels as HTML, at most `abreast` in a row and each at least `least_px` wide.
 
-    `address` says where the browser finds a panel's picture, given the panel's name and its JPEG.
+    `address` returns the URL of a panel's picture, given the panel's name and its JPEG.
     """
     grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
-    return f'<div style="{grid}">{"".join(_figure(panel, smooth, address(panel.name, jpeg(panel.pixels))) for panel in panels)}</div>'
+    figures = [_figure(panel, smooth, address(panel.name, jpeg(panel.pixels))) for panel in panels]
+    return f'<div style="{grid}">{"".join(figures)}</div>'
 
 
 def blank_sheet(count: int, *, abreast: int = 3, least_px: int = 138) -> str:
-    """The room of `count` panels that are still being computed, so that what stands below does not move when they come."""
+    """Return placeholders for `count` panels, so that the page does not move when they arrive."""
     grid = _GRID.format(least=least_px, share=round(100 / abreast - 3, 1))
     image = _IMAGE.format(rendering="auto")
     line = f'<figcaption><div style="{_TITLE}">&nbsp;</div><div style="{_NOTE}">&nbsp;</div></figcaption>'
@@ -69,5 +77,6 @@ def _figure(panel: Panel, smooth: bool, source: str) -> str:
     return (
         f'<figure data-panel="{escape(panel.name)}" style="margin:0">'
         f'<img src="{source}" alt="{escape(f"{panel.title}: {panel.note}")}" style="{image}">'
-        f'<figcaption><div style="{_TITLE}">{escape(panel.title)}</div><div style="{_NOTE}">{escape(panel.note)}</div></figcaption></figure>'
+        f'<figcaption><div style="{_TITLE}">{escape(panel.title)}</div>'
+        f'<div style="{_NOTE}">{escape(panel.note)}</div></figcaption></figure>'
     )

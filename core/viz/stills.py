@@ -1,4 +1,4 @@
-"""Points drawn into a still picture, for where no browser can draw them: the Earth as a flat map, or a projection."""
+"""Points drawn on a static image, for pages without WebGL: a flat map of the Earth, or a projection."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .theme import BLACK, WHITE
+
 FADED = 0.22
 MARGIN = 0.04
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """The corner values of a picture: left, bottom, right, top, in degrees or in a projection's units."""
+    """The extent of a picture in degrees or in the units of a projection."""
 
     left: float
     bottom: float
@@ -26,7 +28,7 @@ EARTH = Bounds(-180.0, -90.0, 180.0, 90.0)
 
 
 def bounds_of(xy: NDArray[np.float32]) -> Bounds:
-    """Give the bounds of the finite rows of (n, 2), with a margin; a unit square where there are none."""
+    """Return the bounds of the finite rows of (n, 2), with a margin; the unit square if there are none."""
     known = xy[np.isfinite(xy).all(axis=1)]
     if not len(known):
         return Bounds(0.0, 0.0, 1.0, 1.0)
@@ -39,9 +41,12 @@ def still(
     ground: NDArray[np.uint8], bounds: Bounds, xy: NDArray[np.float32], rgb: NDArray[np.uint8],
     *, selected: NDArray[np.int64] | None = None, ringed: NDArray[np.int64] | None = None, radius_px: int = 2,
 ) -> NDArray[np.uint8]:  # fmt: skip
-    """Draw (n, 2) points with (n, 3) colours onto a (h, w, 3) ground that spans `bounds`; gives a new picture.
+    """Draw points (n, 2) with colours (n, 3) on a background (h, w, 3) that spans `bounds`.
 
-    `selected` rows keep their colour and the others fade (None or empty: all keep it); `ringed` rows get a white ring.
+    Returns a new picture.
+
+    `selected` rows keep their colour and the others fade (None or empty: none fade); `ringed` rows get a
+    white ring.
     """
     height, width = ground.shape[:2]
     with np.errstate(invalid="ignore"):
@@ -61,6 +66,6 @@ def still(
         picture[r, c] = np.rint(share * rgb[there] + (1 - share) * ground[r, c]).astype(np.uint8)
     for at in [] if ringed is None else ringed.tolist():
         if np.isfinite(col[at]) and np.isfinite(row[at]):
-            cv2.circle(picture, (int(col[at]), int(row[at])), radius_px + 4, (255, 255, 255), 2, cv2.LINE_AA)
-            cv2.circle(picture, (int(col[at]), int(row[at])), radius_px + 6, (0, 0, 0), 1, cv2.LINE_AA)
+            cv2.circle(picture, (int(col[at]), int(row[at])), radius_px + 4, WHITE, 2, cv2.LINE_AA)
+            cv2.circle(picture, (int(col[at]), int(row[at])), radius_px + 6, BLACK, 1, cv2.LINE_AA)
     return picture

@@ -1,4 +1,4 @@
-"""Results as rows for a table: plain values, best first where an order is asked for."""
+"""Scores as rows of a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..units import decibels
 
 
 def score_rows(verdict: Verdict, model: str) -> list[dict[str, str | float | None]]:
-    """One row for the model and one for each fill, in words: PSNR, and SSIM and mean absolute error as numbers, over hidden pixels."""
+    """Return a row for the model and one per fill: PSNR as text, SSIM and L1, over hidden pixels."""
     rows = {model: verdict.model, **{FILL_NAMES[name]: scores for name, scores in verdict.fills.items()}}
     return [_row(name, scores) for name, scores in rows.items()]
 

@@ -1,4 +1,4 @@
-"""Curves of training runs, for one run or several over each other."""
+"""Curves of one training run or of several."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from .theme import GRID, SERIES, TEXT
+from .theme import CLEAR, GRID, SERIES, TEXT
 
 MOST_ABOVE_USUAL = 3.0
-"""How far above the least the greatest loss may stand, in units of the 95th percentile's distance, before the axis ends below it."""
+"""How far the loss axis may extend, relative to the 95th percentile, before it cuts off spikes."""
 
 
 def loss_figure(
     logs: Mapping[str, Sequence[Mapping[str, Any]]], smooth: int = 20, by: str = "step"
 ) -> go.Figure:
-    """Loss by step (or by pictures seen, by="seen") of each named run: faint as logged, bold as a running median over `smooth` rows.
+    """Plot the loss of each run by step (or images seen, by="seen") with its running median.
 
-    A few spikes neither lift the bold curve nor flatten the rest: the axis ends below them, and a note says how high they reach.
+    Spikes affect neither the median nor the axis, which ends below them; a note gives their number and
+    height.
     """
     figure, everything = go.Figure(), [np.empty(0)]
     for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
@@ -42,12 +43,12 @@ def loss_figure(
             figure.add_scatter(
                 x=x[width - 1 :], y=running, mode="lines", name=name, line={"color": colour, "width": 2.5}
             )
-    _dress(figure, "step" if by == "step" else "pictures seen", "loss")
+    _style(figure, "step" if by == "step" else "images seen", "loss")
     return _below_spikes(figure, np.concatenate(everything))
 
 
 def _below_spikes(figure: go.Figure, losses: NDArray[np.float64]) -> go.Figure:
-    """End the axis of losses where a few of them stand far above the others."""
+    """Cut the loss axis below a few values that are far above the others."""
     if not len(losses):
         return figure
     low, usual, highest = (float(value) for value in (losses.min(), np.percentile(losses, 95), losses.max()))
@@ -72,7 +73,10 @@ def _below_spikes(figure: go.Figure, losses: NDArray[np.float64]) -> go.Figure:
 
 
 def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
-    """PSNR of the fixed tiles' hidden pixels over hours of training, a curve a run; dashed, what the network works on top of."""
+    """Plot PSNR over hidden pixels of the preview tiles against hours of training.
+
+    Dashed: the fill that the network starts from.
+    """
     figure = go.Figure()
     for colour, (name, rows) in zip(SERIES * 4, logs.items(), strict=False):
         scored = [row for row in rows if "psnr" in row]
@@ -90,21 +94,21 @@ def progress_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figur
             x=hours,
             y=fill,
             mode="lines+markers",
-            name=f"{name}: fill below it",
+            name=f"{name}: fill",
             marker={"symbol": "line-ew-open"},
             line=dashed,
         )
-    _dress(figure, "hours of training", "PSNR of hidden pixels (dB)")
+    _style(figure, "hours of training", "PSNR of hidden pixels (dB)")
     return figure.update_xaxes(rangemode="tozero")
 
 
-def _dress(figure: go.Figure, across: str, up: str) -> go.Figure:
+def _style(figure: go.Figure, across: str, up: str) -> go.Figure:
     axis = {"gridcolor": GRID, "zeroline": False, "color": TEXT}
     return figure.update_layout(
         height=320,
         margin={"l": 50, "r": 10, "t": 10, "b": 40},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
         font={"color": TEXT},
         legend={"orientation": "h", "y": 1.1},
         xaxis={**axis, "title": {"text": across}},

@@ -23,7 +23,7 @@ def random_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ModelInputError, match="no image teacher called 'resnet'.*efficientnet_lite0"):
+    with pytest.raises(ModelInputError, match=r"no image teacher called 'resnet'.*efficientnet_lite0"):
         ScaleMAEObjective(create("scale_mae_tiny", trained=False), teacher="resnet")
 
 

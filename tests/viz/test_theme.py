@@ -1,12 +1,17 @@
 """Colours that must be told apart."""
 
+import re
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from core.viz.theme import CLASSES, UNKNOWN
+from core.viz import theme
+from core.viz.maps import scale_bar
+from core.viz.pictures import heat
+from core.viz.theme import CLASSES, ERROR, UNKNOWN, colour_map, rgb
 
 EYES = {
     "usual": np.eye(3),
@@ -47,3 +52,27 @@ def test_any_two_classes_are_told_apart_by_any_eye(eye):
 
 def test_what_is_unknown_looks_like_no_class():
     assert np.linalg.norm(lab(CLASSES, "usual") - lab([UNKNOWN], "usual"), axis=1).min() > 15
+
+
+def test_the_theme_alone_holds_colours():
+    """Builders take colours by name, so that the error maps and their legend cannot differ."""
+    literal = re.compile(r"#[0-9a-fA-F]{6}\b|rgba?\(\d|COLORMAP|\(255, 255, 255|cmap=")
+    folder = Path(theme.__file__).parent
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.glob("*.py"))
+        if path.name != "theme.py"
+        for line in path.read_text().splitlines()
+        if literal.search(line)
+    ]
+    assert not found
+
+
+def test_error_maps_and_their_legend_share_their_colours():
+    drawn = heat(np.array([[0.0, 0.5, 1.0, 2.0]]), 1.0)[0].tolist()
+    anchors = colour_map(ERROR, 9)
+    assert [tuple(pixel) for pixel in (drawn[0], drawn[2], drawn[3])] == [
+        rgb(anchors[at]) for at in (0, 8, 8)
+    ]
+    assert np.abs(np.array(drawn[1]) - rgb(anchors[4])).max() <= 1
+    assert all(colour in scale_bar(1.0, "error") for colour in anchors)

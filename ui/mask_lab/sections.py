@@ -12,7 +12,7 @@ from core.engine.results import Reconstruction
 from core.judge import ERRORS, judge
 from core.session import PageView
 from core.units import decibels
-from core.viz.charts import sweep_chart
+from core.viz.charts import ratio_chart
 from core.viz.maps import animation, error_panels, fill_panels, scale_bar, spread_panels
 from core.viz.pictures import Panel, panels, png, stretch_of
 from core.viz.sheet import sheet
@@ -141,7 +141,7 @@ def more_hidden(view: PageView, made: Reconstruction) -> None:
         "model": [v.model.psnr for v in verdicts],
         **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills},
     }
-    st.plotly_chart(sweep_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
+    st.plotly_chart(ratio_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
     chosen = st.select_slider(
         "Hidden",
         range(len(steps)),

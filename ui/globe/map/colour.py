@@ -15,7 +15,7 @@ from core.atlas import EmbeddingTable
 from core.atlas.analysis.cluster import Clusters, cluster
 from core.atlas.analysis.project import colours
 from core.atlas.search.neighbors import similarities
-from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, run_of
+from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, colour_map
 from ui.globe.desk import Layer, painted
 from ui.shell import cached, state
 
@@ -121,7 +121,7 @@ def _layer(table: EmbeddingTable, by: str, place: int | None) -> Layer:
         values = similarities(table, table.vectors_of([place])[0]).copy()
         values[~table.stored.usable] = np.nan
         low = float(np.nanpercentile(values, 40))
-        return Layer(title, values=values, palette=run_of(HEAT), note=note, limits=(low, 1.0))
+        return Layer(title, values=values, palette=colour_map(HEAT), note=note, limits=(low, 1.0))
     return _of_column(table.columns[by.removeprefix(COLUMN)], title)
 
 
@@ -196,7 +196,7 @@ def _run(layer: Layer) -> Painted:
     )
     if high <= low:
         high = low + (abs(low) or 1.0) * 1e-6
-    colours_of_run = layer.palette or run_of(VIRIDIS)
+    colours_of_run = layer.palette or colour_map(VIRIDIS)
     share = ((np.where(known, values, low) - low) / (high - low)).clip(0, 1)
     at = np.rint(share * (len(colours_of_run) - 1)).astype(np.uint8)
     at = np.where(known, at + (at >= 1), 1).astype(np.uint8)

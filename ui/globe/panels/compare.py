@@ -14,7 +14,7 @@ from core.atlas.analysis.match import FEWEST, SamePlaces, pairs_of, same_places
 from core.atlas.search.neighbors import nearest, unit_rows
 from core.errors import ExplorerError
 from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
-from core.viz.theme import VIRIDIS, run_of
+from core.viz.theme import VIRIDIS, colour_map
 from ui.globe import desk as ask
 from ui.globe import tables
 from ui.globe.desk import Desk, Layer
@@ -149,7 +149,7 @@ def agreement(desk: Desk, other: Scene) -> Agreement:
         layer = Layer(
             "Agreement of neighbours",
             values=values,
-            palette=run_of(VIRIDIS),
+            palette=colour_map(VIRIDIS),
             note=note,
             limits=(0.0, max(0.2, float(overlap.max()))),
         )

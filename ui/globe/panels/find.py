@@ -15,7 +15,7 @@ from core.atlas import SearchError
 from core.atlas.search.neighbors import Neighbors, example_query, nearest, similarities
 from core.geo.gazetteer import NamedPlace, find_places
 from core.units import metres
-from core.viz.theme import HEAT, run_of
+from core.viz.theme import HEAT, colour_map
 from ui.globe import desk as ask
 from ui.globe.desk import Desk, Layer
 from ui.globe.panels import find_filter, find_ground
@@ -277,7 +277,7 @@ def _likeness(desk: Desk, query: Query) -> Layer:
         return Layer(
             "Likeness to your search",
             values=values,
-            palette=run_of(HEAT),
+            palette=colour_map(HEAT),
             note=note,
             limits=(low, max(high, low + 1e-6)),
         )

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.atlas.analysis.cluster import CANDIDATES, Clusters
 from core.atlas.analysis.outliers import Outliers, outliers_by_density, outliers_by_loss
-from core.viz.theme import CLASSES, HEAT, run_of
+from core.viz.theme import CLASSES, HEAT, colour_map
 from ui.globe import desk as ask
 from ui.globe.desk import Desk, Layer
 from ui.globe.map.colour import clusters
@@ -101,7 +101,7 @@ def _strange(desk: Desk, way: str) -> None:
         found = outliers(desk, way)
     limits = (float(np.nanpercentile(found.score, 50)), float(np.nanpercentile(found.score, 99.8)))
     note = f"Light is strange: {found.meaning}."
-    layer = Layer(WAYS[way], values=found.score, palette=run_of(HEAT), note=note, limits=limits)
+    layer = Layer(WAYS[way], values=found.score, palette=colour_map(HEAT), note=note, limits=limits)
     ask.paint_on_request(layer, family=tuple(WAYS.values()))
     rows = found.rows[:SHOWN].tolist()
     ask.ring(rows)

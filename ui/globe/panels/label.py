@@ -19,7 +19,7 @@ from core.atlas.analysis.label import Labeller, Marks, fit, suggest, variety
 from core.atlas.analysis.marking import Sheet, Word, load_sheet, new_key, save_sheet
 from core.atlas.search.neighbors import top
 from core.errors import ExplorerError
-from core.viz.theme import HEAT, run_of
+from core.viz.theme import HEAT, colour_map
 from ui.globe import desk as ask
 from ui.globe.desk import Desk, Layer
 from ui.globe.map.colour import Painted, encode
@@ -91,7 +91,7 @@ def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
     return Layer(
         f"Probability of {title or 'what you marked'}",
         values=probability,
-        palette=run_of(HEAT),
+        palette=colour_map(HEAT),
         note=note,
         limits=(0.0, 1.0),
     )

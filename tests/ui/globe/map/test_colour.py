@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from core.atlas import EmbeddingTable, make_rows
-from core.viz.theme import CLASSES, HEAT, UNKNOWN, run_of
+from core.viz.theme import CLASSES, HEAT, UNKNOWN, colour_map
 from tests.globe_tables import columns_of, places, vectors_at
 from ui.globe.desk import Layer
 from ui.globe.map.colour import MOST_NAMED, choices, encode, paint_by, rgb_of
@@ -61,7 +61,7 @@ def test_a_run_ends_where_the_legend_says_and_what_is_unknown_is_grey() -> None:
     made = encode(Layer("loss", values=values, limits=(0, 10)))
     at = positions(made.colours)
     assert [made.palette[n] for n in at] == [
-        run_of(("#440154", "#fde725"))[0],
+        colour_map(("#440154", "#fde725"))[0],
         made.palette[at[1]],
         "#fde725",
         UNKNOWN,
