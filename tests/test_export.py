@@ -6,10 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+import torch
 from PIL import Image
 
+from core.engine.inputs import read_ground
+from core.engine.loaded import load
 from core.engine.reconstruct import reconstruct
 from core.export import BANDS, ExportError, figure, geotiff, pictures_zip, recipe_json, write_all
+from core.geo import TileRef, TileSpec, known_sources
 from core.judge import judge
 from core.masking import MaskSpec
 from tests.engine.conftest import plain_tile
@@ -95,3 +99,17 @@ def test_everything_into_a_folder_and_a_sentence_where_that_fails(made, verdict,
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ExportError, match="another folder"):
         write_all(made, verdict, tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["scale_mae_tiny", "mae_tiny"])
+def test_exported_files_have_the_same_bytes_with_one_thread_and_two(name: str) -> None:
+    model = load(name)
+    tile = read_ground(known_sources().read, TileSpec(TileRef("samples", "landsat")), model.card.input_px)
+    before, files = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        made = reconstruct(model, tile, MaskSpec("random", 0.6, seed=4), repeatable=True)
+        assert torch.get_num_threads() == threads
+        files.append((made.combined.tobytes(), pictures_zip(made, judge(made)), geotiff(made)))
+    torch.set_num_threads(before)
+    assert files[0] == files[1]

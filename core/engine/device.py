@@ -121,6 +121,19 @@ def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def one_thread(on: Device) -> Iterator[None]:
+    """Compute on a single CPU thread: sums that several threads share are rounded differently, so that the last bits, and now and then
+    a value of a PNG, would depend on the number of cores. Other devices compute as always."""
+    count = torch.get_num_threads()
+    if on.torch.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
+
+
 def to_device(array: NDArray[Any], on: Device) -> Tensor:
     """Copy an array to the device; to CUDA from pinned memory, without waiting for the copy to end."""
     tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))  # a read-only view is copied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from ..masking import Mask, MaskSpec, make_mask, mask_to_text
 from ..models.base import Encoder, Reconstructor
 from ..models.frequency import area, bilinear, high_target
 from ..policy import Policy, policy_to_text, warning_for
-from .device import Device, Pace, device_of, fitting_batches, precision, to_device, to_numpy
+from .device import Device, Pace, device_of, fitting_batches, one_thread, precision, to_device, to_numpy
 from .inputs import Fed, InputError, band_warning, feed, normalised, require_side, res_of, target_of
 from .results import Reconstruction, ReconstructionRecipe, enlarge
 
@@ -45,15 +46,18 @@ def reconstruct(
     policy: Policy | None = None,
     *,
     size_px: int | None = None,
+    repeatable: bool = False,
 ) -> Reconstruction:
     """Hide part of a tile, let a network imagine it, and lay the truth beside it.
 
     The tile's centred square is resampled to `size_px` (None: the card's input size; else a multiple of its patch). A `MaskSpec` is drawn
     on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
-    left out of scores. Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
+    left out of scores. `repeatable` computes on one CPU thread, so that exported files have the same bytes whatever the number of cores.
+    Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
     """
     wanted = ReconstructionRequest(tile, mask, policy or Policy(model.card.default_policy), size_px)
-    return next(made for _, made in reconstruct_many(model, [wanted]))
+    with one_thread(device_of(model)) if repeatable else nullcontext():
+        return next(made for _, made in reconstruct_many(model, [wanted]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import streamlit as st
 
 from core import export
 from core.engine.results import Reconstruction
-from core.judge import ERRORS, judge
+from core.judge import ERRORS, Verdict, judge
 from core.session import PageView
 from core.units import decibels
 from core.viz.charts import ratio_chart
@@ -199,11 +199,15 @@ def models_side_by_side(view: PageView, made: Reconstruction) -> None:
 
 def taking_away(view: PageView, made: Reconstruction) -> None:
     """Pictures, raster, figure and recipe to download; the same reconstruction as a notebook cell and as a command."""
-    verdict = cached.verdict(view, made)
+    asker = state.session_id()
+
+    def files() -> tuple[Reconstruction, Verdict]:
+        return cached.exported(view, asker)
+
     one, two, three = st.columns(3)
     one.download_button(
         "Pictures (PNG)",
-        lambda: export.pictures_zip(made, verdict),
+        lambda: export.pictures_zip(*files()),
         "reconstruction.zip",
         "application/zip",
         on_click="ignore",
@@ -211,7 +215,7 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
     )
     two.download_button(
         "GeoTIFF",
-        lambda: export.geotiff(made),
+        lambda: export.geotiff(files()[0]),
         "reconstruction.tif",
         "image/tiff",
         on_click="ignore",
@@ -219,7 +223,7 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
     )
     three.download_button(
         "Recipe (JSON)",
-        lambda: export.recipe_json(made, verdict),
+        lambda: export.recipe_json(*files()),
         "recipe.json",
         "application/json",
         on_click="ignore",
@@ -229,7 +233,7 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
     kind = kind_at.selectbox("Figure for print", list(export.FIGURES), format_func=str.upper, key="figure")
     dpi = dpi_at.number_input("dpi", 50, 1200, 300, step=50, key="dpi", disabled=kind != "png")
     get.download_button(
-        "Figure", lambda: export.figure(made, verdict, kind, dpi=int(dpi)), f"reconstruction.{kind}", export.FIGURES[kind],
+        "Figure", lambda: export.figure(*files(), kind, dpi=int(dpi)), f"reconstruction.{kind}", export.FIGURES[kind],
         on_click="ignore", width="stretch", icon=":material/print:",
     )  # fmt: skip
     st.caption(

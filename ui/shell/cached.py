@@ -252,6 +252,23 @@ def verdict(view: PageView, made: Reconstruction) -> Verdict:
     return _judged().once(question(view), lambda: judge(made))
 
 
+def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
+    """What files are made of: the view's reconstruction and scores, computed on one thread so that the bytes are those of the command."""
+    from core.engine.reconstruct import reconstruct
+    from core.judge import judge
+
+    def compute() -> Reconstruction:
+        network = model(view.model)
+        side = view.tile.size_px or network.card.input_px
+        tile = ground(view.tile, side)
+        with _queue(network).turn(f"{asker} export"):
+            return reconstruct(network, tile, view.mask, view.policy, size_px=side, repeatable=True)
+
+    key = (question(view), "export")
+    made = _made().once(key, compute)
+    return made, _judged().once(key, lambda: judge(made))
+
+
 def spreads(
     view: PageView, count: int, asker: str, say: Callable[[str], None] | None = None
 ) -> Iterator[Spread]:

@@ -108,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.model or default_reconstructor())
     side = require_side(args.size_px or model.card.input_px, model.card.patch_px)
     tile = read_ground(source, spec, side)
-    made = reconstruct(model, tile, mask, policy or Policy(model.card.default_policy), size_px=side)
+    policy = policy or Policy(model.card.default_policy)
+    made = reconstruct(model, tile, mask, policy, size_px=side, repeatable=args.out is not None)
     verdict = judge(made)
     _tell(made, verdict, as_json=args.json)
     if args.out:
