@@ -60,6 +60,7 @@ endif
 
 check: $(TESTS_READY) ## style, layers and types
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check --quiet .
 	.venv/bin/lint-imports
 	.venv/bin/pyright
 

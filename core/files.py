@@ -1,4 +1,4 @@
-"""Where the program keeps files of its own, and writes that a crash, a full disk or a kill leaves whole."""
+"""Folders for the program's own files, and atomic writes: a crash, a full disk or a kill leaves the old file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def checkout() -> Path | None:
 
 
 def program_folder(name: str) -> Path:
-    """Give the folder called `name` of a checkout; of an installed package, that of $EARTH_MAE_HOME or of the user's caches."""
+    """Give a folder for the program's own files: in the checkout, or in $EARTH_MAE_HOME or the user's caches."""
     if root := checkout():
         return root / name
     if stated := os.environ.get(HOME_VARIABLE):
@@ -31,7 +31,10 @@ def program_folder(name: str) -> Path:
 
 
 def write_atomic(path: Path, content: bytes) -> Path:
-    """Replace `path` by `content` in one step: written beside it, flushed to disk, then renamed. Raises OSError, the old file untouched."""
+    """Replace `path` by `content` in one step: written beside it, flushed to disk, then renamed.
+
+    Raises OSError and leaves the old file as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

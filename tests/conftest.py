@@ -1,11 +1,9 @@
-"""What all tests share: quiet threads, the shared imagery where it is, and the rule for browsers that are not there."""
+"""Shared by all tests: one thread for each library, the data packs, and what happens without a browser."""
 
 import os
 
 for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(
-        _threads, "1"
-    )  # before NumPy or torch is imported: tests measure behaviour, not cores
+    os.environ.setdefault(_threads, "1")  # before NumPy or torch is imported
 
 import shutil
 from collections.abc import Iterator
@@ -15,10 +13,9 @@ from typing import Any
 import hypothesis
 import pytest
 
-hypothesis.settings.register_profile(
-    "house", max_examples=50, deadline=None
-)  # a busy machine is not a slow function
-hypothesis.settings.load_profile("house")
+# No deadline: a busy machine is not a slow function.
+hypothesis.settings.register_profile("project", max_examples=50, deadline=None)
+hypothesis.settings.load_profile("project")
 
 ROOT = Path(__file__).parents[1]
 CI = os.environ.get("EARTH_MAE_CI") == "1"
@@ -26,7 +23,7 @@ _skipped_in_browser: list[str] = []
 
 
 def chromium() -> str | None:
-    """Path of a browser that Playwright can drive: any Chromium in the path, else the one that Playwright keeps for itself."""
+    """Find a browser for Playwright: any Chromium on the PATH, else the one that Playwright installed."""
     names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
     if found := next(filter(None, map(shutil.which, names)), None):
         return found
@@ -42,7 +39,10 @@ def browser_path() -> str | None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of data packs, in $EARTH_MAE_DATA or beside the repository; tests that use it are marked `packs` and skip without it."""
+    """The folder of data packs: $EARTH_MAE_DATA, or beside the repository.
+
+    Tests that use it are marked `packs`, and skip where there is none.
+    """
     places = [Path(os.environ["EARTH_MAE_DATA"])] if os.environ.get("EARTH_MAE_DATA") else []
     for folder in (*places, ROOT.parent / "shared" / "data"):
         if (folder / "scenes.zip").is_file():
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
-    """Count the browser tests that were skipped for whatever reason."""
+    """Count browser tests that were skipped, for whatever reason."""
     report = yield
     if report.skipped and item.get_closest_marker("browser") and not hasattr(report, "wasxfail"):
         _skipped_in_browser.append(item.nodeid)
@@ -73,15 +73,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skipped browser test is a failure where the change is judged (EARTH_MAE_CI=1, set by .ci/run)."""
+    """Fail the run if a browser test was skipped in CI (EARTH_MAE_CI=1, set by .ci/run)."""
     if CI and _skipped_in_browser and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many browser tests were skipped, so that green is not taken for checked."""
+    """Print how many browser tests were skipped."""
     if _skipped_in_browser:
-        verdict = "which fails this run (EARTH_MAE_CI=1)" if CI else "so no page was looked at"
+        verdict = "which fails this run (EARTH_MAE_CI=1)" if CI else "so no page was tested in a browser"
         terminalreporter.write_line(
             f"{len(_skipped_in_browser)} browser tests were skipped, {verdict}.", red=CI, yellow=not CI
         )
@@ -114,7 +114,7 @@ def _stac_server() -> Iterator[Any]:
 
 @pytest.fixture
 def server(_stac_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A STAC API and COG server on this machine with an empty log, and online access switched on for this test, this machine included."""
+    """A local STAC API and COG server with an empty log, with online access switched on for this test."""
     monkeypatch.setenv("EARTH_MAE_ONLINE", "1")
     monkeypatch.setenv("EARTH_MAE_ONLINE_LOCAL", "1")
     monkeypatch.setenv("EARTH_MAE_STAC", f"{_stac_server.base}/v1")

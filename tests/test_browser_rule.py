@@ -1,4 +1,4 @@
-"""Tests that need a browser or the data packs skip with a reason without them; in CI a skipped browser test fails the run."""
+"""Tests that need a browser or the data packs skip without them; in CI a skipped browser test fails the run."""
 
 import os
 import re

@@ -60,7 +60,7 @@ def test_every_entry_has_hashes(lock):
 
 @pytest.mark.parametrize(("requirements", "locks"), [(APP[0], APP[1:]), (DEV[0], (APP[1], DEV[1]))])
 def test_installed_versions_are_the_locked_ones(requirements, locks):
-    """Everything that our requirements bring, directly or not; the environment may hold other packages too."""
+    """Direct and indirect requirements alike; the environment may hold other packages too."""
     versions = {name: found for lock in locks for name, found in locked(lock).items()}
     needed, names = set(), [name for name in pinned(requirements) if name not in BUILDS]
     while names:

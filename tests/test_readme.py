@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type works as it stands."""
+"""The commands and the code in the README work as written."""
 
 import json
 import re

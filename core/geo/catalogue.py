@@ -19,7 +19,7 @@ from .tile import GeoError, Tile, TileRef, TileSpec
 
 DATA_VARIABLE = "EARTH_MAE_DATA"
 SHARED_DATA = root.parent / "shared" / "data" if (root := checkout()) else program_folder("packs")
-"""Where data packs are looked for by default: beside the checkout; for an installed package, in a folder of the user's."""
+"""Default folder of data packs: beside the checkout, or in the user's caches for an installed package."""
 
 MAX_UPLOAD_BYTES = 2 * 2**30
 MAX_UPLOAD_BYTES_EACH, MAX_UPLOADS_EACH = 256 * 2**20, 8
