@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +21,11 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from benchmarks._visitor import Visitor
+from benchmarks._visitor import XSRF, Visitor
 from tests.conftest import ROOT
 from ui.shell import permissions
 from ui.shell.login import COOKIE
+from ui.shell.upload_quota import MOST_BYTES
 
 PASSWORD = "a password of the owner"
 START_S = 120
@@ -168,12 +171,39 @@ def test_no_name_but_its_own_and_no_page_but_its_own_reach_it(server: Server) ->
     assert browser.request("GET", "/_stcore/health", headers={"Origin": "http://evil.example"})[0] == 403
 
 
-def test_uploads_to_a_page_without_a_field_have_a_total_and_no_visitor_clears_caches(server: Server) -> None:
-    with Visitor(server.port, cookies=logged_in(server.port)) as visitor:
+def announce(visitor: Visitor, file_id: str, size_bytes: int) -> http.client.HTTPConnection:
+    """Start an upload of so many bytes as a field of a page does, and send none of them."""
+    connection = http.client.HTTPConnection("127.0.0.1", visitor.port, timeout=2)
+    connection.putrequest("PUT", f"/_stcore/upload_file/{visitor.session_id}/{file_id}")
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    for header, value in {
+        "Content-Type": "multipart/form-data; boundary=line",
+        "Content-Length": str(size_bytes),
+        "X-Xsrftoken": visitor.cookies.get(XSRF, ""),
+        "Cookie": cookies,
+    }.items():
+        connection.putheader(header, value)
+    connection.endheaders()
+    return connection
+
+
+def test_uploads_have_a_total_on_any_page_and_no_visitor_clears_caches(server: Server) -> None:
+    size = MOST_BYTES * 3 // 8
+    with Visitor(server.port, cookies=logged_in(server.port)) as visitor, ExitStack() as open_uploads:
         visitor.run()
-        sent = [visitor.put(f"file-{n}", "x.bin", bytes(200 * 2**20)) for n in range(5)]
-        assert sent == [204, 204, 204, 413, 413]
-        visitor.tell(BackMsg(clear_cache=True))  # dropped: the page works on
+        assert visitor.put("small-1", "x.bin", bytes(1000)) == 204
+        for file_id in ("first", "second"):
+            open_uploads.callback(announce(visitor, file_id, size).close)
+        status, deadline = None, time.monotonic() + 60
+        while status is None and time.monotonic() < deadline:
+            third = announce(visitor, "third", size)
+            try:
+                status = third.getresponse().status
+            except TimeoutError:  # admitted, because the server has not yet seen the first two
+                third.close()
+        assert status == 413
+        assert visitor.put("small-2", "x.bin", bytes(1000)) == 204
+        visitor.tell(BackMsg(clear_cache=True))  # dropped: the page still works
         assert visitor.run() < 60
 
 
