@@ -42,10 +42,11 @@ def _loader(source: str, workers: int) -> Any:
 
 def delivery_rate(source: str) -> float:
     """Tiles per second that the sweep's reader delivers without a network behind it."""
-    from core.engine.embedding.plan import SweepSpec, make_plan
+    from core.engine.embedding.plan import make_plan
     from core.engine.embedding.read import Reader
+    from core.engine.embedding.spec import EmbeddingSpec
 
-    plan = make_plan(SweepSpec((source,), "out", "mae_tiny"), SIDE)
+    plan = make_plan(EmbeddingSpec((source,), "out", "mae_tiny"), SIDE)
     start = time.perf_counter()
     count = sum(
         len(batch.images)
@@ -61,13 +62,14 @@ def least_cosine(name: str, source: str) -> float:
     from core.atlas import open_table
     from core.engine.embed import embed
     from core.engine.embedding import run as engine
+    from core.engine.embedding.spec import EmbeddingSpec
 
     engine.load, model = kept, kept(name)
     pictures = np.concatenate([batch["image"].numpy() for batch in _loader(source, 0)]).astype(np.uint8)
     with rasterio.open(source) as file:
         across, down = file.width // SIDE, file.height // SIDE
     with tempfile.TemporaryDirectory() as place:
-        list(engine.sweep(engine.SweepSpec((source,), f"{place}/table", name, tile_px=SIDE)))
+        list(engine.embed_sources(EmbeddingSpec((source,), f"{place}/table", name, tile_px=SIDE)))
         table = open_table(f"{place}/table")
         corners = np.array(table.columns["pixel_bbox"].to_pylist())[:, :2] // SIDE
         theirs = embed(model, pictures, gsd_m=10.0, native_gsd_m=10.0)[

@@ -55,12 +55,13 @@ def swept(
 ) -> Rate:
     """Tiles per second of a whole sweep; the plan and the estimate are left out, as the loading of the network is of the bare run."""
     from core.engine.embedding import run as engine
+    from core.engine.embedding.spec import EmbeddingSpec
 
     engine.load = kept
     with tempfile.TemporaryDirectory() as place:
-        spec = engine.SweepSpec((source,), f"{place}/table", name, tile_px=tile_px, **options)
+        spec = EmbeddingSpec((source,), f"{place}/table", name, tile_px=tile_px, **options)
         started, cpu, last = 0.0, 0.0, None
-        for last in engine.sweep_models(spec, models) if models else engine.sweep(spec):
+        for last in engine.embed_with_models(spec, models) if models else engine.embed_sources(spec):
             if last.rate is not None and not started:
                 started, cpu = time.perf_counter(), time.process_time()
         assert last is not None

@@ -87,7 +87,8 @@ def test_imagery_in_the_mask_lab(name: str) -> None:
 @pytest.mark.parametrize("name", IMAGERY)
 def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept for a job and planned; what is kept at all must still be refused by the plan, and by the tiles that are read of it."""
-    from core.engine.embedding.plan import SweepSpec, make_plan
+    from core.engine.embedding.plan import make_plan
+    from core.engine.embedding.spec import EmbeddingSpec
     from core.geo import TileSpec, open_source
     from ui.shell import jobs, uploads
 
@@ -97,7 +98,7 @@ def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         path = uploads.lay_in("a" * 32, IMAGERY[name], f"../{name}.tif")
         assert tmp_path in path.parents
         make_plan(
-            SweepSpec((str(path),), str(tmp_path / "out"), "mae_tiny"), 64, most=200_000, untrusted=True
+            EmbeddingSpec((str(path),), str(tmp_path / "out"), "mae_tiny"), 64, most=200_000, untrusted=True
         )
         source = open_source(path, untrusted=True, gsd_m=1.0)
         source.read(TileSpec(source.ref()))

@@ -240,9 +240,9 @@ def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
 def test_a_spec_written_as_a_command_line_is_read_back(more):
     from core.cli.entry import build_parser
     from core.cli.verbs.embed import arguments, spec_of
-    from core.engine.embedding.plan import SweepSpec
+    from core.engine.embedding.spec import EmbeddingSpec
 
-    spec = SweepSpec(("samples", "-odd name.tif"), "tables/x", "mae_tiny", **more)
+    spec = EmbeddingSpec(("samples", "-odd name.tif"), "tables/x", "mae_tiny", **more)
     args = build_parser().parse_args(arguments(spec, resume=True))
     assert spec_of(args) == spec
     assert args.resume

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.engine.embedding.run import SweepSpec
+from core.engine.embedding.spec import EmbeddingSpec
 from core.geo.tile import Tile, TileRef
 from core.models import create
 from tests.engine.embedding.sweeping import MODEL, SIDE, picture, write
@@ -46,4 +46,4 @@ def mae():
 @pytest.fixture
 def spec(tmp_path):
     source = write(tmp_path / "scene.tif", picture())
-    return SweepSpec((source,), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8, shard_tiles=24)
+    return EmbeddingSpec((source,), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8, shard_tiles=24)

@@ -156,14 +156,17 @@ def test_a_picture_without_scale_takes_that_of_most_rows(
 def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_page: Open
 ) -> None:
-    from core.engine.embedding.run import SweepSpec, sweep
+    from core.engine.embedding.run import embed_sources
+    from core.engine.embedding.spec import EmbeddingSpec
     from core.geo.catalogue import DATA_VARIABLE
     from core.models import default_embedder
 
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
-    for _ in sweep(
-        SweepSpec(("globe",), str(tmp_path / "small"), default_embedder(), gsd_m=(30_000.0,), stride_px=400)
+    for _ in embed_sources(
+        EmbeddingSpec(
+            ("globe",), str(tmp_path / "small"), default_embedder(), gsd_m=(30_000.0,), stride_px=400
+        )
     ):
         pass
     app = calm(open_page(PAGE, tab="Find", search="part:", place="3"))

@@ -27,8 +27,8 @@ from filelock import FileLock, Timeout
 
 from core.cli.verbs.embed import arguments
 from core.engine.background import ROOT, alive, last_words, launch
-from core.engine.embedding.folder import Standing, ask_to_stop, standing
-from core.engine.embedding.plan import SweepSpec, folder_of
+from core.engine.embedding.folder import RunStatus, ask_to_stop, run_status
+from core.engine.embedding.spec import EmbeddingSpec, folder_of
 from core.errors import ExplorerError
 from core.files import write_atomic
 
@@ -100,17 +100,17 @@ class Job:
         return float(self.words["time"])  # pyright: ignore[reportArgumentType]
 
     @cached_property
-    def spec(self) -> SweepSpec:
+    def spec(self) -> EmbeddingSpec:
         """What it computes."""
         said: dict = self.words["spec"]  # pyright: ignore[reportAssignmentType]
-        return SweepSpec(
+        return EmbeddingSpec(
             **{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
         )
 
     @property
-    def standing(self) -> Standing | None:
+    def standing(self) -> RunStatus | None:
         """How far it is, with all its models; None before its plan is written."""
-        parts = [part for table in self.tables.values() if (part := standing(table)) is not None]
+        parts = [part for table in self.tables.values() if (part := run_status(table)) is not None]
         return _together(parts) if len(parts) == len(self.models) else None
 
     @property
@@ -189,7 +189,7 @@ def _places_title(folder: Path) -> str:
     return f"My places ({folder.name if others else model})"
 
 
-def start(owner: str, title: str, spec: SweepSpec, models: Sequence[str] = ()) -> Job:
+def start(owner: str, title: str, spec: EmbeddingSpec, models: Sequence[str] = ()) -> Job:
     """Queue a job; with several `models` each writes a table of its own, from one reading. Raises JobError where `admit` does."""
     title = admit(owner, title)
     folder = JOBS / owner / secrets.token_hex(6)
@@ -415,14 +415,14 @@ def _jobs(owner: Path) -> list[Job]:
     return [Job(words.parent) for words in owner.glob(f"*/{WORDS}")]
 
 
-def _together(parts: Sequence[Standing]) -> Standing:
+def _together(parts: Sequence[RunStatus]) -> RunStatus:
     """Where a sweep of several models stands: windows counted once for each."""
     done, total, unreadable = (
         sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable")
     )
     left = [part.seconds_left for part in parts if part.seconds_left is not None]
     rate = sum(part.rate or 0 for part in parts) or None
-    return Standing(
+    return RunStatus(
         done,
         total,
         unreadable,
@@ -433,4 +433,4 @@ def _together(parts: Sequence[Standing]) -> Standing:
     )
 
 
-_NEVER = Standing(0, 0, 0, None, None, False, 0.0)
+_NEVER = RunStatus(0, 0, 0, None, None, False, 0.0)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from ..errors import FilterError
 from .condition_tree import (
     Arithmetic,
+    BinaryComparison,
     Column,
-    Comparison,
     IsNull,
     Joined,
     Like,
@@ -155,7 +155,7 @@ class _Parser:
             return Not(IsNull(left)) if negated else IsNull(left)
         for sign in COMPARISONS:
             if self._take(sign):
-                return Comparison({"==": "=", "!=": "<>"}.get(sign, sign), left, self._operand())
+                return BinaryComparison({"==": "=", "!=": "<>"}.get(sign, sign), left, self._operand())
         negated = self._take("not")
         test = self._test(left)
         if test is None:
@@ -168,7 +168,9 @@ class _Parser:
         if self._take("between"):
             low = self._operand()
             self._require("and")
-            return Joined("and", (Comparison(">=", left, low), Comparison("<=", left, self._operand())))
+            return Joined(
+                "and", (BinaryComparison(">=", left, low), BinaryComparison("<=", left, self._operand()))
+            )
         if self._take("in"):
             self._require("(")
             values = [self._literal()]

@@ -39,7 +39,7 @@ class Arithmetic:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class BinaryComparison:
     """Compare two operands."""
 
     sign: str
@@ -86,4 +86,4 @@ class Joined:
     terms: tuple[Node, ...]
 
 
-Node = Column | Value | Summary | Arithmetic | Comparison | OneOf | Like | IsNull | Not | Joined
+Node = Column | Value | Summary | Arithmetic | BinaryComparison | OneOf | Like | IsNull | Not | Joined

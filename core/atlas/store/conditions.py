@@ -19,8 +19,8 @@ from ..errors import FilterError
 from .condition_syntax import parse
 from .condition_tree import (
     Arithmetic,
+    BinaryComparison,
     Column,
-    Comparison,
     IsNull,
     Joined,
     Like,
@@ -95,7 +95,7 @@ class _Evaluation:
                 return self._summary(node)
             case Arithmetic():
                 return self._arithmetic(node)
-            case Comparison(sign, left, right):
+            case BinaryComparison(sign, left, right):
                 return _compare(sign, self._of(left), self._of(right))
             case OneOf():
                 return self._one_of(node)

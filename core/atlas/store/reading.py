@@ -34,7 +34,7 @@ SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class TablePart:
     """Hold one file (or rows in memory) with its layout; `fingerprint` changes when the content does.
 
     `sha256` as the manifest records it, None where there is none; `decoded_bytes` is what its rows take in memory.
@@ -50,7 +50,7 @@ class Part:
     decoded_bytes: float = 0.0
 
     @classmethod
-    def of_rows(cls, rows: pa.Table) -> Part:
+    def of_rows(cls, rows: pa.Table) -> TablePart:
         """Wrap rows in memory."""
         return cls("rows in memory", _layout(rows.schema, "rows in memory"), rows.num_rows, "", memory=rows)
 
@@ -83,7 +83,7 @@ class Part:
             ) from error
 
 
-def open_parts(path: Path) -> list[Part]:
+def open_parts(path: Path) -> list[TablePart]:
     """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches, or
     all those of a folder that holds nothing else."""
     if not path.exists():
@@ -112,10 +112,12 @@ def open_parts(path: Path) -> list[Part]:
     return [_open_file(f, None) for f in files]
 
 
-def _open_file(path: Path, sha256: str | None) -> Part:
+def _open_file(path: Path, sha256: str | None) -> TablePart:
     if path.suffix.lower() in patch_rasters.SUFFIXES:
         rows = patch_rasters.patch_rows(path)
-        return Part(path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows)
+        return TablePart(
+            path.name, _layout(rows.schema, path.name), rows.num_rows, _key(path, None), memory=rows
+        )
     try:
         with pq.ParquetFile(path) as file:
             schema, metadata = file.schema_arrow, file.metadata
@@ -126,7 +128,9 @@ def _open_file(path: Path, sha256: str | None) -> Part:
     layout = _layout(schema, path.name)
     needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
     require_bounded(path.name, needed, size)
-    return Part(path.name, layout, metadata.num_rows, key, path=path, sha256=sha256, decoded_bytes=needed)
+    return TablePart(
+        path.name, layout, metadata.num_rows, key, path=path, sha256=sha256, decoded_bytes=needed
+    )
 
 
 def _key(path: Path, sha256: str | None) -> str:
@@ -145,12 +149,12 @@ def _layout(schema: pa.Schema, name: str) -> Layout:
     return layout
 
 
-def read_columns(parts: list[Part]) -> pa.Table:
+def read_columns(parts: list[TablePart]) -> pa.Table:
     """Read everything but the vectors of all parts, in the columns of the schema."""
     return pa.concat_tables([_canonical(part) for part in parts]).combine_chunks()
 
 
-def _canonical(part: Part) -> pa.Table:
+def _canonical(part: TablePart) -> pa.Table:
     layout = part.layout
     raw = part.read(sorted(_column_names(layout)))
     columns: dict[str, Any] = {
@@ -221,7 +225,7 @@ def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:
     return pc.cast(pc.struct_field(boxes, name), pa.float64()).to_numpy()
 
 
-def read_vectors(parts: list[Part]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
     """Read the vectors of all parts as (n, d) float32 (NaN where null), or int8 with its (n,) scale when every part is our int8."""
     count = sum(part.rows for part in parts)
     as_stored = all(_is_scaled(part) for part in parts)
@@ -246,13 +250,13 @@ def read_vectors(parts: list[Part]) -> tuple[NDArray[Any], NDArray[np.float32] |
     return values, scales
 
 
-def _is_scaled(part: Part) -> bool:
+def _is_scaled(part: TablePart) -> bool:
     """Tell whether a part holds int8 vectors of ours with their scale."""
     schema = part.memory.schema if part.memory is not None else pq.read_schema(part.path)
     return SCALE in schema.names and part.layout.name == "earth-mae-explorer"
 
 
-def _pieces(part: Part) -> Iterator[tuple[NDArray[Any], NDArray[np.float32] | None]]:
+def _pieces(part: TablePart) -> Iterator[tuple[NDArray[Any], NDArray[np.float32] | None]]:
     names, scaled = list(part.layout.vectors), _is_scaled(part)
     for batch in part.batches([*names, SCALE] if scaled else names):
         if not batch.num_rows:

@@ -20,13 +20,13 @@ from .conditions import matching_rows
 from .grid import EARTH_RADIUS_KM
 from .integrity import require_memory
 from .mixture import RECIPE, mixture, recipe_of
-from .reading import Part, open_parts, read_columns, read_vectors
+from .reading import TablePart, open_parts, read_columns, read_vectors
 
 pc: Any = pyarrow.compute
 
 
 @dataclass(frozen=True, eq=False)
-class Vectors:
+class StoredVectors:
     """Hold the vectors of a table as stored: `values` (n, d) float32 or int8, zeros where not usable.
 
     `scale` (n,) float32 turns int8 into the network's values (None for floats). `usable` (n,) False where the file has
@@ -45,7 +45,7 @@ class EmbeddingTable:
     """Rows of places with a vector each. `open_table` reads one; `EmbeddingTable.from_rows` wraps rows in memory."""
 
     def __init__(
-        self, length: int, columns: Callable[[], pa.Table], vectors: Callable[[], Vectors],
+        self, length: int, columns: Callable[[], pa.Table], vectors: Callable[[], StoredVectors],
         *, name: str, fingerprint: str, folder: Path | None = None,
     ) -> None:  # fmt: skip
         """Join a table of `length` rows from what reads its columns and its vectors on first use."""
@@ -67,7 +67,7 @@ class EmbeddingTable:
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
         digest.update(sink.getvalue())
-        part = Part.of_rows(rows)
+        part = TablePart.of_rows(rows)
         return cls(
             rows.num_rows,
             lambda: columns,
@@ -82,7 +82,7 @@ class EmbeddingTable:
         return self._columns()
 
     @cached_property
-    def stored(self) -> Vectors:
+    def stored(self) -> StoredVectors:
         """The vectors as stored, read on first use. Raises TableError when no row has a usable one, or widths differ."""
         return self._vectors()
 
@@ -216,7 +216,7 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
     return table
 
 
-def _vectors(parts: list[Part], columns: pa.Table) -> Vectors:
+def _vectors(parts: list[TablePart], columns: pa.Table) -> StoredVectors:
     values, scale = read_vectors(parts)
     if values.dtype == np.int8:
         norm = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.int32).astype(np.float32))
@@ -234,7 +234,7 @@ def _vectors(parts: list[Part], columns: pa.Table) -> Vectors:
         raise TableError(f"No row has a usable vector. {' '.join(problems)} Embed the places again.")
     inverse = np.zeros(len(values), np.float32)
     inverse[usable] = 1 / norm[usable]
-    return Vectors(values, scale, usable, inverse, problems)
+    return StoredVectors(values, scale, usable, inverse, problems)
 
 
 def _problems(
@@ -256,9 +256,9 @@ def _problems(
     return tuple(sentences)
 
 
-def _taken(stored: Vectors, rows: NDArray[np.int64]) -> Vectors:
+def _taken(stored: StoredVectors, rows: NDArray[np.int64]) -> StoredVectors:
     scale = None if stored.scale is None else stored.scale[rows]
-    return Vectors(
+    return StoredVectors(
         stored.values[rows], scale, stored.usable[rows], stored.inverse_norm[rows], stored.problems
     )
 
@@ -268,4 +268,4 @@ def _on_sphere(lonlat: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
-__all__ = ["COLUMNS", "EmbeddingTable", "Vectors", "open_table", "recipe_of"]
+__all__ = ["COLUMNS", "EmbeddingTable", "StoredVectors", "open_table", "recipe_of"]

@@ -14,8 +14,9 @@ from ...errors import UsageError
 from ...policy import POLICIES
 
 if TYPE_CHECKING:
-    from ...engine.embedding.run import SweepProgress, SweepSpec
+    from ...engine.embedding.run import EmbeddingProgress
     from ...engine.embedding.sinks.patch_folder import FolderProgress
+    from ...engine.embedding.spec import EmbeddingSpec
 
 _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene
@@ -125,16 +126,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 
 
-def spec_of(args: argparse.Namespace) -> SweepSpec:
+def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
     """What a parsed command line asks for. Raises UsageError for a value that cannot be meant."""
-    from ...engine.embedding.plan import SweepSpec
+    from ...engine.embedding.spec import EmbeddingSpec
     from ...models.registry import default_embedder
 
     if not 0 <= args.min_valid <= 1:
         raise UsageError(f"--min-valid is a share from 0 to 1; {args.min_valid:g} is none.")
     if args.batch is not None and args.batch < 1:
         raise UsageError("--batch must be 1 or more.")
-    return SweepSpec(
+    return EmbeddingSpec(
         tuple(args.sources), str(args.out), args.model[0] if args.model else default_embedder(),
         gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px,
         policy=args.policy, pooling=args.pooling, data_type=args.data_type, losses=args.losses, min_valid=args.min_valid,
@@ -144,7 +145,8 @@ def spec_of(args: argparse.Namespace) -> SweepSpec:
 
 def run(args: argparse.Namespace) -> int:
     """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
-    from ...engine.embedding.run import folder_of, sweep, sweep_models
+    from ...engine.embedding.run import embed_sources, embed_with_models
+    from ...engine.embedding.spec import folder_of
 
     spec = spec_of(args)
     models: list[str] = args.model or [spec.model]
@@ -153,8 +155,12 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError("--patches takes one model: name one, or write the rasters of the others apart.")
         return _patches(spec, as_json=args.json)
     several = len(models) > 1
-    steps = sweep_models(spec, models, resume=args.resume) if several else sweep(spec, resume=args.resume)
-    last: SweepProgress | None = None
+    steps = (
+        embed_with_models(spec, models, resume=args.resume)
+        if several
+        else embed_sources(spec, resume=args.resume)
+    )
+    last: EmbeddingProgress | None = None
     shown = False
     try:
         for last in steps:
@@ -173,7 +179,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _patches(spec: SweepSpec, *, as_json: bool) -> int:
+def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
     """Write a raster of patch embeddings for every picture of the sources; what is there already is kept and gone on with, with or without --resume."""
     from ...engine.embedding.sinks.patch_folder import FolderProgress, embed_pictures
     from ...engine.embedding.sinks.patch_raster import PatchRasterSpec
@@ -213,7 +219,7 @@ def _tell_patches(step: FolderProgress) -> None:
     )
 
 
-def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
+def arguments(spec: EmbeddingSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
     """The command line, after `python -m core`, that makes a sweep, or that of several models: what is as by default is left out."""
     said: list[str] = ["--model", *models] if len(models) > 1 else [f"--model={spec.model}"]
     said.append(f"--out={spec.out}")
@@ -237,7 +243,7 @@ def arguments(spec: SweepSpec, *, models: Sequence[str] = (), resume: bool = Fal
     return ["embed", *said, "--", *spec.sources]
 
 
-def _tell(step: SweepProgress, *, shown: bool) -> None:
+def _tell(step: EmbeddingProgress, *, shown: bool) -> None:
     """Show the plan, unless it was `shown`, then one line that is written over."""
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)

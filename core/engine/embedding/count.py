@@ -7,7 +7,7 @@ import math
 from ...geo.picture import Header, Known, native_gsd
 from ...geo.sources import Source
 from ...geo.sources.globe import shows_globe
-from .spec import SweepError, SweepSpec
+from .spec import EmbeddingError, EmbeddingSpec
 from .windows import how_many
 
 EARTH_M2 = 5.1e14
@@ -15,7 +15,7 @@ MOST_TILES = 20_000_000
 """A plan of more windows than this is refused before they are laid: they would not fit in memory, and their vectors on few disks."""
 
 
-class TooManyTilesError(SweepError):
+class TooManyTilesError(EmbeddingError):
     """A sweep that needs more tiles than the plan may hold."""
 
 
@@ -24,7 +24,7 @@ def distinct_gsds(gsds: tuple[float, ...]) -> tuple[float, ...]:
     return tuple({f"{gsd:.9g}": gsd for gsd in reversed(gsds)}.values())[::-1]
 
 
-def windows_needed(source: Source, key: str, stride_px: int, spec: SweepSpec) -> float:
+def windows_needed(source: Source, key: str, stride_px: int, spec: EmbeddingSpec) -> float:
     """Estimate how many windows a picture needs at all scales of a spec together, without laying any."""
     entry, picture = source.entry(key), source.opened(key)
     scales = distinct_gsds(spec.gsd_m) or (None,)

@@ -34,7 +34,7 @@ from ...atlas.store.shards import (
 )
 from ...files import write_atomic
 from ...locks import try_lock
-from .plan import SweepError
+from .spec import EmbeddingError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
 """Files beside the shards: what begins with _ or . is passed over by whoever reads a folder of parquet files as one table."""
@@ -42,7 +42,7 @@ BATCH_ENDING = ".safetensors"  # an eighteenth of the time that .npz takes to re
 TAIL_BYTES = 4096
 
 
-class SweepFolder:
+class EmbeddingFolder:
     """Keep a sweep on disk."""
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class SweepFolder:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the folder for this process alone. Raises SweepError while another sweep writes into it, and where nobody can write."""
+        """Hold the folder for this process alone. Raises EmbeddingError while another sweep writes into it, and where nobody can write."""
         with self._opened() as lock:
             _lock(lock, self.path.name)
             (self.path / STOP).unlink(missing_ok=True)
@@ -66,32 +66,32 @@ class SweepFolder:
             if ran_full(error):
                 raise
             if self.path.exists() and not self.path.is_dir():
-                raise SweepError(
+                raise EmbeddingError(
                     f"{self.path.name} is a file: give a folder for the table (--out)."
                 ) from error
-            raise SweepError(
+            raise EmbeddingError(
                 f"Nothing can be written to {self.path} ({error.strerror}): give another folder for the table (--out)."
             ) from error
 
     def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
-        """Write the plan, or check that the one that is there is the same. Raises SweepError with the difference.
+        """Write the plan, or check that the one that is there is the same. Raises EmbeddingError with the difference.
 
         Without `resume` a folder that holds a sweep already is refused.
         """
         known = self._plan()
         if known is None:
             if has_manifest(self.path) or any(self.path.glob("*.parquet")):
-                raise SweepError(
+                raise EmbeddingError(
                     f"{self.path.name} holds a table that no sweep can go on with: choose another folder."
                 )
             write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:
-            raise SweepError(
+            raise EmbeddingError(
                 f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder."
             )
         elif known != wanted:
             what = _difference(known, wanted)
-            raise SweepError(
+            raise EmbeddingError(
                 f"{self.path.name} began as another sweep: {what} Resume with the same settings, or choose another folder."
             )
         self.pending.mkdir(exist_ok=True)
@@ -105,9 +105,9 @@ class SweepFolder:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise SweepError(sentence) from error
+            raise EmbeddingError(sentence) from error
         if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
-            raise SweepError(sentence)
+            raise EmbeddingError(sentence)
         return found
 
     @property
@@ -189,7 +189,7 @@ class SweepFolder:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RunStatus:
     """Where a sweep on disk stands: `done` of `total` windows, `unreadable` of them marked, tiles per second and seconds left (None until
     known), whether it is `finished`, and when something last happened (seconds since the epoch)."""
 
@@ -202,7 +202,7 @@ class Standing:
     when: float
 
 
-def standing(folder: Path) -> Standing | None:
+def run_status(folder: Path) -> RunStatus | None:
     """Read where the sweep in a folder stands, without holding it up; None before its plan is written."""
     try:
         total = int(json.loads((folder / PLAN).read_text("utf-8"))["windows"])
@@ -214,7 +214,7 @@ def standing(folder: Path) -> Standing | None:
     finished = bool(read_manifest(folder).get("complete"))
     left = (total - done) / rate if rate and not finished else None
     when = float(events[-1]["time"]) if events else 0.0
-    return Standing(
+    return RunStatus(
         total if finished else done, total, int(known.get("unreadable", 0)), rate, left, finished, when
     )
 
@@ -245,7 +245,7 @@ def _lock(lock: TextIO, name: str) -> None:
     """Take the lock, which the system releases however the process ends."""
     if not try_lock(lock):
         lock.seek(0)
-        raise SweepError(
+        raise EmbeddingError(
             f"Another sweep (process {lock.read().strip() or 'unknown'}) is writing into {name}: wait for it, stop it, or choose another folder."
         )
     lock.truncate(0)

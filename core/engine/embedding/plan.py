@@ -22,8 +22,8 @@ from ...geo.sources.globe import MAX_ACROSS_M, shows_globe
 from ...geo.tile import GeoError, require_gsd
 from ...units import metres
 from .count import MOST_TILES, distinct_gsds, globe_gsd, require_few, too_many, windows_needed
-from .sources import Opened, content_of, named_twice, only_sampled, open_all, open_named, source_names
-from .spec import SweepError, SweepSpec
+from .sources import Opened, content_of, named_twice, only_sampled, open_all, source_names
+from .spec import EmbeddingError, EmbeddingSpec
 from .windows import STRIPE_PX, TooManyWindowsError, level_for, not_empty, on_earth, windows
 
 EARTH_M = 40_030_000.0
@@ -61,7 +61,7 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class EmbeddingPlan:
     """Hold all grids, how many windows were left out as empty, sentences worth knowing before the first tile, and local files that are told from
     others by pieces only."""
 
@@ -97,14 +97,14 @@ class Plan:
 
 
 def make_plan(
-    spec: SweepSpec,
+    spec: EmbeddingSpec,
     tile_px: int,
     catalogue: Catalogue | None = None,
     most: int | None = None,
     *,
     untrusted: bool = False,
-) -> Plan:
-    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises SweepError and GeoError.
+) -> EmbeddingPlan:
+    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises EmbeddingError and GeoError.
 
     `catalogue` knows the sources by name; None makes one. The windows of a picture are counted at all scales before any of them is laid, and
     TooManyTilesError is raised where the plan would hold more than `most` (None: MOST_TILES).
@@ -115,7 +115,7 @@ def make_plan(
         require_gsd(gsd)
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
-        raise SweepError(
+        raise EmbeddingError(
             f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px."
         )
     grids: list[Grid] = []
@@ -156,8 +156,8 @@ def make_plan(
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
-        raise SweepError(f"There is nothing to embed.{why} Choose another source.")
-    return Plan(
+        raise EmbeddingError(f"There is nothing to embed.{why} Choose another source.")
+    return EmbeddingPlan(
         tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled)
     )
 
@@ -176,7 +176,7 @@ def _identified(grids: list[Grid]) -> list[Grid]:
 
 
 def _scales(
-    opened: Opened, key: str, tile_px: int, stride_px: int, spec: SweepSpec, most: int
+    opened: Opened, key: str, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
 ) -> tuple[list[Grid], list[str], int]:
     """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
     scales: list[Grid] = []
@@ -211,13 +211,8 @@ def _same(one: Grid, other: Grid) -> bool:
     )
 
 
-def folder_of(out: str | Path, model: str) -> Path:
-    """Give the folder of one of several models that share a pass: of its name, inside that of the spec."""
-    return Path(out) / Path(model).stem
-
-
 def _grid(
-    source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: SweepSpec, most: int
+    source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
 ) -> tuple[Grid, list[str], int]:
     """Lay windows over one picture; also sentences about it and how many windows were empty."""
     entry, picture = source.entry(key), source.opened(key)
@@ -227,7 +222,7 @@ def _grid(
         native = globe_gsd(header)
         across_m = (gsd or native) * tile_px
         if across_m > MAX_ACROSS_M:
-            raise SweepError(
+            raise EmbeddingError(
                 f"A tile of {tile_px} px at {metres(gsd or native)} is {metres(across_m)} wide, more than the {metres(MAX_ACROSS_M)} "
                 f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:.0f} m (--gsd-m), or smaller tiles (--tile-px)."
             )
@@ -329,7 +324,7 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
     return kept
 
 
-def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str, Any]:
+def plan_json(spec: EmbeddingSpec, plan: EmbeddingPlan, decided: dict[str, Any]) -> dict[str, Any]:
     """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
     said = {
         **asdict(spec),
@@ -359,16 +354,3 @@ def plan_json(spec: SweepSpec, plan: Plan, decided: dict[str, Any]) -> dict[str,
         "notes": list(plan.notes),
     }
     return json.loads(json.dumps(found))
-
-
-__all__ = [
-    "Grid",
-    "Plan",
-    "SweepError",
-    "SweepSpec",
-    "folder_of",
-    "make_plan",
-    "open_named",
-    "plan_json",
-    "source_names",
-]

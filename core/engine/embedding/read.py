@@ -15,7 +15,7 @@ from ...geo.resample import Cut, resize
 from ...geo.sources.raster import GeoTiff
 from ...geo.stretch import EIGHT_BIT, to_unit
 from ...geo.tile import GeoError, TileRef, TileSpec
-from .plan import Grid, Plan
+from .plan import EmbeddingPlan, Grid
 
 OK, UNREADABLE, EMPTY = 0, 1, 2
 """What became of a window: embedded; marked in the table, without a vector; left out of the table."""
@@ -26,7 +26,7 @@ Images = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TileBatch:
     """Consecutive windows of the plan: `state` (n,) and `valid` share (n,) of each; of the k that are OK, in order, `images` (k, 3, s, s)
     uint8 (8-bit sources, copied) or float32 in 0..1, and `gsd_m`, `native_gsd_m` (k,) NaN where unknown."""
 
@@ -41,11 +41,11 @@ class Batch:
 class Reader:
     """Read batches of a plan, one thread each; keeps the raster that it is in open."""
 
-    def __init__(self, plan: Plan, tile_px: int, batch: int, min_valid: float) -> None:
+    def __init__(self, plan: EmbeddingPlan, tile_px: int, batch: int, min_valid: float) -> None:
         self._plan, self._tile_px, self._batch, self._min_valid = plan, tile_px, batch, min_valid
         self._starts = np.cumsum([0, *(len(grid.boxes) for grid in plan.grids)])
 
-    def batches(self, indexes: Iterator[int]) -> Iterator[Batch]:
+    def batches(self, indexes: Iterator[int]) -> Iterator[TileBatch]:
         """Read the batches of these numbers, in their order."""
         with ExitStack() as held:
             opened: Grid | None = None
@@ -70,7 +70,7 @@ class Reader:
                 break
             yield self._plan.grids[number], np.arange(max(first, start), min(last, end)) - start
 
-    def _joined(self, index: int, parts: list[_Tiles]) -> Batch:
+    def _joined(self, index: int, parts: list[_Tiles]) -> TileBatch:
         valid = np.concatenate([part.valid for part in parts])
         state = np.concatenate([part.state for part in parts])
         state[(state == OK) & (valid < self._min_valid)] = EMPTY
@@ -87,7 +87,7 @@ class Reader:
             )
         scales = [(part.grid.gsd_m, part.grid.native_gsd_m) for part in parts for _ in part.images]
         known = np.array(scales, np.float64).reshape(-1, 2)[state == OK]
-        return Batch(index, state, valid, images, known[:, 0], known[:, 1])
+        return TileBatch(index, state, valid, images, known[:, 0], known[:, 1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,21 +16,24 @@ from numpy.typing import NDArray
 from ...atlas import TableInfo, make_rows
 from ...atlas.store.outline import geometry_columns
 from .outlines import rings_of
-from .plan import Grid, Plan, SweepSpec
+from .plan import EmbeddingPlan, Grid
 from .read import EMPTY, UNREADABLE
+from .spec import EmbeddingSpec
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EmbeddingRecipe:
     """How every vector of a sweep is made."""
 
-    spec: SweepSpec
+    spec: EmbeddingSpec
     info: TableInfo
     policy: str
     tile_px: int
 
 
-def make_table(plan: Plan, recipe: Recipe, first: int, arrays: dict[str, NDArray[Any]]) -> pa.Table:
+def make_table(
+    plan: EmbeddingPlan, recipe: EmbeddingRecipe, first: int, arrays: dict[str, NDArray[Any]]
+) -> pa.Table:
     """Make the rows of consecutive windows from number `first` on; windows that were left out as empty make no row.
 
     `arrays`: `state`, `valid` (n,) of all windows; `vectors` (k, d), `res` (k,) and, with losses, `low`, `high` (k,) of those that are OK.
@@ -74,7 +77,7 @@ def _joined(pieces: list[Any]) -> pa.Array:
     return pa.concat_arrays([a.cast(kinds[0]) if kinds else a for a in arrays])
 
 
-def _columns(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> dict[str, Any]:
+def _columns(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> dict[str, Any]:
     """Give the columns of some windows of one grid, all but what the network made."""
     count, spec, info = len(rows), recipe.spec, recipe.info
     rings = rings_of(grid, rows, recipe.tile_px)
@@ -128,7 +131,7 @@ def acquired(when: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _identities(grid: Grid, rows: NDArray[np.int64], recipe: Recipe) -> list[str]:
+def _identities(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> list[str]:
     """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere, and no other has it."""
     info = recipe.info
     scale = (

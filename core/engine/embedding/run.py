@@ -22,13 +22,13 @@ from ...models.pooling import vector_width
 from ...policy import Policy, policy_from_text, policy_to_text
 from .. import device
 from ..loaded import load
-from .folder import Standing, SweepFolder, ask_to_stop, ran_full, standing
-from .plan import Plan, SweepError, SweepSpec, folder_of, make_plan, source_names
-from .read import OK, UNREADABLE, Batch, Reader
-from .rows import Recipe
-from .sinks.table import Run
-from .sources import written_since
-from .spec import require_tile
+from .folder import EmbeddingFolder, ran_full
+from .plan import EmbeddingPlan, make_plan
+from .read import OK, UNREADABLE, Reader, TileBatch
+from .rows import EmbeddingRecipe
+from .sinks.table import TableRun
+from .sources import source_names, written_since
+from .spec import EmbeddingError, EmbeddingSpec, folder_of, require_tile
 from .workers import Workers, network_threads
 
 BATCH = {"cpu": 16, "mps": 64}
@@ -38,7 +38,7 @@ CACHED_PX = 8 * 224**2
 
 
 @dataclass(frozen=True)
-class SweepProgress:
+class EmbeddingProgress:
     """Where a sweep stands: windows `done` of `total`, of which `unreadable` were marked and `empty` left out; `rate` in tiles per second and
     `seconds_left`, None until measured; `batch` size; `finished` only at the very end; `note` a sentence when something happened."""
 
@@ -62,31 +62,33 @@ class SweepProgress:
         return f"{self.area_km2:,.1f} km²" if self.area_km2 else "an unknown area"
 
 
-def sweep(spec: SweepSpec, *, resume: bool = False) -> Generator[SweepProgress]:
+def embed_sources(spec: EmbeddingSpec, *, resume: bool = False) -> Generator[EmbeddingProgress]:
     """Embed everything that a spec names into a folder of GeoParquet shards; yields the plan first, then after every batch.
 
-    Closing the generator, `ask_to_stop(folder)` or a full disk stops it so that `resume=True` goes on. Raises SweepError, GeoError, PolicyError, and
+    Closing the generator, `ask_to_stop(folder)` or a full disk stops it so that `resume=True` goes on. Raises EmbeddingError, GeoError, PolicyError, and
     what loading the model raises.
     """
-    yield from _sweep([spec], resume=resume)
+    yield from _embed_all([spec], resume=resume)
 
 
-def sweep_models(spec: SweepSpec, models: Sequence[str], *, resume: bool = False) -> Generator[SweepProgress]:
+def embed_with_models(
+    spec: EmbeddingSpec, models: Sequence[str], *, resume: bool = False
+) -> Generator[EmbeddingProgress]:
     """Embed the same windows with several models, every window read once: one folder for each model inside that of the spec.
 
     Each folder is what `sweep` with that model alone would have written, and either goes on with the other's. Progress counts a window once for
-    each model. Raises as `sweep` does, and SweepError where the models' cards do not agree on the tile.
+    each model. Raises as `sweep` does, and EmbeddingError where the models' cards do not agree on the tile.
     """
     specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
     if len({one.out for one in specs}) < len(specs):
-        raise SweepError(
+        raise EmbeddingError(
             f"Two of the models would share one folder ({', '.join(Path(one.out).name for one in specs)}): name each model once."
         )
-    yield from _sweep(specs, resume=resume)
+    yield from _embed_all(specs, resume=resume)
 
 
-def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgress]:
-    runs: list[Run] = []
+def _embed_all(specs: Sequence[EmbeddingSpec], *, resume: bool) -> Generator[EmbeddingProgress]:
+    runs: list[TableRun] = []
     try:
         yield from _held(specs, runs, resume=resume)
     except OSError as error:
@@ -95,32 +97,34 @@ def _sweep(specs: Sequence[SweepSpec], *, resume: bool) -> Generator[SweepProgre
         raise _full(runs) from error
 
 
-def _held(specs: Sequence[SweepSpec], runs: list[Run], *, resume: bool) -> Generator[SweepProgress]:
+def _held(
+    specs: Sequence[EmbeddingSpec], runs: list[TableRun], *, resume: bool
+) -> Generator[EmbeddingProgress]:
     """Hold the folders of all models and work through their plan; `runs` are told as soon as they are known."""
     with ExitStack() as held:
-        plan: Plan | None = None
+        plan: EmbeddingPlan | None = None
         for spec in specs:
             model = load(spec.model)
             recipe, policy = _recipe(spec, model)
             if runs and recipe.tile_px != runs[0].recipe.tile_px:
-                raise SweepError(
+                raise EmbeddingError(
                     f"{runs[0].model.card.name} takes tiles of {runs[0].recipe.tile_px} px and {model.card.name} of {recipe.tile_px} px: "
                     "state one size for both (--tile-px), or embed with one after the other."
                 )
-            folder = SweepFolder(Path(spec.out))
+            folder = EmbeddingFolder(Path(spec.out))
             held.enter_context(folder.locked())
             plan = plan or make_plan(recipe.spec, recipe.tile_px)
-            runs.append(Run(folder, plan, recipe, policy, model, spec.batch or _batch(recipe.tile_px)))
+            runs.append(TableRun(folder, plan, recipe, policy, model, spec.batch or _batch(recipe.tile_px)))
         for run in runs:
             run.folder.agree(run.plan_json(), resume=resume)
         yield from _go(runs)
 
 
-def _full(runs: list[Run]) -> SweepError:
+def _full(runs: list[TableRun]) -> EmbeddingError:
     """Say that the disk is full, and what is kept."""
     done, total = (sum(getattr(run, what) for run in runs) for what in ("done", "total"))
     kept = f" after {done:,} of {total:,} tiles, which are kept" if total else ""
-    return SweepError(
+    return EmbeddingError(
         f"The disk is full{kept}: free some space, then {'add --resume' if total else 'start again'}."
     )
 
@@ -132,12 +136,12 @@ def _batch(tile_px: int) -> int:
     return max(1, min(most, CACHED_PX // tile_px**2)) if kind == "cpu" else most
 
 
-def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
+def _recipe(spec: EmbeddingSpec, model: Encoder) -> tuple[EmbeddingRecipe, Policy]:
     """Settle what the spec leaves to the model's card."""
     card = model.card
     tile_px = require_tile(card.input_px if spec.tile_px is None else spec.tile_px, card.patch_px)
     if spec.losses and not isinstance(model, Reconstructor):
-        raise SweepError(
+        raise EmbeddingError(
             f"{card.name} is an encoder without a decoder, so it has no reconstruction loss: leave the losses out, or choose another model."
         )
     policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
@@ -145,10 +149,10 @@ def _recipe(spec: SweepSpec, model: Encoder) -> tuple[Recipe, Policy]:
     width = vector_width(model, pooling)
     weights = card.weights.sha256 if card.weights else None
     info = TableInfo(card.name, weights, pooling, width, spec.data_type, source_names(spec), card.licence)
-    return Recipe(spec, info, policy_to_text(policy), tile_px), policy
+    return EmbeddingRecipe(spec, info, policy_to_text(policy), tile_px), policy
 
 
-def _go(runs: list[Run]) -> Generator[SweepProgress]:
+def _go(runs: list[TableRun]) -> Generator[EmbeddingProgress]:
     """Work through one plan with all models, from what is on disk to the end or to wherever it is stopped."""
     for run in runs:
         run.start()
@@ -161,14 +165,14 @@ def _go(runs: list[Run]) -> Generator[SweepProgress]:
     yield from _work(runs)
 
 
-def _work(runs: list[Run]) -> Generator[SweepProgress]:
+def _work(runs: list[TableRun]) -> Generator[EmbeddingProgress]:
     for run in runs:
         run.seal({index // run.per_shard for index in run.waiting})
     todo = sorted(set[int]().union(*(run.left for run in runs)))
     began, before = time.perf_counter(), sum(run.done for run in runs)
     first = runs[0]
 
-    def embed_all(batch: Batch, thread: int, say: Callable[[str], None]) -> None:
+    def embed_all(batch: TileBatch, thread: int, say: Callable[[str], None]) -> None:
         for run in runs:
             if batch.index in run.left:
                 run.embed(batch, thread, say)
@@ -197,7 +201,7 @@ def _work(runs: list[Run]) -> Generator[SweepProgress]:
     yield replace(_progress(runs, None, note=note), finished=True)
 
 
-def _measured(runs: list[Run]) -> float:
+def _measured(runs: list[TableRun]) -> float:
     """Measure tiles per second of the networks on noise, for the estimate that comes with the plan."""
     cores = device.use_threads()
     workers = network_threads()
@@ -209,25 +213,12 @@ def _measured(runs: list[Run]) -> float:
         device.use_threads(cores)
 
 
-def _progress(runs: list[Run], rate: float | None, note: str = "") -> SweepProgress:
+def _progress(runs: list[TableRun], rate: float | None, note: str = "") -> EmbeddingProgress:
     first = runs[0]
     embedded, unreadable, empty = (int(n) for n in np.sum([run.counts for run in runs], axis=0))
     done, total = sum(run.done for run in runs), sum(run.total for run in runs)
     seconds = (total - done) / rate if rate and any(run.left for run in runs) else None
-    return SweepProgress(
+    return EmbeddingProgress(
         done, total, embedded, unreadable, empty, first.plan.area_km2(first.recipe.tile_px), first.batches, first.batch, rate, seconds,
         sum(len(run.shards) for run in runs), note=note,
     )  # fmt: skip
-
-
-__all__ = [
-    "Standing",
-    "SweepError",
-    "SweepProgress",
-    "SweepSpec",
-    "ask_to_stop",
-    "folder_of",
-    "standing",
-    "sweep",
-    "sweep_models",
-]

@@ -20,7 +20,7 @@ from ...geo.sources.online import NAME as ONLINE
 from ...geo.sources.opening import SingleSource
 from ...geo.sources.raster import GeoTiff
 from ...geo.tile import GeoError
-from .spec import SweepError, SweepSpec
+from .spec import EmbeddingError, EmbeddingSpec
 
 PIECES, PIECE_BYTES = 64, 65_536
 ALL_BYTES = (PIECES + 2) * PIECE_BYTES
@@ -54,9 +54,9 @@ class Opened:
 
 
 def open_all(
-    spec: SweepSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
+    spec: EmbeddingSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
 ) -> tuple[Opened, ...]:
-    """Open what a spec names, each once. Raises GeoError for what cannot be opened, SweepError for an `only` that no source holds."""
+    """Open what a spec names, each once. Raises GeoError for what cannot be opened, EmbeddingError for an `only` that no source holds."""
     asked = _once(spec.sources)
     sources = [open_named(one, spec, catalogue, untrusted=untrusted) for one in asked]
     titles = [source.name if source.info.kind == "pack" else source.info.title for source in sources]
@@ -71,14 +71,14 @@ def open_all(
     for only in spec.only:
         if only not in keys:
             choices = f"{', '.join(keys[:LISTED])}{' and others' if len(keys) > LISTED else ''}"
-            raise SweepError(
+            raise EmbeddingError(
                 f"--only {only[:80]} names no picture of the sources: choose among {choices}, or leave --only out."
             )
     return tuple(found)
 
 
 def open_named(
-    named: str, spec: SweepSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
+    named: str, spec: EmbeddingSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
 ) -> Source:
     """Open a path or address, or take a source of that name from the catalogue."""
     if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
@@ -94,7 +94,7 @@ def pictures_in(source: Source) -> tuple[str, ...]:
     return tuple(key for key in keys if not key.endswith(ENDING)) if source.info.kind == "folder" else keys
 
 
-def source_names(spec: SweepSpec) -> tuple[str, ...]:
+def source_names(spec: EmbeddingSpec) -> tuple[str, ...]:
     """Name the sources for people and manifests: with no more folders than tell them apart, and of addresses without the query, where signatures are."""
     return told_apart(_once(spec.sources))
 
@@ -192,7 +192,7 @@ def _once(asked: Sequence[str]) -> list[str]:
     return list(first.values())
 
 
-def named_twice(spec: SweepSpec) -> list[str]:
+def named_twice(spec: EmbeddingSpec) -> list[str]:
     """Say which sources were named more than once."""
     count = Counter(str(_path(one) or one) for one in spec.sources)
     return [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...atlas.schema import Precision
 from ...errors import ExplorerError
 
 
-class SweepError(ExplorerError):
+class EmbeddingError(ExplorerError):
     """A sweep that cannot start, go on or finish as asked."""
 
 
@@ -17,16 +18,16 @@ MOST_GRID = 128
 
 
 def require_tile(tile_px: int, patch_px: int) -> int:
-    """Pass the side of a tile through; raises SweepError unless it is a whole number of patches, and not too many of them."""
+    """Pass the side of a tile through; raises EmbeddingError unless it is a whole number of patches, and not too many of them."""
     if tile_px % patch_px or not 1 <= tile_px // patch_px <= MOST_GRID:
-        raise SweepError(
+        raise EmbeddingError(
             f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MOST_GRID * patch_px:,} px."
         )
     return tile_px
 
 
 @dataclass(frozen=True)
-class SweepSpec:
+class EmbeddingSpec:
     """Say what to embed and how. Everything here decides the table; how fast it is made does not.
 
     `sources` are paths, addresses, or names of the catalogue. `gsd_m` lists the GSDs to feed, none for each picture's own. `tile_px`
@@ -55,3 +56,8 @@ class SweepSpec:
     most: int | None = None
     online: bool = False
     only: tuple[str, ...] = ()
+
+
+def folder_of(out: str | Path, model: str) -> Path:
+    """Give the folder for one of several models embedded in the same run: a subfolder of `out` named after it."""
+    return Path(out) / Path(model).stem

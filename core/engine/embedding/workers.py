@@ -12,21 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import device
-from .read import Batch
+from .read import TileBatch
 
 
 class Workers:
     """Threads that read and threads that run the network; the first error of any of them is raised where the results are awaited."""
 
     def __init__(
-        self, read: Iterable[Batch], work: Callable[[Batch, int, Callable[[str], None]], None], most: int
+        self,
+        read: Iterable[TileBatch],
+        work: Callable[[TileBatch, int, Callable[[str], None]], None],
+        most: int,
     ) -> None:
         """Join what reads batches with the `work` that runs the network on one and puts it on disk, given the number of its thread; `most`
         threads do any good."""
         self._source, self._work = read, work
         self._threads_before = device.use_threads()
         self._count = max(1, min(network_threads(), most))
-        self._read: queue.Queue[Batch | None] = queue.Queue(
+        self._read: queue.Queue[TileBatch | None] = queue.Queue(
             maxsize=self._count
         )  # more of them push the network out of the caches
         self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
@@ -83,7 +86,7 @@ class Workers:
         for _ in range(self._count):
             self._put(None)
 
-    def _put(self, batch: Batch | None) -> bool:
+    def _put(self, batch: TileBatch | None) -> bool:
         while not self._stop.is_set():
             try:
                 self._read.put(batch, timeout=0.1)
@@ -112,7 +115,7 @@ def network_threads() -> int:
     return len(device.devices()) * (device.use_threads() if device.device().torch.type == "cpu" else 1)
 
 
-def _drain(waiting: queue.Queue[Batch | None]) -> None:
+def _drain(waiting: queue.Queue[TileBatch | None]) -> None:
     try:
         while True:
             waiting.get_nowait()

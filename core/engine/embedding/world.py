@@ -7,7 +7,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from .folder import LOCK, LOG
-from .run import SweepError, SweepProgress, SweepSpec, sweep
+from .run import EmbeddingProgress, embed_sources
+from .spec import EmbeddingError, EmbeddingSpec
 
 GSDS_M = (7_400.0, 15_000.0, 30_000.0)
 """Blue Marble's own scale, twice and four times as coarse."""
@@ -27,24 +28,24 @@ def build_world(
     stride_px: int | None = None,
     gsd_m: tuple[float, ...] = GSDS_M,
     most: int | None = None,
-) -> Generator[SweepProgress]:
+) -> Generator[EmbeddingProgress]:
     """Embed the globe into a folder that can be shipped: int8 vectors, losses left out, nothing in it but table, plan and manifest.
 
-    Resumes by itself. `most` ends after so many places spread over the whole plan. Raises SweepError when the table is too large to ship.
+    Resumes by itself. `most` ends after so many places spread over the whole plan. Raises EmbeddingError when the table is too large to ship.
     """
     from ..loaded import load
 
     tile_px = tile_px or load(model).card.input_px
-    spec = SweepSpec(
+    spec = EmbeddingSpec(
         ("globe",), str(out), model, gsd_m=gsd_m, tile_px=tile_px, stride_px=stride_px or STRIDE_PX, data_type="int8",
         shard_tiles=SHARD_TILES, most=most,
     )  # fmt: skip
-    yield from sweep(spec, resume=True)
+    yield from embed_sources(spec, resume=True)
     for name in (LOCK, LOG):
         (out / name).unlink(missing_ok=True)
     shutil.rmtree(out / ".derived", ignore_errors=True)
     size = sum(file.stat().st_size for file in out.iterdir() if file.is_file())
     if size > MAX_BYTES:
-        raise SweepError(
+        raise EmbeddingError(
             f"The world takes {size / 1e6:.1f} MB, more than the {MAX_BYTES / 1e6:.0f} MB that may be shipped: build it with a larger stride."
         )

@@ -7,7 +7,7 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from core.engine.embedding.run import sweep
+from core.engine.embedding.run import embed_sources
 
 MODEL, SIDE = "mae_tiny", 32
 UTM = from_origin(500_000, 4_600_000, 10, 10)
@@ -36,7 +36,7 @@ def picture(height=200, width=260, bands=3, dtype="uint8", seed=0):
 
 
 def finish(spec, **more):
-    steps = list(sweep(spec, **more))
+    steps = list(embed_sources(spec, **more))
     assert steps[-1].finished
     return steps
 

@@ -11,8 +11,9 @@ import pytest
 
 from core.atlas import open_table
 from core.atlas.store.shards import MANIFEST, OLD_MANIFEST, has_manifest, read_manifest, write_manifest
-from core.engine.embedding.folder import SweepFolder
-from core.engine.embedding.run import SweepError, ask_to_stop, standing, sweep
+from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop, run_status
+from core.engine.embedding.run import embed_sources
+from core.engine.embedding.spec import EmbeddingError
 from core.errors import ExplorerError
 from tests.engine.embedding.sweeping import finish, table_bytes
 
@@ -30,7 +31,7 @@ def test_a_finished_folder_opens_elsewhere_as_it_is(spec):
 
 
 def test_a_folder_opens_elsewhere_while_it_is_written(spec):
-    for step in sweep(spec):
+    for step in embed_sources(spec):
         if step.shards:
             ask_to_stop(Path(spec.out))
             break
@@ -63,23 +64,23 @@ def test_a_damaged_shard_is_made_anew(spec, finished):
     if finished:
         finish(spec)
     else:
-        next(step for step in sweep(spec) if step.shards > 1)
+        next(step for step in embed_sources(spec) if step.shards > 1)
     shard = Path(spec.out) / "part-00001.parquet"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 255
     shard.write_bytes(content)
-    steps = sweep(spec, resume=True)
+    steps = embed_sources(spec, resume=True)
     first = next(steps)
     assert "part-00001.parquet is missing or damaged and is made anew" in first.note
     assert first.done <= 63 - 24
-    assert not standing(Path(spec.out)).finished
+    assert not run_status(Path(spec.out)).finished
     assert list(steps)[-1].finished
     assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")
 
 
 def test_a_batch_that_cannot_be_read_is_made_anew(spec):
     finish(replace(spec, out=spec.out + "-whole"))
-    next(step for step in sweep(spec) if step.done >= 16)
+    next(step for step in embed_sources(spec) if step.done >= 16)
     pending = Path(spec.out) / "_pending"
     kept = sorted(pending.iterdir())
     kept[0].write_bytes(kept[0].read_bytes()[:50])
@@ -96,9 +97,9 @@ def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SweepFolder, where, full)
-        with pytest.raises(SweepError, match="The disk is full"):
-            list(sweep(spec))
+        patched.setattr(EmbeddingFolder, where, full)
+        with pytest.raises(EmbeddingError, match="The disk is full"):
+            list(embed_sources(spec))
     assert finish(spec, resume=True)[-1].embedded == 63
 
 
@@ -109,17 +110,17 @@ def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
         (tmp_path / "file" / "in", "Nothing can be written"),
         ("/proc/x", "Nothing can"),
     ):
-        with pytest.raises(SweepError, match=sentence):
-            next(sweep(replace(spec, out=str(out))))
+        with pytest.raises(EmbeddingError, match=sentence):
+            next(embed_sources(replace(spec, out=str(out))))
 
 
 @pytest.mark.parametrize("plan", ["[1]", "{", '{"spec": 3}', "\xff"])
 def test_a_damaged_plan_is_a_sentence(spec, plan):
-    next(sweep(spec))
+    next(embed_sources(spec))
     (Path(spec.out) / "_plan.json").write_text(plan, "latin-1")
-    with pytest.raises(SweepError, match="plan of out is damaged"):
-        next(sweep(spec, resume=True))
-    assert standing(Path(spec.out)) is None
+    with pytest.raises(EmbeddingError, match="plan of out is damaged"):
+        next(embed_sources(spec, resume=True))
+    assert run_status(Path(spec.out)) is None
 
 
 @pytest.mark.parametrize("change", [{"more": 1}, {"file": "../part-00000.parquet"}, {"rows": "many"}])
@@ -130,4 +131,4 @@ def test_a_manifest_that_says_more_is_a_sentence(spec, change):
     manifest["shards"][0] |= change
     path.write_text(json.dumps(manifest))
     with pytest.raises(ExplorerError, match="does not understand"):
-        next(sweep(spec, resume=True))
+        next(embed_sources(spec, resume=True))

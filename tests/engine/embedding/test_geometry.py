@@ -7,13 +7,13 @@ import shapely
 from rasterio.transform import from_origin
 
 from core.atlas import open_table
-from core.engine.embedding.run import SweepSpec
+from core.engine.embedding.spec import EmbeddingSpec
 from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
 
 
 def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
     path = write(tmp_path / "scene.tif", picture(), transform=None, crs=None)
-    steps = finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     assert "does not say how much ground" in steps[0].note
     assert steps[0].ground == "an unknown area"
     table = open_table(tmp_path / "out")
@@ -21,7 +21,7 @@ def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
     assert table.columns["geometry"].null_count == len(table)
     assert table.columns["gsd_m"].null_count == len(table)
     assert table.stored.usable.all()
-    steps = finish(SweepSpec((path,), str(tmp_path / "stated"), MODEL, tile_px=SIDE, stated_gsd_m=0.5))
+    steps = finish(EmbeddingSpec((path,), str(tmp_path / "stated"), MODEL, tile_px=SIDE, stated_gsd_m=0.5))
     assert "kept off the map" in steps[0].note
     assert set(open_table(tmp_path / "stated").columns["gsd_m"].to_pylist()) == {0.5}
 
@@ -32,7 +32,7 @@ def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
 def test_off_the_earth_is_embedded_flagged_and_kept_off_the_map(tmp_path, crs, x, y, gsd_m):
     step = 10 if gsd_m else 0.001
     path = write(tmp_path / "far.tif", picture(64, 64), from_origin(x, y, step, step), crs)
-    steps = finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     assert "far.tif says that it lies where there is no Earth" in steps[0].note
     assert steps[-1].embedded > 0
     table = open_table(tmp_path / "out")
@@ -43,7 +43,7 @@ def test_off_the_earth_is_embedded_flagged_and_kept_off_the_map(tmp_path, crs, x
 
 def test_tiles_near_a_pole_of_a_raster_in_degrees_are_square_or_left_out(tmp_path):
     path = write(tmp_path / "pole.tif", picture(300, 600), from_origin(0, 90, 0.01, 0.01), "EPSG:4326")
-    steps = finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=64))
+    steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=64))
     assert "9 tiles of pole.tif near a pole were left out" in steps[0].note
     frame = gpd.read_parquet(tmp_path / "out")
     assert len(frame) > 0
@@ -54,7 +54,7 @@ def test_across_the_antimeridian(tmp_path):
     path = write(
         tmp_path / "fiji.tif", picture(64, 256), from_origin(795_000, 8_000_000, 500, 500), "EPSG:32760"
     )
-    finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     import geopandas as gpd
 
     frame = gpd.read_parquet(tmp_path / "out" / "part-00000.parquet")
@@ -69,7 +69,7 @@ def test_over_the_pole(tmp_path):
     path = write(
         tmp_path / "pole.tif", picture(96, 96), from_origin(-480_000, 480_000, 10_000, 10_000), "EPSG:3413"
     )
-    finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     import geopandas as gpd
     import shapely
 
@@ -93,7 +93,7 @@ def test_over_the_pole(tmp_path):
 )  # fmt: skip
 def test_a_pole_on_the_rim_of_a_tile(tmp_path, crs, left, top):
     path = write(tmp_path / "pole.tif", picture(64, 64), from_origin(left, top, 100, 100), crs)
-    finish(SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     frame = gpd.read_parquet(tmp_path / "out" / "part-00000.parquet")
     assert frame.geometry.is_valid.all()
     for outline, (x0, y0, x1, y1) in zip(frame.geometry, frame["pixel_bbox"], strict=True):
@@ -104,7 +104,7 @@ def test_a_pole_on_the_rim_of_a_tile(tmp_path, crs, left, top):
 
 
 def test_the_globe_in_its_own_frames(tmp_path):
-    finish(SweepSpec(("globe",), str(tmp_path / "out"), MODEL, gsd_m=(30_000,), tile_px=SIDE, most=30))
+    finish(EmbeddingSpec(("globe",), str(tmp_path / "out"), MODEL, gsd_m=(30_000,), tile_px=SIDE, most=30))
     import geopandas as gpd
 
     frame = gpd.read_parquet(tmp_path / "out" / "part-00000.parquet")

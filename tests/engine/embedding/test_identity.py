@@ -12,8 +12,9 @@ from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.engine.embedding.plan import make_plan
-from core.engine.embedding.run import SweepError, SweepSpec, sweep
+from core.engine.embedding.run import embed_sources
 from core.engine.embedding.sources import PIECE_BYTES, PIECES, content_of, told_apart
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.geo import open_source
 from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
 
@@ -32,11 +33,11 @@ def test_rasters_of_one_name_are_told_apart(tmp_path):
             from_origin(500_000 + 50_000 * number, 4_600_000, 10, 10),
         )
     sources = tuple(str(tmp_path / name / "utm.tif") for name in "ab")
-    finish(SweepSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
     ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
     assert len(set(ids)) == len(ids) == 12
     assert set(products) == set(said) == {"a/utm.tif", "b/utm.tif"}
-    finish(SweepSpec(sources[:1], str(tmp_path / "alone"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec(sources[:1], str(tmp_path / "alone"), MODEL, tile_px=SIDE))
     alone, products = columns_of(tmp_path / "alone", "unique_id", "product_id")
     assert set(products) == {"utm.tif"}
     assert set(alone) < set(ids)
@@ -62,7 +63,7 @@ def test_folders_of_one_name_are_told_apart(tmp_path):
         (tmp_path / year / "img").mkdir(parents=True)
         write(tmp_path / year / "img" / "x.tif", picture(64, 64))
     sources = tuple(str(tmp_path / year / "img") for year in ("2019", "2020"))
-    finish(SweepSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    finish(EmbeddingSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
     ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
     assert len(set(ids)) == 8
     assert set(products) == {"x.tif"}
@@ -94,28 +95,28 @@ def test_one_gsd_asked_for_twice_is_one(spec, tmp_path):
     assert steps[-1].embedded == 63
     assert finish(replace(spec, gsd_m=(10.0,)), resume=True)[0].done == 63
     small = write(tmp_path / "small.tif", picture(24, 24))
-    plan = make_plan(SweepSpec((small,), "out", MODEL, gsd_m=(10.0, 20.0)), SIDE)
+    plan = make_plan(EmbeddingSpec((small,), "out", MODEL, gsd_m=(10.0, 20.0)), SIDE)
     assert plan.count == 1  # both are its largest square
 
 
 def test_other_content_of_the_same_size_is_not_gone_on_with(spec):
-    next(step for step in sweep(spec) if step.done)
+    next(step for step in embed_sources(spec) if step.done)
     before = Path(spec.sources[0]).stat().st_size
     write(spec.sources[0], 255 - picture())
     assert Path(spec.sources[0]).stat().st_size == before
-    with pytest.raises(SweepError, match=r"the pictures have changed since, scene\.tif among them"):
-        next(sweep(spec, resume=True))
+    with pytest.raises(EmbeddingError, match=r"the pictures have changed since, scene\.tif among them"):
+        next(embed_sources(spec, resume=True))
     write(spec.sources[0], picture())
     os.utime(spec.sources[0], (0, 0))
     assert finish(spec, resume=True)[0].done > 0
 
 
 def test_a_sweep_of_an_earlier_version_is_refused(spec):
-    next(sweep(spec))
+    next(embed_sources(spec))
     plan = Path(spec.out) / "_plan.json"
     plan.write_text(plan.read_text().replace("contents_sha256", "nothing"))
-    with pytest.raises(SweepError, match="did not note what the pictures hold"):
-        next(sweep(spec, resume=True))
+    with pytest.raises(EmbeddingError, match="did not note what the pictures hold"):
+        next(embed_sources(spec, resume=True))
 
 
 @pytest.mark.parametrize("at", [0.0, 0.5, 1.0])
@@ -133,7 +134,7 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
 
 def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
     scene = Path(write(tmp_path / "scene.tif", np.tile(picture(600, 640), (1, 2, 2))))
-    spec = SweepSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
+    spec = EmbeddingSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
     assert "written to" not in "".join(step.note for step in finish(spec))
     pieces = np.linspace(0, scene.stat().st_size - PIECE_BYTES, PIECES + 2).astype(int)
     with scene.open("r+b") as stream:

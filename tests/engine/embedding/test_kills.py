@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.engine.embedding.sinks.table import Run
+from core.engine.embedding.sinks.table import TableRun
 from tests.engine.embedding.sweeping import finish, table_bytes
 
 ROOT = Path(__file__).parents[3]
 BATCHES = 8
 CHILD = """
 import os, signal, sys
-from core.engine.embedding import folder as sweep_store, run as engine
-from core.engine.embedding.sinks import table as sweep_run
-from core.engine.embedding.run import SweepSpec
-from core.engine.embedding.sinks.table import Run
-from core.engine.embedding.folder import SweepFolder
+from core.engine.embedding import folder as embedding_folder, run as engine
+from core.engine.embedding.sinks import table as embedding_table
+from core.engine.embedding.spec import EmbeddingSpec
+from core.engine.embedding.sinks.table import TableRun
+from core.engine.embedding.folder import EmbeddingFolder
 
 def dies(owner, name, number):
     whole, calls = getattr(owner, name), [0]
@@ -31,26 +31,26 @@ def dies(owner, name, number):
         return whole(*args, **more)
     setattr(owner, name, dying)
 
-embed = Run.embed
+embed = TableRun.embed
 def told(self, batch, *more):
     with open({told!r}, "a") as file:
         file.write(f"{{batch.index}}\\n")
     embed(self, batch, *more)
-Run.embed = told
+TableRun.embed = told
 dies({owner}, {name!r}, {number})
-for _ in engine.sweep({spec!r}):
+for _ in engine.embed_sources({spec!r}):
     pass
 """
 
 slow = pytest.mark.slow
 MOMENTS = [
-    ("SweepFolder", "write_manifest", 2),
-    ("SweepFolder", "finish", 1),
+    ("EmbeddingFolder", "write_manifest", 2),
+    ("EmbeddingFolder", "finish", 1),
     *(
         pytest.param(*moment, marks=slow)
         for moment in (
-            ("engine", "make_plan", 1), ("SweepFolder", "agree", 1), ("SweepFolder", "write_manifest", 1), ("SweepFolder", "write_manifest", 4),
-            ("SweepFolder", "write_shard", 2), ("SweepFolder", "forget_batches", 1), ("SweepFolder", "log", 1), ("SweepFolder", "log", 10),
+            ("engine", "make_plan", 1), ("EmbeddingFolder", "agree", 1), ("EmbeddingFolder", "write_manifest", 1), ("EmbeddingFolder", "write_manifest", 4),
+            ("EmbeddingFolder", "write_shard", 2), ("EmbeddingFolder", "forget_batches", 1), ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),
             *(("os", "replace", number) for number in (1, 2, 5, 6, 7, 12, 15)),
         )
     ),
@@ -65,7 +65,7 @@ def test_killed_at_a_moment_that_matters(spec, tmp_path, monkeypatch, owner, nam
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=slow) for seed in range(1, 8))])
 def test_killed_with_two_workers(spec, tmp_path, monkeypatch, seed):
     number = int(np.random.default_rng(seed).integers(2, BATCHES + 1))
-    kill_and_resume(spec, tmp_path, monkeypatch, "SweepFolder", "keep_batch", number, workers=2)
+    kill_and_resume(spec, tmp_path, monkeypatch, "EmbeddingFolder", "keep_batch", number, workers=2)
 
 
 def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers):
@@ -85,9 +85,9 @@ def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers
     assert ended.returncode == -9, ended.stderr
     first = told.read_text().split() if told.exists() else []
     again = []
-    embed = Run.embed
+    embed = TableRun.embed
     monkeypatch.setattr(
-        Run, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more)
+        TableRun, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more)
     )
     finish(broken, resume=True)
     assert table_bytes(broken.out) == table_bytes(spec.out)

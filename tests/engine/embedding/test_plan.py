@@ -13,7 +13,8 @@ from rasterio.transform import from_origin
 from core.engine.embedding.count import TooManyTilesError
 from core.engine.embedding.plan import globe_places, make_plan
 from core.engine.embedding.read import Reader
-from core.engine.embedding.run import SweepError, SweepSpec, sweep
+from core.engine.embedding.run import embed_sources
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.embedding.windows import TooManyWindowsError, how_many, windows
 from core.geo.picture import Known
 from core.geo.sources.raster import GeoTiff
@@ -27,16 +28,19 @@ def test_several_scales_are_the_windows_of_each_alone(tmp_path, overviews):
         with rasterio.open(source, "r+") as file:
             file.build_overviews(overviews, rasterio.enums.Resampling.average)
     scales = (10.0, 13.0, 23.0)
-    together = make_plan(SweepSpec((source,), "out", MODEL, gsd_m=scales), SIDE)
+    together = make_plan(EmbeddingSpec((source,), "out", MODEL, gsd_m=scales), SIDE)
     found = {
         gsd: np.concatenate([grid.boxes for grid in together.grids if grid.gsd_m == gsd]) for gsd in scales
     }
     for gsd in scales:
         alone = np.concatenate(
-            [grid.boxes for grid in make_plan(SweepSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids]
+            [
+                grid.boxes
+                for grid in make_plan(EmbeddingSpec((source,), "out", MODEL, gsd_m=(gsd,)), SIDE).grids
+            ]
         )
         assert sorted(found[gsd].tolist()) == sorted(alone.tolist())
-    globe = make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(60_000, 90_000)), SIDE)
+    globe = make_plan(EmbeddingSpec(("globe",), "out", MODEL, gsd_m=(60_000, 90_000)), SIDE)
     assert [grid.gsd_m for grid in globe.grids] == [60_000, 90_000]
     order = [grid.gsd_m for grid in together.grids]
     assert order[:3] == ([23.0, 13.0, 10.0] if not overviews else [13.0, 10.0, 13.0])
@@ -56,7 +60,7 @@ def test_several_scales_decode_the_raster_once(tmp_path):
             file.write(np.tile(strip, 8), window=((top, top + 512), (0, 4096)))
 
     def bytes_read(gsds):
-        plan = make_plan(SweepSpec((str(source),), "out", MODEL, gsd_m=gsds), 256)
+        plan = make_plan(EmbeddingSpec((str(source),), "out", MODEL, gsd_m=gsds), 256)
         reader = Reader(plan, 256, 16, 0.5)
         before = int(Path("/proc/self/io").read_text().split()[1])
         assert (
@@ -73,7 +77,7 @@ def test_several_scales_decode_the_raster_once(tmp_path):
 
 def test_tiles_in_degrees_are_square_on_the_ground(tmp_path):
     source = write(tmp_path / "scene.tif", picture(600, 300), from_origin(10, 62, 0.001, 0.001), "EPSG:4326")
-    plan = make_plan(SweepSpec((source,), "out", MODEL), 32)
+    plan = make_plan(EmbeddingSpec((source,), "out", MODEL), 32)
     boxes = plan.grids[0].boxes
     wide = boxes[:, 2] / np.cos(np.radians(62 - (boxes[:, 1] + boxes[:, 3] / 2) * 0.001)) ** -1
     assert np.ptp(boxes[:, 2]) > 0.5
@@ -86,7 +90,7 @@ def test_nodata_is_skipped_before_it_is_read(tmp_path):
     path = write(tmp_path / "scene.tif", pixels, nodata=-1, tiled=True, blockxsize=128, blockysize=128)
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4], rasterio.enums.Resampling.average)
-    spec = SweepSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE)
+    spec = EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE)
     plan = make_plan(spec, SIDE)
     assert plan.count == 128
     assert plan.empty == 128
@@ -103,7 +107,7 @@ def test_blocks_never_written_are_skipped(tmp_path):
         blockxsize=512, blockysize=512, sparse_ok=True,
     ) as file:  # fmt: skip
         file.write(picture(512, 512, 1)[0], 1, window=((5120, 5632), (10240, 10752)))
-    plan = make_plan(SweepSpec((str(path),), "out", MODEL), 256)
+    plan = make_plan(EmbeddingSpec((str(path),), "out", MODEL), 256)
     assert plan.count == 4
     assert plan.empty == (40_000 // 256 + 1) ** 2 - 4
 
@@ -122,18 +126,18 @@ def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_p
     )
     for named, gsd in ((source, 0.01), (degrees, 0.005), ("globe", 10.0), (source, 0.001)):
         with pytest.raises(
-            SweepError, match=r"would make [\d,e+]+ tiles, more than the 20,000,000 .* \(--gsd-m\)"
+            EmbeddingError, match=r"would make [\d,e+]+ tiles, more than the 20,000,000 .* \(--gsd-m\)"
         ):
-            make_plan(SweepSpec((named,), "out", MODEL, gsd_m=(gsd,)), SIDE)
+            make_plan(EmbeddingSpec((named,), "out", MODEL, gsd_m=(gsd,)), SIDE)
 
 
 def test_sources_together_hold_no_more_than_one_may(tmp_path, monkeypatch):
     monkeypatch.setattr("core.engine.embedding.plan.MOST_TILES", 30)
     monkeypatch.setattr("core.engine.embedding.count.MOST_TILES", 30)
     sources = tuple(write(tmp_path / f"{name}.tif", picture(128, 128)) for name in "abc")
-    assert make_plan(SweepSpec(sources[:1], "out", MODEL), SIDE).count == 16
-    with pytest.raises(SweepError, match="The sources together would make 32 tiles, more than the 30"):
-        make_plan(SweepSpec(sources, "out", MODEL), SIDE)
+    assert make_plan(EmbeddingSpec(sources[:1], "out", MODEL), SIDE).count == 16
+    with pytest.raises(EmbeddingError, match="The sources together would make 32 tiles, more than the 30"):
+        make_plan(EmbeddingSpec(sources, "out", MODEL), SIDE)
 
 
 def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path):
@@ -165,7 +169,7 @@ def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path
         began = time.monotonic()
         tracemalloc.start()
         with pytest.raises(TooManyTilesError, match=r"would make [\d,]+ tiles, more than the"):
-            make_plan(SweepSpec((path,), "out", MODEL, gsd_m=scales), SIDE, most=most)
+            make_plan(EmbeddingSpec((path,), "out", MODEL, gsd_m=scales), SIDE, most=most)
         assert tracemalloc.get_traced_memory()[1] < 2**24
         tracemalloc.stop()
         assert time.monotonic() - began < 2
@@ -180,23 +184,23 @@ def test_windows_that_grow_away_from_the_middle_are_counted_too(tmp_path):
     with pytest.raises(TooManyWindowsError):
         windows(header, Known(), 4000.0, 1, 1, most=needed // 2)
     with pytest.raises(TooManyTilesError, match="allowed here"):
-        make_plan(SweepSpec((path,), "out", MODEL, gsd_m=(4000.0,)), 1, most=needed // 2)
+        make_plan(EmbeddingSpec((path,), "out", MODEL, gsd_m=(4000.0,)), 1, most=needed // 2)
 
 
 def test_tiles_wider_than_the_globe_can_be_cut_are_refused():
-    with pytest.raises(SweepError, match=r"44,800 km wide, more than the 10,000 km .* at most 44643 m"):
-        make_plan(SweepSpec(("globe",), "out", MODEL, gsd_m=(200_000,)), 224)
+    with pytest.raises(EmbeddingError, match=r"44,800 km wide, more than the 10,000 km .* at most 44643 m"):
+        make_plan(EmbeddingSpec(("globe",), "out", MODEL, gsd_m=(200_000,)), 224)
 
 
 def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
-    with pytest.raises(SweepError, match="A tile of 0 px"):
-        next(sweep(replace(spec, tile_px=0)))
-    with pytest.raises(SweepError, match="up to 1,024 px"):
-        next(sweep(replace(spec, tile_px=4096)))
+    with pytest.raises(EmbeddingError, match="A tile of 0 px"):
+        next(embed_sources(replace(spec, tile_px=0)))
+    with pytest.raises(EmbeddingError, match="up to 1,024 px"):
+        next(embed_sources(replace(spec, tile_px=4096)))
     with pytest.raises(
-        SweepError, match=r"--only nope names no picture of the sources: choose among scene\.tif"
+        EmbeddingError, match=r"--only nope names no picture of the sources: choose among scene\.tif"
     ):
-        next(sweep(replace(spec, only=("nope",))))
+        next(embed_sources(replace(spec, only=("nope",))))
 
 
 def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
@@ -207,7 +211,7 @@ def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
         ("small", 24, 30, 1),
     ):
         plan = make_plan(
-            SweepSpec((write(tmp_path / f"{name}.tif", picture(height, width)),), "out", MODEL), SIDE
+            EmbeddingSpec((write(tmp_path / f"{name}.tif", picture(height, width)),), "out", MODEL), SIDE
         )
         boxes, (grid,) = plan.grids[0].boxes, plan.grids
         assert (plan.count, grid.gsd_m) == (count, 10 * min(height, width) / SIDE), name
@@ -218,5 +222,5 @@ def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
 
 def test_a_raster_of_nodata_alone_says_so(tmp_path):
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
-    last = finish(SweepSpec((blank,), str(tmp_path / "out"), MODEL, tile_px=SIDE))[-1]
+    last = finish(EmbeddingSpec((blank,), str(tmp_path / "out"), MODEL, tile_px=SIDE))[-1]
     assert "No tile holds data" in last.note

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.engine.embedding.folder import SweepFolder
-from core.engine.embedding.run import SweepError, ask_to_stop, sweep, sweep_models
+from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
+from core.engine.embedding.run import embed_sources, embed_with_models
+from core.engine.embedding.spec import EmbeddingError
 from tests.engine.embedding.sweeping import MODEL, finish, picture, table_bytes, write
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +36,12 @@ def kill_and_resume(spec, tmp_path, seed):
     whole = table_bytes(spec.out)
     broken = replace(spec, out=str(tmp_path / "broken"))
     after = int(np.random.default_rng(seed).integers(1, 8))
-    script = f"from core.engine.embedding.run import *\nfor step in sweep({broken!r}):\n    print(step.done, flush=True)\n"
+    script = (
+        "from core.engine.embedding.run import embed_sources\n"
+        "from core.engine.embedding.spec import EmbeddingSpec\n"
+        f"for step in embed_sources({broken!r}):\n"
+        "    print(step.done, flush=True)\n"
+    )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT, env=environment
@@ -46,7 +52,9 @@ def kill_and_resume(spec, tmp_path, seed):
     time.sleep(np.random.default_rng(seed).random() * 0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = len(SweepFolder(Path(broken.out)).finished_batches()) * spec.batch + _rows_in_shards(broken.out)
+    kept = len(EmbeddingFolder(Path(broken.out)).finished_batches()) * spec.batch + _rows_in_shards(
+        broken.out
+    )
     steps = finish(broken, resume=True)
     assert table_bytes(broken.out) == whole
     assert steps[0].done >= min(after * spec.batch, 63) - spec.batch
@@ -64,10 +72,10 @@ def test_several_models_stopped_apart_go_on_together(spec, tmp_path):
     for model in models:
         finish(replace(spec, model=model, out=str(tmp_path / "alone" / model)))
     for most, model in zip((3, 5), models, strict=True):
-        steps = sweep(replace(spec, model=model, out=str(tmp_path / "out" / model)))
+        steps = embed_sources(replace(spec, model=model, out=str(tmp_path / "out" / model)))
         next(step for step in steps if step.done >= most * spec.batch)
         steps.close()
-    first, *_, last = sweep_models(spec, models, resume=True)
+    first, *_, last = embed_with_models(spec, models, resume=True)
     assert first.done >= 8 * spec.batch
     assert last.finished
     for model in models:
@@ -75,13 +83,13 @@ def test_several_models_stopped_apart_go_on_together(spec, tmp_path):
 
 
 def test_a_closed_generator_stops_and_resumes(spec):
-    steps = sweep(spec)
+    steps = embed_sources(spec)
     for step in steps:
         if step.done:
             break
     steps.close()
     embedded = []
-    for step in sweep(spec, resume=True):
+    for step in embed_sources(spec, resume=True):
         embedded.append(step.done)
     assert embedded[0] >= 8
     assert embedded[-1] == 63
@@ -89,7 +97,7 @@ def test_a_closed_generator_stops_and_resumes(spec):
 
 
 def test_asked_to_stop(spec):
-    for step in sweep(spec):
+    for step in embed_sources(spec):
         if step.done:
             ask_to_stop(Path(spec.out))
     assert not step.finished
@@ -102,47 +110,47 @@ def test_resume_of_nothing_simply_starts(spec):
 
 
 def test_a_folder_in_use_or_used_is_refused(spec):
-    steps = sweep(spec)
+    steps = embed_sources(spec)
     next(steps)
-    with pytest.raises(SweepError, match=rf"process {os.getpid()}\) is writing"):
-        next(sweep(spec, resume=True))
+    with pytest.raises(EmbeddingError, match=rf"process {os.getpid()}\) is writing"):
+        next(embed_sources(spec, resume=True))
     steps.close()
-    with pytest.raises(SweepError, match="add --resume"):
-        next(sweep(spec))
+    with pytest.raises(EmbeddingError, match="add --resume"):
+        next(embed_sources(spec))
 
 
 def test_other_settings_and_other_weights_are_refused(spec):
-    next(sweep(spec))
-    with pytest.raises(SweepError, match="tile_px was 32 and is now 40"):
-        next(sweep(replace(spec, tile_px=40), resume=True))
+    next(embed_sources(spec))
+    with pytest.raises(EmbeddingError, match="tile_px was 32 and is now 40"):
+        next(embed_sources(replace(spec, tile_px=40), resume=True))
     plan = Path(spec.out) / "_plan.json"
     changed = json.loads(plan.read_text())
     known = changed["spec"]["weights_sha256"]
     changed["spec"]["weights_sha256"] = "ab" * 32
     plan.write_text(json.dumps(changed))
-    with pytest.raises(SweepError, match=f"weights {'ab' * 32}, now it would be {known or 'untrained'}"):
-        next(sweep(spec, resume=True))
+    with pytest.raises(EmbeddingError, match=f"weights {'ab' * 32}, now it would be {known or 'untrained'}"):
+        next(embed_sources(spec, resume=True))
 
 
 def test_changed_pictures_are_refused(spec):
-    next(sweep(spec))
+    next(embed_sources(spec))
     write(spec.sources[0], picture(300, 300))
-    with pytest.raises(SweepError, match="pictures have changed"):
-        next(sweep(spec, resume=True))
+    with pytest.raises(EmbeddingError, match="pictures have changed"):
+        next(embed_sources(spec, resume=True))
 
 
 def test_a_full_disk_stops_cleanly_and_resumes(spec, monkeypatch):
     finish(replace(spec, out=spec.out + "-whole"))
-    keep = SweepFolder.keep_batch
+    keep = EmbeddingFolder.keep_batch
 
     def full(self, index, arrays):
         if index == 4:
             raise OSError(28, "No space left on device")
         keep(self, index, arrays)
 
-    monkeypatch.setattr(SweepFolder, "keep_batch", full)
-    with pytest.raises(SweepError, match=r"The disk is full after \d+ of 63 tiles"):
-        list(sweep(spec))
+    monkeypatch.setattr(EmbeddingFolder, "keep_batch", full)
+    with pytest.raises(EmbeddingError, match=r"The disk is full after \d+ of 63 tiles"):
+        list(embed_sources(spec))
     monkeypatch.undo()
     assert finish(spec, resume=True)[0].done >= 8
     assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")

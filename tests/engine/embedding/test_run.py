@@ -13,7 +13,8 @@ import rasterio
 from core.atlas import open_table
 from core.engine import device, loaded
 from core.engine.embed import embed
-from core.engine.embedding.run import SweepError, SweepSpec, sweep, sweep_models
+from core.engine.embedding.run import embed_sources, embed_with_models
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.loaded import load
 from core.geo import TileSpec, open_source
 from core.geo.sources.raster import GeoTiff
@@ -65,7 +66,7 @@ def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
         blockysize=128,
         compress="deflate",
     )
-    finish(SweepSpec((source,), str(tmp_path / "out"), MODEL, gsd_m=(10, 23.0), tile_px=SIDE))
+    finish(EmbeddingSpec((source,), str(tmp_path / "out"), MODEL, gsd_m=(10, 23.0), tile_px=SIDE))
     table = open_table(tmp_path / "out")
     coarse = table.rows_where("gsd_m = 23")
     assert 0 < len(coarse) < len(table) / 3
@@ -92,20 +93,20 @@ def test_several_models_read_once_and_write_what_each_alone_would(spec, tmp_path
         finish(replace(spec, model=model, out=str(tmp_path / "alone" / model)))
     alone = len(reads) // 2
     reads.clear()
-    steps = list(sweep_models(spec, models))
+    steps = list(embed_with_models(spec, models))
     assert len(reads) == alone > 0
     assert (steps[-1].finished, steps[-1].embedded, steps[-1].total) == (True, 126, 126)
     for model in models:
         assert table_bytes(tmp_path / "out" / model) == table_bytes(tmp_path / "alone" / model)
         assert open_table(tmp_path / "out" / model).models[0].startswith(model)
-    assert list(sweep_models(spec, models, resume=True))[-1].finished
+    assert list(embed_with_models(spec, models, resume=True))[-1].finished
 
 
 def test_models_that_do_not_agree_are_refused(spec):
-    with pytest.raises(SweepError, match=r"takes tiles of \d+ px and mae_base of 224 px: state one size"):
-        next(sweep_models(replace(spec, tile_px=None), (MODEL, "mae_base")))
-    with pytest.raises(SweepError, match="share one folder"):
-        next(sweep_models(spec, (MODEL, MODEL)))
+    with pytest.raises(EmbeddingError, match=r"takes tiles of \d+ px and mae_base of 224 px: state one size"):
+        next(embed_with_models(replace(spec, tile_px=None), (MODEL, "mae_base")))
+    with pytest.raises(EmbeddingError, match="share one folder"):
+        next(embed_with_models(spec, (MODEL, MODEL)))
 
 
 def test_one_unreadable_block_is_marked_and_counted(tmp_path):
@@ -126,7 +127,7 @@ def test_one_unreadable_block_is_marked_and_counted(tmp_path):
     content = bytearray(path.read_bytes())
     content[offset : offset + size] = b"\0" * size
     path.write_bytes(content)
-    steps = finish(SweepSpec((str(path),), str(tmp_path / "out"), MODEL, tile_px=SIDE))
+    steps = finish(EmbeddingSpec((str(path),), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     assert (steps[-1].embedded, steps[-1].unreadable) == (60, 4)
     table = open_table(tmp_path / "out")
     assert len(table) == 64
@@ -178,7 +179,7 @@ def test_a_pack_of_chips_one_row_each(tmp_path):
         pack.writestr("bad.png", b"not a picture")
         pack.writestr("index.csv", "\n".join([*rows, "bad.png,10"]))
     steps = finish(
-        SweepSpec((str(tmp_path / "chips.zip"),), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8)
+        EmbeddingSpec((str(tmp_path / "chips.zip"),), str(tmp_path / "out"), MODEL, tile_px=SIDE, batch=8)
     )
     assert steps[0].batches == 3
     assert "bad.png was left out" in steps[0].note
@@ -199,11 +200,11 @@ def test_bad_input_gets_a_sentence(spec, tmp_path):
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
     for change, error in (
         ({"sources": (str(tmp_path / "missing.tif"),)}, GeoError), ({"sources": (str(tmp_path / "text.tif"),)}, GeoError),
-        ({"sources": (str(tmp_path / "short.tif"),)}, GeoError), ({"sources": (str(cloud),)}, GeoError), ({"gsd_m": (-1.0,)}, GeoError), ({"tile_px": 33}, SweepError),
-        ({"stride_px": 0}, SweepError), ({"model": "tinymim_tiny", "losses": True}, SweepError),
+        ({"sources": (str(tmp_path / "short.tif"),)}, GeoError), ({"sources": (str(cloud),)}, GeoError), ({"gsd_m": (-1.0,)}, GeoError), ({"tile_px": 33}, EmbeddingError),
+        ({"stride_px": 0}, EmbeddingError), ({"model": "tinymim_tiny", "losses": True}, EmbeddingError),
     ):  # fmt: skip
         with pytest.raises(error, match=r"\.$"):
-            list(sweep(replace(spec, **change)))
+            list(embed_sources(replace(spec, **change)))
     assert not (Path(spec.out) / "_plan.json").exists()
     last = finish(replace(spec, sources=(blank,)))[-1]
     assert (last.embedded, last.empty) == (0, 4)

@@ -9,7 +9,7 @@ import pytest
 from core.atlas import open_table
 from core.cli.verbs.atlas import WORLD
 from core.engine.embedding import world
-from core.engine.embedding.run import SweepError
+from core.engine.embedding.spec import EmbeddingError
 
 SMALL = {"tile_px": 32, "stride_px": 16, "most": 50}
 
@@ -33,7 +33,7 @@ def test_fifty_places_at_three_scales(tmp_path):
 
 def test_a_world_too_large_to_ship_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(world, "MAX_BYTES", 1000)
-    with pytest.raises(SweepError, match="larger stride"):
+    with pytest.raises(EmbeddingError, match="larger stride"):
         list(world.build_world(tmp_path / "world", "mae_tiny", **SMALL))
 
 

@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from core.atlas import open_table
 from core.atlas.analysis.match import same_places
 from core.engine.embedding.folder import LOCK
-from core.engine.embedding.plan import SweepSpec, folder_of
+from core.engine.embedding.spec import EmbeddingSpec, folder_of
 from ui.shell import jobs
 from ui.shell.jobs import Job, JobError
 
@@ -56,7 +56,7 @@ def scene(tmp_path_factory):
 
 
 def spec(scene, **more):
-    return SweepSpec((str(scene),), "", "mae_tiny", tile_px=32, **more)
+    return EmbeddingSpec((str(scene),), "", "mae_tiny", tile_px=32, **more)
 
 
 def wait_until(what, seconds=120):

@@ -9,7 +9,7 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
-from core.engine.embedding.plan import SweepSpec
+from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
 from ui.shell import jobs, uploads
 from ui.shell.uploads import LaidIn, UploadError, lay_in
@@ -83,7 +83,7 @@ def test_there_is_an_end_to_what_one_may_keep(monkeypatch):
 def test_a_table_knows_its_own_upload_and_it_goes_with_the_job(raster):
     owner = jobs.new_owner()
     path = lay_in(owner, raster, "field.tif")
-    job = jobs.start(owner, "field", SweepSpec((str(path),), "", "mae_tiny", tile_px=32))
+    job = jobs.start(owner, "field", EmbeddingSpec((str(path),), "", "mae_tiny", tile_px=32))
     assert uploads.ref_in(job.table, path.name) == uploads.ref_of(path)
     assert uploads.ref_in(job.table, "another.tif") is None
     assert uploads.ref_in(Path("elsewhere"), path.name) is None

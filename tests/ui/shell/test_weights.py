@@ -157,7 +157,7 @@ def test_a_name_is_a_file_only_where_it_was_given(tmp_path, store):
 
 
 def test_a_jobs_copy_outlives_the_session_and_goes_with_the_job(store, tmp_path, monkeypatch):
-    from core.engine.embedding.plan import SweepSpec
+    from core.engine.embedding.spec import EmbeddingSpec
     from ui.shell import jobs
 
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
@@ -166,7 +166,7 @@ def test_a_jobs_copy_outlives_the_session_and_goes_with_the_job(store, tmp_path,
     with uploads.weights_for_a_job(owner) as copy:
         kept = copy(store.get(key).path)
     store.remove(key)
-    job = jobs.start(owner, "field", SweepSpec((str(tmp_path / "field.tif"),), "", str(kept), tile_px=32))
+    job = jobs.start(owner, "field", EmbeddingSpec((str(tmp_path / "field.tif"),), "", str(kept), tile_px=32))
     assert kept.read_bytes() == b"weights"
     assert uploads.file_of(kept.parent.name) is None  # and is no picture that a key could open
     jobs.cancel(job)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from core.engine.embedding.count import TooManyTilesError
-from core.engine.embedding.plan import SweepError
+from core.engine.embedding.spec import EmbeddingError
 from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
@@ -24,7 +24,7 @@ from ui.shell import cached, jobs, state, uploads, weights
 from ui.shell.escaping import plain
 
 if TYPE_CHECKING:
-    from core.engine.embedding.spec import SweepSpec
+    from core.engine.embedding.spec import EmbeddingSpec
     from core.models.registry import ModelCard
 
 MOST_MODELS = 4
@@ -204,13 +204,13 @@ def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
 
 
 def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:
-    """The sides in pixels that all these networks take, and the usual one. Raises SweepError where there is none."""
+    """The sides in pixels that all these networks take, and the usual one. Raises EmbeddingError where there is none."""
     from core.engine.inputs import input_sizes
 
     each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
     sizes = sorted(set.intersection(*each))
     if not sizes:
-        raise SweepError(
+        raise EmbeddingError(
             f"{' and '.join(card.name for card in cards)} take no tile of one size: choose fewer of them at a time."
         )
     return sizes, next((card.input_px for card in cards if card.input_px in sizes), sizes[-1])
@@ -267,7 +267,7 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
     _command(spec, chosen, wanted)
 
 
-def _command(spec: SweepSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
+def _command(spec: EmbeddingSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
     with st.expander("The same on the command line", icon=":material/terminal:"):
         st.code(
             plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))),
@@ -276,7 +276,7 @@ def _command(spec: SweepSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
         )
 
 
-def _start(title: str, spec: SweepSpec, names: Sequence[str]) -> None:
+def _start(title: str, spec: EmbeddingSpec, names: Sequence[str]) -> None:
     """Start a job. It outlives the session, so it gets copies of uploaded weights; one that is refused leaves none."""
     owner = _owner()
     jobs.admit(owner, title)

@@ -12,7 +12,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.cli.verbs.embed import arguments
-from core.engine.embedding.plan import Plan, SweepError, SweepSpec, make_plan
+from core.engine.embedding.plan import EmbeddingPlan, make_plan
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.errors import ExplorerError
 from core.geo import Source, TileRef, TileSpec, thumbnail
 from core.units import metres
@@ -39,16 +40,16 @@ class Wanted:
     min_valid: float
     data_type: str
 
-    def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> SweepSpec:
+    def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> EmbeddingSpec:
         """The sweep, with everything that is as by default left to the default."""
-        return SweepSpec(
+        return EmbeddingSpec(
             (named,), "table", self.models[0], gsd_m=self.gsd_m, tile_px=self.tile_px, stride_px=None if self.stride_px == self.tile_px else self.stride_px,
             losses=self.losses, min_valid=self.min_valid, data_type=self.data_type, stated_gsd_m=stated_gsd_m, only=only,
         )  # fmt: skip
 
 
 def metres_of(text: str) -> float:
-    """Metres per pixel as a person writes them: 0.3, "0.3 m", "7.4 km". Raises SweepError."""
+    """Metres per pixel as a person writes them: 0.3, "0.3 m", "7.4 km". Raises EmbeddingError."""
     number, _, unit = text.strip().replace(",", ".").partition(" ")
     number, unit = (number[:-2], "km") if number.endswith("km") else (number.rstrip("m"), unit)
     try:
@@ -56,20 +57,20 @@ def metres_of(text: str) -> float:
     except (ValueError, KeyError):
         value = math.nan
     if not 0.001 <= value <= 1e6:
-        raise SweepError(
+        raise EmbeddingError(
             f"{text!r:.40} is no ground sample distance: write metres per pixel, for example 0.3, 10 or 7.4 km."
         )
     return value
 
 
-def plan_of(spec: SweepSpec, tile_px: int) -> Plan:
+def plan_of(spec: EmbeddingSpec, tile_px: int) -> EmbeddingPlan:
     """The plan of a sweep, laid once for the same settings."""
     return cached.shelf("plans", 16).once(
         (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES, untrusted=True)
     )
 
 
-def picture(source: Source, key: str, plan: Plan) -> bytes:
+def picture(source: Source, key: str, plan: EmbeddingPlan) -> bytes:
     """The raster with the tiles of its plan, as JPEG."""
     header = source.header(key)
     groups = [
@@ -108,7 +109,7 @@ def _whole(source: Source, key: str) -> NDArray[np.uint8]:
         )
 
 
-def legend(plan: Plan) -> None:
+def legend(plan: EmbeddingPlan) -> None:
     """Which outline is which scale."""
     first = [grid for grid in plan.grids if grid.key == plan.grids[0].key]
     chips = "".join(
@@ -121,7 +122,7 @@ def legend(plan: Plan) -> None:
     st.html(f'<div style="font-size:.85rem;opacity:.85">{more}{chips}</div>')
 
 
-def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
+def numbers(plan: EmbeddingPlan, wanted: Wanted, rate: float) -> None:
     """How many tiles, how much ground, how long."""
     cells = st.columns(3)
     area = plan.area_km2(wanted.tile_px)
@@ -142,7 +143,7 @@ def numbers(plan: Plan, wanted: Wanted, rate: float) -> None:
     )
 
 
-def command(spec: SweepSpec, title: str, models: tuple[str, ...]) -> str:
+def command(spec: EmbeddingSpec, title: str, models: tuple[str, ...]) -> str:
     """The command line that makes the same tables, with names instead of this server's paths."""
     sources = tuple(f"{title}.tif" if Path(source).is_absolute() else source for source in spec.sources)
     spec = replace(spec, model=models[0], sources=sources, out=f"tables/{title.replace(' ', '_')}")

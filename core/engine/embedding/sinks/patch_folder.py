@@ -21,9 +21,9 @@ from ....atlas.store.patch_rasters import ENDING
 from ....geo.sources import Source
 from ....geo.sources.listed import plain
 from ....geo.tile import GeoError
-from ..folder import SweepFolder
-from ..plan import SweepError, SweepSpec, open_named
-from ..sources import pictures_in
+from ..folder import EmbeddingFolder
+from ..sources import open_named, pictures_in
+from ..spec import EmbeddingError, EmbeddingSpec
 from .patch_raster import (
     SCRATCH,
     DiskFull,
@@ -73,15 +73,15 @@ class _Todo:
     tiles: int
 
 
-def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[FolderProgress]:
+def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[FolderProgress]:
     """Write a raster of patch embeddings for every picture that `spec` names into its folder; yields the plan first, then after every batch.
 
     A picture that cannot be opened or does not fit is left out with a note where there are others; a raster that is there already is kept where
-    it is what would be written. Raises SweepError where it is not, where nothing can be embedded, while another run holds the folder, and for
+    it is what would be written. Raises EmbeddingError where it is not, where nothing can be embedded, while another run holds the folder, and for
     a full disk; GeoError for the only picture.
     """
     folder = Path(spec.out)
-    held = SweepFolder(folder)
+    held = EmbeddingFolder(folder)
     with held.locked():
         pictures = pictures_of(spec)
         todo, there, notes = _planned(pictures, folder, wanted)
@@ -112,7 +112,7 @@ def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[Folder
                             note="Stopped as asked; give the same command again to go on.",
                         )
                         return
-            except (GeoError, SweepError) as error:
+            except (GeoError, EmbeddingError) as error:
                 if len(pictures) == 1 or isinstance(error, DiskFull):
                     raise
                 at = replace(at, done=before + one.tiles, note=f"{one.named.key} was left out: {error}")
@@ -121,13 +121,15 @@ def embed_pictures(spec: SweepSpec, wanted: PatchRasterSpec) -> Generator[Folder
             at = replace(at, rasters=(*at.rasters, one.out), note=_said(one.named.key, at.picture))
             yield at
         if not at.rasters:
-            raise SweepError("There is nothing to embed: no picture gave a raster. Choose another source.")
+            raise EmbeddingError(
+                "There is nothing to embed: no picture gave a raster. Choose another source."
+            )
         inside = set(at.rasters)
         order = tuple(path for path in _outs(pictures, folder) if path in inside)
         yield replace(at, rasters=order, note="", finished=True)
 
 
-def pictures_of(spec: SweepSpec) -> list[Named]:
+def pictures_of(spec: EmbeddingSpec) -> list[Named]:
     """Every picture that a spec names, in its order, each once."""
     found: dict[tuple[str, ...], Named] = {}
     for named in spec.sources:
@@ -143,7 +145,7 @@ def pictures_of(spec: SweepSpec) -> list[Named]:
                 parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None)
             )
     if not found:
-        raise SweepError(
+        raise EmbeddingError(
             "None of the sources holds the picture that --only names: see `python -m core embed --help`."
         )
     return list(found.values())
@@ -152,7 +154,7 @@ def pictures_of(spec: SweepSpec) -> list[Named]:
 def names_of(pictures: Sequence[Named]) -> list[str]:
     """A file name for each picture, without its ending: that of its key; where keys collide, the shortest tail of the path that tells them apart.
 
-    Raises SweepError where no tail does.
+    Raises EmbeddingError where no tail does.
     """
     names: list[str | None] = [None] * len(pictures)
     for level in range(2 + 2 * max(len(one.parts) for one in pictures)):
@@ -166,7 +168,7 @@ def names_of(pictures: Sequence[Named]) -> list[str]:
         ]
     missing = next((one.key for one, name in zip(pictures, names, strict=True) if name is None), None)
     if missing is not None:
-        raise SweepError(
+        raise EmbeddingError(
             f"No name tells {missing} from the other pictures of this run: write its raster into a folder of its own."
         )
     return [name or "" for name in names]
@@ -196,7 +198,7 @@ def _planned(
     for named, out in zip(pictures, _outs(pictures, folder), strict=True):
         try:
             meant = intent(named.source, named.key, wanted, named.stamp)
-        except (GeoError, SweepError) as error:
+        except (GeoError, EmbeddingError) as error:
             if len(pictures) == 1:
                 raise
             notes.append(f"{named.key} was left out: {error}")
@@ -209,12 +211,12 @@ def _planned(
     if there:
         notes.append(f"{len(there):,} of {len(pictures):,} rasters are there already and are kept.")
     if not todo and not there:
-        raise SweepError(f"There is nothing to embed. {' '.join(notes[:3])} Choose another source.")
+        raise EmbeddingError(f"There is nothing to embed. {' '.join(notes[:3])} Choose another source.")
     return todo, there, notes
 
 
 def _require_same(out: Path, meant: Intent) -> None:
-    """Raise SweepError, with the difference, unless a raster that is there is what would be written."""
+    """Raise EmbeddingError, with the difference, unless a raster that is there is what would be written."""
     import warnings
 
     import rasterio
@@ -229,12 +231,12 @@ def _require_same(out: Path, meant: Intent) -> None:
             was: dict[str, Any] = json.loads(file.tags().get("RECIPE", "{}"))
             found = {**was, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
     except (RasterioError, ValueError) as error:
-        raise SweepError(
+        raise EmbeddingError(
             f"{out.name} is there already and is no raster of patch embeddings: {choose}"
         ) from error
     now = {**meant.recipe, "data_type": meant.data_type, "rows": meant.rows, "cols": meant.cols}
     if "model" not in was:
-        raise SweepError(f"{out.name} is there already and is no raster of patch embeddings: {choose}")
+        raise EmbeddingError(f"{out.name} is there already and is no raster of patch embeddings: {choose}")
     for name, value in now.items():
         if name not in NOT_COMPARED and name in found and not _alike(found[name], value):
             what = (
@@ -242,7 +244,7 @@ def _require_same(out: Path, meant: Intent) -> None:
                 if name == "source_stamp"
                 else f"its {name} is {found[name]!r} and would now be {value!r}"
             )
-            raise SweepError(f"{out.name} was made otherwise ({what}): {choose}")
+            raise EmbeddingError(f"{out.name} was made otherwise ({what}): {choose}")
 
 
 def _alike(was: Any, now: Any) -> bool:

@@ -29,10 +29,10 @@ from ...inputs import res_of
 from ...loaded import load
 from ...tokens import patch_vectors
 from ..count import MOST_TILES
-from ..plan import Grid, Plan, SweepError
+from ..plan import EmbeddingPlan, Grid
 from ..read import EMPTY, OK, UNREADABLE, Reader
 from ..sources import content_of
-from ..spec import require_tile
+from ..spec import EmbeddingError, require_tile
 from .patch_sums import ROWS_AT_ONCE, Sums
 
 BATCH = 16
@@ -42,7 +42,7 @@ SCRATCH = ".patches-"
 Precision = Literal["float32", "int8"]
 
 
-class DiskFull(SweepError):
+class DiskFull(EmbeddingError):
     """A raster for which the disk has no room."""
 
 
@@ -51,7 +51,7 @@ class PatchRasterSpec:
     """Say how a picture becomes a raster of patch embeddings.
 
     `gsd_m` metres per pixel as fed (None: the picture's own), `tile_px` and `policy` None as the card has them, `stride_px` None half a tile;
-    a whole number of patches. int8 keeps unit vectors times 127, float32 the network's own values. `stated_gsd_m` as in SweepSpec. `batch`
+    a whole number of patches. int8 keeps unit vectors times 127, float32 the network's own values. `stated_gsd_m` as in EmbeddingSpec. `batch`
     tiles at a time, None for 16; it changes nothing but the speed.
     """
 
@@ -118,7 +118,7 @@ def embed_patches(
 ) -> Generator[PatchProgress]:
     """Write the raster of patch embeddings of one picture to `out`, in one step at the end; yields after every batch.
 
-    What was closed or killed goes on after the last finished batch when it is asked for again. Raises SweepError for a stride or picture that does
+    What was closed or killed goes on after the last finished batch when it is asked for again. Raises EmbeddingError for a stride or picture that does
     not fit, a picture in which no tile can be embedded, a full disk, and while another process makes it; GeoError where it cannot be opened.
     Tiles that cannot be read are counted; patches that only they cover have no vector.
     """
@@ -159,7 +159,7 @@ def embed_patches(
                 if at.unreadable == at.total
                 else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
             )
-            raise SweepError(
+            raise EmbeddingError(
                 f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid."
             )
         _write(sums, lay, spec.data_type, wanted.recipe, scratch / "plain.tif", out)
@@ -214,7 +214,7 @@ class _Lay:
     """Tiles laid on the grid of patches: `corners` (n, 2) row and column of each tile's first patch; `step` (across, down) source pixels of one
     fed pixel."""
 
-    plan: Plan
+    plan: EmbeddingPlan
     corners: NDArray[np.int64]
     rows: int
     cols: int
@@ -233,7 +233,7 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     tile_px = require_tile(model.card.input_px if spec.tile_px is None else spec.tile_px, patch_px)
     stride_px = max(tile_px // 2 // patch_px, 1) * patch_px if spec.stride_px is None else spec.stride_px
     if stride_px % patch_px or not 0 < stride_px <= tile_px:
-        raise SweepError(
+        raise EmbeddingError(
             f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile."
         )
     native = native_gsd(header, Known(spec.stated_gsd_m or entry.gsd_m))
@@ -247,11 +247,11 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     )
     side, hop = tile_px // patch_px, stride_px // patch_px
     if cols < side or rows < side:
-        raise SweepError(
+        raise EmbeddingError(
             f"{key} is smaller than one tile of {tile_px} px at this scale: choose a smaller tile or a finer GSD."
         )
     if (many := rows / hop * cols / hop) > MOST_TILES:
-        raise SweepError(
+        raise EmbeddingError(
             f"{key} would make {many:,.0f} tiles at this scale, more than {MOST_TILES:,}: feed coarser pixels (--gsd-m), or cut the picture."
         )
     starts = [sorted({*range(0, length - side + 1, hop), length - side}) for length in (rows, cols)]
@@ -266,7 +266,7 @@ def _lay(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> _La
     ]
     level = min(enough, key=lambda i: header.levels[i][0])
     grid = Grid(source, key, header, entry.rgb or header.rgb, boxes, level, fed, scalar)
-    return _Lay(Plan((grid,), 0, ()), corners, rows, cols, side, tile_px, stride_px, patch_px, step)
+    return _Lay(EmbeddingPlan((grid,), 0, ()), corners, rows, cols, side, tile_px, stride_px, patch_px, step)
 
 
 def _batches(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ....files import write_atomic
 from ....locks import try_lock
-from ..plan import SweepError
+from ..spec import EmbeddingError
 
 ROWS_AT_ONCE = 64
 STATE, LOCK = "state.json", "lock"
@@ -28,7 +28,7 @@ class Sums:
     """Weighted sums of vectors (rows, cols, d) and of weights (rows, cols) of tiles whose first patches lie at `corners` (n, 2), in a folder.
 
     So many `batches` are in them, and `counts` says what became of their tiles; `bands` values make a vector. The files have all their blocks from
-    the start: where the disk is full, making one raises OSError, while writing into a hole of a mapped file would end the process. Raises SweepError
+    the start: where the disk is full, making one raises OSError, while writing into a hole of a mapped file would end the process. Raises EmbeddingError
     while another process adds.
     """
 
@@ -42,7 +42,9 @@ class Sums:
         self._lock = (folder / LOCK).open("w")
         if not try_lock(self._lock):
             self._lock.close()
-            raise SweepError("Another process makes this very raster: wait for it, or choose another folder.")
+            raise EmbeddingError(
+                "Another process makes this very raster: wait for it, or choose another folder."
+            )
         self.counts = _counts(folder)
         self.batches = self.counts.pop("batches", 0)
         self.bands = shape[2]

@@ -15,22 +15,28 @@ from ....policy import Policy
 from ...embed import embed
 from ...inputs import res_of
 from ...loaded import on_every_device
-from ..folder import SweepFolder
+from ..folder import EmbeddingFolder
 from ..losses import tile_losses
 from ..pace import pace
-from ..plan import Plan, plan_json
-from ..read import EMPTY, OK, UNREADABLE, Batch
-from ..rows import Recipe, make_table
+from ..plan import EmbeddingPlan, plan_json
+from ..read import EMPTY, OK, UNREADABLE, TileBatch
+from ..rows import EmbeddingRecipe, make_table
 
 ASSUMED_GSD_M = 1.0
 """What a pixel is taken to measure, for res only, where neither the picture nor the user says."""
 
 
-class Run:
+class TableRun:
     """Join a plan, a model and the folder that its table goes into."""
 
     def __init__(
-        self, folder: SweepFolder, plan: Plan, recipe: Recipe, policy: Policy, model: Encoder, batch: int
+        self,
+        folder: EmbeddingFolder,
+        plan: EmbeddingPlan,
+        recipe: EmbeddingRecipe,
+        policy: Policy,
+        model: Encoder,
+        batch: int,
     ) -> None:
         self.folder, self.plan, self.recipe, self.policy, self.model, self.batch = (
             folder,
@@ -175,7 +181,7 @@ class Run:
             }
         self.folder.write_manifest(self.recipe.info, self.shards, said)
 
-    def embed(self, batch: Batch, thread: int, say: Callable[[str], None]) -> None:
+    def embed(self, batch: TileBatch, thread: int, say: Callable[[str], None]) -> None:
         """Run the network of a thread's device on a batch and put the result on disk."""
 
         def shrunk(sentence: str) -> None:
@@ -186,7 +192,9 @@ class Run:
             batch.index, self.vectors(batch, self._networks[thread % len(self._networks)], shrunk)
         )
 
-    def vectors(self, batch: Batch, network: Encoder, say: Callable[[str], None]) -> dict[str, NDArray[Any]]:
+    def vectors(
+        self, batch: TileBatch, network: Encoder, say: Callable[[str], None]
+    ) -> dict[str, NDArray[Any]]:
         """Run a network on a batch: what `make_table` needs of it."""
         gsd = np.where(np.isfinite(batch.gsd_m), batch.gsd_m, ASSUMED_GSD_M)
         native = np.where(np.isfinite(batch.native_gsd_m), batch.native_gsd_m, ASSUMED_GSD_M)

@@ -8,10 +8,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 from core.cli.entry import main
-from core.engine.embedding.folder import SweepFolder, ask_to_stop
-from core.engine.embedding.plan import SweepError, SweepSpec
+from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.sinks.patch_folder import Named, embed_pictures, names_of
 from core.engine.embedding.sinks.patch_raster import PatchRasterSpec
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.loaded import load
 
 MODEL = "mae_tiny"
@@ -35,7 +35,7 @@ def drawn(path, value=1.0):
 
 
 def run(*sources, out, **more):
-    spec = SweepSpec(tuple(map(str, sources)), str(out), MODEL)
+    spec = EmbeddingSpec(tuple(map(str, sources)), str(out), MODEL)
     return list(embed_pictures(spec, PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more})))
 
 
@@ -91,16 +91,16 @@ def test_what_is_there_is_kept_and_said(tmp_path):
 def test_a_raster_made_otherwise_is_refused(tmp_path, more, words):
     scene = drawn(tmp_path / "a.tif")
     run(scene, out=tmp_path / "out")
-    with pytest.raises(SweepError, match=words):
+    with pytest.raises(EmbeddingError, match=words):
         run(scene, out=tmp_path / "out", **more)
 
 
 def test_a_raster_of_another_picture_of_that_name_is_refused(tmp_path):
     run(drawn(tmp_path / "a" / "s.tif"), out=tmp_path / "out")
-    with pytest.raises(SweepError, match="content is another"):
+    with pytest.raises(EmbeddingError, match="content is another"):
         run(drawn(tmp_path / "b" / "s.tif", 2), out=tmp_path / "out")
     (tmp_path / "out" / "s.patches.tif").write_bytes(b"no raster")
-    with pytest.raises(SweepError, match="no raster of patch embeddings"):
+    with pytest.raises(EmbeddingError, match="no raster of patch embeddings"):
         run(tmp_path / "a" / "s.tif", out=tmp_path / "out")
 
 
@@ -129,7 +129,10 @@ def test_a_picture_without_data_among_others_is_said(tmp_path):
 
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     scene = drawn(tmp_path / "a.tif")
-    with SweepFolder(tmp_path / "out").locked(), pytest.raises(SweepError, match="is writing into out"):
+    with (
+        EmbeddingFolder(tmp_path / "out").locked(),
+        pytest.raises(EmbeddingError, match="is writing into out"),
+    ):
         run(scene, out=tmp_path / "out")
 
 
@@ -144,7 +147,10 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path):
 
 def test_a_run_stops_inside_a_picture_as_asked_and_goes_on_there(tmp_path):
     scene, out = drawn(tmp_path / "a.tif"), tmp_path / "out"
-    spec, wanted = SweepSpec((str(scene),), str(out), MODEL), PatchRasterSpec(MODEL, tile_px=SIDE, batch=1)
+    spec, wanted = (
+        EmbeddingSpec((str(scene),), str(out), MODEL),
+        PatchRasterSpec(MODEL, tile_px=SIDE, batch=1),
+    )
     steps = embed_pictures(spec, wanted)
     while next(steps).done < 2:
         pass

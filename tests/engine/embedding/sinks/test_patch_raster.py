@@ -13,10 +13,10 @@ from rasterio.transform import from_origin
 
 from core.atlas import TableError, open_table
 from core.cli.entry import main
-from core.engine.embedding.plan import SweepError
 from core.engine.embedding.sinks import patch_raster
 from core.engine.embedding.sinks.patch_raster import DiskFull, PatchRasterSpec, embed_patches
 from core.engine.embedding.sinks.patch_sums import Sums, mapped
+from core.engine.embedding.spec import EmbeddingError
 from core.engine.inputs import res_of
 from core.engine.loaded import load
 from core.engine.tokens import patch_vectors
@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
         ({"tile_px": 100 * PATCH}, "smaller than one tile"),
         ({"gsd_m": 500.0}, "smaller"),
     ):
-        with pytest.raises(SweepError, match=words):
+        with pytest.raises(EmbeddingError, match=words):
             list(
                 embed_patches(
                     source,
@@ -267,7 +267,7 @@ def test_a_picture_without_data_makes_no_raster(tmp_path):
         transform=from_origin(5e5, 4e6, 10, 10),
     ) as file:
         file.write(np.zeros((3, 6 * PATCH, 6 * PATCH), np.uint8))
-    with pytest.raises(SweepError, match="gives no patch a vector"):
+    with pytest.raises(EmbeddingError, match="gives no patch a vector"):
         made(tmp_path / "bare.tif", tmp_path / "out" / "a.tif")
     assert not list((tmp_path / "out").iterdir())
 
@@ -359,7 +359,7 @@ def test_a_raster_that_was_closed_or_killed_goes_on_in_the_middle(scene, tmp_pat
 def test_two_processes_do_not_make_one_raster(tmp_path):
     corners = np.zeros((1, 2), np.int64)
     first = Sums(tmp_path / "x", corners, 4, (4, 4, 2))
-    with pytest.raises(SweepError, match="Another process makes this very raster"):
+    with pytest.raises(EmbeddingError, match="Another process makes this very raster"):
         Sums(tmp_path / "x", corners, 4, (4, 4, 2))
     first.close()
     Sums(tmp_path / "x", corners, 4, (4, 4, 2)).close()
@@ -372,7 +372,7 @@ def test_two_processes_do_not_make_one_raster(tmp_path):
 )  # fmt: skip
 def test_numbers_that_cannot_be_meant_are_refused(scene, tmp_path, more, words):
     source = open_source(scene)
-    with pytest.raises((GeoError, SweepError), match=words):
+    with pytest.raises((GeoError, EmbeddingError), match=words):
         next(
             embed_patches(
                 source,
