@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ...atlas.store.outline import outline_of_ring
 from ...geo import ground
-from .plan import Grid
+from .grids import Grid
 
 EDGE_POINTS = 4
 """Points along each edge of an outline: enough for a tile that bends in degrees, few enough to stay small."""

@@ -1,63 +1,22 @@
-"""Planning a sweep: which windows of which pictures at which scale, in which order; everything a resumed sweep must find again.
-
-A raster is covered by windows (core.engine.embedding.windows); the whole globe by places instead, each cut in its own equal-area frame.
-"""
+"""The plan of an embedding run: all windows of all pictures, and what a resumed run compares before it continues."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...geo.catalogue import Catalogue
-from ...geo.picture import Header, Known, native_gsd
-from ...geo.sources import Source
-from ...geo.sources.globe import MAX_ACROSS_M, shows_globe
 from ...geo.tile import GeoError, require_gsd
-from ...units import metres
-from .count import MOST_TILES, distinct_gsds, globe_gsd, require_few, too_many, windows_needed
-from .sources import Opened, content_of, named_twice, only_sampled, open_all, source_names
+from .count import MOST_TILES, distinct_gsds, require_few, too_many, windows_needed
+from .grids import Grid, interleave, lay_scales
+from .sources import named_twice, only_sampled, open_all, source_names
 from .spec import EmbeddingError, EmbeddingSpec
-from .windows import STRIPE_PX, TooManyWindowsError, level_for, not_empty, on_earth, windows
-
-EARTH_M = 40_030_000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Windows of one picture at one scale, in reading order.
-
-    `boxes` (n, 4) column, row, width, height in pixels at full size (of the globe: zeros), `lonlat` (n, 2) only for the globe. `level`
-    is the overview to read. `gsd_m` as fed, None where nobody knows it. `label` and `product` are what the table calls source and picture,
-    `content` a digest of what it holds, `identity` what names its rows: the same on every machine, and no other picture's of the plan.
-    `when` it was taken (ISO 8601), empty where nobody knows.
-    """
-
-    source: Source
-    key: str
-    header: Header
-    rgb: tuple[int, int, int]
-    boxes: NDArray[np.float64]
-    level: int
-    gsd_m: float | None
-    native_gsd_m: float | None
-    lonlat: NDArray[np.float64] | None = None
-    label: str = ""
-    product: str = ""
-    content: str = ""
-    identity: str = ""
-    when: str = ""
-
-    @property
-    def place_known(self) -> bool:
-        """Tell whether the tiles can go on a map."""
-        return self.lonlat is not None or (self.header.crs is not None and self.header.transform is not None)
+from .windows import TooManyWindowsError
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +96,7 @@ def make_plan(
                     most,
                     f"{key} at this scale" if not laid else "The sources together",
                 )
-                scales, said, left_out = _scales(opened, key, tile_px, stride_px, spec, most - laid)
+                scales, said, left_out = lay_scales(opened, key, tile_px, stride_px, spec, most - laid)
             except TooManyWindowsError as error:
                 raise too_many(
                     laid + error.count, most, "The sources together" if laid else f"{key} at this scale"
@@ -147,7 +106,7 @@ def make_plan(
                     raise
                 notes.append(f"{key} was left out: {error}")
                 continue
-            grids += _side_by_side(scales)
+            grids += interleave(scales)
             sampled += [file] if file is not None and only_sampled(opened.source.opened(key)) else []
             notes += said
             empty += left_out
@@ -173,138 +132,6 @@ def _identified(grids: list[Grid]) -> list[Grid]:
         return f"{grid.key} {grid.content}" if alone else f"{grid.label} {grid.product} {grid.content}"
 
     return [replace(grid, identity=identity(grid)) for grid in grids]
-
-
-def _scales(
-    opened: Opened, key: str, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
-) -> tuple[list[Grid], list[str], int]:
-    """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
-    scales: list[Grid] = []
-    notes: list[str] = []
-    empty = 0
-    picture = opened.source.opened(key)
-    when = opened.source.entry(key).when or picture.header.when
-    called = {
-        "label": opened.label,
-        "product": opened.product(key),
-        "content": content_of(picture),
-        "when": when,
-    }
-    for gsd in distinct_gsds(spec.gsd_m) or (None,):
-        grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec, most)
-        notes += said
-        if any(
-            _same(grid, other) for other in scales
-        ):  # a picture smaller than a tile, or of unknown scale, has one scale only
-            continue
-        scales.append(replace(grid, **called))
-        empty += left_out
-    return scales, notes, empty
-
-
-def _same(one: Grid, other: Grid) -> bool:
-    """Tell whether two grids would make the same rows."""
-    return (
-        one.gsd_m == other.gsd_m
-        and one.lonlat is other.lonlat is None
-        and np.array_equal(one.boxes, other.boxes)
-    )
-
-
-def _grid(
-    source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
-) -> tuple[Grid, list[str], int]:
-    """Lay windows over one picture; also sentences about it and how many windows were empty."""
-    entry, picture = source.entry(key), source.opened(key)
-    header = picture.header
-    rgb = entry.rgb or header.rgb
-    if shows_globe(picture):
-        native = globe_gsd(header)
-        across_m = (gsd or native) * tile_px
-        if across_m > MAX_ACROSS_M:
-            raise EmbeddingError(
-                f"A tile of {tile_px} px at {metres(gsd or native)} is {metres(across_m)} wide, more than the {metres(MAX_ACROSS_M)} "
-                f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:.0f} m (--gsd-m), or smaller tiles (--tile-px)."
-            )
-        lonlat = globe_places((gsd or native) * stride_px)
-        zeros = np.zeros((len(lonlat), 4))
-        return Grid(source, key, header, rgb, zeros, 0, gsd or native, native, lonlat), [], 0
-    notes: list[str] = []
-    known = Known(spec.stated_gsd_m or entry.gsd_m)
-    native = native_gsd(header, known)
-    if native is None:
-        notes.append(
-            f"{key} does not say how much ground a pixel covers: its pixels are embedded as they are, with no GSD in the table."
-        )
-    elif header.crs is None:
-        notes.append(
-            f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map."
-        )
-    fed = gsd if native is not None else None
-    laid = windows(header, known, fed, tile_px, stride_px, most)
-    boxes = laid.boxes
-    if header.crs is not None and not on_earth(header):
-        notes.append(
-            f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map."
-        )
-        header = replace(header, crs=None, transform=None)
-    if laid.polar:
-        notes.append(
-            f"{laid.polar:,} tiles of {key} near a pole were left out: in degrees it is narrower there than a tile; "
-            "reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
-        )
-    if laid.small:
-        what = "its largest centred square is" if len(boxes) == 1 else "squares as wide as it is are"
-        notes.append(f"{key} is smaller than a tile of {tile_px} px: {what} embedded, resampled.")
-    level = level_for(header, boxes, tile_px)
-    keep = not_empty(picture, boxes, level)
-    scalar = None if native is None else math.sqrt(native[0] * native[1])
-    grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else laid.gsd_m, scalar)
-    return grid, notes, int((~keep).sum())
-
-
-def _where(header: Header) -> str:
-    """Say where a raster's upper left corner is, in its own coordinates."""
-    assert header.transform is not None
-    return f"x {header.transform[2]:.9g}, y {header.transform[5]:.9g}"
-
-
-def _side_by_side(scales: list[Grid]) -> list[Grid]:
-    """Lay the scales of one picture that are read from one level beside each other, strip by strip, so that its blocks are decoded once for all.
-
-    A strip is a row of the coarsest windows within a stripe of columns, narrow enough that its blocks stay in the cache.
-    """
-    grids: list[Grid] = []
-    for level in dict.fromkeys(grid.level for grid in scales):
-        shared = [grid for grid in scales if grid.level == level and len(grid.boxes)]
-        if len(shared) < 2 or shared[0].lonlat is not None:
-            grids += shared
-            continue
-        shared.sort(key=lambda grid: -(grid.gsd_m or 0))
-        tops = np.unique(shared[0].boxes[:, 1])
-        pieces: list[tuple[int, int, int, Grid]] = []
-        for number, grid in enumerate(shared):
-            stripe = (grid.boxes[:, 0] // (STRIPE_PX // 2)).astype(int)
-            strip = np.searchsorted(tops, grid.boxes[:, 1], "right")
-            order = np.lexsort((grid.boxes[:, 0], grid.boxes[:, 1], strip, stripe))
-            ends = np.flatnonzero(np.diff(stripe[order]) | np.diff(strip[order])) + 1
-            pieces += [
-                (int(stripe[rows[0]]), int(strip[rows[0]]), number, replace(grid, boxes=grid.boxes[rows]))
-                for rows in np.split(order, ends)
-            ]
-        grids += [piece for *_, piece in sorted(pieces, key=lambda piece: piece[:3])]
-    return grids
-
-
-def globe_places(spacing_m: float) -> NDArray[np.float64]:
-    """Places (n, 2) in degrees that cover the globe about evenly, both poles among them: rings of latitude, each divided by its own length."""
-    rings = max(2, round(EARTH_M / 2 / spacing_m))
-    places: list[NDArray[np.float64]] = []
-    for lat in np.linspace(90, -90, rings + 1):
-        count = max(1, round(EARTH_M * math.cos(math.radians(lat)) / spacing_m))
-        lon = -180 + (np.arange(count) + 0.5) * 360 / count
-        places.append(np.stack([lon, np.full(count, lat)], axis=1))
-    return np.concatenate(places)
 
 
 def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:

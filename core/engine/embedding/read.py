@@ -15,7 +15,8 @@ from ...geo.resample import Cut, resize
 from ...geo.sources.raster import GeoTiff
 from ...geo.stretch import EIGHT_BIT, to_unit
 from ...geo.tile import GeoError, TileRef, TileSpec
-from .plan import EmbeddingPlan, Grid
+from .grids import Grid
+from .plan import EmbeddingPlan
 
 OK, UNREADABLE, EMPTY = 0, 1, 2
 """What became of a window: embedded; marked in the table, without a vector; left out of the table."""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ...atlas import TableInfo, make_rows
 from ...atlas.store.outline import geometry_columns
+from .grids import Grid
 from .outlines import rings_of
-from .plan import EmbeddingPlan, Grid
+from .plan import EmbeddingPlan
 from .read import EMPTY, UNREADABLE
 from .spec import EmbeddingSpec
 

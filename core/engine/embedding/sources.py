@@ -30,7 +30,7 @@ LISTED = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenedSource:
     """A source, the local file or folder that it is, if it is one, and the `label` that rows of it carry; that of a file `alone` names its picture too."""
 
     source: Source
@@ -55,17 +55,19 @@ class Opened:
 
 def open_all(
     spec: EmbeddingSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
-) -> tuple[Opened, ...]:
+) -> tuple[OpenedSource, ...]:
     """Open what a spec names, each once. Raises GeoError for what cannot be opened, EmbeddingError for an `only` that no source holds."""
     asked = _once(spec.sources)
     sources = [open_named(one, spec, catalogue, untrusted=untrusted) for one in asked]
     titles = [source.name if source.info.kind == "pack" else source.info.title for source in sources]
     shared, names = Counter(titles), told_apart(asked)
-    found: list[Opened] = []
+    found: list[OpenedSource] = []
     for source, one, title, name in zip(sources, asked, titles, names, strict=True):
         same = shared[title] > 1 and source.info.kind != ONLINE  # of an online raster the key is an address
         found.append(
-            Opened(source, _path(one), name if same else title, same and isinstance(source, SingleSource))
+            OpenedSource(
+                source, _path(one), name if same else title, same and isinstance(source, SingleSource)
+            )
         )
     keys = list(chain.from_iterable(one.source.keys() for one in found)) if spec.only else []
     for only in spec.only:

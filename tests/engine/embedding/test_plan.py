@@ -11,7 +11,8 @@ import rasterio
 from rasterio.transform import from_origin
 
 from core.engine.embedding.count import TooManyTilesError
-from core.engine.embedding.plan import globe_places, make_plan
+from core.engine.embedding.grids import globe_places
+from core.engine.embedding.plan import make_plan
 from core.engine.embedding.read import Reader
 from core.engine.embedding.run import embed_sources
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec

@@ -29,7 +29,8 @@ from ...inputs import res_of
 from ...loaded import load
 from ...tokens import patch_vectors
 from ..count import MOST_TILES
-from ..plan import EmbeddingPlan, Grid
+from ..grids import Grid
+from ..plan import EmbeddingPlan
 from ..read import EMPTY, OK, UNREADABLE, Reader
 from ..sources import content_of
 from ..spec import EmbeddingError, require_tile
