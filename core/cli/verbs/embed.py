@@ -182,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
 def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
     """Write a raster of patch embeddings for every picture of the sources; what is there already is kept and gone on with, with or without --resume."""
     from ...engine.embedding.sinks.patch_folder import FolderProgress, embed_pictures
-    from ...engine.embedding.sinks.patch_raster import PatchRasterSpec
+    from ...engine.embedding.sinks.patch_layout import PatchRasterSpec
 
     if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
         raise UsageError(

@@ -24,16 +24,9 @@ from ....geo.tile import GeoError
 from ..folder import EmbeddingFolder
 from ..sources import open_named, pictures_in
 from ..spec import EmbeddingError, EmbeddingSpec
-from .patch_raster import (
-    SCRATCH,
-    DiskFull,
-    Intent,
-    PatchProgress,
-    PatchRasterSpec,
-    embed_patches,
-    intent,
-    scratch_of,
-)
+from .patch_layout import SCRATCH, PatchRasterSpec, RasterOutline, plan_raster, scratch_of
+from .patch_raster import PatchProgress, embed_patches
+from .patch_writing import DiskFullError
 
 STAMP_BYTES = 2**20
 NOT_COMPARED = ("credit", "licence")
@@ -113,7 +106,7 @@ def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[Fo
                         )
                         return
             except (GeoError, EmbeddingError) as error:
-                if len(pictures) == 1 or isinstance(error, DiskFull):
+                if len(pictures) == 1 or isinstance(error, DiskFullError):
                     raise
                 at = replace(at, done=before + one.tiles, note=f"{one.named.key} was left out: {error}")
                 yield at
@@ -197,7 +190,7 @@ def _planned(
     notes: list[str] = []
     for named, out in zip(pictures, _outs(pictures, folder), strict=True):
         try:
-            meant = intent(named.source, named.key, wanted, named.stamp)
+            meant = plan_raster(named.source, named.key, wanted, named.stamp)
         except (GeoError, EmbeddingError) as error:
             if len(pictures) == 1:
                 raise
@@ -215,7 +208,7 @@ def _planned(
     return todo, there, notes
 
 
-def _require_same(out: Path, meant: Intent) -> None:
+def _require_same(out: Path, meant: RasterOutline) -> None:
     """Raise EmbeddingError, with the difference, unless a raster that is there is what would be written."""
     import warnings
 

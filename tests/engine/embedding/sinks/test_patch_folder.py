@@ -10,7 +10,7 @@ from rasterio.transform import from_origin
 from core.cli.entry import main
 from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.sinks.patch_folder import Named, embed_pictures, names_of
-from core.engine.embedding.sinks.patch_raster import PatchRasterSpec
+from core.engine.embedding.sinks.patch_layout import PatchRasterSpec
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.loaded import load
 

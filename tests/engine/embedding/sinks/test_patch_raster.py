@@ -13,9 +13,11 @@ from rasterio.transform import from_origin
 
 from core.atlas import TableError, open_table
 from core.cli.entry import main
-from core.engine.embedding.sinks import patch_raster
-from core.engine.embedding.sinks.patch_raster import DiskFull, PatchRasterSpec, embed_patches
+from core.engine.embedding.sinks import patch_raster, patch_writing
+from core.engine.embedding.sinks.patch_layout import PatchRasterSpec
+from core.engine.embedding.sinks.patch_raster import embed_patches
 from core.engine.embedding.sinks.patch_sums import Sums, mapped
+from core.engine.embedding.sinks.patch_writing import DiskFullError
 from core.engine.embedding.spec import EmbeddingError
 from core.engine.inputs import res_of
 from core.engine.loaded import load
@@ -290,13 +292,13 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", fills)
-        with pytest.raises(DiskFull, match=r"No space left on device.*free some space"):
+        with pytest.raises(DiskFullError, match=r"No space left on device.*free some space"):
             made(scene, tmp_path / "a.tif")
     with monkeypatch.context() as patch:
         patch.setattr(
-            patch_raster, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan)
+            patch_writing, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan)
         )  # blocks that never arrived
-        with pytest.raises(DiskFull, match="0 of 99 patches arrived"):
+        with pytest.raises(DiskFullError, match="0 of 99 patches arrived"):
             made(scene, tmp_path / "a.tif")
     kept = [file.name for file in tmp_path.glob(".patches-*/*")]
     assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], (
@@ -307,7 +309,7 @@ def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypa
     (tmp_path / "a.tif").unlink()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
-    with pytest.raises(DiskFull, match="needs about"):
+    with pytest.raises(DiskFullError, match="needs about"):
         made(scene, tmp_path / "a.tif")
     assert not list(tmp_path.iterdir())
 
