@@ -8,6 +8,7 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
+from core.atlas import open_table
 from core.cli.entry import main
 
 
@@ -203,8 +204,8 @@ def test_a_folder_of_pictures_is_no_picture_to_search_with(table, tmp_path, caps
 
 def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
     for words, sentence in (
-        ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m takes"),
-        ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "share from 0 to 1"),
+        ([str(scene), "--out", str(table)], "add --resume"), ([str(scene), "--out", str(tmp_path / "t"), "--gsd-m", "a"], "--gsd-m must be"),
+        ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "between 0 and 1"),
         (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
         ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
         (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"], "A GSD of -1 m cannot be"),
@@ -235,6 +236,7 @@ def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
             "online": True,
             "only": ("a picture, with spaces.tif", "-b"),
         },
+        {"losses": True, "mask_ratio": 0.4, "mask_seed": 7, "most": 5},
     ],
 )
 def test_a_spec_written_as_a_command_line_is_read_back(more):
@@ -243,14 +245,54 @@ def test_a_spec_written_as_a_command_line_is_read_back(more):
     from core.engine.embedding.spec import EmbeddingSpec
 
     spec = EmbeddingSpec(("samples", "-odd name.tif"), "tables/x", "mae_tiny", **more)
-    args = build_parser().parse_args(arguments(spec, resume=True))
+    args = build_parser().parse_args(arguments(spec))
     assert spec_of(args) == spec
-    assert args.resume
     assert args.model == ["mae_tiny"]
     assert build_parser().parse_args(arguments(spec, models=["mae_tiny", "a file.pth"])).model == [
         "mae_tiny",
         "a file.pth",
     ]
+
+
+def test_a_run_is_read_from_a_file_with_every_setting(scene, tmp_path, capsys):
+    from dataclasses import asdict
+
+    from core.cli.entry import build_parser
+    from core.cli.verbs.embed import request_of
+    from core.engine.embedding.spec import EmbeddingSpec
+
+    spec = EmbeddingSpec(
+        (str(scene),), str(tmp_path / "table"), "mae_tiny", losses=True, mask_ratio=0.4, mask_seed=7, most=2, shard_tiles=9
+    )  # fmt: skip
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps({"title": "mine", "spec": asdict(spec), "models": ["mae_tiny"]}))
+    request = request_of(build_parser().parse_args(["embed", "--spec", str(file)]))
+    assert (request.spec, request.models) == (spec, ("mae_tiny",))
+    code, out, _ = asked(capsys, "embed", "--spec", str(file), "--json")
+    assert code == 0
+    assert json.loads(out)["total"] == 2
+    rows = open_table(tmp_path / "table").columns
+    assert set(rows["mask_seed"].to_pylist()) == {7}
+    assert rows["mask_ratio"].to_pylist() == pytest.approx([0.4, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "sentence"),
+    [
+        ("{", [], "not valid JSON"),
+        ("[]", [], 'the key "spec"'),
+        ('{"spec": {"sources": ["a"], "out": "b"}}', [], "lacks the field 'model'"),
+        ('{"spec": {"sources": "a", "out": "b", "model": "c"}}', [], "'sources' must be"),
+        ('{"spec": {"sources": ["a"], "out": "b", "model": "c", "batch": true}}', [], "'batch' must be"),
+        ('{"spec": {"sources": ["a"], "out": "b", "model": "c", "speed": 1}}', [], "no field 'speed'"),
+        ('{"spec": {"sources": ["a"], "out": "b", "model": "c"}}', ["--tile-px", "32"], "leave out tile-px"),
+    ],
+)
+def test_a_spec_file_that_does_not_fit_is_refused(tmp_path, capsys, text, more, sentence):
+    (tmp_path / "run.json").write_text(text)
+    code, _, err = asked(capsys, "embed", "--spec", str(tmp_path / "run.json"), *more)
+    assert code == 2
+    assert sentence in err
 
 
 def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
@@ -274,7 +316,7 @@ def test_only_one_picture_of_a_folder(scene, tmp_path, capsys):
     assert (code, json.loads(out)["total"]) == (0, 20)
 
 
-def test_the_plan_of_a_finished_sweep_is_told_once(scene, table, capsys):
+def test_the_plan_of_a_finished_run_is_shown_once(scene, table, capsys):
     words = (
         "embed",
         str(scene),
@@ -360,7 +402,6 @@ def test_a_place_far_from_the_table_is_said(table, capsys):
 
 
 def test_several_rows_are_looked_for_together(table, capsys):
-    from core.atlas import open_table
     from core.atlas.search.neighbors import more_like
 
     code, out, _ = asked(

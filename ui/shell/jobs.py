@@ -25,10 +25,9 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from core.cli.verbs.embed import arguments
 from core.engine.background import ROOT, alive, last_words, launch
 from core.engine.embedding.folder import RunStatus, ask_to_stop, run_status
-from core.engine.embedding.spec import EmbeddingSpec, folder_of
+from core.engine.embedding.spec import EmbeddingSpec, folder_of, spec_from_values
 from core.errors import ExplorerError
 from core.files import write_atomic
 
@@ -102,10 +101,7 @@ class Job:
     @cached_property
     def spec(self) -> EmbeddingSpec:
         """What it computes."""
-        said: dict = self.words["spec"]  # pyright: ignore[reportAssignmentType]
-        return EmbeddingSpec(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
-        )
+        return spec_from_values(self.words["spec"])  # pyright: ignore[reportArgumentType]
 
     @property
     def standing(self) -> RunStatus | None:
@@ -305,7 +301,7 @@ def tend() -> None:
         for job in _in_turn(everyone)[: max(0, AT_ONCE - len(running))]:
             (job.folder / WAITING).unlink(missing_ok=True)
             (job.folder.parent / SERVED).touch()
-            launch(job.folder, arguments(job.spec, models=job.models, resume=True))
+            launch(job.folder, ["embed", f"--spec={(job.folder / WORDS).resolve()}", "--resume"])
 
 
 def forget_expired() -> None:

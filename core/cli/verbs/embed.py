@@ -1,4 +1,4 @@
-"""`python -m core embed`: turn rasters, folders, packs or the globe into a table of vectors that can be searched."""
+"""`python -m core embed`: turn rasters, folders, packs or the globe into a table of embeddings that can be searched."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...policy import POLICIES
 if TYPE_CHECKING:
     from ...engine.embedding.run import EmbeddingProgress
     from ...engine.embedding.sinks.patch_folder import FolderProgress
-    from ...engine.embedding.spec import EmbeddingSpec
+    from ...engine.embedding.spec import EmbeddingRequest, EmbeddingSpec
 
 _EPILOG = """examples:
   python -m core embed scene.tif --out tables/scene
@@ -24,178 +24,215 @@ _EPILOG = """examples:
   python -m core embed flights/ --gsd-m 0.5,1,2 --losses --out tables/flights --data-type int8
   python -m core embed scene.tif --model mae_tiny scale_mae_tiny --gsd-m 10,20 --out tables/scene
   python -m core embed globe --gsd-m 20000 --out tables/globe
-  python -m core embed scene.tif --patches --data-type int8 --out rasters       (search finds patches in rasters/scene.patches.tif)
+  python -m core embed scene.tif --patches --data-type int8 --out rasters
   python -m core embed https://example.org/scene.tif --online --gsd-m 40 --out tables/scene
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
+  python -m core embed --spec run.json --resume
 
-Several models and scales are embedded in one reading of the pictures. A sweep that was stopped, killed or out of disk goes on with --resume, to the very same table;
-so does a raster of patches, when the same command is given again."""
+Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or ran out
+of disk space continues with --resume and ends with the same table. A raster of patch embeddings continues when the
+same command is given again; `search` also finds patches in such a raster (here rasters/scene.patches.tif).
+A file for --spec holds a JSON object: {"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}."""
 
-
-MIN_VALID = 0.5
+MIN_VALID, MASK_RATIO = 0.5, 0.75
+WITH_SPEC = ("verb", "run", "spec", "resume", "json", "defaults")
+"""Attributes of the parsed command line that may be set beside --spec."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
         "embed",
-        help="turn rasters of any size into a searchable table of vectors",
-        description="Cut rasters into tiles, embed every tile, and keep vectors, places and recipe as GeoParquet.",
+        help="turn rasters of any size into a searchable table of embeddings",
+        description="Cut rasters into tiles, embed each tile, and store vectors, places and recipe as GeoParquet.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "sources",
-        nargs="+",
-        metavar="SOURCE",
-        help="GeoTIFF, PNG, JPEG, folder, zip pack, a source by name such as globe, https://COG, stac:ITEM",
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
+        nargs="*",
         default=[],
-        metavar="KEY",
-        help="only this picture of the sources; may be given several times",
+        metavar="SOURCE",
+        help="GeoTIFF, PNG, JPEG, folder, zip pack, a named source such as globe, https://COG, stac:ITEM",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the table")
-    parser.add_argument(
+    add("--only", action="append", default=[], metavar="KEY", help="embed only this picture; may be repeated")
+    add("--out", type=Path, metavar="DIR", help="folder for the table")
+    add("--spec", type=Path, metavar="FILE", help="read sources, folder and all settings from a JSON file")
+    add(
         "--resume",
         action="store_true",
-        help="go on with the sweep in DIR (an empty or missing folder simply starts)",
+        help="continue the embedding run in DIR (starts one if the folder is empty or missing)",
     )
-    tiles = parser.add_argument_group("what a tile is")
-    tiles.add_argument(
+    add(
+        "--online",
+        action="store_true",
+        help="allow internet access, for https addresses of COGs and stac:URL",
+    )
+    add("--json", action="store_true", help="print a JSON object about the finished table")
+    _add_tiles(parser)
+    _add_network(parser)
+    _add_storage(parser)
+    parser.set_defaults(defaults={action.dest: action.default for action in parser._actions})
+
+
+def _add_tiles(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("tiles").add_argument
+    add(
         "--gsd-m",
         metavar="G[,G2...]",
-        help="metres per pixel as fed, several for several scales (default: the source's own)",
+        help="metres per pixel as fed to the network, one or more scales (default: the source's own)",
     )
-    tiles.add_argument(
-        "--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's own)"
-    )
-    tiles.add_argument(
-        "--stride-px", type=int, metavar="S", help="from one tile to the next (default: the tile's side)"
-    )
-    tiles.add_argument(
-        "--stated-gsd-m",
-        type=float,
-        metavar="G",
-        help="metres per pixel of pictures that do not know their own",
-    )
-    tiles.add_argument(
+    add("--tile-px", type=int, metavar="P", help="side of a tile as fed (default: the model's input size)")
+    add("--stride-px", type=int, metavar="S", help="step between tiles (default: the side of a tile)")
+    add("--stated-gsd-m", type=float, metavar="G", help="metres per pixel of pictures that do not state it")
+    add(
         "--min-valid",
         type=float,
         default=MIN_VALID,
         metavar="V",
-        help="leave out tiles with less than this share of data (default: 0.5)",
+        help="skip tiles with less than this fraction of valid pixels (default: 0.5)",
     )
-    network = parser.add_argument_group("what looks at it")
-    network.add_argument(
-        "--model", nargs="+", metavar="NAME|FILE",
-        help="names from `models`, or weights files (default: the shipped embedding); of several each writes a table of its own into DIR",
-    )  # fmt: skip
-    network.add_argument(
+    add("--most", type=int, metavar="N", help="embed at most N tiles, spread evenly over the whole plan")
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("network").add_argument
+    add(
+        "--model",
+        nargs="+",
+        metavar="NAME|FILE",
+        help="names from `models`, or weights files (default: the default embedding model); "
+        "with several models, each writes its own table in DIR",
+    )
+    add(
         "--policy",
         metavar="P",
         help=f"how GSD becomes res: {', '.join(POLICIES)}-R (default: the model's own)",
     )
-    network.add_argument("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
-    network.add_argument(
-        "--losses",
-        action="store_true",
-        help="also reconstruct each tile and keep the loss of the low and the high band",
+    add("--pooling", metavar="POOL", help="cls, mean or cls+mean (default: the model's own)")
+    add("--losses", action="store_true", help="also store the reconstruction losses of the low and high band")
+    add(
+        "--mask-ratio",
+        type=float,
+        default=MASK_RATIO,
+        metavar="R",
+        help="mask ratio for --losses (default: 0.75)",
     )
-    network.add_argument(
-        "--batch", type=int, metavar="N", help="tiles at a time (default: what the device likes)"
-    )
-    kept = parser.add_argument_group("what is kept")
-    kept.add_argument(
+    add("--mask-seed", type=int, default=0, metavar="N", help="mask seed for --losses (default: 0)")
+    add("--batch", type=int, metavar="N", help="tiles per batch (default: chosen for the device)")
+
+
+def _add_storage(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("output").add_argument
+    add(
         "--data-type",
         choices=("float32", "float16", "int8"),
         default="float32",
-        help="of the vectors on disk (default: float32)",
+        help="type of the stored vectors (default: float32)",
     )
-    kept.add_argument(
-        "--patches", action="store_true",
-        help="instead of a table, a raster of patch embeddings (COG, a band for each value) of every picture, overlapping tiles blended",
-    )  # fmt: skip
-    parser.add_argument(
-        "--online",
+    add(
+        "--patches",
         action="store_true",
-        help="let this command use the internet: https addresses of COGs, stac:URL of items",
+        help="write a raster of patch embeddings for each picture (a COG with one band per dimension, "
+        "overlapping tiles blended) instead of a table",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
+
+
+def request_of(args: argparse.Namespace) -> EmbeddingRequest:
+    """Give the spec and models of a parsed command line, or those in the file named by --spec."""
+    from ...engine.embedding.spec import EmbeddingRequest, read_request
+
+    if args.spec is None:
+        spec = spec_of(args)
+        return EmbeddingRequest(spec, tuple(args.model or (spec.model,)))
+    extra = [
+        name
+        for name, value in vars(args).items()
+        if name not in WITH_SPEC and value != args.defaults.get(name)
+    ]
+    if extra:
+        raise UsageError(
+            f"--spec already holds all settings: leave out {', '.join(extra).replace('_', '-')}, or change the file."
+        )
+    return read_request(args.spec)
 
 
 def spec_of(args: argparse.Namespace) -> EmbeddingSpec:
-    """What a parsed command line asks for. Raises UsageError for a value that cannot be meant."""
+    """Build the spec from the options of a parsed command line. Raises UsageError for an invalid value."""
     from ...engine.embedding.spec import EmbeddingSpec
     from ...models.registry import default_embedder
 
+    if not args.sources or args.out is None:
+        raise UsageError(
+            "Name at least one source and a folder (--out DIR), or a file with both (--spec FILE)."
+        )
     if not 0 <= args.min_valid <= 1:
-        raise UsageError(f"--min-valid is a share from 0 to 1; {args.min_valid:g} is none.")
-    if args.batch is not None and args.batch < 1:
-        raise UsageError("--batch must be 1 or more.")
+        raise UsageError(f"--min-valid must be between 0 and 1; {args.min_valid:g} is not.")
+    if not 0 < args.mask_ratio < 1:
+        raise UsageError(f"--mask-ratio must be greater than 0 and less than 1; {args.mask_ratio:g} is not.")
+    for name in ("batch", "most"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UsageError(f"--{name} must be 1 or more.")
     return EmbeddingSpec(
         tuple(args.sources), str(args.out), args.model[0] if args.model else default_embedder(),
-        gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px,
-        policy=args.policy, pooling=args.pooling, data_type=args.data_type, losses=args.losses, min_valid=args.min_valid,
-        stated_gsd_m=args.stated_gsd_m, batch=args.batch, online=args.online, only=tuple(args.only),
+        gsd_m=_numbers(args.gsd_m), tile_px=args.tile_px, stride_px=args.stride_px, policy=args.policy,
+        pooling=args.pooling, data_type=args.data_type, losses=args.losses, mask_ratio=args.mask_ratio,
+        mask_seed=args.mask_seed, min_valid=args.min_valid, stated_gsd_m=args.stated_gsd_m, batch=args.batch,
+        most=args.most, online=args.online, only=tuple(args.only),
     )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the plan, then progress; Ctrl-C stops after the batches in hand."""
+    """Show the plan, then progress. Ctrl-C stops after the batches in progress."""
     from ...engine.embedding.run import embed_sources, embed_with_models
     from ...engine.embedding.spec import folder_of
 
-    spec = spec_of(args)
-    models: list[str] = args.model or [spec.model]
-    if args.patches:
-        if len(models) > 1:
-            raise UsageError("--patches takes one model: name one, or write the rasters of the others apart.")
-        return _patches(spec, as_json=args.json)
+    request = request_of(args)
+    spec, models = request.spec, request.models
     several = len(models) > 1
-    steps = (
-        embed_with_models(spec, models, resume=args.resume)
-        if several
-        else embed_sources(spec, resume=args.resume)
-    )
+    if args.patches:
+        if several:
+            raise UsageError("--patches takes one model: give one, or run the command once for each.")
+        return _patches(spec, as_json=args.json)
+    if several:
+        steps = embed_with_models(spec, models, resume=args.resume)
+    else:
+        steps = embed_sources(spec, resume=args.resume)
     last: EmbeddingProgress | None = None
-    shown = False
     try:
-        for last in steps:
-            _tell(last, shown=shown)
-            shown = True
+        for step in steps:
+            _show(step, first=last is None)
+            last = step
     finally:
         steps.close()
         print(file=sys.stderr)
     if last is not None and args.json:
-        made = (
-            {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models}
-            if several
-            else {"table": spec.out, "model": spec.model}
-        )
-        print(json.dumps({**made, **asdict(last)}))
+        if several:
+            tables = {"tables": [str(folder_of(spec.out, model)) for model in models], "models": models}
+        else:
+            tables = {"table": spec.out, "model": spec.model}
+        print(json.dumps({**tables, **asdict(last)}))
     return 0
 
 
 def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
-    """Write a raster of patch embeddings for every picture of the sources; what is there already is kept and gone on with, with or without --resume."""
+    """Write a raster of patch embeddings for each picture; finished rasters are kept, unfinished ones resumed."""
     from ...engine.embedding.sinks.patch_folder import FolderProgress, embed_pictures
     from ...engine.embedding.sinks.patch_layout import PatchRasterSpec
 
     if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
         raise UsageError(
-            "--patches takes one GSD, float32 or int8, and neither --losses nor --pooling: leave the others out."
+            "--patches takes one GSD and the data type float32 or int8, but neither --losses nor --pooling."
         )
-    wanted = PatchRasterSpec(
+    raster_spec = PatchRasterSpec(
         spec.model, next(iter(spec.gsd_m), None), spec.tile_px, spec.stride_px, spec.policy,
         "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m, spec.batch,
     )  # fmt: skip
-    steps, last = embed_pictures(spec, wanted), FolderProgress(0, 0)
+    steps, last = embed_pictures(spec, raster_spec), FolderProgress(0, 0)
     try:
         for last in steps:
-            _tell_patches(last)
+            _show_patches(last)
     finally:
         steps.close()
         print(file=sys.stderr)
@@ -204,63 +241,52 @@ def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
     return 0
 
 
-def _tell_patches(step: FolderProgress) -> None:
-    """Show one line that is written over, and each note on its own."""
+def _show_patches(step: FolderProgress) -> None:
+    """Print progress on a line that is overwritten, and each note on a line of its own."""
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
     if step.picture is None or step.finished:
         return
     size = f"{step.picture.rows:,} x {step.picture.cols:,} patches of {step.picture.bands} values"
-    print(
-        f"\r{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}    ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    line = f"{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}"
+    print(f"\r{line}    ", end="", file=sys.stderr, flush=True)
 
 
-def arguments(spec: EmbeddingSpec, *, models: Sequence[str] = (), resume: bool = False) -> list[str]:
-    """The command line, after `python -m core`, that makes a sweep, or that of several models: what is as by default is left out."""
-    said: list[str] = ["--model", *models] if len(models) > 1 else [f"--model={spec.model}"]
-    said.append(f"--out={spec.out}")
+def arguments(spec: EmbeddingSpec, *, models: Sequence[str] = ()) -> list[str]:
+    """Write a spec, for one model or several, as arguments of `python -m core`; defaults are left out."""
+    words: list[str] = ["--model", *models] if len(models) > 1 else [f"--model={spec.model}"]
+    words.append(f"--out={spec.out}")
     if spec.gsd_m:
-        said.append(f"--gsd-m={','.join(f'{gsd:.12g}' for gsd in spec.gsd_m)}")
-    values = {
-        "tile-px": spec.tile_px, "stride-px": spec.stride_px, "stated-gsd-m": spec.stated_gsd_m, "policy": spec.policy,
-        "pooling": spec.pooling, "batch": spec.batch,
+        words.append(f"--gsd-m={','.join(f'{gsd:.12g}' for gsd in spec.gsd_m)}")
+    options = {
+        "tile-px": (spec.tile_px, None), "stride-px": (spec.stride_px, None),
+        "stated-gsd-m": (spec.stated_gsd_m, None), "policy": (spec.policy, None), "pooling": (spec.pooling, None),
+        "mask-ratio": (spec.mask_ratio, MASK_RATIO), "mask-seed": (spec.mask_seed, 0),
+        "min-valid": (spec.min_valid, MIN_VALID), "most": (spec.most, None), "batch": (spec.batch, None),
+        "data-type": (spec.data_type, "float32"),
     }  # fmt: skip
-    said += [f"--{name}={value}" for name, value in values.items() if value is not None]
-    said += [f"--only={key}" for key in spec.only]
-    if spec.min_valid != MIN_VALID:
-        said.append(f"--min-valid={spec.min_valid!r}")
-    if spec.data_type != "float32":
-        said.append(f"--data-type={spec.data_type}")
-    said += [
-        f"--{name}"
-        for name, wanted in (("losses", spec.losses), ("online", spec.online), ("resume", resume))
-        if wanted
-    ]
-    return ["embed", *said, "--", *spec.sources]
+    words += [f"--{name}={value}" for name, (value, default) in options.items() if value != default]
+    words += [f"--only={key}" for key in spec.only]
+    words += [f"--{name}" for name, on in (("losses", spec.losses), ("online", spec.online)) if on]
+    return ["embed", *words, "--", *spec.sources]
 
 
-def _tell(step: EmbeddingProgress, *, shown: bool) -> None:
-    """Show the plan, unless it was `shown`, then one line that is written over."""
+def _show(step: EmbeddingProgress, *, first: bool) -> None:
+    """Print the plan for the first step, then progress on a line that is overwritten."""
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
-    if not shown:
-        print(
-            f"{step.total:,} tiles over {step.ground} in {step.batches:,} batches of {step.batch}; {step.done:,} done",
-            file=sys.stderr,
-        )
+    if first:
+        plan = f"{step.total:,} tiles over {step.ground} in {step.batches:,} batches of {step.batch}"
+        print(f"{plan}; {step.done:,} done", file=sys.stderr)
         return
-    marked = f", {step.unreadable:,} unreadable" if step.unreadable else ""
+    unreadable = f", {step.unreadable:,} unreadable" if step.unreadable else ""
     empty = f", {step.empty:,} empty" if step.empty else ""
-    told = f"{step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}{marked}{empty}"
-    print(f"\r{told}    ", end="", file=sys.stderr, flush=True)
+    line = f"{step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}{unreadable}{empty}"
+    print(f"\r{line}    ", end="", file=sys.stderr, flush=True)
 
 
 def _pace(rate: float | None, seconds_left: float | None) -> str:
-    """Tiles per second and the time left, as far as they are known."""
+    """Give tiles per second and the time left, where they are known."""
     left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
     return ("" if rate is None else f", {rate:.1f} tiles/s") + left
 
@@ -276,5 +302,5 @@ def _numbers(text: str | None) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise UsageError(
-            f"--gsd-m takes metres per pixel, several with commas between, such as 0.5,1; {text!r:.40} is none."
+            f"--gsd-m must be metres per pixel, separated by commas, such as 0.5,1; {text!r:.40} is not."
         ) from None

@@ -1,40 +1,47 @@
-"""What a sweep is asked to do, as plain values, and the error that says why it cannot."""
+"""The spec of an embedding run as plain values, its form in a file, and the error for a run that cannot be done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, get_args
 
 from ...atlas.schema import Precision
 from ...errors import ExplorerError
 
 
 class EmbeddingError(ExplorerError):
-    """A sweep that cannot start, go on or finish as asked."""
+    """An embedding run that cannot start, resume or finish as requested."""
 
 
 MOST_GRID = 128
-"""Patches a side of a tile: what a network compares with one another is the fourth power of it, and beyond this no device comes to an end."""
+"""Largest number of patches along the side of a tile. The cost of attention grows with the fourth power of it."""
+
+MOST_SPEC_BYTES = 2**20
 
 
 def require_tile(tile_px: int, patch_px: int) -> int:
-    """Pass the side of a tile through; raises EmbeddingError unless it is a whole number of patches, and not too many of them."""
+    """Return the side of a tile; raise EmbeddingError unless it is a whole number of patches and at most MOST_GRID."""
     if tile_px % patch_px or not 1 <= tile_px // patch_px <= MOST_GRID:
         raise EmbeddingError(
-            f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MOST_GRID * patch_px:,} px."
+            f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: "
+            f"choose a multiple of {patch_px}, up to {MOST_GRID * patch_px:,} px."
         )
     return tile_px
 
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """Say what to embed and how. Everything here decides the table; how fast it is made does not.
+    """What to embed and how. All fields decide what the table holds, except `batch`, `shard_tiles` and `online`.
 
-    `sources` are paths, addresses, or names of the catalogue. `gsd_m` lists the GSDs to feed, none for each picture's own. `tile_px`
-    None takes the card's input, `stride_px` None the tile. `policy`, `pooling` None take the card's. `losses` adds a reconstruction pass with
-    a random mask of `mask_ratio` and `mask_seed`. Tiles with less than `min_valid` of their pixels known are left out. `stated_gsd_m`
-    is the pixel size of pictures that do not know theirs. `batch` None leaves it to the device. `most` ends after so many tiles. `only`
-    names the pictures to take where the sources hold several, none for all.
+    `sources` are paths, addresses, or names from the catalogue; `only` restricts them to some pictures (empty: all).
+    `gsd_m` lists the GSDs to feed (empty: the GSD of each picture). None takes the model card's value for `tile_px`,
+    `policy` and `pooling`, the tile for `stride_px`, and a size chosen for the device for `batch`. `losses` adds a
+    reconstruction pass with a random mask (`mask_ratio`, `mask_seed`). Tiles with less than the fraction `min_valid`
+    of valid pixels are left out. `stated_gsd_m` is the pixel size of pictures that do not state one. `most` limits the
+    number of tiles, which are then spread evenly over the whole plan.
     """
 
     sources: tuple[str, ...]
@@ -61,3 +68,72 @@ class EmbeddingSpec:
 def folder_of(out: str | Path, model: str) -> Path:
     """Give the folder for one of several models embedded in the same run: a subfolder of `out` named after it."""
     return Path(out) / Path(model).stem
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """A spec together with the models that share its run; the model of the spec alone if there is only one."""
+
+    spec: EmbeddingSpec
+    models: tuple[str, ...]
+
+
+def read_request(file: Path) -> EmbeddingRequest:
+    """Read a JSON object with `spec` (the fields of EmbeddingSpec) and, optionally, `models`; other keys are ignored.
+
+    Raises EmbeddingError, which names the file and the field, for anything that does not fit.
+    """
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MOST_SPEC_BYTES + 1)
+        if len(content) > MOST_SPEC_BYTES:
+            raise EmbeddingError(
+                f"{file.name} is larger than {MOST_SPEC_BYTES // 2**20} MB: it is not a spec."
+            )
+        values = json.loads(content)
+    except OSError as error:
+        raise EmbeddingError(f"{file.name} cannot be read ({error.strerror}): check the path.") from error
+    except (ValueError, RecursionError) as error:
+        raise EmbeddingError(f"{file.name} is not valid JSON: write it again.") from error
+    if not isinstance(values, dict) or not isinstance(values.get("spec"), dict):
+        raise EmbeddingError(f'{file.name} must hold a JSON object with the key "spec".')
+    try:
+        spec = spec_from_values(values["spec"])
+    except EmbeddingError as error:
+        raise EmbeddingError(f"{file.name}: {error}") from error
+    models = values.get("models") or [spec.model]
+    if not isinstance(models, list) or not all(isinstance(model, str) for model in models):
+        raise EmbeddingError(f'{file.name}: "models" must be a list of names.')
+    return EmbeddingRequest(spec, tuple(models))
+
+
+def spec_from_values(values: Mapping[str, Any]) -> EmbeddingSpec:
+    """Build a spec from decoded JSON; raise EmbeddingError for an unknown, missing or mistyped field."""
+    known = {field.name: str(field.type) for field in fields(EmbeddingSpec)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise EmbeddingError(f"A spec has no field {unknown[0]!r:.40}; its fields are {', '.join(known)}.")
+    missing = [name for name in ("sources", "out", "model") if name not in values]
+    if missing:
+        raise EmbeddingError(f"The spec lacks the field {missing[0]!r}: add it.")
+    for name, value in values.items():
+        if not _fits(value, known[name]):
+            raise EmbeddingError(f"The field {name!r} must be {known[name]}; {value!r:.40} is not.")
+    return EmbeddingSpec(
+        **{name: tuple(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
+    )
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Tell whether a JSON value has the type of a field, given as the text of its annotation."""
+    if kind.endswith(" | None"):
+        return value is None or _fits(value, kind.removesuffix(" | None"))
+    if kind.startswith("tuple"):
+        item = kind.removeprefix("tuple[").partition(",")[0]
+        return isinstance(value, list | tuple) and all(_fits(one, item) for one in value)
+    if kind == "Precision":
+        return value in get_args(Precision)
+    if kind == "bool":
+        return isinstance(value, bool)
+    accepted = {"str": str, "int": int, "float": int | float}[kind]
+    return isinstance(value, accepted) and not isinstance(value, bool)
