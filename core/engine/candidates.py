@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import file_sha256
 from ..models.base import Encoder, Reconstructor
-from ..models.registry import cards, file_sha256
+from ..models.registry import cards
 from ..policy import Policy
 from .embed import embed
 from .inputs import InputError, res_of

@@ -13,6 +13,8 @@ from .tile import Affine6, Footprint
 
 Floats = NDArray[np.float64]
 
+MEAN_EARTH_RADIUS_M = 6_371_000.0
+
 TRUE_SCALE_TOLERANCE = 0.02
 """Above this a projection's own metres (Web Mercator's, say) are replaced by metres measured on the ellipsoid."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExplorerError
+from ..files import file_sha256
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -171,12 +171,6 @@ def load_shipped(model: Any, card: ModelCard) -> None:
             f"{path.name} does not fit {card.name}: missing {missing[:3]}, of another shape or left over {misfits[:3]}."
         )
     model.load_state_dict(state, strict=False)
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def default_reconstructor() -> str:

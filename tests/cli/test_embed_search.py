@@ -170,7 +170,7 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
         "--minus",
         "7",
         "--where",
-        "pixel_bbox[1] >= 64",
+        "centre_lat < 90",
         "--k",
         "99",
     )
@@ -184,7 +184,7 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
     ("words", "sentence"),
     [
         (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude, latitude"), (["--row", "3", "--k", "0"], "1 or more"),
-        (["--row", "3", "--where", "x = 1"], "not found"), (["--image", "missing.tif"], "no file"),
+        (["--row", "3", "--where", "x = 1"], "does not have"), (["--image", "missing.tif"], "no file"),
         (["--row", "3", "--minus", "x"], "There is no row"),
     ],
 )  # fmt: skip

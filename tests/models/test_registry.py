@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import ExplorerError
+from core.files import file_sha256
 from core.models import cards, create, registry
 from core.models.base import ModelInputError
-from core.models.registry import ModelNameError, WeightsCard, WeightsError, file_sha256, write_card
+from core.models.registry import ModelNameError, WeightsCard, WeightsError, write_card
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core.engine.loaded import model_cache
+from core.files import file_sha256
 from core.models import create, default_reconstructor
-from core.models.registry import file_sha256
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
 from ui.shell import weights
 

@@ -71,11 +71,10 @@ class Desk:
     @cached_property
     def unit(self) -> NDArray[np.float32]:
         """(n, d) unit vectors, made on first use and shared: n x d x 4 bytes, so prefer `core.atlas` functions on `table` where they do."""
-        from core.atlas.search.neighbors import unit_rows
 
         table = self.table
         return cached.shelf("globe units", 2).once(
-            table.fingerprint, lambda: _frozen(unit_rows(table, np.arange(len(table))))
+            table.fingerprint, lambda: _frozen(table.unit_rows(np.arange(len(table))))
         )
 
 

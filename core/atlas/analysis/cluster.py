@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
 from ..errors import SearchError
-from ..search.neighbors import BLOCK_ROWS, unit_rows
+from ..search.neighbors import BLOCK_ROWS
 from ..store.table import EmbeddingTable
 from .project import principal_axes
 
@@ -44,7 +44,7 @@ def cluster(
         raise SearchError("Grouping needs at least three rows with vectors: embed more places.")
     axes = principal_axes(table, min(AXES, table.dim))
     points = np.concatenate(
-        [axes.apply(unit_rows(table, usable[s : s + BLOCK_ROWS])) for s in range(0, len(usable), BLOCK_ROWS)]
+        [axes.apply(table.unit_rows(usable[s : s + BLOCK_ROWS])) for s in range(0, len(usable), BLOCK_ROWS)]
     )
     generator = np.random.default_rng(seed)
     sample = (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ..errors import SearchError
-from ..search.neighbors import example_query, similarities, unit_rows
+from ..search.neighbors import example_query, similarities
 from ..store.table import EmbeddingTable
 from .logistic import FIRST_STRENGTH, STRENGTHS, average_precision, fit_all, folds_of, platt, prior_shift
 
@@ -63,7 +63,7 @@ class Labeller:
 def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
     """Learn from marks. Raises SearchError without at least one yes and one no, or for a mark on a row that has no vector."""
     _require_marks(table, marks)
-    units = unit_rows(table, [*marks.yes, *marks.no]).astype(np.float64)
+    units = table.unit_rows([*marks.yes, *marks.no]).astype(np.float64)
     truth = np.array([1.0] * len(marks.yes) + [0.0] * len(marks.no))
     centre = units.mean(axis=0)
     units, others = units - centre, _sample(table) - centre
@@ -103,7 +103,7 @@ def suggest(
     if len(rows) > LOOKED_AT:
         rows = np.sort(np.random.default_rng(len(marked)).choice(rows, LOOKED_AT, replace=False))
     rows = rows[np.argsort(np.abs(probability[rows] - 0.5), kind="stable")[:POOL]]
-    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, marked), count)]
+    return rows[_standing_for(table.unit_rows(rows), table.unit_rows(marked), count)]
 
 
 def variety(
@@ -113,7 +113,7 @@ def variety(
     rows = np.setdiff1d(np.flatnonzero(table.stored.usable), beside)
     if len(rows) > POOL:
         rows = np.sort(np.random.default_rng(seed).choice(rows, POOL, replace=False))
-    return rows[_standing_for(unit_rows(table, rows), unit_rows(table, beside), count)]
+    return rows[_standing_for(table.unit_rows(rows), table.unit_rows(beside), count)]
 
 
 def _standing_for(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -> list[int]:
@@ -151,7 +151,7 @@ def _sample(table: EmbeddingTable) -> NDArray[np.float64]:
     """Give unit vectors of a seeded sample of a table's rows (o, d)."""
     usable = np.flatnonzero(table.stored.usable)
     rows = np.random.default_rng(0).choice(usable, min(SAMPLE_ROWS, len(usable)), replace=False)
-    return unit_rows(table, np.sort(rows)).astype(np.float64)
+    return table.unit_rows(np.sort(rows)).astype(np.float64)
 
 
 def _require_marks(table: EmbeddingTable, marks: Marks) -> None:

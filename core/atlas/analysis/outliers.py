@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SearchError
-from ..search.neighbors import BLOCK_ROWS, require_count, unit_rows
+from ..search.neighbors import BLOCK_ROWS, require_count
 from ..store.table import EmbeddingTable
 
 
@@ -64,13 +64,13 @@ def outliers_by_density(
         if len(usable) <= sample
         else np.sort(np.random.default_rng(seed).choice(usable, sample, replace=False))
     )
-    others = unit_rows(table, reference)
+    others = table.unit_rows(reference)
     nth = min(neighbors, len(reference) - 1)
     score = np.full(len(table), np.nan)
     step = max(1, BLOCK_ROWS * 64 // len(reference))
     for start in range(0, len(usable), step):
         rows = usable[start : start + step]
-        cosines = unit_rows(table, rows) @ others.T
+        cosines = table.unit_rows(rows) @ others.T
         at = np.searchsorted(reference, rows).clip(max=len(reference) - 1)
         own = np.flatnonzero(reference[at] == rows)
         cosines[own, at[own]] = -np.inf  # a row is not its own neighbour

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SearchError
-from ..search.neighbors import BLOCK_ROWS, SAME, nearest_many, unit_rows
+from ..search.neighbors import BLOCK_ROWS, SAME, nearest_many
 from ..store.derived import derived_path, keep
 from ..store.table import EmbeddingTable
 
@@ -83,7 +83,7 @@ def _all_axes(table: EmbeddingTable, usable: NDArray[np.int64]) -> Axes:
     """Work out every axis in one pass over the vectors: a layout, its colours and its groups all begin with them."""
     total, square = np.zeros(table.dim), np.zeros((table.dim, table.dim))
     for start in range(0, len(usable), BLOCK_ROWS):
-        block = unit_rows(table, usable[start : start + BLOCK_ROWS])
+        block = table.unit_rows(usable[start : start + BLOCK_ROWS])
         total += block.sum(axis=0, dtype=np.float64)
         square += block.T @ block
     mean = total / len(usable)
@@ -180,7 +180,7 @@ def _everywhere(
         xy[known[0]] = known[1]
     for start in range(0, len(todo), BLOCK_ROWS):
         rows = todo[start : start + BLOCK_ROWS]
-        found = apply(unit_rows(table, rows))
+        found = apply(table.unit_rows(rows))
         if xy is None:
             xy = np.full((len(table), found.shape[1]), np.nan, np.float32)
         xy[rows] = found
@@ -206,7 +206,7 @@ def _fitted(table: EmbeddingTable, spec: ProjectionSpec) -> Any:
     reducer = UMAP(
         n_neighbors=neighbors, min_dist=spec.min_dist, metric="cosine", random_state=spec.seed, n_jobs=1
     )
-    return reducer.fit(unit_rows(table, rows))
+    return reducer.fit(table.unit_rows(rows))
 
 
 def _embedded(table: EmbeddingTable, spec: ProjectionSpec) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

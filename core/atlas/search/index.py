@@ -24,7 +24,6 @@ from .neighbors import (
     require_rows,
     rows_left,
     unit_query,
-    unit_rows,
 )
 
 
@@ -52,7 +51,7 @@ class ApproximateIndex:
         found = np.setdiff1d(
             np.asarray(self.graph.search(unit, wanted).keys, np.int64), np.asarray(exclude, np.int64)
         )
-        scores = unit_rows(self.table, found) @ unit
+        scores = self.table.unit_rows(found) @ unit
         order = np.lexsort((found, -scores))[:k]
         rows = found[order]
         missed = min(k, left) - len(rows)
@@ -80,7 +79,7 @@ def build_index(
     usable = np.flatnonzero(table.stored.usable)
     first, later = usable[:ALONE_ROWS], usable[ALONE_ROWS:]
     for rows in [first, *(later[start : start + BLOCK_ROWS] for start in range(0, len(later), BLOCK_ROWS))]:
-        graph.add(rows.astype(np.uint64), unit_rows(table, rows), threads=1 if rows is first else threads)
+        graph.add(rows.astype(np.uint64), table.unit_rows(rows), threads=1 if rows is first else threads)
     return ApproximateIndex(table, graph)
 
 

@@ -129,8 +129,8 @@ def example_query(
         unusable = [r for r in rows if not table.stored.usable[r]]
         if unusable:
             raise SearchError(f"Row {unusable[0]} has no usable vector: choose another example.")
-    mean_more = unit_rows(table, more).mean(axis=0)
-    return mean_more if not len(less) else 2 * mean_more - unit_rows(table, less).mean(axis=0)
+    mean_more = table.unit_rows(more).mean(axis=0)
+    return mean_more if not len(less) else 2 * mean_more - table.unit_rows(less).mean(axis=0)
 
 
 def more_like(
@@ -157,12 +157,6 @@ def rows_within(table: EmbeddingTable, outline: Sequence[tuple[float, float]]) -
         raise SearchError("The drawn area is no polygon: give three or more places.")
     lon, lat = table.lonlat.T
     return np.flatnonzero(shapely.contains_xy(shape, lon, lat))
-
-
-def unit_rows(table: EmbeddingTable, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
-    """Give the vectors of some rows as (m, d) float32 of length one."""
-    at = np.asarray(rows, np.int64)
-    return table.stored.values[at].astype(np.float32) * table.stored.inverse_norm[at, None]
 
 
 def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
@@ -234,7 +228,7 @@ def _spread(
     table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float
 ) -> NDArray[np.int64]:
     """Choose k of a pool, each time the row with the best (1 - diversity) closeness - diversity (likeness to those chosen)."""
-    units = unit_rows(table, pool)
+    units = table.unit_rows(pool)
     chosen = [0]
     likeness = units @ units[0]
     for _ in range(k - 1):
@@ -251,5 +245,5 @@ def flag_duplicates(
 ) -> NDArray[np.bool_]:
     """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
     flags = np.zeros(len(rows), bool)
-    flags[:2_000] = repeats(unit_rows(table, rows[:2_000]), unit, SAME)
+    flags[:2_000] = repeats(table.unit_rows(rows[:2_000]), unit, SAME)
     return flags

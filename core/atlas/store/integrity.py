@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
+from ...files import file_sha256
 from ..errors import TableError
 
 pc: Any = pyarrow.compute
@@ -61,8 +61,7 @@ def require_all_recorded(files: Sequence[tuple[Path, str | None]]) -> None:
 
 @lru_cache(maxsize=4096)
 def _digest(path: Path, inode: int, size: int, changed_ns: int, created_ns: int) -> str:  # noqa: ARG001 - they make the key
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def require_bounded(name: str, decoded_bytes: float, file_bytes: int) -> None:

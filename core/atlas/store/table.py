@@ -99,6 +99,11 @@ class EmbeddingTable:
         values = self.stored.values[at].astype(np.float32)
         return values if self.stored.scale is None else values * self.stored.scale[at, None]
 
+    def unit_rows(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
+        """Give the vectors of some rows as (m, d) float32, scaled to length one; zeros where a row is not usable."""
+        at = np.asarray(rows, np.int64)
+        return self.stored.values[at].astype(np.float32) * self.stored.inverse_norm[at, None]
+
     @property
     def dim(self) -> int:
         """The number of values in a vector."""

@@ -305,7 +305,9 @@ def _duplicates(plan: EvaluationPlan, folders: Sequence[Path]) -> dict[str, list
         data = open_set(DataSpec(name, plan.limit, plan.gsd_m, plan.seed), folders)
         listed = split_duplicates(
             data,
-            progress=lambda share, name=name: _say(f"{100 * share:5.1f} %  duplicates in {name}", end=_RETURN),
+            progress=lambda share, name=name: _say(
+                f"{100 * share:5.1f} %  duplicates in {name}", end=_RETURN
+            ),
         )
         found[data.name] = [
             {

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ExplorerError
-from ...files import write_atomic
-from ...net.download import DownloadError, DownloadProgress, download, part_of, sha256_of
+from ...files import file_sha256, write_atomic
+from ...net.download import DownloadError, DownloadProgress, download, part_of
 
 if TYPE_CHECKING:
     from ...models.base import Encoder
@@ -129,7 +129,7 @@ def _checked(release: Release, path: Path, target: Path) -> Fetched:
     """The file at `path`, which is or will become `target`, if it is what the release says. Raises FetchError."""
     from ...models import load_checkpoint
 
-    sha256 = sha256_of(path)
+    sha256 = file_sha256(path)
     official = sha256 == release.sha256
     try:
         model = load_checkpoint(path, positions="gsd")

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...atlas import EmbeddingTable, open_table
-from ...atlas.search.neighbors import Neighbors, example_query, nearest, unit_rows
+from ...atlas.search.neighbors import Neighbors, example_query, nearest
 from ...errors import UsageError
 from ...units import metres
 
@@ -202,7 +202,7 @@ def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -
     """Turn a picture's vector (d,) away from some rows: twice its direction minus their mean direction."""
     if not less:
         return vector
-    return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - unit_rows(table, less).mean(axis=0)
+    return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - table.unit_rows(less).mean(axis=0)
 
 
 def _of_image(

@@ -6,7 +6,6 @@ Whatever ends the process, the folder stays whole: a batch or a shard is there o
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -32,7 +31,7 @@ from ...atlas.store.shards import (
     write_manifest,
     write_shard,
 )
-from ...files import write_atomic
+from ...files import file_sha256, write_atomic
 from ...locks import try_lock
 from .spec import EmbeddingError
 
@@ -256,10 +255,7 @@ def _lock(lock: TextIO, name: str) -> None:
 def _is_whole(file: Path, record: ShardRecord) -> bool:
     """Tell whether a shard holds the bytes that the manifest says."""
     try:
-        if file.stat().st_size != record.bytes:
-            return False
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == record.sha256
+        return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
     except OSError:
         return False
 

@@ -81,7 +81,7 @@ class Rings:
 def rings_of(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> Rings | None:
     """Walk around windows of a grid; None where the place is unknown."""
     t = np.arange(4 * EDGE_POINTS) / EDGE_POINTS
-    x, y = (np.append(side, [0.5]) for side in _around(t))
+    x, y = (np.append(side, [0.5]) for side in around_square(t))
     if grid.lonlat is not None:
         return _globe_rings(grid.lonlat[rows], x, y, tile_px * (grid.gsd_m or 0))
     crs, transform = grid.header.crs, grid.header.transform
@@ -94,7 +94,7 @@ def rings_of(grid: Grid, rows: NDArray[np.int64], tile_px: int) -> Rings | None:
         return np.where(np.abs(lon) > 180, (lon + 180) % 360 - 180, lon), lat
 
     def walk(at: int, between: Floats) -> tuple[Floats, Floats]:
-        across, down = _around(between)
+        across, down = around_square(between)
         left, top, width, height = boxes[at]
         return place(left, top, width * across, height * down)
 
@@ -113,7 +113,7 @@ def _globe_rings(lonlat: Floats, x: Floats, y: Floats, side_m: float) -> Rings:
         return (lon + by + 180) % 360 - 180
 
     def walk(at: int, between: Floats) -> tuple[Floats, Floats]:
-        lon, lat = place(float(lonlat[at, 1]), *_around(between))
+        lon, lat = place(float(lonlat[at, 1]), *around_square(between))
         return turned(lon, lonlat[at, 0]), lat
 
     walks = np.empty((len(lonlat), len(x), 2))
@@ -125,7 +125,7 @@ def _globe_rings(lonlat: Floats, x: Floats, y: Floats, side_m: float) -> Rings:
     return Rings(walks[:, :-1, 0], walks[:, :-1, 1], lonlat, walk)
 
 
-def _around(t: Floats) -> tuple[Floats, Floats]:
+def around_square(t: Floats) -> tuple[Floats, Floats]:
     """Give (across, down), each 0..1, of a walk around a square from its upper left corner: 0..4, each corner a whole number."""
     return np.clip(np.minimum(t, 3 - t), 0, 1), np.clip(np.minimum(t - 1, 4 - t), 0, 1)
 

@@ -17,10 +17,9 @@ from ...geo import Entry, Tile, ground
 from ...geo.picture import Header
 from ...models.registry import cards, default_embedder
 from ...policy import policy_to_text
+from .outlines import EDGE_POINTS, around_square
 from .query import ready_like
 from .rows import acquired
-
-EDGE_POINTS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +70,9 @@ def _place(tile: Tile) -> dict[str, Any]:
     """Give centre and outline in degrees; nothing where the place is unknown."""
     if tile.crs is None or tile.transform is None:
         return {}
-    t = np.linspace(0, 1, EDGE_POINTS + 1)[:-1]
-    x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t), [0.5]]) * tile.width
-    y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t, [0.5]]) * tile.height
-    lon, lat = ground.to_lonlat(tile.crs, tile.transform, x, y)
+    edge = around_square(np.arange(4 * EDGE_POINTS) / EDGE_POINTS)
+    across, down = (np.append(side, 0.5) for side in edge)
+    lon, lat = ground.to_lonlat(tile.crs, tile.transform, across * tile.width, down * tile.height)
     lon = (lon + 180) % 360 - 180
     return {
         "centre_lon": lon[-1:],

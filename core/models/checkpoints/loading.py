@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from ...errors import ExplorerError
+from ...files import file_sha256
 from ..base import MAX_GRID, Encoder
 from ..layers.vit import gsd_positions, transformer_blocks
-from ..registry import ModelCard, WeightsCard, card_for, cards, create, families, file_sha256, read_card
+from ..registry import ModelCard, WeightsCard, card_for, cards, create, families, read_card
 from ..report import LoadReport, few
 from .clues import Clues, LoadPlan
 from .dialects import COMPUTED, LEFT_OUT, recognise, renamed

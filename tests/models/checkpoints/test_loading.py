@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.files import file_sha256
 from core.models import create, load_checkpoint
 from core.models.base import Encoder, Reconstructor
 from core.models.checkpoints.loading import AmbiguousPositionsError, CheckpointError
-from core.models.registry import WeightsCard, file_sha256, write_card
+from core.models.registry import WeightsCard, write_card
 from core.models.scale_mae import ScaleMAE
 from core.models.tinymim import TinyMIM
 

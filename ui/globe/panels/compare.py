@@ -11,7 +11,7 @@ from earth_mae_components import Legend, Ring, Selection, contains, encode_point
 from numpy.typing import NDArray
 
 from core.atlas.analysis.match import FEWEST, SamePlaces, pairs_of, same_places
-from core.atlas.search.neighbors import nearest, unit_rows
+from core.atlas.search.neighbors import nearest
 from core.errors import ExplorerError
 from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
 from core.viz.theme import VIRIDIS, colour_map
@@ -140,7 +140,7 @@ def agreement(desk: Desk, other: Scene) -> Agreement:
             keep = np.sort(np.random.default_rng(0).choice(shared, MOST_PLACES, replace=False))
             pairs = SamePlaces(pairs.a[keep], pairs.b[keep])
         k = min(NEIGHBOURS, len(pairs.a) - 1)
-        one, two = unit_rows(desk.table, pairs.a), unit_rows(other.table, pairs.b)
+        one, two = desk.table.unit_rows(pairs.a), other.table.unit_rows(pairs.b)
         overlap = neighbour_overlap(one, two, k)
         values = np.full(len(desk.table), np.nan, np.float32)
         values[pairs.a] = overlap
