@@ -92,17 +92,17 @@ def server_side(folder: Path) -> dict[str, float]:
     logging.disable(logging.WARNING)  # Streamlit's, about running without it
     from core.atlas.search.neighbors import similarities
     from ui.globe import tables
-    from ui.globe.map import colour, scene
+    from ui.globe.map import colour, linked_maps
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     told: dict[str, float] = {}
-    told["open_project_encode_s"], made = timed(lambda: tables.scene(folder))
-    told["pca_rgb_s"], _ = timed(lambda: colour.paint_by(made.table, "appearance", None))
+    told["open_project_encode_s"], made = timed(lambda: tables.map_data(folder))
+    told["pca_rgb_s"], _ = timed(lambda: colour.encoded_colours(made.table, "appearance", None))
     ring = [(40 * math.cos(a / 10) + 10, 30 * math.sin(a / 10) + 10) for a in range(63)]
     from earth_mae_components import Selection
 
     told["lasso_rows_ms"], rows = timed(
-        lambda: scene.selected_rows(made, Selection("globe", "lasso", tuple(ring))), 9
+        lambda: linked_maps.selected_rows(made, Selection("globe", "lasso", tuple(ring))), 9
     )
     told["lasso_rows_ms"] *= 1000
     similarities(made.table, made.table.vectors_of([0])[0])

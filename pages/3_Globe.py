@@ -1,4 +1,4 @@
-"""Globe: embeddings on the Earth and in their projection, linked; what is clicked, searched, labelled and grouped is one selection."""
+"""Globe: embeddings on the Earth and in a 2-D projection, linked; click, lasso, search, label and group them."""
 
 import streamlit as st
 
@@ -9,40 +9,45 @@ from ui.shell.page import page
 
 with page(
     "Globe",
-    "Every point is a place as a network sees it: on the Earth, and beside what looks like it. Click, lasso, search, label.",
+    "Each point is an image tile. The left map shows where it is on Earth, the right map which tiles have similar embeddings.",
     linked=True,
 ):
-    from ui.globe import choices, sight, tables
-    from ui.globe.desk import Desk, lay
-    from ui.globe.map import colour, scene
+    from ui.globe import choices, tables
+    from ui.globe.globe_state import globe_view, publish, restore
+    from ui.globe.map import colour, linked_maps
+    from ui.globe.panel_api import PanelContext, set_context
     from ui.globe.panels import tabs as panels
 
     view = page_view.current_view(tabs=panels.PANELS)
-    with st.container():  # holds its place, as in `page_view.current_view`
-        for sentence in sight.restore():
+    with st.container():  # always there, so that warnings do not move the elements below
+        for sentence in restore():
             st.warning(plain(sentence), icon=":material/link_off:")
-    known = tables.known()
-    if not known:
-        panels.nothing_yet()
+    available = tables.available_tables()
+    if not available:
+        panels.without_tables()
         st.stop()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = choices.choose_rows(list(known))
-        whole = tables.table_at(known[name])
+        name = choices.choose_table(list(available))
+        whole = tables.table_at(available[name])
         choices.choose_model_and_scale(whole)
         with st.spinner("Opening the table", show_time=True):
-            made = tables.scene(known[name], sight.sight().model, sight.sight().gsd_m)
-        scene.hear(made)
-        place = tables.row_at(made, sight.sight().place)
-        by = choices.choose_colour(made.table, place)
+            data = tables.map_data(available[name], globe_view().model, globe_view().gsd_m)
+        linked_maps.read_browser_events(data)
+        place = tables.row_at(data, globe_view().place)
+        by = choices.choose_colour(data.table, place)
         choices.undo_button()
     with st.spinner("Colouring the points", show_time=True):
-        painted = colour.paint_by(made.table, by, place)
-    scene.show(made, painted, place)
-    selected = scene.selected_rows(made, sight.sight().selection)
+        encoded = colour.encoded_colours(data.table, by, place)
+    linked_maps.show(data, encoded, place)
+    selected = linked_maps.selected_rows(data, globe_view().selection)
     with st.container():
-        panels.remarks(made, painted, selected)
+        panels.remarks(data, encoded, selected)
     state.publish(view)
-    sight.publish()
+    publish()
     panels.panels(
-        lay(Desk(view, name, made.table, made.lonlat, made.plane, selected, place, known[name], whole))
+        set_context(
+            PanelContext(
+                view, name, data.table, data.lonlat, data.plane, selected, place, available[name], whole
+            )
+        )
     )

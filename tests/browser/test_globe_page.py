@@ -239,7 +239,7 @@ def test_recolouring_by_likeness_sends_a_byte_a_point_and_back_and_undo_take_it_
         local_page.get_by_text("Where else on Earth does it look like this?").click()
     assert coming.value.status == 200
     assert len(coming.value.body()) == 16 + 3000
-    likeness, legend = "Likeness to the place in hand", local_page.locator(".legend")
+    likeness, legend = "Similarity to the selected place", local_page.locator(".legend")
     expect(legend.locator("summary")).to_have_text(likeness)
     local_page.wait_for_function(RESTS)
     local_page.go_back()

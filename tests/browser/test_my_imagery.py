@@ -68,7 +68,7 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     page.goto(
         f"{address}/?tab=My+imagery"
     )  # as a reload does: a new session that knows nothing but the browser's cookie
-    cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore it")
+    cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore", exact=True)
     expect(cancel.or_(explore)).to_be_visible()
     if cancel.is_visible():
         cancel.click()
@@ -84,7 +84,7 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     assert tile.value.status == 200
     assert tile.value.body().startswith(b"\x89PNG")
     inside = page.frame_locator("iframe").first
-    expect(inside.get_by_text("What the network sees")).to_be_visible()
+    expect(inside.get_by_text("Embedding (PCA as RGB)")).to_be_visible()
     stolen = patient(page.context.browser.new_page())  # another browser: no cookie, and the id is of no use
     assert stolen.goto(tile.value.url).status == 404
     stolen.close()

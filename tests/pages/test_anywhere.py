@@ -62,7 +62,7 @@ def ask(app: AppTest, place: str = "-112.7, 40.8", days: tuple[date, date] = SUM
     named(app.text_input, "Longitude, latitude").set_value(place)
     named(app.date_input, "Taken between").set_value(days)
     app.run()
-    return named(app.button, "Ask for scenes").click().run()
+    return named(app.button, "Search scenes").click().run()
 
 
 def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(
@@ -72,7 +72,7 @@ def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(
     app = panel()
     assert "nothing leaves this machine" in words(app)
     assert any(f"{SWITCH}=1 make app" in code.value for code in app.code)
-    assert not any(button.label == "Ask for scenes" for button in app.button)
+    assert not any(button.label == "Search scenes" for button in app.button)
     assert not server.service.sent and not server.service.questions
 
 
@@ -80,14 +80,14 @@ def test_a_place_is_found_read_imagined_compared_and_kept(
     panel: Callable[[], AppTest], server: Any, tmp_path: Path
 ) -> None:
     app = panel()
-    assert named(app.button, "Ask for scenes").disabled
+    assert named(app.button, "Search scenes").disabled
     assert not server.service.questions  # nothing is asked before a person asks
     app = ask(app)
     said = words(app)
     assert "11 Jun 2024" in said and "1.5 % cloud" in said and "1 Jul 2024" in said
-    assert "What the network imagines here" in said
-    assert "of this file's 3.84 MB were read" in said
-    assert "What in “Eight places” is most like it" in said
+    assert "Reconstruction" in said
+    assert "of this file's 3.84 MB have been read" in said
+    assert "Most similar places in “Eight places”" in said
     assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(
         server.service.files["visual.tif"]
     )
@@ -112,7 +112,7 @@ def test_a_table_of_other_weights_is_not_compared_with_but_the_place_is_kept(
     write_world(tmp_path / "world", 60)
     said = words(ask(panel()))
     assert "only be compared with the same weights" in said
-    assert "is most like it" not in said
+    assert "Most similar places" not in said
     assert len(list((tmp_path / "jobs").glob("*/places/*"))) == 1
 
 
@@ -122,7 +122,7 @@ def test_each_thing_that_goes_wrong_is_a_sentence(
     app = ask(panel(), place="0, 0")
     assert any("widen the dates, allow more cloud" in error.value for error in app.error)
     app = ask(app, place="somewhere")
-    assert any("is no place: write longitude" in error.value for error in app.error)
+    assert any("is not a place. Enter longitude" in error.value for error in app.error)
     monkeypatch.setenv("EARTH_MAE_STAC", f"{server.base}/html")
     app = ask(app, place="-112.71, 40.81")
     assert any("web page" in error.value for error in app.error)

@@ -1,4 +1,4 @@
-"""The Globe page without a browser: tables of every kind open, and what cannot be shown is said."""
+"""The Globe page without a browser: all kinds of tables open, and what cannot be shown gets a sentence."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Open = Callable[..., AppTest]
 
 
 def said(app: AppTest) -> str:
-    """Everything the page says in words."""
+    """All text on the page."""
     kinds = (app.caption, app.info, app.warning, app.error, app.markdown)
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
 def param(app: AppTest, name: str) -> str:
-    """What the address says."""
+    """The value of an address parameter."""
     value = app.query_params[name]
     return value if isinstance(value, str) else value[-1]
 
@@ -36,7 +36,7 @@ def calm(app: AppTest) -> AppTest:
 
 
 def plain(folder: Path, name: str, **columns: object) -> None:
-    """A parquet file as others write it: vectors and whatever columns are given."""
+    """Write a plain Parquet file: vectors and the given columns."""
     vectors = columns.pop("embedding", np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32))
     assert isinstance(vectors, np.ndarray)
     pq.write_table(
@@ -45,35 +45,33 @@ def plain(folder: Path, name: str, **columns: object) -> None:
     )
 
 
-def test_a_table_opens_with_its_choices_and_tells_a_newcomer_what_to_do(data: Path, open_page: Open) -> None:
+def test_page_opens_with_controls_and_a_hint(data: Path, open_page: Open) -> None:
     app = calm(open_page(PAGE))
     assert not app.error
-    assert [box.label for box in app.selectbox][:3] == ["Table", "Pixels of", "Colour by"]
+    assert [box.label for box in app.selectbox][:3] == ["Table", "Pixel size", "Colour by"]
     assert "Click a point" in said(app)
 
 
-def test_without_any_table_the_page_says_how_to_get_one(data: Path, open_page: Open) -> None:
+def test_page_without_tables_says_how_to_get_one(data: Path, open_page: Open) -> None:
     shutil.rmtree(data / "world")
     app = calm(open_page(PAGE))
     assert "make atlas" in said(app)
     assert not app.error
-    assert "imagery of your own" in said(app)
-    assert "Embed it" in [button.label for button in app.button], (
-        "what needs no table is offered all the same"
-    )
+    assert "embed your imagery" in said(app)
+    assert "Embed it" in [button.label for button in app.button], "My imagery needs no table"
 
 
-def test_a_place_shows_its_neighbours_and_the_doors_to_the_labs(data: Path, open_page: Open) -> None:
+def test_place_shows_neighbours_reconstruction_and_links_to_labs(data: Path, open_page: Open) -> None:
     app = calm(open_page(PAGE, place="place000000"))
     assert not app.error
     assert "45.00° S, 120.00° W" in said(app)
     keys = [button.key or "" for button in app.button]
     assert sum(key.startswith("strip near") for key in keys) == 12
     assert {"open in Mask Lab", "open in Scale Lab"} <= set(keys)
-    assert "What the network imagines here" in said(app)
+    assert "Reconstruction" in said(app)
 
 
-def test_the_mask_lab_opens_with_the_place(data: Path, open_page: Open) -> None:
+def test_mask_lab_opens_at_the_place(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000", mask="block-50-s3-z0")
     app.button(key="open in Mask Lab").click().run()
     calm(app)
@@ -83,7 +81,7 @@ def test_the_mask_lab_opens_with_the_place(data: Path, open_page: Open) -> None:
     assert param(app, "mask") == "block-50-s3"
 
 
-def test_another_mask_is_chosen_here_and_goes_into_the_address(data: Path, open_page: Open) -> None:
+def test_mask_chosen_on_the_page_goes_into_the_address(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000")
     app.selectbox(key="w:kind").set_value("stripes").run()
     calm(app)
@@ -91,7 +89,7 @@ def test_another_mask_is_chosen_here_and_goes_into_the_address(data: Path, open_
     assert param(app, "place") == "place000000"
 
 
-def test_a_click_on_a_neighbour_makes_it_the_place(data: Path, open_page: Open) -> None:
+def test_click_on_a_neighbour_selects_it(data: Path, open_page: Open) -> None:
     app = open_page(PAGE, place="place000000")
     first = next(button for button in app.button if (button.key or "").startswith("strip near 0"))
     first.click().run()
@@ -109,19 +107,19 @@ def test_a_link_restores_the_colours(data: Path, open_page: Open, by: str) -> No
     assert app.selectbox(key="w:globe Colour by").value == by
 
 
-def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(data: Path, open_page: Open) -> None:
-    """Whoever clicks twice before the answer is there sends the address of before along."""
+def test_stale_address_undoes_nothing(data: Path, open_page: Open) -> None:
+    """A second click before the page answers sends the old address along."""
     app = calm(open_page(PAGE, place="place000001"))
     before = dict(app.query_params)
     app.selectbox(key="w:globe Colour by").set_value("groups").run()
     app.query_params.clear()
     app.query_params.update(before)
-    app.selectbox(key="w:globe Pixels of").set_value(15_000.0).run()
+    app.selectbox(key="w:globe Pixel size").set_value(15_000.0).run()
     calm(app)
     assert (param(app, "by"), param(app, "rows")) == ("groups", "15000m")
 
 
-def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(
+def test_undo_is_written_to_a_stale_address(
     data: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from streamlit.runtime.state.query_params import QueryParams
@@ -143,8 +141,8 @@ def test_an_undo_is_written_though_the_browser_has_not_heard_what_it_undoes(
     assert not sent
 
 
-def test_remarks_above_the_tabs_do_not_move_them(data: Path, open_page: Open) -> None:
-    """Moved, the panels would be built anew in the browser, without what was scrolled to, typed or chosen in them."""
+def test_remarks_do_not_move_the_tabs(data: Path, open_page: Open) -> None:
+    """If the tabs moved, the browser would recreate the panels and lose scroll positions and input."""
 
     def row_of_tabs(app: AppTest) -> list[int]:
         return [
@@ -158,30 +156,30 @@ def test_remarks_above_the_tabs_do_not_move_them(data: Path, open_page: Open) ->
     assert row_of_tabs(remarked) == row_of_tabs(calm(open_page(PAGE, by="column:gsd_m"))) != []
 
 
-def test_what_a_link_says_wrongly_is_left_out_and_said(data: Path, open_page: Open) -> None:
+def test_invalid_link_parameters_are_ignored_and_reported(data: Path, open_page: Open) -> None:
     app = calm(open_page(PAGE, cam="x,1,2", area="gl!!", by="../etc", rows="7e999m", place="nowhere"))
-    told = said(app)
-    assert [name for name in ("cam", "area", "by") if f'"{name}" of the link was left out' not in told] == []
+    text = said(app)
+    assert [name for name in ("cam", "area", "by") if f'"{name}" in the link was ignored' not in text] == []
     assert "by" not in app.query_params
 
 
 def test_the_scale_can_be_chosen(data: Path, open_page: Open) -> None:
     app = open_page(PAGE)
-    app.selectbox(key="w:globe Pixels of").set_value(15_000.0).run()
+    app.selectbox(key="w:globe Pixel size").set_value(15_000.0).run()
     calm(app)
     assert param(app, "rows") == "15000m"
     app.button(key="globe undo").click().run()
     assert "rows" not in app.query_params
 
 
-def test_a_table_without_places_shows_its_projection_and_says_so(data: Path, open_page: Open) -> None:
+def test_table_without_locations_shows_its_projection(data: Path, open_page: Open) -> None:
     plain(data, "nowhere")
     app = calm(open_page(PAGE, table="nowhere", place="3"))
-    assert "does not say where" in said(app)
+    assert "have no location" in said(app)
     assert not app.error
 
 
-def test_nan_and_zero_vectors_are_counted_and_left_out(data: Path, open_page: Open) -> None:
+def test_nan_and_zero_vectors_are_counted_and_excluded(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[3], vectors[7] = np.nan, 0
     plain(data, "holes", embedding=vectors)
@@ -192,7 +190,7 @@ def test_nan_and_zero_vectors_are_counted_and_left_out(data: Path, open_page: Op
     assert "choose another" in said(app)
 
 
-def test_duplicate_places_are_told_apart(data: Path, open_page: Open) -> None:
+def test_duplicate_places_are_marked(data: Path, open_page: Open) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     vectors[20:] = vectors[:20]
     twice = np.tile(np.linspace(-100, 100, 20), 2)
@@ -203,7 +201,7 @@ def test_duplicate_places_are_told_apart(data: Path, open_page: Open) -> None:
     assert "the same" in captions[0]
 
 
-def test_a_table_of_no_rows_is_refused_in_a_sentence(data: Path, open_page: Open) -> None:
+def test_empty_table_is_refused(data: Path, open_page: Open) -> None:
     plain(data, "empty", embedding=np.zeros((0, 8), np.float32))
     app = calm(open_page(PAGE, table="empty"))
     assert "0 rows" in said(app)
@@ -211,7 +209,7 @@ def test_a_table_of_no_rows_is_refused_in_a_sentence(data: Path, open_page: Open
     assert not calm(app).error
 
 
-def test_what_is_no_table_is_refused_in_a_sentence(data: Path, open_page: Open) -> None:
+def test_invalid_table_file_is_refused(data: Path, open_page: Open) -> None:
     (data / "trap.parquet").write_bytes(b"PAR1 no more of it")
     app = calm(open_page(PAGE, table="trap"))
     assert app.error and "trap" in app.error[0].value
@@ -222,14 +220,14 @@ def test_mixed_models_are_shown_one_at_a_time(data: Path, open_page: Open) -> No
     write_world(data / "mixed", 300, model=names)
     app = calm(open_page(PAGE, table="mixed"))
     assert not app.error
-    box = app.selectbox(key="w:globe Vectors of")
+    box = app.selectbox(key="w:globe Model")
     assert box.options == ["one vector", "other vector"]
     box.set_value("other vector").run()
     assert param(app, "rows") == "other vector"
     assert not calm(app).error
 
 
-def test_a_lasso_around_nothing_and_one_across_the_antimeridian(data: Path, open_page: Open) -> None:
+def test_empty_lasso_and_lasso_across_the_antimeridian(data: Path, open_page: Open) -> None:
     from earth_mae_components import encode_polygon
 
     nothing = encode_polygon([(-120.4, -40), (-120, -40), (-120, -39.9)])
@@ -240,5 +238,5 @@ def test_a_lasso_around_nothing_and_one_across_the_antimeridian(data: Path, open
     assert param(app, "area") == f"gb{across}"
 
 
-def test_a_table_that_is_not_here_gives_way_to_one_that_is(data: Path, open_page: Open) -> None:
-    assert "is not here" in said(calm(open_page(PAGE, table="elsewhere")))
+def test_missing_table_is_replaced_by_another(data: Path, open_page: Open) -> None:
+    assert "is not available" in said(calm(open_page(PAGE, table="elsewhere")))

@@ -27,7 +27,7 @@ def toggle(app: AppTest) -> Toggle:
 @pytest.mark.usefixtures("data")
 def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
     app = calm(open_page(PAGE, tab="Groups"))
-    assert "have the best silhouette" in said(app)
+    assert "have the highest silhouette score" in said(app)
     assert "by" not in app.query_params, "a panel that is merely opened changes no colours"
     assert strips(app, "group 0") == 6 and len(app.get("download_button")) == 3
     calm(app.selectbox(key="w:groups count").set_value(5).run())
@@ -41,7 +41,7 @@ def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
     again = calm(open_page(PAGE, tab="Groups", groups="groups 5"))
     assert strips(again, "group 4") and not strips(again, "group 5")
     strange = calm(open_page(PAGE, tab="Groups", groups="<b> 99999"))
-    assert "have the best silhouette" in said(strange)
+    assert "have the highest silhouette score" in said(strange)
 
 
 @pytest.mark.usefixtures("data")
@@ -50,7 +50,7 @@ def test_groups_are_found_shown_and_taken_away(open_page: Open) -> None:
 )
 def test_strange_places(open_page: Open, way: str, words: str) -> None:
     app = calm(open_page(PAGE, tab="Groups", groups=way))
-    assert words in said(app) and strips(app, f"strange {way}") == 24 and param(app, "groups") == way
+    assert words in said(app) and strips(app, f"outliers {way}") == 24 and param(app, "groups") == way
 
 
 def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> None:
@@ -58,7 +58,7 @@ def test_without_losses_only_density_is_offered(data: Path, open_page: Open) -> 
     app = calm(open_page(PAGE, table="bare", tab="Groups", groups="both"))
     assert not app.error and app.segmented_control(key="w:groups way").options == [
         "Groups",
-        "Strange: unlike everything",
+        "Outliers: distance to neighbours",
     ]
 
 

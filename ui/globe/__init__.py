@@ -1,1 +1,1 @@
-"""The Globe page's parts: the desk that all panels share, the scene with both maps, and one module for each panel under it."""
+"""The Globe page: its state, the data of the open table, two linked maps, and one module per panel."""

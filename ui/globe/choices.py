@@ -1,4 +1,4 @@
-"""The row of choices above the maps: which table, which of its rows, coloured by what, and undo."""
+"""The controls above the maps: table, model and scale, colours, and undo."""
 
 from __future__ import annotations
 
@@ -11,94 +11,98 @@ import streamlit as st
 from core.atlas import EmbeddingTable
 from core.units import metres
 from ui.globe import tables
+from ui.globe.globe_state import GlobeView, can_undo, globe_view, set_globe_view, undo
 from ui.globe.map import colour
-from ui.globe.sight import Sight, can_undo, look, sight, undo
 from ui.shell import state
 from ui.shell.escaping import plain
 
 T = TypeVar("T")
 
 
-def choose_rows(names: Sequence[str]) -> str:
-    """The table that is open, by name, with the door to the others."""
-    now = sight()
-    name = now.table if now.table in names else names[0]
-    if now.table and now.table != name:
+def choose_table(names: Sequence[str]) -> str:
+    """Let the user choose a table; return its name."""
+    requested = globe_view().table
+    name = requested if requested in names else names[0]
+    if requested and requested != name:
         st.warning(
-            f"The table {plain(now.table)} is not here, so {plain(name)} is shown.",
+            f"The table {plain(requested)} is not available. {plain(name)} is shown instead.",
             icon=":material/table_view:",
         )
-    _pick("Table", list(names), name, lambda chosen: Sight(table=chosen), width=220)
+    _pick("Table", list(names), name, lambda chosen: GlobeView(table=chosen), width=220)
     return name
 
 
 def choose_model_and_scale(table: EmbeddingTable) -> None:
-    """Where a table mixes models or scales: which of them are shown."""
-    now = sight()
+    """Let the user choose which rows to show, if the table has several models or scales."""
+    current = globe_view()
     models, scales = table.models, (0.0, *tables.scales(table))
     if len(models) > 1:
-        model = now.model if now.model in models else models[0]
+        model = current.model if current.model in models else models[0]
         _pick(
-            "Vectors of",
+            "Model",
             list(models),
             model,
-            lambda chosen: replace(sight(), model=chosen, place=""),
+            lambda chosen: replace(globe_view(), model=chosen, place=""),
             width=230,
         )
     if len(scales) > 2:
-        gsd_m = now.gsd_m if now.gsd_m in scales else 0.0
+        gsd_m = current.gsd_m if current.gsd_m in scales else 0.0
         _pick(
-            "Pixels of", list(scales), gsd_m, lambda chosen: replace(sight(), gsd_m=chosen), width=130,
-            words=lambda gsd: metres(gsd) if gsd else "every scale",
+            "Pixel size", list(scales), gsd_m, lambda chosen: replace(globe_view(), gsd_m=chosen), width=130,
+            format_func=lambda gsd: metres(gsd) if gsd else "all scales",
         )  # fmt: skip
 
 
 def choose_colour(table: EmbeddingTable, place: int | None) -> str:
-    """What the colours mean."""
-    found = colour.choices(table, place)
-    by = sight().by if sight().by in found else "appearance"
+    """Let the user choose what the colours show; return the choice."""
+    titles = colour.colour_choices(table, place)
+    by = globe_view().by if globe_view().by in titles else "appearance"
     _pick(
         "Colour by",
-        list(found),
+        list(titles),
         by,
-        lambda chosen: replace(sight(), by=chosen),
+        lambda chosen: replace(globe_view(), by=chosen),
         width=250,
-        words=found.__getitem__,
+        format_func=titles.__getitem__,
     )
     return by
 
 
 def undo_button() -> None:
-    """Back to what was shown before."""
+    """Offer to undo the last change."""
     st.button(
         "Undo",
         icon=":material/undo:",
         on_click=undo,
         disabled=not can_undo(),
         key="globe undo",
-        help="Back to what was shown before",
+        help="Undo the last change of table, colours, selection or place",
     )
 
 
 def _pick(
     label: str,
     options: list[T],
-    now: T,
-    then: Callable[[T], Sight],
+    current: T,
+    view_for: Callable[[T], GlobeView],
     *,
     width: int,
-    words: Callable[[T], str] = str,
+    format_func: Callable[[T], str] = str,
 ) -> None:
-    """A pick list that always shows what the sight says; a choice becomes the sight before the page runs."""
+    """Show a select box that follows the `GlobeView`; a choice updates the view before the page reruns."""
     name = f"globe {label}"
-    state.set_widget(name, now)
+    state.set_widget(name, current)
 
     def chosen() -> None:
-        if (
-            choice := state.said(name, now)
-        ) != now:  # a run that was cut short makes Streamlit report what is chosen already
-            look(then(choice))
+        choice = state.said(name, current)
+        if choice != current:  # after an interrupted run, Streamlit may report the current choice again
+            set_globe_view(view_for(choice))
 
     st.selectbox(
-        plain(label), options, key=state.widget(name, now), format_func=words, width=width, on_change=chosen
+        plain(label),
+        options,
+        key=state.widget(name, current),
+        format_func=format_func,
+        width=width,
+        on_change=chosen,
     )

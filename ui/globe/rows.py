@@ -1,4 +1,4 @@
-"""What a row of a table looks like: where its ground is to be had, and a small picture of it."""
+"""The imagery behind a row of a table: the tile to read, and a small picture of it."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ FIELDS = (
 
 
 def identity_of(table: EmbeddingTable, row: int) -> str:
-    """The unique_id of a row, by which links name it; of a table without identities, its number."""
-    found = table.columns["unique_id"][int(row)].as_py()
-    return str(int(row)) if found is None else str(found)
+    """Return the unique_id by which links name a row, or the row number if the table has none."""
+    unique_id = table.columns["unique_id"][int(row)].as_py()
+    return str(int(row)) if unique_id is None else str(unique_id)
 
 
-def source_name(said: str | None) -> str | None:
-    """The catalogue's name of what a table calls its source (name or title); None where it is not here."""
+def source_name(stated: str | None) -> str | None:
+    """Return the catalogue name of the source that a table states by name or title; None if it is not available."""
     catalogue = cached.catalogue()
     return next(
         (
             name
             for name in catalogue.names()
-            if name != "upload" and said in (name, catalogue.source(name).info.title)
+            if name != "upload" and stated in (name, catalogue.source(name).info.title)
         ),
         None,
     )
 
 
 def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
-    """The ground that a row was embedded from, at the row's scale; None where its source is not here or the row does not say."""
+    """Return the tile that a row was embedded from; None if its source is not available or the row does not state it."""
     values: dict[str, Any] = {name: table.columns[name][int(row)].as_py() for name in FIELDS}
-    source, laid_in = source_name(values["source"]), uploads.ref_in(table.folder, values["product_id"] or "")
-    if (source is None and laid_in is None) or not values["product_id"]:
+    source, uploaded = source_name(values["source"]), uploads.ref_in(table.folder, values["product_id"] or "")
+    if (source is None and uploaded is None) or not values["product_id"]:
         return None
     ref, gsd_m, size_px = (
-        laid_in or TileRef(source or "", values["product_id"]),
+        uploaded or TileRef(source or "", values["product_id"]),
         values["gsd_m"],
         values["image_size"],
     )
     if values["pixel_bbox"]:
         left, top, right, bottom = values["pixel_bbox"]
-        stated = (values["native_gsd_m"] or 1.0) if laid_in and values["centre_lon"] is None else None
+        stated = (values["native_gsd_m"] or 1.0) if uploaded and values["centre_lon"] is None else None
         return TileSpec(
             ref,
             window=(left, top, max(right - left, 1), max(bottom - top, 1)),
@@ -71,44 +71,44 @@ def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
 
 
 def same_ground(spec: TileSpec, side_px: int) -> TileSpec:
-    """A row's ground for a network fed with `side_px` pixels: no more and no less of it."""
+    """Return the same area of ground for a network whose input has `side_px` pixels a side."""
     gsd_m = spec.gsd_m * spec.size_px / side_px if spec.gsd_m and spec.size_px else spec.gsd_m
     return replace(spec, gsd_m=gsd_m, size_px=None)
 
 
 def picture(table: EmbeddingTable, row: int) -> bytes:
-    """A row's tile as a small JPEG; a grey card that says so where it cannot be had."""
+    """Return a row's tile as a small JPEG, or a grey placeholder that says why there is none."""
     spec = spec_of(table, row)
     if spec is None:
-        return card("The picture of this place is not on this machine")
+        return placeholder("The imagery of this place is not on this machine")
     try:
         return cached.thumbnail_of(spec, SIDE_PX)
     except ExplorerError:
-        return card("The picture of this place cannot be read")
+        return placeholder("The imagery of this place cannot be read")
 
 
 @dataclass(frozen=True)
 class RowPictures:
-    """The pictures of a table's rows, as the route of pictures calls them; two of the same table are the same."""
+    """Pictures of a table's rows, called by the picture route; equal for the same table."""
 
     table: EmbeddingTable
 
     def __call__(self, row: int) -> bytes:
-        """A row's picture as JPEG. Raises IndexError for a row that is not there."""
+        """Return a row's picture as JPEG. Raises IndexError if there is no such row."""
         if not 0 <= row < len(self.table):
             raise IndexError(row)
         return picture(self.table, row)
 
 
-def address(table: EmbeddingTable, row: int) -> str:
-    """Where the browser of this session finds a row's picture."""
+def picture_url(table: EmbeddingTable, row: int) -> str:
+    """Return the address of a row's picture for the browser of this session."""
     if routes.served():
         return f"/pictures/{routes.share(state.session_id(), 'pictures', RowPictures(table))}/{row}.jpg"
     return f"data:image/jpeg;base64,{base64.b64encode(picture(table, row)).decode()}"
 
 
-def card(text: str) -> bytes:
-    """A grey card with a sentence, as JPEG."""
+def placeholder(text: str) -> bytes:
+    """Return a grey card with a text, as JPEG."""
     from PIL import Image, ImageDraw
 
     from core.viz.sheet import jpeg

@@ -1,4 +1,4 @@
-"""Which tables there are, and one of them made ready to be shown: its rows, places and projection, shared by all users."""
+"""The tables that can be opened, and the rows, locations and projection of one of them, shared by all users."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from core.atlas.store.table import recipe_of
 from core.cli.verbs.atlas import WORLD
 from core.errors import ExplorerError
 from core.geo.catalogue import DATA_VARIABLE
-from ui.globe.desk import own_tables
+from ui.globe.panel_api import session_tables
 from ui.shell import cached, state
 from ui.shell.jobs import tables_of
 
 SHIPPED = "The world at 7 to 30 km"
-OPEN_AT_ONCE, SHOWN_AT_ONCE = 4, 6
+MAX_OPEN_TABLES, MAX_MAP_DATA = 4, 6
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """Rows ready to be shown: `lonlat` and `plane` (n, 2) float32, NaN where unknown; `points` what the browser fetches."""
+class MapData:
+    """Rows with their map coordinates: `lonlat` and `plane` are (n, 2) float32, NaN where unknown.
+
+    `points` holds both in the format that the browser fetches; `problems` are sentences about rows that cannot be shown.
+    """
 
     table: EmbeddingTable
     lonlat: NDArray[np.float32]
@@ -36,39 +39,39 @@ class Scene:
     problems: tuple[str, ...]
 
     @property
-    def placed(self) -> bool:
-        """Whether any row says where it is."""
+    def has_locations(self) -> bool:
+        """Whether any row has a location."""
         return bool(np.isfinite(self.lonlat).any())
 
 
-def known() -> dict[str, Path]:
-    """The tables that this session can open, by name: the shipped world, those in the folders given at start, this session's own."""
-    found = {SHIPPED: WORLD} if any(WORLD.glob("*.parquet")) else {}
+def available_tables() -> dict[str, Path]:
+    """Return the tables that this session can open, by name: the world, those in the data folders, and the user's own."""
+    tables = {SHIPPED: WORLD} if any(WORLD.glob("*.parquet")) else {}
     for text in filter(None, os.environ.get(DATA_VARIABLE, "").split(os.pathsep)):
         folder = Path(text)
         if not folder.is_dir():
             continue
         candidates = [folder, *sorted(child for child in folder.iterdir() if child.is_dir())]
-        found |= {
+        tables |= {
             child.name: child for child in candidates if has_manifest(child) and any(child.glob("*.parquet"))
         }
         if not has_manifest(folder):
-            found |= {file.stem: file for file in sorted(folder.glob("*.parquet"))}
-    return {**found, **tables_of(state.owner()), **own_tables()}
+            tables |= {file.stem: file for file in sorted(folder.glob("*.parquet"))}
+    return {**tables, **tables_of(state.owner()), **session_tables()}
 
 
 def table_at(path: Path) -> EmbeddingTable:
-    """A table, opened once for all users; opened again when its files changed."""
+    """Open a table once for all users, and again when its files change. Raises TableError if it is gone."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     try:
         stamp = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     except OSError:
-        raise TableError(f"The table {path.name} is no longer there: choose another.") from None
-    return cached.shelf("tables", OPEN_AT_ONCE).once((str(path), stamp), lambda: open_table(path))
+        raise TableError(f"The table {path.name} no longer exists. Choose another one.") from None
+    return cached.shelf("tables", MAX_OPEN_TABLES).once((str(path), stamp), lambda: open_table(path))
 
 
 def scales(table: EmbeddingTable) -> tuple[float, ...]:
-    """The GSDs of a table's rows in metres, rounded to three figures; () where they are unknown."""
+    """Return the GSDs of a table's rows in metres, rounded to three digits; () if unknown."""
 
     def find() -> tuple[float, ...]:
         gsd = table.columns["gsd_m"].to_numpy().astype(np.float64)
@@ -78,7 +81,7 @@ def scales(table: EmbeddingTable) -> tuple[float, ...]:
 
 
 def rows_of(table: EmbeddingTable, model: str, gsd_m: float) -> NDArray[np.int64] | None:
-    """The rows of one model and one GSD (three figures); None for all. Raises TableError where none is left."""
+    """Return the rows of one model and one GSD (to three digits); None means all. Raises TableError if there are none."""
     keep = np.ones(len(table), bool)
     if model:
         names = np.array(recipes(table), object)
@@ -89,31 +92,31 @@ def rows_of(table: EmbeddingTable, model: str, gsd_m: float) -> NDArray[np.int64
     if keep.all():
         return None
     if not keep.any():
-        raise TableError("No row of this table has that model and that scale: choose others.")
+        raise TableError("No row of this table has this model and scale. Choose another model or scale.")
     return np.flatnonzero(keep)
 
 
 def recipes(table: EmbeddingTable) -> list[str]:
-    """For every row, how its vector was made, in the words of `EmbeddingTable.models`."""
+    """Return for every row the model that produced its vector, written as in `EmbeddingTable.models`."""
     columns = table.columns.select(["model", "checkpoint_sha256", "pooling"])
     combined = columns.combine_chunks()
-    words: dict[tuple[object, ...], str] = {}
+    names: dict[tuple[object, ...], str] = {}
     rows = zip(*(combined[name].to_pylist() for name in combined.column_names), strict=True)
-    return [words.setdefault(row, recipe_of(*row)) for row in rows]
+    return [names.setdefault(row, recipe_of(*row)) for row in rows]
 
 
-def scene(path: Path, model: str = "", gsd_m: float = 0.0) -> Scene:
-    """A table's rows of one model and scale, ready to be shown. A table that mixes models is shown by its first."""
+def map_data(path: Path, model: str = "", gsd_m: float = 0.0) -> MapData:
+    """Return a table's rows of one model and scale with their map coordinates. The default is the table's first model."""
     table = table_at(path)
     if len(table.models) > 1 and model not in table.models:
         model = table.models[0]
     elif len(table.models) == 1:
         model = ""
     key = (table.fingerprint, model, gsd_m)
-    return cached.shelf("scenes", SHOWN_AT_ONCE).once(key, lambda: _made(table, rows_of(table, model, gsd_m)))
+    return cached.shelf("scenes", MAX_MAP_DATA).once(key, lambda: _build(table, rows_of(table, model, gsd_m)))
 
 
-def _made(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> Scene:
+def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> MapData:
     shown = table if rows is None else table.take(rows)
     problems = shown.stored.problems
     try:
@@ -121,19 +124,21 @@ def _made(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> Scene:
     except ExplorerError as problem:
         plane, problems = np.zeros((len(shown), 2), np.float32), (*problems, str(problem))
     lonlat = shown.lonlat.astype(np.float32)
-    lonlat[~(np.abs(lonlat) <= (360, 90)).all(axis=1)] = np.nan
     lonlat[:, 0] = (lonlat[:, 0] + 180) % 360 - 180  # some tables count longitudes from 0 to 360
-    placed = bool(np.isfinite(lonlat).any())
+    lonlat[~(np.abs(lonlat) <= (360, 90)).all(axis=1)] = np.nan
+    has_locations = bool(np.isfinite(lonlat).any())
     for array in (lonlat, plane):
         array.flags.writeable = False
-    return Scene(shown, lonlat, plane, encode_points(lonlat=lonlat if placed else None, xy=plane), problems)
+    return MapData(
+        shown, lonlat, plane, encode_points(lonlat=lonlat if has_locations else None, xy=plane), problems
+    )
 
 
-def row_at(scene: Scene, identity: str) -> int | None:
-    """The row of an identity among those on show; None where it is not among them."""
+def row_at(data: MapData, identity: str) -> int | None:
+    """Return the row with a unique_id; None if it is not among the rows shown."""
     if not identity:
         return None
     try:
-        return scene.table.row_of(identity)
+        return data.table.row_of(identity)
     except TableError:
         return None

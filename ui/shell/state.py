@@ -20,7 +20,7 @@ T = TypeVar("T")
 GLOBE = frozenset({"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"})
 JOBS = "jobs"
 OTHERS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE
-"""Parameters of the address that are not the view's: the open tab, Streamlit's own, those of the Globe page (`ui/globe/sight.py`), and
+"""Parameters of the address that are not the view's: the open tab, Streamlit's own, those of the Globe page (`ui/globe/globe_state.py`), and
 the key to what runs in the background (`ui/shell/jobs.py`)."""
 
 _VIEW, _WRITTEN, _PAGE, _WIDGETS = "the view", "the view in the address bar", "the page", "w:"

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from ui.globe import sight, tables
-from ui.globe.desk import Desk, lay
+from ui.globe import globe_state, tables
+from ui.globe.panel_api import PanelContext, set_context
 from ui.globe.panels.tabs import panels
 from ui.pickers import page_view
 from ui.shell import state
@@ -12,12 +12,16 @@ from ui.shell.page import in_a_sentence
 st.set_page_config(layout="wide")
 with in_a_sentence():
     view = page_view.current_view()
-    sight.restore()
-    known = tables.known()
-    name = sight.sight().table if sight.sight().table in known else next(iter(known))
-    made = tables.scene(known[name])
-    place = tables.row_at(made, sight.sight().place)
+    globe_state.restore()
+    known = tables.available_tables()
+    name = globe_state.globe_view().table if globe_state.globe_view().table in known else next(iter(known))
+    made = tables.map_data(known[name])
+    place = tables.row_at(made, globe_state.globe_view().place)
     st.caption(f"open: {name}, {len(made.table)} rows")
     state.publish(view)
-    sight.publish()
-    panels(lay(Desk(view, name, made.table, made.lonlat, made.plane, place=place, folder=known[name])))
+    globe_state.publish()
+    panels(
+        set_context(
+            PanelContext(view, name, made.table, made.lonlat, made.plane, place=place, folder=known[name])
+        )
+    )

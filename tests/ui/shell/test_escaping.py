@@ -54,7 +54,7 @@ OURS = {
     "ui/evaluate/sections.py": {"unit", "verdict"},
     "pages/4_Evaluate.py": {"ending", "results", "left", "job.completed", "origins"},
     "ui/train/following.py": {"state", "saves", "caption"},
-    "ui/globe/desk.py": {"label"},
+    "ui/globe/panel_api.py": {"label"},
     "ui/globe/panels/find.py": {"doubled"},
     "ui/globe/panels/groups.py": {"tried", "ways"},
     "ui/globe/panels/place.py": {"gsd"},

@@ -1,4 +1,4 @@
-"""What the colours of the points mean: what can be chosen, the layer for a choice, and that layer as the browser receives it."""
+"""Colours of the points: the choices, the layer of a choice, and its encoding for the browser."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from core.atlas.analysis.cluster import Clusters, cluster
 from core.atlas.analysis.project import colours
 from core.atlas.search.neighbors import similarities
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, VIRIDIS, colour_map
-from ui.globe.desk import Layer, painted
+from ui.globe.panel_api import Layer, shown_layer
 from ui.shell import cached, state
 
 pc: Any = pyarrow.compute
 
 _ENCODED = "globe painted"
-MOST_NAMED = len(CLASSES) - 1
+MAX_NAMED = len(CLASSES) - 1
 COLUMN = "column:"
 TITLES = {
-    "appearance": "What the network sees",
+    "appearance": "Embedding (PCA as RGB)",
     "groups": "Groups",
-    "similar": "Likeness to the place in hand",
+    "similar": "Similarity to the selected place",
     "column:recon_loss_low": "Reconstruction loss, low frequencies",
     "column:recon_loss_high": "Reconstruction loss, high frequencies",
     "column:gsd_m": "Ground sample distance",
-    "column:timestamp": "Time of acquisition",
+    "column:timestamp": "Acquisition time",
     "column:source": "Source",
     "column:product_id": "Picture",
 }
 NOTES = {
-    "appearance": "The first three principal axes of the vectors as red, green and blue: alike in colour, alike to the network.",
-    "groups": "k-means on the vectors; the number of groups has the best silhouette.",
-    "similar": "Cosine of each vector with that of the place in hand: light is alike.",
+    "appearance": "The first three principal components of the vectors as red, green and blue. Similar colours mean similar vectors.",
+    "groups": "k-means on the vectors, with the number of groups that has the highest silhouette score.",
+    "similar": "Cosine similarity of each vector to that of the selected place. Brighter is more similar.",
 }
-NO_CHOICE = {
+EXCLUDED_COLUMNS = {
     "unique_id",
     "geometry",
     "bbox",
@@ -50,12 +50,12 @@ NO_CHOICE = {
     "grid_col_r",
     "checkpoint_sha256",
 }
-FIRST = ("column:recon_loss_low", "column:recon_loss_high")
+LISTED_FIRST = ("column:recon_loss_low", "column:recon_loss_high")
 
 
 @dataclass(frozen=True, eq=False)
-class Painted:
-    """Colours as the browser receives them, with their palette and legend."""
+class EncodedLayer:
+    """A layer encoded for the browser, with its palette and legend."""
 
     layer: Layer
     colours: bytes
@@ -63,48 +63,50 @@ class Painted:
     legend: Legend
 
 
-def choices(table: EmbeddingTable, place: int | None) -> dict[str, str]:
-    """What the points can be coloured by, with the words for it: only columns that say something are among them."""
+def colour_choices(table: EmbeddingTable, place: int | None) -> dict[str, str]:
+    """Return what the points can be coloured by, with titles. Columns with a single value are left out."""
     by = ["appearance", "groups", *(["similar"] if place is not None else [])]
-    by += sorted((COLUMN + name for name in _columns(table)), key=lambda name: (name not in FIRST, name))
-    found = {name: TITLES.get(name, name.removeprefix(COLUMN).replace("_", " ")) for name in by}
-    latest = painted()
-    return found if latest is None or not _fits(latest, len(table)) else {**found, "painted": latest.title}
+    by += sorted(
+        (COLUMN + name for name in _columns(table)), key=lambda name: (name not in LISTED_FIRST, name)
+    )
+    titles = {name: TITLES.get(name, name.removeprefix(COLUMN).replace("_", " ")) for name in by}
+    latest = shown_layer()
+    return titles if latest is None or not _fits(latest, len(table)) else {**titles, "painted": latest.title}
 
 
-def paint_by(table: EmbeddingTable, by: str, place: int | None) -> Painted:
-    """The colours for a choice; one that has no meaning for this table gives the appearance."""
-    if by not in choices(table, place):
+def encoded_colours(table: EmbeddingTable, by: str, place: int | None) -> EncodedLayer:
+    """Return the encoded colours of a choice; a choice that this table does not have gives "appearance"."""
+    if by not in colour_choices(table, place):
         by = "appearance"
     if by == "painted":
-        layer, kept = painted(), state.recall(_ENCODED, None)
+        layer, encoded = shown_layer(), state.recall(_ENCODED, None)
         assert layer is not None
-        if kept is None or kept.layer is not layer:
-            kept = encode(layer)
-            state.keep(_ENCODED, kept)  # the session's own, and gone with it
-        return kept
+        if encoded is None or encoded.layer is not layer:
+            encoded = encode(layer)
+            state.keep(_ENCODED, encoded)  # in session state, because the layer belongs to this session
+        return encoded
     key = (table.fingerprint, by, place if by == "similar" else None)
     return cached.shelf("colours", 24).once(key, lambda: encode(_layer(table, by, place)))
 
 
 def clusters(table: EmbeddingTable, k: int | None = None) -> Clusters:
-    """A table's groups, made once for all users; without `k` their number is chosen by silhouette."""
+    """Group a table's rows, once for all users; without `k` the silhouette score chooses the number of groups."""
     return cached.shelf("clusters", 8).once((table.fingerprint, k), lambda: cluster(table, k))
 
 
-def encode(layer: Layer) -> Painted:
-    """A layer as the browser receives it: 3 bytes a point for `rgb`, else 1."""
+def encode(layer: Layer) -> EncodedLayer:
+    """Encode a layer for the browser: 3 bytes per point for `rgb`, otherwise 1."""
     if layer.rgb is not None:
-        return Painted(layer, encode_colours(layer.rgb), (UNKNOWN,), Legend(layer.title))
-    return _classes(layer) if layer.categories is not None else _run(layer)
+        return EncodedLayer(layer, encode_colours(layer.rgb), (UNKNOWN,), Legend(layer.title))
+    return _encode_categories(layer) if layer.categories is not None else _encode_values(layer)
 
 
-def rgb_of(made: Painted) -> NDArray[np.uint8]:
-    """The colours as (n, 3) red, green, blue, for pictures drawn here."""
-    if made.layer.rgb is not None:
-        return made.layer.rgb
-    table = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in made.palette], np.uint8)
-    return table[np.frombuffer(made.colours, np.uint8, offset=16)]
+def rgb_of(encoded: EncodedLayer) -> NDArray[np.uint8]:
+    """Return the colours as (n, 3) RGB, for pictures drawn on the server."""
+    if encoded.layer.rgb is not None:
+        return encoded.layer.rgb
+    table = np.array([[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in encoded.palette], np.uint8)
+    return table[np.frombuffer(encoded.colours, np.uint8, offset=16)]
 
 
 def _layer(table: EmbeddingTable, by: str, place: int | None) -> Layer:
@@ -112,9 +114,9 @@ def _layer(table: EmbeddingTable, by: str, place: int | None) -> Layer:
     if by == "appearance":
         return Layer(title, rgb=colours(table), note=note)
     if by == "groups":
-        found = clusters(table)
+        groups = clusters(table)
         return Layer(
-            title, categories=found.labels, names=tuple(f"Group {n + 1}" for n in range(found.k)), note=note
+            title, categories=groups.labels, names=tuple(f"Group {n + 1}" for n in range(groups.k)), note=note
         )
     if by == "similar":
         assert place is not None
@@ -133,7 +135,7 @@ def _of_column(column: pa.ChunkedArray, title: str) -> Layer:
         return Layer(title, values=(1970 + day / 31_556_952).astype(np.float32), note="Year")
     counts = sorted(pc.value_counts(column).to_pylist(), key=lambda pair: -pair["counts"])
     counts = [pair for pair in counts if pair["values"] is not None]
-    named = [pair["values"] for pair in counts[:MOST_NAMED]]
+    named = [pair["values"] for pair in counts[:MAX_NAMED]]
     at = pc.fill_null(pc.index_in(column, pa.array(named, column.type)), -1).to_numpy().astype(np.int64)
     if len(counts) > len(named):
         at[(at < 0) & pc.is_valid(column).to_numpy()] = len(named)
@@ -142,14 +144,16 @@ def _of_column(column: pa.ChunkedArray, title: str) -> Layer:
 
 
 def _columns(table: EmbeddingTable) -> tuple[str, ...]:
-    """Columns with more than one value that a colour can tell."""
+    """Return the columns with more than one value that colours can show."""
 
     def find() -> tuple[str, ...]:
         names: list[str] = []
         for name in table.columns.column_names:
             column = table.columns[name]
             kind = column.type
-            if name in NO_CHOICE or not (_is_number(kind) or pa.types.is_timestamp(kind) or _is_word(kind)):
+            if name in EXCLUDED_COLUMNS or not (
+                _is_number(kind) or pa.types.is_timestamp(kind) or _is_word(kind)
+            ):
                 continue
             distinct = pc.count_distinct(column).as_py()
             if distinct > 1 and (not _is_word(kind) or distinct < max(2, len(table) // 2)):
@@ -173,21 +177,20 @@ def _fits(layer: Layer, count: int) -> bool:
     )
 
 
-def _classes(layer: Layer) -> Painted:
+def _encode_categories(layer: Layer) -> EncodedLayer:
     assert layer.categories is not None
-    wanted = layer.palette or CLASSES
-    palette = (*wanted[:255], UNKNOWN)
+    palette = (*(layer.palette or CLASSES)[:255], UNKNOWN)
     unknown = len(palette) - 1
     at = np.where(layer.categories < 0, unknown, layer.categories % unknown).astype(np.uint8)
-    there = set(np.unique(layer.categories).tolist())
-    entries = tuple((name, n % unknown) for n, name in enumerate(layer.names) if n in there)
-    if -1 in there:
-        entries = (*entries, ("not known", unknown))
-    return Painted(layer, encode_colours(at), palette, Legend(layer.title, entries))
+    present = set(np.unique(layer.categories).tolist())
+    entries = tuple((name, n % unknown) for n, name in enumerate(layer.names) if n in present)
+    if -1 in present:
+        entries = (*entries, ("unknown", unknown))
+    return EncodedLayer(layer, encode_colours(at), palette, Legend(layer.title, entries))
 
 
-def _run(layer: Layer) -> Painted:
-    """Palette positions along a run of colours; position 1 is the grey of what is not known, which the legend's ramp passes over."""
+def _encode_values(layer: Layer) -> EncodedLayer:
+    """Encode values as positions in a palette. Position 1 is grey for unknown values; the legend's colour ramp skips it."""
     assert layer.values is not None
     values = np.asarray(layer.values, np.float32)
     known = np.isfinite(values)
@@ -196,9 +199,11 @@ def _run(layer: Layer) -> Painted:
     )
     if high <= low:
         high = low + (abs(low) or 1.0) * 1e-6
-    colours_of_run = layer.palette or colour_map(VIRIDIS)
+    ramp = layer.palette or colour_map(VIRIDIS)
     share = ((np.where(known, values, low) - low) / (high - low)).clip(0, 1)
-    at = np.rint(share * (len(colours_of_run) - 1)).astype(np.uint8)
+    at = np.rint(share * (len(ramp) - 1)).astype(np.uint8)
     at = np.where(known, at + (at >= 1), 1).astype(np.uint8)
-    palette = (colours_of_run[0], UNKNOWN, *colours_of_run[1:])
-    return Painted(layer, encode_colours(at), palette, Legend(layer.title, (), (f"{low:.4g}", f"{high:.4g}")))
+    palette = (ramp[0], UNKNOWN, *ramp[1:])
+    return EncodedLayer(
+        layer, encode_colours(at), palette, Legend(layer.title, (), (f"{low:.4g}", f"{high:.4g}"))
+    )

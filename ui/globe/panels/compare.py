@@ -15,14 +15,14 @@ from core.atlas.search.neighbors import nearest
 from core.errors import ExplorerError
 from core.evaluation.protocols.agreement import linear_cka, neighbour_overlap
 from core.viz.theme import VIRIDIS, colour_map
-from ui.globe import desk as ask
+from ui.globe import panel_api as api
 from ui.globe import tables
-from ui.globe.desk import Desk, Layer
-from ui.globe.map import scene
+from ui.globe.globe_state import globe_view, set_globe_view
+from ui.globe.map import linked_maps
 from ui.globe.map.colour import encode
-from ui.globe.panels.takeaway import downloads
-from ui.globe.sight import look, sight
-from ui.globe.tables import Scene
+from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels.downloads import downloads
+from ui.globe.tables import MapData
 from ui.shell import cached
 from ui.shell.escaping import plain
 
@@ -42,27 +42,27 @@ class Agreement:
     shared: int
 
 
-def draw(desk: Desk) -> None:
+def draw(context: PanelContext) -> None:
     """Choose the other table, show both and where they disagree."""
-    other = _choose(desk)
+    other = _choose(context)
     if other is None:
         return
     with st.spinner("Comparing neighbours", show_time=True):
-        found = agreement(desk, other)
-    ask.paint_on_request(found.layer)
+        found = agreement(context, other)
+    api.offer_layer(found.layer)
     left, right = st.columns([1, 1.35], gap="large")
     with left:
-        st.markdown(sentence(desk, other, found))
-        _extremes(desk, found)
+        st.markdown(sentence(context, other, found))
+        _extremes(context, found)
     with right:
-        _twin(desk, other, found)
-    if desk.place is not None:
-        _beside(desk, other, found, desk.place)
+        _twin(context, other, found)
+    if context.place is not None:
+        _beside(context, other, found, context.place)
     values = found.layer.values
     assert values is not None
     columns = {"neighbour_overlap": values}
     downloads(
-        desk,
+        context,
         "agreement",
         columns,
         columns,
@@ -71,16 +71,18 @@ def draw(desk: Desk) -> None:
     )
 
 
-def _choose(desk: Desk) -> Scene | None:
+def _choose(context: PanelContext) -> MapData | None:
     """The table (or the other model of this one) to compare with; None, with a sentence, where there is none."""
-    known, here = tables.known(), " and ".join(desk.table.models)
+    known, here = tables.available_tables(), " and ".join(context.table.models)
     every = {
         f"{model} · {name}": (name, model)
         for name in known
         for model in _models(known[name])
-        if (name, model) != (desk.name, here)
+        if (name, model) != (context.name, here)
     }
-    choices = {label: one for label, one in every.items() if _shared(desk, known[one[0]], one[1]) >= FEWEST}
+    choices = {
+        label: one for label, one in every.items() if _shared(context, known[one[0]], one[1]) >= FEWEST
+    }
     apart = [label for label in every if label not in choices]
     why = (
         f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}."
@@ -94,7 +96,7 @@ def _choose(desk: Desk) -> Scene | None:
             icon=":material/compare:",
         )
         return None
-    said = ask.noted("with")
+    said = api.panel_param("with")
     labels = sorted(
         choices, key=lambda label: choices[label][1] == here
     )  # another network says more than other rows of the same
@@ -106,20 +108,22 @@ def _choose(desk: Desk) -> Scene | None:
     )
     if why:
         st.caption(plain(why))
-    ask.note("with", name)
+    api.set_panel_param("with", name)
     table, model = choices[name]
-    return tables.scene(known[table], model)
+    return tables.map_data(known[table], model)
 
 
-def _shared(desk: Desk, path: Path, model: str) -> int:
+def _shared(context: PanelContext, path: Path, model: str) -> int:
     """How many places the open table and the rows of one model of another have in common; counted once for all users."""
     other = tables.table_at(path)
 
     def count() -> int:
         rows = tables.rows_of(other, model, 0.0)
-        return len(pairs_of(desk.table, other if rows is None else other.take(rows)).a)
+        return len(pairs_of(context.table, other if rows is None else other.take(rows)).a)
 
-    return cached.shelf("shared places", 64).once((desk.table.fingerprint, other.fingerprint, model), count)
+    return cached.shelf("shared places", 64).once(
+        (context.table.fingerprint, other.fingerprint, model), count
+    )
 
 
 def _models(path: Path) -> tuple[str, ...]:
@@ -130,19 +134,19 @@ def _models(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def agreement(desk: Desk, other: Scene) -> Agreement:
+def agreement(context: PanelContext, other: MapData) -> Agreement:
     """Pair the places of both tables and compare each place's neighbours; once for all users. Raises TableError for too few."""
 
     def find() -> Agreement:
-        pairs = same_places(desk.table, other.table)
+        pairs = same_places(context.table, other.table)
         shared = len(pairs.a)
         if shared > MOST_PLACES:
             keep = np.sort(np.random.default_rng(0).choice(shared, MOST_PLACES, replace=False))
             pairs = SamePlaces(pairs.a[keep], pairs.b[keep])
         k = min(NEIGHBOURS, len(pairs.a) - 1)
-        one, two = desk.table.unit_rows(pairs.a), other.table.unit_rows(pairs.b)
+        one, two = context.table.unit_rows(pairs.a), other.table.unit_rows(pairs.b)
         overlap = neighbour_overlap(one, two, k)
-        values = np.full(len(desk.table), np.nan, np.float32)
+        values = np.full(len(context.table), np.nan, np.float32)
         values[pairs.a] = overlap
         values.flags.writeable = False
         note = f"Share of each place's {k} nearest places that both networks name. Grey: not in both tables."
@@ -155,40 +159,40 @@ def agreement(desk: Desk, other: Scene) -> Agreement:
         )
         return Agreement(pairs, overlap, linear_cka(one, two), layer, shared)
 
-    return cached.shelf("agreement", 8).once((desk.table.fingerprint, other.table.fingerprint), find)
+    return cached.shelf("agreement", 8).once((context.table.fingerprint, other.table.fingerprint), find)
 
 
-def sentence(desk: Desk, other: Scene, found: Agreement) -> str:
+def sentence(context: PanelContext, other: MapData, found: Agreement) -> str:
     """What the comparison says, in words."""
     m = len(found.pairs.a)
     k = min(NEIGHBOURS, m - 1)
     sampled = f" (a sample of {m:,} was compared)" if found.shared > m else ""
     return (
-        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {plain(' and '.join(desk.table.models))} and for "
+        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {plain(' and '.join(context.table.models))} and for "
         f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared places{sampled}; two networks that had nothing in "
         f"common would share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** of at most 1."
     )
 
 
-def _extremes(desk: Desk, found: Agreement) -> None:
+def _extremes(context: PanelContext, found: Agreement) -> None:
     """Where the two agree least, and most."""
     order = np.argsort(found.overlap, kind="stable")
     for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
         st.markdown(f"## {plain(words)}")
         shown = found.pairs.a[rows].tolist()
-        clicked = ask.pictures(
-            desk, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}"
+        clicked = api.picture_strip(
+            context, shown, [f"{found.overlap[row]:.0%}" for row in rows], key=f"compare {words}"
         )
         if clicked is not None:
-            ask.choose(clicked)
+            api.select_place(clicked)
 
 
-def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
+def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
     """The other network's maps of the shared places, with the same colours, camera, selection and place in hand."""
     st.markdown(f"## The twin: {plain(' and '.join(other.table.models))}")
     a, b = found.pairs.a, found.pairs.b
-    lonlat, plane = desk.lonlat[a], other.plane[b]
-    inside = np.isin(a, desk.selected)
+    lonlat, plane = context.lonlat[a], other.plane[b]
+    inside = np.isin(a, context.selected)
     values = (
         np.where(inside, found.overlap, np.nan).astype(np.float32)
         if inside.any()
@@ -196,25 +200,28 @@ def _twin(desk: Desk, other: Scene, found: Agreement) -> None:
     )
     made = encode(replace(found.layer, values=values, note=""))
     points = cached.shelf("twins", 8).once(
-        (desk.table.fingerprint, other.table.fingerprint),
+        (context.table.fingerprint, other.table.fingerprint),
         lambda: encode_points(lonlat=lonlat if np.isfinite(lonlat).all(axis=1).any() else None, xy=plane),
     )
     told = globe_news(TWIN)
-    points_url = scene.address("points", points, "twin points")
+    points_url = linked_maps.asset_url("points", points, "twin points")
     if told.selection is not None and told.selected_on == points_url:
         _take(found, plane, told.selection)
-    now = sight()
+    now = globe_view()
     rings = (
-        [Ring(int(at), scene.HAND, "the place in hand") for at in np.flatnonzero(a == desk.place)]
-        if desk.place is not None
+        [
+            Ring(int(at), linked_maps.SELECTED_COLOUR, "selected place")
+            for at in np.flatnonzero(a == context.place)
+        ]
+        if context.place is not None
         else []
     )
     linked_globe(
         points_url,
-        colours_url=scene.address("colours", made.colours, "twin colours"),
+        colours_url=linked_maps.asset_url("colours", made.colours, "twin colours"),
         palette=made.palette,
         legend=Legend("Agreement of neighbours", (), made.legend.scale),
-        basemap_url=scene.address("pictures", scene.earth, "earth", "0.jpg"),
+        basemap_url=linked_maps.asset_url("pictures", linked_maps.earth, "earth", "0.jpg"),
         selection=now.selection if now.selection is not None and now.selection.side == "globe" else None,
         camera=now.camera and replace(now.camera, x=None, y=None, plane_zoom=None),
         rings=rings,
@@ -233,15 +240,15 @@ def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None
     a = found.pairs.a
     if told.kind == "click":
         if told.ids and told.ids[0] < len(a):
-            ask.choose(int(a[told.ids[0]]), fly=False)
+            api.select_place(int(a[told.ids[0]]), fly=False)
     elif told.side == "globe" or told.kind == "none":
-        look(replace(sight(), selection=None if told.kind == "none" else told))
-        ask.ask_again()
+        set_globe_view(replace(globe_view(), selection=None if told.kind == "none" else told))
+        api.request_rerun()
     else:
-        ask.ring(a[contains(told.polygon, *plane.T)].tolist())
+        api.ring_rows(a[contains(told.polygon, *plane.T)].tolist())
 
 
-def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
+def _beside(context: PanelContext, other: MapData, found: Agreement, row: int) -> None:
     """The place in hand: what each network finds most like it."""
     at = np.flatnonzero(found.pairs.a == row)
     if not len(at):
@@ -252,20 +259,20 @@ def _beside(desk: Desk, other: Scene, found: Agreement, row: int) -> None:
     a, b = found.pairs.a, found.pairs.b
     back = np.full(len(other.table), -1)
     back[b] = a
-    among_a, among_b = np.zeros(len(desk.table), bool), np.zeros(len(other.table), bool)
+    among_a, among_b = np.zeros(len(context.table), bool), np.zeros(len(other.table), bool)
     among_a[a], among_b[b] = True, True
     most = min(STRIP, len(a) - 1)
-    mine = nearest(desk.table, desk.table.vectors_of([row])[0], most, exclude=[row], among=among_a)
+    mine = nearest(context.table, context.table.vectors_of([row])[0], most, exclude=[row], among=among_a)
     its = int(b[at[0]])
     theirs = back[
         nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows
     ]
     st.markdown(f"## Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
     for n, (name, rows, others) in enumerate(
-        ((desk.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))
+        ((context.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))
     ):
         st.caption(plain(" and ".join(name)))
         captions = ["both" if row in others else "only here" for row in rows]
-        clicked = ask.pictures(desk, rows.tolist(), captions, key=f"compare beside {n}")
+        clicked = api.picture_strip(context, rows.tolist(), captions, key=f"compare beside {n}")
         if clicked is not None:
-            ask.choose(clicked)
+            api.select_place(clicked)

@@ -16,11 +16,11 @@ from core.atlas.search.neighbors import Neighbors, example_query, nearest, simil
 from core.geo.gazetteer import NamedPlace, find_places
 from core.units import metres
 from core.viz.theme import HEAT, colour_map
-from ui.globe import desk as ask
-from ui.globe.desk import Desk, Layer
-from ui.globe.panels import find_filter, find_ground
+from ui.globe import panel_api as api
+from ui.globe.globe_state import globe_view
+from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels import find_filter, find_image
 from ui.globe.panels.examples import Examples
-from ui.globe.sight import sight
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
@@ -40,9 +40,9 @@ class Query:
     exclude: tuple[int, ...] = ()
 
 
-def draw(desk: Desk) -> None:
+def draw(context: PanelContext) -> None:
     """Choose how to search, say for what, and show what was found."""
-    desk.table.require_one_model()
+    context.table.require_one_model()
     _restore()
     kind = st.segmented_control(
         "Search by",
@@ -53,18 +53,18 @@ def draw(desk: Desk) -> None:
         label_visibility="collapsed",
     )
     if kind == "filter":
-        find_filter.draw(desk)
+        find_filter.draw(context)
         return
     if kind in ("selection", "part", "picture"):
         _note(f"{kind}:")
-    query = KINDS[kind or "place"][1](desk)
+    query = KINDS[kind or "place"][1](context)
     if query is not None:
-        _answer(desk, query)
+        _answer(context, query)
 
 
 def _restore() -> None:
     """Take over a search that a link, or another strip's button, left in the address."""
-    said = ask.noted("search")
+    said = api.panel_param("search")
     if said == state.recall(_SEEN, ""):
         return
     state.keep(_SEEN, said)
@@ -78,10 +78,10 @@ def _restore() -> None:
 
 def _note(text: str) -> None:
     state.keep(_SEEN, text)
-    ask.note("search", text)
+    api.set_panel_param("search", text)
 
 
-def by_place(desk: Desk) -> Query | None:
+def by_place(context: PanelContext) -> Query | None:
     """A name or coordinates; the row nearest to it becomes the place in hand."""
     left, right = st.columns(2, vertical_alignment="bottom")
     text = left.text_input(
@@ -102,26 +102,26 @@ def by_place(desk: Desk) -> Query | None:
             "Which one?", range(len(places)), format_func=lambda n: places[n].label, key=f"find which {text}"
         )
     place = places[at]
-    row = desk.table.nearest_place(place.lon, place.lat)
+    row = context.table.nearest_place(place.lon, place.lat)
     if state.recall(_WENT, None) != (text, at):
         state.keep(_WENT, (text, at))
-        ask.choose(row, fly=False)
-        ask.fly(place.lon, place.lat, 3.0)
+        api.select_place(row, fly=False)
+        api.fly_to(place.lon, place.lat, 3.0)
     _note(f"place:{text}")
-    st.caption(_distance(desk, place, row))
-    return Query(desk.table.vectors_of([row])[0], f"the ground near {place.label}", (row,))
+    st.caption(_distance(context, place, row))
+    return Query(context.table.vectors_of([row])[0], f"the ground near {place.label}", (row,))
 
 
-def _distance(desk: Desk, place: NamedPlace, row: int) -> str:
-    km = desk.table.distance_km(row, place.lon, place.lat)
+def _distance(context: PanelContext, place: NamedPlace, row: int) -> str:
+    km = context.table.distance_km(row, place.lon, place.lat)
     far = " **That is far: this table may not cover the place.**" if km > FAR_KM else ""
     return f"{plain(place.label)}: the nearest row's centre lies {metres(1000 * km)} away.{far}"
 
 
-def by_selection(desk: Desk) -> Query | None:
+def by_selection(context: PanelContext) -> Query | None:
     """What was drawn on either map."""
-    if not len(desk.selected):
-        drawn = sight().selection is not None
+    if not len(context.selected):
+        drawn = globe_view().selection is not None
         st.info(
             "Your selection holds no place: draw a larger one."
             if drawn
@@ -129,33 +129,33 @@ def by_selection(desk: Desk) -> Query | None:
             icon=":material/lasso_select:",
         )
         return None
-    rows = desk.selected[desk.table.stored.usable[desk.selected]]
+    rows = context.selected[context.table.stored.usable[context.selected]]
     if not len(rows):
         raise SearchError("No place of your selection has a usable vector: draw it elsewhere.")
     shown = rows if len(rows) <= MOST_OF_SELECTION else rows[:: len(rows) // MOST_OF_SELECTION + 1]
     return Query(
-        example_query(desk.table, shown.tolist()),
+        example_query(context.table, shown.tolist()),
         f"the {len(rows):,} places of your selection",
         tuple(rows.tolist()),
     )
 
 
-def by_part(desk: Desk) -> Query | None:
+def by_part(context: PanelContext) -> Query | None:
     """A part of the place in hand."""
-    found = find_ground.part(desk)
+    found = find_image.part(context)
     return None if found is None else Query(*found)
 
 
-def by_picture(desk: Desk) -> Query | None:
+def by_picture(context: PanelContext) -> Query | None:
     """An uploaded picture."""
-    found = find_ground.picture(desk)
+    found = find_image.picture(context)
     return None if found is None else Query(*found)
 
 
-def by_examples(desk: Desk) -> Query | None:
+def by_examples(context: PanelContext) -> Query | None:
     """More like these, less like those."""
-    examples = _examples(desk)
-    place = desk.place
+    examples = _examples(context)
+    place = context.place
     _note(examples.to_text())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for sign, words, icon in (
@@ -166,7 +166,7 @@ def by_examples(desk: Desk) -> Query | None:
                 st.button(plain(words), icon=icon, disabled=place is None, key=f"find example {sign}")
                 and place is not None
             ):
-                _exemplify(examples.with_row(desk.identity(place), sign))
+                _exemplify(examples.with_row(context.identity(place), sign))
         if st.button(
             "Clear",
             icon=":material/clear_all:",
@@ -174,7 +174,7 @@ def by_examples(desk: Desk) -> Query | None:
             key="find example clear",
         ):
             _exemplify(Examples())
-    rows = [desk.table.row_of(name) for name in (*examples.more, *examples.less)]
+    rows = [context.table.row_of(name) for name in (*examples.more, *examples.less)]
     if not rows:
         st.info(
             "Click a point, then say whether you want more or less like it; under every picture found you can go on.",
@@ -182,33 +182,35 @@ def by_examples(desk: Desk) -> Query | None:
         )
         return None
     captions = ["more"] * len(examples.more) + ["less"] * len(examples.less)
-    drop = ("Drop", lambda row: _exemplify(examples.without(desk.identity(row))))
-    clicked = ask.pictures(desk, rows, captions, key="find examples", actions=[drop])
+    drop = ("Drop", lambda row: _exemplify(examples.without(context.identity(row))))
+    clicked = api.picture_strip(context, rows, captions, key="find examples", actions=[drop])
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
     more, less = rows[: len(examples.more)], rows[len(examples.more) :]
     return Query(
-        example_query(desk.table, more, less),
+        example_query(context.table, more, less),
         f"{len(more)} places, unlike {len(less)}" if less else f"{len(more)} places",
         tuple(rows),
     )
 
 
-def _examples(desk: Desk) -> Examples:
+def _examples(context: PanelContext) -> Examples:
     """The examples of this session, or those that the address names."""
-    said = ask.noted("search")
-    return Examples.from_text(said if said.startswith("rows:") else state.recall(_EXAMPLES, ""), desk.table)
+    said = api.panel_param("search")
+    return Examples.from_text(
+        said if said.startswith("rows:") else state.recall(_EXAMPLES, ""), context.table
+    )
 
 
 def _exemplify(examples: Examples) -> None:
     """Keep examples in the address and search by them."""
     state.keep(_EXAMPLES, examples.to_text())
-    ask.note("search", examples.to_text())
-    ask.changed()
+    api.set_panel_param("search", examples.to_text())
+    api.take_rerun_request()
     st.rerun()
 
 
-def _answer(desk: Desk, query: Query) -> None:
+def _answer(context: PanelContext, query: Query) -> None:
     """The rows most like a query: pictures, rings, colours, a table to take away."""
     one, two, three, four = st.columns([1, 1.3, 1.2, 1.5], vertical_alignment="bottom")
     count = one.selectbox("How many", COUNTS, key=state.widget("find count", COUNTS[0]))
@@ -218,27 +220,29 @@ def _answer(desk: Desk, query: Query) -> None:
     )  # fmt: skip
     limits = {
         "Everywhere": None,
-        **({IN_SELECTION: desk.selected} if len(desk.selected) else {}),
-        **find_filter.limit(desk),
+        **({IN_SELECTION: context.selected} if len(context.selected) else {}),
+        **find_filter.limit(context),
     }
     among = three.selectbox("Where", list(limits), key="find among")
     heat = four.toggle("Colour the Earth by likeness", key=state.widget("find heat", True))
     inside = limits[among]
     allowed = None
     if inside is not None:
-        allowed = np.zeros(len(desk.table), bool)
+        allowed = np.zeros(len(context.table), bool)
         allowed[inside] = True
     exclude = () if among == IN_SELECTION else query.exclude
-    found = nearest(desk.table, query.vector, count, exclude=exclude, among=allowed, diversity=diversity)
+    found = nearest(context.table, query.vector, count, exclude=exclude, among=allowed, diversity=diversity)
     if heat:
-        ask.paint(_likeness(desk, query))
-    ask.ring(found.rows.tolist())
+        api.show_layer(_likeness(context, query))
+    api.ring_rows(found.rows.tolist())
     st.markdown(f"## Most like {plain(query.words)}")
     captions = [
         f"{score:.3f}{' · the same' if same else ''}"
         for score, same in zip(found.similarity, found.duplicate, strict=True)
     ]
-    clicked = ask.pictures(desk, found.rows.tolist(), captions, key="find found", actions=_actions(desk))
+    clicked = api.picture_strip(
+        context, found.rows.tolist(), captions, key="find found", actions=_actions(context)
+    )
     same = int(found.duplicate.sum())
     doubled = f" {same} of them equal the query or a better one, as the network sees it." if same else ""
     st.caption(
@@ -246,7 +250,7 @@ def _answer(desk: Desk, query: Query) -> None:
     )
     st.download_button(
         "CSV",
-        lambda: table_of(desk, found),
+        lambda: table_of(context, found),
         "found.csv",
         "text/csv",
         icon=":material/download:",
@@ -254,24 +258,24 @@ def _answer(desk: Desk, query: Query) -> None:
         key="find csv",
     )
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
 
 
-def _actions(desk: Desk) -> list[tuple[str, Callable[[int], None]]]:
+def _actions(context: PanelContext) -> list[tuple[str, Callable[[int], None]]]:
     """Under every picture: more like it, less like it."""
 
     def act(sign: str) -> Callable[[int], None]:
-        return lambda row: _exemplify(_examples(desk).with_row(desk.identity(row), sign))
+        return lambda row: _exemplify(_examples(context).with_row(context.identity(row), sign))
 
     return [("More", act("+")), ("Less", act("-"))]
 
 
-def _likeness(desk: Desk, query: Query) -> Layer:
+def _likeness(context: PanelContext, query: Query) -> Layer:
     """Colours by likeness to a query; the same query gives the same layer."""
 
     def make() -> Layer:
-        values = similarities(desk.table, query.vector).copy()
-        values[~desk.table.stored.usable] = np.nan
+        values = similarities(context.table, query.vector).copy()
+        values[~context.table.stored.usable] = np.nan
         low, high = (float(v) for v in np.nanpercentile(values, [40, 99.9]))
         note = f"Cosine with {query.words}: light is alike."
         return Layer(
@@ -283,11 +287,11 @@ def _likeness(desk: Desk, query: Query) -> Layer:
         )
 
     return cached.shelf("likeness", 24).once(
-        (desk.table.fingerprint, np.asarray(query.vector, np.float32).tobytes()), make
+        (context.table.fingerprint, np.asarray(query.vector, np.float32).tobytes()), make
     )
 
 
-def table_of(desk: Desk, found: Neighbors) -> str:
+def table_of(context: PanelContext, found: Neighbors) -> str:
     """What was found, as CSV."""
     out = io.StringIO()
     writer = csv.writer(out)
@@ -295,12 +299,12 @@ def table_of(desk: Desk, found: Neighbors) -> str:
     for row, score, same in zip(
         found.rows.tolist(), found.similarity.tolist(), found.duplicate.tolist(), strict=True
     ):
-        lon, lat = desk.lonlat[row].tolist()
-        writer.writerow([desk.identity(row), f"{lon:.6f}", f"{lat:.6f}", f"{score:.6f}", same])
+        lon, lat = context.lonlat[row].tolist()
+        writer.writerow([context.identity(row), f"{lon:.6f}", f"{lat:.6f}", f"{score:.6f}", same])
     return out.getvalue()
 
 
-KINDS: dict[str, tuple[str, Callable[[Desk], Query | None]]] = {
+KINDS: dict[str, tuple[str, Callable[[PanelContext], Query | None]]] = {
     "place": (":material/travel_explore: Name or coordinates", by_place),
     "selection": (":material/lasso_select: My selection", by_selection),
     "part": (":material/grid_on: Part of a tile", by_part),

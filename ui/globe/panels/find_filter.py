@@ -11,9 +11,10 @@ from core.atlas.schema import COLUMNS
 from core.atlas.store.condition_syntax import SUMMARIES
 from core.errors import ExplorerError
 from core.viz.theme import CLASSES
-from ui.globe import desk as ask
-from ui.globe.desk import LONGEST_NOTE, Desk, Layer
-from ui.globe.panels.takeaway import downloads
+from ui.globe import panel_api as api
+from ui.globe.globe_state import MAX_PARAM_CHARS
+from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels.downloads import downloads
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
@@ -35,19 +36,19 @@ HELP = (
 )
 
 
-def draw(desk: Desk) -> None:
+def draw(context: PanelContext) -> None:
     """Ask for a condition, show which rows meet it."""
-    columns = _filled(desk)
+    columns = _filled(context)
     with st.container(horizontal=True, gap="small"):
         for name, (needs, text) in EXAMPLES.items():
             if needs in columns and st.button(
                 plain(name), key=f"find example {name}", type="tertiary", help=plain(text)
             ):
-                ask.note("search", f"filter:{text}")
-                ask.changed()
+                api.set_panel_param("search", f"filter:{text}")
+                api.take_rerun_request()
                 st.rerun()
     text = st.text_area(
-        "Condition, as after WHERE in SQL", key=state.widget("find filter", ""), height=80, max_chars=LONGEST_NOTE - 10,
+        "Condition, as after WHERE in SQL", key=state.widget("find filter", ""), height=80, max_chars=MAX_PARAM_CHARS - 10,
         placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
     )  # fmt: skip
     with st.expander("Columns of this table", icon=":material/table_rows:"):
@@ -56,21 +57,23 @@ def draw(desk: Desk) -> None:
         )
     if not text.strip():
         return
-    rows = rows_of(desk, text)
+    rows = rows_of(context, text)
     one_line = " ".join(text.split())
     state.keep("globe find seen", f"filter:{one_line}")
-    ask.note("search", f"filter:{one_line}")
+    api.set_panel_param("search", f"filter:{one_line}")
     state.keep(_LAST, text)
     if not len(rows):
         st.info(
             "The condition can be read, but no row meets it: loosen it.", icon=":material/filter_alt_off:"
         )
-        ask.ring([])
+        api.ring_rows([])
         return
-    st.markdown(f"**{len(rows):,}** of {len(desk.table):,} rows meet it ({len(rows) / len(desk.table):.1%}).")
-    meets = np.zeros(len(desk.table), np.int64)
+    st.markdown(
+        f"**{len(rows):,}** of {len(context.table):,} rows meet it ({len(rows) / len(context.table):.1%})."
+    )
+    meets = np.zeros(len(context.table), np.int64)
     meets[rows] = 1
-    ask.paint(
+    api.show_layer(
         Layer(
             "Condition",
             categories=meets,
@@ -79,57 +82,59 @@ def draw(desk: Desk) -> None:
             note=one_line[:120],
         )
     )
-    ask.ring([])
+    api.ring_rows([])
     shown = rows[np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int)].tolist()
-    clicked = ask.pictures(desk, shown, [desk.identity(row)[:10] for row in shown], key="find filter")
+    clicked = api.picture_strip(
+        context, shown, [context.identity(row)[:10] for row in shown], key="find filter"
+    )
     if len(rows) > SHOWN:
         st.caption(
             f"{SHOWN} of them, evenly through the table. In the other searches, “Where” can now be limited to what meets the condition."
         )
     downloads(
-        desk, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter"
+        context, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter"
     )
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
 
 
-def limit(desk: Desk) -> dict[str, NDArray[np.int64]]:
+def limit(context: PanelContext) -> dict[str, NDArray[np.int64]]:
     """The rows that meet the last condition, as a choice for other searches; nothing where there is none, or none any longer."""
     text = state.recall(_LAST, "")
     if not text:
         return {}
     try:
-        rows = rows_of(desk, text)
+        rows = rows_of(context, text)
     except ExplorerError:
         return {}
     return {"Where my condition holds": rows} if len(rows) else {}
 
 
-def rows_of(desk: Desk, text: str) -> NDArray[np.int64]:
+def rows_of(context: PanelContext, text: str) -> NDArray[np.int64]:
     """The rows that meet a condition. Raises FilterError with a sentence and an example."""
 
     def find() -> NDArray[np.int64]:
         try:
-            return desk.table.rows_where(text)
+            return context.table.rows_where(text)
         except FilterError as problem:
-            raise FilterError(f"{problem} For example: {_example(desk)}") from problem
+            raise FilterError(f"{problem} For example: {_example(context)}") from problem
 
-    return cached.shelf("conditions", 32).once((desk.table.fingerprint, text), find)
+    return cached.shelf("conditions", 32).once((context.table.fingerprint, text), find)
 
 
-def _example(desk: Desk) -> str:
-    columns = _filled(desk)
+def _example(context: PanelContext) -> str:
+    columns = _filled(context)
     return next((text for needs, text in EXAMPLES.values() if needs in columns), "unique_id = 'a'")
 
 
-def _filled(desk: Desk) -> list[str]:
+def _filled(context: PanelContext) -> list[str]:
     """Columns that hold anything."""
 
     def find() -> list[str]:
         return [
             name
-            for name in desk.table.columns.column_names
-            if desk.table.columns[name].null_count < len(desk.table) and name in COLUMNS
+            for name in context.table.columns.column_names
+            if context.table.columns[name].null_count < len(context.table) and name in COLUMNS
         ]
 
-    return cached.shelf("filled columns", 16).once(desk.table.fingerprint, find)
+    return cached.shelf("filled columns", 16).once(context.table.fingerprint, find)

@@ -1,4 +1,4 @@
-"""The panel "Groups": the table in groups with the tiles that stand for each, and its strangest places."""
+"""The panel "Groups": clusters of the table with typical tiles, and outliers."""
 
 from __future__ import annotations
 
@@ -10,69 +10,70 @@ import streamlit as st
 from core.atlas.analysis.cluster import CANDIDATES, Clusters
 from core.atlas.analysis.outliers import Outliers, outliers_by_density, outliers_by_loss
 from core.viz.theme import CLASSES, HEAT, colour_map
-from ui.globe import desk as ask
-from ui.globe.desk import Desk, Layer
+from ui.globe import panel_api as api
 from ui.globe.map.colour import clusters
-from ui.globe.panels.takeaway import downloads
+from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels.downloads import downloads
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 SHOWN, TYPICAL = 24, 6
 MOST_GROUPS = 24
 AUTOMATIC = 0
-WAYS = {
-    "groups": "Groups", "both": "Strange: reconstruction loss", "low": "Strange: low frequencies", "high": "Strange: high frequencies",
-    "density": "Strange: unlike everything",
+VIEWS = {
+    "groups": "Groups", "both": "Outliers: reconstruction loss", "low": "Outliers: low frequencies", "high": "Outliers: high frequencies",
+    "density": "Outliers: distance to neighbours",
 }  # fmt: skip
 BANDS: dict[str, Any] = {"both": "both", "low": "low", "high": "high"}
 
 
-def draw(desk: Desk) -> None:
-    """Choose between groups and strange places; a link restores which."""
-    desk.table.require_one_model()
-    way, count = _said(ask.noted("groups"))
-    ways = [name for name in WAYS if name not in BANDS or _has_losses(desk, name)]
+def draw(context: PanelContext) -> None:
+    """Let the user choose between groups and outliers; a link restores the choice."""
+    context.table.require_one_model()
+    shown, count = _parse_param(api.panel_param("groups"))
+    options = [name for name in VIEWS if name not in BANDS or _has_losses(context, name)]
     left, right = st.columns([2.2, 1], vertical_alignment="bottom")
-    way = left.segmented_control(
-        "Show", ways, format_func=WAYS.__getitem__, required=True, key=state.widget("groups way", way if way in ways else "groups")
+    shown = left.segmented_control(
+        "Show", options, format_func=VIEWS.__getitem__, required=True,
+        key=state.widget("groups way", shown if shown in options else "groups"),
     ) or "groups"  # fmt: skip
-    if way != "groups":
-        ask.note("groups", way)
-        _strange(desk, way)
+    if shown != "groups":
+        api.set_panel_param("groups", shown)
+        _show_outliers(context, shown)
         return
-    options = [AUTOMATIC, *range(2, min(MOST_GROUPS, int(desk.table.stored.usable.sum())) + 1)]
+    counts = [AUTOMATIC, *range(2, min(MOST_GROUPS, int(context.table.stored.usable.sum())) + 1)]
     count = right.selectbox(
-        "How many", options, key=state.widget("groups count", count if count in options else AUTOMATIC),
-        format_func=lambda n: "found by silhouette" if n == AUTOMATIC else str(n),
+        "Number of groups", counts, key=state.widget("groups count", count if count in counts else AUTOMATIC),
+        format_func=lambda n: "automatic (silhouette)" if n == AUTOMATIC else str(n),
     )  # fmt: skip
-    ask.note("groups", f"groups {count}" if count else "groups")
+    api.set_panel_param("groups", f"groups {count}" if count else "groups")
     with st.spinner("Grouping", show_time=True):
-        found = clusters(desk.table, count or None)
-    _groups(desk, found, automatic=not count)
+        found = clusters(context.table, count or None)
+    _show_groups(context, found, automatic=not count)
 
 
-def _said(text: str) -> tuple[str, int]:
-    """Read what the address says: a way to look, and a number of groups."""
+def _parse_param(text: str) -> tuple[str, int]:
+    """Parse the address parameter into what to show and a number of groups."""
     way, _, number = text.partition(" ")
     return way, int(number) if number.isascii() and number.isdecimal() and len(number) < 4 else AUTOMATIC
 
 
-def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
-    """Every group: its colour, its share, its most typical tiles."""
+def _show_groups(context: PanelContext, found: Clusters, *, automatic: bool) -> None:
+    """Show each group with its colour, its share of the rows, and its most typical tiles."""
     sizes = np.bincount(found.labels[found.labels >= 0], minlength=found.k)
     names = tuple(f"Group {n + 1}" for n in range(found.k))
     layer = Layer(
         "Groups",
         categories=found.labels,
         names=names,
-        note="k-means on the vectors; the largest group comes first.",
+        note="k-means on the vectors, largest group first.",
     )
-    ask.paint_on_request(layer, family=tuple(WAYS.values()))
-    ask.ring([])
+    api.offer_layer(layer, family=tuple(VIEWS.values()))
+    api.ring_rows([])
     if automatic:
         tried = ", ".join(str(k) for k in CANDIDATES if k in found.silhouette)
         st.caption(
-            f"**{found.k:,} groups** have the best silhouette ({found.silhouette[found.k]:.2f} of at most 1); tried: {tried}."
+            f"**{found.k:,} groups** have the highest silhouette score ({found.silhouette[found.k]:.2f}, maximum 1). Tried: {tried}."
         )
     for n, name in enumerate(names):
         st.html(
@@ -80,13 +81,15 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
             f'<span style="opacity:.7">{sizes[n]:,} places, {sizes[n] / max(sizes.sum(), 1):.1%}</span></div>'
         )
         rows = list(found.representatives[n][:TYPICAL])
-        clicked = ask.pictures(desk, rows, ["most typical", *["typical"] * (len(rows) - 1)], key=f"group {n}")
+        clicked = api.picture_strip(
+            context, rows, ["most typical", *["typical"] * (len(rows) - 1)], key=f"group {n}"
+        )
         if clicked is not None:
-            ask.choose(clicked)
-    st.caption("Pictures: the tiles nearest to each group's centre. Click one to make it the place in hand.")
+            api.select_place(clicked)
+    st.caption("The pictures are the tiles nearest to each group's centre. Click one to select it.")
     labels = found.labels.astype(np.int32)
     downloads(
-        desk,
+        context,
         "groups",
         {"group": labels + 1},
         {"group": np.where(labels < 0, np.nan, labels + 1)},
@@ -95,51 +98,51 @@ def _groups(desk: Desk, found: Clusters, *, automatic: bool) -> None:
     )
 
 
-def _strange(desk: Desk, way: str) -> None:
-    """The strangest places by one measure, and the Earth coloured by it."""
-    with st.spinner("Looking for what is strange", show_time=True):
-        found = outliers(desk, way)
+def _show_outliers(context: PanelContext, measure: str) -> None:
+    """Show the outliers by one measure, and offer to colour the maps by it."""
+    with st.spinner("Finding outliers", show_time=True):
+        found = outliers(context, measure)
     limits = (float(np.nanpercentile(found.score, 50)), float(np.nanpercentile(found.score, 99.8)))
-    note = f"Light is strange: {found.meaning}."
-    layer = Layer(WAYS[way], values=found.score, palette=colour_map(HEAT), note=note, limits=limits)
-    ask.paint_on_request(layer, family=tuple(WAYS.values()))
+    note = f"Brighter is more unusual: {found.meaning}."
+    layer = Layer(VIEWS[measure], values=found.score, palette=colour_map(HEAT), note=note, limits=limits)
+    api.offer_layer(layer, family=tuple(VIEWS.values()))
     rows = found.rows[:SHOWN].tolist()
-    ask.ring(rows)
-    clicked = ask.pictures(desk, rows, [f"{found.score[row]:.3g}" for row in rows], key=f"strange {way}")
-    st.caption(
-        f"The strangest first; the number: {plain(found.meaning)}. They carry yellow rings on the maps."
+    api.ring_rows(rows)
+    clicked = api.picture_strip(
+        context, rows, [f"{found.score[row]:.3g}" for row in rows], key=f"outliers {measure}"
     )
-    if way in BANDS:
+    st.caption(f"Most unusual first, with their {plain(found.meaning)}. Yellow rings mark them on the maps.")
+    if measure in BANDS:
         st.caption(
-            "A network that has seen much of a kind of ground imagines it well: what it cannot imagine is rare, damaged, clouded, or plain noise."
+            "A network reconstructs well what it has often seen. A high loss means rare ground, clouds, damaged pixels or noise."
         )
     downloads(
-        desk,
-        f"strange {way}",
+        context,
+        f"outliers {measure}",
         {"score": found.score},
         {"score": found.score},
         {"score": found.meaning},
-        key="strange",
+        key="outliers",
     )
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
 
 
-def outliers(desk: Desk, way: str) -> Outliers:
-    """The strangest rows of the table, computed once for all users."""
+def outliers(context: PanelContext, measure: str) -> Outliers:
+    """Return the outliers of the table, computed once for all users."""
 
     def find() -> Outliers:
         found = (
-            outliers_by_density(desk.table, SHOWN)
-            if way == "density"
-            else outliers_by_loss(desk.table, SHOWN, BANDS[way])
+            outliers_by_density(context.table, SHOWN)
+            if measure == "density"
+            else outliers_by_loss(context.table, SHOWN, BANDS[measure])
         )
         found.score.flags.writeable = False
         return found
 
-    return cached.shelf("outliers", 16).once((desk.table.fingerprint, way), find)
+    return cached.shelf("outliers", 16).once((context.table.fingerprint, measure), find)
 
 
-def _has_losses(desk: Desk, way: str) -> bool:
-    names = ("recon_loss_low", "recon_loss_high") if way == "both" else (f"recon_loss_{way}",)
-    return all(desk.table.columns[name].null_count < len(desk.table) for name in names)
+def _has_losses(context: PanelContext, measure: str) -> bool:
+    names = ("recon_loss_low", "recon_loss_high") if measure == "both" else (f"recon_loss_{measure}",)
+    return all(context.table.columns[name].null_count < len(context.table) for name in names)

@@ -15,9 +15,9 @@ from core.errors import ExplorerError
 from core.geo import Source, open_source
 from core.session import UPLOADED_WEIGHTS, model_outside
 from core.units import metres
-from ui.globe.desk import Desk
+from ui.globe.panel_api import PanelContext
 from ui.globe.panels import plans
-from ui.globe.panels.following import follow
+from ui.globe.panels.job_list import show_jobs
 from ui.pickers import model_picker
 from ui.pickers.tile_picker import MOST_LISTED, UPLOAD_MB
 from ui.shell import cached, jobs, state, uploads, weights
@@ -46,8 +46,8 @@ class Chosen:
     stated_gsd_m: float | None = None
 
 
-def draw(desk: Desk | None) -> None:
-    """Choose imagery and settings, see the plan, start; below, this user's jobs. Without a desk, no table is here yet."""
+def draw(context: PanelContext | None) -> None:
+    """Choose imagery and settings, see the plan, start; below, this user's jobs. Without a context, no table is here yet."""
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         chosen = _choose()
@@ -57,12 +57,12 @@ def draw(desk: Desk | None) -> None:
                     icon=":material/satellite:")  # fmt: skip
     else:
         with left:
-            title, wanted = _settings(desk, chosen)
+            title, wanted = _settings(context, chosen)
         with right:
             _plan(chosen, title, wanted)
     if jobs.jobs_of(state.owner()):
         state.own(state.owner())
-        follow(state.owner())
+        show_jobs(state.owner())
 
 
 def _choose() -> Chosen | None:
@@ -154,11 +154,11 @@ def _state_gsd(source: Source) -> float | None:
     return None
 
 
-def _settings(desk: Desk | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
+def _settings(context: PanelContext | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
     """The settings of a sweep; the model begins as that of the open table, so that both can be searched with one another."""
     from core.models.registry import default_embedder
 
-    open_with = "" if desk is None else desk.table.columns["model"][0].as_py()
+    open_with = "" if context is None else context.table.columns["model"][0].as_py()
     first = open_with if open_with in cached.cards() else default_embedder()
     names = sorted(
         [*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())

@@ -20,10 +20,10 @@ from core.atlas.analysis.marking import Sheet, Word, load_sheet, new_key, save_s
 from core.atlas.search.neighbors import top
 from core.errors import ExplorerError
 from core.viz.theme import HEAT, colour_map
-from ui.globe import desk as ask
-from ui.globe.desk import Desk, Layer
-from ui.globe.map.colour import Painted, encode
-from ui.globe.panels.takeaway import downloads
+from ui.globe import panel_api as api
+from ui.globe.map.colour import EncodedLayer, encode
+from ui.globe.panel_api import Layer, PanelContext
+from ui.globe.panels.downloads import downloads
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import ROOT
@@ -51,38 +51,38 @@ class Learnt:
         return not len(known) or float(np.ptp(known)) < FLAT
 
 
-def draw(desk: Desk) -> None:
+def draw(context: PanelContext) -> None:
     """Show what to mark, what was learnt, and the ways to take it away."""
-    desk.table.require_one_model()
+    context.table.require_one_model()
     sheet = _sheet()
-    marks, missing = sheet.marks(desk.table)
-    learnt = learn(desk, sheet, marks)
+    marks, missing = sheet.marks(context.table)
+    learnt = learn(context, sheet, marks)
     left, right = st.columns([1, 2.4], gap="large")
     with left:
         _title(sheet)
-        _place(desk, sheet)
-        _standing(desk, sheet, marks, missing, learnt)
+        _place(context, sheet)
+        _standing(context, sheet, marks, missing, learnt)
     with right:
-        _ask_for_marks(desk, sheet, marks, learnt)
+        _ask_for_marks(context, sheet, marks, learnt)
         if learnt is not None and not learnt.flat:
-            _likely(desk, sheet, marks, learnt)
-        _marked(desk, sheet, marks)
+            _likely(context, sheet, marks, learnt)
+        _marked(context, sheet, marks)
     if learnt is not None and not learnt.flat:
-        ask.paint(learnt.layer)
+        api.show_layer(learnt.layer)
 
 
-def learn(desk: Desk, sheet: Sheet, marks: Marks) -> Learnt | None:
+def learn(context: PanelContext, sheet: Sheet, marks: Marks) -> Learnt | None:
     """Learn from marks, once for each set of them; None until there is a yes and a no."""
     if not marks.yes or not marks.no:
         return None
 
     def make() -> Learnt:
-        labeller = fit(desk.table, marks)
-        probability = labeller.scores(desk.table)
+        labeller = fit(context.table, marks)
+        probability = labeller.scores(context.table)
         probability.flags.writeable = False
         return Learnt(labeller, probability, layer_of(probability, sheet.title))
 
-    return cached.shelf("learnt", 12).once((desk.table.fingerprint, marks, sheet.title), make)
+    return cached.shelf("learnt", 12).once((context.table.fingerprint, marks, sheet.title), make)
 
 
 def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
@@ -97,7 +97,7 @@ def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
     )
 
 
-def colours_of(probability: NDArray[np.float32]) -> Painted:
+def colours_of(probability: NDArray[np.float32]) -> EncodedLayer:
     """Probabilities as the browser receives them."""
     return encode(layer_of(probability, ""))
 
@@ -114,19 +114,19 @@ def _title(sheet: Sheet) -> None:
         _change(replace(sheet, title=said))
 
 
-def _place(desk: Desk, sheet: Sheet) -> None:
+def _place(context: PanelContext, sheet: Sheet) -> None:
     """The place that was clicked, to be marked too."""
-    if desk.place is None:
+    if context.place is None:
         st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
         return
-    word = sheet.now().get(desk.identity(desk.place), "none")
+    word = sheet.now().get(context.identity(context.place), "none")
     said = {"yes": "marked yes", "no": "marked no", "none": "not marked"}[word]
     one, two = st.columns([1, 1.2], vertical_alignment="center")
     with one:
-        ask.pictures(desk, [desk.place], ["the place in hand"], key="label place")
+        api.picture_strip(context, [context.place], ["the place in hand"], key="label place")
     with two:
         st.caption(f"The place you clicked: {plain(said)}.")
-        if not desk.table.stored.usable[desk.place]:
+        if not context.table.stored.usable[context.place]:
             st.caption("It has no vector, so it cannot be marked.")
             return
         with st.container(horizontal=True, gap="small"):
@@ -137,17 +137,17 @@ def _place(desk: Desk, sheet: Sheet) -> None:
                     shortcut=letter,
                     type="primary" if word == value else "secondary",
                 ):
-                    _mark(desk, sheet, value, desk.place)
+                    _mark(context, sheet, value, context.place)
 
 
-def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Learnt | None) -> None:
+def _standing(context: PanelContext, sheet: Sheet, marks: Marks, missing: int, learnt: Learnt | None) -> None:
     """Marks so far, undo, what was learnt from them, and downloads."""
     st.markdown(f"**{len(marks.yes)}** yes · **{len(marks.no)}** no")
     if missing:
         st.caption(f"{missing:,} more of your marks are on places that are not among the rows on show.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Undo mark", icon=":material/undo:", disabled=not sheet.log, key="label undo"):
-            _change(sheet.undone(), desk)
+            _change(sheet.undone(), context)
         if st.button(
             "Begin anew",
             icon=":material/restart_alt:",
@@ -156,8 +156,8 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
             help="These marks stay under their link.",
         ):
             state.keep(_HELD, ("", Sheet()))
-            ask.note("labels", "")
-            ask.colour_by("appearance")
+            api.set_panel_param("labels", "")
+            api.colour_by("appearance")
             _again()
     if learnt is None:
         return
@@ -171,18 +171,23 @@ def _standing(desk: Desk, sheet: Sheet, marks: Marks, missing: int, learnt: Lear
     else:
         share = float(np.nanmean(learnt.probability))
         st.caption(
-            f"About {share * len(desk.table):,.0f} of {len(desk.table):,} places ({share:.1%}) are expected to show it."
+            f"About {share * len(context.table):,.0f} of {len(context.table):,} places ({share:.1%}) are expected to show it."
         )
     st.markdown("**Take the map and your marks away**")
     words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
-    columns = {"probability": learnt.probability, "mark": [words.get(row) for row in range(len(desk.table))]}
+    columns = {
+        "probability": learnt.probability,
+        "mark": [words.get(row) for row in range(len(context.table))],
+    }
     about = {
         "looked_for": sheet.title,
         "marked_yes": len(marks.yes),
         "marked_no": len(marks.no),
         "left_out_accuracy": learnt.labeller.accuracy,
     }
-    downloads(desk, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label")
+    downloads(
+        context, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label"
+    )
     st.caption("Your marks are kept under this page's address: copy it to come back to them.")
 
 
@@ -195,38 +200,40 @@ def _verdict(labeller: Labeller) -> str:
     )
 
 
-def _ask_for_marks(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt | None) -> None:
+def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Learnt | None) -> None:
     """The places whose marks would teach most."""
     seed = int(state.recall(_SEED, 0))
     if learnt is not None:
-        rows = suggest(desk.table, learnt.labeller, SHOWN, probability=learnt.probability)
+        rows = suggest(context.table, learnt.labeller, SHOWN, probability=learnt.probability)
         st.markdown("## Mark these next: they teach the most")
         st.caption(
             "Doubtful places, each of which stands for many others. They carry yellow rings on the maps."
         )
     elif not (marks.yes or marks.no):
         rows = variety(
-            desk.table,
+            context.table,
             SHOWN,
             seed=seed,
-            beside=() if desk.place is None or not desk.table.stored.usable[desk.place] else (desk.place,),
+            beside=()
+            if context.place is None or not context.table.stored.usable[context.place]
+            else (context.place,),
         )
         st.markdown("## Which of these show what you are looking for?")
         st.caption("Mark at least one yes and one no; then the whole Earth is coloured by what you marked.")
     else:
         kind = "no" if marks.yes else "yes"
-        rows = variety(desk.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
+        rows = variety(context.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
         st.markdown(f"## Now mark one {plain(kind)}")
         st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
     captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
-    _strip(desk, sheet, rows.tolist(), captions, "ask")
-    ask.ring(rows.tolist())
+    _strip(context, sheet, rows.tolist(), captions, "ask")
+    api.ring_rows(rows.tolist())
     if learnt is None and st.button("Show others", icon=":material/casino:", key="label others"):
         state.keep(_SEED, seed + 1)
         _again()
 
 
-def _likely(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
+def _likely(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
     """The most likely places that are not marked: where a wrong one shows at once."""
     open_to = np.where(np.isfinite(learnt.probability), learnt.probability, -1.0).astype(np.float32)
     open_to[[*marks.yes, *marks.no]] = -1
@@ -234,67 +241,69 @@ def _likely(desk: Desk, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
     if not rows:
         return
     st.markdown("## Most likely so far")
-    _strip(desk, sheet, rows, [f"{open_to[row]:.0%}" for row in rows], "likely")
+    _strip(context, sheet, rows, [f"{open_to[row]:.0%}" for row in rows], "likely")
 
 
-def _marked(desk: Desk, sheet: Sheet, marks: Marks) -> None:
+def _marked(context: PanelContext, sheet: Sheet, marks: Marks) -> None:
     rows = [*marks.yes, *marks.no]
     if not rows:
         return
     with st.expander(f"Your {len(rows)} marks", icon=":material/checklist:"):
         shown = [*marks.yes[-24:], *marks.no[-24:]]
         captions = ["yes" if row in marks.yes else "no" for row in shown]
-        clicked = ask.pictures(
-            desk,
+        clicked = api.picture_strip(
+            context,
             shown,
             captions,
             key="label marks",
-            actions=[("Take away", partial(_mark, desk, sheet, "none"))],
+            actions=[("Take away", partial(_mark, context, sheet, "none"))],
         )
         if clicked is not None:
-            ask.choose(clicked)
+            api.select_place(clicked)
 
 
-def _strip(desk: Desk, sheet: Sheet, rows: list[int], captions: list[str], key: str) -> None:
-    actions = [(WORDS[word], partial(_mark, desk, sheet, word)) for word in ("yes", "no")]
-    clicked = ask.pictures(desk, rows, captions, key=f"label {key}", actions=actions)
+def _strip(context: PanelContext, sheet: Sheet, rows: list[int], captions: list[str], key: str) -> None:
+    actions = [(WORDS[word], partial(_mark, context, sheet, word)) for word in ("yes", "no")]
+    clicked = api.picture_strip(context, rows, captions, key=f"label {key}", actions=actions)
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
 
 
-def _mark(desk: Desk, sheet: Sheet, word: Word, row: int) -> None:
+def _mark(context: PanelContext, sheet: Sheet, word: Word, row: int) -> None:
     """Mark a row, and show at once what that teaches."""
-    _change(replace(sheet, table=desk.name).marked(desk.identity(row), word), desk)
+    _change(replace(sheet, table=context.name).marked(context.identity(row), word), context)
 
 
-def _change(sheet: Sheet, desk: Desk | None = None) -> None:
+def _change(sheet: Sheet, context: PanelContext | None = None) -> None:
     """Keep changed marks under this session's own key, colour the points anew, and run the page again."""
     held, own = state.recall(_HELD, ("", Sheet())), state.recall(_OWN, frozenset())
     key = held[0] if held[0] in own else new_key()
     save_sheet(LABELS, key, sheet)
     state.keep(_OWN, own | {key})
     state.keep(_HELD, (key, sheet))
-    ask.note("labels", key)
-    if desk is not None:
-        learnt = learn(desk, sheet, sheet.marks(desk.table)[0])
+    api.set_panel_param("labels", key)
+    if context is not None:
+        learnt = learn(context, sheet, sheet.marks(context.table)[0])
         if learnt is not None and not learnt.flat:
-            ask.paint(learnt.layer)
-        elif ask.painted() is not None:
-            ask.colour_by("appearance")
+            api.show_layer(learnt.layer)
+        elif api.shown_layer() is not None:
+            api.colour_by("appearance")
     _again()
 
 
 def _again() -> None:
-    ask.changed()
+    api.take_rerun_request()
     st.rerun()
 
 
 def _sheet() -> Sheet:
     """The marks in hand: this session's, or those that the address names."""
-    key = ask.noted("labels")
+    key = api.panel_param("labels")
     held: tuple[str, Sheet] = state.recall(_HELD, ("", Sheet()))
     if not key or key == held[0]:
-        ask.note("labels", held[0])  # the page's own undo may have gone back to before the first mark
+        api.set_panel_param(
+            "labels", held[0]
+        )  # the page's own undo may have gone back to before the first mark
         return held[1]
     try:
         sheet = load_sheet(LABELS, key)

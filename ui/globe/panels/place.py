@@ -1,4 +1,4 @@
-"""The panel "Place": the tile in hand, what a network makes of it, what is most like it, and where else on Earth it could be."""
+"""The panel "Place": the selected tile, its nearest neighbours by embedding, and its reconstruction."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from core.session import PageView
 from core.units import metres
 from core.viz.pictures import panels
 from core.viz.sheet import sheet
-from ui.globe import desk as ask
-from ui.globe.desk import Desk
-from ui.globe.map import scene
+from ui.globe import panel_api as api
+from ui.globe.globe_state import globe_view
+from ui.globe.map import linked_maps
+from ui.globe.panel_api import PanelContext
 from ui.globe.rows import picture, same_ground, spec_of
-from ui.globe.sight import sight
 from ui.mask_lab import lab
 from ui.pickers import controls, model_picker
 from ui.shell import cached, state
@@ -36,95 +36,94 @@ LABS = {
 }
 
 
-def draw(desk: Desk) -> None:
-    """Show the place in hand."""
-    if desk.place is None:
+def draw(context: PanelContext) -> None:
+    """Show the selected place."""
+    if context.place is None:
         st.info(
-            "**Click a point** on either map: here you then see its tile, what the network imagines where patches are hidden, and the "
-            "places on Earth that look most like it.",
+            "**Click a point** on either map to see its tile, the most similar places on Earth, and how the network reconstructs it "
+            "when patches are hidden.",
             icon=":material/ads_click:",
         )
-        if st.button("Show me one", icon=":material/casino:"):
-            generator = (
-                np.random.default_rng()
-            )  # of places that stand for many others: most of the Earth by area is open sea
-            ask.choose(int(generator.choice(variety(desk.table, SHOWN, seed=int(generator.integers(2**31))))))
+        if st.button("Pick one for me", icon=":material/casino:"):
+            # Choose among varied places: most of the Earth's area is open sea.
+            generator = np.random.default_rng()
+            varied = variety(context.table, SHOWN, seed=int(generator.integers(2**31)))
+            api.select_place(int(generator.choice(varied)))
         return
     left, right = st.columns([1, 2.4], gap="large")
     with left:
-        facts(desk, desk.place)
+        show_facts(context, context.place)
     with right, in_a_sentence():
-        alike(desk, desk.place)
+        show_neighbours(context, context.place)
     with in_a_sentence():
-        imagined(desk, desk.place)
+        show_reconstruction(context, context.place)
 
 
-def facts(desk: Desk, row: int) -> None:
-    """The tile, where it is, and everything the table says of it."""
-    st.image(picture(desk.table, row), width=220, alt=f"The tile of row {row}")
-    values = desk.table.columns.slice(row, 1).to_pylist()[0]
-    st.markdown(f"**{plain(where(desk, row))}**")
+def show_facts(context: PanelContext, row: int) -> None:
+    """Show the tile, its coordinates, and its columns in the table."""
+    st.image(picture(context.table, row), width=220, alt=f"The tile of row {row}")
+    values = context.table.columns.slice(row, 1).to_pylist()[0]
+    lon, lat = context.lonlat[row].tolist()
+    if np.isfinite(lon + lat):
+        st.markdown(
+            f"**{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}**"
+        )
+    else:
+        st.markdown("**Unknown location**")
     gsd = f" · {metres(values['gsd_m'])} per pixel" if values["gsd_m"] else ""
-    st.caption(f"{plain(values['source'] or 'unnamed source')}{gsd}")
-    with st.expander("What the table says", icon=":material/table_rows:"):
-        said = {
+    st.caption(f"{plain(values['source'] or 'unknown source')}{gsd}")
+    with st.expander("All columns of this row", icon=":material/table_rows:"):
+        stated = {
             name: str(value)[:80]
             for name, value in values.items()
             if value is not None and name not in ("geometry", "bbox")
         }
-        st.dataframe({"column": list(said), "value": list(said.values())}, hide_index=True, height=260)
+        st.dataframe({"column": list(stated), "value": list(stated.values())}, hide_index=True, height=260)
 
 
-def where(desk: Desk, row: int) -> str:
-    """A place in words."""
-    lon, lat = desk.lonlat[row].tolist()
-    if not np.isfinite(lon + lat):
-        return "Somewhere: the table does not say where"
-    return f"{abs(lat):.2f}° {'N' if lat >= 0 else 'S'}, {abs(lon):.2f}° {'E' if lon >= 0 else 'W'}"
-
-
-def alike(desk: Desk, row: int) -> None:
-    """The nearest neighbours, ringed on the maps and as pictures; and the whole Earth coloured by likeness."""
+def show_neighbours(context: PanelContext, row: int) -> None:
+    """Show the nearest neighbours as pictures and as rings on the maps; offer to colour the maps by similarity."""
     one, two = st.columns([1, 1.3], vertical_alignment="center")
     elsewhere = one.toggle(
-        "Only elsewhere", value=True, key="elsewhere", help="Leave out tiles that show some of the same ground.",
-        disabled=not np.isfinite(desk.lonlat[row]).all(),
+        "Exclude overlapping tiles", value=True, key="elsewhere", help="Leaves out tiles that cover some of the same ground.",
+        disabled=not np.isfinite(context.lonlat[row]).all(),
     )  # fmt: skip
     heat = two.toggle(
         "Where else on Earth does it look like this?",
-        value=sight().by == "similar",
-        key=f"heat {sight().by == 'similar'}",
+        value=globe_view().by == "similar",
+        key=f"heat {globe_view().by == 'similar'}",
     )
-    if heat != (sight().by == "similar"):
-        ask.colour_by("similar" if heat else "appearance")
-    found = neighbours(desk, row, elsewhere)
-    ask.ring(found.rows.tolist())
+    if heat != (globe_view().by == "similar"):
+        api.colour_by("similar" if heat else "appearance")
+    found = neighbours(context, row, elsewhere)
+    api.ring_rows(found.rows.tolist())
     captions = [
         f"{score:.3f}{' · the same' if same else ''}"
         for score, same in zip(found.similarity, found.duplicate, strict=True)
     ]
-    clicked = ask.pictures(desk, found.rows.tolist(), captions, key="near")
+    clicked = api.picture_strip(context, found.rows.tolist(), captions, key="near")
     st.caption(
-        f"Most alike first; the number is the cosine of the vectors. They carry yellow rings on the maps. {plain(found.note)}"
+        "Most similar first, with the cosine similarity of the vectors. Yellow rings mark them on the maps. "
+        f"{plain(found.note)}"
     )
     if clicked is not None:
-        ask.choose(clicked)
+        api.select_place(clicked)
 
 
-def neighbours(desk: Desk, row: int, elsewhere: bool) -> Neighbors:
-    """The rows most like one; `elsewhere` leaves out tiles that share ground with it."""
-    among = apart(desk, row) if elsewhere and np.isfinite(desk.lonlat[row]).all() else None
-    return nearest(desk.table, desk.table.vectors_of([row])[0], SHOWN, exclude=[row], among=among)
+def neighbours(context: PanelContext, row: int, elsewhere: bool) -> Neighbors:
+    """Return the rows most similar to a row; `elsewhere` excludes tiles that overlap it."""
+    among = apart(context, row) if elsewhere and np.isfinite(context.lonlat[row]).all() else None
+    return nearest(context.table, context.table.vectors_of([row])[0], SHOWN, exclude=[row], among=among)
 
 
-def apart(desk: Desk, row: int) -> NDArray[np.bool_]:
-    """Rows whose centre is farther away than one and a half tiles (of the larger of both tiles); rows without a place count as apart."""
-    columns = desk.table.columns
+def apart(context: PanelContext, row: int) -> NDArray[np.bool_]:
+    """Return which rows lie more than 1.5 tile widths (of the larger tile) away; rows without a location count as apart."""
+    columns = context.table.columns
     sides = columns["gsd_m"].to_numpy().astype(np.float64) * columns["image_size"].to_numpy().astype(
         np.float64
     )
     sides = np.nan_to_num(sides, nan=0.0)
-    lon, lat = np.radians(desk.lonlat.astype(np.float64)).T
+    lon, lat = np.radians(context.lonlat.astype(np.float64)).T
     half = (
         np.sin((lat - lat[row]) / 2) ** 2 + np.cos(lat) * np.cos(lat[row]) * np.sin((lon - lon[row]) / 2) ** 2
     )
@@ -132,21 +131,22 @@ def apart(desk: Desk, row: int) -> NDArray[np.bool_]:
     return ~(away_m < APART * np.maximum(sides, sides[row]))
 
 
-def imagined(desk: Desk, row: int) -> None:
-    """The place under the mask of the whole app, and the doors to the labs."""
-    spec = spec_of(desk.table, row)
+def show_reconstruction(context: PanelContext, row: int) -> None:
+    """Show the place under the current mask, and buttons that open it in the labs."""
+    spec = spec_of(context.table, row)
     if spec is None:
         st.caption(
-            "The source of this place is not on this machine, so it cannot be reconstructed: start with the folder that holds it, `make app DATA=folder`."
+            "The imagery of this place is not on this machine, so it cannot be reconstructed. Start the app with the folder that "
+            "holds it: `make app DATA=folder`."
         )
         return
-    show_imagined(view_of(desk.view, spec))
-    network_and_mask(desk.view)
+    show_reconstruction_of(view_of(context.view, spec))
+    network_and_mask(context.view)
 
 
-def show_imagined(view: PageView) -> None:
-    """The ground of a view, hidden in part and imagined, and the doors to the labs."""
-    st.markdown("## What the network imagines here")
+def show_reconstruction_of(view: PageView) -> None:
+    """Show the masked tile of a view and its reconstruction, and buttons that open it in the labs."""
+    st.markdown("## Reconstruction")
     try:
         made = lab.reconstruction(view)
     except ExplorerError as problem:
@@ -157,7 +157,9 @@ def show_imagined(view: PageView) -> None:
         sheet(
             [shown[name] for name in ("original", "masked", "combined", "pasted")],
             abreast=4,
-            address=lambda name, jpeg: scene.address("pictures", jpeg, f"imagined {name}", "0.jpg"),
+            address=lambda name, jpeg: linked_maps.asset_url(
+                "pictures", jpeg, f"reconstruction {name}", "0.jpg"
+            ),
         )
     )
     st.caption(f"{plain(made.recipe.caption())}. {plain(made.recipe.credit)}")
@@ -168,7 +170,7 @@ def show_imagined(view: PageView) -> None:
 
 
 def network_and_mask(view: PageView) -> None:
-    """Another network, or another mask: for the whole app, and the page runs again with it."""
+    """Let the user choose another network or mask for the whole app; rerun the page with it."""
     with st.popover("Network and mask", icon=":material/tune:"):
         key = state.widget("globe network", view.model)
         name = st.selectbox(
@@ -192,5 +194,5 @@ def network_and_mask(view: PageView) -> None:
 
 
 def view_of(view: PageView, spec: TileSpec) -> PageView:
-    """The view of the app, at a row's ground."""
+    """Return the view with its tile moved to a row's ground."""
     return replace(view, tile=same_ground(spec, cached.card_of(view.model).input_px), selection="")

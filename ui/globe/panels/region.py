@@ -1,4 +1,4 @@
-"""The panel "Map": the open table's ground at full resolution, under what the network makes of it, as a leafmap map with a switch for each layer."""
+"""The panel "Map": the open table's imagery at full resolution under its embedding colours, with a switch per layer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from core.errors import ExplorerError
 from core.geo import TileRef
 from core.geo.web_tiles import WebTiles
 from core.viz.regional import Cells, MapLayer, footprints, png, regional_map, stacked
-from ui.globe.desk import Desk
-from ui.globe.map.colour import choices, paint_by, rgb_of
+from ui.globe.globe_state import globe_view
+from ui.globe.map.colour import colour_choices, encoded_colours, rgb_of
+from ui.globe.panel_api import PanelContext
 from ui.globe.rows import spec_of
-from ui.globe.sight import sight
 from ui.shell import cached, routes, state
 from ui.shell.escaping import plain
 
@@ -30,56 +30,56 @@ GROUND, OUTLINES = "Imagery", "Tile outlines"
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What the tile route calls for a layer: the same layer of the same table is the same thing, so its address stays."""
+class TileLayer:
+    """A map layer as the tile route calls it; equal for the same layer of the same table, so its address stays the same."""
 
     key: Hashable
     layer: MapLayer = field(compare=False)
 
     def __call__(self, z: int, x: int, y: int) -> bytes | None:
-        """One tile as PNG; None where there is nothing."""
-        found = self.layer.draw(z, x, y) if 0 <= z <= 24 and 0 <= x < 2**z and 0 <= y < 2**z else None
-        return None if found is None else png(found)
+        """Return one tile as PNG; None if it is empty."""
+        pixels = self.layer.draw(z, x, y) if 0 <= z <= 24 and 0 <= x < 2**z and 0 <= y < 2**z else None
+        return None if pixels is None else png(pixels)
 
 
-def draw(desk: Desk) -> None:
-    """Show the map, what is on it, and whose imagery it is."""
-    if not np.isfinite(desk.lonlat).all(axis=1).any():
+def draw(context: PanelContext) -> None:
+    """Show the map with its layers and the credits of its imagery."""
+    if not np.isfinite(context.lonlat).all(axis=1).any():
         st.info(
-            "The rows of this table do not say where they are, so there is no map of them: embed a raster with a CRS.",
+            "The rows of this table have no location, so they cannot be mapped. Embed a raster with a CRS.",
             icon=":material/map:",
         )
         return
-    if len(desk.table) > MOST_CELLS:
+    if len(context.table) > MOST_CELLS:
         st.info(
-            f"A map of {len(desk.table):,} footprints is too much at once: choose one scale above, or a table of at most {MOST_CELLS:,} rows."
+            f"This table has {len(context.table):,} footprints, more than the map can show. Choose one scale above, or a table of at most {MOST_CELLS:,} rows."
         )
         return
     opacity = st.slider(
-        "How strongly the colours cover the imagery",
+        "Opacity of the colours",
         0,
         100,
         format="%d %%",
         key=state.widget("map cover", 60),
     )
     with st.spinner("Drawing the map"):
-        layers, whose = _layers(desk, opacity / 100)
-        html = _html(desk, layers)
+        layers, credit_lines = _layers(context, opacity / 100)
+        html = _html(context, layers)
     if routes.served():
         st.iframe(f"/maps/{routes.share(state.session_id(), 'maps', html, name='map')}", height=HEIGHT_PX)
     else:
         st.iframe(html.decode(), height=HEIGHT_PX)
         st.caption(
-            "Started with `streamlit run app.py`, the map shows one coarse picture for each layer; start with `make app` for full resolution."
+            "Started with `streamlit run app.py`, the map shows one coarse picture per layer. Start with `make app` for full resolution."
         )
-    st.caption(plain(" · ".join(["Switch layers in the map's corner; colours as above.", *whose])))
+    st.caption(plain(" · ".join(["Switch layers on and off in the corner of the map.", *credit_lines])))
 
 
-def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
-    """Imagery lowest, then one layer of colours shown and the others at hand, then outlines; also whose imagery it is."""
-    table = desk.table
+def _layers(context: PanelContext, opacity: float) -> tuple[list[TileLayer], list[str]]:
+    """Return the layers from bottom to top (imagery, colours, outlines), and the credits of the imagery."""
+    table = context.table
     pictures = _pictures(table)
-    found: list[Drawn] = []
+    layers: list[TileLayer] = []
     if pictures:
         west, south = np.min([one.bounds[:2] for one in pictures], axis=0).tolist()
         east, north = np.max([one.bounds[2:] for one in pictures], axis=0).tolist()
@@ -89,34 +89,34 @@ def _layers(desk: Desk, opacity: float) -> tuple[list[Drawn], list[str]]:
             (west, south, east, north),
             max(one.finest for one in pictures),
         )
-        found.append(Drawn((table.fingerprint, GROUND), ground))
+        layers.append(TileLayer((table.fingerprint, GROUND), ground))
     outlines = cached.shelf("footprints", 4).once(table.fingerprint, lambda: Cells(footprints(table)))
-    offered = choices(table, desk.place)
+    offered = colour_choices(table, context.place)
     first = (
-        () if sight().by == "appearance" else (sight().by,)
-    )  # what the globe shows, where somebody chose it
+        () if globe_view().by == "appearance" else (globe_view().by,)
+    )  # the colours of the globe, if the user chose any
     shown = [by for by in dict.fromkeys((*first, *OFFERED)) if by in offered]
     for by in reversed(shown):
-        painted = paint_by(table, by, desk.place)
+        painted = encoded_colours(table, by, context.place)
         cells = outlines.coloured(rgb_of(painted))
         layer = MapLayer(
             _plain(offered[by]), cells.draw, cells.bounds, min(22, cells.finest + 2), opacity, by == shown[0]
         )
-        found.append(Drawn((table.fingerprint, by, painted.layer), layer))
-    found.append(
-        Drawn(
+        layers.append(TileLayer((table.fingerprint, by, painted.layer), layer))
+    layers.append(
+        TileLayer(
             (table.fingerprint, OUTLINES),
             MapLayer(OUTLINES, outlines.draw, outlines.bounds, min(22, outlines.finest + 3), 1.0, False),
         )
     )
-    return found, sorted({one.credit for one in pictures if one.credit})
+    return layers, sorted({one.credit for one in pictures if one.credit})
 
 
-def _html(desk: Desk, layers: list[Drawn]) -> bytes:
-    """The map as a page of its own, made once for the same layers."""
+def _html(context: PanelContext, layers: list[TileLayer]) -> bytes:
+    """Return the map as an HTML page, cached for the same layers."""
     place = None
-    if desk.place is not None and np.isfinite(desk.lonlat[desk.place]).all():
-        place = (float(desk.lonlat[desk.place, 0]), float(desk.lonlat[desk.place, 1]))
+    if context.place is not None and np.isfinite(context.lonlat[context.place]).all():
+        place = (float(context.lonlat[context.place, 0]), float(context.lonlat[context.place, 1]))
     theme = st.context.theme.type or "light"
     addresses = {}
     if routes.served():
@@ -142,7 +142,7 @@ def _html(desk: Desk, layers: list[Drawn]) -> bytes:
 
 
 def _pictures(table: EmbeddingTable) -> list[WebTiles]:
-    """The georeferenced pictures that the rows were cut from, those that are here."""
+    """Return the georeferenced pictures that the rows were cut from, if available."""
 
     def find() -> list[WebTiles]:
         keys = table.columns.select(["source", "product_id"]).to_pandas().drop_duplicates()
@@ -155,12 +155,12 @@ def _pictures(table: EmbeddingTable) -> list[WebTiles]:
             try:
                 opened.append(WebTiles(cached.catalogue().source(ref.source), ref.key))
             except ExplorerError:
-                continue  # a picture without a place is no ground for a map
+                continue  # a picture without a location cannot be mapped
         return opened
 
     return cached.shelf("map pictures", 6).once(table.fingerprint, find)
 
 
 def _plain(name: str) -> str:
-    """A name that can stand inside a page: what a table from outside calls its columns may hold anything."""
+    """Return a name that is safe inside an HTML page; column names come from untrusted tables."""
     return re.sub(r"[^\w ,.()%-]", "", name)[:60]

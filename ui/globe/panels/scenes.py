@@ -1,4 +1,4 @@
-"""Satellite scenes of a place on the page: asked for, shown with their previews and where they lie, one of them chosen."""
+"""Satellite scenes of a place: search, previews, a map of their outlines, and the choice of one."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from core.net.client import Web
 from core.units import metres
 from core.viz.footprints import located, span_m
 from core.viz.sheet import jpeg
-from ui.globe.rows import card
+from ui.globe.rows import placeholder
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 PREVIEW_PX, MAP_PX = 180, 360
 FRESH_S = 600.0
-"""How long an answer is kept: signed links live about an hour."""
+"""How long an answer is cached in seconds; signed links expire after about an hour."""
 
 _CHOSEN = "anywhere scene"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question and when it was asked, in spans of FRESH_S since the epoch."""
+class SceneRequest:
+    """A query and when it was made, in units of FRESH_S since the epoch."""
 
     query: SceneQuery
     when: float
 
     @classmethod
-    def now(cls, query: SceneQuery) -> Asked:
-        """Ask now; the same question within ten minutes has the same answer."""
+    def now(cls, query: SceneQuery) -> SceneRequest:
+        """Return a request made now; equal queries within ten minutes share an answer."""
         return cls(query, time.time() // FRESH_S)
 
 
-def answer(asked: Asked) -> tuple[SatelliteScene, ...]:
-    """The scenes that a catalogue names, with their previews fetched side by side. Raises OnlineError and GeoError."""
+def find_scenes(request: SceneRequest) -> tuple[SatelliteScene, ...]:
+    """Return the scenes found in the catalogue, with previews fetched in parallel. Raises OnlineError and GeoError."""
 
-    def ask() -> tuple[SatelliteScene, ...]:
+    def fetch() -> tuple[SatelliteScene, ...]:
         web = Web()
-        scenes = search(web, asked.query)
+        scenes = search(web, request.query)
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda scene: preview(scene, web), scenes))
         return scenes
 
-    return cached.shelf("scene answers", 64).once(asked, ask)
+    return cached.shelf("scene answers", 64).once(request, fetch)
 
 
 def preview(scene: SatelliteScene, web: Web | None = None) -> bytes:
-    """A scene's preview as a small JPEG, decoded here before it goes to a browser; a grey card where it cannot be had."""
+    """Return a scene's preview as a small JPEG, re-encoded on the server; a grey placeholder if there is none."""
 
     def fetch() -> bytes:
         if scene.thumbnail is None:
-            return card("This scene has no preview")
+            return placeholder("This scene has no preview")
         try:
             data = (web or Web()).picture(scene.thumbnail)
             pixels = decode_picture(data, "preview").pixels
         except ExplorerError:
-            return card("The preview could not be fetched")
+            return placeholder("The preview could not be fetched")
         every = max(1, min(pixels.shape[1:]) // PREVIEW_PX)
         small = pixels[:, ::every, ::every].astype(np.uint8).transpose(1, 2, 0)
         return jpeg(small if small.shape[2] == 3 else np.repeat(small, 3, axis=2), 85)
@@ -76,23 +76,23 @@ def preview(scene: SatelliteScene, web: Web | None = None) -> bytes:
 
 
 def choose(scenes: tuple[SatelliteScene, ...]) -> SatelliteScene:
-    """Show scenes as a strip of previews with date, cloud and a button each; gives the one chosen, the least cloudy at first."""
+    """Show previews of scenes with date and cloud cover; return the chosen one, at first the least cloudy."""
     chosen = next((scene for scene in scenes if scene.id == state.recall(_CHOSEN, "")), scenes[0])
     with st.container(horizontal=True, gap="small", key="scenes strip"):
         for n, scene in enumerate(scenes):
             with st.container(width=132, gap="small", key=f"scene {n}"):
                 st.image(preview(scene), width="stretch", alt=f"Preview of the scene of {day(scene)}")
                 st.caption(f"**{plain(day(scene))}**  \n{plain(cloud(scene))}")
-                here = scene is chosen
+                is_chosen = scene is chosen
                 st.button(
-                    "Shown below" if here else "Show", key=f"scene {n} {scene.id}", type="primary" if here else "secondary", width="stretch",
+                    "Shown below" if is_chosen else "Show", key=f"scene {n} {scene.id}", type="primary" if is_chosen else "secondary", width="stretch",
                     on_click=state.keep, args=(_CHOSEN, scene.id),
                 )  # fmt: skip
     return chosen
 
 
 def chart(scenes: tuple[SatelliteScene, ...], place: tuple[float, float], chosen: str) -> None:
-    """Where the scenes lie, on a small map; nothing where the Earth's picture is not installed."""
+    """Show the outlines of scenes on a small map, if the world basemap is installed."""
     outlines = [scene.outline for scene in scenes]
     spec = TileSpec(
         TileRef("globe", "blue_marble"), lonlat=place, gsd_m=span_m(place, outlines) / MAP_PX, size_px=MAP_PX
@@ -102,17 +102,17 @@ def chart(scenes: tuple[SatelliteScene, ...], place: tuple[float, float], chosen
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
-    wide = f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide."
+    caption = plain(f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.")
     st.image(
         jpeg(located(earth, outlines, place, at)),
         width="stretch",
-        caption=wide,
+        caption=caption,
         alt="Map of the scenes' outlines",
     )
 
 
 def day(scene: SatelliteScene) -> str:
-    """When a scene was taken, as a date."""
+    """Return the acquisition date of a scene as text."""
     try:
         return f"{datetime.fromisoformat(scene.when):%-d %b %Y}"
     except ValueError:
@@ -120,5 +120,5 @@ def day(scene: SatelliteScene) -> str:
 
 
 def cloud(scene: SatelliteScene) -> str:
-    """How cloudy a scene is, in words."""
+    """Return the cloud cover of a scene as text."""
     return "cloud unknown" if scene.cloud_percent is None else f"{scene.cloud_percent:.3g} % cloud"

@@ -1,4 +1,4 @@
-"""The panels under the maps as tabs: a module each, and only the open one runs."""
+"""The panels below the maps, as tabs: one module each, and only the open one runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from ui.globe.desk import Desk, changed
-from ui.globe.map.colour import Painted
-from ui.globe.map.scene import WITHOUT_ROUTES
-from ui.globe.sight import sight
-from ui.globe.tables import Scene
+from ui.globe.globe_state import globe_view
+from ui.globe.map.colour import EncodedLayer
+from ui.globe.map.linked_maps import WITHOUT_ROUTES
+from ui.globe.panel_api import PanelContext, take_rerun_request
+from ui.globe.tables import MapData
 from ui.shell import routes
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
@@ -23,53 +23,53 @@ PANELS = {
 }  # fmt: skip
 
 
-def nothing_yet() -> None:
-    """What there is to do where no table is here yet."""
+def without_tables() -> None:
+    """Say how to get a first table, and offer to embed imagery."""
     st.info(
-        "No table of embeddings is here yet. `make atlas` embeds the whole Earth (some minutes); `make app DATA=folder` brings tables of "
-        "your own, written by `python -m core embed` or by others (Major TOM, Clay, Earth Index, any GeoParquet with vectors).",
+        "There is no embedding table yet. `make atlas` embeds the whole Earth in a few minutes. `make app DATA=folder` opens your "
+        "tables: from `python -m core embed`, Major TOM, Clay, Earth Index, or any GeoParquet file with vectors.",
         icon=":material/public_off:",
     )
-    st.markdown("## Or embed imagery of your own now")
+    st.markdown("## Or embed your imagery now")
     _imagery()
 
 
 @st.fragment
 def _imagery() -> None:
-    """The one panel that needs no table; when a table of the user's own was made or chosen, the page runs again with it."""
+    """Draw the one panel that needs no table; rerun the page when it adds a table."""
     with in_a_sentence():
         import_module("ui.globe.panels.imagery").draw(None)
-    if changed():
+    if take_rerun_request():
         st.rerun()
 
 
-def remarks(scene: Scene, painted: Painted, selected: NDArray[np.int64]) -> None:
-    """One line each: what the colours mean, what is wrong with rows, what cannot be shown."""
+def remarks(data: MapData, painted: EncodedLayer, selected: NDArray[np.int64]) -> None:
+    """Show one line each about the colours, about invalid rows, and about what cannot be shown."""
     if painted.layer.note:
         st.caption(plain(painted.layer.note))
-    for sentence in scene.problems:
+    for sentence in data.problems:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
-    if not scene.placed:
+    if not data.has_locations:
         st.caption(
-            ":orange[:material/info:] This table does not say where its rows are, so only their projection is shown."
+            ":orange[:material/info:] The rows of this table have no location, so only their projection is shown."
         )
-    chosen = sight().selection
-    if chosen is not None and not len(selected):
+    selection = globe_view().selection
+    if selection is not None and not len(selected):
         st.caption(
-            ":orange[:material/info:] There is no point inside the selection; draw it larger, or lift it."
+            ":orange[:material/info:] There is no point inside the selection. Draw a larger one or clear it."
         )
     if not routes.served():
         st.caption(f":orange[:material/info:] {WITHOUT_ROUTES}")
 
 
 @st.fragment
-def panels(desk: Desk) -> None:
-    """Draw the tab row and the open panel; when it asked for something, the page runs again with it."""
+def panels(context: PanelContext) -> None:
+    """Draw the tabs and the open panel; rerun the page if the panel requested a change."""
     for module, tab in zip(
         PANELS.values(), st.tabs(list(PANELS), key="tab", bind="query-params", on_change="rerun"), strict=True
     ):
         if tab.open:
             with tab, in_a_sentence():
-                import_module(f"ui.globe.panels.{module}").draw(desk)
-    if changed():
+                import_module(f"ui.globe.panels.{module}").draw(context)
+    if take_rerun_request():
         st.rerun()

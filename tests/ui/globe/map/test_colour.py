@@ -9,8 +9,8 @@ import pytest
 from core.atlas import EmbeddingTable, make_rows
 from core.viz.theme import CLASSES, HEAT, UNKNOWN, colour_map
 from tests.globe_tables import columns_of, places, vectors_at
-from ui.globe.desk import Layer
-from ui.globe.map.colour import MOST_NAMED, choices, encode, paint_by, rgb_of
+from ui.globe.map.colour import MAX_NAMED, colour_choices, encode, encoded_colours, rgb_of
+from ui.globe.panel_api import Layer
 
 
 def table_of(count: int = 200, **more: object) -> EmbeddingTable:
@@ -28,7 +28,7 @@ def positions(colours: bytes) -> np.ndarray:
 
 
 def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
-    found = choices(table, None)
+    found = colour_choices(table, None)
     assert list(found)[:3] == ["appearance", "groups", "column:recon_loss_low"]
     assert "column:gsd_m" in found  # two scales
     assert not {
@@ -38,18 +38,18 @@ def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
         "column:geometry",
         "column:recon_loss_high",
     } & set(found)
-    assert "similar" in choices(table, 3)
+    assert "similar" in colour_choices(table, 3)
 
 
 def test_appearance_is_three_bytes_a_point_without_a_legend(table: EmbeddingTable) -> None:
-    made = paint_by(table, "appearance", None)
+    made = encoded_colours(table, "appearance", None)
     assert len(made.colours) == 16 + 3 * len(table)
     assert not made.legend.entries and made.legend.scale is None
     assert len(np.unique(rgb_of(made), axis=0)) > 50
 
 
 def test_likeness_is_brightest_at_the_place_itself(table: EmbeddingTable) -> None:
-    made = paint_by(table, "similar", 7)
+    made = encoded_colours(table, "similar", 7)
     at = positions(made.colours)
     assert len(made.colours) == 16 + len(table)
     assert at[7] == at.max() == len(made.palette) - 1
@@ -86,7 +86,7 @@ def test_columns_without_a_range_still_have_colours(values: np.ndarray) -> None:
 
 def test_classes_keep_their_names_and_minus_one_is_unknown() -> None:
     made = encode(Layer("kinds", categories=np.array([0, 1, 1, -1]), names=("sea", "land", "never seen")))
-    assert made.legend.entries == (("sea", 0), ("land", 1), ("not known", len(made.palette) - 1))
+    assert made.legend.entries == (("sea", 0), ("land", 1), ("unknown", len(made.palette) - 1))
     assert rgb_of(made)[0].tolist() == [int(CLASSES[0][n : n + 2], 16) for n in (1, 3, 5)]
     assert made.palette[positions(made.colours)[3]] == UNKNOWN
 
@@ -94,16 +94,16 @@ def test_classes_keep_their_names_and_minus_one_is_unknown() -> None:
 def test_many_words_become_the_commonest_and_others() -> None:
     words = [f"kind {n % 40 if n % 2 else 0}" for n in range(200)]
     table = table_of(product_id=words)
-    made = paint_by(table, "column:product_id", None)
+    made = encoded_colours(table, "column:product_id", None)
     names = [name for name, _ in made.legend.entries]
     assert names[0] == "kind 0"
-    assert len(names) == MOST_NAMED + 1
+    assert len(names) == MAX_NAMED + 1
     assert names[-1].endswith("others")
 
 
 def test_a_choice_without_meaning_gives_the_appearance(table: EmbeddingTable) -> None:
     for by in ("similar", "column:nothing", "painted", "nonsense"):
-        assert paint_by(table, by, None).layer.rgb is not None
+        assert encoded_colours(table, by, None).layer.rgb is not None
 
 
 def test_layers_know_their_likes() -> None:
@@ -116,6 +116,6 @@ def test_layers_know_their_likes() -> None:
 
 def test_timestamps_are_years() -> None:
     stamps = pa.array([0, 365 * 24 * 3600 * 10**6] * 100, pa.timestamp("us", tz="UTC"))
-    made = paint_by(table_of(timestamp=stamps), "column:timestamp", None)
+    made = encoded_colours(table_of(timestamp=stamps), "column:timestamp", None)
     assert made.layer.values is not None
     assert made.layer.values[:2].round(1).tolist() == [1970.0, 1971.0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.atlas import EmbeddingTable
 from core.geo.parts import parts_of
 from core.geo.tile import TileSpec
-from ui.globe.desk import Desk
+from ui.globe.panel_api import PanelContext
 from ui.globe.rows import spec_of
 from ui.shell import cached, state, uploads
 from ui.shell.escaping import plain
@@ -27,7 +27,7 @@ _PART = "globe find part"
 Found = tuple[NDArray[np.floating], str, tuple[int, ...]]
 
 
-def picture(desk: Desk) -> Found | None:
+def picture(context: PanelContext) -> Found | None:
     """A picture of the user's own: its vector, and its name."""
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     file = left.file_uploader(
@@ -50,7 +50,7 @@ def picture(desk: Desk) -> Found | None:
         )
         return None
     content = uploads.content(file, UPLOAD_MB)
-    return vector_of(desk, usual_row(desk.table), content, gsd_m or None), file.name, ()
+    return vector_of(context, usual_row(context.table), content, gsd_m or None), file.name, ()
 
 
 def usual_row(table: EmbeddingTable) -> int:
@@ -60,14 +60,14 @@ def usual_row(table: EmbeddingTable) -> int:
     return pc.index(column, most[0]["mode"]).as_py() if most else 0
 
 
-def part(desk: Desk) -> Found | None:
+def part(context: PanelContext) -> Found | None:
     """A part of the place in hand, chosen by clicking it."""
-    if desk.place is None:
+    if context.place is None:
         st.info(
             "Click a point on a map first: then choose a part of its tile here.", icon=":material/ads_click:"
         )
         return None
-    spec = spec_of(desk.table, desk.place)
+    spec = spec_of(context.table, context.place)
     if spec is None:
         st.info(
             "The picture of this place is not on this machine, so no part of it can be cut: choose another place.",
@@ -80,7 +80,7 @@ def part(desk: Desk) -> Found | None:
         )
         or 3
     )
-    parts, here = parts_of(spec, n), (desk.identity(desk.place), n)
+    parts, here = parts_of(spec, n), (context.identity(context.place), n)
     held = state.recall(_PART, None)
     chosen = held[1] if held and held[0] == here else None
     with st.container(key="find grid"):
@@ -97,12 +97,12 @@ def part(desk: Desk) -> Found | None:
     if chosen is None:
         return None
     where = f"part {chosen % n + 1} of row {chosen // n + 1} of that tile"
-    return vector_of(desk, desk.place, parts[chosen], None), where, (desk.place,)
+    return vector_of(context, context.place, parts[chosen], None), where, (context.place,)
 
 
-def vector_of(desk: Desk, row: int, shown: bytes | TileSpec, gsd_m: float | None) -> Any:
+def vector_of(context: PanelContext, row: int, shown: bytes | TileSpec, gsd_m: float | None) -> Any:
     """A picture's vector, made as a row's was."""
-    values = desk.table.columns.select(list(RECIPE)).slice(row, 1).to_pylist()[0]
+    values = context.table.columns.select(list(RECIPE)).slice(row, 1).to_pylist()[0]
     with st.spinner("Embedding the picture", show_time=True):
         return cached.vector_like(tuple(values.items()), shown, gsd_m, state.session_id())
 

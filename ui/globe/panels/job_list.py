@@ -1,4 +1,4 @@
-"""This user's jobs as they go: progress, rate, time left; cancel, resume, explore, download, delete."""
+"""This user's jobs: progress, rate and time left; cancel, resume, explore, download, delete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.globe import desk as ask
+from ui.globe import panel_api as api
 from ui.pickers.controls import duration
 from ui.shell import jobs
 from ui.shell.escaping import plain
@@ -26,15 +26,15 @@ BADGES = {
 ACTIVE = ("waiting", "running", "stopping")
 
 
-def follow(owner: str) -> None:
-    """Show an owner's jobs, and go on showing them while one is at work."""
+def show_jobs(owner: str) -> None:
+    """Show an owner's jobs, and refresh them while one is active."""
     st.divider()
     st.markdown("**Your tables**")
     active = any(job.state in ACTIVE for job in jobs.jobs_of(owner))
     if active:
         jobs.keep()
     st.fragment(_jobs, run_every=EVERY_S if active else None)(owner, active)
-    st.caption(f"Jobs go on when you close this page. {how_to_return()}")
+    st.caption(f"Jobs continue when you close this page. {how_to_return()}")
 
 
 def _jobs(owner: str, was_active: bool) -> None:
@@ -42,8 +42,8 @@ def _jobs(owner: str, was_active: bool) -> None:
     for job in held:
         with st.container(border=True), in_a_sentence():
             _job(job)
-    if ask.changed() or was_active != any(job.state in ACTIVE for job in held):
-        st.rerun(scope="app")  # the pick list gains a table, and the polling begins or ends
+    if api.take_rerun_request() or was_active != any(job.state in ACTIVE for job in held):
+        st.rerun(scope="app")  # the list of tables grows, or polling starts or ends
 
 
 def _job(job: Job) -> None:
@@ -55,42 +55,46 @@ def _job(job: Job) -> None:
         st.caption(plain(", ".join(Path(model).name for model in job.models)))
     if state == "waiting":
         before = jobs.place_in_queue(job)
-        st.caption(
-            f"{before:,} job{'s' * (before != 1)} before yours" if before else "It starts in a moment."
-        )
+        st.caption(f"{before:,} job{'s' * (before != 1)} ahead of yours" if before else "It starts shortly.")
     elif now is None:
-        st.caption("Loading the network and laying the plan…" if state in ACTIVE else plain(job.last_words))
+        st.caption(
+            "Loading the network and planning the tiles…" if state in ACTIVE else plain(job.last_words)
+        )
     else:
         st.progress(min(1.0, now.done / max(now.total, 1)), text=_progress(job))
     if state == "stopped" and now is not None:
-        st.caption(f"Last words: {plain(job.last_words)}" if job.last_words else "Its process is gone.")
+        st.caption(
+            f"Last message: {plain(job.last_words)}"
+            if job.last_words
+            else "Its process has ended. Resume it to continue."
+        )
     _buttons(job)
 
 
 def _progress(job: Job) -> str:
     now, state = job.standing, job.state
     assert now is not None
-    said = [f"{now.done:,} of {now.total:,} tiles"]
+    parts = [f"{now.done:,} of {now.total:,} tiles"]
     if now.rate and state == "running":
-        said += (
+        parts += (
             [f"{now.rate:.1f} tiles/s", f"{duration(now.seconds_left)} left"]
             if now.seconds_left is not None
             else []
         )
     if now.unreadable:
-        said.append(f"{now.unreadable:,} unreadable")
-    return " · ".join(said)
+        parts.append(f"{now.unreadable:,} unreadable")
+    return " · ".join(parts)
 
 
 def _buttons(job: Job) -> None:
     state = job.state
     with st.container(horizontal=True):
         for title, table in job.tables.items() if state == "finished" else ():
-            words = "Explore it" if len(job.models) == 1 else f"Explore {table.name}"
+            words = "Explore" if len(job.models) == 1 else f"Explore {table.name}"
             if st.button(
                 plain(words), type="primary", icon=":material/public:", key=f"explore {job.key} {table.name}"
             ):
-                ask.add_table(title, table, show=True)
+                api.add_table(title, table, show=True)
         if state in ("waiting", "running"):
             st.button(
                 "Cancel",
@@ -98,7 +102,7 @@ def _buttons(job: Job) -> None:
                 key=f"cancel {job.key}",
                 on_click=jobs.cancel,
                 args=(job,),
-                help="What is done is kept; you can go on later.",
+                help="Finished tiles are kept; you can resume later.",
             )
         if state in ("cancelled", "stopped") and st.button(
             "Resume", type="primary", icon=":material/play_arrow:", key=f"resume {job.key}"
@@ -107,7 +111,7 @@ def _buttons(job: Job) -> None:
             st.rerun(scope="app")
         if state == "finished":
             st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
-                               key=f"download {job.key}", on_click="ignore", help="GeoParquet, opens in QGIS, DuckDB and geopandas")  # fmt: skip
+                               key=f"download {job.key}", on_click="ignore", help="GeoParquet: opens in QGIS, DuckDB and GeoPandas")  # fmt: skip
         if state in ("finished", "cancelled", "stopped") and st.button(
             "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
         ):

@@ -12,40 +12,40 @@ from earth_mae_components import Selection
 from core.atlas import EmbeddingTable, TableError, make_rows
 from tests.globe_tables import write_world
 from ui.globe import tables
-from ui.globe.map.scene import nearest_row, selected_rows
-from ui.globe.tables import Scene
+from ui.globe.map.linked_maps import nearest_row, selected_rows
+from ui.globe.tables import MapData
 
 LONLAT = np.array([[-179.8, 0], [10, 50], [179.9, -40], [np.nan, np.nan]], np.float32)
 PLANE = np.array([[0, 0], [1, 1], [2, 0], [np.nan, np.nan]], np.float32)
 
 
 @pytest.fixture(scope="module")
-def scene() -> Scene:
+def scene() -> MapData:
     rows = make_rows(np.eye(4, dtype=np.float32), {})
-    return Scene(EmbeddingTable.from_rows(rows), LONLAT, PLANE, b"", ())
+    return MapData(EmbeddingTable.from_rows(rows), LONLAT, PLANE, b"", ())
 
 
 def click(side: str, x: float, y: float) -> Selection:
     return Selection(side, "click", ((x, y),))  # type: ignore[arg-type]
 
 
-def test_a_click_finds_its_neighbour_over_the_antimeridian(scene: Scene) -> None:
+def test_a_click_finds_its_neighbour_over_the_antimeridian(scene: MapData) -> None:
     assert nearest_row(scene, click("globe", 179.9, 1)) == 0
     assert nearest_row(scene, click("globe", -179.9, -41)) == 2
     assert nearest_row(scene, click("globe", 12, 49)) == 1
 
 
-def test_a_click_on_open_sea_finds_nothing(scene: Scene) -> None:
+def test_a_click_on_open_sea_finds_nothing(scene: MapData) -> None:
     assert nearest_row(scene, click("globe", -60, 0)) is None
     assert nearest_row(scene, click("plane", 1.0, 0.5)) is None
     assert nearest_row(scene, Selection("globe", "click")) is None
 
 
-def test_a_click_near_a_point_of_the_projection_finds_it(scene: Scene) -> None:
+def test_a_click_near_a_point_of_the_projection_finds_it(scene: MapData) -> None:
     assert nearest_row(scene, click("plane", 1.02, 0.98)) == 1
 
 
-def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: Scene) -> None:
+def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: MapData) -> None:
     across = Selection("globe", "lasso", ((170, -60), (190, -60), (190, 60), (170, 60)))
     assert selected_rows(scene, across).tolist() == [0, 2]
     assert selected_rows(
@@ -53,7 +53,7 @@ def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: Scene) ->
     ).tolist() == [0, 2]
 
 
-def test_nothing_is_selected_by_nothing(scene: Scene) -> None:
+def test_nothing_is_selected_by_nothing(scene: MapData) -> None:
     for selection in (
         None,
         Selection("globe", "none"),
@@ -65,20 +65,20 @@ def test_nothing_is_selected_by_nothing(scene: Scene) -> None:
 
 def test_a_table_is_made_ready_once_and_again_when_its_files_changed(tmp_path: Path) -> None:
     first = write_world(tmp_path / "one", 50)
-    made = tables.scene(first)
-    assert tables.scene(first) is made
+    made = tables.map_data(first)
+    assert tables.map_data(first) is made
     assert len(made.points) == 16 + 16 * 50
     assert tables.scales(made.table) == (7400.0, 15_000.0)
-    coarse = tables.scene(first, gsd_m=15_000.0)
+    coarse = tables.map_data(first, gsd_m=15_000.0)
     assert len(coarse.table) == 5
-    with pytest.raises(TableError, match="choose others"):
-        tables.scene(first, gsd_m=3.0)
+    with pytest.raises(TableError, match="Choose another model"):
+        tables.map_data(first, gsd_m=3.0)
     shutil.rmtree(first)
     write_world(first, 60)
-    assert len(tables.scene(first).table) == 60
+    assert len(tables.map_data(first).table) == 60
 
 
 def test_what_is_shared_by_all_users_cannot_be_written(tmp_path: Path) -> None:
-    made = tables.scene(write_world(tmp_path / "one", 20))
+    made = tables.map_data(write_world(tmp_path / "one", 20))
     with pytest.raises(ValueError, match="read-only"):
         made.plane[0] = 0

@@ -1,4 +1,4 @@
-"""A table of the user's own, of places read here and there; it lies with the user's jobs and is found again by the same key."""
+"""The user's table of saved places. It is stored with the user's jobs, under the same key."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import streamlit as st
 from core.atlas.store.append import append_rows
 from core.atlas.store.shards import shard_records
 from core.engine.embedding.places import EmbeddedPlace
-from ui.globe import desk as ask
+from ui.globe import panel_api as api
 from ui.shell import jobs, state
 from ui.shell.escaping import plain
 
 
-def keep(place: EmbeddedPlace) -> None:
-    """Add a place to this user's table of its model; say so, and offer to open it."""
+def save_place(place: EmbeddedPlace) -> None:
+    """Add a place to this user's table for its model, and offer to open the table."""
     if not jobs.is_owner(state.owner()):
         state.own(jobs.new_owner())
     state.own(state.owner())
     info = place.info
     title, folder = jobs.places_of(state.owner(), (info.model, info.weights_sha256, info.pooling))
     added = append_rows(folder, place.row, info)
-    ask.add_table(title, folder)
+    api.add_table(title, folder)
     if added:
         st.toast(f"Added to “{plain(title)}”.", icon=":material/bookmark_added:")
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.caption(
         f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). {state.how_to_return()}"
     )
-    if right.button("Open it", key="anywhere open", icon=":material/table_view:", width="stretch"):
-        ask.add_table(title, folder, show=True)
+    if right.button("Open table", key="anywhere open", icon=":material/table_view:", width="stretch"):
+        api.add_table(title, folder, show=True)
 
 
 def _count(folder: Path) -> str:

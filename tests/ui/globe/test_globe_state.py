@@ -9,13 +9,13 @@ from earth_mae_components import Camera, Selection, encode_polygon
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.globe.sight import NOTES, Sight, from_params, to_params
+from ui.globe.globe_state import PANEL_PARAMS, GlobeView, from_params, to_params
 from ui.shell.state import GLOBE
 
-SHOWN = Sight(
+SHOWN = GlobeView(
     table="The world at 7 to 30 km", model="scale_contrast_tiny (7618ae81) vector", gsd_m=7400.0, by="column:recon_loss_low",
     camera=Camera("flat", -120.5, 12.25, 1.5, 0.125, -3.5, 4.25), selection=Selection("globe", "lasso", ((170.0, -10.0), (190.0, -10.0), (180.0, 5.0))),
-    place="36695e9b18a38f38b075", notes=(("labels", "abc"), ("with", "another table")),
+    place="36695e9b18a38f38b075", panel_params=(("labels", "abc"), ("with", "another table")),
 )  # fmt: skip
 
 
@@ -26,18 +26,18 @@ def test_an_address_holds_all_of_it() -> None:
 
 
 def test_what_is_usual_is_not_said() -> None:
-    assert to_params(Sight()) == {}
-    assert from_params({}) == (Sight(), ())
+    assert to_params(GlobeView()) == {}
+    assert from_params({}) == (GlobeView(), ())
 
 
 @pytest.mark.parametrize("rows", [("", 15_000.0), ("one vector", 0.0), ("one~two", 7.5)])
 def test_models_and_scales_of_any_name(rows: tuple[str, float]) -> None:
-    shown = Sight(model=rows[0], gsd_m=rows[1])
+    shown = GlobeView(model=rows[0], gsd_m=rows[1])
     assert from_params(to_params(shown))[0] == shown
 
 
 def test_a_click_is_no_area_but_a_place() -> None:
-    assert "area" not in to_params(Sight(selection=Selection("globe", "click", ((1.0, 2.0),), 1, (5,))))
+    assert "area" not in to_params(GlobeView(selection=Selection("globe", "click", ((1.0, 2.0),), 1, (5,))))
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_a_click_is_no_area_but_a_place() -> None:
 )  # fmt: skip
 def test_what_cannot_be_meant_is_left_out_with_a_sentence(name: str, text: str) -> None:
     found, left_out = from_params({name: text})
-    assert found == Sight()
-    assert len(left_out) == 1 and left_out[0].startswith(f'The "{name}" of the link was left out: ')
+    assert found == GlobeView()
+    assert len(left_out) == 1 and left_out[0].startswith(f'"{name}" in the link was ignored. ')
 
 
 @given(st.dictionaries(st.sampled_from(sorted(GLOBE)), st.text(max_size=60)))
@@ -62,7 +62,7 @@ def test_nothing_in_a_link_raises(params: Mapping[str, str]) -> None:
 
 def test_a_lasso_of_two_thousand_corners_still_fits() -> None:
     ring = tuple((n / 10.0, 10.0 if n % 2 else -10.0) for n in range(2000))
-    shown = Sight(selection=Selection("plane", "lasso", ring))
+    shown = GlobeView(selection=Selection("plane", "lasso", ring))
     found, left_out = from_params({"area": "pl" + encode_polygon(ring)})
     assert not left_out
     assert found.selection is not None and len(found.selection.polygon) == 2000
@@ -70,6 +70,6 @@ def test_a_lasso_of_two_thousand_corners_still_fits() -> None:
 
 
 def test_notes_are_short_and_printable() -> None:
-    found, _ = from_params(dict.fromkeys(NOTES, "x" * 1000))
-    assert all(len(text) == 400 for _, text in found.notes)
-    assert from_params({"labels": "a\x07b"})[0].notes == ()
+    found, _ = from_params(dict.fromkeys(PANEL_PARAMS, "x" * 1000))
+    assert all(len(text) == 400 for _, text in found.panel_params)
+    assert from_params({"labels": "a\x07b"})[0].panel_params == ()

