@@ -99,7 +99,7 @@ def figure(
 
 
 def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
-    """The six panels as PNG and the recipe, in one zip."""
+    """The panels as PNG and the recipe, in one zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for panel in panels(made):

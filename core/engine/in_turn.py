@@ -52,10 +52,7 @@ def reconstruct_in_turn(
     def paint(asked: Sequence[_Ready]) -> list[Predicted]:
         images, hidden = np.stack([one.image for one in asked]), np.stack([one.hidden for one in asked])
         out = reconstruct_batch(painter, images, hidden, [one.res for one in asked])
-        return [
-            Predicted(out.low[n : n + 1], out.high[n : n + 1], out.combined[n : n + 1])
-            for n in range(len(asked))
-        ]
+        return [out.only(n) for n in range(len(asked))]
 
     kind = (painter, ready.fed.side, int(cells.sum()))
     out = queue.share(kind, _Ready(ready.fed.unit, cells, ready.res), paint, token, on_place)

@@ -20,7 +20,7 @@ from ..models.frequency import area, bilinear, high_target
 from ..policy import Policy, policy_to_text, warning_for
 from .device import Device, Pace, device_of, fitting_batches, one_thread, precision, to_device, to_numpy
 from .inputs import Fed, InputError, band_warning, feed, normalised, require_side, res_of, target_of
-from .results import Reconstruction, ReconstructionRecipe, enlarge
+from .results import ON_FILL, Reconstruction, ReconstructionRecipe, enlarge
 
 Pictures = NDArray[np.float32]
 BATCH = {
@@ -32,11 +32,21 @@ UNTRAINED = "This network is untrained: its weights are random numbers, and its 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Pictures for n inputs: `low` (n, 3, s, s) and `combined` (n, 3, t, t) in 0..1, not clipped; `high` (n, 3, t, t) signed."""
+    """Pictures for n inputs: `low` (n, 3, s, s) and `combined` (n, 3, t, t) in 0..1, not clipped; `high` (n, 3, t, t) signed.
+
+    `fill` (n, 3, t, t) is the fill that the network worked on top of, None where it did not.
+    """
 
     low: Pictures
     high: Pictures
     combined: Pictures
+    fill: Pictures | None = None
+
+    def only(self, n: int) -> Predicted:
+        """The pictures of the n-th input, (1, ...) each."""
+        one = slice(n, n + 1)
+        fill = None if self.fill is None else self.fill[one]
+        return Predicted(self.low[one], self.high[one], self.combined[one], fill)
 
 
 def reconstruct(
@@ -84,10 +94,7 @@ def reconstruct_many(
         for which, out in reconstruct_each(painter, images, hidden, [ready[n].res for n in members]):
             for place, member in enumerate(which.tolist()):
                 n = members[member]
-                one = Predicted(
-                    out.low[place : place + 1], out.high[place : place + 1], out.combined[place : place + 1]
-                )
-                yield n, finish(painter, ready[n], wanted[n].policy, drawn[n], one)
+                yield n, finish(painter, ready[n], wanted[n].policy, drawn[n], out.only(place))
 
 
 def finish(
@@ -163,7 +170,8 @@ def reconstruct_batch(
     order = np.argsort(np.concatenate([which for which, _ in done]))
     bands = ((p.low, p.high, p.combined) for _, p in done)
     low, high, combined = (np.concatenate(band)[order] for band in zip(*bands, strict=True))
-    return Predicted(low, high, combined)
+    fills = [p.fill for _, p in done if p.fill is not None]
+    return Predicted(low, high, combined, np.concatenate(fills)[order] if fills else None)
 
 
 def reconstruct_each(
@@ -211,7 +219,8 @@ def _run(
         _fit(picture, wanted)
         for picture, wanted in ((out.low, side), (out.high, twice), (out.combined, twice))
     )
-    return Predicted(to_numpy(low), to_numpy(high), to_numpy(combined))
+    fill = to_numpy(_fit(out.base, twice)) if model.backbone.centre == ON_FILL else None
+    return Predicted(to_numpy(low), to_numpy(high), to_numpy(combined), fill)
 
 
 def _fit(pictures: Tensor, side: int) -> Tensor:
@@ -245,6 +254,7 @@ def _assemble(
         footprint=fed.tile.footprint,
         crs=fed.tile.crs,
         transform=fed.tile.transform,
+        fill=None if out.fill is None else out.fill[0],
     )
 
 
@@ -254,7 +264,15 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def _recipe(
-    model: Encoder, tile: Tile, fed: Fed, policy: Policy, res: float, *, mask: str, cells: Mask, target: str
+    model: Reconstructor,
+    tile: Tile,
+    fed: Fed,
+    policy: Policy,
+    res: float,
+    *,
+    mask: str,
+    cells: Mask,
+    target: str,
 ) -> ReconstructionRecipe:
     card, on = model.card, device_of(model)
     invalid = int((~fed.valid).sum())
@@ -297,4 +315,5 @@ def _recipe(
         versions=dict(_versions()),
         notices=card.notices,
         warnings=tuple(sentence for sentence in warnings if sentence),
+        centre=model.backbone.centre,
     )

@@ -13,6 +13,12 @@ from ..units import metres
 
 Picture = NDArray[np.float32]
 Grid = NDArray[np.bool_]
+ON_FILL = "visible_harmonic"
+CENTRES = {
+    "visible_mean": "relative to the mean of the visible pixels",
+    ON_FILL: "relative to the harmonic fill of the visible pixels",
+}
+"""What a network works relative to (its `centre`), in words; `dataset` needs none."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,7 @@ class ReconstructionRecipe:
 
     `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text, `hidden` the very cells that
     it hid as text. `target` says what the prediction is compared with, `bands_from` whether low and high came from two heads or a filter.
+    `centre` is what the network works relative to: "dataset", "visible_mean" or "visible_harmonic".
     `warnings` are whole sentences.
     """
 
@@ -53,6 +60,7 @@ class ReconstructionRecipe:
     versions: dict[str, str]
     notices: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    centre: str = "dataset"
 
     @property
     def gsd(self) -> float:
@@ -76,10 +84,11 @@ class ReconstructionRecipe:
     def caption(self) -> str:
         """One line under a picture: model, weights, scale, mask."""
         weights = self.weights[:8] if self.weights else "untrained"
+        centre = f" · {CENTRES[self.centre]}" if self.centre in CENTRES else ""
         return (
             f"{self.model} ({weights}) · {self.ground}/px, res {self.res:.3g} ({self.policy}) · "
             f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: {self.hidden_cells} of {self.grid[0] * self.grid[1]} "
-            f"patches hidden · {self.input_px} px"
+            f"patches hidden · {self.input_px} px{centre}"
         )
 
 
@@ -90,7 +99,8 @@ class Reconstruction:
     `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not clipped; `high` (3, t, t) signed
     residual in the same unit; `pasted` (3, t, t) the combined picture with the true pixels where they were visible. `target` (3, t, t),
     `target_low`, `target_high` the truth in the same three forms. `hidden` (s, s) and `hidden_high` (t, t) are True where the network saw
-    nothing; `valid`, `valid_high` False where the source has no data. `cells` (rows, cols) the mask itself.
+    nothing; `valid`, `valid_high` False where the source has no data. `cells` (rows, cols) the mask itself. `fill` (3, t, t) is the
+    harmonic fill of the visible pixels that the network worked on top of; None where it did not.
     """
 
     input: Picture
@@ -110,6 +120,12 @@ class Reconstruction:
     footprint: Footprint | None = None
     crs: str | None = None
     transform: Affine6 | None = None
+    fill: Picture | None = None
+
+    @property
+    def added(self) -> Picture | None:
+        """What the network added to the fill: combined minus fill, signed, (3, t, t); None where it worked on no fill."""
+        return None if self.fill is None else self.combined - self.fill
 
     @property
     def res(self) -> float:

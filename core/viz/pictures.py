@@ -69,13 +69,16 @@ def cover(pixels: Pixels, hidden: NDArray[np.bool_]) -> Pixels:
 
 
 def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
-    """Draw the six panels of a reconstruction: original, masked, low, high, combined and pasted."""
+    """Draw the panels of a reconstruction: original, masked, low, high, combined and pasted.
+
+    For a network that works on top of the harmonic fill of the visible pixels, what it added to the fill comes before the last.
+    """
     stretch, gain, side = stretch_of(made, plain), gain_of(made), made.combined.shape[-1]
     shown = (stretch.low, stretch.high)
     derived = "" if made.recipe.bands_from == "two heads" else ", by filter"
     original = stretch.draw(made.target)
     share = f"{made.recipe.hidden_share:.0%} hidden"
-    return (
+    drawn = (
         Panel("original", "Original", f"{made.recipe.ground} per pixel as fed", original, shown),
         Panel("masked", "What the network sees", share, cover(original, made.hidden_high), shown),
         Panel(
@@ -101,6 +104,16 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
             shown,
         ),
     )
+    if made.added is None:
+        return drawn
+    added = Panel(
+        "added",
+        "Added by the network",
+        f"combined minus harmonic fill, mid-grey, × {gain}",
+        draw_residual(made.added, gain),
+        (-0.5 / gain, 0.5 / gain),
+    )
+    return (*drawn[:-1], added, drawn[-1])
 
 
 def enlarge_pixels(pixels: Pixels, side: int) -> Pixels:

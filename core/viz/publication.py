@@ -1,8 +1,9 @@
-"""The figure for print: six panels, scores and the recipe, drawn with matplotlib without global state."""
+"""The figure for print: the panels, scores and the recipe, drawn with matplotlib without global state."""
 
 from __future__ import annotations
 
 import textwrap
+from itertools import zip_longest
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -18,11 +19,16 @@ WIDTH_INCHES = 7.2
 
 
 def publication(made: Reconstruction, verdict: Verdict, title: str = "") -> Figure:
-    """Draw six panels in two rows, with the scores over hidden pixels and the recipe below."""
-    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * 0.83), layout="constrained")
-    grid = figure.subplots(2, 3)
-    for axes, panel in zip(grid.flat, panels(made), strict=True):
-        _show(axes, panel.pixels, panel.title, panel.note)
+    """Draw the panels in two rows, with the scores over hidden pixels and the recipe below."""
+    drawn = panels(made)
+    columns = (len(drawn) + 1) // 2
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * (2 / columns + 0.16)), layout="constrained")
+    grid = figure.subplots(2, columns)
+    for axes, panel in zip_longest(grid.flat, drawn):
+        if panel is None:
+            axes.set_axis_off()
+        else:
+            _show(axes, panel.pixels, panel.title, "\n".join(textwrap.wrap(panel.note, 30)))
     if title:
         figure.suptitle(title, fontsize=11)
     figure.supxlabel(f"{_scores(verdict)}\n{_caption(made)}", fontsize=6.5, color=PRINT_TEXT)

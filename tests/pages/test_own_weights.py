@@ -108,9 +108,9 @@ def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, 
 
 def test_a_link_says_that_an_upload_lives_only_here(open_page, files):
     app = open_page(LAB, tab="Take away")
-    assert "lives in this session only: elsewhere" not in said(app)
+    assert "exists in this session only" not in said(app)
     app = lay_in(app, (files / "whole.pth").read_bytes())
-    assert "lives in this session only: elsewhere" in said(app)
+    assert "exists in this session only" in said(app)
     code = " ".join(block.value for block in app.code)
     assert "path/to/your/weights.pth" in code and "upload-" not in code
 
@@ -134,7 +134,7 @@ def test_removing_it_frees_disk_memory_and_results(open_page, files, store):
 def test_an_encoder_is_asked_for_its_positions_and_named_as_one(open_page, files, store):
     app = lay_in(open_page(LAB), (files / "encoder.pth").read_bytes())
     assert not app.exception and not app.error
-    assert "Where is it from?" in app.warning[0].value
+    assert "does not say whether its positional encoding" in app.warning[0].value
     (key,) = store.names("test session id")
     app.radio[0].set_value("gsd").run()
     assert not app.exception
@@ -167,7 +167,7 @@ def test_files_that_mean_harm_are_refused_through_the_page(open_page, store, tmp
         assert not (tmp_path / "ran").exists(), name
         assert store.names("test session id") == (), name
         assert picked(app) == default_reconstructor(), name
-    assert list(store._opened().iterdir()) == []
+    assert [path.name for path in store._opened().iterdir()] == [weights.LOCK]
     torch.save(scale_mae(), tmp_path / "good.pth")
     app = lay_in(app, (tmp_path / "good.pth").read_bytes())
     assert not app.error and picked(app).startswith("upload-")

@@ -6,6 +6,7 @@ from PIL import Image
 
 from core.engine.reconstruct import reconstruct
 from core.masking import MaskSpec
+from core.models import create
 from core.viz.maps import animation, error_panels, fade, scale_bar
 from core.viz.pictures import Stretch, draw_residual, enlarge_pixels, gain_of, heat, panels, png, stretch_of
 from core.viz.sheet import jpeg, sheet
@@ -23,6 +24,32 @@ def test_six_panels_of_one_size(made):
     assert [p.name for p in drawn] == ["original", "masked", "low", "high", "combined", "pasted"]
     assert {p.pixels.shape for p in drawn} == {(128, 128, 3)}
     assert all(p.title and p.note for p in drawn)
+
+
+def test_a_network_that_works_on_a_fill_shows_what_it_added():
+    sizes = {"img_size": 64, "patch_size": 16, "embed_dim": 32, "depth": 1, "num_heads": 2}
+    decoder = {"decoder_embed_dim": 32, "decoder_depth": 1, "decoder_num_heads": 2}
+    network = create("mae", **sizes, **decoder, centre="visible_harmonic").requires_grad_(False)
+    made = reconstruct(network, plain_tile(64), MaskSpec(ratio=0.5))
+    drawn = {panel.name: panel for panel in panels(made)}
+    assert list(drawn) == ["original", "masked", "low", "high", "combined", "added", "pasted"]
+    assert made.fill is not None and made.added is not None
+    visible = ~made.hidden_high
+    np.testing.assert_allclose(made.fill[:, visible], made.input[:, visible], atol=1e-5)
+    assert np.abs(made.fill - made.input)[:, made.hidden_high].max() > 0.01
+    np.testing.assert_allclose(made.fill + made.added, made.combined, atol=1e-6)
+    assert f"× {gain_of(made)}" in drawn["added"].note
+    grey = np.abs(made.added) < 0.1 / 255 / gain_of(made)
+    pixels = np.moveaxis(drawn["added"].pixels, -1, 0)
+    assert np.isin(pixels[grey], (127, 128)).all()
+    brighter = made.added > 2 / 255 / gain_of(made)
+    assert brighter.any() and (pixels[brighter] > 128).all()
+    assert "relative to the harmonic fill of the visible pixels" in made.recipe.caption()
+
+
+def test_a_network_on_no_fill_has_nothing_to_show_as_added(made):
+    assert made.fill is None and made.added is None
+    assert made.recipe.centre == "dataset" and "relative to" not in made.recipe.caption()
 
 
 def test_the_masked_panel_covers_exactly_the_hidden_patches(made):
