@@ -37,8 +37,8 @@ def loss_figure(
         )
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
         everything.append(y)
-        width = min(smooth, len(y))
-        if width:
+        if len(y):
+            width = min(smooth, max(1, len(y) // 4))  # a short run has a curve too
             running = np.median(np.lib.stride_tricks.sliding_window_view(y, width), axis=1)
             figure.add_scatter(
                 x=x[width - 1 :], y=running, mode="lines", name=name, line={"color": colour, "width": 2.5}

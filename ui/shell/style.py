@@ -15,6 +15,8 @@ CONTROLS = "controls"
 """Where a narrow screen's link leads past the pictures."""
 DRAWN = "page-drawn"
 """Marks a page whose first run has ended."""
+FOLLOWED = "followed"
+"""The key of a container that updates itself: its contents do not fade while an update is being computed."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
 """Up to NARROW_PX Streamlit lays columns under each other; from SIDEBAR_FROM_PX its sidebar stands beside the page."""
 
@@ -48,13 +50,14 @@ _ROOM = f"""
 @media (min-width: {SIDEBAR_FROM_PX}px) {{
   [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
 }}
-.stApp:not(:has(.{DRAWN})) :has([data-testid=stSkeleton]) ~ * {{ visibility: hidden }}
+.st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
+.stApp :has([data-testid=stSkeleton]) ~ * {{ visibility: hidden }}
 @media (max-width: {NARROW_PX}px) {{
   .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] {{ visibility: hidden }}
 }}
 """
-"""What follows an element that is still being loaded is shown once it stands where it stays; on a narrow screen a
-column under another one is shown when that one is whole. Both hold for a page's first run only."""
+"""What follows an element that the browser is still loading stays hidden until that element has its final height. On a
+narrow screen, columns stacked under another one stay hidden until the page's first run has ended."""
 
 STYLE = f"<style>{_CONTRAST}{_ROOM}</style>"
 

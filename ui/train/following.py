@@ -1,4 +1,4 @@
-"""The panel that follows training runs: which one, how far it is, its curves and its pictures."""
+"""The panel that follows training runs: selection, progress, curves and previews."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
 from ui.shell.state import said, set_widget, widget
+from ui.shell.style import FOLLOWED
 from ui.train.runs import may_control, resume_run, runs, stop_run
 
 SHOWN = "run shown"
@@ -21,17 +22,17 @@ NOT_YOURS = "Only the browser that started this run can stop or resume it."
 
 @st.fragment(run_every=2.0)
 def follow_runs() -> None:
-    """The runs of this server as they are now: one that starts or ends anywhere appears without a reload."""
-    with in_a_sentence():
-        found = {run.folder.name: run for run in runs()}
-        if not found:
+    """Show this server's runs, updated every two seconds without a reload."""
+    with st.container(key=FOLLOWED), in_a_sentence():
+        by_name = {run.folder.name: run for run in runs()}
+        if not by_name:
             st.info(
-                "No run yet. Start the smoke preset: it takes about a minute.",
+                "No runs yet. Start with the smoke preset, which takes about a minute.",
                 icon=":material/model_training:",
             )
             return
-        names = list(found)
-        if said(SHOWN, names[0]) not in found:
+        names = list(by_name)
+        if said(SHOWN, names[0]) not in by_name:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
         against = (
@@ -41,7 +42,7 @@ def follow_runs() -> None:
             if len(names) > 1
             else []
         )
-        _follow(found[shown], [found[name] for name in against])
+        _follow(by_name[shown], [by_name[name] for name in against])
 
 
 def show(name: str) -> None:
@@ -59,7 +60,7 @@ def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
         st.error(f"The run ended early: {plain(_short(failure))}", icon=":material/error:")
     elif running and log and log[-1].get("unsaved"):
         st.warning(
-            f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}): it is tried again every minute."
+            f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}). Saving is retried every minute."
         )
     if log:
         _curves({one.folder.name: one.log() for one in [run, *others]})
@@ -69,7 +70,7 @@ def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
 def _standing(
     run: TrainingRun, spec: TrainSpec, log: list[dict[str, Any]], *, running: bool, failed: bool
 ) -> None:
-    """How far a run is, in a bar and four numbers."""
+    """Show the progress of a run as a bar and four numbers."""
     if not log:
         if running:
             st.info(f"Reading imagery… {plain(_short(run.last_words()))}", icon=":material/hourglass_top:")
@@ -82,18 +83,18 @@ def _standing(
     st.progress(
         min(1.0, last["step"] / spec.steps), text=f"step {last['step']:,} of {spec.steps:,} · {state}"
     )
-    cells = st.columns(4)
-    cells[0].metric("Loss", f"{last['loss']:.3f}")
-    cells[1].metric("Pictures seen", f"{last['seen']:,}")
-    cells[2].metric("Pictures/s", f"{last['images_per_s']:.0f}")
-    cells[3].metric("Learning rate", f"{last.get('lr', 0):.1e}")
+    numbers = st.container(horizontal=True, horizontal_alignment="distribute")  # wraps on a narrow screen
+    numbers.metric("Loss", f"{last['loss']:.3f}", width="content")
+    numbers.metric("Images seen", f"{last['seen']:,}", width="content")
+    numbers.metric("Images/s", f"{last['images_per_s']:.3g}", width="content")
+    numbers.metric("Learning rate", f"{last.get('lr', 0):.1e}", width="content")
 
 
 def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
     buttons = st.container(horizontal=True)
     allowed, mine = may("train"), may_control(run)
     if running and allowed:
-        saves = "Saves first; resume goes on from there." if mine else NOT_YOURS
+        saves = "Saves a checkpoint first, from which the run can resume." if mine else NOT_YOURS
         buttons.button(
             "Stop",
             icon=":material/stop:",
@@ -115,12 +116,12 @@ def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
             st.rerun(scope="fragment")
     if (file := run.weights_file()) is not None:
         buttons.download_button(
-            f"Take the weights away ({file.stat().st_size / 2**20:.1f} MB)",
+            f"Download weights ({file.stat().st_size / 2**20:.1f} MB)",
             file.read_bytes,
             file.name,
             icon=":material/download:",
             on_click="ignore",
-            help="As of the last checkpoint. Any lab opens the file under Weights of your own, and so does every command's --model.",
+            help="The weights of the last checkpoint. Upload the file in any lab under Weights of your own, or pass it to --model.",
         )
 
 
@@ -136,7 +137,8 @@ def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
     if any("psnr" in row for rows in logs.values() for row in rows):
         st.plotly_chart(progress_figure(logs), key="progress")
         st.caption(
-            "The fixed tiles below, 75 % hidden; they come from the imagery trained on. Scores on test images are on the page Evaluate."
+            "PSNR on the preview tiles below, with 75 % of patches hidden. These tiles come from the training imagery; the Evaluate "
+            "page scores test images."
         )
 
 
@@ -145,14 +147,12 @@ def _previews(run: TrainingRun) -> None:
     if not steps:
         return
     step = (
-        st.select_slider("Fixed tiles at step", list(steps), value=max(steps))
-        if len(steps) > 1
-        else max(steps)
+        st.select_slider("Previews at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
     )
-    caption = "Rows: truth, what is visible, prediction, prediction with true pixels pasted"
-    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Fixed tiles at step {step}")
+    caption = "Rows: truth, visible patches, prediction, prediction with true pixels pasted"
+    st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Preview tiles at step {step}")
 
 
 def _short(text: str) -> str:
-    """A process's words without this server's paths."""
+    """A process's output without this server's paths."""
     return text.replace(f"{ROOT}/", "")

@@ -1,4 +1,7 @@
-"""Training runs of this server: where they live, who may start, stop and resume one. A run is a process; pages follow its folder."""
+"""Training runs of this server: where they are stored, and who may start, stop and resume them.
+
+A run is a process of its own; pages read its folder.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,18 @@ from ui.shell.permissions import require
 
 RUNS = Path(os.environ.get("EARTH_MAE_RUNS", ROOT / "runs"))
 HOURS = float(os.environ.get("EARTH_MAE_TRAIN_HOURS", MOST_HOURS))
-"""How long a run that a page started may go on at a stretch; it saves and stops then, and can be resumed."""
+"""Hours after which a run started on the page saves and stops; it can be resumed."""
 MOST_AT_ONCE, MOST_KEPT = 1, 60
 STARTED_BY = "started-by"
 
 
 def imagery_here() -> str:
-    """What a run will train on, in a sentence."""
+    """A sentence that says which imagery a run trains on."""
     if packs_folder() is not None:
-        return "Trains on the imagery packs of this server; packs that are missing are left out and named in the run's output."
+        return "Trains on the imagery packs of this server. Missing packs are skipped and listed in the run's output."
     return (
-        "There are no imagery packs here, so a run trains on the sample rasters that come with the app: enough to watch one learn. "
-        "Start the app with `DATA=folder` to train on imagery of your own."
+        "This server has no imagery packs, so runs train on the sample rasters that ship with the app. "
+        "Start the app with `DATA=folder` to train on your own imagery."
     )
 
 
@@ -38,7 +41,7 @@ def runs() -> tuple[TrainingRun, ...]:
 
 
 def free_name(preset: str) -> str:
-    """A name that no run has yet."""
+    """An unused run name."""
     taken = {path.name for path in RUNS.glob("*")}
     return next(name for i in range(1, 10_000) if (name := f"{preset}-{i}") not in taken)
 
@@ -46,23 +49,25 @@ def free_name(preset: str) -> str:
 def start_run(name: str, toml: str) -> TrainingRun:
     """Start a run under a new name.
 
-    Raises NotAllowedError where the owner of the server does not let visitors train, and RunError for a name that is no plain name or
-    taken, for a spec that is bad or asks for too much, and while another run goes on.
+    Raises NotAllowedError if visitors may not train here, and RunError if the name is invalid or taken, if the spec is invalid or too
+    large, or while another run is training.
     """
     require("train")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
-        raise RunError(f"{name!r:.50} cannot name a run: use letters, digits, - and _, at most 40.")
+        raise RunError(
+            f"{name!r:.50} cannot name a run: use letters, digits, - and _, at most 40 characters."
+        )
     spec = parse_spec(toml)
     check_shared(spec, RUNS)
     run = TrainingRun(RUNS / name)
     with _one_start_at_a_time():
         if run.folder.exists():
             raise RunError(
-                f"There is a run called {name} already: choose another name, or select it and resume it."
+                f"A run called {name} already exists: choose another name, or select that run and resume it."
             )
         if len(runs()) >= MOST_KEPT:
             raise RunError(
-                f"This server keeps {MOST_KEPT} runs already: its owner can delete some of the folders in {RUNS.name}."
+                f"This server already stores {MOST_KEPT} runs, the most it allows: its owner can delete folders in {RUNS.name}."
             )
         _require_idle()
         run.launch(spec, *_options())
@@ -71,7 +76,7 @@ def start_run(name: str, toml: str) -> TrainingRun:
 
 
 def resume_run(run: TrainingRun) -> None:
-    """Go on with a run from its last checkpoint. Raises RunError while another run goes on, NotAllowedError, and as `start_run` does."""
+    """Resume a run from its last checkpoint. Raises the same errors as `start_run`."""
     require("train")
     if not may_control(run):
         raise RunError("Only the browser that started this run can resume it.")
@@ -82,7 +87,7 @@ def resume_run(run: TrainingRun) -> None:
 
 
 def stop_run(run: TrainingRun) -> None:
-    """Have a run save and stop. Raises RunError where somebody else started it."""
+    """Ask a run to save and stop. Raises RunError if another visitor started it."""
     if not may_control(run):
         raise RunError("Only the browser that started this run can stop it.")
     run.ask_to_stop()
@@ -106,11 +111,11 @@ def _require_idle() -> None:
     busy = [run.folder.name for run in runs() if run.running]
     if len(busy) >= MOST_AT_ONCE:
         raise RunError(
-            f"{busy[0]} is training already, and this machine trains one at a time: wait for it, or stop it first."
+            f"{busy[0]} is training already, and this server trains one run at a time: wait until it ends, or stop it first."
         )
 
 
 def _one_start_at_a_time() -> FileLock:
-    """Two clicks at the same moment must not both find the machine idle."""
+    """A lock that keeps two simultaneous clicks from starting two runs."""
     RUNS.mkdir(parents=True, exist_ok=True)
     return FileLock(RUNS / ".starting.lock", timeout=20)
