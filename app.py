@@ -1,4 +1,4 @@
-"""Home: a live first picture, what the models are in four sentences, and the doors to the labs that exist."""
+"""Home: a live reconstruction, four sentences about the models, and links to the labs."""
 
 import streamlit as st
 
@@ -8,13 +8,14 @@ from ui.shell.escaping import plain
 from ui.shell.page import ICONS, NAME, PURPOSES, labs, page
 
 FOUR_SENTENCES = """
-A **masked autoencoder** learns about the Earth by hiding most of a satellite tile from itself and imagining the rest.
-**Scale-MAE** tells its positions how many metres a pixel measures, and paints low and high frequencies apart.
-**SDMAE** adds tasks that make such training work on little data, and **TinyMIM** hands what a large network knows to a small one.
-Here you hide the patches, choose the scale, and judge what comes back, on your own machine.
+A **masked autoencoder** is trained on satellite tiles by hiding most of each tile and predicting the hidden part.
+**Scale-MAE** scales its positional encoding by the ground sample distance and decodes low and high frequencies separately.
+**SDMAE** adds tasks that make masked pretraining work on small data sets, and **TinyMIM** distils a large network into
+a small one.
+Here you choose the mask and the scale, and judge the reconstruction, on your own machine.
 """
 
-with page(NAME, "See what masked autoencoders know about the Earth"):
+with page(NAME, "See what masked autoencoders learn about the Earth"):
     from core.viz.pictures import panels
     from core.viz.sheet import sheet
 
@@ -22,11 +23,11 @@ with page(NAME, "See what masked autoencoders know about the Earth"):
     left, right = st.columns([1, 1.9], gap="large")
     with left:
         st.markdown(FOUR_SENTENCES)
-        again = st.button("Hide other patches", icon=":material/casino:", type="primary")
+        again = st.button("Draw another mask", icon=":material/casino:", type="primary")
     if again:
         view = controls.other_mask(view)
         state.keep("home view", view)
-    with right, st.spinner("The network is imagining the hidden patches", show_time=True):
+    with right, st.spinner("Reconstructing the hidden patches", show_time=True):
         made = cached.reconstruction(view, state.session_id())
     with right:
         shown = {panel.name: panel for panel in panels(made)}
@@ -35,8 +36,8 @@ with page(NAME, "See what masked autoencoders know about the Earth"):
             st.caption(f":orange[:material/info:] {plain(sentence)}")
         st.caption(f"Computed just now: {plain(made.recipe.caption())}. {plain(made.recipe.credit)}")
     st.space("small")
-    doors = labs()
-    for column, (name, path) in zip(st.columns(max(3, len(doors))), doors.items(), strict=False):
+    pages = labs()
+    for column, (name, path) in zip(st.columns(max(3, len(pages))), pages.items(), strict=False):
         with column.container(border=True, height="stretch"):
             st.page_link(path, label=f"**{plain(name)}**", icon=ICONS.get(name))
             st.caption(PURPOSES.get(name, ""))

@@ -1,4 +1,7 @@
-"""What `make app` runs: the pages and our own HTTP routes; what takes seconds to import or load is fetched while the first browser is on its way."""
+"""The server that `make app` starts: the pages and the app's own HTTP routes.
+
+Imports and weights that take seconds to load are loaded in the background while the first browser connects.
+"""
 
 import threading
 
@@ -12,9 +15,9 @@ from ui.shell.style import StyledHead
 
 
 def warm_up() -> None:
-    """Import torch and load the default network, so that the first picture waits for neither, and start a child for uploads.
+    """Load what the first picture needs: torch, the default network, and the child process that opens uploads.
 
-    Then go on with jobs that wait; last, load the Map's library.
+    Then start background jobs that are waiting, and import the map library.
     """
     from core.engine.loaded import load
     from core.geo.sources import untrusted

@@ -81,7 +81,7 @@ def memory_by_upload(port: int) -> str:
 
 def hostile_weights(port: int) -> str:
     """Files of weights that hash for ever, nest, or promise terabytes."""
-    return _upload_each(port, "Mask_Lab", "", "Load it", weights_files())
+    return _upload_each(port, "Mask_Lab", "", "Load", weights_files())
 
 
 def hostile_imagery(port: int) -> str:

@@ -1,4 +1,4 @@
-"""Mask Lab: hide patches of a tile, see what each network imagines there, judge it, take it away."""
+"""Mask Lab: hide patches of a tile, reconstruct them with a network, score and export the result."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from ui.shell.page import page, pictures_and_controls
 
 with page(
     "Mask Lab",
-    "Hide part of a satellite tile. The network sees only the rest, and paints what it thinks was there.",
+    "Hide patches of a satellite tile. The network sees only the visible patches and reconstructs the hidden ones.",
     linked=True,
 ):
     from core.viz.pictures import panels
@@ -26,7 +26,8 @@ with page(
         view = replace(view, mask=lab.paint(view))
         state.publish(view)
         made = lab.reconstruction(view)
-        st.html(sheet(panels(made)))
+        drawn = panels(made)
+        st.html(sheet(drawn, abreast=(len(drawn) + 1) // 2))
         lab.recipe(made)
     lab.scores(view)
     sections(view, made)

@@ -1,4 +1,4 @@
-"""Scale Lab: one place at many ground sample distances, and what a network makes of each."""
+"""Scale Lab: one place at several ground sample distances, and how a network reconstructs and embeds each."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from ui.shell.page import page, pictures_and_controls
 
 with page(
     "Scale Lab",
-    "One place at many ground sample distances, side by side: what does scale do to a masked autoencoder?",
+    "One place at several ground sample distances, side by side: how does scale affect a masked autoencoder?",
     linked=True,
 ):
     from core.engine.results import Reconstruction
@@ -40,7 +40,8 @@ with page(
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
             st.caption(
-                f"Only {len(scales)} different scales fit here, not {choices.count:,}: patches are whole, and the source knows nothing finer."
+                f"Only {len(scales)} different scales are possible here, not {choices.count:,}: each must be a whole number "
+                "of patches, and the source has no finer pixels."
             )
         rows: dict[int, Reconstruction] = {}
         found: list[int] = []
@@ -69,11 +70,12 @@ with page(
         bar.empty()
         state.keep("scale rows drawn", bool(rows))
         if look:
-            st.html(scale_bar(look.full, "absolute error, the same for all scales"))
+            st.html(scale_bar(look.full, "absolute error, the same scale in every row"))
         if card.two_bands:
             st.caption(
-                "The decoder paints twice the input's pixels but is told the input's res only: the released code works out an encoding for "
-                "the target's resolution and never uses it. So the target's scale changes nothing here."
+                "The decoder outputs twice as many pixels a side as the input, but its positional encoding uses the input's "
+                "res only. The released code computes an encoding for the target's resolution and never uses it, so the "
+                "target's scale has no effect here."
             )
         if own in rows:
             lab.recipe(rows[own])

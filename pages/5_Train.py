@@ -1,4 +1,4 @@
-"""Train: start, watch, stop, resume and compare small pretraining runs of your own."""
+"""Train: start, monitor, stop, resume and compare small pretraining runs."""
 
 import streamlit as st
 
@@ -12,16 +12,16 @@ from ui.train.runs import free_name, imagery_here, start_run
 
 MAX_SPEC = 8_000
 PRESET_HELP = {
-    "smoke": "A minute: proves that everything is connected, teaches nothing.",
-    "laptop": "An hour and a half on one core: the recipe of the weights that come with this app.",
-    "sdmae": "Minutes: SDMAE's location and contrastive tasks beside hidden pixels, with our changes for satellite tiles.",
-    "tinymim": "Minutes: a student half as deep copies how the patches of scale_mae_tiny relate. It paints nothing.",
-    "gpu": "The paper's ViT-L. Needs CUDA and days.",
+    "smoke": "About a minute. Checks that training works on this machine; too short to learn anything.",
+    "laptop": "About an hour and a half on one core. The recipe of the weights that ship with the app.",
+    "sdmae": "Minutes. Adds SDMAE's location and contrastive losses to pixel reconstruction, adapted to satellite tiles.",
+    "tinymim": "Minutes. TinyMIM distils the patch relations of scale_mae_tiny into an encoder half as deep. It has no decoder.",
+    "gpu": "The paper's ViT-L. Needs a CUDA GPU and takes days.",
 }
 
 
 def start_form() -> None:
-    """Choose a preset, edit its spec, start."""
+    """Choose a preset, edit its spec, and start a run."""
     if not may("train"):
         st.info(not_allowed("train"), icon=":material/lock:")
         return
@@ -34,16 +34,19 @@ def start_form() -> None:
         max_chars=MAX_SPEC,
         key=widget(f"toml {preset}", PRESETS[preset].read_text()),
     )
-    name = st.text_input("Name of the run", free_name(preset), max_chars=40, help="Letters, digits, - and _")
+    name = st.text_input(
+        "Run name", free_name(preset), max_chars=40, help="Up to 40 letters, digits, - and _."
+    )
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         start_run(name, toml)
         show(name)
-        st.toast(f"{plain(name)} is starting: reading imagery takes some seconds.")
+        st.toast(f"{plain(name)} is starting. Reading the imagery takes a few seconds.")
     st.caption(imagery_here())
 
 
 with page(
-    "Train", "A small pretraining run of your own: start it, watch it learn, stop and resume it, compare two."
+    "Train",
+    "Start a small pretraining run, follow its loss and previews, stop and resume it, or compare several.",
 ):
     left, right = st.columns([2, 3], gap="large")
     with left, in_a_sentence():

@@ -53,7 +53,7 @@ def lab(local_page: Page, serve: Callable[..., str]) -> Page:
 def test_home_shows_a_picture_and_leads_to_the_lab(local_page: Page, serve: Callable[..., str]) -> None:
     local_page.goto(serve(ROOT / "serve.py"))
     before = picture(local_page)
-    local_page.get_by_role("button", name="Hide other patches").click()
+    local_page.get_by_role("button", name="Draw another mask").click()
     changed(local_page, before)
     local_page.get_by_test_id("stMain").get_by_role("link", name="Mask Lab").click()
     expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible()
@@ -64,7 +64,7 @@ def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_r
     lab: Page,
 ) -> None:
     before = picture(lab)
-    handle = lab.get_by_role("slider", name="Share hidden")
+    handle = lab.get_by_role("slider", name="Mask ratio")
     handle.focus()
     handle.press("ArrowLeft")
     after = changed(lab, before)
@@ -116,9 +116,9 @@ def test_an_upload_is_reconstructed_and_its_name_stays_out_of_paths(lab: Page, t
     lab.locator("input[type=file]").set_input_files(
         {"name": "../../x.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
     )
-    lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").fill("0.5")
-    lab.get_by_label("Metres per pixel: a PNG or JPEG does not state them").press("Enter")
-    lab.get_by_role("button", name="Show it").click()
+    lab.get_by_label("Metres per pixel (not stated in PNG and JPEG)").fill("0.5")
+    lab.get_by_label("Metres per pixel (not stated in PNG and JPEG)").press("Enter")
+    lab.get_by_role("button", name="Show this picture").click()
     changed(lab, before, "original")
     assert address(lab)["tile"].startswith("upload/") and ".." not in address(lab)["tile"]
 
@@ -129,7 +129,7 @@ def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
     lab.locator("input[type=file]").set_input_files(
         {"name": "trap.tif", "mimeType": "image/tiff", "buffer": b"<VRTDataset></VRTDataset>"}
     )
-    lab.get_by_role("button", name="Show it").click()
+    lab.get_by_role("button", name="Show this picture").click()
     expect(lab.get_by_text("virtual raster")).to_be_visible()
 
 
@@ -184,7 +184,7 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
     )
     before = picture(lab)
     lab.get_by_role("button", name="Weights of your own").click()
-    field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load it")
+    field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load", exact=True)
     field.set_input_files(
         {"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"}
     )

@@ -29,7 +29,7 @@ def test_rows_and_patches_from_a_link(local_page: Page, serve, width: int):
     expect(way).to_be_visible(visible=width < 641)
     if width < 641:
         way.click()
-        expect(local_page.get_by_text("Across scales")).to_be_in_viewport()
+        expect(local_page.get_by_text("Keep constant")).to_be_in_viewport()
 
 
 def test_a_click_on_a_patch_moves_everything_and_the_link(local_page: Page, serve):

@@ -63,6 +63,6 @@ def test_the_sentence_stays_until_the_view_changes(open_page):
     app = open_page(MASK_LAB, weights="deadbeef0000")
     app.run()
     assert "deadbeef0000" in reported(app)
-    next(one for one in app.slider if one.label == "Share hidden").set_value(37).run()
+    next(one for one in app.slider if one.label == "Mask ratio").set_value(37).run()
     app.run()
     assert "deadbeef0000" not in reported(app)

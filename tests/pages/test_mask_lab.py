@@ -44,7 +44,7 @@ def test_the_page_opens_on_a_real_tile_with_a_recipe_and_an_address(open_page):
 
 def test_a_slider_changes_the_mask_that_the_network_gets(open_page, pictures):
     app = open_page(LAB)
-    slider(app, "Share hidden").set_value(37).run()
+    slider(app, "Mask ratio").set_value(37).run()
     assert not app.exception
     assert app.query_params["mask"] == "random-37-s0"
     assert pictures[-1][1].mean() == pytest.approx(0.37, abs=0.003)
@@ -54,11 +54,11 @@ def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(open_pa
     """Whoever moves a slider again before the answer is there sends the address of before along."""
     app = open_page(LAB)
     before = dict(app.query_params)
-    slider(app, "Share hidden").set_value(37).run()
+    slider(app, "Mask ratio").set_value(37).run()
     app.query_params.clear()
     app.query_params.update(before)
-    slider(app, "Share hidden").set_value(52).run()
-    assert slider(app, "Share hidden").value == 52
+    slider(app, "Mask ratio").set_value(52).run()
+    assert slider(app, "Mask ratio").value == 52
     assert app.query_params["mask"] == "random-52-s0"
 
 
@@ -69,7 +69,7 @@ def test_what_lies_beyond_the_usual_range_of_a_control_stays_what_the_link_says(
     app = open_page(LAB, **said)
     assert not app.exception and not app.warning
     assert {name: app.query_params[name] for name in said} == said
-    slider(app, "Share hidden").set_value(37).run()
+    slider(app, "Mask ratio").set_value(37).run()
     assert {name: app.query_params[name] for name in said} == {
         name: text.replace("-50-", "-37-") for name, text in said.items()
     }
@@ -81,11 +81,11 @@ def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open
     with monkeypatch.context() as cut_short:
         cut_short.setattr(type(app._tree), "get_widget_states", lambda _: WidgetStates())
         app.run()
-    for shown in (slider(app, "Share hidden"), app.selectbox(key="w:kind"), app.number_input(key="w:seed")):
+    for shown in (slider(app, "Mask ratio"), app.selectbox(key="w:kind"), app.number_input(key="w:seed")):
         assert shown.proto.set_value, shown.label
-    assert slider(app, "Share hidden").value == 60 and app.query_params["mask"] == "random-60-s4"
+    assert slider(app, "Mask ratio").value == 60 and app.query_params["mask"] == "random-60-s4"
     app.run()
-    assert not slider(app, "Share hidden").proto.set_value, "else it would fight who is moving it"
+    assert not slider(app, "Mask ratio").proto.set_value, "else it would fight who is moving it"
 
 
 def test_a_first_run_that_is_cut_short_hears_its_link_once(open_page, monkeypatch):
@@ -94,7 +94,7 @@ def test_a_first_run_that_is_cut_short_hears_its_link_once(open_page, monkeypatc
     with monkeypatch.context() as cut_short:
         cut_short.setattr(state, "publish", lambda _: state.st.stop())
         app = open_page(LAB, mask="random-60-s4")
-    slider(app, "Share hidden").set_value(40).run()
+    slider(app, "Mask ratio").set_value(40).run()
     assert app.query_params["mask"] == "random-40-s4"
 
 
@@ -145,13 +145,13 @@ def test_all_kinds_and_the_ends_of_the_ratio(open_page):
 
     app = open_page(LAB)
     for kind in KINDS:
-        select(app, "Hide").set_value(kind)
+        select(app, "Mask kind").set_value(kind)
         app.run()
         assert not app.exception and not app.error, kind
-    select(app, "Hide").set_value("random")
+    select(app, "Mask kind").set_value("random")
     app.run()
     for percent in (0, 100):
-        slider(app, "Share hidden").set_value(percent).run()
+        slider(app, "Mask ratio").set_value(percent).run()
         assert not app.exception and not app.error, percent
 
 

@@ -30,7 +30,7 @@ def test_rows_say_what_the_network_receives(hold):
     assert all("res " in row for row in said)
     sides = {row.split("fed ")[1].split(" px")[0] for row in said}
     assert len(sides) == (3 if hold == "ground" else 1)
-    assert any("told the input's res only" in caption.value for caption in test.caption)
+    assert any("uses the input's res only" in caption.value for caption in test.caption)
     assert "".join(test.query_params["sel"]).startswith("scales")
 
 
@@ -122,7 +122,7 @@ def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
     found, ignored = choices_from("scales;count:99;hold:water;colour:red;count:5")
     assert found == Choices(count=5) and len(ignored) == 3
     found, ignored = choices_from("another page's")
-    assert found == Choices() and "left out" in ignored[0]
+    assert found == Choices() and "ignored" in ignored[0]
     assert choices_from("") == (Choices(), ())
     test = lab(sel="scales;count:1")
     assert any("count:1" in warning.value for warning in test.warning)
@@ -174,7 +174,7 @@ def test_a_tie_is_called_a_tie():
     table = next(frame.value for frame in test.dataframe if "Policy" in frame.value)
     least = table["Error, combined"].min()
     tied = table[table["Error, combined"] == least]["Policy"].tolist()
-    told = next(m.value for m in test.markdown if "least error" in m.value or "tie at" in m.value)
+    told = next(m.value for m in test.markdown if "lowest error" in m.value or "tie at" in m.value)
     assert all(name in told for name in tied) and ("tie at" in told) == (len(tied) > 1)
 
 

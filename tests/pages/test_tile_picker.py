@@ -24,7 +24,7 @@ def picture() -> bytes:
 
 
 def show_it(app: AppTest):
-    return next(one for one in app.button if one.label == "Show it")
+    return next(one for one in app.button if one.label == "Show this picture")
 
 
 def test_a_first_png_is_shown_once_its_pixels_are_known():
@@ -32,7 +32,7 @@ def test_a_first_png_is_shown_once_its_pixels_are_known():
     assert show_it(app).disabled
     app.file_uploader[0].set_value(("field.png", picture(), "image/png")).run()
     asked = app.number_input[0]
-    assert "does not state" in asked.label
+    assert "not stated" in asked.label
     assert show_it(app).disabled and not app.error, "else the first click can only fail"
     asked.set_value(0.3).run()
     assert not show_it(app).disabled

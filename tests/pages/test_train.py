@@ -58,9 +58,9 @@ def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, folder):
     trained(folder / "sunday")
     app = open_page(PAGE)
     assert not app.exception and not app.error
-    assert [metric.label for metric in app.metric][:2] == ["Loss", "Pictures seen"]
+    assert [metric.label for metric in app.metric][:2] == ["Loss", "Images seen"]
     (button,) = app.get("download_button")
-    assert "Take the weights away" in button.proto.label
+    assert "Download weights" in button.proto.label
 
 
 def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page, folder, launched):

@@ -241,7 +241,7 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
     reset.write_text("5")
     before_kb = int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
     app.file_uploader[0].set_value(("giant.tif", path.read_bytes(), "image/tiff")).run()
-    next(button for button in app.button if button.label == "Show it").click().run()
+    next(button for button in app.button if button.label == "Show this picture").click().run()
     assert not app.exception and not app.error
     assert app.query_params["tile"].startswith("upload/")
     assert peak_growth_mb(before_kb) < 200

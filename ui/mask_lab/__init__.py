@@ -1,1 +1,1 @@
-"""The parts of the Mask Lab."""
+"""The sections and pictures of the Mask Lab."""

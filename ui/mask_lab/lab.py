@@ -1,4 +1,4 @@
-"""What the Mask Lab shows around its pictures: the painter, the recipe, and scores that follow."""
+"""The Mask Lab around its pictures: the mask painter, the recipe, and the scores, which arrive after the pictures."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
 
 def reconstruction(view: PageView) -> Reconstruction:
-    """The view's reconstruction; while others are before the device, the place in the queue is shown.
+    """Reconstruct the view; while other requests are ahead of it, show its position in the queue.
 
-    Writing to the page also ends this run where the same person has moved on, so that nothing outdated is computed.
+    Writing to the page also ends a script run that the same session has replaced, so that nothing outdated is computed.
     """
     place = st.empty()
 
-    def tell(ahead: int) -> None:
+    def show_position(ahead: int) -> None:
         if ahead:
             place.info(
-                f"{ahead:,} call{'s' * (ahead > 1)} before yours; your picture follows.",
+                f"{ahead:,} request{'s' * (ahead > 1)} ahead of yours.",
                 icon=":material/hourglass_top:",
             )
         else:
             place.empty()
 
-    return cached.reconstruction(view, state.session_id(), tell)
+    return cached.reconstruction(view, state.session_id(), show_position)
 
 
 def recipe(made: Reconstruction) -> None:
-    """The warnings, one line each, and the recipe of every picture above."""
+    """Show the warnings, one per line, and the recipe of the pictures above."""
     for sentence in made.warnings:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     st.caption(
@@ -50,12 +50,12 @@ def recipe(made: Reconstruction) -> None:
 
 @st.fragment(parallel=True)
 def scores(view: PageView) -> None:
-    """PSNR, SSIM and L1 over hidden pixels beside the fills; they arrive after the pictures and never hold them back."""
+    """PSNR, SSIM and L1 over hidden pixels, beside the baseline fills; computed after the pictures, in parallel."""
     from core.viz.tables import score_rows
 
     made = cached.reconstruction(view, f"{state.session_id()} scores")
     if not made.scored.any():
-        st.caption("Nothing is hidden, so there is nothing to score.")
+        st.caption("No patch is hidden, so there is nothing to score.")
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
     st.dataframe(
@@ -67,7 +67,7 @@ def scores(view: PageView) -> None:
 
 
 def paint(view: PageView) -> MaskSpec:
-    """The painter, where the mask is painted by hand; gives the mask that the network will see."""
+    """Show the mask painter where the mask is painted by hand; return the mask to use."""
     if view.mask.kind != controls.PAINTED:
         return view.mask
     from earth_mae_components import mask_painter, painted
@@ -75,22 +75,24 @@ def paint(view: PageView) -> MaskSpec:
     card = cached.card_of(view.model)
     grid = (view.tile.size_px or card.input_px) // card.patch_px
     shown = cached.reconstruction(replace(view, mask=MaskSpec("random", ratio=0.0)), state.session_id())
-    canvas, words = st.columns([1.7, 1], gap="medium")
-    with words:
+    canvas, help_text = st.columns([1.7, 1], gap="medium")
+    with help_text:
         st.markdown(
-            "**Paint what is hidden.** Drag on the tile; the bar above it holds brush, rectangle, lasso, eraser and undo."
+            "**Paint the mask.** Drag on the tile to hide patches. The toolbar has brush, rectangle, lasso, eraser and undo."
         )
         kind = st.segmented_control(
-            "The pick tool hides this kind of patch", list(ALIKE), default="some", key="alike", required=True
+            "Similar patches that the dropper hides", list(ALIKE), default="some", key="alike", required=True
         )
         st.caption(
-            "Pick a patch with the dropper: patches that look like it (colour, contrast, slope) are hidden too."
+            "Click a patch with the dropper to hide it and the patches similar to it in colour, contrast and gradient."
         )
     key = f"painter {grid}"
-    if (done := painted(grid, grid, key)) is not None:
-        hidden = done.mask
-        if done.pick is not None:
-            hidden = np.asarray(hidden) | alike(shown.input, card.patch_px, done.pick, ALIKE[kind or "some"])
+    if (drawing := painted(grid, grid, key)) is not None:
+        hidden = drawing.mask
+        if drawing.pick is not None:
+            hidden = np.asarray(hidden) | alike(
+                shown.input, card.patch_px, drawing.pick, ALIKE[kind or "some"]
+            )
         view = replace(view, mask=controls.painted(hidden))
         state.publish(view)
     with canvas:

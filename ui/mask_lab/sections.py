@@ -1,4 +1,4 @@
-"""The sections under the Mask Lab's pictures: judge, compare, many masks, more and more hidden, models side by side, take away."""
+"""The tabs under the Mask Lab's pictures: errors, comparison, many masks, ratio series, models, export."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 WHAT_THE_LOSS_SAW = """
-In training the loss looks at hidden patches only: nothing ever asked the network to paint what it could see. So its visible patches are
-often worse than its hidden ones, with seams between them, and that is no fault. Judge it where it was judged, and paste the true pixels
-for the rest.
+The training loss covers hidden patches only: the network is never trained to reproduce what it can see. Its output at visible
+patches is therefore often worse than at hidden ones, with seams between them. This is expected. Judge the hidden patches, and
+use the true pixels elsewhere.
 """
 COLOURS = {"All bands": None, "Red": 0, "Green": 1, "Blue": 2}
 KINDS = {"l1": "Absolute", "squared": "Squared", "ssim": "1 - SSIM"}
@@ -38,7 +38,7 @@ PICTURES = {
 
 
 def judging(view: PageView, made: Reconstruction) -> None:
-    """Error maps on a shared scale, and the fills as pictures."""
+    """Error maps on one colour scale, and the baseline fills as pictures."""
     left, middle, right = st.columns([1.3, 1.3, 1], vertical_alignment="bottom")
     kind = (
         left.segmented_control(
@@ -47,29 +47,29 @@ def judging(view: PageView, made: Reconstruction) -> None:
         or "l1"
     )
     colour = (
-        middle.segmented_control("Of", list(COLOURS), default="All bands", key="error of", required=True)
+        middle.segmented_control("Bands", list(COLOURS), default="All bands", key="error of", required=True)
         or "All bands"
     )
     judged = right.toggle(
-        "Only what the loss saw",
+        "Hidden patches only",
         key="judged",
-        help="Fades the visible patches: training never compared them.",
+        help="Fades the visible patches, which the training loss does not cover.",
     )
     maps, full = error_panels(made, kind, COLOURS[colour], judged_only=judged)
     st.html(sheet(maps))
-    st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale for all three"))
-    with st.expander("What the loss never saw", icon=":material/visibility_off:"):
+    st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale in all three"))
+    with st.expander("Why visible patches look worse", icon=":material/visibility_off:"):
         st.markdown(WHAT_THE_LOSS_SAW)
     if made.scored.any():
-        st.markdown("## Beside fills that no network made")
+        st.markdown("## Baselines: fills without a network")
         st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
         st.caption(
-            "PSNR over hidden pixels, true pixels pasted. A network that knows the Earth should beat all three."
+            "PSNR over hidden pixels; visible pixels are the true ones. A useful network beats all of these fills."
         )
 
 
 def comparing(view: PageView, made: Reconstruction) -> None:
-    """Wipe or flip between two of truth, prediction and a pinned result; the pointer reads both."""
+    """Wipe or flip between two of truth, prediction and a pinned result; the pointer reads the values of both."""
     from earth_mae_components import compare
 
     pinned: PageView | None = state.recall("pinned", None)
@@ -99,20 +99,20 @@ def comparing(view: PageView, made: Reconstruction) -> None:
         png(pictures[one].pixels), png(pictures[other].pixels), left_label=PICTURES[one], right_label=PICTURES[other],
         value_range=(low, high), digits=3, key="compare",
     )  # fmt: skip
-    st.caption("The pointer reads both pictures in the network's unit, 0 to 1.")
+    st.caption("Point at a pixel to read its value in both pictures, 0 to 1.")
     if pinned:
         st.caption(f"Pinned: {plain(kept.recipe.caption())}")
 
 
 def many_masks(view: PageView, made: Reconstruction) -> None:
-    """The same share hidden at other places, again and again: where does the network always say the same?"""
+    """Mean and standard deviation over many masks of one kind and ratio: where do predictions depend on the mask?"""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     count = left.select_slider("Masks", [4, 8, 16, 32, 64], 16, key="masks")
     if not right.button("Draw them", type="primary", icon=":material/casino:") and state.recall(
         "many", None
     ) != (view, count):
         st.caption(
-            "Mean, standard deviation and how often each patch was hidden, over many masks of this kind and share."
+            "Mean, standard deviation, and how often each patch is hidden, over many masks of this kind and ratio."
         )
         return
     state.keep("many", (view, count))
@@ -122,16 +122,19 @@ def many_masks(view: PageView, made: Reconstruction) -> None:
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()
     st.caption(
-        "Per pixel, over the masks that hid it; a pixel that none hid shows the truth. Where the deviation is high, the network guesses."
+        "Per pixel, over the masks that hide it; a pixel that no mask hides shows the truth. "
+        "Where the standard deviation is high, the prediction depends strongly on which patches are visible."
     )
 
 
 def more_hidden(view: PageView, made: Reconstruction) -> None:
-    """From almost everything visible to almost nothing: the curve, a slider through it, and an animation."""
-    if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall(
+    """Reconstruct at ten mask ratios: scores as a curve, pictures at a chosen ratio, and an animation."""
+    if not st.button("Run the ratio series", type="primary", icon=":material/play_arrow:") and state.recall(
         "swept", None
     ) != sweep_of(view):
-        st.caption("Ten steps from 5 % to 95 % hidden; each hides the same patches and more.")
+        st.caption(
+            "Ten mask ratios from 5 % to 95 %. Each mask hides the patches of the one before, and more."
+        )
         return
     state.keep("swept", sweep_of(view))
     with st.spinner("Ten reconstructions", show_time=True):
@@ -143,7 +146,7 @@ def more_hidden(view: PageView, made: Reconstruction) -> None:
     }
     st.plotly_chart(ratio_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
     chosen = st.select_slider(
-        "Hidden",
+        "Mask ratio",
         range(len(steps)),
         len(steps) // 2,
         format_func=lambda n: f"{steps[n].ratio:.0%}",
@@ -153,17 +156,17 @@ def more_hidden(view: PageView, made: Reconstruction) -> None:
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
         film = animation([step.made for step in steps])
-        st.image(film, width=460, alt="The prediction as more and more patches are hidden")
+        st.image(film, width=460, alt="The prediction at increasing mask ratios")
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 
 
 def sweep_of(view: PageView) -> tuple[Any, ...]:
-    """What a sweep over the ratio depends on."""
+    """What a ratio series depends on."""
     return view.model, view.tile, view.policy, replace(view.mask, ratio=0.5)
 
 
 def models_side_by_side(view: PageView, made: Reconstruction) -> None:
-    """Any set of models under the one mask."""
+    """Several models under the same mask."""
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
     chosen = st.multiselect(
@@ -193,12 +196,12 @@ def models_side_by_side(view: PageView, made: Reconstruction) -> None:
         )
     st.html(sheet([next(p for p in panels(made) if p.name == "masked"), *rows], abreast=4))
     st.caption(
-        "True pixels pasted; PSNR over hidden pixels at each model's own input size, each under its own policy."
+        "True pixels pasted. PSNR over hidden pixels, at each model's own input size and under its default policy."
     )
 
 
 def taking_away(view: PageView, made: Reconstruction) -> None:
-    """Pictures, raster, figure and recipe to download; the same reconstruction as a notebook cell and as a command."""
+    """Downloads (pictures, raster, figure, recipe), and the same reconstruction as a notebook cell and as a command."""
     asker = state.session_id()
 
     def files() -> tuple[Reconstruction, Verdict]:
@@ -230,18 +233,21 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
         width="stretch",
     )
     kind_at, dpi_at, get = st.columns(3, vertical_alignment="bottom")
-    kind = kind_at.selectbox("Figure for print", list(export.FIGURES), format_func=str.upper, key="figure")
+    kind = kind_at.selectbox(
+        "Figure for publication", list(export.FIGURES), format_func=str.upper, key="figure"
+    )
     dpi = dpi_at.number_input("dpi", 50, 1200, 300, step=50, key="dpi", disabled=kind != "png")
     get.download_button(
         "Figure", lambda: export.figure(*files(), kind, dpi=int(dpi)), f"reconstruction.{kind}", export.FIGURES[kind],
         on_click="ignore", width="stretch", icon=":material/print:",
     )  # fmt: skip
     st.caption(
-        "The GeoTIFF lies in place where the tile's place is known. The recipe is inside every file. The address of this page is the link to it."
+        "The GeoTIFF is georeferenced if the tile is. Every file contains the recipe. To share this view, copy the page's address."
     )
     if view.lives_here:
         st.info(
-            "What you uploaded lives in this session only: elsewhere the link says that it is not there. Send the file along, or use the cell or command below.",
+            "Your upload exists in this session only, so the link to this view will not find it elsewhere. "
+            "Send the file along, or use the cell or command below.",
             icon=":material/link_off:",
         )
     st.markdown("**As a notebook cell**")
@@ -264,7 +270,7 @@ SECTIONS = {
 
 @st.fragment
 def sections(view: PageView, made: Reconstruction) -> None:
-    """The sections as tabs; only the open one is computed, and what is touched in it runs it alone."""
+    """The sections as tabs. Only the open one is computed; its controls rerun it alone."""
     tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:

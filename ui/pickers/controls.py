@@ -1,4 +1,4 @@
-"""Widgets that return specs: which model, which mask, at which scale, under which policy. They begin from the view that is shown."""
+"""Widgets that return specs: mask, scale, policy, bands. Each starts from the view on screen."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ui.shell.escaping import plain
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
 LARGEST_SLID = 14
-"""Patches that the slider goes up to; a larger size of a link stays as it is until the slider is moved."""
+"""Maximum of the size slider, in patches. A larger size from a link is kept until the slider is moved."""
 LEAST_RES = 1e-6
 
 
 def default_view() -> PageView:
-    """What a newcomer sees: the default network, three quarters of a real tile hidden at random."""
+    """The view of a first visit: the default network and a gallery tile at the default mask ratio."""
     entries = cached.gallery()
     first = next((entry for entry in entries if entry.title == FIRST_TITLE), entries[0])
     name = next(iter(cached.cards()))
@@ -41,31 +41,35 @@ def default_view() -> PageView:
 
 
 def hash_of(card: ModelCard) -> str:
-    """The first characters of a model's weights' hash, "" where it is untrained."""
+    """The first 12 characters of the SHA-256 of a model's weights; "" if it is untrained."""
     return card.weights.sha256[:12] if card.weights else ""
 
 
 def policy_of(card: ModelCard) -> Policy:
-    """The policy that a card asks for."""
+    """The default policy of a model."""
     return Policy(card.default_policy)
 
 
 def tile_of(entry: GalleryEntry, side_px: int) -> TileSpec:
-    """A gallery's tile for a network of this side: the same ground."""
+    """A gallery tile at the GSD where a network with this input side sees the same ground."""
     spec = entry.spec
     gsd_m = spec.gsd_m * spec.size_px / side_px if spec.gsd_m and spec.size_px else spec.gsd_m
     return replace(spec, gsd_m=gsd_m, size_px=None)
 
 
 def other_mask(view: PageView) -> PageView:
-    """The same view under another mask of its kind."""
+    """The same view with a new mask seed."""
     return replace(view, mask=replace(view.mask, seed=random.randrange(10_000)))
 
 
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
-    """What is hidden: kind, ratio, seed, size, inverse; a painting keeps what the last mask hid."""
+    """Choose the mask: kind, ratio, seed, size, inversion. Switching to painting starts from the current mask."""
     kind = st.selectbox(
-        "Hide", list(KINDS), key=state.widget("kind", mask.kind), format_func=lambda kind: KINDS[kind].label
+        "Mask kind",
+        list(KINDS),
+        key=state.widget("kind", mask.kind),
+        format_func=lambda kind: KINDS[kind].label,
+        help="Which patches are hidden from the network.",
     )
     if kind == PAINTED:
         return mask if mask.kind == PAINTED else painted(make_mask(mask, rows, cols).hidden)
@@ -74,30 +78,39 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     percent = fresh.ratio * 100
     if "ratio" in uses:
         percent = st.slider(
-            "Share hidden", 0, 100, format="%d %%", key=state.widget("percent", round(percent))
+            "Mask ratio",
+            0,
+            100,
+            format="%d %%",
+            key=state.widget("percent", round(percent)),
+            help="Share of the patches that is hidden. Pretraining usually hides 75 %.",
         )
         if round(fresh.ratio * 100) == percent:
             percent = fresh.ratio * 100
     seed = _seed(fresh.seed) if "seed" in uses else fresh.seed
     size = fresh.size
-    with st.popover("More of the mask", width="stretch"):
+    with st.popover("Mask options", width="stretch"):
         if "size" in uses:
             shown = min(size, LARGEST_SLID)
             slid = st.slider(
-                "Size in patches, 0: automatic",
+                "Size in patches (0 = automatic)",
                 0,
                 LARGEST_SLID,
                 key=state.widget("cells", shown),
                 help=plain(KINDS[kind].size),
             )
             size = size if slid == shown else slid
-        invert = st.toggle("Hide what would be visible", key=state.widget("invert", fresh.invert))
+        invert = st.toggle(
+            "Invert",
+            key=state.widget("invert", fresh.invert),
+            help="Hide the visible patches and show the hidden ones.",
+        )
         st.caption(f"{plain(KINDS[kind].label)}: {plain(KINDS[kind].hides)}.")
     return MaskSpec(kind, ratio=percent / 100, seed=seed, size=size, invert=invert)
 
 
 def painted(hidden: object) -> MaskSpec:
-    """The spec of a painted mask, bool (rows, cols)."""
+    """The spec of a painted mask, given as bool (rows, cols)."""
     import numpy as np
 
     grid = np.asarray(hidden, bool)
@@ -110,7 +123,11 @@ def _seed(seed: int) -> int:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
         key = state.widget("seed", seed)
         dice = st.container(width="content")
-        number = int(st.number_input("Seed", 0, MAX_SEED, step=1, key=key))
+        number = int(
+            st.number_input(
+                "Seed", 0, MAX_SEED, step=1, key=key, help="The same seed always gives the same mask."
+            )
+        )
     with dice:
         st.button("", icon=":material/casino:", help="Draw another mask", on_click=_roll, key="roll")
     return number
@@ -121,22 +138,23 @@ def _roll() -> None:
 
 
 def input_size(view: PageView, card: ModelCard) -> int | None:
-    """The side that the network is fed with; None is the network's own."""
+    """Choose the input size in pixels a side; None means the network's own."""
     from core.engine.inputs import input_sizes
 
     sizes = sorted({*input_sizes(card.patch_px, card.input_px), view.tile.size_px or card.input_px})
     label = {size: f"{size} px · {size // card.patch_px} x {size // card.patch_px} patches" for size in sizes}
     size = st.selectbox(
-        "Input",
+        "Input size",
         sizes,
         key=state.widget(f"size:{card.name}", view.tile.size_px or card.input_px),
         format_func=label.__getitem__,
+        help="Pixels a side that the network receives. Its own size is the one it was trained at.",
     )
     return None if size == card.input_px else size
 
 
 def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
-    """How much ground a pixel covers as fed: the tile as a whole, or steps of the square root of two."""
+    """Choose the ground sample distance as fed: the whole tile, or steps of the square root of two."""
     try:
         finest, coarsest = gsd_range(tile, side_px)
     except GeoError as problem:
@@ -149,47 +167,48 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
     options: list[float | None] = [None, *steps]
     gsd_m = st.select_slider(
         "Ground sample distance as fed", options, key=state.widget("gsd", tile.gsd_m), format_func=lambda g: whole if g is None else metres(g),
-        help="Metres on the ground of one pixel that the network receives. Coarser shows more ground, finer less.",
+        help="Metres on the ground that one input pixel covers. A coarser distance shows more ground.",
     )  # fmt: skip
     return replace(tile, gsd_m=gsd_m)
 
 
 def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
-    """From half the native GSD to where the ground ends."""
+    """The finest and coarsest GSD in metres: half the native GSD, and the GSD at which the input covers the whole picture."""
     source = cached.catalogue().source(tile.ref.source)
     native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
     if tile.ref.source == "globe":
         return 1000.0, 10_000_000 / (2 * side_px)
     header = source.header(tile.ref.key)
     wide, high = 1.0, 1.0
-    if header.crs is not None and header.transform is not None:  # degrees are shorter across than down
+    if (
+        header.crs is not None and header.transform is not None
+    ):  # a degree of longitude is shorter than one of latitude
         east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
         wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
-    across = (
-        0.99 * min(header.width * wide, header.height * high) * native
-    )  # a projection's metres are not the same everywhere on the picture
+    # 0.99: a projection's scale varies across the picture
+    across = 0.99 * min(header.width * wide, header.height * high) * native
     return min(native / 2, across / side_px), across / side_px
 
 
 def there(tile: TileSpec) -> TileSpec:
-    """The tile, without bands that a link asks for and the picture does not have."""
+    """The tile with its default bands if a link asks for bands that the picture does not have."""
     try:
         bands = cached.catalogue().source(tile.ref.source).header(tile.ref.key).bands
     except GeoError:
-        return tile  # which is said where the tile is drawn
+        return tile  # reported where the tile is read
     if tile.rgb is None or max(tile.rgb) < len(bands):
         return tile
     asked = ", ".join(str(band + 1) for band in tile.rgb)
     have = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
     st.warning(
-        f"The link asks for the bands {plain(asked)}, but this picture has {plain(have)}: its usual colours are shown instead.",
+        f"The link asks for bands {plain(asked)}, but this picture has {plain(have)}. Its default bands are shown instead.",
         icon=":material/link_off:",
     )
     return replace(tile, rgb=None)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit a person would use."""
+    """A duration in seconds, minutes or hours, whichever reads best."""
     return (
         f"{max(1, seconds):.0f} s"
         if seconds < 90
@@ -200,7 +219,7 @@ def duration(seconds: float) -> str:
 
 
 def band_control(tile: TileSpec) -> TileSpec:
-    """Which bands are shown and fed, where there are more than three."""
+    """Choose the three bands that are shown and fed to the network, if the picture has more than three."""
     header = cached.catalogue().source(tile.ref.source).header(tile.ref.key)
     if len(header.bands) <= 3:
         return tile
@@ -220,13 +239,13 @@ def band_control(tile: TileSpec) -> TileSpec:
 
 
 def policy_control(policy: Policy, card: ModelCard) -> Policy:
-    """How the GSD becomes res, the number that the positional code receives."""
+    """Choose how the GSD is converted to res, the input of the positional encoding."""
     if not card.gsd_aware:
-        st.caption(f"{plain(card.name)} does not know the GSD: its positions are static.")
+        st.caption(f"{plain(card.name)} does not use the GSD: its positional encoding is static.")
         return policy
     name = st.selectbox(
         "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=lambda name: POLICIES[name].label,
-        help="How the ground sample distance becomes `res`, the number that the positions are multiplied by.",
+        help="How the ground sample distance is converted to `res`, which scales the positional encoding.",
     )  # fmt: skip
     if not POLICIES[name].takes_value:
         return Policy(name)
@@ -237,7 +256,7 @@ def policy_control(policy: Policy, card: ModelCard) -> Policy:
 
 
 def ref_title(ref: TileRef) -> str:
-    """What a picture is called."""
+    """The title of a picture."""
     try:
         entry = cached.catalogue().source(ref.source).entry(ref.key)
     except GeoError:

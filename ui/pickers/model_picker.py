@@ -1,4 +1,4 @@
-"""Choosing the network: a preset, a file from the folders given at start, or a file of the user's own."""
+"""Choose the network: a preset, a weights file from the server's data folders, or an uploaded weights file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ui.shell import cached, state, weights
 from ui.shell.escaping import plain
 
 POSITIONS = {
-    "gsd": "Follow the GSD, as in Scale-MAE",
-    "static": "Stand still, as in MAE, SDMAE and TinyMIM",
+    "gsd": "Scaled by the GSD, as in Scale-MAE",
+    "static": "Static, as in MAE, SDMAE and TinyMIM",
 }
 NON_COMMERCIAL = "NC"
 
 
 def file_names() -> list[str]:
-    """Files of weights that this user may choose: of the folders given at start, and this session's own."""
+    """Weights files that this user may choose: those of the data folders, and this session's uploads."""
     return [*cached.weight_files(), *weights.store.names(state.session_id())]
 
 
 def known_names() -> set[str]:
-    """Every name of a model that a link of this user may say. A tab that was reloaded finds its uploads again."""
+    """Every model name that this user's link may contain. A reloaded tab takes over its earlier uploads."""
     weights.store.adopt(
         state.others(("model",)).get("model", "").partition("+")[0], state.session_id(), state.cookie()
     )
@@ -36,7 +36,7 @@ def known_names() -> set[str]:
 
 
 def model_label(name: str) -> str:
-    """How a pick list names a network."""
+    """The label of a network in a select box."""
     card = cached.cards().get(name)
     if card is None:
         return weights.title_of(name)
@@ -44,7 +44,7 @@ def model_label(name: str) -> str:
 
 
 def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
-    """The networks that reconstruct, and with `encoders` the trained others; files of weights among them, that of the view in any case."""
+    """Networks to offer: those that reconstruct, with `encoders` also trained encoders, weights files, and the view's own."""
     cards = cached.cards().items()
     names = [name for name, card in cards if card.reconstructs]
     names += [name for name, card in cards if encoders and card.trained and not card.reconstructs]
@@ -55,7 +55,7 @@ def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
 
 
 def pick_model(view: PageView, *, encoders: bool = False) -> str:
-    """A network: a preset that reconstructs (with `encoders` any), or a file of weights, with what is known of the file."""
+    """Choose a network (with `encoders` also one without a decoder); for a weights file, show its load report."""
     name = st.selectbox(
         "Model",
         names_for(view, encoders=encoders),
@@ -64,8 +64,8 @@ def pick_model(view: PageView, *, encoders: bool = False) -> str:
         help=_memory(),
     )
     _own_weights(view)
-    if (said := settled(name)) != name:
-        _show(view, said)
+    if (resolved := settled(name)) != name:
+        _show(view, resolved)
     card = cached.card_of(name)
     if NON_COMMERCIAL in card.licence.split("-"):
         st.caption(
@@ -80,21 +80,24 @@ def pick_model(view: PageView, *, encoders: bool = False) -> str:
 
 
 def settled(name: str) -> str:
-    """The name of a network with what its positions do, where its file cannot tell: the user says it. Ends the run until then."""
+    """The name of a network, with the kind of its positional encoding if the user had to choose it.
+
+    Stops the script run until the user has chosen.
+    """
     try:
         cached.card_of(name)
         return name
     except ExplorerError as problem:
-        if (
-            type(problem).__name__ != "AmbiguousPositionsError"
-        ):  # by name: pages do without torch until a network is needed
+        # compared by name: importing the class would import torch
+        if type(problem).__name__ != "AmbiguousPositionsError":
             raise
     st.warning(
-        "This file holds an encoder alone, and nothing in it tells whether its positions follow the ground sample distance. Where is it from?",
+        "This file holds only an encoder, and it does not say whether its positional encoding depends on the ground sample "
+        "distance. Choose the family that it comes from.",
         icon=":material/help:",
     )
     kind = st.radio(
-        "Its positions",
+        "Positional encoding",
         list(POSITIONS),
         index=None,
         format_func=POSITIONS.__getitem__,
@@ -106,23 +109,23 @@ def settled(name: str) -> str:
 
 
 def _own_weights(view: PageView) -> None:
-    """Lay a file of weights in, see which there are, take them away; what was chosen closes it, a refusal does not."""
+    """Upload weights, list and remove them. Loading a file closes the popover; a refused file keeps it open."""
     opened = state.widget("own weights", False)
     with st.popover(
         "Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"
     ):
         most = state.upload_limit_mb()
         st.caption(
-            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most:,} MB; nothing in the file is run. It lives in this session only: nobody "
-            "else sees it, no link leads to it, and it is deleted soon after you close this tab."
+            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most:,} MB. No code in the file is executed. Only this session can "
+            "use it, and it is deleted soon after you close the tab."
         )
         file = st.file_uploader(
-            "File of weights",
+            "Weights file",
             [suffix[1:] for suffix in weights.SUFFIXES],
             key=f"weights {state.recall('weights taken', 0)}",
         )
         if (
-            st.button("Load it", type="primary", disabled=file is None, key="load weights", width="stretch")
+            st.button("Load", type="primary", disabled=file is None, key="load weights", width="stretch")
             and file is not None
         ):
             _take_in(view, file, most)
@@ -143,7 +146,7 @@ def _own_weights(view: PageView) -> None:
 
 
 def _take_in(view: PageView, file: state.Uploaded, most_mb: int) -> None:
-    """Keep and check a file, and begin anew with it; one that is no network known here goes at once, with its sentence."""
+    """Store an uploaded file, load it and show it. Delete it with an error message if it is not a known network."""
     state.keep("weights taken", state.recall("weights taken", 0) + 1)  # the next run shows an empty field
     name = ""
     try:
@@ -162,7 +165,7 @@ def _take_in(view: PageView, file: state.Uploaded, most_mb: int) -> None:
 
 
 def _show(view: PageView, name: str) -> None:
-    """Begin anew with a network, at its own input size and under its own policy."""
+    """Restart the page with another network, at its own input size and under its default policy."""
     if name == view.model:
         st.rerun()
     try:
@@ -180,8 +183,8 @@ def _memory() -> str:
 
     used, limit = sum(held.size_bytes for held in model_cache().models()), model_cache().limit_bytes
     return (
-        f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The one that was not used for longest makes room, and is read again "
-        "when it is next chosen."
+        f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The least recently used one is "
+        "unloaded to make room, and loaded again when it is chosen."
     )
 
 

@@ -1,4 +1,4 @@
-"""The view of a page: restored from its link, and edited with all controls one under the other."""
+"""The view of a page: restored from its link, and edited with the controls of the inspector column."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ui.shell.uploads import closed
 
 
 def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> PageView:
-    """The view of this run, with a warning for each part of a link that could not be honoured.
+    """The view of this script run, with a warning for each part of the link that was ignored.
 
-    `unused` names the parameters of a view that this page has no use for, `tabs` its tabs.
+    `unused` names the view's parameters that this page does not use; `tabs` lists the page's tabs.
     """
     restored = state.view(
         controls.default_view(),
@@ -31,16 +31,15 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
         tabs=tabs,
         closed=closed,
     )
-    with (
-        st.container()
-    ):  # holds its place, empty or not: what lies below would be built anew in the browser if it moved
+    # always present: without it, the browser would rebuild everything below when a warning appears
+    with st.container():
         for sentence in restored.ignored:
             st.warning(plain(sentence), icon=":material/link_off:")
     return restored.view
 
 
 def _weights_sha256(name: str) -> str | None:
-    """The SHA-256 of a model's weights, "" where it is untrained, None where it cannot be loaded (which the page reports)."""
+    """The SHA-256 of a model's weights; "" if it is untrained, None if it cannot be loaded (the page reports why)."""
     try:
         card = cached.card_of(name)
     except ExplorerError:
@@ -49,7 +48,7 @@ def _weights_sha256(name: str) -> str | None:
 
 
 def edit(view: PageView, *, encoders: bool = False) -> PageView:
-    """All controls of a reconstruction, one under the other; gives the view that they now say. With `encoders` networks without a decoder too."""
+    """Show all controls of a reconstruction and return the edited view. `encoders` also offers networks without a decoder."""
     tile = controls.there(pick_tile(view))
     name = pick_model(view, encoders=encoders)
     card = cached.card_of(name)

@@ -1,4 +1,4 @@
-"""Choosing the tile: a gallery, every picture of every source, an upload, a place on the globe."""
+"""Choose the tile: from the gallery, from any source, from an upload, or at a place on the globe."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MOST_LISTED = 400
 UPLOAD_MB = 50
 ABREAST = 4
 PLAIN = (".png", ".jpg", ".jpeg")
-"""Pictures that do not state their ground sample distance."""
+"""File types that do not state their ground sample distance."""
 
 
 def pick_tile(view: PageView) -> TileSpec:
-    """The tile that is shown, by name, with the door to others; a choice starts the page anew with it."""
+    """Show the selected tile as a button that opens the tile dialog; choosing a tile restarts the page with it."""
     title = next(
         (e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)),
         controls.ref_title(view.tile.ref),
@@ -95,15 +95,15 @@ def _pictures(view: PageView) -> None:
         ),
     )
     source = catalogue.source(name)
-    wanted = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
+    query = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
     keys = source.keys()
-    found = [key for key in keys if wanted in f"{key} {source.entry(key).label}".lower()]
+    found = [key for key in keys if query in f"{key} {source.entry(key).label}".lower()]
     if not found:
         st.info(
-            f"No picture of {plain(source.info.title)} is called so: write less, or choose another source."
+            f"No picture of {plain(source.info.title)} matches. Shorten the text, or choose another source."
         )
         return
-    key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {wanted}")
+    key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {query}")
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     spec = TileSpec(TileRef(name, key))
     try:
@@ -114,27 +114,36 @@ def _pictures(view: PageView) -> None:
     right.caption(
         f"{plain(entry.credit or source.info.credit)}  \n{plain(entry.licence or source.info.licence)}"
     )
-    if right.button("Show this one", type="primary", width="stretch"):
+    if right.button("Show this picture", type="primary", width="stretch"):
         _use(view, spec)
-    if right.button("Any other of this source", icon=":material/casino:", width="stretch"):
+    if right.button("Random picture of this source", icon=":material/casino:", width="stretch"):
         _use(view, TileSpec(TileRef(name, random.choice(found))))
 
 
 def _upload(view: PageView) -> None:
     st.caption(
-        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. It stays in this server's memory, reachable from this browser only, until soon after you close the tab."
+        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. Only this browser can see it. It stays in the server's memory until "
+        "soon after you close the tab."
     )
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
     plain = file is not None and file.name.lower().endswith(PLAIN)
     gsd = st.number_input(
-        "Metres per pixel: a PNG or JPEG does not state them" if plain else "Metres per pixel, if the file does not state them",
+        "Metres per pixel (not stated in PNG and JPEG)" if plain else "Metres per pixel, if the file does not state it",
         0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="not stated", key="metres per pixel",
     )  # fmt: skip
     if plain and not gsd:
         st.caption(
-            "Type how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
+            "Enter how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
         )
-    if not st.button("Show it", type="primary", disabled=file is None or (plain and not gsd)) or file is None:
+    if (
+        not st.button(
+            "Show this picture",
+            type="primary",
+            key="show upload",
+            disabled=file is None or (plain and not gsd),
+        )
+        or file is None
+    ):
         return
     try:
         ref = pictures.take_in(
@@ -149,7 +158,7 @@ def _upload(view: PageView) -> None:
 
 
 def _place(view: PageView) -> None:
-    st.caption("NASA Blue Marble, 7.4 km per pixel, cut where you say; no internet is asked.")
+    st.caption("A crop of NASA Blue Marble (7.4 km per pixel) at the place you choose. Works offline.")
     left, middle, right = st.columns(3)
     lon = left.number_input("Longitude", -180.0, 180.0, 10.0, step=1.0)
     lat = middle.number_input("Latitude", -90.0, 90.0, 45.0, step=1.0)

@@ -1,1 +1,1 @@
-"""The parts of the Scale Lab."""
+"""The rows and sections of the Scale Lab."""

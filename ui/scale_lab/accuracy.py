@@ -1,4 +1,4 @@
-"""kNN along the scale axis, under the Scale Lab's curves: the network on a labelled set at four relative scales, computed when asked."""
+"""kNN accuracy over scale: the network on a labelled set at four relative scales, computed on request."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, labs
 
 FEW, IN_ALL = 10, 200
-"""Images of each split: FEW a class, or as many as make IN_ALL: enough to see a trend, and an answer in seconds."""
+"""Images of each split: FEW per class, or IN_ALL over all classes if that is more. Enough to see a trend in seconds."""
 
 
 def accuracy(view: PageView) -> None:
-    """Choose a labelled set, start, see accuracy with intervals over relative scales; numbers are kept with those of the page Evaluate."""
+    """Choose a labelled set and compute accuracy with intervals over relative scales; shares the Evaluate page's cache."""
     st.markdown("**kNN over scales**")
-    here = [
-        name for name in evaluations.published_sets("knn") if states_gsd(name)
-    ]  # without a scale nothing says what relative scales are heard as
-    if not here:
+    # relative scales need the set's GSD
+    names = [name for name in evaluations.published_sets("knn") if states_gsd(name)]
+    if not names:
         st.info(
-            "No labelled set that states its metres per pixel is here: put EuroSAT or another into a folder and name it in EARTH_MAE_DATA.",
+            "No labelled set with a known ground sample distance is available. Put EuroSAT or another set into a folder and "
+            "name the folder in EARTH_MAE_DATA.",
             icon=":material/folder_off:",
         )
         return
-    own = next((name for name in here if _is_of(view, name)), here[0])
+    own = next((name for name in names if _is_of(view, name)), names[0])
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.selectbox(
         "Labelled set",
-        here,
-        here.index(own),
+        names,
+        names.index(own),
         format_func=lambda known: PUBLISHED[known].title,
         key=f"accuracy on {own}",
     )
@@ -49,7 +49,7 @@ def accuracy(view: PageView) -> None:
         icon=":material/play_arrow:",
         disabled=wish in asked,
         width="stretch",
-        help="Four scales, some seconds each.",
+        help="Four scales, a few seconds each.",
     ):
         asked = asked | {wish}
         state.keep("accuracy asked", asked)
@@ -59,7 +59,7 @@ def accuracy(view: PageView) -> None:
             st.plotly_chart(scale_chart(results), key="accuracy by scale")
             st.caption(
                 f"Weighted kNN on {results[0].count:,} test images, gallery and test images both downsampled; bars are 95 % intervals. "
-                "At 12.5 % small pictures leave few whole patches."
+                "At 12.5 %, small images contain only a few whole patches."
             )
     if "Evaluate" in labs():
         st.page_link(
@@ -68,7 +68,7 @@ def accuracy(view: PageView) -> None:
 
 
 def _computed(view: PageView, name: str) -> tuple[Result, ...]:
-    """Run, telling progress; a second asker is answered from the cache on disk."""
+    """Evaluate with a progress bar; results are cached on disk."""
     from core.engine.candidates import candidate
 
     policy = policy_to_text(view.policy)
@@ -93,6 +93,6 @@ def _computed(view: PageView, name: str) -> tuple[Result, ...]:
 
 
 def _is_of(view: PageView, name: str) -> bool:
-    """Whether the view's tile is of this set."""
+    """Whether the view's tile comes from this set."""
     source = view.tile.ref.source
     return any(place.split(".")[0].lower() == source.lower() for place in PUBLISHED[name].found_as)

@@ -1,4 +1,4 @@
-"""What the Scale Lab adds to a view: which scales, what they hold, which patch is looked at; it travels in the view's selection."""
+"""Settings of the Scale Lab: which scales, what stays constant, which patch; stored in the view's `selection`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ MASKED_NAMES = {"ground": "Ground", "patches": "Patches"}
 
 @dataclass(frozen=True)
 class Choices:
-    """`hold`, `masked`, `count` as in ScaleSpec; `band` 1 for the true band-pass view; the rest is the patch view's (head -1: all)."""
+    """Settings of the Scale Lab.
+
+    `hold`, `masked` and `count` are those of ScaleSpec; `band` is 1 for the true band-pass view; the others belong to the Patches tab
+    (head -1 is the mean of all heads).
+    """
 
     hold: str = "ground"
     masked: str = "ground"
@@ -33,7 +37,7 @@ class Choices:
     head: int = -1
 
     def to_text(self) -> str:
-        """Write what differs from the defaults: `scales;hold:pixels;count:16`."""
+        """The settings that differ from the defaults, as text: `scales;hold:pixels;count:16`."""
         return ";".join(
             [
                 MARK,
@@ -59,11 +63,11 @@ LIMITS: dict[str, Any] = {
 
 
 def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
-    """Read a selection; what is not the Scale Lab's is left out with a sentence."""
+    """Read settings from a selection; return them with a sentence for each part that is ignored."""
     mark, *parts = text.split(";")
     if text and mark != MARK:
         return Choices(), (
-            f'The selection "{text[:40]}" in the link is not one of the Scale Lab and was left out.',
+            f'The selection "{text[:40]}" in the link does not belong to the Scale Lab and was ignored.',
         )
     found, ignored = Choices(), []
     for part in parts:
@@ -79,18 +83,18 @@ def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
         ):
             found = replace(found, **{name: int(value[:4])})
         else:
-            ignored.append(f'"{part[:40]}" in the link means nothing to the Scale Lab and was left out.')
+            ignored.append(f'"{part[:40]}" in the link is not a setting of the Scale Lab and was ignored.')
     return found, tuple(ignored)
 
 
 def scale_controls(view: PageView) -> Choices:
-    """How many scales, what stays the same among them, what is hidden, and which bands are drawn."""
+    """Choose the number of scales, what stays constant across them, what is masked, and which bands are drawn."""
     was, ignored = choices_from(view.selection)
     for sentence in ignored:
         st.warning(plain(sentence), icon=":material/link_off:")
     hold = (
         st.segmented_control(
-            "Across scales",
+            "Keep constant",
             list(HOLDS),
             format_func=HOLD_NAMES.__getitem__,
             key=state.widget("hold", was.hold),
@@ -100,9 +104,15 @@ def scale_controls(view: PageView) -> Choices:
         or was.hold
     )
     st.caption(f"{HOLDS[hold]}.")
-    count = st.slider("Scales", 2, MAX_SCALES, key=state.widget("count", was.count))
+    count = st.slider(
+        "Number of scales",
+        2,
+        MAX_SCALES,
+        key=state.widget("count", was.count),
+        help="Each scale is one reconstruction.",
+    )
     masked = st.segmented_control(
-        "Hide the same",
+        "Mask the same",
         list(MASKED),
         format_func=MASKED_NAMES.__getitem__,
         key=state.widget("masked", was.masked),
@@ -114,8 +124,9 @@ def scale_controls(view: PageView) -> Choices:
         "True band-pass",
         key=state.widget("band", bool(was.band)),
         help=(
-            "The released networks' low output is the whole picture at input size, their high output all that is finer than 7 x 7 blocks. This view instead "
-            "splits truth and prediction where the paper says: at the second number of the band configuration. Computed by us; no network was asked for it."
+            "In the released networks, low is the whole picture at input size and high is everything finer than 7 x 7 "
+            "blocks. This view splits truth and prediction at the frequency that the paper states: the second number of the "
+            "band configuration. The app computes this split; it is not an output of the network."
         ),
     )
     patch = {name: state.said(name, getattr(was, name)) for name in ("row", "col", "block", "head")}
@@ -123,7 +134,7 @@ def scale_controls(view: PageView) -> Choices:
 
 
 def scales_of(view: PageView, choices: Choices, card: ModelCard) -> tuple[Scale, ...]:
-    """The ladder of this view."""
+    """The scales of this view."""
     side = view.tile.size_px or card.input_px
     spec = ScaleSpec(view.tile, view.mask, choices.hold, choices.masked, choices.count)
     return ladder(
@@ -136,5 +147,5 @@ def scales_of(view: PageView, choices: Choices, card: ModelCard) -> tuple[Scale,
 
 
 def views_of(view: PageView, scales: tuple[Scale, ...]) -> list[PageView]:
-    """Each scale as a view of its own, which any lab can show."""
+    """One view per scale, which any lab can show."""
     return [replace(view, tile=scale.tile, mask=scale.mask, selection="") for scale in scales]

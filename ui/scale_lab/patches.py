@@ -1,4 +1,4 @@
-"""The Scale Lab's look at single patches: alike ones, feature colours, attention, and the same patch in another scene."""
+"""The Patches tab of the Scale Lab: similar patches, feature colours, attention, and one patch in another scene."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_OTHERS = 7
 
 
 def patches(view: PageView, choices: Choices) -> None:
-    """Click a patch; everything below follows."""
+    """Let the user choose a patch and show everything about it."""
     card = cached.card_of(view.model)
     grid = (view.tile.size_px or card.input_px) // card.patch_px
     others = _others(view)
@@ -29,7 +29,7 @@ def patches(view: PageView, choices: Choices) -> None:
     titles = [controls.ref_title(view.tile.ref), *others]
     seen = cached.patches(tiles)
     cell = _pick(seen.images[0], grid, choices)
-    st.markdown("## Patches that the network takes for alike")
+    st.markdown("## Similar patches")
     alike = similarity(seen.vectors, cell)
     low, high = float(alike.min()), 1.0
     st.html(
@@ -50,13 +50,14 @@ def patches(view: PageView, choices: Choices) -> None:
         )
     )
     st.caption(
-        f"Cosine with the framed patch, black {low:.2f}, pale 1; after the final norm, nothing hidden. Positions are part of these vectors."
+        f"Cosine similarity with the framed patch, from {low:.2f} (black) to 1 (pale), after the final norm, with no patch hidden. "
+        "The vectors include the positional encoding."
     )
     st.markdown("## Feature colours")
     colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption(
-        "Principal components over all these tiles together, so that one colour means the same everywhere."
+        "The first three principal components over all tiles together, so a colour means the same in every tile."
     )
     _attention(view, seen, cell, choices)
     if len(tiles) > 1:
@@ -88,7 +89,7 @@ def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
     left, right = st.columns([1, 1.2], gap="medium", vertical_alignment="center")
     keys = _within("row", choices.row, 0, grid - 1), _within("col", choices.col, 0, grid - 1)
     with right:
-        st.markdown("**Click a patch**, or say where it lies.")
+        st.markdown("**Click a patch**, or enter its row and column.")
         row = int(st.number_input("Row", 0, grid - 1, step=1, key=keys[0]))
         col = int(st.number_input("Column", 0, grid - 1, step=1, key=keys[1]))
 
@@ -110,7 +111,7 @@ def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
 
 
 def _within(name: str, value: int, least: int, most: int) -> str:
-    """The key of a widget whose limits follow the network: another one may have fewer patches, blocks or heads."""
+    """The key of a widget whose limits depend on the network, with its value clipped to the limits."""
     key = state.widget(name, value)
     if not least <= state.said(name, value) <= most:
         state.set_widget(name, min(max(value, least), most))
@@ -118,7 +119,7 @@ def _within(name: str, value: int, least: int, most: int) -> str:
 
 
 def _attention(view: PageView, seen: PatchSet, cell: tuple[int, int], choices: Choices) -> None:
-    st.markdown("## What attends to what")
+    st.markdown("## Attention")
     network = cached.model(view.model)
     try:
         blocks = len(network.backbone.blocks)
@@ -137,8 +138,8 @@ def _attention(view: PageView, seen: PatchSet, cell: tuple[int, int], choices: C
     )
     shown, grid = (weights.mean(axis=0) if head == -1 else weights[head]), seen.vectors.shape[1]
     rows = {
-        "CLS looks at": (shown[0, 1:], None),
-        "The patch looks at": (shown[1 + cell[0] * grid + cell[1], 1:], cell),
+        "Attention of CLS": (shown[0, 1:], None),
+        "Attention of the patch": (shown[1 + cell[0] * grid + cell[1], 1:], cell),
     }
     maps = {title: (values.reshape(grid, grid), at) for title, (values, at) in rows.items()}
     st.html(
@@ -172,5 +173,6 @@ def _transplant(tiles: list[PageView], seen: PatchSet, cell: tuple[int, int], ti
         panels.append(picture_panel(moved.pictures[n], f"pasted-{n}", title, note, cell, grid))
     st.html(sheet(panels, abreast=4))
     st.caption(
-        "The same pixels at the same place, other surroundings: a cosine below 1 is context alone. A patch's vector is no name for its pixels."
+        "The same pixels at the same position in other surroundings. Any difference from a cosine of 1 comes from context: a patch's "
+        "vector does not depend on its own pixels alone."
     )

@@ -1,4 +1,4 @@
-"""One row of the Scale Lab: what the network truly receives, in words, and its pictures."""
+"""One row of the Scale Lab: what the network receives, as text, and the pictures of its reconstruction."""
 
 from __future__ import annotations
 
@@ -21,20 +21,23 @@ from ui.shell import cached
 from ui.shell.escaping import plain
 
 PANELS = 5
-"""Pictures of a row."""
+"""Pictures in a row."""
 
 
 def draw_row(
     made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool
 ) -> None:
-    """Low, high, combined and error of the view's `model`, or with `bands` the paper's split; warnings that the tile's `own` scale does not share."""
+    """Draw low, high, combined and error, or with `bands` the paper's frequency split.
+
+    Warnings that the reconstruction at the tile's `own` scale has too are shown only there.
+    """
     fed = made.recipe
     res = (
         f"res {fed.res:.3g} by {fed.policy}"
         if cached.card_of(model).gsd_aware
-        else "no res: static positions"
+        else "static positional encoding, no res"
     )
-    place = " · own scale" if made is own else ""
+    place = " · tile's own scale" if made is own else ""
     st.markdown(
         f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, {fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}"
     )
@@ -55,18 +58,17 @@ def draw_row(
 
 
 def draw_waiting(scale: Scale) -> None:
-    """A row that is still being computed: as high as it will be, for rows above and below it arrive in any order."""
-    place = " · own scale" if scale.own else ""
-    st.markdown(
-        f"**{metres(scale.gsd_m)}**{place} · fed {scale.side_px} px · its reconstruction is being computed"
-    )
+    """Draw a placeholder of a row's final height: rows arrive in any order, and the page must not move."""
+    place = " · tile's own scale" if scale.own else ""
+    st.markdown(f"**{metres(scale.gsd_m)}**{place} · fed {scale.side_px} px · computing")
     st.html(blank_sheet(PANELS, abreast=5, least_px=98))
 
 
 def draw_fed(views: Sequence[PageView]) -> list[int]:
-    """For a network without a decoder: what it is fed at each scale; gives the numbers of the views that could be read."""
+    """For a network without a decoder, show its input at each scale; return the indices of the views that could be read."""
     st.caption(
-        "This network has no decoder, so nothing is hidden and nothing painted: below is what it sees, and under Curves and Patches what it makes of it."
+        "This network has no decoder, so there is no mask and no reconstruction. The pictures below are its inputs; Curves and Patches "
+        "show its embeddings."
     )
     panels: dict[int, Panel] = {}
     for n, view in enumerate(views):

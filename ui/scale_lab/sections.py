@@ -1,4 +1,4 @@
-"""The sections under the Scale Lab's rows: curves along the scale axis, the response to res, spectra."""
+"""The tabs under the Scale Lab's rows: curves over scale, response to res, spectra."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
 TABS = ("Curves", "Response to res", "Spectrum", "Patches")
 COMPARED = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 CLOSE = 1.02
-TOLD = 4
-"""Decimals that an error is told with; policies that agree in them tie."""
+DECIMALS = 4
+"""Decimals shown of an error; policies whose errors agree to these decimals tie."""
 
-NO_PICTURE = "This network has no decoder: it paints nothing that could be compared. Curves and patches show what its embeddings do."
+NO_PICTURE = "This network has no decoder, so there is no reconstruction to compare. Curves and Patches show its embeddings."
 
 
 def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
-    """Error per band, where the network paints, and embedding drift against the GSD as fed."""
+    """Error per band (for networks with a decoder) and embedding drift, against the GSD as fed."""
     gsds = [scale.gsd_m for scale in scales]
     own = next((n for n, scale in enumerate(scales) if scale.own), None)
-    own_at, axis = {} if own is None else {"own scale": scales[own].gsd_m}, "metres per pixel as fed"
+    own_at, axis = (
+        {} if own is None else {"own scale": scales[own].gsd_m},
+        "ground sample distance as fed (m)",
+    )
     left, right = st.columns(2, gap="medium")
     if rows:
         errors = [band_errors(row) for row in rows]
@@ -46,7 +49,7 @@ def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Re
         with left:
             st.markdown("**Error of each band**")
             st.plotly_chart(error_chart(gsds, bands, axis, own_at), key="error by scale")
-            st.caption("Over hidden pixels, each scale at its own size.")
+            st.caption("Mean over hidden pixels, each scale at its own size.")
     with right if rows else left:
         st.markdown("**Embedding drift**")
         if own is not None:
@@ -55,23 +58,26 @@ def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Re
                 drift_chart(gsds, [cosine(vector, vectors[own]) for vector in vectors], axis, own_at),
                 key="drift by scale",
             )
-            st.caption("Cosine between the whole picture's vector here and at the tile's own scale.")
+            st.caption(
+                "Cosine similarity between the image embedding at each scale and at the tile's own scale."
+            )
     accuracy(views[0] if own is None else views[own])
 
 
 def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
-    """Error and drift of one scale against res; each policy is a mark, and the best is named with its recipe."""
+    """Error and drift at one scale against res, with a mark for each policy and the recipe of the best one."""
     model = views[0].model
     card = cached.card_of(model)
     if not card.gsd_aware:
         st.info(
-            f"{plain(model)} has static positions: no policy changes what it makes. Choose a model that is told its scale, such as Scale-MAE."
+            f"{plain(model)} has a static positional encoding, so no policy changes its output. Choose a GSD-aware model, such as "
+            "Scale-MAE."
         )
         return
     start = next((n for n, scale in enumerate(scales) if scale.own), 0)
     steps = range(len(scales))
     chosen = st.select_slider(
-        "At", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}"
+        "Scale", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}"
     )
     base = replace(views[chosen], selection="")
     ready = cached.prepared(base)
@@ -105,34 +111,34 @@ def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[
             base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)}
         )
     else:
-        st.caption(f"{NO_PICTURE} Which policy serves it is seen by kNN over scales, under Curves.")
+        st.caption(f"{NO_PICTURE} To compare policies, use kNN over scales under Curves.")
 
 
 def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
-    """The policies by their error, the best one with its recipe."""
+    """List the policies by error, and show the best one with its recipe."""
     if not scored:
-        st.caption("Nothing is hidden at this scale, so there is no error to compare.")
+        st.caption("No patch is hidden at this scale, so there is no error to compare.")
         return
     ranked = sorted(scored.items(), key=lambda item: item[1])
-    rows_said = [
-        {"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, TOLD)}
+    table = [
+        {"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, DECIMALS)}
         for name, error in ranked
     ]
-    error = st.column_config.NumberColumn(format=f"%.{TOLD}f")
-    st.dataframe(rows_said, hide_index=True, width="stretch", column_config={"Error, combined": error})
+    error = st.column_config.NumberColumn(format=f"%.{DECIMALS}f")
+    st.dataframe(table, hide_index=True, width="stretch", column_config={"Error, combined": error})
     tied = least(scored)
     best = tied[0]
     if len(tied) > 1:
         st.markdown(
-            f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{TOLD}f}: nothing here tells them apart."
+            f"**{plain(', '.join(tied[:-1]))}** and **{plain(tied[-1])}** tie at {scored[best]:.{DECIMALS}f}."
         )
     else:
         st.markdown(
-            f"**{plain(best)}** (res {at[best]:.3g}) has the least error here: {POLICIES[best].summary}."
+            f"**{plain(best)}** (res {at[best]:.3g}) has the lowest error here: {POLICIES[best].summary}."
         )
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption(
-            "All policies lie within 2 %: here this network hardly listens to its res, and the winner may be chance."
+            "All policies are within 2 %: this network hardly depends on res here, and the ranking may be chance."
         )
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
         state.jump(replace(page_view.current_view(), policy=Policy(best)))
@@ -141,19 +147,17 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
         "bash",
         wrap_lines=True,
     )
-    st.caption(
-        "One tile under one mask decides little: try several places before you write this recipe down."
-    )
+    st.caption("One tile and one mask are weak evidence. Try several places before you adopt this recipe.")
 
 
 def least(scored: Mapping[str, float]) -> list[str]:
-    """The policies with the least error, as errors are told; several where they tie."""
-    error = min(round(value, TOLD) for value in scored.values())
-    return [name for name, value in scored.items() if round(value, TOLD) == error]
+    """The policies with the lowest error to the decimals shown; several if they tie."""
+    error = min(round(value, DECIMALS) for value in scored.values())
+    return [name for name, value in scored.items() if round(value, DECIMALS) == error]
 
 
 def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
-    """How much of truth and prediction lies at which wavelength, at chosen scales."""
+    """Power spectra of truth and prediction at chosen scales."""
     if not rows:
         st.info(NO_PICTURE)
         return
@@ -172,7 +176,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[
     pasted = st.toggle(
         "True pixels pasted",
         key="spectra pasted",
-        help="Off: as painted, visible patches too, which training never compared.",
+        help="Off: the network's output at visible patches too, which the training loss does not cover.",
     )
     if not chosen:
         st.info("Choose at least one scale above.")
@@ -185,7 +189,8 @@ def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[
             key=f"spectrum {n}",
         )
     st.caption(
-        "Variance summed over rings of equal frequency, Hann window, mean of three bands. Where the dotted line lies below the solid one, the network paints too smoothly."
+        "Variance summed over rings of equal frequency, Hann window, mean of the three bands. Where the dotted line (prediction) is "
+        "below the solid one (truth), the prediction is too smooth."
     )
 
 

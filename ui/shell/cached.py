@@ -1,4 +1,4 @@
-"""The only st.cache_*: core functions behind caches that are keyed by specs. torch and timm are imported when first needed."""
+"""The only module with st.cache_*: core functions cached by their specs. torch and timm are imported on first use."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ THUMBNAIL_PX = 160
 
 @st.cache_resource(show_spinner=False)
 def catalogue() -> Catalogue:
-    """Every source of tiles of this server."""
+    """All tile sources of this server."""
     from ui.shell.pictures import pictures
     from ui.shell.uploads import LaidIn
 
     known = known_sources(
         uploads=pictures.source
-    )  # held outside: clearing this cache takes nobody's uploads away
+    )  # stored outside this cache, so clearing it keeps the uploads
     known.add(LaidIn())
     return known
 
 
 @st.cache_resource(show_spinner=False)
 def gallery() -> tuple[GalleryEntry, ...]:
-    """The gallery's tiles that are there."""
+    """The gallery tiles whose source is available."""
     return gallery_of(catalogue())
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
-    """A small picture of a tile as JPEG; of a large picture's middle, no more than that needs is read."""
+    """A thumbnail of a tile as JPEG; of a large picture, only the middle is read."""
     from core.viz.sheet import jpeg
 
     header = catalogue().source(spec.ref.source).header(spec.ref.key)
@@ -66,7 +66,7 @@ def thumbnail_of(spec: TileSpec, px: int = THUMBNAIL_PX) -> bytes:
 
 
 def ground(spec: TileSpec, side_px: int) -> Tile:
-    """The ground of a spec, as fine as a network of this side can use it."""
+    """The tile of a spec, at the finest resolution that a network with this input side can use."""
     from core.engine.inputs import read_ground
 
     return shelf("ground", 64).once((spec, side_px), lambda: read_ground(catalogue().read, spec, side_px))
@@ -74,7 +74,7 @@ def ground(spec: TileSpec, side_px: int) -> Tile:
 
 @st.cache_resource(show_spinner=False)
 def weight_files() -> dict[str, Path]:
-    """Weights files in the folders given at start, by file name: the only paths that a page can reach."""
+    """Weights files in the data folders, by file name; pages reach no other paths."""
     folders = [Path(text) for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     return {
         path.name: path
@@ -87,7 +87,7 @@ def weight_files() -> dict[str, Path]:
 
 @st.cache_resource(show_spinner=False)
 def cards() -> dict[str, ModelCard]:
-    """The networks' cards, trained ones first."""
+    """Model cards by name: the default first, then the trained ones."""
     from core.models import cards as all_cards
     from core.models import default_reconstructor
 
@@ -96,29 +96,31 @@ def cards() -> dict[str, ModelCard]:
 
 
 def model(name: str) -> Encoder:
-    """The process's one copy of a network, by preset or by the name of a weights file (see `weights.located`)."""
+    """The process-wide copy of a network, by the name of a preset or weights file (see `weights.located`)."""
     from core.engine.loaded import load
 
     return load(weights.located(name, weight_files()))
 
 
 def reconstructor(name: str) -> Reconstructor:
-    """A network that paints. Raises InputError for an encoder."""
+    """A network that reconstructs. Raises InputError for an encoder without a decoder."""
     from core.engine.reconstruct import require_reconstructor
 
     return require_reconstructor(model(name))
 
 
 def report(name: str) -> tuple[str, ...]:
-    """What became of a weights file, a sentence each; nothing for our own presets."""
+    """The load report of a weights file, one sentence per item; empty for presets."""
     from core.models import LoadReport
 
-    said = getattr(model(name), "report", None)
-    return said.sentences() if isinstance(said, LoadReport) and weights.is_file(name, weight_files()) else ()
+    loaded = getattr(model(name), "report", None)
+    return (
+        loaded.sentences() if isinstance(loaded, LoadReport) and weights.is_file(name, weight_files()) else ()
+    )
 
 
 def card_of(name: str) -> ModelCard:
-    """The card of a network; of a weights file, after loading it."""
+    """The card of a network; a weights file is loaded for it."""
     return cards()[name] if name in cards() else model(name).card
 
 
@@ -144,12 +146,12 @@ def _studies() -> Kept:
 
 @st.cache_resource(show_spinner=False)  # no limit: the names are the few that stand in this program
 def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
-    """The `most` latest results of one kind, shared by all users, for modules that know their own keys."""
+    """A cache of the `most` latest results of one kind, shared by all users, for modules with keys of their own."""
     return Kept(most)
 
 
 def forget(name: str) -> None:
-    """Give up what was computed with a network that is gone."""
+    """Drop all results computed with a deleted network."""
     for kept in (_made(), _judged(), _vectors(), _studies(), shelf("pace", 64), shelf("patches", 64)):
         for ending in ("", "+gsd", "+static"):
             kept.drop(name + ending)
@@ -161,7 +163,7 @@ weights.when_removed(forget)
 def reconstruction(
     view: PageView, asker: str, on_place: Callable[[int], None] | None = None
 ) -> Reconstruction:
-    """What a view shows. `asker` waits in the queue before the device; its newer request replaces an older one (Superseded)."""
+    """The reconstruction of a view. `asker` identifies the queue entry: a newer request replaces an older one (Superseded)."""
     key = question(view)
     if (found := _made().get(key)) is not None:
         return found
@@ -177,7 +179,7 @@ def reconstruction(
 def reconstructions(
     views: Sequence[PageView], asker: str
 ) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
-    """What many views of one network show, as it comes: (which, it), or the sentence why it cannot be. What is known comes first."""
+    """Reconstructions of several views of one network, as (index, result or error). Cached ones come first."""
     from core.engine.reconstruct import ReconstructionRequest, reconstruct_many
 
     if not views:
@@ -204,7 +206,7 @@ def reconstructions(
 
 
 def prepared(view: PageView) -> Prepared:
-    """A view's tile as its network is fed it."""
+    """A view's tile as the network's input."""
     from core.engine.reconstruct import prepare
 
     network = model(view.model)
@@ -213,7 +215,7 @@ def prepared(view: PageView) -> Prepared:
 
 
 def vectors(views: Sequence[PageView]) -> list[Any]:
-    """One vector for each view's whole picture, nothing hidden, by its model, scale and policy: float32 (d,) each."""
+    """One image embedding per view, without a mask, at the view's scale and policy: float32 (d,) each."""
     from core.engine.embed import embed
 
     def make(view: PageView) -> Any:
@@ -227,7 +229,7 @@ def vectors(views: Sequence[PageView]) -> list[Any]:
 
 
 def patches(views: Sequence[PageView]) -> PatchSet:
-    """Every patch's vector of several tiles under one network, nothing hidden."""
+    """The patch embeddings of several tiles under one network, without a mask."""
     from core.engine.tokens import PatchSet, patch_vectors
 
     def make() -> PatchSet:
@@ -239,21 +241,21 @@ def patches(views: Sequence[PageView]) -> PatchSet:
 
 
 def of_patches(what: str, views: Sequence[PageView], make: Callable[[], Any], *more: Hashable) -> Any:
-    """What was found about the patches of several tiles, by what it is and what `more` it hangs on; made once."""
+    """A cached result about the patches of several tiles; `what` names it and `more` extends its key."""
     return shelf("patches", 64).once(
         (what, *more, *((view.model, view.tile, view.policy) for view in views)), make
     )
 
 
 def verdict(view: PageView, made: Reconstruction) -> Verdict:
-    """Scores of a view's reconstruction beside the fills."""
+    """Scores of a view's reconstruction and of the baseline fills."""
     from core.judge import judge
 
     return _judged().once(question(view), lambda: judge(made))
 
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
-    """What files are made of: the view's reconstruction and scores, computed on one thread so that the bytes are those of the command."""
+    """Reconstruction and scores for exported files, computed on one thread so that the bytes match the command's."""
     from core.engine.reconstruct import reconstruct
     from core.judge import judge
 
@@ -272,7 +274,7 @@ def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
 def spreads(
     view: PageView, count: int, asker: str, say: Callable[[str], None] | None = None
 ) -> Iterator[Spread]:
-    """Mean and deviation over `count` masks, growing as the pictures come; once complete, only the last."""
+    """Running mean and standard deviation over `count` masks; only the final one if it is cached."""
     key = (question(view), count)
     if (found := _studies().get(key)) is not None:
         yield found
@@ -297,7 +299,7 @@ def spreads(
 
 
 def sweep(view: PageView, asker: str) -> tuple[SweepStep, ...]:
-    """Reconstructions of a view with more and more hidden."""
+    """Reconstructions of a view at increasing mask ratios."""
     key = (view.model, view.tile, view.policy, replace(view.mask, ratio=0.5))
     if (found := _studies().get(key)) is not None:
         return found
@@ -315,7 +317,7 @@ def sweep(view: PageView, asker: str) -> tuple[SweepStep, ...]:
 
 
 def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
-    """Tiles per second of a sweep on this device, measured once."""
+    """Tiles per second of an embedding run on this device, measured once."""
 
     def measure() -> float:
         from core.engine.embedding.pace import pace
@@ -332,7 +334,7 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
 def vector_like(
     recipe: tuple[tuple[str, Any], ...], picture: bytes | TileSpec, gsd_m: float | None, asker: str
 ) -> Any:
-    """A picture's vector (d,), made as the rows of a table were: `recipe` (column, value) of one of them."""
+    """A picture's embedding (d,), computed like the rows of a table; `recipe` holds (column, value) pairs of one row."""
     from hashlib import sha256
 
     def make() -> Any:
@@ -356,5 +358,5 @@ def _queue(network: Encoder) -> Turns:
 
 
 def question(view: PageView) -> Hashable:
-    """What a reconstruction depends on."""
+    """The cache key of a view's reconstruction."""
     return view.model, view.tile, view.policy, view.mask

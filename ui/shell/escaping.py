@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show: Streamlit renders labels, sentences and tooltips as Markdown, with pictures, links and directives."""
+"""Escape text from outside: Streamlit renders labels, messages and tooltips as Markdown with images, links and directives."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ _INVISIBLE = re.compile(
     r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
 JOINER = "\u2060"
-"""Zero-width: after http, www and @ it keeps an address from becoming a link, which Markdown makes even of escaped text."""
+"""Zero-width character that keeps http, www and @ from becoming links, which Markdown creates even in escaped text."""
 
 
 def plain(text: object) -> str:
-    """Escape what came from outside (a link, a file's name, a table's values, an error that quotes them) for any text that Streamlit shows.
+    """Escape text from outside (a link, file name, table value, or an error that quotes one) for display by Streamlit.
 
-    What is returned shows as the text itself, on one line: no picture, link, HTML, formula, icon or emphasis, and no character that reorders others.
+    The result is displayed literally on one line: no image, link, HTML, formula, icon or emphasis, and no character that reorders
+    others.
     """
     line = " ".join(_INVISIBLE.sub("", str(text)).split())
     line = _LINK.sub(rf"\1{JOINER}", line)
@@ -26,5 +27,5 @@ def plain(text: object) -> str:
 
 
 def _escaped_start(found: re.Match[str]) -> str:
-    """Escape what would begin a heading, quotation, list or rule; of a number, the point after it does."""
+    """Escape the start of a heading, quotation, list or rule; after a number, insert a joiner before the period."""
     return f"{found[1]}{found[2]}{JOINER}" if found[2].isdigit() else f"{found[1]}\\{found[2]}"

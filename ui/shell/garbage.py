@@ -1,4 +1,4 @@
-"""What Python's garbage collector need not look through again and again."""
+"""Exempt imported modules from garbage collection."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import gc
 
 
 def freeze_imports() -> None:
-    """Exempt what is in memory now from garbage collection; import first what pages import when they are first opened.
+    """Exempt the objects that exist now from garbage collection. Call it after the pages' imports.
 
-    Streamlit collects every generation after each run of a page. Looking through the objects of torch and the other libraries takes 0.3 s
-    of processor time, twice as much as everything else that a move of a slider needs.
+    Streamlit runs a full collection after each script run. Scanning the objects of torch and the other libraries takes 0.3 s of CPU
+    time, twice as much as all other work after a slider move.
     """
     gc.collect()
     gc.freeze()

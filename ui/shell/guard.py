@@ -50,7 +50,7 @@ class Guard:
         self._names = frozenset(name.strip().lower().rstrip(".") for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, ask for the password, or pass on."""
+        """Refuse a request, ask for the password, or forward the request."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -91,7 +91,7 @@ class Guard:
 
 
 def server_names() -> tuple[str, ...]:
-    """The names that this server answers to: this machine's, that of the address it is bound to, and those that its owner gave."""
+    """Host names that this server answers to: loopback, the address it is bound to, and those the owner configured."""
     machine = socket.gethostname().lower()  # what the kernel calls it; no name server is asked
     short = machine.partition(".")[0]
     bound = config.get_option("server.address") or ""
@@ -102,13 +102,13 @@ def server_names() -> tuple[str, ...]:
 
 
 def new_login() -> Login | None:
-    """The log-in that the owner of the server asks for; None where no password is set."""
+    """The login, or None if no password is set."""
     password = os.environ.get(PASSWORD_VARIABLE, "")
     return Login(password) if password else None
 
 
 def keep_streamlit_offline() -> None:
-    """Take away Streamlit's search for this machine's addresses, which opens a socket towards 8.8.8.8 and asks a web service."""
+    """Disable Streamlit's lookup of this machine's addresses, which opens a socket to 8.8.8.8 and asks a web service."""
     net_util.get_internal_ip = _unknown
     net_util.get_external_ip = _unknown
     config.set_option(
@@ -117,7 +117,7 @@ def keep_streamlit_offline() -> None:
 
 
 def hostname(host: str) -> str | None:
-    """The name or address in a Host header, in lower case and without its port; None where there is none."""
+    """The host in a Host header, in lower case and without the port; None if it is invalid."""
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port
@@ -129,7 +129,7 @@ def hostname(host: str) -> str | None:
 
 
 def is_address(name: str) -> bool:
-    """Whether a host is an IP address: nobody can make such a name point elsewhere."""
+    """Whether a host is an IP address, which DNS rebinding cannot redirect."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -156,7 +156,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, sente
 
 
 def _without_cache_clearing(receive: Receive) -> Receive:
-    """Drop what asks for the caches to be cleared, unless the owner of the server allows it: they are all visitors'."""
+    """Drop requests to clear the caches, which all visitors share, unless the owner allows them."""
 
     async def allowed() -> Message:
         while True:
@@ -181,7 +181,7 @@ def _clears_cache(data: bytes) -> bool:
 
 
 def _giving_owner(scope: Scope, send: Send) -> Send:
-    """Give the browser that opens a page the key of its background jobs."""
+    """Set the cookie with the key of a browser's background jobs when it opens a page."""
 
     async def giving(message: Message) -> None:
         if message["type"] == "http.response.start":

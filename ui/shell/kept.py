@@ -1,4 +1,4 @@
-"""Results kept in memory by the specs that they answer, bounded in number each and in bytes all together."""
+"""In-memory caches keyed by specs, each bounded in number of results and all together in bytes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import numpy as np
 import psutil
 
 MOST_LOOKED_AT = 20_000
-"""Parts of a result that are measured; what has more is weighed by the average of these."""
+"""Parts of a result that are measured; the size of a result with more parts is extrapolated."""
 
 
 class Ledger:
-    """What all shelves hold together, by size; above `limit_bytes` the least recently used of any of them goes."""
+    """Sizes of all cached results; above `limit_bytes` the least recently used one of any cache is dropped."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -31,11 +31,11 @@ class Ledger:
 
     @property
     def total_bytes(self) -> int:
-        """How much is held."""
+        """Total size of the cached results."""
         return self._total
 
     def note(self, shelf: Kept, key: Hashable, size: int) -> None:
-        """Enter a result, which may take the place of others; the newest always stays."""
+        """Add a result, which may evict others. The newest is always kept."""
         self.strike(shelf, key)
         if id(shelf) not in self._shelves:
             self._shelves[id(shelf)] = weakref.ref(shelf)
@@ -49,16 +49,16 @@ class Ledger:
                 found.lose(old)
 
     def touch(self, shelf: Kept, key: Hashable) -> None:
-        """Make a result the most recently used."""
+        """Mark a result as the most recently used."""
         if (id(shelf), key) in self._sizes:
             self._sizes.move_to_end((id(shelf), key))
 
     def strike(self, shelf: Kept, key: Hashable) -> None:
-        """Take a result out."""
+        """Remove a result."""
         self._total -= self._sizes.pop((id(shelf), key), 0)
 
     def _forget(self, number: int) -> None:
-        """Take out everything of a shelf that is gone, as after "Clear cache"."""
+        """Remove everything of a cache that no longer exists, as after "Clear cache"."""
         with self.lock:
             self._shelves.pop(number, None)
             for entry in [entry for entry in self._sizes if entry[0] == number]:
@@ -67,7 +67,7 @@ class Ledger:
 
 @lru_cache(maxsize=1)
 def ledger() -> Ledger:
-    """The server's ledger: EARTH_MAE_CACHE_MB megabytes, a quarter of the RAM where that is not set."""
+    """The server's ledger: EARTH_MAE_CACHE_MB megabytes, by default a quarter of the RAM."""
     said = os.environ.get("EARTH_MAE_CACHE_MB", "")
     return Ledger(
         int(said) * 2**20 if said.isdecimal() and len(said) < 9 else psutil.virtual_memory().total // 4
@@ -75,7 +75,7 @@ def ledger() -> Ledger:
 
 
 class Kept:
-    """Results by their specs, the least recently used given up; shared by all users and therefore never changed."""
+    """A cache of results by spec with least-recently-used eviction. Shared by all users, so results must not be modified."""
 
     def __init__(self, most: int, book: Ledger | None = None) -> None:
         self._most, self._book = most, book or ledger()
@@ -84,7 +84,7 @@ class Kept:
         self._making: dict[Hashable, threading.Lock] = {}
 
     def get(self, key: Hashable) -> Any:
-        """The result, or None."""
+        """The cached result, or None."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
@@ -92,7 +92,7 @@ class Kept:
             return self._held.get(key)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """The result, made by the first who asks while the others wait for it."""
+        """The cached result; the first caller computes it while others wait."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         try:
@@ -104,14 +104,14 @@ class Kept:
                 self._making.pop(key, None)
 
     def drop(self, part: Hashable) -> None:
-        """Give up every result whose key holds `part`, however deep."""
+        """Drop every result whose key contains `part` at any depth."""
         with self._lock:
             for key in [key for key in self._held if _holds(key, part)]:
                 self.lose(key)
                 self._book.strike(self, key)
 
     def put(self, key: Hashable, value: Any) -> Any:
-        """Keep a result and give it back."""
+        """Store a result and return it."""
         size = size_of(value)
         with self._lock:
             self._held[key] = value
@@ -123,12 +123,12 @@ class Kept:
         return value
 
     def lose(self, key: Hashable) -> None:
-        """Give up a result that the ledger has struck."""
+        """Drop a result that the ledger evicted."""
         self._held.pop(key, None)
 
 
 def size_of(value: Any) -> int:
-    """About how many bytes a result takes: its arrays, tensors, tables and texts; arrays mapped from files count nothing."""
+    """Approximate size of a result in bytes: its arrays, tensors, tables and text. Memory-mapped arrays count as 0."""
     waiting, seen, total = [value], set[int](), 0
     while waiting and len(seen) < MOST_LOOKED_AT:
         part = waiting.pop()

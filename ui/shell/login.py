@@ -1,4 +1,4 @@
-"""The password of a server that serves others: a form, a cookie that says it was given, and a limit to guessing."""
+"""The password of a server for others: a login form, a signed cookie, and a limit on guesses."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ input, button {{ font: inherit; width: 100%; box-sizing: border-box; padding: .5
 
 
 class Attempts:
-    """Counts wrong passwords of the last minute, by address and in all. Safe to use from any thread."""
+    """Counts wrong passwords within the time window, per address and in total. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -56,7 +56,7 @@ class Attempts:
         self._all: deque[float] = deque(maxlen=MOST_WRONG_IN_ALL)
 
     def wait_s(self, address: str) -> float:
-        """How long this address waits before it may try again; 0 where it may now."""
+        """Seconds until this address may try again; 0 if it may now."""
         with self._lock:
             now = self._clock()
             mine = self._wrong.get(address, deque())
@@ -68,7 +68,7 @@ class Attempts:
             return max(waits, default=0.0)
 
     def wrong(self, address: str) -> None:
-        """Note a wrong password."""
+        """Record a wrong password."""
         with self._lock:
             now = self._clock()
             if len(self._wrong) >= MOST_ADDRESSES:
@@ -78,7 +78,7 @@ class Attempts:
 
 
 class Login:
-    """Whether a request comes from somebody who gave the password, and how they give it."""
+    """Checks whether a request is logged in, and answers login requests."""
 
     def __init__(self, password: str, clock: Callable[[], float] = time.time) -> None:
         self._digest = hashlib.sha256(password.encode()).digest()
@@ -87,14 +87,14 @@ class Login:
         self.attempts = Attempts()
 
     def holds(self, cookies: Mapping[str, str]) -> bool:
-        """Whether these cookies say that the password was given, not too long ago."""
+        """Whether these cookies contain a valid login that has not expired."""
         until, _, seal = cookies.get(COOKIE, "").partition(".")
         if not (until.isascii() and until.isdecimal() and len(until) <= 12):
             return False
         return hmac.compare_digest(seal.encode(), self._seal(until)) and self._clock() < int(until)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request of somebody who is not logged in: with the form, with what comes of it, or with a refusal."""
+        """Answer a request that is not logged in: with the form, the result of a submitted form, or a refusal."""
         path, headers = scope["path"], Headers(scope=scope)
         if scope["method"] == "POST" and path == _action():
             response = self._judged(scope, await _read(receive))
@@ -117,7 +117,7 @@ class Login:
         password = hashlib.sha256(given.get("password", [""])[0].encode()).digest()
         if not hmac.compare_digest(password, self._digest):
             self.attempts.wrong(address)
-            return _form(to, "That is not the password.", 401)
+            return _form(to, "Wrong password.", 401)
         until = str(int(self._clock()) + LASTS_S)
         response = RedirectResponse(to, 303, HEADERS)
         value = f"{until}.{self._seal(until).decode()}"
@@ -129,7 +129,7 @@ class Login:
 
 
 def is_https(scope: Scope) -> bool:
-    """Whether the browser speaks https, with this server or with the proxy before it."""
+    """Whether the browser uses https, directly or with the proxy in front of this server."""
     return scope.get("scheme") == "https" or Headers(scope=scope).get("x-forwarded-proto", "") == "https"
 
 
@@ -140,7 +140,7 @@ def _recent(times: deque[float], now: float) -> int:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The body of a form; None where it is longer than any that this form sends."""
+    """The body of a form; None if it is longer than this form can send."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -157,7 +157,7 @@ def _action() -> str:
 
 
 def _inside(path: str) -> str:
-    """A path of this server, and never another site's address."""
+    """The path if it is a plain path on this server, else "/"."""
     plain = (
         path.startswith("/")
         and not path.startswith(("//", "/\\"))

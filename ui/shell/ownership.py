@@ -1,4 +1,4 @@
-"""Who started what runs on this server: only they stop it where the server serves others; on its owner's machine anybody may."""
+"""Who started a run: on a server for others only they may stop it; on the owner's machine anybody may."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ui.shell.permissions import serves_others
 
 
 def visitor() -> str:
-    """A hash of what this browser is known by, the same after a reload; "" on a server that is its owner's alone."""
+    """A hash that identifies this browser, also after a reload; "" on a server that only its owner uses."""
     if not serves_others():
         return ""
     key = state.owner()

@@ -1,4 +1,4 @@
-"""The frame of every page: title, sidebar with the way to the other pages, the device, and errors as one sentence."""
+"""The frame of every page: title, sidebar with navigation and device status, and errors shown as one sentence."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ ICONS = {
     "Train": ":material/model_training:",
 }
 PURPOSES = {
-    "Mask Lab": "Hide patches of a satellite tile and see what a network imagines there.",
-    "Scale Lab": "One place at many ground sample distances, side by side.",
-    "Globe": "Embeddings of the whole Earth, linked with their projection.",
-    "Evaluate": "Numbers one can trust: kNN, probes and reconstruction, with intervals.",
-    "Train": "Start, watch and resume a small pretraining run of your own.",
+    "Mask Lab": "Hide patches of a satellite tile and see how a network reconstructs them.",
+    "Scale Lab": "One place at several ground sample distances, side by side.",
+    "Globe": "Embeddings of the whole Earth on a map, linked to their 2-D projection.",
+    "Evaluate": "kNN, linear probes and reconstruction scores, with confidence intervals.",
+    "Train": "Start, monitor and resume small pretraining runs.",
 }
 
 
 class Page:
-    """A page that has begun. Used with `with`, it shows what goes wrong as one sentence and closes with the device's box."""
+    """Context manager of a page's content: shows an ExplorerError as one sentence and fills in the device status at the end."""
 
     def __init__(self, device_box: st.delta_generator.DeltaGenerator) -> None:
         self._device_box = device_box
@@ -47,42 +47,42 @@ class Page:
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        said = _say(problem)
+        shown = _show(problem)
         with self._device_box:
-            if problem is None or said:
+            if problem is None or shown:
                 _device()
             if not isinstance(problem, RerunException):
                 st.html(f"<span class='{DRAWN}'></span>")
-        return said
+        return shown
 
 
 @contextmanager
 def in_a_sentence() -> Generator[None]:
-    """Show what goes wrong inside as one sentence: for fragments, which run again without their page."""
+    """Show an ExplorerError raised inside as one sentence. For fragments, which rerun without their page."""
     try:
         yield
     except ExplorerError as problem:
-        _say(problem)
+        _show(problem)
 
 
-def _say(problem: BaseException | None) -> bool:
-    """Show an ExplorerError; a wish that a newer one replaced is passed over, for that one's run is under way."""
+def _show(problem: BaseException | None) -> bool:
+    """Show an ExplorerError, except Superseded: the newer request is already running."""
     if isinstance(problem, ExplorerError) and type(problem).__name__ != "Superseded":
         st.error(plain(problem), icon=":material/error:")
     return isinstance(problem, ExplorerError)
 
 
 def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
-    """Begin a page: its configuration, heading, one line under it, and the shared sidebar.
+    """Start a page: configuration, title, one line below it, and the sidebar.
 
-    A page that is not `linked` reads nothing from its address, and says so to whoever followed a link with parameters.
+    A page that is not `linked` reads no parameters from its address and warns if there are any.
     """
     state.enter(title)
     st.set_page_config(
         page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
     )
     st.html(STYLE)
-    box = _sidebar()  # before the page, which would move aside for it
+    box = _sidebar()  # before the content, which would otherwise move when the sidebar appears
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
@@ -93,7 +93,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
 
 
 def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
-    """The two columns of a lab: pictures, and beside them (on a narrow screen below, where a link leads) what they are made with."""
+    """The two columns of a lab, pictures and controls. On a narrow screen the controls are below, and a link leads there."""
     pictures, inspector = st.columns([2.7, 1], gap="large")
     pictures.markdown(f"[:material/tune: To the controls](#{CONTROLS})")
     inspector.html(f"<span id='{CONTROLS}'></span>")
@@ -101,7 +101,7 @@ def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta
 
 
 def labs() -> dict[str, str]:
-    """The labs that exist, by name: the path of each page's file."""
+    """The pages in `pages/`: name to path."""
     return {
         path.stem.partition("_")[2].replace("_", " "): f"pages/{path.name}"
         for path in sorted((ROOT / "pages").glob("[0-9]_*.py"))
@@ -118,12 +118,12 @@ def _sidebar() -> st.delta_generator.DeltaGenerator:
         if online.is_on():
             st.badge("Online access is on", icon=":material/cloud:", color="orange")
         else:
-            st.badge("Offline: nothing leaves this machine", icon=":material/cloud_off:", color="gray")
+            st.badge("Offline: no internet access", icon=":material/cloud_off:", color="gray")
         return st.container()
 
 
 def _device() -> None:
-    """Where the networks run; said only once torch is in memory, for it must not hold a page back."""
+    """Show the device and memory use, once torch is loaded (importing it here would delay the page)."""
     if "core.engine.loaded" not in sys.modules:
         return
     from core.engine.device import device, memory
@@ -131,18 +131,17 @@ def _device() -> None:
     from core.engine.turns import turns
     from ui.shell.weights import store
 
-    on = device()
-    used = memory(on)
+    current = device()
+    used = memory(current)
     held = model_cache().models()
     models = (
-        ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held)
-        or "none yet"
+        ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held) or "none"
     )
     taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {model_cache().limit_bytes / 2**30:.1f} GB"
     st.caption(
-        f"**{plain(on.name)}**, {on.precision}  \n"
+        f"**{plain(current.name)}**, {current.precision}  \n"
         f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
         f"Models in memory ({taken}): {plain(models)}"
     )
-    if waiting := turns(on.kind).waiting():
-        st.caption(f"{waiting:,} call{'s' * (waiting > 1)} before the device")
+    if waiting := turns(current.kind).waiting():
+        st.caption(f"{waiting:,} request{'s' * (waiting > 1)} in the device's queue")

@@ -1,7 +1,7 @@
-"""What visitors of this server may do. On the owner's own machine everything; where it serves others, what costs them nothing.
+"""What visitors of this server may do: everything on the owner's own machine, only cheap actions on a server for others.
 
-A server counts as serving others when it listens beyond this machine, when it has names of its own (a reverse proxy passes them on), or
-when it asks for a password. `EARTH_MAE_ALLOW=train,clear-cache` allows what is named, and nothing else, on any server.
+A server counts as serving others if it listens on a non-loopback address, has host names of its own (as behind a reverse proxy), or
+asks for a password. `EARTH_MAE_ALLOW=train,clear-cache` allows exactly the listed actions, on any server.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ PASSWORD_VARIABLE = "EARTH_MAE_PASSWORD"
 
 
 class NotAllowedError(ExplorerError):
-    """Something that the owner of this server does not let visitors do."""
+    """An action that visitors of this server may not take."""
 
 
 def serves_others() -> bool:
-    """Whether people on other machines can reach this server."""
+    """Whether this server can be reached from other machines."""
     if os.environ.get(HOSTS_VARIABLE) or os.environ.get(PASSWORD_VARIABLE):
         return True
     address = config.get_option("server.address") or ""
@@ -38,20 +38,20 @@ def serves_others() -> bool:
 
 
 def may(act: Act) -> bool:
-    """Whether visitors may do this here."""
-    said = os.environ.get(ALLOW_VARIABLE)
-    if said is None:
+    """Whether visitors of this server may take this action."""
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    if allowed is None:
         return not serves_others()
-    return act in {word.strip() for word in said.split(",")}
+    return act in {word.strip() for word in allowed.split(",")}
 
 
 def not_allowed(act: Act) -> str:
-    """What visitors may not do, and what the owner can do about it."""
-    what = {"train": "train networks", "clear-cache": "clear the caches"}[act]
-    return f"Visitors of this server may not {what}: its owner can allow it with {ALLOW_VARIABLE}={act}."
+    """A sentence that names the forbidden action and how the owner can allow it."""
+    action = {"train": "train networks", "clear-cache": "clear the caches"}[act]
+    return f"Visitors of this server may not {action}: its owner can allow it with {ALLOW_VARIABLE}={act}."
 
 
 def require(act: Act) -> None:
-    """Raise NotAllowedError where visitors may not do this."""
+    """Raise NotAllowedError if visitors may not take this action."""
     if not may(act):
         raise NotAllowedError(not_allowed(act))

@@ -1,7 +1,7 @@
-"""Pictures that users uploaded to look at: each belongs to one session, and goes when that session is gone.
+"""Pictures that users upload to look at: each belongs to one session and is deleted after that session ends.
 
-The picture's key stands in its user's address bar, and a copied address carries it: whoever opens that link in another browser is told that
-the picture is not theirs. A reloaded tab finds it again for `GRACE_S`, known by its browser's cookie.
+The picture's key is in the address bar. Whoever opens a copy of that address in another browser is told that the picture is not
+available to them. A reloaded tab finds it again for `GRACE_S`, identified by the browser's cookie.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Owned:
 
 
 class Pictures:
-    """Whose each upload is. Safe to use from any thread; the pictures themselves lie in `source`."""
+    """Who owns each upload. Thread-safe; the pictures themselves are in `source`."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Pictures:
         gsd_m: float | None = None,
         cookie: str | None = None,
     ) -> TileRef:
-        """Hold a picture for a session and give its reference. Raises GeoError for one that cannot be held."""
+        """Store a picture for a session and return its reference. Raises GeoError if it cannot be stored."""
         ref = self.source.add(data, name, gsd_m=gsd_m, owner=_browser(cookie) or session_id)
         with self._lock:
             held = set(self.source.keys())
@@ -60,13 +60,13 @@ class Pictures:
             self._owned[ref.key] = _Owned(session_id, cookie, time.monotonic())
             if self._sweep_s is not None and self._sweeper is None:
                 self._sweeper = threading.Thread(
-                    target=self._sweep_on, args=(self._sweep_s,), name="sweep of pictures", daemon=True
+                    target=self._sweep_on, args=(self._sweep_s,), name="clean-up of pictures", daemon=True
                 )
                 self._sweeper.start()
         return ref
 
     def open_to(self, key: str, session_id: str, cookie: str | None) -> bool:
-        """Whether a session may see a picture: it uploaded it, or comes from the same browser, and then takes over what a closed tab left."""
+        """Whether a session may see a picture: it uploaded it, or it is in the same browser (and takes over from a closed tab)."""
         with self._lock:
             one = self._owned.get(key)
             if one is None or key not in set(self.source.keys()):
@@ -80,7 +80,7 @@ class Pictures:
             return True
 
     def sweep(self) -> None:
-        """Let go of what belongs to sessions that are gone for longer than the grace time."""
+        """Delete the pictures of sessions that closed longer ago than the grace time."""
         with self._lock:
             now = time.monotonic()
             for one in self._owned.values():
@@ -98,7 +98,7 @@ class Pictures:
 
 
 def _browser(cookie: str | None) -> str:
-    """What a cookie says of its browser, however it is masked; "" where there is none."""
+    """The token inside a cookie, unmasked, as hex; "" if there is none."""
     token = decode_xsrf_token_string(cookie)[0] if cookie else None
     return token.hex() if token else ""
 

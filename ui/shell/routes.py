@@ -1,16 +1,16 @@
-"""What this app serves over HTTP beside Streamlit's own pages: points, colours, maps and their tiles, and small pictures, each to one session only.
+"""The app's own HTTP routes: points, colours, maps and their tiles, and small pictures, each for one session only.
 
-An address holds nothing but an unguessable id that stands for something held in memory; no route takes a path or a name. The id belongs
-to the session that shared it. A request is answered only if
+An address contains only an unguessable id of something in memory; no route takes a path or a name. The id belongs to the session
+that shared it. A request is answered only if
 
-- the id is held, and for this kind of thing;
-- the session that owns it is connected now (its browser tab is open);
-- the request carries the same cookie `_streamlit_xsrf` with which that session connected: so the id is of no use in another browser.
-  Two tabs of one browser share the cookie, and a program that steals cookie and id together cannot be told from the owner;
-- the browser, where it says so (`Sec-Fetch-Site`), asks from a page of this server and not from another site's.
+- the id exists, for this kind of payload;
+- the session that owns it is connected (its browser tab is open);
+- the request carries the cookie `_streamlit_xsrf` with which that session connected, so the id is useless in another browser.
+  (Tabs of one browser share the cookie. A program that steals both cookie and id cannot be told from the owner.)
+- the browser, if it sends `Sec-Fetch-Site`, says that the request comes from a page of this server.
 
-Where Streamlit's XSRF protection is switched off there is no cookie, and id, session and origin are all that is checked. Whatever fails,
-the answer is the same 404. When a session has been gone for a minute, what it shared is let go.
+If Streamlit's XSRF protection is off there is no cookie, and only id, session and origin are checked. Every failure gives the same
+404. A minute after a session has closed, what it shared is deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from core.errors import ExplorerError
 Kind = Literal["points", "colours", "tiles", "pictures", "maps"]
 COOKIE = "_streamlit_xsrf"
 OWNER_COOKIE = "earth_mae_owner"
-"""Holds the key of a browser's background jobs (`ui/shell/guard.py`)."""
+"""Cookie with the key of a browser's background jobs (`ui/shell/guard.py`)."""
 GRACE_S = 60.0
 SWEEP_S = 15.0
 MOST_OF_A_SESSION = 64
@@ -44,13 +44,13 @@ PRIVATE = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 AS_IS = {**PRIVATE, "Content-Encoding": "identity"}
-"""Streamlit would pack these again at every request: half a second of a core for a million points, and a tenth saved."""
-GONE = "Nothing is at this address for you: reload the page that it came from."
+"""Without this, Streamlit would compress them at every request: half a second for a million points, to save a tenth."""
+GONE = "There is nothing at this address for you: reload the page that it came from."
 
 
 @dataclass(eq=False)
 class Shared:
-    """Something held for one session: bytes, or a function of the address's numbers that gives bytes (None: nothing there)."""
+    """A payload of one session: bytes, or a function of the address's numbers that returns bytes (or None)."""
 
     session_id: str
     kind: Kind
@@ -60,7 +60,7 @@ class Shared:
 
 
 def connected(session_id: str) -> bool:
-    """Tell whether a session's browser tab is connected to this server now."""
+    """Whether a session's browser tab is connected to this server now."""
     return Runtime.exists() and Runtime.instance().is_active_session(session_id)
 
 
@@ -119,7 +119,7 @@ class Shelf:
         return one
 
     def sweep(self) -> None:
-        """Let go of what belongs to sessions that have been gone for longer than the grace time."""
+        """Delete what sessions shared that closed longer ago than the grace time."""
         with self._lock:
             now = time.monotonic()
             for session_id in {one.session_id for one in self._held.values()}:
@@ -130,14 +130,14 @@ class Shelf:
                     self._held = {key: one for key, one in self._held.items() if one.session_id != session_id}
 
     def __len__(self) -> int:
-        """How many things are held."""
+        """The number of payloads."""
         with self._lock:
             return len(self._held)
 
     def _watch(self) -> None:
         if self._sweep_s is not None and self._sweeper is None:
             self._sweeper = threading.Thread(
-                target=self._sweep_on, name="sweep of closed sessions", daemon=True
+                target=self._sweep_on, name="clean-up of closed sessions", daemon=True
             )
             self._sweeper.start()
 
@@ -163,12 +163,12 @@ def share(session_id: str, kind: Kind, payload: Any, *, name: str | None = None)
 
 
 def served() -> bool:
-    """Whether this server has these routes: true under `make app`, false under plain `streamlit run app.py`."""
+    """Whether this server has these routes: True under `make app`, False under plain `streamlit run app.py`."""
     return _serving
 
 
 def routes() -> Sequence[Route]:
-    """The routes, for st.App; from now on `served` says so."""
+    """The routes, for st.App. From now on `served` returns True."""
     global _serving
     _serving = True
     return (

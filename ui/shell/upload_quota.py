@@ -1,7 +1,7 @@
-"""How much visitors may upload: Streamlit limits each file, this limits what a session and all sessions hold together.
+"""A quota for uploads: Streamlit limits each file; this limits the total per session and over all sessions.
 
-Streamlit takes a file from any session that is connected, on every page, and keeps it in memory until the session ends. A session that is
-gone ends only when the next browser connects, so a thread lets its files go.
+Streamlit accepts files from any connected session, on every page, and keeps them in memory until the session ends. A closed session
+ends only when the next browser connects, so a thread deletes its files earlier.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from ui.shell.routes import connected
 MOST_FILES, MOST_BYTES = 8, 800 * 2**20
 MOST_BYTES_IN_ALL = 4 * 2**30
 GRACE_S, SWEEP_S = 150.0, 15.0
-"""A session may come back within Streamlit's two minutes, and then finds its files."""
+"""Longer than the two minutes within which Streamlit lets a session reconnect, so that it still finds its files."""
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a session holds: how many files, of how many bytes."""
+    """Number and total size of uploaded files."""
 
     files: int
     size_bytes: int
 
 
 class UploadQuota:
-    """Passes uploads on while there is room for them. Bytes on their way count from the moment they are announced."""
+    """Accepts uploads while the quota allows. An upload counts as soon as its request announces its size."""
 
     def __init__(
         self,
@@ -54,20 +54,20 @@ class UploadQuota:
         self._sweeper: threading.Thread | None = None
 
     def concerns(self, scope: Scope) -> bool:
-        """Whether a request uploads a file."""
+        """Whether a request is a file upload."""
         return (
             scope["type"] == "http" and scope["method"] == "PUT" and _UPLOAD.search(scope["path"]) is not None
         )
 
     async def answer(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an upload on, or refuse it with a sentence."""
+        """Forward an upload, or refuse it with a sentence."""
         match = _UPLOAD.search(scope["path"])
-        said = Headers(scope=scope).get("content-length", "")
-        if match is None or not (said.isascii() and said.isdecimal() and len(said) < 16):
-            await PlainTextResponse("Say how long the file is (Content-Length).", 411)(scope, receive, send)
+        length = Headers(scope=scope).get("content-length", "")
+        if match is None or not (length.isascii() and length.isdecimal() and len(length) < 16):
+            await PlainTextResponse("The upload needs a Content-Length header.", 411)(scope, receive, send)
             return
         ticket = object()
-        problem = self.reserve(ticket, match[1], match[2], int(said))
+        problem = self.reserve(ticket, match[1], match[2], int(length))
         if problem:
             await PlainTextResponse(problem, 413, {"Connection": "close"})(scope, receive, send)
             return
@@ -77,29 +77,29 @@ class UploadQuota:
             self.release(ticket)
 
     def reserve(self, ticket: object, session_id: str, file_id: str, size_bytes: int) -> str:
-        """Count a file that is on its way, until `release`. Gives a sentence instead where there is no room."""
+        """Count an upload in progress, until `release`. Returns a sentence if the quota does not allow it, else ""."""
         self._watch()
         with self._lock:
             mine, everyone = self._held(session_id, file_id)
             if mine.files + 1 > MOST_FILES:
-                return f"You hold {mine.files} uploaded files here already: remove one, then try again."
+                return f"You already have {mine.files} uploaded files here, the most allowed: remove one, then try again."
             if mine.size_bytes + size_bytes > MOST_BYTES:
                 return (
-                    f"Your uploads would take more than the {MOST_BYTES // 2**20} MB that one visitor may hold: "
+                    f"Your uploads would exceed the {MOST_BYTES // 2**20} MB allowed per visitor: "
                     "remove one, then try again."
                 )
             if everyone.size_bytes + size_bytes > MOST_BYTES_IN_ALL:
-                return "The uploads of all visitors fill this server's memory: try again in some minutes."
+                return "The server's memory for uploads is full: try again in a few minutes."
             self._coming[ticket] = (session_id, file_id, size_bytes)
             return ""
 
     def release(self, ticket: object) -> None:
-        """Forget a file that was on its way: it has arrived and is counted where it is held, or it failed."""
+        """Stop counting an upload in progress: it has arrived and is counted as stored, or it failed."""
         with self._lock:
             self._coming.pop(ticket, None)
 
     def sweep(self) -> None:
-        """Let go of the files of sessions that are gone for longer than the grace time."""
+        """Delete the files of sessions that closed longer ago than the grace time."""
         now = time.monotonic()
         for session_id in list(self._files()):
             if self._alive(session_id):
@@ -110,7 +110,7 @@ class UploadQuota:
         self._seen = {one: seen for one, seen in self._seen.items() if one in self._files()}
 
     def _held(self, session_id: str, file_id: str) -> tuple[Held, Held]:
-        """What this session and all sessions hold or send now; a file that replaces another of the same id takes its place."""
+        """Usage of this session and of all sessions, uploads in progress included. A file replaces another of the same id."""
         sizes = {
             (session, file): len(held.data)
             for session, files in list(self._files().items())
@@ -126,7 +126,7 @@ class UploadQuota:
 
     def _watch(self) -> None:
         if self._sweep_s is not None and self._sweeper is None:
-            self._sweeper = threading.Thread(target=self._sweep_on, name="sweep of uploads", daemon=True)
+            self._sweeper = threading.Thread(target=self._sweep_on, name="clean-up of uploads", daemon=True)
             self._sweeper.start()
 
     def _sweep_on(self) -> None:
@@ -137,7 +137,7 @@ class UploadQuota:
 
 
 def _in_memory() -> Mapping[str, Mapping[str, Any]]:
-    """Streamlit's own record of the files that it holds, by session."""
+    """Streamlit's own record of uploaded files, by session."""
     if not Runtime.exists():
         return {}
     return Runtime.instance().uploaded_file_mgr.file_storage  # pyright: ignore[reportAttributeAccessIssue]

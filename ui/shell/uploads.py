@@ -1,4 +1,4 @@
-"""Imagery that users laid in for their jobs: on disk, each file under an unguessable key of its own, gone when nobody comes back for it."""
+"""Imagery that users upload for their jobs: on disk, each file under an unguessable key, deleted when it expires."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ SUFFIXES = {"raster": ".tif", "picture": ".png"}
 
 
 class UploadError(ExplorerError):
-    """A file that cannot be laid in."""
+    """A file that cannot be stored."""
 
 
 def content(file: Uploaded, most_mb: int) -> bytes:
-    """The bytes of an upload. Raises UploadError above the limit that its field states: the server's own is that of weights, and larger."""
+    """The bytes of an upload. Raises UploadError above `most_mb`, which is lower than the server's own limit."""
     if file.size > most_mb * 2**20:
         raise UploadError(
-            f"The file is larger than {most_mb} MB: take a part of it, or have the server started with the folder that holds it."
+            f"The file is larger than {most_mb} MB: crop it, or ask the owner to start the server with the folder that contains it."
         )
     return file.getvalue()
 
 
 class LaidIn(Source):
-    """Serve what users laid in, by the key of the file: who has the key may see that file, and no other."""
+    """The source of uploaded imagery. Whoever has a file's key may read that file."""
 
     def __init__(self) -> None:
-        super().__init__(SOURCE, SourceInfo("Imagery laid in", "upload", 0))
+        super().__init__(SOURCE, SourceInfo("Uploaded imagery", "upload", 0))
 
     def keys(self) -> tuple[str, ...]:
-        """List nothing: a key is what gives access."""
+        """Return no keys: a key gives access."""
         return ()
 
     def entry(self, key: str) -> Entry:
-        """Describe a file."""
+        """The entry of one file."""
         file = file_of(key)
         if file is None:
             raise missing_key(self.info.title, key)
@@ -79,7 +79,7 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
         kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
         if kept + len(data) > MOST_BYTES:
             raise UploadError(
-                f"Your uploads take {kept // 2**20} MB of {MOST_BYTES // 2**20} already: delete a table made from one, then try again."
+                f"Your uploads already take {kept // 2**20} of {MOST_BYTES // 2**20} MB: delete a table made from one, then try again."
             )
         jobs.require_room(owner, len(data))
         write_atomic(file, data)
@@ -114,7 +114,7 @@ def weights_for_a_job(owner: str) -> Generator[Callable[[Path], Path]]:
 
 
 def file_of(key: str) -> Path | None:
-    """The file of a key; None where there is none."""
+    """The file of a key, or None."""
     if not re.fullmatch(r"[0-9a-f]{32}", key):
         return None
     return next(
@@ -124,13 +124,13 @@ def file_of(key: str) -> Path | None:
 
 
 def ref_of(path: str | Path) -> TileRef | None:
-    """The reference of a picture in a file that was laid in; None for any other file."""
+    """The reference of a picture in an uploaded file; None for other files."""
     key = Path(path).parent.name
     return TileRef(SOURCE, key) if file_of(key) == Path(path) else None
 
 
 def ref_in(table: Path | None, name: str) -> TileRef | None:
-    """The reference of the picture that a job's table was made from, by its name or the end of its path; None where it was something else."""
+    """The reference of the picture that a job's table was made from, by name or end of path; None if it was another source."""
     job = jobs.made_by(table) if table is not None else None
     of_that_name = (
         source
@@ -141,7 +141,7 @@ def ref_in(table: Path | None, name: str) -> TileRef | None:
 
 
 def closed(ref: TileRef) -> str:
-    """Why a picture may not be shown to this session's user: it is somebody else's upload, or no longer held. "" where it may."""
+    """Why this session may not see a picture: another user's upload, or deleted. "" if it may."""
     if ref.source == pictures.source.name and not pictures.open_to(
         ref.key, state.session_id(), state.cookie()
     ):
@@ -152,7 +152,7 @@ def closed(ref: TileRef) -> str:
 
 
 def is_of(owner: str, key: str) -> bool:
-    """Whether a file that was uploaded for jobs belongs to an owner."""
+    """Whether a file uploaded for jobs belongs to an owner."""
     file = file_of(key)
     return file is not None and file.is_relative_to(jobs.JOBS / owner) and jobs.is_owner(owner)
 

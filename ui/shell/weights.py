@@ -1,7 +1,7 @@
-"""Files of weights that users laid in: each under a key that nobody can guess, on disk for one session, gone with it.
+"""Weights files that users upload: on disk under an unguessable key, for one session, deleted with it.
 
-The key is the model's name in that session's views and links. A closed tab keeps its files for `GRACE_S`, so that a lost connection or a
-reload in the same browser finds them again; then file, network and results go.
+The key is the model's name in that session's views and links. After a tab is closed its files are kept for `GRACE_S`, so that a lost
+connection or a reload in the same browser finds them again. Then file, network and results are deleted.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ BLOCK_BYTES = 2**20
 
 
 class WeightsUploadError(ExplorerError):
-    """A file of weights that is not taken in, or is no longer there."""
+    """A weights file that cannot be stored or no longer exists."""
 
 
 @dataclass(eq=False)
 class LaidIn:
-    """A file of one session: `title` is what its user called it, `path` what we call it."""
+    """One session's file: `title` is the user's file name, `path` where it is stored."""
 
     session_id: str
     cookie: str | None
@@ -53,7 +53,7 @@ class LaidIn:
 
 
 class Store:
-    """The files of all sessions, by key. Safe to use from any thread."""
+    """The uploaded weights of all sessions, by key. Thread-safe."""
 
     def __init__(
         self,
@@ -71,14 +71,14 @@ class Store:
     def take_in(
         self, session_id: str, file: IO[bytes], name: str, most_bytes: int, cookie: str | None = None
     ) -> str:
-        """Keep a file for a session and give its key. Raises WeightsUploadError for one too large, too many, or no room."""
+        """Store a file for a session and return its key. Raises WeightsUploadError if the file is too large, or the session or server is full."""
         with self._lock:
             mine = sum(one.session_id == session_id for one in self._held.values())
             room = MOST_BYTES - sum(one.size_bytes for one in self._held.values())
             folder = self._opened()
         if mine >= MOST_EACH:
             raise WeightsUploadError(
-                f"You keep {MOST_EACH} files of weights here already: remove one that you no longer need, then try again."
+                f"This session already holds {MOST_EACH} weights files, the most it may: remove one, then try again."
             )
         key = UPLOADED_WEIGHTS + secrets.token_urlsafe(16)
         path = folder / key / _file_name(name)
@@ -98,17 +98,17 @@ class Store:
             return tuple(key for key, one in self._held.items() if one.session_id == session_id)
 
     def get(self, key: str) -> LaidIn:
-        """What lies under a key. Raises WeightsUploadError where nothing does."""
+        """The file under a key. Raises WeightsUploadError if there is none."""
         with self._lock:
             found = self._held.get(key)
         if found is None:
             raise WeightsUploadError(
-                "These uploaded weights are no longer held: upload the file again, or choose another model."
+                "These uploaded weights no longer exist: upload the file again, or choose another model."
             )
         return found
 
     def adopt(self, key: str, session_id: str, cookie: str | None) -> bool:
-        """Give a file to the session of a tab that was reloaded: same browser, key in the address, the old session gone."""
+        """Move a file to the session of a reloaded tab: same browser, key in the address, old session closed."""
         with self._lock:
             one = self._held.get(key)
             if (
@@ -122,7 +122,7 @@ class Store:
             return True
 
     def remove(self, key: str) -> None:
-        """Delete a file, the network made of it and its results; nothing happens where it is gone already."""
+        """Delete a file, its network and its results. Does nothing if it is deleted already."""
         with self._lock:
             one = self._held.pop(key, None)
         if one is not None:
@@ -130,7 +130,7 @@ class Store:
             _forget(key, one.path)
 
     def sweep(self) -> None:
-        """Delete what belongs to sessions that have been gone for longer than the grace time."""
+        """Delete the files of sessions that closed longer ago than the grace time."""
         with self._lock:
             now = time.monotonic()
             for one in self._held.values():
@@ -140,12 +140,12 @@ class Store:
             self.remove(key)
 
     def holds(self, path: Path) -> bool:
-        """Whether a path is that of somebody's upload."""
+        """Whether a path is an uploaded file."""
         with self._lock:
             return any(one.path.resolve() == path for one in self._held.values())
 
     def _opened(self) -> Path:
-        """The folder, and the sweeper, from the first file on; both go with the process."""
+        """The folder of the files, created with the clean-up thread on first use; both end with the process."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
             self._in_use = FileLock(Path(self._folder.name) / LOCK)
@@ -154,7 +154,7 @@ class Store:
                 threading.Thread(
                     target=self._sweep_on,
                     args=(self._sweep_s,),
-                    name="sweep of uploaded weights",
+                    name="clean-up of uploaded weights",
                     daemon=True,
                 ).start()
         return Path(self._folder.name)
@@ -170,12 +170,12 @@ _when_removed: list[Callable[[str], None]] = []
 
 
 def when_removed(call: Callable[[str], None]) -> None:
-    """Have `call` told the key of every file that is removed, so that results computed with it go too."""
+    """Register `call` to receive the key of every removed file, so that results computed with it are deleted too."""
     _when_removed.append(call)
 
 
 def remove_leftovers() -> None:
-    """Delete the folders of servers that were killed: no process holds their lock. A folder that is only just being made is left alone."""
+    """Delete folders of killed servers, whose lock no process holds. Folders created within `SETTLED_S` are left alone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):
             about = folder.lstat()
@@ -190,7 +190,7 @@ def remove_leftovers() -> None:
 
 
 def located(name: str, known: dict[str, Path]) -> str | Path:
-    """What `core.engine.loaded.load` takes for a model's name: a file's path, with what the name says of its positions, or the name itself."""
+    """Translate a model's name for `core.engine.loaded.load`: a file's path with its position suffix, or the name itself."""
     bare, plus, positions = name.partition("+") if name.startswith(UPLOADED_WEIGHTS) else (name, "", "")
     if bare.startswith(UPLOADED_WEIGHTS):
         path = store.get(bare).path
@@ -203,12 +203,12 @@ def located(name: str, known: dict[str, Path]) -> str | Path:
 
 
 def is_file(name: str, known: dict[str, Path]) -> bool:
-    """Whether a model's name is that of a file."""
+    """Whether a model's name refers to a weights file."""
     return name.startswith(UPLOADED_WEIGHTS) or isinstance(located(name, known), Path)
 
 
 def title_of(name: str) -> str:
-    """How a person knows a file: an upload by the name that it had."""
+    """The display name of a weights file; of an upload, its original file name."""
     key, plus, positions = name.partition("+")
     if key.startswith(UPLOADED_WEIGHTS):
         with suppress(WeightsUploadError):
@@ -223,15 +223,15 @@ def _copied(file: IO[bytes], path: Path, most_bytes: int) -> int:
             size += len(block)
             if size > most_bytes:
                 raise WeightsUploadError(
-                    f"The file is larger than the {most_bytes // 2**20} MB that there is room for: save its tensors alone (without the optimiser), "
-                    "or have the server started with the folder that holds it."
+                    f"The file is larger than the {most_bytes // 2**20} MB available: save only its weights (without the optimizer "
+                    "state), or ask the owner to start the server with the folder that contains it."
                 )
             out.write(block)
     return size
 
 
 def _file_name(name: str) -> str:
-    """A name of our own making that keeps what recognition reads in it: words, and which kind of file it is."""
+    """A safe file name that keeps the words and the suffix, from which the family is recognised."""
     stem, dot, suffix = _title(name).rpartition(".")
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", stem if dot else suffix).strip("-")[:60] or "weights"
     return plain + (f".{suffix.lower()}" if f".{suffix.lower()}" in SUFFIXES else ".pth")

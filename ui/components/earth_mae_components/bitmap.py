@@ -12,7 +12,7 @@ from core.errors import ExplorerError
 
 
 class BitmapError(ExplorerError):
-    """A text that is not a packed mask of the expected size."""
+    """Text that is not a packed mask of the expected size."""
 
 
 def encode_bitmap(mask: NDArray[np.bool_]) -> str:
@@ -38,12 +38,12 @@ def decode_bitmap(text: str, rows: int, cols: int) -> NDArray[np.bool_]:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise BitmapError(
-            "This mask is not base64url text; paint it again or copy the whole link."
+            "The mask in the link is not valid base64url text: copy the whole link, or paint the mask again."
         ) from error
     bits = np.unpackbits(np.frombuffer(packed, dtype=np.uint8)).astype(bool)
     if len(packed) != expected or bits[cells:].any():
         raise BitmapError(
-            f"This mask holds {len(packed)} bytes where a grid of {rows} x {cols} patches takes {expected}; "
-            "choose the grid it was painted for, or paint it again."
+            f"The mask has {len(packed)} bytes, but a grid of {rows} x {cols} patches takes {expected}: "
+            "choose the input size that it was painted for, or paint it again."
         )
     return bits[:cells].reshape(rows, cols)

@@ -1,4 +1,4 @@
-"""Two pictures of one place, compared by wiping, flipping or fading."""
+"""Compare two pictures of one place by wiping, flipping or fading."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "
 
 
 class GlobeError(ExplorerError):
-    """Settings the globe cannot show."""
+    """Settings that the globe cannot show."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class FlyTo:
-    """A wish to fly to a place; it is carried out once for each new `token`."""
+    """A request to fly to a place, carried out once for each new `token`."""
 
     lon: float
     lat: float
@@ -166,9 +166,9 @@ def linked_globe(
     Raises GlobeError for settings out of range and PictureError for an address on another host.
     """
     if not 1 <= len(palette) <= 256:
-        raise GlobeError(f"A palette of {len(palette)} colours cannot be shown; give 1 to 256.")
+        raise GlobeError(f"A palette of {len(palette)} colours cannot be shown: use 1 to 256 colours.")
     if len(rings) > MOST_RINGS:
-        raise GlobeError(f"{len(rings)} rings would hide the map; give at most {MOST_RINGS}.")
+        raise GlobeError(f"{len(rings)} rings are too many: use at most {MOST_RINGS}.")
     data = {
         "points": local_address(points_url),
         "about": about,
@@ -203,7 +203,7 @@ def linked_globe(
 
 
 def _nothing() -> None:
-    """Streamlit lists a state only when a callback is named for it."""
+    """Do nothing: Streamlit reports a state only if it has a callback."""
 
 
 def _selection_to_browser(selection: Selection | None) -> dict[str, Any] | None:
@@ -232,7 +232,7 @@ def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
             return None
         case _:
             raise PolygonError(
-                "The browser sent a selection that cannot be read; reload the page and draw it again."
+                "The selection from the browser is invalid: reload the page and draw it again."
             )
 
 

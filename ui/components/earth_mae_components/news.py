@@ -1,4 +1,4 @@
-"""Tell a page only what is new: a component's state outlives the run in which it changed."""
+"""Report only new component state: the state persists after the run in which it changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paint on a tile which patches are hidden."""
+"""A component to paint a patch mask on a tile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PATCHES_A_SIDE = 128
 
 
 class PainterError(ExplorerError):
-    """A grid the painter cannot show."""
+    """A grid or mask that the painter cannot show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +64,13 @@ def mask_painter(
     """
     if not (1 <= rows <= MAX_PATCHES_A_SIDE and 1 <= cols <= MAX_PATCHES_A_SIDE):
         raise PainterError(
-            f"A grid of {rows} x {cols} patches cannot be painted; choose 1 to {MAX_PATCHES_A_SIDE} a side."
+            f"A grid of {rows} x {cols} patches cannot be painted: choose 1 to {MAX_PATCHES_A_SIDE} patches a side."
         )
     hidden = np.zeros((rows, cols), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if hidden.shape != (rows, cols):
-        raise PainterError(f"The mask is {hidden.shape} but the grid {rows} x {cols}; make both the same.")
+        raise PainterError(
+            f"The mask is {hidden.shape} but the grid is {rows} x {cols}: both must be the same."
+        )
     renderer("mask_painter")(
         key=key,
         data={
@@ -86,7 +88,7 @@ def mask_painter(
 
 
 def _nothing() -> None:
-    """Streamlit lists a state only when a callback is named for it."""
+    """Do nothing: Streamlit reports a state only if it has a callback."""
 
 
 def _read_state(value: dict[str, Any], rows: int, cols: int) -> PaintState | None:

@@ -1,4 +1,4 @@
-"""Pictures on their way to the browser."""
+"""Addresses of pictures for the browser."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 class PictureError(ExplorerError):
-    """Something that is no PNG or JPEG picture and no address on this server."""
+    """Input that is neither a PNG or JPEG picture nor an address on this server."""
 
 
 def local_address(address: str) -> str:
-    """Give back an address on this server ("/..."), else raise PictureError: the app works without a network."""
+    """Return an address on this server ("/..."); raise PictureError for any other, as the app works offline."""
     if address.startswith("/") and not address.startswith(("//", "/\\")):
         return address
-    raise PictureError("This must come from this server; give a path that starts with one '/'.")
+    raise PictureError("Pictures must come from this server: use a path that starts with a single '/'.")
 
 
 def picture_url(picture: bytes | str) -> str:
@@ -34,4 +34,4 @@ def picture_url(picture: bytes | str) -> str:
     for magic, kind in _MAGIC.items():
         if picture.startswith(magic):
             return f"data:{kind};base64,{base64.b64encode(picture).decode()}"
-    raise PictureError("These bytes are neither PNG nor JPEG; save the picture as PNG first.")
+    raise PictureError("The picture is neither PNG nor JPEG: save it as PNG first.")

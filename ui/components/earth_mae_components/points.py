@@ -21,7 +21,7 @@ INDEXED, RGB = 0, 1
 
 
 class PointsError(ExplorerError):
-    """Arrays that are no points of one table."""
+    """Arrays that do not describe the points of one table."""
 
 
 def encode_points(
@@ -38,13 +38,13 @@ def encode_points(
     if xy is not None:
         blocks.append((PROJECTION, _pairs(xy, "projected positions")))
     if not blocks:
-        raise PointsError("These points have neither a place nor a projection; project the table first.")
+        raise PointsError("These points have neither coordinates nor a projection: project the table first.")
     if classes is not None:
         blocks.append((CLASSES, np.asarray(classes, dtype=np.uint8).reshape(-1)))
     counts = {len(block) for _, block in blocks}
     if len(counts) != 1:
         raise PointsError(
-            f"The columns of these points have different lengths ({sorted(counts)}); take all of them from one table."
+            f"The columns of these points have different lengths ({sorted(counts)}): take all of them from one table."
         )
     head = struct.pack("<4sIII", b"EMP1", counts.pop(), sum(flag for flag, _ in blocks), 0)
     return head + b"".join(block.tobytes() for _, block in blocks)
@@ -59,7 +59,7 @@ def encode_colours(colours: ArrayLike) -> bytes:
         kind = INDEXED
     else:
         raise PointsError(
-            f"Colours must be (n,) or (n, 3), not {array.shape}; give palette positions or red, green, blue."
+            f"Colours must be (n,) or (n, 3), not {array.shape}: use palette positions or red, green and blue."
         )
     return struct.pack("<4sIII", b"EMC1", len(array), kind, 0) + array.tobytes()
 
@@ -67,5 +67,5 @@ def encode_colours(colours: ArrayLike) -> bytes:
 def _pairs(values: ArrayLike, name: str) -> NDArray[np.float32]:
     array = np.ascontiguousarray(values, dtype="<f4")
     if array.ndim != 2 or array.shape[1] != 2:
-        raise PointsError(f"The {name} must be (n, 2), not {array.shape}; stack two columns.")
+        raise PointsError(f"The {name} must be (n, 2), not {array.shape}: stack two columns.")
     return array

@@ -1,4 +1,4 @@
-"""Which points a lasso encloses, decided exactly as in the browser, and the lasso as URL-safe text."""
+"""Points inside a lasso, decided exactly as in the browser, and the lasso as URL-safe text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FULL_CIRCLE_DEG = 360.0
 
 
 class PolygonError(ExplorerError):
-    """A text or a list that is no polygon."""
+    """Text or a list that is not a polygon."""
 
 
 def contains(
     polygon: Sequence[Sequence[float]], a: ArrayLike, b: ArrayLike, *, wraps: bool = False
 ) -> NDArray[np.bool_]:
-    """Tell for every point (a, b) whether it lies in the polygon, by the even-odd rule.
+    """For every point (a, b), whether it is inside the polygon by the even-odd rule.
 
     polygon: n pairs, closed by itself. a, b: (points,), taken as float32, the precision the browser holds. wraps: a is a
     longitude in degrees; the polygon may run past 180 on either side, and a point counts if it lies inside at a, a + 360 or a - 360.
@@ -68,13 +68,13 @@ def decode_polygon(text: str) -> tuple[tuple[float, float], ...]:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise PolygonError(
-            "This selection is not base64url text; draw it again or copy the whole link."
+            "The selection in the link is not valid base64url text: copy the whole link, or draw it again."
         ) from error
     if len(packed) % 8 or len(packed) > 8 * MAX_VERTICES:
         raise PolygonError(
-            f"This selection has {len(packed)} bytes, which is no list of at most {MAX_VERTICES} points; draw it again."
+            f"The selection has {len(packed)} bytes, which cannot be a list of at most {MAX_VERTICES} vertices: draw it again."
         )
     ring = np.frombuffer(packed, dtype="<f4").reshape(-1, 2)
     if not np.isfinite(ring).all():
-        raise PolygonError("This selection has a corner that is no number; draw it again.")
+        raise PolygonError("The selection has a vertex that is not a number: draw it again.")
     return tuple((float(x), float(y)) for x, y in ring)
