@@ -51,13 +51,15 @@ _ROOM = f"""
   [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
 }}
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
-.stApp :has([data-testid=stSkeleton]) ~ * {{ visibility: hidden }}
+.stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{ visibility: hidden !important }}
 @media (max-width: {NARROW_PX}px) {{
-  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] {{ visibility: hidden }}
+  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn],
+  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] * {{ visibility: hidden !important }}
 }}
 """
 """What follows an element that the browser is still loading stays hidden until that element has its final height. On a
-narrow screen, columns stacked under another one stay hidden until the page's first run has ended."""
+narrow screen, columns stacked under another one stay hidden until the page's first run has ended. The rules name descendants too,
+because Streamlit makes captions visible by a rule of their own."""
 
 STYLE = f"<style>{_CONTRAST}{_ROOM}</style>"
 
