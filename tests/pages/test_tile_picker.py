@@ -41,6 +41,14 @@ def test_a_first_png_is_shown_once_its_pixels_are_known():
     assert app.session_state["the view"].tile.ref.source == "upload"
 
 
+def test_a_file_that_is_not_a_picture_is_refused_in_a_sentence():
+    app = AppTest.from_function(upload_tab, default_timeout=120).run()
+    app.file_uploader[0].set_value(("trap.tif", b"<VRTDataset></VRTDataset>", "image/tiff")).run()
+    show_it(app).click().run()
+    assert not app.exception
+    assert "virtual raster" in app.error[0].value
+
+
 def test_no_placeholder_looks_like_a_number_already_typed():
     sources = [path for folder in ("ui", "pages") for path in (ROOT / folder).rglob("*.py")]
     assert [path for path in sources if re.search(r'placeholder="[\d., ]+"', path.read_text())] == []

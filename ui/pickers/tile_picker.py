@@ -126,12 +126,12 @@ def _upload(view: PageView) -> None:
         "soon after you close the tab."
     )
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
-    plain = file is not None and file.name.lower().endswith(PLAIN)
+    unstated = file is not None and file.name.lower().endswith(PLAIN)
     gsd = st.number_input(
-        "Metres per pixel (not stated in PNG and JPEG)" if plain else "Metres per pixel, if the file does not state it",
+        "Metres per pixel (not stated in PNG and JPEG)" if unstated else "Metres per pixel, if the file does not state it",
         0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="not stated", key="metres per pixel",
     )  # fmt: skip
-    if plain and not gsd:
+    if unstated and not gsd:
         st.caption(
             "Enter how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
         )
@@ -140,7 +140,7 @@ def _upload(view: PageView) -> None:
             "Show this picture",
             type="primary",
             key="show upload",
-            disabled=file is None or (plain and not gsd),
+            disabled=file is None or (unstated and not gsd),
         )
         or file is None
     ):
