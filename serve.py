@@ -1,7 +1,4 @@
-"""The server that `make app` starts: the pages and the app's own HTTP routes.
-
-Imports and weights that take seconds to load are loaded in the background while the first browser connects.
-"""
+"""The server of `make app`: pages and HTTP routes; slow imports and weights load while the first browser connects."""
 
 import threading
 

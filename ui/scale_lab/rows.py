@@ -60,7 +60,7 @@ def draw_row(
 def draw_waiting(scale: Scale) -> None:
     """Draw a placeholder of a row's final height: rows arrive in any order, and the page must not move."""
     place = " · tile's own scale" if scale.own else ""
-    st.markdown(f"**{metres(scale.gsd_m)}**{place} · fed {scale.side_px} px · computing")
+    st.markdown(f"**{metres(scale.gsd_m)}**{place} · fed {scale.side_px:,} px · computing")
     st.html(blank_sheet(PANELS, abreast=5, least_px=98))
 
 

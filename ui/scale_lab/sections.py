@@ -134,7 +134,7 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
         )
     else:
         st.markdown(
-            f"**{plain(best)}** (res {at[best]:.3g}) has the lowest error here: {POLICIES[best].summary}."
+            f"**{plain(best)}** (res {at[best]:.3g}) has the lowest error here: {plain(POLICIES[best].summary)}."
         )
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption(

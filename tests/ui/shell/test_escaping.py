@@ -50,7 +50,7 @@ SAFE = {
 """Functions that return numbers with units, our own sentences, or text that they escape themselves."""
 
 OURS = {
-    "ui/shell/page.py": {"title", "lead", "name", "on.precision", "taken"},
+    "ui/shell/page.py": {"title", "lead", "name", "current.precision", "taken"},
     "ui/evaluate/sections.py": {"unit", "verdict"},
     "pages/4_Evaluate.py": {"ending", "results", "left", "job.completed", "origins"},
     "ui/train/following.py": {"state", "saves", "caption"},

@@ -344,7 +344,7 @@ def test_what_is_on_its_way_counts_and_what_has_no_length_is_refused() -> None:
     quota = UploadQuota(dict, sweep_s=None)
     first, second = object(), object()
     assert not quota.reserve(first, "alice", "1", upload_quota.MOST_BYTES - 10)
-    assert "may hold" in quota.reserve(second, "alice", "2", 11)
+    assert "allowed per visitor" in quota.reserve(second, "alice", "2", 11)
     quota.release(first)
     assert not quota.reserve(second, "alice", "2", 11)
     answer = client().put(UPLOAD.format("alice", "1"), content=iter([b"no length"]))
