@@ -61,14 +61,17 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
     expect(
         page.get_by_text("625", exact=True)
     ).to_be_visible()  # 25 x 25 tiles of 64 px, said before anything starts
-    page.get_by_role("button", name="Embed it").click()
+    page.get_by_role("button", name="Start embedding").click()
     expect(page.get_by_text("Your tables")).to_be_visible()
 
     assert "jobs=" not in page.url  # a copied link gives nobody else the key
     page.goto(
         f"{address}/?tab=My+imagery"
     )  # as a reload does: a new session that knows nothing but the browser's cookie
-    cancel, explore = page.get_by_role("button", name="Cancel"), page.get_by_role("button", name="Explore", exact=True)
+    cancel, explore = (
+        page.get_by_role("button", name="Cancel"),
+        page.get_by_role("button", name="Explore", exact=True),
+    )
     expect(cancel.or_(explore)).to_be_visible()
     if cancel.is_visible():
         cancel.click()
@@ -92,5 +95,20 @@ def test_from_upload_to_map(local_page: Page, address: str, scene: Path) -> None
 
 def test_another_user_sees_none_of_it(local_page: Page, address: str) -> None:
     local_page.goto(f"{address}/?tab=My+imagery&jobs={'A' * 22}")
-    expect(local_page.get_by_role("button", name="Embed it")).to_be_visible()
+    expect(local_page.get_by_role("button", name="Start embedding")).to_be_visible()
     assert local_page.get_by_text("Your tables").count() == 0
+
+
+def test_enter_selects_one_of_the_models_that_match(local_page: Page, address: str) -> None:
+    """`mae_tiny` is part of several names; Enter must add that one model, not all matches."""
+    local_page.goto(f"{address}/?tab=My+imagery")
+    models = local_page.get_by_test_id("stMultiSelect").filter(has_text="Models")
+    tags = models.locator(".react-aria-ComboBox [data-tag]")
+    expect(tags).to_have_count(1)
+    models.locator("input").click()
+    local_page.keyboard.type("mae_tiny")
+    local_page.keyboard.press("Enter")
+    expect(tags).to_have_count(2)
+    local_page.wait_for_timeout(1000)
+    assert tags.nth(1).get_attribute("aria-label") == "mae_tiny"
+    expect(tags).to_have_count(2)

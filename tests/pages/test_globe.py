@@ -58,7 +58,7 @@ def test_page_without_tables_says_how_to_get_one(data: Path, open_page: Open) ->
     assert "make atlas" in said(app)
     assert not app.error
     assert "embed your imagery" in said(app)
-    assert "Embed it" in [button.label for button in app.button], "My imagery needs no table"
+    assert "Start embedding" in [button.label for button in app.button], "My imagery needs no table"
 
 
 def test_place_shows_neighbours_reconstruction_and_links_to_labs(data: Path, open_page: Open) -> None:

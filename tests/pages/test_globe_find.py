@@ -35,15 +35,15 @@ def found(app: AppTest) -> list[str]:
 @pytest.mark.usefixtures("data")
 def test_a_name_flies_there_and_searches_for_what_looks_like_it(open_page: Open) -> None:
     app = find(calm(open_page(PAGE, tab="Find")), "Timbuktu")
-    assert "Timbuktu, Mali: the nearest row" in said(app) and "Most like the ground near Timbuktu" in said(
+    assert "Timbuktu, Mali: the centre of the nearest row" in said(
         app
-    )
+    ) and "Most similar to the ground near Timbuktu" in said(app)
     assert (
         len(found(app)) == 12 and param(app, "search") == "place:Timbuktu" and param(app, "by") == "painted"
     )
     assert app.query_params["place"]
     app = calm(open_page(PAGE, tab="Find", search="place:Москва"))
-    assert "Most like the ground near Moscow, Russia" in said(app)
+    assert "Most similar to the ground near Moscow, Russia" in said(app)
 
 
 @pytest.mark.usefixtures("data")
@@ -65,7 +65,7 @@ def test_more_and_less_like_what_was_found(open_page: Open) -> None:
         if (b.key or "").startswith("strip find found 0") and (b.key or "").endswith("More")
     )
     calm(app.button(key=more).click().run())
-    assert param(app, "search").startswith("rows:+") and "Most like 1 places" in said(app)
+    assert param(app, "search").startswith("rows:+") and "Most similar to 1 places" in said(app)
     less = next(
         b.key
         for b in app.button
@@ -93,26 +93,26 @@ def test_the_selection_is_a_query_and_a_limit(open_page: Open) -> None:
             PAGE, tab="Find", search="selection:", area="gb" + encode_polygon([(0, 89), (1, 89), (1, 90)])
         )
     )
-    assert "holds no place" in said(empty)
+    assert "contains no places" in said(empty)
     assert "Draw a lasso" in said(calm(open_page(PAGE, tab="Find", search="selection:")))
 
 
 @pytest.mark.usefixtures("data")
 def test_conditions_in_sql(open_page: Open) -> None:
     app = calm(open_page(PAGE, tab="Find", search="filter:centre_lat > 40"))
-    assert "rows meet it" in said(app) and param(app, "by") == "painted"
+    assert "rows match" in said(app) and param(app, "by") == "painted"
     assert len(app.get("download_button")) == 3
     calm(app.text_area(key="w:find filter").set_value("nonsense >").run())
     assert "For example: centre_lat > 66.5" in said(app)
     calm(app.text_area(key="w:find filter").set_value("latitude > 3").run())
     assert "Columns are" in said(app)
     calm(app.text_area(key="w:find filter").set_value("centre_lat > 1000").run())
-    assert "no row meets it" in said(app)
+    assert "No row matches" in said(app)
     calm(app.button(key="find example Far north").click().run())
-    assert param(app, "search") == "filter:centre_lat > 66.5" and "rows meet it" in said(app)
+    assert param(app, "search") == "filter:centre_lat > 66.5" and "rows match" in said(app)
     app.segmented_control(key="w:find kind").set_value("place").run()
     find(app, "Oslo")
-    calm(app.selectbox(key="find among").set_value("Where my condition holds").run())
+    calm(app.selectbox(key="find among").set_value("Rows matching my condition").run())
     assert found(app)
 
 
@@ -149,7 +149,7 @@ def test_a_picture_without_scale_takes_that_of_most_rows(
     shot = io.BytesIO()
     Image.new("RGB", (64, 64)).save(shot, "PNG")
     calm(app.file_uploader(key="find upload").set_value(("mine.png", shot.getvalue(), "image/png")).run())
-    assert "Most like mine.png" in said(app) and set(asked) == {taken}
+    assert "Most similar to mine.png" in said(app) and set(asked) == {taken}
 
 
 @pytest.mark.slow
@@ -171,12 +171,12 @@ def test_a_picture_and_a_part_are_found_among_rows_of_the_shipped_embedder(
         pass
     app = calm(open_page(PAGE, tab="Find", search="part:", place="3"))
     calm(app.button(key="find part 4").click().run())
-    assert "Most like part 2 of row 2" in said(app) and found(app)
+    assert "Most similar to part 2 of row 2" in said(app) and found(app)
     app.segmented_control(key="w:find kind").set_value("picture").run()
     shot = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)).save(shot, "PNG")
     calm(app.file_uploader(key="find upload").set_value(("noise.png", shot.getvalue(), "image/png")).run())
-    assert "Most like noise.png" in said(app) and found(app)
+    assert "Most similar to noise.png" in said(app) and found(app)
     calm(app.file_uploader(key="find upload").set_value(("broken.png", b"no picture", "image/png")).run())
     assert app.error and not found(app)
 
@@ -196,5 +196,5 @@ def test_duplicates_are_shown_as_such(data: Path, open_page: Open) -> None:
         TableInfo("m", None, "cls", 8),
     )
     app = find(calm(open_page(PAGE, table="twins", tab="Find")), "0, 0")
-    assert "2 of them equal the query" in said(app)
+    assert "2 of them are duplicates" in said(app)
     assert sum("the same" in b.label for b in app.button) == 2

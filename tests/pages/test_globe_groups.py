@@ -77,21 +77,21 @@ def test_another_network_agrees_in_part_and_some_places_are_not_shared(data: Pat
     write_other(data / "noisy", data / "world", 0.2, slice(0, 200))
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "over 200 shared places" in said(app) and "**100%**" not in said(app)
-    assert strips(app, "compare Most disputed") == 8
+    assert strips(app, "compare Least agreement") == 8
 
 
 def test_only_tables_that_share_places_are_offered_and_the_others_are_named(
     data: Path, open_page: Open
 ) -> None:
     app = calm(open_page(PAGE, tab="Compare", table="world"))
-    assert "embed the same imagery with each" in said(app) and "Not offered" not in said(app)
+    assert "embed the same imagery with each" in said(app) and "Not listed" not in said(app)
     plain(data, "nowhere")
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     assert "embed the same imagery with each" in said(app) and re.search(
-        r"share no three places.*· nowhere\.", said(app)
+        r"share fewer than three places.*· nowhere\.", said(app)
     )
     write_other(data / "turned", data / "world", 0.0)
     app = calm(open_page(PAGE, tab="Compare", table="world"))
     offered = next(box for box in app.selectbox if (box.key or "").startswith("compare with"))
     assert [option.rpartition(" · ")[2] for option in offered.options] == ["turned"]
-    assert re.search(r"share no three places.*· nowhere\.", said(app)) and "Linear CKA" in said(app)
+    assert re.search(r"share fewer than three places.*· nowhere\.", said(app)) and "Linear CKA" in said(app)

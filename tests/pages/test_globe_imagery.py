@@ -23,7 +23,7 @@ def test_several_models_are_planned_and_started_as_one_job(
     calm(app.multiselect(key="w:imagery models").set_value(["mae_tiny", "scale_mae_tiny"]).run())
     assert app.metric[0].label == "Tiles, for each of 2 models"
     assert "--model mae_tiny scale_mae_tiny" in app.code[0].value
-    calm(next(button for button in app.button if button.label == "Embed it").click().run())
+    calm(next(button for button in app.button if button.label == "Start embedding").click().run())
     (folder,) = (tmp_path / "jobs").glob("*/*/job.json")
     job = jobs.Job(folder.parent)
     assert [Path(model).stem for model in job.models] == ["mae_tiny", "scale_mae_tiny"]

@@ -54,7 +54,7 @@ def test_marks_colour_the_world_and_are_scored_on_what_was_left_out(open_page: O
     assert param(app, "by") == "painted"
     press(app, "ask", 0, "Yes")
     press(app, "ask", 1, "No")
-    assert "On marks left out while learning" in said(app) and "**2** yes · **2** no" in said(app)
+    assert "On held-out marks" in said(app) and "**2** yes · **2** no" in said(app)
     assert len(app.get("download_button")) == 3
 
 
@@ -74,7 +74,7 @@ def test_marks_that_contradict_each_other_are_said_to_and_paint_no_flat_map(
 
 
 @pytest.mark.usefixtures("data")
-def test_undo_and_begin_anew(open_page: Open, sheets: Path) -> None:
+def test_undo_and_start_over(open_page: Open, sheets: Path) -> None:
     app = marked(open_page(PAGE, tab="Label"), 1, 1)
     calm(app.button(key="label undo").click().run())
     assert "**1** yes · **0** no" in said(app) and "by" not in app.query_params
@@ -106,13 +106,13 @@ def test_a_link_to_marks_that_are_not_here_is_said(open_page: Open, key: str) ->
 
 
 @pytest.mark.usefixtures("data", "sheets")
-def test_the_place_in_hand_can_be_marked_and_taken_away(open_page: Open) -> None:
+def test_selected_place_can_be_marked_and_unmarked(open_page: Open) -> None:
     app = calm(open_page(PAGE, tab="Label", place="place000007"))
     calm(app.button(key="label place yes").click().run())
     assert "marked yes" in said(app)
     calm(app.button(key="label place no").click().run())
     assert "marked no" in said(app) and "**0** yes · **1** no" in said(app)
-    press(app, "marks", 0, "Take away")
+    press(app, "marks", 0, "Remove")
     assert "not marked" in said(app) and "**0** yes · **0** no" in said(app)
 
 
@@ -120,4 +120,4 @@ def test_the_place_in_hand_can_be_marked_and_taken_away(open_page: Open) -> None
 def test_marks_of_rows_that_are_not_on_show_are_counted(open_page: Open) -> None:
     app = marked(open_page(PAGE, tab="Label"))
     app.selectbox(key="w:globe Pixel size").set_value(15_000.0).run()
-    assert "not among the rows on show" in said(calm(app))
+    assert "not among the rows shown" in said(calm(app))

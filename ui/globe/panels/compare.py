@@ -1,4 +1,4 @@
-"""The panel "Compare": what two networks make of the same places; a twin of the maps beside them, and how far their neighbours agree."""
+"""The panel "Compare": two networks on the same places, with a second pair of maps and the agreement of neighbours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TWIN, TWIN_PX = "twin", 420
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far two tables agree: `pairs` of rows, `overlap` (m,) shares of common neighbours, linear CKA, and the layer (n,) for the first."""
+    """Agreement of two tables: `pairs` of rows, `overlap` (m,) of neighbours, linear CKA, and a layer (n,) for the first."""
 
     pairs: SamePlaces
     overlap: NDArray[np.float64]
@@ -43,7 +43,7 @@ class Agreement:
 
 
 def draw(context: PanelContext) -> None:
-    """Choose the other table, show both and where they disagree."""
+    """Let the user choose the other table; show both and where they disagree."""
     other = _choose(context)
     if other is None:
         return
@@ -72,7 +72,7 @@ def draw(context: PanelContext) -> None:
 
 
 def _choose(context: PanelContext) -> MapData | None:
-    """The table (or the other model of this one) to compare with; None, with a sentence, where there is none."""
+    """Return the table, or another model of this table, to compare with; None, with a hint, if there is none."""
     known, here = tables.available_tables(), " and ".join(context.table.models)
     every = {
         f"{model} · {name}": (name, model)
@@ -85,26 +85,26 @@ def _choose(context: PanelContext) -> MapData | None:
     }
     apart = [label for label in every if label not in choices]
     why = (
-        f"Not offered, for they share no three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}."
+        f"Not listed because they share fewer than three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}."
         if apart
         else ""
     )
     if not choices:
         st.info(
-            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) takes several models in one "
-            f"go, and so does `python -m core embed --model A B`, for tables in the folder that the app starts with. {plain(why)}",
+            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) accepts several "
+            f"models at once, and so does `python -m core embed --model A B`. {plain(why)}",
             icon=":material/compare:",
         )
         return None
-    said = api.panel_param("with")
+    linked = api.panel_param("with")
     labels = sorted(
         choices, key=lambda label: choices[label][1] == here
-    )  # another network says more than other rows of the same
+    )  # other networks first, then other tables of the same network
     name = st.selectbox(
         f"Compare {plain(here)} with",
         labels,
-        labels.index(said) if said in labels else 0,
-        key=f"compare with {said}",
+        labels.index(linked) if linked in labels else 0,
+        key=f"compare with {linked}",
     )
     if why:
         st.caption(plain(why))
@@ -114,7 +114,7 @@ def _choose(context: PanelContext) -> MapData | None:
 
 
 def _shared(context: PanelContext, path: Path, model: str) -> int:
-    """How many places the open table and the rows of one model of another have in common; counted once for all users."""
+    """Count the places shared by the open table and one model of another, once for all users."""
     other = tables.table_at(path)
 
     def count() -> int:
@@ -127,7 +127,7 @@ def _shared(context: PanelContext, path: Path, model: str) -> int:
 
 
 def _models(path: Path) -> tuple[str, ...]:
-    """The models of a table; none of one that cannot be opened."""
+    """Return the models of a table; () if it cannot be opened."""
     try:
         return tables.table_at(path).models
     except ExplorerError:
@@ -135,7 +135,7 @@ def _models(path: Path) -> tuple[str, ...]:
 
 
 def agreement(context: PanelContext, other: MapData) -> Agreement:
-    """Pair the places of both tables and compare each place's neighbours; once for all users. Raises TableError for too few."""
+    """Pair the places of two tables and compare their neighbours, once for all users. Raises TableError for too few places."""
 
     def find() -> Agreement:
         pairs = same_places(context.table, other.table)
@@ -149,7 +149,7 @@ def agreement(context: PanelContext, other: MapData) -> Agreement:
         values = np.full(len(context.table), np.nan, np.float32)
         values[pairs.a] = overlap
         values.flags.writeable = False
-        note = f"Share of each place's {k} nearest places that both networks name. Grey: not in both tables."
+        note = f"Share of each place's {k} nearest neighbours that both networks have in common. Grey: not in both tables."
         layer = Layer(
             "Agreement of neighbours",
             values=values,
@@ -163,21 +163,21 @@ def agreement(context: PanelContext, other: MapData) -> Agreement:
 
 
 def sentence(context: PanelContext, other: MapData, found: Agreement) -> str:
-    """What the comparison says, in words."""
+    """Summarize the comparison in a sentence."""
     m = len(found.pairs.a)
     k = min(NEIGHBOURS, m - 1)
     sampled = f" (a sample of {m:,} was compared)" if found.shared > m else ""
     return (
         f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {plain(' and '.join(context.table.models))} and for "
-        f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared places{sampled}; two networks that had nothing in "
-        f"common would share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** of at most 1."
+        f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared places{sampled}; two unrelated networks would "
+        f"share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** (maximum 1)."
     )
 
 
 def _extremes(context: PanelContext, found: Agreement) -> None:
-    """Where the two agree least, and most."""
+    """Show the places where the two networks agree least and most."""
     order = np.argsort(found.overlap, kind="stable")
-    for words, rows in (("Most disputed", order[:SHOWN]), ("Most agreed", order[::-1][:SHOWN])):
+    for words, rows in (("Least agreement", order[:SHOWN]), ("Most agreement", order[::-1][:SHOWN])):
         st.markdown(f"## {plain(words)}")
         shown = found.pairs.a[rows].tolist()
         clicked = api.picture_strip(
@@ -188,8 +188,8 @@ def _extremes(context: PanelContext, found: Agreement) -> None:
 
 
 def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
-    """The other network's maps of the shared places, with the same colours, camera, selection and place in hand."""
-    st.markdown(f"## The twin: {plain(' and '.join(other.table.models))}")
+    """Show the other network's maps with the same colours, camera, selection and selected place."""
+    st.markdown(f"## Second maps: {plain(' and '.join(other.table.models))}")
     a, b = found.pairs.a, found.pairs.b
     lonlat, plane = context.lonlat[a], other.plane[b]
     inside = np.isin(a, context.selected)
@@ -231,12 +231,12 @@ def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
         key=TWIN,
     )
     st.caption(
-        "A lasso on either globe selects on both. With a selection, the twin keeps the colours of what was selected and greys the rest."
+        "A lasso on either globe selects on both. With a selection, the second maps show only the selected places in colour."
     )
 
 
 def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None:
-    """A click chooses the place; a lasso on the globe is the page's own; one on the twin's projection rings the places inside."""
+    """A click selects a place; a lasso on the globe becomes the page's selection; one on the projection rings the places."""
     a = found.pairs.a
     if told.kind == "click":
         if told.ids and told.ids[0] < len(a):
@@ -249,11 +249,11 @@ def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None
 
 
 def _beside(context: PanelContext, other: MapData, found: Agreement, row: int) -> None:
-    """The place in hand: what each network finds most like it."""
+    """Show the nearest neighbours of the selected place in each network."""
     at = np.flatnonzero(found.pairs.a == row)
     if not len(at):
         st.caption(
-            "The place in hand is not among the places that both tables share (or not in the sample): click another."
+            "The selected place is not shared by both tables, or not in the sample. Click another one."
         )
         return
     a, b = found.pairs.a, found.pairs.b
@@ -267,7 +267,7 @@ def _beside(context: PanelContext, other: MapData, found: Agreement, row: int) -
     theirs = back[
         nearest(other.table, other.table.vectors_of([its])[0], most, exclude=[its], among=among_b).rows
     ]
-    st.markdown(f"## Most like the place in hand: they agree on {found.overlap[at[0]]:.0%} of its neighbours")
+    st.markdown(f"## Most similar to the selected place: {found.overlap[at[0]]:.0%} of its neighbours agree")
     for n, (name, rows, others) in enumerate(
         ((context.table.models, mine.rows, theirs), (other.table.models, theirs, mine.rows))
     ):

@@ -1,4 +1,4 @@
-"""The panel "Find": places by name, coordinates, picture, part of a tile, selection, examples or a condition on the columns."""
+"""The panel "Find": search by name, coordinates, picture, part of a tile, selection, examples or an SQL condition."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 COUNTS = (12, 24, 48, 96)
-MOST_OF_SELECTION = 20_000
+MAX_SELECTION = 20_000
 FAR_KM = 500.0
 IN_SELECTION = "In my selection"
-_SEEN, _WENT, _EXAMPLES = "globe find seen", "globe find went", "globe find examples"
+_SEEN, _FLOWN_TO, _EXAMPLES = "globe find seen", "globe find went", "globe find examples"
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is searched for: a (d,) vector, what it is in words, and rows that are not answers."""
+    """A search: a (d,) vector, its description, and rows to exclude from the results."""
 
     vector: NDArray[np.floating]
     words: str
@@ -41,7 +41,7 @@ class Query:
 
 
 def draw(context: PanelContext) -> None:
-    """Choose how to search, say for what, and show what was found."""
+    """Let the user choose a kind of search and enter a query; show the results."""
     context.table.require_one_model()
     _restore()
     kind = st.segmented_control(
@@ -63,17 +63,17 @@ def draw(context: PanelContext) -> None:
 
 
 def _restore() -> None:
-    """Take over a search that a link, or another strip's button, left in the address."""
-    said = api.panel_param("search")
-    if said == state.recall(_SEEN, ""):
+    """Apply a search from the address, written by a link or by another button."""
+    text = api.panel_param("search")
+    if text == state.recall(_SEEN, ""):
         return
-    state.keep(_SEEN, said)
-    kind, _, what = said.partition(":")
+    state.keep(_SEEN, text)
+    kind, _, query = text.partition(":")
     if kind in KINDS:
         state.set_widget("find kind", kind)
         if kind in ("place", "filter"):
-            state.set_widget(f"find {kind}", what)
-            state.keep(_WENT, (what, 0))
+            state.set_widget(f"find {kind}", query)
+            state.keep(_FLOWN_TO, (query, 0))
 
 
 def _note(text: str) -> None:
@@ -82,7 +82,7 @@ def _note(text: str) -> None:
 
 
 def by_place(context: PanelContext) -> Query | None:
-    """A name or coordinates; the row nearest to it becomes the place in hand."""
+    """Search by a name or coordinates; the nearest row becomes the selected place."""
     left, right = st.columns(2, vertical_alignment="bottom")
     text = left.text_input(
         "Town, country or coordinates",
@@ -92,7 +92,7 @@ def by_place(context: PanelContext) -> Query | None:
     )
     if not text.strip():
         st.caption(
-            "24,000 towns and all countries, in many languages and scripts; nothing is asked on the internet. Names: GeoNames, CC BY 4.0."
+            "24,000 towns and all countries, in many languages and scripts. The search is offline. Names: GeoNames, CC BY 4.0."
         )
         return None
     places = find_places(text)
@@ -103,8 +103,8 @@ def by_place(context: PanelContext) -> Query | None:
         )
     place = places[at]
     row = context.table.nearest_place(place.lon, place.lat)
-    if state.recall(_WENT, None) != (text, at):
-        state.keep(_WENT, (text, at))
+    if state.recall(_FLOWN_TO, None) != (text, at):
+        state.keep(_FLOWN_TO, (text, at))
         api.select_place(row, fly=False)
         api.fly_to(place.lon, place.lat, 3.0)
     _note(f"place:{text}")
@@ -114,25 +114,25 @@ def by_place(context: PanelContext) -> Query | None:
 
 def _distance(context: PanelContext, place: NamedPlace, row: int) -> str:
     km = context.table.distance_km(row, place.lon, place.lat)
-    far = " **That is far: this table may not cover the place.**" if km > FAR_KM else ""
-    return f"{plain(place.label)}: the nearest row's centre lies {metres(1000 * km)} away.{far}"
+    far = " **This table may not cover the place.**" if km > FAR_KM else ""
+    return f"{plain(place.label)}: the centre of the nearest row is {metres(1000 * km)} away.{far}"
 
 
 def by_selection(context: PanelContext) -> Query | None:
-    """What was drawn on either map."""
+    """Search by the rows inside the lasso or box."""
     if not len(context.selected):
-        drawn = globe_view().selection is not None
+        has_selection = globe_view().selection is not None
         st.info(
-            "Your selection holds no place: draw a larger one."
-            if drawn
-            else "Draw a lasso or a box on either map; then places like those inside are found.",
+            "Your selection contains no places. Draw a larger one."
+            if has_selection
+            else "Draw a lasso or a box on either map to search for places similar to those inside.",
             icon=":material/lasso_select:",
         )
         return None
     rows = context.selected[context.table.stored.usable[context.selected]]
     if not len(rows):
-        raise SearchError("No place of your selection has a usable vector: draw it elsewhere.")
-    shown = rows if len(rows) <= MOST_OF_SELECTION else rows[:: len(rows) // MOST_OF_SELECTION + 1]
+        raise SearchError("No place in your selection has a usable vector. Draw another selection.")
+    shown = rows if len(rows) <= MAX_SELECTION else rows[:: len(rows) // MAX_SELECTION + 1]
     return Query(
         example_query(context.table, shown.tolist()),
         f"the {len(rows):,} places of your selection",
@@ -141,48 +141,48 @@ def by_selection(context: PanelContext) -> Query | None:
 
 
 def by_part(context: PanelContext) -> Query | None:
-    """A part of the place in hand."""
+    """Search by a part of the selected tile."""
     found = find_image.part(context)
     return None if found is None else Query(*found)
 
 
 def by_picture(context: PanelContext) -> Query | None:
-    """An uploaded picture."""
+    """Search by an uploaded picture."""
     found = find_image.picture(context)
     return None if found is None else Query(*found)
 
 
 def by_examples(context: PanelContext) -> Query | None:
-    """More like these, less like those."""
+    """Search by positive and negative examples."""
     examples = _examples(context)
     place = context.place
     _note(examples.to_text())
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         for sign, words, icon in (
-            ("+", "More like the place in hand", ":material/thumb_up:"),
+            ("+", "More like the selected place", ":material/thumb_up:"),
             ("-", "Less like it", ":material/thumb_down:"),
         ):
             if (
                 st.button(plain(words), icon=icon, disabled=place is None, key=f"find example {sign}")
                 and place is not None
             ):
-                _exemplify(examples.with_row(context.identity(place), sign))
+                _search_by(examples.with_row(context.identity(place), sign))
         if st.button(
             "Clear",
             icon=":material/clear_all:",
             disabled=not examples.more + examples.less,
             key="find example clear",
         ):
-            _exemplify(Examples())
+            _search_by(Examples())
     rows = [context.table.row_of(name) for name in (*examples.more, *examples.less)]
     if not rows:
         st.info(
-            "Click a point, then say whether you want more or less like it; under every picture found you can go on.",
+            "Click a point, then ask for more or less like it. You can refine the search under each result.",
             icon=":material/thumbs_up_down:",
         )
         return None
     captions = ["more"] * len(examples.more) + ["less"] * len(examples.less)
-    drop = ("Drop", lambda row: _exemplify(examples.without(context.identity(row))))
+    drop = ("Remove", lambda row: _search_by(examples.without(context.identity(row))))
     clicked = api.picture_strip(context, rows, captions, key="find examples", actions=[drop])
     if clicked is not None:
         api.select_place(clicked)
@@ -195,15 +195,15 @@ def by_examples(context: PanelContext) -> Query | None:
 
 
 def _examples(context: PanelContext) -> Examples:
-    """The examples of this session, or those that the address names."""
-    said = api.panel_param("search")
+    """Return the examples in the address, or those of this session."""
+    text = api.panel_param("search")
     return Examples.from_text(
-        said if said.startswith("rows:") else state.recall(_EXAMPLES, ""), context.table
+        text if text.startswith("rows:") else state.recall(_EXAMPLES, ""), context.table
     )
 
 
-def _exemplify(examples: Examples) -> None:
-    """Keep examples in the address and search by them."""
+def _search_by(examples: Examples) -> None:
+    """Write examples to the address and search by them."""
     state.keep(_EXAMPLES, examples.to_text())
     api.set_panel_param("search", examples.to_text())
     api.take_rerun_request()
@@ -211,12 +211,12 @@ def _exemplify(examples: Examples) -> None:
 
 
 def _answer(context: PanelContext, query: Query) -> None:
-    """The rows most like a query: pictures, rings, colours, a table to take away."""
+    """Show the rows most similar to a query as pictures, rings, colours and a CSV download."""
     one, two, three, four = st.columns([1, 1.3, 1.2, 1.5], vertical_alignment="bottom")
-    count = one.selectbox("How many", COUNTS, key=state.widget("find count", COUNTS[0]))
+    count = one.selectbox("Results", COUNTS, key=state.widget("find count", COUNTS[0]))
     diversity = two.slider(
         "Diversity", 0.0, 0.9, step=0.1, key=state.widget("find diversity", 0.0),
-        help="0: the closest places, however alike among themselves. Higher: places that also differ from each other.",
+        help="0 gives the most similar places. Higher values give places that also differ from each other.",
     )  # fmt: skip
     limits = {
         "Everywhere": None,
@@ -224,7 +224,7 @@ def _answer(context: PanelContext, query: Query) -> None:
         **find_filter.limit(context),
     }
     among = three.selectbox("Where", list(limits), key="find among")
-    heat = four.toggle("Colour the Earth by likeness", key=state.widget("find heat", True))
+    heat = four.toggle("Colour the maps by similarity", key=state.widget("find heat", True))
     inside = limits[among]
     allowed = None
     if inside is not None:
@@ -233,9 +233,9 @@ def _answer(context: PanelContext, query: Query) -> None:
     exclude = () if among == IN_SELECTION else query.exclude
     found = nearest(context.table, query.vector, count, exclude=exclude, among=allowed, diversity=diversity)
     if heat:
-        api.show_layer(_likeness(context, query))
+        api.show_layer(_similarity(context, query))
     api.ring_rows(found.rows.tolist())
-    st.markdown(f"## Most like {plain(query.words)}")
+    st.markdown(f"## Most similar to {plain(query.words)}")
     captions = [
         f"{score:.3f}{' · the same' if same else ''}"
         for score, same in zip(found.similarity, found.duplicate, strict=True)
@@ -244,9 +244,9 @@ def _answer(context: PanelContext, query: Query) -> None:
         context, found.rows.tolist(), captions, key="find found", actions=_actions(context)
     )
     same = int(found.duplicate.sum())
-    doubled = f" {same} of them equal the query or a better one, as the network sees it." if same else ""
+    doubled = f" {same} of them are duplicates of the query or of a better result." if same else ""
     st.caption(
-        f"The number is the cosine of the vectors; yellow rings on the maps.{doubled} {plain(found.note)}"
+        f"The numbers are cosine similarities. Yellow rings mark the places on the maps.{doubled} {plain(found.note)}"
     )
     st.download_button(
         "CSV",
@@ -262,24 +262,24 @@ def _answer(context: PanelContext, query: Query) -> None:
 
 
 def _actions(context: PanelContext) -> list[tuple[str, Callable[[int], None]]]:
-    """Under every picture: more like it, less like it."""
+    """Return the buttons under each picture: more like it, less like it."""
 
     def act(sign: str) -> Callable[[int], None]:
-        return lambda row: _exemplify(_examples(context).with_row(context.identity(row), sign))
+        return lambda row: _search_by(_examples(context).with_row(context.identity(row), sign))
 
     return [("More", act("+")), ("Less", act("-"))]
 
 
-def _likeness(context: PanelContext, query: Query) -> Layer:
-    """Colours by likeness to a query; the same query gives the same layer."""
+def _similarity(context: PanelContext, query: Query) -> Layer:
+    """Return a layer of similarity to a query, cached for equal queries."""
 
     def make() -> Layer:
         values = similarities(context.table, query.vector).copy()
         values[~context.table.stored.usable] = np.nan
         low, high = (float(v) for v in np.nanpercentile(values, [40, 99.9]))
-        note = f"Cosine with {query.words}: light is alike."
+        note = f"Cosine similarity to {query.words}. Brighter is more similar."
         return Layer(
-            "Likeness to your search",
+            "Similarity to your search",
             values=values,
             palette=colour_map(HEAT),
             note=note,
@@ -292,7 +292,7 @@ def _likeness(context: PanelContext, query: Query) -> Layer:
 
 
 def table_of(context: PanelContext, found: Neighbors) -> str:
-    """What was found, as CSV."""
+    """Return the results as CSV."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(["unique_id", "longitude", "latitude", "cosine", "duplicate"])

@@ -1,4 +1,4 @@
-"""Searching by a condition on the columns: what would follow WHERE in SQL."""
+"""Search by a condition on the columns, written like an SQL WHERE clause."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ EXAMPLES = {
     "Far north": ("centre_lat", "centre_lat > 66.5"),
     "Tropics": ("centre_lat", "centre_lat BETWEEN -23.4 AND 23.4"),
     "Finest scale": ("gsd_m", "gsd_m = (SELECT min(gsd_m) FROM places)"),
-    "Strangest 1 %": (
+    "Highest 1 % of losses": (
         "recon_loss_high",
         "recon_loss_high > (SELECT quantile_cont(recon_loss_high, 0.99) FROM places)",
     ),
 }
 HELP = (
-    "Columns, numbers, 'text' and points in time with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
-    f"A subquery can sum up one column, as in (SELECT max(gsd_m) FROM places): {', '.join(SUMMARIES)}."
+    "Columns, numbers, 'text' and timestamps with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
+    f"A subquery can aggregate one column, as in (SELECT max(gsd_m) FROM places): {', '.join(SUMMARIES)}."
 )
 
 
 def draw(context: PanelContext) -> None:
-    """Ask for a condition, show which rows meet it."""
+    """Let the user enter a condition; show the rows that match it."""
     columns = _filled(context)
     with st.container(horizontal=True, gap="small"):
         for name, (needs, text) in EXAMPLES.items():
@@ -48,7 +48,7 @@ def draw(context: PanelContext) -> None:
                 api.take_rerun_request()
                 st.rerun()
     text = st.text_area(
-        "Condition, as after WHERE in SQL", key=state.widget("find filter", ""), height=80, max_chars=MAX_PARAM_CHARS - 10,
+        "Condition (SQL WHERE clause)", key=state.widget("find filter", ""), height=80, max_chars=MAX_PARAM_CHARS - 10,
         placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
     )  # fmt: skip
     with st.expander("Columns of this table", icon=":material/table_rows:"):
@@ -63,13 +63,11 @@ def draw(context: PanelContext) -> None:
     api.set_panel_param("search", f"filter:{one_line}")
     state.keep(_LAST, text)
     if not len(rows):
-        st.info(
-            "The condition can be read, but no row meets it: loosen it.", icon=":material/filter_alt_off:"
-        )
+        st.info("No row matches this condition. Try a less strict one.", icon=":material/filter_alt_off:")
         api.ring_rows([])
         return
     st.markdown(
-        f"**{len(rows):,}** of {len(context.table):,} rows meet it ({len(rows) / len(context.table):.1%})."
+        f"**{len(rows):,}** of {len(context.table):,} rows match ({len(rows) / len(context.table):.1%})."
     )
     meets = np.zeros(len(context.table), np.int64)
     meets[rows] = 1
@@ -77,7 +75,7 @@ def draw(context: PanelContext) -> None:
         Layer(
             "Condition",
             categories=meets,
-            names=("does not meet it", "meets it"),
+            names=("no match", "match"),
             palette=(DIM, CLASSES[1]),
             note=one_line[:120],
         )
@@ -89,7 +87,7 @@ def draw(context: PanelContext) -> None:
     )
     if len(rows) > SHOWN:
         st.caption(
-            f"{SHOWN} of them, evenly through the table. In the other searches, “Where” can now be limited to what meets the condition."
+            f"Showing {SHOWN} of them, spread evenly over the table. In the other searches, “Where” can limit results to these rows."
         )
     downloads(
         context, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter"
@@ -99,7 +97,7 @@ def draw(context: PanelContext) -> None:
 
 
 def limit(context: PanelContext) -> dict[str, NDArray[np.int64]]:
-    """The rows that meet the last condition, as a choice for other searches; nothing where there is none, or none any longer."""
+    """Return the rows that match the last condition, as a limit for other searches; empty if there are none."""
     text = state.recall(_LAST, "")
     if not text:
         return {}
@@ -107,11 +105,11 @@ def limit(context: PanelContext) -> dict[str, NDArray[np.int64]]:
         rows = rows_of(context, text)
     except ExplorerError:
         return {}
-    return {"Where my condition holds": rows} if len(rows) else {}
+    return {"Rows matching my condition": rows} if len(rows) else {}
 
 
 def rows_of(context: PanelContext, text: str) -> NDArray[np.int64]:
-    """The rows that meet a condition. Raises FilterError with a sentence and an example."""
+    """Return the rows that match a condition. Raises FilterError with an example."""
 
     def find() -> NDArray[np.int64]:
         try:
@@ -128,7 +126,7 @@ def _example(context: PanelContext) -> str:
 
 
 def _filled(context: PanelContext) -> list[str]:
-    """Columns that hold anything."""
+    """Return the columns that have any values."""
 
     def find() -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""Searching by ground that is no row: an uploaded picture, or a part of a tile. Both are embedded as the rows of the table were."""
+"""Search by an uploaded picture or a part of a tile, embedded with the same settings as the rows of the table."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ RECIPE = ("model", "checkpoint_sha256", "pooling", "res_policy", "image_size", "
 UPLOAD_MB = 50
 _PART = "globe find part"
 
-Found = tuple[NDArray[np.floating], str, tuple[int, ...]]
+ImageQuery = tuple[NDArray[np.floating], str, tuple[int, ...]]
 
 
-def picture(context: PanelContext) -> Found | None:
-    """A picture of the user's own: its vector, and its name."""
+def picture(context: PanelContext) -> ImageQuery | None:
+    """Let the user upload a picture; return its vector and name."""
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     file = left.file_uploader(
-        f"A GeoTIFF, PNG or JPEG of at most {UPLOAD_MB} MB; its centred square is compared", type=["tif", "tiff", "png", "jpg", "jpeg"],
+        f"A GeoTIFF, PNG or JPEG of at most {UPLOAD_MB} MB; its central square is used", type=["tif", "tiff", "png", "jpg", "jpeg"],
         max_upload_size=UPLOAD_MB, key="find upload",
     )  # fmt: skip
     gsd_m = right.number_input(
-        "Metres per pixel, if the file does not know",
+        "Metres per pixel, if the file does not state it",
         0.0,
         1e6,
         step=0.1,
         format="%.3f",
         value=None,
-        placeholder="as most of the table's",
+        placeholder="most frequent in the table",
         key="find gsd",
     )
     if file is None:
         st.caption(
-            "It stays in this server's memory, and only its vector is kept. Nothing is asked on the internet."
+            "The picture stays in this server's memory, and only its vector is kept. Nothing is sent to the internet."
         )
         return None
     content = uploads.content(file, UPLOAD_MB)
@@ -54,23 +54,23 @@ def picture(context: PanelContext) -> Found | None:
 
 
 def usual_row(table: EmbeddingTable) -> int:
-    """The first row of the most frequent GSD, for what does not know its own; the first of all where no row knows one."""
+    """Return the first row with the most frequent GSD, for pictures without one; row 0 if no row has a GSD."""
     column = table.columns["gsd_m"]
     most: list[dict[str, Any]] = pc.mode(column).to_pylist()
     return pc.index(column, most[0]["mode"]).as_py() if most else 0
 
 
-def part(context: PanelContext) -> Found | None:
-    """A part of the place in hand, chosen by clicking it."""
+def part(context: PanelContext) -> ImageQuery | None:
+    """Let the user click a part of the selected tile; return its vector."""
     if context.place is None:
         st.info(
-            "Click a point on a map first: then choose a part of its tile here.", icon=":material/ads_click:"
+            "Click a point on a map first, then choose a part of its tile here.", icon=":material/ads_click:"
         )
         return None
     spec = spec_of(context.table, context.place)
     if spec is None:
         st.info(
-            "The picture of this place is not on this machine, so no part of it can be cut: choose another place.",
+            "The imagery of this place is not on this machine. Choose another place.",
             icon=":material/image_not_supported:",
         )
         return None
@@ -80,18 +80,18 @@ def part(context: PanelContext) -> Found | None:
         )
         or 3
     )
-    parts, here = parts_of(spec, n), (context.identity(context.place), n)
+    parts, grid = parts_of(spec, n), (context.identity(context.place), n)
     held = state.recall(_PART, None)
-    chosen = held[1] if held and held[0] == here else None
+    chosen = held[1] if held and held[0] == grid else None
     with st.container(key="find grid"):
         for start in range(0, len(parts), n):
             with st.container(horizontal=True, gap="xxsmall"):
                 for at in range(start, start + n):
                     if _picture_button(parts[at], at, at == chosen):
-                        state.keep(_PART, (here, at))
+                        state.keep(_PART, (grid, at))
                         chosen = at
     st.caption(
-        f"Click a part. It is embedded by itself, enlarged to a whole tile: what lies around it does not count, and its pixels are {n:,} times finer "
+        f"Click a part. It is enlarged to a whole tile and embedded without its surroundings, so its pixels are {n:,} times finer "
         "than those of the rows it is compared with."
     )
     if chosen is None:
@@ -101,7 +101,7 @@ def part(context: PanelContext) -> Found | None:
 
 
 def vector_of(context: PanelContext, row: int, shown: bytes | TileSpec, gsd_m: float | None) -> Any:
-    """A picture's vector, made as a row's was."""
+    """Embed a picture with the settings of a row."""
     values = context.table.columns.select(list(RECIPE)).slice(row, 1).to_pylist()[0]
     with st.spinner("Embedding the picture", show_time=True):
         return cached.vector_like(tuple(values.items()), shown, gsd_m, state.session_id())

@@ -1,4 +1,4 @@
-"""The panel "My imagery": a raster of one's own becomes a table; the plan first, then a job in the background, then the map."""
+"""The panel "My imagery": embed a raster into a table, with a preview first and a background job after."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 MOST_MODELS = 4
 FROM_HERE, UPLOAD = "From this server", "Upload"
-STEPS = {"edge to edge": 1.0, "half overlapping": 0.5, "three quarters overlapping": 0.25}
+STEPS = {"none": 1.0, "50 %": 0.5, "75 %": 0.25}
 COARSER = (2, 4, 8, 16)
 ALL = "all of them"
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What the user points at: the source as a sweep names it, the picture in it ("" for all), and the first one to look at."""
+class ChosenImagery:
+    """The chosen imagery: its source as an embedding run names it, the picture in it ("" for all), and the one to preview."""
 
     named: str
     only: str
@@ -47,37 +47,37 @@ class Chosen:
 
 
 def draw(context: PanelContext | None) -> None:
-    """Choose imagery and settings, see the plan, start; below, this user's jobs. Without a context, no table is here yet."""
+    """Let the user choose imagery and settings, preview and start a run; below, list their jobs. `context` is None without tables."""
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         chosen = _choose()
     if chosen is None:
         with right:
-            st.info("Choose a picture or upload your own: where its tiles will lie, how many and how long it takes is shown here first.",
+            st.info("Choose a picture or upload one. A preview of its tiles, their number and the time needed appear here first.",
                     icon=":material/satellite:")  # fmt: skip
     else:
         with left:
-            title, wanted = _settings(context, chosen)
+            title, settings = _settings(context, chosen)
         with right:
-            _plan(chosen, title, wanted)
+            _plan(chosen, title, settings)
     if jobs.jobs_of(state.owner()):
         state.own(state.owner())
         show_jobs(state.owner())
 
 
-def _choose() -> Chosen | None:
+def _choose() -> ChosenImagery | None:
     origin = st.segmented_control(
         "Imagery", [FROM_HERE, UPLOAD], key=state.widget("imagery origin", FROM_HERE), required=True
     )
     return _upload() if origin == UPLOAD else _from_here()
 
 
-def _from_here() -> Chosen | None:
+def _from_here() -> ChosenImagery | None:
     catalogue = cached.catalogue()
     names = [name for name in catalogue.names() if catalogue.source(name).keys() and name != "upload"]
     if not names:
         st.caption(
-            "No imagery is on this server: upload your own, or start with a folder of it: `make app DATA=folder`."
+            "There is no imagery on this server. Upload a file, or start the app with a folder of imagery: `make app DATA=folder`."
         )
         return None
     name = st.selectbox(
@@ -104,7 +104,7 @@ def _from_here() -> Chosen | None:
             )
         )
     )
-    return Chosen(
+    return ChosenImagery(
         name, only, source, only or keys[0], source.info.title if key == ALL else _label(source, key)
     )
 
@@ -113,33 +113,35 @@ def _label(source: Source, key: str) -> str:
     return f"All {len(source.keys()):,} pictures" if key == ALL else source.entry(key).title or key
 
 
-def _upload() -> Chosen | None:
+def _upload() -> ChosenImagery | None:
     file = st.file_uploader(
         f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB",
         type=["tif", "tiff", "png", "jpg", "jpeg"],
         max_upload_size=UPLOAD_MB,
     )
-    st.caption("It is kept on this server for your jobs only, and deleted with them or after two weeks.")
+    st.caption(
+        "The file is stored on this server for your jobs only, and deleted with them or after two weeks."
+    )
     if file is None:
         return None
-    path = cached.shelf("laid in", 64).once(
+    path = cached.shelf("uploads", 64).once(
         (state.owner(), file.file_id),
         lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name),
     )
-    source = cached.shelf("laid in sources", 16).once(str(path), lambda: open_source(path, untrusted=True))
+    source = cached.shelf("uploaded sources", 16).once(str(path), lambda: open_source(path, untrusted=True))
     stated = _state_gsd(source)
-    return Chosen(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
+    return ChosenImagery(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
 
 
 def _owner() -> str:
-    """This user's key; made when the first thing is kept."""
+    """Return this user's key; create it on first use."""
     if not jobs.is_owner(state.owner()):
         state.own(jobs.new_owner())
     return state.owner()
 
 
 def _state_gsd(source: Source) -> float | None:
-    """Metres per pixel, asked for only where the file does not know."""
+    """Ask for metres per pixel if the file does not state them."""
     try:
         source.native_gsd_m(source.keys()[0])
     except ExplorerError:
@@ -154,8 +156,8 @@ def _state_gsd(source: Source) -> float | None:
     return None
 
 
-def _settings(context: PanelContext | None, chosen: Chosen) -> tuple[str, plans.Wanted]:
-    """The settings of a sweep; the model begins as that of the open table, so that both can be searched with one another."""
+def _settings(context: PanelContext | None, chosen: ChosenImagery) -> tuple[str, plans.EmbeddingSettings]:
+    """Let the user choose the settings of an embedding run; the default model is that of the open table."""
     from core.models.registry import default_embedder
 
     open_with = "" if context is None else context.table.columns["model"][0].as_py()
@@ -163,74 +165,74 @@ def _settings(context: PanelContext | None, chosen: Chosen) -> tuple[str, plans.
     names = sorted(
         [*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())
     )
-    said = st.multiselect(
+    chosen_models = st.multiselect(
         "Models", names, format_func=model_picker.model_label, key=state.widget("imagery models", [first]), max_selections=MOST_MODELS,
-        help="The imagery is read once; each model writes a table of its own, and two of them can be compared place by place.", select_all=False,
+        help="The imagery is read once. Each model writes its own table, and the Compare tab compares two of them.", select_all=False,
     )  # fmt: skip
-    models = tuple(model_picker.settled(name) for name in said or [first])
+    models = tuple(model_picker.settled(name) for name in chosen_models or [first])
     cards = [cached.card_of(name) for name in models]
     gsd_m = _scales(chosen)
     step = st.selectbox(
-        "Tiles lie",
+        "Tile overlap",
         list(STEPS),
         key=state.widget("imagery step", next(iter(STEPS))),
         help="Overlap gives a finer map and takes longer.",
     )
     losses = all(card.reconstructs for card in cards) and st.toggle(
-        "Reconstruct each tile too, and keep its losses", key=state.widget("imagery losses", False),
-        help="How well the network imagines what is hidden, for the low and the high band: finds what is strange. Takes about twice as long.",
+        "Also reconstruct each tile and store its loss", key=state.widget("imagery losses", False),
+        help="Stores the reconstruction loss for low and high frequencies, which finds outliers. Takes about twice as long.",
     )  # fmt: skip
     free = _free_title(chosen.title)
     with st.expander("More", icon=":material/tune:"):
         sizes, usual = _sizes(cards)
         tile_px = st.selectbox(
-            "Side of a tile in pixels as fed", sizes, key=state.widget(f"imagery side {models}", usual)
+            "Tile size in network input pixels", sizes, key=state.widget(f"imagery side {models}", usual)
         )
         least = st.slider(
-            "Leave out tiles with less data than",
+            "Skip tiles with less valid data than",
             0,
             100,
             format="%d %%",
             key=state.widget("imagery valid", 50),
         )
         kind = st.selectbox(
-            "Vectors are kept as", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32")
+            "Vector data type", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32")
         )
         title = st.text_input(
             "Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free)
         )
     stride_px = max(1, round(tile_px * STEPS[step]))
-    return title, plans.Wanted(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
+    return title, plans.EmbeddingSettings(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
 
 
 def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:
-    """The sides in pixels that all these networks take, and the usual one. Raises EmbeddingError where there is none."""
+    """Return the tile sizes in pixels that all networks accept, and the default. Raises EmbeddingError if there is none."""
     from core.engine.inputs import input_sizes
 
     each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
     sizes = sorted(set.intersection(*each))
     if not sizes:
         raise EmbeddingError(
-            f"{' and '.join(card.name for card in cards)} take no tile of one size: choose fewer of them at a time."
+            f"{' and '.join(card.name for card in cards)} accept no common tile size. Choose fewer models at a time."
         )
     return sizes, next((card.input_px for card in cards if card.input_px in sizes), sizes[-1])
 
 
-def _scales(chosen: Chosen) -> tuple[float, ...]:
-    """The GSDs to feed; none is the picture's own."""
+def _scales(chosen: ChosenImagery) -> tuple[float, ...]:
+    """Return the GSDs to embed at; () means the picture's own."""
     try:
         native = chosen.stated_gsd_m or chosen.source.native_gsd_m(chosen.key)
     except ExplorerError:
         return ()
     options = ["native", *(metres(native * n) for n in COARSER)]
-    said = st.multiselect(
+    scales = st.multiselect(
         "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
-        help=f"Metres per pixel as the network is fed; several scales go into one table. This picture: {metres(native)}. Type any other.", select_all=False,
+        help=f"Metres per pixel of the network input. Several scales go into one table. This picture has {metres(native)}. You can type other values.", select_all=False,
     )  # fmt: skip
     return (
         ()
-        if said in ([], ["native"])
-        else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in said}))
+        if scales in ([], ["native"])
+        else tuple(sorted({native if text == "native" else plans.metres_of(text) for text in scales}))
     )
 
 
@@ -239,14 +241,14 @@ def _free_title(wish: str) -> str:
     return next(name for n in range(1, 1000) if (name := wish if n == 1 else f"{wish} {n}") not in taken)
 
 
-def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
-    """Show what would be done, and the button that does it."""
-    spec = wanted.spec(chosen.named, (chosen.only,) if chosen.only else (), chosen.stated_gsd_m)
+def _plan(chosen: ChosenImagery, title: str, settings: plans.EmbeddingSettings) -> None:
+    """Show the preview, and the button that starts the run."""
+    spec = settings.spec(chosen.named, (chosen.only,) if chosen.only else (), chosen.stated_gsd_m)
     try:
-        plan = plans.plan_of(spec, wanted.tile_px)
+        plan = plans.plan_of(spec, settings.tile_px)
     except TooManyTilesError as problem:
-        st.warning(f"{plain(problem)} The command line below has no such limit.")
-        _command(spec, chosen, wanted)
+        st.warning(f"{plain(problem)} The command below has no such limit.")
+        _command(spec, chosen, settings)
         return
     st.image(
         plans.picture(chosen.source, chosen.key, plan),
@@ -258,26 +260,27 @@ def _plan(chosen: Chosen, title: str, wanted: plans.Wanted) -> None:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     with st.spinner("Measuring how fast this device is", show_time=True):
         rate = 1 / sum(
-            1 / cached.pace(name, wanted.tile_px, wanted.losses, state.session_id()) for name in wanted.models
+            1 / cached.pace(name, settings.tile_px, settings.losses, state.session_id())
+            for name in settings.models
         )
-    plans.numbers(plan, wanted, rate)
-    if st.button("Embed it", type="primary", icon=":material/play_arrow:", width="stretch"):
-        _start(title, spec, wanted.models)
+    plans.numbers(plan, settings, rate)
+    if st.button("Start embedding", type="primary", icon=":material/play_arrow:", width="stretch"):
+        _start(title, spec, settings.models)
         st.rerun(scope="app")
-    _command(spec, chosen, wanted)
+    _command(spec, chosen, settings)
 
 
-def _command(spec: EmbeddingSpec, chosen: Chosen, wanted: plans.Wanted) -> None:
-    with st.expander("The same on the command line", icon=":material/terminal:"):
+def _command(spec: EmbeddingSpec, chosen: ChosenImagery, settings: plans.EmbeddingSettings) -> None:
+    with st.expander("Command line", icon=":material/terminal:"):
         st.code(
-            plans.command(spec, chosen.title, tuple(map(model_outside, wanted.models))),
+            plans.command(spec, chosen.title, tuple(map(model_outside, settings.models))),
             language="bash",
             wrap_lines=True,
         )
 
 
 def _start(title: str, spec: EmbeddingSpec, names: Sequence[str]) -> None:
-    """Start a job. It outlives the session, so it gets copies of uploaded weights; one that is refused leaves none."""
+    """Start a job. It outlives the session, so uploaded weights are copied; a refused job leaves no copies."""
     owner = _owner()
     jobs.admit(owner, title)
     with uploads.weights_for_a_job(owner) as copy:
@@ -286,7 +289,7 @@ def _start(title: str, spec: EmbeddingSpec, names: Sequence[str]) -> None:
 
 
 def _model_for_a_job(name: str, copy: Callable[[Path], Path]) -> str:
-    """A network as the job's own process finds it."""
+    """Return a model name or path that the job's process can load."""
     found = weights.located(name, cached.weight_files())
     if not name.startswith(UPLOADED_WEIGHTS):
         return str(found)

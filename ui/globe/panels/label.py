@@ -1,7 +1,7 @@
-"""The panel "Label": a few places marked yes or no, and the whole Earth is coloured by how likely it shows the same.
+"""The panel "Label": the user marks a few places yes or no, and a classifier colours the whole table by probability.
 
-Marks are kept on the server under a key that stands in the page's address (`labels=`). Whoever has the link sees them; the first mark that
-somebody else makes starts a copy of their own.
+Marks are stored on the server under a key in the page's address (`labels=`). Anyone with the link sees them; the first mark that
+another person makes starts their own copy.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ KEYS: dict[Word, str] = {"yes": "y", "no": "n"}
 
 
 @dataclass(frozen=True, eq=False)
-class Learnt:
-    """What marks teach: the classifier, each row's probability, and the layer that shows it."""
+class FittedMarks:
+    """A classifier fitted to marks, each row's probability, and the layer that shows it."""
 
     labeller: Labeller
     probability: NDArray[np.float32]
@@ -46,13 +46,13 @@ class Learnt:
 
     @property
     def flat(self) -> bool:
-        """Whether the marks tell no place from another, so that there is no map to show."""
+        """Whether all probabilities are about equal, so that there is no map to show."""
         known = self.probability[np.isfinite(self.probability)]
         return not len(known) or float(np.ptp(known)) < FLAT
 
 
 def draw(context: PanelContext) -> None:
-    """Show what to mark, what was learnt, and the ways to take it away."""
+    """Show places to mark, what the classifier learned, and the downloads."""
     context.table.require_one_model()
     sheet = _sheet()
     marks, missing = sheet.marks(context.table)
@@ -71,23 +71,23 @@ def draw(context: PanelContext) -> None:
         api.show_layer(learnt.layer)
 
 
-def learn(context: PanelContext, sheet: Sheet, marks: Marks) -> Learnt | None:
-    """Learn from marks, once for each set of them; None until there is a yes and a no."""
+def learn(context: PanelContext, sheet: Sheet, marks: Marks) -> FittedMarks | None:
+    """Fit a classifier to marks, cached for equal marks; None until there is a yes and a no."""
     if not marks.yes or not marks.no:
         return None
 
-    def make() -> Learnt:
+    def make() -> FittedMarks:
         labeller = fit(context.table, marks)
         probability = labeller.scores(context.table)
         probability.flags.writeable = False
-        return Learnt(labeller, probability, layer_of(probability, sheet.title))
+        return FittedMarks(labeller, probability, layer_of(probability, sheet.title))
 
     return cached.shelf("learnt", 12).once((context.table.fingerprint, marks, sheet.title), make)
 
 
 def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
-    """Colours for probabilities (n,)."""
-    note = "From your marks: light is likely. Grey has no vector."
+    """Return the layer of probabilities (n,)."""
+    note = "Predicted from your marks. Brighter is more likely; grey places have no vector."
     return Layer(
         f"Probability of {title or 'what you marked'}",
         values=probability,
@@ -98,7 +98,7 @@ def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
 
 
 def colours_of(probability: NDArray[np.float32]) -> EncodedLayer:
-    """Probabilities as the browser receives them."""
+    """Encode probabilities for the browser."""
     return encode(layer_of(probability, ""))
 
 
@@ -115,7 +115,7 @@ def _title(sheet: Sheet) -> None:
 
 
 def _place(context: PanelContext, sheet: Sheet) -> None:
-    """The place that was clicked, to be marked too."""
+    """Let the user mark the selected place."""
     if context.place is None:
         st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
         return
@@ -123,11 +123,11 @@ def _place(context: PanelContext, sheet: Sheet) -> None:
     said = {"yes": "marked yes", "no": "marked no", "none": "not marked"}[word]
     one, two = st.columns([1, 1.2], vertical_alignment="center")
     with one:
-        api.picture_strip(context, [context.place], ["the place in hand"], key="label place")
+        api.picture_strip(context, [context.place], ["selected place"], key="label place")
     with two:
         st.caption(f"The place you clicked: {plain(said)}.")
         if not context.table.stored.usable[context.place]:
-            st.caption("It has no vector, so it cannot be marked.")
+            st.caption("This place has no vector, so it cannot be marked.")
             return
         with st.container(horizontal=True, gap="small"):
             for value, letter in KEYS.items():
@@ -140,20 +140,22 @@ def _place(context: PanelContext, sheet: Sheet) -> None:
                     _mark(context, sheet, value, context.place)
 
 
-def _standing(context: PanelContext, sheet: Sheet, marks: Marks, missing: int, learnt: Learnt | None) -> None:
-    """Marks so far, undo, what was learnt from them, and downloads."""
+def _standing(
+    context: PanelContext, sheet: Sheet, marks: Marks, missing: int, learnt: FittedMarks | None
+) -> None:
+    """Show the number of marks, undo, the classifier's accuracy, and downloads."""
     st.markdown(f"**{len(marks.yes)}** yes · **{len(marks.no)}** no")
     if missing:
-        st.caption(f"{missing:,} more of your marks are on places that are not among the rows on show.")
+        st.caption(f"{missing:,} more of your marks are on places that are not among the rows shown.")
     with st.container(horizontal=True, gap="small"):
         if st.button("Undo mark", icon=":material/undo:", disabled=not sheet.log, key="label undo"):
             _change(sheet.undone(), context)
         if st.button(
-            "Begin anew",
+            "Start over",
             icon=":material/restart_alt:",
             disabled=not sheet.log,
             key="label anew",
-            help="These marks stay under their link.",
+            help="A link to the current marks still opens them.",
         ):
             state.keep(_HELD, ("", Sheet()))
             api.set_panel_param("labels", "")
@@ -164,8 +166,8 @@ def _standing(context: PanelContext, sheet: Sheet, marks: Marks, missing: int, l
     st.markdown(_verdict(learnt.labeller))
     if learnt.flat:
         st.info(
-            "**These marks contradict each other:** places with a yes look like places with a no to this network, so it cannot tell which of the "
-            "others show it, and there is no map yet. Mark some more of the pictures, or take a doubtful mark back.",
+            "**These marks contradict each other:** places marked yes and places marked no have nearly the same vectors, so there is no map "
+            "yet. Mark more pictures, or remove a mark you are unsure about.",
             icon=":material/balance:",
         )
     else:
@@ -173,7 +175,7 @@ def _standing(context: PanelContext, sheet: Sheet, marks: Marks, missing: int, l
         st.caption(
             f"About {share * len(context.table):,.0f} of {len(context.table):,} places ({share:.1%}) are expected to show it."
         )
-    st.markdown("**Take the map and your marks away**")
+    st.markdown("**Download the map and your marks**")
     words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
     columns = {
         "probability": learnt.probability,
@@ -188,26 +190,26 @@ def _standing(context: PanelContext, sheet: Sheet, marks: Marks, missing: int, l
     downloads(
         context, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label"
     )
-    st.caption("Your marks are kept under this page's address: copy it to come back to them.")
+    st.caption("Your marks are stored under this page's address. Copy it to return to them.")
 
 
 def _verdict(labeller: Labeller) -> str:
     if labeller.accuracy is None or labeller.average_precision is None:
-        return "Mark at least two of each kind to see how well it does on marks it was not shown."
+        return "Mark at least two of each kind to see the accuracy on held-out marks."
     return (
-        f"On marks left out while learning: **{labeller.accuracy:.0%}** right (each kind weighing the same; chance is 50 %), "
+        f"On held-out marks: balanced accuracy **{labeller.accuracy:.0%}** (chance is 50 %), "
         f"average precision **{labeller.average_precision:.2f}**."
     )
 
 
-def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Learnt | None) -> None:
-    """The places whose marks would teach most."""
+def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: FittedMarks | None) -> None:
+    """Show the most informative places to mark next."""
     seed = int(state.recall(_SEED, 0))
     if learnt is not None:
         rows = suggest(context.table, learnt.labeller, SHOWN, probability=learnt.probability)
-        st.markdown("## Mark these next: they teach the most")
+        st.markdown("## Mark these next")
         st.caption(
-            "Doubtful places, each of which stands for many others. They carry yellow rings on the maps."
+            "The classifier is least certain about these, and each represents many others. Yellow rings mark them on the maps."
         )
     elif not (marks.yes or marks.no):
         rows = variety(
@@ -219,12 +221,12 @@ def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Le
             else (context.place,),
         )
         st.markdown("## Which of these show what you are looking for?")
-        st.caption("Mark at least one yes and one no; then the whole Earth is coloured by what you marked.")
+        st.caption("Mark at least one yes and one no. The maps are then coloured by your marks.")
     else:
         kind = "no" if marks.yes else "yes"
         rows = variety(context.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
         st.markdown(f"## Now mark one {plain(kind)}")
-        st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to begin.")
+        st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to start.")
     captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
     _strip(context, sheet, rows.tolist(), captions, "ask")
     api.ring_rows(rows.tolist())
@@ -233,8 +235,8 @@ def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Le
         _again()
 
 
-def _likely(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Learnt) -> None:
-    """The most likely places that are not marked: where a wrong one shows at once."""
+def _likely(context: PanelContext, sheet: Sheet, marks: Marks, learnt: FittedMarks) -> None:
+    """Show the most likely unmarked places, where mistakes are easy to see."""
     open_to = np.where(np.isfinite(learnt.probability), learnt.probability, -1.0).astype(np.float32)
     open_to[[*marks.yes, *marks.no]] = -1
     rows = [row for row in top(open_to, min(SHOWN, len(open_to))).tolist() if open_to[row] >= 0]
@@ -256,7 +258,7 @@ def _marked(context: PanelContext, sheet: Sheet, marks: Marks) -> None:
             shown,
             captions,
             key="label marks",
-            actions=[("Take away", partial(_mark, context, sheet, "none"))],
+            actions=[("Remove", partial(_mark, context, sheet, "none"))],
         )
         if clicked is not None:
             api.select_place(clicked)
@@ -270,12 +272,12 @@ def _strip(context: PanelContext, sheet: Sheet, rows: list[int], captions: list[
 
 
 def _mark(context: PanelContext, sheet: Sheet, word: Word, row: int) -> None:
-    """Mark a row, and show at once what that teaches."""
+    """Mark a row, and update the map."""
     _change(replace(sheet, table=context.name).marked(context.identity(row), word), context)
 
 
 def _change(sheet: Sheet, context: PanelContext | None = None) -> None:
-    """Keep changed marks under this session's own key, colour the points anew, and run the page again."""
+    """Save changed marks under this session's own key, recolour the points, and rerun the page."""
     held, own = state.recall(_HELD, ("", Sheet())), state.recall(_OWN, frozenset())
     key = held[0] if held[0] in own else new_key()
     save_sheet(LABELS, key, sheet)
@@ -297,13 +299,11 @@ def _again() -> None:
 
 
 def _sheet() -> Sheet:
-    """The marks in hand: this session's, or those that the address names."""
+    """Return the marks of this session, or those in the address."""
     key = api.panel_param("labels")
     held: tuple[str, Sheet] = state.recall(_HELD, ("", Sheet()))
     if not key or key == held[0]:
-        api.set_panel_param(
-            "labels", held[0]
-        )  # the page's own undo may have gone back to before the first mark
+        api.set_panel_param("labels", held[0])  # the page's Undo may have gone back to before the first mark
         return held[1]
     try:
         sheet = load_sheet(LABELS, key)

@@ -1,4 +1,4 @@
-"""A sweep before it starts: what the settings come to, drawn on the raster and in numbers."""
+"""The preview of an embedding run: its tiles drawn on the raster, and its size and duration in numbers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ui.shell import cached
 PICTURE_PX = 900
 MOST_DRAWN = 60_000
 MOST_TILES = 200_000
-"""The most tiles that a page plans or starts; the command line goes further."""
+"""Maximum number of tiles of a run started on the page; the command line has no limit."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The settings of a sweep as the page asks for them."""
+class EmbeddingSettings:
+    """Settings of an embedding run, as chosen on the page."""
 
     models: tuple[str, ...]
     gsd_m: tuple[float, ...]
@@ -41,7 +41,7 @@ class Wanted:
     data_type: str
 
     def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> EmbeddingSpec:
-        """The sweep, with everything that is as by default left to the default."""
+        """Return the spec of the run; settings equal to their defaults are left out."""
         return EmbeddingSpec(
             (named,), "table", self.models[0], gsd_m=self.gsd_m, tile_px=self.tile_px, stride_px=None if self.stride_px == self.tile_px else self.stride_px,
             losses=self.losses, min_valid=self.min_valid, data_type=self.data_type, stated_gsd_m=stated_gsd_m, only=only,
@@ -49,7 +49,7 @@ class Wanted:
 
 
 def metres_of(text: str) -> float:
-    """Metres per pixel as a person writes them: 0.3, "0.3 m", "7.4 km". Raises EmbeddingError."""
+    """Parse metres per pixel: 0.3, "0.3 m", "7.4 km". Raises EmbeddingError."""
     number, _, unit = text.strip().replace(",", ".").partition(" ")
     number, unit = (number[:-2], "km") if number.endswith("km") else (number.rstrip("m"), unit)
     try:
@@ -58,20 +58,20 @@ def metres_of(text: str) -> float:
         value = math.nan
     if not 0.001 <= value <= 1e6:
         raise EmbeddingError(
-            f"{text!r:.40} is no ground sample distance: write metres per pixel, for example 0.3, 10 or 7.4 km."
+            f"{text!r:.40} is not a ground sample distance. Enter metres per pixel, for example 0.3, 10 or 7.4 km."
         )
     return value
 
 
 def plan_of(spec: EmbeddingSpec, tile_px: int) -> EmbeddingPlan:
-    """The plan of a sweep, laid once for the same settings."""
+    """Return the plan of an embedding run, cached for equal settings."""
     return cached.shelf("plans", 16).once(
         (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES, untrusted=True)
     )
 
 
 def picture(source: Source, key: str, plan: EmbeddingPlan) -> bytes:
-    """The raster with the tiles of its plan, as JPEG."""
+    """Draw the tiles of a plan on the raster; return JPEG."""
     header = source.header(key)
     groups = [
         _shares(grid.boxes, grid.lonlat, header.width, header.height)
@@ -87,7 +87,7 @@ def picture(source: Source, key: str, plan: EmbeddingPlan) -> bytes:
 def _shares(
     boxes: NDArray[np.float64], lonlat: NDArray[np.float64] | None, width: int, height: int
 ) -> NDArray[np.float64]:
-    """Boxes as shares of the picture; places of the globe as dots on it."""
+    """Return boxes as fractions of the picture; points of the globe become dots."""
     if lonlat is not None:
         dots = np.stack([(lonlat[:, 0] + 180) / 360, (90 - lonlat[:, 1]) / 180], axis=1)
         boxes = np.concatenate([dots, np.zeros_like(dots)], axis=1)
@@ -97,7 +97,7 @@ def _shares(
 
 
 def _whole(source: Source, key: str) -> NDArray[np.uint8]:
-    """The whole picture, small; grey in its shape where that would take too long to read."""
+    """Return a small version of the whole picture, or a grey one of the same shape if reading takes too long."""
     header = source.header(key)
     spec = TileSpec(TileRef(source.name, key), window=(0, 0, header.width, header.height), stated_gsd_m=1.0)
     try:
@@ -110,7 +110,7 @@ def _whole(source: Source, key: str) -> NDArray[np.uint8]:
 
 
 def legend(plan: EmbeddingPlan) -> None:
-    """Which outline is which scale."""
+    """Show which outline colour belongs to which scale."""
     first = [grid for grid in plan.grids if grid.key == plan.grids[0].key]
     chips = "".join(
         f'<span style="display:inline-flex;align-items:center;gap:6px;margin-right:14px"><span style="width:12px;height:12px;border-radius:3px;'
@@ -118,18 +118,18 @@ def legend(plan: EmbeddingPlan) -> None:
         for n, grid in enumerate(first)
     )
     others = len({(grid.source.name, grid.key) for grid in plan.grids}) - 1
-    more = f"The first of {others + 1} pictures. " if others else ""
+    more = f"First of {others + 1} pictures. " if others else ""
     st.html(f'<div style="font-size:.85rem;opacity:.85">{more}{chips}</div>')
 
 
-def numbers(plan: EmbeddingPlan, wanted: Wanted, rate: float) -> None:
-    """How many tiles, how much ground, how long."""
+def numbers(plan: EmbeddingPlan, settings: EmbeddingSettings, rate: float) -> None:
+    """Show the number of tiles, the area and the estimated time."""
     cells = st.columns(3)
-    area = plan.area_km2(wanted.tile_px)
+    area = plan.area_km2(settings.tile_px)
     cells[0].metric(
-        "Tiles" if len(wanted.models) == 1 else f"Tiles, for each of {len(wanted.models)} models",
+        "Tiles" if len(settings.models) == 1 else f"Tiles, for each of {len(settings.models)} models",
         f"{plan.count:,}",
-        help=f"{plan.empty:,} windows hold no data and are left out" if plan.empty else None,
+        help=f"{plan.empty:,} windows contain no data and are skipped" if plan.empty else None,
     )
     cells[1].metric(
         "Ground",
@@ -139,12 +139,12 @@ def numbers(plan: EmbeddingPlan, wanted: Wanted, rate: float) -> None:
     cells[2].metric(
         "Time",
         f"about {duration(plan.count / rate)}",
-        help=f"{rate:,.0f} tiles/s{' with all models' if len(wanted.models) > 1 else ''} measured on this device just now; it is quicker when nobody else works.",
+        help=f"{rate:,.0f} tiles/s{' with all models' if len(settings.models) > 1 else ''} measured on this device just now. It is faster when nobody else is using it.",
     )
 
 
 def command(spec: EmbeddingSpec, title: str, models: tuple[str, ...]) -> str:
-    """The command line that makes the same tables, with names instead of this server's paths."""
+    """Return the command that computes the same tables, with names instead of paths on this server."""
     sources = tuple(f"{title}.tif" if Path(source).is_absolute() else source for source in spec.sources)
     spec = replace(spec, model=models[0], sources=sources, out=f"tables/{title.replace(' ', '_')}")
     return shlex.join(["python", "-m", "core", *arguments(spec, models=models)])

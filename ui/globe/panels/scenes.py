@@ -102,11 +102,10 @@ def chart(scenes: tuple[SatelliteScene, ...], place: tuple[float, float], chosen
     except ExplorerError:
         return
     at = next((n for n, scene in enumerate(scenes) if scene.id == chosen), None)
-    caption = plain(f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide.")
     st.image(
         jpeg(located(earth, outlines, place, at)),
         width="stretch",
-        caption=caption,
+        caption=plain(f"Outlines of the scenes; the map is {metres(MAP_PX * earth.gsd)} wide."),
         alt="Map of the scenes' outlines",
     )
 
