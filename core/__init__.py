@@ -1,8 +1,8 @@
-"""See what masked autoencoders know about the Earth: tiles, masks, models, embeddings, scores.
+"""Masked autoencoders for satellite imagery: tiles, masks, models, embeddings and evaluation.
 
 >>> from earth_mae import MaskSpec, load, open_source, read_ground, reconstruct
 
-The names below are imported on first use, so that what needs no torch works without it.
+The names below are imported on first use, so that features without torch do not load it.
 """
 
 from importlib import import_module
@@ -20,14 +20,32 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "MaskSpec", "Policy", "TileRef", "TileSpec", "embed", "known_sources", "load", "open_source", "open_table", "read_ground", "reconstruct",
-]  # fmt: skip
+    "MaskSpec",
+    "Policy",
+    "TileRef",
+    "TileSpec",
+    "embed",
+    "known_sources",
+    "load",
+    "open_source",
+    "open_table",
+    "read_ground",
+    "reconstruct",
+]
 
 _HOMES = {
-    "MaskSpec": ".masking", "Policy": ".policy", "TileRef": ".geo", "TileSpec": ".geo", "known_sources": ".geo", "open_source": ".geo",
-    "open_table": ".atlas.store.table", "embed": ".engine.embed", "load": ".engine.loaded", "read_ground": ".engine.inputs",
+    "MaskSpec": ".masking",
+    "Policy": ".policy",
+    "TileRef": ".geo",
+    "TileSpec": ".geo",
+    "known_sources": ".geo",
+    "open_source": ".geo",
+    "open_table": ".atlas.store.table",
+    "embed": ".engine.embed",
+    "load": ".engine.loaded",
+    "read_ground": ".engine.inputs",
     "reconstruct": ".engine.reconstruct",
-}  # fmt: skip
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What can be taken away: pictures, a georeferenced raster, a printed figure, and the recipe inside each of them."""
+"""Exports: pictures, a GeoTIFF and a figure for print, each with its recipe inside."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ BANDS = tuple(
 
 
 class ExportError(ExplorerError):
-    """A format or a folder that cannot be written."""
+    """An unknown format, or a folder that cannot be written."""
 
 
 def recipe_json(made: Reconstruction, verdict: Verdict | None = None) -> str:
-    """The recipe, and the scores where there are any, as one JSON object."""
-    said: dict[str, Any] = {"recipe": made.recipe.to_json()}
+    """Return the recipe, and the scores if given, as one JSON object."""
+    content: dict[str, Any] = {"recipe": made.recipe.to_json()}
     if verdict is not None:
-        said["metrics"] = verdict.to_json()
-    return json.dumps(said, indent=1, allow_nan=False)
+        content["metrics"] = verdict.to_json()
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def geotiff(made: Reconstruction) -> bytes:
-    """Low, high, combined (red, green, blue each) and absolute error as ten float32 bands, in place on the ground where it is known.
+    """Write low, high, combined (red, green, blue each) and absolute error as ten float32 bands,
+    georeferenced if possible.
 
-    Values are the network's 0..1 (high: signed, same unit). The recipe is in the tag RECIPE.
+    Values are in the 0..1 range of the network (high: signed). The recipe is in the tag RECIPE.
     """
     import warnings
 
@@ -78,18 +79,22 @@ def geotiff(made: Reconstruction) -> bytes:
 def figure(
     made: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = ""
 ) -> bytes:
-    """The printed figure as PNG at `dpi`, SVG or PDF, with the recipe in its metadata. Raises ExportError."""
+    """Return the figure for print as PNG at `dpi`, SVG or PDF, with the recipe in its metadata.
+
+    Raises ExportError.
+    """
     if kind not in FIGURES or not 50 <= dpi <= 1200:
         raise ExportError(
-            f"A figure {kind!r:.10} at {dpi} dpi cannot be drawn: choose {', '.join(FIGURES)} and 50 to 1200 dpi."
+            f"A figure of type {kind!r:.10} at {dpi} dpi is not supported: "
+            f"choose {', '.join(FIGURES)} and 50 to 1200 dpi."
         )
     import matplotlib as mpl
 
-    said = json.dumps(made.recipe.to_json())
+    recipe = json.dumps(made.recipe.to_json())
     metadata = {
-        "svg": {"Description": said, "Date": None},
-        "pdf": {"Subject": said, "CreationDate": None},
-    }.get(kind, {"Description": said})
+        "svg": {"Description": recipe, "Date": None},
+        "pdf": {"Subject": recipe, "CreationDate": None},
+    }.get(kind, {"Description": recipe})
     out = io.BytesIO()
     with mpl.rc_context(
         {"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}
@@ -99,7 +104,7 @@ def figure(
 
 
 def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
-    """The panels as PNG and the recipe, in one zip."""
+    """Return the panels as PNG and the recipe in one zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for panel in panels(made):
@@ -109,7 +114,10 @@ def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
 
 
 def write_all(made: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Path, ...]:
-    """Write the panels, reconstruction.tif, figure.png and recipe.json into `folder`, each in one step. Raises ExportError."""
+    """Write the panels, reconstruction.tif, figure.png and recipe.json to `folder`, atomically.
+
+    Raises ExportError.
+    """
     contents = {f"{panel.name}.png": png(panel.pixels) for panel in panels(made)}
     contents |= {
         "reconstruction.tif": geotiff(made),
@@ -120,5 +128,5 @@ def write_all(made: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Pat
         return tuple(write_atomic(folder / name, content) for name, content in contents.items())
     except OSError as problem:
         raise ExportError(
-            f"Nothing can be written into {folder} ({problem.strerror}): choose another folder with --out."
+            f"The folder {folder} cannot be written ({problem.strerror}): choose another folder with --out."
         ) from problem

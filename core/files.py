@@ -11,7 +11,7 @@ HOME_VARIABLE = "EARTH_MAE_HOME"
 
 
 def checkout() -> Path | None:
-    """Give the root of the checkout that this code runs from; None where the package is installed."""
+    """Return the root of the checkout that this code runs from; None for an installed package."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
 

@@ -1,4 +1,4 @@
-"""How good a reconstruction is: scores beside honest fills, and maps of where it errs. NumPy only."""
+"""Scores of a reconstruction beside simple fills, and error maps. NumPy only."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ BANDS = {"combined": "Combined", "low": "Low frequencies", "high": "High frequen
 
 
 class JudgeError(ExplorerError):
-    """A kind of error map that there is not."""
+    """An unknown kind of error map."""
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Scores over hidden, valid pixels at the input's size: of the model and of each fill, with the fills' pictures (3, s, s)."""
+    """Scores over hidden, valid pixels at input size, of the model and of each fill, with the fills (3, s,
+    s)."""
 
     model: Scores
     fills: dict[str, Scores]
     pictures: dict[str, Picture]
 
     def to_json(self) -> dict[str, dict[str, float | None]]:
-        """`{"model": {"psnr", "ssim", "l1"}, "visible_mean": {...}, ...}` in plain numbers."""
+        """Return `{"model": {"psnr", "ssim", "l1"}, "visible_mean": {...}, ...}` as plain numbers."""
         return {
             "model": self.model.to_json(),
             **{name: scores.to_json() for name, scores in self.fills.items()},
@@ -46,12 +47,12 @@ class Verdict:
 
     @property
     def best_fill(self) -> str:
-        """Name of the fill with the highest PSNR."""
+        """The name of the fill with the highest PSNR."""
         return max(self.fills, key=lambda name: self.fills[name].psnr)
 
 
 def judge(made: Reconstruction, fills: Sequence[str] = HONEST_FILLS) -> Verdict:
-    """Score the combined picture and what simple fills make of the same visible pixels."""
+    """Score the combined picture and simple fills from the same visible pixels."""
     pictures = {name: FILLS[name](made.input, made.hidden) for name in fills}
     scores = {name: score(picture, made.input, made.scored) for name, picture in pictures.items()}
     return Verdict(score(made.at_input, made.input, made.scored), scores, pictures)
@@ -60,13 +61,15 @@ def judge(made: Reconstruction, fills: Sequence[str] = HONEST_FILLS) -> Verdict:
 def error_map(
     made: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None
 ) -> NDArray[np.float32]:
-    """Where a picture errs, (t, t) (low: (s, s)); `kind` of ERRORS, `band` of BANDS, `channel` 0..2 or None for the mean of all three.
+    """Return the error of each pixel, (t, t), or (s, s) for the low band.
 
-    Holes of the source are 0. Combined and low are clipped to 0..1 first, as for scores. Raises JudgeError.
+    kind: one of ERRORS. band: one of BANDS. channel: 0..2, or None for the mean of all three. Invalid pixels
+    are 0. Combined and low are clipped to 0..1 first, as for scores. Raises JudgeError.
     """
     if kind not in ERRORS or band not in BANDS:
         raise JudgeError(
-            f"There is no error map {kind!r:.20} of {band!r:.20}: choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}."
+            f"There is no error map {kind!r:.20} of {band!r:.20}: "
+            f"choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}."
         )
     pred, truth, valid = {
         "combined": (made.combined, made.target, made.valid_high),
@@ -76,7 +79,9 @@ def error_map(
     if band != "high":
         pred = np.clip(pred, 0, 1)
     if kind == "ssim":
-        shift = 0.5 if band == "high" else 0.0  # SSIM speaks of intensities: a residual is judged about grey
+        shift = (
+            0.5 if band == "high" else 0.0
+        )  # SSIM is defined for intensities, so residuals are shifted to mid-grey
         difference: NDArray[Any] = 1 - ssim_map(np.clip(pred + shift, 0, 1), np.clip(truth + shift, 0, 1))
     else:
         difference = np.abs(pred - truth) if kind == "l1" else (pred - truth) ** 2
@@ -85,7 +90,10 @@ def error_map(
 
 
 def band_errors(made: Reconstruction) -> dict[str, float] | None:
-    """Mean absolute error of each of BANDS over hidden, valid pixels; None where nothing is hidden."""
+    """Return the mean absolute error of each of BANDS over hidden, valid pixels.
+
+    Returns None if nothing is hidden.
+    """
     where = {band: made.scored if band == "low" else made.hidden_high & made.valid_high for band in BANDS}
     if not all(mask.any() for mask in where.values()):
         return None
@@ -93,7 +101,7 @@ def band_errors(made: Reconstruction) -> dict[str, float] | None:
 
 
 def shared_scale(maps: Sequence[NDArray[np.float32]], hidden: Sequence[NDArray[np.bool_]]) -> float:
-    """The value at which all maps reach full colour: the 99th percentile over the hidden pixels of all, so that maps compare."""
+    """Return the value of the brightest colour for all maps: the 99th percentile over their hidden pixels."""
     values = [error[where] for error, where in zip(maps, hidden, strict=True) if where.any()]
     if not values:
         return 1.0
@@ -101,9 +109,10 @@ def shared_scale(maps: Sequence[NDArray[np.float32]], hidden: Sequence[NDArray[n
 
 
 def alike(image: Picture, patch_px: int, cell: tuple[int, int], share: float) -> NDArray[np.bool_]:
-    """The patches that look most like the clicked one: bool (rows, cols), `share` 0..1 of all, the clicked one always among them.
+    """Return the `share` 0..1 of patches most similar to the clicked one, including it: bool (rows, cols).
 
-    Patches are compared by mean and deviation of each channel and by mean gradient, each in units of its spread over the tile.
+    Patches are compared by mean and standard deviation per channel and by mean gradient, each scaled by its
+    spread.
     """
     rows, cols = image.shape[1] // patch_px, image.shape[2] // patch_px
     patches = (
@@ -117,7 +126,7 @@ def alike(image: Picture, patch_px: int, cell: tuple[int, int], share: float) ->
     features = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-6)
     clicked = cell[0] * cols + cell[1]
     distance = np.linalg.norm(features - features[clicked], axis=1)
-    distance[clicked] = -1  # before its equals
+    distance[clicked] = -1  # first among equals
     count = max(1, round(share * rows * cols))
     chosen = np.zeros(rows * cols, np.bool_)
     chosen[np.argsort(distance, kind="stable")[:count]] = True

@@ -1,4 +1,4 @@
-"""Locks on open files that the system releases however the process ends, on Linux, macOS and Windows."""
+"""File locks on Linux, macOS and Windows that the system releases when the process ends."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ if sys.platform == "win32":
     import msvcrt
 
     _FAR = 2**30
-    """Windows locks bytes and forbids reading them: one far beyond what a lock file holds leaves its text readable."""
+    """Windows prevents reading locked bytes, so a byte far beyond the end of the file is locked."""
 
     def try_lock(file: IO[Any], *, shared: bool = False) -> bool:  # noqa: ARG001
-        """Take the lock of an open file, until it is closed; False where another process holds it. Nobody shares a lock here."""
+        """Lock an open file until it is closed; False if another process holds the lock.
+
+        Locks are never shared here.
+        """
         place = file.tell()
         file.seek(_FAR)
         try:
@@ -27,7 +30,7 @@ else:
     import fcntl
 
     def try_lock(file: IO[Any], *, shared: bool = False) -> bool:
-        """Take the lock of an open file, until it is closed; False where another process holds it. Those who share do not exclude each other."""
+        """Lock an open file until it is closed; False if another process holds a conflicting lock."""
         try:
             fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except OSError:

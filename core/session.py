@@ -1,6 +1,6 @@
-"""Everything on screen as one spec: the PageView, to and from a link, JSON, a notebook cell and a command line.
+"""The state of a page as one spec, PageView, with its forms as link, JSON, notebook cell and command line.
 
-A link comes from anywhere: what it says wrongly is left out, with a sentence, and never raises.
+Links are untrusted: invalid parts are left out and reported in a message, and nothing raises.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from .masking import KINDS, MaskSpec, mask_from_text, mask_to_text
 from .policy import Policy, policy_from_text, policy_to_text
 
 UPLOAD = "upload"
-"""The source whose keys mean something to one running server only."""
+"""The source of uploads, whose keys are valid in one running server only."""
 
 UPLOADED_WEIGHTS = "upload-"
-"""How the name of a model begins that somebody laid in: it means something to one session only."""
+"""Prefix of the names of uploaded weights, which are valid in one session only."""
 
 _LONGEST, _LONGEST_FILE = 4000, 2**16
 _WHOLE = re.compile(r"-?\d{1,9}", re.ASCII)
@@ -28,14 +28,16 @@ _OWN_FILE, _OWN_WEIGHTS = "path/to/your/file.tif", "path/to/your/weights.pth"
 
 
 class ViewError(ExplorerError):
-    """One part of a link that cannot be meant; shown as the reason why it was left out."""
+    """An invalid part of a link; the message is the reason why it was left out."""
 
 
 @dataclass(frozen=True)
 class PageView:
-    """What a page shows. `weights_hash`: first characters of the weights' SHA-256 when the link was made ("" untrained).
+    """What a page shows.
 
-    `tile.size_px` is the side that the network is fed with (None: the model's own). `selection` is the page's own, as URL-safe text.
+    weights_hash: the first characters of the SHA-256 of the weights when the link was created, "" if
+    untrained. tile.size_px: input side of the network (None: the default of the model). selection: URL-safe
+    text of the page.
     """
 
     model: str
@@ -46,9 +48,10 @@ class PageView:
     selection: str = ""
 
     def to_params(self) -> dict[str, str]:
-        """Give the URL parameters, short and readable: model, weights, tile, win, at, gsd, size, rgb, stated, policy, mask, sel."""
+        """Return the URL parameters: model, weights, tile, win, at, gsd, size, rgb, stated, policy, mask
+        and sel."""
         tile = self.tile
-        said = {
+        params = {
             "model": self.model,
             "weights": self.weights_hash,
             "tile": f"{tile.ref.source}/{tile.ref.key}",
@@ -62,19 +65,19 @@ class PageView:
             "mask": mask_to_text(self.mask),
             "sel": self.selection,
         }
-        return {name: value for name, value in said.items() if value}
+        return {name: value for name, value in params.items() if value}
 
     def to_json(self) -> str:
-        """Give the same parameters as one JSON object."""
+        """Return the same parameters as one JSON object."""
         return json.dumps(self.to_params(), indent=1)
 
     def to_python(self) -> str:
-        """Write a notebook cell that makes the same reconstruction; run it from the project's root."""
+        """Write a notebook cell for the same reconstruction, to run from the root of the project."""
         upload = self.tile.ref.source == UPLOAD
         opening = "source = known_sources()"
         if upload:
             opening = (
-                f"source = open_source({_OWN_FILE!r})  # an upload lives in the app only: name your own copy"
+                f"source = open_source({_OWN_FILE!r})  # uploads exist in the app only: use your own copy"
             )
         spec = _expression(self.tile)
         if upload:
@@ -94,18 +97,18 @@ class PageView:
                 f"spec = {spec}",
                 "side_px = spec.size_px or model.card.input_px",
                 "tile = read_ground(source.read, spec, side_px)",
-                f"result = reconstruct(model, tile, {_expression(self.mask)}, {_expression(self.policy)}, size_px=side_px)",
+                f"result = reconstruct(model, tile, {_expression(self.mask)}, {_expression(self.policy)}, "
+                "size_px=side_px)",
                 "print(result.recipe.caption())",
                 "",
             )
         )
 
     def to_command(self) -> str:
-        """Write the command line that makes the same reconstruction; run it from the project's root."""
+        """Write the command line for the same reconstruction, to run from the root of the project."""
         tile, mask = self.tile, self.mask
-        simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(
-            mask.kind
-        )  # kind, ratio and seed say all of it
+        # Whether kind, ratio and seed describe the mask completely.
+        simple = replace(mask, ratio=0.75, seed=0) == MaskSpec(mask.kind)
         options = {
             "--model": model_outside(self.model),
             "--window": _joined(tile.window),
@@ -120,28 +123,32 @@ class PageView:
             "--seed": _joined(mask.seed) if simple and "seed" in KINDS[mask.kind].uses else "",
         }
         image = _OWN_FILE if tile.ref.source == UPLOAD else f"{tile.ref.source}/{tile.ref.key}"
-        # "=" keeps a value that starts with a minus, such as a western longitude, from being read as an option.
-        said = [
+        # "=" prevents a value with a minus sign, such as a western longitude, from being read as an option.
+        arguments = [
             f"{name}={value}" if value.startswith("-") else f"{name} {shlex.quote(value)}"
             for name, value in options.items()
             if value
         ]
-        return " ".join(["python -m core reconstruct", shlex.quote(image), *said])
+        return " ".join(["python -m core reconstruct", shlex.quote(image), *arguments])
 
     @property
     def lives_here(self) -> bool:
-        """Whether a link to this view means nothing elsewhere, for its tile or its weights were uploaded."""
+        """Whether a link to this view works only in this session, because its tile or weights were
+        uploaded."""
         return self.tile.ref.source == UPLOAD or self.model.startswith(UPLOADED_WEIGHTS)
 
 
 def model_outside(name: str) -> str:
-    """A model as a notebook or command line knows it: of uploaded weights, one's own copy."""
+    """Return the name of a model for notebooks and the command line.
+
+    For uploaded weights, a path to fill in.
+    """
     return _OWN_WEIGHTS + "".join(name.partition("+")[1:]) if name.startswith(UPLOADED_WEIGHTS) else name
 
 
 @dataclass(frozen=True)
 class Restored:
-    """A view that came from outside, and one sentence for each thing that was left out."""
+    """A view restored from a link or file, and one message for each part that was left out."""
 
     view: PageView
     ignored: tuple[str, ...] = ()
@@ -158,11 +165,14 @@ def view_from_params(
     unused: Collection[str] = (),
     closed: Callable[[TileRef], str] | None = None,
 ) -> Restored:
-    """Read a link. What is absent or cannot be honoured comes from `default`, with a sentence; nothing raises.
+    """Restore a view from a link.
 
-    models, sources: the names that exist here (None: any). weights: the SHA-256 of a model's weights here ("" untrained, None
-    unknown), to compare with the hash in the link. others: parameters that belong to something else and are not reported. unused: parameters of a view
-    that this page has no use for. closed: says why a picture may not be shown to whoever opens the link; "" where it may.
+    Missing or invalid parts come from `default`, with a message; nothing raises.
+
+    models, sources: the names that exist here (None: any). weights: returns the SHA-256 of the weights of a
+    model here ("" untrained, None unknown), to compare with the hash in the link. others: further parameters,
+    which are not reported. unused: parameters that this page does not use. closed: returns why a picture may
+    not be shown to this user, or "".
     """
     reader = _Reader(
         {name: text for name, text in params.items() if name not in unused}, models, sources, closed
@@ -183,23 +193,21 @@ def view_from_params(
 
 
 def ignored_parameter(name: str) -> str:
-    """Say that nothing here reads this parameter of a link."""
+    """Return the message about an unknown parameter of a link."""
     return f'The link says "{name[:40]}", which means nothing here and was left out.'
 
 
 def view_from_json(text: str, default: PageView, **known: Any) -> Restored:
-    """Read what `PageView.to_json` wrote, as `view_from_params` does; nothing raises."""
+    """Restore a view from the JSON of `PageView.to_json`, like `view_from_params`; nothing raises."""
     try:
-        said = json.loads(text if len(text) <= _LONGEST_FILE else "")
-        params = {str(name): str(value) for name, value in said.items()}
+        content = json.loads(text if len(text) <= _LONGEST_FILE else "")
+        params = {str(name): str(value) for name, value in content.items()}
     except (ValueError, AttributeError, RecursionError):
-        return Restored(
-            default, ("This is not a saved view: choose the .json file that the app offered for download.",)
-        )
+        return Restored(default, ("This is not a saved view: choose a .json file downloaded from this app.",))
     return view_from_params(params, default, **known)
 
 
-# --- parts of a link --------------------------------------------------------------------------------------------------------
+# --- parts of a link ---------------------------------------------------------------------------
 
 
 def _joined(value: float | tuple[float, ...] | None) -> str:
@@ -210,14 +218,14 @@ def _joined(value: float | tuple[float, ...] | None) -> str:
 
 
 def _expression(spec: Any) -> str:
-    """A dataclass as the Python that builds it, defaults left out."""
-    said: list[str] = []
+    """Return the Python expression of a dataclass, without default values."""
+    arguments: list[str] = []
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
         if value != field.default:
             text = _expression(value) if dataclasses.is_dataclass(value) else repr(value)
-            said.append(text if field.default is dataclasses.MISSING else f"{field.name}={text}")
-    return f"{type(spec).__name__}({', '.join(said)})"
+            arguments.append(text if field.default is dataclasses.MISSING else f"{field.name}={text}")
+    return f"{type(spec).__name__}({', '.join(arguments)})"
 
 
 def _number(text: str) -> float:
@@ -237,7 +245,7 @@ def _several(read: Callable[[str], float], count: int) -> Callable[[str], tuple[
     def parse(text: str) -> tuple[Any, ...]:
         parts = text.split(",")
         if len(parts) != count:
-            raise ViewError(f"{text!r:.40} should be {count} numbers with commas between them.")
+            raise ViewError(f"{text!r:.40} must be {count} numbers separated by commas.")
         return tuple(read(part) for part in parts)
 
     return parse
@@ -284,7 +292,7 @@ _OF_TILE = {
 
 
 class _Reader:
-    """Reads each parameter at most once and keeps a sentence for each that was left out."""
+    """Parses the parameters of a link and collects a message for each that is left out."""
 
     def __init__(
         self,
@@ -299,12 +307,12 @@ class _Reader:
             if text := params.get(name):
                 self._read(name, text, parse)
         if models is not None and (model := self.good.get("model")) and model not in models:
-            uploaded = "it is a file of weights that lives in another session only: upload the file here."
+            uploaded = "these weights were uploaded in another session: upload the file here."
             self._leave_out(
                 "model",
                 uploaded if model.startswith(UPLOADED_WEIGHTS) else f"there is no model called {model} here.",
             )
-            self.good.pop("weights", None)  # they are weights of the model that is not here
+            self.good.pop("weights", None)  # weights of the missing model
         if ref := self.good.get("tile"):
             missing = sources is not None and ref.source not in sources
             why = (
@@ -323,29 +331,29 @@ class _Reader:
                 }
 
     def compare_weights(self, weights: Callable[[str], str | None], default: str) -> None:
-        """Leave out the hash of weights that are not the ones of the model here; the network that runs is then another one."""
-        said, model = self.good.get("weights", ""), self.good.get("model", default)
-        if not said:
+        """Leave out a weights hash that differs from the weights of the model here."""
+        linked, model = self.good.get("weights", ""), self.good.get("model", default)
+        if not linked:
             return
-        here = weights(model)
-        if here is not None and not here.startswith(said):
-            found = f"{model} has the weights {here[:12]} here" if here else f"{model} is untrained here"
+        local = weights(model)
+        if local is not None and not local.startswith(linked):
+            status = f"{model} has the weights {local[:12]} here" if local else f"{model} is untrained here"
             self._leave_out(
                 "weights",
-                f"it was made with the weights {said[:12]}, but {found}, so its pictures and scores differ.",
+                f"it was made with the weights {linked[:12]}, but {status}, so results differ.",
             )
 
     def get(self, name: str, default: Any) -> Any:
         return self.good.get(name, default)
 
     def tile(self, default: TileSpec) -> TileSpec:
-        """The tile of the link; one that names no place keeps the default's place."""
+        """Return the tile of the link; a link without a position keeps the default one."""
         start = TileSpec(self.good["tile"]) if "tile" in self.good else default
-        wanted = {field: self.good[name] for name, field in _OF_TILE.items() if name in self.good}
-        if {"window", "lonlat"} & set(wanted):
+        changes = {field: self.good[name] for name, field in _OF_TILE.items() if name in self.good}
+        if {"window", "lonlat"} & set(changes):
             start = replace(start, window=None, lonlat=None)
         try:
-            return replace(start, **wanted)
+            return replace(start, **changes)
         except ExplorerError as error:
             self._leave_out("tile", str(error))
             return start
@@ -353,7 +361,7 @@ class _Reader:
     def _read(self, name: str, text: str, parse: Callable[[str], Any]) -> None:
         try:
             if len(text) > _LONGEST:
-                raise ViewError("it is longer than any that this app writes.")
+                raise ViewError("it is too long.")
             self.good[name] = parse(text)
         except ExplorerError as error:
             self._leave_out(name, str(error))

@@ -1,4 +1,4 @@
-"""Questions that take many reconstructions of one tile; each answers as a generator, growing as the pictures come."""
+"""Studies with many reconstructions of one tile, as generators that yield results as they arrive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATIOS = tuple(percent / 100 for percent in range(5, 100, 10))
 
 
 class Turn(Protocol):
-    """Gives the device for as long as its `with` lasts."""
+    """A context manager that reserves the device."""
 
     def __call__(self) -> AbstractContextManager[Any]: ...
 
@@ -37,10 +37,13 @@ def monte_carlo(
     turn: Turn = nullcontext,
     say: Callable[[str], None] | None = None,
 ) -> Iterator[Spread]:
-    """Reconstruct under `count` masks of one kind and ratio, seeds `mask.seed` and on; a Spread after every few.
+    """Reconstruct with `count` masks of one kind and ratio, with seeds from `mask.seed`.
 
-    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so that others get between;
-    `say` hears a sentence each time a batch had to shrink to fit the device's memory.
+    Yields a Spread after each batch.
+
+    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so
+    that other requests can run in between; `say` is called with a message when a batch must shrink to fit the
+    device memory.
     """
     ready = prepare(model, tile, policy, size_px)
     spec = (
@@ -62,7 +65,7 @@ def monte_carlo(
 
 
 class _Sums:
-    """Running sums over the masks that hid each pixel."""
+    """Running sums over the masks that hide each pixel."""
 
     def __init__(self, ready: Prepared, hidden: NDArray[np.bool_]) -> None:
         self._ready, self._hidden = ready, hidden
@@ -70,7 +73,7 @@ class _Sums:
         self._total = self._squares = np.zeros(())
 
     def with_more(self, which: NDArray[np.int64], predicted: Predicted) -> Spread:
-        """Take the pictures of masks `which` in, and give the spread so far."""
+        """Add the pictures of the masks `which` and return the spread so far."""
         pictures = np.clip(predicted.combined, 0, 1).astype(np.float64)
         side = pictures.shape[-1]
         unseen = enlarge(self._hidden[which], side)[:, None]
@@ -97,9 +100,9 @@ def ratio_series(
     size_px: int | None = None,
     turn: Turn = nullcontext,
 ) -> Iterator[SweepStep]:
-    """Reconstruct with more and more hidden; with one seed a higher ratio hides the same patches and more.
+    """Reconstruct at increasing mask ratios; with one seed, a higher ratio hides the same patches and more.
 
-    Kinds that do not follow a ratio are replaced by random patches.
+    Kinds of masks without a ratio are replaced by random patches.
     """
     spec = mask if "ratio" in KINDS[mask.kind].uses else MaskSpec("random")
     for ratio in ratios:

@@ -1,4 +1,4 @@
-"""Quantities in words: one way to write a length or a PSNR everywhere, on pages, in figures, messages and the command line."""
+"""Lengths and PSNR as text, in one format for pages, figures, messages and the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def metres(length_m: float) -> str:
-    """Write a length to three significant digits, in metres below a kilometre and in kilometres from there on: 0.3 m, 7.42 km, 34,800 km."""
+    """Format a length with three significant digits in metres or kilometres: 0.3 m, 7.42 km, 34,800 km."""
     rounded = float(f"{length_m:.3g}")
     if not math.isfinite(rounded):
         return f"{rounded:g} m"
@@ -19,7 +19,7 @@ def metres(length_m: float) -> str:
 
 
 def decibels(psnr: float, digits: int = 2) -> str:
-    """Write a PSNR; of a picture without any error, such as the mean of flat ground, it is infinite and called exact."""
+    """Format a PSNR; infinite values, of pictures without error, become "exact"."""
     if math.isnan(psnr):
         return "none"
     return "exact" if math.isinf(psnr) else f"{psnr:.{digits}f} dB"

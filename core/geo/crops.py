@@ -1,7 +1,9 @@
-"""Crops for training: random places, scales and orientations from imagery of known ground sample distance (GSD).
+"""Crops for training: random places, scales and orientations from imagery of known ground sample distance
+(GSD).
 
-Every crop is a pure function of (imagery, seed, step, number), so a resumed run sees exactly the crops it would have seen. No crop
-is ever enlarged: a picture serves only crops that are at most its own size, and coarser crops are averaged by area.
+Every crop is a pure function of (imagery, seed, step, number), so a resumed run sees the same crops as an
+uninterrupted one. Crops are never enlarged: an image is used only for crops up to its own size, and coarser
+crops are area-averaged.
 """
 
 from __future__ import annotations
@@ -19,18 +21,19 @@ from .imagery import Imagery, Picture
 from .tile import GeoError
 
 ATTEMPTS = 8
-"""How often a crop is drawn again where it is flat or its picture cannot be decoded."""
+"""How often a crop is redrawn if it is flat or its image cannot be decoded."""
 
 FLAT = 1.5
-"""Standard deviation in grey levels below which a crop teaches nothing."""
+"""Standard deviation in grey levels below which a crop has nothing to learn from."""
 
 MAX_LATITUDE_SINE = 0.96
-"""Crops of the whole globe stay within 74 degrees of the equator, where a plate carree row still resembles the ground."""
+"""Crops of the globe stay within 74 degrees of the equator, as plate carree stretches rows beyond it."""
 
 
 @dataclass(frozen=True)
 class Crops:
-    """A batch of crops: `pixels` uint8 (n, side, side, 3), the GSD of each in metres and that of the picture it was cut from."""
+    """A batch of crops: `pixels` uint8 (n, side, side, 3), the GSD of each in metres and that of the
+    picture it was cut from."""
 
     pixels: NDArray[np.uint8]
     gsd_m: NDArray[np.float32]
@@ -54,17 +57,20 @@ def draw_crops(
     coarser: float | None = None,
     workers: Executor | None = None,
 ) -> Crops:
-    """Crops `numbers` of one step, each side_px pixels a side, flipped and turned at random.
+    """Draw the crops `numbers` of one step, side_px pixels per side, randomly flipped and rotated.
 
-    `coarser` bounds how many times coarser than its picture a crop is, in place of each source's own bound. `workers` draw
-    them side by side; the crops are the same with any number of them. Raises GeoError where no picture is large enough.
+    `coarser` replaces each source's limit on how many times coarser than its image a crop may be. `workers`
+    draw in parallel, with the same result for any number of them. Raises GeoError if no image is large
+    enough.
     """
     eligible = [(source, source.large_enough(side_px)) for source in imagery]
     eligible = [(source, indices) for source, indices in eligible if len(indices)]
     if not eligible:
         largest = max(int(source.sides_px.max()) for source in imagery)
         raise GeoError(
-            f"No training picture is {side_px} px a side (the largest has {largest}): crops are never enlarged, so choose smaller sides."
+            f"No training image has {side_px} px per side (the largest has {largest}) and crops are never "
+            "enlarged: "
+            "choose smaller sides."
         )
 
     def draw(number: int) -> _Crop:
@@ -83,7 +89,7 @@ def _draw(
     coarser: float | None,
     rng: np.random.Generator,
 ) -> _Crop:
-    """One crop; a flat one or an undecodable picture is drawn again, from the same source and then from any."""
+    """Draw one crop; if it is flat or cannot be decoded, draw again from the same source, then from any."""
     shares = np.array([source.share for source, _ in eligible])
     for _ in range(4):
         source, indices = eligible[int(rng.choice(len(eligible), p=shares / shares.sum()))]
@@ -98,7 +104,7 @@ def _draw(
             pixels = np.ascontiguousarray(turned[:, ::-1] if rng.random() < 0.5 else turned)
             return _Crop(pixels, crop.gsd_m, crop.native_gsd_m)
     names = ", ".join(source.name for source, _ in eligible)
-    raise GeoError(f"None of {4 * ATTEMPTS} pictures drawn from {names} can be decoded: check the files.")
+    raise GeoError(f"None of {4 * ATTEMPTS} images from {names} can be decoded: check the files.")
 
 
 def _cut(source: Imagery, index: int, side_px: int, coarser: float, rng: np.random.Generator) -> _Crop:
@@ -108,7 +114,7 @@ def _cut(source: Imagery, index: int, side_px: int, coarser: float, rng: np.rand
     h, w = picture.shape[:2]
     coarsest = min(coarser, min(h, w) / side_px)
     if coarsest < 1:  # the header promised a larger picture than the file holds
-        raise GeoError(f"A picture of {source.name} is smaller than its header says.")
+        raise GeoError(f"An image of {source.name} is smaller than its header states: replace the file.")
     factor = math.exp(rng.uniform(0.0, math.log(coarsest)))
     tall = min(h, w, max(side_px, round(side_px * factor)))
     wide, top = tall, int(rng.integers(h - tall + 1))

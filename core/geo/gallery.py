@@ -1,4 +1,4 @@
-"""A dozen and more real tiles from 0.1 m to 7 km per pixel, for a first look; only those whose source is there."""
+"""A gallery of real tiles from 0.1 m to 7 km per pixel, limited to the sources that are available."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .tile import GeoError, TileRef, TileSpec, Window
 
 @dataclass(frozen=True)
 class GalleryEntry:
-    """Offer a tile: what it shows, how to read it, metres per pixel as read, whose it is and under which terms."""
+    """A tile of the gallery: title, spec, metres per pixel as read, credit and licence."""
 
     title: str
     spec: TileSpec
@@ -52,7 +52,10 @@ CHOICES: tuple[tuple[str, TileSpec], ...] = (
 
 
 def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
-    """List the gallery's tiles whose source is in the catalogue, finest first; each is read by `catalogue.read(spec)`."""
+    """Return the tiles whose source is in the catalogue, finest first.
+
+    Read one with `catalogue.read(spec)`.
+    """
     found: list[GalleryEntry] = []
     for title, spec in CHOICES:
         if spec.ref.source not in catalogue.names():
@@ -61,7 +64,7 @@ def gallery(catalogue: Catalogue) -> tuple[GalleryEntry, ...]:
         try:
             entry = source.entry(spec.ref.key)
             gsd_m = spec.gsd_m or source.native_gsd_m(spec.ref.key)
-        except GeoError as error:  # a source that lost a file must not cost the whole gallery
+        except GeoError as error:  # one missing file must not break the gallery
             catalogue.problems.append(str(error))
             continue
         found.append(

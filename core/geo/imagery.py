@@ -1,4 +1,4 @@
-"""Training imagery: which openly licensed packs there are, folders of one's own, and pictures decoded from either."""
+"""Training imagery: openly licensed packs, folders of your own, and the images decoded from them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class Imagery:
-    """Pictures of one source, uint8 (h, w, 3) each, picture i at `gsd_m[i]` metres per pixel.
+    """Images of one source, uint8 (h, w, 3) each, image i at `gsd_m[i]` metres per pixel.
 
-    `pictures` may decode on access (FolderPictures). `share` is how often this source is drawn relative to the others; crops are
-    1 to `coarser` times coarser than their picture. `skipped` names files that cannot be decoded. `plate_carree` pictures span the
-    globe: latitude is drawn uniformly in area and columns are widened by its cosine. `sides_px` holds the shorter side of every
-    picture and `digest` identifies the data; both are worked out from arrays in memory where they are not given.
+    `pictures` may decode on access (FolderPictures). `share` is how often this source is drawn relative to
+    the others; crops are 1 to `coarser` times coarser than their picture. `skipped` names files that cannot
+    be decoded. `plate_carree` pictures span the globe: latitude is sampled uniformly in area and columns are
+    widened by its cosine. `sides_px` holds the shorter side of every image and `digest` identifies the data;
+    both are computed from arrays in memory if they are not given.
     """
 
     name: str
@@ -58,14 +59,14 @@ class Imagery:
             object.__setattr__(self, "digest", content.hexdigest())
 
     def large_enough(self, side_px: int) -> NDArray[np.int64]:
-        """Indices of the pictures that a crop of `side_px` pixels can be cut from without enlarging it."""
+        """Return the indices of the images that are at least `side_px` pixels on their shorter side."""
         return np.flatnonzero(self.sides_px >= side_px)
 
 
 class FolderPictures(Sequence[Picture]):
-    """Pictures of a folder, decoded when they are asked for, so that a folder of any size fits in memory.
+    """Images of a folder, decoded on access, so that a folder of any size fits in memory.
 
-    Raises GeoError on access to a file that cannot be decoded, and remembers its name in `failed`.
+    Access to a file that cannot be decoded raises GeoError and adds its name to `failed`.
     """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
@@ -76,7 +77,7 @@ class FolderPictures(Sequence[Picture]):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]  # slices are never asked for
+    def __getitem__(self, index: int) -> Picture:  # type: ignore[override]  # slices are not used
         name = self.names[index]
         try:
             picture = _decode(name.lower(), (self.folder / name).read_bytes(), {})
@@ -85,7 +86,7 @@ class FolderPictures(Sequence[Picture]):
         if picture is None:
             with self._lock:
                 self.failed.add(name)
-            raise GeoError(f"{name} cannot be decoded: replace it or take it out of the folder.")
+            raise GeoError(f"{name} cannot be decoded: replace it or remove it from the folder.")
         return picture
 
 
@@ -150,30 +151,31 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class FoundImagery:
-    """What a data folder holds of what training wants, and what it lacks."""
+    """Training imagery found in a data folder, and the names of the sources that are missing."""
 
     imagery: tuple[Imagery, ...]
     lacking: tuple[str, ...]
 
 
 def find_imagery(folder: Path, names: tuple[str, ...] = (), cache: Path | None = None) -> FoundImagery:
-    """Decode the training members of every source's packs under `folder` (all sources, or those named). Test splits are never read.
+    """Decode the training images of the packs in `folder`, of all sources or those named.
 
-    With `cache`, decoded pictures are kept there as one .npz a pack and found again by the pack's size and time. Raises GeoError where
-    nothing is found.
+    Test splits are never read.
+
+    With `cache`, decoded images are stored there as one .npz per pack, keyed by the size and time of the
+    pack. Raises GeoError if nothing is found.
     """
     unknown = set(names) - {source.name for source in SOURCES}
     if unknown:
         known = ", ".join(source.name for source in SOURCES)
-        raise GeoError(
-            f"There is no training imagery called {', '.join(sorted(unknown))}: choose from {known}."
-        )
+        raise GeoError(f"There is no training imagery {', '.join(sorted(unknown))}: choose from {known}.")
     chosen = [source for source in SOURCES if not names or source.name in names]
     present = [source for source in chosen if any((folder / pack).is_file() for pack in source.packs)]
     if not present:
         packs = ", ".join(sorted({pack for source in chosen for pack in source.packs}))
         raise GeoError(
-            f"No training imagery was found under {folder}: put {packs} there or name another folder with --data."
+            f"No training imagery was found under {folder}: "
+            f"put {packs} there or name another folder with --data."
         )
     lacking = tuple(source.name for source in chosen if source not in present)
     return FoundImagery(tuple(_decode_source(source, folder, cache) for source in present), lacking)
@@ -183,9 +185,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 
 
 def folder_imagery(folder: Path, gsd_m: float, name: str = "folder", licence: str = NOT_STATED) -> Imagery:
-    """Every PNG, JPEG and TIFF under a folder as training imagery at one stated GSD, decoded as training draws them.
+    """Use every PNG, JPEG and TIFF under a folder as training imagery at one GSD.
 
-    Only headers are read here; files without a readable one are named in `skipped`. Raises GeoError where no picture is left.
+    Only headers are read here, and images are decoded on access; files without a readable header are listed
+    in `skipped`. Raises GeoError if no image is left.
     """
     names, sizes, skipped = [], [], []
     listing = hashlib.sha256()
@@ -209,7 +212,7 @@ def folder_imagery(folder: Path, gsd_m: float, name: str = "folder", licence: st
 
 
 def _short_side(path: Path) -> int | None:
-    """The shorter side of a picture in px, from its header alone; None where there is no readable one."""
+    """Return the shorter side of an image in pixels, from its header; None if the header is not readable."""
     from PIL import Image
 
     try:
@@ -234,7 +237,7 @@ def _decode_source(source: ImagerySource, folder: Path, cache: Path | None) -> I
         content.update(decoded.index.encode())
     if not pictures:
         raise GeoError(
-            f"Not one training picture of {' and '.join(source.packs)} could be read: fetch the packs again."
+            f"No training image of {' and '.join(source.packs)} could be read: fetch the packs again."
         )
     return Imagery(
         source.name,
@@ -251,7 +254,7 @@ def _decode_source(source: ImagerySource, folder: Path, cache: Path | None) -> I
 
 @dataclass(frozen=True)
 class _DecodedPack:
-    """Training pictures of one pack; `index` is the SHA-256 of the rows that they were chosen by."""
+    """Training images of one pack; `index` is the SHA-256 of the index rows that select them."""
 
     pictures: list[Picture]
     gsd_m: list[float]
@@ -301,7 +304,7 @@ def _read_members(source: ImagerySource, pack: Path) -> _DecodedPack:
 
 
 def _decode(name: str, content: bytes, row: dict[str, str]) -> Picture | None:
-    """Bytes to uint8 (h, w, 3), stretched as the index says; None where they are no picture."""
+    """Decode to uint8 (h, w, 3), stretched as the index states; None if the bytes are not an image."""
     import cv2
 
     if not name.endswith((".tif", ".tiff")):

@@ -1,4 +1,4 @@
-"""Parts of a tile: the same ground cut into n x n squares, each a tile of its own."""
+"""Sub-tiles: the ground of a tile divided into n x n squares."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from .tile import GeoError, TileSpec
 
 
 def parts_of(spec: TileSpec, n: int) -> tuple[TileSpec, ...]:
-    """Cut a tile into n x n parts, row by row from the north-west, each fed at the tile's own size and so at n times finer pixels.
+    """Divide a tile into n x n parts, row by row from the north-west, each as many pixels as the tile, n
+    times finer.
 
-    The spec needs a window, or a place with gsd_m and size_px. Raises GeoError where it has neither, or parts would be under 1 pixel.
+    The spec needs a window, or a position with gsd_m and size_px. Raises GeoError if it has neither, or if
+    parts would be smaller than a pixel.
     """
     if spec.window is not None:
         left, top, width, height = spec.window
@@ -24,9 +26,7 @@ def parts_of(spec: TileSpec, n: int) -> tuple[TileSpec, ...]:
             replace(spec, window=(left + x * w, top + y * h, w, h)) for y in range(n) for x in range(n)
         )
     if spec.lonlat is None or not spec.gsd_m or not spec.size_px:
-        raise GeoError(
-            "This tile does not say which ground it shows, so no part of it can be cut: choose another place."
-        )
+        raise GeoError("This tile has no known extent, so it cannot be divided: choose another place.")
     from pyproj import Geod
 
     side_m, earth = spec.gsd_m * spec.size_px, Geod(ellps="WGS84")

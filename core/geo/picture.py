@@ -1,4 +1,4 @@
-"""An opened picture of any origin, and cutting a tile out of it at the cost of the pixels shown."""
+"""Open pictures of any kind, and tiles cut from them by reading only the necessary pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .stretch import sample_range
 from .tile import RGB, Affine6, GeoError, Tile, TileSpec
 
 MAX_READ_VALUES = 48_000_000
-"""Most values (bands x rows x columns) that one tile may read: about 4000 x 4000 in colour."""
+"""The most values (bands x rows x columns) that one tile may read: about 4000 x 4000 in colour."""
 
 STRIP_VALUES = 4_000_000
-"""Values held at once while a coarse tile is averaged from a large window."""
+"""The most values in memory while a coarse tile is averaged from a large window."""
 
 DEFAULT_SIZE_PX = 224
 SHOWN_PX = 2048
@@ -31,7 +31,7 @@ MARGIN_PX = 3
 
 @dataclass(frozen=True)
 class Header:
-    """Describe a picture without reading its pixels; `levels` are the (width, height) of full size and overviews."""
+    """Metadata of a picture; `levels` are the (width, height) of full size and overviews."""
 
     width: int
     height: int
@@ -41,14 +41,14 @@ class Header:
     transform: Affine6 | None
     levels: tuple[tuple[int, int], ...]
     value_range: tuple[float, float] | None
-    """(low, high) fixed by the data type (8 bit), None where it has to be sampled."""
+    """(low, high) fixed by the data type (8 bit); None if it must be estimated from a sample."""
     when: str = ""
-    """When it was taken as the file says: ISO 8601, UTC unless that says otherwise; empty where it does not say."""
+    """Acquisition time stated in the file: ISO 8601, UTC unless stated otherwise; empty if unknown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Carry values as read: `pixels` (c, h, w), finite, and `valid` (h, w)."""
+    """Values as read: `pixels` (c, h, w), finite, and `valid` (h, w)."""
 
     pixels: NDArray[Any]
     valid: NDArray[np.bool_]
@@ -56,7 +56,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Known:
-    """Say what is known about a picture from beside it (an index, the user, a table); it fills what the file lacks."""
+    """What an index, a table or the user states about a picture; used where the file does not say."""
 
     gsd_m: float | None = None
     rgb: RGB | None = None
@@ -64,11 +64,11 @@ class Known:
 
 
 class Picture(ABC):
-    """Read boxes of pixels at any of a picture's levels; safe to share between threads."""
+    """A picture whose pixels can be read by window and level. Safe to share between threads."""
 
     @cached_property
     def header(self) -> Header:
-        """Describe the picture."""
+        """Metadata of the picture."""
         return self._describe()
 
     @abstractmethod
@@ -76,11 +76,15 @@ class Picture(ABC):
 
     @abstractmethod
     def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
-        """Read `box` = (column, row, width, height) in pixels of a level (0 is full size); `bands` (0-based) None for all."""
+        """Read `box` = (column, row, width, height) in pixels of a level (0: full size).
+
+        `bands` are 0-based; None reads all.
+        """
 
     @cached_property
     def value_range(self) -> tuple[tuple[float, float], ...]:
-        """Give per band what becomes 0 and 1 for the network: fixed for 8 bit, else percentiles of a bounded sample."""
+        """The values of each band that become 0 and 1 for the network: fixed for 8 bit, else percentiles
+        of a sample."""
         header = self.header
         if header.value_range is not None:
             return (header.value_range,) * len(header.bands)
@@ -92,7 +96,7 @@ class Picture(ABC):
 
 
 class ArrayPicture(Picture):
-    """Serve a picture that is already decoded: `pixels` (c, h, w) and `valid` (h, w) or None for all."""
+    """A decoded picture: `pixels` (c, h, w), and `valid` (h, w) or None if all are."""
 
     def __init__(
         self,
@@ -115,16 +119,16 @@ class ArrayPicture(Picture):
 
     @property
     def pixels(self) -> NDArray[Any]:
-        """Give all pixels (c, h, w)."""
+        """All pixels (c, h, w)."""
         return self._pixels
 
     @property
     def valid(self) -> NDArray[np.bool_] | None:
-        """Give which pixels are known (h, w); None where all are."""
+        """Which pixels are valid (h, w); None if all are."""
         return self._valid
 
     def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
-        """Give the pixels of a box: a view of all bands, or a copy of some."""
+        """Return the pixels of a box, as a view of all bands or a copy of some."""
         assert level == 0, "a decoded picture has no overviews"
         col, row, width, height = box
         window = np.s_[row : row + height, col : col + width]
@@ -133,7 +137,7 @@ class ArrayPicture(Picture):
 
 
 def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
-    """Cut the tile that a spec asks for; raises GeoError with a sentence for everything that cannot be had."""
+    """Read the tile of a spec; raises GeoError if that is not possible."""
     header = picture.header
     size = (header.width, header.height)
     place = _place(header, spec)
@@ -149,7 +153,7 @@ def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
     raw = _read_cut(picture, cut)
     if not raw.valid.any():
         raise GeoError(
-            "There is no valid pixel in this window (nodata, NaN or transparent throughout): choose another place."
+            "This window has no valid pixel (only nodata, NaN or transparency): choose another place."
         )
     transform = cut_transform(header.transform, cut) if header.transform is not None else None
     georeferenced = header.crs is not None and header.transform is not None
@@ -173,7 +177,7 @@ def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
 def native_gsd(
     header: Header, known: Known, at: tuple[float, float] | None = None
 ) -> tuple[float, float] | None:
-    """Give metres per pixel at a pixel position (the middle by default), or None where neither file nor company knows."""
+    """Return metres per pixel at a pixel position (default: the centre), or None if it is unknown."""
     if header.crs is not None and header.transform is not None:
         found = ground.ground_gsd(
             header.crs, header.transform, *(at or (header.width / 2, header.height / 2))
@@ -184,32 +188,34 @@ def native_gsd(
 
 
 def no_gsd() -> GeoError:
-    """Build the error for a picture whose scale nobody knows."""
+    """Return the error for a picture of unknown scale."""
     return GeoError(
-        "This picture does not say how much ground a pixel covers: state its GSD in metres per pixel, for example 0.3."
+        "This picture does not say how much ground a pixel covers: "
+        "state its GSD in metres per pixel, for example 0.3."
     )
 
 
 def _place(header: Header, spec: TileSpec) -> Box:
-    """Give the box that a spec points at; for a place by coordinates, a box without extent."""
+    """Return the box of a spec; for a position by coordinates, a box without extent."""
     if spec.window is not None:
         col, row, width, height = spec.window
         if col < 0 or row < 0 or col + width > header.width or row + height > header.height:
             raise GeoError(
-                f"The window {col},{row},{width},{height} leaves the picture, which is {header.width} x {header.height} px: "
+                f"The window {col},{row},{width},{height} extends beyond the picture, which is "
+                f"{header.width} x {header.height} px: "
                 "choose column, row, width and height inside it."
             )
         return float(col), float(row), float(width), float(height)
     if spec.lonlat is not None:
         if header.crs is None or header.transform is None:
             raise GeoError(
-                "This picture does not know where on Earth it lies: choose a window in pixels instead of coordinates."
+                "This picture has no georeference: choose a window in pixels instead of coordinates."
             )
         found = ground.to_pixel(header.crs, header.transform, spec.lonlat)
         if found is None or not (0 <= found[0] <= header.width and 0 <= found[1] <= header.height):
             lon, lat = spec.lonlat
             raise GeoError(
-                f"Longitude {lon:g}, latitude {lat:g} lies outside this picture: choose a place within it."
+                f"Longitude {lon:g}, latitude {lat:g} is outside this picture: choose a place inside it."
             )
         return found[0], found[1], 0.0, 0.0
     side = min(header.width, header.height)
@@ -219,7 +225,7 @@ def _place(header: Header, spec: TileSpec) -> Box:
 
 
 def _finest_level_cost(header: Header, side: int) -> float:
-    """Count the values to read for a square of `side` from the coarsest level that still shows it well."""
+    """Count the values to read for a square of `side` from the coarsest sufficient level."""
     factor = max([1.0, *(header.width / w for w, _ in header.levels if side * w / header.width >= SHOWN_PX)])
     return (side / factor) ** 2 * len(header.bands)
 
@@ -234,16 +240,16 @@ def _gsd(header: Header, spec: TileSpec, known: Known, place: Box) -> tuple[floa
 
 
 def checked_rgb(rgb: RGB, count: int) -> RGB:
-    """Pass three 0-based bands through; raises GeoError where the picture has fewer."""
+    """Return three 0-based bands unchanged; raises GeoError if the picture has fewer."""
     if max(rgb) >= count:
         raise GeoError(
-            f"Band {max(rgb) + 1} cannot be shown: the picture has {count}, so choose bands 0 to {count - 1} counted from 0."
+            f"There is no band {max(rgb)}: the picture has {count}, so choose bands from 0 to {count - 1}."
         )
     return rgb
 
 
 def _read_cut(picture: Picture, cut: Cut) -> Raw:
-    """Read the coarsest level that is still finer than asked, only around the box, and resample the rest of the way."""
+    """Read the coarsest level that is finer than requested, around the box only, and resample it."""
     header = picture.header
     wanted = min(cut.step) * (1 + 1e-9)
     enough = [
@@ -258,8 +264,9 @@ def _read_cut(picture: Picture, cut: Cut) -> Raw:
     values = math.ceil(width) * math.ceil(height) * len(header.bands)
     if max(values, cut.cols * cut.rows * len(header.bands)) > MAX_READ_VALUES:
         raise GeoError(
-            f"This tile would read {values / 1e6:,.0f} million values: choose a smaller window, or give the raster overviews "
-            "once with `gdaladdo -r average FILE 2 4 8 16 32 64`."
+            f"This tile would read {values / 1e6:,.0f} million values: "
+            "choose a smaller window, or add overviews "
+            "to the raster with `gdaladdo -r average FILE 2 4 8 16 32 64`."
         )
     if inner.is_copy or not inner.is_coarser:
         return _read_box(picture, level, inner)
@@ -276,10 +283,10 @@ def _strip(cut: Cut, top: int, rows: int) -> Cut:
 
 
 def _read_box(picture: Picture, level: int, cut: Cut) -> Raw:
-    """Read what a cut in pixels of a level needs, and resample it."""
+    """Read the pixels of a level that a cut needs, and resample them."""
     col, row, width, height = cut.box
     level_width, level_height = picture.header.levels[level]
-    margin = 0 if cut.is_coarser else MARGIN_PX  # bicubic looks beyond its box, averaging does not
+    margin = 0 if cut.is_coarser else MARGIN_PX  # bicubic needs pixels around the box, averaging does not
     left, top = max(math.floor(col + 1e-6) - margin, 0), max(math.floor(row + 1e-6) - margin, 0)
     right = min(math.ceil(col + width - 1e-6) + margin, level_width)
     bottom = min(math.ceil(row + height - 1e-6) + margin, level_height)
@@ -290,7 +297,7 @@ def _read_box(picture: Picture, level: int, cut: Cut) -> Raw:
 
 
 def _sample_boxes(header: Header) -> list[tuple[int, tuple[int, int, int, int]]]:
-    """List (level, box) that together represent a picture in at most about a million pixels a band."""
+    """Return (level, box) pairs that represent a picture with at most about a million pixels per band."""
     level = len(header.levels) - 1
     while level > 0 and math.prod(header.levels[level - 1]) <= SAMPLE_PX:
         level -= 1

@@ -1,4 +1,4 @@
-"""Changing how much ground a pixel covers: area averaging towards coarser, bicubic towards finer."""
+"""Resampling to another ground sample distance: area averaging when coarser, bicubic when finer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNCHANGED_PX = 1e-6
 
 @dataclass(frozen=True)
 class Cut:
-    """Say which box (column, row, width, height; fractions allowed) becomes how many columns and rows."""
+    """A box (column, row, width, height; may be fractional) that is resampled to columns and rows."""
 
     box: Box
     cols: int
@@ -27,17 +27,17 @@ class Cut:
 
     @property
     def step(self) -> tuple[float, float]:
-        """Give source pixels per new pixel, along a row and along a column."""
+        """Source pixels per new pixel, along a row and along a column."""
         return self.box[2] / self.cols, self.box[3] / self.rows
 
     @property
     def is_coarser(self) -> bool:
-        """Tell whether both axes are averaged."""
+        """Whether both axes are averaged."""
         return min(self.step) >= 1 - 1e-9
 
     @property
     def is_copy(self) -> bool:
-        """Tell whether pixels are taken as they are."""
+        """Whether pixels are copied unchanged."""
         whole = max(abs(v - round(v)) for v in self.box) < UNCHANGED_PX
         return whole and max(abs(s - 1) for s in self.step) < UNCHANGED_PX
 
@@ -47,9 +47,9 @@ def plan(
 ) -> Cut:
     """Decide what is cut from a raster of `size` (width, height) with pixels of `gsd` metres, about a place.
 
-    As `TileSpec` words it: `gsd_m` alone trims the place to a whole number of pixels of exactly that size; `size_px`
-    alone sets the longer side; both cut the ground square about the place's centre, moved inward where it would leave
-    the raster. Raises GeoError where the raster is too small for that.
+    As `TileSpec` words it: `gsd_m` alone trims the place to a whole number of pixels of exactly that size;
+    `size_px` alone sets the longer side; both cut the ground square about the place's centre, moved inward
+    where it would leave the raster. Raises GeoError where the raster is too small for that.
     """
     col, row, width, height = place
     if gsd_m is None and size_px is None:
@@ -68,11 +68,12 @@ def plan(
         finest = across_m / (size_px or 1)
         raise GeoError(
             f"The picture covers {metres(across_m)}, less than {size_px or 1} px of {metres(gsd_m)}: "
-            f"ask for a GSD of at most {metres(finest)}, or for fewer pixels."
+            f"choose a GSD of at most {metres(finest)}, or for fewer pixels."
         )
     if max(cols, rows) > MAX_SIDE_PX:
         raise GeoError(
-            f"That tile would be {max(cols, rows):,} px a side: ask for a coarser GSD or at most {MAX_SIDE_PX} px."
+            f"That tile would be {max(cols, rows):,} px per side: "
+            f"choose a coarser GSD or at most {MAX_SIDE_PX} px."
         )
     left = min(max(col + (width - new_width) / 2, 0.0), max(size[0] - new_width, 0.0))
     top = min(max(row + (height - new_height) / 2, 0.0), max(size[1] - new_height, 0.0))
@@ -80,10 +81,10 @@ def plan(
 
 
 def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None) -> Tile:
-    """Bring a tile to a GSD, to a size, or both about its centre; area averaging down, bicubic up.
+    """Resample a tile to a GSD, to a size, or to both about its centre: area averaging down, bicubic up.
 
-    Means are taken over valid pixels only; a new pixel is valid where at least half of it was. Pixels become float32
-    (float64 for 64-bit sources). Raises GeoError when the tile is smaller than the ground asked for.
+    Only valid pixels contribute; a new pixel is valid if at least half of its area was. Pixels become float32
+    (float64 for 64-bit sources). Raises GeoError if the tile is smaller than the requested ground.
     """
     cut = plan(
         (tile.width, tile.height), (0, 0, tile.width, tile.height), tile.gsd_m, require_gsd(gsd_m), size_px
@@ -106,7 +107,7 @@ def resample(tile: Tile, gsd_m: float | None = None, size_px: int | None = None)
 def cut_transform(
     transform: tuple[float, float, float, float, float, float], cut: Cut
 ) -> tuple[float, float, float, float, float, float]:
-    """Move an affine transform (a, b, c, d, e, f) along with a cut."""
+    """Apply a cut to an affine transform (a, b, c, d, e, f)."""
     a, b, c, d, e, f = transform
     (col, row), (sx, sy) = cut.box[:2], cut.step
     return a * sx, b * sy, a * col + b * row + c, d * sx, e * sy, d * col + e * row + f
@@ -115,7 +116,8 @@ def cut_transform(
 def resize(
     pixels: NDArray[Any], valid: NDArray[np.bool_], cut: Cut
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Resample (c, h, w) values and their (h, w) validity over a box of fractional pixels, one axis after the other."""
+    """Resample (c, h, w) values and their (h, w) validity over a box of fractional pixels, one axis after
+    the other."""
     if cut.is_copy:
         col, row = round(cut.box[0]), round(cut.box[1])
         window = np.s_[..., row : row + cut.rows, col : col + cut.cols]
@@ -139,7 +141,7 @@ def resize(
             out[band] = apply(np.where(valid, values, 0)) / np.maximum(weight, 1e-6)
             continue
         out[band] = apply(values if whole else _fill_nearest(values, valid))
-        if not cut.is_coarser:  # bicubic must not invent values outside what was measured
+        if not cut.is_coarser:  # bicubic must not overshoot the measured range
             np.clip(out[band], *_limits(values, valid), out=out[band])
     if weight is None:
         return out, np.ones(out.shape[1:], np.bool_)
@@ -151,12 +153,13 @@ def resize(
 def _axis(
     n_in: int, start: float, length: float, n_out: int, *, dtype: np.dtype[Any], cubic: bool = True
 ) -> Any:
-    """Build the sparse (n_out, n_in) weights of one axis: exact overlaps towards coarser, Keys cubic towards finer."""
+    """Build the sparse weights (n_out, n_in) of one axis: exact overlaps when coarser, Keys cubic when
+    finer."""
     from scipy.sparse import csr_array
 
     step = length / n_out
     if step >= 1 - 1e-9 or not cubic:
-        width = max(step, 1.0)  # towards finer without cubic: a pixel-wide box, which is linear interpolation
+        width = max(step, 1.0)  # finer without cubic: a pixel-wide box, i.e. linear interpolation
         middle = start + (np.arange(n_out) + 0.5) * step
         low, high = middle - width / 2, middle + width / 2
         index = np.floor(low).astype(np.int64)[:, None] + np.arange(math.ceil(width) + 1)
@@ -172,7 +175,7 @@ def _axis(
 
 
 def _keys(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the cubic convolution kernel of Keys (1981) with a = -0.5 at distances x >= 0."""
+    """Evaluate the cubic convolution kernel of Keys (1981), a = -0.5, at distances x >= 0."""
     return np.where(
         x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0)
     )

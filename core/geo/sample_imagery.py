@@ -1,4 +1,4 @@
-"""Training imagery for a fresh machine: the sample rasters that come with the installed packages, cut into blocks."""
+"""Training imagery without any download: sample rasters of the installed packages, cut into blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .stretch import to_unit
 from .tile import GeoError, TileSpec
 
 SAMPLES, GLOBE = "samples", "globe"
-"""Names of the two kinds of sample imagery, as `data` in a training spec gives them."""
+"""Names of the two kinds of sample imagery in `data` of a training spec."""
 
 BLOCK_PX, LEAST_VALID = 448, 0.97
 GLOBE_SHARE = 0.2
@@ -27,7 +27,8 @@ ELEVATION = ("srtm90", "co_elevation_roi")
 
 
 def packs_folder() -> Path | None:
-    """The first folder that holds a pack of training imagery: of those in EARTH_MAE_DATA, else the one beside the project."""
+    """Return the first folder with a pack of training imagery, among those in EARTH_MAE_DATA or the
+    default one."""
     named = [Path(text).expanduser() for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = named or [SHARED_DATA]
     return next(
@@ -41,15 +42,16 @@ def packs_folder() -> Path | None:
 
 
 def sample_imagery(names: tuple[str, ...] = ()) -> FoundImagery:
-    """Read the sample rasters and the Blue Marble as training imagery (those of the two that `names` lists, by default both).
+    """Read the sample rasters and the Blue Marble (or those of the two in `names`) as training imagery.
 
-    Elevation rasters and test splits are left out. Raises GeoError where no sample raster is installed.
+    Elevation rasters and test splits are left out. Raises GeoError if no sample raster is installed.
     """
     chosen = names or (SAMPLES, GLOBE)
     found = [imagery for name in chosen if (imagery := _READERS[name]()) is not None]
     if not found:
         raise GeoError(
-            "No sample raster is installed: run `make setup`, or put imagery packs into a folder and name it with --data."
+            "No sample raster is installed: run `make setup`, or put imagery packs into a folder and pass "
+            "it with --data."
         )
     present = {imagery.name for imagery in found}
     return FoundImagery(tuple(found), tuple(name for name in chosen if name not in present))
@@ -62,7 +64,7 @@ def _samples() -> Imagery | None:
     pictures: list[Picture] = []
     gsds: list[float] = []
     skipped: list[str] = []
-    for source, key in [(one, key) for one in sources for key in one.keys()]:  # noqa: SIM118 (a source is no dict)
+    for source, key in [(one, key) for one in sources for key in one.keys()]:  # noqa: SIM118 (not a dict)
         entry = source.entry(key)
         if entry.split == "test" or key in ELEVATION:
             continue
@@ -95,14 +97,14 @@ _READERS = {SAMPLES: _samples, GLOBE: _globe}
 
 
 def _whole(source: Source, key: str, entry: Entry) -> tuple[Picture, NDArray[np.bool_], float]:
-    """All of a raster as uint8 (h, w, 3), which pixels are valid, and its native GSD."""
+    """Read a whole raster as uint8 (h, w, 3), with valid pixels and native GSD."""
     header = source.header(key)
     tile = source.read(TileSpec(source.ref(key), window=(0, 0, header.width, header.height), rgb=entry.rgb))
     return (to_unit(tile) * 255).round().astype(np.uint8).transpose(1, 2, 0), tile.valid, tile.gsd
 
 
 def _blocks(pixels: Picture, valid: NDArray[np.bool_]) -> Iterator[Picture]:
-    """Evenly spaced blocks of at most BLOCK_PX a side, without those that miss much of their ground."""
+    """Yield evenly spaced blocks of at most BLOCK_PX per side, skipping those with many invalid pixels."""
     height, width = valid.shape
     for top, tall in _spans(height):
         for left, wide in _spans(width):

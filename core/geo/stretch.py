@@ -1,4 +1,4 @@
-"""From raw values to what a network is fed and to what an eye is shown: two different things, kept apart."""
+"""Contrast stretches of raw values: one for networks and one for display."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ NETWORK_PERCENTILES = (1.0, 99.0)
 EIGHT_BIT = (0.0, 255.0)
 
 LEAST_SPAN = 1 / 8
-"""A dull tile (open sea) is stretched from at least this part of its source's range, so that noise stays noise."""
+"""The smallest range, as a share of the source's, that is stretched for display, so that noise is not
+amplified."""
 
 
 def sample_range(values: NDArray[Any]) -> tuple[float, float]:
-    """Give the 1st and 99th percentile of a source's valid values of one band: what becomes 0 and 1 for the network."""
+    """Return the 1st and 99th percentile of the valid values of a band, which become 0 and 1 for the
+    network."""
     known = values[np.isfinite(values)]
     if not known.size:
         return 0.0, 1.0
@@ -28,9 +30,9 @@ def sample_range(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def to_unit(tile: Tile) -> NDArray[np.float32]:
-    """Give the tile as the network takes it: float32 (3, h, w) in 0..1 by `tile.value_range`.
+    """Convert a tile to network input: float32 (3, h, w) in 0..1 by `tile.value_range`.
 
-    Where not valid it is 0, except in 8-bit pictures whose nodata value is a colour: that stays as drawn.
+    Invalid pixels are 0, except in 8-bit pictures, where the nodata value is a colour that is kept.
     """
     planes = [_unit(tile.pixels[b], *tile.value_range[b]) for b in tile.rgb]
     return np.stack(
@@ -42,10 +44,10 @@ def to_unit(tile: Tile) -> NDArray[np.float32]:
 
 
 def for_eye(tile: Tile) -> NDArray[np.uint8]:
-    """Give the tile as an eye likes it: uint8 (h, w, 3), stretched from the 2nd to the 98th percentile of what it shows.
+    """Convert a tile for display: uint8 (h, w, 3), stretched from its 2nd to its 98th percentile.
 
-    The three bands of an 8-bit picture share one stretch, so that its colours stay; others, whose bands differ in
-    units and gain, are stretched each on its own.
+    The bands of an 8-bit picture share one stretch, which preserves colours; other bands differ in unit and
+    gain and are stretched separately.
     """
     limits = eye_limits(tile)
     planes = [_unit(tile.pixels[b], *limit) for b, limit in zip(tile.rgb, limits, strict=True)]
@@ -57,7 +59,7 @@ def for_eye(tile: Tile) -> NDArray[np.uint8]:
 
 
 def eye_limits(tile: Tile) -> list[tuple[float, float]]:
-    """Give for each band shown the values that become black and full, as `for_eye` stretches them."""
+    """Return the values that `for_eye` maps to 0 and 255, for each displayed band."""
     limits = [_eye_limits(tile, band) for band in tile.rgb]
     if all(tile.value_range[band] == EIGHT_BIT for band in tile.rgb):
         limits = [(min(low for low, _ in limits), max(high for _, high in limits))] * 3
@@ -75,7 +77,7 @@ def _eye_limits(tile: Tile, band: int) -> tuple[float, float]:
 
 
 def thumbnail(tile: Tile, px: int) -> NDArray[np.uint8]:
-    """Give a small picture for a list: uint8 (h, w, 3), longer side `px`, stretched for the eye."""
+    """Return a small picture for lists: uint8 (h, w, 3), longer side `px`, stretched for display."""
     from .resample import resample
 
     shown = tuple(dict.fromkeys(tile.rgb))

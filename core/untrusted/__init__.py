@@ -1,4 +1,5 @@
-"""Files from strangers: opened in a child process with hard limits, which answers with plain data or one sentence."""
+"""Untrusted files: opened in a child process with hard limits, which returns plain data or an error
+message."""
 
 from .process import Limits, call
 

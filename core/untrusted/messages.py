@@ -1,6 +1,6 @@
-"""Plain values over a pipe: JSON for what is small, raw bytes beside it for arrays. Nothing that arrives is executed.
+"""Plain values over a pipe: JSON for small values and raw bytes for arrays. Nothing received is executed.
 
-A message is a text of JSON and any number of buffers, each behind its length in 8 bytes.
+A message is a JSON text and any number of buffers, each preceded by its length in 8 bytes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ MAX_BUFFERS = 64
 
 
 class MessageError(Exception):
-    """A message that is cut short, too large or not of this form."""
+    """A message that is truncated, too large or malformed."""
 
 
 def send(pipe: IO[bytes], value: Any) -> None:
-    """Write one value: None, bool, int, float, str, bytes, arrays, and lists, tuples and dictionaries of them."""
+    """Write one value: None, bool, int, float, str, bytes, arrays, and lists, tuples and dictionaries of
+    them."""
     buffers: list[memoryview] = []
     text = json.dumps(_packed(value, buffers)).encode()
     pipe.write(_LENGTH.pack(len(text)) + _LENGTH.pack(len(buffers)) + text)
@@ -31,7 +32,10 @@ def send(pipe: IO[bytes], value: Any) -> None:
 
 
 def receive(pipe: IO[bytes], most_bytes: int) -> Any:
-    """Read one value; tuples come back as lists. Raises EOFError at the end, MessageError above `most_bytes`."""
+    """Read one value; tuples come back as lists.
+
+    Raises EOFError at the end, MessageError above `most_bytes`.
+    """
     length, count = _number(pipe), _number(pipe)
     if length > min(most_bytes, MAX_TEXT_BYTES) or count > MAX_BUFFERS:
         raise MessageError("the answer is too large")
@@ -45,7 +49,7 @@ def receive(pipe: IO[bytes], most_bytes: int) -> Any:
     try:
         return _unpacked(json.loads(text), buffers)
     except (ValueError, TypeError, KeyError, IndexError, RecursionError) as problem:
-        raise MessageError("the answer makes no sense") from problem
+        raise MessageError("the answer is malformed") from problem
 
 
 def _packed(value: Any, buffers: list[memoryview]) -> Any:
@@ -84,7 +88,7 @@ def _number(pipe: IO[bytes]) -> int:
 
 
 def _exactly(pipe: IO[bytes], count: int) -> bytearray:
-    """Read so many bytes, taking memory only as they come."""
+    """Read exactly `count` bytes, allocating memory only as they arrive."""
     found = bytearray()
     while len(found) < count:
         piece = pipe.read(min(_PIECE, count - len(found)))

@@ -1,7 +1,8 @@
-"""torch's pickles read without unpickling: a small machine for the few instructions that a file of weights needs.
+"""Read PyTorch pickles without unpickling: an interpreter for the few instructions that weights need.
 
-It makes dictionaries, lists, tuples, texts, numbers and descriptions of tensors. No class of the file is looked up, no function called.
-Only texts and whole numbers may be keys, so nothing large is ever hashed, and the number of instructions is bounded.
+It builds dictionaries, lists, tuples, strings, numbers and descriptions of tensors. No class is looked up and
+no function is called. Keys must be strings or integers, so that nothing large is hashed, and the number of
+instructions is limited.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 MAX_INSTRUCTIONS = 3_000_000
-"""ViT-H with its optimiser's state takes 200,000."""
+"""ViT-H with optimiser state takes 200,000."""
 MAX_KEY = 2**53
 
 
 class PickleError(Exception):
-    """A pickle that is damaged or holds what no file of weights needs."""
+    """A pickle that is damaged or contains something that weights do not need."""
 
 
 class GlobalRefusedError(PickleError):
-    """A pickle that names something of Python to be run; the message is its name."""
+    """A pickle that asks to run a Python object; the message is its name."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers of a type (torch's name for it) somewhere in the file, under `key`."""
+    """Data of a torch dtype in the file, under `key`."""
 
     dtype: str
     key: str
@@ -35,7 +36,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorClaim:
-    """What a file says about a tensor: nothing of it is believed yet."""
+    """A tensor as described by the file, not yet checked."""
 
     storage: Storage
     offset: int
@@ -52,7 +53,7 @@ class Strange:
 
 @dataclass(frozen=True)
 class _Named:
-    """A name of Python that a file may mention."""
+    """A Python name that a file may mention."""
 
     name: str
 
@@ -62,14 +63,24 @@ class Namespace(dict[Any, Any]):
 
 
 _PLAIN_STORAGES = {
-    "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Double": "float64", "Long": "int64", "Int": "int32",
-    "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64", "ComplexDouble": "complex128",
-}  # fmt: skip
+    "Float": "float32",
+    "Half": "float16",
+    "BFloat16": "bfloat16",
+    "Double": "float64",
+    "Long": "int64",
+    "Int": "int32",
+    "Short": "int16",
+    "Char": "int8",
+    "Byte": "uint8",
+    "Bool": "bool",
+    "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
+}
 DTYPES = {
     **_PLAIN_STORAGES,
     **{name: name.lower() for name in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")},
 }
-"""Storage classes of torch by the start of their name, and the type of their numbers."""
+"""Dtypes of torch storage classes, by the start of the class name."""
 
 _TORCH_TYPES = {
     f"torch.{name}"
@@ -113,21 +124,21 @@ _MENTIONED = {*_TORCH_TYPES, *_DICTS, *_PATHS, *_SETS, *_STRANGE, *_AS_IS, *_TEN
 
 
 def read_pickle(stream: IO[bytes]) -> Any:
-    """Read one pickle from a stream and leave the stream behind it. Raises PickleError."""
+    """Read one pickle and leave the stream just after it. Raises PickleError."""
     machine, count = _Machine(), 0
     try:
         for instruction, argument, _ in pickletools.genops(stream):
             count += 1
             if count > MAX_INSTRUCTIONS:
-                raise PickleError("it holds more than any file of weights does")
+                raise PickleError("it contains more than any weights file")
             if instruction.name == "STOP":
                 return machine.stack.pop()
             machine.step(instruction.name, argument)
     except PickleError:
         raise
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as problem:
-        raise PickleError("it is cut short or damaged") from problem
-    raise PickleError("it is cut short")
+        raise PickleError("it is truncated or damaged") from problem
+    raise PickleError("it is truncated")
 
 
 @dataclass
@@ -144,17 +155,17 @@ class _Machine:
         elif name in _STEPS:
             _STEPS[name](self, argument)
         elif name not in ("PROTO", "FRAME"):
-            raise PickleError(f"it uses the instruction {name}, which no file of weights needs")
+            raise PickleError(f"it uses the instruction {name}, which weights do not need")
 
     def marked(self) -> list[Any]:
-        """Take everything above the last mark."""
+        """Pop everything above the last mark."""
         at = self.marks.pop()
         found = self.stack[at:]
         del self.stack[at:]
         return found
 
     def last(self, count: int) -> tuple[Any, ...]:
-        """Take the last values as a tuple."""
+        """Pop the last values as a tuple."""
         if len(self.stack) < count:
             raise IndexError
         found = tuple(self.stack[-count:])
@@ -187,20 +198,21 @@ class _Machine:
         self.stack.append(_Named(name))
 
     def make(self) -> None:
-        """Stand-in for a call: what the known names would give, described."""
+        """Handle a call by describing the result of the few known names."""
         named, arguments = self.last(2)
         if not isinstance(named, _Named) or not isinstance(arguments, tuple):
             raise TypeError
         self.stack.append(_made(named.name, arguments))
 
     def fill(self) -> None:
-        """Stand-in for setting an object's attributes."""
+        """Handle setting the attributes of an object."""
         (state,) = self.last(1)
         if isinstance(self.stack[-1], Namespace) and isinstance(state, dict):
             self.stack[-1].update(state)
 
     def refer(self) -> None:
-        """A storage: ("storage", type, key, place, count), of old files with a view (key, first, count) or None behind."""
+        """Read a storage: ("storage", type, key, location, count), in old files with a view (key, first,
+        count) or None."""
         (said,) = self.last(1)
         if (
             not isinstance(said, tuple)
@@ -210,7 +222,7 @@ class _Machine:
         ):
             raise TypeError
         if len(said) == 6 and said[5] is not None:
-            raise PickleError("it shares numbers in a way that torch gave up years ago")
+            raise PickleError("it shares storage in an obsolete way")
         self.stack.append(Storage(_storage_type(said[1].name), str(said[2])[:200], _whole(said[4])))
 
 
@@ -226,7 +238,7 @@ def _paired(pairs: list[Any]) -> dict[Any, Any]:
     for key, _ in pairs:
         whole = isinstance(key, int) and abs(key) < MAX_KEY
         if not (isinstance(key, str | bytes) or whole or key is None):
-            raise PickleError("it uses keys that are neither names nor numbers")
+            raise PickleError("it uses keys that are neither strings nor integers")
     return dict(pairs)
 
 
@@ -257,13 +269,13 @@ def _made(name: str, arguments: tuple[Any, ...]) -> Any:
 
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**48:
-        raise PickleError("it claims sizes that cannot be")
+        raise PickleError("it declares invalid sizes")
     return value
 
 
 def _sizes(values: Any) -> tuple[int, ...]:
     if not isinstance(values, list | tuple) or len(values) > 16:
-        raise PickleError("it claims a shape that cannot be")
+        raise PickleError("it declares an invalid shape")
     return tuple(_whole(value) for value in values)
 
 

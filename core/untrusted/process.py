@@ -1,10 +1,11 @@
-"""Run one function of this program on a file from a stranger in a child process that time and memory end, never the server.
+"""Run a function on an untrusted file in a child process with limits on time and memory.
 
     header = call(describe, str(path), name="field.tif", error=GeoError)
 
-A small pool of children is kept and started again when one was killed, crashed or grew. On Linux the kernel enforces the limits
-(RLIMIT_AS, RLIMIT_CPU, an alarm) even when the server is gone; everywhere the calling process measures the child's time and memory
-and kills it. On macOS and Windows the measuring alone holds memory, so a child may exceed its limit for a moment.
+A small pool of child processes is kept; one that was killed, crashed or grew is replaced. On Linux the kernel
+enforces the limits (RLIMIT_AS, RLIMIT_CPU, an alarm) even when the server is gone. On every system, the
+calling process also measures time and memory of the child and kills it. On macOS and Windows that is the only
+limit on memory, so a child may exceed it for a moment.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ MOST_AT_ONCE = 3
 WAIT_S = 60.0
 EVERY_S = 0.02
 KEPT_MB = 400
-"""A child that holds more after its answer is replaced."""
+"""A child process that uses more after its answer is replaced."""
 _START = "import sys; sys.path.append({root!r}); from {package}.worker import serve; serve()"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call may take: processor seconds, seconds, megabytes of memory above the idle child's, megabytes of answer."""
+    """Limits of a call: CPU seconds, seconds, MB of memory above an idle child process, MB of the answer."""
 
     cpu_s: float = 10.0
     wall_s: float = 60.0
@@ -54,18 +55,18 @@ def call(
     error: type[ExplorerError],
     limits: Limits = Limits(),
 ) -> Any:
-    """Give what a module's function makes of plain arguments, computed in a child process.
+    """Return the result of a module-level function, computed in a child process.
 
-    `name` is what a person calls the file, for the sentence. Arguments and result: None, bool, int, float, str, bytes, arrays, and
-    lists and dictionaries of them. Raises `error` with the function's own sentence where it refuses the file, and with one about
-    the limit where it exceeds one or fails.
+    `name` is the name of the file in error messages. Arguments and result may be None, bool, int, float, str,
+    bytes, arrays, and lists and dictionaries of them. Raises `error` with the message of the function if it
+    rejects the file, or with one about the limit that it exceeds.
     """
     with _pool.lent(name, error) as child:
         return child.answer(function, arguments, name, error, limits)
 
 
 class _Child:
-    """One child process. Used by one thread at a time."""
+    """A child process, used by one thread at a time."""
 
     def __init__(self) -> None:
         environment = {
@@ -108,13 +109,13 @@ class _Child:
         return answer["result"]
 
     def fit(self) -> bool:
-        """Whether the child is there and as small as a new one."""
+        """Whether the child process is running and as small as a new one."""
         with suppress(psutil.Error):
             return self.process.poll() is None and self.measured.memory_info().rss < KEPT_MB * 2**20
         return False
 
     def end(self) -> None:
-        """Kill the child and wait for its end."""
+        """Kill the child process and wait for its end."""
         self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             with suppress(OSError):
@@ -124,7 +125,10 @@ class _Child:
 
 
 class _Watch:
-    """Kills a child that exceeds its limits, or whose server is on its way out; `exceeded` says which."""
+    """Kills a child process that exceeds its limits or whose server is shutting down.
+
+    `exceeded` names the limit.
+    """
 
     def __init__(self, child: _Child, limits: Limits) -> None:
         self.exceeded = ""
@@ -161,7 +165,7 @@ class _Watch:
 
 
 class _Pool:
-    """Idle children, and turns for those who wait for one."""
+    """Idle child processes, and a queue for callers that wait for one."""
 
     def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
@@ -171,7 +175,8 @@ class _Pool:
     def lent(self, name: str, error: type[ExplorerError]) -> Generator[_Child]:
         if not self._turns.acquire(timeout=WAIT_S):
             raise error(
-                f"'{name}' was not opened because this server is busy opening other files: try again in a minute."
+                f"'{name}' was not opened because this server is busy opening other files: "
+                "try again in a minute."
             )
         try:
             child = self._idle_one() or _Child()
@@ -181,18 +186,19 @@ class _Pool:
                 self._take_back(child)
         except OSError as problem:
             raise error(
-                f"'{name}' was not opened because no process could be started ({problem.strerror}): try again later."
+                f"'{name}' was not opened because no process could be started ({problem.strerror}): "
+                "try again later."
             ) from None
         finally:
             self._turns.release()
 
     def forget(self) -> None:
-        """Know of no child: those of a parent process answer to it alone."""
+        """Forget all child processes, which belong to the parent after a fork."""
         self._turns = threading.BoundedSemaphore(self._most)
         self._idle: list[_Child] = []
 
     def close(self) -> None:
-        """End every idle child."""
+        """Stop every idle child process."""
         while (child := self._idle_one()) is not None:
             child.end()
 
@@ -227,7 +233,7 @@ def _sentence(name: str, exceeded: str, limits: Limits) -> str:
         why = f"takes more than {limits.memory_mb:,} MB of memory to open"
     else:
         why = "makes the program that reads it fail"
-    return f"'{name}' {why}: it is damaged or made to do harm. Export it again with another program, or take another file."
+    return f"'{name}' {why}: it is damaged or malicious. Export it again, or choose another file."
 
 
 _pool = _Pool(MOST_AT_ONCE)

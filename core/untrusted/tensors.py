@@ -1,6 +1,7 @@
-"""What a file of weights holds: a list of its tensors and where in the file their numbers lie; torch's formats and safetensors.
+"""List the tensors of a weights file and the positions of their data, for PyTorch formats and safetensors.
 
-Needs neither torch nor the numbers themselves, so a child process answers at once, and who reads the numbers runs no parser.
+Neither torch nor the data is needed, so that a child process answers at once, and reading the data needs no
+parser.
 """
 
 from __future__ import annotations
@@ -20,32 +21,56 @@ from .pickles import GlobalRefusedError, Namespace, PickleError, Storage, Strang
 from .process import Limits, call
 
 WIDTHS = {
-    "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint8": 1, "bool": 1,
-    "complex64": 8, "complex128": 16, "uint16": 2, "uint32": 4, "uint64": 8,
-}  # fmt: skip
-"""Bytes of one number, by torch's name for its type."""
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+    "complex64": 8,
+    "complex128": 16,
+    "uint16": 2,
+    "uint32": 4,
+    "uint64": 8,
+}
+"""Bytes per number, by torch dtype."""
 
 MAX_HEADER_BYTES = 16 * 2**20
-"""A header that lists every tensor of ViT-H is below 1 MB."""
+"""For comparison, the header of ViT-H has less than 1 MB."""
 MAX_TENSORS = 20_000
 WRAPPERS = ("model", "state_dict", "model_state_dict")
-"""Keys under which training scripts put the tensors."""
+"""Keys under which training scripts store the tensors."""
 ARGUMENTS = ("args", "hyper_parameters")
 TORCH_ZIP, TORCH_LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 _SAFE = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "I16": "int16",
-    "I8": "int8", "U8": "uint8", "BOOL": "bool", "U16": "uint16", "U32": "uint32", "U64": "uint64",
-}  # fmt: skip
-"""safetensors' names of the types."""
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+}
+"""The dtypes of safetensors."""
 _LIMITS = Limits(cpu_s=10.0, wall_s=60.0, memory_mb=768, answer_mb=32)
-_DAMAGED = "is cut short or damaged, or holds more than tensors and plain values: download it again"
+_DAMAGED = "is truncated or damaged, or contains more than tensors and plain values: download it again"
 MAX_ARGUMENTS, MAX_DEPTH, MAX_TEXT = 5_000, 8, 4_096
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a tensor lies: `at` is the byte of its first number in the file, `stride` counts numbers."""
+    """The position of a tensor: `at` is the byte offset of its first number, `stride` counts numbers."""
 
     name: str
     dtype: str
@@ -55,19 +80,20 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """How many numbers it has."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def reach(self) -> int:
-        """How many numbers lie between its first and behind its last."""
+        """The number of elements from the first to the last in the file, inclusive."""
         steps = (step * (size - 1) for step, size in zip(self.stride, self.shape, strict=True))
         return 1 + sum(steps) if self.count else 0
 
 
 @dataclass(frozen=True)
 class TensorListing:
-    """A file's tensors, its training script's arguments, the names of other entries, and a safetensors file's texts."""
+    """Tensors of a file, arguments of its training script, names of ignored entries, and safetensors
+    metadata."""
 
     tensors: tuple[Tensor, ...]
     args: dict[str, Any]
@@ -76,7 +102,10 @@ class TensorListing:
 
 
 def listing(path: Path, error: type[ExplorerError]) -> TensorListing:
-    """List what a file of weights holds, in a child process; every tensor lies inside the file. Raises `error` with a sentence."""
+    """List the contents of a weights file in a child process; all positions are within the file.
+
+    Raises `error`.
+    """
     found = call(listed, str(path), name=path.name, error=error, limits=_LIMITS)
     size = path.stat().st_size
     tensors = tuple(
@@ -95,7 +124,7 @@ def listing(path: Path, error: type[ExplorerError]) -> TensorListing:
 
 
 def listed(path: str) -> dict[str, Any]:
-    """List a file as plain values; for the child process."""
+    """List a file as plain values; runs in the child process."""
     name, size = Path(path).name, Path(path).stat().st_size
     with Path(path).open("rb") as file:
         head = file.read(64)
@@ -107,8 +136,8 @@ def listed(path: str) -> dict[str, Any]:
             return _described(name, payload, places)
         except GlobalRefusedError as refused:
             raise ExplorerError(
-                f"{name} asks to run {refused!s:.80}, which a file of weights has no need of; nothing was run. "
-                "If you trust it, save its tensors alone as safetensors where you trained it."
+                f"{name} asks to run {refused!s:.80}, which weights do not need; nothing was run. "
+                "If you trust the file, save its tensors as safetensors where you trained it."
             ) from None
         except (
             PickleError,
@@ -125,27 +154,27 @@ def listed(path: str) -> dict[str, Any]:
 
 
 def _zip(file: IO[bytes], name: str, size: int) -> tuple[Any, dict[str, tuple[int, int]]]:
-    """Give the pickle of a file and where in it each storage lies: key -> (first byte, bytes)."""
+    """Return the pickle of a file and the position of each storage: key -> (offset, bytes)."""
     try:
         archive = zipfile.ZipFile(file)
         records = {record.filename: record for record in archive.infolist()}
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
         raise ExplorerError(
-            f"{name} is cut short or damaged ({problem!s:.120}): download it again."
+            f"{name} is truncated or damaged ({problem!s:.120}): download it again."
         ) from problem
     stored = all(record.compress_type == zipfile.ZIP_STORED for record in records.values())
     if len(records) > 2 * MAX_TENSORS or sum(record.file_size for record in records.values()) > size:
         raise ExplorerError(
-            f"{name} claims to unfold to more than it holds, which torch's own files never do: do not trust it."
+            f"{name} declares more data than it contains, unlike files from torch: do not trust it."
         )
     if any(record.endswith("/constants.pkl") or "/code/" in record for record in records):
         raise ExplorerError(
-            f"{name} is a TorchScript program, not weights alone: save its state_dict instead."
+            f"{name} is a TorchScript program rather than weights: save its state_dict instead."
         )
     pickles = [record for record in records if record.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise ExplorerError(
-            f"{name} is a zip archive but not one of torch's: unpack it and give the file of weights inside."
+            f"{name} is a zip archive but not a PyTorch file: unpack it and choose the weights inside."
         )
     folder = pickles[0].removesuffix("data.pkl")
     order = records.get(f"{folder}byteorder")
@@ -171,7 +200,8 @@ def _first_byte(file: IO[bytes], record: zipfile.ZipInfo) -> int:
 
 
 def _legacy(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
-    """The same of a file in torch's old format: magic number, version, system, payload, keys; then each storage behind its length."""
+    """Do the same for the old PyTorch format: magic number, version, system, payload, keys, then each
+    storage."""
     for _ in range(3):
         read_pickle(file)
     payload, keys = read_pickle(file), read_pickle(file)
@@ -188,7 +218,7 @@ def _legacy(file: IO[bytes]) -> tuple[Any, dict[str, tuple[int, int]]]:
 
 
 def _storages(payload: Any) -> list[Storage]:
-    """Every storage that a payload's tensors refer to, each container looked into once."""
+    """Return every storage used by the tensors of a payload, visiting each container once."""
     waiting, seen, found = [payload], set[int](), list[Storage]()
     while waiting:
         value = waiting.pop()
@@ -203,10 +233,10 @@ def _storages(payload: Any) -> list[Storage]:
 def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> dict[str, Any]:
     if not isinstance(payload, dict):
         kind = "tensor" if isinstance(payload, TensorClaim) else type(payload).__name__
-        raise ExplorerError(f"{name} holds a {kind}, not tensors by name: save a state_dict.")
+        raise ExplorerError(f"{name} contains a {kind} rather than named tensors: save a state_dict.")
     state = next((payload[key] for key in WRAPPERS if isinstance(payload.get(key), dict)), payload)
     if state is payload and not any(isinstance(value, TensorClaim | Strange) for value in payload.values()):
-        raise ExplorerError(f"{name} holds no tensors by name: save the state_dict of the model.")
+        raise ExplorerError(f"{name} contains no named tensors: save the state_dict of the model.")
     said = next((payload[key] for key in ARGUMENTS if key in payload), None)
     others = (
         []
@@ -224,13 +254,11 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
 def _placed(file: str, key: Any, value: Any, places: dict[str, tuple[int, int]]) -> list[Any]:
     if not isinstance(key, str) or not isinstance(value, TensorClaim | Strange):
         raise ExplorerError(
-            f"{file} holds {str(key)!r:.60} among its tensors, which is none: save the state_dict of the model."
+            f"{file} contains {str(key)!r:.60}, which is not a tensor: save the state_dict of the model."
         )
     width = WIDTHS.get(value.storage.dtype, 0) if isinstance(value, TensorClaim) else 0
     if isinstance(value, Strange) or not width:
-        raise ExplorerError(
-            f"{file} keeps {key:.60} in a form that cannot be read as plain numbers: save it dense and unquantised."
-        )
+        raise ExplorerError(f"{file} stores {key:.60} in an unsupported form: save it dense and unquantised.")
     if len(value.shape) != len(value.stride):
         raise PickleError
     first, length = places[value.storage.key] if math.prod(value.shape) else (0, 0)
@@ -241,13 +269,17 @@ def _placed(file: str, key: Any, value: Any, places: dict[str, tuple[int, int]])
         raise PickleError
     if tensor.count * width > length:
         raise ExplorerError(
-            f"{file} claims {value.shape} numbers for {key:.60} but holds fewer: it is damaged or a trap."
+            f"{file} declares the shape {value.shape} for {key:.60} but contains less data: "
+            "it is damaged or malicious, so download it again."
         )
     return [key, tensor.dtype, list(tensor.shape), list(tensor.stride), tensor.at]
 
 
 def _plain_arguments(said: dict[Any, Any]) -> dict[str, Any]:
-    """Arguments as plain values; what is none, or too deep, is left out. Raises PickleError where they have no end."""
+    """Convert arguments to plain values, dropping others and deep ones.
+
+    Raises PickleError for endless nesting.
+    """
     left = MAX_ARGUMENTS
 
     def plain(value: Any, depth: int) -> Any:
@@ -273,7 +305,8 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(8), "little")
     if length > min(MAX_HEADER_BYTES, size - 8):
         raise ExplorerError(
-            f"{name} claims a header of {length} bytes in a file of {size}: it is damaged or a trap, download it again."
+            f"{name} declares a header of {length} bytes in a file of {size}: "
+            "it is damaged or malicious, so download it again."
         )
     header = json.loads(file.read(length))
     metadata = header.pop("__metadata__", {})
@@ -284,7 +317,8 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
         shape, (first, last) = said["shape"], said["data_offsets"]
         if said["dtype"] not in _SAFE:
             raise ExplorerError(
-                f"{name} keeps {key:.60} as {said['dtype']!s:.20}, not as floating-point numbers: save the weights unquantised."
+                f"{name} stores {key:.60} as {said['dtype']!s:.20}, which is not floating-point: "
+                f"save the weights unquantised."
             )
         if not all(type(n) is int and 0 <= n < 2**48 for n in (*shape, first, last)) or len(shape) > 16:
             raise ValueError("sizes")
@@ -296,7 +330,7 @@ def _safetensors(file: IO[bytes], name: str, size: int) -> dict[str, Any]:
     if behind != size - 8 - length:
         raise ValueError("length")
     if not tensors:
-        raise ExplorerError(f"{name} holds no tensors by name: save the state_dict of the model.")
+        raise ExplorerError(f"{name} contains no named tensors: save the state_dict of the model.")
     return {
         "tensors": tensors,
         "args": {},

@@ -1,7 +1,7 @@
-"""The child's side: wait for a request, bound time and memory, run one function of this program, answer.
+"""The child process: wait for a request, limit time and memory, run one function, answer.
 
-Started as a program that calls `serve` by the module process beside this one. It imports what a request needs and
-nothing else, so that the first answer about a recipe takes 0.1 s and no file of weights waits for torch.
+The module `process` starts it as a program that calls `serve`. It imports only what a request needs, so that
+the first answer about a recipe takes 0.1 s and weights do not wait for torch.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .messages import receive, send
 
 try:
     import resource
-except ImportError:  # Windows: the parent's watch alone bounds time and memory
+except ImportError:  # Windows: only the parent limits time and memory
     resource = None
 
 MEMORY, FAILED = "memory", "failed"
 _GRACE_S = 2
-"""The parent's watch ends a request first; these are the limits that hold when the parent is gone."""
+"""Normally the parent ends a request first; these limits apply when the parent is gone."""
 
 
 def serve() -> None:
     """Answer requests from standard input on standard output until the parent closes it."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123  (libraries may print: their words must not mix with the answers)
+    with open(os.devnull, "r+b") as nothing:  # noqa: PTH123  (libraries may print, which must not mix with the answers)
         for number in (0, 1, 2):
             os.dup2(nothing.fileno(), number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -49,7 +49,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         function = getattr(
             importlib.import_module(module), name
-        )  # before the limits: a library is not the file's fault
+        )  # before the limits, which are for the file rather than for imports
         _bound(request["cpu_s"], request["wall_s"], request["memory_mb"])
         return {"result": function(*request["arguments"])}
     except ExplorerError as refusal:
@@ -69,9 +69,7 @@ def _bound(cpu_s: float, wall_s: float, memory_mb: int) -> None:
     _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + cpu_s + _GRACE_S))
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, _address_space() + memory_mb * 2**20)
-    signal.setitimer(
-        signal.ITIMER_REAL, wall_s + _GRACE_S
-    )  # ends the process wherever it is, even inside a C loop
+    signal.setitimer(signal.ITIMER_REAL, wall_s + _GRACE_S)  # ends the process even inside a C loop
 
 
 def _unbound() -> None:
@@ -85,7 +83,7 @@ def _unbound() -> None:
 def _limit(what: int, value: int) -> None:
     assert resource is not None
     hard = resource.getrlimit(what)[1]
-    with suppress(ValueError, OSError):  # a lower limit that the system set already is as good
+    with suppress(ValueError, OSError):  # the system may already have set a lower limit
         resource.setrlimit(what, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 

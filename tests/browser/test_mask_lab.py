@@ -202,5 +202,5 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
     assert picture(lab) == after
     other = patient(browser.new_context().new_page())
     other.goto(lab.url)
-    expect(other.get_by_text("lives in another session only")).to_be_visible()
+    expect(other.get_by_text("uploaded in another session")).to_be_visible()
     other.context.close()

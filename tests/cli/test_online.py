@@ -95,7 +95,7 @@ def test_a_row_of_such_a_table_finds_its_ground_again(server, tmp_path, capsys):
 def test_a_sweep_stops_where_the_link_expires_and_goes_on_with_a_fresh_one(server, tmp_path, capsys):
     words = ("--gsd-m", "120", "--out", str(tmp_path / "t"), *SMALL)
     code, _, err = asked(capsys, "embed", f"{server.base}/fails-later/visual.tif", *words)
-    assert (code, "ask the catalogue again" in err) == (2, True)
+    assert (code, "search the catalogue again" in err) == (2, True)
     server.service.expired = False
     code, _, err = asked(
         capsys, "embed", f"{server.base}/fails-later/visual.tif?sig=fresh", *words, "--resume"

@@ -63,7 +63,7 @@ def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
 )
 def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
     (tmp_path / name).write_text(text)
-    with pytest.raises(RecipeError, match="is not well-formed"):
+    with pytest.raises(RecipeError, match="is not valid"):
         read_recipe(tmp_path / name)
 
 

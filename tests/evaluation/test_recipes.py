@@ -71,7 +71,7 @@ def test_what_could_not_be_followed_is_named(index_zip, network):
     [
         ('protocol = "knn"\nspeed = 3\n', "unknown setting 'speed'"),
         ('protocol = "knn"\n', "lacks 'data'"),
-        ("no toml at all", "is not well-formed"),
+        ("no toml at all", "is not valid"),
         (
             'protocol="magic"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n',
             "asks for the protocol 'magic'",
@@ -90,7 +90,7 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
     (tmp_path / "recipe.toml").write_text(content)
     with pytest.raises(RecipeError, match=said):
         read_recipe(tmp_path / "recipe.toml")
-    with pytest.raises(RecipeError, match=r"'mine\.toml' is not well-formed"):
+    with pytest.raises(RecipeError, match=r"'mine\.toml' is not valid"):
         parse_recipe(b"\xff", "mine.toml")
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "missing.toml")

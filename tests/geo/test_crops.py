@@ -58,7 +58,7 @@ def test_a_side_serves_only_pictures_that_are_large_enough() -> None:
     assert set(blue.tolist()) <= {128, 137} and len(set(blue.tolist())) == 2
     with pytest.raises(
         GeoError,
-        match=r"No training picture is 300 px a side \(the largest has 250\): crops are never enlarged",
+        match=r"No training image has 300 px per side \(the largest has 250\) and crops are never enlarged",
     ):
         draw_crops(MIXED, 300, 0, 0, range(2))
 
@@ -81,5 +81,5 @@ def test_workers_and_the_order_of_steps_change_nothing() -> None:
 
 
 def test_an_unknown_source_is_refused_with_the_known_ones(tmp_path) -> None:
-    with pytest.raises(GeoError, match="no training imagery called moon: choose from eurosat"):
+    with pytest.raises(GeoError, match="no training imagery moon: choose from eurosat"):
         find_imagery(tmp_path, ("moon",))

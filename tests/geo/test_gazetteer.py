@@ -62,9 +62,9 @@ def test_southern_and_western_coordinates():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "Write the name"),
-        ("120, 45", "no place on Earth.*latitude comes first"),
-        ("99, 200", "no place on Earth"),
+        ("", "The place is empty"),
+        ("120, 45", "not a place on Earth.*latitude comes first"),
+        ("99, 200", "not a place on Earth"),
         ("12N 13N", "twice"),
         ("Qwertzuiop", "not among the 24,000 towns"),
         ("x" * 300, "at most 120"),

@@ -29,5 +29,5 @@ def test_parts_of_a_place_put_together_show_the_place():
 
 
 def test_a_tile_of_unknown_ground_is_refused():
-    with pytest.raises(GeoError, match="which ground"):
+    with pytest.raises(GeoError, match="no known extent"):
         parts_of(TileSpec(REF), 2)

@@ -98,7 +98,7 @@ def test_more_ground_than_there_is_is_refused_with_what_would_fit():
         plan((60, 40), (0, 0, 60, 40), (10.0, 10.0), 20.0, 100)
     with pytest.raises(GeoError, match="at most 400 m"):
         plan((60, 40), (0, 0, 60, 40), (10.0, 10.0), 5000.0, None)
-    with pytest.raises(GeoError, match="px a side"):
+    with pytest.raises(GeoError, match="px per side"):
         plan((60, 40), (0, 0, 60, 40), (10.0, 10.0), 0.001, None)
 
 

@@ -61,7 +61,7 @@ def test_a_name_that_leads_inside_the_network_is_dropped_before_a_byte_is_sent(m
         port = listening.getsockname()[1]
         found = socket.getaddrinfo("127.0.0.1", port, type=socket.SOCK_STREAM)
         monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: found)
-        with pytest.raises(OnlineError, match="inside this machine's own network"):
+        with pytest.raises(OnlineError, match="in a private network"):
             Web(asked=True).json(f"https://rebound.example.org:{port}/")
         reached, _ = listening.accept()
         reached.settimeout(2)
@@ -72,9 +72,9 @@ def test_a_redirect_is_checked_like_any_address(server, monkeypatch):
     web = Web()
     assert web.part(f"{server.base}/to/?address={server.base}/cog/visual.tif", 0, 4).data == b"II*\0"
     for to in ("file:///etc/passwd", "ftp://example.org/a", "https://u:p@example.org/"):
-        with pytest.raises(OnlineError, match=r"cannot be asked|user name"):
+        with pytest.raises(OnlineError, match=r"cannot be opened|user name"):
             web.part(f"{server.base}/to/?address={to}", 0, 4)
-    with pytest.raises(OnlineError, match="without end"):
+    with pytest.raises(OnlineError, match="too many times"):
         web.json(f"{server.base}/round")
 
 
@@ -88,11 +88,11 @@ def test_parts_come_with_the_size_of_the_whole(server):
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/signed/visual.tif?sig=old", "expired or needs signing"),
-        ("/cog/none.tif", "nothing at this address"),
-        ("/whole/visual.tif", "does not give parts"),
+        ("/signed/visual.tif?sig=old", "expired or needs a signature"),
+        ("/cog/none.tif", "no file at this address"),
+        ("/whole/visual.tif", "does not support range requests"),
         ("/html", "web page"),
-        ("/other-part/x.tif", "another part"),
+        ("/other-part/x.tif", "a different part"),
         ("/slow", "does not answer in time"),
     ],
 )
@@ -108,9 +108,9 @@ def test_a_part_that_cannot_be_had_is_said_in_a_sentence(web, server, path, said
     [
         ("/html", "web page"),
         ("/nothing", "instead of JSON"),
-        ("/bomb", "more than 1.0 MB"),
+        ("/bomb", "more than the allowed 1.0 MB"),
         ("/slow", "in time"),
-        ("/drip", "too slow to finish"),
+        ("/drip", "too slow"),
     ],
 )
 def test_an_answer_that_is_no_json_too_long_or_too_slow_is_said_in_a_sentence(web, server, path, said):

@@ -129,7 +129,7 @@ def test_each_thing_that_goes_wrong_is_a_sentence(
     monkeypatch.setenv("EARTH_MAE_STAC", f"{server.base}/v1")
     monkeypatch.setattr(server.service, "raster", "signed/visual.tif?sig=old")
     app = ask(app, place="-112.72, 40.82")
-    assert any("expired or needs signing" in error.value for error in app.error)
+    assert any("expired or needs a signature" in error.value for error in app.error)
     words(app)
 
 

@@ -387,7 +387,7 @@ def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("a.toml", b"no recipe", "is not well-formed"),
+        ("a.toml", b"no recipe", "is not valid"),
         ("a.json", b'{"protocol": "knn"}', "lacks 'data'"),
         (
             "a.json",

@@ -48,7 +48,7 @@ def test_a_name_flies_there_and_searches_for_what_looks_like_it(open_page: Open)
 
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize(
-    ("text", "sentence"), [("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "no place on Earth")]
+    ("text", "sentence"), [("Qwertzuiop", "not among the 24,000 towns"), ("91, 181", "not a place on Earth")]
 )
 def test_a_name_that_nobody_knows_gets_a_sentence(open_page: Open, text: str, sentence: str) -> None:
     app = find(calm(open_page(PAGE, tab="Find")), text)

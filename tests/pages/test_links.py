@@ -29,7 +29,7 @@ def reported(app: AppTest) -> str:
         (MASK_LAB, {"mask": "checkerboard-30"}, "takes no ratio"),
         (MASK_LAB, {"mask": "random-50-z5"}, "takes no size"),
         (MASK_LAB, {"tile": "samples/none"}, "'none' is not in"),
-        (MASK_LAB, {"win": "99999,0,50,50"}, "leaves the picture"),
+        (MASK_LAB, {"win": "99999,0,50,50"}, "extends beyond the picture"),
         (MASK_LAB, {"at": "0,0"}, "outside this picture"),
         (MASK_LAB, {"gsd": "1e6"}, "ask for a GSD of at most"),
         (MASK_LAB, {"size": "13"}, "13 px cannot be cut into patches"),

@@ -101,7 +101,7 @@ def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, 
     monkeypatch.setattr("ui.shell.state.session_id", lambda: "somebody else")
     other = open_page(LAB, model=key)
     assert not other.exception
-    assert "lives in another session only" in other.warning[0].value
+    assert "uploaded in another session" in other.warning[0].value
     assert picked(other) == default_reconstructor()
     assert all("mine" not in option for box in other.selectbox for option in box.options)
 

@@ -1,1 +1,1 @@
-"""One file per verb, found by discovery."""
+"""The verbs of the command line, one per file, discovered by `core.cli.entry`."""

@@ -1,4 +1,4 @@
-"""What every source offers: names of pictures, what is known about each, and tiles cut from them."""
+"""The base class of image sources: keys, metadata and tiles of pictures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OPEN_PICTURES = 4
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """Describe a source in a list: what it is, of which kind, how many pictures, whose, under which terms."""
+    """Title, kind, number of pictures, credit and licence of a source."""
 
     title: str
     kind: str
@@ -27,9 +27,9 @@ class SourceInfo:
 
 @dataclass(frozen=True)
 class Entry:
-    """Describe one picture of a source as far as is known without opening it.
+    """What is known about a picture without opening it.
 
-    `gsd_m` None where the file itself knows, `when` it was taken (ISO 8601) where somebody said.
+    `gsd_m` is None if only the file states it; `when` is the acquisition time (ISO 8601), if stated.
     """
 
     key: str
@@ -45,7 +45,10 @@ class Entry:
 
 
 class Source(ABC):
-    """Give tiles of the pictures that a source holds. Safe to share between threads; keeps the last few pictures open."""
+    """A set of pictures to read tiles from.
+
+    Safe to share between threads; keeps the last few pictures open.
+    """
 
     def __init__(self, name: str, info: SourceInfo) -> None:
         self.name = name
@@ -54,38 +57,41 @@ class Source(ABC):
 
     @abstractmethod
     def keys(self) -> tuple[str, ...]:
-        """List the pictures in a stable order."""
+        """Return the keys of all pictures in a stable order."""
 
     @abstractmethod
     def entry(self, key: str) -> Entry:
-        """Describe one picture; raises GeoError for a key that is not there."""
+        """Return what is known about a picture; raises GeoError for an unknown key."""
 
     @abstractmethod
     def _open(self, key: str) -> Picture: ...
 
     def ref(self, key: str | None = None) -> TileRef:
-        """Give the reference of a picture, of the first one when no key is given."""
+        """Return the reference of a picture, by default the first one."""
         return TileRef(self.name, self.keys()[0] if key is None else key)
 
     def opened(self, key: str) -> Picture:
-        """Give an opened picture, for those who read many boxes of it; raises GeoError for a key that is not there."""
+        """Return an open picture, to read many windows from it; raises GeoError for an unknown key."""
         self.entry(key)
         return self._picture(key)
 
     def header(self, key: str) -> Header:
-        """Describe a picture's size, bands and georeference; opens the file, reads no pixels of a raster."""
+        """Return size, bands and georeference of a picture.
+
+        Opens the file but reads no pixels of a raster.
+        """
         self.entry(key)
         return self._picture(key).header
 
     def native_gsd_m(self, key: str) -> float:
-        """Give the scalar GSD in metres at a picture's middle; raises GeoError where nobody knows it."""
+        """Return the scalar GSD in metres at the centre of a picture; raises GeoError if it is unknown."""
         found = native_gsd(self.header(key), Known(self.entry(key).gsd_m))
         if found is None:
             raise no_gsd()
         return math.sqrt(found[0] * found[1])
 
     def read(self, spec: TileSpec) -> Tile:
-        """Cut the tile that a spec asks for; raises GeoError with a sentence when it cannot be had."""
+        """Read the tile of a spec; raises GeoError if that is not possible."""
         entry = self.entry(spec.ref.key)
         known = Known(entry.gsd_m, entry.rgb, entry.credit or self.info.credit)
         picture = self._picture(spec.ref.key)
@@ -95,5 +101,5 @@ class Source(ABC):
 
 
 def missing_key(source: str, key: str) -> GeoError:
-    """Build the error for a key that a source does not hold."""
+    """Return the error for an unknown key of a source."""
     return GeoError(f"'{key[:80]}' is not in {source}: choose one of the pictures that it lists.")

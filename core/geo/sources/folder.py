@@ -1,4 +1,4 @@
-"""A folder of rasters and pictures, its sub-folders included; links that lead out of it are not followed."""
+"""A folder of rasters and pictures with its subfolders; links that lead out of it are not followed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ MAX_FILES = 100_000
 
 
 class FolderSource(Source):
-    """Serve every GeoTIFF, PNG and JPEG of a folder under its relative path; `gsd_m` is stated for all that lack one.
+    """Every GeoTIFF, PNG and JPEG of a folder by relative path.
 
-    Raises GeoError where the folder holds none.
+    `gsd_m` applies to those that do not state it.
+
+    Raises GeoError if there are none.
     """
 
     def __init__(self, folder: Path, *, gsd_m: float | None = None, name: str | None = None) -> None:
@@ -25,22 +27,24 @@ class FolderSource(Source):
         self._gsd_m = gsd_m
         self._files = _list(self._folder)
         if not self._files:
-            raise GeoError(f"The folder '{folder.name}' holds no GeoTIFF, PNG or JPEG: choose another one.")
+            raise GeoError(
+                f"The folder '{folder.name}' contains no GeoTIFF, PNG or JPEG: choose another one."
+            )
         super().__init__(name or folder.name, SourceInfo(folder.name, "folder", len(self._files)))
 
     def keys(self) -> tuple[str, ...]:
-        """List relative paths, sorted."""
+        """Return the relative paths, sorted."""
         return tuple(self._files)
 
     def entry(self, key: str) -> Entry:
-        """Describe one file by its name."""
+        """Return what is known about a file."""
         if key not in self._files:
             raise missing_key(self.info.title, key)
         return Entry(key, Path(key).stem, self._gsd_m)
 
     def _open(self, key: str) -> Picture:
         if not self._files[key].is_file():
-            raise GeoError(f"'{key}' has gone from the folder since it was listed: open the folder again.")
+            raise GeoError(f"'{key}' is no longer in the folder: open the folder again.")
         return load_picture(self._files[key])
 
 
@@ -55,6 +59,7 @@ def _list(folder: Path) -> dict[str, Path]:
             files[file.relative_to(folder).as_posix()] = file.resolve()
             if len(files) > MAX_FILES:
                 raise GeoError(
-                    f"The folder '{folder.name}' holds more than {MAX_FILES:,} pictures: choose a smaller one."
+                    f"The folder '{folder.name}' contains more than {MAX_FILES:,} pictures: "
+                    "choose a smaller one."
                 )
     return files

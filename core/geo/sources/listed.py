@@ -1,4 +1,4 @@
-"""What a list of online rasters says about one of them: its entry, and its address without the parts that must not be written down."""
+"""Entries of a list of online rasters, with addresses stripped of signatures and tokens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .base import Entry
 
 @dataclass(frozen=True)
 class Listed:
-    """A raster that a source lists: what is known about it, and its whole address, with a signature where it has one."""
+    """A listed raster: its entry, and its full address including any signature."""
 
     entry: Entry
     address: str
 
 
 def plain(address: str) -> str:
-    """Give an address without query and fragment, where signatures and tokens are."""
+    """Return an address without query and fragment, which may contain signatures and tokens."""
     return address.partition("?")[0].partition("#")[0]

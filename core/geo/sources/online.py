@@ -1,4 +1,7 @@
-"""Rasters on the internet by their address, alone or as the scenes of a STAC answer; nothing is asked while online access is off."""
+"""Online rasters by address, or as the scenes of a STAC response.
+
+No request is made while online access is off.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class OnlineSource(Source):
-    """Serve cloud-optimised GeoTIFFs by address, reading only the windows asked for.
+    """Cloud-optimised GeoTIFFs by address; only the requested windows are read.
 
-    A key is an address without its query, so that no signature is ever written down or shown. The source of the catalogue lists nothing
-    and opens any address that may be asked; one made of `listed` rasters serves those and no other. Opening raises OnlineError while
-    online access is off or where the server does not answer well, GeoError where the answer is no cloud-optimised GeoTIFF.
+    A key is an address without its query, so that signatures are never stored or shown. Without `listed`, any
+    allowed address can be opened; with `listed`, only those rasters. Opening raises OnlineError while online
+    access is off or if the server fails, and GeoError if the file is not a cloud-optimised GeoTIFF.
     """
 
     def __init__(self, listed: Mapping[str, Listed] | None = None, *, asked: bool = False) -> None:
@@ -39,11 +42,11 @@ class OnlineSource(Source):
         super().__init__(NAME, SourceInfo(NAME, NAME, len(self._listed)))
 
     def keys(self) -> tuple[str, ...]:
-        """List the rasters named; none for the source that opens any."""
+        """Return the keys of the listed rasters; none if any address can be opened."""
         return tuple(self._listed) if not self._any else ()
 
     def entry(self, key: str) -> Entry:
-        """Describe a raster by its address; asks nobody."""
+        """Return what is known about a raster; makes no request."""
         if key in self._listed:
             return self._listed[key].entry
         if not self._any or urlsplit(key).scheme not in ("http", "https"):
@@ -56,7 +59,8 @@ class OnlineSource(Source):
         return Entry(key, name_of(key))
 
     def remember(self, listed: Listed) -> None:
-        """Take note of what a catalogue said about a raster: its credit, its time, and its address with a signature that is still good."""
+        """Store the entry that a catalogue returned for a raster: credit, time, and the address with a
+        valid signature."""
         with self._lock:
             if len(self._listed) > 1000:
                 self._listed.clear()
@@ -74,14 +78,16 @@ class OnlineSource(Source):
 
 
 def open_remote(web: Web, address: str) -> GeoTiff:
-    """Open a cloud-optimised GeoTIFF by address: its beginning is read now, pixels when they are asked for."""
+    """Open a cloud-optimised GeoTIFF by address: its beginning is read now, pixels when they are asked
+    for."""
     file = RemoteFile(web, address)
     head = file.head(512)
     if not head.startswith(TIFF_MAGIC):
         page = head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
         what = "a web page, perhaps one to sign in on" if page else "no GeoTIFF"
         raise GeoError(
-            f"'{file.name}' on {urlsplit(address).hostname} is {what}: give the address of a cloud-optimised GeoTIFF itself."
+            f"'{file.name}' on {urlsplit(address).hostname} is {what}: "
+            "give the address of a cloud-optimised GeoTIFF itself."
         )
     picture = GeoTiff(file, file.name)
     _ = picture.header  # raises now, not at the first tile
@@ -89,10 +95,12 @@ def open_remote(web: Web, address: str) -> GeoTiff:
 
 
 def from_address(address: str, gsd_m: float | None, *, asked: bool) -> OnlineSource:
-    """Open an https address of a raster, or `stac:` and the address of a STAC item or of a list of them; `asked` as in `core.net.online`.
+    """Open a raster by https address, or scenes by `stac:` and the address of an item or list.
 
-    `stac:URL#ASSET` chooses an asset, else the picture for the eye is taken. A raster is opened at once, the scenes of a list when they are
-    read. Raises OnlineError and GeoError.
+    `asked`: see `core.net.online`.
+
+    `stac:URL#ASSET` selects an asset, by default the visual one. A single raster is opened at once, the
+    scenes of a list when they are read. Raises OnlineError and GeoError.
     """
     online.require(asked)
     if not address.lower().startswith(STAC):

@@ -1,4 +1,4 @@
-"""Opening what a person points at: the bytes decide what it is, and only local files, GTiff, PNG and JPEG get through."""
+"""Open a file, folder or address as a source; the type is detected from content."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ ADDRESSES = (
 
 
 class SingleSource(Source):
-    """Serve one raster or picture under its file name."""
+    """One raster or picture under its file name."""
 
     def __init__(self, picture: Picture, entry: Entry, kind: str, *, name: str = "file") -> None:
         super().__init__(name, SourceInfo(entry.title, kind, 1))
         self.picture, self._entry = picture, entry
 
     def keys(self) -> tuple[str, ...]:
-        """List the one name."""
+        """Return the only key."""
         return (self._entry.key,)
 
     def entry(self, key: str) -> Entry:
-        """Describe the one picture."""
+        """Return what is known about the only picture."""
         if key != self._entry.key:
             raise missing_key(self.info.title, key)
         return self._entry
@@ -57,11 +57,12 @@ def open_source(
 ) -> Source:
     """Open a GeoTIFF/COG, a PNG or JPEG, a folder of them, or a zip pack with an index.csv.
 
-    `path` is a local path, or the bytes of a raster or picture (an upload). `gsd_m` states metres per pixel where the
-    file does not know. `name` is what to call it in the catalogue. An https address of a COG, and `stac:` with that of a STAC item, are
-    opened with `online=True` or where online access is on (`core.net.online`). Raises GeoError: missing, empty, damaged or unknown files, a GSD
-    of -1; OnlineError: addresses while it is off, and whatever goes wrong on the net.
-    Bytes, and with `untrusted` a file, are a stranger's: they are decoded in a child process with limits on time and memory.
+    path: a local path, the bytes of a raster or picture (an upload), an https address of a COG, or `stac:`
+    and the address of a STAC item. gsd_m: metres per pixel, for files that do not state it. name: its name in
+    the catalogue. online: allow addresses; they are also allowed where online access is on
+    (`core.net.online`). untrusted: decode the file in a child process with limits on time and memory, as is
+    always done for bytes. Raises GeoError for missing, empty, damaged or unknown files and an invalid GSD;
+    OnlineError for network errors or while online access is off.
     """
     require_gsd(gsd_m)
     if isinstance(path, bytes):
@@ -73,9 +74,7 @@ def open_source(
         file = Path(path).expanduser().resolve()
         is_folder, is_file = file.is_dir(), file.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise GeoError(
-            "That is not a path that can be opened: give the path of a local file or folder."
-        ) from error
+        raise GeoError("This path is not valid: give the path of a local file or folder.") from error
     if is_folder:
         return FolderSource(file, gsd_m=gsd_m, name=name)
     if not is_file:
@@ -100,7 +99,8 @@ def _from_bytes(data: bytes, gsd_m: float | None, name: str) -> Source:
 def _from_address(address: str, gsd_m: float | None, online: bool) -> Source:
     if not address.lower().startswith(("http://", "https://", "stac:")):
         raise GeoError(
-            "Only local files and, with online access switched on, https addresses can be opened: give one of those."
+            "Only local files and, with online access switched on, https addresses can be opened: "
+            "choose one of them."
         )
     from .online import from_address
 

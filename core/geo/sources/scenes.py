@@ -1,8 +1,10 @@
-"""Scenes of a STAC catalogue: asked for by place, dates and cloud, or read from the address of an item.
+"""Satellite scenes of a STAC catalogue, found by place, dates and cloud cover or read from the address of
+an item.
 
-The default is Earth Search's Sentinel-2 L2A: cloud-optimised, all land, every few days, free and without an account. EARTH_MAE_STAC and
-EARTH_MAE_STAC_COLLECTION name another. pystac-client forms the question and follows the pages; its own HTTP is replaced by `core.net.client`, so
-that one door has all the limits. What comes back is hostile until it is understood: an item is taken apart here, and wrong ones are left out.
+The default is Sentinel-2 L2A of Earth Search: cloud-optimised, all land, every few days, free and without an
+account. EARTH_MAE_STAC and EARTH_MAE_STAC_COLLECTION select another. pystac-client builds the query and
+follows pages; its HTTP client is replaced by `core.net.client` with its limits. Responses are untrusted:
+items are validated here, and invalid ones are left out.
 """
 
 from __future__ import annotations
@@ -35,19 +37,19 @@ PREVIEW_TYPES = ("image/jpeg", "image/png", "image/jpg")
 
 @dataclass(frozen=True)
 class StacCatalogue:
-    """Name a STAC API and one of its collections."""
+    """A STAC API and one of its collections."""
 
     address: str
     collection: str
 
     @property
     def title(self) -> str:
-        """Name it for people."""
+        """The name to display."""
         return f"{self.collection} at {urlsplit(self.address).hostname}"
 
 
 def catalogue() -> StacCatalogue:
-    """Give the catalogue that the settings name."""
+    """Return the catalogue selected in the environment."""
     return StacCatalogue(
         os.environ.get(STAC_VARIABLE) or EARTH_SEARCH, os.environ.get(COLLECTION_VARIABLE) or SENTINEL_2
     )
@@ -55,9 +57,10 @@ def catalogue() -> StacCatalogue:
 
 @dataclass(frozen=True)
 class SceneQuery:
-    """Say which scenes are wanted: `lonlat` in degrees, first and last day (inclusive, ISO 8601), cloud in percent at most.
+    """A search: `lonlat` in degrees, first and last day (inclusive, ISO 8601), maximum cloud cover in
+    percent.
 
-    Raises GeoError for a place or a span of days that cannot be.
+    Raises GeoError for an invalid place or date range.
     """
 
     lonlat: tuple[float, float]
@@ -70,27 +73,29 @@ class SceneQuery:
         lon, lat = self.lonlat
         if not (math.isfinite(lon) and math.isfinite(lat) and abs(lon) <= 360 and abs(lat) <= 90):
             raise GeoError(
-                f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees."
+                f"{lon:g}, {lat:g} is not a place on Earth: give longitude, then latitude, in degrees."
             )
         try:
             backwards = date.fromisoformat(self.first_day) > date.fromisoformat(self.last_day)
         except ValueError as error:
             raise GeoError(
-                f"'{self.first_day[:20]}' to '{self.last_day[:20]}' is no span of days: write them as 2024-06-30."
+                f"'{self.first_day[:20]}' to '{self.last_day[:20]}' is not a date range: "
+                "write dates as 2024-06-30."
             ) from error
         if backwards:
             raise GeoError(
-                f"The span of days ends on {self.last_day}, before it begins on {self.first_day}: exchange the two."
+                f"The date range ends on {self.last_day}, before it begins on {self.first_day}: swap the two."
             )
         if not 0 <= self.cloud_percent <= 100 or not 1 <= self.most <= MOST_SCENES:
             raise GeoError(
-                f"Cloud is 0 to 100 percent and 1 to {MOST_SCENES} scenes can be asked for: change the one that is beyond."
+                f"Cloud cover must be 0 to 100 % and the number of scenes 1 to {MOST_SCENES}: "
+                "change the invalid value."
             )
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One raster of a scene: name in the item, title, address, GSD in metres where the item says it."""
+    """A raster of a scene: key in the item, title, address, and GSD in metres if stated."""
 
     key: str
     title: str
@@ -101,7 +106,8 @@ class Asset:
 
 @dataclass(frozen=True)
 class SatelliteScene:
-    """One acquisition: when (ISO 8601), cloud in percent where known, outline as rings of (lon, lat), preview, rasters."""
+    """One acquisition: time (ISO 8601), cloud cover in percent if known, outline as rings of (lon, lat),
+    preview, rasters."""
 
     id: str
     address: str
@@ -113,12 +119,13 @@ class SatelliteScene:
     assets: tuple[Asset, ...]
 
     def asset(self, key: str | None = None) -> Asset:
-        """Give an asset by name, else the one made for the eye; raises GeoError where there is none."""
+        """Return an asset by key, by default the visual one; raises GeoError if there is none."""
         names = {asset.key: asset for asset in self.assets}
         if key is not None:
             if key not in names:
                 raise GeoError(
-                    f"The scene {self.id} has no raster '{key[:40]}': choose one of {', '.join(names) or 'none'}."
+                    f"The scene {self.id} has no raster '{key[:40]}': "
+                    f"choose one of {', '.join(names) or 'none'}."
                 )
             return names[key]
         for name in EYE_ASSETS:
@@ -130,13 +137,11 @@ class SatelliteScene:
             or list(self.assets)
         )
         if not chosen:
-            raise GeoError(
-                f"The scene {self.id} lists no GeoTIFF that can be asked for over https: choose another scene."
-            )
+            raise GeoError(f"The scene {self.id} has no GeoTIFF with an https address: choose another scene.")
         return chosen[0]
 
     def listed(self, key: str | None = None) -> Listed:
-        """Describe an asset as a raster of an online source."""
+        """Return an asset as a raster of an online source."""
         asset = self.asset(key)
         year = self.when[:4]
         credit = (
@@ -150,7 +155,7 @@ class SatelliteScene:
 
 
 def search(web: Web, query: SceneQuery, where: StacCatalogue | None = None) -> tuple[SatelliteScene, ...]:
-    """Ask a catalogue for the scenes that show a place, the least cloudy first; raises OnlineError where there are none."""
+    """Search a catalogue for scenes of a place, least cloudy first; raises OnlineError if there are none."""
     where = where or catalogue()
     lon, lat = (query.lonlat[0] + 180) % 360 - 180, query.lonlat[1]
     asked: dict[str, Any] = {
@@ -168,12 +173,13 @@ def search(web: Web, query: SceneQuery, where: StacCatalogue | None = None) -> t
     except RefusedError as refused:
         if refused.status not in (400, 422, 501):
             raise
-        items = _items(web, to, MOST_SCENES, asked)  # an API without the query or sort extension: choose here
+        items = _items(web, to, MOST_SCENES, asked)  # an API without the query or sort extension: filter here
     scenes = [scene for item in items if (scene := scene_of(item)) is not None]
     fit = [s for s in scenes if (s.cloud_percent or 0) <= query.cloud_percent and s.assets]
     if not fit:
         raise OnlineError(
-            f"No scene of {where.title} shows {lon:.3f}, {lat:.3f} from {query.first_day} to {query.last_day} with at most "
+            f"No scene of {where.title} shows {lon:.3f}, {lat:.3f} from {query.first_day} to "
+            f"{query.last_day} with at most "
             f"{query.cloud_percent:g} % cloud: widen the dates, allow more cloud, or choose a place on land."
         )
     return tuple(
@@ -188,12 +194,13 @@ def _items(web: Web, to: str, most: int, asked: dict[str, Any]) -> list[Any]:
         return list(ItemSearch(to, stac_io=_io(web), max_items=most, limit=most, **asked).items_as_dicts())
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise OnlineError(
-            f"{urlsplit(to).hostname} does not answer as a STAC API does: check the address ({STAC_VARIABLE})."
+            f"{urlsplit(to).hostname} does not respond like a STAC API: check the address ({STAC_VARIABLE})."
         ) from error
 
 
 def _io(web: Web) -> Any:
-    """pystac-client's reader, all of whose requests go through our own door; a page that answers for ever ends after a few."""
+    """Return a reader for pystac-client that sends every request through `Web` and limits the number of
+    pages."""
     from pystac_client.stac_api_io import StacApiIO
 
     class Guarded(StacApiIO):
@@ -222,7 +229,7 @@ def _io(web: Web) -> Any:
 
 
 def read_scenes(web: Web, address: str) -> tuple[SatelliteScene, ...]:
-    """Read the scene of a STAC item, or those of a list of items (a search's answer), from their address; raises OnlineError."""
+    """Read the scene of a STAC item, or those of a list of items, from an address; raises OnlineError."""
     found = web.json(address)
     items: Any = (
         found.get("features")
@@ -236,21 +243,25 @@ def read_scenes(web: Web, address: str) -> tuple[SatelliteScene, ...]:
     ]
     if not scenes:
         raise OnlineError(
-            f"There is no STAC item at {plain(address)[:120]}: give the address of an item, or of a search that lists some."
+            f"There is no STAC item at {plain(address)[:120]}: "
+            "give the address of an item or of a search result."
         )
     return tuple(scenes)
 
 
 def scene_of(item: Any, address: str = "") -> SatelliteScene | None:
-    """Understand a STAC item; None where it is none. Of its assets those are kept that are GeoTIFFs at http(s) addresses."""
+    """Parse a STAC item, keeping the assets that are GeoTIFFs at http(s) addresses.
+
+    None if it is not an item.
+    """
     if (
         not isinstance(item, dict)
         or item.get("type") != "Feature"
         or not isinstance(item.get("assets"), dict)
     ):
         return None
-    said = item.get("properties")
-    properties: dict[str, Any] = said if isinstance(said, dict) else {}
+    stated = item.get("properties")
+    properties: dict[str, Any] = stated if isinstance(stated, dict) else {}
     base = next(
         (
             link["href"]
@@ -306,7 +317,7 @@ def _is_web(address: str) -> bool:
 
 
 def _outline(geometry: Any) -> tuple[tuple[tuple[float, float], ...], ...]:
-    """Give the outer rings of a polygon or of several; none where it is neither."""
+    """Return the outer rings of a Polygon or MultiPolygon; empty for anything else."""
     if not isinstance(geometry, dict):
         return ()
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")

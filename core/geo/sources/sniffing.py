@@ -1,4 +1,4 @@
-"""What a file is, told by its bytes and not by its name, and one raster or picture opened from them."""
+"""File types from content rather than names, and rasters and pictures opened accordingly."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MAX_PICTURE_BYTES = 512 * 2**20
 
 
 def load_picture(file: Path, *, untrusted: bool = False) -> Picture:
-    """Open one local raster or picture whose path has been checked; raises GeoError where its bytes are neither.
+    """Open a local raster or picture whose path has been checked; raises GeoError if it is neither.
 
-    An `untrusted` one is decoded in a child process.
+    An `untrusted` file is decoded in a child process.
     """
     with readable(file).open("rb") as stream:
         head = stream.read(64)
@@ -25,20 +25,24 @@ def load_picture(file: Path, *, untrusted: bool = False) -> Picture:
             return _checked(GeoTiff(file, file.name, untrusted=untrusted))
         if file.stat().st_size > MAX_PICTURE_BYTES:
             raise GeoError(
-                f"'{file.name}' is too large for a picture: store it as a tiled GeoTIFF, which is read by window."
+                f"'{file.name}' is too large for a picture: "
+                "save it as a tiled GeoTIFF, which is read by window."
             )
         return (decode_untrusted if untrusted else decode_picture)(head + stream.read(), file.name)
 
 
 def load_bytes(data: bytes, name: str, *, untrusted: bool = False) -> Picture:
-    """Open one raster or picture from its bytes, as `load_picture` does from a file."""
+    """Open a raster or picture from bytes, as `load_picture` does from a file."""
     if sniff(data[:64], name) == "raster":
         return _checked(GeoTiff(data, name, untrusted=untrusted))
     return (decode_untrusted if untrusted else decode_picture)(data, name)
 
 
 def sniff(head: bytes, name: str) -> str:
-    """Tell "raster", "picture" or "zip" from a file's first bytes, whatever its name says; raises GeoError for the rest."""
+    """Return "raster", "picture" or "zip" from the first bytes of a file.
+
+    Raises GeoError for anything else.
+    """
     if not head:
         raise GeoError(f"'{name}' is empty (0 bytes): copy or download it again.")
     if head.startswith(TIFF_MAGIC):
@@ -49,22 +53,24 @@ def sniff(head: bytes, name: str) -> str:
         return "zip"
     if head.lstrip().startswith((b"<VRT", b"<?xml", b"<GDAL")):
         raise GeoError(
-            f"'{name}' is a virtual raster, a text that points at other files: turn it into a GeoTIFF with `gdal_translate` and open that."
+            f"'{name}' is a virtual raster that points to other files: "
+            "convert it to a GeoTIFF with `gdal_translate` and open that."
         )
     raise GeoError(
-        f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: convert it with `gdal_translate` and open the result."
+        f"'{name}' is neither GeoTIFF, PNG, JPEG nor a zip pack: "
+        "convert it with `gdal_translate` and open the result."
     )
 
 
 def _checked(raster: GeoTiff) -> GeoTiff:
-    _ = raster.header  # raises now, not at the first tile
+    _ = raster.header  # raises here rather than at the first tile
     return raster
 
 
 def readable(file: Path) -> Path:
-    """The same path; raises GeoError where it may not be read."""
+    """Return the path unchanged; raises GeoError if it cannot be read."""
     try:
         with file.open("rb"):
             return file
     except OSError as error:
-        raise GeoError(f"'{file.name}' may not be read: check its permissions.") from error
+        raise GeoError(f"'{file.name}' cannot be read: check its permissions.") from error

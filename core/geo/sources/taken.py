@@ -1,4 +1,4 @@
-"""When a raster was taken, from the tags that it carries."""
+"""The acquisition time of a raster, from its tags."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from collections.abc import Mapping
 from datetime import datetime
 
 WHEN_TAGS = (
-    "ACQUISITIONDATETIME", "ACQUISITIONDATE", "DATEACQUIRED", "SENSINGTIME", "EXIFDATETIMEORIGINAL", "DATETIMEORIGINAL", "TIFFTAGDATETIME",
-)  # fmt: skip
-"""Tags that say when a raster was taken, the surest first, in capitals without what joins their words."""
+    "ACQUISITIONDATETIME",
+    "ACQUISITIONDATE",
+    "DATEACQUIRED",
+    "SENSINGTIME",
+    "EXIFDATETIMEORIGINAL",
+    "DATETIMEORIGINAL",
+    "TIFFTAGDATETIME",
+)
+"""Tags with the acquisition time, most reliable first, in capitals without separators."""
 
 
 def when_taken(tags: Mapping[str, str]) -> str:
-    """Find in tags when a raster was taken, "2015:07:14 00:00:00" and ISO 8601 alike; gives ISO 8601, empty where no tag makes sense."""
+    """Return the acquisition time in ISO 8601 from tags in that form or as "2015:07:14 00:00:00".
+
+    The result is empty if the time is unknown.
+    """
     plain = {re.sub(r"[^A-Z]", "", name.upper()): str(value).strip() for name, value in tags.items()}
     for name in WHEN_TAGS:
         text = re.sub(r"^(\d{4})[:/](\d\d)[:/](\d\d)", r"\1-\2-\3", plain.get(name, ""))
@@ -21,6 +30,6 @@ def when_taken(tags: Mapping[str, str]) -> str:
             found = datetime.fromisoformat(text)
         except ValueError:
             continue
-        if found.year > 1900:  # what writes no date at all often writes zeros
+        if found.year > 1900:  # missing dates are often written as zeros
             return found.isoformat()
     return ""

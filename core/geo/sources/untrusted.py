@@ -1,4 +1,5 @@
-"""Rasters and pictures of strangers: GDAL and Pillow see them in a child process only, and plain arrays come back."""
+"""Untrusted rasters and pictures: GDAL and Pillow open them in a child process, which returns plain
+arrays."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ PREFIX = "earth-mae-upload-"
 def run_on(
     kind: type[GeoTiff], origin: object, name: str, function: Callable[..., Any], *arguments: Any
 ) -> Any:
-    """Give `function(raster, *arguments)` of a raster that is opened in a child process. Raises GeoError."""
+    """Return `function(raster, *arguments)` for a raster opened in a child process. Raises GeoError."""
     if not isinstance(origin, Path):
         raise GeoError(f"'{name}' is not a local file: download it first.")
     names = [f"{each.__module__}:{each.__qualname__}" for each in (kind, function)]
@@ -48,7 +49,7 @@ def on_raster(path: str, name: str, kind: str, function: str, *arguments: Any) -
 
 @lru_cache(maxsize=4)
 def _raster(path: str, name: str, kind: str, changed: int, size: int) -> GeoTiff:
-    del changed, size  # they are the cache's key
+    del changed, size  # part of the cache key
     return _named(kind)(Path(path), name)
 
 
@@ -58,33 +59,34 @@ def _named(name: str) -> Any:
 
 
 def header_plain(raster: GeoTiff) -> dict[str, Any]:
-    """A raster's header as plain values."""
+    """Return the header of a raster as plain values."""
     return asdict(raster.header)
 
 
 def header_from(plain: dict[str, Any]) -> Header:
-    """A header from plain values."""
+    """Build a header from plain values."""
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
     tuples["levels"] = tuple((int(width), int(height)) for width, height in plain["levels"])
     return Header(**cast("Any", tuples))
 
 
 def read_plain(raster: GeoTiff, level: int, box: list[int], bands: list[int] | None) -> list[Any]:
-    """A box of a raster as [pixels, valid]."""
+    """Read a window of a raster as [pixels, valid]."""
     raw = raster.read(level, (box[0], box[1], box[2], box[3]), bands)
     return [raw.pixels, raw.valid]
 
 
 def written_plain(raster: GeoTiff) -> list[Any] | None:
-    """Which blocks of a raster hold data, as [blocks, (width, height) of one]."""
+    """Return which blocks of a raster contain data, as [blocks, (width, height) of a block]."""
     found = raster.written()
     return None if found is None else [found.blocks, list(found.block_px)]
 
 
 def spooled(owner: object, data: bytes) -> Path:
-    """Put an upload into a file that a child can open; it goes with its owner.
+    """Write an upload to a file that a child process can open; it is deleted with its owner.
 
-    On Linux it lies in memory, where a kill leaves nothing behind; elsewhere in the folder for temporary files.
+    On Linux the file is in memory, so that nothing is left after a kill; elsewhere in the folder for
+    temporary files.
     """
     if sys.platform == "linux":
         memory = os.memfd_create(PREFIX)
@@ -100,7 +102,7 @@ def spooled(owner: object, data: bytes) -> Path:
 
 
 def warm_up() -> None:
-    """Start a child that has the libraries loaded, so that the first upload waits for none of it."""
+    """Start a child process with the libraries loaded, so that the first upload does not wait for them."""
     with suppress(GeoError):
         call(libraries, name="nothing", error=GeoError, limits=LIMITS)
 

@@ -21,7 +21,7 @@ TUTORIAL = "solaris/data/preproc_tutorial"
 
 @dataclass(frozen=True)
 class Member:
-    """Say where in which wheel a raster lies and what is known about it; `gsd_m` only where the file itself does not say."""
+    """A raster in a wheel and what is known about it; `gsd_m` is set only if the file does not state it."""
 
     wheel: str
     path: str
@@ -115,7 +115,7 @@ MEMBERS: dict[str, Member] = {
 
 
 class WheelSource(Source):
-    """Serve the members whose wheel lies in the folder; read in memory, nothing of a wheel is installed or run."""
+    """Rasters whose wheel is in the folder, read in memory; nothing of a wheel is installed or executed."""
 
     def __init__(self, folder: Path = WHEELS_FOLDER) -> None:
         wheels = {
@@ -130,11 +130,11 @@ class WheelSource(Source):
         super().__init__("wheels", SourceInfo("Sample rasters of three packages", "wheels", len(self._keys)))
 
     def keys(self) -> tuple[str, ...]:
-        """List the rasters whose wheel is there."""
+        """Return the keys of the rasters whose wheel is present."""
         return self._keys
 
     def entry(self, key: str) -> Entry:
-        """Describe a raster."""
+        """Return what is known about a raster."""
         if key not in self._keys:
             raise missing_key(self.info.title, key)
         member = MEMBERS[key]

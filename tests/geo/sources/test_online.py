@@ -89,12 +89,12 @@ def test_threads_share_a_remote_raster(server):
 @pytest.mark.parametrize(
     ("path", "kind", "said"),
     [
-        ("/signed/visual.tif?sig=old", OnlineError, "expired or needs signing"),
-        ("/cog/none.tif", OnlineError, "nothing at this address"),
-        ("/whole/visual.tif", OnlineError, "does not give parts"),
+        ("/signed/visual.tif?sig=old", OnlineError, "expired or needs a signature"),
+        ("/cog/none.tif", OnlineError, "no file at this address"),
+        ("/whole/visual.tif", OnlineError, "does not support range requests"),
         ("/html/page.tif", OnlineError, "web page"),
         ("/html/part.tif", GeoError, "web page"),
-        ("/items/clear.json", OnlineError, "does not give parts"),
+        ("/items/clear.json", OnlineError, "does not support range requests"),
         ("/cog/strips.tif", GeoError, "not a cloud-optimised one"),
         ("/cog/huge.tif", GeoError, r"declares 2,000,000 x 2,000,000 px"),
         ("/slow/a.tif", OnlineError, "does not answer in time"),
@@ -109,7 +109,7 @@ def test_what_is_no_cloud_optimised_geotiff_is_said_in_a_sentence(server, path, 
 
 def test_a_link_that_expires_between_two_windows_says_so(server):
     source = open_source(f"{server.base}/fails-later/visual.tif")
-    with pytest.raises(OnlineError, match="ask the catalogue again"):
+    with pytest.raises(OnlineError, match="search the catalogue again"):
         window(source)
 
 

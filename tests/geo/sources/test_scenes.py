@@ -5,8 +5,8 @@ import pytest
 from core.geo import GeoError
 from core.geo.sources.scenes import (
     EARTH_SEARCH,
-    Catalogue,
     SceneQuery,
+    StacCatalogue,
     catalogue,
     read_scenes,
     scene_of,
@@ -23,7 +23,7 @@ def ask(server, api="v1", lonlat=HERE, days=SUMMER, cloud=100.0, **more):
     return search(
         Web(limits=RequestLimits(wait_s=0.5)),
         SceneQuery(lonlat, *days, cloud, **more),
-        Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
+        StacCatalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
     )
 
 
@@ -68,7 +68,7 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
 @pytest.mark.parametrize(
     ("api", "said"),
     [
-        ("odd", "No scene of"), ("endless", "as a STAC API does"), ("nothing", "instead of JSON"), ("html", "web page"), ("none", "nothing at this address"),
+        ("odd", "No scene of"), ("endless", "like a STAC API"), ("nothing", "instead of JSON"), ("html", "web page"), ("none", "no file at this address"),
         ("slow", "in time"), ("drip", "too slow"),
     ],
 )  # fmt: skip
@@ -77,7 +77,7 @@ def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
         search(
             Web(limits=RequestLimits(wait_s=0.5, whole_s=0.3)),
             SceneQuery(HERE, *SUMMER),
-            Catalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
+            StacCatalogue(f"{server.base}/{api}", "sentinel-2-l2a"),
         )
     assert str(caught.value).endswith(".")
 
@@ -90,11 +90,11 @@ def test_an_empty_answer_says_what_to_change(server):
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        (((200, 95), *SUMMER), "no place on Earth"),
-        (((float("nan"), 0), *SUMMER), "no place on Earth"),
-        ((HERE, "2024-08-01", "2024-05-01"), "exchange"),
-        ((HERE, "yesterday", "2024-05-01"), "span of days"),
-        ((HERE, *SUMMER, 130.0), "percent"),
+        (((200, 95), *SUMMER), "not a place on Earth"),
+        (((float("nan"), 0), *SUMMER), "not a place on Earth"),
+        ((HERE, "2024-08-01", "2024-05-01"), "swap"),
+        ((HERE, "yesterday", "2024-05-01"), "date range"),
+        ((HERE, *SUMMER, 130.0), "Cloud cover"),
         ((HERE, *SUMMER, 20.0, 5000), "scenes"),
     ],
 )
@@ -105,10 +105,10 @@ def test_a_question_that_cannot_be_is_not_asked(query, said):
 
 def test_the_catalogue_is_a_setting(monkeypatch):
     monkeypatch.delenv("EARTH_MAE_STAC", raising=False)
-    assert catalogue() == Catalogue(EARTH_SEARCH, "sentinel-2-l2a")
+    assert catalogue() == StacCatalogue(EARTH_SEARCH, "sentinel-2-l2a")
     monkeypatch.setenv("EARTH_MAE_STAC", "https://stac.example.org")
     monkeypatch.setenv("EARTH_MAE_STAC_COLLECTION", "ortho")
-    assert catalogue() == Catalogue("https://stac.example.org", "ortho")
+    assert catalogue() == StacCatalogue("https://stac.example.org", "ortho")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_strange_item_keeps_what_can_be_believed(server):
     assert [a.key for a in scene.assets] == ["red"]
     assert scene.asset().key == "red"
     item["assets"] = {"x": {"href": "s3://a/b.tif", "type": "image/tiff"}}
-    with pytest.raises(GeoError, match="lists no GeoTIFF"):
+    with pytest.raises(GeoError, match="has no GeoTIFF"):
         scene_of(item).asset()
 
 

@@ -162,37 +162,37 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "neither a file of torch",
     ),
     "a whole module": (lambda p: torch_file(p, nn.Linear(2, 2)), r"asks to run torch\.nn"),
-    "a truncated zip": (truncated_zip, "cut short or damaged"),
-    "a truncated old file": (truncated_legacy, "cut short or damaged"),
-    "a truncated safetensors": (truncated_safetensors, "cut short or damaged"),
-    "a zip bomb": (zip_bomb, "unfold to more than it holds"),
-    "another zip": (other_zip, "not one of torch's"),
+    "a truncated zip": (truncated_zip, "truncated or damaged"),
+    "a truncated old file": (truncated_legacy, "truncated or damaged"),
+    "a truncated safetensors": (truncated_safetensors, "truncated or damaged"),
+    "a zip bomb": (zip_bomb, "declares more data than it contains"),
+    "another zip": (other_zip, "not a PyTorch file"),
     "a TorchScript program": (torchscript, "TorchScript"),
     "a header bomb": (
         lambda p: p.write_bytes(struct.pack("<Q", 2**62) + b'{"a":' * 100),
-        "claims a header of 4611686018427387904 bytes",
+        "declares a header of 4611686018427387904 bytes",
     ),
     "a header of 17 MB": (
         lambda p: p.write_bytes(struct.pack("<Q", 17 * 2**20) + b"{" * (18 * 2**20)),
-        "claims a header of 17825792 bytes",
+        "declares a header of 17825792 bytes",
     ),
     "a header of nothing but brackets": (
         lambda p: p.write_bytes(struct.pack("<Q", 60_000) + b"{" * 60_000),
-        "cut short or damaged",
+        "truncated or damaged",
     ),
     "tensors beyond the file": (
         lambda p: p.write_bytes(
             header({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}})
         ),
-        "cut short or damaged",
+        "truncated or damaged",
     ),
     "tensors one upon another": (
         lambda p: p.write_bytes(
             header({k: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for k in "ab"}, bytes(8))
         ),
-        "cut short or damaged",
+        "truncated or damaged",
     ),
-    "fewer numbers than claimed": (fewer_numbers_than_claimed, "holds fewer"),
+    "fewer numbers than claimed": (fewer_numbers_than_claimed, "contains less data"),
     "the same numbers many times": (same_numbers_many_times, "more numbers than its"),
     "quantised weights": (
         lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64, dtype=torch.int8))),
@@ -204,7 +204,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "sparse weights": (
         lambda p: torch_file(p, scale_mae(norm__weight=torch.ones(64).to_sparse())),
-        "in a form",
+        "in an unsupported form",
     ),
     "not a number": (
         lambda p: torch_file(p, scale_mae(norm__weight=torch.full((64,), float("nan")))),
@@ -216,12 +216,12 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a word among tensors": (
         lambda p: torch_file(p, {**scale_mae(), "greeting": "hello"}),
-        "'greeting' among its tensors",
+        "'greeting', which is not a tensor",
     ),
-    "numbers for names": (lambda p: torch_file(p, {1: torch.zeros(2)}), "'1' among its tensors"),
-    "a list": (lambda p: torch_file(p, [torch.zeros(2)]), "a list, not tensors by name"),
-    "no tensors": (lambda p: torch_file(p, {"epoch": 3}), "no tensors by name"),
-    "an empty dictionary": (lambda p: torch_file(p, OrderedDict()), "no tensors by name"),
+    "numbers for names": (lambda p: torch_file(p, {1: torch.zeros(2)}), "'1', which is not a tensor"),
+    "a list": (lambda p: torch_file(p, [torch.zeros(2)]), "a list rather than named tensors"),
+    "no tensors": (lambda p: torch_file(p, {"epoch": 3}), "no named tensors"),
+    "an empty dictionary": (lambda p: torch_file(p, OrderedDict()), "no named tensors"),
     "too many tensors": (
         lambda p: torch_file(p, {str(i): torch.zeros(1) for i in range(300)}),
         "lists 300 tensors",

@@ -108,7 +108,7 @@ def test_a_full_memory_refuses_a_newcomer_and_takes_nothing_from_others() -> Non
     alice = [held.add(png(n), "a.png", gsd_m=1, owner="alice") for n in range(3)]
     assert held.keys() == tuple(ref.key for ref in alice[1:])  # her own oldest made room
     bob = [held.add(png(n), "b.png", gsd_m=1, owner="bob") for n in range(2)]
-    with pytest.raises(GeoError, match="try again in some minutes"):
+    with pytest.raises(GeoError, match="try again in a few minutes"):
         held.add(png(9), "c.png", gsd_m=1, owner="carol")
     assert held.keys() == tuple(ref.key for ref in (*alice[1:], *bob))
 
