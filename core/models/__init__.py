@@ -1,4 +1,4 @@
-"""The networks: plain MAE, Scale-MAE, SDMAE, TinyMIM, and the one way to create or load them.
+"""The networks (MAE, Scale-MAE, SDMAE, TinyMIM, Scale-Contrast) and the functions that create or load them.
 
 >>> from core.models import create, cards, load_checkpoint
 """

@@ -1,4 +1,4 @@
-"""What every network promises: encode, reconstruct, and the named losses that train it."""
+"""Interfaces of all networks: `encode`, `reconstruct`, and objectives that return named losses."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 MAX_GRID = 64
-"""Patches along one side of a picture, at most: attention's cost grows with the fourth power."""
+"""Most patches along one side of an image: the cost of attention grows with the fourth power."""
 
 
 class ModelInputError(ExplorerError, ValueError):
-    """A size, a mask or a picture that the network cannot take."""
+    """A size, a mask or an image that the network cannot process."""
 
 
 @dataclass(frozen=True)
 class LowHigh:
-    """What a decoder imagined, raw and ready for the eye. s is the input side in px.
+    """Output of a decoder, raw and ready for display. s is the input's side in px.
 
     `low_raw` (b, 3, s, s) and `high_raw` (b, 3, t, t), t = 2s for Scale-MAE and s for single-band models, are the decoder's own outputs in the
-    space it was trained in. `low` is the picture in 0..1 (not clipped), `high` the signed residual in the same unit, `combined` both
-    together at t (models.md 1.6). `base` is what was put back under the picture: a constant, or the fill the network worked on top of.
+    space it was trained in. `low` is the image in 0..1 (not clipped), `high` the signed residual in the same unit, `combined` both
+    together at t (models.md 1.6). `base` is what the prediction was added to: a constant, or the fill of the hidden pixels.
     """
 
     low_raw: Tensor
@@ -45,11 +45,11 @@ class LowHigh:
 
 
 class Encoder(nn.Module, ABC):
-    """A network that turns the visible patches of a picture into tokens."""
+    """A network that turns the visible patches of an image into tokens."""
 
     card: ModelCard
     report: LoadReport | None = None
-    """What became of the file it was loaded from, where there was one."""
+    """How its weights file was loaded; None for a network that was not loaded from a file."""
     patch_size: int
     embed_dim: int
     in_chans: int
@@ -76,13 +76,13 @@ class Encoder(nn.Module, ABC):
 
 
 class Reconstructor(Encoder):
-    """An encoder with a decoder that paints the hidden patches."""
+    """An encoder with a decoder that reconstructs the hidden patches."""
 
     band_config: tuple[int, int]
 
     @final
     def reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> LowHigh:
-        """Low, high and combined pictures from the visible patches; shapes as in LowHigh, arguments as in `encode`."""
+        """Reconstruct low, high and combined images from the visible patches; shapes as in LowHigh, arguments as in `encode`."""
         check_inputs(images, res, keep, self.in_chans, self.patch_size)
         return self._reconstruct(images, res, keep)
 
@@ -96,7 +96,7 @@ class Reconstructor(Encoder):
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Normalised pictures for one training step: `images` (b, c, s, s), `targets` (b, c, t, t) of the same ground, `res` (b,)."""
+    """Normalised images for one training step: `images` (b, c, s, s), `targets` (b, c, t, t) of the same ground, `res` (b,)."""
 
     images: Tensor
     targets: Tensor
@@ -104,40 +104,42 @@ class TrainingBatch:
 
 
 class Objective(nn.Module, ABC):
-    """What training adds to a network: a teacher, a head, a view. `network` is what inference keeps."""
+    """A training objective around a network: losses, and the teacher, heads and views they need.
+
+    `network` is the part that inference keeps."""
 
     network: nn.Module
     target_scale: int = 1
-    """How many times the input's side a batch's targets should have."""
+    """Side of a batch's targets, as a multiple of the input's side."""
     measured: int = 0
-    """How many pictures `finish` wants to see."""
+    """Number of images that `finish` needs."""
 
     @property
     def teacher_licence(self) -> str:
-        """The licence of the network that teaches; empty where none does."""
+        """Licence of the teacher network; empty if there is none."""
         return ""
 
     @abstractmethod
     def forward(self, batch: TrainingBatch, keep: Tensor | None) -> dict[str, Tensor]:
-        """Named losses, already weighted: their sum is what is minimised."""
+        """Compute named, weighted losses; training minimises their sum."""
 
     def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
-        """Before weights are written: measure in `network` (averaged, in eval mode) what is measured rather than learnt. Mostly nothing is."""
+        """Estimate statistics of `network` (the moving average, in eval mode) before weights are written. Does nothing by default."""
 
 
 def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int, patch: int) -> None:
-    """Raise ModelInputError with a sentence where shapes do not fit together."""
+    """Raise ModelInputError if shapes, types or values of the arguments do not match."""
     if images.ndim != 4 or images.shape[1] != channels:
         raise ModelInputError(
-            f"The network takes pictures of {channels} bands shaped (batch, band, row, column), not {tuple(images.shape)}."
+            f"The network takes images with {channels} bands, shaped (batch, band, row, column), not {tuple(images.shape)}."
         )
     if not len(images) or not images.is_floating_point():
         raise ModelInputError(
-            f"Give at least one picture of normalised floating-point values, not {len(images)} of {images.dtype}."
+            f"Pass at least one image of normalised floating-point values, not {len(images)} of {images.dtype}."
         )
     if res.shape != images.shape[:1]:
         raise ModelInputError(
-            f"Give one res per picture: {images.shape[0]} pictures came with res of shape {tuple(res.shape)}."
+            f"Pass one res per image: got {images.shape[0]} images and res of shape {tuple(res.shape)}."
         )
     if not bool(res.isfinite().all()):
         raise ModelInputError(
@@ -150,7 +152,7 @@ def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int
 def _check_keep(keep: Tensor, batch: int, count: int) -> None:
     if keep.dtype != torch.int64 or keep.ndim != 2 or len(keep) != batch:
         raise ModelInputError(
-            f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} for {batch} pictures."
+            f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} for {batch} images."
         )
     if not keep.shape[1]:
         return
@@ -160,4 +162,4 @@ def _check_keep(keep: Tensor, batch: int, count: int) -> None:
             f"Visible positions must lie in 0..{count - 1} for this grid of {count} patches."
         )
     if bool((ordered.diff(dim=1) == 0).any()):
-        raise ModelInputError("A visible position is listed twice for one picture: list each once.")
+        raise ModelInputError("A visible position is listed twice for one image: list each position once.")

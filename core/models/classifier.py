@@ -1,4 +1,4 @@
-"""Any encoder with a head that names classes: mean of the patch tokens, a norm, a linear map (fine-tuning as in MAE, SDMAE and TinyMIM)."""
+"""A classifier on top of any encoder: mean of the patch tokens, LayerNorm, linear layer (fine-tuning of MAE, SDMAE and TinyMIM)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .scale_contrast import ScaleContrast
 
 
 class Classifier(nn.Module):
-    """A copy of an encoder and a fresh head. A distilled student's tail, which never learned, learns here with the rest."""
+    """A copy of an encoder with a new head. The untrained last layers of a distilled student are trained here, too."""
 
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Classifier(nn.Module):
             part.requires_grad_(True)
 
     def stem_and_blocks(self) -> list[nn.Module]:
-        """The encoder's parts from the first to learn to the last: stem, then block by block."""
+        """The encoder's parts from input to output: the stem, then each block."""
         if isinstance(self.encoder, ScaleContrast):
             stem: nn.Module = nn.ModuleList([self.encoder.stages, self.encoder.proj])
             return [stem, *self.encoder.blocks]
@@ -35,7 +35,7 @@ class Classifier(nn.Module):
         return [backbone.patch_embed, *backbone.blocks]
 
     def forward(self, images: Tensor, res: Tensor) -> Tensor:
-        """Scores (b, classes) of normalised pictures (b, c, s, s) under their res (b,)."""
+        """Logits (b, classes) of normalised images (b, c, s, s) with their res (b,)."""
         if isinstance(self.encoder, ScaleContrast):
             tokens = self.encoder.encode(images, res)
         else:
@@ -44,7 +44,7 @@ class Classifier(nn.Module):
         return self.head(self.fc_norm(tokens[:, 1:].mean(1)))
 
     def learning_groups(self, lr: float, layer_decay: float, weight_decay: float) -> list[dict[str, object]]:
-        """Parameter groups whose rate shrinks by `layer_decay` for each part below the head; decay for matrices only."""
+        """Parameter groups with layer-wise learning-rate decay; weight decay applies to matrices only."""
         parts = [*self.stem_and_blocks(), nn.ModuleList([self.fc_norm, self.head])]
         groups: list[dict[str, object]] = []
         for depth, part in enumerate(reversed(parts)):
@@ -64,7 +64,7 @@ class Classifier(nn.Module):
 
 @torch.no_grad()
 def turned(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each picture in one of the eight ways to lay it down."""
+    """Flip and rotate each image at random (one of the eight symmetries of a square)."""
     ways = torch.randint(8, (len(images),), generator=generator).tolist()
     return torch.stack(
         [

@@ -1,53 +1,42 @@
-"""An encoder alone, as torchgeo, linear probes and fine-tuning leave it behind: tokens, no pictures.
+"""An encoder without a decoder, as published by torchgeo and by linear probes and fine-tuning.
 
 Source: the vision transformer of MAE (arXiv 2111.06377) with static positions, or Scale-MAE's (arXiv 2212.14532) with `gsd_aware`. It has no presets:
-it exists so that published encoders can be loaded. Fine-tuned ones may have learned their positions; those are then used instead.
+it exists so that published encoders can be loaded. Some fine-tuned encoders learned their positions; those are used as stored.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from torch import Tensor
 
-from .frequency import Centre
-from .layers.vit import VisionTransformer
-from .registry import Family, register, size_defaults
+from .layers.vit import VisionTransformer, VitConfig
+from .registry import Family, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig(VitConfig):
+    """Sizes of an encoder; `stored_positions` uses the file's own `pos_embed` instead of the formula."""
+
+    gsd_aware: bool = False
+    stored_positions: bool = False
+    in_chans: int = 3
 
 
 class PlainEncoder(VisionTransformer):
-    """A vision transformer under MAE's names. With `stored_positions` its own `pos_embed` is used, drawn bicubic to other grids, as
-    fine-tuning code does; CLS must have its position added already."""
+    """A vision transformer under MAE's names.
 
-    def __init__(
-        self,
-        *,
-        gsd_aware: bool = False,
-        stored_positions: bool = False,
-        centre: Centre = "dataset",
-        img_size: int = 224,
-        patch_size: int = 16,
-        in_chans: int = 3,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-    ) -> None:
-        super().__init__(
-            img_size,
-            patch_size,
-            in_chans,
-            embed_dim,
-            depth,
-            num_heads,
-            mlp_ratio,
-            gsd_aware=gsd_aware,
-            centre=centre,
-        )
-        self.stored_positions = stored_positions
+    With `stored_positions` its own `pos_embed` is used, interpolated bicubically to other grids, as fine-tuning code does; the
+    position of CLS must already be part of `cls_token`."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__(config, in_chans=config.in_chans, gsd_aware=config.gsd_aware)
+        self.stored_positions = config.stored_positions
         self.reset_parameters()
 
     def positions(self, width: int, grid: int, res: Tensor) -> Tensor:
-        """The stored code where there is one; overridden because it is a tensor of this network, not a formula of the grid."""
+        """Positions for one grid: the stored table if there is one, else the formula."""
         if not self.stored_positions:
             return super().positions(width, grid, res)
         own = self.img_size // self.patch_size
@@ -61,13 +50,13 @@ class PlainEncoder(VisionTransformer):
 register(
     Family(
         name="encoder",
-        build=PlainEncoder,
+        network=PlainEncoder,
+        config=EncoderConfig,
         paper="arXiv 2111.06377",
-        description="An encoder alone: tokens of a published vision transformer, without a decoder to paint what is hidden.",
+        description="A published vision transformer without a decoder: it gives embeddings and cannot reconstruct.",
         reconstructs=False,
         two_bands=False,
         gsd_aware=False,
         presets={},
-        defaults=size_defaults(PlainEncoder),
     )
 )

@@ -1,4 +1,4 @@
-"""The one definition of low and high frequency, and of what is subtracted before a network and added after it.
+"""Low and high frequencies, and what pixels are expressed relative to.
 
 Source: models.md 1.6, from Scale-MAE (arXiv 2212.14532) section 3 and its released configuration.
 """
@@ -18,39 +18,39 @@ Centre = Literal["dataset", "visible_mean", "visible_harmonic"]
 
 
 def area(images: Tensor, side: int) -> Tensor:
-    """Area-averaged to side x side: (b, c, h, w) -> (b, c, side, side)."""
+    """Average by area to side x side: (b, c, h, w) -> (b, c, side, side)."""
     return F.interpolate(images, size=(side, side), mode="area")
 
 
 def bilinear(images: Tensor, side: int) -> Tensor:
-    """Bilinear to side x side, pixel centres aligned."""
+    """Resize bilinearly to side x side, with pixel centres aligned."""
     return F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
 
 
 def mosaic(images: Tensor, blocks: int, side: int) -> Tensor:
-    """What is left of a picture below `blocks` cycles: area-averaged to blocks x blocks, drawn bilinear at side x side."""
+    """Low-pass filter: average to blocks x blocks, then resize bilinearly to side x side."""
     return bilinear(area(images, blocks), side)
 
 
 def low_target(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
-    """What the low head is asked for at `side` px. The released code uses the second band only where it equals 224."""
+    """Target of the low head at `side` px. The released code uses the second band only where it equals 224."""
     if band_config[1] == 224:
         targets = area(targets, 224)
     return area(targets, side)
 
 
 def high_target(targets: Tensor, band_config: tuple[int, int]) -> Tensor:
-    """What the high head is asked for: everything finer than a mosaic of band_config[0] blocks."""
+    """Target of the high head: everything finer than band_config[0] blocks a side."""
     return targets - mosaic(targets, band_config[0], targets.shape[-1])
 
 
 def true_low_band(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
-    """The paper's low band: down to band_config[1] blocks, then up to `side` (not what the released weights were asked for)."""
+    """The paper's low band: down to band_config[1] blocks, then up to `side` (not the target that the released weights were trained on)."""
     return mosaic(targets, band_config[1], side)
 
 
 def combine(low: Tensor, high: Tensor, blocks: int) -> Tensor:
-    """Low's mosaic of blocks x blocks under the high residual, at the size of `high`."""
+    """Add the low-pass filtered low band to the high residual, at the size of `high`."""
     return mosaic(low, blocks, high.shape[-1]) + high
 
 
@@ -63,8 +63,8 @@ def hidden_pixels(keep: Tensor, grid: int, side: int) -> Tensor:
 def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor:
     """Mean of an error (b, ...) where `hidden` is 1 (same shape, or one channel of it), over the batch.
 
-    `log_each` averages the logarithm of each picture's own mean instead: every picture then counts by its decibels, as scores do, and one whose
-    visible pixels are nearly flat cannot outweigh the rest. 0.001 of the visible variance is added first.
+    `log_each` averages the logarithm of each image's own mean instead: every image then counts by its decibels, as in PSNR, and one with
+    nearly flat visible pixels cannot outweigh the rest. 0.001 of the visible variance is added first.
     """
     if log_each:
         shares = (error * hidden).flatten(1).sum(1) / hidden.expand_as(error).flatten(1).sum(1).clamp(min=1)
@@ -74,7 +74,7 @@ def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor
 
 @dataclass(frozen=True)
 class Centring:
-    """What a network works relative to: pixel = base + scale * network value. `base` (b, c, s, s), `scale` (b, 1, 1, 1),
+    """Pixels relative to a base: pixel = base + scale * network value. `base` (b, c, s, s), `scale` (b, 1, 1, 1),
     `offset` (b, c, 1, 1) is what is subtracted from visible pixels before the encoder."""
 
     base: Tensor
@@ -85,11 +85,11 @@ class Centring:
         return (images - self.offset) / self.scale
 
     def relative(self, images: Tensor) -> Tensor:
-        """A true picture in the decoder's space (at any size: the base is drawn to it)."""
+        """A true image in the decoder's space, at any size (the base is resized)."""
         return (images - self.base_at(images.shape[-1])) / self.scale
 
     def known(self, keep: Tensor | None, patch: int) -> tuple[Tensor, Tensor]:
-        """The base as the encoder would see it (b, c, s, s), and 1 where a pixel of it is fill (b, 1, s, s)."""
+        """The base in the encoder's space (b, c, s, s), and a map that is 1 where it is filled in (b, 1, s, s)."""
         side = self.base.shape[-1]
         hidden = (
             self.base.new_zeros(len(self.base), 1, side, side)
@@ -103,10 +103,10 @@ class Centring:
 
 
 def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -> Centring:
-    """Measure the visible pixels of each picture: their mean and deviation, or the harmonic surface through them.
+    """Compute the base of each image from its visible pixels: their mean, or their harmonic interpolation.
 
-    `dataset` leaves pictures as they came (all official weights). `visible_mean` takes mean per band and one deviation over the visible pixels
-    of each tile; `visible_harmonic` moreover lays the harmonic (Laplace) fill of the visible pixels under what is painted.
+    `dataset` leaves images unchanged (all published weights). `visible_mean` takes mean per band and one deviation over the visible pixels
+    of each tile; `visible_harmonic` also adds the harmonic (Laplace) fill of the visible pixels to the decoder's output.
     Hidden pixels are never read.
     """
     b, c, side = images.shape[:3]

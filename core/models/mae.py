@@ -1,43 +1,63 @@
-"""Plain MAE: a vision transformer on the visible patches, a light transformer that paints the hidden ones, one picture out.
+"""MAE: a vision transformer encodes the visible patches, a small transformer reconstructs the image.
 
-Paper: arXiv 2111.06377; the yardstick the three papers are measured against. Static positions, CLS kept in the decoder, every patch predicted as
-pixels. It paints one band: low and high are derived from its picture by the filter of core.models.frequency. Names are those of MAE's files.
+Paper: arXiv 2111.06377; the baseline of the three papers. Static positions, CLS kept in the decoder, every patch predicted as
+pixels. It predicts one image: low and high are derived from it by the filter of core.models.frequency. Names are those of MAE's files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import LowHigh, Objective, Reconstructor, TrainingBatch
-from .frequency import Centre, Centring, centre_on, high_target, masked_mean
+from .frequency import Centring, centre_on, high_target, masked_mean
 from .layers.fill_join import FillJoin, start_near_zero
 from .layers.vit import (
     VisionTransformer,
+    VitConfig,
     from_pixel_patches,
     gsd_positions,
     place,
     to_patches,
     transformer_blocks,
 )
-from .registry import Family, ModelCard, register, size_defaults
+from .registry import Family, ModelCard, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """Sizes of a transformer decoder; `band_config` is the number of blocks a side at which low and high frequencies part."""
+
+    decoder_embed_dim: int = 512
+    decoder_depth: int = 8
+    decoder_num_heads: int = 16
+    band_config: Sequence[int] = (7, 56)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAEConfig(VitConfig, DecoderConfig):
+    """Sizes of an MAE. `norm_pix_loss`: patches are predicted with their own mean and deviation removed."""
+
+    norm_pix_loss: bool = False
+    in_chans: int = 3
+    gsd_aware: bool = False
 
 
 class PixelDecoder(Reconstructor):
-    """MAE's decoder and the picture it makes, on a vision transformer that the inheriting network names as its `backbone`."""
+    """MAE's decoder, as a mixin for networks with a `backbone`: tokens of the visible patches to pixels of all patches."""
 
     card: ModelCard
     norm_pix_loss: bool
 
-    def add_pixel_decoder(
-        self, width: int, depth: int, heads: int, mlp_ratio: float, band_config: Sequence[int]
-    ) -> None:
-        """Create the decoder's parameters under MAE's names; called once, after the backbone exists."""
+    def add_pixel_decoder(self, config: DecoderConfig, mlp_ratio: float) -> None:
+        """Create the decoder's parameters under MAE's names. Call it once, after the backbone is built."""
         backbone = self.backbone
-        self.band_config = (int(band_config[0]), int(band_config[1]))
+        width = config.decoder_embed_dim
+        self.band_config = (int(config.band_config[0]), int(config.band_config[1]))
         self.decoder_width = width
         self.decoder_embed = nn.Linear(backbone.embed_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
@@ -45,7 +65,9 @@ class PixelDecoder(Reconstructor):
         self.decoder_pos_embed = nn.Parameter(
             gsd_positions(width, backbone.img_size // backbone.patch_size, torch.ones(1)), requires_grad=False
         )
-        self.decoder_blocks = transformer_blocks(depth, width, heads, mlp_ratio)
+        self.decoder_blocks = transformer_blocks(
+            config.decoder_depth, width, config.decoder_num_heads, mlp_ratio
+        )
         self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
         self.decoder_pred = nn.Linear(width, backbone.patch_size**2 * backbone.in_chans)
         self.join: FillJoin | None = None
@@ -65,13 +87,13 @@ class PixelDecoder(Reconstructor):
             tokens = block(tokens)
         return self.decoder_pred(self.decoder_norm(tokens))
 
-    def imagine(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        """The picture that the transformer paints, (b, c, s, s), in the space that visible pixels enter in."""
+    def decode_picture(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
+        """The image that the transformer predicts, (b, c, s, s), in the encoder's input space."""
         pixels = self.decode(self._encode(images, res, keep), res, keep, self.backbone.grid_of(images))
         return from_pixel_patches(pixels[:, 1:], self.in_chans)
 
-    def paint(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
-        """What is added to the centring's base, (b, c, s, s): the imagined picture, joined with the fill where there is one."""
+    def join_fill(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
+        """What is added to the centring's base, (b, c, s, s): the prediction, refined with the fill if there is one."""
         if self.join is None:
             return imagined
         known, hidden = centring.known(keep, self.patch_size)
@@ -81,9 +103,9 @@ class PixelDecoder(Reconstructor):
     def predict(
         self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
     ) -> Tensor:
-        """Predicted picture in the decoder's space, (b, c, s, s). `centring`: where it is measured already."""
+        """Predict the image in the decoder's space, (b, c, s, s). `centring`: if it is already computed."""
         centring = centring or centre_on(images, keep, self.patch_size, self.backbone.centre)
-        return self.paint(self.imagine(images, res, keep), keep, centring)
+        return self.join_fill(self.decode_picture(images, res, keep), keep, centring)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         centring = centre_on(images, keep, self.patch_size, self.backbone.centre)
@@ -98,49 +120,21 @@ class PixelDecoder(Reconstructor):
 
 
 class MAE(PixelDecoder, VisionTransformer):
-    """An encoder with MAE's decoder: width, depth and heads free. `norm_pix_loss`: patches were predicted with their own mean and
-    deviation removed, which must be borrowed from the truth to be shown."""
+    """The whole network of the paper, with any sizes."""
 
-    def __init__(
-        self,
-        *,
-        decoder_embed_dim: int = 512,
-        decoder_depth: int = 8,
-        decoder_num_heads: int = 16,
-        norm_pix_loss: bool = False,
-        band_config: Sequence[int] = (7, 56),
-        centre: Centre = "dataset",
-        img_size: int = 224,
-        patch_size: int = 16,
-        in_chans: int = 3,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-        gsd_aware: bool = False,
-    ) -> None:
-        super().__init__(
-            img_size,
-            patch_size,
-            in_chans,
-            embed_dim,
-            depth,
-            num_heads,
-            mlp_ratio,
-            gsd_aware=gsd_aware,
-            centre=centre,
-        )
-        self.norm_pix_loss = norm_pix_loss
-        self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
+    def __init__(self, config: MAEConfig) -> None:
+        super().__init__(config, in_chans=config.in_chans, gsd_aware=config.gsd_aware)
+        self.norm_pix_loss = config.norm_pix_loss
+        self.add_pixel_decoder(config, config.mlp_ratio)
         self.reset_parameters()
 
 
 class PixelObjective(Objective):
     """MAE's loss: squared error per patch, mean over hidden patches. `log_each`: see masked_mean.
 
-    Where the picture is joined with a fill there are two: `pixels` of the joined picture, and `imagined` of the transformer's own, which keeps the
-    encoder speaking where the fill alone would do.
-    `target_scale` above 1 draws the very pictures that an objective with finer targets draws, so that the two can be compared.
+    With a fill there are two losses: `pixels` of the refined image, and `imagined` of the transformer's own, which keeps the
+    encoder informative where the fill alone would do. `target_scale` above 1 draws the same crops as an objective with finer targets,
+    so that the two can be compared.
     """
 
     def __init__(self, network: PixelDecoder, target_scale: int = 1, log_each: bool = False) -> None:
@@ -151,10 +145,10 @@ class PixelObjective(Objective):
         assert isinstance(self.network, PixelDecoder) and keep is not None
         network = self.network
         centring = centre_on(batch.images, keep, network.patch_size, network.backbone.centre)
-        imagined = network.imagine(batch.images, batch.res, keep)
+        imagined = network.decode_picture(batch.images, batch.res, keep)
         losses = {
             "pixels": self._error(
-                network.paint(imagined, keep, centring), centring.relative(batch.images), keep
+                network.join_fill(imagined, keep, centring), centring.relative(batch.images), keep
             )
         }
         if network.join is not None:
@@ -171,7 +165,7 @@ class PixelObjective(Objective):
 def masked_patch_error(
     picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False
 ) -> Tensor:
-    """Mean squared error over hidden patches, each patch counted alike; `norm_pix` compares with patches of zero mean and unit deviation."""
+    """Mean squared error over hidden patches, all weighted equally; `norm_pix` compares with patches of zero mean and unit deviation."""
     wanted = to_patches(truth, patch)
     if norm_pix:
         wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
@@ -185,9 +179,10 @@ _THIN = {"decoder_embed_dim": 192, "decoder_depth": 3, "decoder_num_heads": 6}
 register(
     Family(
         name="mae",
-        build=MAE,
+        network=MAE,
+        config=MAEConfig,
         paper="arXiv 2111.06377",
-        description="Plain MAE: one picture, static positions; the yardstick.",
+        description="MAE: one output image, static positions; the baseline.",
         reconstructs=True,
         two_bands=False,
         gsd_aware=False,
@@ -207,7 +202,6 @@ register(
             "mae_base": {},
             "mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },
-        defaults=size_defaults(MAE),
         objective=PixelObjective,
     )
 )

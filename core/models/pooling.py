@@ -1,4 +1,4 @@
-"""How tokens become one vector: which ways a network offers, how wide each is, and the way itself."""
+"""Pooling: which poolings a network offers, how wide their vectors are, and how they are computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TOKENS = ("cls", "mean", "cls+mean")
 
 
 def poolings(model: Encoder) -> tuple[str, ...]:
-    """The poolings a network offers, its card's first."""
+    """Names of the poolings a network offers, the default of its card first."""
     if isinstance(model, ScaleContrast):
         offered = ("vector", *TOKENS)
     elif isinstance(model, TinyMIM):
@@ -24,14 +24,14 @@ def poolings(model: Encoder) -> tuple[str, ...]:
 
 
 def vector_width(model: Encoder, pooling: str) -> int:
-    """Length of a network's vectors under a pooling."""
+    """Width of a network's vectors under a pooling."""
     if pooling == "vector" and isinstance(model, ScaleContrast):
         return model.vector_dim
     return model.embed_dim * len(pooling.split("+"))
 
 
 def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
-    """One vector a picture, (b, d), float32: `cls` and `mean` of the final tokens, a distilled student's of those before its last block
+    """Pool each image to one vector, (b, d), float32: `cls` and `mean` of the final tokens, a distilled student's of those before its last block
     (`block11_cls`, `block11_mean`), Scale-Contrast's whitened `vector`. Raises ModelInputError for a pooling the network does not offer."""
     if pooling not in poolings(model):
         raise ModelInputError(

@@ -1,14 +1,13 @@
-"""Cards and builders: what networks there are, what each was trained for, and which weights of ours attach to it."""
+"""Registry of model families, presets and their cards; `create` builds a network by name."""
 
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import pkgutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,19 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ModelNameError(ExplorerError, KeyError):
-    """A model name that is not in the registry, or a size its builder does not know."""
+    """A model name that is not registered, or a size that its config does not have."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class WeightsError(ExplorerError):
-    """A weights file that does not fit its card or its network."""
+    """A weights file that does not match its card or its network."""
 
 
 @dataclass(frozen=True)
 class WeightsCard:
-    """How a weights file was made: read from `weights/<preset>.json`, written by training."""
+    """How a weights file was trained: written by training, read from `weights/<preset>.json`."""
 
     file: str
     sha256: str
@@ -50,7 +49,7 @@ class WeightsCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything the pick list, the captions and the recipes say of a model. `sizes` are its builder's arguments."""
+    """Description of a model for lists, captions and recipes. `sizes` are the fields of its config that differ from the defaults."""
 
     name: str
     family: str
@@ -79,44 +78,51 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Family:
-    """A builder that takes every size, its presets, and the objective that trains it (called with the network and named options)."""
+    """One architecture: `network` is built from a `config` dataclass whose fields are its sizes; `presets` name some of them.
+
+    `objective` is called with the network and named options, and trains it; None for networks that are only loaded.
+    """
 
     name: str
-    build: Callable[..., Any]
+    network: Callable[[Any], Any]
+    config: type[Any]
     paper: str
     description: str
     reconstructs: bool
     two_bands: bool
     gsd_aware: bool
     presets: dict[str, dict[str, Any]]
-    defaults: dict[str, Any]
     objective: Callable[..., Any] | None = None
     pooling: str = "cls"
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The sizes that `create` accepts, with their defaults."""
+        return {size.name: size.default for size in fields(self.config)}
 
-def size_defaults(build: Callable[..., Any]) -> dict[str, Any]:
-    """The keyword arguments of a builder and their defaults: what `create` accepts."""
-    return {name: parameter.default for name, parameter in inspect.signature(build).parameters.items()}
+    def build(self, sizes: dict[str, Any]) -> Any:
+        """Build the network. Raises ModelInputError where sizes contradict each other."""
+        return self.network(self.config(**sizes))
 
 
 _families: dict[str, Family] = {}
 
 
 def register(family: Family) -> None:
-    """Make a family known; called once by each model file at import."""
+    """Register a family; each model file calls it once at import."""
     _families[family.name] = family
 
 
 @lru_cache(maxsize=1)
 def families() -> dict[str, Family]:
-    """Every family, found by importing the model files of this folder."""
+    """All families, found by importing the model files of this package."""
     for module in pkgutil.iter_modules(sys.modules[__name__.rpartition(".")[0]].__path__):
         importlib.import_module(f"{__package__}.{module.name}")
     return dict(sorted(_families.items()))
 
 
 def cards() -> dict[str, ModelCard]:
-    """Card of every preset, with its shipped weights where there are any: name -> ModelCard."""
+    """Cards of all presets by name, with shipped weights where there are any."""
     return {
         name: _card(family, name, sizes)
         for family in families().values()
@@ -127,19 +133,19 @@ def cards() -> dict[str, ModelCard]:
 def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
     """Build a network by family (`scale_mae`, every size free) or preset (`scale_mae_tiny`), in eval mode.
 
-    A preset whose sizes are left alone carries its shipped weights unless `trained` is False. Everything else starts from the paper's
-    random values under the global torch seed. Raises ModelNameError, WeightsError, ModelInputError.
+    A preset with unchanged sizes gets its shipped weights unless `trained` is False. Everything else is initialised at random as in the
+    paper, from the global torch seed. Raises ModelNameError, WeightsError, ModelInputError.
     """
     family, preset = find_family(name)
     unknown = sorted(set(sizes) - set(family.defaults))
     if unknown:
         raise ModelNameError(
-            f"{family.name} has no size called {', '.join(unknown)}. It takes: {', '.join(sorted(family.defaults))}."
+            f"{family.name} has no size called {', '.join(unknown)}. Its sizes are: {', '.join(sorted(family.defaults))}."
         )
     card = (
         card_for(family, name, {**preset, **sizes}) if sizes or not trained else _card(family, name, preset)
     )
-    model = family.build(**{**family.defaults, **card.sizes})
+    model = family.build(card.sizes)
     model.card = card
     if card.weights is not None:
         load_shipped(model, card)
@@ -147,14 +153,14 @@ def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
 
 
 def load_shipped(model: Any, card: ModelCard) -> None:
-    """Fill `model` from the file its card names, after checking the hash. Raises WeightsError."""
+    """Load the weights file that a card names into `model`, after checking its hash. Raises WeightsError."""
     from safetensors.torch import load_file
 
     assert card.weights is not None
     path = WEIGHTS_FOLDER / card.weights.file
     if not path.is_file():
         raise WeightsError(
-            f"The weights file {path.name} that the card of {card.name} names is missing: restore it or remove the card."
+            f"The weights file {path.name} of {card.name} is missing: restore it from the repository, or remove its card."
         )
     found = file_sha256(path)
     if found != card.weights.sha256:
@@ -168,13 +174,14 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     missing = [key for key in wanted if key not in state and not key.endswith("pos_embed")]
     if missing or misfits:
         raise WeightsError(
-            f"{path.name} does not fit {card.name}: missing {missing[:3]}, of another shape or left over {misfits[:3]}."
+            f"{path.name} does not match {card.name}: missing {missing[:3]}, unexpected or of another shape {misfits[:3]}. "
+            "Restore it from the repository."
         )
     model.load_state_dict(state, strict=False)
 
 
 def default_reconstructor() -> str:
-    """Name of the preset shown first: of the trained reconstructors, those that paint two bands before others, the one with the best measured PSNR;
+    """Name of the preset shown first: of the trained reconstructors the one with the best measured PSNR, those with two bands first;
     else `scale_mae_tiny`."""
     trained = [card for card in cards().values() if card.weights and card.reconstructs]
     best = max(
@@ -186,7 +193,7 @@ def default_reconstructor() -> str:
 
 
 def default_embedder() -> str:
-    """Name of the preset whose vectors map the globe: the trained model with the best measured kNN, else the default reconstructor."""
+    """Name of the default embedding model: the trained one with the best measured kNN, else the default reconstructor."""
     trained = [card for card in cards().values() if card.weights and "knn_eurosat" in card.weights.metrics]
     best = max(
         trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None
@@ -205,7 +212,7 @@ def find_family(name: str) -> tuple[Family, dict[str, Any]]:
 
 
 def card_for(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
-    """What follows from a family and sizes alone: the card of an untrained network."""
+    """The card of an untrained network of these sizes."""
     full = {**family.defaults, **sizes}
     return ModelCard(
         name=name,
@@ -229,7 +236,7 @@ def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
 
 
 def read_card(written: Path) -> ModelCard:
-    """The card that `write_card` wrote beside weights; its name is the file's. Raises WeightsError, ModelNameError."""
+    """Read a card written by `write_card`; the model is named after the file. Raises WeightsError, ModelNameError."""
     try:
         said = json.loads(written.read_text())
         family = find_family(said.pop("family", written.stem))[0]
@@ -247,7 +254,7 @@ def read_card(written: Path) -> ModelCard:
 
 
 def write_card(card: ModelCard, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Write what `weights/<name>.json` holds: the fields training may set, and the weights' own card."""
+    """Write a card as `<name>.json` into the folder of its weights."""
     from ..files import write_atomic
 
     assert card.weights is not None

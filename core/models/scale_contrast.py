@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
 from .frequency import hidden_pixels
 from .layers.vit import gsd_positions, take, transformer_blocks, xavier_linears
-from .registry import Family, register, size_defaults
+from .registry import Family, register
 from .views import Colour, ImageView, crop_view, not_enlarged, recolour
 
 
@@ -84,6 +85,26 @@ class LevelWhitening(nn.Module):
         self.rotation.copy_(directions.flip(1)[:, : self.width])
 
 
+@dataclass(frozen=True, kw_only=True)
+class ScaleContrastConfig:
+    """Sizes of a Scale-Contrast encoder.
+
+    `stem_dim` channels in the first stage; `part_dim` directions of each level and `vector_dim` of the whole are kept by the whitening.
+    """
+
+    stem_dim: int = 32
+    part_dim: int = 128
+    vector_dim: int = 256
+    gsd_aware: bool = True
+    img_size: int = 64
+    patch_size: int = 8
+    in_chans: int = 3
+    embed_dim: int = 192
+    depth: int = 2
+    num_heads: int = 3
+    mlp_ratio: float = 4.0
+
+
 class ScaleContrast(Encoder):
     """Convolutional stages down to one cell a patch, `depth` transformer blocks with CLS, and a whitened vector of all levels.
 
@@ -91,42 +112,26 @@ class ScaleContrast(Encoder):
     Hidden patches are blanked before the stem: their pixels never enter the arithmetic.
     """
 
-    def __init__(
-        self,
-        *,
-        stem_dim: int = 32,
-        part_dim: int = 128,
-        vector_dim: int = 256,
-        gsd_aware: bool = True,
-        img_size: int = 64,
-        patch_size: int = 8,
-        in_chans: int = 3,
-        embed_dim: int = 192,
-        depth: int = 2,
-        num_heads: int = 3,
-        mlp_ratio: float = 4.0,
-    ) -> None:
+    def __init__(self, config: ScaleContrastConfig) -> None:
         super().__init__()
-        halvings = patch_size.bit_length() - 1
-        if patch_size != 1 << halvings or img_size % patch_size:
+        self.patch_size, self.embed_dim = config.patch_size, config.embed_dim
+        self.in_chans, self.gsd_aware = config.in_chans, config.gsd_aware
+        halvings = self.patch_size.bit_length() - 1
+        if self.patch_size != 1 << halvings or config.img_size % self.patch_size:
             raise ModelInputError(
-                f"Patches of {patch_size} px do not fit: choose a power of two that divides {img_size} px."
+                f"patch_size {self.patch_size} does not fit: choose a power of two that divides img_size {config.img_size}."
             )
-        self.patch_size, self.embed_dim, self.in_chans, self.gsd_aware = (
-            patch_size,
-            embed_dim,
-            in_chans,
-            gsd_aware,
-        )
-        widths = [in_chans, *(stem_dim << i for i in range(halvings))]
+        widths = [self.in_chans, *(config.stem_dim << i for i in range(halvings))]
         self.stages = nn.ModuleList(Stage(a, b) for a, b in itertools.pairwise(widths))
-        self.proj = nn.Conv2d(widths[-1], embed_dim, 1)
-        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, embed_dim))
-        self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio)
-        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.proj = nn.Conv2d(widths[-1], self.embed_dim, 1)
+        self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, self.embed_dim))
+        self.blocks = transformer_blocks(config.depth, self.embed_dim, config.num_heads, config.mlp_ratio)
+        self.norm = nn.LayerNorm(self.embed_dim, eps=1e-6)
         xavier_linears(self.blocks)
         self.whitening = LevelWhitening(
-            [embed_dim, embed_dim, *(2 * width for width in widths)], part_dim, vector_dim
+            [self.embed_dim, self.embed_dim, *(2 * width for width in widths)],
+            config.part_dim,
+            config.vector_dim,
         )
         self.vector_dim = self.whitening.width
 
@@ -286,7 +291,8 @@ def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
 register(
     Family(
         name="scale_contrast",
-        build=ScaleContrast,
+        network=ScaleContrast,
+        config=ScaleContrastConfig,
         paper="ours, after arXiv 2002.05709 and 2212.14532",
         description=(
             "Scale-Contrast is our own encoder for small budgets, made to map places rather than to paint them. "
@@ -301,7 +307,6 @@ register(
             "scale_contrast_tiny": {},
             "scale_contrast_small": {"stem_dim": 48, "embed_dim": 384, "depth": 4, "num_heads": 6},
         },
-        defaults=size_defaults(ScaleContrast),
         objective=ScaleContrastObjective,
         pooling="vector",
     )

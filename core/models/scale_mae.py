@@ -9,6 +9,7 @@ receives the positions of the *input* resolution. Official weights are CC-BY-NC-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,7 +17,6 @@ from torch import Tensor, nn
 
 from .base import LowHigh, ModelInputError, Objective, Reconstructor, TrainingBatch
 from .frequency import (
-    Centre,
     Centring,
     area,
     centre_on,
@@ -31,8 +31,43 @@ from .image_teacher import TeacherLosses
 from .layers.band_heads import BandHead, FeaturePyramid
 from .layers.fill_join import FillJoin, he_convolutions, start_near_zero
 from .layers.fill_unet import FillUNet
-from .layers.vit import VisionTransformer, place, to_patches, transformer_blocks, xavier_linears
-from .registry import Family, ModelCard, register, size_defaults
+from .layers.vit import VisionTransformer, VitConfig, place, to_patches, transformer_blocks, xavier_linears
+from .mae import DecoderConfig
+from .registry import Family, ModelCard, register
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandDecoderConfig(DecoderConfig):
+    """Sizes of Scale-MAE's decoder under the original's names.
+
+    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 aligns the low band with patches of 8 px.
+    """
+
+    decoder_depth: int = 3
+    fcn_dim: int = 512
+    fcn_layers: int = 2
+    independent_fcn_head: bool = True
+    progressive: bool = False
+    head_scale: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleMAEConfig(VitConfig, BandDecoderConfig):
+    """Sizes of a Scale-MAE: every working option of the released code, and three of ours.
+
+    `head_scale` and `centre` are described where they are defined; published files keep `centre="dataset"`. `unet_widths` replaces
+    pyramid and heads by a U-Net over the harmonic fill (`core.models.layers.fill_unet`), which predicts both bands.
+    Raises ModelInputError for a U-Net without that fill.
+    """
+
+    absolute_scale: bool = False
+    unet_widths: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if self.unet_widths and self.centre != "visible_harmonic":
+            raise ModelInputError(
+                "unet_widths needs centre='visible_harmonic': the U-Net works on top of the harmonic fill."
+            )
 
 
 class BandDecoder(Reconstructor):
@@ -45,50 +80,37 @@ class BandDecoder(Reconstructor):
     fcn_high: BandHead
 
     def add_band_decoder(
-        self,
-        *,
-        decoder_embed_dim: int,
-        decoder_depth: int,
-        decoder_num_heads: int,
-        fcn_dim: int,
-        fcn_layers: int,
-        independent_fcn_head: bool,
-        progressive: bool,
-        band_config: Sequence[int],
-        head_scale: int,
-        mlp_ratio: float = 4.0,
-        unet_widths: Sequence[int] = (),
+        self, config: BandDecoderConfig, mlp_ratio: float, unet_widths: Sequence[int] = ()
     ) -> None:
         """Create the decoder's parameters under the original's names; called once, after the backbone exists."""
         backbone = self.backbone
-        self.band_config = (int(band_config[0]), int(band_config[1]))
-        self.decoder_width, self.head_scale = decoder_embed_dim, head_scale
-        self.shared_head = not independent_fcn_head
+        width = config.decoder_embed_dim
+        self.band_config = (int(config.band_config[0]), int(config.band_config[1]))
+        self.decoder_width, self.head_scale = width, config.head_scale
+        self.shared_head = not config.independent_fcn_head
         positions = 1 + (backbone.img_size // backbone.patch_size) ** 2
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
         nn.init.normal_(self.mask_token, std=0.02)
-        self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
-        self.decoder_pos_embed = nn.Parameter(
-            torch.zeros(1, positions, decoder_embed_dim), requires_grad=False
-        )
-        self.decoder_embed = nn.Linear(backbone.embed_dim, decoder_embed_dim)
+        self.mask_token_decoder = nn.Parameter(torch.zeros(1, 1, width))
+        self.decoder_pos_embed = nn.Parameter(torch.zeros(1, positions, width), requires_grad=False)
+        self.decoder_embed = nn.Linear(backbone.embed_dim, width)
         self.decoder_blocks = transformer_blocks(
-            decoder_depth, decoder_embed_dim, decoder_num_heads, mlp_ratio
+            config.decoder_depth, width, config.decoder_num_heads, mlp_ratio
         )
         xavier_linears(self.decoder_embed)
         xavier_linears(self.decoder_blocks)
-        self.decoder_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.decoder_norm = nn.LayerNorm(width, eps=1e-6)
         self.join: FillJoin | None = None
         self.unet: FillUNet | None = None
         if unet_widths:
-            self.unet = FillUNet(decoder_embed_dim, backbone.patch_size, unet_widths, backbone.in_chans)
+            self.unet = FillUNet(width, backbone.patch_size, unet_widths, backbone.in_chans)
             return
-        self.fpn = FeaturePyramid(decoder_embed_dim, progressive)
+        self.fpn = FeaturePyramid(width, config.progressive)
         heads = ("fcn",) if self.shared_head else ("fcn_high", "fcn_low")
         for head in heads:
-            self.add_module(head, BandHead(decoder_embed_dim, fcn_dim, fcn_layers, head_scale))
+            self.add_module(head, BandHead(width, config.fcn_dim, config.fcn_layers, config.head_scale))
         if backbone.centre == "visible_harmonic":
-            self.join = FillJoin(decoder_embed_dim, decoder_embed_dim, backbone.patch_size, backbone.in_chans)
+            self.join = FillJoin(width, width, backbone.patch_size, backbone.in_chans)
             he_convolutions(self.fpn)
             for head in heads:
                 he_convolutions(self.get_submodule(head))
@@ -102,7 +124,7 @@ class BandDecoder(Reconstructor):
             tokens = block(tokens)
         return self.decoder_norm(tokens)
 
-    def paint(
+    def decode_bands(
         self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where there is one (models.md 1.5,
@@ -124,7 +146,7 @@ class BandDecoder(Reconstructor):
         """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
         centring = centring or centre_on(images, keep, self.patch_size, self.backbone.centre)
         imagined = self.decode(self._encode(images, res, keep), res, keep, self.backbone.grid_of(images))
-        return self.paint(imagined, keep, centring, res)
+        return self.decode_bands(imagined, keep, centring, res)
 
     def _reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None) -> LowHigh:
         centring = centre_on(images, keep, self.patch_size, self.backbone.centre)
@@ -140,56 +162,9 @@ class ScaleMAE(BandDecoder, VisionTransformer):
     pyramid and heads by a U-Net over the harmonic fill (core.models.fill_unet), which paints both bands.
     """
 
-    def __init__(
-        self,
-        *,
-        decoder_embed_dim: int = 512,
-        decoder_depth: int = 3,
-        decoder_num_heads: int = 16,
-        fcn_dim: int = 512,
-        fcn_layers: int = 2,
-        independent_fcn_head: bool = True,
-        progressive: bool = False,
-        band_config: Sequence[int] = (7, 56),
-        absolute_scale: bool = False,
-        head_scale: int = 8,
-        centre: Centre = "dataset",
-        unet_widths: Sequence[int] = (),
-        img_size: int = 224,
-        patch_size: int = 16,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-    ) -> None:
-        if unet_widths and centre != "visible_harmonic":
-            raise ModelInputError(
-                "unet_widths needs centre='visible_harmonic': the U-Net works on top of the harmonic fill."
-            )
-        super().__init__(
-            img_size,
-            patch_size,
-            3,
-            embed_dim,
-            depth,
-            num_heads,
-            mlp_ratio,
-            gsd_aware=not absolute_scale,
-            centre=centre,
-        )
-        self.add_band_decoder(
-            decoder_embed_dim=decoder_embed_dim,
-            decoder_depth=decoder_depth,
-            decoder_num_heads=decoder_num_heads,
-            fcn_dim=fcn_dim,
-            fcn_layers=fcn_layers,
-            independent_fcn_head=independent_fcn_head,
-            progressive=progressive,
-            band_config=band_config,
-            head_scale=head_scale,
-            mlp_ratio=mlp_ratio,
-            unet_widths=unet_widths,
-        )
+    def __init__(self, config: ScaleMAEConfig) -> None:
+        super().__init__(config, gsd_aware=not config.absolute_scale)
+        self.add_band_decoder(config, config.mlp_ratio, config.unet_widths)
         self.reset_parameters()
 
 
@@ -245,7 +220,7 @@ class ScaleMAEObjective(Objective):
         centring = centre_on(batch.images, keep, network.patch_size, network.backbone.centre)
         latent = network.encode(batch.images, batch.res, keep)
         imagined = network.decode(latent, batch.res, keep, network.backbone.grid_of(batch.images))
-        low, high = network.paint(imagined, keep, centring, batch.res)
+        low, high = network.decode_bands(imagined, keep, centring, batch.res)
         losses = self.losses(low, high, centring.relative(batch.targets), keep)
         if self.reader is not None:
             wanted = to_patches(centring.enter(batch.images), network.patch_size)
@@ -297,7 +272,8 @@ TINY_DECODER = {
 register(
     Family(
         name="scale_mae",
-        build=ScaleMAE,
+        network=ScaleMAE,
+        config=ScaleMAEConfig,
         paper="arXiv 2212.14532",
         description="Scale-MAE: positions know the ground sample distance; low and high frequencies are painted by two heads.",
         reconstructs=True,
@@ -326,7 +302,6 @@ register(
             "scale_mae_base": {"embed_dim": 768, "depth": 12, "num_heads": 12},
             "scale_mae_large": {"embed_dim": 1024, "depth": 24, "num_heads": 16},
         },
-        defaults=size_defaults(ScaleMAE),
         objective=ScaleMAEObjective,
     )
 )

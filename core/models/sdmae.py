@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .base import ModelInputError, Objective, TrainingBatch
-from .frequency import Centre, centre_on
-from .layers.vit import VisionTransformer, from_pixel_patches, transformer_blocks, xavier_linears
-from .mae import PixelDecoder, masked_patch_error
-from .registry import Family, register, size_defaults
+from .frequency import centre_on
+from .layers.vit import VisionTransformer, VitConfig, from_pixel_patches, transformer_blocks, xavier_linears
+from .mae import DecoderConfig, PixelDecoder, masked_patch_error
+from .registry import Family, register
 from .views import Colour, ImageView, crop_view, fit, not_enlarged, recolour
 
 
@@ -50,6 +51,23 @@ class ContrastiveBranch(nn.Module):
         return self.head(tokens[:, 0])
 
 
+@dataclass(frozen=True, kw_only=True)
+class SDMAEConfig(VitConfig, DecoderConfig):
+    """Sizes of an SDMAE. `ctr_*` and `mlp_dim` belong to the contrastive branch; `ctr_num_heads` None takes the encoder's heads."""
+
+    decoder_embed_dim: int = 128
+    decoder_depth: int = 1
+    ctr_depth: int = 2
+    ctr_num_heads: int | None = None
+    mlp_dim: int = 4096
+    momentum: float = 0.999
+    temperature: float = 1.0
+    norm_pix_loss: bool = False
+    trainable_patch_embed: bool = False
+    gsd_aware: bool = False
+    in_chans: int = 3
+
+
 class SDMAE(PixelDecoder):
     """The whole network under the original's names.
 
@@ -57,55 +75,31 @@ class SDMAE(PixelDecoder):
     layout of 264 tensors has them beside the encoder and files must load into it by name.
     """
 
-    def __init__(
-        self,
-        *,
-        decoder_embed_dim: int = 128,
-        decoder_depth: int = 1,
-        decoder_num_heads: int = 16,
-        ctr_depth: int = 2,
-        ctr_num_heads: int | None = None,
-        mlp_dim: int = 4096,
-        momentum: float = 0.999,
-        temperature: float = 1.0,
-        norm_pix_loss: bool = False,
-        trainable_patch_embed: bool = False,
-        gsd_aware: bool = False,
-        band_config: Sequence[int] = (7, 56),
-        centre: Centre = "dataset",
-        img_size: int = 224,
-        patch_size: int = 16,
-        in_chans: int = 3,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-    ) -> None:
+    def __init__(self, config: SDMAEConfig) -> None:
         super().__init__()
-        self.patch_size, self.embed_dim, self.in_chans = patch_size, embed_dim, in_chans
-        self.momentum, self.temperature, self.norm_pix_loss = momentum, temperature, norm_pix_loss
-        self.encoder = VisionTransformer(
-            img_size,
-            patch_size,
-            in_chans,
-            embed_dim,
-            depth,
-            num_heads,
-            mlp_ratio,
-            gsd_aware=gsd_aware,
-            centre=centre,
+        width = config.embed_dim
+        self.patch_size, self.embed_dim, self.in_chans = config.patch_size, width, config.in_chans
+        self.momentum, self.temperature = config.momentum, config.temperature
+        self.norm_pix_loss = config.norm_pix_loss
+        self.encoder = VisionTransformer(config, in_chans=config.in_chans, gsd_aware=config.gsd_aware)
+        self.add_pixel_decoder(config, config.mlp_ratio)
+        pixels, positions = (
+            config.patch_size**2 * config.in_chans,
+            (config.img_size // config.patch_size) ** 2,
         )
-        self.add_pixel_decoder(decoder_embed_dim, decoder_depth, decoder_num_heads, mlp_ratio, band_config)
-        pixels, positions = patch_size**2 * in_chans, (img_size // patch_size) ** 2
-        self.base_ctr = ContrastiveBranch(pixels, ctr_depth, ctr_num_heads or num_heads, mlp_dim, mlp_ratio)
-        self.predictor = projection(pixels, mlp_dim, pixels)
-        self.locality = nn.Sequential(
-            nn.Linear(embed_dim, embed_dim // 2), nn.Linear(embed_dim // 2, positions)
+        self.base_ctr = ContrastiveBranch(
+            pixels,
+            config.ctr_depth,
+            config.ctr_num_heads or config.num_heads,
+            config.mlp_dim,
+            config.mlp_ratio,
         )
+        self.predictor = projection(pixels, config.mlp_dim, pixels)
+        self.locality = nn.Sequential(nn.Linear(width, width // 2), nn.Linear(width // 2, positions))
         xavier_linears(self)
         self.encoder.reset_parameters()
         self.momentum_ctr = copy.deepcopy(self.base_ctr).requires_grad_(False)
-        self.encoder.patch_embed.requires_grad_(trainable_patch_embed)
+        self.encoder.patch_embed.requires_grad_(config.trainable_patch_embed)
 
     @property
     def backbone(self) -> VisionTransformer:
@@ -231,7 +225,7 @@ class SDMAEObjective(Objective):
 
     def _pixel_error(self, network: SDMAE, images: Tensor, pixels: Tensor, keep: Tensor) -> Tensor:
         centring = centre_on(images, keep, network.patch_size, network.backbone.centre)
-        picture = network.paint(from_pixel_patches(pixels[:, 1:], network.in_chans), keep, centring)
+        picture = network.join_fill(from_pixel_patches(pixels[:, 1:], network.in_chans), keep, centring)
         return masked_patch_error(
             picture, centring.relative(images), keep, network.patch_size, network.norm_pix_loss
         )
@@ -263,7 +257,8 @@ _TINY = {
 register(
     Family(
         name="sdmae",
-        build=SDMAE,
+        network=SDMAE,
+        config=SDMAEConfig,
         paper="arXiv 2212.05677",
         description=(
             "SDMAE is a masked autoencoder for small data sets: its decoder shrinks to one block 128 wide, so that the encoder must do the work. "
@@ -278,7 +273,6 @@ register(
             "sdmae_small": {"embed_dim": 384, "num_heads": 6, "ctr_num_heads": 12},
             "sdmae_base": {},
         },
-        defaults=size_defaults(SDMAE),
         objective=SDMAEObjective,
     )
 )

@@ -9,7 +9,7 @@ and MLP, the final norm) never learns. A fresh `create("tinymim")` is an ordinar
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .base import Encoder, ModelInputError, Objective, TrainingBatch
-from .frequency import Centre
-from .layers.vit import VisionTransformer, transformer_blocks
-from .registry import Family, create, register, size_defaults
+from .layers.vit import VisionTransformer, VitConfig, transformer_blocks
+from .registry import Family, create, register
 from .views import Colour, fit, recolour
 
 DISTILLED = ("block11_cls", "block11_mean")
@@ -32,37 +31,25 @@ class UntrainedTailError(ModelInputError):
     """A distilled student was asked for tokens from behind the relations it was trained on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TinyMIMConfig(VitConfig):
+    """Sizes of a student; `last_heads` is the number of heads of its last block (None: as many as the others)."""
+
+    last_heads: int | None = None
+    drop_path: float = 0.1
+    gsd_aware: bool = False
+    in_chans: int = 3
+
+
 class TinyMIM(VisionTransformer):
     """A vision transformer under MAE's names whose last block has `last_heads` heads (None: as many as the others)."""
 
-    def __init__(
-        self,
-        *,
-        last_heads: int | None = None,
-        drop_path: float = 0.1,
-        gsd_aware: bool = False,
-        centre: Centre = "dataset",
-        img_size: int = 224,
-        patch_size: int = 16,
-        in_chans: int = 3,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-    ) -> None:
+    def __init__(self, config: TinyMIMConfig) -> None:
         super().__init__(
-            img_size,
-            patch_size,
-            in_chans,
-            embed_dim,
-            depth,
-            num_heads,
-            mlp_ratio,
-            gsd_aware=gsd_aware,
-            drop_path=drop_path,
-            centre=centre,
+            config, in_chans=config.in_chans, gsd_aware=config.gsd_aware, drop_path=config.drop_path
         )
-        self.blocks[-1] = transformer_blocks(1, embed_dim, last_heads or num_heads, mlp_ratio)[0]
+        heads = config.last_heads or config.num_heads
+        self.blocks[-1] = transformer_blocks(1, self.embed_dim, heads, config.mlp_ratio)[0]
         self.reset_parameters()
 
     @property
@@ -255,7 +242,8 @@ TINY_STUDENT = {
 register(
     Family(
         name="tinymim",
-        build=TinyMIM,
+        network=TinyMIM,
+        config=TinyMIMConfig,
         paper="arXiv 2301.01296",
         description=(
             "TinyMIM teaches small transformers, which gain little from masked pictures, by distilling a larger masked autoencoder. "
@@ -271,7 +259,6 @@ register(
             "tinymim_small": {"embed_dim": 384, "last_heads": 12},
             "tinymim_base": {"last_heads": 16},
         },
-        defaults=size_defaults(TinyMIM),
         objective=TinyMIMObjective,
     )
 )

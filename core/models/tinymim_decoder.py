@@ -5,70 +5,38 @@ Ours, not the paper's (models.md 4.5): TinyMIM has no decoder. The student gives
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from torch import Tensor
 
 from .base import Encoder, ModelInputError
-from .frequency import Centre
-from .layers.vit import VisionTransformer
-from .registry import Family, register, size_defaults
-from .scale_mae import THIN_DECODER, BandDecoder, ScaleMAEObjective
-from .tinymim import TINY_STUDENT, TinyMIM, heads_of, named
+from .layers.vit import VisionTransformer, VitConfig
+from .registry import Family, register
+from .scale_mae import THIN_DECODER, BandDecoder, BandDecoderConfig, ScaleMAEObjective
+from .tinymim import TINY_STUDENT, TinyMIM, TinyMIMConfig, heads_of, named
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyMIMDecoderConfig(VitConfig, BandDecoderConfig):
+    """Sizes of a student and of the Scale-MAE decoder on top of it."""
+
+    last_heads: int | None = None
+    gsd_aware: bool = False
 
 
 class TinyMIMDecoder(BandDecoder):
     """A frozen student under `student.*` and a Scale-MAE decoder; `encode` gives the student's trained tokens."""
 
-    def __init__(
-        self,
-        *,
-        decoder_embed_dim: int = 512,
-        decoder_depth: int = 3,
-        decoder_num_heads: int = 16,
-        fcn_dim: int = 512,
-        fcn_layers: int = 2,
-        independent_fcn_head: bool = True,
-        progressive: bool = False,
-        band_config: Sequence[int] = (7, 56),
-        head_scale: int = 8,
-        last_heads: int | None = None,
-        gsd_aware: bool = False,
-        centre: Centre = "dataset",
-        img_size: int = 224,
-        patch_size: int = 16,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-    ) -> None:
+    def __init__(self, config: TinyMIMDecoderConfig) -> None:
         super().__init__()
-        self.patch_size, self.embed_dim, self.in_chans = patch_size, embed_dim, 3
-        self.student = TinyMIM(
-            last_heads=last_heads,
-            drop_path=0.0,
-            gsd_aware=gsd_aware,
-            centre=centre,
-            img_size=img_size,
-            patch_size=patch_size,
-            embed_dim=embed_dim,
-            depth=depth,
-            num_heads=num_heads,
-            mlp_ratio=mlp_ratio,
-        ).requires_grad_(False)
-        self.add_band_decoder(
-            decoder_embed_dim=decoder_embed_dim,
-            decoder_depth=decoder_depth,
-            decoder_num_heads=decoder_num_heads,
-            fcn_dim=fcn_dim,
-            fcn_layers=fcn_layers,
-            independent_fcn_head=independent_fcn_head,
-            progressive=progressive,
-            band_config=band_config,
-            head_scale=head_scale,
-            mlp_ratio=mlp_ratio,
+        self.patch_size, self.embed_dim, self.in_chans = config.patch_size, config.embed_dim, 3
+        shared = {size.name: getattr(config, size.name) for size in fields(VitConfig)}
+        student = TinyMIMConfig(
+            **shared, last_heads=config.last_heads, gsd_aware=config.gsd_aware, drop_path=0.0
         )
+        self.student = TinyMIM(student).requires_grad_(False)
+        self.add_band_decoder(config, config.mlp_ratio)
 
     @property
     def backbone(self) -> VisionTransformer:
@@ -108,7 +76,8 @@ def decoder_objective(
 register(
     Family(
         name="tinymim_decoder",
-        build=TinyMIMDecoder,
+        network=TinyMIMDecoder,
+        config=TinyMIMDecoderConfig,
         paper="arXiv 2301.01296",
         description=(
             "A distilled TinyMIM student that can paint: its weights stand still while Scale-MAE's decoder learns to read its tokens. "
@@ -119,7 +88,6 @@ register(
         two_bands=True,
         gsd_aware=False,
         presets={"tinymim_decoder_tiny": {**TINY_STUDENT, **THIN_DECODER, "head_scale": 4}},
-        defaults=size_defaults(TinyMIMDecoder),
         objective=decoder_objective,
     )
 )

@@ -6,6 +6,7 @@ ground sample distance.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,22 @@ class PatchEmbedding(nn.Module):
         return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
+@dataclass(frozen=True, kw_only=True)
+class VitConfig:
+    """Sizes of a vision transformer under the names of MAE's code; every network's own config adds to them.
+
+    `centre` says what pixels are expressed relative to (`core.models.frequency.centre_on`).
+    """
+
+    img_size: int = 224
+    patch_size: int = 16
+    embed_dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: float = 4.0
+    centre: Centre = "dataset"
+
+
 class VisionTransformer(Encoder):
     """A ViT encoder with the names of MAE's files: cls_token, pos_embed, patch_embed, blocks, norm.
 
@@ -150,37 +167,26 @@ class VisionTransformer(Encoder):
     """
 
     def __init__(
-        self,
-        img_size: int = 224,
-        patch_size: int = 16,
-        in_chans: int = 3,
-        embed_dim: int = 768,
-        depth: int = 12,
-        num_heads: int = 12,
-        mlp_ratio: float = 4.0,
-        gsd_aware: bool = False,
-        drop_path: float = 0.0,
-        centre: Centre = "dataset",
+        self, config: VitConfig, *, in_chans: int = 3, gsd_aware: bool = False, drop_path: float = 0.0
     ) -> None:
         super().__init__()
-        if img_size % patch_size:
+        self.img_size, self.patch_size = config.img_size, config.patch_size
+        self.in_chans, self.embed_dim = in_chans, config.embed_dim
+        if self.img_size % self.patch_size:
             raise ModelInputError(
-                f"An input of {img_size} px does not divide into patches of {patch_size} px."
+                f"An input of {self.img_size} px cannot be divided into patches of {self.patch_size} px: "
+                "choose an img_size that is a multiple of patch_size."
             )
-        self.img_size, self.patch_size, self.in_chans, self.embed_dim = (
-            img_size,
-            patch_size,
-            in_chans,
-            embed_dim,
-        )
         self.gsd_aware = gsd_aware
-        self.centre: Centre = centre
-        positions = 1 + (img_size // patch_size) ** 2
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, embed_dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, positions, embed_dim), requires_grad=False)
-        self.patch_embed = PatchEmbedding(patch_size, in_chans, embed_dim)
-        self.blocks = transformer_blocks(depth, embed_dim, num_heads, mlp_ratio, drop_path)
-        self.norm = nn.LayerNorm(embed_dim, eps=1e-6)
+        self.centre: Centre = config.centre
+        positions = 1 + (self.img_size // self.patch_size) ** 2
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, self.embed_dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, positions, self.embed_dim), requires_grad=False)
+        self.patch_embed = PatchEmbedding(self.patch_size, in_chans, self.embed_dim)
+        self.blocks = transformer_blocks(
+            config.depth, self.embed_dim, config.num_heads, config.mlp_ratio, drop_path
+        )
+        self.norm = nn.LayerNorm(self.embed_dim, eps=1e-6)
 
     @property
     def backbone(self) -> VisionTransformer:
