@@ -1,5 +1,8 @@
-"""What glibc does with memory that a network gives back between two layers: by default it returns it to the system, page by page, and faults
-it in again at the next layer; here it keeps it."""
+"""What glibc does with memory that a network gives back between two layers: by default it returns it to
+the system, page by page, and faults
+
+it in again at the next layer; here it keeps it.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,22 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 """Names that <malloc.h> gives to what mallopt(3) sets."""
 
 SETTINGS = ((TRIM_THRESHOLD, 256 * MB), (TOP_PAD, 64 * MB), (MMAP_THRESHOLD, 32 * MB))
-"""Free memory that stays with the process; what a heap grows by, so much that those of threads are never handed back; from which size on an
-array that fits into nothing kept is handed back whole."""
+"""Free memory that stays with the process.
+
+What a heap grows by, so much that those of threads are never handed back; from which size on an.
+
+array that fits into nothing kept is handed back whole.
+"""
 
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> bool:
-    """Let the process keep what networks on the CPU free, for the next layer to use; tell whether the C library could be told.
+    """Let the process keep what networks on the CPU free, for the next layer to use.
 
-    Without it up to a fifth of a small network's time goes into page faults (docs/measured.md). Other C libraries are left as they are.
+    Tell whether the C library could be told.
+
+    Without it up to a fifth of a small network's time goes into page faults (docs/measured.md). Other C
+    libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,7 +1,9 @@
-"""A verb of the command line in a process of its own, which outlives whoever started it; its folder tells whether it is still there.
+"""A verb of the command line in a process of its own, which outlives whoever started it.
 
-The process inherits a locked file. The system lets go of the lock when the process ends, however it ends, so nobody has to trust a number
-in a file, and a server that starts again finds what still runs.
+Its folder tells whether it is still there.
+
+The process inherits a locked file. The system lets go of the lock when the process ends, however it ends, so
+nobody has to trust a number in a file, and a server that starts again finds what still runs.
 """
 
 from __future__ import annotations
@@ -30,12 +32,15 @@ class BackgroundError(ExplorerError):
 
 
 def launch(folder: Path, arguments: Sequence[str]) -> None:
-    """Start `python -m core ARGUMENTS`, its words kept in the folder. Raises BackgroundError while an earlier one still runs there."""
+    """Start `python -m core ARGUMENTS`, its words kept in the folder.
+
+    Raises BackgroundError while an earlier one still runs there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
         if not _take(lock, TRIES):
             raise BackgroundError(
-                f"A process is at work in {folder.name} already: wait for it, or stop it first."
+                f"A process is already running in {folder.name}: wait for it, or stop it first."
             )
         command = [sys.executable, "-m", PACKAGE, *arguments]
         if (

@@ -1,4 +1,5 @@
-"""The paper's low band, drawn from any picture: what the released weights were not asked for, but the paper describes (models.md 1.6)."""
+"""The paper's low band, drawn from any picture: what the released weights were not asked for, but the
+paper describes (models.md 1.6)."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ from .results import Bands, Picture
 
 
 def true_bands(picture: Picture, band_config: tuple[int, int]) -> Bands:
-    """Split a picture (3, t, t) at the second number of the band configuration. Raises InputError where the picture has no more pixels than that."""
+    """Split a picture (3, t, t) at the second number of the band configuration.
+
+    Raises InputError where the picture has no more pixels than that.
+    """
     side, blocks = picture.shape[-1], band_config[1]
     if blocks >= side:
         raise InputError(
-            f"A picture of {side} px has nothing finer than {blocks} blocks: choose a larger input for the true band-pass view."
+            f"A picture of {side} px holds no detail finer than {blocks} blocks: "
+            "choose a larger input for the true band-pass view."
         )
     low = to_numpy(true_low_band(torch.from_numpy(picture[None]), side, band_config))[0]
     return Bands(low, picture - low, blocks)

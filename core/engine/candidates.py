@@ -1,4 +1,5 @@
-"""Networks with the face that an evaluation asks for: arrays in, arrays out (core.evaluation.subjects)."""
+"""Adapters from networks to the interface of evaluations, which takes and returns arrays
+(core.evaluation.subjects)."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ class Candidate:
     def reconstruct(
         self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /
     ) -> NDArray[np.float32]:
-        """Combined pictures (n, 3, s, s), area-averaged to the input's size, from the cells that are not hidden."""
+        """Combined pictures (n, 3, s, s), area-averaged to the input's size, from the cells that are not
+        hidden."""
         if not isinstance(self.model, Reconstructor):
             raise InputError(
                 f"{self.name} is an encoder without a decoder: choose a model that reconstructs."

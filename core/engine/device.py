@@ -1,9 +1,9 @@
-"""Where the networks run and in which precision; the only file that knows the names of devices.
+"""Devices, precision and batch sizes; the only module that names devices.
 
-The first that is there of CUDA, Apple's MPS and the CPU, unless EARTH_MAE_DEVICE names one. On CUDA the networks run under bfloat16
-autocast (positions are computed in float32 by the models themselves), elsewhere in float32; training
-moreover uses it on CPUs that multiply it themselves.
-EARTH_MAE_THREADS sets torch's threads, EARTH_MAE_COMPILE=1 switches torch.compile on.
+The first available of CUDA, Apple's MPS and the CPU is used, unless EARTH_MAE_DEVICE names one. On CUDA the
+networks run under bfloat16 autocast (positions are computed in float32 by the models themselves), elsewhere
+in float32; training also uses it on CPUs with bfloat16 instructions. EARTH_MAE_THREADS sets torch's threads,
+EARTH_MAE_COMPILE=1 switches torch.compile on.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ class DeviceError(ExplorerError):
 
 
 class OutOfMemoryError(ExplorerError):
-    """A single picture that does not fit into the device's memory."""
+    """A single image that does not fit into the device's memory."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device in words: `kind` is torch's name for it, `name` the product's, `precision` what the networks compute in."""
+    """A compute device: `kind` is torch's name for it, `name` the product's, `precision` what the networks
+    compute in."""
 
     kind: str
     name: str
@@ -53,7 +54,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of the device in bytes, and of this process: on a CPU both speak of the same RAM."""
+    """Memory of the device and of this process in bytes; on a CPU both are RAM."""
 
     used: int
     total: int
@@ -69,7 +70,7 @@ def device(wanted: str | None = None) -> Device:
     if not there.get(kind):
         have = ", ".join(name for name, is_there in there.items() if is_there)
         raise DeviceError(
-            f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or leave it out."
+            f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or unset it."
         )
     use_threads()
     if kind == "cuda":
@@ -92,7 +93,10 @@ def device_of(network: nn.Module) -> Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """Every device that long work may spread over: all of CUDA's, unless EARTH_MAE_DEVICE names one by its number; elsewhere the one there is."""
+    """All devices that long work may use: every CUDA device, unless EARTH_MAE_DEVICE names one by number.
+
+    Otherwise the only one.
+    """
     first = device()
     if first.kind != "cuda":
         return (first,)
@@ -106,7 +110,8 @@ def _fastest() -> str:
 
 
 def use_threads(count: int | None = None) -> int:
-    """Set how many threads torch computes with (None: EARTH_MAE_THREADS, else torch's own choice) and give the number."""
+    """Set how many threads torch computes with (None: EARTH_MAE_THREADS, else torch's own choice) and
+    return the number."""
     said = os.environ.get("EARTH_MAE_THREADS", "")
     count = count or (int(said) if said.isdigit() and int(said) > 0 else None)
     if count and count != torch.get_num_threads():
@@ -123,8 +128,11 @@ def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def one_thread(on: Device) -> Iterator[None]:
-    """Compute on a single CPU thread: sums that several threads share are rounded differently, so that the last bits, and now and then
-    a value of a PNG, would depend on the number of cores. Other devices compute as always."""
+    """Compute on a single CPU thread: sums that several threads share are rounded differently, so that the
+    last bits, and now and then
+
+    a value of a PNG, would depend on the number of cores. Other devices compute as always.
+    """
     count = torch.get_num_threads()
     if on.torch.type == "cpu":
         torch.set_num_threads(1)
@@ -143,7 +151,7 @@ def to_device(array: NDArray[Any], on: Device) -> Tensor:
 
 
 def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
-    """Bring a result back as float32: where tensors stop."""
+    """Copy a tensor to the CPU as a float32 array."""
     return tensor.detach().float().cpu().numpy()
 
 
@@ -168,9 +176,11 @@ class WarmUp:
 
 
 def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: bool | None = None) -> WarmUp:
-    """Compile a network in place with torch.compile where wanted (None: EARTH_MAE_COMPILE), and say what the warm-up took.
+    """Compile a network in place with torch.compile where wanted (None: EARTH_MAE_COMPILE), and say what
+    the warm-up took.
 
-    `first_call` runs the network once. Where compiling fails (no C++ compiler), the network stays as it was and the sentence says so.
+    `first_call` runs the network once. Where compiling fails (no C++ compiler), the network stays as it was
+    and the sentence says so.
     """
     if not (os.environ.get("EARTH_MAE_COMPILE") == "1" if wanted is None else wanted):
         return WarmUp(0.0, False, "")
@@ -194,9 +204,12 @@ _paces: dict[Hashable, dict[int, float]] = {}
 
 
 class Pace:
-    """Finds the batch size that is fastest on this device while the work goes on; what was measured stays for the life of the process.
+    """Finds the fastest batch size of this device during the work.
 
-    Sizes 1, 4, 16 ... up to `most` are each tried where enough is left; the first call warms the device up and is not counted.
+    Measurements are kept for the life of the process.
+
+    Sizes 1, 4, 16 ... up to `most` are each tried where enough is left; the first call warms the device up
+    and is not counted.
     """
 
     def __init__(self, key: Hashable, most: int) -> None:
@@ -232,8 +245,9 @@ def fitting_batches(
 ) -> Iterator[tuple[slice, T]]:
     """Run `work` over 0..count in slices, halving them where the device's memory is too small.
 
-    `start` is the first size tried; what fitted is remembered per `key` for the life of the process. `say` receives one sentence each
-    time a batch had to shrink; `pace` chooses sizes up to what fits. Raises OutOfMemoryError where not even one fits.
+    `start` is the first size tried; what fitted is remembered per `key` for the life of the process. `say`
+    receives one sentence each time a batch had to shrink; `pace` chooses sizes up to what fits. Raises
+    OutOfMemoryError where not even one fits.
     """
     done = 0
     while done < count:
@@ -249,7 +263,7 @@ def fitting_batches(
         if result is None:
             size = _shrink(piece.stop - piece.start, key)
             if say:
-                say(f"The device ran out of memory: {size} picture{'s' * (size > 1)} at a time from here on.")
+                say(f"The device ran out of memory: the batch size is now {size}.")
             continue
         if pace:
             pace.note(piece.stop - piece.start, time.perf_counter() - began)
@@ -262,7 +276,8 @@ def _shrink(size: int, key: Hashable) -> int:
         torch.cuda.empty_cache()
     if size <= 1:
         raise OutOfMemoryError(
-            "Not even one picture fits into the device's memory: choose a smaller model or input, or set EARTH_MAE_DEVICE=cpu."
+            "Not even one image fits into the device's memory: "
+            "choose a smaller model or input, or set EARTH_MAE_DEVICE=cpu."
         )
     with _fitting_lock:
         _fitting[key] = min(_fitting.get(key, size), size // 2)
@@ -270,7 +285,7 @@ def _shrink(size: int, key: Hashable) -> int:
 
 
 def ran_out(problem: BaseException) -> bool:
-    """CUDA and MPS have a type or a phrase for it; the CPU's allocator says it in words."""
+    """Whether an exception means that memory ran out, on CUDA, MPS or the CPU."""
     if isinstance(problem, torch.OutOfMemoryError | MemoryError):
         return True
     return any(
@@ -285,14 +300,16 @@ def _multiplies_bfloat16(on: Device) -> bool:
 
 
 def training_precision(on: Device) -> contextlib.AbstractContextManager[Any]:
-    """The context in which objectives run: bfloat16 autocast on CUDA and on CPUs that multiply bfloat16 themselves (about twice as fast there)."""
+    """The context in which objectives run: bfloat16 autocast on CUDA and on CPUs that multiply bfloat16
+    themselves (about twice as fast there)."""
     if on.precision == "bfloat16" or _multiplies_bfloat16(on):
         return torch.autocast(on.torch.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
 def suit_attention(network: nn.Module, on: Device) -> None:
-    """Before training: write attention out where a CPU multiplies bfloat16, for torch's fused kernel takes 2.5 to 5 times as long there."""
+    """Before training: write attention out where a CPU multiplies bfloat16, for torch's fused kernel takes
+    2.5 to 5 times as long there."""
     if _multiplies_bfloat16(on):
         for part in network.modules():
             if hasattr(part, "fused_attn"):
@@ -300,7 +317,10 @@ def suit_attention(network: nn.Module, on: Device) -> None:
 
 
 def fabric_for(on: Device) -> Any:
-    """Lightning Fabric on this device, launched: one process here, or as many as torchrun started; precision is ours (`training_precision`)."""
+    """Lightning Fabric on this device, launched: one process here, or as many as torchrun started.
+
+    Precision is ours (`training_precision`).
+    """
     from lightning_fabric import Fabric
 
     world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -1,4 +1,4 @@
-"""Pictures become vectors."""
+"""Embed images: one vector for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .device import device_of, fitting_batches, precision, to_device, to_numpy
 from .inputs import InputError, normalised, res_of
 
 BATCH = {"mps": 64}
-CPU_PATCHES = 2048  # in a batch: more of them fall out of the cache, fewer waste calls
+CPU_PATCHES = 2048  # patches in a batch: more fall out of the cache, fewer waste calls
 
 
 def embed(
@@ -29,15 +29,18 @@ def embed(
     batch: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> NDArray[np.float32]:
-    """One vector for each picture: (n, 3, s, s), float32 in 0..1 or uint8, to float32 (n, d), d twice the width for "cls+mean".
+    """Embed images (n, 3, s, s), float32 in 0..1 or uint8, to float32 (n, d), d twice the width for
+    "cls+mean".
 
-    `gsd_m` metres per pixel as fed, one for all or one each; `native_gsd_m` the source's own, which the policy training_range needs;
-    `policy` and `pooling` None take the card's. s is a multiple of the patch. Raises InputError for a pooling it does not know.
+    `gsd_m` metres per pixel as fed, one for all or one each; `native_gsd_m` the source's own, which the
+    policy training_range needs; `policy` and `pooling` None take the card's. s is a multiple of the patch.
+    Raises InputError for a pooling that the model does not offer.
     """
     pooling = pooling or model.card.pooling
     if pooling not in poolings(model):
         raise InputError(
-            f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}."
+            f"{model.card.name} offers no pooling called {pooling!r:.30}: "
+            f"choose one of {', '.join(poolings(model))}."
         )
     policy = policy or Policy(model.card.default_policy)
     gsds = np.broadcast_to(np.asarray(gsd_m, np.float64), (len(images),))

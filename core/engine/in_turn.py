@@ -1,4 +1,4 @@
-"""A reconstruction that waits for the device among others, and shares a call of the network with those that are alike."""
+"""Reconstructions that queue for the device; equal requests share one call of the network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .turns import Turns
 
 @dataclass(frozen=True, eq=False)
 class _Ready:
-    """What one person asks of the network: a picture (3, s, s), the cells hidden from it (g, g), and its res."""
+    """One request to the network: a picture (3, s, s), the cells hidden from it (g, g), and its res."""
 
     image: Pictures
     hidden: NDArray[np.bool_]
@@ -39,10 +39,13 @@ def reconstruct_in_turn(
     token: Hashable = None,
     on_place: Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """A reconstruction as `reconstruct` makes it, waiting for the device in a queue; equal work of others there shares the call.
+    """A reconstruction as `reconstruct` makes it, waiting for the device in a queue.
 
-    Only the network itself runs in the turn. Work is equal where model, input size and the number of visible patches are. Raises what
-    `reconstruct` raises, and Superseded where the same `token` has asked for something newer.
+    Equal work of others there shares the call.
+
+    Only the network itself runs in the turn. Work is equal where model, input size and the number of visible
+    patches are. Raises what `reconstruct` raises, and Superseded where the same `token` has asked for
+    something newer.
     """
     painter = require_reconstructor(model)
     ready = prepare(model, wanted.tile, wanted.policy, wanted.size_px)

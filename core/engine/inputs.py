@@ -1,4 +1,4 @@
-"""From a tile to what a network is fed and compared with: squares of one size, in 0..1, holes filled and counted."""
+"""Prepare tiles as network input and ground truth: squares of one size, in 0..1, with holes filled."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from ..models.registry import ModelCard
 
 SLACK = 1.01
-"""A GSD is as fine as asked for when it is within one percent."""
+"""Two GSDs count as equal if they differ by at most one percent."""
 
 MAX_GRID = 64
 """As core.models.base has it; repeated because pages import this module before torch."""
 
 
 class InputError(ExplorerError):
-    """A tile or an input size that a network cannot be fed with."""
+    """A tile or an input size that a network cannot process."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fed:
-    """A square tile ready for a network: `unit` (3, s, s) in 0..1 with holes filled, `valid` (s, s), and the tile it came from."""
+    """Network input made from a square tile: `unit` (3, s, s) in 0..1 with holes filled, `valid` (s, s),
+    and the tile it came from."""
 
     unit: NDArray[np.float32]
     valid: NDArray[np.bool_]
@@ -45,11 +46,13 @@ class Fed:
 
 
 def read_ground(read: Callable[[TileSpec], Tile], spec: TileSpec, side_px: int) -> Tile:
-    """Read the ground of a spec at twice the network's side where the source is that fine, else at the side itself.
+    """Read the ground of a spec at twice the network's side where the source is that fine, else at the
+    side itself.
 
-    `spec.gsd_m` is the GSD as fed: the square of side_px * gsd_m metres about the spec's place; None takes the whole place (of a spec
-    with a longitude and latitude: side_px pixels of the source's own GSD). So a reconstruction of twice the input's size is compared
-    with real ground wherever there is some. Raises what `read` raises.
+    `spec.gsd_m` is the GSD as fed: the square of side_px * gsd_m metres about the spec's place; None takes
+    the whole place (of a spec with a longitude and latitude: side_px pixels of the source's own GSD). So a
+    reconstruction of twice the input's size is compared with real ground wherever there is some. Raises what
+    `read` raises.
     """
     fine = replace(spec, size_px=2 * side_px, gsd_m=spec.gsd_m / 2 if spec.gsd_m else None)
     if spec.gsd_m is None and spec.lonlat is not None:
@@ -63,24 +66,24 @@ def read_ground(read: Callable[[TileSpec], Tile], spec: TileSpec, side_px: int) 
 
 
 def feed(tile: Tile, side_px: int) -> Fed:
-    """Bring a tile to side_px x side_px: its centred square, averaged by area towards coarser, bicubic towards finer.
+    """Bring a tile to side_px x side_px: its centred square, averaged by area towards coarser, bicubic
+    towards finer.
 
     Raises InputError for a tile without a single valid pixel.
     """
     if not tile.valid.any():
-        raise InputError("This piece of the picture holds no data at all: choose another window or place.")
+        raise InputError("This part of the image holds no data: choose another window or place.")
     square = tile.width == tile.height
     across_m = min(tile.width * tile.gsd_m[0], tile.height * tile.gsd_m[1])
     small = resample(tile, size_px=side_px) if square else resample(tile, across_m / side_px, side_px)
     if not small.valid.any():
-        raise InputError(
-            "Too little of this piece of the picture holds data: choose another window or place."
-        )
+        raise InputError("Too little of this part of the image holds data: choose another window or place.")
     return Fed(_filled(to_unit(small), small.valid), small.valid, small, _said(tile, small))
 
 
 def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
-    """The truth at side_px, and a sentence that says what it is: real ground where the tile is fine enough, else the input enlarged."""
+    """The truth at side_px, and a sentence that says what it is: real ground where the tile is fine
+    enough, else the input enlarged."""
     if side_px == fed.side:
         return fed, "the input itself"
     wanted_m = fed.tile.gsd * fed.side / side_px
@@ -89,7 +92,7 @@ def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
     finest_m = max(tile.gsd, tile.native_gsd_m)
     return feed(
         fed.tile, side_px
-    ), f"the input enlarged to {side_px} px, for the source knows nothing finer than {metres(finest_m)}"
+    ), f"the input enlarged to {side_px} px, because the source is no finer than {metres(finest_m)}"
 
 
 def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
@@ -98,23 +101,24 @@ def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
 
 
 def require_side(side_px: int, patch_px: int) -> int:
-    """Pass a side through; raises InputError unless it is a whole number of patches, 1 to 64 of them."""
+    """Return a side in px; raises InputError unless it is 1 to 64 whole patches."""
     if side_px % patch_px or not 1 <= side_px // patch_px <= MAX_GRID:
         raise InputError(
-            f"An input of {side_px} px cannot be cut into patches of {patch_px} px: choose a multiple, up to {MAX_GRID * patch_px} px."
+            f"An input of {side_px} px cannot be cut into patches of {patch_px} px: "
+            f"choose a multiple of {patch_px} px, up to {MAX_GRID * patch_px} px."
         )
     return side_px
 
 
 def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
-    """The res a model of this card receives under a policy."""
+    """The res that a model of this card receives under a policy."""
     return res_for(
         policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range
     )
 
 
 def normalised(images: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """Pictures in 0..1 as the network takes them: minus the card's mean, over its deviation."""
+    """Normalise images in 0..1 with the mean and standard deviation of a card."""
     mean, std = (np.asarray(v, np.float32)[None, :, None, None] for v in (card.mean, card.std))
     ready = images - mean
     ready /= std
@@ -122,17 +126,17 @@ def normalised(images: NDArray[np.float32], card: ModelCard) -> NDArray[np.float
 
 
 def band_warning(tile: Tile) -> str | None:
-    """Say how bands were adapted to a network of red, green and blue; None for a plain picture."""
+    """Describe how bands were mapped to red, green and blue; None for an RGB image."""
     shown = tuple(tile.bands[band] for band in tile.rgb)
     if len(set(tile.rgb)) == 1:
-        return f"The picture has a single band ({shown[0]}); the network was given it as red, green and blue alike."
+        return f"The picture has a single band ({shown[0]}); the network receives it as red, green and blue."
     if len(tile.bands) > 4:
-        return f"Of {len(tile.bands)} bands, {', '.join(shown)} were given to the network as red, green and blue; it sees no others."
+        return f"Of {len(tile.bands)} bands, {', '.join(shown)} are used as red, green and blue; the network does not see the others."
     return None
 
 
 def _filled(unit: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Holes take the mean of what is known: they are fed, but never scored."""
+    """Fill holes with the mean of valid pixels; they are never scored."""
     if valid.all():
         return np.ascontiguousarray(unit)
     return np.where(valid, unit, unit[:, valid].mean(axis=1)[:, None, None]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The models that are in memory: one copy of each for all users, the least recently used given up when the limit is reached."""
+"""Cache of loaded models: one copy of each for all users; the least recently used is dropped at the limit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..models.checkpoints.encoder_dialects import Positions
 
 SEED = 0
-"""Untrained networks are drawn from it, so that a shared link shows the same noise to everybody."""
+"""Seed of untrained networks, so that a shared link shows the same output to everybody."""
 _DRAWING = threading.Lock()
 """torch has one generator for all threads: two networks drawn at once would get each other's numbers."""
 
@@ -47,7 +47,9 @@ class ModelCache:
         self._building: dict[tuple[object, ...], threading.Lock] = {}
 
     def get(self, name: str | Path) -> Encoder:
-        """The model of a preset's name or a weights file, in eval mode on the device; shared, so do not change it.
+        """The model of a preset's name or a weights file, in eval mode on the device.
+
+        Shared, so do not change it.
 
         A file's name may end in +gsd or +static, which says what its positions are where the file cannot.
         Raises ModelNameError, WeightsError and what `load_checkpoint` raises.
@@ -75,7 +77,7 @@ class ModelCache:
             )
 
     def drop(self, path: Path) -> None:
-        """Let go of what was loaded from a file, for instance because the file is about to go."""
+        """Drop the models loaded from a file, for instance before the file is deleted."""
         with self._lock:
             for key in [key for key in self._models if len(key) > 1 and key[0] == str(path.resolve())]:
                 del self._models[key]
@@ -89,7 +91,7 @@ class ModelCache:
 
 @lru_cache(maxsize=1)
 def model_cache() -> ModelCache:
-    """The process's shelf: EARTH_MAE_MODEL_MB megabytes, a quarter of the RAM where that is not set."""
+    """The cache of this process, limited to EARTH_MAE_MODEL_MB megabytes or else a quarter of the RAM."""
     said = os.environ.get("EARTH_MAE_MODEL_MB", "")
     return ModelCache(int(said) * 2**20 if said.isdigit() else psutil.virtual_memory().total // 4)
 
@@ -100,14 +102,18 @@ def load(name: str | Path) -> Encoder:
 
 
 def on_every_device(model: Encoder) -> tuple[Encoder, ...]:
-    """A network for each of `devices()`, in their order: the one at hand on the first, copies of it on the others."""
+    """A network for each of `devices()`, in their order: the one at hand on the first, copies of it on the
+    others."""
     return tuple(
         model if not number else copy.deepcopy(model).to(on.torch) for number, on in enumerate(devices())
     )
 
 
 def split_positions(name: str) -> tuple[str, Positions | None]:
-    """Split `encoder.pth+gsd` into the file's name and what it says of the positions; None where it says nothing."""
+    """Split `encoder.pth+gsd` into the file's name and what it says of the positions.
+
+    None where it says nothing.
+    """
     found = re.fullmatch(r"(.+)\+(gsd|static)", name, re.DOTALL)
     return (found[1], cast("Positions", found[2])) if found else (name, None)
 

@@ -1,4 +1,4 @@
-"""Tiles and masks become pictures: low, high and combined, with the truth beside them and the recipe attached. Tensors stop here."""
+"""Reconstruct masked tiles: low, high and combined images as arrays, with the ground truth and the recipe."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ Pictures = NDArray[np.float32]
 BATCH = {
     "cpu": 4,
     "mps": 16,
-}  # up to which sizes are tried: on few cores the heads' maps of more do not stay in the cache
-UNTRAINED = "This network is untrained: its weights are random numbers, and its pictures mean nothing yet."
+}  # largest batch tried: on few cores larger feature maps fall out of the cache
+UNTRAINED = "This network is untrained: its weights are random, and its output is meaningless. Train it or choose a trained model."
 
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Pictures for n inputs: `low` (n, 3, s, s) and `combined` (n, 3, t, t) in 0..1, not clipped; `high` (n, 3, t, t) signed.
+    """Pictures for n inputs: `low` (n, 3, s, s) and `combined` (n, 3, t, t) in 0..1, not clipped.
+
+    `high` (n, 3, t, t) signed.
 
     `fill` (n, 3, t, t) is the fill that the network worked on top of, None where it did not.
     """
@@ -58,12 +60,13 @@ def reconstruct(
     size_px: int | None = None,
     repeatable: bool = False,
 ) -> Reconstruction:
-    """Hide part of a tile, let a network imagine it, and lay the truth beside it.
+    """Hide part of a tile and reconstruct it; the result includes the ground truth.
 
-    The tile's centred square is resampled to `size_px` (None: the card's input size; else a multiple of its patch). A `MaskSpec` is drawn
-    on the network's grid; a `Mask` must fit it. `policy` None takes the card's. Holes of the source are filled with the mean, counted, and
-    left out of scores. `repeatable` computes on one CPU thread, so that exported files have the same bytes whatever the number of cores.
-    Raises InputError for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
+    The tile's centred square is resampled to `size_px` (None: the card's input size; else a multiple of its
+    patch). A `MaskSpec` is drawn on the network's grid; a `Mask` must fit it. `policy` None takes the card's.
+    Holes of the source are filled with the mean, counted, and left out of scores. `repeatable` computes on
+    one CPU thread, so that exported files have the same bytes whatever the number of cores. Raises InputError
+    for encoders without a decoder, empty tiles and masks of another grid, and PolicyError.
     """
     wanted = ReconstructionRequest(tile, mask, policy or Policy(model.card.default_policy), size_px)
     with one_thread(device_of(model)) if repeatable else nullcontext():
@@ -72,7 +75,7 @@ def reconstruct(
 
 @dataclass(frozen=True, eq=False)
 class ReconstructionRequest:
-    """One reconstruction to be made; its fields are the arguments of `reconstruct`."""
+    """One reconstruction to compute; its fields are the arguments of `reconstruct`."""
 
     tile: Tile
     mask: MaskSpec | Mask
@@ -83,7 +86,8 @@ class ReconstructionRequest:
 def reconstruct_many(
     model: Encoder, wanted: Sequence[ReconstructionRequest]
 ) -> Iterator[tuple[int, Reconstruction]]:
-    """Reconstructions as they come, (which of `wanted`, it): inputs of one size in whatever batches are fastest on the device."""
+    """Yield (index into `wanted`, reconstruction) as they finish: inputs of one size, in the fastest batch
+    size of the device."""
     painter = require_reconstructor(model)
     ready = [prepare(model, each.tile, each.policy, each.size_px) for each in wanted]
     drawn = [draw(each.mask, at.grid) for each, at in zip(wanted, ready, strict=True)]
@@ -100,7 +104,8 @@ def reconstruct_many(
 def finish(
     model: Reconstructor, ready: Prepared, policy: Policy, drawn: tuple[MaskSpec, Mask], out: Predicted
 ) -> Reconstruction:
-    """One network's pictures (1, ...) of a prepared tile, with the truth and the recipe beside them."""
+    """Assemble the result from a prediction (1, ...) of a prepared tile, with the ground truth and the
+    recipe."""
     spec, mask = drawn
     truth, said = target_of(ready.tile, ready.fed, out.combined.shape[-1])
     recipe = _recipe(
@@ -111,7 +116,8 @@ def finish(
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A tile as one network takes it: `fed` at its side, `grid` patches along that side, and the `res` of its policy."""
+    """A tile as input of one network: `fed` at its side, `grid` patches along that side, and the `res` of
+    its policy."""
 
     tile: Tile
     fed: Fed
@@ -119,12 +125,15 @@ class Prepared:
     res: float
 
     def truth(self, side_px: int) -> Fed:
-        """The truth at the size of an output."""
+        """The ground truth at the size of an output."""
         return target_of(self.tile, self.fed, side_px)[0]
 
 
 def prepare(model: Encoder, tile: Tile, policy: Policy, size_px: int | None = None) -> Prepared:
-    """Bring a tile to a network's side and its GSD to res. Raises InputError for a side that is no multiple of its patch."""
+    """Resample a tile to a network's input and compute its res.
+
+    Raises InputError for a side that is not a multiple of the patch.
+    """
     side = require_side(size_px or model.card.input_px, model.patch_size)
     fed = feed(tile, side)
     return Prepared(
@@ -133,28 +142,33 @@ def prepare(model: Encoder, tile: Tile, policy: Policy, size_px: int | None = No
 
 
 def require_reconstructor(model: Encoder) -> Reconstructor:
-    """Pass a network that paints through; raises InputError for an encoder without a decoder."""
+    """Return a network that has a decoder; raises InputError for one that has none."""
     if not isinstance(model, Reconstructor):
         raise InputError(
-            f"{model.card.name} is an encoder without a decoder: it gives embeddings; choose a model that reconstructs."
+            f"{model.card.name} is an encoder without a decoder and gives only embeddings: "
+            "choose a model that reconstructs."
         )
     return model
 
 
 def draw(mask: MaskSpec | Mask, grid: int) -> tuple[MaskSpec, Mask]:
-    """The mask on a grid of grid x grid cells, and the spec that says it. Raises InputError where a drawn mask has another grid."""
+    """Create the mask on a grid of grid x grid cells, with its spec.
+
+    Raises InputError for a mask of another grid.
+    """
     if isinstance(mask, MaskSpec):
         return mask, make_mask(mask, grid, grid)
     if mask.hidden.shape != (grid, grid):
         rows, cols = mask.hidden.shape
         raise InputError(
-            f"The mask has {rows} x {cols} cells, the network's grid {grid} x {grid}: draw it for this grid."
+            f"The mask has {rows} x {cols} cells, the network's grid {grid} x {grid}: "
+            "create it for this grid."
         )
     return cells_spec(mask), mask
 
 
 def cells_spec(mask: Mask) -> MaskSpec:
-    """The spec that lists the very cells of a mask."""
+    """The spec that lists the hidden cells of a mask."""
     rows, cols = mask.hidden.shape
     return MaskSpec("cells", cells=tuple(np.flatnonzero(mask.hidden).tolist()), painted_on=(rows, cols))
 
@@ -165,7 +179,7 @@ def reconstruct_batch(
     hidden: NDArray[np.bool_],
     res: Sequence[float] | NDArray[np.float64],
 ) -> Predicted:
-    """Pictures for n inputs at once, in their order: images (n, 3, s, s) in 0..1, hidden (n, g, g), res (n,)."""
+    """Reconstruct n inputs, in their order: images (n, 3, s, s) in 0..1, hidden (n, g, g), res (n,)."""
     done = list(reconstruct_each(model, images, hidden, res))
     order = np.argsort(np.concatenate([which for which, _ in done]))
     bands = ((p.low, p.high, p.combined) for _, p in done)
@@ -183,9 +197,10 @@ def reconstruct_each(
     batch: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[NDArray[np.int64], Predicted]]:
-    """Pictures as they come, in batches that fit the device: (which of the n inputs, their pictures).
+    """Yield (indices of the inputs, predictions) in batches that fit the device.
 
-    Inputs with equally many visible patches go together. `images` may hold a single picture for all masks: (1, 3, s, s).
+    Inputs with equally many visible patches go together. `images` may hold a single picture for all masks:
+    (1, 3, s, s).
     """
     on = device_of(model)
     values = np.asarray(res, np.float32)
@@ -224,7 +239,7 @@ def _run(
 
 
 def _fit(pictures: Tensor, side: int) -> Tensor:
-    """Heads made for other patches than the network's own paint other sizes: brought to the size that lines up with the tile."""
+    """Resize output of heads made for another patch size, so that it aligns with the tile."""
     if pictures.shape[-1] == side:
         return pictures
     return area(pictures, side) if pictures.shape[-1] > side else bilinear(pictures, side)
@@ -280,7 +295,8 @@ def _recipe(
         UNTRAINED if card.weights is None else None,
         warning_for(policy, res, card.res_range),
         band_warning(tile),
-        f"{invalid} of {fed.valid.size} pixels hold no data; they were filled with the mean and are not scored."
+        f"{invalid} of {fed.valid.size} pixels hold no data; they were filled with the mean and are left "
+        "out of scores."
         if invalid
         else None,
     )
@@ -307,7 +323,7 @@ def _recipe(
         invalid_px=invalid,
         resampling=fed.resampling,
         target=target,
-        bands_from="two heads" if card.two_bands else "a filter on the one picture that this model paints",
+        bands_from="two heads" if card.two_bands else "a filter on the single image that this model predicts",
         mean=card.mean,
         std=card.std,
         device=on.name,

@@ -1,4 +1,7 @@
-"""What comes out of the engine: arrays with their place and the recipe that made them. NumPy only; no torch here."""
+"""What comes out of the engine: arrays with their place and the recipe that made them.
+
+NumPy only; no torch here.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ CENTRES = {
 class ReconstructionRecipe:
     """Everything that made a picture, in plain values: enough to make it again and to caption it.
 
-    `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text, `hidden` the very cells that
-    it hid as text. `target` says what the prediction is compared with, `bands_from` whether low and high came from two heads or a filter.
-    `centre` is what the network works relative to: "dataset", "visible_mean" or "visible_harmonic".
-    `warnings` are whole sentences.
+    `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text,
+    `hidden` the very cells that it hid as text. `target` says what the prediction is compared with,
+    `bands_from` whether low and high came from two heads or a filter. `centre` is what the network works
+    relative to: "dataset", "visible_mean" or "visible_harmonic". `warnings` are whole sentences.
     """
 
     model: str
@@ -87,20 +90,24 @@ class ReconstructionRecipe:
         centre = f" · {CENTRES[self.centre]}" if self.centre in CENTRES else ""
         return (
             f"{self.model} ({weights}) · {self.ground}/px, res {self.res:.3g} ({self.policy}) · "
-            f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: {self.hidden_cells} of {self.grid[0] * self.grid[1]} "
+            f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: "
+            f"{self.hidden_cells} of {self.grid[0] * self.grid[1]} "
             f"patches hidden · {self.input_px} px{centre}"
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What a network made of a tile under a mask, beside what is true. s is the input's side in px, t the output's (2s with two heads).
+    """What a network made of a tile under a mask, beside what is true. s is the input's side in px, t the
 
-    `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not clipped; `high` (3, t, t) signed
-    residual in the same unit; `pasted` (3, t, t) the combined picture with the true pixels where they were visible. `target` (3, t, t),
-    `target_low`, `target_high` the truth in the same three forms. `hidden` (s, s) and `hidden_high` (t, t) are True where the network saw
-    nothing; `valid`, `valid_high` False where the source has no data. `cells` (rows, cols) the mask itself. `fill` (3, t, t) is the
-    harmonic fill of the visible pixels that the network worked on top of; None where it did not.
+    output's (2s with two heads).
+
+    `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not
+    clipped; `high` (3, t, t) signed residual in the same unit; `pasted` (3, t, t) the combined picture with
+    the true pixels where they were visible. `target` (3, t, t), `target_low`, `target_high` the truth in the
+    same three forms. `hidden` (s, s) and `hidden_high` (t, t) are True where the network saw nothing;
+    `valid`, `valid_high` False where the source has no data. `cells` (rows, cols) the mask itself. `fill` (3,
+    t, t) is the harmonic fill of the visible pixels that the network worked on top of; None where it did not.
     """
 
     input: Picture
@@ -124,7 +131,10 @@ class Reconstruction:
 
     @property
     def added(self) -> Picture | None:
-        """What the network added to the fill: combined minus fill, signed, (3, t, t); None where it worked on no fill."""
+        """What the network added to the fill: combined minus fill, signed, (3, t, t).
+
+        None where it worked on no fill.
+        """
         return None if self.fill is None else self.combined - self.fill
 
     @property
@@ -172,8 +182,8 @@ def enlarge(grid: NDArray[Any], side: int) -> NDArray[Any]:
 class Spread:
     """What a network imagines under many masks: per pixel over the masks that hid it. t is the output's side.
 
-    `mean` (3, t, t), the truth where no mask hid the pixel; `deviation` (t, t), mean over bands, 0 there; `times` (rows, cols) how often each
-    patch was hidden; `done` of `wanted` masks are in.
+    `mean` (3, t, t), the truth where no mask hid the pixel; `deviation` (t, t), mean over bands, 0 there;
+    `times` (rows, cols) how often each patch was hidden; `done` of `wanted` masks are in.
     """
 
     mean: Picture
@@ -193,7 +203,10 @@ class SweepStep:
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest; both add up to it."""
+    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest.
+
+    Both add up to it.
+    """
 
     low: Picture
     high: Picture

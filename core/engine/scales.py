@@ -1,4 +1,7 @@
-"""One place at many scales: which ground sample distances, which ground, and the same mask on that ground. No network is asked here."""
+"""A scale series: one place at several ground sample distances, with the same mask.
+
+No network is involved.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class ScaleSpec:
-    """One place at up to 16 scales about `tile` (its own scale is the middle of comparison). `hold` of HOLDS, `masked` of MASKED.
+    """One place at up to 16 scales about `tile` (its own scale is the middle of comparison).
+
+    `hold` of HOLDS, `masked` of MASKED.
 
     Raises InputError for other words and counts outside 2..16.
     """
@@ -43,15 +48,20 @@ class ScaleSpec:
     def __post_init__(self) -> None:
         if self.hold not in HOLDS or self.masked not in MASKED:
             raise InputError(
-                f"Scales hold {' or '.join(HOLDS)} and hide the same {' or '.join(MASKED)}, not {self.hold!r:.20} and {self.masked!r:.20}."
+                f"A scale series holds {' or '.join(HOLDS)} and hides the same {' or '.join(MASKED)}, not "
+                f"{self.hold!r:.20} and {self.masked!r:.20}."
             )
         if not 2 <= self.count <= MAX_SCALES:
-            raise InputError(f"{self.count} scales cannot be laid side by side: choose 2 to {MAX_SCALES}.")
+            raise InputError(
+                f"A scale series has 2 to {MAX_SCALES} scales, not {self.count}: "
+                "choose a number in that range."
+            )
 
 
 @dataclass(frozen=True)
 class Scale:
-    """One step: `tile` and `mask` make its reconstruction, `gsd_m` metres per pixel as fed, `side_px` the input's side; `own` where it is the view's."""
+    """One step: `tile` and `mask` make its reconstruction, `gsd_m` metres per pixel as fed, `side_px` the
+    input's side; `own` where it is the view's."""
 
     tile: TileSpec
     mask: MaskSpec
@@ -70,8 +80,9 @@ def ladder(
 ) -> tuple[Scale, ...]:
     """The scales of a spec, finest first, evenly spaced in the logarithm and always with the spec's own.
 
-    `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. With `hold` ground the input's side shrinks in
-    whole patches, from twice the own grid (no finer than the source) down to 4 patches. Raises what `read` raises.
+    `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. With `hold`
+    ground the input's side shrinks in whole patches, from twice the own grid (no finer than the source) down
+    to 4 patches. Raises what `read` raises.
     """
     side = spec.tile.size_px or input_px
     here = read_ground(read, spec.tile, side)
@@ -103,7 +114,10 @@ def ladder(
 
 
 def _grids(own: int, finer: float, count: int) -> list[int]:
-    """Patches a side, most first: at most twice the own and no finer than the source; fewer than `count` only where no more exist."""
+    """Patches a side, most first: at most twice the own and no finer than the source.
+
+    Fewer than `count` only where no more exist.
+    """
     least, most = min(LEAST_GRID, own), min(2 * own, MAX_GRID, max(own, int(own * finer + 1e-6)))
     grids = np.geomspace(least, most, min(count, most - least + 1)).round().astype(int)
     for n in range(1, len(grids)):  # small grids round to the same whole number: take the next one
@@ -157,7 +171,10 @@ def _carried(
 
 
 def _box_within(here: Tile, there: Tile) -> Box:
-    """Where `there` lies (left, top, width, height) in units of the side of `here`; concentric where neither knows its place."""
+    """Where `there` lies (left, top, width, height) in units of the side of `here`.
+
+    Concentric where neither knows its place.
+    """
     if here.transform is None or there.transform is None or here.crs != there.crs:
         zoom = there.gsd * there.width / (here.gsd * here.width)
         return (0.5 - zoom / 2, 0.5 - zoom / 2, zoom, zoom)
@@ -169,9 +186,9 @@ def _box_within(here: Tile, there: Tile) -> Box:
 def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bool_]:
     """Hide the same ground on another grid: bool (g, g) to (grid, grid).
 
-    `box` (left, top, width, height) is the new grid's ground in units of the old one's; beyond that ground the old mask repeats, mirrored.
-    The same share is hidden on both grids, so that their errors compare: the cells that hidden ground covers most, equal ones in a fixed,
-    scattered order.
+    `box` (left, top, width, height) is the new grid's ground in units of the old one's; beyond that ground
+    the old mask repeats, mirrored. The same share is hidden on both grids, so that their errors compare: the
+    cells that hidden ground covers most, equal ones in a fixed, scattered order.
     """
     old = hidden.shape[0]
     rows, cols = (
@@ -187,7 +204,8 @@ def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bo
 
 
 def _overlaps(old: int, start: float, length: float, grid: int) -> NDArray[np.float64]:
-    """Share of each of `grid` cells along one axis that each of `old` cells and its mirror images cover, (grid, old)."""
+    """Share of each of `grid` cells along one axis that each of `old` cells and its mirror images cover,
+    (grid, old)."""
     edges = (start + length * np.arange(grid + 1) / grid) * old
     turns, rest = np.divmod(edges[:, None], 2 * old)  # each turn passes every cell there and back
     cells = np.arange(old)[None]

@@ -1,4 +1,4 @@
-"""What single patches look like to a network: how alike they are, what they attend to, how much their surroundings change them."""
+"""Patch embeddings: similarity, attention, and the effect of a patch's surroundings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class PatchSet:
 
 
 def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *, batch: int = 1) -> Vectors:
-    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), `batch` pictures at a time."""
+    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), `batch` pictures at
+    a time."""
     on = device_of(model)
     found: list[Vectors] = []
     res = np.asarray(res, np.float32)
@@ -46,20 +47,22 @@ def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *,
 
 
 def _tokens(model: Encoder, images: Tensor, res: Tensor) -> Tensor:
-    """A distilled student's tokens end where its training ended."""
+    """Final tokens; of a distilled student, those before its untrained last layers."""
     if isinstance(model, TinyMIM) and model.distilled:
         return model.embed_tokens(images, res)
     return model.encode(images, res)
 
 
 def similarity(vectors: Vectors, cell: Cell, of: int = 0) -> Vectors:
-    """Cosine of every patch of every picture with patch `cell` (row, column) of picture `of`: (n, g, g, d) to (n, g, g)."""
+    """Cosine of every patch of every picture with patch `cell` (row, column) of picture `of`: (n, g, g, d)
+    to (n, g, g)."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return unit @ unit[of, cell[0], cell[1]]
 
 
 def feature_rgb(vectors: Vectors) -> Vectors:
-    """The first three principal components of all patches together as red, green and blue in 0..1: (n, g, g, d) to (n, g, g, 3)."""
+    """The first three principal components of all patches together as red, green and blue in 0..1: (n, g,
+    g, d) to (n, g, g, 3)."""
     flat = vectors.reshape(-1, vectors.shape[-1])
     flat = flat - flat.mean(axis=0)
     _, _, axes = np.linalg.svd(flat, full_matrices=False)
@@ -76,14 +79,15 @@ def feature_rgb(vectors: Vectors) -> Vectors:
 
 
 def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vectors:
-    """Who looks at whom in block number `block` (0 is the first), nothing hidden: (3, s, s) to (heads, 1 + g*g, 1 + g*g), rows sum to 1, CLS first.
+    """Attention weights of block number `block` (0 is the first), nothing hidden: (3, s, s) to (heads, 1 +
+    g*g, 1 + g*g), rows sum to 1, CLS first.
 
-    Raises InputError for a block that there is not.
+    Raises InputError for a block that does not exist.
     """
     backbone = model.backbone
     if not 0 <= block < len(backbone.blocks):
         raise InputError(
-            f"{model.card.name} has blocks 0 to {len(backbone.blocks) - 1}; there is no block {block}."
+            f"{model.card.name} has blocks 0 to {len(backbone.blocks) - 1}; choose one of them, not {block}."
         )
     on = device_of(model)
     layer: Any = backbone.blocks[block]  # a timm block, whose parts torch does not type
@@ -104,8 +108,8 @@ def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vector
 class Transplant:
     """One patch cut out of a picture and pasted, at the same place, into others.
 
-    `pictures` (n, 3, s, s) with it pasted in; `pasted` (n,) cosine between its vector at home and in each new scene; `before` (n,) cosine between
-    its vector at home and that of what the scene had there.
+    `pictures` (n, 3, s, s) with it pasted in; `pasted` (n,) cosine between its vector at home and in each new
+    scene; `before` (n,) cosine between its vector at home and that of what the scene had there.
     """
 
     pictures: Pictures
@@ -114,7 +118,8 @@ class Transplant:
 
 
 def transplant(model: Encoder, seen: PatchSet, cell: Cell) -> Transplant:
-    """Paste patch `cell` of the first picture into all others, and measure how its vector changes with its surroundings alone."""
+    """Paste patch `cell` of the first picture into all others, and measure how its vector changes with its
+    surroundings alone."""
     side = model.patch_size
     where = np.s_[:, :, cell[0] * side : (cell[0] + 1) * side, cell[1] * side : (cell[1] + 1) * side]
     changed = seen.images[1:].copy()

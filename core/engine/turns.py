@@ -1,4 +1,5 @@
-"""One model call at a time: who waits, how many are ahead, whose request a newer one has replaced, and what can be computed in one call."""
+"""A fair queue for the device: one model call at a time, newer requests replace older ones, equal ones
+share a call."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ MOST_TOGETHER = 16
 
 
 class Superseded(ExplorerError):
-    """The same person has asked for something newer; what was asked before need not be computed."""
+    """A newer request of the same session replaces this one, so it need not be computed."""
 
 
 @dataclass(eq=False)
@@ -36,7 +37,8 @@ class _Ticket:
 
 
 class Turns:
-    """A fair queue before one device: first come, first served, but a newer wish of the same token takes the place of an older one."""
+    """A fair queue before one device: first come, first served, but a newer request with the same token
+    takes the place of an older one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -52,9 +54,10 @@ class Turns:
     def turn(self, token: Hashable = None, on_place: Callable[[int], None] | None = None) -> Generator[None]:
         """Wait for the device, hold it for the body of the `with`, pass it on.
 
-        `token` names who asks (a browser session; None: nobody in particular): a later call with the same token makes earlier ones
-        that still wait raise Superseded, and inherits their place. `on_place` hears, in the calling thread, how many calls are ahead
-        each time that number changes, and 0 when the turn has come; what it raises gives the turn up.
+        `token` names who asks (a browser session; None: nobody in particular): a later call with the same
+        token makes earlier ones that still wait raise Superseded, and inherits their place. `on_place` is
+        called, in the calling thread, with the number of requests ahead each time that number changes, and 0
+        when the turn has come; what it raises gives the turn up.
         """
         ticket = self._queue(_Ticket(token))
         try:
@@ -71,10 +74,12 @@ class Turns:
         token: Hashable = None,
         on_place: Callable[[int], None] | None = None,
     ) -> Answer:
-        """Wait for the device and give what `work` makes of `asked`; whatever else waits under the same `kind` goes into the same call.
+        """Wait for the device and give what `work` makes of `asked`.
 
-        `work` receives up to MOST_TOGETHER requests and answers each of them in order; its error reaches everybody whose request was in
-        the call. `token` and `on_place` are as in `turn`.
+        Whatever else waits under the same `kind` goes into the same call.
+
+        `work` receives up to MOST_TOGETHER requests and answers each of them in order; its error reaches
+        everybody whose request was in the call. `token` and `on_place` are as in `turn`.
         """
         ticket = self._queue(_Ticket(token, kind=kind, asked=asked))
         try:
@@ -137,7 +142,7 @@ class Turns:
         while True:
             with self._changed:
                 if ticket.replaced:
-                    raise Superseded("A newer setting has replaced this one; its picture is on the way.")
+                    raise Superseded("A newer setting has replaced this one; its result is being computed.")
                 if ticket.answered:
                     return
                 if ticket not in self._waiting:  # another thread computes it in its own call

@@ -31,9 +31,10 @@ class ModelInputError(ExplorerError, ValueError):
 class LowHigh:
     """Output of a decoder, raw and ready for display. s is the input's side in px.
 
-    `low_raw` (b, 3, s, s) and `high_raw` (b, 3, t, t), t = 2s for Scale-MAE and s for single-band models, are the decoder's own outputs in the
-    space it was trained in. `low` is the image in 0..1 (not clipped), `high` the signed residual in the same unit, `combined` both
-    together at t (models.md 1.6). `base` is what the prediction was added to: a constant, or the fill of the hidden pixels.
+    `low_raw` (b, 3, s, s) and `high_raw` (b, 3, t, t), t = 2s for Scale-MAE and s for single-band models, are
+    the decoder's own outputs in the space it was trained in. `low` is the image in 0..1 (not clipped), `high`
+    the signed residual in the same unit, `combined` both together at t (models.md 1.6). `base` is what the
+    prediction was added to: a constant, or the fill of the hidden pixels.
     """
 
     low_raw: Tensor
@@ -58,15 +59,17 @@ class Encoder(nn.Module, ABC):
     def backbone(self) -> VisionTransformer:
         """The vision transformer inside this network. Raises ModelInputError where there is none."""
         raise ModelInputError(
-            f"{self.card.name} is not a vision transformer: choose a model with transformer blocks throughout."
+            f"{self.card.name} is not a vision transformer: "
+            "choose a model with transformer blocks throughout."
         )
 
     @final
     def encode(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> Tensor:
         """Tokens after the final norm: (b, 1 + k, d), CLS first, then patches in the order of `keep`.
 
-        `images` float32 (b, c, h, w), normalised with the card's mean and std; `res` (b,) is what the positional code receives; `keep`
-        (b, k) holds positions of visible patches in the row-major grid, in any order; None keeps all. Raises ModelInputError.
+        `images` float32 (b, c, h, w), normalised with the card's mean and std; `res` (b,) is what the
+        positional code receives; `keep` (b, k) holds positions of visible patches in the row-major grid, in
+        any order; None keeps all. Raises ModelInputError.
         """
         check_inputs(images, res, keep, self.in_chans, self.patch_size)
         return self._encode(images, res, keep)
@@ -82,7 +85,10 @@ class Reconstructor(Encoder):
 
     @final
     def reconstruct(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> LowHigh:
-        """Reconstruct low, high and combined images from the visible patches; shapes as in LowHigh, arguments as in `encode`."""
+        """Reconstruct low, high and combined images from the visible patches.
+
+        Shapes as in LowHigh, arguments as in `encode`.
+        """
         check_inputs(images, res, keep, self.in_chans, self.patch_size)
         return self._reconstruct(images, res, keep)
 
@@ -96,7 +102,8 @@ class Reconstructor(Encoder):
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Normalised images for one training step: `images` (b, c, s, s), `targets` (b, c, t, t) of the same ground, `res` (b,)."""
+    """Normalised images for one training step: `images` (b, c, s, s), `targets` (b, c, t, t) of the same
+    ground, `res` (b,)."""
 
     images: Tensor
     targets: Tensor
@@ -124,18 +131,23 @@ class Objective(nn.Module, ABC):
         """Compute named, weighted losses; training minimises their sum."""
 
     def finish(self, network: nn.Module, batches: Iterable[TrainingBatch]) -> None:
-        """Estimate statistics of `network` (the moving average, in eval mode) before weights are written. Does nothing by default."""
+        """Estimate statistics of `network` (the moving average, in eval mode) before weights are written.
+
+        Does nothing by default.
+        """
 
 
 def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int, patch: int) -> None:
     """Raise ModelInputError if shapes, types or values of the arguments do not match."""
     if images.ndim != 4 or images.shape[1] != channels:
         raise ModelInputError(
-            f"The network takes images with {channels} bands, shaped (batch, band, row, column), not {tuple(images.shape)}."
+            f"The network takes images with {channels} bands, shaped (batch, band, row, column), not "
+            f"{tuple(images.shape)}."
         )
     if not len(images) or not images.is_floating_point():
         raise ModelInputError(
-            f"Pass at least one image of normalised floating-point values, not {len(images)} of {images.dtype}."
+            f"Pass at least one image of normalised floating-point values, not {len(images)} of "
+            f"{images.dtype}."
         )
     if res.shape != images.shape[:1]:
         raise ModelInputError(
@@ -152,7 +164,8 @@ def check_inputs(images: Tensor, res: Tensor, keep: Tensor | None, channels: int
 def _check_keep(keep: Tensor, batch: int, count: int) -> None:
     if keep.dtype != torch.int64 or keep.ndim != 2 or len(keep) != batch:
         raise ModelInputError(
-            f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} for {batch} images."
+            f"Visible positions must be int64 shaped (batch, k), not {keep.dtype} of {tuple(keep.shape)} "
+            f"for {batch} images."
         )
     if not keep.shape[1]:
         return

@@ -1,4 +1,5 @@
-"""A classifier on top of any encoder: mean of the patch tokens, LayerNorm, linear layer (fine-tuning of MAE, SDMAE and TinyMIM)."""
+"""A classifier on top of any encoder: mean of the patch tokens, LayerNorm, linear layer (fine-tuning of
+MAE, SDMAE and TinyMIM)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,10 @@ from .scale_contrast import ScaleContrast
 
 
 class Classifier(nn.Module):
-    """A copy of an encoder with a new head. The untrained last layers of a distilled student are trained here, too."""
+    """A copy of an encoder with a new head.
+
+    The untrained last layers of a distilled student are trained here, too.
+    """
 
     def __init__(self, encoder: Encoder, classes: int) -> None:
         super().__init__()

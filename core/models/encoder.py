@@ -1,7 +1,8 @@
 """An encoder without a decoder, as published by torchgeo and by linear probes and fine-tuning.
 
-Source: the vision transformer of MAE (arXiv 2111.06377) with static positions, or Scale-MAE's (arXiv 2212.14532) with `gsd_aware`. It has no presets:
-it exists so that published encoders can be loaded. Some fine-tuned encoders learned their positions; those are used as stored.
+Source: the vision transformer of MAE (arXiv 2111.06377) with static positions, or Scale-MAE's (arXiv
+2212.14532) with `gsd_aware`. It has no presets: it exists so that published encoders can be loaded. Some
+fine-tuned encoders learned their positions; those are used as stored.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class EncoderConfig(VitConfig):
 class PlainEncoder(VisionTransformer):
     """A vision transformer under MAE's names.
 
-    With `stored_positions` its own `pos_embed` is used, interpolated bicubically to other grids, as fine-tuning code does; the
-    position of CLS must already be part of `cls_token`."""
+    With `stored_positions` its own `pos_embed` is used, interpolated bicubically to other grids, as
+    fine-tuning code does; the position of CLS must already be part of `cls_token`.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__(config, in_chans=config.in_chans, gsd_aware=config.gsd_aware)

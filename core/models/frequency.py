@@ -33,7 +33,10 @@ def mosaic(images: Tensor, blocks: int, side: int) -> Tensor:
 
 
 def low_target(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
-    """Target of the low head at `side` px. The released code uses the second band only where it equals 224."""
+    """Target of the low head at `side` px.
+
+    The released code uses the second band only where it equals 224.
+    """
     if band_config[1] == 224:
         targets = area(targets, 224)
     return area(targets, side)
@@ -45,7 +48,8 @@ def high_target(targets: Tensor, band_config: tuple[int, int]) -> Tensor:
 
 
 def true_low_band(targets: Tensor, side: int, band_config: tuple[int, int]) -> Tensor:
-    """The paper's low band: down to band_config[1] blocks, then up to `side` (not the target that the released weights were trained on)."""
+    """The paper's low band: down to band_config[1] blocks, then up to `side` (not the target that the
+    released weights were trained on)."""
     return mosaic(targets, band_config[1], side)
 
 
@@ -63,8 +67,9 @@ def hidden_pixels(keep: Tensor, grid: int, side: int) -> Tensor:
 def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor:
     """Mean of an error (b, ...) where `hidden` is 1 (same shape, or one channel of it), over the batch.
 
-    `log_each` averages the logarithm of each image's own mean instead: every image then counts by its decibels, as in PSNR, and one with
-    nearly flat visible pixels cannot outweigh the rest. 0.001 of the visible variance is added first.
+    `log_each` averages the logarithm of each image's own mean instead: every image then counts by its
+    decibels, as in PSNR, and one with nearly flat visible pixels cannot outweigh the rest. 0.001 of the
+    visible variance is added first.
     """
     if log_each:
         shares = (error * hidden).flatten(1).sum(1) / hidden.expand_as(error).flatten(1).sum(1).clamp(min=1)
@@ -74,8 +79,12 @@ def masked_mean(error: Tensor, hidden: Tensor, log_each: bool = False) -> Tensor
 
 @dataclass(frozen=True)
 class Centring:
-    """Pixels relative to a base: pixel = base + scale * network value. `base` (b, c, s, s), `scale` (b, 1, 1, 1),
-    `offset` (b, c, 1, 1) is what is subtracted from visible pixels before the encoder."""
+    """Pixels relative to a base: pixel = base + scale * network value.
+
+    `base` (b, c, s, s), `scale` (b, 1, 1, 1),.
+
+    `offset` (b, c, 1, 1) is what is subtracted from visible pixels before the encoder.
+    """
 
     base: Tensor
     scale: Tensor
@@ -89,7 +98,8 @@ class Centring:
         return (images - self.base_at(images.shape[-1])) / self.scale
 
     def known(self, keep: Tensor | None, patch: int) -> tuple[Tensor, Tensor]:
-        """The base in the encoder's space (b, c, s, s), and a map that is 1 where it is filled in (b, 1, s, s)."""
+        """The base in the encoder's space (b, c, s, s), and a map that is 1 where it is filled in (b, 1,
+        s, s)."""
         side = self.base.shape[-1]
         hidden = (
             self.base.new_zeros(len(self.base), 1, side, side)
@@ -105,9 +115,9 @@ class Centring:
 def centre_on(images: Tensor, keep: Tensor | None, patch: int, centre: Centre) -> Centring:
     """Compute the base of each image from its visible pixels: their mean, or their harmonic interpolation.
 
-    `dataset` leaves images unchanged (all published weights). `visible_mean` takes mean per band and one deviation over the visible pixels
-    of each tile; `visible_harmonic` also adds the harmonic (Laplace) fill of the visible pixels to the decoder's output.
-    Hidden pixels are never read.
+    `dataset` leaves images unchanged (all published weights). `visible_mean` takes mean per band and one
+    deviation over the visible pixels of each tile; `visible_harmonic` also adds the harmonic (Laplace) fill
+    of the visible pixels to the decoder's output. Hidden pixels are never read.
     """
     b, c, side = images.shape[:3]
     if centre == "dataset":

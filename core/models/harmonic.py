@@ -1,8 +1,10 @@
-"""The harmonic fill: hidden pixels as the solution of Laplace's equation through the visible ones, solved in batches on the device.
+"""The harmonic fill: hidden pixels as the solution of Laplace's equation through the visible ones, solved
+in batches on the device.
 
-A conjugate gradient preconditioned by one multigrid V-cycle (Tatebe 1993) reaches the exact solution to about 1e-4 of the pixel range in
-a few steps; `core.evaluation.baselines.fills` solves the same equations by sparse factorisation. Masks are made of whole patches, so on every
-grid whose cells divide a patch a cell is either wholly hidden or wholly visible.
+A conjugate gradient preconditioned by one multigrid V-cycle (Tatebe 1993) reaches the exact solution to about
+1e-4 of the pixel range in a few steps; `core.evaluation.baselines.fills` solves the same equations by sparse
+factorisation. Masks are made of whole patches, so on every grid whose cells divide a patch a cell is either
+wholly hidden or wholly visible.
 """
 
 from __future__ import annotations
@@ -16,15 +18,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 STEPS = 4
-"""Steps of the conjugate gradient where every grid halves the next; grids that are further apart take more."""
+"""Steps of the conjugate gradient where every grid halves the next.
+
+Grids that are further apart take more.
+"""
 SMOOTHING = (1.7319, 0.5695)
-"""Damping of two Jacobi sweeps that together act as a Chebyshev polynomial on the upper part of the spectrum."""
+"""Damping of two Jacobi sweeps that together act as a Chebyshev polynomial on the upper part of the
+spectrum."""
 COARSEST_SWEEPS = 10
 
 
 @dataclass(frozen=True)
 class _Level:
-    """One grid: `gap` (b, 1, n, n) is 1 in hidden cells; `diagonal` of the five-point operator there, and its inverse (0 elsewhere)."""
+    """One grid: `gap` (b, 1, n, n) is 1 in hidden cells.
+
+    `diagonal` of the five-point operator there, and its inverse (0 elsewhere).
+    """
 
     gap: Tensor
     diagonal: Tensor
@@ -33,10 +42,11 @@ class _Level:
 
 @torch.no_grad()
 def harmonic_fill(images: Tensor, mean: Tensor, hidden: Tensor, patch: int) -> Tensor:
-    """Continue the visible pixels of `images` (b, c, s, s) harmonically into `hidden` (b, 1, s, s), 1 where a pixel is hidden.
+    """Continue the visible pixels of `images` (b, c, s, s) harmonically into `hidden` (b, 1, s, s), 1
+    where a pixel is hidden.
 
-    The image's edges are free (zero gradient across them). `mean` (b, c, 1, 1) is where the solution starts, and all there is where
-    nothing is visible. Hidden pixels are never read.
+    The image's edges are free (zero gradient across them). `mean` (b, c, 1, 1) is where the solution starts,
+    and all there is where nothing is visible. Hidden pixels are never read.
     """
     cells = divisors(patch)
     levels = [_level(hidden, cell) for cell in reversed(cells)]
@@ -68,8 +78,12 @@ def divisors(cell: int) -> list[int]:
 
 
 def _level(hidden: Tensor, cell: int) -> _Level:
-    """The operator on cells of `cell` px. A visible pixel lies (cell + 1) / 2 px from the centre of a hidden cell, not a whole cell: it
-    pulls accordingly harder. Without this, corrections from coarse grids overshoot."""
+    """The operator on cells of `cell` px.
+
+    A visible pixel lies (cell + 1) / 2 px from the centre of a hidden cell, not a whole cell: it.
+
+    pulls accordingly harder. Without this, corrections from coarse grids overshoot.
+    """
     size = hidden.shape[-1] // cell
     gap = hidden if cell == 1 else F.interpolate(hidden, size=(size, size), mode="nearest")
     hidden_around, all_around = _neighbours(gap), _neighbours(torch.ones_like(gap))
@@ -91,7 +105,10 @@ def _smooth(cells: Tensor, right: Tensor, level: _Level, damping: tuple[float, .
 
 
 def _v_cycle(right: Tensor, levels: list[_Level]) -> Tensor:
-    """About what solves the equations for the right-hand side `right`, zero outside the gaps; symmetric, as a preconditioner must be."""
+    """About what solves the equations for the right-hand side `right`, zero outside the gaps.
+
+    Symmetric, as a preconditioner must be.
+    """
     here, below = levels[0], levels[1:]
     if not below:
         return _smooth(torch.zeros_like(right), right, here, SMOOTHING * COARSEST_SWEEPS)

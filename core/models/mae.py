@@ -1,7 +1,8 @@
 """MAE: a vision transformer encodes the visible patches, a small transformer reconstructs the image.
 
-Paper: arXiv 2111.06377; the baseline of the three papers. Static positions, CLS kept in the decoder, every patch predicted as
-pixels. It predicts one image: low and high are derived from it by the filter of core.models.frequency. Names are those of MAE's files.
+Paper: arXiv 2111.06377; the baseline of the three papers. Static positions, CLS kept in the decoder, every
+patch predicted as pixels. It predicts one image: low and high are derived from it by the filter of
+core.models.frequency. Names are those of MAE's files.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ from .registry import Family, ModelCard, register
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """Sizes of a transformer decoder; `band_config` is the number of blocks a side at which low and high frequencies part."""
+    """Sizes of a transformer decoder.
+
+    `band_config` is the number of blocks a side at which low and high frequencies part.
+    """
 
     decoder_embed_dim: int = 512
     decoder_depth: int = 8
@@ -48,7 +52,8 @@ class MAEConfig(VitConfig, DecoderConfig):
 
 
 class PixelDecoder(Reconstructor):
-    """MAE's decoder, as a mixin for networks with a `backbone`: tokens of the visible patches to pixels of all patches."""
+    """MAE's decoder, as a mixin for networks with a `backbone`: tokens of the visible patches to pixels of
+    all patches."""
 
     card: ModelCard
     norm_pix_loss: bool
@@ -93,7 +98,8 @@ class PixelDecoder(Reconstructor):
         return from_pixel_patches(pixels[:, 1:], self.in_chans)
 
     def join_fill(self, imagined: Tensor, keep: Tensor | None, centring: Centring) -> Tensor:
-        """What is added to the centring's base, (b, c, s, s): the prediction, refined with the fill if there is one."""
+        """What is added to the centring's base, (b, c, s, s): the prediction, refined with the fill if
+        there is one."""
         if self.join is None:
             return imagined
         known, hidden = centring.known(keep, self.patch_size)
@@ -132,9 +138,9 @@ class MAE(PixelDecoder, VisionTransformer):
 class PixelObjective(Objective):
     """MAE's loss: squared error per patch, mean over hidden patches. `log_each`: see masked_mean.
 
-    With a fill there are two losses: `pixels` of the refined image, and `imagined` of the transformer's own, which keeps the
-    encoder informative where the fill alone would do. `target_scale` above 1 draws the same crops as an objective with finer targets,
-    so that the two can be compared.
+    With a fill there are two losses: `pixels` of the refined image, and `imagined` of the transformer's own,
+    which keeps the encoder informative where the fill alone would do. `target_scale` above 1 draws the same
+    crops as an objective with finer targets, so that the two can be compared.
     """
 
     def __init__(self, network: PixelDecoder, target_scale: int = 1, log_each: bool = False) -> None:
@@ -165,7 +171,10 @@ class PixelObjective(Objective):
 def masked_patch_error(
     picture: Tensor, truth: Tensor, keep: Tensor, patch: int, norm_pix: bool, log_each: bool = False
 ) -> Tensor:
-    """Mean squared error over hidden patches, all weighted equally; `norm_pix` compares with patches of zero mean and unit deviation."""
+    """Mean squared error over hidden patches, all weighted equally.
+
+    `norm_pix` compares with patches of zero mean and unit deviation.
+    """
     wanted = to_patches(truth, patch)
     if norm_pix:
         wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()

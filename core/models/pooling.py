@@ -31,11 +31,16 @@ def vector_width(model: Encoder, pooling: str) -> int:
 
 
 def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
-    """Pool each image to one vector, (b, d), float32: `cls` and `mean` of the final tokens, a distilled student's of those before its last block
-    (`block11_cls`, `block11_mean`), Scale-Contrast's whitened `vector`. Raises ModelInputError for a pooling the network does not offer."""
+    """Pool each image to one vector, (b, d), float32: `cls` and `mean` of the final tokens, a distilled
+    student's of those before its last block
+
+    (`block11_cls`, `block11_mean`), Scale-Contrast's whitened `vector`. Raises ModelInputError for a pooling
+    the network does not offer.
+    """
     if pooling not in poolings(model):
         raise ModelInputError(
-            f"{model.card.name} offers no pooling called {pooling!r:.30}: choose one of {', '.join(poolings(model))}."
+            f"{model.card.name} offers no pooling called {pooling!r:.30}: "
+            f"choose one of {', '.join(poolings(model))}."
         )
     if pooling == "vector" and isinstance(model, ScaleContrast):
         return model.vector(images, res)

@@ -49,7 +49,10 @@ class WeightsCard:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Description of a model for lists, captions and recipes. `sizes` are the fields of its config that differ from the defaults."""
+    """Description of a model for lists, captions and recipes.
+
+    `sizes` are the fields of its config that differ from the defaults.
+    """
 
     name: str
     family: str
@@ -78,9 +81,12 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture: `network` is built from a `config` dataclass whose fields are its sizes; `presets` name some of them.
+    """One architecture: `network` is built from a `config` dataclass whose fields are its sizes.
 
-    `objective` is called with the network and named options, and trains it; None for networks that are only loaded.
+    `presets` name some of them.
+
+    `objective` is called with the network and named options, and trains it; None for networks that are only
+    loaded.
     """
 
     name: str
@@ -133,14 +139,16 @@ def cards() -> dict[str, ModelCard]:
 def create(name: str, *, trained: bool = True, **sizes: Any) -> Any:
     """Build a network by family (`scale_mae`, every size free) or preset (`scale_mae_tiny`), in eval mode.
 
-    A preset with unchanged sizes gets its shipped weights unless `trained` is False. Everything else is initialised at random as in the
-    paper, from the global torch seed. Raises ModelNameError, WeightsError, ModelInputError.
+    A preset with unchanged sizes gets its shipped weights unless `trained` is False. Everything else is
+    initialised at random as in the paper, from the global torch seed. Raises ModelNameError, WeightsError,
+    ModelInputError.
     """
     family, preset = find_family(name)
     unknown = sorted(set(sizes) - set(family.defaults))
     if unknown:
         raise ModelNameError(
-            f"{family.name} has no size called {', '.join(unknown)}. Its sizes are: {', '.join(sorted(family.defaults))}."
+            f"{family.name} has no size called {', '.join(unknown)}. Its sizes are: "
+            f"{', '.join(sorted(family.defaults))}."
         )
     card = (
         card_for(family, name, {**preset, **sizes}) if sizes or not trained else _card(family, name, preset)
@@ -160,12 +168,14 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     path = WEIGHTS_FOLDER / card.weights.file
     if not path.is_file():
         raise WeightsError(
-            f"The weights file {path.name} of {card.name} is missing: restore it from the repository, or remove its card."
+            f"The weights file {path.name} of {card.name} is missing: "
+            "restore it from the repository, or remove its card."
         )
     found = file_sha256(path)
     if found != card.weights.sha256:
         raise WeightsError(
-            f"{path.name} is not the file its card describes (sha256 {found[:12]}..., expected {card.weights.sha256[:12]}...): "
+            f"{path.name} is not the file its card describes (sha256 {found[:12]}..., expected "
+            f"{card.weights.sha256[:12]}...): "
             "restore it from the repository."
         )
     state = {key: tensor.float() for key, tensor in load_file(path).items()}
@@ -174,15 +184,19 @@ def load_shipped(model: Any, card: ModelCard) -> None:
     missing = [key for key in wanted if key not in state and not key.endswith("pos_embed")]
     if missing or misfits:
         raise WeightsError(
-            f"{path.name} does not match {card.name}: missing {missing[:3]}, unexpected or of another shape {misfits[:3]}. "
+            f"{path.name} does not match {card.name}: "
+            f"missing {missing[:3]}, unexpected or of another shape {misfits[:3]}. "
             "Restore it from the repository."
         )
     model.load_state_dict(state, strict=False)
 
 
 def default_reconstructor() -> str:
-    """Name of the preset shown first: of the trained reconstructors the one with the best measured PSNR, those with two bands first;
-    else `scale_mae_tiny`."""
+    """Name of the preset shown first: of the trained reconstructors the one with the best measured PSNR,
+    those with two bands first;
+
+    else `scale_mae_tiny`.
+    """
     trained = [card for card in cards().values() if card.weights and card.reconstructs]
     best = max(
         trained,
@@ -193,7 +207,8 @@ def default_reconstructor() -> str:
 
 
 def default_embedder() -> str:
-    """Name of the default embedding model: the trained one with the best measured kNN, else the default reconstructor."""
+    """Name of the default embedding model: the trained one with the best measured kNN, else the default
+    reconstructor."""
     trained = [card for card in cards().values() if card.weights and "knn_eurosat" in card.weights.metrics]
     best = max(
         trained, key=lambda card: card.weights.metrics["knn_eurosat"] if card.weights else 0.0, default=None
@@ -236,7 +251,10 @@ def _card(family: Family, name: str, sizes: dict[str, Any]) -> ModelCard:
 
 
 def read_card(written: Path) -> ModelCard:
-    """Read a card written by `write_card`; the model is named after the file. Raises WeightsError, ModelNameError."""
+    """Read a card written by `write_card`; the model is named after the file.
+
+    Raises WeightsError, ModelNameError.
+    """
     try:
         said = json.loads(written.read_text())
         family = find_family(said.pop("family", written.stem))[0]
@@ -249,7 +267,8 @@ def read_card(written: Path) -> ModelCard:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         raise WeightsError(
-            f"The card {written.name} cannot be read ({problem}): restore it from the repository or remove it."
+            f"The card {written.name} cannot be read ({problem}): "
+            "restore it from the repository or remove it."
         ) from problem
 
 

@@ -9,8 +9,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file: its `variant`, tensors `missing` (computed instead), `left_over` (no place for them), entries `ignored`
-    (optimiser and the like), sizes `assumed`, `notices` for whoever uses it, and what `training` its arguments tell of."""
+    """What became of a file: its `variant`, tensors `missing` (computed instead), `left_over` (no place
+    for them), entries `ignored`
+
+    (optimiser and the like), sizes `assumed`, `notices` for whoever uses it, and what `training` its
+    arguments tell of.
+    """
 
     file: str
     variant: str

@@ -1,8 +1,9 @@
-"""Scale-Contrast: vectors that know places, learnt on a small budget. Ours, not a paper's.
+"""Scale-Contrast: an encoder for embeddings on a small training budget. Ours, not from a paper.
 
-A convolutional stem finds textures from few examples (Xiao et al., arXiv 2106.14881), a few transformer blocks with Scale-MAE's positions
-(arXiv 2212.14532) join them. It learns by telling pictures apart (SimCLR, arXiv 2002.05709): two crops of one place, flipped, turned and recoloured,
-must find each other in the batch. Its `vector` takes means and deviations of every level, from the picture's own colours to the last tokens, and
+A convolutional stem finds textures from few examples (Xiao et al., arXiv 2106.14881), a few transformer
+blocks with Scale-MAE's positions (arXiv 2212.14532) join them. It learns by telling pictures apart (SimCLR,
+arXiv 2002.05709): two crops of one place, flipped, turned and recoloured, must find each other in the batch.
+Its `vector` takes means and deviations of every level, from the picture's own colours to the last tokens, and
 whitens each: what pictures share is divided out, so that no level drowns another. No label is ever read.
 """
 
@@ -48,8 +49,12 @@ class Stage(nn.Module):
 
 
 class LevelWhitening(nn.Module):
-    """One vector of many parts: each part whitened to its strongest `part_dim` directions and brought to unit length, all of them then
-    reduced to the strongest `width` directions of the whole. Nothing but a cut until `settle` has measured pictures."""
+    """One vector of many parts: each part whitened to its strongest `part_dim` directions and brought to
+    unit length, all of them then
+
+    reduced to the strongest `width` directions of the whole. Nothing but a cut until `settle` has measured
+    pictures.
+    """
 
     rotation: Tensor
 
@@ -89,7 +94,8 @@ class LevelWhitening(nn.Module):
 class ScaleContrastConfig:
     """Sizes of a Scale-Contrast encoder.
 
-    `stem_dim` channels in the first stage; `part_dim` directions of each level and `vector_dim` of the whole are kept by the whitening.
+    `stem_dim` channels in the first stage; `part_dim` directions of each level and `vector_dim` of the whole
+    are kept by the whitening.
     """
 
     stem_dim: int = 32
@@ -106,10 +112,12 @@ class ScaleContrastConfig:
 
 
 class ScaleContrast(Encoder):
-    """Convolutional stages down to one cell a patch, `depth` transformer blocks with CLS, and a whitened vector of all levels.
+    """Convolutional stages down to one cell a patch, `depth` transformer blocks with CLS, and a whitened
+    vector of all levels.
 
-    `patch_size` is a power of two: one stage for each halving, `stem_dim` channels in the first and twice as many in each that follows.
-    Hidden patches are blanked before the stem: their pixels never enter the arithmetic.
+    `patch_size` is a power of two: one stage for each halving, `stem_dim` channels in the first and twice as
+    many in each that follows. Hidden patches are blanked before the stem: their pixels never enter the
+    arithmetic.
     """
 
     def __init__(self, config: ScaleContrastConfig) -> None:
@@ -119,7 +127,8 @@ class ScaleContrast(Encoder):
         halvings = self.patch_size.bit_length() - 1
         if self.patch_size != 1 << halvings or config.img_size % self.patch_size:
             raise ModelInputError(
-                f"patch_size {self.patch_size} does not fit: choose a power of two that divides img_size {config.img_size}."
+                f"patch_size {self.patch_size} does not fit: "
+                f"choose a power of two that divides img_size {config.img_size}."
             )
         widths = [self.in_chans, *(config.stem_dim << i for i in range(halvings))]
         self.stages = nn.ModuleList(Stage(a, b) for a, b in itertools.pairwise(widths))
@@ -136,16 +145,21 @@ class ScaleContrast(Encoder):
         self.vector_dim = self.whitening.width
 
     def grid_of(self, images: Tensor) -> int:
-        """Patches along one side. Raises ModelInputError for pictures that are not square or do not divide into patches."""
+        """Patches along one side.
+
+        Raises ModelInputError for pictures that are not square or do not divide into patches.
+        """
         h, w = images.shape[-2:]
         if h != w or h % self.patch_size:
             raise ModelInputError(
-                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not {w} x {h}: resample the tile first."
+                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not "
+                f"{w} x {h}: resample the tile first."
             )
         return h // self.patch_size
 
     def levels(self, images: Tensor, res: Tensor, keep: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Tokens after the final norm, (b, 1 + k, d), and the maps on the way: the picture itself and the output of every stage."""
+        """Tokens after the final norm, (b, 1 + k, d), and the maps on the way: the picture itself and the
+        output of every stage."""
         grid = self.grid_of(images)
         if keep is not None:
             images = torch.where(
@@ -163,7 +177,8 @@ class ScaleContrast(Encoder):
         return self.norm(tokens), maps
 
     def summary(self, tokens: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
-        """CLS, mean of the patch tokens, then mean and deviation of each map, side by side: (b, .) each, float32."""
+        """CLS, mean of the patch tokens, then mean and deviation of each map, side by side: (b, .) each,
+        float32."""
         parts = [tokens[:, 0], tokens[:, 1:].mean(1) if tokens.shape[1] > 1 else tokens[:, 0]]
         for level in maps:
             level = level.float()
@@ -185,9 +200,10 @@ class ScaleContrast(Encoder):
 class ScaleContrastObjective(Objective):
     """Loss `nce`: each of two views finds the other among all views of the batch (SimCLR's NT-Xent).
 
-    Views cover `crop` of the side's range, are flipped, turned by quarters and recoloured by `colour`; each has the res of its own pixels
-    (`log_slope`: what res gains when a pixel grows e-fold, as under the policy log_gsd; 0: res is proportional to the GSD). Masks are not used.
-    The whitening is measured when weights are written, on pictures as they are: recoloured ones would have colour count for less.
+    Views cover `crop` of the side's range, are flipped, turned by quarters and recoloured by `colour`; each
+    has the res of its own pixels (`log_slope`: what res gains when a pixel grows e-fold, as under the policy
+    log_gsd; 0: res is proportional to the GSD). Masks are not used. The whitening is measured when weights
+    are written, on pictures as they are: recoloured ones would have colour count for less.
     """
 
     target_scale = 2
@@ -250,7 +266,8 @@ class ScaleContrastObjective(Objective):
         assert isinstance(network, ScaleContrast)
         if len(first.images) < 2:
             raise ModelInputError(
-                "The contrastive task tells the pictures of a batch apart: give 2 or more (128 is better), not 1."
+                "The contrastive task tells the pictures of a batch apart: "
+                "give 2 or more (128 is better), not 1."
             )
         tokens, _ = network.levels(
             torch.cat([first.images, second.images]), torch.cat([first.res, second.res]), None
@@ -269,7 +286,8 @@ class ScaleContrastObjective(Objective):
 def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
     """The map that gives the `width` strongest directions of standardised values equal spread, (n, width).
 
-    Eigenvalues of the correlation matrix are raised by `ridge` times the largest, so that faint directions are not blown up.
+    Eigenvalues of the correlation matrix are raised by `ridge` times the largest, so that faint directions
+    are not blown up.
     """
     spread = covariance.diagonal().clamp(min=1e-8).sqrt()
     values, directions = torch.linalg.eigh((covariance / spread / spread[:, None]).double())
@@ -280,7 +298,10 @@ def whitening(covariance: Tensor, width: int, ridge: float) -> Tensor:
 
 
 def nt_xent(vectors: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding the other view of the same picture among all other views; the first half of `vectors` pairs with the second."""
+    """Cross-entropy of finding the other view of the same picture among all other views.
+
+    The first half of `vectors` pairs with the second.
+    """
     unit = F.normalize(vectors.float(), dim=1)
     with torch.autocast(unit.device.type, enabled=False):
         logits = (unit @ unit.T / temperature).fill_diagonal_(float("-inf"))
@@ -295,10 +316,12 @@ register(
         config=ScaleContrastConfig,
         paper="ours, after arXiv 2002.05709 and 2212.14532",
         description=(
-            "Scale-Contrast is our own encoder for small budgets, made to map places rather than to paint them. "
+            "Scale-Contrast is our own encoder for small budgets, made to embed places rather than to "
+            "reconstruct them. "
             "A convolutional stem and a few transformer blocks with Scale-MAE's positions learn to recognise "
             "two crops of one place among others, without labels. "
-            "Its vector joins every level, from the picture's colours to the last tokens, and whitens them so that none drowns another."
+            "Its vector joins every level, from the picture's colours to the last tokens, and whitens "
+            "them so that none drowns another."
         ),
         reconstructs=False,
         two_bands=False,

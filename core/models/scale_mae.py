@@ -1,9 +1,11 @@
-"""Scale-MAE: positions that know the ground sample distance, and a decoder with one head for low and one for high frequencies.
+"""Scale-MAE: positions scaled by the ground sample distance, and a decoder with a head for low and one for
+high frequencies.
 
-Paper: arXiv 2212.14532. What differs from plain MAE: positions are multiplied by `res`; the decoder drops CLS after adding
-positions, runs few blocks, and deconvolves its map twice into a picture at the input's size (low) and a residual at twice that size (high).
-Parameter names and shapes are those of the released ViT-L (models.md 1.3); the original's dead options are left out. As there, the decoder
-receives the positions of the *input* resolution. Official weights are CC-BY-NC-4.0; weights trained here carry none of that.
+Paper: arXiv 2212.14532. What differs from plain MAE: positions are multiplied by `res`; the decoder drops CLS
+after adding positions, runs few blocks, and deconvolves its map twice into a picture at the input's size
+(low) and a residual at twice that size (high). Parameter names and shapes are those of the released ViT-L
+(models.md 1.3); the original's dead options are left out. As there, the decoder receives the positions of the
+*input* resolution. Official weights are CC-BY-NC-4.0; weights trained here carry none of that.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ from .registry import Family, ModelCard, register
 class BandDecoderConfig(DecoderConfig):
     """Sizes of Scale-MAE's decoder under the original's names.
 
-    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 aligns the low band with patches of 8 px.
+    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 aligns the low band
+    with patches of 8 px.
     """
 
     decoder_depth: int = 3
@@ -55,9 +58,10 @@ class BandDecoderConfig(DecoderConfig):
 class ScaleMAEConfig(VitConfig, BandDecoderConfig):
     """Sizes of a Scale-MAE: every working option of the released code, and three of ours.
 
-    `head_scale` and `centre` are described where they are defined; published files keep `centre="dataset"`. `unet_widths` replaces
-    pyramid and heads by a U-Net over the harmonic fill (`core.models.layers.fill_unet`), which predicts both bands.
-    Raises ModelInputError for a U-Net without that fill.
+    `head_scale` and `centre` are described where they are defined; published files keep `centre="dataset"`.
+    `unet_widths` replaces pyramid and heads by a U-Net over the harmonic fill
+    (`core.models.layers.fill_unet`), which predicts both bands. Raises ModelInputError for a U-Net without
+    that fill.
     """
 
     absolute_scale: bool = False
@@ -71,7 +75,8 @@ class ScaleMAEConfig(VitConfig, BandDecoderConfig):
 
 
 class BandDecoder(Reconstructor):
-    """Scale-MAE's decoder and the two bands it paints, on a vision transformer that the inheriting network names as its `backbone`."""
+    """Scale-MAE's decoder, as a mixin for networks with a `backbone`: tokens of the visible patches to a
+    low and a high band."""
 
     card: ModelCard
     head_scale: int
@@ -82,7 +87,10 @@ class BandDecoder(Reconstructor):
     def add_band_decoder(
         self, config: BandDecoderConfig, mlp_ratio: float, unet_widths: Sequence[int] = ()
     ) -> None:
-        """Create the decoder's parameters under the original's names; called once, after the backbone exists."""
+        """Create the decoder's parameters under the original's names.
+
+        Call it once, after the backbone is built.
+        """
         backbone = self.backbone
         width = config.decoder_embed_dim
         self.band_config = (int(config.band_config[0]), int(config.band_config[1]))
@@ -117,7 +125,8 @@ class BandDecoder(Reconstructor):
                 start_near_zero(self.get_submodule(f"{head}.pred.7"))
 
     def decode(self, latent: Tensor, res: Tensor, keep: Tensor | None, grid: int) -> Tensor:
-        """Decoded tokens of every patch, (b, grid*grid, d): CLS dropped after positions are added (models.md 1.5, steps 4 to 6)."""
+        """Decoded tokens of every patch, (b, grid*grid, d): CLS dropped after positions are added
+        (models.md 1.5, steps 4 to 6)."""
         tokens = place(self.decoder_embed(latent)[:, 1:], keep, self.mask_token, grid * grid)
         tokens = tokens + self.backbone.positions(self.decoder_width, grid, res)[:, 1:].to(tokens.dtype)
         for block in self.decoder_blocks:
@@ -127,8 +136,11 @@ class BandDecoder(Reconstructor):
     def decode_bands(
         self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where there is one (models.md 1.5,
-        steps 7 and 8; s = 16 px a patch at the paper's head scale)."""
+        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where
+        there is one (models.md 1.5,
+
+        steps 7 and 8; s = 16 px a patch at the paper's head scale).
+        """
         grid = round(imagined.shape[1] ** 0.5)
         tokens = imagined.transpose(1, 2).reshape(len(imagined), -1, grid, grid)
         if self.unet is not None:
@@ -143,7 +155,7 @@ class BandDecoder(Reconstructor):
     def predict(
         self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Raw low and high bands straight from pictures, as training sees them. `centring`: where it is measured already."""
+        """Predict the raw low and high bands from images. `centring`: if it is already computed."""
         centring = centring or centre_on(images, keep, self.patch_size, self.backbone.centre)
         imagined = self.decode(self._encode(images, res, keep), res, keep, self.backbone.grid_of(images))
         return self.decode_bands(imagined, keep, centring, res)
@@ -157,9 +169,10 @@ class BandDecoder(Reconstructor):
 class ScaleMAE(BandDecoder, VisionTransformer):
     """The whole network of the paper with every live option of the released code, and three options of ours.
 
-    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up with patches of 8 px.
-    `centre` says what the network works relative to (core.models.frequency.centre_on); files of others keep `dataset`. `unet_widths` replaces
-    pyramid and heads by a U-Net over the harmonic fill (core.models.fill_unet), which paints both bands.
+    `head_scale` is how much the heads enlarge: 8 in the paper, for patches of 16 px; 4 lines the low band up
+    with patches of 8 px. `centre` says what the network works relative to (core.models.frequency.centre_on);
+    files of others keep `dataset`. `unet_widths` replaces pyramid and heads by a U-Net over the harmonic fill
+    (core.models.fill_unet), which paints both bands.
     """
 
     def __init__(self, config: ScaleMAEConfig) -> None:
@@ -171,9 +184,10 @@ class ScaleMAE(BandDecoder, VisionTransformer):
 def show_two_bands(
     low_raw: Tensor, high_raw: Tensor, centring: Centring, blocks: int, card: ModelCard
 ) -> LowHigh:
-    """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed, same unit).
+    """Undo centring and normalisation so that low, high and combined are pictures in 0..1 (high: signed,
+    same unit).
 
-    Combined is put together before the mean is added back: an average over thousands of values far from zero is off by some 1e-5.
+    The bands are combined before the mean is added back, to avoid rounding errors of about 1e-5.
     """
     std = low_raw.new_tensor(card.std)[None, :, None, None]
     mean = low_raw.new_tensor(card.mean)[None, :, None, None]
@@ -187,9 +201,10 @@ def show_two_bands(
 class ScaleMAEObjective(Objective):
     """Masked loss of both bands (models.md 1.7): L2 for low, L1 or L2 for high. `log_each`: see masked_mean.
 
-    Targets are twice the input's side, or the input's own side where the source holds nothing finer: the high band is then averaged to that
-    side before it is compared. On top of a fill, `imagined` is added: MAE's loss of what one linear map reads off the decoder's tokens, which
-    keeps the encoder informative where the fill alone would do. `teacher` adds the losses of core.models.image_teacher, weighted.
+    Targets are twice the input's side, or the input's own side where the source holds nothing finer: the high
+    band is then averaged to that side before it is compared. On top of a fill, `imagined` is added: MAE's
+    loss of what one linear map reads off the decoder's tokens, which keeps the encoder informative where the
+    fill alone would do. `teacher` adds the losses of core.models.image_teacher, weighted.
     """
 
     target_scale = 2
@@ -238,8 +253,11 @@ class ScaleMAEObjective(Objective):
         return self.teacher.teacher.licence if self.teacher is not None else ""
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
-        """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of three bands, summed over
-        hidden pixels and divided by their number."""
+        """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of
+        three bands, summed over
+
+        hidden pixels and divided by their number.
+        """
         assert isinstance(self.network, BandDecoder)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)
         low_error = (low - low_target(targets, low.shape[-1], bands)).square()
@@ -275,7 +293,7 @@ register(
         network=ScaleMAE,
         config=ScaleMAEConfig,
         paper="arXiv 2212.14532",
-        description="Scale-MAE: positions know the ground sample distance; low and high frequencies are painted by two heads.",
+        description="Scale-MAE: positions scaled by the ground sample distance; two heads predict low and high frequencies.",
         reconstructs=True,
         two_bands=True,
         gsd_aware=True,

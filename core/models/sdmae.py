@@ -1,10 +1,12 @@
-"""SDMAE: masked training for small data sets, with a tiny decoder, a location task and a contrastive task beside it.
+"""SDMAE: masked training for small data sets, with a tiny decoder, a location task and a contrastive task
+beside it.
 
-Paper: arXiv 2212.05677; details from the authors' code (models.md section 3). What differs from plain MAE: the decoder is 128 wide and one
-block deep; each visible token must tell where it lies; the decoder's picture of one view must match a momentum copy's reading of the other,
-which trains CLS; the patch embedding stays at its random start. No official weights exist. Adaptations of ours are named options, off by
-default: `gsd_aware`, `trainable_patch_embed` and `centre` of the network; `scale_shift`, `flips`, `quarter_turns` and `location` of the
-objective.
+Paper: arXiv 2212.05677; details from the authors' code (models.md section 3). What differs from plain MAE:
+the decoder is 128 wide and one block deep; a location task predicts the position of each visible token; a
+contrastive task matches the decoder's output for one view with a momentum branch's output for the other,
+which trains CLS; the patch embedding keeps its random initialisation. No official weights exist. Adaptations
+of ours are named options, off by default: `gsd_aware`, `trainable_patch_embed` and `centre` of the network;
+`scale_shift`, `flips`, `quarter_turns` and `location` of the objective.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ from .views import Colour, ImageView, crop_view, fit, not_enlarged, recolour
 
 
 def projection(*widths: int) -> nn.Sequential:
-    """Linear maps without bias from width to width, each followed by BatchNorm and ReLU, the last by BatchNorm without parameters."""
+    """Linear maps without bias from width to width, each followed by BatchNorm and ReLU, the last by
+    BatchNorm without parameters."""
     layers: list[nn.Module] = []
     for width, following in itertools.pairwise(widths[:-1]):
         layers += [nn.Linear(width, following, bias=False), nn.BatchNorm1d(following), nn.ReLU(inplace=True)]
@@ -38,7 +41,8 @@ def projection(*widths: int) -> nn.Sequential:
 
 
 class ContrastiveBranch(nn.Module):
-    """Blocks over the decoder's pixels of all patches, then CLS through a projection: (b, 1 + n, w) -> (b, w)."""
+    """Blocks over the decoder's pixels of all patches, then CLS through a projection: (b, 1 + n, w) -> (b,
+    w)."""
 
     def __init__(self, width: int, depth: int, heads: int, hidden: int, mlp_ratio: float) -> None:
         super().__init__()
@@ -53,7 +57,10 @@ class ContrastiveBranch(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class SDMAEConfig(VitConfig, DecoderConfig):
-    """Sizes of an SDMAE. `ctr_*` and `mlp_dim` belong to the contrastive branch; `ctr_num_heads` None takes the encoder's heads."""
+    """Sizes of an SDMAE. `ctr_*` and `mlp_dim` belong to the contrastive branch.
+
+    `ctr_num_heads` None takes the encoder's heads.
+    """
 
     decoder_embed_dim: int = 128
     decoder_depth: int = 1
@@ -71,8 +78,9 @@ class SDMAEConfig(VitConfig, DecoderConfig):
 class SDMAE(PixelDecoder):
     """The whole network under the original's names.
 
-    `base_ctr`, `momentum_ctr`, `predictor` and `locality` only train. They live here rather than in the objective, because the published
-    layout of 264 tensors has them beside the encoder and files must load into it by name.
+    `base_ctr`, `momentum_ctr`, `predictor` and `locality` only train. They live here rather than in the
+    objective, because the published layout of 264 tensors has them beside the encoder and files must load
+    into it by name.
     """
 
     def __init__(self, config: SDMAEConfig) -> None:
@@ -110,17 +118,22 @@ class SDMAE(PixelDecoder):
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the momentum branch towards the base branch by 1 - momentum (parameters only; BatchNorm keeps its own statistics)."""
+        """Move the momentum branch towards the base branch by 1 - momentum (parameters only.
+
+        BatchNorm keeps its own statistics).
+        """
         for slow, fast in zip(self.momentum_ctr.parameters(), self.base_ctr.parameters(), strict=True):
             slow.lerp_(fast, 1 - self.momentum)
 
 
 class SDMAEObjective(Objective):
-    """The three tasks on two views under one mask: `con` (hidden pixels), `loc` (where a token lies), `ctr` (which picture it is).
+    """The three tasks on two views under one mask: `con` (hidden pixels), `loc` (where a token lies),
+    `ctr` (which picture it is).
 
-    As the original: the first view is the top left crop, the second a random one, flipped and recoloured; both cover 7/8 of the side.
-    Options of ours: `scale_shift` (a range, e.g. (0.5, 1)) lets the second view cover that part of the first's ground, with its own res; `flips` adds
-    vertical ones; `quarter_turns`; `colour` milder than the original's; `location="cross_entropy"`. `log_slope` as in `crop_view`.
+    As the original: the first view is the top left crop, the second a random one, flipped and recoloured;
+    both cover 7/8 of the side. Options of ours: `scale_shift` (a range, e.g. (0.5, 1)) lets the second view
+    cover that part of the first's ground, with its own res; `flips` adds vertical ones; `quarter_turns`;
+    `colour` milder than the original's; `location="cross_entropy"`. `log_slope` as in `crop_view`.
     """
 
     target_scale = 2
@@ -184,7 +197,10 @@ class SDMAEObjective(Objective):
         )
 
     def losses(self, first: ImageView, second: ImageView, keep: Tensor | None) -> dict[str, Tensor]:
-        """Named, weighted losses of two ready views; raises ModelInputError for a batch of one, no mask, or another grid."""
+        """Named, weighted losses of two ready views.
+
+        Raises ModelInputError for a batch of one, no mask, or another grid.
+        """
         network = self.network
         assert isinstance(network, SDMAE)
         keep = self._check(network, first, keep)
@@ -218,7 +234,8 @@ class SDMAEObjective(Objective):
         positions, found = network.locality[1].out_features, network.backbone.grid_of(view.images) ** 2
         if positions != found:
             raise ModelInputError(
-                f"SDMAE's location task knows {positions} positions but the pictures have {found} patches: train at {network.backbone.img_size} px, "
+                f"SDMAE's location task knows {positions} positions but the pictures have {found} "
+                f"patches: train at {network.backbone.img_size} px, "
                 f"or create the network with img_size={view.images.shape[-1]}."
             )
         return keep
@@ -237,7 +254,8 @@ class SDMAEObjective(Objective):
 
 
 def info_nce(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy of finding each query's own key among all keys of the batch, times twice the temperature (MoCo v3's scaling)."""
+    """Cross-entropy of finding each query's own key among all keys of the batch, times twice the
+    temperature (MoCo v3's scaling)."""
     queries, keys = F.normalize(queries.float(), dim=1), F.normalize(keys.float(), dim=1)
     own = torch.arange(len(queries), device=queries.device)
     with torch.autocast(queries.device.type, enabled=False):
@@ -261,9 +279,12 @@ register(
         config=SDMAEConfig,
         paper="arXiv 2212.05677",
         description=(
-            "SDMAE is a masked autoencoder for small data sets: its decoder shrinks to one block 128 wide, so that the encoder must do the work. "
-            "Each visible patch must also say where in the picture it lies, which teaches layout from few examples. "
-            "A contrastive task with a momentum copy makes the CLS token tell pictures apart, although every view is mostly hidden."
+            "SDMAE is a masked autoencoder for small data sets: "
+            "its decoder shrinks to one block 128 wide, so that the encoder has to do the work. "
+            "Each visible patch must also say where in the picture it lies, which teaches layout from few "
+            "examples. "
+            "A contrastive task with a momentum branch trains the CLS token to tell images apart, "
+            "although most of each view is hidden."
         ),
         reconstructs=True,
         two_bands=False,

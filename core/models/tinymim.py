@@ -1,10 +1,12 @@
-"""TinyMIM: a small transformer that learns how a larger one relates patches to each other, without masks and without a decoder.
+"""TinyMIM: a small transformer that learns how a larger one relates patches to each other, without masks
+and without a decoder.
 
-Paper: arXiv 2301.01296; details from the authors' code (models.md section 4). What differs from plain MAE: the student sees the whole
-picture; its last block's query-key and value-value relations must be those of an intermediate block of a frozen teacher, head by head. So
-its last block is split into as many heads as the teacher's (`last_heads`), and what comes after those relations (that block's projection
-and MLP, the final norm) never learns. A fresh `create("tinymim")` is an ordinary vision transformer; once distilled, its card says
-`block11_cls` or `block11_mean` and `encode` is refused.
+Paper: arXiv 2301.01296; details from the authors' code (models.md section 4). What differs from plain MAE:
+the student sees the whole picture; its last block's query-key and value-value relations must be those of an
+intermediate block of a frozen teacher, head by head. So its last block is split into as many heads as the
+teacher's (`last_heads`), and what comes after those relations (that block's projection and MLP, the final
+norm) never learns. A fresh `create("tinymim")` is an ordinary vision transformer; once distilled, its card
+says `block11_cls` or `block11_mean` and `encode` is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from .registry import Family, create, register
 from .views import Colour, fit, recolour
 
 DISTILLED = ("block11_cls", "block11_mean")
-"""Poolings of a distilled student, named after the paper's depth of 12: tokens as they enter its last block."""
+"""Poolings of a distilled student, named after the paper's depth of 12: tokens as they enter its last
+block."""
 
 
 class UntrainedTailError(ModelInputError):
@@ -33,7 +36,10 @@ class UntrainedTailError(ModelInputError):
 
 @dataclass(frozen=True, kw_only=True)
 class TinyMIMConfig(VitConfig):
-    """Sizes of a student; `last_heads` is the number of heads of its last block (None: as many as the others)."""
+    """Sizes of a student.
+
+    `last_heads` is the number of heads of its last block (None: as many as the others).
+    """
 
     last_heads: int | None = None
     drop_path: float = 0.1
@@ -42,7 +48,8 @@ class TinyMIMConfig(VitConfig):
 
 
 class TinyMIM(VisionTransformer):
-    """A vision transformer under MAE's names whose last block has `last_heads` heads (None: as many as the others)."""
+    """A vision transformer under MAE's names whose last block has `last_heads` heads (None: as many as the
+    others)."""
 
     def __init__(self, config: TinyMIMConfig) -> None:
         super().__init__(
@@ -58,15 +65,18 @@ class TinyMIM(VisionTransformer):
         return self.card.pooling in DISTILLED
 
     def embed_tokens(self, images: Tensor, res: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Tokens as they enter the last block, under a LayerNorm without parameters: (b, 1 + k, d), CLS first (models.md 4.5 a)."""
+        """Tokens as they enter the last block, under a LayerNorm without parameters: (b, 1 + k, d), CLS
+        first (models.md 4.5 a)."""
         return F.layer_norm(self.tokens_before(-1, images, res, keep), (self.embed_dim,), eps=1e-6)
 
     def _encode(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
         if self.distilled:
             raise UntrainedTailError(
-                "This student learned relations inside its last block; that block's MLP and the final norm never learned "
+                "This student learned relations inside its last block; that block's MLP and the final "
+                "norm never learned "
                 "anything, so CLS after the "
-                "final norm says nothing. Use the pooling block11_cls or block11_mean (embed_tokens), or fine-tune it first."
+                "final norm says nothing. Use the pooling block11_cls or block11_mean (embed_tokens), or "
+                "fine-tune it first."
             )
         return super()._encode(images, res, keep)
 
@@ -96,7 +106,8 @@ def queries_keys_values(backbone: VisionTransformer, block: int, images: Tensor,
 
 
 def log_relation(left: Tensor, right: Tensor) -> Tensor:
-    """log softmax of scaled products between tokens, in float32 even under autocast: (b, h, n, w) twice -> (b, h, n, n)."""
+    """log softmax of scaled products between tokens, in float32 even under autocast: (b, h, n, w) twice ->
+    (b, h, n, n)."""
     with torch.autocast(left.device.type, enabled=False):
         left, right = left.float(), right.float()
         return (left @ right.transpose(-2, -1) * left.shape[-1] ** -0.5).log_softmax(-1)
@@ -107,7 +118,8 @@ def relation_loss(
 ) -> Tensor:
     """Mean over pictures, heads and queries of KL(teacher's relation || student's).
 
-    With `heads_at_once` relations are built, and rebuilt for the gradient, for that many heads at a time: memory falls in proportion.
+    With `heads_at_once` relations are built, and rebuilt for the gradient, for that many heads at a time:
+    memory falls in proportion.
     """
 
     def work(tl: Tensor, tr: Tensor, sl: Tensor, sr: Tensor) -> Tensor:
@@ -123,16 +135,18 @@ def relation_loss(
 
 
 def default_teacher_block(teacher_depth: int, student_depth: int) -> int:
-    """The block that teaches, counted from 1: the last of equally deep teachers (B, S: 12 of 12), three quarters up deeper ones (L: 18 of 24)."""
+    """The block that teaches, counted from 1: the last of equally deep teachers (B, S: 12 of 12), three
+    quarters up deeper ones (L: 18 of 24)."""
     return teacher_depth if teacher_depth <= student_depth else round(0.75 * teacher_depth)
 
 
 class TinyMIMObjective(Objective):
     """Losses `qk` and `vv`: the student's last relations against those of a frozen teacher's block.
 
-    `teacher` is a network, a name of the registry or a file of weights; it stands outside the module, so that checkpoints of the student do not
-    carry it. Teacher and student see the same ground with the same res, the teacher at the size that gives it the same grid; the student's
-    colours are jittered by `colour`. `pooling` is written to the student's card. Raises ModelInputError where heads or grids do not fit.
+    `teacher` is a network, a name of the registry or a file of weights; it stands outside the module, so that
+    checkpoints of the student do not carry it. Teacher and student see the same ground with the same res, the
+    teacher at the size that gives it the same grid; the student's colours are jittered by `colour`. `pooling`
+    is written to the student's card. Raises ModelInputError where heads or grids do not fit.
     """
 
     def __init__(
@@ -187,7 +201,8 @@ class TinyMIMObjective(Objective):
         sq, sk, sv = queries_keys_values(self.network, len(self.network.blocks), student_images, res)
         if tq.shape[2] != sq.shape[2]:
             raise ModelInputError(
-                f"The teacher cut its picture into {tq.shape[2] - 1} patches and the student into {sq.shape[2] - 1}: feed both the same grid."
+                f"The teacher cut its picture into {tq.shape[2] - 1} patches and the student into "
+                f"{sq.shape[2] - 1}: feed both the same grid."
             )
         return {
             "qk": relation_loss((tq, tk), (sq, sk), self.heads_at_once),
@@ -212,19 +227,23 @@ class TinyMIMObjective(Objective):
 def _check_fit(student: TinyMIM, teacher: VisionTransformer, block: int) -> None:
     if not 1 <= block <= len(teacher.blocks):
         raise ModelInputError(
-            f"The teacher has blocks 1 to {len(teacher.blocks)}, not {block}: choose one of them as teacher_block."
+            f"The teacher has blocks 1 to {len(teacher.blocks)}, not {block}: "
+            "choose one of them as teacher_block."
         )
     theirs, ours = heads_of(teacher, block - 1), heads_of(student, -1)
     if theirs != ours:
         raise ModelInputError(
-            f"The teacher's block has {theirs} heads and the student's last block {ours}: relations are compared head by head, "
+            f"The teacher's block has {theirs} heads and the student's last block {ours}: "
+            "relations are compared head by head, "
             f"so create the student with last_heads={theirs}."
         )
     their_grid, our_grid = teacher.img_size // teacher.patch_size, student.img_size // student.patch_size
     if their_grid != our_grid:
         raise ModelInputError(
-            f"The teacher works on {their_grid} x {their_grid} patches and the student on {our_grid} x {our_grid}: "
-            f"relations join patches of the same ground, so create the student with img_size={their_grid * student.patch_size} or another patch_size."
+            f"The teacher works on {their_grid} x {their_grid} patches and the student on {our_grid} x "
+            f"{our_grid}: "
+            "relations join patches of the same ground, so create the student with "
+            f"img_size={their_grid * student.patch_size} or another patch_size."
         )
 
 
@@ -246,8 +265,10 @@ register(
         config=TinyMIMConfig,
         paper="arXiv 2301.01296",
         description=(
-            "TinyMIM teaches small transformers, which gain little from masked pictures, by distilling a larger masked autoencoder. "
-            "The student copies how the teacher's tokens relate to each other (query with key, value with value) rather than its features "
+            "TinyMIM teaches small transformers, which gain little from masked pictures, by distilling a "
+            "larger masked autoencoder. "
+            "The student copies how the teacher's tokens relate to each other (query with key, value with "
+            "value) rather than its features "
             "or its CLS token. "
             "An intermediate block of a deeper teacher proved a better model than its last one."
         ),

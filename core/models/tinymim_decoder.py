@@ -1,6 +1,7 @@
-"""A distilled student that can paint: Scale-MAE's decoder trained on top of a frozen TinyMIM student.
+"""Scale-MAE's decoder trained on top of a frozen TinyMIM student.
 
-Ours, not the paper's (models.md 4.5): TinyMIM has no decoder. The student gives the tokens it was trained to have, as they enter its last block.
+Ours, not the paper's (models.md 4.5): TinyMIM has no decoder. The student gives the tokens it was trained to
+have, as they enter its last block.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class TinyMIMDecoderConfig(VitConfig, BandDecoderConfig):
 
 
 class TinyMIMDecoder(BandDecoder):
-    """A frozen student under `student.*` and a Scale-MAE decoder; `encode` gives the student's trained tokens."""
+    """A frozen student under `student.*` and a Scale-MAE decoder.
+
+    `encode` gives the student's trained tokens.
+    """
 
     def __init__(self, config: TinyMIMDecoderConfig) -> None:
         super().__init__()
@@ -52,7 +56,8 @@ class TinyMIMDecoder(BandDecoder):
         ]
         if wrong or heads_of(self.student, -1) != heads_of(student, -1):
             raise ModelInputError(
-                f"The student {student.card.name} has other sizes than this decoder expects: create tinymim_decoder with the student's sizes."
+                f"The student {student.card.name} has other sizes than this decoder expects: "
+                "create tinymim_decoder with the student's sizes."
             )
         self.student.load_state_dict(theirs)
         return self
@@ -64,11 +69,14 @@ class TinyMIMDecoder(BandDecoder):
 def decoder_objective(
     network: TinyMIMDecoder, *, student: Encoder | str | None = None, **options: Any
 ) -> ScaleMAEObjective:
-    """Scale-MAE's masked losses (and its options) for the decoder alone, after taking over `student`: a network, a name or a file."""
+    """Scale-MAE's masked losses (and its options) for the decoder alone, after taking over `student`: a
+    network, a name or a file."""
     if student is not None:
         found = named(student)
         if not isinstance(found, TinyMIM):
-            raise ModelInputError(f"{found.card.name} is no TinyMIM student: name one, or train one first.")
+            raise ModelInputError(
+                f"{found.card.name} is not a TinyMIM student: name one, or train one first."
+            )
         network.adopt(found)
     return ScaleMAEObjective(network, **options)
 
@@ -80,8 +88,10 @@ register(
         config=TinyMIMDecoderConfig,
         paper="arXiv 2301.01296",
         description=(
-            "A distilled TinyMIM student that can paint: its weights stand still while Scale-MAE's decoder learns to read its tokens. "
-            "The paper's students have no decoder; this one is ours, and shows what the student's tokens still know of the pixels. "
+            "A distilled TinyMIM student with a decoder: "
+            "the student is frozen, and Scale-MAE's decoder is trained on its tokens. "
+            "The paper's students have no decoder; this one is ours, and shows how much of the image the "
+            "student's tokens retain. "
             "Tokens are taken as they enter the student's last block, where distillation ends."
         ),
         reconstructs=True,

@@ -1,4 +1,5 @@
-"""Other views of the same ground, for tasks that compare them: crops, flips, turns and colours drawn per picture from a seed."""
+"""Other views of the same ground, for tasks that compare them: crops, flips, turns and colours drawn per
+picture from a seed."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Colour:
 
 @dataclass(frozen=True)
 class ImageView:
-    """Pictures (b, c, s, s) and the `res` (b,) of their pixels: a crop drawn larger has smaller pixels on the ground."""
+    """Pictures (b, c, s, s) and the `res` (b,) of their pixels: a crop drawn larger has smaller pixels on
+    the ground."""
 
     images: Tensor
     res: Tensor
@@ -46,9 +48,10 @@ def crop_view(
 ) -> ImageView:
     """A square crop of each picture drawn at `side_px`, covering between span[0] and span[1] of its side.
 
-    `source` (b, c, t, t) shows the ground whose pixels at `side_px` have `res`. `corner` takes the top left crop instead of a random
-    one. The view's res is that of its smaller pixels: in proportion, or, with `log_slope`, less by log_slope for each e-fold (the policy
-    log_gsd). Randomness comes from `generator` alone (a CPU one, whatever the device of the pictures).
+    `source` (b, c, t, t) shows the ground whose pixels at `side_px` have `res`. `corner` takes the top left
+    crop instead of a random one. The view's res is that of its smaller pixels: in proportion, or, with
+    `log_slope`, less by log_slope for each e-fold (the policy log_gsd). Randomness comes from `generator`
+    alone (a CPU one, whatever the device of the pictures).
     """
     b = len(source)
     draw = torch.rand(6, b, generator=generator).to(source.device)
@@ -92,8 +95,9 @@ def recolour(
 ) -> Tensor:
     """Jitter the colours of each normalised RGB picture on its own.
 
-    Brightness, contrast, saturation and hue in this order (torchvision shuffles it); hue turns in the YIQ plane, which for small angles is
-    what torchvision's HSV turn does. Results are clipped to 0..1 before they are normalised again.
+    Brightness, contrast, saturation and hue in this order (torchvision shuffles it); hue turns in the YIQ
+    plane, which for small angles is what torchvision's HSV turn does. Results are clipped to 0..1 before they
+    are normalised again.
     """
     shift, scale = images.new_tensor(mean)[None, :, None, None], images.new_tensor(std)[None, :, None, None]
     draw = torch.rand(6, len(images), 1, 1, 1, generator=generator).to(images.device, images.dtype)

@@ -1,4 +1,5 @@
-"""What is compared for each paper: two training specs that see the same pictures, and where their vectors are scored."""
+"""The experiment of each paper: two training specs on the same images, and the sets their embeddings are
+scored on."""
 
 from __future__ import annotations
 
@@ -14,15 +15,21 @@ ENCODER: dict[str, Any] = {"img_size": 64, "patch_size": 8, "embed_dim": 192, "d
 """The encoder that both arms of Scale-MAE and SDMAE share: that of the shipped tiny models."""
 DECODER: dict[str, Any] = {"decoder_embed_dim": 128, "decoder_depth": 3, "decoder_num_heads": 4}
 STUDENT: dict[str, Any] = {**ENCODER, "img_size": 112, "depth": 4, "gsd_aware": True}
-"""Half a teacher's depth; img_size is the teacher's, for relations join the same grid. Both arms are fed 64 px."""
+"""Half a teacher's depth; img_size is the teacher's, for relations join the same grid.
+
+Both arms are fed 64 px.
+"""
 PLAIN = (("centre", "dataset"),)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Two arms, trained with each of `seeds`; `readings` pairs the poolings at which ours and the other's vectors are taken.
+    """Two arms, trained with each of `seeds`.
 
-    `subset`: train on that many EuroSAT pictures, which are then the gallery too; None: on every training picture of the house.
+    `readings` pairs the poolings at which ours and the other's vectors are taken.
+
+    `subset`: train on that many EuroSAT pictures, which are then the gallery too; None: on all training
+    imagery.
     """
 
     name: str
@@ -54,7 +61,9 @@ def experiment(
     seeds: int | None = None,
     sets: tuple[str, ...] | None = None,
 ) -> Experiment:
-    """The comparison of one paper. `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on.
+    """The comparison of one paper.
+
+    `teacher` is TinyMIM's: an encoder of the registry or a file; `sets` are those to score on.
 
     Raises RecipeError, and what loading the teacher raises.
     """
@@ -64,23 +73,27 @@ def experiment(
         named(teacher)  # a teacher that cannot be loaded is refused before any pack is looked for
     found = _EXPERIMENTS[name](teacher, batch)
     if seeds is not None and seeds < 1:
-        raise RecipeError(f"{seeds} seeds train nothing: give 1 or more.")
+        raise RecipeError(f"The number of seeds must be at least 1, not {seeds}.")
     if sets and found.subset and sets != found.sets:
         raise RecipeError(f"{name} is scored on what it trained on, {found.sets[0]}: leave the sets out.")
     return replace(found, seeds=tuple(range(seeds)) if seeds else found.seeds, sets=sets or found.sets)
 
 
 BOTH_TARGETS: dict[str, Any] = {"sides_px": (64, 64), "targets_px": (128, 64), "side_shares": (0.5, 0.5)}
-"""Half of the steps have targets of twice the side; the other half serve EuroSAT, whose 64 px hold nothing finer."""
+"""Half of the steps have targets of twice the side.
+
+The other half serve EuroSAT, whose 64 px hold nothing finer.
+"""
 
 
 def _spec(
     name: str, model: str, batch: int, sizes: dict[str, Any], *, encoder_rate: float = 0.2, **objective: Any
 ) -> TrainSpec:
-    """The recipe that all arms share (models.md 1.9 at a small budget): AdamW, 75 % hidden, 64 px, rate to 0 along half a cosine.
+    """The recipe that all arms share (models.md 1.9 at a small budget): AdamW, 75 % hidden, 64 px, rate to
+    0 along half a cosine.
 
-    Of the encoder's shares 0.2 and 1, 0.2 served Scale-MAE and MAE better and 1 TinyMIM, by kNN among EuroSAT's training pictures after
-    about 10,000 pictures; SDMAE takes MAE's.
+    Of the encoder's shares 0.2 and 1, 0.2 served Scale-MAE and MAE better and 1 TinyMIM, by kNN among
+    EuroSAT's training pictures after about 10,000 pictures; SDMAE takes MAE's.
     """
     return TrainSpec(
         name, model, 1, sizes=tuple(sorted({**dict(PLAIN), **sizes}.items())), objective=tuple(sorted(objective.items())),

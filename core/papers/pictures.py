@@ -1,4 +1,4 @@
-"""Which pictures the arms see, and which they are scored on: training splits alone for the first, whole test splits for the second."""
+"""Images of an experiment: training splits to train on, whole test splits to score on."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ class ExperimentData:
 def pictures_for(
     experiment: Experiment, folders: tuple[Path, ...], limit: int | None = None
 ) -> ExperimentData:
-    """Open what an experiment trains on and is scored on; `limit` images of each class and split for the scores.
+    """Open what an experiment trains on and is scored on.
 
-    Raises LabelledSetError and GeoError where a pack is not here.
+    `limit` images of each class and split for the scores.
+
+    Raises LabelledSetError and GeoError where a pack is missing.
     """
     if not folders:
         raise LabelledSetError(
-            "The papers' comparisons need EuroSAT and UC Merced: put their packs into a folder and name it with --data."
+            "The papers' comparisons need EuroSAT and UC Merced: "
+            "put their packs into a folder and name it with --data."
         )
     sets = tuple(open_set(DataSpec(name, limit), folders) for name in experiment.sets)
     if experiment.subset is None:
@@ -56,16 +59,21 @@ def subset_rows(data: LabelledSet, count: int) -> tuple[int, ...]:
     rows = data.rows("train")
     if count > len(rows):
         raise LabelledSetError(
-            f"'{data.name}' has {len(rows):,} training images, fewer than the {count:,} of this comparison: fetch the whole set."
+            f"'{data.name}' has {len(rows):,} training images, fewer than the {count:,} of this "
+            "comparison: fetch the whole set."
         )
     return tuple(sorted(np.random.default_rng(SUBSET_SEED).choice(rows, count, replace=False).tolist()))
 
 
 def training_pictures(data: LabelledSet, rows: tuple[int, ...]) -> Imagery:
-    """Decode rows of a set as imagery to train on. Raises LabelledSetError for a row that is not of the training split."""
+    """Decode rows of a set as imagery to train on.
+
+    Raises LabelledSetError for a row that is not of the training split.
+    """
     if not all(data.splits[row] == "train" for row in rows):
         raise LabelledSetError(
-            f"Rows of the test split of '{data.name}' were asked for as training pictures: take rows of its training split."
+            f"Rows of the test split of '{data.name}' were asked for as training pictures: "
+            "take rows of its training split."
         )
     decoded = tuple(decode(data.store.read(data.files[row]), data.files[row]) for row in rows)
     licence = data.published.licence if data.published else "see its publisher"

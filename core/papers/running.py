@@ -1,7 +1,8 @@
-"""One paper's comparison from nothing to its record: measure the pace, fix the number of pictures, train every arm, score, write.
+"""Run one paper's experiment: measure the speed, fix the number of images, train both arms, score, record.
 
-Everything lies in one folder: `plan.json`, one run of core.engine.training.train for each arm and seed, vectors and scores, `<name>.json` at the end.
-A command that was stopped or killed goes on there: finished runs are not trained again, and the number of pictures stays.
+Everything lies in one folder: `plan.json`, one run of core.engine.training.train for each arm and seed,
+vectors and scores, `<name>.json` at the end. An interrupted command resumes there: finished runs are not
+trained again, and the number of images stays.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ PACE_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class Budget:
-    """How long the runs are: pictures of each (equal in both arms), and the pictures per second of (ours, other) that this follows from."""
+    """How long the runs are: pictures of each (equal in both arms), and the pictures per second of (ours,
+    other) that this follows from."""
 
     pictures: int
     minutes_per_run: float
@@ -49,10 +51,13 @@ def run_claim(
     limit: int | None = None,
     command: str = "",
 ) -> Iterator[str | Claim]:
-    """Compare a paper's method with its opponent, saying in sentences what is done; the Claim comes last and is written to `out`.
+    """Compare a paper's method with its baseline.
 
-    `pictures` overrides what the pace allows in `minutes_per_run`; `limit` images of each class and split for the scores. Raises RunError
-    where a run was asked to stop or belongs to another spec, and what reading the pictures raises.
+    Yields progress sentences, then the Claim, which is also written to `out`.
+
+    `pictures` overrides what the pace allows in `minutes_per_run`; `limit` images of each class and split for
+    the scores. Raises RunError where a run was asked to stop or belongs to another spec, and what reading the
+    pictures raises.
     """
     folder = out / experiment.name
     found = pictures_for(experiment, folders, limit)
@@ -89,7 +94,10 @@ def run_claim(
 
 
 def pace(spec: TrainSpec, imagery: tuple[Imagery, ...]) -> float:
-    """Pictures per second that training reaches here, drawing included; the first two steps warm up and do not count."""
+    """Pictures per second that training reaches here, drawing included.
+
+    The first two steps warm up and do not count.
+    """
     training = Training(spec)
     for step in range(2):
         training.advance(draw_batch(spec, imagery, training.network.patch_size, training.enlarge, step))
@@ -107,9 +115,9 @@ def _budget(
     kept = folder / "plan.json"
     if kept.is_file():
         found = _read_budget(kept)
-        yield f"Going on in {folder}: {found.pictures:,} pictures a run, as planned there. Another --out starts anew."
+        yield f"Resuming in {folder} with {found.pictures:,} images per run, as planned there. Choose another --out to start over."
         return found
-    yield f"Measuring the pace of both arms, {2 * PACE_SECONDS:.0f} s."
+    yield f"Measuring the training speed of both arms, {2 * PACE_SECONDS:.0f} s."
     paces = (pace(experiment.ours, imagery), pace(experiment.other, imagery))
     batch = experiment.ours.batch
     wanted = pictures or minutes * 60 * min(paces)
@@ -150,11 +158,12 @@ def _trained(spec: TrainSpec, run: TrainingRun, imagery: tuple[Imagery, ...]) ->
         if time.monotonic() - said > SAY_SECONDS or step.step == spec.steps:
             said = time.monotonic()
             yield (
-                f"{run.folder.name}: {step.step}/{step.steps}, loss {step.loss:.3f}, {step.images_per_s:.0f} pictures/s, "
+                f"{run.folder.name}: {step.step}/{step.steps}, loss {step.loss:.3f}, "
+                f"{step.images_per_s:.0f} pictures/s, "
                 f"{step.seconds_left / 60:.1f} min left"
             )
     if run.asked_to_stop:
-        raise RunError(f"{run.folder.name} was asked to stop and is saved: give the same command to go on.")
+        raise RunError(f"{run.folder.name} was stopped and is saved: run the same command again to resume.")
 
 
 def _told(seed: int, weights: Path) -> TrainedRun:

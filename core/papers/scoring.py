@@ -32,7 +32,10 @@ def comparisons(
     other: Sequence[Subject],
     cache: Cache,
 ) -> Generator[str, None, tuple[ArmComparison, ...]]:
-    """Score every arm of every seed; yields what is being computed. The means over scales come first, then every scale."""
+    """Score every arm of every seed; yields what is being computed.
+
+    The means over scales come first, then every scale.
+    """
     rows: list[ArmComparison] = []
     for data in sets:
         for protocol in experiment.protocols:
@@ -83,7 +86,10 @@ def _scored(
 def _embedded(
     recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, cache: Cache
 ) -> Generator[str, None, ImageVectors]:
-    """The vectors of a recipe; CLS and mean come from one pass over the pictures. Says how far it is every few seconds."""
+    """The vectors of a recipe; CLS and mean come from one pass over the pictures.
+
+    Says how far it is every few seconds.
+    """
     wide = recipe.pooling in ("cls", "mean")
     steps = vectors(replace(recipe, pooling="cls+mean") if wide else recipe, subject, data, cache)
     said = time.monotonic()

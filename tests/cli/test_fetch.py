@@ -203,7 +203,7 @@ def test_ctrl_c_keeps_what_has_arrived(
     with monkeypatch.context() as patch:
         patch.setattr(fetch._Teller, "__call__", interrupted)
         assert fetched(tmp_path) == CANCELLED
-    assert "goes on from there" in capsys.readouterr().err
+    assert "the same command resumes" in capsys.readouterr().err
     assert 0 < part_of(tmp_path / release.file).stat().st_size < len(weights)
     assert fetched(tmp_path) == OK
     assert server.asked[-1][1].startswith("bytes=")

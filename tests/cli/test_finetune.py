@@ -1,4 +1,4 @@
-"""`python -m core finetune`: a shipped encoder learns two classes, and what cannot be meant is one sentence."""
+"""`python -m core finetune`: a shipped encoder learns two classes, and invalid input gives one sentence."""
 
 import json
 from pathlib import Path

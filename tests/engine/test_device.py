@@ -87,7 +87,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_nothing_is_lost():
     done = [n for _, part in fitting_batches(room, 17, start=16, key="m", say=said.append) for n in part]
     assert done == list(range(17))
     assert room.tried[:4] == [16, 8, 4, 2]
-    assert len(said) == 3 and "2 pictures at a time" in said[-1]
+    assert len(said) == 3 and "batch size is now 2" in said[-1]
 
 
 def test_what_fitted_is_remembered():

@@ -91,7 +91,7 @@ def test_warnings_are_sentences(scale_mae):
 
 
 def test_a_mask_of_another_grid_is_refused(scale_mae):
-    with pytest.raises(InputError, match="draw it for this grid"):
+    with pytest.raises(InputError, match="create it for this grid"):
         reconstruct(scale_mae, plain_tile(64), Mask(np.zeros((7, 7), bool)))
 
 

@@ -205,7 +205,7 @@ WRONG = {
     "four bands": (lambda i, r, k: (torch.cat([i, i[:, :1]], 1), r, k), "bands"),
     "no picture": (lambda i, r, k: (i[:0], r[:0], k[:0]), "at least one"),
     "raw bytes": (lambda i, r, k: (i.to(torch.uint8), r, k), "floating-point"),
-    "one res for two": (lambda i, r, k: (i, r[:1], k), "one res per picture"),
+    "one res for two": (lambda i, r, k: (i, r[:1], k), "one res per image"),
     "res is not a number": (lambda i, r, k: (i, r * float("nan"), k), "finite"),
     "not square": (lambda i, r, k: (i[:, :, :24], r, k % 8), "square|twice"),
     "margin": (lambda i, r, k: (i[:, :, :30, :30], r, k[:, :1] % 9), "multiple of 8"),

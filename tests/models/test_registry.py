@@ -105,7 +105,7 @@ def test_every_size_is_free() -> None:
         ("scale_mae", {"norm_pix_loss": True}, "no size called norm_pix_loss"),
         ("scale_mae", {"embed_dim": 50, "num_heads": 5}, "divisible by 4"),
         ("scale_mae", {"embed_dim": 64, "num_heads": 5}, "cannot be split into 5 heads"),
-        ("scale_mae", {"img_size": 100}, "does not divide into patches"),
+        ("scale_mae", {"img_size": 100}, "cannot be divided into patches"),
     ],
 )
 def test_wrong_names_and_sizes_get_a_sentence(name: str, sizes: dict[str, Any], said: str) -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_is_not_what_its_card_says_is_refused(shipped: Callable[...,
 def test_weights_of_another_network_are_refused(shipped: Callable[..., Path]) -> None:
     wider = create("scale_mae_tiny", embed_dim=96).state_dict()
     shipped(state=wider)
-    with pytest.raises(WeightsError, match="does not fit"):
+    with pytest.raises(WeightsError, match="does not match"):
         create("scale_mae_tiny")
     fewer = create("scale_mae_tiny", trained=False).state_dict()
     del fewer["norm.weight"]

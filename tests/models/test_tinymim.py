@@ -245,7 +245,7 @@ def test_the_decoder_reads_the_tokens_that_were_trained() -> None:
 def test_a_decoder_of_other_sizes_is_refused() -> None:
     with pytest.raises(ModelInputError, match="other sizes"):
         painter().adopt(student(embed_dim=48))
-    with pytest.raises(ModelInputError, match="no TinyMIM student"):
+    with pytest.raises(ModelInputError, match="not a TinyMIM student"):
         decoder_objective(painter(), student=teacher())
 
 

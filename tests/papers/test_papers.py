@@ -102,7 +102,7 @@ def test_a_second_call_trains_nothing_and_a_broken_off_one_ends_with_the_same_we
             break
     parts.close()  # type: ignore[attr-defined]
     said, again = finished(run_claim(chosen, tmp_path / "parts", (packs,), pictures=99))
-    assert any("24 pictures a run, as planned there" in sentence for sentence in said)
+    assert any("24 images per run, as planned there" in sentence for sentence in said)
     assert "scale_mae_arm-0: trained already." in said
     assert [arm.runs[0].weights for arm in (whole.ours, whole.other)] == [
         arm.runs[0].weights for arm in (again.ours, again.other)

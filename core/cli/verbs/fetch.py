@@ -1,4 +1,5 @@
-"""`python -m core fetch`: download published weights, check what arrived, and say how to do it by hand where there is no internet."""
+"""`python -m core fetch`: download and check published weights, or explain how to do it by hand without
+internet."""
 
 from __future__ import annotations
 
@@ -25,12 +26,15 @@ TIMEOUT_S = 30.0
 
 
 class FetchError(ExplorerError):
-    """Weights that could not be had; the message says how to get them by hand."""
+    """Weights that could not be downloaded; the message says how to get them by hand."""
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file in its place: `official` where its hash is the published one, else its structure alone was checked."""
+    """A downloaded file.
+
+    `official`: its hash is the published one; otherwise only its structure was checked.
+    """
 
     path: Path
     sha256: str
@@ -43,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "fetch",
         help="download published weights (the only verb that uses the internet)",
-        description="Download published weights, check them, and record their hash. Goes on where an earlier run stopped; Ctrl-C is safe.",
+        description="Download published weights, check them, and record their hash. An interrupted download resumes; Ctrl-C is safe.",
     )
     parser.add_argument(
         "name",
@@ -65,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.name not in RELEASES:
         raise FetchError(
-            f"There is nothing to fetch called {args.name!r:.40}: choose {' or '.join(RELEASES)}."
+            f"There are no published weights called {args.name!r:.40}: choose {' or '.join(RELEASES)}."
         )
     release = RELEASES[args.name]
     print(
@@ -106,7 +110,10 @@ def run(args: argparse.Namespace) -> int:
 def fetch(
     release: Release, folder: Path, progress: Callable[[DownloadProgress], None] | None = None
 ) -> Fetched:
-    """The file of `release` in `folder`, downloaded where it is not there yet; its hash is recorded beside it. Raises FetchError."""
+    """Download the file of a release into a folder unless it is there, and record its hash beside it.
+
+    Raises FetchError.
+    """
     target = folder / release.file
     if target.is_file():
         return _checked(release, target, target)
@@ -117,7 +124,7 @@ def fetch(
     except DownloadError as problem:
         raise FetchError(f"{problem} {_by_hand(release, target)}") from problem
     except KeyboardInterrupt:
-        print("\nWhat has arrived is kept: the same command goes on from there.", file=sys.stderr)
+        print("\nInterrupted: the same command resumes the download.", file=sys.stderr)
         raise
     fetched = _checked(release, part, target)
     os.replace(part, target)
@@ -126,7 +133,10 @@ def fetch(
 
 
 def _checked(release: Release, path: Path, target: Path) -> Fetched:
-    """The file at `path`, which is or will become `target`, if it is what the release says. Raises FetchError."""
+    """Check that the file at `path`, which is or will become `target`, holds the release.
+
+    Raises FetchError.
+    """
     from ...models import load_checkpoint
 
     sha256 = file_sha256(path)
@@ -142,10 +152,8 @@ def _checked(release: Release, path: Path, target: Path) -> Fetched:
         if path == part_of(target):
             path.unlink()
         else:
-            why += " (move the file away to download it anew)"
-        raise FetchError(
-            f"What {target.name} holds is not what was published: {why}. {_by_hand(release, target)}"
-        )
+            why += " (remove the file to download it again)"
+        raise FetchError(f"{target.name} is not the published file: {why}. {_by_hand(release, target)}")
     assert model.report is not None
     model.report = replace(model.report, file=target.name)
     return Fetched(target, sha256, official, model)
@@ -153,7 +161,8 @@ def _checked(release: Release, path: Path, target: Path) -> Fetched:
 
 def _by_hand(release: Release, target: Path) -> str:
     return (
-        f"By hand: open {' or '.join(release.urls)} on a machine with internet, put the file ({release.size_bytes / 1e9:.2f} GB) "
+        f"By hand: open {' or '.join(release.urls)} on a machine with internet, put the file "
+        f"({release.size_bytes / 1e9:.2f} GB) "
         f"into {target.parent} as {release.file}, and give this command again to check it."
     )
 

@@ -1,4 +1,5 @@
-"""`python -m core finetune`: train a copy of any encoder, head and all, to name classes, and score it on the test split."""
+"""`python -m core finetune`: fine-tune a copy of any encoder as a classifier, and score it on the test
+split."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ _EPILOG = """examples:
   python -m core finetune eurosat --model mae_tiny --steps 500
   python -m core finetune ucmerced --model runs/papers/sdmae/sdmae_tiny-0/weights/sdmae_tiny.safetensors --limit 45
 
-A distilled TinyMIM student's last layers never learned; here they learn with the rest, so this is a way to use it whole."""
+Distillation leaves the last layers of a TinyMIM student untrained; fine-tuning trains them with the rest."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
         "finetune",
-        help="fine-tune an encoder to name classes, and score it",
+        help="fine-tune an encoder as a classifier, and score it",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -38,37 +39,37 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DATA",
         help="labelled set: a name (eurosat, ucmerced, ...), folder, or zip with index.csv",
     )
-    add("--model", default="mae_tiny", metavar="NAME|FILE", help="where to start (default mae_tiny)")
+    add("--model", default="mae_tiny", metavar="NAME|FILE", help="pretrained encoder (default mae_tiny)")
     add(
         "--untrained",
         action="store_true",
-        help="start from random values of the same shape, to see what pretraining brought",
+        help="start from random weights of the same shape, to measure what pretraining contributes",
     )
     add("--steps", type=int, default=500, metavar="N", help="optimiser steps (default 500)")
-    add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
+    add("--batch", type=int, default=64, metavar="N", help="images per step (default 64)")
     add(
         "--lr",
         type=float,
         default=1e-3,
         metavar="R",
-        help="rate of the head; parts below it learn at 0.75 times the part above (default 1e-3)",
+        help="learning rate of the head; each layer below gets 0.75 times the rate of the one above (default 1e-3)",
     )
     add(
         "--size",
         type=int,
         metavar="PX",
-        help="feed pictures at this size (default: native, at most the model's input), up to whole patches",
+        help="input size (default: native, at most the model's input), rounded up to whole patches",
     )
     add("--limit", type=int, metavar="N", help="at most N images of each class and split")
     add("--gsd-m", type=float, metavar="M", help="metres per native pixel, where the set does not say")
-    add("--seed", type=int, default=0, help="seed of batches, turns and the head (default 0)")
+    add("--seed", type=int, default=0, help="seed of batches, rotations and the head (default 0)")
     add("--data", type=Path, metavar="DIR", help="folder of sets (default: EARTH_MAE_DATA)")
-    add("--out", type=Path, metavar="FILE.json", help="write the result there too")
+    add("--out", type=Path, metavar="FILE.json", help="also write the result to this file")
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fine-tune with the time left on standard error, then tell accuracy and its interval."""
+    """Fine-tune, with progress on standard error, then print accuracy and its interval."""
     import numpy as np
 
     from ...engine.training.finetune import FineTune, classify, finetune
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from ...files import write_atomic
 
     if args.steps < 1 or args.batch < 1 or not 0 < args.lr < math.inf:
-        raise RecipeError("Give steps and batch of at least 1 and a rate above 0.")
+        raise RecipeError("--steps and --batch must be at least 1, and --lr above 0.")
     check_settings(seed=args.seed, size_px=args.size, gsd_m=args.gsd_m)
     subject = _subject(args.model, args.untrained)
     data = open_set(DataSpec(args.set, args.limit, args.gsd_m, args.seed), data_folders(args.data))
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     )
     train, test = (_pictures(data, split, size) for split in ("train", "test"))
     print(
-        f"{len(train[1]):,} pictures to learn from, {len(test[1]):,} to be judged by, {size} px, res {res:.3g}",
+        f"{len(train[1]):,} training images, {len(test[1]):,} test images, {size} px, res {res:.3g}",
         file=sys.stderr,
     )
     spec = FineTune(
@@ -142,7 +143,10 @@ def _subject(name: str, untrained: bool) -> Candidate:
 
 
 def _pictures(data: LabelledSet, split: str, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pictures (n, 3, size, size) in 0..1 and classes of one split, those that can be read; raises LabelledSetError where none can."""
+    """Pictures (n, 3, size, size) in 0..1 and classes of one split, those that can be read.
+
+    Raises LabelledSetError where none can.
+    """
     import numpy as np
 
     from ...evaluation.data.images import all_skipped, batches

@@ -1,4 +1,4 @@
-"""`python -m core models`: which networks there are, and which of them are trained."""
+"""`python -m core models`: list the networks, and which of them are trained."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         weights = f"trained on {', '.join(card.weights.data)}" if card.weights else "untrained"
         gives = "reconstructs" if card.reconstructs else "embeds only"
         print(
-            f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width {card.embed_dim:4}  {gives:13} {weights}"
+            f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width "
+            f"{card.embed_dim:4}  {gives:13} {weights}"
         )
-    print("\nAny published file can be named too: --model FILE.pth or FILE.safetensors")
+    print("\nPublished weights files work, too: --model FILE.pth or FILE.safetensors")
     return 0

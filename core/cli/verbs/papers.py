@@ -1,4 +1,5 @@
-"""`python -m core papers`: test what the three papers claim, at small scale, each against its opponent."""
+"""`python -m core papers`: test the claims of the three papers at small scale, each method against its
+baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _EPILOG = """examples:
   python -m core papers sdmae --minutes-per-run 5          2,000 EuroSAT pictures, three seeds: six runs
   python -m core papers all --minutes-per-run 0.2 --limit 20 --out runs/try
 
-Both arms see the same pictures, as many as the slower one manages in the minutes given. A command that was stopped or killed goes on."""
+Both arms train on the same images, as many as the slower one processes in the given minutes. An interrupted command resumes."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,10 +32,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=20.0,
         metavar="M",
-        help="what the slower arm may take (default 20)",
+        help="training time of the slower arm (default 20)",
     )
-    add("--pictures", type=int, metavar="N", help="pictures a run, instead of minutes")
-    add("--batch", type=int, default=64, metavar="N", help="pictures a step (default 64)")
+    add("--pictures", type=int, metavar="N", help="images per run, instead of minutes")
+    add("--batch", type=int, default=64, metavar="N", help="images per step (default 64)")
     add("--seeds", type=int, metavar="N", help="seeds (default: one; sdmae: three)")
     add(
         "--teacher",
@@ -60,13 +61,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add(
         "--record",
         action="store_true",
-        help="also keep the result with the program, where the page and the notebook look",
+        help="also store the result in the program, where the page and the notebook read it",
     )
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, score and record; every sentence of progress goes to standard error."""
+    """Train, score and record; progress goes to standard error."""
     from ...evaluation.claims import RECORDED, STATEMENTS, Claim, text_of, write_claim
     from ...evaluation.data.datasets import data_folders
     from ...evaluation.errors import RecipeError
@@ -75,7 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.minutes_per_run > 0 or (args.pictures is not None and args.pictures < 1) or args.batch < 2:
         raise RecipeError(
-            "Give minutes and pictures above 0, and a batch of at least 2, for contrastive tasks tell the pictures of a batch apart."
+            "--minutes-per-run and --pictures must be above 0, and --batch at least 2 (contrastive losses "
+            "compare images of a batch)."
         )
     names = tuple(STATEMENTS) if args.paper == "all" else (args.paper,)
     claims: list[Claim] = []
@@ -105,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def command_of(args: argparse.Namespace, name: str) -> str:
-    """The command line that gives one claim, with what differs from the defaults."""
+    """The command line that reproduces one claim, without default options."""
     length = f"--pictures {args.pictures}" if args.pictures else f"--minutes-per-run {args.minutes_per_run:g}"
     said = [f"python -m core papers {name} {length}"] + [f"--batch {args.batch}"] * (args.batch != 64)
     said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (

@@ -1,4 +1,5 @@
-"""`python -m core reconstruct`: hide part of a picture, let a network imagine it, score it beside honest fills."""
+"""`python -m core reconstruct`: hide part of an image, reconstruct it with a network, and compare with
+baselines."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Describe the verb."""
     parser = subparsers.add_parser(
         "reconstruct",
-        help="hide part of a picture and let a network imagine it",
-        description="Hide part of a picture, let a network imagine it, and score that beside three fills that no network made.",
+        help="hide part of an image and reconstruct it",
+        description="Hide part of an image, reconstruct it with a network, and score it beside three fills without a network.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -42,23 +43,23 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="IMAGE",
         help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, https://COG or stac:ITEM (see --online)",
     )
-    place = parser.add_argument_group("what is shown (default: the largest centred square)")
+    place = parser.add_argument_group("input (default: the largest centred square)")
     place.add_argument("--window", metavar="C,R,W,H", help="column, row, width and height in source pixels")
-    place.add_argument("--at", metavar="LON,LAT", help="a place instead of a window, in degrees")
+    place.add_argument("--at", metavar="LON,LAT", help="centre of the input, in degrees, instead of a window")
     place.add_argument(
         "--gsd-m",
         type=float,
         metavar="G",
-        help="metres per pixel as fed; of a picture that does not know its scale: what its pixels measure",
+        help="metres per input pixel; for an image without georeference: metres per pixel of the image",
     )
     place.add_argument(
         "--stated-gsd-m",
         type=float,
         metavar="G",
-        help="what the source's own pixels measure, whatever the file says",
+        help="metres per pixel of the source, overriding the file",
     )
-    place.add_argument("--rgb", metavar="R,G,B", help="bands to feed, counted from 0")
-    network = parser.add_argument_group("what looks at it")
+    place.add_argument("--rgb", metavar="R,G,B", help="bands to use as red, green and blue, counted from 0")
+    network = parser.add_argument_group("model")
     network.add_argument(
         "--model",
         metavar="NAME|FILE",
@@ -73,29 +74,32 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--size-px",
         type=int,
         metavar="S",
-        help="side that the network is fed with (default: the model's own)",
+        help="side of the input in px (default: the model's own)",
     )
-    hidden = parser.add_argument_group("what is hidden")
+    hidden = parser.add_argument_group("mask")
     hidden.add_argument(
-        "--mask", default="random", metavar="KIND", help=f"{', '.join(KINDS)}, or a mask as a link writes it"
+        "--mask", default="random", metavar="KIND", help=f"{', '.join(KINDS)}, or a mask as written in a link"
     )
     hidden.add_argument(
-        "--ratio", type=float, metavar="R", help="share of the patches to hide, 0..1 (default: 0.75)"
+        "--ratio", type=float, metavar="R", help="mask ratio: share of patches to hide, 0..1 (default: 0.75)"
     )
-    hidden.add_argument("--seed", type=int, metavar="S", help="of the random kinds (default: 0)")
+    hidden.add_argument("--seed", type=int, metavar="S", help="seed of random masks (default: 0)")
     parser.add_argument(
         "--online",
         action="store_true",
         help="let this command use the internet: an https address of a COG, stac:URL of an item",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write pictures, a GeoTIFF, a figure and the recipe there"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write images, a GeoTIFF, a figure and the recipe to this folder",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object: recipe and metrics")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Reconstruct, score, print, and write what was asked for."""
+    """Reconstruct, score, print, and write files where requested."""
     mask = _mask(args)
     policy = policy_from_text(args.policy) if args.policy else None
     source, spec = _source_and_spec(args)
@@ -177,7 +181,7 @@ def _tell(made: Reconstruction, verdict: Verdict, *, as_json: bool) -> None:
 
 
 def _numbers(text: str | None, option: str, form: str, read: Callable[[str], float]) -> Any:
-    """None, or as many numbers as `form` has names."""
+    """Parse as many numbers as `form` has names; None without text."""
     count = len(form.split(","))
     if text is None:
         return None
@@ -187,6 +191,6 @@ def _numbers(text: str | None, option: str, form: str, read: Callable[[str], flo
         parts = ()
     if len(parts) != count:
         raise UsageError(
-            f"{option} {text!r:.60} cannot be read: write it as {form}, {count} numbers with commas between them."
+            f"{option} {text!r:.60} is invalid: write {count} numbers separated by commas, {form}."
         )
     return parts

@@ -1,4 +1,4 @@
-"""`python -m core train`: start or resume a training run, and publish what it made."""
+"""`python -m core train`: start, resume or stop a training run, and publish its weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Describe the verb."""
     parser = subparsers.add_parser(
         "train",
-        help="train a network on imagery of known GSD; resumes where it stopped",
+        help="train a network on imagery of known GSD; an interrupted run resumes",
         epilog="On several GPUs: python -m torch.distributed.run --nproc-per-node 4 -m -- core train SPEC (the two dashes keep its options from torchrun).",
     )
     parser.add_argument(
@@ -35,30 +35,30 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         dest="run_folder",
         type=Path,
         metavar="DIR",
-        help="folder of the run (default: runs/NAME); a run found there goes on",
+        help="folder of the run (default: runs/NAME); a run in that folder is resumed",
     )
-    said = "folder of packs (default: EARTH_MAE_DATA; the sample rasters that come with the program where that holds none)"
+    said = "folder of packs (default: EARTH_MAE_DATA; if it holds none, the sample rasters that come with the program)"
     parser.add_argument("--data", type=Path, help=said)
     parser.add_argument(
-        "--folder", type=Path, help="train on the pictures of this folder instead, with --gsd-m"
+        "--folder", type=Path, help="train on the images in this folder instead; needs --gsd-m"
     )
-    parser.add_argument("--gsd-m", type=float, help="metres per pixel of the pictures in --folder")
+    parser.add_argument("--gsd-m", type=float, help="metres per pixel of the images in --folder")
     parser.add_argument(
         "--hours",
         type=float,
         metavar="H",
-        help="save and stop after H hours; the same command goes on from there",
+        help="save and stop after H hours; the same command resumes the run",
     )
     parser.add_argument(
-        "--stop", action="store_true", help="have the process that trains in this run's folder save and stop"
+        "--stop", action="store_true", help="make the process that trains in this run's folder save and stop"
     )
-    said = "copy the run's weights to the app, with these metrics in their card"
+    said = "copy the run's weights into the program, with these metrics in their card"
     parser.add_argument("--publish", type=Path, metavar="METRICS.json", help=said)
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train until the spec's last step, a signal or a stop request; every end leaves a checkpoint."""
+    """Train until the last step, a signal or a stop request; a checkpoint is saved in every case."""
     from ...engine.training.publish import publish
     from ...engine.training.runs import RunError, TrainingRun, read_spec
 
@@ -102,20 +102,24 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
         )
     if signals.asked and last and last.step < last.steps:
         print(
-            f"core: stopped and saved at step {last.step}: the same command goes on from there.",
+            f"core: stopped and saved at step {last.step}: the same command resumes the run.",
             file=sys.stderr,
         )
         return CANCELLED
     if last and last.step < last.steps and time.monotonic() > until:
         print(
-            f"core: stopped after {args.hours:g} h and saved at step {last.step}: the same command goes on from there.",
+            f"core: stopped after {args.hours:g} h and saved at step {last.step}: "
+            "the same command resumes the run.",
             file=sys.stderr,
         )
     return 0
 
 
 def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundImagery:
-    """What to train on: a folder of pictures, packs, or the sample rasters; a run goes on with what it began with."""
+    """Find the training imagery: a folder of images, packs, or the sample rasters.
+
+    A resumed run keeps its own.
+    """
     from ...engine.training.runs import TrainingRun
     from ...geo.catalogue import SHARED_DATA
     from ...geo.imagery import FoundImagery, find_imagery, folder_imagery
@@ -130,7 +134,7 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
         found = sample_imagery(names)
     elif packs is None and not names:
         print(
-            "No imagery packs here: training on the sample rasters that come with the program.",
+            "No imagery packs found: training on the sample rasters that come with the program.",
             file=sys.stderr,
         )
         found = sample_imagery()
@@ -140,7 +144,7 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
         skipped = f", {len(kind.skipped)} unreadable: {', '.join(kind.skipped[:5])}" if kind.skipped else ""
         print(f"{kind.name}: {len(kind.pictures)} pictures{skipped}", file=sys.stderr)
     if found.lacking:
-        print(f"not here: {', '.join(found.lacking)}; the run goes on without", file=sys.stderr)
+        print(f"not found: {', '.join(found.lacking)}; training without them", file=sys.stderr)
     return found
 
 
@@ -154,7 +158,7 @@ def _metrics(file: Path) -> dict[str, Any]:
             f"The metrics in {file} cannot be read ({problem!s:.200}): give a JSON file."
         ) from problem
     if not isinstance(said, dict):
-        raise RunError(f"{file} holds no metrics by name: give a JSON object.")
+        raise RunError(f'{file} must hold a JSON object of metrics, such as {{"psnr_75": 24.1}}.')
     return said
 
 
@@ -162,9 +166,9 @@ def _stop(run: TrainingRun) -> int:
     from ...engine.training.runs import RunError
 
     if not run.running:
-        raise RunError(f"No process trains in {run.folder}: there is nothing to stop.")
+        raise RunError(f"No process is training in {run.folder}, so there is nothing to stop: check --run.")
     run.ask_to_stop()
-    print(f"{run.folder} saves and stops after the step in hand.", file=sys.stderr)
+    print(f"{run.folder} will save and stop after the current step.", file=sys.stderr)
     return 0
 
 
@@ -174,12 +178,13 @@ def _tell(step: TrainStep) -> None:
     saved = (
         "  saved"
         if step.saved
-        else f"  not saved ({step.unsaved}), tried again in a minute"
+        else f"  not saved ({step.unsaved}), trying again in a minute"
         if step.unsaved
         else ""
     )
     print(
-        f"{step.step}/{step.steps}  {losses}  {step.images_per_s:.0f} pictures/s  {minutes:.0f} min left{saved}",
+        f"{step.step}/{step.steps}  {losses}  {step.images_per_s:.0f} pictures/s  {minutes:.0f} min "
+        f"left{saved}",
         file=sys.stderr,
         flush=True,
     )

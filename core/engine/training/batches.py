@@ -17,7 +17,8 @@ from .runs import TrainSpec
 
 @dataclass(frozen=True)
 class Draw:
-    """One step's pictures before the device: uint8 (n, 3, t, t) at target size, input side, visible positions, res."""
+    """One step's pictures before the device: uint8 (n, 3, t, t) at target size, input side, visible
+    positions, res."""
 
     pixels: NDArray[np.uint8]
     side_px: int
@@ -35,8 +36,12 @@ def draw_batch(
     world: int = 1,
     workers: Executor | None = None,
 ) -> Draw:
-    """The pictures, masks and res of one step for one of `world` processes. `enlarge` is target side over input side where the spec names no
-    targets; `workers` cut crops side by side."""
+    """The pictures, masks and res of one step for one of `world` processes.
+
+    `enlarge` is target side over input side where the spec names no.
+
+    targets; `workers` cut crops side by side.
+    """
     rng = np.random.default_rng([spec.seed, 7, step])
     shares = np.array(spec.side_shares) / sum(spec.side_shares)
     which = int(rng.choice(len(spec.sides_px), p=shares))

@@ -1,4 +1,4 @@
-"""Fine-tune any encoder to name classes: a generator of steps, and predictions as arrays."""
+"""Fine-tune any encoder as a classifier: a generator of steps, and predictions as arrays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from .spec_checks import problems_of_fine_tuning
 
 @dataclass(frozen=True)
 class FineTune:
-    """What decides a fine-tuning; the defaults are MAE's and SDMAE's (models.md 3.4) but for steps and batch. Raises InputError."""
+    """What decides a fine-tuning; the defaults are MAE's and SDMAE's (models.md 3.4) but for steps and batch.
+
+    Raises InputError.
+    """
 
     steps: int = 500
     batch: int = 64
@@ -33,12 +36,12 @@ class FineTune:
 
     def __post_init__(self) -> None:
         if wrong := problems_of_fine_tuning(self):
-            raise InputError(f"The fine-tuning cannot be done: {'; '.join(wrong)}.")
+            raise InputError(f"These fine-tuning settings are invalid: {'; '.join(wrong)}.")
 
 
 @dataclass(frozen=True, eq=False)
 class FineTuneStep:
-    """One step as seen from outside: number of the step, of all steps, the loss, and the classifier as it is now."""
+    """One training step: its number, the number of all steps, the loss, and the current classifier."""
 
     step: int
     steps: int
@@ -53,17 +56,21 @@ def finetune(
     res: NDArray[np.float32],
     spec: FineTune = FineTune(),
 ) -> Iterator[FineTuneStep]:
-    """Train a copy of `model` and a fresh head on pictures (n, 3, s, s) in 0..1, classes (n,) from 0 and res (n,); yields every step.
+    """Train a copy of `model` and a fresh head on pictures (n, 3, s, s) in 0..1, classes (n,) from 0 and
+    res (n,); yields every step.
 
-    Pictures are laid down in eight ways. The model itself stays as it was. Raises InputError for fewer than two classes or unequal lengths.
+    Images are flipped and rotated at random. The model itself is not changed. Raises InputError for fewer
+    than two classes or unequal lengths.
     """
     if not len(images) == len(labels) == len(res):
         raise InputError(
-            f"Give one class and one res per picture: {len(images)} pictures came with {len(labels)} and {len(res)}."
+            "Pass one class and one res per image: "
+            f"got {len(images)} images, {len(labels)} classes and {len(res)} res."
         )
     if len(np.unique(labels)) < 2 or labels.min() < 0:
         raise InputError(
-            "Fine-tuning needs pictures of at least two classes, numbered from 0: add pictures of another class."
+            "Fine-tuning needs pictures of at least two classes, numbered from 0: "
+            "add pictures of another class."
         )
     on, rng, generator = device(), np.random.default_rng(spec.seed), torch.Generator().manual_seed(spec.seed)
     with torch.random.fork_rng():

@@ -1,6 +1,7 @@
-"""What a training run started from a page may ask for: no paths outside the runs, bounded sizes, memory, previews and hours.
+"""Limits of training runs started from a page: paths inside the folder of runs, bounded sizes, memory,
+previews and hours.
 
-The command line has none of these limits: whoever types there owns the machine. A page may be open to strangers.
+The command line has none of these limits, because its user owns the machine; a page may be public.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MEMORY_SHARE = 0.5
 
 WIDEST, DEEPEST, LARGEST_INPUT_PX, LARGEST_OPTION = 4096, 64, 1024, 65_536
 MOST_POSITIONS = 2**24
-"""Numbers in the table of positions, tokens by width: it is computed before anything else is known of a network."""
+"""Numbers in the table of positions, tokens by width: it is computed before anything else is known of a
+network."""
 _BYTES_A_WEIGHT = 5 * 4
 """Weight, gradient, two moments and the moving average, float32 each."""
 _FLOATS_A_TOKEN = 34
@@ -27,7 +29,8 @@ _FLOATS_A_TOKEN = 34
 
 
 def check_shared(spec: TrainSpec, runs: Path) -> None:
-    """Refuse what a page must not start: paths outside the folder `runs`, and more memory or previews than there is room for. Raises RunError."""
+    """Raise RunError for a spec that a page must not start: paths outside `runs`, or too much memory or
+    too many previews."""
     wrong = [*_paths_outside(spec, runs), *_oversized(spec)]
     if wrong:
         raise RunError(f"This page cannot start that run: {'; '.join(wrong)}.")
@@ -37,13 +40,17 @@ def check_shared(spec: TrainSpec, runs: Path) -> None:
     needed = memory_needed(spec)
     if needed > room:
         raise RunError(
-            f"This run would take about {needed / 2**30:.1f} GB, and a run started from this page may take {room / 2**30:.1f} GB: lower batch, sides_px "
+            f"This run would take about {needed / 2**30:.1f} GB, and a run started from this page may "
+            f"take {room / 2**30:.1f} GB: lower batch, sides_px "
             "or the model's sizes, or run `python -m core train` on this machine."
         )
 
 
 def _paths_outside(spec: TrainSpec, runs: Path) -> Iterator[str]:
-    """Every file of the spec must be below the folder of runs; what is there, or is not, elsewhere stays unsaid."""
+    """Every file of the spec must be below the folder of runs.
+
+    What is there, or is not, elsewhere stays unsaid.
+    """
     texts = {"start_from": spec.start_from} | {
         key: value for key, value in (*spec.objective, *spec.sizes) if isinstance(value, str)
     }
@@ -73,7 +80,7 @@ def _oversized(spec: TrainSpec) -> Iterator[str]:
     for key, value in (*spec.sizes, *spec.objective):
         for number in value if isinstance(value, tuple) else (value,):
             if not _is_small(key, number):
-                yield f"{key} = {number!r:.40} is beyond what it may be here"
+                yield f"{key} = {number!r:.40} is beyond the limit of this page"
 
 
 def _is_small(key: str, value: Any) -> bool:
@@ -85,7 +92,10 @@ def _is_small(key: str, value: Any) -> bool:
 
 
 def memory_needed(spec: TrainSpec) -> int:
-    """A rough estimate in bytes of what a run holds in memory, its network counted without being built. Raises RunError, ModelNameError."""
+    """A rough estimate in bytes of what a run holds in memory, its network counted without being built.
+
+    Raises RunError, ModelNameError.
+    """
     import torch
 
     from ...models.registry import card_for, create, find_family
@@ -101,7 +111,8 @@ def memory_needed(spec: TrainSpec) -> int:
         )
         if not 1 <= tokens * max(width, int(sizes.get("decoder_embed_dim") or 0)) <= MOST_POSITIONS:
             raise RunError(
-                f"img_size {card.input_px} with patch_size {patch} cannot be trained here: choose larger patches or a smaller input."
+                f"img_size {card.input_px} with patch_size {patch} cannot be trained here: "
+                "choose larger patches or a smaller input."
             )
         with torch.device("meta"):
             weights = sum(

@@ -13,7 +13,10 @@ from .runs import TrainSpec
 
 
 def optimizers_for(objective: Objective, spec: TrainSpec) -> list[torch.optim.Optimizer]:
-    """AdamW over everything, or Muon (Jordan 2024; steps scaled to AdamW's size) over the matrices of transformer blocks and AdamW over the rest."""
+    """AdamW over everything, or Muon (Jordan 2024.
+
+    Steps scaled to AdamW's size) over the matrices of transformer blocks and AdamW over the rest.
+    """
     blocks = {
         id(parameter)
         for name, part in objective.network.named_modules()
@@ -40,8 +43,12 @@ def optimizers_for(objective: Objective, spec: TrainSpec) -> list[torch.optim.Op
 def _groups(
     objective: Objective, spec: TrainSpec, leave: set[int] | None = None, only: set[int] | None = None
 ) -> list[dict[str, Any]]:
-    """What learns, by its share of the rate and its decay: matrices alone decay, as in MAE (models.md 1.9); the encoder has a share of its own.
-    `leave` and `only` are ids of parameters that belong to another optimiser, or to this one alone."""
+    """Trainable parameters grouped by learning-rate share and weight decay.
+
+    Only matrices decay, as in MAE (models.md 1.9).
+
+    `leave` and `only` are ids of parameters that belong to another optimiser, or to this one alone.
+    """
     encoder = {
         id(p)
         for key, p in objective.network.named_parameters()

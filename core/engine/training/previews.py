@@ -1,4 +1,4 @@
-"""Fixed tiles reconstructed as training goes on: one sheet of pictures a preview, kept in the run's folder, and how good they are."""
+"""Previews during training: fixed tiles, reconstructed and scored; one image file for each preview."""
 
 from __future__ import annotations
 
@@ -25,16 +25,18 @@ GREY = 96
 
 @dataclass(frozen=True)
 class PreviewScore:
-    """Mean PSNR in dB over the hidden pixels of the fixed tiles: of the network, and of what it works on top of (a flat or smooth fill)."""
+    """Mean PSNR in dB over the hidden pixels of the fixed tiles: of the network, and of the fill that its
+    output is added to."""
 
     psnr: float
     fill_psnr: float
 
 
 class Previews:
-    """The same few crops under the same masks, drawn whenever asked: rows truth, masked, predicted and pasted, one column a tile.
+    """A fixed set of crops and masks, reconstructed on request: rows truth, masked, predicted and pasted,
+    one column a tile.
 
-    They come from the imagery that is trained on: they show how learning goes, not how well it carries over (`core evaluate` does).
+    They are training imagery: they show progress, not generalisation (`core evaluate` measures that).
     """
 
     def __init__(self, imagery: tuple[Imagery, ...], side_px: int, policy: str, folder: Path) -> None:
@@ -42,7 +44,10 @@ class Previews:
         self.side_px, self.policy, self.folder = side_px, Policy(policy), folder
 
     def write(self, network: torch.nn.Module, on: Device, step: int) -> PreviewScore | None:
-        """Reconstruct the tiles with `network`, write `NNNNNNN.png` and score them; None for a network that paints nothing."""
+        """Reconstruct the tiles with `network`, write `NNNNNNN.png` and score them.
+
+        None for a network without a decoder.
+        """
         if not isinstance(network, Reconstructor):
             return None
         sheet, progress = self._sheet(network, on)

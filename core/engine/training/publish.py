@@ -1,4 +1,4 @@
-"""From a run to weights that others can use: float16 safetensors of the moving average, and the card that says how they were made."""
+"""Export weights: float16 safetensors of the moving average, with a card that says how they were trained."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .runs import RunError, TrainingRun, TrainSpec
 def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
     """The licence of weights, from the licence of every source of imagery and of the teacher (empty: none).
 
-    Openly licensed imagery gives Apache-2.0; a non-commercial source or teacher makes the weights non-commercial; where a licence is not
-    stated, so is that of the weights.
+    Openly licensed imagery gives Apache-2.0; a non-commercial source or teacher makes the weights
+    non-commercial; where a licence is not stated, so is that of the weights.
     """
     stated = {**imagery, **({"the teacher": teacher} if teacher else {})}
     unknown = [name for name, licence in stated.items() if licence == NOT_STATED]
@@ -44,7 +44,8 @@ def weights_licence(imagery: Mapping[str, str], teacher: str = "") -> str:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a training has come: pictures seen, steps taken, hours spent, how often it was resumed, and under which licence."""
+    """How far a training has come: pictures seen, steps taken, hours spent, how often it was resumed, and
+    under which licence."""
 
     images_seen: int
     steps: int
@@ -116,7 +117,10 @@ def _command(name: str) -> str:
 def publish(
     run: TrainingRun, metrics: dict[str, Any], notes: str = "", folder: Path = WEIGHTS_FOLDER
 ) -> Path:
-    """Copy a run's weights and card to where the app finds them, with measured metrics in the card. Raises RunError."""
+    """Copy a run's weights and card to where the app finds them, with measured metrics in the card.
+
+    Raises RunError.
+    """
     name = run.spec().name
     source = run.folder / "weights"
     try:
@@ -124,7 +128,8 @@ def publish(
         content = (source / f"{name}.safetensors").read_bytes()
     except (OSError, ValueError) as problem:
         raise RunError(
-            f"The run in {run.folder} has no weights to publish yet ({problem}): let it save a checkpoint first."
+            f"The run in {run.folder} has no weights to publish yet ({problem}): "
+            "wait until it has saved a checkpoint."
         ) from problem
     said["weights"]["metrics"] = metrics
     said["weights"]["notes"] = " ".join(filter(None, [said["weights"]["notes"], notes]))

@@ -1,4 +1,4 @@
-"""Training runs on disk: the spec that starts one, the folder that holds it, the log that others follow."""
+"""Training runs on disk: spec, folder and log."""
 
 from __future__ import annotations
 
@@ -36,16 +36,17 @@ class RunError(ExplorerError):
 class TrainSpec:
     """Everything that decides what a run computes; plain values, one TOML file.
 
-    `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the input sides that batches
-    take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds` the kinds of mask with their shares. `batch` counts
-    pictures at the first side; larger sides get proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half
-    cosine to `floor` times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a hot encoder falls silent:
-    docs/models.md).
-    `targets_px` are the sides of the true pictures that each of `sides_px` is compared with (empty: what the objective
-    asks for, twice the side for Scale-MAE); no crop is enlarged, so a side serves only sources that are as large as its
-    target. `coarser` bounds how many times coarser than their files crops are (0: what each source allows). Under the policy
-    training_range a source counts as `native_factor` times coarser than its files. `optimizer` is adamw, or muon for the
-    matrices of transformer blocks and adamw for the rest. A run may continue from weights alone (`start_from`).
+    `sizes` and `objective` hold named options of the model's builder and of its objective. `sides_px` are the
+    input sides that batches take in turn (drawn with `side_shares`), `ratios` the hidden shares, `mask_kinds`
+    the kinds of mask with their shares. `batch` counts pictures at the first side; larger sides get
+    proportionally fewer. The learning rate rises over `warmup_steps`, then falls as a half cosine to `floor`
+    times itself at `steps`; `floor` = 1 holds it; the encoder takes `encoder_rate` times that (a high rate
+    makes the encoder collapse: docs/models.md). `targets_px` are the sides of the true pictures that each of
+    `sides_px` is compared with (empty: what the objective asks for, twice the side for Scale-MAE); no crop is
+    enlarged, so a side serves only sources that are as large as its target. `coarser` bounds how many times
+    coarser than their files crops are (0: what each source allows). Under the policy training_range a source
+    counts as `native_factor` times coarser than its files. `optimizer` is adamw, or muon for the matrices of
+    transformer blocks and adamw for the rest. A run may continue from weights alone (`start_from`).
     """
 
     name: str
@@ -83,7 +84,10 @@ class TrainSpec:
 
 
 def read_spec(path: Path) -> TrainSpec:
-    """A spec from its TOML file, or from a preset's name. Raises RunError for a missing file, bad TOML, an unknown key or a value of the wrong type."""
+    """A spec from its TOML file, or from a preset's name.
+
+    Raises RunError for a missing file, bad TOML, an unknown key or a value of the wrong type.
+    """
     path = PRESETS.get(str(path), path)
     known = ", ".join(PRESETS)
     if not path.is_file():
@@ -106,7 +110,7 @@ def _parsed(text: bytes | str, where: str) -> dict[str, Any]:
 def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
     """A spec from plain values, every key and type checked."""
     if not isinstance(said, dict):
-        raise RunError(f"{where} holds no settings by name: write them as name = value.")
+        raise RunError(f"{where} must hold settings by name: write them as name = value.")
     known = get_type_hints(TrainSpec)
     unknown = sorted(set(said) - set(known))
     if unknown:
@@ -115,7 +119,7 @@ def spec_from(said: dict[str, Any], where: str) -> TrainSpec:
         )
     for key in ("name", "model", "steps"):
         if key not in said:
-            raise RunError(f"{where} lacks the key {key!r}: add it.")
+            raise RunError(f"{where} has no key {key!r}: add it.")
     try:
         return TrainSpec(**{key: _plain(known[key], value) for key, value in said.items()})
     except (TypeError, ValueError, OverflowError, RecursionError) as problem:
@@ -142,9 +146,10 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second, seconds left.
+    """One step as seen from outside: losses by name and their sum, learning rate, pictures per second,
+    seconds left.
 
-    `unsaved` says why a checkpoint that was due could not be written; training goes on and tries again.
+    `unsaved` says why a checkpoint that was due could not be written; training continues and tries again.
     """
 
     step: int
@@ -164,7 +169,10 @@ def _as_json(spec: TrainSpec) -> bytes:
 
 
 class TrainingRun:
-    """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/; where a page started it, asked.json and output.txt too."""
+    """A run's folder: spec.json, state.pt, log.jsonl, previews/, weights/.
+
+    Where a page started it, asked.json and output.txt too.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -175,7 +183,8 @@ class TrainingRun:
         self._lock = FileLock(folder / "lock")
 
     def open(self, spec: TrainSpec) -> None:
-        """Claim the folder for `spec`. Raises RunError with the difference where the folder holds another spec."""
+        """Claim the folder for `spec`. Raises RunError with the difference where the folder holds another
+        spec."""
         if self.spec_file.is_file():
             held = self.spec()
             changed = [f.name for f in fields(TrainSpec) if getattr(held, f.name) != getattr(spec, f.name)]
@@ -184,14 +193,18 @@ class TrainingRun:
                     f"{key} was {getattr(held, key)!r}, now {getattr(spec, key)!r}" for key in changed
                 )
                 raise RunError(
-                    f"The run in {self.folder} was started with another spec ({said}): use another folder or the old spec."
+                    f"The run in {self.folder} was started with another spec ({said}): "
+                    "use another folder or the old spec."
                 )
         else:
             write_atomic(self.spec_file, _as_json(spec))
         self.stop_file.unlink(missing_ok=True)
 
     def open_data(self, imagery: Sequence[Imagery]) -> None:
-        """Note which imagery the run learns from. Raises RunError with the difference where the folder was trained on other imagery."""
+        """Note which imagery the run learns from.
+
+        Raises RunError with the difference where the folder was trained on other imagery.
+        """
         now = {source.name: {"pictures": len(source.pictures), "digest": source.digest} for source in imagery}
         if not self.data_file.is_file():
             write_atomic(self.data_file, json.dumps(now, indent=1).encode())
@@ -202,13 +215,17 @@ class TrainingRun:
         ]
         if any(changed):
             raise RunError(
-                f"The imagery of the run in {self.folder} has changed ({'; '.join(filter(None, changed))}): bring the old imagery back, "
+                f"The imagery of the run in {self.folder} has changed "
+                f"({'; '.join(filter(None, changed))}): bring the old imagery back, "
                 "or start another run."
             )
 
     @contextmanager
     def claimed(self) -> Generator[None]:
-        """Hold the folder for one training process; the claim dies with the process. Raises RunError where another one trains in it."""
+        """Hold the folder for one training process; the claim dies with the process.
+
+        Raises RunError where another one trains in it.
+        """
         try:
             with self._lock.acquire(timeout=0):
                 yield
@@ -234,7 +251,10 @@ class TrainingRun:
         self.relaunch(*options)
 
     def relaunch(self, *options: str) -> None:
-        """Go on with the run of this folder in a process of its own. Raises RunError where the folder holds no spec."""
+        """Resume the run of this folder in a process of its own.
+
+        Raises RunError where the folder holds no spec.
+        """
         self.spec()
         self.stop_file.unlink(missing_ok=True)
         file = self.spec_file if self.spec_file.is_file() else self.asked_file
@@ -245,13 +265,16 @@ class TrainingRun:
         return background.last_words(self.folder).removeprefix("core: ")
 
     def failure(self) -> str:
-        """Why the run ended before its last step without being asked to; "" while it runs, and after a stop or the last step."""
+        """Why the run ended before its last step without being asked to.
+
+        "" while it runs, and after a stop or the last step.
+        """
         if self.running or self.asked_to_stop or self.steps_done() >= self.spec().steps:
             return ""
         return self.last_words()
 
     def steps_done(self) -> int:
-        """The last step that the log tells of."""
+        """The last logged step."""
         log = self.log()
         return log[-1]["step"] if log else 0
 
@@ -279,7 +302,7 @@ class TrainingRun:
             file.write(json.dumps(row) + "\n")
 
     def truncate_log(self, step: int) -> None:
-        """Forget logged steps after `step`, so that a resumed run does not tell them twice."""
+        """Forget logged steps after `step`, so that a resumed run does not log them twice."""
         rows = self.log()
         kept = [row for row in rows if row["step"] <= step]
         if len(kept) == len(rows):
@@ -323,7 +346,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def list_runs(folder: Path) -> tuple[TrainingRun, ...]:
-    """Every run below a folder, newest first; also one that was launched and has not begun to train, or never did."""
+    """Every run below a folder, newest first.
+
+    Also one that was launched and has not begun to train, or never did.
+    """
     times: dict[Path, float] = {}
     for pattern in ("*/spec.json", "*/asked.json"):
         for path in folder.glob(pattern):

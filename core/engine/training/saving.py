@@ -1,4 +1,4 @@
-"""How a training run meets a full disk, a folder that cannot be written, too little memory and a checkpoint with flipped bits."""
+"""Checkpoints with checksums, and errors of disk and memory as sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def sealed(content: bytes | memoryview) -> bytes:
 
 
 def unsealed(content: bytes) -> bytes:
-    """The bytes that `sealed` was given. Raises ValueError where any of them, or their checksum, has changed."""
+    """The bytes that `sealed` was given.
+
+    Raises ValueError where any of them, or their checksum, has changed.
+    """
     if content.startswith(_UNSEALED_HEAD):
         return content
     start = len(_HEAD) + _DIGEST_CHARS + 1
@@ -46,8 +49,9 @@ def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> 
     except OSError as problem:
         if last:
             raise RunError(
-                f"The last steps could not be saved in {run.folder} ({problem.strerror or problem}): free some space, then give the same command; "
-                f"{'the run goes on from its last checkpoint' if run.state_file.is_file() else 'the run starts again'}."
+                f"The last steps could not be saved in {run.folder} ({problem.strerror or problem}): "
+                "free some space, then run the same command again; "
+                f"{'the run resumes from its last checkpoint' if run.state_file.is_file() else 'the run starts again'}."
             ) from problem
         return problem.strerror or str(problem)
     return ""
@@ -55,12 +59,13 @@ def try_to_save(save: Callable[[], object], run: TrainingRun, *, last: bool) -> 
 
 @contextmanager
 def in_sentences(folder: Path) -> Generator[None]:
-    """Turn what a disk or a memory refuses into a RunError."""
+    """Turn errors of disk and memory into a RunError."""
     try:
         yield
     except OSError as problem:
         raise RunError(
-            f"The run's folder {folder} cannot be written or read ({problem.strerror or problem}): check its permissions and the space on the disk, "
+            f"The run's folder {folder} cannot be written or read ({problem.strerror or problem}): "
+            "check its permissions and the space on the disk, "
             "or choose another folder with --run."
         ) from problem
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:

@@ -1,4 +1,4 @@
-"""A light head over frozen patch tokens, learnt here: which class every pixel is of."""
+"""Train a linear segmentation head on frozen patch tokens."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ Classes = NDArray[np.uint8]
 def train_head(
     tokens: Tokens, masks: Classes, classes: int, rate: float, balance: float, seed: int = 0
 ) -> Callable[[Tokens], Classes]:
-    """Learn one linear layer over standardised tokens, bilinearly enlarged to the masks, by cross-entropy (the linear protocol of DINOv2).
+    """Learn one linear layer over standardised tokens, bilinearly enlarged to the masks, by cross-entropy
+    (the linear protocol of DINOv2).
 
-    `tokens` (n, g, g, d), `masks` (n, t, t) with 255 where nothing is known; a class weighs 1 / its pixels to the power `balance`. Gives what
-    turns tokens (m, g, g, d) into classes (m, t, t). The layer starts at zero and AdamW runs STEPS steps from `rate` down a cosine, so the same
-    seed gives the same head.
+    `tokens` (n, g, g, d), `masks` (n, t, t) with 255 where nothing is known; a class weighs 1 / its pixels to
+    the power `balance`. Gives what turns tokens (m, g, g, d) into classes (m, t, t). The layer starts at zero
+    and AdamW runs STEPS steps from `rate` down a cosine, so the same seed gives the same head.
     """
     on, size = device(), masks.shape[-1]
     flat = tokens.reshape(-1, tokens.shape[-1]).astype(np.float32)

@@ -1,4 +1,5 @@
-"""What a training spec's values must be, said in sentences: every number within its range, every name known and plain."""
+"""What a training spec's values must be, said in sentences: every number within its range, every name
+known and plain."""
 
 from __future__ import annotations
 

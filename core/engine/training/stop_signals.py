@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop: who is at work finishes the step in hand, saves and ends."""
+"""SIGINT and SIGTERM as a request to stop after the current step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ _HEEDED = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Within `with`, the first SIGINT or SIGTERM only sets `asked`; a second one interrupts as usual. For the main thread."""
+    """Within `with`, the first SIGINT or SIGTERM only sets `asked`; a second one interrupts as usual.
+
+    For the main thread.
+    """
 
     def __init__(self) -> None:
         self.asked = False

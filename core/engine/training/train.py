@@ -1,7 +1,9 @@
-"""Train any network of the registry on crops of known ground sample distance: a generator of steps that can stop, resume and be followed.
+"""Train any network of the registry on crops of known ground sample distance: a generator of steps that
+can stop, resume and be followed.
 
-Every step is a pure function of the spec, the step's number and the state before it: crops, masks and random views are drawn from the
-seed and the number. So a run killed at any moment and resumed from its last checkpoint gives the same losses as one never interrupted.
+Every step is a pure function of the spec, the step's number and the state before it: crops, masks and random
+views are drawn from the seed and the number. So a run killed at any moment and resumed from its last
+checkpoint gives the same losses as one never interrupted.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ class Training:
         self.network = create(spec.model, trained=False, **dict(spec.sizes)).train()
         if wrong := [side for side in spec.sides_px if side % self.network.patch_size]:
             raise RunError(
-                f"sides_px holds {wrong[0]}, which is no multiple of the network's patches of {self.network.patch_size} px: change it."
+                f"sides_px holds {wrong[0]}, which is not a multiple of the network's patch size of "
+                f"{self.network.patch_size} px: change it."
             )
         family = families()[self.network.card.family]
         if family.objective is None:
@@ -72,18 +75,23 @@ class Training:
         self.licences: dict[str, str] = {}
 
     def load_weights(self, path: Path) -> None:
-        """Go on from weights alone (float16 safetensors); the optimiser's moments are rebuilt during the warm-up."""
+        """Start from weights alone (float16 safetensors).
+
+        The optimiser's moments are rebuilt during the warm-up.
+        """
         from ...models.checkpoints.files import read_checkpoint
 
         try:
             missing, left = self.network.load_state_dict(read_checkpoint(path).tensors, strict=False)
         except RuntimeError as problem:  # a tensor of another shape
             raise RunError(
-                f"{path.name} does not fit {self.spec.model}: give the sizes that it was trained with ({in_brief(problem)})."
+                f"{path.name} does not match {self.spec.model}: "
+                f"set the sizes that it was trained with ({in_brief(problem)})."
             ) from problem
         if left or [key for key in missing if not key.endswith("pos_embed")]:
             raise RunError(
-                f"{path.name} does not fit {self.spec.model}: missing {missing[:3]}, left over {left[:3]}."
+                f"{path.name} does not match {self.spec.model}: "
+                f"missing {missing[:3]}, unexpected {left[:3]}. Choose another file or model."
             )
 
     def learning_rate(self) -> float:
@@ -109,7 +117,8 @@ class Training:
         total = torch.stack(list(losses.values())).sum()
         if not torch.isfinite(total):
             raise RunError(
-                f"The loss is not a number at step {self.step}: lower lr (now {self.spec.lr:g}) and start again from the last checkpoint."
+                f"The loss is not a number at step {self.step}: "
+                f"lower lr (now {self.spec.lr:g}) and start again from the last checkpoint."
             )
         self.wrapped.zero_grad(set_to_none=True)
         self.fabric.backward(total)
@@ -130,7 +139,7 @@ class Training:
         )
 
     def finish(self, imagery: tuple[Imagery, ...]) -> None:
-        """Let the objective measure what it needs on pictures of the run that no step has drawn."""
+        """Let the objective measure statistics on crops that no training step uses."""
         first, network = self.spec.steps, self.ema.module if self.step else self.network
         if not self.objective.measured:
             return
@@ -173,12 +182,15 @@ def train(
     *,
     asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[TrainStep]:
-    """Run `spec` in `folder` to its last step, yielding every step; resumes from the folder's checkpoint where there is one.
+    """Run `spec` in `folder` to its last step, yielding every step.
 
-    Ends early, after saving, when the run is asked to stop (`Run.ask_to_stop`, or `asked_to_stop` of the caller). A checkpoint that
-    cannot be written is tried again a minute later; only at the end is it an error, which leaves the last one whole. Raises RunError
-    where the folder belongs to another spec or cannot be written, the network cannot be built or does not fit into memory, the loss is
-    not finite, or a checkpoint cannot be read.
+    Resumes from the folder's checkpoint where there is one.
+
+    Ends early, after saving, when the run is asked to stop (`Run.ask_to_stop`, or `asked_to_stop` of the
+    caller). A checkpoint that cannot be written is tried again a minute later; only at the end is it an
+    error, which leaves the last one whole. Raises RunError where the folder belongs to another spec or cannot
+    be written, the network cannot be built or does not fit into memory, the loss is not finite, or a
+    checkpoint cannot be read.
     """
     run = TrainingRun(folder)
     with in_sentences(folder):
@@ -202,7 +214,8 @@ def _built(spec: TrainSpec) -> Training:
         raise
     except (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError) as problem:
         raise RunError(
-            f"{spec.model} cannot be built from this spec ({in_brief(problem)}): correct [sizes] or [objective]."
+            f"{spec.model} cannot be built from this spec ({in_brief(problem)}): "
+            "correct [sizes] or [objective]."
         ) from problem
 
 
@@ -216,7 +229,8 @@ def _restore(training: Training, run: TrainingRun) -> None:
         RuntimeError,
     ) as problem:  # written by another version of the program
         raise RunError(
-            f"The checkpoint {run.state_file} does not fit this run ({in_brief(problem)}): remove it to start again."
+            f"The checkpoint {run.state_file} does not fit this run ({in_brief(problem)}): "
+            "remove it to start again."
         ) from problem
 
 
@@ -328,7 +342,10 @@ def save(training: Training, run: TrainingRun) -> None:
 
 
 def load_state(run: TrainingRun) -> dict[str, Any]:
-    """The checkpoint of a run, its checksum compared, read without running any code from it. Raises RunError."""
+    """The checkpoint of a run, its checksum compared, read without running any code from it.
+
+    Raises RunError.
+    """
     try:
         return torch.load(
             io.BytesIO(unsealed(run.state_file.read_bytes())), map_location="cpu", weights_only=True

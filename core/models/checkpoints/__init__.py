@@ -1,1 +1,2 @@
-"""Weights from outside: files opened safely, recognised by their keys, and turned into networks."""
+"""Load weights files of unknown origin: open them safely, recognise them by their keys, and build the
+network."""

@@ -1,4 +1,5 @@
-"""Clues in a file of weights: its tensors under bare names, the training script's arguments, and the sizes that follow from both.
+"""Clues in a file of weights: its tensors under bare names, the training script's arguments, and the sizes
+that follow from both.
 
 What tensors cannot say comes from those arguments, else from convention, and is written down as assumed.
 """
@@ -20,7 +21,8 @@ MAX_WIDTH = 20_000
 """Wider networks are refused later; their divisors are not searched."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.")
-"""Prefixes that wrappers put before every name: data parallelism, torch.compile, Lightning and rshf, SDMAE's encoder."""
+"""Prefixes that wrappers put before every name: data parallelism, torch.compile, Lightning and rshf,
+SDMAE's encoder."""
 
 NON_COMMERCIAL = "CC-BY-NC-4.0"
 SCALE_MAE_NOTICE = f"Weights published with Scale-MAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
@@ -33,7 +35,8 @@ OWNER_NOTICE = "The file states no licence: whoever trained it decides."
 
 @dataclass
 class LoadPlan:
-    """How to build and fill the network of a file: `sizes` for `family`, what was `assumed` for them, and what a person must be told."""
+    """How to build and fill the network of a file: `sizes` for `family`, what was `assumed` for them, and
+    what a person must be told."""
 
     family: str
     variant: str
@@ -46,7 +49,8 @@ class LoadPlan:
 
 
 class Clues:
-    """A file's tensors under bare names, and questions about them that answer with a sentence where they cannot."""
+    """A file's tensors under bare names, and questions about them that answer with a sentence where they
+    cannot."""
 
     def __init__(self, file: CheckpointFile, sha256: str) -> None:
         self.path, self.args, self.tensors = file.path, file.args, dict(file.tensors)
@@ -66,7 +70,8 @@ class Clues:
         if tensor is None or tensor.ndim != dimensions or 0 in tensor.shape:
             found = "is missing" if tensor is None else f"has the shape {tuple(tensor.shape)}"
             raise CheckpointError(
-                f"{self.path.name} looks like a vision transformer, but {key} {found}: it is incomplete, take another file."
+                f"{self.path.name} looks like a vision transformer, but {key} {found}: "
+                "it is incomplete, take another file."
             )
         return tuple(tensor.shape)
 
@@ -84,7 +89,8 @@ class Clues:
         return len(numbers)
 
     def named(self, *words: str) -> bool:
-        """Whether the file's name or the script's model name holds one of `words`, whatever stands between letters."""
+        """Whether the file's name or the script's model name holds one of `words`, whatever stands between
+        letters."""
         said = re.sub(r"[^a-z0-9]", "", (self.path.stem + str(self.args.get("model", ""))[:200]).lower())
         return any(word in said for word in words)
 
@@ -104,7 +110,8 @@ def backbone_sizes(clues: Clues, plan: LoadPlan, prefix: str = "") -> dict[str, 
     _, bands, patch, _ = clues.shape(f"{prefix}patch_embed.proj.weight", 4)
     if bands != 3:
         raise CheckpointError(
-            f"{clues.path.name} takes {bands} bands, and tiles are shown to networks as RGB: use a file for 3 bands."
+            f"{clues.path.name} takes {bands} bands, and tiles are shown to networks as RGB: "
+            "use a file for 3 bands."
         )
     return {
         "img_size": _side(clues, plan, prefix, patch),
@@ -123,7 +130,8 @@ def _side(clues: Clues, plan: LoadPlan, prefix: str, patch: int) -> int:
         if grid and grid * grid == table.shape[1] - 1:
             return grid * patch
         raise CheckpointError(
-            f"{clues.path.name} has {table.shape[1]} positions, which is not CLS and a square grid: use a file for square pictures."
+            f"{clues.path.name} has {table.shape[1]} positions, which is not CLS and a square grid: "
+            "use a file for square pictures."
         )
     side = clues.whole("input_size", patch, 2048) or clues.whole("img_size", patch, 2048) or 224
     side -= side % patch
@@ -146,6 +154,7 @@ def heads(clues: Clues, plan: LoadPlan, argument: str, width: int, convention: i
         else min((h for h in range(1, width + 1) if width % h == 0), key=lambda h: (abs(width / h - 64), h))
     )
     plan.assumed.append(
-        f"{argument} = {guess} (a guess of about 64 a head: neither the file nor convention says it; pass {argument}=... if you know it)"
+        f"{argument} = {guess} (a guess of about 64 a head: "
+        f"neither the file nor convention says it; pass {argument}=... if you know it)"
     )
     return guess

@@ -1,6 +1,8 @@
-"""Telling published files of weights apart by their tensors and the training script's own arguments (models.md 1.10), in one written map.
+"""Telling published files of weights apart by their tensors and the training script's own arguments
+(models.md 1.10), in one written map.
 
-What tensors cannot say (heads, bands, positions of an encoder alone) comes from those arguments, else from convention, and is reported.
+What tensors cannot say (heads, bands, positions of an encoder alone) comes from those arguments, else from
+convention, and is reported.
 """
 
 from __future__ import annotations
@@ -26,16 +28,16 @@ LEFT_OUT = {
     "head.": "a classification head",
     "fc_norm.": "the norm of a mean-pooled classifier",
 }
-"""Tensors that training adds and no network here has a place for; anything else left over refuses the file."""
+"""Tensors of training that are ignored; a file with any other unexpected tensor is refused."""
 
 COMPUTED = ("pos_embed", "decoder_pos_embed", "mask_token_decoder")
 """Tensors that may be missing: positions are a formula, mask_token_decoder is used by nothing."""
 
 STRANGERS = {
-    "dist_token": "is TinyMIM*-Ti, another architecture with a distillation token, which is not built here: use the TinyMIM file without the star",
+    "dist_token": "is TinyMIM*-Ti, another architecture with a distillation token, which is not supported: use the TinyMIM file without the star",
     "pos_emb_projection.": "is Scale-MAE with projected positions, an option with which the original itself crashes: use a file without it",
-    "channel_embed": "is SatMAE for many bands, whose channel groups are not built here: use SatMAE for RGB",
-    "patch_embed.0.": "is SatMAE for many bands, whose channel groups are not built here: use SatMAE for RGB",
+    "channel_embed": "is SatMAE for many bands, whose channel groups are not supported: use SatMAE for RGB",
+    "patch_embed.0.": "is SatMAE for many bands, whose channel groups are not supported: use SatMAE for RGB",
     "vit.encoder.": "has the layout of Hugging Face's transformers: convert it to MAE's names first, or take the original file",
     "student.": "is a student with a decoder, whose sizes only its card knows: put the .json written with it beside the file",
 }
@@ -45,7 +47,10 @@ FMOW_MEAN, FMOW_STD = (0.4182007, 0.4214799, 0.3991276), (0.2877428, 0.2754177, 
 
 
 def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) -> tuple[Clues, LoadPlan]:
-    """Which network a file holds. Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be said."""
+    """Which network a file holds.
+
+    Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be said.
+    """
     clues = Clues(file, sha256)
     for start, said in STRANGERS.items():
         if clues.has(start):
@@ -55,7 +60,8 @@ def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) ->
     if not (clues.has("cls_token") and clues.has("patch_embed.") and clues.has("blocks.0.")):
         shown = ", ".join(sorted(clues.tensors)[:3])
         raise CheckpointError(
-            f"{file.path.name} holds no network known here (its tensors begin {shown:.120}): use Scale-MAE, MAE, SatMAE-RGB, SDMAE or TinyMIM."
+            f"{file.path.name} is not a supported network (its first tensors are {shown:.120}): "
+            "use Scale-MAE, MAE, SatMAE-RGB, SDMAE or TinyMIM."
         )
     if clues.has("fpn."):
         return clues, _scale_mae(clues)
@@ -94,7 +100,7 @@ def _scale_mae(clues: Clues) -> LoadPlan:
     }
     if 2 * plan.sizes["head_scale"] != plan.sizes["patch_size"]:
         plan.notices.append(
-            "Its heads paint another size than its patches have: low and high do not line up with the tile."
+            "Its heads predict another size than its patches have: low and high do not align with the tile."
         )
     _scale_mae_training(clues, plan)
     return plan
@@ -142,8 +148,10 @@ def _mae(clues: Clues) -> LoadPlan:
         )
     if normalised:
         plan.notices.append(
-            "Its patches were predicted with their own mean and deviation removed: to show them as a picture both would have to be borrowed "
-            "from the hidden truth, which leaks it. They are shown without, so contrast and scores do not compare with other models' "
+            "Its patches were predicted with their own mean and deviation removed: "
+            "to show them as a picture both would have to be borrowed "
+            "from the hidden truth, which leaks it. They are shown without, so contrast and scores do not "
+            "compare with other models' "
             "(leak-prone targets)."
         )
     plan.sizes = {
@@ -177,7 +185,8 @@ def _sdmae(clues: Clues) -> LoadPlan:
 
 
 def renamed(clues: Clues, plan: LoadPlan) -> Mapping[str, Tensor]:
-    """Tensors under the names of the networks here: fc_norm becomes the final norm where there is no other, a stored CLS position joins CLS."""
+    """Tensors under the names of the networks here: fc_norm becomes the final norm where there is no
+    other, a stored CLS position joins CLS."""
     tensors = dict(clues.tensors)
     if clues.has("fc_norm.") and not clues.has("norm."):
         tensors = {

@@ -1,6 +1,8 @@
-"""Encoders alone: torchgeo's and rshf's copies of Scale-MAE, SDMAE's second file, TinyMIM, linear probes and fine-tuned classifiers.
+"""Encoders alone: torchgeo's and rshf's copies of Scale-MAE, SDMAE's second file, TinyMIM, linear probes
+and fine-tuned classifiers.
 
-Their tensors are those of one and the same vision transformer; only whether positions follow the GSD differs, and no tensor says it.
+Their tensors are those of one and the same vision transformer; only whether positions follow the GSD differs,
+and no tensor says it.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ def encoder_alone(clues: Clues, positions: Positions | None) -> LoadPlan:
     if clues.has("fc_norm.") and not clues.has("norm."):
         plan.card["pooling"] = "mean"
         plan.notices.append(
-            "It was fine-tuned on mean-pooled tokens: its fc_norm stands in for the final norm, before averaging instead of after."
+            "It was fine-tuned on mean-pooled tokens: "
+            "its fc_norm stands in for the final norm, before averaging instead of after."
         )
     if not gsd and not student and _learned(clues):
         plan.sizes["stored_positions"] = True
@@ -85,7 +88,8 @@ def encoder_alone(clues: Clues, positions: Positions | None) -> LoadPlan:
 
 
 def _tinymim(clues: Clues, plan: LoadPlan) -> None:
-    """A student as distillation leaves it: heads of the last block are the teacher's, its tail was never trained (models.md 4.1, 4.5)."""
+    """A student as distillation leaves it: heads of the last block are the teacher's, its tail was never
+    trained (models.md 4.1, 4.5)."""
     width = plan.sizes["embed_dim"]
     plan.family = "tinymim"
     if width == 192 and clues.whole("num_heads", 1, width) is None:
@@ -97,12 +101,16 @@ def _tinymim(clues: Clues, plan: LoadPlan) -> None:
     plan.sizes["last_heads"] = heads(clues, plan, "last_heads", width, taught)
     plan.card["pooling"] = "block11_mean"
     plan.notices.append(
-        "Distillation leaves its last block's MLP and final norm untrained: it is embedded by block11_mean or block11_cls."
+        "Distillation leaves its last block's MLP and final norm untrained: "
+        "it is embedded by block11_mean or block11_cls."
     )
 
 
 def positions_of(clues: Clues, said: Positions | None, plan: LoadPlan) -> Positions:
-    """Whether an encoder's positions follow the GSD: what the caller says, else evidence in the file. Raises AmbiguousPositionsError."""
+    """Whether an encoder's positions follow the GSD: what the caller says, else evidence in the file.
+
+    Raises AmbiguousPositionsError.
+    """
     if said not in (None, "gsd", "static"):
         raise CheckpointError(
             f"positions is 'gsd' (Scale-MAE) or 'static' (MAE, SDMAE, TinyMIM), not {said!r:.40}."
@@ -111,8 +119,10 @@ def positions_of(clues: Clues, said: Positions | None, plan: LoadPlan) -> Positi
     found = said or (evidence[0] if evidence else None)
     if found is None:
         raise AmbiguousPositionsError(
-            f"{clues.path.name} holds an encoder alone, and nothing in it tells whether its positions follow the GSD: "
-            "pass positions='gsd' if it comes from Scale-MAE, 'static' if from MAE, SDMAE or TinyMIM (or write +gsd or +static after its name)."
+            f"{clues.path.name} holds an encoder alone, and nothing in it tells whether its positions "
+            "follow the GSD: "
+            "pass positions='gsd' if it comes from Scale-MAE, 'static' if from MAE, SDMAE or TinyMIM (or "
+            "write +gsd or +static after its name)."
         )
     if not said and evidence:
         plan.assumed.append(f"{found} positions ({evidence[1]}; pass positions='...' to say otherwise)")

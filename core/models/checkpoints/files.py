@@ -1,7 +1,7 @@
-"""Reading a file of weights that somebody else made: nothing in it runs, nothing it claims is believed before it is counted.
+"""Read untrusted weights files: no code in them runs, and every claim is checked before memory is allocated.
 
-Two formats: torch's (.pth, .pt, .bin), of which nothing is unpickled, and safetensors. What the tensors mean is said in
-core.models.checkpoints.dialects.
+Two formats: torch's (.pth, .pt, .bin), of which nothing is unpickled, and safetensors. What the tensors mean
+is said in core.models.checkpoints.dialects.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ class CheckpointError(WeightsError):
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What a file holds: `tensors` by name (float32 but for counters), the script's `args`, the names of what was passed over, and the
-    texts that a safetensors file carries as `metadata`."""
+    """What a file holds: `tensors` by name (float32 but for counters), the script's `args`, the names of
+    what was passed over, and the
+
+    texts that a safetensors file carries as `metadata`.
+    """
 
     path: Path
     tensors: dict[str, Tensor]
@@ -55,7 +58,8 @@ class CheckpointFile:
 def read_checkpoint(path: Path) -> CheckpointFile:
     """Read a torch or safetensors file without running anything from it. Raises CheckpointError.
 
-    A child process lists what the file holds (core.untrusted.tensors); here only the numbers are read, each from inside the file.
+    A child process lists what the file holds (core.untrusted.tensors); here only the numbers are read, each
+    from inside the file.
     """
     size = _checked_size(path)
     with path.open("rb") as file:
@@ -86,7 +90,8 @@ def _checked_size(path: Path) -> int:
         raise CheckpointError(f"{path.name} is empty: download it again.")
     if found.st_size > MAX_FILE_BYTES:
         raise CheckpointError(
-            f"{path.name} is larger than {MAX_FILE_BYTES // 2**30} GiB, which no model here needs: save its tensors alone."
+            f"{path.name} is larger than {MAX_FILE_BYTES // 2**30} GiB, which no model here needs: "
+            "save its tensors alone."
         )
     return found.st_size
 
@@ -107,7 +112,8 @@ def _check(path: Path, found: TensorListing, size: int) -> None:
     for each in found.tensors:
         if each.dtype not in FLOATS and not _counts(each.name, each.count):
             raise CheckpointError(
-                f"{path.name} keeps {each.name:.60} as torch.{each.dtype}, not as floating-point numbers: save the weights unquantised."
+                f"{path.name} keeps {each.name:.60} as torch.{each.dtype}, not as floating-point numbers: "
+                "save the weights unquantised."
             )
     read = sum(max(each.count, each.reach) * WIDTHS[each.dtype] for each in found.tensors)
     if sum(each.count * WIDTHS[each.dtype] for each in found.tensors) > size or read > MOST_READ * size:
@@ -139,6 +145,7 @@ def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
     numbers = tensor.to(torch.float32).contiguous()
     if not bool(numbers.isfinite().all()):
         raise CheckpointError(
-            f"{path.name} holds values in {key:.60} that are no numbers: its training had failed, take an earlier checkpoint."
+            f"{path.name} holds values in {key:.60} that are no numbers: "
+            "its training had failed, take an earlier checkpoint."
         )
     return numbers if numbers.untyped_storage().nbytes() == numbers.nbytes else numbers.clone()

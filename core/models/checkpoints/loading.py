@@ -1,4 +1,6 @@
-"""Loading files of weights: published ones of every dialect, and our own with their cards. Strict: every tensor has its place or is accounted for.
+"""Loading files of weights: published ones of every dialect, and our own with their cards.
+
+Strict: every tensor has its place or is accounted for.
 
 model = load_checkpoint("scalemae-vitlarge-800.pth")
 model.report.variant, model.report.notices, model.card.licence
@@ -35,12 +37,14 @@ MAX_CARD_BYTES = 2**20
 
 
 def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **sizes: Any) -> Encoder:
-    """The network of a file of weights, an Encoder or a Reconstructor in eval mode, with its `card` and a LoadReport as `report`.
+    """The network of a file of weights, an Encoder or a Reconstructor in eval mode, with its `card` and a
+    LoadReport as `report`.
 
-    What the file is follows from its tensors and its own arguments (models.md 1.10). `positions` ("gsd" or "static") and `sizes` (num_heads=...,
-    decoder_num_heads=..., as `create` takes them) say what it cannot. Our own files are read by their card (that came
-    with the program, or lies beside them) or by the recipe inside them. Nothing in the
-    file is run. Raises CheckpointError, AmbiguousPositionsError, WeightsError, ModelInputError.
+    What the file is follows from its tensors and its own arguments (models.md 1.10). `positions` ("gsd" or
+    "static") and `sizes` (num_heads=..., decoder_num_heads=..., as `create` takes them) say what it cannot.
+    Our own files are read by their card (that came with the program, or lies beside them) or by the recipe
+    inside them. Nothing in the file is run. Raises CheckpointError, AmbiguousPositionsError, WeightsError,
+    ModelInputError.
     """
     path = Path(path)
     file = read_checkpoint(path)
@@ -67,7 +71,9 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
 
 
 def _own_card(path: Path, sha256: str) -> ModelCard | None:
-    """The card of a file that came with the program, or the one that training wrote beside it; None where there is none.
+    """The card of a file that came with the program, or the one that training wrote beside it.
+
+    None where there is none.
 
     Raises WeightsError where the card is of another file.
     """
@@ -90,13 +96,15 @@ def _own_card(path: Path, sha256: str) -> ModelCard | None:
     assert card.weights is not None
     if card.weights.sha256 != sha256:
         raise CheckpointError(
-            f"{path.name} is not the file that its card {written.name} describes: copy both again, or remove the card."
+            f"{path.name} is not the file that its card {written.name} describes: "
+            "copy both again, or remove the card."
         )
     return card
 
 
 def _built(path: Path, plan: LoadPlan) -> Encoder:
-    """The network without memory for its numbers, so that what a file claims costs nothing until its tensors fit."""
+    """The network without memory for its numbers, so that what a file claims costs nothing until its
+    tensors fit."""
     _require_bounded(path, {**families()[plan.family].defaults, **plan.sizes})
     transformer_blocks(0, 4, 1)  # imports happen outside the device context below
     with torch.device("meta"):
@@ -111,17 +119,20 @@ def _built(path: Path, plan: LoadPlan) -> Encoder:
 
 
 def _require_bounded(path: Path, sizes: Mapping[str, Any]) -> None:
-    """Refuse sizes beyond any model, before anything is built: numbers that no tensor of the file backs cost memory when it is used."""
+    """Refuse sizes beyond any model, before anything is built: numbers that no tensor of the file backs
+    cost memory when it is used."""
     for name, size in sizes.items():
         for number in size if isinstance(size, list | tuple) else (size,):
             if isinstance(number, int | float) and not (0 <= number <= _limit(name)):
                 raise CheckpointError(
-                    f"{path.name} would need {name} = {number}, beyond any model known here: it is damaged or a trap."
+                    f"{path.name} would need {name} = {number}, beyond any model known here: "
+                    "it is damaged or a trap."
                 )
     side, patch, scale = sizes["img_size"], sizes["patch_size"], 2 * sizes.get("head_scale", 1)
     if not 1 <= patch <= side <= MAX_GRID * patch or side // patch * scale > MAX_PAINTED_PX:
         raise CheckpointError(
-            f"{path.name} would cut pictures of {side} px into patches of {patch} px, beyond any model known here: "
+            f"{path.name} would cut pictures of {side} px into patches of {patch} px, beyond any model "
+            "known here: "
             f"take a file for at most {MAX_GRID} patches a side."
         )
 
@@ -135,26 +146,33 @@ def _limit(name: str) -> int:
 def _filled(
     model: Encoder, file: CheckpointFile, tensors: Mapping[str, Tensor], plan: LoadPlan, sha256: str
 ) -> LoadReport:
-    """Put every tensor in its place, strictly. Raises CheckpointError where one is missing, left over or of another shape."""
+    """Put every tensor in its place, strictly.
+
+    Raises CheckpointError where one is missing, left over or of another shape.
+    """
     name, wanted = file.path.name, model.state_dict()
     missing = [key for key in wanted if key not in tensors]
     left = [key for key in tensors if key not in wanted]
     lacking = [key for key in missing if key.rpartition(".")[2] not in COMPUTED]
     if lacking:
         raise CheckpointError(
-            f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({few(lacking)}): take a complete file."
+            f"{name} is {plan.variant}, but {len(lacking)} of its tensors are missing ({few(lacking)}): "
+            "take a complete file."
         )
     misfits = [key for key in wanted if key in tensors and tensors[key].shape != wanted[key].shape]
     if misfits:
         key = misfits[0]
         raise CheckpointError(
-            f"{name} is {plan.variant}, but {len(misfits)} of its tensors have another shape than its sizes ask for "
-            f"({key} is {_shape(tensors[key])} where {_shape(wanted[key])} belongs): take an unmixed file, or pass the size that differs."
+            f"{name} is {plan.variant}, but {len(misfits)} of its tensors have another shape than its "
+            "sizes ask for "
+            f"({key} is {_shape(tensors[key])} where {_shape(wanted[key])} belongs): "
+            "take an unmixed file, or pass the size that differs."
         )
     strangers = [key for key in left if not key.startswith(tuple(LEFT_OUT))]
     if strangers:
         raise CheckpointError(
-            f"{name} looks like {plan.variant}, but holds tensors that it has no place for ({few(strangers)}): it is another variant."
+            f"{name} looks like {plan.variant}, but holds tensors that it has no place for "
+            f"({few(strangers)}): it is another variant."
         )
     state = {key: tensors[key] if key in tensors else _computed(key, wanted[key], tensors) for key in wanted}
     model.load_state_dict(state, strict=True, assign=True)

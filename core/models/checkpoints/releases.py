@@ -1,7 +1,7 @@
 """Where published weights lie and how to know them again: addresses, sizes and hashes in one table.
 
-Sizes and hashes are those of the files' public Git LFS pointers on the hub; two independent uploads of the official file agree on its hash.
-The release page itself states none.
+Sizes and hashes are those of the files' public Git LFS pointers on the hub; two independent uploads of the
+official file agree on its hash. The release page itself states none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Release:
-    """One published file: `urls` in the order to try, `size_bytes` and `sha256` as published, `variant` and what it is `good_for`."""
+    """One published file: `urls` in the order to try, `size_bytes` and `sha256` as published, `variant`
+    and what it is `good_for`."""
 
     name: str
     file: str
@@ -58,7 +59,10 @@ RELEASES: dict[str, Release] = {
     )
 }
 RSHF_SHA256 = "51ca27a378cf31a95cee019b5ea9078bdd55bf0acadc83f841ceabfa706ddb41"
-"""rshf's copy of the encoder, pytorch_model.bin of MVRL/scalemae-vitlarge-800. Its page says Apache-2.0; the weights are Scale-MAE's."""
+"""rshf's copy of the encoder, pytorch_model.bin of MVRL/scalemae-vitlarge-800.
+
+Its page says Apache-2.0; the weights are Scale-MAE's.
+"""
 
 OFFICIAL_SHA256 = {
     RSHF_SHA256: "rshf's copy of the encoder",

@@ -1,6 +1,7 @@
-"""The recipe that training writes into a file of weights, so that the file alone says which network it is, on whatever machine it is laid in.
+"""The recipe that training writes into a file of weights, so that the file alone identifies its network on
+any machine.
 
-A file comes from anywhere: of what it states only what the network computes with is taken over, and only once it was checked.
+Files are untrusted: only what the network computes with is read, and every value is checked.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ STATED = ("mean", "std", "default_policy", "res_range", "pooling", "input_px")
 
 
 def metadata(card: ModelCard) -> dict[str, str]:
-    """What a file of weights states of its network: family, sizes, normalisation, policy, pooling and input."""
+    """What a file of weights states of its network: family, sizes, normalisation, policy, pooling and
+    input."""
     return {
         ENTRY: json.dumps(
             {"family": card.family, "sizes": card.sizes, **{name: getattr(card, name) for name in STATED}}
@@ -34,7 +36,7 @@ def metadata(card: ModelCard) -> dict[str, str]:
 
 
 def stated(file: CheckpointFile) -> LoadPlan | None:
-    """How to build the network that a file states; None where it states none. Raises CheckpointError where that cannot be meant."""
+    """The load plan stored in a file; None if there is none. Raises CheckpointError if it is invalid."""
     text = file.metadata.get(ENTRY)
     if text is None:
         return None
@@ -61,7 +63,8 @@ def stated(file: CheckpointFile) -> LoadPlan | None:
         ExplorerError,
     ) as problem:
         raise CheckpointError(
-            f"{file.path.name} states a network that cannot be meant ({type(problem).__name__}: {problem!s:.80}): export it once more where it was trained."
+            f"{file.path.name} describes an invalid network ({type(problem).__name__}: {problem!s:.80}): "
+            "export it again where it was trained."
         ) from problem
     return LoadPlan(
         family.name,

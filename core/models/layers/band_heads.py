@@ -1,6 +1,8 @@
-"""Scale-MAE's way from a map of tokens to two pictures: a small pyramid of deconvolutions, and a convolutional head for each band.
+"""Scale-MAE's way from a map of tokens to two pictures: a small pyramid of deconvolutions, and a
+convolutional head for each band.
 
-Source: models.md 1.3 and 1.5, from Scale-MAE (arXiv 2212.14532) and its released configuration; names and shapes are the released ones.
+Source: models.md 1.3 and 1.5, from Scale-MAE (arXiv 2212.14532) and its released configuration; names and
+shapes are the released ones.
 """
 
 from __future__ import annotations
@@ -36,8 +38,11 @@ class FeaturePyramid(nn.Module):
 
 
 class PairConv(nn.Conv2d):
-    """A 3x3 convolution of two channels a group, (b, 2n, h, w) -> (b, n, h, w), worked out as the sum of two depthwise ones: on
-    processors the grouped kernel takes two to four times as long, forward and backward."""
+    """A 3x3 convolution of two channels a group, (b, 2n, h, w) -> (b, n, h, w), worked out as the sum of
+    two depthwise ones: on
+
+    processors the grouped kernel takes two to four times as long, forward and backward.
+    """
 
     def __init__(self, groups: int) -> None:
         super().__init__(2 * groups, groups, 3, padding=1, groups=groups)

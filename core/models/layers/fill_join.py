@@ -1,7 +1,10 @@
-"""What a decoder imagined, joined with the smooth continuation of the visible pixels. Ours, no paper's; every published file goes without.
+"""What a decoder imagined, joined with the smooth continuation of the visible pixels.
 
-A masked autoencoder sees the whole picture but few pixels of it well; the harmonic fill of the visible pixels is exact at their rims and knows
-nothing else. A few residual convolutions over the grid of patches see both, and say what must be added to the fill.
+Ours, no paper's; every published file goes without.
+
+A masked autoencoder sees the whole picture but few pixels of it well; the harmonic fill of the visible pixels
+is exact at their rims and knows nothing else. A few residual convolutions over the grid of patches see both,
+and say what must be added to the fill.
 """
 
 from __future__ import annotations
@@ -25,8 +28,11 @@ class JoinBlock(nn.Module):
 
 
 class FillJoin(nn.Module):
-    """A map that knows the pixels around: `imagined` (b, n, g, g), `known` (b, c, s, s) and `hidden` (b, 1, s, s) make (b, made, g, g), s being
-    g patches. `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill."""
+    """A map that knows the pixels around: `imagined` (b, n, g, g), `known` (b, c, s, s) and `hidden` (b,
+    1, s, s) make (b, made, g, g), s being
+
+    g patches. `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill.
+    """
 
     def __init__(
         self, imagined: int, made: int, patch: int, channels: int = 3, width: int = 128, depth: int = 3
@@ -48,8 +54,13 @@ class FillJoin(nn.Module):
 
 
 def he_convolutions(part: nn.Module) -> None:
-    """He-normal kernels and zero biases for every convolution in `part`; a transposed one whose stride is its kernel feeds `in_channels`
-    values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing is learnt."""
+    """He-normal kernels and zero biases for every convolution in `part`.
+
+    A transposed one whose stride is its kernel feeds `in_channels`.
+
+    values into each of its outputs. PyTorch's own start shrinks what passes through a deep head until nothing
+    is learnt.
+    """
     for module in part.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             inputs = (

@@ -1,8 +1,11 @@
-"""A small U-Net that turns a fill of the hidden pixels and a transformer's tokens into two bands. Ours, not from any paper.
+"""A small U-Net that turns a fill of the hidden pixels and a transformer's tokens into two bands.
 
-A masked autoencoder sees the whole picture but few pixels of it well; the harmonic fill of the visible pixels is exact at their rims and
-knows nothing else. The U-Net sees the fill at full resolution and the decoder's tokens at its bottom, and predicts what must be added to the
-fill: the low band at the input's size and the high band at twice that size.
+Ours, not from any paper.
+
+A masked autoencoder sees the whole picture but few pixels of it well; the harmonic fill of the visible pixels
+is exact at their rims and knows nothing else. The U-Net sees the fill at full resolution and the decoder's
+tokens at its bottom, and predicts what must be added to the fill: the low band at the input's size and the
+high band at twice that size.
 """
 
 from __future__ import annotations
@@ -23,10 +26,12 @@ RES_CENTRE, RES_SPAN = 4.25, 3.75
 
 
 class FillUNet(nn.Module):
-    """`tokens` (b, d, g, g), `known` (b, c, s, s), `hidden` (b, 1, s, s) and `res` (b,) -> low (b, c, s, s) and high (b, c, 2s, 2s), s = patch * g.
+    """`tokens` (b, d, g, g), `known` (b, c, s, s), `hidden` (b, 1, s, s) and `res` (b,) -> low (b, c, s,
+    s) and high (b, c, 2s, 2s), s = patch * g.
 
-    `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill. There is one level for each halving from s/2 down
-    to g, `widths` channels wide, each two blocks of 3x3 convolutions on the way down and up.
+    `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill. There is one level
+    for each halving from s/2 down to g, `widths` channels wide, each two blocks of 3x3 convolutions on the
+    way down and up.
     """
 
     def __init__(self, token_width: int, patch: int, widths: Sequence[int], channels: int = 3) -> None:
@@ -34,7 +39,8 @@ class FillUNet(nn.Module):
         if patch != 2 ** len(widths):
             levels = int(math.log2(patch)) if patch > 1 else 0
             raise ModelInputError(
-                f"A U-Net over patches of {patch} px needs {levels} widths for a power of two, not {len(widths)}."
+                f"A U-Net over patches of {patch} px needs {levels} widths for a power of two, not "
+                f"{len(widths)}."
             )
         pairs = list(pairwise(widths))
         self.channels = channels

@@ -1,7 +1,8 @@
-"""The plain vision transformer that every model here stands on: patches, positions, blocks (timm's, with fused attention).
+"""The plain vision transformer that every model here stands on: patches, positions, blocks (timm's, with
+fused attention).
 
-Source: MAE (arXiv 2111.06377) for the flow of tokens, Scale-MAE (arXiv 2212.14532, section 3) for positions that know the
-ground sample distance.
+Source: MAE (arXiv 2111.06377) for the flow of tokens, Scale-MAE (arXiv 2212.14532, section 3) for positions
+that know the ground sample distance.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ ENCODER_PARTS = ("cls_token", "patch_embed", "blocks", "norm")
 def prepare_timm() -> Any:
     """timm's `create_model`, after an import that works beside any build of torch.
 
-    timm imports torchvision, whose published wheel cannot load its compiled operators beside a CPU build of torch and then fails on
-    naming two of them. Nothing here uses them: declaring their signatures lets the import pass."""
+    timm imports torchvision, whose published wheel cannot load its compiled operators beside a CPU build of
+    torch and then fails on naming two of them. Nothing here uses them: declaring their signatures lets the
+    import pass.
+    """
     try:
         import torchvision  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except RuntimeError:
@@ -55,7 +58,8 @@ def transformer_blocks(
     """`depth` pre-norm blocks of timm with biased qkv and LayerNorm eps 1e-6, as MAE builds them."""
     if width % heads:
         raise ModelInputError(
-            f"A width of {width} cannot be split into {heads} heads: choose a number of heads that divides it."
+            f"A width of {width} cannot be split into {heads} heads: "
+            "choose a number of heads that divides it."
         )
     block = _timm_block()
     norm: Any = partial(nn.LayerNorm, eps=1e-6)
@@ -66,7 +70,8 @@ def transformer_blocks(
 
 
 def _frequencies(width: int) -> Tensor:
-    """1 / 10000^(k / (width/4)), worked out in float64 on the host (MPS has none), whatever the default device is."""
+    """1 / 10000^(k / (width/4)), worked out in float64 on the host (MPS has none), whatever the default
+    device is."""
     if width % 4:
         raise ModelInputError(
             f"A width of {width} cannot carry 2-D sine-cosine positions: it must be divisible by 4."
@@ -78,10 +83,12 @@ def _frequencies(width: int) -> Tensor:
 
 
 def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
-    """Positions whose coordinates are multiplied by `res`: (n,) -> (n, 1 + grid*grid, width), float32, CLS row zero.
+    """Positions whose coordinates are multiplied by `res`: (n,) -> (n, 1 + grid*grid, width), float32, CLS
+    row zero.
 
-    The column index fills the first half of the width, the row index the second; sines before cosines (models.md 1.4;
-    Scale-MAE equation 3 with a reference of 1 m). `res` = 1 gives the static positions of MAE.
+    The column index fills the first half of the width, the row index the second; sines before cosines
+    (models.md 1.4; Scale-MAE equation 3 with a reference of 1 m). `res` = 1 gives the static positions of
+    MAE.
     """
     res = res.detach().to(torch.float32)
     omega = _frequencies(width).to(res.device)
@@ -96,7 +103,8 @@ def gsd_positions(width: int, grid: int, res: Tensor) -> Tensor:
 
 
 def to_patches(images: Tensor, patch: int) -> Tensor:
-    """(b, c, h, w) -> (b, patches, c*patch*patch), row-major, each patch flattened as (channel, row, column)."""
+    """(b, c, h, w) -> (b, patches, c*patch*patch), row-major, each patch flattened as (channel, row,
+    column)."""
     b, c, h, w = images.shape
     cut = images.reshape(b, c, h // patch, patch, w // patch, patch)
     return cut.permute(0, 2, 4, 1, 3, 5).reshape(b, (h // patch) * (w // patch), c * patch * patch)
@@ -162,8 +170,9 @@ class VitConfig:
 class VisionTransformer(Encoder):
     """A ViT encoder with the names of MAE's files: cls_token, pos_embed, patch_embed, blocks, norm.
 
-    `pos_embed` is carried for the files' sake; positions are computed for the grid at hand. With `gsd_aware` they are multiplied by each
-    sample's `res`, else they are MAE's static ones. `centre` other than `dataset` subtracts the visible pixels' mean first.
+    `pos_embed` is carried for the files' sake; positions are computed for the grid at hand. With `gsd_aware`
+    they are multiplied by each sample's `res`, else they are MAE's static ones. `centre` other than `dataset`
+    subtracts the visible pixels' mean first.
     """
 
     def __init__(
@@ -201,11 +210,15 @@ class VisionTransformer(Encoder):
         self.pos_embed.data.copy_(gsd_positions(self.embed_dim, grid, torch.ones(1)))
 
     def grid_of(self, images: Tensor) -> int:
-        """Patches along one side. Raises ModelInputError for pictures that are not square or do not divide into patches."""
+        """Patches along one side.
+
+        Raises ModelInputError for pictures that are not square or do not divide into patches.
+        """
         h, w = images.shape[-2:]
         if h != w or h % self.patch_size:
             raise ModelInputError(
-                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not {w} x {h}: resample the tile first."
+                f"The network takes square pictures whose side is a multiple of {self.patch_size} px, not "
+                f"{w} x {h}: resample the tile first."
             )
         return h // self.patch_size
 
@@ -214,7 +227,10 @@ class VisionTransformer(Encoder):
         return gsd_positions(width, grid, res if self.gsd_aware else torch.ones(1, device=res.device))
 
     def embed_patches(self, images: Tensor, res: Tensor, keep: Tensor | None) -> Tensor:
-        """Tokens before the first block, CLS first. Only visible patches are read: hidden pixels never enter the arithmetic."""
+        """Tokens before the first block, CLS first.
+
+        Only visible patches are read: hidden pixels never enter the arithmetic.
+        """
         grid = self.grid_of(images)
         if self.centre != "dataset":
             images = centre_on(images, keep, self.patch_size, "visible_mean").enter(images)

@@ -74,5 +74,5 @@ def test_what_cannot_be_learned_is_said() -> None:
     pictures, labels, res = stripes()
     with pytest.raises(InputError, match="two classes"):
         next(finetune(small("mae"), pictures, labels * 0, res))
-    with pytest.raises(InputError, match="one res per picture"):
+    with pytest.raises(InputError, match="one res per image"):
         next(finetune(small("mae"), pictures, labels, res[:3]))

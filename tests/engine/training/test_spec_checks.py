@@ -1,4 +1,4 @@
-"""Every value of a training spec that cannot be meant is refused with a clause that says what it must be."""
+"""Every invalid value of a training spec is refused with a clause that says what it must be."""
 
 import pytest
 

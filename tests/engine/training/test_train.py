@@ -1,4 +1,4 @@
-"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every spec that cannot be meant."""
+"""Training: the same losses after any interruption, nothing lost to a full disk, and a sentence for every invalid spec."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def test_a_checkpoint_of_another_network_gets_a_sentence(tmp_path, spec, imagery
         ({"sizes": (("embed_dim", "wide"),)}, "cannot be built from this spec"),
         ({"sizes": (("colour", 1),)}, "has no size called colour"),
         ({"objective": (("colour", 1),)}, "cannot be built from this spec"),
-        ({"sides_px": (36,)}, "no multiple of the network's patches of 8 px"),
+        ({"sides_px": (36,)}, "not a multiple of the network's patch size of 8 px"),
     ],
 )
 def test_a_network_that_cannot_be_built_gets_a_sentence(tmp_path, spec, imagery, changed, sentence):
@@ -252,7 +252,7 @@ def test_weights_of_other_sizes_are_no_start(tmp_path, spec, imagery):
     losses(replace(spec, steps=1), tmp_path / "first", imagery)
     wider = tuple((key, 64 if key == "embed_dim" else value) for key, value in spec.sizes)
     start = str(tmp_path / "first" / "weights" / "smoke.safetensors")
-    with pytest.raises(RunError, match="does not fit scale_mae"):
+    with pytest.raises(RunError, match="does not match scale_mae"):
         losses(replace(spec, sizes=wider, start_from=start), tmp_path / "second", imagery)
 
 
@@ -326,7 +326,7 @@ def test_a_signal_saves_the_step_in_hand(tmp_path, number):
         process.kill()
     words = (tmp_path / "said").read_text().splitlines()[-1]
     step = load_state(run)["step"]
-    assert words == f"core: stopped and saved at step {step}: the same command goes on from there."
+    assert words == f"core: stopped and saved at step {step}: the same command resumes the run."
     assert run.log()[-1]["step"] == step >= 10
 
 
@@ -339,7 +339,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_advice(tmp_path, spec, image
     ("said", "sentence"),
     [
         ({"name": "x", "model": "mae_tiny", "steps": 5, "learning_rate": 1.0}, "unknown keys: learning_rate"),
-        ({"name": "x", "model": "mae_tiny"}, "lacks the key 'steps'"),
+        ({"name": "x", "model": "mae_tiny"}, "has no key 'steps'"),
         ({"name": "x", "model": "mae_tiny", "steps": "many"}, "wrong type"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "ratios": [1.5]}, "between 0 and 1, not"),
         ({"name": "x", "model": "mae_tiny", "steps": 5, "sides_px": [64, 112]}, "same length"),
