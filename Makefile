@@ -15,7 +15,7 @@ ifdef DATA
 export EARTH_MAE_DATA := $(DATA)
 endif
 
-.PHONY: help setup browser app test check bench notebooks pictures train atlas lock frontend
+.PHONY: help setup browser app test lint check docs bench notebooks pictures train atlas lock frontend
 
 help:           ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -58,11 +58,17 @@ else
 	exit $$failed
 endif
 
-check: $(TESTS_READY) ## style, layers and types
+lint: $(TESTS_READY) ## format, style, layers, types, and the structure of the code
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check --quiet .
 	.venv/bin/lint-imports
 	.venv/bin/pyright
+	$(PY) tools/structure.py --report
+
+check: lint     ## the same as lint
+
+docs: $(TESTS_READY) ## build the documentation into build/docs
+	$(PY) -m mkdocs build --quiet --strict
 
 bench: $(TESTS_READY) ## measure speed and memory beside peers
 	@for file in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/[!_]*.py)); do echo "== $$file"; $(PY) "$$file" || exit 1; done

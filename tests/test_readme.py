@@ -39,8 +39,10 @@ def test_every_command_line_is_understood() -> None:
 
 
 def test_every_file_that_it_names_is_there() -> None:
-    named = set(re.findall(r"`((?:docs/)?[A-Za-z_-]+\.md|LICENSE)`", README))
+    named = set(re.findall(r"`([A-Za-z_-]+\.(?:md|cff)|LICENSE)`|\]\(([\w./-]+)\)", README))
+    named = {name for pair in named for name in pair if name}
     assert named
+    assert {"LICENSE", "docs/models.md", "docs/pictures/globe.png"} <= named
     assert not [name for name in named if not (ROOT / name).is_file()]
 
 
