@@ -1,4 +1,4 @@
-"""The app on a free port and the Chromium that looks at it, for benchmarks that time what a user sees."""
+"""Start the app on a free port and a Chromium, for benchmarks of what users see."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLAGS = [
 
 @contextmanager
 def serving(script: str = "serve.py") -> Iterator[tuple[str, float]]:
-    """Run a Streamlit script; gives its address and when its process began (time.perf_counter)."""
+    """Run a Streamlit script; yield its address and the start time of its process (time.perf_counter)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What strangers try on a server that is open to them, one function for each: it attacks through a page's own door and tells what came of it."""
+"""Attacks on a server that is open to strangers, one function each. Every one returns a line about the outcome."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ LINKS = (
 
 
 def hostile_links(port: int) -> str:
-    """Parameters that mean too much work, or nothing."""
+    """Link parameters that are invalid or ask for too much work."""
     said = [_open(port, "Mask_Lab", link) for link in LINKS]
     return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
 
 
 def hostile_filters(port: int) -> str:
-    """Filters of the Globe that were functions once."""
+    """Filters on the Globe that call database functions."""
     said = [_open(port, "Globe", "rows=" + quote(text)) for text in FILTERS]
     return f"{sum(bool(text) for text in said)} of {len(said)} answered with a sentence"
 
 
 def long_numbers(port: int) -> str:
-    """Numbers of 5,000 digits in the addresses of our own routes."""
+    """Numbers of 5,000 digits in the paths of our HTTP routes."""
     with _visitor(port) as visitor:
         digits = "9" * 5000
         paths = (
@@ -61,7 +61,7 @@ def long_numbers(port: int) -> str:
 
 
 def rebinding(port: int) -> str:
-    """Requests under another name and from another site."""
+    """Requests with another host name or origin."""
     with _visitor(port) as visitor:
         asked = [
             visitor.request("GET", "/", host="evil.example")[0],
@@ -72,7 +72,7 @@ def rebinding(port: int) -> str:
 
 
 def memory_by_upload(port: int) -> str:
-    """Files of 300 MB for a page that has no field for them."""
+    """Files of 300 MB for a page without an upload field."""
     with _visitor(port) as visitor:
         visitor.run()
         data = bytes(300 * 2**20)
@@ -80,22 +80,22 @@ def memory_by_upload(port: int) -> str:
 
 
 def hostile_weights(port: int) -> str:
-    """Files of weights that hash for ever, nest, or promise terabytes."""
-    return _upload_each(port, "Mask_Lab", "", "Load", weights_files())
+    """Weights with pickles that hash forever, deep nesting, or headers of terabytes."""
+    return _upload_each(port, "Mask_Lab", "", "Load it", weights_files())
 
 
 def hostile_imagery(port: int) -> str:
-    """Rasters and pictures of some kilobytes that unpack to gigabytes, for a table."""
+    """Rasters and pictures of a few kilobytes that decompress to gigabytes."""
     return _upload_each(port, "Globe", "tab=My+imagery", "Embed it", imagery_files())
 
 
 def hostile_recipes(port: int) -> str:
-    """Recipes of many megabytes, deep, and with long numbers."""
+    """Recipes of many megabytes, with deep nesting, and with long numbers."""
     return _upload_each(port, "Evaluate", "", "Run", recipe_files())
 
 
 def clearing_caches(port: int) -> str:
-    """Ask for all caches to be cleared, again and again."""
+    """Ask repeatedly for all caches to be cleared."""
     with _visitor(port, "Mask_Lab") as visitor:
         visitor.run()
         for _ in range(20):
@@ -104,7 +104,7 @@ def clearing_caches(port: int) -> str:
 
 
 def nonsense_frames(port: int) -> str:
-    """Websocket frames that are no messages, and one of 60 MB."""
+    """Invalid websocket frames, and one of 60 MB."""
     closed = 0
     for data in (os.urandom(1000), b"\xff" * 100, bytes(60 * 2**20)):
         try:
@@ -118,7 +118,7 @@ def nonsense_frames(port: int) -> str:
 
 
 def many_tabs(port: int) -> str:
-    """Thirty sessions that open a page and leave before it is there."""
+    """Thirty sessions that open a page and leave before it has loaded."""
     for _ in range(30):
         with _visitor(port, "Mask_Lab") as visitor:
             visitor.send()
@@ -213,7 +213,7 @@ def _open(port: int, page: str, query: str) -> str:
 
 
 def _upload_each(port: int, page: str, query: str, button: str, files: dict[str, bytes]) -> str:
-    """Upload each file where the page takes files, press what starts it, and tell what the page says."""
+    """Upload each file, press the start button, and return what the page says."""
     told: list[str] = []
     for name, data in files.items():
         with _visitor(port, page, query) as visitor:

@@ -1,8 +1,8 @@
-"""The yardstick of a sweep: what the network alone does on this machine, its tensors already in memory, at the best batch there is for it.
+"""The reference for an embedding run: the speed of the network alone, with its tensors in memory and the best batch size.
 
-Two ways are tried, one process with all threads and one process per core with one thread each, every one of them with batches of several
-sizes; the fastest counts. The processes stay and are warm, and each computes until a stated time has passed, so that none waits for
-another at the end. Precision is the engine's own.
+Two set-ups are compared, one process with all threads and one process per core with one thread each, both with
+several batch sizes; the fastest counts. The processes are kept warm, and each computes for a fixed time, so that none
+waits for another at the end. Precision is that of the engine.
 """
 
 from __future__ import annotations

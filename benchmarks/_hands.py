@@ -1,4 +1,4 @@
-"""Processes that stay: what is measured in them pays for no start, and runs with a stated number of torch's threads."""
+"""Persistent processes with a given number of torch threads, so that measurements exclude start-up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Hand:
-    """A process that does one piece of work after another; `begin` lets several work at once."""
+    """A process that runs one task after another; `begin` lets several run at once."""
 
     def __init__(self, threads: int | None = None) -> None:
         spawn = multiprocessing.get_context("spawn")

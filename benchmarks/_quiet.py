@@ -1,6 +1,6 @@
-"""Benchmarks say how busy the machine is, and refuse to measure one that is not quiet.
+"""Report how busy the machine is, and refuse to measure on a busy one.
 
-Every benchmark imports this before anything of the program, which it lets Python find from whichever folder it is run.
+Every benchmark imports this module first: it also adds the repository to the import path.
 """
 
 import os
@@ -13,11 +13,11 @@ MOST_LOAD = 0.3
 
 
 def load_or_leave(anyway: bool) -> float:
-    """Print the load average and give it; leave with a sentence above 0.3, unless told to measure anyway."""
+    """Print and return the load average; exit if it is above 0.3, unless `anyway`."""
     load = os.getloadavg()[0]
     print(f"load average {load:.2f}, {os.cpu_count()} cores", file=sys.stderr)
     if load > MOST_LOAD and not anyway:
         sys.exit(
-            f"The machine is busy (load average {load:.2f} above {MOST_LOAD}) and nothing was measured: wait, or add --anyway."
+            f"The machine is busy (load average {load:.2f}, limit {MOST_LOAD}), so nothing was measured. Wait, or add --anyway."
         )
     return load

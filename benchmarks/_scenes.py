@@ -1,4 +1,4 @@
-"""Rasters that are written for a benchmark."""
+"""Write rasters for benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a piece of work takes, as benchmarks print it."""
+"""Time a function, as the benchmarks report it."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def median_ms(work: Callable[[], object], times: int = 15) -> float:
-    """The median of `times` runs in milliseconds, after one that warms up."""
+    """Return the median of `times` runs in milliseconds, after one warm-up run."""
     work()
     taken: list[float] = []
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""Peers of a sweep: torchgeo's GridGeoSampler with PyTorch's DataLoader, delivering the same tiles; and the sweep's own reader alone."""
+"""Comparisons for an embedding run: torchgeo's sampler and DataLoader on the same tiles, and our reader alone."""
 
 from __future__ import annotations
 
