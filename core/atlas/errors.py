@@ -1,4 +1,4 @@
-"""What can go wrong with a table of embeddings, each a sentence that says what to do next."""
+"""Errors about tables of embeddings; each message says what to do next."""
 
 from ..errors import ExplorerError
 

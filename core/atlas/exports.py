@@ -1,4 +1,4 @@
-"""A value for every row, taken away: GeoJSON and GeoParquet with the rows' outlines, and a cloud-optimised GeoTIFF of their mean."""
+"""Export of values per row: GeoJSON and GeoParquet with outlines, or a cloud-optimised GeoTIFF of the mean per pixel."""
 
 from __future__ import annotations
 

@@ -337,7 +337,7 @@ def test_the_plan_of_a_finished_run_is_shown_once(scene, table, capsys):
 
 def test_the_index_says_what_the_exact_search_says(table, capsys):
     for k, sentence in (
-        ("0", "ask for 1 or more"),
+        ("0", "must be 1 or more"),
         ("99", "only 19 rows to search, so 19 are shown instead of 99"),
     ):
         for way in ((), ("--index",)):
@@ -393,7 +393,7 @@ def test_a_place_far_from_the_table_is_said(table, capsys):
     assert code == 0 and "111 m from that place, inside its tile" in err
     assert json.loads(out)["query"]["distance_km"] == pytest.approx(0.111, abs=0.001)
     code, out, err = asked(capsys, "search", str(table), "--lonlat=15,45", "--json")
-    assert code == 0 and "does not reach there" in err
+    assert code == 0 and "does not cover that place" in err
     from pyproj import Geod
 
     found = json.loads(out)["query"]
@@ -442,7 +442,7 @@ def test_a_picture_without_scale_takes_the_most_frequent_one(mixed, tmp_path, ca
     Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "a.png")
     words = ("search", mixed[0], "--image", str(tmp_path / "a.png"))
     code, _, err = asked(capsys, *words)
-    assert code == 0 and "the most frequent, 10 m" in err
+    assert code == 0 and "the most frequent one, 10 m" in err
     code, _, err = asked(capsys, *words, "--where", "gsd_m = 20")
     assert code == 0 and "most frequent" not in err
     assert asked_for == [10.0, 20.0]

@@ -19,8 +19,11 @@ SAME = 1 - 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Neighbors:
-    """Answer a search, best first: `rows` (k,) of the table, `similarity` (k,) cosines, `duplicate` (k,) True where a row's
-    vector equals the query or a better row; `note` says in a sentence why there are fewer rows than asked for, if so."""
+    """Results of a search, best first: `rows` (k,) of the table and their cosine `similarity` (k,).
+
+    `duplicate` (k,) is True where the vector of a row equals the query or a better row. `note` explains why there are
+    fewer rows than requested, if so.
+    """
 
     rows: NDArray[np.int64]
     similarity: NDArray[np.float32]
@@ -46,7 +49,7 @@ def nearest(
     require_count(k)
     require_rows(table, exclude)
     if not 0 <= diversity < 1:
-        raise SearchError(f"A diversity of {diversity:g} cannot be: give 0 (closest only) up to 0.99.")
+        raise SearchError(f"The diversity must be between 0 (closest only) and 0.99; {diversity:g} is not.")
     unit = unit_query(table, query, among)
     scores = _cosines(table, unit)
     allowed = table.stored.usable if among is None else table.stored.usable & among
@@ -64,13 +67,13 @@ def nearest(
 
 
 def require_count(k: int) -> None:
-    """Raise SearchError unless some neighbours are asked for."""
+    """Raise SearchError unless at least one neighbour is requested."""
     if k < 1:
-        raise SearchError(f"{k} neighbours cannot be found: ask for 1 or more.")
+        raise SearchError(f"The number of neighbours must be 1 or more; {k} is not.")
 
 
 def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
-    """Raise SearchError where a row number is none of the table."""
+    """Raise SearchError if a row number is not in the table."""
     wrong = next((row for row in rows if not 0 <= row < len(table)), None)
     if wrong is not None:
         raise SearchError(
@@ -89,7 +92,7 @@ def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
 
 
 def few(wanted: int, asked: int) -> str:
-    """Say that there are fewer rows to search than were asked for; empty where there are enough."""
+    """Explain that there are fewer rows to search than requested; empty if there are enough."""
     return (
         ""
         if wanted >= asked
@@ -154,7 +157,7 @@ def rows_within(table: EmbeddingTable, outline: Sequence[tuple[float, float]]) -
     ring = np.asarray(outline, np.float64)
     shape = outline_of_ring(ring[:, 0], ring[:, 1]) if ring.ndim == 2 and len(ring) >= 3 else None
     if shape is None:
-        raise SearchError("The drawn area is no polygon: give three or more places.")
+        raise SearchError("The area must be a polygon: draw three or more points.")
     lon, lat = table.lonlat.T
     return np.flatnonzero(shapely.contains_xy(shape, lon, lat))
 
@@ -206,14 +209,10 @@ def unit_query(
             f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model."
         )
     if not np.isfinite(vector).all():
-        raise SearchError(
-            "The query holds NaN or infinity, so nothing is near to it: choose another place, row or image."
-        )
+        raise SearchError("The query holds NaN or infinity: choose another place, row or image.")
     length = np.sqrt(vector @ vector)
     if length == 0:
-        raise SearchError(
-            "The query is a vector of length zero, which has no direction: choose another place, row or image."
-        )
+        raise SearchError("The query is a vector of length zero: choose another place, row or image.")
     return (vector / length).astype(np.float32)
 
 

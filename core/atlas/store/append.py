@@ -1,4 +1,4 @@
-"""Adding rows to a table of one's own, a few at a time: each time whole or not at all, and never under the eyes of a reader."""
+"""Adding a few rows at a time to the user's own table, atomically and without disturbing readers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ RECIPE = ("model", "weights_sha256", "pooling", "dimensions")
 
 
 def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
-    """Add rows as from `make_rows` to the table in a folder, made now if there is none; gives how many were new.
+    """Add rows from `make_rows` to the table in a folder, created if necessary; returns how many were new.
 
-    A row whose `unique_id` is there already is left out. The rows join the last shard, written anew under another name until it holds
-    4,096; the manifest, replaced in one step, then says which files count. The file that it replaced stays until the next call, for whoever has it
-    open. Raises TableError for a table made by a sweep or with another model, and while another process adds; OSError when the disk is full.
+    Rows whose `unique_id` exists already are skipped. Rows join the last shard, rewritten under a new name, until it
+    holds 4,096; then the manifest is replaced atomically. The old file is deleted by the next call, so that open
+    readers are not disturbed. Raises TableError for a table of an embedding run or of another model, and while another
+    process adds rows; raises OSError when the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -38,10 +39,10 @@ def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
 
 
 def remove_table(folder: Path) -> None:
-    """Delete a table that was made by `append_rows`; raises TableError for any other."""
+    """Delete a table created by `append_rows`; raises TableError for any other."""
     if not read_manifest(folder).get("appended"):
         raise TableError(
-            f"{folder.name} was not made by adding places: delete its folder yourself if you are sure."
+            f"{folder.name} was not created by adding places: delete its folder yourself if you are sure."
         )
     shutil.rmtree(folder)
 
@@ -82,11 +83,11 @@ def _require_same(folder: Path, manifest: dict[str, object], info: TableInfo) ->
         return
     if not manifest.get("appended"):
         raise TableError(
-            f"{folder.name} was made by a sweep, which owns it: keep your places in another folder."
+            f"{folder.name} holds the table of an embedding run: choose another folder for your places."
         )
     made, wanted = manifest.get("emb"), asdict(info)
     differs = [name for name in RECIPE if not isinstance(made, dict) or made.get(name) != wanted[name]]
     if differs:
         raise TableError(
-            f"{folder.name} was made with another {differs[0]}: vectors of both cannot be compared, so keep these in another folder."
+            f"{folder.name} was made with another {differs[0]}, so the vectors cannot be compared: choose another folder for these."
         )

@@ -1,4 +1,4 @@
-"""What is computed from a table and kept beside it: projections, clusters, indexes. Throw-away: keyed by content, made again when missing."""
+"""Files derived from a table and stored beside it: projections, clusters, indexes. They are recomputed if missing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def derived_path(table: EmbeddingTable, kind: str, spec: str, suffix: str = "") 
 
 
 def keep(path: Path, write: Callable[[Path], object]) -> None:
-    """Put what `write` makes into a file, in one step; a full disk leaves nothing behind, for what is derived can be made again."""
+    """Write a derived file atomically; on a full disk nothing is written and no error raised."""
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(part)

@@ -1,4 +1,4 @@
-"""Whether a file of a table is what its manifest recorded, and whether reading it stays within memory; both told before anything is decoded."""
+"""Checks before a table is decoded: do its files match the manifest, and do they fit in memory?"""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def require_recorded(path: Path, sha256: str | None) -> None:
     if _digest(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) != sha256:
         raise TableError(
             f"{path.name} is not the file that the manifest of {path.parent.name} records: it is damaged, or belongs to another table. "
-            "Copy the table again, or resume the sweep that wrote it."
+            "Copy the table again, or resume the embedding run that wrote it."
         )
 
 
@@ -70,7 +70,7 @@ def require_bounded(name: str, decoded_bytes: float, file_bytes: int) -> None:
     if decoded_bytes > max(ALWAYS_BYTES, EXPANSION * file_bytes):
         raise TableError(
             f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, over {EXPANSION} times its size of {file_bytes / 2**20:,.1f} MB: "
-            "no table of embeddings compresses like that, so make it again or ask whoever made it."
+            "embeddings do not compress that well, so the file is damaged or malicious. Create it again."
         )
 
 

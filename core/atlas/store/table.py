@@ -174,7 +174,7 @@ class EmbeddingTable:
         refused."""
         if not (np.isfinite([lon, lat]).all() and abs(lon) <= 360 and abs(lat) <= 90):
             raise TableError(
-                f"{lon:g}, {lat:g} is no place on Earth: give longitude, then latitude, in degrees."
+                f"{lon:g}, {lat:g} is not a place on Earth: give longitude, then latitude, in degrees."
             )
         here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
         closeness = np.where(
@@ -198,7 +198,7 @@ def open_table(*paths: str | Path) -> EmbeddingTable:
     Raises TableError for a missing path, a file that is not parquet or holds no vectors, and a table of 0 rows.
     """
     if not paths:
-        raise TableError("No table was named: give a folder or a .parquet file of embeddings.")
+        raise TableError("No table is given: name a folder or a .parquet file of embeddings.")
     found = [Path(p) for p in paths]
     parts = [part for path in found for part in open_parts(path)]
     length = sum(part.rows for part in parts)

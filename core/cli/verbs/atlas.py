@@ -1,4 +1,4 @@
-"""`python -m core atlas`: build the bundled world, the table of embeddings that the globe opens with."""
+"""`python -m core atlas`: build the world table, the embeddings that the Globe page opens with."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ WORLD = Path(__file__).resolve().parents[2] / "atlas" / "world"
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
-        "atlas", help="build the bundled world that the globe opens with; goes on where it was stopped"
+        "atlas", help="build the world table that the Globe page opens with; resumes an unfinished one"
     )
     parser.add_argument(
         "--out",
         type=Path,
         default=WORLD,
         metavar="DIR",
-        help="folder of the table (default: the one that is shipped)",
+        help="folder of the table (default: the one shipped with the program)",
     )
     parser.add_argument(
-        "--model", metavar="NAME", help="a name from `models` (default: the shipped embedding)"
+        "--model", metavar="NAME", help="a name from `models` (default: the default embedding model)"
     )
     parser.add_argument("--tile-px", type=int, metavar="P", help="side of a tile (default: the model's own)")
-    parser.add_argument("--stride-px", type=int, metavar="S", help="from one place to the next (default: 22)")
+    parser.add_argument("--stride-px", type=int, metavar="S", help="step between places (default: 22)")
     parser.add_argument(
-        "--most", type=int, metavar="N", help="only so many places, spread over the globe: a trial"
+        "--most", type=int, metavar="N", help="embed at most N places, spread over the globe, as a trial"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished table")
 

@@ -1,4 +1,4 @@
-"""`python -m core scenes`: ask a STAC catalogue which satellite scenes show a place, the least cloudy first."""
+"""`python -m core scenes`: list the satellite scenes of a place from a STAC catalogue, least cloudy first."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _EPILOG = """examples:
   python -m core scenes --at=-70.6,-33.4 --online --json
 
 The catalogue is Earth Search (Sentinel-2 L2A) unless EARTH_MAE_STAC and EARTH_MAE_STAC_COLLECTION name another.
-What it prints as stac:... is a source for `embed` and `reconstruct`."""
+The printed addresses (stac:...) are sources for `embed` and `reconstruct`."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser(
         "scenes",
-        help="ask a STAC catalogue for satellite scenes of a place (needs --online)",
-        description="Ask a STAC catalogue which scenes show a place, the least cloudy first.",
+        help="list satellite scenes of a place from a STAC catalogue (needs --online)",
+        description="List the scenes of a place from a STAC catalogue, least cloudy first.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,19 +36,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=float,
         default=20.0,
         metavar="P",
-        help="at most so much cloud, in percent (default: 20)",
+        help="maximum cloud cover in percent (default: 20)",
     )
     parser.add_argument(
-        "--most", type=int, default=12, metavar="N", help="list at most so many (default: 12)"
+        "--most", type=int, default=12, metavar="N", help="maximum number of scenes (default: 12)"
     )
-    parser.add_argument("--online", action="store_true", help="let this command use the internet")
+    parser.add_argument("--online", action="store_true", help="allow this command to use the internet")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object: the scenes with outlines and rasters"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask and list."""
+    """Query the catalogue and list the scenes."""
     from ...net import online
 
     online.require(args.online)

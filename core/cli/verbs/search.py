@@ -47,8 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Describe the verb."""
     parser = subparsers.add_parser(
         "search",
-        help="find the places of a table that look most alike",
-        description="Find the rows of a table whose vectors are closest in direction: exact cosine over every row, unless --index.",
+        help="find the most similar places in a table",
+        description="Find the rows of a table with the highest cosine similarity: an exact search, unless --index is given.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "table",
         nargs="+",
         metavar="TABLE",
-        help="folder or .parquet file of embeddings, ours or another layout, or a raster of patches; several read as one",
+        help="folder or .parquet file of embeddings in any known layout, or a raster of patch embeddings; several are read as one",
     )
     parser._negative_number_matcher = re.compile(
         r"^-\d[\d.,-]*$"
@@ -66,35 +66,39 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--row",
         action="append",
         metavar="ID",
-        help="a unique_id of the table, or a row number; several for more like all of these",
+        help="a unique_id of the table, or a row number; repeat it to search by several rows",
     )
     query.add_argument("--lonlat", metavar="LON,LAT", help="the row closest to this place")
     query.add_argument(
-        "--image", type=Path, metavar="FILE", help="a picture, embedded with the table's own model"
+        "--image", type=Path, metavar="FILE", help="a picture, embedded with the model of the table"
     )
     parser.add_argument(
-        "--minus", action="append", default=[], metavar="ID", help="a row to look unlike; may be repeated"
+        "--minus",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a row to search away from; may be repeated",
     )
     parser.add_argument(
         "--where",
         metavar="SQL",
-        help="only rows for which this condition holds: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, IS NULL",
+        help="search only rows that match a condition: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, IS NULL",
     )
-    parser.add_argument("--k", type=int, default=10, metavar="N", help="how many (default: 10)")
+    parser.add_argument("--k", type=int, default=10, metavar="N", help="number of results (default: 10)")
     parser.add_argument(
         "--diversity",
         type=float,
         default=0.0,
         metavar="D",
-        help="0: the closest; towards 1: different from each other as well",
+        help="0 for the closest rows; towards 1, results also differ from each other",
     )
     parser.add_argument(
         "--index",
         action="store_true",
-        help="look in an approximate index, built beside the table the first time: for tables of millions",
+        help="use an approximate index, built beside the table on first use; for millions of rows",
     )
     parser.add_argument(
-        "--gsd-m", type=float, metavar="G", help="metres per pixel of --image, where it does not know"
+        "--gsd-m", type=float, metavar="G", help="metres per pixel of --image, if it does not state it"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -139,10 +143,10 @@ def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateInd
 
     if args.where or args.diversity:
         raise UsageError(
-            "--index finds the closest rows of the whole table: leave --where and --diversity out, or search without it."
+            "--index always searches the whole table: leave out --where and --diversity, or leave out --index."
         )
     print(
-        "Opening the index; where there is none yet it is built, some minutes for a million rows.",
+        "Opening the index. If there is none, it is built, which takes minutes for a million rows.",
         file=sys.stderr,
     )
     return open_index(table)
@@ -180,7 +184,7 @@ def _place(text: str) -> tuple[float, float]:
         lon, lat = (float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(
-            f"--lonlat takes longitude, latitude in degrees, such as 12.5,41.9; {text!r:.40} is none."
+            f"--lonlat must be longitude and latitude in degrees, such as 12.5,41.9; {text!r:.40} is not."
         ) from None
     return lon, lat
 
@@ -195,7 +199,7 @@ def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
     side_km = one["gsd_m"] * one["image_size"] / 1000
     if away_km <= side_km / math.sqrt(2):
         return f"{said}, inside its tile."
-    return f"{said}: its tile, {metres(1000 * side_km)} across, does not reach there, for the table has nothing nearer."
+    return f"{said}: its tile, {metres(1000 * side_km)} across, does not cover that place, but the table has nothing nearer."
 
 
 def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
@@ -222,12 +226,12 @@ def _of_image(
     like = recipes.slice(recipes["gsd_m"].to_pylist().index(most), 1).to_pylist()[0]
     if len(counted) > 1 and args.gsd_m is None and most is not None:
         print(
-            f"The table mixes {len(counted)} GSDs: a picture that does not know its own is taken to have the most frequent, {metres(most)} (--gsd-m says another).",
+            f"The table mixes {len(counted)} GSDs: a picture that does not state its GSD is assumed to have the most frequent one, {metres(most)} (change it with --gsd-m).",
             file=sys.stderr,
         )
     if like["pooling"] == POOLING:
         print(
-            "The table's rows are patches: the picture is compared by the mean of its patches.",
+            "The table's rows are patches: the picture is represented by the mean of its patches.",
             file=sys.stderr,
         )
     return embed_like(like, args.image, args.gsd_m)

@@ -1,6 +1,7 @@
-"""The folder of a sweep: its plan, a lock, finished batches that wait for their shard, shards, manifest and a log of times.
+"""The folder of an embedding run: plan, lock, finished batches that wait for their shard, shards, manifest and log.
 
-Whatever ends the process, the folder stays whole: a batch or a shard is there or not, and what is there is never embedded again.
+Each batch and shard is written atomically, so the folder stays consistent however the process ends, and nothing that is
+in it is embedded twice.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from ...locks import try_lock
 from .spec import EmbeddingError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
-"""Files beside the shards: what begins with _ or . is passed over by whoever reads a folder of parquet files as one table."""
-BATCH_ENDING = ".safetensors"  # an eighteenth of the time that .npz takes to read
+"""Files beside the shards. Readers of parquet folders skip names that start with _ or a dot."""
+BATCH_ENDING = ".safetensors"  # 18 times faster to read than .npz
 TAIL_BYTES = 4096
 
 
 class EmbeddingFolder:
-    """Keep a sweep on disk."""
+    """The state of an embedding run on disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,14 +51,14 @@ class EmbeddingFolder:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Hold the folder for this process alone. Raises EmbeddingError while another sweep writes into it, and where nobody can write."""
+        """Lock the folder. Raises EmbeddingError while another run writes to it, and if it is not writable."""
         with self._opened() as lock:
             _lock(lock, self.path.name)
             (self.path / STOP).unlink(missing_ok=True)
             yield
 
     def _opened(self) -> TextIO:
-        """Make the folder and open its lock."""
+        """Create the folder and open its lock file."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             return (self.path / LOCK).open("a+")
@@ -66,32 +67,32 @@ class EmbeddingFolder:
                 raise
             if self.path.exists() and not self.path.is_dir():
                 raise EmbeddingError(
-                    f"{self.path.name} is a file: give a folder for the table (--out)."
+                    f"{self.path.name} is a file: choose a folder for the table (--out)."
                 ) from error
             raise EmbeddingError(
-                f"Nothing can be written to {self.path} ({error.strerror}): give another folder for the table (--out)."
+                f"{self.path} is not writable ({error.strerror}): choose another folder for the table (--out)."
             ) from error
 
     def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
-        """Write the plan, or check that the one that is there is the same. Raises EmbeddingError with the difference.
+        """Write the plan, or check that the saved plan is the same; raises EmbeddingError that states the difference.
 
-        Without `resume` a folder that holds a sweep already is refused.
+        Without `resume`, a folder that already holds a run is refused.
         """
         known = self._plan()
         if known is None:
             if has_manifest(self.path) or any(self.path.glob("*.parquet")):
                 raise EmbeddingError(
-                    f"{self.path.name} holds a table that no sweep can go on with: choose another folder."
+                    f"{self.path.name} holds a table that cannot be resumed: choose another folder."
                 )
             write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:
             raise EmbeddingError(
-                f"{self.path.name} already holds a sweep: add --resume to go on with it, or choose another folder."
+                f"{self.path.name} already holds an embedding run: add --resume to continue it, or choose another folder."
             )
-        elif known != wanted:
+        elif _without_notes(known) != _without_notes(wanted):
             what = _difference(known, wanted)
             raise EmbeddingError(
-                f"{self.path.name} began as another sweep: {what} Resume with the same settings, or choose another folder."
+                f"{self.path.name} was started with other settings: {what} Resume with the same settings, or choose another folder."
             )
         self.pending.mkdir(exist_ok=True)
         for torn in self.pending.glob(".*"):
@@ -115,9 +116,9 @@ class EmbeddingFolder:
         return (self.path / PLAN).stat().st_mtime
 
     def shards(self) -> tuple[dict[str, ShardRecord], list[str]]:
-        """Give the finished shards of the manifest that are there as they were written, and the names of those that are not.
+        """Give the intact shards of the manifest by name, and the names of missing or damaged ones.
 
-        Reads all of every shard, so once, when a sweep starts. Raises TableError where the manifest cannot be understood.
+        Hashes every shard, so call it once per run. Raises TableError for an invalid manifest.
         """
         records = shard_records(self.path)
         whole = {r.file: r for r in records if _is_whole(self.path / r.file, r)}
@@ -128,7 +129,7 @@ class EmbeddingFolder:
         return {int(file.stem) for file in self.pending.glob(f"*{BATCH_ENDING}") if file.stem.isdecimal()}
 
     def state_of(self, index: int) -> NDArray[np.uint8] | None:
-        """Give what became of the windows of a finished batch; a file that cannot be read is dropped, so that the batch is made anew."""
+        """Give the states of the windows of a finished batch; an unreadable file is deleted, and its batch recomputed."""
         try:
             arrays = self.take_batches(range(index, index + 1))
             return (
@@ -143,13 +144,13 @@ class EmbeddingFolder:
         self.forget_batches(range(index, index + 1))
 
     def keep_batch(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
-        """Put a finished batch aside in one step; a process that is killed loses nothing that was put here."""
+        """Save a finished batch atomically."""
         part = self.pending / f".{index:08d}.part"
         part.write_bytes(save(arrays))
         os.replace(part, self.pending / f"{index:08d}{BATCH_ENDING}")
 
     def take_batches(self, indexes: range) -> dict[str, NDArray[Any]]:
-        """Give finished batches joined in order."""
+        """Read finished batches and concatenate their arrays in order."""
         joined: dict[str, list[NDArray[Any]]] = {}
         for index in indexes:
             for name, kept in load((self.pending / f"{index:08d}{BATCH_ENDING}").read_bytes()).items():
@@ -160,7 +161,7 @@ class EmbeddingFolder:
         }
 
     def write_shard(self, number: int, rows: Any, info: TableInfo) -> ShardRecord:
-        """Write a shard; its batches are forgotten by `forget_batches` once the manifest knows it."""
+        """Write a shard. Delete its batches with `forget_batches` after the manifest lists it."""
         return write_shard(self.path / shard_name(number), rows, info)
 
     def write_manifest(self, info: TableInfo, shards: dict[str, ShardRecord], more: dict[str, Any]) -> None:
@@ -168,29 +169,32 @@ class EmbeddingFolder:
         write_manifest(self.path, info, [shards[name] for name in sorted(shards)], more)
 
     def forget_batches(self, indexes: range) -> None:
-        """Drop batches that are in a shard."""
+        """Delete saved batches that are in a shard."""
         for index in indexes:
             (self.pending / f"{index:08d}{BATCH_ENDING}").unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Tidy up after the last shard."""
+        """Delete temporary files after the last shard."""
         shutil.rmtree(self.pending, ignore_errors=True)
 
     def log(self, event: str, **said: Any) -> None:
-        """Append a line with the wall-clock time; the only place where times are kept."""
+        """Append an event with the wall-clock time; no other file holds times."""
         with (self.path / LOG).open("a") as stream:
             stream.write(json.dumps({"time": time.time(), "event": event, **said}) + "\n")
 
     @property
     def asked_to_stop(self) -> bool:
-        """Tell whether somebody asked this sweep to stop after the batches in hand."""
+        """Whether this run should stop after the batches in progress."""
         return (self.path / STOP).exists()
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a sweep on disk stands: `done` of `total` windows, `unreadable` of them marked, tiles per second and seconds left (None until
-    known), whether it is `finished`, and when something last happened (seconds since the epoch)."""
+    """Status of an embedding run on disk.
+
+    `rate` is in tiles per second; it and `seconds_left` are None until known. `when` is the time of the last event, in
+    seconds since the epoch.
+    """
 
     done: int
     total: int
@@ -202,7 +206,7 @@ class RunStatus:
 
 
 def run_status(folder: Path) -> RunStatus | None:
-    """Read where the sweep in a folder stands, without holding it up; None before its plan is written."""
+    """Read the status of the run in a folder without locking it; None before its plan is written."""
     try:
         total = int(json.loads((folder / PLAN).read_text("utf-8"))["windows"])
         events = list(_last_events(folder / LOG))
@@ -219,7 +223,7 @@ def run_status(folder: Path) -> RunStatus | None:
 
 
 def _last_events(log: Path) -> Iterator[dict[str, Any]]:
-    """Read the end of a log; a line that is half there is passed over."""
+    """Read the last events of a log; incomplete lines are skipped."""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
         lines = stream.read().decode(errors="replace").splitlines()
@@ -231,21 +235,21 @@ def _last_events(log: Path) -> Iterator[dict[str, Any]]:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask the sweep that writes into a folder to stop; it can be resumed."""
+    """Ask the run that writes to a folder to stop; it can be resumed."""
     (folder / STOP).touch()
 
 
 def ran_full(error: BaseException) -> bool:
-    """Tell whether an error means that the disk, or the quota, is full."""
+    """Tell whether an error means that the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _lock(lock: TextIO, name: str) -> None:
-    """Take the lock, which the system releases however the process ends."""
+    """Take the lock; the system releases it however the process ends."""
     if not try_lock(lock):
         lock.seek(0)
         raise EmbeddingError(
-            f"Another sweep (process {lock.read().strip() or 'unknown'}) is writing into {name}: wait for it, stop it, or choose another folder."
+            f"Another embedding run (process {lock.read().strip() or 'unknown'}) is writing to {name}: wait for it, stop it, or choose another folder."
         )
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
@@ -253,18 +257,23 @@ def _lock(lock: TextIO, name: str) -> None:
 
 
 def _is_whole(file: Path, record: ShardRecord) -> bool:
-    """Tell whether a shard holds the bytes that the manifest says."""
+    """Tell whether a shard has the size and hash recorded in the manifest."""
     try:
         return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
     except OSError:
         return False
 
 
+def _without_notes(plan: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the notes, whose wording differs between versions."""
+    return {name: value for name, value in plan.items() if name != "notes"}
+
+
 def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Say in a sentence what differs between two plans, the weights first."""
+    """Describe what differs between two plans, the weights first."""
     was, now = known.get("spec", {}), wanted["spec"]
     if was.get("weights_sha256") != now.get("weights_sha256"):
-        return f"it was made with weights {was.get('weights_sha256') or 'untrained'}, now it would be {now.get('weights_sha256') or 'untrained'}."
+        return f"the weights were {was.get('weights_sha256') or 'untrained'} and are now {now.get('weights_sha256') or 'untrained'}."
     changed = [
         f"{name} was {was.get(name)!r} and is now {now.get(name)!r}"
         for name in sorted({*was, *now})
@@ -273,7 +282,7 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     if changed:
         return f"{'; '.join(changed)}."
     if "contents_sha256" not in known:
-        return "a version of this program began it that did not note what the pictures hold."
+        return "an earlier version of this program started it without recording the content of the pictures."
     were, are = known.get("contents"), wanted["contents"]
     others = [name for name in are if isinstance(were, dict) and name in were and were[name] != are[name]]
-    return f"the pictures have changed since{f', {others[0]} among them' if others else ''}."
+    return f"the pictures have changed{f' ({others[0]})' if others else ''}."

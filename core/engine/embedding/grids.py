@@ -28,10 +28,10 @@ EARTH_CIRCUMFERENCE_M = 40_030_000.0
 class Grid:
     """Windows of one picture at one scale, in reading order.
 
-    `boxes` (n, 4) column, row, width, height in pixels at full size (of the globe: zeros), `lonlat` (n, 2) only for the globe. `level`
-    is the overview to read. `gsd_m` as fed, None where nobody knows it. `label` and `product` are what the table calls source and picture,
-    `content` a digest of what it holds, `identity` what names its rows: the same on every machine, and no other picture's of the plan.
-    `when` it was taken (ISO 8601), empty where nobody knows.
+    `boxes` (n, 4) are column, row, width and height in full-resolution pixels (zeros for the globe); `lonlat` (n, 2) is
+    set only for the globe. `level` is the overview to read. `gsd_m` is as fed, None if unknown. `label` and `product`
+    name the source and the picture in the table. `content` is a digest of the picture; `identity`, from which row ids
+    are derived, is unique in the plan and the same on every machine. `when` is the acquisition time (ISO 8601, or empty).
     """
 
     source: Source
@@ -51,14 +51,14 @@ class Grid:
 
     @property
     def place_known(self) -> bool:
-        """Tell whether the tiles can go on a map."""
+        """Whether the tiles can be placed on a map."""
         return self.lonlat is not None or (self.header.crs is not None and self.header.transform is not None)
 
 
 def lay_scales(
     opened: OpenedSource, key: str, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
 ) -> tuple[list[Grid], list[str], int]:
-    """Lay windows over one picture at every scale that differs; also sentences about it, and how many windows were empty."""
+    """Give the grids of one picture at all distinct scales, notes for the user, and the number of empty windows."""
     scales: list[Grid] = []
     notes: list[str] = []
     empty = 0
@@ -83,7 +83,7 @@ def lay_scales(
 
 
 def _same(one: Grid, other: Grid) -> bool:
-    """Tell whether two grids would make the same rows."""
+    """Tell whether two grids would give the same rows."""
     return (
         one.gsd_m == other.gsd_m
         and one.lonlat is other.lonlat is None
@@ -94,7 +94,7 @@ def _same(one: Grid, other: Grid) -> bool:
 def _grid(
     source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
 ) -> tuple[Grid, list[str], int]:
-    """Lay windows over one picture; also sentences about it and how many windows were empty."""
+    """Give the grid of one picture at one scale, notes for the user, and the number of empty windows."""
     entry, picture = source.entry(key), source.opened(key)
     header = picture.header
     rgb = entry.rgb or header.rgb
@@ -114,27 +114,25 @@ def _grid(
     native = native_gsd(header, known)
     if native is None:
         notes.append(
-            f"{key} does not say how much ground a pixel covers: its pixels are embedded as they are, with no GSD in the table."
+            f"{key} does not state its GSD: its pixels are embedded without resampling, and the table has no GSD for them."
         )
     elif header.crs is None:
-        notes.append(
-            f"{key} does not know where on Earth it lies: its tiles are embedded, but kept off the map."
-        )
+        notes.append(f"{key} is not georeferenced: its tiles are embedded, but cannot be shown on the map.")
     fed = gsd if native is not None else None
     laid = windows(header, known, fed, tile_px, stride_px, most)
     boxes = laid.boxes
     if header.crs is not None and not on_earth(header):
         notes.append(
-            f"{key} says that it lies where there is no Earth ({_where(header)}): its tiles are embedded, but kept off the map."
+            f"{key} has coordinates that are not on Earth ({_where(header)}): its tiles are embedded, but cannot be shown on the map."
         )
         header = replace(header, crs=None, transform=None)
     if laid.polar:
         notes.append(
-            f"{laid.polar:,} tiles of {key} near a pole were left out: in degrees it is narrower there than a tile; "
+            f"{laid.polar:,} tiles of {key} near a pole were left out, because the raster is narrower there than a tile: "
             "reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
         )
     if laid.small:
-        what = "its largest centred square is" if len(boxes) == 1 else "squares as wide as it is are"
+        what = "its largest centred square is" if len(boxes) == 1 else "squares of its own width are"
         notes.append(f"{key} is smaller than a tile of {tile_px} px: {what} embedded, resampled.")
     level = level_for(header, boxes, tile_px)
     keep = not_empty(picture, boxes, level)
@@ -144,15 +142,16 @@ def _grid(
 
 
 def _where(header: Header) -> str:
-    """Say where a raster's upper left corner is, in its own coordinates."""
+    """Describe the upper left corner of a raster in its own coordinates."""
     assert header.transform is not None
     return f"x {header.transform[2]:.9g}, y {header.transform[5]:.9g}"
 
 
 def interleave(scales: list[Grid]) -> list[Grid]:
-    """Lay the scales of one picture that are read from one level beside each other, strip by strip, so that its blocks are decoded once for all.
+    """Interleave the scales of one picture that are read from the same overview, so that blocks are decoded once.
 
-    A strip is a row of the coarsest windows within a stripe of columns, narrow enough that its blocks stay in the cache.
+    The order goes strip by strip. A strip is a row of the coarsest windows within a stripe of columns, narrow enough
+    that its blocks stay in the cache.
     """
     grids: list[Grid] = []
     for level in dict.fromkeys(grid.level for grid in scales):
@@ -177,7 +176,7 @@ def interleave(scales: list[Grid]) -> list[Grid]:
 
 
 def globe_places(spacing_m: float) -> NDArray[np.float64]:
-    """Places (n, 2) in degrees that cover the globe about evenly, both poles among them: rings of latitude, each divided by its own length."""
+    """Give places (n, 2), in degrees, that cover the globe about evenly: rings of latitude, including both poles."""
     rings = max(2, round(EARTH_CIRCUMFERENCE_M / 2 / spacing_m))
     places: list[NDArray[np.float64]] = []
     for lat in np.linspace(90, -90, rings + 1):

@@ -21,8 +21,10 @@ from .windows import TooManyWindowsError
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingPlan:
-    """Hold all grids, how many windows were left out as empty, sentences worth knowing before the first tile, and local files that are told from
-    others by pieces only."""
+    """All grids of a run, the number of `empty` windows that were left out, and notes for the user.
+
+    `sampled` lists local files so large that only parts of them were hashed.
+    """
 
     grids: tuple[Grid, ...]
     empty: int
@@ -35,11 +37,11 @@ class EmbeddingPlan:
         return sum(len(grid.boxes) for grid in self.grids)
 
     def area_km2(self, tile_px: int) -> float:
-        """The ground that the windows cover, overlaps counted twice; 0 for windows of unknown scale."""
+        """Area covered by the windows; overlaps count twice, windows of unknown scale as 0."""
         return sum(len(grid.boxes) * (tile_px * (grid.gsd_m or 0) / 1000) ** 2 for grid in self.grids)
 
     def digest(self) -> str:
-        """A hash that changes when any window does."""
+        """Hash of all windows."""
         digest = hashlib.sha256()
         for grid in self.grids:
             digest.update(f"{grid.key} {grid.gsd_m} {grid.native_gsd_m} {grid.level} {grid.rgb}".encode())
@@ -48,7 +50,7 @@ class EmbeddingPlan:
         return digest.hexdigest()
 
     def contents(self) -> dict[str, str]:
-        """The digest of what each picture holds, by what the table calls it."""
+        """Digest of the content of each picture, by its name in the table."""
         return {
             grid.product if grid.product == grid.label else f"{grid.label}/{grid.product}": grid.content
             for grid in self.grids
@@ -63,11 +65,11 @@ def make_plan(
     *,
     untrusted: bool = False,
 ) -> EmbeddingPlan:
-    """Lay windows over everything a spec names. Opens files, reads at most an overview of each; raises EmbeddingError and GeoError.
+    """Lay out the windows of all sources of a spec. Opens files and reads at most one overview of each.
 
-    `catalogue` knows the sources by name; None makes one. The windows of a picture are counted at all scales before any of them is laid, and
-    TooManyTilesError is raised where the plan would hold more than `most` (None: MOST_TILES).
-    `untrusted` files that are named by path are read in a child process.
+    `catalogue` resolves named sources (None: the default one). Files named by path are read in a child process if they
+    are `untrusted`. Raises EmbeddingError, GeoError, and TooManyTilesError, before windows take memory, if the plan
+    would hold more than `most` (None: MOST_TILES).
     """
     most = MOST_TILES if most is None else min(most, MOST_TILES)
     for gsd in (*spec.gsd_m, spec.stated_gsd_m):
@@ -75,7 +77,7 @@ def make_plan(
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
         raise EmbeddingError(
-            f"A stride of {stride_px} px cannot be: give 1 to {16 * tile_px} for tiles of {tile_px} px."
+            f"The stride must be between 1 and {16 * tile_px} px for tiles of {tile_px} px; {stride_px} is not."
         )
     grids: list[Grid] = []
     notes = named_twice(spec)
@@ -87,19 +89,19 @@ def make_plan(
         for key in keys:
             file = opened.file(key)
             if file is not None and file in seen:
-                notes.append(f"{opened.product(key)} was named before and is embedded once.")
+                notes.append(f"{opened.product(key)} is given more than once and is embedded once.")
                 continue
             seen |= {file} if file is not None else set()
             try:
                 require_few(
                     laid + windows_needed(opened.source, key, stride_px, spec),
                     most,
-                    f"{key} at this scale" if not laid else "The sources together",
+                    f"{key} at this scale" if not laid else "All sources together",
                 )
                 scales, said, left_out = lay_scales(opened, key, tile_px, stride_px, spec, most - laid)
             except TooManyWindowsError as error:
                 raise too_many(
-                    laid + error.count, most, "The sources together" if laid else f"{key} at this scale"
+                    laid + error.count, most, "All sources together" if laid else f"{key} at this scale"
                 ) from error
             except GeoError as error:
                 if len(keys) == 1:
@@ -111,7 +113,7 @@ def make_plan(
             notes += said
             empty += left_out
             laid += sum(len(grid.boxes) for grid in scales)
-            require_few(laid, most, "The sources together")
+            require_few(laid, most, "All sources together")
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
@@ -122,7 +124,7 @@ def make_plan(
 
 
 def _identified(grids: list[Grid]) -> list[Grid]:
-    """Give every picture the text that its rows are named by: its key and content, and where two share both, also its source."""
+    """Set the identity of each picture: its key and content, plus its source if another picture has the same."""
     pictures: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for grid in grids:
         pictures.setdefault((grid.key, grid.content), set()).add((grid.label, grid.product))
@@ -135,7 +137,7 @@ def _identified(grids: list[Grid]) -> list[Grid]:
 
 
 def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
-    """Keep about `most` windows, spread evenly over all."""
+    """Keep about `most` windows, spread evenly over the plan."""
     total = sum(len(grid.boxes) for grid in grids)
     if most is None or total <= most:
         return grids
@@ -152,7 +154,7 @@ def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
 
 
 def plan_json(spec: EmbeddingSpec, plan: EmbeddingPlan, decided: dict[str, Any]) -> dict[str, Any]:
-    """Everything that a resumed sweep compares before it goes on; plain values, no times, no paths beyond the names of files."""
+    """Give what a resumed run compares before it continues: plain values without times, and file names without paths."""
     said = {
         **asdict(spec),
         **decided,

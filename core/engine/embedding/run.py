@@ -1,9 +1,9 @@
-"""A raster of any size becomes shards of vectors, at the speed of the network: plan, run, stop, resume.
+"""Embedding runs: plan, run, stop and resume the embedding of rasters of any size.
 
-One thread reads (decodes, cuts, resamples) ahead; as many threads as there are cores run the network, one core each, so that no core waits for
-another inside a layer, or one for each accelerator, with a network of its own; every finished batch is put on disk before the next is
-begun. Batches are cut from the plan alone, so a sweep that was killed anywhere goes on to the very same bytes; what it repeats is the batch that
-each network thread had in hand, one for each at most.
+One thread reads ahead (decodes, cuts, resamples). On a CPU one thread per core runs the network, each on a single core,
+so that no core waits for another inside a layer; otherwise one thread per accelerator, each with its own copy. Each
+finished batch is written to disk before the next one starts. Batches depend on the plan alone, so a run that was killed
+ends with the same bytes after it is resumed; at most one batch per network thread is repeated.
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ from .workers import Workers, network_threads
 BATCH = {"cpu": 16, "mps": 64}
 NETWORK_ALONE = 256
 CACHED_PX = 8 * 224**2
-"""On a CPU a batch holds no more pixels than this: past it the network leaves the caches, and the cores wait longer for the last batch."""
+"""Largest number of pixels in a CPU batch. Larger batches no longer fit in the caches."""
 
 
 @dataclass(frozen=True)
 class EmbeddingProgress:
-    """Where a sweep stands: windows `done` of `total`, of which `unreadable` were marked and `empty` left out; `rate` in tiles per second and
-    `seconds_left`, None until measured; `batch` size; `finished` only at the very end; `note` a sentence when something happened."""
+    """Progress of an embedding run, in windows.
+
+    Of `total` windows `done` are finished: `embedded`, `unreadable` (in the table without a vector) or `empty` (left
+    out). `rate` is in tiles per second; it and `seconds_left` are None until measured. `finished` is true in the last
+    step only. `note` is a message for the user, or empty.
+    """
 
     done: int
     total: int
@@ -58,15 +62,15 @@ class EmbeddingProgress:
 
     @property
     def ground(self) -> str:
-        """The ground that the tiles cover, in words: unknown where no picture says how much a pixel covers."""
+        """Area covered by the tiles as text; unknown if no picture states its GSD."""
         return f"{self.area_km2:,.1f} km²" if self.area_km2 else "an unknown area"
 
 
 def embed_sources(spec: EmbeddingSpec, *, resume: bool = False) -> Generator[EmbeddingProgress]:
-    """Embed everything that a spec names into a folder of GeoParquet shards; yields the plan first, then after every batch.
+    """Embed all sources of a spec into a folder of GeoParquet shards; yields the plan first, then after each batch.
 
-    Closing the generator, `ask_to_stop(folder)` or a full disk stops it so that `resume=True` goes on. Raises EmbeddingError, GeoError, PolicyError, and
-    what loading the model raises.
+    Closing the generator, `ask_to_stop(folder)` or a full disk stops the run, and `resume=True` continues it. Raises
+    EmbeddingError, GeoError, PolicyError, and the errors of loading a model.
     """
     yield from _embed_all([spec], resume=resume)
 
@@ -74,15 +78,16 @@ def embed_sources(spec: EmbeddingSpec, *, resume: bool = False) -> Generator[Emb
 def embed_with_models(
     spec: EmbeddingSpec, models: Sequence[str], *, resume: bool = False
 ) -> Generator[EmbeddingProgress]:
-    """Embed the same windows with several models, every window read once: one folder for each model inside that of the spec.
+    """Embed the same windows with several models, reading each window once; each model has a subfolder of `spec.out`.
 
-    Each folder is what `sweep` with that model alone would have written, and either goes on with the other's. Progress counts a window once for
-    each model. Raises as `sweep` does, and EmbeddingError where the models' cards do not agree on the tile.
+    Each subfolder equals what `embed_sources` writes for that model alone, and either function can resume it. Progress
+    counts a window once for each model. Raises the errors of `embed_sources`, and EmbeddingError if the models need
+    different tile sizes.
     """
     specs = [replace(spec, model=model, out=str(folder_of(spec.out, model))) for model in models]
     if len({one.out for one in specs}) < len(specs):
         raise EmbeddingError(
-            f"Two of the models would share one folder ({', '.join(Path(one.out).name for one in specs)}): name each model once."
+            f"Two models would write to the same folder ({', '.join(Path(one.out).name for one in specs)}): name each model once."
         )
     yield from _embed_all(specs, resume=resume)
 
@@ -100,7 +105,7 @@ def _embed_all(specs: Sequence[EmbeddingSpec], *, resume: bool) -> Generator[Emb
 def _held(
     specs: Sequence[EmbeddingSpec], runs: list[TableRun], *, resume: bool
 ) -> Generator[EmbeddingProgress]:
-    """Hold the folders of all models and work through their plan; `runs` are told as soon as they are known."""
+    """Lock the folders of all models and work through their plan; fills the list `runs` for the caller."""
     with ExitStack() as held:
         plan: EmbeddingPlan | None = None
         for spec in specs:
@@ -109,7 +114,7 @@ def _held(
             if runs and recipe.tile_px != runs[0].recipe.tile_px:
                 raise EmbeddingError(
                     f"{runs[0].model.card.name} takes tiles of {runs[0].recipe.tile_px} px and {model.card.name} of {recipe.tile_px} px: "
-                    "state one size for both (--tile-px), or embed with one after the other."
+                    "choose one size for both (--tile-px), or embed with one model at a time."
                 )
             folder = EmbeddingFolder(Path(spec.out))
             held.enter_context(folder.locked())
@@ -121,28 +126,28 @@ def _held(
 
 
 def _full(runs: list[TableRun]) -> EmbeddingError:
-    """Say that the disk is full, and what is kept."""
+    """Build the error for a full disk, which states how much is done."""
     done, total = (sum(getattr(run, what) for run in runs) for what in ("done", "total"))
-    kept = f" after {done:,} of {total:,} tiles, which are kept" if total else ""
+    kept = f" after {done:,} of {total:,} tiles, which are saved" if total else ""
     return EmbeddingError(
         f"The disk is full{kept}: free some space, then {'add --resume' if total else 'start again'}."
     )
 
 
 def _batch(tile_px: int) -> int:
-    """How many tiles the device takes at once, where the spec leaves it open; the same for every model, so that several can share a pass."""
+    """Choose the batch size for the device, the same for every model, so that several can share a run."""
     kind = device.device().torch.type
     most = BATCH.get(kind, NETWORK_ALONE)
     return max(1, min(most, CACHED_PX // tile_px**2)) if kind == "cpu" else most
 
 
 def _recipe(spec: EmbeddingSpec, model: Encoder) -> tuple[EmbeddingRecipe, Policy]:
-    """Settle what the spec leaves to the model's card."""
+    """Resolve the settings that the spec leaves to the model card."""
     card = model.card
     tile_px = require_tile(card.input_px if spec.tile_px is None else spec.tile_px, card.patch_px)
     if spec.losses and not isinstance(model, Reconstructor):
         raise EmbeddingError(
-            f"{card.name} is an encoder without a decoder, so it has no reconstruction loss: leave the losses out, or choose another model."
+            f"{card.name} has no decoder and therefore no reconstruction loss: leave out --losses, or choose another model."
         )
     policy = policy_from_text(spec.policy) if spec.policy else Policy(card.default_policy)
     pooling = spec.pooling or card.pooling
@@ -153,7 +158,7 @@ def _recipe(spec: EmbeddingSpec, model: Encoder) -> tuple[EmbeddingRecipe, Polic
 
 
 def _go(runs: list[TableRun]) -> Generator[EmbeddingProgress]:
-    """Work through one plan with all models, from what is on disk to the end or to wherever it is stopped."""
+    """Run all models over one plan, continuing from what is on disk, until the end or until stopped."""
     for run in runs:
         run.start()
     changed = written_since(runs[0].plan.sampled, min(run.folder.began for run in runs))
@@ -190,23 +195,19 @@ def _work(runs: list[TableRun]) -> Generator[EmbeddingProgress]:
                 workers.stop()
     ended = [run.end() for run in runs]
     if not all(ended):
-        yield _progress(runs, None, note="Stopped as asked; add --resume to go on.")
+        yield _progress(runs, None, note="Stopped; add --resume to continue.")
         return
     none = not any(run.counts[OK] + run.counts[UNREADABLE] for run in runs)
-    note = (
-        "No tile holds data (nodata, or less of it known than the least share asked for): the table has no rows."
-        if none
-        else ""
-    )
+    note = "No tile has enough valid pixels (see --min-valid): the table has no rows." if none else ""
     yield replace(_progress(runs, None, note=note), finished=True)
 
 
 def _measured(runs: list[TableRun]) -> float:
-    """Measure tiles per second of the networks on noise, for the estimate that comes with the plan."""
+    """Measure tiles per second of the networks on noise, for the estimate shown with the plan."""
     cores = device.use_threads()
     workers = network_threads()
     if workers > 1:
-        device.use_threads(1)  # as each of the workers will
+        device.use_threads(1)  # as each worker does
     try:
         return workers * len(runs) / sum(1 / run.pace() for run in runs)
     finally:

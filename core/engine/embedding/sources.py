@@ -1,4 +1,4 @@
-"""What a sweep embeds: every source opened once and named as people can tell it from the others, every picture with a digest of what it holds."""
+"""The sources of an embedding run: opened once, named so that people can tell them apart, with content digests."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ from .spec import EmbeddingError, EmbeddingSpec
 
 PIECES, PIECE_BYTES = 64, 65_536
 ALL_BYTES = (PIECES + 2) * PIECE_BYTES
-"""Of what is larger than all of them together, so many evenly spaced pieces are hashed, and both ends."""
+"""Of a file larger than this, evenly spaced pieces and both ends are hashed."""
 
 LISTED = 12
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedSource:
-    """A source, the local file or folder that it is, if it is one, and the `label` that rows of it carry; that of a file `alone` names its picture too."""
+    """An open source with its local file or folder `here` (None if it has none) and the `label` that its rows carry.
+
+    The label of a file that is `alone` also names its picture.
+    """
 
     source: Source
     here: Path | None
@@ -39,15 +42,15 @@ class OpenedSource:
     alone: bool
 
     def keys(self, only: Sequence[str]) -> list[str]:
-        """List its pictures, or those of them that are wanted."""
+        """List its pictures, or those of them named in `only`."""
         return [key for key in pictures_in(self.source) if not only or key in only]
 
     def product(self, key: str) -> str:
-        """Give what a table calls one of its pictures."""
+        """Give the name of one of its pictures in a table."""
         return self.label if self.alone else key
 
     def file(self, key: str) -> Path | None:
-        """Give the local file that a picture is read from; None for what is in a pack, a package or on the internet."""
+        """Give the local file of a picture; None for pictures in packs, in packages and on the internet."""
         if self.here is None or self.source.info.kind == "pack":
             return None
         return self.here if isinstance(self.source, SingleSource) else (self.here / key).resolve()
@@ -56,7 +59,7 @@ class OpenedSource:
 def open_all(
     spec: EmbeddingSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
 ) -> tuple[OpenedSource, ...]:
-    """Open what a spec names, each once. Raises GeoError for what cannot be opened, EmbeddingError for an `only` that no source holds."""
+    """Open the sources of a spec, each once. Raises GeoError if one cannot be opened, EmbeddingError for unknown `only`."""
     asked = _once(spec.sources)
     sources = [open_named(one, spec, catalogue, untrusted=untrusted) for one in asked]
     titles = [source.name if source.info.kind == "pack" else source.info.title for source in sources]
@@ -74,7 +77,7 @@ def open_all(
         if only not in keys:
             choices = f"{', '.join(keys[:LISTED])}{' and others' if len(keys) > LISTED else ''}"
             raise EmbeddingError(
-                f"--only {only[:80]} names no picture of the sources: choose among {choices}, or leave --only out."
+                f"--only {only[:80]} is not a picture of the sources: choose one of {choices}, or leave out --only."
             )
     return tuple(found)
 
@@ -82,7 +85,7 @@ def open_all(
 def open_named(
     named: str, spec: EmbeddingSpec, catalogue: Catalogue | None = None, *, untrusted: bool = False
 ) -> Source:
-    """Open a path or address, or take a source of that name from the catalogue."""
+    """Open a path or an address, or the source of that name from the catalogue."""
     if not Path(named).expanduser().exists() and "/" not in named and "\\" not in named:
         catalogue = catalogue or known_sources()
         if named in catalogue.names():
@@ -91,18 +94,18 @@ def open_named(
 
 
 def pictures_in(source: Source) -> tuple[str, ...]:
-    """List the pictures of a source; the rasters of patch embeddings that earlier runs put into its folder are none."""
+    """List the pictures of a source, without rasters of patch embeddings that earlier runs wrote to its folder."""
     keys = source.keys()
     return tuple(key for key in keys if not key.endswith(ENDING)) if source.info.kind == "folder" else keys
 
 
 def source_names(spec: EmbeddingSpec) -> tuple[str, ...]:
-    """Name the sources for people and manifests: with no more folders than tell them apart, and of addresses without the query, where signatures are."""
+    """Name the sources for people and manifests, with as few folders as needed; addresses without their query."""
     return told_apart(_once(spec.sources))
 
 
 def told_apart(asked: Sequence[str]) -> tuple[str, ...]:
-    """Give of each path, address or name the shortest end that no other has, in whole parts."""
+    """Shorten each path, address or name to its shortest unique tail, in whole parts."""
     parts = [_parts(one) for one in asked]
     found: dict[int, str] = {}
     for depth in range(1, 1 + max(map(len, parts), default=0)):
@@ -113,9 +116,10 @@ def told_apart(asked: Sequence[str]) -> tuple[str, ...]:
 
 
 def content_of(picture: Picture) -> str:
-    """Give a digest of what a picture holds, the same for a copy of it anywhere: of small ones all, of large ones its size and evenly spaced pieces.
+    """Hash the content of a picture, independently of times and paths.
 
-    Of a raster its file counts, of a picture that is decoded at once its pixels. No time and no path goes into it. Raises GeoError.
+    Hashes the file of a raster, or the pixels of a picture that is decoded as a whole; for large ones the size and
+    evenly spaced pieces. Raises GeoError if it cannot be read.
     """
     digest = hashlib.sha256(
         f"{picture.header.width} {picture.header.height} {_numbers(picture.header.transform)}".encode()
@@ -132,7 +136,7 @@ def content_of(picture: Picture) -> str:
 
 
 def only_sampled(picture: Picture) -> bool:
-    """Tell whether `content_of` a picture leaves some of it out."""
+    """Tell whether `content_of` hashes only parts of a picture."""
     if isinstance(picture, ArrayPicture):
         return picture.pixels.nbytes > ALL_BYTES
     return (
@@ -143,10 +147,10 @@ def only_sampled(picture: Picture) -> bool:
 
 
 def written_since(files: Sequence[Path], when: float) -> list[str]:
-    """Say which files that are told from others by pieces only were written to after a time: what changed between the pieces is not seen."""
+    """Warn about files that were only partly hashed and have been modified since a time."""
     late = [file.name for file in files if file.exists() and file.stat().st_mtime > when]
     return [
-        f"{name} was written to after this sweep began, and of a file that large only pieces are compared: if its pixels are others now, "
+        f"{name} was modified after this run started, and only parts of a file that large are compared: if its pixels have changed, "
         "embed it into another folder." for name in late[:3]
     ]  # fmt: skip
 
@@ -172,11 +176,11 @@ def _hash_raster(digest: hashlib._Hash, picture: GeoTiff) -> None:
     else:
         digest.update(
             f"{origin.size_bytes}".encode() + origin.head(512)
-        )  # what was read on opening: a digest must not cost a download
+        )  # already read on opening, so no download is needed
 
 
 def _spans(size: int, piece: int) -> list[tuple[int, int]]:
-    """Give (first, last) of the pieces to hash: all in one where that is no more than the pieces would be."""
+    """Give (first, last) of the pieces to hash; a single one if the pieces would cover everything."""
     if size <= (PIECES + 2) * piece:
         return [(0, size)]
     return [(first, first + piece) for first in np.linspace(0, size - piece, PIECES + 2).astype(int).tolist()]
@@ -187,7 +191,7 @@ def _numbers(transform: Sequence[float] | None) -> str:
 
 
 def _once(asked: Sequence[str]) -> list[str]:
-    """Drop what is named a second time, by whichever path."""
+    """Drop sources that are given twice, also by different paths."""
     first: dict[str, str] = {}
     for one in asked:
         first.setdefault(str(_path(one) or one), one)
@@ -195,22 +199,22 @@ def _once(asked: Sequence[str]) -> list[str]:
 
 
 def named_twice(spec: EmbeddingSpec) -> list[str]:
-    """Say which sources were named more than once."""
+    """Give a note for each source that is given more than once."""
     count = Counter(str(_path(one) or one) for one in spec.sources)
     return [
-        f"{_parts(one)[-1]} was named {n} times and is embedded once." for one, n in count.items() if n > 1
+        f"{_parts(one)[-1]} is given {n} times and is embedded once." for one, n in count.items() if n > 1
     ]
 
 
 def _parts(one: str) -> list[str]:
-    """Take a path, address or name apart at its slashes."""
+    """Split a path, address or name at its slashes."""
     path = _path(one)
     text = plain(one) if one.lower().startswith(("http:", "https:", "stac:")) else str(path or one)
     return [part for part in text.split("/") if part] or [text]
 
 
 def _path(one: str) -> Path | None:
-    """Give the whole path of what is there, links followed; None for addresses and names."""
+    """Resolve the path of an existing file or folder; None for addresses and names."""
     try:
         path = Path(one).expanduser()
         return path.resolve() if path.exists() else None

@@ -79,14 +79,14 @@ def test_many_at_once_lose_nothing(tmp_path):
     assert len(open_table(tmp_path)) == 24
 
 
-def test_another_model_and_a_table_of_a_sweep_are_refused(tmp_path):
+def test_another_model_and_a_table_of_a_run_are_refused(tmp_path):
     append_rows(tmp_path / "mine", row(0), INFO)
     with pytest.raises(TableError, match="another weights_sha256"):
         append_rows(tmp_path / "mine", row(1), TableInfo("m", "cd" * 32, "cls", 4))
     write_table(tmp_path / "swept", row(0), INFO)
-    with pytest.raises(TableError, match="made by a sweep"):
+    with pytest.raises(TableError, match="the table of an embedding run"):
         append_rows(tmp_path / "swept", row(1), INFO)
-    with pytest.raises(TableError, match="not made by adding"):
+    with pytest.raises(TableError, match="not created by adding"):
         remove_table(tmp_path / "swept")
     remove_table(tmp_path / "mine")
     assert not (tmp_path / "mine").exists()

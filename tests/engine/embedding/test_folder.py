@@ -71,7 +71,7 @@ def test_a_damaged_shard_is_made_anew(spec, finished):
     shard.write_bytes(content)
     steps = embed_sources(spec, resume=True)
     first = next(steps)
-    assert "part-00001.parquet is missing or damaged and is made anew" in first.note
+    assert "part-00001.parquet is missing or damaged and will be recomputed" in first.note
     assert first.done <= 63 - 24
     assert not run_status(Path(spec.out)).finished
     assert list(steps)[-1].finished
@@ -107,7 +107,7 @@ def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
     (tmp_path / "file").write_text("")
     for out, sentence in (
         (tmp_path / "file", "file is a file: give a folder"),
-        (tmp_path / "file" / "in", "Nothing can be written"),
+        (tmp_path / "file" / "in", "is not writable"),
         ("/proc/x", "Nothing can"),
     ):
         with pytest.raises(EmbeddingError, match=sentence):

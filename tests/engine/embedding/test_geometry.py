@@ -14,7 +14,7 @@ from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
 def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
     path = write(tmp_path / "scene.tif", picture(), transform=None, crs=None)
     steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
-    assert "does not say how much ground" in steps[0].note
+    assert "does not state its GSD" in steps[0].note
     assert steps[0].ground == "an unknown area"
     table = open_table(tmp_path / "out")
     assert np.isnan(table.lonlat).all()
@@ -22,7 +22,7 @@ def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
     assert table.columns["gsd_m"].null_count == len(table)
     assert table.stored.usable.all()
     steps = finish(EmbeddingSpec((path,), str(tmp_path / "stated"), MODEL, tile_px=SIDE, stated_gsd_m=0.5))
-    assert "kept off the map" in steps[0].note
+    assert "cannot be shown on the map" in steps[0].note
     assert set(open_table(tmp_path / "stated").columns["gsd_m"].to_pylist()) == {0.5}
 
 
@@ -33,7 +33,7 @@ def test_off_the_earth_is_embedded_flagged_and_kept_off_the_map(tmp_path, crs, x
     step = 10 if gsd_m else 0.001
     path = write(tmp_path / "far.tif", picture(64, 64), from_origin(x, y, step, step), crs)
     steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
-    assert "far.tif says that it lies where there is no Earth" in steps[0].note
+    assert "far.tif has coordinates that are not on Earth" in steps[0].note
     assert steps[-1].embedded > 0
     table = open_table(tmp_path / "out")
     for name in ("geometry", "crs", "centre_lon", "grid_cell"):

@@ -137,7 +137,7 @@ def test_sources_together_hold_no_more_than_one_may(tmp_path, monkeypatch):
     monkeypatch.setattr("core.engine.embedding.count.MOST_TILES", 30)
     sources = tuple(write(tmp_path / f"{name}.tif", picture(128, 128)) for name in "abc")
     assert make_plan(EmbeddingSpec(sources[:1], "out", MODEL), SIDE).count == 16
-    with pytest.raises(EmbeddingError, match="The sources together would make 32 tiles, more than the 30"):
+    with pytest.raises(EmbeddingError, match="All sources together would make 32 tiles, more than the 30"):
         make_plan(EmbeddingSpec(sources, "out", MODEL), SIDE)
 
 
@@ -199,7 +199,7 @@ def test_a_tile_of_no_pixels_and_a_picture_that_is_not_there_are_refused(spec):
     with pytest.raises(EmbeddingError, match="up to 1,024 px"):
         next(embed_sources(replace(spec, tile_px=4096)))
     with pytest.raises(
-        EmbeddingError, match=r"--only nope names no picture of the sources: choose among scene\.tif"
+        EmbeddingError, match=r"--only nope is not a picture of the sources: choose one of scene\.tif"
     ):
         next(embed_sources(replace(spec, only=("nope",))))
 
@@ -224,4 +224,4 @@ def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
 def test_a_raster_of_nodata_alone_says_so(tmp_path):
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
     last = finish(EmbeddingSpec((blank,), str(tmp_path / "out"), MODEL, tile_px=SIDE))[-1]
-    assert "No tile holds data" in last.note
+    assert "No tile has enough valid pixels" in last.note

@@ -101,7 +101,7 @@ def test_asked_to_stop(spec):
         if step.done:
             ask_to_stop(Path(spec.out))
     assert not step.finished
-    assert "Stopped as asked" in step.note
+    assert "Stopped; add --resume" in step.note
     assert finish(spec, resume=True)[-1].embedded == 63
 
 
@@ -128,8 +128,15 @@ def test_other_settings_and_other_weights_are_refused(spec):
     known = changed["spec"]["weights_sha256"]
     changed["spec"]["weights_sha256"] = "ab" * 32
     plan.write_text(json.dumps(changed))
-    with pytest.raises(EmbeddingError, match=f"weights {'ab' * 32}, now it would be {known or 'untrained'}"):
+    with pytest.raises(EmbeddingError, match=f"weights were {'ab' * 32} and are now {known or 'untrained'}"):
         next(embed_sources(spec, resume=True))
+
+
+def test_a_note_in_the_words_of_an_earlier_version_does_not_stop_a_resume(spec):
+    next(embed_sources(spec))
+    plan = Path(spec.out) / "_plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"notes": ["scene.tif is kept off the map."]}))
+    assert list(embed_sources(spec, resume=True))[-1].finished
 
 
 def test_changed_pictures_are_refused(spec):

@@ -103,9 +103,11 @@ def test_several_models_read_once_and_write_what_each_alone_would(spec, tmp_path
 
 
 def test_models_that_do_not_agree_are_refused(spec):
-    with pytest.raises(EmbeddingError, match=r"takes tiles of \d+ px and mae_base of 224 px: state one size"):
+    with pytest.raises(
+        EmbeddingError, match=r"takes tiles of \d+ px and mae_base of 224 px: choose one size"
+    ):
         next(embed_with_models(replace(spec, tile_px=None), (MODEL, "mae_base")))
-    with pytest.raises(EmbeddingError, match="share one folder"):
+    with pytest.raises(EmbeddingError, match="the same folder"):
         next(embed_with_models(spec, (MODEL, MODEL)))
 
 

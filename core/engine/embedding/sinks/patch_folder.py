@@ -1,7 +1,7 @@
-"""Rasters of patch embeddings of many pictures, in one folder: each under a name of its own, what is there already left as it is.
+"""Rasters of patch embeddings of many pictures in one folder, each with a unique name; existing rasters are kept.
 
-A raster is written in one step, so a run that was stopped or killed goes on with the first picture that has none, after the last batch of it that was
-finished. One run at a time holds the folder.
+Rasters are written atomically. A run that was stopped or killed resumes with the first picture without a raster, after
+its last finished batch. Only one run at a time uses the folder.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ NOT_COMPARED = ("credit", "licence")
 
 @dataclass(frozen=True)
 class FolderProgress:
-    """Where a run over pictures stands: tiles `done` of `total` in all; `rate` tiles per second and `seconds_left`, None until measured; `key` is the
-    picture in hand and `picture` how far it is; `rasters` are there, made now or before, in the order of the pictures; `note` a sentence when
-    something happened; `finished` only at the very end."""
+    """Progress of a run over several pictures: tiles `done` of `total`.
+
+    `rate` is in tiles per second; it and `seconds_left` are None until measured. `key` is the current picture and
+    `picture` its own progress. `rasters` lists those that exist, new or old, in the order of the pictures. `note` is a
+    message for the user, or empty. `finished` is true in the last step only.
+    """
 
     done: int
     total: int
@@ -51,7 +54,7 @@ class FolderProgress:
 
 @dataclass(frozen=True, eq=False)
 class Named:
-    """A picture of a source; `parts` of the path that leads to it, the file's name last; `stamp` tells its content, None where it is no local file."""
+    """A picture of a source, the `parts` of its path, and a `stamp` of its content (None unless it is a local file)."""
 
     source: Source
     key: str
@@ -67,11 +70,11 @@ class _Todo:
 
 
 def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[FolderProgress]:
-    """Write a raster of patch embeddings for every picture that `spec` names into its folder; yields the plan first, then after every batch.
+    """Write a raster of patch embeddings for each picture of a spec; yields the plan first, then after each batch.
 
-    A picture that cannot be opened or does not fit is left out with a note where there are others; a raster that is there already is kept where
-    it is what would be written. Raises EmbeddingError where it is not, where nothing can be embedded, while another run holds the folder, and for
-    a full disk; GeoError for the only picture.
+    Pictures that cannot be opened or are too small are skipped with a note, if there are others. An existing raster is
+    kept if its recipe is the same. Raises EmbeddingError if its recipe differs, if nothing can be embedded, while
+    another run uses the folder, and for a full disk; raises GeoError for the only picture.
     """
     folder = Path(spec.out)
     held = EmbeddingFolder(folder)
@@ -92,7 +95,7 @@ def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[Fo
                     done = before + step.done
                     known += (
                         step.done if number == 0 else 0
-                    )  # what an earlier run did says nothing about the pace of this one
+                    )  # what an earlier run did must not count towards the rate of this one
                     rate = (done - known) / max(time.perf_counter() - began, 1e-9) if done > known else None
                     left = (total - done) / rate if rate else None
                     at = FolderProgress(done, total, rate, left, one.named.key, step, at.rasters)
@@ -102,7 +105,7 @@ def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[Fo
                             at,
                             rate=None,
                             seconds_left=None,
-                            note="Stopped as asked; give the same command again to go on.",
+                            note="Stopped; run the same command again to continue.",
                         )
                         return
             except (GeoError, EmbeddingError) as error:
@@ -123,7 +126,7 @@ def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[Fo
 
 
 def pictures_of(spec: EmbeddingSpec) -> list[Named]:
-    """Every picture that a spec names, in its order, each once."""
+    """List the pictures of a spec in order, each once."""
     found: dict[tuple[str, ...], Named] = {}
     for named in spec.sources:
         source = open_named(named, spec)
@@ -138,16 +141,14 @@ def pictures_of(spec: EmbeddingSpec) -> list[Named]:
                 parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None)
             )
     if not found:
-        raise EmbeddingError(
-            "None of the sources holds the picture that --only names: see `python -m core embed --help`."
-        )
+        raise EmbeddingError("None of the sources has the picture given by --only: check its name.")
     return list(found.values())
 
 
 def names_of(pictures: Sequence[Named]) -> list[str]:
-    """A file name for each picture, without its ending: that of its key; where keys collide, the shortest tail of the path that tells them apart.
+    """Give each picture a file name without suffix: its key or, if keys collide, the shortest unique tail of its path.
 
-    Raises EmbeddingError where no tail does.
+    Raises EmbeddingError if there is none.
     """
     names: list[str | None] = [None] * len(pictures)
     for level in range(2 + 2 * max(len(one.parts) for one in pictures)):
@@ -162,13 +163,13 @@ def names_of(pictures: Sequence[Named]) -> list[str]:
     missing = next((one.key for one, name in zip(pictures, names, strict=True) if name is None), None)
     if missing is not None:
         raise EmbeddingError(
-            f"No name tells {missing} from the other pictures of this run: write its raster into a folder of its own."
+            f"{missing} has the same name as another picture of this run: write its raster to a separate folder."
         )
     return [name or "" for name in names]
 
 
 def _tail(one: Named, level: int) -> str:
-    """Level 0: the key without its ending; 1: with it; then ever longer tails of the path, without and with the ending."""
+    """Give candidate names: level 0 is the key without suffix, 1 with it, then longer tails of the path likewise."""
     if level < 2:
         parts = Path(one.key).parts
     else:
@@ -184,7 +185,7 @@ def _outs(pictures: Sequence[Named], folder: Path) -> list[Path]:
 def _planned(
     pictures: Sequence[Named], folder: Path, wanted: PatchRasterSpec
 ) -> tuple[list[_Todo], list[Path], list[str]]:
-    """What is to do, which rasters are there already, and sentences about the others; refuses a raster that is another."""
+    """Give pictures to embed, existing rasters, and notes; raises EmbeddingError for a raster with another recipe."""
     todo: list[_Todo] = []
     there: list[Path] = []
     notes: list[str] = []
@@ -202,14 +203,14 @@ def _planned(
         else:
             todo.append(_Todo(named, out, meant.tiles))
     if there:
-        notes.append(f"{len(there):,} of {len(pictures):,} rasters are there already and are kept.")
+        notes.append(f"{len(there):,} of {len(pictures):,} rasters exist already and are kept.")
     if not todo and not there:
         raise EmbeddingError(f"There is nothing to embed. {' '.join(notes[:3])} Choose another source.")
     return todo, there, notes
 
 
 def _require_same(out: Path, meant: RasterOutline) -> None:
-    """Raise EmbeddingError, with the difference, unless a raster that is there is what would be written."""
+    """Raise EmbeddingError, with the difference, unless an existing raster has the recipe of the new one."""
     import warnings
 
     import rasterio
@@ -225,19 +226,19 @@ def _require_same(out: Path, meant: RasterOutline) -> None:
             found = {**was, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
     except (RasterioError, ValueError) as error:
         raise EmbeddingError(
-            f"{out.name} is there already and is no raster of patch embeddings: {choose}"
+            f"{out.name} exists already and is not a raster of patch embeddings: {choose}"
         ) from error
     now = {**meant.recipe, "data_type": meant.data_type, "rows": meant.rows, "cols": meant.cols}
     if "model" not in was:
-        raise EmbeddingError(f"{out.name} is there already and is no raster of patch embeddings: {choose}")
+        raise EmbeddingError(f"{out.name} exists already and is not a raster of patch embeddings: {choose}")
     for name, value in now.items():
         if name not in NOT_COMPARED and name in found and not _alike(found[name], value):
             what = (
-                "its picture's content is another"
+                "the content of its picture is different"
                 if name == "source_stamp"
                 else f"its {name} is {found[name]!r} and would now be {value!r}"
             )
-            raise EmbeddingError(f"{out.name} was made otherwise ({what}): {choose}")
+            raise EmbeddingError(f"{out.name} was made with other settings ({what}): {choose}")
 
 
 def _alike(was: Any, now: Any) -> bool:
@@ -246,7 +247,7 @@ def _alike(was: Any, now: Any) -> bool:
 
 
 def _said(key: str, step: PatchProgress | None) -> str:
-    """A sentence about what a finished raster lacks; empty where it lacks nothing."""
+    """Describe what a finished raster lacks; empty if it is complete."""
     if step is None or not (step.unreadable or step.bare):
         return ""
     lost = [f"{step.unreadable:,} could not be read"] if step.unreadable else []
@@ -255,7 +256,7 @@ def _said(key: str, step: PatchProgress | None) -> str:
 
 
 def _stamp(path: Path) -> str | None:
-    """Tell the content of a file by its size and its first megabyte; None where there is no such file."""
+    """Hash the size and the first megabyte of a file; None if there is no such file."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -263,7 +264,7 @@ def _stamp(path: Path) -> str | None:
 
 
 def _tidy(folder: Path, todo: Sequence[_Todo], wanted: PatchRasterSpec) -> None:
-    """Delete what a killed run left behind and no picture of this one goes on with; the folder is held, so nobody is at work in it."""
+    """Delete leftovers of killed runs that this one does not resume. Call it while the folder is locked."""
     if left := set(folder.glob(f"{SCRATCH}*")):
         for old in left - {
             scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo

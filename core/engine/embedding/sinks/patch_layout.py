@@ -33,11 +33,11 @@ Precision = Literal["float32", "int8"]
 
 @dataclass(frozen=True)
 class PatchRasterSpec:
-    """Say how a picture becomes a raster of patch embeddings.
+    """How a picture becomes a raster of patch embeddings.
 
-    `gsd_m` metres per pixel as fed (None: the picture's own), `tile_px` and `policy` None as the card has them, `stride_px` None half a tile;
-    a whole number of patches. int8 keeps unit vectors times 127, float32 the network's own values. `stated_gsd_m` as in EmbeddingSpec. `batch`
-    tiles at a time, None for 16; it changes nothing but the speed.
+    `gsd_m` is as fed (None: the GSD of the picture). None takes the model card's value for `tile_px` and `policy`, half
+    a tile for `stride_px` (a whole number of patches), and 16 tiles for `batch`, which affects only the speed. int8
+    stores unit vectors times 127, float32 the values of the network. `stated_gsd_m` is as in EmbeddingSpec.
     """
 
     model: str
@@ -53,8 +53,11 @@ class PatchRasterSpec:
 
 @dataclass(frozen=True, eq=False)
 class PatchLayout:
-    """Tiles laid on the grid of patches: `corners` (n, 2) row and column of each tile's first patch; `step` (across, down) source pixels of one
-    fed pixel."""
+    """Tiles on the grid of patches.
+
+    `corners` (n, 2) are row and column of the first patch of each tile; `step` is the size of a fed pixel in source
+    pixels (across, down).
+    """
 
     plan: EmbeddingPlan
     corners: NDArray[np.int64]
@@ -69,7 +72,7 @@ class PatchLayout:
 
 @dataclass(frozen=True)
 class RasterOutline:
-    """What a raster will be, told before any tile is embedded: its `recipe` as kept in the file, its size in patches, `tiles` to embed."""
+    """Outline of a raster before any tile is embedded: the `recipe` stored in the file, its size in patches, its tiles."""
 
     recipe: dict[str, Any]
     rows: int
@@ -79,7 +82,7 @@ class RasterOutline:
 
 
 def plan_raster(source: Source, key: str, spec: PatchRasterSpec, stamp: str | None = None) -> RasterOutline:
-    """Say what `embed_patches` would write for a picture; raises as it does. `stamp` tells pictures of one name apart, None where nobody knows."""
+    """Describe what `embed_patches` would write for a picture; raises the same errors. `stamp` identifies its content."""
     model = load(spec.model)
     return describe_raster(lay_out(source, key, spec, model), source, key, spec, model, stamp)
 
@@ -99,7 +102,7 @@ def describe_raster(
 
 
 def scratch_of(source: Source, key: str, spec: PatchRasterSpec, out: Path, stamp: str | None = None) -> Path:
-    """Give the folder beside a raster in which it is made: another one for another recipe or content, so that work is gone on with or left alone."""
+    """Give the scratch folder for a raster; it depends on recipe and content, so only matching work is resumed."""
     meant = plan_raster(source, key, spec, stamp)
     said = [
         out.name,
@@ -124,7 +127,7 @@ def lay_out(source: Source, key: str, spec: PatchRasterSpec, model: Encoder) -> 
     stride_px = max(tile_px // 2 // patch_px, 1) * patch_px if spec.stride_px is None else spec.stride_px
     if stride_px % patch_px or not 0 < stride_px <= tile_px:
         raise EmbeddingError(
-            f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose multiples, stride at most the tile."
+            f"A tile of {tile_px} px every {stride_px} px leaves gaps or cuts patches of {patch_px} px: choose a stride that is a multiple of {patch_px}, at most the tile."
         )
     native = native_gsd(header, Known(spec.stated_gsd_m or entry.gsd_m))
     scalar = None if native is None else math.sqrt(native[0] * native[1])

@@ -29,8 +29,11 @@ from .patch_writing import room_for, write_raster
 
 @dataclass(frozen=True)
 class PatchProgress:
-    """Tiles `done` of `total`, of which `unreadable` could not be read and `empty` hold too little data; the raster has `rows` x `cols` patches of
-    `bands` values; `path` once it is written, and then `bare` patches have no vector."""
+    """Progress of one raster of `rows` x `cols` patches with `bands` values each: tiles `done` of `total`.
+
+    `unreadable` tiles could not be read, `empty` ones hold too few valid pixels. `path` is set once the raster is
+    written; `bare` is then the number of patches without a vector.
+    """
 
     done: int
     total: int
@@ -46,11 +49,11 @@ class PatchProgress:
 def embed_patches(
     source: Source, key: str, spec: PatchRasterSpec, out: Path, *, stamp: str | None = None
 ) -> Generator[PatchProgress]:
-    """Write the raster of patch embeddings of one picture to `out`, in one step at the end; yields after every batch.
+    """Write the raster of patch embeddings of one picture to `out`, atomically at the end; yields after each batch.
 
-    What was closed or killed goes on after the last finished batch when it is asked for again. Raises EmbeddingError for a stride or picture that does
-    not fit, a picture in which no tile can be embedded, a full disk, and while another process makes it; GeoError where it cannot be opened.
-    Tiles that cannot be read are counted; patches that only they cover have no vector.
+    Call it again with the same arguments to resume after the last finished batch. Raises EmbeddingError for an invalid
+    stride, a picture that is too small or has no usable tile, a full disk, and while another process writes the same
+    raster; raises GeoError if the picture cannot be opened. Patches covered only by unreadable tiles have no vector.
     """
     model = load(spec.model)
     lay = lay_out(source, key, spec, model)
@@ -87,10 +90,10 @@ def embed_patches(
             why = (
                 "no tile of it can be read"
                 if at.unreadable == at.total
-                else f"every tile has less than {spec.min_valid:.0%} of data or cannot be read"
+                else f"every tile has less than {spec.min_valid:.0%} valid pixels or cannot be read"
             )
             raise EmbeddingError(
-                f"{key} gives no patch a vector, for {why}: choose another picture, or a smaller --min-valid."
+                f"{key} cannot be embedded because {why}: choose another picture, or a smaller --min-valid."
             )
         write_raster(sums, lay, spec.data_type, wanted.recipe, scratch / "plain.tif", out)
         bare = lay.rows * lay.cols - sums.known()
@@ -101,7 +104,7 @@ def embed_patches(
 def _batches(
     lay: PatchLayout, spec: PatchRasterSpec, first: int
 ) -> Iterator[tuple[int, NDArray[Any], NDArray[np.uint8]]]:
-    """The first tile's number, the pictures that can be embedded, and what became of each of the batch's tiles."""
+    """Give, for each batch, the number of its first tile, the images to embed, and the state of each tile."""
     size = spec.batch or BATCH
     reader = Reader(lay.plan, lay.tile_px, size, spec.min_valid)
     for batch in reader.batches(iter(range(first, -(-len(lay.corners) // size)))):

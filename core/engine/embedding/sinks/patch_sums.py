@@ -1,6 +1,7 @@
-"""Sums of overlapping tiles' patch vectors, in files that outlive the process: a raster that was cut off goes on in the middle, to the same values.
+"""Weighted sums of the patch vectors of overlapping tiles, in files, so that an interrupted raster can be resumed.
 
-A batch is added in place, so what it is about to change is put aside first: one that was cut off is taken back, and made again.
+Batches are added in place. The values that a batch changes are saved first, so that an incomplete batch is undone and
+computed again, and the result is the same.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Sums:
         if not try_lock(self._lock):
             self._lock.close()
             raise EmbeddingError(
-                "Another process makes this very raster: wait for it, or choose another folder."
+                "Another process is writing this raster: wait for it, or choose another folder."
             )
         self.counts = _counts(folder)
         self.batches = self.counts.pop("batches", 0)
@@ -61,12 +62,12 @@ class Sums:
             self._take_back()
 
     def close(self) -> None:
-        """Let another process go on with them."""
+        """Release the lock."""
         self._lock.close()
 
     @property
     def _before(self) -> Path:
-        """Where that is kept which the next batch is about to change."""
+        """File with the values that the next batch changes."""
         return self._folder / f"before-{self.batches}.npz"
 
     def add(self, tiles: NDArray[np.int64], vectors: NDArray[np.float32], counts: Mapping[str, int]) -> None:
@@ -93,7 +94,7 @@ class Sums:
         before.unlink()
 
     def _take_back(self) -> None:
-        """Undo a batch that was cut off while it was added."""
+        """Undo a batch that was only partly added."""
         with np.load(self._before, allow_pickle=False) as kept:
             for n, at in enumerate(self._windows(kept["tiles"])):
                 self._sum[at], self._of[at] = kept[f"sum{n}"], kept[f"of{n}"]
@@ -103,7 +104,7 @@ class Sums:
         return [(slice(row, row + self._side), slice(col, col + self._side)) for row, col in corners]
 
     def blended(self, start: int) -> NDArray[np.float32]:
-        """Rows from `start` on, (at most 64, cols, d); NaN where no tile was."""
+        """Give the blended rows from `start` on, (at most 64, cols, d); NaN where there is no tile."""
         rows = slice(start, start + ROWS_AT_ONCE)
         weight = np.asarray(self._of[rows])
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -112,7 +113,7 @@ class Sums:
             )
 
     def known(self) -> int:
-        """How many patches have a vector."""
+        """Count the patches that have a vector."""
         return sum(
             int(np.count_nonzero(self._of[start : start + ROWS_AT_ONCE]))
             for start in range(0, len(self._of), ROWS_AT_ONCE)
@@ -120,7 +121,7 @@ class Sums:
 
 
 def _counts(folder: Path) -> dict[str, int]:
-    """What the folder says is done; nothing where it begins, or where a file of it is missing."""
+    """Read the counts of finished work; empty for a new folder, or if a file is missing."""
     try:
         said = json.loads((folder / STATE).read_text("utf-8"))
         return said if all((folder / name).is_file() for name in ("sum.bin", "weight.bin")) else {}
@@ -135,7 +136,7 @@ def mapped(
     the disk is full."""
     if new:
         with path.open("wb") as file:
-            if sys.platform == "darwin":  # which has no such call
+            if sys.platform == "darwin":  # has no posix_fallocate
                 for _ in range(shape[0]):
                     file.write(bytes(math.prod(shape[1:]) * 4))
             else:

@@ -21,19 +21,19 @@ INT8_STEP = 127.0
 
 
 class DiskFullError(EmbeddingError):
-    """A raster for which the disk has no room."""
+    """The disk has no room for a raster."""
 
 
 @contextmanager
 def room_for(lay: PatchLayout, bands: int, kind: Precision, key: str, scratch: Path) -> Generator[None]:
-    """Refuse what will not fit before hours of work, and turn a disk that fills up all the same into a sentence; `scratch` may hold a part already."""
+    """Raise DiskFullError before any work if a raster will not fit, and later if the disk fills up anyway."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     folder, block, patches = scratch.parent, block_side(lay), lay.rows * lay.cols
     padded = math.prod(-(-length // block) * block for length in (lay.rows, lay.cols))
     needed = patches * (bands + 1) * 4 + 2 * padded * bands * (1 if kind == "int8" else 4)
-    sentence = f"The raster of {key} needs about {needed / 1e6:,.1f} MB in {folder.name} while it is made, and {{}}: free some space, or choose another folder."
+    sentence = f"The raster of {key} needs about {needed / 1e6:,.1f} MB in {folder.name} while it is written, but {{}}: free some space, or choose another folder."
     free = shutil.disk_usage(folder).free
     if free + sum(file.stat().st_size for file in scratch.glob("*.bin")) < needed:
         raise DiskFullError(sentence.format(f"{free / 1e6:,.1f} MB are free"))
@@ -44,14 +44,14 @@ def room_for(lay: PatchLayout, bands: int, kind: Precision, key: str, scratch: P
 
 
 def block_side(lay: PatchLayout) -> int:
-    """The side of the plain raster's blocks: no larger than the raster needs."""
+    """Choose the block size of the intermediate raster, no larger than the raster needs."""
     return min(256, -(-max(lay.rows, lay.cols) // 16) * 16)
 
 
 def write_raster(
     sums: Sums, lay: PatchLayout, kind: Precision, recipe: dict[str, Any], plain: Path, out: Path
 ) -> None:
-    """Write a plain raster row by row, then the cloud-optimised one beside `out`, then rename it."""
+    """Write an intermediate raster row by row, convert it to a COG beside `out`, and rename it."""
     import warnings
 
     import rasterio
@@ -95,7 +95,7 @@ def write_raster(
 
 
 def _require_whole(raster: Path, patches: int) -> None:
-    """Read a raster back, for a block that a full disk swallowed is no error when a file is closed; raises OSError where patches are missing."""
+    """Read a raster back and raise OSError if patches are missing; GDAL does not report a full disk on close."""
     import rasterio
 
     with rasterio.open(raster) as file:
@@ -105,11 +105,11 @@ def _require_whole(raster: Path, patches: int) -> None:
         )
         found = sum(int(np.count_nonzero(np.isfinite(part) & (part != file.nodata))) for part in rows)
     if found != patches:
-        raise OSError(f"{found:,} of {patches:,} patches arrived in the file")
+        raise OSError(f"{found:,} of {patches:,} patches were written to the file")
 
 
 def _kept(vectors: NDArray[np.float32], kind: Precision) -> NDArray[Any]:
-    """Vectors as they are stored."""
+    """Convert vectors to the values that are stored."""
     if kind == "float32":
         return vectors
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)

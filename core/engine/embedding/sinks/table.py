@@ -1,4 +1,4 @@
-"""One model's part of a sweep: what its folder holds, what is left to do, and what becomes of a batch."""
+"""One model's part of an embedding run, which writes batches of vectors to a table."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ..read import EMPTY, OK, UNREADABLE, TileBatch
 from ..rows import EmbeddingRecipe, make_table
 
 ASSUMED_GSD_M = 1.0
-"""What a pixel is taken to measure, for res only, where neither the picture nor the user says."""
+"""GSD assumed when computing res, if neither the picture nor the user states one."""
 
 
 class TableRun:
-    """Join a plan, a model and the folder that its table goes into."""
+    """The run of one model over a plan, with the folder for its table."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class TableRun:
 
     @property
     def done(self) -> int:
-        """Windows that are behind."""
+        """Number of finished windows."""
         return int(self.counts.sum())
 
     def plan_json(self) -> dict[str, Any]:
-        """What must be the same for this folder to be gone on with."""
+        """Give the settings that must be the same to resume this folder."""
         info = self.recipe.info
         decided = {
             "tile_px": self.recipe.tile_px, "policy": self.recipe.policy, "pooling": info.pooling, "batch": self.batch,
@@ -78,7 +78,7 @@ class TableRun:
         return plan_json(self.recipe.spec, self.plan, decided)
 
     def start(self) -> None:
-        """Find what earlier goes left behind, and what is left to do; a shard or a batch that was damaged since is made anew."""
+        """Read what earlier runs finished and find what is left; damaged shards and batches are recomputed."""
         self.shards, damaged = self.folder.shards()
         self.fits = read_manifest(self.folder.path).get("batch_that_fits")
         self.waiting = self._on_disk()
@@ -88,12 +88,12 @@ class TableRun:
             if i not in self.waiting and shard_name(i // self.per_shard) not in self.shards
         }
         if damaged:
-            self.said = f"{self.folder.path.name}: {', '.join(damaged[:5])}{' and others' if len(damaged) > 5 else ''} is missing or damaged and is made anew."
-            self._write_manifest(complete=False)  # until then the table is not what it says
+            self.said = f"{self.folder.path.name}: {', '.join(damaged[:5])}{' and others' if len(damaged) > 5 else ''} is missing or damaged and will be recomputed."
+            self._write_manifest(complete=False)  # the table is incomplete until they are back
         self.folder.log("start", batches=self.batches, to_do=len(self.left), tiles=self.total)
 
     def take(self, index: int, state: NDArray[np.uint8]) -> bool:
-        """Count a batch that was put on disk, and write its shard once all of it is there; tells whether it was this model's to do."""
+        """Count a saved batch and write its shard once complete; False if this model did not have to do it."""
         if index not in self.left:
             return False
         self.left.remove(index)
@@ -103,12 +103,12 @@ class TableRun:
         return True
 
     def log_batch(self, index: int, rate: float, note: str) -> None:
-        """Note a finished batch in the folder's log."""
+        """Log a finished batch."""
         said = {"rate": round(rate, 3), "done": self.done, "unreadable": int(self.counts[UNREADABLE])}
         self.folder.log("batch", index=index, **said, **({"note": note} if note else {}))
 
     def end(self) -> bool:
-        """Finish the table if nothing is left, and tell whether that was so."""
+        """Finish the table if nothing is left; tell whether it is finished."""
         if self.left:
             self.folder.log("stopped", done=self.done)
             return False
@@ -118,7 +118,7 @@ class TableRun:
         return True
 
     def pace(self) -> float:
-        """Tiles per second of this network on one thread, on noise."""
+        """Measure tiles per second of this network on one thread, on noise."""
         return pace(
             self.model,
             self.recipe.tile_px,
@@ -128,7 +128,7 @@ class TableRun:
         )
 
     def _on_disk(self) -> set[int]:
-        """Count what earlier goes have done, and give the batches that wait for their shard."""
+        """Count what earlier runs have done, and give the batches that wait for their shard."""
         found = {
             i
             for i in self.folder.finished_batches()
@@ -156,7 +156,7 @@ class TableRun:
         )
 
     def seal(self, numbers: set[int]) -> None:
-        """Write those of some shards all of whose batches are there; then the manifest, and only then forget the batches."""
+        """Write the shards whose batches are all there, then the manifest; only then delete the batches."""
         for number in sorted(numbers):
             batches = range(number * self.per_shard, min((number + 1) * self.per_shard, self.batches))
             if not self.waiting.issuperset(batches):
@@ -182,7 +182,7 @@ class TableRun:
         self.folder.write_manifest(self.recipe.info, self.shards, said)
 
     def embed(self, batch: TileBatch, thread: int, say: Callable[[str], None]) -> None:
-        """Run the network of a thread's device on a batch and put the result on disk."""
+        """Run the network on the device of a thread and save the result."""
 
         def shrunk(sentence: str) -> None:
             self.fits = max(1, (self.fits or self.batch) // 2)
@@ -195,7 +195,7 @@ class TableRun:
     def vectors(
         self, batch: TileBatch, network: Encoder, say: Callable[[str], None]
     ) -> dict[str, NDArray[Any]]:
-        """Run a network on a batch: what `make_table` needs of it."""
+        """Run a network on a batch; returns the arrays that `make_table` needs."""
         gsd = np.where(np.isfinite(batch.gsd_m), batch.gsd_m, ASSUMED_GSD_M)
         native = np.where(np.isfinite(batch.native_gsd_m), batch.native_gsd_m, ASSUMED_GSD_M)
         vectors = np.empty((len(gsd), self.recipe.info.dimensions), np.float32)

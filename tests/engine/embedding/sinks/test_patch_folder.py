@@ -75,7 +75,7 @@ def test_what_is_there_is_kept_and_said(tmp_path):
     before = (tmp_path / "out" / "a.patches.tif").stat().st_mtime_ns
     drawn(tmp_path / "in" / "b.tif", 3)
     steps = run(tmp_path / "in", out=tmp_path / "out")
-    assert "1 of 2 rasters are there already" in notes(steps)
+    assert "1 of 2 rasters exist already" in notes(steps)
     assert [path.name for path in steps[-1].rasters] == ["a.patches.tif", "b.patches.tif"]
     assert steps[-1].total == 4, "only the other picture's tiles"
     assert (tmp_path / "out" / "a.patches.tif").stat().st_mtime_ns == before
@@ -97,10 +97,10 @@ def test_a_raster_made_otherwise_is_refused(tmp_path, more, words):
 
 def test_a_raster_of_another_picture_of_that_name_is_refused(tmp_path):
     run(drawn(tmp_path / "a" / "s.tif"), out=tmp_path / "out")
-    with pytest.raises(EmbeddingError, match="content is another"):
+    with pytest.raises(EmbeddingError, match="content of its picture is different"):
         run(drawn(tmp_path / "b" / "s.tif", 2), out=tmp_path / "out")
     (tmp_path / "out" / "s.patches.tif").write_bytes(b"no raster")
-    with pytest.raises(EmbeddingError, match="no raster of patch embeddings"):
+    with pytest.raises(EmbeddingError, match="not a raster of patch embeddings"):
         run(tmp_path / "a" / "s.tif", out=tmp_path / "out")
 
 
@@ -122,7 +122,7 @@ def test_a_picture_without_data_among_others_is_said(tmp_path):
         file.nodata = 0
         file.write(np.zeros((3, file.height, file.width), np.uint8))
     steps = run(tmp_path / "in", out=tmp_path / "out")
-    assert "bare.tif was left out: bare.tif gives no patch a vector" in notes(steps)
+    assert "bare.tif was left out: bare.tif cannot be embedded" in notes(steps)
     assert [path.name for path in steps[-1].rasters] == ["a.patches.tif"]
     assert steps[-1].done == steps[-1].total
 
@@ -131,7 +131,7 @@ def test_two_runs_into_one_folder_are_refused(tmp_path):
     scene = drawn(tmp_path / "a.tif")
     with (
         EmbeddingFolder(tmp_path / "out").locked(),
-        pytest.raises(EmbeddingError, match="is writing into out"),
+        pytest.raises(EmbeddingError, match="is writing to out"),
     ):
         run(scene, out=tmp_path / "out")
 
@@ -156,7 +156,7 @@ def test_a_run_stops_inside_a_picture_as_asked_and_goes_on_there(tmp_path):
         pass
     ask_to_stop(out)
     *_, last = steps
-    assert not last.finished and last.done < last.total and "Stopped as asked" in last.note
+    assert not last.finished and last.done < last.total and "Stopped; run the same command" in last.note
     again = list(embed_pictures(spec, wanted))
     assert again[1].done == last.done and again[1].rate is None, (
         "what is done is not done again, and says nothing about the pace"
@@ -169,7 +169,7 @@ def test_rasters_that_were_made_among_the_pictures_are_no_pictures(tmp_path):
     run(tmp_path, out=tmp_path / "made", data_type="int8")
     again = run(tmp_path, out=tmp_path / "made", data_type="int8")
     assert [path.name for path in again[-1].rasters] == ["a.patches.tif", "b.patches.tif"]
-    assert "2 of 2 rasters are there already" in notes(again)
+    assert "2 of 2 rasters exist already" in notes(again)
 
 
 def test_the_command_tells_rate_notes_and_rasters(tmp_path, capsys):
@@ -196,4 +196,4 @@ def test_the_command_tells_rate_notes_and_rasters(tmp_path, capsys):
     ]
     assert "3 of 8 tiles" in said.err and "tiles/s" in said.err and " left" in said.err
     assert main([*words, "--resume"]) == 0
-    assert "2 of 2 rasters are there already and are kept" in capsys.readouterr().err
+    assert "2 of 2 rasters exist already and are kept" in capsys.readouterr().err
