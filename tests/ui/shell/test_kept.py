@@ -69,11 +69,12 @@ def test_a_result_weighs_what_it_keeps_alive(tmp_path):
 
 
 def test_a_plan_weighs_its_windows():
-    from core.engine.embedding.plan import Grid, Plan
+    from core.engine.embedding.grids import Grid
+    from core.engine.embedding.plan import EmbeddingPlan
 
     boxes = np.zeros((100_000, 4))
     grid = Grid(None, "k", None, (0, 1, 2), boxes, 0, None, None)
-    assert size_of(Plan((grid,), 0, ())) >= boxes.nbytes
+    assert size_of(EmbeddingPlan((grid,), 0, ())) >= boxes.nbytes
 
 
 def test_a_shelf_that_is_cleared_away_frees_its_bytes():
