@@ -49,12 +49,12 @@ def test_a_shared_scale_covers_all_maps():
     assert shared_scale([low], [~everywhere]) == 1.0
 
 
-def test_unknown_maps_are_a_sentence(made):
+def test_unknown_error_maps_are_refused(made):
     with pytest.raises(JudgeError, match="choose one of"):
         error_map(made, "psnr")
 
 
-def test_patches_of_the_clicked_kind_are_found():
+def test_similar_patches_are_selected():
     image = np.zeros((3, 64, 64), np.float32)
     image[:, :, 32:] = 0.8
     image[:, :32, :32] += np.random.default_rng(0).random((32, 32), dtype=np.float32) * 0.3

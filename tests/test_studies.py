@@ -11,7 +11,7 @@ from tests.engine.conftest import plain_tile
 POLICY = Policy("native_gsd")
 
 
-def test_the_spread_is_that_of_the_pictures_that_were_imagined(small_scale_mae):
+def test_spread_is_that_of_the_reconstructions(small_scale_mae):
     tile = plain_tile(128)
     seen = list(monte_carlo(small_scale_mae, tile, MaskSpec("random", 0.5, seed=4), POLICY, count=6))
     assert [s.done for s in seen] == sorted(s.done for s in seen) and len(seen) > 1
@@ -34,7 +34,7 @@ def test_kinds_without_a_seed_become_random_patches_of_their_ratio(small_scale_m
     assert last.times.sum() == 3 * 8
 
 
-def test_a_sweep_hides_the_same_patches_and_more(small_scale_mae):
+def test_ratio_series_hides_the_same_patches_and_more(small_scale_mae):
     steps = list(
         ratio_series(
             small_scale_mae, plain_tile(64), MaskSpec("random", seed=2), POLICY, ratios=(0.25, 0.5, 0.75)
@@ -45,7 +45,7 @@ def test_a_sweep_hides_the_same_patches_and_more(small_scale_mae):
         assert (more.made.cells | fewer.made.cells == more.made.cells).all()
 
 
-def test_others_get_between_the_batches(small_scale_mae):
+def test_other_requests_run_between_batches(small_scale_mae):
     from contextlib import contextmanager
 
     entered = []

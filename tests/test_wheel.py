@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def test_a_notebook_needs_one_import(python: Path, tmp_path: Path) -> None:
 def test_the_command_has_every_verb_and_reconstructs(python: Path, tmp_path: Path) -> None:
     command = str(python.with_name("earth-mae"))
     said = in_it(python, command, "--help", folder=tmp_path)
-    verbs = {path.stem for path in (ROOT / "core/cli/verbs").glob("[a-z]*.py")}
+    verbs = {module.name for module in pkgutil.iter_modules([str(ROOT / "core/cli/verbs")])}
     assert said.returncode == 0 and verbs <= set(re.findall(r"[a-z]+", said.stdout)), said.stderr[-2000:]
     assert "earth-mae models" in said.stdout and "python -m core" not in said.stdout
     made = in_it(

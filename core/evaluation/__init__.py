@@ -1,1 +1,6 @@
-"""Protocols: what a picture or a vector is worth, in numbers with intervals. Receives vectors or an `embed` callable; no torch."""
+"""Evaluate models on image sets: protocols, baselines, confidence intervals and recipes. Needs no torch.
+
+`plan.EvaluationPlan` says what to evaluate, `running.evaluate` yields a `results.Result` for each number,
+and every result carries the `recipes.EvaluationRecipe` that reproduces it. Networks come in through the
+protocol `subjects.Subject`.
+"""

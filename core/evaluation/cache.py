@@ -1,4 +1,4 @@
-"""Results and vectors kept on disk by the hash of their recipe, so that a table resumes where it stopped."""
+"""A cache on disk of results and embeddings, keyed by the hash of their recipe."""
 
 from __future__ import annotations
 
@@ -21,55 +21,58 @@ from .results import Result
 from .sealed import seal, unseal
 
 CACHE_VARIABLE = "EARTH_MAE_CACHE"
-VECTOR_BYTES = 2 << 30  # vectors kept at most; the longest unused go first
+VECTOR_BYTES = 2 << 30  # of embeddings at most; the least recently used are deleted first
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder of results (`<key>.json`, arrays beside it in `<key>.npz`) and of embedding vectors."""
+    """A folder of results (`<key>.json`, their arrays in `<key>.npz`) and of embeddings (`vectors/`)."""
 
     folder: Path
 
     def result(self, recipe: EvaluationRecipe) -> Result | None:
-        """Give the stored result of a recipe, or None; a damaged file counts as none."""
+        """Return the stored result of a recipe, or None if it is missing or damaged."""
         stored = self._read(self._result_path(recipe))
         return stored if stored is not None and stored.recipe == recipe else None
 
     def holds_damaged(self, recipe: EvaluationRecipe) -> bool:
-        """Tell whether a result of a recipe is stored that cannot be trusted: its checksum is wrong, or missing as in earlier versions."""
+        """Return whether the stored result of a recipe is damaged, or was written before checksums."""
         return self._result_path(recipe).is_file() and self.result(recipe) is None
 
     def results(self) -> tuple[Result, ...]:
-        """Give every stored result, newest first; damaged files are passed over."""
-        found = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return tuple(result for path in found if (result := self._read(path)) is not None)
+        """Return every stored result, newest first; damaged files are skipped."""
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return tuple(result for path in paths if (result := self._read(path)) is not None)
 
     def keep_result(self, result: Result, arrays: dict[str, NDArray[Any]] | None = None) -> None:
-        """Store a result and what a page shows of it (predictions, scores per image). Raises OSError, for instance on a full disk."""
+        """Store a result and its arrays (predictions, scores per image).
+
+        Raises OSError, e.g. on a full disk.
+        """
         if arrays:
             write_atomic(self._arrays_path(result.recipe), _packed(arrays))
         write_atomic(self._result_path(result.recipe), json.dumps(seal(result.to_json()), indent=1).encode())
 
     def arrays(self, recipe: EvaluationRecipe) -> dict[str, NDArray[Any]] | None:
-        """Give the arrays stored with a result, or None."""
+        """Return the arrays stored with a result, or None."""
         return _unpacked(self._arrays_path(recipe))
 
     def holds_arrays(self, recipe: EvaluationRecipe) -> bool:
-        """Tell whether arrays are stored with a result."""
+        """Return whether arrays are stored with a result."""
         return self._arrays_path(recipe).is_file()
 
     def vectors(self, *parts: object) -> dict[str, NDArray[Any]] | None:
-        """Give the vectors stored under the given parts of a key, or None."""
+        """Return the embeddings stored under the parts of a key, or None."""
         path = self._vector_path(parts)
-        found = _unpacked(path)
-        if found is not None:
+        arrays = _unpacked(path)
+        if arrays is not None:
             os.utime(path)
-        return found
+        return arrays
 
     def keep_vectors(self, arrays: dict[str, NDArray[Any]], *parts: object) -> None:
-        """Store vectors, and let the longest unused ones go when all together pass VECTOR_BYTES.
+        """Store embeddings, and delete the least recently used beyond VECTOR_BYTES in total.
 
-        Vectors that cannot be written are not kept, for they can be computed again.
+        Write errors are ignored: embeddings can be recomputed.
         """
         with suppress(OSError):
             write_atomic(self._vector_path(parts), _packed(arrays))
@@ -100,7 +103,7 @@ class Cache:
 
 
 def default_cache() -> Cache:
-    """Give the cache in $EARTH_MAE_CACHE, else `cache/evaluation` of the program's own folder."""
+    """Return the cache in $EARTH_MAE_CACHE, by default `cache/evaluation` in the program's folder."""
     stated = os.environ.get(CACHE_VARIABLE)
     return Cache(Path(stated).expanduser() if stated else program_folder("cache") / "evaluation")
 

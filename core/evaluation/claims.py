@@ -1,6 +1,6 @@
-"""The three papers' claims, what our small runs found of them, and the papers' own figures beside ours: plain records that a file carries.
+"""Records of the three papers' claims: what each claims, what our small runs found, and the paper's figures.
 
-A record is written by `python -m core papers`; those that come with the program lie in `recorded/`.
+`python -m core papers` writes a record; those that come with the program are in `recorded/`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Published:
-    """A paper's own figures, in per cent: (label, value), what was measured, and why it is another protocol than ours.
+    """A paper's published figures in per cent: (label, value), the measure, and how its protocol differs.
 
     Labels that begin with `method` are the paper's own method.
     """
@@ -36,7 +36,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Statement:
-    """What a paper claims, as we test it: `ours` is the paper's method, `other` what it is measured against."""
+    """A paper's claim as we test it: `ours` is the paper's method, `other` the baseline."""
 
     name: str
     title: str
@@ -47,53 +47,65 @@ class Statement:
 
 
 STATEMENTS = {
-    found.name: found
-    for found in (
+    statement.name: statement
+    for statement in (
         Statement(
             "scale_mae",
             "Scale-MAE against MAE over scales",
-            "Positions that know the ground sample distance, and low and high bands painted apart, keep vectors useful when pictures get coarser.",
+            "A GSD-aware positional encoding, and a decoder with separate low and high bands, "
+            "keep embeddings useful when images get coarser.",
             "Scale-MAE",
             "MAE",
             Published(
                 "Scale-MAE, ICCV 2023, Table 1",
                 "Scale-MAE",
                 "kNN, mean over relative scales",
-                tuple((f"{method}, {title}", SCALE_MAE_KNN[data][method]) for data, title in (("eurosat", "EuroSAT"), ("ucmerced", "UC Merced"))
-                      for method in ("Scale-MAE", "SatMAE", "ConvMAE")),
-                "another protocol: ViT-L trained for 800 epochs on fMoW, other galleries, and against SatMAE and ConvMAE rather than MAE",
+                tuple(
+                    (f"{method}, {title}", SCALE_MAE_KNN[data][method])
+                    for data, title in (("eurosat", "EuroSAT"), ("ucmerced", "UC Merced"))
+                    for method in ("Scale-MAE", "SatMAE", "ConvMAE")
+                ),
+                "another protocol: ViT-L trained for 800 epochs on fMoW, other galleries, "
+                "and compared with SatMAE and ConvMAE rather than MAE",
             ),
         ),
         Statement(
             "tinymim",
             "TinyMIM against the same student without a teacher",
-            "A small network learns more from how a trained one relates patches than from masked pictures of its own.",
+            "A small network learns more from the relations between patches in a trained network "
+            "than from masked images.",
             "TinyMIM",
             "MAE",
             Published(
                 "TinyMIM, official README",
                 "TinyMIM",
                 "ImageNet-1K top-1 after fine-tuning, ViT-Ti",
-                tuple((method, top1) for method, size, top1, *_ in reversed(TINYMIM) if size == "Ti" and method in ("TinyMIM", "MAE")),
+                tuple(
+                    (method, top1)
+                    for method, size, top1, *_ in reversed(TINYMIM)
+                    if size == "Ti" and method in ("TinyMIM", "MAE")
+                ),
                 "another protocol: 300 epochs of ImageNet-1K, then fine-tuned with labels",
             ),
         ),
         Statement(
             "sdmae",
-            "SDMAE against MAE on 2,000 pictures",
-            "With little data, a tiny decoder with a location and a contrastive task beside it trains a better encoder than masked pixels alone.",
+            "SDMAE against MAE on 2,000 images",
+            "With little data, a tiny decoder with additional location and contrastive tasks "
+            "trains a better encoder than masked pixels alone.",
             "SDMAE",
             "MAE",
             Published(
-                "CMAE, the preprint that SDMAE grew from (arXiv 2205.10546), abstract",
+                "CMAE, the preprint behind SDMAE (arXiv 2205.10546), abstract",
                 "CMAE",
                 "Tiny-ImageNet top-1 after fine-tuning, ViT-B",
                 CMAE,
-                "another protocol: 100,000 training pictures, 300 epochs, then fine-tuned with labels; no table of SDMAE itself was recovered",
+                "another protocol: 100,000 training images, 300 epochs, then fine-tuned with labels; "
+                "no public table of SDMAE was found",
             ),
         ),
     )
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -107,9 +119,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class ArmComparison:
-    """One number of both arms on the same test images. `scale` None: the mean over the scales; `pooling` is (ours, other's).
+    """The results of both arms on the same test images; `scale` is None for the mean over scales.
 
-    `seeds` holds the difference of every seed; `p_value` McNemar's, for one seed and one scale; `floor` what a colour histogram reaches.
+    `pooling` is that of (ours, other). `seeds` are the differences of each seed. `p_value` is McNemar's, for
+    one seed and one scale. `floor` is the accuracy of a colour histogram.
     """
 
     data: str
@@ -127,13 +140,13 @@ class ArmComparison:
 
     @property
     def verdict(self) -> str:
-        """How the difference fell: "ahead", "behind" or "open" where its interval holds 0."""
+        """Return "ahead", "behind", or "open" if the interval of the difference contains 0."""
         return "ahead" if self.difference.low > 0 else "behind" if self.difference.high < 0 else "open"
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """One training run: `seed`, pictures seen, optimiser steps, hours, SHA-256 of its weights."""
+    """A training run: seed, images seen, optimiser steps, hours, SHA-256 of its weights."""
 
     seed: int
     pictures: int
@@ -144,7 +157,7 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class TrainedArm:
-    """One side of a comparison: its label, the training spec of its first run as plain values, and all its runs."""
+    """One arm of a comparison: its label, the training spec of its first run as plain values, its runs."""
 
     label: str
     spec: dict[str, Any]
@@ -153,7 +166,7 @@ class TrainedArm:
 
 @dataclass(frozen=True)
 class Claim:
-    """What our runs found of one paper's claim; `headline` is the first comparison."""
+    """The outcome of our runs for one paper's claim; `headline` is the first comparison."""
 
     name: str
     command: str
@@ -167,7 +180,7 @@ class Claim:
 
     @property
     def statement(self) -> Statement:
-        """The claim that was tested."""
+        """The statement that was tested."""
         return STATEMENTS[self.name]
 
     @property
@@ -177,19 +190,26 @@ class Claim:
 
     @property
     def hours(self) -> float:
-        """Hours of training of all runs together."""
+        """Return the hours of training of all runs."""
         return sum(run.hours for arm in (self.ours, self.other) for run in arm.runs)
 
     def sentence(self) -> str:
-        """The headline in words."""
-        top, said = self.headline, self.statement
-        fell = {"ahead": "is ahead of", "behind": "falls behind", "open": "cannot be told from"}[top.verdict]
+        """Return the headline as a sentence."""
+        top, statement = self.headline, self.statement
+        verdict = {
+            "ahead": "is ahead of",
+            "behind": "is behind",
+            "open": "is not distinguishable from",
+        }[top.verdict]
         where = f"{top.data}, {top.protocol}" + (", mean over scales" if top.scale is None else "")
         d = top.difference
-        return f"{said.ours} {fell} {said.other} ({where}): {100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]."
+        return (
+            f"{statement.ours} {verdict} {statement.other} ({where}): "
+            f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]."
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, the paper's own figures among them."""
+        """Return plain values, including the paper's figures."""
         return {
             **asdict(self),
             "paper": asdict(self.statement.paper),
@@ -198,85 +218,91 @@ class Claim:
         }
 
 
-def claim_from(said: dict[str, Any], where: str) -> Claim:
-    """Read what `to_json` gave. Raises RecipeError."""
+def claim_from(record: dict[str, Any], where: str) -> Claim:
+    """Read the output of `to_json`. Raises RecipeError."""
     try:
-        if said["name"] not in STATEMENTS:
-            raise ValueError(f"no paper called {said['name']!r:.40}")
-        arms = [_arm(said[side]) for side in ("ours", "other")]
-        found = tuple(_comparison(row) for row in said["comparisons"])
-        if not found or not all(arm.runs for arm in arms):
-            raise ValueError("nothing was compared")
-        limit = None if said["limit"] is None else int(said["limit"])
+        if record["name"] not in STATEMENTS:
+            raise ValueError(f"no paper called {record['name']!r:.40}")
+        arms = [_arm(record[side]) for side in ("ours", "other")]
+        comparisons = tuple(_comparison(row) for row in record["comparisons"])
+        if not comparisons or not all(arm.runs for arm in arms):
+            raise ValueError("it has no comparisons")
+        limit = None if record["limit"] is None else int(record["limit"])
         return Claim(
-            said["name"],
-            str(said["command"]),
-            str(said["machine"]),
-            int(said["pictures"]),
-            str(said["gallery"]),
+            record["name"],
+            str(record["command"]),
+            str(record["machine"]),
+            int(record["pictures"]),
+            str(record["gallery"]),
             limit,
             arms[0],
             arms[1],
-            found,
+            comparisons,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise RecipeError(
-            f"{where} holds no comparison of a paper's claim ({problem}): write it again with python -m core papers."
+            f"{where} is not a valid record of a claim ({problem}): "
+            "write it again with python -m core papers."
         ) from problem
 
 
-def _arm(said: dict[str, Any]) -> TrainedArm:
+def _arm(record: dict[str, Any]) -> TrainedArm:
     return TrainedArm(
-        str(said["label"]), dict(said["spec"]), tuple(TrainedRun(**run) for run in said["runs"])
+        str(record["label"]), dict(record["spec"]), tuple(TrainedRun(**run) for run in record["runs"])
     )
 
 
-def _comparison(said: dict[str, Any]) -> ArmComparison:
-    first, second = said["pooling"]
+def _comparison(record: dict[str, Any]) -> ArmComparison:
+    first, second = record["pooling"]
     fields: dict[str, Any] = {
-        **said,
+        **record,
         "pooling": (str(first), str(second)),
-        "seeds": tuple(map(float, said["seeds"])),
+        "seeds": tuple(map(float, record["seeds"])),
     }
     for side in ("ours", "other", "difference"):
-        fields[side] = Measured(**{key: float(value) for key, value in said[side].items()})
+        fields[side] = Measured(**{key: float(value) for key, value in record[side].items()})
     return ArmComparison(**fields)
 
 
 def write_claim(claim: Claim, folder: Path) -> Path:
-    """Write `<name>.json` in one atomic step."""
+    """Write `<name>.json` atomically."""
     return write_atomic(
         folder / f"{claim.name}.json", json.dumps(seal(claim.to_json()), indent=1).encode() + b"\n"
     )
 
 
 def read_claims(folder: Path = RECORDED) -> tuple[Claim, ...]:
-    """The claims recorded in a folder, in the papers' order; none where nothing was run yet. Raises RecipeError for a damaged record."""
-    found: list[Claim] = []
+    """Return the claims recorded in a folder, in the papers' order.
+
+    Raises RecipeError for a damaged record.
+    """
+    claims: list[Claim] = []
     for name in STATEMENTS:
         path = folder / f"{name}.json"
         if not path.is_file():
             continue
         try:
-            said = unseal(json.loads(path.read_bytes()[:MAX_BYTES]))
+            record = unseal(json.loads(path.read_bytes()[:MAX_BYTES]))
         except (OSError, ValueError, RecursionError) as problem:
             raise RecipeError(
                 f"{path.name} cannot be read ({problem}): write it again with python -m core papers."
             ) from problem
-        found.append(claim_from(said, path.name))
-    return tuple(found)
+        claims.append(claim_from(record, path.name))
+    return tuple(claims)
 
 
 def text_of(claims: Sequence[Claim]) -> str:
-    """Claims as text: our figures with intervals, the paper's own below, marked as another protocol."""
+    """Return claims as text: our figures with intervals, followed by the paper's, of another protocol."""
     lines: list[str] = []
     for claim in claims:
-        said = claim.statement
-        lines += [f"{said.title}: {claim.sentence()}"]
+        statement = claim.statement
+        lines += [f"{statement.title}: {claim.sentence()}"]
         for row in claim.comparisons:
+            scale = "mean over scales" if row.scale is None else f"{100 * row.scale:g} %"
             lines.append(
-                f"  {row.data}, {row.protocol}, {'mean over scales' if row.scale is None else f'{100 * row.scale:g} %'}, {'/'.join(dict.fromkeys(row.pooling))}: "
-                f"{said.ours} {_said(row.ours)}, {said.other} {_said(row.other)}, difference {100 * row.difference.value:+.1f} "
+                f"  {row.data}, {row.protocol}, {scale}, {'/'.join(dict.fromkeys(row.pooling))}: "
+                f"{statement.ours} {_percent(row.ours)}, {statement.other} {_percent(row.other)}, "
+                f"difference {100 * row.difference.value:+.1f} "
                 f"[{100 * row.difference.low:+.1f}, {100 * row.difference.high:+.1f}] points"
                 + (
                     f"; seeds {', '.join(f'{100 * seed:+.1f}' for seed in row.seeds)}"
@@ -284,10 +310,11 @@ def text_of(claims: Sequence[Claim]) -> str:
                     else ""
                 )
             )
-        own = ", ".join(f"{label} {value:.1f}" for label, value in said.paper.rows)
-        lines += [f"  {said.paper.source}, {said.paper.measure}, %: {own}", f"  {said.paper.protocol}"]
+        own = ", ".join(f"{label} {value:.1f}" for label, value in statement.paper.rows)
+        paper = statement.paper
+        lines += [f"  {paper.source}, {paper.measure}, %: {own}", f"  {paper.protocol}"]
     return "\n".join(lines)
 
 
-def _said(measured: Measured) -> str:
+def _percent(measured: Measured) -> str:
     return f"{100 * measured.value:.1f} [{100 * measured.low:.1f}, {100 * measured.high:.1f}]"

@@ -1,4 +1,4 @@
-"""Two numbers on the same images side by side: a paired test, and how alike the two models' embeddings are."""
+"""Compare two results on the same images: a paired test, and the similarity of the two embeddings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEIGHBOURS = 20
 
 @dataclass(frozen=True)
 class ResultComparison:
-    """Second minus first on the same test images; overlap of nearest neighbours and linear CKA where both models' vectors are kept."""
+    """Second minus first on the same test images; overlap and CKA are None without cached embeddings."""
 
     first: Result
     second: Result
@@ -33,7 +33,7 @@ class ResultComparison:
     cka: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values."""
+        """Return plain values."""
         return {
             "first": self.first.recipe.key,
             "second": self.second.recipe.key,
@@ -49,8 +49,8 @@ class ResultComparison:
         }
 
     def sentence(self) -> str:
-        """Say what was found in one line; a model is named with the policy that its positions heard."""
-        a, b, apart = self.first.recipe, self.second.recipe, self.paired.difference
+        """Return the comparison as one line; models are named with their policies."""
+        a, b, difference = self.first.recipe, self.second.recipe, self.paired.difference
         same = a.model == b.model
         names = (
             (f"{a.policy or 'no GSD'} {100 * a.scale:g} %", f"{b.policy or 'no GSD'} {100 * b.scale:g} %")
@@ -65,19 +65,23 @@ class ResultComparison:
             if a.ratio
             else ""
         )
-        sure = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
-        alike = (
+        p_value = "" if self.paired.p_value is None else f", McNemar p = {self.paired.p_value:.2g}"
+        similarity = (
             ""
             if self.overlap is None
-            else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, linear CKA {self.cka:.2f}"
+            else f"; {100 * self.overlap.mean:.0f} % of {self.neighbours} neighbours shared, "
+            f"linear CKA {self.cka:.2f}"
         )
-        return f"{where}: {names[1]} minus {names[0]}: {self.first.metric} {apart.mean:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}]{sure}{alike}"
+        return (
+            f"{where}: {names[1]} minus {names[0]}: {self.first.metric} {difference.mean:+.3f} "
+            f"[{difference.low:+.3f}, {difference.high:+.3f}]{p_value}{similarity}"
+        )
 
 
 def comparable(first: Result, second: Result) -> bool:
-    """Whether two numbers were scored on the same images by the same metric and protocol, with the same k, temperature, shots and draws.
+    """Return whether two results have the same images, metric, protocol, k, temperature, shots and draws.
 
-    A sweep is kNN at several scales; scales, policies and poolings may differ.
+    A scale series counts as kNN; scales, policies and poolings may differ.
     """
     a, b = first.recipe.scored_as, second.recipe.scored_as
     same = (
@@ -101,32 +105,34 @@ def comparable(first: Result, second: Result) -> bool:
 
 
 def comparisons(results: Sequence[Result], cache: Cache) -> Iterator[ResultComparison]:
-    """Compare every model with the first one that was scored alike: on the same set, at the same scale, by the same protocol.
+    """Compare every model with the first one on the same set, at the same scale, under the same protocol.
 
-    Where the first one was scored under several policies, the one that the other was scored under too is its partner, else its first.
+    If the first model has results under several policies, the one with the same policy is used, else the
+    first.
     """
     first: dict[tuple[object, ...], list[Result]] = {}
     for result in results:
         recipe = result.recipe
         key = (recipe.data_hash, recipe.protocol, recipe.scale, recipe.shots, recipe.ratio)
-        opponents = first.setdefault(key, [result])
-        if opponents[0].recipe.model == recipe.model:
-            opponents.append(result)
+        references = first.setdefault(key, [result])
+        if references[0].recipe.model == recipe.model:
+            references.append(result)
             continue
-        alike = [other for other in opponents if comparable(other, result)]
+        matches = [other for other in references if comparable(other, result)]
         partner = next(
-            (other for other in alike if other.recipe.policy == recipe.policy), alike[0] if alike else None
+            (other for other in matches if other.recipe.policy == recipe.policy),
+            matches[0] if matches else None,
         )
         if partner is not None:
             yield compare_results(partner, result, cache)
 
 
 def compare_results(first: Result, second: Result, cache: Cache) -> ResultComparison:
-    """Compare two stored numbers. Raises FeatureError where what they were scored from is not kept, or is of other images."""
+    """Compare two stored results. Raises FeatureError if their arrays are missing or of different images."""
     a, b = (cache.arrays(result.recipe) for result in (first, second))
     if a is None or b is None:
         raise FeatureError(
-            "What one of the two numbers was computed from is no longer kept: evaluate it again."
+            "The arrays of one of the two results are no longer in the cache: evaluate it again."
         )
     if first.metric == "miou":
         return ResultComparison(
@@ -135,9 +141,9 @@ def compare_results(first: Result, second: Result, cache: Cache) -> ResultCompar
     name = "psnr" if first.metric == "psnr" else "right"
     if "rows" in a and not np.array_equal(a["rows"], b["rows"]):
         raise FeatureError(
-            "The two were not scored on the same images one by one: some could not be read under one of them."
+            "The two results are not on the same images, because some could not be read: evaluate both again."
         )
-    neighbours, overlap, cka = _alike(first, second, a.get("rows"), cache)
+    neighbours, overlap, cka = _similarity(first, second, a.get("rows"), cache)
     return ResultComparison(first, second, compare(a[name], b[name]), neighbours, overlap, cka)
 
 
@@ -145,16 +151,16 @@ def _named(recipe: EvaluationRecipe) -> str:
     return f"{recipe.model} ({recipe.policy})" if recipe.policy else recipe.model
 
 
-def _alike(
+def _similarity(
     first: Result, second: Result, rows: NDArray[np.int64] | None, cache: Cache
 ) -> tuple[int | None, Interval | None, float | None]:
-    """Neighbours asked for, overlap and CKA over test images; nothing where vectors are not kept or one model gives all images the same."""
+    """Return k, overlap and CKA over test images; None without embeddings, or if they are constant."""
     a, b = (stored_vectors(result.recipe, cache) for result in (first, second))
     if rows is None or a is None or b is None or not np.array_equal(a.rows, b.rows):
         return None, None, None
-    here = np.isin(a.rows, rows)
-    x, y = a.features[here], b.features[here]
-    count = min(NEIGHBOURS, (len(x) - 1) // 2)  # all the others are shared by any two models
+    is_test = np.isin(a.rows, rows)
+    x, y = a.features[is_test], b.features[is_test]
+    count = min(NEIGHBOURS, (len(x) - 1) // 2)  # with all others as neighbours, any two models agree
     if count < 1:
         return None, None, None
     try:

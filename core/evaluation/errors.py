@@ -1,19 +1,19 @@
-"""What can go wrong when a model is scored, each with a sentence that says what to do next."""
+"""Errors of evaluations; each message says what to do next."""
 
 from ..errors import ExplorerError
 
 
 class EvaluationError(ExplorerError):
-    """Base of every error that an evaluation may show."""
+    """Base class of all evaluation errors."""
 
 
 class LabelledSetError(EvaluationError):
-    """A labelled set is missing, empty, or its labels cannot be used."""
+    """A labelled set is missing, empty or inconsistent."""
 
 
 class FeatureError(EvaluationError):
-    """Vectors cannot be scored: not finite, of the wrong shape, or too few."""
+    """Features cannot be scored: they are not finite, have the wrong shape, or are too few."""
 
 
 class RecipeError(EvaluationError):
-    """A recipe file cannot be read, or asks for what the protocol does not know."""
+    """A recipe or plan is invalid."""

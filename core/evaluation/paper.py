@@ -1,4 +1,4 @@
-"""The papers' own tables, and ours beside them with every difference of protocol named."""
+"""The papers' published tables, and our results beside them with every difference of protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .data.published import PUBLISHED
 from .recipes import EvaluationRecipe
 from .results import Result
 
-# Scale-MAE, ICCV 2023, Table 1: kNN accuracy in %, mean over the sweep of relative GSDs, ViT-L.
+# Scale-MAE, ICCV 2023, Table 1: kNN accuracy in %, mean over relative GSDs, ViT-L.
 SCALE_MAE_KNN: dict[str, dict[str, float]] = {
     "airound": {"Scale-MAE": 63.2, "SatMAE": 57.8, "ConvMAE": 59.7},
     "cvbrct": {"Scale-MAE": 69.7, "SatMAE": 66.2, "ConvMAE": 68.4},
@@ -34,8 +34,8 @@ SCALE_MAE_SPACENET: tuple[tuple[str, str, str, float], ...] = (
     ("ConvMAE", "ViT-L", "UperNet", 77.6),
     ("Scale-MAE", "ViT-L", "UperNet", 78.9),
 )
-# TinyMIM, official README: (method, size, ImageNet-1K top-1, ADE20K mIoU, ImageNet-A, ImageNet-R in %, ImageNet-C mean corruption error,
-# lower is better). None where it gives none.
+# TinyMIM, official README: (method, size, ImageNet-1K top-1, ADE20K mIoU, ImageNet-A, ImageNet-R in %,
+# ImageNet-C mean corruption error, lower is better). None where the README has no value.
 TINYMIM: tuple[tuple[str, str, float, float, float | None, float | None, float | None], ...] = (
     ("MAE", "Ti", 71.6, 37.6, 7.0, 36.5, 55.2),
     ("TinyMIM", "Ti", 75.8, 44.0, 11.0, 39.8, 50.1),
@@ -45,8 +45,9 @@ TINYMIM: tuple[tuple[str, str, float, float, float | None, float | None, float |
     ("MAE", "B", 83.6, 48.1, 33.6, 50.0, 37.8),
     ("TinyMIM", "B", 85.0, 52.2, 43.0, 54.6, 32.7),
 )
-# CMAE, the preprint in which SDMAE's authors introduced the method (arXiv 2205.10546), abstract: Tiny-ImageNet top-1 in %, ViT-B; MAE's is theirs
-# less the stated lead of 2.89. No table of SDMAE itself was recovered from a public copy.
+# CMAE, the preprint in which SDMAE's authors introduced the method (arXiv 2205.10546), abstract:
+# Tiny-ImageNet top-1 in %, ViT-B. MAE's value is CMAE's minus the stated lead of 2.89.
+# No public table of SDMAE was found.
 CMAE: tuple[tuple[str, float], ...] = (("CMAE", 65.84), ("MAE", 62.95))
 FULL_GALLERY = {"eurosat": 21_600, "resisc45": 25_200, "mlrsnet": 87_150, "airound": 8_995}
 PAPER_SCALES = (0.125, 0.25, 0.5, 1.0)
@@ -54,7 +55,7 @@ PAPER_SCALES = (0.125, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One model on one set: our mean over the scales that were run (in %), the paper's numbers, and what differs."""
+    """A model on a set: our mean over scales, the paper's values (in %), and differences of protocol."""
 
     data: str
     model: str
@@ -65,9 +66,9 @@ class PaperRow:
 
 
 def against_paper(results: Sequence[Result], official: Collection[str] = ()) -> list[PaperRow]:
-    """Give a row for every model, set and policy whose kNN accuracies the Scale-MAE paper also reports.
+    """Return a row for every model, set and policy on a set that the Scale-MAE paper reports.
 
-    `official` holds the SHA-256 of files with the paper's own weights (core.models.checkpoints.releases): of those no other network is told.
+    `official` are the SHA-256 of the paper's own weights (core.models.checkpoints.releases).
     """
     groups: dict[tuple[str, str, str | None], list[Result]] = defaultdict(list)
     for result in results:
@@ -87,12 +88,13 @@ def against_paper(results: Sequence[Result], official: Collection[str] = ()) -> 
 
 
 def paper_text(rows: Sequence[PaperRow]) -> str:
-    """Write the comparison as text, the papers' other tables below it as what they are: other protocols."""
+    """Return the comparison as text, followed by the papers' tables of other protocols."""
     lines = ["kNN, mean over relative scales, % (paper: Scale-MAE, ICCV 2023, Table 1, ViT-L)"]
     for row in rows:
         theirs = ", ".join(f"{name} {value:.1f}" for name, value in row.paper.items())
         lines.append(
-            f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; paper: {theirs}"
+            f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; "
+            f"paper: {theirs}"
         )
         lines += [f"    differs: {difference}" for difference in row.differences]
     if not rows:
@@ -104,7 +106,8 @@ def paper_text(rows: Sequence[PaperRow]) -> str:
         f"  {method}, {backbone}, {head}: {miou:.1f}" for method, backbone, head, miou in SCALE_MAE_SPACENET
     ]
     lines.append(
-        "ImageNet-1K top-1 / ADE20K mIoU / IN-A / IN-R % / IN-C, lower is better (TinyMIM; another protocol: fine-tuned on ImageNet, not run here)"
+        "ImageNet-1K top-1 / ADE20K mIoU / IN-A / IN-R % / IN-C, lower is better "
+        "(TinyMIM; another protocol: fine-tuned on ImageNet, not run here)"
     )
     lines += [
         f"  {method}-{size}: {' / '.join('-' if score is None else f'{score:.1f}' for score in scores)}"
@@ -115,39 +118,43 @@ def paper_text(rows: Sequence[PaperRow]) -> str:
 
 def _differences(data: str, members: Sequence[Result], official: Collection[str]) -> list[str]:
     recipe = members[0].recipe
-    found = [] if recipe.weights in official else ["our network is not the paper's ViT-L trained on fMoW"]
+    differences = (
+        [] if recipe.weights in official else ["our network is not the paper's ViT-L trained on fMoW"]
+    )
     scales = sorted({result.recipe.scale for result in members})
     if tuple(scales) != PAPER_SCALES:
-        found.append(
+        differences.append(
             f"scales {', '.join(f'{100 * s:g} %' for s in scales)} instead of 12.5, 25, 50 and 100 %"
         )
-    found.append(
-        "gallery and test images are both downsampled; the paper's wording downsamples only the test images"
-    )
+    differences.append("gallery and test images are both downsampled; the paper says only the test images")
     gallery = int(members[0].details.get("gallery", 0))
     if data in FULL_GALLERY and gallery != FULL_GALLERY[data]:
-        found.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")
+        differences.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")
     elif data not in FULL_GALLERY:
-        found.append(f"split: {recipe.split}; the paper's is random 90/10")
+        differences.append(f"split: {recipe.split}; the paper's is random 90/10")
     if recipe.limit is not None:
-        found.append(f"at most {recipe.limit} images of each class and split")
+        differences.append(f"at most {recipe.limit} images per class and split")
     if recipe.pooling not in (None, "cls"):
-        found.append(f"vectors by the pooling {recipe.pooling}; the paper's are the class token")
+        differences.append(f"pooling {recipe.pooling}; the paper uses the class token")
     if recipe.normalisation != "dataset":
-        found.append("colours normalised by the model's card; the authors' code uses each set's statistics")
-    if (recipe.k, recipe.tau) != (20, 0.07):
-        found.append(f"k {recipe.k} and temperature {recipe.tau} instead of 20 and 0.07")
-    if not all(_authors_res(result.recipe) for result in members):
-        found.append(f"res by the policy {recipe.policy}; the authors' code uses 224 / input size, or 1")
-    if recipe.overwrite_batch is None:
-        found.append(
-            "exact gallery; the authors' code loses some rows of the last batch (--overwrite-batch reproduces it)"
+        differences.append(
+            "colours normalised by the model's card; the authors' code uses each set's statistics"
         )
-    return found
+    if (recipe.k, recipe.tau) != (20, 0.07):
+        differences.append(f"k {recipe.k} and temperature {recipe.tau} instead of 20 and 0.07")
+    if not all(_has_authors_res(result.recipe) for result in members):
+        differences.append(
+            f"res by the policy {recipe.policy}; the authors' code uses 224 / input size, or 1"
+        )
+    if recipe.overwrite_batch is None:
+        differences.append(
+            "exact gallery; the authors' code loses rows of the last batch (see --overwrite-batch)"
+        )
+    return differences
 
 
-def _authors_res(recipe: EvaluationRecipe) -> bool:
-    """Whether positions heard what the authors' code gives them, 224 / input size or 1; a model without such positions hears nothing else."""
+def _has_authors_res(recipe: EvaluationRecipe) -> bool:
+    """Return whether res is that of the authors' code, 224 / input size or 1, or not used by the model."""
     return (
         recipe.res is None
         or recipe.size_px is None

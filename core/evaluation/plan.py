@@ -1,4 +1,4 @@
-"""What is to be evaluated: models x sets x scales x policies, turned into one recipe for every number."""
+"""Plans: models x sets x scales x policies, turned into a recipe for every result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..policy import POLICIES, policy_from_text
 from .bounds import MAX_SIZE_PX, check_settings
 from .data.datasets import LabelledSet, native_gsd
-from .data.masked import MaskedSet
+from .data.masked_set import MaskedSet
 from .data.published import LABELLED_TABLE
 from .errors import FeatureError, LabelledSetError, RecipeError
 from .protocols.knn import KnnSpec
@@ -19,6 +19,7 @@ from .recipes import PROTOCOLS, EvaluationRecipe, author_recipe
 from .subjects import Subject
 
 SCALE_SERIES = (0.125, 0.25, 0.5, 1.0)
+"""Default relative scales of the protocol `sweep`, which people see as the scale series."""
 LINEAR_HEAD = (
     "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
 )
@@ -26,12 +27,14 @@ LINEAR_HEAD = (
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """A table to fill. `policies` are texts such as "log_gsd" or "manual-2.5", None the card's; `scales` relative to native.
+    """What to evaluate, on which sets and under which settings. Raises RecipeError for invalid settings.
 
-    `feed` "native" shows the network the picture at its scaled size (up to whole patches), "input" at the model's own size.
-    `limit` images of each class and split; None all of them (reconstruction: 20). With `fit_k` a gallery that the limit left smaller than k
-    votes as a whole; with `fit_shots` more shots than the smallest class has become as many as it has. `gsd_m` metres of a native pixel,
-    where the set does not say. Raises RecipeError for what cannot be meant.
+    `scales` are relative to the native size. `policies` are texts such as "log_gsd" or "manual-2.5", None for
+    the model card's. `feed` is "native" for images at their scaled size, rounded up to whole patches, or
+    "input" for the model's input size; `size_px` replaces both. `limit` is the number of images per class and
+    split, None for all (reconstruction: 20). With `fit_k`, k is reduced to a gallery that the limit made
+    smaller; with `fit_shots`, shots are reduced to the smallest class. `gsd_m` is the GSD of a native pixel,
+    for sets that do not state it.
     """
 
     protocol: str = "knn"
@@ -60,20 +63,20 @@ class EvaluationPlan:
             )
         if not self.scales or not all(0 < scale <= 1 for scale in self.scales):
             raise RecipeError(
-                "Scales are shares of the native size, above 0 and up to 100 %; give for example 12.5,25,50,100."
+                "Scales must be above 0 and at most 100 % of the native size, such as 12.5,25,50,100."
             )
         if not self.ratios or not all(0 < ratio < 1 for ratio in self.ratios):
-            raise RecipeError("Mask ratios lie between 0 and 1; give for example 0.75,0.5.")
+            raise RecipeError("Mask ratios must be between 0 and 1; give for example 0.75,0.5.")
         if self.feed not in ("native", "input"):
             raise RecipeError(
-                f"Pictures are fed at their 'native' or at the model's 'input' size, not '{self.feed}'; choose one."
+                f"Images are fed at 'native' or 'input' size, not '{self.feed}'; choose one of them."
             )
         if self.normalisation not in ("card", "dataset"):
             raise RecipeError(
-                f"Colours are normalised by the 'card' or the 'dataset', not '{self.normalisation}'; choose one."
+                f"The normalisation is 'card' or 'dataset', not '{self.normalisation}'; choose one of them."
             )
         if not self.shots:
-            raise RecipeError("No number of shots was given; give for example 1,5,10.")
+            raise RecipeError("No number of shots was given; choose for example 1,5,10.")
         knn = self.knn
         check_settings(
             seed=self.seed,
@@ -93,7 +96,7 @@ def embedding_recipes(
 ) -> Iterator[EvaluationRecipe]:
     """Yield a recipe for every scale, policy and (few-shot) number of shots of one model on one set.
 
-    Raises EvaluationError where the set has too few images for k or the shots, or pictures too large for a network.
+    Raises EvaluationError if the set has too few images for k or the shots, or its images are too large.
     """
     seen: set[str] = set()
     for scale in plan.scales:
@@ -102,7 +105,7 @@ def embedding_recipes(
         ):
             for shots in _shots(plan, data) if plan.protocol == "few-shot" else (None,):
                 recipe = _embedding_recipe(plan, subject, data, scale, policy, shots)
-                if recipe.key not in seen:  # the card's policy may also be among those asked for
+                if recipe.key not in seen:  # the card's policy may also be named explicitly
                     seen.add(recipe.key)
                     yield recipe
 
@@ -110,20 +113,20 @@ def embedding_recipes(
 def resolve_res(
     subject: Subject, policy: str, *, gsd_m: float, native_gsd_m: float, input_px: int, data: str
 ) -> float:
-    """Give the res of a policy; raises LabelledSetError when the policy needs a GSD that the set does not state."""
+    """Return the res of a policy. Raises LabelledSetError if it needs a GSD that the set does not state."""
     chosen = policy_from_text(policy)
     if math.isnan(gsd_m):
         if POLICIES[chosen.name].needs_gsd:
             raise LabelledSetError(
                 f"'{data}' states no ground sample distance, which the policy {chosen.name} needs; "
-                "give --gsd-m, or choose the policy author_eval."
+                "give it with --gsd-m, or choose the policy author_eval."
             )
         gsd_m = native_gsd_m = 1.0
     return subject.res(chosen, gsd_m, input_px, native_gsd_m)
 
 
 def whole_patches(size_px: int, patch_px: int) -> int:
-    """Give the smallest multiple of the patch that holds size_px."""
+    """Round a size up to a multiple of the patch."""
     return max(1, math.ceil(size_px / patch_px)) * patch_px
 
 
@@ -137,12 +140,12 @@ def _embedding_recipe(
 ) -> EvaluationRecipe:
     author = author_recipe(plan.author, data.published) if plan.author else None
     scaled_px = max(1, round(data.native_px * scale))
-    wanted_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
-    size_px = whole_patches(plan.size_px or (author and author.size_px) or wanted_px, subject.patch_px)
+    default_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
+    size_px = whole_patches(plan.size_px or (author and author.size_px) or default_px, subject.patch_px)
     if size_px > MAX_SIZE_PX and subject.default_policy is not None:
         raise LabelledSetError(
-            f"Pictures of '{data.name}' would be fed at {size_px:,} px, more than the {MAX_SIZE_PX:,} px that are tried; "
-            "feed them smaller with --size, or at the model's own size with --feed input."
+            f"Images of '{data.name}' would be fed at {size_px:,} px, more than the limit of "
+            f"{MAX_SIZE_PX:,} px; feed them smaller with --size, or with --feed input."
         )
     native_m = native_gsd(data)
     gsd_m = native_m * data.native_px / size_px
@@ -187,26 +190,28 @@ def _embedding_recipe(
 
 
 def _neighbours(plan: EvaluationPlan, subject: Subject, data: LabelledSet | MaskedSet) -> int:
-    """The plan's k, fitted to the gallery where it may be; known before anything is embedded."""
+    """Return k, reduced to the gallery if allowed; checked before anything is embedded."""
     gallery = len(data.rows("train"))
     if plan.knn.k <= gallery:
         return plan.knn.k
     if plan.fit_k and plan.limit is not None:
         return gallery
     raise FeatureError(
-        f"{subject.name} on '{data.name}': k is {plan.knn.k} but the gallery holds {gallery} images; choose k from 1 to {gallery}, or a larger gallery."
+        f"{subject.name} on '{data.name}': k is {plan.knn.k} but the gallery holds {gallery} images; "
+        f"choose k from 1 to {gallery}, or a larger gallery."
     )
 
 
 def _shots(plan: EvaluationPlan, data: LabelledSet | MaskedSet) -> tuple[int, ...]:
-    """Shots that every class has training images for; known before anything is embedded."""
-    assert isinstance(data, LabelledSet)  # few-shot is scored on classes of pictures
+    """Return the numbers of shots that every class has images for; checked before anything is embedded."""
+    assert isinstance(data, LabelledSet)  # few-shot classifies whole images
     fewest = int(np.unique(data.labels[data.rows("train")], return_counts=True)[1].min())
     if plan.fit_shots:
         return tuple(dict.fromkeys(min(shots, fewest) for shots in plan.shots))
     if max(plan.shots) > fewest:
         raise FeatureError(
-            f"{max(plan.shots)} shots were asked for, but the smallest class of '{data.name}' has {fewest} training images; choose 1 to {fewest}."
+            f"{max(plan.shots)} shots were requested, but the smallest class of '{data.name}' has "
+            f"{fewest} training images; choose 1 to {fewest}."
         )
     return plan.shots
 

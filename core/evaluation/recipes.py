@@ -1,4 +1,4 @@
-"""Everything that decides a number, as one frozen spec that a file can carry and another machine can run again."""
+"""Recipes: every setting that determines a result, as a frozen spec that is saved to a file and run again."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ PROTOCOL_LABELS = {
 }
 """Protocols by their name in recipes and results, each with the label that people see."""
 PROTOCOLS = tuple(PROTOCOL_LABELS)
-VERSION = (
-    1  # raised when the same recipe would give another number; older cached results are then computed again
-)
-
-
+VERSION = 1
+"""Raised when the same recipe gives another result; results cached under an older version are recomputed."""
 MEAN_OF = "mean of "
+"""Start of the `data` of a mean over sets."""
 
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """One number's recipe; fields that its protocol does not use stay None and are left out of files and hashes.
+    """The recipe of one result.
 
-    `scale` is relative to the native size; the picture is area-resized to `scaled_px`, then to `size_px` where whole patches
-    need it. `res` is what the positional code received under `policy`. `weights` is a SHA-256, "untrained" or "none". `stated_gsd_m`
-    is the GSD of a native pixel that was given with the set, None where the set's own was taken.
+    Fields that its protocol does not use are None, and left out of files and hashes.
+
+    `scale` is relative to the native size: images are area-resized to `scaled_px`, then to `size_px` if whole
+    patches need it. `res` is the value that the positional encoding receives under `policy`. `weights` is a
+    SHA-256, "untrained" or "none". `gsd_m` is the GSD of a pixel as fed; `stated_gsd_m` that of a native
+    pixel if the user gave it, None if the set states it.
     """
 
     protocol: str
@@ -52,7 +53,7 @@ class EvaluationRecipe:
     size_px: int | None = None
     interpolation: str = "area"
     normalisation: str = "card"
-    gsd_m: float | None = None  # of a pixel as fed
+    gsd_m: float | None = None
     stated_gsd_m: float | None = None
     policy: str | None = None
     res: float | None = None
@@ -72,28 +73,28 @@ class EvaluationRecipe:
     version: int = VERSION
 
     def plain(self) -> dict[str, Any]:
-        """Give the used fields as plain values, in order."""
+        """Return the used fields as plain values, in order."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def scored_as(self) -> EvaluationRecipe:
-        """The recipe under which the number and what it was computed from are kept: a sweep is kNN at each of its scales."""
+        """The recipe under which the result is cached: a scale series ("sweep") consists of kNN results."""
         return replace(self, protocol="knn") if self.protocol == "sweep" else self
 
     @property
     def is_mean(self) -> bool:
-        """Whether this is a mean over sets, which runs again only as the recipes of the single sets."""
+        """Whether this is a mean over sets, which cannot be run again itself."""
         return self.data.startswith(MEAN_OF)
 
     @property
     def key(self) -> str:
-        """Hash of the recipe (24 hexadecimal digits): the name of its cached result."""
+        """Hash of the recipe (24 hexadecimal digits), which names its cached result."""
         return hashlib.sha256(json.dumps(self.plain(), sort_keys=True).encode()).hexdigest()[:24]
 
 
 @dataclass(frozen=True)
 class AuthorRecipe:
-    """A recipe that the model's authors are known to have used on a set; None leaves the choice to the card."""
+    """Settings that the authors of a model used on a set; `size_px` is None for the native size."""
 
     size_px: int | None
     res: float
@@ -101,7 +102,7 @@ class AuthorRecipe:
 
 
 def author_recipe(name: str, known: PublishedSet | None) -> AuthorRecipe:
-    """Give the author recipe `author` (native size, res 1, per-set overrides) or `author_224` (224 px, res 1), models.md 1.12."""
+    """Return the recipe "author" (native size, res 1) or "author_224" (224 px, res 1); models.md 1.12."""
     if name == "author":
         res = known.author_res if known is not None and known.author_res is not None else 1.0
         return AuthorRecipe(
@@ -113,13 +114,11 @@ def author_recipe(name: str, known: PublishedSet | None) -> AuthorRecipe:
         return AuthorRecipe(
             224, 1.0, "area-resized to 224 px, res 1.0, CLS (official issue #1: 0.9605 on EuroSAT)"
         )
-    raise RecipeError(
-        f"There is no author recipe '{name}'; choose author or author_224, or give a recipe file."
-    )
+    raise RecipeError(f"There is no authors' recipe '{name}'; choose author or author_224.")
 
 
 def write_recipe(recipe: EvaluationRecipe, path: Path) -> None:
-    """Write a recipe as TOML or JSON, by the file's ending, in one atomic step."""
+    """Write a recipe as TOML or JSON, by the file's suffix, atomically."""
     from ..files import write_atomic
 
     if path.suffix == ".toml":
@@ -127,22 +126,20 @@ def write_recipe(recipe: EvaluationRecipe, path: Path) -> None:
     elif path.suffix == ".json":
         text = json.dumps(recipe.plain(), indent=2) + "\n"
     else:
-        raise RecipeError(
-            f"A recipe is written to a .toml or .json file, not '{path.name}'; choose one of these endings."
-        )
+        raise RecipeError(f"A recipe file must end in .toml or .json, not '{path.name}'; rename it.")
     write_atomic(path, text.encode())
 
 
 def recipe_toml(recipe: EvaluationRecipe) -> str:
-    """Give a recipe as the text of a TOML file."""
+    """Return a recipe as the text of a TOML file."""
     return "".join(f"{name} = {_toml(value)}\n" for name, value in recipe.plain().items())
 
 
 def read_recipe(path: Path) -> EvaluationRecipe:
-    """Read a recipe file; raises RecipeError naming what is unknown, missing or of the wrong kind."""
+    """Read a recipe file. Raises RecipeError that names the unknown, missing or invalid setting."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)  # more than that is refused by its size
+            content = file.read(MAX_BYTES + 1)  # parse() refuses more than MAX_BYTES
     except OSError as problem:
         raise RecipeError(
             f"The recipe '{path.name}' cannot be read ({problem.strerror}); give the path of a recipe file."
@@ -151,17 +148,20 @@ def read_recipe(path: Path) -> EvaluationRecipe:
 
 
 def parse_recipe(content: bytes, name: str) -> EvaluationRecipe:
-    """Understand a recipe file's content, JSON where its name ends in .json, else TOML; raises RecipeError as `read_recipe` does."""
+    """Parse the content of a recipe file, JSON if its name ends in .json, else TOML. Raises RecipeError."""
     plain = parse(content, name, "json" if name.lower().endswith(".json") else "toml", RecipeError)
     if isinstance(plain, dict) and isinstance(plain.get("recipe"), dict):
-        plain = plain["recipe"]  # a result that carries its recipe is as good as the recipe
+        plain = plain["recipe"]  # a result that contains its recipe
     if not isinstance(plain, dict):
-        raise RecipeError(f"'{name}' holds no table of settings; write a recipe with --out.")
+        raise RecipeError(f"'{name}' is not a table of settings; write a recipe with --out.")
     return recipe_from(plain, name)
 
 
 def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
-    """Check plain values and make them a recipe; raises RecipeError for what is unknown, missing, of the wrong kind or out of bounds."""
+    """Make a recipe of plain values.
+
+    Raises RecipeError for unknown, missing, mistyped or invalid settings.
+    """
     kinds = {field.name: str(field.type) for field in fields(EvaluationRecipe)}
     unknown = sorted(set(plain) - set(kinds))
     if unknown:
@@ -170,7 +170,7 @@ def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
         )
     missing = [name for name in ("protocol", "data", "data_hash", "model", "weights") if name not in plain]
     if missing:
-        raise RecipeError(f"'{origin}' lacks '{missing[0]}'; add it, or write a whole recipe with --out.")
+        raise RecipeError(f"'{origin}' lacks '{missing[0]}'; add it, or write a complete recipe with --out.")
     values = {name: _checked(name, value, kinds[name], origin) for name, value in plain.items()}
     recipe = EvaluationRecipe(**values)
     if recipe.protocol not in PROTOCOLS:
@@ -179,25 +179,26 @@ def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
         )
     if recipe.version != VERSION:
         raise RecipeError(
-            f"'{origin}' is of recipe version {recipe.version}, this program's is {VERSION}; write it anew with --out."
+            f"'{origin}' has recipe version {recipe.version}, but this program uses {VERSION}; "
+            "evaluate again and write a new recipe with --out."
         )
     check_settings(
-        seed=recipe.seed, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch, shots=recipe.shots, draws=recipe.draws,
-        size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
+        seed=recipe.seed, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch,
+        shots=recipe.shots, draws=recipe.draws, size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
     )  # fmt: skip
     return recipe
 
 
-def differences(asked: EvaluationRecipe, found: EvaluationRecipe) -> dict[str, tuple[Any, Any]]:
-    """List the settings in which two recipes differ: name -> (asked, found)."""
-    a, b = asdict(asked), asdict(found)
+def differences(requested: EvaluationRecipe, actual: EvaluationRecipe) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two recipes differ: name -> (requested, actual)."""
+    a, b = asdict(requested), asdict(actual)
     return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
 
 
 def _toml(value: str | float) -> str:
-    """A value as TOML writes it: as JSON does, but for letters beyond the basic plane, which TOML knows no pairs of escapes for.
+    """Return a value in TOML syntax. JSON's would write letters beyond the basic plane as two escapes.
 
-    Bytes of a file's name that are no text become question marks.
+    Bytes in a file name that do not decode to text become question marks.
     """
     text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
     return text.replace("\x7f", "\\u007f")
@@ -213,6 +214,6 @@ def _checked(name: str, value: Any, kind: str, origin: str) -> Any:
         good = isinstance(value, int) and not isinstance(value, bool)
     if not good:
         raise RecipeError(
-            f"'{origin}' sets {name} to {value!r:.80}; it must be {'a text' if 'str' in kind else 'a number'}."
+            f"'{origin}' sets {name} to {value!r:.80}; it must be {'text' if 'str' in kind else 'a number'}."
         )
     return value

@@ -1,4 +1,7 @@
-"""Numbers that come with the program, so that page Evaluate opens full where no labelled set is: written by `python -m core evaluate --record`."""
+"""Results recorded with the program, written by `python -m core evaluate --record`.
+
+The page Evaluate shows them on machines without labelled sets.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ MAX_BYTES = 4 << 20
 
 
 def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
-    """The numbers kept in a file, as they were recorded; none where there is no file. Raises RecipeError for a damaged one."""
+    """Return the results recorded in a file, none if it does not exist. Raises RecipeError if damaged."""
     if not path.is_file():
         return ()
     try:
@@ -26,21 +29,24 @@ def read_numbers(path: Path = NUMBERS) -> tuple[Result, ...]:
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
         raise RecipeError(
-            f"{path.name} holds no numbers that can be read ({problem}): write it again with python -m core evaluate --record."
+            f"{path.name} cannot be read ({problem}): write it again with python -m core evaluate --record."
         ) from problem
 
 
 def record_numbers(results: Sequence[Result], path: Path = NUMBERS) -> Path:
-    """Add numbers to those kept, in one atomic step: they replace what has the same recipe, or is of other weights under the same name."""
+    """Add results to a file atomically.
+
+    They replace results of the same recipe, and of other weights under the same model name.
+    """
     weights = {result.recipe.model: result.recipe.weights for result in results}
-    kept = {
+    by_key = {
         r.recipe.key: r
         for r in read_numbers(path)
         if weights.get(r.recipe.model, r.recipe.weights) == r.recipe.weights
     }
-    kept |= {result.recipe.key: result for result in results}
+    by_key |= {result.recipe.key: result for result in results}
     lines = ",\n".join(
-        json.dumps(seal(result.to_json()), sort_keys=True) for result in sorted(kept.values(), key=_order)
+        json.dumps(seal(result.to_json()), sort_keys=True) for result in sorted(by_key.values(), key=_order)
     )
     return write_atomic(path, f'{{"results": [\n{lines}\n]}}\n'.encode())
 

@@ -1,4 +1,4 @@
-"""A recipe file becomes a plan again, and what came out differently is named."""
+"""Run a recipe again: turn it into a plan, and report settings that could not be followed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 
 def plan_of(recipe: EvaluationRecipe, data: str | None = None) -> EvaluationPlan:
-    """Give the plan that asks for exactly this recipe's number, on `data` (a name, folder or zip), else on the set of the recipe's name.
+    """Return the plan for exactly this recipe, on `data` (name, folder or zip), by default its own set.
 
-    Raises RecipeError for a mean over sets, and for settings that cannot be meant.
+    Raises RecipeError for a mean over sets and for invalid settings.
     """
     if recipe.is_mean:
-        raise RecipeError("This recipe is a mean over sets; run the recipes of the single sets again.")
+        raise RecipeError("This recipe is a mean over sets; run the recipe of each set instead.")
     manual = f"manual-{recipe.res!r}" if recipe.res is not None else None
     return EvaluationPlan(
         protocol=recipe.scored_as.protocol,
@@ -51,41 +51,43 @@ def plan_of(recipe: EvaluationRecipe, data: str | None = None) -> EvaluationPlan
 
 
 def located(name: str, folders: Sequence[Path]) -> str:
-    """Give where the set that a recipe names lies: a published name as it is, else the folder or zip of that name in one of `folders`."""
+    """Locate a recipe's set: a published name, else a folder or zip of that name in `folders`."""
     if name in (*PUBLISHED, *SCENE_SETS, *SCENES):
         return name
-    found = set_beneath(name, folders)
-    return name if found is None else str(found)
+    path = set_beneath(name, folders)
+    return name if path is None else str(path)
 
 
 def fill_of(recipe: EvaluationRecipe) -> FillBaseline | None:
-    """Give the fill whose number a recipe is of, on the patches that its mask names; None for a model's. Raises RecipeError."""
+    """Return the fill that a recipe scores, with its patch size; None for a model. Raises RecipeError."""
     if recipe.model not in FILLS or recipe.protocol != "reconstruction":
         return None
-    found = re.search(r"patches of (\d{1,4}) px", recipe.mask or "")
-    if found is None or not 1 <= int(found[1]) <= MAX_PATCH_PX:
+    match = re.search(r"patches of (\d{1,4}) px", recipe.mask or "")
+    if match is None or not 1 <= int(match[1]) <= MAX_PATCH_PX:
         raise RecipeError(
-            f"The recipe of the fill '{recipe.model}' does not say of which patches its mask is; write it anew with --out."
+            f"The recipe of the fill '{recipe.model}' does not state the patch size of its mask; "
+            "evaluate again and write a new recipe with --out."
         )
-    return FillBaseline(recipe.model, int(found[1]))
+    return FillBaseline(recipe.model, int(match[1]))
 
 
-def explain(asked: EvaluationRecipe, found: EvaluationRecipe) -> str:
-    """Say in one sentence whether this machine ran the same recipe, and what differs where it did not."""
-    unlike = {name: pair for name, pair in differences(asked, found).items() if name != "protocol"}
-    if "data_hash" not in unlike:
-        unlike.pop("data", None)  # the same images, labels and splits under another name
-    if not unlike:
+def explain(requested: EvaluationRecipe, actual: EvaluationRecipe) -> str:
+    """Return a sentence that says whether a recipe was followed, and what differs if not."""
+    different = {name: pair for name, pair in differences(requested, actual).items() if name != "protocol"}
+    if "data_hash" not in different:
+        different.pop("data", None)  # the same images, labels and splits under another name
+    if not different:
         return "The recipe was followed in every setting."
-    content = unlike.pop("data_hash", None)
+    content = different.pop("data_hash", None)
     listed = (
         [
-            f"its images, labels or splits are not those of the recipe (fingerprint {content[0]}, here {content[1]})"
+            "its images, labels or splits are not those of the recipe "
+            f"(fingerprint {content[0]}, here {content[1]})"
         ]
         if content
         else []
     )
-    listed += [f"{name} {theirs!r} became {ours!r}" for name, (theirs, ours) in unlike.items()]
+    listed += [f"{name} was {before!r}, now {after!r}" for name, (before, after) in different.items()]
     return f"The recipe could not be followed in every setting: {'; '.join(listed)}."
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation yields: numbers with their intervals and recipes, as JSON, CSV and LaTeX."""
+"""Results of evaluations: values with intervals and recipes, as JSON, CSV and LaTeX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .recipes import EvaluationRecipe
+from .recipes import PROTOCOL_LABELS, EvaluationRecipe
 
 COLUMNS = (
     "data",
@@ -30,9 +30,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One number: `metric` ("accuracy", "psnr" in dB ...) with its 95 % interval over `count` test images, and its recipe.
+    """The value of a `metric` ("accuracy", "psnr" in dB, "miou") with its 95 % interval and its recipe.
 
-    `details` holds whatever else the protocol found, as plain values; `skipped` names images that could not be read.
+    `count` is the number of test images. `details` holds the protocol's other values, as plain types;
+    `skipped` names images that could not be read.
     """
 
     recipe: EvaluationRecipe
@@ -46,7 +47,7 @@ class Result:
     details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values: the fixed columns, the metric under its own name, the details, then the recipe."""
+        """Return plain values: fixed columns, the value under the metric's name, details, then the recipe."""
         recipe = self.recipe
         return {
             "data": recipe.data,
@@ -68,7 +69,7 @@ class Result:
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> Result:
-        """Read what `to_json` gave; raises KeyError or TypeError for anything else."""
+        """Read the output of `to_json`. Raises KeyError or TypeError for anything else."""
         fixed = {
             "data",
             "model",
@@ -98,11 +99,11 @@ class Result:
         )
 
     def relabelled(self, protocol: str) -> Result:
-        """Give the same number under the name of the protocol that asked for it (a sweep is a series of kNN)."""
+        """Return the result under another protocol: a scale series ("sweep") is a series of kNN results."""
         return replace(self, recipe=replace(self.recipe, protocol=protocol))
 
     def row(self) -> dict[str, Any]:
-        """Give the columns of a table, as plain values: `hidden` the share of patches hidden, `shots`, `hidden` and `limit` None where not used."""
+        """Return a table row as plain values; `hidden` is the mask ratio, unused columns are None."""
         recipe = self.recipe
         own = {"value": self.value, "shots": recipe.shots, "hidden": recipe.ratio, "limit": recipe.limit}
         plain = self.to_json() | own
@@ -110,20 +111,20 @@ class Result:
 
 
 def in_order(results: Sequence[Result]) -> tuple[Result, ...]:
-    """Sort results for reading: what compares stands together (set, protocol, metric, shots, hidden share, scale), the best first."""
+    """Sort results so that comparable ones are adjacent, the best first."""
 
-    def place(result: Result) -> tuple[Any, ...]:
+    def position(result: Result) -> tuple[Any, ...]:
         recipe = result.recipe
         return (
-            recipe.data.casefold(), recipe.protocol, result.metric, recipe.shots or 0, recipe.ratio or 0.0, -recipe.scale, recipe.limit or 0,
-            -result.value, recipe.model, recipe.key,
+            recipe.data.casefold(), recipe.protocol, result.metric, recipe.shots or 0, recipe.ratio or 0.0,
+            -recipe.scale, recipe.limit or 0, -result.value, recipe.model, recipe.key,
         )  # fmt: skip
 
-    return tuple(sorted(results, key=place))
+    return tuple(sorted(results, key=position))
 
 
 def to_csv(results: Sequence[Result]) -> str:
-    """Write results as CSV, one row each, with the recipe's key last."""
+    """Return results as CSV, one row each, with the recipe's key last."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, "recipe"], lineterminator="\n")
     writer.writeheader()
@@ -133,11 +134,12 @@ def to_csv(results: Sequence[Result]) -> str:
 
 
 def to_latex(results: Sequence[Result]) -> str:
-    """Write results as a LaTeX tabular (booktabs): models down, with policies as rows of their own; across, what was asked of them.
+    """Return results as a LaTeX tabular (booktabs), a row for each model and policy.
 
-    A column is a set, scale, protocol, metric, shots, hidden share and limit; its head says the limit and the number of test images, a cell
-    says its own number where the column's differ. Numbers that agree in all of it and differ by another setting
-    (k, seed, weights ...) stand in rows of their own, told apart by the beginning of their recipe's key; none is left out.
+    There is a column for each set, scale, protocol, metric, shots, mask ratio and limit. Its head states the
+    limit and the number of test images; where that number differs within the column, each cell states its
+    own. Results that differ only in another setting (k, seed, weights ...) get rows of their own, labelled
+    with the beginning of the recipe's key, so that no result is left out.
     """
     cells: dict[tuple[_Row, _Column], Result] = {}
     for result in {(result.recipe.key, result.metric, result.value): result for result in results}.values():
@@ -153,8 +155,8 @@ def to_latex(results: Sequence[Result]) -> str:
         )
         key = recipe.key[:8]
         notes = ("", key, *(f"{key} ({number})" for number in range(2, len(results) + 1)))
-        rows_of_its_own = ((recipe.model, recipe.policy or "-", note) for note in notes)
-        cells[next(row for row in rows_of_its_own if (row, column) not in cells), column] = result
+        candidate_rows = ((recipe.model, recipe.policy or "-", note) for note in notes)
+        cells[next(row for row in candidate_rows if (row, column) not in cells), column] = result
     rows, across = (
         list(dict.fromkeys(row for row, _ in cells)),
         list(dict.fromkeys(column for _, column in cells)),
@@ -176,18 +178,18 @@ def to_latex(results: Sequence[Result]) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-_Row = tuple[str, str, str]  # model, policy, and a recipe's key where the first two do not tell numbers apart
+_Row = tuple[str, str, str]  # model, policy, and a recipe's key if those two are ambiguous
 _Column = tuple[
     str, float, str, str, int | None, float | None, int | None
-]  # set, scale, protocol, metric, shots, hidden share, limit
+]  # set, scale, protocol, metric, shots, mask ratio, limit
 
 
 def _head(column: _Column, across: Sequence[_Column], counts: set[int]) -> str:
-    """A column's title: set and scale, what its protocol was asked for, whatever else differs among the columns, limit and images."""
+    """Return a column's head: set, scale, whatever differs among the columns, limit, number of images."""
     data, scale, protocol, metric, shots, ratio, limit = column
     protocols, metrics = ({other[place] for other in across} for place in (2, 3))
     parts = [f"{data} {100 * scale:.4g} %"]
-    parts += [protocol] if len(protocols) > 1 else []
+    parts += [PROTOCOL_LABELS.get(protocol, protocol)] if len(protocols) > 1 else []
     parts += [metric] if len(metrics) > 1 else []
     parts += [f"{shots} shot{'s' * (shots > 1)}"] if shots is not None else []
     parts += [f"mask {ratio:.3g}"] if ratio is not None else []
@@ -200,10 +202,10 @@ def _cell(result: Result | None, *, with_count: bool) -> str:
     if result is None:
         return "--"
     digits = 2 if result.metric == "psnr" else 3
-    said = f"{result.value:.{digits}f} [{result.low:.{digits}f}, {result.high:.{digits}f}]"
-    return f"{said}, n = {result.count}" if with_count else said
+    text = f"{result.value:.{digits}f} [{result.low:.{digits}f}, {result.high:.{digits}f}]"
+    return f"{text}, n = {result.count}" if with_count else text
 
 
 def _escape(text: str) -> str:
-    own = {c: f"\\{c}" for c in "_%&#${}"} | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
-    return text.replace("\\", "/").translate(str.maketrans(own))
+    escapes = {c: f"\\{c}" for c in "_%&#${}"} | {"~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    return text.replace("\\", "/").translate(str.maketrans(escapes))

@@ -1,4 +1,4 @@
-"""JSON records that carry their own checksum, so that a damaged one is never taken for another number."""
+"""JSON records with a checksum, so that a damaged record is never read as a different result."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ SEAL = "sha256"
 
 
 def seal(plain: dict[str, Any]) -> dict[str, Any]:
-    """Give a record with the SHA-256 of everything in it, whatever the order of its names."""
-    written = json.loads(json.dumps(plain))  # as it will be read: tuples are lists then, and names are text
-    return {**written, SEAL: _digest(written)}
+    """Return a record with the SHA-256 of its content, independent of the order of keys."""
+    as_read = json.loads(json.dumps(plain))  # as it will be read: with lists for tuples and text keys
+    return {**as_read, SEAL: _digest(as_read)}
 
 
 def unseal(record: Any) -> dict[str, Any]:
-    """Give a record without its checksum. Raises ValueError for one that lacks it or does not match it."""
+    """Return a record without its checksum. Raises ValueError if the checksum is missing or wrong."""
     if not isinstance(record, dict) or SEAL not in record:
-        raise ValueError("it carries no checksum")
+        raise ValueError("it has no checksum")
     plain = {str(name): value for name, value in record.items() if name != SEAL}
     if record[SEAL] != _digest(plain):
-        raise ValueError("its checksum does not match, so the file is damaged or was edited")
+        raise ValueError("its checksum does not match; the file is damaged or was edited")
     return plain
 
 

@@ -1,6 +1,6 @@
-"""What an evaluation asks of a model: vectors and reconstructions of arrays, and nothing of torch.
+"""The interface of a model under evaluation: arrays in, arrays out, without torch.
 
-`core.engine.candidates` gives networks this face; `ColourFloor` and `FillAlone` are opponents that need none.
+`core.engine.candidates` wraps networks in it; `ColourHistogram` and `FillBaseline` are baselines without one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from .baselines.colours import COLOUR_HISTOGRAM, cell_colours, colour_histogram
 
 
 class Subject(Protocol):
-    """A model under evaluation. `weights` is a SHA-256, "untrained" or "none"; `default_policy` None: it knows no GSD."""
+    """A model under evaluation.
+
+    `weights` is a SHA-256, "untrained" or "none"; `default_policy` is None for a model without res.
+    """
 
     @property
     def name(self) -> str: ...
@@ -40,28 +43,28 @@ class Subject(Protocol):
     def std(self) -> tuple[float, float, float]: ...
 
     def res(self, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None, /) -> float:
-        """Give the res that the positional code receives under a policy."""
+        """Return the res that the positional encoding receives under a policy."""
         ...
 
     def embed(
         self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /
     ) -> NDArray[np.float32]:
-        """Turn (n, 3, s, s) in 0..1 into (n, d)."""
+        """Embed images (n, 3, s, s) in 0..1, with their res (n,), as (n, d)."""
         ...
 
     def patches(self, images: NDArray[np.float32], res: NDArray[np.float64], /) -> NDArray[np.float32]:
-        """Describe every patch: (n, 3, s, s) in 0..1 to (n, g, g, d)."""
+        """Embed every patch of images (n, 3, s, s) in 0..1, with their res (n,), as (n, g, g, d)."""
         ...
 
     def reconstruct(
         self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /
     ) -> NDArray[np.float32]:
-        """Give the combined picture (n, 3, s, s) in 0..1 at the input's size, from the cells where `hidden` (n, g, g) is False."""
+        """Reconstruct images (n, 3, s, s) in 0..1 from the patches where `hidden` (n, g, g) is False."""
         ...
 
 
-class _NoNetwork:
-    """What is scored as a model is, without a network: no weights, no positions that hear a GSD, pixels taken as they are."""
+class _Baseline:
+    """A subject without a network: no weights, no res, no normalisation."""
 
     name: str
     weights = "none"
@@ -71,11 +74,11 @@ class _NoNetwork:
     std = (1.0, 1.0, 1.0)
 
     def res(self, policy: Policy, *_: object) -> float:
-        raise TypeError(f"{self.name} has no positional code to give {policy.name} to")
+        raise TypeError(f"{self.name} has no positional encoding, so it takes no res ({policy.name})")
 
 
-class ColourHistogram(_NoNetwork):
-    """The colour histogram as a model: no patches, no GSD, nothing to reconstruct."""
+class ColourHistogram(_Baseline):
+    """Colour histograms as embeddings; a baseline for the classification and segmentation protocols."""
 
     name = COLOUR_HISTOGRAM
     patch_px = 1
@@ -84,20 +87,20 @@ class ColourHistogram(_NoNetwork):
     reconstructs = False
 
     def embed(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
-        """Give the histograms (n, 512)."""
+        """Return the histograms (n, 512)."""
         return colour_histogram(images)
 
     def patches(self, images: NDArray[np.float32], *_: object) -> NDArray[np.float32]:
-        """Give mean and deviation of the colours of every cell (n, g, g, 6)."""
+        """Return mean and standard deviation of the colours of every cell (n, g, g, 6)."""
         return cell_colours(images)
 
     def reconstruct(self, *_: object) -> NDArray[np.float32]:
-        raise TypeError(f"{self.name} reconstructs nothing")
+        raise TypeError(f"{self.name} cannot reconstruct")
 
 
 @dataclass(frozen=True)
-class FillBaseline(_NoNetwork):
-    """One of `fills.FILLS` by its `name`, scored without a network beside it, on patches of `patch_px`; it embeds nothing."""
+class FillBaseline(_Baseline):
+    """One of `fills.FILLS`, by its `name`, scored on its own with patches of `patch_px`; it cannot embed."""
 
     name: str
     patch_px: int
@@ -106,10 +109,10 @@ class FillBaseline(_NoNetwork):
     reconstructs = True
 
     def embed(self, *_: object) -> NDArray[np.float32]:
-        raise TypeError(f"{self.name} embeds nothing")
+        raise TypeError(f"{self.name} cannot embed")
 
     def patches(self, *_: object) -> NDArray[np.float32]:
-        raise TypeError(f"{self.name} describes no patches")
+        raise TypeError(f"{self.name} cannot embed patches")
 
     def reconstruct(self, *_: object) -> NDArray[np.float32]:
-        raise TypeError(f"{self.name} is painted by the protocol itself")
+        raise TypeError(f"{self.name} is applied by the protocol itself")

@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from ..evaluation.data.masked import UNLABELLED
+from ..evaluation.data.masked_set import UNLABELLED
 from ..evaluation.recipes import EvaluationRecipe
 from ..evaluation.results import Result
 from .theme import CLASSES, CLEAR, FAINT, GRID, MID_GREY, MODEL, ON_MODEL, SERIES, TEXT, rgb

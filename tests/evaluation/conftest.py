@@ -1,4 +1,4 @@
-"""A small labelled set with structure, written as real image files, and a network stand-in that needs no torch."""
+"""A small labelled set of structured images as files, and a fake network without torch."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ CLASSES = ("Forest", "River", "Town")
 
 
 def picture(kind: int, number: int, side: int = 32) -> Image.Image:
-    """One image of a class: its own colour, stripes of its own width, its own noise."""
+    """Return an image of a class, with its own colour, stripe width and noise."""
     rng = np.random.default_rng(1000 * kind + number)
     y, x = np.mgrid[:side, :side]
     stripes = 40 * np.sin((x + kind * y) / (1.5 + kind) + number)
@@ -38,7 +38,7 @@ def class_folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index_zip(tmp_path: Path) -> Path:
-    """The same images as a zip with index.csv: eight a class for training, four for test, 2 m a pixel."""
+    """The same images as a zip with index.csv: per class 8 train and 4 test images, 2 m per pixel."""
     path = tmp_path / "pack.zip"
     text = io.StringIO()
     writer = csv.writer(text)
@@ -55,7 +55,7 @@ def index_zip(tmp_path: Path) -> Path:
 
 
 class FakeNetwork:
-    """A subject whose vectors depend on the picture and on res, and whose reconstruction is a fixed blend."""
+    """A subject whose embeddings depend on image and res, and whose reconstruction is a fixed blend."""
 
     weights = "untrained"
     patch_px = 8

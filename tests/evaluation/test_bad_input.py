@@ -1,4 +1,4 @@
-"""The verb on sets that cannot be scored: one sentence that says what to mend, exit code 2, and what was computed before is kept."""
+"""The verb on invalid sets: one sentence with a remedy, exit code 2, and earlier results are kept."""
 
 import csv
 import shutil
@@ -43,33 +43,34 @@ def unreadable_class(folder):
 @pytest.mark.parametrize(
     ("spoil", "more", "said"),
     [
-        (empty_class, (), "Class folder 'Desert' of 'set' holds no images; add some or remove the folder."),
+        (empty_class, (), "Class folder 'Desert' of 'set' has no images; add some, or remove the folder."),
         (single_class, (), "'set' has the single class 'Town'"),
         (
             labels_that_do_not_match,
             (),
-            "class 'forest' is in the test images but not in the train images; spell both alike",
+            "class 'forest' is in the test images but not in the train images; use the same spelling",
         ),
         (
             unreadable_class,
             (),
-            "None of the train images of class 'Town' of 'set' can be read; the first says: 'Town/Town_0.png' cannot be read",
+            "None of the train images of class 'Town' of 'set' can be read. "
+            "The first error: 'Town/Town_0.png' cannot be read",
         ),
         (
             lambda folder: None,
             ("--k", "99"),
             "k is 99 but the gallery holds 33 images; choose k from 1 to 33",
         ),
-        (lambda folder: None, ("--protocol", "segmentation"), "holds 0 pairs of image and mask"),
+        (lambda folder: None, ("--protocol", "segmentation"), "has 0 pairs of image and mask"),
         (
             lambda folder: None,
             ("--compare",),
-            "There is one model and nothing to compare it with; name two or more with --model.",
+            "--compare needs two or more models; name them with --model.",
         ),
         (
             lambda folder: None,
             ("--protocol", "segmentation", "--duplicates"),
-            "Duplicates are looked for among labelled images",
+            "--duplicates searches labelled images",
         ),
     ],
 )
@@ -82,7 +83,7 @@ def test_one_sentence_and_exit_code_two(class_folders, capsys, spoil, more, said
     assert "Traceback" not in err
 
 
-def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, make_network, tmp_path):
+def test_results_before_an_error_are_kept(index_zip, network, make_network, tmp_path):
     cache = Cache(tmp_path / "cache")
     with pytest.raises(
         Exception, match=r"Model 'nan_net' gives values that are not finite for image '.*\.png'"
@@ -99,9 +100,7 @@ def test_what_was_computed_before_a_network_broke_is_kept(index_zip, network, ma
 
 
 @pytest.mark.parametrize("option", ["--cache", "--out"])
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
-    class_folders, tmp_path, capsys, option
-):
+def test_unwritable_folder_is_refused_before_anything_is_computed(class_folders, tmp_path, capsys, option):
     (tmp_path / "taken").write_text("a file")
     assert (
         main(

@@ -1,4 +1,4 @@
-"""What a plan, a recipe file or an option may ask for: anything else is one sentence, before anything is read or embedded."""
+"""Bounds of plans, recipe files and options: invalid values are refused before anything is read."""
 
 import math
 
@@ -8,10 +8,11 @@ import pytest
 from core.cli.entry import main
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
 from core.evaluation.plan import EvaluationPlan
+from core.evaluation.progress import EvaluationProgress
 from core.evaluation.protocols.knn import KnnSpec, weighted_knn
 from core.evaluation.recipes import read_recipe
 from core.evaluation.results import Result
-from core.evaluation.running import EvaluationProgress, evaluate
+from core.evaluation.running import evaluate
 
 WHOLE = 'protocol="knn"\ndata="a"\ndata_hash="b"\nmodel="c"\nweights="d"\n'
 
@@ -33,12 +34,12 @@ def results(plan, subjects):
         ({"knn": KnnSpec(k=0)}, "k is 0"),
         ({"knn": KnnSpec(tau=math.nan)}, "The temperature is nan; choose a number above 0"),
         ({"knn": KnnSpec(tau=math.inf)}, "The temperature is inf"),
-        ({"knn": KnnSpec(overwrite_batch=0)}, "row-overwrite switch is 0"),
+        ({"knn": KnnSpec(overwrite_batch=0)}, "--overwrite-batch is 0"),
         ({"gsd_m": math.nan}, "The GSD is nan; choose a number above 0"),
         ({"gsd_m": -2.0}, "The GSD is -2"),
     ],
 )
-def test_a_plan_that_cannot_be_meant_cannot_be_built(setting, said):
+def test_invalid_plan_cannot_be_built(setting, said):
     with pytest.raises(RecipeError, match=said):
         EvaluationPlan(**setting)
 
@@ -50,7 +51,7 @@ def test_a_plan_that_cannot_be_meant_cannot_be_built(setting, said):
         ("tau=0", "temperature is 0"), ("shots=0", "shots is 0"), ("stated_gsd_m=-1.0", "GSD is -1"),
     ],
 )  # fmt: skip
-def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
+def test_recipe_file_has_the_same_bounds(tmp_path, line, said):
     (tmp_path / "recipe.toml").write_text(WHOLE + line + "\n")
     with pytest.raises(RecipeError, match=said):
         read_recipe(tmp_path / "recipe.toml")
@@ -61,7 +62,7 @@ def test_a_recipe_file_is_held_to_the_same_bounds(tmp_path, line, said):
     [("deep.json", '{"a":' * 20_000), ("deep.toml", "a = " + "[" * 20_000)],
     ids=["json", "toml"],
 )
-def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
+def test_deeply_nested_recipe_is_refused(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     with pytest.raises(RecipeError, match="is not valid"):
         read_recipe(tmp_path / name)
@@ -76,7 +77,7 @@ def test_a_recipe_nested_without_end_gets_a_sentence(tmp_path, name, text):
         (["--seed", "-1"], "seed is -1"),
     ],
 )
-def test_options_are_held_to_them_too(index_zip, capsys, options, said):
+def test_command_line_options_have_the_same_bounds(index_zip, capsys, options, said):
     assert main(["evaluate", str(index_zip), "--model", "colour_histogram", *options]) == 2
     out, err = capsys.readouterr()
     assert out == "" and said in err and "Traceback" not in err
@@ -85,15 +86,16 @@ def test_options_are_held_to_them_too(index_zip, capsys, options, said):
 @pytest.mark.parametrize(
     ("option", "example"), [("--scales", "25,50,100"), ("--ratios", "0.75,0.5"), ("--shots", "1,5")]
 )
-def test_a_list_that_is_none_is_answered_with_an_example(capsys, option, example):
+def test_invalid_list_is_answered_with_an_example(capsys, option, example):
     with pytest.raises(SystemExit):
         main(["evaluate", "eurosat", option, "x"])
     assert (
-        f"argument {option}: 'x' is no list of numbers; give for example {example}" in capsys.readouterr().err
+        f"argument {option}: 'x' is not a list of numbers; give for example {example}"
+        in capsys.readouterr().err
     )
 
 
-def test_votes_at_a_temperature_near_zero_are_those_of_the_nearest():
+def test_temperature_near_zero_gives_the_vote_to_the_nearest():
     rng = np.random.default_rng(0)
     gallery, queries = (
         rng.normal(size=(40, 8)).astype(np.float32),
@@ -110,7 +112,7 @@ def test_votes_at_a_temperature_near_zero_are_those_of_the_nearest():
 @pytest.mark.parametrize(
     "plan", [{"limit": 3, "fit_k": False}, {"protocol": "few-shot", "shots": (1, 9), "fit_shots": False}]
 )
-def test_too_large_a_k_and_too_many_shots_are_found_before_anything_is_embedded(index_zip, network, plan):
+def test_too_large_k_and_shots_are_refused_before_embedding(index_zip, network, plan):
     with pytest.raises(
         FeatureError,
         match=r"choose k from 1 to 9|smallest class of 'pack' has 8 training images; choose 1 to 8",
@@ -120,9 +122,7 @@ def test_too_large_a_k_and_too_many_shots_are_found_before_anything_is_embedded(
 
 
 @pytest.mark.parametrize(("limit", "shots"), [(None, [1, 5, 8]), (5, [1, 5]), (1, [1])])
-def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(
-    index_zip, make_network, limit, shots
-):
+def test_default_shots_are_reduced_to_the_smallest_class(index_zip, make_network, limit, shots):
     found = results(
         EvaluationPlan(protocol="few-shot", data=(str(index_zip),), limit=limit),
         [make_network("one"), make_network("other")],
@@ -132,7 +132,7 @@ def test_usual_shots_are_fitted_to_the_smallest_class_and_later_models_run(
     ]
 
 
-def test_the_command_fits_usual_shots_and_refuses_stated_ones(index_zip, tmp_path, capsys):
+def test_command_reduces_default_shots_and_refuses_given_ones(index_zip, tmp_path, capsys):
     command = [
         "evaluate",
         str(index_zip),
@@ -149,12 +149,10 @@ def test_the_command_fits_usual_shots_and_refuses_stated_ones(index_zip, tmp_pat
     assert capsys.readouterr().out.count("shots: accuracy") == 2
     assert main([*command, "--shots", "1,10"]) == 2
     out, err = capsys.readouterr()
-    assert out == "" and "10 shots were asked for" in err and "accuracy" not in err
+    assert out == "" and "10 shots were requested" in err and "accuracy" not in err
 
 
-def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of(
-    index_zip, network, monkeypatch
-):
+def test_too_large_images_are_refused_and_large_ones_cause_a_warning(index_zip, network, monkeypatch):
     def first(**plan):
         return next(
             e
@@ -163,9 +161,9 @@ def test_pictures_too_large_for_a_network_are_refused_and_large_ones_are_told_of
         )
 
     told = first(size_px=512)
-    assert "4,096 tokens a picture take long: at the model's input size (32 px, --feed input)" in told.text
+    assert "4,096 tokens per image are slow: the model's input size (32 px, --feed input)" in told.text
     assert (told.share, network.embedded) == (0.0, 0)
     assert "tokens" not in first(size_px=256).text
     monkeypatch.setattr("core.evaluation.plan.MAX_SIZE_PX", 24)
-    with pytest.raises(LabelledSetError, match="would be fed at 32 px, more than the 24 px"):
+    with pytest.raises(LabelledSetError, match="would be fed at 32 px, more than the limit of 24 px"):
         first()

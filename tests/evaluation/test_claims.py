@@ -1,4 +1,4 @@
-"""Records of the papers' claims: what they say, that they read back, and that a damaged one is named."""
+"""Records of the papers' claims: sentences, round trip, damaged files."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def claim(difference: tuple[float, float, float] = (0.05, 0.02, 0.08)) -> Claim:
     )
 
 
-def test_what_is_written_reads_back(tmp_path: Path) -> None:
+def test_record_round_trip(tmp_path: Path) -> None:
     write_claim(claim(), tmp_path)
     assert read_claims(tmp_path) == (claim(),)
     assert claim().hours == pytest.approx(0.2)
@@ -69,11 +69,11 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     ("difference", "said"),
     [
         ((0.05, 0.02, 0.08), "is ahead of MAE"),
-        ((-0.05, -0.08, -0.02), "falls behind MAE"),
-        ((0.01, -0.02, 0.04), "cannot be told from MAE"),
+        ((-0.05, -0.08, -0.02), "is behind MAE"),
+        ((0.01, -0.02, 0.04), "is not distinguishable from MAE"),
     ],
 )
-def test_the_sentence_says_which_way_it_fell(difference: tuple[float, float, float], said: str) -> None:
+def test_sentence_states_the_verdict(difference: tuple[float, float, float], said: str) -> None:
     assert said in claim(difference).sentence()
     assert "another protocol" in text_of([claim(difference)])
 
@@ -89,10 +89,10 @@ def test_the_sentence_says_which_way_it_fell(difference: tuple[float, float, flo
         {"limit": [1]},
     ],
 )
-def test_a_damaged_record_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
+def test_damaged_record_is_refused(tmp_path: Path, damage: dict[str, object]) -> None:
     said = json.loads(write_claim(claim(), tmp_path).read_text())
     (tmp_path / "scale_mae.json").write_text(json.dumps(seal({**unseal(said), **damage})))
-    with pytest.raises(RecipeError, match=r"scale_mae\.json holds no comparison"):
+    with pytest.raises(RecipeError, match=r"scale_mae\.json is not a valid record"):
         read_claims(tmp_path)
     (tmp_path / "scale_mae.json").write_text("{")
     with pytest.raises(RecipeError, match="cannot be read"):
@@ -121,5 +121,5 @@ def test_one_run_is_resampled_over_images_and_runs_that_differ_widen_the_interva
         bootstrap_crossed(np.array([[1.0, np.nan]]))
 
 
-def test_limits_are_part_of_what_is_said() -> None:
+def test_limit_is_part_of_the_recipe_line() -> None:
     assert replace(claim(), limit=5).to_json()["limit"] == 5

@@ -1,4 +1,4 @@
-"""Two models on the same images: paired tests from what the cache keeps, agreement of their vectors, and what cannot be compared."""
+"""Compare two models on the same images: paired tests, agreement of embeddings, invalid comparisons."""
 
 import json
 from dataclasses import replace
@@ -55,11 +55,11 @@ def test_what_was_scored_on_other_images_is_not_compared(index_zip, network, tmp
     other = results(EvaluationPlan(data=(str(index_zip),), seed=1), [network], cache)[0]
     assert not comparable(whole, other) and not comparable(whole, whole)
     lost = replace(whole, recipe=replace(whole.recipe, k=3))
-    with pytest.raises(FeatureError, match="no longer kept: evaluate it again"):
+    with pytest.raises(FeatureError, match="no longer in the cache: evaluate it again"):
         compare_results(whole, lost, cache)
 
 
-def test_after_a_sweep_the_same_policies_are_paired_and_named(index_zip, make_network, tmp_path):
+def test_scale_series_are_compared_under_the_same_policies(index_zip, make_network, tmp_path):
     cache, one, other = Cache(tmp_path), make_network("one"), make_network("other")
     other.default_policy = "log_gsd"
     found = results(
@@ -90,7 +90,7 @@ def test_numbers_of_other_protocols_or_neighbours_are_not_comparable(index_zip, 
         assert not comparable(whole, results(plan, [network], cache)[0])
 
 
-def test_without_vectors_the_paired_test_still_stands(index_zip, network, tmp_path):
+def test_paired_test_works_without_embeddings(index_zip, network, tmp_path):
     cache = Cache(tmp_path)
     first, second = results(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram(), network], cache)
     for path in (tmp_path / "vectors").glob("*.npz"):
@@ -123,7 +123,7 @@ def test_the_command_compares_and_lists_duplicates(index_zip, tmp_path, capsys):
     assert "neighbours shared, linear CKA" in capsys.readouterr().out
 
 
-def test_a_pair_says_how_many_shots_or_how_much_was_hidden(index_zip, network, tmp_path):
+def test_comparison_states_shots_or_mask_ratio(index_zip, network, tmp_path):
     cache, data = Cache(tmp_path), (str(index_zip),)
     shots = list(
         comparisons(

@@ -1,4 +1,4 @@
-"""The verb from the outside: one JSON object on standard output, everything else on standard error, exit codes, files."""
+"""The verb: JSON on standard output, everything else on standard error, exit codes, files."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def test_files_are_written_and_a_recipe_runs_again(index_zip, tmp_path, capsys, 
     assert main(["evaluate", "--recipe", str(recipe), "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out)["results"][0]["accuracy"] == pytest.approx(float(rows[0]["value"]))
-    assert "followed in every setting" in err or "data 'pack.zip' became 'pack'" in err
+    assert "followed in every setting" in err or "data was 'pack.zip', now 'pack'" in err
 
 
 def test_the_paper_is_printed_on_request(index_zip, capsys):
@@ -86,7 +86,7 @@ def test_the_paper_is_printed_on_request(index_zip, capsys):
     ("arguments", "said"),
     [
         (["nowhere"], "There is no labelled set 'nowhere'"),
-        ([], "Name a data set"),
+        ([], "Give a data set, a folder or a zip"),
         (["{pack}", "--limit", "1", "--k", "20"], "k is 20 but the gallery holds 3 images"),
         (["{pack}", "--k", "0"], "k is 0; choose a whole number, 1 or more."),
         (["{pack}", "--tau", "0"], "The temperature is 0"),
@@ -105,3 +105,19 @@ def test_bad_input_is_one_sentence_and_exit_code_two(index_zip, capsys, argument
     assert out == ""
     assert said in err
     assert "Traceback" not in err
+
+
+def test_scale_series_and_its_old_name_give_the_same_plan():
+    from core.cli.entry import build_parser
+    from core.cli.verbs.evaluate.running import plan_from
+
+    new, old = (
+        plan_from(build_parser().parse_args(["evaluate", "eurosat", "--protocol", name]))
+        for name in ("scale-series", "sweep")
+    )
+    assert new == old
+    assert (new.protocol, new.scales, new.policies) == (
+        "sweep",  # the name in recorded results
+        (0.125, 0.25, 0.5, 1.0),
+        (None, "author_eval"),
+    )

@@ -1,4 +1,4 @@
-"""A table killed without warning goes on where it stopped: what was finished is there, nothing is damaged, and the whole comes out the same."""
+"""An evaluation that is killed resumes: finished results are kept, none is damaged, all come out the same."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def command(pack, cache, *more):
 
 
 @pytest.mark.slow
-def test_a_sweep_killed_at_work_resumes_and_gives_the_same_table(index_zip, tmp_path):
+def test_killed_scale_series_resumes_and_gives_the_same_results(index_zip, tmp_path):
     cache, environment = tmp_path / "cache", {**os.environ, "OMP_NUM_THREADS": "1"}
     started = subprocess.Popen(
         command(index_zip, cache),

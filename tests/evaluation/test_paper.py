@@ -1,4 +1,4 @@
-"""What stands beside the papers' numbers: the differences that there are, and no others."""
+"""Differences of protocol from the papers: all of them, and no others."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ def differences(**settings):
     return " ".join(against_paper([found], OFFICIAL_SHA256)[0].differences)
 
 
-def test_the_papers_own_weights_are_not_called_another_network():
+def test_official_weights_are_recognised():
     assert "ViT-L" not in differences()
     assert "not the paper's ViT-L" in differences(weights="1" * 64)
     found = Result(RECIPE, "accuracy", 0.96, 0.95, 0.97, 5400)
@@ -52,17 +52,17 @@ def test_the_papers_own_weights_are_not_called_another_network():
         ({"policy": "manual-2.0", "res": 2.0}, True),
     ],
 )
-def test_res_is_told_of_only_where_it_is_not_what_the_authors_code_gives(settings, told):
+def test_res_is_a_difference_only_if_it_is_not_the_authors(settings, told):
     assert ("res by the policy" in differences(**settings)) == told
 
 
-def test_pooling_and_a_limit_are_told_of():
-    assert "vectors" not in differences(pooling="cls") and "at most" not in differences()
-    assert "vectors by the pooling mean; the paper's are the class token" in differences(pooling="mean")
-    assert "at most 5 images of each class and split" in differences(data="ucmerced", limit=5)
+def test_pooling_and_limit_are_differences():
+    assert "pooling" not in differences(pooling="cls") and "at most" not in differences()
+    assert "pooling mean; the paper uses the class token" in differences(pooling="mean")
+    assert "at most 5 images per class and split" in differences(data="ucmerced", limit=5)
 
 
-def test_tinymim_s_table_is_whole():
+def test_tinymim_table_is_complete():
     lines = paper_text([]).splitlines()
     assert "  TinyMIM-Ti: 75.8 / 44.0 / 11.0 / 39.8 / 50.1" in lines
     assert "  TinyMIM*-Ti: 79.6 / 45.0 / - / - / -" in lines

@@ -25,7 +25,7 @@ def results(plan, subjects, folders=()):
 
 @pytest.mark.parametrize("ending", [".toml", ".json"])
 @pytest.mark.parametrize("protocol", ["knn", "probe", "few-shot", "reconstruction"])
-def test_a_recipe_file_runs_the_same_number_again(index_zip, network, tmp_path, ending, protocol):
+def test_recipe_file_reproduces_its_result(index_zip, network, tmp_path, ending, protocol):
     plan = EvaluationPlan(
         protocol=protocol,
         data=(str(index_zip),),
@@ -54,16 +54,16 @@ def test_any_name_of_a_set_is_read_again(tmp_path, ending, name):
     assert parse_recipe((tmp_path / f"recipe{ending}").read_bytes(), f"LAID IN{ending.upper()}") == recipe
 
 
-def test_a_name_that_is_no_text_leaves_a_recipe_that_can_be_read(tmp_path):
+def test_undecodable_name_gives_a_readable_recipe(tmp_path):
     write_recipe(EvaluationRecipe("knn", "f\udcffld", "0", "mae_tiny", "0"), tmp_path / "recipe.toml")
     assert read_recipe(tmp_path / "recipe.toml").data == "f?ld"
 
 
-def test_what_could_not_be_followed_is_named(index_zip, network):
+def test_settings_that_could_not_be_followed_are_named(index_zip, network):
     recipe = results(EvaluationPlan(data=(str(index_zip),)), [network])[0].recipe
     other = EvaluationRecipe(**{**recipe.plain(), "weights": "abc"})
     assert differences(other, recipe) == {"weights": ("abc", "untrained")}
-    assert "weights 'abc' became 'untrained'" in explain(other, recipe)
+    assert "weights was 'abc', now 'untrained'" in explain(other, recipe)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_could_not_be_followed_is_named(index_zip, network):
         ),
     ],
 )
-def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
+def test_invalid_recipe_file_is_refused(tmp_path, content, said):
     (tmp_path / "recipe.toml").write_text(content)
     with pytest.raises(RecipeError, match=said):
         read_recipe(tmp_path / "recipe.toml")
@@ -94,7 +94,7 @@ def test_a_bad_recipe_file_gets_a_sentence(tmp_path, content, said):
         parse_recipe(b"\xff", "mine.toml")
     with pytest.raises(RecipeError, match="cannot be read"):
         read_recipe(tmp_path / "missing.toml")
-    with pytest.raises(RecipeError, match="no author recipe 'mine'"):
+    with pytest.raises(RecipeError, match="no authors' recipe 'mine'"):
         author_recipe("mine", None)
 
 
@@ -116,7 +116,7 @@ def test_results_read_back_as_they_were_and_write_tables(index_zip, network):
     assert latex.count(f"{found[0].value:.3f} [") >= 1
 
 
-def test_the_papers_numbers_stand_beside_ours_with_every_difference(class_folders, tmp_path, network):
+def test_paper_results_are_listed_with_every_difference(class_folders, tmp_path, network):
     (tmp_path / "data").mkdir()
     class_folders.rename(tmp_path / "data" / "EuroSAT_RGB")
     found = results(EvaluationPlan(data=("eurosat",)), [network], (tmp_path / "data",))

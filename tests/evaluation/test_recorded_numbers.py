@@ -1,4 +1,4 @@
-"""The numbers that come with the program: of the weights that come with it, and kept without loss."""
+"""Recorded results: they are of the shipped weights, and recording loses none."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ FOUND = Result(
 )
 
 
-def test_they_are_of_the_weights_that_come_with_the_program():
+def test_recorded_results_are_of_the_shipped_weights():
     known = {name: card.weights.sha256 for name, card in cards().items() if card.weights}
     stale = {
         r.recipe.model
@@ -35,7 +35,7 @@ def test_they_are_of_the_weights_that_come_with_the_program():
     )
 
 
-def test_every_trained_model_stands_in_the_table_over_scales():
+def test_every_trained_model_has_a_recorded_scale_series():
     swept = [r.recipe for r in read_numbers() if r.recipe.protocol in ("knn", "sweep")]
     for name, card in cards().items():
         if card.trained:
@@ -49,7 +49,7 @@ def test_every_trained_model_stands_in_the_table_over_scales():
             assert not missing, f"{name}: {sorted(missing, key=str)[:3]}"
 
 
-def test_recording_keeps_replaces_and_drops(tmp_path):
+def test_recording_keeps_replaces_and_drops_results(tmp_path):
     path = tmp_path / "numbers.json"
     other = replace(FOUND, recipe=replace(FOUND.recipe, scale=1.0))
     record_numbers([FOUND, other], path)
@@ -62,7 +62,7 @@ def test_recording_keeps_replaces_and_drops(tmp_path):
     assert read_numbers(path)[0] == trained_anew
 
 
-def test_a_damaged_file_gets_a_sentence(tmp_path):
+def test_damaged_file_is_refused(tmp_path):
     (tmp_path / "numbers.json").write_text('{"results": [{"data": 1}]}')
     with pytest.raises(RecipeError, match="write it again"):
         read_numbers(tmp_path / "numbers.json")

@@ -129,7 +129,7 @@ def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsy
     assert found["accuracy"] == pytest.approx(right.mean())
 
 
-def test_the_authors_recipe_at_native_size_is_one_option_away(weights, eurosat, tmp_path, capsys):
+def test_one_option_gives_the_authors_recipe_at_native_size(weights, eurosat, tmp_path, capsys):
     command = [
         "evaluate",
         "eurosat",

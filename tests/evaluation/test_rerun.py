@@ -1,4 +1,4 @@
-"""A recipe file, as it was written and from wherever one stands, gives its number again: of own folders and zips, stated GSDs, and fills."""
+"""Recipe files reproduce their results from any folder: own folders and zips, stated GSDs, and fills."""
 
 import json
 import shutil
@@ -23,13 +23,13 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
-    """Another working directory, reached once the recipes are written."""
+    """Change to another working directory, after the recipes are written."""
     (tmp_path / "elsewhere").mkdir()
     return lambda: monkeypatch.chdir(tmp_path / "elsewhere")
 
 
 def written(capsys, out, *command):
-    """Evaluate and give the recipe files with the numbers that they are of."""
+    """Evaluate and return the recipe files with their results."""
     assert main(["evaluate", *map(str, command), "--out", str(out), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["results"]
     files = {
@@ -49,7 +49,7 @@ def again(capsys, *command):
 
 
 @pytest.mark.parametrize("kind", ["class_folders", "index_zip"])
-def test_a_recipe_of_an_own_set_runs_again_from_anywhere(request, kind, tmp_path, capsys, elsewhere):
+def test_recipe_of_an_own_set_runs_again_from_any_folder(request, kind, tmp_path, capsys, elsewhere):
     data = request.getfixturevalue(kind)
     command = (
         data,
@@ -84,7 +84,7 @@ def test_a_recipe_of_an_own_set_runs_again_from_anywhere(request, kind, tmp_path
 
 
 @pytest.mark.parametrize("protocol", ["probe", "few-shot"])
-def test_every_protocol_of_labels_runs_again(index_zip, tmp_path, capsys, elsewhere, protocol):
+def test_recipes_of_classification_protocols_run_again(index_zip, tmp_path, capsys, elsewhere, protocol):
     pairs = written(
         capsys,
         tmp_path / "out",
@@ -128,7 +128,7 @@ def test_recipes_of_reconstructions_and_of_every_fill_run_again(index_zip, tmp_p
         assert "followed in every setting" in err
 
 
-def test_a_fill_without_its_patches_is_asked_for_them(index_zip, tmp_path, capsys):
+def test_fill_recipe_without_patch_size_is_refused(index_zip, tmp_path, capsys):
     command = (
         index_zip,
         "--protocol",
@@ -148,10 +148,10 @@ def test_a_fill_without_its_patches_is_asked_for_them(index_zip, tmp_path, capsy
     assert fill_of(read_recipe(path)).patch_px == 8
     path.write_text(path.read_text().replace(", patches of 8 px", ""))
     assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
-    assert "does not say of which patches its mask is" in capsys.readouterr().err
+    assert "does not state the patch size of its mask" in capsys.readouterr().err
 
 
-def test_other_images_are_told_and_a_copy_under_another_name_is_as_good(
+def test_changed_images_are_reported_and_a_renamed_copy_is_accepted(
     class_folders, tmp_path, capsys, elsewhere
 ):
     (path, first), = written(capsys, tmp_path / "out", class_folders, "--model", "colour_histogram")  # fmt: skip
@@ -170,13 +170,13 @@ def test_other_images_are_told_and_a_copy_under_another_name_is_as_good(
     )
 
 
-def test_a_set_that_is_not_found_and_too_many_sets_get_a_sentence(class_folders, tmp_path, capsys, elsewhere):
+def test_missing_set_and_too_many_sets_are_refused(class_folders, tmp_path, capsys, elsewhere):
     (path, _), = written(capsys, tmp_path / "out", class_folders, "--model", "colour_histogram")  # fmt: skip
     elsewhere()
     assert main(["evaluate", "--recipe", str(path)]) == 2
     assert "There is no labelled set 'set': give a folder" in capsys.readouterr().err
     assert main(["evaluate", "--recipe", str(path), "eurosat", "harvey"]) == 2
-    assert "A recipe is of one set" in capsys.readouterr().err
+    assert "A recipe belongs to one set" in capsys.readouterr().err
 
 
 def test_a_segmentation_of_own_masks_runs_again(tmp_path, capsys, elsewhere):
@@ -198,7 +198,7 @@ def test_a_recipe_of_weights_runs_again_with_the_file_that_is_given(index_zip, t
     elsewhere()
     assert main(["evaluate", "--recipe", str(path), str(index_zip)]) == 2
     assert (
-        "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its file"
+        "The recipe's model 'mine.safetensors' is neither a preset nor a file in this folder: give its weights file"
         in capsys.readouterr().err
     )
     found, err = again(capsys, path, index_zip, "--model", weights)
@@ -207,7 +207,7 @@ def test_a_recipe_of_weights_runs_again_with_the_file_that_is_given(index_zip, t
 
 
 @pytest.mark.parametrize("name", ["", "x" * 5000, "a\\u0000b", "~nobody-of-this-name/set"])
-def test_a_recipe_that_names_no_path_gets_a_sentence(tmp_path, capsys, name):
+def test_recipe_with_an_invalid_path_is_refused(tmp_path, capsys, name):
     text = f'protocol="knn"\ndata="{name}"\ndata_hash="b"\nmodel="colour_histogram"\nweights="none"\n'
     (tmp_path / "recipe.toml").write_text(text)
     assert main(["evaluate", "--recipe", str(tmp_path / "recipe.toml")]) == 2

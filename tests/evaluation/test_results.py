@@ -1,4 +1,4 @@
-"""Tables of results: every number stands in a cell of its own, and a row of the CSV says what it was asked for."""
+"""Tables of results: every result has its own cell, and a CSV row states its settings."""
 
 import csv
 import io
@@ -14,14 +14,14 @@ FOUND = Result(RECIPE, "accuracy", 0.5, 0.4, 0.6, 12)
 
 
 def other(value, metric="accuracy", **settings):
-    """Another number: the recipe with other settings."""
+    """Return a result of the recipe with other settings."""
     return replace(
         FOUND, recipe=replace(RECIPE, **settings), value=value, low=value, high=value, metric=metric
     )
 
 
 def cells(latex):
-    """Heads of the columns and the rows, as lists of cells."""
+    """Return column heads and rows as lists of cells."""
     lines = [line.removesuffix(" \\\\").split(" & ") for line in latex.splitlines() if " & " in line]
     return lines[0], lines[1:]
 
@@ -35,13 +35,13 @@ def cells(latex):
         (other(0.7, protocol="few-shot", shots=5), "few-shot, 5 shots"),
     ],
 )
-def test_numbers_of_other_protocols_metrics_limits_and_shots_have_columns_of_their_own(second, head):
+def test_other_protocols_metrics_limits_and_shots_have_their_own_columns(second, head):
     heads, rows = cells(to_latex([FOUND, second]))
     assert len(heads) == 4 and head in heads[3]
     assert rows == [["mae\\_tiny", "log\\_gsd", "0.500 [0.400, 0.600]", "0.700 [0.700, 0.700]"]]
 
 
-def test_three_numbers_of_shots_are_three_cells():
+def test_each_number_of_shots_has_its_own_cell():
     heads, rows = cells(
         to_latex(
             [
@@ -67,7 +67,7 @@ def test_three_numbers_of_shots_are_three_cells():
         {"normalisation": "dataset"},
     ],
 )
-def test_numbers_that_differ_by_any_other_setting_have_rows_of_their_own(setting):
+def test_results_that_differ_in_another_setting_have_their_own_rows(setting):
     second = other(0.7, **setting)
     _, rows = cells(to_latex([FOUND, second, FOUND]))
     assert rows == [
@@ -76,12 +76,12 @@ def test_numbers_that_differ_by_any_other_setting_have_rows_of_their_own(setting
     ]
 
 
-def test_one_recipe_with_three_values_keeps_them_all():
+def test_all_values_of_one_recipe_are_kept():
     _, rows = cells(to_latex([FOUND, replace(FOUND, value=0.7), replace(FOUND, value=0.8)]))
     assert [row[2][:5] for row in rows] == ["0.500", "0.700", "0.800"]
 
 
-def test_a_row_says_shots_hidden_share_and_limit():
+def test_row_states_shots_mask_ratio_and_limit():
     text = to_csv(
         [
             other(0.3, protocol="few-shot", shots=5, limit=20),
@@ -93,19 +93,19 @@ def test_a_row_says_shots_hidden_share_and_limit():
     assert (hidden["shots"], hidden["hidden"], hidden["limit"]) == ("", "0.75", "")
 
 
-def test_letters_that_latex_takes_for_its_own_are_escaped():
+def test_latex_special_characters_are_escaped():
     text = to_latex([other(0.5, data="a{b}~c^d")])
     assert r"a\{b\}\textasciitilde{}c\textasciicircum{}d" in text
 
 
-def test_limit_and_number_of_images_stand_in_the_export():
+def test_latex_states_limit_and_number_of_images():
     few, many = other(0.7, limit=5), replace(other(0.8, limit=5, model="sdmae_tiny"), count=11)
     heads, rows = cells(to_latex([FOUND, few, many]))
     assert heads[2:] == ["pack 100 \\%, no limit, n = 12", "pack 100 \\%, limit 5"]
     assert rows[0][3] == "0.700 [0.700, 0.700], n = 12" and rows[1][3] == "0.800 [0.800, 0.800], n = 11"
 
 
-def test_results_are_sorted_so_that_what_compares_stands_together_the_best_first():
+def test_comparable_results_are_adjacent_the_best_first():
     given = [
         other(0.2), other(0.9, data="zurich"), other(0.5, scale=0.25), other(0.8), other(0.3, protocol="probe", k=None), other(0.6, scale=0.25),
     ]  # fmt: skip

@@ -4,8 +4,9 @@ import pytest
 from core.evaluation.cache import Cache
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
 from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
+from core.evaluation.progress import EvaluationProgress
 from core.evaluation.results import Result
-from core.evaluation.running import EvaluationProgress, evaluate
+from core.evaluation.running import evaluate
 
 
 def events(plan, subjects, **options):
@@ -16,7 +17,7 @@ def results(plan, subjects, **options):
     return [event for event in events(plan, subjects, **options) if isinstance(event, Result)]
 
 
-def test_a_sweep_fills_scales_times_policies_and_tells_progress(index_zip, network):
+def test_scale_series_covers_scales_times_policies_and_reports_progress(index_zip, network):
     plan = EvaluationPlan(
         protocol="sweep", data=(str(index_zip),), scales=SCALE_SERIES, policies=(None, "author_eval")
     )
@@ -35,7 +36,7 @@ def test_a_sweep_fills_scales_times_policies_and_tells_progress(index_zip, netwo
     assert [r.res for r in native] == [2.0 * 32 / r.size_px for r in native]
 
 
-def test_a_second_run_computes_nothing_and_gives_the_same(index_zip, network, make_network, tmp_path):
+def test_second_run_reads_everything_from_the_cache(index_zip, network, make_network, tmp_path):
     cache = Cache(tmp_path / "cache")
     plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "author_eval"))
     first = results(plan, [network], cache=cache)
@@ -46,7 +47,7 @@ def test_a_second_run_computes_nothing_and_gives_the_same(index_zip, network, ma
     assert arrays["right"].mean() == first[0].value
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(index_zip, make_network, tmp_path):
+def test_stopped_run_resumes(index_zip, make_network, tmp_path):
     plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "author_eval", "manual-3.0"))
     started = evaluate(plan, [make_network()], folders=(), cache=Cache(tmp_path))
     done = 0
@@ -60,7 +61,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(index_zip, make_network, tm
     assert network.res_seen == {3.0}
 
 
-def test_protocols_share_vectors_and_a_damaged_cache_is_computed_again(index_zip, make_network, tmp_path):
+def test_protocols_share_embeddings_and_damaged_results_are_recomputed(index_zip, make_network, tmp_path):
     cache, network = Cache(tmp_path), make_network()
     knn = results(EvaluationPlan(data=(str(index_zip),)), [network], cache=cache)
     embedded = network.embedded
@@ -93,7 +94,7 @@ def test_corrupt_images_are_counted_and_named_in_the_result(class_folders, netwo
     assert found.skipped[0].startswith("River/River_3.png: ")
 
 
-def test_models_that_hear_no_gsd_are_embedded_once_for_all_policies(index_zip, make_network, tmp_path):
+def test_models_that_are_not_gsd_aware_are_embedded_once_for_all_policies(index_zip, make_network, tmp_path):
     network = make_network()
     network.gsd_aware = False
     found = results(
@@ -105,14 +106,14 @@ def test_models_that_hear_no_gsd_are_embedded_once_for_all_policies(index_zip, m
     assert len(found) == 2
 
 
-def test_policies_that_come_to_the_same_res_are_embedded_once(index_zip, network, tmp_path):
+def test_policies_with_the_same_res_are_embedded_once(index_zip, network, tmp_path):
     plan = EvaluationPlan(data=(str(index_zip),), policies=("native_gsd", "manual-2.0", "manual-3.0"))
     same, also, other = results(plan, [network], cache=Cache(tmp_path))
     assert (same.recipe.res, also.recipe.res, other.recipe.res) == (2.0, 2.0, 3.0)
     assert network.embedded == 2 * 36
 
 
-def test_a_gallery_that_a_limit_made_small_votes_as_a_whole(index_zip, network):
+def test_k_is_reduced_to_a_gallery_that_a_limit_made_smaller(index_zip, network):
     small = results(
         EvaluationPlan(protocol="sweep", data=(str(index_zip),), scales=(0.5, 1.0), limit=3), [network]
     )
@@ -120,7 +121,7 @@ def test_a_gallery_that_a_limit_made_small_votes_as_a_whole(index_zip, network):
     assert results(EvaluationPlan(data=(str(index_zip),), limit=8), [network])[0].recipe.k == 20
 
 
-def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
+def test_invalid_input_is_refused(index_zip, class_folders, make_network):
     with pytest.raises(FeatureError, match=r"fake on 'pack': k is 20 but the gallery holds 9 images"):
         results(EvaluationPlan(data=(str(index_zip),), limit=3, fit_k=False), [make_network()])
     with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values that are not finite for image"):
@@ -134,7 +135,7 @@ def test_bad_input_gets_a_sentence(index_zip, class_folders, make_network):
         results(EvaluationPlan(data=(str(index_zip),)), [])
     with pytest.raises(RecipeError, match="There is no protocol 'magic'"):
         EvaluationPlan(protocol="magic")
-    with pytest.raises(RecipeError, match="Scales are shares"):
+    with pytest.raises(RecipeError, match="Scales must be above 0"):
         EvaluationPlan(scales=(1.5,))
 
 

@@ -1,4 +1,4 @@
-"""Numbers on disk: a flipped bit never gives another number, and a full disk never takes one away."""
+"""Results on disk: a flipped bit never gives another result, and a full disk loses none."""
 
 import errno
 import json
@@ -13,10 +13,11 @@ from core.evaluation.cache import Cache
 from core.evaluation.claims import RECORDED, read_claims
 from core.evaluation.errors import RecipeError
 from core.evaluation.plan import EvaluationPlan
+from core.evaluation.progress import EvaluationProgress
 from core.evaluation.recipes import EvaluationRecipe
 from core.evaluation.recorded_numbers import NUMBERS, read_numbers
 from core.evaluation.results import Result
-from core.evaluation.running import EvaluationProgress, evaluate
+from core.evaluation.running import evaluate
 from core.evaluation.sealed import seal, unseal
 
 RECIPE = EvaluationRecipe("knn", "pack", "0" * 16, "mae_tiny", "1" * 64, policy="log_gsd", k=20)
@@ -34,12 +35,12 @@ FOUND = Result(
 
 
 def flipped(content: bytes, chance: np.random.Generator) -> bytes:
-    """The content with one random bit the other way round."""
+    """Return the content with one random bit flipped."""
     place, bit = chance.integers(len(content)), chance.integers(8)
     return content[:place] + bytes([content[place] ^ (1 << int(bit))]) + content[place + 1 :]
 
 
-def test_no_flipped_bit_of_a_kept_number_gives_another_number(tmp_path):
+def test_flipped_bit_in_the_cache_never_gives_another_result(tmp_path):
     cache, chance = Cache(tmp_path), np.random.default_rng(0)
     cache.keep_result(FOUND)
     file = tmp_path / f"{RECIPE.key}.json"
@@ -56,7 +57,7 @@ def test_no_flipped_bit_of_a_kept_number_gives_another_number(tmp_path):
     assert refused > 300
 
 
-def test_no_flipped_bit_of_what_is_recorded_gives_another_number(tmp_path):
+def test_flipped_bit_in_a_record_never_gives_another_result(tmp_path):
     chance, numbers, claims = np.random.default_rng(1), read_numbers(), read_claims()
     assert numbers and claims
     for _ in range(40):
@@ -84,7 +85,7 @@ def test_a_record_without_a_checksum_or_with_another_is_refused():
         unseal({**sealed, "a": 2})
 
 
-def test_a_damaged_number_is_computed_again_and_a_notice_says_so(index_zip, network, tmp_path):
+def test_damaged_result_is_recomputed_with_a_notice(index_zip, network, tmp_path):
     cache, plan = Cache(tmp_path), EvaluationPlan(data=(str(index_zip),))
 
     def run() -> tuple[list[Result], list[str]]:
@@ -100,14 +101,14 @@ def test_a_damaged_number_is_computed_again_and_a_notice_says_so(index_zip, netw
     (second,), said = run()
     assert second.value == first.value and second.count == first.count
     assert said == [
-        f"The kept number of fake on {first.recipe.data} has no valid checksum; it is computed again."
+        f"The stored result of fake on {first.recipe.data} has no valid checksum and is recomputed."
     ]
     assert run()[1] == []
 
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """From now on nothing can be flushed to the disk."""
+    """Make every flush to disk fail."""
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -116,7 +117,7 @@ def full_disk(monkeypatch):
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
-def test_a_full_disk_loses_no_number(class_folders, tmp_path, capsys, full_disk, more):
+def test_full_disk_loses_no_result(class_folders, tmp_path, capsys, full_disk, more):
     asked = [
         "evaluate",
         str(class_folders),
@@ -136,4 +137,6 @@ def test_a_full_disk_loses_no_number(class_folders, tmp_path, capsys, full_disk,
     assert main([*asked, "--out", str(tmp_path / "out")]) == 2
     out, err = capsys.readouterr()
     assert "accuracy" in out
-    assert "The numbers above cannot be written (No space left on device)" in err and "Traceback" not in err
+    assert (
+        "The results above could not be written (No space left on device)" in err and "Traceback" not in err
+    )

@@ -24,12 +24,13 @@ from core.evaluation.data.masked import SCENES
 from core.evaluation.data.published import PUBLISHED
 from core.evaluation.errors import LabelledSetError, RecipeError
 from core.evaluation.plan import EvaluationPlan
+from core.evaluation.progress import EvaluationProgress
 from core.evaluation.protocols.segmentation import Learn
 from core.evaluation.recipes import EvaluationRecipe, parse_recipe
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.rerun import explain, fill_of, plan_of
 from core.evaluation.results import Result
-from core.evaluation.running import EvaluationProgress, evaluate
+from core.evaluation.running import evaluate
 from core.evaluation.stats.mistakes import Mistake, confusion, worst_mistakes
 from core.evaluation.subjects import ColourHistogram, Subject
 from ui.evaluate.own_sets import own_sets

@@ -1,1 +1,1 @@
-"""Baselines that no network made: fills of hidden pixels, and colour histograms."""
+"""Baselines without a network: fills of hidden pixels, and colour histograms."""

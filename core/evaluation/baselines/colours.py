@@ -1,4 +1,4 @@
-"""Floors that need no network: what colour statistics alone can tell apart."""
+"""Embeddings of colour statistics, a baseline without a network."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 8
-CELL_PX = 8  # side of a cell, as large as a patch of the small networks
-COLOUR_HISTOGRAM = "colour_histogram"  # the name under which a table lists this floor
+CELL_PX = 8  # side of a cell, equal to a patch of the small networks
+COLOUR_HISTOGRAM = "colour_histogram"  # its model name in results
 
 
 def colour_histogram(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Describe images (n, 3, h, w) in 0..1 by the square roots of an 8 x 8 x 8 histogram of their colours: (n, 512).
+    """Return the square roots of 8 x 8 x 8 colour histograms of images (n, 3, h, w) in 0..1: (n, 512).
 
     The cosine of two such vectors is the Bhattacharyya coefficient of the histograms.
     """
@@ -23,7 +23,10 @@ def colour_histogram(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cell_colours(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Describe cells of CELL_PX pixels of images (n, 3, s, s) by mean and deviation of each colour: (n, g, g, 6); a rest of the side is cut off."""
+    """Return mean and standard deviation of each colour in cells of images (n, 3, s, s): (n, g, g, 6).
+
+    Cells have a side of CELL_PX; pixels beyond the last whole cell are ignored.
+    """
     grid = images.shape[-1] // CELL_PX
     cut = images[:, :, : grid * CELL_PX, : grid * CELL_PX]
     cells = cut.reshape(len(images), 3, grid, CELL_PX, grid, CELL_PX)

@@ -1,8 +1,8 @@
-"""The honest opponents: what the hidden pixels could look like without any network.
+"""Fills: baselines that fill hidden pixels without a network.
 
-Every fill takes an image (c, h, w), float32 in 0..1, and `hidden` (h, w), True where a pixel may not be looked at, and gives the
-image with those pixels filled. Visible pixels come back untouched; hidden ones are never read. With nothing hidden the image comes
-back as it is; with everything hidden nothing is known, and every fill answers mid grey, 0.5.
+Every fill takes an image (c, h, w), float32 in 0..1, and `hidden` (h, w), True for hidden pixels, and returns
+the image with those pixels filled. Hidden pixels are never read, and visible ones are unchanged. If
+everything is hidden, the result is mid grey, 0.5.
 """
 
 import math
@@ -26,16 +26,16 @@ def fill_visible_mean(image: Image, hidden: Hidden) -> Image:
 
 
 def fill_nearest(image: Image, hidden: Hidden) -> Image:
-    """Fill each hidden patch with a copy of the nearest visible one (Euclidean distance of their places in the grid).
+    """Fill each hidden patch with a copy of the nearest visible one (Euclidean distance in the patch grid).
 
-    The patch is the largest square that the mask is made of, 16 px for the masks of a patch-16 network; a mask of free form has
-    patches of one pixel.
+    The patch is the largest square that tiles the mask: 16 px for masks of a patch-16 network, one pixel for
+    a mask of free form.
     """
     return _fill(image, hidden, lambda: _nearest(image, hidden))
 
 
 def fill_harmonic(image: Image, hidden: Hidden) -> Image:
-    """Fill with the harmonic function that continues the visible pixels: Laplace's equation, mirrored at the rim of the image.
+    """Fill with the harmonic continuation of the visible pixels (Laplace's equation, mirrored borders).
 
     Solved exactly, by one sparse factorisation for all channels.
     """
@@ -43,7 +43,7 @@ def fill_harmonic(image: Image, hidden: Hidden) -> Image:
 
 
 def fill_telea(image: Image, hidden: Hidden) -> Image:
-    """Fill by Telea's fast marching method (2004), radius 5 px, as OpenCV has it."""
+    """Fill by Telea's fast marching method (2004) with a radius of 5 px, as implemented in OpenCV."""
     return _fill(image, hidden, lambda: _telea(image, hidden))
 
 
@@ -78,7 +78,7 @@ def _nearest(image: Image, hidden: Hidden) -> Image:
 
 
 def _patch_side(hidden: Hidden) -> int:
-    """The largest side of squares that tile the mask so that each is wholly hidden or wholly visible."""
+    """Return the largest side of squares that tile the mask, each entirely hidden or entirely visible."""
     down = np.flatnonzero((hidden[1:] != hidden[:-1]).any(axis=1)) + 1
     across = np.flatnonzero((hidden[:, 1:] != hidden[:, :-1]).any(axis=0)) + 1
     return math.gcd(*hidden.shape, *down.tolist(), *across.tolist())
@@ -93,8 +93,8 @@ def _harmonic(image: Image, hidden: Hidden) -> NDArray[np.float64]:
     pairs: list[NDArray[np.int64]] = []
     before, after = slice(0, -1), slice(1, None)
     every = slice(None)
-    for here, there in ((before, every), (after, every)), ((every, before), (every, after)):
-        for place, other in ((here, there), (there, here)):
+    for first, second in ((before, every), (after, every)), ((every, before), (every, after)):
+        for place, other in ((first, second), (second, first)):
             inside = hidden[place]
             neighbours[number[place][inside]] += 1
             rim = inside & ~hidden[other]
@@ -105,7 +105,7 @@ def _harmonic(image: Image, hidden: Hidden) -> NDArray[np.float64]:
     laplacian = sparse.diags_array(neighbours) - sparse.coo_array(
         (np.ones(len(row)), (row, col)), shape=(count, count)
     )
-    # The matrix is symmetric and diagonally dominant: no pivoting, and an ordering made for it, is twice as fast and as exact.
+    # Symmetric and diagonally dominant: without pivoting, the solution is as exact and twice as fast.
     factors = splu(
         laplacian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
     )
@@ -113,7 +113,7 @@ def _harmonic(image: Image, hidden: Hidden) -> NDArray[np.float64]:
 
 
 def _telea(image: Image, hidden: Hidden) -> NDArray[np.floating]:
-    # In 16 bits: OpenCV's arithmetic assumes values far above 1 and gives noise for floats in 0..1.
+    # 16 bits, because OpenCV gives noise for floats in 0..1.
     deep = np.where(hidden, 0, np.clip(image, 0, 1) * 65535).round().astype(np.uint16)
     mask = hidden.astype(np.uint8)
     return np.stack([cv2.inpaint(channel, mask, 5, cv2.INPAINT_TELEA)[hidden] for channel in deep]) / 65535

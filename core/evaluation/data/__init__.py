@@ -1,1 +1,1 @@
-"""Labelled sets and pictures: found, opened, checked, split and cut."""
+"""Image sets: find, open, check and split them, and cut crops and tiles."""

@@ -1,4 +1,4 @@
-"""Pictures for the reconstruction protocol: test images of a set, cut or resized to the size that a network is fed."""
+"""Crops for the reconstruction protocol: test images of a set, cut or resized to the input size."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .datasets import DataSpec, LabelledSet, native_gsd, open_set
 from .images import Skipped, area_resize, centred_square, read_picture
 from .storage import ImageStore, fingerprint
 
-SCENE_SETS = ("scenes", "naip2020")  # the held-back scenes, and the one kept apart
-APART = "naip_nd_2020"  # its ground was seen in other years
-FEW_IMAGES = 60  # sets with fewer test images give up to MANY crops of each, others up to SOME
+SCENE_SETS = ("scenes", "naip2020")  # the held-out scenes, and the one whose area was seen in training
+NAIP_2020 = "naip_nd_2020"  # its area was seen in training, in other years
+FEW_IMAGES = 60  # sets with fewer test images have up to MANY crops per image, others up to SOME
 MANY, SOME = 9, 4
 MIN_VALID = 0.999
 
 
 @dataclass(frozen=True)
 class ImageCrops:
-    """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and of the source, in metres."""
+    """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and the native GSD in metres."""
 
     name: str
     crops: NDArray[np.float32]
@@ -37,7 +37,7 @@ class ImageCrops:
 
 @dataclass(frozen=True)
 class PictureSet:
-    """Test images of one set: `native_px` the side of its images (the smallest of the scenes), `hash` of their content."""
+    """The test images of a set; `native_px` is the side of the smallest, `hash` of their content."""
 
     name: str
     count: int
@@ -55,29 +55,29 @@ def open_pictures(
     """Open the test images of a set by name, folder or zip; `scenes` and `naip2020` come from scenes.zip."""
     if data in SCENE_SETS:
         return _scenes(data, folders)
-    found = open_set(DataSpec(data, limit, gsd_m, seed), folders, labelled=False)
-    files = tuple(found.files[row] for row in found.rows("test"))
+    opened = open_set(DataSpec(data, limit, gsd_m, seed), folders, labelled=False)
+    files = tuple(opened.files[row] for row in opened.rows("test"))
     if not files:
-        raise LabelledSetError(f"'{found.name}' has no test images; mark some as test in its index.csv.")
+        raise LabelledSetError(f"'{opened.name}' has no test images; mark some as test in its index.csv.")
     return PictureSet(
-        found.name,
+        opened.name,
         len(files),
-        found.native_px,
-        native_gsd(found),
-        found.split_origin,
-        found.fingerprint,
-        found,
+        opened.native_px,
+        native_gsd(opened),
+        opened.split_origin,
+        opened.fingerprint,
+        opened,
         files,
     )
 
 
 def crops_per_image(pictures: PictureSet) -> int:
-    """Give the most crops that one image of this set contributes."""
+    """Return the maximum number of crops per image of a set."""
     return MANY if pictures.count < FEW_IMAGES else SOME
 
 
 def cut(pictures: PictureSet, size_px: int) -> Iterator[ImageCrops | Skipped]:
-    """Yield every test image as crops of size_px at native GSD, evenly spread; smaller images are enlarged (bicubic) whole."""
+    """Yield evenly spaced crops of size_px at native GSD of every test image; smaller images are enlarged."""
     most = crops_per_image(pictures)
     for name in pictures.files:
         if isinstance(pictures.source, Path):
@@ -98,7 +98,7 @@ def cut(pictures: PictureSet, size_px: int) -> Iterator[ImageCrops | Skipped]:
 
 
 def _places(height: int, width: int, size_px: int, most: int) -> list[tuple[int, int]]:
-    """Top-left corners of up to `most` crops that do not overlap more than they must, evenly from edge to edge."""
+    """Return the top-left corners of up to `most` crops, evenly spaced from edge to edge."""
     across = max(1, int(most**0.5))
     rows, columns = (max(1, min(across, side // size_px)) for side in (height, width))
     tops = np.linspace(0, height - size_px, rows) if rows > 1 else [(height - size_px) / 2]
@@ -117,18 +117,18 @@ def _scenes(data: str, folders: Sequence[Path]) -> PictureSet:
     path = next((folder / "scenes.zip" for folder in folders if (folder / "scenes.zip").is_file()), None)
     if path is None:
         raise LabelledSetError(
-            "scenes.zip is not here; put it into a folder and name that folder with --data or $EARTH_MAE_DATA."
+            "scenes.zip was not found; put it into a folder and give that with --data or EARTH_MAE_DATA."
         )
     source = open_source(path)
     listed = source.keys()
     keys = [
         key
         for key in listed
-        if source.entry(key).split == "test" and Path(key).name.startswith(APART) == (data == "naip2020")
+        if source.entry(key).split == "test" and Path(key).name.startswith(NAIP_2020) == (data == "naip2020")
     ]
     if not keys:
         raise LabelledSetError(
-            f"scenes.zip holds no test scene for '{data}'; its index.csv must mark some as test."
+            f"scenes.zip has no test scene for '{data}'; mark some as test in its index.csv."
         )
     headers = [source.header(key) for key in keys]
     native_px = min(min(header.width, header.height) for header in headers)
@@ -150,5 +150,5 @@ def _scene_crops(path: Path, key: str, size_px: int, most: int) -> ImageCrops | 
         if tile.valid.mean() >= MIN_VALID:
             crops.append(to_unit(tile))
     if not crops:
-        return Skipped(key, "no window of it holds data all over")
+        return Skipped(key, "it has no crop without missing pixels")
     return ImageCrops(key, np.stack(crops), gsd_m, gsd_m)

@@ -1,4 +1,4 @@
-"""Labelled sets of images: found by name, folder or zip, with classes, splits and GSD, and checked before use."""
+"""Labelled image sets: found by name, folder or zip, with classes, splits and GSD, and checked."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .storage import ImageStore, decode, fingerprint
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Which labelled set, how many images of each class and split (None: all), and the GSD where the files state none."""
+    """Which set, how many images per class and split (None: all), and the GSD if not stated by files."""
 
     data: str
     limit: int | None = None
@@ -32,9 +32,9 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images with their classes and splits; `labels` count into `classes`, `gsd_m` is NaN where unknown.
+    """Images with classes and splits; `labels` index `classes`, `gsd_m` is NaN where unknown.
 
-    `fingerprint` changes with the images, and with labels and splits that an index.csv or list files state.
+    `fingerprint` depends on the images, and on labels and splits stated in an index.csv or list files.
     """
 
     name: str
@@ -45,12 +45,12 @@ class LabelledSet:
     gsd_m: NDArray[np.float64]  # (n,) metres per native pixel
     classes: tuple[str, ...]
     native_px: int
-    split_origin: str  # where the split comes from, for the recipe
+    split_origin: str  # how the images were split, for the recipe
     fingerprint: str
     published: PublishedSet | None = None
 
     def rows(self, split: str) -> NDArray[np.int64]:
-        """Give the rows of one split, in order of the files."""
+        """Return the rows of one split, in file order."""
         return np.flatnonzero(self.splits == split)
 
 
@@ -64,13 +64,13 @@ class StatesGsd(Protocol):
 
 
 def native_gsd(data: StatesGsd) -> float:
-    """Give the median GSD of a set's native pixels, or NaN when none is stated."""
+    """Return the median GSD of a set's native pixels, NaN if none is stated."""
     known = data.gsd_m[~np.isnan(data.gsd_m)]
     return float(np.median(known)) if known.size else float("nan")
 
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
-    """List the folders where named sets are looked for: `extra`, $EARTH_MAE_DATA, then data beside the repository."""
+    """Return the folders that are searched for sets: `extra`, $EARTH_MAE_DATA, then the shared data."""
     named = [str(extra)] if extra else []
     named += [text for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
     folders = [*(Path(text).expanduser() for text in named), SHARED_DATA]
@@ -78,40 +78,40 @@ def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...
 
 
 def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | None]:
-    """Give the path of a set and what is known of it: by its published name, as a folder or zip, or by its name in one of `folders`.
+    """Find a set by its published name, its path, or its name in one of `folders`.
 
-    Raises LabelledSetError if there is none.
+    Returns its path, and its entry in PUBLISHED or None. Raises LabelledSetError if there is no such set.
     """
     known = PUBLISHED.get(data.lower().replace("-", "_"))
     if known is not None:
         for candidate in (folder / place for folder in folders for place in known.found_as):
             if candidate.exists():
                 return candidate, known
-    found = own_path(data) or (None if known else set_beneath(data, folders))
-    if found is not None:
-        return found, _recognise(found)
+    path = own_path(data) or (None if known else set_beneath(data, folders))
+    if path is not None:
+        return path, _recognise(path)
     if known is not None:
         raise LabelledSetError(
-            f"{known.title} is not here: put {' or '.join(known.found_as[:2])} into a folder and name that folder "
-            f"with --data or ${DATA_VARIABLE}."
+            f"{known.title} was not found: put {' or '.join(known.found_as[:2])} into a folder, "
+            f"and give that folder with --data or {DATA_VARIABLE}."
         )
     raise LabelledSetError(
-        f"There is no labelled set '{data:.80}': give a folder with one sub-folder per class, a zip with index.csv, the name of one "
-        f"that lies in the folder of --data, or one of {', '.join(PUBLISHED)}."
+        f"There is no labelled set '{data:.80}': give a folder with one sub-folder per class, a zip with "
+        f"index.csv, the name of a set in the folder of --data, or one of {', '.join(PUBLISHED)}."
     )
 
 
 def own_path(data: str) -> Path | None:
-    """Give the folder or file that a text names as a path; None where there is none, or the text cannot be a path."""
+    """Return the existing folder or file that a text names, or None."""
     try:
         path = Path(data).expanduser()
         return path if data and path.exists() else None
-    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, a home that is not there
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, an unknown home folder
         return None
 
 
 def set_beneath(name: str, folders: Sequence[Path]) -> Path | None:
-    """Give the folder or zip called `name`, with or without its ending, that is or lies in one of `folders`; None where there is none."""
+    """Return the folder or zip called `name`, with or without suffix, that is or is in one of `folders`."""
     for folder in folders:
         for path in (folder, *sorted(folder.glob("*"))):
             if name in (path.name, path.stem) and (path.is_dir() or path.suffix.lower() == ".zip"):
@@ -120,29 +120,24 @@ def set_beneath(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def open_set(spec: DataSpec, folders: Sequence[Path] | None = None, *, labelled: bool = True) -> LabelledSet:
-    """Open a labelled set and check it; raises LabelledSetError with what to mend.
+    """Open and check a labelled set. Raises LabelledSetError with a remedy.
 
-    With `labelled` False (reconstruction needs no labels) a set may be of one class or of none, and where it comes
-    without a split every image is for test. Corrupt images are not looked for here: they are skipped, counted and named
-    when the images are read.
+    With `labelled` False (for reconstruction) a set may have one class or none, and every image is for test
+    if it has no split. Corrupt images are not searched here; they are skipped and named when they are read.
     """
     if spec.limit is not None and spec.limit < 1:
-        raise LabelledSetError(
-            f"A limit of {spec.limit} images leaves nothing; give at least 1 for each class."
-        )
+        raise LabelledSetError(f"The limit is {spec.limit} images; choose 1 or more per class.")
     path, known = find_set(spec.data, data_folders() if folders is None else folders)
     store = ImageStore(path)
     title = known.name if known else path.stem
     listing = listed(store, title, known, labelled)
     if not listing.files:
         raise LabelledSetError(
-            f"'{title}' holds no images; put them in one folder per class, or list them in index.csv."
+            f"'{title}' has no images; put them in one folder per class, or list them in index.csv."
         )
     classes = tuple(sorted(set(listing.labels)))
     if len(classes) == 1 and labelled:
-        raise LabelledSetError(
-            f"'{title}' has the single class '{classes[0]}'; there is nothing to tell apart: add another."
-        )
+        raise LabelledSetError(f"'{title}' has the single class '{classes[0]}'; add images of another class.")
     labels = np.array([classes.index(label) for label in listing.labels], dtype=np.int64)
     splits, origin = np.array(listing.splits), listing.origin
     if not origin and not labelled:
@@ -193,7 +188,8 @@ def _check_divisible(title: str, classes: tuple[str, ...], labels: NDArray[np.in
     alone = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 1)
     if alone.size:
         raise LabelledSetError(
-            f"In '{title}' the class '{classes[int(alone[0])]}' has one image, which cannot be split into train and test: add images of it, or remove the class."
+            f"Class '{classes[int(alone[0])]}' of '{title}' has one image, which cannot be split into "
+            "train and test: add images of it, or remove the class."
         )
 
 
@@ -208,13 +204,13 @@ def _check_splits(
     unseen = sorted(set(labels[splits == "test"].tolist()) - set(labels[splits == "train"].tolist()))
     if unseen:
         raise LabelledSetError(
-            f"Labels of '{title}' do not match: class '{classes[unseen[0]]}' is in the test images but not in the "
-            "train images; spell both alike, or add train images of it."
+            f"Labels of '{title}' do not match: class '{classes[unseen[0]]}' is in the test images but not "
+            "in the train images; use the same spelling, or add train images of it."
         )
 
 
 def _native_px(store: ImageStore, files: tuple[str, ...], title: str) -> int:
-    """The commonest side of the centred square over some images, or LabelledSetError when none can be read."""
+    """Return the most common side of the centred square over some images. Raises LabelledSetError."""
     sides: Counter[int] = Counter()
     first = ""
     for name in files[:: max(1, len(files) // 25)]:
@@ -226,6 +222,6 @@ def _native_px(store: ImageStore, files: tuple[str, ...], title: str) -> int:
         sides[min(height, width)] += 1
     if not sides:
         raise LabelledSetError(
-            f"None of the images of '{title}' that were tried can be read; the first says: {first}"
+            f"None of the tested images of '{title}' can be read. The first error: {first}"
         )
     return sides.most_common(1)[0][0]

@@ -14,14 +14,14 @@ from .images import Skipped, area_resize, centred_square, read_picture
 
 THUMBNAIL_PX = 16
 NEAR_RMS = 4 / 255  # mean difference of two thumbnails, in 0..1
-NEAR_CORRELATION = 0.95  # of their structure, so that two plain seas do not count as one
+NEAR_CORRELATION = 0.95  # of their structure, so that two images of plain water do not count
 BLOCK = 512
 PROGRESS_EVERY = 64
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A test image that is also a training image: both files, whether they are exactly equal, and their class numbers."""
+    """A test image that is also a training image: files, whether exactly equal, and class numbers."""
 
     test: str
     train: str
@@ -33,11 +33,12 @@ class Duplicate:
 def split_duplicates(
     data: LabelledSet, *, near: bool = True, progress: Callable[[float], object] | None = None
 ) -> tuple[Duplicate, ...]:
-    """Find test images with an exact or near duplicate among the training images; unreadable images are skipped.
+    """Find test images with an exact or near duplicate among the training images.
 
-    Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels closer than NEAR_RMS whose deviations from
-    their own mean colour correlate above NEAR_CORRELATION. For every test image the closest training image is reported.
-    `progress` is called with the share of images read.
+    Exact: equal decoded pixels (SHA-256). Near: thumbnails of 16 x 16 pixels that differ by less than
+    NEAR_RMS, and whose deviations from their mean colour correlate above NEAR_CORRELATION. For every test
+    image the closest training image is reported. Unreadable images are skipped. `progress` is called with the
+    share of images read.
     """
     rows, digests, thumbnails = _describe(data, progress or (lambda _: None))
     first: dict[str, int] = {}
@@ -80,7 +81,7 @@ def _near(
     structure = structure / np.maximum(np.linalg.norm(structure, axis=1, keepdims=True), 1e-6)
     square = np.einsum("nd,nd->n", flat, flat)
     limit = NEAR_RMS**2 * flat.shape[1]
-    found: list[tuple[int, int]] = []
+    pairs: list[tuple[int, int]] = []
     for start in range(0, len(tests), BLOCK):
         part = tests[start : start + BLOCK]
         distance = square[part, None] + square[trains] - 2 * flat[part] @ flat[trains].T
@@ -88,8 +89,8 @@ def _near(
         distance[(alike < NEAR_CORRELATION) | (distance > limit)] = np.inf
         best = distance.argmin(axis=1)
         close = np.isfinite(distance[np.arange(len(part)), best])
-        found += [(int(part[i]), int(trains[best[i]])) for i in np.flatnonzero(close)]
-    return found
+        pairs += [(int(part[i]), int(trains[best[i]])) for i in np.flatnonzero(close)]
+    return pairs
 
 
 def _duplicate(data: LabelledSet, test: int, train: int, exact: bool) -> Duplicate:

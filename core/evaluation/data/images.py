@@ -1,4 +1,4 @@
-"""Images of a set as float32 in 0..1, area-resized to an evaluation size; corrupt ones are skipped and named."""
+"""Read images of a set as float32 in 0..1, area-resized; corrupt images are skipped and named."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scipy import sparse
 from ..errors import LabelledSetError
 from .storage import ImageStore, decode
 
-DECODERS = 2  # threads; Pillow lets go of the interpreter while it decodes
+DECODERS = 2  # threads; Pillow releases the GIL while it decodes
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that could not be read, and why."""
+    """An image that could not be read, with the reason."""
 
     file: str
     reason: str
@@ -29,7 +29,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Images (b, 3, s, s) float32 0..1 and the rows of the set that they are."""
+    """Images (b, 3, s, s), float32 in 0..1, and their rows in the set."""
 
     images: NDArray[np.float32]
     rows: NDArray[np.int64]
@@ -39,7 +39,7 @@ class ImageBatch:
 def batches(
     store: ImageStore, files: Sequence[str], rows: NDArray[np.int64], size_px: int, batch: int
 ) -> Iterator[ImageBatch]:
-    """Read the given rows of `files` in order, the centred square of each area-resized to `size_px`; one batch ahead of who asks."""
+    """Yield the centred squares of the given rows of `files`, area-resized; the next batch is prefetched."""
 
     def load(row: int) -> NDArray[np.float32] | Skipped:
         picture = read_picture(store, files[row])
@@ -50,17 +50,17 @@ def batches(
         loading = pool.map(load, parts[0].tolist() if parts else ())
         for part, following in zip(parts, [*parts[1:], rows[:0]], strict=True):
             loaded = list(loading)
-            loading = pool.map(load, following.tolist())  # while whoever asked is at work
+            loading = pool.map(load, following.tolist())  # while the caller works
             good = [image for image in loaded if not isinstance(image, Skipped)]
-            kept = np.array([not isinstance(image, Skipped) for image in loaded], dtype=bool)
+            readable = np.array([not isinstance(image, Skipped) for image in loaded], dtype=bool)
             images = np.stack(good) if good else np.empty((0, 3, size_px, size_px), np.float32)
             yield ImageBatch(
-                images, part[kept], tuple(image for image in loaded if isinstance(image, Skipped))
+                images, part[readable], tuple(image for image in loaded if isinstance(image, Skipped))
             )
 
 
 def read_picture(store: ImageStore, name: str) -> NDArray[np.float32] | Skipped:
-    """Read one image as float32 (3, h, w) in 0..1, or say why it cannot be read."""
+    """Read an image as float32 (3, h, w) in 0..1, or return why it cannot be read."""
     try:
         pixels = decode(store.read(name), name)
     except (
@@ -74,14 +74,14 @@ def read_picture(store: ImageStore, name: str) -> NDArray[np.float32] | Skipped:
 
 
 def all_skipped(skipped: Sequence[Skipped], title: str) -> LabelledSetError:
-    """Give the error to raise when none of a set's images can be read."""
+    """Return the error for a set without readable images."""
     return LabelledSetError(
-        f"None of the images of '{title}' can be read; the first says: {skipped[0].reason}"
+        f"None of the images of '{title}' can be read. The first error: {skipped[0].reason}"
     )
 
 
 def centred_square(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut the largest centred square out of (c, h, w)."""
+    """Crop (c, h, w) to its largest centred square."""
     height, width = image.shape[1:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -89,9 +89,9 @@ def centred_square(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def area_resize(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """Resize (..., h, w) to (..., size_px, size_px) by adaptive averaging, the `area` interpolation of models.md 1.6.
+    """Resize (..., h, w) to (..., size_px, size_px) by adaptive averaging ("area", models.md 1.6).
 
-    Every output pixel is the mean of the input pixels that it touches; growing therefore repeats pixels.
+    Every output pixel is the mean of the input pixels that it overlaps, so enlarging repeats pixels.
     """
     for axis in (-2, -1):
         image = _averaged(image.swapaxes(-1, axis), size_px).swapaxes(-1, axis)
@@ -99,7 +99,7 @@ def area_resize(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]
 
 
 def _averaged(lines: NDArray[np.float32], after: int) -> NDArray[np.float32]:
-    """Average the last axis to `after` values; without BLAS, whose threads cost more than such small products."""
+    """Average the last axis to `after` values; without BLAS, whose threads slow such small products down."""
     before = lines.shape[-1]
     if before == after:
         return lines

@@ -1,9 +1,9 @@
-"""How a labelled set may lie on disk, and what each layout says of its images: class, split and GSD.
+"""Layouts of labelled sets on disk, and the classes, splits and GSDs that they state.
 
-Three are read: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one folder
-per class, and train/test folders that hold one folder per class. Split lists beside the images (train.txt,
-val-eurosat.txt, eurosat-test.txt ...) win over a random split. In every layout val stands for test where there is no test,
-and is left out where there is one.
+There are three: a zip or folder with `index.csv` (columns file, label, optionally split and gsd_m), one
+folder per class, and train/test folders that contain one folder per class. Split lists beside the images
+(train.txt, val-eurosat.txt, eurosat-test.txt ...) take precedence over a random split. In every layout, val
+is used as test if there is no test, and ignored otherwise.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ SPLIT_FOLDERS = {
 
 @dataclass(frozen=True)
 class SetListing:
-    """What a layout yields before checks: parallel columns, and where the split comes from ("" when it has none).
+    """The images of a layout as parallel columns, and the origin of the split ("" without one).
 
-    `stated`: a file beside the images says labels or splits, which their paths alone do not tell.
+    `stated` is True if labels or splits come from a file and not only from paths.
     """
 
     files: list[str]
@@ -45,7 +45,7 @@ class SetListing:
     stated: bool = False
 
     def digest(self) -> str:
-        """Hash of the labels and splits that a file states (16 hexadecimal digits), "" where paths tell them all."""
+        """Return the hash of stated labels and splits (16 hexadecimal digits), "" if paths state them all."""
         if not self.stated:
             return ""
         rows = sorted(zip(self.files, self.labels, self.splits, strict=True))
@@ -53,7 +53,10 @@ class SetListing:
 
 
 def listed(store: ImageStore, title: str, known: PublishedSet | None, labelled: bool) -> SetListing:
-    """List the images of a set by its index.csv, at the top or in the only folder there, else by its folders. Raises LabelledSetError with what to mend."""
+    """List the images of a set by its index.csv, at the top or in the only folder, else by its folders.
+
+    Raises LabelledSetError with a remedy.
+    """
     tops = {name.split("/")[0] for name in (*store.names, *store.folders)}
     for root in ("", *(f"{top}/" for top in tops if len(tops) == 1)):
         if f"{root}index.csv" in store.names:
@@ -77,15 +80,17 @@ def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> Set
     for (number, row), split in zip(rows.items(), splits, strict=True):
         if not all(row[column] for column in needed):
             raise LabelledSetError(
-                f"Row {number} of the index.csv of '{title}' lacks its file or label; fill it in."
+                f"Row {number} of the index.csv of '{title}' has no file or no label; fill it in."
             )
         if row["file"] in seen:
             raise LabelledSetError(
-                f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; keep one row for each image."
+                f"Row {number} of the index.csv of '{title}' lists '{row['file']}' a second time; "
+                "keep one row per image."
             )
         if has_splits and not split:
             raise LabelledSetError(
-                f"Row {number} of the index.csv of '{title}' states no split, others do; write train or test into it."
+                f"Row {number} of the index.csv of '{title}' has no split, but other rows do; "
+                "write train or test."
             )
         seen.add(row["file"])
     files, labels = (
@@ -107,7 +112,7 @@ def _from_index(store: ImageStore, root: str, title: str, labelled: bool) -> Set
 
 
 def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str]]]:
-    """The columns of a table and its rows by number, without the blanks around cells; rows of nothing are left out."""
+    """Return the columns of a table and its rows by number, stripped and without empty rows."""
     try:
         table = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         numbered = dict(enumerate(table, start=2))
@@ -118,7 +123,8 @@ def _rows(content: bytes, title: str) -> tuple[set[str], dict[int, dict[str, str
     long = next((number for number, row in numbered.items() if None in row), None)
     if long is not None:
         raise LabelledSetError(
-            f"Row {long} of the index.csv of '{title}' has more cells than its header; put cells that hold commas in quotes."
+            f"Row {long} of the index.csv of '{title}' has more cells than its header; "
+            "put cells that contain commas in quotes."
         )
     rows = {
         number: {name.strip(): (cell or "").strip() for name, cell in row.items()}
@@ -138,7 +144,7 @@ def _from_folders(store: ImageStore, title: str, known: PublishedSet | None, lab
         return SetListing(images, [""] * len(images), [""] * len(images), [float("nan")] * len(images), "")
     if images and not folders:
         raise LabelledSetError(
-            f"'{title}' holds images but no class folders; put them in one folder per class."
+            f"'{title}' has images but no class folders; put them in one folder per class."
         )
     as_splits = bool(folders) and {folder.lower() for folder in folders} <= set(SPLIT_FOLDERS)
     depth = 1 if as_splits else 0
@@ -150,7 +156,7 @@ def _from_folders(store: ImageStore, title: str, known: PublishedSet | None, lab
     empty = sorted((inner if as_splits else set(folders)) - set(labels))
     if empty and labels and labelled:
         raise LabelledSetError(
-            f"Class folder '{empty[0]}' of '{title}' holds no images; add some or remove the folder."
+            f"Class folder '{empty[0]}' of '{title}' has no images; add some, or remove the folder."
         )
     files = [name for name, _ in listed]
     unknown_gsd = [float("nan")] * len(files)
@@ -164,12 +170,12 @@ def _from_folders(store: ImageStore, title: str, known: PublishedSet | None, lab
 
 
 def _without_val(splits: list[str]) -> list[str]:
-    """Val stands for test where there is no test; where there is one, it stays "val" and is used by nothing."""
+    """Use val as test if there is no test; otherwise it stays "val" and is ignored."""
     return splits if "test" in splits else ["test" if split == "val" else split for split in splits]
 
 
 def _class_root(store: ImageStore) -> str:
-    """The folder (with its slash, "" for the top) whose sub-folders are the classes: single wrappers are walked through."""
+    """Return the folder ("" or with a final slash) whose sub-folders are the classes, inside any wrappers."""
     root = ""
     while True:
         inside = _children(store, root)
@@ -179,7 +185,7 @@ def _class_root(store: ImageStore) -> str:
             for name in store.names
             if name.startswith(root) and not name.startswith(f"{pictures[0]}/")
         ):
-            inside = pictures  # beside lists and labels
+            inside = pictures  # the images are in a folder beside lists and labels
         has_images = any(
             is_image(name) and name.startswith(root) and "/" not in name[len(root) :] for name in store.names
         )
@@ -208,9 +214,7 @@ def _number(text: str | None, title: str) -> float:
     except ValueError:
         value = math.inf
     if math.isinf(value):
-        raise LabelledSetError(
-            f"The index.csv of '{title}' gives a GSD of '{text}'; write metres as a number."
-        )
+        raise LabelledSetError(f"The index.csv of '{title}' has a GSD of '{text}'; write metres as a number.")
     if not value > 0:
-        raise LabelledSetError(f"The index.csv of '{title}' gives a GSD of {text} m; it must be above 0.")
+        raise LabelledSetError(f"The index.csv of '{title}' has a GSD of {text} m; it must be above 0.")
     return value

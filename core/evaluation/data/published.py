@@ -1,7 +1,7 @@
-"""What is known of published scene sets: names, layouts as distributed, native pixels, GSD and colour statistics.
+"""Published image sets: names, layouts as distributed, native size, GSD and colour statistics.
 
-Means and deviations are those of models.md 1.8 (the Scale-MAE evaluation's); nominal GSDs are those of 2.2. Nothing is
-downloaded: a set is found where its user unpacked it.
+Means and standard deviations are those of models.md 1.8 (from the Scale-MAE evaluation), nominal GSDs those
+of 2.2. Nothing is downloaded: users put the sets into a data folder.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """One published scene set: where it may lie under a data folder, and what its pixels are."""
+    """A published set: its possible places in a data folder, and the properties of its images."""
 
     name: str
     title: str
-    found_as: tuple[str, ...]  # folders or zips, tried in this order under every data folder
+    found_as: tuple[str, ...]  # folders or zips, tried in this order in every data folder
     native_px: int
-    gsd_m: float | None  # nominal; None where the set mixes scales
+    gsd_m: float | None  # nominal; None if the set mixes scales
     classes: int | None = None
     mean: RGB | None = None
     std: RGB | None = None
-    author_res: float | None = None  # res of the author recipe where one was published (models.md 1.12)
+    author_res: float | None = None  # res of the authors' recipe if published (models.md 1.12)
     licence: str = "see its publisher"
-    list_names: tuple[str, ...] = ()  # other names its split lists go by
-    packed: str | None = (
-        None  # digest of the labels and splits in the project's pack of it: numbers recorded before these counted are of them
-    )
+    list_names: tuple[str, ...] = ()  # other names of its split lists
+    packed: str | None = None
+    """Digest of labels and splits in our pack of it; left out of its fingerprint, as in the first version."""
 
 
 PUBLISHED: dict[str, PublishedSet] = {
@@ -161,6 +160,6 @@ PUBLISHED: dict[str, PublishedSet] = {
         PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
     )
 }
-LABELLED_TABLE = ("eurosat", "ucmerced", "harvey")  # what `all` means where labels are scored
-SEGMENTATION_TABLE = ("atlanta_buildings", "nc_landcover")  # where pixels are
-RECONSTRUCTION_TABLE = ("eurosat", "ucmerced", "neon", "scenes", "naip2020")  # and where hidden pixels are
+LABELLED_TABLE = ("eurosat", "ucmerced", "harvey")  # what `all` means for labelled images
+SEGMENTATION_TABLE = ("atlanta_buildings", "nc_landcover")  # for segmentation
+RECONSTRUCTION_TABLE = ("eurosat", "ucmerced", "neon", "scenes", "naip2020")  # for reconstruction

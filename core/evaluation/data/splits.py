@@ -1,4 +1,4 @@
-"""Which images are for training and which for test: by published lists, or at random within each class."""
+"""Train and test splits: from published lists, or at random within each class."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from ..errors import LabelledSetError
 from .storage import ImageStore
 
-TEST_SHARE = 0.1  # the Scale-MAE evaluation splits sets without lists 90 / 10 (models.md 2.1)
+TEST_SHARE = 0.1  # as in the Scale-MAE evaluation of sets without lists (models.md 2.1)
 
 
 @dataclass(frozen=True)
 class ListedSplits:
-    """A split for every file ("" for files on no list) and the names of the lists; both empty without lists."""
+    """A split for every file ("" if on no list) and the names of the lists; both empty without lists."""
 
     splits: tuple[str, ...]
     origin: str
 
 
 def random_splits(labels: NDArray[np.int64], seed: int) -> NDArray[np.str_]:
-    """Mark a tenth of each class, at least one image, as test."""
+    """Mark a tenth of each class as test, at least one image."""
     rng = np.random.default_rng(seed)
     splits = np.full(len(labels), "train")
     for label in np.unique(labels):
@@ -38,10 +38,11 @@ def random_splits(labels: NDArray[np.int64], seed: int) -> NDArray[np.str_]:
 def listed_splits(
     store: ImageStore, files: Sequence[str], title: str, other_names: Sequence[str]
 ) -> ListedSplits:
-    """Read train / val / test lists that lie among the images or beside them; val stands for test where there is none.
+    """Read train / val / test lists among or beside the images; val is used as test if there is no test.
 
-    A list holds one image a line, as its path below the class folders' parent, a longer one that ends in it, or its bare file name where no
-    other image has it. Raises LabelledSetError when lists exist but name none of the images.
+    A list has one image per line: its path below the parent of the class folders, a longer path that ends in
+    it, or its file name if that is unique. Raises LabelledSetError if lists exist but name none of the
+    images.
     """
     lists = _find_lists(store, (title, *other_names))
     if "train" not in lists or not lists.keys() & {"val", "test"}:
@@ -60,13 +61,13 @@ def listed_splits(
     if not {"train", "test"} <= set(splits):
         raise LabelledSetError(
             f"The lists {lists['train'][0]} and {lists[test][0]} of '{title}' do not match its images; "
-            "one image a line as class/file is expected."
+            "write one image per line as class/file."
         )
     return ListedSplits(tuple(splits), f"lists {lists['train'][0]} and {lists[test][0]}")
 
 
 def _by_end(files: Sequence[str]) -> dict[tuple[str, ...], int]:
-    """Rows of the files by their path and, where one file alone has it, by their bare name."""
+    """Return the rows of files by path and, if it is unique, by file name."""
     names = [PurePosixPath(file).parts for file in files]
     bare = Counter(parts[-1] for parts in names)
     return {parts: row for row, parts in enumerate(names)} | {
@@ -80,17 +81,17 @@ def _find_lists(store: ImageStore, titles: Sequence[str]) -> dict[str, tuple[str
     lists: dict[str, tuple[str, str]] = {}
     beside = sorted(store.path.parent.glob("*.txt")) if store.path.is_dir() else []
     for path in beside:
-        found = pattern.fullmatch(path.name.lower().replace("-", "_"))
-        if found and path.stem.lower() not in {
+        match = pattern.fullmatch(path.name.lower().replace("-", "_"))
+        if match and path.stem.lower() not in {
             "train",
             "val",
             "test",
         }:  # a bare train.txt may belong to anything
-            lists[found[1]] = (path.name, _text(path))
+            lists[match[1]] = (path.name, _text(path))
     for name in store.names:
-        found = pattern.fullmatch(PurePosixPath(name).name.lower().replace("-", "_"))
-        if found:
-            lists[found[1]] = (name, store.read(name).decode("utf-8", "replace"))
+        match = pattern.fullmatch(PurePosixPath(name).name.lower().replace("-", "_"))
+        if match:
+            lists[match[1]] = (name, store.read(name).decode("utf-8", "replace"))
     return lists
 
 

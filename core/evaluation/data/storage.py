@@ -1,4 +1,4 @@
-"""Files of a labelled set, from a folder or a zip, read the same way and never outside of it."""
+"""Read the files of an image set from a folder or a zip, and never outside it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from ..errors import LabelledSetError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 MAX_FILE_BYTES = 200 << 20
 MAX_PIXELS = 40_000_000
-MOST_ENTRIES = 2_000_000  # files and folders below a set; more is somebody's whole disk
+MAX_ENTRIES = 2_000_000  # files and folders of a set; more would be a whole disk
 
 
 class ImageStore:
-    """A folder or zip of files; `names` are relative with forward slashes, sorted. Safe to read from several threads."""
+    """A folder or zip of files, safe to read from several threads.
+
+    `names` are relative paths with forward slashes, sorted.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,19 +44,22 @@ class ImageStore:
         self.folders = tuple(name for name in self.folders if not _is_hidden(name))
 
     def read(self, name: str) -> bytes:
-        """Give the bytes of one file; raises LabelledSetError for a name that leaves the set, a file too large or a damaged one."""
+        """Return the bytes of a file.
+
+        Raises LabelledSetError if it is outside, missing, too large or damaged.
+        """
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise LabelledSetError(
-                f"'{name}' points outside of {self.path.name}; list files by their path inside it."
+                f"'{name}' is outside {self.path.name}; list files by their path inside it."
             )
         size = self._size(name)
         if size is None:
             raise LabelledSetError(
-                f"{self.path.name} lists '{name}' but does not hold it; add the file or drop its row."
+                f"{self.path.name} lists '{name}' but does not contain it; add the file, or remove its row."
             )
         if size > MAX_FILE_BYTES:
             raise LabelledSetError(
-                f"'{name}' is {size >> 20} MB; images of up to {MAX_FILE_BYTES >> 20} MB are read."
+                f"'{name}' is {size >> 20} MB; replace it by an image of at most {MAX_FILE_BYTES >> 20} MB."
             )
         try:
             return self._archive().read(name) if self._members else (self.path / name).read_bytes()
@@ -69,7 +75,7 @@ class ImageStore:
             ) from problem
 
     def checksum(self, name: str) -> str:
-        """Give size and CRC-32 of a file as text; of a zip's member without unpacking it, "absent" where there is none."""
+        """Return size and CRC-32 of a file, or "absent"; zip members are not unpacked."""
         if name in self._members:
             return f"{self._members[name].file_size}:{self._members[name].CRC:08x}"
         if self._members or self._size(name) is None:
@@ -84,13 +90,15 @@ class ImageStore:
         return file.stat().st_size if file.is_file() else None
 
     def _archive(self) -> zipfile.ZipFile:
-        if not hasattr(self._threads, "archive"):  # a ZipFile is one read position: one for each thread
+        if not hasattr(
+            self._threads, "archive"
+        ):  # a ZipFile has one read position, so each thread needs its own
             self._threads.archive = _open_zip(self.path)
         return self._threads.archive
 
 
 def decode(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode one image to uint8 (h, w, 3); raises LabelledSetError for anything that is not a readable picture."""
+    """Decode an image to uint8 (h, w, 3). Raises LabelledSetError if it is not a readable image."""
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -99,28 +107,29 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
                 )
             if image.mode in ("I", "F") or image.mode.startswith("I;16"):
                 raise LabelledSetError(
-                    f"'{name}' holds numbers beyond 8 bit (mode {image.mode}), whose white is not known; save it as 8 bit, 0 to 255."
+                    f"'{name}' has more than 8 bits (mode {image.mode}), so its white level is unknown; "
+                    "save it as 8 bits, 0 to 255."
                 )
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise LabelledSetError(
-            f"'{name}' cannot be read as a picture ({why_unreadable(problem)}); replace or remove it."
+            f"'{name}' cannot be read as an image ({why_unreadable(problem)}); replace or remove it."
         ) from problem
 
 
 def why_unreadable(problem: Exception) -> str:
-    """What Pillow says of a file; where it knows no reason it names an address in memory, which tells nobody anything."""
+    """Return Pillow's reason; for an unknown format it gives only a memory address, which is replaced."""
     return (
-        "it is of no known format, or not of 8 bit"
+        "its format is unknown, or it does not have 8 bits"
         if isinstance(problem, UnidentifiedImageError)
         else str(problem)
     )
 
 
 def fingerprint(store: ImageStore, names: tuple[str, ...], stated: str = "") -> str:
-    """Hash the names, sizes and CRC-32 of the given files (16 hexadecimal digits): equal for a zip and its folder.
+    """Hash names, sizes and CRC-32 of files (16 hexadecimal digits), equal for a zip and its folder.
 
-    `stated` is whatever else decides a number and is in none of the files, such as the digest of labels and splits; "" leaves it out.
+    `stated` adds what else determines results, such as the digest of labels and splits; "" adds nothing.
     """
     digest = hashlib.sha256(f"stated\0{stated}\n".encode() if stated else b"")
     for name in names:
@@ -137,18 +146,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def _walked(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Files and folders below a folder, by their path inside it, sorted."""
+    """Return the files and folders inside a folder, by relative path, sorted."""
     try:
-        found = sorted(islice(path.rglob("*"), MOST_ENTRIES + 1))
-        if len(found) > MOST_ENTRIES:
+        entries = sorted(islice(path.rglob("*"), MAX_ENTRIES + 1))
+        if len(entries) > MAX_ENTRIES:
             raise LabelledSetError(
-                f"'{path}' holds more than {MOST_ENTRIES:,} files; give the folder of one set of images."
+                f"'{path}' has more than {MAX_ENTRIES:,} files; give the folder of a single image set."
             )
-        files = tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_file())
-        return files, tuple(entry.relative_to(path).as_posix() for entry in found if entry.is_dir())
+        files = tuple(entry.relative_to(path).as_posix() for entry in entries if entry.is_file())
+        return files, tuple(entry.relative_to(path).as_posix() for entry in entries if entry.is_dir())
     except OSError as problem:
         raise LabelledSetError(
-            f"'{path}' cannot be read throughout ({problem.strerror}); give the folder of one set of images."
+            f"'{path}' cannot be read completely ({problem.strerror}); give the folder of a single image set."
         ) from problem
 
 

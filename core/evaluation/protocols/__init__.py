@@ -1,1 +1,1 @@
-"""Protocols: kNN, linear probe, few-shot, segmentation, reconstruction, agreement."""
+"""Evaluation protocols: kNN, linear probe, few-shot, segmentation, reconstruction, agreement."""

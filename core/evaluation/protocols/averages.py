@@ -1,4 +1,4 @@
-"""Reconstruction results beside each other: every model against the fills on the same hidden pixels, and over sets."""
+"""Reconstruction results compared with the fills on the same hidden pixels, and averaged over sets."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ from ..stats.intervals import bootstrap_mean_of_sets, compare
 from .reconstruction import pooled_psnr
 from .scoring import Scored
 
-APART = SCENE_SETS[1]  # reported on its own: its ground was seen in training, in other years
+SEEN_GROUND = SCENE_SETS[1]  # excluded from means: its area was seen in training, in other years
 
 
-def with_fills(found: Scored, others: Sequence[Scored]) -> Result:
-    """Give a model's result with every fill's scores on the same pictures and masks, and its paired lead over the best."""
+def with_fills(scored: Scored, others: Sequence[Scored]) -> Result:
+    """Add the fills' scores on the same images and masks to a model's result, and its lead over the best."""
     fills = {
-        o.result.recipe.model: o
-        for o in others
-        if o.result.recipe.model in FILLS and _same_pictures(o, found)
+        other.result.recipe.model: other
+        for other in others
+        if other.result.recipe.model in FILLS and _same_images(other, scored)
     }
     if not fills:
-        return found.result
+        return scored.result
     best = max(fills, key=lambda name: fills[name].result.value)
-    lead = compare(fills[best].arrays["psnr"], found.arrays["psnr"], seed=found.result.recipe.seed).difference
+    lead = compare(
+        fills[best].arrays["psnr"], scored.arrays["psnr"], seed=scored.result.recipe.seed
+    ).difference
     details = {
-        **found.result.details,
-        "fills": {name: _short(fill.result) for name, fill in fills.items()},
+        **scored.result.details,
+        "fills": {name: _summary(fill.result) for name, fill in fills.items()},
         "best_fill": best,
         "lead_over_best_fill": {"mean": lead.mean, "low": lead.low, "high": lead.high},
     }
-    return replace(found.result, details=details)
+    return replace(scored.result, details=details)
 
 
-def mean_over_sets(scored: Sequence[Scored], seed: int) -> Iterator[Result]:
-    """Yield each model's mean over sets, NAIP 2020 left apart, wherever more than one set was scored alike."""
+def mean_over_sets(all_scored: Sequence[Scored], seed: int) -> Iterator[Result]:
+    """Yield each model's mean over sets, without NAIP 2020, where two or more sets were scored alike."""
     groups: dict[tuple[str, str | None, float | None], list[Scored]] = defaultdict(list)
-    for one in scored:
-        recipe = one.result.recipe
-        if recipe.protocol == "reconstruction" and recipe.data != APART:
-            groups[recipe.model, recipe.policy, recipe.ratio].append(one)
+    for scored in all_scored:
+        recipe = scored.result.recipe
+        if recipe.protocol == "reconstruction" and recipe.data != SEEN_GROUND:
+            groups[recipe.model, recipe.policy, recipe.ratio].append(scored)
     for members in groups.values():
         distinct = list({m.result.recipe.data: m for m in members}.values())
         if len(distinct) > 1:
@@ -93,13 +95,13 @@ def _mean(members: list[Scored], seed: int) -> Result:
     return Result(recipe, "psnr", psnr.mean, psnr.low, psnr.high, count, details=details)
 
 
-def _same_pictures(a: Scored, b: Scored) -> bool:
+def _same_images(a: Scored, b: Scored) -> bool:
     same = ("data_hash", "size_px", "ratio", "seed", "limit", "crops", "interpolation")
     alike = all(getattr(a.result.recipe, name) == getattr(b.result.recipe, name) for name in same)
     return alike and len(a.arrays["psnr"]) == len(b.arrays["psnr"])
 
 
-def _short(result: Result) -> dict[str, float]:
+def _summary(result: Result) -> dict[str, float]:
     return {
         "psnr": result.value,
         "low": result.low,

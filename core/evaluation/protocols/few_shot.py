@@ -1,4 +1,4 @@
-"""Few-shot classification: each class is the mean of a handful of its unit vectors, over many draws of the handful."""
+"""Few-shot classification by the nearest class mean of a few training images, over many draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .knn import unit_rows
 
 @dataclass(frozen=True)
 class FewShot:
-    """Share of draws in which each test image was right (m,), the accuracy of each draw (draws,), the commonest answer (m,)."""
+    """Share of right draws (m,), accuracy of each draw (draws,), most frequent answer (m,)."""
 
     right: NDArray[np.float64]
     draws: NDArray[np.float64]
@@ -30,9 +30,9 @@ def few_shot(
     draws: int = 20,
     seed: int = 0,
 ) -> FewShot:
-    """Classify (m, d) test vectors by cosine to class means of `shots` training vectors, drawn `draws` times by the seed.
+    """Classify test embeddings (m, d) by cosine similarity to class means of `shots` training embeddings.
 
-    Raises FeatureError when a class has fewer training images than `shots`.
+    Training images are drawn `draws` times. Raises FeatureError if a class has fewer than `shots`.
     """
     bank, queries = unit_rows(train), unit_rows(test)
     classes = np.unique(labels)
@@ -40,7 +40,8 @@ def few_shot(
     fewest = min(len(members) for members in rows)
     if not 1 <= shots <= fewest:
         raise FeatureError(
-            f"{shots} shots were asked for, but the smallest class has {fewest} training images; choose 1 to {fewest}."
+            f"{shots} shots were requested, but the smallest class has {fewest} training images; "
+            f"choose 1 to {fewest}."
         )
     rng = np.random.default_rng(seed)
     answers = np.empty((draws, len(queries)), np.int64)

@@ -1,9 +1,9 @@
 """Weighted k-nearest-neighbour classification, exact, as the Scale-MAE evaluation defines it.
 
-Cosine similarity, k = 20, each neighbour votes with exp(similarity / 0.07), the class with the largest sum wins
-(models.md 2.1; Reed et al., Scale-MAE, ICCV 2023). Similarities come from blocked float32 matrix products. The k
-largest of a row are found through the maxima of its groups of columns: a column among the k largest can only lie in
-one of the k groups with the largest maxima, so all but a few columns are read once and never moved.
+Cosine similarity, k = 20; each neighbour votes with the weight exp(similarity / 0.07), and the class with the
+largest sum wins (models.md 2.1; Reed et al., Scale-MAE, ICCV 2023). Similarities are blocked float32 matrix
+products. The k largest of a row are found through the maxima of groups of columns: each of them is in one of
+the k groups with the largest maxima, so most columns are read only once.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from ..errors import FeatureError
 
-GROUP = 64  # columns a group holds: 27,000 columns leave about 420 maxima a row
+GROUP = 64  # columns per group: 27,000 columns give about 420 maxima per row
 SMALL_TAU = 0.005  # below it exp((similarity - 1) / tau) may vanish for all neighbours
-BLOCK_BYTES = 64 << 20  # similarities held at a time
+BLOCK_BYTES = 64 << 20  # of similarities in memory at a time
 
 
 @dataclass(frozen=True)
 class KnnSpec:
-    """How neighbours vote; `overwrite_batch` reproduces the original code's lost rows for that batch size."""
+    """How neighbours vote; `overwrite_batch` reproduces the rows that the original code loses."""
 
     k: int = 20
     tau: float = 0.07
@@ -33,7 +33,7 @@ class KnnSpec:
 
 @dataclass(frozen=True)
 class KnnPrediction:
-    """Predicted class, neighbours by falling similarity (ties: lower gallery row first) and share of the votes."""
+    """Predicted classes, neighbours by decreasing similarity (ties: lower row first), shares of votes."""
 
     labels: NDArray[np.int64]  # (m,)
     neighbours: NDArray[np.int64]  # (m, k) rows of the gallery
@@ -49,8 +49,8 @@ def weighted_knn(
 ) -> KnnPrediction:
     """Predict the class of every query from its k most similar gallery rows.
 
-    gallery (n, d), labels (n,) counted from 0, queries (m, d); raises FeatureError for shapes that do not agree, a k
-    larger than the gallery, or values that are not finite. The classes are 0 .. max(labels).
+    gallery (n, d), labels (n,) from 0, queries (m, d). The classes are 0 .. max(labels). Raises FeatureError
+    for mismatched shapes, a k larger than the gallery, or values that are not finite.
     """
     spec = spec or KnnSpec()
     _check(gallery, labels, queries, spec)
@@ -65,7 +65,7 @@ def weighted_knn(
 def most_similar(
     gallery: NDArray[np.float32], queries: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Give the k largest cosine similarities of each query and their gallery rows, (m, k) each, largest first."""
+    """Return the k largest cosine similarities of each query and their rows, (m, k), largest first."""
     _check(gallery, np.zeros(len(gallery), np.int64), queries, KnnSpec(k=k))
     return _most_similar_unit(unit_rows(gallery), unit_rows(queries), k)
 
@@ -80,14 +80,14 @@ def unit_rows(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def overwrite_rows(
     gallery: NDArray[np.float32], labels: NDArray[np.int64], batch: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Give the gallery as the original code stores it: a smaller last batch lands on earlier rows.
+    """Return the gallery as the original code stores it, with a smaller last batch written over earlier rows.
 
-    Batch b of the original is written at b x (its own size); with a last batch of m < `batch` rows, those land at
-    b x m, and as many rows at the end stay zero with label 0 (models.md 2.1).
+    The original writes batch b at row b x (its own size). A last batch of m < `batch` rows is therefore
+    written at b x m, and the last m rows stay zero with label 0 (models.md 2.1).
     """
     if batch < 1:
         raise FeatureError(
-            f"The batch size of the row-overwrite switch is {batch}; give a whole number of at least 1."
+            f"The batch size of --overwrite-batch is {batch}; choose a whole number, 1 or more."
         )
     whole, rest = divmod(len(gallery), batch)
     if rest == 0:
@@ -100,7 +100,7 @@ def overwrite_rows(
 
 
 def check_finite(features: NDArray[np.float32], *, model: str, names: Sequence[str]) -> None:
-    """Raise FeatureError naming the model and the first image whose vector holds NaN or infinity."""
+    """Raise FeatureError with the model and the first image whose features are not finite."""
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if bad.size:
         others = f" and {bad.size - 1} more" if bad.size > 1 else ""
@@ -115,11 +115,11 @@ def _check(
 ) -> None:
     if gallery.ndim != 2 or queries.ndim != 2 or gallery.shape[1] != queries.shape[1]:
         raise FeatureError(
-            f"Gallery {gallery.shape} and queries {queries.shape} do not fit; both must be (images, width)."
+            f"Gallery {gallery.shape} and queries {queries.shape} do not match; both must be (images, width)."
         )
     if len(labels) != len(gallery):
         raise FeatureError(
-            f"{len(gallery)} gallery vectors came with {len(labels)} labels; give one label a vector."
+            f"{len(gallery)} gallery vectors came with {len(labels)} labels; give one label per vector."
         )
     if not 1 <= spec.k <= len(gallery):
         raise FeatureError(
@@ -146,14 +146,14 @@ def _most_similar_unit(
     for start in range(0, count, block):
         part = queries[start : start + block]
         sims = np.matmul(part, bank.T, out=product[: len(part)])
-        here = slice(start, start + len(part))
-        rows[here] = _largest(sims, k)
-        similarity[here] = np.take_along_axis(sims, rows[here], axis=1)
+        block_rows = slice(start, start + len(part))
+        rows[block_rows] = _largest(sims, k)
+        similarity[block_rows] = np.take_along_axis(sims, rows[block_rows], axis=1)
     return similarity, rows
 
 
 def _largest(sims: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Columns of the k largest values of each row, by falling value, lower column first among equals."""
+    """Return the columns of the k largest values of each row, largest first, lower column first if equal."""
     groups = sims.shape[1] // GROUP
     if groups <= 2 * k:
         candidates = np.broadcast_to(np.arange(sims.shape[1]), sims.shape)
@@ -170,10 +170,10 @@ def _largest(sims: NDArray[np.float32], k: int) -> NDArray[np.int64]:
         values = np.take_along_axis(sims, candidates, axis=1)
     width = values.shape[1]
     chosen = np.argpartition(values, width - k, axis=1)[:, width - k :]
-    kept = np.take_along_axis(values, chosen, axis=1)
-    tied = beyond | ((values >= kept.min(axis=1, keepdims=True)).sum(axis=1) > k)
+    top = np.take_along_axis(values, chosen, axis=1)
+    tied = beyond | ((values >= top.min(axis=1, keepdims=True)).sum(axis=1) > k)
     columns = np.take_along_axis(candidates, chosen, axis=1)
-    order = np.lexsort((columns, -kept), axis=1)
+    order = np.lexsort((columns, -top), axis=1)
     columns = np.take_along_axis(columns, order, axis=1)
     for row in np.flatnonzero(tied):
         columns[row] = np.argsort(-sims[row], kind="stable")[:k]
@@ -183,9 +183,8 @@ def _largest(sims: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 def _votes(
     similarity: NDArray[np.float32], labels: NDArray[np.int64], classes: int, tau: float
 ) -> NDArray[np.float64]:
-    reference = (
-        1.0 if tau >= SMALL_TAU else similarity[:, :1].astype(np.float64)
-    )  # a common factor leaves every comparison as it is
+    # A common factor does not change which class wins.
+    reference = 1.0 if tau >= SMALL_TAU else similarity[:, :1].astype(np.float64)
     weights = np.exp((similarity.astype(np.float64) - reference) / tau)
     votes = np.zeros((len(labels), classes))
     rows = np.arange(len(labels))

@@ -1,4 +1,4 @@
-"""Linear probe: a logistic regression on frozen vectors, its strength chosen on held-out training images."""
+"""Linear probe: logistic regression on frozen embeddings, regularised as held-out training images suggest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ITERATIONS = 1_000
 
 @dataclass(frozen=True)
 class Probe:
-    """Predictions (m,), class probabilities (m, classes), the chosen C, what every C reached, and whether lbfgs converged."""
+    """Predictions (m,), class probabilities (m, classes), the chosen C, held-out accuracy of every C."""
 
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
@@ -32,10 +32,10 @@ class Probe:
 def linear_probe(
     train: NDArray[np.float32], labels: NDArray[np.int64], test: NDArray[np.float32], *, seed: int = 0
 ) -> Probe:
-    """Fit on (n, d) training vectors standardised by their own mean and deviation, predict (m, d) test vectors.
+    """Fit standardised training embeddings (n, d) and predict test embeddings (m, d).
 
-    C is the best of STRENGTHS on a fifth of the training images held out within each class; where a class has too few
-    images to hold any out, C is 1. Raises FeatureError when there are fewer than two classes.
+    C is the best of STRENGTHS on a fifth of the training images, held out in each class; it is 1 if a class
+    has too few images to hold any out. Raises FeatureError for fewer than two classes.
     """
     classes = np.unique(labels)
     if classes.size < 2:

@@ -1,9 +1,10 @@
-"""The reconstruction protocol: hidden pixels of test images, painted by a network or by a fill, against the truth.
+"""The reconstruction protocol: hidden pixels of test images, reconstructed by a network or a fill.
 
-PSNR, SSIM and L1 are taken over the hidden pixels of the combined picture at the size that the network is fed, data range
-1, clipped. The headline is the mean over images of an image's PSNR (over its crops); the PSNR of the pooled squared error
-stands beside it. The high band is what is finer than a patch: a picture minus the bilinear enlargement of its patch means;
-its correlation with the true one and its share of the true energy tell structure from flat colour.
+PSNR, SSIM and L1 are computed over the hidden pixels of the combined image at the network's input size,
+clipped to 0..1. The main metric is the mean PSNR of the images (each over its crops); the PSNR of the pooled
+squared error is reported too. The high band is the detail finer than a patch: an image minus the bilinear
+enlargement of its patch means. Its correlation with the true one and its energy show whether a reconstruction
+has structure.
 """
 
 from __future__ import annotations
@@ -27,15 +28,14 @@ from ..stats.intervals import Interval, bootstrap_mean
 from ..stats.metrics import score
 from .scoring import Scored
 
-MAX_PSNR = (
-    60.0  # about the rounding of 8-bit pixels; a plain picture filled perfectly would count as infinite
-)
-Paint = Callable[[NDArray[np.float32], NDArray[np.bool_], "ImageCrops"], NDArray[np.float32]]
+MAX_PSNR = 60.0  # dB, about the rounding of 8-bit pixels; a perfect fill would be infinite
+ReconstructCrops = Callable[[NDArray[np.float32], NDArray[np.bool_], ImageCrops], NDArray[np.float32]]
+"""From crops (n, 3, s, s), hidden patches (n, g, g) and their image to reconstructions (n, 3, s, s)."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """Correlation of two high bands over hidden pixels (NaN where the truth is flat), and their energies."""
+    """Correlation of two high bands over hidden pixels (NaN if the truth is flat), and their energies."""
 
     correlation: float
     energy: float
@@ -43,12 +43,12 @@ class Band:
 
 
 def reconstruction_scores(
-    recipe: EvaluationRecipe, pictures: PictureSet, patch_px: int, paint: Paint
+    recipe: EvaluationRecipe, pictures: PictureSet, patch_px: int, reconstruct: ReconstructCrops
 ) -> Generator[int, None, Scored]:
-    """Score `paint(crops, hidden cells, picture)` on every test image, yielding how many are done.
+    """Score `reconstruct` on every test image, and yield how many are done.
 
-    Image i hides cells by a random mask of the recipe's ratio with seed i (crop j of it: seed i + 1,000,003 j). Raises
-    FeatureError for pictures that are not finite.
+    Image i is masked at random with the recipe's ratio and seed i (its crop j: seed i + 1,000,003 j). Raises
+    FeatureError for values that are not finite.
     """
     assert recipe.size_px is not None and recipe.ratio is not None
     rows: list[list[float]] = []
@@ -62,14 +62,14 @@ def reconstruction_scores(
             hidden = np.stack(
                 [make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds]
             )
-            painted = paint(picture.crops, hidden, picture)
-            if not np.isfinite(painted).all():
+            reconstructed = reconstruct(picture.crops, hidden, picture)
+            if not np.isfinite(reconstructed).all():
                 raise FeatureError(
-                    f"Model '{recipe.model}' paints values that are not finite for image '{picture.name}'; "
+                    f"Model '{recipe.model}' gives values that are not finite for image '{picture.name}'; "
                     "check its weights file, or run in float32."
                 )
             pixels = hidden.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
-            rows.append(_image_row(painted, picture.crops, pixels, patch_px))
+            rows.append(_image_row(reconstructed, picture.crops, pixels, patch_px))
         yield number + 1
     if not rows:
         raise all_skipped(skipped, pictures.name)
@@ -78,7 +78,7 @@ def reconstruction_scores(
 
 
 def high_band(image: NDArray[np.float32], patch_px: int) -> NDArray[np.float32]:
-    """Give (c, s, s) minus the bilinear enlargement of its patch means: what is finer than a patch."""
+    """Return the detail finer than a patch: an image (c, s, s) minus its enlarged patch means."""
     side = image.shape[-1]
     means = area_resize(image, side // patch_px).transpose(1, 2, 0)
     smooth = cv2.resize(means, (side, side), interpolation=cv2.INTER_LINEAR)
@@ -86,10 +86,10 @@ def high_band(image: NDArray[np.float32], patch_px: int) -> NDArray[np.float32]:
 
 
 def compare_bands(
-    painted: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_], patch_px: int
+    pred: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_], patch_px: int
 ) -> Band:
-    """Compare the high bands of two pictures (c, s, s) over hidden pixels (s, s), true pixels pasted where visible."""
-    pasted = np.where(hidden, np.clip(painted, 0, 1), truth)
+    """Compare the high bands of two images (c, s, s) over hidden pixels (s, s)."""
+    pasted = np.where(hidden, np.clip(pred, 0, 1), truth)
     ours, true = (high_band(p, patch_px)[:, hidden].astype(np.float64).ravel() for p in (pasted, truth))
     spread = ours.std() * true.std()
     correlation = (
@@ -104,10 +104,10 @@ _FIELDS = ("psnr", "ssim", "l1", "squared_error", "correlation", "energy", "true
 
 
 def _image_row(
-    painted: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_], patch_px: int
+    pred: NDArray[np.float32], truth: NDArray[np.float32], hidden: NDArray[np.bool_], patch_px: int
 ) -> list[float]:
     rows: list[list[float]] = []
-    for ours, true, where in zip(painted, truth, hidden, strict=True):
+    for ours, true, where in zip(pred, truth, hidden, strict=True):
         scores, band = score(ours, true, where), compare_bands(ours, true, where, patch_px)
         psnr = min(scores.psnr, MAX_PSNR)
         rows.append(
@@ -156,7 +156,7 @@ def _result(recipe: EvaluationRecipe, table: NDArray[np.float64], skipped: list[
 
 
 def pooled_psnr(squared_error: NDArray[np.float64]) -> float:
-    """Give the PSNR in dB of the mean squared error over images."""
+    """Return the PSNR in dB of the mean squared error over images."""
     return float(-10 * math.log10(squared_error.mean()))
 
 

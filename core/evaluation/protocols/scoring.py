@@ -1,4 +1,4 @@
-"""From vectors and labels to a number with its interval: kNN, linear probe, few-shot."""
+"""Score embeddings and labels by kNN, linear probe or few-shot, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Scored:
-    """A result and the arrays that a page shows: rows of the test images, truth, predicted, confidence, right."""
+    """A result and its arrays; of classifications: rows, truth, predicted, confidence and right (n,)."""
 
     result: Result
     arrays: Arrays
 
 
 def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) -> Scored:
-    """Score one recipe on the vectors that it describes; raises FeatureError."""
+    """Score a recipe on the embeddings of a set. Raises FeatureError."""
     gallery, labels, _ = vectors.split(data, "train")
     queries, truth, rows = vectors.split(data, "test")
     if not (len(gallery) and len(queries)):
@@ -40,10 +40,10 @@ def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) ->
         )
     _check_classes(data, labels, vectors)
     try:
-        found, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
+        prediction, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
     except FeatureError as problem:
         raise FeatureError(f"{recipe.model} on '{data.name}': {problem}") from problem
-    arrays: Arrays = {"rows": rows, "truth": truth, **found}
+    arrays: Arrays = {"rows": rows, "truth": truth, **prediction}
     interval = accuracy_interval(arrays["right"], seed=recipe.seed)
     recalled = recall(confusion(truth, arrays["predicted"], len(data.classes)))
     details |= {
@@ -69,13 +69,14 @@ def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) ->
 
 
 def _check_classes(data: LabelledSet, labels: NDArray[np.int64], vectors: ImageVectors) -> None:
-    """Raise FeatureError for a class that lost all its train images: the others would be told apart as if it had never been there."""
+    """Raise FeatureError if no train image of a class can be read, for the result would ignore that class."""
     lost = np.setdiff1d(data.labels[data.rows("train")], labels)
     if lost.size:
         rows = [row for row in data.rows("train").tolist() if data.labels[row] == lost[0]]
         reasons = {skipped.file: skipped.reason for skipped in vectors.skipped}
         raise FeatureError(
-            f"None of the train images of class '{data.classes[int(lost[0])]}' of '{data.name}' can be read; the first says: {reasons[data.files[rows[0]]]}"
+            f"None of the train images of class '{data.classes[int(lost[0])]}' of '{data.name}' can be read. "
+            f"The first error: {reasons[data.files[rows[0]]]}"
         )
 
 
@@ -87,31 +88,39 @@ def _knn(
         for stated, default in ((recipe.k, KnnSpec.k), (recipe.tau, KnnSpec.tau))
     )
     spec = KnnSpec(int(k), tau, recipe.overwrite_batch)
-    found = weighted_knn(gallery, labels, queries, spec)
-    confidence = found.votes[np.arange(len(truth)), found.labels]
-    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, {}
+    prediction = weighted_knn(gallery, labels, queries, spec)
+    confidence = prediction.votes[np.arange(len(truth)), prediction.labels]
+    return {"predicted": prediction.labels, "confidence": confidence, "right": prediction.labels == truth}, {}
 
 
 def _probe(
     recipe: EvaluationRecipe, gallery: Any, labels: Any, queries: Any, truth: Any
 ) -> tuple[Arrays, dict[str, Any]]:
-    found = linear_probe(gallery, labels, queries, seed=recipe.seed)
-    confidence = found.probabilities[np.arange(len(truth)), found.labels]
+    prediction = linear_probe(gallery, labels, queries, seed=recipe.seed)
+    confidence = prediction.probabilities[np.arange(len(truth)), prediction.labels]
     details = {
-        "strength": found.strength,
-        "held_out": {f"{c:g}": value for c, value in found.held_out.items()},
-        "converged": found.converged,
+        "strength": prediction.strength,
+        "held_out": {f"{c:g}": value for c, value in prediction.held_out.items()},
+        "converged": prediction.converged,
     }
-    return {"predicted": found.labels, "confidence": confidence, "right": found.labels == truth}, details
+    return {
+        "predicted": prediction.labels,
+        "confidence": confidence,
+        "right": prediction.labels == truth,
+    }, details
 
 
 def _few_shot(
     recipe: EvaluationRecipe, gallery: Any, labels: Any, queries: Any, truth: Any
 ) -> tuple[Arrays, dict[str, Any]]:
     shots, draws = recipe.shots or 1, recipe.draws or 1
-    found = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)
-    details = {"shots": shots, "draws": draws, "deviation_over_draws": float(found.draws.std())}
-    return {"predicted": found.labels, "confidence": found.right, "right": found.right}, details
+    prediction = few_shot(gallery, labels, queries, truth, shots=shots, draws=draws, seed=recipe.seed)
+    details = {"shots": shots, "draws": draws, "deviation_over_draws": float(prediction.draws.std())}
+    return {
+        "predicted": prediction.labels,
+        "confidence": prediction.right,
+        "right": prediction.right,
+    }, details
 
 
 _METHODS = {"knn": _knn, "probe": _probe, "few-shot": _few_shot}

@@ -1,8 +1,8 @@
-"""The segmentation protocol: a light head over frozen patch tokens, scored by mean IoU at the mask's own pixels.
+"""The segmentation protocol: a light head on frozen patch tokens, scored by mean IoU.
 
-The head is learnt elsewhere (`Learn`; core.engine.training.segment has one) from the train pieces, and answers for the test pieces. Its settings are
-chosen by mean IoU on every fourth train piece, held back for that; test pieces are never asked. IoU is taken over all labelled test pixels
-together; its interval resamples test images.
+The head is trained by a `Learn` function (see core.engine.training.segment) on the train tiles and predicts
+the test tiles. Its settings are chosen by mean IoU on every fourth train tile, held out for that. IoU is
+computed over all labelled test pixels together; its interval resamples test images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.images import Skipped, all_skipped, area_resize
-from ..data.masked import UNLABELLED, Classes, MaskedSet
+from ..data.masked_set import UNLABELLED, Classes, MaskedSet
 from ..errors import FeatureError
 from ..recipes import EvaluationRecipe
 from ..results import Result
@@ -26,22 +26,22 @@ from .scoring import Scored
 
 EXAMPLES = 8
 BATCH = 16
-RATES = (5e-3, 2e-2)  # of the head's optimiser, at its start
+RATES = (5e-3, 2e-2)  # initial learning rates of the head
 BALANCES = (
     0.0,
     0.5,
-)  # a class weighs 1 / its pixels to this power: 0 all alike, 0.5 does not give a rare one up
-HELD_BACK = 4  # every fourth train piece chooses between them
+)  # exponents b of the class weights 1 / pixels ** b: 0 is unweighted, 0.5 favours rare classes
+HELD_OUT_EVERY = 4  # every fourth train tile is held out to choose between them
 
 Tokens = NDArray[np.floating[Any]]
 Segment = Callable[[Tokens], Classes]
 """From patch tokens (n, g, g, d) to classes (n, t, t)."""
 Learn = Callable[[Tokens, Classes, int, float, float, int], Segment]
-"""From train tokens (n, g, g, d), their masks (n, t, t), the number of classes, rate, balance and a seed to a head."""
+"""From train tokens (n, g, g, d), masks (n, t, t), number of classes, rate, balance and seed to a head."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Described:
+class _PatchTokens:
     tokens: Tokens  # (n, g, g, d) float16
     pieces: NDArray[np.uint8]  # (n, t, t, 3)
     classes: Classes  # (n, t, t)
@@ -52,23 +52,23 @@ class _Described:
 def segmentation_scores(
     recipe: EvaluationRecipe, subject: Subject, data: MaskedSet, learn: Learn
 ) -> Generator[int, None, Scored]:
-    """Score one recipe, yielding how many pieces are described. Raises FeatureError for tokens that are not finite."""
-    found = yield from _described(recipe, subject, data)
-    train, test = data.splits[found.rows] == "train", data.splits[found.rows] == "test"
+    """Score a recipe, and yield how many tiles are embedded. Raises FeatureError for tokens not finite."""
+    embedded = yield from _embed_patches(recipe, subject, data)
+    train, test = data.splits[embedded.rows] == "train", data.splits[embedded.rows] == "test"
     if not (train.any() and test.any()):
         raise FeatureError(
             f"'{data.name}' has no readable train or test images left; check the files that were skipped."
         )
-    tokens, masks, count = found.tokens[train], found.classes[train], len(data.classes)
+    tokens, masks, count = embedded.tokens[train], embedded.classes[train], len(data.classes)
     for name, here in (("train", train), ("test", test)):
-        if not (found.classes[here] != UNLABELLED).any():
+        if not (embedded.classes[here] != UNLABELLED).any():
             raise FeatureError(
-                f"The masks of the {name} images of '{data.name}' hold no labelled pixel; add some that do."
+                f"The masks of the {name} images of '{data.name}' have no labelled pixels; label some."
             )
-    held_back = _held_back(tokens, masks, count, learn, recipe.seed)
-    rate, balance = max(held_back, key=held_back.__getitem__) if held_back else (RATES[1], BALANCES[1])
-    predicted = learn(tokens, masks, count, rate, balance, recipe.seed)(found.tokens[test])
-    truth, groups = found.classes[test], data.groups[found.rows][test]
+    held_out = _held_out_scores(tokens, masks, count, learn, recipe.seed)
+    rate, balance = max(held_out, key=held_out.__getitem__) if held_out else (RATES[1], BALANCES[1])
+    predicted = learn(tokens, masks, count, rate, balance, recipe.seed)(embedded.tokens[test])
+    truth, groups = embedded.classes[test], data.groups[embedded.rows][test]
     each = np.stack([confusion_of(t, p, len(data.classes)) for t, p in zip(truth, predicted, strict=True)])
     confusions = np.stack([each[groups == group].sum(axis=0) for group in np.unique(groups)])
     interval = bootstrap_miou(confusions, seed=recipe.seed)
@@ -84,10 +84,10 @@ def segmentation_scores(
         "rate": rate,
         "balance": balance,
         "held_back": {
-            f"rate {settings[0]:g}, balance {settings[1]:g}": value for settings, value in held_back.items()
+            f"rate {settings[0]:g}, balance {settings[1]:g}": value for settings, value in held_out.items()
         },
     }
-    skipped = tuple(f"{s.file}: {s.reason}" for s in found.skipped)
+    skipped = tuple(f"{s.file}: {s.reason}" for s in embedded.skipped)
     result = Result(
         recipe,
         "miou",
@@ -101,7 +101,7 @@ def segmentation_scores(
     shown = _examples(each)
     arrays = {
         "confusions": confusions,
-        "example_picture": found.pieces[test][shown],
+        "example_picture": embedded.pieces[test][shown],
         "example_truth": truth[shown],
         "example_predicted": predicted[shown],
         "classes": np.array(data.classes),
@@ -109,67 +109,72 @@ def segmentation_scores(
     return Scored(result, arrays)
 
 
-def _held_back(
+def _held_out_scores(
     tokens: Tokens, masks: Classes, classes: int, learn: Learn, seed: int
 ) -> dict[tuple[float, float], float]:
-    """Mean IoU of every rate and balance on the train pieces held back; none where they hold no label."""
-    back = np.arange(len(tokens)) % HELD_BACK == HELD_BACK - 1
-    if not ((masks[back] != UNLABELLED).any() and (masks[~back] != UNLABELLED).any()):
+    """Return the mean IoU of every rate and balance on held-out train tiles; empty without labels."""
+    held_out = np.arange(len(tokens)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    if not ((masks[held_out] != UNLABELLED).any() and (masks[~held_out] != UNLABELLED).any()):
         return {}
-    found: dict[tuple[float, float], float] = {}
+    scores: dict[tuple[float, float], float] = {}
     for rate, balance in product(RATES, BALANCES):
-        predicted = learn(tokens[~back], masks[~back], classes, rate, balance, seed)(tokens[back])
-        found[rate, balance] = float(np.nanmean(iou(confusion_of(masks[back], predicted, classes))))
-    return found
+        predicted = learn(tokens[~held_out], masks[~held_out], classes, rate, balance, seed)(tokens[held_out])
+        scores[rate, balance] = float(np.nanmean(iou(confusion_of(masks[held_out], predicted, classes))))
+    return scores
 
 
 def confusion_of(truth: Classes, predicted: Classes, classes: int) -> NDArray[np.int64]:
-    """Count labelled pixels: (classes, classes), true class down, predicted class across."""
+    """Count labelled pixels: (classes, classes), true class by row, predicted class by column."""
     known = truth != UNLABELLED
     pairs = truth[known].astype(np.int64) * classes + predicted[known]
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def iou(confusion: NDArray[Any]) -> NDArray[np.float64]:
-    """Intersection over union of every class from counts (..., c, c): (..., c), NaN for classes that are neither there nor predicted."""
+    """Return the IoU of every class from counts (..., c, c) as (..., c); NaN for absent classes."""
     both = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
     union = confusion.sum(axis=-1) + confusion.sum(axis=-2) - both
     return np.where(union > 0, both / np.maximum(union, 1), np.nan)
 
 
 def bootstrap_miou(confusions: NDArray[np.int64], *, seed: int = 0) -> Interval:
-    """Mean IoU of all counts (images, c, c) together, with its 95 % interval over images drawn anew."""
-    draws = _drawn(confusions, seed)
+    """Return the mean IoU of all counts (images, c, c) together, with a 95 % bootstrap interval."""
+    draws = _resampled_mious(confusions, seed)
     low, high = np.nanquantile(draws, [0.025, 0.975])
     return Interval(float(np.nanmean(iou(confusions.sum(axis=0)))), float(low), float(high))
 
 
 def compare_miou(a: NDArray[np.int64], b: NDArray[np.int64], *, seed: int = 0) -> Paired:
-    """Mean IoU of B minus that of A on the same images, the same ones drawn for both. Raises FeatureError for other images."""
+    """Return the mean IoU of B minus that of A, with a paired bootstrap.
+
+    Raises FeatureError for other images.
+    """
     if a.shape != b.shape or not np.array_equal(a.sum(axis=2), b.sum(axis=2)):
-        raise FeatureError("A paired test needs the same images; the two were scored on others.")
+        raise FeatureError(
+            "A paired test needs the same images; these results were scored on different ones."
+        )
     apart = float(np.nanmean(iou(b.sum(axis=0))) - np.nanmean(iou(a.sum(axis=0))))
-    low, high = np.nanquantile(_drawn(b, seed) - _drawn(a, seed), [0.025, 0.975])
+    low, high = np.nanquantile(_resampled_mious(b, seed) - _resampled_mious(a, seed), [0.025, 0.975])
     return Paired(Interval(apart, float(low), float(high)), None, None, None)
 
 
-def _drawn(confusions: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+def _resampled_mious(confusions: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     count, classes = confusions.shape[0], confusions.shape[1]
     weights = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    drawn = (weights @ confusions.reshape(count, -1)).reshape(DRAWS, classes, classes)
-    return np.nanmean(iou(drawn), axis=1)
+    resampled = (weights @ confusions.reshape(count, -1)).reshape(DRAWS, classes, classes)
+    return np.nanmean(iou(resampled), axis=1)
 
 
 def _examples(each: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Test pieces from the least to the most accurate, evenly spread."""
+    """Return test tiles from the least to the most accurate, evenly spaced."""
     right = np.trace(each, axis1=1, axis2=2) / np.maximum(each.sum(axis=(1, 2)), 1)
     order = np.argsort(right, kind="stable")
     return order[np.unique(np.linspace(0, len(order) - 1, EXAMPLES).round().astype(int))]
 
 
-def _described(
+def _embed_patches(
     recipe: EvaluationRecipe, subject: Subject, data: MaskedSet
-) -> Generator[int, None, _Described]:
+) -> Generator[int, None, _PatchTokens]:
     assert recipe.size_px is not None and recipe.scaled_px is not None
     tokens: list[Tokens] = []
     pictures: list[NDArray[np.uint8]] = []
@@ -191,7 +196,8 @@ def _described(
                     if not np.isfinite(found).all()
                 ).name
                 raise FeatureError(
-                    f"Model '{subject.name}' gives values that are not finite for image '{bad}'; check its weights file."
+                    f"Model '{subject.name}' gives values that are not finite for image '{bad}'; "
+                    "check its weights file."
                 )
             tokens.append(described.astype(np.float16))
             pictures.append((images * 255).round().astype(np.uint8).transpose(0, 2, 3, 1))
@@ -200,7 +206,7 @@ def _described(
         yield start + len(read)
     if not tokens:
         raise all_skipped(list(skipped.values()), data.name)
-    return _Described(
+    return _PatchTokens(
         np.concatenate(tokens),
         np.concatenate(pictures),
         np.stack(masks),

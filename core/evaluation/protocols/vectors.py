@@ -1,4 +1,4 @@
-"""Vectors of a set as a recipe asks for them: resized, normalised, embedded in batches, kept in the cache."""
+"""Embed the images of a set under a recipe: resized, normalised, in batches, and cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BATCH = 256
 
 @dataclass(frozen=True)
 class ImageVectors:
-    """Features (n, d) of the images that could be read, their rows in the set, and those that could not."""
+    """Features (n, d) of the readable images, their rows in the set, and the images that were skipped."""
 
     features: NDArray[np.float32]
     rows: NDArray[np.int64]
@@ -30,44 +30,46 @@ class ImageVectors:
     def split(
         self, data: LabelledSet, split: str
     ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-        """Give features, labels and rows of one split."""
-        here = data.splits[self.rows] == split
-        return self.features[here], data.labels[self.rows[here]], self.rows[here]
+        """Return features, labels and rows of one split."""
+        in_split = data.splits[self.rows] == split
+        return self.features[in_split], data.labels[self.rows[in_split]], self.rows[in_split]
 
 
 def vectors(
     recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, cache: Cache | None
 ) -> Generator[int, None, ImageVectors]:
-    """Embed every image of a set, yielding how many are done; raises FeatureError for vectors that are not finite."""
-    key = vectors_key(recipe, heard=subject.gsd_aware)
+    """Embed every image of a set, and yield how many are done. Raises FeatureError if not finite."""
+    key = vectors_key(recipe, gsd_aware=subject.gsd_aware)
     stored = _stored(cache, key) if cache else None
     if stored is not None:
         yield len(data.files)
         return stored
-    made = yield from _embedded(recipe, subject, data)
+    embedded = yield from _embed(recipe, subject, data)
     if cache:
-        pairs = np.array([(s.file, s.reason) for s in made.skipped], dtype=np.str_).reshape(-1, 2)
-        cache.keep_vectors({"features": made.features, "rows": made.rows, "skipped": pairs}, *key)
-    return made
+        pairs = np.array([(s.file, s.reason) for s in embedded.skipped], dtype=np.str_).reshape(-1, 2)
+        cache.keep_vectors({"features": embedded.features, "rows": embedded.rows, "skipped": pairs}, *key)
+    return embedded
 
 
 def stored_vectors(recipe: EvaluationRecipe, cache: Cache) -> ImageVectors | None:
-    """Give the vectors that a recipe's number was scored from where the cache still holds them, whoever computed them."""
-    return _stored(cache, vectors_key(recipe, heard=True)) or _stored(cache, vectors_key(recipe, heard=False))
-
-
-def _stored(cache: Cache, key: tuple[object, ...]) -> ImageVectors | None:
-    found = cache.vectors(*key)
-    if found is None:
-        return None
-    return ImageVectors(
-        found["features"], found["rows"], tuple(Skipped(*pair) for pair in found["skipped"].tolist())
+    """Return the cached embeddings behind a recipe's result, or None."""
+    return _stored(cache, vectors_key(recipe, gsd_aware=True)) or _stored(
+        cache, vectors_key(recipe, gsd_aware=False)
     )
 
 
-def vectors_key(recipe: EvaluationRecipe, *, heard: bool) -> tuple[object, ...]:
-    """Give what decides the vectors of a recipe; res only where the model has `heard` it."""
-    res = recipe.res if heard else None
+def _stored(cache: Cache, key: tuple[object, ...]) -> ImageVectors | None:
+    arrays = cache.vectors(*key)
+    if arrays is None:
+        return None
+    return ImageVectors(
+        arrays["features"], arrays["rows"], tuple(Skipped(*pair) for pair in arrays["skipped"].tolist())
+    )
+
+
+def vectors_key(recipe: EvaluationRecipe, *, gsd_aware: bool) -> tuple[object, ...]:
+    """Return what determines the embeddings of a recipe; res only for a GSD-aware model."""
+    res = recipe.res if gsd_aware else None
     return (
         recipe.data_hash,
         recipe.weights if recipe.weights not in ("untrained", "none") else f"{recipe.weights} {recipe.model}",
@@ -80,7 +82,7 @@ def vectors_key(recipe: EvaluationRecipe, *, heard: bool) -> tuple[object, ...]:
     )
 
 
-def _embedded(
+def _embed(
     recipe: EvaluationRecipe, subject: Subject, data: LabelledSet
 ) -> Generator[int, None, ImageVectors]:
     assert recipe.size_px is not None and recipe.scaled_px is not None
@@ -94,7 +96,7 @@ def _embedded(
         done += len(batch.rows) + len(batch.skipped)
         skipped += batch.skipped
         if len(batch.rows):
-            images = _recoloured(area_resize(batch.images, recipe.size_px), recipe, subject, data)
+            images = _renormalised(area_resize(batch.images, recipe.size_px), recipe, subject, data)
             res = np.full(len(images), recipe.res if recipe.res is not None else 1.0)
             features = subject.embed(images, res, recipe.pooling or subject.pooling)
             check_finite(features, model=subject.name, names=[data.files[row] for row in batch.rows])
@@ -106,10 +108,10 @@ def _embedded(
     return ImageVectors(np.concatenate(parts), np.concatenate(rows), tuple(skipped))
 
 
-def _recoloured(
+def _renormalised(
     images: NDArray[np.float32], recipe: EvaluationRecipe, subject: Subject, data: LabelledSet
 ) -> NDArray[np.float32]:
-    """Colours such that the card's normalisation, which follows in the engine, amounts to the set's own."""
+    """Transform colours so that the card's normalisation, applied later, amounts to that of the set."""
     if (
         recipe.normalisation != "dataset"
         or data.published is None

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap over test images, and paired comparisons of two models on the same images."""
+"""Confidence intervals: bootstrap over test images, and paired comparisons on the same images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scipy.stats import binomtest, norm
 from ..errors import FeatureError
 
 DRAWS = 2_000
-BLOCK = 4_000_000  # resampled values held at a time
+BLOCK = 4_000_000  # resampled values in memory at a time
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the central `level` of its bootstrap distribution; plain floats."""
+    """A mean and the central `level` of its bootstrap distribution."""
 
     mean: float
     low: float
@@ -27,7 +27,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Paired:
-    """Model B minus model A on the same images: bootstrap interval and, for right/wrong values, McNemar's exact test."""
+    """Model B minus model A on the same images; McNemar's exact test for right/wrong values."""
 
     difference: Interval
     only_a: int | None
@@ -38,26 +38,26 @@ class Paired:
 def bootstrap_mean(
     values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
 ) -> Interval:
-    """Give the mean of one value per image and its percentile interval over resampled images; NaN values are left out."""
+    """Return the mean of one value per image with a bootstrap interval over images; NaN is ignored."""
     return bootstrap_mean_of_sets([values], seed=seed, draws=draws, level=level)
 
 
 def accuracy_interval(
     right: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
 ) -> Interval:
-    """Give the share of right answers and its interval: the bootstrap's, but Wilson's where every answer is right or every one is wrong.
+    """Return the share of right answers with its bootstrap interval, Wilson's for a share of 0 or 1.
 
-    There every resampling is the same and the bootstrap would claim to be certain: 3 of 3 right give [0.439, 1] instead of [1, 1]
-    (Wilson 1927, n / (n + z^2) from the nearer end).
+    In that case every resample is the same, and the bootstrap's width would be 0: 3 of 3 right give [0.439,
+    1] instead of [1, 1] (Wilson 1927, n / (n + z^2) from the nearer end).
     """
-    found = bootstrap_mean(right, seed=seed, draws=draws, level=level)
-    if found.mean not in (0.0, 1.0):
-        return found
+    interval = bootstrap_mean(right, seed=seed, draws=draws, level=level)
+    if interval.mean not in (0.0, 1.0):
+        return interval
     width = _wilson_width(len(_finite(right)), level)
     return (
-        Interval(found.mean, 1 - width, 1.0, level)
-        if found.mean == 1.0
-        else Interval(found.mean, 0.0, width, level)
+        Interval(interval.mean, 1 - width, 1.0, level)
+        if interval.mean == 1.0
+        else Interval(interval.mean, 0.0, width, level)
     )
 
 
@@ -68,7 +68,7 @@ def bootstrap_mean_of_sets(
     draws: int = DRAWS,
     level: float = 0.95,
 ) -> Interval:
-    """Give the mean of the sets' means, each set resampled on its own, with its percentile interval."""
+    """Return the mean of the sets' means with a bootstrap interval; each set is resampled separately."""
     rng = np.random.default_rng(seed)
     finite = [_finite(values) for values in sets]
     means = np.mean([_resampled_means(values, rng, draws) for values in finite], axis=0)
@@ -79,13 +79,15 @@ def bootstrap_mean_of_sets(
 def bootstrap_crossed(
     values: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0, draws: int = DRAWS, level: float = 0.95
 ) -> Interval:
-    """Give the mean of (runs, images) values and its interval when both the runs and the images are drawn anew; one run: images alone.
+    """Return the mean of (runs, images) values with a bootstrap interval over both; over images for one run.
 
-    Few runs tell little about the spread between runs: show each of them beside the interval.
+    Few runs say little about the spread between runs, so show each run beside the interval.
     """
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.ndim != 2 or numbers.size == 0 or np.isnan(numbers).any():
-        raise FeatureError("Give one value for every run and image; none may be missing.")
+        raise FeatureError(
+            "A crossed bootstrap needs one value for every run and image; score the missing ones."
+        )
     rng = np.random.default_rng(seed)
     runs, images = numbers.shape
     means = np.empty(draws)
@@ -99,13 +101,14 @@ def bootstrap_crossed(
 def compare(
     a: NDArray[np.float64] | NDArray[np.bool_], b: NDArray[np.float64] | NDArray[np.bool_], *, seed: int = 0
 ) -> Paired:
-    """Compare two models on the same images, in the same order: one value an image (right or wrong, or a score).
+    """Compare two models on the same images in the same order, by one value per image.
 
-    Where right/wrong answers differ alike on every image (or on none) the interval has Wilson's width instead of the bootstrap's, which is 0.
+    If right/wrong values differ in the same way on every image (or on none), the bootstrap's width is 0, and
+    the interval has Wilson's width instead.
     """
     if a.shape != b.shape:
         raise FeatureError(
-            f"A paired test needs the same images: {a.shape[0]} values came with {b.shape[0]}."
+            f"A paired test needs the same images, but there are {a.shape[0]} and {b.shape[0]} values."
         )
     difference = bootstrap_mean(b.astype(np.float64) - a.astype(np.float64), seed=seed)
     if a.dtype != np.bool_ or b.dtype != np.bool_:
@@ -119,7 +122,7 @@ def compare(
 
 
 def _wilson_width(count: int, level: float) -> float:
-    """How far a share of 0 or 1 among `count` images may be from the truth (Wilson 1927)."""
+    """Return the width of the interval of a share of 0 or 1 among `count` images (Wilson 1927)."""
     z = float(norm.ppf((1 + level) / 2))
     return z**2 / (count + z**2)
 
@@ -135,7 +138,7 @@ def _finite(values: NDArray[np.float64] | NDArray[np.bool_]) -> NDArray[np.float
 def _resampled_means(
     values: NDArray[np.float64], rng: np.random.Generator, draws: int
 ) -> NDArray[np.float64]:
-    if np.isin(values, (0.0, 1.0)).all():  # resampling right/wrong answers is a binomial draw
+    if np.isin(values, (0.0, 1.0)).all():  # resampling 0/1 values is a binomial draw
         return rng.binomial(len(values), values.mean(), size=draws) / len(values)
     means = np.empty(draws)
     step = max(1, BLOCK // len(values))

@@ -1,4 +1,4 @@
-"""How far a picture is from the truth, over hidden pixels only, for data in 0..1."""
+"""PSNR, SSIM and L1 over hidden pixels, for data in 0..1."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -9,32 +9,31 @@ from skimage.metrics import structural_similarity
 
 Image = NDArray[np.float32]
 
-_WINDOW_PX = 11  # of the Gaussian with sigma 1.5 px that SSIM weighs a neighbourhood by
+_WINDOW_PX = 11  # of SSIM's Gaussian window with sigma 1.5 px
 
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR in dB (inf for a perfect picture), SSIM (at most 1) and mean absolute error; all nan where nothing was hidden."""
+    """PSNR in dB (inf if perfect), SSIM (at most 1) and mean absolute error; NaN if nothing is hidden."""
 
     psnr: float
     ssim: float
     l1: float
 
     def to_json(self) -> dict[str, float | None]:
-        """Give plain numbers, with None for what JSON cannot say (inf and nan)."""
+        """Return plain numbers, with None for inf and nan, which JSON does not have."""
         return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 def score(pred: Image, truth: Image, hidden: NDArray[np.bool_]) -> Scores:
-    """Compare two pictures (c, h, w), both clipped to 0..1, over the hidden pixels (h, w) and all channels.
+    """Compare two images (c, h, w), clipped to 0..1, over the hidden pixels (h, w) and all channels.
 
-    SSIM is that of Wang et al. (2004): Gaussian window, sigma 1.5 px, K 0.01 and 0.03, data range 1, the mean over channels and
-    hidden pixels of the full map, so that a hidden pixel near a border is also judged by how it joins its visible neighbours.
+    SSIM follows Wang et al. (2004): Gaussian window with sigma 1.5 px, K 0.01 and 0.03, data range 1. It is
+    the mean of the full map over channels and hidden pixels, so it also rates the transition to visible
+    pixels.
     """
     if pred.shape != truth.shape or pred.shape[1:] != hidden.shape:
-        raise ValueError(
-            f"pictures {pred.shape} and {truth.shape} do not match each other and a mask of {hidden.shape}"
-        )
+        raise ValueError(f"images {pred.shape} and {truth.shape} and mask {hidden.shape} do not match")
     if not hidden.any():
         return Scores(math.nan, math.nan, math.nan)
     pred, truth = np.clip(pred, 0, 1), np.clip(truth, 0, 1)
@@ -48,11 +47,11 @@ def score(pred: Image, truth: Image, hidden: NDArray[np.bool_]) -> Scores:
 
 
 def ssim_map(pred: Image, truth: Image) -> NDArray[np.floating]:
-    """Give SSIM at every pixel, (c, h, w); images smaller than the window are mirrored, as the filter itself does at borders."""
+    """Return SSIM at every pixel (c, h, w); images smaller than the window are mirrored, as at borders."""
     height, width = pred.shape[1:]
     pad = ((0, 0), *((0, _WINDOW_PX if side < _WINDOW_PX else 0) for side in (height, width)))
     pair = (np.pad(image.astype(np.float64), pad, mode="symmetric") for image in (pred, truth))
-    found = structural_similarity(
+    ssim = structural_similarity(
         *pair, channel_axis=0, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True
     )
-    return np.asarray(found[1])[:, :height, :width]
+    return np.asarray(ssim[1])[:, :height, :width]

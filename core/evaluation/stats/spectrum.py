@@ -1,4 +1,4 @@
-"""How much of a picture lies at which fineness: the power spectrum, summed over rings of equal frequency."""
+"""The radial power spectrum of an image."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from ..errors import EvaluationError
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """`cycles` per picture side (k,), 1 to half the side, and the variance that each ring holds, mean over bands (k,)."""
+    """`cycles` per image side (k,), 1 to half the side, and the variance at each (k,), mean over bands."""
 
     cycles: NDArray[np.int64]
     power: NDArray[np.float64]
 
 
 def radial_power(picture: NDArray[Any], *, window: bool = True) -> Spectrum:
-    """Sum the power of a square picture (c, s, s) over rings of equal frequency.
+    """Sum the power of a square image (c, s, s) over rings of equal frequency.
 
-    Without a window the rings out to the corners add up to the picture's variance (Parseval). The Hann window keeps the picture's edges, which do not
-    meet, from leaking over all frequencies; power is then divided by the window's own. Raises EvaluationError unless the picture is square.
+    Without a window, the rings up to the corners add up to the image's variance (Parseval). The Hann window
+    prevents leakage from the edges, and the power is normalised by that of the window. Raises EvaluationError
+    if the image is not square.
     """
     if picture.ndim != 3 or picture.shape[1] != picture.shape[2]:
         raise EvaluationError(
-            f"A spectrum needs a square picture (bands, side, side), not {picture.shape}: cut one first."
+            f"A spectrum needs a square image (bands, side, side), not {picture.shape}: crop it first."
         )
     side = picture.shape[-1]
     values = picture.astype(np.float64)

@@ -28,7 +28,7 @@ def test_eight_bit_values_fall_into_bins_of_thirty_two():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "expected"), [("eurosat", 0.754), ("ucmerced", 0.624), ("harvey", 0.857)])
-def test_the_floor_reproduces_the_figures_of_the_issue(shared_data, data, expected):
+def test_colour_histogram_reproduces_known_accuracies(shared_data, data, expected):
     found = [
         e
         for e in evaluate(EvaluationPlan(data=(data,)), [ColourHistogram()], folders=(shared_data,))
@@ -38,7 +38,7 @@ def test_the_floor_reproduces_the_figures_of_the_issue(shared_data, data, expect
     assert found[0].low < expected < found[0].high
 
 
-def test_the_floor_is_above_chance_on_a_synthetic_set(index_zip):
+def test_colour_histogram_is_above_chance_on_a_synthetic_set(index_zip):
     found = [
         e
         for e in evaluate(EvaluationPlan(data=(str(index_zip),)), [ColourHistogram()], folders=())

@@ -1,4 +1,4 @@
-"""The fills against brute force, and the promise that no hidden pixel is read."""
+"""Fills against brute force; hidden pixels are never read."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_visible_mean_is_the_mean_of_what_is_visible() -> None:
         assert np.allclose(filled[channel][hidden], image[channel][~hidden].mean(), atol=1e-6)
 
 
-def test_nearest_copies_a_visible_patch_than_which_none_is_nearer() -> None:
+def test_nearest_copies_one_of_the_nearest_visible_patches() -> None:
     image = np.random.default_rng(0).random((3, 48, 48)).astype(np.float32)
     mask = make_mask(MaskSpec("random", 0.75, 4), 6, 6).hidden
     filled = fill_nearest(image, mask.repeat(8, 0).repeat(8, 1))

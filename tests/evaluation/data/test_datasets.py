@@ -51,7 +51,7 @@ def test_a_limit_counts_within_each_class_and_split(index_zip):
     )
 
 
-def test_wrappers_are_walked_through_and_split_folders_understood(class_folders, tmp_path):
+def test_wrapper_and_split_folders_are_recognised(class_folders, tmp_path):
     shutil.copytree(class_folders, tmp_path / "wrapped" / "EuroSAT" / "2750")
     assert len(open_set(DataSpec(str(tmp_path / "wrapped")), ()).files) == 36
     for split in ("train", "val"):
@@ -61,7 +61,7 @@ def test_wrappers_are_walked_through_and_split_folders_understood(class_folders,
     assert found.classes == ("Forest", "River", "Town")
 
 
-def test_split_lists_beside_the_images_win(class_folders):
+def test_split_lists_take_precedence(class_folders):
     tests = [f"{name}_{number}.png" for name in ("Forest", "River", "Town") for number in (0, 5)]
     every = [file.name for file in class_folders.rglob("*.png")]
     (class_folders.parent / "set-test.txt").write_text("\n".join(tests))
@@ -82,7 +82,7 @@ def test_published_names_are_found_in_their_published_layout(class_folders, tmp_
     assert found.published is not None and found.published.mean == (0.368, 0.381, 0.3436)
     assert np.isnan(found.gsd_m).all()
     with pytest.raises(
-        LabelledSetError, match=r"WHU-RS19 is not here: put WHU-RS19 or WHU-RS19\.zip into a folder"
+        LabelledSetError, match=r"WHU-RS19 was not found: put WHU-RS19 or WHU-RS19\.zip into a folder"
     ):
         open_set(DataSpec("WHU-RS19"), (tmp_path / "data",))
 
@@ -94,7 +94,7 @@ def test_a_class_folder_without_images_is_named(class_folders):
 
 def test_an_empty_folder_a_single_class_and_loose_images_are_refused(class_folders, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "holds no images" in refused(tmp_path / "empty")
+    assert "has no images" in refused(tmp_path / "empty")
     shutil.copytree(class_folders / "River", tmp_path / "one" / "River")
     assert "single class 'River'" in refused(tmp_path / "one")
     assert "no class folders" in refused(class_folders / "River")
@@ -117,13 +117,13 @@ def rewritten(index_zip: Path, path: Path, change) -> Path:
             "class 'Village' is in the test images but not in the train",
         ),
         (lambda text: text.replace("file,label", "name,class"), r"needs the columns \['file', 'label'\]"),
-        (lambda text: text.replace("Forest_3.png,Forest", "Forest_3.png,"), "lacks its file or label"),
+        (lambda text: text.replace("Forest_3.png,Forest", "Forest_3.png,"), "has no file or no label"),
         (lambda text: text.replace(",train,2", ",train,-2"), "must be above 0"),
         (lambda text: text.replace(",train,", ",holdout,"), "use train and test"),
         (lambda text: text.replace(",test,", ",train,"), "has no test images"),
     ],
 )
-def test_labels_that_do_not_match_get_a_sentence(index_zip, tmp_path, change, said):
+def test_mismatched_labels_are_refused(index_zip, tmp_path, change, said):
     with pytest.raises(LabelledSetError, match=said):
         open_set(DataSpec(str(rewritten(index_zip, tmp_path / "changed.zip", change))), ())
 
@@ -143,7 +143,7 @@ def test_one_corrupt_image_among_many_is_skipped_counted_and_named(class_folders
     assert sum(len(batch.rows) for batch in read) == 34
     assert [skip.file for batch in read for skip in batch.skipped] == ["River/River_4.png", "Town/Town_7.png"]
     assert all(
-        isinstance(skip, Skipped) and "cannot be read as a picture" in skip.reason
+        isinstance(skip, Skipped) and "cannot be read as an image" in skip.reason
         for batch in read
         for skip in batch.skipped
     )
@@ -159,7 +159,7 @@ def test_an_index_cannot_reach_outside_its_set(index_zip, tmp_path):
     found = open_set(DataSpec(str(path)), ())
     row = found.files.index("../../secret.png")
     read = next(batches(found.store, found.files, np.array([row]), 32, 1))
-    assert "points outside" in read.skipped[0].reason
+    assert "is outside" in read.skipped[0].reason
 
 
 def test_reconstruction_needs_no_labels(class_folders, tmp_path):
@@ -186,7 +186,7 @@ def test_data_folders_come_from_the_option_and_the_variable(tmp_path, monkeypatc
     assert data_folders(tmp_path / "a")[:2] == (tmp_path / "a", tmp_path / "b")
 
 
-def test_val_stands_for_test_only_where_there_is_no_test(index_zip, class_folders, tmp_path):
+def test_val_is_used_as_test_only_without_test(index_zip, class_folders, tmp_path):
     val_alone = open_set(
         DataSpec(
             str(
@@ -211,7 +211,7 @@ def test_val_stands_for_test_only_where_there_is_no_test(index_zip, class_folder
     assert len(open_set(DataSpec(str(tmp_path / "parted")), ()).files) == 72
 
 
-def test_an_index_whose_rows_are_longer_than_its_header_gets_a_sentence(index_zip, tmp_path):
+def test_index_with_rows_longer_than_its_header_is_refused(index_zip, tmp_path):
     path = rewritten(
         index_zip,
         tmp_path / "long.zip",
@@ -221,7 +221,7 @@ def test_an_index_whose_rows_are_longer_than_its_header_gets_a_sentence(index_zi
 
 
 def damaged(path: Path, name: str) -> Path:
-    """The zip with one byte of one stored member flipped, so that its CRC no longer holds."""
+    """Return the zip with one byte of a member changed, so that its CRC is wrong."""
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo(name)
     content = bytearray(path.read_bytes())
@@ -239,16 +239,16 @@ def test_a_damaged_image_of_a_zip_is_skipped_and_a_damaged_index_gets_a_sentence
     assert "'index.csv' of pack.zip cannot be read (Bad CRC-32" in refused(damaged(index_zip, "index.csv"))
 
 
-def test_a_folder_that_may_not_be_looked_into_or_is_a_whole_disk_gets_a_sentence(class_folders, monkeypatch):
-    monkeypatch.setattr("core.evaluation.data.storage.MOST_ENTRIES", 10)
-    assert "holds more than 10 files; give the folder of one set" in refused(class_folders)
+def test_unreadable_or_huge_folder_is_refused(class_folders, monkeypatch):
+    monkeypatch.setattr("core.evaluation.data.storage.MAX_ENTRIES", 10)
+    assert "has more than 10 files; give the folder of a single image set" in refused(class_folders)
 
     def closed(*_):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "is_file", closed)
-    monkeypatch.setattr("core.evaluation.data.storage.MOST_ENTRIES", 1000)
-    assert "cannot be read throughout (Permission denied)" in refused(class_folders)
+    monkeypatch.setattr("core.evaluation.data.storage.MAX_ENTRIES", 1000)
+    assert "cannot be read completely (Permission denied)" in refused(class_folders)
 
 
 def test_a_set_is_found_by_its_name_in_a_data_folder(class_folders, index_zip, tmp_path, monkeypatch):
@@ -256,7 +256,7 @@ def test_a_set_is_found_by_its_name_in_a_data_folder(class_folders, index_zip, t
     assert len(open_set(DataSpec("set"), (tmp_path,)).files) == 36
     assert len(open_set(DataSpec("set"), (class_folders,)).files) == 36
     assert open_set(DataSpec("pack"), (tmp_path,)).store.path == index_zip
-    with pytest.raises(LabelledSetError, match="lies in the folder of --data"):
+    with pytest.raises(LabelledSetError, match="in the folder of --data"):
         open_set(DataSpec("packs"), (tmp_path,))
 
 
@@ -278,25 +278,25 @@ def test_an_index_inside_the_one_folder_of_a_zip_is_read(index_zip, tmp_path):
             "lists 'Forest/Forest_0.png' a second time",
         ),
         (lambda text: text.replace(",train,2", ",train,inf"), "write metres as a number"),
-        (lambda text: text.splitlines()[0] + "\n", "holds no images"),
+        (lambda text: text.splitlines()[0] + "\n", "has no images"),
         (
             lambda text: text.replace("Forest_1.png,Forest,train", "Forest_1.png,Forest,"),
-            "Row 3 .* states no split, others do",
+            "Row 3 .* has no split, but other rows do",
         ),
     ],
 )
-def test_an_index_that_contradicts_itself_gets_a_sentence(index_zip, tmp_path, change, said):
+def test_contradictory_index_is_refused(index_zip, tmp_path, change, said):
     with pytest.raises(LabelledSetError, match=said):
         open_set(DataSpec(str(rewritten(index_zip, tmp_path / "changed.zip", change))), ())
 
 
-def test_blanks_around_cells_and_rows_of_nothing_mean_nothing(index_zip, tmp_path):
+def test_blanks_and_empty_rows_are_ignored(index_zip, tmp_path):
     spaced = rewritten(index_zip, tmp_path / "spaced.zip", lambda text: text.replace(",", " , ") + ",,,\n")
     plain, found = (open_set(DataSpec(str(path)), ()) for path in (index_zip, spaced))
     assert (found.files, found.classes, found.fingerprint) == (plain.files, plain.classes, plain.fingerprint)
 
 
-def test_lists_with_longer_paths_name_the_image_that_their_end_names(class_folders):
+def test_list_entries_may_be_longer_paths(class_folders):
     for split, numbers in (("train", range(9)), ("test", range(9, 12))):
         for kind in ("Forest", "River", "Town"):
             for number in numbers:
@@ -317,9 +317,8 @@ def test_lists_with_longer_paths_name_the_image_that_their_end_names(class_folde
 def test_a_class_of_one_image_cannot_be_split(class_folders):
     for number in range(1, 12):
         (class_folders / "Town" / f"Town_{number}.png").unlink()
-    assert (
-        "class 'Town' has one image, which cannot be split into train and test: add images of it"
-        in refused(class_folders)
+    assert "has one image, which cannot be split into train and test: add images of it" in refused(
+        class_folders
     )
 
 

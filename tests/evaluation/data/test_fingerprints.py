@@ -1,4 +1,4 @@
-"""What a set's fingerprint holds: images, and labels and splits where a file states them, so that mended labels give a new number."""
+"""Fingerprints of sets: they depend on images, and on labels and splits stated in a file."""
 
 import csv
 import io
@@ -50,12 +50,12 @@ def resplit(row):
 
 
 @pytest.mark.parametrize("change", [relabelled, resplit])
-def test_a_mended_label_or_split_of_an_index_changes_it(index_zip, tmp_path, change):
+def test_changed_label_or_split_changes_the_fingerprint(index_zip, tmp_path, change):
     assert print_of(with_index(index_zip, tmp_path / "same.zip", list)) == print_of(index_zip)
     assert print_of(with_index(index_zip, tmp_path / "mended.zip", change)) != print_of(index_zip)
 
 
-def test_a_number_after_mended_labels_is_not_the_stale_one(index_zip, tmp_path):
+def test_changed_labels_are_not_answered_from_the_cache(index_zip, tmp_path):
     cache, plan = Cache(tmp_path / "cache"), EvaluationPlan(data=(str(index_zip),))
     first = number(plan, cache)
     mended = with_index(
@@ -87,6 +87,6 @@ def test_split_lists_count_and_folder_names_alone_do_not(class_folders):
 
 
 @pytest.mark.parametrize("name", LABELLED_TABLE)
-def test_the_packs_that_recorded_numbers_are_of_keep_theirs(name, shared_data):
+def test_packs_behind_recorded_results_keep_their_fingerprints(name, shared_data):
     recorded = {r.recipe.data_hash for r in read_numbers() if r.recipe.data == name}
     assert recorded == {print_of(name, (shared_data,))}

@@ -33,21 +33,20 @@ def test_the_centred_square_is_cut_from_the_middle():
 @pytest.mark.parametrize(
     ("dtype", "ending"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF"), (np.float32, "TIFF")]
 )
-def test_bands_that_are_not_8_bit_are_not_taken_for_white_or_black(dtype, ending):
+def test_images_with_more_than_8_bits_are_skipped(dtype, ending):
     content = io.BytesIO()
     Image.fromarray((1000 * np.random.default_rng(0).random((8, 8))).astype(dtype)).save(content, ending)
-    with pytest.raises(
-        LabelledSetError, match=r"'deep' holds numbers beyond 8 bit .* save it as 8 bit, 0 to 255"
-    ):
+    with pytest.raises(LabelledSetError, match=r"'deep' has more than 8 bits .* save it as 8 bits, 0 to 255"):
         decode(content.getvalue(), "deep")
 
 
-def test_what_is_no_picture_is_said_the_same_every_time():
+def test_reason_for_an_unreadable_image_is_stable():
     said = set()
     for _ in range(2):
         with pytest.raises(LabelledSetError) as problem:
             decode(b"not a picture" * 9, "x.png")
         said.add(str(problem.value))
     assert said == {
-        "'x.png' cannot be read as a picture (it is of no known format, or not of 8 bit); replace or remove it."
+        "'x.png' cannot be read as an image (its format is unknown, or it does not have 8 bits); "
+        "replace or remove it."
     }

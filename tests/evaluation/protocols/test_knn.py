@@ -102,14 +102,14 @@ def original_loop(features, labels, batch):
 
 
 @pytest.mark.parametrize(("count", "batch"), [(10, 4), (12, 4), (9, 2), (3, 5), (5, 1), (100, 64)])
-def test_the_row_overwrite_switch_stores_what_the_original_stores(count, batch):
+def test_overwrite_batch_stores_what_the_original_stores(count, batch):
     features, labels = sample(count, 6, 2, 6)
     ours, theirs = overwrite_rows(features, labels, batch), original_loop(features, labels, batch)
     assert (ours[0] == theirs[0]).all()
     assert (ours[1] == theirs[1]).all()
 
 
-def test_the_row_overwrite_switch_changes_nothing_for_whole_batches_and_something_otherwise():
+def test_overwrite_batch_changes_only_partial_batches():
     gallery, labels = sample(130, 8, 6, 7, spread=3.0)
     queries, _ = sample(400, 8, 6, 8, spread=3.0)
     exact = weighted_knn(gallery, labels, queries).labels
@@ -134,7 +134,7 @@ def test_values_that_are_not_finite_name_model_and_image():
 
 def test_shapes_that_do_not_agree_are_refused():
     gallery, labels = sample(30, 4, 2, 10)
-    with pytest.raises(FeatureError, match="do not fit"):
+    with pytest.raises(FeatureError, match="do not match"):
         weighted_knn(gallery, labels, np.ones((3, 5), np.float32))
     with pytest.raises(FeatureError, match="30 gallery vectors came with 29 labels"):
         weighted_knn(gallery, labels[:-1], gallery)

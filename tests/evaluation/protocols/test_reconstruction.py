@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.evaluation.data.crops import APART, cut, open_pictures
+from core.evaluation.data.crops import NAIP_2020, cut, open_pictures
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.reconstruction import compare_bands, high_band
 from core.evaluation.results import Result
@@ -40,9 +40,7 @@ def results(plan, subjects, **options):
     return [event for event in evaluate(plan, subjects, folders=(), **options) if isinstance(event, Result)]
 
 
-def test_a_blend_with_the_truth_scores_as_arithmetic_says_and_stands_beside_the_fills(
-    index_zip, make_network
-):
+def test_blend_with_the_truth_has_the_expected_score_beside_the_fills(index_zip, make_network):
     plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
     exact, half = (results(plan, [make_network(truth_share=share)])[-1] for share in (1.0, 0.5))
     assert exact.value == 60.0
@@ -72,7 +70,7 @@ def test_masks_depend_on_the_image_and_not_on_the_model(index_zip, make_network)
     assert all(a.mean() == 0.5 for a in first)
 
 
-def test_small_pictures_are_enlarged_and_large_ones_cut(index_zip, network):
+def test_small_images_are_enlarged_and_large_ones_cropped(index_zip, network):
     pictures = open_pictures(str(index_zip), (), 20, None, 0)
     enlarged = next(cut(pictures, 64))
     assert enlarged.crops.shape == (1, 3, 64, 64)
@@ -86,15 +84,15 @@ def test_values_that_are_not_finite_name_model_and_image(index_zip, make_network
     from core.evaluation.errors import FeatureError
 
     plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),))
-    with pytest.raises(FeatureError, match=r"Model 'nan_net' paints .* image 'Forest/Forest_"):
+    with pytest.raises(FeatureError, match=r"Model 'nan_net' gives values .* image 'Forest/Forest_"):
         results(plan, [make_network("nan_net", broken=True)])
 
 
-def test_held_back_scenes_are_the_test_rows_with_naip_2020_apart(shared_data):
+def test_held_out_scenes_exclude_naip_2020(shared_data):
     scenes = open_pictures("scenes", (shared_data,), None, None, 0)
     assert sorted(scenes.files) == ["spacenet6_rotterdam_ms3_1m.tif", "spacenet6_rotterdam_pan3_0p5m.tif"]
     apart = open_pictures("naip2020", (shared_data,), None, None, 0)
-    assert [name.startswith(APART) for name in apart.files] == [True]
+    assert [name.startswith(NAIP_2020) for name in apart.files] == [True]
     for pictures in (scenes, apart):
         for picture in cut(pictures, 112):
             assert picture.crops.shape[1:] == (3, 112, 112)
@@ -102,7 +100,7 @@ def test_held_back_scenes_are_the_test_rows_with_naip_2020_apart(shared_data):
             assert picture.crops.std() > 0.01
 
 
-def test_means_over_sets_leave_naip_2020_apart(shared_data, make_network):
+def test_means_over_sets_exclude_naip_2020(shared_data, make_network):
     plan = EvaluationPlan(
         protocol="reconstruction", data=("neon", "scenes", "naip2020"), ratios=(0.75,), limit=1
     )

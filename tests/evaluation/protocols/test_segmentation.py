@@ -1,4 +1,4 @@
-"""Masks read from folders and scenes, mean IoU against a plain loop, its interval, and the protocol from end to end."""
+"""Masks of folders and scenes, mean IoU against a plain loop, its interval, and the whole protocol."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from PIL import Image
 from core.engine.training.segment import train_head
 from core.evaluation.cache import Cache
 from core.evaluation.data.datasets import DataSpec
-from core.evaluation.data.masked import UNLABELLED, Piece, open_masked
+from core.evaluation.data.masked import open_masked
+from core.evaluation.data.masked_set import UNLABELLED, MaskedTile
 from core.evaluation.errors import FeatureError, LabelledSetError
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.protocols.segmentation import (
@@ -24,7 +25,7 @@ from core.evaluation.subjects import ColourHistogram
 
 
 def write_pair(folder, name, side=32, seed=0, values=(0, 1)):
-    """A picture whose left part, up to a seeded column, is green and of class values[0], the rest grey and of values[1]."""
+    """Write an image: green and class values[0] left of a seeded column, grey and values[1] right of it."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -84,12 +85,13 @@ def test_two_models_are_paired_over_the_same_draws():
         compare_miou(worse, worse + 1)
 
 
-def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
+def test_folder_is_trained_on_scored_and_cached(masked_folder, network, tmp_path):
     plan = EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0, scales=(0.5, 1.0))
     cache = Cache(tmp_path / "cache")
     found = results(plan, [ColourHistogram(), network], cache=cache)
     assert [(r.metric, r.recipe.model, r.recipe.scale) for r in found] == [
-        ("miou", "colour_histogram", 0.5), ("miou", "colour_histogram", 1.0), ("miou", "fake", 0.5), ("miou", "fake", 1.0)
+        ("miou", "colour_histogram", 0.5), ("miou", "colour_histogram", 1.0),
+        ("miou", "fake", 0.5), ("miou", "fake", 1.0)
     ]  # fmt: skip
     whole = found[1]
     assert whole.value > 0.8, "colours alone tell green from grey"
@@ -106,7 +108,7 @@ def test_a_folder_is_learnt_scored_and_kept(masked_folder, network, tmp_path):
     )
 
 
-def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked_once(masked_folder, network):
+def test_settings_are_chosen_on_held_out_train_tiles_only(masked_folder, network):
     seen = []
 
     def learn(tokens, masks, classes, rate, balance, seed):
@@ -139,7 +141,7 @@ def test_settings_are_chosen_on_train_pieces_held_back_and_test_pieces_are_asked
     )
 
 
-def test_zero_and_255_alone_are_two_classes_else_255_is_not_labelled(tmp_path):
+def test_255_is_a_class_only_in_masks_of_0_and_255(tmp_path):
     for number in range(4):
         write_pair(tmp_path / "binary", str(number), seed=number, values=(0, 255))
         write_pair(tmp_path / "some", str(number), seed=number, values=(255, number % 2))
@@ -148,7 +150,7 @@ def test_zero_and_255_alone_are_two_classes_else_255_is_not_labelled(tmp_path):
     assert binary.classes == ("land", "roof")
     assert sorted(binary.splits.tolist()) == ["test", "train", "train", "train"]
     piece = binary.read(0)
-    assert isinstance(piece, Piece) and set(np.unique(piece.classes)) == {0, 1}
+    assert isinstance(piece, MaskedTile) and set(np.unique(piece.classes)) == {0, 1}
     some = open_masked(DataSpec(str(tmp_path / "some")), ())
     assert some.classes == ("class 0", "class 1")
     assert any((some.read(row).classes == UNLABELLED).any() for row in range(4))
@@ -167,16 +169,16 @@ def test_large_images_are_cut_into_tiles_of_one_group(tmp_path):
     assert np.bincount(found.groups).tolist() == [4, 4, 4, 4]
 
 
-def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
+def test_invalid_folders_are_refused(tmp_path, masked_folder, make_network):
     def said(pattern, folder=masked_folder, **options):
         with pytest.raises(LabelledSetError, match=pattern):
             open_masked(DataSpec(str(folder), **options), ())
 
     said("no set with masks", tmp_path / "nowhere")
-    said("leaves nothing", limit=0)
+    said("The limit is 0 images", limit=0)
     (tmp_path / "empty").mkdir()
-    said("holds 0 pairs", tmp_path / "empty")
-    said("scenes.zip is not here", "nc_landcover")
+    said("has 0 pairs", tmp_path / "empty")
+    said("scenes.zip was not found", "nc_landcover")
     with pytest.raises(
         FeatureError,
         match=r"Model 'nan_net' gives values that are not finite for image 'train/images/train5\.png",
@@ -187,14 +189,14 @@ def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
         )
     victim = masked_folder / "test" / "masks" / "test1.png"
     Image.new("RGB", (32, 32)).save(victim)
-    said("is a colour picture")
+    said("is a colour image")
     victim.write_bytes(b"no picture")
     said("cannot be read")
     Image.new("L", (3, 40), 1).save(victim)
-    said("has 3 x 40 pixels; all are cut to the smallest")
+    said("has 3 x 40 pixels; the smallest mask sets")
     Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(victim.with_suffix(".tif"))
     victim.unlink()
-    said("holds numbers that are not whole")
+    said("has values that are not whole numbers")
     victim.with_suffix(".tif").unlink()
     said(r"test1\.png' of 'fields' has no mask")
     write_pair(tmp_path / "plain", "a", values=(1, 1))
@@ -205,7 +207,9 @@ def test_bad_folders_get_a_sentence(tmp_path, masked_folder, make_network):
 def test_test_masks_without_a_labelled_pixel_are_refused(masked_folder):
     for mask in (masked_folder / "test" / "masks").iterdir():
         Image.new("L", (32, 32), UNLABELLED).save(mask)
-    with pytest.raises(FeatureError, match="The masks of the test images of 'fields' hold no labelled pixel"):
+    with pytest.raises(
+        FeatureError, match="The masks of the test images of 'fields' have no labelled pixels"
+    ):
         results(
             EvaluationPlan(protocol="segmentation", data=(str(masked_folder),), gsd_m=1.0),
             [ColourHistogram()],
@@ -221,7 +225,7 @@ def test_a_mask_of_another_size_is_skipped_and_named(masked_folder):
 
 
 @pytest.mark.parametrize(("name", "classes"), [("atlanta_buildings", 2), ("nc_landcover", 7)])
-def test_the_scenes_masks_lie_on_their_pixels(shared_data, name, classes):
+def test_scene_masks_are_aligned_with_their_images(shared_data, name, classes):
     found = open_masked(DataSpec(name), (shared_data,))
     assert len(found.classes) == classes
     assert len(found.rows("train")) > 2 * 5 and len(found.rows("test")) >= 10
@@ -235,7 +239,7 @@ def test_the_scenes_masks_lie_on_their_pixels(shared_data, name, classes):
         assert counts[:7].sum() > 2_000 and counts[UNLABELLED] > counts[:7].sum()
 
 
-def test_val_stands_for_test_only_where_there_is_no_test(masked_folder):
+def test_val_is_used_as_test_only_without_test(masked_folder):
     write_pair(masked_folder / "val", "val0", seed=50)
     assert not any("val0" in name for name in open_masked(DataSpec(str(masked_folder)), ()).names)
     (masked_folder / "test").rename(masked_folder.parent / "laid aside")

@@ -26,7 +26,7 @@ def test_the_interval_of_scores_agrees_with_the_normal_one_and_is_seeded():
     assert interval != bootstrap_mean(values, seed=5)
 
 
-def test_values_that_are_missing_are_left_out_and_nothing_at_all_is_refused():
+def test_nan_is_ignored_and_an_empty_input_is_refused():
     assert bootstrap_mean(np.array([1.0, np.nan, 3.0])).mean == 2.0
     with pytest.raises(FeatureError, match="no values"):
         bootstrap_mean(np.array([np.nan]))
@@ -37,7 +37,7 @@ def test_a_mean_of_sets_gives_every_set_the_same_weight():
     assert bootstrap_mean_of_sets([small, large]).mean == 25.0
 
 
-def test_a_paired_test_sees_a_difference_that_separate_intervals_hide():
+def test_paired_test_detects_a_difference_that_separate_intervals_hide():
     rng = np.random.default_rng(2)
     a = rng.random(300) < 0.7
     b = a.copy()

@@ -11,7 +11,7 @@ def test_rings_add_up_to_the_variance():
     assert found.power.sum() == pytest.approx(picture.var(axis=(1, 2)).mean())
 
 
-def test_a_wave_lies_in_its_ring():
+def test_wave_has_its_power_in_its_ring():
     x = np.arange(64)
     picture = np.sin(2 * np.pi * 6 * x / 64)[None, None].repeat(64, 1)
     for window in (False, True):
@@ -20,6 +20,6 @@ def test_a_wave_lies_in_its_ring():
     assert radial_power(picture, window=False).power[5] == pytest.approx(0.5)
 
 
-def test_only_squares():
+def test_only_square_images_are_accepted():
     with pytest.raises(EvaluationError, match="square"):
         radial_power(np.zeros((3, 8, 9)))

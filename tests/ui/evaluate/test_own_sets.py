@@ -1,4 +1,4 @@
-"""Sets of a user's own are found by their layout, beside the published ones and never instead of them."""
+"""Users' own sets are found by their layout, besides the published ones."""
 
 import os
 import zipfile
@@ -33,7 +33,7 @@ def zipped(path: Path, index: str) -> Path:
     return path
 
 
-def test_a_folder_for_each_class_is_a_set_and_opens(data):
+def test_class_folders_are_a_set(data):
     classes(data / "orchards", "apple", "pear")
     classes(data / "wrapped" / "images of it", "apple", "pear")
     classes(data / "split" / "train", "apple", "pear")
@@ -51,7 +51,7 @@ def test_a_folder_for_each_class_is_a_set_and_opens(data):
     assert not states_gsd(found["orchards"])
 
 
-def test_a_zip_is_a_set_where_its_index_labels_files(data):
+def test_zip_with_labels_in_its_index_is_a_set(data):
     good = zipped(data / "fields.zip", "file,label,gsd_m\na.png,wheat,0.5\nb.png,rye,0.5\n")
     zipped(data / "unlabelled.zip", "file,role\na.png,scene\n")
     zipped(data / "no_scale.zip", "file,label\na.png,wheat\nb.png,rye\n")
@@ -68,13 +68,13 @@ def test_images_and_masks_are_for_segmentation(data):
     assert list(own_sets("segmentation")) == ["flat", "halves"] and own_sets("knn") == {}
 
 
-def test_a_name_that_is_taken_keeps_its_ending(data):
+def test_set_keeps_its_suffix_if_its_name_is_taken(data):
     classes(data / "fields", "wheat", "rye")
     zipped(data / "fields.zip", "file,label\na.png,wheat\nb.png,rye\n")
     assert list(own_sets("knn")) == ["fields", "fields.zip"]
 
 
-def test_what_is_added_later_is_found(data):
+def test_added_files_are_found(data):
     classes(data / "orchards", "apple")
     assert own_sets("knn") == {}
     (data / "orchards" / "pear").mkdir()
@@ -83,7 +83,7 @@ def test_what_is_added_later_is_found(data):
     assert list(own_sets("knn")) == ["orchards"]
 
 
-def test_huge_folders_are_looked_at_in_part(data, monkeypatch):
+def test_only_part_of_huge_folders_is_read(data, monkeypatch):
     classes(data / "orchards", "apple", "pear", count=40)
     seen: list[str] = []
     real = os.scandir
@@ -97,13 +97,13 @@ def test_huge_folders_are_looked_at_in_part(data, monkeypatch):
     )
 
 
-def test_published_sets_say_their_scale_or_do_not():
+def test_published_sets_with_and_without_gsd():
     assert states_gsd("eurosat") and states_gsd("scenes") and states_gsd("atlanta_buildings")
     assert not states_gsd("aid") and not states_gsd("resisc45")
 
 
 @pytest.mark.parametrize("packed", [True, False])
-def test_an_index_inside_the_one_folder_of_a_set_is_seen(tmp_path, monkeypatch, packed):
+def test_index_in_the_only_folder_of_a_set_is_read(tmp_path, monkeypatch, packed):
     inside = {
         "mine/index.csv": "file,label,split,gsd_m\npics/a.png,x,train,2\npics/b.png,y,test,2\n",
         "mine/pics/a.png": "",
