@@ -21,7 +21,7 @@ PROGRAM = ("core", "ui", "pages")
 CODE = (*PROGRAM, "tests", "benchmarks", "docs", "tools")
 UNWANTED = re.compile(
     r"""\b(?:
-        laid\ in | (?:place|row|table)\ in\ hand | (?<!there\ )(?:is|are)\ none(?!\ of) | anew | calls\ before\ the\ device
+        laid\ in | (?:place|row|table)\ in\ hand | (?<!there\ )(?:is|are)\ (?-i:none)(?!\ of) | anew | calls\ before\ the\ device
         | the\ device\ likes | hears? | none\ heard | cannot\ be\ meant | houses? | rooms | goes\ on | opponents?
         | paints | painters\ are | few\ words\ to\ know | how\ much\ hidden | shelf | yardsticks? | manners | landed
     )\b""",
