@@ -183,7 +183,7 @@ def test_search_for_people_with_filter_and_minus(table, capsys):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude, latitude"), (["--row", "3", "--k", "0"], "1 or more"),
+        (["--row", "nobody"], "There is no row"), (["--lonlat", "north"], "longitude and latitude"), (["--row", "3", "--k", "0"], "1 or more"),
         (["--row", "3", "--where", "x = 1"], "does not have"), (["--image", "missing.tif"], "no file"),
         (["--row", "3", "--minus", "x"], "There is no row"),
     ],
@@ -208,7 +208,7 @@ def test_embed_refuses_with_a_sentence(table, scene, tmp_path, capsys):
         ([str(scene), "--out", str(tmp_path / "t"), "--min-valid", "2"], "between 0 and 1"),
         (["missing.tif", "--out", str(tmp_path / "t")], "no file"),
         ([str(scene), "--out", str(tmp_path / "t"), "--model", "none"], "no model"),
-        (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"], "A GSD of -1 m cannot be"),
+        (["globe", "--out", str(tmp_path / "t"), "--gsd-m", "100000", "--stated-gsd-m", "-1"], "A GSD of -1 m is invalid"),
     ):  # fmt: skip
         model = [] if "--model" in words else ["--model", "mae_tiny"]
         code, _, err = asked(capsys, "embed", *words, *model)

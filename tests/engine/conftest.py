@@ -4,7 +4,7 @@ import pytest
 from core.engine.embedding.spec import EmbeddingSpec
 from core.geo.tile import Tile, TileRef
 from core.models import create
-from tests.engine.embedding.sweeping import MODEL, SIDE, picture, write
+from tests.engine.embedding.runs import MODEL, SIDE, picture, write
 
 
 def plain_tile(

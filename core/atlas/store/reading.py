@@ -64,7 +64,7 @@ class TablePart:
             return read_bounded(self.path, columns, self.path.stat().st_size)
         except (OSError, pa.ArrowException) as error:
             raise TableError(
-                f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it."
+                f"{self.name} is damaged and cannot be read: copy it again, or resume the embedding run that wrote it."
             ) from error
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
@@ -79,7 +79,7 @@ class TablePart:
                 yield from file.iter_batches(batch_size=16_384, columns=columns)
         except (OSError, pa.ArrowException) as error:
             raise TableError(
-                f"{self.name} is damaged and cannot be read: copy it again, or resume the sweep that wrote it."
+                f"{self.name} is damaged and cannot be read: copy it again, or resume the embedding run that wrote it."
             ) from error
 
 
@@ -124,7 +124,7 @@ def _open_file(path: Path, sha256: str | None) -> TablePart:
         key, size = _key(path, sha256), path.stat().st_size
     except (OSError, pa.ArrowException) as error:
         why = "is missing" if not path.exists() else "is not a whole parquet file"
-        raise TableError(f"{path.name} {why}: copy it again, or resume the sweep that wrote it.") from error
+        raise TableError(f"{path.name} {why}: copy it again, or resume the embedding run that wrote it.") from error
     layout = _layout(schema, path.name)
     needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
     require_bounded(path.name, needed, size)

@@ -32,7 +32,7 @@ def tile_losses(model: Reconstructor, images: Pictures, res: NDArray[np.float64]
     hidden = np.broadcast_to(mask.hidden, (len(images), *mask.hidden.shape))
     size = BATCH.get(
         device_of(model).torch.type, 64
-    )  # stated, so that a resumed sweep cuts its batches alike
+    )  # stated, so that a resumed run cuts its batches alike
     parts = [part for _, part in reconstruct_each(model, images, hidden, res, batch=size)]
     predicted_low, predicted_high = (
         np.concatenate([getattr(part, band) for part in parts]) for band in ("low", "high")

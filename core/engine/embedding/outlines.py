@@ -1,4 +1,4 @@
-"""Where the windows of a sweep lie in degrees: a walk around every one, finer where the walk passes near a pole."""
+"""Where the windows of an embedding run lie in degrees: a walk around every one, finer where the walk passes near a pole."""
 
 from __future__ import annotations
 

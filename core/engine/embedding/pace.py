@@ -1,4 +1,4 @@
-"""How fast a sweep would go: the network on a little noise, for the estimate that comes with a plan."""
+"""How fast an embedding run would go: the network on a little noise, for the estimate that comes with a plan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading what a sweep embeds: rows of windows decoded at once, cut and resampled into tiles, put together into batches."""
+"""Reading what an embedding run embeds: rows of windows decoded at once, cut and resampled into tiles, put together into batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep's table says beside the vectors: place, scale and recipe of every row, made from the plan alone."""
+"""What an embedding run's table says beside the vectors: place, scale and recipe of every row, made from the plan alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .spec import EmbeddingSpec
 
 @dataclass(frozen=True)
 class EmbeddingRecipe:
-    """How every vector of a sweep is made."""
+    """How every vector of an embedding run is made."""
 
     spec: EmbeddingSpec
     info: TableInfo

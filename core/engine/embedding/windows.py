@@ -1,4 +1,4 @@
-"""Where the windows of a sweep lie in one raster, at which overview they are read, and which of them hold nothing.
+"""Where the windows of an embedding run lie in one raster, at which overview they are read, and which of them hold nothing.
 
 A raster is covered row by row. The last window of a row or column is moved inward rather than left out. In degrees every row has its
 own width, so that a tile is square on the ground.

@@ -1,4 +1,4 @@
-"""Threads of a sweep: one reads ahead, the others run the network: on a CPU one core each, so that no core waits for another inside a layer;
+"""Threads of an embedding run: one reads ahead, the others run the network: on a CPU one core each, so that no core waits for another inside a layer;
 on accelerators one each. Batches go to whichever thread is free; each is put on disk under its number, so the table does not know who made it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The folder of a sweep as others find it: other programs that read it, files in it that were damaged, places that cannot be written to."""
+"""The folder of an embedding run as others find it: other programs that read it, files in it that were damaged, places that cannot be written to."""
 
 import errno
 import json
@@ -15,7 +15,7 @@ from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop, run_statu
 from core.engine.embedding.run import embed_sources
 from core.engine.embedding.spec import EmbeddingError
 from core.errors import ExplorerError
-from tests.engine.embedding.sweeping import finish, table_bytes
+from tests.engine.embedding.runs import finish, table_bytes
 
 
 def test_a_finished_folder_opens_elsewhere_as_it_is(spec):

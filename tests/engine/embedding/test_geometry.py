@@ -1,4 +1,4 @@
-"""Where the rows of a sweep lie: without a place, across the antimeridian, over the poles, around the globe."""
+"""Where the rows of an embedding run lie: without a place, across the antimeridian, over the poles, around the globe."""
 
 import geopandas as gpd
 import numpy as np
@@ -8,7 +8,7 @@ from rasterio.transform import from_origin
 
 from core.atlas import open_table
 from core.engine.embedding.spec import EmbeddingSpec
-from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
+from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, write
 
 
 def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):

@@ -1,4 +1,4 @@
-"""Rows have names of their own, the same on every machine; a sweep knows its pictures by what they hold, not by their names or dates."""
+"""Rows have names of their own, the same on every machine; an embedding run knows its pictures by what they hold, not by their names or dates."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from core.engine.embedding.run import embed_sources
 from core.engine.embedding.sources import PIECE_BYTES, PIECES, content_of, told_apart
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.geo import open_source
-from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, write
+from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, write
 
 
 def columns_of(folder, *names):
@@ -114,7 +114,7 @@ def test_other_content_of_the_same_size_is_not_gone_on_with(spec):
     assert finish(spec, resume=True)[0].done > 0
 
 
-def test_a_sweep_of_an_earlier_version_is_refused(spec):
+def test_an_embedding_run_of_an_earlier_version_is_refused(spec):
     next(embed_sources(spec))
     plan = Path(spec.out) / "_plan.json"
     plan.write_text(plan.read_text().replace("contents_sha256", "nothing"))

@@ -1,4 +1,4 @@
-"""A sweep that is killed in planning, in writing, at its very end or with two workers goes on to the same bytes, and repeats one batch a worker at most."""
+"""An embedding run that is killed in planning, in writing, at its very end or with two workers goes on to the same bytes, and repeats one batch a worker at most."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.engine.embedding.sinks.table import TableRun
-from tests.engine.embedding.sweeping import finish, table_bytes
+from tests.engine.embedding.runs import finish, table_bytes
 
 ROOT = Path(__file__).parents[3]
 BATCHES = 8

@@ -12,7 +12,7 @@ from core.engine.inputs import InputError, feed
 from core.engine.loaded import load
 from core.geo import TileSpec, open_source
 from core.geo.catalogue import known_sources
-from tests.engine.embedding.sweeping import picture, write
+from tests.engine.embedding.runs import picture, write
 
 PLACE = (-112.7, 40.8)
 

@@ -1,4 +1,4 @@
-"""Which windows a sweep takes, and how often their pixels are read."""
+"""Which windows an embedding run takes, and how often their pixels are read."""
 
 import time
 import tracemalloc
@@ -19,7 +19,7 @@ from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.embedding.windows import TooManyWindowsError, how_many, windows
 from core.geo.picture import Known
 from core.geo.sources.raster import GeoTiff
-from tests.engine.embedding.sweeping import MODEL, SIDE, UTM, finish, picture, write
+from tests.engine.embedding.runs import MODEL, SIDE, UTM, finish, picture, write
 
 
 @pytest.mark.parametrize("overviews", [[], [2]])
@@ -120,7 +120,7 @@ def test_places_of_the_globe_are_evenly_spread():
     assert north == pytest.approx(0.25, abs=0.01)  # a quarter of the sphere lies north of 30 degrees
 
 
-def test_more_tiles_than_a_sweep_can_hold_are_refused_before_they_are_laid(tmp_path):
+def test_more_tiles_than_a_run_can_hold_are_refused_before_they_are_laid(tmp_path):
     source = write(tmp_path / "utm.tif", picture(700, 900))
     degrees = write(
         tmp_path / "degrees.tif", picture(700, 900), from_origin(10, 62, 0.0001, 0.0001), "EPSG:4326"

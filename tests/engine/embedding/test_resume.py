@@ -1,4 +1,4 @@
-"""A sweep gives the same bytes however it was interrupted, and refuses to go on as another."""
+"""An embedding run gives the same bytes however it was interrupted, and refuses to go on as another."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.run import embed_sources, embed_with_models
 from core.engine.embedding.spec import EmbeddingError
-from tests.engine.embedding.sweeping import MODEL, finish, picture, table_bytes, write
+from tests.engine.embedding.runs import MODEL, finish, picture, table_bytes, write
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,7 +93,7 @@ def test_a_closed_generator_stops_and_resumes(spec):
         embedded.append(step.done)
     assert embedded[0] >= 8
     assert embedded[-1] == 63
-    assert finish(spec, resume=True)[-1].done == 63  # a finished sweep resumes to nothing at once
+    assert finish(spec, resume=True)[-1].done == 63  # a finished run resumes to nothing at once
 
 
 def test_asked_to_stop(spec):

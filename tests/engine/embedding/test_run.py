@@ -1,4 +1,4 @@
-"""What a sweep writes: every window with its own vector, whatever the source, the models and the devices; damaged ones marked."""
+"""What an embedding run writes: every window with its own vector, whatever the source, the models and the devices; damaged ones marked."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from core.geo import TileSpec, open_source
 from core.geo.sources.raster import GeoTiff
 from core.geo.stretch import to_unit
 from core.geo.tile import GeoError
-from tests.engine.embedding.sweeping import MODEL, SIDE, finish, picture, table_bytes, write
+from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, table_bytes, write
 
 
 def test_every_window_is_there_with_its_own_vector(spec):

@@ -1,4 +1,4 @@
-"""What the tests of sweeps share: made-up rasters, a sweep to its end, the bytes of a table."""
+"""What the tests of embedding runs share: made-up rasters, an embedding run to its end, the bytes of a table."""
 
 import hashlib
 from pathlib import Path
