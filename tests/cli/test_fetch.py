@@ -236,7 +236,7 @@ def spoil_half(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
-    [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "cut short")],
+    [(spoil_page, "web page"), (spoil_other_network, "another network"), (spoil_half, "truncated")],
 )
 def test_what_is_not_the_published_file_is_thrown_away(
     server: Served,
@@ -274,7 +274,7 @@ def test_a_wrong_file_put_there_by_hand_is_named_and_left_alone(
 ) -> None:
     (tmp_path / release.file).write_text("not weights")
     assert fetched(tmp_path) == BAD_INPUT
-    assert "move the file away" in capsys.readouterr().err
+    assert "remove the file" in capsys.readouterr().err
     assert (tmp_path / release.file).read_text() == "not weights"
 
 
@@ -305,8 +305,8 @@ def lead_astray(served: Served, patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (refuse_more_than_fits, "more than this file can have"),
-        (fill_the_disk, "make room"),
+        (refuse_more_than_fits, "more than this file has"),
+        (fill_the_disk, "free some space"),
         (stall, "no answer"),
         (lambda served, _: served.content.clear(), "answered 404"),
         (lead_astray, "not https"),

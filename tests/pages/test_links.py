@@ -31,7 +31,7 @@ def reported(app: AppTest) -> str:
         (MASK_LAB, {"tile": "samples/none"}, "'none' is not in"),
         (MASK_LAB, {"win": "99999,0,50,50"}, "extends beyond the picture"),
         (MASK_LAB, {"at": "0,0"}, "outside this picture"),
-        (MASK_LAB, {"gsd": "1e6"}, "ask for a GSD of at most"),
+        (MASK_LAB, {"gsd": "1e6"}, "choose a GSD of at most"),
         (MASK_LAB, {"size": "13"}, "13 px cannot be cut into patches"),
         (MASK_LAB, {"rgb": "0,1,99"}, "asks for bands"),
         *((page, {"model": "nobody"}, '"model"') for page in UNLINKED),

@@ -47,7 +47,7 @@ def test_a_pack_serves_what_its_index_says(make_pack):
 def test_a_member_that_is_absent_is_named(make_pack):
     source = open_source(make_pack("file\na.tif\ngone.tif\n"))
     assert source.keys() == ("a.tif",)
-    with pytest.raises(GeoError, match=r"gone\.tif.*does not hold"):
+    with pytest.raises(GeoError, match=r"gone\.tif"):
         source.read(TileSpec(source.ref("gone.tif")))
 
 
@@ -57,10 +57,10 @@ def test_a_member_that_is_absent_is_named(make_pack):
         (None, "no index.csv"),
         ("", "no column"),
         ("name,gsd\na.tif,1\n", "no column"),
-        ("file\n../../x\n/etc/passwd\n", "names no picture"),
-        ("file\n", "names no picture"),
+        ("file\n../../x\n/etc/passwd\n", "lists no picture"),
+        ("file\n", "lists no picture"),
         (b"\xff\xfe\x00\x01", "no column"),
-        ("file\n" + "x" * 200_000 + "\n", "comma-separated|names no picture"),
+        ("file\n" + "x" * 200_000 + "\n", "not valid CSV|lists no picture"),
     ],
 )
 def test_an_index_that_does_not_serve_is_refused(make_pack, index, sentence):
