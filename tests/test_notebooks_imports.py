@@ -1,4 +1,4 @@
-"""Every name that a notebook imports from `core` exists; running all notebooks is a slow test elsewhere."""
+"""Every name that a notebook imports from `core` exists. `make notebooks` runs the notebooks themselves."""
 
 import ast
 import importlib
