@@ -13,7 +13,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -127,7 +127,7 @@ def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
 
 
 @contextlib.contextmanager
-def one_thread(on: Device) -> Iterator[None]:
+def one_thread(on: Device) -> Generator[None]:
     """Compute on a single CPU thread: sums that several threads share are rounded differently, so that the
     last bits, and now and then
 
