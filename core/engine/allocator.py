@@ -1,7 +1,6 @@
-"""What glibc does with memory that a network gives back between two layers: by default it returns it to
-the system, page by page, and faults
+"""Keep memory that a network frees between layers inside the process.
 
-it in again at the next layer; here it keeps it.
+By default glibc returns it to the system page by page, and the next layer faults it in again.
 """
 
 from __future__ import annotations

@@ -128,10 +128,10 @@ def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
 
 @contextlib.contextmanager
 def one_thread(on: Device) -> Generator[None]:
-    """Compute on a single CPU thread: sums that several threads share are rounded differently, so that the
-    last bits, and now and then
+    """Compute on a single CPU thread, so that results do not depend on the number of cores.
 
-    a value of a PNG, would depend on the number of cores. Other devices compute as always.
+    Sums shared by several threads are rounded differently, which changes the last bits and now and then a
+    value of a PNG. Other devices are not affected.
     """
     count = torch.get_num_threads()
     if on.torch.type == "cpu":

@@ -98,7 +98,7 @@ class ReconstructionRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """What a network made of a tile under a mask, beside what is true. s is the input's side in px, t the
+    """A reconstruction with its ground truth. s is the input's side in px, t the output's (2s with two heads).
 
     output's (2s with two heads).
 

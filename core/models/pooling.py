@@ -31,11 +31,10 @@ def vector_width(model: Encoder, pooling: str) -> int:
 
 
 def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
-    """Pool each image to one vector, (b, d), float32: `cls` and `mean` of the final tokens, a distilled
-    student's of those before its last block
+    """Pool each image to one vector, (b, d), float32. Raises ModelInputError for a pooling that is not offered.
 
-    (`block11_cls`, `block11_mean`), Scale-Contrast's whitened `vector`. Raises ModelInputError for a pooling
-    the network does not offer.
+    `cls` and `mean` are taken from the final tokens, `block11_cls` and `block11_mean` of a distilled student
+    from those before its last block, and `vector` is Scale-Contrast's whitened vector.
     """
     if pooling not in poolings(model):
         raise ModelInputError(

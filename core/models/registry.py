@@ -192,10 +192,10 @@ def load_shipped(model: Any, card: ModelCard) -> None:
 
 
 def default_reconstructor() -> str:
-    """Name of the preset shown first: of the trained reconstructors the one with the best measured PSNR,
-    those with two bands first;
+    """Name of the preset shown first.
 
-    else `scale_mae_tiny`.
+    It is the trained reconstructor with the best measured PSNR, those with two bands first; else
+    `scale_mae_tiny`.
     """
     trained = [card for card in cards().values() if card.weights and card.reconstructs]
     best = max(

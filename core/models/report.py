@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of a file: its `variant`, tensors `missing` (computed instead), `left_over` (no place
-    for them), entries `ignored`
+    """How a weights file was loaded.
 
-    (optimiser and the like), sizes `assumed`, `notices` for whoever uses it, and what `training` its
-    arguments tell of.
+    `variant` of the file, tensors `missing` (computed instead) and `left_over` (unused), entries `ignored`
+    (optimiser and the like), sizes `assumed`, `notices` for the user, and the `training` settings in its
+    arguments.
     """
 
     file: str

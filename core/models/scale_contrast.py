@@ -49,11 +49,10 @@ class Stage(nn.Module):
 
 
 class LevelWhitening(nn.Module):
-    """One vector of many parts: each part whitened to its strongest `part_dim` directions and brought to
-    unit length, all of them then
+    """Joins the vectors of several levels to one.
 
-    reduced to the strongest `width` directions of the whole. Nothing but a cut until `settle` has measured
-    pictures.
+    Each part is whitened to its strongest `part_dim` directions and scaled to unit length; all of them are then
+    reduced to the strongest `width` directions of the whole. It only truncates until `settle` has been called.
     """
 
     rotation: Tensor

@@ -136,10 +136,9 @@ class BandDecoder(Reconstructor):
     def decode_bands(
         self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Raw low (b, 3, s, s) and high (b, 3, 2s, 2s) from decoded tokens, joined with the fill where
-        there is one (models.md 1.5,
+        """Decode tokens to raw low (b, 3, s, s) and high (b, 3, 2s, 2s), refined with the fill if there is one.
 
-        steps 7 and 8; s = 16 px a patch at the paper's head scale).
+        Steps 7 and 8 of models.md 1.5; s is 16 px per patch at the paper's head scale.
         """
         grid = round(imagined.shape[1] ** 0.5)
         tokens = imagined.transpose(1, 2).reshape(len(imagined), -1, grid, grid)
@@ -253,10 +252,9 @@ class ScaleMAEObjective(Objective):
         return self.teacher.teacher.licence if self.teacher is not None else ""
 
     def losses(self, low: Tensor, high: Tensor, targets: Tensor, keep: Tensor) -> dict[str, Tensor]:
-        """Named losses from raw bands and targets in the decoder's space: squared (or absolute) errors of
-        three bands, summed over
+        """Compute named losses from raw bands and targets in the decoder's space.
 
-        hidden pixels and divided by their number.
+        Squared (or absolute) errors of three channels, summed over hidden pixels and divided by their number.
         """
         assert isinstance(self.network, BandDecoder)
         bands, grid = self.network.band_config, low.shape[-1] // (2 * self.network.head_scale)

@@ -42,10 +42,10 @@ class CheckpointError(WeightsError):
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """What a file holds: `tensors` by name (float32 but for counters), the script's `args`, the names of
-    what was passed over, and the
+    """Contents of a weights file.
 
-    texts that a safetensors file carries as `metadata`.
+    `tensors` by name (float32, except counters), the script's `args`, the names of `ignored` entries, and the
+    `metadata` of a safetensors file.
     """
 
     path: Path
