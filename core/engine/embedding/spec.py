@@ -119,9 +119,10 @@ def spec_from_values(values: Mapping[str, Any]) -> EmbeddingSpec:
     for name, value in values.items():
         if not _fits(value, known[name]):
             raise EmbeddingError(f"The field {name!r} must be {known[name]}; {value!r:.40} is not.")
-    return EmbeddingSpec(
-        **{name: tuple(value) if isinstance(value, list | tuple) else value for name, value in values.items()}
-    )
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return EmbeddingSpec(**plain)
 
 
 def _fits(value: Any, kind: str) -> bool:

@@ -106,9 +106,9 @@ def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
 def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
     (tmp_path / "file").write_text("")
     for out, sentence in (
-        (tmp_path / "file", "file is a file: give a folder"),
+        (tmp_path / "file", "file is a file: choose a folder"),
         (tmp_path / "file" / "in", "is not writable"),
-        ("/proc/x", "Nothing can"),
+        ("/proc/x", "is not writable"),
     ):
         with pytest.raises(EmbeddingError, match=sentence):
             next(embed_sources(replace(spec, out=str(out))))
