@@ -78,7 +78,7 @@ def test_undo_and_start_over(open_page: Open, sheets: Path) -> None:
     app = marked(open_page(PAGE, tab="Label"), 1, 1)
     calm(app.button(key="label undo").click().run())
     assert "**1** yes · **0** no" in said(app) and "by" not in app.query_params
-    calm(app.button(key="label anew").click().run())
+    calm(app.button(key="label restart").click().run())
     assert "**0** yes · **0** no" in said(app) and "labels" not in app.query_params
     assert len(list(sheets.iterdir())) == 1
 
@@ -100,7 +100,7 @@ def test_a_link_restores_marks_and_somebody_elses_marks_stay_theirs(open_page: O
 @pytest.mark.parametrize("key", ["../../../etc/passwd", "AAAAAAAAAAAAAAAA"])
 def test_a_link_to_marks_that_are_not_here_is_said(open_page: Open, key: str) -> None:
     app = calm(open_page(PAGE, tab="Label", labels=key))
-    assert "mark some places to begin anew" in said(app)
+    assert "mark some places to start again" in said(app)
     press(app, "ask", 0, "Yes")
     assert param(app, "labels") != key
 

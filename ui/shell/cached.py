@@ -36,12 +36,12 @@ THUMBNAIL_PX = 160
 def catalogue() -> Catalogue:
     """All tile sources of this server."""
     from ui.shell.pictures import pictures
-    from ui.shell.uploads import LaidIn
+    from ui.shell.uploads import UploadedImagery
 
     known = known_sources(
         uploads=pictures.source
     )  # stored outside this cache, so clearing it keeps the uploads
-    known.add(LaidIn())
+    known.add(UploadedImagery())
     return known
 
 

@@ -1,9 +1,9 @@
-"""Background jobs of this server's users: imagery becoming tables. A job is a folder on disk, worked on by a process of its own.
+"""Background jobs that embed imagery into tables. A job is a folder on disk and runs in its own process.
 
-`JOBS/<owner>/<job>/` holds job.json, the process's words and the table; `JOBS/<owner>/uploads/` what was uploaded;
-`JOBS/<owner>/places/` tables of places kept one by one. The owner is an
-unguessable key that stands in the user's address bar: whoever has it sees these jobs and nobody else's, and after a reload or a restart of
-the server they are found again. Pages only follow the folders. A keeper thread starts those that wait, in order.
+`JOBS/<owner>/<job>/` holds job.json, the output of the process and the table; `JOBS/<owner>/uploads/` the
+uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key in
+the user's address bar: whoever has it sees these jobs and nobody else's, also after a reload or a restart of the
+server. Pages only read the folders. A keeper thread starts the waiting jobs in order.
 """
 
 from __future__ import annotations
@@ -46,56 +46,56 @@ WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
     "places",
 )
 SERVED = "served"
-"""Its time is when a job of this owner was last started."""
+"""File whose modification time is when a job of this owner was last started."""
 
 State = Literal["waiting", "running", "stopping", "finished", "cancelled", "stopped"]
 
 
 class JobError(ExplorerError):
-    """A job that cannot be started, followed or resumed as asked."""
+    """A job that cannot be started, followed or resumed as requested."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job on disk: everything else about it is read from its folder when it is asked for."""
+    """One job on disk; all its properties are read from its folder on demand."""
 
     folder: Path
 
     @property
     def key(self) -> str:
-        """What tells this job from its owner's others."""
+        """The name of the job, unique among the jobs of its owner."""
         return self.folder.name
 
     @property
     def table(self) -> Path:
-        """The folder of the table, growing or finished; of several models' that which holds the folder of each."""
+        """The folder of the table, finished or not; with several models, the parent of their folders."""
         return self.folder / TABLE
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The networks that look at it, each for a table of its own."""
+        """The models to embed with; each writes its own table."""
         return tuple(self.words.get("models") or (self.spec.model,))  # pyright: ignore[reportArgumentType]
 
     @property
     def tables(self) -> dict[str, Path]:
-        """The folders of its tables by their titles, laid as `python -m core embed` lays them."""
+        """The folders of its tables by title, in the layout of `python -m core embed`."""
         if len(self.models) == 1:
             return {self.title: self.table}
         return {f"{self.title} ({Path(model).stem})": folder_of(self.table, model) for model in self.models}
 
     @cached_property
     def words(self) -> dict[str, object]:
-        """What was said when it was started: title, settings, time."""
+        """The content of job.json: title, settings, start time."""
         return json.loads((self.folder / WORDS).read_text("utf-8"))
 
     @property
     def title(self) -> str:
-        """What the user called it."""
+        """The title that the user gave it."""
         return str(self.words["title"])
 
     @property
     def started(self) -> float:
-        """When it was asked for, in seconds since the epoch."""
+        """When it was queued, in seconds since the epoch."""
         return float(self.words["time"])  # pyright: ignore[reportArgumentType]
 
     @cached_property
@@ -105,13 +105,13 @@ class Job:
 
     @property
     def standing(self) -> RunStatus | None:
-        """How far it is, with all its models; None before its plan is written."""
+        """Progress over all its models; None before its plan is written."""
         parts = [part for table in self.tables.values() if (part := run_status(table)) is not None]
         return _together(parts) if len(parts) == len(self.models) else None
 
     @property
     def state(self) -> State:
-        """What it is doing."""
+        """The current state of the job."""
         cancelled = (self.folder / CANCELLED).exists()
         if alive(self.folder):
             return "stopping" if cancelled else "running"
@@ -123,22 +123,22 @@ class Job:
 
     @property
     def last_words(self) -> str:
-        """Why it ended, where it ended early."""
+        """The last output of the process, which says why it stopped early."""
         return last_words(self.folder).removeprefix("core: ")
 
 
 def new_owner() -> str:
-    """A key that nobody can guess."""
+    """Generate an unguessable owner key."""
     return secrets.token_urlsafe(16)
 
 
 def is_owner(text: str) -> bool:
-    """Tell whether a text from outside has the form of a key; whether anything belongs to it is another matter."""
+    """Tell whether untrusted text has the form of an owner key; the owner need not exist."""
     return re.fullmatch(r"[A-Za-z0-9_-]{22}", text) is not None
 
 
 def jobs_of(owner: str) -> tuple[Job, ...]:
-    """The jobs of an owner, newest first; none for a key that was never given out."""
+    """The jobs of an owner, newest first; none for an unknown key."""
     return (
         tuple(sorted(_jobs(JOBS / owner), key=lambda job: job.started, reverse=True))
         if is_owner(owner)
@@ -147,7 +147,7 @@ def jobs_of(owner: str) -> tuple[Job, ...]:
 
 
 def tables_of(owner: str) -> dict[str, Path]:
-    """The finished tables of an owner, by title, and those of places kept one by one."""
+    """The finished tables of an owner by title, and the tables of places saved one at a time."""
     places = sorted((JOBS / owner / PLACES).glob("*/*manifest.json")) if is_owner(owner) else []
     kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
     return kept | {
@@ -159,15 +159,15 @@ def tables_of(owner: str) -> dict[str, Path]:
 
 
 def made_by(table: Path) -> Job | None:
-    """The job that a table's folder belongs to; None for any other folder."""
+    """The job that the folder of a table belongs to; None for any other folder."""
     folder = next((folder.parent for folder in (table, table.parent) if folder.name == TABLE), None)
     return Job(folder) if folder is not None and (folder / WORDS).is_file() else None
 
 
 def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Path]:
-    """Title and folder of an owner's table of places made with a recipe: model, hash of its weights, pooling."""
+    """Title and folder of an owner's table of places for a recipe: model, hash of weights, pooling."""
     if not is_owner(owner):
-        raise JobError("Your key is no key: open the Globe page anew.")
+        raise JobError("The owner key in the address is not valid: open the Globe page again.")
     model, weights, pooling = recipe
     folder = (
         JOBS
@@ -179,14 +179,17 @@ def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Pat
 
 
 def _places_title(folder: Path) -> str:
-    """By the model; where there are several of one model, by all of the recipe."""
+    """Name the table after its model; after the whole recipe if the model has several tables."""
     model = folder.name.partition(" ")[0]
     others = [other for other in folder.parent.glob(f"{model} *") if other != folder]
     return f"My places ({folder.name if others else model})"
 
 
 def start(owner: str, title: str, spec: EmbeddingSpec, models: Sequence[str] = ()) -> Job:
-    """Queue a job; with several `models` each writes a table of its own, from one reading. Raises JobError where `admit` does."""
+    """Queue a job; several `models` read the imagery once and write one table each.
+
+    Raises JobError like `admit`.
+    """
     title = admit(owner, title)
     folder = JOBS / owner / secrets.token_hex(6)
     job = Job(folder)
@@ -202,21 +205,24 @@ def start(owner: str, title: str, spec: EmbeddingSpec, models: Sequence[str] = (
 
 
 def admit(owner: str, title: str) -> str:
-    """The title under which a job may be queued now.
+    """Return the title under which a job may be queued now.
 
-    Raises JobError for one that names another job of this owner, where too many wait, and where too much is kept.
+    Raises JobError if the title is taken, too many jobs are waiting, or too much is stored.
     """
     title = " ".join(title.split())[:60]
     held = jobs_of(owner)
     if not is_owner(owner) or not title:
-        raise JobError("A table needs a name: write one, then start again.")
+        raise JobError("The table needs a name: enter one, then start again.")
     if any(title in (job.title, *job.tables) for job in held):
-        raise JobError(f"You have a table called {title} already: choose another name.")
+        raise JobError(f"You already have a table called {title}: choose another name.")
     if len(held) >= MOST_EACH:
-        raise JobError(f"You keep {MOST_EACH} tables here already: delete one that you no longer need.")
+        raise JobError(
+            f"You already have {MOST_EACH} tables here, the maximum: delete one that you no longer need."
+        )
     if not held and not (JOBS / owner).exists() and len(_owners()) >= MOST_OWNERS:
         raise JobError(
-            "This server keeps as many people's tables as it may: try again tomorrow, or use `python -m core embed`."
+            f"This server already stores tables for {MOST_OWNERS} users, the maximum: "
+            "try again tomorrow, or use `python -m core embed`."
         )
     _require_turn(held)
     require_room(owner)
@@ -224,36 +230,39 @@ def admit(owner: str, title: str) -> str:
 
 
 def _require_turn(held: Sequence[Job]) -> None:
-    """Raise JobError where this owner's jobs, or everybody's, fill the queue."""
+    """Raise JobError if the queue is full for this owner or for all owners together."""
     if sum(map(_waits, held)) >= MOST_WAITING_EACH:
         raise JobError(
-            f"{MOST_WAITING_EACH} of your jobs wait already: start the next one when one of them is done."
+            f"You already have {MOST_WAITING_EACH} jobs waiting, the maximum: "
+            "start this one when one of them has finished."
         )
     if sum(map(_waits, _all())) >= MOST_WAITING:
-        raise JobError("Too many jobs wait on this server already: try again when one of them is done.")
+        raise JobError("Too many jobs are waiting on this server: try again later.")
 
 
 def require_room(owner: str, size_bytes: int = 0) -> None:
-    """Raise JobError where an owner's folder, or those of all, would take more of the disk than they may with so many bytes more."""
+    """Raise JobError if `size_bytes` more would exceed the disk space of the owner or of all owners."""
     if _size_of(JOBS / owner) + size_bytes > MOST_BYTES_EACH:
         raise JobError(
-            f"Your tables and uploads take the {MOST_BYTES_EACH // 2**30} GB that they may: delete a table that you no longer need."
+            f"Your tables and uploads fill the {MOST_BYTES_EACH // 2**30} GB that each user has: "
+            "delete a table that you no longer need."
         )
     if sum(map(_size_of, _owners())) + size_bytes > MOST_BYTES:
         raise JobError(
-            "The tables of all visitors take the disk space that they may: try again tomorrow, or use `python -m core embed`."
+            "The disk space for the tables of all visitors is full: "
+            "try again tomorrow, or use `python -m core embed`."
         )
 
 
 def cancel(job: Job) -> None:
-    """Have a job stop after the batches in hand; what is done stays, and `resume` goes on from there."""
+    """Stop a job after its current batches. Finished work is kept, and `resume` continues from there."""
     (job.folder / WAITING).unlink(missing_ok=True)
     (job.folder / CANCELLED).touch()
     _press(job)
 
 
 def resume(job: Job) -> None:
-    """Queue a job that was cancelled or ended early; it goes on where it was. Raises JobError where too many wait."""
+    """Queue a job that was cancelled or stopped early; it continues. Raises JobError if the queue is full."""
     if job.state in ("cancelled", "stopped"):
         _require_turn(_jobs(job.folder.parent))
         (job.folder / CANCELLED).unlink(missing_ok=True)
@@ -261,21 +270,21 @@ def resume(job: Job) -> None:
 
 
 def remove(job: Job) -> None:
-    """Delete a job and its table. Raises JobError while its process is there."""
+    """Delete a job, its table, and uploads that no other job uses. Raises JobError while its process runs."""
     (job.folder / WAITING).unlink(missing_ok=True)
     if alive(job.folder):
-        raise JobError("The job is still at work: cancel it first, and delete it when it has stopped.")
+        raise JobError("The job is still running: cancel it, and delete it when it has stopped.")
     needed = (*job.spec.sources, *job.models)
-    laid_in = {
+    uploads = {
         Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS
     }
     shutil.rmtree(job.folder, ignore_errors=True)
-    for upload in laid_in - _used(job.folder.parent):
+    for upload in uploads - _used(job.folder.parent):
         shutil.rmtree(upload, ignore_errors=True)
 
 
 def place_in_queue(job: Job) -> int:
-    """How many jobs are before this one."""
+    """The number of jobs ahead of this one."""
     everyone = _all()
     running = [other for other in everyone if alive(other.folder)]
     before = [other.folder for other in _in_turn(everyone)]
@@ -283,14 +292,14 @@ def place_in_queue(job: Job) -> int:
 
 
 def keep() -> None:
-    """Start the thread that tends the queue, once a process."""
+    """Start the thread that runs the queue, once per process."""
     with _keeping:
         if not any(thread.name == _KEEPER for thread in threading.enumerate()):
             threading.Thread(target=_keeper, name=_KEEPER, daemon=True).start()
 
 
 def tend() -> None:
-    """Start jobs that wait while there is room, press those that were cancelled. One process at a time does it."""
+    """Start waiting jobs if there is capacity, and stop cancelled ones; in one process at a time."""
     if not JOBS.is_dir():
         return
     with suppress(Timeout), FileLock(JOBS / "keeper.lock").acquire(timeout=0):
@@ -305,7 +314,7 @@ def tend() -> None:
 
 
 def forget_expired() -> None:
-    """Delete what nobody came back for: jobs, uploads and tables of places whose folder was not touched for `KEPT_DAYS`, then owners with nothing left."""
+    """Delete jobs, uploads and tables of places that were unused for `KEPT_DAYS`, then owners without any."""
     before = time.time() - KEPT_DAYS * 86_400
     for owner in _owners():
         for job in _jobs(owner):
@@ -350,7 +359,7 @@ def _queue(job: Job) -> None:
 
 
 def _press(job: Job) -> None:
-    """Ask a cancelled job's process to stop, again and again: one that is still on its way to its folder does not hear the first time."""
+    """Ask the process of a cancelled job to stop; called repeatedly, as a starting process misses it."""
     for table in job.tables.values() if (job.folder / CANCELLED).exists() else ():
         if table.is_dir():
             ask_to_stop(table)
@@ -361,10 +370,10 @@ def _waits(job: Job) -> bool:
 
 
 def _in_turn(everyone: Sequence[Job]) -> list[Job]:
-    """The jobs that wait, in the order in which they start: owners take turns, so that nobody waits for all jobs of another.
+    """The waiting jobs in the order in which they start: owners take turns, one job per owner and round.
 
-    Each later job of an owner waits for a round in which every other owner has one; within a round it counts since when an owner waits,
-    and one that was served meanwhile waits since then.
+    Within a round, the job that has waited longest comes first; the wait counts from when the job was queued
+    or its owner last had one started, whichever is later.
     """
     waiting = sorted(filter(_waits, everyone), key=_since)
     rounds: dict[Path, int] = {}
@@ -387,7 +396,7 @@ def _time(file: Path) -> float:
 
 
 def _size_of(folder: Path) -> int:
-    """The bytes of all files in a folder; what goes meanwhile counts nothing."""
+    """Total size of the files in a folder; files deleted during the walk are ignored."""
     size = 0
     for file in folder.rglob("*"):
         with suppress(OSError):
@@ -412,7 +421,7 @@ def _jobs(owner: Path) -> list[Job]:
 
 
 def _together(parts: Sequence[RunStatus]) -> RunStatus:
-    """Where a sweep of several models stands: windows counted once for each."""
+    """Progress of a run with several models; each window counts once per model."""
     done, total, unreadable = (
         sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable")
     )

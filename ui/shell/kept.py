@@ -19,7 +19,7 @@ MOST_LOOKED_AT = 20_000
 """Parts of a result that are measured; the size of a result with more parts is extrapolated."""
 
 
-class Ledger:
+class SizeLedger:
     """Sizes of all cached results; above `limit_bytes` the least recently used one of any cache is dropped."""
 
     def __init__(self, limit_bytes: int) -> None:
@@ -66,10 +66,10 @@ class Ledger:
 
 
 @lru_cache(maxsize=1)
-def ledger() -> Ledger:
+def ledger() -> SizeLedger:
     """The server's ledger: EARTH_MAE_CACHE_MB megabytes, by default a quarter of the RAM."""
     said = os.environ.get("EARTH_MAE_CACHE_MB", "")
-    return Ledger(
+    return SizeLedger(
         int(said) * 2**20 if said.isdecimal() and len(said) < 9 else psutil.virtual_memory().total // 4
     )
 
@@ -77,7 +77,7 @@ def ledger() -> Ledger:
 class Kept:
     """A cache of results by spec with least-recently-used eviction. Shared by all users, so results must not be modified."""
 
-    def __init__(self, most: int, book: Ledger | None = None) -> None:
+    def __init__(self, most: int, book: SizeLedger | None = None) -> None:
         self._most, self._book = most, book or ledger()
         self._lock = self._book.lock
         self._held: OrderedDict[Hashable, Any] = OrderedDict()

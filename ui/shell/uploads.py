@@ -41,7 +41,7 @@ def content(file: Uploaded, most_mb: int) -> bytes:
     return file.getvalue()
 
 
-class LaidIn(Source):
+class UploadedImagery(Source):
     """The source of uploaded imagery. Whoever has a file's key may read that file."""
 
     def __init__(self) -> None:

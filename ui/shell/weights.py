@@ -41,7 +41,7 @@ class WeightsUploadError(ExplorerError):
 
 
 @dataclass(eq=False)
-class LaidIn:
+class UploadedWeights:
     """One session's file: `title` is the user's file name, `path` where it is stored."""
 
     session_id: str
@@ -64,7 +64,7 @@ class Store:
     ) -> None:
         self._alive, self._grace_s, self._sweep_s = alive, grace_s, sweep_s
         self._lock = threading.Lock()
-        self._held: dict[str, LaidIn] = {}
+        self._held: dict[str, UploadedWeights] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._in_use: FileLock | None = None
 
@@ -89,7 +89,7 @@ class Store:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise
         with self._lock:
-            self._held[key] = LaidIn(session_id, cookie, path, _title(name), size, time.monotonic())
+            self._held[key] = UploadedWeights(session_id, cookie, path, _title(name), size, time.monotonic())
         return key
 
     def names(self, session_id: str) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ class Store:
         with self._lock:
             return tuple(key for key, one in self._held.items() if one.session_id == session_id)
 
-    def get(self, key: str) -> LaidIn:
+    def get(self, key: str) -> UploadedWeights:
         """The file under a key. Raises WeightsUploadError if there is none."""
         with self._lock:
             found = self._held.get(key)

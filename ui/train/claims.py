@@ -27,11 +27,12 @@ ICONS = {
 
 
 def three_papers() -> None:
-    """A row for each paper: ours on the left, the paper's own on the right; without a run, how to make one."""
+    """Show a row per paper: our result on the left, the paper's on the right; without a run, the command."""
     st.header("Three papers", anchor=False)
     st.caption(
-        "Each paper's method against its opponent, at small scale: both trained on the same pictures, as many, by one recipe (the encoder at "
-        "the rate that suits it), and scored on the same test images. Intervals are 95 %, over test images (and seeds, where there are several)."
+        "Each paper's method against its baseline, at small scale: both are trained on equally many of the "
+        "same pictures with one recipe (each encoder with the learning rate that suits it), and scored on "
+        "the same test images. Intervals are 95 %, over test images (and over seeds, if there are several)."
     )
     places = {
         place: {claim.name: claim for claim in read_claims(folder)}
@@ -56,7 +57,8 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
     with ours:
         if claim is None:
             st.info(
-                "Not run yet. This command trains both arms and scores them; stopped or killed, it goes on.",
+                "Not run yet. This command trains and scores both models; "
+                "after an interruption, run it again to continue.",
                 icon=":material/terminal:",
             )
             st.code(f"python -m core papers {statement.name} --minutes-per-run 20", language="bash")
@@ -90,8 +92,10 @@ def recipe(claim: Claim) -> str:
     limit = f", at most {claim.limit} images of each class" if claim.limit else ""
     top = claim.headline
     return (
-        f"{claim.pictures:,} pictures and {claim.ours.runs[0].steps:,} steps a run, {2 * seeds} runs ({seeds} seed{'s' * (seeds > 1)}), "
-        f"{60 * claim.hours:.0f} min of training in all on {claim.machine}. Scored on {top.images:,} images of {top.data}{limit}; "
+        f"{claim.pictures:,} pictures and {claim.ours.runs[0].steps:,} steps a run, "
+        f"{2 * seeds} runs ({seeds} seed{'s' * (seeds > 1)}), "
+        f"{60 * claim.hours:.0f} min of training in all on {claim.machine}. "
+        f"Scored on {top.images:,} images of {top.data}{limit}; "
         f"gallery: {claim.gallery}."
     )
 

@@ -108,17 +108,17 @@ def load_sheet(folder: Path, key: str) -> Sheet:
         return Sheet(str(said["title"])[:80], str(said["table"])[:120], log)
     except FileNotFoundError:
         raise SearchError(
-            "The marks that the link names are not kept here (any longer): mark some places to begin anew."
+            "The marks that the link names are not kept here (any longer): mark some places to start again."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SearchError(
-            "The marks that the link names cannot be read: mark some places to begin anew."
+            "The marks that the link names cannot be read: mark some places to start again."
         ) from problem
 
 
 def _path(folder: Path, key: str) -> Path:
     if not KEY.fullmatch(key):
         raise SearchError(
-            "The link names no list of marks: copy the whole link, or mark some places to begin anew."
+            "The link names no list of marks: copy the whole link, or mark some places to start again."
         )
     return folder / f"{key}.json"

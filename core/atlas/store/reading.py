@@ -124,7 +124,9 @@ def _open_file(path: Path, sha256: str | None) -> TablePart:
         key, size = _key(path, sha256), path.stat().st_size
     except (OSError, pa.ArrowException) as error:
         why = "is missing" if not path.exists() else "is not a whole parquet file"
-        raise TableError(f"{path.name} {why}: copy it again, or resume the embedding run that wrote it.") from error
+        raise TableError(
+            f"{path.name} {why}: copy it again, or resume the embedding run that wrote it."
+        ) from error
     layout = _layout(schema, path.name)
     needed = decoded_bytes(metadata, schema, {*layout.vectors, *_column_names(layout)})
     require_bounded(path.name, needed, size)

@@ -30,9 +30,7 @@ def tile_losses(model: Reconstructor, images: Pictures, res: NDArray[np.float64]
     Low at the low head's own size against the area mean, as in models.md 1.6; high against what a mosaic of band_config[0] blocks leaves.
     """
     hidden = np.broadcast_to(mask.hidden, (len(images), *mask.hidden.shape))
-    size = BATCH.get(
-        device_of(model).torch.type, 64
-    )  # stated, so that a resumed run cuts its batches alike
+    size = BATCH.get(device_of(model).torch.type, 64)  # stated, so that a resumed run cuts its batches alike
     parts = [part for _, part in reconstruct_each(model, images, hidden, res, batch=size)]
     predicted_low, predicted_high = (
         np.concatenate([getattr(part, band) for part in parts]) for band in ("low", "high")

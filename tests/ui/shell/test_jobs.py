@@ -165,18 +165,18 @@ def test_one_at_a_time_in_the_order_of_asking(scene, launched):
 def test_limits_are_sentences(scene, launched, monkeypatch):
     owner = jobs.new_owner()
     jobs.start(owner, "  a   name ", spec(scene))
-    with pytest.raises(JobError, match="a table called a name already"):
+    with pytest.raises(JobError, match="already have a table called a name"):
         jobs.start(owner, "a name", spec(scene))
     with pytest.raises(JobError, match="needs a name"):
         jobs.start(owner, "  ", spec(scene))
     monkeypatch.setattr(jobs, "MOST_EACH", 1)
-    with pytest.raises(JobError, match="keep 1 tables"):
+    with pytest.raises(JobError, match="already have 1 tables"):
         jobs.start(owner, "b", spec(scene))
     monkeypatch.setattr(jobs, "MOST_WAITING", 1)
-    with pytest.raises(JobError, match="Too many jobs wait"):
+    with pytest.raises(JobError, match="Too many jobs are waiting"):
         jobs.start(jobs.new_owner(), "c", spec(scene))
     monkeypatch.setattr(jobs, "MOST_OWNERS", 1)
-    with pytest.raises(JobError, match="as many people's tables"):
+    with pytest.raises(JobError, match="stores tables for 1 users"):
         jobs.start(jobs.new_owner(), "d", spec(scene))
 
 
@@ -223,12 +223,12 @@ def test_one_visitor_cannot_fill_the_queue(scene, launched):
     greedy = jobs.new_owner()
     for n in range(jobs.MOST_WAITING_EACH):
         jobs.start(greedy, f"table {n}", spec(scene))
-    with pytest.raises(JobError, match="of your jobs wait already"):
+    with pytest.raises(JobError, match=f"already have {jobs.MOST_WAITING_EACH} jobs waiting"):
         jobs.start(greedy, "one more", spec(scene))
     held = jobs.jobs_of(greedy)
     jobs.cancel(held[0])
     jobs.start(greedy, "one more", spec(scene))
-    with pytest.raises(JobError, match="of your jobs wait already"):
+    with pytest.raises(JobError, match=f"already have {jobs.MOST_WAITING_EACH} jobs waiting"):
         jobs.resume(held[0])  # the other way into the queue
     assert jobs.start(jobs.new_owner(), "mine", spec(scene)).state == "waiting"
 

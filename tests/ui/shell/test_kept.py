@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from ui.shell.kept import Kept, Ledger, size_of
+from ui.shell.kept import Kept, SizeLedger, size_of
 
 
 def test_what_could_not_be_made_is_made_by_the_next_who_asks() -> None:
@@ -23,7 +23,7 @@ def test_what_could_not_be_made_is_made_by_the_next_who_asks() -> None:
 
 
 def test_all_shelves_together_stay_within_their_bytes():
-    book = Ledger(10_000_000)
+    book = SizeLedger(10_000_000)
     one, other = Kept(16, book), Kept(16, book)
     for n in range(8):
         one.put(n, np.zeros(1_000_000, np.uint8))
@@ -39,7 +39,7 @@ def test_all_shelves_together_stay_within_their_bytes():
 
 
 def test_the_least_recently_used_of_any_shelf_goes_first():
-    book = Ledger(3_500_000)
+    book = SizeLedger(3_500_000)
     one, other = Kept(16, book), Kept(16, book)
     for n, kept in enumerate((one, other, one)):
         kept.put(n, np.zeros(1_000_000, np.uint8))
@@ -78,7 +78,7 @@ def test_a_plan_weighs_its_windows():
 
 
 def test_a_shelf_that_is_cleared_away_frees_its_bytes():
-    book = Ledger(10_000_000)
+    book = SizeLedger(10_000_000)
     kept = Kept(4, book)
     kept.put(1, np.zeros(1_000_000, np.uint8))
     assert book.total_bytes > 900_000

@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
 from ui.shell import jobs, uploads
-from ui.shell.uploads import LaidIn, UploadError, lay_in
+from ui.shell.uploads import UploadedImagery, UploadError, lay_in
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +47,8 @@ def test_it_is_kept_under_a_name_of_our_own(raster):
     assert path.resolve().is_relative_to(jobs.JOBS / owner)
     assert lay_in(owner, raster, "../../My <b>field</b> 2024.vrt") == path
     ref = uploads.ref_of(path)
-    assert LaidIn().read(TileSpec(ref)).gsd == pytest.approx(10, rel=1e-3)
-    assert LaidIn().keys() == ()
+    assert UploadedImagery().read(TileSpec(ref)).gsd == pytest.approx(10, rel=1e-3)
+    assert UploadedImagery().keys() == ()
 
 
 def test_the_same_file_of_two_users_has_two_keys(raster):
@@ -60,7 +60,7 @@ def test_the_same_file_of_two_users_has_two_keys(raster):
 def test_a_key_that_is_none_opens_nothing(raster, key):
     lay_in(jobs.new_owner(), raster, "a.tif")
     with pytest.raises(GeoError):
-        LaidIn().entry(key)
+        UploadedImagery().entry(key)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import ExplorerError
 
-from .news import Ledger
+from .news import StateNews
 from .picture import local_address
 from .polygon import PolygonError, decode_polygon, encode_polygon
 from .registered import renderer
@@ -119,7 +119,7 @@ def globe_news(key: str = "linked_globe") -> GlobeState:
 
     Call it before `linked_globe`, which then shows what the page made of it.
     """
-    selected, moved = (Ledger(key, name).news() for name in ("selection", "camera"))
+    selected, moved = (StateNews(key, name).news() for name in ("selection", "camera"))
     held = st.session_state.get(key)
     told = (held.get("status") if isinstance(held, dict) else None) or {}
     return GlobeState(
@@ -178,9 +178,9 @@ def linked_globe(
         "basemap": basemap_url and local_address(basemap_url),
         "thumbnail": thumbnail_url and local_address(thumbnail_url),
         "selection": _selection_to_browser(selection),
-        "knownSelection": Ledger(key, "selection").settle(),
+        "knownSelection": StateNews(key, "selection").settle(),
         "camera": camera and _camera_to_browser(camera),
-        "knownCamera": Ledger(key, "camera").settle(),
+        "knownCamera": StateNews(key, "camera").settle(),
         "flyTo": fly_to
         and {"lon": fly_to.lon, "lat": fly_to.lat, "zoom": fly_to.zoom, "token": fly_to.token},
         "reveal": reveal,

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 
-class Ledger:
+class StateNews:
     """Which revision of a component's state the page has acted on.
 
     A Streamlit state value stays after the run that it caused. Were it handed out again, a page that has since changed its own

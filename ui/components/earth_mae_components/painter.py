@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.errors import ExplorerError
 
 from .bitmap import decode_bitmap, encode_bitmap
-from .news import Ledger
+from .news import StateNews
 from .picture import picture_url
 from .registered import renderer
 
@@ -38,7 +38,7 @@ def painted(rows: int, cols: int, key: str = "mask_painter") -> PaintState | Non
 
     Call it before `mask_painter`, which then shows the mask that the page made of it.
     """
-    value = Ledger(key, "paint").news()
+    value = StateNews(key, "paint").news()
     return None if value is None else _read_state(value, rows, cols)
 
 
@@ -78,7 +78,7 @@ def mask_painter(
             "rows": rows,
             "cols": cols,
             "mask": encode_bitmap(hidden),
-            "known": Ledger(key, "paint").settle(),
+            "known": StateNews(key, "paint").settle(),
             "label": label,
             "maxWidth": max_width_px,
             "disabled": disabled,

@@ -154,7 +154,7 @@ def _standing(
             "Start over",
             icon=":material/restart_alt:",
             disabled=not sheet.log,
-            key="label anew",
+            key="label restart",
             help="A link to the current marks still opens them.",
         ):
             state.keep(_HELD, ("", Sheet()))
