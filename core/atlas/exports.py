@@ -1,4 +1,4 @@
-"""Export of values per row: GeoJSON and GeoParquet with outlines, or a cloud-optimised GeoTIFF of the mean per pixel."""
+"""Export of values per row: GeoJSON and GeoParquet outlines, or a cloud-optimised GeoTIFF of means."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
 
 
 def geojson(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | None = None) -> bytes:
-    """Give every placed row as a feature with its outline and the given columns, each (n,); `about` is kept beside the features.
+    """Return each placed row as a feature with its outline and columns (n,); `about` is stored beside them.
 
-    Raises TableError when no row has a place, a column has another length, or there are more than GEOJSON_ROWS rows.
+    Raises TableError if no row has a place, a column has another length, or there are over GEOJSON_ROWS rows.
     """
     shapes, placed = _shapes(table, columns)
     if len(placed) > GEOJSON_ROWS:
         raise TableError(
-            f"{len(placed):,} outlines are too many for GeoJSON ({GEOJSON_ROWS:,} at most): take GeoParquet, or fewer places."
+            f"{len(placed):,} outlines are too many for GeoJSON ({GEOJSON_ROWS:,} at most): "
+            "use GeoParquet, or fewer places."
         )
     outlines = shapely.to_geojson(shapely.set_precision(shapes, 1e-6)).tolist()
     values = _attributes(table, columns, placed).to_pylist()
@@ -44,7 +45,7 @@ def geojson(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any]
 
 
 def geoparquet(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | None = None) -> bytes:
-    """Give every placed row with its outline and the given columns as GeoParquet 1.1 with a bbox column; raises as `geojson` does."""
+    """Return each placed row as GeoParquet 1.1: outline, columns and a bbox column; raises like `geojson`."""
     import geopandas as gpd
     import pyarrow.parquet as pq
 
@@ -66,9 +67,10 @@ def geoparquet(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, A
 
 
 def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | None = None) -> bytes:
-    """Give the mean of each numeric column over the tiles that cover a pixel, as float32 bands of a cloud-optimised GeoTIFF.
+    """Return a cloud-optimised GeoTIFF: per column a float32 band, the mean of the tiles that cover a pixel.
 
-    Degrees (EPSG:4326), NaN where no tile lies; about CELLS_PER_TILE pixels to a tile, at most WIDEST_PX across. Raises as `geojson` does.
+    Degrees (EPSG:4326), NaN where no tile lies; about CELLS_PER_TILE pixels to a tile, at most WIDEST_PX
+    across. Raises as `geojson` does.
     """
     import rasterio
     from rasterio.io import MemoryFile
@@ -103,7 +105,7 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
 
 
 def _shapes(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Give the outlines of the rows that have a place, and which rows those are; a row with a centre only becomes a point."""
+    """Return the outlines of the placed rows, and those rows; a row with only a centre becomes a point."""
     wrong = next((name for name, values in columns.items() if len(values) != len(table)), None)
     if wrong is not None:
         raise TableError(
@@ -116,7 +118,8 @@ def _shapes(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDAr
     placed = np.flatnonzero(shapely.is_geometry(shapes))
     if not len(placed):
         raise TableError(
-            f"{table.name} does not say where its rows are, so there is no map to save: save its rows as a table instead."
+            f"{table.name} does not say where its rows are, so there is no map to save: "
+            "save its rows as a table instead."
         )
     return shapes[placed], placed
 
@@ -150,7 +153,7 @@ def _grid(shapes: NDArray[Any]) -> tuple[tuple[float, float, float, float], int,
 def _mean(
     shapes: NDArray[Any], values: NDArray[np.float64], size: tuple[int, int], transform: Any
 ) -> NDArray[np.float32]:
-    """Give, for each pixel, the mean of the finite values whose outlines hold its centre (a point: the pixel it lies in)."""
+    """Return, per pixel, the mean of finite values whose outlines hold its centre (points: their pixel)."""
     from rasterio.enums import MergeAlg
     from rasterio.features import rasterize
 

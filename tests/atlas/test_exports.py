@@ -99,5 +99,5 @@ def test_what_cannot_be_a_map_is_said(table, columns, monkeypatch):
     with pytest.raises(TableError, match="2 values for 300 rows"):
         geojson(table, {"probability": np.zeros(2, np.float32)})
     monkeypatch.setattr(module, "GEOJSON_ROWS", 10)
-    with pytest.raises(TableError, match="take GeoParquet"):
+    with pytest.raises(TableError, match="use GeoParquet"):
         geojson(table, columns)

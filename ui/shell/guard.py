@@ -1,11 +1,12 @@
-"""The outermost layer of the server: every request and websocket passes it before it reaches Streamlit or our own routes.
+"""The outermost layer of the server: all requests and websockets pass it before Streamlit or our routes.
 
-It refuses requests under a name that is not this server's (DNS rebinding) or from a page of another site, asks for the password where one
-is set, limits how much visitors upload, drops requests to clear the caches that all visitors share, and gives each browser the cookie that
-its background jobs belong to.
+It refuses requests for a foreign host name (DNS rebinding) or from a page of another site, asks for the
+password if one is set, limits how much visitors upload, drops requests to clear the caches that all visitors
+share, and gives each browser the cookie that owns its background jobs.
 
-Streamlit compares the origin of a websocket with the addresses of this machine, for which it asks an outside service. What reaches it from
-here is same-origin, so that it has nothing to ask; `keep_streamlit_offline` also takes the look-up itself away.
+Streamlit compares the origin of a websocket with the addresses of this machine, for which it asks an outside
+service. Requests that pass this layer have the same origin, so that it need not ask; `keep_streamlit_offline`
+also disables the lookup itself.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class Guard:
             return 400, "The request names no host, or more than one."
         if not ("*" in self._names or name in self._names or is_address(name)):
             return 421, (
-                f"This server does not answer to the name {name:.80}: open it by its address, or have its owner add the name "
-                f"to {HOSTS_VARIABLE}."
+                f"This server does not answer to the name {name:.80}: open it by its address, "
+                f"or have its owner add the name to {HOSTS_VARIABLE}."
             )
         if any(not _same_origin(origin, hosts[0]) for origin in origins):
             return (
@@ -91,7 +92,7 @@ class Guard:
 
 
 def server_names() -> tuple[str, ...]:
-    """Host names that this server answers to: loopback, the address it is bound to, and those the owner configured."""
+    """Host names that this server answers to: loopback, its own address, and those the owner configured."""
     machine = socket.gethostname().lower()  # what the kernel calls it; no name server is asked
     short = machine.partition(".")[0]
     bound = config.get_option("server.address") or ""
@@ -108,7 +109,7 @@ def new_login() -> Login | None:
 
 
 def keep_streamlit_offline() -> None:
-    """Disable Streamlit's lookup of this machine's addresses, which opens a socket to 8.8.8.8 and asks a web service."""
+    """Disable Streamlit's lookup of this machine's addresses at 8.8.8.8 and at a web service."""
     net_util.get_internal_ip = _unknown
     net_util.get_external_ip = _unknown
     config.set_option(

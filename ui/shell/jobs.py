@@ -2,8 +2,8 @@
 
 `JOBS/<owner>/<job>/` holds job.json, the output of the process and the table; `JOBS/<owner>/uploads/` the
 uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key in
-the user's address bar: whoever has it sees these jobs and nobody else's, also after a reload or a restart of the
-server. Pages only read the folders. A keeper thread starts the waiting jobs in order.
+the user's address bar: whoever has it sees these jobs and nobody else's, also after a reload or a restart of
+the server. Pages only read the folders. A keeper thread starts the waiting jobs in order.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ MOST_LOOKED_AT = 20_000
 
 
 class SizeLedger:
-    """Sizes of all cached results; above `limit_bytes` the least recently used one of any cache is dropped."""
+    """Sizes of all cached results; above `limit_bytes` the least recently used result is dropped."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -75,7 +75,7 @@ def ledger() -> SizeLedger:
 
 
 class Kept:
-    """A cache of results by spec with least-recently-used eviction. Shared by all users, so results must not be modified."""
+    """A least-recently-used cache of results by spec. Shared by all users: results must not be modified."""
 
     def __init__(self, most: int, book: SizeLedger | None = None) -> None:
         self._most, self._book = most, book or ledger()
@@ -128,7 +128,7 @@ class Kept:
 
 
 def size_of(value: Any) -> int:
-    """Approximate size of a result in bytes: its arrays, tensors, tables and text. Memory-mapped arrays count as 0."""
+    """Approximate bytes of a result: its arrays, tensors, tables and text. Memory-mapped arrays count 0."""
     waiting, seen, total = [value], set[int](), 0
     while waiting and len(seen) < MOST_LOOKED_AT:
         part = waiting.pop()

@@ -1,4 +1,4 @@
-"""The frame of every page: title, sidebar with navigation and device status, and errors shown as one sentence."""
+"""The frame of every page: title, sidebar with navigation and device status, and errors as one sentence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PURPOSES = {
 
 
 class Page:
-    """Context manager of a page's content: shows an ExplorerError as one sentence and fills in the device status at the end."""
+    """Wrap a page's content: show an ExplorerError as one sentence and finally the device status."""
 
     def __init__(self, device_box: st.delta_generator.DeltaGenerator) -> None:
         self._device_box = device_box
@@ -93,7 +93,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
 
 
 def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
-    """The two columns of a lab, pictures and controls. On a narrow screen the controls are below, and a link leads there."""
+    """The columns of a lab, pictures and controls; on a narrow screen a link leads to the controls below."""
     pictures, inspector = st.columns([2.7, 1], gap="large")
     pictures.markdown(f"[:material/tune: To the controls](#{CONTROLS})")
     inspector.html(f"<span id='{CONTROLS}'></span>")

@@ -1,7 +1,7 @@
 """A quota for uploads: Streamlit limits each file; this limits the total per session and over all sessions.
 
-Streamlit accepts files from any connected session, on every page, and keeps them in memory until the session ends. A closed session
-ends only when the next browser connects, so a thread deletes its files earlier.
+Streamlit accepts files from any connected session, on every page, and keeps them in memory until the session
+ends. A closed session ends only when the next browser connects, so a thread deletes its files earlier.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ui.shell.routes import connected
 MOST_FILES, MOST_BYTES = 8, 800 * 2**20
 MOST_BYTES_IN_ALL = 4 * 2**30
 GRACE_S, SWEEP_S = 150.0, 15.0
-"""Longer than the two minutes within which Streamlit lets a session reconnect, so that it still finds its files."""
+"""Longer than the two minutes in which Streamlit lets a session reconnect, so that its files remain."""
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/([^/]+)$")
 
 
@@ -77,12 +77,15 @@ class UploadQuota:
             self.release(ticket)
 
     def reserve(self, ticket: object, session_id: str, file_id: str, size_bytes: int) -> str:
-        """Count an upload in progress, until `release`. Returns a sentence if the quota does not allow it, else ""."""
+        """Count an upload in progress until `release`. Returns a sentence if it is too much, else ""."""
         self._watch()
         with self._lock:
             mine, everyone = self._held(session_id, file_id)
             if mine.files + 1 > MOST_FILES:
-                return f"You already have {mine.files} uploaded files here, the most allowed: remove one, then try again."
+                return (
+                    f"You already have {mine.files} uploaded files here, the most allowed: "
+                    "remove one, then try again."
+                )
             if mine.size_bytes + size_bytes > MOST_BYTES:
                 return (
                     f"Your uploads would exceed the {MOST_BYTES // 2**20} MB allowed per visitor: "
@@ -110,7 +113,7 @@ class UploadQuota:
         self._seen = {one: seen for one, seen in self._seen.items() if one in self._files()}
 
     def _held(self, session_id: str, file_id: str) -> tuple[Held, Held]:
-        """Usage of this session and of all sessions, uploads in progress included. A file replaces another of the same id."""
+        """Usage of this session and of all, with uploads in progress. A file replaces one of the same id."""
         sizes = {
             (session, file): len(held.data)
             for session, files in list(self._files().items())

@@ -1,4 +1,4 @@
-"""Imagery that users upload for their jobs: on disk, each file under an unguessable key, deleted when it expires."""
+"""Imagery that users upload for their jobs: on disk, under unguessable keys, deleted when it expires."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class UploadError(ExplorerError):
 
 
 def content(file: Uploaded, most_mb: int) -> bytes:
-    """The bytes of an upload. Raises UploadError above `most_mb`, which is lower than the server's own limit."""
+    """The bytes of an upload. Raises UploadError above `most_mb`, which is below the server's own limit."""
     if file.size > most_mb * 2**20:
         raise UploadError(
-            f"The file is larger than {most_mb} MB: crop it, or ask the owner to start the server with the folder that contains it."
+            f"The file is larger than {most_mb} MB: crop it, or ask the owner to start the server "
+            "with the folder that contains it."
         )
     return file.getvalue()
 
@@ -66,9 +67,9 @@ class UploadedImagery(Source):
 
 
 def lay_in(owner: str, data: bytes, name: str) -> Path:
-    """Keep an upload on disk for its owner's jobs, under a name of our own making; the same bytes are kept once.
+    """Store an upload on disk for its owner's jobs under a generated name; equal files are stored once.
 
-    Raises UploadError where the owner keeps too much, and GeoError where it is no raster or picture that can be opened.
+    Raises UploadError if the owner's uploads are full, and GeoError if it is not a readable picture.
     """
     kind = sniff(data[:64], name[:80])
     open_source(data, name=name[:80])
@@ -79,7 +80,8 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
         kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
         if kept + len(data) > MOST_BYTES:
             raise UploadError(
-                f"Your uploads already take {kept // 2**20} of {MOST_BYTES // 2**20} MB: delete a table made from one, then try again."
+                f"Your uploads already take {kept // 2**20} of {MOST_BYTES // 2**20} MB: "
+                "delete a table made from one, then try again."
             )
         jobs.require_room(owner, len(data))
         write_atomic(file, data)
@@ -90,7 +92,7 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
 
 @contextmanager
 def weights_for_a_job(owner: str) -> Generator[Callable[[Path], Path]]:
-    """Copy a session's uploaded weights for a job of its owner, which outlives the session. They go with the job.
+    """Copy a session's uploaded weights for a job, which outlives the session; deleted with the job.
 
     Where the job is not started after all, its copies are deleted.
     """
@@ -130,7 +132,7 @@ def ref_of(path: str | Path) -> TileRef | None:
 
 
 def ref_in(table: Path | None, name: str) -> TileRef | None:
-    """The reference of the picture that a job's table was made from, by name or end of path; None if it was another source."""
+    """The picture that a job's table was made from, by name or end of path; None for another source."""
     job = jobs.made_by(table) if table is not None else None
     of_that_name = (
         source
@@ -145,9 +147,15 @@ def closed(ref: TileRef) -> str:
     if ref.source == pictures.source.name and not pictures.open_to(
         ref.key, state.session_id(), state.cookie()
     ):
-        return "it is a picture that somebody uploaded, and only their browser may see it while its tab is open: upload yours here."
+        return (
+            "it is a picture that somebody uploaded, and only their browser may see it "
+            "while its tab is open: upload yours here."
+        )
     if ref.source == SOURCE and not is_of(state.owner(), ref.key):
-        return "it is imagery that somebody uploaded for their own tables: upload yours in the Globe's My imagery."
+        return (
+            "it is imagery that somebody uploaded for their own tables: "
+            "upload yours in the Globe's My imagery."
+        )
     return ""
 
 

@@ -1,7 +1,8 @@
 """Weights files that users upload: on disk under an unguessable key, for one session, deleted with it.
 
-The key is the model's name in that session's views and links. After a tab is closed its files are kept for `GRACE_S`, so that a lost
-connection or a reload in the same browser finds them again. Then file, network and results are deleted.
+The key is the model's name in that session's views and links. After a tab is closed its files are kept for
+`GRACE_S`, so that a lost connection or a reload in the same browser finds them again. Then file, network and
+results are deleted.
 """
 
 from __future__ import annotations
@@ -71,14 +72,18 @@ class Store:
     def take_in(
         self, session_id: str, file: IO[bytes], name: str, most_bytes: int, cookie: str | None = None
     ) -> str:
-        """Store a file for a session and return its key. Raises WeightsUploadError if the file is too large, or the session or server is full."""
+        """Store a file for a session and return its key.
+
+        Raises WeightsUploadError if the file is too large, or the session or server is full.
+        """
         with self._lock:
             mine = sum(one.session_id == session_id for one in self._held.values())
             room = MOST_BYTES - sum(one.size_bytes for one in self._held.values())
             folder = self._opened()
         if mine >= MOST_EACH:
             raise WeightsUploadError(
-                f"This session already holds {MOST_EACH} weights files, the most it may: remove one, then try again."
+                f"This session already holds {MOST_EACH} weights files, the most it may: "
+                "remove one, then try again."
             )
         key = UPLOADED_WEIGHTS + secrets.token_urlsafe(16)
         path = folder / key / _file_name(name)
@@ -108,7 +113,7 @@ class Store:
         return found
 
     def adopt(self, key: str, session_id: str, cookie: str | None) -> bool:
-        """Move a file to the session of a reloaded tab: same browser, key in the address, old session closed."""
+        """Move a file to the session of a reloaded tab: same browser, key in the URL, old session closed."""
         with self._lock:
             one = self._held.get(key)
             if (
@@ -145,7 +150,7 @@ class Store:
             return any(one.path.resolve() == path for one in self._held.values())
 
     def _opened(self) -> Path:
-        """The folder of the files, created with the clean-up thread on first use; both end with the process."""
+        """The folder of the files, created on first use with the clean-up thread; removed at exit."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
             self._in_use = FileLock(Path(self._folder.name) / LOCK)
@@ -170,12 +175,12 @@ _when_removed: list[Callable[[str], None]] = []
 
 
 def when_removed(call: Callable[[str], None]) -> None:
-    """Register `call` to receive the key of every removed file, so that results computed with it are deleted too."""
+    """Register `call` to receive the key of each removed file, so that its results are deleted too."""
     _when_removed.append(call)
 
 
 def remove_leftovers() -> None:
-    """Delete folders of killed servers, whose lock no process holds. Folders created within `SETTLED_S` are left alone."""
+    """Delete folders of killed servers, whose lock is free, unless they are newer than `SETTLED_S`."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, Timeout):
             about = folder.lstat()
@@ -190,7 +195,7 @@ def remove_leftovers() -> None:
 
 
 def located(name: str, known: dict[str, Path]) -> str | Path:
-    """Translate a model's name for `core.engine.loaded.load`: a file's path with its position suffix, or the name itself."""
+    """Translate a model's name for `core.engine.loaded.load`: a path with position suffix, or the name."""
     bare, plus, positions = name.partition("+") if name.startswith(UPLOADED_WEIGHTS) else (name, "", "")
     if bare.startswith(UPLOADED_WEIGHTS):
         path = store.get(bare).path
@@ -223,8 +228,9 @@ def _copied(file: IO[bytes], path: Path, most_bytes: int) -> int:
             size += len(block)
             if size > most_bytes:
                 raise WeightsUploadError(
-                    f"The file is larger than the {most_bytes // 2**20} MB available: save only its weights (without the optimizer "
-                    "state), or ask the owner to start the server with the folder that contains it."
+                    f"The file is larger than the {most_bytes // 2**20} MB available: "
+                    "save only its weights (without the optimizer state), "
+                    "or ask the owner to start the server with the folder that contains it."
                 )
             out.write(block)
     return size

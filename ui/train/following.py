@@ -60,7 +60,8 @@ def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
         st.error(f"The run ended early: {plain(_short(failure))}", icon=":material/error:")
     elif running and log and log[-1].get("unsaved"):
         st.warning(
-            f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}). Saving is retried every minute."
+            f"The last checkpoint could not be saved ({plain(_short(str(log[-1]['unsaved'])))}). "
+            "Saving is retried every minute."
         )
     if log:
         _curves({one.folder.name: one.log() for one in [run, *others]})
@@ -121,7 +122,8 @@ def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
             file.name,
             icon=":material/download:",
             on_click="ignore",
-            help="The weights of the last checkpoint. Upload the file in any lab under Weights of your own, or pass it to --model.",
+            help="The weights of the last checkpoint. Upload the file in any lab under Weights of your own, "
+            "or pass it to --model.",
         )
 
 
@@ -137,8 +139,8 @@ def _curves(logs: dict[str, list[dict[str, Any]]]) -> None:
     if any("psnr" in row for rows in logs.values() for row in rows):
         st.plotly_chart(progress_figure(logs), key="progress")
         st.caption(
-            "PSNR on the preview tiles below, with 75 % of patches hidden. These tiles come from the training imagery; the Evaluate "
-            "page scores test images."
+            "PSNR on the preview tiles below, with 75 % of patches hidden. These tiles come from the "
+            "training imagery; the Evaluate page scores test images."
         )
 
 

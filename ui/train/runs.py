@@ -28,7 +28,9 @@ STARTED_BY = "started-by"
 def imagery_here() -> str:
     """A sentence that says which imagery a run trains on."""
     if packs_folder() is not None:
-        return "Trains on the imagery packs of this server. Missing packs are skipped and listed in the run's output."
+        return (
+            "Trains on this server's imagery packs. Missing packs are skipped and listed in the run's output."
+        )
     return (
         "This server has no imagery packs, so runs train on the sample rasters that ship with the app. "
         "Start the app with `DATA=folder` to train on your own imagery."
@@ -49,8 +51,8 @@ def free_name(preset: str) -> str:
 def start_run(name: str, toml: str) -> TrainingRun:
     """Start a run under a new name.
 
-    Raises NotAllowedError if visitors may not train here, and RunError if the name is invalid or taken, if the spec is invalid or too
-    large, or while another run is training.
+    Raises NotAllowedError if visitors may not train here, and RunError if the name is invalid or taken, if
+    the spec is invalid or too large, or while another run is training.
     """
     require("train")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}", name):
@@ -67,7 +69,8 @@ def start_run(name: str, toml: str) -> TrainingRun:
             )
         if len(runs()) >= MOST_KEPT:
             raise RunError(
-                f"This server already stores {MOST_KEPT} runs, the most it allows: its owner can delete folders in {RUNS.name}."
+                f"This server already stores {MOST_KEPT} runs, the most it allows: "
+                f"its owner can delete folders in {RUNS.name}."
             )
         _require_idle()
         run.launch(spec, *_options())
@@ -111,7 +114,8 @@ def _require_idle() -> None:
     busy = [run.folder.name for run in runs() if run.running]
     if len(busy) >= MOST_AT_ONCE:
         raise RunError(
-            f"{busy[0]} is training already, and this server trains one run at a time: wait until it ends, or stop it first."
+            f"{busy[0]} is training already, and this server trains one run at a time: "
+            "wait until it ends, or stop it first."
         )
 
 

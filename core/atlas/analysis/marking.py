@@ -1,4 +1,4 @@
-"""What a person marked, kept on disk under an unguessable key: a log of marks, so that the last one can always be taken back."""
+"""A user's marks, stored on disk under an unguessable key as a log, so that each mark can be undone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_BYTES = 2_000_000
 
 @dataclass(frozen=True)
 class Sheet:
-    """Hold what is looked for and every mark in the order it was made: (unique_id, "yes", "no" or "none" for a mark taken away)."""
+    """What the user looks for and each mark in order: (unique_id, "yes", "no", or "none" if removed)."""
 
     title: str = ""
     table: str = ""
@@ -55,7 +55,7 @@ class Sheet:
         return found
 
     def marks(self, table: EmbeddingTable) -> tuple[Marks, int]:
-        """Give the marks as rows of a table, and how many of them it does not hold (or holds without a usable vector)."""
+        """Return the marks as rows of a table, and how many it lacks (or has without a usable vector)."""
         now = self.now()
         rows = (
             pc.index_in(
@@ -79,7 +79,10 @@ def new_key() -> str:
 
 
 def save_sheet(folder: Path, key: str, sheet: Sheet) -> None:
-    """Keep a sheet under its key, and let the longest unused go when there are more than MOST_SHEETS. Raises SearchError on a full disk."""
+    """Store a sheet under its key, and delete the least recently used above MOST_SHEETS.
+
+    Raises SearchError on a full disk.
+    """
     try:
         write_atomic(
             _path(folder, key),
@@ -90,12 +93,13 @@ def save_sheet(folder: Path, key: str, sheet: Sheet) -> None:
             path.unlink(missing_ok=True)
     except OSError as problem:
         raise SearchError(
-            f"Your marks could not be saved ({problem.strerror}): make room on the server's disk, then mark once more."
+            f"Your marks could not be saved ({problem.strerror}): "
+            "make room on the server's disk, then mark once more."
         ) from problem
 
 
 def load_sheet(folder: Path, key: str) -> Sheet:
-    """Read what is kept under a key. Raises SearchError for a key that nothing is kept under, and for a damaged file."""
+    """Read the sheet of a key. Raises SearchError for an unknown key and for a damaged file."""
     path = _path(folder, key)
     try:
         content = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""

@@ -23,17 +23,19 @@ class SamePlaces:
 
 
 def same_places(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
-    """Pair the usable rows of two tables that show the same ground at the same GSD (three figures), each row at most once.
+    """Pair usable rows of two tables with the same ground and GSD (to three figures), each row once at most.
 
-    The same ground: centres that round to the same 1e-4 degree, or, without a place, the same window of the same picture. Raises TableError
-    when either table mixes models, or when they share fewer than three places.
+    The same ground: centres that round to the same 1e-4 degree or, for rows without a place, the same window
+    of the same picture. Raises TableError if either table mixes models, or if they share fewer than three
+    places.
     """
     for table in (a, b):
         table.require_one_model()
     pairs = pairs_of(a, b)
     if len(pairs.a) < FEWEST:
         raise TableError(
-            f"{a.name} and {b.name} share {len(pairs.a)} places, too few to compare: embed the same imagery with both models, at the same scale."
+            f"{a.name} and {b.name} share {len(pairs.a)} places, too few to compare: "
+            "embed the same imagery with both models, at the same scale."
         )
     return pairs
 
@@ -49,7 +51,10 @@ def pairs_of(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
 
 
 def _keys(table: EmbeddingTable) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every usable row that says where it is: those with a centre, by it and the GSD, and the others, by picture, window and GSD; the first of equals."""
+    """Every usable row that states its place: by centre and GSD, or else by picture, window and GSD.
+
+    Of rows with equal places, the first.
+    """
     rows = np.flatnonzero(table.stored.usable)
     lon, lat = np.round(table.lonlat[rows] * 1e4).T
     gsd, back = np.unique(table.columns["gsd_m"].to_numpy().astype(np.float64)[rows], return_inverse=True)
