@@ -1,4 +1,4 @@
-"""The only module with st.cache_*: core functions cached by their specs. torch and timm are imported on first use."""
+"""The only module with st.cache_*: core functions cached by spec. torch and timm load on first use."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _studies() -> Kept:
 
 @st.cache_resource(show_spinner=False)  # no limit: the names are the few that stand in this program
 def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
-    """A cache of the `most` latest results of one kind, shared by all users, for modules with keys of their own."""
+    """A cache of the `most` latest results of one kind, shared by all users, for modules with own keys."""
     return Kept(most)
 
 
@@ -163,7 +163,10 @@ weights.when_removed(forget)
 def reconstruction(
     view: PageView, asker: str, on_place: Callable[[int], None] | None = None
 ) -> Reconstruction:
-    """The reconstruction of a view. `asker` identifies the queue entry: a newer request replaces an older one (Superseded)."""
+    """The reconstruction of a view.
+
+    `asker` identifies the queue entry: a newer request replaces an older one (Superseded).
+    """
     key = question(view)
     if (found := _made().get(key)) is not None:
         return found
@@ -179,7 +182,7 @@ def reconstruction(
 def reconstructions(
     views: Sequence[PageView], asker: str
 ) -> Iterator[tuple[int, Reconstruction | ExplorerError]]:
-    """Reconstructions of several views of one network, as (index, result or error). Cached ones come first."""
+    """Reconstructions of several views of one network: (index, result or error), cached ones first."""
     from core.engine.reconstruct import ReconstructionRequest, reconstruct_many
 
     if not views:
@@ -255,7 +258,7 @@ def verdict(view: PageView, made: Reconstruction) -> Verdict:
 
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
-    """Reconstruction and scores for exported files, computed on one thread so that the bytes match the command's."""
+    """Reconstruction and scores for exports, computed on one thread so that bytes match the command's."""
     from core.engine.reconstruct import reconstruct
     from core.judge import judge
 
@@ -334,7 +337,7 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
 def vector_like(
     recipe: tuple[tuple[str, Any], ...], picture: bytes | TileSpec, gsd_m: float | None, asker: str
 ) -> Any:
-    """A picture's embedding (d,), computed like the rows of a table; `recipe` holds (column, value) pairs of one row."""
+    """A picture's embedding (d,), computed like a table's rows; `recipe`: one row's (column, value) pairs."""
     from hashlib import sha256
 
     def make() -> Any:

@@ -94,7 +94,7 @@ class Login:
         return hmac.compare_digest(seal.encode(), self._seal(until)) and self._clock() < int(until)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is not logged in: with the form, the result of a submitted form, or a refusal."""
+        """Answer a request without login: with the form, the result of a submitted form, or a refusal."""
         path, headers = scope["path"], Headers(scope=scope)
         if scope["method"] == "POST" and path == _action():
             response = self._judged(scope, await _read(receive))

@@ -66,7 +66,7 @@ class Pictures:
         return ref
 
     def open_to(self, key: str, session_id: str, cookie: str | None) -> bool:
-        """Whether a session may see a picture: it uploaded it, or it is in the same browser (and takes over from a closed tab)."""
+        """Whether a session, or its browser, uploaded a picture. Takes over the picture of a closed tab."""
         with self._lock:
             one = self._owned.get(key)
             if one is None or key not in set(self.source.keys()):
