@@ -277,13 +277,6 @@ THIN_DECODER = {
     "fcn_dim": 96,
     "fcn_layers": 2,
 }
-TINY_DECODER = {
-    "decoder_embed_dim": 128,
-    "decoder_depth": 3,
-    "decoder_num_heads": 4,
-    "fcn_dim": 32,
-    "fcn_layers": 1,
-}
 
 register(
     Family(
@@ -300,11 +293,14 @@ register(
                 "img_size": 112,
                 "patch_size": 8,
                 "head_scale": 4,
-                "embed_dim": 192,
+                "embed_dim": 256,
                 "depth": 8,
-                "num_heads": 3,
+                "num_heads": 4,
+                "decoder_embed_dim": 192,
+                "decoder_depth": 3,
+                "decoder_num_heads": 6,
                 "centre": "visible_harmonic",
-                **TINY_DECODER,
+                "unet_widths": (32, 64, 192),
             },
             "scale_mae_small": {
                 "embed_dim": 384,

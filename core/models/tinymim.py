@@ -253,7 +253,7 @@ TINY_STUDENT = {
     "embed_dim": 192,
     "depth": 4,
     "num_heads": 3,
-    "last_heads": 3,
+    "last_heads": 4,
     "gsd_aware": True,
 }
 """Half as deep as a teacher of scale_mae_tiny's grid and heads."""
