@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CORE_LINES = 330
+CORE_LINES = 410
 PAGE_LINES = {"app.py": 60, "serve.py": 40}
 COMPONENTS = (
     "ui/components/"  # a package of its own: it keeps the browser's news in its own slot of the session state
