@@ -104,12 +104,12 @@ def figure(
 
 
 def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
-    """Return the panels as PNG and the recipe in one zip."""
+    """Return the panels as PNG and the recipe in one zip, which holds no time of day: the same reconstruction gives the same bytes."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for panel in panels(made):
-            archive.writestr(f"{panel.name}.png", png(panel.pixels))
-        archive.writestr("recipe.json", recipe_json(made, verdict))
+            archive.writestr(zipfile.ZipInfo(f"{panel.name}.png"), png(panel.pixels))
+        archive.writestr(zipfile.ZipInfo("recipe.json"), recipe_json(made, verdict))
     return out.getvalue()
 
 

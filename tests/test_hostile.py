@@ -142,7 +142,7 @@ def test_recipes_and_specs(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     from core.evaluation.recipes import read_recipe
     from ui.evaluate import evaluations
 
-    refused(lambda: evaluations.read_asked(name, TEXTS[name]))
+    refused(lambda: evaluations.read_recipe_upload(name, TEXTS[name]))
     path = tmp_path / name
     path.write_bytes(TEXTS[name])
     refused(lambda: read_recipe(path))

@@ -67,7 +67,7 @@ def test_it_learns_writes_and_says_where_it_came_from(
     ("words", "said"),
     [
         (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance"),
-        (["--lr", "inf"], "a rate above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
+        (["--lr", "inf"], "--lr above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
     ],
 )  # fmt: skip

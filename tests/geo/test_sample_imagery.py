@@ -23,7 +23,7 @@ def test_every_crop_is_a_picture_with_its_scale():
         picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.flags.c_contiguous
         for picture in samples.pictures
     )
-    crops = draw_crops(found.imagery, 64, 0, range(24))
+    crops = draw_crops(found.imagery, 64, 0, 0, range(24))
     assert crops.pixels.shape == (24, 64, 64, 3) and (crops.gsd_m > 0).all()
     assert np.median(crops.pixels.reshape(24, -1).std(1)) > 8
 

@@ -58,7 +58,7 @@ def test_what_is_no_data_is_clear_and_what_is_elsewhere_is_nothing(halves):
 def test_a_picture_without_a_place_is_refused(tmp_path):
     Image.new("RGB", (64, 64), (9, 9, 9)).save(tmp_path / "plain.png")
     source = open_source(tmp_path / "plain.png", gsd_m=1.0)
-    with pytest.raises(GeoError, match="where on Earth"):
+    with pytest.raises(GeoError, match="has no georeference"):
         WebTiles(source, source.keys()[0])
 
 

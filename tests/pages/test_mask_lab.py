@@ -182,7 +182,7 @@ def test_nothing_is_computed_twice_and_users_share_results(open_page, pictures):
 def test_bands_that_the_tile_lacks_are_left_out_in_a_sentence(open_page):
     app = open_page(LAB, tile="samples/landsat", rgb="9,1,0")
     assert not app.exception and not app.error
-    assert "asks for the bands 10, 2, 1, but this picture has" in app.warning[0].value
+    assert "asks for bands 10, 2, 1, but this picture has" in app.warning[0].value
     assert "rgb" not in app.query_params
     assert "patches hidden" in captions(app)
     assert not open_page(LAB, tile="samples/landsat", rgb="2,1,0").warning

@@ -175,8 +175,8 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(
     ("words", "said"),
     [
         (["scale_mae", "--minutes-per-run", "0"], "above 0"),
-        (["sdmae", "--batch", "1"], "batch of at least 2"),
-        (["sdmae", "--seeds", "0"], "give 1 or more"),
+        (["sdmae", "--batch", "1"], "--batch at least 2"),
+        (["sdmae", "--seeds", "0"], "must be at least 1"),
         (["sdmae", "--sets", "ucmerced"], "leave the sets out"),
         (["tinymim", "--teacher", "nobody", "--pictures", "8"], "no model called 'nobody'"),
     ],

@@ -46,7 +46,7 @@ def shallow_networks():
     own_shelf, kept = ModelCache(2**30), {name: Kept(128) for name in ("_made", "_judged", "_studies")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaded, "create", one_block)
-        patch.setattr(loaded, "shelf", lambda: own_shelf)
+        patch.setattr(loaded, "model_cache", lambda: own_shelf)
         for name, held in kept.items():
             patch.setattr(cached, name, partial(lambda held: held, held))
         yield
@@ -250,7 +250,7 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
 def test_models_in_pages_keep_within_the_limit_least_recently_used_first(monkeypatch):
     sizes = {name: loaded._bytes_of(cached.model(name)) for name in (*MODELS, "scale_mae_small")}
     shelf = ModelCache(sum(sizes.values()) - 1)
-    monkeypatch.setattr(loaded, "shelf", lambda: shelf)
+    monkeypatch.setattr(loaded, "model_cache", lambda: shelf)
     made = {}
     for name in (*MODELS, MODELS[0], "scale_mae_small", MODELS[1]):
         made[name] = cached.reconstruction(

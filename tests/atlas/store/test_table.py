@@ -153,7 +153,7 @@ def test_bad_files_get_a_sentence(rows, tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(TableError, match=sentence):
             open_table(tmp_path / name)
-    with pytest.raises(TableError, match="No table was named"):
+    with pytest.raises(TableError, match="No table is given"):
         open_table()
 
 
@@ -166,7 +166,7 @@ def test_places_and_identities_are_found(rows):
     assert table.row_of("12") == 12
     with pytest.raises(TableError, match="There is no row"):
         table.row_of("nobody")
-    with pytest.raises(TableError, match="no place on Earth"):
+    with pytest.raises(TableError, match="is not a place on Earth"):
         table.nearest_place(0, 95)
     nowhere = EmbeddingTable.from_rows(rows(centre_lon=[None] * 200, centre_lat=[None] * 200))
     with pytest.raises(TableError, match="does not say where"):

@@ -138,15 +138,15 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
 def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
     scene = Path(write(tmp_path / "scene.tif", np.tile(picture(600, 640), (1, 2, 2))))
     spec = EmbeddingSpec((str(scene),), str(tmp_path / "out"), MODEL, tile_px=SIDE, gsd_m=(180.0,))
-    assert "written to" not in "".join(step.note for step in finish(spec))
+    assert "was modified after" not in "".join(step.note for step in finish(spec))
     pieces = np.linspace(0, scene.stat().st_size - PIECE_BYTES, PIECES + 2).astype(int)
     with scene.open("r+b") as stream:
         stream.seek(pieces[33] + PIECE_BYTES + 10)  # after one of those that are compared
         stream.write(bytes(100))
-    assert "written to" in finish(spec, resume=True)[0].note
+    assert "was modified after" in finish(spec, resume=True)[0].note
     began = (tmp_path / "out" / "_plan.json").stat().st_mtime
     os.utime(scene, (began - 1, began - 1))
-    assert "written to" not in finish(spec, resume=True)[0].note
+    assert "was modified after" not in finish(spec, resume=True)[0].note
 
 
 @pytest.mark.parametrize(

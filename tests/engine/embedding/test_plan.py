@@ -218,7 +218,7 @@ def test_a_strip_narrower_than_a_tile_is_covered_along_its_length(tmp_path):
         assert (plan.count, grid.gsd_m) == (count, 10 * min(height, width) / SIDE), name
         assert (boxes[:, 2:] == min(height, width)).all()
         assert (boxes[:, :2] >= 0).all() and (boxes[:, :2] + boxes[:, 2:] <= (width, height)).all()
-        assert ("squares as wide as it is" in plan.notes[0]) == (count > 1)
+        assert ("squares of its own width" in plan.notes[0]) == (count > 1)
 
 
 def test_a_raster_of_nodata_alone_says_so(tmp_path):

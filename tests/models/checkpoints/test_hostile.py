@@ -285,7 +285,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a residual network": (
         lambda p: torch_file(p, {"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(1)}),
-        "no network known here",
+        "is not a supported network",
     ),
 }
 

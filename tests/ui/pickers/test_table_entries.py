@@ -52,7 +52,7 @@ def test_a_new_mask_kind_and_policy_appear_on_the_page(half: str, monkeypatch: p
     app = AppTest.from_function(_controls, default_timeout=60).run()
     assert not app.exception
     assert "Left half" in app.selectbox[0].options and "Square root" in app.selectbox[1].options
-    assert [slider.label for slider in app.slider] == ["Size in patches, 0: automatic"]
+    assert [slider.label for slider in app.slider] == ["Size in patches (0 = automatic)"]
     assert [code.value for code in app.code] == ["half", "root_gsd"]
     app.slider[0].set_value(3).run()
     assert app.code[0].value == "half-z3"
