@@ -51,6 +51,8 @@ _ROOM = f"""
   [data-testid=stAppViewContainer]:not(:has([data-testid=stSidebar])) > * {{ margin-left: {SIDEBAR_PX}px }}
 }}
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
+.st-key-globe {{ min-height: 632px }}
+@media (max-width: {NARROW_PX}px) {{ .st-key-globe {{ min-height: 850px }} }}
 .stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{ visibility: hidden !important }}
 @media (max-width: {NARROW_PX}px) {{
   .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn],

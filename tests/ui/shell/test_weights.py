@@ -129,7 +129,7 @@ def test_there_is_an_end_to_size_number_and_room(store, monkeypatch):
     with pytest.raises(WeightsUploadError, match="remove one"):
         lay_in(store)
     monkeypatch.setattr(weights, "MOST_BYTES", 30)
-    with pytest.raises(WeightsUploadError, match="larger than the .* available"):
+    with pytest.raises(WeightsUploadError, match=r"larger than the .* available"):
         lay_in(store, who="bob", data=bytes(10))
 
 
