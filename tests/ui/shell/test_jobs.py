@@ -153,7 +153,7 @@ def test_one_at_a_time_in_the_order_of_asking(scene, launched):
     jobs.tend()
     assert launched == [a.folder]
     assert [jobs.place_in_queue(job) for job in (b, c)] == [1, 2]
-    with pytest.raises(JobError, match="cancel it first"):
+    with pytest.raises(JobError, match="still running: cancel it"):
         jobs.remove(a)
     jobs.cancel(b)
     launched.clear()
