@@ -294,7 +294,8 @@ def ran_out(problem: BaseException) -> bool:
     )
 
 
-def _multiplies_bfloat16(on: Device) -> bool:
+def multiplies_bfloat16(on: Device) -> bool:
+    """Whether this is a CPU with bfloat16 instructions; others emulate such products, slowly."""
     can = torch.cpu.get_capabilities()
     return on.torch.type == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
@@ -302,7 +303,7 @@ def _multiplies_bfloat16(on: Device) -> bool:
 def training_precision(on: Device) -> contextlib.AbstractContextManager[Any]:
     """The context in which objectives run: bfloat16 autocast on CUDA and on CPUs that multiply bfloat16
     themselves (about twice as fast there)."""
-    if on.precision == "bfloat16" or _multiplies_bfloat16(on):
+    if on.precision == "bfloat16" or multiplies_bfloat16(on):
         return torch.autocast(on.torch.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
@@ -310,7 +311,7 @@ def training_precision(on: Device) -> contextlib.AbstractContextManager[Any]:
 def suit_attention(network: nn.Module, on: Device) -> None:
     """Before training: write attention out where a CPU multiplies bfloat16, for torch's fused kernel takes
     2.5 to 5 times as long there."""
-    if _multiplies_bfloat16(on):
+    if multiplies_bfloat16(on):
         for part in network.modules():
             if hasattr(part, "fused_attn"):
                 setattr(part, "fused_attn", False)  # noqa: B010  (an attribute of timm's, unknown to nn.Module)

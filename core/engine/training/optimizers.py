@@ -5,17 +5,51 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...models.base import Objective
-from ...models.layers.vit import ENCODER_PARTS
+from ...models.layers.vit import ENCODER_PARTS, prepare_timm
+from ..device import Device, multiplies_bfloat16
 from .runs import TrainSpec
 
 
-def optimizers_for(objective: Objective, spec: TrainSpec) -> list[torch.optim.Optimizer]:
-    """AdamW over everything, or Muon (Jordan 2024.
+class Float32Muon(torch.optim.Muon):
+    """torch's Muon with the orthogonalization in float32 instead of bfloat16.
 
-    Steps scaled to AdamW's size) over the matrices of transformer blocks and AdamW over the rest.
+    A CPU without bfloat16 instructions emulates those products: they took four fifths of a training step.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every matrix; learning rates are scaled to match AdamW's updates."""
+        if closure is not None:
+            raise ValueError("closures are not supported")
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                if matrix.grad is None:
+                    continue
+                state = self.state[matrix]
+                momentum = state.setdefault("momentum_buffer", torch.zeros_like(matrix))
+                momentum.lerp_(matrix.grad, 1 - group["momentum"])
+                update = _orthogonal(matrix.grad.lerp(momentum, group["momentum"]), group)
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(update, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+
+
+def _orthogonal(update: Tensor, group: dict[str, Any]) -> Tensor:
+    prepare_timm()
+    from timm.optim.muon import zeropower_via_newtonschulz
+
+    coefficients = [group["ns_coefficients"]] * group["ns_steps"]
+    return zeropower_via_newtonschulz(
+        update, len(coefficients), coefficients, eps=group["eps"], dtype=torch.float32
+    )
+
+
+def optimizers_for(objective: Objective, spec: TrainSpec, device: Device) -> list[torch.optim.Optimizer]:
+    """AdamW over everything, or Muon over the matrices of transformer blocks and AdamW over the rest.
+
+    Muon (Jordan 2024) scales its steps to AdamW's size.
     """
     blocks = {
         id(parameter)
@@ -32,11 +66,9 @@ def optimizers_for(objective: Objective, spec: TrainSpec) -> list[torch.optim.Op
     ]
     if blocks:
         groups = _groups(objective, spec, only=blocks)
-        found.append(
-            torch.optim.Muon(
-                groups, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-        )
+        exact = device.torch.type == "cpu" and not multiplies_bfloat16(device)
+        kind = Float32Muon if exact else torch.optim.Muon
+        found.append(kind(groups, lr=spec.lr, weight_decay=spec.weight_decay, adjust_lr_fn="match_rms_adamw"))
     return found
 
 

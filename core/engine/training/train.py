@@ -65,7 +65,7 @@ class Training:
         )
         self.ema.to(self.fabric.device)
         self.wrapped, *self.optimizers = self.fabric.setup(
-            self.objective, *optimizers_for(self.objective, spec)
+            self.objective, *optimizers_for(self.objective, spec, self.device)
         )
         card = self.network.card
         self.mean = torch.tensor(card.mean, device=self.fabric.device)[:, None, None]
