@@ -1,4 +1,4 @@
-"""Whether people keep working while strangers attack: each person moves the Mask Lab's slider, one attack after the other goes on beside them.
+"""Whether people keep working while strangers attack: each person moves the Mask Lab's slider while the attacks take place in turn.
 
     python benchmarks/soak.py [--people 25] [--minutes 10] [--pause 2] [--settle 200] [--anyway]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import os
 import random
 import sys
@@ -76,20 +75,18 @@ async def _work(url: str, number: int, going_on: Callable[[], bool], pause_s: fl
         soak.lost[number] = f"{type(problem).__name__}: {problem}"
 
 
-def attack(port: int, until: float, soak: Soak) -> None:
-    """Try one attack after the other until then, each at least once; print what came of each."""
-    for turn, one in enumerate(itertools.cycle(ATTACKS)):
-        if time.monotonic() >= until and turn >= len(ATTACKS):
-            return
-        start = time.monotonic()
+def attack(port: int, start: float, seconds: float, soak: Soak) -> None:
+    """Try the attacks in turn, evenly spread over so many seconds; print what came of each."""
+    for turn, one in enumerate(ATTACKS):
+        time.sleep(max(0.0, start + turn * seconds / len(ATTACKS) - time.monotonic()))
+        began = time.monotonic()
         try:
-            said = one(port)
-        except Exception as problem:  # an attack that fails is one that was refused; a server that is gone shows in the sessions
-            said = f"{type(problem).__name__}: {problem}"
-        print(
-            f"{one.__name__:18} {time.monotonic() - start:6.1f} s   p95 {soak.p95(start):5.2f} s   {said}",
-            flush=True,
-        )
+            outcome = one(port)
+        except Exception as problem:  # refused, or the server is gone, which shows in the sessions
+            outcome = f"{type(problem).__name__}: {problem}"
+        took = time.monotonic() - began
+        time.sleep(max(0.0, start + (turn + 1) * seconds / len(ATTACKS) - time.monotonic()))
+        print(f"{one.__name__:18} {took:6.1f} s   p95 {soak.p95(began):5.2f} s   {outcome}", flush=True)
 
 
 def memory_mb(server: psutil.Process) -> float:
@@ -143,8 +140,7 @@ def run(address: str, count: int, minutes: float, pause_s: float, settle_s: floa
     before = memory_mb(server)
     print(f"{count} people, {before:.0f} MB after a warm-up of {WARM_UP_S:.0f} s", flush=True)
     soak, start = Soak(), time.monotonic()
-    until = start + 60 * minutes
-    attacker = threading.Thread(target=attack, args=(port, until, soak), daemon=True)
+    attacker = threading.Thread(target=attack, args=(port, start, 60 * minutes, soak), daemon=True)
     attacker.start()
     asyncio.run(people(url, count, attacker.is_alive, pause_s, soak))
     load = os.getloadavg()[0]

@@ -33,6 +33,8 @@ def serve() -> None:
         for number in (0, 1, 2):
             os.dup2(nothing.fileno(), number)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(5)  # a hostile file must not slow down the pages of others
     if resource is not None:
         for what in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):  # no core dumps, and no files at all
             resource.setrlimit(what, (0, 0))

@@ -59,7 +59,7 @@ def scores(view: PageView) -> None:
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
     st.dataframe(
-        score_rows(cached.verdict(view, made), made.recipe.model),
+        score_rows(cached.verdict(view, made, state.session_id()), made.recipe.model),
         column_config=digits,
         hide_index=True,
         width="stretch",

@@ -62,7 +62,7 @@ def judging(view: PageView, made: Reconstruction) -> None:
         st.markdown(WHAT_THE_LOSS_SAW)
     if made.scored.any():
         st.markdown("## Baselines: fills without a network")
-        st.html(sheet(fill_panels(made, cached.verdict(view, made)), abreast=4))
+        st.html(sheet(fill_panels(made, cached.verdict(view, made, state.session_id())), abreast=4))
         st.caption(
             "PSNR over hidden pixels; visible pixels are the true ones. A useful network beats all of these fills."
         )

@@ -250,11 +250,20 @@ def of_patches(what: str, views: Sequence[PageView], make: Callable[[], Any], *m
     )
 
 
-def verdict(view: PageView, made: Reconstruction) -> Verdict:
-    """Scores of a view's reconstruction and of the baseline fills."""
+def verdict(view: PageView, made: Reconstruction, asker: str) -> Verdict:
+    """Scores of a view's reconstruction and of the baseline fills.
+
+    One is computed at a time, so that scores leave the processor to pictures; a newer request of `asker` replaces an older one
+    (Superseded).
+    """
+    from core.engine.turns import turns
     from core.judge import judge
 
-    return _judged().once(question(view), lambda: judge(made))
+    def compute() -> Verdict:
+        with turns("scores").turn(f"{asker} verdict"):
+            return judge(made)
+
+    return _judged().once(question(view), compute)
 
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
