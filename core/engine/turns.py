@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +17,11 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 MOST_TOGETHER = 16
 """Requests answered in one call: more would make the first of them wait for the last."""
+TELL_EVERY_S = 1.0
+"""How often a waiting request hears its place: with 25 people, a message for every change took a quarter of
+the processor."""
+PATIENCE_S = 5.0
+"""How long a request that lets others go first does so."""
 
 
 class Superseded(ExplorerError):
@@ -26,6 +32,7 @@ class Superseded(ExplorerError):
 class _Ticket:
     token: Hashable
     replaced: bool = False
+    patient_until: float = 0.0
     kind: Hashable = None
     asked: Any = None
     answers: list[Any] = field(default_factory=list)
@@ -51,15 +58,22 @@ class Turns:
             return len(self._waiting) + (self._running is not None)
 
     @contextlib.contextmanager
-    def turn(self, token: Hashable = None, on_place: Callable[[int], None] | None = None) -> Generator[None]:
+    def turn(
+        self,
+        token: Hashable = None,
+        on_place: Callable[[int], None] | None = None,
+        *,
+        patient: bool = False,
+    ) -> Generator[None]:
         """Wait for the device, hold it for the body of the `with`, pass it on.
 
         `token` names who asks (a browser session; None: nobody in particular): a later call with the same
         token makes earlier ones that still wait raise Superseded, and inherits their place. `on_place` is
-        called, in the calling thread, with the number of requests ahead each time that number changes, and 0
-        when the turn has come; what it raises gives the turn up.
+        called, in the calling thread, with the number of requests ahead if that has changed in the last
+        TELL_EVERY_S seconds, and with 0 when the turn has come; what it raises gives the turn up. A `patient`
+        request lets all others go first for PATIENCE_S.
         """
-        ticket = self._queue(_Ticket(token))
+        ticket = self._queue(_Ticket(token, patient_until=time.monotonic() + PATIENCE_S if patient else 0.0))
         try:
             self._await(ticket, on_place)
             yield
@@ -137,8 +151,14 @@ class Turns:
             self._changed.notify_all()
         return ticket
 
+    def _ahead(self, ticket: _Ticket) -> int:
+        """How many waiting requests go first."""
+        now = time.monotonic()
+        order = sorted(self._waiting, key=lambda other: other.patient_until > now)
+        return order.index(ticket)
+
     def _await(self, ticket: _Ticket, on_place: Callable[[int], None] | None) -> None:
-        told: int | None = None
+        told, next_time = 0, time.monotonic() + TELL_EVERY_S
         while True:
             with self._changed:
                 if ticket.replaced:
@@ -148,15 +168,15 @@ class Turns:
                 if ticket not in self._waiting:  # another thread computes it in its own call
                     self._changed.wait()
                     continue
-                ahead = self._waiting.index(ticket) + (self._running is not None)
+                ahead = self._ahead(ticket) + (self._running is not None)
                 if ahead == 0:
                     self._waiting.remove(ticket)
                     self._running = ticket
-                elif ahead == told or on_place is None:
-                    self._changed.wait()
+                elif on_place is None or ahead == told or time.monotonic() < next_time:
+                    self._changed.wait(TELL_EVERY_S)
                     continue
             if on_place is not None:
-                told = ahead
+                told, next_time = ahead, time.monotonic() + TELL_EVERY_S
                 on_place(ahead)  # outside the lock: it may draw on a page, and end the call there
             if ahead == 0:
                 return

@@ -90,6 +90,57 @@ def test_other_people_keep_their_place_and_see_it():
     assert places[-1] == 0, "the turn itself is announced"
 
 
+def test_a_patient_request_lets_others_go_first_but_not_for_ever(monkeypatch):
+    for patience, expected in ((5.0, ["picture", "scores"]), (0.0, ["scores", "picture"])):
+        monkeypatch.setattr("core.engine.turns.PATIENCE_S", patience)
+        turns, order, go, threads = Turns(), [], threading.Event(), []
+
+        def wait(name: str, patient: bool, turns=turns, order=order, go=go) -> None:
+            with turns.turn(patient=patient):
+                if name == "first":
+                    go.wait(5)
+                order.append(name)
+
+        for name in ("first", "scores", "picture"):
+            threads.append(threading.Thread(target=wait, args=(name, name == "scores")))
+            threads[-1].start()
+            while turns.waiting() < len(threads):
+                time.sleep(0.001)
+        go.set()
+        for thread in threads:
+            thread.join(5)
+        assert order == ["first", *expected]
+
+
+def test_a_waiting_request_hears_of_its_place_at_most_once_a_second(monkeypatch):
+    monkeypatch.setattr("core.engine.turns.TELL_EVERY_S", 0.2)
+    turns, places = Turns(), []
+    holding, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turns.turn():
+            holding.set()
+            go.wait(5)
+
+    def wait(told: list[int] | None = None) -> None:
+        with turns.turn(on_place=None if told is None else told.append):
+            pass
+
+    threads = [threading.Thread(target=hold), *(threading.Thread(target=wait) for _ in range(20))]
+    threads.append(threading.Thread(target=wait, args=(places,)))
+    for thread in threads:
+        thread.start()
+        assert holding.wait(5)
+        while turns.waiting() < threads.index(thread) + 1:
+            time.sleep(0.001)
+    while not places:
+        time.sleep(0.001)
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert places == [21, 0], "the twenty turns in between took less than the time between two announcements"
+
+
 def test_a_failure_inside_passes_the_turn_on():
     turns = Turns()
     with pytest.raises(ZeroDivisionError), turns.turn():

@@ -58,8 +58,16 @@ def scores(view: PageView) -> None:
         st.caption("No patch is hidden, so there is nothing to score.")
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
+    place = st.empty()
+
+    def wait(ahead: int) -> None:
+        """Writing to the page ends a run that a newer one has replaced."""
+        place.caption("Computing the scores …" if ahead else " ")
+
+    verdict = cached.verdict(view, made, state.session_id(), wait)
+    place.empty()
     st.dataframe(
-        score_rows(cached.verdict(view, made, state.session_id()), made.recipe.model),
+        score_rows(verdict, made.recipe.model),
         column_config=digits,
         hide_index=True,
         width="stretch",

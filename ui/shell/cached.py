@@ -250,17 +250,17 @@ def of_patches(what: str, views: Sequence[PageView], make: Callable[[], Any], *m
     )
 
 
-def verdict(view: PageView, made: Reconstruction, asker: str) -> Verdict:
+def verdict(
+    view: PageView, made: Reconstruction, asker: str, on_place: Callable[[int], None] | None = None
+) -> Verdict:
     """Scores of a view's reconstruction and of the baseline fills.
 
-    One is computed at a time, so that scores leave the processor to pictures; a newer request of `asker` replaces an older one
-    (Superseded).
+    They wait until no picture does; a newer request of `asker` replaces an older one (Superseded).
     """
-    from core.engine.turns import turns
     from core.judge import judge
 
     def compute() -> Verdict:
-        with turns("scores").turn(f"{asker} verdict"):
+        with _queue(model(view.model)).turn(f"{asker} verdict", on_place, patient=True):
             return judge(made)
 
     return _judged().once(question(view), compute)
