@@ -15,7 +15,7 @@ ifdef DATA
 export EARTH_MAE_DATA := $(DATA)
 endif
 
-.PHONY: help setup browser app test lint check docs bench notebooks pictures train atlas lock frontend
+.PHONY: help setup browser app test lint check docs bench notebooks lessons pack pictures train atlas lock frontend
 
 help:           ## list these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | sort | expand -t 12
@@ -75,6 +75,12 @@ bench: $(TESTS_READY) ## measure speed and memory beside peers
 
 notebooks: $(TESTS_READY) ## run every notebook in place
 	cd notebooks && PYTHONPATH=.. ../.venv/bin/jupyter-execute --inplace [0-9]*.ipynb
+
+lessons: $(APP_READY) ## write the notebooks of the lessons anew into notebooks/lessons
+	$(PY) -m core lessons --notebooks notebooks/lessons
+
+pack: $(APP_READY) ## write a folder for a computer lab without internet; ARGS="--help" lists the options
+	$(PY) tools/pack.py $(ARGS)
 
 pictures: $(TESTS_READY) ## retake the README's screenshots of the app
 	$(PY) docs/pictures.py

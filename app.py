@@ -23,6 +23,12 @@ with page(NAME, "See what masked autoencoders learn about the Earth"):
     left, right = st.columns([1, 1.9], gap="large")
     with left:
         st.markdown(FOUR_SENTENCES)
+        st.page_link(
+            labs()["Learn"],
+            label="**New here? Start with lesson 1, four minutes**",
+            icon=ICONS["Learn"],
+            query_params={"lesson": "patches"},
+        )
         again = st.button("Draw another mask", icon=":material/casino:", type="primary")
     if again:
         view = controls.other_mask(view)

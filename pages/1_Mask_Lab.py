@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from ui.learn.tour import tour
 from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.page import page, pictures_and_controls
@@ -18,6 +19,7 @@ with page(
     from ui.mask_lab import lab
     from ui.mask_lab.sections import SECTIONS, sections
 
+    tour("Mask Lab")
     view = page_view.current_view(tabs=SECTIONS)
     pictures, inspector = pictures_and_controls()
     with inspector:

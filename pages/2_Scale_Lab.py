@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from ui.learn.tour import tour
 from ui.pickers import page_view
 from ui.shell import cached, state
 from ui.shell.escaping import plain
@@ -25,6 +26,7 @@ with page(
     from ui.scale_lab.patches import patches
     from ui.scale_lab.rows import draw_fed, draw_row, draw_waiting
 
+    tour("Scale Lab")
     view = page_view.current_view(unused=(), tabs=sections.TABS)
     pictures, inspector = pictures_and_controls()
     with inspector:

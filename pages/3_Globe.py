@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from ui.learn.tour import tour
 from ui.pickers import page_view
 from ui.shell import state
 from ui.shell.escaping import plain
@@ -18,6 +19,7 @@ with page(
     from ui.globe.panel_api import PanelContext, set_context
     from ui.globe.panels import tabs as panels
 
+    tour("Globe")
     view = page_view.current_view(tabs=panels.PANELS)
     with st.container():  # always there, so that warnings do not move the elements below
         for sentence in restore():

@@ -8,6 +8,7 @@ from ui.evaluate import evaluations
 from ui.evaluate.form import start_form
 from ui.evaluate.sections import details, duplicates
 from ui.evaluate.table import table
+from ui.learn.tour import tour
 from ui.shell.escaping import plain
 from ui.shell.ownership import may_control
 from ui.shell.page import in_a_sentence, page
@@ -78,6 +79,7 @@ with page(
     "Evaluate",
     "Results with confidence intervals, the recipes behind them, and the mistakes.",
 ):
+    tour("Evaluate")
     st.html(MODELS_STYLE)
     left, right = st.columns([1, 3.7], gap="small")
     with left, in_a_sentence():

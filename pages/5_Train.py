@@ -3,6 +3,7 @@
 import streamlit as st
 
 from core.engine.training.runs import PRESETS
+from ui.learn.tour import tour
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, page
 from ui.shell.permissions import may, not_allowed
@@ -48,6 +49,7 @@ with page(
     "Train",
     "Start a small pretraining run, follow its loss and previews, stop and resume it, or compare several.",
 ):
+    tour("Train")
     left, right = st.columns([2, 3], gap="large")
     with left, in_a_sentence():
         start_form()

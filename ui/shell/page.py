@@ -25,6 +25,7 @@ ICONS = {
     "Globe": ":material/public:",
     "Evaluate": ":material/leaderboard:",
     "Train": ":material/model_training:",
+    "Learn": ":material/school:",
 }
 PURPOSES = {
     "Mask Lab": "Hide patches of a satellite tile and see how a network reconstructs them.",
@@ -32,6 +33,7 @@ PURPOSES = {
     "Globe": "Embeddings of the whole Earth on a map, linked to their 2-D projection.",
     "Evaluate": "kNN, linear probes and reconstruction scores, with confidence intervals.",
     "Train": "Start, monitor and resume small pretraining runs.",
+    "Learn": "Lessons with a live network: predict first, then see whether you were right.",
 }
 
 

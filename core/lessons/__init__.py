@@ -1,0 +1,4 @@
+"""Lessons: predict, try, check. One spec gives the page, a notebook and a worksheet.
+
+>>> from core.lessons.course import LESSONS, find_lesson
+"""

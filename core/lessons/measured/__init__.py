@@ -1,0 +1,1 @@
+"""What lessons measure: functions from a bench to a finding, and from a finding to an answer."""

@@ -1,0 +1,103 @@
+"""One small chart as data, drawn by Plotly on a page and by Matplotlib in print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from .theme import CLEAR, GRID, SERIES, TEXT
+
+DASHES = ("solid", "dot", "dash", "dashdot")
+MARKERS = ("circle", "square", "diamond", "cross")
+_PRINTED_DASHES = ("-", ":", "--", "-.")
+_PRINTED_MARKERS = ("o", "s", "D", "X")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, set of bars or set of points: its name and values."""
+
+    name: str
+    y: tuple[float, ...]
+    x: tuple[float | str, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart: axis titles, series, how they are drawn, and a logarithmic x axis if `log_x`.
+
+    describe: what the chart shows, for screen readers. mark: an x value to draw a line at.
+    """
+
+    x: str
+    y: str
+    series: tuple[Series, ...]
+    describe: str
+    kind: Literal["lines", "bars", "points"] = "lines"
+    log_x: bool = False
+    mark: float | None = None
+
+
+def plotly_chart(chart: Chart, height: int = 300) -> go.Figure:
+    """Draw the chart for a page. Series differ in dash or marker too, not in colour alone."""
+    figure = go.Figure()
+    for n, series in enumerate(chart.series):
+        colour = SERIES[n % len(SERIES)]
+        if chart.kind == "bars":
+            figure.add_bar(x=list(series.x), y=list(series.y), name=series.name, marker={"color": colour})
+            continue
+        figure.add_scatter(
+            x=list(series.x),
+            y=list(series.y),
+            name=series.name,
+            mode="markers" if chart.kind == "points" else "lines+markers",
+            line={"color": colour, "dash": DASHES[n % len(DASHES)], "width": 2.5 if n == 0 else 1.8},
+            marker={"symbol": MARKERS[n % len(MARKERS)], "size": 7},
+        )
+    if chart.mark is not None:
+        figure.add_vline(x=chart.mark, line={"color": TEXT, "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title=chart.x, gridcolor=GRID, type="log" if chart.log_x else None)
+    figure.update_yaxes(title=chart.y, gridcolor=GRID, zeroline=False)
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        legend={"orientation": "h", "y": 1.14},
+        showlegend=len(chart.series) > 1,
+        font={"color": TEXT},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+    )
+    return figure
+
+
+def draw_chart(axes: Any, chart: Chart) -> None:
+    """Draw the chart on Matplotlib axes, readable without colour."""
+    for n, series in enumerate(chart.series):
+        colour = SERIES[n % len(SERIES)]
+        if chart.kind == "bars":
+            wide = 0.8 / len(chart.series)
+            at = [place + (n - (len(chart.series) - 1) / 2) * wide for place in range(len(series.x))]
+            axes.bar(at, series.y, wide, label=series.name, color=colour)
+            axes.set_xticks(range(len(series.x)), [str(x) for x in series.x])
+        else:
+            axes.plot(
+                series.x,
+                series.y,
+                linestyle="none" if chart.kind == "points" else _PRINTED_DASHES[n % 4],
+                marker=_PRINTED_MARKERS[n % 4],
+                markersize=3.5,
+                label=series.name,
+                color=colour,
+            )
+    if chart.log_x:
+        axes.set_xscale("log")
+    if chart.mark is not None:
+        axes.axvline(chart.mark, color=TEXT, linestyle=":")
+    axes.set_xlabel(chart.x, fontsize=8)
+    axes.set_ylabel(chart.y, fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.3)
+    if len(chart.series) > 1:
+        axes.legend(fontsize=7)

@@ -1,0 +1,200 @@
+"""Lessons in a real browser: by keyboard, a right and a wrong prediction, presenter mode, what the browser remembers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from core.lessons.bench import Bench
+from core.lessons.course import LESSONS
+from core.lessons.questions import Choice, Number, Patches, Ranking
+from core.lessons.spec import Lesson
+from tests.conftest import ROOT
+from tests.lessons.test_lessons import right_prediction, wrong_prediction
+
+pytestmark = pytest.mark.browser
+MEASURES = Path(__file__).parent / "measures.js"
+FAST = "shares"
+
+
+@pytest.fixture(scope="module")
+def answers() -> Callable[[Lesson], object]:
+    """The answer of a lesson, measured in this process with the network that the page loads first."""
+    bench, held = Bench("scale_mae_tiny"), {}
+
+    def measured(lesson: Lesson) -> object:
+        if lesson.id not in held:
+            held[lesson.id] = lesson.conclude(lesson.measure(bench)).value
+        return held[lesson.id]
+
+    return measured
+
+
+def open_lesson(page: Page, serve: Callable[..., str], lesson: str, **params: str) -> Page:
+    query = "&".join(f"{name}={value}" for name, value in {"lesson": lesson, **params}.items())
+    page.set_viewport_size({"width": 1400, "height": 1400})
+    page.goto(f"{serve(ROOT / 'serve.py')}/Learn?{query}")
+    expect(page.get_by_role("button", name="Commit my prediction")).to_be_visible()
+    return page
+
+
+def enter(page: Page, lesson: Lesson, prediction) -> None:
+    """Enter a prediction with the keyboard alone."""
+    match lesson.question:
+        case Number():
+            box = page.get_by_label("Your prediction", exact=False).first
+            box.focus()
+            page.keyboard.type(f"{prediction:.4g}")
+            page.keyboard.press("Enter")
+        case Choice():
+            at = lesson.question.options.index(prediction)
+            radio = page.get_by_role("radio").nth(at)
+            radio.focus()
+            page.keyboard.press("Space")
+            expect(radio).to_be_checked()
+        case Ranking():
+            for n, name in enumerate(prediction):
+                page.get_by_role("combobox").nth(n + 1).focus()  # the first chooses the network
+                page.keyboard.type(name)
+                page.keyboard.press("Enter")
+                page.wait_for_timeout(300)
+        case Patches():
+            mark(page, prediction)
+    settled(page)
+
+
+def mark(page: Page, cells) -> None:
+    """Mark patches on the painter with arrow keys and space."""
+    canvas = page.locator(".painter canvas").first
+    canvas.focus()
+    for _ in range(14):
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowLeft")
+    row = col = 0
+    for to_row, to_col in cells:
+        for key, count in (("ArrowDown", to_row - row), ("ArrowRight", to_col - col)):
+            back = {"ArrowDown": "ArrowUp", "ArrowRight": "ArrowLeft"}[key]
+            for _ in range(abs(count)):
+                page.keyboard.press(key if count > 0 else back)
+        page.keyboard.press("Space")
+        row, col = to_row, to_col
+    expect(page.get_by_text(f"Marked: {len(cells)}.")).to_be_visible()
+
+
+def settled(page: Page) -> None:
+    page.wait_for_timeout(200)
+    page.wait_for_function("document.querySelector('[data-test-script-state=notRunning]')")
+
+
+def drive(page: Page, serve: Callable[..., str], lesson: Lesson, prediction, verdict: str) -> None:
+    """From the link to the explanation."""
+    open_lesson(page, serve, lesson.id)
+    expect(page.get_by_text("Measured just now")).to_have_count(0)
+    enter(page, lesson, prediction)
+    page.get_by_role("button", name="Commit my prediction").press("Enter")
+    expect(page.get_by_text("Your prediction:")).to_be_visible()
+    expect(page.get_by_role("button", name="Show the answer")).to_be_visible()
+    page.get_by_role("button", name="Show the answer").press("Enter")
+    expect(page.get_by_text("Measured just now with scale_mae_tiny")).to_be_visible()
+    expect(page.get_by_text(verdict).first).to_be_visible()
+    expect(page.get_by_role("heading", name="Why")).to_be_visible()
+    settled(page)
+
+
+def test_a_lesson_by_keyboard_and_what_the_browser_remembers(
+    local_page: Page, serve: Callable[..., str], answers: Callable[[Lesson], object]
+) -> None:
+    lesson = next(lesson for lesson in LESSONS if lesson.id == FAST)
+    drive(local_page, serve, lesson, right_prediction(lesson, answers(lesson)), "Right.")
+    local_page.wait_for_function("(localStorage.getItem('earth-mae-learn') ?? '').includes('done shares')")
+    local_page.goto(f"{serve(ROOT / 'serve.py')}/Learn")
+    expect(local_page.get_by_text(f"1 of {len(LESSONS)} lessons done")).to_be_visible()
+    local_page.reload()
+    expect(local_page.get_by_text(f"1 of {len(LESSONS)} lessons done")).to_be_visible()
+    local_page.get_by_role("button", name="Forget my progress").click()
+    local_page.wait_for_function("localStorage.getItem('earth-mae-learn') === '[]'")
+    expect(local_page.get_by_text("lessons done in this browser")).to_have_count(0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.id)
+def test_every_lesson_right_and_wrong(
+    local_page: Page,
+    serve: Callable[..., str],
+    answers: Callable[[Lesson], object],
+    lesson: Lesson,
+    right: bool,
+) -> None:
+    value = answers(lesson)
+    prediction = right_prediction(lesson, value) if right else wrong_prediction(lesson, value)
+    drive(local_page, serve, lesson, prediction, "Right." if right else "Not quite.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1400, "light"), (1400, "dark"), (400, "light"), (400, "dark")]
+)
+@pytest.mark.parametrize("lesson", ["", *(lesson.id for lesson in LESSONS)])
+def test_every_lesson_can_be_read(
+    local_page: Page, serve: Callable[..., str], lesson: str, width: int, scheme: str
+) -> None:
+    page = local_page
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.add_init_script(path=MEASURES)
+    page.goto(f"{serve(ROOT / 'serve.py')}/Learn" + (f"?lesson={lesson}" if lesson else ""))
+    expect(page.locator(".page-drawn")).to_be_attached()
+    settled(page)
+    assert page.evaluate("paleTexts()") == []
+    levels = page.evaluate("headingLevels()")
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(below - above <= 1 for above, below in pairwise(levels)), levels
+    assert page.evaluate("unnamedImages()") == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_a_tour_is_dismissed_for_good(local_page: Page, serve: Callable[..., str]) -> None:
+    page = local_page
+    page.set_viewport_size({"width": 1400, "height": 1000})
+    page.goto(f"{serve(ROOT / 'serve.py')}/Mask_Lab")
+    page.get_by_role("button", name="Take the tour").click()
+    expect(page.get_by_text("1 of 5")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_text("2 of 5")).to_be_visible()
+    page.get_by_role("button", name="End tour").click()
+    expect(page.get_by_text("2 of 5")).to_have_count(0)
+    page.wait_for_function("(localStorage.getItem('earth-mae-learn') ?? '').includes('no tour mask lab')")
+    page.reload()
+    expect(page.locator('[data-panel="combined"] img').first).to_be_visible()
+    settled(page)
+    expect(page.get_by_role("button", name="Take the tour")).to_have_count(0)
+    assert "no tour mask lab" in json.loads(page.evaluate("localStorage.getItem('earth-mae-learn')"))
+
+
+@pytest.mark.slow
+def test_the_teachers_keys(local_page: Page, serve: Callable[..., str]) -> None:
+    page = local_page
+    page.goto(f"{serve(ROOT / 'serve.py')}/Learn?lesson=patches&present=1")
+    expect(page.get_by_text("1 of 4: Read")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("2 of 4: Predict")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("3 of 4: Answer")).to_be_visible()
+    expect(page.get_by_text("costs most")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("2 of 4: Predict")).to_be_visible()
+
+
+def test_the_answers_of_two_predictions_differ() -> None:
+    """The right and the wrong prediction of a grid are not the same patches."""
+    lesson = next(lesson for lesson in LESSONS if isinstance(lesson.question, Patches))
+    grid = np.arange(196.0).reshape(14, 14)
+    assert right_prediction(lesson, grid) != wrong_prediction(lesson, grid)

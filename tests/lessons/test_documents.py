@@ -1,0 +1,93 @@
+"""Notebooks and worksheets are made of the same lessons as the page."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.lessons.bench import Bench
+from core.lessons.course import LESSONS, find_lesson
+from core.lessons.notebooks import notebook
+from core.lessons.source import source_of
+from core.lessons.spec import Lesson
+from core.lessons.worksheets import answer_key, worksheet
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks" / "lessons"
+FAST = "patches"
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    return Bench("scale_mae_tiny")
+
+
+@pytest.mark.parametrize(("number", "lesson"), enumerate(LESSONS, 1), ids=lambda v: getattr(v, "id", ""))
+def test_notebooks_on_disk_are_those_of_the_lessons(number: int, lesson: Lesson):
+    kept = json.loads((NOTEBOOKS / f"{number:02d}_{lesson.id}.ipynb").read_text())
+    assert kept == notebook(lesson, number), "run `make lessons`"
+
+
+def test_no_notebook_is_left_over():
+    assert len(list(NOTEBOOKS.glob("*.ipynb"))) == len(LESSONS)
+
+
+def run(lesson: Lesson, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> str:
+    """Run the code cells as a notebook would, one after the other."""
+    monkeypatch.chdir(NOTEBOOKS)
+    names: dict[str, object] = {"__name__": "lesson"}
+    for cell in notebook(lesson, 1)["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), lesson.id, "exec"), names)
+    return capsys.readouterr().out
+
+
+def test_a_notebook_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    lesson = find_lesson(FAST)
+    assert lesson
+    assert "costs most" in run(lesson, monkeypatch, capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lesson", [lesson for lesson in LESSONS if lesson.id != FAST], ids=lambda v: v.id)
+def test_every_notebook_runs(lesson: Lesson, monkeypatch, capsys):
+    said = run(lesson, monkeypatch, capsys)
+    assert "Right." in said or "Not quite." in said
+
+
+def test_source_has_what_the_function_uses_and_no_more():
+    lesson = find_lesson("shapes")
+    assert lesson
+    text = source_of(lesson.measure)
+    assert text.startswith("from core.")
+    assert "def measure_shapes(" in text and "SEEDS = " in text
+    assert "conclude_shapes" not in text and "measure_spread" not in text
+
+
+def pages(pdf: bytes) -> int:
+    return pdf.count(b"/Type /Page") - pdf.count(b"/Type /Pages")
+
+
+def test_a_worksheet_is_one_page_and_does_not_hold_the_answer(bench: Bench, monkeypatch):
+    lesson = find_lesson(FAST)
+    assert lesson
+    drawn: list[str] = []
+    from matplotlib.figure import Figure
+
+    text = Figure.text
+    monkeypatch.setattr(
+        Figure, "text", lambda self, x, y, s, **more: drawn.append(s) or text(self, x, y, s, **more)
+    )
+    sheet = worksheet(lesson, 1, bench)
+    said = " ".join(" ".join(drawn).split())
+    assert sheet.startswith(b"%PDF") and pages(sheet) == 1
+    assert lesson.ask in said and lesson.debrief not in said
+    drawn.clear()
+    key = answer_key(lesson, 1, bench)
+    assert pages(key) == 1
+    assert lesson.conclude(lesson.measure(bench)).says in " ".join(" ".join(drawn).split())
+
+
+def test_equal_worksheets_are_equal_files(bench: Bench):
+    lesson = find_lesson(FAST)
+    assert lesson
+    assert worksheet(lesson, 1, bench) == worksheet(lesson, 1, bench)

@@ -1,0 +1,1 @@
+"""Parts of the Learn page: lessons, class board, presenter mode, and the tours of the labs."""
