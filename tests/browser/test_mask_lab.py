@@ -50,12 +50,23 @@ def lab(local_page: Page, serve: Callable[..., str]) -> Page:
     return local_page
 
 
-def test_home_shows_a_picture_and_leads_to_the_lab(local_page: Page, serve: Callable[..., str]) -> None:
+def test_home_follows_the_brush_and_its_cards_are_links(local_page: Page, serve: Callable[..., str]) -> None:
+    local_page.set_viewport_size({"width": 1400, "height": 1300})
     local_page.goto(serve(ROOT / "serve.py"))
     before = picture(local_page)
-    local_page.get_by_role("button", name="Draw another mask").click()
+    local_page.get_by_role("button", name="New mask").click()
+    before = changed(local_page, before)
+    canvas = local_page.locator("canvas").first.bounding_box()
+    assert canvas
+    local_page.mouse.move(canvas["x"] + 50, canvas["y"] + 50)
+    local_page.mouse.down()
+    local_page.mouse.move(canvas["x"] + 400, canvas["y"] + 300, steps=10)
+    local_page.mouse.up()
+    before = changed(local_page, before)
+    local_page.get_by_role("button", name="Greenland").click()
     changed(local_page, before)
-    local_page.get_by_test_id("stMain").get_by_role("link", name="Mask Lab").click()
+    card = local_page.locator(".st-key-doors").get_by_text("Hide patches of a satellite tile")
+    card.click(force=True)  # the link's area covers the card's text
     expect(local_page.get_by_role("heading", name="Mask Lab")).to_be_visible()
     picture(local_page, "pasted")
 

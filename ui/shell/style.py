@@ -17,6 +17,8 @@ DRAWN = "page-drawn"
 """Marks a page whose first run has ended."""
 FOLLOWED = "followed"
 """The key of a container that updates itself: its contents do not fade while an update is being computed."""
+STRIP, DOORS = "strip", "doors"
+"""Keys of containers on Home whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
 """Up to NARROW_PX Streamlit lays columns under each other; from SIDEBAR_FROM_PX its sidebar stands beside the page."""
 
@@ -38,6 +40,21 @@ _CONTRAST = f"""
         "comment": ".comment,.punctuation",
     }.items()
 )
+
+_CARDS = f"""
+.st-key-{STRIP} {{ overflow-x: auto; flex-wrap: nowrap !important; padding-bottom: .4rem }}
+.st-key-{STRIP} > div {{ flex: none }}
+.st-key-{STRIP} [class*=st-key-{STRIP}-] {{ position: relative; gap: .3rem }}
+.st-key-{STRIP} img {{ aspect-ratio: 1; object-fit: cover; border-radius: 8px }}
+.st-key-{STRIP} button {{ padding: 0; min-height: 2.4rem; align-items: start; justify-content: start; text-align: left }}
+.st-key-{STRIP} button p {{ font-size: .8rem; line-height: 1.25 }}
+.st-key-{STRIP} [data-testid=stElementToolbar] {{ display: none }}
+:is(.st-key-{STRIP}, .st-key-{DOORS}) [data-testid=stElementContainer] {{ position: static }}
+.st-key-{STRIP} button::after, .st-key-{DOORS} a::after {{ content: ""; position: absolute; inset: 0 }}
+.st-key-{DOORS} [data-testid=stColumn] [data-testid=stVerticalBlock] {{ position: relative }}
+.st-key-{DOORS} [data-testid=stVerticalBlock]:has(> [data-testid=stElementContainer] a:hover) {{
+  border-color: var(--st-primary-color) }}
+"""
 
 _ROOM = f"""
 [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
@@ -63,7 +80,7 @@ _ROOM = f"""
 narrow screen, columns stacked under another one stay hidden until the page's first run has ended. The rules name descendants too,
 because Streamlit makes captions visible by a rule of their own."""
 
-STYLE = f"<style>{_CONTRAST}{_ROOM}</style>"
+STYLE = f"<style>{_CONTRAST}{_CARDS}{_ROOM}</style>"
 
 
 class StyledHead:
