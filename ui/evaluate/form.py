@@ -11,6 +11,7 @@ from core.evaluation.errors import RecipeError
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.recipes import PROTOCOL_LABELS, PROTOCOLS
 from ui.evaluate import evaluations
+from ui.evaluate.downloads import download_form
 from ui.evaluate.own_sets import states_gsd
 from ui.evaluate.settings import needs_gsd, settings
 from ui.shell import cached
@@ -23,7 +24,8 @@ HELP = {
     "knn": "Weighted kNN: k = 20, cosine similarity, votes weighted by exp(similarity / 0.07).",
     "probe": "Logistic regression on frozen embeddings, regularised as held-out training images suggest.",
     "few-shot": "Nearest class mean from 1, 5 and 10 images per class, averaged over 20 draws.",
-    "sweep": "kNN over scales: 12.5, 25, 50 and 100 % of the native size, under two policies.",
+    "sweep": "kNN over scales: test images at 12.5, 25, 50 and 100 % of their native size, "
+    "the gallery at native size, under two policies.",
     "reconstruction": "Hidden pixels of test images, compared with four baselines that use no network.",
     "segmentation": "A class for every pixel: linear head on frozen patch tokens, mean IoU at 25, 50, 100 %.",
 }
@@ -49,6 +51,7 @@ def start_form() -> None:
                 "and give that folder in EARTH_MAE_DATA.",
                 icon=":material/folder_off:",
             )
+    download_form()
     rerun_form()
 
 
@@ -77,10 +80,10 @@ def _choices(protocol: str, available: dict[str, str]) -> None:
     if not st.button("Evaluate", type="primary", icon=":material/play_arrow:") or not models or not sets:
         return
     unknown = [name for name in without_gsd if gsds[name] is None]
-    if unknown and set(models) != {COLOUR_HISTOGRAM} and needs_gsd(chosen):
+    if unknown and needs_gsd(chosen, set(models) - {COLOUR_HISTOGRAM}):
         raise RecipeError(
             f"The GSD of {unknown[0]} is unknown, and res is computed from it: enter its metres per pixel, "
-            "or choose the policy author_eval under Protocol settings."
+            "or choose the policy training_range or author_eval under Protocol settings."
         )
     common = {"protocol": protocol, "limit": int(limit) or None, **chosen}
     evaluations.start(

@@ -1,5 +1,4 @@
-"""`python -m core fetch`: download and check published weights, or explain how to do it by hand without
-internet."""
+"""`python -m core fetch`: download and check published weights or a data set, or explain how to do it by hand."""
 
 from __future__ import annotations
 
@@ -14,6 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import ExplorerError
+from ...evaluation.data.fetching import fetch_set
+from ...evaluation.data.releases import (
+    DATASET_RELEASES,
+    FETCHED_FOLDER,
+    UNVERIFIED,
+    DatasetRelease,
+    dataset_release,
+)
 from ...files import file_sha256, write_atomic
 from ...net.download import DownloadError, DownloadProgress, download, part_of
 
@@ -46,37 +53,41 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Describe the verb."""
     parser = subparsers.add_parser(
         "fetch",
-        help="download published weights (the only verb that uses the internet)",
-        description="Download published weights, check them, and record their hash. An interrupted download resumes; Ctrl-C is safe.",
+        help="download published weights or a data set",
+        description="Download published weights or a data set, check it, and record its hash. "
+        "An interrupted download resumes; Ctrl-C is safe.",
     )
     parser.add_argument(
         "name",
-        help="scale-mae (1.29 GB, pictures and embeddings) or scale-mae-torchgeo (1.21 GB, embeddings only)",
+        help="weights: scale-mae (1.29 GB, pictures and embeddings), scale-mae-torchgeo (1.21 GB, embeddings "
+        f"only); data sets: {', '.join(DATASET_RELEASES)}",
     )
     parser.add_argument(
         "--to",
         type=Path,
-        default=WEIGHTS_FOLDER,
         metavar="DIR",
-        help="folder of the file (default: data/weights)",
+        help="folder of the file (default: data/weights, or data/sets where sets are found)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the file")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fetch, verify, report."""
+    if data_set := dataset_release(args.name):
+        return _fetch_data_set(data_set, args.to or FETCHED_FOLDER, as_json=args.json)
     from ...models.checkpoints.releases import RELEASES
 
     if args.name not in RELEASES:
         raise FetchError(
-            f"There are no published weights called {args.name!r:.40}: choose {' or '.join(RELEASES)}."
+            f"There are no published weights or data sets called {args.name!r:.40}: "
+            f"choose one of {', '.join([*RELEASES, *DATASET_RELEASES])}."
         )
     release = RELEASES[args.name]
     print(
         f"{release.file}: {release.variant}, {release.size_bytes / 1e9:.2f} GB, {release.licence}",
         file=sys.stderr,
     )
-    fetched = fetch(release, args.to, _Teller())
+    fetched = fetch(release, args.to or WEIGHTS_FOLDER, _Teller())
     report = fetched.model.report
     assert report is not None
     for sentence in report.sentences():
@@ -104,6 +115,20 @@ def run(args: argparse.Namespace) -> int:
                 }
             )
         )
+    return 0
+
+
+def _fetch_data_set(release: DatasetRelease, folder: Path, *, as_json: bool) -> int:
+    print(f"{release.title}: {release.size}, licence: {release.licence}; {UNVERIFIED}", file=sys.stderr)
+    try:
+        path = fetch_set(release, folder, _Teller())
+    except KeyboardInterrupt:
+        print("\nInterrupted: the same command resumes the download.", file=sys.stderr)
+        raise
+    where = "" if folder == FETCHED_FOLDER else f" --data {folder}"
+    print(f"Use it: python -m core evaluate {release.name}{where}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"name": release.name, "path": str(path), "licence": release.licence}))
     return 0
 
 

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from ...geo.catalogue import DATA_VARIABLE, SHARED_DATA
 from ..errors import LabelledSetError
+from . import world_regions
+from .archives import READERS, packed
 from .layouts import listed
-from .published import PUBLISHED, PublishedSet
+from .published import PUBLISHED, PublishedSet, published_set
+from .releases import FETCHED_FOLDER, dataset_release
 from .splits import TEST_SHARE, random_splits
 from .storage import ImageStore, decode, fingerprint
 
@@ -70,10 +73,10 @@ def native_gsd(data: StatesGsd) -> float:
 
 
 def data_folders(extra: str | os.PathLike[str] | None = None) -> tuple[Path, ...]:
-    """Return the folders that are searched for sets: `extra`, $EARTH_MAE_DATA, then the shared data."""
+    """Return the folders that are searched for sets: `extra`, $EARTH_MAE_DATA, shared and fetched data."""
     named = [str(extra)] if extra else []
     named += [text for text in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if text]
-    folders = [*(Path(text).expanduser() for text in named), SHARED_DATA]
+    folders = [*(Path(text).expanduser() for text in named), SHARED_DATA, FETCHED_FOLDER]
     return tuple(dict.fromkeys(folder for folder in folders if folder.is_dir()))
 
 
@@ -82,23 +85,34 @@ def find_set(data: str, folders: Sequence[Path]) -> tuple[Path, PublishedSet | N
 
     Returns its path, and its entry in PUBLISHED or None. Raises LabelledSetError if there is no such set.
     """
-    known = PUBLISHED.get(data.lower().replace("-", "_"))
+    known = published_set(data)
+    if known is not None and known.name == world_regions.NAME:
+        return world_regions.world_regions(), known
     if known is not None:
         for candidate in (folder / place for folder in folders for place in known.found_as):
             if candidate.exists():
-                return candidate, known
+                return packed(known.name, candidate) if known.name in READERS else candidate, known
     path = own_path(data) or (None if known else set_beneath(data, folders))
     if path is not None:
         return path, _recognise(path)
     if known is not None:
+        fetchable = (release := dataset_release(known.name)) is not None and release.archives
         raise LabelledSetError(
             f"{known.title} was not found: put {' or '.join(known.found_as[:2])} into a folder, "
-            f"and give that folder with --data or {DATA_VARIABLE}."
+            f"and give that folder with --data or {DATA_VARIABLE}"
+            + (f", or download it with python -m core fetch {known.name}." if fetchable else ".")
         )
     raise LabelledSetError(
         f"There is no labelled set '{data:.80}': give a folder with one sub-folder per class, a zip with "
         f"index.csv, the name of a set in the folder of --data, or one of {', '.join(PUBLISHED)}."
     )
+
+
+def is_available(name: str, folders: Sequence[Path]) -> bool:
+    """Return whether a published set is here; nothing is opened or made for that."""
+    if name == world_regions.NAME:
+        return world_regions.is_available()
+    return any((folder / place).exists() for folder in folders for place in PUBLISHED[name].found_as)
 
 
 def own_path(data: str) -> Path | None:

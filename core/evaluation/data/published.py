@@ -6,6 +6,7 @@ of 2.2. Nothing is downloaded: users put the sets into a data folder.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 RGB = tuple[float, float, float]
@@ -25,6 +26,8 @@ class PublishedSet:
     mean: RGB | None = None
     std: RGB | None = None
     author_res: float | None = None  # res of the authors' recipe if published (models.md 1.12)
+    full_scale_px: int | None = None  # side that counts as 100 %, if the authors reduce images first (2.1)
+    aliases: tuple[str, ...] = ()  # other names in use, beside its title
     licence: str = "see its publisher"
     list_names: tuple[str, ...] = ()  # other names of its split lists
     packed: str | None = None
@@ -95,6 +98,7 @@ PUBLISHED: dict[str, PublishedSet] = {
             (0.368, 0.381, 0.3436),
             (0.2035, 0.1854, 0.1849),
             list_names=("resisc",),
+            aliases=("resisc", "nwpu"),
         ),
         PublishedSet(
             "whu_rs19",
@@ -105,6 +109,8 @@ PUBLISHED: dict[str, PublishedSet] = {
             19,
             (0.42647, 0.44830, 0.40256),
             (0.24204, 0.21878, 0.22890),
+            full_scale_px=256,
+            aliases=("whu19",),
         ),
         PublishedSet("aid", "AID", ("AID", "AID.zip", "AID_dataset", "aid"), 600, None, 30),
         PublishedSet(
@@ -157,8 +163,47 @@ PUBLISHED: dict[str, PublishedSet] = {
             3,
             packed="2757785c2bcd02eb",
         ),
+        PublishedSet(
+            "world_regions",
+            "World regions, Blue Marble",
+            (),  # cut from the bundled Blue Marble (world_regions.py)
+            48,
+            111_195.0 / 15,
+            10,
+            licence="NASA Blue Marble, public domain",
+        ),
+        PublishedSet("cifar10", "CIFAR-10", ("cifar-10-binary.tar.gz",), 32, None, 10),
+        PublishedSet("cifar100", "CIFAR-100", ("cifar-100-binary.tar.gz",), 32, None, 100),
+        PublishedSet("svhn", "SVHN", ("svhn", "SVHN"), 32, None, 10),  # a folder of two .mat files
+        PublishedSet(
+            "tiny_imagenet", "Tiny-ImageNet", ("tiny-imagenet-200.zip", "tiny-imagenet-200"), 64, None, 200
+        ),
         PublishedSet("rsscn7", "RSSCN7", ("RSSCN7-master", "RSSCN7", "RSSCN7.zip", "rsscn7"), 400, None, 7),
     )
+}
+
+
+SPACENET = "spacenet"  # a set with masks, see spacenet.py
+
+
+def is_spacenet(text: str) -> bool:
+    """Return whether a text names SpaceNet 1, in any of the spellings in use."""
+    return _spelling(text) in ("spacenet", "spacenet1", "spacenetv1", "sn1buildings")
+
+
+def published_set(text: str) -> PublishedSet | None:
+    """Return the set of a name, title or alias, whatever its case, spaces, hyphens and underscores."""
+    return _BY_SPELLING.get(_spelling(text))
+
+
+def _spelling(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+_BY_SPELLING = {
+    _spelling(text): entry
+    for entry in PUBLISHED.values()
+    for text in (entry.name, entry.title, entry.title.split(" (")[0], *entry.aliases)
 }
 LABELLED_TABLE = ("eurosat", "ucmerced", "harvey")  # what `all` means for labelled images
 SEGMENTATION_TABLE = ("atlanta_buildings", "nc_landcover")  # for segmentation
