@@ -16,6 +16,7 @@ _INTEGERS = {
     "k": (1, None),
     "shots": (1, None),
     "draws": (1, MAX_DRAWS),
+    "steps": (1, None),
     "overwrite_batch": (1, None),
 }
 _POSITIVE = {"gsd_m": "metres per pixel, such as 0.5", "tau": "the paper uses 0.07"}
@@ -30,7 +31,7 @@ _NAMES = {
 def check_settings(**settings: float | None) -> None:
     """Raise RecipeError for the first setting that is out of bounds; None is ignored.
 
-    `seed` 0 to 2**32 - 1, `size_px` 1 to 4,096, `draws` 1 to 1,000; `k`, `shots` and `overwrite_batch` at
+    `seed` 0 to 2**32 - 1, `size_px` 1 to 4,096, `draws` 1 to 1,000; `k`, `shots`, `steps` and `overwrite_batch` at
     least 1; `tau` and `gsd_m` above 0 and finite.
     """
     for name, value in settings.items():

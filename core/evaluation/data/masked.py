@@ -1,4 +1,4 @@
-"""Sets with a class for every pixel: building footprints and land cover of scenes.zip, or a user's folder."""
+"""Sets with a class for every pixel: scenes.zip's footprints and land cover, SpaceNet 1, or a user's folder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ..errors import LabelledSetError
 from .datasets import DataSpec
 from .masked_folder import open_masked_folder
 from .masked_set import TEST_EVERY, UNLABELLED, Classes, MaskedSet, MaskedTile, masked_set
+from .published import SPACENET
+from .spacenet import open_spacenet, spacenet_path
 from .storage import ImageStore, fingerprint
 
 
@@ -42,17 +44,18 @@ SCENES = {
 
 
 def open_masked(spec: DataSpec, folders: Sequence[Path]) -> MaskedSet:
-    """Open a set with masks: one of SCENES, a folder or zip, or a name in one of `folders`.
+    """Open a set with masks: one of SCENES, SpaceNet 1, a folder or zip, or a name in one of `folders`.
 
     Raises LabelledSetError with a remedy.
     """
     if spec.limit is not None and spec.limit < 1:
         raise LabelledSetError(f"The limit is {spec.limit} images; choose 1 or more.")
-    data = (
-        _open_scene(spec, folders)
-        if spec.data in SCENES
-        else open_masked_folder(spec, folders, tuple(SCENES))
-    )
+    if spec.data in SCENES:
+        data = _open_scene(spec, folders)
+    elif path := spacenet_path(spec.data, folders):
+        data = open_spacenet(path, spec)
+    else:
+        data = open_masked_folder(spec, folders, (*SCENES, SPACENET))
     for split in ("train", "test"):
         if not len(data.rows(split)):
             raise LabelledSetError(
