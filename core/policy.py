@@ -24,6 +24,9 @@ Their cosine similarity is 0.97 at res 1, 0.67 at 10 and 0.30 at 300.
 
 MAX_RES = 1e6
 
+NOMINAL_RES = 2.5
+"""The res that `training_range` gives an image at its native GSD."""
+
 
 class PolicyError(ExplorerError):
     """An invalid policy, or one that cannot give a `res`; the message says what to choose instead."""
@@ -46,7 +49,7 @@ class PolicyKind:
     """One policy, as pages, links and the command line offer it.
 
     label: its name in a menu. summary: what it does, in words. res: the formula. needs_gsd: whether res
-    depends on the GSD. takes_value: whether the user gives a number.
+    depends on metres per pixel, not only on a ratio of two GSDs. takes_value: whether the user gives a number.
     """
 
     label: str
@@ -66,7 +69,7 @@ def _author_eval(scale: ScaleInput) -> float:
 
 def _training_range(scale: ScaleInput) -> float:
     low, high = scale.res_range or (0.0, math.inf)
-    return min(max(2.5 * scale.gsd_m / scale.native_gsd_m, low), high)
+    return min(max(NOMINAL_RES * scale.gsd_m / scale.native_gsd_m, low), high)
 
 
 def _log_gsd(scale: ScaleInput) -> float:
@@ -97,6 +100,7 @@ POLICIES: dict[str, PolicyKind] = {
         "Relative, as in training",
         "res is 2.5 x GSD / native GSD of the source, limited to the range that the weights were trained on",
         _training_range,
+        needs_gsd=False,
     ),
     "log_gsd": PolicyKind(
         "Logarithm of the GSD",
@@ -164,6 +168,19 @@ def res_for(
         )
     scale = ScaleInput(gsd_m, native_gsd_m, input_px, res_range, log_range, policy.value)
     return _kind(policy.name).res(scale)
+
+
+def is_clipped(policy: Policy, res: float, *, gsd_m: float, native_gsd_m: float) -> bool:
+    """Return whether `res` is at the end of a policy's range, so that images at other GSDs get the same res."""
+    if policy.name == "training_range":
+        return not math.isclose(res, NOMINAL_RES * gsd_m / native_gsd_m, rel_tol=1e-6)
+    return policy.name == "log_gsd" and not LOG_GSD_M[0] <= gsd_m <= LOG_GSD_M[1]
+
+
+def res_text(policy: Policy, res: float, *, gsd_m: float, native_gsd_m: float) -> str:
+    """Return a res as captions show it: "2.5", or "4.98, clipped" at the end of its policy's range."""
+    clipped = is_clipped(policy, res, gsd_m=gsd_m, native_gsd_m=native_gsd_m)
+    return f"{res:.3g}{', clipped' if clipped else ''}"
 
 
 def warning_for(policy: Policy, res: float, res_range: tuple[float, float] | None) -> str | None:

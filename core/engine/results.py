@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geo.tile import Affine6, Footprint
+from ..policy import policy_from_text, res_text
 from ..units import metres
 
 Picture = NDArray[np.float32]
@@ -71,6 +72,12 @@ class ReconstructionRecipe:
         return (self.gsd_m[0] * self.gsd_m[1]) ** 0.5
 
     @property
+    def res_text(self) -> str:
+        """`res` as captions show it."""
+        policy = policy_from_text(self.policy)
+        return res_text(policy, self.res, gsd_m=self.gsd, native_gsd_m=self.native_gsd_m)
+
+    @property
     def hidden_share(self) -> float:
         """The share of patches that the network did not see."""
         return self.hidden_cells / (self.grid[0] * self.grid[1])
@@ -89,7 +96,7 @@ class ReconstructionRecipe:
         weights = self.weights[:8] if self.weights else "untrained"
         centre = f" · {CENTRES[self.centre]}" if self.centre in CENTRES else ""
         return (
-            f"{self.model} ({weights}) · {self.ground}/px, res {self.res:.3g} ({self.policy}) · "
+            f"{self.model} ({weights}) · {self.ground}/px, res {self.res_text} ({self.policy}) · "
             f"{self.mask if len(self.mask) < 40 else self.mask[:37] + '...'}: "
             f"{self.hidden_cells} of {self.grid[0] * self.grid[1]} "
             f"patches hidden · {self.input_px} px{centre}"

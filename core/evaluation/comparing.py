@@ -155,11 +155,10 @@ def _similarity(
     first: Result, second: Result, rows: NDArray[np.int64] | None, cache: Cache
 ) -> tuple[int | None, Interval | None, float | None]:
     """Return k, overlap and CKA over test images; None without embeddings, or if they are constant."""
-    a, b = (stored_vectors(result.recipe, cache) for result in (first, second))
+    a, b = (stored_vectors(result.recipe, "test", cache) for result in (first, second))
     if rows is None or a is None or b is None or not np.array_equal(a.rows, b.rows):
         return None, None, None
-    is_test = np.isin(a.rows, rows)
-    x, y = a.features[is_test], b.features[is_test]
+    x, y = a.features, b.features
     count = min(NEIGHBOURS, (len(x) - 1) // 2)  # with all others as neighbours, any two models agree
     if count < 1:
         return None, None, None

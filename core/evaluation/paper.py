@@ -55,13 +55,17 @@ PAPER_SCALES = (0.125, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A model on a set: our mean over scales, the paper's values (in %), and differences of protocol."""
+    """A model on a set: our mean over scales, the paper's values, and differences of protocol.
+
+    Values are in %; `difference` is ours minus Scale-MAE's.
+    """
 
     data: str
     model: str
     policy: str | None
     ours: float
     paper: dict[str, float]
+    difference: float
     differences: tuple[str, ...] = field(default=())
 
 
@@ -74,17 +78,13 @@ def against_paper(results: Sequence[Result], official: Collection[str] = ()) -> 
     for result in results:
         if result.metric == "accuracy" and result.recipe.k and result.recipe.data in SCALE_MAE_KNN:
             groups[result.recipe.data, result.recipe.model, result.recipe.policy].append(result)
-    return [
-        PaperRow(
-            data,
-            model,
-            policy,
-            100 * sum(result.value for result in members) / len(members),
-            SCALE_MAE_KNN[data],
-            tuple(_differences(data, members, official)),
-        )
-        for (data, model, policy), members in groups.items()
-    ]
+    rows: list[PaperRow] = []
+    for (data, model, policy), members in groups.items():
+        ours = 100 * sum(result.value for result in members) / len(members)
+        paper = SCALE_MAE_KNN[data]
+        differences = tuple(_differences(data, members, official))
+        rows.append(PaperRow(data, model, policy, ours, paper, ours - paper["Scale-MAE"], differences))
+    return rows
 
 
 def paper_text(rows: Sequence[PaperRow]) -> str:
@@ -94,7 +94,7 @@ def paper_text(rows: Sequence[PaperRow]) -> str:
         theirs = ", ".join(f"{name} {value:.1f}" for name, value in row.paper.items())
         lines.append(
             f"  {PUBLISHED[row.data].title}: {row.model} ({row.policy or 'no GSD'}) {row.ours:.1f}; "
-            f"paper: {theirs}"
+            f"paper: {theirs}; difference from Scale-MAE {row.difference:+.1f}"
         )
         lines += [f"    differs: {difference}" for difference in row.differences]
     if not rows:
@@ -126,7 +126,10 @@ def _differences(data: str, members: Sequence[Result], official: Collection[str]
         differences.append(
             f"scales {', '.join(f'{100 * s:g} %' for s in scales)} instead of 12.5, 25, 50 and 100 %"
         )
-    differences.append("gallery and test images are both downsampled; the paper says only the test images")
+    if any(result.recipe.scale < 1 and result.recipe.gallery is None for result in members):
+        differences.append(
+            "gallery and test images are both downsampled; the paper says only the test images"
+        )
     gallery = int(members[0].details.get("gallery", 0))
     if data in FULL_GALLERY and gallery != FULL_GALLERY[data]:
         differences.append(f"a gallery of {gallery:,} images instead of {FULL_GALLERY[data]:,}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,32 +15,38 @@ from .data.masked_set import MaskedSet
 from .data.published import LABELLED_TABLE
 from .errors import FeatureError, LabelledSetError, RecipeError
 from .protocols.knn import KnnSpec
-from .recipes import PROTOCOLS, EvaluationRecipe, author_recipe
+from .recipes import PROTOCOLS, UPERNET_FROZEN, UPERNET_TUNED, EvaluationRecipe, author_recipe
 from .subjects import Subject
 
 SCALE_SERIES = (0.125, 0.25, 0.5, 1.0)
 """Default relative scales of the protocol `sweep`, which people see as the scale series."""
+GALLERIES = ("native", "scaled")
 LINEAR_HEAD = (
     "linear over standardised patch tokens, bilinear, rate and balance chosen on every 4th train piece"
 )
+HEADS = {"linear": LINEAR_HEAD, "upernet": UPERNET_FROZEN, "upernet-tuned": UPERNET_TUNED}
+"""Heads of the segmentation protocol, each with its text in recipes."""
 
 
 @dataclass(frozen=True)
 class EvaluationPlan:
     """What to evaluate, on which sets and under which settings. Raises RecipeError for invalid settings.
 
-    `scales` are relative to the native size. `policies` are texts such as "log_gsd" or "manual-2.5", None for
+    `scales` are relative to the native size. With `gallery` "native", as in the Scale-MAE paper, only test
+    images are scaled and classes are learnt from train images at full size; "scaled" scales both. `policies` are texts such as "log_gsd" or "manual-2.5", None for
     the model card's. `feed` is "native" for images at their scaled size, rounded up to whole patches, or
     "input" for the model's input size; `size_px` replaces both. `limit` is the number of images per class and
     split, None for all (reconstruction: 20). With `fit_k`, k is reduced to a gallery that the limit made
     smaller; with `fit_shots`, shots are reduced to the smallest class. `gsd_m` is the GSD of a native pixel,
-    for sets that do not state it.
+    for sets that do not state it. `head` (segmentation) is "linear" on frozen patch tokens, "upernet" on
+    frozen blocks, or "upernet-tuned", fine-tuned with the encoder; UperNet is trained for `steps` steps.
     """
 
     protocol: str = "knn"
     data: tuple[str, ...] = LABELLED_TABLE
     scales: tuple[float, ...] = (1.0,)
     policies: tuple[str | None, ...] = (None,)
+    gallery: str = "native"
     feed: str = "native"
     author: str | None = None
     normalisation: str = "card"
@@ -55,6 +61,8 @@ class EvaluationPlan:
     draws: int = 20
     ratios: tuple[float, ...] = (0.75, 0.5)
     size_px: int | None = None
+    head: str = "linear"
+    steps: int = 1_000
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
@@ -67,6 +75,10 @@ class EvaluationPlan:
             )
         if not self.ratios or not all(0 < ratio < 1 for ratio in self.ratios):
             raise RecipeError("Mask ratios must be between 0 and 1; give for example 0.75,0.5.")
+        if self.gallery not in GALLERIES:
+            raise RecipeError(
+                f"The gallery is 'native' or 'scaled', not '{self.gallery}'; choose one of them."
+            )
         if self.feed not in ("native", "input"):
             raise RecipeError(
                 f"Images are fed at 'native' or 'input' size, not '{self.feed}'; choose one of them."
@@ -86,7 +98,10 @@ class EvaluationPlan:
             draws=self.draws,
             size_px=self.size_px,
             gsd_m=self.gsd_m,
+            steps=self.steps,
         )
+        if self.head not in HEADS:
+            raise RecipeError(f"There is no head '{self.head}'; choose one of {', '.join(HEADS)}.")
         for shots in self.shots:
             check_settings(shots=shots)
 
@@ -111,17 +126,27 @@ def embedding_recipes(
 
 
 def resolve_res(
-    subject: Subject, policy: str, *, gsd_m: float, native_gsd_m: float, input_px: int, data: str
+    subject: Subject,
+    policy: str,
+    *,
+    gsd_m: float,
+    native_gsd_m: float,
+    ratio: float,
+    input_px: int,
+    data: str,
 ) -> float:
-    """Return the res of a policy. Raises LabelledSetError if it needs a GSD that the set does not state."""
+    """Return the res of a policy. Raises LabelledSetError if it needs a GSD that the set does not state.
+
+    `ratio` is native px over fed px, which takes the place of the two GSDs where they are NaN.
+    """
     chosen = policy_from_text(policy)
     if math.isnan(gsd_m):
         if POLICIES[chosen.name].needs_gsd:
             raise LabelledSetError(
                 f"'{data}' states no ground sample distance, which the policy {chosen.name} needs; "
-                "give it with --gsd-m, or choose the policy author_eval."
+                "give it with --gsd-m, or choose the policy training_range or author_eval."
             )
-        gsd_m = native_gsd_m = 1.0
+        gsd_m, native_gsd_m = ratio, 1.0
     return subject.res(chosen, gsd_m, input_px, native_gsd_m)
 
 
@@ -139,7 +164,9 @@ def _embedding_recipe(
     shots: int | None,
 ) -> EvaluationRecipe:
     author = author_recipe(plan.author, data.published) if plan.author else None
-    scaled_px = max(1, round(data.native_px * scale))
+    known = data.published
+    native_px = (known and known.full_scale_px) or data.native_px
+    scaled_px = max(1, round(native_px * scale))
     default_px = subject.input_px if plan.feed == "input" and subject.default_policy else scaled_px
     size_px = whole_patches(plan.size_px or (author and author.size_px) or default_px, subject.patch_px)
     if size_px > MAX_SIZE_PX and subject.default_policy is not None:
@@ -147,24 +174,25 @@ def _embedding_recipe(
             f"Images of '{data.name}' would be fed at {size_px:,} px, more than the limit of "
             f"{MAX_SIZE_PX:,} px; feed them smaller with --size, or with --feed input."
         )
-    native_m = native_gsd(data)
-    gsd_m = native_m * data.native_px / size_px
+    native_m = native_gsd(data) * data.native_px / native_px
+    gsd_m = native_m * native_px / size_px
     policy = f"manual-{author.res!r}" if author else policy or subject.default_policy
     res = None
     if policy is not None and subject.default_policy is not None:
         res = resolve_res(
-            subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, input_px=size_px, data=data.name
-        )
+            subject, policy, gsd_m=gsd_m, native_gsd_m=native_m, ratio=native_px / size_px, input_px=size_px,
+            data=data.name,
+        )  # fmt: skip
     dense = plan.protocol == "segmentation"
     knn = plan.knn if plan.protocol in ("knn", "sweep") else None
-    return EvaluationRecipe(
+    recipe = EvaluationRecipe(
         protocol="knn" if plan.protocol == "sweep" else plan.protocol,
         data=data.name,
         data_hash=data.fingerprint,
         model=subject.name,
         weights=subject.weights,
         scale=scale,
-        native_px=data.native_px,
+        native_px=native_px,
         scaled_px=scaled_px,
         size_px=size_px,
         normalisation=_normalisation(plan, subject, data),
@@ -185,8 +213,13 @@ def _embedding_recipe(
         overwrite_batch=knn.overwrite_batch if knn else None,
         shots=shots,
         draws=plan.draws if shots is not None else None,
-        head=LINEAR_HEAD if dense else None,
+        head=HEADS[plan.head] if dense else None,
+        steps=plan.steps if dense and plan.head != "linear" else None,
     )
+    if plan.gallery == "scaled" or scale == 1:
+        return recipe
+    full = _embedding_recipe(plan, subject, data, 1.0, policy, shots)
+    return replace(recipe, gallery="native", gallery_px=full.size_px, gallery_res=full.res)
 
 
 def _neighbours(plan: EvaluationPlan, subject: Subject, data: LabelledSet | MaskedSet) -> int:

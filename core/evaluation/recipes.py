@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..policy import is_clipped, policy_from_text
 from ..untrusted.text import MAX_BYTES, parse
 from .bounds import check_settings
 from .data.published import PublishedSet
@@ -24,6 +25,8 @@ PROTOCOL_LABELS = {
 }
 """Protocols by their name in recipes and results, each with the label that people see."""
 PROTOCOLS = tuple(PROTOCOL_LABELS)
+UPERNET_FROZEN = "UperNet on frozen blocks"
+UPERNET_TUNED = "UperNet, fine-tuned with the encoder"
 VERSION = 1
 """Raised when the same recipe gives another result; results cached under an older version are recomputed."""
 MEAN_OF = "mean of "
@@ -39,7 +42,8 @@ class EvaluationRecipe:
     `scale` is relative to the native size: images are area-resized to `scaled_px`, then to `size_px` if whole
     patches need it. `res` is the value that the positional encoding receives under `policy`. `weights` is a
     SHA-256, "untrained" or "none". `gsd_m` is the GSD of a pixel as fed; `stated_gsd_m` that of a native
-    pixel if the user gave it, None if the set states it.
+    pixel if the user gave it, None if the set states it. `gallery` is "native" if only the test images are
+    scaled: train images are then fed at `gallery_px` with `gallery_res`. None: both are scaled alike.
     """
 
     protocol: str
@@ -70,6 +74,10 @@ class EvaluationRecipe:
     ratio: float | None = None
     crops: int | None = None
     head: str | None = None
+    steps: int | None = None
+    gallery: str | None = None
+    gallery_px: int | None = None
+    gallery_res: float | None = None
     version: int = VERSION
 
     def plain(self) -> dict[str, Any]:
@@ -80,6 +88,32 @@ class EvaluationRecipe:
     def scored_as(self) -> EvaluationRecipe:
         """The recipe under which the result is cached: a scale series ("sweep") consists of kNN results."""
         return replace(self, protocol="knn") if self.protocol == "sweep" else self
+
+    @property
+    def gallery_label(self) -> str | None:
+        """ "native" or "scaled" for what train images were at a reduced scale, None at full size."""
+        return None if self.scale == 1 or self.scaled_px is None else self.gallery or "scaled"
+
+    @property
+    def of_gallery(self) -> EvaluationRecipe:
+        """The recipe under which the train images are embedded if `gallery` is "native"."""
+        return replace(
+            self, scale=1.0, scaled_px=self.native_px, size_px=self.gallery_px, res=self.gallery_res,
+            gallery=None, gallery_px=None, gallery_res=None,
+        )  # fmt: skip
+
+    @property
+    def res_is_clipped(self) -> bool:
+        """Whether `res` is at the end of its policy's range, so that other scales get the same res."""
+        if self.policy is None or self.res is None or not (self.native_px and self.size_px):
+            return False
+        ratio = self.native_px / self.size_px
+        policy = policy_from_text(self.policy)
+        if self.gsd_m is None:
+            return policy.name == "training_range" and is_clipped(
+                policy, self.res, gsd_m=ratio, native_gsd_m=1.0
+            )
+        return is_clipped(policy, self.res, gsd_m=self.gsd_m, native_gsd_m=self.gsd_m / ratio)
 
     @property
     def is_mean(self) -> bool:
@@ -182,8 +216,12 @@ def recipe_from(plain: dict[str, Any], origin: str) -> EvaluationRecipe:
             f"'{origin}' has recipe version {recipe.version}, but this program uses {VERSION}; "
             "evaluate again and write a new recipe with --out."
         )
+    if recipe.gallery not in (None, "native"):
+        raise RecipeError(
+            f"'{origin}' sets gallery to '{recipe.gallery:.80}'; write native, or leave it out."
+        )
     check_settings(
-        seed=recipe.seed, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch,
+        seed=recipe.seed, steps=recipe.steps, k=recipe.k, tau=recipe.tau, overwrite_batch=recipe.overwrite_batch,
         shots=recipe.shots, draws=recipe.draws, size_px=recipe.size_px, gsd_m=recipe.stated_gsd_m,
     )  # fmt: skip
     return recipe

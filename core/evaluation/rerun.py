@@ -13,7 +13,7 @@ from .data.datasets import set_beneath
 from .data.masked import SCENES
 from .data.published import PUBLISHED
 from .errors import RecipeError
-from .plan import EvaluationPlan
+from .plan import HEADS, EvaluationPlan
 from .protocols.knn import KnnSpec
 from .recipes import EvaluationRecipe, differences
 from .subjects import FillBaseline
@@ -46,7 +46,10 @@ def plan_of(recipe: EvaluationRecipe, data: str | None = None) -> EvaluationPlan
         fit_shots=False,
         draws=_or(recipe.draws, EvaluationPlan.draws),
         ratios=(_or(recipe.ratio, 0.75),),
-        size_px=recipe.size_px,
+        size_px=recipe.size_px if recipe.gallery_px in (None, recipe.size_px) else None,
+        gallery=recipe.gallery or "scaled",
+        head=next((name for name, text in HEADS.items() if text == recipe.head), "linear"),
+        steps=_or(recipe.steps, EvaluationPlan.steps),
     )
 
 

@@ -25,6 +25,7 @@ COLUMNS = (
     "shots",
     "hidden",
     "limit",
+    "gallery",
 )
 
 
@@ -103,9 +104,15 @@ class Result:
         return replace(self, recipe=replace(self.recipe, protocol=protocol))
 
     def row(self) -> dict[str, Any]:
-        """Return a table row as plain values; `hidden` is the mask ratio, unused columns are None."""
+        """Return a table row as plain values; `hidden` is the mask ratio, unused columns are None.
+
+        `gallery` is "scaled" where train images were reduced like the test images, else "native".
+        """
         recipe = self.recipe
-        own = {"value": self.value, "shots": recipe.shots, "hidden": recipe.ratio, "limit": recipe.limit}
+        own = {
+            "value": self.value, "shots": recipe.shots, "hidden": recipe.ratio, "limit": recipe.limit,
+            "gallery": recipe.gallery_label,
+        }  # fmt: skip
         plain = self.to_json() | own
         return {name: plain[name] for name in COLUMNS}
 
@@ -136,7 +143,7 @@ def to_csv(results: Sequence[Result]) -> str:
 def to_latex(results: Sequence[Result]) -> str:
     """Return results as a LaTeX tabular (booktabs), a row for each model and policy.
 
-    There is a column for each set, scale, protocol, metric, shots, mask ratio and limit. Its head states the
+    There is a column for each set, scale, protocol, metric, shots, mask ratio, limit and gallery. Its head states the
     limit and the number of test images; where that number differs within the column, each cell states its
     own. Results that differ only in another setting (k, seed, weights ...) get rows of their own, labelled
     with the beginning of the recipe's key, so that no result is left out.
@@ -152,6 +159,7 @@ def to_latex(results: Sequence[Result]) -> str:
             recipe.shots,
             recipe.ratio,
             recipe.limit,
+            recipe.gallery_label,
         )
         key = recipe.key[:8]
         notes = ("", key, *(f"{key} ({number})" for number in range(2, len(results) + 1)))
@@ -180,19 +188,20 @@ def to_latex(results: Sequence[Result]) -> str:
 
 _Row = tuple[str, str, str]  # model, policy, and a recipe's key if those two are ambiguous
 _Column = tuple[
-    str, float, str, str, int | None, float | None, int | None
-]  # set, scale, protocol, metric, shots, mask ratio, limit
+    str, float, str, str, int | None, float | None, int | None, str | None
+]  # set, scale, protocol, metric, shots, mask ratio, limit, gallery
 
 
 def _head(column: _Column, across: Sequence[_Column], counts: set[int]) -> str:
     """Return a column's head: set, scale, whatever differs among the columns, limit, number of images."""
-    data, scale, protocol, metric, shots, ratio, limit = column
+    data, scale, protocol, metric, shots, ratio, limit, gallery = column
     protocols, metrics = ({other[place] for other in across} for place in (2, 3))
     parts = [f"{data} {100 * scale:.4g} %"]
     parts += [PROTOCOL_LABELS.get(protocol, protocol)] if len(protocols) > 1 else []
     parts += [metric] if len(metrics) > 1 else []
     parts += [f"{shots} shot{'s' * (shots > 1)}"] if shots is not None else []
     parts += [f"mask {ratio:.3g}"] if ratio is not None else []
+    parts += [f"gallery {gallery}"] if gallery is not None else []
     parts += [f"limit {limit}" if limit is not None else "no limit"]
     parts += [f"n = {next(iter(counts))}"] if len(counts) == 1 else []
     return ", ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,28 @@ from .progress import Clock, EvaluationProgress
 from .protocols.averages import mean_over_sets, with_fills
 from .protocols.reconstruction import ReconstructCrops, reconstruction_scores
 from .protocols.scoring import Scored, score
-from .protocols.segmentation import Learn, segmentation_scores
+from .protocols.segmentation import (
+    Fit,
+    Learn,
+    Predict,
+    segmentation_scores,
+    trained_segmentation_scores,
+)
 from .protocols.vectors import vectors
 from .recipes import PROTOCOL_LABELS, EvaluationRecipe
 from .results import Result
 from .subjects import Subject
 
 MANY_TOKENS = 1_024  # per image; the cost of attention grows with their square
+
+
+@dataclass(frozen=True)
+class Training:
+    """What trains the heads of the segmentation protocol, and the network that was trained last."""
+
+    learn: Learn | None
+    fit: Fit | None
+    trained: dict[str, Predict]
 
 
 def evaluate(
@@ -38,17 +53,19 @@ def evaluate(
     folders: Sequence[Path] | None = None,
     cache: Cache | None = None,
     learn: Learn | None = None,
+    fit: Fit | None = None,
 ) -> Iterator[EvaluationProgress | Result]:
     """Yield the results of a plan as they are computed, with progress in between.
 
     Results in the cache are yielded at once. A damaged one is recomputed, and one that cannot be stored (a
-    full disk) is yielded nevertheless; a notice reports either. `learn` trains the head of the segmentation
-    protocol. Raises EvaluationError (a missing set, k too large, features that are not finite) before or at
+    full disk) is yielded nevertheless; a notice reports either. `learn` and `fit` train the linear head and
+    UperNet of the segmentation protocol. Raises EvaluationError (a missing set, k too large, features that are not finite) before or at
     the result that cannot be computed; earlier results are kept.
     """
     jobs = list(plan_jobs(plan, subjects, data_folders() if folders is None else folders))
     clock = Clock([job.work for job in jobs])
     all_scored: list[Scored] = []
+    trained: dict[str, Predict] = {}
     for number, job in enumerate(jobs):
         scored, problem = _cached(job, cache), ""
         if scored is not None:
@@ -58,7 +75,7 @@ def evaluate(
                 text = f"The stored result of {job.recipe.model} on {job.recipe.data}"
                 yield clock.notice(number, f"{text} has no valid checksum and is recomputed.")
             start = time.perf_counter()
-            scored = yield from _compute(job, cache, clock, number, learn)
+            scored = yield from _compute(job, cache, clock, number, Training(learn, fit, trained))
             seconds = round(time.perf_counter() - start, 3)
             scored = replace(scored, result=replace(scored.result, seconds=seconds))
             if job.subject is not None and plan.protocol == "reconstruction":
@@ -91,7 +108,7 @@ def _store(cache: Cache, scored: Scored) -> str:
 
 
 def _compute(
-    job: NumberJob, cache: Cache | None, clock: Clock, number: int, learn: Learn | None
+    job: NumberJob, cache: Cache | None, clock: Clock, number: int, training: Training
 ) -> Generator[EvaluationProgress, None, Scored]:
     recipe, data, subject = job.recipe, job.data, job.subject
     setting = (
@@ -106,13 +123,20 @@ def _compute(
         embedded = yield from clock.track(steps, number, len(data.files), text)
         return score(recipe, data, embedded)
     if isinstance(data, MaskedSet):
-        if subject is None or learn is None:
+        learn, fit = training.learn, training.fit
+        if subject is None or (learn if recipe.steps is None else fit) is None:
             raise RecipeError(
-                "Segmentation trains a head: pass one to `evaluate` as `learn`, "
-                "such as core.engine.training.segment.train_head."
+                "Segmentation trains a head: pass one to `evaluate`, as `learn` "
+                "core.engine.training.segment.train_head, as `fit` core.engine.training.upernet.train_upernet."
             )
-        steps = segmentation_scores(recipe, subject, data, learn)
-        return (yield from clock.track(steps, number, len(data.names), text))
+        if recipe.steps is None:
+            assert learn is not None
+            steps, count = segmentation_scores(recipe, subject, data, learn), len(data.names)
+        else:
+            assert fit is not None
+            steps = trained_segmentation_scores(recipe, subject, data, fit, training.trained)
+            count = recipe.steps + len(data.rows("test"))
+        return (yield from clock.track(steps, number, count, text))
     steps = reconstruction_scores(recipe, data, job.patch_px, _reconstruct_crops(job))
     return (yield from clock.track(steps, number, len(data.files), text))
 
@@ -150,6 +174,7 @@ def _reconstruct_crops(job: NumberJob) -> ReconstructCrops:
             recipe.policy or str(subject.default_policy),
             gsd_m=image.gsd_m,
             native_gsd_m=image.native_gsd_m,
+            ratio=image.ratio,
             input_px=crops.shape[-1],
             data=recipe.data,
         )

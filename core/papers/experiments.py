@@ -28,6 +28,8 @@ class Experiment:
 
     `readings` pairs the poolings at which ours and the other's vectors are taken.
 
+    `gallery`: "native" if only test images are scaled, as in the Scale-MAE paper, or "scaled" for both.
+
     `subset`: train on that many EuroSAT pictures, which are then the gallery too; None: on all training
     imagery.
     """
@@ -41,6 +43,7 @@ class Experiment:
     protocols: tuple[str, ...] = ("knn",)
     readings: tuple[tuple[str, str], ...] = (("cls", "cls"),)
     subset: int | None = None
+    gallery: str = "native"
 
     @property
     def runs(self) -> int:
@@ -60,6 +63,7 @@ def experiment(
     batch: int = 64,
     seeds: int | None = None,
     sets: tuple[str, ...] | None = None,
+    gallery: str = "native",
 ) -> Experiment:
     """The comparison of one paper.
 
@@ -76,7 +80,8 @@ def experiment(
         raise RecipeError(f"The number of seeds must be at least 1, not {seeds}.")
     if sets and found.subset and sets != found.sets:
         raise RecipeError(f"{name} is scored on what it trained on, {found.sets[0]}: leave the sets out.")
-    return replace(found, seeds=tuple(range(seeds)) if seeds else found.seeds, sets=sets or found.sets)
+    seed_numbers = tuple(range(seeds)) if seeds else found.seeds
+    return replace(found, seeds=seed_numbers, sets=sets or found.sets, gallery=gallery)
 
 
 BOTH_TARGETS: dict[str, Any] = {"sides_px": (64, 64), "targets_px": (128, 64), "side_shares": (0.5, 0.5)}

@@ -69,7 +69,10 @@ def _scored(
 ) -> Generator[str, None, list[NDArray[np.bool_]]]:
     """Right or wrong for each scale: (seeds, images) each."""
     per_scale: list[list[Right]] = [[] for _ in experiment.scales]
-    plan = EvaluationPlan(protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling)
+    plan = EvaluationPlan(
+        protocol=protocol, data=(data.name,), scales=experiment.scales, pooling=pooling,
+        gallery=experiment.gallery,
+    )  # fmt: skip
     for subject in subjects:
         for place, recipe in enumerate(embedding_recipes(plan, subject, data)):
             arrays = cache.arrays(recipe) if cache.result(recipe) else None
@@ -101,7 +104,7 @@ def _embedded(
             break
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            yield f"{subject.name} on {data.name} at {100 * recipe.scale:g} %: {done:,} of {len(data.files):,} pictures embedded"
+            yield f"{subject.name} on {data.name} at {100 * recipe.scale:g} %: {done:,} images embedded"
     if not wide:
         return made
     width = made.features.shape[1] // 2

@@ -21,7 +21,9 @@ MOST_COUNTED = 21
 """The largest number of classes whose cells have room for a count."""
 SCALE_FIELDS: dict[str, Any] = {
     "scale": 1.0,
-    **dict.fromkeys(("native_px", "scaled_px", "size_px", "gsd_m", "res", "head")),
+    **dict.fromkeys(
+        ("native_px", "scaled_px", "size_px", "gsd_m", "res", "gallery", "gallery_px", "gallery_res")
+    ),
 }
 """Recipe fields that depend on the relative scale, with the value that replaces them to group results."""
 MARKS, DASHES = ("circle", "diamond", "square", "cross"), ("solid", "dot", "dash", "longdash")
@@ -34,8 +36,15 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
     scale only; where further settings differ between lines, the legend names them.
     """
     lines: dict[EvaluationRecipe, list[Result]] = defaultdict(list)
+    galleries: dict[EvaluationRecipe, set[str]] = defaultdict(set)
+    for result in results:
+        if result.recipe.gallery_label:
+            galleries[replace(result.recipe, **SCALE_FIELDS)].add(result.recipe.gallery_label)
     for result in sorted(results, key=lambda result: result.recipe.scale):
-        lines[replace(result.recipe, **SCALE_FIELDS)].append(result)
+        line = replace(result.recipe, **SCALE_FIELDS)
+        label = result.recipe.gallery_label
+        for gallery in [label] if label else galleries[line] or [None]:  # full size belongs to either gallery
+            lines[replace(line, gallery=gallery)].append(result)
     names = _line_names(list(lines))
     models, sets, policies = (list(dict.fromkeys(sorted(_look(line)[n] for line in lines))) for n in range(3))
     figure = go.Figure()

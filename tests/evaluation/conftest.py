@@ -3,6 +3,8 @@
 import csv
 import io
 import zipfile
+from argparse import Namespace
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +111,36 @@ def network() -> FakeNetwork:
 @pytest.fixture
 def make_network() -> type[FakeNetwork]:
     return FakeNetwork
+
+
+OFFICIAL_SIZES = {
+    "img_size": 224, "patch_size": 16, "embed_dim": 128, "depth": 2, "num_heads": 2,
+    "decoder_embed_dim": 64, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def official_weights(tmp_path: Path) -> Path:
+    """A file of the official release's layout: its keys, its wrapper, its arguments; two blocks instead of 24."""
+    import torch
+
+    from core.models import create
+
+    torch.manual_seed(0)
+    source = create("scale_mae", **OFFICIAL_SIZES)
+    state = OrderedDict(
+        (key, tensor) for key, tensor in source.state_dict().items() if key != "mask_token_decoder"
+    )
+    arguments = Namespace(
+        band_config=[7, 56],
+        absolute_scale=False,
+        use_l1_loss=True,
+        base_resolution=2.5,
+        target_size=[448],
+        input_size=224,
+    )
+    torch.save(
+        {"model": state, "optimizer": {}, "epoch": 799, "args": arguments},
+        tmp_path / "scalemae-vitlarge-800.pth",
+    )
+    return tmp_path / "scalemae-vitlarge-800.pth"

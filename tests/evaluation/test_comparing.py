@@ -40,8 +40,7 @@ def test_a_pair_is_tested_and_its_vectors_are_compared(index_zip, network, tmp_p
     a, b = (cache.arrays(result.recipe)["right"] for result in (first, second))
     assert pair.paired == compare(a, b)
     assert pair.paired.difference.mean == pytest.approx(second.value - first.value)
-    rows = cache.arrays(first.recipe)["rows"]
-    x, y = (stored_vectors(result.recipe, cache).features[rows] for result in (first, second))
+    x, y = (stored_vectors(result.recipe, "test", cache).features for result in (first, second))
     assert pair.neighbours == 5  # less than half of the 12: all 11 others would be shared by any two models
     assert pair.cka == pytest.approx(linear_cka(x, y))
     assert pair.overlap.mean == pytest.approx(neighbour_overlap(x, y, 5).mean())

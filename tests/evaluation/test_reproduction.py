@@ -5,8 +5,6 @@ authors' evaluation, prediction for prediction.
 """
 
 import json
-from argparse import Namespace
-from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -19,37 +17,11 @@ from core.evaluation.cache import Cache
 from core.evaluation.data.images import read_picture
 from core.evaluation.data.storage import ImageStore
 from core.evaluation.recipes import EvaluationRecipe
-from core.models import create, load_checkpoint
+from core.models import load_checkpoint
 from tests.evaluation.conftest import CLASSES, picture
 
 MEAN, STD = (0.34437, 0.38029, 0.40778), (0.20369, 0.13664, 0.11484)  # the authors' for EuroSAT
-SIZES = {
-    "img_size": 224, "patch_size": 16, "embed_dim": 128, "depth": 2, "num_heads": 2,
-    "decoder_embed_dim": 64, "decoder_depth": 1, "decoder_num_heads": 2, "fcn_dim": 16, "fcn_layers": 1,
-}  # fmt: skip
 TRAIN, BATCH = 11, 4
-
-
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """A file of the official release's layout: its keys, its wrapper, its arguments; two blocks instead of 24."""
-    torch.manual_seed(0)
-    source = create("scale_mae", **SIZES)
-    state = OrderedDict(
-        (key, tensor) for key, tensor in source.state_dict().items() if key != "mask_token_decoder"
-    )
-    said = Namespace(
-        band_config=[7, 56],
-        absolute_scale=False,
-        use_l1_loss=True,
-        base_resolution=2.5,
-        target_size=[448],
-        input_size=224,
-    )
-    torch.save(
-        {"model": state, "optimizer": {}, "epoch": 799, "args": said}, tmp_path / "scalemae-vitlarge-800.pth"
-    )
-    return tmp_path / "scalemae-vitlarge-800.pth"
 
 
 @pytest.fixture
@@ -97,12 +69,12 @@ def authors_way(weights: Path, data: Path, overwrite: bool) -> tuple[list[str], 
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsys, overwrite):
+def test_one_command_is_the_authors_evaluation(official_weights, eurosat, tmp_path, capsys, overwrite):
     command = [
         "evaluate",
         "eurosat",
         "--model",
-        str(weights),
+        str(official_weights),
         "--author",
         "author_224",
         "--normalisation",
@@ -120,7 +92,7 @@ def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsy
     assert recipe.split == "lists train-eurosat.txt and val-eurosat.txt"
     assert found["gallery"] == 3 * TRAIN and found["count"] == 3 * (15 - TRAIN)
 
-    names, predicted = authors_way(weights, eurosat, overwrite)
+    names, predicted = authors_way(official_weights, eurosat, overwrite)
     arrays = Cache(tmp_path / "cache").arrays(recipe)
     assert arrays["predicted"].tolist() == predicted
     right = np.array(
@@ -129,12 +101,12 @@ def test_one_command_is_the_authors_evaluation(weights, eurosat, tmp_path, capsy
     assert found["accuracy"] == pytest.approx(right.mean())
 
 
-def test_one_option_gives_the_authors_recipe_at_native_size(weights, eurosat, tmp_path, capsys):
+def test_one_option_gives_the_authors_recipe_at_native_size(official_weights, eurosat, tmp_path, capsys):
     command = [
         "evaluate",
         "eurosat",
         "--model",
-        str(weights),
+        str(official_weights),
         "--author",
         "author",
         "--data",

@@ -62,3 +62,13 @@ def test_a_confusion_matrix_names_its_axes_and_counts_where_cells_are_large() ->
     )
     many = confusion_figure(np.eye(45, dtype=int), [str(number) for number in range(45)])
     assert len(many.data) == 1 and "%{customdata}" in many.data[0].hovertemplate
+
+
+def test_the_full_size_result_belongs_to_the_line_of_either_gallery():
+    full, half = (number("a", "eurosat", "log_gsd", scale) for scale in (1.0, 0.5))
+    half = replace(half, recipe=replace(half.recipe, scaled_px=32))
+    native = replace(half, recipe=replace(half.recipe, gallery="native", gallery_px=64, gallery_res=2.0))
+    assert [len(line.x) for line in scale_chart([full, half]).data] == [2]
+    both = scale_chart([full, half, native])
+    assert sorted(line.name[-14:] for line in both.data) == ["gallery native", "gallery scaled"]
+    assert [list(line.x) for line in both.data] == [[50, 100], [50, 100]]

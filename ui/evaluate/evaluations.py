@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,15 @@ from core.errors import ExplorerError
 from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
 from core.evaluation.cache import Cache, default_cache
 from core.evaluation.data.crops import SCENE_SETS
-from core.evaluation.data.datasets import DataSpec, LabelledSet, data_folders, find_set, open_set
+from core.evaluation.data.datasets import DataSpec, LabelledSet, data_folders, is_available, open_set
 from core.evaluation.data.duplicates import Duplicate, split_duplicates
 from core.evaluation.data.images import Skipped, area_resize, centred_square, read_picture
 from core.evaluation.data.masked import SCENES
-from core.evaluation.data.published import PUBLISHED
+from core.evaluation.data.published import PUBLISHED, SPACENET
+from core.evaluation.data.spacenet import spacenet_path
 from core.evaluation.errors import LabelledSetError, RecipeError
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.progress import EvaluationProgress
-from core.evaluation.protocols.segmentation import Learn
 from core.evaluation.recipes import EvaluationRecipe, parse_recipe
 from core.evaluation.recorded_numbers import read_numbers
 from core.evaluation.rerun import explain, fill_of, plan_of
@@ -105,8 +106,9 @@ def published_sets(protocol: str) -> tuple[str, ...]:
     """Return the names of the published sets that this server has for a protocol."""
     scenes = any((folder / "scenes.zip").is_file() for folder in data_folders())
     if protocol == "segmentation":
-        return tuple(SCENES) if scenes else ()
-    labelled = tuple(name for name in PUBLISHED if _is_available(name))
+        spacenet = (SPACENET,) if spacenet_path(SPACENET, data_folders()) else ()
+        return (tuple(SCENES) if scenes else ()) + spacenet
+    labelled = tuple(name for name in PUBLISHED if is_available(name, data_folders()))
     return labelled + (SCENE_SETS if scenes and protocol == "reconstruction" else ())
 
 
@@ -235,7 +237,7 @@ def _compute(job: EvaluationJob, working: Cache) -> None:
     fill = fill_of(job.recipe) if job.recipe else None
     subjects = [fill] if fill else [_subject(name) for name in job.models]
     for number, plan in enumerate(job.plans):
-        for event in evaluate(plan, subjects, cache=working, learn=_learn(plan)):
+        for event in evaluate(plan, subjects, cache=working, **_heads(plan)):
             if isinstance(event, Result):
                 _add_result(job, event, working)
             elif event.notice:
@@ -283,20 +285,14 @@ def _subject(name: str) -> Subject:
     return candidate(cached.weight_files().get(name, name))
 
 
-def _learn(plan: EvaluationPlan) -> Learn | None:
+def _heads(plan: EvaluationPlan) -> dict[str, Any]:
+    """Return what trains the heads of the segmentation protocol, as arguments of `evaluate`."""
     if plan.protocol != "segmentation":
-        return None
+        return {}
     from core.engine.training.segment import train_head  # imports torch
+    from core.engine.training.upernet import train_upernet
 
-    return train_head
-
-
-def _is_available(name: str) -> bool:
-    try:
-        find_set(name, data_folders())
-    except LabelledSetError:
-        return False
-    return True
+    return {"learn": train_head, "fit": train_upernet}
 
 
 def _thumbnail(data: LabelledSet, row: int) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from core.evaluation.data.crops import SCENE_SETS
 from core.evaluation.data.datasets import data_folders, find_set
 from core.evaluation.data.layouts import SPLIT_FOLDERS
 from core.evaluation.data.masked import SCENES
-from core.evaluation.data.published import PUBLISHED
+from core.evaluation.data.published import PUBLISHED, SPACENET
 from core.evaluation.data.storage import is_image
 from core.evaluation.errors import LabelledSetError
 
@@ -45,7 +45,7 @@ def own_sets(protocol: str) -> dict[str, str]:
 def states_gsd(place: str) -> bool:
     """Return whether a set's GSD is known: a published set, a scene, or gsd_m in its index.csv."""
     known = PUBLISHED.get(place)
-    if place in {*SCENES, *SCENE_SETS} or (known and known.gsd_m is not None):
+    if place in {*SCENES, *SCENE_SETS, SPACENET} or (known and known.gsd_m is not None):
         return True
     try:
         path, recognised = find_set(place, data_folders())

@@ -82,7 +82,8 @@ def label(result: Result) -> str:
     hidden = f", {100 * recipe.ratio:g} % hidden" if recipe.ratio else ""
     return (
         f"{recipe.model} on {recipe.data}, {PROTOCOL_LABELS[recipe.protocol]}{shots}{hidden}, "
-        f"{value_label(recipe.scale)}, {policy_label(recipe)} ({recipe.key[:6]})"
+        f"{value_label(recipe.scale)}{', scaled gallery' * (recipe.gallery_label == 'scaled')}, "
+        f"{policy_label(recipe)} ({recipe.key[:6]})"
     )
 
 

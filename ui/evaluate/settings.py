@@ -10,9 +10,10 @@ import streamlit as st
 
 from core.evaluation.bounds import MAX_DRAWS, MAX_SEED, MAX_SIZE_PX
 from core.evaluation.errors import RecipeError
-from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
+from core.evaluation.plan import HEADS, SCALE_SERIES, EvaluationPlan
 from core.evaluation.protocols.knn import KnnSpec
 from core.policy import POLICIES
+from ui.shell import cached
 from ui.shell.escaping import plain
 
 SCALES = {"sweep": SCALE_SERIES, "segmentation": SCALE_SERIES[1:]}
@@ -22,6 +23,12 @@ AUTHOR_RECIPES: dict[str | None, str] = {
     None: "none",
     "author": "native size, res 1 (EuroSAT 3.5), CLS",
     "author_224": "224 px, res 1, CLS",
+}
+GALLERIES = {"native": "native size, as in the paper", "scaled": "scaled like the test images"}
+HEAD_LABELS = {
+    "linear": "linear, frozen encoder",
+    "upernet": "UperNet, frozen encoder",
+    "upernet-tuned": "UperNet, fine-tuned encoder",
 }
 NORMALISATIONS = {"card": CARD, "dataset": "the set's statistics"}
 
@@ -56,11 +63,15 @@ def settings(protocol: str) -> dict[str, Any]:
     return chosen | {"size_px": int(size) or None, "seed": int(seed)}
 
 
-def needs_gsd(chosen: dict[str, Any]) -> bool:
-    """Return whether any chosen policy computes res from metres per pixel; a model card's policy does."""
-    policies: Iterable[str | None] = chosen["policies"]
+def needs_gsd(chosen: dict[str, Any], models: Iterable[str]) -> bool:
+    """Return whether any model computes res from metres per pixel under the chosen policies."""
+    cards = cached.cards()
+    own = {cards[name].default_policy if name in cards else "native_gsd" for name in models}
+    policies: set[str] = set()
+    for policy in chosen["policies"]:
+        policies |= own if policy is None else {policy}
     return chosen.get("author") is None and any(
-        policy is None or POLICIES[policy.partition("-")[0]].needs_gsd for policy in policies
+        POLICIES[policy.partition("-")[0]].needs_gsd for policy in policies
     )
 
 
@@ -96,7 +107,14 @@ def _embedding_settings(protocol: str) -> dict[str, Any]:
         "Scales, %",
         [100 * scale for scale in SCALES.get(protocol, (1.0,))],
         protocol,
-        "Images are reduced to these percentages of their native size.",
+        "Test images are reduced to these percentages of their native size.",
+    )
+    gallery = st.selectbox(
+        "Training images",
+        list(GALLERIES),
+        format_func=GALLERIES.__getitem__,
+        key=f"gallery {protocol}",
+        help="The Scale-MAE paper reduces only the test images, so images of different scales must match.",
     )
     feed = st.selectbox(
         "Image size",
@@ -122,12 +140,13 @@ def _embedding_settings(protocol: str) -> dict[str, Any]:
     )
     chosen = {
         "scales": tuple(percentage / 100 for percentage in percentages),
+        "gallery": gallery,
         "feed": feed,
         "author": author,
         "normalisation": normalisation,
     }
     if protocol == "segmentation":
-        return chosen
+        return chosen | _head_settings()
     pooling = st.selectbox(
         "Pooling",
         (CARD, "cls", "mean", "cls+mean"),
@@ -162,6 +181,21 @@ def _knn_settings() -> dict[str, Any]:
         "Enter its batch size to reproduce its numbers.",
     )
     return {"knn": KnnSpec(int(k), float(tau), int(batch) or None), "fit_k": int(k) == KnnSpec.k}
+
+
+def _head_settings() -> dict[str, Any]:
+    head = st.selectbox(
+        "Head",
+        list(HEADS),
+        format_func=HEAD_LABELS.__getitem__,
+        help="The linear head takes seconds. UperNet is the Scale-MAE paper's; fine-tuning takes a GPU or patience.",
+    )
+    if head == "linear":
+        return {"head": head}
+    steps = st.number_input(
+        "Training steps", 1, 1_000_000, EvaluationPlan.steps, help="16 tiles each, at full size."
+    )
+    return {"head": head, "steps": int(steps)}
 
 
 def _few_shot_settings() -> dict[str, Any]:

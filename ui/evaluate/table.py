@@ -37,7 +37,8 @@ def ignores_gsd(model: str) -> bool:
 def policy_label(recipe: EvaluationRecipe) -> str:
     """Return the policy of a result as a table cell shows it."""
     unused = recipe.policy is not None and ignores_gsd(recipe.model)
-    return "not used" if unused else value_label(recipe.policy)
+    clipped = ", clipped" if recipe.res_is_clipped else ""
+    return "not used" if unused else f"{value_label(recipe.policy)}{clipped}"
 
 
 def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
@@ -73,6 +74,12 @@ def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
         st.caption(
             f"Policy not used: every policy gives {plain(', '.join(without_policy))} the same result, "
             "because the positional encoding is static."
+        )
+    scaled = sum(result.recipe.gallery_label == "scaled" for result in shown)
+    if scaled:
+        st.caption(
+            f"In {scaled} of these results the training images were reduced like the test images; "
+            "the Scale-MAE paper reduces only the test images."
         )
     with st.container(horizontal=True):
         st.download_button(

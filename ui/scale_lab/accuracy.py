@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import streamlit as st
 
+from core.evaluation.cache import Cache
 from core.evaluation.data.published import PUBLISHED
 from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
 from core.evaluation.results import Result
@@ -58,7 +63,7 @@ def accuracy(view: PageView) -> None:
             results = cached.shelf("accuracy over scales", 64).once(wish, lambda: _computed(view, name))
             st.plotly_chart(scale_chart(results), key="accuracy by scale")
             st.caption(
-                f"Weighted kNN on {results[0].count:,} test images, gallery and test images both downsampled; bars are 95 % intervals. "
+                f"Weighted kNN on {results[0].count:,} test images, downsampled; the gallery stays at native size. Bars are 95 % intervals. "
                 "At 12.5 %, small images contain only a few whole patches."
             )
     if "Evaluate" in labs():
@@ -80,14 +85,18 @@ def _computed(view: PageView, name: str) -> tuple[Result, ...]:
         limit=max(FEW, IN_ALL // (PUBLISHED[name].classes or 1)),
     )
     bar, found = st.progress(0.0), []
-    kept = (
-        evaluations.cache() if view.model in {*cached.cards(), *cached.weight_files()} else None
-    )  # an uploaded file is its session's alone
-    for event in evaluate(plan, [candidate(weights.located(view.model, cached.weight_files()))], cache=kept):
-        if isinstance(event, Result):
-            found.append(event)
-        else:
-            bar.progress(event.share, plain(event.text))
+    shared = view.model in {
+        *cached.cards(),
+        *cached.weight_files(),
+    }  # an uploaded file is its session's alone
+    subject = candidate(weights.located(view.model, cached.weight_files()))
+    with nullcontext() if shared else TemporaryDirectory() as folder:
+        kept = evaluations.cache() if folder is None else Cache(Path(folder))
+        for event in evaluate(plan, [subject], cache=kept):
+            if isinstance(event, Result):
+                found.append(event)
+            else:
+                bar.progress(event.share, plain(event.text))
     bar.empty()
     return tuple(found)
 

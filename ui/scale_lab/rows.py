@@ -11,6 +11,7 @@ from core.engine.results import Reconstruction
 from core.engine.scales import Scale
 from core.errors import ExplorerError
 from core.judge import band_errors
+from core.policy import res_text
 from core.session import PageView
 from core.units import metres
 from core.viz.patches import picture_panel
@@ -33,7 +34,7 @@ def draw_row(
     """
     fed = made.recipe
     res = (
-        f"res {fed.res:.3g} by {fed.policy}"
+        f"res {fed.res_text} by {fed.policy}"
         if cached.card_of(model).gsd_aware
         else "static positional encoding, no res"
     )
@@ -77,7 +78,9 @@ def draw_fed(views: Sequence[PageView]) -> list[int]:
         except ExplorerError as problem:
             st.warning(plain(problem))
             continue
-        res = f", res {ready.res:.3g}" if cached.card_of(view.model).gsd_aware else ""
+        gsd_m, native_gsd_m = ready.fed.tile.gsd, ready.tile.native_gsd_m
+        text = res_text(view.policy, ready.res, gsd_m=gsd_m, native_gsd_m=native_gsd_m)
+        res = f", res {text}" if cached.card_of(view.model).gsd_aware else ""
         panels[n] = picture_panel(
             ready.fed.unit,
             f"fed-{n}",

@@ -15,7 +15,7 @@ from core.engine.scales import Scale
 from core.errors import ExplorerError
 from core.evaluation.stats.spectrum import radial_power
 from core.judge import BANDS, band_errors
-from core.policy import POLICIES, Policy
+from core.policy import POLICIES, Policy, res_text
 from core.session import PageView
 from core.units import metres
 from core.viz.scales import drift_chart, error_chart, spectrum_chart
@@ -114,6 +114,11 @@ def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[
         st.caption(f"{NO_PICTURE} To compare policies, use kNN over scales under Curves.")
 
 
+def _res_text(base: PageView, policy: str, res: float) -> str:
+    ready = cached.prepared(base)
+    return res_text(Policy(policy), res, gsd_m=ready.fed.tile.gsd, native_gsd_m=ready.tile.native_gsd_m)
+
+
 def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
     """List the policies by error, and show the best one with its recipe."""
     if not scored:
@@ -134,7 +139,8 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
         )
     else:
         st.markdown(
-            f"**{plain(best)}** (res {at[best]:.3g}) has the lowest error here: {plain(POLICIES[best].summary)}."
+            f"**{plain(best)}** (res {_res_text(base, best, at[best])}) has the lowest error here: "
+            f"{plain(POLICIES[best].summary)}."
         )
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption(

@@ -89,8 +89,9 @@ def run(args: argparse.Namespace) -> int:
     gsd_m = native_gsd(data) * data.native_px / size
     policy = subject.default_policy or "native_gsd"
     res = resolve_res(
-        subject, policy, gsd_m=gsd_m, native_gsd_m=native_gsd(data), input_px=size, data=data.name
-    )
+        subject, policy, gsd_m=gsd_m, native_gsd_m=native_gsd(data), ratio=data.native_px / size,
+        input_px=size, data=data.name,
+    )  # fmt: skip
     train, test = (_pictures(data, split, size) for split in ("train", "test"))
     print(
         f"{len(train[1]):,} training images, {len(test[1]):,} test images, {size} px, res {res:.3g}",

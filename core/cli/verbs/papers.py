@@ -49,6 +49,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="A,B",
         help="sets to score on (default: eurosat,ucmerced; sdmae: eurosat)",
     )
+    add(
+        "--gallery",
+        choices=("native", "scaled"),
+        default="native",
+        help="over scales, keep the gallery at full size as in the paper (default) or scale it too",
+    )
     add("--limit", type=int, metavar="N", help="score on at most N images of each class and split")
     add("--data", type=Path, metavar="DIR", help="folder of packs (default: EARTH_MAE_DATA)")
     add(
@@ -82,7 +88,14 @@ def run(args: argparse.Namespace) -> int:
     names = tuple(STATEMENTS) if args.paper == "all" else (args.paper,)
     claims: list[Claim] = []
     for name in names:
-        chosen = experiment(name, teacher=args.teacher, batch=args.batch, seeds=args.seeds, sets=args.sets)
+        chosen = experiment(
+            name,
+            teacher=args.teacher,
+            batch=args.batch,
+            seeds=args.seeds,
+            sets=args.sets,
+            gallery=args.gallery,
+        )
         told = run_claim(
             chosen,
             args.out,
@@ -113,6 +126,7 @@ def command_of(args: argparse.Namespace, name: str) -> str:
     said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (
         args.limit is not None
     )
+    said += [f"--gallery {args.gallery}"] * (args.gallery != "native")
     said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
     said += [f"--teacher {Path(args.teacher).name}"] * (
         name == "tinymim" and args.teacher != "scale_mae_tiny"

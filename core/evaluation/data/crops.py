@@ -27,12 +27,16 @@ MIN_VALID = 0.999
 
 @dataclass(frozen=True)
 class ImageCrops:
-    """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and the native GSD in metres."""
+    """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and the native GSD in metres.
+
+    `ratio` is the one over the other, known even where neither GSD is (then NaN).
+    """
 
     name: str
     crops: NDArray[np.float32]
     gsd_m: float
     native_gsd_m: float
+    ratio: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,12 @@ def cut(pictures: PictureSet, size_px: int) -> Iterator[ImageCrops | Skipped]:
             continue
         side = min(image.shape[1:])
         if side < size_px:
-            crops, gsd_m = _resized(centred_square(image), size_px)[None], pictures.gsd_m * side / size_px
+            crops = _resized(centred_square(image), size_px)[None]
         else:
             places = _places(image.shape[1], image.shape[2], size_px, most)
             crops = np.stack([image[:, top : top + size_px, left : left + size_px] for top, left in places])
-            gsd_m = pictures.gsd_m
-        yield ImageCrops(name, crops, gsd_m, pictures.gsd_m)
+        ratio = min(1.0, side / size_px)
+        yield ImageCrops(name, crops, pictures.gsd_m * ratio, pictures.gsd_m, ratio)
 
 
 def _places(height: int, width: int, size_px: int, most: int) -> list[tuple[int, int]]:

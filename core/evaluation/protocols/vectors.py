@@ -38,24 +38,48 @@ class ImageVectors:
 def vectors(
     recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, cache: Cache | None
 ) -> Generator[int, None, ImageVectors]:
-    """Embed every image of a set, and yield how many are done. Raises FeatureError if not finite."""
-    key = vectors_key(recipe, gsd_aware=subject.gsd_aware)
+    """Embed every image of a set, and yield how many are done. Raises FeatureError if not finite.
+
+    If the gallery is "native", train images are embedded at full size and test images at the recipe's scale.
+    """
+    gallery = recipe.of_gallery if recipe.gallery else recipe
+    train = yield from _of_split(gallery, subject, data, "train", cache, 0)
+    test = yield from _of_split(recipe, subject, data, "test", cache, len(data.rows("train")))
+    if not (len(train.rows) or len(test.rows)):
+        raise all_skipped([*train.skipped, *test.skipped], data.name)
+    rows = np.concatenate([train.rows, test.rows])
+    order = np.argsort(rows)
+    filled = [part.features for part in (train, test) if len(part.rows)]
+    return ImageVectors(np.concatenate(filled)[order], rows[order], (*train.skipped, *test.skipped))
+
+
+def stored_vectors(recipe: EvaluationRecipe, split: str, cache: Cache) -> ImageVectors | None:
+    """Return the cached embeddings of one split behind a recipe's result, or None."""
+    if recipe.gallery and split == "train":
+        recipe = recipe.of_gallery
+    keys = (vectors_key(recipe, split, gsd_aware=gsd_aware) for gsd_aware in (True, False))
+    return next((found for key in keys if (found := _stored(cache, key)) is not None), None)
+
+
+def _of_split(
+    recipe: EvaluationRecipe,
+    subject: Subject,
+    data: LabelledSet,
+    split: str,
+    cache: Cache | None,
+    done: int,
+) -> Generator[int, None, ImageVectors]:
+    """Embed the images of a split or read them from the cache, and yield how many are done, from `done` on."""
+    key = vectors_key(recipe, split, gsd_aware=subject.gsd_aware)
     stored = _stored(cache, key) if cache else None
     if stored is not None:
-        yield len(data.files)
+        yield done + len(data.rows(split))
         return stored
-    embedded = yield from _embed(recipe, subject, data)
+    embedded = yield from _embed(recipe, subject, data, data.rows(split), done)
     if cache:
         pairs = np.array([(s.file, s.reason) for s in embedded.skipped], dtype=np.str_).reshape(-1, 2)
         cache.keep_vectors({"features": embedded.features, "rows": embedded.rows, "skipped": pairs}, *key)
     return embedded
-
-
-def stored_vectors(recipe: EvaluationRecipe, cache: Cache) -> ImageVectors | None:
-    """Return the cached embeddings behind a recipe's result, or None."""
-    return _stored(cache, vectors_key(recipe, gsd_aware=True)) or _stored(
-        cache, vectors_key(recipe, gsd_aware=False)
-    )
 
 
 def _stored(cache: Cache, key: tuple[object, ...]) -> ImageVectors | None:
@@ -67,8 +91,8 @@ def _stored(cache: Cache, key: tuple[object, ...]) -> ImageVectors | None:
     )
 
 
-def vectors_key(recipe: EvaluationRecipe, *, gsd_aware: bool) -> tuple[object, ...]:
-    """Return what determines the embeddings of a recipe; res only for a GSD-aware model."""
+def vectors_key(recipe: EvaluationRecipe, split: str, *, gsd_aware: bool) -> tuple[object, ...]:
+    """Return what determines the embeddings of a split; res only for a GSD-aware model."""
     res = recipe.res if gsd_aware else None
     return (
         recipe.data_hash,
@@ -79,11 +103,12 @@ def vectors_key(recipe: EvaluationRecipe, *, gsd_aware: bool) -> tuple[object, .
         recipe.pooling,
         res,
         recipe.version,
+        split,
     )
 
 
 def _embed(
-    recipe: EvaluationRecipe, subject: Subject, data: LabelledSet
+    recipe: EvaluationRecipe, subject: Subject, data: LabelledSet, which: NDArray[np.int64], done: int
 ) -> Generator[int, None, ImageVectors]:
     assert recipe.size_px is not None and recipe.scaled_px is not None
     size = max(recipe.size_px, recipe.scaled_px)
@@ -91,8 +116,7 @@ def _embed(
     parts: list[NDArray[np.float32]] = []
     rows: list[NDArray[np.int64]] = []
     skipped: list[Skipped] = []
-    done = 0
-    for batch in batches(data.store, data.files, np.arange(len(data.files)), recipe.scaled_px, step):
+    for batch in batches(data.store, data.files, which, recipe.scaled_px, step):
         done += len(batch.rows) + len(batch.skipped)
         skipped += batch.skipped
         if len(batch.rows):
@@ -104,7 +128,7 @@ def _embed(
             rows.append(batch.rows)
         yield done
     if not parts:
-        raise all_skipped(skipped, data.name)
+        return ImageVectors(np.empty((0, 0), np.float32), np.empty(0, np.int64), tuple(skipped))
     return ImageVectors(np.concatenate(parts), np.concatenate(rows), tuple(skipped))
 
 

@@ -7,16 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from ....evaluation.data.published import LABELLED_TABLE, RECONSTRUCTION_TABLE, SEGMENTATION_TABLE
+from ....evaluation.plan import GALLERIES, EvaluationPlan
+
 T = TypeVar("T")
 
-SCALE_SERIES_PROTOCOL = "scale-series"
-"""Name on the command line of the protocol that recipes and results call `sweep`."""
+SCALE_SERIES_PROTOCOLS = ("scale-series", "scales", "sweep")
+"""Names on the command line of the protocol that recipes and results call `sweep`."""
 
 _EPILOG = """examples:
   python -m core evaluate eurosat                         weighted kNN of every shipped model
   python -m core evaluate all --protocol scale-series     kNN: 3 sets x 4 scales x 2 policies
   python -m core evaluate all --protocol reconstruction   hidden pixels, beside four baselines
   python -m core evaluate all --protocol segmentation --scales 25,50,100
+  python -m core evaluate resisc45 whu_rs19 ucmerced eurosat airound cvbrct mlrsnet optimal31 \\
+      --protocol scales --against paper --model scalemae-vitlarge-800.pth
+                                                          Table 1 of the Scale-MAE paper
+  python -m core evaluate spacenet --protocol segmentation --train --scales 50,75,100
+                                                          UperNet, trained at 100 %, tested coarser
   python -m core evaluate folder/ --gsd-m 0.5 --model mae_tiny --protocol probe
   python -m core evaluate eurosat --model scalemae-vitlarge-800.pth \\
       --author author_224 --normalisation dataset
@@ -47,14 +55,16 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
         "sets",
         nargs="*",
         metavar="DATA",
-        help="name (eurosat, ucmerced, harvey, ...), folder, zip with index.csv, or all",
+        help="name (eurosat, resisc45, ...), folder, zip with index.csv, or all: "
+        f"{', '.join(LABELLED_TABLE)} (reconstruction: {', '.join(RECONSTRUCTION_TABLE)}; "
+        f"segmentation: {', '.join(SEGMENTATION_TABLE)})",
     )
     add(
         "--protocol",
         choices=(
-            "reconstruction", "knn", "probe", "few-shot", SCALE_SERIES_PROTOCOL, "sweep", "segmentation",
+            "reconstruction", "knn", "probe", "few-shot", *SCALE_SERIES_PROTOCOLS, "segmentation",
         ),
-        help="default: knn; sweep is the old name of scale-series",
+        help="default: knn; scales and sweep are other names of scale-series",
     )  # fmt: skip
     add(
         "--model",
@@ -85,6 +95,13 @@ def _add_image_arguments(group: argparse._ArgumentGroup) -> None:
         type=_scales,
         metavar="PCT,...",
         help="relative scales in %% (default: 100; scale-series: 12.5,25,50,100)",
+    )
+    add(
+        "--gallery",
+        choices=GALLERIES,
+        default="native",
+        help="learn classes from train images at full size, as in the Scale-MAE paper (default), "
+        "or scaled like the test images",
     )
     add("--gsd-m", type=float, metavar="M", help="metres per native pixel, for sets that do not state it")
     add(
@@ -142,6 +159,24 @@ def _add_protocol_arguments(group: argparse._ArgumentGroup) -> None:
         default=(0.75, 0.5),
         metavar="R,...",
         help="mask ratios in reconstruction (default: 0.75,0.5)",
+    )
+    add(
+        "--head",
+        choices=("linear", "upernet"),
+        default="linear",
+        help="segmentation head on the frozen encoder (default: linear)",
+    )
+    add(
+        "--train",
+        action="store_true",
+        help="segmentation: fine-tune the encoder with a UperNet head, once at full size for all --scales",
+    )
+    add(
+        "--steps",
+        type=int,
+        default=EvaluationPlan.steps,
+        metavar="N",
+        help=f"training steps of UperNet, 16 tiles each (default: {EvaluationPlan.steps:,})",
     )
     add("--seed", type=int, default=0, help="seed of splits, masks, draws and intervals (default: 0)")
 

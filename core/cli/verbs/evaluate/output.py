@@ -43,8 +43,9 @@ def result_line(result: Result) -> str:
     recipe = result.recipe
     setting = f"{100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f"{100 * recipe.scale:g} %"
     shots = f", {recipe.shots} shots" if recipe.shots else ""
+    clipped = f" (res {recipe.res:.3g}, clipped)" if recipe.res_is_clipped else ""
     line = (
-        f"{recipe.data}, {recipe.model}, {recipe.policy or 'no GSD'}, {setting}{shots}: "
+        f"{recipe.data}, {recipe.model}, {recipe.policy or 'no GSD'}{clipped}, {setting}{shots}: "
         f"{result.metric} {value} [{low}, {high}]"
     )
     if result.skipped:

@@ -20,13 +20,12 @@ from ....evaluation.paper import PaperRow, against_paper
 from ....evaluation.plan import SCALE_SERIES, EvaluationPlan
 from ....evaluation.progress import EvaluationProgress
 from ....evaluation.protocols.knn import KnnSpec
-from ....evaluation.protocols.segmentation import Learn
 from ....evaluation.recipes import EvaluationRecipe, read_recipe
 from ....evaluation.rerun import explain, fill_of, located, plan_of
 from ....evaluation.results import Result
 from ....evaluation.running import evaluate
 from ....evaluation.subjects import ColourHistogram, Subject
-from .arguments import SCALE_SERIES_PROTOCOL
+from .arguments import SCALE_SERIES_PROTOCOLS
 from .output import document, print_progress, print_status, report, result_line, write_files
 
 
@@ -58,17 +57,20 @@ def run_evaluation(args: argparse.Namespace) -> int:
 
 def plan_from(args: argparse.Namespace) -> EvaluationPlan:
     """Return the plan that the arguments describe. Raises RecipeError for invalid settings."""
-    protocol = "sweep" if args.protocol == SCALE_SERIES_PROTOCOL else args.protocol or "knn"
+    protocol = "sweep" if args.protocol in SCALE_SERIES_PROTOCOLS else args.protocol or "knn"
     all_sets = {"reconstruction": RECONSTRUCTION_TABLE, "segmentation": SEGMENTATION_TABLE}.get(
         protocol, LABELLED_TABLE
     )
     sets = dict.fromkeys(name for given in args.sets for name in (all_sets if given == "all" else (given,)))
+    if "all" in args.sets:
+        print_status(f"all: {', '.join(all_sets)}")
     is_series = protocol == "sweep"
     return EvaluationPlan(
         protocol=protocol,
         data=tuple(sets),
         scales=args.scales or (SCALE_SERIES if is_series else (1.0,)),
         policies=args.policy or ((None, "author_eval") if is_series else (None,)),
+        gallery=args.gallery,
         feed=args.feed,
         author=args.author,
         normalisation=args.normalisation,
@@ -82,6 +84,8 @@ def plan_from(args: argparse.Namespace) -> EvaluationPlan:
         fit_shots=args.shots is None,
         ratios=args.ratios,
         size_px=args.size,
+        head="upernet-tuned" if args.train else args.head,
+        steps=args.steps,
     )
 
 
@@ -103,7 +107,7 @@ def _evaluate(
     duplicates = _duplicates(plan, folders) if args.duplicates else None
     subjects = _subjects_of_recipe(recipe, plan) if recipe and not args.model else _subjects(args.model, plan)
     results: list[Result] = []
-    for event in evaluate(plan, subjects, folders=folders, cache=cache, learn=_learn(plan)):
+    for event in evaluate(plan, subjects, folders=folders, cache=cache, **_heads(plan)):
         if isinstance(event, Result):
             results.append(event)
             print_status(result_line(event))
@@ -194,9 +198,11 @@ def _subjects_of_recipe(recipe: EvaluationRecipe, plan: EvaluationPlan) -> list[
     return _subjects([recipe.model], plan)
 
 
-def _learn(plan: EvaluationPlan) -> Learn | None:
+def _heads(plan: EvaluationPlan) -> dict[str, Any]:
+    """Return what trains the heads of the segmentation protocol, as arguments of `evaluate`."""
     if plan.protocol != "segmentation":
-        return None
+        return {}
     from ....engine.training.segment import train_head  # imports torch
+    from ....engine.training.upernet import train_upernet
 
-    return train_head
+    return {"learn": train_head, "fit": train_upernet}
