@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from ..engine.results import Reconstruction, enlarge
 from ..viz.pictures import Panel, Stretch, cover, draw_residual, gain_of, heat, stretch_of
 
+BLUE_MARBLE = Stretch(0.0, 0.85)
+"""One stretch for all crops of the Blue Marble, so that ice stays white and forest dark."""
+
 SHOWN_PX = 224
 """Side of every picture, so that all of them compare."""
 
@@ -57,10 +60,14 @@ def band_panels(made: Reconstruction) -> tuple[Panel, Panel]:
     )
 
 
-def image_panel(image: NDArray[np.float32], name: str, title: str, note: str) -> Panel:
-    """An image (3, s, s) in 0..1, stretched to its own 1st and 99th percentile."""
-    low, high = (float(v) for v in np.percentile(image[np.isfinite(image)], (1, 99)))
-    pixels = Stretch(low, max(high, low + 0.1)).draw(np.nan_to_num(image))
+def image_panel(
+    image: NDArray[np.float32], name: str, title: str, note: str, stretch: Stretch | None = None
+) -> Panel:
+    """An image (3, s, s) in 0..1, stretched to its own 1st and 99th percentile unless `stretch` is given."""
+    if stretch is None:
+        low, high = (float(v) for v in np.percentile(image[np.isfinite(image)], (1, 99)))
+        stretch = Stretch(low, max(high, low + 0.1))
+    pixels = stretch.draw(np.nan_to_num(image))
     times = max(1, SHOWN_PX // pixels.shape[0])
     return Panel(name, title, note, pixels.repeat(times, axis=0).repeat(times, axis=1))
 

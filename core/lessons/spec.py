@@ -142,7 +142,8 @@ class Lesson:
         """What `explore` found, in one sentence."""
         if self.explore is self.measure:
             return self.conclude(found).says
-        return "; ".join(f"{name}: {value:.3g}" for name, value in found.numbers.items()) + "."
+        said = "; ".join(f"{name}: {value:.3g}" for name, value in found.numbers.items())
+        return f"{said[:1].upper()}{said[1:]}."
 
 
 def check(lesson: Lesson, finding: Finding, prediction: Prediction) -> Checked:

@@ -19,6 +19,8 @@ from .terms import TERMS
 A4_INCHES = (8.27, 11.69)
 LEFT, RIGHT, TOP = 0.09, 0.91, 0.95
 LINE = 0.0175
+NO_BREAK = "\u00a0"
+"""A space at which no line ends."""
 
 
 class _Sheet:
@@ -28,12 +30,12 @@ class _Sheet:
         self.figure = Figure(figsize=A4_INCHES)
         self.y = TOP
 
-    def text(self, text: str, size: float = 10.5, *, bold: bool = False, wide: int = 92) -> None:
+    def text(self, text: str, size: float = 10.5, *, bold: bool = False, wide: int = 86) -> None:
         """A paragraph."""
-        lines = textwrap.wrap(text, round(wide * 10.5 / size)) or [""]
+        lines = textwrap.wrap(text, round(wide * 10.5 / size * (0.88 if bold else 1))) or [""]
         self.figure.text(
             LEFT, self.y, "\n".join(lines), fontsize=size, va="top", linespacing=1.35,
-            fontweight="bold" if bold else "normal", parse_math=False,
+            fontweight="bold" if bold else "normal",
         )  # fmt: skip
         self.y -= LINE * (size / 10.5) * len(lines) + 0.012
 
@@ -46,14 +48,14 @@ class _Sheet:
 
     def pictures(self, found: Finding, numbered: bool = False) -> None:
         """The pictures of a finding, side by side; `numbered` with rows and columns of the patches."""
-        shown = found.pictures[:3]
+        shown = found.pictures[:4]
         if not shown:
             return
-        wide = min(0.26, (RIGHT - LEFT) / len(shown) - 0.02)
+        wide = min(0.26, (RIGHT - LEFT + 0.02) / len(shown) - 0.02)
         tall = wide * A4_INCHES[0] / A4_INCHES[1]
         self.y -= 0.02
         for n, panel in enumerate(shown):
-            axes = self.figure.add_axes((LEFT + n * (wide + 0.03), self.y - tall, wide, tall))
+            axes = self.figure.add_axes((LEFT + n * (wide + 0.02), self.y - tall, wide, tall))
             axes.imshow(panel.pixels, interpolation="nearest")
             axes.set_title(panel.title, fontsize=8)
             axes.set_xticks([])
@@ -99,7 +101,8 @@ def worksheet(lesson: Lesson, number: int, bench: Bench) -> bytes:
     sheet.text(f"Predict. {lesson.ask}", bold=True)
     match lesson.question:
         case Choice() | Ranking():
-            sheet.text("      ".join(f"[   ] {option}" for option in lesson.question.options))
+            boxes = (f"[   ] {option}".replace(" ", NO_BREAK) for option in lesson.question.options)
+            sheet.text((4 * NO_BREAK + " ").join(boxes))
             if isinstance(lesson.question, Ranking):
                 sheet.text("Write 1 for the best, then 2, and so on.", 9)
         case Number():

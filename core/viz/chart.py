@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import cv2
+import numpy as np
 import plotly.graph_objects as go
 
-from .theme import CLEAR, GRID, SERIES, TEXT
+from .sheet import data_url
+from .theme import CLEAR, GRID, ON_MODEL, SERIES, TEXT
 
 DASHES = ("solid", "dot", "dash", "dashdot")
 MARKERS = ("circle", "square", "diamond", "cross")
@@ -28,7 +31,8 @@ class Series:
 class Chart:
     """A chart: axis titles, series, how they are drawn, and a logarithmic x axis if `log_x`.
 
-    describe: what the chart shows, for screen readers. mark: an x value to draw a line at.
+    describe: what the chart shows, for screen readers. mark: an x value to draw a line at. earth: a JPEG of the
+    whole Earth in plate carrée to draw below points whose x and y are longitude and latitude.
     """
 
     x: str
@@ -38,6 +42,7 @@ class Chart:
     kind: Literal["lines", "bars", "points"] = "lines"
     log_x: bool = False
     mark: float | None = None
+    earth: bytes = b""
 
 
 def plotly_chart(chart: Chart, height: int = 300) -> go.Figure:
@@ -58,6 +63,14 @@ def plotly_chart(chart: Chart, height: int = 300) -> go.Figure:
         )
     if chart.mark is not None:
         figure.add_vline(x=chart.mark, line={"color": TEXT, "dash": "dot", "width": 1.5})
+    if chart.earth:
+        figure.add_layout_image(
+            source=data_url("", chart.earth), xref="x", yref="y", x=-180, y=90, sizex=360, sizey=180,
+            sizing="stretch", layer="below",
+        )  # fmt: skip
+        figure.update_xaxes(range=[-180, 180], showgrid=False, constrain="domain")
+        figure.update_yaxes(range=[-90, 90], showgrid=False, scaleanchor="x", constrain="domain")
+        figure.update_traces(marker={"line": {"color": ON_MODEL, "width": 1}})
     figure.update_xaxes(title=chart.x, gridcolor=GRID, type="log" if chart.log_x else None)
     figure.update_yaxes(title=chart.y, gridcolor=GRID, zeroline=False)
     figure.update_layout(
@@ -91,6 +104,9 @@ def draw_chart(axes: Any, chart: Chart) -> None:
                 label=series.name,
                 color=colour,
             )
+    if chart.earth:
+        earth = cv2.imdecode(np.frombuffer(chart.earth, np.uint8), cv2.IMREAD_COLOR_RGB)
+        axes.imshow(earth, extent=(-180, 180, -90, 90), zorder=0)
     if chart.log_x:
         axes.set_xscale("log")
     if chart.mark is not None:

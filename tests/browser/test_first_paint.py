@@ -11,7 +11,7 @@ from tests.globe_tables import write_world
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 MEASURES = Path(__file__).parent / "measures.js"
-PAGES = ("", "Mask_Lab", "Scale_Lab?sel=scales;count:3", "Globe", "Evaluate", "Train")
+PAGES = ("", "Mask_Lab", "Scale_Lab?sel=scales;count:3", "Globe", "Evaluate", "Train", "Learn?lesson=patches")
 MOST_SHIFT = 0.05
 
 

@@ -165,7 +165,7 @@ def test_a_tour_is_dismissed_for_good(local_page: Page, serve: Callable[..., str
     page = local_page
     page.set_viewport_size({"width": 1400, "height": 1000})
     page.goto(f"{serve(ROOT / 'serve.py')}/Mask_Lab")
-    page.get_by_role("button", name="Take the tour").click()
+    page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_text("1 of 5")).to_be_visible()
     page.get_by_role("button", name="Next").click()
     expect(page.get_by_text("2 of 5")).to_be_visible()
@@ -175,7 +175,7 @@ def test_a_tour_is_dismissed_for_good(local_page: Page, serve: Callable[..., str
     page.reload()
     expect(page.locator('[data-panel="combined"] img').first).to_be_visible()
     settled(page)
-    expect(page.get_by_role("button", name="Take the tour")).to_have_count(0)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_have_count(0)
     assert "no tour mask lab" in json.loads(page.evaluate("localStorage.getItem('earth-mae-learn')"))
 
 

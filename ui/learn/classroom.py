@@ -14,10 +14,13 @@ from ui.shell.escaping import plain
 PARAMETERS = ("lesson", "network", "class", "teacher", "present")
 PANELS = ("Read", "Predict", "Answer", "Why")
 LARGE_TYPE = """<style>
-[data-testid=stMain] p, [data-testid=stMain] li, [data-testid=stMain] label { font-size: 1.45rem; line-height: 1.45 }
-[data-testid=stMain] h1 { font-size: 3rem } [data-testid=stMain] h2 { font-size: 2rem }
-[data-testid=stCaptionContainer] p { font-size: 1.1rem }
+[data-testid=stSidebar], [data-testid=stExpandSidebarButton] { display: none }
+[data-testid=stMain] p, [data-testid=stMain] li { font-size: 1.45rem; line-height: 1.45 }
+[data-testid=stMain] :is(label, button, a) p { font-size: 1.1rem }
+[data-testid=stMain] h1 { font-size: 1.4rem } [data-testid=stMain] h2 { font-size: 2.4rem }
+[data-testid=stMain] [data-testid=stCaptionContainer] p { font-size: 1.1rem }
 </style>"""
+"""Presenter mode: large type, and the whole width for one panel."""
 
 
 def boards() -> Boards:

@@ -78,7 +78,7 @@ def predict(lesson: Lesson, shown: Finding) -> None:
         sent = st.button("Commit my prediction", type="primary", key=f"commit {lesson.id}")
         st.caption("Commit first: what the network does is shown afterwards.")
     with right:
-        pictures(shown, abreast=2)
+        pictures(shown, abreast=2 if len(shown.pictures) <= 4 else 4)
     if sent:
         with left:
             prediction = lesson.question.read(raw)
@@ -154,7 +154,7 @@ def onwards(lesson: Lesson, kept: dict[str, str]) -> None:
 def pictures(found: Finding, abreast: int = 0) -> None:
     """The pictures of a finding."""
     if found.pictures:
-        st.html(sheet(found.pictures, abreast=abreast or min(len(found.pictures), 4), least_px=120))
+        st.html(sheet(found.pictures, abreast=abreast or min(len(found.pictures), 4), least_px=100))
 
 
 def chart(lesson: Lesson, found: Finding, where: str) -> None:

@@ -35,7 +35,7 @@ def _steps(lab: str) -> None:
         onward, away = st.columns(2)
         with onward:
             if at < len(steps) - 1:
-                label = "Take the tour" if at < 0 else "Next"
+                label = "Start" if at < 0 else "Next"
                 st.button(label, key=f"{name} next", on_click=state.keep, args=(name, at + 1))
         with away:
             label = "No, thanks" if at < 0 else "End tour"

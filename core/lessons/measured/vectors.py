@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +22,9 @@ from ...judge import judge
 from ...masking import MaskSpec
 from ...units import metres
 from ...viz.chart import Chart, Series
+from ...viz.sheet import jpeg
 from ..bench import REGIONS, Bench
-from ..drawing import image_panel
+from ..drawing import BLUE_MARBLE, image_panel
 from ..spec import Answer, Finding
 
 # --- 8. Context changes a patch ---
@@ -103,7 +105,9 @@ def show_region(bench: Bench, region: str = "Sahara") -> Finding:
     chosen = np.flatnonzero(crops.labels == crops.names.index(region))[:3]
     note = f"{metres(crops.gsd_m)} per pixel"
     return Finding(
-        pictures=tuple(image_panel(crops.images[n], f"{region} {n}", f"{region}", note) for n in chosen)
+        pictures=tuple(
+            image_panel(crops.images[n], f"{region} {n}", region, note, BLUE_MARBLE) for n in chosen
+        )
     )
 
 
@@ -125,8 +129,15 @@ def measure_far(bench: Bench, region: str = "Sahara") -> Finding:
         ),
         f"Map of the {TOP} tiles most like the middle of {region}, those farther than {FAR_KM:,.0f} km.",
         kind="points",
+        earth=bench.once("small earth", lambda: small_earth(bench)),
     )
     return Finding({**numbers, "far": float(len(far))}, chart=chart)
+
+
+def small_earth(bench: Bench) -> bytes:
+    """The Blue Marble as a JPEG of 1080 x 540 pixels."""
+    earth = np.ascontiguousarray(np.moveaxis(bench.blue_marble(), 0, -1))
+    return jpeg(cv2.resize(earth, (1080, 540), interpolation=cv2.INTER_AREA), 85)
 
 
 def _columns(lonlat: NDArray[np.float64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -164,7 +175,7 @@ def show_regions(bench: Bench) -> Finding:
     note = f"{metres(crops.gsd_m)} per pixel"
     return Finding(
         pictures=tuple(
-            image_panel(crops.images[n], crops.names[label], crops.names[label], note)
+            image_panel(crops.images[n], crops.names[label], crops.names[label], note, BLUE_MARBLE)
             for label, n in enumerate(first)
         )
     )
@@ -291,7 +302,9 @@ def show_marks(bench: Bench) -> Finding:
     first = {name: int(np.flatnonzero(crops.labels == crops.names.index(name))[0]) for name in names}
     note = f"{metres(crops.gsd_m)} per pixel"
     return Finding(
-        pictures=tuple(image_panel(crops.images[n], name, name, note) for name, n in first.items())
+        pictures=tuple(
+            image_panel(crops.images[n], name, name, note, BLUE_MARBLE) for name, n in first.items()
+        )
     )
 
 
