@@ -54,7 +54,7 @@ def _patches(lesson: Lesson, shown: Finding) -> Any:
         jpeg(shown.pictures[-1].pixels), rows, cols, marked, key, label="Your prediction", max_width_px=380
     )
     st.caption(
-        f"Click a patch to mark it, or move with the arrow keys and press space. Marked: {int(marked.sum())}."
+        f"Click a patch to mark it, or move with the arrow keys and press space. Marked: {marked.sum():d}."
     )
     return marked
 

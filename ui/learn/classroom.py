@@ -109,7 +109,7 @@ def present(lesson: Lesson, model: str, board: Board | None) -> None:
     match PANELS[at]:
         case "Read":
             for sentence in lesson.prose:
-                st.markdown(sentence)
+                st.markdown(plain(sentence))
         case "Predict":
             st.markdown(f"**{plain(lesson.ask)}**")
             lesson_view.pictures(results.setup(lesson, model), abreast=3)

@@ -41,16 +41,16 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
     with st.spinner("Loading the network", show_time=True):
         shown = results.setup(lesson, model)
     made = attempt(lesson)
-    st.markdown("### Predict")
+    st.markdown("## Predict")
     if made is None:
         predict(lesson, shown)
         return
     pictures(shown, abreast=3)
     st.markdown(f"**{plain(lesson.ask)}**")
     st.info(f"Your prediction: {plain(lesson.question.text(made.prediction))}", icon=":material/lock:")
-    st.markdown("### Try it")
+    st.markdown("## Try it")
     act(lesson, model, shown)
-    st.markdown("### Check")
+    st.markdown("## Check")
     if not made.checked:
         if st.button("Show the answer", type="primary", key=f"check {lesson.id}"):
             state.keep(f"attempt {lesson.id}", Attempt(made.prediction, checked=True))
@@ -64,7 +64,7 @@ def show(lesson: Lesson, model: str, kept: dict[str, str]) -> None:
 
 def read(lesson: Lesson) -> None:
     """The three sentences, and the words that they use."""
-    st.markdown(" ".join(lesson.prose))
+    st.markdown(" ".join(plain(sentence) for sentence in lesson.prose))
     with st.popover("Words in this lesson", icon=":material/menu_book:"):
         st.markdown("\n".join(f"- **{term}**: {TERMS[term]}." for term in lesson.terms))
 
@@ -122,7 +122,7 @@ def verdict(lesson: Lesson, model: str, made: Attempt) -> Checked:
 
 def explain(lesson: Lesson) -> None:
     """Why it is so, and the part for experts."""
-    st.markdown("### Why")
+    st.markdown("## Why")
     st.markdown(lesson.debrief)
     with st.expander("Go deeper", icon=":material/functions:"):
         st.markdown(lesson.deeper.text)
@@ -145,7 +145,7 @@ def onwards(lesson: Lesson, kept: dict[str, str]) -> None:
         with following:
             st.page_link(
                 PAGE,
-                label=f"Next: {after.title}",
+                label=f"Next: {plain(after.title)}",
                 icon=":material/arrow_forward:",
                 query_params={**kept, "lesson": after.id},
             )

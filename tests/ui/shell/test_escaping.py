@@ -62,6 +62,20 @@ OURS = {
     "pages/2_Scale_Lab.py": {"done"},
     "ui/scale_lab/rows.py": {"place"},
     "ui/scale_lab/sections.py": {"scored[best]"},
+    "pages/6_Learn.py": {"number", "lesson.minutes"},
+    "ui/learn/asking.py": {"control.label", "label", "place"},
+    "ui/learn/classroom.py": {"at", "board.code", "lesson.debrief", "sentence"},
+    "ui/learn/lesson_view.py": {
+        "term",
+        "lesson.debrief",
+        "lesson.deeper.paper",
+        "lesson.deeper.text",
+        "lesson.place",
+        "lesson.prose",
+        "lesson.try_this",
+    },
+    "ui/learn/overview.py": {"board.code", "count", "lesson.minutes", "mark", "number"},
+    "ui/learn/tour.py": {"at", "lab", "label", "step.do", "step.notice"},
 }
 """Names that hold a number or words of our own: whoever adds one has looked at where it comes from."""
 
