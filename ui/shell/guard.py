@@ -68,10 +68,12 @@ class Guard:
             return
         if scope["type"] == "websocket":
             await self._app(scope, _without_cache_clearing(receive), send)
-        elif self._quota.concerns(scope):
+        elif self._quota.applies_to(scope):
             await self._quota.answer(self._app, scope, receive, send)
         else:
-            await self._app(scope, receive, send if OWNER_COOKIE in cookies else _giving_owner(scope, send))
+            await self._app(
+                scope, receive, send if OWNER_COOKIE in cookies else _with_owner_cookie(scope, send)
+            )
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
@@ -173,22 +175,22 @@ def _without_cache_clearing(receive: Receive) -> Receive:
 
 
 def _clears_cache(data: bytes) -> bool:
-    said = BackMsg()
+    message = BackMsg()
     try:
-        said.ParseFromString(data)
+        message.ParseFromString(data)
     except Exception:  # protobuf's errors have no common class; Streamlit answers such a message itself
         return False
-    return said.WhichOneof("type") == "clear_cache"
+    return message.WhichOneof("type") == "clear_cache"
 
 
-def _giving_owner(scope: Scope, send: Send) -> Send:
+def _with_owner_cookie(scope: Scope, send: Send) -> Send:
     """Set the cookie with the key of a browser's background jobs when it opens a page."""
 
-    async def giving(message: Message) -> None:
+    async def send_with_cookie(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message["headers"])
-            asked = Headers(scope=scope).get("accept", "")
-            cached_page = message["status"] == 304 and "text/html" in asked
+            accept = Headers(scope=scope).get("accept", "")
+            cached_page = message["status"] == 304 and "text/html" in accept
             if cached_page or headers.get("content-type", "").startswith("text/html"):
                 secure = "; Secure" if is_https(scope) else ""
                 key = secrets.token_urlsafe(16)
@@ -198,7 +200,7 @@ def _giving_owner(scope: Scope, send: Send) -> Send:
                 )
         await send(message)
 
-    return giving
+    return send_with_cookie
 
 
 def _unknown() -> None:

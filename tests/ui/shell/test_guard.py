@@ -1,4 +1,4 @@
-"""What reaches this server: its own names and its own pages, with the password where one is set."""
+"""The guard: only its own host names and pages reach the server, after login if a password is set."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from core.errors import ExplorerError
 from ui.shell import guard, login, permissions, upload_quota
 from ui.shell.guard import Guard, hostname
 from ui.shell.login import Login
+from ui.shell.session_store import SessionStore
 from ui.shell.upload_quota import UploadQuota
 
 PASSWORD = "correct horse ü"
@@ -30,7 +31,7 @@ UPLOAD = "/_stcore/upload_file/{}/{}"
 
 
 def inner(held: dict[str, dict[str, Any]]) -> Starlette:
-    """What stands for Streamlit behind the guard: a page, an upload, a health check, a websocket that repeats what it hears."""
+    """A stand-in for Streamlit: a page, an upload, a health check, and a websocket that echoes."""
 
     async def page(_: Request) -> Response:
         return HTMLResponse("<p>the app</p>")
@@ -74,7 +75,7 @@ def client(
     **more: Any,
 ) -> TestClient:
     held = {} if held is None else held
-    quota = UploadQuota(lambda: held, sweep_s=None)
+    quota = UploadQuota(lambda: held, SessionStore(clean_up_s=None))
     app = inner(held)
     app.user_middleware = [Middleware(Guard, names=names, quota=quota, **more)]
     return TestClient(app, base_url=f"http://{host}", follow_redirects=False)
@@ -84,7 +85,7 @@ def client(
     "host",
     ["localhost", "LOCALHOST.", "localhost:8501", "127.0.0.1:8501", "[::1]:8501", "192.168.1.7", "[fe80::1]"],
 )
-def test_its_own_names_and_every_ip_address_are_answered(host: str) -> None:
+def test_own_names_and_ip_addresses_are_answered(host: str) -> None:
     assert client().get("/", headers={"Host": host}).status_code == 200
 
 
@@ -94,7 +95,7 @@ def test_its_own_names_and_every_ip_address_are_answered(host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8501", "2130706433.example"]
 )
-def test_another_name_is_refused_everywhere(path: str, host: str) -> None:
+def test_other_names_are_refused_on_every_path(path: str, host: str) -> None:
     answer = client().get(path, headers={"Host": host})
     assert answer.status_code == 421
     assert permissions.HOSTS_VARIABLE in answer.text
@@ -102,7 +103,7 @@ def test_another_name_is_refused_everywhere(path: str, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "a@127.0.0.1", "127.0.0.1/x", "127.0.0.1:x", "[::1", "127.0.0.1?x"])
-def test_a_host_that_is_none_is_refused(host: str) -> None:
+def test_invalid_hosts_are_refused(host: str) -> None:
     assert hostname(host) is None or not host
     assert client().get("/", headers={"Host": host}).status_code == 400
 
@@ -116,7 +117,7 @@ def websocket(to: TestClient, **headers: str) -> None:
 def test_dns_rebinding_opens_no_websocket() -> None:
     websocket(client(), Origin="http://127.0.0.1:8501")
     for headers in (
-        {"Host": "evil.example", "Origin": "http://evil.example"},  # the name was made to point here
+        {"Host": "evil.example", "Origin": "http://evil.example"},  # a name that resolves to this server
         {"Host": "127.0.0.1:8501", "Origin": "http://evil.example"},
         {"Host": "127.0.0.1:8501", "Origin": "http://127.0.0.1:9999"},
         {"Host": "127.0.0.1:8501", "Origin": "null"},
@@ -126,7 +127,7 @@ def test_dns_rebinding_opens_no_websocket() -> None:
         assert refused.value.code == guard.VIOLATION
 
 
-def test_a_name_behind_a_reverse_proxy_is_its_owners_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_owner_can_add_names_for_a_reverse_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(permissions.HOSTS_VARIABLE, "maps.example.org, other.example.org")
     monkeypatch.setattr(guard.socket, "gethostname", lambda: "Box.lan")
     names = guard.server_names()
@@ -135,7 +136,7 @@ def test_a_name_behind_a_reverse_proxy_is_its_owners_to_give(monkeypatch: pytest
     assert client(names).get("/", headers={"Host": "example.org"}).status_code == 421
 
 
-def test_a_foreign_origin_makes_nobody_look_anything_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_origin_causes_no_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, timeout: asked.append(url))
     monkeypatch.setattr(net_util, "get_internal_ip", net_util.get_internal_ip)
@@ -159,36 +160,36 @@ def locked() -> TestClient:
 @pytest.mark.parametrize(
     "path", ["/", "/Mask_Lab", "/points/x", "/static/main.js", "/_stcore/upload_file/a/b", "/login"]
 )
-def test_without_the_password_nothing_is_served(locked: TestClient, path: str) -> None:
+def test_nothing_is_served_without_the_password(locked: TestClient, path: str) -> None:
     for method in ("GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD"):
         answer = locked.request(method, path)
         assert answer.status_code == 401, method
         assert "the app" not in answer.text and "points" not in answer.text
     with pytest.raises(WebSocketDisconnect):
         websocket(locked)
-    assert locked.get("/_stcore/health").text == "ok"  # for what watches over the server
+    assert locked.get("/_stcore/health").text == "ok"  # for monitoring
     assert locked.put("/_stcore/health").status_code == 401
 
 
-def test_the_password_opens_everything_and_returns_to_the_link(locked: TestClient) -> None:
+def test_login_opens_everything_and_returns_to_the_link(locked: TestClient) -> None:
     form = locked.get("/Mask_Lab?gsd=10&x=%3Cb%3E", headers={"Accept": "text/html"})
     assert form.status_code == 401 and "<b>" not in form.text
     to = re.search(r'name="next" value="([^"]*)"', form.text)
     assert to and to[1] == "/Mask_Lab?gsd=10&amp;x=%3Cb%3E"
-    given = locked.post("/login", data={"password": PASSWORD, "next": "/Mask_Lab?gsd=10"})
-    assert (given.status_code, given.headers["location"]) == (303, "/Mask_Lab?gsd=10")
-    cookie = given.headers["set-cookie"]
+    response = locked.post("/login", data={"password": PASSWORD, "next": "/Mask_Lab?gsd=10"})
+    assert (response.status_code, response.headers["location"]) == (303, "/Mask_Lab?gsd=10")
+    cookie = response.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=lax" in cookie and "Secure" not in cookie
     assert PASSWORD not in cookie
     for path in ("/", "/points/x", "/static/main.js"):
         assert locked.get(path).status_code == 200
-    websocket(locked, Cookie=f"{login.COOKIE}={given.cookies[login.COOKIE]}")
+    websocket(locked, Cookie=f"{login.COOKIE}={response.cookies[login.COOKIE]}")
 
 
-def test_behind_https_the_cookies_are_for_https_only() -> None:
+def test_cookies_are_secure_behind_https() -> None:
     to = client(login=Login(PASSWORD))
-    given = to.post("/login", data={"password": PASSWORD}, headers={"X-Forwarded-Proto": "https"})
-    assert "Secure" in given.headers["set-cookie"]
+    response = to.post("/login", data={"password": PASSWORD}, headers={"X-Forwarded-Proto": "https"})
+    assert "Secure" in response.headers["set-cookie"]
 
 
 @pytest.mark.parametrize(
@@ -202,18 +203,18 @@ def test_behind_https_the_cookies_are_for_https_only() -> None:
         "/" + "x" * 3000,
     ],
 )
-def test_the_form_leads_to_no_other_site(locked: TestClient, to: str) -> None:
+def test_login_never_redirects_to_another_site(locked: TestClient, to: str) -> None:
     assert locked.post("/login", data={"password": PASSWORD, "next": to}).headers["location"] == "/"
 
 
 @pytest.mark.parametrize(
     "forged", ["", ".", "99999999999.", "99999999999.abc", "99999999999.é", "-1.x", "9" * 400 + ".x", "1e9.x"]
 )
-def test_a_forged_cookie_is_none(forged: str) -> None:
+def test_forged_cookies_are_refused(forged: str) -> None:
     assert not Login(PASSWORD).holds({login.COOKIE: forged})
 
 
-def test_a_cookie_ends_with_its_time_and_with_the_server() -> None:
+def test_a_login_expires_and_ends_with_the_server() -> None:
     now = [1_000_000.0]
     one = Login(PASSWORD, lambda: now[0])
     cookie = {
@@ -227,17 +228,17 @@ def test_a_cookie_ends_with_its_time_and_with_the_server() -> None:
     assert not one.holds(cookie)
 
 
-def test_guessing_is_slowed_down(locked: TestClient) -> None:
-    for _ in range(login.MOST_WRONG):
+def test_wrong_passwords_are_limited(locked: TestClient) -> None:
+    for _ in range(login.MAX_WRONG):
         assert locked.post("/login", data={"password": "guess"}).status_code == 401
     blocked = locked.post("/login", data={"password": PASSWORD})
     assert blocked.status_code == 429 and 0 < int(blocked.headers["retry-after"]) <= login.WINDOW_S
 
 
-def test_guesses_from_many_addresses_are_counted_together_and_forgotten_in_time() -> None:
+def test_wrong_passwords_are_counted_over_all_addresses_and_expire() -> None:
     now = [0.0]
     attempts = login.Attempts(lambda: now[0])
-    for n in range(login.MOST_WRONG_IN_ALL):
+    for n in range(login.MAX_WRONG_IN_ALL):
         assert attempts.wait_s(f"10.0.0.{n}") == 0
         attempts.wrong(f"10.0.0.{n}")
     assert attempts.wait_s("10.9.9.9") == login.WINDOW_S
@@ -245,14 +246,14 @@ def test_guesses_from_many_addresses_are_counted_together_and_forgotten_in_time(
     assert attempts.wait_s("10.9.9.9") == 0
 
 
-def test_the_record_of_guesses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "MOST_ADDRESSES", 10)
+def test_memory_of_wrong_passwords_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(login, "MAX_ADDRESSES", 10)
     now = [0.0]
     attempts = login.Attempts(lambda: now[0])
     for n in range(1000):
         now[0] += login.WINDOW_S / 5
         attempts.wrong(str(n))
-    assert len(attempts._wrong) <= 10 and len(attempts._all) <= login.MOST_WRONG_IN_ALL
+    assert len(attempts._wrong) <= 10 and len(attempts._all) <= login.MAX_WRONG_IN_ALL
 
 
 def test_a_body_longer_than_the_form_is_not_read(locked: TestClient) -> None:
@@ -269,7 +270,7 @@ def cleared(to: TestClient) -> bool:
         return first.WhichOneof("type") == "clear_cache"
 
 
-def test_no_visitor_clears_the_caches_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visitors_cannot_clear_the_shared_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(permissions.ALLOW_VARIABLE, "")
     assert not cleared(client())
     monkeypatch.setenv(permissions.ALLOW_VARIABLE, "clear-cache")
@@ -279,12 +280,20 @@ def test_no_visitor_clears_the_caches_of_all(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("address", "variables", "others"),
     [
-        ("127.0.0.1", {}, False), ("localhost", {}, False), ("::1", {}, False), ("unix:///run/x", {}, False),
-        ("0.0.0.0", {}, True), ("::", {}, True), (None, {}, True), ("192.168.1.7", {}, True), ("maps.example.org", {}, True),
-        ("127.0.0.1", {permissions.HOSTS_VARIABLE: "maps.example.org"}, True), ("127.0.0.1", {permissions.PASSWORD_VARIABLE: "x"}, True),
+        ("127.0.0.1", {}, False),
+        ("localhost", {}, False),
+        ("::1", {}, False),
+        ("unix:///run/x", {}, False),
+        ("0.0.0.0", {}, True),
+        ("::", {}, True),
+        (None, {}, True),
+        ("192.168.1.7", {}, True),
+        ("maps.example.org", {}, True),
+        ("127.0.0.1", {permissions.HOSTS_VARIABLE: "maps.example.org"}, True),
+        ("127.0.0.1", {permissions.PASSWORD_VARIABLE: "x"}, True),
     ],
-)  # fmt: skip
-def test_where_it_serves_others_training_is_its_owners_to_allow(
+)
+def test_training_needs_permission_on_a_server_for_others(
     monkeypatch: pytest.MonkeyPatch, address: str | None, variables: dict[str, str], others: bool
 ) -> None:
     for name, value in variables.items():
@@ -301,7 +310,7 @@ def test_where_it_serves_others_training_is_its_owners_to_allow(
     assert not permissions.may("train")
 
 
-def test_a_page_gives_the_key_of_jobs_in_a_cookie_once() -> None:
+def test_a_page_sets_the_owner_cookie_once() -> None:
     to = client()
     first = to.get("/")
     key = first.cookies[guard.OWNER_COOKIE]
@@ -316,14 +325,14 @@ def put(to: TestClient, session: str, file: str, size: int) -> int:
     return to.put(UPLOAD.format(session, file), content=bytes(size)).status_code
 
 
-def test_uploads_have_a_total_for_each_session_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_quota, "MOST_BYTES", 1000)
-    monkeypatch.setattr(upload_quota, "MOST_BYTES_IN_ALL", 1500)
+def test_upload_size_is_limited_per_session_and_in_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_quota, "MAX_BYTES", 1000)
+    monkeypatch.setattr(upload_quota, "MAX_BYTES_IN_ALL", 1500)
     held: dict[str, dict[str, Any]] = {}
     to = client(held=held)
     assert put(to, "alice", "1", 600) == 204
     assert put(to, "alice", "2", 600) == 413
-    assert put(to, "alice", "1", 900) == 204  # in the place of the first
+    assert put(to, "alice", "1", 900) == 204  # replaces the first
     assert put(to, "bob", "1", 400) == 204
     assert put(to, "carol", "1", 400) == 413
     assert {name: sum(len(file.data) for file in files.values()) for name, files in held.items()} == {
@@ -334,16 +343,16 @@ def test_uploads_have_a_total_for_each_session_and_for_all(monkeypatch: pytest.M
     assert put(to, "carol", "1", 400) == 204
 
 
-def test_uploads_have_an_end_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_quota, "MOST_FILES", 2)
+def test_number_of_uploads_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload_quota, "MAX_FILES", 2)
     to = client()
     assert [put(to, "alice", str(n), 0) for n in range(3)] == [204, 204, 413]
 
 
-def test_what_is_on_its_way_counts_and_what_has_no_length_is_refused() -> None:
-    quota = UploadQuota(dict, sweep_s=None)
+def test_uploads_in_progress_count_and_need_a_length() -> None:
+    quota = UploadQuota(dict, SessionStore(clean_up_s=None))
     first, second = object(), object()
-    assert not quota.reserve(first, "alice", "1", upload_quota.MOST_BYTES - 10)
+    assert not quota.reserve(first, "alice", "1", upload_quota.MAX_BYTES - 10)
     assert "allowed per visitor" in quota.reserve(second, "alice", "2", 11)
     quota.release(first)
     assert not quota.reserve(second, "alice", "2", 11)
@@ -351,14 +360,16 @@ def test_what_is_on_its_way_counts_and_what_has_no_length_is_refused() -> None:
     assert answer.status_code == 411
 
 
-def test_files_of_a_session_that_is_gone_are_let_go_before_anybody_else_connects(
+def test_files_of_a_closed_session_are_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     held = {name: {"1": SimpleNamespace(data=b"x")} for name in ("alice", "bob")}
     monkeypatch.setattr(upload_quota, "_remove", held.pop)
-    there = {"alice", "bob"}
-    quota = UploadQuota(lambda: held, alive=lambda one: one in there, grace_s=0.0, sweep_s=None)
-    quota.sweep()
-    there.remove("alice")
-    quota.sweep()
+    connected = {"alice", "bob"}
+    sessions = SessionStore(lambda one: one in connected, grace_s=0.0, clean_up_s=None)
+    UploadQuota(lambda: held, sessions)
+    sessions.clean_up()
+    assert set(held) == {"alice", "bob"}
+    connected.remove("alice")
+    sessions.clean_up()
     assert set(held) == {"bob"}
