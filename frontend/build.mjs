@@ -8,20 +8,31 @@ import { build } from "vite";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const assets = join(here, "../ui/components/earth_mae_components/assets");
-const entries = { mask_painter: "src/painter/index.ts", compare: "src/compare/index.ts", linked_globe: "src/globe/index.ts" };
+const entries = {
+  mask_painter: "src/painter/index.ts",
+  compare: "src/compare/index.ts",
+  linked_globe: "src/globe/index.ts",
+};
 
 function sourceFiles(folder) {
-  return readdirSync(folder, { withFileTypes: true })
-    .flatMap((item) => (item.isDirectory() ? sourceFiles(join(folder, item.name)) : [join(folder, item.name)]));
+  return readdirSync(folder, { withFileTypes: true }).flatMap((item) =>
+    item.isDirectory() ? sourceFiles(join(folder, item.name)) : [join(folder, item.name)],
+  );
 }
 
 // The same rule as tests/frontend/test_built_files.py: SHA-256 over "path NUL bytes NUL" of the sorted files.
 function sourceHash() {
-  const files = ["build.mjs", "package.json", "package-lock.json", "tsconfig.json"].map((name) => join(here, name));
+  const files = ["build.mjs", "package.json", "package-lock.json", "tsconfig.json"].map((name) =>
+    join(here, name),
+  );
   files.push(...sourceFiles(join(here, "src")));
   const hash = createHash("sha256");
   for (const name of files.map((file) => relative(here, file).replaceAll("\\", "/")).sort()) {
-    hash.update(name).update("\0").update(readFileSync(join(here, name))).update("\0");
+    hash
+      .update(name)
+      .update("\0")
+      .update(readFileSync(join(here, name)))
+      .update("\0");
   }
   return hash.digest("hex");
 }
@@ -37,15 +48,28 @@ function bundledPackages(moduleIds) {
     const found = id.replace(/\0/g, "").match(/^(.*\/node_modules\/(?:@[^/]+\/)?[^/]+)\//);
     if (found) folders.add(found[1]);
   }
-  return [...folders].sort().map((folder) => {
-    const card = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-    return { name: card.name, version: card.version, licence: card.license ?? "see text", text: licenceText(folder) };
-  }).sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return [...folders]
+    .sort()
+    .map((folder) => {
+      const card = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+      return {
+        name: card.name,
+        version: card.version,
+        licence: card.license ?? "see text",
+        text: licenceText(folder),
+      };
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 function writeLicences(name, packages) {
-  const head = `What ${name}.js bundles: ${packages.length || "nothing but its own sources"}${packages.length ? " packages" : ""}.\n`;
-  const parts = packages.map((p) => `${"=".repeat(78)}\n${p.name} ${p.version} (${p.licence})\n\n${p.text ?? "The package carries no licence file."}\n`);
+  const count = packages.length ? `${packages.length} packages` : "nothing but its own sources";
+  const head = `What ${name}.js bundles: ${count}.\n`;
+  const parts = packages.map(
+    (p) =>
+      `${"=".repeat(78)}\n${p.name} ${p.version} (${p.licence})\n\n` +
+      `${p.text ?? "The package carries no licence file."}\n`,
+  );
   writeFileSync(join(assets, `${name}.licences.txt`), [head, ...parts].join("\n"));
 }
 
@@ -64,9 +88,13 @@ for (const [name, entry] of Object.entries(entries)) {
     },
   });
   const chunks = result[0].output;
-  if (chunks.length !== 1) throw new Error(`${name}: expected one file, got ${chunks.map((chunk) => chunk.fileName).join(", ")}`);
+  if (chunks.length !== 1)
+    throw new Error(`${name}: expected one file, got ${chunks.map((chunk) => chunk.fileName).join(", ")}`);
   const file = join(assets, `${name}.js`);
-  writeFileSync(file, `/*! ${name} sources-sha256:${hash} licences: ${name}.licences.txt */\n${chunks[0].code}`);
+  writeFileSync(
+    file,
+    `/*! ${name} sources-sha256:${hash} licences: ${name}.licences.txt */\n${chunks[0].code}`,
+  );
   writeLicences(name, bundledPackages(chunks[0].moduleIds ?? Object.keys(chunks[0].modules)));
   console.log(`${name}.js ${(statSync(file).size / 1e3).toFixed(0)} kB`);
 }

@@ -1,5 +1,5 @@
 // A patch mask as base64url of packed bits, row-major, first patch in the highest bit.
-// The Python twin is earth_mae_components/bitmap.py.
+// earth_mae_components/bitmap.py does the same in Python.
 
 export function encodeBits(cells: Uint8Array): string {
   const packed = new Uint8Array((cells.length + 7) >> 3);

@@ -1,23 +1,24 @@
-// Who changed a value last, the person here or the page in Python? Every value sent from here carries a revision, and Python passes the
-// newest revision it has acted on (`known`). While that is older than ours, what Python passes was decided without our last value, and
-// its answer to that value is on its way; once it is ours, what Python passes counts.
+// Who changed a value last, the user in the browser or the page in Python? Every value that is sent carries a
+// revision, and Python returns the newest revision that it has applied (`known`). While that is older than
+// the last one sent, Python has not seen the last value yet and its own value is ignored; afterwards Python's
+// value applies.
 
 export class Echo {
   revision = 0;
 
-  constructor(private agreed: string) {}
+  constructor(private last: string) {}
 
-  /** Note what goes to Python; gives its revision. */
+  /** Record a value that is sent to Python; return its revision. */
   send(text: string): number {
-    this.agreed = text;
+    this.last = text;
     return ++this.revision;
   }
 
-  /** Whether Python, which knows our last value, wants another one. */
+  /** Whether Python passes a new value after it has seen the last one sent. */
   isNews(text: string, known: number): boolean {
     this.revision = Math.max(this.revision, known);
-    if (known < this.revision || text === this.agreed) return false;
-    this.agreed = text;
+    if (known < this.revision || text === this.last) return false;
+    this.last = text;
     return true;
   }
 }

@@ -1,4 +1,4 @@
-// One living instance per place on the page: Streamlit calls a component's default export again for new data.
+// One instance per parent element: Streamlit calls a component's default export again for new data.
 import type { FrontendRendererArgs, FrontendState } from "@streamlit/component-v2-lib";
 
 export interface Instance<Data> {
@@ -8,38 +8,38 @@ export interface Instance<Data> {
 
 export type Send = (name: string, value: unknown) => void;
 
-interface Held<Data> {
+interface Mounted<Data> {
   instance: Instance<Data>;
   send: Send;
 }
 
 export function mounted<Data>(css: string, create: (root: HTMLElement, send: Send) => Instance<Data>) {
-  const living = new Map<HTMLElement | ShadowRoot, Held<Data>>();
+  const mounts = new Map<HTMLElement | ShadowRoot, Mounted<Data>>();
 
-  // Streamlit also runs a cleanup when new data overtakes a call still under way, with the place alive and in use (seen in 1.67:
-  // strokes were lost). So a cleanup only asks for this look round: what has left the document is destroyed, the rest lives on.
-  const sweep = () => {
-    for (const [place, { instance }] of living) {
-      if (place.isConnected) continue;
-      living.delete(place);
+  // Streamlit 1.67 also runs a cleanup when new data arrives during a call, while the element is still in
+  // use; strokes were lost. Therefore a cleanup destroys only instances whose parent has left the document.
+  const cleanUp = () => {
+    for (const [parent, { instance }] of mounts) {
+      if (parent.isConnected) continue;
+      mounts.delete(parent);
       instance.destroy();
     }
   };
 
   return ({ data, parentElement, setStateValue }: FrontendRendererArgs<FrontendState, Data>) => {
-    sweep();
-    let held = living.get(parentElement);
-    if (!held) {
+    cleanUp();
+    let mount = mounts.get(parentElement);
+    if (!mount) {
       const style = document.createElement("style");
       style.textContent = css;
       const root = document.createElement("div");
       parentElement.append(style, root);
-      const link = {} as Held<Data>;
-      link.instance = create(root, (name, value) => link.send(name, value));
-      living.set(parentElement, (held = link));
+      const created = {} as Mounted<Data>;
+      created.instance = create(root, (name, value) => created.send(name, value));
+      mounts.set(parentElement, (mount = created));
     }
-    held.send = setStateValue as Send;
-    held.instance.update(data);
-    return () => void setTimeout(sweep);
+    mount.send = setStateValue as Send;
+    mount.instance.update(data);
+    return () => void setTimeout(cleanUp);
   };
 }

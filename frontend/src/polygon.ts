@@ -1,4 +1,4 @@
-// Which points lie inside a polygon: the even-odd rule in double precision.
+// Which points are inside a polygon, by the even-odd rule in double precision.
 // earth_mae_components/polygon.py does the same operations in the same order, so both agree on every point.
 
 export type Ring = ReadonlyArray<readonly [number, number]>;
@@ -14,7 +14,10 @@ export function isInside(ring: Ring, x: number, y: number): boolean {
   return inside;
 }
 
-/** One byte a point (interleaved pairs): 1 inside. `wraps`: the first value is a longitude, also tried a full turn either way. */
+/**
+ * One byte per point (interleaved pairs), 1 if inside. `wraps`: the first value is a longitude; a ring may
+ * cross 180.
+ */
 export function insideMask(ring: Ring, pairs: Float32Array, wraps: boolean): Uint8Array {
   const found = new Uint8Array(pairs.length / 2);
   if (ring.length < 3) return found;
@@ -31,7 +34,7 @@ export function insideMask(ring: Ring, pairs: Float32Array, wraps: boolean): Uin
   return found;
 }
 
-/** Base64url of little-endian float32 pairs, the text that goes to Python and into links. */
+/** Base64url of little-endian float32 pairs, as sent to Python and used in links. */
 export function encodeRing(ring: Ring): string {
   const bytes = new DataView(new ArrayBuffer(8 * ring.length));
   ring.forEach(([x, y], i) => {
@@ -46,10 +49,13 @@ export function encodeRing(ring: Ring): string {
 export function decodeRing(text: string): [number, number][] {
   const packed = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   const bytes = new DataView(Uint8Array.from(packed, (letter) => letter.charCodeAt(0)).buffer);
-  return Array.from({ length: bytes.byteLength >> 3 }, (_, i) => [bytes.getFloat32(8 * i, true), bytes.getFloat32(8 * i + 4, true)]);
+  return Array.from({ length: bytes.byteLength >> 3 }, (_, i) => [
+    bytes.getFloat32(8 * i, true),
+    bytes.getFloat32(8 * i + 4, true),
+  ]);
 }
 
-/** Drop vertices that lie within `tolerance` of the line between their neighbours (Douglas and Peucker 1973). */
+/** Drop vertices within `tolerance` of the line between their neighbours (Douglas and Peucker 1973). */
 export function simplified(ring: Ring, tolerance: number): [number, number][] {
   if (ring.length < 3) return ring.map(([x, y]) => [x, y]);
   const keep = new Uint8Array(ring.length);
@@ -71,6 +77,7 @@ export function simplified(ring: Ring, tolerance: number): [number, number][] {
 
 function distanceToSegment([x, y]: Ring[number], [x1, y1]: Ring[number], [x2, y2]: Ring[number]): number {
   const [dx, dy] = [x2 - x1, y2 - y1];
-  const along = dx || dy ? Math.min(Math.max(((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy), 0), 1) : 0;
+  const along =
+    dx || dy ? Math.min(Math.max(((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy), 0), 1) : 0;
   return Math.hypot(x - x1 - along * dx, y - y1 - along * dy);
 }

@@ -1,4 +1,4 @@
-// Compare two pictures of one place by wiping, flipping or fading, and read both under the pointer.
+// Compare two pictures of one place by wiping, flipping or fading; a probe reads both under the pointer.
 import { h, iconButton, keepKeys } from "../dom";
 import { mounted, type Instance } from "../mount";
 import toolbarCss from "../toolbar.css?inline";
@@ -39,8 +39,16 @@ class Compare implements Instance<CompareData> {
   private readonly pin = h("div", { class: "pin", hidden: true });
   private readonly leftTag = h("div", { class: "tag left" });
   private readonly rightTag = h("div", { class: "tag right" });
-  private readonly stage = h("div", { class: "stage", tabindex: "0", role: "group" },
-    this.left, this.right, this.line, this.pin, this.leftTag, this.rightTag);
+  private readonly stage = h(
+    "div",
+    { class: "stage", tabindex: "0", role: "group" },
+    this.left,
+    this.right,
+    this.line,
+    this.pin,
+    this.leftTag,
+    this.rightTag,
+  );
   private readonly bar = h("div", { class: "bar" });
   private readonly slider = h("input", { type: "range", min: "0", max: "100", step: "1", class: "position" });
   private readonly probe = h("div", { class: "probe" });
@@ -51,9 +59,22 @@ class Compare implements Instance<CompareData> {
 
   constructor(root: HTMLElement) {
     root.className = "compare";
-    for (const [mode, label, key, paths] of MODES) this.buttons.set(mode, iconButton(label, key, paths, () => this.choose(mode)));
-    this.blink = iconButton("Blink: flip by itself", "Space holds", '<path d="M5 4v16l14-8Z"/>', () => this.toggleBlink());
-    const modes = h("div", { class: "group", role: "group", "aria-label": "How to compare" }, ...this.buttons.values());
+    for (const [mode, label, key, paths] of MODES)
+      this.buttons.set(
+        mode,
+        iconButton(label, key, paths, () => this.choose(mode)),
+      );
+    this.blink = iconButton(
+      "Blink: flip automatically",
+      "Space flips once",
+      '<path d="M5 4v16l14-8Z"/>',
+      () => this.toggleBlink(),
+    );
+    const modes = h(
+      "div",
+      { class: "group", role: "group", "aria-label": "How to compare" },
+      ...this.buttons.values(),
+    );
     this.bar.append(modes, h("div", { class: "group" }, this.blink), this.slider);
     root.append(this.bar, this.stage, this.probe, this.spoken);
     this.slider.addEventListener("input", () => this.moveTo(Number(this.slider.value)));
@@ -88,7 +109,11 @@ class Compare implements Instance<CompareData> {
     this.leftTag.textContent = data.leftLabel;
     this.rightTag.textContent = data.rightLabel;
     this.bar.style.maxWidth = this.stage.style.maxWidth = this.probe.style.maxWidth = `${data.maxWidth}px`;
-    this.stage.setAttribute("aria-label", `${data.leftLabel} and ${data.rightLabel}. Arrow keys move the line, space flips, W wipe, F flip, O fade.`);
+    this.stage.setAttribute(
+      "aria-label",
+      `${data.leftLabel} and ${data.rightLabel}. ` +
+        "Arrow keys move the line, space flips, W wipe, F flip, O fade.",
+    );
     if (first) this.choose(data.mode);
     else this.show();
     this.showProbe();
@@ -107,12 +132,18 @@ class Compare implements Instance<CompareData> {
     const { mode } = this;
     this.slider.hidden = mode === "flip";
     this.slider.value = String(at);
-    this.slider.setAttribute("aria-label", mode === "wipe" ? "Position of the line in percent" : `Opacity of ${this.data?.rightLabel ?? "the right picture"}`);
+    this.slider.setAttribute(
+      "aria-label",
+      mode === "wipe"
+        ? "Position of the line in percent"
+        : `Opacity of ${this.data?.rightLabel ?? "the right picture"}`,
+    );
     this.blink.parentElement!.hidden = mode !== "flip";
     this.line.hidden = mode !== "wipe";
     this.line.style.left = `${at}%`;
     this.right.style.clipPath = mode === "wipe" ? `inset(0 0 0 ${at}%)` : "";
-    this.right.style.opacity = mode === "opacity" ? String(at / 100) : mode === "flip" && at === 0 ? "0" : "1";
+    this.right.style.opacity =
+      mode === "opacity" ? String(at / 100) : mode === "flip" && at === 0 ? "0" : "1";
     this.leftTag.classList.toggle("off", mode === "wipe" ? at < 3 : at > 97);
     this.rightTag.classList.toggle("off", mode === "wipe" ? at > 97 : at < 3);
   }
@@ -125,7 +156,8 @@ class Compare implements Instance<CompareData> {
   private flip(): void {
     if (this.mode !== "flip") this.choose("flip");
     this.moveTo(this.position.flip ? 0 : 100);
-    if (!this.blinking) this.spoken.textContent = this.position.flip ? this.data!.rightLabel : this.data!.leftLabel;
+    if (!this.blinking)
+      this.spoken.textContent = this.position.flip ? this.data!.rightLabel : this.data!.leftLabel;
   }
 
   private toggleBlink(): void {
@@ -135,7 +167,8 @@ class Compare implements Instance<CompareData> {
   }
 
   private sharpen(): void {
-    for (const image of [this.left, this.right]) image.classList.toggle("enlarged", image.naturalWidth < this.stage.clientWidth);
+    for (const image of [this.left, this.right])
+      image.classList.toggle("enlarged", image.naturalWidth < this.stage.clientWidth);
   }
 
   private listen(root: HTMLElement): void {
@@ -170,11 +203,19 @@ class Compare implements Instance<CompareData> {
   private key(event: KeyboardEvent): boolean {
     if (event.ctrlKey || event.metaKey || event.altKey) return false;
     const modes: Record<string, Mode> = { w: "wipe", f: "flip", o: "opacity" };
-    const steps: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, PageDown: -10, PageUp: 10, Home: -100, End: 100 };
+    const steps: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      PageDown: -10,
+      PageUp: 10,
+      Home: -100,
+      End: 100,
+    };
     if (modes[event.key.toLowerCase()]) this.choose(modes[event.key.toLowerCase()]!);
     else if (event.target !== this.stage) return false;
     else if (event.key === " ") this.flip();
-    else if (steps[event.key] && this.mode !== "flip") this.moveTo(this.position[this.mode] + steps[event.key]! * (event.shiftKey ? 10 : 1));
+    else if (steps[event.key] && this.mode !== "flip")
+      this.moveTo(this.position[this.mode] + steps[event.key]! * (event.shiftKey ? 10 : 1));
     else return false;
     return true;
   }
@@ -184,19 +225,30 @@ class Compare implements Instance<CompareData> {
     const { data, probeAt } = this;
     this.pin.hidden = !probeAt;
     if (!data || !probeAt || !left || !right) {
-      this.probe.replaceChildren(h("span", { class: "hint" }, "Point at a pixel to read both pictures."));
+      this.probe.replaceChildren(
+        h("span", { class: "hint" }, "Point at a pixel to read its value in both pictures."),
+      );
       return;
     }
     this.pin.style.left = `${100 * probeAt[0]}%`;
     this.pin.style.top = `${100 * probeAt[1]}%`;
     const [low, high] = data.range;
-    const real = (level: number) => low + (level / 255) * (high - low);
-    const row = (name: string, values: number[]) => [h("span", {}, name), ...values.map((value) => h("b", {}, value.toFixed(data.digits)))];
-    const [a, b] = [left.at(...probeAt).map(real), right.at(...probeAt).map(real)];
+    const valueOf = (level: number) => low + (level / 255) * (high - low);
+    const row = (name: string, values: number[]) => [
+      h("span", {}, name),
+      ...values.map((value) => h("b", {}, value.toFixed(data.digits))),
+    ];
+    const [a, b] = [left.at(...probeAt).map(valueOf), right.at(...probeAt).map(valueOf)];
     const place = `x ${Math.floor(probeAt[0] * left.width)}, y ${Math.floor(probeAt[1] * left.height)}`;
     this.probe.replaceChildren(
       ...[place, "R", "G", "B"].map((word) => h("span", { class: "head" }, word)),
-      ...row(data.leftLabel, a), ...row(data.rightLabel, b), ...row("Difference", b.map((value, i) => value - a[i]!)));
+      ...row(data.leftLabel, a),
+      ...row(data.rightLabel, b),
+      ...row(
+        "Difference",
+        b.map((value, i) => value - a[i]!),
+      ),
+    );
   }
 }
 

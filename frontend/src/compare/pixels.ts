@@ -1,7 +1,11 @@
 // The grey levels of a loaded picture, for the probe.
 
 export class Pixels {
-  private constructor(readonly width: number, readonly height: number, private readonly data: Uint8ClampedArray) {}
+  private constructor(
+    readonly width: number,
+    readonly height: number,
+    private readonly data: Uint8ClampedArray,
+  ) {}
 
   static of(image: HTMLImageElement): Pixels | null {
     const { naturalWidth: width, naturalHeight: height } = image;

@@ -1,4 +1,4 @@
-// Density cells for far views: points counted in cells of about equal size on screen.
+// Density cells for distant views: points counted in cells of about equal size on screen.
 import type { Paint } from "./colours";
 
 const CELL_PX = 7;
@@ -6,10 +6,12 @@ const MOST_CELLS = 200_000;
 const FEWEST_POINTS = 4000;
 const COVERED = 0.6;
 const NOWHERE = 0xffffffff;
-const EDGE = 1e-6; // degrees: what lies on the rim of the map counts with the cell inside it
-const SLOTS = 2 ** 19; // more than twice the cells, so that a free one is near
+const EDGE = 1e-6; // degrees: a point on the edge of the map counts in the cell inside it
+const SLOTS = 2 ** 19; // of the hash table: more than twice the cells
 
-/** Cells as deck.gl takes them without working on them: corners, triangles and a colour for each corner. */
+/**
+ * Cells in the form that deck.gl draws without conversion: corners, triangles, and a colour for each corner.
+ */
 export interface Cells {
   length: number;
   startIndices: Uint32Array;
@@ -25,16 +27,26 @@ export function cellSize(unitsPerPixel: number): number {
   return 2 ** Math.ceil(Math.log2(CELL_PX * unitsPerPixel));
 }
 
-/** The cells of one size: laid once, coloured anew for other colours or another selection, while their corners stay on the card. */
+/**
+ * The cells of one size: computed once; new colours or selections leave their corners on the graphics card.
+ */
 export class Tally {
   private readonly cellOf: Uint32Array;
   private readonly counts = new Uint32Array(MOST_CELLS);
   private readonly points: number = 0;
-  private readonly fixed: { startIndices: Uint32Array; getPolygon: { value: Float32Array; size: 2 }; indices: { value: Uint32Array; size: 1 } };
+  private readonly fixed: {
+    startIndices: Uint32Array;
+    getPolygon: { value: Float32Array; size: 2 };
+    indices: { value: Uint32Array; size: 1 };
+  };
   private cells = 0;
   private mean: { paint: Paint; rgb: Float32Array } | null = null;
 
-  private constructor(pairs: Float32Array, private readonly size: number, isDegrees: boolean) {
+  private constructor(
+    pairs: Float32Array,
+    private readonly size: number,
+    isDegrees: boolean,
+  ) {
     const rows = new Int32Array(MOST_CELLS);
     const cols = new Int32Array(MOST_CELLS);
     const slots = new Int32Array(SLOTS).fill(-1);
@@ -43,10 +55,13 @@ export class Tally {
       const [a, b] = [pairs[2 * i]!, pairs[2 * i + 1]!];
       if (!Number.isFinite(a + b)) continue;
       const row = Math.floor((isDegrees ? Math.min(b, 90 - EDGE) : b) / size);
-      const col = Math.floor((isDegrees ? Math.min(a, 180 - EDGE) : a) / (isDegrees ? rowWidth(row, size) : size));
+      const col = Math.floor(
+        (isDegrees ? Math.min(a, 180 - EDGE) : a) / (isDegrees ? rowWidth(row, size) : size),
+      );
       let slot = (Math.imul(row, 73_856_093) ^ Math.imul(col, 19_349_663)) & (SLOTS - 1);
       let cell = slots[slot]!;
-      while (cell >= 0 && (rows[cell] !== row || cols[cell] !== col)) cell = slots[(slot = (slot + 1) & (SLOTS - 1))]!;
+      while (cell >= 0 && (rows[cell] !== row || cols[cell] !== col))
+        cell = slots[(slot = (slot + 1) & (SLOTS - 1))]!;
       if (cell < 0) {
         cell = this.cells++;
         if (cell === MOST_CELLS) break;
@@ -61,13 +76,16 @@ export class Tally {
     this.fixed = corners(rows, cols, this.cells > MOST_CELLS ? 0 : this.cells, size, isDegrees);
   }
 
-  /** Cells of `size`, or larger ones where those would be too many to draw; on the globe (`isDegrees`) equally wide towards the poles. */
+  /**
+   * Cells of `size`, or larger ones if there are too many; on the globe (`isDegrees`) of equal width up to
+   * the poles.
+   */
   static of(pairs: Float32Array, size: number, isDegrees: boolean): Tally {
     const tally = new Tally(pairs, size, isDegrees);
     return tally.cells > MOST_CELLS ? Tally.of(pairs, 2 * size, isDegrees) : tally;
   }
 
-  /** Whether discs of `radiusPx` would cover most of the ground where points are. */
+  /** Whether discs of `radiusPx` would cover most of the area that has points. */
   isCrowded(unitsPerPixel: number, radiusPx: number): boolean {
     const cellPx = this.size / unitsPerPixel;
     const covered = (this.points * Math.PI * radiusPx ** 2) / (this.cells * cellPx ** 2);
@@ -78,7 +96,9 @@ export class Tally {
     if (this.mean?.paint !== paint) this.mean = { paint, rgb: this.meanColours(paint) };
     const { rgb } = this.mean;
     const chosen = new Uint32Array(this.cells);
-    if (selected) for (let i = 0; i < selected.length; i++) if (selected[i] && this.cellOf[i] !== NOWHERE) chosen[this.cellOf[i]!]!++;
+    if (selected)
+      for (let i = 0; i < selected.length; i++)
+        if (selected[i] && this.cellOf[i] !== NOWHERE) chosen[this.cellOf[i]!]!++;
     let fullest = 1;
     for (let cell = 0; cell < this.cells; cell++) fullest = Math.max(fullest, this.counts[cell]!);
     const value = new Uint8ClampedArray(16 * this.cells);
@@ -92,13 +112,17 @@ export class Tally {
       }
     }
     const { startIndices, getPolygon, indices } = this.fixed;
-    return { length: this.cells, startIndices, attributes: { getPolygon, indices, getFillColor: { value, size: 4 } } };
+    return {
+      length: this.cells,
+      startIndices,
+      attributes: { getPolygon, indices, getFillColor: { value, size: 4 } },
+    };
   }
 
-  /** The colour of each cell: the commonest of classes, else the mean. */
+  /** The colour of each cell: that of its most frequent class, or the mean. */
   private meanColours(paint: Paint): Float32Array {
     const rgb = new Float32Array(3 * this.cells);
-    const { rgb: given, values } = paint.colours;
+    const { rgb: isRgb, values } = paint.colours;
     const kinds = paint.classes;
     const votes = new Uint32Array(kinds * this.cells);
     for (let i = 0; i < this.cellOf.length; i++) {
@@ -107,13 +131,14 @@ export class Tally {
       if (kinds) votes[kinds * cell + Math.min(values[i]!, kinds - 1)]!++;
       else {
         const share = 1 / this.counts[cell]!;
-        const table = given ? null : paint.at(values[i]!);
+        const table = isRgb ? null : paint.at(values[i]!);
         for (let c = 0; c < 3; c++) rgb[3 * cell + c]! += share * (table ? table[c]! : values[3 * i + c]!);
       }
     }
     for (let cell = 0; kinds && cell < this.cells; cell++) {
       let best = 0;
-      for (let kind = 1; kind < kinds; kind++) if (votes[kinds * cell + kind]! > votes[kinds * cell + best]!) best = kind;
+      for (let kind = 1; kind < kinds; kind++)
+        if (votes[kinds * cell + kind]! > votes[kinds * cell + best]!) best = kind;
       rgb.set(paint.at(best), 3 * cell);
     }
     return rgb;
@@ -127,17 +152,28 @@ function corners(rows: Int32Array, cols: Int32Array, count: number, size: number
   for (let cell = 0; cell < count; cell++) {
     const width = isDegrees ? rowWidth(rows[cell]!, size) : size;
     const [w, s] = [cols[cell]! * width, rows[cell]! * size];
-    const [west, south, east, north] = isDegrees ? onTheMap(w, s, w + width, s + size) : [w, s, w + width, s + size];
+    const [west, south, east, north] = isDegrees
+      ? onTheMap(w, s, w + width, s + size)
+      : [w, s, w + width, s + size];
     value.set([west, south, east, south, east, north, west, north], 8 * cell);
     const first = 4 * cell;
     triangles.set([first, first + 1, first + 2, first, first + 2, first + 3], 6 * cell);
     startIndices[cell + 1] = first + 4;
   }
-  return { startIndices, getPolygon: { value, size: 2 as const }, indices: { value: triangles, size: 1 as const } };
+  return {
+    startIndices,
+    getPolygon: { value, size: 2 as const },
+    indices: { value: triangles, size: 1 as const },
+  };
 }
 
-/** A cell without what would lie beyond the poles and the antimeridian: the flat map ends there. */
-function onTheMap(west: number, south: number, east: number, north: number): [number, number, number, number] {
+/** A cell cut off at the poles and the antimeridian, where the flat map ends. */
+function onTheMap(
+  west: number,
+  south: number,
+  east: number,
+  north: number,
+): [number, number, number, number] {
   return [Math.max(west, -180), Math.max(south, -90), Math.min(east, 180), Math.min(north, 90)];
 }
 

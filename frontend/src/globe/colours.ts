@@ -1,4 +1,4 @@
-// One RGBA value a point: its colour, faded where a selection leaves it out.
+// One RGBA value per point: its colour, faded if it is not selected.
 import type { Colours } from "./data";
 
 const FADED_ALPHA = 38;
@@ -15,11 +15,14 @@ export function parseHex(text: string): Rgb {
 export class Paint {
   private readonly table: Rgb[];
 
-  constructor(readonly colours: Colours, palette: string[]) {
+  constructor(
+    readonly colours: Colours,
+    palette: string[],
+  ) {
     this.table = palette.map(parseHex);
   }
 
-  /** How many classes (few, apart) the palette names; 0 where it is a run of colours. */
+  /** The number of classes of the palette; 0 if it is a continuous scale. */
   get classes(): number {
     return !this.colours.rgb && this.table.length <= MOST_CLASSES ? this.table.length : 0;
   }

@@ -1,4 +1,5 @@
-// What Python says (earth_mae_components/globe.py) and what the fetched files hold (earth_mae_components/points.py).
+// The data that Python passes (earth_mae_components/globe.py), and the files fetched
+// (earth_mae_components/points.py).
 
 export type Side = "globe" | "plane";
 export type MapView = "globe" | "flat";
@@ -38,7 +39,10 @@ export interface GlobeData {
   still: Still | null;
 }
 
-/** Pictures drawn by Python for a browser that cannot draw: the Earth as a flat map, the projection within its bounds. */
+/**
+ * Pictures drawn by Python for a browser without WebGL 2: the Earth as a flat map, the projection with its
+ * bounds.
+ */
 export interface Still {
   globe: string | null;
   plane: string | null;
@@ -63,12 +67,16 @@ export class FileError extends Error {}
 const HEADER = 16;
 const [PLACES, PROJECTION, CLASSES] = [1, 2, 4];
 
-async function fetched(url: string, magic: string, signal: AbortSignal): Promise<{ buffer: ArrayBuffer; count: number; word: number }> {
+async function fetched(
+  url: string,
+  magic: string,
+  signal: AbortSignal,
+): Promise<{ buffer: ArrayBuffer; count: number; word: number }> {
   const answer = await fetch(url, { signal, credentials: "same-origin" });
-  if (!answer.ok) throw new FileError(`The points did not arrive (${answer.status}); reload the page to ask for them again.`);
+  if (!answer.ok) throw new FileError(`The points could not be loaded (${answer.status}): reload the page.`);
   const buffer = await answer.arrayBuffer();
   if (buffer.byteLength < HEADER || new TextDecoder().decode(buffer.slice(0, 4)) !== magic)
-    throw new FileError("The points arrived in an unknown form; reload the page to ask for them again.");
+    throw new FileError("The points have an unknown format: reload the page.");
   const head = new DataView(buffer);
   return { buffer, count: head.getUint32(4, true), word: head.getUint32(8, true) };
 }
@@ -76,8 +84,9 @@ async function fetched(url: string, magic: string, signal: AbortSignal): Promise
 export async function fetchPoints(url: string, signal: AbortSignal): Promise<Points> {
   const { buffer, count, word } = await fetched(url, "EMP1", signal);
   const pairs = 8 * count;
-  const expected = HEADER + (word & PLACES! ? pairs : 0) + (word & PROJECTION! ? pairs : 0) + (word & CLASSES! ? count : 0);
-  if (buffer.byteLength !== expected) throw new FileError("The points arrived incomplete; reload the page to ask for them again.");
+  const expected =
+    HEADER + (word & PLACES! ? pairs : 0) + (word & PROJECTION! ? pairs : 0) + (word & CLASSES! ? count : 0);
+  if (buffer.byteLength !== expected) throw new FileError("The points are incomplete: reload the page.");
   let at = HEADER;
   const take = (flag: number) => {
     if (!(word & flag)) return null;
@@ -93,6 +102,7 @@ export async function fetchPoints(url: string, signal: AbortSignal): Promise<Poi
 export async function fetchColours(url: string, signal: AbortSignal): Promise<Colours> {
   const { buffer, count, word } = await fetched(url, "EMC1", signal);
   const values = new Uint8Array(buffer, HEADER);
-  if (values.length !== count * (word === 1 ? 3 : 1)) throw new FileError("The colours arrived incomplete; reload the page to ask for them again.");
+  if (values.length !== count * (word === 1 ? 3 : 1))
+    throw new FileError("The colours are incomplete: reload the page.");
   return { count, rgb: word === 1, values };
 }

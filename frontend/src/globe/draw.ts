@@ -55,7 +55,12 @@ export class DrawSheet {
   private ring(): [number, number][] {
     if (this.tool === "lasso" || this.points.length < 2) return this.points;
     const [[x0, y0], [x1, y1]] = [this.points[0]!, this.points[this.points.length - 1]!];
-    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
+    return [
+      [x0, y0],
+      [x1, y0],
+      [x1, y1],
+      [x0, y1],
+    ];
   }
 
   private show(): void {

@@ -1,4 +1,4 @@
-// Where points lie: the box around them and, on the Earth, the circle around them.
+// The extent of points: their bounding box and, on the Earth, their bounding circle.
 
 const MOST_RADIANS = 0.9;
 const LEAST_RADIANS = 1e-5;
@@ -6,7 +6,7 @@ const RADIANS = Math.PI / 180;
 
 export type Box4 = [west: number, south: number, east: number, north: number];
 
-/** The box around all pairs that are finite; one unit about the origin where there are none. */
+/** The bounding box of all finite pairs; one unit around the origin if there are none. */
 export function extent(pairs: Float32Array): Box4 {
   let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
   for (let i = 0; i < pairs.length; i += 2) {
@@ -20,8 +20,13 @@ export function extent(pairs: Float32Array): Box4 {
   return west <= east ? [west, south, east, north] : [-1, -1, 1, 1];
 }
 
-/** The part of the Earth that holds all places: its centre, its angular radius, its box. Null where that is most of a hemisphere. */
-export function onEarth(lonlat: Float32Array): { centre: [number, number]; radians: number; box: Box4 } | null {
+/**
+ * The centre, angular radius and box of the part of the Earth with all points; null if it is most of a
+ * hemisphere.
+ */
+export function onEarth(
+  lonlat: Float32Array,
+): { centre: [number, number]; radians: number; box: Box4 } | null {
   const sum = [0, 0, 0];
   let count = 0;
   for (let i = 0; i < lonlat.length; i += 2) {
@@ -41,7 +46,10 @@ export function onEarth(lonlat: Float32Array): { centre: [number, number]; radia
   }
   const radians = 2 * Math.asin(Math.min(farthest / 2, 1));
   if (radians > MOST_RADIANS) return null;
-  const place: [number, number] = [Math.atan2(centre[1]!, centre[0]!) / RADIANS, Math.asin(centre[2]!) / RADIANS];
+  const place: [number, number] = [
+    Math.atan2(centre[1]!, centre[0]!) / RADIANS,
+    Math.asin(centre[2]!) / RADIANS,
+  ];
   return { centre: place, radians: Math.max(radians, LEAST_RADIANS), box: extent(lonlat) };
 }
 

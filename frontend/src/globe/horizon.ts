@@ -1,4 +1,5 @@
-// Points behind the globe's horizon are dropped in the vertex shader, so that those in front can ignore depth and stay whole discs.
+// The vertex shader drops points behind the horizon, so that those in front can ignore depth and stay whole
+// discs.
 import { LayerExtension } from "@deck.gl/core";
 
 export class Horizon extends LayerExtension {

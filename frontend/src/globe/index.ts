@@ -1,4 +1,4 @@
-// Linked globe: points on the Earth and in their projection, one selection on both, decided in the browser.
+// Linked globe: points on the Earth and in their projection, with one selection, computed in the browser.
 import { h, keepKeys } from "../dom";
 import { Echo } from "../echo";
 import { mounted, type Instance, type Send } from "../mount";
@@ -17,17 +17,23 @@ import { Toolbar, type Action, type Tool } from "./toolbar";
 
 export { decodeRing, encodeRing, insideMask } from "../polygon";
 
-const MOST_IDS = 200;
+const MAX_IDS = 200;
 const REACH_PX = 9;
 const CLICK_PX = 5;
-const CAMERA_RESTS_MS = 600;
-const TILES_COME_MS = 250;
-const STEPS_KEPT = 50;
+const CAMERA_REST_MS = 600;
+const TILES_DELAY_MS = 250;
+const MAX_UNDO = 50;
 const NARROW_PX = 640;
 const [STEP_PX, STEP_DOUBLINGS] = [60, 0.5];
 const STEPS: Record<string, [rightPx: number, upPx: number, doublings: number]> = {
-  ArrowLeft: [-STEP_PX, 0, 0], ArrowRight: [STEP_PX, 0, 0], ArrowUp: [0, STEP_PX, 0], ArrowDown: [0, -STEP_PX, 0],
-  "+": [0, 0, STEP_DOUBLINGS], "=": [0, 0, STEP_DOUBLINGS], "-": [0, 0, -STEP_DOUBLINGS], "_": [0, 0, -STEP_DOUBLINGS],
+  ArrowLeft: [-STEP_PX, 0, 0],
+  ArrowRight: [STEP_PX, 0, 0],
+  ArrowUp: [0, STEP_PX, 0],
+  ArrowDown: [0, -STEP_PX, 0],
+  "+": [0, 0, STEP_DOUBLINGS],
+  "=": [0, 0, STEP_DOUBLINGS],
+  "-": [0, 0, -STEP_DOUBLINGS],
+  _: [0, 0, -STEP_DOUBLINGS],
 };
 
 class LinkedGlobe implements Instance<GlobeData> {
@@ -56,26 +62,42 @@ class LinkedGlobe implements Instance<GlobeData> {
   private readonly counted = h("span", { class: "counted", "aria-live": "polite" });
   private readonly where = h("span", { class: "where" });
   private readonly sheet = new DrawSheet((tool, ring, began) => this.drew(tool, ring, began));
-  private readonly toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
-  private readonly names = { globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"), plane: h("div", { class: "side", "data-side": "plane" }, "By likeness") };
+  private readonly toolbar = new Toolbar(
+    (tool) => this.choose(tool),
+    (action) => this.act(action),
+  );
+  private readonly names = {
+    globe: h("div", { class: "side", "data-side": "globe" }, "On the Earth"),
+    plane: h("div", { class: "side", "data-side": "plane" }, "Embedding space"),
+  };
   private legend: HTMLElement | null = null;
   private readonly scene: Scene | null = null;
-  private readonly near = new NearTiles();
-  private nearTimer = 0;
+  private readonly tiles = new NearTiles();
+  private tilesTimer = 0;
   private readonly still = new StillScene((side, place) => this.clickedStill(side, place));
   private readonly gone = new AbortController();
   private readonly observer = new ResizeObserver(() => this.fit());
 
-  constructor(private readonly root: HTMLElement, private readonly send: Send) {
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly send: Send,
+  ) {
     root.className = "globe";
     this.place.setAttribute("role", "group");
     root.append(this.toolbar.node, this.place, h("div", { class: "status" }, this.counted, this.where));
-    this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip);
+    this.place.append(
+      this.tiles.node,
+      this.message,
+      this.names.globe,
+      this.names.plane,
+      this.sheet.node,
+      this.tip,
+    );
     keepKeys(root);
     const drawnOn = surface();
     if (!drawnOn) {
       this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = true;
-      this.say("This browser cannot draw the globe (no WebGL 2).");
+      this.say("This browser cannot draw the globe: it has no WebGL 2.");
       return;
     }
     this.scene = new Scene(this.place, drawnOn, {
@@ -93,7 +115,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.loading?.abort();
     this.gone.abort();
     clearTimeout(this.cameraTimer);
-    clearTimeout(this.nearTimer);
+    clearTimeout(this.tilesTimer);
     this.scene?.destroy();
   }
 
@@ -105,7 +127,11 @@ class LinkedGlobe implements Instance<GlobeData> {
       if (data.still) this.showStill(data);
       return;
     }
-    this.place.setAttribute("aria-label", `${data.label}: globe and projection. Arrow keys move and plus and minus zoom the map that was clicked last. M moves, L lasso, B box, G flat map, H shows everything, F full screen.`);
+    this.place.setAttribute(
+      "aria-label",
+      `${data.label}: globe and projection. Arrow keys move and plus and minus zoom the map that was ` +
+        "clicked last. M moves, L lasso, B box, G flat map, H shows everything, F full screen.",
+    );
     this.legend?.remove();
     this.legend = legendOf(data, this.place.clientWidth >= NARROW_PX);
     if (this.legend) this.place.append(this.legend);
@@ -113,11 +139,16 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.scene.rings = data.rings;
     this.scene.basemap = data.basemap;
     this.fit();
-    if (this.revealed !== null && this.revealed !== data.reveal) this.root.scrollIntoView({ block: "start", behavior: "smooth" });
+    if (this.revealed !== null && this.revealed !== data.reveal)
+      this.root.scrollIntoView({ block: "start", behavior: "smooth" });
     this.revealed = data.reveal;
     if (this.cameraEcho.isNews(JSON.stringify(data.camera), data.knownCamera)) this.newCamera = true;
-    if (this.selectionEcho.isNews(selectionText(data.selection), data.knownSelection)) this.newSelection = { chosen: data.selection };
-    const recolour = before?.points !== data.points || before.colours !== data.colours || before.palette.join() !== data.palette.join();
+    if (this.selectionEcho.isNews(selectionText(data.selection), data.knownSelection))
+      this.newSelection = { chosen: data.selection };
+    const recolour =
+      before?.points !== data.points ||
+      before.colours !== data.colours ||
+      before.palette.join() !== data.palette.join();
     if (recolour) void this.load();
     else if (this.loaded === data.points) this.afterLoad();
     this.refresh();
@@ -130,18 +161,19 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.legend = legendOf(data, true);
     this.place.replaceChildren(this.still.node, ...(this.legend ? [this.legend] : []));
     this.place.style.height = "auto";
-    this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
+    this.counted.textContent =
+      "This browser has no WebGL 2, so these are pictures: click one to select the nearest place.";
   }
 
   private clickedStill(side: Side, place: [number, number]): void {
     const pin = place.map(Math.fround) as [number, number];
     const chosen: Chosen = { side, kind: "click", polygon: encodeRing([pin]), ids: [] };
-    this.tell(chosen, 0);
+    this.report(chosen, 0);
   }
 
-  // ---- points --------------------------------------------------------------------------------------------------
+  // ---- points ---------------------------------------------------------------------------------------------
 
-  /** Fetch what is not here yet. Another call ends one under way; what Python wanted meanwhile waits for the last one. */
+  /** Fetch points and colours that are not loaded yet. A new call aborts the one before. */
   private async load(): Promise<void> {
     const { scene, data } = this;
     if (!scene || !data) return;
@@ -151,11 +183,13 @@ class LinkedGlobe implements Instance<GlobeData> {
     const began = performance.now();
     try {
       const [points, own] = await Promise.all([
-        reload ? fetchPoints(data.points, signal) : scene.points!, data.colours && fetchColours(data.colours, signal),
+        reload ? fetchPoints(data.points, signal) : scene.points!,
+        data.colours && fetchColours(data.colours, signal),
       ]);
       if (signal.aborted) return;
       const colours = own || { count: points.count, rgb: false, values: points.classes };
-      if (colours.count !== points.count) throw new FileError("The colours belong to another table than the points; reload the page.");
+      if (colours.count !== points.count)
+        throw new FileError("The colours belong to another table than the points: reload the page.");
       performance.measure("linked-globe:fetch", { start: began });
       if (points !== scene.points) scene.setPoints(points, this.data!.camera !== null);
       this.loaded = data.points;
@@ -167,7 +201,10 @@ class LinkedGlobe implements Instance<GlobeData> {
       this.refresh();
     } catch (error) {
       if (signal.aborted) return;
-      const words = error instanceof FileError ? error.message : "The points did not arrive; check that the app still runs, then reload the page.";
+      const words =
+        error instanceof FileError
+          ? error.message
+          : "The points could not be loaded: check that the app is running, then reload the page.";
       this.say(words);
       this.send("status", { webgl: true, problem: words, revision: ++this.statusRevision });
     }
@@ -176,7 +213,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   private afterLoad(): void {
     const { scene, data } = this;
     if (!scene?.points || !data) return;
-    if (this.newSelection) this.take(this.newSelection.chosen);
+    if (this.newSelection) this.apply(this.newSelection.chosen);
     if (this.newCamera && data.camera) scene.camera = data.camera;
     else if (this.newCamera) scene.home();
     this.newSelection = null;
@@ -188,7 +225,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     } else scene.apply();
   }
 
-  // ---- selection -----------------------------------------------------------------------------------------------
+  // ---- selection ------------------------------------------------------------------------------------------
 
   private drew(tool: DrawTool, screen: Ring, began: number): void {
     const { scene } = this;
@@ -196,13 +233,14 @@ class LinkedGlobe implements Instance<GlobeData> {
     const side = scene?.sideAt(x, y);
     if (!scene?.points || !side) return;
     const projector = scene.projector(side);
-    const ring = scene.viewOf(side) === "globe" ? globeOutline(screen, projector) : planeOutline(screen, projector);
+    const ring =
+      scene.viewOf(side) === "globe" ? globeOutline(screen, projector) : planeOutline(screen, projector);
     if (ring.length < 3) return;
     this.select({ side, kind: tool, polygon: encodeRing(ring), ids: [] }, began);
   }
 
   private rowAt(side: Side, x: number, y: number): number {
-    const tile = this.near.at(x, y);
+    const tile = this.tiles.at(x, y);
     return tile >= 0 ? tile : this.scene!.pointAt(side, x, y, REACH_PX);
   }
 
@@ -222,13 +260,14 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.drawnAt = began;
     scene.apply();
     const ids = id < 0 ? [] : [id];
-    this.tell({ side, kind: "click", polygon: encodeRing([pin]), ids }, ids.length); // a place in hand, beside what is selected
+    // the selected place, which leaves the lasso as it is
+    this.report({ side, kind: "click", polygon: encodeRing([pin]), ids }, ids.length);
   }
 
-  /** A selection made here: remember it for undo, show it, tell Python. */
+  /** Apply a selection made by the user: store the old one for undo, show it, report it to Python. */
   private select(next: Chosen | null, began = performance.now()): void {
     this.undone.push(this.chosen);
-    if (this.undone.length > STEPS_KEPT) this.undone.shift();
+    if (this.undone.length > MAX_UNDO) this.undone.shift();
     this.settle(next, began);
   }
 
@@ -237,18 +276,27 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.drawnAt = began;
     this.showSelection();
     performance.measure("linked-globe:select", { start: began });
-    this.tell(this.chosen ?? { side: "globe", kind: "none", polygon: "", ids: [] }, this.count);
+    this.report(this.chosen ?? { side: "globe", kind: "none", polygon: "", ids: [] }, this.count);
     this.refresh();
   }
 
-  private tell(said: Chosen | Lifted, count: number): void {
-    const { side, kind, polygon, ids } = said;
+  private report(selection: Chosen | Nothing, count: number): void {
+    const { side, kind, polygon, ids } = selection;
     const revision = this.selectionEcho.send(selectionText(this.chosen));
-    this.send("selection", { side, kind, polygon, ids, count, points: this.data!.points, about: this.data!.about, revision });
+    this.send("selection", {
+      side,
+      kind,
+      polygon,
+      ids,
+      count,
+      points: this.data!.points,
+      about: this.data!.about,
+      revision,
+    });
   }
 
-  /** A selection made by the page in Python: one step of undo, nothing to report. */
-  private take(next: Chosen | null): void {
+  /** Apply a selection made by the page in Python: one step of undo, nothing to report. */
+  private apply(next: Chosen | null): void {
     this.undone.push(this.chosen);
     this.chosen = next;
     this.showSelection();
@@ -284,7 +332,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     this.drawnAt = null;
   }
 
-  // ---- what the person does ------------------------------------------------------------------------------------
+  // ---- input ----------------------------------------------------------------------------------------------
 
   private choose(tool: Tool): void {
     this.tool = tool;
@@ -302,15 +350,15 @@ class LinkedGlobe implements Instance<GlobeData> {
     else if (action === "home") {
       scene.home();
       this.cameraMoved();
-    }
-    else if (action === "view") {
+    } else if (action === "view") {
       scene.mapView = scene.mapView === "globe" ? "flat" : "globe";
       scene.apply();
       this.cameraMoved();
     } else if (action === "draw") {
       scene.draw = ({ auto: "points", points: "cells", cells: "auto" } as const)[scene.draw];
       scene.apply();
-    } else if (action === "full screen") void (this.isFull ? document.exitFullscreen() : this.root.requestFullscreen());
+    } else if (action === "full screen")
+      void (this.isFull ? document.exitFullscreen() : this.root.requestFullscreen());
     this.refresh();
   }
 
@@ -345,7 +393,10 @@ class LinkedGlobe implements Instance<GlobeData> {
       if (this.key(event)) event.preventDefault();
     });
     for (const press of ["pointerdown", "keydown"])
-      window.addEventListener(press, (event) => this.pressedElsewhere(event), { capture: true, signal: this.gone.signal });
+      window.addEventListener(press, (event) => this.pressedOutside(event), {
+        capture: true,
+        signal: this.gone.signal,
+      });
   }
 
   private key(event: KeyboardEvent): boolean {
@@ -356,7 +407,13 @@ class LinkedGlobe implements Instance<GlobeData> {
     }
     if (STEPS[event.key] && this.place.contains(event.target as Node)) return this.step(...STEPS[event.key]!);
     const tools: Record<string, Tool> = { m: "move", l: "lasso", b: "box" };
-    const actions: Record<string, Action> = { delete: "clear", g: "view", d: "draw", h: "home", f: "full screen" };
+    const actions: Record<string, Action> = {
+      delete: "clear",
+      g: "view",
+      d: "draw",
+      h: "home",
+      f: "full screen",
+    };
     if (key === "escape" && this.sheet.isDrawing) this.sheet.cancel();
     else if (key === "escape" && this.tool !== "move") this.choose("move");
     else if (tools[key]) this.choose(tools[key]);
@@ -365,7 +422,7 @@ class LinkedGlobe implements Instance<GlobeData> {
     return true;
   }
 
-  /** A key moves the map that was pressed last, or the only one there is. */
+  /** A key moves the map that was clicked last, or the only one. */
   private step(rightPx: number, upPx: number, doublings: number): boolean {
     const { scene } = this;
     if (!scene?.points) return false;
@@ -379,7 +436,8 @@ class LinkedGlobe implements Instance<GlobeData> {
     const { scene, data, tip } = this;
     if (!scene || !data) return;
     const place = side && scene.placeAt(side, x, y);
-    this.where.textContent = side === "globe" && place ? `${degrees(place[1], "N", "S")} ${degrees(place[0], "E", "W")}` : "";
+    this.where.textContent =
+      side === "globe" && place ? `${degrees(place[1], "N", "S")} ${degrees(place[0], "E", "W")}` : "";
     this.place.style.cursor = id >= 0 ? "pointer" : "";
     if (scene.hover !== id) {
       scene.hover = id;
@@ -396,43 +454,64 @@ class LinkedGlobe implements Instance<GlobeData> {
   private tipContent(id: number): Node[] {
     const { scene, data } = this;
     const lonlat = scene!.points!.lonlat;
-    const name = data!.legend?.entries.find(([, position]) => !scene!.paint!.colours.rgb && position === scene!.paint!.colours.values[id])?.[0];
+    const name = data!.legend?.entries.find(
+      ([, position]) => !scene!.paint!.colours.rgb && position === scene!.paint!.colours.values[id],
+    )?.[0];
     const ring = data!.rings.find(([ringed]) => ringed === id)?.[2];
-    const place = lonlat && Number.isFinite(lonlat[2 * id]!) ? `${degrees(lonlat[2 * id + 1]!, "N", "S")} ${degrees(lonlat[2 * id]!, "E", "W")}` : "no place";
+    const place =
+      lonlat && Number.isFinite(lonlat[2 * id]!)
+        ? `${degrees(lonlat[2 * id + 1]!, "N", "S")} ${degrees(lonlat[2 * id]!, "E", "W")}`
+        : "no location";
     const words = [ring, name, `No. ${id}`, place].filter((word): word is string => Boolean(word));
-    const picture = data!.thumbnail ? [h("img", { src: data!.thumbnail.replaceAll("{id}", String(id)), alt: `Tile ${id}`, width: 112, height: 112 })] : [];
+    const picture = data!.thumbnail
+      ? [
+          h("img", {
+            src: data!.thumbnail.replaceAll("{id}", String(id)),
+            alt: `Tile ${id}`,
+            width: 112,
+            height: 112,
+          }),
+        ]
+      : [];
     return [...picture, ...words.map((word) => h("div", {}, word))];
   }
 
-  // ---- frame ---------------------------------------------------------------------------------------------------
+  // ---- frame ----------------------------------------------------------------------------------------------
 
-  /** Tiles in place of points, once nothing moves any more. */
-  private bringNear(): void {
-    clearTimeout(this.nearTimer);
-    this.nearTimer = window.setTimeout(() => {
-      if (this.scene?.points && this.data?.thumbnail) this.near.show(this.scene, this.data.thumbnail);
-      else this.near.hide();
-    }, TILES_COME_MS);
+  /** Show tiles instead of points once the camera rests. */
+  private showTiles(): void {
+    clearTimeout(this.tilesTimer);
+    this.tilesTimer = window.setTimeout(() => {
+      if (this.scene?.points && this.data?.thumbnail) this.tiles.show(this.scene, this.data.thumbnail);
+      else this.tiles.hide();
+    }, TILES_DELAY_MS);
   }
 
   private cameraMoved(): void {
-    this.near.hide();
-    this.bringNear();
+    this.tiles.hide();
+    this.showTiles();
     if (!this.data?.reportCamera) return;
     clearTimeout(this.cameraTimer);
-    this.cameraTimer = window.setTimeout(() => this.tellCamera(), CAMERA_RESTS_MS);
+    this.cameraTimer = window.setTimeout(() => this.reportCamera(), CAMERA_REST_MS);
   }
 
-  private tellCamera(): void {
+  private reportCamera(): void {
     clearTimeout(this.cameraTimer);
     this.cameraTimer = 0;
     const camera = this.scene!.camera;
-    this.send("camera", { ...camera, about: this.data!.about, revision: this.cameraEcho.send(JSON.stringify(camera)) });
+    this.send("camera", {
+      ...camera,
+      about: this.data!.about,
+      revision: this.cameraEcho.send(JSON.stringify(camera)),
+    });
   }
 
-  /** A press beside the map: the camera is told before it, for a run that the camera asks for after a button's takes that button's place. */
-  private pressedElsewhere(event: Event): void {
-    if (this.cameraTimer && !event.composedPath().includes(this.root)) this.tellCamera();
+  /**
+   * Report the camera before a press outside the map: a run that the camera causes later would replace the
+   * button's.
+   */
+  private pressedOutside(event: Event): void {
+    if (this.cameraTimer && !event.composedPath().includes(this.root)) this.reportCamera();
   }
 
   private fit(): void {
@@ -447,13 +526,27 @@ class LinkedGlobe implements Instance<GlobeData> {
   private refresh(): void {
     const { scene } = this;
     if (!scene) return;
-    this.bringNear();
-    this.toolbar.show({ tool: this.tool, canUndo: this.undone.length > 0, hasSelection: this.chosen !== null, view: scene.mapView, draw: scene.draw });
+    this.showTiles();
+    this.toolbar.show({
+      tool: this.tool,
+      canUndo: this.undone.length > 0,
+      hasSelection: this.chosen !== null,
+      view: scene.mapView,
+      draw: scene.draw,
+    });
     this.names.globe.hidden = !scene.points?.lonlat;
     this.names.plane.hidden = !scene.points?.xy;
     const total = scene.points?.count ?? 0;
-    const missing = scene.points && !scene.points.lonlat ? " · this table has no places" : scene.points && !scene.points.xy ? " · this table has no projection" : "";
-    this.counted.textContent = (this.chosen ? `${this.count.toLocaleString("en")} of ${total.toLocaleString("en")} selected` : `${total.toLocaleString("en")} points`) + missing;
+    const missing =
+      scene.points && !scene.points.lonlat
+        ? " · this table has no locations"
+        : scene.points && !scene.points.xy
+          ? " · this table has no projection"
+          : "";
+    this.counted.textContent =
+      (this.chosen
+        ? `${this.count.toLocaleString("en")} of ${total.toLocaleString("en")} selected`
+        : `${total.toLocaleString("en")} points`) + missing;
   }
 
   private say(words: string): void {
@@ -462,7 +555,7 @@ class LinkedGlobe implements Instance<GlobeData> {
   }
 }
 
-type Lifted = { side: Side; kind: "none"; polygon: string; ids: number[] };
+type Nothing = { side: Side; kind: "none"; polygon: string; ids: number[] };
 
 function selectionText(chosen: Chosen | null): string {
   return chosen ? JSON.stringify([chosen.side, chosen.kind, chosen.polygon]) : "null";
@@ -470,7 +563,7 @@ function selectionText(chosen: Chosen | null): string {
 
 function firstRows(inside: Uint8Array): number[] {
   const rows: number[] = [];
-  for (let i = 0; i < inside.length && rows.length < MOST_IDS; i++) if (inside[i]) rows.push(i);
+  for (let i = 0; i < inside.length && rows.length < MAX_IDS; i++) if (inside[i]) rows.push(i);
   return rows;
 }
 

@@ -1,4 +1,4 @@
-// What the colours mean, over the corner of the scene.
+// The legend of the colours, in the corner of the scene.
 import { h } from "../dom";
 import type { GlobeData } from "./data";
 
@@ -9,11 +9,22 @@ export function legendOf(data: GlobeData, open: boolean): HTMLElement | null {
   if (!legend) return null;
   const body = legend.scale
     ? [
-        h("div", { class: "ramp", style: `background:linear-gradient(90deg,${evenly(palette, 24).join(",")})` }),
+        h("div", {
+          class: "ramp",
+          style: `background:linear-gradient(90deg,${evenly(palette, 24).join(",")})`,
+        }),
         h("div", { class: "ends" }, h("span", {}, legend.scale[0]), h("span", {}, legend.scale[1])),
       ]
-    : legend.entries.slice(0, MOST_ENTRIES).map(([label, position]) =>
-        h("div", {}, h("span", { class: "swatch", style: `background:${palette[position] ?? "#888"}` }), label));
+    : legend.entries
+        .slice(0, MOST_ENTRIES)
+        .map(([label, position]) =>
+          h(
+            "div",
+            {},
+            h("span", { class: "swatch", style: `background:${palette[position] ?? "#888"}` }),
+            label,
+          ),
+        );
   const more = legend.entries.length - MOST_ENTRIES;
   if (more > 0) body.push(h("div", {}, `and ${more} more`));
   return h("details", { class: "legend", open }, h("summary", {}, legend.title), ...body);
@@ -21,5 +32,8 @@ export function legendOf(data: GlobeData, open: boolean): HTMLElement | null {
 
 function evenly(palette: string[], count: number): string[] {
   if (palette.length <= count) return palette;
-  return Array.from({ length: count }, (_, i) => palette[Math.round((i * (palette.length - 1)) / (count - 1))]!);
+  return Array.from(
+    { length: count },
+    (_, i) => palette[Math.round((i * (palette.length - 1)) / (count - 1))]!,
+  );
 }

@@ -1,4 +1,4 @@
-// The point nearest to a place, from bins over its coordinates: works the same with every graphics driver.
+// The point nearest to a position, found with bins: works the same with every graphics driver.
 
 import { extent } from "./extent";
 
@@ -10,7 +10,10 @@ export class Nearest {
   private readonly low: [number, number];
   private readonly step: [number, number];
 
-  constructor(private readonly pairs: Float32Array, private readonly isDegrees: boolean) {
+  constructor(
+    private readonly pairs: Float32Array,
+    private readonly isDegrees: boolean,
+  ) {
     const [west, south, east, north] = isDegrees ? [-180, -90, 180, 90] : extent(pairs);
     this.low = [west, south];
     this.step = [(east - west) / BINS_A_SIDE || 1, (north - south) / BINS_A_SIDE || 1];
@@ -18,7 +21,9 @@ export class Nearest {
     const bins = new Uint32Array(count);
     this.starts = new Uint32Array(BINS_A_SIDE * BINS_A_SIDE + 1);
     for (let i = 0; i < count; i++) {
-      const bin = Number.isFinite(pairs[2 * i]! + pairs[2 * i + 1]!) ? this.bin(0, pairs[2 * i]!) + BINS_A_SIDE * this.bin(1, pairs[2 * i + 1]!) : -1;
+      const bin = Number.isFinite(pairs[2 * i]! + pairs[2 * i + 1]!)
+        ? this.bin(0, pairs[2 * i]!) + BINS_A_SIDE * this.bin(1, pairs[2 * i + 1]!)
+        : -1;
       bins[i] = bin;
       if (bin >= 0) this.starts[bin + 1]!++;
     }

@@ -1,4 +1,4 @@
-// A shape drawn on the screen as a polygon on the Earth or in the projection.
+// Converts a shape drawn on the screen to a polygon on the Earth or in the projection.
 import { isInside, simplified, type Ring } from "../polygon";
 
 const TOLERANCE_PX = 1;
@@ -6,9 +6,9 @@ const PIECE_PX = 10;
 const MOST_VERTICES = 2000;
 
 export interface Projector {
-  /** Screen to longitude and latitude (at the horizon for places beside the globe), or to plane units. */
+  /** Screen to longitude and latitude (on the horizon for pixels beside the globe), or to plane units. */
   unproject(pixel: [number, number]): [number, number];
-  /** Where a pole is seen, or null behind the horizon. */
+  /** The pixel of a pole, or null behind the horizon. */
   pole(north: boolean): [number, number] | null;
   centreLatitude: number;
 }
@@ -20,8 +20,8 @@ export function planeOutline(screen: Ring, projector: Projector): [number, numbe
 }
 
 /**
- * The outline in degrees. Straight lines of the screen are curves on the Earth, so they are cut into pieces; longitudes run on past
- * 180 instead of jumping; a shape around a pole is closed along the pole.
+ * The outline in degrees. Straight lines on the screen are curves on the Earth, so they are cut into pieces.
+ * Longitudes continue beyond 180 instead of jumping, and a shape around a pole is closed along the pole.
  */
 export function globeOutline(screen: Ring, projector: Projector): [number, number][] {
   const pixels = cut(simplified(screen, TOLERANCE_PX));

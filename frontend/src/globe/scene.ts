@@ -1,5 +1,12 @@
-// The drawing: one deck.gl canvas with the Earth (globe or flat) and the projection side by side, or one above the other.
-import { Deck, LinearInterpolator, type Layer, OrthographicView, _GlobeView as GlobeView, type Viewport } from "@deck.gl/core";
+// One deck.gl canvas with the Earth (globe or flat map) and the projection, side by side or stacked.
+import {
+  Deck,
+  LinearInterpolator,
+  type Layer,
+  OrthographicView,
+  _GlobeView as GlobeView,
+  type Viewport,
+} from "@deck.gl/core";
 import { cellSize, Tally, type Cells } from "./cells";
 import { parseHex, type Paint } from "./colours";
 import type { CameraData, MapView, Points, Side } from "./data";
@@ -26,19 +33,29 @@ export interface Box {
 type Look = Record<string, unknown>;
 type Place = [a: number, b: number, zoom: number];
 
-/** One object for all views: deck.gl registers the key handler again, without end, for every new one. The keys are handled here. */
-const CONTROLLER = { keyboard: false, inertia: false, doubleClickZoom: true, dragRotate: false, touchRotate: false };
+/**
+ * One object for all views: deck.gl would register a key handler again for every new one. Keys are handled
+ * elsewhere.
+ */
+const CONTROLLER = {
+  keyboard: false,
+  inertia: false,
+  doubleClickZoom: true,
+  dragRotate: false,
+  touchRotate: false,
+};
 
-/** What is drawn on; where the processor draws it, there is no time for smooth edges or more than a pixel a pixel. */
+/** The canvas. In software rendering, antialiasing and device pixels would be too slow. */
 export interface Surface {
   canvas: HTMLCanvasElement;
   inSoftware: boolean;
 }
 
-/** A canvas with WebGL 2, or null where there is none. It is asked for once: in software, a second one to try takes a tenth of a second. */
+/** A canvas with WebGL 2, or null. Created once: in software rendering, a trial canvas takes 0.1 s. */
 export function surface(): Surface | null {
   const canvas = document.createElement("canvas");
-  if (canvas.getContext("webgl2", { failIfMajorPerformanceCaveat: true })) return { canvas, inSoftware: false };
+  if (canvas.getContext("webgl2", { failIfMajorPerformanceCaveat: true }))
+    return { canvas, inSoftware: false };
   return canvas.getContext("webgl2", { antialias: false }) && { canvas, inSoftware: true };
 }
 
@@ -73,7 +90,11 @@ export class Scene {
   private shownMarks: Partial<Record<Side, { text: string; marks: Mark[] }>> = {};
   private nearest: Partial<Record<Side, Nearest>> = {};
 
-  constructor(private readonly place: HTMLElement, private readonly surface: Surface, private readonly events: SceneEvents) {
+  constructor(
+    private readonly place: HTMLElement,
+    private readonly surface: Surface,
+    private readonly events: SceneEvents,
+  ) {
     place.append(surface.canvas);
     this.deck = new Deck({
       canvas: surface.canvas,
@@ -83,8 +104,17 @@ export class Scene {
       viewState: {},
       useDevicePixels: !surface.inSoftware,
       style: { position: "absolute", inset: "0" } as never,
-      layerFilter: ({ layer, viewport }: { layer: { id: string }; viewport: Viewport }) => layer.id.startsWith(`${viewport.id}:`),
-      onViewStateChange: ({ viewId, viewState, interactionState }: { viewId: ViewId; viewState: Look; interactionState?: { inTransition?: boolean } }) => {
+      layerFilter: ({ layer, viewport }: { layer: { id: string }; viewport: Viewport }) =>
+        layer.id.startsWith(`${viewport.id}:`),
+      onViewStateChange: ({
+        viewId,
+        viewState,
+        interactionState,
+      }: {
+        viewId: ViewId;
+        viewState: Look;
+        interactionState?: { inTransition?: boolean };
+      }) => {
         if (!isFinite(viewState)) return;
         this.looks[viewId] = viewState;
         if (!interactionState?.inTransition) delete this.goals[viewId];
@@ -98,17 +128,18 @@ export class Scene {
 
   destroy(): void {
     this.deck.finalize();
-    this.surface.canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext(); // browsers hold only some 16 of them
+    // browsers allow only about 16
+    this.surface.canvas.getContext("webgl2")?.getExtension("WEBGL_lose_context")?.loseContext();
   }
 
-  /** Whether all that was asked for is here, the Earth's picture too. */
+  /** Whether everything is loaded, the picture of the Earth included. */
   get isComplete(): boolean {
     return this.layers.every((layer) => !layer || layer.isLoaded);
   }
 
-  // ---- content -------------------------------------------------------------------------------------------------
+  // ---- content --------------------------------------------------------------------------------------------
 
-  /** Show other points; `keepMap`: the map goes on looking where it does, instead of at all of them. */
+  /** Show other points. With `keepMap` the map keeps its camera; otherwise it shows all of them. */
   setPoints(points: Points, keepMap: boolean): void {
     this.points = points;
     this.pin = null;
@@ -126,14 +157,14 @@ export class Scene {
     this.layout();
   }
 
-  /** Colours changed, or who is selected: positions stay where they are on the graphics card. */
+  /** Apply new colours or another selection; positions stay on the graphics card. */
   repaint(): void {
     this.attributes = {};
     this.shownCells = {};
     this.apply();
   }
 
-  /** Made when points are drawn: density cells need none of it. */
+  /** Created when points are drawn: density cells do not need them. */
   private attributesOf(side: Side): PointAttributes | null {
     const { points, paint } = this;
     if (!points || !paint) return null;
@@ -141,7 +172,10 @@ export class Scene {
       const getFillColor = { value: paint.rgba(points.count, this.selected), size: 4 as const };
       for (const each of ["globe", "plane"] as const) {
         const getPosition = this.positions[each];
-        this.attributes[each] = getPosition && { length: points.count, attributes: { getPosition, getFillColor } };
+        this.attributes[each] = getPosition && {
+          length: points.count,
+          attributes: { getPosition, getFillColor },
+        };
       }
     }
     return this.attributes[side] ?? null;
@@ -151,9 +185,9 @@ export class Scene {
     return (side === "globe" ? this.points?.lonlat : this.points?.xy) ?? null;
   }
 
-  // ---- where things are ----------------------------------------------------------------------------------------
+  // ---- geometry -------------------------------------------------------------------------------------------
 
-  /** Fit both sides into the place; a table without places or without projection shows one side only. */
+  /** Divide the space between both sides; a table without locations or projection shows one side only. */
   layout(): void {
     const { clientWidth: width, clientHeight: height } = this.place;
     const sides = (["globe", "plane"] as const).filter((side) => !this.points || this.coordinates(side));
@@ -185,7 +219,7 @@ export class Scene {
     return side === "plane" ? "plane" : this.mapView;
   }
 
-  /** Between the screen (pixels of the whole place) and the coordinates of one side. */
+  /** Converts between the screen (pixels of the whole scene) and the coordinates of one side. */
   projector(side: Side): Projector & { project(a: number, b: number): [number, number] | null } {
     const box = this.boxes[side]!;
     const view = this.viewOf(side);
@@ -194,7 +228,8 @@ export class Scene {
       const [x, y] = viewport.project([a, b]) as [number, number];
       if (view === "globe") {
         const [lon, lat] = viewport.unproject([x, y]) as [number, number];
-        if (Math.abs(lat - b) > 1 || (Math.abs(((lon - a + 540) % 360) - 180) > 1 && Math.abs(b) < 88)) return null;
+        if (Math.abs(lat - b) > 1 || (Math.abs(((lon - a + 540) % 360) - 180) > 1 && Math.abs(b) < 88))
+          return null;
       }
       return [x + box.x, y + box.y];
     };
@@ -202,14 +237,19 @@ export class Scene {
       project,
       unproject: ([x, y]) => {
         const [a, b] = viewport.unproject([x - box.x, y - box.y]) as [number, number];
-        return view === "plane" ? [a, b] : view === "flat" ? [Math.min(Math.max(a, -180), 180), Math.min(Math.max(b, -90), 90)] : [a, b];
+        return view === "plane"
+          ? [a, b]
+          : view === "flat"
+            ? [Math.min(Math.max(a, -180), 180), Math.min(Math.max(b, -90), 90)]
+            : [a, b];
       },
-      pole: (north) => (view === "globe" ? project(Number(this.looks.globe?.longitude ?? 0), north ? 89.99 : -89.99) : null),
+      pole: (north) =>
+        view === "globe" ? project(Number(this.looks.globe?.longitude ?? 0), north ? 89.99 : -89.99) : null,
       centreLatitude: Number(this.looks.globe?.latitude ?? 0),
     };
   }
 
-  /** The place under a pixel, or null beside the globe. */
+  /** The coordinates under a pixel, or null beside the globe. */
   placeAt(side: Side, x: number, y: number): [number, number] | null {
     const projector = this.projector(side);
     const place = projector.unproject([x, y]);
@@ -227,7 +267,8 @@ export class Scene {
   }
 
   private unitsPerPixel(side: Side): number {
-    if (side === "plane" || this.mapView === "flat") return 2 ** -Number(this.looks[this.viewOf(side)]?.zoom ?? 0);
+    if (side === "plane" || this.mapView === "flat")
+      return 2 ** -Number(this.looks[this.viewOf(side)]?.zoom ?? 0);
     const viewport = this.viewport(side);
     const [x, y] = [viewport.width / 2, viewport.height / 2];
     const [lat0, lat1] = [viewport.unproject([x, y])[1]!, viewport.unproject([x, y + 8])[1]!];
@@ -243,17 +284,19 @@ export class Scene {
     const id = this.viewOf(side);
     const box = this.boxes[side]!;
     const shared = { id, ...box, clear: false, controller: CONTROLLER };
-    return id === "globe" ? new GlobeView({ ...shared, resolution: 5 } as never) : new OrthographicView({ ...shared, flipY: false } as never);
+    return id === "globe"
+      ? new GlobeView({ ...shared, resolution: 5 } as never)
+      : new OrthographicView({ ...shared, flipY: false } as never);
   }
 
-  // ---- camera --------------------------------------------------------------------------------------------------
+  // ---- camera ---------------------------------------------------------------------------------------------
 
   private look(side: Side): Look {
     const id = this.viewOf(side);
     return (this.looks[id] ??= this.wholeLook(side));
   }
 
-  /** Where a side shows all of its points; the whole Earth where they lie far apart. */
+  /** The camera of a side that shows all of its points, or the whole Earth if they are far apart. */
   private wholeLook(side: Side): Look {
     const box = this.boxes[side] ?? { x: 0, y: 0, width: 400, height: 400 };
     const pairs = this.coordinates(side);
@@ -262,16 +305,38 @@ export class Scene {
     if (id === "globe") {
       const [lon, lat] = area ? area.centre : WORLD;
       const filled = Math.log2((Math.PI * Math.min(box.width, box.height)) / 512);
-      return this.lookAt(id, [lon, lat, area ? Math.min(filled + Math.log2(0.8 / Math.sin(area.radians)), NEAREST_FIT) : filled + Math.log2(1.08)]);
+      return this.lookAt(id, [
+        lon,
+        lat,
+        area
+          ? Math.min(filled + Math.log2(0.8 / Math.sin(area.radians)), NEAREST_FIT)
+          : filled + Math.log2(1.08),
+      ]);
     }
-    const [west, south, east, north] = id === "plane" ? extent(pairs ?? new Float32Array()) : (area?.box ?? [-180, -90, 180, 90]);
-    const zoom = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
-    return this.lookAt(id, [(west + east) / 2, (south + north) / 2, id === "flat" ? Math.min(zoom, this.limits(id)[1] - 1) : zoom]);
+    const [west, south, east, north] =
+      id === "plane" ? extent(pairs ?? new Float32Array()) : (area?.box ?? [-180, -90, 180, 90]);
+    const zoom = Math.log2(
+      0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)),
+    );
+    return this.lookAt(id, [
+      (west + east) / 2,
+      (south + north) / 2,
+      id === "flat" ? Math.min(zoom, this.limits(id)[1] - 1) : zoom,
+    ]);
   }
 
-  /** A view of one place with the limits of its zoom. */
+  /** The camera at a position, with the limits of its zoom. */
   private lookAt(id: ViewId, [a, b, zoom]: Place): Look {
-    if (id === "globe") return { longitude: a, latitude: b, zoom: deckZoom(zoom, b), bearing: 0, pitch: 0, minZoom: FARTHEST_ZOOM, maxZoom: NEAREST_ZOOM };
+    if (id === "globe")
+      return {
+        longitude: a,
+        latitude: b,
+        zoom: deckZoom(zoom, b),
+        bearing: 0,
+        pitch: 0,
+        minZoom: FARTHEST_ZOOM,
+        maxZoom: NEAREST_ZOOM,
+      };
     const [from, to] = this.limits(id);
     return { target: [a, b, 0], zoom, minZoom: from, maxZoom: to };
   }
@@ -279,12 +344,15 @@ export class Scene {
   private limits(id: ViewId): [number, number] {
     if (id === "globe") return [FARTHEST_ZOOM, NEAREST_ZOOM];
     const box = this.boxes[id === "plane" ? "plane" : "globe"] ?? { width: 400, height: 400 };
-    const [west, south, east, north] = id === "plane" ? extent(this.points?.xy ?? new Float32Array()) : [-180, -90, 180, 90];
-    const whole = Math.log2(0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)));
+    const [west, south, east, north] =
+      id === "plane" ? extent(this.points?.xy ?? new Float32Array()) : [-180, -90, 180, 90];
+    const whole = Math.log2(
+      0.92 * Math.min(box.width / (east - west || 1), box.height / (north - south || 1)),
+    );
     return [whole - 2, whole + 14];
   }
 
-  /** Where a view looks, in the numbers of `CameraData`. */
+  /** The camera of a view in the numbers of `CameraData`. */
   private placeOf(id: ViewId): Place {
     const look = this.look(id === "plane" ? "plane" : "globe");
     const target = look.target as [number, number] | undefined;
@@ -322,14 +390,15 @@ export class Scene {
     this.go(this.mapView, [lon, lat, zoom], FLY_MS);
   }
 
-  /** Move one side by so many pixels to the right and up, and zoom by so many doublings; steps in quick succession add up. */
+  /** Move one side by pixels and zoom by doublings of the scale; steps in quick succession add up. */
   step(side: Side, rightPx: number, upPx: number, doublings: number): void {
     if (!this.boxes[side]) return;
     const id = this.viewOf(side);
     const [a, b, zoom] = this.goals[id] ?? this.placeOf(id);
     const [least, most] = this.limits(id);
     const nextZoom = Math.min(Math.max(zoom + doublings, least), most);
-    if (id !== "globe") return this.go(id, [a + rightPx * 2 ** -zoom, b + upPx * 2 ** -zoom, nextZoom], STEP_MS);
+    if (id !== "globe")
+      return this.go(id, [a + rightPx * 2 ** -zoom, b + upPx * 2 ** -zoom, nextZoom], STEP_MS);
     const degrees = (360 / 512) * 2 ** -zoom;
     const latitude = Math.min(Math.max(b + upPx * degrees, -FARTHEST_STEP_LATITUDE), FARTHEST_STEP_LATITUDE);
     const longitude = a + (rightPx * degrees) / Math.max(Math.cos((b * Math.PI) / 180), 0.2);
@@ -341,12 +410,16 @@ export class Scene {
     const quiet = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const moving = id === "globe" ? ["longitude", "latitude", "zoom", "bearing"] : ["target", "zoom"];
     this.goals[id] = place;
-    this.looks[id] = { ...this.lookAt(id, place), transitionDuration: quiet ? 0 : ms, transitionInterpolator: new LinearInterpolator(moving) };
+    this.looks[id] = {
+      ...this.lookAt(id, place),
+      transitionDuration: quiet ? 0 : ms,
+      transitionInterpolator: new LinearInterpolator(moving),
+    };
     this.apply();
     this.events.moved();
   }
 
-  // ---- drawing -------------------------------------------------------------------------------------------------
+  // ---- drawing --------------------------------------------------------------------------------------------
 
   apply(): void {
     const sides = Object.keys(this.boxes) as Side[];
@@ -360,8 +433,15 @@ export class Scene {
       const cells = this.cellsOf(side);
       this.drawn[side] = cells ? "cells" : "points";
       return layersOf({
-        view: this.viewOf(side), basemap: this.basemap, points: cells ? null : this.attributesOf(side), cells,
-        outline: this.outline?.side === side ? this.outline.ring : null, marks: this.marks(side, accent), radius: this.radius(), accent, dark,
+        view: this.viewOf(side),
+        basemap: this.basemap,
+        points: cells ? null : this.attributesOf(side),
+        cells,
+        outline: this.outline?.side === side ? this.outline.ring : null,
+        marks: this.marks(side, accent),
+        radius: this.radius(),
+        accent,
+        dark,
       });
     });
     this.deck.setProps({ views, viewState, layers: this.layers } as never);
@@ -381,11 +461,12 @@ export class Scene {
     const tally = this.tallies.get(key) ?? Tally.of(pairs, cellSize(scale), side === "globe");
     this.tallies.set(key, tally);
     if (this.draw !== "cells" && !tally.isCrowded(scale, this.radius())) return null;
-    if (this.shownCells[side]?.tally !== tally) this.shownCells[side] = { tally, cells: tally.coloured(this.paint, this.selected) };
+    if (this.shownCells[side]?.tally !== tally)
+      this.shownCells[side] = { tally, cells: tally.coloured(this.paint, this.selected) };
     return this.shownCells[side]!.cells;
   }
 
-  /** The rings of one side; the same list while they stay the same. */
+  /** The rings of one side; the same array while they do not change. */
   private marks(side: Side, accent: string): Mark[] {
     const marks = this.marksNow(side, accent);
     const text = JSON.stringify(marks);
@@ -396,13 +477,22 @@ export class Scene {
   private marksNow(side: Side, accent: string): Mark[] {
     const pairs = this.coordinates(side);
     if (!pairs) return [];
-    const wanted: [number, string, boolean][] = this.rings.map(([id, colour]) => [id, colour, false]);
-    if (this.pin && this.pin.id >= 0) wanted.push([this.pin.id, accent, true]);
-    if (this.hover >= 0) wanted.push([this.hover, accent, true]);
-    const placed: Mark[] = this.pin?.side === side && this.pin.id < 0 ? [{ position: this.pin.place, colour: parseHex(accent), strong: true }] : [];
-    return placed.concat(wanted
-      .filter(([id]) => id < pairs.length / 2 && Number.isFinite(pairs[2 * id]! + pairs[2 * id + 1]!))
-      .map(([id, colour, strong]) => ({ position: [pairs[2 * id]!, pairs[2 * id + 1]!], colour: parseHex(colour), strong })));
+    const ringed: [number, string, boolean][] = this.rings.map(([id, colour]) => [id, colour, false]);
+    if (this.pin && this.pin.id >= 0) ringed.push([this.pin.id, accent, true]);
+    if (this.hover >= 0) ringed.push([this.hover, accent, true]);
+    const placed: Mark[] =
+      this.pin?.side === side && this.pin.id < 0
+        ? [{ position: this.pin.place, colour: parseHex(accent), strong: true }]
+        : [];
+    return placed.concat(
+      ringed
+        .filter(([id]) => id < pairs.length / 2 && Number.isFinite(pairs[2 * id]! + pairs[2 * id + 1]!))
+        .map(([id, colour, strong]) => ({
+          position: [pairs[2 * id]!, pairs[2 * id + 1]!],
+          colour: parseHex(colour),
+          strong,
+        })),
+    );
   }
 }
 
@@ -411,7 +501,7 @@ function isFinite(look: Look): boolean {
   return [...(target ?? [look.longitude, look.latitude]), look.zoom].every(Number.isFinite);
 }
 
-/** deck.gl's globe grows with latitude, as a Mercator map would; our zoom means the same size everywhere. */
+/** deck.gl's globe grows with latitude, like a Mercator map; our zoom means the same size everywhere. */
 function deckZoom(zoom: number, latitude: number): number {
   return zoom + Math.log2(Math.cos((Math.min(Math.abs(latitude), 85.05) * Math.PI) / 180));
 }

@@ -1,4 +1,4 @@
-// Without WebGL 2: pictures that Python drew, and the place that was clicked on one of them.
+// For browsers without WebGL 2: pictures drawn by Python, and clicks on them.
 import { h } from "../dom";
 import type { Side, Still } from "./data";
 
@@ -10,11 +10,19 @@ export class StillScene {
   constructor(private readonly clicked: (side: Side, place: [number, number]) => void) {}
 
   show(still: Still, label: string): void {
-    const pictures = [this.picture("globe", still.globe, EARTH, `${label} on the Earth`), this.picture("plane", still.plane, still.bounds, `${label}, projected`)];
+    const pictures = [
+      this.picture("globe", still.globe, EARTH, `${label} on the Earth`),
+      this.picture("plane", still.plane, still.bounds, `${label}, projected`),
+    ];
     this.node.replaceChildren(...pictures.filter((picture) => picture !== null));
   }
 
-  private picture(side: Side, url: string | null, [left, bottom, right, top]: Still["bounds"], alt: string): HTMLElement | null {
+  private picture(
+    side: Side,
+    url: string | null,
+    [left, bottom, right, top]: Still["bounds"],
+    alt: string,
+  ): HTMLElement | null {
     if (!url) return null;
     const image = h("img", { src: url, alt, draggable: "false" });
     image.addEventListener("click", (event) => {

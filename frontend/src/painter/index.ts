@@ -1,4 +1,4 @@
-// Mask painter: paint on a tile which patches are hidden. One small value goes to Python when a stroke ends.
+// Mask painter: paint which patches of a tile are hidden. Python receives the mask when a stroke ends.
 import { h, keepKeys } from "../dom";
 import { mounted, type Instance, type Send } from "../mount";
 import toolbarCss from "../toolbar.css?inline";
@@ -22,7 +22,7 @@ export interface PainterData {
   disabled: boolean;
 }
 
-/** A patch picked with the dropper, of which Python has not said yet what it hides. */
+/** A patch picked with the dropper, for which Python has not returned a mask yet. */
 interface Pick {
   cell: Cell;
   revision: number;
@@ -52,7 +52,11 @@ class Painter implements Instance<PainterData> {
 
   private readonly image = h("img", { alt: "", draggable: "false" });
   private readonly canvas = h("canvas", { tabindex: "0", role: "application" });
-  private readonly failed = h("div", { class: "failed", hidden: true, role: "alert" }, "The picture did not arrive; reload the page.");
+  private readonly failed = h(
+    "div",
+    { class: "failed", hidden: true, role: "alert" },
+    "The picture could not be loaded: reload the page.",
+  );
   private readonly stage = h("div", { class: "stage" }, this.image, this.canvas, this.failed);
   private readonly share = h("span", { class: "share" });
   private readonly place = h("span", { class: "place" });
@@ -62,8 +66,14 @@ class Painter implements Instance<PainterData> {
   private readonly toolbar: Toolbar;
   private readonly observer = new ResizeObserver(() => this.fit());
 
-  constructor(private readonly root: HTMLElement, private readonly send: Send) {
-    this.toolbar = new Toolbar((tool) => this.choose(tool), (action) => this.act(action));
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly send: Send,
+  ) {
+    this.toolbar = new Toolbar(
+      (tool) => this.choose(tool),
+      (action) => this.act(action),
+    );
     root.className = "painter";
     root.append(this.toolbar.node, this.stage, this.status, this.spoken);
     this.image.addEventListener("load", () => this.fit());
@@ -94,12 +104,16 @@ class Painter implements Instance<PainterData> {
     this.data = data;
     this.stage.style.maxWidth = this.status.style.maxWidth = `${data.maxWidth}px`;
     this.root.toggleAttribute("data-disabled", data.disabled);
-    this.canvas.setAttribute("aria-label", `${data.label}: ${data.rows} rows of ${data.cols} patches. ` +
-      "Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, brackets change the brush, I inverts.");
+    this.canvas.setAttribute(
+      "aria-label",
+      `${data.label}: ${data.rows} rows of ${data.cols} patches. ` +
+        "Arrow keys move, space hides or shows a patch. B brush, E eraser, R rectangle, L lasso, P pick, " +
+        "brackets change the brush, I inverts.",
+    );
     this.refresh();
   }
 
-  /** Take what Python wants; a stroke that is being drawn goes on above it. */
+  /** Apply the mask that Python passes; a stroke in progress continues on top of it. */
   private receive(mask: string, known: number): void {
     const { painting, stroke } = this;
     if (!stroke) return void painting.receive(mask, known);
@@ -111,7 +125,7 @@ class Painter implements Instance<PainterData> {
     for (const index of stroke.touched) painting.cells[index] = stroke.hide ? 1 : 0;
   }
 
-  // ---- drawing -------------------------------------------------------------------------------------------------
+  // ---- drawing --------------------------------------------------------------------------------------------
 
   private fit(): void {
     const { clientWidth, clientHeight } = this.stage;
@@ -123,20 +137,31 @@ class Painter implements Instance<PainterData> {
   private refresh(): void {
     const { painting, grid } = this;
     const hidden = painting.hidden;
-    this.share.textContent = `${hidden} of ${grid.size} patches hidden (${Math.round((100 * hidden) / grid.size)} %)`;
-    this.toolbar.show({ tool: this.tool, size: this.brushSize, peek: this.peek, canUndo: painting.canUndo, canRedo: painting.canRedo });
+    const percent = Math.round((100 * hidden) / grid.size);
+    this.share.textContent = `${hidden} of ${grid.size} patches hidden (${percent} %)`;
+    this.toolbar.show({
+      tool: this.tool,
+      size: this.brushSize,
+      peek: this.peek,
+      canUndo: painting.canUndo,
+      canRedo: painting.canRedo,
+    });
     this.draw();
   }
 
   private draw(): void {
     const accent = getComputedStyle(this.root).getPropertyValue("--st-primary-color").trim() || "#ff4b4b";
-    this.surface.draw(this.grid, {
-      cells: this.painting.cells,
-      preview: this.preview(),
-      lasso: this.stroke?.lasso ?? [],
-      cursor: this.cursorShown ? this.cursor : null,
-      peek: this.peek,
-    }, accent);
+    this.surface.draw(
+      this.grid,
+      {
+        cells: this.painting.cells,
+        preview: this.preview(),
+        lasso: this.stroke?.lasso ?? [],
+        cursor: this.cursorShown ? this.cursor : null,
+        peek: this.peek,
+      },
+      accent,
+    );
   }
 
   private preview(): number[] {
@@ -145,7 +170,7 @@ class Painter implements Instance<PainterData> {
     return this.grid.brush(this.hover, this.tool === "brush" || this.tool === "eraser" ? this.brushSize : 1);
   }
 
-  // ---- what the person does ------------------------------------------------------------------------------------
+  // ---- input ----------------------------------------------------------------------------------------------
 
   private choose(tool: Tool): void {
     this.tool = tool;
@@ -166,7 +191,14 @@ class Painter implements Instance<PainterData> {
     } else {
       const before = painting.cells;
       painting.cells = before.map((cell) => (action === "invert" ? 1 - cell : action === "hide all" ? 1 : 0));
-      if (painting.commit(before)) this.report(action === "invert" ? "Inverted" : action === "clear" ? "All patches visible" : "All patches hidden");
+      if (painting.commit(before))
+        this.report(
+          action === "invert"
+            ? "Inverted"
+            : action === "clear"
+              ? "All patches visible"
+              : "All patches hidden",
+        );
     }
     this.refresh();
   }
@@ -179,7 +211,10 @@ class Painter implements Instance<PainterData> {
     this.send("paint", { bits, rows: this.grid.rows, cols: this.grid.cols, revision, pick });
   }
 
-  /** Python hides what looks like a picked patch. Its value takes the place of one sent before, so what is painted meanwhile repeats it. */
+  /**
+   * Ask Python to hide patches similar to one. Each value replaces the last, so later strokes repeat the
+   * request.
+   */
   private pick(cell: Cell): void {
     this.pending = { cell, revision: 0 };
     this.report(`Row ${cell.row + 1}, column ${cell.col + 1} picked`);
@@ -227,9 +262,19 @@ class Painter implements Instance<PainterData> {
       return;
     }
     this.canvas.setPointerCapture(event.pointerId);
-    const reveal = event.button === 2 || event.shiftKey || this.tool === "eraser" ||
+    const reveal =
+      event.button === 2 ||
+      event.shiftKey ||
+      this.tool === "eraser" ||
       (this.tool === "brush" && this.painting.cells[this.grid.index(cell)] === 1);
-    this.stroke = { before: this.painting.cells.slice(), hide: !reveal, from: cell, last: cell, lasso: this.tool === "lasso" ? [at] : [], touched: [] };
+    this.stroke = {
+      before: this.painting.cells.slice(),
+      hide: !reveal,
+      from: cell,
+      last: cell,
+      lasso: this.tool === "lasso" ? [at] : [],
+      touched: [],
+    };
     if (this.tool === "brush" || this.tool === "eraser") this.stamp([cell]);
     this.answer(event, began);
   }
@@ -258,7 +303,8 @@ class Painter implements Instance<PainterData> {
     const { stroke, grid } = this;
     if (!stroke) return;
     if (this.tool === "rectangle") this.fill(grid.block(stroke.from, stroke.last));
-    if (this.tool === "lasso") this.fill(stroke.lasso.length < 3 ? [grid.index(stroke.from)] : grid.lasso(stroke.lasso));
+    if (this.tool === "lasso")
+      this.fill(stroke.lasso.length < 3 ? [grid.index(stroke.from)] : grid.lasso(stroke.lasso));
     this.stroke = null;
     if (this.painting.commit(stroke.before)) this.report(stroke.hide ? "Hidden" : "Shown");
     this.refresh();
@@ -286,7 +332,7 @@ class Painter implements Instance<PainterData> {
     markAnswer(event, began);
   }
 
-  // ---- keyboard ------------------------------------------------------------------------------------------------
+  // ---- keyboard -------------------------------------------------------------------------------------------
 
   private key(event: KeyboardEvent): void {
     if (this.data?.disabled || (this.stroke && event.key !== "Escape")) return;
@@ -304,7 +350,13 @@ class Painter implements Instance<PainterData> {
 
   private plainKey(event: KeyboardEvent): boolean {
     const tools: Record<string, Tool> = { b: "brush", e: "eraser", r: "rectangle", l: "lasso", p: "pick" };
-    const actions: Record<string, Action> = { "[": "smaller", "]": "larger", i: "invert", delete: "clear", v: "peek" };
+    const actions: Record<string, Action> = {
+      "[": "smaller",
+      "]": "larger",
+      i: "invert",
+      delete: "clear",
+      v: "peek",
+    };
     const key = event.key.toLowerCase();
     if (key === "escape" && this.stroke) this.abandon();
     else if (tools[key]) this.choose(tools[key]);
@@ -314,7 +366,12 @@ class Painter implements Instance<PainterData> {
   }
 
   private cursorKey(key: string): boolean {
-    const steps: Record<string, [number, number]> = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const steps: Record<string, [number, number]> = {
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+    };
     const { grid, cursor, painting } = this;
     this.cursorShown = true;
     if (steps[key]) {
@@ -324,8 +381,9 @@ class Painter implements Instance<PainterData> {
         col: Math.min(Math.max(cursor.col + right, 0), grid.cols - 1),
       };
       const hidden = painting.cells[grid.index(this.cursor)] === 1;
-      this.spoken.textContent = `Row ${this.cursor.row + 1}, column ${this.cursor.col + 1}, ${hidden ? "hidden" : "visible"}`;
-      this.place.textContent = `row ${this.cursor.row + 1}, column ${this.cursor.col + 1}`;
+      const place = `row ${this.cursor.row + 1}, column ${this.cursor.col + 1}`;
+      this.spoken.textContent = `R${place.slice(1)}, ${hidden ? "hidden" : "visible"}`;
+      this.place.textContent = place;
       this.draw();
     } else if (key === " " || key === "Enter") this.toggleAtCursor();
     else return false;

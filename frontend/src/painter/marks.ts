@@ -1,5 +1,5 @@
-// How long the painter took to answer the pointer, for tests to read with performance.getEntriesByName:
-// "mask-painter:draw" from the start of our handler to the drawn canvas, "mask-painter:answer" from the input itself.
+// Response times of the painter, which tests read with performance.getEntriesByName: "mask-painter:draw" from
+// the start of the handler to the drawn canvas, "mask-painter:answer" from the input event.
 
 const NAMES = ["mask-painter:draw", "mask-painter:answer"] as const;
 const KEPT = 500;

@@ -10,7 +10,11 @@ export class Painting {
   private done: Uint8Array[] = [];
   private readonly echo: Echo;
 
-  constructor(readonly size: number, bits: string, known: number) {
+  constructor(
+    readonly size: number,
+    bits: string,
+    known: number,
+  ) {
     this.cells = decodeBits(bits, size);
     this.echo = new Echo(bits);
     this.echo.revision = known;
@@ -32,7 +36,7 @@ export class Painting {
     return this.undone.length > 0;
   }
 
-  /** Remember `before` as one step of undo, if anything changed since. */
+  /** Store `before` as one step of undo, if anything has changed since. */
   commit(before: Uint8Array): boolean {
     if (before.every((cell, i) => cell === this.cells[i])) return false;
     this.done.push(before);
@@ -55,7 +59,7 @@ export class Painting {
     return { bits, revision: this.echo.send(bits) };
   }
 
-  /** Take a mask from Python, as one step of undo; false where Python wants no other one. */
+  /** Apply a mask from Python as one step of undo; false if Python passes no new one. */
   receive(bits: string, known: number): boolean {
     if (!this.echo.isNews(bits, known)) return false;
     const before = this.cells;

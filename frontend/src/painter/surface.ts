@@ -53,7 +53,7 @@ export class Surface {
     path.rect(x, y, this.edge(col + 1, grid.cols, width) - x, this.edge(row + 1, grid.rows, height) - y);
   }
 
-  /** Grey with thin slanted lines: it cannot be taken for part of a picture. */
+  /** Grey with thin slanted lines, so that it cannot be mistaken for part of the picture. */
   private hatched(ground: string, line: string): CanvasPattern {
     const side = HATCH_PX * this.ratio;
     const tile = new OffscreenCanvas(Math.round(side), Math.round(side));
@@ -95,7 +95,9 @@ export class Surface {
     this.outline(preview, accent, 1.5);
     if (overlay.lasso.length > 1) {
       const path = new Path2D();
-      overlay.lasso.forEach(([x, y], i) => path[i ? "lineTo" : "moveTo"](x * this.canvas.width, y * this.canvas.height));
+      overlay.lasso.forEach(([x, y], i) =>
+        path[i ? "lineTo" : "moveTo"](x * this.canvas.width, y * this.canvas.height),
+      );
       path.closePath();
       this.outline(path, accent, 2);
     }
@@ -106,11 +108,15 @@ export class Surface {
     }
   }
 
-  /** A dark and a bright line together, so that the outline shows on any ground. */
+  /** A dark and a bright line, so that the outline is visible on any background. */
   private outline(path: Path2D, colour: string, width: number): void {
     const { context, ratio } = this;
     context.lineJoin = "round";
-    for (const [style, extra] of [["rgba(0,0,0,.75)", 2.5], ["#fff", 1], [colour, 0]] as const) {
+    for (const [style, extra] of [
+      ["rgba(0,0,0,.75)", 2.5],
+      ["#fff", 1],
+      [colour, 0],
+    ] as const) {
       context.strokeStyle = style;
       context.lineWidth = (width + extra) * ratio;
       context.stroke(path);

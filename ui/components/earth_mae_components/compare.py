@@ -20,10 +20,10 @@ def compare(
     max_width_px: int = 560,
     key: str = "compare",
 ) -> None:
-    """Show two pictures of one size on top of each other, with a probe that reads both under the pointer.
+    """Show two pictures of one size on top of each other; a probe reads both under the pointer.
 
-    left, right: PNG or JPEG bytes, a data URL or a path on this server. mode: how it starts; the reader may switch.
-    value_range: what grey levels 0 and 255 stand for in the probe; digits: decimals shown there.
+    left, right: PNG or JPEG bytes, a data URL or a path on this server. mode: how it starts; the reader may
+    switch. value_range: what grey levels 0 and 255 stand for in the probe; digits: decimals shown there.
     """
     renderer("compare")(
         key=key,

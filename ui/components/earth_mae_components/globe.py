@@ -17,8 +17,8 @@ from .registered import renderer
 
 Side = Literal["globe", "plane"]
 Kind = Literal["lasso", "box", "click", "none"]
-MOST_IDS = 200
-MOST_RINGS = 1000
+MAX_IDS = 200
+MAX_RINGS = 1000
 OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
 """Eight colours that stay apart for colour-blind readers (Okabe and Ito 2008)."""
 
@@ -31,9 +31,10 @@ class GlobeError(ExplorerError):
 class Selection:
     """What was selected and where.
 
-    side: "globe" (polygon in degrees longitude, latitude; may run past 180) or "plane" (polygon in projection units).
-    kind: "lasso", "box", "click" (polygon holds the one place clicked; ids the point there, if any) or "none" (selection lifted).
-    count: points inside; ids: row numbers of at most 200 of them. Membership of all: `polygon.contains(polygon, ..., wraps=side == "globe")`.
+    side: "globe" (polygon in degrees longitude, latitude; may run past 180) or "plane" (polygon in projection
+    units). kind: "lasso", "box", "click" (polygon holds the one place clicked; ids the point there, if any)
+    or "none" (nothing is selected). count: points inside; ids: row numbers of at most 200 of them. Membership
+    of all: `polygon.contains(polygon, ..., wraps=side == "globe")`.
     """
 
     side: Side
@@ -45,9 +46,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where both sides look: view "globe" or "flat" (plate carree), centre in degrees, and the projection's centre in its own units.
+    """What both maps show: the Earth as "globe" or "flat" (plate carree), and the projection.
 
-    zoom: on the globe 0 shows the Earth 163 px across, flat 0 is 1 px a degree; one more doubles it. plane_zoom None = all of it.
+    lon, lat: the centre in degrees; x, y: the projection's centre in its own units. zoom: on the globe 0
+    shows the Earth 163 px across, on the flat map 0 is 1 px a degree, and each step doubles the scale.
+    plane_zoom: None shows the whole projection.
     """
 
     view: Literal["globe", "flat"] = "globe"
@@ -71,7 +74,7 @@ class FlyTo:
 
 @dataclass(frozen=True)
 class Legend:
-    """What the colours mean: `entries` (label, palette position) for classes, or `scale` (low, high) for a run of colours."""
+    """What the colours mean: `entries` (label, palette position) for classes, or `scale` (low, high)."""
 
     title: str
     entries: tuple[tuple[str, int], ...] = ()
@@ -80,7 +83,7 @@ class Legend:
 
 @dataclass(frozen=True)
 class Ring:
-    """A ring around one point on both sides: neighbours, marks, the place under discussion."""
+    """A ring around one point on both maps, such as a neighbour or the selected place."""
 
     id: int
     colour: str = "#ffffff"
@@ -89,8 +92,11 @@ class Ring:
 
 @dataclass(frozen=True)
 class Still:
-    """Addresses of pictures for a browser without WebGL 2: the Earth as a whole flat map, and the projection within `bounds`
-    (left, bottom, right, top in its units). A click comes back as a Selection of kind "click" without ids."""
+    """Addresses of pictures for a browser without WebGL 2: the whole Earth as a flat map, and the projection.
+
+    bounds: left, bottom, right and top of the projection, in its units. A click comes back as a Selection of
+    kind "click" without ids.
+    """
 
     globe_url: str | None
     plane_url: str | None
@@ -99,10 +105,11 @@ class Still:
 
 @dataclass(frozen=True)
 class GlobeState:
-    """What happened since the globe was last drawn: None means nothing new.
+    """What the user did since the globe was last drawn; None means nothing new.
 
-    no_webgl: this browser cannot draw it; draw a picture instead. selected_on: the address of the points on show when the selection
-    was made (its ids count those). selected_about, camera_about: what the page then called them.
+    no_webgl: this browser cannot draw it, so the page must draw a picture instead. selected_on: the address
+    of the points that were shown when the selection was made, whose row numbers `ids` holds. selected_about,
+    camera_about: the page's name for those points.
     """
 
     selection: Selection | None = None
@@ -115,18 +122,18 @@ class GlobeState:
 
 
 def globe_news(key: str = "linked_globe") -> GlobeState:
-    """Return what was done on the globe of this key since it was last drawn.
+    """Return what the user did on the globe of this key since it was last drawn.
 
-    Call it before `linked_globe`, which then shows what the page made of it.
+    Call it before `linked_globe`, and pass that the selection and camera that follow from it.
     """
     selected, moved = (StateNews(key, name).news() for name in ("selection", "camera"))
-    held = st.session_state.get(key)
-    told = (held.get("status") if isinstance(held, dict) else None) or {}
+    state = st.session_state.get(key)
+    status = (state.get("status") if isinstance(state, dict) else None) or {}
     return GlobeState(
         selection=_selection_from_browser(selected),
         camera=_camera_from_browser(moved),
-        no_webgl=told.get("webgl") is False,
-        problem=told.get("problem"),
+        no_webgl=status.get("webgl") is False,
+        problem=status.get("problem"),
         selected_on=str((selected or {}).get("points", "")),
         selected_about=str((selected or {}).get("about", "")),
         camera_about=str((moved or {}).get("about", "")),
@@ -157,18 +164,20 @@ def linked_globe(
 ) -> None:
     """Show points on the Earth and in their projection, with one selection on both.
 
-    points_url: address on this server of `encode_points` bytes; colours_url: of `encode_colours` bytes (missing: the classes of the
-    points). palette: "#rrggbb", at most 256. basemap_url: a plate-carree picture of the whole Earth. thumbnail_url: a template with
-    "{id}" for the row number, shown on hover. selection and camera: pass what the page holds after it asked `globe_news`; the
-    browser shows it. Without a camera both sides show all of their points. about: what the page calls the points; it comes back with
-    what is done on them. reveal: another text than before scrolls the page to the globe. report_camera: whether moving the camera
-    (0.6 s after it rests) runs the page again. still: what to show where `no_webgl` was told.
+    points_url: address on this server of `encode_points` bytes. colours_url: of `encode_colours` bytes; None
+    colours by class. palette: at most 256 colours "#rrggbb". basemap_url: a plate-carree picture of the whole
+    Earth. thumbnail_url: a template with "{id}" for the row number, shown on hover. selection, camera: what
+    to show, after the page has applied `globe_news`; without a camera both maps show all of their points.
+    about: the page's name for the points, returned with each event. reveal: a changed text scrolls the page
+    to the globe. report_camera: whether the page reruns 0.6 s after the camera has moved. still: what to show
+    in a browser that reported `no_webgl`.
+
     Raises GlobeError for settings out of range and PictureError for an address on another host.
     """
     if not 1 <= len(palette) <= 256:
         raise GlobeError(f"A palette of {len(palette)} colours cannot be shown: use 1 to 256 colours.")
-    if len(rings) > MOST_RINGS:
-        raise GlobeError(f"{len(rings)} rings are too many: use at most {MOST_RINGS}.")
+    if len(rings) > MAX_RINGS:
+        raise GlobeError(f"{len(rings)} rings are too many: use at most {MAX_RINGS}.")
     data = {
         "points": local_address(points_url),
         "about": about,
@@ -226,7 +235,7 @@ def _selection_from_browser(value: dict[str, Any] | None) -> Selection | None:
             "count": int(count),
             "ids": list(ids),
         }:
-            rows = tuple(row for row in ids[:MOST_IDS] if isinstance(row, int) and row >= 0)
+            rows = tuple(row for row in ids[:MAX_IDS] if isinstance(row, int) and row >= 0)
             return Selection(side, kind, decode_polygon(text), count, rows)
         case None:
             return None

@@ -1,4 +1,4 @@
-"""Report only new component state: the state persists after the run in which it changed."""
+"""Report a component's state once: Streamlit keeps it after the run in which it changed."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import streamlit as st
 
 
 class StateNews:
-    """Which revision of a component's state the page has acted on.
+    """A component's state value, and which revision of it the page has applied.
 
-    A Streamlit state value stays after the run that it caused. Were it handed out again, a page that has since changed its own
-    mind (a slider, a link) would be overruled by an old painting. So every value carries a revision. A page first asks for what
-    is new (`news`), stores what follows from it, and then draws the component with the result; drawing settles the account
-    (`settle`). What is drawn is therefore never older than what the page was told. A run that is cut short before it drew the
-    component leaves the account open, and the next run is told the same value again.
+    Streamlit returns a state value in every run after the one that it caused. If a page applied it again, an
+    old painting would overwrite what a slider or link has changed since. Therefore each value carries a
+    revision. A page first asks for a new value (`news`), applies it, and then draws the component with the
+    result, which marks the revision as applied (`settle`). What is drawn is never older than what the page
+    was given. If a run ends before it draws the component, the next run receives the same value again.
     """
 
     def __init__(self, key: str, state: str) -> None:
-        self._heard, self._settled = f"{key}:{state}:heard", f"{key}:{state}:settled"
-        held = st.session_state.get(key)
-        self._value = held.get(state) if isinstance(held, dict) else None
+        self._received, self._applied = f"{key}:{state}:heard", f"{key}:{state}:settled"
+        states = st.session_state.get(key)
+        self._value = states.get(state) if isinstance(states, dict) else None
 
     def news(self) -> dict[str, Any] | None:
-        """Give the value if the page has not acted on its revision yet, else None."""
+        """Return the value, or None if the page has applied its revision already."""
         revision = _revision(self._value)
-        if revision <= int(st.session_state.get(self._settled, 0)):
+        if not isinstance(self._value, dict) or revision <= int(st.session_state.get(self._applied, 0)):
             return None
-        st.session_state[self._heard] = revision
+        st.session_state[self._received] = revision
         return dict(self._value)
 
     def settle(self) -> int:
-        """Note that the page has acted on all it was told; gives the newest such revision, which the browser needs."""
-        newest = max(int(st.session_state.get(name, 0)) for name in (self._heard, self._settled))
-        st.session_state[self._settled] = newest
+        """Mark all that the page received as applied; return the newest revision, which the browser needs."""
+        newest = max(int(st.session_state.get(name, 0)) for name in (self._received, self._applied))
+        st.session_state[self._applied] = newest
         return newest
 
 

@@ -25,8 +25,11 @@ class PainterError(ExplorerError):
 
 @dataclass(frozen=True, eq=False)
 class PaintState:
-    """What somebody painted: `mask` is bool (rows, cols), True = hidden; `pick` is the patch (row, column) clicked
-    with the pick tool, if that is what happened; `revision` grows with every change."""
+    """A painted mask.
+
+    `mask` is bool (rows, cols), True where hidden. `pick` is the patch (row, column) clicked with the
+    dropper, if that is what changed. `revision` grows with every change.
+    """
 
     mask: NDArray[np.bool_]
     revision: int
@@ -34,9 +37,9 @@ class PaintState:
 
 
 def painted(rows: int, cols: int, key: str = "mask_painter") -> PaintState | None:
-    """Return what was painted since the painter of this key was last drawn, or None when nothing was.
+    """Return what was painted since the painter of this key was last drawn, or None.
 
-    Call it before `mask_painter`, which then shows the mask that the page made of it.
+    Call it before `mask_painter`, and pass that the mask that follows from it.
     """
     value = StateNews(key, "paint").news()
     return None if value is None else _read_state(value, rows, cols)
@@ -56,15 +59,16 @@ def mask_painter(
 ) -> None:
     """Show a tile under a grid of patches that can be painted.
 
-    The page owns the mask: ask `painted` first, store what follows from it, and pass that. A mask other than the one on show
-    replaces the painting, as one step of undo.
+    The page owns the mask: call `painted` first, store the mask that follows, and pass it here. A mask other
+    than the one shown replaces it, as one step of undo.
 
-    image: PNG or JPEG bytes, a data URL or a path on this server. mask: bool (rows, cols), True = hidden; None = all visible.
-    Raises PainterError for a grid outside 1..128 or a mask of another shape.
+    image: PNG or JPEG bytes, a data URL or a path on this server. mask: bool (rows, cols), True = hidden;
+    None = all visible. Raises PainterError for a grid outside 1..128 or a mask of another shape.
     """
     if not (1 <= rows <= MAX_PATCHES_A_SIDE and 1 <= cols <= MAX_PATCHES_A_SIDE):
         raise PainterError(
-            f"A grid of {rows} x {cols} patches cannot be painted: choose 1 to {MAX_PATCHES_A_SIDE} patches a side."
+            f"A grid of {rows} x {cols} patches cannot be painted: "
+            f"choose 1 to {MAX_PATCHES_A_SIDE} patches a side."
         )
     hidden = np.zeros((rows, cols), dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if hidden.shape != (rows, cols):
@@ -93,7 +97,7 @@ def _nothing() -> None:
 
 def _read_state(value: dict[str, Any], rows: int, cols: int) -> PaintState | None:
     if (value.get("rows"), value.get("cols")) != (rows, cols):
-        return None  # painted on the grid of a moment ago, which the page has just left
+        return None  # painted on a grid that the page has just replaced
     return PaintState(
         mask=decode_bitmap(str(value.get("bits", "")), rows, cols),
         revision=int(value["revision"]),

@@ -14,14 +14,14 @@ class PictureError(ExplorerError):
 
 
 def local_address(address: str) -> str:
-    """Return an address on this server ("/..."); raise PictureError for any other, as the app works offline."""
+    """Return an address on this server ("/..."). Raises PictureError for any other: the app works offline."""
     if address.startswith("/") and not address.startswith(("//", "/\\")):
         return address
     raise PictureError("Pictures must come from this server: use a path that starts with a single '/'.")
 
 
 def picture_url(picture: bytes | str) -> str:
-    """Give the address a browser can load: PNG or JPEG bytes become a data URL, a local address stays.
+    """Return an address that the browser can load: a data URL for PNG or JPEG bytes, or the local address.
 
     Raises PictureError for other bytes and for an address on another host.
     """

@@ -1,9 +1,10 @@
 """The binary files the linked globe fetches: places, projection and class of every point; colours apart.
 
-Points: 16 bytes of header (magic "EMP1", uint32 count, uint32 flags, uint32 0), then, little-endian and each block only if its flag
-is set: float32 pairs longitude, latitude (flag 1); float32 pairs x, y (flag 2); uint8 class (flag 4). 17 bytes a point with all three.
-Colours: 16 bytes of header (magic "EMC1", uint32 count, uint32 kind, uint32 0), then uint8 palette positions (kind 0) or
-uint8 red, green, blue (kind 1). Recolouring so sends 1 or 3 bytes a point and no place again.
+Points: 16 bytes of header (magic "EMP1", uint32 count, uint32 flags, uint32 0), then, little-endian and each
+block only if its flag is set: float32 pairs longitude, latitude (flag 1); float32 pairs x, y (flag 2); uint8
+class (flag 4). 17 bytes a point with all three. Colours: 16 bytes of header (magic "EMC1", uint32 count,
+uint32 kind, uint32 0), then uint8 palette positions (kind 0) or uint8 red, green, blue (kind 1). Recolouring
+so sends 1 or 3 bytes a point and no place again.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def encode_points(
 ) -> bytes:
     """Pack the points of a table for the browser.
 
-    lonlat: (n, 2) degrees, WGS84; xy: (n, 2) in any unit; either may be missing, and a row that is not finite is not drawn on that
-    side. classes: (n,) uint8 positions in the palette, 0 if missing. Raises PointsError when the lengths differ or both sides miss.
+    lonlat: (n, 2) degrees, WGS84; xy: (n, 2) in any unit; either may be missing, and a row that is not finite
+    is not drawn on that side. classes: (n,) uint8 positions in the palette, 0 if missing. Raises PointsError
+    when the lengths differ or both sides miss.
     """
     blocks: list[tuple[int, NDArray[Any]]] = []
     if lonlat is not None:
@@ -44,7 +46,8 @@ def encode_points(
     counts = {len(block) for _, block in blocks}
     if len(counts) != 1:
         raise PointsError(
-            f"The columns of these points have different lengths ({sorted(counts)}): take all of them from one table."
+            "The columns of these points have different lengths "
+            f"({sorted(counts)}): take all of them from one table."
         )
     head = struct.pack("<4sIII", b"EMP1", counts.pop(), sum(flag for flag, _ in blocks), 0)
     return head + b"".join(block.tobytes() for _, block in blocks)
@@ -59,7 +62,8 @@ def encode_colours(colours: ArrayLike) -> bytes:
         kind = INDEXED
     else:
         raise PointsError(
-            f"Colours must be (n,) or (n, 3), not {array.shape}: use palette positions or red, green and blue."
+            f"Colours must be (n,) or (n, 3), not {array.shape}: use "
+            "palette positions or red, green and blue."
         )
     return struct.pack("<4sIII", b"EMC1", len(array), kind, 0) + array.tobytes()
 

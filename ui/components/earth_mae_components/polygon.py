@@ -1,4 +1,4 @@
-"""Points inside a lasso, decided exactly as in the browser, and the lasso as URL-safe text."""
+"""Which points are inside a lasso, exactly as the browser decides, and the lasso as URL-safe text."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class PolygonError(ExplorerError):
 def contains(
     polygon: Sequence[Sequence[float]], a: ArrayLike, b: ArrayLike, *, wraps: bool = False
 ) -> NDArray[np.bool_]:
-    """For every point (a, b), whether it is inside the polygon by the even-odd rule.
+    """Return for every point (a, b) whether it is inside the polygon by the even-odd rule.
 
-    polygon: n pairs, closed by itself. a, b: (points,), taken as float32, the precision the browser holds. wraps: a is a
-    longitude in degrees; the polygon may run past 180 on either side, and a point counts if it lies inside at a, a + 360 or a - 360.
-    A point that is not finite is never inside. The rule and its order of operations are those of frontend/src/polygon.ts, in
-    double precision, so both sides agree on every point.
+    polygon: n pairs, closed by itself. a, b: (points,), taken as float32, the precision the browser holds.
+    wraps: a is a longitude in degrees; the polygon may run past 180 on either side, and a point counts if it
+    lies inside at a, a + 360 or a - 360. A point that is not finite is never inside. The rule and its order
+    of operations are those of frontend/src/polygon.ts, in double precision, so both sides agree on every
+    point.
     """
     ring = np.asarray(polygon, dtype=np.float32).astype(np.float64).reshape(-1, 2)
     x = np.asarray(a, dtype=np.float32).astype(np.float64)
@@ -63,7 +64,7 @@ def encode_polygon(polygon: Sequence[Sequence[float]]) -> str:
 
 
 def decode_polygon(text: str) -> tuple[tuple[float, float], ...]:
-    """Unpack base64url text into a polygon of at most 2,000 vertices; PolygonError says what is wrong with other texts."""
+    """Unpack base64url text into a polygon of at most 2,000 vertices. Raises PolygonError."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
@@ -72,7 +73,8 @@ def decode_polygon(text: str) -> tuple[tuple[float, float], ...]:
         ) from error
     if len(packed) % 8 or len(packed) > 8 * MAX_VERTICES:
         raise PolygonError(
-            f"The selection has {len(packed)} bytes, which cannot be a list of at most {MAX_VERTICES} vertices: draw it again."
+            f"The selection has {len(packed)} bytes, which cannot be a list of at most {MAX_VERTICES} "
+            "vertices: draw it again."
         )
     ring = np.frombuffer(packed, dtype="<f4").reshape(-1, 2)
     if not np.isfinite(ring).all():

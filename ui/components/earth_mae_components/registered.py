@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @cache
 def renderer(name: str) -> ComponentRenderer:
-    """Give the mounting command of one component.
+    """Return the function that mounts a component.
 
-    Not done at import: file-backed components can be registered only while a Streamlit server runs, and the pure functions of
-    this package must import without one.
+    Not done at import: file-backed components can be registered only while a Streamlit server runs, and the
+    pure functions of this package must import without one.
     """
     return st.components.v2.component(f"earth-mae-components.{name}", js=f"{name}.js")

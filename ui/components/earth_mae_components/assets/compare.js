@@ -1,4 +1,4 @@
-/*! compare sources-sha256:c8f54949b334e909447445736bb6ad25a4b9ae4d000d736f6b61926ef42d2539 licences: compare.licences.txt */
+/*! compare sources-sha256:31f97cdcad08992bcda71af9f6564eb27520a28c6dacc5b360f1b1b0b5d03bab licences: compare.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -7,8 +7,8 @@ function e(e, t = {}, ...n) {
 }
 function t(e) {
 	let t = document.createElement("template");
-	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2"
-    stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
+	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor"
+    stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
 }
 function n(n, r, i, a) {
 	return e("button", {
@@ -135,7 +135,7 @@ var a = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;d
 	constructor(t) {
 		t.className = "compare";
 		for (let [e, t, r, i] of c) this.buttons.set(e, n(t, r, i, () => this.choose(e)));
-		this.blink = n("Blink: flip by itself", "Space holds", "<path d=\"M5 4v16l14-8Z\"/>", () => this.toggleBlink());
+		this.blink = n("Blink: flip automatically", "Space flips once", "<path d=\"M5 4v16l14-8Z\"/>", () => this.toggleBlink());
 		let i = e("div", {
 			class: "group",
 			role: "group",
@@ -215,7 +215,7 @@ var a = ".bar{flex-wrap:wrap;align-items:center;gap:6px 10px;margin-bottom:8px;d
 	showProbe() {
 		let { left: t, right: n } = this.pixels, { data: r, probeAt: i } = this;
 		if (this.pin.hidden = !i, !r || !i || !t || !n) {
-			this.probe.replaceChildren(e("span", { class: "hint" }, "Point at a pixel to read both pictures."));
+			this.probe.replaceChildren(e("span", { class: "hint" }, "Point at a pixel to read its value in both pictures."));
 			return;
 		}
 		this.pin.style.left = `${100 * i[0]}%`, this.pin.style.top = `${100 * i[1]}%`;

@@ -1,4 +1,4 @@
-/*! linked_globe sources-sha256:c8f54949b334e909447445736bb6ad25a4b9ae4d000d736f6b61926ef42d2539 licences: linked_globe.licences.txt */
+/*! linked_globe sources-sha256:31f97cdcad08992bcda71af9f6564eb27520a28c6dacc5b360f1b1b0b5d03bab licences: linked_globe.licences.txt */
 // \0rolldown/runtime.js
 var e = Object.create, t = Object.defineProperty, n = Object.getOwnPropertyDescriptor, r = Object.getOwnPropertyNames, i = Object.getPrototypeOf, a = Object.prototype.hasOwnProperty, o = (e, t, n) => () => {
 	if (n) throw n[0];
@@ -32,8 +32,8 @@ function d(e, t = {}, ...n) {
 }
 function f(e) {
 	let t = document.createElement("template");
-	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2"
-    stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
+	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor"
+    stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
 }
 function p(e, t, n, r) {
 	return d("button", {
@@ -53,16 +53,16 @@ function m(e) {
 }
 // src/echo.ts
 var h = class {
-	agreed;
+	last;
 	revision = 0;
 	constructor(e) {
-		this.agreed = e;
+		this.last = e;
 	}
 	send(e) {
-		return this.agreed = e, ++this.revision;
+		return this.last = e, ++this.revision;
 	}
 	isNews(e, t) {
-		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.agreed ? !1 : (this.agreed = e, !0);
+		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.last ? !1 : (this.last = e, !0);
 	}
 };
 // src/mount.ts
@@ -193,9 +193,9 @@ async function re(e, t, n) {
 		signal: n,
 		credentials: "same-origin"
 	});
-	if (!r.ok) throw new O(`The points did not arrive (${r.status}); reload the page to ask for them again.`);
+	if (!r.ok) throw new O(`The points could not be loaded (${r.status}): reload the page.`);
 	let i = await r.arrayBuffer();
-	if (i.byteLength < ee || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new O("The points arrived in an unknown form; reload the page to ask for them again.");
+	if (i.byteLength < ee || new TextDecoder().decode(i.slice(0, 4)) !== t) throw new O("The points have an unknown format: reload the page.");
 	let a = new DataView(i);
 	return {
 		buffer: i,
@@ -205,7 +205,7 @@ async function re(e, t, n) {
 }
 async function ie(e, t) {
 	let { buffer: n, count: r, word: i } = await re(e, "EMP1", t), a = 8 * r, o = ee + (i & k ? a : 0) + (i & te ? a : 0) + (i & ne ? r : 0);
-	if (n.byteLength !== o) throw new O("The points arrived incomplete; reload the page to ask for them again.");
+	if (n.byteLength !== o) throw new O("The points are incomplete: reload the page.");
 	let s = ee, c = (e) => i & e ? (s += a, new Float32Array(n, s - a, 2 * r)) : null;
 	return {
 		count: r,
@@ -216,7 +216,7 @@ async function ie(e, t) {
 }
 async function ae(e, t) {
 	let { buffer: n, count: r, word: i } = await re(e, "EMC1", t), a = new Uint8Array(n, ee);
-	if (a.length !== r * (i === 1 ? 3 : 1)) throw new O("The colours arrived incomplete; reload the page to ask for them again.");
+	if (a.length !== r * (i === 1 ? 3 : 1)) throw new O("The colours are incomplete: reload the page.");
 	return {
 		count: r,
 		rgb: i === 1,
@@ -32305,11 +32305,11 @@ var tz = [
 			e.selected && this.tiles.map(({ id: t }) => e.selected[t])
 		]);
 		n !== this.shown && (this.shown = n, this.node.replaceChildren(...this.tiles.map(({ id: n, x: r, y: i }) => {
-			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `left:${r - iz / 2}px;top:${i - iz / 2}px;border-color:rgb(${e.paint.of(n).join()})${a}`;
+			let a = e.selected && !e.selected[n] ? ";opacity:.3" : "", o = `rgb(${e.paint.of(n).join()})`, s = `left:${r - iz / 2}px;top:${i - iz / 2}px;border-color:${o}${a}`;
 			return d("img", {
 				src: t.replaceAll("{id}", String(n)),
 				alt: "",
-				style: o
+				style: s
 			});
 		})));
 	}
@@ -32370,13 +32370,13 @@ var cz = [
 ], lz = [
 	[
 		"undo",
-		"Undo the selection",
+		"Undo selection",
 		"Ctrl+Z",
 		"<path d=\"M9 14 4 9l5-5M4 9h10a6 6 0 0 1 0 12h-3\"/>"
 	],
 	[
 		"clear",
-		"Lift the selection",
+		"Clear selection",
 		"Del",
 		"<path d=\"M6 6l12 12M18 6 6 18\"/>"
 	],
@@ -32388,13 +32388,13 @@ var cz = [
 	],
 	[
 		"draw",
-		"Points, cells, or whichever suits the distance",
+		"Points, cells, or automatic by zoom",
 		"D",
 		"<rect x=\"4\" y=\"4\" width=\"7\" height=\"7\"/><rect x=\"13\" y=\"4\" width=\"7\" height=\"7\"/><circle cx=\"7\" cy=\"17\" r=\"2\"/><circle cx=\"16\" cy=\"17\" r=\"2\"/>"
 	],
 	[
 		"home",
-		"See everything",
+		"Show everything",
 		"H",
 		"<path d=\"m3 11 9-8 9 8M5 10v10h14V10\"/>"
 	],
@@ -32519,26 +32519,26 @@ var cz = [
 		plane: d("div", {
 			class: "side",
 			"data-side": "plane"
-		}, "By likeness")
+		}, "Embedding space")
 	};
 	legend = null;
 	scene = null;
-	near = new oz();
-	nearTimer = 0;
+	tiles = new oz();
+	tilesTimer = 0;
 	still = new nz((e, t) => this.clickedStill(e, t));
 	gone = new AbortController();
 	observer = new ResizeObserver(() => this.fit());
 	constructor(e, t) {
-		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.near.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e);
+		this.root = e, this.send = t, e.className = "globe", this.place.setAttribute("role", "group"), e.append(this.toolbar.node, this.place, d("div", { class: "status" }, this.counted, this.where)), this.place.append(this.tiles.node, this.message, this.names.globe, this.names.plane, this.sheet.node, this.tip), m(e);
 		let n = XR();
 		n ? (this.scene = new ZR(this.place, n, {
 			moved: () => this.cameraMoved(),
 			rendered: () => this.rendered(),
 			failed: (e) => console.error(`linked globe: ${e}`)
-		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = !0, this.say("This browser cannot draw the globe (no WebGL 2)."));
+		}), this.listen(), this.observer.observe(this.place), this.choose("move")) : (this.toolbar.node.hidden = this.names.globe.hidden = this.names.plane.hidden = !0, this.say("This browser cannot draw the globe: it has no WebGL 2."));
 	}
 	destroy() {
-		this.observer.disconnect(), this.loading?.abort(), this.gone.abort(), clearTimeout(this.cameraTimer), clearTimeout(this.nearTimer), this.scene?.destroy();
+		this.observer.disconnect(), this.loading?.abort(), this.gone.abort(), clearTimeout(this.cameraTimer), clearTimeout(this.tilesTimer), this.scene?.destroy();
 	}
 	update(e) {
 		let t = this.data;
@@ -32551,7 +32551,7 @@ var cz = [
 		}), e.still && this.showStill(e));
 	}
 	showStill(e) {
-		this.say(""), this.still.show(e.still, e.label), this.legend?.remove(), this.legend = de(e, !0), this.place.replaceChildren(this.still.node, ...this.legend ? [this.legend] : []), this.place.style.height = "auto", this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to choose the nearest place.";
+		this.say(""), this.still.show(e.still, e.label), this.legend?.remove(), this.legend = de(e, !0), this.place.replaceChildren(this.still.node, ...this.legend ? [this.legend] : []), this.place.style.height = "auto", this.counted.textContent = "This browser has no WebGL 2, so these are pictures: click one to select the nearest place.";
 	}
 	clickedStill(e, t) {
 		let n = {
@@ -32560,7 +32560,7 @@ var cz = [
 			polygon: y([t.map(Math.fround)]),
 			ids: []
 		};
-		this.tell(n, 0);
+		this.report(n, 0);
 	}
 	async load() {
 		let { scene: e, data: t } = this;
@@ -32576,11 +32576,11 @@ var cz = [
 				rgb: !1,
 				values: a.classes
 			};
-			if (s.count !== a.count) throw new O("The colours belong to another table than the points; reload the page.");
+			if (s.count !== a.count) throw new O("The colours belong to another table than the points: reload the page.");
 			performance.measure("linked-globe:fetch", { start: i }), a !== e.points && e.setPoints(a, this.data.camera !== null), this.loaded = t.points, e.paint = new D(s, t.palette), this.showSelection(), this.afterLoad(), this.say(a.count ? "" : "There are no points in this table."), this.drawnAt = i, this.refresh();
 		} catch (e) {
 			if (r.aborted) return;
-			let t = e instanceof O ? e.message : "The points did not arrive; check that the app still runs, then reload the page.";
+			let t = e instanceof O ? e.message : "The points could not be loaded: check that the app is running, then reload the page.";
 			this.say(t), this.send("status", {
 				webgl: !0,
 				problem: t,
@@ -32591,7 +32591,7 @@ var cz = [
 	afterLoad() {
 		let { scene: e, data: t } = this;
 		if (!e?.points || !t) return;
-		this.newSelection && this.take(this.newSelection.chosen), this.newCamera && t.camera ? e.camera = t.camera : this.newCamera && e.home(), this.newSelection = null, this.newCamera = !1;
+		this.newSelection && this.apply(this.newSelection.chosen), this.newCamera && t.camera ? e.camera = t.camera : this.newCamera && e.home(), this.newSelection = null, this.newCamera = !1;
 		let { flyTo: n } = t;
 		n && n.token !== this.flown ? (this.flown = n.token, e.fly(n.lon, n.lat, n.zoom)) : e.apply();
 	}
@@ -32607,7 +32607,7 @@ var cz = [
 		}, n);
 	}
 	rowAt(e, t, n) {
-		let r = this.near.at(t, n);
+		let r = this.tiles.at(t, n);
 		return r >= 0 ? r : this.scene.pointAt(e, t, n, fz);
 	}
 	clicked(e, t) {
@@ -32625,7 +32625,7 @@ var cz = [
 			id: a
 		}, this.drawnAt = r, n.apply();
 		let c = a < 0 ? [] : [a];
-		this.tell({
+		this.report({
 			side: i,
 			kind: "click",
 			polygon: y([s]),
@@ -32636,14 +32636,14 @@ var cz = [
 		this.undone.push(this.chosen), this.undone.length > gz && this.undone.shift(), this.settle(e, t);
 	}
 	settle(e, t) {
-		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t }), this.tell(this.chosen ?? {
+		this.chosen = e, this.drawnAt = t, this.showSelection(), performance.measure("linked-globe:select", { start: t }), this.report(this.chosen ?? {
 			side: "globe",
 			kind: "none",
 			polygon: "",
 			ids: []
 		}, this.count), this.refresh();
 	}
-	tell(e, t) {
+	report(e, t) {
 		let { side: n, kind: r, polygon: i, ids: a } = e, o = this.selectionEcho.send(Sz(this.chosen));
 		this.send("selection", {
 			side: n,
@@ -32656,7 +32656,7 @@ var cz = [
 			revision: o
 		});
 	}
-	take(e) {
+	apply(e) {
 		this.undone.push(this.chosen), this.chosen = e, this.showSelection();
 	}
 	showSelection() {
@@ -32722,7 +32722,7 @@ var cz = [
 		}), this.place.addEventListener("pointerleave", () => this.hover(-1)), this.root.addEventListener("keydown", (e) => {
 			this.key(e) && e.preventDefault();
 		});
-		for (let e of ["pointerdown", "keydown"]) window.addEventListener(e, (e) => this.pressedElsewhere(e), {
+		for (let e of ["pointerdown", "keydown"]) window.addEventListener(e, (e) => this.pressedOutside(e), {
 			capture: !0,
 			signal: this.gone.signal
 		});
@@ -32764,7 +32764,7 @@ var cz = [
 		o.style.left = `${t + 14 + 180 > c ? Math.max(0, t - 14 - o.offsetWidth) : t + 14}px`, o.style.top = `${Math.max(0, Math.min(n + 14, l - o.offsetHeight - 4))}px`;
 	}
 	tipContent(e) {
-		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${wz(r[2 * e + 1], "N", "S")} ${wz(r[2 * e], "E", "W")}` : "no place", s = [
+		let { scene: t, data: n } = this, r = t.points.lonlat, i = n.legend?.entries.find(([, n]) => !t.paint.colours.rgb && n === t.paint.colours.values[e])?.[0], a = n.rings.find(([t]) => t === e)?.[2], o = r && Number.isFinite(r[2 * e]) ? `${wz(r[2 * e + 1], "N", "S")} ${wz(r[2 * e], "E", "W")}` : "no location", s = [
 			a,
 			i,
 			`No. ${e}`,
@@ -32777,15 +32777,15 @@ var cz = [
 			height: 112
 		})] : [], ...s.map((e) => d("div", {}, e))];
 	}
-	bringNear() {
-		clearTimeout(this.nearTimer), this.nearTimer = window.setTimeout(() => {
-			this.scene?.points && this.data?.thumbnail ? this.near.show(this.scene, this.data.thumbnail) : this.near.hide();
+	showTiles() {
+		clearTimeout(this.tilesTimer), this.tilesTimer = window.setTimeout(() => {
+			this.scene?.points && this.data?.thumbnail ? this.tiles.show(this.scene, this.data.thumbnail) : this.tiles.hide();
 		}, hz);
 	}
 	cameraMoved() {
-		this.near.hide(), this.bringNear(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => this.tellCamera(), mz));
+		this.tiles.hide(), this.showTiles(), this.data?.reportCamera && (clearTimeout(this.cameraTimer), this.cameraTimer = window.setTimeout(() => this.reportCamera(), mz));
 	}
-	tellCamera() {
+	reportCamera() {
 		clearTimeout(this.cameraTimer), this.cameraTimer = 0;
 		let e = this.scene.camera;
 		this.send("camera", {
@@ -32794,8 +32794,8 @@ var cz = [
 			revision: this.cameraEcho.send(JSON.stringify(e))
 		});
 	}
-	pressedElsewhere(e) {
-		this.cameraTimer && !e.composedPath().includes(this.root) && this.tellCamera();
+	pressedOutside(e) {
+		this.cameraTimer && !e.composedPath().includes(this.root) && this.reportCamera();
 	}
 	fit() {
 		if (!this.data) return;
@@ -32805,14 +32805,14 @@ var cz = [
 	refresh() {
 		let { scene: e } = this;
 		if (!e) return;
-		this.bringNear(), this.toolbar.show({
+		this.showTiles(), this.toolbar.show({
 			tool: this.tool,
 			canUndo: this.undone.length > 0,
 			hasSelection: this.chosen !== null,
 			view: e.mapView,
 			draw: e.draw
 		}), this.names.globe.hidden = !e.points?.lonlat, this.names.plane.hidden = !e.points?.xy;
-		let t = e.points?.count ?? 0, n = e.points && !e.points.lonlat ? " · this table has no places" : e.points && !e.points.xy ? " · this table has no projection" : "";
+		let t = e.points?.count ?? 0, n = e.points && !e.points.lonlat ? " · this table has no locations" : e.points && !e.points.xy ? " · this table has no projection" : "";
 		this.counted.textContent = (this.chosen ? `${this.count.toLocaleString("en")} of ${t.toLocaleString("en")} selected` : `${t.toLocaleString("en")} points`) + n;
 	}
 	say(e) {

@@ -1,4 +1,4 @@
-/*! mask_painter sources-sha256:c8f54949b334e909447445736bb6ad25a4b9ae4d000d736f6b61926ef42d2539 licences: mask_painter.licences.txt */
+/*! mask_painter sources-sha256:31f97cdcad08992bcda71af9f6564eb27520a28c6dacc5b360f1b1b0b5d03bab licences: mask_painter.licences.txt */
 // src/dom.ts
 function e(e, t = {}, ...n) {
 	let r = document.createElement(e);
@@ -7,8 +7,8 @@ function e(e, t = {}, ...n) {
 }
 function t(e) {
 	let t = document.createElement("template");
-	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor" stroke-width="2"
-    stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
+	return t.innerHTML = `<svg viewBox="0 0 24 24" width="18" height="18" fill="none" stroke="currentColor"
+    stroke-width="2" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">${e}</svg>`, t.content.firstElementChild;
 }
 function n(n, r, i, a) {
 	return e("button", {
@@ -126,16 +126,16 @@ function m(e, t) {
 }
 // src/echo.ts
 var h = class {
-	agreed;
+	last;
 	revision = 0;
 	constructor(e) {
-		this.agreed = e;
+		this.last = e;
 	}
 	send(e) {
-		return this.agreed = e, ++this.revision;
+		return this.last = e, ++this.revision;
 	}
 	isNews(e, t) {
-		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.agreed ? !1 : (this.agreed = e, !0);
+		return this.revision = Math.max(this.revision, t), t < this.revision || e === this.last ? !1 : (this.last = e, !0);
 	}
 }, g = 200, _ = class {
 	size;
@@ -293,7 +293,7 @@ var h = class {
 	],
 	[
 		"invert",
-		"Invert",
+		"Invert mask",
 		"I",
 		"<circle cx=\"12\" cy=\"12\" r=\"9\"/><path d=\"M12 3v18a9 9 0 0 1 0-18Z\" fill=\"currentColor\"/>"
 	],
@@ -373,7 +373,7 @@ var h = class {
 		class: "failed",
 		hidden: !0,
 		role: "alert"
-	}, "The picture did not arrive; reload the page.");
+	}, "The picture could not be loaded: reload the page.");
 	stage = e("div", { class: "stage" }, this.image, this.canvas, this.failed);
 	share = e("span", { class: "share" });
 	place = e("span", { class: "place" });
@@ -408,8 +408,8 @@ var h = class {
 		this.image.classList.toggle("enlarged", this.image.naturalWidth < e), this.surface.resize(e, t), this.draw();
 	}
 	refresh() {
-		let { painting: e, grid: t } = this, n = e.hidden;
-		this.share.textContent = `${n} of ${t.size} patches hidden (${Math.round(100 * n / t.size)} %)`, this.toolbar.show({
+		let { painting: e, grid: t } = this, n = e.hidden, r = Math.round(100 * n / t.size);
+		this.share.textContent = `${n} of ${t.size} patches hidden (${r} %)`, this.toolbar.show({
 			tool: this.tool,
 			size: this.brushSize,
 			peek: this.peek,
@@ -575,8 +575,8 @@ var h = class {
 				row: Math.min(Math.max(r.row + a, 0), n.rows - 1),
 				col: Math.min(Math.max(r.col + o, 0), n.cols - 1)
 			};
-			let s = i.cells[n.index(this.cursor)] === 1;
-			this.spoken.textContent = `Row ${this.cursor.row + 1}, column ${this.cursor.col + 1}, ${s ? "hidden" : "visible"}`, this.place.textContent = `row ${this.cursor.row + 1}, column ${this.cursor.col + 1}`, this.draw();
+			let s = i.cells[n.index(this.cursor)] === 1, c = `row ${this.cursor.row + 1}, column ${this.cursor.col + 1}`;
+			this.spoken.textContent = `R${c.slice(1)}, ${s ? "hidden" : "visible"}`, this.place.textContent = c, this.draw();
 		} else if (e === " " || e === "Enter") this.toggleAtCursor();
 		else return !1;
 		return !0;
