@@ -1,4 +1,4 @@
-"""The server of `make app`: pages and HTTP routes; slow imports and weights load while the first browser connects."""
+"""The server of `make app`: pages and HTTP routes. Slow imports load while the first browser connects."""
 
 import threading
 
@@ -12,7 +12,7 @@ from ui.shell.style import StyledHead
 
 
 def warm_up() -> None:
-    """Load what the first picture needs: torch, the default network, and the child process that opens uploads.
+    """Load what the first picture needs: torch, the default network, and the process that opens uploads.
 
     Then start background jobs that are waiting, and import the map library.
     """
@@ -27,7 +27,7 @@ def warm_up() -> None:
     load(default_reconstructor())
     untrusted.warm_up()
     weights.remove_leftovers()
-    jobs.keep()
+    jobs.start_queue()
     map_class()
     freeze_imports()
 

@@ -2,7 +2,7 @@
 
     python benchmarks/load.py [--people 1,10,25] [--seconds 40] [--pause 0] [--anyway]
 
-Every person moves "Mask ratio", waits until the changed picture has arrived, waits `--pause` seconds and moves it again. Printed are
+Every person moves "Masking ratio", waits until the changed picture has arrived, waits `--pause` seconds and moves it again. Printed are
 moves per second, p50 and p95 from the move to the picture, processor seconds per move, the server's memory, and the load average.
 The clients speak Streamlit's protocol without a browser, so that the two share the machine's cores only with a few milliseconds a move.
 """
@@ -27,7 +27,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
-SLIDER = "Mask ratio"
+SLIDER = "Masking ratio"
 COMBINED = re.compile(r'data-panel="combined"[^>]*><img src="([^"]+)"')
 PATIENCE_S = 300
 

@@ -85,7 +85,7 @@ def of_the_page(moves: int) -> None:
     taken: list[float] = []
     for n in range(moves):
         start = time.perf_counter()
-        next(one for one in app.slider if one.label == "Mask ratio").set_value(20 + n).run()
+        next(one for one in app.slider if one.label == "Masking ratio").set_value(20 + n).run()
         taken.append(handed[-1] - start)
     sheets.sheet = real
     report("page: slider event to low, high, combined encoded", taken[2:], 250)
@@ -101,7 +101,7 @@ def in_the_browser(page: Page, address: str, started: float, moves: int) -> None
     )
     page.goto(f"{address}/Mask_Lab")
     page.wait_for_selector('[data-panel="combined"] img', timeout=180_000)
-    slider = page.get_by_role("slider", name="Mask ratio")
+    slider = page.get_by_role("slider", name="Masking ratio")
     slider.focus()
     changed = "before => document.querySelector('[data-panel=\"combined\"] img')?.src !== before"
     taken: list[float] = []

@@ -22,7 +22,7 @@ FILL_NAMES = {
     "telea": "Telea (OpenCV)",
 }
 ERRORS = {"l1": "absolute difference", "squared": "squared difference", "ssim": "1 - structural similarity"}
-BANDS = {"combined": "Combined", "low": "Low frequencies", "high": "High frequencies"}
+BANDS = {"combined": "Reconstruction", "low": "Low frequencies", "high": "High frequencies"}
 
 
 class JudgeError(ExplorerError):

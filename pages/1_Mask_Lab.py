@@ -11,7 +11,7 @@ from ui.shell.page import page, pictures_and_controls
 
 with page(
     "Mask Lab",
-    "Hide patches of a satellite tile. The network sees only the visible patches and reconstructs the hidden ones.",
+    "Hide patches of a satellite tile. The network sees only the visible ones and reconstructs the others.",
     linked=True,
 ):
     from core.viz.pictures import panels
@@ -21,15 +21,15 @@ with page(
 
     tour("Mask Lab")
     view = page_view.current_view(tabs=SECTIONS)
-    pictures, inspector = pictures_and_controls()
+    column, inspector = pictures_and_controls()
     with inspector:
         view = page_view.edit(view)
-    with pictures:
+    with column:
         view = replace(view, mask=lab.paint(view))
         state.publish(view)
-        made = lab.reconstruction(view)
-        drawn = panels(made)
-        st.html(sheet(drawn, abreast=(len(drawn) + 1) // 2))
-        lab.recipe(made)
+        result = lab.reconstruction(view)
+        pictures = panels(result)
+        st.html(sheet(pictures, abreast=(len(pictures) + 1) // 2))
+        lab.recipe(result)
     lab.scores(view)
-    sections(view, made)
+    sections(view, result)

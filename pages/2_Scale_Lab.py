@@ -42,11 +42,11 @@ with page(
         own = next(n for n, scale in enumerate(scales) if scale.own)
         if len(scales) < choices.count:
             st.caption(
-                f"Only {len(scales)} different scales are possible here, not {choices.count:,}: each must be a whole number "
-                "of patches, and the source has no finer pixels."
+                f"Only {len(scales)} different scales are possible here, not {choices.count:,}: "
+                "each must be a whole number of patches, and the source has no finer pixels."
             )
         rows: dict[int, Reconstruction] = {}
-        found: list[int] = []
+        readable: list[int] = []
         look: Look | None = None
         places = [st.empty() for _ in scales]
         if card.reconstructs and not state.recall("scale rows drawn", False):
@@ -56,35 +56,41 @@ with page(
         bar = st.progress(0.0)
         order = [own, *(n for n in range(len(scales)) if n != own)]
         if not card.reconstructs:
-            found, order = draw_fed(views), []
-        for done, (n, made) in enumerate(
+            readable, order = draw_fed(views), []
+        for done, (n, result) in enumerate(
             cached.reconstructions([views[n] for n in order], state.session_id()), 1
         ):
             at = order[n]
             bar.progress(done / len(scales), f"{done} of {len(scales)} scales")
-            if isinstance(made, ExplorerError):
-                places[at].warning(f"{metres(scales[at].gsd_m)}: {plain(made)}")
+            if isinstance(result, ExplorerError):
+                places[at].warning(f"{metres(scales[at].gsd_m)}: {plain(result)}")
                 continue
-            look = look or look_of(made)
-            rows[at] = made
+            look = look or look_of(result)
+            rows[at] = result
             with places[at].container():
-                draw_row(made, view.model, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
+                draw_row(result, view.model, look, f"scale-{at}", rows.get(own), bands=bool(choices.band))
         bar.empty()
         state.keep("scale rows drawn", bool(rows))
         if look:
             st.html(scale_bar(look.full, "absolute error, the same scale in every row"))
         if card.two_bands:
             st.caption(
-                "The decoder outputs twice as many pixels a side as the input, but its positional encoding uses the input's "
-                "res only. The released code computes an encoding for the target's resolution and never uses it, so the "
-                "target's scale has no effect here."
+                "The decoder outputs twice as many pixels a side as the input, but its positional encoding "
+                "uses the input's res only. The released code computes an encoding for the target's "
+                "resolution and never uses it, so the target's scale has no effect here."
             )
         if own in rows:
             lab.recipe(rows[own])
-    if found := found or sorted(rows):
+    if readable := readable or sorted(rows):
         tabs = st.tabs(sections.TABS, key="tab", bind="query-params")
-        shown = [scales[n] for n in found], [views[n] for n in found], [rows[n] for n in found if n in rows]
-        for tab, draw in zip(tabs[:3], (sections.curves, sections.response, sections.spectra), strict=True):
+        shown = (
+            [scales[n] for n in readable],
+            [views[n] for n in readable],
+            [rows[n] for n in readable if n in rows],
+        )
+        for tab, draw in zip(
+            tabs[:3], (sections.curves, sections.sensitivity, sections.spectra), strict=True
+        ):
             if tab.open:
                 with tab:
                     draw(*shown)

@@ -1,4 +1,4 @@
-"""Globe: embeddings on the Earth and in a 2-D projection, linked; click, lasso, search, label and group them."""
+"""Globe: embeddings on the Earth and in a 2-D projection, linked; click, lasso, search, label, group."""
 
 import streamlit as st
 
@@ -10,7 +10,8 @@ from ui.shell.page import page
 
 with page(
     "Globe",
-    "Each point is an image tile. The left map shows where it is on Earth, the right map which tiles have similar embeddings.",
+    "Each point is an image tile. The left map shows where it is on Earth, the right map which tiles have "
+    "similar embeddings.",
     linked=True,
 ):
     from ui.globe import choices, tables

@@ -77,7 +77,7 @@ def scale_charts(shown: tuple[Result, ...]) -> None:
 
 with page(
     "Evaluate",
-    "Results with confidence intervals, the recipes behind them, and the mistakes.",
+    "Benchmarks with confidence intervals, the recipes behind them, and the mistakes.",
 ):
     tour("Evaluate")
     st.html(MODELS_STYLE)

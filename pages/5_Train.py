@@ -15,8 +15,8 @@ MAX_SPEC = 8_000
 PRESET_HELP = {
     "smoke": "About a minute. Checks that training works on this machine; too short to learn anything.",
     "laptop": "About an hour and a half on one core. The recipe of the weights that ship with the app.",
-    "sdmae": "Minutes. Adds SDMAE's location and contrastive losses to pixel reconstruction, adapted to satellite tiles.",
-    "tinymim": "Minutes. TinyMIM distils the patch relations of scale_mae_tiny into an encoder half as deep. It has no decoder.",
+    "sdmae": "Minutes. Adds SDMAE's location and contrastive losses to pixel reconstruction.",
+    "tinymim": "Minutes. Distils scale_mae_tiny into an encoder half as deep, without a decoder.",
     "gpu": "The paper's ViT-L. Needs a CUDA GPU and takes days.",
 }
 

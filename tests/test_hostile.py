@@ -65,7 +65,7 @@ def test_weights(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     store = Store(lambda session: True, sweep_s=None)
     ending = ".safetensors" if WEIGHTS[name][8:9] == b"{" else ".pth"
-    key = store.take_in("alice", io.BytesIO(WEIGHTS[name]), f"../../{name}\0{ending}", 2**30)
+    key = store.add("alice", io.BytesIO(WEIGHTS[name]), f"../../{name}\0{ending}", 2**30)
     refused(lambda: load_checkpoint(store.get(key).path))
     store.remove(key)
     assert not [path for path in tmp_path.rglob("*") if path.name == "x"]
@@ -95,7 +95,7 @@ def test_my_imagery(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(jobs, "JOBS", tmp_path)
 
     def plan() -> None:
-        path = uploads.lay_in("a" * 32, IMAGERY[name], f"../{name}.tif")
+        path = uploads.store_upload("a" * 32, IMAGERY[name], f"../{name}.tif")
         assert tmp_path in path.parents
         make_plan(
             EmbeddingSpec((str(path),), str(tmp_path / "out"), "mae_tiny"), 64, most=200_000, untrusted=True

@@ -80,7 +80,7 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     share = f"{made.recipe.hidden_share:.0%} hidden"
     drawn = (
         Panel("original", "Original", f"{made.recipe.ground} per pixel as fed", original, shown),
-        Panel("masked", "What the network sees", share, cover(original, made.hidden_high), shown),
+        Panel("masked", "Visible patches", share, cover(original, made.hidden_high), shown),
         Panel(
             "low",
             "Low frequencies",
@@ -95,11 +95,11 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
             draw_residual(made.high, gain),
             (-0.5 / gain, 0.5 / gain),
         ),
-        Panel("combined", "Combined", f"low + high, {side} px", stretch.draw(made.combined), shown),
+        Panel("combined", "Reconstruction", f"low + high, {side} px", stretch.draw(made.combined), shown),
         Panel(
             "pasted",
-            "True pixels pasted",
-            "visible patches from the original",
+            "Visible patches restored",
+            "visible pixels from the original",
             stretch.draw(made.pasted),
             shown,
         ),
@@ -108,8 +108,8 @@ def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
         return drawn
     added = Panel(
         "added",
-        "Added by the network",
-        f"combined minus harmonic fill, mid-grey, × {gain}",
+        "What the network added",
+        f"reconstruction minus harmonic fill, mid-grey, × {gain}",
         draw_residual(made.added, gain),
         (-0.5 / gain, 0.5 / gain),
     )

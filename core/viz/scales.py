@@ -39,15 +39,20 @@ def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) 
     return (
         Panel(
             f"{key}-seen",
-            "Seen",
+            "Visible patches",
             f"{made.recipe.hidden_share:.0%} hidden",
             cover(look.stretch.draw(made.target), made.hidden_high),
         ),
         Panel(
-            f"{key}-low", "Low", f"{made.low.shape[-1]} px", enlarge_pixels(look.stretch.draw(made.low), side)
+            f"{key}-low",
+            "Low frequencies",
+            f"{made.low.shape[-1]} px",
+            enlarge_pixels(look.stretch.draw(made.low), side),
         ),
-        Panel(f"{key}-high", "High", f"mid-grey, × {look.gain}", draw_residual(made.high, look.gain)),
-        Panel(f"{key}-combined", "Combined", f"{side} px", look.stretch.draw(made.combined)),
+        Panel(
+            f"{key}-high", "High frequencies", f"mid-grey, × {look.gain}", draw_residual(made.high, look.gain)
+        ),
+        Panel(f"{key}-combined", "Reconstruction", f"{side} px", look.stretch.draw(made.combined)),
         Panel(f"{key}-error", "Error", note, heat(error_map(made), look.full)),
     )
 
@@ -60,7 +65,7 @@ def band_panels(
     return (
         Panel(
             f"{key}-seen",
-            "Seen",
+            "Visible patches",
             f"{made.recipe.hidden_share:.0%} hidden",
             cover(look.stretch.draw(made.target), made.hidden_high),
         ),

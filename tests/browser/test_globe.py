@@ -97,7 +97,7 @@ def test_a_box_and_its_undo(local_page: Page, scene: Locator) -> None:
     told(local_page, kind="lasso")
     local_page.get_by_role("button", name="Undo").click()
     assert told(local_page, kind="box")["count"] == first["count"]
-    local_page.get_by_role("button", name="Lift").click()
+    local_page.get_by_role("button", name="Clear selection").click()
     assert told(local_page, kind="none")["count"] == 0
 
 

@@ -98,7 +98,7 @@ def test_a_table_that_is_opened_is_looked_at_as_a_whole(local_page: Page, addres
     expect(local_page).to_have_url(re.compile("cam=g"))
     rests(local_page)
     away = float(said(local_page)["cam"].split(",")[1])
-    local_page.get_by_role("button", name="See everything").click()
+    local_page.get_by_role("button", name="Show everything").click()
     rests(local_page)
     view, lon, lat, zoom = said(local_page)["cam"].split(",")[:4]
     assert view == "g"

@@ -75,7 +75,7 @@ def test_a_move_of_the_slider_changes_picture_and_address_and_back_forward_and_r
     lab: Page,
 ) -> None:
     before = picture(lab)
-    handle = lab.get_by_role("slider", name="Mask ratio")
+    handle = lab.get_by_role("slider", name="Masking ratio")
     handle.focus()
     handle.press("ArrowLeft")
     after = changed(lab, before)
@@ -145,7 +145,7 @@ def test_what_is_no_picture_is_refused_in_a_sentence(lab: Page) -> None:
 
 
 def test_pictures_come_down_as_a_zip_that_holds_the_recipe(lab: Page) -> None:
-    lab.get_by_role("tab", name="Take away").click()
+    lab.get_by_role("tab", name="Export").click()
     with lab.expect_download() as coming:
         lab.get_by_role("button", name="Pictures (PNG)").click()
     with zipfile.ZipFile(coming.value.path()) as archive:
@@ -172,8 +172,8 @@ def test_wipe_compares_truth_and_prediction(lab: Page) -> None:
 
 
 def test_many_masks_grow_as_they_come(lab: Page) -> None:
-    lab.get_by_role("tab", name="Many masks").click()
-    lab.get_by_role("button", name="Draw them").click()
+    lab.get_by_role("tab", name="Uncertainty (Monte Carlo)").click()
+    lab.get_by_role("button", name="Draw the masks").click()
     expect(lab.locator('[data-panel="spread-mean"]')).to_contain_text("16 of 16", timeout=60_000)
 
 
@@ -194,7 +194,7 @@ def test_weights_of_ones_own_survive_a_reload_and_are_nobody_elses(lab: Page, br
         buffer,
     )
     before = picture(lab)
-    lab.get_by_role("button", name="Weights of your own").click()
+    lab.get_by_role("button", name="Upload weights").click()
     field, load = lab.locator("input[type=file]").first, lab.get_by_role("button", name="Load", exact=True)
     field.set_input_files(
         {"name": "holiday.pth", "mimeType": "application/octet-stream", "buffer": b"no weights at all"}

@@ -34,8 +34,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of tables that the app was started with; no table is shipped."""
+    """A data folder with one table, and no bundled table."""
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
+    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "no bundled table")
     shutil.copytree(world, tmp_path / "world")
     return tmp_path

@@ -26,7 +26,7 @@ SUMMER = (date(2024, 5, 1), date(2024, 8, 31))
 
 @pytest.fixture(scope="module")
 def known_places(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of eight windows of a real scene, made by the shipped embedding."""
+    """A table of eight windows of a real scene, embedded with the default model."""
     folder = tmp_path_factory.mktemp("made") / "places"
     source, like = known_sources().source("samples"), {**default_recipe(), "image_size": 64}
     for n in range(8):
@@ -44,16 +44,15 @@ def panel(
     monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
     shutil.copytree(known_places, tmp_path / "Eight places")
-    cached.shelf.clear()
+    cached.result_cache.clear()
     return lambda: open_page("pages/3_Globe.py", tab="Anywhere")
 
 
-def words(app: AppTest) -> str:
+def text_of(app: AppTest) -> str:
     assert not app.exception, app.exception
     kinds = (app.caption, app.info, app.warning, app.error, app.markdown)
-    return "\n".join(element.value for kind in kinds for element in kind).replace(
-        "\u2060", ""
-    )  # keeps text plain, unseen
+    text = "\n".join(element.value for kind in kinds for element in kind)
+    return text.replace("\u2060", "")  # the joiner that keeps escaped text from becoming a link
 
 
 def named(widgets: Any, label: str) -> Any:
@@ -67,29 +66,29 @@ def ask(app: AppTest, place: str = "-112.7, 40.8", days: tuple[date, date] = SUM
     return named(app.button, "Search scenes").click().run()
 
 
-def test_where_online_access_is_off_the_panel_says_how_to_switch_it_on(
+def test_panel_explains_how_to_switch_on_online_access(
     panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(SWITCH)
     app = panel()
-    assert "nothing leaves this machine" in words(app)
+    assert "nothing leaves this machine" in text_of(app)
     assert any(f"{SWITCH}=1 make app" in code.value for code in app.code)
     assert not any(button.label == "Search scenes" for button in app.button)
     assert not server.service.sent and not server.service.questions
 
 
-def test_a_place_is_found_read_imagined_compared_and_kept(
+def test_a_place_is_found_read_reconstructed_compared_and_saved(
     panel: Callable[[], AppTest], server: Any, tmp_path: Path
 ) -> None:
     app = panel()
     assert named(app.button, "Search scenes").disabled
-    assert not server.service.questions  # nothing is asked before a person asks
+    assert not server.service.questions  # no request before the user searches
     app = ask(app)
-    said = words(app)
-    assert "11 Jun 2024" in said and "1.5 % cloud" in said and "1 Jul 2024" in said
-    assert "Reconstruction" in said
-    assert "of this file's 3.84 MB have been read" in said
-    assert "Most similar places in “Eight places”" in said
+    text = text_of(app)
+    assert "11 Jun 2024" in text and "1.5 % cloud" in text and "1 Jul 2024" in text
+    assert "Reconstruction" in text
+    assert "of this file's 3.84 MB have been read" in text
+    assert "Most similar places in “Eight places”" in text
     assert sum(one.bytes for one in server.service.sent if "/cog/" in one.path) < 0.1 * len(
         server.service.files["visual.tif"]
     )
@@ -97,28 +96,28 @@ def test_a_place_is_found_read_imagined_compared_and_kept(
     table = open_table(folder)
     assert len(table) == 1
     assert table.lonlat[0] == pytest.approx((-112.7, 40.8), abs=1e-3)
-    assert "My places (" in said
+    assert "My places (" in text
 
     named(app.button, "Show").click().run()
-    assert "hazy, 1 Jul 2024" in words(app)
+    assert "hazy, 1 Jul 2024" in text_of(app)
     asked = len(server.service.questions)
     app.run()
-    assert len(server.service.questions) == asked  # everything is kept
+    assert len(server.service.questions) == asked  # everything is cached
     assert len(open_table(folder)) == 1  # the same window of the same file
 
 
-def test_a_table_of_other_weights_is_not_compared_with_but_the_place_is_kept(
+def test_a_table_of_other_weights_is_not_compared_but_the_place_is_saved(
     panel: Callable[[], AppTest], server: Any, tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "Eight places")
     write_world(tmp_path / "world", 60)
-    said = words(ask(panel()))
-    assert "only be compared with the same weights" in said
-    assert "Most similar places" not in said
+    text = text_of(ask(panel()))
+    assert "only be compared with the same weights" in text
+    assert "Most similar places" not in text
     assert len(list((tmp_path / "jobs").glob("*/places/*"))) == 1
 
 
-def test_each_thing_that_goes_wrong_is_a_sentence(
+def test_errors_are_shown_as_sentences(
     panel: Callable[[], AppTest], server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = ask(panel(), place="0, 0")
@@ -132,18 +131,17 @@ def test_each_thing_that_goes_wrong_is_a_sentence(
     monkeypatch.setattr(server.service, "raster", "signed/visual.tif?sig=old")
     app = ask(app, place="-112.72, 40.82")
     assert any("expired or needs a signature" in error.value for error in app.error)
-    words(app)
+    text_of(app)
 
 
-def test_a_link_opens_an_online_tile_in_the_labs_only_where_that_is_allowed(
+def test_a_link_opens_an_online_tile_only_with_online_access(
     server: Any, open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = {"tile": f"online/{server.base}/cog/visual.tif", "at": "-112.7,40.8", "gsd": "30"}
     app = open_page("pages/1_Mask_Lab.py", **link)
-    assert not app.error and "30 m/px" in words(app)
+    assert not app.error and "30 m/px" in text_of(app)
     server.service.forget()
-    cached.shelf.clear()
-    cached.shelf.clear()
+    cached.result_cache.clear()
     monkeypatch.delenv(SWITCH)
     cached.catalogue.clear()
     app = open_page("pages/1_Mask_Lab.py", **{**link, "gsd": "31"})

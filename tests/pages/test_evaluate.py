@@ -272,11 +272,21 @@ def test_every_setting_reaches_the_plan(open_page, shared_data, started):
     assert not app.exception and not app.error
     assert started[0][0] == (
         EvaluationPlan(
-            protocol="sweep", data=("eurosat",), scales=(0.0625, 1.0), policies=("log_gsd", "manual-2.5"),
-            feed="input", author="author_224", normalisation="dataset", pooling="cls+mean",
-            limit=50, seed=7, knn=KnnSpec(5, 0.1, 64), fit_k=False, size_px=96,
+            protocol="sweep",
+            data=("eurosat",),
+            scales=(0.0625, 1.0),
+            policies=("log_gsd", "manual-2.5"),
+            feed="input",
+            author="author_224",
+            normalisation="dataset",
+            pooling="cls+mean",
+            limit=50,
+            seed=7,
+            knn=KnnSpec(5, 0.1, 64),
+            fit_k=False,
+            size_px=96,
         ),
-    )  # fmt: skip
+    )
     next(box for box in app.text_input if box.label == "Scales, %").set_value("half").run()
     assert "separate them by commas" in app.error[0].value
 
@@ -287,12 +297,14 @@ def test_changed_shots_are_not_reduced(open_page, shared_data, started):
     next(box for box in app.text_input if box.label.startswith("Images per class")).set_value("2, 3")
     press(app, "Evaluate")
     assert (started[0][0][0].shots, started[0][0][0].fit_shots) == ((2, 3), False)
-    for said, sentence in (
+    for entered, sentence in (
         ("2.5", "whole numbers"),
         ("1, nan", "separate them by commas"),
         ("inf", "separate them by commas"),
     ):
-        next(box for box in app.text_input if box.label.startswith("Images per class")).set_value(said).run()
+        next(box for box in app.text_input if box.label.startswith("Images per class")).set_value(
+            entered
+        ).run()
         assert not app.exception and sentence in app.error[0].value
 
 
@@ -364,8 +376,8 @@ def test_downloaded_recipe_runs_again_and_is_compared(open_page, own_cache, own_
     press(app, "Run it again")
     job = wait(app)
     assert job.problem == "" and job.completed == 1
-    said = " ".join(caption.value for caption in app.caption)
-    assert "The recipe was followed in every setting" in said and f"{stored[0].value:.4f}" in said
+    text = " ".join(caption.value for caption in app.caption)
+    assert "The recipe was followed in every setting" in text and f"{stored[0].value:.4f}" in text
 
 
 def test_recipe_of_a_fill_runs_again(open_page, own_cache, own_data):
@@ -461,10 +473,10 @@ def test_models_with_static_positions_show_that_no_policy_is_used(open_page, own
     for model in ("mae_tiny", "scale_mae_tiny"):
         own_cache.keep_result(result_of(model))
     app = open_page(PAGE)
-    told = dict(zip(*(app.dataframe[0].value[name] for name in ("model", "policy")), strict=True))
-    assert told == {"mae_tiny": "not used", "scale_mae_tiny": "log_gsd"}
-    assert [caption.value for caption in app.caption if "Policy not used" in caption.value] == [
-        "Policy not used: every policy gives mae_tiny the same result, "
+    policies = dict(zip(*(app.dataframe[0].value[name] for name in ("model", "policy")), strict=True))
+    assert policies == {"mae_tiny": "not scale-aware", "scale_mae_tiny": "log_gsd"}
+    assert [caption.value for caption in app.caption if "Not scale-aware" in caption.value] == [
+        "Not scale-aware: every policy gives mae_tiny the same result, "
         "because the positional encoding is static."
     ]
 
@@ -487,9 +499,9 @@ def test_comparison_is_offered_only_where_both_arrays_are_stored(open_page, own_
         assert not [box for box in app.selectbox if box.label == "Compare with"]
         captions.append(" ".join(caption.value for caption in app.caption))
     assert any(
-        "compute that one on this server too" in said
-        or "once this server has computed the result itself" in said
-        for said in captions
+        "compute that one on this server too" in text
+        or "once this server has computed the result itself" in text
+        for text in captions
     )
     assert "once this server has computed the result itself" in captions[-1]
 

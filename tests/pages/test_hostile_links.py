@@ -1,4 +1,4 @@
-"""A link, a table and a picture whose words are Markdown and HTML: every page shows them as words."""
+"""Markdown and HTML in a link or a table: every page shows them as plain text."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.globe_tables import write_world
-from ui.shell.state import GLOBE
+from ui.shell.state import GLOBE_PARAMS
 
 Open = Callable[..., AppTest]
 PICTURE = "![x](http://127.0.0.1:9/p.png)<img src=x>[y](http://127.0.0.1:9)"
@@ -32,7 +32,7 @@ TEXTS = ("label", "value", "body", "help", "text", "caption")
 
 
 def raw(app: AppTest) -> list[str]:
-    """What the page shows that Markdown would take for a picture, a link or HTML."""
+    """Texts of the page that Markdown would render as an image, a link or HTML."""
     assert not app.exception
     shown = [
         str(getattr(element.proto, name, ""))
@@ -72,29 +72,29 @@ def rendered(element: object) -> bool:
         "st.html(text)",
     ],
 )
-def test_what_is_rendered_is_found(line: str) -> None:
+def test_rendered_markup_is_detected(line: str) -> None:
     assert raw(AppTest.from_string(f"import streamlit as st\ntext = {PICTURE!r}\n{line}").run())
 
 
 @pytest.mark.parametrize(
     "path", [None, "pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py", "pages/4_Evaluate.py", "pages/5_Train.py"]
 )
-def test_no_page_renders_what_a_link_says(open_page: Open, path: str | None) -> None:
+def test_no_page_renders_markup_of_a_link(open_page: Open, path: str | None) -> None:
     assert not raw(open_page(path, **dict.fromkeys(VIEW, PICTURE)))
 
 
-@pytest.mark.parametrize("name", sorted(GLOBE))
-def test_the_globe_renders_nothing_of_a_link(open_page: Open, data: Path, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(GLOBE_PARAMS))
+def test_globe_renders_no_markup_of_a_link(open_page: Open, data: Path, name: str) -> None:
     tab = {"search": "Find", "labels": "Label", "groups": "Groups", "with": "Compare"}.get(name, "Find")
     for value in (PICTURE, f"filter:{PICTURE}", f"place:{PICTURE}") if name == "search" else (PICTURE,):
         assert not raw(open_page("pages/3_Globe.py", tab=tab, **{name: value}))
 
 
-def test_the_globe_renders_nothing_of_a_table(
+def test_globe_renders_no_markup_of_a_table(
     open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path))
-    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "nothing shipped")
+    monkeypatch.setattr("ui.globe.tables.WORLD", tmp_path / "no bundled table")
     words = {
         name: [PICTURE] * 60 for name in ("model", "source", "product_id", "pooling", "res_policy", "crs")
     }

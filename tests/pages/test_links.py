@@ -1,4 +1,4 @@
-"""What a link asks for and a page cannot do is said, on every page and for every parameter."""
+"""Parameters of a link that a page cannot use are reported, on every page."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -24,7 +24,7 @@ def reported(app: AppTest) -> str:
         (MASK_LAB, {"sel": "scales;count:4"}, '"sel"'),
         (MASK_LAB, {"cam": "1,2,3"}, '"cam"'),
         (MASK_LAB, {"tab": "Nonsense"}, "no tab called Nonsense"),
-        (SCALE_LAB, {"tab": "Judge", "sel": "scales;count:2"}, "no tab called Judge"),
+        (SCALE_LAB, {"tab": "Errors", "sel": "scales;count:2"}, "no tab called Errors"),
         (SCALE_LAB, {"sel": "row:17"}, "row:17"),
         (MASK_LAB, {"mask": "checkerboard-30"}, "takes no ratio"),
         (MASK_LAB, {"mask": "random-50-z5"}, "takes no size"),
@@ -38,19 +38,19 @@ def reported(app: AppTest) -> str:
     ],
     ids=str,
 )
-def test_a_parameter_that_cannot_be_honoured_is_named(open_page, page, params, named):
+def test_unusable_parameters_are_reported(open_page, page, params, named):
     app = open_page(page, **params)
     assert not app.exception
     assert named in reported(app)
 
 
-def test_the_globe_compares_weights_too(open_page, data):
+def test_globe_reports_other_weights(open_page, data):
     app = open_page(GLOBE, weights="deadbeef0000", tab="Nonsense")
     assert not app.exception
     assert "made with the weights deadbeef0000" in reported(app) and "no tab called Nonsense" in reported(app)
 
 
-def test_a_link_with_the_weights_that_are_here_says_nothing(open_page):
+def test_a_valid_link_gives_no_warning(open_page):
     from ui.shell import cached
 
     card = cached.cards()["mae_tiny"]
@@ -58,11 +58,11 @@ def test_a_link_with_the_weights_that_are_here_says_nothing(open_page):
     assert not app.exception and not app.warning
 
 
-def test_the_sentence_stays_until_the_view_changes(open_page):
-    """A component that answers runs the page again at once; what was said about the link must outlast that."""
+def test_warnings_stay_until_the_view_changes(open_page):
+    """A component may rerun the page at once; the warnings about the link must remain."""
     app = open_page(MASK_LAB, weights="deadbeef0000")
     app.run()
     assert "deadbeef0000" in reported(app)
-    next(one for one in app.slider if one.label == "Mask ratio").set_value(37).run()
+    next(one for one in app.slider if one.label == "Masking ratio").set_value(37).run()
     app.run()
     assert "deadbeef0000" not in reported(app)

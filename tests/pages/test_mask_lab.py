@@ -21,7 +21,7 @@ def captions(app) -> str:
 
 @pytest.fixture
 def pictures(monkeypatch):
-    """Every reconstruction that the device was asked for: (hidden cells, res)."""
+    """Every reconstruction that ran: model, hidden cells, res."""
     from core.engine import reconstruct as engine
 
     ran = []
@@ -35,66 +35,66 @@ def pictures(monkeypatch):
     return ran
 
 
-def test_the_page_opens_on_a_real_tile_with_a_recipe_and_an_address(open_page):
+def test_page_opens_on_a_tile_with_recipe_and_address(open_page):
     app = open_page(LAB)
     assert not app.exception and not app.error
     assert "patches hidden" in captions(app)
     assert app.query_params["tile"] == "samples/landsat" and app.query_params["mask"] == "random-75-s0"
 
 
-def test_a_slider_changes_the_mask_that_the_network_gets(open_page, pictures):
+def test_slider_changes_the_mask_of_the_network(open_page, pictures):
     app = open_page(LAB)
-    slider(app, "Mask ratio").set_value(37).run()
+    slider(app, "Masking ratio").set_value(37).run()
     assert not app.exception
     assert app.query_params["mask"] == "random-37-s0"
     assert pictures[-1][1].mean() == pytest.approx(0.37, abs=0.003)
 
 
-def test_an_address_that_the_browser_has_not_replaced_yet_undoes_nothing(open_page):
-    """Whoever moves a slider again before the answer is there sends the address of before along."""
+def test_a_stale_address_undoes_nothing(open_page):
+    """A slider moved again before the page answers sends the previous address."""
     app = open_page(LAB)
     before = dict(app.query_params)
-    slider(app, "Mask ratio").set_value(37).run()
+    slider(app, "Masking ratio").set_value(37).run()
     app.query_params.clear()
     app.query_params.update(before)
-    slider(app, "Mask ratio").set_value(52).run()
-    assert slider(app, "Mask ratio").value == 52
+    slider(app, "Masking ratio").set_value(52).run()
+    assert slider(app, "Masking ratio").value == 52
     assert app.query_params["mask"] == "random-52-s0"
 
 
 @pytest.mark.parametrize(
-    "said", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str
+    "params", [{"policy": "manual-0.001"}, {"policy": "manual-200000.0"}, {"mask": "blob-50-s1-z20"}], ids=str
 )
-def test_what_lies_beyond_the_usual_range_of_a_control_stays_what_the_link_says(open_page, said):
-    app = open_page(LAB, **said)
+def test_values_beyond_the_range_of_a_control_are_kept(open_page, params):
+    app = open_page(LAB, **params)
     assert not app.exception and not app.warning
-    assert {name: app.query_params[name] for name in said} == said
-    slider(app, "Mask ratio").set_value(37).run()
-    assert {name: app.query_params[name] for name in said} == {
-        name: text.replace("-50-", "-37-") for name, text in said.items()
+    assert {name: app.query_params[name] for name in params} == params
+    slider(app, "Masking ratio").set_value(37).run()
+    assert {name: app.query_params[name] for name in params} == {
+        name: text.replace("-50-", "-37-") for name, text in params.items()
     }
 
 
-def test_a_widget_that_the_browser_has_not_heard_of_is_told_its_value_again(open_page, monkeypatch):
-    """Whoever clicks before a first run has reached the browser cuts it short: the widgets of it would begin at their least values."""
+def test_unconfirmed_widgets_are_sent_their_value_again(open_page, monkeypatch):
+    """A click during the first run interrupts it; its widgets would start at their minimum."""
     app = open_page(LAB, mask="random-60-s4")
     with monkeypatch.context() as cut_short:
         cut_short.setattr(type(app._tree), "get_widget_states", lambda _: WidgetStates())
         app.run()
-    for shown in (slider(app, "Mask ratio"), app.selectbox(key="w:kind"), app.number_input(key="w:seed")):
+    for shown in (slider(app, "Masking ratio"), app.selectbox(key="w:kind"), app.number_input(key="w:seed")):
         assert shown.proto.set_value, shown.label
-    assert slider(app, "Mask ratio").value == 60 and app.query_params["mask"] == "random-60-s4"
+    assert slider(app, "Masking ratio").value == 60 and app.query_params["mask"] == "random-60-s4"
     app.run()
-    assert not slider(app, "Mask ratio").proto.set_value, "else it would fight who is moving it"
+    assert not slider(app, "Masking ratio").proto.set_value, "otherwise it would override the user"
 
 
-def test_a_first_run_that_is_cut_short_hears_its_link_once(open_page, monkeypatch):
+def test_an_interrupted_first_run_applies_its_link_once(open_page, monkeypatch):
     from ui.shell import state
 
     with monkeypatch.context() as cut_short:
         cut_short.setattr(state, "publish", lambda _: state.st.stop())
         app = open_page(LAB, mask="random-60-s4")
-    slider(app, "Mask ratio").set_value(40).run()
+    slider(app, "Masking ratio").set_value(40).run()
     assert app.query_params["mask"] == "random-40-s4"
 
 
@@ -103,20 +103,30 @@ def test_a_link_restores_the_page_bit_for_bit(open_page, pictures):
     app = open_page(LAB, tile="samples/landsat", win="100,100,300,300", mask=mask, policy="manual-2.5")
     assert not app.exception
     hidden, res = pictures[-1][1:] if pictures else (None, None)
-    wanted = np.zeros(196, bool)
-    wanted[list(mask_from_text(mask).cells)] = True
-    assert np.array_equal(hidden.reshape(-1), wanted) and res == pytest.approx(2.5)
+    expected = np.zeros(196, bool)
+    expected[list(mask_from_text(mask).cells)] = True
+    assert np.array_equal(hidden.reshape(-1), expected) and res == pytest.approx(2.5)
     assert app.query_params["mask"] == mask and app.query_params["policy"] == "manual-2.5"
 
 
 @pytest.mark.parametrize(
     "params",
     [
-        {"mask": "random-175"}, {"mask": "cells-14x14-@@"}, {"model": "../../etc/passwd"}, {"model": "nobody"}, {"tile": "nowhere/at/all"},
-        {"gsd": "-1"}, {"gsd": "nan"}, {"win": "1,2,3"}, {"at": "500,500"}, {"policy": "manual-0"}, {"size": "99999999999"}, {"x": "1"},
+        {"mask": "random-175"},
+        {"mask": "cells-14x14-@@"},
+        {"model": "../../etc/passwd"},
+        {"model": "nobody"},
+        {"tile": "nowhere/at/all"},
+        {"gsd": "-1"},
+        {"gsd": "nan"},
+        {"win": "1,2,3"},
+        {"at": "500,500"},
+        {"policy": "manual-0"},
+        {"size": "99999999999"},
+        {"x": "1"},
     ],
-)  # fmt: skip
-def test_a_link_that_means_nothing_is_a_sentence_and_a_page(open_page, params):
+)
+def test_invalid_links_give_a_warning_and_a_working_page(open_page, params):
     app = open_page(LAB, **params)
     assert not app.exception
     assert app.warning and "left out" in app.warning[0].value
@@ -124,7 +134,7 @@ def test_a_link_that_means_nothing_is_a_sentence_and_a_page(open_page, params):
 
 
 @pytest.mark.parametrize("tile", ["upload/abc", "imagery/" + "0" * 32])
-def test_a_link_to_somebody_elses_upload_says_so(open_page, tile):
+def test_a_link_to_another_users_upload_is_reported(open_page, tile):
     app = open_page(LAB, tile=tile)
     assert not app.exception and not app.error
     assert "somebody uploaded" in app.warning[0].value
@@ -134,13 +144,13 @@ def test_a_link_to_somebody_elses_upload_says_so(open_page, tile):
 @pytest.mark.parametrize(
     "params", [{"win": "900000,0,50,50"}, {"tile": "samples/nothing"}, {"gsd": "1000000"}, {"at": "100,10"}]
 )
-def test_what_cannot_be_shown_is_one_sentence(open_page, params):
+def test_unreadable_tiles_are_reported(open_page, params):
     app = open_page(LAB, **params)
     assert not app.exception
     assert len(app.error) >= 1 and "Traceback" not in app.error[0].value
 
 
-def test_all_kinds_and_the_ends_of_the_ratio(open_page):
+def test_every_mask_kind_and_extreme_ratios(open_page):
     from core.masking import KINDS
 
     app = open_page(LAB)
@@ -151,11 +161,11 @@ def test_all_kinds_and_the_ends_of_the_ratio(open_page):
     select(app, "Mask kind").set_value("random")
     app.run()
     for percent in (0, 100):
-        slider(app, "Mask ratio").set_value(percent).run()
+        slider(app, "Masking ratio").set_value(percent).run()
         assert not app.exception and not app.error, percent
 
 
-def test_another_model_brings_its_own_policy(open_page, pictures):
+def test_another_model_brings_its_default_policy(open_page, pictures):
     app = open_page(LAB)
     select(app, "Model").set_value("mae_tiny")
     app.run()
@@ -165,21 +175,21 @@ def test_another_model_brings_its_own_policy(open_page, pictures):
 
 
 @pytest.mark.parametrize(
-    "tab", ["Judge", "Compare", "Many masks", "More and more hidden", "Models", "Take away"]
+    "tab", ["Errors", "Compare", "Uncertainty (Monte Carlo)", "Masking-ratio sweep", "Models", "Export"]
 )
-def test_every_section_opens(open_page, tab):
+def test_every_tab_opens(open_page, tab):
     app = open_page(LAB, tab=tab)
     assert not app.exception and not app.error
 
 
-def test_nothing_is_computed_twice_and_users_share_results(open_page, pictures):
+def test_users_share_cached_results(open_page, pictures):
     open_page(LAB, mask="random-61-s7")
     before = len(pictures)
     open_page(LAB, mask="random-61-s7")
     assert len(pictures) == before
 
 
-def test_bands_that_the_tile_lacks_are_left_out_in_a_sentence(open_page):
+def test_missing_bands_are_reported_and_replaced(open_page):
     app = open_page(LAB, tile="samples/landsat", rgb="9,1,0")
     assert not app.exception and not app.error
     assert "asks for bands 10, 2, 1, but this picture has" in app.warning[0].value

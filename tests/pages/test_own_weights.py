@@ -1,4 +1,4 @@
-"""Weights of one's own in the Mask Lab: loaded, shown with their report, kept to one session, and refused in a sentence where they are none."""
+"""Uploaded weights in the Mask Lab: loaded, reported, limited to one session; invalid files are refused."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from core.files import file_sha256
 from core.models import create, default_reconstructor
 from tests.models.checkpoints.test_hostile import HOSTILE, scale_mae
 from ui.shell import weights
+from ui.shell.session_store import SessionStore
 
 LAB = "pages/1_Mask_Lab.py"
 NO_UPLOADS = {"a folder", "a pipe", "no file", "links in a circle", "17 GiB of nothing", "too many tensors"}
-"""What only a path can be, or would be too large to send."""
+"""Cases that exist only as paths, or are too large to upload."""
 
 SIZES: dict[str, Any] = {"img_size": 64, "patch_size": 16, "embed_dim": 64, "depth": 1, "num_heads": 2}
 DECODER: dict[str, Any] = {
@@ -30,17 +31,18 @@ DECODER: dict[str, Any] = {
 
 @pytest.fixture(autouse=True)
 def store(monkeypatch):
-    """A store of its own, in which every session's tab is open."""
-    fresh = weights.Store(lambda session_id: True, sweep_s=None)
-    monkeypatch.setattr(weights, "store", fresh)
-    yield fresh
-    for key in list(fresh._held):
-        fresh.remove(key)
+    """A store of this test, in which every session's tab is open."""
+    sessions = SessionStore(lambda session_id: True, clean_up_s=None)
+    store = weights.WeightsStore(sessions)
+    monkeypatch.setattr(weights, "store", store)
+    yield store
+    for key in sessions.items(weights.WEIGHTS):
+        store.remove(key)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A whole Scale-MAE, and an encoder alone that does not say where it is from."""
+    """A complete Scale-MAE, and an encoder that does not name its family."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("files")
     network = create("scale_mae", **SIZES, **DECODER)
@@ -54,13 +56,13 @@ def files(tmp_path_factory):
     return folder
 
 
-def lay_in(app, content: bytes, name: str = "mine.pth"):
+def upload(app, content: bytes, name: str = "mine.pth"):
     app.file_uploader[0].set_value((name, content, "application/octet-stream"))
     app.run()
     return app.button(key="load weights").click().run()
 
 
-def said(app) -> str:
+def text_of(app) -> str:
     return " ".join(
         part.value for part in (*app.markdown, *app.caption, *app.error, *app.warning, *app.info)
     ).replace("\\", "")
@@ -70,29 +72,29 @@ def picked(app) -> str:
     return next(box for box in app.selectbox if box.label == "Model").value
 
 
-def test_a_file_of_weights_is_loaded_reported_and_used(open_page, files, store):
-    app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes(), "../../whole.pth")
+def test_an_uploaded_file_is_loaded_reported_and_used(open_page, files, store):
+    app = upload(open_page(LAB), (files / "whole.pth").read_bytes(), "../../whole.pth")
     assert not app.exception and not app.error
     (key,) = store.names("test session id")
     assert picked(app) == app.query_params["model"] == key
     assert store.get(key).path.name == "whole.pth" and store.get(key).path.parent.name == key
     assert "whole.pth (your upload)" in next(box for box in app.selectbox if box.label == "Model").options
-    assert "is Scale-MAE" in said(
+    assert "is Scale-MAE" in text_of(
         app
-    ) and "CC-BY-NC-4.0: these weights are for non-commercial use only" in said(app)
-    assert "Passed over beside the weights: epoch" in said(app)
+    ) and "CC-BY-NC-4.0: these weights are for non-commercial use only" in text_of(app)
+    assert "Passed over beside the weights: epoch" in text_of(app)
     assert app.query_params["weights"] == file_sha256(files / "whole.pth")[:12]
-    assert "12 of 16 patches hidden" in said(app)
+    assert "12 of 16 patches hidden" in text_of(app)
 
 
-def test_the_limits_are_said_where_the_model_is_chosen(open_page):
+def test_limits_are_shown_beside_the_model(open_page):
     app = open_page(LAB)
-    assert "up to 500 MB" in said(app)
-    assert f"of at most {model_cache().limit_bytes / 2**30:.1f} GB in this server's memory" in said(app)
+    assert "up to 500 MB" in text_of(app)
+    assert f"of at most {model_cache().limit_bytes / 2**30:.1f} GB in this server's memory" in text_of(app)
 
 
-def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, files, store, monkeypatch):
-    app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes())
+def test_upload_is_offered_on_every_page_of_its_session_only(open_page, files, store, monkeypatch):
+    app = upload(open_page(LAB), (files / "whole.pth").read_bytes())
     (key,) = store.names("test session id")
     for page in ("pages/2_Scale_Lab.py", LAB):
         app.switch_page(page).run()
@@ -106,44 +108,44 @@ def test_it_stands_in_every_pick_list_of_its_session_and_in_no_other(open_page, 
     assert all("mine" not in option for box in other.selectbox for option in box.options)
 
 
-def test_a_link_says_that_an_upload_lives_only_here(open_page, files):
-    app = open_page(LAB, tab="Take away")
-    assert "exists in this session only" not in said(app)
-    app = lay_in(app, (files / "whole.pth").read_bytes())
-    assert "exists in this session only" in said(app)
+def test_export_says_that_an_upload_exists_in_this_session_only(open_page, files):
+    app = open_page(LAB, tab="Export")
+    assert "exists in this session only" not in text_of(app)
+    app = upload(app, (files / "whole.pth").read_bytes())
+    assert "exists in this session only" in text_of(app)
     code = " ".join(block.value for block in app.code)
     assert "path/to/your/weights.pth" in code and "upload-" not in code
 
 
-def test_removing_it_frees_disk_memory_and_results(open_page, files, store):
+def test_removal_frees_disk_memory_and_caches(open_page, files, store):
     from ui.shell import cached
 
-    app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes())
+    app = upload(open_page(LAB), (files / "whole.pth").read_bytes())
     (key,) = store.names("test session id")
     path = store.get(key).path
     assert any(one.path == path.resolve() for one in model_cache().models())
-    assert any(question[0] == key for question in cached._made()._held)
+    assert any(entry[0] == key for entry in cached._reconstructions()._results)
     app.button(key=f"remove {key}").click().run()
     assert not app.exception and not app.error
     assert picked(app) == default_reconstructor()
     assert not path.parent.exists()
     assert not any(one.path == path.resolve() for one in model_cache().models())
-    assert not any(key in map(str, question) for question in cached._made()._held)
+    assert not any(key in map(str, entry) for entry in cached._reconstructions()._results)
 
 
-def test_an_encoder_is_asked_for_its_positions_and_named_as_one(open_page, files, store):
-    app = lay_in(open_page(LAB), (files / "encoder.pth").read_bytes())
+def test_positional_encoding_of_an_unnamed_encoder_is_asked_for(open_page, files, store):
+    app = upload(open_page(LAB), (files / "encoder.pth").read_bytes())
     assert not app.exception and not app.error
     assert "does not say whether its positional encoding" in app.warning[0].value
     (key,) = store.names("test session id")
     app.radio[0].set_value("gsd").run()
     assert not app.exception
     assert picked(app) == f"{key}+gsd"
-    assert "Scale-MAE encoder alone" in said(app) and "pictures need the full file" in said(app)
+    assert "Scale-MAE encoder alone" in text_of(app) and "pictures need the full file" in text_of(app)
     assert "encoder without a decoder" in app.error[0].value
 
 
-def test_files_that_mean_harm_are_refused_through_the_page(open_page, store, tmp_path, monkeypatch):
+def test_hostile_files_are_refused_on_the_page(open_page, store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     app = open_page(LAB)
     for name in (
@@ -160,21 +162,21 @@ def test_files_that_mean_harm_are_refused_through_the_page(open_page, store, tmp
         path = tmp_path / "weights.pth"
         path.unlink(missing_ok=True)
         make(path)
-        app = lay_in(app, path.read_bytes(), "../../../tmp/x.pth")
+        app = upload(app, path.read_bytes(), "../../../tmp/x.pth")
         assert not app.exception, name
         assert len(app.error) == 1 and app.error[0].value.endswith("."), name
         assert re.search(sentence, app.error[0].value), (name, app.error[0].value)
         assert not (tmp_path / "ran").exists(), name
         assert store.names("test session id") == (), name
         assert picked(app) == default_reconstructor(), name
-    assert [path.name for path in store._opened().iterdir()] == [weights.LOCK]
+    assert [path.name for path in store._open_folder().iterdir()] == [weights.LOCK]
     torch.save(scale_mae(), tmp_path / "good.pth")
-    app = lay_in(app, (tmp_path / "good.pth").read_bytes())
+    app = upload(app, (tmp_path / "good.pth").read_bytes())
     assert not app.error and picked(app).startswith("upload-")
 
 
-def test_markup_in_a_name_stays_text(open_page, files, store):
-    app = lay_in(open_page(LAB), (files / "whole.pth").read_bytes(), "<b>x</b> :red[y] $z$.pth")
+def test_markup_in_a_file_name_is_shown_as_text(open_page, files, store):
+    app = upload(open_page(LAB), (files / "whole.pth").read_bytes(), "<b>x</b> :red[y] $z$.pth")
     assert not app.exception
     (key,) = store.names("test session id")
     assert re.fullmatch(r"[A-Za-z0-9_-]+\.pth", store.get(key).path.name)

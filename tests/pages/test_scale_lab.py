@@ -22,19 +22,19 @@ def rows(test):
 
 
 @pytest.mark.parametrize("hold", ["ground", "pixels"])
-def test_rows_say_what_the_network_receives(hold):
+def test_rows_describe_the_input(hold):
     test = lab(model="scale_mae_tiny", sel=f"scales;hold:{hold};count:3")
     assert not test.exception and not test.error
-    said = rows(test)
-    assert len(said) == 3 and sum("own scale" in row for row in said) == 1
-    assert all("res " in row for row in said)
-    sides = {row.split("fed ")[1].split(" px")[0] for row in said}
+    shown = rows(test)
+    assert len(shown) == 3 and sum("own scale" in row for row in shown) == 1
+    assert all("res " in row for row in shown)
+    sides = {row.split("fed ")[1].split(" px")[0] for row in shown}
     assert len(sides) == (3 if hold == "ground" else 1)
     assert any("uses the input's res only" in caption.value for caption in test.caption)
     assert "".join(test.query_params["sel"]).startswith("scales")
 
 
-def test_the_coarsest_of_sixteen_scales_is_on_the_picture_wherever_the_place_lies():
+def test_all_sixteen_scales_stay_within_the_picture():
     from core.engine.inputs import read_ground
     from core.engine.scales import ScaleSpec, ladder
     from core.geo import TileRef, TileSpec, known_sources
@@ -55,7 +55,7 @@ def test_the_coarsest_of_sixteen_scales_is_on_the_picture_wherever_the_place_lie
         assert all(read_ground(read, scale.tile, 112).width >= 112 for scale in found[-2:])
 
 
-def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
+def test_a_changed_control_computes_only_what_it_affects(monkeypatch):
     from core.engine import reconstruct
 
     seen = []
@@ -66,10 +66,10 @@ def test_nothing_is_computed_twice_when_one_control_changes(monkeypatch):
     test.toggle(key="w:band").set_value(True).run()
     assert not test.exception and sum(seen) == 3
     test.segmented_control(key="w:masked").set_value("patches").run()
-    assert not test.exception and sum(seen) == 5, "the tile's own scale has the mask that it had"
+    assert not test.exception and sum(seen) == 5, "the mask at the tile's own scale is unchanged"
 
 
-def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
+def test_patches_tab_computes_only_what_a_control_affects(monkeypatch):
     from core.engine import tokens
     from ui.scale_lab import patches
 
@@ -91,13 +91,13 @@ def test_a_patch_study_makes_only_what_a_control_changes(monkeypatch):
     assert made == ["attention"]
     next(number for number in test.number_input if number.label == "Row").set_value(6).run()
     assert made == ["attention", "transplant", "patch_vectors"], (
-        "one more patch: the pictures it was pasted into, no others"
+        "only the pictures into which the new patch was pasted"
     )
 
 
 @pytest.mark.parametrize("model", ["tinymim_tiny", "scale_contrast_tiny"])
-@pytest.mark.parametrize("tab", ["Curves", "Response to res", "Spectrum", "Patches"])
-def test_a_network_without_a_decoder_shows_what_it_sees_and_what_its_vectors_do(model, tab):
+@pytest.mark.parametrize("tab", ["Curves", "Sensitivity to the scale input", "Spectrum", "Patches"])
+def test_a_network_without_decoder_shows_inputs_and_embeddings(model, tab):
     test = lab(model=model, tab=tab, sel="scales;count:3")
     assert not test.exception and not test.error
     assert any("no decoder" in caption.value for caption in test.caption) and not rows(test)
@@ -106,8 +106,8 @@ def test_a_network_without_a_decoder_shows_what_it_sees_and_what_its_vectors_do(
     assert drawn is None or drawn in [m.value for m in test.markdown]
 
 
-@pytest.mark.parametrize("tab", ["Response to res", "Spectrum", "Patches"])
-def test_every_section(tab):
+@pytest.mark.parametrize("tab", ["Sensitivity to the scale input", "Spectrum", "Patches"])
+def test_every_tab_opens(tab):
     test = lab(model="scale_mae_tiny", tab=tab, sel="scales;count:2;row:3;col:4;block:1;head:0")
     assert not test.exception and not test.error
     if tab == "Patches":
@@ -116,7 +116,7 @@ def test_every_section(tab):
         assert not test.exception and "row:8" in "".join(test.query_params["sel"])
 
 
-def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
+def test_choices_are_restored_from_a_link_and_invalid_ones_reported():
     chosen = Choices("pixels", "patches", 16, 1, 3, 4, 2, 0)
     assert choices_from(chosen.to_text()) == (chosen, ())
     found, ignored = choices_from("scales;count:99;hold:water;colour:red;count:5")
@@ -128,7 +128,7 @@ def test_choices_go_through_a_link_and_nonsense_gets_a_sentence():
     assert any("count:1" in warning.value for warning in test.warning)
 
 
-def test_accuracy_over_scales_is_computed_when_asked_and_kept(tmp_path, monkeypatch, shared_data):
+def test_accuracy_over_scales_is_computed_on_request_and_cached(tmp_path, monkeypatch, shared_data):
     monkeypatch.setenv("EARTH_MAE_CACHE", str(tmp_path))
     monkeypatch.setattr("ui.scale_lab.accuracy.FEW", 2)
     monkeypatch.setattr("ui.scale_lab.accuracy.IN_ALL", 24)
@@ -141,7 +141,7 @@ def test_accuracy_over_scales_is_computed_when_asked_and_kept(tmp_path, monkeypa
     assert any("Weighted kNN on 24 test images" in caption.value for caption in test.caption)
 
 
-def test_what_was_chosen_in_one_lab_holds_in_the_next():
+def test_choices_carry_over_to_the_other_lab():
     test = lab(model="scale_mae_tiny", mask="block-50-s3", sel="scales;count:2")
     for page in ("pages/1_Mask_Lab.py", "pages/2_Scale_Lab.py"):
         test.switch_page(page).run()
@@ -162,20 +162,22 @@ def test_what_was_chosen_in_one_lab_holds_in_the_next():
         ({"native_gsd": 0.0312, "log_gsd": 0.0258, "author_eval": 0.0259}, ["log_gsd"]),
     ],
 )
-def test_policies_whose_errors_read_the_same_tie(scored, tied):
-    from ui.scale_lab.sections import least
+def test_policies_with_equal_shown_errors_tie(scored, tied):
+    from ui.scale_lab.sections import lowest_errors
 
-    assert least(scored) == tied
+    assert lowest_errors(scored) == tied
 
 
-def test_a_tie_is_called_a_tie():
-    """Flat ground: the errors of all policies read the same, so none of them has the least."""
-    test = lab(model="scale_mae_tiny", tab="Response to res", sel="scales;count:2", mask="random-5-s1")
+def test_a_tie_is_reported_as_a_tie():
+    """On flat ground the shown errors of all policies are equal, so there is no best one."""
+    test = lab(
+        model="scale_mae_tiny", tab="Sensitivity to the scale input", sel="scales;count:2", mask="random-5-s1"
+    )
     table = next(frame.value for frame in test.dataframe if "Policy" in frame.value)
-    least = table["Error, combined"].min()
-    tied = table[table["Error, combined"] == least]["Policy"].tolist()
-    told = next(m.value for m in test.markdown if "lowest error" in m.value or "tie at" in m.value)
-    assert all(name in told for name in tied) and ("tie at" in told) == (len(tied) > 1)
+    least = table["Error"].min()
+    tied = table[table["Error"] == least]["Policy"].tolist()
+    verdict = next(m.value for m in test.markdown if "lowest error" in m.value or "tie at" in m.value)
+    assert all(name in verdict for name in tied) and ("tie at" in verdict) == (len(tied) > 1)
 
 
 def test_same_pixels_hides_the_same_share_at_every_scale():

@@ -1,4 +1,4 @@
-"""Uploading a picture: what the file does not state is asked for before it is needed, not after it failed."""
+"""Uploading a picture: a missing GSD is asked for before it is needed."""
 
 import io
 import re
@@ -27,13 +27,13 @@ def show_it(app: AppTest):
     return next(one for one in app.button if one.label == "Show this picture")
 
 
-def test_a_first_png_is_shown_once_its_pixels_are_known():
+def test_a_png_is_shown_once_its_gsd_is_entered():
     app = AppTest.from_function(upload_tab, default_timeout=120).run()
     assert show_it(app).disabled
     app.file_uploader[0].set_value(("field.png", picture(), "image/png")).run()
     asked = app.number_input[0]
     assert "not stated" in asked.label
-    assert show_it(app).disabled and not app.error, "else the first click can only fail"
+    assert show_it(app).disabled and not app.error, "the first click would fail"
     asked.set_value(0.3).run()
     assert not show_it(app).disabled
     show_it(app).click().run()
@@ -41,7 +41,7 @@ def test_a_first_png_is_shown_once_its_pixels_are_known():
     assert app.session_state["the view"].tile.ref.source == "upload"
 
 
-def test_a_file_that_is_not_a_picture_is_refused_in_a_sentence():
+def test_a_file_that_is_no_picture_is_refused():
     app = AppTest.from_function(upload_tab, default_timeout=120).run()
     app.file_uploader[0].set_value(("trap.tif", b"<VRTDataset></VRTDataset>", "image/tiff")).run()
     show_it(app).click().run()
@@ -49,6 +49,6 @@ def test_a_file_that_is_not_a_picture_is_refused_in_a_sentence():
     assert "virtual raster" in app.error[0].value
 
 
-def test_no_placeholder_looks_like_a_number_already_typed():
+def test_no_placeholder_looks_like_an_entered_number():
     sources = [path for folder in ("ui", "pages") for path in (ROOT / folder).rglob("*.py")]
     assert [path for path in sources if re.search(r'placeholder="[\d., ]+"', path.read_text())] == []

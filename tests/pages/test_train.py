@@ -1,4 +1,4 @@
-"""The page Train: runs appear by themselves, failures are said, and nobody stops, reads or overwrites what is not theirs."""
+"""The Train page: runs appear without a reload, failures are reported, only the starter controls a run."""
 
 import shutil
 import time
@@ -30,7 +30,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def launched(monkeypatch):
-    """What would be started as processes: their arguments."""
+    """The arguments of processes that would be started."""
     asked: list[list[str]] = []
     monkeypatch.setattr(
         "core.engine.background.launch", lambda folder, arguments: asked.append(list(arguments))
@@ -48,13 +48,13 @@ def trained(folder, steps=2):
     return TrainingRun(folder)
 
 
-def test_without_a_run_the_page_says_how_to_start_one(open_page, folder):
+def test_page_without_runs_explains_how_to_start_one(open_page, folder):
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert "smoke preset" in app.info[0].value
 
 
-def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, folder):
+def test_a_run_is_shown_and_its_weights_can_be_downloaded(open_page, folder):
     trained(folder / "sunday")
     app = open_page(PAGE)
     assert not app.exception and not app.error
@@ -63,7 +63,7 @@ def test_a_run_is_followed_and_its_weights_can_be_taken_away(open_page, folder):
     assert "Download weights" in button.proto.label
 
 
-def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page, folder, launched):
+def test_a_started_run_is_shown_at_once_and_its_failure_reported(open_page, folder, launched):
     app = open_page(PAGE)
     button = next(one for one in app.button if one.label == "Start training")
     button.click().run()
@@ -78,7 +78,7 @@ def test_a_started_run_is_shown_at_once_and_its_failure_in_a_sentence(open_page,
     ]
 
 
-def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder):
+def test_a_run_started_elsewhere_appears_without_a_reload(open_page, folder):
     app = open_page(PAGE)
     assert not app.selectbox
     trained(folder / "elsewhere", steps=1)
@@ -86,7 +86,7 @@ def test_a_run_that_starts_elsewhere_appears_without_a_reload(open_page, folder)
     assert app.selectbox[0].options == ["elsewhere"]
 
 
-def test_while_one_trains_the_refusal_leaves_the_panel_with_stop(open_page, folder, launched, monkeypatch):
+def test_a_second_start_is_refused_and_stop_remains(open_page, folder, launched, monkeypatch):
     page_runs.start_run("first", SMOKE)
     monkeypatch.setattr(TrainingRun, "running", property(lambda run: run.folder.name == "first"))
     app = open_page(PAGE)
@@ -107,7 +107,7 @@ def test_a_damaged_folder_does_not_hide_the_others(open_page, folder):
     assert not app.exception and not app.error
 
 
-def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
+def test_simultaneous_clicks_start_one_run(folder, monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
     begun: set[str] = set()
@@ -123,12 +123,12 @@ def test_five_clicks_at_once_start_one_run(folder, monkeypatch):
             return str(problem)
 
     with ThreadPoolExecutor(5) as pool:
-        said = list(pool.map(start, range(5)))
-    assert len(begun) == 1 and sum("is training already" in one for one in said) == 4
+        outcomes = list(pool.map(start, range(5)))
+    assert len(begun) == 1 and sum("is training already" in one for one in outcomes) == 4
 
 
 @pytest.mark.parametrize("name", ["../up", "/tmp/x", "a/b", "", ".hidden", "x" * 41])
-def test_the_name_of_a_run_is_a_plain_name(folder, launched, name):
+def test_invalid_run_names_are_refused(folder, launched, name):
     with pytest.raises(RunError, match="cannot name a run"):
         page_runs.start_run(name, SMOKE)
     assert not launched
@@ -170,14 +170,14 @@ def test_the_name_of_a_run_is_a_plain_name(folder, launched, name):
         ),
     ],
 )
-def test_what_a_page_must_not_start_is_refused_before_anything_runs(folder, launched, change, sentence):
+def test_invalid_or_excessive_specs_are_refused(folder, launched, change, sentence):
     assert change[0] in SMOKE
     with pytest.raises(RunError, match=sentence):
         page_runs.start_run("new", SMOKE.replace(*change, 1))
     assert not launched and not (folder / "new").exists()
 
 
-def test_a_run_may_start_from_the_weights_of_another(folder, launched):
+def test_a_run_may_start_from_another_runs_weights(folder, launched):
     spec = SMOKE.replace("steps = 30", f'steps = 30\nstart_from = "{folder}/first/weights/smoke.safetensors"')
     assert page_runs.start_run("second", spec).spec().start_from.endswith("smoke.safetensors")
     (folder / "out").symlink_to("/etc")
@@ -187,7 +187,7 @@ def test_a_run_may_start_from_the_weights_of_another(folder, launched):
         )
 
 
-def test_every_preset_that_is_offered_passes_the_limits(monkeypatch):
+def test_every_preset_is_within_the_limits(monkeypatch):
     from core.engine.training import limits
 
     needed = {name: limits.memory_needed(read_spec(path)) for name, path in PRESETS.items()}
@@ -196,7 +196,7 @@ def test_every_preset_that_is_offered_passes_the_limits(monkeypatch):
     assert not [problem for path in PRESETS.values() for problem in limits._oversized(read_spec(path))]
 
 
-def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, monkeypatch):
+def test_only_the_starter_stops_a_run_on_a_server_for_others(folder, launched, monkeypatch):
     monkeypatch.setenv("EARTH_MAE_ALLOW", "train")
     monkeypatch.setattr(ownership, "serves_others", lambda: True)
     monkeypatch.setattr(ownership.state, "owner", lambda: "mine")
@@ -214,7 +214,7 @@ def test_on_a_server_for_others_only_the_starter_stops_a_run(folder, launched, m
 @pytest.mark.skipif(
     sample_folder() is None, reason="localtileserver, which carries the rasters, is not installed"
 )
-def test_on_a_fresh_machine_the_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
+def test_smoke_preset_trains_on_the_sample_rasters(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("EARTH_MAE_DATA", str(tmp_path / "nothing"))
     assert "sample rasters" in page_runs.imagery_here()
     run = page_runs.start_run(
@@ -228,11 +228,11 @@ def test_on_a_fresh_machine_the_smoke_preset_trains_on_the_sample_rasters(folder
     shutil.rmtree(run.folder)
 
 
-def test_a_spec_as_text_is_read_like_its_file():
+def test_a_spec_is_read_from_text_as_from_its_file():
     assert parse_spec(SMOKE) == read_spec(PRESETS["smoke"])
 
 
-def test_on_a_server_for_others_its_owner_decides_about_training(open_page, monkeypatch):
+def test_training_needs_permission_on_a_server_for_others(open_page, monkeypatch):
     monkeypatch.setenv("EARTH_MAE_ALLOW", "")
     app = open_page(PAGE)
     assert not app.exception

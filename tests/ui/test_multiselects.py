@@ -1,4 +1,4 @@
-"""Every list of several choices, by its source."""
+"""Rules for every multiselect, checked in the source."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("path", "call"), CALLS, ids=[f"{path}:{call.lineno}" for path, call in CALLS])
-def test_enter_chooses_one_entry_and_not_all_that_match(path: str, call: ast.Call) -> None:
-    """Streamlit's bulk entry comes first in a filtered list, so "mae_tiny" and Enter chose every model of that ending."""
+def test_enter_selects_one_entry(path: str, call: ast.Call) -> None:
+    """Streamlit's "select all" comes first in a filtered list, so Enter would select every match."""
     assert any(
         word.arg == "select_all" and ast.literal_eval(word.value) is False for word in call.keywords
     ), path

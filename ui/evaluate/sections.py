@@ -91,7 +91,7 @@ def paired(first: Result, second: Result) -> None:
     """Show the difference of two results, its interval and test, and how similar the embeddings are."""
     try:
         with st.spinner("Comparing the two results image by image"):
-            compared = cached.shelf("comparisons", 128).once(
+            compared = cached.result_cache("comparisons", 128).get_or_compute(
                 (first.recipe.key, second.recipe.key),
                 lambda: compare_results(first, second, evaluations.cache()),
             )
@@ -209,7 +209,7 @@ def duplicates() -> None:
         if name not in searched:
             return
         bar = st.progress(0.0, text=f"Reading every image of {plain(name)}")
-        found = cached.shelf("duplicates", 16).once(
+        found = cached.result_cache("duplicates", 16).get_or_compute(
             name, lambda: evaluations.find_duplicates(available[name], bar.progress)
         )
         bar.empty()

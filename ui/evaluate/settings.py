@@ -220,7 +220,7 @@ def _few_shot_settings() -> dict[str, Any]:
 
 def _mask_settings() -> dict[str, Any]:
     percentages = _number_list(
-        "Mask ratios, %",
+        "Masking ratios, %",
         [100 * ratio for ratio in EvaluationPlan.ratios],
         "reconstruction",
         "Percentages of patches that are hidden; one result for each.",

@@ -38,7 +38,7 @@ def policy_label(recipe: EvaluationRecipe) -> str:
     """Return the policy of a result as a table cell shows it."""
     unused = recipe.policy is not None and ignores_gsd(recipe.model)
     clipped = ", clipped" if recipe.res_is_clipped else ""
-    return "not used" if unused else f"{value_label(recipe.policy)}{clipped}"
+    return "not scale-aware" if unused else f"{value_label(recipe.policy)}{clipped}"
 
 
 def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
@@ -72,7 +72,7 @@ def table(origin: str, results: tuple[Result, ...]) -> tuple[Result, ...]:
     )
     if without_policy:
         st.caption(
-            f"Policy not used: every policy gives {plain(', '.join(without_policy))} the same result, "
+            f"Not scale-aware: every policy gives {plain(', '.join(without_policy))} the same result, "
             "because the positional encoding is static."
         )
     scaled = sum(result.recipe.gallery_label == "scaled" for result in shown)

@@ -48,9 +48,13 @@ def choose_model_and_scale(table: EmbeddingTable) -> None:
     if len(scales) > 2:
         gsd_m = current.gsd_m if current.gsd_m in scales else 0.0
         _pick(
-            "Pixel size", list(scales), gsd_m, lambda chosen: replace(globe_view(), gsd_m=chosen), width=130,
-            format_func=lambda gsd: metres(gsd) if gsd else "all scales",
-        )  # fmt: skip
+            "GSD",
+            list(scales),
+            gsd_m,
+            lambda chosen: replace(globe_view(), gsd_m=chosen),
+            width=130,
+            format_func=lambda gsd: metres(gsd) if gsd else "all",
+        )
 
 
 def choose_colour(table: EmbeddingTable, place: int | None) -> str:
@@ -94,7 +98,7 @@ def _pick(
     state.set_widget(name, current)
 
     def chosen() -> None:
-        choice = state.said(name, current)
+        choice = state.widget_value(name, current)
         if choice != current:  # after an interrupted run, Streamlit may report the current choice again
             set_globe_view(view_for(choice))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from earth_mae_components import Camera, Selection, decode_polygon, encode_polygon
 
@@ -15,8 +16,9 @@ PANEL_PARAMS = ("labels", "with", "search", "groups")
 """Names of the address parameters in which panels may keep a short text."""
 MAX_PARAM_CHARS = 400
 
-SIDES = {"g": "globe", "p": "plane"}
-KINDS = {"l": "lasso", "b": "box", "c": "click"}
+PROJECTIONS: dict[str, Literal["globe", "flat"]] = {"g": "globe", "f": "flat"}
+SIDES: dict[str, Literal["globe", "plane"]] = {"g": "globe", "p": "plane"}
+KINDS: dict[str, Literal["lasso", "box", "click"]] = {"l": "lasso", "b": "box", "c": "click"}
 MAX_UNDO_STEPS = 50
 _VIEW, _WRITTEN, _HISTORY, _LINKED_PLACE = (
     "globe view",
@@ -30,9 +32,10 @@ _VIEW, _WRITTEN, _HISTORY, _LINKED_PLACE = (
 class GlobeView:
     """What the Globe page shows, in plain values.
 
-    `table` is the name of the open table ("": the first one). `model` and `gsd_m` choose among its rows ("" and 0: all rows).
-    `by` says what the colours show: "appearance", "groups", "similar", "painted" (a panel's layer) or "column:NAME".
-    `place` is the unique_id of the selected place. `panel_params` holds the panels' short texts as (name, text) pairs.
+    `table` is the name of the open table ("": the first one). `model` and `gsd_m` choose among its rows (""
+    and 0: all rows). `by` says what the colours show: "appearance", "groups", "similar", "painted" (a panel's
+    layer) or "column:NAME". `place` is the unique_id of the selected place. `panel_params` holds the panels'
+    short texts as (name, text) pairs.
     """
 
     table: str = ""
@@ -80,9 +83,9 @@ def can_undo() -> bool:
 
 
 def restore() -> tuple[str, ...]:
-    """Apply the address if a link, a reload or the back button changed it; return a sentence for each part that was ignored."""
-    params, written = state.others(state.GLOBE), state.recall(_WRITTEN, None)
-    if not params or params == written or not state.address_is_news(written):
+    """Apply the address after a link, a reload or the back button; return sentences on ignored parts."""
+    params, written = state.address_params(state.GLOBE_PARAMS), state.recall(_WRITTEN, None)
+    if not params or params == written or not state.follows_address(written):
         return ()
     view, ignored = from_params(params)
     state.keep(_VIEW, view)
@@ -101,7 +104,7 @@ def opened_by_link() -> bool:
 def publish() -> None:
     """Write what is shown into the address bar."""
     params = to_params(globe_view())
-    state.publish_others(state.GLOBE, params, written=state.recall(_WRITTEN, None))
+    state.publish_params(state.GLOBE_PARAMS, params, written=state.recall(_WRITTEN, None))
     state.keep(_WRITTEN, params)
 
 
@@ -121,7 +124,10 @@ def to_params(view: GlobeView) -> dict[str, str]:
 
 
 def from_params(params: Mapping[str, str]) -> tuple[GlobeView, tuple[str, ...]]:
-    """Read untrusted address parameters. Invalid ones are ignored and reported in a sentence each; nothing raises."""
+    """Read untrusted address parameters.
+
+    Invalid ones are ignored and reported in a sentence each; nothing raises.
+    """
     texts = {name: params.get(name, "") for name in PANEL_PARAMS}
     view = GlobeView(
         panel_params=tuple(
@@ -161,9 +167,7 @@ def _camera(view: GlobeView, text: str) -> GlobeView:
         or abs(lat) > 90
     ):
         raise ValueError(text)
-    return replace(
-        view, camera=Camera({"g": "globe", "f": "flat"}[projection], lon, lat, zoom, x, y, plane_zoom)
-    )  # pyright: ignore[reportArgumentType]
+    return replace(view, camera=Camera(PROJECTIONS[projection], lon, lat, zoom, x, y, plane_zoom))
 
 
 def _area_text(selection: Selection | None) -> str:
@@ -174,7 +178,7 @@ def _area_text(selection: Selection | None) -> str:
 
 def _area(view: GlobeView, text: str) -> GlobeView:
     side, kind = SIDES[text[:1]], KINDS[text[1:2]]
-    return replace(view, selection=Selection(side, kind, decode_polygon(text[2:])))  # pyright: ignore[reportArgumentType]
+    return replace(view, selection=Selection(side, kind, decode_polygon(text[2:])))
 
 
 def _table(view: GlobeView, text: str) -> GlobeView:

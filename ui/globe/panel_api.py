@@ -1,9 +1,10 @@
 """What the Globe page passes to its panels, and what a panel may ask the page to do.
 
-A panel is a module of `ui.globe.panels` with one function `draw(context)`. The page runs it in a fragment, and only while its tab
-is open. A request (`show_layer`, `select_place`, `ring_rows`, `fly_to`, `set_panel_param`) is stored, and after the panel has
-drawn, the whole page reruns with it. A request that changes nothing is ignored, so a panel may repeat it in every run. Make
-requests while drawing, not in a widget callback: a callback inside a fragment cannot rerun the page.
+A panel is a module of `ui.globe.panels` with one function `draw(context)`. The page runs it in a fragment,
+and only while its tab is open. A request (`show_layer`, `select_place`, `ring_rows`, `fly_to`,
+`set_panel_param`) is stored, and after the panel has drawn, the whole page reruns with it. A request that
+changes nothing is ignored, so a panel may repeat it in every run. Make requests while drawing, not in a
+widget callback: a callback inside a fragment cannot rerun the page.
 
 Row numbers refer to `context.table`, the rows shown: those of the chosen model and GSD in the open table.
 """
@@ -70,9 +71,12 @@ class PanelContext:
 
     @cached_property
     def unit(self) -> NDArray[np.float32]:
-        """(n, d) unit vectors, computed once and cached. They take n x d x 4 bytes: prefer `core.atlas` functions on `table`."""
+        """(n, d) unit vectors, computed once and cached.
+
+        They take n x d x 4 bytes: prefer `core.atlas` functions on `table`.
+        """
         table = self.table
-        return cached.shelf("globe units", 2).once(
+        return cached.result_cache("globe units", 2).get_or_compute(
             table.fingerprint, lambda: _read_only(table.unit_rows(np.arange(len(table))))
         )
 
@@ -81,10 +85,11 @@ class PanelContext:
 class Layer:
     """Colours for all rows, given in exactly one of three ways.
 
-    `values` (n,) float32 for a continuous scale, `categories` (n,) int for one colour each, or `rgb` (n, 3) uint8. NaN values and
-    negative categories are grey. `names` are the categories' names from 0 on; colours repeat when the palette has fewer entries.
-    `palette` lists "#rrggbb" from low to high, or one for each category (None: the default). `limits` are the (low, high) ends of the
-    scale (None: the 2nd and 98th percentiles). `note` is one line shown under the maps.
+    `values` (n,) float32 for a continuous scale, `categories` (n,) int for one colour each, or `rgb` (n, 3)
+    uint8. NaN values and negative categories are grey. `names` are the categories' names from 0 on; colours
+    repeat when the palette has fewer entries. `palette` lists "#rrggbb" from low to high, or one for each
+    category (None: the default). `limits` are the (low, high) ends of the scale (None: the 2nd and 98th
+    percentiles). `note` is one line shown under the maps.
     """
 
     title: str
@@ -124,7 +129,10 @@ def set_context(context: PanelContext) -> PanelContext:
 
 
 def show_layer(layer: Layer) -> None:
-    """Colour all points by a layer. It stays in the "Colour by" list under its title until another layer replaces it."""
+    """Colour all points by a layer.
+
+    It stays in the "Colour by" list under its title until another layer replaces it.
+    """
     if not layer.same(state.recall(_LAYER, None)):
         state.keep(_LAYER, layer)
         set_globe_view(replace(globe_view(), by="painted"))
@@ -134,7 +142,8 @@ def show_layer(layer: Layer) -> None:
 def offer_layer(layer: Layer, *, family: Sequence[str] = ()) -> None:
     """Show a toggle that colours the maps by a layer, so that opening a panel alone changes no colours.
 
-    While it is on, the maps follow the panel; `family` names the other layers that the panel offers in its place.
+    While it is on, the maps follow the panel; `family` names the other layers that the panel offers in its
+    place.
     """
     latest = shown_layer()
     is_on = globe_view().by == "painted" and latest is not None and latest.title in {layer.title, *family}
@@ -163,7 +172,7 @@ def select_place(row: int, *, fly: bool = True) -> None:
 
 
 def ring_rows(rows: Sequence[int]) -> None:
-    """Draw rings around rows on both maps, at most 200 (neighbours, suggestions); an empty list removes them."""
+    """Draw rings around at most 200 rows on both maps, such as neighbours; an empty list removes them."""
     context: PanelContext | None = state.recall(_CONTEXT, None)
     limited = tuple(int(row) for row in rows)[:MAX_RINGS]
     if context is not None and ringed_rows(context.table) != limited:
@@ -178,7 +187,9 @@ def ringed_rows(table: EmbeddingTable) -> tuple[int, ...]:
 
 
 def fly_to(lon: float, lat: float, zoom: float | None = None) -> None:
-    """Turn the globe to a point in degrees. Zoom 0 shows the whole Earth and each step doubles the scale (None: 2).
+    """Turn the globe to a point in degrees.
+
+    Zoom 0 shows the whole Earth and each step doubles the scale (None: 2).
 
     Every call moves the globe, so call it when a button is pressed, not in every run.
     """
@@ -197,12 +208,12 @@ def _set_flight(lon: float, lat: float, zoom: float | None) -> None:
 
 
 def set_clicked_point(lon: float, lat: float) -> None:
-    """Remember the exact point of a click on the globe, as long as the selected place stays the same; for the page only."""
+    """Store the exact point of a click on the globe until another place is selected; for the page only."""
     state.keep(_CLICKED_POINT, (globe_view().place, float(lon), float(lat)))
 
 
 def clicked_point() -> tuple[float, float] | None:
-    """Return the last point clicked on the globe in degrees; None if the place was selected in another way since."""
+    """Return the last point clicked on the globe, in degrees; None if the place was selected otherwise."""
     identity, lon, lat = state.recall(_CLICKED_POINT, ("", np.nan, np.nan))
     return (lon, lat) if identity == globe_view().place and np.isfinite([lon, lat]).all() else None
 
@@ -235,7 +246,8 @@ def session_tables() -> dict[str, Path]:
 def set_panel_param(name: str, text: str) -> None:
     """Keep a panel's short text in the page's address, so that a link restores it; "" removes it.
 
-    `name` is one of `PANEL_PARAMS`; the text has at most 400 printable characters. Keep references there, never data.
+    `name` is one of `PANEL_PARAMS`; the text has at most 400 printable characters. Keep references there,
+    never data.
     """
     assert name in PANEL_PARAMS, name
     params = dict(globe_view().panel_params)
@@ -267,10 +279,10 @@ def picture_strip(
     key: str = "",
     actions: Sequence[tuple[str, Callable[[int], None]]] = (),
 ) -> int | None:
-    """Show the tiles of rows with captions in a strip that wraps; return the row whose picture was clicked in this run.
+    """Show the tiles of rows with captions in a strip that wraps; return the row clicked in this run.
 
-    `key` distinguishes the strips of a page. `actions` are buttons under each picture as (label, function of the row). Each picture
-    is a button, so it can be reached with the keyboard. Captions are plain text.
+    `key` distinguishes the strips of a page. `actions` are buttons under each picture as (label, function of
+    the row). Each picture is a button, so it can be reached with the keyboard. Captions are plain text.
     """
     clicked = None
     st.html(STRIP_CSS)

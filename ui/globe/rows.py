@@ -33,7 +33,7 @@ def identity_of(table: EmbeddingTable, row: int) -> str:
 
 
 def source_name(stated: str | None) -> str | None:
-    """Return the catalogue name of the source that a table states by name or title; None if it is not available."""
+    """Return the catalogue name of a source that a table states by name or title; None if it is not here."""
     catalogue = cached.catalogue()
     return next(
         (
@@ -46,7 +46,7 @@ def source_name(stated: str | None) -> str | None:
 
 
 def spec_of(table: EmbeddingTable, row: int) -> TileSpec | None:
-    """Return the tile that a row was embedded from; None if its source is not available or the row does not state it."""
+    """Return the tile that a row was embedded from; None if the source is not here or the row names none."""
     values: dict[str, Any] = {name: table.columns[name][int(row)].as_py() for name in FIELDS}
     source, uploaded = source_name(values["source"]), uploads.ref_in(table.folder, values["product_id"] or "")
     if (source is None and uploaded is None) or not values["product_id"]:
@@ -102,7 +102,7 @@ class RowPictures:
 
 def picture_url(table: EmbeddingTable, row: int) -> str:
     """Return the address of a row's picture for the browser of this session."""
-    if routes.served():
+    if routes.has_routes():
         return f"/pictures/{routes.share(state.session_id(), 'pictures', RowPictures(table))}/{row}.jpg"
     return f"data:image/jpeg;base64,{base64.b64encode(picture(table, row)).decode()}"
 

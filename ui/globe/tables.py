@@ -1,4 +1,4 @@
-"""The tables that can be opened, and the rows, locations and projection of one of them, shared by all users."""
+"""The tables that can be opened, and the rows, locations and projection of one, shared by all users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ MAX_OPEN_TABLES, MAX_MAP_DATA = 4, 6
 class MapData:
     """Rows with their map coordinates: `lonlat` and `plane` are (n, 2) float32, NaN where unknown.
 
-    `points` holds both in the format that the browser fetches; `problems` are sentences about rows that cannot be shown.
+    `points` holds both in the format that the browser fetches; `problems` are sentences about rows that
+    cannot be shown.
     """
 
     table: EmbeddingTable
@@ -45,7 +46,7 @@ class MapData:
 
 
 def available_tables() -> dict[str, Path]:
-    """Return the tables that this session can open, by name: the world, those in the data folders, and the user's own."""
+    """Return the tables of this session by name: the world, those in the data folders, the user's own."""
     tables = {SHIPPED: WORLD} if any(WORLD.glob("*.parquet")) else {}
     for text in filter(None, os.environ.get(DATA_VARIABLE, "").split(os.pathsep)):
         folder = Path(text)
@@ -67,7 +68,9 @@ def table_at(path: Path) -> EmbeddingTable:
         stamp = tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
     except OSError:
         raise TableError(f"The table {path.name} no longer exists. Choose another one.") from None
-    return cached.shelf("tables", MAX_OPEN_TABLES).once((str(path), stamp), lambda: open_table(path))
+    return cached.result_cache("tables", MAX_OPEN_TABLES).get_or_compute(
+        (str(path), stamp), lambda: open_table(path)
+    )
 
 
 def scales(table: EmbeddingTable) -> tuple[float, ...]:
@@ -77,11 +80,14 @@ def scales(table: EmbeddingTable) -> tuple[float, ...]:
         gsd = table.columns["gsd_m"].to_numpy().astype(np.float64)
         return tuple(sorted({float(f"{value:.3g}") for value in np.unique(gsd[np.isfinite(gsd)]).tolist()}))
 
-    return cached.shelf("table scales", 16).once(table.fingerprint, find)
+    return cached.result_cache("table scales", 16).get_or_compute(table.fingerprint, find)
 
 
 def rows_of(table: EmbeddingTable, model: str, gsd_m: float) -> NDArray[np.int64] | None:
-    """Return the rows of one model and one GSD (to three digits); None means all. Raises TableError if there are none."""
+    """Return the rows of one model and one GSD (to three digits); None means all.
+
+    Raises TableError if there are none.
+    """
     keep = np.ones(len(table), bool)
     if model:
         names = np.array(recipes(table), object)
@@ -106,14 +112,19 @@ def recipes(table: EmbeddingTable) -> list[str]:
 
 
 def map_data(path: Path, model: str = "", gsd_m: float = 0.0) -> MapData:
-    """Return a table's rows of one model and scale with their map coordinates. The default is the table's first model."""
+    """Return a table's rows of one model and scale with their map coordinates.
+
+    The default is the table's first model.
+    """
     table = table_at(path)
     if len(table.models) > 1 and model not in table.models:
         model = table.models[0]
     elif len(table.models) == 1:
         model = ""
     key = (table.fingerprint, model, gsd_m)
-    return cached.shelf("scenes", MAX_MAP_DATA).once(key, lambda: _build(table, rows_of(table, model, gsd_m)))
+    return cached.result_cache("map data", MAX_MAP_DATA).get_or_compute(
+        key, lambda: _build(table, rows_of(table, model, gsd_m))
+    )
 
 
 def _build(table: EmbeddingTable, rows: NDArray[np.int64] | None) -> MapData:

@@ -1,4 +1,4 @@
-"""The Mask Lab around its pictures: the mask painter, the recipe, and the scores, which arrive after the pictures."""
+"""What surrounds the pictures of the Mask Lab: the mask painter, the recipe, and the scores."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from ui.pickers import controls
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
-ALIKE = {"a few": 0.08, "some": 0.2, "many": 0.4}
+SIMILARITY = {"a few": 0.08, "some": 0.2, "many": 0.4}
 
 
 def reconstruction(view: PageView) -> Reconstruction:
     """Reconstruct the view; while other requests are ahead of it, show its position in the queue.
 
-    Writing to the page also ends a script run that the same session has replaced, so that nothing outdated is computed.
+    Writing to the page also ends a script run that the same session has replaced, so that nothing outdated is
+    computed.
     """
     place = st.empty()
 
@@ -39,22 +40,23 @@ def reconstruction(view: PageView) -> Reconstruction:
     return cached.reconstruction(view, state.session_id(), show_position)
 
 
-def recipe(made: Reconstruction) -> None:
+def recipe(result: Reconstruction) -> None:
     """Show the warnings, one per line, and the recipe of the pictures above."""
-    for sentence in made.warnings:
+    for sentence in result.warnings:
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     st.caption(
-        f"{plain(made.recipe.caption())}  \nCompared with {plain(made.recipe.target)}. {plain(made.recipe.credit)}"
+        f"{plain(result.recipe.caption())}  \nCompared with {plain(result.recipe.target)}. "
+        f"{plain(result.recipe.credit)}"
     )
 
 
 @st.fragment(parallel=True)
 def scores(view: PageView) -> None:
-    """PSNR, SSIM and L1 over hidden pixels, beside the baseline fills; computed after the pictures, in parallel."""
+    """PSNR, SSIM and L1 over hidden pixels, beside the fills; computed after the pictures, in parallel."""
     from core.viz.tables import score_rows
 
-    made = cached.reconstruction(view, f"{state.session_id()} scores")
-    if not made.scored.any():
+    result = cached.reconstruction(view, f"{state.session_id()} scores")
+    if not result.scored.any():
         st.caption("No patch is hidden, so there is nothing to score.")
         return
     digits = {name: st.column_config.NumberColumn(format=f"%.{n}f") for name, n in (("SSIM", 3), ("L1", 4))}
@@ -64,10 +66,10 @@ def scores(view: PageView) -> None:
         """Writing to the page ends a run that a newer one has replaced."""
         place.caption("Computing the scores …" if ahead else " ")
 
-    verdict = cached.verdict(view, made, state.session_id(), wait)
+    verdict = cached.verdict(view, result, state.session_id(), wait)
     place.empty()
     st.dataframe(
-        score_rows(verdict, made.recipe.model),
+        score_rows(verdict, result.recipe.model),
         column_config=digits,
         hide_index=True,
         width="stretch",
@@ -86,20 +88,26 @@ def paint(view: PageView) -> MaskSpec:
     canvas, help_text = st.columns([1.7, 1], gap="medium")
     with help_text:
         st.markdown(
-            "**Paint the mask.** Drag on the tile to hide patches. The toolbar has brush, rectangle, lasso, eraser and undo."
+            "**Paint the mask.** Drag on the tile to hide patches. The toolbar has brush, rectangle, lasso, "
+            "eraser and undo."
         )
-        kind = st.segmented_control(
-            "Similar patches that the dropper hides", list(ALIKE), default="some", key="alike", required=True
+        amount = st.segmented_control(
+            "Similar patches that the dropper hides",
+            list(SIMILARITY),
+            default="some",
+            key="alike",
+            required=True,
         )
         st.caption(
-            "Click a patch with the dropper to hide it and the patches similar to it in colour, contrast and gradient."
+            "Click a patch with the dropper to hide it and the patches "
+            "similar to it in colour, contrast and gradient."
         )
     key = f"painter {grid}"
     if (drawing := painted(grid, grid, key)) is not None:
         hidden = drawing.mask
         if drawing.pick is not None:
             hidden = np.asarray(hidden) | alike(
-                shown.input, card.patch_px, drawing.pick, ALIKE[kind or "some"]
+                shown.input, card.patch_px, drawing.pick, SIMILARITY[amount or "some"]
             )
         view = replace(view, mask=controls.painted(hidden))
         state.publish(view)

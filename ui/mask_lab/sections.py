@@ -1,4 +1,4 @@
-"""The tabs under the Mask Lab's pictures: errors, comparison, many masks, ratio series, models, export."""
+"""The tabs under the Mask Lab's pictures: errors, comparison, uncertainty, masking ratios, models, export."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
-WHAT_THE_LOSS_SAW = """
-The training loss covers hidden patches only: the network is never trained to reproduce what it can see. Its output at visible
-patches is therefore often worse than at hidden ones, with seams between them. This is expected. Judge the hidden patches, and
-use the true pixels elsewhere.
+LOSS_COVERS_HIDDEN = """
+The training loss covers hidden patches only: the network is never trained to reproduce what it can see. Its
+output at visible patches is therefore often worse than at hidden ones, with seams between them. This is
+expected. Judge the hidden patches, and use the true pixels elsewhere.
 """
 COLOURS = {"All bands": None, "Red": 0, "Green": 1, "Blue": 2}
 KINDS = {"l1": "Absolute", "squared": "Squared", "ssim": "1 - SSIM"}
 PICTURES = {
-    "original": "Truth",
-    "combined": "Prediction",
-    "pasted": "Prediction, true pixels pasted",
-    "low": "Low",
+    "original": "Original",
+    "combined": "Reconstruction",
+    "pasted": "Visible patches restored",
+    "low": "Low frequencies",
     "pinned": "Pinned result",
 }
 
 
-def judging(view: PageView, made: Reconstruction) -> None:
+def errors(view: PageView, result: Reconstruction) -> None:
     """Error maps on one colour scale, and the baseline fills as pictures."""
     left, middle, right = st.columns([1.3, 1.3, 1], vertical_alignment="bottom")
     kind = (
@@ -50,26 +50,27 @@ def judging(view: PageView, made: Reconstruction) -> None:
         middle.segmented_control("Bands", list(COLOURS), default="All bands", key="error of", required=True)
         or "All bands"
     )
-    judged = right.toggle(
-        "Hidden patches only",
+    hidden_only = right.toggle(
+        "Hidden pixels only",
         key="judged",
         help="Fades the visible patches, which the training loss does not cover.",
     )
-    maps, full = error_panels(made, kind, COLOURS[colour], judged_only=judged)
+    maps, full = error_panels(result, kind, COLOURS[colour], judged_only=hidden_only)
     st.html(sheet(maps))
     st.html(scale_bar(full, f"{ERRORS[kind]}, the same scale in all three"))
     with st.expander("Why visible patches look worse", icon=":material/visibility_off:"):
-        st.markdown(WHAT_THE_LOSS_SAW)
-    if made.scored.any():
-        st.markdown("## Baselines: fills without a network")
-        st.html(sheet(fill_panels(made, cached.verdict(view, made, state.session_id())), abreast=4))
+        st.markdown(LOSS_COVERS_HIDDEN)
+    if result.scored.any():
+        st.markdown("## Compared with classical interpolation")
+        st.html(sheet(fill_panels(result, cached.verdict(view, result, state.session_id())), abreast=4))
         st.caption(
-            "PSNR over hidden pixels; visible pixels are the true ones. A useful network beats all of these fills."
+            "Hidden pixels filled in without a network; visible pixels are the true ones. PSNR over hidden "
+            "pixels. A useful network beats all of these fills."
         )
 
 
-def comparing(view: PageView, made: Reconstruction) -> None:
-    """Wipe or flip between two of truth, prediction and a pinned result; the pointer reads the values of both."""
+def comparison(view: PageView, result: Reconstruction) -> None:
+    """Wipe or flip between two pictures, or with a pinned one; the pointer reads the values of both."""
     from earth_mae_components import compare
 
     pinned: PageView | None = state.recall("pinned", None)
@@ -90,35 +91,42 @@ def comparing(view: PageView, made: Reconstruction) -> None:
         args=("pinned", view),
         width="stretch",
     )
-    pictures: dict[str, Panel] = {panel.name: panel for panel in panels(made)}
+    pictures: dict[str, Panel] = {panel.name: panel for panel in panels(result)}
     if pinned:
-        kept = cached.reconstruction(pinned, state.session_id())
-        pictures["pinned"] = replace(pictures["combined"], pixels=stretch_of(made).draw(kept.combined))
+        pinned_result = cached.reconstruction(pinned, state.session_id())
+        pixels = stretch_of(result).draw(pinned_result.combined)
+        pictures["pinned"] = replace(pictures["combined"], pixels=pixels)
     low, high = pictures["original"].value_range
     compare(
-        png(pictures[one].pixels), png(pictures[other].pixels), left_label=PICTURES[one], right_label=PICTURES[other],
-        value_range=(low, high), digits=3, key="compare",
-    )  # fmt: skip
+        png(pictures[one].pixels),
+        png(pictures[other].pixels),
+        left_label=PICTURES[one],
+        right_label=PICTURES[other],
+        value_range=(low, high),
+        digits=3,
+        key="compare",
+    )
     st.caption("Point at a pixel to read its value in both pictures, 0 to 1.")
     if pinned:
-        st.caption(f"Pinned: {plain(kept.recipe.caption())}")
+        st.caption(f"Pinned: {plain(pinned_result.recipe.caption())}")
 
 
-def many_masks(view: PageView, made: Reconstruction) -> None:
-    """Mean and standard deviation over many masks of one kind and ratio: where do predictions depend on the mask?"""
+def uncertainty(view: PageView, result: Reconstruction) -> None:
+    """Mean and standard deviation over many masks of one kind and ratio."""
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     count = left.select_slider("Masks", [4, 8, 16, 32, 64], 16, key="masks")
-    if not right.button("Draw them", type="primary", icon=":material/casino:") and state.recall(
+    if not right.button("Draw the masks", type="primary", icon=":material/casino:") and state.recall(
         "many", None
     ) != (view, count):
         st.caption(
-            "Mean, standard deviation, and how often each patch is hidden, over many masks of this kind and ratio."
+            "Mean, standard deviation, and how often each patch is "
+            "hidden, over many masks of this kind and ratio."
         )
         return
     state.keep("many", (view, count))
     place, bar = st.empty(), st.progress(0.0)
     for spread in cached.spreads(view, count, state.session_id(), st.caption):
-        place.html(sheet(spread_panels(made, spread)))
+        place.html(sheet(spread_panels(result, spread)))
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()
     st.caption(
@@ -127,13 +135,13 @@ def many_masks(view: PageView, made: Reconstruction) -> None:
     )
 
 
-def more_hidden(view: PageView, made: Reconstruction) -> None:
-    """Reconstruct at ten mask ratios: scores as a curve, pictures at a chosen ratio, and an animation."""
-    if not st.button("Run the ratio series", type="primary", icon=":material/play_arrow:") and state.recall(
+def ratio_sweep(view: PageView, result: Reconstruction) -> None:
+    """Reconstruct at ten masking ratios: scores as a curve, pictures at a chosen ratio, and an animation."""
+    if not st.button("Run the sweep", type="primary", icon=":material/play_arrow:") and state.recall(
         "swept", None
     ) != sweep_of(view):
         st.caption(
-            "Ten mask ratios from 5 % to 95 %. Each mask hides the patches of the one before, and more."
+            "Ten masking ratios from 5 % to 95 %. Each mask hides the patches of the one before, and more."
         )
         return
     state.keep("swept", sweep_of(view))
@@ -144,9 +152,11 @@ def more_hidden(view: PageView, made: Reconstruction) -> None:
         "model": [v.model.psnr for v in verdicts],
         **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills},
     }
-    st.plotly_chart(ratio_chart([step.ratio for step in steps], lines, made.recipe.model), key="sweep chart")
+    st.plotly_chart(
+        ratio_chart([step.ratio for step in steps], lines, result.recipe.model), key="sweep chart"
+    )
     chosen = st.select_slider(
-        "Mask ratio",
+        "Masking ratio",
         range(len(steps)),
         len(steps) // 2,
         format_func=lambda n: f"{steps[n].ratio:.0%}",
@@ -156,7 +166,7 @@ def more_hidden(view: PageView, made: Reconstruction) -> None:
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
         film = animation([step.made for step in steps])
-        st.image(film, width=460, alt="The prediction at increasing mask ratios")
+        st.image(film, width=460, alt="The reconstruction at increasing masking ratios")
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 
 
@@ -165,7 +175,7 @@ def sweep_of(view: PageView) -> tuple[Any, ...]:
     return view.model, view.tile, view.policy, replace(view.mask, ratio=0.5)
 
 
-def models_side_by_side(view: PageView, made: Reconstruction) -> None:
+def models_side_by_side(view: PageView, result: Reconstruction) -> None:
     """Several models under the same mask."""
     names = [name for name, card in cached.cards().items() if card.reconstructs]
     default = [name for name in names if cached.cards()[name].trained][:3] or names[:2]
@@ -194,21 +204,22 @@ def models_side_by_side(view: PageView, made: Reconstruction) -> None:
                 note=f"{decibels(scores.psnr)}, SSIM {scores.ssim:.3f} · {other.recipe.input_px} px",
             )
         )
-    st.html(sheet([next(p for p in panels(made) if p.name == "masked"), *rows], abreast=4))
+    st.html(sheet([next(p for p in panels(result) if p.name == "masked"), *rows], abreast=4))
     st.caption(
-        "True pixels pasted. PSNR over hidden pixels, at each model's own input size and under its default policy."
+        "Visible patches restored. PSNR over hidden pixels, at "
+        "each model's own input size and default policy."
     )
 
 
-def taking_away(view: PageView, made: Reconstruction) -> None:
-    """Downloads (pictures, raster, figure, recipe), and the same reconstruction as a notebook cell and as a command."""
+def exports(view: PageView, result: Reconstruction) -> None:
+    """Downloads, and the same reconstruction as a notebook cell and as a command."""
     asker = state.session_id()
 
     def files() -> tuple[Reconstruction, Verdict]:
         return cached.exported(view, asker)
 
-    one, two, three = st.columns(3)
-    one.download_button(
+    left, middle, right = st.columns(3)
+    left.download_button(
         "Pictures (PNG)",
         lambda: export.pictures_zip(*files()),
         "reconstruction.zip",
@@ -216,7 +227,7 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
         on_click="ignore",
         width="stretch",
     )
-    two.download_button(
+    middle.download_button(
         "GeoTIFF",
         lambda: export.geotiff(files()[0]),
         "reconstruction.tif",
@@ -224,7 +235,7 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
         on_click="ignore",
         width="stretch",
     )
-    three.download_button(
+    right.download_button(
         "Recipe (JSON)",
         lambda: export.recipe_json(*files()),
         "recipe.json",
@@ -238,11 +249,17 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
     )
     dpi = dpi_at.number_input("dpi", 50, 1200, 300, step=50, key="dpi", disabled=kind != "png")
     get.download_button(
-        "Figure", lambda: export.figure(*files(), kind, dpi=int(dpi)), f"reconstruction.{kind}", export.FIGURES[kind],
-        on_click="ignore", width="stretch", icon=":material/print:",
-    )  # fmt: skip
+        "Figure",
+        lambda: export.figure(*files(), kind, dpi=int(dpi)),
+        f"reconstruction.{kind}",
+        export.FIGURES[kind],
+        on_click="ignore",
+        width="stretch",
+        icon=":material/print:",
+    )
     st.caption(
-        "The GeoTIFF is georeferenced if the tile is. Every file contains the recipe. To share this view, copy the page's address."
+        "The GeoTIFF is georeferenced if the tile is. Every file contains the recipe. To share this view, "
+        "copy the page's address."
     )
     if view.lives_here:
         st.info(
@@ -254,25 +271,25 @@ def taking_away(view: PageView, made: Reconstruction) -> None:
     st.code(view.to_python(), "python")
     st.markdown("**As a command**")
     st.code(view.to_command(), "bash", wrap_lines=True)
-    if made.recipe.notices:
-        st.warning(plain(" ".join(made.recipe.notices)), icon=":material/gavel:")
+    if result.recipe.notices:
+        st.warning(plain(" ".join(result.recipe.notices)), icon=":material/gavel:")
 
 
 SECTIONS = {
-    "Judge": judging,
-    "Compare": comparing,
-    "Many masks": many_masks,
-    "More and more hidden": more_hidden,
+    "Errors": errors,
+    "Compare": comparison,
+    "Uncertainty (Monte Carlo)": uncertainty,
+    "Masking-ratio sweep": ratio_sweep,
     "Models": models_side_by_side,
-    "Take away": taking_away,
+    "Export": exports,
 }
 
 
 @st.fragment
-def sections(view: PageView, made: Reconstruction) -> None:
+def sections(view: PageView, result: Reconstruction) -> None:
     """The sections as tabs. Only the open one is computed; its controls rerun it alone."""
     tabs = st.tabs(list(SECTIONS), key="tab", bind="query-params")
     for tab, draw in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:
             with tab, in_a_sentence():
-                draw(view, made)
+                draw(view, result)

@@ -21,9 +21,9 @@ from ui.shell.escaping import plain
 
 FIRST_TITLE = "Salt ponds, Utah"
 PAINTED = "cells"
-LARGEST_SLID = 14
+MAX_SIZE_ON_SLIDER = 14
 """Maximum of the size slider, in patches. A larger size from a link is kept until the slider is moved."""
-LEAST_RES = 1e-6
+MIN_RES = 1e-6
 
 
 def default_view() -> PageView:
@@ -63,7 +63,10 @@ def other_mask(view: PageView) -> PageView:
 
 
 def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
-    """Choose the mask: kind, ratio, seed, size, inversion. Switching to painting starts from the current mask."""
+    """Choose the mask: kind, ratio, seed, size, inversion.
+
+    Switching to painting starts from the current mask.
+    """
     kind = st.selectbox(
         "Mask kind",
         list(KINDS),
@@ -74,35 +77,35 @@ def mask_controls(mask: MaskSpec, rows: int, cols: int) -> MaskSpec:
     if kind == PAINTED:
         return mask if mask.kind == PAINTED else painted(make_mask(mask, rows, cols).hidden)
     uses = KINDS[kind].uses
-    fresh = MaskSpec(kind) if mask.kind == PAINTED else mask
-    percent = fresh.ratio * 100
+    base = MaskSpec(kind) if mask.kind == PAINTED else mask
+    percent = base.ratio * 100
     if "ratio" in uses:
         percent = st.slider(
-            "Mask ratio",
+            "Masking ratio",
             0,
             100,
             format="%d %%",
             key=state.widget("percent", round(percent)),
             help="Share of the patches that is hidden. Pretraining usually hides 75 %.",
         )
-        if round(fresh.ratio * 100) == percent:
-            percent = fresh.ratio * 100
-    seed = _seed(fresh.seed) if "seed" in uses else fresh.seed
-    size = fresh.size
+        if round(base.ratio * 100) == percent:
+            percent = base.ratio * 100
+    seed = _seed(base.seed) if "seed" in uses else base.seed
+    size = base.size
     with st.popover("Mask options", width="stretch"):
         if "size" in uses:
-            shown = min(size, LARGEST_SLID)
-            slid = st.slider(
+            position = min(size, MAX_SIZE_ON_SLIDER)
+            chosen = st.slider(
                 "Size in patches (0 = automatic)",
                 0,
-                LARGEST_SLID,
-                key=state.widget("cells", shown),
+                MAX_SIZE_ON_SLIDER,
+                key=state.widget("cells", position),
                 help=plain(KINDS[kind].size),
             )
-            size = size if slid == shown else slid
+            size = size if chosen == position else chosen
         invert = st.toggle(
-            "Invert",
-            key=state.widget("invert", fresh.invert),
+            "Invert mask",
+            key=state.widget("invert", base.invert),
             help="Hide the visible patches and show the hidden ones.",
         )
         st.caption(f"{plain(KINDS[kind].label)}: {plain(KINDS[kind].hides)}.")
@@ -122,18 +125,18 @@ def painted(hidden: object) -> MaskSpec:
 def _seed(seed: int) -> int:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small", wrap=False):
         key = state.widget("seed", seed)
-        dice = st.container(width="content")
+        button = st.container(width="content")
         number = int(
             st.number_input(
                 "Seed", 0, MAX_SEED, step=1, key=key, help="The same seed always gives the same mask."
             )
         )
-    with dice:
-        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_roll, key="roll")
+    with button:
+        st.button("", icon=":material/casino:", help="Draw another mask", on_click=_draw_seed, key="roll")
     return number
 
 
-def _roll() -> None:
+def _draw_seed() -> None:
     state.set_widget("seed", random.randrange(10_000))
 
 
@@ -163,26 +166,28 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
     count = max(0, math.floor(math.log2(coarsest / finest) * 2 + 1e-6))
     steps = [float(f"{finest * 2 ** (n / 2):.3g}") for n in range(count + 1)]
     steps = sorted({*(step for step in steps if step <= coarsest), *([tile.gsd_m] if tile.gsd_m else [])})
-    whole = "native" if tile.lonlat else "whole tile"
+    no_gsd = "native" if tile.lonlat else "whole tile"
     options: list[float | None] = [None, *steps]
     gsd_m = st.select_slider(
-        "Ground sample distance as fed", options, key=state.widget("gsd", tile.gsd_m), format_func=lambda g: whole if g is None else metres(g),
+        "Ground sample distance as fed",
+        options,
+        key=state.widget("gsd", tile.gsd_m),
+        format_func=lambda gsd: no_gsd if gsd is None else metres(gsd),
         help="Metres on the ground that one input pixel covers. A coarser distance shows more ground.",
-    )  # fmt: skip
+    )
     return replace(tile, gsd_m=gsd_m)
 
 
 def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
-    """The finest and coarsest GSD in metres: half the native GSD, and the GSD at which the input covers the whole picture."""
+    """The finest and coarsest GSD in metres: half the native GSD, and where the input covers the picture."""
     source = cached.catalogue().source(tile.ref.source)
     native = tile.stated_gsd_m or source.native_gsd_m(tile.ref.key)
     if tile.ref.source == "globe":
         return 1000.0, 10_000_000 / (2 * side_px)
     header = source.header(tile.ref.key)
     wide, high = 1.0, 1.0
-    if (
-        header.crs is not None and header.transform is not None
-    ):  # a degree of longitude is shorter than one of latitude
+    # a degree of longitude is shorter than one of latitude
+    if header.crs is not None and header.transform is not None:
         east_west, north_south = ground_gsd(header.crs, header.transform, header.width / 2, header.height / 2)
         wide, high = math.sqrt(east_west / north_south), math.sqrt(north_south / east_west)
     # 0.99: a projection's scale varies across the picture
@@ -190,7 +195,7 @@ def gsd_range(tile: TileSpec, side_px: int) -> tuple[float, float]:
     return min(native / 2, across / side_px), across / side_px
 
 
-def there(tile: TileSpec) -> TileSpec:
+def with_available_bands(tile: TileSpec) -> TileSpec:
     """The tile with its default bands if a link asks for bands that the picture does not have."""
     try:
         bands = cached.catalogue().source(tile.ref.source).header(tile.ref.key).bands
@@ -198,10 +203,11 @@ def there(tile: TileSpec) -> TileSpec:
         return tile  # reported where the tile is read
     if tile.rgb is None or max(tile.rgb) < len(bands):
         return tile
-    asked = ", ".join(str(band + 1) for band in tile.rgb)
-    have = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
+    requested = ", ".join(str(band + 1) for band in tile.rgb)
+    available = f"{len(bands)} bands" if len(bands) > 1 else "a single band"
     st.warning(
-        f"The link asks for bands {plain(asked)}, but this picture has {plain(have)}. Its default bands are shown instead.",
+        f"The link asks for bands {plain(requested)}, but this picture has "
+        f"{plain(available)}. Its default bands are shown instead.",
         icon=":material/link_off:",
     )
     return replace(tile, rgb=None)
@@ -241,16 +247,19 @@ def band_control(tile: TileSpec) -> TileSpec:
 def policy_control(policy: Policy, card: ModelCard) -> Policy:
     """Choose how the GSD is converted to res, the input of the positional encoding."""
     if not card.gsd_aware:
-        st.caption(f"{plain(card.name)} does not use the GSD: its positional encoding is static.")
+        st.caption(f"Not scale-aware: {plain(card.name)} has a static positional encoding.")
         return policy
     name = st.selectbox(
-        "Policy", list(POLICIES), key=state.widget(f"policy:{card.name}", policy.name), format_func=lambda name: POLICIES[name].label,
+        "Policy",
+        list(POLICIES),
+        key=state.widget(f"policy:{card.name}", policy.name),
+        format_func=lambda name: POLICIES[name].label,
         help="How the ground sample distance is converted to `res`, which scales the positional encoding.",
-    )  # fmt: skip
+    )
     if not POLICIES[name].takes_value:
         return Policy(name)
     value = st.number_input(
-        "res", LEAST_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0)
+        "res", MIN_RES, MAX_RES, step=0.5, format="%g", key=state.widget("res", policy.value or 1.0)
     )
     return Policy(name, float(value))
 

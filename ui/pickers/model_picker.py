@@ -1,4 +1,4 @@
-"""Choose the network: a preset, a weights file from the server's data folders, or an uploaded weights file."""
+"""Choose the network: a preset, a weights file from the server's data folders, or an uploaded one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def file_names() -> list[str]:
 def known_names() -> set[str]:
     """Every model name that this user's link may contain. A reloaded tab takes over its earlier uploads."""
     weights.store.adopt(
-        state.others(("model",)).get("model", "").partition("+")[0], state.session_id(), state.cookie()
+        state.address_params(("model",)).get("model", "").partition("+")[0],
+        state.session_id(),
+        state.cookie(),
     )
     return {
         *cached.cards(),
@@ -44,7 +46,7 @@ def model_label(name: str) -> str:
 
 
 def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
-    """Networks to offer: those that reconstruct, with `encoders` also trained encoders, weights files, and the view's own."""
+    """Networks that reconstruct, weights files, and the view's own; with `encoders` also trained encoders."""
     cards = cached.cards().items()
     names = [name for name, card in cards if card.reconstructs]
     names += [name for name, card in cards if encoders and card.trained and not card.reconstructs]
@@ -55,7 +57,7 @@ def names_for(view: PageView, *, encoders: bool = False) -> list[str]:
 
 
 def pick_model(view: PageView, *, encoders: bool = False) -> str:
-    """Choose a network (with `encoders` also one without a decoder); for a weights file, show its load report."""
+    """Choose a network (with `encoders` also one without a decoder); show a weights file's load report."""
     name = st.selectbox(
         "Model",
         names_for(view, encoders=encoders),
@@ -63,8 +65,8 @@ def pick_model(view: PageView, *, encoders: bool = False) -> str:
         format_func=model_label,
         help=_memory(),
     )
-    _own_weights(view)
-    if (resolved := settled(name)) != name:
+    _upload_weights(view)
+    if (resolved := with_positions(name)) != name:
         _show(view, resolved)
     card = cached.card_of(name)
     if NON_COMMERCIAL in card.licence.split("-"):
@@ -79,7 +81,7 @@ def pick_model(view: PageView, *, encoders: bool = False) -> str:
     return name
 
 
-def settled(name: str) -> str:
+def with_positions(name: str) -> str:
     """The name of a network, with the kind of its positional encoding if the user had to choose it.
 
     Stops the script run until the user has chosen.
@@ -92,8 +94,8 @@ def settled(name: str) -> str:
         if type(problem).__name__ != "AmbiguousPositionsError":
             raise
     st.warning(
-        "This file holds only an encoder, and it does not say whether its positional encoding depends on the ground sample "
-        "distance. Choose the family that it comes from.",
+        "This file holds only an encoder, and it does not say whether its positional encoding depends on the "
+        "ground sample distance. Choose the family that it comes from.",
         icon=":material/help:",
     )
     kind = st.radio(
@@ -108,16 +110,19 @@ def settled(name: str) -> str:
     return f"{name}+{kind}"
 
 
-def _own_weights(view: PageView) -> None:
-    """Upload weights, list and remove them. Loading a file closes the popover; a refused file keeps it open."""
-    opened = state.widget("own weights", False)
+def _upload_weights(view: PageView) -> None:
+    """Upload weights, list and remove them.
+
+    Loading a file closes the popover; a refused file keeps it open.
+    """
+    is_open = state.widget("own weights", False)
     with st.popover(
-        "Weights of your own", icon=":material/upload_file:", width="stretch", key=opened, on_change="rerun"
+        "Upload weights", icon=":material/upload_file:", width="stretch", key=is_open, on_change="rerun"
     ):
-        most = state.upload_limit_mb()
+        limit_mb = state.upload_limit_mb()
         st.caption(
-            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {most:,} MB. No code in the file is executed. Only this session can "
-            "use it, and it is deleted soon after you close the tab."
+            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {limit_mb:,} MB. No code in the file is "
+            "executed. Only this session can use it, and it is deleted soon after you close the tab."
         )
         file = st.file_uploader(
             "Weights file",
@@ -128,14 +133,14 @@ def _own_weights(view: PageView) -> None:
             st.button("Load", type="primary", disabled=file is None, key="load weights", width="stretch")
             and file is not None
         ):
-            _take_in(view, file, most)
+            _load_upload(view, file, limit_mb)
         if refused := state.recall("weights refused", ""):
             st.error(plain(refused), icon=":material/error:")
             state.keep("weights refused", "")
         for key in weights.store.names(state.session_id()):
-            held = weights.store.get(key)
+            upload = weights.store.get(key)
             if st.button(
-                f"Remove {plain(held.title)} ({held.size_bytes / 2**20:.1f} MB)",
+                f"Remove {plain(upload.title)} ({upload.size_bytes / 2**20:.1f} MB)",
                 icon=":material/delete:",
                 type="tertiary",
                 key=f"remove {key}",
@@ -145,12 +150,15 @@ def _own_weights(view: PageView) -> None:
         st.caption(_memory())
 
 
-def _take_in(view: PageView, file: state.Uploaded, most_mb: int) -> None:
-    """Store an uploaded file, load it and show it. Delete it with an error message if it is not a known network."""
+def _load_upload(view: PageView, file: state.Uploaded, limit_mb: int) -> None:
+    """Store an uploaded file, load it and show it.
+
+    Delete it with an error message if it is not a known network.
+    """
     state.keep("weights taken", state.recall("weights taken", 0) + 1)  # the next run shows an empty field
     name = ""
     try:
-        name = weights.store.take_in(state.session_id(), file, file.name, most_mb * 2**20, state.cookie())
+        name = weights.store.add(state.session_id(), file, file.name, limit_mb * 2**20, state.cookie())
         state.release(file)
         with st.spinner("Reading and checking the file", show_time=True):
             cached.card_of(name)
@@ -181,10 +189,10 @@ def _show(view: PageView, name: str) -> None:
 def _memory() -> str:
     from core.engine.loaded import model_cache
 
-    used, limit = sum(held.size_bytes for held in model_cache().models()), model_cache().limit_bytes
+    used, limit = sum(model.size_bytes for model in model_cache().models()), model_cache().limit_bytes
     return (
-        f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The least recently used one is "
-        "unloaded to make room, and loaded again when it is chosen."
+        f"Models take {_size(used)} of at most {_size(limit)} in this server's memory. The least "
+        "recently used one is unloaded to make room, and loaded again when it is chosen."
     )
 
 

@@ -14,7 +14,7 @@ from ui.pickers.model_picker import known_names, pick_model
 from ui.pickers.tile_picker import pick_tile
 from ui.shell import cached, state
 from ui.shell.escaping import plain
-from ui.shell.uploads import closed
+from ui.shell.uploads import access_problem
 
 
 def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = ()) -> PageView:
@@ -29,7 +29,7 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
         weights=_weights_sha256,
         unused=unused,
         tabs=tabs,
-        closed=closed,
+        closed=access_problem,
     )
     # always present: without it, the browser would rebuild everything below when a warning appears
     with st.container():
@@ -39,17 +39,20 @@ def current_view(*, unused: Collection[str] = ("sel",), tabs: Collection[str] = 
 
 
 def _weights_sha256(name: str) -> str | None:
-    """The SHA-256 of a model's weights; "" if it is untrained, None if it cannot be loaded (the page reports why)."""
+    """The SHA-256 of a model's weights; "" if it is untrained, None if it cannot be loaded."""
     try:
         card = cached.card_of(name)
     except ExplorerError:
-        return None
+        return None  # the page reports why
     return card.weights.sha256 if card.weights else ""
 
 
 def edit(view: PageView, *, encoders: bool = False) -> PageView:
-    """Show all controls of a reconstruction and return the edited view. `encoders` also offers networks without a decoder."""
-    tile = controls.there(pick_tile(view))
+    """Show all controls of a reconstruction and return the edited view.
+
+    `encoders` also offers networks without a decoder.
+    """
+    tile = controls.with_available_bands(pick_tile(view))
     name = pick_model(view, encoders=encoders)
     card = cached.card_of(name)
     side = (view.tile.size_px if name == view.model else None) or card.input_px

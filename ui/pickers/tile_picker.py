@@ -17,15 +17,15 @@ from ui.shell.escaping import plain
 from ui.shell.pictures import pictures
 from ui.shell.uploads import content
 
-MOST_LISTED = 400
+MAX_LISTED = 400
 UPLOAD_MB = 50
-ABREAST = 4
-PLAIN = (".png", ".jpg", ".jpeg")
+COLUMNS = 4
+WITHOUT_GSD = (".png", ".jpg", ".jpeg")
 """File types that do not state their ground sample distance."""
 
 
 def pick_tile(view: PageView) -> TileSpec:
-    """Show the selected tile as a button that opens the tile dialog; choosing a tile restarts the page with it."""
+    """Show the selected tile as a button that opens the tile dialog. A chosen tile restarts the page."""
     title = next(
         (e.title for e in cached.gallery() if _same_place(controls.tile_of(e, 112), view.tile)),
         controls.ref_title(view.tile.ref),
@@ -63,9 +63,9 @@ def _use(view: PageView, tile: TileSpec) -> None:
 def _gallery(view: PageView) -> None:
     side = view.tile.size_px or cached.card_of(view.model).input_px
     entries = cached.gallery()
-    for start in range(0, len(entries), ABREAST):
+    for start in range(0, len(entries), COLUMNS):
         for column, entry in zip(
-            st.columns(ABREAST, gap="small"), entries[start : start + ABREAST], strict=False
+            st.columns(COLUMNS, gap="small"), entries[start : start + COLUMNS], strict=False
         ):
             with column:
                 try:
@@ -97,13 +97,13 @@ def _pictures(view: PageView) -> None:
     source = catalogue.source(name)
     query = st.text_input("Name contains", placeholder="river, harbour, ...").strip().lower()
     keys = source.keys()
-    found = [key for key in keys if query in f"{key} {source.entry(key).label}".lower()]
-    if not found:
+    matches = [key for key in keys if query in f"{key} {source.entry(key).label}".lower()]
+    if not matches:
         st.info(
             f"No picture of {plain(source.info.title)} matches. Shorten the text, or choose another source."
         )
         return
-    key = st.selectbox(f"Picture ({len(found)})", found[:MOST_LISTED], key=f"key {name} {query}")
+    key = st.selectbox(f"Picture ({len(matches)})", matches[:MAX_LISTED], key=f"key {name} {query}")
     left, right = st.columns([1, 2], vertical_alignment="bottom")
     spec = TileSpec(TileRef(name, key))
     try:
@@ -117,20 +117,28 @@ def _pictures(view: PageView) -> None:
     if right.button("Show this picture", type="primary", width="stretch"):
         _use(view, spec)
     if right.button("Random picture of this source", icon=":material/casino:", width="stretch"):
-        _use(view, TileSpec(TileRef(name, random.choice(found))))
+        _use(view, TileSpec(TileRef(name, random.choice(matches))))
 
 
 def _upload(view: PageView) -> None:
     st.caption(
-        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. Only this browser can see it. It stays in the server's memory until "
-        "soon after you close the tab."
+        f"GeoTIFF, PNG or JPEG up to {UPLOAD_MB} MB. Only this browser can see it. It "
+        "stays in the server's memory until soon after you close the tab."
     )
     file = st.file_uploader("Picture", type=["tif", "tiff", "png", "jpg", "jpeg"], max_upload_size=UPLOAD_MB)
-    unstated = file is not None and file.name.lower().endswith(PLAIN)
+    unstated = file is not None and file.name.lower().endswith(WITHOUT_GSD)
     gsd = st.number_input(
-        "Metres per pixel (not stated in PNG and JPEG)" if unstated else "Metres per pixel, if the file does not state it",
-        0.0, 1e6, step=0.1, format="%.3f", value=None, placeholder="not stated", key="metres per pixel",
-    )  # fmt: skip
+        "Metres per pixel (not stated in PNG and JPEG)"
+        if unstated
+        else "Metres per pixel, if the file does not state it",
+        0.0,
+        1e6,
+        step=0.1,
+        format="%.3f",
+        value=None,
+        placeholder="not stated",
+        key="metres per pixel",
+    )
     if unstated and not gsd:
         st.caption(
             "Enter how many metres on the ground one pixel covers, for example 0.3 for an aerial photograph."
@@ -146,7 +154,7 @@ def _upload(view: PageView) -> None:
     ):
         return
     try:
-        ref = pictures.take_in(
+        ref = pictures.add(
             state.session_id(), content(file, UPLOAD_MB), file.name, gsd_m=gsd or None, cookie=state.cookie()
         )
         pictures.source.native_gsd_m(ref.key)

@@ -23,17 +23,21 @@ from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence, labs
 
 FEW, IN_ALL = 10, 200
-"""Images of each split: FEW per class, or IN_ALL over all classes if that is more. Enough to see a trend in seconds."""
+"""Images of each split: FEW per class, or IN_ALL over all classes if that is more.
+
+Enough to see a trend in seconds.
+"""
 
 
 def accuracy(view: PageView) -> None:
-    """Choose a labelled set and compute accuracy with intervals over relative scales; shares the Evaluate page's cache."""
+    """Choose a labelled set and compute accuracy over relative scales; shares the Evaluate page's cache."""
     st.markdown("**kNN over scales**")
     # relative scales need the set's GSD
     names = [name for name in evaluations.published_sets("knn") if states_gsd(name)]
     if not names:
         st.info(
-            "No labelled set with a known ground sample distance is available. Put EuroSAT or another set into a folder and "
+            "No labelled set with a known ground sample distance is available. Put EuroSAT or another set "
+            "into a folder and "
             "name the folder in EARTH_MAE_DATA.",
             icon=":material/folder_off:",
         )
@@ -47,23 +51,26 @@ def accuracy(view: PageView) -> None:
         format_func=lambda known: PUBLISHED[known].title,
         key=f"accuracy on {own}",
     )
-    wish = (view.model, name, view.policy)
-    asked: frozenset[object] = state.recall("accuracy asked", frozenset())
+    request = (view.model, name, view.policy)
+    requested: frozenset[object] = state.recall("accuracy asked", frozenset())
     if right.button(
         "Compute",
         icon=":material/play_arrow:",
-        disabled=wish in asked,
+        disabled=request in requested,
         width="stretch",
         help="Four scales, a few seconds each.",
     ):
-        asked = asked | {wish}
-        state.keep("accuracy asked", asked)
-    if wish in asked:
+        requested = requested | {request}
+        state.keep("accuracy asked", requested)
+    if request in requested:
         with in_a_sentence():
-            results = cached.shelf("accuracy over scales", 64).once(wish, lambda: _computed(view, name))
+            results = cached.result_cache("accuracy over scales", 64).get_or_compute(
+                request, lambda: _computed(view, name)
+            )
             st.plotly_chart(scale_chart(results), key="accuracy by scale")
             st.caption(
-                f"Weighted kNN on {results[0].count:,} test images, downsampled; the gallery stays at native size. Bars are 95 % intervals. "
+                f"Weighted kNN on {results[0].count:,} test images, downsampled; the gallery stays at native "
+                "size. Bars are 95 % intervals. "
                 "At 12.5 %, small images contain only a few whole patches."
             )
     if "Evaluate" in labs():
@@ -84,21 +91,19 @@ def _computed(view: PageView, name: str) -> tuple[Result, ...]:
         policies=(policy,),
         limit=max(FEW, IN_ALL // (PUBLISHED[name].classes or 1)),
     )
-    bar, found = st.progress(0.0), []
-    shared = view.model in {
-        *cached.cards(),
-        *cached.weight_files(),
-    }  # an uploaded file is its session's alone
-    subject = candidate(weights.located(view.model, cached.weight_files()))
+    bar, results = st.progress(0.0), []
+    # the results of an uploaded file belong to its session
+    shared = view.model in {*cached.cards(), *cached.weight_files()}
+    subject = candidate(weights.resolve(view.model, cached.weight_files()))
     with nullcontext() if shared else TemporaryDirectory() as folder:
-        kept = evaluations.cache() if folder is None else Cache(Path(folder))
-        for event in evaluate(plan, [subject], cache=kept):
+        cache = evaluations.cache() if folder is None else Cache(Path(folder))
+        for event in evaluate(plan, [subject], cache=cache):
             if isinstance(event, Result):
-                found.append(event)
+                results.append(event)
             else:
                 bar.progress(event.share, plain(event.text))
     bar.empty()
-    return tuple(found)
+    return tuple(results)
 
 
 def _is_of(view: PageView, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Settings of the Scale Lab: which scales, what stays constant, which patch; stored in the view's `selection`."""
+"""Settings of the Scale Lab: scales, what stays constant, the patch; stored in the view's `selection`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MASKED_NAMES = {"ground": "Ground", "patches": "Patches"}
 class Choices:
     """Settings of the Scale Lab.
 
-    `hold`, `masked` and `count` are those of ScaleSpec; `band` is 1 for the true band-pass view; the others belong to the Patches tab
-    (head -1 is the mean of all heads).
+    `hold`, `masked` and `count` are those of ScaleSpec; `band` is 1 for the true band-pass view; the others
+    belong to the Patches tab (head -1 is the mean of all heads).
     """
 
     hold: str = "ground"
@@ -88,7 +88,7 @@ def choices_from(text: str) -> tuple[Choices, tuple[str, ...]]:
 
 
 def scale_controls(view: PageView) -> Choices:
-    """Choose the number of scales, what stays constant across them, what is masked, and which bands are drawn."""
+    """Choose the number of scales, what stays constant, what is masked, and which bands are drawn."""
     was, ignored = choices_from(view.selection)
     for sentence in ignored:
         st.warning(plain(sentence), icon=":material/link_off:")
@@ -124,12 +124,13 @@ def scale_controls(view: PageView) -> Choices:
         "True band-pass",
         key=state.widget("band", bool(was.band)),
         help=(
-            "In the released networks, low is the whole picture at input size and high is everything finer than 7 x 7 "
-            "blocks. This view splits truth and prediction at the frequency that the paper states: the second number of the "
-            "band configuration. The app computes this split; it is not an output of the network."
+            "In the released networks, low is the whole picture at input size and high is "
+            "everything finer than 7 x 7 blocks. This view splits truth and prediction at the "
+            "frequency that the paper states: the second number of the band configuration. The app "
+            "computes this split; it is not an output of the network."
         ),
     )
-    patch = {name: state.said(name, getattr(was, name)) for name in ("row", "col", "block", "head")}
+    patch = {name: state.widget_value(name, getattr(was, name)) for name in ("row", "col", "block", "head")}
     return replace(was, hold=hold, count=count, masked=masked or was.masked, band=int(band), **patch)
 
 

@@ -1,4 +1,4 @@
-"""The Patches tab of the Scale Lab: similar patches, feature colours, attention, and one patch in another scene."""
+"""The Patches tab of the Scale Lab: similar patches, feature colours, attention, a patch in another scene."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ui.scale_lab.choices import Choices
 from ui.shell import cached, state
 from ui.shell.escaping import plain
 
-MOST_OTHERS = 7
+MAX_OTHERS = 7
 
 
 def patches(view: PageView, choices: Choices) -> None:
@@ -50,14 +50,16 @@ def patches(view: PageView, choices: Choices) -> None:
         )
     )
     st.caption(
-        f"Cosine similarity with the framed patch, from {low:.2f} (black) to 1 (pale), after the final norm, with no patch hidden. "
+        f"Cosine similarity with the framed patch, from {low:.2f} (black) to 1 (pale), after the final norm, "
+        "with no patch hidden. "
         "The vectors include the positional encoding."
     )
     st.markdown("## Feature colours")
     colours = cached.of_patches("colours", tiles, lambda: feature_rgb(seen.vectors))
     st.html(sheet([rgb_panel(colours[n], f"pca-{n}", title) for n, title in enumerate(titles)], abreast=4))
     st.caption(
-        "The first three principal components over all tiles together, so a colour means the same in every tile."
+        "The first three principal components over all tiles "
+        "together, so a colour means the same in every tile."
     )
     _attention(view, seen, cell, choices)
     if len(tiles) > 1:
@@ -74,7 +76,7 @@ def _others(view: PageView) -> dict[str, PageView]:
         "Other tiles",
         list(entries),
         list(entries)[:3],
-        max_selections=MOST_OTHERS,
+        max_selections=MAX_OTHERS,
         key="other tiles",
         select_all=False,
     )
@@ -113,7 +115,7 @@ def _pick(image: Any, grid: int, choices: Choices) -> tuple[int, int]:
 def _within(name: str, value: int, least: int, most: int) -> str:
     """The key of a widget whose limits depend on the network, with its value clipped to the limits."""
     key = state.widget(name, value)
-    if not least <= state.said(name, value) <= most:
+    if not least <= state.widget_value(name, value) <= most:
         state.set_widget(name, min(max(value, least), most))
     return key
 
@@ -167,12 +169,13 @@ def _transplant(tiles: list[PageView], seen: PatchSet, cell: tuple[int, int], ti
         "moved", tiles, lambda: transplant(cached.model(tiles[0].model), seen, cell), *cell
     )
     grid = seen.vectors.shape[1]
-    panels = [picture_panel(seen.images[0], "home", titles[0], "cosine 1: at home", cell, grid)]
+    panels = [picture_panel(seen.images[0], "original", titles[0], "cosine 1: the original", cell, grid)]
     for n, title in enumerate(titles[1:]):
         note = f"cosine {moved.pasted[n]:.2f}; what was there: {moved.before[n]:.2f}"
         panels.append(picture_panel(moved.pictures[n], f"pasted-{n}", title, note, cell, grid))
     st.html(sheet(panels, abreast=4))
     st.caption(
-        "The same pixels at the same position in other surroundings. Any difference from a cosine of 1 comes from context: a patch's "
+        "The same pixels at the same position in other surroundings. Any difference from a cosine of 1 comes "
+        "from context: a patch's "
         "vector does not depend on its own pixels alone."
     )

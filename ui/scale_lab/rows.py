@@ -26,34 +26,35 @@ PANELS = 5
 
 
 def draw_row(
-    made: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool
+    result: Reconstruction, model: str, look: Look, key: str, own: Reconstruction | None, *, bands: bool
 ) -> None:
     """Draw low, high, combined and error, or with `bands` the paper's frequency split.
 
     Warnings that the reconstruction at the tile's `own` scale has too are shown only there.
     """
-    fed = made.recipe
+    fed = result.recipe
     res = (
         f"res {fed.res_text} by {fed.policy}"
         if cached.card_of(model).gsd_aware
         else "static positional encoding, no res"
     )
-    place = " · tile's own scale" if made is own else ""
+    place = " · tile's own scale" if result is own else ""
     st.markdown(
-        f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, {fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}"
+        f"**{metres(fed.gsd)}**{place} · fed {fed.input_px:,} px, "
+        f"{fed.grid[0]:,} x {fed.grid[1]:,} patches · {plain(res)}"
     )
-    errors = band_errors(made)
+    errors = band_errors(result)
     try:
         panels = (
-            _bands(made, model, look, key)
+            _bands(result, model, look, key)
             if bands
-            else row_panels(made, look, key, errors and errors["combined"])
+            else row_panels(result, look, key, errors and errors["combined"])
         )
     except ExplorerError as problem:
         st.caption(plain(problem))
         return
     st.html(sheet(panels, abreast=5, least_px=98))
-    for sentence in made.warnings:
+    for sentence in result.warnings:
         if own is None or sentence not in own.warnings:
             st.caption(f":orange[:material/info:] {plain(sentence)}")
 
@@ -66,9 +67,10 @@ def draw_waiting(scale: Scale) -> None:
 
 
 def draw_fed(views: Sequence[PageView]) -> list[int]:
-    """For a network without a decoder, show its input at each scale; return the indices of the views that could be read."""
+    """Show the input at each scale of a network without a decoder; return the indices of readable views."""
     st.caption(
-        "This network has no decoder, so there is no mask and no reconstruction. The pictures below are its inputs; Curves and Patches "
+        "This network has no decoder, so there is no mask and no reconstruction. The pictures below are its "
+        "inputs; Curves and Patches "
         "show its embeddings."
     )
     panels: dict[int, Panel] = {}
@@ -93,6 +95,8 @@ def draw_fed(views: Sequence[PageView]) -> list[int]:
     return list(panels)
 
 
-def _bands(made: Reconstruction, model: str, look: Look, key: str) -> tuple[Panel, ...]:
+def _bands(result: Reconstruction, model: str, look: Look, key: str) -> tuple[Panel, ...]:
     config = cached.reconstructor(model).band_config
-    return band_panels(made, true_bands(made.target, config), true_bands(made.combined, config), look, key)
+    return band_panels(
+        result, true_bands(result.target, config), true_bands(result.combined, config), look, key
+    )

@@ -25,13 +25,16 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 RES = tuple(float(f"{res:.3g}") for res in np.geomspace(0.1, 300, 17))
-TABS = ("Curves", "Response to res", "Spectrum", "Patches")
+TABS = ("Curves", "Sensitivity to the scale input", "Spectrum", "Patches")
 COMPARED = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 CLOSE = 1.02
 DECIMALS = 4
 """Decimals shown of an error; policies whose errors agree to these decimals tie."""
 
-NO_PICTURE = "This network has no decoder, so there is no reconstruction to compare. Curves and Patches show its embeddings."
+NO_PICTURE = (
+    "This network has no decoder, so there is no reconstruction to compare. "
+    "Curves and Patches show its embeddings."
+)
 
 
 def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
@@ -64,20 +67,20 @@ def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Re
     accuracy(views[0] if own is None else views[own])
 
 
-def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
-    """Error and drift at one scale against res, with a mark for each policy and the recipe of the best one."""
+def sensitivity(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Reconstruction]) -> None:
+    """Error and drift at one scale against res, with a mark for each policy, and the best one's recipe."""
     model = views[0].model
     card = cached.card_of(model)
     if not card.gsd_aware:
         st.info(
-            f"{plain(model)} has a static positional encoding, so no policy changes its output. Choose a GSD-aware model, such as "
-            "Scale-MAE."
+            f"{plain(model)} has a static positional encoding, so no policy changes "
+            "its output. Choose a GSD-aware model, such as Scale-MAE."
         )
         return
     start = next((n for n, scale in enumerate(scales) if scale.own), 0)
     steps = range(len(scales))
     chosen = st.select_slider(
-        "Scale", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"response {len(scales)}"
+        "Scale", steps, start, format_func=lambda n: metres(scales[n].gsd_m), key=f"sensitivity {len(scales)}"
     )
     base = replace(views[chosen], selection="")
     ready = cached.prepared(base)
@@ -86,14 +89,14 @@ def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[
         for name in COMPARED
     }
     res = sorted({*RES, *at.values()})
-    asked = [replace(base, policy=Policy("manual", value)) for value in res]
+    tried = [replace(base, policy=Policy("manual", value)) for value in res]
     left, right = st.columns(2, gap="medium")
     errors: dict[float, Any] = {}
     if rows:
-        with st.spinner(f"{len(asked)} values of res", show_time=True):
+        with st.spinner(f"{len(tried)} values of res", show_time=True):
             done = {
                 n: out
-                for n, out in cached.reconstructions(asked, state.session_id())
+                for n, out in cached.reconstructions(tried, state.session_id())
                 if not isinstance(out, ExplorerError)
             }
         errors = {res[n]: band_errors(out) or {} for n, out in done.items()}
@@ -101,13 +104,13 @@ def response(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[
         with left:
             st.markdown("**Error of each band**")
             st.plotly_chart(error_chart(res, bands, "res", at), key="error by res")
-    with right if rows else left, st.spinner(f"{len(asked)} values of res", show_time=True):
+    with right if rows else left, st.spinner(f"{len(tried)} values of res", show_time=True):
         own = cached.vectors([base])[0]
-        drift = [cosine(vector, own) for vector in cached.vectors(asked)]
+        drift = [cosine(vector, own) for vector in cached.vectors(tried)]
         st.markdown("**Embedding drift**")
         st.plotly_chart(drift_chart(res, drift, "res", at), key="drift by res")
     if rows:
-        _winner(
+        _best_policy(
             base, at, {name: errors[value]["combined"] for name, value in at.items() if errors.get(value)}
         )
     else:
@@ -119,19 +122,18 @@ def _res_text(base: PageView, policy: str, res: float) -> str:
     return res_text(Policy(policy), res, gsd_m=ready.fed.tile.gsd, native_gsd_m=ready.tile.native_gsd_m)
 
 
-def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
+def _best_policy(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]) -> None:
     """List the policies by error, and show the best one with its recipe."""
     if not scored:
         st.caption("No patch is hidden at this scale, so there is no error to compare.")
         return
     ranked = sorted(scored.items(), key=lambda item: item[1])
     table = [
-        {"Policy": name, "res": round(at[name], 3), "Error, combined": round(error, DECIMALS)}
-        for name, error in ranked
+        {"Policy": name, "res": round(at[name], 3), "Error": round(error, DECIMALS)} for name, error in ranked
     ]
     error = st.column_config.NumberColumn(format=f"%.{DECIMALS}f")
-    st.dataframe(table, hide_index=True, width="stretch", column_config={"Error, combined": error})
-    tied = least(scored)
+    st.dataframe(table, hide_index=True, width="stretch", column_config={"Error": error})
+    tied = lowest_errors(scored)
     best = tied[0]
     if len(tied) > 1:
         st.markdown(
@@ -144,7 +146,8 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
         )
     if max(scored.values()) < CLOSE * scored[best]:
         st.caption(
-            "All policies are within 2 %: this network hardly depends on res here, and the ranking may be chance."
+            "All policies are within 2 %: this network hardly depends "
+            "on res here, and the ranking may be chance."
         )
     if base.policy.name not in tied and st.button(f"Use {plain(best)}", icon=":material/check:"):
         state.jump(replace(page_view.current_view(), policy=Policy(best)))
@@ -156,7 +159,7 @@ def _winner(base: PageView, at: Mapping[str, float], scored: Mapping[str, float]
     st.caption("One tile and one mask are weak evidence. Try several places before you adopt this recipe.")
 
 
-def least(scored: Mapping[str, float]) -> list[str]:
+def lowest_errors(scored: Mapping[str, float]) -> list[str]:
     """The policies with the lowest error to the decimals shown; several if they tie."""
     error = min(round(value, DECIMALS) for value in scored.values())
     return [name for name, value in scored.items() if round(value, DECIMALS) == error]
@@ -180,7 +183,7 @@ def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[
         select_all=False,
     )
     pasted = st.toggle(
-        "True pixels pasted",
+        "Visible patches restored",
         key="spectra pasted",
         help="Off: the network's output at visible patches too, which the training loss does not cover.",
     )
@@ -188,14 +191,15 @@ def spectra(scales: Sequence[Scale], _views: Sequence[PageView], rows: Sequence[
         st.info("Choose at least one scale above.")
         return
     for n in chosen:
-        made, gsd = rows[n], rows[n].recipe.gsd
-        pair = radial_power(made.target), radial_power(made.pasted if pasted else made.combined)
+        result, gsd = rows[n], rows[n].recipe.gsd
+        pair = radial_power(result.target), radial_power(result.pasted if pasted else result.combined)
         st.plotly_chart(
-            spectrum_chart({name[n]: pair}, gsd * made.recipe.input_px, gsd * made.recipe.patch_px),
+            spectrum_chart({name[n]: pair}, gsd * result.recipe.input_px, gsd * result.recipe.patch_px),
             key=f"spectrum {n}",
         )
     st.caption(
-        "Variance summed over rings of equal frequency, Hann window, mean of the three bands. Where the dotted line (prediction) is "
+        "Variance summed over rings of equal frequency, Hann window, mean of the three bands. Where the "
+        "dotted line (prediction) is "
         "below the solid one (truth), the prediction is too smooth."
     )
 

@@ -18,7 +18,7 @@ from core.geo import gallery as gallery_of
 from core.geo.catalogue import DATA_VARIABLE
 from core.session import PageView
 from ui.shell import weights
-from ui.shell.kept import Kept
+from ui.shell.result_cache import ResultCache
 
 if TYPE_CHECKING:
     from core.engine.reconstruct import Prepared
@@ -69,7 +69,9 @@ def ground(spec: TileSpec, side_px: int) -> Tile:
     """The tile of a spec, at the finest resolution that a network with this input side can use."""
     from core.engine.inputs import read_ground
 
-    return shelf("ground", 64).once((spec, side_px), lambda: read_ground(catalogue().read, spec, side_px))
+    return result_cache("ground", 64).get_or_compute(
+        (spec, side_px), lambda: read_ground(catalogue().read, spec, side_px)
+    )
 
 
 @st.cache_resource(show_spinner=False)
@@ -96,10 +98,10 @@ def cards() -> dict[str, ModelCard]:
 
 
 def model(name: str) -> Encoder:
-    """The process-wide copy of a network, by the name of a preset or weights file (see `weights.located`)."""
+    """The process-wide copy of a network, by the name of a preset or weights file (see `weights.resolve`)."""
     from core.engine.loaded import load
 
-    return load(weights.located(name, weight_files()))
+    return load(weights.resolve(name, weight_files()))
 
 
 def reconstructor(name: str) -> Reconstructor:
@@ -125,36 +127,43 @@ def card_of(name: str) -> ModelCard:
 
 
 @st.cache_resource(show_spinner=False)
-def _made() -> Kept:
-    return Kept(128)
+def _reconstructions() -> ResultCache:
+    return ResultCache(128)
 
 
 @st.cache_resource(show_spinner=False)
-def _judged() -> Kept:
-    return Kept(128)
+def _verdicts() -> ResultCache:
+    return ResultCache(128)
 
 
 @st.cache_resource(show_spinner=False)
-def _vectors() -> Kept:
-    return Kept(1024)
+def _vectors() -> ResultCache:
+    return ResultCache(1024)
 
 
 @st.cache_resource(show_spinner=False)
-def _studies() -> Kept:
-    return Kept(16)
+def _studies() -> ResultCache:
+    return ResultCache(16)
 
 
 @st.cache_resource(show_spinner=False)  # no limit: the names are the few that stand in this program
-def shelf(name: str, most: int) -> Kept:  # noqa: ARG001  (the name is the cache's key)
-    """A cache of the `most` latest results of one kind, shared by all users, for modules with own keys."""
-    return Kept(most)
+def result_cache(name: str, limit: int) -> ResultCache:  # noqa: ARG001  (the name is the cache's key)
+    """A cache of the `limit` latest results of one kind, shared by all users, for modules with own keys."""
+    return ResultCache(limit)
 
 
 def forget(name: str) -> None:
     """Drop all results computed with a deleted network."""
-    for kept in (_made(), _judged(), _vectors(), _studies(), shelf("pace", 64), shelf("patches", 64)):
+    for cache in (
+        _reconstructions(),
+        _verdicts(),
+        _vectors(),
+        _studies(),
+        result_cache("pace", 64),
+        result_cache("patches", 64),
+    ):
         for ending in ("", "+gsd", "+static"):
-            kept.drop(name + ending)
+            cache.drop(name + ending)
 
 
 weights.when_removed(forget)
@@ -167,16 +176,17 @@ def reconstruction(
 
     `asker` identifies the queue entry: a newer request replaces an older one (Superseded).
     """
-    key = question(view)
-    if (found := _made().get(key)) is not None:
-        return found
+    key = reconstruction_key(view)
+    if (result := _reconstructions().get(key)) is not None:
+        return result
     from core.engine.in_turn import reconstruct_in_turn
     from core.engine.reconstruct import ReconstructionRequest
 
     network = model(view.model)
     side = view.tile.size_px or network.card.input_px
-    wanted = ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side)
-    return _made().put(key, reconstruct_in_turn(network, wanted, _queue(network), asker, on_place))
+    request = ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side)
+    result = reconstruct_in_turn(network, request, _queue(network), asker, on_place)
+    return _reconstructions().put(key, result)
 
 
 def reconstructions(
@@ -187,25 +197,25 @@ def reconstructions(
 
     if not views:
         return
-    network, missing, wanted = model(views[0].model), [], []
+    network, missing, requests = model(views[0].model), [], []
     for n, view in enumerate(views):
-        if (found := _made().get(question(view))) is not None:
-            yield n, found
+        if (result := _reconstructions().get(reconstruction_key(view))) is not None:
+            yield n, result
             continue
         side = view.tile.size_px or network.card.input_px
         try:
-            wanted.append(ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side))
+            requests.append(ReconstructionRequest(ground(view.tile, side), view.mask, view.policy, side))
             missing.append(n)
         except ExplorerError as problem:
             yield n, problem
-    pieces, queue = reconstruct_many(network, wanted), _queue(network)
+    pieces, queue = reconstruct_many(network, requests), _queue(network)
     while True:
         with queue.turn(f"{asker} scales"):
             piece = next(pieces, None)
         if piece is None:
             return
         n = missing[piece[0]]
-        yield n, _made().put(question(views[n]), piece[1])
+        yield n, _reconstructions().put(reconstruction_key(views[n]), piece[1])
 
 
 def prepared(view: PageView) -> Prepared:
@@ -228,7 +238,9 @@ def vectors(views: Sequence[PageView]) -> list[Any]:
             model(view.model), ready.fed.unit[None], gsd_m=gsd_m, policy=view.policy, native_gsd_m=native_m
         )[0]
 
-    return [_vectors().once((view.model, view.tile, view.policy), partial(make, view)) for view in views]
+    return [
+        _vectors().get_or_compute((view.model, view.tile, view.policy), partial(make, view)) for view in views
+    ]
 
 
 def patches(views: Sequence[PageView]) -> PatchSet:
@@ -245,13 +257,13 @@ def patches(views: Sequence[PageView]) -> PatchSet:
 
 def of_patches(what: str, views: Sequence[PageView], make: Callable[[], Any], *more: Hashable) -> Any:
     """A cached result about the patches of several tiles; `what` names it and `more` extends its key."""
-    return shelf("patches", 64).once(
+    return result_cache("patches", 64).get_or_compute(
         (what, *more, *((view.model, view.tile, view.policy) for view in views)), make
     )
 
 
 def verdict(
-    view: PageView, made: Reconstruction, asker: str, on_place: Callable[[int], None] | None = None
+    view: PageView, result: Reconstruction, asker: str, on_place: Callable[[int], None] | None = None
 ) -> Verdict:
     """Scores of a view's reconstruction and of the baseline fills.
 
@@ -261,9 +273,9 @@ def verdict(
 
     def compute() -> Verdict:
         with _queue(model(view.model)).turn(f"{asker} verdict", on_place, patient=True):
-            return judge(made)
+            return judge(result)
 
-    return _judged().once(question(view), compute)
+    return _verdicts().get_or_compute(reconstruction_key(view), compute)
 
 
 def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
@@ -278,16 +290,16 @@ def exported(view: PageView, asker: str) -> tuple[Reconstruction, Verdict]:
         with _queue(network).turn(f"{asker} export"):
             return reconstruct(network, tile, view.mask, view.policy, size_px=side, repeatable=True)
 
-    key = (question(view), "export")
-    made = _made().once(key, compute)
-    return made, _judged().once(key, lambda: judge(made))
+    key = (reconstruction_key(view), "export")
+    result = _reconstructions().get_or_compute(key, compute)
+    return result, _verdicts().get_or_compute(key, lambda: judge(result))
 
 
 def spreads(
     view: PageView, count: int, asker: str, say: Callable[[str], None] | None = None
 ) -> Iterator[Spread]:
     """Running mean and standard deviation over `count` masks; only the final one if it is cached."""
-    key = (question(view), count)
+    key = (reconstruction_key(view), count)
     if (found := _studies().get(key)) is not None:
         yield found
         return
@@ -340,7 +352,7 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
         with _queue(network).turn(f"{asker} pace"):
             return pace(network, tile_px, mask=make_mask(MaskSpec(), cells, cells) if losses else None)
 
-    return shelf("pace", 64).once((name, tile_px, losses), measure)
+    return result_cache("pace", 64).get_or_compute((name, tile_px, losses), measure)
 
 
 def vector_like(
@@ -359,7 +371,7 @@ def vector_like(
             return embed_like(dict(recipe), shown, gsd_m)
 
     what = picture if isinstance(picture, TileSpec) else sha256(picture).digest()
-    return shelf("queries", 128).once((recipe, what, gsd_m), make)
+    return result_cache("queries", 128).get_or_compute((recipe, what, gsd_m), make)
 
 
 def _queue(network: Encoder) -> Turns:
@@ -369,6 +381,6 @@ def _queue(network: Encoder) -> Turns:
     return turns(device_of(network).kind)
 
 
-def question(view: PageView) -> Hashable:
+def reconstruction_key(view: PageView) -> Hashable:
     """The cache key of a view's reconstruction."""
     return view.model, view.tile, view.policy, view.mask

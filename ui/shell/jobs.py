@@ -3,7 +3,7 @@
 `JOBS/<owner>/<job>/` holds job.json, the output of the process and the table; `JOBS/<owner>/uploads/` the
 uploads; `JOBS/<owner>/places/` the tables of places saved one at a time. The owner is an unguessable key in
 the user's address bar: whoever has it sees these jobs and nobody else's, also after a reload or a restart of
-the server. Pages only read the folders. A keeper thread starts the waiting jobs in order.
+the server. Pages only read the folders. A thread starts the waiting jobs in order.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from core.files import write_atomic
 
 JOBS = Path(os.environ.get("EARTH_MAE_JOBS", ROOT / "jobs"))
 AT_ONCE = 1
-MOST_WAITING, MOST_WAITING_EACH, MOST_EACH, MOST_OWNERS = 24, 3, 12, 200
-MOST_BYTES_EACH, MOST_BYTES = 8 * 2**30, 64 * 2**30
+MAX_WAITING, MAX_WAITING_EACH, MAX_EACH, MAX_OWNERS = 24, 3, 12, 200
+MAX_BYTES_EACH, MAX_BYTES = 8 * 2**30, 64 * 2**30
 KEPT_DAYS = 14
-KEEPER_S, EXPIRE_EVERY = 1.0, 600
-WORDS, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
+EVERY_S, EXPIRE_EVERY = 1.0, 600
+RECORD, WAITING, CANCELLED, TABLE, UPLOADS, PLACES = (
     "job.json",
     "waiting",
     "cancelled",
@@ -74,7 +74,7 @@ class Job:
     @property
     def models(self) -> tuple[str, ...]:
         """The models to embed with; each writes its own table."""
-        return tuple(self.words.get("models") or (self.spec.model,))  # pyright: ignore[reportArgumentType]
+        return tuple(self.record.get("models") or (self.spec.model,))  # pyright: ignore[reportArgumentType]
 
     @property
     def tables(self) -> dict[str, Path]:
@@ -84,30 +84,30 @@ class Job:
         return {f"{self.title} ({Path(model).stem})": folder_of(self.table, model) for model in self.models}
 
     @cached_property
-    def words(self) -> dict[str, object]:
+    def record(self) -> dict[str, object]:
         """The content of job.json: title, settings, start time."""
-        return json.loads((self.folder / WORDS).read_text("utf-8"))
+        return json.loads((self.folder / RECORD).read_text("utf-8"))
 
     @property
     def title(self) -> str:
         """The title that the user gave it."""
-        return str(self.words["title"])
+        return str(self.record["title"])
 
     @property
     def started(self) -> float:
         """When it was queued, in seconds since the epoch."""
-        return float(self.words["time"])  # pyright: ignore[reportArgumentType]
+        return float(self.record["time"])  # pyright: ignore[reportArgumentType]
 
     @cached_property
     def spec(self) -> EmbeddingSpec:
         """What it computes."""
-        return spec_from_values(self.words["spec"])  # pyright: ignore[reportArgumentType]
+        return spec_from_values(self.record["spec"])  # pyright: ignore[reportArgumentType]
 
     @property
-    def standing(self) -> RunStatus | None:
+    def progress(self) -> RunStatus | None:
         """Progress over all its models; None before its plan is written."""
         parts = [part for table in self.tables.values() if (part := run_status(table)) is not None]
-        return _together(parts) if len(parts) == len(self.models) else None
+        return _combined(parts) if len(parts) == len(self.models) else None
 
     @property
     def state(self) -> State:
@@ -115,14 +115,14 @@ class Job:
         cancelled = (self.folder / CANCELLED).exists()
         if alive(self.folder):
             return "stopping" if cancelled else "running"
-        if (now := self.standing) is not None and now.finished:
+        if (now := self.progress) is not None and now.finished:
             return "finished"
         if cancelled:
             return "cancelled"
         return "waiting" if (self.folder / WAITING).exists() else "stopped"
 
     @property
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         """The last output of the process, which says why it stopped early."""
         return last_words(self.folder).removeprefix("core: ")
 
@@ -149,8 +149,8 @@ def jobs_of(owner: str) -> tuple[Job, ...]:
 def tables_of(owner: str) -> dict[str, Path]:
     """The finished tables of an owner by title, and the tables of places saved one at a time."""
     places = sorted((JOBS / owner / PLACES).glob("*/*manifest.json")) if is_owner(owner) else []
-    kept = {_places_title(manifest.parent): manifest.parent for manifest in places}
-    return kept | {
+    saved_places = {_places_title(manifest.parent): manifest.parent for manifest in places}
+    return saved_places | {
         title: table
         for job in jobs_of(owner)
         if job.state == "finished"
@@ -158,10 +158,10 @@ def tables_of(owner: str) -> dict[str, Path]:
     }
 
 
-def made_by(table: Path) -> Job | None:
+def job_of_table(table: Path) -> Job | None:
     """The job that the folder of a table belongs to; None for any other folder."""
     folder = next((folder.parent for folder in (table, table.parent) if folder.name == TABLE), None)
-    return Job(folder) if folder is not None and (folder / WORDS).is_file() else None
+    return Job(folder) if folder is not None and (folder / RECORD).is_file() else None
 
 
 def places_of(owner: str, recipe: tuple[str, str | None, str]) -> tuple[str, Path]:
@@ -188,66 +188,66 @@ def _places_title(folder: Path) -> str:
 def start(owner: str, title: str, spec: EmbeddingSpec, models: Sequence[str] = ()) -> Job:
     """Queue a job; several `models` read the imagery once and write one table each.
 
-    Raises JobError like `admit`.
+    Raises JobError like `check_new`.
     """
-    title = admit(owner, title)
+    title = check_new(owner, title)
     folder = JOBS / owner / secrets.token_hex(6)
     job = Job(folder)
-    said = {
+    record = {
         "title": title,
         "time": time.time(),
         "spec": asdict(replace(spec, out=str(job.table))),
         "models": models or (spec.model,),
     }
-    write_atomic(folder / WORDS, json.dumps(said, indent=1).encode())
+    write_atomic(folder / RECORD, json.dumps(record, indent=1).encode())
     _queue(job)
     return job
 
 
-def admit(owner: str, title: str) -> str:
+def check_new(owner: str, title: str) -> str:
     """Return the title under which a job may be queued now.
 
     Raises JobError if the title is taken, too many jobs are waiting, or too much is stored.
     """
     title = " ".join(title.split())[:60]
-    held = jobs_of(owner)
+    owned = jobs_of(owner)
     if not is_owner(owner) or not title:
         raise JobError("The table needs a name: enter one, then start again.")
-    if any(title in (job.title, *job.tables) for job in held):
+    if any(title in (job.title, *job.tables) for job in owned):
         raise JobError(f"You already have a table called {title}: choose another name.")
-    if len(held) >= MOST_EACH:
+    if len(owned) >= MAX_EACH:
         raise JobError(
-            f"You already have {MOST_EACH} tables here, the maximum: delete one that you no longer need."
+            f"You already have {MAX_EACH} tables here, the maximum: delete one that you no longer need."
         )
-    if not held and not (JOBS / owner).exists() and len(_owners()) >= MOST_OWNERS:
+    if not owned and not (JOBS / owner).exists() and len(_owners()) >= MAX_OWNERS:
         raise JobError(
-            f"This server already stores tables for {MOST_OWNERS} users, the maximum: "
+            f"This server already stores tables for {MAX_OWNERS} users, the maximum: "
             "try again tomorrow, or use `python -m core embed`."
         )
-    _require_turn(held)
+    _require_queue_space(owned)
     require_room(owner)
     return title
 
 
-def _require_turn(held: Sequence[Job]) -> None:
+def _require_queue_space(owned: Sequence[Job]) -> None:
     """Raise JobError if the queue is full for this owner or for all owners together."""
-    if sum(map(_waits, held)) >= MOST_WAITING_EACH:
+    if sum(map(_waits, owned)) >= MAX_WAITING_EACH:
         raise JobError(
-            f"You already have {MOST_WAITING_EACH} jobs waiting, the maximum: "
+            f"You already have {MAX_WAITING_EACH} jobs waiting, the maximum: "
             "start this one when one of them has finished."
         )
-    if sum(map(_waits, _all())) >= MOST_WAITING:
+    if sum(map(_waits, _all())) >= MAX_WAITING:
         raise JobError("Too many jobs are waiting on this server: try again later.")
 
 
 def require_room(owner: str, size_bytes: int = 0) -> None:
     """Raise JobError if `size_bytes` more would exceed the disk space of the owner or of all owners."""
-    if _size_of(JOBS / owner) + size_bytes > MOST_BYTES_EACH:
+    if _size_of(JOBS / owner) + size_bytes > MAX_BYTES_EACH:
         raise JobError(
-            f"Your tables and uploads fill the {MOST_BYTES_EACH // 2**30} GB that each user has: "
+            f"Your tables and uploads fill the {MAX_BYTES_EACH // 2**30} GB that each user has: "
             "delete a table that you no longer need."
         )
-    if sum(map(_size_of, _owners())) + size_bytes > MOST_BYTES:
+    if sum(map(_size_of, _owners())) + size_bytes > MAX_BYTES:
         raise JobError(
             "The disk space for the tables of all visitors is full: "
             "try again tomorrow, or use `python -m core embed`."
@@ -258,13 +258,13 @@ def cancel(job: Job) -> None:
     """Stop a job after its current batches. Finished work is kept, and `resume` continues from there."""
     (job.folder / WAITING).unlink(missing_ok=True)
     (job.folder / CANCELLED).touch()
-    _press(job)
+    _forward_cancel(job)
 
 
 def resume(job: Job) -> None:
     """Queue a job that was cancelled or stopped early; it continues. Raises JobError if the queue is full."""
     if job.state in ("cancelled", "stopped"):
-        _require_turn(_jobs(job.folder.parent))
+        _require_queue_space(_jobs(job.folder.parent))
         (job.folder / CANCELLED).unlink(missing_ok=True)
         _queue(job)
 
@@ -274,51 +274,49 @@ def remove(job: Job) -> None:
     (job.folder / WAITING).unlink(missing_ok=True)
     if alive(job.folder):
         raise JobError("The job is still running: cancel it, and delete it when it has stopped.")
-    needed = (*job.spec.sources, *job.models)
-    uploads = {
-        Path(file).parent for file in needed if Path(file).parent.parent == job.folder.parent / UPLOADS
-    }
+    files = (*job.spec.sources, *job.models)
+    uploads = {Path(file).parent for file in files if Path(file).parent.parent == job.folder.parent / UPLOADS}
     shutil.rmtree(job.folder, ignore_errors=True)
     for upload in uploads - _used(job.folder.parent):
         shutil.rmtree(upload, ignore_errors=True)
 
 
-def place_in_queue(job: Job) -> int:
+def jobs_ahead(job: Job) -> int:
     """The number of jobs ahead of this one."""
-    everyone = _all()
-    running = [other for other in everyone if alive(other.folder)]
-    before = [other.folder for other in _in_turn(everyone)]
-    return len(running) + (before.index(job.folder) if job.folder in before else 0)
+    jobs = _all()
+    running = [other for other in jobs if alive(other.folder)]
+    waiting = [other.folder for other in _in_order(jobs)]
+    return len(running) + (waiting.index(job.folder) if job.folder in waiting else 0)
 
 
-def keep() -> None:
+def start_queue() -> None:
     """Start the thread that runs the queue, once per process."""
-    with _keeping:
-        if not any(thread.name == _KEEPER for thread in threading.enumerate()):
-            threading.Thread(target=_keeper, name=_KEEPER, daemon=True).start()
+    with _thread_lock:
+        if not any(thread.name == _THREAD for thread in threading.enumerate()):
+            threading.Thread(target=_queue_loop, name=_THREAD, daemon=True).start()
 
 
-def tend() -> None:
+def run_queue() -> None:
     """Start waiting jobs if there is capacity, and stop cancelled ones; in one process at a time."""
     if not JOBS.is_dir():
         return
     with suppress(Timeout), FileLock(JOBS / "keeper.lock").acquire(timeout=0):
-        everyone = _all()
-        running = [job for job in everyone if alive(job.folder)]
+        jobs = _all()
+        running = [job for job in jobs if alive(job.folder)]
         for job in running:
-            _press(job)
-        for job in _in_turn(everyone)[: max(0, AT_ONCE - len(running))]:
+            _forward_cancel(job)
+        for job in _in_order(jobs)[: max(0, AT_ONCE - len(running))]:
             (job.folder / WAITING).unlink(missing_ok=True)
             (job.folder.parent / SERVED).touch()
-            launch(job.folder, ["embed", f"--spec={(job.folder / WORDS).resolve()}", "--resume"])
+            launch(job.folder, ["embed", f"--spec={(job.folder / RECORD).resolve()}", "--resume"])
 
 
-def forget_expired() -> None:
+def delete_expired() -> None:
     """Delete jobs, uploads and tables of places that were unused for `KEPT_DAYS`, then owners without any."""
     before = time.time() - KEPT_DAYS * 86_400
     for owner in _owners():
         for job in _jobs(owner):
-            if max(job.started, (job.standing or _NEVER).when) < before and job.state in (
+            if max(job.started, (job.progress or _NEVER).when) < before and job.state in (
                 "finished",
                 "cancelled",
                 "stopped",
@@ -340,25 +338,25 @@ def forget_expired() -> None:
             owner.rmdir()
 
 
-_KEEPER = "keeper of jobs"
-_keeping = threading.Lock()
+_THREAD = "job queue"
+_thread_lock = threading.Lock()
 
 
-def _keeper() -> None:
+def _queue_loop() -> None:
     for round_ in itertools.count():
         with suppress(OSError, ValueError, ExplorerError):
-            tend()
+            run_queue()
             if round_ % EXPIRE_EVERY == 0:
-                forget_expired()
-        time.sleep(KEEPER_S)
+                delete_expired()
+        time.sleep(EVERY_S)
 
 
 def _queue(job: Job) -> None:
     (job.folder / WAITING).touch()
-    keep()
+    start_queue()
 
 
-def _press(job: Job) -> None:
+def _forward_cancel(job: Job) -> None:
     """Ask the process of a cancelled job to stop; called repeatedly, as a starting process misses it."""
     for table in job.tables.values() if (job.folder / CANCELLED).exists() else ():
         if table.is_dir():
@@ -369,13 +367,13 @@ def _waits(job: Job) -> bool:
     return (job.folder / WAITING).exists()
 
 
-def _in_turn(everyone: Sequence[Job]) -> list[Job]:
+def _in_order(jobs: Sequence[Job]) -> list[Job]:
     """The waiting jobs in the order in which they start: owners take turns, one job per owner and round.
 
     Within a round, the job that has waited longest comes first; the wait counts from when the job was queued
     or its owner last had one started, whichever is later.
     """
-    waiting = sorted(filter(_waits, everyone), key=_since)
+    waiting = sorted(filter(_waits, jobs), key=_since)
     rounds: dict[Path, int] = {}
     order: list[tuple[int, float, Job]] = []
     for job in waiting:
@@ -417,10 +415,10 @@ def _used(owner: Path) -> set[Path]:
 
 
 def _jobs(owner: Path) -> list[Job]:
-    return [Job(words.parent) for words in owner.glob(f"*/{WORDS}")]
+    return [Job(record.parent) for record in owner.glob(f"*/{RECORD}")]
 
 
-def _together(parts: Sequence[RunStatus]) -> RunStatus:
+def _combined(parts: Sequence[RunStatus]) -> RunStatus:
     """Progress of a run with several models; each window counts once per model."""
     done, total, unreadable = (
         sum(getattr(part, what) for part in parts) for what in ("done", "total", "unreadable")

@@ -19,19 +19,21 @@ from streamlit import config
 
 COOKIE = "earth_mae_session"
 LASTS_S = 7 * 86_400
-MOST_BODY_BYTES = 4096
-MOST_NEXT = 2000
+MAX_BODY_BYTES = 4096
+MAX_NEXT = 2000
 WINDOW_S = 60.0
-MOST_WRONG, MOST_WRONG_IN_ALL = 5, 60
-MOST_ADDRESSES = 10_000
+MAX_WRONG, MAX_WRONG_IN_ALL = 5, 60
+MAX_ADDRESSES = 10_000
 HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+    "frame-ancestors 'none'",
 }
 _FORM = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Log in · Earth MAE Explorer</title>
 <style>
 :root {{ color-scheme: light dark }}
@@ -53,7 +55,7 @@ class Attempts:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._wrong: dict[str, deque[float]] = {}
-        self._all: deque[float] = deque(maxlen=MOST_WRONG_IN_ALL)
+        self._all: deque[float] = deque(maxlen=MAX_WRONG_IN_ALL)
 
     def wait_s(self, address: str) -> float:
         """Seconds until this address may try again; 0 if it may now."""
@@ -62,7 +64,7 @@ class Attempts:
             mine = self._wrong.get(address, deque())
             waits = [
                 times[0] + WINDOW_S - now
-                for times, most in ((mine, MOST_WRONG), (self._all, MOST_WRONG_IN_ALL))
+                for times, most in ((mine, MAX_WRONG), (self._all, MAX_WRONG_IN_ALL))
                 if _recent(times, now) >= most
             ]
             return max(waits, default=0.0)
@@ -71,9 +73,9 @@ class Attempts:
         """Record a wrong password."""
         with self._lock:
             now = self._clock()
-            if len(self._wrong) >= MOST_ADDRESSES:
+            if len(self._wrong) >= MAX_ADDRESSES:
                 self._wrong = {one: times for one, times in self._wrong.items() if _recent(times, now)}
-            self._wrong.setdefault(address, deque(maxlen=MOST_WRONG)).append(now)
+            self._wrong.setdefault(address, deque(maxlen=MAX_WRONG)).append(now)
             self._all.append(now)
 
 
@@ -82,7 +84,7 @@ class Login:
 
     def __init__(self, password: str, clock: Callable[[], float] = time.time) -> None:
         self._digest = hashlib.sha256(password.encode()).digest()
-        self._key = secrets.token_bytes(32)  # a restart asks everybody again
+        self._key = secrets.token_bytes(32)  # new on each start, so a restart asks everybody to log in again
         self._clock = clock
         self.attempts = Attempts()
 
@@ -97,7 +99,7 @@ class Login:
         """Answer a request without login: with the form, the result of a submitted form, or a refusal."""
         path, headers = scope["path"], Headers(scope=scope)
         if scope["method"] == "POST" and path == _action():
-            response = self._judged(scope, await _read(receive))
+            response = self._submitted(scope, await _read(receive))
         elif scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             query = scope["query_string"].decode("latin-1")
             response = _form("/" if path == _action() else path + (f"?{query}" if query else ""))
@@ -105,16 +107,16 @@ class Login:
             response = PlainTextResponse("Log in first.", 401, HEADERS)
         await response(scope, receive, send)
 
-    def _judged(self, scope: Scope, body: bytes | None) -> Response:
+    def _submitted(self, scope: Scope, body: bytes | None) -> Response:
         address = scope["client"][0] if scope.get("client") else ""
-        given = {} if body is None else parse_qs(body.decode("utf-8", "replace"))
-        to = _inside(given.get("next", ["/"])[0])
+        fields = {} if body is None else parse_qs(body.decode("utf-8", "replace"))
+        to = _local_path(fields.get("next", ["/"])[0])
         if wait_s := self.attempts.wait_s(address):
             seconds = max(1, round(wait_s))
             return _form(
                 to, f"Too many wrong passwords: try again in {seconds} s.", 429, {"Retry-After": str(seconds)}
             )
-        password = hashlib.sha256(given.get("password", [""])[0].encode()).digest()
+        password = hashlib.sha256(fields.get("password", [""])[0].encode()).digest()
         if not hmac.compare_digest(password, self._digest):
             self.attempts.wrong(address)
             return _form(to, "Wrong password.", 401)
@@ -146,7 +148,7 @@ async def _read(receive: Receive) -> bytes | None:
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False) and message["type"] == "http.request"
-        if len(body) > MOST_BODY_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             return None
     return body
 
@@ -156,19 +158,19 @@ def _action() -> str:
     return f"/{base}/login" if base else "/login"
 
 
-def _inside(path: str) -> str:
+def _local_path(path: str) -> str:
     """The path if it is a plain path on this server, else "/"."""
     plain = (
         path.startswith("/")
         and not path.startswith(("//", "/\\"))
         and path.isprintable()
-        and len(path) <= MOST_NEXT
+        and len(path) <= MAX_NEXT
     )
     return path if plain and path.isascii() else "/"
 
 
 def _form(to: str, problem: str = "", status: int = 401, more: Mapping[str, str] | None = None) -> Response:
     page = _FORM.format(
-        action=html.escape(_action()), next=html.escape(_inside(to)), problem=html.escape(problem)
+        action=html.escape(_action()), next=html.escape(_local_path(to)), problem=html.escape(problem)
     )
     return HTMLResponse(page, status, {**HEADERS, **(more or {})})

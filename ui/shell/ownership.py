@@ -17,7 +17,7 @@ def visitor() -> str:
     key = state.owner()
     if not key:
         key = new_owner()
-        state.own(key)
+        state.set_owner(key)
     return hashlib.sha256(key.encode()).hexdigest()
 
 

@@ -31,7 +31,7 @@ PURPOSES = {
     "Mask Lab": "Hide patches of a satellite tile and see how a network reconstructs them.",
     "Scale Lab": "One place at several ground sample distances, side by side.",
     "Globe": "Embeddings of the whole Earth on a map, linked to their 2-D projection.",
-    "Evaluate": "kNN, linear probes and reconstruction scores, with confidence intervals.",
+    "Evaluate": "Benchmarks with confidence intervals: kNN, linear probes, segmentation, reconstruction.",
     "Train": "Start, monitor and resume small pretraining runs.",
     "Learn": "Lessons with a live network: predict first, then see whether you were right.",
 }
@@ -79,19 +79,19 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
 
     A page that is not `linked` reads no parameters from its address and warns if there are any.
     """
-    state.enter(title)
+    state.start_page(title)
     st.set_page_config(
         page_title=f"{title} · {NAME}" if title != NAME else NAME, page_icon="🛰️", layout="wide"
     )
     st.html(STYLE)
-    box = _sidebar()  # before the content, which would otherwise move when the sidebar appears
+    device_box = _sidebar()  # before the content, which would otherwise move when the sidebar appears
     st.title(title, anchor=False)
     if lead:
         st.caption(lead)
     if not linked:
         for sentence in state.ignored_parameters():
             st.warning(plain(sentence), icon=":material/link_off:")
-    return Page(box)
+    return Page(device_box)
 
 
 def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
@@ -135,15 +135,15 @@ def _device() -> None:
 
     current = device()
     used = memory(current)
-    held = model_cache().models()
-    models = (
-        ", ".join("an upload" if one.path and store.holds(one.path) else one.name for one in held) or "none"
-    )
-    taken = f"{sum(one.size_bytes for one in held) / 2**30:.1f} of {model_cache().limit_bytes / 2**30:.1f} GB"
+    loaded = model_cache().models()
+    names = ["an upload" if model.path and store.holds(model.path) else model.name for model in loaded]
+    gigabytes = sum(model.size_bytes for model in loaded) / 2**30
+    taken = f"{gigabytes:.1f} of {model_cache().limit_bytes / 2**30:.1f} GB"
     st.caption(
         f"**{plain(current.name)}**, {current.precision}  \n"
-        f"App {used.process / 2**30:.1f} GB · memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
-        f"Models in memory ({taken}): {plain(models)}"
+        f"App {used.process / 2**30:.1f} GB · "
+        f"memory {used.used / 2**30:.1f} of {used.total / 2**30:.0f} GB  \n"
+        f"Models in memory ({taken}): {plain(', '.join(names) or 'none')}"
     )
     if waiting := turns(current.kind).waiting():
         st.caption(f"{waiting:,} request{'s' * (waiting > 1)} in the device's queue")

@@ -1,7 +1,8 @@
-"""What visitors of this server may do: everything on the owner's own machine, only cheap actions on a server for others.
+"""What visitors may do: everything on the owner's own machine, only cheap actions on a server for others.
 
-A server counts as serving others if it listens on a non-loopback address, has host names of its own (as behind a reverse proxy), or
-asks for a password. `EARTH_MAE_ALLOW=train,clear-cache` allows exactly the listed actions, on any server.
+A server counts as serving others if it listens on a non-loopback address, has host names of its own (as
+behind a reverse proxy), or asks for a password. `EARTH_MAE_ALLOW=train,clear-cache` allows exactly the listed
+actions, on any server.
 """
 
 from __future__ import annotations

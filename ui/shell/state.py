@@ -1,13 +1,14 @@
-"""The only module that uses Streamlit's session state and the address bar: typed access, and views to and from the URL."""
+"""The only module that uses Streamlit's session state and the address bar; keeps the view in both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile as Uploaded
 
@@ -17,19 +18,30 @@ from ui.shell import routes
 
 T = TypeVar("T")
 
-GLOBE = frozenset({"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"})
+GLOBE_PARAMS = frozenset(
+    {"table", "rows", "by", "cam", "area", "place", "labels", "with", "search", "groups"}
+)
 JOBS = "jobs"
-OTHERS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE
-"""URL parameters that are not the view's: the open tab, Streamlit's own, those of the Globe page (`ui/globe/globe_state.py`), and the key
-of background jobs (`ui/shell/jobs.py`)."""
+OTHER_PARAMS = frozenset({"tab", JOBS, "embed", "embed_options"}) | GLOBE_PARAMS
+"""URL parameters that are not part of the view: the open tab, the key of background jobs, Streamlit's own,
+and those of the Globe page (`ui/globe/globe_state.py`)."""
+
+RENAMED_TABS = {
+    "Judge": "Errors",
+    "Many masks": "Uncertainty (Monte Carlo)",
+    "More and more hidden": "Masking-ratio sweep",
+    "Take away": "Export",
+    "Response to res": "Sensitivity to the scale input",
+}
+"""The present names of tabs in older links."""
 
 _VIEW, _WRITTEN, _PAGE, _WIDGETS = "the view", "the view in the address bar", "the page", "w:"
-_IGNORED, _IGNORED_FOR = "what the link says in vain", "the view that the link gave"
-_READ_ANYWHERE = frozenset({"embed", "embed_options", JOBS})
+_IGNORED, _IGNORED_FOR = "ignored parts of the link", "the view that the link gave"
+_ALWAYS_READ = frozenset({"embed", "embed_options", JOBS})
 
 
 def session_id() -> str:
-    """The id of this browser tab's session, used in the device's queue and to mark what belongs to the session."""
+    """The id of this browser tab's session."""
     context = get_script_run_ctx()
     return context.session_id if context else "none"
 
@@ -47,9 +59,9 @@ def upload_limit_mb() -> int:
 def release(file: Uploaded) -> None:
     """Free an uploaded file's memory before its session ends."""
     context = get_script_run_ctx()
+    manager: Any = context.uploaded_file_mgr if context else None
     with suppress(AttributeError):  # upload managers other than Streamlit's own keep it until then
-        if context:
-            context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)  # pyright: ignore[reportAttributeAccessIssue]
+        manager.remove_file(context.session_id, file.file_id)
     file.close()
 
 
@@ -66,23 +78,26 @@ def keep(name: str, value: object) -> None:
 def widget(name: str, value: object) -> str:
     """The key of a widget; sets its initial value when it is new on the page.
 
-    A value that the browser has not confirmed yet is set again: an interrupted run may never have reached the browser, and the widget
-    would then show and report its minimum.
+    A value that the browser has not confirmed yet is set again: an interrupted run may never have reached the
+    browser, and the widget would then show and report its minimum.
     """
     key = _WIDGETS + name
     if key not in st.session_state:
         st.session_state[key] = value
-    elif not _answered(key):
+    elif not _is_confirmed(key):
         st.session_state[key] = st.session_state[key]
     return key
 
 
-def _answered(key: str) -> bool:
-    """Whether the browser sent this widget's value with the request for this run. Streamlit has no public API for this."""
+def _is_confirmed(key: str) -> bool:
+    """Whether the browser sent this widget's value with the request for this run.
+
+    Streamlit has no public API for this.
+    """
     context = get_script_run_ctx()
     with suppress(AttributeError):
-        inside = context.session_state._state  # pyright: ignore[reportOptionalMemberAccess]
-        return inside._key_id_mapper.get_id_from_key(key, None) in inside._new_widget_state.states
+        widgets: Any = context.session_state._state  # pyright: ignore[reportOptionalMemberAccess]
+        return widgets._key_id_mapper.get_id_from_key(key, None) in widgets._new_widget_state.states
     return True
 
 
@@ -91,7 +106,7 @@ def set_widget(name: str, value: object) -> None:
     st.session_state[_WIDGETS + name] = value
 
 
-def said(name: str, default: T) -> T:
+def widget_value(name: str, default: T) -> T:
     """The value of a widget further down the page; `default` before it is first drawn."""
     return st.session_state.get(_WIDGETS + name, default)
 
@@ -102,7 +117,7 @@ def forget_widgets() -> None:
         del st.session_state[key]
 
 
-def enter(page: str) -> None:
+def start_page(page: str) -> None:
     """Start a run of a page; reset the widgets if the user comes from another page.
 
     Streamlit treats widgets with one key on two pages as different: the second would start at its minimum.
@@ -113,10 +128,11 @@ def enter(page: str) -> None:
     keep(_PAGE, page)
 
 
-def address_is_news(written: object) -> bool:
-    """Whether this run must follow the address: in the first run of a session (link, reload) and after back or forward.
+def follows_address(written: object) -> bool:
+    """Whether this run must follow the address: the first run (link, reload), and after back or forward.
 
-    In all other runs the session state is newer: a click that comes before the browser has the last written address carries an old one.
+    In all other runs the session state is newer: a click that comes before the browser has received the last
+    written address still sends the one before.
     """
     context = get_script_run_ctx()
     return written is None or bool(context and context.is_history_navigation)
@@ -132,46 +148,55 @@ def view(
     tabs: Collection[str] = (),
     closed: Callable[[TileRef], str] | None = None,
 ) -> Restored:
-    """The view of this run: from the address if that is new (link, reload, back), else the last one of this session.
+    """The view of this run: from the address if that is new (link, reload, back), else the last one.
 
-    Warnings about ignored parts of the link stay until the view changes. unused: parameters that this page does not use. tabs: the
-    page's tabs, to check the link's tab. closed: returns why this user may not see a picture, or "".
+    Warnings about ignored parts of the link stay until the view changes. unused: parameters that this page
+    does not use. tabs: the page's tabs, to check the link's tab. closed: returns why this user may not see a
+    picture, or "".
     """
-    passed_over = _passed_over()
-    asked = {name: value for name, value in st.query_params.items() if name not in passed_over}
+    _rename_tab()
+    foreign = _foreign_params()
+    params = {name: value for name, value in st.query_params.items() if name not in foreign}
     kept: PageView | None = st.session_state.get(_VIEW)
     written: dict[str, str] | None = st.session_state.get(_WRITTEN)
-    if not address_is_news(written) or asked == written:
+    if not follows_address(written) or params == written:
         return Restored(_without(kept or default, unused), recall(_IGNORED, ()))
     restored = Restored(_without(kept or default, unused))
-    if asked:
+    if params:
         forget_widgets()
         restored = view_from_params(
-            asked,
+            params,
             default,
             models=models,
             sources=sources,
             weights=weights,
-            others=passed_over,
+            others=foreign,
             unused=unused,
             closed=closed,
         )
         keep(_VIEW, restored.view)
-        keep(_WRITTEN, asked)  # read once, so that a click during a long first run is not undone
+        keep(_WRITTEN, params)  # read once, so that a click during a long first run is not undone
     ignored = (*restored.ignored, *_ignored_tab(tabs))
     keep(_IGNORED, ignored)
     keep(_IGNORED_FOR, None)
     return Restored(restored.view, ignored)
 
 
-def _passed_over() -> frozenset[str]:
+def _foreign_params() -> frozenset[str]:
     """Parameters that are not the view's on this page; only the Globe page has its own."""
-    return OTHERS if recall(_PAGE, "") == "Globe" else OTHERS - GLOBE
+    return OTHER_PARAMS if recall(_PAGE, "") == "Globe" else OTHER_PARAMS - GLOBE_PARAMS
 
 
 def _without(kept: PageView, unused: Collection[str]) -> PageView:
     """The view without a selection, for pages that do not use it."""
     return replace(kept, selection="") if "sel" in unused else kept
+
+
+def _rename_tab() -> None:
+    """Let an older link open the tab that it names, under its present name."""
+    if (name := RENAMED_TABS.get(st.query_params.get("tab", ""))) is not None:
+        with suppress(StreamlitAPIException):  # once the tabs are drawn, they write the parameter themselves
+            st.query_params["tab"] = name
 
 
 def _ignored_tab(tabs: Collection[str]) -> tuple[str, ...]:
@@ -185,14 +210,14 @@ def _ignored_tab(tabs: Collection[str]) -> tuple[str, ...]:
 
 def ignored_parameters() -> tuple[str, ...]:
     """A sentence for each URL parameter, for pages that read none."""
-    return tuple(ignored_parameter(name) for name in st.query_params if name not in _READ_ANYWHERE)
+    return tuple(ignored_parameter(name) for name in st.query_params if name not in _ALWAYS_READ)
 
 
 def publish(shown: PageView) -> None:
     """Store the view and write it to the address bar, from which it can be copied, reloaded and shared."""
     params = shown.to_params()
-    passed_over = _passed_over()
-    now = {name: value for name, value in st.query_params.items() if name not in passed_over}
+    foreign = _foreign_params()
+    now = {name: value for name, value in st.query_params.items() if name not in foreign}
     for name in now.keys() - params.keys():
         del st.query_params[name]
     # the second condition: the browser may have sent this address before it received the last one
@@ -207,19 +232,20 @@ def publish(shown: PageView) -> None:
     keep(_IGNORED_FOR, params)
 
 
-def others(names: Iterable[str]) -> dict[str, str]:
+def address_params(names: Iterable[str]) -> dict[str, str]:
     """The URL parameters with these names, which are not the view's."""
     return {name: st.query_params[name] for name in names if name in st.query_params}
 
 
-def publish_others(
+def publish_params(
     names: Iterable[str], params: Mapping[str, str], *, written: Mapping[str, str] | None = None
 ) -> None:
-    """Write a page's own parameters to the address bar: of `names`, those in `params` are set and the others removed.
+    """Write a page's own parameters to the address bar: of `names`, set those in `params`, remove the others.
 
-    `written` holds the parameters written last, if the page knows them: the browser may not have received them yet.
+    `written` holds the parameters written last, if the page knows them: the browser may not have received
+    them.
     """
-    now = others(names)
+    now = address_params(names)
     for name in now.keys() - params.keys():
         del st.query_params[name]
     if now != params or written not in (None, params):
@@ -229,24 +255,25 @@ def publish_others(
 def owner() -> str:
     """The key of this user's background jobs; "" before the first one.
 
-    Under `make app` it is in a cookie, which no link contains (`ui/shell/guard.py`). Under plain `streamlit run app.py` only the address
-    survives a reload, and whoever receives a copy of that address has the key too.
+    Under `make app` it is in a cookie, which no link contains (`ui/shell/guard.py`). Under plain `streamlit
+    run app.py` only the address survives a reload, and whoever receives a copy of that address has the key
+    too.
     """
-    held = st.context.cookies.get(routes.OWNER_COOKIE) if routes.served() else st.query_params.get(JOBS)
-    key = held or recall(JOBS, "")
+    stored = st.context.cookies.get(routes.OWNER_COOKIE) if routes.has_routes() else st.query_params.get(JOBS)
+    key = stored or recall(JOBS, "")
     keep(JOBS, key)
     return key
 
 
-def own(key: str) -> None:
+def set_owner(key: str) -> None:
     """Store a key for this user so that a reload finds the jobs again."""
     keep(JOBS, key)
-    publish_others((JOBS,), {} if routes.served() else {JOBS: key})
+    publish_params((JOBS,), {} if routes.has_routes() else {JOBS: key})
 
 
 def how_to_return() -> str:
     """A sentence that says how users find their jobs and tables again."""
-    if routes.served():
+    if routes.has_routes():
         return "They are available in this browser; a link to this page does not share them."
     return "The page's address contains the key to them: keep it to come back, and share it with care."
 
@@ -258,7 +285,7 @@ def jump(to: PageView) -> None:
     st.rerun()
 
 
-def carry(to: PageView, page: str) -> None:
+def open_page(to: PageView, page: str) -> None:
     """Open another page with this view."""
     forget_widgets()
     st.session_state[_VIEW] = to

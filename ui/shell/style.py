@@ -1,7 +1,7 @@
-"""The pages' stylesheet: readable contrast where Streamlit's own falls short, and room that is reserved before content arrives.
+"""The pages' stylesheet: readable contrast, and space reserved for content that is still loading.
 
-The server puts it into the page's head (`StyledHead`), so that it holds for the first thing that is drawn; `page` adds it too, for
-`streamlit run app.py`, where Streamlit sends the page itself.
+The server puts it into the page's head (`StyledHead`), so that it applies to the first thing that is drawn.
+`page` adds it too, for `streamlit run app.py`, where Streamlit sends the page itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.viz.theme import CODE_COLOURS, ON_PRIMARY, QUIET_TEXT, WARNING_TEXT, by_theme
 
 CONTROLS = "controls"
-"""Where a narrow screen's link leads past the pictures."""
+"""Anchor of the controls, to which a link leads past the pictures on a narrow screen."""
 DRAWN = "page-drawn"
 """Marks a page whose first run has ended."""
 FOLLOWED = "followed"
@@ -20,19 +20,23 @@ FOLLOWED = "followed"
 STRIP, DOORS = "strip", "doors"
 """Keys of containers on Home whose cards are links as a whole."""
 NARROW_PX, SIDEBAR_PX, SIDEBAR_FROM_PX = 640, 300, 769
-"""Up to NARROW_PX Streamlit lays columns under each other; from SIDEBAR_FROM_PX its sidebar stands beside the page."""
+"""Up to NARROW_PX Streamlit stacks columns; from SIDEBAR_FROM_PX its sidebar is beside the page."""
 
+_QUIET, _ON_PRIMARY, _CODE = by_theme(QUIET_TEXT), by_theme(ON_PRIMARY), by_theme(CODE_COLOURS["plain"])
 _CONTRAST = f"""
-[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] > * {{ opacity: 1; color: {by_theme(QUIET_TEXT)} }}
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] > * {{ opacity: 1; color: {_QUIET} }}
 [data-testid=stCaptionContainer] .stMarkdownColoredText {{ color: {by_theme(WARNING_TEXT)} !important }}
-[data-testid=stExpandSidebarButton] span, [data-testid=stSidebarCollapseButton] span {{ color: {by_theme(QUIET_TEXT)} !important }}
-[data-testid^=stBaseButton-primary], [data-testid^=stBaseButton-primary] * {{ color: {by_theme(ON_PRIMARY)} !important }}
-[data-testid=stMultiSelect] [data-tag], [data-testid=stMultiSelect] [data-tag] * {{ color: {by_theme(ON_PRIMARY)} !important }}
-.js-plotly-plot .main-svg text:not([style*="fill: rgb(255, 255, 255)"]) {{ fill: {by_theme(QUIET_TEXT)} !important }}
-[data-testid=stCode] code, [data-testid=stCode] code span {{ color: {by_theme(CODE_COLOURS["plain"])} !important }}
-[data-testid=stJson] * {{ color: {by_theme(CODE_COLOURS["plain"])} !important }}
+[data-testid=stExpandSidebarButton] span, [data-testid=stSidebarCollapseButton] span {{
+  color: {_QUIET} !important }}
+[data-testid^=stBaseButton-primary], [data-testid^=stBaseButton-primary] *,
+[data-testid=stMultiSelect] [data-tag], [data-testid=stMultiSelect] [data-tag] * {{
+  color: {_ON_PRIMARY} !important }}
+.js-plotly-plot .main-svg text:not([style*="fill: rgb(255, 255, 255)"]) {{ fill: {_QUIET} !important }}
+[data-testid=stCode] code, [data-testid=stCode] code span, [data-testid=stJson] * {{
+  color: {_CODE} !important }}
 """ + "".join(
-    f"[data-testid=stCode] code span.token:is({tokens}) {{ color: {by_theme(CODE_COLOURS[kind])} !important }}\n"
+    f"[data-testid=stCode] code span.token:is({tokens}) {{ color: {by_theme(CODE_COLOURS[kind])} !important "
+    "}}\n"
     for kind, tokens in {
         "keyword": ".keyword,.operator,.function,.builtin,.decorator,.parameter",
         "string": ".string,.triple-quoted-string,.string-interpolation",
@@ -46,7 +50,8 @@ _CARDS = f"""
 .st-key-{STRIP} > div {{ flex: none }}
 .st-key-{STRIP} [class*=st-key-{STRIP}-] {{ position: relative; gap: .3rem }}
 .st-key-{STRIP} img {{ aspect-ratio: 1; object-fit: cover; border-radius: 8px }}
-.st-key-{STRIP} button {{ padding: 0; min-height: 2.4rem; align-items: start; justify-content: start; text-align: left }}
+.st-key-{STRIP} button {{
+  padding: 0; min-height: 2.4rem; align-items: start; justify-content: start; text-align: left }}
 .st-key-{STRIP} button p {{ font-size: .8rem; line-height: 1.25 }}
 .st-key-{STRIP} [data-testid=stElementToolbar] {{ display: none }}
 :is(.st-key-{STRIP}, .st-key-{DOORS}) [data-testid=stElementContainer] {{ position: static }}
@@ -56,11 +61,12 @@ _CARDS = f"""
   border-color: var(--st-primary-color) }}
 """
 
-_ROOM = f"""
+_SPACE = f"""
 [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
   max-width: none; width: 100%; padding: 2.6rem 1rem 3rem }}
 @media (min-width: {NARROW_PX + 1}px) {{
-  [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{ padding-left: 3.5rem; padding-right: 3.5rem }}
+  [data-testid=stMainBlockContainer][data-testid=stMainBlockContainer] {{
+    padding-left: 3.5rem; padding-right: 3.5rem }}
   [data-testid=stElementContainer]:has(a[href$='#{CONTROLS}'], #{CONTROLS}) {{ display: none }}
 }}
 [data-testid=stAppSkeleton] {{ visibility: hidden }}
@@ -70,17 +76,19 @@ _ROOM = f"""
 .st-key-{FOLLOWED} [data-stale=true] {{ opacity: 1 }}
 .st-key-globe {{ min-height: 632px }}
 @media (max-width: {NARROW_PX}px) {{ .st-key-globe {{ min-height: 850px }} }}
-.stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{ visibility: hidden !important }}
+.stApp :has([data-testid=stSkeleton]) ~ *, .stApp :has([data-testid=stSkeleton]) ~ * * {{
+  visibility: hidden !important }}
 @media (max-width: {NARROW_PX}px) {{
   .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn],
-  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] * {{ visibility: hidden !important }}
+  .stApp:not(:has(.{DRAWN})) [data-testid=stColumn] ~ [data-testid=stColumn] * {{
+    visibility: hidden !important }}
 }}
 """
-"""What follows an element that the browser is still loading stays hidden until that element has its final height. On a
-narrow screen, columns stacked under another one stay hidden until the page's first run has ended. The rules name descendants too,
-because Streamlit makes captions visible by a rule of their own."""
+"""Elements below one that the browser is still loading stay hidden until that one has its final height. On a
+narrow screen, columns stacked below another one stay hidden until the page's first run has ended. The rules
+name descendants too, because Streamlit makes captions visible by a rule of their own."""
 
-STYLE = f"<style>{_CONTRAST}{_CARDS}{_ROOM}</style>"
+STYLE = f"<style>{_CONTRAST}{_CARDS}{_SPACE}</style>"
 
 
 class StyledHead:
@@ -90,11 +98,11 @@ class StyledHead:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; hold back an HTML answer until it is whole."""
+        """Forward everything; hold back an HTML response until it is complete."""
         if scope["type"] != "http" or scope["method"] != "GET":
             await self._app(scope, receive, send)
             return
-        if b"text/html" in dict(scope["headers"]).get(b"accept", b""):  # packed, it could not be changed
+        if b"text/html" in dict(scope["headers"]).get(b"accept", b""):  # a compressed page cannot be changed
             scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
         start: Message | None = None
         body = b""
@@ -103,8 +111,8 @@ class StyledHead:
             nonlocal start, body
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
-                whole = message["status"] == 200 and "content-encoding" not in headers
-                if whole and headers.get("content-type", "").startswith("text/html"):
+                plain = message["status"] == 200 and "content-encoding" not in headers
+                if plain and headers.get("content-type", "").startswith("text/html"):
                     start = message
                     return
             elif start is not None and message["type"] == "http.response.body":

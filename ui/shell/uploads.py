@@ -24,7 +24,7 @@ from ui.shell import jobs, state
 from ui.shell.pictures import pictures
 
 SOURCE = "imagery"
-MOST_BYTES = 500 * 2**20
+MAX_BYTES = 500 * 2**20
 SUFFIXES = {"raster": ".tif", "picture": ".png"}
 
 
@@ -66,7 +66,7 @@ class UploadedImagery(Source):
         return load_picture(file, untrusted=True)
 
 
-def lay_in(owner: str, data: bytes, name: str) -> Path:
+def store_upload(owner: str, data: bytes, name: str) -> Path:
     """Store an upload on disk for its owner's jobs under a generated name; equal files are stored once.
 
     Raises UploadError if the owner's uploads are full, and GeoError if it is not a readable picture.
@@ -75,12 +75,12 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
     open_source(data, name=name[:80])
     digest = hashlib.sha256(owner.encode() + data).hexdigest()
     folder = jobs.JOBS / owner / jobs.UPLOADS / digest[:32]
-    file = folder / f"{_plain(name)}-{digest[:6]}{SUFFIXES[kind]}"
+    file = folder / f"{_safe_stem(name)}-{digest[:6]}{SUFFIXES[kind]}"
     if not file.is_file():
-        kept = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
-        if kept + len(data) > MOST_BYTES:
+        stored = sum(other.stat().st_size for other in folder.parent.glob("*/*"))
+        if stored + len(data) > MAX_BYTES:
             raise UploadError(
-                f"Your uploads already take {kept // 2**20} of {MOST_BYTES // 2**20} MB: "
+                f"Your uploads already take {stored // 2**20} of {MAX_BYTES // 2**20} MB: "
                 "delete a table made from one, then try again."
             )
         jobs.require_room(owner, len(data))
@@ -94,24 +94,24 @@ def lay_in(owner: str, data: bytes, name: str) -> Path:
 def weights_for_a_job(owner: str) -> Generator[Callable[[Path], Path]]:
     """Copy a session's uploaded weights for a job, which outlives the session; deleted with the job.
 
-    Where the job is not started after all, its copies are deleted.
+    If the job is not started after all, its copies are deleted.
     """
     copies: list[Path] = []
 
     def copy(path: Path) -> Path:
         jobs.require_room(owner, path.stat().st_size)
-        kept = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
-        kept.parent.mkdir(parents=True)
-        copies.append(kept)
+        target = jobs.JOBS / owner / jobs.UPLOADS / secrets.token_hex(16) / path.name
+        target.parent.mkdir(parents=True)
+        copies.append(target)
         (jobs.JOBS / owner).chmod(0o700)
-        shutil.copyfile(path, kept)
-        return kept
+        shutil.copyfile(path, target)
+        return target
 
     try:
         yield copy
     except BaseException:
-        for kept in copies:
-            shutil.rmtree(kept.parent, ignore_errors=True)
+        for target in copies:
+            shutil.rmtree(target.parent, ignore_errors=True)
         raise
 
 
@@ -133,7 +133,7 @@ def ref_of(path: str | Path) -> TileRef | None:
 
 def ref_in(table: Path | None, name: str) -> TileRef | None:
     """The picture that a job's table was made from, by name or end of path; None for another source."""
-    job = jobs.made_by(table) if table is not None else None
+    job = jobs.job_of_table(table) if table is not None else None
     of_that_name = (
         source
         for source in (job.spec.sources if job else ())
@@ -142,7 +142,7 @@ def ref_in(table: Path | None, name: str) -> TileRef | None:
     return next((ref_of(source) for source in of_that_name), None)
 
 
-def closed(ref: TileRef) -> str:
+def access_problem(ref: TileRef) -> str:
     """Why this session may not see a picture: another user's upload, or deleted. "" if it may."""
     if ref.source == pictures.source.name and not pictures.open_to(
         ref.key, state.session_id(), state.cookie()
@@ -151,7 +151,7 @@ def closed(ref: TileRef) -> str:
             "it is a picture that somebody uploaded, and only their browser may see it "
             "while its tab is open: upload yours here."
         )
-    if ref.source == SOURCE and not is_of(state.owner(), ref.key):
+    if ref.source == SOURCE and not belongs_to(state.owner(), ref.key):
         return (
             "it is imagery that somebody uploaded for their own tables: "
             "upload yours in the Globe's My imagery."
@@ -159,11 +159,11 @@ def closed(ref: TileRef) -> str:
     return ""
 
 
-def is_of(owner: str, key: str) -> bool:
+def belongs_to(owner: str, key: str) -> bool:
     """Whether a file uploaded for jobs belongs to an owner."""
     file = file_of(key)
     return file is not None and file.is_relative_to(jobs.JOBS / owner) and jobs.is_owner(owner)
 
 
-def _plain(name: str) -> str:
+def _safe_stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", Path(name).stem).strip("-")[:40] or "picture"

@@ -38,13 +38,13 @@ def three_papers() -> None:
         place: {claim.name: claim for claim in read_claims(folder)}
         for place, folder in {"Recorded": RECORDED, "This machine": RUNS / "papers"}.items()
     }
-    held = [place for place, claims in places.items() if claims]
+    available = [place for place, claims in places.items() if claims]
     shown = (
         st.segmented_control(
-            "Runs", held, default=held[0], key="papers from", format_func=plain, required=True
+            "Runs", available, default=available[0], key="papers from", format_func=plain, required=True
         )
-        if len(held) > 1
-        else (held or ["Recorded"])[0]
+        if len(available) > 1
+        else (available or ["Recorded"])[0]
     )
     for name, statement in STATEMENTS.items():
         with st.container(border=True):
@@ -75,10 +75,10 @@ def _paper(statement: Statement, claim: Claim | None) -> None:
             st.dataframe([_row(comparison, statement) for comparison in claim.comparisons], hide_index=True)
             st.code(claim.command, language="bash")
             st.json({"ours": claim.ours.spec, "other": claim.other.spec}, expanded=False)
-            made = json.dumps(claim.to_json(), indent=1)
+            content = json.dumps(claim.to_json(), indent=1)
             st.download_button(
                 "JSON",
-                made,
+                content,
                 f"{claim.name}.json",
                 "application/json",
                 icon=":material/download:",
@@ -101,7 +101,7 @@ def recipe(claim: Claim) -> str:
 
 
 def _row(row: ArmComparison, statement: Statement) -> dict[str, object]:
-    def said(measured: Measured) -> str:
+    def text(measured: Measured) -> str:
         return f"{100 * measured.value:.1f} [{100 * measured.low:.1f}, {100 * measured.high:.1f}]"
 
     return {
@@ -109,9 +109,9 @@ def _row(row: ArmComparison, statement: Statement) -> dict[str, object]:
         "protocol": row.protocol,
         "scale": "mean" if row.scale is None else f"{100 * row.scale:g} %",
         "pooling": " / ".join(dict.fromkeys(row.pooling)),
-        f"{statement.ours}, %": said(row.ours),
-        f"{statement.other}, %": said(row.other),
-        "difference, points": said(row.difference),
+        f"{statement.ours}, %": text(row.ours),
+        f"{statement.other}, %": text(row.other),
+        "difference, points": text(row.difference),
         "by seed": ", ".join(f"{100 * seed:+.1f}" for seed in row.seeds),
         "colour histogram, %": None if row.floor is None else round(100 * row.floor, 1),
     }

@@ -12,7 +12,7 @@ from ui.pickers.controls import duration
 from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 from ui.shell.permissions import may
-from ui.shell.state import said, set_widget, widget
+from ui.shell.state import set_widget, widget, widget_value
 from ui.shell.style import FOLLOWED
 from ui.train.runs import may_control, resume_run, runs, stop_run
 
@@ -32,7 +32,7 @@ def follow_runs() -> None:
             )
             return
         names = list(by_name)
-        if said(SHOWN, names[0]) not in by_name:
+        if widget_value(SHOWN, names[0]) not in by_name:
             set_widget(SHOWN, names[0])
         shown = st.selectbox("Run", names, key=widget(SHOWN, names[0]))
         against = (
@@ -54,7 +54,7 @@ def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
     log, running, spec = run.log(), run.running, run.spec()
     done = bool(log) and log[-1]["step"] >= spec.steps
     failure = "" if running or done else run.failure()
-    _standing(run, spec, log, running=running, failed=bool(failure))
+    _progress(run, spec, log, running=running, failed=bool(failure))
     _buttons(run, running=running, done=done)
     if failure:
         st.error(f"The run ended early: {plain(_short(failure))}", icon=":material/error:")
@@ -68,7 +68,7 @@ def _follow(run: TrainingRun, others: list[TrainingRun]) -> None:
     _previews(run)
 
 
-def _standing(
+def _progress(
     run: TrainingRun, spec: TrainSpec, log: list[dict[str, Any]], *, running: bool, failed: bool
 ) -> None:
     """Show the progress of a run as a bar and four numbers."""
@@ -122,7 +122,7 @@ def _buttons(run: TrainingRun, *, running: bool, done: bool) -> None:
             file.name,
             icon=":material/download:",
             on_click="ignore",
-            help="The weights of the last checkpoint. Upload the file in any lab under Weights of your own, "
+            help="The weights of the last checkpoint. Upload the file in any lab under Upload weights, "
             "or pass it to --model.",
         )
 
@@ -151,7 +151,7 @@ def _previews(run: TrainingRun) -> None:
     step = (
         st.select_slider("Previews at step", list(steps), value=max(steps)) if len(steps) > 1 else max(steps)
     )
-    caption = "Rows: truth, visible patches, prediction, prediction with true pixels pasted"
+    caption = "Rows: original, visible patches, reconstruction, visible patches restored"
     st.image(str(steps[step]), caption=caption, width="stretch", alt=f"Preview tiles at step {step}")
 
 

@@ -21,7 +21,7 @@ from ui.shell.permissions import require
 RUNS = Path(os.environ.get("EARTH_MAE_RUNS", ROOT / "runs"))
 HOURS = float(os.environ.get("EARTH_MAE_TRAIN_HOURS", MOST_HOURS))
 """Hours after which a run started on the page saves and stops; it can be resumed."""
-MOST_AT_ONCE, MOST_KEPT = 1, 60
+MAX_AT_ONCE, MAX_KEPT = 1, 60
 STARTED_BY = "started-by"
 
 
@@ -67,9 +67,9 @@ def start_run(name: str, toml: str) -> TrainingRun:
             raise RunError(
                 f"A run called {name} already exists: choose another name, or select that run and resume it."
             )
-        if len(runs()) >= MOST_KEPT:
+        if len(runs()) >= MAX_KEPT:
             raise RunError(
-                f"This server already stores {MOST_KEPT} runs, the most it allows: "
+                f"This server already stores {MAX_KEPT} runs, the most it allows: "
                 f"its owner can delete folders in {RUNS.name}."
             )
         _require_idle()
@@ -112,7 +112,7 @@ def _options() -> list[str]:
 
 def _require_idle() -> None:
     busy = [run.folder.name for run in runs() if run.running]
-    if len(busy) >= MOST_AT_ONCE:
+    if len(busy) >= MAX_AT_ONCE:
         raise RunError(
             f"{busy[0]} is training already, and this server trains one run at a time: "
             "wait until it ends, or stop it first."

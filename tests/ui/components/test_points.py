@@ -1,4 +1,4 @@
-"""The files the globe fetches."""
+"""The binary files that the globe fetches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from earth_mae_components import PointsError, encode_colours, encode_points
 
 
-def test_seventeen_bytes_a_point() -> None:
+def test_a_point_takes_seventeen_bytes() -> None:
     lonlat, xy = np.float32([[1, 2], [3, 4], [5, 6]]), np.float32([[7, 8], [9, 10], [11, 12]])
     data = encode_points(lonlat=lonlat, xy=xy, classes=[1, 2, 255])
     assert len(data) == 16 + 17 * 3
@@ -19,17 +19,17 @@ def test_seventeen_bytes_a_point() -> None:
     assert list(data[64:]) == [1, 2, 255]
 
 
-def test_a_table_without_places_or_without_rows() -> None:
+def test_points_without_locations_or_rows() -> None:
     assert struct.unpack("<4sIII", encode_points(xy=np.zeros((2, 2)))[:16]) == (b"EMP1", 2, 2, 0)
     assert len(encode_points(lonlat=np.zeros((0, 2)), xy=np.zeros((0, 2)))) == 16
 
 
-def test_colours_by_palette_or_by_value() -> None:
+def test_colours_as_palette_positions_or_rgb() -> None:
     assert encode_colours([3, 4]) == struct.pack("<4sIII", b"EMC1", 2, 0, 0) + bytes([3, 4])
     assert encode_colours([[1, 2, 3]]) == struct.pack("<4sIII", b"EMC1", 1, 1, 0) + bytes([1, 2, 3])
 
 
-def test_what_does_not_fit_together_gets_a_sentence() -> None:
+def test_inconsistent_arrays_are_refused() -> None:
     for make in (
         lambda: encode_points(),
         lambda: encode_points(lonlat=np.zeros((2, 2)), xy=np.zeros((3, 2))),

@@ -1,4 +1,4 @@
-"""Membership in a lasso, and the lasso in a link."""
+"""Points inside a lasso, and the lasso as text in a link."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ def test_a_square() -> None:
 
 
 def test_a_loop_crossed_twice_has_a_hole() -> None:
-    turns = [
-        (np.cos(t), np.sin(t)) for t in np.linspace(0, 4 * np.pi, 21)[:-1]
-    ]  # the same circle, walked twice
+    turns = [(np.cos(t), np.sin(t)) for t in np.linspace(0, 4 * np.pi, 21)[:-1]]  # a circle traced twice
     assert not contains(turns, [0.0], [0.0]).any()
 
 
-def test_random_polygons_agree_with_matplotlib_where_no_edge_is_near() -> None:
+def test_random_polygons_agree_with_matplotlib() -> None:
     rng = np.random.default_rng(3)
     for _ in range(20):
         angles = np.sort(rng.random(12)) * 2 * np.pi
@@ -45,12 +43,12 @@ def test_a_lasso_across_the_antimeridian() -> None:
     assert contains(fiji, lon, lat).tolist() == [True, False, True, False, False, False]
 
 
-def test_nothing_is_in_less_than_a_triangle() -> None:
+def test_fewer_than_three_vertices_contain_nothing() -> None:
     assert not contains((), [0.0], [0.0]).any()
     assert not contains(((0.0, 0.0), (1.0, 1.0)), [0.5], [0.5]).any()
 
 
-def test_a_polygon_comes_back_exactly() -> None:
+def test_polygons_round_trip_exactly() -> None:
     ring = tuple(
         (float(np.float32(x)), float(np.float32(y)))
         for x, y in np.random.default_rng(1).uniform(-180, 180, (60, 2))
@@ -70,10 +68,10 @@ def test_a_polygon_comes_back_exactly() -> None:
         "é",
     ],
 )
-def test_a_text_that_is_no_polygon_gets_a_sentence(text: str) -> None:
+def test_invalid_text_is_refused(text: str) -> None:
     with pytest.raises(PolygonError, match="draw it again"):
         decode_polygon(text)
 
 
-def test_no_text_is_no_polygon_and_no_error() -> None:
+def test_empty_text_is_an_empty_polygon() -> None:
     assert decode_polygon("") == ()

@@ -1,4 +1,4 @@
-"""What the Globe page shows, as an address: whole there and back, and never broken by what a link says."""
+"""The state of the Globe page in its address: restored exactly, and invalid parts ignored."""
 
 from __future__ import annotations
 
@@ -10,57 +10,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ui.globe.globe_state import PANEL_PARAMS, GlobeView, from_params, to_params
-from ui.shell.state import GLOBE
+from ui.shell.state import GLOBE_PARAMS
 
 SHOWN = GlobeView(
-    table="The world at 7 to 30 km", model="scale_contrast_tiny (7618ae81) vector", gsd_m=7400.0, by="column:recon_loss_low",
-    camera=Camera("flat", -120.5, 12.25, 1.5, 0.125, -3.5, 4.25), selection=Selection("globe", "lasso", ((170.0, -10.0), (190.0, -10.0), (180.0, 5.0))),
-    place="36695e9b18a38f38b075", panel_params=(("labels", "abc"), ("with", "another table")),
-)  # fmt: skip
+    table="The world at 7 to 30 km",
+    model="scale_contrast_tiny (7618ae81) vector",
+    gsd_m=7400.0,
+    by="column:recon_loss_low",
+    camera=Camera("flat", -120.5, 12.25, 1.5, 0.125, -3.5, 4.25),
+    selection=Selection("globe", "lasso", ((170.0, -10.0), (190.0, -10.0), (180.0, 5.0))),
+    place="36695e9b18a38f38b075",
+    panel_params=(("labels", "abc"), ("with", "another table")),
+)
 
 
-def test_an_address_holds_all_of_it() -> None:
+def test_state_round_trips_through_the_address() -> None:
     params = to_params(SHOWN)
-    assert set(params) <= GLOBE
+    assert set(params) <= GLOBE_PARAMS
     assert from_params(params) == (SHOWN, ())
 
 
-def test_what_is_usual_is_not_said() -> None:
+def test_defaults_are_left_out() -> None:
     assert to_params(GlobeView()) == {}
     assert from_params({}) == (GlobeView(), ())
 
 
 @pytest.mark.parametrize("rows", [("", 15_000.0), ("one vector", 0.0), ("one~two", 7.5)])
-def test_models_and_scales_of_any_name(rows: tuple[str, float]) -> None:
+def test_any_model_name_and_gsd_round_trips(rows: tuple[str, float]) -> None:
     shown = GlobeView(model=rows[0], gsd_m=rows[1])
     assert from_params(to_params(shown))[0] == shown
 
 
-def test_a_click_is_no_area_but_a_place() -> None:
+def test_a_click_is_not_written_as_an_area() -> None:
     assert "area" not in to_params(GlobeView(selection=Selection("globe", "click", ((1.0, 2.0),), 1, (5,))))
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("cam", "g,1"), ("cam", "g,nan,0,1"), ("cam", "q,0,0,1"), ("cam", "g,0,91,1"), ("cam", "g,0,0,inf"), ("area", "xx"), ("area", "gl!"),
-        ("area", "gl" + "A" * 30_000), ("by", "../../etc"), ("by", "painted"), ("by", "column:a b"), ("table", "a\0b"), ("place", "x" * 300),
+        ("cam", "g,1"),
+        ("cam", "g,nan,0,1"),
+        ("cam", "q,0,0,1"),
+        ("cam", "g,0,91,1"),
+        ("cam", "g,0,0,inf"),
+        ("area", "xx"),
+        ("area", "gl!"),
+        ("area", "gl" + "A" * 30_000),
+        ("by", "../../etc"),
+        ("by", "painted"),
+        ("by", "column:a b"),
+        ("table", "a\0b"),
+        ("place", "x" * 300),
         ("rows", "x" * 300),
     ],
-)  # fmt: skip
-def test_what_cannot_be_meant_is_left_out_with_a_sentence(name: str, text: str) -> None:
-    found, left_out = from_params({name: text})
-    assert found == GlobeView()
-    assert len(left_out) == 1 and left_out[0].startswith(f'"{name}" in the link was ignored. ')
+)
+def test_invalid_values_are_ignored_and_reported(name: str, text: str) -> None:
+    view, ignored = from_params({name: text})
+    assert view == GlobeView()
+    assert len(ignored) == 1 and ignored[0].startswith(f'"{name}" in the link was ignored. ')
 
 
-@given(st.dictionaries(st.sampled_from(sorted(GLOBE)), st.text(max_size=60)))
-def test_nothing_in_a_link_raises(params: Mapping[str, str]) -> None:
+@given(st.dictionaries(st.sampled_from(sorted(GLOBE_PARAMS)), st.text(max_size=60)))
+def test_no_link_raises(params: Mapping[str, str]) -> None:
     found, _ = from_params(params)
     assert from_params(to_params(found))[0] == found
 
 
-def test_a_lasso_of_two_thousand_corners_still_fits() -> None:
+def test_a_lasso_of_two_thousand_vertices_fits() -> None:
     ring = tuple((n / 10.0, 10.0 if n % 2 else -10.0) for n in range(2000))
     shown = GlobeView(selection=Selection("plane", "lasso", ring))
     found, left_out = from_params({"area": "pl" + encode_polygon(ring)})
@@ -69,7 +85,7 @@ def test_a_lasso_of_two_thousand_corners_still_fits() -> None:
     assert to_params(shown)["area"].startswith("pl")
 
 
-def test_notes_are_short_and_printable() -> None:
+def test_panel_texts_are_short_and_printable() -> None:
     found, _ = from_params(dict.fromkeys(PANEL_PARAMS, "x" * 1000))
     assert all(len(text) == 400 for _, text in found.panel_params)
     assert from_params({"labels": "a\x07b"})[0].panel_params == ()

@@ -17,10 +17,40 @@ FILES = [
 ]
 
 FIRST = {
-    "markdown", "caption", "error", "warning", "info", "success", "toast", "title", "subheader", "badge", "spinner", "status", "metric",
-    "button", "download_button", "link_button", "expander", "popover", "checkbox", "toggle", "radio", "pills", "segmented_control", "selectbox",
-    "multiselect", "slider", "select_slider", "number_input", "text_input", "text_area", "file_uploader", "form_submit_button", "dialog",
-}  # fmt: skip
+    "markdown",
+    "caption",
+    "error",
+    "warning",
+    "info",
+    "success",
+    "toast",
+    "title",
+    "subheader",
+    "badge",
+    "spinner",
+    "status",
+    "metric",
+    "button",
+    "download_button",
+    "link_button",
+    "expander",
+    "popover",
+    "checkbox",
+    "toggle",
+    "radio",
+    "pills",
+    "segmented_control",
+    "selectbox",
+    "multiselect",
+    "slider",
+    "select_slider",
+    "number_input",
+    "text_input",
+    "text_area",
+    "file_uploader",
+    "form_submit_button",
+    "dialog",
+}
 """Methods whose first argument is rendered as Markdown."""
 
 SECOND = {"metric", "progress"}
@@ -43,7 +73,7 @@ SAFE = {
     "_distance",
     "_count",
     "_memory",
-    "_progress",
+    "_progress_text",
     "imagery_here",
     "not_allowed",
 }
@@ -77,9 +107,12 @@ OURS = {
     "ui/learn/overview.py": {"board.code", "count", "lesson.minutes", "mark", "number"},
     "ui/learn/tour.py": {"at", "lab", "label", "step.do", "step.notice"},
 }
-"""Names that hold a number or words of our own: whoever adds one has looked at where it comes from."""
+"""Names that hold a number or our own words. Check where the value comes from before adding one."""
 
-HOSTILE = "![x](http://127.0.0.1:9/p.png) <img src=x onerror=a()> [a](javascript:b) `c` $d$ :red[e] **f** https://evil.example &#33;[g](h) me@evil.example"
+HOSTILE = (
+    "![x](http://127.0.0.1:9/p.png) <img src=x onerror=a()> [a](javascript:b) `c` $d$ :red[e] **f** "
+    "https://evil.example &#33;[g](h) me@evil.example"
+)
 
 
 def shown_by(call: ast.Call) -> Iterator[ast.expr]:
@@ -157,7 +190,7 @@ def unescaped(text: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_is_shown_is_ours_a_number_or_escaped(path: Path):
+def test_shown_text_is_ours_a_number_or_escaped(path: Path):
     found = unescaped(path.read_text(), str(path.relative_to(ROOT)))
     assert not found, "wrap what came from outside in ui.shell.escaping.plain"
 
@@ -165,16 +198,24 @@ def test_what_is_shown_is_ours_a_number_or_escaped(path: Path):
 @pytest.mark.parametrize(
     "line",
     [
-        "st.error(str(problem))", "st.caption(f'**{entry.title}**')", "st.button(name)", "st.button('Go', help=entry.credit)",
-        "st.radio('One', names)", "st.image(picture, caption=key)", "st.progress(0.5, text=job.title)", "st.markdown('a' + key)",
-        "st.metric('Model', model)", "st.caption(', '.join(names))", "st.expander(f'{name:>20}')",
+        "st.error(str(problem))",
+        "st.caption(f'**{entry.title}**')",
+        "st.button(name)",
+        "st.button('Go', help=entry.credit)",
+        "st.radio('One', names)",
+        "st.image(picture, caption=key)",
+        "st.progress(0.5, text=job.title)",
+        "st.markdown('a' + key)",
+        "st.metric('Model', model)",
+        "st.caption(', '.join(names))",
+        "st.expander(f'{name:>20}')",
     ],
-)  # fmt: skip
-def test_the_search_finds_what_is_not_escaped(line):
+)
+def test_unescaped_text_is_detected(line):
     assert unescaped(line, "x.py")
 
 
-def test_escaped_text_is_shown_as_it_is():
+def test_escaped_text_is_displayed_literally():
     line = plain(HOSTILE)
     assert re.sub(r"\\([^\w\s])", r"\1", line).replace("\u2060", "") == HOSTILE
 
@@ -183,10 +224,19 @@ def test_escaped_text_is_shown_as_it_is():
     ("text", "shown"),
     [
         ("gsd_m < 1 AND centre_lat > 5", r"gsd_m \< 1 AND centre_lat > 5"),
-        ("# heading", r"\# heading"), ("> quotation", r"\> quotation"), ("- item", r"\- item"), ("1. item", "1\u2060. item"),
-        ("a\n\n    code\n\n# b", "a code # b"), ("_it_", r"\_it\_"), ("a_b", "a_b"), ("left\u202egpj.exe", "leftgpj.exe"),
-        ("http://x.y", "http\u2060\\://x.y".replace("\\", "")), (12, "12"), ("a | b ~~c~~", r"a \| b \~\~c\~\~"), ("::name", r"\::name"),
+        ("# heading", r"\# heading"),
+        ("> quotation", r"\> quotation"),
+        ("- item", r"\- item"),
+        ("1. item", "1\u2060. item"),
+        ("a\n\n    code\n\n# b", "a code # b"),
+        ("_it_", r"\_it\_"),
+        ("a_b", "a_b"),
+        ("left\u202egpj.exe", "leftgpj.exe"),
+        ("http://x.y", "http\u2060\\://x.y".replace("\\", "")),
+        (12, "12"),
+        ("a | b ~~c~~", r"a \| b \~\~c\~\~"),
+        ("::name", r"\::name"),
     ],
-)  # fmt: skip
-def test_what_begins_something_in_markdown_does_not(text, shown):
+)
+def test_markdown_syntax_is_escaped(text, shown):
     assert plain(text).replace("\\:", ":") == shown.replace("\\:", ":")

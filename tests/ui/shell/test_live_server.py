@@ -1,4 +1,4 @@
-"""A real server, as `make app HOST=0.0.0.0` starts it with a password: what it tells strangers, and whom it calls."""
+"""A real server with a password, as `make app HOST=0.0.0.0` starts it: access, and outgoing connections."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from benchmarks._visitor import XSRF, Visitor
 from tests.conftest import ROOT
 from ui.shell import permissions
 from ui.shell.login import COOKIE
-from ui.shell.upload_quota import MOST_BYTES
+from ui.shell.upload_quota import MAX_BYTES
 
 PASSWORD = "a password of the owner"
 START_S = 120
 STRACE = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o"]
 TO = re.compile(
-    r"(connect|sendto|sendmsg|sendmmsg)\(.*?sa_family=(AF_INET6?).*?(?:inet_addr\(\"([^\"]+)\"\)|inet_pton\(AF_INET6, \"([^\"]+)\"\))"
+    r"(connect|sendto|sendmsg|sendmmsg)\(.*?sa_family=(AF_INET6?).*?"
+    r"(?:inet_addr\(\"([^\"]+)\"\)|inet_pton\(AF_INET6, \"([^\"]+)\"\))"
 )
 
 
@@ -41,8 +42,8 @@ class Server:
     trace: Path | None
 
 
-def called(trace: Path) -> set[str]:
-    """The addresses outside this machine that a traced process called."""
+def outgoing_addresses(trace: Path) -> set[str]:
+    """The addresses outside this machine that a traced process contacted."""
     found = {match[3] or match[4] for match in TO.finditer(trace.read_text(errors="replace"))}
     return {
         address
@@ -70,24 +71,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "--server.headless=true",
     ]
     environment = {
-        **os.environ, "EARTH_MAE_JOBS": str(folder / "jobs"), "EARTH_MAE_RUNS": str(folder / "runs"), permissions.PASSWORD_VARIABLE: PASSWORD,
+        **os.environ,
+        "EARTH_MAE_JOBS": str(folder / "jobs"),
+        "EARTH_MAE_RUNS": str(folder / "runs"),
+        permissions.PASSWORD_VARIABLE: PASSWORD,
         "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    }
     with (folder / "log.txt").open("wb") as log:
-        whole = [*STRACE, str(trace), *command] if trace else command
+        traced_command = [*STRACE, str(trace), *command] if trace else command
         process = subprocess.Popen(
-            whole, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            traced_command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
             await_health(process, port, folder / "log.txt")
             yield Server(port, trace)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # the tracer and what it traces
+            os.killpg(process.pid, signal.SIGKILL)  # strace and the server
             process.wait(60)
 
 
 def traceable() -> bool:
-    """Whether this machine has strace, and lets it trace."""
+    """Whether strace is installed and permitted."""
     return (
         shutil.which("strace") is not None
         and subprocess.run(["strace", "-f", "--seccomp-bpf", "true"], capture_output=True).returncode == 0
@@ -106,7 +110,7 @@ def await_health(process: subprocess.Popen[bytes], port: int, log: Path) -> None
 
 
 def knock(port: int, **headers: str) -> int:
-    """Open a websocket as a page of some site would; gives the status of the answer."""
+    """Open a websocket as a page of any site could; return the status."""
     host = headers.pop("Host", f"127.0.0.1:{port}")
     link = socket.create_connection(("127.0.0.1", port), timeout=30)
     try:
@@ -119,7 +123,7 @@ def knock(port: int, **headers: str) -> int:
 
 
 def logged_in(port: int) -> dict[str, str]:
-    """The cookies of somebody who gave the password."""
+    """The cookies of a logged-in browser."""
     browser = Visitor.__new__(Visitor)
     browser.port, browser.cookies, browser.wait_s = port, {}, 60
     status, _ = browser.request(
@@ -132,7 +136,7 @@ def logged_in(port: int) -> dict[str, str]:
     return browser.cookies
 
 
-def test_strangers_get_nothing_and_the_password_opens_the_page(server: Server) -> None:
+def test_nothing_is_served_without_login(server: Server) -> None:
     stranger = Visitor.__new__(Visitor)
     stranger.port, stranger.cookies, stranger.wait_s = server.port, {}, 60
     script = re.search(
@@ -159,7 +163,7 @@ def test_strangers_get_nothing_and_the_password_opens_the_page(server: Server) -
         )
 
 
-def test_no_name_but_its_own_and_no_page_but_its_own_reach_it(server: Server) -> None:
+def test_foreign_hosts_and_origins_are_refused(server: Server) -> None:
     cookie = f"{COOKIE}={logged_in(server.port)[COOKIE]}"
     own = f"127.0.0.1:{server.port}"
     assert knock(server.port, Cookie=cookie, Origin=f"http://{own}") == 101
@@ -172,7 +176,7 @@ def test_no_name_but_its_own_and_no_page_but_its_own_reach_it(server: Server) ->
 
 
 def announce(visitor: Visitor, file_id: str, size_bytes: int) -> http.client.HTTPConnection:
-    """Start an upload of so many bytes as a field of a page does, and send none of them."""
+    """Announce an upload of this size, as a page does, without sending its bytes."""
     connection = http.client.HTTPConnection("127.0.0.1", visitor.port, timeout=2)
     connection.putrequest("PUT", f"/_stcore/upload_file/{visitor.session_id}/{file_id}")
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
@@ -187,8 +191,8 @@ def announce(visitor: Visitor, file_id: str, size_bytes: int) -> http.client.HTT
     return connection
 
 
-def test_uploads_have_a_total_on_any_page_and_no_visitor_clears_caches(server: Server) -> None:
-    size = MOST_BYTES * 3 // 8
+def test_uploads_are_limited_and_visitors_cannot_clear_caches(server: Server) -> None:
+    size = MAX_BYTES * 3 // 8
     with Visitor(server.port, cookies=logged_in(server.port)) as visitor, ExitStack() as open_uploads:
         visitor.run()
         assert visitor.put("small-1", "x.bin", bytes(1000)) == 204
@@ -207,21 +211,21 @@ def test_uploads_have_a_total_on_any_page_and_no_visitor_clears_caches(server: S
         assert visitor.run() < 60
 
 
-def test_a_tracer_would_see_a_call_to_an_outside_address(tmp_path: Path) -> None:
+def test_trace_shows_outgoing_connections(tmp_path: Path) -> None:
     if not traceable():
-        pytest.skip("strace is not here, or may not trace")
+        pytest.skip("strace is missing or not permitted")
     program = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(('8.8.8.8', 1))"
     trace = tmp_path / "trace.txt"
     subprocess.run([*STRACE, str(trace), sys.executable, "-c", program], capture_output=True)
-    assert called(trace) == {"8.8.8.8"}
+    assert outgoing_addresses(trace) == {"8.8.8.8"}
 
 
-def test_offline_is_true_from_the_start_on_and_under_foreign_origins(server: Server) -> None:
-    """The last test of this file: whatever the others did is in the trace too."""
+def test_server_makes_no_outgoing_connections(server: Server) -> None:
+    """Last test of this file, so the trace includes all the others."""
     if server.trace is None:
-        pytest.skip("strace is not here, or may not trace")
+        pytest.skip("strace is missing or not permitted")
     for origin in ("http://evil.example", "https://203.0.113.5", "null"):
         knock(server.port, Origin=origin)
     time.sleep(2)  # Streamlit would ask a service for this machine's address now
     assert server.trace.is_file()
-    assert called(server.trace) == set()
+    assert outgoing_addresses(server.trace) == set()

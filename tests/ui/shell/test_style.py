@@ -1,4 +1,4 @@
-"""The stylesheet is in the page before anything is drawn, and its colours can be read; pictures and headings keep the rules of a page."""
+"""The stylesheet is in the page's head, colours have contrast, pictures and headings are accessible."""
 
 import ast
 import re
@@ -35,16 +35,16 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize(("side", "base"), enumerate(("light", "dark")))
-def test_every_text_colour_can_be_read_on_every_ground(side, base):
+def test_text_colours_have_sufficient_contrast(side, base):
     theme = THEME[base]
-    grounds = [theme["backgroundColor"], theme["secondaryBackgroundColor"], *theme["sidebar"].values()]
+    backgrounds = [theme["backgroundColor"], theme["secondaryBackgroundColor"], *theme["sidebar"].values()]
     texts = [
         theme["textColor"],
         QUIET_TEXT[side],
         WARNING_TEXT[side],
         *(pair[side] for pair in CODE_COLOURS.values()),
     ]
-    assert [(text, ground) for text in texts for ground in grounds if contrast(text, ground) < 4.5] == []
+    assert [(text, ground) for text in texts for ground in backgrounds if contrast(text, ground) < 4.5] == []
     assert contrast(ON_PRIMARY[side], theme["primaryColor"]) >= 4.5
     assert contrast(theme["primaryColor"], theme["backgroundColor"]) >= 4.5
 
@@ -62,16 +62,16 @@ def client() -> TestClient:
     )
 
 
-def test_the_head_of_a_page_holds_the_stylesheet(client):
+def test_head_of_a_page_contains_the_stylesheet(client):
     answer = client.get("/page", headers={"Accept": "text/html"})
     assert answer.text == PAGE.replace("</head>", f"{STYLE}</head>")
     assert int(answer.headers["content-length"]) == len(answer.content) and "etag" not in answer.headers
 
 
-def test_what_is_no_page_passes_as_it_is(client):
+def test_other_responses_are_unchanged(client):
     assert client.get("/text").text == "</head>"
     assert client.get("/page", headers={"Accept": "*/*"}).text == PAGE, (
-        "packed by the server: not a page that a browser opens"
+        "compressed: not requested by a browser"
     )
     assert client.get("/nothing").status_code == 404
 

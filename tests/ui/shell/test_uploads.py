@@ -1,4 +1,4 @@
-"""What users lay in: checked, renamed, kept apart, found by its key alone."""
+"""Imagery uploaded for jobs: checked, renamed, separate per owner, found by its key only."""
 
 import io
 from pathlib import Path
@@ -12,13 +12,13 @@ from rasterio.transform import from_origin
 from core.engine.embedding.spec import EmbeddingSpec
 from core.geo import GeoError, TileSpec
 from ui.shell import jobs, uploads
-from ui.shell.uploads import UploadedImagery, UploadError, lay_in
+from ui.shell.uploads import UploadedImagery, UploadError, store_upload
 
 
 @pytest.fixture(autouse=True)
-def house(tmp_path, monkeypatch):
+def job_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "JOBS", tmp_path / "jobs")
-    monkeypatch.setattr(jobs, "keep", lambda: None)
+    monkeypatch.setattr(jobs, "start_queue", lambda: None)
 
 
 @pytest.fixture
@@ -37,28 +37,29 @@ def raster():
         return bytes(memory.read())
 
 
-def test_it_is_kept_under_a_name_of_our_own(raster):
+def test_upload_is_stored_under_a_generated_name(raster):
     owner = jobs.new_owner()
-    path = lay_in(owner, raster, "../../My <b>field</b> 2024.vrt")
+    path = store_upload(owner, raster, "../../My <b>field</b> 2024.vrt")
     assert path.suffix == ".tif"
-    assert path.name.startswith(
-        "b-2024-"
-    )  # what looks like a folder is none, what looks like markup is a dash
+    assert path.name.startswith("b-2024-")  # folders are removed, and markup becomes dashes
     assert path.resolve().is_relative_to(jobs.JOBS / owner)
-    assert lay_in(owner, raster, "../../My <b>field</b> 2024.vrt") == path
+    assert store_upload(owner, raster, "../../My <b>field</b> 2024.vrt") == path
     ref = uploads.ref_of(path)
     assert UploadedImagery().read(TileSpec(ref)).gsd == pytest.approx(10, rel=1e-3)
     assert UploadedImagery().keys() == ()
 
 
 def test_the_same_file_of_two_users_has_two_keys(raster):
-    one, other = lay_in(jobs.new_owner(), raster, "a.tif"), lay_in(jobs.new_owner(), raster, "a.tif")
+    one, other = (
+        store_upload(jobs.new_owner(), raster, "a.tif"),
+        store_upload(jobs.new_owner(), raster, "a.tif"),
+    )
     assert one.parent.name != other.parent.name
 
 
 @pytest.mark.parametrize("key", ["", "*", "..", "../*", "0" * 32, "g" * 32, "?" * 32])
-def test_a_key_that_is_none_opens_nothing(raster, key):
-    lay_in(jobs.new_owner(), raster, "a.tif")
+def test_invalid_keys_open_nothing(raster, key):
+    store_upload(jobs.new_owner(), raster, "a.tif")
     with pytest.raises(GeoError):
         UploadedImagery().entry(key)
 
@@ -66,23 +67,23 @@ def test_a_key_that_is_none_opens_nothing(raster, key):
 @pytest.mark.parametrize(
     "data", [b"", b"<VRTDataset/>", b"PK\x03\x04 zip", b"II*\0 cut short", b"\x89PNG\r\n\x1a\n no more"]
 )
-def test_what_is_no_picture_is_refused_and_leaves_nothing(data):
+def test_invalid_pictures_are_refused_and_not_stored(data):
     with pytest.raises(GeoError):
-        lay_in(jobs.new_owner(), data, "a.tif")
+        store_upload(jobs.new_owner(), data, "a.tif")
     assert not jobs.JOBS.exists() or not list(jobs.JOBS.rglob("*.tif"))
 
 
-def test_there_is_an_end_to_what_one_may_keep(monkeypatch):
-    monkeypatch.setattr(uploads, "MOST_BYTES", 1000)
+def test_size_of_all_uploads_is_limited(monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
     out = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(out, "PNG")
     with pytest.raises(UploadError, match="delete a table"):
-        lay_in(jobs.new_owner(), out.getvalue(), "a.png")
+        store_upload(jobs.new_owner(), out.getvalue(), "a.png")
 
 
-def test_a_table_knows_its_own_upload_and_it_goes_with_the_job(raster):
+def test_a_table_finds_its_upload_which_is_deleted_with_the_job(raster):
     owner = jobs.new_owner()
-    path = lay_in(owner, raster, "field.tif")
+    path = store_upload(owner, raster, "field.tif")
     job = jobs.start(owner, "field", EmbeddingSpec((str(path),), "", "mae_tiny", tile_px=32))
     assert uploads.ref_in(job.table, path.name) == uploads.ref_of(path)
     assert uploads.ref_in(job.table, "another.tif") is None
@@ -92,7 +93,7 @@ def test_a_table_knows_its_own_upload_and_it_goes_with_the_job(raster):
     assert not path.exists()
 
 
-def test_the_limit_that_a_field_states_holds_on_the_server_too():
+def test_stated_upload_limit_is_enforced():
     class Sent(io.BytesIO):
         size = 2**20 + 1
 

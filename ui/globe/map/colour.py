@@ -36,7 +36,8 @@ TITLES = {
     "column:product_id": "Picture",
 }
 NOTES = {
-    "appearance": "The first three principal components of the vectors as red, green and blue. Similar colours mean similar vectors.",
+    "appearance": "The first three principal components of the vectors as red, green and blue. "
+    "Similar colours mean similar vectors.",
     "groups": "k-means on the vectors, with the number of groups that has the highest silhouette score.",
     "similar": "Cosine similarity of each vector to that of the selected place. Brighter is more similar.",
 }
@@ -86,12 +87,14 @@ def encoded_colours(table: EmbeddingTable, by: str, place: int | None) -> Encode
             state.keep(_ENCODED, encoded)  # in session state, because the layer belongs to this session
         return encoded
     key = (table.fingerprint, by, place if by == "similar" else None)
-    return cached.shelf("colours", 24).once(key, lambda: encode(_layer(table, by, place)))
+    return cached.result_cache("colours", 24).get_or_compute(key, lambda: encode(_layer(table, by, place)))
 
 
 def clusters(table: EmbeddingTable, k: int | None = None) -> Clusters:
-    """Group a table's rows, once for all users; without `k` the silhouette score chooses the number of groups."""
-    return cached.shelf("clusters", 8).once((table.fingerprint, k), lambda: cluster(table, k))
+    """Group a table's rows, once for all users; without `k` the silhouette score chooses the number."""
+    return cached.result_cache("clusters", 8).get_or_compute(
+        (table.fingerprint, k), lambda: cluster(table, k)
+    )
 
 
 def encode(layer: Layer) -> EncodedLayer:
@@ -160,7 +163,7 @@ def _columns(table: EmbeddingTable) -> tuple[str, ...]:
                 names.append(name)
         return tuple(names)
 
-    return cached.shelf("colour columns", 16).once(table.fingerprint, find)
+    return cached.result_cache("colour columns", 16).get_or_compute(table.fingerprint, find)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -190,7 +193,10 @@ def _encode_categories(layer: Layer) -> EncodedLayer:
 
 
 def _encode_values(layer: Layer) -> EncodedLayer:
-    """Encode values as positions in a palette. Position 1 is grey for unknown values; the legend's colour ramp skips it."""
+    """Encode values as positions in a palette.
+
+    Position 1 is grey for unknown values; the legend's colour ramp skips it.
+    """
     assert layer.values is not None
     values = np.asarray(layer.values, np.float32)
     known = np.isfinite(values)

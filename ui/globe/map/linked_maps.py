@@ -37,7 +37,9 @@ FLY_ZOOM = 2.0
 EARTH_PX, STILL_PX = 2048, 512
 FAR_DEG, FAR_SHARE = 15.0, 0.05
 SELECTED_COLOUR, RING_COLOUR = "#ffffff", "#f0e442"
-WITHOUT_ROUTES = "Started with `streamlit run app.py`, the maps show no pictures on hover. Start with `make app` to see them."
+WITHOUT_ROUTES = (
+    "The maps show pictures on hover if the app is started with `make app` instead of `streamlit run app.py`."
+)
 _STILLS = "globe stills"
 
 
@@ -62,7 +64,7 @@ def earth(_: int = 0) -> bytes:
         picture.save(buffer, "JPEG", quality=82)
         return buffer.getvalue()
 
-    return cached.shelf("earth", 1).once(EARTH_PX, make)
+    return cached.result_cache("earth", 1).get_or_compute(EARTH_PX, make)
 
 
 def read_browser_events(data: MapData) -> None:
@@ -77,7 +79,7 @@ def read_browser_events(data: MapData) -> None:
 
 
 def _apply_selection(data: MapData, news: GlobeState) -> None:
-    """A click selects a place and keeps the lasso; a lasso or box selects rows; a click on empty space clears the selection."""
+    """Apply a click, which selects a place and keeps the lasso, or a new lasso, box or empty selection."""
     selection = news.selection
     assert selection is not None
     if selection.kind != "click":
@@ -115,7 +117,7 @@ def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
         legend=encoded.legend if encoded.legend.entries or encoded.legend.scale else None,
         basemap_url=asset_url("pictures", earth, "earth", "0.jpg"),
         thumbnail_url=asset_url("pictures", RowPictures(data.table), None, "{id}.jpg")
-        if routes.served()
+        if routes.has_routes()
         else None,
         selection=view.selection,
         camera=view.camera,
@@ -135,7 +137,8 @@ def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
 def nearest_row(data: MapData, click: Selection) -> int | None:
     """Return the row nearest to a click that hit no point.
 
-    It must be within 15 degrees on the globe, or within a twentieth of the width of the projection; otherwise None.
+    It must be within 15 degrees on the globe, or within a twentieth of the width of the projection; otherwise
+    None.
     """
     if not click.polygon:
         return None
@@ -179,8 +182,8 @@ def _stills(data: MapData, encoded: EncodedLayer, place: int | None) -> Still:
 def asset_url(
     kind: routes.Kind, payload: bytes | Callable[[int], bytes], name: str | None = "globe", end: str = ""
 ) -> str:
-    """Return the address of an asset: one of our routes, or a Streamlit media file if the app runs without them."""
-    if routes.served():
+    """Return the address of an asset: one of our routes, or a Streamlit media file if there are none."""
+    if routes.has_routes():
         shared = payload if callable(payload) or kind != "pictures" else _Still(payload)
         return f"/{kind}/{routes.share(state.session_id(), kind, shared, name=name)}{end and '/' + end}"
     content = payload(0) if callable(payload) else payload

@@ -25,7 +25,7 @@ from ui.shell.page import in_a_sentence
 
 SHOWN = 12
 YEAR = timedelta(days=365)
-OF_THE_RECIPE = ("model", "checkpoint_sha256", "pooling", "res_policy", "image_size")
+RECIPE_COLUMNS = ("model", "checkpoint_sha256", "pooling", "res_policy", "image_size")
 FINEST_M, COARSEST_M = 0.05, 5000.0
 
 
@@ -39,12 +39,14 @@ def draw(context: PanelContext) -> None:
 
     left, right = st.columns([1, 2.2], gap="large")
     with left, in_a_sentence():
-        asked = _question(context)
-    if asked is None:
+        request = _search_form(context)
+    if request is None:
         with right:
             st.info(
-                "**Click a place** on the globe or type its coordinates, choose dates and cloud cover, and search. Scenes of it appear here, "
-                "the least cloudy first. Only a window of the scene you choose is read, then reconstructed, embedded and compared with "
+                "**Click a place** on the globe or type its coordinates, choose dates and cloud cover, and "
+                "search. Scenes of it appear here, "
+                "the least cloudy first. Only a window of the scene you choose is read, then reconstructed, "
+                "embedded and compared with "
                 "the open table.",
                 icon=":material/satellite_alt:",
             )
@@ -52,33 +54,36 @@ def draw(context: PanelContext) -> None:
     chosen: SatelliteScene | None = None
     with right, in_a_sentence():
         with st.spinner("Searching the catalogue", show_time=True):
-            found = shown.find_scenes(asked)
+            found = shown.find_scenes(request)
         chosen = shown.choose(found)
     if chosen is None:
         return
     with left:
-        shown.chart(found, asked.query.lonlat, chosen.id)
+        shown.chart(found, request.query.lonlat, chosen.id)
     with in_a_sentence():
-        _ground(context, asked.query.lonlat, chosen)
+        _show_scene(context, request.query.lonlat, chosen)
 
 
 def _how_to_switch_on() -> None:
     """Say what this panel does and how to switch online access on."""
     st.info(
-        "**Online access is off, and nothing leaves this machine.** When it is on, this panel searches a public catalogue for the least "
-        "cloudy Sentinel-2 scenes of any place on Earth, reads only the window it needs, reconstructs it and embeds it.",
+        "**Online access is off, and nothing leaves this machine.** When it is on, this panel "
+        "searches a public catalogue for the least cloudy Sentinel-2 scenes of any place on "
+        "Earth, reads only the window it needs, reconstructs it and embeds it.",
         icon=":material/cloud_off:",
     )
     st.markdown("To switch it on, stop the app and start it again with")
     st.code(f"{online.SWITCH}=1 make app", language="bash")
     st.caption(
-        "The app then sends the place, dates and cloud cover of your search to the catalogue (Earth Search, or the one set in "
-        "`EARTH_MAE_STAC`), and requests for parts of the chosen scenes to the servers that host them. To allow it for a single command, "
+        "The app then sends the place, dates and cloud cover of your search to the catalogue (Earth Search, "
+        "or the one set in "
+        "`EARTH_MAE_STAC`), and requests for parts of the chosen scenes to the servers that host them. To "
+        "allow it for a single command, "
         "add `--online`: `python -m core scenes --help`."
     )
 
 
-def _question(context: PanelContext) -> Any:
+def _search_form(context: PanelContext) -> Any:
     """Let the user enter place, dates and cloud cover; return the last search, None before the first."""
     from core.geo.sources.scenes import SceneQuery, catalogue
     from ui.globe.panels.scenes import SceneRequest
@@ -116,7 +121,8 @@ def _parse_lonlat(text: str) -> tuple[float, float]:
         lon, lat = (float(part) for part in text.replace(";", ",").split(","))
     except ValueError as error:
         raise GeoError(
-            f"'{text[:40]}' is not a place. Enter longitude, then latitude, in degrees, for example 11.4, 47.3."
+            f"'{text[:40]}' is not a place. Enter longitude, then "
+            "latitude, in degrees, for example 11.4, 47.3."
         ) from error
     return lon, lat
 
@@ -132,18 +138,18 @@ def _current_point(context: PanelContext) -> tuple[float, float] | None:
     return round((lon + 180) % 360 - 180, 4), round(float(np.clip(lat, -90, 90)), 4)
 
 
-def _ground(context: PanelContext, lonlat: tuple[float, float], scene: Any) -> None:
+def _show_scene(context: PanelContext, lonlat: tuple[float, float], scene: Any) -> None:
     """Read the window of a scene around the place; reconstruct, embed, compare and save it."""
     from ui.globe.panels import scenes as shown
 
     assets = {asset.key: asset for asset in scene.assets}
     best = scene.asset().key
-    one, two, three = st.columns([1, 1, 2], vertical_alignment="bottom", gap="medium")
-    name = one.selectbox(
+    left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom", gap="medium")
+    name = left.selectbox(
         "Raster", list(assets), index=list(assets).index(best), key=f"anywhere raster {scene.id}"
     )
     first = max(assets[name].gsd_m or 10.0, FINEST_M)
-    gsd_m = two.number_input(
+    gsd_m = middle.number_input(
         "Metres per pixel",
         FINEST_M,
         COARSEST_M,
@@ -151,10 +157,11 @@ def _ground(context: PanelContext, lonlat: tuple[float, float], scene: Any) -> N
         key=f"anywhere gsd {scene.id} {name}",
         format="%.4g",
     )
-    three.toggle(
-        "Save places in my own table", key=state.widget("anywhere keep", True),
-        help="Each place becomes a row with its vector, window and acquisition time. The table is in the list of tables.",
-    )  # fmt: skip
+    right.toggle(
+        "Save places in my own table",
+        key=state.widget("anywhere keep", True),
+        help="Each place becomes a row with its vector, window and acquisition time, in a table of your own.",
+    )
     source = cached.catalogue().source(NAME)
     assert isinstance(source, OnlineSource)
     listed = scene.listed(name)
@@ -165,10 +172,11 @@ def _ground(context: PanelContext, lonlat: tuple[float, float], scene: Any) -> N
         tile = cached.ground(view.tile, side)
     place.show_reconstruction_of(view)
     st.caption(
-        f"{plain(scene.id)}, {plain(shown.day(scene))}, {plain(shown.cloud(scene))}. {plain(_cost(source, listed.entry.key))} "
+        f"{plain(scene.id)}, {plain(shown.day(scene))}, {plain(shown.cloud(scene))}. "
+        f"{plain(_cost(source, listed.entry.key))} "
         f"From the command line: python -m core embed stac:{plain(scene.address)} --online --out DIR"
     )
-    _alike(context, view, side, tile, source)
+    _similar_places(context, view, side, tile, source)
 
 
 def _cost(source: OnlineSource, key: str) -> str:
@@ -180,22 +188,24 @@ def _cost(source: OnlineSource, key: str) -> str:
     return f"{read / 1e6:,.2f} MB of this file's {whole / 1e6:,.2f} MB have been read ({read / whole:.1%})."
 
 
-def _alike(context: PanelContext, view: PageView, side: int, tile: Any, source: OnlineSource) -> None:
-    """Show the rows of the open table that are most similar to the place, and save the place in the user's table."""
+def _similar_places(
+    context: PanelContext, view: PageView, side: int, tile: Any, source: OnlineSource
+) -> None:
+    """Show the rows of the open table most similar to the place, and save the place in the user's table."""
     from core.engine.embedding.places import default_recipe, embed_place
 
     source_key = view.tile.ref.key
-    like = {name: context.table.columns[name][0].as_py() for name in OF_THE_RECIPE}
+    recipe = {name: context.table.columns[name][0].as_py() for name in RECIPE_COLUMNS}
     header, entry = source.header(source_key), source.entry(source_key)
 
     def embed(recipe: dict[str, Any]) -> Any:
         key = (view.tile, side, tuple(recipe.items()))
-        return cached.shelf("places embedded", 128).once(
+        return cached.result_cache("places embedded", 128).get_or_compute(
             key, lambda: embed_place(recipe, tile, header, entry)
         )
 
     try:
-        embedded = embed(like)
+        embedded = embed(recipe)
     except InputError as problem:
         st.caption(f":orange[:material/info:] {plain(problem)}")
         embedded = embed(default_recipe())
@@ -209,9 +219,10 @@ def _alike(context: PanelContext, view: PageView, side: int, tile: Any, source: 
         scale = context.table.columns["gsd_m"][0].as_py()
         if scale and not 0.5 <= scale / tile.gsd <= 2:
             st.caption(
-                f":orange[:material/info:] The table's tiles have {metres(scale)} per pixel, so they cover far more or less ground."
+                f":orange[:material/info:] The table's tiles have {metres(scale)} per pixel, so they cover "
+                "far more or less ground."
             )
         if clicked is not None:
             api.select_place(clicked)
-    if state.said("anywhere keep", True):
+    if state.widget_value("anywhere keep", True):
         saved_places.save_place(embedded)

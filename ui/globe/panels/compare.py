@@ -1,4 +1,4 @@
-"""The panel "Compare": two networks on the same places, with a second pair of maps and the agreement of neighbours."""
+"""The panel "Compare": two networks on the same places, with a second pair of maps, and their agreement."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from ui.shell import cached
 from ui.shell.escaping import plain
 
 NEIGHBOURS, SHOWN, STRIP = 20, 8, 8
-MOST_PLACES, MOST_NAMED = 12_000, 6
-TWIN, TWIN_PX = "twin", 420
+MAX_PLACES, MAX_NAMED = 12_000, 6
+SECOND, SECOND_PX = "twin", 420
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Agreement of two tables: `pairs` of rows, `overlap` (m,) of neighbours, linear CKA, and a layer (n,) for the first."""
+    """Agreement of two tables: `pairs` of rows, `overlap` (m,) of neighbours, linear CKA, a layer (n,)."""
 
     pairs: SamePlaces
     overlap: NDArray[np.float64]
@@ -55,9 +55,9 @@ def draw(context: PanelContext) -> None:
         st.markdown(sentence(context, other, found))
         _extremes(context, found)
     with right:
-        _twin(context, other, found)
+        _second_maps(context, other, found)
     if context.place is not None:
-        _beside(context, other, found, context.place)
+        _neighbours_of_both(context, other, found, context.place)
     values = found.layer.values
     assert values is not None
     columns = {"neighbour_overlap": values}
@@ -72,7 +72,7 @@ def draw(context: PanelContext) -> None:
 
 
 def _choose(context: PanelContext) -> MapData | None:
-    """Return the table, or another model of this table, to compare with; None, with a hint, if there is none."""
+    """Return the table, or another model of this table, to compare with; show a hint if there is none."""
     known, here = tables.available_tables(), " and ".join(context.table.models)
     every = {
         f"{model} · {name}": (name, model)
@@ -85,13 +85,15 @@ def _choose(context: PanelContext) -> MapData | None:
     }
     apart = [label for label in every if label not in choices]
     why = (
-        f"Not listed because they share fewer than three places at the same scale with this table: {', '.join(apart[:MOST_NAMED])}."
+        "Not listed because they share fewer than three places at the same scale with this table: "
+        f"{', '.join(apart[:MAX_NAMED])}."
         if apart
         else ""
     )
     if not choices:
         st.info(
-            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** (the next tab) accepts several "
+            "To compare two networks, embed the same imagery with each, at the same scale. **My imagery** "
+            "(the next tab) accepts several "
             f"models at once, and so does `python -m core embed --model A B`. {plain(why)}",
             icon=":material/compare:",
         )
@@ -121,7 +123,7 @@ def _shared(context: PanelContext, path: Path, model: str) -> int:
         rows = tables.rows_of(other, model, 0.0)
         return len(pairs_of(context.table, other if rows is None else other.take(rows)).a)
 
-    return cached.shelf("shared places", 64).once(
+    return cached.result_cache("shared places", 64).get_or_compute(
         (context.table.fingerprint, other.fingerprint, model), count
     )
 
@@ -135,13 +137,16 @@ def _models(path: Path) -> tuple[str, ...]:
 
 
 def agreement(context: PanelContext, other: MapData) -> Agreement:
-    """Pair the places of two tables and compare their neighbours, once for all users. Raises TableError for too few places."""
+    """Pair the places of two tables and compare their neighbours, once for all users.
+
+    Raises TableError for too few places.
+    """
 
     def find() -> Agreement:
         pairs = same_places(context.table, other.table)
         shared = len(pairs.a)
-        if shared > MOST_PLACES:
-            keep = np.sort(np.random.default_rng(0).choice(shared, MOST_PLACES, replace=False))
+        if shared > MAX_PLACES:
+            keep = np.sort(np.random.default_rng(0).choice(shared, MAX_PLACES, replace=False))
             pairs = SamePlaces(pairs.a[keep], pairs.b[keep])
         k = min(NEIGHBOURS, len(pairs.a) - 1)
         one, two = context.table.unit_rows(pairs.a), other.table.unit_rows(pairs.b)
@@ -149,7 +154,7 @@ def agreement(context: PanelContext, other: MapData) -> Agreement:
         values = np.full(len(context.table), np.nan, np.float32)
         values[pairs.a] = overlap
         values.flags.writeable = False
-        note = f"Share of each place's {k} nearest neighbours that both networks have in common. Grey: not in both tables."
+        note = f"Share of {k} nearest neighbours that both networks have in common. Grey: not in both tables."
         layer = Layer(
             "Agreement of neighbours",
             values=values,
@@ -159,7 +164,9 @@ def agreement(context: PanelContext, other: MapData) -> Agreement:
         )
         return Agreement(pairs, overlap, linear_cka(one, two), layer, shared)
 
-    return cached.shelf("agreement", 8).once((context.table.fingerprint, other.table.fingerprint), find)
+    return cached.result_cache("agreement", 8).get_or_compute(
+        (context.table.fingerprint, other.table.fingerprint), find
+    )
 
 
 def sentence(context: PanelContext, other: MapData, found: Agreement) -> str:
@@ -168,8 +175,10 @@ def sentence(context: PanelContext, other: MapData, found: Agreement) -> str:
     k = min(NEIGHBOURS, m - 1)
     sampled = f" (a sample of {m:,} was compared)" if found.shared > m else ""
     return (
-        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for {plain(' and '.join(context.table.models))} and for "
-        f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared places{sampled}; two unrelated networks would "
+        f"**{found.overlap.mean():.0%}** of a place's {k} nearest places are the same for "
+        f"{plain(' and '.join(context.table.models))} and for "
+        f"{plain(' and '.join(other.table.models))}, on average over {found.shared:,} shared "
+        f"places{sampled}; two unrelated networks would "
         f"share {k / (m - 1):.1%}. Linear CKA: **{found.cka:.2f}** (maximum 1)."
     )
 
@@ -187,7 +196,7 @@ def _extremes(context: PanelContext, found: Agreement) -> None:
             api.select_place(clicked)
 
 
-def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
+def _second_maps(context: PanelContext, other: MapData, found: Agreement) -> None:
     """Show the other network's maps with the same colours, camera, selection and selected place."""
     st.markdown(f"## Second maps: {plain(' and '.join(other.table.models))}")
     a, b = found.pairs.a, found.pairs.b
@@ -198,16 +207,16 @@ def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
         if inside.any()
         else found.overlap.astype(np.float32)
     )
-    made = encode(replace(found.layer, values=values, note=""))
-    points = cached.shelf("twins", 8).once(
+    encoded = encode(replace(found.layer, values=values, note=""))
+    points = cached.result_cache("twins", 8).get_or_compute(
         (context.table.fingerprint, other.table.fingerprint),
         lambda: encode_points(lonlat=lonlat if np.isfinite(lonlat).all(axis=1).any() else None, xy=plane),
     )
-    told = globe_news(TWIN)
+    events = globe_news(SECOND)
     points_url = linked_maps.asset_url("points", points, "twin points")
-    if told.selection is not None and told.selected_on == points_url:
-        _take(found, plane, told.selection)
-    now = globe_view()
+    if events.selection is not None and events.selected_on == points_url:
+        _apply_selection(found, plane, events.selection)
+    view = globe_view()
     rings = (
         [
             Ring(int(at), linked_maps.SELECTED_COLOUR, "selected place")
@@ -218,37 +227,38 @@ def _twin(context: PanelContext, other: MapData, found: Agreement) -> None:
     )
     linked_globe(
         points_url,
-        colours_url=linked_maps.asset_url("colours", made.colours, "twin colours"),
-        palette=made.palette,
-        legend=Legend("Agreement of neighbours", (), made.legend.scale),
+        colours_url=linked_maps.asset_url("colours", encoded.colours, "twin colours"),
+        palette=encoded.palette,
+        legend=Legend("Agreement of neighbours", (), encoded.legend.scale),
         basemap_url=linked_maps.asset_url("pictures", linked_maps.earth, "earth", "0.jpg"),
-        selection=now.selection if now.selection is not None and now.selection.side == "globe" else None,
-        camera=now.camera and replace(now.camera, x=None, y=None, plane_zoom=None),
+        selection=view.selection if view.selection is not None and view.selection.side == "globe" else None,
+        camera=view.camera and replace(view.camera, x=None, y=None, plane_zoom=None),
         rings=rings,
-        height_px=TWIN_PX,
+        height_px=SECOND_PX,
         label=f"{len(a):,} shared places",
         report_camera=False,
-        key=TWIN,
+        key=SECOND,
     )
     st.caption(
-        "A lasso on either globe selects on both. With a selection, the second maps show only the selected places in colour."
+        "A lasso on either globe selects on both. With a selection, the second maps show only the selected "
+        "places in colour."
     )
 
 
-def _take(found: Agreement, plane: NDArray[np.float32], told: Selection) -> None:
-    """A click selects a place; a lasso on the globe becomes the page's selection; one on the projection rings the places."""
+def _apply_selection(found: Agreement, plane: NDArray[np.float32], selection: Selection) -> None:
+    """Apply what was selected on the second maps: a place, the page's selection, or rings around places."""
     a = found.pairs.a
-    if told.kind == "click":
-        if told.ids and told.ids[0] < len(a):
-            api.select_place(int(a[told.ids[0]]), fly=False)
-    elif told.side == "globe" or told.kind == "none":
-        set_globe_view(replace(globe_view(), selection=None if told.kind == "none" else told))
+    if selection.kind == "click":
+        if selection.ids and selection.ids[0] < len(a):
+            api.select_place(int(a[selection.ids[0]]), fly=False)
+    elif selection.side == "globe" or selection.kind == "none":
+        set_globe_view(replace(globe_view(), selection=None if selection.kind == "none" else selection))
         api.request_rerun()
     else:
-        api.ring_rows(a[contains(told.polygon, *plane.T)].tolist())
+        api.ring_rows(a[contains(selection.polygon, *plane.T)].tolist())
 
 
-def _beside(context: PanelContext, other: MapData, found: Agreement, row: int) -> None:
+def _neighbours_of_both(context: PanelContext, other: MapData, found: Agreement, row: int) -> None:
     """Show the nearest neighbours of the selected place in each network."""
     at = np.flatnonzero(found.pairs.a == row)
     if not len(at):

@@ -1,4 +1,4 @@
-"""Downloads of values for the rows shown, as GeoParquet, GeoJSON or COG, computed when the button is pressed."""
+"""Downloads of values for the rows shown, as GeoParquet, GeoJSON or COG, computed on request."""
 
 from __future__ import annotations
 
@@ -39,9 +39,18 @@ def downloads(
             too_many = title == "GeoJSON" and len(context.table) > GEOJSON_ROWS
             content = partial(_content, write, context.table, raster if title == "COG" else columns, metadata)
             st.download_button(
-                plain(title), content, f"{_file(name)}.{end}", kind, key=f"{key} {title}", icon=":material/download:", on_click="ignore", disabled=too_many,
-                help=f"Up to {GEOJSON_ROWS:,} rows. Use GeoParquet." if too_many else plain(what[0].upper() + what[1:] + "."),
-            )  # fmt: skip
+                plain(title),
+                content,
+                f"{_file(name)}.{end}",
+                kind,
+                key=f"{key} {title}",
+                icon=":material/download:",
+                on_click="ignore",
+                disabled=too_many,
+                help=f"Up to {GEOJSON_ROWS:,} rows. Use GeoParquet."
+                if too_many
+                else plain(what[0].upper() + what[1:] + "."),
+            )
 
 
 def _content(write: Any, table: EmbeddingTable, columns: Columns, about: Mapping[str, Any]) -> bytes:

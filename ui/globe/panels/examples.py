@@ -17,7 +17,10 @@ class Examples:
     less: tuple[str, ...] = ()
 
     def with_row(self, name: str, sign: str) -> Examples:
-        """Add an example, moving it from the other side if needed. Raises SearchError if the address would be too long."""
+        """Add an example, moving it from the other side if needed.
+
+        Raises SearchError if the address would be too long.
+        """
         cleared = self.without(name)
         grown = (
             replace(cleared, more=(*cleared.more, name))
@@ -26,7 +29,8 @@ class Examples:
         )
         if len(grown.to_text()) > MAX_PARAM_CHARS:
             raise SearchError(
-                f"A link can hold at most {len(self.more) + len(self.less)} examples. Remove one first, or use the Label tab for many."
+                f"A link can hold at most {len(self.more) + len(self.less)} examples. Remove one first, or "
+                "use the Label tab for many."
             )
         return grown
 
@@ -46,7 +50,10 @@ class Examples:
 
     @classmethod
     def from_text(cls, text: str, table: EmbeddingTable) -> Examples:
-        """Parse the address parameter. Names that are not rows of the table, or have no usable vector, are ignored."""
+        """Parse the address parameter.
+
+        Names that are not rows of the table, or have no usable vector, are ignored.
+        """
         kind, _, names = text.partition(":")
         found: dict[str, list[str]] = {"+": [], "-": []}
         for word in names.split() if kind == "rows" else ():

@@ -1,4 +1,4 @@
-"""The panel "Find": search by name, coordinates, picture, part of a tile, selection, examples or an SQL condition."""
+"""The panel "Find": search by place name, picture, part of a tile, selection, examples or SQL condition."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def by_place(context: PanelContext) -> Query | None:
     )
     if not text.strip():
         st.caption(
-            "24,000 towns and all countries, in many languages and scripts. The search is offline. Names: GeoNames, CC BY 4.0."
+            "24,000 towns and all countries, in many languages and scripts. The search is offline. Names: "
+            "GeoNames, CC BY 4.0."
         )
         return None
     places = find_places(text)
@@ -215,9 +216,13 @@ def _answer(context: PanelContext, query: Query) -> None:
     one, two, three, four = st.columns([1, 1.3, 1.2, 1.5], vertical_alignment="bottom")
     count = one.selectbox("Results", COUNTS, key=state.widget("find count", COUNTS[0]))
     diversity = two.slider(
-        "Diversity", 0.0, 0.9, step=0.1, key=state.widget("find diversity", 0.0),
+        "Diversity",
+        0.0,
+        0.9,
+        step=0.1,
+        key=state.widget("find diversity", 0.0),
         help="0 gives the most similar places. Higher values give places that also differ from each other.",
-    )  # fmt: skip
+    )
     limits = {
         "Everywhere": None,
         **({IN_SELECTION: context.selected} if len(context.selected) else {}),
@@ -246,7 +251,8 @@ def _answer(context: PanelContext, query: Query) -> None:
     same = int(found.duplicate.sum())
     doubled = f" {same} of them are duplicates of the query or of a better result." if same else ""
     st.caption(
-        f"The numbers are cosine similarities. Yellow rings mark the places on the maps.{doubled} {plain(found.note)}"
+        f"The numbers are cosine similarities. Yellow rings mark the places on the maps.{doubled} "
+        f"{plain(found.note)}"
     )
     st.download_button(
         "CSV",
@@ -286,7 +292,7 @@ def _similarity(context: PanelContext, query: Query) -> Layer:
             limits=(low, max(high, low + 1e-6)),
         )
 
-    return cached.shelf("likeness", 24).once(
+    return cached.result_cache("similarity to a query", 24).get_or_compute(
         (context.table.fingerprint, np.asarray(query.vector, np.float32).tobytes()), make
     )
 

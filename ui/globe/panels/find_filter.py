@@ -31,7 +31,8 @@ EXAMPLES = {
     ),
 }
 HELP = (
-    "Columns, numbers, 'text' and timestamps with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT and + - * / %. "
+    "Columns, numbers, 'text' and timestamps with = <> < <= > >=, BETWEEN, IN, LIKE, IS NULL, AND, OR, NOT "
+    "and + - * / %. "
     f"A subquery can aggregate one column, as in (SELECT max(gsd_m) FROM places): {', '.join(SUMMARIES)}."
 )
 
@@ -48,9 +49,13 @@ def draw(context: PanelContext) -> None:
                 api.take_rerun_request()
                 st.rerun()
     text = st.text_area(
-        "Condition (SQL WHERE clause)", key=state.widget("find filter", ""), height=80, max_chars=MAX_PARAM_CHARS - 10,
-        placeholder="centre_lat > 66.5 AND gsd_m < 10000", help=HELP,
-    )  # fmt: skip
+        "Condition (SQL WHERE clause)",
+        key=state.widget("find filter", ""),
+        height=80,
+        max_chars=MAX_PARAM_CHARS - 10,
+        placeholder="centre_lat > 66.5 AND gsd_m < 10000",
+        help=HELP,
+    )
     with st.expander("Columns of this table", icon=":material/table_rows:"):
         st.dataframe(
             {"column": list(columns), "meaning": [COLUMNS[name][1] for name in columns]}, hide_index=True
@@ -87,7 +92,8 @@ def draw(context: PanelContext) -> None:
     )
     if len(rows) > SHOWN:
         st.caption(
-            f"Showing {SHOWN} of them, spread evenly over the table. In the other searches, “Where” can limit results to these rows."
+            f"Showing {SHOWN} of them, spread evenly over the table. In the other searches, “Where” can "
+            "limit results to these rows."
         )
     downloads(
         context, "condition", {"meets": meets}, {"meets": meets}, {"condition": one_line}, key="find filter"
@@ -97,7 +103,7 @@ def draw(context: PanelContext) -> None:
 
 
 def limit(context: PanelContext) -> dict[str, NDArray[np.int64]]:
-    """Return the rows that match the last condition, as a limit for other searches; empty if there are none."""
+    """Return the rows that match the last condition, as a limit for other searches; {} if there are none."""
     text = state.recall(_LAST, "")
     if not text:
         return {}
@@ -117,7 +123,7 @@ def rows_of(context: PanelContext, text: str) -> NDArray[np.int64]:
         except FilterError as problem:
             raise FilterError(f"{problem} For example: {_example(context)}") from problem
 
-    return cached.shelf("conditions", 32).once((context.table.fingerprint, text), find)
+    return cached.result_cache("conditions", 32).get_or_compute((context.table.fingerprint, text), find)
 
 
 def _example(context: PanelContext) -> str:
@@ -135,4 +141,4 @@ def _filled(context: PanelContext) -> list[str]:
             if context.table.columns[name].null_count < len(context.table) and name in COLUMNS
         ]
 
-    return cached.shelf("filled columns", 16).once(context.table.fingerprint, find)
+    return cached.result_cache("filled columns", 16).get_or_compute(context.table.fingerprint, find)

@@ -1,4 +1,4 @@
-"""Search by an uploaded picture or a part of a tile, embedded with the same settings as the rows of the table."""
+"""Search by an uploaded picture or a part of a tile, embedded with the settings of the table's rows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,11 @@ def picture(context: PanelContext) -> ImageQuery | None:
     """Let the user upload a picture; return its vector and name."""
     left, right = st.columns([2, 1], vertical_alignment="bottom")
     file = left.file_uploader(
-        f"A GeoTIFF, PNG or JPEG of at most {UPLOAD_MB} MB; its central square is used", type=["tif", "tiff", "png", "jpg", "jpeg"],
-        max_upload_size=UPLOAD_MB, key="find upload",
-    )  # fmt: skip
+        f"A GeoTIFF, PNG or JPEG of at most {UPLOAD_MB} MB; its central square is used",
+        type=["tif", "tiff", "png", "jpg", "jpeg"],
+        max_upload_size=UPLOAD_MB,
+        key="find upload",
+    )
     gsd_m = right.number_input(
         "Metres per pixel, if the file does not state it",
         0.0,
@@ -46,7 +48,8 @@ def picture(context: PanelContext) -> ImageQuery | None:
     )
     if file is None:
         st.caption(
-            "The picture stays in this server's memory, and only its vector is kept. Nothing is sent to the internet."
+            "The picture stays in this server's memory, and only its "
+            "vector is kept. Nothing is sent to the internet."
         )
         return None
     content = uploads.content(file, UPLOAD_MB)
@@ -54,7 +57,7 @@ def picture(context: PanelContext) -> ImageQuery | None:
 
 
 def usual_row(table: EmbeddingTable) -> int:
-    """Return the first row with the most frequent GSD, for pictures without one; row 0 if no row has a GSD."""
+    """Return the first row with the most frequent GSD, for pictures without one; 0 if no row has a GSD."""
     column = table.columns["gsd_m"]
     most: list[dict[str, Any]] = pc.mode(column).to_pylist()
     return pc.index(column, most[0]["mode"]).as_py() if most else 0
@@ -91,7 +94,8 @@ def part(context: PanelContext) -> ImageQuery | None:
                         state.keep(_PART, (grid, at))
                         chosen = at
     st.caption(
-        f"Click a part. It is enlarged to a whole tile and embedded without its surroundings, so its pixels are {n:,} times finer "
+        "Click a part. It is enlarged to a whole tile and embedded without its surroundings, so its pixels "
+        f"are {n:,} times finer "
         "than those of the rows it is compared with."
     )
     if chosen is None:

@@ -18,12 +18,15 @@ from ui.shell import cached, state
 from ui.shell.escaping import plain
 
 SHOWN, TYPICAL = 24, 6
-MOST_GROUPS = 24
+MAX_GROUPS = 24
 AUTOMATIC = 0
 VIEWS = {
-    "groups": "Groups", "both": "Outliers: reconstruction loss", "low": "Outliers: low frequencies", "high": "Outliers: high frequencies",
+    "groups": "Groups",
+    "both": "Outliers: reconstruction loss",
+    "low": "Outliers: low frequencies",
+    "high": "Outliers: high frequencies",
     "density": "Outliers: distance to neighbours",
-}  # fmt: skip
+}
 BANDS: dict[str, Any] = {"both": "both", "low": "low", "high": "high"}
 
 
@@ -33,19 +36,27 @@ def draw(context: PanelContext) -> None:
     shown, count = _parse_param(api.panel_param("groups"))
     options = [name for name in VIEWS if name not in BANDS or _has_losses(context, name)]
     left, right = st.columns([2.2, 1], vertical_alignment="bottom")
-    shown = left.segmented_control(
-        "Show", options, format_func=VIEWS.__getitem__, required=True,
-        key=state.widget("groups way", shown if shown in options else "groups"),
-    ) or "groups"  # fmt: skip
+    shown = (
+        left.segmented_control(
+            "Show",
+            options,
+            format_func=VIEWS.__getitem__,
+            required=True,
+            key=state.widget("groups way", shown if shown in options else "groups"),
+        )
+        or "groups"
+    )
     if shown != "groups":
         api.set_panel_param("groups", shown)
         _show_outliers(context, shown)
         return
-    counts = [AUTOMATIC, *range(2, min(MOST_GROUPS, int(context.table.stored.usable.sum())) + 1)]
+    counts = [AUTOMATIC, *range(2, min(MAX_GROUPS, int(context.table.stored.usable.sum())) + 1)]
     count = right.selectbox(
-        "Number of groups", counts, key=state.widget("groups count", count if count in counts else AUTOMATIC),
+        "Number of groups",
+        counts,
+        key=state.widget("groups count", count if count in counts else AUTOMATIC),
         format_func=lambda n: "automatic (silhouette)" if n == AUTOMATIC else str(n),
-    )  # fmt: skip
+    )
     api.set_panel_param("groups", f"groups {count}" if count else "groups")
     with st.spinner("Grouping", show_time=True):
         found = clusters(context.table, count or None)
@@ -73,7 +84,8 @@ def _show_groups(context: PanelContext, found: Clusters, *, automatic: bool) -> 
     if automatic:
         tried = ", ".join(str(k) for k in CANDIDATES if k in found.silhouette)
         st.caption(
-            f"**{found.k:,} groups** have the highest silhouette score ({found.silhouette[found.k]:.2f}, maximum 1). Tried: {tried}."
+            f"**{found.k:,} groups** have the highest silhouette score ({found.silhouette[found.k]:.2f}, "
+            f"maximum 1). Tried: {tried}."
         )
     for n, name in enumerate(names):
         st.html(
@@ -114,7 +126,8 @@ def _show_outliers(context: PanelContext, measure: str) -> None:
     st.caption(f"Most unusual first, with their {plain(found.meaning)}. Yellow rings mark them on the maps.")
     if measure in BANDS:
         st.caption(
-            "A network reconstructs well what it has often seen. A high loss means rare ground, clouds, damaged pixels or noise."
+            "A network reconstructs well what it has often seen. A high loss means rare ground, clouds, "
+            "damaged pixels or noise."
         )
     downloads(
         context,
@@ -140,7 +153,7 @@ def outliers(context: PanelContext, measure: str) -> Outliers:
         found.score.flags.writeable = False
         return found
 
-    return cached.shelf("outliers", 16).once((context.table.fingerprint, measure), find)
+    return cached.result_cache("outliers", 16).get_or_compute((context.table.fingerprint, measure), find)
 
 
 def _has_losses(context: PanelContext, measure: str) -> bool:

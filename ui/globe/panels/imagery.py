@@ -19,7 +19,7 @@ from ui.globe.panel_api import PanelContext
 from ui.globe.panels import plans
 from ui.globe.panels.job_list import show_jobs
 from ui.pickers import model_picker
-from ui.pickers.tile_picker import MOST_LISTED, UPLOAD_MB
+from ui.pickers.tile_picker import MAX_LISTED, UPLOAD_MB
 from ui.shell import cached, jobs, state, uploads, weights
 from ui.shell.escaping import plain
 
@@ -27,16 +27,21 @@ if TYPE_CHECKING:
     from core.engine.embedding.spec import EmbeddingSpec
     from core.models.registry import ModelCard
 
-MOST_MODELS = 4
+MAX_MODELS = 4
 FROM_HERE, UPLOAD = "From this server", "Upload"
-STEPS = {"none": 1.0, "50 %": 0.5, "75 %": 0.25}
+SPACINGS = {"1 tile (no overlap)": 1.0, "1/2 tile": 0.5, "1/4 tile": 0.25}
+"""Distances between the centres of neighbouring tiles, as shares of a tile's side."""
 COARSER = (2, 4, 8, 16)
 ALL = "all of them"
 
 
 @dataclass(frozen=True)
 class ChosenImagery:
-    """The chosen imagery: its source as an embedding run names it, the picture in it ("" for all), and the one to preview."""
+    """The chosen imagery.
+
+    `named` is its source as an embedding run names it, `only` the picture in it ("" for all), `key` the
+    picture to preview.
+    """
 
     named: str
     only: str
@@ -47,21 +52,27 @@ class ChosenImagery:
 
 
 def draw(context: PanelContext | None) -> None:
-    """Let the user choose imagery and settings, preview and start a run; below, list their jobs. `context` is None without tables."""
+    """Let the user choose imagery and settings, preview and start a run; below, list their jobs.
+
+    `context` is None without tables.
+    """
     left, right = st.columns([1, 1.35], gap="large")
     with left:
         chosen = _choose()
     if chosen is None:
         with right:
-            st.info("Choose a picture or upload one. A preview of its tiles, their number and the time needed appear here first.",
-                    icon=":material/satellite:")  # fmt: skip
+            st.info(
+                "Choose a picture or upload one. A preview of its tiles, their number and the time needed "
+                "appear here first.",
+                icon=":material/satellite:",
+            )
     else:
         with left:
             title, settings = _settings(context, chosen)
         with right:
             _plan(chosen, title, settings)
     if jobs.jobs_of(state.owner()):
-        state.own(state.owner())
+        state.set_owner(state.owner())
         show_jobs(state.owner())
 
 
@@ -77,7 +88,8 @@ def _from_here() -> ChosenImagery | None:
     names = [name for name in catalogue.names() if catalogue.source(name).keys() and name != "upload"]
     if not names:
         st.caption(
-            "There is no imagery on this server. Upload a file, or start the app with a folder of imagery: `make app DATA=folder`."
+            "There is no imagery on this server. Upload a file, or start the app with a folder of imagery: "
+            "`make app DATA=folder`."
         )
         return None
     name = st.selectbox(
@@ -87,7 +99,7 @@ def _from_here() -> ChosenImagery | None:
         key=state.widget("imagery source", names[0]),
     )
     source = catalogue.source(name)
-    keys = list(source.keys()[:MOST_LISTED])
+    keys = list(source.keys()[:MAX_LISTED])
     options = keys if len(keys) == 1 else [*keys, ALL]
     key = st.selectbox(
         "Picture",
@@ -124,11 +136,13 @@ def _upload() -> ChosenImagery | None:
     )
     if file is None:
         return None
-    path = cached.shelf("uploads", 64).once(
+    path = cached.result_cache("uploads", 64).get_or_compute(
         (state.owner(), file.file_id),
-        lambda: uploads.lay_in(_owner(), uploads.content(file, UPLOAD_MB), file.name),
+        lambda: uploads.store_upload(_owner(), uploads.content(file, UPLOAD_MB), file.name),
     )
-    source = cached.shelf("uploaded sources", 16).once(str(path), lambda: open_source(path, untrusted=True))
+    source = cached.result_cache("uploaded sources", 16).get_or_compute(
+        str(path), lambda: open_source(path, untrusted=True)
+    )
     stated = _state_gsd(source)
     return ChosenImagery(str(path), "", source, path.name, Path(file.name).stem[:50], stated)
 
@@ -136,7 +150,7 @@ def _upload() -> ChosenImagery | None:
 def _owner() -> str:
     """Return this user's key; create it on first use."""
     if not jobs.is_owner(state.owner()):
-        state.own(jobs.new_owner())
+        state.set_owner(jobs.new_owner())
     return state.owner()
 
 
@@ -160,28 +174,35 @@ def _settings(context: PanelContext | None, chosen: ChosenImagery) -> tuple[str,
     """Let the user choose the settings of an embedding run; the default model is that of the open table."""
     from core.models.registry import default_embedder
 
-    open_with = "" if context is None else context.table.columns["model"][0].as_py()
-    first = open_with if open_with in cached.cards() else default_embedder()
+    of_table = "" if context is None else context.table.columns["model"][0].as_py()
+    first = of_table if of_table in cached.cards() else default_embedder()
     names = sorted(
         [*cached.cards(), *model_picker.file_names()], key=lambda n: (n != first, n not in cached.cards())
     )
     chosen_models = st.multiselect(
-        "Models", names, format_func=model_picker.model_label, key=state.widget("imagery models", [first]), max_selections=MOST_MODELS,
-        help="The imagery is read once. Each model writes its own table, and the Compare tab compares two of them.", select_all=False,
-    )  # fmt: skip
-    models = tuple(model_picker.settled(name) for name in chosen_models or [first])
+        "Models",
+        names,
+        format_func=model_picker.model_label,
+        key=state.widget("imagery models", [first]),
+        max_selections=MAX_MODELS,
+        help="The imagery is read once. Each model writes its own table; the Compare tab compares two.",
+        select_all=False,
+    )
+    models = tuple(model_picker.with_positions(name) for name in chosen_models or [first])
     cards = [cached.card_of(name) for name in models]
     gsd_m = _scales(chosen)
-    step = st.selectbox(
-        "Tile overlap",
-        list(STEPS),
-        key=state.widget("imagery step", next(iter(STEPS))),
-        help="Overlap gives a finer map and takes longer.",
+    spacing = st.selectbox(
+        "Tile spacing",
+        list(SPACINGS),
+        key=state.widget("imagery spacing", next(iter(SPACINGS))),
+        help="Tiles closer than their own side overlap, which gives a finer map and takes longer.",
     )
     losses = all(card.reconstructs for card in cards) and st.toggle(
-        "Also reconstruct each tile and store its loss", key=state.widget("imagery losses", False),
-        help="Stores the reconstruction loss for low and high frequencies, which finds outliers. Takes about twice as long.",
-    )  # fmt: skip
+        "Also reconstruct each tile and store its loss",
+        key=state.widget("imagery losses", False),
+        help="Stores the reconstruction loss for low and high frequencies, which finds outliers. "
+        "Takes about twice as long.",
+    )
     free = _free_title(chosen.title)
     with st.expander("More", icon=":material/tune:"):
         sizes, usual = _sizes(cards)
@@ -201,19 +222,23 @@ def _settings(context: PanelContext | None, chosen: ChosenImagery) -> tuple[str,
         title = st.text_input(
             "Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free)
         )
-    stride_px = max(1, round(tile_px * STEPS[step]))
+    stride_px = max(1, round(tile_px * SPACINGS[spacing]))
     return title, plans.EmbeddingSettings(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
 
 
 def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:
-    """Return the tile sizes in pixels that all networks accept, and the default. Raises EmbeddingError if there is none."""
+    """Return the tile sizes in pixels that all networks accept, and the default.
+
+    Raises EmbeddingError if there is none.
+    """
     from core.engine.inputs import input_sizes
 
-    each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
-    sizes = sorted(set.intersection(*each))
+    sizes_of_each = [{*input_sizes(card.patch_px, card.input_px), card.input_px} for card in cards]
+    sizes = sorted(set.intersection(*sizes_of_each))
     if not sizes:
         raise EmbeddingError(
-            f"{' and '.join(card.name for card in cards)} accept no common tile size. Choose fewer models at a time."
+            f"{' and '.join(card.name for card in cards)} accept no common tile size. "
+            "Choose fewer models at a time."
         )
     return sizes, next((card.input_px for card in cards if card.input_px in sizes), sizes[-1])
 
@@ -226,9 +251,15 @@ def _scales(chosen: ChosenImagery) -> tuple[float, ...]:
         return ()
     options = ["native", *(metres(native * n) for n in COARSER)]
     scales = st.multiselect(
-        "Ground sample distance", options, default=["native"], accept_new_options=True, key=f"imagery scales {chosen.key}",
-        help=f"Metres per pixel of the network input. Several scales go into one table. This picture has {metres(native)}. You can type other values.", select_all=False,
-    )  # fmt: skip
+        "Ground sample distance",
+        options,
+        default=["native"],
+        accept_new_options=True,
+        key=f"imagery scales {chosen.key}",
+        help="Metres per pixel of the network input. Several scales go into one table. "
+        f"This picture has {metres(native)}. You can type other values.",
+        select_all=False,
+    )
     return (
         ()
         if scales in ([], ["native"])
@@ -280,9 +311,12 @@ def _command(spec: EmbeddingSpec, chosen: ChosenImagery, settings: plans.Embeddi
 
 
 def _start(title: str, spec: EmbeddingSpec, names: Sequence[str]) -> None:
-    """Start a job. It outlives the session, so uploaded weights are copied; a refused job leaves no copies."""
+    """Start a job.
+
+    It outlives the session, so uploaded weights are copied; a refused job leaves no copies.
+    """
     owner = _owner()
-    jobs.admit(owner, title)
+    jobs.check_new(owner, title)
     with uploads.weights_for_a_job(owner) as copy:
         models = [_model_for_a_job(name, copy) for name in names]
         jobs.start(owner, title, replace(spec, model=models[0]), models)
@@ -290,7 +324,7 @@ def _start(title: str, spec: EmbeddingSpec, names: Sequence[str]) -> None:
 
 def _model_for_a_job(name: str, copy: Callable[[Path], Path]) -> str:
     """Return a model name or path that the job's process can load."""
-    found = weights.located(name, cached.weight_files())
+    found = weights.resolve(name, cached.weight_files())
     if not name.startswith(UPLOADED_WEIGHTS):
         return str(found)
     return str(copy(weights.store.get(name.partition("+")[0]).path).with_name(Path(found).name))

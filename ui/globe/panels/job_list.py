@@ -19,10 +19,13 @@ from ui.shell.state import how_to_return
 
 EVERY_S = 1.0
 BADGES = {
-    "waiting": ("waiting", ":material/hourglass_top:", "gray"), "running": ("running", ":material/play_arrow:", "blue"),
-    "stopping": ("stopping", ":material/hourglass_bottom:", "orange"), "finished": ("finished", ":material/check:", "green"),
-    "cancelled": ("cancelled", ":material/stop:", "gray"), "stopped": ("ended early", ":material/error:", "red"),
-}  # fmt: skip
+    "waiting": ("waiting", ":material/hourglass_top:", "gray"),
+    "running": ("running", ":material/play_arrow:", "blue"),
+    "stopping": ("stopping", ":material/hourglass_bottom:", "orange"),
+    "finished": ("finished", ":material/check:", "green"),
+    "cancelled": ("cancelled", ":material/stop:", "gray"),
+    "stopped": ("ended early", ":material/error:", "red"),
+}
 ACTIVE = ("waiting", "running", "stopping")
 
 
@@ -32,57 +35,57 @@ def show_jobs(owner: str) -> None:
     st.markdown("**Your tables**")
     active = any(job.state in ACTIVE for job in jobs.jobs_of(owner))
     if active:
-        jobs.keep()
+        jobs.start_queue()
     st.fragment(_jobs, run_every=EVERY_S if active else None)(owner, active)
     st.caption(f"Jobs continue when you close this page. {how_to_return()}")
 
 
 def _jobs(owner: str, was_active: bool) -> None:
-    held = jobs.jobs_of(owner)
-    for job in held:
+    owned = jobs.jobs_of(owner)
+    for job in owned:
         with st.container(border=True), in_a_sentence():
             _job(job)
-    if api.take_rerun_request() or was_active != any(job.state in ACTIVE for job in held):
+    if api.take_rerun_request() or was_active != any(job.state in ACTIVE for job in owned):
         st.rerun(scope="app")  # the list of tables grows, or polling starts or ends
 
 
 def _job(job: Job) -> None:
-    state, now = job.state, job.standing
+    state, progress = job.state, job.progress
     words, icon, colour = BADGES[state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(job.title)}**")
         st.badge(plain(words), icon=icon, color=colour)
         st.caption(plain(", ".join(Path(model).name for model in job.models)))
     if state == "waiting":
-        before = jobs.place_in_queue(job)
-        st.caption(f"{before:,} job{'s' * (before != 1)} ahead of yours" if before else "It starts shortly.")
-    elif now is None:
+        ahead = jobs.jobs_ahead(job)
+        st.caption(f"{ahead:,} job{'s' * (ahead != 1)} ahead of yours" if ahead else "It starts shortly.")
+    elif progress is None:
         st.caption(
-            "Loading the network and planning the tiles…" if state in ACTIVE else plain(job.last_words)
+            "Loading the network and planning the tiles…" if state in ACTIVE else plain(job.last_output)
         )
     else:
-        st.progress(min(1.0, now.done / max(now.total, 1)), text=_progress(job))
-    if state == "stopped" and now is not None:
+        st.progress(min(1.0, progress.done / max(progress.total, 1)), text=_progress_text(job))
+    if state == "stopped" and progress is not None:
         st.caption(
-            f"Last message: {plain(job.last_words)}"
-            if job.last_words
+            f"Last message: {plain(job.last_output)}"
+            if job.last_output
             else "Its process has ended. Resume it to continue."
         )
     _buttons(job)
 
 
-def _progress(job: Job) -> str:
-    now, state = job.standing, job.state
-    assert now is not None
-    parts = [f"{now.done:,} of {now.total:,} tiles"]
-    if now.rate and state == "running":
+def _progress_text(job: Job) -> str:
+    progress, state = job.progress, job.state
+    assert progress is not None
+    parts = [f"{progress.done:,} of {progress.total:,} tiles"]
+    if progress.rate and state == "running":
         parts += (
-            [f"{now.rate:.1f} tiles/s", f"{duration(now.seconds_left)} left"]
-            if now.seconds_left is not None
+            [f"{progress.rate:.1f} tiles/s", f"{duration(progress.seconds_left)} left"]
+            if progress.seconds_left is not None
             else []
         )
-    if now.unreadable:
-        parts.append(f"{now.unreadable:,} unreadable")
+    if progress.unreadable:
+        parts.append(f"{progress.unreadable:,} unreadable")
     return " · ".join(parts)
 
 
@@ -110,8 +113,16 @@ def _buttons(job: Job) -> None:
             jobs.resume(job)
             st.rerun(scope="app")
         if state == "finished":
-            st.download_button("Download", partial(_zipped, job), f"{job.title}.zip", "application/zip", icon=":material/download:",
-                               key=f"download {job.key}", on_click="ignore", help="GeoParquet: opens in QGIS, DuckDB and GeoPandas")  # fmt: skip
+            st.download_button(
+                "Download",
+                partial(_zipped, job),
+                f"{job.title}.zip",
+                "application/zip",
+                icon=":material/download:",
+                key=f"download {job.key}",
+                on_click="ignore",
+                help="GeoParquet: opens in QGIS, DuckDB and GeoPandas",
+            )
         if state in ("finished", "cancelled", "stopped") and st.button(
             "", icon=":material/delete:", key=f"delete {job.key}", help="Delete this table"
         ):

@@ -1,7 +1,7 @@
-"""The panel "Label": the user marks a few places yes or no, and a classifier colours the whole table by probability.
+"""The panel "Label": the user marks a few places yes or no, and a classifier colours all by probability.
 
-Marks are stored on the server under a key in the page's address (`labels=`). Anyone with the link sees them; the first mark that
-another person makes starts their own copy.
+Marks are stored on the server under a key in the page's address (`labels=`). Anyone with the link sees them;
+the first mark that another person makes starts their own copy.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ def draw(context: PanelContext) -> None:
     context.table.require_one_model()
     sheet = _sheet()
     marks, missing = sheet.marks(context.table)
-    learnt = learn(context, sheet, marks)
+    fitted = fit_marks(context, sheet, marks)
     left, right = st.columns([1, 2.4], gap="large")
     with left:
         _title(sheet)
         _place(context, sheet)
-        _standing(context, sheet, marks, missing, learnt)
+        _summary(context, sheet, marks, missing, fitted)
     with right:
-        _ask_for_marks(context, sheet, marks, learnt)
-        if learnt is not None and not learnt.flat:
-            _likely(context, sheet, marks, learnt)
+        _ask_for_marks(context, sheet, marks, fitted)
+        if fitted is not None and not fitted.flat:
+            _likely(context, sheet, marks, fitted)
         _marked(context, sheet, marks)
-    if learnt is not None and not learnt.flat:
-        api.show_layer(learnt.layer)
+    if fitted is not None and not fitted.flat:
+        api.show_layer(fitted.layer)
 
 
-def learn(context: PanelContext, sheet: Sheet, marks: Marks) -> FittedMarks | None:
+def fit_marks(context: PanelContext, sheet: Sheet, marks: Marks) -> FittedMarks | None:
     """Fit a classifier to marks, cached for equal marks; None until there is a yes and a no."""
     if not marks.yes or not marks.no:
         return None
@@ -82,7 +82,9 @@ def learn(context: PanelContext, sheet: Sheet, marks: Marks) -> FittedMarks | No
         probability.flags.writeable = False
         return FittedMarks(labeller, probability, layer_of(probability, sheet.title))
 
-    return cached.shelf("learnt", 12).once((context.table.fingerprint, marks, sheet.title), make)
+    return cached.result_cache("fitted", 12).get_or_compute(
+        (context.table.fingerprint, marks, sheet.title), make
+    )
 
 
 def layer_of(probability: NDArray[np.float32], title: str) -> Layer:
@@ -103,15 +105,15 @@ def colours_of(probability: NDArray[np.float32]) -> EncodedLayer:
 
 
 def _title(sheet: Sheet) -> None:
-    said = st.text_input(
+    title = st.text_input(
         "What are you looking for?",
         sheet.title,
         max_chars=80,
         placeholder="sand dunes, sea ice, cities ...",
         key=f"label title {sheet.title}",
     )
-    if said != sheet.title:
-        _change(replace(sheet, title=said))
+    if title != sheet.title:
+        _change(replace(sheet, title=title))
 
 
 def _place(context: PanelContext, sheet: Sheet) -> None:
@@ -120,12 +122,12 @@ def _place(context: PanelContext, sheet: Sheet) -> None:
         st.caption(":material/ads_click: Click a point on a map to mark it, or mark the pictures shown here.")
         return
     word = sheet.now().get(context.identity(context.place), "none")
-    said = {"yes": "marked yes", "no": "marked no", "none": "not marked"}[word]
-    one, two = st.columns([1, 1.2], vertical_alignment="center")
-    with one:
+    mark = {"yes": "marked yes", "no": "marked no", "none": "not marked"}[word]
+    left, right = st.columns([1, 1.2], vertical_alignment="center")
+    with left:
         api.picture_strip(context, [context.place], ["selected place"], key="label place")
-    with two:
-        st.caption(f"The place you clicked: {plain(said)}.")
+    with right:
+        st.caption(f"Selected place: {plain(mark)}.")
         if not context.table.stored.usable[context.place]:
             st.caption("This place has no vector, so it cannot be marked.")
             return
@@ -140,8 +142,8 @@ def _place(context: PanelContext, sheet: Sheet) -> None:
                     _mark(context, sheet, value, context.place)
 
 
-def _standing(
-    context: PanelContext, sheet: Sheet, marks: Marks, missing: int, learnt: FittedMarks | None
+def _summary(
+    context: PanelContext, sheet: Sheet, marks: Marks, missing: int, fitted: FittedMarks | None
 ) -> None:
     """Show the number of marks, undo, the classifier's accuracy, and downloads."""
     st.markdown(f"**{len(marks.yes)}** yes · **{len(marks.no)}** no")
@@ -160,35 +162,37 @@ def _standing(
             state.keep(_HELD, ("", Sheet()))
             api.set_panel_param("labels", "")
             api.colour_by("appearance")
-            _again()
-    if learnt is None:
+            _rerun()
+    if fitted is None:
         return
-    st.markdown(_verdict(learnt.labeller))
-    if learnt.flat:
+    st.markdown(_verdict(fitted.labeller))
+    if fitted.flat:
         st.info(
-            "**These marks contradict each other:** places marked yes and places marked no have nearly the same vectors, so there is no map "
+            "**These marks contradict each other:** places marked yes and places marked no have nearly the "
+            "same vectors, so there is no map "
             "yet. Mark more pictures, or remove a mark you are unsure about.",
             icon=":material/balance:",
         )
     else:
-        share = float(np.nanmean(learnt.probability))
+        share = float(np.nanmean(fitted.probability))
         st.caption(
-            f"About {share * len(context.table):,.0f} of {len(context.table):,} places ({share:.1%}) are expected to show it."
+            f"About {share * len(context.table):,.0f} of {len(context.table):,} places ({share:.1%}) are "
+            "expected to show it."
         )
     st.markdown("**Download the map and your marks**")
     words = {row: word for word, rows in (("yes", marks.yes), ("no", marks.no)) for row in rows}
     columns = {
-        "probability": learnt.probability,
+        "probability": fitted.probability,
         "mark": [words.get(row) for row in range(len(context.table))],
     }
     about = {
         "looked_for": sheet.title,
         "marked_yes": len(marks.yes),
         "marked_no": len(marks.no),
-        "left_out_accuracy": learnt.labeller.accuracy,
+        "left_out_accuracy": fitted.labeller.accuracy,
     }
     downloads(
-        context, sheet.title or "labels", columns, {"probability": learnt.probability}, about, key="label"
+        context, sheet.title or "labels", columns, {"probability": fitted.probability}, about, key="label"
     )
     st.caption("Your marks are stored under this page's address. Copy it to return to them.")
 
@@ -202,14 +206,15 @@ def _verdict(labeller: Labeller) -> str:
     )
 
 
-def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: FittedMarks | None) -> None:
+def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, fitted: FittedMarks | None) -> None:
     """Show the most informative places to mark next."""
     seed = int(state.recall(_SEED, 0))
-    if learnt is not None:
-        rows = suggest(context.table, learnt.labeller, SHOWN, probability=learnt.probability)
+    if fitted is not None:
+        rows = suggest(context.table, fitted.labeller, SHOWN, probability=fitted.probability)
         st.markdown("## Mark these next")
         st.caption(
-            "The classifier is least certain about these, and each represents many others. Yellow rings mark them on the maps."
+            "The classifier is least certain about these, and each represents many others. "
+            "Yellow rings mark them on the maps."
         )
     elif not (marks.yes or marks.no):
         rows = variety(
@@ -227,17 +232,17 @@ def _ask_for_marks(context: PanelContext, sheet: Sheet, marks: Marks, learnt: Fi
         rows = variety(context.table, SHOWN, seed=seed, beside=[*marks.yes, *marks.no])
         st.markdown(f"## Now mark one {plain(kind)}")
         st.caption(f"One place that does {'not ' if kind == 'no' else ''}show it is enough to start.")
-    captions = [f"{learnt.probability[row]:.0%}" if learnt and not learnt.flat else " " for row in rows]
+    captions = [f"{fitted.probability[row]:.0%}" if fitted and not fitted.flat else " " for row in rows]
     _strip(context, sheet, rows.tolist(), captions, "ask")
     api.ring_rows(rows.tolist())
-    if learnt is None and st.button("Show others", icon=":material/casino:", key="label others"):
+    if fitted is None and st.button("Show others", icon=":material/casino:", key="label others"):
         state.keep(_SEED, seed + 1)
-        _again()
+        _rerun()
 
 
-def _likely(context: PanelContext, sheet: Sheet, marks: Marks, learnt: FittedMarks) -> None:
+def _likely(context: PanelContext, sheet: Sheet, marks: Marks, fitted: FittedMarks) -> None:
     """Show the most likely unmarked places, where mistakes are easy to see."""
-    open_to = np.where(np.isfinite(learnt.probability), learnt.probability, -1.0).astype(np.float32)
+    open_to = np.where(np.isfinite(fitted.probability), fitted.probability, -1.0).astype(np.float32)
     open_to[[*marks.yes, *marks.no]] = -1
     rows = [row for row in top(open_to, min(SHOWN, len(open_to))).tolist() if open_to[row] >= 0]
     if not rows:
@@ -285,15 +290,15 @@ def _change(sheet: Sheet, context: PanelContext | None = None) -> None:
     state.keep(_HELD, (key, sheet))
     api.set_panel_param("labels", key)
     if context is not None:
-        learnt = learn(context, sheet, sheet.marks(context.table)[0])
-        if learnt is not None and not learnt.flat:
-            api.show_layer(learnt.layer)
+        fitted = fit_marks(context, sheet, sheet.marks(context.table)[0])
+        if fitted is not None and not fitted.flat:
+            api.show_layer(fitted.layer)
         elif api.shown_layer() is not None:
             api.colour_by("appearance")
-    _again()
+    _rerun()
 
 
-def _again() -> None:
+def _rerun() -> None:
     api.take_rerun_request()
     st.rerun()
 

@@ -40,7 +40,8 @@ def draw(context: PanelContext) -> None:
     """Show the selected place."""
     if context.place is None:
         st.info(
-            "**Click a point** on either map to see its tile, the most similar places on Earth, and how the network reconstructs it "
+            "**Click a point** on either map to see its tile, the most similar places on Earth, and how the "
+            "network reconstructs it "
             "when patches are hidden.",
             icon=":material/ads_click:",
         )
@@ -82,13 +83,16 @@ def show_facts(context: PanelContext, row: int) -> None:
 
 
 def show_neighbours(context: PanelContext, row: int) -> None:
-    """Show the nearest neighbours as pictures and as rings on the maps; offer to colour the maps by similarity."""
-    one, two = st.columns([1, 1.3], vertical_alignment="center")
-    elsewhere = one.toggle(
-        "Exclude overlapping tiles", value=True, key="elsewhere", help="Leaves out tiles that cover some of the same ground.",
+    """Show the nearest neighbours as pictures and rings; offer to colour the maps by similarity."""
+    left, right = st.columns([1, 1.3], vertical_alignment="center")
+    elsewhere = left.toggle(
+        "Exclude overlapping tiles",
+        value=True,
+        key="elsewhere",
+        help="Leaves out tiles that cover some of the same ground.",
         disabled=not np.isfinite(context.lonlat[row]).all(),
-    )  # fmt: skip
-    heat = two.toggle(
+    )
+    heat = right.toggle(
         "Where else on Earth does it look like this?",
         value=globe_view().by == "similar",
         key=f"heat {globe_view().by == 'similar'}",
@@ -117,7 +121,7 @@ def neighbours(context: PanelContext, row: int, elsewhere: bool) -> Neighbors:
 
 
 def apart(context: PanelContext, row: int) -> NDArray[np.bool_]:
-    """Return which rows lie more than 1.5 tile widths (of the larger tile) away; rows without a location count as apart."""
+    """Return which rows lie more than 1.5 widths of the larger tile away, or have no location."""
     columns = context.table.columns
     sides = columns["gsd_m"].to_numpy().astype(np.float64) * columns["image_size"].to_numpy().astype(
         np.float64
@@ -136,7 +140,8 @@ def show_reconstruction(context: PanelContext, row: int) -> None:
     spec = spec_of(context.table, row)
     if spec is None:
         st.caption(
-            "The imagery of this place is not on this machine, so it cannot be reconstructed. Start the app with the folder that "
+            "The imagery of this place is not on this machine, so it cannot be reconstructed. Start the app "
+            "with the folder that "
             "holds it: `make app DATA=folder`."
         )
         return
@@ -148,11 +153,11 @@ def show_reconstruction_of(view: PageView) -> None:
     """Show the masked tile of a view and its reconstruction, and buttons that open it in the labs."""
     st.markdown("## Reconstruction")
     try:
-        made = lab.reconstruction(view)
+        result = lab.reconstruction(view)
     except ExplorerError as problem:
         st.caption(plain(problem))
         return
-    shown = {panel.name: panel for panel in panels(made)}
+    shown = {panel.name: panel for panel in panels(result)}
     st.html(
         sheet(
             [shown[name] for name in ("original", "masked", "combined", "pasted")],
@@ -162,11 +167,11 @@ def show_reconstruction_of(view: PageView) -> None:
             ),
         )
     )
-    st.caption(f"{plain(made.recipe.caption())}. {plain(made.recipe.credit)}")
+    st.caption(f"{plain(result.recipe.caption())}. {plain(result.recipe.credit)}")
     with st.container(horizontal=True):
         for name, (path, icon) in LABS.items():
             if st.button(f"Open in {plain(name)}", icon=icon, key=f"open in {name}"):
-                state.carry(view, path)
+                state.open_page(view, path)
 
 
 def network_and_mask(view: PageView) -> None:
@@ -176,7 +181,7 @@ def network_and_mask(view: PageView) -> None:
         name = st.selectbox(
             "Network", model_picker.names_for(view), key=key, format_func=model_picker.model_label
         )
-        name = model_picker.settled(name)
+        name = model_picker.with_positions(name)
         card = cached.card_of(name)
         grid = card.input_px // card.patch_px
         mask = controls.mask_controls(view.mask, grid, grid)

@@ -23,8 +23,8 @@ from ui.pickers.controls import duration
 from ui.shell import cached
 
 PICTURE_PX = 900
-MOST_DRAWN = 60_000
-MOST_TILES = 200_000
+MAX_DRAWN = 60_000
+MAX_TILES = 200_000
 """Maximum number of tiles of a run started on the page; the command line has no limit."""
 
 
@@ -43,9 +43,18 @@ class EmbeddingSettings:
     def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> EmbeddingSpec:
         """Return the spec of the run; settings equal to their defaults are left out."""
         return EmbeddingSpec(
-            (named,), "table", self.models[0], gsd_m=self.gsd_m, tile_px=self.tile_px, stride_px=None if self.stride_px == self.tile_px else self.stride_px,
-            losses=self.losses, min_valid=self.min_valid, data_type=self.data_type, stated_gsd_m=stated_gsd_m, only=only,
-        )  # fmt: skip
+            (named,),
+            "table",
+            self.models[0],
+            gsd_m=self.gsd_m,
+            tile_px=self.tile_px,
+            stride_px=None if self.stride_px == self.tile_px else self.stride_px,
+            losses=self.losses,
+            min_valid=self.min_valid,
+            data_type=self.data_type,
+            stated_gsd_m=stated_gsd_m,
+            only=only,
+        )
 
 
 def metres_of(text: str) -> float:
@@ -58,15 +67,16 @@ def metres_of(text: str) -> float:
         value = math.nan
     if not 0.001 <= value <= 1e6:
         raise EmbeddingError(
-            f"{text!r:.40} is not a ground sample distance. Enter metres per pixel, for example 0.3, 10 or 7.4 km."
+            f"{text!r:.40} is not a ground sample distance. Enter "
+            "metres per pixel, for example 0.3, 10 or 7.4 km."
         )
     return value
 
 
 def plan_of(spec: EmbeddingSpec, tile_px: int) -> EmbeddingPlan:
     """Return the plan of an embedding run, cached for equal settings."""
-    return cached.shelf("plans", 16).once(
-        (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MOST_TILES, untrusted=True)
+    return cached.result_cache("plans", 16).get_or_compute(
+        (spec, tile_px), lambda: make_plan(spec, tile_px, cached.catalogue(), MAX_TILES, untrusted=True)
     )
 
 
@@ -79,7 +89,7 @@ def picture(source: Source, key: str, plan: EmbeddingPlan) -> bytes:
         if grid.key == key
     ]
     asked = tuple((len(group), float(group.sum())) for group in groups)
-    return cached.shelf("plan pictures", 32).once(
+    return cached.result_cache("plan pictures", 32).get_or_compute(
         (source.name, key, asked), lambda: jpeg(plan_picture(_whole(source, key), groups), 88)
     )
 
@@ -93,11 +103,11 @@ def _shares(
         boxes = np.concatenate([dots, np.zeros_like(dots)], axis=1)
     else:
         boxes = boxes / [width, height, width, height]
-    return boxes[:: math.ceil(len(boxes) / MOST_DRAWN)] if lonlat is not None else boxes
+    return boxes[:: math.ceil(len(boxes) / MAX_DRAWN)] if lonlat is not None else boxes
 
 
 def _whole(source: Source, key: str) -> NDArray[np.uint8]:
-    """Return a small version of the whole picture, or a grey one of the same shape if reading takes too long."""
+    """Return a small version of the whole picture, or a grey one if reading it takes too long."""
     header = source.header(key)
     spec = TileSpec(TileRef(source.name, key), window=(0, 0, header.width, header.height), stated_gsd_m=1.0)
     try:
@@ -113,8 +123,9 @@ def legend(plan: EmbeddingPlan) -> None:
     """Show which outline colour belongs to which scale."""
     first = [grid for grid in plan.grids if grid.key == plan.grids[0].key]
     chips = "".join(
-        f'<span style="display:inline-flex;align-items:center;gap:6px;margin-right:14px"><span style="width:12px;height:12px;border-radius:3px;'
-        f'background:rgb{colour_of(n)}"></span>{metres(grid.gsd_m) if grid.gsd_m else "scale unknown"}: {len(grid.boxes):,} tiles</span>'
+        '<span style="display:inline-flex;align-items:center;gap:6px;margin-right:14px">'
+        f'<span style="width:12px;height:12px;border-radius:3px;background:rgb{colour_of(n)}"></span>'
+        f"{metres(grid.gsd_m) if grid.gsd_m else 'scale unknown'}: {len(grid.boxes):,} tiles</span>"
         for n, grid in enumerate(first)
     )
     others = len({(grid.source.name, grid.key) for grid in plan.grids}) - 1
@@ -139,7 +150,8 @@ def numbers(plan: EmbeddingPlan, settings: EmbeddingSettings, rate: float) -> No
     cells[2].metric(
         "Time",
         f"about {duration(plan.count / rate)}",
-        help=f"{rate:,.0f} tiles/s{' with all models' if len(settings.models) > 1 else ''} measured on this device just now. It is faster when nobody else is using it.",
+        help=f"{rate:,.0f} tiles/s{' for all models' if len(settings.models) > 1 else ''}, just measured "
+        "on this device. It is faster when nobody else is using it.",
     )
 
 

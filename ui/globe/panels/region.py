@@ -1,4 +1,4 @@
-"""The panel "Map": the open table's imagery at full resolution under its embedding colours, with a switch per layer."""
+"""The panel "Map": the open table's imagery at full resolution under its colours, with a switch per layer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ui.shell import cached, routes, state
 from ui.shell.escaping import plain
 
 HEIGHT_PX = 620
-MOST_PICTURES = 24
-MOST_CELLS = 300_000
+MAX_PICTURES = 24
+MAX_CELLS = 300_000
 OFFERED = ("similar", "appearance", "column:recon_loss_low", "column:recon_loss_high", "painted")
 GROUND, OUTLINES = "Imagery", "Tile outlines"
 
 
 @dataclass(frozen=True)
 class TileLayer:
-    """A map layer as the tile route calls it; equal for the same layer of the same table, so its address stays the same."""
+    """A map layer as the tile route calls it; equal for the same layer of a table, so its address stays."""
 
     key: Hashable
     layer: MapLayer = field(compare=False)
@@ -50,9 +50,10 @@ def draw(context: PanelContext) -> None:
             icon=":material/map:",
         )
         return
-    if len(context.table) > MOST_CELLS:
+    if len(context.table) > MAX_CELLS:
         st.info(
-            f"This table has {len(context.table):,} footprints, more than the map can show. Choose one scale above, or a table of at most {MOST_CELLS:,} rows."
+            f"This table has {len(context.table):,} footprints, more than the map can show. "
+            f"Choose one GSD above, or a table of at most {MAX_CELLS:,} rows."
         )
         return
     opacity = st.slider(
@@ -60,17 +61,18 @@ def draw(context: PanelContext) -> None:
         0,
         100,
         format="%d %%",
-        key=state.widget("map cover", 60),
+        key=state.widget("map opacity", 60),
     )
     with st.spinner("Drawing the map"):
         layers, credit_lines = _layers(context, opacity / 100)
         html = _html(context, layers)
-    if routes.served():
+    if routes.has_routes():
         st.iframe(f"/maps/{routes.share(state.session_id(), 'maps', html, name='map')}", height=HEIGHT_PX)
     else:
         st.iframe(html.decode(), height=HEIGHT_PX)
         st.caption(
-            "Started with `streamlit run app.py`, the map shows one coarse picture per layer. Start with `make app` for full resolution."
+            "Started with `streamlit run app.py`, the map shows one coarse picture per layer. Start with "
+            "`make app` for full resolution."
         )
     st.caption(plain(" · ".join(["Switch layers on and off in the corner of the map.", *credit_lines])))
 
@@ -90,7 +92,9 @@ def _layers(context: PanelContext, opacity: float) -> tuple[list[TileLayer], lis
             max(one.finest for one in pictures),
         )
         layers.append(TileLayer((table.fingerprint, GROUND), ground))
-    outlines = cached.shelf("footprints", 4).once(table.fingerprint, lambda: Cells(footprints(table)))
+    outlines = cached.result_cache("footprints", 4).get_or_compute(
+        table.fingerprint, lambda: Cells(footprints(table))
+    )
     offered = colour_choices(table, context.place)
     first = (
         () if globe_view().by == "appearance" else (globe_view().by,)
@@ -100,7 +104,12 @@ def _layers(context: PanelContext, opacity: float) -> tuple[list[TileLayer], lis
         painted = encoded_colours(table, by, context.place)
         cells = outlines.coloured(rgb_of(painted))
         layer = MapLayer(
-            _plain(offered[by]), cells.draw, cells.bounds, min(22, cells.finest + 2), opacity, by == shown[0]
+            _html_safe(offered[by]),
+            cells.draw,
+            cells.bounds,
+            min(22, cells.finest + 2),
+            opacity,
+            by == shown[0],
         )
         layers.append(TileLayer((table.fingerprint, by, painted.layer), layer))
     layers.append(
@@ -119,14 +128,12 @@ def _html(context: PanelContext, layers: list[TileLayer]) -> bytes:
         place = (float(context.lonlat[context.place, 0]), float(context.lonlat[context.place, 1]))
     theme = st.context.theme.type or "light"
     addresses = {}
-    if routes.served():
+    if routes.has_routes():
         here = urlsplit(st.context.url or "")
         for one in layers:
-            name = f"map {one.layer.name}"
-            addresses[one.layer.name] = (
-                f"{here.scheme}://{here.netloc}/tiles/{routes.share(state.session_id(), 'tiles', one, name=name)}/{{z}}/{{x}}/{{y}}.png"
-            )
-    asked = (
+            key = routes.share(state.session_id(), "tiles", one, name=f"map {one.layer.name}")
+            addresses[one.layer.name] = f"{here.scheme}://{here.netloc}/tiles/{key}/{{z}}/{{x}}/{{y}}.png"
+    inputs = (
         tuple(layers),
         tuple(one.layer.opacity for one in layers),
         tuple(addresses.values()),
@@ -135,10 +142,10 @@ def _html(context: PanelContext, layers: list[TileLayer]) -> bytes:
     )
 
     def make() -> bytes:
-        made = regional_map([one.layer for one in layers], addresses=addresses, theme=theme, marker=place)
-        return made.to_html(title="Regional map", remove_port=False).encode()
+        page = regional_map([one.layer for one in layers], addresses=addresses, theme=theme, marker=place)
+        return page.to_html(title="Regional map", remove_port=False).encode()
 
-    return cached.shelf("maps", 8).once(asked, make)
+    return cached.result_cache("maps", 8).get_or_compute(inputs, make)
 
 
 def _pictures(table: EmbeddingTable) -> list[WebTiles]:
@@ -147,20 +154,20 @@ def _pictures(table: EmbeddingTable) -> list[WebTiles]:
     def find() -> list[WebTiles]:
         keys = table.columns.select(["source", "product_id"]).to_pandas().drop_duplicates()
         refs: dict[TileRef, None] = {}
-        for row in keys.index[: 4 * MOST_PICTURES].tolist():
+        for row in keys.index[: 4 * MAX_PICTURES].tolist():
             if (spec := spec_of(table, int(row))) is not None:
                 refs[spec.ref] = None
         opened: list[WebTiles] = []
-        for ref in list(refs)[:MOST_PICTURES]:
+        for ref in list(refs)[:MAX_PICTURES]:
             try:
                 opened.append(WebTiles(cached.catalogue().source(ref.source), ref.key))
             except ExplorerError:
                 continue  # a picture without a location cannot be mapped
         return opened
 
-    return cached.shelf("map pictures", 6).once(table.fingerprint, find)
+    return cached.result_cache("map pictures", 6).get_or_compute(table.fingerprint, find)
 
 
-def _plain(name: str) -> str:
+def _html_safe(name: str) -> str:
     """Return a name that is safe inside an HTML page; column names come from untrusted tables."""
     return re.sub(r"[^\w ,.()%-]", "", name)[:60]

@@ -17,8 +17,8 @@ from ui.shell.escaping import plain
 def save_place(place: EmbeddedPlace) -> None:
     """Add a place to this user's table for its model, and offer to open the table."""
     if not jobs.is_owner(state.owner()):
-        state.own(jobs.new_owner())
-    state.own(state.owner())
+        state.set_owner(jobs.new_owner())
+    state.set_owner(state.owner())
     info = place.info
     title, folder = jobs.places_of(state.owner(), (info.model, info.weights_sha256, info.pooling))
     added = append_rows(folder, place.row, info)
@@ -27,7 +27,8 @@ def save_place(place: EmbeddedPlace) -> None:
         st.toast(f"Added to “{plain(title)}”.", icon=":material/bookmark_added:")
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.caption(
-        f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). {state.how_to_return()}"
+        f":material/bookmark_added: In your table “{plain(title)}” ({_count(folder)}). "
+        f"{state.how_to_return()}"
     )
     if right.button("Open table", key="anywhere open", icon=":material/table_view:", width="stretch"):
         api.add_table(title, folder, show=True)

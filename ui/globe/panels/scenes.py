@@ -43,7 +43,10 @@ class SceneRequest:
 
 
 def find_scenes(request: SceneRequest) -> tuple[SatelliteScene, ...]:
-    """Return the scenes found in the catalogue, with previews fetched in parallel. Raises OnlineError and GeoError."""
+    """Return the scenes found in the catalogue, with previews fetched in parallel.
+
+    Raises OnlineError and GeoError.
+    """
 
     def fetch() -> tuple[SatelliteScene, ...]:
         web = Web()
@@ -52,11 +55,11 @@ def find_scenes(request: SceneRequest) -> tuple[SatelliteScene, ...]:
             list(pool.map(lambda scene: preview(scene, web), scenes))
         return scenes
 
-    return cached.shelf("scene answers", 64).once(request, fetch)
+    return cached.result_cache("scene answers", 64).get_or_compute(request, fetch)
 
 
 def preview(scene: SatelliteScene, web: Web | None = None) -> bytes:
-    """Return a scene's preview as a small JPEG, re-encoded on the server; a grey placeholder if there is none."""
+    """Return a scene's preview as a small JPEG, re-encoded here; a grey placeholder if there is none."""
 
     def fetch() -> bytes:
         if scene.thumbnail is None:
@@ -70,7 +73,7 @@ def preview(scene: SatelliteScene, web: Web | None = None) -> bytes:
         small = pixels[:, ::every, ::every].astype(np.uint8).transpose(1, 2, 0)
         return jpeg(small if small.shape[2] == 3 else np.repeat(small, 3, axis=2), 85)
 
-    return cached.shelf("previews", 512).once(
+    return cached.result_cache("previews", 512).get_or_compute(
         (scene.collection, scene.id, scene.thumbnail and scene.thumbnail.partition("?")[0]), fetch
     )
 
@@ -85,9 +88,13 @@ def choose(scenes: tuple[SatelliteScene, ...]) -> SatelliteScene:
                 st.caption(f"**{plain(day(scene))}**  \n{plain(cloud(scene))}")
                 is_chosen = scene is chosen
                 st.button(
-                    "Shown below" if is_chosen else "Show", key=f"scene {n} {scene.id}", type="primary" if is_chosen else "secondary", width="stretch",
-                    on_click=state.keep, args=(_CHOSEN, scene.id),
-                )  # fmt: skip
+                    "Shown below" if is_chosen else "Show",
+                    key=f"scene {n} {scene.id}",
+                    type="primary" if is_chosen else "secondary",
+                    width="stretch",
+                    on_click=state.keep,
+                    args=(_CHOSEN, scene.id),
+                )
     return chosen
 
 

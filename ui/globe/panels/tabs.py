@@ -18,16 +18,23 @@ from ui.shell.escaping import plain
 from ui.shell.page import in_a_sentence
 
 PANELS = {
-    "Place": "place", "Find": "find", "Label": "label", "Groups": "groups", "Compare": "compare", "My imagery": "imagery",
-    "Map": "region", "Anywhere": "anywhere",
-}  # fmt: skip
+    "Place": "place",
+    "Find": "find",
+    "Label": "label",
+    "Groups": "groups",
+    "Compare": "compare",
+    "My imagery": "imagery",
+    "Map": "region",
+    "Anywhere": "anywhere",
+}
 
 
 def without_tables() -> None:
     """Say how to get a first table, and offer to embed imagery."""
     st.info(
-        "There is no embedding table yet. `make atlas` embeds the whole Earth in a few minutes. `make app DATA=folder` opens your "
-        "tables: from `python -m core embed`, Major TOM, Clay, Earth Index, or any GeoParquet file with vectors.",
+        "There is no embedding table yet. `make atlas` embeds the whole Earth in a few "
+        "minutes. `make app DATA=folder` opens your tables: from `python -m core embed`, "
+        "Major TOM, Clay, Earth Index, or any GeoParquet file with vectors.",
         icon=":material/public_off:",
     )
     st.markdown("## Or embed your imagery now")
@@ -51,14 +58,15 @@ def remarks(data: MapData, painted: EncodedLayer, selected: NDArray[np.int64]) -
         st.caption(f":orange[:material/info:] {plain(sentence)}")
     if not data.has_locations:
         st.caption(
-            ":orange[:material/info:] The rows of this table have no location, so only their projection is shown."
+            ":orange[:material/info:] The rows of this table have no "
+            "location, so only their projection is shown."
         )
     selection = globe_view().selection
     if selection is not None and not len(selected):
         st.caption(
             ":orange[:material/info:] There is no point inside the selection. Draw a larger one or clear it."
         )
-    if not routes.served():
+    if not routes.has_routes():
         st.caption(f":orange[:material/info:] {WITHOUT_ROUTES}")
 
 

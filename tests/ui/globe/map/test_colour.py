@@ -1,4 +1,4 @@
-"""What colours say: what can be chosen, and bytes, palette and legend that agree."""
+"""Colours of the maps: the choices, and that bytes, palette and legend agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def positions(colours: bytes) -> np.ndarray:
     return np.frombuffer(colours, np.uint8, offset=16)
 
 
-def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
+def test_columns_with_one_value_are_not_offered(table: EmbeddingTable) -> None:
     found = colour_choices(table, None)
     assert list(found)[:3] == ["appearance", "groups", "column:recon_loss_low"]
     assert "column:gsd_m" in found  # two scales
@@ -42,35 +42,35 @@ def test_only_what_says_something_can_be_chosen(table: EmbeddingTable) -> None:
 
 
 def test_appearance_is_three_bytes_a_point_without_a_legend(table: EmbeddingTable) -> None:
-    made = encoded_colours(table, "appearance", None)
-    assert len(made.colours) == 16 + 3 * len(table)
-    assert not made.legend.entries and made.legend.scale is None
-    assert len(np.unique(rgb_of(made), axis=0)) > 50
+    encoded = encoded_colours(table, "appearance", None)
+    assert len(encoded.colours) == 16 + 3 * len(table)
+    assert not encoded.legend.entries and encoded.legend.scale is None
+    assert len(np.unique(rgb_of(encoded), axis=0)) > 50
 
 
-def test_likeness_is_brightest_at_the_place_itself(table: EmbeddingTable) -> None:
-    made = encoded_colours(table, "similar", 7)
-    at = positions(made.colours)
-    assert len(made.colours) == 16 + len(table)
-    assert at[7] == at.max() == len(made.palette) - 1
-    assert made.palette[-1] == HEAT[-1]
+def test_similarity_is_highest_at_the_selected_place(table: EmbeddingTable) -> None:
+    encoded = encoded_colours(table, "similar", 7)
+    at = positions(encoded.colours)
+    assert len(encoded.colours) == 16 + len(table)
+    assert at[7] == at.max() == len(encoded.palette) - 1
+    assert encoded.palette[-1] == HEAT[-1]
 
 
-def test_a_run_ends_where_the_legend_says_and_what_is_unknown_is_grey() -> None:
+def test_scale_ends_match_the_legend_and_unknown_values_are_grey() -> None:
     values = np.array([0, 5, 10, np.nan, 20], np.float32)
-    made = encode(Layer("loss", values=values, limits=(0, 10)))
-    at = positions(made.colours)
-    assert [made.palette[n] for n in at] == [
+    encoded = encode(Layer("loss", values=values, limits=(0, 10)))
+    at = positions(encoded.colours)
+    assert [encoded.palette[n] for n in at] == [
         colour_map(("#440154", "#fde725"))[0],
-        made.palette[at[1]],
+        encoded.palette[at[1]],
         "#fde725",
         UNKNOWN,
         "#fde725",
     ]
-    assert made.legend.scale == ("0", "10")
-    assert made.palette.count(UNKNOWN) == 1
-    ramp = {round(n * (len(made.palette) - 1) / 23) for n in range(24)}
-    assert made.palette.index(UNKNOWN) not in ramp, (
+    assert encoded.legend.scale == ("0", "10")
+    assert encoded.palette.count(UNKNOWN) == 1
+    ramp = {round(n * (len(encoded.palette) - 1) / 23) for n in range(24)}
+    assert encoded.palette.index(UNKNOWN) not in ramp, (
         "the legend draws 24 of the palette's colours and must not pass through grey"
     )
 
@@ -79,34 +79,34 @@ def test_a_run_ends_where_the_legend_says_and_what_is_unknown_is_grey() -> None:
     "values", [np.full(5, 3.0), np.full(5, np.nan), np.zeros(5), np.array([1, 1, 1, 1, np.inf])]
 )
 def test_columns_without_a_range_still_have_colours(values: np.ndarray) -> None:
-    made = encode(Layer("flat", values=values.astype(np.float32)))
-    assert len(positions(made.colours)) == 5
-    assert positions(made.colours).max() < len(made.palette)
+    encoded = encode(Layer("flat", values=values.astype(np.float32)))
+    assert len(positions(encoded.colours)) == 5
+    assert positions(encoded.colours).max() < len(encoded.palette)
 
 
-def test_classes_keep_their_names_and_minus_one_is_unknown() -> None:
-    made = encode(Layer("kinds", categories=np.array([0, 1, 1, -1]), names=("sea", "land", "never seen")))
-    assert made.legend.entries == (("sea", 0), ("land", 1), ("unknown", len(made.palette) - 1))
-    assert rgb_of(made)[0].tolist() == [int(CLASSES[0][n : n + 2], 16) for n in (1, 3, 5)]
-    assert made.palette[positions(made.colours)[3]] == UNKNOWN
+def test_classes_keep_their_names_and_negative_is_unknown() -> None:
+    encoded = encode(Layer("kinds", categories=np.array([0, 1, 1, -1]), names=("sea", "land", "never seen")))
+    assert encoded.legend.entries == (("sea", 0), ("land", 1), ("unknown", len(encoded.palette) - 1))
+    assert rgb_of(encoded)[0].tolist() == [int(CLASSES[0][n : n + 2], 16) for n in (1, 3, 5)]
+    assert encoded.palette[positions(encoded.colours)[3]] == UNKNOWN
 
 
-def test_many_words_become_the_commonest_and_others() -> None:
+def test_rare_values_are_grouped_as_others() -> None:
     words = [f"kind {n % 40 if n % 2 else 0}" for n in range(200)]
     table = table_of(product_id=words)
-    made = encoded_colours(table, "column:product_id", None)
-    names = [name for name, _ in made.legend.entries]
+    encoded = encoded_colours(table, "column:product_id", None)
+    names = [name for name, _ in encoded.legend.entries]
     assert names[0] == "kind 0"
     assert len(names) == MAX_NAMED + 1
     assert names[-1].endswith("others")
 
 
-def test_a_choice_without_meaning_gives_the_appearance(table: EmbeddingTable) -> None:
+def test_unknown_choices_fall_back_to_appearance(table: EmbeddingTable) -> None:
     for by in ("similar", "column:nothing", "painted", "nonsense"):
         assert encoded_colours(table, by, None).layer.rgb is not None
 
 
-def test_layers_know_their_likes() -> None:
+def test_equal_layers_are_recognised() -> None:
     values = np.array([1, np.nan], np.float32)
     assert Layer("a", values=values).same(Layer("a", values=values.copy()))
     assert not Layer("a", values=values).same(Layer("b", values=values))
@@ -116,6 +116,6 @@ def test_layers_know_their_likes() -> None:
 
 def test_timestamps_are_years() -> None:
     stamps = pa.array([0, 365 * 24 * 3600 * 10**6] * 100, pa.timestamp("us", tz="UTC"))
-    made = encoded_colours(table_of(timestamp=stamps), "column:timestamp", None)
-    assert made.layer.values is not None
-    assert made.layer.values[:2].round(1).tolist() == [1970.0, 1971.0]
+    encoded = encoded_colours(table_of(timestamp=stamps), "column:timestamp", None)
+    assert encoded.layer.values is not None
+    assert encoded.layer.values[:2].round(1).tolist() == [1970.0, 1971.0]

@@ -1,4 +1,4 @@
-"""What comes back from the maps: rows of a lasso, and the row nearest to a click that hit no point."""
+"""Events of the maps: the rows inside a lasso, and the row nearest to a click."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def click(side: str, x: float, y: float) -> Selection:
     return Selection(side, "click", ((x, y),))  # type: ignore[arg-type]
 
 
-def test_a_click_finds_its_neighbour_over_the_antimeridian(scene: MapData) -> None:
+def test_a_click_finds_the_nearest_row_across_the_antimeridian(scene: MapData) -> None:
     assert nearest_row(scene, click("globe", 179.9, 1)) == 0
     assert nearest_row(scene, click("globe", -179.9, -41)) == 2
     assert nearest_row(scene, click("globe", 12, 49)) == 1
@@ -45,7 +45,7 @@ def test_a_click_near_a_point_of_the_projection_finds_it(scene: MapData) -> None
     assert nearest_row(scene, click("plane", 1.02, 0.98)) == 1
 
 
-def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: MapData) -> None:
+def test_a_lasso_across_the_antimeridian_selects_both_sides(scene: MapData) -> None:
     across = Selection("globe", "lasso", ((170, -60), (190, -60), (190, 60), (170, 60)))
     assert selected_rows(scene, across).tolist() == [0, 2]
     assert selected_rows(
@@ -53,7 +53,7 @@ def test_a_lasso_across_the_antimeridian_takes_both_sides_of_it(scene: MapData) 
     ).tolist() == [0, 2]
 
 
-def test_nothing_is_selected_by_nothing(scene: MapData) -> None:
+def test_empty_selections_select_nothing(scene: MapData) -> None:
     for selection in (
         None,
         Selection("globe", "none"),
@@ -63,7 +63,7 @@ def test_nothing_is_selected_by_nothing(scene: MapData) -> None:
         assert selected_rows(scene, selection).tolist() == []
 
 
-def test_a_table_is_made_ready_once_and_again_when_its_files_changed(tmp_path: Path) -> None:
+def test_map_data_is_cached_until_the_files_change(tmp_path: Path) -> None:
     first = write_world(tmp_path / "one", 50)
     made = tables.map_data(first)
     assert tables.map_data(first) is made
@@ -78,7 +78,7 @@ def test_a_table_is_made_ready_once_and_again_when_its_files_changed(tmp_path: P
     assert len(tables.map_data(first).table) == 60
 
 
-def test_what_is_shared_by_all_users_cannot_be_written(tmp_path: Path) -> None:
+def test_shared_arrays_are_read_only(tmp_path: Path) -> None:
     made = tables.map_data(write_world(tmp_path / "one", 20))
     with pytest.raises(ValueError, match="read-only"):
         made.plane[0] = 0

@@ -1,4 +1,4 @@
-"""The labs under load, through the functions that the pages call: nothing is mixed up, what is painted is what the network gets, memory keeps its limits."""
+"""The labs under load: results are never mixed up, painted masks reach the network, memory stays bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.masking import MaskSpec, mask_from_text
 from core.policy import Policy
 from core.session import PageView, view_from_params
 from ui.shell import cached
-from ui.shell.kept import Kept
+from ui.shell.result_cache import ResultCache
 
 SIDE = 112
 WAIT_S = 120
@@ -41,27 +41,28 @@ VIEWS = tuple(
 
 @pytest.fixture(scope="module", autouse=True)
 def shallow_networks():
-    """The presets with one block each, on a shelf and in caches of their own: whose picture it is does not hang on depth."""
+    """Presets with one block each, in separate caches: depth does not matter here."""
     one_block = partial(loaded.create, depth=1, decoder_depth=1)
-    own_shelf, kept = ModelCache(2**30), {name: Kept(128) for name in ("_made", "_judged", "_studies")}
+    own_models = ModelCache(2**30)
+    caches = {name: ResultCache(128) for name in ("_reconstructions", "_verdicts", "_studies")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaded, "create", one_block)
-        patch.setattr(loaded, "model_cache", lambda: own_shelf)
-        for name, held in kept.items():
-            patch.setattr(cached, name, partial(lambda held: held, held))
+        patch.setattr(loaded, "model_cache", lambda: own_models)
+        for name, cache in caches.items():
+            patch.setattr(cached, name, partial(lambda cache: cache, cache))
         yield
 
 
 @pytest.fixture
-def forgetful(monkeypatch):
-    """Caches that hold a handful, so that the same question is now answered from memory and now computed again."""
-    held = Kept(3)
-    monkeypatch.setattr(cached, "_made", lambda: held)
+def small_cache(monkeypatch):
+    """A cache of three results, so that requests are partly cached and partly recomputed."""
+    held = ResultCache(3)
+    monkeypatch.setattr(cached, "_reconstructions", lambda: held)
     return held
 
 
-def alone(network: Any, view: PageView) -> Reconstruction:
-    """What one user with no caches gets."""
+def uncached(network: Any, view: PageView) -> Reconstruction:
+    """The result for a single user without caches."""
     from core.engine.inputs import read_ground
     from core.engine.reconstruct import reconstruct
 
@@ -72,11 +73,11 @@ def alone(network: Any, view: PageView) -> Reconstruction:
 @pytest.fixture(scope="module")
 def expected() -> dict[PageView, Reconstruction]:
     networks = {model: loaded._build(model) for model in MODELS}
-    return {view: alone(networks[view.model], view) for view in VIEWS}
+    return {view: uncached(networks[view.model], view) for view in VIEWS}
 
 
-def crossed(count: int, expected: dict[PageView, Reconstruction]) -> int:
-    """Two users ask `count` times in turn and at once; how many answers are not the bytes that one user alone gets."""
+def mixed_up(count: int, expected: dict[PageView, Reconstruction]) -> int:
+    """Two users make `count` simultaneous requests; return how many results differ from the uncached ones."""
     wrong: list[PageView] = []
     failed: list[BaseException] = []
     meet = threading.Barrier(2)
@@ -107,23 +108,23 @@ def crossed(count: int, expected: dict[PageView, Reconstruction]) -> int:
     return len(wrong)
 
 
-def test_two_users_two_tiles_two_models_never_cross(forgetful, expected):
+def test_results_of_two_users_are_never_mixed_up(small_cache, expected):
     assert len({made.combined.tobytes() for made in expected.values()}) == len(VIEWS)
-    assert crossed(200, expected) == 0
+    assert mixed_up(200, expected) == 0
 
 
-@pytest.mark.parametrize("forgotten", ["model", "tile", "mask"])
-def test_a_key_that_leaves_something_out_would_be_noticed(forgetful, expected, monkeypatch, forgotten):
+@pytest.mark.parametrize("omitted", ["model", "tile", "mask"])
+def test_an_incomplete_cache_key_is_detected(small_cache, expected, monkeypatch, omitted):
     monkeypatch.setattr(
         cached,
-        "question",
-        lambda view: tuple(getattr(view, part) for part in ("model", "tile", "mask") if part != forgotten),
+        "reconstruction_key",
+        lambda view: tuple(getattr(view, part) for part in ("model", "tile", "mask") if part != omitted),
     )
-    assert crossed(40, expected) > 0
+    assert mixed_up(40, expected) > 0
 
 
 def lab_with_painter(view: dict[str, str]) -> None:
-    """The Mask Lab's own path from the painter to the picture."""
+    """The path of the Mask Lab from the painter to the picture."""
     from dataclasses import replace as with_
 
     import streamlit as st
@@ -141,7 +142,7 @@ def lab_with_painter(view: dict[str, str]) -> None:
     lab.reconstruction(shown)
 
 
-def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
+def test_painted_masks_reach_the_network_exactly(monkeypatch):
     import earth_mae_components
     import torch
     from earth_mae_components.painter import PaintState
@@ -161,7 +162,7 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
     for function in (
         "painted",
         "mask_painter",
-    ):  # what was painted is heard before the painter is drawn again
+    ):
         monkeypatch.setattr(
             earth_mae_components, function, lambda *_, **__: PaintState(brush[-1], len(brush))
         )
@@ -173,7 +174,7 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
     for n in range(200):
         brush.append(
             rng.random((grid, grid)) < (1.0 - n if n < 2 else rng.uniform(0.05, 0.95))
-        )  # all, nothing, and what lies between
+        )  # all, none, and ratios in between
         app.run()
         assert not app.exception and not app.error, n
         visible = np.zeros(grid * grid, bool)
@@ -183,7 +184,7 @@ def test_two_hundred_paintings_reach_the_network_bit_for_bit(monkeypatch):
         assert np.array_equal(np.flatnonzero(brush[-1]), mask_from_text(app.query_params["mask"]).cells), n
 
 
-def test_a_painted_link_says_the_same_mask_anywhere():
+def test_painted_masks_round_trip_through_links():
     rng = np.random.default_rng(5)
     for rows in (7, 14, 16, 28):
         hidden = rng.random((rows, rows)) < 0.5
@@ -195,7 +196,7 @@ def test_a_painted_link_says_the_same_mask_anywhere():
 
 
 def upload_lab() -> None:
-    """The upload tab of the tile dialog, and what it leads to."""
+    """The upload tab of the tile dialog, followed by the reconstruction."""
     from ui.mask_lab import lab
     from ui.pickers import page_view, tile_picker
     from ui.shell import state
@@ -207,11 +208,11 @@ def upload_lab() -> None:
 
 
 def peak_growth_mb(before_kb: int) -> float:
-    said = Path("/proc/self/status").read_text()
-    return (int(said.split("VmHWM:")[1].split()[0]) - before_kb) / 1024
+    status = Path("/proc/self/status").read_text()
+    return (int(status.split("VmHWM:")[1].split()[0]) - before_kb) / 1024
 
 
-def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
+def test_a_huge_sparse_raster_takes_little_memory(tmp_path):
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         pytest.skip("the peak of a process's memory can be reset on Linux only")
@@ -239,9 +240,7 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
         ground = np.random.default_rng(0).integers(100, 900, (1, 512, 512), dtype=np.uint16)
         out.write(ground, window=rasterio.windows.Window(side // 2 - 256, side // 2 - 256, 512, 512))
     assert path.stat().st_size < 1_500_000
-    app = AppTest.from_function(
-        upload_lab, default_timeout=WAIT_S
-    ).run()  # the network is in memory from here on
+    app = AppTest.from_function(upload_lab, default_timeout=WAIT_S).run()  # loads the network
     reset.write_text("5")
     before_kb = int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
     app.file_uploader[0].set_value(("giant.tif", path.read_bytes(), "image/tiff")).run()
@@ -251,42 +250,43 @@ def test_a_sparse_giant_through_the_page_costs_little(tmp_path):
     assert peak_growth_mb(before_kb) < 200
 
 
-def test_models_in_pages_keep_within_the_limit_least_recently_used_first(monkeypatch):
+def test_models_stay_within_the_memory_limit(monkeypatch):
     sizes = {name: loaded._bytes_of(cached.model(name)) for name in (*MODELS, "scale_mae_small")}
-    shelf = ModelCache(sum(sizes.values()) - 1)
-    monkeypatch.setattr(loaded, "model_cache", lambda: shelf)
+    models = ModelCache(sum(sizes.values()) - 1)
+    monkeypatch.setattr(loaded, "model_cache", lambda: models)
     made = {}
     for name in (*MODELS, MODELS[0], "scale_mae_small", MODELS[1]):
         made[name] = cached.reconstruction(
             replace(VIEWS[0], model=name, mask=MaskSpec(seed=900 + len(made))), "ann"
         )
-        assert sum(one.size_bytes for one in shelf.models()) <= shelf.limit_bytes
-    assert [one.name for one in shelf.models()][-1] == MODELS[1]
+        assert sum(one.size_bytes for one in models.models()) <= models.limit_bytes
+    assert [one.name for one in models.models()][-1] == MODELS[1]
 
 
-def test_a_device_that_is_too_small_gets_smaller_batches_and_a_sentence(monkeypatch):
+def test_batches_shrink_when_the_device_runs_out_of_memory(monkeypatch):
     from core.engine import device
     from core.engine import reconstruct as engine
 
-    plain, sizes, said = engine._run, [], []
+    original, sizes, sentences = engine._run, [], []
 
     def small(model: Any, on: Any, images: Any, hidden: Any, res: Any) -> Any:
         sizes.append(len(hidden))
         if len(hidden) > 2:
             raise MemoryError
-        return plain(model, on, images, hidden, res)
+        return original(model, on, images, hidden, res)
 
     monkeypatch.setattr(engine, "_run", small)
     monkeypatch.setattr(device, "_fitting", {})
     monkeypatch.setattr(device, "_paces", {})
     monkeypatch.setitem(engine.BATCH, "cpu", 16)
     view = replace(VIEWS[0], mask=MaskSpec("random", seed=777))
-    spread = list(cached.spreads(view, 16, "ann", said.append))[-1]
+    spread = list(cached.spreads(view, 16, "ann", sentences.append))[-1]
     assert spread.done == 16 and max(sizes) > 2
-    assert said and all(sentence.startswith("The device ran out of memory:") for sentence in said)
+    assert sentences
+    assert all(sentence.startswith("The device ran out of memory:") for sentence in sentences)
 
 
-def test_ten_fast_moves_run_two_predictions_and_the_place_in_the_queue_is_told(forgetful, monkeypatch):
+def test_fast_moves_run_only_the_first_and_last_and_report_the_queue(small_cache, monkeypatch):
     from core.engine import reconstruct as engine
     from core.engine.turns import Superseded, turns
 
