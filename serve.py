@@ -1,11 +1,11 @@
 """The server of `make app`: pages and HTTP routes. Slow imports load while the first browser connects."""
 
 import threading
+from importlib import import_module
 
 import streamlit as st
 from starlette.middleware import Middleware
 
-import ui  # noqa: F401  (sets how torch's threads wait, before torch is imported)
 from ui.shell.guard import Guard, keep_streamlit_offline, new_login, server_names
 from ui.shell.routes import routes
 from ui.shell.style import StyledHead
@@ -20,7 +20,6 @@ def warm_up() -> None:
     from core.geo.sources import untrusted
     from core.models import default_reconstructor
     from core.viz.regional import map_class
-    from ui.mask_lab import lab, sections  # noqa: F401  (what the Mask Lab imports when it is first opened)
     from ui.shell import jobs, weights
     from ui.shell.garbage import freeze_imports
 
@@ -29,6 +28,7 @@ def warm_up() -> None:
     weights.remove_leftovers()
     jobs.start_queue()
     map_class()
+    import_module("ui.mask_lab.sections")  # what the Mask Lab imports when it is first opened
     freeze_imports()
 
 

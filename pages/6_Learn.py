@@ -12,7 +12,7 @@ with page("Learn", "Predict first, then let the network show whether you were ri
     from ui.learn import lesson_view, overview, results
     from ui.shell.escaping import plain
 
-    params = state.others(classroom.PARAMETERS)
+    params = state.address_params(classroom.PARAMETERS)
     board = classroom.joined()
     kept = {
         name: value for name, value in params.items() if name in ("network", "class", "teacher", "present")
@@ -37,7 +37,7 @@ with page("Learn", "Predict first, then let the network show whether you were ri
             st.caption(f"Lesson {number} of {len(LESSONS)} · about {lesson.minutes} minutes")
         with choice:
             model = lesson_view.model_choice(results.models())
-        state.publish_others(classroom.PARAMETERS, {**params, "lesson": lesson.id, "network": model})
+        state.publish_params(classroom.PARAMETERS, {**params, "lesson": lesson.id, "network": model})
         if params.get("present"):
             classroom.present(lesson, model, board if board and classroom.is_teacher(board) else None)
         else:

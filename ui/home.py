@@ -86,7 +86,7 @@ def _pictures(view: PageView) -> None:
         st.button("Next picture", icon=":material/skip_next:", type="primary", on_click=_next)
         st.button("New mask", icon=":material/casino:", on_click=_new_mask)
         if st.button("Open in the Mask Lab", icon=":material/grid_view:"):
-            state.carry(view, "pages/1_Mask_Lab.py")
+            state.open_page(view, "pages/1_Mask_Lab.py")
         with st.popover("How it was computed", icon=":material/info:"):
             for sentence in result.warnings:
                 st.caption(f":orange[:material/info:] {plain(sentence)}")

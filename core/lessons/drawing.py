@@ -37,7 +37,7 @@ def tile_panel(made: Reconstruction, name: str = "original", title: str = "The t
 def masked_panel(made: Reconstruction) -> Panel:
     """What the network sees."""
     pixels = cover(stretch_of(made).draw(made.target), made.hidden_high)
-    return Panel("masked", "What the network sees", f"{made.recipe.hidden_share:.0%} hidden", pixels)
+    return Panel("masked", "Visible patches", f"{made.recipe.hidden_share:.0%} hidden", pixels)
 
 
 def guess_panel(made: Reconstruction, note: str = "visible patches from the tile") -> Panel:

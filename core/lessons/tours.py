@@ -17,8 +17,8 @@ class Step:
 TOURS: dict[str, tuple[Step, ...]] = {
     "Mask Lab": (
         Step(
-            "Move “Mask ratio”.",
-            "The network sees only the visible patches; watch “Combined” get smoother.",
+            "Move “Masking ratio”.",
+            "The network sees only the visible patches; watch “Reconstruction” get smoother.",
             "shares",
         ),
         Step(

@@ -31,7 +31,7 @@ def test_next_picture_goes_through_the_whole_gallery(open_page):
 
 def test_the_lab_opens_with_the_picture_and_mask_of_home(open_page, monkeypatch):
     opened = []
-    monkeypatch.setattr("ui.shell.state.carry", lambda view, page: opened.append((view, page)))
+    monkeypatch.setattr("ui.shell.state.open_page", lambda view, page: opened.append((view, page)))
     app = open_page()
     press(app, "Open in the Mask Lab")
     ((view, page),) = opened

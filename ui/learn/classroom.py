@@ -25,12 +25,12 @@ LARGE_TYPE = """<style>
 
 def boards() -> Boards:
     """All boards of this server."""
-    return cached.shelf("class boards", 1).once("boards", Boards)
+    return cached.result_cache("class boards", 1).get_or_compute("boards", Boards)
 
 
 def joined() -> Board | None:
     """The class that the address names; a sentence is shown if it does not exist."""
-    code = state.others(("class",)).get("class", "")
+    code = state.address_params(("class",)).get("class", "")
     if not code:
         return None
     try:
@@ -42,7 +42,7 @@ def joined() -> Board | None:
 
 def is_teacher(board: Board) -> bool:
     """Whether the address has the key of the teacher."""
-    key = state.others(("teacher",)).get("teacher", "")
+    key = state.address_params(("teacher",)).get("teacher", "")
     if not key:
         return False
     try:
@@ -73,7 +73,9 @@ def join_or_open() -> None:
                 st.warning("The class code is empty: enter the five letters that your teacher shows.")
             else:
                 boards().join(code)
-                state.publish_others(PARAMETERS, {**state.others(PARAMETERS), "class": code.strip().upper()})
+                state.publish_params(
+                    PARAMETERS, {**state.address_params(PARAMETERS), "class": code.strip().upper()}
+                )
                 st.rerun()
     with right:
         st.caption(
@@ -82,8 +84,8 @@ def join_or_open() -> None:
         )
         if st.button("Open a class", icon=":material/school:"):
             board = boards().open()
-            state.publish_others(
-                PARAMETERS, {**state.others(PARAMETERS), "class": board.code, "teacher": board.key}
+            state.publish_params(
+                PARAMETERS, {**state.address_params(PARAMETERS), "class": board.code, "teacher": board.key}
             )
             st.rerun()
 

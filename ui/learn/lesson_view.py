@@ -174,7 +174,7 @@ def chart(lesson: Lesson, found: Finding, where: str) -> None:
 
 def model_choice(names: list[str]) -> str:
     """Choose the network that answers."""
-    linked = state.others(("network",)).get("network", names[0])
+    linked = state.address_params(("network",)).get("network", names[0])
     if linked not in names:
         st.warning(
             f"The link asks for the network {plain(linked[:60])}, which is not here: {plain(names[0])} is used.",

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from typing import Any
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 from ui.shell import state
 
@@ -31,7 +31,7 @@ export default function ({ data, setStateValue }) {
 
 @cache
 def _component() -> Any:
-    return st.components.v2.component("earth-mae-learn-memory", js=SCRIPT)
+    return component("earth-mae-learn-memory", js=SCRIPT)
 
 
 def remembered() -> frozenset[str]:

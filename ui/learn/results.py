@@ -20,7 +20,7 @@ def models() -> list[str]:
 
 def bench(model: str) -> Bench:
     """The bench of a network."""
-    return cached.shelf("lesson benches", 4).once(
+    return cached.result_cache("lesson benches", 4).get_or_compute(
         model, lambda: Bench(model, cached.catalogue(), cached.model)
     )
 
@@ -53,7 +53,7 @@ def prepare(lesson: Lesson, model: str) -> None:
         threading.Thread(target=work, name=f"lesson {lesson.id}", daemon=True).start()
         return True
 
-    cached.shelf("lessons begun", 256).once((model, lesson.id), start)
+    cached.result_cache("lessons begun", 256).get_or_compute((model, lesson.id), start)
 
 
 def _once(key: tuple[object, ...], make: Callable[[], Finding], token: str | None = None) -> Finding:
@@ -64,4 +64,4 @@ def _once(key: tuple[object, ...], make: Callable[[], Finding], token: str | Non
         with turns(device().kind).turn(token):
             return make()
 
-    return cached.shelf("lessons", 512).once(key, in_turn)
+    return cached.result_cache("lessons", 512).get_or_compute(key, in_turn)

@@ -125,7 +125,11 @@ def uncertainty(view: PageView, result: Reconstruction) -> None:
         return
     state.keep("many", (view, count))
     place, bar = st.empty(), st.progress(0.0)
-    for spread in cached.spreads(view, count, state.session_id(), st.caption):
+
+    def say(sentence: str) -> None:
+        st.caption(plain(sentence))
+
+    for spread in cached.spreads(view, count, state.session_id(), say):
         place.html(sheet(spread_panels(result, spread)))
         bar.progress(spread.done / spread.wanted, f"{spread.done} of {spread.wanted} masks")
     bar.empty()

@@ -165,9 +165,9 @@ def gsd_control(tile: TileSpec, side_px: int) -> TileSpec:
         return tile
     count = max(0, math.floor(math.log2(coarsest / finest) * 2 + 1e-6))
     steps = [float(f"{finest * 2 ** (n / 2):.3g}") for n in range(count + 1)]
-    steps = sorted({*(step for step in steps if step <= coarsest), *([tile.gsd_m] if tile.gsd_m else [])})
+    offered = {step for step in steps if step <= coarsest} | ({tile.gsd_m} if tile.gsd_m else set[float]())
     no_gsd = "native" if tile.lonlat else "whole tile"
-    options: list[float | None] = [None, *steps]
+    options: list[float | None] = [None, *sorted(offered)]
     gsd_m = st.select_slider(
         "Ground sample distance as fed",
         options,

@@ -48,7 +48,7 @@ def draw_row(
         panels = (
             _bands(result, model, look, key)
             if bands
-            else row_panels(result, look, key, errors and errors["combined"])
+            else row_panels(result, look, key, errors["combined"] if errors else None)
         )
     except ExplorerError as problem:
         st.caption(plain(problem))

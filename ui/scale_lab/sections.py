@@ -48,7 +48,7 @@ def curves(scales: Sequence[Scale], views: Sequence[PageView], rows: Sequence[Re
     left, right = st.columns(2, gap="medium")
     if rows:
         errors = [band_errors(row) for row in rows]
-        bands = {band: [e and e[band] for e in errors] for band in BANDS}
+        bands = {band: [error[band] if error else None for error in errors] for band in BANDS}
         with left:
             st.markdown("**Error of each band**")
             st.plotly_chart(error_chart(gsds, bands, axis, own_at), key="error by scale")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import RerunException
 
 from core.errors import ExplorerError
@@ -40,7 +41,7 @@ PURPOSES = {
 class Page:
     """Wrap a page's content: show an ExplorerError as one sentence and finally the device status."""
 
-    def __init__(self, device_box: st.delta_generator.DeltaGenerator) -> None:
+    def __init__(self, device_box: DeltaGenerator) -> None:
         self._device_box = device_box
 
     def __enter__(self) -> Page:
@@ -94,7 +95,7 @@ def page(title: str, lead: str = "", *, linked: bool = False) -> Page:
     return Page(device_box)
 
 
-def pictures_and_controls() -> tuple[st.delta_generator.DeltaGenerator, st.delta_generator.DeltaGenerator]:
+def pictures_and_controls() -> tuple[DeltaGenerator, DeltaGenerator]:
     """The columns of a lab, pictures and controls; on a narrow screen a link leads to the controls below."""
     pictures, inspector = st.columns([2.7, 1], gap="large")
     pictures.markdown(f"[:material/tune: To the controls](#{CONTROLS})")
@@ -110,7 +111,7 @@ def labs() -> dict[str, str]:
     }
 
 
-def _sidebar() -> st.delta_generator.DeltaGenerator:
+def _sidebar() -> DeltaGenerator:
     with st.sidebar:
         st.markdown(f"**:material/satellite_alt: {NAME}**")
         st.page_link("app.py", label="Home", icon=":material/home:")

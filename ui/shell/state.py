@@ -59,9 +59,10 @@ def upload_limit_mb() -> int:
 def release(file: Uploaded) -> None:
     """Free an uploaded file's memory before its session ends."""
     context = get_script_run_ctx()
-    manager: Any = context.uploaded_file_mgr if context else None
-    with suppress(AttributeError):  # upload managers other than Streamlit's own keep it until then
-        manager.remove_file(context.session_id, file.file_id)
+    if context is not None:
+        manager: Any = context.uploaded_file_mgr
+        with suppress(AttributeError):  # upload managers other than Streamlit's own keep it until then
+            manager.remove_file(context.session_id, file.file_id)
     file.close()
 
 

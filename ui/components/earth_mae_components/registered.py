@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import streamlit as st
+from streamlit.components.v2 import component
 
 if TYPE_CHECKING:
     from streamlit.components.v2.types import ComponentRenderer
@@ -18,4 +18,4 @@ def renderer(name: str) -> ComponentRenderer:
     Not done at import: file-backed components can be registered only while a Streamlit server runs, and the
     pure functions of this package must import without one.
     """
-    return st.components.v2.component(f"earth-mae-components.{name}", js=f"{name}.js")
+    return component(f"earth-mae-components.{name}", js=f"{name}.js")

@@ -100,10 +100,8 @@ def _apply_selection(data: MapData, news: GlobeState) -> None:
 def show(data: MapData, encoded: EncodedLayer, place: int | None) -> None:
     """Show the two maps."""
     if place is not None and opened_by_link() and np.isfinite(data.lonlat[place]).all():
-        set_globe_view(
-            replace(globe_view(), camera=Camera("globe", *data.lonlat[place].tolist(), FLY_ZOOM)),
-            remember=False,
-        )
+        lon, lat = data.lonlat[place].tolist()
+        set_globe_view(replace(globe_view(), camera=Camera("globe", lon, lat, FLY_ZOOM)), remember=False)
     view, flight = globe_view(), last_flight()
     marked = [
         *([Ring(place, SELECTED_COLOUR, "selected place")] if place is not None else []),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import streamlit as st
 
+from core.atlas.schema import Precision
 from core.engine.embedding.count import TooManyTilesError
 from core.engine.embedding.spec import EmbeddingError
 from core.errors import ExplorerError
@@ -32,6 +33,7 @@ FROM_HERE, UPLOAD = "From this server", "Upload"
 SPACINGS = {"1 tile (no overlap)": 1.0, "1/2 tile": 0.5, "1/4 tile": 0.25}
 """Distances between the centres of neighbouring tiles, as shares of a tile's side."""
 COARSER = (2, 4, 8, 16)
+DATA_TYPES: tuple[Precision, ...] = get_args(Precision)
 ALL = "all of them"
 
 
@@ -216,14 +218,16 @@ def _settings(context: PanelContext | None, chosen: ChosenImagery) -> tuple[str,
             format="%d %%",
             key=state.widget("imagery valid", 50),
         )
-        kind = st.selectbox(
-            "Vector data type", ["float32", "float16", "int8"], key=state.widget("imagery type", "float32")
+        data_type = st.selectbox(
+            "Vector data type", DATA_TYPES, key=state.widget("imagery type", DATA_TYPES[0])
         )
         title = st.text_input(
             "Name of the table", max_chars=50, key=state.widget(f"imagery title {free}", free)
         )
     stride_px = max(1, round(tile_px * SPACINGS[spacing]))
-    return title, plans.EmbeddingSettings(models, gsd_m, tile_px, stride_px, bool(losses), least / 100, kind)
+    return title, plans.EmbeddingSettings(
+        models, gsd_m, tile_px, stride_px, bool(losses), least / 100, data_type
+    )
 
 
 def _sizes(cards: list[ModelCard]) -> tuple[list[int], int]:

@@ -6,6 +6,7 @@ import io
 import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -13,12 +14,12 @@ from ui.globe import panel_api as api
 from ui.pickers.controls import duration
 from ui.shell import jobs
 from ui.shell.escaping import plain
-from ui.shell.jobs import Job
+from ui.shell.jobs import Job, State
 from ui.shell.page import in_a_sentence
 from ui.shell.state import how_to_return
 
 EVERY_S = 1.0
-BADGES = {
+BADGES: dict[State, tuple[str, str, Literal["gray", "blue", "orange", "green", "red"]]] = {
     "waiting": ("waiting", ":material/hourglass_top:", "gray"),
     "running": ("running", ":material/play_arrow:", "blue"),
     "stopping": ("stopping", ":material/hourglass_bottom:", "orange"),

@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from core.atlas.schema import Precision
 from core.cli.verbs.embed import arguments
 from core.engine.embedding.plan import EmbeddingPlan, make_plan
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
@@ -38,7 +39,7 @@ class EmbeddingSettings:
     stride_px: int
     losses: bool
     min_valid: float
-    data_type: str
+    data_type: Precision
 
     def spec(self, named: str, only: tuple[str, ...], stated_gsd_m: float | None) -> EmbeddingSpec:
         """Return the spec of the run; settings equal to their defaults are left out."""

@@ -93,7 +93,7 @@ def _layers(context: PanelContext, opacity: float) -> tuple[list[TileLayer], lis
         )
         layers.append(TileLayer((table.fingerprint, GROUND), ground))
     outlines = cached.result_cache("footprints", 4).get_or_compute(
-        table.fingerprint, lambda: Cells(footprints(table))
+        table.fingerprint, lambda: Cells(list(footprints(table)))
     )
     offered = colour_choices(table, context.place)
     first = (
