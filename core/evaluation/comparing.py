@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .cache import Cache
 from .errors import FeatureError
 from .protocols.agreement import linear_cka, neighbour_overlap
+from .protocols.gsd import GSD_GAIN
 from .protocols.segmentation import compare_miou
 from .protocols.vectors import stored_vectors
 from .recipes import EvaluationRecipe
@@ -138,7 +139,7 @@ def compare_results(first: Result, second: Result, cache: Cache) -> ResultCompar
         return ResultComparison(
             first, second, compare_miou(a["confusions"], b["confusions"]), None, None, None
         )
-    name = "psnr" if first.metric == "psnr" else "right"
+    name = {"psnr": "psnr", GSD_GAIN: "gain"}.get(first.metric, "right")
     if "rows" in a and not np.array_equal(a["rows"], b["rows"]):
         raise FeatureError(
             "The two results are not on the same images, because some could not be read: evaluate both again."

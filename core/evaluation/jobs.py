@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..policy import POLICIES, policy_from_text
 from .baselines.fills import FILLS
-from .data.crops import PictureSet, crops_per_image, open_pictures
+from .data.crops import PictureSet, crops_per_image, interpolation, open_pictures
 from .data.datasets import DataSpec, LabelledSet, open_set
 from .data.masked import open_masked
 from .data.masked_set import MaskedSet
@@ -45,8 +46,9 @@ def plan_jobs(
         raise RecipeError(
             "There is no model to evaluate: train one, or name a model or weights file with --model."
         )
-    if plan.protocol == "reconstruction":
-        yield from _reconstruction_jobs(plan, subjects, folders)
+    if plan.protocol in ("reconstruction", "gsd"):
+        jobs = _reconstruction_jobs if plan.protocol == "reconstruction" else _gsd_jobs
+        yield from jobs(plan, _reconstructors(subjects), folders)
         return
     for name in plan.data:
         spec = DataSpec(name, plan.limit, plan.gsd_m, plan.seed)
@@ -60,16 +62,11 @@ def _reconstruction_jobs(
     plan: EvaluationPlan, subjects: Sequence[Subject], folders: Sequence[Path]
 ) -> Iterator[NumberJob]:
     """Yield, for every set, model and mask ratio, the fills that were not scored yet, then the model."""
-    reconstructors = [subject for subject in subjects if subject.reconstructs]
-    if not reconstructors:
-        raise RecipeError(
-            f"{subjects[0].name} has no decoder and cannot reconstruct; choose another model or protocol."
-        )
     limit = plan.limit if plan.limit is not None else RECONSTRUCTION_LIMIT
     for name in plan.data:
         pictures = open_pictures(name, folders, limit, plan.gsd_m, plan.seed)
         fill_keys: set[str] = set()
-        for subject in reconstructors:
+        for subject in subjects:
             is_fill = isinstance(subject, FillBaseline)
             for ratio in plan.ratios:
                 recipe = _reconstruction_recipe(plan, subject, pictures, ratio, limit)
@@ -83,19 +80,54 @@ def _reconstruction_jobs(
                     yield NumberJob(model_recipe, pictures, subject, subject.patch_px)
 
 
+def _gsd_jobs(
+    plan: EvaluationPlan, subjects: Sequence[Subject], folders: Sequence[Path]
+) -> Iterator[NumberJob]:
+    """Yield the GSD-aware models under every policy. Raises RecipeError where nothing depends on the GSD."""
+    aware = [subject for subject in subjects if subject.gsd_aware]
+    if not aware:
+        raise RecipeError(
+            f"{subjects[0].name} has static positions, so the GSD changes nothing; "
+            "choose a GSD-aware model such as scale_mae_tiny."
+        )
+    limit = plan.limit if plan.limit is not None else RECONSTRUCTION_LIMIT
+    for name in plan.data:
+        pictures = open_pictures(name, folders, limit, plan.gsd_m, plan.seed)
+        for subject in aware:
+            for ratio in plan.ratios:
+                recipe = _reconstruction_recipe(plan, subject, pictures, ratio, limit)
+                for policy in dict.fromkeys(policy or subject.default_policy for policy in plan.policies):
+                    if not POLICIES[policy_from_text(str(policy)).name].needs_gsd:
+                        raise RecipeError(
+                            f"The policy {policy} ignores the GSD, so a wrong one changes nothing; "
+                            "choose another policy, such as log_gsd."
+                        )
+                    yield NumberJob(replace(recipe, policy=policy), pictures, subject, subject.patch_px)
+
+
+def _reconstructors(subjects: Sequence[Subject]) -> list[Subject]:
+    """Return the models that reconstruct. Raises RecipeError if there is none."""
+    found = [subject for subject in subjects if subject.reconstructs]
+    if not found:
+        raise RecipeError(
+            f"{subjects[0].name} has no decoder and cannot reconstruct; choose another model or protocol."
+        )
+    return found
+
+
 def _reconstruction_recipe(
     plan: EvaluationPlan, subject: Subject, pictures: PictureSet, ratio: float, limit: int
 ) -> EvaluationRecipe:
     size_px = whole_patches(plan.size_px or _input_px(subject, pictures), subject.patch_px)
     return EvaluationRecipe(
-        protocol="reconstruction",
+        protocol=plan.protocol,
         data=pictures.name,
         data_hash=pictures.hash,
         model=subject.name,
         weights=subject.weights,
         native_px=pictures.native_px,
         size_px=size_px,
-        interpolation="none: crops at native GSD" if pictures.native_px >= size_px else "bicubic enlargement",
+        interpolation=interpolation(pictures, size_px),
         policy=subject.default_policy,
         split=pictures.split,
         limit=limit,

@@ -36,7 +36,7 @@ class EvaluationPlan:
     images are scaled and classes are learnt from train images at full size; "scaled" scales both. `policies` are texts such as "log_gsd" or "manual-2.5", None for
     the model card's. `feed` is "native" for images at their scaled size, rounded up to whole patches, or
     "input" for the model's input size; `size_px` replaces both. `limit` is the number of images per class and
-    split, None for all (reconstruction: 20). With `fit_k`, k is reduced to a gallery that the limit made
+    split, None for all (reconstruction and gsd: 20). With `fit_k`, k is reduced to a gallery that the limit made
     smaller; with `fit_shots`, shots are reduced to the smallest class. `gsd_m` is the GSD of a native pixel,
     for sets that do not state it. `head` (segmentation) is "linear" on frozen patch tokens, "upernet" on
     frozen blocks, or "upernet-tuned", fine-tuned with the encoder; UperNet is trained for `steps` steps.
@@ -204,7 +204,7 @@ def _embedding_recipe(
         if dense
         else "cls"
         if author and plan.pooling is None and subject.default_policy
-        else plan.pooling or subject.pooling,
+        else (subject.default_policy and plan.pooling) or subject.pooling,
         split=data.split_origin,
         limit=plan.limit,
         seed=plan.seed,

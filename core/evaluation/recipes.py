@@ -17,6 +17,7 @@ from .errors import RecipeError
 
 PROTOCOL_LABELS = {
     "reconstruction": "reconstruction",
+    "gsd": "GSD sensitivity",
     "knn": "kNN",
     "probe": "linear probe",
     "few-shot": "few-shot",

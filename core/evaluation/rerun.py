@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from .baselines.fills import FILLS
-from .data.crops import SCENE_SETS
+from .data.crops import APP_GALLERY, SCENE_SETS
 from .data.datasets import set_beneath
 from .data.masked import SCENES
 from .data.published import PUBLISHED
@@ -55,7 +55,7 @@ def plan_of(recipe: EvaluationRecipe, data: str | None = None) -> EvaluationPlan
 
 def located(name: str, folders: Sequence[Path]) -> str:
     """Locate a recipe's set: a published name, else a folder or zip of that name in `folders`."""
-    if name in (*PUBLISHED, *SCENE_SETS, *SCENES):
+    if name in (*PUBLISHED, *SCENE_SETS, *SCENES, APP_GALLERY):
         return name
     path = set_beneath(name, folders)
     return name if path is None else str(path)

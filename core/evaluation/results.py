@@ -26,12 +26,21 @@ COLUMNS = (
     "hidden",
     "limit",
     "gallery",
+    "lead_db",
+    "lead_low",
+    "lead_high",
+    "detail_gain",
+    "detail_low",
+    "detail_high",
 )
+METRIC_LABELS = {"miou": "mean IoU", "psnr": "PSNR, dB", "gsd_gain": "gain of the right GSD, dB"}
+"""Metrics by their name in results, with the label that people see where it differs."""
+IN_DECIBELS = ("psnr", "gsd_gain")
 
 
 @dataclass(frozen=True)
 class Result:
-    """The value of a `metric` ("accuracy", "psnr" in dB, "miou") with its 95 % interval and its recipe.
+    """The value of a `metric` ("accuracy", "miou", "psnr" or "gsd_gain" in dB) with its 95 % interval.
 
     `count` is the number of test images. `details` holds the protocol's other values, as plain types;
     `skipped` names images that could not be read.
@@ -104,17 +113,34 @@ class Result:
         return replace(self, recipe=replace(self.recipe, protocol=protocol))
 
     def row(self) -> dict[str, Any]:
-        """Return a table row as plain values; `hidden` is the mask ratio, unused columns are None.
+        """Return a table row as plain values; unused columns are None.
 
-        `gallery` is "scaled" where train images were reduced like the test images, else "native".
+        `hidden` is the mask ratio, `gallery` "scaled" where train images were reduced like the test images,
+        else "native". `lead` is the PSNR over the best fill, `detail` the correlation of the detail finer
+        than a patch in hidden patches, minus that fill's.
         """
         recipe = self.recipe
         own = {
             "value": self.value, "shots": recipe.shots, "hidden": recipe.ratio, "limit": recipe.limit,
             "gallery": recipe.gallery_label,
         }  # fmt: skip
+        for name, first, source in (
+            ("lead", "lead_db", "lead_over_best_fill"),
+            ("detail", "detail_gain", "detail_over_best_fill"),
+        ):
+            found = self.details.get(source, {})
+            own |= {
+                first: found.get("mean"),
+                f"{name}_low": found.get("low"),
+                f"{name}_high": found.get("high"),
+            }
         plain = self.to_json() | own
         return {name: plain[name] for name in COLUMNS}
+
+    @property
+    def digits(self) -> int:
+        """Decimals that the value is shown with."""
+        return 2 if self.metric in IN_DECIBELS else 3
 
 
 def in_order(results: Sequence[Result]) -> tuple[Result, ...]:
@@ -210,7 +236,7 @@ def _head(column: _Column, across: Sequence[_Column], counts: set[int]) -> str:
 def _cell(result: Result | None, *, with_count: bool) -> str:
     if result is None:
         return "--"
-    digits = 2 if result.metric == "psnr" else 3
+    digits = result.digits
     text = f"{result.value:.{digits}f} [{result.low:.{digits}f}, {result.high:.{digits}f}]"
     return f"{text}, n = {result.count}" if with_count else text
 

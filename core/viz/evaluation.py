@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..evaluation.data.masked_set import UNLABELLED
 from ..evaluation.recipes import EvaluationRecipe
-from ..evaluation.results import Result
+from ..evaluation.results import METRIC_LABELS, Result
 from .theme import CLASSES, CLEAR, FAINT, GRID, MID_GREY, MODEL, ON_MODEL, SERIES, TEXT, rgb
 
 MOST_COUNTED = 21
@@ -67,10 +67,8 @@ def scale_chart(results: Sequence[Result]) -> go.Figure:
     figure.update_xaxes(
         title="relative scale, % of native size", type="log", tickvals=[12.5, 25, 50, 100], gridcolor=GRID
     )
-    metrics = {"miou": "mean IoU", "psnr": "PSNR, dB"}
-    figure.update_yaxes(
-        title=metrics.get(results[0].metric, results[0].metric) if results else "", gridcolor=GRID
-    )
+    metric = results[0].metric if results else ""
+    figure.update_yaxes(title=METRIC_LABELS.get(metric, metric), gridcolor=GRID)
     return _plain(figure, 340 + 10 * len(lines))
 
 

@@ -355,7 +355,7 @@ def test_without_internet_the_way_by_hand_is_told(
 
 def test_a_name_that_nobody_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fetch", "scale-mae-huge", "--to", str(tmp_path)]) == BAD_INPUT
-    assert "choose scale-mae or scale-mae-torchgeo" in capsys.readouterr().err
+    assert "choose one of scale-mae, scale-mae-torchgeo, efficientnet_lite0" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made(

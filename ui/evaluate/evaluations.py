@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import ExplorerError
-from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
+from core.evaluation.baselines.colours import COLOUR_HISTOGRAM, FLOORS
 from core.evaluation.cache import Cache, default_cache
-from core.evaluation.data.crops import SCENE_SETS
+from core.evaluation.data.crops import APP_GALLERY, SCENE_SETS
 from core.evaluation.data.datasets import DataSpec, LabelledSet, data_folders, is_available, open_set
 from core.evaluation.data.duplicates import Duplicate, split_duplicates
 from core.evaluation.data.images import Skipped, area_resize, centred_square, read_picture
@@ -109,7 +109,9 @@ def published_sets(protocol: str) -> tuple[str, ...]:
         spacenet = (SPACENET,) if spacenet_path(SPACENET, data_folders()) else ()
         return (tuple(SCENES) if scenes else ()) + spacenet
     labelled = tuple(name for name in PUBLISHED if is_available(name, data_folders()))
-    return labelled + (SCENE_SETS if scenes and protocol == "reconstruction" else ())
+    if protocol not in ("reconstruction", "gsd"):
+        return labelled
+    return labelled + (SCENE_SETS if scenes else ()) + (APP_GALLERY,)
 
 
 def available_sets(protocol: str) -> dict[str, str]:
@@ -120,6 +122,13 @@ def available_sets(protocol: str) -> dict[str, str]:
     published = {name: name for name in published_sets(protocol)}
     own = {name: path for name, path in own_sets(protocol).items() if name not in published}
     return published | own
+
+
+def baselines() -> tuple[str, ...]:
+    """Return the baselines of the protocols that embed images: floors, and teachers that were fetched."""
+    from core.engine.candidates import fetched_teachers  # imports torch
+
+    return (*FLOORS, *fetched_teachers())
 
 
 def source_of(data: str, protocol: str) -> str | None:
@@ -148,7 +157,7 @@ def read_recipe_upload(name: str, content: bytes) -> tuple[EvaluationRecipe, Eva
             f"The set '{recipe.data:.80}' of this recipe is not on this server: "
             "put it into a folder and give that folder in EARTH_MAE_DATA."
         )
-    models = {COLOUR_HISTOGRAM, *cached.cards(), *cached.weight_files()}
+    models = {*baselines(), *cached.cards(), *cached.weight_files()}
     if not fill_of(recipe) and recipe.model not in models:
         raise RecipeError(
             f"The model '{recipe.model:.80}' of this recipe is not on this server: "
@@ -280,9 +289,9 @@ def _working_cache(job: EvaluationJob) -> Generator[Cache]:
 def _subject(name: str) -> Subject:
     if name == COLOUR_HISTOGRAM:
         return ColourHistogram()
-    from core.engine.candidates import candidate  # imports torch
+    from core.engine.candidates import subject  # imports torch
 
-    return candidate(cached.weight_files().get(name, name))
+    return subject(cached.weight_files().get(name, name))
 
 
 def _heads(plan: EvaluationPlan) -> dict[str, Any]:

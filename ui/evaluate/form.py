@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.evaluation.baselines.colours import COLOUR_HISTOGRAM
+from core.evaluation.baselines.colours import UNTRAINED
 from core.evaluation.errors import RecipeError
 from core.evaluation.plan import EvaluationPlan
 from core.evaluation.recipes import PROTOCOL_LABELS, PROTOCOLS
@@ -26,7 +26,9 @@ HELP = {
     "few-shot": "Nearest class mean from 1, 5 and 10 images per class, averaged over 20 draws.",
     "sweep": "kNN over scales: test images at 12.5, 25, 50 and 100 % of their native size, "
     "the gallery at native size, under two policies.",
-    "reconstruction": "Hidden pixels of test images, compared with four baselines that use no network.",
+    "reconstruction": "Hidden pixels of test images, compared with four baselines that use no network. "
+    "The set gallery has the tiles that the app opens with.",
+    "gsd": "Hidden pixels under the right GSD and under one wrong by four: the dB that the right one gains.",
     "segmentation": "A class for every pixel: linear head on frozen patch tokens, mean IoU at 25, 50, 100 %.",
 }
 
@@ -37,7 +39,7 @@ def start_form() -> None:
         protocol = st.selectbox(
             "Protocol to run",
             PROTOCOLS,
-            index=1,
+            index=PROTOCOLS.index("knn"),
             format_func=PROTOCOL_LABELS.__getitem__,
             key="protocol",
         )
@@ -57,12 +59,15 @@ def start_form() -> None:
 
 def _choices(protocol: str, available: dict[str, str]) -> None:
     """Show models, sets, settings and the start button. Raises RecipeError for invalid settings."""
-    trained = [name for name, card in cached.cards().items() if card.trained]
+    baselines = [] if protocol in ("reconstruction", "gsd") else evaluations.baselines()
     models = st.multiselect(
         "Models",
-        [*cached.cards(), *cached.weight_files(), COLOUR_HISTOGRAM],
-        default=trained or [COLOUR_HISTOGRAM],
+        [*cached.cards(), *cached.weight_files(), *baselines],
+        default=[*default_models(protocol), *baselines],
         select_all=False,
+        key=f"models {protocol}",
+        help="Baselines: colour_histogram and untrained_scale_mae_tiny are what every trained network should "
+        "beat; efficientnet_lite0 is the teacher of scale_mae_tiny, offered where it was fetched.",
     )
     sets = st.multiselect("Sets", list(available), default=list(available)[:1], select_all=False)
     limit = st.number_input(
@@ -80,7 +85,7 @@ def _choices(protocol: str, available: dict[str, str]) -> None:
     if not st.button("Evaluate", type="primary", icon=":material/play_arrow:") or not models or not sets:
         return
     unknown = [name for name in without_gsd if gsds[name] is None]
-    if unknown and needs_gsd(chosen, set(models) - {COLOUR_HISTOGRAM}):
+    if unknown and needs_gsd(chosen, set(models) - (set(baselines) - {UNTRAINED})):
         raise RecipeError(
             f"The GSD of {unknown[0]} is unknown, and res is computed from it: enter its metres per pixel, "
             "or choose the policy training_range or author_eval under Protocol settings."
@@ -92,6 +97,14 @@ def _choices(protocol: str, available: dict[str, str]) -> None:
         started_by=visitor(),
     )
     st.rerun()
+
+
+def default_models(protocol: str) -> list[str]:
+    """Return the trained models that a protocol can score."""
+    trained = {name: card for name, card in cached.cards().items() if card.trained}
+    if protocol == "gsd":
+        return [name for name, card in trained.items() if card.reconstructs and card.gsd_aware]
+    return [name for name, card in trained.items() if card.reconstructs or protocol != "reconstruction"]
 
 
 def _gsd_field(name: str) -> float | None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from core.evaluation.data.crops import SCENE_SETS
+from core.evaluation.data.crops import APP_GALLERY, SCENE_SETS
 from core.evaluation.data.datasets import data_folders, find_set
 from core.evaluation.data.layouts import SPLIT_FOLDERS
 from core.evaluation.data.masked import SCENES
@@ -37,15 +37,19 @@ def own_sets(protocol: str) -> dict[str, str]:
     kind, sets = "masked" if protocol == "segmentation" else "labelled", dict[str, str]()
     for path in (path for folder in data_folders() for path in _listed(folder)):
         if path.name not in _PUBLISHED_FOLDERS and _kind(path) == kind:
-            name = path.stem if path.stem not in {*sets, *PUBLISHED, *SCENES, *SCENE_SETS} else path.name
+            name = (
+                path.stem
+                if path.stem not in {*sets, *PUBLISHED, *SCENES, *SCENE_SETS, APP_GALLERY}
+                else path.name
+            )
             sets.setdefault(name, str(path))
     return sets
 
 
 def states_gsd(place: str) -> bool:
-    """Return whether a set's GSD is known: a published set, a scene, or gsd_m in its index.csv."""
+    """Return whether a set's GSD is known: a published set, a scene, the gallery, or gsd_m in its index.csv."""
     known = PUBLISHED.get(place)
-    if place in {*SCENES, *SCENE_SETS, SPACENET} or (known and known.gsd_m is not None):
+    if place in {*SCENES, *SCENE_SETS, SPACENET, APP_GALLERY} or (known and known.gsd_m is not None):
         return True
     try:
         path, recognised = find_set(place, data_folders())

@@ -8,8 +8,9 @@ import streamlit as st
 
 from core.errors import ExplorerError
 from core.evaluation.comparing import comparable, compare_results
+from core.evaluation.protocols.averages import gains
 from core.evaluation.recipes import PROTOCOL_LABELS, recipe_toml
-from core.evaluation.results import Result
+from core.evaluation.results import IN_DECIBELS, METRIC_LABELS, Result
 from core.viz.evaluation import confusion_figure, example_pictures, legend
 from ui.evaluate import evaluations
 from ui.evaluate.table import policy_label, value_label
@@ -24,10 +25,18 @@ def details(shown: tuple[Result, ...]) -> None:
     """Choose a result and show its details."""
     keys = {label(result): result for result in shown}
     chosen = keys[st.selectbox("Details of", list(keys))]
+    metric = METRIC_LABELS.get(chosen.metric, chosen.metric)
     st.markdown(
-        f"**{plain(chosen.metric)} {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to "
+        f"**{plain(metric)}: {chosen.value:.3f}**, 95 % interval {chosen.low:.3f} to "
         f"{chosen.high:.3f}, {chosen.count:,} test images"
     )
+    if summary := gains(chosen):
+        st.markdown(plain(summary))
+    if leads := chosen.details.get("image_leads"):
+        st.dataframe(
+            [{"image": name, "lead over the best fill, dB": round(lead, 2)} for name, lead in leads.items()],
+            hide_index=True,
+        )
     if chosen.skipped:
         st.warning(f"{len(chosen.skipped)} images could not be read: {plain('; '.join(chosen.skipped[:3]))}.")
     comparison(chosen, keys)
@@ -100,7 +109,7 @@ def paired(first: Result, second: Result) -> None:
         return
     test = compared.paired
     difference = test.difference
-    unit = " dB" if first.metric == "psnr" else ""
+    unit = " dB" if first.metric in IN_DECIBELS else ""
     verdict = (
         "The interval contains 0, so these images do not show which is better."
         if difference.low <= 0 <= difference.high

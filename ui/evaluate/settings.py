@@ -40,9 +40,10 @@ def settings(protocol: str) -> dict[str, Any]:
         "sweep": _knn_settings,
         "few-shot": _few_shot_settings,
         "reconstruction": _mask_settings,
+        "gsd": _mask_settings,
     }.get(protocol, dict)
     chosen: dict[str, Any] = {**own_settings(), "policies": _policies(protocol)}
-    if protocol != "reconstruction":
+    if protocol not in ("reconstruction", "gsd"):
         chosen |= _embedding_settings(protocol)
     size = st.number_input(
         "Input size, px (0: automatic)",

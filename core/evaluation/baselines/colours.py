@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 BINS = 8
 CELL_PX = 8  # side of a cell, equal to a patch of the small networks
-COLOUR_HISTOGRAM = "colour_histogram"  # its model name in results
+COLOUR_HISTOGRAM = "colour_histogram"
+UNTRAINED = "untrained_scale_mae_tiny"
+FLOORS = (COLOUR_HISTOGRAM, UNTRAINED)
+"""Model names, in results, of what every trained network should beat."""
 
 
 def colour_histogram(images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +23,9 @@ from ..data.images import Skipped, all_skipped, area_resize
 from ..errors import FeatureError
 from ..recipes import EvaluationRecipe
 from ..results import Result
-from ..stats.intervals import Interval, bootstrap_mean
+from ..stats.intervals import bootstrap_mean
 from ..stats.metrics import score
-from .scoring import Scored
+from .scoring import Arrays, Scored
 
 MAX_PSNR = 60.0  # dB, about the rounding of 8-bit pixels; a perfect fill would be infinite
 ReconstructCrops = Callable[[NDArray[np.float32], NDArray[np.bool_], ImageCrops], NDArray[np.float32]]
@@ -50,31 +49,45 @@ def reconstruction_scores(
     Image i is masked at random with the recipe's ratio and seed i (its crop j: seed i + 1,000,003 j). Raises
     FeatureError for values that are not finite.
     """
-    assert recipe.size_px is not None and recipe.ratio is not None
+    assert recipe.size_px is not None
     rows: list[list[float]] = []
+    names: list[str] = []
     skipped: list[Skipped] = []
     grid = recipe.size_px // patch_px
     for number, picture in enumerate(cut(pictures, recipe.size_px)):
         if isinstance(picture, Skipped):
             skipped.append(picture)
         else:
-            seeds = [(recipe.seed + number + 1_000_003 * crop) % 2**32 for crop in range(len(picture.crops))]
-            hidden = np.stack(
-                [make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds]
-            )
-            reconstructed = reconstruct(picture.crops, hidden, picture)
-            if not np.isfinite(reconstructed).all():
-                raise FeatureError(
-                    f"Model '{recipe.model}' gives values that are not finite for image '{picture.name}'; "
-                    "check its weights file, or run in float32."
-                )
-            pixels = hidden.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
+            hidden = hidden_patches(recipe, number, len(picture.crops), grid)
+            reconstructed = checked(reconstruct(picture.crops, hidden, picture), recipe, picture)
+            pixels = picture.scored_px(hidden, patch_px)
             rows.append(_image_row(reconstructed, picture.crops, pixels, patch_px))
+            names.append(picture.name)
         yield number + 1
     if not rows:
         raise all_skipped(skipped, pictures.name)
     table = np.array(rows, dtype=np.float64)
-    return Scored(_result(recipe, table, skipped), dict(zip(_FIELDS, table.T, strict=True)))
+    arrays: Arrays = {"names": np.array(names), **dict(zip(_FIELDS, table.T, strict=True))}
+    return Scored(_result(recipe, table, skipped), arrays)
+
+
+def hidden_patches(recipe: EvaluationRecipe, number: int, crops: int, grid: int) -> NDArray[np.bool_]:
+    """Return the random masks (crops, grid, grid) of the image `number`, one for each of its crops."""
+    assert recipe.ratio is not None
+    seeds = [(recipe.seed + number + 1_000_003 * crop) % 2**32 for crop in range(crops)]
+    return np.stack([make_mask(MaskSpec("random", recipe.ratio, seed), grid, grid).hidden for seed in seeds])
+
+
+def checked(
+    reconstructed: NDArray[np.float32], recipe: EvaluationRecipe, picture: ImageCrops
+) -> NDArray[np.float32]:
+    """Return reconstructions as they are. Raises FeatureError for values that are not finite."""
+    if not np.isfinite(reconstructed).all():
+        raise FeatureError(
+            f"Model '{recipe.model}' gives values that are not finite for image '{picture.name}'; "
+            "check its weights file, or run in float32."
+        )
+    return reconstructed
 
 
 def high_band(image: NDArray[np.float32], patch_px: int) -> NDArray[np.float32]:
@@ -148,7 +161,7 @@ def _result(recipe: EvaluationRecipe, table: NDArray[np.float64], skipped: list[
             "ssim": float(columns["ssim"].mean()),
             "l1": float(columns["l1"].mean()),
             "high_band": {
-                "correlation": _plain(band),
+                "correlation": band and band.plain(),
                 "energy_ratio": float(columns["energy"].sum() / energy) if energy > 0 else None,
             },
         },
@@ -158,7 +171,3 @@ def _result(recipe: EvaluationRecipe, table: NDArray[np.float64], skipped: list[
 def pooled_psnr(squared_error: NDArray[np.float64]) -> float:
     """Return the PSNR in dB of the mean squared error over images."""
     return float(-10 * math.log10(squared_error.mean()))
-
-
-def _plain(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else {"mean": interval.mean, "low": interval.low, "high": interval.high}

@@ -14,6 +14,7 @@ from ..recipes import EvaluationRecipe
 from ..results import Result
 from ..stats.intervals import accuracy_interval
 from ..stats.mistakes import confusion, recall
+from ..subjects import CENTRED
 from .few_shot import few_shot
 from .knn import KnnSpec, weighted_knn
 from .linear_probe import linear_probe
@@ -39,6 +40,9 @@ def score(recipe: EvaluationRecipe, data: LabelledSet, vectors: ImageVectors) ->
             f"'{data.name}' has no readable train or test images left; check the files that were skipped."
         )
     _check_classes(data, labels, vectors)
+    if recipe.pooling == CENTRED:
+        mean = gallery.mean(axis=0)
+        gallery, queries = gallery - mean, queries - mean
     try:
         prediction, details = _METHODS[recipe.protocol](recipe, gallery, labels, queries, truth)
     except FeatureError as problem:

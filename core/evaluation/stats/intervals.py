@@ -24,6 +24,10 @@ class Interval:
     high: float
     level: float = 0.95
 
+    def plain(self) -> dict[str, float]:
+        """Return mean, low and high as plain numbers."""
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
 
 @dataclass(frozen=True)
 class Paired:

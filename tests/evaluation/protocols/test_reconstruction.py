@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from core.evaluation.cache import Cache
 from core.evaluation.data.crops import NAIP_2020, cut, open_pictures
 from core.evaluation.plan import EvaluationPlan
+from core.evaluation.protocols.averages import gains, small_leads
 from core.evaluation.protocols.reconstruction import compare_bands, high_band
 from core.evaluation.results import Result
 from core.evaluation.running import evaluate
@@ -109,3 +111,41 @@ def test_means_over_sets_exclude_naip_2020(shared_data, make_network):
     single = {r.recipe.data: r.value for r in found if r.recipe.model == "fake"}
     assert mean[0].value == pytest.approx((single["neon"] + single["scenes"]) / 2)
     assert mean[0].low < mean[0].value < mean[0].high
+
+
+def test_detail_finer_than_a_patch_is_compared_with_the_best_fill(index_zip, make_network):
+    """A network that sees the truth has detail that no fill has; one that predicts grey has none."""
+    plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
+    knows, grey = (results(plan, [make_network(truth_share=share)])[-1] for share in (1.0, 0.0))
+    more, less = (found.details["detail_over_best_fill"] for found in (knows, grey))
+    assert 0 < more["low"] <= more["mean"] <= more["high"] < 2
+    assert less["mean"] < 0.1 < more["low"]
+    fill = next(r for r in results(plan, [make_network()]) if r.recipe.model == knows.details["best_fill"])
+    own = knows.details["high_band"]["correlation"]["mean"] - fill.details["high_band"]["correlation"]["mean"]
+    assert more["mean"] == pytest.approx(own, abs=1e-6)
+    row = knows.row()
+    assert (row["detail_gain"], row["lead_low"]) == (
+        more["mean"],
+        knows.details["lead_over_best_fill"]["low"],
+    )
+    assert "correlates" in gains(knows)
+
+
+def test_cached_results_are_compared_with_the_fills_too(index_zip, make_network, tmp_path):
+    plan = EvaluationPlan(protocol="reconstruction", data=(str(index_zip),), ratios=(0.75,))
+    first = results(plan, [make_network()], cache=Cache(tmp_path))
+    again = results(plan, [make_network(broken=True)], cache=Cache(tmp_path))
+    assert again == first and "lead_over_best_fill" in again[-1].details
+
+
+def test_the_gallery_has_a_lead_for_every_tile(make_network):
+    """The tiles that the app opens with, without any data pack, each under several masks."""
+    plan = EvaluationPlan(protocol="reconstruction", data=("gallery",), ratios=(0.75,))
+    found = results(plan, [make_network(truth_share=1.0)])[-1]
+    leads = found.details["image_leads"]
+    assert {"Salt ponds, Utah", "Bahama banks", "Himalaya"} <= set(leads)
+    assert found.recipe.crops == 9 and found.count == len(leads)
+    assert min(leads.values()) > 0.1 and small_leads(found) == ()
+    assert f"0 of {len(leads)} images have a lead below +0.1 dB" in gains(found)
+    grey = results(plan, [make_network(truth_share=0.0)])[-1]
+    assert len(small_leads(grey) or ()) > 4

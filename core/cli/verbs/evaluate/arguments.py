@@ -16,9 +16,12 @@ SCALE_SERIES_PROTOCOLS = ("scale-series", "scales", "sweep")
 """Names on the command line of the protocol that recipes and results call `sweep`."""
 
 _EPILOG = """examples:
-  python -m core evaluate eurosat                         weighted kNN of every shipped model
+  python -m core evaluate eurosat                         weighted kNN of every shipped model and baseline
   python -m core evaluate all --protocol scale-series     kNN: 3 sets x 4 scales x 2 policies
   python -m core evaluate all --protocol reconstruction   hidden pixels, beside four baselines
+  python -m core evaluate gallery --protocol reconstruction
+                                                          the same on the tiles that the app opens with
+  python -m core evaluate all --protocol gsd              PSNR under the right GSD and one wrong by four
   python -m core evaluate all --protocol segmentation --scales 25,50,100
   python -m core evaluate resisc45 whu_rs19 ucmerced eurosat airound cvbrct mlrsnet optimal31 \\
       --protocol scales --against paper --model scalemae-vitlarge-800.pth
@@ -39,7 +42,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the verb and its arguments."""
     parser = subparsers.add_parser(
         "evaluate",
-        help="score models: reconstruction, kNN, linear probe, few-shot, scale series, segmentation",
+        help="score models: reconstruction, GSD sensitivity, kNN, linear probe, few-shot, scale series, "
+        "segmentation",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -62,7 +66,7 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--protocol",
         choices=(
-            "reconstruction", "knn", "probe", "few-shot", *SCALE_SERIES_PROTOCOLS, "segmentation",
+            "reconstruction", "gsd", "knn", "probe", "few-shot", *SCALE_SERIES_PROTOCOLS, "segmentation",
         ),
         help="default: knn; scales and sweep are other names of scale-series",
     )  # fmt: skip
@@ -71,7 +75,8 @@ def _add_subject_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="NAME|FILE",
-        help="default: every shipped model that fits; colour_histogram is a baseline without a network",
+        help="default: every shipped model that fits, and for embeddings the baselines colour_histogram, "
+        "untrained_scale_mae_tiny and, where it was fetched, the teacher efficientnet_lite0",
     )
     add("--data", type=Path, metavar="DIR", help="folder of image sets (default: EARTH_MAE_DATA)")
     add(
@@ -88,7 +93,7 @@ def _add_image_arguments(group: argparse._ArgumentGroup) -> None:
         "--limit",
         type=int,
         metavar="N",
-        help="at most N images per class and split (reconstruction: 20)",
+        help="at most N images per class and split (reconstruction and gsd: 20)",
     )
     add(
         "--scales",
@@ -158,7 +163,7 @@ def _add_protocol_arguments(group: argparse._ArgumentGroup) -> None:
         type=_numbers(float, "0.75,0.5"),
         default=(0.75, 0.5),
         metavar="R,...",
-        help="mask ratios in reconstruction (default: 0.75,0.5)",
+        help="mask ratios of reconstruction and gsd (default: 0.75,0.5)",
     )
     add(
         "--head",

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ....evaluation.comparing import ResultComparison
+from ....evaluation.data.crops import APP_GALLERY
 from ....evaluation.errors import RecipeError
 from ....evaluation.paper import PaperRow, paper_text
 from ....evaluation.progress import EvaluationProgress
+from ....evaluation.protocols.averages import gains
 from ....evaluation.recipes import write_recipe
 from ....evaluation.recorded_numbers import record_numbers
 from ....evaluation.results import Result, to_csv, to_latex
@@ -38,7 +40,7 @@ def print_status(text: str) -> None:
 
 def result_line(result: Result) -> str:
     """Return a result with its interval as one line."""
-    digits = 2 if result.metric == "psnr" else 3
+    digits = result.digits
     value, low, high = (f"{number:.{digits}f}" for number in (result.value, result.low, result.high))
     recipe = result.recipe
     setting = f"{100 * recipe.ratio:g} % hidden" if recipe.ratio is not None else f"{100 * recipe.scale:g} %"
@@ -75,15 +77,14 @@ def report(
     rows: Sequence[PaperRow] | None,
     comparisons: Sequence[ResultComparison] | None,
 ) -> str:
-    """Return the results as text, with leads over the best fill, comparisons and the papers' tables."""
+    """Return the results as text, with gains over fills and wrong GSDs, comparisons, the papers' tables."""
     lines = [result_line(result) for result in results]
     for result in results:
-        if "lead_over_best_fill" in result.details:
-            recipe, lead = result.recipe, result.details["lead_over_best_fill"]["mean"]
-            lines.append(
-                f"  {recipe.model} on {recipe.data}, {100 * (recipe.ratio or 0):g} %: "
-                f"{lead:+.2f} dB against {result.details['best_fill']}"
-            )
+        if summary := gains(result):
+            recipe = result.recipe
+            lines.append(f"  {recipe.model} on {recipe.data}, {100 * (recipe.ratio or 0):g} %: {summary}")
+        leads = result.details.get("image_leads", {}) if result.recipe.data == APP_GALLERY else {}
+        lines += [f"    {lead:+.2f} dB  {name}" for name, lead in leads.items()]
     lines += [comparison.sentence() for comparison in comparisons or ()]
     if rows is not None:
         lines.append(paper_text(rows))

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
-from ....evaluation.baselines.colours import COLOUR_HISTOGRAM
+from ....evaluation.baselines.colours import COLOUR_HISTOGRAM, FLOORS
 from ....evaluation.cache import Cache, default_cache
 from ....evaluation.comparing import ResultComparison, comparisons
 from ....evaluation.data.datasets import DataSpec, data_folders, open_set
@@ -58,9 +58,11 @@ def run_evaluation(args: argparse.Namespace) -> int:
 def plan_from(args: argparse.Namespace) -> EvaluationPlan:
     """Return the plan that the arguments describe. Raises RecipeError for invalid settings."""
     protocol = "sweep" if args.protocol in SCALE_SERIES_PROTOCOLS else args.protocol or "knn"
-    all_sets = {"reconstruction": RECONSTRUCTION_TABLE, "segmentation": SEGMENTATION_TABLE}.get(
-        protocol, LABELLED_TABLE
-    )
+    all_sets = {
+        "reconstruction": RECONSTRUCTION_TABLE,
+        "gsd": RECONSTRUCTION_TABLE,
+        "segmentation": SEGMENTATION_TABLE,
+    }.get(protocol, LABELLED_TABLE)
     sets = dict.fromkeys(name for given in args.sets for name in (all_sets if given == "all" else (given,)))
     if "all" in args.sets:
         print_status(f"all: {', '.join(all_sets)}")
@@ -141,7 +143,7 @@ def _paper_rows(results: Sequence[Result]) -> list[PaperRow]:
 
 def _duplicates(plan: EvaluationPlan, folders: Sequence[Path]) -> dict[str, list[dict[str, Any]]]:
     """Print the duplicates of every set on standard error, and return them by set."""
-    if plan.protocol in ("segmentation", "reconstruction"):
+    if plan.protocol in ("segmentation", "reconstruction", "gsd"):
         raise RecipeError(
             f"--duplicates searches labelled images, which {plan.protocol} does not use; leave it out."
         )
@@ -173,24 +175,23 @@ def _duplicates(plan: EvaluationPlan, folders: Sequence[Path]) -> dict[str, list
 def _subjects(names: list[str] | None, plan: EvaluationPlan) -> list[Subject]:
     if names == [COLOUR_HISTOGRAM]:
         return [ColourHistogram()]
-    from ....engine.candidates import candidate, shipped  # imports torch
+    from ....engine.candidates import fetched_teachers, shipped, subject  # imports torch
 
-    subjects: list[Subject] = [
-        ColourHistogram() if name == COLOUR_HISTOGRAM else candidate(name) for name in names or shipped()
-    ]
-    if names is None and plan.protocol == "reconstruction":
-        return [subject for subject in subjects if subject.reconstructs]
-    return subjects
+    reconstructs = plan.protocol in ("reconstruction", "gsd")
+    default = shipped() if reconstructs else (*shipped(), *FLOORS, *fetched_teachers())
+    subjects = [ColourHistogram() if name == COLOUR_HISTOGRAM else subject(name) for name in names or default]
+    return [each for each in subjects if each.reconstructs or names or not reconstructs]
 
 
 def _subjects_of_recipe(recipe: EvaluationRecipe, plan: EvaluationPlan) -> list[Subject]:
     """Return the baseline, preset or weights file in the current folder that a recipe names."""
-    from ....models.registry import cards  # imports torch
+    from ....engine.candidates import fetched_teachers  # imports torch
+    from ....models.registry import cards
 
     if fill := fill_of(recipe):
         return [fill]
     files = {path.name for path in Path().iterdir()}
-    if recipe.model not in {COLOUR_HISTOGRAM, *cards(), *files}:
+    if recipe.model not in {*FLOORS, *fetched_teachers(), *cards(), *files}:
         raise RecipeError(
             f"The recipe's model '{recipe.model:.80}' is neither a preset nor a file in this folder: "
             "give its weights file with --model."
