@@ -63,11 +63,25 @@ def test_it_learns_writes_and_says_where_it_came_from(
     assert json.loads(capsys.readouterr().out)["weights"] == "untrained"
 
 
+def test_a_published_recipe_runs_and_names_the_image_that_it_skipped(
+    textures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (textures / "train" / "Faint" / "0.png").write_bytes(b"no picture")
+    words = ["finetune", str(textures), "--gsd-m", "1", "--steps", "6", "--batch", "16", "--json"]
+    words += ["--model", "scale_contrast_tiny", "--recipe", "tinymim", "--pooling", "cls", "--mixup", "0"]
+    assert main(words) == OK
+    told = capsys.readouterr()
+    said = json.loads(told.out)
+    assert (said["recipe"], said["layer_decay"], said["mixup"]) == ("tinymim", 0.6, 0.0)
+    assert (said["cutmix"], said["pooling"], said["drop_path"]) == (1.0, "cls", 0.1)
+    assert said["skipped"] == ["train/Faint/0.png"] and "skipped train/Faint/0.png: " in told.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--steps", "0"], "at least 1"), (["--model", "nobody"], "no model called"), ([], "states no ground sample distance"),
-        (["--lr", "inf"], "--lr above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
+        (["--lr", "inf"], "lr must be above 0"), (["--seed", "-1"], "seed is -1; choose a whole number"), (["--size", "-5"], "size in pixels is -5"),
         (["--size", "0"], "size in pixels is 0"), (["--gsd-m", "-1"], "GSD is -1"),
     ],
 )  # fmt: skip

@@ -5,21 +5,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from ...engine.candidates import Candidate
-    from ...evaluation.data.datasets import LabelledSet
 
 SAY_SECONDS = 5.0
 _EPILOG = """examples:
   python -m core finetune eurosat --model mae_tiny --steps 500
+  python -m core finetune eurosat --model tinymim_tiny --recipe tinymim --steps 2000
   python -m core finetune ucmerced --model runs/papers/sdmae/sdmae_tiny-0/weights/sdmae_tiny.safetensors --limit 45
 
 Distillation leaves the last layers of a TinyMIM student untrained; fine-tuning trains them with the rest."""
@@ -48,12 +42,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--steps", type=int, default=500, metavar="N", help="optimiser steps (default 500)")
     add("--batch", type=int, default=64, metavar="N", help="images per step (default 64)")
     add(
-        "--lr",
-        type=float,
-        default=1e-3,
-        metavar="R",
-        help="learning rate of the head; each layer below gets 0.75 times the rate of the one above (default 1e-3)",
+        "--recipe",
+        default="plain",
+        choices=("plain", "mae", "sdmae", "tinymim"),
+        help="settings to start from: ours, or those of a paper's published command with RandAugment, random "
+        "erasing, drop path, layer decay and, for mae and tinymim, mixup and CutMix (default plain)",
     )
+    _add_settings(parser.add_argument_group("settings that replace the recipe's"))
     add(
         "--size",
         type=int,
@@ -68,22 +63,55 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add("--json", action="store_true", help="print one JSON object on standard output")
 
 
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--lr", type=float, metavar="R", help="learning rate of the head (plain: 4e-3 a step of 256 images)")
+    add("--layer-decay", type=float, metavar="F", help="rate of a layer over that of the one above (0.75)")
+    add("--weight-decay", type=float, metavar="W", help="weight decay of AdamW, for matrices (0.05)")
+    add("--drop-path", type=float, metavar="P", help="chance that the last block's branches are skipped (0)")
+    add("--label-smoothing", type=float, metavar="E", help="label smoothing (0.1)")
+    add("--mixup", type=float, metavar="A", help="alpha of mixup, 0 for none (0)")
+    add("--cutmix", type=float, metavar="A", help="alpha of CutMix, 0 for none (0)")
+    add("--erasing", type=float, metavar="P", help="chance of random erasing (0)")
+    add("--rand-augment", type=int, metavar="M", help="magnitude of RandAugment, 0 for none (0)")
+    add("--orientations", choices=("all", "flip", "none"), help="all eight, left-right flips or none (all)")
+    add("--pooling", choices=("mean", "cls"), help="mean of the patch tokens, or CLS (mean)")
+
+
+SETTINGS = (
+    "lr", "layer_decay", "weight_decay", "drop_path", "label_smoothing", "mixup", "cutmix", "erasing",
+    "rand_augment", "orientations", "pooling",
+)  # fmt: skip
+
+
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, with progress on standard error, then print accuracy and its interval."""
     import numpy as np
 
-    from ...engine.training.finetune import FineTune, classify, finetune
+    from ...engine.candidates import candidate, untrained
+    from ...engine.training.finetune import classify, fine_tune_recipe, finetune
     from ...evaluation.bounds import check_settings
     from ...evaluation.data.datasets import DataSpec, data_folders, native_gsd, open_set
+    from ...evaluation.data.images import StreamedImages
     from ...evaluation.errors import RecipeError
     from ...evaluation.plan import resolve_res, whole_patches
     from ...evaluation.stats.intervals import accuracy_interval
     from ...files import write_atomic
 
-    if args.steps < 1 or args.batch < 1 or not 0 < args.lr < math.inf:
-        raise RecipeError("--steps and --batch must be at least 1, and --lr above 0.")
+    if args.steps < 1 or args.batch < 1:
+        raise RecipeError("--steps and --batch must be at least 1.")
     check_settings(seed=args.seed, size_px=args.size, gsd_m=args.gsd_m)
-    subject = _subject(args.model, args.untrained)
+    spec = fine_tune_recipe(
+        args.recipe,
+        steps=args.steps,
+        batch=args.batch,
+        warmup_steps=max(1, args.steps // 20),
+        seed=args.seed,
+        **{name: value for name in SETTINGS if (value := getattr(args, name)) is not None},
+    )
+    subject = candidate(args.model)
+    if args.untrained:
+        subject = untrained(subject, args.seed)
     data = open_set(DataSpec(args.set, args.limit, args.gsd_m, args.seed), data_folders(args.data))
     size = whole_patches(args.size or min(data.native_px, subject.input_px), subject.patch_px)
     gsd_m = native_gsd(data) * data.native_px / size
@@ -92,17 +120,18 @@ def run(args: argparse.Namespace) -> int:
         subject, policy, gsd_m=gsd_m, native_gsd_m=native_gsd(data), ratio=data.native_px / size,
         input_px=size, data=data.name,
     )  # fmt: skip
-    train, test = (_pictures(data, split, size) for split in ("train", "test"))
-    print(
-        f"{len(train[1]):,} training images, {len(test[1]):,} test images, {size} px, res {res:.3g}",
-        file=sys.stderr,
+    train, test = (
+        StreamedImages(data.store, data.files, data.rows(name), size) for name in ("train", "test")
     )
-    spec = FineTune(
-        steps=args.steps, batch=args.batch, lr=args.lr, warmup_steps=max(1, args.steps // 20), seed=args.seed
+    truth = data.labels[data.rows("test")]
+    print(
+        f"{len(train):,} training images, {len(test):,} test images, {size} px, res {res:.3g}",
+        file=sys.stderr,
     )
     began = said = time.monotonic()
     step = None
-    for step in finetune(subject.model, train[0], train[1], np.full(len(train[1]), res, np.float32), spec):
+    labels, res_each = data.labels[data.rows("train")], np.full(len(train), res, np.float32)
+    for step in finetune(subject.model, train, labels, res_each, spec):
         now = time.monotonic()
         if now - said > SAY_SECONDS or step.step == step.steps:
             said, left = now, (now - began) / step.step * (step.steps - step.step)
@@ -112,12 +141,17 @@ def run(args: argparse.Namespace) -> int:
                 flush=True,
             )
     assert step is not None
-    right = classify(step.classifier, test[0], np.full(len(test[1]), res, np.float32)).argmax(1) == test[1]
+    scores, rows = classify(step.classifier, test, np.full(len(test), res, np.float32))
+    right = scores.argmax(1) == truth[rows]
     found = accuracy_interval(right, seed=args.seed)
+    skipped = [*train.skipped.values(), *test.skipped.values()]
+    for each in skipped:
+        print(f"skipped {each.file}: {each.reason}", file=sys.stderr)
     told = {
         "data": data.name, "data_hash": data.fingerprint, "model": subject.name, "weights": subject.weights, "protocol": "finetune",
-        "accuracy": found.mean, "low": found.low, "high": found.high, "count": len(right), "gallery": len(train[1]), "size_px": size, "res": res,
-        "steps": args.steps, "batch": args.batch, "lr": args.lr, "limit": args.limit, "seed": args.seed, "loss": step.loss,
+        "accuracy": found.mean, "low": found.low, "high": found.high, "count": len(right),
+        "gallery": len(train), "skipped": [each.file for each in skipped], "size_px": size, "res": res,
+        "recipe": args.recipe, **asdict(spec), "limit": args.limit, "loss": step.loss,
         "seconds": round(time.monotonic() - began, 1),
     }  # fmt: skip
     if args.out:
@@ -128,32 +162,3 @@ def run(args: argparse.Namespace) -> int:
         else f"{subject.name} fine-tuned on {data.name}: {found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
     )
     return 0
-
-
-def _subject(name: str, untrained: bool) -> Candidate:
-    from dataclasses import replace
-
-    from ...engine.candidates import candidate
-    from ...models import create
-
-    found = candidate(name)
-    if not untrained:
-        return found
-    card = found.model.card
-    return replace(found, model=create(card.family, trained=False, **card.sizes), weights="untrained")
-
-
-def _pictures(data: LabelledSet, split: str, size: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pictures (n, 3, size, size) in 0..1 and classes of one split, those that can be read.
-
-    Raises LabelledSetError where none can.
-    """
-    import numpy as np
-
-    from ...evaluation.data.images import all_skipped, batches
-
-    found = list(batches(data.store, data.files, data.rows(split), size, 256))
-    images = np.concatenate([batch.images for batch in found])
-    if not len(images):
-        raise all_skipped([skipped for batch in found for skipped in batch.skipped], data.name)
-    return images, data.labels[np.concatenate([batch.rows for batch in found])]

@@ -82,12 +82,14 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
     spec = replace(spec, data=tuple(kind.name for kind in found.imagery))
     until = time.monotonic() + 3600 * (args.hours or math.inf)
     last = None
+    reported: set[str] = set()
     with StopSignals() as signals:
         for last in train(
             spec, folder, found.imagery, asked_to_stop=lambda: signals.asked or time.monotonic() > until
         ):
             if last.step % 50 == 0 or last.saved or last.unsaved:
                 _tell(last)
+                _tell_unreadable(found, reported)
     if args.json and last:
         print(
             json.dumps(
@@ -170,6 +172,17 @@ def _stop(run: TrainingRun) -> int:
     run.ask_to_stop()
     print(f"{run.folder} will save and stop after the current step.", file=sys.stderr)
     return 0
+
+
+def _tell_unreadable(found: FoundImagery, reported: set[str]) -> None:
+    """Name the files of a folder that could not be decoded when they were drawn, each once."""
+    from ...geo.imagery import FolderPictures
+
+    for kind in found.imagery:
+        failed = kind.pictures.failed if isinstance(kind.pictures, FolderPictures) else set[str]()
+        for name in sorted(failed - reported):
+            print(f"{kind.name}: {name} cannot be decoded and is skipped", file=sys.stderr)
+        reported |= failed
 
 
 def _tell(step: TrainStep) -> None:

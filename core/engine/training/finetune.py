@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,17 +15,24 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from ...models.base import Encoder
-from ...models.classifier import Classifier, turned
+from ...models.classifier import Classifier, Pooling
 from ..device import device, to_device, to_numpy, training_precision
 from ..inputs import InputError, normalised
+from .augmentation import Augmentation, repeatable
 from .spec_checks import problems_of_fine_tuning
+
+AHEAD = 3
+"""Batches that are read while the network computes."""
 
 
 @dataclass(frozen=True)
 class FineTune:
-    """What decides a fine-tuning; the defaults are MAE's and SDMAE's (models.md 3.4) but for steps and batch.
+    """What decides a fine-tuning. Raises InputError.
 
-    Raises InputError.
+    `pooling` is "mean" (of the patch tokens) or "cls". `rand_augment` is the magnitude of
+    RandAugment (two operations, deviation 0.5), `erasing` the chance of random erasing, `mixup` and `cutmix`
+    are their alpha; 0 turns each off. `orientations` is "all", "flip" or "none". `RECIPES` has the papers'
+    values.
     """
 
     steps: int = 500
@@ -32,11 +42,71 @@ class FineTune:
     weight_decay: float = 0.05
     warmup_steps: int = 25
     label_smoothing: float = 0.1
+    pooling: Pooling = "mean"
+    drop_path: float = 0.0
+    rand_augment: int = 0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    orientations: str = "all"
     seed: int = 0
 
     def __post_init__(self) -> None:
         if wrong := problems_of_fine_tuning(self):
             raise InputError(f"These fine-tuning settings are invalid: {'; '.join(wrong)}.")
+
+
+_AUGMENTED: dict[str, Any] = {
+    "drop_path": 0.1,
+    "rand_augment": 9,
+    "erasing": 0.25,
+    "orientations": "flip",
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {"base_lr": 4e-3},
+    "mae": {**_AUGMENTED, "base_lr": 5e-4, "layer_decay": 0.65, "mixup": 0.8, "cutmix": 1.0},
+    "sdmae": {**_AUGMENTED, "base_lr": 1e-3, "layer_decay": 0.75},
+    "tinymim": {**_AUGMENTED, "base_lr": 5e-4, "layer_decay": 0.6, "mixup": 0.8, "cutmix": 1.0},
+}
+"""Settings by name: ours without augmentation but turns, and those of the published commands.
+
+MAE's for ViT-B (FINETUNE.md), SDMAE's defaults, and TinyMIM's (README). `base_lr` is the rate of 256 images a
+step, to which the batch is proportional. The papers train for 100 epochs, crop at random and use batches of
+1,024; steps, batch and crops are ours.
+"""
+
+
+def fine_tune_recipe(name: str, **settings: Any) -> FineTune:
+    """Return the settings of one of RECIPES, with `settings` in place of its own. Raises InputError."""
+    if name not in RECIPES:
+        raise InputError(f"There is no fine-tuning recipe {name!r:.40}: choose one of {', '.join(RECIPES)}.")
+    chosen = RECIPES[name] | settings
+    rate = chosen.pop("base_lr") * chosen.get("batch", FineTune.batch) / 256
+    return FineTune(**{"lr": rate, **chosen})
+
+
+class LabelledImages(Protocol):
+    """Images that are read when they are needed, so that a set of any size fits in memory."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: NDArray[np.int64], /) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return those of `rows` that can be read: pictures (m, 3, s, s) in 0..1, and their rows (m,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImagesInMemory:
+    """Pictures (n, 3, s, s) in 0..1 as LabelledImages."""
+
+    pictures: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def read(self, rows: NDArray[np.int64], /) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the pictures of `rows`."""
+        return self.pictures[rows], rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +121,16 @@ class FineTuneStep:
 
 def finetune(
     model: Encoder,
-    images: NDArray[np.float32],
+    images: LabelledImages,
     labels: NDArray[np.int64],
     res: NDArray[np.float32],
     spec: FineTune = FineTune(),
 ) -> Iterator[FineTuneStep]:
-    """Train a copy of `model` and a fresh head on pictures (n, 3, s, s) in 0..1, classes (n,) from 0 and
-    res (n,); yields every step.
+    """Train a copy of `model` and a fresh head on images, classes (n,) from 0 and res (n,); yields every step.
 
-    Images are flipped and rotated at random. The model itself is not changed. Raises InputError for fewer
-    than two classes or unequal lengths.
+    Images are read in batches while the network computes; unreadable ones are left out of their batch. The
+    same seed gives the same steps. The model itself is not changed. Raises InputError for fewer than two
+    classes, unequal lengths, or a batch without a readable image.
     """
     if not len(images) == len(labels) == len(res):
         raise InputError(
@@ -72,29 +142,24 @@ def finetune(
             "Fine-tuning needs pictures of at least two classes, numbered from 0: "
             "add pictures of another class."
         )
-    on, rng, generator = device(), np.random.default_rng(spec.seed), torch.Generator().manual_seed(spec.seed)
+    on, classes = device(), int(labels.max()) + 1
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
-        classifier = Classifier(model, int(labels.max()) + 1).to(on.torch).train()
-    optimizer = torch.optim.AdamW(
-        classifier.learning_groups(spec.lr, spec.layer_decay, spec.weight_decay), betas=(0.9, 0.999)
-    )
-    for step in range(spec.steps):
-        rate = (
-            spec.lr
-            * min(1.0, (step + 1) / max(1, spec.warmup_steps))
-            * 0.5
-            * (1 + math.cos(math.pi * step / spec.steps))
-        )
+        classifier = Classifier(model, classes, pooling=spec.pooling, drop_path=spec.drop_path)
+    classifier = classifier.to(on.torch).train()
+    groups = classifier.learning_groups(spec.layer_decay, spec.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=spec.lr, betas=(0.9, 0.999))
+    augment = Augmentation(spec, model.card, classes, on)
+    generator = torch.Generator().manual_seed(spec.seed)
+    for step, (pictures, rows) in enumerate(_batches(images, spec)):
         for group in optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        rows = rng.integers(len(images), size=spec.batch)
-        pictures = turned(to_device(normalised(images[rows], model.card), on), generator)
-        with training_precision(on):
-            scores = classifier(pictures, to_device(res[rows].astype(np.float32), on))
-        loss = F.cross_entropy(
-            scores.float(), to_device(labels[rows], on), label_smoothing=spec.label_smoothing
-        )
+            group["lr"] = _rate(spec, step) * group["lr_scale"]
+        with repeatable(spec.seed, step):
+            inputs, targets = augment(pictures, labels[rows], generator)
+            used = res[rows[: len(inputs)]].astype(np.float32)
+            with training_precision(on):
+                scores = classifier(inputs, to_device(used, on))
+        loss = F.cross_entropy(scores.float(), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(classifier.parameters(), 1.0)
@@ -102,19 +167,66 @@ def finetune(
         yield FineTuneStep(step + 1, spec.steps, float(loss.detach()), classifier)
 
 
+def _rate(spec: FineTune, step: int) -> float:
+    """Return the rate of a step: a linear rise, then half a cosine down to 0."""
+    rise = min(1.0, (step + 1) / max(1, spec.warmup_steps))
+    return spec.lr * rise * 0.5 * (1 + math.cos(math.pi * step / spec.steps))
+
+
+def _batches(
+    images: LabelledImages, spec: FineTune
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Yield the random batch of every step, read ahead. Raises InputError if none of one can be read."""
+
+    def read(step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        rows = np.random.default_rng([spec.seed, step]).integers(len(images), size=spec.batch)
+        return images.read(rows)
+
+    with ThreadPoolExecutor(1) as loader:
+        ahead = deque(loader.submit(read, step) for step in range(min(AHEAD, spec.steps)))
+        try:
+            for step in range(spec.steps):
+                pictures, rows = ahead.popleft().result()
+                if step + AHEAD < spec.steps:
+                    ahead.append(loader.submit(read, step + AHEAD))
+                if not len(rows):
+                    raise InputError(
+                        f"None of the {spec.batch} images of step {step + 1} can be read: check the files."
+                    )
+                yield pictures, rows
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
 def classify(
-    classifier: Classifier, images: NDArray[np.float32], res: NDArray[np.float32], batch: int = 64
-) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of pictures (n, 3, s, s) in 0..1 under their res (n,)."""
+    classifier: Classifier, images: LabelledImages, res: NDArray[np.float32], batch: int = 64
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return probabilities (m, classes) of the readable images under their res (n,), and their rows (m,).
+
+    Raises InputError if there are no readable images.
+    """
     on = device()
+    parts: list[NDArray[np.float32]] = []
+    found: list[NDArray[np.int64]] = []
     classifier.eval()
     with torch.inference_mode():
-        parts = [
-            classifier(
-                to_device(normalised(images[i : i + batch], classifier.card), on),
-                to_device(res[i : i + batch].astype(np.float32), on),
-            ).softmax(1)
-            for i in range(0, len(images), batch)
-        ]
+        for pictures, rows in _in_order(images, batch):
+            scores = classifier(
+                to_device(normalised(pictures, classifier.card), on), to_device(res[rows], on)
+            )
+            parts.append(to_numpy(scores.float().softmax(1)))
+            found.append(rows)
     classifier.train()
-    return to_numpy(torch.cat(parts))
+    if not parts:
+        raise InputError("None of the images can be read: check the files.")
+    return np.concatenate(parts), np.concatenate(found)
+
+
+def _in_order(images: LabelledImages, batch: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Yield every readable image once, in batches."""
+    starts: Sequence[int] = range(0, len(images), batch)
+    for start in starts:
+        pictures, rows = images.read(np.arange(start, min(start + batch, len(images))))
+        if len(rows):
+            yield pictures, rows

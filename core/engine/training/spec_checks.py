@@ -18,6 +18,7 @@ _DRAWN = tuple(name for name, kind in KINDS.items() if "cells" not in kind.uses)
 _POLICIES = tuple(name for name, policy in POLICIES.items() if not policy.takes_value)
 
 OPTIMIZERS = ("adamw", "muon")
+POOLINGS, ORIENTATIONS = ("mean", "cls"), ("all", "flip", "none")
 
 Check = tuple[str, Callable[[Any], bool], str]
 
@@ -120,6 +121,13 @@ _FINE_TUNE_CHECKS: tuple[Check, ...] = (
     ("weight_decay", _number(0, 100), "must be a number from 0 to 100"),
     ("warmup_steps", _number(0, 10**8, whole=True), "must be a whole number of 0 or more"),
     ("label_smoothing", lambda v: _number(0, 1)(v) and v < 1, "must be a number from 0 to below 1"),
+    ("pooling", lambda v: v in POOLINGS, f"must be one of {', '.join(POOLINGS)}"),
+    ("drop_path", lambda v: _number(0, 1)(v) and v < 1, "must be a number from 0 to below 1"),
+    ("rand_augment", _number(0, 10, whole=True), "must be a magnitude from 0 (none) to 10"),
+    ("erasing", _number(0, 1), "must be a number from 0 to 1"),
+    ("mixup", _number(0, 100), "must be 0 (off) or a number above 0"),
+    ("cutmix", _number(0, 100), "must be 0 (off) or a number above 0"),
+    ("orientations", lambda v: v in ORIENTATIONS, f"must be one of {', '.join(ORIENTATIONS)}"),
     ("seed", _number(0, MAX_SEED, whole=True), f"must be a whole number from 0 to {MAX_SEED:,}"),
 )
 

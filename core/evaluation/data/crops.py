@@ -37,13 +37,14 @@ MIN_VALID = 0.999
 class ImageCrops:
     """Crops (n, 3, s, s) in 0..1 of one test image, with the GSD as fed and the native GSD in metres.
 
-    `valid` (s, s) is False where the source has no data; None if it has data everywhere.
+    `ratio` is the one over the other, known even where neither GSD is (then NaN). `valid` (s, s) is False where the source has no data; None if it has data everywhere.
     """
 
     name: str
     crops: NDArray[np.float32]
     gsd_m: float
     native_gsd_m: float
+    ratio: float = 1.0
     valid: NDArray[np.bool_] | None = None
 
     def scored_px(self, hidden: NDArray[np.bool_], patch_px: int) -> NDArray[np.bool_]:
@@ -124,12 +125,12 @@ def cut(pictures: PictureSet, size_px: int) -> Iterator[ImageCrops | Skipped]:
             continue
         side = min(image.shape[1:])
         if side < size_px:
-            crops, gsd_m = _resized(centred_square(image), size_px)[None], pictures.gsd_m * side / size_px
+            crops = _resized(centred_square(image), size_px)[None]
         else:
             places = _places(image.shape[1], image.shape[2], size_px, most)
             crops = np.stack([image[:, top : top + size_px, left : left + size_px] for top, left in places])
-            gsd_m = pictures.gsd_m
-        yield ImageCrops(name, crops, gsd_m, pictures.gsd_m)
+        ratio = min(1.0, side / size_px)
+        yield ImageCrops(name, crops, pictures.gsd_m * ratio, pictures.gsd_m, ratio)
 
 
 def _gallery() -> PictureSet:
@@ -161,8 +162,9 @@ def _tile_crops(entry: GalleryEntry, size_px: int, most: int) -> ImageCrops:
     image, known = centred_square(unit), centred_square(tile.valid[None].astype(np.float32))
     crops = np.repeat(_resized(image, size_px)[None], most, axis=0)
     gsd_m = tile.gsd * image.shape[-1] / size_px
+    ratio = gsd_m / tile.native_gsd_m
     valid = _resized(known, size_px)[0] == 1
-    return ImageCrops(entry.title, crops, gsd_m, tile.native_gsd_m, None if valid.all() else valid)
+    return ImageCrops(entry.title, crops, gsd_m, tile.native_gsd_m, ratio, None if valid.all() else valid)
 
 
 def _places(height: int, width: int, size_px: int, most: int) -> list[tuple[int, int]]:

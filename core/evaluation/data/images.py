@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -57,6 +57,37 @@ def batches(
             yield ImageBatch(
                 images, part[readable], tuple(image for image in loaded if isinstance(image, Skipped))
             )
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedImages:
+    """The images `rows` of a set's `files`, read when needed: centred squares, area-resized to `size_px`.
+
+    `skipped` collects those that turned out to be unreadable, by their number.
+    """
+
+    store: ImageStore
+    files: Sequence[str]
+    rows: NDArray[np.int64]
+    size_px: int
+    skipped: dict[int, Skipped] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, numbers: NDArray[np.int64], /) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return the readable ones of `numbers` (0 is the first row): images (m, 3, s, s), numbers (m,)."""
+        images: list[NDArray[np.float32]] = []
+        found: list[int] = []
+        for number in numbers.tolist():
+            picture = read_picture(self.store, self.files[int(self.rows[number])])
+            if isinstance(picture, Skipped):
+                self.skipped[number] = picture
+            else:
+                images.append(area_resize(centred_square(picture), self.size_px))
+                found.append(number)
+        empty = np.empty((0, 3, self.size_px, self.size_px), np.float32)
+        return np.stack(images) if images else empty, np.array(found, np.int64)
 
 
 def read_picture(store: ImageStore, name: str) -> NDArray[np.float32] | Skipped:

@@ -178,7 +178,8 @@ def _subjects(names: list[str] | None, plan: EvaluationPlan) -> list[Subject]:
     from ....engine.candidates import fetched_teachers, shipped, subject  # imports torch
 
     reconstructs = plan.protocol in ("reconstruction", "gsd")
-    default = shipped() if reconstructs else (*shipped(), *FLOORS, *fetched_teachers())
+    networks_only = reconstructs or plan.head != "linear"
+    default = shipped() if networks_only else (*shipped(), *FLOORS, *fetched_teachers())
     subjects = [ColourHistogram() if name == COLOUR_HISTOGRAM else subject(name) for name in names or default]
     return [each for each in subjects if each.reconstructs or names or not reconstructs]
 
