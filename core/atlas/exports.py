@@ -18,7 +18,7 @@ from .store.table import EmbeddingTable
 GEOJSON_ROWS = 60_000
 WIDEST_PX = 4_096
 CELLS_PER_TILE = 3
-KEPT = ("unique_id", "product_id", "gsd_m", "model", "checkpoint_sha256")
+OWN_COLUMNS = ("unique_id", "product_id", "gsd_m", "model", "checkpoint_sha256")
 
 Columns = Mapping[str, NDArray[Any] | Sequence[Any]]
 
@@ -85,8 +85,8 @@ def cog(table: EmbeddingTable, columns: Columns, *, about: Mapping[str, Any] | N
         for values in columns.values()
     ]
     profile: dict[str, Any] = {
-        "driver": "GTiff", "width": width, "height": height, "count": len(bands), "dtype": "float32", "crs": "EPSG:4326",
-        "transform": transform, "nodata": float("nan"),
+        "driver": "GTiff", "width": width, "height": height, "count": len(bands), "dtype": "float32",
+        "crs": "EPSG:4326", "transform": transform, "nodata": float("nan"),
     }  # fmt: skip
     with rasterio.Env(), MemoryFile() as plain, MemoryFile() as finished:
         with plain.open(**profile) as raster:
@@ -125,7 +125,7 @@ def _shapes(table: EmbeddingTable, columns: Columns) -> tuple[NDArray[Any], NDAr
 
 
 def _attributes(table: EmbeddingTable, columns: Columns, placed: NDArray[np.int64]) -> pa.Table:
-    own = table.columns.select([name for name in KEPT if name in table.columns.column_names])
+    own = table.columns.select([name for name in OWN_COLUMNS if name in table.columns.column_names])
     for name, values in columns.items():
         own = own.append_column(name, pa.array(values, from_pandas=True))
     return own.take(pa.array(placed))
@@ -161,12 +161,12 @@ def _mean(
     if not known.any():
         return np.full(size, np.nan, np.float32)
 
-    def burnt(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+    def burn(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         pairs = zip(shapes[known].tolist(), numbers.tolist(), strict=True)
         return rasterize(
             pairs, out_shape=size, transform=transform, fill=0, merge_alg=MergeAlg.add, dtype="float32"
         )
 
-    total, count = burnt(values[known]), burnt(np.ones(int(known.sum())))
+    total, count = burn(values[known]), burn(np.ones(int(known.sum())))
     with np.errstate(invalid="ignore"):
         return np.where(count > 0, total / count, np.nan).astype(np.float32)

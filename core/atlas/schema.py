@@ -1,7 +1,8 @@
 """The columns of an embedding table, and the metadata that travels in every file of it.
 
-Names follow Major TOM where it has one (`unique_id`, `product_id`, `timestamp`, `centre_lat`, `geometry`, `pixel_bbox`, `embedding`, the
-grid cell); the recipe columns (losses, mask, `input_res_m`, weights hash) are our own, since no published layout has them.
+Names follow Major TOM if it has one (`unique_id`, `product_id`, `timestamp`, `centre_lat`, `geometry`,
+`pixel_bbox`, `embedding`, the grid cell). The recipe columns (losses, mask, `input_res_m`, hash of the
+weights) are ours, because no published layout has them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "unique_id": (pa.string(), "identity of the row: a hash of source, window, scale and model"),
     "product_id": (pa.string(), "the picture inside the source: file name or key"),
     "source": (pa.string(), "catalogue name or kind of the source"),
-    "timestamp": (pa.timestamp("us", tz="UTC"), "acquisition time, where the source states one"),
+    "timestamp": (pa.timestamp("us", tz="UTC"), "acquisition time, if the source states one"),
     "grid_cell": (pa.string(), "Major TOM 10 km cell of the centre"),
     "grid_row_u": (pa.int16(), "row of that cell, north of the equator positive"),
     "grid_col_r": (pa.int16(), "column of that cell, east of Greenwich positive"),
@@ -42,11 +43,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "native_gsd_m": (pa.float64(), "metres on the ground per pixel of the source"),
     "image_size": (pa.int32(), "side of the picture fed to the network, in pixels"),
     "valid_fraction": (pa.float32(), "share of the tile's pixels that hold data"),
-    "input_res_m": (pa.float32(), "res that the positional code received"),
-    "res_policy": (pa.string(), "how res was chosen from the GSD"),
-    "pooling": (pa.string(), "how tokens became one vector"),
+    "input_res_m": (pa.float32(), "res that the positional encoding received"),
+    "res_policy": (pa.string(), "policy that derived res from the GSD"),
+    "pooling": (pa.string(), "how tokens were pooled to one vector"),
     "model": (pa.string(), "name of the network"),
-    "checkpoint_sha256": (pa.string(), "hash of its weights; null when untrained"),
+    "checkpoint_sha256": (pa.string(), "hash of its weights; null if untrained"),
     "recon_loss_low": (pa.float32(), "reconstruction loss of the low band over hidden patches"),
     "recon_loss_high": (pa.float32(), "reconstruction loss of the high band over hidden patches"),
     "mask_kind": (pa.string(), "mask of the loss pass"),
@@ -54,7 +55,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "mask_seed": (pa.int64(), "seed of the mask of the loss pass"),
     "status": (pa.string(), "ok, or unreadable (no vector)"),
 }
-"""Every column but the vectors: type and meaning, in the order of the file."""
+"""Every column except the vectors: type and meaning, in the order of the file."""
 
 VECTOR = "embedding"
 SCALE = "embedding_scale"
@@ -62,10 +63,10 @@ SCALE = "embedding_scale"
 
 @dataclass(frozen=True)
 class TableInfo:
-    """Say how the vectors of a table were made; travels as the `emb` metadata of every file.
+    """How the vectors of a table were made; stored as the `emb` metadata of every file.
 
-    `dimensions` of a vector, `data_type` on disk. int8 vectors are multiplied by the file's `scale` (also the column
-    `embedding_scale`) to give the network's own values back.
+    `dimensions` of a vector, `data_type` on disk. int8 vectors times the file's `scale` (also the column
+    `embedding_scale`) give the network's values.
     """
 
     model: str
@@ -77,7 +78,7 @@ class TableInfo:
     licence: str = ""
 
     def to_metadata(self, scale: float | None = None) -> bytes:
-        """Give the `emb` metadata of one file as JSON bytes with sorted keys; `scale` only for int8."""
+        """Return the `emb` metadata of one file as JSON with sorted keys; `scale` only for int8."""
         emb: dict[str, Any] = {"version": "0.0.1", "type": "chip", **asdict(self)}
         if scale is not None:
             emb["quantization"] = {"method": "linear", "scale": scale, "offset": 0}
@@ -85,13 +86,13 @@ class TableInfo:
 
 
 def vector_type(precision: Precision, dim: int) -> pa.DataType:
-    """Give the Arrow type of a column of `dim`-wide vectors."""
+    """Return the Arrow type of a column of `dim`-wide vectors."""
     scalar = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}[precision]
     return pa.list_(scalar, dim)
 
 
 def vector_column(vectors: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.FixedSizeListArray:
-    """Wrap (n, d) float32, float16 or int8 vectors as an Arrow column without a copy; rows in `missing` become null."""
+    """Wrap (n, d) vectors as an Arrow column without a copy; rows (n,) in `missing` become null."""
     flat = pa.array(np.ascontiguousarray(vectors).reshape(-1))
     mask = None if missing is None or not missing.any() else pa.array(missing)
     return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
@@ -100,9 +101,9 @@ def vector_column(vectors: NDArray[Any], missing: NDArray[np.bool_] | None = Non
 def make_rows(
     vectors: NDArray[Any], columns: Mapping[str, Sequence[Any] | NDArray[Any] | pa.Array]
 ) -> pa.Table:
-    """Make table rows of (n, d) vectors and whichever columns are known; the others are null, `unique_id` is numbered.
+    """Make table rows of (n, d) vectors and the known columns; the others are null, and rows are numbered.
 
-    A row whose vector is not finite is kept with a null vector. Raises TableError for an unknown column or a length
+    A row whose vector is not finite gets a null vector. Raises TableError for an unknown column or a length
     that differs from n.
     """
     count = len(vectors)

@@ -188,7 +188,7 @@ def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: b
     try:
         network.compile()
         first_call()
-    except Exception as problem:  # torch names its compilers' failures in many ways; none of them may cost the user the picture
+    except Exception as problem:  # compilers fail in many ways, and none may cost the user the picture
         network._compiled_call_impl = None  # undoes nn.Module.compile
         reason = type(problem).__name__
         return WarmUp(
@@ -314,7 +314,7 @@ def suit_attention(network: nn.Module, on: Device) -> None:
     if multiplies_bfloat16(on):
         for part in network.modules():
             if hasattr(part, "fused_attn"):
-                setattr(part, "fused_attn", False)  # noqa: B010  (an attribute of timm's, unknown to nn.Module)
+                setattr(part, "fused_attn", False)  # noqa: B010 (timm's, unknown to nn.Module)
 
 
 def fabric_for(on: Device) -> Any:

@@ -131,7 +131,10 @@ def band_warning(tile: Tile) -> str | None:
     if len(set(tile.rgb)) == 1:
         return f"The picture has a single band ({shown[0]}); the network receives it as red, green and blue."
     if len(tile.bands) > 4:
-        return f"Of {len(tile.bands)} bands, {', '.join(shown)} are used as red, green and blue; the network does not see the others."
+        return (
+            f"Of {len(tile.bands)} bands, {', '.join(shown)} are used as red, green and blue; "
+            "the network does not see the others."
+        )
     return None
 
 

@@ -27,7 +27,10 @@ BATCH = {
     "cpu": 4,
     "mps": 16,
 }  # largest batch tried: on few cores larger feature maps fall out of the cache
-UNTRAINED = "This network is untrained: its weights are random, and its output is meaningless. Train it or choose a trained model."
+UNTRAINED = (
+    "This network is untrained: its weights are random, and its output is meaningless. "
+    "Train it or choose a trained model."
+)
 
 
 @dataclass(frozen=True, eq=False)

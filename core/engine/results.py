@@ -105,9 +105,9 @@ class ReconstructionRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A reconstruction with its ground truth. s is the input's side in px, t the output's (2s with two heads).
+    """A reconstruction with its ground truth.
 
-    output's (2s with two heads).
+    s is the input's side in px, t the output's (2s with two heads).
 
     `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not
     clipped; `high` (3, t, t) signed residual in the same unit; `pasted` (3, t, t) the combined picture with

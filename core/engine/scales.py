@@ -22,8 +22,8 @@ HOLDS = {
     "pixels": "Same pixels: a coarser scale shows more ground, the network is always fed the same size",
 }
 MASKED = {
-    "ground": "The same ground is hidden at every scale. Where a scale shows more ground than the tile, the mask repeats, mirrored, so that "
-    "every scale hides the same share",
+    "ground": "The same ground is hidden at every scale. Where a scale shows more ground than the tile, "
+    "the mask repeats, mirrored, so that every scale hides the same share",
     "patches": "The same patches are hidden at every scale, so the hidden ground differs",
 }
 

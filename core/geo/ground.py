@@ -14,6 +14,13 @@ from .tile import Affine6, Footprint
 Floats = NDArray[np.float64]
 
 MEAN_EARTH_RADIUS_M = 6_371_000.0
+"""The only radius of a spherical Earth here; the grid of Major TOM defines its own (`atlas.store.grid`)."""
+
+EARTH_CIRCUMFERENCE_M = float(round(2 * math.pi * MEAN_EARTH_RADIUS_M, -4))
+"""To 10 km: saved plans of embedding runs depend on exactly this number."""
+
+METRES_PER_DEGREE = float(round(math.radians(MEAN_EARTH_RADIUS_M)))
+"""Length of a degree of latitude, to 1 m: stored tables depend on exactly this number."""
 
 TRUE_SCALE_TOLERANCE = 0.02
 """Scale error above which projected metres (e.g. of Web Mercator) are replaced by metres on the ellipsoid."""
@@ -123,12 +130,25 @@ def ring_footprint(lons: Floats, lats: Floats) -> Footprint | None:
 
 
 def box_footprint(crs: str, transform: Affine6, box: tuple[float, float, float, float]) -> Footprint | None:
-    """Return the bounds of `box` = (column, row, width, height) in WGS84 degrees, from 33 points per edge."""
+    """Return the bounds of `box` = (column, row, width, height) in WGS84 degrees, from 32 points per edge."""
     col, row, width, height = box
-    t = np.linspace(0, 1, 33)[:-1]
-    cols = col + width * np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)])
-    rows = row + height * np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t])
-    return ring_footprint(*to_lonlat(crs, transform, cols, rows))
+    across, down = square_outline(outline_positions(32))
+    return ring_footprint(*to_lonlat(crs, transform, col + width * across, row + height * down))
+
+
+def outline_positions(per_edge: int) -> Floats:
+    """Return positions along the outline of a square, for `square_outline`: 4 x `per_edge` points."""
+    return np.arange(4 * per_edge) / per_edge
+
+
+def square_outline(positions: Floats) -> tuple[Floats, Floats]:
+    """Return (across, down), each 0..1, of positions 0..4 along the outline of the unit square.
+
+    Clockwise from the upper left corner; each whole number is a corner.
+    """
+    across = np.clip(np.minimum(positions, 3 - positions), 0, 1)
+    down = np.clip(np.minimum(positions - 1, 4 - positions), 0, 1)
+    return across, down
 
 
 def is_global(crs: str | None, transform: Affine6 | None, width: int, height: int) -> bool:

@@ -45,6 +45,15 @@ class Header:
     when: str = ""
     """Acquisition time stated in the file: ISO 8601, UTC unless stated otherwise; empty if unknown."""
 
+    def level_for(self, step: float) -> int:
+        """Return the coarsest level that is at least as fine as pixels of `step` full-size pixels."""
+        fine_enough = [
+            level
+            for level, (width, height) in enumerate(self.levels)
+            if level == 0 or max(self.width / width, self.height / height) <= step * (1 + 1e-9)
+        ]
+        return min(fine_enough, key=lambda level: self.levels[level][0])
+
 
 @dataclass(frozen=True, eq=False)
 class Raw:
@@ -156,14 +165,16 @@ def cut_tile(picture: Picture, spec: TileSpec, known: Known) -> Tile:
             "This window has no valid pixel (only nodata, NaN or transparency): choose another place."
         )
     transform = cut_transform(header.transform, cut) if header.transform is not None else None
-    georeferenced = header.crs is not None and header.transform is not None
+    footprint = None
+    if header.crs is not None and header.transform is not None:
+        footprint = ground.box_footprint(header.crs, header.transform, cut.box)
     rgb = checked_rgb(spec.rgb or known.rgb or header.rgb, len(header.bands))
     return Tile(
         ref=spec.ref,
         pixels=raw.pixels,
         gsd_m=(gsd[0] * cut.step[0], gsd[1] * cut.step[1]),
         bands=header.bands,
-        footprint=ground.box_footprint(header.crs, header.transform, cut.box) if georeferenced else None,  # pyright: ignore
+        footprint=footprint,
         valid=raw.valid,
         value_range=picture.value_range,
         rgb=rgb,
@@ -251,13 +262,7 @@ def checked_rgb(rgb: RGB, count: int) -> RGB:
 def _read_cut(picture: Picture, cut: Cut) -> Raw:
     """Read the coarsest level that is finer than requested, around the box only, and resample it."""
     header = picture.header
-    wanted = min(cut.step) * (1 + 1e-9)
-    enough = [
-        i
-        for i, (w, h) in enumerate(header.levels)
-        if i == 0 or max(header.width / w, header.height / h) <= wanted
-    ]
-    level = min(enough, key=lambda i: header.levels[i][0])
+    level = header.level_for(min(cut.step))
     fx, fy = header.width / header.levels[level][0], header.height / header.levels[level][1]
     col, row, width, height = cut.box[0] / fx, cut.box[1] / fy, cut.box[2] / fx, cut.box[3] / fy
     inner = Cut((col, row, width, height), cut.cols, cut.rows)

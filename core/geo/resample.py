@@ -201,5 +201,6 @@ def _fill_nearest(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any
 
     if not valid.any():
         return np.zeros_like(values)
-    rows, cols = distance_transform_edt(~valid, return_distances=False, return_indices=True)  # pyright: ignore
+    nearest: Any = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    rows, cols = nearest
     return values[rows, cols]

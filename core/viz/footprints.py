@@ -22,7 +22,7 @@ def span_m(place: tuple[float, float], outlines: Sequence[Sequence[Ring]]) -> fl
         [point for rings in outlines for ring in rings for point in ring] or [place], np.float64
     )
     east = ((points[:, 0] - lon + 180) % 360 - 180) * np.cos(np.radians(lat))
-    reach = np.hypot(east, points[:, 1] - lat).max() * 111_195.0
+    reach = np.hypot(east, points[:, 1] - lat).max() * ground.METRES_PER_DEGREE
     return float(np.clip(2.6 * reach, 600_000.0, 4_000_000.0))
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from ..geo.ground import METRES_PER_DEGREE
 from ..geo.web_tiles import MERCATOR_LAT, RGBA, TILE_PX, Bounds
 from .theme import MAP_GROUND, MAP_LEGEND, OUTLINE
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from ..atlas import EmbeddingTable
 
 SHIFT = 4
-METRES_PER_DEGREE = 111_320.0
 OVERLAY_PX = 1024
 MOST_OUTLINED = 3000
 _LEGEND = "padding:8px 10px;border-radius:8px;background:{};color:{};font:13px sans-serif"

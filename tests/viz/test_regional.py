@@ -8,6 +8,7 @@ import pytest
 import shapely
 
 from core.atlas import EmbeddingTable, make_rows
+from core.geo.ground import METRES_PER_DEGREE
 from core.viz.regional import Cells, MapLayer, footprints, overlay, png, regional_map, stacked, tile_bounds
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -141,8 +142,8 @@ def test_rows_that_give_only_a_point_get_the_square_of_their_tile():
     table = EmbeddingTable.from_rows(make_rows(np.ones((3, 4), np.float32), columns))
     one, unsized, nowhere = footprints(table)
     west, south, east, north = one.bounds
-    assert (north - south) * 111_320 == pytest.approx(640)
-    assert (east - west) * 111_320 * np.cos(np.radians(45)) == pytest.approx(640)
+    assert (north - south) * METRES_PER_DEGREE == pytest.approx(640)
+    assert (east - west) * METRES_PER_DEGREE * np.cos(np.radians(45)) == pytest.approx(640)
     assert unsized.area > 0
     assert unsized.contains(shapely.Point(11, 60))
     assert nowhere is None

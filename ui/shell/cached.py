@@ -344,13 +344,14 @@ def pace(name: str, tile_px: int, losses: bool, asker: str) -> float:
     """Tiles per second of an embedding run on this device, measured once."""
 
     def measure() -> float:
-        from core.engine.embedding.pace import pace
+        from core.engine.embedding.speed import tiles_per_second
         from core.masking import MaskSpec, make_mask
 
         network = model(name)
         cells = tile_px // network.card.patch_px
         with _queue(network).turn(f"{asker} pace"):
-            return pace(network, tile_px, mask=make_mask(MaskSpec(), cells, cells) if losses else None)
+            mask = make_mask(MaskSpec(), cells, cells) if losses else None
+            return tiles_per_second(network, tile_px, mask=mask)
 
     return result_cache("pace", 64).get_or_compute((name, tile_px, losses), measure)
 

@@ -1,1 +1,1 @@
-"""What can be learned from a table: projections, clusters, outliers, labels, matches between tables."""
+"""Analyses of a table: projections, clusters, outliers, labels, matches between tables."""

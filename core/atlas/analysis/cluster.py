@@ -1,4 +1,4 @@
-"""Groups of rows: k-means on unit vectors, with the number of groups chosen by silhouette, and the tiles that stand for each."""
+"""Clusters of rows: k-means on unit vectors, the number of clusters chosen by silhouette."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from .project import principal_axes
 
 CANDIDATES = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 AXES = 32
-FIT_ROWS, JUDGE_ROWS = 20_000, 2_000
+FIT_ROWS, SILHOUETTE_ROWS = 20_000, 2_000
 
 
 @dataclass(frozen=True, eq=False)
 class Clusters:
-    """Hold groups of rows, the largest first: `labels` (n,) int32, -1 where a row has no usable vector; `k` groups;
-    `representatives` (k, up to r) rows closest to each centre, most central first; `silhouette` per k that was tried."""
+    """Clusters of rows, the largest first: `labels` (n,) int32 in 0..k-1, -1 without a usable vector.
+
+    `representatives` are (k, up to r) rows closest to each centre, most central first; `silhouette` is given
+    per k that was tried.
+    """
 
     k: int
     labels: NDArray[np.int32]
@@ -33,9 +36,9 @@ class Clusters:
 def cluster(
     table: EmbeddingTable, k: int | None = None, *, seed: int = 0, representatives: int = 6
 ) -> Clusters:
-    """Group rows by direction; without `k` the number with the best silhouette on a seeded sample is taken.
+    """Cluster rows by direction; `k` None takes the number with the best silhouette on a seeded sample.
 
-    Works on the first 32 principal axes. Raises SearchError when there are fewer usable rows than groups.
+    Works on the first 32 principal axes. Raises SearchError if there are fewer usable rows than clusters.
     """
     usable = np.flatnonzero(table.stored.usable)
     if k is not None and not 1 <= k <= len(usable):
@@ -55,29 +58,30 @@ def cluster(
     tried = {} if k else _silhouettes(sample, seed)
     count = k or max(tried, key=lambda c: (tried[c], -c))
     model = KMeans(count, n_init=4, random_state=seed).fit(sample)  # pyright: ignore[reportArgumentType]
-    found, distance = model.predict(points), model.transform(points)
-    order = np.argsort(-np.bincount(found, minlength=count), kind="stable")
+    clusters, distance = model.predict(points), model.transform(points)
+    order = np.argsort(-np.bincount(clusters, minlength=count), kind="stable")
     rank = np.argsort(order)
     labels = np.full(len(table), -1, np.int32)
-    labels[usable] = rank[found]
-    typical = tuple(_closest(usable, found == c, distance[:, c], representatives) for c in order)
+    labels[usable] = rank[clusters]
+    typical = tuple(_closest(usable, clusters == c, distance[:, c], representatives) for c in order)
     return Clusters(count, labels, typical, tried)
 
 
 def _silhouettes(sample: NDArray[np.float32], seed: int) -> dict[int, float]:
-    """Judge each candidate number of groups on up to JUDGE_ROWS rows."""
-    rows = sample if len(sample) <= JUDGE_ROWS else sample[:: len(sample) // JUDGE_ROWS + 1]
+    """Score each candidate number of clusters on up to SILHOUETTE_ROWS rows."""
+    rows = sample if len(sample) <= SILHOUETTE_ROWS else sample[:: len(sample) // SILHOUETTE_ROWS + 1]
     scores: dict[int, float] = {}
     for count in (c for c in CANDIDATES if c < len(rows)):
-        labels = KMeans(count, n_init=2, random_state=seed).fit_predict(rows)  # pyright: ignore[reportArgumentType]
+        model = KMeans(count, n_init=2, random_state=seed)  # pyright: ignore[reportArgumentType]
+        labels = model.fit_predict(rows)
         if len(np.unique(labels)) > 1:
             scores[count] = float(silhouette_score(rows, labels))
     return scores or {1: 0.0}
 
 
 def _closest(
-    rows: NDArray[np.int64], mine: NDArray[np.bool_], distance: NDArray[np.floating], count: int
+    rows: NDArray[np.int64], inside: NDArray[np.bool_], distance: NDArray[np.floating], count: int
 ) -> tuple[int, ...]:
-    members = np.flatnonzero(mine)
+    members = np.flatnonzero(inside)
     nearest = members[np.argsort(distance[members], kind="stable")[:count]]
     return tuple(int(row) for row in rows[nearest])

@@ -1,7 +1,7 @@
-"""Label by example: a few places marked yes or no become a calibrated probability for every row, and a list of what to mark next.
+"""Labels by example: from places marked yes or no, a calibrated probability for every row.
 
-Logistic regression on unit vectors, calibrated on marks that were left out while fitting (see `logistic`). `benchmarks/label.py` prints how
-well it ranks and how true its probabilities are, beside the rule of thumb "twice the mean of yes minus the mean of no".
+Logistic regression on unit vectors, calibrated on held-out marks (see `logistic`). `benchmarks/label.py`
+compares its ranking and calibration with the simple query "twice the mean of yes minus the mean of no".
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .logistic import FIRST_STRENGTH, STRENGTHS, average_precision, fit_all, fol
 
 FOLDS = 5
 SAMPLE_ROWS = 256
-POOL, LOOKED_AT = 512, 5_120
+POOL, CANDIDATES = 512, 5_120
 SHARPNESS = 4
-"""Of likeness between suggestions: cosines are raised to this power, so that only close ones stand for each other."""
+"""Cosines are raised to this power, so that only close vectors represent each other."""
 
 
 @dataclass(frozen=True)
 class Marks:
-    """Hold what a person marked: rows that show the thing, and rows that do not."""
+    """Marked rows: those that show what is searched for, and those that do not."""
 
     yes: tuple[int, ...]
     no: tuple[int, ...]
@@ -36,9 +36,10 @@ class Marks:
 
 @dataclass(frozen=True, eq=False)
 class Labeller:
-    """Score rows: probability = sigmoid(`weight` . unit vector + `bias`), calibration included.
+    """Calibrated classifier: probability = sigmoid(`weight` . unit vector + `bias`).
 
-    `accuracy` (balanced), `average_precision` and `log_loss` are of marks left out while fitting; None with fewer than two of a kind.
+    `accuracy` (balanced), `average_precision` and `log_loss` are of held-out marks; None with fewer than two
+    of a kind.
     """
 
     weight: NDArray[np.float32]
@@ -49,7 +50,7 @@ class Labeller:
     log_loss: float | None
 
     def scores(self, table: EmbeddingTable) -> NDArray[np.float32]:
-        """Give the probability (n,) of every row; NaN for rows without a usable vector. One read of the vectors."""
+        """Return the probability (n,) of every row; NaN for rows without a usable vector."""
         length = float(np.linalg.norm(self.weight))
         logit = np.zeros(len(table), np.float32) if length == 0 else similarities(table, self.weight)
         logit *= np.float32(length)
@@ -61,7 +62,10 @@ class Labeller:
 
 
 def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
-    """Learn from marks. Raises SearchError without at least one yes and one no, or for a mark on a row that has no vector."""
+    """Fit a classifier to marks.
+
+    Raises SearchError without at least one yes and one no, and for a marked row without a usable vector.
+    """
     _require_marks(table, marks)
     units = table.unit_rows([*marks.yes, *marks.no]).astype(np.float64)
     truth = np.array([1.0] * len(marks.yes) + [0.0] * len(marks.no))
@@ -72,10 +76,10 @@ def fit(table: EmbeddingTable, marks: Marks) -> Labeller:
     fits = fit_all(units, truth, others, np.concatenate([seen, np.ones((1, len(truth)), bool)]))
     best, slope, offset, report = STRENGTHS.index(FIRST_STRENGTH), 1.0, 0.0, (None, None, None)
     if folds >= 2:
-        left_out = np.where(seen, 0, fits.logits(units)[:, :-1]).sum(axis=1)
-        slopes, offsets, losses = platt(left_out, truth)
+        held_out = np.where(seen, 0, fits.logits(units)[:, :-1]).sum(axis=1)
+        slopes, offsets, losses = platt(held_out, truth)
         best = int(losses.argmin())
-        slope, offset, logits, yes = float(slopes[best]), float(offsets[best]), left_out[best], truth == 1
+        slope, offset, logits, yes = float(slopes[best]), float(offsets[best]), held_out[best], truth == 1
         accuracy = float(((logits[yes] > 0).mean() + (logits[~yes] <= 0).mean()) / 2)
         report = (accuracy, average_precision(yes, logits), float(losses[best]))
     weight = slope * fits.weight[best, -1]
@@ -88,10 +92,10 @@ def suggest(
     table: EmbeddingTable, labeller: Labeller, count: int = 8,
     *, among: NDArray[np.bool_] | None = None, probability: NDArray[np.float32] | None = None,
 ) -> NDArray[np.int64]:  # fmt: skip
-    """Name the rows that would teach most if marked next: those that stand for the most of what is doubtful and like no mark yet.
+    """Return the rows to mark next: together they represent the uncertain rows that no mark resembles yet.
 
-    The most doubtful tenth of a seeded sample is covered greedily, one row after the other (facility location: Wei, Iyer and Bilmes
-    2015). `among` (n,) keeps only rows where True; `probability` (n,) spares the pass over all rows where it is known already.
+    The most uncertain tenth of a seeded sample is covered greedily (facility location: Wei, Iyer and Bilmes
+    2015). `among` (n,) keeps only rows where True; `probability` (n,) avoids another pass if it is known.
     """
     probability = labeller.scores(table) if probability is None else probability
     marked = [*labeller.marks.yes, *labeller.marks.no]
@@ -100,37 +104,37 @@ def suggest(
     rows = np.flatnonzero(free)
     if not len(rows):
         raise SearchError("Every row is marked already: there is nothing left to suggest.")
-    if len(rows) > LOOKED_AT:
-        rows = np.sort(np.random.default_rng(len(marked)).choice(rows, LOOKED_AT, replace=False))
+    if len(rows) > CANDIDATES:
+        rows = np.sort(np.random.default_rng(len(marked)).choice(rows, CANDIDATES, replace=False))
     rows = rows[np.argsort(np.abs(probability[rows] - 0.5), kind="stable")[:POOL]]
-    return rows[_standing_for(table.unit_rows(rows), table.unit_rows(marked), count)]
+    return rows[_cover(table.unit_rows(rows), table.unit_rows(marked), count)]
 
 
 def variety(
     table: EmbeddingTable, count: int = 8, *, seed: int = 0, beside: Sequence[int] = ()
 ) -> NDArray[np.int64]:
-    """Name rows that together stand for as much of the table as `count` can (a seeded sample of it), and for what `beside` does not."""
+    """Return rows that best represent a table (a seeded sample of it) together with the rows `beside`."""
     rows = np.setdiff1d(np.flatnonzero(table.stored.usable), beside)
     if len(rows) > POOL:
         rows = np.sort(np.random.default_rng(seed).choice(rows, POOL, replace=False))
-    return rows[_standing_for(table.unit_rows(rows), table.unit_rows(beside), count)]
+    return rows[_cover(table.unit_rows(rows), table.unit_rows(beside), count)]
 
 
-def _standing_for(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -> list[int]:
-    """Choose, one after the other, the vector that most raises how well all of them are stood for by a known or chosen one."""
-    alike = (units @ units.T).clip(0) ** SHARPNESS
+def _cover(units: NDArray[np.float32], known: NDArray[np.float32], count: int) -> list[int]:
+    """Choose vectors greedily so that all are similar to a known or chosen one."""
+    similarity = (units @ units.T).clip(0) ** SHARPNESS
     covered = (units @ known.T).clip(0).max(axis=1, initial=0.0) ** SHARPNESS
     chosen: list[int] = []
     for _ in range(min(count, len(units))):
-        worth = (alike - covered).clip(0).sum(axis=1)
-        worth[chosen] = -1
-        chosen.append(int(worth.argmax()))
-        covered = np.maximum(covered, alike[chosen[-1]])
+        gain = (similarity - covered).clip(0).sum(axis=1)
+        gain[chosen] = -1
+        chosen.append(int(gain.argmax()))
+        covered = np.maximum(covered, similarity[chosen[-1]])
     return chosen
 
 
 def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:
-    """Score every row (n,) by the rule of thumb: cosine with twice the mean of yes minus the mean of no."""
+    """Score every row (n,) by its cosine with twice the mean of yes minus the mean of no."""
     _require_marks(table, marks)
     return similarities(table, example_query(table, marks.yes, marks.no))
 
@@ -138,17 +142,17 @@ def mean_difference(table: EmbeddingTable, marks: Marks) -> NDArray[np.float32]:
 def expected_calibration_error(
     probability: NDArray[np.floating], truth: NDArray[np.bool_] | Sequence[bool], bins: int = 15
 ) -> float:
-    """Give the mean gap between stated probability and observed share, over equally wide bins weighted by their rows (Naeini 2015)."""
+    """Return the expected calibration error over equally wide bins, weighted by rows (Naeini 2015)."""
     probability, truth = np.asarray(probability, np.float64), np.asarray(truth, bool)
-    at = np.minimum((probability * bins).astype(int), bins - 1)
-    rows = np.bincount(at, minlength=bins)
-    gap = np.abs(np.bincount(at, probability, bins) - np.bincount(at, truth, bins))
+    index = np.minimum((probability * bins).astype(int), bins - 1)
+    rows = np.bincount(index, minlength=bins)
+    gap = np.abs(np.bincount(index, probability, bins) - np.bincount(index, truth, bins))
     return float(gap.sum() / max(rows.sum(), 1))
 
 
 @lru_cache(maxsize=8)
 def _sample(table: EmbeddingTable) -> NDArray[np.float64]:
-    """Give unit vectors of a seeded sample of a table's rows (o, d)."""
+    """Return unit vectors (o, d) of a seeded sample of a table's rows."""
     usable = np.flatnonzero(table.stored.usable)
     rows = np.random.default_rng(0).choice(usable, min(SAMPLE_ROWS, len(usable)), replace=False)
     return table.unit_rows(np.sort(rows)).astype(np.float64)
@@ -157,10 +161,10 @@ def _sample(table: EmbeddingTable) -> NDArray[np.float64]:
 def _require_marks(table: EmbeddingTable, marks: Marks) -> None:
     table.require_one_model()
     if not marks.yes or not marks.no:
-        raise SearchError("Mark at least one place that shows the thing and one that does not.")
+        raise SearchError("Mark at least one place as yes and one as no.")
     both = sorted(set(marks.yes) & set(marks.no))
     if both:
-        raise SearchError(f"Row {both[0]} is marked both yes and no: take one of the two marks away.")
+        raise SearchError(f"Row {both[0]} is marked both yes and no: remove one of the two marks.")
     for row in (*marks.yes, *marks.no):
         if not 0 <= row < len(table) or not table.stored.usable[row]:
-            raise SearchError(f"Row {row} has no usable vector: take its mark away.")
+            raise SearchError(f"Row {row} has no usable vector: remove its mark.")

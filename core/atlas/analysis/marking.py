@@ -19,7 +19,7 @@ from .label import Marks
 
 pc: Any = pyarrow.compute
 
-Word = Literal["yes", "no", "none"]
+Label = Literal["yes", "no", "none"]
 KEY = re.compile(r"[A-Za-z0-9_-]{16}")
 MOST_MARKS, MOST_SHEETS = 5_000, 2_000
 MOST_BYTES = 2_000_000
@@ -31,50 +31,45 @@ class Sheet:
 
     title: str = ""
     table: str = ""
-    log: tuple[tuple[str, Word], ...] = ()
+    log: tuple[tuple[str, Label], ...] = ()
 
-    def marked(self, unique_id: str, word: Word) -> Sheet:
-        """Add a mark; saying the same again changes nothing. Raises SearchError beyond MOST_MARKS."""
-        if self.now().get(unique_id, "none") == word:
+    def marked(self, unique_id: str, label: Label) -> Sheet:
+        """Add a mark; the same mark again changes nothing. Raises SearchError beyond MOST_MARKS."""
+        if self.now().get(unique_id, "none") == label:
             return self
         if len(self.log) >= MOST_MARKS:
-            raise SearchError(f"{MOST_MARKS:,} marks are as many as are kept: start a new list of marks.")
-        return replace(self, log=(*self.log, (unique_id, word)))
+            raise SearchError(f"{MOST_MARKS:,} marks are the most that a list holds: start a new list of marks.")
+        return replace(self, log=(*self.log, (unique_id, label)))
 
     def undone(self) -> Sheet:
-        """Take back the last mark."""
+        """Remove the last mark."""
         return replace(self, log=self.log[:-1])
 
-    def now(self) -> dict[str, Word]:
-        """Give the marks that stand, by unique_id, oldest first."""
-        found: dict[str, Word] = {}
-        for unique_id, word in self.log:
-            found.pop(unique_id, None)
-            if word != "none":
-                found[unique_id] = word
-        return found
+    def now(self) -> dict[str, Label]:
+        """Return the current marks by unique_id, oldest first."""
+        labels: dict[str, Label] = {}
+        for unique_id, label in self.log:
+            labels.pop(unique_id, None)
+            if label != "none":
+                labels[unique_id] = label
+        return labels
 
     def marks(self, table: EmbeddingTable) -> tuple[Marks, int]:
         """Return the marks as rows of a table, and how many it lacks (or has without a usable vector)."""
-        now = self.now()
-        rows = (
-            pc.index_in(
-                pa.array(list(now), pa.string()), table.columns["unique_id"].combine_chunks()
-            ).to_pylist()
-            if now
-            else []
-        )
-        here = [
-            (row, word)
-            for row, word in zip(rows, now.values(), strict=True)
+        labels = self.now()
+        ids = table.columns["unique_id"].combine_chunks()
+        rows = pc.index_in(pa.array(list(labels), pa.string()), ids).to_pylist() if labels else []
+        usable = {
+            row: label
+            for row, label in zip(rows, labels.values(), strict=True)
             if row is not None and table.stored.usable[row]
-        ]
-        yes, no = (tuple(row for row, said in here if said == word) for word in ("yes", "no"))
-        return Marks(yes, no), len(now) - len(here)
+        }
+        yes, no = (tuple(row for row, is_ in usable.items() if is_ == label) for label in ("yes", "no"))
+        return Marks(yes, no), len(labels) - len(usable)
 
 
 def new_key() -> str:
-    """Give a key that cannot be guessed."""
+    """Return an unguessable key."""
     return secrets.token_urlsafe(12)
 
 
@@ -88,13 +83,13 @@ def save_sheet(folder: Path, key: str, sheet: Sheet) -> None:
             _path(folder, key),
             json.dumps({"title": sheet.title, "table": sheet.table, "log": sheet.log}).encode(),
         )
-        kept = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in kept[MOST_SHEETS:]:
+        sheets = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in sheets[MOST_SHEETS:]:
             path.unlink(missing_ok=True)
     except OSError as problem:
         raise SearchError(
             f"Your marks could not be saved ({problem.strerror}): "
-            "make room on the server's disk, then mark once more."
+            "free space on the server's disk, then mark again."
         ) from problem
 
 
@@ -103,16 +98,16 @@ def load_sheet(folder: Path, key: str) -> Sheet:
     path = _path(folder, key)
     try:
         content = path.read_bytes() if path.stat().st_size <= MOST_BYTES else b""
-        said = json.loads(content)
-        log: tuple[tuple[str, Word], ...] = tuple(
-            (str(unique_id), word)
-            for unique_id, word in said["log"][:MOST_MARKS]
-            if word in ("yes", "no", "none")
+        values = json.loads(content)
+        log: tuple[tuple[str, Label], ...] = tuple(
+            (str(unique_id), label)
+            for unique_id, label in values["log"][:MOST_MARKS]
+            if label in ("yes", "no", "none")
         )
-        return Sheet(str(said["title"])[:80], str(said["table"])[:120], log)
+        return Sheet(str(values["title"])[:80], str(values["table"])[:120], log)
     except FileNotFoundError:
         raise SearchError(
-            "The marks that the link names are not kept here (any longer): mark some places to start again."
+            "The marks that the link names are not stored here (any more): mark some places to start again."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise SearchError(

@@ -51,9 +51,9 @@ def pairs_of(a: EmbeddingTable, b: EmbeddingTable) -> SamePlaces:
 
 
 def _keys(table: EmbeddingTable) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every usable row that states its place: by centre and GSD, or else by picture, window and GSD.
+    """Return usable rows with a place, by centre and GSD, and the others by picture, window and GSD.
 
-    Of rows with equal places, the first.
+    Of rows with the same key, only the first.
     """
     rows = np.flatnonzero(table.stored.usable)
     lon, lat = np.round(table.lonlat[rows] * 1e4).T

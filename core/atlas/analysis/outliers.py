@@ -1,4 +1,4 @@
-"""The strangest rows of a table: by reconstruction loss, and by how empty the space around their vectors is."""
+"""Outliers of a table: by reconstruction loss, and by the distance to their nearest neighbours."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..store.table import EmbeddingTable
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """Rank rows from the strangest on: `rows` (k,), and for all n rows the `score` (larger is stranger, NaN where unknown).
+    """Outliers first: `rows` (k,), and the `score` (n,) of all rows, larger for outliers, NaN where unknown.
 
-    `meaning` says in words what a score measures.
+    `meaning` describes what the score measures.
     """
 
     rows: NDArray[np.int64]
@@ -30,7 +30,7 @@ def outliers_by_loss(
 ) -> Outliers:
     """Rank rows by reconstruction loss, in robust standard deviations above the table's median.
 
-    Both bands: the larger of the two. Raises SearchError when the table was embedded without the loss pass.
+    Both bands: the larger of the two. Raises SearchError if the table was embedded without losses.
     """
     names = {
         "low": ("recon_loss_low",),
@@ -41,7 +41,7 @@ def outliers_by_loss(
     losses = [loss for loss in losses if np.isfinite(loss).any()]
     if not losses:
         raise SearchError(
-            "This table holds no reconstruction losses: embed the places again with the loss pass switched on."
+            "This table holds no reconstruction losses: embed the places again with losses (--losses)."
         )
     with np.errstate(invalid="ignore"):
         score = np.fmax.reduce([_robust(loss) for loss in losses])
@@ -53,7 +53,7 @@ def outliers_by_density(
 ) -> Outliers:
     """Rank rows by the cosine distance to their n-th nearest neighbour (Ramaswamy, Rastogi and Shim 2000).
 
-    Beyond `sample` rows the neighbours are looked for in a seeded sample of that size.
+    In tables of more than `sample` rows, neighbours are searched in a seeded sample of that size.
     """
     table.require_one_model()
     usable = np.flatnonzero(table.stored.usable)

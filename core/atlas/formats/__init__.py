@@ -1,4 +1,4 @@
-"""Layouts of embedding files, ours and foreign; one per file, tried from the most to the least particular."""
+"""Layouts of embedding files, ours and others; one per module, tried from the most to the least specific."""
 
 import pyarrow as pa
 
@@ -9,7 +9,7 @@ _LAYOUTS = (own, major_tom, clay, earth_index, generic)
 
 
 def recognise(schema: pa.Schema) -> Layout | None:
-    """Give the layout of a parquet schema, or None when it holds no vectors."""
+    """Return the layout of a Parquet schema, or None if it holds no vectors."""
     return next((found for layout in _LAYOUTS if (found := layout.match(schema))), None)
 
 

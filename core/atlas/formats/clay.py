@@ -1,4 +1,4 @@
-"""Clay v0 embeddings: `.gpq` files with `source_url`, `date`, `embeddings` and `geometry`, one vector per chip."""
+"""Clay v0 embeddings: `.gpq` files with `source_url`, `date`, `embeddings` and `geometry`."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Earth Index (Earth Genome) embeddings: one GeoParquet per MGRS tile, described by an `emb` object beside `geo`."""
+"""Earth Index (Earth Genome) embeddings: one GeoParquet per MGRS tile, with `emb` metadata beside `geo`."""
 
 import pyarrow as pa
 
@@ -7,7 +7,7 @@ from .layout import Layout, metadata_json, place_columns, renames
 
 
 def match(schema: pa.Schema) -> Layout | None:
-    """Recognise the layout by its `emb` metadata; older dumps keep one list column, newer ones a column per dimension."""
+    """Recognise the layout by its `emb` metadata; files have a list column or a column per value."""
     emb = metadata_json(schema, b"emb")
     vectors = vector_columns(schema)
     if not emb or not vectors or "unique_id" in schema.names:

@@ -1,4 +1,4 @@
-"""Any other parquet: a column called embedding, embeddings, emb or vector, or many numeric columns of one numbered family."""
+"""Any other Parquet file with a column such as `embedding` or `vector`, or many numbered numeric columns."""
 
 import re
 
@@ -26,7 +26,7 @@ def match(schema: pa.Schema) -> Layout | None:
 
 
 def vector_columns(schema: pa.Schema) -> tuple[str, ...]:
-    """Find the vectors: one list column of a usual name, else the only list column, else the largest numbered family."""
+    """Find the vectors: a list column of a usual name, else the only one, else the largest family."""
     lists = [f.name for f in schema if is_vector(f.type)]
     named = [name for usual in VECTOR_NAMES for name in lists if name.lower() == usual]
     if named or len(lists) == 1:

@@ -1,4 +1,4 @@
-"""How a parquet file of embeddings is laid out: which of its columns hold the vectors, the place and the identity."""
+"""Layouts of Parquet files of embeddings: which columns hold the vectors, the place and the identity."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Layout:
-    """Name a layout and where it keeps what.
+    """A layout by name, and its columns.
 
-    `vectors` one list column, or many numeric columns in order. The place: `geometry` (WKB column), or `bbox` (a struct
-    of sides), or `lonlat` (two columns). `renamed` maps our column names to the file's. `constants` hold for every row.
+    `vectors`: one list column, or many numeric columns in order. The place: `geometry` (WKB column), or
+    `bbox` (a struct of sides), or `lonlat` (two columns). `renamed` maps our column names to the file's.
+    `constants` hold for every row.
     """
 
     name: str
@@ -28,7 +29,7 @@ class Layout:
 
 
 def metadata_json(schema: pa.Schema, key: bytes) -> dict[str, Any]:
-    """Give a JSON object kept in a file's metadata; empty when there is none or it cannot be understood."""
+    """Return a JSON object in a file's metadata; empty if there is none or it is invalid."""
     try:
         value = json.loads((schema.metadata or {}).get(key, b"{}"))
     except ValueError:
@@ -37,7 +38,7 @@ def metadata_json(schema: pa.Schema, key: bytes) -> dict[str, Any]:
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Tell whether a column type holds one vector of numbers per row (list, fixed-size list or fixed-shape tensor)."""
+    """Tell whether a column holds one vector per row (list, fixed-size list or fixed-shape tensor)."""
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     lists = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_large_list(kind)
@@ -45,7 +46,7 @@ def is_vector(kind: pa.DataType) -> bool:
 
 
 def place_columns(schema: pa.Schema) -> dict[str, Any]:
-    """Find the place in a schema: the GeoParquet primary column, a WKB `geometry`, a `bbox` struct, or a pair of degrees."""
+    """Find the place: the GeoParquet column, `geometry`, a `bbox` struct, or two columns of degrees."""
     names = set(schema.names)
     primary = metadata_json(schema, b"geo").get("primary_column", "geometry")
     for name in (primary, "geometry", "geom", "wkb_geometry"):

@@ -1,4 +1,4 @@
-"""Major TOM embeddings (SigLIP, DINOv2, SSL4EO, MMEarth, DeCUR), and the EarthEmbeddingExplorer sets that add a thumbnail's address."""
+"""Major TOM embeddings (SigLIP, DINOv2, SSL4EO, ...), and EarthEmbeddingExplorer sets."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Tables that this program wrote: every column of the schema, `emb` metadata, and a scale column when the vectors are int8."""
+"""Tables of this program: all columns of the schema, `emb` metadata, and a scale column for int8 vectors."""
 
 import pyarrow as pa
 

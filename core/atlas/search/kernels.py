@@ -1,7 +1,7 @@
-"""One pass over all vectors for one query, compiled by Numba: it takes as long as reading the rows, and no longer on a busy machine.
+"""One pass over all vectors for one query, compiled by Numba; it takes as long as reading the rows.
 
-int8 rows are summed in integers: a float32 query is rounded to int16 (fifteen bits, so that rounding it never decides a rank that the int8 rows themselves
-can tell), the products of a row are summed exactly in int32, and rows are shared out over the cores.
+int8 rows are summed in integers: the float32 query is rounded to int16, which is finer than the rows
+themselves, the products of a row are summed exactly in int32, and rows are divided among the cores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INT32_MAX = 2**31 - 1
 
 @cache
 def _dot_rows(width: int) -> Callable[..., None]:
-    """The pass over int8 rows of one width: known as it is compiled, it is a sixth faster where memory does not hold it back."""
+    """Compile the pass over int8 rows of one width; a fixed width is a sixth faster."""
 
     @numba.njit(parallel=True, fastmath=True, cache=True, nogil=True)
     def dot_rows(
@@ -31,9 +31,8 @@ def _dot_rows(width: int) -> Callable[..., None]:
         for i in numba.prange(rows.shape[0]):
             total = np.int32(0)
             for j in range(width):
-                total = np.int32(
-                    total + np.int32(rows[i, j]) * np.int32(query[j])
-                )  # else Numba sums in int64, at half the pace
+                # Without these casts Numba sums in int64, at half the speed.
+                total = np.int32(total + np.int32(rows[i, j]) * np.int32(query[j]))
             out[i] = np.float32(total) * factor[i] * step
 
     return dot_rows
@@ -56,7 +55,7 @@ def _dot_float_rows(
 def cosine_float32(
     rows: NDArray[np.float32], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Give the cosine of (n, d) float32 rows with one (d,) query of unit length; `inverse_norm` (n,) of the rows."""
+    """Return the cosines (n,) of (n, d) float32 rows, with `inverse_norm` (n,), and a (d,) unit query."""
     out = np.empty(len(rows), np.float32)
     _dot_float_rows(np.ascontiguousarray(rows), query, inverse_norm, out)
     return out
@@ -65,7 +64,7 @@ def cosine_float32(
 def cosine_int8(
     rows: NDArray[np.int8], inverse_norm: NDArray[np.float32], query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Give the cosine of (n, d) int8 rows with one (d,) float query of unit length; `inverse_norm` (n,) of the int8 rows."""
+    """Return the cosines (n,) of (n, d) int8 rows, with `inverse_norm` (n,), and a (d,) unit query."""
     largest = np.abs(query).max()
     levels = min(32767, INT32_MAX // (127 * len(query)))
     step = np.float32(largest / levels)
@@ -75,18 +74,18 @@ def cosine_int8(
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
-def repeats(units: NDArray[np.float32], query: NDArray[np.float32], same: float) -> NDArray[np.bool_]:
-    """Tell which of (m, d) unit rows has a cosine of at least `same` with the (d,) query or with a row before it.
+def find_duplicates(units: NDArray[np.float32], query: NDArray[np.float32], same: float) -> NDArray[np.bool_]:
+    """Tell which of (m, d) unit rows have a cosine of at least `same` with the (d,) query or an earlier row.
 
-    On one core and without BLAS, whose threads and Numba's would wait for each other longer than this takes.
+    Runs on one core and without BLAS, whose threads and Numba's would wait for each other.
     """
-    found = np.zeros(len(units), np.bool_)
+    is_duplicate = np.zeros(len(units), np.bool_)
     for i in range(len(units)):
         for other in range(-1, i):
             total = np.float32(0)
             for j in range(units.shape[1]):
                 total += units[i, j] * (query[j] if other < 0 else units[other, j])
             if total >= same:
-                found[i] = True
+                is_duplicate[i] = True
                 break
-    return found
+    return is_duplicate

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by cosine: blocked matrix-vector products, so that one query costs one read of the vectors."""
+"""Exact nearest neighbours by cosine; one query costs one read of the vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import SearchError
 from ..store.table import EmbeddingTable
-from .kernels import cosine_float32, cosine_int8, repeats
+from .kernels import cosine_float32, cosine_int8, find_duplicates
 
 BLOCK_ROWS = 65_536
 SAME = 1 - 1e-6
@@ -21,8 +21,8 @@ SAME = 1 - 1e-6
 class Neighbors:
     """Results of a search, best first: `rows` (k,) of the table and their cosine `similarity` (k,).
 
-    `duplicate` (k,) is True where the vector of a row equals the query or a better row. `note` explains why there are
-    fewer rows than requested, if so.
+    `duplicate` (k,) is True where the vector of a row equals the query or a better row. `note` explains why
+    there are fewer rows than requested, if so.
     """
 
     rows: NDArray[np.int64]
@@ -32,7 +32,7 @@ class Neighbors:
 
 
 def similarities(table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float32]:
-    """Give the cosine (n,) of every row with one (d,) query; 0 for rows without a usable vector."""
+    """Return the cosine (n,) of every row with one (d,) query; 0 for rows without a usable vector."""
     return _cosines(table, unit_query(table, query))
 
 
@@ -42,9 +42,10 @@ def nearest(
 ) -> Neighbors:  # fmt: skip
     """Find the k rows whose vectors are closest in direction to a (d,) query.
 
-    `exclude` rows are left out; `among` (n,) keeps only rows where True. `diversity` in 0..1 trades closeness to the query
-    for distance between the results (maximal marginal relevance, Carbonell and Goldstein 1998). A k larger than the table gives
-    every usable row. Raises SearchError for a query that is not finite, zero or of another width, and TableError where the rows to search mix models.
+    `exclude` rows are left out; `among` (n,) keeps only rows where True. `diversity` in 0..1 trades closeness
+    to the query for distance between the results (maximal marginal relevance, Carbonell and Goldstein 1998).
+    A k larger than the table gives every usable row. Raises SearchError for a query that is not finite, zero
+    or of another width, and TableError if the rows to search mix models.
     """
     require_count(k)
     require_rows(table, exclude)
@@ -56,14 +57,14 @@ def nearest(
     if not allowed.all():
         scores[~allowed] = -np.inf
     scores[np.asarray(exclude, np.int64)] = -np.inf
-    left = rows_left(allowed, exclude)
-    wanted = min(k, left)
-    if diversity and wanted < left:
-        pool = top(scores, min(left, max(10 * wanted, 200)))
-        rows = _spread(table, pool, scores[pool], wanted, diversity)
+    available = count_available(allowed, exclude)
+    count = min(k, available)
+    if diversity and count < available:
+        pool = top(scores, min(available, max(10 * count, 200)))
+        rows = _diversify(table, pool, scores[pool], count, diversity)
     else:
-        rows = top(scores, wanted)
-    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), few(wanted, k))
+        rows = top(scores, count)
+    return Neighbors(rows, scores[rows], flag_duplicates(table, unit, rows), shortage(count, k))
 
 
 def require_count(k: int) -> None:
@@ -81,49 +82,47 @@ def require_rows(table: EmbeddingTable, rows: Sequence[int]) -> None:
         )
 
 
-def rows_left(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
-    """Count the rows (n,) that are allowed and not excluded; raises SearchError where there is none."""
-    left = int(np.count_nonzero(allowed)) - int(
-        np.count_nonzero(allowed[np.unique(np.asarray(exclude, np.int64))])
-    )
-    if not left:
+def count_available(allowed: NDArray[np.bool_], exclude: Sequence[int]) -> int:
+    """Count the rows (n,) that are allowed and not excluded; raises SearchError if there is none."""
+    excluded = np.unique(np.asarray(exclude, np.int64))
+    count = int(np.count_nonzero(allowed)) - int(np.count_nonzero(allowed[excluded]))
+    if not count:
         raise SearchError("No row is left to search: exclude fewer rows, or widen the filter.")
-    return left
+    return count
 
 
-def few(wanted: int, asked: int) -> str:
+def shortage(count: int, requested: int) -> str:
     """Explain that there are fewer rows to search than requested; empty if there are enough."""
-    return (
-        ""
-        if wanted >= asked
-        else f"The table has only {wanted:,} rows to search, so {wanted:,} are shown instead of {asked:,}."
-    )
+    if count >= requested:
+        return ""
+    return f"The table has only {count:,} rows to search, so {count:,} are shown instead of {requested:,}."
 
 
 def nearest_many(table: EmbeddingTable, queries: NDArray[np.floating], k: int = 10) -> tuple[Neighbors, ...]:
-    """Find the k closest rows of each of (q, d) queries by one matrix product per block of rows; raises as `nearest` does."""
+    """Find the k closest rows of each of (q, d) queries; raises the errors of `nearest`."""
     require_count(k)
     if not len(queries):
         return ()
     units = np.stack([unit_query(table, query) for query in queries])
-    best = [_Best(k) for _ in units]
+    best = [_TopK(k) for _ in units]
     stored = table.stored
     for start in range(0, len(table), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         scores = units @ stored.values[rows].astype(np.float32, copy=False).T
         scores *= stored.inverse_norm[rows]
         scores[:, ~stored.usable[rows]] = -np.inf
-        for one, found in zip(best, scores, strict=True):
-            one.add(found, start)
-    return tuple(_answer(table, unit, one) for unit, one in zip(units, best, strict=True))
+        for top_k, block in zip(best, scores, strict=True):
+            top_k.add(block, start)
+    return tuple(_result(table, unit, top_k) for unit, top_k in zip(units, best, strict=True))
 
 
 def example_query(
     table: EmbeddingTable, more: Sequence[int], less: Sequence[int] = ()
 ) -> NDArray[np.float32]:
-    """Make the query "more like these rows, less like those": twice the mean of `more` minus the mean of `less`, unit vectors.
+    """Make the query "more like these rows, less like those", from unit vectors.
 
-    Raises SearchError when `more` is empty or one of the rows has no usable vector.
+    It is twice the mean of `more` minus the mean of `less`. Raises SearchError if `more` is empty or a row
+    has no usable vector.
     """
     if not len(more):
         raise SearchError("Choose at least one row to look for more of.")
@@ -144,12 +143,15 @@ def more_like(
     *,
     diversity: float = 0.0,
 ) -> Neighbors:
-    """Find the k rows most like `more` and least like `less`, those rows themselves left out."""
+    """Find the k rows most like `more` and least like `less`, without those rows themselves."""
     return nearest(table, example_query(table, more, less), k, exclude=[*more, *less], diversity=diversity)
 
 
 def rows_within(table: EmbeddingTable, outline: Sequence[tuple[float, float]]) -> NDArray[np.int64]:
-    """Give the rows whose centre lies inside a drawn polygon of (longitude, latitude) degrees; edges may cross the antimeridian."""
+    """Return the rows whose centre lies inside a polygon of (longitude, latitude) degrees.
+
+    Edges may cross the antimeridian. Raises SearchError for fewer than three points.
+    """
     import shapely
 
     from ..store.outline import outline_of_ring
@@ -163,9 +165,10 @@ def rows_within(table: EmbeddingTable, outline: Sequence[tuple[float, float]]) -
 
 
 def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Give the places of the k largest scores, largest first, ties by place.
+    """Return the indices of the k largest scores, largest first; ties in order of index.
 
-    The k-th largest maximum of columns of 64 scores bounds the k-th largest score from below, so only the few scores above it are sorted.
+    The k-th largest maximum of columns of 64 scores bounds the k-th largest score from below, so only the few
+    scores above it are sorted.
     """
     columns = len(scores) // 64
     if columns > 4 * k:
@@ -178,35 +181,40 @@ def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     return candidates[order].astype(np.int64)
 
 
-class _Best:
-    """Keep the k best of scores that come in blocks."""
+class _TopK:
+    """The k best of scores that come in blocks."""
 
     def __init__(self, k: int) -> None:
         self.k, self.rows, self.scores = k, np.empty(0, np.int64), np.empty(0, np.float32)
 
     def add(self, scores: NDArray[np.float32], start: int) -> None:
-        found = top(scores, min(self.k, len(scores)))
-        rows, scores = np.append(self.rows, found + start), np.append(self.scores, scores[found])
+        best = top(scores, min(self.k, len(scores)))
+        rows, scores = np.append(self.rows, best + start), np.append(self.scores, scores[best])
         order = np.lexsort((rows, -scores))[: self.k]
         self.rows, self.scores = rows[order], scores[order]
 
 
-def _answer(table: EmbeddingTable, unit: NDArray[np.float32], best: _Best) -> Neighbors:
-    real = np.isfinite(best.scores)
-    rows, scores = best.rows[real], best.scores[real]
-    note = "" if len(rows) == best.k else f"The table has only {len(rows):,} rows to search."
-    return Neighbors(rows, scores, flag_duplicates(table, unit, rows), note)
+def _result(table: EmbeddingTable, unit: NDArray[np.float32], best: _TopK) -> Neighbors:
+    usable = np.isfinite(best.scores)
+    rows, scores = best.rows[usable], best.scores[usable]
+    return Neighbors(rows, scores, flag_duplicates(table, unit, rows), shortage(len(rows), best.k))
 
 
 def unit_query(
-    table: EmbeddingTable, query: NDArray[np.floating] | Sequence[float], among: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:  # fmt: skip
-    """Check a query and give it as (d,) float32 of length one; raises SearchError or TableError when it cannot be compared with the rows (n,) `among`."""
+    table: EmbeddingTable,
+    query: NDArray[np.floating] | Sequence[float],
+    among: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Check a query and scale it to length one, (d,) float32.
+
+    Raises SearchError or TableError if it cannot be compared with the rows (n,) `among`.
+    """
     table.require_one_model(among)
     vector = np.asarray(query, np.float64).reshape(-1)
     if len(vector) != table.dim:
         raise SearchError(
-            f"The query has {len(vector)} values but the table's vectors have {table.dim}: embed it with the table's own model."
+            f"The query has {len(vector)} values but the table's vectors have {table.dim}: "
+            "embed it with the table's own model."
         )
     if not np.isfinite(vector).all():
         raise SearchError("The query holds NaN or infinity: choose another place, row or image.")
@@ -223,26 +231,28 @@ def _cosines(table: EmbeddingTable, unit: NDArray[np.float32]) -> NDArray[np.flo
     return cosine_float32(stored.values, stored.inverse_norm, unit)
 
 
-def _spread(
+def _diversify(
     table: EmbeddingTable, pool: NDArray[np.int64], closeness: NDArray[np.float32], k: int, diversity: float
 ) -> NDArray[np.int64]:
-    """Choose k of a pool, each time the row with the best (1 - diversity) closeness - diversity (likeness to those chosen)."""
+    """Choose k rows of a pool one by one.
+
+    Each has the best (1 - diversity) * closeness - diversity * similarity to those chosen before.
+    """
     units = table.unit_rows(pool)
     chosen = [0]
-    likeness = units @ units[0]
+    similarity = units @ units[0]
     for _ in range(k - 1):
-        worth = (1 - diversity) * closeness - diversity * likeness
-        worth[chosen] = -np.inf
-        chosen.append(int(worth.argmax()))
-        likeness = np.maximum(likeness, units @ units[chosen[-1]])
-    order = np.array(chosen)
-    return pool[order]
+        score = (1 - diversity) * closeness - diversity * similarity
+        score[chosen] = -np.inf
+        chosen.append(int(score.argmax()))
+        similarity = np.maximum(similarity, units @ units[chosen[-1]])
+    return pool[np.array(chosen)]
 
 
 def flag_duplicates(
     table: EmbeddingTable, unit: NDArray[np.float32], rows: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Flag results that equal the query or a result before them; the first 2,000 are compared with each other."""
+    """Flag results that equal the query or an earlier result, among the first 2,000."""
     flags = np.zeros(len(rows), bool)
-    flags[:2_000] = repeats(table.unit_rows(rows[:2_000]), unit, SAME)
+    flags[:2_000] = find_duplicates(table.unit_rows(rows[:2_000]), unit, SAME)
     return flags

@@ -1,4 +1,4 @@
-"""Adding a few rows at a time to the user's own table, atomically and without disturbing readers."""
+"""Adds a few rows at a time to the user's own table, atomically and without disturbing readers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ RECIPE = ("model", "weights_sha256", "pooling", "dimensions")
 def append_rows(folder: Path, rows: pa.Table, info: TableInfo) -> int:
     """Add rows from `make_rows` to the table in a folder, created if necessary; returns how many were new.
 
-    Rows whose `unique_id` exists already are skipped. Rows join the last shard, rewritten under a new name, until it
-    holds 4,096; then the manifest is replaced atomically. The old file is deleted by the next call, so that open
-    readers are not disturbed. Raises TableError for a table of an embedding run or of another model, and while another
-    process adds rows; raises OSError when the disk is full.
+    Rows whose `unique_id` exists already are skipped. Rows join the last shard, rewritten under a new name,
+    until it holds 4,096; then the manifest is replaced atomically. The old file is deleted by the next call,
+    so that open readers are not disturbed. Raises TableError for a table of an embedding run or of another
+    model, and while another process adds rows; raises OSError if the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -57,10 +57,10 @@ def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
         for shard in shards
         for name in pq.read_table(folder / shard.file, columns=["unique_id"])["unique_id"].to_pylist()
     }
-    fresh = [at for at, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
-    if not fresh:
+    new = [row for row, name in enumerate(rows["unique_id"].to_pylist()) if name not in known]
+    if not new:
         return 0
-    rows = rows.take(pa.array(fresh))
+    rows = rows.take(pa.array(new))
     number = 1 + max((int(Path(shard.file).stem.rpartition("-")[2]) for shard in shards), default=-1)
     before = {shard.file for shard in shards}
     if shards and shards[-1].rows + rows.num_rows <= FULL_ROWS:
@@ -71,23 +71,25 @@ def _append(folder: Path, rows: pa.Table, info: TableInfo) -> int:
     for file in folder.glob("part-*.parquet"):
         if file.name not in before and file.name != shards[-1].file:
             file.unlink(missing_ok=True)
-    return len(fresh)
+    return len(new)
 
 
 def _require_same(folder: Path, manifest: dict[str, object], info: TableInfo) -> None:
     if not manifest:
         if any(folder.glob("*.parquet")):
             raise TableError(
-                f"{folder.name} holds parquet files without a manifest ({MANIFEST}): choose an empty folder for your places."
+                f"{folder.name} holds Parquet files without a manifest ({MANIFEST}): "
+                "choose an empty folder for your places."
             )
         return
     if not manifest.get("appended"):
         raise TableError(
             f"{folder.name} holds the table of an embedding run: choose another folder for your places."
         )
-    made, wanted = manifest.get("emb"), asdict(info)
-    differs = [name for name in RECIPE if not isinstance(made, dict) or made.get(name) != wanted[name]]
+    was, now = manifest.get("emb"), asdict(info)
+    differs = [name for name in RECIPE if not isinstance(was, dict) or was.get(name) != now[name]]
     if differs:
         raise TableError(
-            f"{folder.name} was made with another {differs[0]}, so the vectors cannot be compared: choose another folder for these."
+            f"{folder.name} was made with another {differs[0]}, so the vectors cannot be compared: "
+            "choose another folder for these."
         )

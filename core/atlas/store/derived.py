@@ -1,4 +1,4 @@
-"""Files derived from a table and stored beside it: projections, clusters, indexes. They are recomputed if missing."""
+"""Files derived from a table and stored beside it, such as projections; recomputed if missing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ FOLDER = ".derived"
 
 
 def derived_path(table: EmbeddingTable, kind: str, spec: str, suffix: str = "") -> Path | None:
-    """Give where a derived file of a table belongs: keyed by the table's content and by the spec that made it.
+    """Return the path of a derived file, keyed by the content of the table and by the spec.
 
-    None where the table has no folder or that folder cannot be written.
+    None if the table has no folder or the folder is not writable.
     """
     if table.folder is None or not os.access(table.folder, os.W_OK):
         return None
@@ -28,7 +28,7 @@ def derived_path(table: EmbeddingTable, kind: str, spec: str, suffix: str = "") 
     return folder / f"{kind}-{key}{suffix}"
 
 
-def keep(path: Path, write: Callable[[Path], object]) -> None:
+def store(path: Path, write: Callable[[Path], object]) -> None:
     """Write a derived file atomically; on a full disk nothing is written and no error raised."""
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -23,10 +23,10 @@ ALWAYS_BYTES = 512 * 2**20
 """Decoded bytes that any file may take, however small it is on disk."""
 
 EXPANSION = 50
-"""Beyond that, decoded bytes for each byte on disk: embeddings hardly compress, so what expands further is damaged or made to fill the memory."""
+"""Beyond that, decoded bytes per byte on disk: embeddings hardly compress, so more is damaged or hostile."""
 
 ROW_BYTES = 512
-"""What a row takes beside its values: columns that the file lacks, its outline, its identity."""
+"""Memory of a row beside its values: columns that the file lacks, its outline, its identity."""
 
 MEMORY_SHARE = 0.5
 _WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
@@ -34,58 +34,58 @@ _DICTIONARY = {"RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
 
 def require_recorded(path: Path, sha256: str | None) -> None:
-    """Raise TableError where a file does not have the SHA-256 that its table's manifest records (None: nothing was recorded).
+    """Raise TableError unless a file has the SHA-256 that its manifest records (None: nothing recorded).
 
-    A file is hashed once for each change of its size or times, so that asking again costs a look at the folder. Raises OSError where it is missing.
+    A file is hashed again only if its size or times change. Raises OSError if it is missing.
     """
     if sha256 is None:
         return
     state = path.stat()
     if _digest(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns) != sha256:
         raise TableError(
-            f"{path.name} is not the file that the manifest of {path.parent.name} records: it is damaged, or belongs to another table. "
+            f"{path.name} is not the file that the manifest of {path.parent.name} records: "
+            "it is damaged, or belongs to another table. "
             "Copy the table again, or resume the embedding run that wrote it."
         )
 
 
 def require_all_recorded(files: Sequence[tuple[Path, str | None]]) -> None:
-    """Check several files side by side; one that is missing is passed over here, for opening it says so."""
+    """Check several files in parallel; missing ones are skipped, because opening them raises anyway."""
+    present = [file for file in files if file[0].is_file()]
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        list(
-            pool.map(
-                lambda one: require_recorded(*one),
-                [(path, sha256) for path, sha256 in files if path.is_file()],
-            )
-        )
+        list(pool.map(lambda file: require_recorded(*file), present))
 
 
 @lru_cache(maxsize=4096)
-def _digest(path: Path, inode: int, size: int, changed_ns: int, created_ns: int) -> str:  # noqa: ARG001 - they make the key
+def _digest(path: Path, inode: int, size: int, changed_ns: int, created_ns: int) -> str:
+    del inode, size, changed_ns, created_ns  # part of the cache key
     return file_sha256(path)
 
 
 def require_bounded(name: str, decoded_bytes: float, file_bytes: int) -> None:
-    """Raise TableError where a file would take far more memory than its size on disk explains, or half of what this machine has."""
+    """Raise TableError if a file would take far more memory than its size explains, or too much."""
     require_memory(name, decoded_bytes)
     if decoded_bytes > max(ALWAYS_BYTES, EXPANSION * file_bytes):
         raise TableError(
-            f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, over {EXPANSION} times its size of {file_bytes / 2**20:,.1f} MB: "
+            f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, "
+            f"over {EXPANSION} times its size of {file_bytes / 2**20:,.1f} MB: "
             "embeddings do not compress that well, so the file is damaged or malicious. Create it again."
         )
 
 
 def require_memory(name: str, decoded_bytes: float) -> None:
-    """Raise TableError where reading would take more than half of what this machine has."""
+    """Raise TableError if reading would take more than half of the machine's memory."""
     memory = psutil.virtual_memory().total * MEMORY_SHARE
     if decoded_bytes > memory:
         raise TableError(
-            f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, more than half of what this machine has ({memory / 2**30:,.1f} GB): "
+            f"{name} would take {decoded_bytes / 2**30:,.1f} GB in memory, "
+            f"more than half of what this machine has ({memory / 2**30:,.1f} GB): "
             "split it into smaller tables, or open it on a larger machine."
         )
 
 
 def decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema, wanted: Collection[str]) -> float:
-    """Estimate from a footer what columns take once decoded, whatever encoding hides it: runs, dictionaries, lists of null rows.
+    """Estimate the decoded size of columns from a footer, whatever the encoding.
 
     Text in a dictionary is counted as stored; `read_bounded` counts it in full before it is decoded.
     """
@@ -105,18 +105,23 @@ def decoded_bytes(metadata: pq.FileMetaData, schema: pa.Schema, wanted: Collecti
         expands = any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks)
         if width:
             total += values * width
-        else:  # with DELTA_BYTE_ARRAY every value may repeat the one before it
+        else:  # with DELTA_BYTE_ARRAY every value may repeat the previous one
             total += stored * (values if expands else 1) + 4 * values
     return total
 
 
 def read_bounded(path: Path, columns: list[str], file_bytes: int) -> pa.Table:
-    """Read some columns of a parquet file; text stored as a dictionary is counted in full before it is decoded. Raises TableError."""
+    """Read columns of a Parquet file; text in a dictionary is counted in full before it is decoded.
+
+    Raises TableError if it takes too much memory.
+    """
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
     require_bounded(path.name, decoded_bytes(metadata, schema, set(columns)), file_bytes)
     packed = [name for name in columns if _is_packed_text(metadata, schema, name)]
-    table = pq.read_table(path, columns=columns, read_dictionary=packed, partitioning=None)  # pyright: ignore[reportArgumentType]
+    table = pq.read_table(  # pyright: ignore[reportArgumentType]
+        path, columns=columns, read_dictionary=packed, partitioning=None
+    )
     total = float(table.nbytes)
     for name in table.column_names:
         total += sum(_text_bytes(chunk) for chunk in table[name].chunks if pa.types.is_dictionary(chunk.type))
@@ -127,33 +132,31 @@ def read_bounded(path: Path, columns: list[str], file_bytes: int) -> pa.Table:
     return table
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    return (
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+    )
+
+
 def _is_packed_text(metadata: pq.FileMetaData, schema: pa.Schema, name: str) -> bool:
-    kind = schema.field(name).type
-    text = (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-    )
-    at = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
-    if not text or at is None:
+    """Tell whether a column is text stored as a dictionary."""
+    columns = (i for i in range(metadata.num_columns) if metadata.schema.column(i).path == name)
+    column = next(columns, None)
+    if not _is_text(schema.field(name).type) or column is None:
         return False
-    return any(
-        _DICTIONARY & set(metadata.row_group(group).column(at).encodings)
-        for group in range(metadata.num_row_groups)
-    )
+    groups = (metadata.row_group(group).column(column) for group in range(metadata.num_row_groups))
+    return any(_DICTIONARY & set(group.encodings) for group in groups)
 
 
 def _text_bytes(packed: pa.DictionaryArray) -> int:
-    """Give what the values of a dictionary array take in full."""
-    words = packed.dictionary
-    if not (
-        pa.types.is_string(words.type)
-        or pa.types.is_large_string(words.type)
-        or pa.types.is_binary(words.type)
-    ):
+    """Return the size of the values of a dictionary array in full."""
+    if not _is_text(packed.dictionary.type):
         return 8 * len(packed)
-    lengths = pc.cast(pc.binary_length(words), pa.int64())
+    lengths = pc.cast(pc.binary_length(packed.dictionary), pa.int64())
     return int(pc.sum(lengths.take(packed.indices)).as_py() or 0)
 
 

@@ -1,4 +1,4 @@
-"""Outlines of tiles on the globe: right across the antimeridian and over the poles."""
+"""Outlines of tiles on the globe, correct across the antimeridian and over the poles."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _WORLD = shapely.box(-180, -90, 180, 90)
 
 
 def outline_of_ring(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> shapely.Geometry | None:
-    """Make the outline of a ring of WGS84 degrees (closed or not): split at the antimeridian, capped over a pole.
+    """Make the outline of a ring of degrees (closed or not), split at the antimeridian, capped over a pole.
 
-    Consecutive points must be less than half the globe apart, so edges that pass near a pole need a few points in
-    between. None when a point is not finite.
+    Consecutive points must be less than half the globe apart, so edges that pass near a pole need a few
+    points in between. Returns None if a point is not finite.
     """
     if len(lon) < 3 or not (np.isfinite(lon).all() and np.isfinite(lat).all()):
         return None
@@ -37,20 +37,18 @@ def outline_of_ring(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> shape
 
 
 def outline_of_footprint(footprint: Footprint) -> shapely.Geometry | None:
-    """Make the outline of a box in degrees; `east < west` gives two parts."""
+    """Make the outline of a box in degrees; two parts if `east < west`."""
     east = footprint.east + (360 if footprint.east < footprint.west else 0)
     return _wrapped(shapely.box(footprint.west, footprint.south, east, footprint.north))
 
 
 def _wrapped(shape: Any) -> shapely.Geometry | None:
-    """Bring a shape of unrolled longitudes back into -180..180, in as many parts as that needs."""
+    """Move a shape with longitudes beyond -180..180 back into that range, in several parts if necessary."""
     west, _, east, _ = shape.bounds
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
     moved = [shapely.transform(shape, lambda xy, t=turn: xy - [360.0 * t, 0]) for turn in turns]
     parts = [part for part in (shapely.intersection(m, _WORLD) for m in moved) if part.area > 0]
-    joined = shapely.union_all(
-        parts, grid_size=1e-9
-    )  # around a pole two turns meet: parts of a whole must not share an edge
+    joined = shapely.union_all(parts, grid_size=1e-9)  # around a pole, parts of two turns share an edge
     polygons = [p for p in shapely.get_parts(joined) if p.geom_type == "Polygon"]
     if not polygons:
         return None
@@ -59,7 +57,7 @@ def _wrapped(shape: Any) -> shapely.Geometry | None:
 
 
 def geometry_columns(outlines: Sequence[Any]) -> dict[str, pa.Array]:
-    """Give the columns `geometry` (WKB) and `bbox` of outlines; None becomes null in both."""
+    """Return the columns `geometry` (WKB) and `bbox` of outlines; None becomes null in both."""
     geometry = pa.array(
         [None if o is None else shapely.to_wkb(o, byte_order=1) for o in outlines], pa.binary()
     )

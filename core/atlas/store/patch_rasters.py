@@ -1,4 +1,4 @@
-"""A raster of patch embeddings (`python -m core embed --patches`) read as rows, so that patches are found as tiles are."""
+"""Patch rasters (`python -m core embed --patches`) as rows of a table, so that patches can be searched."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ SUFFIXES = (".tif", ".tiff")
 ENDING = ".patches.tif"
 POOLING = "patch"
 MAX_VALUES = 2**28
-"""A gigabyte of float32; the raster of a larger picture is read in parts."""
+"""A gigabyte of float32; larger rasters have to be cut."""
 
 READ_COPIES = 3
-"""How often the values of a raster are held while it is read."""
+"""Copies of the values of a raster in memory while it is read."""
 
 
 def patch_rows(path: Path) -> pa.Table:
-    """Make a row of every patch that has a vector: where its centre lies (WGS84), row and column of the raster as its identity, recipe as written.
+    """Make a row of every patch that has a vector, with its centre and the recipe of the raster.
 
-    Raises TableError for a raster that holds no patch embeddings, cannot be read, has more than MAX_VALUES values, or unpacks to
-    far more than its size on disk explains.
+    The `unique_id` is the name of the raster with row and column. Raises TableError for a raster that holds
+    no patch embeddings, cannot be read, has more than MAX_VALUES values, or unpacks to far more than its size
+    on disk explains.
     """
     import rasterio
     from rasterio.errors import RasterioError
@@ -42,17 +43,17 @@ def patch_rows(path: Path) -> pa.Table:
             recipe = _recipe(path.name, file.tags().get("RECIPE", ""))
             if file.count * file.height * file.width > MAX_VALUES:
                 raise TableError(
-                    f"{path.name} holds {file.height * file.width:,} patches, too many to read at once: cut it with `gdal_translate -srcwin`."
+                    f"{path.name} holds {file.height * file.width:,} patches, too many to read at once: "
+                    "cut it with `gdal_translate -srcwin`."
                 )
             require_bounded(
                 path.name, READ_COPIES * 4 * file.count * file.height * file.width, path.stat().st_size
             )
             vectors = file.read(out_dtype="float32").reshape(file.count, -1).T
-            there = np.isfinite(vectors).all(axis=1) & ~(
-                vectors == (file.nodata if file.nodata is not None else np.nan)
-            ).all(axis=1)
+            nodata = np.nan if file.nodata is None else file.nodata
+            has_vector = np.isfinite(vectors).all(axis=1) & ~(vectors == nodata).all(axis=1)
             vectors *= np.asarray(file.scales, np.float32)
-            rows, cols = (at.reshape(-1)[there] for at in np.mgrid[: file.height, : file.width])
+            rows, cols = (index.reshape(-1)[has_vector] for index in np.mgrid[: file.height, : file.width])
             crs, transform = file.crs.to_wkt() if file.crs else None, tuple(file.transform)[:6]
     except RasterioError as error:
         raise _unreadable(path) from error
@@ -62,16 +63,18 @@ def patch_rows(path: Path) -> pa.Table:
     }
     if crs is not None:
         columns["centre_lon"], columns["centre_lat"] = _centres(crs, transform, cols, rows)
-    same = {
-        "product_id": recipe.get("source"), "crs": crs, "gsd_m": recipe.get("gsd_m"), "image_size": recipe.get("tile_px"), "pooling": POOLING,
-        "input_res_m": recipe.get("input_res_m"), "res_policy": recipe.get("policy"), "model": recipe["model"],
+    constants = {
+        "product_id": recipe.get("source"), "crs": crs, "gsd_m": recipe.get("gsd_m"),
+        "image_size": recipe.get("tile_px"), "pooling": POOLING, "input_res_m": recipe.get("input_res_m"),
+        "res_policy": recipe.get("policy"), "model": recipe["model"],
         "checkpoint_sha256": recipe.get("weights_sha256"),
     }  # fmt: skip
-    return make_rows(vectors[there], columns | {name: [value] * len(rows) for name, value in same.items()})
+    columns |= {name: [value] * len(rows) for name, value in constants.items()}
+    return make_rows(vectors[has_vector], columns)
 
 
 def require_readable(paths: Sequence[Path]) -> None:
-    """Raise TableError where the rasters of a folder hold more than MAX_VALUES values together, or one of them cannot be opened."""
+    """Raise TableError if rasters hold more than MAX_VALUES values together, or one cannot be opened."""
     import rasterio
     from rasterio.errors import RasterioError
 
@@ -84,13 +87,14 @@ def require_readable(paths: Sequence[Path]) -> None:
             raise _unreadable(path) from error
     if total > MAX_VALUES:
         raise TableError(
-            f"The {len(paths):,} rasters of {paths[0].parent.name} hold too many patches to read at once: name some of them instead."
+            f"The {len(paths):,} rasters of {paths[0].parent.name} hold too many patches to read at once: "
+            "name some of them instead."
         )
 
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """A raster of a picture without a place is none the worse for it."""
+    """Ignore the warning that a raster is not georeferenced."""
     from rasterio.errors import NotGeoreferencedWarning
 
     with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
@@ -99,27 +103,29 @@ def _quiet() -> Generator[None]:
 
 def _unreadable(path: Path) -> TableError:
     return TableError(
-        f"{path.name} cannot be read as a raster of patch embeddings: write it again with `python -m core embed --patches`."
+        f"{path.name} cannot be read as a raster of patch embeddings: "
+        "write it again with `python -m core embed --patches`."
     )
 
 
 def _centres(
     crs: str, transform: Any, cols: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitudes in -180..180 (a raster may run on past the antimeridian) and latitudes of patches' centres; NaN where the CRS does not reach."""
-    lon, lat = ground.to_lonlat(crs, transform, *(np.asarray(at, np.float64) + 0.5 for at in (cols, rows)))
+    """Return longitudes in -180..180 and latitudes of the centres of patches; NaN outside the CRS."""
+    lon, lat = ground.to_lonlat(crs, transform, cols + 0.5, rows + 0.5)
     known = np.isfinite(lon) & np.isfinite(lat)
     wrapped = np.where(known & (np.abs(lon) > 180), np.mod(np.where(known, lon, 0) + 180, 360) - 180, lon)
     return np.where(known, wrapped, np.nan), np.where(known, lat, np.nan)
 
 
 def _recipe(name: str, text: str) -> dict[str, Any]:
-    """Understand what `embed --patches` wrote into a raster."""
+    """Parse the recipe that `embed --patches` wrote into a raster."""
     try:
         recipe = json.loads(text)
         recipe["model"] = str(recipe["model"])
     except (ValueError, TypeError, KeyError) as error:
         raise TableError(
-            f"{name} does not hold patch embeddings: to make such a raster of a picture, `python -m core embed {name} --patches --out rasters`."
+            f"{name} does not hold patch embeddings: to make such a raster of a picture, use "
+            f"`python -m core embed {name} --patches --out rasters`."
         ) from error
     return recipe

@@ -1,4 +1,4 @@
-"""Reading parquet files of embeddings, whatever their layout, into our columns and one array of vectors."""
+"""Reads Parquet files of embeddings of any known layout into the columns of the schema and one array."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SUFFIXES = (".parquet", ".geoparquet", ".gpq", ".pq")
 
 @dataclass(frozen=True, eq=False)
 class TablePart:
-    """Hold one file (or rows in memory) with its layout; `fingerprint` changes when the content does.
+    """One file (or rows in memory) with its layout; `fingerprint` changes with the content.
 
-    `sha256` as the manifest records it, None where there is none; `decoded_bytes` is what its rows take in memory.
+    `sha256` as the manifest records it, None without one; `decoded_bytes` is what its rows take in memory.
     """
 
     name: str
@@ -55,7 +55,7 @@ class TablePart:
         return cls("rows in memory", _layout(rows.schema, "rows in memory"), rows.num_rows, "", memory=rows)
 
     def read(self, columns: list[str]) -> pa.Table:
-        """Read some columns. Raises TableError when the file is damaged."""
+        """Read some columns. Raises TableError if the file is damaged."""
         if self.memory is not None:
             return self.memory.select(columns)
         assert self.path is not None
@@ -63,12 +63,10 @@ class TablePart:
             require_recorded(self.path, self.sha256)
             return read_bounded(self.path, columns, self.path.stat().st_size)
         except (OSError, pa.ArrowException) as error:
-            raise TableError(
-                f"{self.name} is damaged and cannot be read: copy it again, or resume the embedding run that wrote it."
-            ) from error
+            raise self._damaged() from error
 
     def batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """Read some columns piece by piece, so that a large file needs little more memory than its result."""
+        """Read some columns in pieces, so that a large file needs little more memory than its result."""
         if self.memory is not None:
             yield from self.memory.select(columns).to_batches()
             return
@@ -78,17 +76,24 @@ class TablePart:
             with pq.ParquetFile(self.path) as file:
                 yield from file.iter_batches(batch_size=16_384, columns=columns)
         except (OSError, pa.ArrowException) as error:
-            raise TableError(
-                f"{self.name} is damaged and cannot be read: copy it again, or resume the embedding run that wrote it."
-            ) from error
+            raise self._damaged() from error
+
+    def _damaged(self) -> TableError:
+        return TableError(
+            f"{self.name} is damaged and cannot be read: "
+            "copy it again, or resume the embedding run that wrote it."
+        )
 
 
 def open_parts(path: Path) -> list[TablePart]:
-    """Open the footers of a file, or of every shard of a folder (its manifest's list, else all parquet files in it); read a raster of patches, or
-    all those of a folder that holds nothing else."""
+    """Open the footers of a file, or of a folder: the shards in its manifest, else all Parquet files.
+
+    Patch rasters are read at once: a single file, or all those of a folder that holds nothing else. Raises
+    TableError if there is nothing to open.
+    """
     if not path.exists():
         raise TableError(
-            f"There is no table at {path.name}: check the path, or make one with `python -m core embed`."
+            f"There is no table at {path.name}: check the path, or write one with `python -m core embed`."
         )
     if path.is_file():
         return [_open_file(path, None)]
@@ -103,10 +108,12 @@ def open_parts(path: Path) -> list[TablePart]:
             tables = sorted(f"{path.name}/{f.name}" for f in path.iterdir() if f.is_dir() and has_manifest(f))
             if tables:
                 raise TableError(
-                    f"The folder {path.name} holds {len(tables)} tables, one for each model: open one of {', '.join(tables[:8])}."
+                    f"The folder {path.name} holds {len(tables)} tables, one for each model: "
+                    f"open one of {', '.join(tables[:8])}."
                 )
             raise TableError(
-                f"The folder {path.name} holds no .parquet file: choose a folder that `python -m core embed` wrote."
+                f"The folder {path.name} holds no .parquet file: "
+                "choose a folder that `python -m core embed` wrote."
             )
         patch_rasters.require_readable(files)
     return [_open_file(f, None) for f in files]
@@ -136,17 +143,17 @@ def _open_file(path: Path, sha256: str | None) -> TablePart:
 
 
 def _key(path: Path, sha256: str | None) -> str:
-    """Give a fingerprint of a file: of its known hash, else of its name, size and time."""
-    state = path.stat()
-    return hashlib.sha256(f"{sha256 or (path.name, state.st_size, state.st_mtime_ns)}".encode()).hexdigest()
+    """Return a fingerprint of a file: of its known hash, else of its name, size and time."""
+    status = path.stat()
+    return hashlib.sha256(f"{sha256 or (path.name, status.st_size, status.st_mtime_ns)}".encode()).hexdigest()
 
 
 def _layout(schema: pa.Schema, name: str) -> Layout:
     layout = recognise(schema)
     if layout is None:
         raise TableError(
-            f"{name} holds no vectors: it needs a column named embedding, embeddings, emb or vector with a list of numbers, "
-            "or at least 8 numbered columns."
+            f"{name} holds no vectors: it needs a column named embedding, embeddings, emb or vector "
+            "with a list of numbers, or at least 8 numbered columns."
         )
     return layout
 
@@ -188,12 +195,12 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
         return column
     try:
         return pc.cast(column, kind, safe=False)
-    except pa.ArrowException:  # a foreign column of another meaning: better absent than wrong
+    except pa.ArrowException:  # the column means something else: better none than a wrong one
         return pa.nulls(len(column), kind)
 
 
 def _place(layout: Layout, raw: pa.Table) -> dict[str, Any]:
-    """Give geometry, covering and centre of whatever place a foreign file has."""
+    """Return geometry, covering and centre from the place columns of a file."""
     if layout.geometry:
         shapes = shapely.from_wkb(raw[layout.geometry].to_numpy(), on_invalid="ignore")
         shapes = np.where(shapely.is_empty(shapes), None, shapes)
@@ -228,21 +235,26 @@ def _side(boxes: pa.ChunkedArray, *names: str) -> NDArray[np.float64]:
 
 
 def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Read the vectors of all parts as (n, d) float32 (NaN where null), or int8 with its (n,) scale when every part is our int8."""
+    """Read the vectors of all parts as (n, d) float32, NaN where null.
+
+    They stay int8, with their (n,) scale, if all parts hold scaled int8 of our own layout. Raises TableError
+    for vectors of different widths.
+    """
     count = sum(part.rows for part in parts)
     as_stored = all(_is_scaled(part) for part in parts)
     scales = np.ones(count, np.float32) if as_stored else None
     values: NDArray[Any] | None = None
-    at = 0
+    start = 0
     for part in parts:
         for piece, scale in _pieces(part):
             if values is None:
                 values = np.empty((count, piece.shape[1]), np.int8 if as_stored else np.float32)
             if piece.shape[1] != values.shape[1]:
                 raise TableError(
-                    f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): open tables of one model at a time."
+                    f"The vectors have different widths ({values.shape[1]} and {piece.shape[1]}): "
+                    "open tables of one model at a time."
                 )
-            rows = slice(at, at := at + len(piece))
+            rows = slice(start, start := start + len(piece))
             if scales is not None and scale is not None:
                 values[rows], scales[rows] = piece, scale
             else:
@@ -253,7 +265,7 @@ def read_vectors(parts: list[TablePart]) -> tuple[NDArray[Any], NDArray[np.float
 
 
 def _is_scaled(part: TablePart) -> bool:
-    """Tell whether a part holds int8 vectors of ours with their scale."""
+    """Tell whether a part holds int8 vectors with a scale, of our own layout."""
     schema = part.memory.schema if part.memory is not None else pq.read_schema(part.path)
     return SCALE in schema.names and part.layout.name == "earth-mae-explorer"
 
@@ -274,7 +286,7 @@ def _pieces(part: TablePart) -> Iterator[tuple[NDArray[Any], NDArray[np.float32]
 
 
 def _matrix(column: pa.Array, name: str, *, integers: bool) -> NDArray[Any]:
-    """Turn a column of vectors into (n, d); null rows and null values become NaN (0 for our int8)."""
+    """Convert a column of vectors to (n, d); null rows and values become NaN (0 for scaled int8)."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
@@ -282,7 +294,8 @@ def _matrix(column: pa.Array, name: str, *, integers: bool) -> NDArray[Any]:
         lengths = [column.type.list_size]
     if len(lengths) != 1 or not lengths[0]:
         raise TableError(
-            f"The vectors of {name} have different lengths ({lengths[:4]}): every row needs the same number of values."
+            f"The vectors of {name} have different lengths ({lengths[:4]}): "
+            "every row needs the same number of values."
         )
     missing = column.is_null().to_numpy(zero_copy_only=False)
     dtype = np.int8 if integers else np.float32

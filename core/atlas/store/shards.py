@@ -1,4 +1,4 @@
-"""Writing embedding tables: GeoParquet 1.1 shards and one manifest, every write atomic, the same rows giving the same bytes."""
+"""Writes embedding tables: GeoParquet 1.1 shards and a manifest; the same rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ..schema import SCALE, VECTOR, Precision, TableInfo, vector_column, vector_
 from .grid import grid_cells
 
 MANIFEST = "_manifest.json"
-"""Begins with _, for pyarrow, and so geopandas, passes such files over where it reads a folder as one table."""
+"""Begins with _, because pyarrow and geopandas skip such files when they read a folder as one table."""
 
 OLD_MANIFEST = "manifest.json"
-"""Its name in tables that were written before; read, never written."""
+"""Its name in tables of earlier versions; read, never written."""
 
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """Say what one file of a table holds: name inside the folder, rows, bytes and SHA-256."""
+    """One file of a table: name inside the folder, rows, bytes and SHA-256."""
 
     file: str
     rows: int
@@ -40,10 +40,10 @@ class ShardRecord:
 
 
 def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
-    """Write rows as one GeoParquet 1.1 file: Hilbert order, bbox covering, ZSTD, vectors in the declared data type.
+    """Write rows as one GeoParquet 1.1 file: Hilbert order, bbox covering, ZSTD, stated data type.
 
-    `rows` as from `make_rows`, vectors float32. Equal rows and info give equal bytes (one version of the writer).
-    Raises OSError when the disk is full; an older file of that name is then untouched.
+    `rows` as from `make_rows`, vectors float32. Equal rows and info give equal bytes with one version of the
+    writer. Raises OSError if the disk is full; an older file of that name is then unchanged.
     """
     rows = _with_grid(rows.take(pa.array(hilbert_order(rows))))
     scale = _scale(rows) if info.data_type == "int8" else None
@@ -51,10 +51,10 @@ def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
     metadata = {b"geo": json.dumps(_geo(rows), sort_keys=True).encode(), b"emb": info.to_metadata(scale)}
     sink = pa.BufferOutputStream()
     split: Any = [f"{VECTOR}.list.element"] if info.data_type == "float32" else []
-    words: Any = [f.name for f in rows.schema if pa.types.is_string(f.type)]
+    text: Any = [f.name for f in rows.schema if pa.types.is_string(f.type)]
     pq.write_table(
         rows.replace_schema_metadata(metadata), sink, compression="zstd", compression_level=3, version="2.6",
-        row_group_size=16_384, use_dictionary=words, use_byte_stream_split=split, write_page_index=True,
+        row_group_size=16_384, use_dictionary=text, use_byte_stream_split=split, write_page_index=True,
     )  # fmt: skip
     content = sink.getvalue().to_pybytes()
     write_atomic(path, content)
@@ -62,7 +62,10 @@ def write_shard(path: Path, rows: pa.Table, info: TableInfo) -> ShardRecord:
 
 
 def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: int = 65_536) -> None:
-    """Write rows as a folder of shards, spatially ordered as a whole, with a manifest; an existing table there is refused."""
+    """Write rows as a folder of shards in spatial order, with a manifest.
+
+    Raises TableError if the folder holds a table already, or without rows.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if has_manifest(folder):
         raise TableError(
@@ -79,12 +82,12 @@ def write_table(folder: Path, rows: pa.Table, info: TableInfo, *, shard_rows: in
 
 
 def shard_name(index: int) -> str:
-    """Give the file name of a table's n-th shard."""
+    """Return the file name of a table's n-th shard."""
     return f"part-{index:05d}.parquet"
 
 
 def write_manifest(folder: Path, info: TableInfo, shards: list[ShardRecord], more: Mapping[str, Any]) -> None:
-    """Write the manifest atomically: how the vectors were made, every shard with its hash, and `more`; no times in it."""
+    """Write the manifest atomically: recipe, every shard with its hash, and `more`; it holds no times."""
     manifest = {
         "format": "earth-mae-explorer embeddings 1",
         "emb": asdict(info),
@@ -96,12 +99,12 @@ def write_manifest(folder: Path, info: TableInfo, shards: list[ShardRecord], mor
 
 
 def has_manifest(folder: Path) -> bool:
-    """Tell whether a folder is a table that this program wrote."""
+    """Tell whether a folder holds a table with a manifest."""
     return any((folder / name).is_file() for name in (MANIFEST, OLD_MANIFEST))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read a folder's manifest; empty when there is none. Raises TableError when it cannot be understood."""
+    """Read a folder's manifest; empty if there is none. Raises TableError if it is invalid."""
     try:
         old = not (folder / MANIFEST).exists()
         manifest = json.loads((folder / (OLD_MANIFEST if old else MANIFEST)).read_text("utf-8"))
@@ -109,35 +112,41 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise TableError(
-            f"The manifest of {folder.name} cannot be read: restore it, or open its .parquet files one by one."
+            f"The manifest of {folder.name} cannot be read: "
+            "restore it, or open its .parquet files one by one."
         ) from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("shards"), list):
         raise TableError(
-            f"The manifest of {folder.name} does not list any shards: open its .parquet files one by one instead."
+            f"The manifest of {folder.name} does not list any shards: "
+            "open its .parquet files one by one instead."
         )
     return manifest
 
 
 def shard_records(folder: Path) -> list[ShardRecord]:
-    """Read what a folder's manifest says of its shards; none when there is no manifest. Raises TableError where it cannot be understood."""
-    found = read_manifest(folder).get("shards", [])
+    """Read the shards that a folder's manifest lists; none if there is no manifest.
+
+    Raises TableError for an invalid one.
+    """
+    records = read_manifest(folder).get("shards", [])
     kinds = {"file": str, "rows": int, "bytes": int, "sha256": str}
-    for record in found:
-        good = (
+    for record in records:
+        is_valid = (
             isinstance(record, dict)
             and record.keys() == kinds.keys()
             and all(isinstance(record[name], kind) for name, kind in kinds.items())
         )
-        if not good or Path(record["file"]).name != record["file"]:
+        if not is_valid or Path(record["file"]).name != record["file"]:
             raise TableError(
-                f"The manifest of {folder.name} says of a shard what this program does not understand: "
+                f"The manifest of {folder.name} describes a shard in a way "
+                "that this program does not understand: "
                 "restore it, open it with the version that wrote it, or embed into another folder."
             )
-    return [ShardRecord(**record) for record in found]
+    return [ShardRecord(**record) for record in records]
 
 
 def hilbert_order(rows: pa.Table) -> NDArray[np.int64]:
-    """Give the order of rows along a Hilbert curve over their centres; rows without a place keep their order, at the end."""
+    """Return the order of rows along a Hilbert curve over their centres; rows without a place come last."""
     lon, lat = (rows[name].to_numpy() for name in ("centre_lon", "centre_lat"))
     placed = np.isfinite(lon) & np.isfinite(lat)
     if not placed.any():
@@ -164,7 +173,7 @@ def _with_grid(rows: pa.Table) -> pa.Table:
 
 
 def _flat(rows: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Give the vectors as (n, d) float32 with zeros where null, and which rows are null."""
+    """Return the vectors as (n, d) float32 with zeros where null, and which rows are null."""
     column = rows[VECTOR].combine_chunks()
     missing = column.is_null().to_numpy(zero_copy_only=False)
     values = pc.fill_null(column.values, 0.0) if column.values.null_count else column.values
@@ -175,13 +184,13 @@ def _flat(rows: pa.Table) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
 
 
 def _scale(rows: pa.Table) -> float:
-    """Give the step of int8 vectors: the file's largest magnitude over 127."""
+    """Return the step of int8 vectors: the file's largest magnitude over 127."""
     flat, _ = _flat(rows)
     return float(np.abs(flat).max(initial=0.0) / 127) or 1.0
 
 
 def quantise(vectors: NDArray[np.floating[Any]], precision: Precision, scale: float | None) -> NDArray[Any]:
-    """Turn float vectors into what a file stores; int8 is round(v / scale) within -127..127."""
+    """Convert float vectors to the stored type; int8 is round(v / scale) within -127..127."""
     if precision == "int8":
         return np.clip(np.rint(vectors / (scale or 1.0)), -127, 127).astype(np.int8)
     return vectors.astype(precision)
@@ -191,7 +200,8 @@ def _with_vectors(rows: pa.Table, info: TableInfo, scale: float | None) -> pa.Ta
     flat, missing = _flat(rows)
     if flat.shape[1] != info.dimensions:
         raise TableError(
-            f"The vectors have {flat.shape[1]} values but the table declares {info.dimensions}: start a new table."
+            f"The vectors have {flat.shape[1]} values but the table declares {info.dimensions}: "
+            "start a new table."
         )
     column = vector_column(quantise(flat, info.data_type, scale), missing)
     at = rows.schema.get_field_index(VECTOR)
@@ -202,7 +212,7 @@ def _with_vectors(rows: pa.Table, info: TableInfo, scale: float | None) -> pa.Ta
 
 
 def _geo(rows: pa.Table) -> dict[str, Any]:
-    """Give the `geo` metadata of GeoParquet 1.1 (the coordinate system is its default, WGS84 longitude and latitude)."""
+    """Return the `geo` metadata of GeoParquet 1.1; the coordinate system is its default, WGS84."""
     shapes = shapely.from_wkb(rows["geometry"].drop_null().to_numpy())
     column: dict[str, Any] = {
         "encoding": "WKB",

@@ -1,4 +1,4 @@
-"""A table of embeddings: one or many files or folders read as one, lazily; the vectors only when they are asked for."""
+"""A table of embeddings: one or many files or folders read as one; vectors are read on first use."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from ...geo.ground import MEAN_EARTH_RADIUS_M
 from ..errors import TableError
 from ..schema import COLUMNS, VECTOR
 from .conditions import matching_rows
-from .grid import EARTH_RADIUS_KM
 from .integrity import require_memory
 from .mixture import RECIPE, mixture, recipe_of
 from .reading import TablePart, open_parts, read_columns, read_vectors
@@ -27,10 +27,11 @@ pc: Any = pyarrow.compute
 
 @dataclass(frozen=True, eq=False)
 class StoredVectors:
-    """Hold the vectors of a table as stored: `values` (n, d) float32 or int8, zeros where not usable.
+    """The vectors of a table as stored: `values` (n, d) float32 or int8, zeros where not usable.
 
-    `scale` (n,) float32 turns int8 into the network's values (None for floats). `usable` (n,) False where the file has
-    no vector, one that is not finite, or one of length zero. `inverse_norm` (n,) float32 of `values`, 0 where not usable.
+    `scale` (n,) float32 turns int8 into the network's values (None for floats). `usable` (n,) is False where
+    the file has no vector, one that is not finite, or one of length zero. `inverse_norm` (n,) float32 is that
+    of `values`, 0 where not usable.
     """
 
     values: NDArray[Any]
@@ -42,23 +43,23 @@ class StoredVectors:
 
 @final
 class EmbeddingTable:
-    """Rows of places with a vector each. `open_table` reads one; `EmbeddingTable.from_rows` wraps rows in memory."""
+    """Rows of places with a vector each, from `open_table` or, in memory, `EmbeddingTable.from_rows`."""
 
     def __init__(
         self, length: int, columns: Callable[[], pa.Table], vectors: Callable[[], StoredVectors],
         *, name: str, fingerprint: str, folder: Path | None = None,
     ) -> None:  # fmt: skip
-        """Join a table of `length` rows from what reads its columns and its vectors on first use."""
+        """Take the functions that read columns and vectors on first use."""
         self._length, self._columns, self._vectors = length, columns, vectors
         self.name, self.fingerprint, self.folder = name, fingerprint, folder
 
     def __len__(self) -> int:
-        """Give the number of rows."""
+        """Return the number of rows."""
         return self._length
 
     @classmethod
     def from_rows(cls, rows: pa.Table, name: str = "in memory") -> EmbeddingTable:
-        """Wrap rows made by `make_rows`; raises TableError when there are none."""
+        """Wrap rows made by `make_rows`; raises TableError if there are none."""
         if not rows.num_rows:
             raise TableError("The table has no rows: embed something first, or widen the filter.")
         columns = rows.drop_columns([VECTOR])
@@ -83,7 +84,10 @@ class EmbeddingTable:
 
     @cached_property
     def stored(self) -> StoredVectors:
-        """The vectors as stored, read on first use. Raises TableError when no row has a usable one, or widths differ."""
+        """The vectors as stored.
+
+        Raises TableError if no row has a usable one, or widths differ.
+        """
         return self._vectors()
 
     @property
@@ -94,13 +98,13 @@ class EmbeddingTable:
         return self.stored.values.astype(np.float32) * self.stored.scale[:, None]
 
     def vectors_of(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
-        """Give the vectors of some rows as (m, d) float32, without converting the others."""
+        """Return the vectors of some rows as (m, d) float32, without converting the others."""
         at = np.asarray(rows, np.int64)
         values = self.stored.values[at].astype(np.float32)
         return values if self.stored.scale is None else values * self.stored.scale[at, None]
 
     def unit_rows(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
-        """Give the vectors of some rows as (m, d) float32, scaled to length one; zeros where a row is not usable."""
+        """Return unit vectors of some rows as (m, d) float32; zeros where a row is not usable."""
         at = np.asarray(rows, np.int64)
         return self.stored.values[at].astype(np.float32) * self.stored.inverse_norm[at, None]
 
@@ -116,39 +120,38 @@ class EmbeddingTable:
 
     @cached_property
     def models(self) -> tuple[str, ...]:
-        """Every distinct way in which the vectors were made: model, weights and pooling, as short words."""
+        """Every distinct recipe of the vectors as short text: model, weights and pooling."""
         keys = self.columns.select(["model", "checkpoint_sha256", "pooling"]).group_by(
             ["model", "checkpoint_sha256", "pooling"]
         )
         return tuple(sorted(recipe_of(**row) for row in keys.aggregate([]).to_pylist()))
 
     def require_one_model(self, among: NDArray[np.bool_] | None = None) -> None:
-        """Raise TableError when rows (those of the (n,) `among`, else all) were made in ways that cannot be compared.
+        """Raise TableError if rows (those of the (n,) `among`, else all) cannot be compared.
 
-        Those are different models, weights or poolings, pictures of different sizes, and policies where the network received different numbers.
+        These are rows of different models, weights or poolings, of pictures of different sizes, and under
+        policies that gave the network different numbers.
         """
-        said = (
-            self._mixed
-            if among is None
-            else mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
-        )
-        if said:
-            raise TableError(said)
+        message = self._mixture
+        if among is not None:
+            message = mixture(self.columns.select(list(RECIPE)).filter(pa.array(among)))
+        if message:
+            raise TableError(message)
 
     @cached_property
-    def _mixed(self) -> str:
+    def _mixture(self) -> str:
         return mixture(self.columns.select(list(RECIPE)))
 
     def where(self, condition: str) -> EmbeddingTable:
-        """Keep the rows for which a SQL condition holds; raises FilterError, and TableError when no row is left."""
+        """Keep the rows for which a condition holds; raises FilterError, and TableError if none is left."""
         return self.take(self.rows_where(condition))
 
     def rows_where(self, condition: str) -> NDArray[np.int64]:
-        """Give the numbers of the rows for which a SQL condition holds (see `core.atlas.store.conditions`)."""
+        """Return the numbers of the rows for which a SQL condition holds (see `store.conditions`)."""
         return matching_rows(self.columns, condition)
 
     def take(self, rows: NDArray[np.int64]) -> EmbeddingTable:
-        """Keep some rows, in the order given; vectors still come lazily."""
+        """Keep some rows, in the order given; vectors are still read on first use."""
         rows = np.asarray(rows, np.int64)
         if not len(rows):
             raise TableError("No row is left: widen the filter or the selection.")
@@ -159,27 +162,29 @@ class EmbeddingTable:
         )  # fmt: skip
 
     def row_of(self, unique_id: str) -> int:
-        """Find a row by its identity (or, failing that, by its number in decimal). Raises TableError when there is none."""
-        at = pc.index(self.columns["unique_id"], unique_id).as_py()
-        if at >= 0:
-            return int(at)
+        """Find a row by its `unique_id`, else by its number; raises TableError if there is none."""
+        row = pc.index(self.columns["unique_id"], unique_id).as_py()
+        if row >= 0:
+            return int(row)
         if unique_id.isdecimal() and int(unique_id) < len(self):
             return int(unique_id)
         raise TableError(
-            f"There is no row {unique_id!r} in {self.name}: give a unique_id of the table, or a number below {len(self):,}."
+            f"There is no row {unique_id!r} in {self.name}: "
+            f"give a unique_id of the table, or a number below {len(self):,}."
         )
 
     def nearest_place(self, lon: float, lat: float, among: NDArray[np.bool_] | None = None) -> int:
-        """Find the usable row (of those `among`, where given) whose centre is closest on the globe to a place in degrees; a table without places is
-        refused."""
+        """Find the usable row (of the (n,) `among`, if given) whose centre is nearest to a place in degrees.
+
+        Raises TableError for an invalid place, and for a table without places.
+        """
         if not (np.isfinite([lon, lat]).all() and abs(lon) <= 360 and abs(lat) <= 90):
             raise TableError(
                 f"{lon:g}, {lat:g} is not a place on Earth: give longitude, then latitude, in degrees."
             )
         here, places = _on_sphere(np.array([[lon, lat]])), _on_sphere(self.lonlat)
-        closeness = np.where(
-            self.stored.usable if among is None else self.stored.usable & among, places @ here[0], np.nan
-        )
+        candidates = self.stored.usable if among is None else self.stored.usable & among
+        closeness = np.where(candidates, places @ here[0], np.nan)
         if np.isnan(closeness).all():
             raise TableError(
                 f"{self.name} does not say where its rows are: search by row or by image instead."
@@ -187,29 +192,36 @@ class EmbeddingTable:
         return int(np.nanargmax(closeness))
 
     def distance_km(self, row: int, lon: float, lat: float) -> float:
-        """Give how far the centre of a row lies from a place in degrees, in kilometres on a sphere; NaN where the row has no place."""
+        """Return the distance in km on a sphere from a row's centre to a place in degrees.
+
+        NaN if the row has no place.
+        """
         here, there = _on_sphere(np.array([[lon, lat], self.lonlat[row]]))
-        return float(np.arctan2(np.linalg.norm(np.cross(here, there)), here @ there)) * EARTH_RADIUS_KM
+        return (
+            float(np.arctan2(np.linalg.norm(np.cross(here, there)), here @ there))
+            * MEAN_EARTH_RADIUS_M
+            / 1000
+        )
 
 
 def open_table(*paths: str | Path) -> EmbeddingTable:
-    """Open files or folders of parquet as one table, ours or a foreign layout; only their footers are read now.
+    """Open files or folders of Parquet, of any known layout, as one table; only the footers are read now.
 
-    Raises TableError for a missing path, a file that is not parquet or holds no vectors, and a table of 0 rows.
+    Raises TableError for a missing path, a file that is not Parquet or holds no vectors, and a table without
+    rows.
     """
     if not paths:
         raise TableError("No table is given: name a folder or a .parquet file of embeddings.")
-    found = [Path(p) for p in paths]
-    parts = [part for path in found for part in open_parts(path)]
+    files = [Path(path) for path in paths]
+    parts = [part for path in files for part in open_parts(path)]
     length = sum(part.rows for part in parts)
-    require_memory(
-        found[0].name if len(found) == 1 else "The tables together", sum(part.decoded_bytes for part in parts)
-    )
+    what = files[0].name if len(files) == 1 else "The tables together"
+    require_memory(what, sum(part.decoded_bytes for part in parts))
     if not length:
-        raise TableError(f"{found[0].name} has 0 rows: embed something into it first, or open another table.")
+        raise TableError(f"{files[0].name} has 0 rows: embed something into it first, or open another table.")
     digest = hashlib.sha256("\n".join(part.fingerprint for part in parts).encode()).hexdigest()
-    first = found[0] if found[0].is_dir() else found[0].parent
-    name = found[0].name if len(found) == 1 else f"{found[0].name} and {len(found) - 1} more"
+    first = files[0] if files[0].is_dir() else files[0].parent
+    name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     table = EmbeddingTable(
         length,
         lambda: read_columns(parts),
@@ -245,13 +257,13 @@ def _vectors(parts: list[TablePart], columns: pa.Table) -> StoredVectors:
 def _problems(
     columns: pa.Table, bad: NDArray[np.bool_], missing: NDArray[np.bool_], zero: NDArray[np.bool_]
 ) -> tuple[str, ...]:
-    said = (
+    kinds = (
         (bad, "a vector that holds NaN or infinity, or none at all"),
         (missing, "no vector because the picture could not be read there"),
         (zero, "a vector of length zero"),
     )
     sentences: list[str] = []
-    for mask, what in said:
+    for mask, what in kinds:
         rows = np.flatnonzero(mask)
         if len(rows):
             ids = ", ".join(str(v) for v in columns["unique_id"].take(pa.array(rows[:3])).to_pylist())

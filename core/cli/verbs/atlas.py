@@ -36,11 +36,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Build it, with progress on standard error."""
-    from ...engine.embedding.world import build_world
+    from ...engine.embedding.world_table import build_world_table
     from ...models.registry import default_embedder
 
     last = None
-    for last in build_world(
+    for last in build_world_table(
         args.out,
         args.model or default_embedder(),
         tile_px=args.tile_px,

@@ -14,8 +14,7 @@ from ...errors import UsageError
 from ...policy import POLICIES
 
 if TYPE_CHECKING:
-    from ...engine.embedding.run import EmbeddingProgress
-    from ...engine.embedding.sinks.patch_folder import FolderProgress
+    from ...engine.embedding.run import EmbeddingProgress, PatchProgress
     from ...engine.embedding.spec import EmbeddingRequest, EmbeddingSpec
 
 _EPILOG = """examples:
@@ -218,18 +217,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
     """Write a raster of patch embeddings for each picture; finished rasters are kept, unfinished ones resumed."""
-    from ...engine.embedding.sinks.patch_folder import FolderProgress, embed_pictures
-    from ...engine.embedding.sinks.patch_layout import PatchRasterSpec
+    from ...engine.embedding.run import PatchProgress, embed_patches
 
-    if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling:
-        raise UsageError(
-            "--patches takes one GSD and the data type float32 or int8, but neither --losses nor --pooling."
-        )
-    raster_spec = PatchRasterSpec(
-        spec.model, next(iter(spec.gsd_m), None), spec.tile_px, spec.stride_px, spec.policy,
-        "int8" if spec.data_type == "int8" else "float32", spec.min_valid, spec.stated_gsd_m, spec.batch,
-    )  # fmt: skip
-    steps, last = embed_pictures(spec, raster_spec), FolderProgress(0, 0)
+    steps, last = embed_patches(spec), PatchProgress(0, 0)
     try:
         for last in steps:
             _show_patches(last)
@@ -241,13 +231,14 @@ def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
     return 0
 
 
-def _show_patches(step: FolderProgress) -> None:
+def _show_patches(step: PatchProgress) -> None:
     """Print progress on a line that is overwritten, and each note on a line of its own."""
     if step.note:
         print(f"\n{step.note}", file=sys.stderr)
-    if step.picture is None or step.finished:
+    if step.shape is None or step.finished:
         return
-    size = f"{step.picture.rows:,} x {step.picture.cols:,} patches of {step.picture.bands} values"
+    rows, cols, bands = step.shape
+    size = f"{rows:,} x {cols:,} patches of {bands} values"
     line = f"{step.key}: {step.done:,} of {step.total:,} tiles{_pace(step.rate, step.seconds_left)}, {size}"
     print(f"\r{line}    ", end="", file=sys.stderr, flush=True)
 

@@ -1,1 +1,1 @@
-"""Embedding runs: rasters cut into windows, fed to an encoder, and written as rows of a table or as a patch raster."""
+"""Embedding runs: rasters are cut into tiles, embedded, and written as a table or as patch rasters."""

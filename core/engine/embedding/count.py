@@ -1,4 +1,4 @@
-"""Counting the tiles that an embedding run needs before any window is laid out."""
+"""Counting the tiles that an embedding run needs before any window takes memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...geo.picture import Header, Known, native_gsd
 from ...geo.sources import Source
 from ...geo.sources.globe import shows_globe
 from .spec import EmbeddingError, EmbeddingSpec
-from .windows import how_many
+from .windows import count_windows
 
 MOST_TILES = 20_000_000
 """Largest plan. More windows would not fit in memory, nor their vectors on most disks."""
@@ -34,11 +34,11 @@ def windows_needed(source: Source, key: str, stride_px: int, spec: EmbeddingSpec
     known = Known(spec.stated_gsd_m or entry.gsd_m)
     if native_gsd(picture.header, known) is None:  # without a native GSD there is only one scale
         scales = (None,)
-    return sum(how_many(picture.header, known, gsd, stride_px) for gsd in scales)
+    return sum(count_windows(picture.header, known, gsd, stride_px) for gsd in scales)
 
 
 def globe_gsd(header: Header) -> float:
-    """Give the north-south size in metres of a pixel in a picture of the whole globe."""
+    """Return the north-south size in metres of a pixel in a picture of the whole globe."""
     return math.pi * ground.MEAN_EARTH_RADIUS_M / header.height
 
 
@@ -50,12 +50,14 @@ def require_few(count: float, most: int, what: str) -> None:
 
 def too_many(count: float, most: int, what: str) -> TooManyTilesError:
     """Build the error that states the count, the limit and what to change."""
-    many = f"{count:,.0f}" if count < 1e15 else f"{count:.0e}"
+    tiles = f"{count:,.0f}" if count < 1e15 else f"{count:.0e}"
     if most < MOST_TILES:
         return TooManyTilesError(
-            f"{what} would make {many} tiles, more than the {most:,} allowed here: choose a coarser scale or a wider stride."
+            f"{what} would make {tiles} tiles, more than the {most:,} allowed here: "
+            "choose a coarser scale or a wider stride."
         )
     return TooManyTilesError(
-        f"{what} would make {many} tiles, more than the {most:,} that one embedding run may hold: "
-        "use a coarser GSD (--gsd-m) or a wider stride (--stride-px), or embed parts of it into separate tables."
+        f"{what} would make {tiles} tiles, more than the {most:,} that one embedding run may hold: "
+        "use a coarser GSD (--gsd-m) or a wider stride (--stride-px), "
+        "or embed parts of it into separate tables."
     )

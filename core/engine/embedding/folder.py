@@ -1,7 +1,7 @@
-"""The folder of an embedding run: plan, lock, finished batches that wait for their shard, shards, manifest and log.
+"""The folder of an embedding run: lock, plan, finished batches, shards, manifest and log.
 
-Each batch and shard is written atomically, so the folder stays consistent however the process ends, and nothing that is
-in it is embedded twice.
+Each batch and shard is written atomically, so the folder stays consistent however the process ends, and
+nothing that is in it is embedded twice.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -17,10 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+import pyarrow as pa
 
 from ...atlas.schema import TableInfo
 from ...atlas.store.shards import (
@@ -34,156 +30,112 @@ from ...atlas.store.shards import (
 )
 from ...files import file_sha256, write_atomic
 from ...locks import try_lock
+from .batches import PendingBatches
 from .spec import EmbeddingError
 
 PLAN, LOG, LOCK, STOP, PENDING = "_plan.json", "_log.jsonl", "_sweep.lock", "_stop", "_pending"
 """Files beside the shards. Readers of parquet folders skip names that start with _ or a dot."""
-BATCH_ENDING = ".safetensors"  # 18 times faster to read than .npz
 TAIL_BYTES = 4096
 
 
 class EmbeddingFolder:
-    """The state of an embedding run on disk."""
+    """The state of an embedding run on disk; finished batches wait in `pending`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.pending = path / PENDING
+        self.pending = PendingBatches(path / PENDING)
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Lock the folder. Raises EmbeddingError while another run writes to it, and if it is not writable."""
-        with self._opened() as lock:
+        """Lock the folder, creating it.
+
+        Raises EmbeddingError while another run writes to it, and if it is not writable.
+        """
+        with self._lock_file() as lock:
             _lock(lock, self.path.name)
             (self.path / STOP).unlink(missing_ok=True)
             yield
 
-    def _opened(self) -> TextIO:
-        """Create the folder and open its lock file."""
+    def _lock_file(self) -> TextIO:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             return (self.path / LOCK).open("a+")
         except OSError as error:
-            if ran_full(error):
+            if is_disk_full(error):
                 raise
             if self.path.exists() and not self.path.is_dir():
                 raise EmbeddingError(
-                    f"{self.path.name} is a file: choose a folder for the table (--out)."
+                    f"{self.path.name} is a file: choose a folder for the output (--out)."
                 ) from error
             raise EmbeddingError(
-                f"{self.path} is not writable ({error.strerror}): choose another folder for the table (--out)."
+                f"{self.path} is not writable ({error.strerror}): choose another folder (--out)."
             ) from error
 
-    def agree(self, wanted: dict[str, Any], *, resume: bool) -> None:
-        """Write the plan, or check that the saved plan is the same; raises EmbeddingError that states the difference.
+    def agree(self, plan: dict[str, Any], *, resume: bool) -> None:
+        """Write the plan, or check that the saved plan is the same.
 
-        Without `resume`, a folder that already holds a run is refused.
+        Raises EmbeddingError that states the difference, and without `resume` if the folder holds a run.
         """
-        known = self._plan()
-        if known is None:
+        saved = self._saved_plan()
+        if saved is None:
             if has_manifest(self.path) or any(self.path.glob("*.parquet")):
                 raise EmbeddingError(
                     f"{self.path.name} holds a table that cannot be resumed: choose another folder."
                 )
-            write_atomic(self.path / PLAN, (json.dumps(wanted, indent=1, sort_keys=True) + "\n").encode())
+            write_atomic(self.path / PLAN, (json.dumps(plan, indent=1, sort_keys=True) + "\n").encode())
         elif not resume:
             raise EmbeddingError(
-                f"{self.path.name} already holds an embedding run: add --resume to continue it, or choose another folder."
+                f"{self.path.name} already holds an embedding run: "
+                "add --resume to continue it, or choose another folder."
             )
-        elif _without_notes(known) != _without_notes(wanted):
-            what = _difference(known, wanted)
+        elif _without_notes(saved) != _without_notes(plan):
             raise EmbeddingError(
-                f"{self.path.name} was started with other settings: {what} Resume with the same settings, or choose another folder."
+                f"{self.path.name} was started with other settings: {_difference(saved, plan)} "
+                "Resume with the same settings, or choose another folder."
             )
-        self.pending.mkdir(exist_ok=True)
-        for torn in self.pending.glob(".*"):
-            torn.unlink()
+        self.pending.open()
 
-    def _plan(self) -> dict[str, Any] | None:
-        sentence = f"The plan of {self.path.name} is damaged: choose another folder, or delete this one."
+    def _saved_plan(self) -> dict[str, Any] | None:
+        message = f"The plan of {self.path.name} is damaged: choose another folder, or delete this one."
         try:
-            found = json.loads((self.path / PLAN).read_text("utf-8"))
+            plan = json.loads((self.path / PLAN).read_text("utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise EmbeddingError(sentence) from error
-        if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
-            raise EmbeddingError(sentence)
-        return found
+            raise EmbeddingError(message) from error
+        if not isinstance(plan, dict) or not isinstance(plan.get("spec"), dict):
+            raise EmbeddingError(message)
+        return plan
 
     @property
-    def began(self) -> float:
+    def started(self) -> float:
         """When the plan was written, in seconds since the epoch."""
         return (self.path / PLAN).stat().st_mtime
 
     def shards(self) -> tuple[dict[str, ShardRecord], list[str]]:
-        """Give the intact shards of the manifest by name, and the names of missing or damaged ones.
+        """Return the intact shards of the manifest by name, and the names of missing or damaged ones.
 
         Hashes every shard, so call it once per run. Raises TableError for an invalid manifest.
         """
         records = shard_records(self.path)
-        whole = {r.file: r for r in records if _is_whole(self.path / r.file, r)}
-        return whole, [r.file for r in records if r.file not in whole]
+        intact = {record.file: record for record in records if _is_intact(self.path / record.file, record)}
+        return intact, [record.file for record in records if record.file not in intact]
 
-    def finished_batches(self) -> set[int]:
-        """Give the numbers of finished batches that wait for their shard."""
-        return {int(file.stem) for file in self.pending.glob(f"*{BATCH_ENDING}") if file.stem.isdecimal()}
-
-    def state_of(self, index: int) -> NDArray[np.uint8] | None:
-        """Give the states of the windows of a finished batch; an unreadable file is deleted, and its batch recomputed."""
-        try:
-            arrays = self.take_batches(range(index, index + 1))
-            return (
-                arrays["state"]
-                if {"state", "valid", "vectors", "res"} <= arrays.keys()
-                else self._dropped(index)
-            )
-        except (SafetensorError, OSError, ValueError):
-            return self._dropped(index)
-
-    def _dropped(self, index: int) -> None:
-        self.forget_batches(range(index, index + 1))
-
-    def keep_batch(self, index: int, arrays: dict[str, NDArray[Any]]) -> None:
-        """Save a finished batch atomically."""
-        part = self.pending / f".{index:08d}.part"
-        part.write_bytes(save(arrays))
-        os.replace(part, self.pending / f"{index:08d}{BATCH_ENDING}")
-
-    def take_batches(self, indexes: range) -> dict[str, NDArray[Any]]:
-        """Read finished batches and concatenate their arrays in order."""
-        joined: dict[str, list[NDArray[Any]]] = {}
-        for index in indexes:
-            for name, kept in load((self.pending / f"{index:08d}{BATCH_ENDING}").read_bytes()).items():
-                joined.setdefault(name, []).append(kept)
-        return {
-            name: np.concatenate([p for p in pieces if p.size] or pieces[:1])
-            for name, pieces in joined.items()
-        }
-
-    def write_shard(self, number: int, rows: Any, info: TableInfo) -> ShardRecord:
-        """Write a shard. Delete its batches with `forget_batches` after the manifest lists it."""
+    def write_shard(self, number: int, rows: pa.Table, info: TableInfo) -> ShardRecord:
+        """Write a shard. Delete its pending batches only after the manifest lists it."""
         return write_shard(self.path / shard_name(number), rows, info)
 
     def write_manifest(self, info: TableInfo, shards: dict[str, ShardRecord], more: dict[str, Any]) -> None:
         """Write the manifest."""
         write_manifest(self.path, info, [shards[name] for name in sorted(shards)], more)
 
-    def forget_batches(self, indexes: range) -> None:
-        """Delete saved batches that are in a shard."""
-        for index in indexes:
-            (self.pending / f"{index:08d}{BATCH_ENDING}").unlink(missing_ok=True)
-
-    def finish(self) -> None:
-        """Delete temporary files after the last shard."""
-        shutil.rmtree(self.pending, ignore_errors=True)
-
-    def log(self, event: str, **said: Any) -> None:
+    def log(self, event: str, **values: Any) -> None:
         """Append an event with the wall-clock time; no other file holds times."""
         with (self.path / LOG).open("a") as stream:
-            stream.write(json.dumps({"time": time.time(), "event": event, **said}) + "\n")
+            stream.write(json.dumps({"time": time.time(), "event": event, **values}) + "\n")
 
     @property
-    def asked_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether this run should stop after the batches in progress."""
         return (self.path / STOP).exists()
 
@@ -192,8 +144,8 @@ class EmbeddingFolder:
 class RunStatus:
     """Status of an embedding run on disk.
 
-    `rate` is in tiles per second; it and `seconds_left` are None until known. `when` is the time of the last event, in
-    seconds since the epoch.
+    `rate` is in tiles per second; it and `seconds_left` are None until known. `when` is the time of the last
+    event, in seconds since the epoch.
     """
 
     done: int
@@ -212,14 +164,13 @@ def run_status(folder: Path) -> RunStatus | None:
         events = list(_last_events(folder / LOG))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    known = next((e for e in reversed(events) if "done" in e), {})
-    done, rate = int(known.get("done", 0)), known.get("rate")
+    latest = next((event for event in reversed(events) if "done" in event), {})
+    done, rate = int(latest.get("done", 0)), latest.get("rate")
     finished = bool(read_manifest(folder).get("complete"))
-    left = (total - done) / rate if rate and not finished else None
+    seconds_left = (total - done) / rate if rate and not finished else None
     when = float(events[-1]["time"]) if events else 0.0
-    return RunStatus(
-        total if finished else done, total, int(known.get("unreadable", 0)), rate, left, finished, when
-    )
+    unreadable = int(latest.get("unreadable", 0))
+    return RunStatus(total if finished else done, total, unreadable, rate, seconds_left, finished, when)
 
 
 def _last_events(log: Path) -> Iterator[dict[str, Any]]:
@@ -239,7 +190,7 @@ def ask_to_stop(folder: Path) -> None:
     (folder / STOP).touch()
 
 
-def ran_full(error: BaseException) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error means that the disk or the quota is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
@@ -249,14 +200,15 @@ def _lock(lock: TextIO, name: str) -> None:
     if not try_lock(lock):
         lock.seek(0)
         raise EmbeddingError(
-            f"Another embedding run (process {lock.read().strip() or 'unknown'}) is writing to {name}: wait for it, stop it, or choose another folder."
+            f"Another embedding run (process {lock.read().strip() or 'unknown'}) is writing to {name}: "
+            "wait for it, stop it, or choose another folder."
         )
     lock.truncate(0)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
 
 
-def _is_whole(file: Path, record: ShardRecord) -> bool:
+def _is_intact(file: Path, record: ShardRecord) -> bool:
     """Tell whether a shard has the size and hash recorded in the manifest."""
     try:
         return file.stat().st_size == record.bytes and file_sha256(file) == record.sha256
@@ -269,11 +221,12 @@ def _without_notes(plan: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plan.items() if name != "notes"}
 
 
-def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
+def _difference(saved: dict[str, Any], plan: dict[str, Any]) -> str:
     """Describe what differs between two plans, the weights first."""
-    was, now = known.get("spec", {}), wanted["spec"]
+    was, now = saved.get("spec", {}), plan["spec"]
     if was.get("weights_sha256") != now.get("weights_sha256"):
-        return f"the weights were {was.get('weights_sha256') or 'untrained'} and are now {now.get('weights_sha256') or 'untrained'}."
+        old, new = (spec.get("weights_sha256") or "untrained" for spec in (was, now))
+        return f"the weights were {old} and are now {new}."
     changed = [
         f"{name} was {was.get(name)!r} and is now {now.get(name)!r}"
         for name in sorted({*was, *now})
@@ -281,8 +234,8 @@ def _difference(known: dict[str, Any], wanted: dict[str, Any]) -> str:
     ]
     if changed:
         return f"{'; '.join(changed)}."
-    if "contents_sha256" not in known:
+    if "contents_sha256" not in saved:
         return "an earlier version of this program started it without recording the content of the pictures."
-    were, are = known.get("contents"), wanted["contents"]
+    were, are = saved.get("contents"), plan["contents"]
     others = [name for name in are if isinstance(were, dict) and name in were and were[name] != are[name]]
     return f"the pictures have changed{f' ({others[0]})' if others else ''}."

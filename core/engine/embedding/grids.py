@@ -1,6 +1,7 @@
 """Grids of windows: which parts of one picture are embedded at one scale, and in which order they are read.
 
-Windows cover a raster (see `windows`). The globe is covered by places instead, each cut in its own equal-area frame.
+Windows cover a raster (see `windows`). The globe is covered by places instead, each cut in its own equal-area
+projection.
 """
 
 from __future__ import annotations
@@ -11,27 +12,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...geo.ground import EARTH_CIRCUMFERENCE_M
 from ...geo.picture import Header, Known, native_gsd
 from ...geo.sources import Source
 from ...geo.sources.globe import MAX_ACROSS_M, shows_globe
 from ...units import metres
 from .count import distinct_gsds, globe_gsd
-from .sources import OpenedSource, content_of
+from .digests import content_digest
+from .sources import OpenedSource
 from .spec import EmbeddingError, EmbeddingSpec
-from .windows import STRIPE_PX, level_for, not_empty, on_earth, windows
-
-EARTH_CIRCUMFERENCE_M = 40_030_000.0
-"""Of a sphere with the mean radius, to 10 km. Plans of earlier runs were made with exactly this number."""
+from .windows import STRIPE_PX, Windows, may_hold_data, on_earth, windows
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Windows of one picture at one scale, in reading order.
 
-    `boxes` (n, 4) are column, row, width and height in full-resolution pixels (zeros for the globe); `lonlat` (n, 2) is
-    set only for the globe. `level` is the overview to read. `gsd_m` is as fed, None if unknown. `label` and `product`
-    name the source and the picture in the table. `content` is a digest of the picture; `identity`, from which row ids
-    are derived, is unique in the plan and the same on every machine. `when` is the acquisition time (ISO 8601, or empty).
+    `boxes` (n, 4) are column, row, width and height in full-resolution pixels (zeros for the globe);
+    `lonlat` (n, 2) is set only for the globe. `level` is the overview to read. `gsd_m` is as fed, None if
+    unknown. `label` and `product` name the source and the picture in the table. `content` is a digest of the
+    picture; `identity`, from which row ids are derived, is unique in the plan and the same on every machine.
+    `when` is the acquisition time (ISO 8601, or empty).
     """
 
     source: Source
@@ -49,40 +50,40 @@ class Grid:
     identity: str = ""
     when: str = ""
 
-    @property
-    def place_known(self) -> bool:
-        """Whether the tiles can be placed on a map."""
-        return self.lonlat is not None or (self.header.crs is not None and self.header.transform is not None)
+
+@dataclass(frozen=True, eq=False)
+class PictureGrids:
+    """The grids of one picture, notes for the user, and the number of windows left out as empty."""
+
+    grids: list[Grid]
+    notes: list[str]
+    empty: int
 
 
-def lay_scales(
+def grids_of(
     opened: OpenedSource, key: str, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
-) -> tuple[list[Grid], list[str], int]:
-    """Give the grids of one picture at all distinct scales, notes for the user, and the number of empty windows."""
-    scales: list[Grid] = []
-    notes: list[str] = []
-    empty = 0
+) -> PictureGrids:
+    """Return the grids of one picture at all distinct scales of a spec."""
     picture = opened.source.opened(key)
+    content = content_digest(picture)
     when = opened.source.entry(key).when or picture.header.when
-    called = {
-        "label": opened.label,
-        "product": opened.product(key),
-        "content": content_of(picture),
-        "when": when,
-    }
+    result = PictureGrids([], [], 0)
     for gsd in distinct_gsds(spec.gsd_m) or (None,):
-        grid, said, left_out = _grid(opened.source, key, gsd, tile_px, stride_px, spec, most)
-        notes += said
-        if any(
-            _same(grid, other) for other in scales
-        ):  # a picture smaller than a tile, or of unknown scale, has one scale only
-            continue
-        scales.append(replace(grid, **called))
-        empty += left_out
-    return scales, notes, empty
+        if shows_globe(picture):
+            one = _globe_grid(opened.source, key, gsd, tile_px, stride_px)
+        else:
+            one = _raster_grid(opened.source, key, gsd, tile_px, stride_px, spec, most)
+        grids, empty = result.grids, result.empty
+        # A picture that is smaller than a tile, or of unknown scale, has one scale only.
+        if not any(_are_equal(one.grids[0], other) for other in grids):
+            label, product = opened.label, opened.product(key)
+            grid = replace(one.grids[0], label=label, product=product, content=content, when=when)
+            grids, empty = [*grids, grid], empty + one.empty
+        result = PictureGrids(grids, [*result.notes, *one.notes], empty)
+    return result
 
 
-def _same(one: Grid, other: Grid) -> bool:
+def _are_equal(one: Grid, other: Grid) -> bool:
     """Tell whether two grids would give the same rows."""
     return (
         one.gsd_m == other.gsd_m
@@ -91,67 +92,77 @@ def _same(one: Grid, other: Grid) -> bool:
     )
 
 
-def _grid(
+def _globe_grid(source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int) -> PictureGrids:
+    """Return the places that cover the globe at one scale."""
+    header, entry = source.opened(key).header, source.entry(key)
+    native = globe_gsd(header)
+    gsd_m = gsd or native
+    across_m = gsd_m * tile_px
+    if across_m > MAX_ACROSS_M:
+        raise EmbeddingError(
+            f"A tile of {tile_px} px at {metres(gsd_m)} is {metres(across_m)} wide, "
+            f"more than the {metres(MAX_ACROSS_M)} that the globe can be cut into: "
+            f"feed pixels of at most {MAX_ACROSS_M / tile_px:.0f} m (--gsd-m), or smaller tiles (--tile-px)."
+        )
+    lonlat = globe_places(gsd_m * stride_px)
+    boxes = np.zeros((len(lonlat), 4))
+    grid = Grid(source, key, header, entry.rgb or header.rgb, boxes, 0, gsd_m, native, lonlat)
+    return PictureGrids([grid], [], 0)
+
+
+def _raster_grid(
     source: Source, key: str, gsd: float | None, tile_px: int, stride_px: int, spec: EmbeddingSpec, most: int
-) -> tuple[Grid, list[str], int]:
-    """Give the grid of one picture at one scale, notes for the user, and the number of empty windows."""
+) -> PictureGrids:
+    """Return the windows of a raster at one scale."""
     entry, picture = source.entry(key), source.opened(key)
     header = picture.header
     rgb = entry.rgb or header.rgb
-    if shows_globe(picture):
-        native = globe_gsd(header)
-        across_m = (gsd or native) * tile_px
-        if across_m > MAX_ACROSS_M:
-            raise EmbeddingError(
-                f"A tile of {tile_px} px at {metres(gsd or native)} is {metres(across_m)} wide, more than the {metres(MAX_ACROSS_M)} "
-                f"that the globe can be cut into: feed pixels of at most {MAX_ACROSS_M / tile_px:.0f} m (--gsd-m), or smaller tiles (--tile-px)."
-            )
-        lonlat = globe_places((gsd or native) * stride_px)
-        zeros = np.zeros((len(lonlat), 4))
-        return Grid(source, key, header, rgb, zeros, 0, gsd or native, native, lonlat), [], 0
-    notes: list[str] = []
     known = Known(spec.stated_gsd_m or entry.gsd_m)
     native = native_gsd(header, known)
-    if native is None:
+    laid = windows(header, known, gsd if native is not None else None, tile_px, stride_px, most)
+    notes = _notes(key, header, laid, tile_px, native_known=native is not None)
+    if header.crs is not None and not on_earth(header):
+        header = replace(header, crs=None, transform=None)
+    level = header.level_for(float(laid.boxes[:, 2:].min()) / tile_px)
+    keep = may_hold_data(picture, laid.boxes, level)
+    native_m = None if native is None else math.sqrt(native[0] * native[1])
+    gsd_m = None if native is None else laid.gsd_m
+    grid = Grid(source, key, header, rgb, laid.boxes[keep], level, gsd_m, native_m)
+    return PictureGrids([grid], notes, int((~keep).sum()))
+
+
+def _notes(key: str, header: Header, laid: Windows, tile_px: int, *, native_known: bool) -> list[str]:
+    """Tell the user what the table of a raster will lack."""
+    notes: list[str] = []
+    if not native_known:
         notes.append(
-            f"{key} does not state its GSD: its pixels are embedded without resampling, and the table has no GSD for them."
+            f"{key} does not state its GSD: its pixels are embedded without resampling, "
+            "and the table has no GSD for them."
         )
     elif header.crs is None:
         notes.append(f"{key} is not georeferenced: its tiles are embedded, but cannot be shown on the map.")
-    fed = gsd if native is not None else None
-    laid = windows(header, known, fed, tile_px, stride_px, most)
-    boxes = laid.boxes
-    if header.crs is not None and not on_earth(header):
+    if header.crs is not None and header.transform is not None and not on_earth(header):
+        corner = f"x {header.transform[2]:.9g}, y {header.transform[5]:.9g}"
         notes.append(
-            f"{key} has coordinates that are not on Earth ({_where(header)}): its tiles are embedded, but cannot be shown on the map."
+            f"{key} has coordinates that are not on Earth ({corner}): "
+            "its tiles are embedded, but cannot be shown on the map."
         )
-        header = replace(header, crs=None, transform=None)
     if laid.polar:
         notes.append(
-            f"{laid.polar:,} tiles of {key} near a pole were left out, because the raster is narrower there than a tile: "
-            "reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
+            f"{laid.polar:,} tiles of {key} near a pole were left out, because the raster is narrower there "
+            "than a tile: reproject it to a polar grid (EPSG:3413 or EPSG:3031) for those."
         )
-    if laid.small:
-        what = "its largest centred square is" if len(boxes) == 1 else "squares of its own width are"
-        notes.append(f"{key} is smaller than a tile of {tile_px} px: {what} embedded, resampled.")
-    level = level_for(header, boxes, tile_px)
-    keep = not_empty(picture, boxes, level)
-    scalar = None if native is None else math.sqrt(native[0] * native[1])
-    grid = Grid(source, key, header, rgb, boxes[keep], level, None if native is None else laid.gsd_m, scalar)
-    return grid, notes, int((~keep).sum())
-
-
-def _where(header: Header) -> str:
-    """Describe the upper left corner of a raster in its own coordinates."""
-    assert header.transform is not None
-    return f"x {header.transform[2]:.9g}, y {header.transform[5]:.9g}"
+    if laid.smaller:
+        squares = "its largest centred square is" if len(laid.boxes) == 1 else "squares of its own width are"
+        notes.append(f"{key} is smaller than a tile of {tile_px} px: {squares} embedded, resampled.")
+    return notes
 
 
 def interleave(scales: list[Grid]) -> list[Grid]:
-    """Interleave the scales of one picture that are read from the same overview, so that blocks are decoded once.
+    """Interleave the scales of one picture that are read from the same overview, to decode blocks once.
 
-    The order goes strip by strip. A strip is a row of the coarsest windows within a stripe of columns, narrow enough
-    that its blocks stay in the cache.
+    The order goes strip by strip. A strip is a row of the coarsest windows within a stripe of columns, narrow
+    enough that its blocks stay in the cache.
     """
     grids: list[Grid] = []
     for level in dict.fromkeys(grid.level for grid in scales):
@@ -176,7 +187,7 @@ def interleave(scales: list[Grid]) -> list[Grid]:
 
 
 def globe_places(spacing_m: float) -> NDArray[np.float64]:
-    """Give places (n, 2), in degrees, that cover the globe about evenly: rings of latitude, including both poles."""
+    """Return places (n, 2) in degrees that cover the globe evenly: rings of latitude and both poles."""
     rings = max(2, round(EARTH_CIRCUMFERENCE_M / 2 / spacing_m))
     places: list[NDArray[np.float64]] = []
     for lat in np.linspace(90, -90, rings + 1):

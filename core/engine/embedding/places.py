@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,19 +11,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ...atlas import TableInfo, make_rows
-from ...atlas.store.outline import geometry_columns, outline_of_ring
-from ...geo import Entry, Tile, ground
+from ...atlas.store.outline import geometry_columns
+from ...geo import Entry, Tile
 from ...geo.picture import Header
 from ...models.registry import cards, default_embedder
 from ...policy import policy_to_text
-from .outlines import EDGE_POINTS, around_square
-from .query import ready_like
+from .digests import row_id
+from .outlines import rings_of_boxes
+from .query import prepare_like
 from .rows import acquired
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedPlace:
-    """`vector` (d,) float32, the one row that says how it came about, and what a table of such rows declares."""
+    """The `vector` (d,) float32 of a place, its row, and the declaration of a table of such rows."""
 
     vector: NDArray[np.float32]
     row: pa.Table
@@ -32,7 +32,7 @@ class EmbeddedPlace:
 
 
 def default_recipe() -> dict[str, Any]:
-    """Give how the shipped embedding makes a row, in the columns of a table."""
+    """Return how the default embedding model makes a row, as columns of a table."""
     card = cards()[default_embedder()]
     return {
         "model": card.name,
@@ -42,55 +42,50 @@ def default_recipe() -> dict[str, Any]:
 
 
 def embed_place(like: Mapping[str, Any], tile: Tile, header: Header, entry: Entry) -> EmbeddedPlace:
-    """Embed a tile with the model, pooling, policy and size that a table's row names, and say all of it in a row.
+    """Embed a tile with the model, pooling, policy and size of a table's row, and make a row of it.
 
-    `header` of the picture that the tile was cut from gives its window in source pixels. Raises InputError as `embed_like` does.
+    `header` and `entry` belong to the picture that the tile was cut from. Raises InputError as `embed_like`
+    does.
     """
-    ready = ready_like(like, tile)
-    vector, card, fed = ready.embed(), ready.model.card, ready.fed
-    pooling, policy = ready.pooling or card.pooling, policy_to_text(ready.policy)
+    query = prepare_like(like, tile)
+    vector, card, fed = query.embed(), query.model.card, query.fed
+    pooling, policy = query.pooling or card.pooling, policy_to_text(query.policy)
     weights = card.weights.sha256 if card.weights else None
-    info = TableInfo(
-        card.name, weights, pooling, len(vector), source_data=(tile.ref.source,), licence=card.licence
-    )
-    said: dict[str, Any] = {
-        "product_id": tile.ref.key, "source": tile.ref.source, "timestamp": acquired(entry.when or header.when), "crs": tile.crs, "gsd_m": fed.tile.gsd,
-        "native_gsd_m": tile.native_gsd_m, "image_size": fed.side, "valid_fraction": float(fed.valid.mean()), "input_res_m": ready.res,
+    source, product, gsd_m = tile.ref.source, tile.ref.key, fed.tile.gsd
+    info = TableInfo(card.name, weights, pooling, len(vector), source_data=(source,), licence=card.licence)
+    box = _pixel_box(tile, header)
+    where = box or (tile.crs, tile.transform)  # every tile of the globe has a projection of its own
+    values: dict[str, Any] = {
+        "unique_id": row_id(source, product, gsd_m, fed.side, card.name, weights, pooling, policy, where),
+        "product_id": product, "source": source, "timestamp": acquired(entry.when or header.when),
+        "crs": tile.crs, "pixel_bbox": box, "gsd_m": gsd_m, "native_gsd_m": tile.native_gsd_m,
+        "image_size": fed.side, "valid_fraction": float(fed.valid.mean()), "input_res_m": query.res,
         "res_policy": policy, "pooling": pooling, "model": card.name, "checkpoint_sha256": weights,
     }  # fmt: skip
-    box = _pixel_box(tile, header)
-    where = box or (tile.crs, tile.transform)  # of the globe every tile has a frame of its own
-    common = f"{said['source']} {said['product_id']} {said['gsd_m']} {fed.side} {card.name} {weights} {pooling} {policy} {where}"
-    columns = {name: [value] for name, value in said.items()}
-    columns |= {"unique_id": [hashlib.sha256(common.encode()).hexdigest()[:20]], "pixel_bbox": [box]}
-    return EmbeddedPlace(vector, make_rows(vector[None], {**columns, **_place(tile)}), info)
+    columns = {name: [value] for name, value in values.items()}
+    return EmbeddedPlace(vector, make_rows(vector[None], columns | _place_columns(tile)), info)
 
 
-def _place(tile: Tile) -> dict[str, Any]:
-    """Give centre and outline in degrees; nothing where the place is unknown."""
+def _place_columns(tile: Tile) -> dict[str, Any]:
+    """Return centre and outline in degrees; nothing if the place is unknown."""
     if tile.crs is None or tile.transform is None:
         return {}
-    edge = around_square(np.arange(4 * EDGE_POINTS) / EDGE_POINTS)
-    across, down = (np.append(side, 0.5) for side in edge)
-    lon, lat = ground.to_lonlat(tile.crs, tile.transform, across * tile.width, down * tile.height)
-    lon = (lon + 180) % 360 - 180
-    return {
-        "centre_lon": lon[-1:],
-        "centre_lat": lat[-1:],
-        **geometry_columns([outline_of_ring(lon[:-1], lat[:-1])]),
-    }
+    box = np.array([[0.0, 0.0, tile.width, tile.height]])
+    rings = rings_of_boxes(tile.crs, tile.transform, box)
+    lon, lat = rings.centre.T
+    return {"centre_lon": lon, "centre_lat": lat, **geometry_columns(rings.outlines())}
 
 
 def _pixel_box(tile: Tile, header: Header) -> list[int] | None:
-    """Give left, top, right, bottom of a tile in pixels of the picture that it was cut from."""
+    """Return left, top, right, bottom of a tile in pixels of the picture that it was cut from."""
     if tile.transform is None or header.transform is None or tile.crs != header.crs:
         return None
-    a, b, c, d, e, f = header.transform
-    ta, tb, tc, td, te, tf = tile.transform
-    there = np.linalg.inv(np.array([[a, b, c], [d, e, f], [0, 0, 1]])) @ np.array(
-        [[ta, tb, tc], [td, te, tf], [0, 0, 1]]
-    )
-    corners = np.round(there @ np.array([[0, tile.width], [0, tile.height], [1, 1]]))[:2]
+    to_picture = np.linalg.inv(_matrix(header.transform)) @ _matrix(tile.transform)
+    corners = np.round(to_picture @ np.array([[0, tile.width], [0, tile.height], [1, 1]]))[:2]
     left, right = np.clip(corners[0], 0, header.width).astype(int).tolist()
     top, bottom = np.clip(corners[1], 0, header.height).astype(int).tolist()
     return [left, top, right, bottom]
+
+
+def _matrix(transform: tuple[float, ...]) -> NDArray[np.float64]:
+    return np.array([transform[:3], transform[3:], (0, 0, 1)], np.float64)

@@ -1,9 +1,10 @@
-"""The plan of an embedding run: all windows of all pictures, and what a resumed run compares before it continues."""
+"""The plan of an embedding run: all windows of all pictures, and what a resumed run compares."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import numpy as np
 from ...geo.catalogue import Catalogue
 from ...geo.tile import GeoError, require_gsd
 from .count import MOST_TILES, distinct_gsds, require_few, too_many, windows_needed
-from .grids import Grid, interleave, lay_scales
-from .sources import named_twice, only_sampled, open_all, source_names
+from .digests import is_sampled
+from .grids import Grid, grids_of, interleave
+from .sources import open_all, repeated_sources, source_names
 from .spec import EmbeddingError, EmbeddingSpec
 from .windows import TooManyWindowsError
 
@@ -67,9 +69,9 @@ def make_plan(
 ) -> EmbeddingPlan:
     """Lay out the windows of all sources of a spec. Opens files and reads at most one overview of each.
 
-    `catalogue` resolves named sources (None: the default one). Files named by path are read in a child process if they
-    are `untrusted`. Raises EmbeddingError, GeoError, and TooManyTilesError, before windows take memory, if the plan
-    would hold more than `most` (None: MOST_TILES).
+    `catalogue` resolves named sources (None: the default one). Files named by path are read in a child
+    process if they are `untrusted`. Raises EmbeddingError, GeoError, and TooManyTilesError, before windows
+    take memory, if the plan would hold more than `most` (None: MOST_TILES).
     """
     most = MOST_TILES if most is None else min(most, MOST_TILES)
     for gsd in (*spec.gsd_m, spec.stated_gsd_m):
@@ -77,54 +79,49 @@ def make_plan(
     stride_px = tile_px if spec.stride_px is None else spec.stride_px
     if not 1 <= stride_px <= 16 * tile_px:
         raise EmbeddingError(
-            f"The stride must be between 1 and {16 * tile_px} px for tiles of {tile_px} px; {stride_px} is not."
+            f"The stride must be between 1 and {16 * tile_px} px for tiles of {tile_px} px; "
+            f"{stride_px} is not."
         )
     grids: list[Grid] = []
-    notes = named_twice(spec)
-    empty = laid = 0
-    seen: set[Path] = set()
+    notes = repeated_sources(spec)
+    empty = count = 0
+    files: set[Path] = set()
     sampled: list[Path] = []
     for opened in open_all(spec, catalogue, untrusted=untrusted):
         keys = opened.keys(spec.only)
         for key in keys:
             file = opened.file(key)
-            if file is not None and file in seen:
+            if file is not None and file in files:
                 notes.append(f"{opened.product(key)} is given more than once and is embedded once.")
                 continue
-            seen |= {file} if file is not None else set()
+            files |= {file} if file is not None else set()
+            what = "All sources together" if count else f"{key} at this scale"
             try:
-                require_few(
-                    laid + windows_needed(opened.source, key, stride_px, spec),
-                    most,
-                    f"{key} at this scale" if not laid else "All sources together",
-                )
-                scales, said, left_out = lay_scales(opened, key, tile_px, stride_px, spec, most - laid)
+                require_few(count + windows_needed(opened.source, key, stride_px, spec), most, what)
+                laid = grids_of(opened, key, tile_px, stride_px, spec, most - count)
             except TooManyWindowsError as error:
-                raise too_many(
-                    laid + error.count, most, "All sources together" if laid else f"{key} at this scale"
-                ) from error
+                raise too_many(count + error.count, most, what) from error
             except GeoError as error:
                 if len(keys) == 1:
                     raise
                 notes.append(f"{key} was left out: {error}")
                 continue
-            grids += interleave(scales)
-            sampled += [file] if file is not None and only_sampled(opened.source.opened(key)) else []
-            notes += said
-            empty += left_out
-            laid += sum(len(grid.boxes) for grid in scales)
-            require_few(laid, most, "All sources together")
+            grids += interleave(laid.grids)
+            sampled += [file] if file is not None and is_sampled(opened.source.opened(key)) else []
+            notes += laid.notes
+            empty += laid.empty
+            count += sum(len(grid.boxes) for grid in laid.grids)
+            require_few(count, most, "All sources together")
     grids = [grid for grid in grids if len(grid.boxes)]
     if not grids:
         why = f" {notes[0]}" if notes else " Everything in it is nodata." if empty else ""
         raise EmbeddingError(f"There is nothing to embed.{why} Choose another source.")
-    return EmbeddingPlan(
-        tuple(_cut_short(_identified(grids), spec.most)), empty, tuple(dict.fromkeys(notes)), tuple(sampled)
-    )
+    grids = _limited(_with_identities(grids), spec.most)
+    return EmbeddingPlan(tuple(grids), empty, tuple(dict.fromkeys(notes)), tuple(sampled))
 
 
-def _identified(grids: list[Grid]) -> list[Grid]:
-    """Set the identity of each picture: its key and content, plus its source if another picture has the same."""
+def _with_identities(grids: list[Grid]) -> list[Grid]:
+    """Set the identity of each picture: its key and content, and its source if those are not unique."""
     pictures: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for grid in grids:
         pictures.setdefault((grid.key, grid.content), set()).add((grid.label, grid.product))
@@ -136,50 +133,53 @@ def _identified(grids: list[Grid]) -> list[Grid]:
     return [replace(grid, identity=identity(grid)) for grid in grids]
 
 
-def _cut_short(grids: list[Grid], most: int | None) -> list[Grid]:
+def _limited(grids: list[Grid], most: int | None) -> list[Grid]:
     """Keep about `most` windows, spread evenly over the plan."""
     total = sum(len(grid.boxes) for grid in grids)
     if most is None or total <= most:
         return grids
     chosen = np.unique(np.linspace(0, total - 1, most).astype(int))
-    kept: list[Grid] = []
-    at = 0
+    limited: list[Grid] = []
+    start = 0
     for grid in grids:
-        rows = chosen[(chosen >= at) & (chosen < at + len(grid.boxes))] - at
-        at += len(grid.boxes)
+        end = start + len(grid.boxes)
+        rows = chosen[(chosen >= start) & (chosen < end)] - start
+        start = end
         if len(rows):
             lonlat = None if grid.lonlat is None else grid.lonlat[rows]
-            kept.append(replace(grid, boxes=grid.boxes[rows], lonlat=lonlat))
-    return kept
+            limited.append(replace(grid, boxes=grid.boxes[rows], lonlat=lonlat))
+    return limited
 
 
-def plan_json(spec: EmbeddingSpec, plan: EmbeddingPlan, decided: dict[str, Any]) -> dict[str, Any]:
-    """Give what a resumed run compares before it continues: plain values without times, and file names without paths."""
-    said = {
+def plan_json(spec: EmbeddingSpec, plan: EmbeddingPlan, resolved: dict[str, Any]) -> dict[str, Any]:
+    """Return what a resumed run compares: plain values without times, and file names without paths.
+
+    `resolved` replaces settings that the spec leaves to the model or the device.
+    """
+    settings = {
         **asdict(spec),
-        **decided,
+        **resolved,
         "sources": list(source_names(spec)),
         "gsd_m": distinct_gsds(spec.gsd_m),
     }
     for name in ("out", "online", *(() if spec.only else ("only",))):
-        del said[name]
-    scales: dict[tuple[str, float | None, float | None], int] = {}
+        del settings[name]
+    count: Counter[tuple[str, float | None, float | None]] = Counter()
     for grid in plan.grids:
-        known = (grid.product, grid.gsd_m, grid.native_gsd_m)
-        scales[known] = scales.get(known, 0) + len(grid.boxes)
-    grids = [
-        {"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": count}
-        for (key, gsd, native), count in scales.items()
+        count[grid.product, grid.gsd_m, grid.native_gsd_m] += len(grid.boxes)
+    pictures = [
+        {"key": key, "gsd_m": gsd, "native_gsd_m": native, "windows": n}
+        for (key, gsd, native), n in count.items()
     ]
     contents = plan.contents()
-    found = {
-        "spec": said,
+    plain = {
+        "spec": settings,
         "windows": plan.count,
         "empty": plan.empty,
         "windows_sha256": plan.digest(),
         "contents": dict(list(contents.items())[:1000]),
         "contents_sha256": hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest(),
-        "pictures": grids[:1000],
+        "pictures": pictures[:1000],
         "notes": list(plan.notes),
     }
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(plain))

@@ -1,4 +1,4 @@
-"""A picture as a query: embedded exactly as the rows of a table were."""
+"""A picture as a search query: embedded exactly as the rows of a table were."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from ..tokens import patch_vectors
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
-    """A tile brought to what a table's row says that its network was fed; `res` as the positional code receives it."""
+class PreparedQuery:
+    """A tile as network input, with the model and the settings that made a row of a table."""
 
     model: Encoder
     fed: Fed
@@ -34,58 +34,58 @@ class Ready:
 
     @property
     def res(self) -> float:
-        """What the positional code receives."""
+        """What the positional encoding receives."""
         return res_of(self.model.card, self.policy, self.fed.tile.gsd, self.fed.side, self.native_gsd_m)
 
     def embed(self) -> NDArray[np.float32]:
-        """Give the vector (d,); beside the patches of a raster, the mean of the picture's own patches."""
-        unit, gsd_m = self.fed.unit[None], self.fed.tile.gsd
+        """Return the vector (d,); for a table of patches, the mean of the tile's own patches."""
+        unit = self.fed.unit[None]
         if self.pooling == POOLING:
             return patch_vectors(self.model, unit, np.array([self.res], np.float32))[0].mean(axis=(0, 1))
         return embed(
-            self.model,
-            unit,
-            gsd_m=gsd_m,
-            policy=self.policy,
-            pooling=self.pooling,
+            self.model, unit, gsd_m=self.fed.tile.gsd, policy=self.policy, pooling=self.pooling,
             native_gsd_m=self.native_gsd_m,
-        )[0]
+        )[0]  # fmt: skip
 
 
 def embed_like(
     row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None
 ) -> NDArray[np.float32]:
-    """Embed the centred square of a picture (or a tile) with the model, pooling, policy and size that a table's row names, to (d,).
+    """Embed the centred square of a picture (or a tile) as a table's row was embedded, to (d,).
 
-    A picture that does not know its scale is taken to have `gsd_m`, else the row's. Raises InputError where the model or its very
-    weights are not here, and GeoError where the picture cannot be read.
+    Model, pooling, policy and size are those of the row. A picture that does not state its GSD is taken to
+    have `gsd_m`, else the row's. Raises InputError if that model or its weights are missing, and GeoError if
+    the picture cannot be read.
     """
-    return ready_like(row, picture, gsd_m).embed()
+    return prepare_like(row, picture, gsd_m).embed()
 
 
-def ready_like(row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None) -> Ready:
-    """Load the very network that made a row and bring a picture to what it was fed; raises as `embed_like` does."""
+def prepare_like(
+    row: Mapping[str, Any], picture: Path | bytes | Tile, gsd_m: float | None = None
+) -> PreparedQuery:
+    """Load the model of a row and make its input from a picture; raises the errors of `embed_like`."""
     name, weights = row.get("model"), row.get("checkpoint_sha256")
     card = cards().get(str(name))
-    here = card.weights.sha256 if card and card.weights else None
-    if card is None or here != weights:
-        have = "not known here" if card is None else f"here with weights {str(here or 'untrained')[:12]}"
+    present = card.weights.sha256 if card and card.weights else None
+    if card is None or present != weights:
+        which = "unknown here" if card is None else f"here with weights {str(present or 'untrained')[:12]}"
         raise InputError(
-            f"The table was made with {name or 'an unnamed model'} ({str(weights or 'untrained')[:12]}), which is {have}: "
-            "a picture can only be compared with the same weights; search by row or by place instead."
+            f"The table was made with {name or 'an unnamed model'} ({str(weights or 'untrained')[:12]}), "
+            f"which is {which}: a picture can only be compared with the same weights; "
+            "search by row or by place instead."
         )
-    tile = picture if isinstance(picture, Tile) else _tile(picture, gsd_m or row.get("gsd_m"))
+    tile = picture if isinstance(picture, Tile) else _read(picture, gsd_m or row.get("gsd_m"))
     fed = feed(tile, int(row.get("image_size") or card.input_px))
-    policy = (
-        policy_from_text(str(row["res_policy"])) if row.get("res_policy") else Policy(card.default_policy)
-    )
-    return Ready(load(card.name), fed, policy, row.get("pooling"), tile.native_gsd_m)
+    stated = row.get("res_policy")
+    policy = policy_from_text(str(stated)) if stated else Policy(card.default_policy)
+    return PreparedQuery(load(card.name), fed, policy, row.get("pooling"), tile.native_gsd_m)
 
 
-def _tile(picture: Path | bytes, gsd_m: float | None) -> Tile:
+def _read(picture: Path | bytes, gsd_m: float | None) -> Tile:
     source = open_source(picture, gsd_m=gsd_m or 1.0)
     if source.info.count > 1:
         raise InputError(
-            f"{source.info.title} holds {source.info.count:,} pictures: name one of them, for a search starts from one."
+            f"{source.info.title} holds {source.info.count:,} pictures, and a search starts from one: "
+            "name one of them."
         )
     return source.read(TileSpec(source.ref()))

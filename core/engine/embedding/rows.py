@@ -1,8 +1,7 @@
-"""What an embedding run's table says beside the vectors: place, scale and recipe of every row, made from the plan alone."""
+"""The columns of an embedding table beside the vectors: place, scale and recipe of every row."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 
 from ...atlas import TableInfo, make_rows
 from ...atlas.store.outline import geometry_columns
+from .digests import row_id
 from .grids import Grid
-from .outlines import rings_of
+from .outlines import rings_of_grid
 from .plan import EmbeddingPlan
 from .read import EMPTY, UNREADABLE
 from .spec import EmbeddingSpec
@@ -35,9 +35,10 @@ class EmbeddingRecipe:
 def make_table(
     plan: EmbeddingPlan, recipe: EmbeddingRecipe, first: int, arrays: dict[str, NDArray[Any]]
 ) -> pa.Table:
-    """Make the rows of consecutive windows from number `first` on; windows that were left out as empty make no row.
+    """Make the rows of consecutive windows from number `first` on; empty windows make no row.
 
-    `arrays`: `state`, `valid` (n,) of all windows; `vectors` (k, d), `res` (k,) and, with losses, `low`, `high` (k,) of those that are OK.
+    `arrays`: `state`, `valid` (n,) of all windows; `vectors` (k, d), `res` (k,) and, with losses, `low`,
+    `high` (k,) of those that are OK.
     """
     state = arrays["state"]
     pieces: list[dict[str, Any]] = []
@@ -45,62 +46,52 @@ def make_table(
     for grid in plan.grids:
         rows = np.arange(max(first, start), min(first + len(state), start + len(grid.boxes)))
         if len(rows):
-            kept = rows[state[rows - first] != EMPTY]
-            pieces.append(_columns(grid, kept - start, recipe))
+            pieces.append(_columns(grid, rows[state[rows - first] != EMPTY] - start, recipe))
         start += len(grid.boxes)
-    joined = {name: _joined([piece[name] for piece in pieces]) for name in pieces[0]}
-    there = state[state != EMPTY]
-    fine = there != UNREADABLE
-    vectors = np.full((len(there), recipe.info.dimensions), np.nan, np.float32)
-    vectors[fine] = arrays["vectors"]
-    joined |= {
-        "status": np.where(fine, "ok", "unreadable").tolist(),
-        "valid_fraction": arrays["valid"][state != EMPTY],
-        "input_res_m": _where(fine, arrays["res"]),
-    }
+    columns = {name: _concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    in_table = state != EMPTY
+    ok = state[in_table] != UNREADABLE
+    vectors = np.full((len(ok), recipe.info.dimensions), np.nan, np.float32)
+    vectors[ok] = arrays["vectors"]
+    columns["status"] = np.where(ok, "ok", "unreadable").tolist()
+    columns["valid_fraction"] = arrays["valid"][in_table]
+    columns["input_res_m"] = _where(ok, arrays["res"])
     if recipe.spec.losses:
-        joined |= {
-            "recon_loss_low": _where(fine, arrays["low"]),
-            "recon_loss_high": _where(fine, arrays["high"]),
-        }
-    return make_rows(vectors, joined)
+        columns["recon_loss_low"] = _where(ok, arrays["low"])
+        columns["recon_loss_high"] = _where(ok, arrays["high"])
+    return make_rows(vectors, columns)
 
 
-def _where(fine: NDArray[np.bool_], values: NDArray[Any]) -> pa.Array:
-    full = np.zeros(len(fine), np.float32)
-    full[fine] = values
-    return pa.array(full, mask=~fine)
+def _where(ok: NDArray[np.bool_], values: NDArray[Any]) -> pa.Array:
+    """Place values at the rows that are ok; the others are null."""
+    full = np.zeros(len(ok), np.float32)
+    full[ok] = values
+    return pa.array(full, mask=~ok)
 
 
-def _joined(pieces: list[Any]) -> pa.Array:
+def _concatenate(pieces: list[Any]) -> pa.Array:
     arrays = [piece if isinstance(piece, pa.Array) else pa.array(piece, from_pandas=True) for piece in pieces]
-    kinds = [a.type for a in arrays if not pa.types.is_null(a.type)]
-    return pa.concat_arrays([a.cast(kinds[0]) if kinds else a for a in arrays])
+    kinds = [array.type for array in arrays if not pa.types.is_null(array.type)]
+    return pa.concat_arrays([array.cast(kinds[0]) if kinds else array for array in arrays])
 
 
 def _columns(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> dict[str, Any]:
-    """Give the columns of some windows of one grid, all but what the network made."""
+    """Return the columns of some windows of one grid that do not depend on the network's output."""
     count, spec, info = len(rows), recipe.spec, recipe.info
-    rings = rings_of(grid, rows, recipe.tile_px)
+    rings = rings_of_grid(grid, rows, recipe.tile_px)
     centre = np.full((count, 2), np.nan) if rings is None else rings.centre
     outlines: list[shapely.Geometry | None] = [None] * count if rings is None else rings.outlines()
-    corners = np.round(
-        np.stack(
-            [grid.boxes[rows, 0], grid.boxes[rows, 1], *(grid.boxes[rows, :2] + grid.boxes[rows, 2:]).T],
-            axis=1,
-        )
-    ).astype(np.int32)
     boxes: Any = pa.nulls(count, pa.list_(pa.int32(), 4))
     if grid.lonlat is None:
+        upper_left = grid.boxes[rows, :2]
+        corners = np.concatenate([upper_left, upper_left + grid.boxes[rows, 2:]], axis=1)
+        corners = np.round(corners).astype(np.int32)
         boxes = pa.FixedSizeListArray.from_arrays(pa.array(corners.reshape(-1)), 4)
-
-    def same(value: Any, kind: pa.DataType) -> pa.Array:
-        return pa.repeat(pa.scalar(value, kind), count)
-
-    said: dict[str, tuple[Any, pa.DataType]] = {
+    mask = ("random", spec.mask_ratio, spec.mask_seed) if spec.losses else (None, None, None)
+    constants: dict[str, tuple[Any, pa.DataType]] = {
         "product_id": (grid.product, pa.string()),
         "source": (grid.label, pa.string()),
-        "crs": (_short_crs(grid), pa.string()),
+        "crs": (_crs_name(grid), pa.string()),
         "timestamp": (acquired(grid.when), pa.timestamp("us", tz="UTC")),
         "gsd_m": (grid.gsd_m, pa.float64()),
         "native_gsd_m": (grid.native_gsd_m, pa.float64()),
@@ -109,52 +100,52 @@ def _columns(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> di
         "pooling": (info.pooling, pa.string()),
         "model": (info.model, pa.string()),
         "checkpoint_sha256": (info.weights_sha256, pa.string()),
-        "mask_kind": ("random" if spec.losses else None, pa.string()),
-        "mask_ratio": (spec.mask_ratio if spec.losses else None, pa.float32()),
-        "mask_seed": (spec.mask_seed if spec.losses else None, pa.int64()),
+        "mask_kind": (mask[0], pa.string()),
+        "mask_ratio": (mask[1], pa.float32()),
+        "mask_seed": (mask[2], pa.int64()),
     }
     return {
-        "unique_id": _identities(grid, rows, recipe),
+        "unique_id": _row_ids(grid, rows, recipe),
         "centre_lon": centre[:, 0],
         "centre_lat": centre[:, 1],
         **geometry_columns(outlines),
         "pixel_bbox": boxes,
-        **{name: same(*value) for name, value in said.items()},
+        **{name: pa.repeat(pa.scalar(*constant), count) for name, constant in constants.items()},
     }
 
 
 def acquired(when: str) -> datetime | None:
-    """Understand the time of an acquisition (ISO 8601, UTC unless it says otherwise); None where it says none."""
+    """Parse an acquisition time (ISO 8601, UTC unless stated otherwise); None if it is not one."""
     try:
-        found = datetime.fromisoformat(when)
+        time = datetime.fromisoformat(when)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _identities(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> list[str]:
-    """Name rows by what made them: the same window of the same picture with the same recipe has the same name anywhere, and no other has it."""
+def _row_ids(grid: Grid, rows: NDArray[np.int64], recipe: EmbeddingRecipe) -> list[str]:
+    """Name rows by what made them: the same window, picture and recipe give the same name on any machine.
+
+    Numbers are rounded, because libraries of two machines differ in the last digits.
+    """
     info = recipe.info
-    scale = (
-        "unknown" if grid.gsd_m is None else f"{grid.gsd_m:.9g}"
-    )  # rounded, as the boxes are: libraries of two machines differ in the last digits
-    common = f"{grid.identity} {scale} {recipe.tile_px} {info.model} {info.weights_sha256} {info.pooling} {recipe.policy}"
+    gsd = "unknown" if grid.gsd_m is None else f"{grid.gsd_m:.9g}"
+    common = (
+        grid.identity, gsd, recipe.tile_px, info.model, info.weights_sha256, info.pooling, recipe.policy,
+    )  # fmt: skip
     where = grid.boxes[rows] if grid.lonlat is None else grid.lonlat[rows]
-    return [
-        hashlib.sha256(f"{common} {tuple(box)}".encode()).hexdigest()[:20]
-        for box in (where.round(6) + 0.0).tolist()
-    ]
+    return [row_id(*common, tuple(box)) for box in (where.round(6) + 0.0).tolist()]
 
 
-def _short_crs(grid: Grid) -> str | None:
-    """Give "EPSG:32612" where the coordinate system has such a name, else its whole text."""
+def _crs_name(grid: Grid) -> str | None:
+    """Return "EPSG:32612" if the coordinate system has such a name, else its whole text."""
     if grid.lonlat is not None:
         return "local Lambert azimuthal equal-area"
-    return None if grid.header.crs is None else _named(grid.header.crs)
+    return None if grid.header.crs is None else _authority_code(grid.header.crs)
 
 
 @lru_cache(maxsize=64)
-def _named(crs: str) -> str:
+def _authority_code(crs: str) -> str:
     import pyproj
 
     code = pyproj.CRS.from_user_input(crs).to_authority(min_confidence=70)

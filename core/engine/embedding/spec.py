@@ -1,4 +1,4 @@
-"""The spec of an embedding run as plain values, its form in a file, and the error for a run that cannot be done."""
+"""The spec of an embedding run: what to embed and how, as plain values; also read from a JSON file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ class EmbeddingError(ExplorerError):
 
 
 MOST_GRID = 128
-"""Largest number of patches along the side of a tile. The cost of attention grows with the fourth power of it."""
+"""Largest number of patches along the side of a tile.
+
+The cost of attention grows with the fourth power of it.
+"""
 
 MOST_SPEC_BYTES = 2**20
 
 
 def require_tile(tile_px: int, patch_px: int) -> int:
-    """Return the side of a tile; raise EmbeddingError unless it is a whole number of patches and at most MOST_GRID."""
+    """Return the side of a tile; raise EmbeddingError unless it is 1 to MOST_GRID whole patches."""
     if tile_px % patch_px or not 1 <= tile_px // patch_px <= MOST_GRID:
         raise EmbeddingError(
             f"A tile of {tile_px:,} px cannot be cut into patches of {patch_px} px: "
@@ -34,14 +37,15 @@ def require_tile(tile_px: int, patch_px: int) -> int:
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """What to embed and how. All fields decide what the table holds, except `batch`, `shard_tiles` and `online`.
+    """What to embed and how. All fields except `batch`, `shard_tiles` and `online` decide what is written.
 
-    `sources` are paths, addresses, or names from the catalogue; `only` restricts them to some pictures (empty: all).
-    `gsd_m` lists the GSDs to feed (empty: the GSD of each picture). None takes the model card's value for `tile_px`,
-    `policy` and `pooling`, the tile for `stride_px`, and a size chosen for the device for `batch`. `losses` adds a
-    reconstruction pass with a random mask (`mask_ratio`, `mask_seed`). Tiles with less than the fraction `min_valid`
-    of valid pixels are left out. `stated_gsd_m` is the pixel size of pictures that do not state one. `most` limits the
-    number of tiles, which are then spread evenly over the whole plan.
+    `sources` are paths, addresses, or names from the catalogue; `only` restricts them to some pictures
+    (empty: all). `gsd_m` lists the GSDs to feed (empty: the GSD of each picture). None takes the model card's
+    value for `tile_px`, `policy` and `pooling`, the tile for `stride_px` (half of it for patch rasters), and
+    a size chosen for the device for `batch`. `losses` adds a reconstruction pass with a random mask
+    (`mask_ratio`, `mask_seed`). Tiles with less than the fraction `min_valid` of valid pixels are left out.
+    `stated_gsd_m` is the pixel size of pictures that do not state one. `most` limits the number of tiles,
+    which are then spread evenly over the whole plan.
     """
 
     sources: tuple[str, ...]
@@ -66,22 +70,22 @@ class EmbeddingSpec:
 
 
 def folder_of(out: str | Path, model: str) -> Path:
-    """Give the folder for one of several models embedded in the same run: a subfolder of `out` named after it."""
+    """Return the folder for one of several models of a run: a subfolder of `out` named after it."""
     return Path(out) / Path(model).stem
 
 
 @dataclass(frozen=True)
 class EmbeddingRequest:
-    """A spec together with the models that share its run; the model of the spec alone if there is only one."""
+    """A spec and the models that share its run."""
 
     spec: EmbeddingSpec
     models: tuple[str, ...]
 
 
 def read_request(file: Path) -> EmbeddingRequest:
-    """Read a JSON object with `spec` (the fields of EmbeddingSpec) and, optionally, `models`; other keys are ignored.
+    """Read a JSON object with `spec` (the fields of EmbeddingSpec) and, optionally, `models`.
 
-    Raises EmbeddingError, which names the file and the field, for anything that does not fit.
+    Other keys are ignored. Raises EmbeddingError, which names the file and the field, for anything invalid.
     """
     try:
         with file.open("rb") as stream:

@@ -1,11 +1,16 @@
-"""Threads of an embedding run: one reads ahead, the others run the network: on a CPU one core each, so that no core waits for another inside a layer;
-on accelerators one each. Batches go to whichever thread is free; each is put on disk under its number, so the table does not know who made it."""
+"""Threads of an embedding run: one reads ahead, the others run the network.
+
+On a CPU one thread per core runs the network, each on a single core, so that no core waits for another inside
+a layer; otherwise there is one thread per accelerator. Whichever thread is free takes the next batch. Each
+result is saved under the number of its batch, so it does not matter which thread computed it.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -16,27 +21,27 @@ from .read import TileBatch
 
 
 class Workers:
-    """Threads that read and threads that run the network; the first error of any of them is raised where the results are awaited."""
+    """Context with the running threads; an error in one of them is raised by `finished`."""
 
     def __init__(
         self,
-        read: Iterable[TileBatch],
+        batches: Iterable[TileBatch],
         work: Callable[[TileBatch, int, Callable[[str], None]], None],
         most: int,
     ) -> None:
-        """Join what reads batches with the `work` that runs the network on one and puts it on disk, given the number of its thread; `most`
-        threads do any good."""
-        self._source, self._work = read, work
+        """Prepare at most `most` threads that call `work` with a batch, their own number, and a `report`."""
+        self._batches, self._work = batches, work
         self._threads_before = device.use_threads()
         self._count = max(1, min(network_threads(), most))
-        self._read: queue.Queue[TileBatch | None] = queue.Queue(
-            maxsize=self._count
-        )  # more of them push the network out of the caches
-        self._done: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
+        # A longer queue would push the network out of the caches.
+        self._queue: queue.Queue[TileBatch | None] = queue.Queue(maxsize=self._count)
+        self._results: queue.Queue[tuple[int, NDArray[np.uint8]] | BaseException | None] = queue.Queue()
         self._stop = threading.Event()
-        self._sayings: list[str] = []
-        works = [self._reading, *(partial(self._network, number) for number in range(self._count))]
-        self._threads = [threading.Thread(target=self._guarded, args=(one,), daemon=True) for one in works]
+        self._notes: list[str] = []
+        targets = [self._read, *(partial(self._run_network, number) for number in range(self._count))]
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(target,), daemon=True) for target in targets
+        ]
 
     def __enter__(self) -> Workers:
         for thread in self._threads:
@@ -47,24 +52,26 @@ class Workers:
         self.stop()
         for thread in self._threads:
             while thread.is_alive():
-                _drain(self._read)
+                with suppress(queue.Empty):
+                    while True:
+                        self._queue.get_nowait()
                 thread.join(0.05)
         device.use_threads(self._threads_before)
 
     def stop(self) -> None:
-        """Let every thread end after the batch in hand."""
+        """Let every thread end after its current batch."""
         self._stop.set()
 
-    def said(self) -> str:
-        """Give the sentences that the device said since the last time."""
-        sentences, self._sayings = self._sayings, []
-        return " ".join(sentences)
+    def notes(self) -> str:
+        """Return the notes reported since the last call."""
+        notes, self._notes = self._notes, []
+        return " ".join(notes)
 
     def finished(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Give the number and the states of batches as they are finished and on disk."""
+        """Yield the number and the states of each batch once `work` has returned."""
         running = self._count
         while running:
-            item = self._done.get()
+            item = self._results.get()
             if item is None:
                 running -= 1
             elif isinstance(item, BaseException):
@@ -73,14 +80,14 @@ class Workers:
             else:
                 yield item
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, target: Callable[[], None]) -> None:
         try:
-            work()
-        except BaseException as error:  # raised again by `finished`, in the thread of whoever iterates
-            self._done.put(error)
+            target()
+        except BaseException as error:  # raised again by `finished`, in the thread that iterates
+            self._results.put(error)
 
-    def _reading(self) -> None:
-        for batch in self._source:
+    def _read(self) -> None:
+        for batch in self._batches:
             if not self._put(batch):
                 return
         for _ in range(self._count):
@@ -88,36 +95,26 @@ class Workers:
 
     def _put(self, batch: TileBatch | None) -> bool:
         while not self._stop.is_set():
-            try:
-                self._read.put(batch, timeout=0.1)
+            with suppress(queue.Full):
+                self._queue.put(batch, timeout=0.1)
                 return True
-            except queue.Full:
-                continue
         return False
 
-    def _network(self, number: int) -> None:
+    def _run_network(self, number: int) -> None:
         if device.device().torch.type == "cpu":
             device.use_threads(1)
         while not self._stop.is_set():
             try:
-                batch = self._read.get(timeout=0.1)
+                batch = self._queue.get(timeout=0.1)
             except queue.Empty:
                 continue
             if batch is None:
                 break
-            self._work(batch, number, self._sayings.append)
-            self._done.put((batch.index, batch.state))
-        self._done.put(None)
+            self._work(batch, number, self._notes.append)
+            self._results.put((batch.index, batch.state))
+        self._results.put(None)
 
 
 def network_threads() -> int:
-    """How many threads run the network: one a core on the CPU, one on each accelerator."""
+    """Return how many threads run the network: one per core on the CPU, otherwise one per accelerator."""
     return len(device.devices()) * (device.use_threads() if device.device().torch.type == "cpu" else 1)
-
-
-def _drain(waiting: queue.Queue[TileBatch | None]) -> None:
-    try:
-        while True:
-            waiting.get_nowait()
-    except queue.Empty:
-        return

@@ -61,7 +61,7 @@ def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
     header = picture.header
     assert header.transform is not None
     degrees = 180 / header.height
-    native_m = degrees * 111_195.0  # metres of a degree of latitude on the mean sphere
+    native_m = degrees * ground.METRES_PER_DEGREE
     lonlat = spec.lonlat or DEFAULT_LONLAT
     size_px = spec.size_px or DEFAULT_SIZE_PX
     gsd_m = spec.gsd_m or native_m
@@ -74,7 +74,7 @@ def cut_globe_tile(picture: ArrayPicture, spec: TileSpec, known: Known) -> Tile:
     crs = f"+proj=laea +lat_0={lat!r} +lon_0={lon!r} +datum=WGS84 +units=m +no_defs"
     half = size_px * gsd_m / 2
     transform = (gsd_m, 0.0, -half, 0.0, -gsd_m, half)
-    reach = abs(lat) + half / 111_195.0
+    reach = abs(lat) + half / ground.METRES_PER_DEGREE
     narrowing = 1 / max(math.cos(math.radians(min(reach, 90.0))), 1 / MOST_OVERSAMPLING)
     finer = max(1, math.ceil(gsd_m / native_m * narrowing - 1e-6))
     padded = _padded(picture)

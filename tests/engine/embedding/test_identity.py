@@ -11,9 +11,10 @@ import rasterio
 from rasterio.transform import from_origin
 
 from core.atlas import open_table
+from core.engine.embedding.digests import PIECE_BYTES, PIECES, content_digest
 from core.engine.embedding.plan import make_plan
 from core.engine.embedding.run import embed_sources
-from core.engine.embedding.sources import PIECE_BYTES, PIECES, content_of, told_apart
+from core.engine.embedding.sources import unique_names
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.geo import open_source
 from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, write
@@ -24,7 +25,7 @@ def columns_of(folder, *names):
     return tuple(columns[name].to_pylist() for name in names)
 
 
-def test_rasters_of_one_name_are_told_apart(tmp_path):
+def test_rasters_of_one_name_are_unique_names(tmp_path):
     for number, name in enumerate("ab"):
         (tmp_path / name).mkdir()
         write(
@@ -58,7 +59,7 @@ def test_the_same_raster_elsewhere_gives_the_same_ids(spec, tmp_path):
     assert len(set(ids)) == len(ids) == 126
 
 
-def test_folders_of_one_name_are_told_apart(tmp_path):
+def test_folders_of_one_name_are_unique_names(tmp_path):
     for year in ("2019", "2020"):
         (tmp_path / year / "img").mkdir(parents=True)
         write(tmp_path / year / "img" / "x.tif", picture(64, 64))
@@ -128,11 +129,11 @@ def test_a_large_raster_is_told_by_its_pieces(tmp_path, at):
     path = tmp_path / "scene.tif"
     write(path, picture(1600, 1600, bands=3))
     assert path.stat().st_size > size
-    before = content_of(open_source(path).opened("scene.tif"))
+    before = content_digest(open_source(path).opened("scene.tif"))
     with rasterio.open(path, "r+") as file:
         rows = slice(int(at * 1590), int(at * 1590) + 10)
         file.write(picture(10, 1600, seed=5), window=((rows.start, rows.stop), (0, 1600)))
-    assert content_of(open_source(path).opened("scene.tif")) != before
+    assert content_digest(open_source(path).opened("scene.tif")) != before
 
 
 def test_a_large_raster_that_was_written_to_since_is_said(tmp_path):
@@ -171,11 +172,11 @@ def test_when_a_raster_was_taken_is_in_its_rows(spec, tags, said):
 
 
 def test_ends_of_paths_that_tell_them_apart():
-    assert told_apart(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
-    assert told_apart(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == (
+    assert unique_names(["/none/x/a.tif", "/none/x/b.tif"]) == ("a.tif", "b.tif")
+    assert unique_names(["/none/x/1/a.tif", "/none/x/2/a.tif", "/none/x/c.tif"]) == (
         "1/a.tif",
         "2/a.tif",
         "c.tif",
     )
-    assert told_apart(["https://h.org/a.tif?k=1", "https://h.org/a.tif?k=2"]) == ("a.tif (1)", "a.tif (2)")
-    assert told_apart(["globe"]) == ("globe",)
+    assert unique_names(["https://h.org/a.tif?k=1", "https://h.org/a.tif?k=2"]) == ("a.tif (1)", "a.tif (2)")
+    assert unique_names(["globe"]) == ("globe",)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.engine.embedding.sinks.table import TableRun
+from core.engine.embedding.sinks.table import TableSink
 from tests.engine.embedding.runs import finish, table_bytes
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,8 @@ import os, signal, sys
 from core.engine.embedding import folder as embedding_folder, run as engine
 from core.engine.embedding.sinks import table as embedding_table
 from core.engine.embedding.spec import EmbeddingSpec
-from core.engine.embedding.sinks.table import TableRun
+from core.engine.embedding.sinks.table import TableSink
+from core.engine.embedding.batches import PendingBatches
 from core.engine.embedding.folder import EmbeddingFolder
 
 def dies(owner, name, number):
@@ -31,12 +32,12 @@ def dies(owner, name, number):
         return whole(*args, **more)
     setattr(owner, name, dying)
 
-embed = TableRun.embed
+embed = TableSink.embed
 def told(self, batch, *more):
     with open({told!r}, "a") as file:
         file.write(f"{{batch.index}}\\n")
     embed(self, batch, *more)
-TableRun.embed = told
+TableSink.embed = told
 dies({owner}, {name!r}, {number})
 for _ in engine.embed_sources({spec!r}):
     pass
@@ -45,12 +46,12 @@ for _ in engine.embed_sources({spec!r}):
 slow = pytest.mark.slow
 MOMENTS = [
     ("EmbeddingFolder", "write_manifest", 2),
-    ("EmbeddingFolder", "finish", 1),
+    ("PendingBatches", "remove", 1),
     *(
         pytest.param(*moment, marks=slow)
         for moment in (
             ("engine", "make_plan", 1), ("EmbeddingFolder", "agree", 1), ("EmbeddingFolder", "write_manifest", 1), ("EmbeddingFolder", "write_manifest", 4),
-            ("EmbeddingFolder", "write_shard", 2), ("EmbeddingFolder", "forget_batches", 1), ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),
+            ("EmbeddingFolder", "write_shard", 2), ("PendingBatches", "delete", 1), ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),
             *(("os", "replace", number) for number in (1, 2, 5, 6, 7, 12, 15)),
         )
     ),
@@ -65,7 +66,7 @@ def test_killed_at_a_moment_that_matters(spec, tmp_path, monkeypatch, owner, nam
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=slow) for seed in range(1, 8))])
 def test_killed_with_two_workers(spec, tmp_path, monkeypatch, seed):
     number = int(np.random.default_rng(seed).integers(2, BATCHES + 1))
-    kill_and_resume(spec, tmp_path, monkeypatch, "EmbeddingFolder", "keep_batch", number, workers=2)
+    kill_and_resume(spec, tmp_path, monkeypatch, "PendingBatches", "save", number, workers=2)
 
 
 def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers):
@@ -85,9 +86,9 @@ def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers
     assert ended.returncode == -9, ended.stderr
     first = told.read_text().split() if told.exists() else []
     again = []
-    embed = TableRun.embed
+    embed = TableSink.embed
     monkeypatch.setattr(
-        TableRun, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more)
+        TableSink, "embed", lambda self, batch, *more: again.append(batch.index) or embed(self, batch, *more)
     )
     finish(broken, resume=True)
     assert table_bytes(broken.out) == table_bytes(spec.out)

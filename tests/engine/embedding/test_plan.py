@@ -16,7 +16,7 @@ from core.engine.embedding.plan import make_plan
 from core.engine.embedding.read import Reader
 from core.engine.embedding.run import embed_sources
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
-from core.engine.embedding.windows import TooManyWindowsError, how_many, windows
+from core.engine.embedding.windows import TooManyWindowsError, count_windows, windows
 from core.geo.picture import Known
 from core.geo.sources.raster import GeoTiff
 from tests.engine.embedding.runs import MODEL, SIDE, UTM, finish, picture, write
@@ -181,7 +181,7 @@ def test_windows_that_grow_away_from_the_middle_are_counted_too(tmp_path):
     path = write(tmp_path / "polar.tif", picture(400, 300), from_origin(0, 107.5, 0.45, 0.09), "EPSG:4326")
     header = GeoTiff(Path(path), "polar").header
     needed = len(windows(header, Known(), 4000.0, 1, 1).boxes)
-    assert how_many(header, Known(), 4000.0, 1) < needed / 2
+    assert count_windows(header, Known(), 4000.0, 1) < needed / 2
     with pytest.raises(TooManyWindowsError):
         windows(header, Known(), 4000.0, 1, 1, most=needed // 2)
     with pytest.raises(TooManyTilesError, match="allowed here"):

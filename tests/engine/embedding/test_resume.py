@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.engine.embedding.batches import PendingBatches
 from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
 from core.engine.embedding.run import embed_sources, embed_with_models
 from core.engine.embedding.spec import EmbeddingError
@@ -52,7 +53,7 @@ def kill_and_resume(spec, tmp_path, seed):
     time.sleep(np.random.default_rng(seed).random() * 0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = len(EmbeddingFolder(Path(broken.out)).finished_batches()) * spec.batch + _rows_in_shards(
+    kept = len(EmbeddingFolder(Path(broken.out)).pending.finished()) * spec.batch + _rows_in_shards(
         broken.out
     )
     steps = finish(broken, resume=True)
@@ -148,14 +149,14 @@ def test_changed_pictures_are_refused(spec):
 
 def test_a_full_disk_stops_cleanly_and_resumes(spec, monkeypatch):
     finish(replace(spec, out=spec.out + "-whole"))
-    keep = EmbeddingFolder.keep_batch
+    save = PendingBatches.save
 
     def full(self, index, arrays):
         if index == 4:
             raise OSError(28, "No space left on device")
-        keep(self, index, arrays)
+        save(self, index, arrays)
 
-    monkeypatch.setattr(EmbeddingFolder, "keep_batch", full)
+    monkeypatch.setattr(PendingBatches, "save", full)
     with pytest.raises(EmbeddingError, match=r"The disk is full after \d+ of 63 tiles"):
         list(embed_sources(spec))
     monkeypatch.undo()

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from core.atlas.analysis.label import variety
 from core.atlas.search.neighbors import Neighbors, nearest
-from core.atlas.store.grid import EARTH_RADIUS_KM
 from core.errors import ExplorerError
-from core.geo import TileSpec
+from core.geo import TileSpec, ground
 from core.session import PageView
 from core.units import metres
 from core.viz.pictures import panels
@@ -131,7 +130,7 @@ def apart(context: PanelContext, row: int) -> NDArray[np.bool_]:
     half = (
         np.sin((lat - lat[row]) / 2) ** 2 + np.cos(lat) * np.cos(lat[row]) * np.sin((lon - lon[row]) / 2) ** 2
     )
-    away_m = 2000 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(half.clip(0, 1)))
+    away_m = 2 * ground.MEAN_EARTH_RADIUS_M * np.arcsin(np.sqrt(half.clip(0, 1)))
     return ~(away_m < APART * np.maximum(sides, sides[row]))
 
 

@@ -1,19 +1,18 @@
-"""Rasters of patch embeddings of many pictures in one folder, each with a unique name; existing rasters are kept.
+"""Patch rasters of many pictures in one folder, each with a unique name; existing rasters are kept.
 
-Rasters are written atomically. A run that was stopped or killed resumes with the first picture without a raster, after
-its last finished batch. Only one run at a time uses the folder.
+Rasters are written atomically. A run that was stopped or killed resumes with the first picture without a
+raster, after its last finished batch. Only one run at a time uses the folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
-import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +20,27 @@ from ....atlas.store.patch_rasters import ENDING
 from ....geo.sources import Source
 from ....geo.sources.listed import plain
 from ....geo.tile import GeoError
+from ....models.base import Encoder
+from ...loaded import load
 from ..folder import EmbeddingFolder
-from ..sources import open_named, pictures_in
+from ..pipeline import process, progress
+from ..sources import open_all
 from ..spec import EmbeddingError, EmbeddingSpec
-from .patch_layout import SCRATCH, PatchRasterSpec, RasterOutline, plan_raster, scratch_of
-from .patch_raster import PatchProgress, embed_patches
-from .patch_writing import DiskFullError
+from .patch_layout import SCRATCH, PatchLayout, lay_out, scratch_of
+from .patch_raster import PatchRasterSink
+from .patch_writing import DiskFullError, require_disk_space
 
-STAMP_BYTES = 2**20
 NOT_COMPARED = ("credit", "licence")
 
 
 @dataclass(frozen=True)
-class FolderProgress:
+class PatchProgress:
     """Progress of a run over several pictures: tiles `done` of `total`.
 
-    `rate` is in tiles per second; it and `seconds_left` are None until measured. `key` is the current picture and
-    `picture` its own progress. `rasters` lists those that exist, new or old, in the order of the pictures. `note` is a
-    message for the user, or empty. `finished` is true in the last step only.
+    `rate` is in tiles per second; it and `seconds_left` are None until measured. `key` is the current picture
+    and `shape` the rows, columns and bands of its raster. `rasters` lists those that exist, new or old, in
+    the order of the pictures. `note` is a message for the user, or empty. `finished` is true in the last step
+    only.
     """
 
     done: int
@@ -46,229 +48,202 @@ class FolderProgress:
     rate: float | None = None
     seconds_left: float | None = None
     key: str = ""
-    picture: PatchProgress | None = None
+    shape: tuple[int, int, int] | None = None
     rasters: tuple[Path, ...] = ()
     note: str = ""
     finished: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class Named:
-    """A picture of a source, the `parts` of its path, and a `stamp` of its content (None unless it is a local file)."""
+class NamedPicture:
+    """A picture of a source, and the `parts` of its path."""
 
     source: Source
     key: str
     parts: tuple[str, ...]
-    stamp: str | None
 
 
 @dataclass(frozen=True, eq=False)
-class _Todo:
-    named: Named
+class _Task:
+    """A raster to write: its picture, its file, its number of tiles, and the folder for unfinished work."""
+
+    picture: NamedPicture
     out: Path
     tiles: int
+    scratch: Path
 
 
-def embed_pictures(spec: EmbeddingSpec, wanted: PatchRasterSpec) -> Generator[FolderProgress]:
-    """Write a raster of patch embeddings for each picture of a spec; yields the plan first, then after each batch.
+def embed_patches(spec: EmbeddingSpec) -> Generator[PatchProgress]:
+    """Write a patch raster for each picture of a spec; yields the plan first, then after each batch.
 
-    Pictures that cannot be opened or are too small are skipped with a note, if there are others. An existing raster is
-    kept if its recipe is the same. Raises EmbeddingError if its recipe differs, if nothing can be embedded, while
-    another run uses the folder, and for a full disk; raises GeoError for the only picture.
+    Call it again with the same spec to resume. Pictures that cannot be opened or are too small are left out
+    with a note, if there are others. An existing raster is kept if its recipe is the same. Raises
+    EmbeddingError for a spec that rasters do not support, if the recipe differs, if nothing can be embedded,
+    while another run uses the folder, and for a full disk; raises GeoError for the only picture.
     """
-    folder = Path(spec.out)
-    held = EmbeddingFolder(folder)
-    with held.locked():
+    if len(spec.gsd_m) > 1 or spec.data_type == "float16" or spec.losses or spec.pooling or spec.most:
+        raise EmbeddingError(
+            "--patches takes one GSD and the data type float32 or int8, but neither --losses, --pooling "
+            "nor --most."
+        )
+    folder, model = EmbeddingFolder(Path(spec.out)), load(spec.model)
+    with folder.locked():
         pictures = pictures_of(spec)
-        todo, there, notes = _planned(pictures, folder, wanted)
-        _tidy(folder, todo, wanted)
-        total = sum(one.tiles for one in todo)
-        at = FolderProgress(0, total, rasters=tuple(there), note="\n".join(notes))
+        outs = [folder.path / f"{name}{ENDING}" for name in raster_names(pictures)]
+        tasks, existing, notes = _plan(pictures, outs, spec, model)
+        _clean_up(folder.path, tasks)
+        total = sum(task.tiles for task in tasks)
+        at = PatchProgress(0, total, rasters=tuple(existing), note="\n".join(notes))
         yield at
-        began, known = time.perf_counter(), 0
-        for one in todo:
-            before, at = at.done, replace(at, note="")
+        for task in tasks:
+            before = at.done
             try:
-                for number, step in enumerate(
-                    embed_patches(one.named.source, one.named.key, wanted, one.out, stamp=one.named.stamp)
-                ):
-                    done = before + step.done
-                    known += (
-                        step.done if number == 0 else 0
-                    )  # what an earlier run did must not count towards the rate of this one
-                    rate = (done - known) / max(time.perf_counter() - began, 1e-9) if done > known else None
-                    left = (total - done) / rate if rate else None
-                    at = FolderProgress(done, total, rate, left, one.named.key, step, at.rasters)
-                    yield at
-                    if held.asked_to_stop and step.path is None:
-                        yield replace(
-                            at,
-                            rate=None,
-                            seconds_left=None,
-                            note="Stopped; run the same command again to continue.",
+                layout = lay_out(task.picture.source, task.picture.key, spec, model)
+                sink = PatchRasterSink(folder, layout, spec, model, task.out)
+                with require_disk_space(layout, model.embed_dim, spec.data_type, sink.scratch):
+                    sink.start()
+                    for step in chain([progress([sink], None)], process([sink])):
+                        if step.finished:
+                            break
+                        done = before + step.done
+                        left = (total - done) / step.rate if step.rate else None
+                        key = task.picture.key
+                        at = PatchProgress(
+                            done, total, step.rate, left, key, sink.shape, at.rasters, step.note
                         )
-                        return
+                        yield at
+                if sink.left:
+                    return
             except (GeoError, EmbeddingError) as error:
                 if len(pictures) == 1 or isinstance(error, DiskFullError):
                     raise
-                at = replace(at, done=before + one.tiles, note=f"{one.named.key} was left out: {error}")
-                yield at
-                continue
-            at = replace(at, rasters=(*at.rasters, one.out), note=_said(one.named.key, at.picture))
+                note = f"{task.picture.key} was left out: {error}"
+                at = replace(at, done=before + task.tiles, note=note)
+            else:
+                present = {*at.rasters, task.out}
+                at = replace(at, rasters=tuple(out for out in outs if out in present), note=sink.note())
             yield at
         if not at.rasters:
             raise EmbeddingError(
                 "There is nothing to embed: no picture gave a raster. Choose another source."
             )
-        inside = set(at.rasters)
-        order = tuple(path for path in _outs(pictures, folder) if path in inside)
-        yield replace(at, rasters=order, note="", finished=True)
+        yield replace(at, note="", finished=True)
 
 
-def pictures_of(spec: EmbeddingSpec) -> list[Named]:
+def pictures_of(spec: EmbeddingSpec) -> list[NamedPicture]:
     """List the pictures of a spec in order, each once."""
-    found: dict[tuple[str, ...], Named] = {}
-    for named in spec.sources:
-        source = open_named(named, spec)
-        local = Path(named).expanduser()
-        root = local.resolve().parts if local.exists() else (plain(named),)
-        for key in pictures_in(source):
-            if spec.only and key not in spec.only:
-                continue
-            own = Path(key).parts
-            parts = root if root[-1] == key else (*root, *own)
-            found.setdefault(
-                parts, Named(source, key, parts, _stamp(Path(*parts)) if local.exists() else None)
-            )
-    if not found:
-        raise EmbeddingError("None of the sources has the picture given by --only: check its name.")
-    return list(found.values())
+    pictures: dict[tuple[str, ...], NamedPicture] = {}
+    for opened in open_all(spec):
+        root = opened.path.parts if opened.path else (plain(opened.named),)
+        for key in opened.keys(spec.only):
+            parts = root if root[-1] == key else (*root, *Path(key).parts)
+            pictures.setdefault(parts, NamedPicture(opened.source, key, parts))
+    if not pictures:
+        raise EmbeddingError("There is nothing to embed: the sources hold no picture. Choose another source.")
+    return list(pictures.values())
 
 
-def names_of(pictures: Sequence[Named]) -> list[str]:
-    """Give each picture a file name without suffix: its key or, if keys collide, the shortest unique tail of its path.
+def raster_names(pictures: Sequence[NamedPicture]) -> list[str]:
+    """Return a file name without suffix for each picture.
 
-    Raises EmbeddingError if there is none.
+    It is the key or, if keys collide, the shortest unique tail of the path. Raises EmbeddingError if there is
+    none.
     """
     names: list[str | None] = [None] * len(pictures)
-    for level in range(2 + 2 * max(len(one.parts) for one in pictures)):
-        tried = [_tail(one, level) for one in pictures]
-        taken = Counter(
-            name.casefold() for name in (kept or new for kept, new in zip(names, tried, strict=True))
-        )
+    for level in range(2 + 2 * max(len(picture.parts) for picture in pictures)):
+        candidates = [name or _tail(picture, level) for name, picture in zip(names, pictures, strict=True)]
+        count = Counter(candidate.casefold() for candidate in candidates)
         names = [
-            kept or (new if taken[new.casefold()] == 1 else None)
-            for kept, new in zip(names, tried, strict=True)
+            name or (candidate if count[candidate.casefold()] == 1 else None)
+            for name, candidate in zip(names, candidates, strict=True)
         ]
-    missing = next((one.key for one, name in zip(pictures, names, strict=True) if name is None), None)
+    missing = next((picture.key for picture, name in zip(pictures, names, strict=True) if name is None), None)
     if missing is not None:
         raise EmbeddingError(
-            f"{missing} has the same name as another picture of this run: write its raster to a separate folder."
+            f"{missing} has the same name as another picture of this run: "
+            "write its raster to a separate folder."
         )
     return [name or "" for name in names]
 
 
-def _tail(one: Named, level: int) -> str:
-    """Give candidate names: level 0 is the key without suffix, 1 with it, then longer tails of the path likewise."""
+def _tail(picture: NamedPicture, level: int) -> str:
+    """Return a candidate name: level 0 is the key without suffix, 1 with it, then longer tails."""
     if level < 2:
-        parts = Path(one.key).parts
+        parts = Path(picture.key).parts
     else:
-        parts = tuple(part for part in one.parts if part.strip("/\\"))[-(level // 2 + 1) :]
+        parts = tuple(part for part in picture.parts if part.strip("/\\"))[-(level // 2 + 1) :]
     last = parts[-1] if level % 2 else Path(parts[-1]).stem
     return "_".join((*parts[:-1], last)).replace("/", "_").replace("\\", "_")
 
 
-def _outs(pictures: Sequence[Named], folder: Path) -> list[Path]:
-    return [folder / f"{name}{ENDING}" for name in names_of(pictures)]
-
-
-def _planned(
-    pictures: Sequence[Named], folder: Path, wanted: PatchRasterSpec
-) -> tuple[list[_Todo], list[Path], list[str]]:
-    """Give pictures to embed, existing rasters, and notes; raises EmbeddingError for a raster with another recipe."""
-    todo: list[_Todo] = []
-    there: list[Path] = []
+def _plan(
+    pictures: Sequence[NamedPicture], outs: Sequence[Path], spec: EmbeddingSpec, model: Encoder
+) -> tuple[list[_Task], list[Path], list[str]]:
+    """Return rasters to write, existing rasters, and notes; raises EmbeddingError for another recipe."""
+    tasks: list[_Task] = []
+    existing: list[Path] = []
     notes: list[str] = []
-    for named, out in zip(pictures, _outs(pictures, folder), strict=True):
+    for picture, out in zip(pictures, outs, strict=True):
         try:
-            meant = plan_raster(named.source, named.key, wanted, named.stamp)
+            layout = lay_out(picture.source, picture.key, spec, model)
         except (GeoError, EmbeddingError) as error:
             if len(pictures) == 1:
                 raise
-            notes.append(f"{named.key} was left out: {error}")
+            notes.append(f"{picture.key} was left out: {error}")
             continue
         if out.exists():
-            _require_same(out, meant)
-            there.append(out)
+            _require_same(out, layout, spec)
+            existing.append(out)
         else:
-            todo.append(_Todo(named, out, meant.tiles))
-    if there:
-        notes.append(f"{len(there):,} of {len(pictures):,} rasters exist already and are kept.")
-    if not todo and not there:
+            tasks.append(_Task(picture, out, len(layout.corners), scratch_of(layout, spec, out)))
+    if existing:
+        notes.append(f"{len(existing):,} of {len(pictures):,} rasters exist already and are kept.")
+    if not tasks and not existing:
         raise EmbeddingError(f"There is nothing to embed. {' '.join(notes[:3])} Choose another source.")
-    return todo, there, notes
+    return tasks, existing, notes
 
 
-def _require_same(out: Path, meant: RasterOutline) -> None:
-    """Raise EmbeddingError, with the difference, unless an existing raster has the recipe of the new one."""
+def _require_same(out: Path, layout: PatchLayout, spec: EmbeddingSpec) -> None:
+    """Raise EmbeddingError, with the difference, unless an existing raster has the recipe of the new one.
+
+    Rasters of earlier versions do not state the content of their picture, which is then not compared.
+    """
     import warnings
 
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-    choose = "choose another folder, or delete that raster."
+    advice = "choose another folder, or delete that raster."
     try:
         with (
             warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
             rasterio.open(out) as file,
         ):
-            was: dict[str, Any] = json.loads(file.tags().get("RECIPE", "{}"))
-            found = {**was, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
+            recipe: dict[str, Any] = json.loads(file.tags().get("RECIPE", "{}"))
+            was = {**recipe, "data_type": file.dtypes[0], "rows": file.height, "cols": file.width}
     except (RasterioError, ValueError) as error:
         raise EmbeddingError(
-            f"{out.name} exists already and is not a raster of patch embeddings: {choose}"
+            f"{out.name} exists already and is not a raster of patch embeddings: {advice}"
         ) from error
-    now = {**meant.recipe, "data_type": meant.data_type, "rows": meant.rows, "cols": meant.cols}
     if "model" not in was:
-        raise EmbeddingError(f"{out.name} exists already and is not a raster of patch embeddings: {choose}")
+        raise EmbeddingError(f"{out.name} exists already and is not a raster of patch embeddings: {advice}")
+    now = {**layout.recipe, "data_type": spec.data_type, "rows": layout.rows, "cols": layout.cols}
     for name, value in now.items():
-        if name not in NOT_COMPARED and name in found and not _alike(found[name], value):
-            what = (
-                "the content of its picture is different"
-                if name == "source_stamp"
-                else f"its {name} is {found[name]!r} and would now be {value!r}"
-            )
-            raise EmbeddingError(f"{out.name} was made with other settings ({what}): {choose}")
+        if name not in NOT_COMPARED and name in was and not _are_equal(was[name], value):
+            what = f"its {name} is {was[name]!r} and would now be {value!r}"
+            if name == "content_sha256":
+                what = "the content of its picture is different"
+            raise EmbeddingError(f"{out.name} was made with other settings ({what}): {advice}")
 
 
-def _alike(was: Any, now: Any) -> bool:
-    numbers = isinstance(was, int | float) and isinstance(now, int | float)
-    return math.isclose(was, now, rel_tol=1e-9) if numbers else was == now
+def _are_equal(was: Any, now: Any) -> bool:
+    are_numbers = isinstance(was, int | float) and isinstance(now, int | float)
+    return math.isclose(was, now, rel_tol=1e-9) if are_numbers else was == now
 
 
-def _said(key: str, step: PatchProgress | None) -> str:
-    """Describe what a finished raster lacks; empty if it is complete."""
-    if step is None or not (step.unreadable or step.bare):
-        return ""
-    lost = [f"{step.unreadable:,} could not be read"] if step.unreadable else []
-    lost += [f"{step.empty:,} hold too little data"] if step.empty else []
-    return f"{key}: of {step.total:,} tiles {' and '.join(lost)}; {step.bare:,} of {step.rows * step.cols:,} patches have no vector."
-
-
-def _stamp(path: Path) -> str | None:
-    """Hash the size and the first megabyte of a file; None if there is no such file."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.sha256(f"{path.stat().st_size} ".encode() + file.read(STAMP_BYTES)).hexdigest()[:16]
-
-
-def _tidy(folder: Path, todo: Sequence[_Todo], wanted: PatchRasterSpec) -> None:
+def _clean_up(folder: Path, tasks: Sequence[_Task]) -> None:
     """Delete leftovers of killed runs that this one does not resume. Call it while the folder is locked."""
-    if left := set(folder.glob(f"{SCRATCH}*")):
-        for old in left - {
-            scratch_of(one.named.source, one.named.key, wanted, one.out, one.named.stamp) for one in todo
-        }:
-            shutil.rmtree(old, ignore_errors=True)
-    for torn in folder.glob(f".*{ENDING}.tmp"):
-        torn.unlink(missing_ok=True)
+    for scratch in set(folder.glob(f"{SCRATCH}*")) - {task.scratch for task in tasks}:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for partial in folder.glob(f".*{ENDING}.tmp"):
+        partial.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
-"""Rasters of patch embeddings of many pictures: a name for each, what is there kept or refused, one run at a time."""
+"""Patch rasters of many pictures: their names, existing rasters kept or refused, and one run at a time."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from rasterio.transform import from_origin
 
 from core.cli.entry import main
 from core.engine.embedding.folder import EmbeddingFolder, ask_to_stop
-from core.engine.embedding.sinks.patch_folder import Named, embed_pictures, names_of
-from core.engine.embedding.sinks.patch_layout import PatchRasterSpec
+from core.engine.embedding.run import embed_patches
+from core.engine.embedding.sinks import patch_raster
+from core.engine.embedding.sinks.patch_folder import NamedPicture, raster_names
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.loaded import load
 
@@ -19,7 +21,7 @@ PATCH = load(MODEL).card.patch_px
 SIDE = 4 * PATCH
 
 
-def drawn(path, value=1.0):
+def scene_at(path, value=1.0):
     rows, cols = np.mgrid[: 5 * PATCH, : 6 * PATCH] / 9
     pixels = np.stack([np.sin(rows * value) * np.cos(cols * k) * 100 + 128 for k in (1, 1.3, 1.7)]).astype(
         "uint8"
@@ -35,8 +37,8 @@ def drawn(path, value=1.0):
 
 
 def run(*sources, out, **more):
-    spec = EmbeddingSpec(tuple(map(str, sources)), str(out), MODEL)
-    return list(embed_pictures(spec, PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more})))
+    settings = {"model": MODEL, "tile_px": SIDE, **more}
+    return list(embed_patches(EmbeddingSpec(tuple(map(str, sources)), str(out), **settings)))
 
 
 def notes(steps):
@@ -44,11 +46,9 @@ def notes(steps):
 
 
 def test_pictures_of_one_name_keep_a_raster_each(tmp_path):
-    first, other = drawn(tmp_path / "a" / "utm.tif"), drawn(tmp_path / "b" / "utm.tif", 2)
+    first, other = scene_at(tmp_path / "a" / "utm.tif"), scene_at(tmp_path / "b" / "utm.tif", 2)
     *_, last = run(first, other, tmp_path / "a", out=tmp_path / "out")
-    assert [path.name for path in last.rasters] == ["a_utm.patches.tif", "b_utm.patches.tif"], (
-        "the folder names the first once more"
-    )
+    assert [path.name for path in last.rasters] == ["a_utm.patches.tif", "b_utm.patches.tif"]
     found = []
     for path in last.rasters:
         with rasterio.open(path) as file:
@@ -64,16 +64,16 @@ def test_pictures_of_one_name_keep_a_raster_each(tmp_path):
         (["/x/S.tif", "/x/s.png"], ["S.tif", "s.png"]),
     ],
 )  # fmt: skip
-def test_names_that_collide_get_the_shortest_tail_that_tells_them_apart(paths, names):
-    pictures = [Named(None, path.rsplit("/", 1)[1], ("/", *path[1:].split("/")), None) for path in paths]
-    assert names_of(pictures) == names
+def test_names_that_collide_get_the_shortest_unique_tail(paths, names):
+    pictures = [NamedPicture(None, path.rsplit("/", 1)[1], ("/", *path[1:].split("/"))) for path in paths]
+    assert raster_names(pictures) == names
 
 
-def test_what_is_there_is_kept_and_said(tmp_path):
-    drawn(tmp_path / "in" / "a.tif")
+def test_existing_rasters_are_kept_with_a_note(tmp_path):
+    scene_at(tmp_path / "in" / "a.tif")
     run(tmp_path / "in", out=tmp_path / "out")
     before = (tmp_path / "out" / "a.patches.tif").stat().st_mtime_ns
-    drawn(tmp_path / "in" / "b.tif", 3)
+    scene_at(tmp_path / "in" / "b.tif", 3)
     steps = run(tmp_path / "in", out=tmp_path / "out")
     assert "1 of 2 rasters exist already" in notes(steps)
     assert [path.name for path in steps[-1].rasters] == ["a.patches.tif", "b.patches.tif"]
@@ -84,29 +84,29 @@ def test_what_is_there_is_kept_and_said(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"), ({"gsd_m": 10.5}, "its gsd_m is 10.0"),
+        ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"), ({"gsd_m": (10.5,)}, "its gsd_m is 10.0"),
         ({"data_type": "int8"}, "its data_type is 'float32' and would now be 'int8'"), ({"stride_px": SIDE}, "stride_px"), ({"min_valid": 0.2}, "min_valid"),
     ],
 )  # fmt: skip
-def test_a_raster_made_otherwise_is_refused(tmp_path, more, words):
-    scene = drawn(tmp_path / "a.tif")
+def test_a_raster_with_other_settings_is_refused(tmp_path, more, words):
+    scene = scene_at(tmp_path / "a.tif")
     run(scene, out=tmp_path / "out")
     with pytest.raises(EmbeddingError, match=words):
         run(scene, out=tmp_path / "out", **more)
 
 
 def test_a_raster_of_another_picture_of_that_name_is_refused(tmp_path):
-    run(drawn(tmp_path / "a" / "s.tif"), out=tmp_path / "out")
+    run(scene_at(tmp_path / "a" / "s.tif"), out=tmp_path / "out")
     with pytest.raises(EmbeddingError, match="content of its picture is different"):
-        run(drawn(tmp_path / "b" / "s.tif", 2), out=tmp_path / "out")
+        run(scene_at(tmp_path / "b" / "s.tif", 2), out=tmp_path / "out")
     (tmp_path / "out" / "s.patches.tif").write_bytes(b"no raster")
     with pytest.raises(EmbeddingError, match="not a raster of patch embeddings"):
         run(tmp_path / "a" / "s.tif", out=tmp_path / "out")
 
 
 def test_a_bad_file_among_others_is_left_out_with_a_note(tmp_path):
-    drawn(tmp_path / "in" / "a.tif")
-    drawn(tmp_path / "in" / "z.tif")
+    scene_at(tmp_path / "in" / "a.tif")
+    scene_at(tmp_path / "in" / "z.tif")
     (tmp_path / "in" / "m.tif").write_bytes(b"II*\0 nothing")
     steps = run(tmp_path / "in", out=tmp_path / "out")
     assert "m.tif was left out" in notes(steps)
@@ -116,9 +116,9 @@ def test_a_bad_file_among_others_is_left_out_with_a_note(tmp_path):
         run(tmp_path / "bad.tif", out=tmp_path / "other")
 
 
-def test_a_picture_without_data_among_others_is_said(tmp_path):
-    drawn(tmp_path / "in" / "a.tif")
-    with rasterio.open(drawn(tmp_path / "in" / "bare.tif"), "r+") as file:
+def test_a_picture_without_data_among_others_is_left_out_with_a_note(tmp_path):
+    scene_at(tmp_path / "in" / "a.tif")
+    with rasterio.open(scene_at(tmp_path / "in" / "bare.tif"), "r+") as file:
         file.nodata = 0
         file.write(np.zeros((3, file.height, file.width), np.uint8))
     steps = run(tmp_path / "in", out=tmp_path / "out")
@@ -128,7 +128,7 @@ def test_a_picture_without_data_among_others_is_said(tmp_path):
 
 
 def test_two_runs_into_one_folder_are_refused(tmp_path):
-    scene = drawn(tmp_path / "a.tif")
+    scene = scene_at(tmp_path / "a.tif")
     with (
         EmbeddingFolder(tmp_path / "out").locked(),
         pytest.raises(EmbeddingError, match="is writing to out"),
@@ -136,64 +136,66 @@ def test_two_runs_into_one_folder_are_refused(tmp_path):
         run(scene, out=tmp_path / "out")
 
 
-def test_what_a_killed_run_left_behind_is_removed(tmp_path):
+def test_leftovers_of_a_killed_run_are_removed(tmp_path):
     left = tmp_path / "out" / ".patches-abc"
     left.mkdir(parents=True)
     (left / "sum.bin").write_bytes(bytes(100))
     (tmp_path / "out" / ".a.patches.tif.tmp").write_bytes(b"torn")
-    run(drawn(tmp_path / "a.tif"), out=tmp_path / "out")
+    run(scene_at(tmp_path / "a.tif"), out=tmp_path / "out")
     assert [f.name for f in (tmp_path / "out").glob(".*")] == []
 
 
-def test_a_run_stops_inside_a_picture_as_asked_and_goes_on_there(tmp_path):
-    scene, out = drawn(tmp_path / "a.tif"), tmp_path / "out"
-    spec, wanted = (
-        EmbeddingSpec((str(scene),), str(out), MODEL),
-        PatchRasterSpec(MODEL, tile_px=SIDE, batch=1),
-    )
-    steps = embed_pictures(spec, wanted)
+def test_a_run_stops_within_a_picture_on_request_and_resumes_there(tmp_path, monkeypatch):
+    scene, out = scene_at(tmp_path / "a.tif"), tmp_path / "out"
+    spec = EmbeddingSpec((str(scene),), str(out), MODEL, tile_px=2 * PATCH, stride_px=PATCH, batch=1)
+    embed = patch_raster.patch_vectors
+
+    def slow(*arguments, **more):
+        time.sleep(0.2)
+        return embed(*arguments, **more)
+
+    monkeypatch.setattr(patch_raster, "patch_vectors", slow)
+    steps = embed_patches(spec)
     while next(steps).done < 2:
         pass
     ask_to_stop(out)
     *_, last = steps
-    assert not last.finished and last.done < last.total and "Stopped; run the same command" in last.note
-    again = list(embed_pictures(spec, wanted))
-    assert again[1].done == last.done and again[1].rate is None, (
-        "what is done is not done again, and says nothing about the pace"
-    )
+    assert not last.finished and last.done < last.total and "Stopped; add --resume" in last.note
+    monkeypatch.undo()
+    again = list(embed_patches(spec))
+    assert again[1].done == last.done and again[1].rate is None, "finished tiles do not count in the rate"
     assert again[-1].finished and [file.name for file in out.glob(".*")] == []
 
 
-def test_rasters_that_were_made_among_the_pictures_are_no_pictures(tmp_path):
-    drawn(tmp_path / "a.tif"), drawn(tmp_path / "b.tif", 2)
+def test_patch_rasters_among_the_pictures_are_not_embedded(tmp_path):
+    scene_at(tmp_path / "a.tif"), scene_at(tmp_path / "b.tif", 2)
     run(tmp_path, out=tmp_path / "made", data_type="int8")
     again = run(tmp_path, out=tmp_path / "made", data_type="int8")
     assert [path.name for path in again[-1].rasters] == ["a.patches.tif", "b.patches.tif"]
     assert "2 of 2 rasters exist already" in notes(again)
 
 
-def test_the_command_tells_rate_notes_and_rasters(tmp_path, capsys):
-    drawn(tmp_path / "in" / "s.tif")
-    drawn(tmp_path / "in" / "s.png", 2)
+def test_the_command_prints_rate_notes_and_rasters(tmp_path, capsys):
+    scene_at(tmp_path / "in" / "s.tif")
+    scene_at(tmp_path / "in" / "s.png", 2)
     words = [
-        "embed",
-        str(tmp_path / "in"),
-        "--patches",
-        "--model",
-        MODEL,
-        "--tile-px",
-        str(SIDE),
-        "--stated-gsd-m",
-        "10",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+        "embed", str(tmp_path / "in"), "--patches", "--model", MODEL, "--tile-px", str(SIDE),
+        "--stated-gsd-m", "10", "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
     assert main([*words, "--batch", "3", "--json"]) == 0
-    said = capsys.readouterr()
-    assert [path.rsplit("/", 1)[1] for path in json.loads(said.out)["rasters"]] == [
-        "s.png.patches.tif",
-        "s.tif.patches.tif",
-    ]
-    assert "3 of 8 tiles" in said.err and "tiles/s" in said.err and " left" in said.err
+    output = capsys.readouterr()
+    names = [path.rsplit("/", 1)[1] for path in json.loads(output.out)["rasters"]]
+    assert names == ["s.png.patches.tif", "s.tif.patches.tif"]
+    assert "of 8 tiles" in output.err and "tiles/s" in output.err and " left" in output.err
     assert main([*words, "--resume"]) == 0
     assert "2 of 2 rasters exist already and are kept" in capsys.readouterr().err
+
+
+def test_a_raster_of_an_earlier_version_is_kept(tmp_path):
+    scene, out = scene_at(tmp_path / "a.tif"), tmp_path / "out"
+    (raster,) = run(scene, out=out)[-1].rasters
+    with rasterio.open(raster, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        recipe = json.loads(file.tags()["RECIPE"])
+        del recipe["content_sha256"]
+        file.update_tags(RECIPE=json.dumps({**recipe, "source_stamp": "0123456789abcdef"}))
+    assert run(scene, out=out)[-1].rasters == (raster,)

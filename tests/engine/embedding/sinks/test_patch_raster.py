@@ -13,16 +13,14 @@ from rasterio.transform import from_origin
 
 from core.atlas import TableError, open_table
 from core.cli.entry import main
+from core.engine.embedding.run import embed_patches
 from core.engine.embedding.sinks import patch_raster, patch_writing
-from core.engine.embedding.sinks.patch_layout import PatchRasterSpec
-from core.engine.embedding.sinks.patch_raster import embed_patches
-from core.engine.embedding.sinks.patch_sums import Sums, mapped
+from core.engine.embedding.sinks.patch_sums import map_file
 from core.engine.embedding.sinks.patch_writing import DiskFullError
-from core.engine.embedding.spec import EmbeddingError
+from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
 from core.engine.inputs import res_of
 from core.engine.loaded import load
 from core.engine.tokens import patch_vectors
-from core.geo import open_source
 from core.geo.tile import GeoError
 from core.policy import Policy
 
@@ -51,23 +49,33 @@ def scene(tmp_path_factory):
     return path
 
 
-def made(scene, out, **more):
-    source = open_source(scene)
-    *_, step = embed_patches(source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, **more), out)
-    with rasterio.open(out) as file:
-        return step, file.read(), file.profile, file.tags(), file.transform
+def spec_of(scene, out, **more):
+    return EmbeddingSpec((str(scene),), str(out), **{"model": MODEL, "tile_px": SIDE, **more})
+
+
+def run(scene, out, **more):
+    """Embed the patches of a scene; returns the last two steps, and values, profile, tags and transform."""
+    *_, last, final = embed_patches(spec_of(scene, out, **more))
+    assert final.finished
+    (path,) = final.rasters
+    with rasterio.open(path) as file:
+        return last, file.read(), file.profile, file.tags(), file.transform
+
+
+def files_in(folder):
+    return sorted(file.name for file in folder.iterdir() if not file.name.startswith("_"))
 
 
 @pytest.fixture(scope="module")
-def plain(scene):
-    """The raster of the scene as by default, and its values."""
-    out = scene.parent / "plain.tif"
-    return out, made(scene, out)[1]
+def default(scene, tmp_path_factory):
+    """The raster of the scene with default settings, and its values."""
+    out = tmp_path_factory.mktemp("default")
+    return out / "scene.patches.tif", run(scene, out)[1]
 
 
 def test_one_tile_alone_gives_its_own_vectors(scene, tmp_path):
-    step, found, profile, tags, transform = made(scene, tmp_path / "a.tif", stride_px=SIDE)
-    assert (step.rows, step.cols, step.bands) == (9, 11, found.shape[0])
+    step, found, profile, tags, transform = run(scene, tmp_path, stride_px=SIDE)
+    assert step.shape == (9, 11, found.shape[0])
     with rasterio.open(scene) as file:
         tile = file.read()[:, :SIDE, :SIDE] / np.float32(255)
     card = load(MODEL).card
@@ -77,11 +85,11 @@ def test_one_tile_alone_gives_its_own_vectors(scene, tmp_path):
     assert (transform.a, transform.e, transform.c, transform.f) == (10 * PATCH, -10 * PATCH, 5e5, 4e6)
     assert profile["compress"] == "zstd"
     assert json.loads(tags["RECIPE"])["model"] == MODEL
-    assert [f.name for f in tmp_path.iterdir()] == ["a.tif"], "nothing is left beside it"
+    assert files_in(tmp_path) == ["scene.patches.tif"], "nothing else is left in the folder"
 
 
-def test_overlap_is_the_weighted_mean_of_what_each_tile_says(scene, tmp_path):
-    _, found, *_ = made(scene, tmp_path / "a.tif", stride_px=2 * PATCH)
+def test_overlapping_tiles_are_blended_by_weight(scene, tmp_path):
+    _, found, *_ = run(scene, tmp_path, stride_px=2 * PATCH)
     with rasterio.open(scene) as file:
         pixels = file.read() / np.float32(255)
     card = load(MODEL).card
@@ -98,9 +106,9 @@ def test_overlap_is_the_weighted_mean_of_what_each_tile_says(scene, tmp_path):
     np.testing.assert_allclose(found[:, at[0], at[1]], total / weight, atol=1e-4)
 
 
-def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, plain, tmp_path):
-    _, exact = plain
-    _, small, profile, *_ = made(scene, tmp_path / "b.tif", data_type="int8")
+def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, default, tmp_path):
+    _, exact = default
+    _, small, profile, *_ = run(scene, tmp_path, data_type="int8")
     assert np.isfinite(exact).all()
     assert profile["dtype"] == "int8"
     cosine = (
@@ -111,23 +119,28 @@ def test_every_patch_has_a_vector_and_int8_keeps_its_direction(scene, plain, tmp
     assert cosine.min() > 0.99
 
 
-def test_what_does_not_fit_is_a_sentence(scene, tmp_path):
-    source = open_source(scene)
-    for wrong, words in (
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
         ({"stride_px": SIDE + PATCH}, "leaves gaps"),
         ({"tile_px": 100 * PATCH}, "smaller than one tile"),
-        ({"gsd_m": 500.0}, "smaller"),
-    ):
-        with pytest.raises(EmbeddingError, match=words):
-            list(
-                embed_patches(
-                    source,
-                    source.keys()[0],
-                    PatchRasterSpec(MODEL, **{"tile_px": SIDE, **wrong}),
-                    tmp_path / "x.tif",
-                )
-            )
-    assert not list(tmp_path.iterdir())
+        ({"gsd_m": (500.0,)}, "smaller"),
+        ({"gsd_m": (0.0,)}, "A GSD of 0 m"),
+        ({"gsd_m": (float("nan"),)}, "A GSD of nan m"),
+        ({"stated_gsd_m": -3.0}, "A GSD of -3 m"),
+        ({"gsd_m": (1e-4,)}, "more than 20,000,000"),
+        ({"stride_px": 0}, "leaves gaps"),
+        ({"tile_px": 0}, "A tile of 0 px"),
+        ({"tile_px": 8192}, "up to 1,024 px"),
+        ({"gsd_m": (10.0, 20.0)}, "takes one GSD"),
+        ({"data_type": "float16"}, "data type float32 or int8"),
+        ({"most": 3}, "neither .* nor --most"),
+    ],
+)
+def test_invalid_settings_are_refused(scene, tmp_path, more, words):
+    with pytest.raises((GeoError, EmbeddingError), match=words):
+        next(embed_patches(spec_of(scene, tmp_path, **more)))
+    assert not files_in(tmp_path)
 
 
 def test_the_command(scene, tmp_path, capsys):
@@ -146,73 +159,54 @@ def test_the_command(scene, tmp_path, capsys):
         "--json",
     ]
     assert main(words) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert [f.name for f in tmp_path.glob("[!_.]*")] == ["scene.patches.tif"]
-    assert said["rasters"][0].endswith("scene.patches.tif")
+    output = json.loads(capsys.readouterr().out)
+    assert files_in(tmp_path) == ["scene.patches.tif"]
+    assert output["rasters"][0].endswith("scene.patches.tif")
     assert main([*words, "--losses"]) == 2
     assert "--patches takes one GSD" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_patches_are_searched_as_tiles_are(scene, tmp_path, capsys, kind):
-    _, found, _, _, transform = made(scene, tmp_path / "scene.patches.tif", data_type=kind)
+def test_patches_are_searched_like_tiles(scene, tmp_path, capsys, kind):
+    _, found, _, _, transform = run(scene, tmp_path, data_type=kind)
     table = open_table(tmp_path / "scene.patches.tif")
     assert len(table) == 9 * 11
     assert table.models[0].endswith("patch")
     vectors = found.reshape(len(found), -1).T.astype(np.float32)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     lon, lat = warp.transform("EPSG:32610", "EPSG:4326", *([v] for v in transform @ (5.5, 3.5)))
-    assert (
-        main(
-            [
-                "search",
-                str(tmp_path / "scene.patches.tif"),
-                f"--lonlat={lon[0]},{lat[0]}",
-                "--k",
-                "3",
-                "--json",
-            ]
-        )
-        == 0
-    )
-    said = json.loads(capsys.readouterr().out)
-    assert said["query"]["unique_id"] == "scene-r3-c5"
+    raster = str(tmp_path / "scene.patches.tif")
+    assert main(["search", raster, f"--lonlat={lon[0]},{lat[0]}", "--k", "3", "--json"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["query"]["unique_id"] == "scene-r3-c5"
     here = 3 * 11 + 5
     best = [row for row in np.argsort(-(unit @ unit[here]), kind="stable") if row != here][:3]
-    assert [one["row"] for one in said["neighbors"]] == best
+    assert [neighbor["row"] for neighbor in output["neighbors"]] == best
 
 
 def test_a_picture_is_compared_with_patches_by_the_mean_of_its_own(scene, tmp_path, capsys):
-    _, found, *_ = made(scene, tmp_path / "scene.patches.tif", stride_px=SIDE)
+    _, found, *_ = run(scene, tmp_path, stride_px=SIDE)
     with rasterio.open(scene) as file:
         window = rasterio.windows.Window(0, 0, SIDE, SIDE)
         with rasterio.open(
             tmp_path / "tile.tif", "w", **file.profile | {"width": SIDE, "height": SIDE}
         ) as tile:
             tile.write(file.read(window=window))
-    code = main(
-        [
-            "search",
-            str(tmp_path / "scene.patches.tif"),
-            "--image",
-            str(tmp_path / "tile.tif"),
-            "--k",
-            "3",
-            "--json",
-        ]
-    )
-    said = capsys.readouterr()
-    assert code == 0 and "mean of its patches" in said.err
+    raster, image = str(tmp_path / "scene.patches.tif"), str(tmp_path / "tile.tif")
+    assert main(["search", raster, "--image", image, "--k", "3", "--json"]) == 0
+    output = capsys.readouterr()
+    assert "mean of its patches" in output.err
     mean = found[:, :4, :4].reshape(len(found), -1).mean(axis=1)
     vectors = found.reshape(len(found), -1).T
     cosine = vectors @ mean / np.linalg.norm(vectors, axis=1) / np.linalg.norm(mean)
-    best = json.loads(said.out)["neighbors"]
-    assert [one["row"] for one in best] == np.argsort(-cosine, kind="stable")[:3].tolist()
+    best = json.loads(output.out)["neighbors"]
+    assert [neighbor["row"] for neighbor in best] == np.argsort(-cosine, kind="stable")[:3].tolist()
     assert best[0]["similarity"] == pytest.approx(cosine.max(), abs=1e-4)
 
 
 def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
-    made(scene, tmp_path / "s.jpg.patches.tif", stride_px=SIDE)
+    run(scene, tmp_path, stride_px=SIDE)
+    (tmp_path / "scene.patches.tif").rename(tmp_path / "s.jpg.patches.tif")
     shutil.copy(tmp_path / "s.jpg.patches.tif", tmp_path / "s.tif.patches.tif")
     table = open_table(tmp_path)
     assert len(table) == 2 * 9 * 11
@@ -222,7 +216,7 @@ def test_a_folder_of_rasters_is_one_table(scene, tmp_path, monkeypatch):
         open_table(tmp_path)
 
 
-def test_patches_past_the_antimeridian_lie_where_they_are_looked_for(tmp_path):
+def test_patches_past_the_antimeridian_are_found_in_an_area(tmp_path):
     from core.atlas.search.neighbors import rows_within
 
     recipe = json.dumps({"model": MODEL})
@@ -245,17 +239,17 @@ def test_patches_past_the_antimeridian_lie_where_they_are_looked_for(tmp_path):
 def test_damaged_and_empty_tiles_are_counted(scene, tmp_path, monkeypatch):
     from core.engine.embedding import read
 
-    whole = read._cut
+    cut = read._cut_windows
 
-    def torn(grid, picture, rows, tile_px):
+    def fail(grid, picture, rows, tile_px):
         if (grid.boxes[rows, 0] == 0).any() and (grid.boxes[rows, 1] == 0).any():
             raise GeoError("a damaged block")
-        return whole(grid, picture, rows, tile_px)
+        return cut(grid, picture, rows, tile_px)
 
-    monkeypatch.setattr(read, "_cut", torn)
-    step, found, *_ = made(scene, tmp_path / "a.tif", stride_px=SIDE)
-    assert (step.unreadable, step.empty) == (1, 0)
-    assert step.bare == np.isnan(found[0]).sum() == 16
+    monkeypatch.setattr(read, "_cut_windows", fail)
+    step, found, *_ = run(scene, tmp_path, stride_px=SIDE)
+    assert step.note.endswith("tiles 1 could not be read; 16 of 99 patches have no vector.")
+    assert np.isnan(found[0]).sum() == 16
 
 
 def test_a_picture_without_data_makes_no_raster(tmp_path):
@@ -270,52 +264,51 @@ def test_a_picture_without_data_makes_no_raster(tmp_path):
     ) as file:
         file.write(np.zeros((3, 6 * PATCH, 6 * PATCH), np.uint8))
     with pytest.raises(EmbeddingError, match="cannot be embedded because"):
-        made(tmp_path / "bare.tif", tmp_path / "out" / "a.tif")
-    assert not list((tmp_path / "out").iterdir())
+        run(tmp_path / "bare.tif", tmp_path / "out")
+    assert not files_in(tmp_path / "out")
 
 
-def test_the_size_of_a_batch_changes_nothing_but_the_batches(scene, plain, tmp_path):
-    source = open_source(scene)
-    steps = list(
-        embed_patches(
-            source, source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=7), tmp_path / "b.tif"
-        )
-    )
-    assert [step.done for step in steps[:4]] == [0, 7, 14, 20]
-    with rasterio.open(tmp_path / "b.tif") as file:
-        np.testing.assert_allclose(file.read(), plain[1], atol=1e-4)
+def test_the_batch_size_does_not_change_the_raster(scene, default, tmp_path):
+    steps = list(embed_patches(spec_of(scene, tmp_path, batch=7)))
+    assert steps[1].done == 0 and {step.done for step in steps} <= {0, 6, 7, 13, 14, 20}
+    assert steps[-1].done == 20
+    with rasterio.open(tmp_path / "scene.patches.tif") as file:
+        np.testing.assert_allclose(file.read(), default[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_does_not_change_a_byte(scene, default, tmp_path, monkeypatch, threads):
+    monkeypatch.setenv("EARTH_MAE_THREADS", str(threads))
+    run(scene, tmp_path)
+    assert (tmp_path / "scene.patches.tif").read_bytes() == default[0].read_bytes()
 
 
 def test_a_disk_that_is_full_or_fills_up_is_a_sentence(scene, tmp_path, monkeypatch):
-    def fills(fd, offset, length):
+    def fail(fd, offset, length):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "posix_fallocate", fills)
+        patch.setattr(os, "posix_fallocate", fail)
         with pytest.raises(DiskFullError, match=r"No space left on device.*free some space"):
-            made(scene, tmp_path / "a.tif")
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            patch_writing, "_kept", lambda vectors, kind: np.full_like(vectors, np.nan)
-        )  # blocks that never arrived
+            run(scene, tmp_path)
+    with monkeypatch.context() as patch:  # blocks that were never written
+        patch.setattr(patch_writing, "_stored", lambda vectors, kind: np.full_like(vectors, np.nan))
         with pytest.raises(DiskFullError, match="0 of 99 patches were written"):
-            made(scene, tmp_path / "a.tif")
-    kept = [file.name for file in tmp_path.glob(".patches-*/*")]
-    assert sorted(kept) == ["lock", "state.json", "sum.bin", "weight.bin"], (
-        "the work is kept, what was half written is not"
-    )
+            run(scene, tmp_path)
+    left = sorted(file.name for file in tmp_path.glob(".patches-*/*"))
+    assert left == ["batches", "state.json", "sum.bin", "weight.bin"], "finished work is kept"
     monkeypatch.setattr(patch_raster, "patch_vectors", None)
-    assert made(scene, tmp_path / "a.tif")[0].bare == 0, "no tile is embedded again once there is room"
-    (tmp_path / "a.tif").unlink()
+    run(scene, tmp_path)  # no tile is embedded again
+    (tmp_path / "scene.patches.tif").unlink()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     with pytest.raises(DiskFullError, match="needs about"):
-        made(scene, tmp_path / "a.tif")
-    assert not list(tmp_path.iterdir())
+        run(scene, tmp_path)
+    assert not files_in(tmp_path)
 
 
 def test_every_block_of_the_sums_is_on_the_disk_before_it_is_written_to(tmp_path):
-    mapped(tmp_path / "sum.bin", (64, 64, 16))
+    map_file(tmp_path / "sum.bin", (64, 64, 16))
     assert (tmp_path / "sum.bin").stat().st_blocks * 512 >= 64 * 64 * 16 * 4
 
 
@@ -327,59 +320,31 @@ def test_any_other_raster_is_no_table(scene, tmp_path):
         open_table(tmp_path / "bad.tif")
 
 
-def test_a_patch_without_data_makes_no_row(plain, tmp_path):
-    shutil.copy(plain[0], tmp_path / "a.tif")
+def test_a_patch_without_data_makes_no_row(default, tmp_path):
+    shutil.copy(default[0], tmp_path / "a.tif")
     with rasterio.open(tmp_path / "a.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
         file.write(np.full((file.count, 2, 2), np.nan, np.float32), window=((0, 2), (0, 2)))
     assert len(open_table(tmp_path / "a.tif")) == 9 * 11 - 4
 
 
-def test_a_raster_that_was_closed_or_killed_goes_on_in_the_middle(scene, tmp_path, monkeypatch):
-    source = open_source(scene)
-    key, spec = source.keys()[0], PatchRasterSpec(MODEL, tile_px=SIDE, batch=2)
-    whole = made(scene, tmp_path / "whole.tif", batch=2)[1]
-    steps = embed_patches(source, key, spec, tmp_path / "a.tif")
-    assert [next(steps).done for _ in range(3)] == [0, 2, 4]
+def test_a_raster_that_was_closed_or_killed_resumes_to_the_same_bytes(scene, tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(scene, whole, batch=2)
+    spec = spec_of(scene, broken, batch=2)
+    steps = embed_patches(spec)
+    next(step for step in steps if step.done >= 4)
     steps.close()
     flush = np.memmap.flush
 
-    def killed(array):
+    def kill(array):
         flush(array)
-        raise KeyboardInterrupt  # the batch is added, and nothing says so
+        raise KeyboardInterrupt  # the batch is added, but the state on disk does not say so
 
     with monkeypatch.context() as patch:
-        patch.setattr(np.memmap, "flush", killed)
+        patch.setattr(np.memmap, "flush", kill)
         with pytest.raises(KeyboardInterrupt):
-            list(embed_patches(source, key, spec, tmp_path / "a.tif"))
-    again = list(embed_patches(source, key, spec, tmp_path / "a.tif"))
-    assert [step.done for step in again[:2]] == [4, 6]
-    with rasterio.open(tmp_path / "a.tif") as file:
-        assert np.array_equal(file.read(), whole)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.tif", "whole.tif"]
-
-
-def test_two_processes_do_not_make_one_raster(tmp_path):
-    corners = np.zeros((1, 2), np.int64)
-    first = Sums(tmp_path / "x", corners, 4, (4, 4, 2))
-    with pytest.raises(EmbeddingError, match="Another process is writing this raster"):
-        Sums(tmp_path / "x", corners, 4, (4, 4, 2))
-    first.close()
-    Sums(tmp_path / "x", corners, 4, (4, 4, 2)).close()
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [({"gsd_m": 0.0}, "A GSD of 0 m"), ({"gsd_m": float("nan")}, "A GSD of nan m"), ({"stated_gsd_m": -3.0}, "A GSD of -3 m"),
-     ({"gsd_m": 1e-4}, "more than 20,000,000"), ({"stride_px": 0}, "leaves gaps"), ({"tile_px": 0}, "A tile of 0 px"), ({"tile_px": 8192}, "up to 1,024 px")],
-)  # fmt: skip
-def test_numbers_that_cannot_be_meant_are_refused(scene, tmp_path, more, words):
-    source = open_source(scene)
-    with pytest.raises((GeoError, EmbeddingError), match=words):
-        next(
-            embed_patches(
-                source,
-                source.keys()[0],
-                PatchRasterSpec(**{"model": MODEL, "tile_px": SIDE, **more}),
-                tmp_path / "a.tif",
-            )
-        )
+            list(embed_patches(spec))
+    again = list(embed_patches(spec))
+    assert 4 <= again[1].done < 20
+    assert (broken / "scene.patches.tif").read_bytes() == (whole / "scene.patches.tif").read_bytes()
+    assert files_in(broken) == ["scene.patches.tif"]

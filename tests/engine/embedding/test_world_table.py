@@ -8,19 +8,19 @@ import pytest
 
 from core.atlas import open_table
 from core.cli.verbs.atlas import WORLD
-from core.engine.embedding import world
+from core.engine.embedding import world_table
 from core.engine.embedding.spec import EmbeddingError
 
 SMALL = {"tile_px": 32, "stride_px": 16, "most": 50}
 
 
 def test_fifty_places_at_three_scales(tmp_path):
-    last = [*world.build_world(tmp_path / "world", "mae_tiny", **SMALL)][-1]
+    last = [*world_table.build_world_table(tmp_path / "world", "mae_tiny", **SMALL)][-1]
     assert last.finished
     table = open_table(tmp_path / "world")
     assert len(table) == 50
     assert table.stored.values.dtype == np.int8
-    assert set(table.columns["gsd_m"].to_pylist()) == set(world.GSDS_M)
+    assert set(table.columns["gsd_m"].to_pylist()) == set(world_table.GSDS_M)
     assert sorted(f.name for f in (tmp_path / "world").iterdir()) == [
         "_manifest.json",
         "_plan.json",
@@ -32,9 +32,9 @@ def test_fifty_places_at_three_scales(tmp_path):
 
 
 def test_a_world_too_large_to_ship_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(world, "MAX_BYTES", 1000)
+    monkeypatch.setattr(world_table, "MAX_BYTES", 1000)
     with pytest.raises(EmbeddingError, match="larger stride"):
-        list(world.build_world(tmp_path / "world", "mae_tiny", **SMALL))
+        list(world_table.build_world_table(tmp_path / "world", "mae_tiny", **SMALL))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def bundled():
 
 
 def test_the_bundled_world_is_full_and_small(bundled):
-    assert sum(f.stat().st_size for f in Path(WORLD).iterdir() if f.is_file()) <= world.MAX_BYTES
+    assert sum(f.stat().st_size for f in Path(WORLD).iterdir() if f.is_file()) <= world_table.MAX_BYTES
     assert len(bundled) >= 20_000
     assert len(set(bundled.columns["gsd_m"].to_pylist())) == 3
     assert {90.0, -90.0} <= set(bundled.lonlat[:, 1].tolist())
@@ -65,7 +65,7 @@ def test_latitude_is_not_written_into_the_vectors(bundled, gsd_m, count):
     from core.geo.catalogue import known_sources
     from core.geo.tile import TileRef, TileSpec
 
-    assert gsd_m in world.GSDS_M
+    assert gsd_m in world_table.GSDS_M
     globe = known_sources().source("globe")
     rows = np.random.default_rng(0).choice(bundled.rows_where(f"gsd_m = {gsd_m}"), count, replace=False)
     size = bundled.columns["image_size"][0].as_py()

@@ -1,4 +1,4 @@
-"""How fast an embedding run would go: the network on a little noise, for the estimate that comes with a plan."""
+"""How fast an embedding run will be, measured by running the network on noise; shown with the plan."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .losses import tile_losses
 TILES = 2
 
 
-def pace(
+def tiles_per_second(
     model: Encoder,
     tile_px: int,
     *,
@@ -23,7 +23,7 @@ def pace(
     pooling: str | None = None,
     mask: Mask | None = None,
 ) -> float:
-    """Measure tiles per second of one call of the network, warmed up; with a mask, of the reconstruction pass as well."""
+    """Measure one call of the network after a first one; with a mask, of the reconstruction pass as well."""
     noise = np.random.default_rng(0).random((TILES, 3, tile_px, tile_px), np.float32)
 
     def once() -> float:
