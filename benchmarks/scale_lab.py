@@ -21,7 +21,8 @@ from _quiet import load_or_leave
 from core.engine.device import device_of, use_threads
 from core.engine.inputs import read_ground
 from core.engine.loaded import load
-from core.engine.reconstruct import ReconstructionRequest, reconstruct_each, reconstruct_many
+from core.engine.prediction import reconstruct_each
+from core.engine.reconstruct import ReconstructionRequest, reconstruct_many
 from core.engine.scales import ScaleSpec, ladder
 from core.geo import TileRef, TileSpec, known_sources
 from core.masking import MaskSpec

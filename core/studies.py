@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine.reconstruct import Predicted, Prepared, prepare, reconstruct, reconstruct_each
-from .engine.results import Spread, SweepStep, enlarge
+from .engine.prediction import Predicted, reconstruct_each
+from .engine.reconstruct import Prepared, prepare, reconstruct
+from .engine.results import RatioStep, Spread, enlarge
 from .geo.tile import Tile
 from .masking import KINDS, MaskSpec, make_mask
 from .models.base import Reconstructor
@@ -99,7 +100,7 @@ def ratio_series(
     ratios: Sequence[float] = RATIOS,
     size_px: int | None = None,
     turn: Turn = nullcontext,
-) -> Iterator[SweepStep]:
+) -> Iterator[RatioStep]:
     """Reconstruct at increasing mask ratios; with one seed, a higher ratio hides the same patches and more.
 
     Kinds of masks without a ratio are replaced by random patches.
@@ -108,4 +109,4 @@ def ratio_series(
     for ratio in ratios:
         with turn():
             made = reconstruct(model, tile, replace(spec, ratio=ratio), policy, size_px=size_px)
-        yield SweepStep(ratio, made)
+        yield RatioStep(ratio, made)

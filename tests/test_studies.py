@@ -42,7 +42,7 @@ def test_ratio_series_hides_the_same_patches_and_more(small_scale_mae):
     )
     assert [step.ratio for step in steps] == [0.25, 0.5, 0.75]
     for fewer, more in pairwise(steps):
-        assert (more.made.cells | fewer.made.cells == more.made.cells).all()
+        assert (more.reconstruction.cells | fewer.reconstruction.cells == more.reconstruction.cells).all()
 
 
 def test_other_requests_run_between_batches(small_scale_mae):

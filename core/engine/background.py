@@ -1,9 +1,7 @@
-"""A verb of the command line in a process of its own, which outlives whoever started it.
+"""Runs a verb of the command line in a background process that outlives the server.
 
-Its folder tells whether it is still there.
-
-The process inherits a locked file. The system lets go of the lock when the process ends, however it ends, so
-nobody has to trust a number in a file, and a server that starts again finds what still runs.
+The process inherits a locked file in its folder. The system releases the lock when the process ends, however
+it ends, so a server that restarts finds the processes that still run.
 """
 
 from __future__ import annotations
@@ -32,9 +30,9 @@ class BackgroundError(ExplorerError):
 
 
 def launch(folder: Path, arguments: Sequence[str]) -> None:
-    """Start `python -m core ARGUMENTS`, its words kept in the folder.
+    """Start `python -m core ARGUMENTS`, with its output in the folder.
 
-    Raises BackgroundError while an earlier one still runs there.
+    Raises BackgroundError while another process still runs there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a") as lock, (folder / OUTPUT).open("ab") as output:
@@ -43,12 +41,10 @@ def launch(folder: Path, arguments: Sequence[str]) -> None:
                 f"A process is already running in {folder.name}: wait for it, or stop it first."
             )
         command = [sys.executable, "-m", PACKAGE, *arguments]
-        if (
-            sys.platform == "win32"
-        ):  # locks are not inherited there: the process is known by its number and its start
-            apart = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
+        if sys.platform == "win32":  # locks are not inherited: the process is identified by id and start time
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS
             child = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=apart
+                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, creationflags=flags
             )
             (folder / STARTED).write_text(f"{child.pid} {psutil.Process(child.pid).create_time()}")
             return
@@ -64,7 +60,7 @@ def launch(folder: Path, arguments: Sequence[str]) -> None:
 
 
 def alive(folder: Path) -> bool:
-    """Tell whether a process that was launched in a folder is still there."""
+    """Tell whether a process that was launched in a folder is still running."""
     if sys.platform == "win32" and (folder / STARTED).exists():
         with suppress(psutil.Error, ValueError, OSError):
             number, started = (folder / STARTED).read_text().split()
@@ -72,20 +68,20 @@ def alive(folder: Path) -> bool:
         return False
     try:
         with (folder / LOCK).open() as lock:
-            return not _take(lock, 1, shared=True)  # shared: those who only ask do not see each other
+            return not _take(lock, 1, shared=True)  # shared, so that concurrent checks do not see each other
     except FileNotFoundError:
         return False
 
 
 def last_words(folder: Path) -> str:
-    """The last line that a launched process printed: why it ended, where it ended early."""
+    """Return the last line of output of a launched process, for example why it failed."""
     try:
         with (folder / OUTPUT).open("rb") as output:
             output.seek(max(0, (folder / OUTPUT).stat().st_size - 4096))
-            said = output.read().decode(errors="replace")
+            text = output.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
 

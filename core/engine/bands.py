@@ -1,5 +1,4 @@
-"""The paper's low band, drawn from any picture: what the released weights were not asked for, but the
-paper describes (models.md 1.6)."""
+"""The low band as the Scale-MAE paper defines it, computed from a picture (models.md 1.6)."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from .results import Bands, Picture
 def true_bands(picture: Picture, band_config: tuple[int, int]) -> Bands:
     """Split a picture (3, t, t) at the second number of the band configuration.
 
-    Raises InputError where the picture has no more pixels than that.
+    Raises InputError if the picture has no more pixels than that.
     """
     side, blocks = picture.shape[-1], band_config[1]
     if blocks >= side:

@@ -1,5 +1,4 @@
-"""Adapters from networks to the interface of evaluations, which takes and returns arrays
-(core.evaluation.subjects)."""
+"""Adapters from networks to the interface of evaluations (core.evaluation.subjects)."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from .device import device, to_device, to_numpy
 from .embed import embed
 from .inputs import InputError, res_of
 from .loaded import load
-from .reconstruct import reconstruct_batch
+from .prediction import reconstruct_batch
 from .results import shrink
 from .tokens import patch_vectors
 
@@ -71,33 +70,32 @@ class Candidate:
         return self.model.card.std
 
     def res(self, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None, /) -> float:
-        """The res that the network receives under a policy."""
+        """Return the res that the network receives under a policy."""
         return res_of(self.model.card, policy, gsd_m, input_px, native_gsd_m)
 
     def embed(
         self, images: NDArray[np.float32], res: NDArray[np.float64], pooling: str, /
     ) -> NDArray[np.float32]:
-        """Vectors (n, d) of pictures (n, 3, s, s) in 0..1, each under its own res."""
+        """Return vectors (n, d) of images (n, 3, s, s) in 0..1, each with its own res."""
         vectors = np.empty((0, 0), np.float32)
         for value in np.unique(res):
             here = res == value
-            found = embed(
+            embedded = embed(
                 self.model, images[here], gsd_m=1.0, policy=Policy("manual", float(value)), pooling=pooling
             )
             if not vectors.size:
-                vectors = np.empty((len(images), found.shape[1]), np.float32)
-            vectors[here] = found
+                vectors = np.empty((len(images), embedded.shape[1]), np.float32)
+            vectors[here] = embedded
         return vectors
 
     def patches(self, images: NDArray[np.float32], res: NDArray[np.float64], /) -> NDArray[np.float32]:
-        """Vectors of every patch (n, g, g, d) of pictures (n, 3, s, s) in 0..1, each under its own res."""
+        """Return patch vectors (n, g, g, d) of images (n, 3, s, s) in 0..1, each with its own res."""
         return patch_vectors(self.model, images, res.astype(np.float32))
 
     def reconstruct(
         self, images: NDArray[np.float32], hidden: NDArray[np.bool_], res: NDArray[np.float64], /
     ) -> NDArray[np.float32]:
-        """Combined pictures (n, 3, s, s), area-averaged to the input's size, from the cells that are not
-        hidden."""
+        """Return combined images (n, 3, s, s), area-averaged to the input's size, from the visible cells."""
         if not isinstance(self.model, Reconstructor):
             raise InputError(
                 f"{self.name} is an encoder without a decoder: choose a model that reconstructs."
@@ -182,7 +180,7 @@ def fetched_teachers() -> tuple[str, ...]:
 
 
 def candidate(name: str | Path) -> Candidate:
-    """Load a preset or a weights file for evaluation. Raises what `load` raises."""
+    """Load a preset or a weights file for evaluation. Raises the errors of `load`."""
     model = load(name)
     card = model.card
     path = Path(name)
@@ -194,5 +192,5 @@ def candidate(name: str | Path) -> Candidate:
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the presets that carry trained weights of ours."""
+    """Return the names of presets with bundled trained weights."""
     return tuple(name for name, card in cards().items() if card.weights is not None)

@@ -1,9 +1,8 @@
-"""Devices, precision and batch sizes; the only module that names devices.
+"""Devices and precision; the only module that names devices.
 
 The first available of CUDA, Apple's MPS and the CPU is used, unless EARTH_MAE_DEVICE names one. On CUDA the
 networks run under bfloat16 autocast (positions are computed in float32 by the models themselves), elsewhere
-in float32; training also uses it on CPUs with bfloat16 instructions. EARTH_MAE_THREADS sets torch's threads,
-EARTH_MAE_COMPILE=1 switches torch.compile on.
+in float32; training also uses it on CPUs with bfloat16 instructions. EARTH_MAE_THREADS sets torch's threads.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import threading
-import time
-from collections.abc import Callable, Generator, Hashable, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import psutil
@@ -27,21 +24,14 @@ from torch import Tensor, nn
 from ..errors import ExplorerError
 from .allocator import keep_freed_memory
 
-T = TypeVar("T")
-
 
 class DeviceError(ExplorerError):
     """A device that this machine does not have."""
 
 
-class OutOfMemoryError(ExplorerError):
-    """A single image that does not fit into the device's memory."""
-
-
 @dataclass(frozen=True)
 class Device:
-    """A compute device: `kind` is torch's name for it, `name` the product's, `precision` what the networks
-    compute in."""
+    """A compute device: torch's name (`kind`), the name of the product, and the precision of networks."""
 
     kind: str
     name: str
@@ -62,29 +52,30 @@ class Memory:
 
 
 @lru_cache(maxsize=32)
-def device(wanted: str | None = None) -> Device:
-    """Pick the device: `wanted`, else EARTH_MAE_DEVICE, else the fastest there is. Raises DeviceError."""
-    wanted = (wanted or os.environ.get("EARTH_MAE_DEVICE") or _fastest()).strip().lower()
-    kind = wanted.split(":")[0]
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if not there.get(kind):
-        have = ", ".join(name for name, is_there in there.items() if is_there)
+def device(name: str | None = None) -> Device:
+    """Return the device of that name, else of EARTH_MAE_DEVICE, else the fastest. Raises DeviceError."""
+    name = (name or os.environ.get("EARTH_MAE_DEVICE") or _fastest()).strip().lower()
+    kind = name.split(":")[0]
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not available.get(kind):
+        choices = ", ".join(each for each, is_available in available.items() if is_available)
         raise DeviceError(
-            f"This machine has no device {wanted!r:.30}; set EARTH_MAE_DEVICE to one of: {have}, or unset it."
+            f"This machine has no device {name!r:.30}; "
+            f"set EARTH_MAE_DEVICE to one of: {choices}, or unset it."
         )
     use_threads()
     if kind == "cuda":
         try:
-            name = torch.cuda.get_device_name(wanted)
-        except (RuntimeError, AssertionError) as problem:
+            product = torch.cuda.get_device_name(name)
+        except (RuntimeError, AssertionError) as error:
             raise DeviceError(
-                f"This machine has no device {wanted!r:.30}; it has {torch.cuda.device_count()} of that kind."
-            ) from problem
-        return Device(wanted, name, "bfloat16")
+                f"This machine has no device {name!r:.30}; it has {torch.cuda.device_count()} of that kind."
+            ) from error
+        return Device(name, product, "bfloat16")
     keep_freed_memory()
     count = torch.get_num_threads()
-    name = "Apple GPU" if kind == "mps" else f"CPU ({platform.machine()}, {count} thread{'s' * (count != 1)})"
-    return Device(kind, name, "float32")
+    cpu = f"CPU ({platform.machine()}, {count} thread{'s' * (count != 1)})"
+    return Device(kind, "Apple GPU" if kind == "mps" else cpu, "float32")
 
 
 def device_of(network: nn.Module) -> Device:
@@ -93,10 +84,7 @@ def device_of(network: nn.Module) -> Device:
 
 
 def devices() -> tuple[Device, ...]:
-    """All devices that long work may use: every CUDA device, unless EARTH_MAE_DEVICE names one by number.
-
-    Otherwise the only one.
-    """
+    """Return the devices that long work may use: all CUDA devices, or the only other one."""
     first = device()
     if first.kind != "cuda":
         return (first,)
@@ -110,17 +98,16 @@ def _fastest() -> str:
 
 
 def use_threads(count: int | None = None) -> int:
-    """Set how many threads torch computes with (None: EARTH_MAE_THREADS, else torch's own choice) and
-    return the number."""
-    said = os.environ.get("EARTH_MAE_THREADS", "")
-    count = count or (int(said) if said.isdigit() and int(said) > 0 else None)
+    """Set and return the number of torch's threads (None: EARTH_MAE_THREADS, else torch's own choice)."""
+    stated = os.environ.get("EARTH_MAE_THREADS", "")
+    count = count or (int(stated) if stated.isdigit() and int(stated) > 0 else None)
     if count and count != torch.get_num_threads():
         torch.set_num_threads(count)
     return torch.get_num_threads()
 
 
 def precision(on: Device) -> contextlib.AbstractContextManager[Any]:
-    """The context in which networks run: bfloat16 autocast on CUDA, nothing elsewhere."""
+    """Return the context in which networks run: bfloat16 autocast on CUDA, nothing elsewhere."""
     if on.precision == "bfloat16":
         return torch.autocast(on.torch.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
@@ -156,7 +143,7 @@ def to_numpy(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def memory(on: Device) -> Memory:
-    """How much of the device's memory is in use, and how much this process holds in RAM."""
+    """Return how much of the device's memory is in use, and how much RAM this process uses."""
     process = psutil.Process().memory_info().rss
     if on.torch.type == "cuda":
         free, total = torch.cuda.mem_get_info(on.torch)
@@ -166,151 +153,24 @@ def memory(on: Device) -> Memory:
     return Memory(used, ram.total, process)
 
 
-@dataclass(frozen=True)
-class WarmUp:
-    """What compiling cost: `seconds` of the first call, and one sentence for the sidebar."""
-
-    seconds: float
-    compiled: bool
-    sentence: str
-
-
-def compile_network(network: nn.Module, first_call: Callable[[], Any], wanted: bool | None = None) -> WarmUp:
-    """Compile a network in place with torch.compile where wanted (None: EARTH_MAE_COMPILE), and say what
-    the warm-up took.
-
-    `first_call` runs the network once. Where compiling fails (no C++ compiler), the network stays as it was
-    and the sentence says so.
-    """
-    if not (os.environ.get("EARTH_MAE_COMPILE") == "1" if wanted is None else wanted):
-        return WarmUp(0.0, False, "")
-    start = time.perf_counter()
-    try:
-        network.compile()
-        first_call()
-    except Exception as problem:  # compilers fail in many ways, and none may cost the user the picture
-        network._compiled_call_impl = None  # undoes nn.Module.compile
-        reason = type(problem).__name__
-        return WarmUp(
-            time.perf_counter() - start,
-            False,
-            f"torch.compile did not work here ({reason}); the network runs uncompiled.",
-        )
-    seconds = time.perf_counter() - start
-    return WarmUp(seconds, True, f"Compiled; the first call took {seconds:.1f} s.")
-
-
-_paces: dict[Hashable, dict[int, float]] = {}
-
-
-class Pace:
-    """Finds the fastest batch size of this device during the work.
-
-    Measurements are kept for the life of the process.
-
-    Sizes 1, 4, 16 ... up to `most` are each tried where enough is left; the first call warms the device up
-    and is not counted.
-    """
-
-    def __init__(self, key: Hashable, most: int) -> None:
-        self.sizes = tuple(size for size in (1, 4, 16, 64, 256) if size <= most)
-        self._seconds, self._warm = _paces.setdefault(key, {}), key in _paces and bool(_paces[key])
-
-    def size(self, left: int) -> int:
-        """How many to do next of `left`: an untried size that fits, else the fastest."""
-        if not self._warm:
-            return 1
-        untried = [size for size in self.sizes if size <= left and size not in self._seconds]
-        return untried[0] if untried else min(self._seconds, key=self._seconds.__getitem__, default=1)
-
-    def note(self, size: int, seconds: float) -> None:
-        """Remember what a batch took: the best time per picture counts, for a machine may be busy."""
-        if self._warm and size in self.sizes:
-            self._seconds[size] = min(self._seconds.get(size, float("inf")), seconds / size)
-        self._warm = True
-
-
-_fitting: dict[Hashable, int] = {}
-_fitting_lock = threading.Lock()
-
-
-def fitting_batches(
-    work: Callable[[slice], T],
-    count: int,
-    *,
-    start: int,
-    key: Hashable,
-    say: Callable[[str], None] | None = None,
-    pace: Pace | None = None,
-) -> Iterator[tuple[slice, T]]:
-    """Run `work` over 0..count in slices, halving them where the device's memory is too small.
-
-    `start` is the first size tried; what fitted is remembered per `key` for the life of the process. `say`
-    receives one sentence each time a batch had to shrink; `pace` chooses sizes up to what fits. Raises
-    OutOfMemoryError where not even one fits.
-    """
-    done = 0
-    while done < count:
-        size = min(_fitting.get(key, start), start, pace.size(count - done) if pace else start)
-        piece = slice(done, min(done + size, count))
-        began = time.perf_counter()
-        try:
-            result = work(piece)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
-            if not ran_out(problem):
-                raise
-            result = None
-        if result is None:
-            size = _shrink(piece.stop - piece.start, key)
-            if say:
-                say(f"The device ran out of memory: the batch size is now {size}.")
-            continue
-        if pace:
-            pace.note(piece.stop - piece.start, time.perf_counter() - began)
-        yield piece, result
-        done = piece.stop
-
-
-def _shrink(size: int, key: Hashable) -> int:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    if size <= 1:
-        raise OutOfMemoryError(
-            "Not even one image fits into the device's memory: "
-            "choose a smaller model or input, or set EARTH_MAE_DEVICE=cpu."
-        )
-    with _fitting_lock:
-        _fitting[key] = min(_fitting.get(key, size), size // 2)
-    return size // 2
-
-
-def ran_out(problem: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on CUDA, MPS or the CPU."""
-    if isinstance(problem, torch.OutOfMemoryError | MemoryError):
-        return True
-    return any(
-        phrase in str(problem).lower()
-        for phrase in ("out of memory", "can't allocate memory", "not enough memory")
-    )
-
-
 def multiplies_bfloat16(on: Device) -> bool:
-    """Whether this is a CPU with bfloat16 instructions; others emulate such products, slowly."""
-    can = torch.cpu.get_capabilities()
-    return on.torch.type == "cpu" and bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    """Tell whether this is a CPU with bfloat16 instructions; others emulate such products, slowly."""
+    has = torch.cpu.get_capabilities()
+    return on.torch.type == "cpu" and bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
 def training_precision(on: Device) -> contextlib.AbstractContextManager[Any]:
-    """The context in which objectives run: bfloat16 autocast on CUDA and on CPUs that multiply bfloat16
-    themselves (about twice as fast there)."""
+    """Return the context in which objectives run: bfloat16 autocast on CUDA and on CPUs that have it.
+
+    It is about twice as fast on those CPUs.
+    """
     if on.precision == "bfloat16" or multiplies_bfloat16(on):
         return torch.autocast(on.torch.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
 def suit_attention(network: nn.Module, on: Device) -> None:
-    """Before training: write attention out where a CPU multiplies bfloat16, for torch's fused kernel takes
-    2.5 to 5 times as long there."""
+    """Disable fused attention for training on CPUs with bfloat16, where it takes 2.5 to 5 times as long."""
     if multiplies_bfloat16(on):
         for part in network.modules():
             if hasattr(part, "fused_attn"):

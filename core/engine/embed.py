@@ -1,4 +1,4 @@
-"""Embed images: one vector for each."""
+"""Embeds images: one vector each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from ..models.base import Encoder
 from ..models.pooling import pooled, poolings, vector_width
 from ..policy import Policy
-from .device import device_of, fitting_batches, precision, to_device, to_numpy
+from .batch_sizes import fitting_batches
+from .device import device_of, precision, to_device, to_numpy
 from .inputs import InputError, normalised, res_of
 
 BATCH = {"mps": 64}
-CPU_PATCHES = 2048  # patches in a batch: more fall out of the cache, fewer waste calls
+CPU_PATCHES = 2048
+"""Patches in a batch: more would fall out of the cache."""
 
 
 def embed(
@@ -29,12 +31,11 @@ def embed(
     batch: int | None = None,
     say: Callable[[str], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Embed images (n, 3, s, s), float32 in 0..1 or uint8, to float32 (n, d), d twice the width for
-    "cls+mean".
+    """Embed images (n, 3, s, s), float32 in 0..1 or uint8, to float32 (n, d); d is doubled for "cls+mean".
 
-    `gsd_m` metres per pixel as fed, one for all or one each; `native_gsd_m` the source's own, which the
-    policy training_range needs; `policy` and `pooling` None take the card's. s is a multiple of the patch.
-    Raises InputError for a pooling that the model does not offer.
+    `gsd_m` is the GSD as fed, one for all or one each; `native_gsd_m` that of the source, which the policy
+    training_range needs; `policy` and `pooling` None take the card's. s is a multiple of the patch. Raises
+    InputError for a pooling that the model does not offer.
     """
     pooling = pooling or model.card.pooling
     if pooling not in poolings(model):

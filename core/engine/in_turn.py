@@ -9,23 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..models.base import Encoder
-from .reconstruct import (
-    Pictures,
-    Predicted,
-    ReconstructionRequest,
-    draw,
-    finish,
-    prepare,
-    reconstruct_batch,
-    require_reconstructor,
-)
+from .prediction import Pictures, Predicted, reconstruct_batch
+from .reconstruct import ReconstructionRequest, finish, mask_on_grid, prepare, require_reconstructor
 from .results import Reconstruction
 from .turns import Turns
 
 
 @dataclass(frozen=True, eq=False)
-class _Ready:
-    """One request to the network: a picture (3, s, s), the cells hidden from it (g, g), and its res."""
+class _NetworkInput:
+    """The input of one request: a picture (3, s, s), the cells hidden from it (g, g), and its res."""
 
     image: Pictures
     hidden: NDArray[np.bool_]
@@ -34,29 +26,28 @@ class _Ready:
 
 def reconstruct_in_turn(
     model: Encoder,
-    wanted: ReconstructionRequest,
+    request: ReconstructionRequest,
     queue: Turns,
     token: Hashable = None,
     on_place: Callable[[int], None] | None = None,
 ) -> Reconstruction:
-    """A reconstruction as `reconstruct` makes it, waiting for the device in a queue.
+    """Reconstruct like `reconstruct`, waiting for the device in a queue.
 
-    Equal work of others there shares the call.
-
-    Only the network itself runs in the turn. Work is equal where model, input size and the number of visible
-    patches are. Raises what `reconstruct` raises, and Superseded where the same `token` has asked for
-    something newer.
+    Only the network runs in the turn; requests of others with the same model, input size and number of
+    visible patches share its call. Raises the errors of `reconstruct`, and Superseded if the same `token` has
+    sent a newer request.
     """
-    painter = require_reconstructor(model)
-    ready = prepare(model, wanted.tile, wanted.policy, wanted.size_px)
-    drawn = draw(wanted.mask, ready.grid)
-    cells = drawn[1].hidden
+    network = require_reconstructor(model)
+    prepared = prepare(model, request.tile, request.policy, request.size_px)
+    mask = mask_on_grid(request.mask, prepared.grid)
+    cells = mask[1].hidden
 
-    def paint(asked: Sequence[_Ready]) -> list[Predicted]:
-        images, hidden = np.stack([one.image for one in asked]), np.stack([one.hidden for one in asked])
-        out = reconstruct_batch(painter, images, hidden, [one.res for one in asked])
-        return [out.only(n) for n in range(len(asked))]
+    def run(inputs: Sequence[_NetworkInput]) -> list[Predicted]:
+        images, hidden = np.stack([each.image for each in inputs]), np.stack([each.hidden for each in inputs])
+        out = reconstruct_batch(network, images, hidden, [each.res for each in inputs])
+        return [out.only(n) for n in range(len(inputs))]
 
-    kind = (painter, ready.fed.side, int(cells.sum()))
-    out = queue.share(kind, _Ready(ready.fed.unit, cells, ready.res), paint, token, on_place)
-    return finish(painter, ready, wanted.policy, drawn, out)
+    kind = (network, prepared.fed.side, int(cells.sum()))
+    input_ = _NetworkInput(prepared.fed.unit, cells, prepared.res)
+    out = queue.share(kind, input_, run, token, on_place)
+    return finish(network, prepared, request.policy, mask, out)

@@ -23,7 +23,7 @@ SLACK = 1.01
 """Two GSDs count as equal if they differ by at most one percent."""
 
 MAX_GRID = 64
-"""As core.models.base has it; repeated because pages import this module before torch."""
+"""Equal to that of core.models.base; repeated because pages import this module before torch."""
 
 
 class InputError(ExplorerError):
@@ -32,8 +32,7 @@ class InputError(ExplorerError):
 
 @dataclass(frozen=True, eq=False)
 class Fed:
-    """Network input made from a square tile: `unit` (3, s, s) in 0..1 with holes filled, `valid` (s, s),
-    and the tile it came from."""
+    """Network input: `unit` (3, s, s) in 0..1 with holes filled, `valid` (s, s), and the resampled tile."""
 
     unit: NDArray[np.float32]
     valid: NDArray[np.bool_]
@@ -46,13 +45,11 @@ class Fed:
 
 
 def read_ground(read: Callable[[TileSpec], Tile], spec: TileSpec, side_px: int) -> Tile:
-    """Read the ground of a spec at twice the network's side where the source is that fine, else at the
-    side itself.
+    """Read the ground of a spec at twice the network's side if the source is fine enough, else at the side.
 
-    `spec.gsd_m` is the GSD as fed: the square of side_px * gsd_m metres about the spec's place; None takes
-    the whole place (of a spec with a longitude and latitude: side_px pixels of the source's own GSD). So a
-    reconstruction of twice the input's size is compared with real ground wherever there is some. Raises what
-    `read` raises.
+    A reconstruction of twice the input's size can then be compared with real ground. `spec.gsd_m` is the GSD
+    as fed: the square of side_px * gsd_m metres about the position; None takes the whole window (for a
+    position by longitude and latitude, side_px pixels of the native GSD). Raises the errors of `read`.
     """
     fine = replace(spec, size_px=2 * side_px, gsd_m=spec.gsd_m / 2 if spec.gsd_m else None)
     if spec.gsd_m is None and spec.lonlat is not None:
@@ -66,10 +63,9 @@ def read_ground(read: Callable[[TileSpec], Tile], spec: TileSpec, side_px: int) 
 
 
 def feed(tile: Tile, side_px: int) -> Fed:
-    """Bring a tile to side_px x side_px: its centred square, averaged by area towards coarser, bicubic
-    towards finer.
+    """Resample the centred square of a tile to side_px x side_px: area average down, bicubic up.
 
-    Raises InputError for a tile without a single valid pixel.
+    Raises InputError for a tile without a valid pixel.
     """
     if not tile.valid.any():
         raise InputError("This part of the image holds no data: choose another window or place.")
@@ -78,25 +74,26 @@ def feed(tile: Tile, side_px: int) -> Fed:
     small = resample(tile, size_px=side_px) if square else resample(tile, across_m / side_px, side_px)
     if not small.valid.any():
         raise InputError("Too little of this part of the image holds data: choose another window or place.")
-    return Fed(_filled(to_unit(small), small.valid), small.valid, small, _said(tile, small))
+    return Fed(_filled(to_unit(small), small.valid), small.valid, small, _resampling(tile, small))
 
 
 def target_of(tile: Tile, fed: Fed, side_px: int) -> tuple[Fed, str]:
-    """The truth at side_px, and a sentence that says what it is: real ground where the tile is fine
-    enough, else the input enlarged."""
+    """Return the ground truth at side_px, and a description.
+
+    It is real ground if the tile is fine enough, else the input enlarged.
+    """
     if side_px == fed.side:
         return fed, "the input itself"
-    wanted_m = fed.tile.gsd * fed.side / side_px
-    if max(tile.gsd, tile.native_gsd_m) <= wanted_m * SLACK:
-        return feed(tile, side_px), f"the ground at {metres(wanted_m)}, {side_px} px"
+    gsd_m = fed.tile.gsd * fed.side / side_px
+    if max(tile.gsd, tile.native_gsd_m) <= gsd_m * SLACK:
+        return feed(tile, side_px), f"the ground at {metres(gsd_m)}, {side_px} px"
     finest_m = max(tile.gsd, tile.native_gsd_m)
-    return feed(
-        fed.tile, side_px
-    ), f"the input enlarged to {side_px} px, because the source is no finer than {metres(finest_m)}"
+    why = f"the input enlarged to {side_px} px, because the source is no finer than {metres(finest_m)}"
+    return feed(fed.tile, side_px), why
 
 
 def input_sizes(patch_px: int, default_px: int) -> tuple[int, ...]:
-    """Sides a network may be fed with: grids of 14 to 28 patches, and its own size."""
+    """Return input sizes to choose from: grids of 14 to 28 patches, and the default."""
     return tuple(sorted({default_px, *(patch_px * grid for grid in (14, 16, 20, 24, 28))}))
 
 
@@ -111,7 +108,7 @@ def require_side(side_px: int, patch_px: int) -> int:
 
 
 def res_of(card: ModelCard, policy: Policy, gsd_m: float, input_px: int, native_gsd_m: float | None) -> float:
-    """The res that a model of this card receives under a policy."""
+    """Return the res that a model with this card receives under a policy."""
     return res_for(
         policy, gsd_m=gsd_m, input_px=input_px, native_gsd_m=native_gsd_m, res_range=card.res_range
     )
@@ -145,7 +142,8 @@ def _filled(unit: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.f
     return np.where(valid, unit, unit[:, valid].mean(axis=1)[:, None, None]).astype(np.float32)
 
 
-def _said(tile: Tile, small: Tile) -> str:
+def _resampling(tile: Tile, small: Tile) -> str:
+    """Describe how a tile was resampled."""
     factor = small.gsd / tile.native_gsd_m
     if factor > SLACK:
         return f"area average over {factor:.3g} source pixels a side"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Seed of untrained networks, so that a shared link shows the same output to everybody."""
-_DRAWING = threading.Lock()
-"""torch has one generator for all threads: two networks drawn at once would get each other's numbers."""
+_RANDOM = threading.Lock()
+"""torch has one generator for all threads, so untrained networks are initialised one at a time."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class ModelCache:
         self._building: dict[tuple[object, ...], threading.Lock] = {}
 
     def get(self, name: str | Path) -> Encoder:
-        """The model of a preset's name or a weights file, in eval mode on the device.
+        """Return the model of a preset or a weights file, in eval mode on the device.
 
-        Shared, so do not change it.
+        It is shared: do not change it.
 
-        A file's name may end in +gsd or +static, which says what its positions are where the file cannot.
-        Raises ModelNameError, WeightsError and what `load_checkpoint` raises.
+        The name of a file may end in +gsd or +static to state its positional encoding if the file does not.
+        Raises ModelNameError, WeightsError and the errors of `load_checkpoint`.
         """
         key = _identity(name)
         with self._lock:
@@ -65,11 +65,11 @@ class ModelCache:
             model = _build(name)
             with self._lock:
                 self._models[key] = model
-                self._give_up()
+                self._evict()
                 return model
 
     def models(self) -> tuple[LoadedModel, ...]:
-        """The models in memory, least recently used first."""
+        """Return the models in memory, least recently used first."""
         with self._lock:
             return tuple(
                 LoadedModel(m.card.name, Path(str(k[0])) if len(k) > 1 else None, _bytes_of(m))
@@ -83,7 +83,7 @@ class ModelCache:
                 del self._models[key]
                 self._building.pop(key, None)
 
-    def _give_up(self) -> None:
+    def _evict(self) -> None:
         while len(self._models) > 1 and sum(map(_bytes_of, self._models.values())) > self.limit_bytes:
             key, _ = self._models.popitem(last=False)
             self._building.pop(key, None)
@@ -91,31 +91,27 @@ class ModelCache:
 
 @lru_cache(maxsize=1)
 def model_cache() -> ModelCache:
-    """The cache of this process, limited to EARTH_MAE_MODEL_MB megabytes or else a quarter of the RAM."""
-    said = os.environ.get("EARTH_MAE_MODEL_MB", "")
-    return ModelCache(int(said) * 2**20 if said.isdigit() else psutil.virtual_memory().total // 4)
+    """Return the cache of this process, limited to EARTH_MAE_MODEL_MB megabytes or a quarter of the RAM."""
+    stated = os.environ.get("EARTH_MAE_MODEL_MB", "")
+    return ModelCache(int(stated) * 2**20 if stated.isdigit() else psutil.virtual_memory().total // 4)
 
 
 def load(name: str | Path) -> Encoder:
-    """The one copy in this process of a preset or of a weights file."""
+    """Return this process's copy of a preset or of a weights file."""
     return model_cache().get(name)
 
 
 def on_every_device(model: Encoder) -> tuple[Encoder, ...]:
-    """A network for each of `devices()`, in their order: the one at hand on the first, copies of it on the
-    others."""
+    """Return a network for each of `devices()`, in their order: itself on the first, copies on the others."""
     return tuple(
         model if not number else copy.deepcopy(model).to(on.torch) for number, on in enumerate(devices())
     )
 
 
 def split_positions(name: str) -> tuple[str, Positions | None]:
-    """Split `encoder.pth+gsd` into the file's name and what it says of the positions.
-
-    None where it says nothing.
-    """
-    found = re.fullmatch(r"(.+)\+(gsd|static)", name, re.DOTALL)
-    return (found[1], cast("Positions", found[2])) if found else (name, None)
+    """Split `encoder.pth+gsd` into the name of the file and its positional encoding (None if not stated)."""
+    match = re.fullmatch(r"(.+)\+(gsd|static)", name, re.DOTALL)
+    return (match[1], cast("Positions", match[2])) if match else (name, None)
 
 
 def _identity(name: str | Path) -> tuple[object, ...]:
@@ -123,8 +119,8 @@ def _identity(name: str | Path) -> tuple[object, ...]:
         return (name,)
     file, positions = split_positions(str(name))
     path = Path(file).resolve()
-    known = path.stat() if path.is_file() else None
-    return (str(path), positions, known and known.st_mtime_ns, known and known.st_size)
+    status = path.stat() if path.is_file() else None
+    return (str(path), positions, status and status.st_mtime_ns, status and status.st_size)
 
 
 def _is_file(name: str | Path) -> bool:
@@ -143,7 +139,7 @@ def _build(name: str | Path) -> Encoder:
         file, positions = split_positions(str(name))
         model = load_checkpoint(Path(file), positions=positions)
     else:
-        with _DRAWING, torch.random.fork_rng():
+        with _RANDOM, torch.random.fork_rng():
             torch.manual_seed(SEED)
             model = create(str(name))
     model.requires_grad_(False)

@@ -1,7 +1,4 @@
-"""What comes out of the engine: arrays with their place and the recipe that made them.
-
-NumPy only; no torch here.
-"""
+"""Results of the engine: arrays with their place and the recipe that made them. NumPy only, without torch."""
 
 from __future__ import annotations
 
@@ -22,17 +19,17 @@ CENTRES = {
     "visible_mean": "relative to the mean of the visible pixels",
     ON_FILL: "relative to the harmonic fill of the visible pixels",
 }
-"""What a network works relative to (its `centre`), in words; `dataset` needs none."""
+"""What the output of a network is relative to (its `centre`), as text; `dataset` needs none."""
 
 
 @dataclass(frozen=True)
 class ReconstructionRecipe:
-    """Everything that made a picture, in plain values: enough to make it again and to caption it.
+    """Everything that determined a reconstruction, in plain values: enough to repeat and to caption it.
 
     `weights` is the SHA-256 of the weights file, None for an untrained network. `mask` is the spec as text,
-    `hidden` the very cells that it hid as text. `target` says what the prediction is compared with,
-    `bands_from` whether low and high came from two heads or a filter. `centre` is what the network works
-    relative to: "dataset", "visible_mean" or "visible_harmonic". `warnings` are whole sentences.
+    `hidden` the hidden cells as text. `target` describes what the prediction is compared with, `bands_from`
+    whether low and high come from two heads or a filter. `centre` is what the output is relative to:
+    "dataset", "visible_mean" or "visible_harmonic". `warnings` are whole sentences.
     """
 
     model: str
@@ -88,7 +85,7 @@ class ReconstructionRecipe:
 
     @property
     def ground(self) -> str:
-        """The metres of a pixel as fed, in words: 0.3 m, 4.23 km."""
+        """The GSD as fed as text: 0.3 m, 4.23 km."""
         return metres(self.gsd)
 
     def caption(self) -> str:
@@ -105,9 +102,7 @@ class ReconstructionRecipe:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A reconstruction with its ground truth.
-
-    s is the input's side in px, t the output's (2s with two heads).
+    """A reconstruction with its ground truth; the side of the input is s px, of the output t (s or 2s).
 
     `input` (3, s, s) what was fed, 0..1; `low` (3, s, s) and `combined` (3, t, t) pictures in 0..1, not
     clipped; `high` (3, t, t) signed residual in the same unit; `pasted` (3, t, t) the combined picture with
@@ -138,10 +133,7 @@ class Reconstruction:
 
     @property
     def added(self) -> Picture | None:
-        """What the network added to the fill: combined minus fill, signed, (3, t, t).
-
-        None where it worked on no fill.
-        """
+        """What the network added to the fill: combined minus fill, signed, (3, t, t); None without a fill."""
         return None if self.fill is None else self.combined - self.fill
 
     @property
@@ -163,12 +155,12 @@ class Reconstruction:
 
     @property
     def scored(self) -> Grid:
-        """Pixels at the input's size that scores are taken over: hidden and valid, (s, s)."""
+        """Pixels that are scored: hidden and valid, (s, s)."""
         return self.hidden & self.valid
 
     @property
     def at_input(self) -> Picture:
-        """The combined picture area-averaged to the input's size, (3, s, s): what scores judge."""
+        """The combined picture area-averaged to the input's size, (3, s, s), which is scored."""
         return shrink(self.combined, self.input.shape[-1])
 
 
@@ -187,10 +179,10 @@ def enlarge(grid: NDArray[Any], side: int) -> NDArray[Any]:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """What a network imagines under many masks: per pixel over the masks that hid it. t is the output's side.
+    """Reconstructions under many masks, per pixel over the masks that hid it. t is the side of the output.
 
     `mean` (3, t, t), the truth where no mask hid the pixel; `deviation` (t, t), mean over bands, 0 there;
-    `times` (rows, cols) how often each patch was hidden; `done` of `wanted` masks are in.
+    `times` (rows, cols) how often each patch was hidden; `done` of `wanted` masks are included.
     """
 
     mean: Picture
@@ -201,19 +193,16 @@ class Spread:
 
 
 @dataclass(frozen=True, eq=False)
-class SweepStep:
-    """One step of a sweep over how much is hidden: the reconstruction under that mask."""
+class RatioStep:
+    """One step of a ratio series: a mask ratio and the reconstruction under that mask."""
 
     ratio: float
-    made: Reconstruction
+    reconstruction: Reconstruction
 
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """A picture (3, t, t) as `low`, down to `blocks` blocks a side, and `high`, the signed rest.
-
-    Both add up to it.
-    """
+    """A picture (3, t, t) as the sum of `low`, of `blocks` blocks a side, and the signed `high`."""
 
     low: Picture
     high: Picture

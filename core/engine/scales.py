@@ -1,7 +1,4 @@
-"""A scale series: one place at several ground sample distances, with the same mask.
-
-No network is involved.
-"""
+"""The plan of a scale series: one place at several GSDs with the same mask. No network is involved."""
 
 from __future__ import annotations
 
@@ -32,11 +29,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class ScaleSpec:
-    """One place at up to 16 scales about `tile` (its own scale is the middle of comparison).
+    """One place at up to 16 scales, including that of `tile`.
 
-    `hold` of HOLDS, `masked` of MASKED.
-
-    Raises InputError for other words and counts outside 2..16.
+    `hold` is one of HOLDS, `masked` one of MASKED. Raises InputError for other values and counts outside
+    2..16.
     """
 
     tile: TileSpec
@@ -60,8 +56,7 @@ class ScaleSpec:
 
 @dataclass(frozen=True)
 class Scale:
-    """One step: `tile` and `mask` make its reconstruction, `gsd_m` metres per pixel as fed, `side_px` the
-    input's side; `own` where it is the view's."""
+    """One scale: `tile` and `mask` to reconstruct, GSD as fed, side of the input; `own`: that of the spec."""
 
     tile: TileSpec
     mask: MaskSpec
@@ -78,11 +73,11 @@ def ladder(
     patch_px: int,
     limits_m: tuple[float, float],
 ) -> tuple[Scale, ...]:
-    """The scales of a spec, finest first, evenly spaced in the logarithm and always with the spec's own.
+    """Return the scales of a spec, finest first, evenly spaced in the logarithm, including the spec's own.
 
-    `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. With `hold`
-    ground the input's side shrinks in whole patches, from twice the own grid (no finer than the source) down
-    to 4 patches. Raises what `read` raises.
+    `limits_m` are the finest and coarsest GSD at which `input_px` pixels lie on the picture. If `hold` is
+    "ground", the side of the input shrinks in whole patches, from twice the own grid (no finer than the
+    source) down to 4 patches. Raises the errors of `read`.
     """
     side = spec.tile.size_px or input_px
     here = read_ground(read, spec.tile, side)
@@ -100,27 +95,24 @@ def ladder(
         gsds = _gsds(own_m, min(here.native_gsd_m, own_m), max(limits_m[1], own_m), spec.count)
         steps = [(spec.tile if gsd == own_m else replace(spec.tile, gsd_m=gsd), side, gsd) for gsd in gsds]
     grid = side // patch_px
-    drawn = make_mask(spec.mask, grid, grid)
+    own_mask = make_mask(spec.mask, grid, grid)
     scales: list[Scale] = []
     for tile, px, gsd in steps:
         own = tile == spec.tile
         mask = (
             spec.mask
             if own or spec.masked == "patches"
-            else _carried(spec, drawn, here, read, tile, px, px // patch_px)
+            else _transferred(spec, own_mask, here, read, tile, px, px // patch_px)
         )
         scales.append(Scale(tile, mask, gsd, px, own))
     return tuple(scales)
 
 
 def _grids(own: int, finer: float, count: int) -> list[int]:
-    """Patches a side, most first: at most twice the own and no finer than the source.
-
-    Fewer than `count` only where no more exist.
-    """
+    """Return up to `count` grids, largest first: at most twice the own, no finer than the source."""
     least, most = min(LEAST_GRID, own), min(2 * own, MAX_GRID, max(own, int(own * finer + 1e-6)))
     grids = np.geomspace(least, most, min(count, most - least + 1)).round().astype(int)
-    for n in range(1, len(grids)):  # small grids round to the same whole number: take the next one
+    for n in range(1, len(grids)):  # small grids may round to the same number
         grids[n] = max(grids[n], grids[n - 1] + 1)
     return sorted(_with(own, grids.tolist()), reverse=True)
 
@@ -136,10 +128,10 @@ def _gsds(own_m: float, finest_m: float, coarsest_m: float, count: int) -> list[
 
 
 def _with(own: float, values: Iterable[float]) -> list:
-    """The values with the one nearest to `own` replaced by it."""
-    found = list(values)
-    found[int(np.argmin([abs(np.log(value / own)) for value in found]))] = own
-    return list(dict.fromkeys(found))
+    """Replace the value nearest to `own` by it."""
+    replaced = list(values)
+    replaced[int(np.argmin([abs(np.log(value / own)) for value in replaced]))] = own
+    return list(dict.fromkeys(replaced))
 
 
 def _on_same_ground(tile: TileSpec, own_m: float, own_px: int, side_px: int) -> TileSpec:
@@ -150,30 +142,30 @@ def _on_same_ground(tile: TileSpec, own_m: float, own_px: int, side_px: int) -> 
     return replace(tile, gsd_m=(tile.gsd_m or own_m) * own_px / side_px, size_px=side_px)
 
 
-def _carried(
+def _transferred(
     spec: ScaleSpec,
-    drawn: Mask,
+    own_mask: Mask,
     here: Tile,
     read: Callable[[TileSpec], Tile],
     tile: TileSpec,
     px: int,
     grid: int,
 ) -> MaskSpec:
-    """The spec's mask on the grid of another scale: the same ground."""
+    """Return the mask that hides the same ground on the grid of another scale."""
     box: Box = (0.0, 0.0, 1.0, 1.0)
     if spec.hold == "pixels":
         try:
             box = _box_within(here, read_ground(read, tile, px))
-        except GeoError:  # whoever reads this scale for its picture will be told the same
+        except GeoError:  # reading this scale for its picture raises the same error
             return spec.mask
-    hidden = ground_mask(drawn.hidden, box, grid)
+    hidden = ground_mask(own_mask.hidden, box, grid)
     return MaskSpec("cells", cells=tuple(np.flatnonzero(hidden).tolist()), painted_on=(grid, grid))
 
 
 def _box_within(here: Tile, there: Tile) -> Box:
-    """Where `there` lies (left, top, width, height) in units of the side of `here`.
+    """Return where `there` lies (left, top, width, height) in units of the side of `here`.
 
-    Concentric where neither knows its place.
+    They are taken as concentric if a position is unknown.
     """
     if here.transform is None or there.transform is None or here.crs != there.crs:
         zoom = there.gsd * there.width / (here.gsd * here.width)
@@ -186,9 +178,9 @@ def _box_within(here: Tile, there: Tile) -> Box:
 def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bool_]:
     """Hide the same ground on another grid: bool (g, g) to (grid, grid).
 
-    `box` (left, top, width, height) is the new grid's ground in units of the old one's; beyond that ground
-    the old mask repeats, mirrored. The same share is hidden on both grids, so that their errors compare: the
-    cells that hidden ground covers most, equal ones in a fixed, scattered order.
+    `box` (left, top, width, height) is the new grid in units of the old one; beyond the old grid its mask
+    repeats, mirrored. The same share is hidden on both, so that errors can be compared: the cells that hidden
+    ground covers most, equal ones in a fixed, scattered order.
     """
     old = hidden.shape[0]
     rows, cols = (
@@ -204,8 +196,7 @@ def ground_mask(hidden: NDArray[np.bool_], box: Box, grid: int) -> NDArray[np.bo
 
 
 def _overlaps(old: int, start: float, length: float, grid: int) -> NDArray[np.float64]:
-    """Share of each of `grid` cells along one axis that each of `old` cells and its mirror images cover,
-    (grid, old)."""
+    """Return the share (grid, old) of each new cell that each old cell and its mirror images cover."""
     edges = (start + length * np.arange(grid + 1) / grid) * old
     turns, rest = np.divmod(edges[:, None], 2 * old)  # each turn passes every cell there and back
     cells = np.arange(old)[None]

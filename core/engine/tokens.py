@@ -14,7 +14,7 @@ from ..models.base import Encoder
 from ..models.tinymim import TinyMIM
 from .device import device_of, precision, to_device, to_numpy
 from .inputs import InputError, normalised
-from .reconstruct import Pictures
+from .prediction import Pictures
 
 Vectors = NDArray[np.float32]
 Cell = tuple[int, int]
@@ -22,7 +22,7 @@ Cell = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class PatchSet:
-    """Pictures (n, 3, s, s) as fed, the res of each (n,), and the vectors of their patches (n, g, g, d)."""
+    """Images (n, 3, s, s) as fed, the res of each (n,), and the vectors of their patches (n, g, g, d)."""
 
     images: Pictures
     res: Vectors
@@ -30,10 +30,9 @@ class PatchSet:
 
 
 def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *, batch: int = 1) -> Vectors:
-    """The vector of every patch, nothing hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), `batch` pictures at
-    a time."""
+    """Return the vector of every patch, none hidden: (n, 3, s, s) in 0..1 to (n, g, g, d), in batches."""
     on = device_of(model)
-    found: list[Vectors] = []
+    parts: list[Vectors] = []
     res = np.asarray(res, np.float32)
     for start in range(0, len(images), batch):
         piece = slice(start, start + batch)
@@ -41,48 +40,42 @@ def patch_vectors(model: Encoder, images: Pictures, res: NDArray[np.float32], *,
             tokens = _tokens(
                 model, to_device(normalised(images[piece], model.card), on), to_device(res[piece], on)
             )
-        found.append(to_numpy(tokens[:, 1:]))
+        parts.append(to_numpy(tokens[:, 1:]))
     grid = images.shape[-1] // model.patch_size
-    return np.concatenate(found).reshape(len(images), grid, grid, -1)
+    return np.concatenate(parts).reshape(len(images), grid, grid, -1)
 
 
 def _tokens(model: Encoder, images: Tensor, res: Tensor) -> Tensor:
-    """Final tokens; of a distilled student, those before its untrained last layers."""
+    """Return the final tokens; of a distilled student, those before its untrained last layers."""
     if isinstance(model, TinyMIM) and model.distilled:
         return model.embed_tokens(images, res)
     return model.encode(images, res)
 
 
 def similarity(vectors: Vectors, cell: Cell, of: int = 0) -> Vectors:
-    """Cosine of every patch of every picture with patch `cell` (row, column) of picture `of`: (n, g, g, d)
-    to (n, g, g)."""
+    """Return the cosine (n, g, g) of every patch with patch `cell` (row, column) of image `of`."""
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
     return unit @ unit[of, cell[0], cell[1]]
 
 
 def feature_rgb(vectors: Vectors) -> Vectors:
-    """The first three principal components of all patches together as red, green and blue in 0..1: (n, g,
-    g, d) to (n, g, g, 3)."""
+    """Return the first three principal components of all patches as colours (n, g, g, 3) in 0..1."""
     flat = vectors.reshape(-1, vectors.shape[-1])
     flat = flat - flat.mean(axis=0)
     _, _, axes = np.linalg.svd(flat, full_matrices=False)
     parts = flat @ axes[:3].T
-    parts *= np.where(
-        (parts**3).sum(axis=0) < 0, -1, 1
-    )  # an axis has no sign of its own: the longer tail is bright
+    # The sign of an axis is arbitrary: the longer tail is made bright.
+    parts *= np.where((parts**3).sum(axis=0) < 0, -1, 1)
     low, high = np.percentile(parts, (1, 99), axis=0)
-    return (
-        np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1)
-        .reshape(*vectors.shape[:-1], 3)
-        .astype(np.float32)
-    )
+    rgb = np.clip((parts - low) / np.maximum(high - low, 1e-9), 0, 1)
+    return rgb.reshape(*vectors.shape[:-1], 3).astype(np.float32)
 
 
 def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vectors:
-    """Attention weights of block number `block` (0 is the first), nothing hidden: (3, s, s) to (heads, 1 +
-    g*g, 1 + g*g), rows sum to 1, CLS first.
+    """Return the attention weights of a block (0 is the first), none hidden, for an image (3, s, s).
 
-    Raises InputError for a block that does not exist.
+    The shape is (heads, 1 + g*g, 1 + g*g), CLS first; rows sum to 1. Raises InputError for a block that does
+    not exist.
     """
     backbone = model.backbone
     if not 0 <= block < len(backbone.blocks):
@@ -106,10 +99,10 @@ def attention(model: Encoder, image: Pictures, res: float, block: int) -> Vector
 
 @dataclass(frozen=True, eq=False)
 class Transplant:
-    """One patch cut out of a picture and pasted, at the same place, into others.
+    """One patch of an image pasted into others at the same place.
 
-    `pictures` (n, 3, s, s) with it pasted in; `pasted` (n,) cosine between its vector at home and in each new
-    scene; `before` (n,) cosine between its vector at home and that of what the scene had there.
+    `pictures` (n, 3, s, s) have it pasted in. Cosines (n,) with its vector in the first image: `pasted` of
+    its vector in each other image, `before` of the patch that it replaced.
     """
 
     pictures: Pictures
@@ -118,12 +111,11 @@ class Transplant:
 
 
 def transplant(model: Encoder, seen: PatchSet, cell: Cell) -> Transplant:
-    """Paste patch `cell` of the first picture into all others, and measure how its vector changes with its
-    surroundings alone."""
+    """Paste patch `cell` of the first image into all others to measure the effect of its surroundings."""
     side = model.patch_size
     where = np.s_[:, :, cell[0] * side : (cell[0] + 1) * side, cell[1] * side : (cell[1] + 1) * side]
     changed = seen.images[1:].copy()
     changed[where] = seen.images[:1][where]
     vectors = np.concatenate([seen.vectors, patch_vectors(model, changed, seen.res[1:])])
-    alike = similarity(vectors, cell)[:, cell[0], cell[1]]
-    return Transplant(changed, alike[len(seen.images) :], alike[1 : len(seen.images)])
+    cosine = similarity(vectors, cell)[:, cell[0], cell[1]]
+    return Transplant(changed, cosine[len(seen.images) :], cosine[1 : len(seen.images)])

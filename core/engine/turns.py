@@ -1,5 +1,4 @@
-"""A fair queue for the device: one model call at a time, newer requests replace older ones, equal ones
-share a call."""
+"""A fair queue for the device: newer requests replace older ones, equal ones share a call."""
 
 from __future__ import annotations
 
@@ -13,15 +12,14 @@ from typing import Any, TypeVar
 
 from ..errors import ExplorerError
 
-Asked = TypeVar("Asked")
+Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 MOST_TOGETHER = 16
-"""Requests answered in one call: more would make the first of them wait for the last."""
-TELL_EVERY_S = 1.0
-"""How often a waiting request hears its place: with 25 people, a message for every change took a quarter of
-the processor."""
+"""Most requests in one call, so that the first does not wait long for the last."""
+REPORT_EVERY_S = 1.0
+"""Interval between reports of a place; for 25 people, reporting every change used a quarter of the CPU."""
 PATIENCE_S = 5.0
-"""How long a request that lets others go first does so."""
+"""How long a patient request lets others go first."""
 
 
 class Superseded(ExplorerError):
@@ -34,18 +32,17 @@ class _Ticket:
     replaced: bool = False
     patient_until: float = 0.0
     kind: Hashable = None
-    asked: Any = None
+    request: Any = None
     answers: list[Any] = field(default_factory=list)
-    problem: BaseException | None = None
+    error: BaseException | None = None
 
     @property
     def answered(self) -> bool:
-        return bool(self.answers) or self.problem is not None
+        return bool(self.answers) or self.error is not None
 
 
 class Turns:
-    """A fair queue before one device: first come, first served, but a newer request with the same token
-    takes the place of an older one."""
+    """A queue for one device: first come, first served; a newer request replaces an older of its token."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -53,7 +50,7 @@ class Turns:
         self._running: _Ticket | None = None
 
     def waiting(self) -> int:
-        """How many calls wait or run now."""
+        """Return how many requests wait or run now."""
         with self._changed:
             return len(self._waiting) + (self._running is not None)
 
@@ -65,13 +62,12 @@ class Turns:
         *,
         patient: bool = False,
     ) -> Generator[None]:
-        """Wait for the device, hold it for the body of the `with`, pass it on.
+        """Context that waits for the device and holds it.
 
-        `token` names who asks (a browser session; None: nobody in particular): a later call with the same
-        token makes earlier ones that still wait raise Superseded, and inherits their place. `on_place` is
-        called, in the calling thread, with the number of requests ahead if that has changed in the last
-        TELL_EVERY_S seconds, and with 0 when the turn has come; what it raises gives the turn up. A `patient`
-        request lets all others go first for PATIENCE_S.
+        `token` identifies a browser session (or None): a later request of the same token makes earlier
+        waiting ones raise Superseded, and takes their place. `on_place` is called in this thread with the
+        number of requests ahead, at most every REPORT_EVERY_S seconds if it has changed, and with 0 at the
+        start; if it raises, the request is withdrawn. A `patient` request lets others go first for PATIENCE_S.
         """
         ticket = self._queue(_Ticket(token, patient_until=time.monotonic() + PATIENCE_S if patient else 0.0))
         try:
@@ -83,44 +79,43 @@ class Turns:
     def share(
         self,
         kind: Hashable,
-        asked: Asked,
-        work: Callable[[Sequence[Asked]], Sequence[Answer]],
+        request: Request,
+        work: Callable[[Sequence[Request]], Sequence[Answer]],
         token: Hashable = None,
         on_place: Callable[[int], None] | None = None,
     ) -> Answer:
-        """Wait for the device and give what `work` makes of `asked`.
+        """Wait for the device and return the answer of `work` to a request.
 
-        Whatever else waits under the same `kind` goes into the same call.
-
-        `work` receives up to MOST_TOGETHER requests and answers each of them in order; its error reaches
-        everybody whose request was in the call. `token` and `on_place` are as in `turn`.
+        Other requests of the same `kind` that wait share the call: `work` receives up to MOST_TOGETHER
+        requests and answers each in order; its error is raised for all of them. `token` and `on_place` are as
+        in `turn`.
         """
-        ticket = self._queue(_Ticket(token, kind=kind, asked=asked))
+        ticket = self._queue(_Ticket(token, kind=kind, request=request))
         try:
             self._await(ticket, on_place)
             if not ticket.answered:
                 self._answer([ticket, *self._alike(ticket)], work)
         finally:
             self._leave(ticket)
-        if ticket.problem is not None:
-            raise ticket.problem
+        if ticket.error is not None:
+            raise ticket.error
         return ticket.answers[0]
 
     def _alike(self, ticket: _Ticket) -> list[_Ticket]:
-        """Take out of the queue what can be computed together with a ticket."""
+        """Remove the requests from the queue that can share the call of a ticket."""
         with self._changed:
-            found = [
+            alike = [
                 other for other in self._waiting if other.kind is not None and other.kind == ticket.kind
             ][: MOST_TOGETHER - 1]
-            self._waiting = [other for other in self._waiting if other not in found]
-            return found
+            self._waiting = [other for other in self._waiting if other not in alike]
+            return alike
 
     def _answer(self, tickets: list[_Ticket], work: Callable[[Sequence[Any]], Sequence[Any]]) -> None:
         try:
-            answers = work([ticket.asked for ticket in tickets])
-        except BaseException as problem:
+            answers = work([ticket.request for ticket in tickets])
+        except BaseException as error:
             for ticket in tickets:
-                ticket.problem = problem
+                ticket.error = error
         else:
             for ticket, answer in zip(tickets, answers, strict=True):
                 ticket.answers.append(answer)
@@ -152,37 +147,37 @@ class Turns:
         return ticket
 
     def _ahead(self, ticket: _Ticket) -> int:
-        """How many waiting requests go first."""
+        """Return how many waiting requests go first."""
         now = time.monotonic()
         order = sorted(self._waiting, key=lambda other: other.patient_until > now)
         return order.index(ticket)
 
     def _await(self, ticket: _Ticket, on_place: Callable[[int], None] | None) -> None:
-        told, next_time = 0, time.monotonic() + TELL_EVERY_S
+        reported, next_report = 0, time.monotonic() + REPORT_EVERY_S
         while True:
             with self._changed:
                 if ticket.replaced:
                     raise Superseded("A newer setting has replaced this one; its result is being computed.")
                 if ticket.answered:
                     return
-                if ticket not in self._waiting:  # another thread computes it in its own call
+                if ticket not in self._waiting:  # it shares the call of another thread
                     self._changed.wait()
                     continue
                 ahead = self._ahead(ticket) + (self._running is not None)
                 if ahead == 0:
                     self._waiting.remove(ticket)
                     self._running = ticket
-                elif on_place is None or ahead == told or time.monotonic() < next_time:
-                    self._changed.wait(TELL_EVERY_S)
+                elif on_place is None or ahead == reported or time.monotonic() < next_report:
+                    self._changed.wait(REPORT_EVERY_S)
                     continue
             if on_place is not None:
-                told, next_time = ahead, time.monotonic() + TELL_EVERY_S
-                on_place(ahead)  # outside the lock: it may draw on a page, and end the call there
+                reported, next_report = ahead, time.monotonic() + REPORT_EVERY_S
+                on_place(ahead)  # outside the lock: it may update a page, and raise
             if ahead == 0:
                 return
 
 
 @lru_cache(maxsize=8)
 def turns(device_kind: str) -> Turns:  # noqa: ARG001 (the cache's key)
-    """The process's one queue before a device."""
+    """Return the queue of this process for a device."""
     return Turns()

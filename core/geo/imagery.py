@@ -1,21 +1,16 @@
-"""Training imagery: openly licensed packs, folders of your own, and the images decoded from them."""
+"""Training imagery: images of known GSD from packs or from folders of your own."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import threading
-import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomic
 from .tile import GeoError
 
 Picture = NDArray[np.uint8]
@@ -80,7 +75,7 @@ class FolderPictures(Sequence[Picture]):
     def __getitem__(self, index: int) -> Picture:  # type: ignore[override]  # slices are not used
         name = self.names[index]
         try:
-            picture = _decode(name.lower(), (self.folder / name).read_bytes(), {})
+            picture = decode_image(name.lower(), (self.folder / name).read_bytes(), {})
         except OSError:
             picture = None
         if picture is None:
@@ -91,94 +86,11 @@ class FolderPictures(Sequence[Picture]):
 
 
 @dataclass(frozen=True)
-class ImagerySource:
-    """One source of training imagery: the packs that hold it in the data folder, and how it is sampled."""
-
-    name: str
-    packs: tuple[str, ...]
-    licence: str
-    share: float
-    coarser: float
-    members: Callable[[dict[str, str]], bool]
-    plate_carree: bool = False
-
-
-def _training_row(row: dict[str, str]) -> bool:
-    return row.get("split") == "train"
-
-
-SOURCES = (
-    ImagerySource(
-        "eurosat",
-        ("eurosat_rgb.zip", "eurosat_rgb_rest.zip"),
-        "MIT; contains Copernicus Sentinel data",
-        0.40,
-        4.0,
-        _training_row,
-    ),
-    ImagerySource("ucmerced", ("ucmerced.zip",), "USGS, public domain", 0.22, 4.0, _training_row),
-    ImagerySource("neon", ("neon_0p1m.zip",), "NEON open data; repository MIT", 0.06, 4.0, _training_row),
-    ImagerySource(
-        "overhead_mix",
-        ("overhead_mix.zip",),
-        "per row of its index: public domain, CC BY 4.0, Copernicus, Etalab 2.0, NEON; 104 rows CC BY-SA 4.0",
-        0.20,
-        4.0,
-        _training_row,
-    ),
-    ImagerySource(
-        "scenes",
-        ("scenes.zip",),
-        "public domain, CC BY-SA 4.0 (SpaceNet), BSD-3-Clause: per row of its index",
-        0.07,
-        4.0,
-        lambda row: _training_row(row) and row.get("role") == "image" and row["file"].endswith(".tif"),
-    ),
-    ImagerySource(
-        "bluemarble",
-        ("scenes.zip",),
-        "NASA, public domain",
-        0.05,
-        6.0,
-        lambda row: (
-            _training_row(row) and row["file"].startswith("bluemarble") and row.get("role") == "image"
-        ),
-        plate_carree=True,
-    ),
-)
-"""Openly licensed training imagery, with the share of crops that each source gets."""
-
-
-@dataclass(frozen=True)
 class FoundImagery:
     """Training imagery found in a data folder, and the names of the sources that are missing."""
 
     imagery: tuple[Imagery, ...]
     lacking: tuple[str, ...]
-
-
-def find_imagery(folder: Path, names: tuple[str, ...] = (), cache: Path | None = None) -> FoundImagery:
-    """Decode the training images of the packs in `folder`, of all sources or those named.
-
-    Test splits are never read.
-
-    With `cache`, decoded images are stored there as one .npz per pack, keyed by the size and time of the
-    pack. Raises GeoError if nothing is found.
-    """
-    unknown = set(names) - {source.name for source in SOURCES}
-    if unknown:
-        known = ", ".join(source.name for source in SOURCES)
-        raise GeoError(f"There is no training imagery {', '.join(sorted(unknown))}: choose from {known}.")
-    chosen = [source for source in SOURCES if not names or source.name in names]
-    present = [source for source in chosen if any((folder / pack).is_file() for pack in source.packs)]
-    if not present:
-        packs = ", ".join(sorted({pack for source in chosen for pack in source.packs}))
-        raise GeoError(
-            f"No training imagery was found under {folder}: "
-            f"put {packs} there or name another folder with --data."
-        )
-    lacking = tuple(source.name for source in chosen if source not in present)
-    return FoundImagery(tuple(_decode_source(source, folder, cache) for source in present), lacking)
 
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -222,88 +134,7 @@ def _short_side(path: Path) -> int | None:
         return None
 
 
-def _decode_source(source: ImagerySource, folder: Path, cache: Path | None) -> Imagery:
-    pictures: list[Picture] = []
-    gsds: list[float] = []
-    skipped: list[str] = []
-    content = hashlib.sha256()
-    for pack in source.packs:
-        if not (folder / pack).is_file():
-            continue
-        decoded = _decode_pack(source, folder / pack, cache)
-        pictures += decoded.pictures
-        gsds += decoded.gsd_m
-        skipped += decoded.skipped
-        content.update(decoded.index.encode())
-    if not pictures:
-        raise GeoError(
-            f"No training image of {' and '.join(source.packs)} could be read: fetch the packs again."
-        )
-    return Imagery(
-        source.name,
-        source.licence,
-        tuple(pictures),
-        tuple(gsds),
-        source.share,
-        source.coarser,
-        tuple(skipped),
-        source.plate_carree,
-        digest=content.hexdigest(),
-    )
-
-
-@dataclass(frozen=True)
-class _DecodedPack:
-    """Training images of one pack; `index` is the SHA-256 of the index rows that select them."""
-
-    pictures: list[Picture]
-    gsd_m: list[float]
-    skipped: list[str]
-    index: str
-
-
-def _decode_pack(source: ImagerySource, pack: Path, cache: Path | None) -> _DecodedPack:
-    state = pack.stat()
-    stamp = hashlib.sha256(
-        f"{source.name} {pack.name} {state.st_size} {state.st_mtime_ns}".encode()
-    ).hexdigest()[:16]
-    kept = cache / f"{source.name}-{stamp}.npz" if cache else None
-    if kept and kept.is_file():
-        with np.load(kept) as store:
-            pictures = [store[f"picture{i}"] for i in range(len(store["gsd_m"]))]
-            return _DecodedPack(
-                pictures, store["gsd_m"].tolist(), store["skipped"].tolist(), str(store["index"])
-            )
-    decoded = _read_members(source, pack)
-    if kept:
-        held = io.BytesIO()
-        arrays = {f"picture{i}": picture for i, picture in enumerate(decoded.pictures)}
-        lists = {"gsd_m": np.array(decoded.gsd_m), "skipped": np.array(decoded.skipped, dtype=str)}
-        np.savez(held, index=np.array(decoded.index), allow_pickle=False, **lists, **arrays)
-        with suppress(OSError):  # a cache folder that cannot be written costs time, not the run
-            write_atomic(kept, held.getvalue())
-    return decoded
-
-
-def _read_members(source: ImagerySource, pack: Path) -> _DecodedPack:
-    pictures: list[Picture] = []
-    gsds: list[float] = []
-    skipped: list[str] = []
-    chosen = hashlib.sha256()
-    with zipfile.ZipFile(pack) as archive:
-        rows = csv.DictReader(io.TextIOWrapper(archive.open("index.csv"), "utf-8"))
-        for row in filter(source.members, rows):
-            chosen.update(f"{row['file']} {row['gsd_m']} {archive.getinfo(row['file']).CRC}\n".encode())
-            picture = _decode(row["file"], archive.read(row["file"]), row)
-            if picture is None:
-                skipped.append(row["file"])
-            else:
-                pictures.append(picture)
-                gsds.append(float(row["gsd_m"]))
-    return _DecodedPack(pictures, gsds, skipped, chosen.hexdigest())
-
-
-def _decode(name: str, content: bytes, row: dict[str, str]) -> Picture | None:
+def decode_image(name: str, content: bytes, row: dict[str, str]) -> Picture | None:
     """Decode to uint8 (h, w, 3), stretched as the index states; None if the bytes are not an image."""
     import cv2
 

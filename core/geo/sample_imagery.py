@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .catalogue import DATA_VARIABLE, SHARED_DATA
-from .imagery import SOURCES, FoundImagery, Imagery, Picture
+from .imagery import FoundImagery, Imagery, Picture
+from .imagery_packs import SOURCES
 from .sources.base import Entry, Source
 from .sources.globe import GLOBE_KEY
 from .sources.samples import GlobeSource, bundled_sources

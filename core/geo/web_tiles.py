@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .picture import ArrayPicture, Picture
 from .sources.base import Source
-from .sources.raster import GeoTiff
+from .sources.raster import GeoTiff, palette_of
 from .stretch import eye_limits
 from .tile import GeoError, Tile, TileSpec
 
@@ -124,11 +124,6 @@ def _reader(raster: GeoTiff) -> Generator[Any]:
     opened: Any = Reader  # its generated constructor is unknown to type checkers
     with raster.dataset() as dataset, opened(None, dataset=dataset) as reader:
         yield reader
-
-
-def palette_of(dataset: Any) -> RGBA | None:
-    """Return the colour table (256, 4) of a raster; None if it has none."""
-    return GeoTiff._palette(dataset)
 
 
 def _index(dataset: Any, band: int) -> int:

@@ -10,7 +10,8 @@ import numpy as np
 from ..evaluation.data.datasets import DataSpec, LabelledSet, open_set
 from ..evaluation.data.storage import decode, fingerprint
 from ..evaluation.errors import LabelledSetError
-from ..geo.imagery import Imagery, find_imagery
+from ..geo.imagery import Imagery
+from ..geo.imagery_packs import find_imagery
 from .experiments import Experiment
 
 SUBSET_SEED = 2_000

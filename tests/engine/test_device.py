@@ -1,19 +1,20 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from core.engine.batch_sizes import OutOfMemoryError, fitting_batches
 
+from core.engine import batch_sizes
 from core.engine import device as unit
-from core.engine.device import DeviceError, OutOfMemoryError, compile_network, fitting_batches
+from core.engine.device import DeviceError
 
 
 @pytest.fixture(autouse=True)
 def forget():
     unit.device.cache_clear()
-    unit._fitting.clear()
+    batch_sizes._largest.clear()
     yield
     unit.device.cache_clear()
-    unit._fitting.clear()
+    batch_sizes._largest.clear()
 
 
 @pytest.mark.parametrize(
@@ -113,22 +114,6 @@ def test_one_picture_that_does_not_fit_is_a_sentence():
 def test_other_failures_are_not_swallowed():
     with pytest.raises(RuntimeError, match="shape"):
         list(fitting_batches(Room(0, RuntimeError("shape mismatch")), 4, start=4, key="m"))
-
-
-def test_compiling_reports_its_warm_up_and_a_failure_leaves_the_network(monkeypatch):
-    network = nn.Linear(2, 2)
-    assert compile_network(network, lambda: None, wanted=False).sentence == ""
-    ran = []
-    monkeypatch.setattr(nn.Linear, "compile", lambda self: None)
-    report = compile_network(network, lambda: ran.append(1), wanted=True)
-    assert report.compiled and ran == [1] and "first call took" in report.sentence
-
-    def no_compiler():
-        raise RuntimeError("no C++ compiler")
-
-    failed = compile_network(network, no_compiler, wanted=True)
-    assert not failed.compiled and "uncompiled" in failed.sentence
-    assert network(torch.ones(1, 2)).shape == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import pytest
 
 from core.engine.in_turn import reconstruct_in_turn
 from core.engine.inputs import InputError, feed, read_ground
-from core.engine.reconstruct import ReconstructionRequest, reconstruct, reconstruct_batch, reconstruct_each
+from core.engine.prediction import reconstruct_batch, reconstruct_each
+from core.engine.reconstruct import ReconstructionRequest, reconstruct
 from core.engine.results import shrink
 from core.engine.turns import Turns
 from core.geo.tile import TileRef, TileSpec

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from core.engine.batch_sizes import FastestSize
 
-from core.engine.device import Pace
 from core.engine.inputs import InputError, read_ground
 from core.engine.reconstruct import ReconstructionRequest, reconstruct, reconstruct_many
 from core.engine.scales import ScaleSpec, ground_mask, ladder
@@ -105,15 +105,15 @@ def test_many_at_once_are_what_each_is_alone(scale_mae):
         assert replace(found[n].recipe, mask="") == replace(alone.recipe, mask="")
 
 
-def test_a_pace_tries_sizes_and_keeps_the_fastest():
-    pace = Pace("test pace", 64)
-    taken = []
+def test_the_fastest_batch_size_is_used_once_all_are_tried():
+    fastest = FastestSize("test", 64)
+    sizes = []
     for _ in range(8):
-        size = pace.size(64)
-        taken.append(size)
-        pace.note(size, {1: 1.0, 4: 1.0, 16: 8.0, 64: 64.0}[size])
-    assert taken[:5] == [1, 1, 4, 16, 64] and set(taken[5:]) == {4}
-    assert Pace("test pace", 64).size(2) in {1, 4}
+        size = fastest.size(64)
+        sizes.append(size)
+        fastest.record(size, {1: 1.0, 4: 1.0, 16: 8.0, 64: 64.0}[size])
+    assert sizes[:5] == [1, 1, 4, 16, 64] and set(sizes[5:]) == {4}
+    assert FastestSize("test", 64).size(2) in {1, 4}
 
 
 def test_the_planning_of_scales_needs_no_network():

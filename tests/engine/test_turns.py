@@ -113,7 +113,7 @@ def test_a_patient_request_lets_others_go_first_but_not_for_ever(monkeypatch):
 
 
 def test_a_waiting_request_hears_of_its_place_at_most_once_a_second(monkeypatch):
-    monkeypatch.setattr("core.engine.turns.TELL_EVERY_S", 0.2)
+    monkeypatch.setattr("core.engine.turns.REPORT_EVERY_S", 0.2)
     turns, places = Turns(), []
     holding, go = threading.Event(), threading.Event()
 

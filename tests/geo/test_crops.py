@@ -9,7 +9,8 @@ import pytest
 
 from core.engine.training.runs import PRESETS, read_spec
 from core.geo.crops import draw_crops
-from core.geo.imagery import Imagery, find_imagery
+from core.geo.imagery import Imagery
+from core.geo.imagery_packs import find_imagery
 from core.geo.tile import GeoError
 
 

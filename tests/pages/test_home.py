@@ -3,7 +3,7 @@ def titles(app) -> list[str]:
 
 
 def test_home_shows_a_picture_computed_now_and_doors_to_the_labs_that_exist(open_page, monkeypatch):
-    from core.engine import reconstruct as engine
+    from core.engine import prediction as engine
 
     ran = []
     real = engine._run

@@ -22,7 +22,7 @@ def captions(app) -> str:
 @pytest.fixture
 def pictures(monkeypatch):
     """Every reconstruction that ran: model, hidden cells, res."""
-    from core.engine import reconstruct as engine
+    from core.engine import prediction as engine
 
     ran = []
     real = engine._run

@@ -56,11 +56,11 @@ def test_all_sixteen_scales_stay_within_the_picture():
 
 
 def test_a_changed_control_computes_only_what_it_affects(monkeypatch):
-    from core.engine import reconstruct
+    from core.engine import prediction
 
     seen = []
-    real = reconstruct._run
-    monkeypatch.setattr(reconstruct, "_run", lambda *args: (seen.append(len(args[3])), real(*args))[1])
+    real = prediction._run
+    monkeypatch.setattr(prediction, "_run", lambda *args: (seen.append(len(args[3])), real(*args))[1])
     test = lab(model="scale_mae_tiny", mask="random-75-s77", sel="scales;count:3")
     assert sum(seen) == 3
     test.toggle(key="w:band").set_value(True).run()

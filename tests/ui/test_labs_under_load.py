@@ -264,8 +264,8 @@ def test_models_stay_within_the_memory_limit(monkeypatch):
 
 
 def test_batches_shrink_when_the_device_runs_out_of_memory(monkeypatch):
-    from core.engine import device
-    from core.engine import reconstruct as engine
+    from core.engine import batch_sizes
+    from core.engine import prediction as engine
 
     original, sizes, sentences = engine._run, [], []
 
@@ -276,8 +276,8 @@ def test_batches_shrink_when_the_device_runs_out_of_memory(monkeypatch):
         return original(model, on, images, hidden, res)
 
     monkeypatch.setattr(engine, "_run", small)
-    monkeypatch.setattr(device, "_fitting", {})
-    monkeypatch.setattr(device, "_paces", {})
+    monkeypatch.setattr(batch_sizes, "_largest", {})
+    monkeypatch.setattr(batch_sizes, "_seconds_per_image", {})
     monkeypatch.setitem(engine.BATCH, "cpu", 16)
     view = replace(VIEWS[0], mask=MaskSpec("random", seed=777))
     spread = list(cached.spreads(view, 16, "ann", sentences.append))[-1]
@@ -287,7 +287,7 @@ def test_batches_shrink_when_the_device_runs_out_of_memory(monkeypatch):
 
 
 def test_fast_moves_run_only_the_first_and_last_and_report_the_queue(small_cache, monkeypatch):
-    from core.engine import reconstruct as engine
+    from core.engine import prediction as engine
     from core.engine.turns import Superseded, turns
 
     plain, ran, dropped, made, places = engine._run, [], [], {}, []

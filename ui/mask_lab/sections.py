@@ -151,7 +151,7 @@ def ratio_sweep(view: PageView, result: Reconstruction) -> None:
     state.keep("swept", sweep_of(view))
     with st.spinner("Ten reconstructions", show_time=True):
         steps = cached.sweep(view, state.session_id())
-    verdicts = [judge(step.made) for step in steps]
+    verdicts = [judge(step.reconstruction) for step in steps]
     lines = {
         "model": [v.model.psnr for v in verdicts],
         **{name: [v.fills[name].psnr for v in verdicts] for name in verdicts[0].fills},
@@ -166,10 +166,10 @@ def ratio_sweep(view: PageView, result: Reconstruction) -> None:
         format_func=lambda n: f"{steps[n].ratio:.0%}",
         key="sweep step",
     )
-    shown = {panel.name: panel for panel in panels(steps[chosen].made)}
+    shown = {panel.name: panel for panel in panels(steps[chosen].reconstruction)}
     st.html(sheet([shown[name] for name in ("masked", "combined", "original")]))
     with st.expander("As an animation", icon=":material/animation:"):
-        film = animation([step.made for step in steps])
+        film = animation([step.reconstruction for step in steps])
         st.image(film, width=460, alt="The reconstruction at increasing masking ratios")
         st.download_button("Animation (WebP)", film, "unmasking.webp", "image/webp", on_click="ignore")
 

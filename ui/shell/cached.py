@@ -22,7 +22,7 @@ from ui.shell.result_cache import ResultCache
 
 if TYPE_CHECKING:
     from core.engine.reconstruct import Prepared
-    from core.engine.results import Reconstruction, Spread, SweepStep
+    from core.engine.results import RatioStep, Reconstruction, Spread
     from core.engine.tokens import PatchSet
     from core.engine.turns import Turns
     from core.judge import Verdict
@@ -322,7 +322,7 @@ def spreads(
     _studies().put(key, spread)
 
 
-def sweep(view: PageView, asker: str) -> tuple[SweepStep, ...]:
+def sweep(view: PageView, asker: str) -> tuple[RatioStep, ...]:
     """Reconstructions of a view at increasing mask ratios."""
     key = (view.model, view.tile, view.policy, replace(view.mask, ratio=0.5))
     if (found := _studies().get(key)) is not None:

@@ -124,7 +124,8 @@ def _imagery(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> FoundIm
     """
     from ...engine.training.runs import TrainingRun
     from ...geo.catalogue import SHARED_DATA
-    from ...geo.imagery import FoundImagery, find_imagery, folder_imagery
+    from ...geo.imagery import FoundImagery, folder_imagery
+    from ...geo.imagery_packs import find_imagery
     from ...geo.sample_imagery import GLOBE, SAMPLES, packs_folder, sample_imagery
     from ...geo.tile import require_gsd
 

@@ -12,7 +12,7 @@ from ...masking import Mask
 from ...models.base import Reconstructor
 from ...models.frequency import area, bilinear, high_target
 from ..device import device_of, to_numpy
-from ..reconstruct import BATCH, Pictures, reconstruct_each
+from ..prediction import BATCH, Pictures, reconstruct_each
 from ..results import enlarge
 
 

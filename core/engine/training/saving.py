@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..device import ran_out
+from ..batch_sizes import is_out_of_memory
 from .runs import RunError, TrainingRun
 
 _HEAD = b"earth-mae-state sha256 "
@@ -69,7 +69,7 @@ def in_sentences(folder: Path) -> Generator[None]:
             "or choose another folder with --run."
         ) from problem
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
-        if not ran_out(problem):
+        if not is_out_of_memory(problem):
             raise
         raise RunError(
             "The run does not fit into memory: lower batch, sides_px or the model's sizes."

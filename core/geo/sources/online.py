@@ -17,13 +17,13 @@ from .base import Entry, Source, SourceInfo, missing_key
 from .listed import Listed, plain
 from .raster import GeoTiff
 from .remote import RemoteFile, name_of
+from .sniffing import TIFF_MAGIC
 
 if TYPE_CHECKING:
     from ...net.client import Web
 
 NAME = "online"
 STAC = "stac:"
-TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class OnlineSource(Source):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import ground
 from ..picture import Header, Picture, Raw
 from ..tile import RGB, Affine6, GeoError
+from .held_raster import HeldRaster
 from .remote import RemoteFile, require_cloud_optimised
 from .taken import when_taken
 from .untrusted import header_from, header_plain, read_plain, run_on, spooled, written_plain
@@ -53,50 +54,6 @@ class Written:
 
     blocks: NDArray[np.bool_]
     block_px: tuple[int, int]
-
-
-class HeldRaster:
-    """Open datasets of one file by overview level, shared by several reads and never closed during one."""
-
-    def __init__(self) -> None:
-        self.given_up = False
-        self._opened: dict[int | None, ExitStack] = {}
-        self._datasets: dict[int | None, Any] = {}
-        self._reading = threading.Lock()
-
-    @contextmanager
-    def in_use(self) -> Generator[None]:
-        """Mark that a read is in progress."""
-        try:
-            with self._reading:
-                yield
-        finally:
-            if self.given_up:
-                self.close()
-
-    def dataset(self, level: int | None, opened: Callable[[ExitStack], Any]) -> Any:
-        """Return the dataset of a level, opening it if necessary."""
-        if level not in self._datasets:
-            with ExitStack() as stack:
-                self._datasets[level] = opened(stack)
-                self._opened[level] = stack.pop_all()
-        return self._datasets[level]
-
-    def forget(self, level: int | None) -> None:
-        """Close the dataset of a level."""
-        self._datasets.pop(level, None)
-        if (stack := self._opened.pop(level, None)) is not None:
-            stack.close()
-
-    def close(self) -> None:
-        """Close everything; if a read is in progress, it does so when it ends."""
-        self.given_up = True
-        if self._reading.acquire(blocking=False):
-            try:
-                for level in list(self._opened):
-                    self.forget(level)
-            finally:
-                self._reading.release()
 
 
 class GeoTiff(Picture):
@@ -288,7 +245,7 @@ class GeoTiff(Picture):
     def _names(self, dataset: Any) -> tuple[tuple[str, ...], RGB]:
         """Name the bands (without alpha; a palette becomes three) and choose those to show."""
         kinds = [kind.name for kind in dataset.colorinterp]
-        if self._palette(dataset) is not None:
+        if palette_of(dataset) is not None:
             return ("red", "green", "blue"), (0, 1, 2)
         kept = [i for i, kind in enumerate(kinds) if kind != "alpha"] or [0]
         names = tuple(
@@ -298,16 +255,6 @@ class GeoTiff(Picture):
             for i in kept
         )
         return names, choose_rgb(names)
-
-    @staticmethod
-    def _palette(dataset: Any) -> NDArray[np.uint8] | None:
-        """Return the colour table (256, 4) as RGBA of a one-band 8-bit raster; None if it has none."""
-        if dataset.count > 2 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0].name != "palette":
-            return None
-        table = np.zeros((256, 4), np.uint8)
-        for index, colour in dataset.colormap(1).items():
-            table[index] = colour
-        return table
 
     def read(self, level: int, box: tuple[int, int, int, int], bands: Sequence[int] | None = None) -> Raw:
         """Read a window of a level with its validity: nodata, masks, alpha, and NaN in the bands shown (or
@@ -319,7 +266,7 @@ class GeoTiff(Picture):
         header = self.header
         with self._dataset(level - 1 if level else None) as dataset:
             window = Window(*box)  # pyright: ignore[reportCallIssue]
-            palette = self._palette(dataset)
+            palette = palette_of(dataset)
             indexes = [i + 1 for i, kind in enumerate(dataset.colorinterp) if kind.name != "alpha"] or [1]
             if bands is not None and palette is None:
                 indexes = [indexes[band] for band in bands]
@@ -338,6 +285,16 @@ class GeoTiff(Picture):
         if not drawn and not valid.all():
             pixels[:, ~valid] = 0
         return Raw(pixels, valid)
+
+
+def palette_of(dataset: Any) -> NDArray[np.uint8] | None:
+    """Return the colour table (256, 4) as RGBA of a one-band 8-bit raster; None if it has none."""
+    if dataset.count > 2 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0].name != "palette":
+        return None
+    table = np.zeros((256, 4), np.uint8)
+    for index, colour in dataset.colormap(1).items():
+        table[index] = colour
+    return table
 
 
 def _valid(dataset: Any, window: Any) -> NDArray[np.bool_]:

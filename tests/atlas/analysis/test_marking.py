@@ -34,7 +34,7 @@ def test_a_sheet_comes_back_by_its_key_only(tmp_path):
     save_sheet(tmp_path, key, sheet)
     assert load_sheet(tmp_path, key) == sheet
     assert [path.name for path in tmp_path.iterdir()] == [f"{key}.json"]
-    with pytest.raises(SearchError, match="not kept here"):
+    with pytest.raises(SearchError, match="not stored here"):
         load_sheet(tmp_path, new_key())
     for hostile in ("../../etc/passwd", "", "a" * 15, f"{key}/", "x" * 400):
         with pytest.raises(SearchError, match="names no list of marks"):

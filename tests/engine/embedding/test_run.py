@@ -11,7 +11,7 @@ import pytest
 import rasterio
 
 from core.atlas import open_table
-from core.engine import device, loaded
+from core.engine import batch_sizes, device, loaded
 from core.engine.embed import embed
 from core.engine.embedding.run import embed_sources, embed_with_models
 from core.engine.embedding.spec import EmbeddingError, EmbeddingSpec
@@ -142,7 +142,7 @@ def test_one_unreadable_block_is_marked_and_counted(tmp_path):
 
 
 def test_batches_shrink_when_memory_is_short_and_stay_so(spec, monkeypatch):
-    monkeypatch.setattr(device, "_fitting", {})
+    monkeypatch.setattr(batch_sizes, "_largest", {})
     encode = type(load(MODEL))._encode
 
     def hungry(self, images, res, keep):

@@ -11,7 +11,8 @@ import pytest
 import rasterio
 
 from core.geo import TileSpec, open_source
-from core.geo.sources.raster import GeoTiff, HeldRaster
+from core.geo.sources.held_raster import HeldRaster
+from core.geo.sources.raster import GeoTiff
 
 
 @pytest.fixture

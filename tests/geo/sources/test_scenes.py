@@ -9,9 +9,9 @@ from core.geo.sources.scenes import (
     StacCatalogue,
     catalogue,
     read_scenes,
-    scene_of,
     search,
 )
+from core.geo.sources.stac_items import scene_of
 from core.net.client import RequestLimits, Web
 from core.net.online import OnlineError
 

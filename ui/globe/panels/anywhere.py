@@ -34,7 +34,7 @@ def draw(context: PanelContext) -> None:
     if not online.is_on():
         _how_to_switch_on()
         return
-    from core.geo.sources.scenes import SatelliteScene
+    from core.geo.sources.stac_items import SatelliteScene
     from ui.globe.panels import scenes as shown
 
     left, right = st.columns([1, 2.2], gap="large")

@@ -13,7 +13,8 @@ import streamlit as st
 from core.errors import ExplorerError
 from core.geo import TileRef, TileSpec
 from core.geo.sources.picture_file import decode_picture
-from core.geo.sources.scenes import SatelliteScene, SceneQuery, search
+from core.geo.sources.scenes import SceneQuery, search
+from core.geo.sources.stac_items import SatelliteScene
 from core.net.client import Web
 from core.units import metres
 from core.viz.footprints import located, span_m
