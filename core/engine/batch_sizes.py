@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from ..errors import ExplorerError
+from .device import release_cache
 
 T = TypeVar("T")
 
@@ -86,8 +87,7 @@ def fitting_batches(
 
 
 def _halve(size: int, key: Hashable) -> int:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    release_cache()
     if size <= 1:
         raise OutOfMemoryError(
             "Not even one image fits into the device's memory: "

@@ -153,6 +153,12 @@ def memory(on: Device) -> Memory:
     return Memory(used, ram.total, process)
 
 
+def release_cache() -> None:
+    """Return memory that torch caches on CUDA devices to the system."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def multiplies_bfloat16(on: Device) -> bool:
     """Tell whether this is a CPU with bfloat16 instructions; others emulate such products, slowly."""
     has = torch.cpu.get_capabilities()
