@@ -15,7 +15,7 @@ Rows = Callable[..., pa.Table]
 
 @pytest.fixture
 def rows() -> Rows:
-    """Make n rows of d-wide vectors in `groups` bunches, spread over the globe; columns may be added or replaced."""
+    """Make n rows of d-wide vectors in `groups` clusters, spread over the globe, with other `columns`."""
 
     def build(n: int = 200, d: int = 16, groups: int = 4, seed: int = 0, **columns: object) -> pa.Table:
         generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Memory that is freed between two layers stays with the process, so that the next layer need not fault it in."""
+"""Memory that is freed between two layers stays with the process, without page faults in the next layer."""
 
 import platform
 import resource

@@ -42,8 +42,10 @@ def test_alive_until_killed_and_its_words_are_kept(a_package: Path):
 
 
 def test_it_outlives_the_process_that_started_it(a_package: Path):
-    script = f"from pathlib import Path\nfrom core.engine import background\nbackground.ROOT = Path({str(background.ROOT)!r})\n"
-    script += f'background.launch(Path({str(a_package)!r}), ["import os, time; print(os.getpid(), flush=True); time.sleep(60)"])\n'
+    script = "from pathlib import Path\nfrom core.engine import background\n"
+    script += f"background.ROOT = Path({str(background.ROOT)!r})\n"
+    command = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    script += f"background.launch(Path({str(a_package)!r}), [{command!r}])\n"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2], timeout=60)
     assert alive(a_package)
     wait_until(lambda: last_words(a_package))

@@ -154,7 +154,7 @@ def test_ground_is_read_at_twice_the_size_where_the_source_is_that_fine(across, 
 
 
 def test_people_who_share_a_call_get_the_very_bits_of_their_own():
-    """With the shipped networks: seven people, three shares hidden, two tiles; those of one share go into one call."""
+    """Seven people, three mask ratios and two tiles: requests with the same ratio share a call."""
     from concurrent.futures import ThreadPoolExecutor
 
     from core.engine.loaded import load

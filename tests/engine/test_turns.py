@@ -165,7 +165,7 @@ def hold(turns: Turns) -> tuple[threading.Thread, threading.Event]:
 
 
 def ask_all(turns: Turns, asks, work) -> dict[int, object]:
-    """Let every (kind, token) of `asks` wait behind a held device, in order; gives each one's answer or error."""
+    """Queue requests (kind, token) in order behind a held device; returns the answer or error of each."""
     holder, go = hold(turns)
     found: dict[int, object] = {}
 

@@ -1,4 +1,4 @@
-"""Training crops: never enlarged, coarser by averaging alone, the same on every machine and with any number of workers."""
+"""Training crops: never enlarged, averaged when coarser, the same with any number of workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.geo.tile import GeoError
 
 
 def ramps(side: int, count: int) -> tuple[np.ndarray, ...]:
-    """Pictures whose red value is the column: the step between neighbouring columns of a crop says how far it was resampled."""
+    """Pictures whose red value is the column, so that the step between columns of a crop shows its scale."""
     column = np.tile(np.arange(side, dtype=np.uint8), (side, 1))
     return tuple(np.stack([column, column.T, np.full_like(column, 128 + 9 * i)], -1) for i in range(count))
 

@@ -1,4 +1,4 @@
-"""Metres per pixel: projected and geographic, any latitude, any turn; footprints across the antimeridian and the poles."""
+"""Metres per pixel in any CRS and rotation; footprints across the antimeridian and the poles."""
 
 import math
 
@@ -13,7 +13,7 @@ A_WGS84, E2_WGS84 = 6378137.0, 0.00669437999014
 
 
 def degree_lengths_m(lat: float) -> tuple[float, float]:
-    """Closed form of the ellipsoid: metres of a degree of longitude and of latitude (Snyder 1987, eq. 4-20, 4-21)."""
+    """Metres of a degree of longitude and latitude on the ellipsoid (Snyder 1987, eq. 4-20, 4-21)."""
     w = 1 - E2_WGS84 * math.sin(math.radians(lat)) ** 2
     return math.radians(A_WGS84 * math.cos(math.radians(lat)) / math.sqrt(w)), math.radians(
         A_WGS84 * (1 - E2_WGS84) / w**1.5

@@ -1,4 +1,4 @@
-"""Files and names that mean harm, or are merely broken: each is answered by a sentence and opens nothing else."""
+"""Hostile and damaged files and names: each is refused with one sentence and opens nothing else."""
 
 import os
 import socket
@@ -10,7 +10,8 @@ from core.errors import ExplorerError
 from core.geo import GeoError, TileSpec, open_source
 
 VRT = """<VRTDataset rasterXSize="60" rasterYSize="40"><VRTRasterBand dataType="Byte" band="1">
-<SimpleSource><SourceFilename relativeToVRT="0">{}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
+<SimpleSource><SourceFilename relativeToVRT="0">{}</SourceFilename></SimpleSource></VRTRasterBand>
+</VRTDataset>"""
 
 
 def read_all(path, **options):

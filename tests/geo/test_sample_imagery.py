@@ -1,4 +1,4 @@
-"""The sample rasters as training imagery: present after an installation, real scales, no elevation, no test split."""
+"""The sample rasters as training imagery: real scales, no elevation, no test split."""
 
 import numpy as np
 import pytest

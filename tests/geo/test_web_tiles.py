@@ -1,4 +1,4 @@
-"""Rasters as map tiles: the right colours at the right place, holes stay holes, pictures without a place are refused."""
+"""Rasters as map tiles: colours, positions, transparent holes; rasters without georeference are refused."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ from core.atlas.search.neighbors import (
     rows_within,
     similarities,
     top,
-)  # fmt: skip
+)
 from core.atlas.store.shards import write_table
 
 
@@ -84,8 +84,11 @@ def test_unusable_rows_are_never_found(rows):
 
 def test_bad_queries_get_a_sentence(table):
     for query, sentence in (
-        (np.full(48, np.nan), "NaN"), (np.full(48, np.inf), "infinity"), (np.zeros(48), "length zero"), (np.ones(5), "5 values"),
-    ):  # fmt: skip
+        (np.full(48, np.nan), "NaN"),
+        (np.full(48, np.inf), "infinity"),
+        (np.zeros(48), "length zero"),
+        (np.ones(5), "5 values"),
+    ):
         with pytest.raises(SearchError, match=sentence):
             nearest(table, query, 3)
     with pytest.raises(SearchError, match="1 or more"):
@@ -100,9 +103,11 @@ def test_rows_and_counts_that_are_none_are_refused_everywhere(rows):
     table = EmbeddingTable.from_rows(rows(n=20))
     query = table.vectors[0]
     for ask in (
-        lambda row: nearest(table, query, 3, exclude=[row]), lambda row: example_query(table, [row]), lambda row: example_query(table, [1], [row]),
+        lambda row: nearest(table, query, 3, exclude=[row]),
+        lambda row: example_query(table, [row]),
+        lambda row: example_query(table, [1], [row]),
         lambda row: build_index(table).nearest(query, 3, exclude=[row]),
-    ):  # fmt: skip
+    ):
         for row in (-1, 20):
             with pytest.raises(SearchError, match=f"There is no row {row} "):
                 ask(row)

@@ -62,7 +62,8 @@ COLUMNS = pa.table(
         ("lat = (SELECT max(lat) FROM places)", [3]),
         ("size > (SELECT avg(size) FROM places)", [2, 4]),
         (
-            "lat <= (SELECT quantile_cont(lat, 0.5) FROM places) AND lat >= (SELECT median(lat) FROM places) - 5",
+            "lat <= (SELECT quantile_cont(lat, 0.5) FROM places) "
+            "AND lat >= (SELECT median(lat) FROM places) - 5",
             [1],
         ),
         ("TRUE", [0, 1, 2, 3, 4]),

@@ -136,7 +136,7 @@ def test_an_outline_of_nothing_is_none():
 
 
 def test_grid_cells_are_those_of_major_tom():
-    """Corners as Major TOM's own grid names them: 2004 rows, anchored at (0, 0), each ring divided by its own circumference."""
+    """Cells as in Major TOM: 2004 rows from (0, 0), each ring divided by its own circumference."""
     cells = grid_cells(np.array([0.01, -0.01, 0.01, np.nan]), np.array([0.01, 0.01, -0.01, 0.0]))
     assert cells.names == ["0U_0R", "0U_1L", "1D_0R", None]
     slots = np.ceil(2 * np.pi * 6378.137 * np.cos(np.radians(501 * 180 / 2004)) / 10)

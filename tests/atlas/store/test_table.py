@@ -39,13 +39,25 @@ def test_filters_are_conditions_with_subqueries(rows):
 @pytest.mark.parametrize(
     "text",
     [
-        "1=1) UNION SELECT 1 --", "1=1); DROP TABLE places; SELECT (1", "EXISTS (SELECT * FROM read_csv('x.csv'))",
-        "EXISTS (SELECT * FROM 'x.csv')", "EXISTS (FROM duckdb_settings())", "getenv('HOME') = 'x'", "", "/* open",
-        "EXISTS (WITH t AS (SELECT 1) SELECT * FROM t)", "1 IN (SELECT 1 FROM places a, places b)", "no_such_column = 1",
-        "EXISTS (SELECT * FROM glob('*'))", "read_text('x') IS NULL", "EXISTS (SELECT * FROM information_schema.tables)",
-        "len(range(100000000000)) > 1", "list_sum(list_transform([1], lambda x: x + 1)) > 0", "(SELECT content FROM read_blob('x')) IS NULL",
+        "1=1) UNION SELECT 1 --",
+        "1=1); DROP TABLE places; SELECT (1",
+        "EXISTS (SELECT * FROM read_csv('x.csv'))",
+        "EXISTS (SELECT * FROM 'x.csv')",
+        "EXISTS (FROM duckdb_settings())",
+        "getenv('HOME') = 'x'",
+        "",
+        "/* open",
+        "EXISTS (WITH t AS (SELECT 1) SELECT * FROM t)",
+        "1 IN (SELECT 1 FROM places a, places b)",
+        "no_such_column = 1",
+        "EXISTS (SELECT * FROM glob('*'))",
+        "read_text('x') IS NULL",
+        "EXISTS (SELECT * FROM information_schema.tables)",
+        "len(range(100000000000)) > 1",
+        "list_sum(list_transform([1], lambda x: x + 1)) > 0",
+        "(SELECT content FROM read_blob('x')) IS NULL",
     ],
-)  # fmt: skip
+)
 def test_anything_but_a_condition_is_refused(rows, text):
     with pytest.raises(FilterError, match=r"filter.*[.:]"):
         EmbeddingTable.from_rows(rows(n=5)).rows_where(text)
@@ -147,10 +159,15 @@ def test_bad_files_get_a_sentence(rows, tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "manifest.json").write_text("[1]")
     for name, sentence in {
-        "text.parquet": "not a whole parquet file", "empty": "holds no .parquet file", "plain.parquet": "holds no vectors",
-        "none.parquet": "has 0 rows", "absent": "There is no table", "torn": "it is damaged, or belongs to another table", "lost": "is missing",
+        "text.parquet": "not a whole parquet file",
+        "empty": "holds no .parquet file",
+        "plain.parquet": "holds no vectors",
+        "none.parquet": "has 0 rows",
+        "absent": "There is no table",
+        "torn": "it is damaged, or belongs to another table",
+        "lost": "is missing",
         "odd": "does not list any shards",
-    }.items():  # fmt: skip
+    }.items():
         with pytest.raises(TableError, match=sentence):
             open_table(tmp_path / name)
     with pytest.raises(TableError, match="No table is given"):

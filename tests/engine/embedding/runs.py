@@ -1,4 +1,4 @@
-"""What the tests of embedding runs share: made-up rasters, an embedding run to its end, the bytes of a table."""
+"""Helpers for tests of embedding runs: synthetic rasters, a complete run, the bytes of a table."""
 
 import hashlib
 from pathlib import Path
@@ -15,7 +15,8 @@ UTM = from_origin(500_000, 4_600_000, 10, 10)
 
 def write(path, pixels, transform=UTM, crs="EPSG:32633", driver="GTiff", **options):
     with rasterio.open(
-        path, "w", driver=driver, width=pixels.shape[2], height=pixels.shape[1], count=len(pixels), dtype=pixels.dtype, crs=crs,
+        path, "w", driver=driver, width=pixels.shape[2], height=pixels.shape[1], count=len(pixels),
+        dtype=pixels.dtype, crs=crs,
         **({"transform": transform} if transform else {}), **options,
     ) as file:  # fmt: skip
         file.write(pixels)

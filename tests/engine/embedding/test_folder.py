@@ -1,4 +1,4 @@
-"""The folder of an embedding run as others find it: other programs that read it, files in it that were damaged, places that cannot be written to."""
+"""The folder of an embedding run: readable by other programs, damaged or not writable."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from core.errors import ExplorerError
 from tests.engine.embedding.runs import finish, table_bytes
 
 
-def test_a_finished_folder_opens_elsewhere_as_it_is(spec):
+def test_other_programs_read_a_finished_folder(spec):
     finish(spec)
     names = {file.name for file in Path(spec.out).iterdir()}
     assert len([name for name in names if name.endswith(".parquet")]) > 1
@@ -30,7 +30,7 @@ def test_a_finished_folder_opens_elsewhere_as_it_is(spec):
     ).fetchall() == [(63,)]
 
 
-def test_a_folder_opens_elsewhere_while_it_is_written(spec):
+def test_other_programs_read_an_unfinished_folder(spec):
     for step in embed_sources(spec):
         if step.shards:
             ask_to_stop(Path(spec.out))
@@ -38,13 +38,13 @@ def test_a_folder_opens_elsewhere_while_it_is_written(spec):
     assert len(gpd.read_parquet(spec.out)) > 0
 
 
-def test_a_table_of_before_still_opens(spec):
+def test_a_table_with_the_old_manifest_name_opens(spec):
     finish(spec)
     folder = Path(spec.out)
     (folder / MANIFEST).rename(folder / OLD_MANIFEST)
     (folder / "part-00000.parquet").rename(folder / "part-00000.parquet.gone")
     assert has_manifest(folder)
-    with pytest.raises(Exception, match="is missing"):  # its list of shards is believed
+    with pytest.raises(Exception, match="is missing"):  # the manifest is authoritative
         open_table(folder)
     (folder / "part-00000.parquet.gone").rename(folder / "part-00000.parquet")
     assert len(open_table(folder)) == 63
@@ -59,7 +59,7 @@ def open_info(folder):
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_damaged_shard_is_made_anew(spec, finished):
+def test_a_damaged_shard_is_recomputed(spec, finished):
     finish(replace(spec, out=spec.out + "-whole"))
     if finished:
         finish(spec)
@@ -78,7 +78,7 @@ def test_a_damaged_shard_is_made_anew(spec, finished):
     assert table_bytes(spec.out) == table_bytes(spec.out + "-whole")
 
 
-def test_a_batch_that_cannot_be_read_is_made_anew(spec):
+def test_an_unreadable_batch_is_recomputed(spec):
     finish(replace(spec, out=spec.out + "-whole"))
     next(step for step in embed_sources(spec) if step.done >= 16)
     pending = Path(spec.out) / "_pending"
@@ -92,7 +92,7 @@ def test_a_batch_that_cannot_be_read_is_made_anew(spec):
 
 
 @pytest.mark.parametrize("where", ["locked", "agree", "log", "write_manifest"])
-def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
+def test_a_full_disk_is_reported_at_any_step(spec, monkeypatch, where):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -103,7 +103,7 @@ def test_a_disk_full_anywhere_is_a_sentence(spec, monkeypatch, where):
     assert finish(spec, resume=True)[-1].embedded == 63
 
 
-def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
+def test_a_folder_that_is_not_writable_is_refused(spec, tmp_path):
     (tmp_path / "file").write_text("")
     for out, sentence in (
         (tmp_path / "file", "file is a file: choose a folder"),
@@ -115,7 +115,7 @@ def test_no_folder_to_write_into_is_a_sentence(spec, tmp_path):
 
 
 @pytest.mark.parametrize("plan", ["[1]", "{", '{"spec": 3}', "\xff"])
-def test_a_damaged_plan_is_a_sentence(spec, plan):
+def test_a_damaged_plan_is_refused(spec, plan):
     next(embed_sources(spec))
     (Path(spec.out) / "_plan.json").write_text(plan, "latin-1")
     with pytest.raises(EmbeddingError, match="plan of out is damaged"):
@@ -124,7 +124,7 @@ def test_a_damaged_plan_is_a_sentence(spec, plan):
 
 
 @pytest.mark.parametrize("change", [{"more": 1}, {"file": "../part-00000.parquet"}, {"rows": "many"}])
-def test_a_manifest_that_says_more_is_a_sentence(spec, change):
+def test_an_invalid_manifest_is_refused(spec, change):
     finish(spec)
     path = Path(spec.out) / MANIFEST
     manifest = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Where the rows of an embedding run lie: without a place, across the antimeridian, over the poles, around the globe."""
+"""Positions of rows: without georeference, across the antimeridian, over the poles, around the globe."""
 
 import geopandas as gpd
 import numpy as np
@@ -11,7 +11,7 @@ from core.engine.embedding.spec import EmbeddingSpec
 from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, write
 
 
-def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
+def test_a_raster_without_crs_is_embedded_but_has_no_place(tmp_path):
     path = write(tmp_path / "scene.tif", picture(), transform=None, crs=None)
     steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     assert "does not state its GSD" in steps[0].note
@@ -29,7 +29,7 @@ def test_no_crs_is_embedded_flagged_and_kept_off_the_map(tmp_path):
 @pytest.mark.parametrize(
     ("crs", "x", "y", "gsd_m"), [("EPSG:32633", 5e8, 5e9, 10.0), ("EPSG:4326", 10, 500, None)]
 )
-def test_off_the_earth_is_embedded_flagged_and_kept_off_the_map(tmp_path, crs, x, y, gsd_m):
+def test_a_raster_not_on_earth_is_embedded_but_has_no_place(tmp_path, crs, x, y, gsd_m):
     step = 10 if gsd_m else 0.001
     path = write(tmp_path / "far.tif", picture(64, 64), from_origin(x, y, step, step), crs)
     steps = finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
@@ -50,7 +50,7 @@ def test_tiles_near_a_pole_of_a_raster_in_degrees_are_square_or_left_out(tmp_pat
     np.testing.assert_allclose(frame.to_crs("EPSG:6931").area / (64 * frame.gsd_m) ** 2, 1, atol=0.05)
 
 
-def test_across_the_antimeridian(tmp_path):
+def test_outlines_across_the_antimeridian(tmp_path):
     path = write(
         tmp_path / "fiji.tif", picture(64, 256), from_origin(795_000, 8_000_000, 500, 500), "EPSG:32760"
     )
@@ -65,7 +65,7 @@ def test_across_the_antimeridian(tmp_path):
     assert frame["centre_lon"].abs().min() > 178
 
 
-def test_over_the_pole(tmp_path):
+def test_outlines_over_the_pole(tmp_path):
     path = write(
         tmp_path / "pole.tif", picture(96, 96), from_origin(-480_000, 480_000, 10_000, 10_000), "EPSG:3413"
     )
@@ -86,12 +86,13 @@ def test_over_the_pole(tmp_path):
     ("crs", "left", "top"),
     [
         ("EPSG:3413", -3200, 3200),  # on corners of four tiles
-        ("EPSG:3031", -1600, 3200), ("EPSG:3413", -1100, 3200),  # on an edge, at and between points of the walk
-        ("EPSG:3413", -1100, 3200.5), ("EPSG:3413", -1100, 3199.5), ("EPSG:3995", -1100, 3200.00001),  # beside an edge
+        ("EPSG:3031", -1600, 3200), ("EPSG:3413", -1100, 3200),  # on an edge, at and between outline points
+        ("EPSG:3413", -1100, 3200.5), ("EPSG:3413", -1100, 3199.5),  # beside an edge
+        ("EPSG:3995", -1100, 3200.00001),
         ("EPSG:3413", -1500, 1700), ("EPSG:3031", -1100, 2900), ("EPSG:3995", -10, 1590),  # inside
     ],
 )  # fmt: skip
-def test_a_pole_on_the_rim_of_a_tile(tmp_path, crs, left, top):
+def test_a_pole_on_the_edge_of_a_tile(tmp_path, crs, left, top):
     path = write(tmp_path / "pole.tif", picture(64, 64), from_origin(left, top, 100, 100), crs)
     finish(EmbeddingSpec((path,), str(tmp_path / "out"), MODEL, tile_px=SIDE))
     frame = gpd.read_parquet(tmp_path / "out" / "part-00000.parquet")
@@ -103,7 +104,7 @@ def test_a_pole_on_the_rim_of_a_tile(tmp_path, crs, left, top):
         assert wrong < 0.003, f"{wrong:.4f} of the tile"
 
 
-def test_the_globe_in_its_own_frames(tmp_path):
+def test_places_of_the_globe_in_their_own_projections(tmp_path):
     finish(EmbeddingSpec(("globe",), str(tmp_path / "out"), MODEL, gsd_m=(30_000,), tile_px=SIDE, most=30))
     import geopandas as gpd
 

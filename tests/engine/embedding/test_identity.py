@@ -1,4 +1,4 @@
-"""Rows have names of their own, the same on every machine; an embedding run knows its pictures by what they hold, not by their names or dates."""
+"""Row ids are unique and the same on every machine; pictures are identified by content, not name or date."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def columns_of(folder, *names):
     return tuple(columns[name].to_pylist() for name in names)
 
 
-def test_rasters_of_one_name_are_unique_names(tmp_path):
+def test_rasters_of_the_same_name_get_different_labels(tmp_path):
     for number, name in enumerate("ab"):
         (tmp_path / name).mkdir()
         write(
@@ -35,16 +35,16 @@ def test_rasters_of_one_name_are_unique_names(tmp_path):
         )
     sources = tuple(str(tmp_path / name / "utm.tif") for name in "ab")
     finish(EmbeddingSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
-    ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
+    ids, products, sources_ = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
     assert len(set(ids)) == len(ids) == 12
-    assert set(products) == set(said) == {"a/utm.tif", "b/utm.tif"}
+    assert set(products) == set(sources_) == {"a/utm.tif", "b/utm.tif"}
     finish(EmbeddingSpec(sources[:1], str(tmp_path / "alone"), MODEL, tile_px=SIDE))
     alone, products = columns_of(tmp_path / "alone", "unique_id", "product_id")
     assert set(products) == {"utm.tif"}
     assert set(alone) < set(ids)
 
 
-def test_the_same_raster_elsewhere_gives_the_same_ids(spec, tmp_path):
+def test_the_same_raster_in_another_folder_gives_the_same_ids(spec, tmp_path):
     finish(spec)
     (tmp_path / "elsewhere").mkdir()
     copy = shutil.copy(spec.sources[0], tmp_path / "elsewhere")
@@ -59,19 +59,19 @@ def test_the_same_raster_elsewhere_gives_the_same_ids(spec, tmp_path):
     assert len(set(ids)) == len(ids) == 126
 
 
-def test_folders_of_one_name_are_unique_names(tmp_path):
+def test_folders_of_the_same_name_get_different_labels(tmp_path):
     for year in ("2019", "2020"):
         (tmp_path / year / "img").mkdir(parents=True)
         write(tmp_path / year / "img" / "x.tif", picture(64, 64))
     sources = tuple(str(tmp_path / year / "img") for year in ("2019", "2020"))
     finish(EmbeddingSpec(sources, str(tmp_path / "out"), MODEL, tile_px=SIDE))
-    ids, products, said = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
+    ids, products, sources_ = columns_of(tmp_path / "out", "unique_id", "product_id", "source")
     assert len(set(ids)) == 8
     assert set(products) == {"x.tif"}
-    assert set(said) == {"2019/img", "2020/img"}
+    assert set(sources_) == {"2019/img", "2020/img"}
 
 
-def test_what_is_named_twice_is_embedded_once(spec, tmp_path):
+def test_a_source_given_twice_is_embedded_once(spec, tmp_path):
     source = Path(spec.sources[0])
     (tmp_path / "link.tif").symlink_to(source)
     steps = finish(replace(spec, sources=(str(source), str(tmp_path / "link.tif"))))
@@ -94,7 +94,7 @@ def test_what_is_named_twice_is_embedded_once(spec, tmp_path):
     )
 
 
-def test_one_gsd_asked_for_twice_is_one(spec, tmp_path):
+def test_a_gsd_given_twice_is_embedded_once(spec, tmp_path):
     steps = finish(replace(spec, gsd_m=(10.0, 10.0)))
     assert steps[-1].embedded == 63
     assert finish(replace(spec, gsd_m=(10.0,)), resume=True)[0].done == 63
@@ -103,7 +103,7 @@ def test_one_gsd_asked_for_twice_is_one(spec, tmp_path):
     assert plan.count == 1  # both are its largest square
 
 
-def test_other_content_of_the_same_size_is_not_gone_on_with(spec):
+def test_other_content_of_the_same_size_is_not_resumed(spec):
     next(step for step in embed_sources(spec) if step.done)
     before = Path(spec.sources[0]).stat().st_size
     write(spec.sources[0], 255 - picture())

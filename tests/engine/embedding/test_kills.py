@@ -1,4 +1,4 @@
-"""An embedding run that is killed in planning, in writing, at its very end or with two workers goes on to the same bytes, and repeats one batch a worker at most."""
+"""An embedding run that is killed at any step resumes to the same bytes."""
 
 import os
 import subprocess
@@ -23,22 +23,22 @@ from core.engine.embedding.sinks.table import TableSink
 from core.engine.embedding.batches import PendingBatches
 from core.engine.embedding.folder import EmbeddingFolder
 
-def dies(owner, name, number):
-    whole, calls = getattr(owner, name), [0]
-    def dying(*args, **more):
+def kill_in(owner, name, number):
+    original, calls = getattr(owner, name), [0]
+    def replacement(*args, **more):
         calls[0] += 1
         if calls[0] == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(*args, **more)
-    setattr(owner, name, dying)
+        return original(*args, **more)
+    setattr(owner, name, replacement)
 
 embed = TableSink.embed
-def told(self, batch, *more):
-    with open({told!r}, "a") as file:
+def record(self, batch, *more):
+    with open({log!r}, "a") as file:
         file.write(f"{{batch.index}}\\n")
     embed(self, batch, *more)
-TableSink.embed = told
-dies({owner}, {name!r}, {number})
+TableSink.embed = record
+kill_in({owner}, {name!r}, {number})
 for _ in engine.embed_sources({spec!r}):
     pass
 """
@@ -50,8 +50,10 @@ MOMENTS = [
     *(
         pytest.param(*moment, marks=slow)
         for moment in (
-            ("engine", "make_plan", 1), ("EmbeddingFolder", "agree", 1), ("EmbeddingFolder", "write_manifest", 1), ("EmbeddingFolder", "write_manifest", 4),
-            ("EmbeddingFolder", "write_shard", 2), ("PendingBatches", "delete", 1), ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),
+            ("engine", "make_plan", 1), ("EmbeddingFolder", "agree", 1),
+            ("EmbeddingFolder", "write_manifest", 1), ("EmbeddingFolder", "write_manifest", 4),
+            ("EmbeddingFolder", "write_shard", 2), ("PendingBatches", "delete", 1),
+            ("EmbeddingFolder", "log", 1), ("EmbeddingFolder", "log", 10),
             *(("os", "replace", number) for number in (1, 2, 5, 6, 7, 12, 15)),
         )
     ),
@@ -59,7 +61,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(("owner", "name", "number"), MOMENTS)
-def test_killed_at_a_moment_that_matters(spec, tmp_path, monkeypatch, owner, name, number):
+def test_killed_at_a_critical_moment(spec, tmp_path, monkeypatch, owner, name, number):
     kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, workers=1)
 
 
@@ -71,8 +73,8 @@ def test_killed_with_two_workers(spec, tmp_path, monkeypatch, seed):
 
 def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers):
     finish(spec)
-    broken, told = replace(spec, out=str(tmp_path / "broken")), tmp_path / "embedded.txt"
-    script = CHILD.format(told=str(told), owner=owner, name=name, number=number, spec=broken)
+    broken, log = replace(spec, out=str(tmp_path / "broken")), tmp_path / "embedded.txt"
+    script = CHILD.format(log=str(log), owner=owner, name=name, number=number, spec=broken)
     environment = {**os.environ, "OMP_NUM_THREADS": str(workers), "EARTH_MAE_THREADS": str(workers)}
     ended = subprocess.run(
         [sys.executable, "-c", script],
@@ -84,7 +86,7 @@ def kill_and_resume(spec, tmp_path, monkeypatch, owner, name, number, *, workers
         check=False,
     )
     assert ended.returncode == -9, ended.stderr
-    first = told.read_text().split() if told.exists() else []
+    first = log.read_text().split() if log.exists() else []
     again = []
     embed = TableSink.embed
     monkeypatch.setattr(

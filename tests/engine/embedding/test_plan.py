@@ -54,7 +54,8 @@ def test_several_scales_decode_the_raster_once(tmp_path):
         np.random.default_rng(0).integers(1, 255, (3, 512, 512), np.uint8)[..., :1], (3, 512, 512)
     )
     with rasterio.open(
-        source, "w", driver="GTiff", width=4096, height=8192, count=3, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
+        source, "w", driver="GTiff", width=4096, height=8192, count=3, dtype="uint8",
+        crs="EPSG:32633", transform=UTM, tiled=True,
         blockxsize=512, blockysize=512, compress="zstd", interleave="pixel",
     ) as file:  # fmt: skip
         for top in range(0, 8192, 512):
@@ -104,7 +105,8 @@ def test_nodata_is_skipped_before_it_is_read(tmp_path):
 def test_blocks_never_written_are_skipped(tmp_path):
     path = tmp_path / "sparse.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8", crs="EPSG:32633", transform=UTM, tiled=True,
+        path, "w", driver="GTiff", width=40_000, height=40_000, count=1, dtype="uint8",
+        crs="EPSG:32633", transform=UTM, tiled=True,
         blockxsize=512, blockysize=512, sparse_ok=True,
     ) as file:  # fmt: skip
         file.write(picture(512, 512, 1)[0], 1, window=((5120, 5632), (10240, 10752)))
@@ -177,7 +179,7 @@ def test_tiles_are_counted_at_all_scales_before_any_window_takes_memory(tmp_path
 
 
 def test_windows_that_grow_away_from_the_middle_are_counted_too(tmp_path):
-    """A raster whose middle lies near the pole: the estimate from there is far too low for the rows at the equator."""
+    """The centre of the raster is near the pole, so the estimate is far too low for rows at the equator."""
     path = write(tmp_path / "polar.tif", picture(400, 300), from_origin(0, 107.5, 0.45, 0.09), "EPSG:4326")
     header = GeoTiff(Path(path), "polar").header
     needed = len(windows(header, Known(), 4000.0, 1, 1).boxes)

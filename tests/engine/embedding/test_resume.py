@@ -1,4 +1,4 @@
-"""An embedding run gives the same bytes however it was interrupted, and refuses to go on as another."""
+"""An interrupted embedding run gives the same bytes after it is resumed, and only with the same settings."""
 
 import json
 import os
@@ -53,13 +53,13 @@ def kill_and_resume(spec, tmp_path, seed):
     time.sleep(np.random.default_rng(seed).random() * 0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = len(EmbeddingFolder(Path(broken.out)).pending.finished()) * spec.batch + _rows_in_shards(
+    saved = len(EmbeddingFolder(Path(broken.out)).pending.finished()) * spec.batch + _rows_in_shards(
         broken.out
     )
     steps = finish(broken, resume=True)
     assert table_bytes(broken.out) == whole
     assert steps[0].done >= min(after * spec.batch, 63) - spec.batch
-    assert steps[0].done <= kept
+    assert steps[0].done <= saved
     assert not (Path(broken.out) / "_pending").exists()
 
 
@@ -68,7 +68,7 @@ def _rows_in_shards(folder):
     return sum(s["rows"] for s in json.loads(manifest.read_text())["shards"]) if manifest.exists() else 0
 
 
-def test_several_models_stopped_apart_go_on_together(spec, tmp_path):
+def test_models_stopped_separately_resume_together(spec, tmp_path):
     models = (MODEL, "tinymim_tiny")
     for model in models:
         finish(replace(spec, model=model, out=str(tmp_path / "alone" / model)))
@@ -97,7 +97,7 @@ def test_a_closed_generator_stops_and_resumes(spec):
     assert finish(spec, resume=True)[-1].done == 63  # a finished run resumes to nothing at once
 
 
-def test_asked_to_stop(spec):
+def test_a_requested_stop(spec):
     for step in embed_sources(spec):
         if step.done:
             ask_to_stop(Path(spec.out))
@@ -106,11 +106,11 @@ def test_asked_to_stop(spec):
     assert finish(spec, resume=True)[-1].embedded == 63
 
 
-def test_resume_of_nothing_simply_starts(spec):
+def test_resuming_an_empty_folder_starts_a_run(spec):
     assert finish(spec, resume=True)[0].done == 0
 
 
-def test_a_folder_in_use_or_used_is_refused(spec):
+def test_a_folder_in_use_or_with_a_run_is_refused(spec):
     steps = embed_sources(spec)
     next(steps)
     with pytest.raises(EmbeddingError, match=rf"process {os.getpid()}\) is writing"):
@@ -133,7 +133,7 @@ def test_other_settings_and_other_weights_are_refused(spec):
         next(embed_sources(spec, resume=True))
 
 
-def test_a_note_in_the_words_of_an_earlier_version_does_not_stop_a_resume(spec):
+def test_notes_of_an_earlier_version_do_not_prevent_a_resume(spec):
     next(embed_sources(spec))
     plan = Path(spec.out) / "_plan.json"
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {"notes": ["scene.tif is kept off the map."]}))

@@ -1,4 +1,4 @@
-"""What an embedding run writes: every window with its own vector, whatever the source, the models and the devices; damaged ones marked."""
+"""What an embedding run writes: a vector for every window, for any source, model and number of devices."""
 
 import json
 import threading
@@ -23,14 +23,14 @@ from core.geo.tile import GeoError
 from tests.engine.embedding.runs import MODEL, SIDE, finish, picture, table_bytes, write
 
 
-def test_every_window_is_there_with_its_own_vector(spec):
+def test_every_window_has_its_own_vector(spec):
     steps = finish(spec)
     first = steps[0]
     assert (first.done, first.total, first.batches) == (
         0,
         63,
         8,
-    )  # 9 columns and 7 rows: the last ones flush with the edge
+    )  # 9 columns and 7 rows, the last ones flush with the edge
     assert steps[1].seconds_left > 0
     table = open_table(spec.out)
     assert len(table) == 63
@@ -84,7 +84,7 @@ def test_int16_and_a_coarser_gsd_equal_tiles_read_one_by_one(tmp_path):
         assert abs((bottom - top) - 73.6) < 1
 
 
-def test_several_models_read_once_and_write_what_each_alone_would(spec, tmp_path, monkeypatch):
+def test_several_models_read_once_and_write_what_each_would_alone(spec, tmp_path, monkeypatch):
     reads = []
     read = GeoTiff.read
     monkeypatch.setattr(GeoTiff, "read", lambda self, *args: reads.append(args) or read(self, *args))
@@ -102,7 +102,7 @@ def test_several_models_read_once_and_write_what_each_alone_would(spec, tmp_path
     assert list(embed_with_models(spec, models, resume=True))[-1].finished
 
 
-def test_models_that_do_not_agree_are_refused(spec):
+def test_models_with_different_tile_sizes_are_refused(spec):
     with pytest.raises(
         EmbeddingError, match=r"takes tiles of \d+ px and mae_base of 224 px: choose one size"
     ):
@@ -141,16 +141,16 @@ def test_one_unreadable_block_is_marked_and_counted(tmp_path):
     assert json.loads((tmp_path / "out" / "_manifest.json").read_text())["unreadable"] == 4
 
 
-def test_batches_shrink_when_memory_is_short_and_stay_so(spec, monkeypatch):
+def test_batches_shrink_when_memory_runs_out(spec, monkeypatch):
     monkeypatch.setattr(batch_sizes, "_largest", {})
     encode = type(load(MODEL))._encode
 
-    def hungry(self, images, res, keep):
+    def limited(self, images, res, keep):
         if len(images) > 3:
             raise MemoryError
         return encode(self, images, res, keep)
 
-    monkeypatch.setattr(type(load(MODEL)), "_encode", hungry)
+    monkeypatch.setattr(type(load(MODEL)), "_encode", limited)
     steps = finish(spec)
     assert any("ran out of memory" in step.note for step in steps)
     assert json.loads((Path(spec.out) / "_manifest.json").read_text())["batch_that_fits"] == 2
@@ -191,7 +191,7 @@ def test_a_pack_of_chips_one_row_each(tmp_path):
     assert sorted(set(columns["gsd_m"].to_pylist())) == [7.5, 15.0]
 
 
-def test_bad_input_gets_a_sentence(spec, tmp_path):
+def test_invalid_input_is_refused(spec, tmp_path):
     (tmp_path / "text.tif").write_text("no raster")
     whole = Path(spec.sources[0]).read_bytes()
     (tmp_path / "short.tif").write_bytes(whole[: len(whole) // 2])
@@ -201,10 +201,15 @@ def test_bad_input_gets_a_sentence(spec, tmp_path):
     cloud.write_bytes(cloud.read_bytes()[: cloud.stat().st_size * 6 // 10])
     blank = write(tmp_path / "blank.tif", np.full((1, 64, 64), -1, "int16"), nodata=-1)
     for change, error in (
-        ({"sources": (str(tmp_path / "missing.tif"),)}, GeoError), ({"sources": (str(tmp_path / "text.tif"),)}, GeoError),
-        ({"sources": (str(tmp_path / "short.tif"),)}, GeoError), ({"sources": (str(cloud),)}, GeoError), ({"gsd_m": (-1.0,)}, GeoError), ({"tile_px": 33}, EmbeddingError),
-        ({"stride_px": 0}, EmbeddingError), ({"model": "tinymim_tiny", "losses": True}, EmbeddingError),
-    ):  # fmt: skip
+        ({"sources": (str(tmp_path / "missing.tif"),)}, GeoError),
+        ({"sources": (str(tmp_path / "text.tif"),)}, GeoError),
+        ({"sources": (str(tmp_path / "short.tif"),)}, GeoError),
+        ({"sources": (str(cloud),)}, GeoError),
+        ({"gsd_m": (-1.0,)}, GeoError),
+        ({"tile_px": 33}, EmbeddingError),
+        ({"stride_px": 0}, EmbeddingError),
+        ({"model": "tinymim_tiny", "losses": True}, EmbeddingError),
+    ):
         with pytest.raises(error, match=r"\.$"):
             list(embed_sources(replace(spec, **change)))
     assert not (Path(spec.out) / "_plan.json").exists()
@@ -230,13 +235,13 @@ def test_several_devices_write_the_table_that_one_writes(spec, monkeypatch):
     kind = type(load(MODEL))
     encode, together, used = kind._encode, threading.Barrier(2), {}
 
-    def met(self, images, res, keep):
+    def meet(self, images, res, keep):
         if threading.current_thread() is not threading.main_thread() and threading.get_ident() not in used:
             used[threading.get_ident()] = id(self)
             together.wait(20)  # breaks unless two threads are at work at once
         return encode(self, images, res, keep)
 
-    monkeypatch.setattr(kind, "_encode", met)
+    monkeypatch.setattr(kind, "_encode", meet)
     monkeypatch.setenv("EARTH_MAE_THREADS", "1")
     finish(spec)
     assert len(set(used.values())) == 2, "each device has a network of its own"

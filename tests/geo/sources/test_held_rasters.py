@@ -1,4 +1,4 @@
-"""A raster that a reader held open and gave up half-way: closed at once, in whatever thread that happens, and GDAL's settings left in order."""
+"""Rasters that are kept open: closed when the reader is abandoned, in any thread."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Rasters on a server: a window costs its own bytes, every misbehaviour a sentence, and with the switch off nothing dials."""
+"""Online rasters: a window costs only its bytes, errors are explained, no request without permission."""
 
 import socket
 

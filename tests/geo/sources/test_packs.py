@@ -27,7 +27,8 @@ def make_pack(tmp_path, make_tif, noise):
 
 
 def test_a_pack_serves_what_its_index_says(make_pack):
-    index = "file,role,label,split,gsd_m,lat,lon,rgb_bands,licence,source\na.tif,image,field,test,3,52,3,3 2 1,CC0,me\nb.txt,label,,,,,,,,\n"
+    index = "file,role,label,split,gsd_m,lat,lon,rgb_bands,licence,source\n"
+    index += "a.tif,image,field,test,3,52,3,3 2 1,CC0,me\nb.txt,label,,,,,,,,\n"
     source = open_source(make_pack(index))
     assert source.keys() == ("a.tif",)
     entry = source.entry("a.tif")

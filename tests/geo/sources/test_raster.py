@@ -267,7 +267,8 @@ def test_a_block_too_large_to_read_is_refused(tmp_path):
 def test_nothing_beside_a_raster_is_looked_at(make_tif, noise):
     path = make_tif(noise)
     path.with_name(path.name + ".aux.xml").write_text(
-        "<PAMDataset><GeoTransform>0,1,0,0,0,-1</GeoTransform><PAMRasterBand band='1'><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>"
+        "<PAMDataset><GeoTransform>0,1,0,0,0,-1</GeoTransform>"
+        "<PAMRasterBand band='1'><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>"
     )
     path.with_name(path.name + ".msk").write_bytes(path.read_bytes())
     path.with_name(path.name + ".ovr").write_bytes(path.read_bytes())

@@ -68,10 +68,15 @@ def test_the_question_is_one_that_the_catalogue_understands(server):
 @pytest.mark.parametrize(
     ("api", "said"),
     [
-        ("odd", "No scene of"), ("endless", "like a STAC API"), ("nothing", "instead of JSON"), ("html", "web page"), ("none", "no file at this address"),
-        ("slow", "in time"), ("drip", "too slow"),
+        ("odd", "No scene of"),
+        ("endless", "like a STAC API"),
+        ("nothing", "instead of JSON"),
+        ("html", "web page"),
+        ("none", "no file at this address"),
+        ("slow", "in time"),
+        ("drip", "too slow"),
     ],
-)  # fmt: skip
+)
 def test_answers_that_are_none_are_said_in_a_sentence(server, api, said):
     with pytest.raises(OnlineError, match=said) as caught:
         search(
@@ -114,9 +119,11 @@ def test_the_catalogue_is_a_setting(monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"assets": 7}, {"assets": []}, {"type": "Catalog"},
+        {"assets": 7},
+        {"assets": []},
+        {"type": "Catalog"},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_item_is_none(server, change):
     assert scene_of(server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0) | change) is None
     assert scene_of([1]) is None

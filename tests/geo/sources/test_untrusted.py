@@ -1,4 +1,4 @@
-"""Rasters and pictures of strangers: the same pixels as of one's own, but decoded in another process, within limits."""
+"""Untrusted rasters and pictures: the same pixels, but decoded in a child process with limits."""
 
 from __future__ import annotations
 

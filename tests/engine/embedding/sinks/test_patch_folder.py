@@ -59,11 +59,13 @@ def test_pictures_of_one_name_keep_a_raster_each(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
-        (["/x/s.tif", "/x/s.png"], ["s.tif", "s.png"]), (["/x/s.tif", "/x/t.tif"], ["s", "t"]),
-        (["/x/y/s.tif", "/x/z/s.tif", "/x/z/t.tif"], ["y_s", "z_s", "t"]), (["/x/y/s.tif", "/w/y/s.tif"], ["x_y_s", "w_y_s"]),
+        (["/x/s.tif", "/x/s.png"], ["s.tif", "s.png"]),
+        (["/x/s.tif", "/x/t.tif"], ["s", "t"]),
+        (["/x/y/s.tif", "/x/z/s.tif", "/x/z/t.tif"], ["y_s", "z_s", "t"]),
+        (["/x/y/s.tif", "/w/y/s.tif"], ["x_y_s", "w_y_s"]),
         (["/x/S.tif", "/x/s.png"], ["S.tif", "s.png"]),
     ],
-)  # fmt: skip
+)
 def test_names_that_collide_get_the_shortest_unique_tail(paths, names):
     pictures = [NamedPicture(None, path.rsplit("/", 1)[1], ("/", *path[1:].split("/"))) for path in paths]
     assert raster_names(pictures) == names
@@ -84,10 +86,13 @@ def test_existing_rasters_are_kept_with_a_note(tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"), ({"gsd_m": (10.5,)}, "its gsd_m is 10.0"),
-        ({"data_type": "int8"}, "its data_type is 'float32' and would now be 'int8'"), ({"stride_px": SIDE}, "stride_px"), ({"min_valid": 0.2}, "min_valid"),
+        ({"model": "scale_mae_tiny"}, "its model is 'mae_tiny' and would now be 'scale_mae_tiny'"),
+        ({"gsd_m": (10.5,)}, "its gsd_m is 10.0"),
+        ({"data_type": "int8"}, "its data_type is 'float32' and would now be 'int8'"),
+        ({"stride_px": SIDE}, "stride_px"),
+        ({"min_valid": 0.2}, "min_valid"),
     ],
-)  # fmt: skip
+)
 def test_a_raster_with_other_settings_is_refused(tmp_path, more, words):
     scene = scene_at(tmp_path / "a.tif")
     run(scene, out=tmp_path / "out")
@@ -179,9 +184,18 @@ def test_the_command_prints_rate_notes_and_rasters(tmp_path, capsys):
     scene_at(tmp_path / "in" / "s.tif")
     scene_at(tmp_path / "in" / "s.png", 2)
     words = [
-        "embed", str(tmp_path / "in"), "--patches", "--model", MODEL, "--tile-px", str(SIDE),
-        "--stated-gsd-m", "10", "--out", str(tmp_path / "out"),
-    ]  # fmt: skip
+        "embed",
+        str(tmp_path / "in"),
+        "--patches",
+        "--model",
+        MODEL,
+        "--tile-px",
+        str(SIDE),
+        "--stated-gsd-m",
+        "10",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert main([*words, "--batch", "3", "--json"]) == 0
     output = capsys.readouterr()
     names = [path.rsplit("/", 1)[1] for path in json.loads(output.out)["rasters"]]
