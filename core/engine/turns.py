@@ -67,7 +67,8 @@ class Turns:
         `token` identifies a browser session (or None): a later request of the same token makes earlier
         waiting ones raise Superseded, and takes their place. `on_place` is called in this thread with the
         number of requests ahead, at most every REPORT_EVERY_S seconds if it has changed, and with 0 at the
-        start; if it raises, the request is withdrawn. A `patient` request lets others go first for PATIENCE_S.
+        start; if it raises, the request is withdrawn. A `patient` request lets others go first for
+        PATIENCE_S.
         """
         ticket = self._queue(_Ticket(token, patient_until=time.monotonic() + PATIENCE_S if patient else 0.0))
         try:

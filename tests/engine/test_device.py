@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from core.engine.batch_sizes import OutOfMemoryError, fitting_batches
 
 from core.engine import batch_sizes
 from core.engine import device as unit
+from core.engine.batch_sizes import OutOfMemoryError, fitting_batches
 from core.engine.device import DeviceError
 
 

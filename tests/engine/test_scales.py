@@ -3,8 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from core.engine.batch_sizes import FastestSize
 
+from core.engine.batch_sizes import FastestSize
 from core.engine.inputs import InputError, read_ground
 from core.engine.reconstruct import ReconstructionRequest, reconstruct, reconstruct_many
 from core.engine.scales import ScaleSpec, ground_mask, ladder

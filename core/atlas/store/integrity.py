@@ -119,8 +119,11 @@ def read_bounded(path: Path, columns: list[str], file_bytes: int) -> pa.Table:
         metadata, schema = file.metadata, file.schema_arrow
     require_bounded(path.name, decoded_bytes(metadata, schema, set(columns)), file_bytes)
     packed = [name for name in columns if _is_packed_text(metadata, schema, name)]
-    table = pq.read_table(  # pyright: ignore[reportArgumentType]
-        path, columns=columns, read_dictionary=packed, partitioning=None
+    table = pq.read_table(
+        path,
+        columns=columns,
+        read_dictionary=packed,
+        partitioning=None,  # pyright: ignore[reportArgumentType]
     )
     total = float(table.nbytes)
     for name in table.column_names:

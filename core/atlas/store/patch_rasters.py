@@ -112,7 +112,8 @@ def _centres(
     crs: str, transform: Any, cols: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return longitudes in -180..180 and latitudes of the centres of patches; NaN outside the CRS."""
-    lon, lat = ground.to_lonlat(crs, transform, cols + 0.5, rows + 0.5)
+    centres = (index.astype(np.float64) + 0.5 for index in (cols, rows))
+    lon, lat = ground.to_lonlat(crs, transform, *centres)
     known = np.isfinite(lon) & np.isfinite(lat)
     wrapped = np.where(known & (np.abs(lon) > 180), np.mod(np.where(known, lon, 0) + 180, 360) - 180, lon)
     return np.where(known, wrapped, np.nan), np.where(known, lat, np.nan)

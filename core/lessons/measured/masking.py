@@ -121,7 +121,7 @@ def try_share(bench: Bench, share: float = 50.0) -> Finding:
 def measure_shares(bench: Bench) -> Finding:
     """PSNR of the network and of the best classical fill at ten hidden shares."""
     verdicts = [
-        judge(step.made)
+        judge(step.reconstruction)
         for step in ratio_series(bench.reconstructor, bench.tile("ponds"), FIRST_MASK, bench.policy)
     ]
     ours = [verdict.model.psnr for verdict in verdicts]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from ... import atlas
 from ...atlas.analysis.label import Marks, expected_calibration_error, fit
 from ...atlas.search.neighbors import nearest
-from ...atlas.store.grid import EARTH_RADIUS_KM
 from ...atlas.store.table import EmbeddingTable, open_table
 from ...engine.inputs import res_of
 from ...engine.tokens import PatchSet, patch_vectors, transplant
 from ...evaluation.protocols.knn import KnnSpec, weighted_knn
 from ...evaluation.stats.intervals import accuracy_interval, compare
+from ...geo.ground import MEAN_EARTH_RADIUS_M
 from ...judge import judge
 from ...masking import MaskSpec
 from ...units import metres
@@ -90,7 +90,7 @@ def distance_km(lonlat: NDArray[np.float64], place: tuple[float, float]) -> NDAr
     lon, lat = np.radians(lonlat).T
     lon0, lat0 = np.radians(place)
     cosine = np.sin(lat) * np.sin(lat0) + np.cos(lat) * np.cos(lat0) * np.cos(lon - lon0)
-    return EARTH_RADIUS_KM * np.arccos(np.clip(cosine, -1, 1))
+    return MEAN_EARTH_RADIUS_M / 1000 * np.arccos(np.clip(cosine, -1, 1))
 
 
 def middle(region: str) -> tuple[float, float]:

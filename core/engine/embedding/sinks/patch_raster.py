@@ -97,7 +97,10 @@ class PatchRasterSink(Sink):
         )
 
     def _vectors(
-        self, batch: TileBatch, network: Encoder, _: Callable[[str], None]
+        self,
+        batch: TileBatch,
+        network: Encoder,
+        report: Callable[[str], None],  # noqa: ARG002
     ) -> dict[str, NDArray[Any]]:
         """Return the vectors (k, g, g, d) of the patches of the k tiles of a batch that are OK."""
         images = batch.unit_images()
