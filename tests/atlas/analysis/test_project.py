@@ -74,7 +74,7 @@ def test_rows_keep_their_plotted_spot_and_only_new_ones_are_transformed(rows, mo
         def transform(self, units):
             return np.full((len(units), 2), -1, np.float32)
 
-    monkeypatch.setattr("core.atlas.analysis.project._fitted", lambda table, spec: Far())
+    monkeypatch.setattr("core.atlas.analysis.project._fit_umap", lambda table, spec: Far())
     table = EmbeddingTable.from_rows(rows())
     found = place(
         table,
