@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from core.atlas.analysis.label import Labeller, Marks, fit, suggest, variety
-from core.atlas.analysis.marking import Sheet, Word, load_sheet, new_key, save_sheet
+from core.atlas.analysis.marking import Label, Sheet, load_sheet, new_key, save_sheet
 from core.atlas.search.neighbors import top
 from core.errors import ExplorerError
 from core.viz.theme import HEAT, colour_map
@@ -32,8 +32,8 @@ LABELS = Path(os.environ.get("EARTH_MAE_LABELS", ROOT / "labels"))
 SHOWN = 8
 FLAT = 0.02
 _HELD, _OWN, _SEED = "globe label held", "globe label own", "globe label seed"
-WORDS: dict[Word, str] = {"yes": "Yes", "no": "No"}
-KEYS: dict[Word, str] = {"yes": "y", "no": "n"}
+WORDS: dict[Label, str] = {"yes": "Yes", "no": "No"}
+KEYS: dict[Label, str] = {"yes": "y", "no": "n"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +276,7 @@ def _strip(context: PanelContext, sheet: Sheet, rows: list[int], captions: list[
         api.select_place(clicked)
 
 
-def _mark(context: PanelContext, sheet: Sheet, word: Word, row: int) -> None:
+def _mark(context: PanelContext, sheet: Sheet, word: Label, row: int) -> None:
     """Mark a row, and update the map."""
     _change(replace(sheet, table=context.name).marked(context.identity(row), word), context)
 
