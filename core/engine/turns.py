@@ -56,11 +56,7 @@ class Turns:
 
     @contextlib.contextmanager
     def turn(
-        self,
-        token: Hashable = None,
-        on_place: Callable[[int], None] | None = None,
-        *,
-        patient: bool = False,
+        self, token: Hashable = None, on_place: Callable[[int], None] | None = None, *, patient: bool = False
     ) -> Generator[None]:
         """Context that waits for the device and holds it.
 

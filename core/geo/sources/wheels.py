@@ -34,65 +34,30 @@ class Member:
 
 
 BGR = (2, 1, 0)
+
+
+def _neon(file: str, title: str, gsd_m: float | None = None) -> Member:
+    return Member("deepforest", f"deepforest/data/{file}", f"{title}, 0.1 m", DEEPFOREST, MIT, gsd_m=gsd_m)
+
+
+def _rotterdam(number: int, *, pan: bool = False) -> Member:
+    split = "test" if number == 3 else "train"
+    file, title, rgb = f"ms{number}", "Rotterdam, 1 m, blue green red infrared", BGR
+    if pan:
+        file, title, rgb = f"pan{number}", "Rotterdam, 0.5 m, panchromatic", None
+    return Member("solaris", f"{TUTORIAL}/{file}.tif", title, SPACENET6, SHARE_ALIKE, split, rgb=rgb)
+
+
 MEMBERS: dict[str, Member] = {
-    "neon_osbs": Member(
-        "deepforest", "deepforest/data/OSBS_029.tif", "Pine flatwoods, Florida, 0.1 m", DEEPFOREST, MIT
-    ),
-    "neon_soap": Member(
-        "deepforest",
-        "deepforest/data/SOAP_061.png",
-        "Oak and pine, Sierra Nevada, 0.1 m",
-        DEEPFOREST,
-        MIT,
-        gsd_m=0.1,
-    ),
-    "neon_yell": Member(
-        "deepforest",
-        "deepforest/data/2019_YELL_2_541000_4977000_image_crop.png",
-        "Conifers, Yellowstone, 0.1 m",
-        DEEPFOREST,
-        MIT,
-        gsd_m=0.1,
-    ),
-    "rotterdam_ms1": Member(
-        "solaris",
-        f"{TUTORIAL}/ms1.tif",
-        "Rotterdam, 1 m, blue green red infrared",
-        SPACENET6,
-        SHARE_ALIKE,
-        rgb=BGR,
-    ),
-    "rotterdam_pan1": Member(
-        "solaris", f"{TUTORIAL}/pan1.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE
-    ),
-    "rotterdam_ms2": Member(
-        "solaris",
-        f"{TUTORIAL}/ms2.tif",
-        "Rotterdam, 1 m, blue green red infrared",
-        SPACENET6,
-        SHARE_ALIKE,
-        rgb=BGR,
-    ),
-    "rotterdam_pan2": Member(
-        "solaris", f"{TUTORIAL}/pan2.tif", "Rotterdam, 0.5 m, panchromatic", SPACENET6, SHARE_ALIKE
-    ),
-    "rotterdam_ms3": Member(
-        "solaris",
-        f"{TUTORIAL}/ms3.tif",
-        "Rotterdam, 1 m, blue green red infrared",
-        SPACENET6,
-        SHARE_ALIKE,
-        split="test",
-        rgb=BGR,
-    ),
-    "rotterdam_pan3": Member(
-        "solaris",
-        f"{TUTORIAL}/pan3.tif",
-        "Rotterdam, 0.5 m, panchromatic",
-        SPACENET6,
-        SHARE_ALIKE,
-        split="test",
-    ),
+    "neon_osbs": _neon("OSBS_029.tif", "Pine flatwoods, Florida"),
+    "neon_soap": _neon("SOAP_061.png", "Oak and pine, Sierra Nevada", 0.1),
+    "neon_yell": _neon("2019_YELL_2_541000_4977000_image_crop.png", "Conifers, Yellowstone", 0.1),
+    "rotterdam_ms1": _rotterdam(1),
+    "rotterdam_pan1": _rotterdam(1, pan=True),
+    "rotterdam_ms2": _rotterdam(2),
+    "rotterdam_pan2": _rotterdam(2, pan=True),
+    "rotterdam_ms3": _rotterdam(3),
+    "rotterdam_pan3": _rotterdam(3, pan=True),
     "atlanta_pan": Member(
         "solaris", "solaris/data/sample_geotiff.tif", "Atlanta, 0.5 m, panchromatic", SPACENET4, SHARE_ALIKE
     ),

@@ -88,10 +88,7 @@ def test_a_source_given_twice_is_embedded_once(spec, tmp_path):
     assert (
         steps[-1].embedded,
         "scene.tif is given more than once and is embedded once" in steps[0].note,
-    ) == (
-        63,
-        True,
-    )
+    ) == (63, True)
 
 
 def test_a_gsd_given_twice_is_embedded_once(spec, tmp_path):

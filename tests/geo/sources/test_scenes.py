@@ -3,14 +3,7 @@
 import pytest
 
 from core.geo import GeoError
-from core.geo.sources.scenes import (
-    EARTH_SEARCH,
-    SceneQuery,
-    StacCatalogue,
-    catalogue,
-    read_scenes,
-    search,
-)
+from core.geo.sources.scenes import EARTH_SEARCH, SceneQuery, StacCatalogue, catalogue, read_scenes, search
 from core.geo.sources.stac_items import scene_of
 from core.net.client import RequestLimits, Web
 from core.net.online import OnlineError
@@ -116,14 +109,7 @@ def test_the_catalogue_is_a_setting(monkeypatch):
     assert catalogue() == StacCatalogue("https://stac.example.org", "ortho")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"assets": 7},
-        {"assets": []},
-        {"type": "Catalog"},
-    ],
-)
+@pytest.mark.parametrize("change", [{"assets": 7}, {"assets": []}, {"type": "Catalog"}])
 def test_what_is_no_item_is_none(server, change):
     assert scene_of(server.service.item("http://h", "a", "2024-01-01T00:00:00Z", 1.0) | change) is None
     assert scene_of([1]) is None

@@ -134,10 +134,7 @@ def test_a_picture_without_data_among_others_is_left_out_with_a_note(tmp_path):
 
 def test_two_runs_into_one_folder_are_refused(tmp_path):
     scene = scene_at(tmp_path / "a.tif")
-    with (
-        EmbeddingFolder(tmp_path / "out").locked(),
-        pytest.raises(EmbeddingError, match="is writing to out"),
-    ):
+    with EmbeddingFolder(tmp_path / "out").locked(), pytest.raises(EmbeddingError, match="is writing to out"):
         run(scene, out=tmp_path / "out")
 
 
