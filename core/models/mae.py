@@ -103,8 +103,8 @@ class PixelDecoder(Reconstructor):
         if self.join is None:
             return imagined
         known, hidden = centring.known(keep, self.patch_size)
-        made = self.join(F.pixel_unshuffle((imagined - known) * hidden, self.patch_size), known, hidden)
-        return F.pixel_shuffle(made, self.patch_size)
+        joined = self.join(F.pixel_unshuffle((imagined - known) * hidden, self.patch_size), known, hidden)
+        return F.pixel_shuffle(joined, self.patch_size)
 
     def predict(
         self, images: Tensor, res: Tensor, keep: Tensor | None, centring: Centring | None = None
@@ -175,10 +175,10 @@ def masked_patch_error(
 
     `norm_pix` compares with patches of zero mean and unit deviation.
     """
-    wanted = to_patches(truth, patch)
+    target = to_patches(truth, patch)
     if norm_pix:
-        wanted = (wanted - wanted.mean(-1, keepdim=True)) / (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
-    error = (to_patches(picture, patch) - wanted).square().mean(-1)
+        target = (target - target.mean(-1, keepdim=True)) / (target.var(-1, keepdim=True) + 1e-6).sqrt()
+    error = (to_patches(picture, patch) - target).square().mean(-1)
     hidden = torch.ones_like(error).scatter(1, keep, 0.0)
     return masked_mean(error, hidden, log_each)
 

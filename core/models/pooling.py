@@ -31,7 +31,9 @@ def vector_width(model: Encoder, pooling: str) -> int:
 
 
 def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
-    """Pool each image to one vector, (b, d), float32. Raises ModelInputError for a pooling that is not offered.
+    """Pool each image to one vector, (b, d), float32.
+
+    Raises ModelInputError for a pooling that is not offered.
 
     `cls` and `mean` are taken from the final tokens, `block11_cls` and `block11_mean` of a distilled student
     from those before its last block, and `vector` is Scale-Contrast's whitened vector.

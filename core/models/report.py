@@ -30,15 +30,15 @@ class LoadReport:
 
     def sentences(self) -> tuple[str, ...]:
         """The report for a person, a sentence each."""
-        said = [f"{self.file} is {self.variant}: {self.tensors} tensors, each in its place."]
+        sentences = [f"{self.file} is {self.variant}: {self.tensors} tensors, each in its place."]
         if self.missing:
-            said.append(f"Not in the file and computed instead: {', '.join(self.missing)}.")
+            sentences.append(f"Not in the file and computed instead: {', '.join(self.missing)}.")
         if self.left_over:
-            said.append(f"In the file and left out: {few(self.left_over)}.")
+            sentences.append(f"In the file and left out: {few(self.left_over)}.")
         if self.ignored:
-            said.append(f"Passed over beside the weights: {', '.join(self.ignored)}.")
-        said += [f"Assumed: {assumed}." for assumed in self.assumed]
-        return (*said, *self.notices)
+            sentences.append(f"Passed over beside the weights: {', '.join(self.ignored)}.")
+        sentences += [f"Assumed: {assumed}." for assumed in self.assumed]
+        return (*sentences, *self.notices)
 
 
 def few(keys: tuple[str, ...] | list[str]) -> str:

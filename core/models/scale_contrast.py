@@ -51,8 +51,9 @@ class Stage(nn.Module):
 class LevelWhitening(nn.Module):
     """Joins the vectors of several levels to one.
 
-    Each part is whitened to its strongest `part_dim` directions and scaled to unit length; all of them are then
-    reduced to the strongest `width` directions of the whole. It only truncates until `settle` has been called.
+    Each part is whitened to its strongest `part_dim` directions and scaled to unit length; all of them are
+    then reduced to the strongest `width` directions of the whole. It only truncates until `settle` has been
+    called.
     """
 
     rotation: Tensor

@@ -136,7 +136,7 @@ class BandDecoder(Reconstructor):
     def decode_bands(
         self, imagined: Tensor, keep: Tensor | None, centring: Centring, res: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Decode tokens to raw low (b, 3, s, s) and high (b, 3, 2s, 2s), refined with the fill if there is one.
+        """Decode tokens to raw low (b, 3, s, s) and high (b, 3, 2s, 2s), refined with a fill if there is one.
 
         Steps 7 and 8 of models.md 1.5; s is 16 px per patch at the paper's head scale.
         """
@@ -237,8 +237,8 @@ class ScaleMAEObjective(Objective):
         low, high = network.decode_bands(imagined, keep, centring, batch.res)
         losses = self.losses(low, high, centring.relative(batch.targets), keep)
         if self.reader is not None:
-            wanted = to_patches(centring.enter(batch.images), network.patch_size)
-            error = (self.reader(imagined) - wanted).square().mean(-1)
+            target = to_patches(centring.enter(batch.images), network.patch_size)
+            error = (self.reader(imagined) - target).square().mean(-1)
             losses["imagined"] = masked_mean(
                 error, torch.ones_like(error).scatter(1, keep, 0.0), self.log_each
             )
@@ -284,7 +284,7 @@ register(
         network=ScaleMAE,
         config=ScaleMAEConfig,
         paper="arXiv 2212.14532",
-        description="Scale-MAE: positions scaled by the ground sample distance; two heads predict low and high frequencies.",
+        description="Scale-MAE: positions scaled by the GSD; two heads predict low and high frequencies.",
         reconstructs=True,
         two_bands=True,
         gsd_aware=True,

@@ -213,11 +213,11 @@ class SDMAEObjective(Objective):
             con = con + self._pixel_error(network, view.images, pixels, keep)
             loc = loc + self._location_error(network.locality(latent[:, 1:]), keep)
             read.append(pixels)
-        wanted = [network.predictor(network.base_ctr(pixels)) for pixels in read]
+        predicted = [network.predictor(network.base_ctr(pixels)) for pixels in read]
         with torch.no_grad():
             keys = [network.momentum_ctr(pixels) for pixels in read]
-        ctr = info_nce(wanted[0], keys[1], network.temperature) + info_nce(
-            wanted[1], keys[0], network.temperature
+        ctr = info_nce(predicted[0], keys[1], network.temperature) + info_nce(
+            predicted[1], keys[0], network.temperature
         )
         return {"con": con, "loc": loc, "ctr": self.ctr_weight * ctr}
 
@@ -231,10 +231,10 @@ class SDMAEObjective(Objective):
             raise ModelInputError(
                 "SDMAE trains on masked pictures: pass the positions of visible patches in `keep`."
             )
-        positions, found = network.locality[1].out_features, network.backbone.grid_of(view.images) ** 2
-        if positions != found:
+        positions, patches = network.locality[1].out_features, network.backbone.grid_of(view.images) ** 2
+        if positions != patches:
             raise ModelInputError(
-                f"SDMAE's location task knows {positions} positions but the pictures have {found} "
+                f"SDMAE's location task knows {positions} positions but the pictures have {patches} "
                 f"patches: train at {network.backbone.img_size} px, "
                 f"or create the network with img_size={view.images.shape[-1]}."
             )

@@ -72,12 +72,12 @@ def decoder_objective(
     """Scale-MAE's masked losses (and its options) for the decoder alone, after taking over `student`: a
     network, a name or a file."""
     if student is not None:
-        found = named(student)
-        if not isinstance(found, TinyMIM):
+        model = named(student)
+        if not isinstance(model, TinyMIM):
             raise ModelInputError(
-                f"{found.card.name} is not a TinyMIM student: name one, or train one first."
+                f"{model.card.name} is not a TinyMIM student: name one, or train one first."
             )
-        network.adopt(found)
+        network.adopt(model)
     return ScaleMAEObjective(network, **options)
 
 

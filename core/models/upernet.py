@@ -1,8 +1,8 @@
 """Semantic segmentation with any encoder: four of its blocks feed a UperNet head.
 
 Sources: UperNet (arXiv 1807.10221) and the pyramid that MAE and Scale-MAE make of a plain ViT (evenly spaced
-blocks at 4, 2, 1 and 1/2 times the patch grid). `segmentation-models-pytorch` has UperNet for encoders that it
-builds itself by name, not for a network at hand, so the head is written here.
+blocks at 4, 2, 1 and 1/2 times the patch grid). `segmentation-models-pytorch` has UperNet for encoders that
+it builds itself by name, not for a network at hand, so the head is written here.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class UperNet(nn.Module):
         self.classify = nn.Conv2d(channels, classes, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Logits (b, classes, 4g, 4g) of four levels (b, d, g, g), from the shallowest to the deepest block."""
+        """Return logits (b, classes, 4g, 4g) of four levels (b, d, g, g), from shallow to deep blocks."""
         levels = [scale(feature) for scale, feature in zip(self.pyramid, features, strict=True)]
         top = levels[-1]
         pooled = [_resized(pool(top), top) for pool in self.pools]

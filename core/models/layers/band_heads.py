@@ -40,8 +40,8 @@ class FeaturePyramid(nn.Module):
 class PairConv(nn.Conv2d):
     """A 3x3 convolution with two channels per group, (b, 2n, h, w) -> (b, n, h, w).
 
-    It is computed as the sum of two depthwise convolutions, because the grouped kernel takes two to four times
-    as long on CPUs, forward and backward.
+    It is computed as the sum of two depthwise convolutions, because the grouped kernel takes two to four
+    times as long on CPUs, forward and backward.
     """
 
     def __init__(self, groups: int) -> None:

@@ -30,8 +30,8 @@ class JoinBlock(nn.Module):
 class FillJoin(nn.Module):
     """Convolutions over the grid of patches that see a decoder's output and the pixels around.
 
-    `imagined` (b, n, g, g), `known` (b, c, s, s) and `hidden` (b, 1, s, s) give (b, made, g, g); s is g patches.
-    `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill.
+    `imagined` (b, n, g, g), `known` (b, c, s, s) and `hidden` (b, 1, s, s) give (b, made, g, g); s is g
+    patches. `known` holds visible pixels and their harmonic fill, `hidden` is 1 where it is fill.
     """
 
     def __init__(

@@ -64,14 +64,14 @@ class FillUNet(nn.Module):
     def forward(self, tokens: Tensor, known: Tensor, hidden: Tensor, res: Tensor) -> tuple[Tensor, Tensor]:
         x = F.pixel_unshuffle(torch.cat([known, hidden], dim=1), 2)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
-        kept: list[Tensor] = []
+        skipped: list[Tensor] = []
         for block, shrink in zip(self.down, self.shrink, strict=True):
             x = block(x)
-            kept.append(x)
+            skipped.append(x)
             x = shrink(x)
         scale = self.scale(((res - RES_CENTRE) / RES_SPAN)[:, None].to(x.dtype))
         x = self.bottom(x + self.tokens(tokens) + scale[:, :, None, None])
         for grow, block in zip(self.grow, self.up, strict=True):
-            x = block(grow(x) + kept.pop())
+            x = block(grow(x) + skipped.pop())
         x = F.relu(x)
         return F.pixel_shuffle(self.low(x), 2), F.pixel_shuffle(self.high(x), 4)
