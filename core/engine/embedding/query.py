@@ -85,7 +85,6 @@ def _read(picture: Path | bytes, gsd_m: float | None) -> Tile:
     source = open_source(picture, gsd_m=gsd_m or 1.0)
     if source.info.count > 1:
         raise InputError(
-            f"{source.info.title} holds {source.info.count:,} pictures, and a search starts from one: "
-            "name one of them."
+            f"{source.info.title} holds {source.info.count:,} pictures: name one of them to search with."
         )
     return source.read(TileSpec(source.ref()))
