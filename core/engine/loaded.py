@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import psutil
 import torch
 
 from ..models.base import Encoder
-from ..models.registry import cards, create
+from ..models.opening import file_of, on_hub, open_model
 from .device import device, devices
-
-if TYPE_CHECKING:
-    from ..models.checkpoints.encoder_dialects import Positions
 
 SEED = 0
 """Seed of untrained networks, so that a shared link shows the same output to everybody."""
@@ -47,12 +42,12 @@ class ModelCache:
         self._building: dict[tuple[object, ...], threading.Lock] = {}
 
     def get(self, name: str | Path) -> Encoder:
-        """Return the model of a preset or a weights file, in eval mode on the device.
+        """Return the model of a name as `core.models.opening` reads it, in eval mode on the device.
 
         It is shared: do not change it.
 
         The name of a file may end in +gsd or +static to state its positional encoding if the file does not.
-        Raises ModelNameError, WeightsError and the errors of `load_checkpoint`.
+        Raises the errors of `open_model`.
         """
         key = _identity(name)
         with self._lock:
@@ -97,7 +92,11 @@ def model_cache() -> ModelCache:
 
 
 def load(name: str | Path) -> Encoder:
-    """Return this process's copy of a preset or of a weights file."""
+    """Return this process's copy of an encoder.
+
+    `name` is a preset ("scale_mae_tiny"), a weights file, an exported network (.onnx, .pt2), a network of timm
+    ("timm:NAME", "timm:NAME@FILE") or a model of the Hugging Face hub ("hf:OWNER/NAME").
+    """
     return model_cache().get(name)
 
 
@@ -108,40 +107,22 @@ def on_every_device(model: Encoder) -> tuple[Encoder, ...]:
     )
 
 
-def split_positions(name: str) -> tuple[str, Positions | None]:
-    """Split `encoder.pth+gsd` into the name of the file and its positional encoding (None if not stated)."""
-    match = re.fullmatch(r"(.+)\+(gsd|static)", name, re.DOTALL)
-    return (match[1], cast("Positions", match[2])) if match else (name, None)
-
-
 def _identity(name: str | Path) -> tuple[object, ...]:
-    if not _is_file(name):
+    file = file_of(name)
+    if file is None:
         return (name,)
-    file, positions = split_positions(str(name))
-    path = Path(file).resolve()
+    path = file.resolve()
     status = path.stat() if path.is_file() else None
-    return (str(path), positions, status and status.st_mtime_ns, status and status.st_size)
-
-
-def _is_file(name: str | Path) -> bool:
-    file = split_positions(str(name))[0]
-    return (
-        isinstance(name, Path)
-        or file.endswith((".pth", ".pt", ".bin", ".safetensors"))
-        or (os.sep in file and file not in cards())
-    )
+    return (str(path), str(name), status and status.st_mtime_ns, status and status.st_size)
 
 
 def _build(name: str | Path) -> Encoder:
-    if _is_file(name):
-        from ..models import load_checkpoint
-
-        file, positions = split_positions(str(name))
-        model = load_checkpoint(Path(file), positions=positions)
-    else:
+    if file_of(name) is None and not on_hub(name):
         with _RANDOM, torch.random.fork_rng():
             torch.manual_seed(SEED)
-            model = create(str(name))
+            model = open_model(name)
+    else:
+        model = open_model(name)
     model.requires_grad_(False)
     return model.to(device().torch).eval()
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from .base import Encoder, ModelInputError
+from .foreign import ForeignEncoder
 from .scale_contrast import ScaleContrast
 from .tinymim import DISTILLED, TinyMIM
 
@@ -14,7 +15,9 @@ TOKENS = ("cls", "mean", "cls+mean")
 
 def poolings(model: Encoder) -> tuple[str, ...]:
     """Names of the poolings a network offers, the default of its card first."""
-    if isinstance(model, ScaleContrast):
+    if isinstance(model, ForeignEncoder):
+        offered = model.offered
+    elif isinstance(model, ScaleContrast):
         offered = ("vector", *TOKENS)
     elif isinstance(model, TinyMIM):
         offered = DISTILLED if model.distilled else (*TOKENS, *DISTILLED)
@@ -25,7 +28,7 @@ def poolings(model: Encoder) -> tuple[str, ...]:
 
 def vector_width(model: Encoder, pooling: str) -> int:
     """Width of a network's vectors under a pooling."""
-    if pooling == "vector" and isinstance(model, ScaleContrast):
+    if pooling == "vector" and isinstance(model, ScaleContrast | ForeignEncoder):
         return model.vector_dim
     return model.embed_dim * len(pooling.split("+"))
 
@@ -36,14 +39,14 @@ def pooled(model: Encoder, images: Tensor, res: Tensor, pooling: str) -> Tensor:
     Raises ModelInputError for a pooling that is not offered.
 
     `cls` and `mean` are taken from the final tokens, `block11_cls` and `block11_mean` of a distilled student
-    from those before its last block, and `vector` is Scale-Contrast's whitened vector.
+    from those before its last block, and `vector` is Scale-Contrast's whitened vector, or that of another library's network.
     """
     if pooling not in poolings(model):
         raise ModelInputError(
             f"{model.card.name} offers no pooling called {pooling!r:.30}: "
             f"choose one of {', '.join(poolings(model))}."
         )
-    if pooling == "vector" and isinstance(model, ScaleContrast):
+    if pooling == "vector" and isinstance(model, ScaleContrast | ForeignEncoder):
         return model.vector(images, res)
     if pooling in DISTILLED and isinstance(model, TinyMIM):
         tokens, pooling = model.embed_tokens(images, res), pooling.removeprefix("block11_")

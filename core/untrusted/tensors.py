@@ -235,19 +235,34 @@ def _described(name: str, payload: Any, places: dict[str, tuple[int, int]]) -> d
         kind = "tensor" if isinstance(payload, TensorClaim) else type(payload).__name__
         raise ExplorerError(f"{name} contains a {kind} rather than named tensors: save a state_dict.")
     state = next((payload[key] for key in WRAPPERS if isinstance(payload.get(key), dict)), payload)
+    parts: set[str] = set()
     if state is payload and not any(isinstance(value, TensorClaim | Strange) for value in payload.values()):
-        raise ExplorerError(f"{name} contains no named tensors: save the state_dict of the model.")
+        state = _of_parts(payload)
+        parts = {key.partition(".")[0] for key in state}
+        if not state:
+            raise ExplorerError(f"{name} contains no named tensors: save the state_dict of the model.")
     said = next((payload[key] for key in ARGUMENTS if key in payload), None)
     others = (
         []
         if state is payload
-        else [key for key, value in payload.items() if value is not state and key not in ARGUMENTS]
+        else [key for key, value in payload.items() if value is not state and key not in (*ARGUMENTS, *parts)]
     )
     return {
         "tensors": [_placed(name, key, value, places) for key, value in state.items()],
         "args": _plain_arguments(said) if isinstance(said, Namespace | dict) else {},
         "ignored": [str(key)[:100] for key in others[:100]],
         "metadata": {},
+    }
+
+
+def _of_parts(payload: dict[Any, Any]) -> dict[str, Any]:
+    """The tensors of a file that keeps one state dict for each part of a network, named PART.TENSOR."""
+    return {
+        f"{part}.{key}": value
+        for part, tensors in payload.items()
+        if isinstance(tensors, dict)
+        for key, value in tensors.items()
+        if isinstance(value, TensorClaim)
     }
 
 

@@ -121,8 +121,9 @@ def _upload_weights(view: PageView) -> None:
     ):
         limit_mb = state.upload_limit_mb()
         st.caption(
-            f"PyTorch (.pth, .pt, .bin) or safetensors, up to {limit_mb:,} MB. No code in the file is "
-            "executed. Only this session can use it, and it is deleted soon after you close the tab."
+            f"PyTorch (.pth, .pt, .bin, .ckpt), safetensors, or an exported network (.onnx, .pt2), up to "
+            f"{limit_mb:,} MB. No Python code in the file is executed. Only this session can use it, and it "
+            "is deleted soon after you close the tab."
         )
         file = st.file_uploader(
             "Weights file",

@@ -27,7 +27,7 @@ from core.errors import ExplorerError
 from core.session import UPLOADED_WEIGHTS
 from ui.shell.session_store import Item, SessionStore, sessions
 
-SUFFIXES = (".pth", ".pt", ".bin", ".safetensors")
+SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors", ".onnx", ".pt2")
 WEIGHTS = "weights"
 MAX_FILES_EACH, MAX_BYTES = 4, 8 * 2**30
 PREFIX, LOCK = "earth-mae-weights-", "server.lock"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +108,15 @@ class EmbeddingTable:
         """Return unit vectors of some rows as (m, d) float32; zeros where a row is not usable."""
         at = np.asarray(rows, np.int64)
         return self.stored.values[at].astype(np.float32) * self.stored.inverse_norm[at, None]
+
+    def to_torch(self) -> dict[str, Any]:
+        """The rows as a batch of torchgeo's embedding data sets: tensors `embedding` (n, d) float32, and `x` and
+        `y` (n,) float64, longitude and latitude in degrees, NaN where the place is unknown."""
+        torch = importlib.import_module(
+            "torch"
+        )  # on request only: tables are read and searched without torch
+        lonlat = torch.from_numpy(np.ascontiguousarray(self.lonlat.T))
+        return {"embedding": torch.from_numpy(self.vectors.copy()), "x": lonlat[0], "y": lonlat[1]}
 
     @property
     def dim(self) -> int:

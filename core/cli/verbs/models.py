@@ -54,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
         for sentence in about(card) if args.name else ():
             print(f"  {sentence}")
     if not args.name:
-        print("\nPublished weights files work, too: --model FILE.pth or FILE.safetensors")
+        print(
+            "\nOther networks work, too: --model FILE (.pth, .ckpt, .safetensors, .onnx, .pt2), "
+            "timm:NAME, timm:NAME@FILE, hf:OWNER/NAME"
+        )
     return 0
 
 

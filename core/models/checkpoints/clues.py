@@ -20,9 +20,12 @@ HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16}
 MAX_WIDTH = 20_000
 """Wider networks are refused later; their divisors are not searched."""
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "encoder.")
-"""Prefixes that wrappers put before every name: data parallelism, torch.compile, Lightning and rshf,
-SDMAE's encoder."""
+PREFIXES = ("module.", "_orig_mod.", "model.", "teacher.", "backbone.", "encoder.")
+"""Prefixes that wrappers put before every name: data parallelism, torch.compile, Lightning and rshf, DINO,
+torchgeo, SDMAE's encoder."""
+
+BACKBONE = "backbone."
+"""Prefix of the encoder in training checkpoints that also hold heads, losses or a second encoder."""
 
 NON_COMMERCIAL = "CC-BY-NC-4.0"
 SCALE_MAE_NOTICE = f"Weights published with Scale-MAE are {NON_COMMERCIAL}: non-commercial use only, with credit to their authors."
@@ -54,8 +57,17 @@ class Clues:
 
     def __init__(self, file: CheckpointFile, sha256: str) -> None:
         self.path, self.args, self.tensors = file.path, file.args, dict(file.tensors)
-        self.official = OFFICIAL_SHA256.get(sha256)
+        self.sha256, self.official = sha256, OFFICIAL_SHA256.get(sha256)
         self.stripped: list[str] = []
+        self.beside: tuple[str, ...] = ()
+        """Tensors beside the encoder that training needs and inference does not."""
+        self._strip()
+        if self.has(f"{BACKBONE}cls_token") or self.has(f"{BACKBONE}model.cls_token"):
+            self.beside = tuple(key for key in self.tensors if not key.startswith(BACKBONE))
+            self.tensors = {key: tensor for key, tensor in self.tensors.items() if key.startswith(BACKBONE)}
+            self._strip()
+
+    def _strip(self) -> None:
         while found := next(
             (p for p in PREFIXES if self.tensors and all(key.startswith(p) for key in self.tensors)), None
         ):
@@ -88,6 +100,15 @@ class Clues:
             )
         return len(numbers)
 
+    def require_three_bands(self) -> None:
+        """Raise CheckpointError for a network of another number of bands."""
+        for key, tensor in self.tensors.items():
+            if key.endswith("patch_embed.proj.weight") and tensor.ndim == 4 and tensor.shape[1] != 3:
+                raise CheckpointError(
+                    f"{self.path.name} takes {tensor.shape[1]} bands, and tiles are shown to networks as "
+                    "red, green and blue: take a file for three bands."
+                )
+
     def named(self, *words: str) -> bool:
         """Whether the file's name or the script's model name holds one of `words`, whatever stands between
         letters."""
@@ -107,12 +128,7 @@ class Clues:
 def backbone_sizes(clues: Clues, plan: LoadPlan, prefix: str = "") -> dict[str, Any]:
     """Sizes of the vision transformer whose names begin with `prefix`."""
     width = clues.shape(f"{prefix}cls_token", 3)[2]
-    _, bands, patch, _ = clues.shape(f"{prefix}patch_embed.proj.weight", 4)
-    if bands != 3:
-        raise CheckpointError(
-            f"{clues.path.name} takes {bands} bands, and tiles are shown to networks as RGB: "
-            "use a file for 3 bands."
-        )
+    patch = clues.shape(f"{prefix}patch_embed.proj.weight", 4)[2]
     return {
         "img_size": _side(clues, plan, prefix, patch),
         "patch_size": patch,

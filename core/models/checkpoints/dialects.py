@@ -22,52 +22,53 @@ from .clues import (
     heads,
 )
 from .encoder_dialects import Positions, encoder_alone
-from .files import CheckpointError, CheckpointFile
+from .files import CheckpointError
+from .hugging_face import arguments_beside, is_hugging_face, under_mae_names
+from .markers import project_of
 
 LEFT_OUT = {
     "head.": "a classification head",
     "fc_norm.": "the norm of a mean-pooled classifier",
+    "pooler.": "the pooler of a classifier of Hugging Face's transformers",
+    "embeddings.mask_token": "the mask token of SimMIM",
+    "proj_up_": "SatMAE++'s prediction at a finer scale",
+    "up_block.": "SatMAE++'s prediction at a finer scale",
 }
 """Tensors of training that are ignored; a file with any other unexpected tensor is refused."""
 
 COMPUTED = ("pos_embed", "decoder_pos_embed", "mask_token_decoder")
 """Tensors that may be missing: positions are a formula, mask_token_decoder is used by nothing."""
 
-STRANGERS = {
-    "dist_token": "is TinyMIM*-Ti, another architecture with a distillation token, which is not supported: use the TinyMIM file without the star",
-    "pos_emb_projection.": "is Scale-MAE with projected positions, an option with which the original itself crashes: use a file without it",
-    "channel_embed": "is SatMAE for many bands, whose channel groups are not supported: use SatMAE for RGB",
-    "patch_embed.0.": "is SatMAE for many bands, whose channel groups are not supported: use SatMAE for RGB",
-    "vit.encoder.": "has the layout of Hugging Face's transformers: convert it to MAE's names first, or take the original file",
-    "student.": "is a student with a decoder, whose sizes only its card knows: put the .json written with it beside the file",
-}
 SATMAE_ARGUMENTS = ("grouped_bands", "dropped_bands", "dataset_type", "model_type")
 FMOW_MEAN, FMOW_STD = (0.4182007, 0.4214799, 0.3991276), (0.2877428, 0.2754177, 0.2764018)
 """Of SatMAE's fMoW-RGB pictures, which it was trained with in place of ImageNet's."""
 
 
-def recognise(file: CheckpointFile, positions: Positions | None, sha256: str) -> tuple[Clues, LoadPlan]:
-    """Which network a file holds.
+def recognise(clues: Clues, positions: Positions | None) -> LoadPlan:
+    """Which network a file holds; its tensors get MAE's names where they had Hugging Face's.
 
     Raises CheckpointError for what is unknown, AmbiguousPositionsError where `positions` must be said.
     """
-    clues = Clues(file, sha256)
-    for start, said in STRANGERS.items():
-        if clues.has(start):
-            raise CheckpointError(f"{file.path.name} {said}.")
+    if said := project_of(clues.tensors):
+        raise CheckpointError(f"{clues.path.name} is {said}.")
+    if is_hugging_face(clues.tensors):
+        clues.tensors = under_mae_names(clues.tensors)
+        clues.args = {**arguments_beside(clues.path), **clues.args}
+    clues.require_three_bands()
     if clues.has("base_ctr.") and clues.has("locality."):
-        return clues, _sdmae(clues)
+        return _sdmae(clues)
     if not (clues.has("cls_token") and clues.has("patch_embed.") and clues.has("blocks.0.")):
         shown = ", ".join(sorted(clues.tensors)[:3])
         raise CheckpointError(
-            f"{file.path.name} is not a supported network (its first tensors are {shown:.120}): "
-            "use Scale-MAE, MAE, SatMAE-RGB, SDMAE or TinyMIM."
+            f"{clues.path.name} is not a supported network (its first tensors are {shown:.120}): "
+            "use Scale-MAE, MAE, SatMAE for RGB, SDMAE or TinyMIM, give the architecture of a file of timm's "
+            "as timm:NAME@FILE, or export the network as ONNX or .pt2."
         )
     if clues.has("fpn."):
-        return clues, _scale_mae(clues)
+        return _scale_mae(clues)
     if clues.has("decoder_pred."):
-        return clues, _mae(clues)
-    return clues, encoder_alone(clues, positions)
+        return _mae(clues)
+    return encoder_alone(clues, positions)
 
 
 def _scale_mae(clues: Clues) -> LoadPlan:
@@ -129,10 +130,14 @@ def _scale_mae_training(clues: Clues, plan: LoadPlan) -> None:
 
 
 def _mae(clues: Clues) -> LoadPlan:
-    satellite = clues.named("satmae", "fmow") or any(key in clues.args for key in SATMAE_ARGUMENTS)
+    satellite = (
+        clues.named("satmae", "fmow")
+        or clues.has("proj_up_conv.")
+        or any(key in clues.args for key in SATMAE_ARGUMENTS)
+    )
     plan = LoadPlan(
         "mae",
-        "SatMAE for RGB with its decoder" if satellite else "MAE with its decoder",
+        f"{_mae_name(clues, satellite)} with its decoder",
         {},
         NON_COMMERCIAL,
         [META_NOTICE],
@@ -162,6 +167,12 @@ def _mae(clues: Clues) -> LoadPlan:
         "norm_pix_loss": normalised,
     }
     return plan
+
+
+def _mae_name(clues: Clues, satellite: bool) -> str:
+    if clues.has("proj_up_conv."):
+        return "SatMAE++ for RGB"
+    return "SatMAE for RGB" if satellite else "MAE"
 
 
 def _sdmae(clues: Clues) -> LoadPlan:

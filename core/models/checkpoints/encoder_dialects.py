@@ -151,6 +151,8 @@ def _evidence(clues: Clues) -> tuple[Positions, str] | None:
         )
     if clues.has("head.0.running_mean"):
         return "gsd", "its linear probe has the layout of Scale-MAE's"
+    if _learned(clues):
+        return "static", "its table of positions was learned"
     return None
 
 
@@ -166,5 +168,7 @@ def _learned(clues: Clues) -> bool:
     if table is None or table.ndim != 3:
         return False
     grid = math.isqrt(table.shape[1] - 1)
+    if grid * grid != table.shape[1] - 1 or table.shape[2] % 4 or not bool(table.any()):
+        return False
     formula = gsd_positions(table.shape[2], grid, table.new_ones(1))
     return bool((table - formula).abs().max() > 5e-3)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -61,18 +62,20 @@ def read_checkpoint(path: Path) -> CheckpointFile:
     A child process lists what the file holds (core.untrusted.tensors); here only the numbers are read, each
     from inside the file.
     """
-    size = _checked_size(path)
+    size = checked_size(path)
     with path.open("rb") as file:
         head = file.read(64)
         if not (head.startswith((TORCH_ZIP, TORCH_LEGACY)) or head[8:9] == b"{"):
             raise CheckpointError(f"{path.name} {_mistaken(head)}.")
         found = listing(path, CheckpointError)
         _check(path, found, size)
+        require_memory(path, sum(each.count for each in found.tensors) * WIDTHS["float32"])
         numbers = {each.name: _plain(path, each.name, _numbers(file, each)) for each in found.tensors}
     return CheckpointFile(path, numbers, found.args, found.ignored, found.metadata)
 
 
-def _checked_size(path: Path) -> int:
+def checked_size(path: Path) -> int:
+    """The size of a file in bytes. Raises CheckpointError where there is none, or no regular file."""
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -94,6 +97,16 @@ def _checked_size(path: Path) -> int:
             "save its tensors alone."
         )
     return found.st_size
+
+
+def require_memory(path: Path, needed: int) -> None:
+    """Raise CheckpointError where a network of `needed` bytes does not fit into the memory that is free."""
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise CheckpointError(
+            f"{path.name} takes {needed / 1e9:,.1f} GB in memory and {free / 1e9:,.1f} GB are free: "
+            "close other programs, or take a smaller network."
+        )
 
 
 def _mistaken(head: bytes) -> str:

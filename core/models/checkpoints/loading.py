@@ -28,6 +28,7 @@ from .dialects import COMPUTED, LEFT_OUT, recognise, renamed
 from .encoder_dialects import AmbiguousPositionsError, Positions
 from .files import CheckpointError, CheckpointFile, read_checkpoint
 from .stated import stated
+from .timm_files import dino_name, filled, licence_of
 
 __all__ = ["AmbiguousPositionsError", "CheckpointError", "LoadReport", "load_checkpoint"]
 
@@ -58,7 +59,10 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     elif (said := stated(file)) is not None:
         clues, plan = Clues(file, sha256), said
     else:
-        clues, plan = recognise(file, positions, sha256)
+        clues = Clues(file, sha256)
+        if name := dino_name(clues.tensors):
+            return filled(name, file, clues, licence_of(name))
+        plan = recognise(clues, positions)
         if clues.official:
             plan.notices.insert(0, f"It is {clues.official} of Scale-MAE, bit for bit.")
     plan.sizes |= sizes
@@ -66,7 +70,7 @@ def load_checkpoint(path: str | Path, *, positions: Positions | None = None, **s
     model = _built(path, plan)
     report = _filled(model, file, renamed(clues, plan), plan, sha256)
     model.card = card if card is not None and not sizes else _card(path, plan, report)
-    model.report = report
+    model.report = replace(report, left_over=(*report.left_over, *clues.beside))
     return model.eval()
 
 

@@ -277,11 +277,11 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "many-band SatMAE": (
         lambda p: torch_file(p, scale_mae(channel_embed=torch.zeros(1, 3, 8))),
-        "SatMAE for many bands",
+        "SatMAE for groups",
     ),
-    "Hugging Face's layout": (
+    "a piece of Hugging Face's layout": (
         lambda p: torch_file(p, {"vit.encoder.layer.0.output.dense.weight": torch.zeros(2)}),
-        "Hugging Face",
+        "is not a supported network",
     ),
     "a residual network": (
         lambda p: torch_file(p, {"conv1.weight": torch.zeros(2), "fc.bias": torch.zeros(1)}),
