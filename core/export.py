@@ -27,19 +27,18 @@ class ExportError(ExplorerError):
     """An unknown format, or a folder that cannot be written."""
 
 
-def recipe_json(made: Reconstruction, verdict: Verdict | None = None) -> str:
+def recipe_json(result: Reconstruction, verdict: Verdict | None = None) -> str:
     """Return the recipe, and the scores if given, as one JSON object."""
-    content: dict[str, Any] = {"recipe": made.recipe.to_json()}
+    content: dict[str, Any] = {"recipe": result.recipe.to_json()}
     if verdict is not None:
         content["metrics"] = verdict.to_json()
     return json.dumps(content, indent=1, allow_nan=False)
 
 
-def geotiff(made: Reconstruction) -> bytes:
-    """Write low, high, combined (red, green, blue each) and absolute error as ten float32 bands,
-    georeferenced if possible.
+def geotiff(result: Reconstruction) -> bytes:
+    """Encode a reconstruction as a GeoTIFF of ten float32 bands, georeferenced if possible.
 
-    Values are in the 0..1 range of the network (high: signed). The recipe is in the tag RECIPE.
+    Bands: low, high and combined (red, green, blue each), and the absolute error. Values are in the 0..1 range of the network (high: signed). The recipe is in the tag RECIPE.
     """
     import warnings
 
@@ -48,10 +47,10 @@ def geotiff(made: Reconstruction) -> bytes:
     from rasterio.io import MemoryFile
     from rasterio.transform import Affine
 
-    side = made.combined.shape[-1]
-    low = enlarge(made.low, side)
-    error = np.where(made.valid_high, error_map(made), np.nan)[None].astype(np.float32)
-    stack = np.concatenate([low, made.high, made.combined, error])
+    side = result.combined.shape[-1]
+    low = enlarge(result.low, side)
+    error = np.where(result.valid_high, error_map(result), np.nan)[None].astype(np.float32)
+    stack = np.concatenate([low, result.high, result.combined, error])
     profile: dict[str, Any] = {
         "driver": "GTiff",
         "width": side,
@@ -62,22 +61,22 @@ def geotiff(made: Reconstruction) -> bytes:
         "predictor": 3,
         "nodata": float("nan"),
     }
-    if made.crs and made.transform:
+    if result.crs and result.transform:
         profile |= {
-            "crs": made.crs,
-            "transform": Affine(*made.transform) @ Affine.scale(made.input.shape[-1] / side),
+            "crs": result.crs,
+            "transform": Affine(*result.transform) @ Affine.scale(result.input.shape[-1] / side),
         }
     with rasterio.Env(), warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile) as raster:
             raster.write(stack)
             raster.descriptions = BANDS
-            raster.update_tags(RECIPE=json.dumps(made.recipe.to_json()))
+            raster.update_tags(RECIPE=json.dumps(result.recipe.to_json()))
         return bytes(memory.read())
 
 
 def figure(
-    made: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = ""
+    result: Reconstruction, verdict: Verdict, kind: str = "png", *, dpi: int = 300, title: str = ""
 ) -> bytes:
     """Return the figure for print as PNG at `dpi`, SVG or PDF, with the recipe in its metadata.
 
@@ -90,7 +89,7 @@ def figure(
         )
     import matplotlib as mpl
 
-    recipe = json.dumps(made.recipe.to_json())
+    recipe = json.dumps(result.recipe.to_json())
     metadata = {
         "svg": {"Description": recipe, "Date": None},
         "pdf": {"Subject": recipe, "CreationDate": None},
@@ -99,30 +98,33 @@ def figure(
     with mpl.rc_context(
         {"svg.hashsalt": "earth-mae", "svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 8}
     ):
-        publication(made, verdict, title).savefig(out, format=kind, dpi=dpi, metadata=metadata)
+        publication(result, verdict, title).savefig(out, format=kind, dpi=dpi, metadata=metadata)
     return out.getvalue()
 
 
-def pictures_zip(made: Reconstruction, verdict: Verdict) -> bytes:
-    """Return the panels as PNG and the recipe in one zip, which holds no time of day: the same reconstruction gives the same bytes."""
+def pictures_zip(result: Reconstruction, verdict: Verdict) -> bytes:
+    """Return the panels as PNG and the recipe in one zip file without time stamps.
+
+    The same reconstruction always gives the same bytes.
+    """
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for panel in panels(made):
+        for panel in panels(result):
             archive.writestr(zipfile.ZipInfo(f"{panel.name}.png"), png(panel.pixels))
-        archive.writestr(zipfile.ZipInfo("recipe.json"), recipe_json(made, verdict))
+        archive.writestr(zipfile.ZipInfo("recipe.json"), recipe_json(result, verdict))
     return out.getvalue()
 
 
-def write_all(made: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Path, ...]:
+def write_all(result: Reconstruction, verdict: Verdict, folder: Path) -> tuple[Path, ...]:
     """Write the panels, reconstruction.tif, figure.png and recipe.json to `folder`, atomically.
 
     Raises ExportError.
     """
-    contents = {f"{panel.name}.png": png(panel.pixels) for panel in panels(made)}
+    contents = {f"{panel.name}.png": png(panel.pixels) for panel in panels(result)}
     contents |= {
-        "reconstruction.tif": geotiff(made),
-        "figure.png": figure(made, verdict),
-        "recipe.json": recipe_json(made, verdict).encode(),
+        "reconstruction.tif": geotiff(result),
+        "figure.png": figure(result, verdict),
+        "recipe.json": recipe_json(result, verdict).encode(),
     }
     try:
         return tuple(write_atomic(folder / name, content) for name, content in contents.items())

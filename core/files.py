@@ -1,4 +1,4 @@
-"""Folders for the program's own files, and atomic writes: a crash, a full disk or a kill leaves the old file."""
+"""Folders for the program's own files, and atomic writes that leave the old file if they fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checkout() -> Path | None:
 
 
 def program_folder(name: str) -> Path:
-    """Give a folder for the program's own files: in the checkout, or in $EARTH_MAE_HOME or the user's caches."""
+    """Return a folder for the program's own files: in the checkout, in $EARTH_MAE_HOME or in the user's cache."""
     if root := checkout():
         return root / name
     if stated := os.environ.get(HOME_VARIABLE):
@@ -32,7 +32,7 @@ def program_folder(name: str) -> Path:
 
 
 def write_atomic(path: Path, content: bytes) -> Path:
-    """Replace `path` by `content` in one step: written beside it, flushed to disk, then renamed.
+    """Replace a file in one step: the content is written beside it, flushed to disk, then renamed.
 
     Raises OSError and leaves the old file as it was.
     """
@@ -50,6 +50,6 @@ def write_atomic(path: Path, content: bytes) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal. Raises OSError where it cannot be read."""
+    """Return the SHA-256 of a file in hexadecimal. Raises OSError if it cannot be read."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from .errors import ExplorerError
 from .evaluation.baselines.fills import FILLS
 from .evaluation.stats.metrics import Scores, score, ssim_map
 
-HONEST_FILLS = ("visible_mean", "nearest", "harmonic")
+DEFAULT_FILLS = ("visible_mean", "nearest", "harmonic")
 FILL_NAMES = {
     "visible_mean": "Mean of the visible",
     "nearest": "Nearest visible patch",
@@ -31,8 +31,10 @@ class JudgeError(ExplorerError):
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Scores over hidden, valid pixels at input size, of the model and of each fill, with the fills (3, s,
-    s)."""
+    """Scores of the model and of each fill over hidden, valid pixels at input size.
+
+    pictures: the fills themselves, (3, s, s).
+    """
 
     model: Scores
     fills: dict[str, Scores]
@@ -51,15 +53,15 @@ class Verdict:
         return max(self.fills, key=lambda name: self.fills[name].psnr)
 
 
-def judge(made: Reconstruction, fills: Sequence[str] = HONEST_FILLS) -> Verdict:
+def judge(result: Reconstruction, fills: Sequence[str] = DEFAULT_FILLS) -> Verdict:
     """Score the combined picture and simple fills from the same visible pixels."""
-    pictures = {name: FILLS[name](made.input, made.hidden) for name in fills}
-    scores = {name: score(picture, made.input, made.scored) for name, picture in pictures.items()}
-    return Verdict(score(made.at_input, made.input, made.scored), scores, pictures)
+    pictures = {name: FILLS[name](result.input, result.hidden) for name in fills}
+    scores = {name: score(picture, result.input, result.scored) for name, picture in pictures.items()}
+    return Verdict(score(result.at_input, result.input, result.scored), scores, pictures)
 
 
 def error_map(
-    made: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None
+    result: Reconstruction, kind: str = "l1", band: str = "combined", channel: int | None = None
 ) -> NDArray[np.float32]:
     """Return the error of each pixel, (t, t), or (s, s) for the low band.
 
@@ -72,16 +74,15 @@ def error_map(
             f"choose one of {', '.join(ERRORS)} and of {', '.join(BANDS)}."
         )
     pred, truth, valid = {
-        "combined": (made.combined, made.target, made.valid_high),
-        "low": (made.low, made.target_low, made.valid),
-        "high": (made.high, made.target_high, made.valid_high),
+        "combined": (result.combined, result.target, result.valid_high),
+        "low": (result.low, result.target_low, result.valid),
+        "high": (result.high, result.target_high, result.valid_high),
     }[band]
     if band != "high":
         pred = np.clip(pred, 0, 1)
     if kind == "ssim":
-        shift = (
-            0.5 if band == "high" else 0.0
-        )  # SSIM is defined for intensities, so residuals are shifted to mid-grey
+        # SSIM is defined for intensities, so residuals are shifted to mid-grey.
+        shift = 0.5 if band == "high" else 0.0
         difference: NDArray[Any] = 1 - ssim_map(np.clip(pred + shift, 0, 1), np.clip(truth + shift, 0, 1))
     else:
         difference = np.abs(pred - truth) if kind == "l1" else (pred - truth) ** 2
@@ -89,15 +90,17 @@ def error_map(
     return np.where(valid, chosen, 0).astype(np.float32)
 
 
-def band_errors(made: Reconstruction) -> dict[str, float] | None:
+def band_errors(result: Reconstruction) -> dict[str, float] | None:
     """Return the mean absolute error of each of BANDS over hidden, valid pixels.
 
     Returns None if nothing is hidden.
     """
-    where = {band: made.scored if band == "low" else made.hidden_high & made.valid_high for band in BANDS}
+    where = {
+        band: result.scored if band == "low" else result.hidden_high & result.valid_high for band in BANDS
+    }
     if not all(mask.any() for mask in where.values()):
         return None
-    return {band: float(error_map(made, "l1", band)[mask].mean()) for band, mask in where.items()}
+    return {band: float(error_map(result, "l1", band)[mask].mean()) for band, mask in where.items()}
 
 
 def shared_scale(maps: Sequence[NDArray[np.float32]], hidden: Sequence[NDArray[np.bool_]]) -> float:

@@ -99,7 +99,7 @@ class MaskKind:
     """One kind of mask, as pages, links and the command line offer it.
 
     label: its name in a menu. hides: what it hides, in words. uses: the fields of `MaskSpec` that it reads,
-    of "ratio", "seed", "size" and "cells". exact: whether it hides exactly the share `ratio`. draw: replaced
+    of "ratio", "seed", "size" and "cells". exact: whether it hides exactly the share `ratio`. draw: returns
     the hidden cells, bool (rows, cols). size: what `MaskSpec.size` measures, in words, where it is used.
     """
 

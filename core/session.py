@@ -48,8 +48,7 @@ class PageView:
     selection: str = ""
 
     def to_params(self) -> dict[str, str]:
-        """Return the URL parameters: model, weights, tile, win, at, gsd, size, rgb, stated, policy, mask
-        and sel."""
+        """Return the URL parameters (docs/reference/url.md); those without a value are left out."""
         tile = self.tile
         params = {
             "model": self.model,
@@ -133,8 +132,7 @@ class PageView:
 
     @property
     def lives_here(self) -> bool:
-        """Whether a link to this view works only in this session, because its tile or weights were
-        uploaded."""
+        """Whether a link to this view works in this session only: its tile or weights are uploads."""
         return self.tile.ref.source == UPLOAD or self.model.startswith(UPLOADED_WEIGHTS)
 
 

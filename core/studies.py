@@ -38,11 +38,9 @@ def monte_carlo(
     turn: Turn = nullcontext,
     say: Callable[[str], None] | None = None,
 ) -> Iterator[Spread]:
-    """Reconstruct with `count` masks of one kind and ratio, with seeds from `mask.seed`.
+    """Reconstruct with `count` masks of one kind and ratio, with seeds from `mask.seed` on.
 
-    Yields a Spread after each batch.
-
-    A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so
+    Yields a Spread after each batch. A mask without a seed is replaced by random patches of its ratio. `turn` is entered for each batch, so
     that other requests can run in between; `say` is called with a message when a batch must shrink to fit the
     device memory.
     """
@@ -62,7 +60,7 @@ def monte_carlo(
             piece = next(pieces, None)
         if piece is None:
             return
-        yield sums.with_more(*piece)
+        yield sums.add(*piece)
 
 
 class _Sums:
@@ -70,24 +68,28 @@ class _Sums:
 
     def __init__(self, ready: Prepared, hidden: NDArray[np.bool_]) -> None:
         self._ready, self._hidden = ready, hidden
-        self._in = np.zeros(len(hidden), np.bool_)
+        self._done = np.zeros(len(hidden), np.bool_)
         self._total = self._squares = np.zeros(())
 
-    def with_more(self, which: NDArray[np.int64], predicted: Predicted) -> Spread:
+    def add(self, which: NDArray[np.int64], predicted: Predicted) -> Spread:
         """Add the pictures of the masks `which` and return the spread so far."""
         pictures = np.clip(predicted.combined, 0, 1).astype(np.float64)
         side = pictures.shape[-1]
         unseen = enlarge(self._hidden[which], side)[:, None]
         self._total = self._total + (pictures * unseen).sum(axis=0)
         self._squares = self._squares + (pictures**2 * unseen).sum(axis=0)
-        self._in[which] = True
-        times = self._hidden[self._in].sum(axis=0)
+        self._done[which] = True
+        times = self._hidden[self._done].sum(axis=0)
         count = enlarge(times, side)
         mean = self._total / np.maximum(count, 1)
         deviation = np.sqrt(np.maximum(self._squares / np.maximum(count, 1) - mean**2, 0)).mean(axis=0)
         shown = np.where(count > 0, mean, self._ready.truth(side).unit)
         return Spread(
-            shown.astype(np.float32), deviation.astype(np.float32), times, int(self._in.sum()), len(self._in)
+            shown.astype(np.float32),
+            deviation.astype(np.float32),
+            times,
+            int(self._done.sum()),
+            len(self._done),
         )
 
 
@@ -108,5 +110,5 @@ def ratio_series(
     spec = mask if "ratio" in KINDS[mask.kind].uses else MaskSpec("random")
     for ratio in ratios:
         with turn():
-            made = reconstruct(model, tile, replace(spec, ratio=ratio), policy, size_px=size_px)
-        yield RatioStep(ratio, made)
+            result = reconstruct(model, tile, replace(spec, ratio=ratio), policy, size_px=size_px)
+        yield RatioStep(ratio, result)

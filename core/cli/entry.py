@@ -54,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of every verb in core/cli/verbs."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Masked autoencoders for satellite imagery: reconstruct, train, embed, search and evaluate.",
+        description="Masked autoencoders for satellite imagery: "
+        "reconstruct, train, embed, search and evaluate.",
         epilog=_named(_EPILOG),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,1 +1,1 @@
-"""Internet access: the switch that allows it, the client for requests, and resumable downloads."""
+"""The only access to the internet: the switch that allows it, the client for requests, and downloads."""

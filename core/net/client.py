@@ -2,32 +2,30 @@
 
 Links and catalogues may contain any address, so every address is checked: its scheme; that it has no user
 name or password; the IP address of the open connection, so that a host name cannot resolve differently
-between check and use; and every redirect likewise. Only open connections are kept between requests: no
-cookies, no credentials from files, no cache.
+between check and use; and every redirect likewise (`core.net.addresses`). Only open connections are kept
+between requests: no cookies, no credentials from files, no cache.
 """
 
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from math import inf
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError
 
 from . import online
+from .addresses import guarded_pools, host_of, require_allowed, require_peer
+from .failures import BUSY, ConnectionLostError, no_answer, other_part, refused, what_came
 from .online import OnlineError
 
 REDIRECTS = (301, 302, 303, 307, 308)
-BUSY = (429, 500, 502, 503, 504)
 PIECE_BYTES = 2**16
 PAUSE_S = 0.4
 AGENT = "earth-mae-explorer"
@@ -37,7 +35,8 @@ AGENT = "earth-mae-explorer"
 class RequestLimits:
     """Limits of a request.
 
-    Seconds to connect, between two pieces and in total; bytes of JSON and of a preview; number of redirects.
+    Seconds to connect, between two pieces and in total (a download has no total); bytes of JSON and of a
+    preview; number of redirects.
     """
 
     connect_s: float = 10.0
@@ -63,14 +62,6 @@ class _Ask:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     body: bytes | None = None
-
-
-class RefusedError(OnlineError):
-    """An HTTP error response; `status` is its code."""
-
-    def __init__(self, sentence: str, status: int) -> None:
-        super().__init__(sentence)
-        self.status = status
 
 
 class Web:
@@ -99,7 +90,8 @@ class Web:
             return json.loads(answer)
         except (ValueError, RecursionError) as error:
             raise OnlineError(
-                f"{_host(address)} {_what_came(answer)} instead of JSON: check the address of the catalogue."
+                f"{host_of(address)} {what_came(answer) or 'returns something else'} instead of JSON: "
+                "check the address of the catalogue."
             ) from error
 
     def picture(self, address: str) -> bytes:
@@ -111,32 +103,39 @@ class Web:
 
         Raises OnlineError if the server does not support range requests.
         """
-        asked = f"bytes={first}-{first + count - 1}"
-        with self._answer(_Ask(address, headers={"Range": asked, "Accept-Encoding": "identity"})) as answer:
+        headers = {"Range": f"bytes={first}-{first + count - 1}", "Accept-Encoding": "identity"}
+        with self._answer(_Ask(address, headers=headers)) as answer:
             if answer.response.status != 206:
                 head = answer.read(512, enough=True)
-                refused = what if (what := _what_came(head)) != UNKNOWN else "does not support range requests"
+                why = what_came(head) or "does not support range requests"
                 raise OnlineError(
-                    f"{_host(address)} {refused}: give the address of a cloud-optimised GeoTIFF itself."
+                    f"{host_of(address)} {why}: give the address of a cloud-optimised GeoTIFF itself."
                 )
             total = _total(answer.response.headers.get("Content-Range", ""), first)
             if total is None:
-                raise OnlineError(
-                    f"{_host(address)} returns a different part of the file than requested: "
-                    "download the file and open that."
-                )
+                raise other_part(address)
             data = answer.read(count)
             if len(data) != min(count, total - first):
                 raise OnlineError(
-                    f"{_host(address)} closed the connection in the middle of a file: try again in a moment."
+                    f"{host_of(address)} closed the connection in the middle of a file: "
+                    "try again in a moment."
                 )
             return ByteRange(data, total, answer.response.headers.get("ETag", ""))
+
+    def rest(self, address: str, first: int = 0) -> RestOfFile:
+        """Open a file for download from byte `first`, or from its start if the server cannot resume.
+
+        Use it in a `with` statement. Raises OnlineError, RefusedError with status 416 if the file has no
+        byte `first`.
+        """
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={first}-"} if first else {})
+        return RestOfFile(self._answer(_Ask(address, headers=headers), inf), first)
 
     def _whole(self, ask: _Ask, most: int) -> bytes:
         with self._answer(ask) as answer:
             return answer.read(most)
 
-    def _answer(self, ask: _Ask) -> _Answer:
+    def _answer(self, ask: _Ask, whole_s: float | None = None) -> _Answer:
         """Send a request, follow redirects, and retry once if the connection broke or the server was busy."""
         for hop in range(self.limits.redirects + 1):
             response = self._once(ask) if hop else self._twice(ask)
@@ -146,11 +145,12 @@ class Web:
             response.close()
             ask = _Ask(to, ask.method, ask.headers, ask.body)
         else:
-            raise OnlineError(f"{_host(ask.address)} redirects too many times: check the address.")
+            raise OnlineError(f"{host_of(ask.address)} redirects too many times: check the address.")
         if not 200 <= response.status < 300:
             response.close()
-            raise RefusedError(_refusal(ask.address, response.status), response.status)
-        return _Answer(ask.address, response, time.monotonic() + self.limits.whole_s)
+            raise refused(ask.address, response.status)
+        limit_s = self.limits.whole_s if whole_s is None else whole_s
+        return _Answer(ask.address, response, time.monotonic() + limit_s)
 
     def _twice(self, ask: _Ask) -> urllib3.BaseHTTPResponse:
         try:
@@ -158,13 +158,13 @@ class Web:
             if response.status not in BUSY:
                 return response
             response.close()
-        except _NoAnswerError:
+        except ConnectionLostError:
             pass
         time.sleep(PAUSE_S)
         return self._once(ask)
 
     def _once(self, ask: _Ask) -> urllib3.BaseHTTPResponse:
-        self._require_allowed(ask.address)
+        require_allowed(ask.address, self._local)
         headers = {"User-Agent": AGENT, **ask.headers}
         try:
             return self._pool(ask.address).request(
@@ -177,7 +177,7 @@ class Web:
                 preload_content=False,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise _no_answer(ask.address, error) from error
+            raise no_answer(ask.address, error) from error
 
     def _pool(self, address: str) -> urllib3.PoolManager:
         """Return connections to a server, direct or through the proxy set in the environment."""
@@ -192,44 +192,20 @@ class Web:
             if proxy:
                 self._pools[proxy] = urllib3.ProxyManager(proxy, timeout=timeout, maxsize=8)
             else:
-                straight = urllib3.PoolManager(timeout=timeout, maxsize=8)
-                straight.pool_classes_by_scheme = _guarded_pools(self._require_peer)
-                self._pools[proxy] = straight
+                direct = urllib3.PoolManager(timeout=timeout, maxsize=8)
+                direct.pool_classes_by_scheme = guarded_pools(self._require_peer)
+                self._pools[proxy] = direct
         return self._pools[proxy]
 
-    def _require_allowed(self, address: str) -> None:
-        """Raise OnlineError for an invalid address, before connecting."""
-        try:
-            parts = urlsplit(address)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise OnlineError(
-                f"{address[:80]!r} is not a valid address: give one that starts with https://."
-            ) from error
-        schemes = ("https", "http") if self._local else ("https",)
-        if parts.scheme.lower() not in schemes or not host or not address.isprintable() or " " in address:
-            raise OnlineError(f"{address.split('?')[0][:80]!r} cannot be opened: give an https:// address.")
-        if parts.username is not None or parts.password is not None:
-            raise OnlineError(
-                "Addresses with a user name or password are not allowed: "
-                "give a signed link, or download the file."
-            )
-        if not self._local and (
-            host.lower() == "localhost" or host.lower().endswith(".localhost") or not _is_public(host)
-        ):
-            raise _inside(host)
-
-    def _require_peer(self, host: str, found: str) -> None:
-        """Raise OnlineError for a connection to a private network."""
-        if not self._local and not _is_public(found):
-            raise _inside(host)
+    def _require_peer(self, host: str, ip: str) -> None:
+        require_peer(host, ip, self._local)
 
 
 class _Answer:
     """A response whose body is read within limits; closed by `with`."""
 
     def __init__(self, address: str, response: urllib3.BaseHTTPResponse, until: float) -> None:
-        self._address, self.response, self._until = address, response, until
+        self.address, self.response, self._until = address, response, until
 
     def __enter__(self) -> _Answer:
         return self
@@ -240,91 +216,57 @@ class _Answer:
         else:
             self.response.close()
 
+    def pieces(self, decode: bool = True) -> Iterator[bytes]:
+        """Yield the body in pieces as they arrive; without `decode`, as they were compressed for transfer."""
+        try:
+            while piece := self.response.read1(PIECE_BYTES, decode_content=decode):
+                yield piece
+                if time.monotonic() > self._until:
+                    raise OnlineError(f"{host_of(self.address)} is too slow: try again later.")
+        except (HTTPError, OSError) as error:
+            raise no_answer(self.address, error) from error
+
     def read(self, most: int, *, enough: bool = False) -> bytes:
         """Read the body; raises OnlineError above `most` bytes, or stops there if that is `enough`."""
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            while piece := self.response.read1(PIECE_BYTES):
-                pieces.append(piece)
-                size += len(piece)
-                if enough and size >= most:
-                    self.response.close()
-                    break
-                if size > most:
-                    raise OnlineError(
-                        f"{_host(self._address)} sends more than the allowed {most / 1e6:,.1f} MB: "
-                        "check the address."
-                    )
-                if time.monotonic() > self._until:
-                    raise OnlineError(f"{_host(self._address)} is too slow: try again later.")
-        except (HTTPError, OSError) as error:
-            raise _no_answer(self._address, error) from error
-        return b"".join(pieces)[: most if enough else None]
+        body = bytearray()
+        for piece in self.pieces():
+            body += piece
+            if enough and len(body) >= most:
+                self.response.close()
+                break
+            if len(body) > most:
+                raise OnlineError(
+                    f"{host_of(self.address)} sends more than the allowed {most / 1e6:,.1f} MB: "
+                    "check the address."
+                )
+        return bytes(body[: most if enough else None])
 
 
-class _NoAnswerError(OnlineError):
-    """The server was not reached, or the connection broke."""
+class RestOfFile:
+    """A file on a server from byte `start` to its end at `total`; closed by `with`."""
 
+    def __init__(self, answer: _Answer, first: int) -> None:
+        self._answer = answer
+        headers = answer.response.headers
+        length = headers.get("Content-Length", "")
+        if not (length.isdecimal() and len(length) < 19):
+            answer.response.close()
+            raise OnlineError(f"{host_of(answer.address)} does not state the size of the file.")
+        self.start = first if first and answer.response.status == 206 else 0
+        if answer.response.status == 206 and _total(headers.get("Content-Range", ""), first) is None:
+            answer.response.close()
+            raise other_part(answer.address)
+        self.total = self.start + int(length)
 
-def _guarded_pools(check: Callable[[str, str], None]) -> dict[str, Any]:
-    """Return pools whose connections check the IP address that they reached before sending anything."""
+    def __enter__(self) -> RestOfFile:
+        return self
 
-    def checked(connection: HTTPConnection, reached: socket.socket) -> socket.socket:
-        try:
-            check(connection.host, str(reached.getpeername()[0]))
-        except BaseException:
-            reached.close()
-            raise
-        return reached
+    def __exit__(self, *_: object) -> None:
+        self._answer.response.close()
 
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return checked(self, super()._new_conn())
-
-    class Secure(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return checked(self, super()._new_conn())
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain  # pyright: ignore[reportAssignmentType]
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = Secure  # pyright: ignore[reportAssignmentType]
-
-    return {"http": PlainPool, "https": SecurePool}
-
-
-def _is_public(host: str) -> bool:
-    """Return False for a private, loopback or link-local IP address; True for public ones and for names."""
-    try:
-        found = ip_address(host.partition("%")[0])
-    except ValueError:
-        return True
-    if isinstance(found, IPv6Address):
-        found = found.ipv4_mapped or found.sixtofour or found
-    return found.is_global and not found.is_multicast
-
-
-def _inside(host: str) -> OnlineError:
-    return OnlineError(
-        f"{host[:80]} is in a private network, where requests are not allowed: "
-        f"set {online.LOCAL_SWITCH}=1 to allow them."
-    )
-
-
-def _host(address: str) -> str:
-    return (urlsplit(address).hostname or "The server")[:80]
-
-
-UNKNOWN = "returns something else"
-
-
-def _what_came(head: bytes) -> str:
-    start = head[:512].lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "returns a web page, perhaps a sign-in page,"
-    return "returns XML" if start.startswith(b"<?xml") else UNKNOWN
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the bytes as they arrive; raises ConnectionLostError if the connection breaks."""
+        return self._answer.pieces(decode=False)
 
 
 def _total(content_range: str, first: int) -> int | None:
@@ -336,26 +278,3 @@ def _total(content_range: str, first: int) -> int | None:
         unit == "bytes" and start == str(first) and last.isdecimal() and total.isdecimal() and len(total) < 19
     )
     return int(total) if fits and first <= int(last) < int(total) else None
-
-
-def _refusal(address: str, status: int) -> str:
-    host = _host(address)
-    if status in (401, 403):
-        return (
-            f"{host} refuses this link ({status}; it has expired or needs a signature): "
-            "search the catalogue again for a new one."
-        )
-    if status in (404, 410):
-        return f"{host} has no file at this address ({status}): check it, or search the catalogue again."
-    if status in BUSY:
-        return f"{host} is busy or failing ({status}): try again in a minute."
-    return f"{host} refuses this request ({status}): check the address."
-
-
-def _no_answer(address: str, error: Exception) -> OnlineError:
-    host, cause = _host(address), getattr(error, "reason", error)
-    if isinstance(error, SSLError) or isinstance(cause, SSLError):
-        return OnlineError(f"{host} has an invalid certificate: check the address.")
-    slow = "timed out" in str(cause).lower() or isinstance(error, TimeoutError)
-    why = "does not answer in time" if slow else "cannot be reached or closed the connection"
-    return _NoAnswerError(f"{host} {why}: check the address and the network, then try again.")

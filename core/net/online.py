@@ -3,8 +3,7 @@
 EARTH_MAE_ONLINE=1 switches it on for a server or shell, `--online` for one command. Everything that connects
 checks it first (`core.net.client.Web` raises otherwise). EARTH_MAE_ONLINE_LOCAL=1 also allows plain http and
 private addresses, for a catalogue in one's own network; without it, a link or catalogue cannot make the
-server access internal hosts. Downloading weights (`python -m core fetch`) is an explicit command and
-independent of the switch.
+server access internal hosts. `python -m core fetch` is an explicit command and needs no switch.
 """
 
 from __future__ import annotations

@@ -18,23 +18,23 @@ UNSEEN_BY_LOSS = 0.72
 
 
 def error_panels(
-    made: Reconstruction, kind: str, channel: int | None, *, judged_only: bool = False
+    result: Reconstruction, kind: str, channel: int | None, *, judged_only: bool = False
 ) -> tuple[tuple[Panel, ...], float]:
     """Draw error maps of combined, low and high on one scale; also return the value of the brightest colour.
 
     `judged_only` fades the visible patches, which the training loss ignores.
     """
-    maps = {band: error_map(made, kind, band, channel) for band in BANDS}
-    hidden = {band: made.hidden if band == "low" else made.hidden_high for band in BANDS}
+    maps = {band: error_map(result, kind, band, channel) for band in BANDS}
+    hidden = {band: result.hidden if band == "low" else result.hidden_high for band in BANDS}
     full = shared_scale(list(maps.values()), list(hidden.values()))
-    side = made.combined.shape[-1]
-    drawn: list[Panel] = []
+    side = result.combined.shape[-1]
+    panels: list[Panel] = []
     for band, values in maps.items():
         pixels = heat(values, full)
         if judged_only:
             pixels = fade(pixels, ~hidden[band])
         over_hidden = float(values[hidden[band]].mean()) if hidden[band].any() else 0.0
-        drawn.append(
+        panels.append(
             Panel(
                 f"error-{band}",
                 BANDS[band],
@@ -43,14 +43,14 @@ def error_panels(
                 (0.0, full),
             )
         )
-    return tuple(drawn), full
+    return tuple(panels), full
 
 
-def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
+def fill_panels(result: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
     """Draw the model's reconstruction and each fill at input size, with their PSNR."""
-    stretch = stretch_of(made)
-    pasted = np.where(made.hidden, made.at_input, made.input)
-    pictures = {"model": (made.recipe.model, pasted, verdict.model)}
+    stretch = stretch_of(result)
+    pasted = np.where(result.hidden, result.at_input, result.input)
+    pictures = {"model": (result.recipe.model, pasted, verdict.model)}
     pictures |= {
         name: (FILL_NAMES[name], picture, verdict.fills[name]) for name, picture in verdict.pictures.items()
     }
@@ -60,14 +60,14 @@ def fill_panels(made: Reconstruction, verdict: Verdict) -> tuple[Panel, ...]:
     )
 
 
-def spread_panels(made: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
+def spread_panels(result: Reconstruction, spread: Spread) -> tuple[Panel, ...]:
     """Draw the mean, the standard deviation and how often each patch was hidden, over the masks so far."""
     deviation = spread.deviation
     full = max(float(np.percentile(deviation, 99)), 1e-6)
     times = enlarge(spread.times, deviation.shape[-1])
     so_far = f"{spread.done} of {spread.wanted} masks"
     return (
-        Panel("spread-mean", "Mean reconstruction", so_far, stretch_of(made).draw(spread.mean)),
+        Panel("spread-mean", "Mean reconstruction", so_far, stretch_of(result).draw(spread.mean)),
         Panel("spread-deviation", "Standard deviation", f"black 0, pale {full:.3f}", heat(deviation, full)),
         Panel(
             "spread-times",
@@ -103,10 +103,10 @@ def animation(steps: Sequence[Reconstruction], *, frame_ms: int = 700) -> bytes:
 
     stretch: Stretch = stretch_of(steps[0])
     frames: list[Image.Image] = []
-    for made in steps:
-        seen = cover(stretch.draw(made.target), made.hidden_high)
+    for result in steps:
+        seen = cover(stretch.draw(result.target), result.hidden_high)
         gap = np.full((seen.shape[0], 8, 3), 255, np.uint8)
-        frames.append(Image.fromarray(np.concatenate([seen, gap, stretch.draw(made.combined)], axis=1)))
+        frames.append(Image.fromarray(np.concatenate([seen, gap, stretch.draw(result.combined)], axis=1)))
     out = io.BytesIO()
     frames[0].save(
         out, "WEBP", save_all=True, append_images=frames[1:], duration=frame_ms, loop=0, quality=88, method=2

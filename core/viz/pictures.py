@@ -41,18 +41,18 @@ class Panel:
     value_range: tuple[float, float] = (0.0, 1.0)
 
 
-def stretch_of(made: Reconstruction, plain: bool = False) -> Stretch:
+def stretch_of(result: Reconstruction, plain: bool = False) -> Stretch:
     """Return the 1st to 99th percentile of the target, at least a quarter wide; 0..1 if `plain`."""
     if plain:
         return Stretch()
-    low, high = (float(v) for v in np.percentile(made.target[:, made.valid_high], (1, 99)))
+    low, high = (float(v) for v in np.percentile(result.target[:, result.valid_high], (1, 99)))
     short = max(LEAST_SPAN - (high - low), 0.0) / 2
     return Stretch(max(low - short, 0.0), min(high + short, 1.0))
 
 
-def gain_of(made: Reconstruction) -> int:
+def gain_of(result: Reconstruction) -> int:
     """Return the gain that gives the true residual good contrast around mid-grey."""
-    reach = float(np.percentile(np.abs(made.target_high[:, made.valid_high]), 99)) or 1.0
+    reach = float(np.percentile(np.abs(result.target_high[:, result.valid_high]), 99)) or 1.0
     return max((gain for gain in GAINS if gain * reach <= 0.5), default=1)
 
 
@@ -68,52 +68,52 @@ def cover(pixels: Pixels, hidden: NDArray[np.bool_]) -> Pixels:
     return covered
 
 
-def panels(made: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
+def panels(result: Reconstruction, *, plain: bool = False) -> tuple[Panel, ...]:
     """Draw the panels of a reconstruction: original, masked, low, high, combined and pasted.
 
     For a network that works on top of the harmonic fill of the visible pixels, what it added to the fill comes before the last.
     """
-    stretch, gain, side = stretch_of(made, plain), gain_of(made), made.combined.shape[-1]
+    stretch, gain, side = stretch_of(result, plain), gain_of(result), result.combined.shape[-1]
     shown = (stretch.low, stretch.high)
-    derived = "" if made.recipe.bands_from == "two heads" else ", by filter"
-    original = stretch.draw(made.target)
-    share = f"{made.recipe.hidden_share:.0%} hidden"
-    drawn = (
-        Panel("original", "Original", f"{made.recipe.ground} per pixel as fed", original, shown),
-        Panel("masked", "Visible patches", share, cover(original, made.hidden_high), shown),
+    derived = "" if result.recipe.bands_from == "two heads" else ", by filter"
+    original = stretch.draw(result.target)
+    share = f"{result.recipe.hidden_share:.0%} hidden"
+    all_panels = (
+        Panel("original", "Original", f"{result.recipe.ground} per pixel as fed", original, shown),
+        Panel("masked", "Visible patches", share, cover(original, result.hidden_high), shown),
         Panel(
             "low",
             "Low frequencies",
-            f"{made.low.shape[-1]} px{derived}",
-            enlarge_pixels(stretch.draw(made.low), side),
+            f"{result.low.shape[-1]} px{derived}",
+            enlarge_pixels(stretch.draw(result.low), side),
             shown,
         ),
         Panel(
             "high",
             "High frequencies",
             f"mid-grey, × {gain}{derived}",
-            draw_residual(made.high, gain),
+            draw_residual(result.high, gain),
             (-0.5 / gain, 0.5 / gain),
         ),
-        Panel("combined", "Reconstruction", f"low + high, {side} px", stretch.draw(made.combined), shown),
+        Panel("combined", "Reconstruction", f"low + high, {side} px", stretch.draw(result.combined), shown),
         Panel(
             "pasted",
             "Visible patches restored",
             "visible pixels from the original",
-            stretch.draw(made.pasted),
+            stretch.draw(result.pasted),
             shown,
         ),
     )
-    if made.added is None:
-        return drawn
+    if result.added is None:
+        return all_panels
     added = Panel(
         "added",
         "What the network added",
         f"reconstruction minus harmonic fill, mid-grey, × {gain}",
-        draw_residual(made.added, gain),
+        draw_residual(result.added, gain),
         (-0.5 / gain, 0.5 / gain),
     )
-    return (*drawn[:-1], added, drawn[-1])
+    return (*all_panels[:-1], added, all_panels[-1])
 
 
 def enlarge_pixels(pixels: Pixels, side: int) -> Pixels:

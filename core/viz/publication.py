@@ -18,20 +18,20 @@ WIDTH_INCHES = 7.2
 """The width of two journal columns."""
 
 
-def publication(made: Reconstruction, verdict: Verdict, title: str = "") -> Figure:
+def publication(result: Reconstruction, verdict: Verdict, title: str = "") -> Figure:
     """Draw the panels in two rows, with the scores over hidden pixels and the recipe below."""
-    drawn = panels(made)
-    columns = (len(drawn) + 1) // 2
+    shown = panels(result)
+    columns = (len(shown) + 1) // 2
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES * (2 / columns + 0.16)), layout="constrained")
     grid = figure.subplots(2, columns)
-    for axes, panel in zip_longest(grid.flat, drawn):
+    for axes, panel in zip_longest(grid.flat, shown):
         if panel is None:
             axes.set_axis_off()
         else:
             _show(axes, panel.pixels, panel.title, "\n".join(textwrap.wrap(panel.note, 30)))
     if title:
         figure.suptitle(title, fontsize=11)
-    figure.supxlabel(f"{_scores(verdict)}\n{_caption(made)}", fontsize=6.5, color=PRINT_TEXT)
+    figure.supxlabel(f"{_scores(verdict)}\n{_caption(result)}", fontsize=6.5, color=PRINT_TEXT)
     return figure
 
 
@@ -52,6 +52,6 @@ def _scores(verdict: Verdict) -> str:
     )
 
 
-def _caption(made: Reconstruction) -> str:
-    credit = f" · {made.recipe.credit}" if made.recipe.credit else ""
-    return "\n".join(textwrap.wrap(made.recipe.caption() + credit, 120))
+def _caption(result: Reconstruction) -> str:
+    credit = f" · {result.recipe.credit}" if result.recipe.credit else ""
+    return "\n".join(textwrap.wrap(result.recipe.caption() + credit, 120))

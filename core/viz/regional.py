@@ -91,25 +91,25 @@ class Cells:
 
     def draw(self, z: int, x: int, y: int) -> RGBA | None:
         """Draw one tile (256, 256, 4); None if it contains no footprint."""
-        found = np.sort(self._tree.query(shapely.box(*tile_bounds(z, x, y))))
-        if not len(found) or (self._rgb is None and len(found) > MOST_OUTLINED):
+        hits = np.sort(self._tree.query(shapely.box(*tile_bounds(z, x, y))))
+        if not len(hits) or (self._rgb is None and len(hits) > MOST_OUTLINED):
             return None
-        drawn = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
-        if len(found) > MOST_OUTLINED and self._rgb is not None:
-            return self._dots(drawn, found, z, x, y)
-        for at in found.tolist():
+        tile = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
+        if len(hits) > MOST_OUTLINED and self._rgb is not None:
+            return self._dots(tile, hits, z, x, y)
+        for at in hits.tolist():
             ring = shapely.get_coordinates(shapely.get_exterior_ring(self._shapes[at]))
             if self._rgb is None:
-                cv2.polylines(drawn, [_pixels(ring, z, x, y)], True, OUTLINE, 1, cv2.LINE_AA, SHIFT)
+                cv2.polylines(tile, [_pixels(ring, z, x, y)], True, OUTLINE, 1, cv2.LINE_AA, SHIFT)
             else:
                 filled = _pixels(_about_centre(ring, self._share), z, x, y)
-                cv2.fillPoly(drawn, [filled], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
-        return drawn
+                cv2.fillPoly(tile, [filled], (*self._rgb[self._rows[at]].tolist(), 255), cv2.LINE_8, SHIFT)
+        return tile
 
-    def _dots(self, drawn: RGBA, found: NDArray[np.int64], z: int, x: int, y: int) -> RGBA:
+    def _dots(self, tile: RGBA, hits: NDArray[np.int64], z: int, x: int, y: int) -> RGBA:
         """Draw small squares, vectorised, where thousands of footprints are only a few pixels wide."""
         assert self._rgb is not None
-        boxes = shapely.bounds(self._shapes[found])
+        boxes = shapely.bounds(self._shapes[hits])
         corners = (
             np.concatenate([_mercator(boxes[:, [0, 3]]), _mercator(boxes[:, [2, 1]])], axis=1) * 2**z
             - [x, y, x, y]
@@ -120,9 +120,9 @@ class Cells:
             for across in range(side):
                 cols, rows = left + across, top + down
                 inside = (cols >= 0) & (cols < TILE_PX) & (rows >= 0) & (rows < TILE_PX)
-                drawn[rows[inside], cols[inside], :3] = self._rgb[self._rows[found[inside]]]
-                drawn[rows[inside], cols[inside], 3] = 255
-        return drawn
+                tile[rows[inside], cols[inside], :3] = self._rgb[self._rows[hits[inside]]]
+                tile[rows[inside], cols[inside], 3] = 255
+        return tile
 
 
 def footprints(table: EmbeddingTable) -> NDArray[Any]:
@@ -152,12 +152,12 @@ def stacked(
     """Combine several drawing functions into one layer, the first at the bottom."""
 
     def draw(z: int, x: int, y: int) -> RGBA | None:
-        drawn: RGBA | None = None
+        tile: RGBA | None = None
         for drawer in drawers:
             one = drawer(z, x, y)
             if one is not None:
-                drawn = one if drawn is None else np.where(one[..., 3:] > 0, one, drawn)
-        return drawn
+                tile = one if tile is None else np.where(one[..., 3:] > 0, one, tile)
+        return tile
 
     return draw
 
@@ -244,7 +244,9 @@ def _lay(shown: Map, layer: MapLayer, address: str | None) -> None:
         }
     shown.add_source(layer.name, source)
     paint = {"raster-resampling": "nearest" if address is None else "linear", "raster-fade-duration": 0}
-    raster: Any = Layer(id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint)  # pyright: ignore[reportCallIssue]
+    raster: Any = Layer(  # pyright: ignore[reportCallIssue]
+        id=layer.name, type=LayerType.RASTER, source=layer.name, paint=paint
+    )
     shown.add_layer(raster, name=layer.name, opacity=layer.opacity, visible=layer.shown)
 
 

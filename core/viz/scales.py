@@ -28,37 +28,40 @@ class Look:
     full: float
 
 
-def look_of(made: Reconstruction) -> Look:
+def look_of(result: Reconstruction) -> Look:
     """Return the contrast stretch, the gain of residuals and the error with the brightest colour."""
-    return Look(stretch_of(made), gain_of(made), shared_scale([error_map(made)], [made.hidden_high]))
+    return Look(stretch_of(result), gain_of(result), shared_scale([error_map(result)], [result.hidden_high]))
 
 
-def row_panels(made: Reconstruction, look: Look, key: str, error: float | None) -> tuple[Panel, ...]:
+def row_panels(result: Reconstruction, look: Look, key: str, error: float | None) -> tuple[Panel, ...]:
     """Draw one scale: input, low, high, combined, error."""
-    side, note = made.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
+    side, note = result.combined.shape[-1], "nothing is hidden" if error is None else f"mean {error:.4f}"
     return (
         Panel(
             f"{key}-seen",
             "Visible patches",
-            f"{made.recipe.hidden_share:.0%} hidden",
-            cover(look.stretch.draw(made.target), made.hidden_high),
+            f"{result.recipe.hidden_share:.0%} hidden",
+            cover(look.stretch.draw(result.target), result.hidden_high),
         ),
         Panel(
             f"{key}-low",
             "Low frequencies",
-            f"{made.low.shape[-1]} px",
-            enlarge_pixels(look.stretch.draw(made.low), side),
+            f"{result.low.shape[-1]} px",
+            enlarge_pixels(look.stretch.draw(result.low), side),
         ),
         Panel(
-            f"{key}-high", "High frequencies", f"mid-grey, × {look.gain}", draw_residual(made.high, look.gain)
+            f"{key}-high",
+            "High frequencies",
+            f"mid-grey, × {look.gain}",
+            draw_residual(result.high, look.gain),
         ),
-        Panel(f"{key}-combined", "Reconstruction", f"{side} px", look.stretch.draw(made.combined)),
-        Panel(f"{key}-error", "Error", note, heat(error_map(made), look.full)),
+        Panel(f"{key}-combined", "Reconstruction", f"{side} px", look.stretch.draw(result.combined)),
+        Panel(f"{key}-error", "Error", note, heat(error_map(result), look.full)),
     )
 
 
 def band_panels(
-    made: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str
+    result: Reconstruction, truth: Bands, predicted: Bands, look: Look, key: str
 ) -> tuple[Panel, ...]:
     """Draw one scale split into bands as in the paper: low band and residual, true and predicted."""
     note = f"{truth.blocks} x {truth.blocks} blocks"
@@ -66,8 +69,8 @@ def band_panels(
         Panel(
             f"{key}-seen",
             "Visible patches",
-            f"{made.recipe.hidden_share:.0%} hidden",
-            cover(look.stretch.draw(made.target), made.hidden_high),
+            f"{result.recipe.hidden_share:.0%} hidden",
+            cover(look.stretch.draw(result.target), result.hidden_high),
         ),
         Panel(f"{key}-low-true", "Low, truth", note, look.stretch.draw(truth.low)),
         Panel(f"{key}-low", "Low, predicted", note, look.stretch.draw(predicted.low)),

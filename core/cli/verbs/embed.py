@@ -1,4 +1,4 @@
-"""`python -m core embed`: turn rasters, folders, packs or the globe into a table of embeddings that can be searched."""
+"""`python -m core embed`: turn rasters, folders, packs or the globe into a searchable table of embeddings."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ _EPILOG = """examples:
   python -m core embed stac:https://example.org/items/scene --online --gsd-m 40 --out tables/scene
   python -m core embed --spec run.json --resume
 
-Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or ran out
-of disk space continues with --resume and ends with the same table. A raster of patch embeddings continues when the
-same command is given again; `search` also finds patches in such a raster (here rasters/scene.patches.tif).
+Several models and scales share one reading of the pictures. An embedding run that was stopped, killed or
+ran out of disk space continues with --resume and ends with the same table. A raster of patch embeddings
+continues when the same command is given again; `search` also finds patches in such a raster (here
+rasters/scene.patches.tif).
 A file for --spec holds a JSON object: {"spec": {"sources": [...], "out": "...", "model": "..."}, "models": [...]}."""
 
 MIN_VALID, MASK_RATIO = 0.5, 0.75
@@ -43,7 +44,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "embed",
         help="turn rasters of any size into a searchable table of embeddings",
-        description="Cut rasters into tiles, embed each tile, and store vectors, places and recipe as GeoParquet.",
+        description="Cut rasters into tiles, embed each tile, and store vectors, places and recipe "
+        "as GeoParquet.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -139,7 +141,7 @@ def _add_storage(parser: argparse.ArgumentParser) -> None:
 
 
 def request_of(args: argparse.Namespace) -> EmbeddingRequest:
-    """Give the spec and models of a parsed command line, or those in the file named by --spec."""
+    """Return the spec and models of a parsed command line, or those in the file named by --spec."""
     from ...engine.embedding.spec import EmbeddingRequest, read_request
 
     if args.spec is None:
@@ -152,7 +154,8 @@ def request_of(args: argparse.Namespace) -> EmbeddingRequest:
     ]
     if extra:
         raise UsageError(
-            f"--spec already holds all settings: leave out {', '.join(extra).replace('_', '-')}, or change the file."
+            "--spec already holds all settings: "
+            f"leave out {', '.join(extra).replace('_', '-')}, or change the file."
         )
     return read_request(args.spec)
 
@@ -216,7 +219,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _patches(spec: EmbeddingSpec, *, as_json: bool) -> int:
-    """Write a raster of patch embeddings for each picture; finished rasters are kept, unfinished ones resumed."""
+    """Write a raster of patch embeddings for each picture; keep finished rasters, resume unfinished ones."""
     from ...engine.embedding.run import PatchProgress, embed_patches
 
     steps, last = embed_patches(spec), PatchProgress(0, 0)
@@ -251,7 +254,8 @@ def arguments(spec: EmbeddingSpec, *, models: Sequence[str] = ()) -> list[str]:
         words.append(f"--gsd-m={','.join(f'{gsd:.12g}' for gsd in spec.gsd_m)}")
     options = {
         "tile-px": (spec.tile_px, None), "stride-px": (spec.stride_px, None),
-        "stated-gsd-m": (spec.stated_gsd_m, None), "policy": (spec.policy, None), "pooling": (spec.pooling, None),
+        "stated-gsd-m": (spec.stated_gsd_m, None), "policy": (spec.policy, None),
+        "pooling": (spec.pooling, None),
         "mask-ratio": (spec.mask_ratio, MASK_RATIO), "mask-seed": (spec.mask_seed, 0),
         "min-valid": (spec.min_valid, MIN_VALID), "most": (spec.most, None), "batch": (spec.batch, None),
         "data-type": (spec.data_type, "float32"),
@@ -277,7 +281,7 @@ def _show(step: EmbeddingProgress, *, first: bool) -> None:
 
 
 def _pace(rate: float | None, seconds_left: float | None) -> str:
-    """Give tiles per second and the time left, where they are known."""
+    """Return tiles per second and the time left as text, as far as they are known."""
     left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
     return ("" if rate is None else f", {rate:.1f} tiles/s") + left
 

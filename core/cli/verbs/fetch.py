@@ -1,4 +1,4 @@
-"""`python -m core fetch`: download and check published weights or a data set, or explain how to do it by hand."""
+"""`python -m core fetch`: download and check published weights or a data set, or say how to do it by hand."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ...evaluation.data.releases import (
     dataset_release,
 )
 from ...files import file_sha256, write_atomic
+from ...net.client import RequestLimits, Web
 from ...net.download import DownloadError, DownloadProgress, download, part_of
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         f"{release.file}: {release.variant}, {release.size_bytes / 1e9:.2f} GB, {release.licence}",
         file=sys.stderr,
     )
-    fetched = fetch(release, args.to or WEIGHTS_FOLDER, _Teller())
+    fetched = fetch(release, args.to or WEIGHTS_FOLDER, _ProgressLine())
     report = fetched.model.report
     assert report is not None
     for sentence in report.sentences():
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         )
     print(f"Use it: --model {fetched.path}", file=sys.stderr)
     if args.json:
-        said = {
+        summary = {
             "name": release.name,
             "path": str(fetched.path),
             "sha256": fetched.sha256,
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         print(
             json.dumps(
                 {
-                    **said,
+                    **summary,
                     "variant": report.variant,
                     "licence": report.licence,
                     "notices": list(report.notices),
@@ -126,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 def _fetch_data_set(release: DatasetRelease, folder: Path, *, as_json: bool) -> int:
     print(f"{release.title}: {release.size}, licence: {release.licence}; {UNVERIFIED}", file=sys.stderr)
     try:
-        path = fetch_set(release, folder, _Teller())
+        path = fetch_set(release, folder, _ProgressLine())
     except KeyboardInterrupt:
         print("\nInterrupted: the same command resumes the download.", file=sys.stderr)
         raise
@@ -160,9 +161,8 @@ def fetch(
     if target.is_file():
         return _checked(release, target, target)
     try:
-        part = download(
-            release.urls, target, int(1.1 * release.size_bytes), timeout_s=TIMEOUT_S, progress=progress
-        )
+        web = Web(asked=True, limits=RequestLimits(wait_s=TIMEOUT_S))
+        part = download(web, release.urls, target, int(1.1 * release.size_bytes), progress)
     except DownloadError as problem:
         raise FetchError(f"{problem} {_by_hand(release, target)}") from problem
     except KeyboardInterrupt:
@@ -209,22 +209,23 @@ def _by_hand(release: Release, target: Path) -> str:
     )
 
 
-class _Teller:
+class _ProgressLine:
     """One line on standard error, rewritten each second on a terminal, every ten seconds elsewhere."""
 
     def __init__(self) -> None:
-        self.told_at = 0.0
+        self.printed_at = 0.0
 
-    def __call__(self, told: DownloadProgress) -> None:
+    def __call__(self, progress: DownloadProgress) -> None:
         now, live = time.monotonic(), sys.stderr.isatty()
-        if now - self.told_at < (1 if live else 10) and told.done_bytes < told.total_bytes:
+        if now - self.printed_at < (1 if live else 10) and progress.done_bytes < progress.total_bytes:
             return
-        self.told_at = now
-        left_s = (told.total_bytes - told.done_bytes) / max(told.bytes_per_s, 1)
-        line = f"{told.done_bytes / told.total_bytes:6.1%}  {told.bytes_per_s / 1e6:.1f} MB/s  {left_s / 60:.0f} min left"
+        self.printed_at = now
+        left_s = (progress.total_bytes - progress.done_bytes) / max(progress.bytes_per_s, 1)
+        share = progress.done_bytes / progress.total_bytes
+        line = f"{share:6.1%}  {progress.bytes_per_s / 1e6:.1f} MB/s  {left_s / 60:.0f} min left"
         print(
             f"\r{line}   " if live else line,
-            end="" if live and told.done_bytes < told.total_bytes else "\n",
+            end="" if live and progress.done_bytes < progress.total_bytes else "\n",
             file=sys.stderr,
             flush=True,
         )

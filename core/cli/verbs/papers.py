@@ -1,5 +1,4 @@
-"""`python -m core papers`: test the claims of the three papers at small scale, each method against its
-baseline."""
+"""`python -m core papers`: test the three papers' claims at small scale, each method against its baseline."""
 
 from __future__ import annotations
 
@@ -9,12 +8,13 @@ import sys
 from pathlib import Path
 
 _EPILOG = """examples:
-  python -m core papers scale_mae                          two runs of 20 minutes, then kNN over 12.5, 25, 50 and 100 % of native size
+  python -m core papers scale_mae                      two runs of 20 minutes, then kNN at 12.5 to 100 % of size
   python -m core papers tinymim --teacher mae_tiny
-  python -m core papers sdmae --minutes-per-run 5          2,000 EuroSAT pictures, three seeds: six runs
+  python -m core papers sdmae --minutes-per-run 5      2,000 EuroSAT pictures, three seeds: six runs
   python -m core papers all --minutes-per-run 0.2 --limit 20 --out runs/try
 
-Both arms train on the same images, as many as the slower one processes in the given minutes. An interrupted command resumes."""
+Both arms train on the same images, as many as the slower one processes in the given minutes.
+An interrupted command resumes."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             sets=args.sets,
             gallery=args.gallery,
         )
-        told = run_claim(
+        events = run_claim(
             chosen,
             args.out,
             data_folders(args.data),
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
             command=command_of(args, name),
         )
-        for event in told:
+        for event in events:
             if isinstance(event, Claim):
                 claims.append(event)
                 if args.record:
@@ -122,13 +122,12 @@ def run(args: argparse.Namespace) -> int:
 def command_of(args: argparse.Namespace, name: str) -> str:
     """The command line that reproduces one claim, without default options."""
     length = f"--pictures {args.pictures}" if args.pictures else f"--minutes-per-run {args.minutes_per_run:g}"
-    said = [f"python -m core papers {name} {length}"] + [f"--batch {args.batch}"] * (args.batch != 64)
-    said += [f"--seeds {args.seeds}"] * (args.seeds is not None) + [f"--limit {args.limit}"] * (
-        args.limit is not None
-    )
-    said += [f"--gallery {args.gallery}"] * (args.gallery != "native")
-    said += [f"--sets {','.join(args.sets or ())}"] * bool(args.sets)
-    said += [f"--teacher {Path(args.teacher).name}"] * (
-        name == "tinymim" and args.teacher != "scale_mae_tiny"
-    )
-    return " ".join(said)
+    words = [f"python -m core papers {name} {length}"]
+    words += [f"--batch {args.batch}"] if args.batch != 64 else []
+    words += [f"--seeds {args.seeds}"] if args.seeds is not None else []
+    words += [f"--limit {args.limit}"] if args.limit is not None else []
+    words += [f"--gallery {args.gallery}"] if args.gallery != "native" else []
+    words += [f"--sets {','.join(args.sets)}"] if args.sets else []
+    if name == "tinymim" and args.teacher != "scale_mae_tiny":
+        words.append(f"--teacher {Path(args.teacher).name}")
+    return " ".join(words)

@@ -1,5 +1,4 @@
-"""`python -m core reconstruct`: hide part of an image, reconstruct it with a network, and compare with
-baselines."""
+"""`python -m core reconstruct`: hide part of an image, reconstruct it, and compare with baselines."""
 
 from __future__ import annotations
 
@@ -34,14 +33,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "reconstruct",
         help="hide part of an image and reconstruct it",
-        description="Hide part of an image, reconstruct it with a network, and score it beside three fills without a network.",
+        description="Hide part of an image, reconstruct it with a network, and score the result "
+        "beside three fills that need no network.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "image",
         metavar="IMAGE",
-        help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, https://COG or stac:ITEM (see --online)",
+        help="GeoTIFF, PNG, JPEG, folder, zip pack, a sample such as samples/landsat, "
+        "https://COG or stac:ITEM (see --online)",
     )
     place = parser.add_argument_group("input (default: the largest centred square)")
     place.add_argument("--window", metavar="C,R,W,H", help="column, row, width and height in source pixels")
@@ -113,13 +114,13 @@ def run(args: argparse.Namespace) -> int:
     side = require_side(args.size_px or model.card.input_px, model.card.patch_px)
     tile = read_ground(source, spec, side)
     policy = policy or Policy(model.card.default_policy)
-    made = reconstruct(model, tile, mask, policy, size_px=side, repeatable=args.out is not None)
-    verdict = judge(made)
-    _tell(made, verdict, as_json=args.json)
+    result = reconstruct(model, tile, mask, policy, size_px=side, repeatable=args.out is not None)
+    verdict = judge(result)
+    _print(result, verdict, as_json=args.json)
     if args.out:
         from ...export import write_all
 
-        for path in write_all(made, verdict, args.out):
+        for path in write_all(result, verdict, args.out):
             print(path, file=sys.stderr)
     return 0
 
@@ -158,25 +159,21 @@ def _knows_scale(source: Source, ref: TileRef) -> bool:
 
 
 def _mask(args: argparse.Namespace) -> MaskSpec:
-    said = mask_from_text(args.mask) if args.mask not in KINDS else MaskSpec(args.mask)
-    given = {name: value for name in ("ratio", "seed") if (value := getattr(args, name)) is not None}
-    return replace(said, **given) if set(given) & KINDS[said.kind].uses else _checked(said, given)
+    mask = mask_from_text(args.mask) if args.mask not in KINDS else MaskSpec(args.mask)
+    options = {name: value for name in ("ratio", "seed") if (value := getattr(args, name)) is not None}
+    MaskSpec("random", **options)  # an invalid ratio is an error even if the kind of mask takes none
+    return replace(mask, **options) if set(options) & KINDS[mask.kind].uses else mask
 
 
-def _checked(said: MaskSpec, given: dict[str, float]) -> MaskSpec:
-    MaskSpec("random", **given)  # pyright: ignore[reportArgumentType]  a ratio of 1.5 is wrong even where the kind does not use it
-    return said
-
-
-def _tell(made: Reconstruction, verdict: Verdict, *, as_json: bool) -> None:
-    for warning in made.warnings:
+def _print(result: Reconstruction, verdict: Verdict, *, as_json: bool) -> None:
+    for warning in result.warnings:
         print(f"note: {warning}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"recipe": made.recipe.to_json(), "metrics": verdict.to_json()}, allow_nan=False))
+        print(json.dumps({"recipe": result.recipe.to_json(), "metrics": verdict.to_json()}, allow_nan=False))
         return
-    print(made.recipe.caption())
+    print(result.recipe.caption())
     print(f"{'over hidden pixels':24}{'PSNR dB':>9}{'SSIM':>8}{'L1':>9}")
-    for name, scores in {made.recipe.model: verdict.model, **verdict.fills}.items():
+    for name, scores in {result.recipe.model: verdict.model, **verdict.fills}.items():
         print(f"{name:24}{decibels(scores.psnr).removesuffix(' dB'):>9}{scores.ssim:8.3f}{scores.l1:9.4f}")
 
 

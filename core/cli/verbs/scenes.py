@@ -13,7 +13,8 @@ _EPILOG = """examples:
   python -m core scenes --at 11.4,47.3 --from 2024-06-01 --to 2024-09-01 --cloud 10 --online
   python -m core scenes --at=-70.6,-33.4 --online --json
 
-The catalogue is Earth Search (Sentinel-2 L2A) unless EARTH_MAE_STAC and EARTH_MAE_STAC_COLLECTION name another.
+The catalogue is Earth Search (Sentinel-2 L2A) unless EARTH_MAE_STAC and EARTH_MAE_STAC_COLLECTION name
+another one.
 The printed addresses (stac:...) are sources for `embed` and `reconstruct`."""
 
 

@@ -27,9 +27,9 @@ _EPILOG = """examples:
   python -m core search tables/scene --row 12 --k 20
   python -m core search tables/globe --lonlat 12.5,41.9 --json
   python -m core search tables/scene --image photo.png --where "recon_loss_high > 0.1"
-  python -m core search tables/scene --row 12 --row 13 --minus 40 --minus 41      more like these two, less like those
+  python -m core search tables/scene --row 12 --row 13 --minus 40    more like these two, less like that one
   python -m core search tables/millions --row 12 --index
-  python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9        patches like the one there"""
+  python -m core search rasters/scene.patches.tif --lonlat 12.5,41.9    patches like the one at this place"""
 
 SHOWN = (
     "unique_id",
@@ -48,7 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "search",
         help="find the most similar places in a table",
-        description="Find the rows of a table with the highest cosine similarity: an exact search, unless --index is given.",
+        description="Find the rows of a table with the highest cosine similarity. "
+        "The search is exact unless --index is given.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,11 +57,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "table",
         nargs="+",
         metavar="TABLE",
-        help="folder or .parquet file of embeddings in any known layout, or a raster of patch embeddings; several are read as one",
+        help="folder or .parquet file of embeddings in any known layout, or a raster of patch embeddings; "
+        "several are read as one",
     )
-    parser._negative_number_matcher = re.compile(
-        r"^-\d[\d.,-]*$"
-    )  # argparse takes "-122.4,37.7" for an option otherwise
+    # Otherwise argparse takes "-122.4,37.7" for an option.
+    parser._negative_number_matcher = re.compile(r"^-\d[\d.,-]*$")
     query = parser.add_mutually_exclusive_group(required=True)
     query.add_argument(
         "--row",
@@ -82,7 +83,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--where",
         metavar="SQL",
-        help="search only rows that match a condition: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, IS NULL",
+        help="search only rows that match a condition: columns, values, AND, OR, NOT, BETWEEN, IN, LIKE, "
+        "IS NULL",
     )
     parser.add_argument("--k", type=int, default=10, metavar="N", help="number of results (default: 10)")
     parser.add_argument(
@@ -115,7 +117,11 @@ def run(args: argparse.Namespace) -> int:
     rows = _rows_asked(table, args, among)
     less = [table.row_of(text) for text in args.minus]
     _require_comparable(table, among, [*rows, *less])
-    query = example_query(table, rows, less) if rows else _away(table, _of_image(table, args, among), less)
+    query = (
+        example_query(table, rows, less)
+        if rows
+        else _turned_away(table, _embed_image(table, args, among), less)
+    )
     exclude = [*rows, *less]
     if args.index:
         found = _by_index(table, args).nearest(query, args.k, exclude=exclude)
@@ -126,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
             json.dumps(
                 {
                     "table": table.name,
-                    "query": _said(table, rows, args),
+                    "query": _query_json(table, rows, args),
                     "note": found.note,
                     "neighbors": _rows(table, found),
                 }
@@ -143,7 +149,7 @@ def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateInd
 
     if args.where or args.diversity:
         raise UsageError(
-            "--index always searches the whole table: leave out --where and --diversity, or leave out --index."
+            "--index always searches the whole table: leave out --where and --diversity, or --index."
         )
     print(
         "Opening the index. If there is none, it is built, which takes minutes for a million rows.",
@@ -153,7 +159,7 @@ def _by_index(table: EmbeddingTable, args: argparse.Namespace) -> ApproximateInd
 
 
 def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, rows: list[int]) -> None:
-    """Raise TableError where the rows that are left, and those asked about, were not made in one way."""
+    """Raise TableError unless the searched rows and the query rows come from one model and recipe."""
     if among is None:
         return table.require_one_model()
     considered = among.copy()
@@ -164,7 +170,7 @@ def _require_comparable(table: EmbeddingTable, among: NDArray[np.bool_] | None, 
 def _rows_asked(
     table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None
 ) -> list[int]:
-    """The rows that are searched for, none for a picture."""
+    """Return the query rows; none if the query is a picture."""
     if args.row is not None:
         rows = [table.row_of(text) for text in args.row]
         for text, row in zip(args.row, rows, strict=True):
@@ -190,29 +196,35 @@ def _place(text: str) -> tuple[float, float]:
 
 
 def _how_far(table: EmbeddingTable, row: int, lon: float, lat: float) -> str:
-    """Say how far the row that a search starts from is from the place that was asked for, and whether its tile reaches there."""
+    """Say how far the query row is from the given place, and whether its tile covers that place."""
     away_km = table.distance_km(row, lon, lat)
     one = table.columns.select(["gsd_m", "image_size"]).slice(row, 1).to_pylist()[0]
-    said = f"The search starts from row {row}, {metres(1000 * away_km)} from that place"
+    start = f"The search starts from row {row}, {metres(1000 * away_km)} from that place"
     if not one["gsd_m"] or not one["image_size"]:
-        return f"{said}."
+        return f"{start}."
     side_km = one["gsd_m"] * one["image_size"] / 1000
     if away_km <= side_km / math.sqrt(2):
-        return f"{said}, inside its tile."
-    return f"{said}: its tile, {metres(1000 * side_km)} across, does not cover that place, but the table has nothing nearer."
+        return f"{start}, inside its tile."
+    return (
+        f"{start}: its tile, {metres(1000 * side_km)} across, does not cover that place, "
+        "but the table has nothing nearer."
+    )
 
 
-def _away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
+def _turned_away(table: EmbeddingTable, vector: NDArray[np.float32], less: list[int]) -> NDArray[np.float32]:
     """Turn a picture's vector (d,) away from some rows: twice its direction minus their mean direction."""
     if not less:
         return vector
     return 2 * vector / max(float(np.linalg.norm(vector)), 1e-12) - table.unit_rows(less).mean(axis=0)
 
 
-def _of_image(
+def _embed_image(
     table: EmbeddingTable, args: argparse.Namespace, among: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
-    """Embed a picture as the table's rows, or those that are left, were embedded; a picture that does not know its GSD gets their most frequent."""
+    """Embed a picture in the same way as the searched rows of the table.
+
+    A picture that does not state its GSD gets the most frequent one of these rows.
+    """
     from ...atlas.store.patch_rasters import POOLING
     from ...engine.embedding.query import embed_like
 
@@ -226,7 +238,8 @@ def _of_image(
     like = recipes.slice(recipes["gsd_m"].to_pylist().index(most), 1).to_pylist()[0]
     if len(counted) > 1 and args.gsd_m is None and most is not None:
         print(
-            f"The table mixes {len(counted)} GSDs: a picture that does not state its GSD is assumed to have the most frequent one, {metres(most)} (change it with --gsd-m).",
+            f"The table mixes {len(counted)} GSDs: a picture that does not state its GSD is assumed to have "
+            f"the most frequent one, {metres(most)} (change it with --gsd-m).",
             file=sys.stderr,
         )
     if like["pooling"] == POOLING:
@@ -237,8 +250,8 @@ def _of_image(
     return embed_like(like, args.image, args.gsd_m)
 
 
-def _said(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
-    """What was asked for, as printed with --json: one row, several, or a picture; of a place also how far the row is."""
+def _query_json(table: EmbeddingTable, rows: list[int], args: argparse.Namespace) -> dict[str, Any]:
+    """Describe the query for --json: one row, several rows or a picture, and how far a place is from its row."""
     if not rows:
         return {"image": args.image.name}
     if len(rows) > 1:
@@ -274,6 +287,5 @@ def _show(table: EmbeddingTable, found: Neighbors) -> None:
             else f"{'-':>10}  {'-':>9}"
         )
         same = "  (the same picture)" if one["duplicate"] else ""
-        print(
-            f"{one['row']:>9}  {one['similarity']:>7.4f}  {place}  {one['product_id'] or one['unique_id']}{same}"
-        )
+        name = one["product_id"] or one["unique_id"]
+        print(f"{one['row']:>9}  {one['similarity']:>7.4f}  {place}  {name}{same}")

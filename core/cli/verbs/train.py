@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "train",
         help="train a network on imagery of known GSD; an interrupted run resumes",
-        epilog="On several GPUs: python -m torch.distributed.run --nproc-per-node 4 -m -- core train SPEC (the two dashes keep its options from torchrun).",
+        epilog="On several GPUs: python -m torch.distributed.run --nproc-per-node 4 -m -- core train SPEC "
+        "(the two dashes keep its options from torchrun).",
     )
     parser.add_argument(
         "spec",
@@ -37,8 +38,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="DIR",
         help="folder of the run (default: runs/NAME); a run in that folder is resumed",
     )
-    said = "folder of packs (default: EARTH_MAE_DATA; if it holds none, the sample rasters that come with the program)"
-    parser.add_argument("--data", type=Path, help=said)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder of packs (default: EARTH_MAE_DATA; if it holds none, the program's sample rasters)",
+    )
     parser.add_argument(
         "--folder", type=Path, help="train on the images in this folder instead; needs --gsd-m"
     )
@@ -52,8 +56,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--stop", action="store_true", help="make the process that trains in this run's folder save and stop"
     )
-    said = "copy the run's weights into the program, with these metrics in their card"
-    parser.add_argument("--publish", type=Path, metavar="METRICS.json", help=said)
+    parser.add_argument(
+        "--publish",
+        type=Path,
+        metavar="METRICS.json",
+        help="copy the run's weights into the program, with these metrics in their card",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object about the finished run")
 
 
@@ -88,8 +96,8 @@ def _train(args: argparse.Namespace, spec: TrainSpec, folder: Path) -> int:
             spec, folder, found.imagery, asked_to_stop=lambda: signals.asked or time.monotonic() > until
         ):
             if last.step % 50 == 0 or last.saved or last.unsaved:
-                _tell(last)
-                _tell_unreadable(found, reported)
+                _print(last)
+                _print_unreadable(found, reported)
     if args.json and last:
         print(
             json.dumps(
@@ -155,14 +163,14 @@ def _metrics(file: Path) -> dict[str, Any]:
     from ...engine.training.runs import RunError
 
     try:
-        said = json.loads(file.read_text())
+        metrics = json.loads(file.read_text())
     except (OSError, ValueError, RecursionError) as problem:
         raise RunError(
             f"The metrics in {file} cannot be read ({problem!s:.200}): give a JSON file."
         ) from problem
-    if not isinstance(said, dict):
+    if not isinstance(metrics, dict):
         raise RunError(f'{file} must hold a JSON object of metrics, such as {{"psnr_75": 24.1}}.')
-    return said
+    return metrics
 
 
 def _stop(run: TrainingRun) -> int:
@@ -175,7 +183,7 @@ def _stop(run: TrainingRun) -> int:
     return 0
 
 
-def _tell_unreadable(found: FoundImagery, reported: set[str]) -> None:
+def _print_unreadable(found: FoundImagery, reported: set[str]) -> None:
     """Name the files of a folder that could not be decoded when they were drawn, each once."""
     from ...geo.imagery import FolderPictures
 
@@ -186,7 +194,7 @@ def _tell_unreadable(found: FoundImagery, reported: set[str]) -> None:
         reported |= failed
 
 
-def _tell(step: TrainStep) -> None:
+def _print(step: TrainStep) -> None:
     minutes = step.seconds_left / 60
     losses = " ".join(f"{name} {value:.4f}" for name, value in step.losses.items())
     saved = (

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...errors import ExplorerError
 from ...files import file_sha256, write_atomic
+from ...net.client import RequestLimits, Web
 from ...net.download import DownloadError, DownloadProgress, download
 from .published import PUBLISHED
 from .releases import FETCHED_FOLDER, Archive, DatasetRelease
@@ -63,7 +64,8 @@ def _archive(
             )
         return target
     try:
-        part = download((archive.url,), target, archive.max_bytes, timeout_s=TIMEOUT_S, progress=progress)
+        web = Web(asked=True, limits=RequestLimits(wait_s=TIMEOUT_S))
+        part = download(web, (archive.url,), target, archive.max_bytes, progress)
     except DownloadError as problem:
         raise FetchSetError(f"{problem} {_by_hand(release, folder)}") from problem
     if wrong := _wrong(archive, part):

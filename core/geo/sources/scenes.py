@@ -15,7 +15,8 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from ...net.client import RefusedError, Web
+from ...net.client import Web
+from ...net.failures import RefusedError
 from ...net.online import OnlineError
 from ..tile import GeoError
 from .listed import plain
